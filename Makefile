@@ -1,0 +1,64 @@
+# Every check has one definition, here; CI and the commit hooks call these targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+ROOT := $(CURDIR)
+SOURCES := libs services tests bench
+
+# A working uv on PATH, or one of our own inside the tree.
+UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(ROOT)/.tools/bin/uv)
+RUN := $(UV) run --frozen
+PYTEST_ARGS ?= -n 2 --dist loadgroup
+
+.PHONY: help setup tools demo test format lint types arch cover e2e bench check clean
+
+help: ## Show this help
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2}'
+
+$(ROOT)/.tools/bin/uv:
+	@echo "uv is not on PATH: installing it into .tools"
+	@python3 -m venv .tools >/dev/null 2>&1 && .tools/bin/python -m pip install --quiet --disable-pip-version-check uv \
+	|| { echo "cannot install uv: python3 with the venv and pip modules is needed (Debian: apt-get install python3-venv)" >&2; exit 1; }
+
+setup: $(if $(filter uv,$(UV)),,$(ROOT)/.tools/bin/uv) ## Install Python packages into .venv
+	@$(UV) sync --frozen --quiet
+
+tools: ## Install the programs that the tests drive (nginx, redis, curl, openssl)
+	@.ci/tools
+
+demo: setup ## Run hub, edge, agent and an origin here; ONCE=1 exits after one request
+	@$(RUN) towonel demo $(if $(ONCE),--once)
+
+test: setup tools ## Set up what the tests need and run them all
+	@$(RUN) pytest $(PYTEST_ARGS)
+
+cover: setup tools ## The tests, with branch coverage and its thresholds
+	@$(RUN) pytest $(PYTEST_ARGS) --cov --cov-report=
+	@$(RUN) coverage report --include '*/towonel/wire/*,*/towonel/identity/*,*/core/*' --fail-under 100
+	@$(RUN) coverage report --fail-under 85
+
+e2e: setup tools ## Only the end-to-end scenarios
+	@$(RUN) pytest $(PYTEST_ARGS) tests/e2e
+
+format: setup ## Rewrite the code in house layout
+	@$(RUN) ruff format $(SOURCES)
+	@$(RUN) ruff check --fix --quiet $(SOURCES)
+
+lint: setup ## Style, layout and spelling
+	@$(RUN) ruff format --check --quiet $(SOURCES)
+	@$(RUN) ruff check --quiet $(SOURCES)
+	@$(RUN) codespell libs services tests docs bench *.md
+
+types: setup ## mypy and basedpyright, both strict
+	@$(RUN) mypy $(SOURCES)
+	@$(RUN) basedpyright
+
+arch: setup ## Who may import whom
+	@$(RUN) lint-imports --no-cache >/tmp/lint-imports.$$$$ || { cat /tmp/lint-imports.$$$$; exit 1; }
+
+bench: setup ## Throughput, latency and connection rate next to a direct connection
+	@$(RUN) python bench/run.py $(BENCH_ARGS)
+
+check: lint types arch cover ## Everything that must be green before a change lands
+
+clean: ## Remove what the other targets made
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -1,0 +1,114 @@
+"""A TCP socket as a pipe, on the event loop's readiness calls and nothing above them."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from typing import override
+
+from towonel.tunnel.pipe import CHUNK_BYTES, Pipe
+from towonel.wire.errors import Code, Unavailable
+
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER {on, 0 s}: close() sends RST
+READS_BEFORE_YIELD = 4  # a socket that always has data must not keep the loop to itself
+
+
+class SocketPipe(Pipe):
+    """A connected TCP socket, owned by the pipe from now on.
+
+    Args:
+        sock: connected; made non-blocking here.
+        broken: the code to raise when the far side resets or vanishes: CLIENT_CLOSED at the edge,
+            ORIGIN_RESET at the agent.
+    """
+
+    def __init__(self, sock: socket.socket, *, broken: Code = Code.CLIENT_CLOSED) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._broken = broken
+        self._loop = asyncio.get_running_loop()
+        self._ended: Code | None = None
+        self._is_eof_sent = False
+        self._reads = 0
+        self._waiters: dict[Callable[[int], object], asyncio.Future[None]] = {}
+
+    @override
+    async def read(self, max_bytes: int = CHUNK_BYTES) -> bytes:
+        self._reads += 1
+        if self._reads % READS_BEFORE_YIELD == 0:
+            await asyncio.sleep(0)
+        while True:
+            self._check()
+            try:
+                return self._sock.recv(max_bytes)
+            except BlockingIOError, InterruptedError:
+                await self._ready(self._loop.add_reader, self._loop.remove_reader)
+            except OSError as error:
+                raise Unavailable(self._broken, str(error)) from error
+
+    @override
+    async def write(self, data: bytes) -> None:
+        self._check()
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[self._sock.send(rest) :]
+            except BlockingIOError, InterruptedError:
+                await self._ready(self._loop.add_writer, self._loop.remove_writer)
+            except OSError as error:
+                raise Unavailable(self._broken, str(error)) from error
+            self._check()
+
+    @override
+    async def write_eof(self) -> None:
+        self._check()
+        if self._is_eof_sent:
+            return
+        self._is_eof_sent = True
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise Unavailable(self._broken, str(error)) from error
+
+    @override
+    def abort(self, code: Code) -> None:
+        if self._ended is None:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        self._end(code)
+
+    @override
+    async def close(self) -> None:
+        self._end(Code.NORMAL)
+
+    def _check(self) -> None:
+        if self._ended is not None:
+            raise Unavailable(self._ended, "this side ended the connection")
+
+    async def _ready(
+        self, add: Callable[..., None], remove: Callable[[int], bool]
+    ) -> None:
+        """Wait for readiness; `_end` also wakes us, after it has unregistered the socket."""
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._waiters[remove] = waiter
+        add(self._sock.fileno(), _wake, waiter)
+        try:
+            await waiter
+        finally:
+            if self._waiters.pop(remove, None) is not None:
+                remove(self._sock.fileno())
+
+    def _end(self, code: Code) -> None:
+        if self._ended is not None:
+            return
+        self._ended = code
+        waiters, self._waiters = self._waiters, {}
+        for remove, waiter in waiters.items():
+            # First out of the selector, then closed: a closed descriptor would never become ready.
+            remove(self._sock.fileno())
+            _wake(waiter)
+        self._sock.close()
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

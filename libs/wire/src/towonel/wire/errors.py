@@ -1,0 +1,107 @@
+"""One word for each failure, and the three classes that carry it.
+
+A `Code` is the same word everywhere: its number travels on QUIC, its lower-case name is the HTTP
+error code, the log value and the metric label. Numbers are frozen; a retired one is not reused.
+"""
+
+from enum import IntEnum
+
+
+class Code(IntEnum):
+    """Why something ended or was refused."""
+
+    # Endings that are nobody's fault.
+    NORMAL = 0x00
+    INTERNAL = 0x01
+    CANCELLED = 0x02
+    DRAINING = 0x03
+
+    # Bytes that break a format of ours.
+    MALFORMED = 0x10
+    TOO_LARGE = 0x11
+    UNSUPPORTED_VERSION = 0x12
+    UNEXPECTED_MESSAGE = 0x13
+    FLOW_CONTROL = 0x14
+    HELLO_TIMEOUT = 0x15
+    BAD_PREAMBLE = 0x16
+    BAD_TOKEN = 0x17
+    BAD_NAME = 0x18
+    PREAMBLE_TIMEOUT = 0x19
+
+    # A client's first flight.
+    NOT_TLS = 0x20
+    NO_SNI = 0x21
+    BAD_SNI = 0x22
+    HELLO_TOO_LARGE = 0x23
+    BAD_HELLO = 0x24
+    CLIENT_TIMEOUT = 0x25
+    CLIENT_CLOSED = 0x26
+    BAD_PROXY_HEADER = 0x27
+
+    # Understood and refused.
+    UNAUTHORIZED = 0x30
+    INVALID_SIGNATURE = 0x31
+    CLOCK_SKEW = 0x32
+    REPLAYED = 0x33
+    GRANT_INVALID = 0x34
+    GRANT_EXPIRED = 0x35
+    GRANT_FOREIGN = 0x36
+    TENANT_REVOKED = 0x37
+    INVITE_EXPIRED = 0x38
+    EDGE_UNKNOWN = 0x39
+    CERTIFICATE_MISMATCH = 0x3A
+    SUPERSEDED = 0x3B
+    TENANT_NOT_ALLOWED = 0x3C
+    HOSTNAME_NOT_OWNED = 0x3D
+    HOSTNAME_CONFLICT = 0x3E
+    PORT_CONFLICT = 0x3F
+    INVALID_REQUEST = 0x40
+    NOT_FOUND = 0x41
+    SEQUENCE_CONFLICT = 0x42
+    UNSUPPORTED_OP = 0x43
+    RATE_LIMITED = 0x44
+    LIMIT_EXCEEDED = 0x45
+
+    # Not now: the caller may try again, or elsewhere.
+    NO_ROUTE = 0x60
+    NO_AGENT = 0x61
+    NO_SERVICE = 0x62
+    ORIGIN_REFUSED = 0x63
+    ORIGIN_TIMEOUT = 0x64
+    ORIGIN_UNREACHABLE = 0x65
+    ORIGIN_RESET = 0x66
+    SESSION_LOST = 0x67
+    SESSION_SILENT = 0x68
+    GOING_AWAY = 0x69
+    OVERLOADED = 0x6A
+    HUB_UNAVAILABLE = 0x6B
+
+    @property
+    def word(self) -> str:
+        """The code as HTTP, logs and metrics spell it."""
+        return self.name.lower()
+
+
+class TowonelError(Exception):
+    """A failure with a code; `detail` is for our own log, a peer gets the code only."""
+
+    def __init__(self, code: Code, detail: str = "") -> None:
+        super().__init__(f"{code.word}: {detail}" if detail else code.word)
+        self.code = code
+        self.detail = detail
+
+
+class ProtocolError(TowonelError):
+    """The bytes break the format: close, never retry."""
+
+
+class Denied(TowonelError):
+    """Understood and refused: the operator or the user has to act."""
+
+
+class Unavailable(TowonelError):
+    """Not now: the caller may retry, after `retry_after_s` seconds where given."""
+
+    def __init__(self, code: Code, detail: str = "", *, retry_after_s: float | None = None) -> None:
+        super().__init__(code, detail)
+        self.retry_after_s = retry_after_s

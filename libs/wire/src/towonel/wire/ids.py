@@ -1,0 +1,10 @@
+"""Identities as they travel: 32 raw bytes each, shown as 64 hexadecimal digits."""
+
+from typing import NewType
+
+TenantId = NewType("TenantId", bytes)  # SHA-256 of the tenant's ML-DSA-65 public key
+AgentId = NewType("AgentId", bytes)  # the agent's Ed25519 public key
+EdgeId = NewType("EdgeId", bytes)  # the edge's Ed25519 public key
+HubId = NewType("HubId", bytes)  # the hub's Ed25519 public key
+
+ID_BYTES = 32
