@@ -1,0 +1,100 @@
+"""CBOR from strangers: one whole item, decoded within bounds, and its fields checked one by one."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import cbor2
+
+from towonel.wire.errors import Code, ProtocolError
+
+MAX_DEPTH = 8  # nothing of ours nests deeper than five
+MAX_UINT = 2**63 - 1  # fits a signed 64-bit column
+
+
+def encode(value: object) -> bytes:
+    """Return the encoding of a plain value, its map keys in the order they were put in."""
+    return cbor2.dumps(value)
+
+
+def decode(data: bytes) -> object:
+    """Return the one item that `data` holds, which has definite lengths and no double keys.
+
+    Raises:
+        ProtocolError: MALFORMED.
+    Source: RFC 8949 §5.3.
+    """
+    stream = io.BytesIO(data)
+    try:
+        item: object = cbor2.CBORDecoder(
+            stream,
+            max_depth=MAX_DEPTH,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            strict_hashable_types=True,
+        ).decode()
+    except Exception as error:  # tags decode to many types, and fail in as many ways
+        raise ProtocolError(Code.MALFORMED, f"not CBOR: {type(error).__name__}") from error
+    if stream.tell() != len(data):
+        raise ProtocolError(Code.MALFORMED, f"{len(data) - stream.tell()} bytes after the item")
+    return item
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The fields of one map; each reader names the field and the rule that it breaks."""
+
+    values: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, value: object) -> "Fields":
+        """Take a decoded item as a map; keys nobody asks for are skipped."""
+        if not isinstance(value, dict):
+            raise ProtocolError(Code.MALFORMED, "expected a map")
+        return cls(cast("Mapping[str, Any]", value))
+
+    def octets(self, name: str, size: int | None = None, *, at_most: int = 65_536) -> bytes:
+        """A byte string of `size` bytes, or of `at_most`."""
+        value = self.values.get(name)
+        if not isinstance(value, bytes) or len(value) > at_most:
+            raise malformed(name, f"must be at most {at_most} bytes")
+        if size is not None and len(value) != size:
+            raise malformed(name, f"must be {size} bytes")
+        return value
+
+    def uint(self, name: str, at_most: int = MAX_UINT) -> int:
+        """An integer from 0 to `at_most`."""
+        value = self.values.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= at_most:
+            raise malformed(name, f"must be an integer from 0 to {at_most}")
+        return value
+
+    def text(self, name: str, at_most: int) -> str:
+        """A text of at most `at_most` characters."""
+        value = self.values.get(name)
+        if not isinstance(value, str) or len(value) > at_most:
+            raise malformed(name, f"must be a text of at most {at_most} characters")
+        return value
+
+    def flag(self, name: str) -> bool:
+        """True or false."""
+        value = self.values.get(name)
+        if not isinstance(value, bool):
+            raise malformed(name, "must be true or false")
+        return value
+
+    def items(self, name: str, at_most: int) -> list[object]:
+        """An array of at most `at_most` items."""
+        value = self.values.get(name)
+        if not isinstance(value, list):
+            raise malformed(name, "must be an array")
+        items = cast("list[object]", value)
+        if len(items) > at_most:
+            raise malformed(name, f"must have at most {at_most} items")
+        return items
+
+
+def malformed(name: str, rule: str) -> ProtocolError:
+    """The error for a field that breaks a rule."""
+    return ProtocolError(Code.MALFORMED, f"{name} {rule}")

@@ -1,0 +1,83 @@
+"""How many bytes may be on the way: flow control that counts what the application has read.
+
+QUIC's own windows follow what was received, so a reader that sleeps would not slow its sender. A
+receiver therefore announces absolute limits of its own, and a sender stays below them.
+
+    0        consumed        received         limit
+    |-- read --|---- unread ----|--- may come ---|
+               |<----------- window ------------>|
+"""
+
+from towonel.wire.errors import Code, ProtocolError
+
+STREAM_WINDOW_BYTES = 256 * 1024
+MAX_STREAM_WINDOW_BYTES = 8 * 1024 * 1024  # 100 ms at 640 Mbit/s
+SESSION_WINDOW_BYTES = 64 * 1024 * 1024
+_FAST_ROUND_TRIPS = 2  # a window that is used up sooner than this is what limits the sender
+
+
+class ReceiveCredit:
+    """The receiver's side: what may still come, and when to allow more."""
+
+    def __init__(self, window: int, maximum: int) -> None:
+        self._window = window
+        self._maximum = maximum
+        self._received = 0
+        self._consumed = 0
+        self._announced_at: float | None = None
+        self.limit = window
+
+    @property
+    def unread(self) -> int:
+        """Bytes that arrived and that the application has not read."""
+        return self._received - self._consumed
+
+    def received(self, count: int) -> None:
+        """Count bytes that arrived.
+
+        Raises:
+            ProtocolError: FLOW_CONTROL where they pass the announced limit.
+        """
+        if self._received + count > self.limit:
+            over = self._received + count - self.limit
+            raise ProtocolError(Code.FLOW_CONTROL, f"{over} bytes beyond the limit {self.limit}")
+        self._received += count
+
+    def consumed(self, count: int, now: float, rtt_s: float) -> int | None:
+        """Count bytes the application has read, and return the new limit if it is worth saying.
+
+        It is once half of the window was read. Where two announcements come within two round
+        trips the window is what limits the sender, and doubles up to its maximum.
+        """
+        assert count <= self.unread, "nothing can be read that did not arrive"
+        self._consumed += count
+        if self.limit - self._consumed > self._window // 2:
+            return None
+        if self._announced_at is not None:
+            fast = now - self._announced_at < _FAST_ROUND_TRIPS * rtt_s
+            self._window = min(self._window * 2, self._maximum) if fast else self._window
+        self._announced_at = now
+        self.limit = self._consumed + self._window
+        return self.limit
+
+
+class SendCredit:
+    """The sender's side: how much may still be sent."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.sent = 0
+
+    @property
+    def available(self) -> int:
+        """Bytes that may be sent now."""
+        return self._limit - self.sent
+
+    def spend(self, count: int) -> None:
+        """Count bytes that are sent, which must be available."""
+        assert count <= self.available, "a sender looks at its credit before it sends"
+        self.sent += count
+
+    def grant(self, limit: int) -> None:
+        """Take an announced limit; a lower one than before is old news."""
+        self._limit = max(self._limit, limit)

@@ -1,0 +1,226 @@
+"""What edge and agent say to each other on the control stream of a session.
+
+     0               4
+    +---------------+----------------------------+
+    | length (u32)  | CBOR array [type, map]     |
+    +---------------+----------------------------+
+
+Types and keys that are not known are skipped, so that a newer peer can say more.
+"""
+
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+from towonel.wire import cbor
+from towonel.wire.cbor import Fields, malformed
+from towonel.wire.errors import Code, ProtocolError
+from towonel.wire.names import MAX_HOSTNAME_CHARS, ServiceKey, ServiceKind, parse_service_key
+
+PROTOCOL_VERSION = 1
+MAX_FRAME_BYTES = 64 * 1024
+MAX_SERVICES = 1000  # with names of ordinary length they fit a frame
+MAX_VERSIONS = 16
+MAX_GRANT_BYTES = 1024
+MAX_SOFTWARE_CHARS = 64
+NONCE_BYTES = 32
+SIGNATURE_BYTES = 64
+SESSION_ID_BYTES = 16
+_LENGTH = struct.Struct(">I")
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """Edge to agent, first of all: what to sign, and which versions are spoken here."""
+
+    type: ClassVar[int] = 1
+    versions: tuple[int, ...]
+    nonce: bytes
+    edge_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Agent to edge: who speaks, for whom, and for which services."""
+
+    type: ClassVar[int] = 2
+    version: int
+    grant: bytes
+    services: tuple[ServiceKey, ...]
+    signature: bytes
+    software: str
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Edge to agent: the session is open."""
+
+    type: ClassVar[int] = 3
+    session_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Either way: bytes up to this offset may be sent, on a stream or (None) on all together."""
+
+    type: ClassVar[int] = 4
+    stream_id: int | None
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """Either way: the sender reset its side of a stream after this many bytes."""
+
+    type: ClassVar[int] = 5
+    stream_id: int
+    sent_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class GoAway:
+    """Either way: no new streams, please; those there are may finish."""
+
+    type: ClassVar[int] = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Agent to edge: a newer grant for the same agent and tenant."""
+
+    type: ClassVar[int] = 7
+    grant: bytes
+
+
+type Message = Challenge | Hello | Welcome | Window | Abandoned | GoAway | Renew
+
+
+def encode(message: Message) -> bytes:
+    """Return the frame of a message.
+
+    Raises:
+        ProtocolError: TOO_LARGE for one that no peer would take.
+    """
+    body = cbor.encode([message.type, _WRITERS[type(message)](message)])
+    if len(body) > MAX_FRAME_BYTES:
+        raise ProtocolError(Code.TOO_LARGE, f"{type(message).__name__} of {len(body)} bytes")
+    return _LENGTH.pack(len(body)) + body
+
+
+class Decoder:
+    """Turn a control stream, cut anywhere, back into messages."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """Yield every message that `data` completes; keep the rest.
+
+        Raises:
+            ProtocolError: TOO_LARGE for a frame above 64 KiB, before it is buffered; MALFORMED.
+        """
+        self._buffer += data
+        while (body := self._take()) is not None:
+            message = _decode(body)
+            if message is not None:
+                yield message
+
+    def _take(self) -> bytes | None:
+        if len(self._buffer) < _LENGTH.size:
+            return None
+        (length,) = _LENGTH.unpack_from(self._buffer)
+        if length > MAX_FRAME_BYTES:
+            raise ProtocolError(Code.TOO_LARGE, f"control frame of {length} bytes")
+        end = _LENGTH.size + length
+        if len(self._buffer) < end:
+            return None
+        body = bytes(self._buffer[_LENGTH.size : end])
+        del self._buffer[:end]
+        return body
+
+
+def _decode(body: bytes) -> Message | None:
+    item = cbor.decode(body)
+    if not isinstance(item, list) or len(cast("list[object]", item)) != 2:  # noqa: PLR2004 [type, map]
+        raise ProtocolError(Code.MALFORMED, "expected an array of type and map")
+    kind, value = cast("tuple[object, object]", item)
+    if not isinstance(kind, int) or isinstance(kind, bool):
+        raise malformed("type", "must be an integer")
+    reader = _READERS.get(kind)
+    return reader(Fields.of(value)) if reader else None
+
+
+def _read_challenge(fields: Fields) -> Challenge:
+    versions = tuple(fields.items("versions", MAX_VERSIONS))
+    if not all(isinstance(v, int) and not isinstance(v, bool) for v in versions):
+        raise malformed("versions", "must be integers")
+    return Challenge(
+        cast("tuple[int, ...]", versions),
+        fields.octets("nonce", NONCE_BYTES),
+        fields.octets("edge_id", 32),
+    )
+
+
+def _read_hello(fields: Fields) -> Hello:
+    return Hello(
+        fields.uint("version"),
+        fields.octets("grant", at_most=MAX_GRANT_BYTES),
+        tuple(_read_service(item) for item in fields.items("services", MAX_SERVICES)),
+        fields.octets("signature", SIGNATURE_BYTES),
+        fields.text("software", MAX_SOFTWARE_CHARS),
+    )
+
+
+def _read_service(item: object) -> ServiceKey:
+    pair = Fields(
+        dict(zip(("kind", "name"), cast("list[object]", item), strict=False))
+        if isinstance(item, list)
+        else {}
+    )
+    kind = pair.text("kind", 8)
+    if kind not in ServiceKind:
+        raise malformed("kind", "must be https, tcp or udp")
+    name = pair.text("name", MAX_HOSTNAME_CHARS)
+    return parse_service_key(ServiceKind(kind), name)
+
+
+def _read_window(fields: Fields) -> Window:
+    whole_session = fields.values.get("stream_id") is None
+    return Window(None if whole_session else fields.uint("stream_id"), fields.uint("limit"))
+
+
+def _write_window(message: Window) -> Mapping[str, Any]:
+    if message.stream_id is None:
+        return {"limit": message.limit}
+    return {"stream_id": message.stream_id, "limit": message.limit}
+
+
+def _write_hello(message: Hello) -> Mapping[str, Any]:
+    return {
+        "version": message.version,
+        "grant": message.grant,
+        "services": [[str(key.kind), key.name] for key in message.services],
+        "signature": message.signature,
+        "software": message.software,
+    }
+
+
+_READERS: Mapping[int, Callable[[Fields], Message]] = {
+    Challenge.type: _read_challenge,
+    Hello.type: _read_hello,
+    Welcome.type: lambda fields: Welcome(fields.octets("session_id", SESSION_ID_BYTES)),
+    Window.type: _read_window,
+    Abandoned.type: lambda fields: Abandoned(fields.uint("stream_id"), fields.uint("sent_bytes")),
+    GoAway.type: lambda _: GoAway(),
+    Renew.type: lambda fields: Renew(fields.octets("grant", at_most=MAX_GRANT_BYTES)),
+}
+_WRITERS: Mapping[type, Callable[[Any], Mapping[str, Any]]] = {
+    Challenge: lambda m: {"versions": list(m.versions), "nonce": m.nonce, "edge_id": m.edge_id},
+    Hello: _write_hello,
+    Welcome: lambda m: {"session_id": m.session_id},
+    Window: _write_window,
+    Abandoned: lambda m: {"stream_id": m.stream_id, "sent_bytes": m.sent_bytes},
+    GoAway: lambda _: {},
+    Renew: lambda m: {"grant": m.grant},
+}

@@ -1,0 +1,105 @@
+"""The header that opens a stream: who the client is, and which service it asked for.
+
+It is a PROXY v2 header (`proxy.py`) with these TLVs:
+
+    0x02  AUTHORITY    the hostname the client asked for
+    0xE0  service      one byte kind (1 https, 2 tcp, 3 udp), then the name in UTF-8
+    0xE1  traceparent  W3C trace context, ASCII
+"""
+
+import re
+from dataclasses import dataclass
+
+from towonel.wire import proxy
+from towonel.wire.errors import Code, ProtocolError
+from towonel.wire.names import (
+    Hostname,
+    ServiceKey,
+    ServiceKind,
+    parse_server_name,
+    parse_service_key,
+)
+from towonel.wire.proxy import Address, ProxyHeader
+
+MAX_PREAMBLE_BYTES = 1024  # two names of 253, and room for TLVs yet unknown
+TLV_SERVICE = 0xE0
+TLV_TRACEPARENT = 0xE1
+_KINDS = {1: ServiceKind.HTTPS, 2: ServiceKind.TCP, 3: ServiceKind.UDP}
+_NUMBERS = {kind: number for number, kind in _KINDS.items()}
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Preamble:
+    """One client connection, as the agent learns of it."""
+
+    source: Address
+    destination: Address
+    service: ServiceKey
+    authority: Hostname | None = None
+    traceparent: str | None = None
+
+
+def encode(preamble: Preamble) -> bytes:
+    """Return the preamble's bytes."""
+    service = bytes([_NUMBERS[preamble.service.kind]]) + preamble.service.name.encode()
+    tlvs = [(TLV_SERVICE, service)]
+    if preamble.authority is not None:
+        tlvs.insert(0, (proxy.TLV_AUTHORITY, preamble.authority.encode()))
+    if preamble.traceparent is not None:
+        tlvs.append((TLV_TRACEPARENT, preamble.traceparent.encode()))
+    return proxy.encode(ProxyHeader(preamble.source, preamble.destination, tuple(tlvs)))
+
+
+def read(data: bytes) -> tuple[Preamble, int] | None:
+    """Return the preamble that `data` begins with and its length, or None to wait for more.
+
+    Raises:
+        ProtocolError: BAD_PREAMBLE.
+    """
+    try:
+        found = proxy.read(data)
+        if found is not None and found[1] <= MAX_PREAMBLE_BYTES:
+            return _parse(found[0]), found[1]
+    except (ProtocolError, UnicodeDecodeError) as error:
+        raise _bad(str(error)) from error
+    if found is not None or len(data) >= MAX_PREAMBLE_BYTES:
+        raise _bad(f"more than {MAX_PREAMBLE_BYTES} bytes")
+    return None
+
+
+def _parse(header: ProxyHeader) -> Preamble:
+    ours = [
+        (kind, value)
+        for kind, value in header.tlvs
+        if kind in {proxy.TLV_AUTHORITY, TLV_SERVICE, TLV_TRACEPARENT}
+    ]
+    fields = dict(ours)
+    if len(fields) != len(ours):
+        raise _bad("a TLV occurs twice")
+    authority = fields.get(proxy.TLV_AUTHORITY)
+    traceparent = fields.get(TLV_TRACEPARENT)
+    return Preamble(
+        header.source,
+        header.destination,
+        _parse_service(fields.get(TLV_SERVICE, b"")),
+        None if authority is None else parse_server_name(authority.decode("ascii")),
+        None if traceparent is None else _parse_traceparent(traceparent.decode("ascii")),
+    )
+
+
+def _parse_service(value: bytes) -> ServiceKey:
+    kind = _KINDS.get(value[0]) if value else None
+    if kind is None:
+        raise _bad("the service TLV is missing or of an unknown kind")
+    return parse_service_key(kind, value[1:].decode())
+
+
+def _parse_traceparent(text: str) -> str:
+    if not _TRACEPARENT.fullmatch(text):
+        raise _bad("traceparent is not of W3C form")
+    return text
+
+
+def _bad(detail: str) -> ProtocolError:
+    return ProtocolError(Code.BAD_PREAMBLE, detail)

@@ -1,0 +1,130 @@
+"""PROXY protocol v2: the header that carries a client's address in front of its bytes.
+
+     0                       12    13    14        16
+    +-----------------------+-----+-----+---------+-----------------------------+
+    | signature             | 0x21| fam | length  | addresses, then TLVs        |
+    +-----------------------+-----+-----+---------+-----------------------------+
+    fam 0x11: 4 + 4 + 2 + 2 bytes, 0x21: 16 + 16 + 2 + 2; TLV: type, length (u16), value
+
+Source: HAProxy's proxy-protocol.txt §2.2.
+"""
+
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import override
+
+from towonel.wire.errors import Code, ProtocolError
+
+SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
+MAX_HEADER_BYTES = 4096  # addresses and TLVs of any honest sender are far below
+TLV_AUTHORITY = 0x02
+_VERSION_PROXY = 0x21
+_TCP4, _TCP6 = 0x11, 0x21
+_FIXED = struct.Struct(">12sBBH")
+_TLV = struct.Struct(">BH")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An IP address and a port."""
+
+    ip: IPv4Address | IPv6Address
+    port: int
+
+    @override
+    def __str__(self) -> str:
+        return f"[{self.ip}]:{self.port}" if self.ip.version == 6 else f"{self.ip}:{self.port}"  # noqa: PLR2004 IP's version
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyHeader:
+    """Where a connection came from, where it went, and what else was said about it."""
+
+    source: Address
+    destination: Address
+    tlvs: tuple[tuple[int, bytes], ...] = ()
+
+
+def encode(header: ProxyHeader) -> bytes:
+    """Return the header's bytes; IPv4 inside IPv6 is unmapped, and mixed families meet in IPv6.
+
+    A client on IPv4 that reached an unspecified IPv6 address reached 0.0.0.0: both stay IPv4.
+    """
+    source, destination = _one_family(header.source.ip, header.destination.ip)
+    family = _TCP4 if isinstance(source, IPv4Address) else _TCP6
+    ports = struct.pack(">HH", header.source.port, header.destination.port)
+    tlvs = b"".join(_TLV.pack(kind, len(value)) + value for kind, value in header.tlvs)
+    body = source.packed + destination.packed + ports + tlvs
+    return _FIXED.pack(SIGNATURE, _VERSION_PROXY, family, len(body)) + body
+
+
+def read(data: bytes) -> tuple[ProxyHeader, int] | None:
+    """Return the header that `data` begins with and its length in bytes, or None to wait for more.
+
+    Raises:
+        ProtocolError: BAD_PROXY_HEADER for anything but command PROXY over TCP on IPv4 or IPv6,
+            a header above 4 KiB, or TLVs that do not fill it exactly.
+    """
+    if not SIGNATURE.startswith(data[: len(SIGNATURE)]):
+        raise _bad("no PROXY v2 signature")
+    if len(data) < _FIXED.size:
+        return None
+    _, command, family, length = _FIXED.unpack_from(data)
+    if command != _VERSION_PROXY or family not in {_TCP4, _TCP6}:
+        raise _bad(f"command {command:#x} family {family:#x}: only PROXY over TCP is taken")
+    end = _FIXED.size + length
+    if end > MAX_HEADER_BYTES:
+        raise _bad(f"{end} bytes, at most {MAX_HEADER_BYTES} are taken")
+    if len(data) < end:
+        return None
+    return _parse(family, data[_FIXED.size : end]), end
+
+
+def _parse(family: int, body: bytes) -> ProxyHeader:
+    size, make = (4, IPv4Address) if family == _TCP4 else (16, IPv6Address)
+    addresses = 2 * size + 4
+    if len(body) < addresses:
+        raise _bad("too short for its addresses")
+    ports = struct.unpack_from(">HH", body, 2 * size)
+    source = Address(make(body[:size]), ports[0])
+    destination = Address(make(body[size : 2 * size]), ports[1])
+    return ProxyHeader(source, destination, _parse_tlvs(body[addresses:]))
+
+
+def _parse_tlvs(data: bytes) -> tuple[tuple[int, bytes], ...]:
+    found: list[tuple[int, bytes]] = []
+    at = 0
+    while at < len(data):
+        if len(data) - at < _TLV.size:
+            raise _bad("a TLV is cut")
+        kind, length = _TLV.unpack_from(data, at)
+        at += _TLV.size
+        if length > len(data) - at:
+            raise _bad(f"TLV {kind:#x} is longer than the header")
+        found.append((kind, data[at : at + length]))
+        at += length
+    return tuple(found)
+
+
+def _one_family(
+    source: IPv4Address | IPv6Address, destination: IPv4Address | IPv6Address
+) -> tuple[IPv4Address, IPv4Address] | tuple[IPv6Address, IPv6Address]:
+    source, destination = _unmapped(source), _unmapped(destination)
+    if isinstance(source, IPv4Address) and isinstance(destination, IPv6Address):
+        destination = IPv4Address(0) if destination.is_unspecified else destination
+    if isinstance(source, IPv4Address) and isinstance(destination, IPv4Address):
+        return source, destination
+    return _mapped(source), _mapped(destination)
+
+
+def _unmapped(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    return (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
+
+
+def _mapped(ip: IPv4Address | IPv6Address) -> IPv6Address:
+    return ip if isinstance(ip, IPv6Address) else IPv6Address(b"\0" * 10 + b"\xff\xff" + ip.packed)
+
+
+def _bad(detail: str) -> ProtocolError:
+    return ProtocolError(Code.BAD_PROXY_HEADER, detail)

@@ -1,0 +1,131 @@
+"""Routes as the hub hands them to edges: the whole table, or what changed since a revision."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import cast
+
+from towonel.wire import cbor
+from towonel.wire.cbor import Fields, malformed
+from towonel.wire.errors import Code, ProtocolError
+from towonel.wire.ids import ID_BYTES, TenantId
+from towonel.wire.names import MAX_HOSTNAME_CHARS, ServiceKey, ServiceKind, parse_service_key
+
+FORMAT_VERSION = 1
+MAX_DELTA_BYTES = 64 * 1024 * 1024  # a snapshot of 100 000 routes takes about 15 MiB
+MAX_ITEMS = 1_000_000
+_MAX_PORT = 65_535
+
+
+class TlsMode(StrEnum):
+    """Where the TLS of a hostname ends."""
+
+    PASSTHROUGH = "passthrough"
+    TERMINATE = "terminate"
+    AGENT = "agent"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A public name or port, and the tenant's service behind it."""
+
+    kind: ServiceKind
+    name: str
+    tenant_id: TenantId
+    port: int | None = None
+    tls_mode: TlsMode = TlsMode.PASSTHROUGH
+
+    @property
+    def service(self) -> ServiceKey:
+        """The service that agents announce for it."""
+        return ServiceKey(self.kind, self.name)
+
+    @property
+    def key(self) -> str:
+        """What is public about it: `https:app.example.eu`, `tcp:2222`."""
+        return f"{self.kind}:{self.name if self.port is None else self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class RouteDelta:
+    """What leads to `revision`: a snapshot replaces all there was, the blocked tenants included."""
+
+    revision: int
+    snapshot: bool
+    routes: tuple[Route, ...] = ()
+    removed: tuple[str, ...] = ()
+    blocked: tuple[TenantId, ...] = ()
+    unblocked: tuple[TenantId, ...] = ()
+
+
+def encode_delta(delta: RouteDelta) -> bytes:
+    """Return the delta as CBOR."""
+    return cbor.encode(
+        {
+            "v": FORMAT_VERSION,
+            "revision": delta.revision,
+            "snapshot": delta.snapshot,
+            "routes": [_write(route) for route in delta.routes],
+            "removed": list(delta.removed),
+            "blocked": list(delta.blocked),
+            "unblocked": list(delta.unblocked),
+        }
+    )
+
+
+def decode_delta(data: bytes) -> RouteDelta:
+    """Return the delta that `data` holds; routes of a kind or mode not known here are left out.
+
+    Raises:
+        ProtocolError: TOO_LARGE above 64 MiB, UNSUPPORTED_VERSION, MALFORMED, or BAD_NAME.
+    """
+    if len(data) > MAX_DELTA_BYTES:
+        raise ProtocolError(Code.TOO_LARGE, f"routes of {len(data)} bytes")
+    fields = Fields.of(cbor.decode(data))
+    if fields.uint("v") != FORMAT_VERSION:
+        raise ProtocolError(Code.UNSUPPORTED_VERSION, f"routes of version {fields.uint('v')}")
+    routes = (_read(Fields.of(item)) for item in fields.items("routes", MAX_ITEMS))
+    return RouteDelta(
+        fields.uint("revision"),
+        fields.flag("snapshot"),
+        tuple(route for route in routes if route is not None),
+        _texts(fields, "removed"),
+        _tenants(fields, "blocked"),
+        _tenants(fields, "unblocked"),
+    )
+
+
+def _write(route: Route) -> dict[str, object]:
+    value: dict[str, object] = {"kind": str(route.kind), "name": route.name}
+    if route.port is not None:
+        value["port"] = route.port
+    if route.kind is ServiceKind.HTTPS:
+        value["tls"] = str(route.tls_mode)
+    return {**value, "tenant": route.tenant_id}
+
+
+def _read(fields: Fields) -> Route | None:
+    kind = fields.text("kind", 16)
+    mode = fields.text("tls", 16) if "tls" in fields.values else TlsMode.PASSTHROUGH
+    tenant = TenantId(fields.octets("tenant", ID_BYTES))
+    port = fields.uint("port", _MAX_PORT) if "port" in fields.values else None
+    name = fields.text("name", MAX_HOSTNAME_CHARS)
+    if kind not in ServiceKind or mode not in TlsMode:
+        return None
+    service = parse_service_key(ServiceKind(kind), name)
+    if (port is None) is not (service.kind is ServiceKind.HTTPS):
+        raise malformed("port", "belongs to tcp and udp, and to them always")
+    return Route(service.kind, service.name, tenant, port, TlsMode(mode))
+
+
+def _texts(fields: Fields, name: str) -> tuple[str, ...]:
+    items = fields.items(name, MAX_ITEMS)
+    if not all(isinstance(item, str) for item in items):
+        raise malformed(name, "must be texts")
+    return cast("tuple[str, ...]", tuple(items))
+
+
+def _tenants(fields: Fields, name: str) -> tuple[TenantId, ...]:
+    items = fields.items(name, MAX_ITEMS)
+    if not all(isinstance(item, bytes) and len(item) == ID_BYTES for item in items):
+        raise malformed(name, f"must be {ID_BYTES} bytes each")
+    return cast("tuple[TenantId, ...]", tuple(items))

@@ -1,0 +1,83 @@
+"""Invite and edge tokens, byte-compatible with the original.
+
+    tt_inv_2_ <hub url> . <invite id, 16 bytes> . <secret, 32 bytes> . <tenant seed, 32 bytes>
+    tt_edge_2_ <hub url> . <invite id, 16 bytes> . <secret, 32 bytes> . <edge seed, 32 bytes>
+
+Each part is base64url without padding; the hub url is UTF-8.
+"""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Self
+
+from towonel.wire import base64url
+from towonel.wire.errors import Code, ProtocolError
+
+INVITE_ID_BYTES = 16
+SECRET_BYTES = 32
+SEED_BYTES = 32
+MAX_TOKEN_CHARS = 4096  # a hub url of 2 KiB is far beyond any real one
+_PARTS = (("invite id", INVITE_ID_BYTES), ("secret", SECRET_BYTES), ("seed", SEED_BYTES))
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    prefix: ClassVar[str]
+
+    hub_url: str
+    invite_id: bytes
+    secret: bytes = field(repr=False)
+    seed: bytes = field(repr=False)
+
+    def encode(self) -> str:
+        """Return the token's text, which is a secret."""
+        parts = (self.hub_url.encode(), self.invite_id, self.secret, self.seed)
+        return self.prefix + ".".join(base64url.encode(part) for part in parts)
+
+    @classmethod
+    def decode(cls, text: str) -> Self:
+        """Return the token that `text` spells, around which white space does not matter.
+
+        Raises:
+            ProtocolError: BAD_TOKEN, naming the rule and never a part of the token.
+        """
+        text = text.strip()
+        if not text.startswith(cls.prefix) or len(text) > MAX_TOKEN_CHARS:
+            raise _bad(f"expected a token that starts with {cls.prefix}")
+        segments = text.removeprefix(cls.prefix).split(".")
+        if len(segments) != len(_PARTS) + 1:
+            raise _bad(f"expected 4 parts separated by dots, found {len(segments)}")
+        url = _part("hub url", segments[0], None)
+        try:
+            hub_url = url.decode()
+        except UnicodeDecodeError:
+            raise _bad("the hub url is not UTF-8") from None
+        rest = [_part(name, segments[i], size) for i, (name, size) in enumerate(_PARTS, 1)]
+        return cls(hub_url, *rest)
+
+
+class InviteToken(_Token):
+    """What an agent needs to speak for a tenant."""
+
+    __slots__ = ()
+    prefix = "tt_inv_2_"
+
+
+class EdgeToken(_Token):
+    """What an edge needs to register with a hub."""
+
+    __slots__ = ()
+    prefix = "tt_edge_2_"
+
+
+def _part(name: str, segment: str, size: int | None) -> bytes:
+    try:
+        data = base64url.decode(segment)
+    except ProtocolError:
+        raise _bad(f"the {name} is not base64url without padding") from None
+    if size is not None and len(data) != size:
+        raise _bad(f"the {name} has {len(data)} bytes, expected {size}")
+    return data
+
+
+def _bad(rule: str) -> ProtocolError:
+    return ProtocolError(Code.BAD_TOKEN, rule)
