@@ -1,0 +1,83 @@
+"""The self-signed certificate of an edge, which agents trust because the hub named it.
+
+Its key is the edge's own Ed25519 key: who knows the edge's id knows the certificate's key.
+"""
+
+import hashlib
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from towonel.identity.keys import NodeKey
+from towonel.wire.errors import Code, Denied
+
+EDGE_SERVER_NAME = "edge.towonel.internal"  # no edge needs a public name: the pin is what counts
+LIFETIME_DAYS = 3650
+
+
+def self_signed(key: NodeKey, not_before: datetime) -> str:
+    """Return a PEM certificate for the edge with this key, good for ten years."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, EDGE_SERVER_NAME)])
+    serial = int.from_bytes(
+        hashlib.sha256(key.public + not_before.isoformat().encode()).digest()[:16]
+    )
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.private.public_key())
+        .serial_number(serial >> 1 | 1)
+        .not_valid_before(not_before)
+        .not_valid_after(not_before + timedelta(days=LIFETIME_DAYS))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(EDGE_SERVER_NAME)]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    )
+    return builder.sign(key.private, None).public_bytes(Encoding.PEM).decode()
+
+
+def private_key_pem(key: NodeKey) -> bytes:
+    """Return the key in the form that TLS libraries load."""
+    return key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def certificate_sha256(pem: str) -> bytes:
+    """Return the SHA-256 of the certificate in DER.
+
+    Raises:
+        Denied: CERTIFICATE_MISMATCH where `pem` holds no certificate.
+    """
+    return hashlib.sha256(_load(pem).public_bytes(Encoding.DER)).digest()
+
+
+def certificate_public_key(pem: str) -> bytes:
+    """Return the 32-byte Ed25519 key of a certificate, which is the id of its edge.
+
+    Raises:
+        Denied: CERTIFICATE_MISMATCH where it has a key of another kind, or is none.
+    """
+    key = _load(pem).public_key()
+    if not isinstance(key, Ed25519PublicKey):
+        raise Denied(Code.CERTIFICATE_MISMATCH, "an edge's certificate has an Ed25519 key")
+    return key.public_bytes_raw()
+
+
+def not_after(pem: str) -> datetime:
+    """Return when the certificate ends, in UTC.
+
+    Raises:
+        Denied: CERTIFICATE_MISMATCH where `pem` holds no certificate.
+    """
+    return _load(pem).not_valid_after_utc
+
+
+def _load(pem: str) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(pem.encode())
+    except ValueError as error:
+        raise Denied(Code.CERTIFICATE_MISMATCH, "not a PEM certificate") from error

@@ -1,0 +1,110 @@
+"""Keys, and what they sign: Ed25519 for hubs, edges and agents, ML-DSA-65 for tenants.
+
+A node's id is its public key; a tenant's is the SHA-256 of its public key, which is 1952 bytes.
+
+Source: RFC 8032 (Ed25519), FIPS 204 (ML-DSA-65, empty context).
+"""
+
+import hashlib
+import hmac
+from typing import Self, override
+
+import blake3
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
+
+from towonel.wire.errors import Code, Denied
+from towonel.wire.ids import TenantId
+
+SEED_BYTES = 32
+NODE_SIGNATURE_BYTES = 64
+TENANT_PUBLIC_KEY_BYTES = 1952
+TENANT_SIGNATURE_BYTES = 3309
+
+
+class NodeKey:
+    """The key of a hub, an edge or an agent."""
+
+    def __init__(self, private: Ed25519PrivateKey) -> None:
+        self._private = private
+        self.public = private.public_key().public_bytes_raw()
+
+    @classmethod
+    def from_seed(cls, seed: bytes) -> Self:
+        """Return the key that 32 random bytes stand for."""
+        return cls(Ed25519PrivateKey.from_private_bytes(seed))
+
+    @property
+    def private(self) -> Ed25519PrivateKey:
+        """The key itself, for certificates."""
+        return self._private
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the 64-byte signature."""
+        return self._private.sign(message)
+
+    @override
+    def __repr__(self) -> str:
+        return f"NodeKey(public={self.public.hex()})"
+
+
+class TenantKey:
+    """The key of a tenant, which whoever holds its invite token can make."""
+
+    def __init__(self, private: MLDSA65PrivateKey) -> None:
+        self._private = private
+        self.public = private.public_key().public_bytes_raw()
+        self.tenant_id = tenant_id_of(self.public)
+
+    @classmethod
+    def from_seed(cls, seed: bytes) -> Self:
+        """Return the key that the 32 bytes in a token stand for."""
+        return cls(MLDSA65PrivateKey.from_seed_bytes(seed))
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the 3309-byte signature, which is another one each time."""
+        return self._private.sign(message)
+
+    @override
+    def __repr__(self) -> str:
+        return f"TenantKey(tenant_id={self.tenant_id.hex()})"
+
+
+def tenant_id_of(public: bytes) -> TenantId:
+    """Return the id of the tenant with this public key."""
+    return TenantId(hashlib.sha256(public).digest())
+
+
+def verify_node(public: bytes, signature: bytes, message: bytes) -> None:
+    """Check a node's signature.
+
+    Raises:
+        Denied: INVALID_SIGNATURE, also for a public key that is none.
+    """
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError) as error:
+        raise Denied(Code.INVALID_SIGNATURE, "not signed by this node") from error
+
+
+def verify_tenant(public: bytes, signature: bytes, message: bytes) -> None:
+    """Check a tenant's signature.
+
+    Raises:
+        Denied: INVALID_SIGNATURE, also for a public key that is none.
+    """
+    try:
+        MLDSA65PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError) as error:
+        raise Denied(Code.INVALID_SIGNATURE, "not signed by this tenant") from error
+
+
+def hash_invite_secret(hash_key: bytes, secret: bytes) -> bytes:
+    """Return what a hub keeps of an invite's secret: its BLAKE3 hash under a 32-byte key."""
+    return blake3.blake3(secret, key=hash_key).digest()
+
+
+def secrets_equal(one: bytes, other: bytes) -> bool:
+    """Compare in a time that tells nothing about where they differ."""
+    return hmac.compare_digest(one, other)
