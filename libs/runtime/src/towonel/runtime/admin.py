@@ -1,0 +1,89 @@
+"""The address where a process tells how it is: /livez, /readyz, /metrics and /version."""
+
+import contextlib
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from towonel.runtime.web import serve_app
+
+_STOPPING = "stopping"
+
+
+@dataclass
+class Health:
+    """Named checks; the process is ready while every one holds and it is not stopping."""
+
+    _reasons: dict[str, str] = field(default_factory=dict[str, str])
+
+    def set(self, check: str, *, ok: bool, reason: str = "") -> None:
+        """Say whether a check holds, and why not."""
+        if ok:
+            self._reasons.pop(check, None)
+        else:
+            self._reasons[check] = reason or "not yet"
+
+    def draining(self) -> None:
+        """Say that the process is about to end: it never gets ready again."""
+        self._reasons[_STOPPING] = "draining"
+
+    @property
+    def ready(self) -> bool:
+        """Whether work should be sent here."""
+        return not self._reasons
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Why not, by check."""
+        return dict(self._reasons)
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    host: str,
+    port: int,
+    health: Health,
+    registry: CollectorRegistry,
+    *,
+    name: str,
+    version: str,
+    aliases: tuple[str, ...] = (),
+) -> AsyncGenerator[int]:
+    """Serve health and metrics while the context lasts; yields the port.
+
+    Args:
+        host: where to listen; nothing secret is told here, but it need not be public.
+        port: 0 lets the system choose.
+        health: what /readyz tells.
+        registry: what /metrics shows.
+        name: of the process, for /version.
+        version: of the process.
+        aliases: further paths that answer as /livez does.
+
+    Raises:
+        SettingsError: where the address cannot be had.
+    """
+
+    async def livez(_request: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def readyz(_request: Request) -> Response:
+        body = {"status": "ready" if health.ready else "not ready", "reasons": dict(health.reasons)}
+        return JSONResponse(body, 200 if health.ready else 503)
+
+    async def metrics(_request: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def shown_version(_request: Request) -> Response:
+        return JSONResponse({"name": name, "version": version})
+
+    paths = {"/readyz": readyz, "/metrics": metrics, "/version": shown_version}
+    paths |= dict.fromkeys(("/livez", *aliases), livez)
+    app = Starlette(routes=[Route(path, answer) for path, answer in paths.items()])
+    async with serve_app(app, host, port, drain_s=1, concurrency=64) as bound:
+        yield bound

@@ -1,0 +1,120 @@
+"""How a process ends: the first signal drains, the second ends it, and the exit code says which.
+
+0   drained and done
+1   a failure, or a second signal
+75  the drain took longer than it may (EX_TEMPFAIL)
+78  the settings are wrong (EX_CONFIG)
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+import structlog
+
+from towonel.runtime.secretfile import SecretFileError
+from towonel.runtime.settings import Settings, SettingsError, load
+
+EXIT_OK, EXIT_FAILED, EXIT_DRAIN_DEADLINE, EXIT_SETTINGS = 0, 1, 75, 78
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+log = structlog.get_logger()
+
+type Serve = Callable[[asyncio.Event], Awaitable[None]]
+
+
+class GiveUp(Exception):
+    """The process cannot do its work, for a reason that a person has to read."""
+
+
+def main[S: Settings](cls: type[S], serve: Callable[[S], tuple[Serve, float]]) -> int:
+    """Load the settings, and run what `serve` makes of them; the exit code.
+
+    Args:
+        cls: the settings of the process.
+        serve: returns the coroutine function to run, and the seconds its drain may take.
+    """
+    try:
+        settings = load(cls)
+    except SettingsError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)  # noqa: T201 there is no log before there are settings
+        return EXIT_SETTINGS
+    work, drain_s = serve(settings)
+    return run(work, drain_s=drain_s)
+
+
+def run(serve: Serve, *, drain_s: float) -> int:
+    """Run `serve` until it returns, and return the process's exit code.
+
+    The first SIGTERM or SIGINT sets the event that `serve` gets; from then on it has `drain_s`
+    seconds. A second one cancels it.
+    """
+    try:
+        return asyncio.run(_Run(drain_s).whole(serve))
+    except (SettingsError, SecretFileError) as error:
+        print(error, file=sys.stderr)  # noqa: T201 one line that a person can act on
+        return EXIT_SETTINGS
+
+
+class _Run:
+    def __init__(self, drain_s: float) -> None:
+        self._drain_s = drain_s
+        self._stopping = asyncio.Event()
+        self._ended_by: int | None = None
+        self._task: asyncio.Task[object] | None = None
+
+    async def whole(self, serve: Serve) -> int:
+        loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self._on_signal, number)
+        try:
+            await serve(self._stopping)
+        except asyncio.CancelledError:
+            log.warning("process.ended_early", exit_code=self._ended_by)
+            return EXIT_FAILED if self._ended_by is None else self._ended_by
+        except BaseException as error:
+            return _exit_code(error)
+        finally:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+        return EXIT_OK
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if self._stopping.is_set():
+            self._end(EXIT_FAILED)
+            return
+        log.info("process.stopping", signal=number.name, drain_s=self._drain_s)
+        self._stopping.set()
+        asyncio.get_running_loop().call_later(self._drain_s, self._end, EXIT_DRAIN_DEADLINE)
+
+    def _end(self, exit_code: int) -> None:
+        if self._ended_by is None and self._task is not None:
+            self._ended_by = exit_code
+            self._task.cancel()
+
+
+def _exit_code(error: BaseException) -> int:
+    """Say what went wrong, in one line where it is for a person, and return the exit code."""
+    single = _innermost(error)
+    if isinstance(single, (SettingsError, SecretFileError)):
+        raise single from None
+    if isinstance(single, GiveUp):
+        log.error("process.gave_up", reason=str(single))
+    elif isinstance(single, OSError) and not isinstance(error, BaseExceptionGroup):
+        log.error("process.failed", reason=str(single))
+    else:
+        log.error("process.crashed", exc_info=error)
+    return EXIT_FAILED
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What a nest of groups with one failure each is about."""
+    while isinstance(error, BaseExceptionGroup):
+        inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        if len(inner) > 1:
+            return error
+        error = inner[0]
+    return error

@@ -1,0 +1,58 @@
+"""Logs as events: one line each on standard error, keys not sentences, never a secret."""
+
+import logging
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Literal
+
+import structlog
+
+type Format = Literal["auto", "console", "json"]
+
+_HIDDEN = "[hidden]"
+_SECRET_KEYS = frozenset(
+    {"token", "secret", "seed", "key", "authorization", "password", "operator_key", "grant"}
+)
+
+
+class Redactor:
+    """Hides values whose key says that they are secret, and texts that contain a known mark."""
+
+    def __init__(self, marks: tuple[str, ...]) -> None:
+        self._marks = marks
+
+    def __call__(
+        self, _logger: object, _method: str, event: MutableMapping[str, object]
+    ) -> Mapping[str, object]:
+        for key, value in event.items():
+            if key in _SECRET_KEYS or any(mark in str(value) for mark in self._marks):
+                event[key] = _HIDDEN
+        return event
+
+
+def configure(level: str, fmt: Format, service: str, *, redact: tuple[str, ...] = ()) -> None:
+    """Send logs to standard error: JSON, or for people where that is a terminal and fmt `auto`.
+
+    Args:
+        level: debug, info, warning or error; lower ones are dropped early.
+        fmt: `json` for programs, `console` for people.
+        service: the name that each line carries.
+        redact: marks that only secrets contain; a value with one is hidden whole.
+    """
+    number = logging.getLevelNamesMapping()[level.upper()]
+    people = fmt == "console" or (fmt == "auto" and sys.stderr.isatty())
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            Redactor(redact),
+            structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, force=True)

@@ -1,0 +1,91 @@
+"""An ASGI application on a socket of ours: no signals taken, and an end that lets requests finish."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncGenerator, Generator
+from typing import Any, override
+
+import uvicorn
+
+from towonel.runtime.settings import SettingsError
+
+BACKLOG = 1024
+MAX_HEADER_BYTES = 16 * 1024
+KEEP_ALIVE_S = 30
+START_S = 30.0
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    @override
+    def capture_signals(self) -> Generator[None]:
+        """Leave signals to the lifecycle, which owns them."""
+        yield
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening TCP socket.
+
+    Raises:
+        SettingsError: where the address is in use or not of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            [f"cannot listen on {host}:{port}: {error.strerror or error}"]
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+@contextlib.asynccontextmanager
+async def serve_app(
+    app: Any, host: str, port: int, *, drain_s: float = 10.0, concurrency: int = 2_000
+) -> AsyncGenerator[int]:
+    """Serve `app` while the context lasts; yields the port, which the system chose for 0.
+
+    At the end no new connection is taken, requests in flight get `drain_s` seconds.
+
+    Raises:
+        SettingsError: where the address cannot be had.
+        RuntimeError: where the application fails to start.
+    """
+    with bind(host, port) as listener:
+        server = _Server(
+            uvicorn.Config(
+                app,
+                http="h11",
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                limit_concurrency=concurrency,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=max(1, round(drain_s)),
+                h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+            )
+        )
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(server.serve(sockets=[listener]))
+            await _started(server, serving)
+            try:
+                yield int(listener.getsockname()[1])
+            finally:
+                server.should_exit = True
+
+
+async def _started(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+    async with asyncio.timeout(START_S):
+        while not server.started:
+            if serving.done():
+                raise RuntimeError("the application did not start; the log above says why")
+            await asyncio.sleep(0.005)  # uvicorn has no event for it
