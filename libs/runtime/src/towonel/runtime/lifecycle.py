@@ -75,7 +75,7 @@ class _Run:
         except asyncio.CancelledError:
             log.warning("process.ended_early", exit_code=self._ended_by)
             return EXIT_FAILED if self._ended_by is None else self._ended_by
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 the top of the process: it is said and counted
             return _exit_code(error)
         finally:
             for number in _SIGNALS:
@@ -112,9 +112,8 @@ def _exit_code(error: BaseException) -> int:
 
 def _innermost(error: BaseException) -> BaseException:
     """What a nest of groups with one failure each is about."""
-    while isinstance(error, BaseExceptionGroup):
-        inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        if len(inner) > 1:
-            return error
-        error = inner[0]
-    return error
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    inner = group.exceptions
+    return _innermost(inner[0]) if len(inner) == 1 else group

@@ -1,0 +1,231 @@
+"""What the hub's REST API takes and gives, as the hub and every client of it see it.
+
+Ids and keys are lower-case hexadecimal where the original has them so, base64url without padding
+elsewhere; times are Unix milliseconds. Requests refuse fields they do not know; answers may grow.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+HEX_32 = r"^[0-9a-f]{64}$"
+MAX_EXPIRY_S = 30 * 24 * 3600
+MAX_HOSTNAMES = 1_000
+MAX_SERVICES = 1_000
+
+type Hex32 = Annotated[str, Field(pattern=HEX_32)]
+type Base64 = Annotated[str, Field(max_length=1_500, pattern=r"^[A-Za-z0-9_-]*$")]
+type InviteStatus = Literal["pending", "revoked"]
+
+
+class Request(BaseModel):
+    """A body that a client sends."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Answer(BaseModel):
+    """A body that the hub sends."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class HealthOut(Answer):
+    """That the hub is there, and who it is."""
+
+    status: Literal["ok"] = "ok"
+    node_id: Hex32
+    version: str
+    protocol_version: int = 1
+
+
+class InviteIn(Request):
+    """A tenant to be: `expires_in_secs` of 0 or none means never."""
+
+    name: str | None = Field(default=None, max_length=100)
+    hostnames: list[str] = Field(min_length=1, max_length=MAX_HOSTNAMES)
+    expires_in_secs: int | None = Field(default=None, ge=0, le=MAX_EXPIRY_S)
+
+
+class InviteOut(Answer):
+    """A new invite; its token is told this once."""
+
+    status: Literal["ok"] = "ok"
+    token: str
+    invite_id: str
+    tenant_id: Hex32
+    name: str
+    expires_at_ms: int | None
+
+
+class InviteItem(Answer):
+    """An invite in a list."""
+
+    invite_id: str
+    name: str
+    hostnames: list[str]
+    status: InviteStatus
+    expires_at_ms: int | None
+    tenant_id: Hex32
+    created_at_ms: int
+
+
+class InviteList(Answer):
+    """All invites, the newest first."""
+
+    invites: list[InviteItem]
+
+
+class RevokedOut(Answer):
+    """That an invite is revoked."""
+
+    status: Literal["revoked"] = "revoked"
+
+
+class EdgeInviteIn(Request):
+    """An edge to be."""
+
+    name: str | None = Field(default=None, max_length=100)
+
+
+class EdgeInviteOut(Answer):
+    """A new edge invite; its token is told this once."""
+
+    status: Literal["ok"] = "ok"
+    token: str
+    invite_id: str
+    name: str
+    edge_node_id: Hex32
+
+
+class EdgeInviteItem(Answer):
+    """An edge invite in a list."""
+
+    invite_id: str
+    name: str
+    status: InviteStatus
+    edge_node_id: Hex32
+    created_at_ms: int
+
+
+class EdgeInviteList(Answer):
+    """All edge invites, the newest first."""
+
+    invites: list[EdgeInviteItem]
+
+
+class EdgeItem(Answer):
+    """An edge that has registered."""
+
+    node_id: Hex32
+    name: str
+    addresses: list[str]
+    certificate_sha256: Hex32
+    last_seen_ms: int
+
+
+class EdgeList(Answer):
+    """All registered edges."""
+
+    edges: list[EdgeItem]
+
+
+class EdgeOut(Answer):
+    """An edge as agents need it: where it is, and the certificate it shows."""
+
+    edge_id: Hex32
+    addresses: list[str]
+    certificate_sha256: Hex32
+    certificate_pem: str
+
+
+class BootstrapIn(Request):
+    """The proof of an invite; without `agent_id` it is the original's form, and gets no grant."""
+
+    invite_id: Base64
+    invite_secret: Base64
+    agent_id: Hex32 | None = None
+    group: str = "default"
+
+
+class BootstrapOut(Answer):
+    """What an agent needs: the original's fields, then the grant and the edges to dial."""
+
+    status: Literal["ok"] = "ok"
+    tenant_id: Hex32
+    hostnames: list[str]
+    hub_node_id: Hex32
+    trusted_edges: list[Hex32]
+    edge_node_id: Hex32 | None
+    edge_addresses: list[str]
+    grant: str | None = None
+    grant_expires_at_ms: int | None = None
+    edges: list[EdgeOut] = Field(default_factory=list[EdgeOut])
+
+
+class RefreshIn(Request):
+    """The grant an agent has."""
+
+    grant: Base64
+
+
+class RefreshOut(Answer):
+    """The grant to use from now on, and the edges there are now."""
+
+    grant: str
+    grant_expires_at_ms: int
+    edges: list[EdgeOut]
+
+
+class ServiceIn(Request):
+    """One service: `name` is a hostname for https, a service name for tcp and udp."""
+
+    kind: Literal["https", "tcp", "udp"]
+    name: str = Field(min_length=1, max_length=253)
+    port: int | None = Field(default=None, ge=1, le=65_535)
+    tls_mode: Literal["passthrough", "terminate", "agent"] = "passthrough"
+
+
+class DesiredState(Request):
+    """All that a group of agents publishes, in place of what it published before."""
+
+    group: str = Field(min_length=1, max_length=63)
+    services: list[ServiceIn] = Field(max_length=MAX_SERVICES)
+
+
+class AppliedState(Answer):
+    """What a desired state changed, by route key: `https:app.example.eu`, `tcp:2222`."""
+
+    revision: int
+    created: list[str]
+    changed: list[str]
+    deleted: list[str]
+    unchanged: int
+
+
+class EdgeRegisterIn(Request):
+    """Where an edge is reached by agents, and the certificate it shows them."""
+
+    addresses: list[str] = Field(min_length=1, max_length=16)
+    certificate_pem: str = Field(max_length=8_192)
+    version: str = Field(max_length=64)
+
+
+class EdgeRegisterOut(Answer):
+    """Whom the edge takes grants from, and the routes' revision."""
+
+    hub_node_id: Hex32
+    revision: int
+
+
+class ErrorBody(Answer):
+    """The word of a code, and a sentence for people."""
+
+    code: str
+    message: str
+
+
+class ErrorOut(Answer):
+    """The body of every answer that is an error."""
+
+    error: ErrorBody

@@ -1,0 +1,101 @@
+"""Every failure as one envelope, `{"error": {"code", "message"}}`, with the status of its code."""
+
+from collections.abc import Mapping
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from towonel.client.models import ErrorBody, ErrorOut
+from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+STATUS: Mapping[Code, int] = {
+    Code.INVALID_REQUEST: 400,
+    Code.INVALID_SIGNATURE: 400,
+    Code.UNSUPPORTED_OP: 400,
+    Code.UNAUTHORIZED: 401,
+    Code.CLOCK_SKEW: 401,
+    Code.REPLAYED: 401,
+    Code.GRANT_INVALID: 401,
+    Code.GRANT_EXPIRED: 401,
+    Code.GRANT_FOREIGN: 403,
+    Code.TENANT_NOT_ALLOWED: 403,
+    Code.TENANT_REVOKED: 403,
+    Code.HOSTNAME_NOT_OWNED: 403,
+    Code.EDGE_UNKNOWN: 403,
+    Code.NOT_FOUND: 404,
+    Code.SEQUENCE_CONFLICT: 409,
+    Code.HOSTNAME_CONFLICT: 409,
+    Code.PORT_CONFLICT: 409,
+    Code.INVITE_EXPIRED: 410,
+    Code.TOO_LARGE: 413,
+    Code.UNSUPPORTED_VERSION: 422,
+    Code.RATE_LIMITED: 429,
+    Code.INTERNAL: 500,
+}
+_FRAMEWORK = {
+    401: Code.UNAUTHORIZED,
+    404: Code.NOT_FOUND,
+    413: Code.TOO_LARGE,
+    500: Code.INTERNAL,
+}
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception with the envelope."""
+    app.add_exception_handler(TowonelError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _framework)
+    app.add_exception_handler(Exception, _crash)
+
+
+def envelope(
+    status: int, code: Code, message: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """Return the answer for a failure."""
+    body = ErrorOut(error=ErrorBody(code=code.word, message=message))
+    return JSONResponse(body.model_dump(), status, headers)
+
+
+def status_of(error: TowonelError) -> int:
+    """Return the HTTP status of a failure: by its code, else by its class."""
+    if isinstance(error, Unavailable):
+        return STATUS.get(error.code, 503)
+    return STATUS.get(error.code, 400 if isinstance(error, ProtocolError) else 403)
+
+
+async def _ours(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, TowonelError), "the handler is installed for these"
+    request.app.state.hub.metrics.refused.labels(error.code.word).inc()
+    headers: dict[str, str] = {}
+    if isinstance(error, Unavailable):
+        headers["retry-after"] = str(round(error.retry_after_s or 1))
+    if status_of(error) == 401:  # noqa: PLR2004 RFC 9110 §15.5.2 wants the header
+        headers["www-authenticate"] = "Bearer, Signature"
+    kind = "request.refused" if isinstance(error, Denied) else "request.failed"
+    log.info(kind, path=request.url.path, code=error.code.word, detail=error.detail)
+    return envelope(status_of(error), error.code, error.detail or error.code.word, headers)
+
+
+async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError), "the handler is installed for these"
+    message = "; ".join(
+        f"{'.'.join(str(part) for part in item['loc'][1:]) or 'body'}: {item['msg']}"
+        for item in error.errors()
+    )
+    return envelope(400, Code.INVALID_REQUEST, message)
+
+
+async def _framework(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException), "the handler is installed for these"
+    code = _FRAMEWORK.get(error.status_code, Code.INVALID_REQUEST)
+    return envelope(error.status_code, code, str(error.detail), error.headers)
+
+
+async def _crash(request: Request, error: Exception) -> JSONResponse:
+    log.error("request.crashed", path=request.url.path, exc_info=error)
+    return envelope(500, Code.INTERNAL, "internal error; the hub's log has the details")
