@@ -1,0 +1,78 @@
+"""The agent, whole: links to edges, origins behind them, and the hub that names both."""
+
+import asyncio
+import contextlib
+import secrets
+
+import structlog
+
+from towonel.agent.core.services import Directory
+from towonel.agent.links import Links
+from towonel.agent.metrics import VERSION, Metrics
+from towonel.agent.origins import Origins
+from towonel.agent.reconcile import Identity, Reconciler
+from towonel.agent.settings import AgentSettings
+from towonel.client.hub import HubClient
+from towonel.identity.keys import SEED_BYTES, NodeKey, TenantKey
+from towonel.runtime import admin
+from towonel.runtime.admin import Health
+from towonel.runtime.settings import SettingsError
+from towonel.wire.errors import Denied
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+def new_identity(settings: AgentSettings) -> Identity:
+    """Return who the agent is from now on: its own key is new at each start, and never stored."""
+    return Identity(
+        settings.invite_token,
+        TenantKey.from_seed(settings.invite_token.seed),
+        NodeKey.from_seed(secrets.token_bytes(SEED_BYTES)),
+        settings.group,
+    )
+
+
+async def serve(
+    settings: AgentSettings, stopping: asyncio.Event, identity: Identity | None = None
+) -> None:
+    """Serve until `stopping`; then take no new streams, and let those there are end."""
+    identity = identity or new_identity(settings)
+    health, metrics = Health(), Metrics()
+    origins = Origins(
+        Directory(settings.services),
+        metrics,
+        timeout_s=settings.origin_timeout_secs,
+        max_streams=settings.max_streams,
+    )
+    async with (
+        _client(settings) as hub,
+        admin.serve(
+            *settings.health_listen_addr,
+            health,
+            metrics.registry,
+            name="agent",
+            version=VERSION,
+            aliases=("/healthz",),
+        ),
+        asyncio.TaskGroup() as tasks,
+    ):
+        log.info("agent.started", agent_id=identity.agent.public.hex(), hub=hub.base_url)
+        keys = [service.key for service in settings.services]
+        links = Links(tasks, identity.agent, keys, origins, metrics, health)
+        reconciler = Reconciler(hub, identity, settings.services, links, settings.trusted_edges)
+        reconciling = tasks.create_task(reconciler.run())
+        await stopping.wait()
+        health.draining()
+        reconciling.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(settings.drain_timeout_secs):
+                await links.drain()
+        links.close()
+    log.info("agent.stopped")
+
+
+def _client(settings: AgentSettings) -> HubClient:
+    try:
+        return HubClient(settings.invite_token.hub_url, allow_insecure=settings.allow_insecure_hub)
+    except Denied as error:
+        raise SettingsError([f"TOWONEL_INVITE_TOKEN: {error.detail}"]) from None

@@ -1,0 +1,158 @@
+"""What an agent publishes, and where each service's origin is."""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import cast, override
+
+from towonel.wire.errors import ProtocolError
+from towonel.wire.names import (
+    Hostname,
+    ServiceKey,
+    ServiceKind,
+    parse_hostname,
+    wildcard_of,
+)
+from towonel.wire.preamble import Preamble
+from towonel.wire.routes import TlsMode
+
+MAX_SERVICES = 1_000  # what a session's Hello takes
+_MAX_PORT = 65_535
+_FIELDS = ("hostname", "origin", "tls_mode", "proxy_protocol")
+
+
+class ProxyProtocol(StrEnum):
+    """Whether the origin is told the client's address."""
+
+    NONE = "none"
+    V2 = "v2"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a service is, as its agent dials it."""
+
+    host: str
+    port: int
+    proxy_protocol: ProxyProtocol
+
+    @override
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service of the environment."""
+
+    key: ServiceKey
+    origin: Origin
+    tls_mode: TlsMode = TlsMode.PASSTHROUGH
+
+
+def parse_services(text: str) -> tuple[Service, ...]:
+    """Read the JSON array of services.
+
+    Raises:
+        ValueError: its text has a line for every mistake, with the service, the field and the fix.
+    """
+    try:
+        items: object = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not JSON: {error.msg} at character {error.pos + 1}") from None
+    if not isinstance(items, list):
+        raise ValueError('must be a JSON array, as in [{"hostname": "app.example.eu", …}]')  # noqa: TRY004 one kind of mistake
+    entries = cast("list[object]", items)
+    if len(entries) > MAX_SERVICES:
+        raise ValueError(f"has {len(entries)} services, at most {MAX_SERVICES} are taken")
+    problems: list[str] = []
+    services = [_service(number, item, problems) for number, item in enumerate(entries)]
+    found = [service for service in services if service is not None]
+    problems += _doubles(found)
+    if problems:
+        raise ValueError("\n".join(problems))
+    return tuple(found)
+
+
+class Directory:
+    """Finds the origin that a preamble asks for; what is not of the environment is not there."""
+
+    def __init__(self, services: Iterable[Service]) -> None:
+        self._origins: Mapping[ServiceKey, Origin] = {s.key: s.origin for s in services}
+
+    def origin(self, preamble: Preamble) -> Origin | None:
+        """Return the origin of the preamble's service, if it is ours and covers the name asked for."""
+        origin = self._origins.get(preamble.service)
+        name = preamble.authority
+        if origin is None or name is None:
+            return origin
+        pattern = Hostname(preamble.service.name)
+        return origin if pattern in {name, wildcard_of(name)} else None
+
+
+def _service(number: int, item: object, problems: list[str]) -> Service | None:
+    if not isinstance(item, dict):
+        problems.append(f'[{number}]: must be an object with "hostname" and "origin"')
+        return None
+    entry = cast("dict[str, object]", item)
+    name = entry.get("hostname")
+    where = f"[{number}]" + (f" ({name})" if isinstance(name, str) else "")
+    found = _unknown(entry)
+    key, origin = _key(entry, found), _origin(entry, found)
+    mode = entry.get("tls_mode", "passthrough")
+    if mode not in ("passthrough", {"mode": "passthrough"}):  # the original's form too
+        found.append(f"tls_mode: must be passthrough, the only mode there is so far, not {mode!r}")
+    problems += [f"{where}.{problem}" for problem in found]
+    return None if found or key is None or origin is None else Service(key, origin)
+
+
+def _unknown(entry: Mapping[str, object]) -> list[str]:
+    problems: list[str] = []
+    for field in entry:
+        if field not in _FIELDS:
+            near = difflib.get_close_matches(field, _FIELDS, n=1)
+            fix = f"did you mean {near[0]}?" if near else f"there are {', '.join(_FIELDS)}"
+            problems.append(f"{field}: unknown field; {fix}")
+    return problems
+
+
+def _key(entry: Mapping[str, object], problems: list[str]) -> ServiceKey | None:
+    hostname = entry.get("hostname")
+    if not isinstance(hostname, str):
+        problems.append("hostname: is missing; give the public name, as in app.example.eu")
+        return None
+    try:
+        return ServiceKey(ServiceKind.HTTPS, parse_hostname(hostname))
+    except ProtocolError as error:
+        problems.append(f"hostname: {error.detail}")
+        return None
+
+
+def _origin(entry: Mapping[str, object], problems: list[str]) -> Origin | None:
+    proxy = entry.get("proxy_protocol", ProxyProtocol.V2)
+    if proxy not in {*ProxyProtocol}:
+        problems.append(f"proxy_protocol: must be v2 or none, not {proxy!r}")
+        return None
+    text = entry.get("origin")
+    if not isinstance(text, str):
+        problems.append("origin: is missing; give host:port, as in 127.0.0.1:8443")
+        return None
+    host, _, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    is_port = port.isascii() and port.isdigit() and 0 < int(port) <= _MAX_PORT
+    if not bare or not is_port or (":" in bare and bare == host) or "/" in text:
+        problems.append(f"origin: must be host:port, as in 127.0.0.1:8443, not {text!r}")
+        return None
+    return Origin(bare, int(port), ProxyProtocol(str(proxy)))
+
+
+def _doubles(services: Iterable[Service]) -> list[str]:
+    seen: set[ServiceKey] = set()
+    doubles: list[str] = []
+    for service in services:
+        if service.key in seen:
+            doubles.append(f"hostname {service.key.name}: occurs twice")
+        seen.add(service.key)
+    return doubles

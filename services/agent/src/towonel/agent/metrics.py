@@ -1,0 +1,48 @@
+"""What the agent counts; names are the original's where it has them."""
+
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+VERSION = version("towonel-agent")
+
+
+class Metrics:
+    """The agent's metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.links = Gauge(
+            "towonel_agent_links_active", "Edges this agent is linked to.", registry=registry
+        )
+        self.links_opened = Counter(
+            "towonel_agent_edge_connections_accepted", "Links that were opened.", registry=registry
+        )
+        self.links_refused = Counter(
+            "towonel_agent_edge_connections_rejected",
+            "Links that failed or ended, by code.",
+            ["reason"],
+            registry=registry,
+        )
+        self.streams = Gauge(
+            "towonel_agent_streams_active", "Client connections carried now.", registry=registry
+        )
+        self.streams_accepted = Counter(
+            "towonel_agent_streams_accepted", "Client connections taken.", registry=registry
+        )
+        self.streams_completed = Counter(
+            "towonel_agent_streams_completed",
+            "Client connections that ended well.",
+            registry=registry,
+        )
+        self.stream_errors = Counter(
+            "towonel_agent_stream_errors",
+            "Client connections that failed, by code.",
+            ["reason"],
+            registry=registry,
+        )
+        self.carried = Counter(
+            "towonel_agent_bytes", "Bytes carried.", ["direction"], registry=registry
+        )
+        self.info = Gauge("towonel_agent_info", "Always 1.", ["version"], registry=registry)
+        self.info.labels(VERSION).set(1)

@@ -1,0 +1,145 @@
+"""The agent and its hub: prove the invite, publish the environment, keep grant and edges fresh."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import SystemRandom
+
+import structlog
+
+from towonel.agent.core.edges import REFRESH_S, Edge, trusted
+from towonel.agent.core.services import Service
+from towonel.agent.links import Links
+from towonel.client.hub import HubClient
+from towonel.client.models import DesiredState, EdgeOut, ServiceIn
+from towonel.identity.keys import NodeKey, TenantKey
+from towonel.runtime.backoff import Backoff
+from towonel.runtime.lifecycle import GiveUp
+from towonel.runtime.settings import parse_address
+from towonel.wire import base64url
+from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
+from towonel.wire.ids import EdgeId
+from towonel.wire.tokens import InviteToken
+
+# A hub that returns is to find its agents within 5 s, so they ask often; the jitter spreads them.
+FIRST_DELAY_S, MAX_DELAY_S = 0.5, 3.0
+REFUSED_DELAY_S = 30.0  # an operator has to act; asking faster helps nobody
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who the agent is, and for whom it speaks."""
+
+    token: InviteToken
+    tenant: TenantKey
+    agent: NodeKey
+    group: str
+
+
+class Reconciler:
+    """Asks the hub until it agrees, and again and again; links live on when it is away."""
+
+    def __init__(
+        self,
+        hub: HubClient,
+        identity: Identity,
+        services: Sequence[Service],
+        links: Links,
+        allowed_edges: frozenset[bytes] | None,
+    ) -> None:
+        self._hub = hub
+        self._identity = identity
+        self._services = services
+        self._links = links
+        self._allowed_edges = allowed_edges
+        self._grant: bytes | None = None
+        self._rng = SystemRandom()
+
+    async def run(self) -> None:
+        """Work until cancelled.
+
+        Raises:
+            GiveUp: where the hub refuses the invite before it ever took it.
+        """
+        backoff = Backoff(FIRST_DELAY_S, MAX_DELAY_S)
+        while True:
+            try:
+                await self._once()
+            except Unavailable as error:
+                delay_s = max(backoff.next_delay(self._rng), error.retry_after_s or 0)
+                log.warning("hub.unavailable", detail=error.detail, retry_s=round(delay_s, 1))
+            except TowonelError as error:
+                delay_s = self._refused(error)
+            else:
+                backoff.healthy(0)
+                delay_s = REFRESH_S * self._rng.uniform(0.8, 1)
+            await asyncio.sleep(delay_s)
+
+    async def _once(self) -> None:
+        """Get a grant and publish where there is none yet; else keep what there is fresh."""
+        if self._grant is None:
+            grant, edges = await self._bootstrap()
+            await self._publish()
+        else:
+            answer = await self._hub.refresh(self._grant, self._identity.agent)
+            grant, edges = base64url.decode(answer.grant), answer.edges
+        self._grant = grant
+        self._links.renew(grant)
+        self._links.follow(trusted(map(_edge, edges), self._allowed_edges))
+
+    async def _bootstrap(self) -> tuple[bytes, list[EdgeOut]]:
+        identity = self._identity
+        answer = await self._hub.bootstrap(identity.token, identity.agent, identity.group)
+        if answer.tenant_id != identity.tenant.tenant_id.hex():
+            raise Denied(
+                Code.TENANT_NOT_ALLOWED,
+                "the hub knows this invite as another tenant's: wrong token",
+            )
+        if answer.grant is None:
+            raise Denied(Code.GRANT_INVALID, "the hub gave no grant: is it an older version?")
+        log.info("agent.admitted", tenant_id=answer.tenant_id, hostnames=answer.hostnames)
+        return base64url.decode(answer.grant), answer.edges
+
+    async def _publish(self) -> None:
+        services = [
+            ServiceIn(kind=s.key.kind.value, name=s.key.name, tls_mode=s.tls_mode.value)
+            for s in self._services
+        ]
+        state = DesiredState(group=self._identity.group, services=services)
+        applied = await self._hub.apply_desired_state(self._identity.tenant, state)
+        log.info(
+            "services.published",
+            created=applied.created,
+            changed=applied.changed,
+            deleted=applied.deleted,
+            unchanged=applied.unchanged,
+        )
+
+    def _refused(self, error: TowonelError) -> float:
+        """Say what the hub refused; the seconds after which to ask again."""
+        log.error("hub.refused", code=error.code.word, detail=error.detail)
+        of_the_invite = {
+            Code.UNAUTHORIZED,
+            Code.NOT_FOUND,
+            Code.INVITE_EXPIRED,
+            Code.TENANT_NOT_ALLOWED,
+            Code.GRANT_INVALID,
+        }
+        if self._grant is None and error.code in of_the_invite:
+            raise GiveUp(f"the hub refuses the invite: {error}")
+        if error.code is Code.TENANT_REVOKED:
+            self._links.follow(())
+        if error.code in {Code.GRANT_EXPIRED, Code.GRANT_INVALID}:
+            self._grant = None
+            return FIRST_DELAY_S
+        return REFUSED_DELAY_S
+
+
+def _edge(edge: EdgeOut) -> Edge:
+    return Edge(
+        EdgeId(bytes.fromhex(edge.edge_id)),
+        edge.certificate_pem,
+        bytes.fromhex(edge.certificate_sha256),
+        tuple(parse_address(address) for address in edge.addresses),
+    )

@@ -1,0 +1,111 @@
+"""What the agent's environment may say: all there is to configure."""
+
+import json
+import re
+from typing import Annotated, ClassVar
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+from towonel.agent.core.services import Service, parse_services
+from towonel.runtime.settings import HostPort, Settings
+from towonel.wire.errors import ProtocolError
+from towonel.wire.names import parse_group
+from towonel.wire.tokens import InviteToken
+
+_EDGE_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+def _token(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return InviteToken.decode(value)
+    except ProtocolError as error:
+        raise ValueError(
+            f"{error.detail}; copy the whole token that `invite create` printed"
+        ) from None
+
+
+def _services(value: object) -> object:
+    return parse_services(value) if isinstance(value, str) else value
+
+
+def _group(value: str) -> str:
+    try:
+        return parse_group(value)
+    except ProtocolError as error:
+        raise ValueError(error.detail) from None
+
+
+def _edge_ids(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        ids = json.loads(value)
+    except json.JSONDecodeError:
+        ids = None
+    if not isinstance(ids, list) or not all(
+        isinstance(i, str) and _EDGE_ID.fullmatch(i) for i in ids
+    ):
+        raise ValueError('must be a JSON array of edge ids, 64 hexadecimal digits each: ["ab12…"]')
+    return frozenset(bytes.fromhex(i) for i in ids)
+
+
+class AgentSettings(Settings):
+    """The agent's variables; names and defaults are the original's where it has them."""
+
+    prefixes: ClassVar[tuple[str, ...]] = ("TOWONEL_AGENT_", "TOWONEL_INVITE_TOKEN")
+
+    invite_token: Annotated[InviteToken, NoDecode, BeforeValidator(_token)] = Field(
+        validation_alias="TOWONEL_INVITE_TOKEN",
+        description="The token that `towonel invite create` printed, tt_inv_2_…",
+        repr=False,
+    )
+    services: Annotated[tuple[Service, ...], NoDecode, BeforeValidator(_services)] = Field(
+        default=(),
+        validation_alias="TOWONEL_AGENT_SERVICES",
+        description=(
+            "JSON array of HTTPS services: `hostname`, `origin` (host:port), `proxy_protocol` "
+            "(v2 unless none), `tls_mode` (passthrough)."
+        ),
+    )
+    group: Annotated[str, BeforeValidator(_group)] = Field(
+        default="default",
+        validation_alias="TOWONEL_AGENT_GROUP",
+        description="Agents of one group are replicas: they share one environment.",
+    )
+    trusted_edges: Annotated[frozenset[bytes], NoDecode, BeforeValidator(_edge_ids)] | None = Field(
+        default=None,
+        validation_alias="TOWONEL_AGENT_TRUSTED_EDGES",
+        description="JSON array of edge ids: of the hub's edges only these are dialled.",
+    )
+    health_listen_addr: HostPort = Field(
+        default=("127.0.0.1", 9090),
+        validation_alias="TOWONEL_AGENT_HEALTH_LISTEN_ADDR",
+        description="Where /livez, /readyz, /metrics and /version are served.",
+    )
+    origin_timeout_secs: float = Field(
+        default=10,
+        gt=0,
+        le=300,
+        validation_alias="TOWONEL_AGENT_ORIGIN_TIMEOUT_SECS",
+        description="Seconds that connecting to an origin may take, its name's look-up included.",
+    )
+    max_streams: int = Field(
+        default=4096,
+        gt=0,
+        validation_alias="TOWONEL_AGENT_MAX_STREAMS",
+        description="Client connections that this agent carries at once; more are sent elsewhere.",
+    )
+    drain_timeout_secs: float = Field(
+        default=25,
+        gt=0,
+        validation_alias="TOWONEL_AGENT_DRAIN_TIMEOUT_SECS",
+        description="Seconds that connections in flight get when the agent is told to stop.",
+    )
+    allow_insecure_hub: bool = Field(
+        default=False,
+        validation_alias="TOWONEL_ALLOW_INSECURE_HUB",
+        description="Accept an http:// hub that is not on this machine: secrets travel in the clear.",
+    )
