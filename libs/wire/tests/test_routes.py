@@ -1,0 +1,103 @@
+"""Routes on their way from hub to edge."""
+
+import cbor2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from towonel.wire import routes
+from towonel.wire.errors import Code, ProtocolError
+from towonel.wire.ids import TenantId
+from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.routes import Route, RouteDelta, TlsMode, decode_delta, encode_delta
+
+TENANTS = st.binary(min_size=32, max_size=32).map(TenantId)
+ROUTES = st.one_of(
+    st.builds(
+        Route,
+        st.just(ServiceKind.HTTPS),
+        st.sampled_from(["a.eu", "*.example.eu"]),
+        TENANTS,
+        st.none(),
+        st.sampled_from(TlsMode),
+    ),
+    st.builds(
+        Route,
+        st.sampled_from([ServiceKind.TCP, ServiceKind.UDP]),
+        st.just("ssh"),
+        TENANTS,
+        st.integers(0, 65535),
+    ),
+)
+DELTAS = st.builds(
+    RouteDelta,
+    st.integers(0, 2**63 - 1),
+    st.booleans(),
+    st.lists(ROUTES, max_size=4).map(tuple),
+    st.lists(st.just("https:a.eu"), max_size=3).map(tuple),
+    st.lists(TENANTS, max_size=3).map(tuple),
+    st.lists(TENANTS, max_size=3).map(tuple),
+)
+TENANT = bytes(range(32))
+ROUTE = {"kind": "https", "name": "a.eu", "tls": "passthrough", "tenant": TENANT}
+DELTA = {
+    "v": 1, "revision": 7, "snapshot": False, "routes": [], "removed": [], "blocked": [],
+    "unblocked": [],
+}  # fmt: skip
+
+
+@given(DELTAS)
+def test_what_is_encoded_decodes_to_the_same(delta: RouteDelta) -> None:
+    assert decode_delta(encode_delta(delta)) == delta
+
+
+def test_a_route_has_the_key_of_what_is_public_about_it() -> None:
+    web = Route(ServiceKind.HTTPS, "a.eu", TenantId(TENANT))
+    ssh = Route(ServiceKind.TCP, "ssh", TenantId(TENANT), 2222)
+
+    assert (web.key, ssh.key) == ("https:a.eu", "tcp:2222")
+    assert ssh.service == ServiceKey(ServiceKind.TCP, "ssh")
+
+
+@pytest.mark.parametrize("changed", [{"kind": "sctp"}, {"tls": "later"}])
+def test_routes_of_a_kind_or_mode_not_known_here_are_left_out(changed: dict[str, str]) -> None:
+    found = decode_delta(cbor2.dumps({**DELTA, "routes": [{**ROUTE, **changed}, ROUTE]}))
+
+    assert [route.name for route in found.routes] == ["a.eu"]
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ([], Code.MALFORMED),
+        ({**DELTA, "v": 2}, Code.UNSUPPORTED_VERSION),
+        ({**DELTA, "revision": -1}, Code.MALFORMED),
+        ({**DELTA, "snapshot": 1}, Code.MALFORMED),
+        ({**DELTA, "removed": [1]}, Code.MALFORMED),
+        ({**DELTA, "blocked": [b"short"]}, Code.MALFORMED),
+        ({**DELTA, "routes": [{**ROUTE, "tenant": b"short"}]}, Code.MALFORMED),
+        ({**DELTA, "routes": [{**ROUTE, "port": 1}]}, Code.MALFORMED),
+        ({**DELTA, "routes": [{**ROUTE, "kind": "tcp"}]}, Code.MALFORMED),
+        ({**DELTA, "routes": [{**ROUTE, "name": "a_b.eu"}]}, Code.BAD_NAME),
+    ],
+)
+def test_other_deltas_are_refused(value: object, code: Code) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        decode_delta(cbor2.dumps(value))
+
+    assert caught.value.code is code
+
+
+def test_an_answer_above_the_limit_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "MAX_DELTA_BYTES", 10)
+
+    with pytest.raises(ProtocolError) as caught:
+        decode_delta(bytes(11))
+
+    assert caught.value.code is Code.TOO_LARGE
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_refused(data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        decode_delta(data)
