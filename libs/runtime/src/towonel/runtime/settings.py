@@ -207,7 +207,7 @@ def _variable(field: FieldInfo) -> Variable:
         first,
         default,
         field.description or "",
-        bool(kinds & {SecretStr, SecretBytes}),
+        bool(kinds & {SecretStr, SecretBytes}) or not field.repr,
         tuple(others),
     )
 

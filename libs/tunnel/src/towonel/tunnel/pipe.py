@@ -8,7 +8,9 @@ from typing import Protocol
 
 from towonel.wire.errors import Code
 
-CHUNK_BYTES = 64 * 1024  # what one read hands over at most: large enough that Python is not the cost
+CHUNK_BYTES = (
+    64 * 1024
+)  # what one read hands over at most: large enough that Python is not the cost
 
 
 class Pipe(Protocol):

@@ -41,7 +41,7 @@ class SocketPipe(Pipe):
             self._check()
             try:
                 return self._sock.recv(max_bytes)
-            except BlockingIOError, InterruptedError:
+            except (BlockingIOError, InterruptedError):
                 await self._ready(self._loop.add_reader, self._loop.remove_reader)
             except OSError as error:
                 raise Unavailable(self._broken, str(error)) from error
@@ -53,7 +53,7 @@ class SocketPipe(Pipe):
         while rest:
             try:
                 rest = rest[self._sock.send(rest) :]
-            except BlockingIOError, InterruptedError:
+            except (BlockingIOError, InterruptedError):
                 await self._ready(self._loop.add_writer, self._loop.remove_writer)
             except OSError as error:
                 raise Unavailable(self._broken, str(error)) from error
@@ -84,9 +84,7 @@ class SocketPipe(Pipe):
         if self._ended is not None:
             raise Unavailable(self._ended, "this side ended the connection")
 
-    async def _ready(
-        self, add: Callable[..., None], remove: Callable[[int], bool]
-    ) -> None:
+    async def _ready(self, add: Callable[..., None], remove: Callable[[int], bool]) -> None:
         """Wait for readiness; `_end` also wakes us, after it has unregistered the socket."""
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiters[remove] = waiter

@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, cast
 
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
@@ -42,14 +42,14 @@ def _edge_ids(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        ids = json.loads(value)
+        found: object = json.loads(value)
     except json.JSONDecodeError:
-        ids = None
-    if not isinstance(ids, list) or not all(
-        isinstance(i, str) and _EDGE_ID.fullmatch(i) for i in ids
-    ):
+        found = None
+    ids = cast("list[object]", found) if isinstance(found, list) else [None]
+    texts = [item for item in ids if isinstance(item, str) and _EDGE_ID.fullmatch(item)]
+    if len(texts) != len(ids):
         raise ValueError('must be a JSON array of edge ids, 64 hexadecimal digits each: ["ab12…"]')
-    return frozenset(bytes.fromhex(i) for i in ids)
+    return frozenset(bytes.fromhex(text) for text in texts)
 
 
 class AgentSettings(Settings):

@@ -1,0 +1,47 @@
+"""The flags that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+from towonel.client.settings import CommandSettings
+from towonel.client.target import Target, resolve
+from towonel.runtime.settings import load
+
+HubUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--hub-url",
+        metavar="URL",
+        help="The hub. Else TOWONEL_HUB_URL, else the hub of this machine.",
+        show_default=False,
+    ),
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        metavar="KEY",
+        help="The operator key. Others on this machine can see flags: rather set"
+        " TOWONEL_OPERATOR_KEY_FILE, or let it be found in the hub's data folder.",
+        show_default=False,
+    ),
+]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="A name to know it by. [default: a random one]"),
+]
+InviteId = Annotated[
+    str, typer.Option("--id", metavar="ID", help="The id that `list` shows.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def target(hub_url: str | None, api_key: str | None, *, needs_key: bool = True) -> Target:
+    """Read the environment and decide which hub to ask, with which key."""
+    return resolve(load(CommandSettings), hub_url, api_key, needs_key=needs_key)
+
+
+def examples(*lines: str) -> str:
+    """Return the end of a help text: commands to copy, one a line."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])

@@ -1,0 +1,84 @@
+"""What commands print: results on standard output, failures on standard error, both also as JSON.
+
+Exit codes: 0 done, 1 refused or failed, 2 usage, 75 the hub cannot be asked now, 78 wrong configuration.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Generator, Iterable, Sequence
+from datetime import UTC, datetime
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from towonel.client.envelope import printable
+from towonel.client.target import UsageError
+from towonel.runtime.settings import SettingsError
+from towonel.wire.errors import TowonelError, Unavailable
+
+EXIT_FAILED, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_SETTINGS = 1, 2, 75, 78
+_UNWRAPPED_COLUMNS = 10_000  # a file or a pipe has no width, and a cut id is of no use
+
+
+def console() -> Console:
+    """Return standard output as rich writes it: no colour for NO_COLOR or where nobody looks."""
+    out = Console(highlight=False, markup=False, soft_wrap=True)
+    if not out.is_terminal:
+        out.width = _UNWRAPPED_COLUMNS
+    return out
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document on a line of its own."""
+    print(json.dumps(value, ensure_ascii=False), flush=True)  # noqa: T201 this is the output
+
+
+def print_fields(fields: Iterable[tuple[str, str]]) -> None:
+    """Print names and values in two columns."""
+    out = console()
+    for name, value in fields:
+        out.print(Text.assemble((f"{name:<11}", "bold"), printable(value)))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
+    """Print rows under headings, or the sentence `empty` where there are none."""
+    out = console()
+    table = Table(*columns, box=None, pad_edge=False)
+    for column in table.columns:
+        column.overflow = "fold"
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    out.print(table if table.row_count else empty)
+
+
+def shown_time(time_ms: int | None) -> str:
+    """Return a time for people, in UTC; never for None."""
+    if time_ms is None:
+        return "never"
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+@contextlib.contextmanager
+def reported(*, as_json: bool) -> Generator[None]:
+    """Turn what goes wrong inside into one message and an exit code, never a traceback."""
+    try:
+        yield
+    except UsageError as error:
+        _end("usage", [str(error)], EXIT_USAGE, as_json=as_json)
+    except SettingsError as error:
+        _end("bad_configuration", error.problems, EXIT_SETTINGS, as_json=as_json)
+    except TowonelError as error:
+        exit_code = EXIT_UNAVAILABLE if isinstance(error, Unavailable) else EXIT_FAILED
+        _end(error.code.word, [error.detail], exit_code, as_json=as_json)
+
+
+def _end(code: str, problems: list[str], exit_code: int, *, as_json: bool) -> None:
+    if as_json:
+        text = json.dumps({"error": {"code": code, "message": "\n".join(problems)}})
+    else:
+        text = "\n".join(f"towonel: {code}: {problem}" for problem in problems)
+    print(text, file=sys.stderr)  # noqa: T201 the error is the output
+    raise typer.Exit(exit_code)

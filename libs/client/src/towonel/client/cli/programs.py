@@ -1,0 +1,93 @@
+"""Programs of ours that another of ours starts: they end with it, and the terminal is not theirs.
+
+Each gets a process group of its own, so that Ctrl-C reaches only the one that started them, and
+a leash: when that one dies without a word, the kernel sends them SIGTERM.
+"""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_ECHO_S = 0.1  # nobody presses Ctrl-C twice in less
+# Loaded before any fork: between fork and exec nothing may be imported.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run: a module and its arguments; `environ` may hold secrets and is never shown."""
+
+    name: str
+    module: str
+    environ: Mapping[str, str] = field(repr=False)
+    arguments: tuple[str, ...] = ()
+
+
+async def start(program: Program, output: IO[bytes] | int) -> asyncio.subprocess.Process:
+    """Start a program whose standard output and error both go to `output`.
+
+    Raises:
+        OSError: where the system has no room for another process.
+    """
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-P", "-m", program.module, *program.arguments),  # -P: nothing from the current folder
+        env=dict(program.environ),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        process_group=0,
+        preexec_fn=_leash(os.getpid()),
+    )
+
+
+@contextmanager
+def signals_caught(handle: Callable[[signal.Signals], object]) -> Generator[None]:
+    """Hand SIGTERM, SIGINT and SIGHUP to `handle`, in the running loop, while the context lasts.
+
+    The same signal again at once is the same signal: timeout(1) and some runners send it to the
+    process and to its group. Afterwards they are ignored: the process is ending, and has its exit
+    code.
+    """
+    loop = asyncio.get_running_loop()
+    last_s = dict[signal.Signals, float]()
+
+    def on_signal(number: signal.Signals) -> None:
+        is_echo = loop.time() - last_s.get(number, -_ECHO_S) < _ECHO_S
+        last_s[number] = loop.time()
+        if not is_echo:
+            handle(number)
+
+    caught = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup means it
+        caught.append(signal.SIGHUP)
+    for number in caught:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, caught)
+        for number in caught:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, caught)
+
+
+def _leash(parent: int) -> Callable[[], None] | None:
+    libc = _LIBC
+    if libc is None:
+        return None
+
+    def hold() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before the leash was on
+            os._exit(1)
+
+    return hold

@@ -1,0 +1,85 @@
+"""What the hub's HTTP errors mean: `{"error": {"code", "message"}}` back into our exceptions.
+
+Only an answer with the hub's own envelope is a refusal. Anything else that is not a success (a proxy's
+error page, a captive portal) says nothing about us, so it counts as a hub that is not there.
+"""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
+
+MAX_MESSAGE_CHARS = 500  # of the hub's message that goes into an error; enough for a list of names
+MAX_RETRY_AFTER_S = 3600.0  # nobody may silence us for longer than this
+
+_FIRST_BROKEN, _FIRST_REFUSED, _FIRST_UNAVAILABLE = Code.MALFORMED, Code.UNAUTHORIZED, Code.NO_ROUTE
+
+# A code of a newer hub is one we do not know: its status says enough to act on.
+_BY_STATUS: dict[int, Code] = {
+    HTTPStatus.UNAUTHORIZED: Code.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN: Code.UNAUTHORIZED,
+    HTTPStatus.NOT_FOUND: Code.NOT_FOUND,
+    HTTPStatus.GONE: Code.INVITE_EXPIRED,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Code.TOO_LARGE,
+    HTTPStatus.TOO_MANY_REQUESTS: Code.RATE_LIMITED,
+}
+
+
+def error_from(status: int, body: bytes, headers: Mapping[str, str]) -> TowonelError:
+    """Return the exception that an answer of the hub stands for.
+
+    Args:
+        status: the HTTP status, anything but 2xx.
+        body: the answer's body, already bounded.
+        headers: the answer's headers, lower-case; `retry-after` in seconds is read.
+    """
+    found = _envelope(body)
+    if found is None:
+        detail = f"answered {status} without the hub's error body"
+        return Unavailable(Code.HUB_UNAVAILABLE, detail, retry_after_s=retry_after_s(headers))
+    word, message = found
+    code = Code.__members__.get(word.upper()) or _code_of(status)
+    detail = printable(message)
+    if _may_be_repeated(status, code):
+        return Unavailable(code, detail, retry_after_s=retry_after_s(headers))
+    return Denied(code, detail) if code >= _FIRST_REFUSED else ProtocolError(code, detail)
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that `Retry-After` asks for, bounded; None without it or as a date."""
+    text = headers.get("retry-after", "").strip()
+    if not (text.isascii() and text.isdigit()):
+        return None
+    return min(float(text), MAX_RETRY_AFTER_S)
+
+
+def printable(text: str) -> str:
+    """Return a stranger's words without what could move a terminal's cursor or forge a log line."""
+    return "".join(char if char.isprintable() else " " for char in text[:MAX_MESSAGE_CHARS]).strip()
+
+
+def _envelope(body: bytes) -> tuple[str, str] | None:
+    try:
+        parsed: object = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    match parsed:
+        case {"error": {"code": str(code), "message": str(message)}}:
+            return code, message
+        case _:
+            return None
+
+
+def _code_of(status: int) -> Code:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Code.HUB_UNAVAILABLE
+    return _BY_STATUS.get(status, Code.INVALID_REQUEST)
+
+
+def _may_be_repeated(status: int, code: Code) -> bool:
+    return (
+        status == HTTPStatus.TOO_MANY_REQUESTS
+        or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        or not _FIRST_BROKEN <= code < _FIRST_UNAVAILABLE
+    )

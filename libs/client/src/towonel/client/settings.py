@@ -1,0 +1,93 @@
+"""What the `towonel` command reads from its environment, and what it hands to those it starts."""
+
+import os
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field, SecretStr
+
+from towonel.runtime.settings import HostPort, Settings
+
+_OURS = "TOWONEL_"
+_FOR_THE_COMMAND_ONLY = frozenset(
+    {
+        "TOWONEL_HUB_URL",
+        "TOWONEL_OPERATOR_KEY",
+        "TOWONEL_OPERATOR_KEY_FILE",
+        "TOWONEL_HUB_ENABLED",
+        "TOWONEL_EDGE_ENABLED",
+    }
+)
+
+
+class CommandSettings(Settings):
+    """Where the hub is and what key opens it; found without help on the machine of the hub."""
+
+    prefixes: ClassVar[tuple[str, ...]] = ()  # the hub's and the edge's own are checked by them
+
+    hub_url: str | None = Field(
+        default=None,
+        validation_alias="TOWONEL_HUB_URL",
+        description="The hub that commands talk to; by default the one on this machine.",
+    )
+    operator_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="TOWONEL_OPERATOR_KEY",
+        description="The key of the hub's operator; by default read from the hub's key file.",
+    )
+    operator_key_path: Path | None = Field(
+        default=None,
+        validation_alias="TOWONEL_HUB_OPERATOR_API_KEY_PATH",
+        description="The hub's file with the operator key.",
+    )
+    data_dir: Path | None = Field(
+        default=None,
+        validation_alias="TOWONEL_DATA_DIR",
+        description="The hub's folder; operator.key in it is the default key file.",
+    )
+    hub_listen_addr: HostPort = Field(
+        default=("0.0.0.0", 8443),  # noqa: S104 the hub's own default, to find its port
+        validation_alias="TOWONEL_HUB_LISTEN_ADDR",
+        description="Where the hub of this machine listens.",
+    )
+    allow_insecure_hub: bool = Field(
+        default=False,
+        validation_alias="TOWONEL_ALLOW_INSECURE_HUB",
+        description="Accept http:// for a hub on another machine.",
+    )
+
+
+class ServeSettings(Settings):
+    """Which of hub and edge `towonel serve` starts, and how they find each other."""
+
+    hub_enabled: bool = Field(
+        default=True, validation_alias="TOWONEL_HUB_ENABLED", description="Start a hub."
+    )
+    edge_enabled: bool = Field(
+        default=True, validation_alias="TOWONEL_EDGE_ENABLED", description="Start an edge."
+    )
+    hub_listen_addr: HostPort = Field(
+        default=("0.0.0.0", 8443),  # noqa: S104 as above
+        validation_alias="TOWONEL_HUB_LISTEN_ADDR",
+        description="Where the hub listens; the edge beside it is told.",
+    )
+    edge_hub_url: str | None = Field(
+        default=None,
+        validation_alias="TOWONEL_EDGE_HUB_URL",
+        description="The edge's hub; by default the one started with it.",
+    )
+    edge_drain_s: float = Field(
+        default=25.0,
+        validation_alias="TOWONEL_EDGE_DRAIN_TIMEOUT_SECS",
+        description="How long the edge may drain; what is left after it is ended.",
+    )
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment for a hub and an edge: ours, without what only the command reads."""
+    return {name: value for name, value in os.environ.items() if name not in _FOR_THE_COMMAND_ONLY}
+
+
+def foreign_environment() -> dict[str, str]:
+    """Return the environment without any variable of ours: a demo is the same for everybody."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}

@@ -1,0 +1,104 @@
+"""Which hub a command talks to, and with which key: flag, environment, or the hub of this machine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from towonel.client.exchange import parse_hub_url
+from towonel.client.hub import HubClient
+from towonel.client.settings import CommandSettings
+from towonel.runtime import secretfile
+from towonel.runtime.settings import SettingsError
+from towonel.wire.errors import Denied
+
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 compared, never bound
+KEY_FILE = "operator.key"
+_NO_KEY = (
+    "no operator key: {path} does not exist. Run this on the machine of the hub with its"
+    " TOWONEL_DATA_DIR, or set TOWONEL_OPERATOR_KEY_FILE or TOWONEL_OPERATOR_KEY"
+)
+
+
+class UsageError(Exception):
+    """A flag or argument that cannot be meant; the text is for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A hub's address, and the operator key where there is one."""
+
+    hub_url: str
+    operator_key: SecretStr | None
+    allow_insecure: bool
+
+    def client(self) -> HubClient:
+        key = None if self.operator_key is None else self.operator_key.get_secret_value()
+        return HubClient(self.hub_url, operator_key=key, allow_insecure=self.allow_insecure)
+
+
+def resolve(
+    settings: CommandSettings, hub_url: str | None, api_key: str | None, *, needs_key: bool
+) -> Target:
+    """Decide hub and key.
+
+    Args:
+        settings: what the environment says.
+        hub_url: the flag; before TOWONEL_HUB_URL, before the port of the hub on this machine.
+        api_key: the flag; before TOWONEL_OPERATOR_KEY, before the hub's key file.
+        needs_key: refuse to go on without a key.
+
+    Raises:
+        UsageError: a flag that is no hub's URL.
+        SettingsError: a variable that is none, or no key where one is needed.
+    Source: inventory §1.8.
+    """
+    key = _given_key(settings, api_key)
+    if key is None:
+        key = _key_in_file(_key_path(settings), required=needs_key)
+    url = hub_url or settings.hub_url or local_hub_url(settings.hub_listen_addr)
+    try:
+        parse_hub_url(url, allow_insecure=settings.allow_insecure_hub)
+    except Denied as error:
+        if hub_url:
+            raise UsageError(f"--hub-url: {error.detail}") from error
+        raise SettingsError([f"TOWONEL_HUB_URL: {error.detail}"]) from error
+    return Target(url, key, settings.allow_insecure_hub)
+
+
+def local_hub_url(listen_addr: tuple[str, int]) -> str:
+    """Return where a hub that listens there is found from its own machine."""
+    host, port = listen_addr
+    host = WILDCARDS.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _given_key(settings: CommandSettings, api_key: str | None) -> SecretStr | None:
+    if api_key is not None:
+        return _key(api_key, "--api-key")
+    if settings.operator_key is None or not settings.operator_key.get_secret_value().strip():
+        return None
+    return _key(settings.operator_key.get_secret_value(), "TOWONEL_OPERATOR_KEY")
+
+
+def _key(text: str, where: str) -> SecretStr:
+    text = text.strip()
+    if not text or not (text.isascii() and text.isprintable()) or " " in text:
+        raise SettingsError([f"{where}: is empty, or has characters that no key has"])
+    return SecretStr(text)
+
+
+def _key_path(settings: CommandSettings) -> Path:
+    return settings.operator_key_path or (settings.data_dir or Path()) / KEY_FILE
+
+
+def _key_in_file(path: Path, *, required: bool) -> SecretStr | None:
+    if not path.exists():
+        if required:
+            raise SettingsError([_NO_KEY.format(path=path)])
+        return None
+    try:
+        content = secretfile.read(path)
+    except secretfile.SecretFileError as error:
+        raise SettingsError([str(error)]) from error
+    return _key(content.decode("ascii", errors="replace"), str(path))

@@ -1,0 +1,248 @@
+"""Drive one QUIC connection on the event loop; aioquic decides, this carries out.
+
+aioquic's core wants to be told of datagrams and time, and is asked for events, datagrams and its
+next deadline. Its own asyncio adapter answers every datagram with a transmission and every write
+with another; here one transmission serves whatever happened in one turn of the loop.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from aioquic.quic import events
+from aioquic.quic.connection import QuicConnection
+
+from towonel.tunnel.endings import Ending, code_of, ending_of
+from towonel.tunnel.udp import Address
+from towonel.wire.errors import Code
+
+KEEPALIVE_S = 10.0  # below the 30 s that home routers keep an idle UDP binding
+IDLE_TIMEOUT_S = 30.0
+INITIAL_RTT_S = 0.1  # until the first ping is answered
+RTT_WEIGHT = 0.25  # of the newest sample
+CLOCK_SLACK_S = 0.000_1  # a timer fires when the loop's clock is this close
+PING_SPACING_S = 0.1  # many who ask at once share one answer
+
+Send = Callable[[bytes, Address], None]
+
+
+class Handler(Protocol):
+    """What a session or link does with what arrives; called from the loop, never blocks."""
+
+    def established(self) -> None:
+        """The QUIC handshake is complete."""
+        ...
+
+    def stream_data(self, stream_id: int, data: bytes, *, is_end: bool) -> None:
+        """The next bytes of a stream arrived, in order."""
+        ...
+
+    def stream_reset(self, stream_id: int, code: Code) -> None:
+        """The peer ended its sending side."""
+        ...
+
+    def stream_stopped(self, stream_id: int, code: Code) -> None:
+        """The peer reads no more; aioquic has already reset our sending side."""
+        ...
+
+    def ended(self, ending: Ending) -> None:
+        """The connection is over; the last call."""
+        ...
+
+
+class Connection:
+    """One QUIC connection: datagrams in, datagrams out, time, and calls to a `Handler`.
+
+    Args:
+        quic: in the state before its first datagram.
+        send: how a datagram leaves.
+        handler_of: makes the one who is told, from this connection.
+        on_id: called with each connection id the peer may use from now on (True) or no more
+            (False).
+        on_end: called once, after the handler knows.
+    """
+
+    def __init__(
+        self,
+        quic: QuicConnection,
+        send: Send,
+        handler_of: Callable[["Connection"], Handler],
+        *,
+        on_id: Callable[[bytes, bool], None] = lambda _id, _valid: None,
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._quic = quic
+        self._send = send
+        self._on_id = on_id
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._transmission: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._keepalive: asyncio.TimerHandle | None = None
+        self._pings: dict[int, float] = {}  # uid -> when it was sent
+        self._ping_uid = 0
+        self._is_measured = False
+        self.ending: Ending | None = None
+        self.heard_at = self._loop.time()
+        self.rtt_s = INITIAL_RTT_S
+        self._handler = handler_of(self)  # last: it sees a whole connection
+
+    @property
+    def peer(self) -> str:
+        """Where the peer is now, `host:port`; it can move."""
+        address = self._quic.get_peer_address()
+        return f"{address[0]}:{address[1]}" if address else "unknown"
+
+    def connect(self, address: Address) -> None:
+        """Begin the handshake, as the client."""
+        self._quic.connect(address, now=self._loop.time())
+        self._transmit_soon()
+
+    def receive(self, data: bytes, address: Address) -> None:
+        """Take one datagram of this connection."""
+        if self.ending is not None:
+            return
+        self.heard_at = self._loop.time()
+        try:
+            self._quic.receive_datagram(data, address, now=self.heard_at)
+        except Exception as error:  # noqa: BLE001  # a bug met by one peer ends one connection
+            self._crash(error)
+        else:
+            self._handle_events()
+            self._transmit_soon()
+
+    def new_stream_id(self) -> int:
+        """Return the id that the next stream of ours has; it exists once something is sent."""
+        return self._quic.get_next_available_stream_id()
+
+    def send(self, stream_id: int, data: bytes, *, is_end: bool = False) -> bool:
+        """Queue bytes of a stream; False when that direction is over."""
+        try:
+            self._quic.send_stream_data(stream_id, data, is_end)
+        except (ValueError, RuntimeError):  # finished and forgotten by aioquic, or reset
+            return False
+        self._transmit_soon()
+        return True
+
+    def reset(self, stream_id: int, code: Code) -> None:
+        """End our sending side of a stream and drop what is queued."""
+        self._quic.reset_stream(stream_id, int(code))
+        self._transmit_soon()
+
+    def stop(self, stream_id: int, code: Code) -> None:
+        """Ask the peer to end its sending side of a stream."""
+        try:
+            self._quic.stop_stream(stream_id, int(code))
+        except ValueError:  # aioquic forgot it: both directions are over
+            return
+        self._transmit_soon()
+
+    def ping(self) -> float:
+        """Ask for a sign of life, which also measures the round trip; return when it was asked."""
+        now = self._loop.time()
+        latest = self._pings.get(self._ping_uid)
+        if latest is not None and now - latest < PING_SPACING_S:
+            return latest
+        self._ping_uid += 1
+        self._pings[self._ping_uid] = now
+        self._quic.send_ping(self._ping_uid)
+        self._transmit_soon()
+        return now
+
+    def close(self, ending: Ending) -> None:
+        """Tell the peer and forget it at once: nothing it sends could matter any more."""
+        if self.ending is None:
+            self._quic.close(error_code=int(ending.code))
+            self._transmit()
+            self._end(ending)
+
+    def _transmit_soon(self) -> None:
+        if self._transmission is None and self.ending is None:
+            self._transmission = self._loop.call_soon(self._transmit)
+
+    def _transmit(self) -> None:
+        self._transmission = None
+        if self.ending is not None:
+            return
+        for data, address in self._quic.datagrams_to_send(now=self._loop.time()):
+            self._send(data, address)
+        self._arm()
+
+    def _arm(self) -> None:
+        """Wake when aioquic next wants it; a timer that is too early stays and looks again."""
+        due = self._quic.get_timer()
+        if due is None or (self._timer is not None and self._timer.when() <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._time_passed)
+
+    def _time_passed(self) -> None:
+        self._timer = None
+        due = self._quic.get_timer()
+        now = self._loop.time()
+        if due is not None and due <= now + CLOCK_SLACK_S:
+            self._quic.handle_timer(now=max(now, due))
+            self._handle_events()
+            self._transmit()
+        else:
+            self._arm()
+
+    def _keep_alive(self) -> None:
+        self.ping()
+        self._keepalive = self._loop.call_later(KEEPALIVE_S, self._keep_alive)
+
+    def _handle_events(self) -> None:
+        while self.ending is None and (event := self._quic.next_event()) is not None:
+            self._handle(event)
+
+    def _handle(self, event: events.QuicEvent) -> None:
+        match event:
+            case events.StreamDataReceived():
+                self._handler.stream_data(event.stream_id, event.data, is_end=event.end_stream)
+            case events.StreamReset():
+                self._handler.stream_reset(event.stream_id, code_of(event.error_code))
+            case events.StopSendingReceived():
+                self._handler.stream_stopped(event.stream_id, code_of(event.error_code))
+            case _:
+                self._handle_own(event)
+
+    def _handle_own(self, event: events.QuicEvent) -> None:
+        """What concerns the connection and no stream; ALPN, 0-RTT and datagrams are not ours."""
+        match event:
+            case events.PingAcknowledged():
+                self._measure(event.uid)
+            case events.HandshakeCompleted():
+                self._keep_alive()
+                self._handler.established()
+            case events.ConnectionTerminated():
+                self._end(ending_of(event))
+            case events.ConnectionIdIssued():
+                self._on_id(event.connection_id, True)
+            case events.ConnectionIdRetired():
+                self._on_id(event.connection_id, False)
+            case _:
+                return
+
+    def _measure(self, uid: int) -> None:
+        sent_at = self._pings.pop(uid, None)
+        if sent_at is not None:
+            sample_s = self._loop.time() - sent_at
+            weight = RTT_WEIGHT if self._is_measured else 1.0
+            self.rtt_s += weight * (sample_s - self.rtt_s)
+            self._is_measured = True
+
+    def _crash(self, error: Exception) -> None:
+        self._loop.call_exception_handler(
+            {"message": "a QUIC connection failed on a datagram", "exception": error}
+        )
+        self.close(Ending(Code.INTERNAL, type(error).__name__))
+
+    def _end(self, ending: Ending) -> None:
+        self.ending = ending
+        for handle in (self._transmission, self._timer, self._keepalive):
+            if handle is not None:
+                handle.cancel()
+        self._pings.clear()
+        self._handler.ended(ending)
+        self._on_end()

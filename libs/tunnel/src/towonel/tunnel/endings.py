@@ -1,0 +1,80 @@
+"""Why a connection ended: QUIC's numbers, TLS alerts and reasons become one `Code`, here only."""
+
+from dataclasses import dataclass
+
+from aioquic.quic.events import ConnectionTerminated
+from aioquic.quic.packet import QuicErrorCode
+from aioquic.tls import AlertDescription
+
+from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
+
+CERTIFICATE_ALERTS = frozenset(
+    {
+        AlertDescription.bad_certificate,
+        AlertDescription.unsupported_certificate,
+        AlertDescription.certificate_revoked,
+        AlertDescription.certificate_expired,
+        AlertDescription.certificate_unknown,
+        AlertDescription.unknown_ca,
+        AlertDescription.decrypt_error,  # the certificate is right, the key behind it is not
+    }
+)
+VERSION_ALERTS = frozenset(
+    {
+        AlertDescription.no_application_protocol,
+        AlertDescription.handshake_failure,  # how aioquic answers an unknown ALPN
+        AlertDescription.protocol_version,
+    }
+)
+NO_COMMON_VERSION = "Could not find a common protocol version"  # aioquic gives it no number
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a connection ended; `detail` is for our own log."""
+
+    code: Code
+    detail: str = ""
+
+
+def code_of(number: int) -> Code:
+    """Return the code a peer sent; a number we do not know is its INTERNAL."""
+    try:
+        return Code(number)
+    except ValueError:
+        return Code.INTERNAL
+
+
+def ending_of(event: ConnectionTerminated) -> Ending:
+    """Translate the end of a QUIC connection, whoever caused it.
+
+    Source: RFC 9000 §20 (a transport close names a frame type, an application close does not).
+    """
+    if event.frame_type is None:
+        return Ending(code_of(event.error_code), event.reason_phrase)
+    detail = f"quic 0x{event.error_code:x} {event.reason_phrase}".strip()
+    if event.error_code >= QuicErrorCode.CRYPTO_ERROR:
+        return Ending(_code_of_alert(event.error_code - QuicErrorCode.CRYPTO_ERROR), detail)
+    if (
+        event.error_code == QuicErrorCode.VERSION_NEGOTIATION_ERROR
+        or event.reason_phrase == NO_COMMON_VERSION
+    ):
+        return Ending(Code.UNSUPPORTED_VERSION, detail)
+    return Ending(Code.SESSION_LOST, detail)
+
+
+def error_of(ending: Ending) -> TowonelError:
+    """Return the exception for an ending: bytes that are wrong, a refusal, or a loss."""
+    if Code.MALFORMED <= ending.code < Code.NOT_TLS:
+        return ProtocolError(ending.code, ending.detail)
+    if Code.UNAUTHORIZED <= ending.code < Code.NO_ROUTE:
+        return Denied(ending.code, ending.detail)
+    return Unavailable(ending.code, ending.detail)
+
+
+def _code_of_alert(alert: int) -> Code:
+    if alert in CERTIFICATE_ALERTS:
+        return Code.CERTIFICATE_MISMATCH
+    if alert in VERSION_ALERTS:
+        return Code.UNSUPPORTED_VERSION
+    return Code.SESSION_LOST

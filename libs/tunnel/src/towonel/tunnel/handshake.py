@@ -1,0 +1,127 @@
+"""How an agent proves to an edge who it is, on a connection whose certificate it has checked.
+
+    edge:  Challenge{versions, nonce, edge id}
+    agent: Hello{version, grant, services, signature over nonce, edge id and certificate}
+    edge:  Welcome{session id}, or a close with the code
+
+Pure: what arrives and the time are arguments, what is to be sent is returned.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from towonel.identity.certs import certificate_public_key, certificate_sha256
+from towonel.identity.grants import Grant, verify
+from towonel.identity.keys import NodeKey, verify_node
+from towonel.identity.signatures import session_proof
+from towonel.wire.errors import Code, Denied, ProtocolError
+from towonel.wire.ids import EdgeId
+from towonel.wire.messages import PROTOCOL_VERSION, Challenge, Hello
+from towonel.wire.names import ServiceKey
+
+VERSIONS = (PROTOCOL_VERSION,)
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeIdentity:
+    """An edge as the hub names it to agents."""
+
+    edge_id: EdgeId
+    certificate_pem: str
+    certificate_sha256: bytes
+
+    def check(self) -> None:
+        """Check that the hub's facts fit each other.
+
+        Raises:
+            Denied: CERTIFICATE_MISMATCH.
+        """
+        if certificate_sha256(self.certificate_pem) != self.certificate_sha256:
+            raise Denied(Code.CERTIFICATE_MISMATCH, "the hub names another certificate")
+        if certificate_public_key(self.certificate_pem) != self.edge_id:
+            raise Denied(Code.CERTIFICATE_MISMATCH, "the certificate is not the edge's")
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """What an agent says about itself."""
+
+    key: NodeKey
+    grant: bytes
+    services: Collection[ServiceKey]
+    software: str
+
+    def answer(self, challenge: Challenge, edge: EdgeIdentity) -> Hello:
+        """Return the Hello that answers an edge's challenge.
+
+        Raises:
+            ProtocolError: UNSUPPORTED_VERSION where none of the edge's is spoken here.
+            Denied: EDGE_UNKNOWN where it is another edge.
+        """
+        if challenge.edge_id != edge.edge_id:
+            raise Denied(Code.EDGE_UNKNOWN, f"this is edge {challenge.edge_id.hex()}")
+        if PROTOCOL_VERSION not in challenge.versions:
+            raise ProtocolError(Code.UNSUPPORTED_VERSION, f"the edge speaks {challenge.versions}")
+        proof = session_proof(challenge.nonce, edge.edge_id, edge.certificate_sha256)
+        return Hello(
+            version=PROTOCOL_VERSION,
+            grant=self.grant,
+            services=tuple(self.services),
+            signature=self.key.sign(proof),
+            software=self.software,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Doorman:
+    """What an edge needs to check a Hello.
+
+    Args:
+        edge: the edge itself.
+        hub_ids: whose grants count, now.
+        refusal: why a grant that is in order is refused all the same, if it is.
+    """
+
+    edge: EdgeIdentity
+    hub_ids: Callable[[], Collection[bytes]]
+    refusal: Callable[[Grant], Code | None]
+
+    def challenge(self, nonce: bytes) -> Challenge:
+        """Return the message that opens a session."""
+        return Challenge(VERSIONS, nonce, self.edge.edge_id)
+
+    def admit(self, hello: Hello, nonce: bytes, now_ms: int) -> Grant:
+        """Return the grant of an agent that may come in.
+
+        Raises:
+            ProtocolError: UNSUPPORTED_VERSION.
+            Denied: GRANT_INVALID, GRANT_EXPIRED, INVALID_SIGNATURE, or the edge's own refusal.
+        """
+        if hello.version not in VERSIONS:
+            raise ProtocolError(Code.UNSUPPORTED_VERSION, f"the agent speaks {hello.version}")
+        grant = self._checked(hello.grant, now_ms)
+        proof = session_proof(nonce, self.edge.edge_id, self.edge.certificate_sha256)
+        verify_node(grant.agent_id, hello.signature, proof)
+        return grant
+
+    def renew(self, held: Grant, token: bytes, now_ms: int) -> Grant:
+        """Return the newer grant of an agent that is in.
+
+        Raises:
+            Denied: as `admit`, and GRANT_FOREIGN for one of another agent, tenant or group.
+        """
+        grant = self._checked(token, now_ms)
+        if (grant.agent_id, grant.tenant_id, grant.group) != (
+            held.agent_id,
+            held.tenant_id,
+            held.group,
+        ):
+            raise Denied(Code.GRANT_FOREIGN, "the new grant is for somebody else")
+        return grant
+
+    def _checked(self, token: bytes, now_ms: int) -> Grant:
+        grant = verify(token, self.hub_ids(), now_ms)
+        refusal = self.refusal(grant)
+        if refusal is not None:
+            raise Denied(refusal, f"tenant {grant.tenant_id.hex()}")
+        return grant

@@ -1,0 +1,243 @@
+"""Where an edge takes agents: one UDP port, its connections told apart by their ids."""
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from collections.abc import AsyncGenerator, Collection
+from typing import Protocol, override
+
+from aioquic.buffer import Buffer  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateImportUsage] its documented home
+from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE, QuicConfiguration
+from aioquic.quic.connection import QuicConnection
+from aioquic.quic.packet import (
+    QuicHeader,
+    QuicPacketType,
+    encode_quic_retry,
+    encode_quic_version_negotiation,
+    pull_quic_header,
+)
+from aioquic.quic.retry import QuicRetryTokenHandler
+
+from towonel.identity.certs import certificate_sha256
+from towonel.identity.grants import Grant
+from towonel.identity.keys import NodeKey
+from towonel.tunnel.connection import Connection
+from towonel.tunnel.endings import Ending
+from towonel.tunnel.handshake import Doorman, EdgeIdentity
+from towonel.tunnel.quic import edge_configuration
+from towonel.tunnel.session import Observer, Session
+from towonel.tunnel.udp import Address, Endpoint, bound_socket, resolve
+from towonel.wire.errors import Code
+from towonel.wire.ids import AgentId, EdgeId
+
+MAX_GREETING = 256  # connections that have not proved anything yet; each lives 5 s at most
+RETRY_ID_BYTES = 8
+
+
+class Gate(Observer, Protocol):
+    """Decides who may come in, and is told what becomes of them."""
+
+    def hub_ids(self) -> Collection[bytes]:
+        """Whose grants count."""
+        ...
+
+    def refusal(self, grant: Grant) -> Code | None:
+        """Why a grant that is in order is refused all the same, if it is."""
+        ...
+
+
+class Listener(Observer):
+    """The sessions of one edge; between them and the gate it keeps one session per agent.
+
+    Args:
+        sock: bound, and closed with the listener.
+        configuration: of the edge's side of QUIC.
+        doorman: checks who comes in.
+        gate: is told.
+    """
+
+    def __init__(
+        self, sock: socket.socket, configuration: QuicConfiguration, doorman: Doorman, gate: Gate
+    ) -> None:
+        self._configuration = configuration
+        self._doorman = doorman
+        self._gate = gate
+        self._retry = QuicRetryTokenHandler()
+        self._by_id: dict[bytes, Connection] = {}
+        self._greeting: set[Connection] = set()
+        self._sessions: dict[AgentId, Session] = {}
+        self._loop = asyncio.get_running_loop()
+        self._endpoint = Endpoint(sock, self._received)
+
+    @property
+    def port(self) -> int:
+        """The UDP port."""
+        return self._endpoint.port
+
+    @property
+    def sessions(self) -> Collection[Session]:
+        """The agents that are in."""
+        return self._sessions.values()
+
+    def go_away(self) -> None:
+        """Ask every agent to use another edge for what comes."""
+        for session in self._sessions.values():
+            session.go_away()
+
+    def close(self, code: Code = Code.DRAINING) -> None:
+        """End every connection and free the port."""
+        for connection in set(self._by_id.values()):
+            connection.close(Ending(code))
+        self._endpoint.close()
+
+    @override
+    def now_ms(self) -> int:
+        return self._gate.now_ms()
+
+    @override
+    def admitted(self, session: Session) -> None:
+        """Let a newer session of an agent take the place of the older."""
+        self._greeting.discard(session.connection)
+        older = self._sessions.get(session.agent_id)
+        self._sessions[session.agent_id] = session
+        self._gate.admitted(session)
+        if older is not None:
+            older.close(Code.SUPERSEDED)
+
+    @override
+    def ended(self, session: Session, code: Code) -> None:
+        if self._sessions.get(session.agent_id) is session:
+            del self._sessions[session.agent_id]
+        self._gate.ended(session, code)
+
+    @override
+    def refused(self, code: Code, detail: str, peer: str) -> None:
+        self._gate.refused(code, detail, peer)
+
+    def _received(self, data: bytes, address: Address) -> None:
+        """Hand a datagram to its connection; a stranger's opens one, or is dropped."""
+        try:
+            header = pull_quic_header(
+                Buffer(data=data), host_cid_length=self._configuration.connection_id_length
+            )
+        except ValueError:
+            return
+        connection = self._by_id.get(header.destination_cid)
+        if connection is None and len(data) >= SMALLEST_MAX_DATAGRAM_SIZE:
+            connection = self._stranger(header, address)
+        if connection is not None:
+            connection.receive(data, address)
+
+    def _stranger(self, header: QuicHeader, address: Address) -> Connection | None:
+        """Return a new connection for a client that has proved its address."""
+        if header.version not in self._configuration.supported_versions:
+            self._negotiate(header, address)
+        elif header.packet_type is QuicPacketType.INITIAL and not header.token:
+            self._ask_to_retry(header, address)
+        elif header.packet_type is QuicPacketType.INITIAL:
+            return self._proved(header, address)
+        return None
+
+    def _proved(self, header: QuicHeader, address: Address) -> Connection | None:
+        try:
+            original_id = self._retry.validate_token(
+                address=address,
+                destination_cid=header.destination_cid,
+                token=header.token,
+                now=self._loop.time(),
+            )
+        except ValueError:
+            return None
+        if len(self._greeting) >= MAX_GREETING:
+            self._gate.refused(Code.OVERLOADED, f"{MAX_GREETING} are greeting", address[0])
+            return None
+        return self._open(header.destination_cid, original_id)
+
+    def _open(self, retry_id: bytes, original_id: bytes) -> Connection:
+        quic = QuicConnection(
+            configuration=self._configuration,
+            original_destination_connection_id=original_id,
+            retry_source_connection_id=retry_id,
+        )
+        ids = {retry_id, quic.host_cid}
+
+        def on_id(connection_id: bytes, is_valid: bool) -> None:
+            if is_valid:
+                ids.add(connection_id)
+                self._by_id[connection_id] = connection
+            else:
+                ids.discard(connection_id)
+                self._by_id.pop(connection_id, None)
+
+        def on_end() -> None:
+            self._greeting.discard(connection)
+            for connection_id in ids:
+                self._by_id.pop(connection_id, None)
+
+        connection = Connection(
+            quic,
+            self._endpoint.send,
+            lambda new: Session(new, self._doorman, self).channel,
+            on_id=on_id,
+            on_end=on_end,
+        )
+        self._greeting.add(connection)
+        self._by_id |= dict.fromkeys(ids, connection)
+        return connection
+
+    def _negotiate(self, header: QuicHeader, address: Address) -> None:
+        """Say which versions are spoken; never in answer to an answer of this kind."""
+        if header.version and header.packet_type is not QuicPacketType.VERSION_NEGOTIATION:
+            answer = encode_quic_version_negotiation(
+                source_cid=header.destination_cid,
+                destination_cid=header.source_cid,
+                supported_versions=self._configuration.supported_versions,
+            )
+            self._endpoint.send(answer, address)
+
+    def _ask_to_retry(self, header: QuicHeader, address: Address) -> None:
+        retry_id = secrets.token_bytes(RETRY_ID_BYTES)
+        token = self._retry.create_token(
+            address=address,
+            original_destination_connection_id=header.destination_cid,
+            retry_source_connection_id=retry_id,
+            now=self._loop.time(),
+        )
+        assert header.version is not None, "it is one of those supported"
+        answer = encode_quic_retry(
+            version=header.version,
+            source_cid=retry_id,
+            destination_cid=header.source_cid,
+            original_destination_cid=header.destination_cid,
+            retry_token=token,
+        )
+        self._endpoint.send(answer, address)
+
+
+@contextlib.asynccontextmanager
+async def listen(
+    host: str, port: int, *, key: NodeKey, certificate_pem: str, gate: Gate
+) -> AsyncGenerator[Listener]:
+    """Take agents while the context lasts; at its end their sessions are closed, DRAINING.
+
+    Args:
+        host: where to listen; `::` takes IPv4 too.
+        port: UDP; 0 lets the system choose.
+        key: the edge's.
+        certificate_pem: the certificate that the hub names to agents.
+        gate: decides, and is told.
+
+    Raises:
+        OSError: where the address cannot be had.
+        Denied: CERTIFICATE_MISMATCH where the certificate is not for this key.
+    """
+    edge = EdgeIdentity(EdgeId(key.public), certificate_pem, certificate_sha256(certificate_pem))
+    edge.check()
+    doorman = Doorman(edge, gate.hub_ids, gate.refusal)
+    sock = bound_socket(await resolve(host, port))
+    listener = Listener(sock, edge_configuration(key, certificate_pem), doorman, gate)
+    try:
+        yield listener
+    finally:
+        listener.close()

@@ -1,0 +1,98 @@
+"""The bytes we send on one stream, held back until the receiver has room for them."""
+
+import asyncio
+
+from towonel.tunnel.budget import Budget
+from towonel.tunnel.connection import Connection
+from towonel.tunnel.pipe import CHUNK_BYTES
+from towonel.wire.credit import STREAM_WINDOW_BYTES, SendCredit
+from towonel.wire.errors import Code, Unavailable
+
+
+class Outbound:
+    """One direction of a stream, as its sender sees it.
+
+    aioquic buffers whatever it is given, so nothing is given without credit: what lies in its
+    buffer never exceeds what the receiver has granted and not read.
+    """
+
+    def __init__(self, stream_id: int, connection: Connection, budget: Budget) -> None:
+        self._stream_id = stream_id
+        self._connection = connection
+        self._budget = budget
+        self._credit = SendCredit(STREAM_WINDOW_BYTES)
+        self._failure: Code | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_reset = False
+        self.sent_bytes = 0
+        self.is_eof = False
+
+    @property
+    def is_over(self) -> bool:
+        return self.is_eof or self._is_reset
+
+    async def write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            self._check()
+            count = min(len(rest), CHUNK_BYTES, self._credit.available, self._budget.available)
+            if count:
+                self._send(bytes(rest[:count]))
+                rest = rest[count:]
+            else:
+                await self._room()
+
+    def write_eof(self) -> None:
+        if self.is_eof:
+            return
+        self._check()
+        self.is_eof = True
+        self._connection.send(self._stream_id, b"", is_end=True)
+
+    def grant(self, limit: int) -> None:
+        """The receiver has read: more may be sent."""
+        self._credit.grant(limit)
+        self._wake()
+
+    def reset(self, code: Code) -> None:
+        """End this direction; what the receiver has not got is dropped."""
+        if self._is_reset:
+            return
+        self._is_reset = True
+        self._connection.reset(self._stream_id, code)
+        self._budget.abandoned(self._stream_id, self.sent_bytes)
+        self.fail(code)
+
+    def stopped(self, code: Code) -> None:
+        """The receiver reads no more, and aioquic has reset the stream for it."""
+        self.reset(code)
+
+    def fail(self, code: Code) -> None:
+        """Waiting and later writes raise `code`."""
+        if self._failure is None:
+            self._failure = code
+        self._wake()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise Unavailable(self._failure, "stream")
+
+    def _send(self, data: bytes) -> None:
+        self._credit.spend(len(data))
+        self._budget.spend(len(data))
+        self.sent_bytes += len(data)
+        self._connection.send(self._stream_id, data)
+
+    async def _room(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        if self._credit.available:
+            self._budget.wait(self._stream_id, self._wake)
+        try:
+            await self._waiter
+        finally:
+            self._budget.forget(self._stream_id)
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

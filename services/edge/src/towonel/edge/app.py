@@ -1,0 +1,217 @@
+"""An edge, whole: what it acquires, in order, and how it ends."""
+
+import asyncio
+import contextlib
+import resource
+import socket
+import time
+from collections.abc import AsyncGenerator
+from importlib.metadata import version
+from random import SystemRandom
+
+import structlog
+from prometheus_client import CollectorRegistry, ProcessCollector
+from towonel.tunnel.listener import Listener, listen
+
+from towonel.client.hub import HubClient
+from towonel.client.models import EdgeRegisterIn
+from towonel.edge.core.admission import Admission
+from towonel.edge.core.balance import Balance
+from towonel.edge.core.table import RouteTable
+from towonel.edge.doorbell import Doorbell
+from towonel.edge.feed import Feed, Registration, Routes
+from towonel.edge.identity import EdgeIdentity, load_identity, utc
+from towonel.edge.listeners.accept import Acceptor, accepting
+from towonel.edge.listeners.sockets import bound_sockets
+from towonel.edge.listeners.tls import TlsListener
+from towonel.edge.metrics import Metrics
+from towonel.edge.sessions import Sessions
+from towonel.edge.settings import EdgeSettings
+from towonel.edge.snapshot import SNAPSHOT_FILE, SnapshotFile
+from towonel.edge.streams import StreamWays
+from towonel.runtime import admin
+from towonel.runtime.admin import Health
+from towonel.runtime.settings import SettingsError
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+NAME = "towonel-edge"
+ALIASES = ("/health", "/healthz")  # what the original answered on
+SETTLE_S = 2.0  # clients that are choosing a session get this long before agents are told to leave
+CHECK = "clients"
+
+
+class Edge:
+    """The parts of an edge that hold no resource, wired together."""
+
+    def __init__(self, settings: EdgeSettings) -> None:
+        self.settings = settings
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.rng = SystemRandom()
+        self.health = Health()
+        self.health.set(CHECK, ok=False, reason="not listening yet")
+        self.metrics = Metrics(self.registry)
+        self.doorbell = Doorbell()
+        table, balance = RouteTable(), Balance()
+        self.sessions = Sessions(table, balance, self.metrics)
+        file = SnapshotFile(settings.state_folder / SNAPSHOT_FILE)
+        self.routes = Routes(table, self.sessions, file, self.metrics, self.health)
+        ways = StreamWays(
+            self.sessions, balance, self.metrics, clock=time.monotonic, draw=self.rng.randrange
+        )
+        self.tls = TlsListener(
+            table,
+            ways,
+            Admission(settings.limits),
+            self.metrics,
+            handshake_timeout_s=settings.handshake_timeout_s,
+            proxies=settings.proxies,
+        )
+
+
+async def serve(settings: EdgeSettings, stopping: asyncio.Event) -> None:
+    """Run an edge until `stopping` is set and its connections are done, or their time is over.
+
+    Raises:
+        SettingsError: an address cannot be listened on.
+        SecretFileError: a key cannot be used.
+    """
+    _allow_many_descriptors()
+    edge = Edge(settings)
+    identity = await asyncio.to_thread(_identity, settings)
+    sockets = _bind(settings)
+    with contextlib.ExitStack() as bound:
+        for sock in sockets:
+            bound.enter_context(sock)
+        await edge.routes.load()
+        async with (
+            admin.serve(
+                *settings.health_listen,
+                edge.health,
+                edge.registry,
+                name=NAME,
+                version=version(NAME),
+                aliases=ALIASES,
+            ),
+            listening(settings, identity, edge) as agents,
+            following(settings, identity, edge, agents.port),
+        ):
+            await _serve_clients(edge, sockets, agents, stopping)
+    log.info("edge.stopped")
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    settings: EdgeSettings, identity: EdgeIdentity, edge: Edge
+) -> AsyncGenerator[Listener]:
+    """Take sessions of agents for the time of the block."""
+    host, port = settings.session_listen or settings.listen
+    listener = listen(
+        host,
+        port,
+        key=identity.key,
+        certificate_pem=identity.certificate_pem,
+        gate=edge.sessions,
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            agents = await stack.enter_async_context(listener)
+        except OSError as error:
+            raise _cannot_listen(host, port, error) from error
+        yield agents
+
+
+@contextlib.asynccontextmanager
+async def following(
+    settings: EdgeSettings, identity: EdgeIdentity, edge: Edge, session_port: int
+) -> AsyncGenerator[None]:
+    """Follow the hub's routes for the time of the block, and leave them on disk."""
+    body = EdgeRegisterIn(
+        addresses=settings.advertised(session_port),
+        certificate_pem=identity.certificate_pem,
+        version=version(NAME),
+    )
+    async with (
+        HubClient(settings.hub_url, allow_insecure=settings.allow_insecure_hub) as hub,
+        asyncio.TaskGroup() as tasks,
+    ):
+        feed = Feed(
+            hub,
+            Registration(identity.key, body),
+            edge.routes,
+            edge.doorbell,
+            edge.metrics,
+            clock=time.monotonic,
+            rng=edge.rng,
+        )
+        followers = [
+            tasks.create_task(feed.follow()),
+            tasks.create_task(edge.routes.keep_saved()),
+        ]
+        if settings.redis_url is not None:
+            url = settings.redis_url.get_secret_value()
+            followers.append(tasks.create_task(edge.doorbell.listen(url, edge.rng)))
+        try:
+            yield
+        finally:
+            for follower in followers:
+                follower.cancel()
+            await edge.routes.save()
+
+
+async def _serve_clients(
+    edge: Edge, sockets: list[socket.socket], agents: Listener, stopping: asyncio.Event
+) -> None:
+    """Take clients once there are routes, for as long as nobody says stop; then drain."""
+    async with asyncio.TaskGroup() as tasks:
+        first = [tasks.create_task(event.wait()) for event in (edge.routes.known, stopping)]
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        for waiting in first:
+            waiting.cancel()
+    if stopping.is_set():
+        return
+    async with accepting(sockets, edge.tls.serve, edge.metrics) as clients:
+        edge.health.set(CHECK, ok=True)
+        log.info("edge.listening", port=clients.port, session_port=agents.port)
+        await stopping.wait()
+        await _drain(edge, clients, agents)
+
+
+async def _drain(edge: Edge, clients: Acceptor, agents: Listener) -> None:
+    """Take no more clients, send agents elsewhere, and let what is under way come to its end."""
+    edge.health.draining()
+    await clients.stop_accepting()
+    log.info("edge.listener_closed", connections=clients.crowd.count)
+    try:
+        async with asyncio.timeout(edge.settings.drain_timeout_s):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SETTLE_S):
+                    await edge.tls.arriving.gone()
+            agents.go_away()
+            await clients.crowd.gone()
+    except TimeoutError:
+        log.warning("edge.drain_timed_out", connections=clients.crowd.count)
+
+
+def _identity(settings: EdgeSettings) -> EdgeIdentity:
+    now = utc(time.time_ns() // 1_000_000)
+    return load_identity(settings.token, settings.identity_key_path, settings.state_folder, now)
+
+
+def _bind(settings: EdgeSettings) -> list[socket.socket]:
+    host, port = settings.listen
+    try:
+        return bound_sockets(host, port, settings.listen_workers)
+    except OSError as error:
+        raise _cannot_listen(host, port, error) from error
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> SettingsError:
+    return SettingsError([f"cannot listen on {host}:{port}: {error.strerror or error}"])
+
+
+def _allow_many_descriptors() -> None:
+    """Each client takes one, and the usual soft limit is 1024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

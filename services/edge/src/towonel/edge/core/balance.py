@@ -1,0 +1,107 @@
+"""In which order to try the sessions that serve a route.
+
+The less loaded of two random ones comes first: nearly as even as looking at all of them, without
+every client of one moment running to the same session. A session on which opening failed is set
+aside for a while that doubles with each failure in a row, for that service only: the agent may
+well reach another origin. Set aside is not excluded: with nothing better, it is tried.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from towonel.wire.names import ServiceKey
+
+MAX_TRIES = 3  # for one client, before any byte has come back
+FIRST_PAUSE_S = 0.5
+MAX_PAUSE_S = 30.0  # an agent whose origin is back is found within this time
+
+type Draw = Callable[[int], int]  # draw(n): a random number, 0 <= number < n
+
+
+class Candidate(Protocol):
+    """What a decision needs to know of a session."""
+
+    @property
+    def session_id(self) -> bytes: ...
+
+    @property
+    def active(self) -> int:
+        """Streams that are open now."""
+        ...
+
+    @property
+    def silent(self) -> bool: ...
+
+    @property
+    def going_away(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Aside:
+    pause_s: float
+    until: float
+
+
+class Balance:
+    """Remember which sessions failed whom, and order the rest by chance and load."""
+
+    def __init__(self) -> None:
+        self._aside: dict[bytes, dict[ServiceKey, _Aside]] = {}  # by session id
+
+    def order[C: Candidate](
+        self, service: ServiceKey, candidates: Iterable[C], *, now: float, draw: Draw
+    ) -> list[C]:
+        """Return up to MAX_TRIES sessions, the one to try first first.
+
+        Args:
+            service: what the client wants; all candidates serve it.
+            candidates: sessions; those going away are left out.
+            now: seconds, monotonic.
+            draw: randomness.
+        """
+        ranks: tuple[list[C], list[C], list[C]] = ([], [], [])
+        for candidate in candidates:
+            if not candidate.going_away:
+                ranks[self._rank(service, candidate, now)].append(candidate)
+        chosen: list[C] = []
+        for rank in ranks:
+            while rank and len(chosen) < MAX_TRIES:
+                chosen.append(rank.pop(_less_loaded_of_two(rank, draw)))
+        return chosen
+
+    def failed(self, service: ServiceKey, session_id: bytes, now: float) -> None:
+        """Set a session aside for a service, the longer the more often in a row."""
+        of_session = self._aside.setdefault(session_id, {})
+        before = of_session.get(service)
+        # Clients that were under way together are one failure: the pause doubles once.
+        if before is not None and now < before.until:
+            return
+        pause_s = FIRST_PAUSE_S if before is None else min(2 * before.pause_s, MAX_PAUSE_S)
+        of_session[service] = _Aside(pause_s, now + pause_s)
+
+    def worked(self, service: ServiceKey, session_id: bytes) -> None:
+        """Forget the failures of a session for a service."""
+        of_session = self._aside.get(session_id)
+        if of_session is not None:
+            of_session.pop(service, None)
+
+    def forget(self, session_id: bytes) -> None:
+        """Forget a session that has ended."""
+        self._aside.pop(session_id, None)
+
+    def _rank(self, service: ServiceKey, candidate: Candidate, now: float) -> int:
+        """0 healthy, 1 set aside, 2 silent: nothing at all comes from it."""
+        if candidate.silent:
+            return 2
+        aside = self._aside.get(candidate.session_id, {}).get(service)
+        return 1 if aside is not None and now < aside.until else 0
+
+
+def _less_loaded_of_two(candidates: Sequence[Candidate], draw: Draw) -> int:
+    if len(candidates) == 1:
+        return 0
+    first = draw(len(candidates))
+    second = draw(len(candidates) - 1)
+    second += second >= first
+    return min(first, second, key=lambda index: candidates[index].active)

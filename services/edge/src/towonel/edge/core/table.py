@@ -1,0 +1,86 @@
+"""Which tenant and service a public name belongs to.
+
+The hub sends deltas; this keeps what they add up to. A blocked tenant has no routes here, whatever
+the rows say, so a revocation holds even when it arrives before the rows are gone.
+"""
+
+from dataclasses import dataclass
+
+from towonel.wire.ids import TenantId
+from towonel.wire.names import Hostname, ServiceKey, ServiceKind, wildcard_of
+from towonel.wire.routes import Route, RouteDelta
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a delta did to the table.
+
+    `changed` are the keys of routes that were added, altered or removed; `blocked` are tenants that
+    were not blocked before and are now: their sessions have to end.
+    """
+
+    changed: frozenset[str] = frozenset()
+    blocked: frozenset[TenantId] = frozenset()
+    unblocked: frozenset[TenantId] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.changed or self.blocked or self.unblocked)
+
+
+class RouteTable:
+    """The routes as of one revision of one hub; `revision` is None before the first delta."""
+
+    def __init__(self) -> None:
+        self._routes: dict[str, Route] = {}
+        self._blocked: set[TenantId] = set()
+        self.revision: int | None = None
+
+    def __len__(self) -> int:
+        return len(self._routes)
+
+    def apply(self, delta: RouteDelta) -> Change:
+        """Carry out a delta, or replace everything by a snapshot; say what that changed."""
+        self.revision = delta.revision
+        removed, unblocked = set(delta.removed), set(delta.unblocked)
+        if delta.snapshot:
+            removed, unblocked = set(self._routes), set(self._blocked)
+        added = {route.key: route for route in delta.routes}
+        changed = {key for key, route in added.items() if self._routes.get(key) != route}
+        changed |= self._routes.keys() & (removed - added.keys())
+        blocked = set(delta.blocked)
+        change = Change(
+            changed=frozenset(changed),
+            blocked=frozenset(blocked - self._blocked),
+            unblocked=frozenset(self._blocked & (unblocked - blocked)),
+        )
+        for key in removed:
+            self._routes.pop(key, None)
+        self._routes |= added
+        self._blocked = (self._blocked - unblocked) | blocked
+        return change
+
+    def lookup(self, name: Hostname) -> Route | None:
+        """Return the route of a server name: the exact one, else that of its wildcard.
+
+        The wildcard stands for one label: `*.example.eu` serves `a.example.eu` only.
+        """
+        wildcard = wildcard_of(name)
+        for pattern in (name,) if wildcard is None else (name, wildcard):
+            route = self._routes.get(str(ServiceKey(ServiceKind.HTTPS, pattern)))
+            if route is not None and not self.is_blocked(route.tenant_id):
+                return route
+        return None
+
+    def is_blocked(self, tenant_id: TenantId) -> bool:
+        return tenant_id in self._blocked
+
+    def snapshot(self) -> RouteDelta:
+        """Return a delta that builds this table from nothing."""
+        return RouteDelta(
+            revision=self.revision or 0,
+            snapshot=True,
+            routes=tuple(self._routes.values()),
+            removed=(),
+            blocked=tuple(sorted(self._blocked)),
+            unblocked=(),
+        )

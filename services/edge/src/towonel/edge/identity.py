@@ -1,0 +1,85 @@
+"""Who this edge is: its key, and the certificate that agents are told to trust."""
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from towonel.identity import certs
+from towonel.identity.keys import SEED_BYTES, NodeKey
+from towonel.runtime import secretfile
+from towonel.runtime.secretfile import SecretFileError
+from towonel.wire.errors import Denied
+from towonel.wire.tokens import EdgeToken
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+CERTIFICATE_FILE = "edge-cert.pem"
+RENEW_BEFORE = timedelta(days=30)  # an edge that is never restarted has this long to be
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeIdentity:
+    """The key of an edge and its certificate."""
+
+    key: NodeKey
+    certificate_pem: str
+
+
+def load_identity(
+    token: EdgeToken | None, key_path: Path | None, state_dir: Path, now: datetime
+) -> EdgeIdentity:
+    """Return who this edge is; what is missing is made and kept.
+
+    The key is the token's, else the file's, which a hub on the same machine shares. The certificate
+    on disk is used while it is this key's and valid, so that agents need not learn a new one.
+
+    Raises:
+        SecretFileError: a file cannot be read or written, or is open to others, or is no key.
+    """
+    key = _load_key(token, key_path)
+    path = state_dir / CERTIFICATE_FILE
+    pem = _read_certificate(path, key, now)
+    if pem is None:
+        pem = certs.self_signed(key, now)
+        _keep(path, pem)
+    return EdgeIdentity(key, pem)
+
+
+def _load_key(token: EdgeToken | None, path: Path | None) -> NodeKey:
+    if token is not None:
+        return NodeKey.from_seed(token.seed)
+    if path is None:
+        raise AssertionError("settings ask for a token or a key path")
+    seed = secretfile.load_or_create(path, lambda: os.urandom(SEED_BYTES))
+    if len(seed) != SEED_BYTES:
+        raise SecretFileError(f"{path}: must be exactly {SEED_BYTES} bytes, has {len(seed)}")
+    return NodeKey.from_seed(seed)
+
+
+def _read_certificate(path: Path, key: NodeKey, now: datetime) -> str | None:
+    try:
+        pem = path.read_text("ascii")
+        is_ours = certs.certificate_public_key(pem) == key.public
+        is_valid = now + RENEW_BEFORE < certs.not_after(pem)
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, Denied) as error:
+        log.warning("edge.certificate_unreadable", path=str(path), error=str(error))
+        return None
+    return pem if is_ours and is_valid else None
+
+
+def _keep(path: Path, pem: str) -> None:
+    try:
+        secretfile.replace(path, pem.encode())
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise SecretFileError(f"{path}: cannot be written: {reason}") from error
+
+
+def utc(now_ms: int) -> datetime:
+    """Return a wall-clock time in Unix milliseconds as a datetime."""
+    return datetime.fromtimestamp(now_ms / 1000, UTC)

@@ -1,0 +1,110 @@
+"""Accept connections, hand each to a task of its own, and know which of them are left."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from functools import partial
+
+import structlog
+
+from towonel.edge.listeners.crowd import Crowd
+from towonel.edge.listeners.sockets import readable
+from towonel.edge.metrics import Metrics
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+BACKLOG = 1024  # connections the kernel keeps while the loop is busy; somaxconn caps it
+BATCH = 64  # connections accepted in one turn of the loop; the others get theirs in between
+# Out of descriptors or memory, most often: accepting again at once would fail again, and spin.
+PAUSE_S = 0.1  # clients wait in the backlog meanwhile; connections that end free descriptors
+
+type Handle = Callable[[socket.socket], Coroutine[None, None, None]]
+
+
+class Acceptor:
+    """The accept loops of some sockets, and the connections that came of them.
+
+    Args:
+        sockets: bound and non-blocking; they listen from now on, and are owned by this.
+        handle: serves one non-blocking socket, which is closed when it returns; must not raise.
+        tasks: where everything runs.
+    """
+
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        handle: Handle,
+        metrics: Metrics,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self.port: int = sockets[0].getsockname()[1]
+        self._sockets = list(sockets)
+        self._handle = handle
+        self._metrics = metrics
+        self._tasks = tasks
+        self._connections: set[asyncio.Task[None]] = set()
+        self.crowd = Crowd()  # of connections
+        for sock in self._sockets:
+            sock.listen(BACKLOG)
+        self._loops = [tasks.create_task(self._accept_forever(sock)) for sock in self._sockets]
+
+    async def stop_accepting(self) -> None:
+        """Take what waits in the kernel's queue, which closing would reset; then close."""
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.wait(self._loops)
+        for sock in self._sockets:
+            with contextlib.suppress(OSError):
+                while True:
+                    self._start(sock.accept()[0])
+            sock.close()
+        self._sockets.clear()
+
+    def end_all(self) -> None:
+        """End every connection that is left."""
+        for task in self._connections:
+            task.cancel()
+
+    async def _accept_forever(self, sock: socket.socket) -> None:
+        while True:
+            try:
+                for _ in range(BATCH):
+                    self._start(sock.accept()[0])
+                await asyncio.sleep(0)
+            except BlockingIOError:
+                await readable(sock)
+            except ConnectionAbortedError:
+                continue  # the client left before its turn
+            except OSError as error:
+                self._metrics.accept_errors.inc()
+                word = errno.errorcode.get(error.errno or 0, "unknown")
+                log.warning("edge.accept_failed", error=word, pause_s=PAUSE_S)
+                await asyncio.sleep(PAUSE_S)
+
+    def _start(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        task = self._tasks.create_task(self._handle(sock))
+        self._connections.add(task)
+        self.crowd.enter()
+        task.add_done_callback(partial(self._ended, sock))
+
+    def _ended(self, sock: socket.socket, task: asyncio.Task[None]) -> None:
+        sock.close()  # here, because a task that is cancelled early never gets to run
+        self._connections.discard(task)
+        self.crowd.leave()
+
+
+@contextlib.asynccontextmanager
+async def accepting(
+    sockets: Sequence[socket.socket], handle: Handle, metrics: Metrics
+) -> AsyncIterator[Acceptor]:
+    """Accept until the end of the block, or until told to stop; then end what is left."""
+    async with asyncio.TaskGroup() as tasks:
+        acceptor = Acceptor(sockets, handle, metrics, tasks)
+        try:
+            yield acceptor
+        finally:
+            await acceptor.stop_accepting()
+            acceptor.end_all()

@@ -1,0 +1,69 @@
+"""Bound sockets, and waiting for a socket without reading from it."""
+
+import asyncio
+import select
+import socket
+
+HANG_UP = select.POLLRDHUP | select.POLLHUP | select.POLLERR
+
+
+def bound_sockets(host: str, port: int, count: int) -> list[socket.socket]:
+    """Return `count` sockets bound to one address, which another process may share.
+
+    A socket takes no share of the clients before it listens.
+
+    Port 0 takes one free port for all. `::` takes IPv4 too.
+
+    Raises:
+        OSError: the address is not ours, or somebody else has it for himself.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        for _ in range(count):
+            sockets.append(_bound_socket(host, port))
+            port = sockets[0].getsockname()[1]
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def _bound_socket(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if host == "::":
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+async def readable(sock: socket.socket) -> None:
+    """Wait until there is something to read, or SO_RCVLOWAT bytes of it, or the end."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    descriptor = sock.fileno()
+    loop.add_reader(descriptor, _wake, waiter)
+    try:
+        await waiter
+    finally:
+        loop.remove_reader(descriptor)
+
+
+def has_hung_up(sock: socket.socket) -> bool:
+    """Whether the peer sends no more, whatever it sent that was not read yet."""
+    poll = select.poll()
+    poll.register(sock, HANG_UP)
+    return bool(poll.poll(0))
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

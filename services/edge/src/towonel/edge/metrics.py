@@ -1,0 +1,38 @@
+"""What an edge counts; labels are codes and states, never names or ids."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+class Metrics:
+    """The edge's metrics on one registry; a test has a registry of its own."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"towonel_edge_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(f"towonel_edge_{name}", text, registry=registry)
+
+        self.connections = counter("connections", "Client connections accepted.")
+        self.connections_active = gauge("active_connections", "Client connections now.")
+        self.connections_refused = counter(
+            "connections_refused", "Client connections that got no service, by code.", "code"
+        )
+        self.connections_ended = counter(
+            "connections_ended", "Client connections that were served, by how they ended.", "code"
+        )
+        self.accept_errors = counter("accept_errors", "Failures to accept a connection.")
+        self.bytes_in = counter("bytes_in", "Bytes from clients to agents.")
+        self.bytes_out = counter("bytes_out", "Bytes from agents to clients.")
+        self.retries = counter(
+            "retries", "Clients tried on another session, by the code of the failed try.", "code"
+        )
+        self.sessions = counter("sessions", "Agent sessions admitted.")
+        self.sessions_active = gauge("active_sessions", "Agent sessions now.")
+        self.sessions_refused = counter(
+            "sessions_rejected", "Agent sessions refused, by code.", "code"
+        )
+        self.sessions_ended = counter("sessions_ended", "Agent sessions ended, by code.", "code")
+        self.routes = gauge("routes", "Routes in the table.")
+        self.revision = gauge("route_revision", "Revision of the route table.")
+        self.hub_reachable = gauge("hub_reachable", "1 while the hub answers, else 0.")

@@ -1,0 +1,98 @@
+"""The agents that are connected, found by what they serve."""
+
+import time
+from collections.abc import Collection, Iterable
+from typing import override
+
+import structlog
+from towonel.tunnel.listener import Gate
+from towonel.tunnel.session import Session
+
+from towonel.edge.core.balance import Balance
+from towonel.edge.core.table import RouteTable
+from towonel.edge.metrics import Metrics
+from towonel.identity.grants import Grant
+from towonel.wire.errors import Code
+from towonel.wire.ids import HubId, TenantId
+from towonel.wire.names import ServiceKey
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class Sessions(Gate):
+    """Decide which agents may come in, and keep a directory of those that did."""
+
+    def __init__(self, table: RouteTable, balance: Balance, metrics: Metrics) -> None:
+        self._table = table
+        self._balance = balance
+        self._metrics = metrics
+        self._hub_id: HubId | None = None
+        self._serving: dict[tuple[TenantId, ServiceKey], dict[bytes, Session]] = {}
+        self._by_tenant: dict[TenantId, dict[bytes, Session]] = {}
+
+    def trust(self, hub_id: HubId) -> None:
+        """Accept grants of this hub, and of no other from now on."""
+        self._hub_id = hub_id
+
+    def serving(self, tenant_id: TenantId, service: ServiceKey) -> Collection[Session]:
+        """Return the sessions on which a tenant's service can be reached."""
+        return self._serving.get((tenant_id, service), {}).values()
+
+    def revoke(self, tenants: Iterable[TenantId]) -> None:
+        """End the sessions of tenants at once, and with them every client on them."""
+        for tenant_id in tenants:
+            for session in list(self._by_tenant.get(tenant_id, {}).values()):
+                session.close(Code.TENANT_REVOKED)
+
+    @override
+    def hub_ids(self) -> Collection[bytes]:
+        return () if self._hub_id is None else (self._hub_id,)
+
+    @override
+    def refusal(self, grant: Grant) -> Code | None:
+        return Code.TENANT_REVOKED if self._table.is_blocked(grant.tenant_id) else None
+
+    @override
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    @override
+    def admitted(self, session: Session) -> None:
+        for service in session.services:
+            self._serving.setdefault((session.tenant_id, service), {})[session.session_id] = session
+        self._by_tenant.setdefault(session.tenant_id, {})[session.session_id] = session
+        self._metrics.sessions.inc()
+        self._metrics.sessions_active.inc()
+        log.info("session.admitted", **_facts(session), services=len(session.services))
+
+    @override
+    def ended(self, session: Session, code: Code) -> None:
+        for service in session.services:
+            _remove(self._serving, (session.tenant_id, service), session)
+        _remove(self._by_tenant, session.tenant_id, session)
+        self._balance.forget(session.session_id)
+        self._metrics.sessions_active.dec()
+        self._metrics.sessions_ended.labels(code.word).inc()
+        log.info("session.ended", **_facts(session), code=code.word)
+
+    @override
+    def refused(self, code: Code, detail: str, peer: str) -> None:
+        self._metrics.sessions_refused.labels(code.word).inc()
+        log.info("session.refused", code=code.word, detail=detail, peer=peer)
+
+
+def _remove[K](index: dict[K, dict[bytes, Session]], key: K, session: Session) -> None:
+    sessions = index.get(key, {})
+    sessions.pop(session.session_id, None)
+    if not sessions:
+        index.pop(key, None)
+
+
+def _facts(session: Session) -> dict[str, str]:
+    return {
+        "session_id": session.session_id.hex(),
+        "agent_id": session.agent_id.hex(),
+        "tenant_id": session.tenant_id.hex(),
+        "group": session.group,
+        "peer": session.peer,
+    }

@@ -1,0 +1,283 @@
+"""The variables of an edge."""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
+from redis.connection import parse_url
+
+from towonel.client.exchange import parse_hub_url
+from towonel.edge.core.admission import Limits
+from towonel.edge.core.trusted import DEFAULT_NETWORKS, Network, parse_networks
+from towonel.runtime.settings import CsvList, HostPort, Settings, parse_address
+from towonel.wire.errors import TowonelError
+from towonel.wire.tokens import EdgeToken
+
+KEY_FILE = "node.key"
+STATE_FOLDER = "edge"
+
+
+def _ip_and_port(address: tuple[str, int]) -> tuple[str, int]:
+    try:
+        ip_address(address[0])
+    except ValueError:
+        raise ValueError("must be an IP address and a port, as in 0.0.0.0:443") from None
+    return address
+
+
+type IpPort = Annotated[HostPort, AfterValidator(_ip_and_port)]
+
+
+class EdgeSettings(Settings):
+    """What an edge is told by its environment; fields stand before those that depend on them."""
+
+    prefixes: ClassVar[tuple[str, ...]] = ("TOWONEL_EDGE_",)
+
+    data_dir: Path | None = Field(
+        default=None,
+        validation_alias="TOWONEL_DATA_DIR",
+        description="Folder for keys and state; gives the other paths their defaults.",
+    )
+    invite_token: SecretStr | None = Field(
+        default=None,
+        validation_alias="TOWONEL_EDGE_INVITE_TOKEN",
+        description="Token (tt_edge_2_…) that makes this machine an edge of a hub elsewhere.",
+    )
+    identity_key_path: Path | None = Field(
+        default=None,
+        validate_default=True,
+        validation_alias="TOWONEL_IDENTITY_KEY_PATH",
+        description="Key of an edge without a token; beside a hub, the hub's own. "
+        "Default: node.key in TOWONEL_DATA_DIR.",
+    )
+    state_dir: Path | None = Field(
+        default=None,
+        validate_default=True,
+        validation_alias="TOWONEL_EDGE_STATE_DIR",
+        description="Folder for the last routes and the edge's certificate. "
+        "Default: edge in TOWONEL_DATA_DIR.",
+    )
+    enabled: bool = Field(
+        default=True,
+        validation_alias="TOWONEL_EDGE_ENABLED",
+        description="Whether `towonel serve` starts an edge.",
+    )
+    listen: IpPort = Field(
+        default=("0.0.0.0", 443),  # noqa: S104 an edge exists to be reached from outside
+        validation_alias="TOWONEL_EDGE_LISTEN_ADDR",
+        description="Where TLS clients connect (TCP).",
+    )
+    session_listen: IpPort | None = Field(
+        default=None,
+        validation_alias="TOWONEL_EDGE_SESSION_LISTEN_ADDR",
+        description="Where agents connect (UDP). Default: as TOWONEL_EDGE_LISTEN_ADDR.",
+    )
+    health_listen: HostPort = Field(
+        default=("0.0.0.0", 9090),  # noqa: S104 the original's default
+        validation_alias="TOWONEL_EDGE_HEALTH_LISTEN_ADDR",
+        description="Where /livez, /readyz, /metrics and /version are served.",
+    )
+    hub_public_url: str | None = Field(
+        default=None,
+        validation_alias="TOWONEL_HUB_PUBLIC_URL",
+        description="Beside a hub: its host is what agents dial by default.",
+    )
+    hub_listen: HostPort = Field(
+        default=("0.0.0.0", 8443),  # noqa: S104 the hub's default
+        validation_alias="TOWONEL_HUB_LISTEN_ADDR",
+        description="Beside a hub: where to find it.",
+    )
+    allow_insecure_hub: bool = Field(
+        default=False,
+        validation_alias="TOWONEL_ALLOW_INSECURE_HUB",
+        description="Accept http:// for a hub that is not on this machine.",
+    )
+    hub_url: str = Field(
+        default="",
+        validate_default=True,
+        validation_alias=AliasChoices("TOWONEL_EDGE_HUB_URL", "TOWONEL_EDGE_HUB_URLS"),
+        description="The hub. Default: the one in the token, or the one on this machine.",
+    )
+    advertised_addresses: CsvList = Field(
+        default=(),
+        validate_default=True,
+        validation_alias=AliasChoices(
+            "TOWONEL_EDGE_ADVERTISED_ADDRESSES", "TOWONEL_EDGE_PUBLIC_ADDRESSES"
+        ),
+        description="host:port list that agents dial. Default: the host of "
+        "TOWONEL_HUB_PUBLIC_URL, or the listen address, with the session port.",
+    )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        validation_alias="TOWONEL_REDIS_URL",
+        description="Redis that rings when routes change; without it the hub is long-polled.",
+    )
+    listen_workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        validation_alias="TOWONEL_EDGE_LISTEN_WORKERS",
+        description="Listening sockets on the TLS address.",
+    )
+    proxy_protocol: bool = Field(
+        default=False,
+        validation_alias="TOWONEL_EDGE_PROXY_PROTOCOL",
+        description="Require a PROXY v2 header of trusted peers.",
+    )
+    proxy_protocol_trusted: CsvList = Field(
+        default=DEFAULT_NETWORKS,
+        validation_alias="TOWONEL_EDGE_PROXY_PROTOCOL_TRUSTED",
+        description="Networks whose peers speak PROXY v2, where that is on.",
+    )
+    handshake_timeout_s: float = Field(
+        default=10,
+        gt=0,
+        le=300,
+        validation_alias="TOWONEL_EDGE_HANDSHAKE_TIMEOUT_SECS",
+        description="From accept until the whole ClientHello is here, in seconds.",
+    )
+    drain_timeout_s: float = Field(
+        default=25,
+        gt=0,
+        le=3600,
+        validation_alias="TOWONEL_EDGE_DRAIN_TIMEOUT_SECS",
+        description="How long connections may go on after the first SIGTERM, in seconds.",
+    )
+    max_clients: int = Field(
+        default=50_000,
+        ge=1,
+        validation_alias="TOWONEL_EDGE_MAX_INFLIGHT_CONNECTIONS",
+        description="Client connections at once.",
+    )
+    max_per_source: int = Field(
+        default=2_000,
+        ge=1,
+        validation_alias="TOWONEL_EDGE_MAX_CONNECTIONS_PER_SOURCE",
+        description="Client connections at once from one IPv4 address or IPv6 /64.",
+    )
+    max_per_tenant: int = Field(
+        default=10_000,
+        ge=1,
+        validation_alias="TOWONEL_EDGE_MAX_CONNECTIONS_PER_TENANT",
+        description="Client connections at once to one tenant.",
+    )
+
+    @field_validator("invite_token")
+    @classmethod
+    def _check_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value().strip():
+            return None
+        try:
+            EdgeToken.decode(value.get_secret_value())
+        except TowonelError as error:
+            raise ValueError(error.detail) from None  # the cause could show the token
+        return value
+
+    @field_validator("identity_key_path")
+    @classmethod
+    def _find_key(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is None and info.data.get("data_dir"):
+            return info.data["data_dir"] / KEY_FILE  # type: ignore[no-any-return]  # a Path
+        if value is None and info.data.get("invite_token", "wrong, so told already") is None:
+            raise ValueError("set it, or TOWONEL_EDGE_INVITE_TOKEN, or TOWONEL_DATA_DIR")
+        return value
+
+    @field_validator("state_dir")
+    @classmethod
+    def _find_state(cls, value: Path | None, info: ValidationInfo) -> Path:
+        if value is not None:
+            return value
+        if info.data.get("data_dir") is None:
+            raise ValueError("set it or TOWONEL_DATA_DIR, to serve through a restart of the hub")
+        return info.data["data_dir"] / STATE_FOLDER  # type: ignore[no-any-return]  # a Path
+
+    @field_validator("hub_url")
+    @classmethod
+    def _find_hub(cls, value: str, info: ValidationInfo) -> str:
+        token: SecretStr | None = info.data.get("invite_token")
+        if not value and token is not None:
+            value = EdgeToken.decode(token.get_secret_value()).hub_url
+        if not value:
+            value = f"http://127.0.0.1:{info.data.get('hub_listen', ('', 8443))[1]}"
+        try:
+            allow_insecure = info.data.get("allow_insecure_hub", False)
+            return str(parse_hub_url(value, allow_insecure=allow_insecure))
+        except TowonelError as error:
+            raise ValueError(error.detail) from None
+
+    @field_validator("advertised_addresses")
+    @classmethod
+    def _check_addresses(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for text in value:
+            parse_address(text)
+        listen: tuple[str, int] = info.data.get("listen", ("127.0.0.1", 443))
+        if not value and _own_host(info.data.get("hub_public_url"), listen[0]) is None:
+            raise ValueError("set it: where agents reach this machine, as in edge.example.eu:443")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value().strip():
+            return None
+        try:
+            parse_url(value.get_secret_value())
+        except ValueError:  # its text could show a password
+            raise ValueError(
+                "must be redis://, rediss:// or unix://, as in redis://host:6379/0"
+            ) from None
+        return value
+
+    @field_validator("proxy_protocol_trusted")
+    @classmethod
+    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        parse_networks(value)
+        return value
+
+    @property
+    def state_folder(self) -> Path:
+        """Where the edge keeps what outlives it."""
+        if self.state_dir is None:
+            raise AssertionError("validated: it has a default, or loading fails")
+        return self.state_dir
+
+    @property
+    def token(self) -> EdgeToken | None:
+        """The invite, where this edge has one."""
+        text = self.invite_token
+        return None if text is None else EdgeToken.decode(text.get_secret_value())
+
+    @property
+    def limits(self) -> Limits:
+        """How many clients may be here."""
+        return Limits(self.max_clients, self.max_per_source, self.max_per_tenant)
+
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        """The networks that must speak PROXY v2."""
+        return parse_networks(self.proxy_protocol_trusted) if self.proxy_protocol else ()
+
+    def advertised(self, session_port: int) -> list[str]:
+        """Return what agents dial, when sessions are taken on this port."""
+        if self.advertised_addresses:
+            return list(self.advertised_addresses)
+        host = _own_host(self.hub_public_url, self.listen[0]) or self.listen[0]
+        return [f"[{host}]:{session_port}" if ":" in host else f"{host}:{session_port}"]
+
+
+def _own_host(hub_public_url: str | None, listen_host: str) -> str | None:
+    """Return how others reach this machine, where that can be told."""
+    host = urlsplit(hub_public_url).hostname if hub_public_url else None
+    for candidate in (host, listen_host):
+        if candidate and candidate not in {"0.0.0.0", "::"}:  # noqa: S104 these reach nobody
+            return candidate
+    return None

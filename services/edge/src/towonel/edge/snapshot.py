@@ -1,0 +1,90 @@
+"""The last routes on disk, from which an edge serves when it starts and its hub does not answer.
+
+    | "towonel routes 1" (16) | SHA-256 of the rest (32) | hub id (32) | route delta, CBOR ... |
+
+Written whole or not at all. A file that is broken in any way is as good as none.
+"""
+
+import asyncio
+import hashlib
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from towonel.runtime import secretfile
+from towonel.wire.errors import Code, ProtocolError
+from towonel.wire.ids import ID_BYTES, HubId
+from towonel.wire.routes import MAX_DELTA_BYTES, RouteDelta, decode_delta, encode_delta
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+SNAPSHOT_FILE = "routes.snapshot"
+MAGIC = b"towonel routes 1"
+HASH_BYTES = 32
+HEADER_BYTES = len(MAGIC) + HASH_BYTES + ID_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All routes of one hub."""
+
+    hub_id: HubId
+    routes: RouteDelta
+
+
+def encode(snapshot: Snapshot) -> bytes:
+    """Return the file's content."""
+    body = snapshot.hub_id + encode_delta(snapshot.routes)
+    return MAGIC + hashlib.sha256(body).digest() + body
+
+
+def decode(data: bytes) -> Snapshot:
+    """Return what the file holds.
+
+    Raises:
+        ProtocolError: what is wrong with it.
+    """
+    body = data[len(MAGIC) + HASH_BYTES :]
+    if not data.startswith(MAGIC) or len(data) <= HEADER_BYTES:
+        raise ProtocolError(Code.MALFORMED, "not a file of routes")
+    if hashlib.sha256(body).digest() != data[len(MAGIC) : len(MAGIC) + HASH_BYTES]:
+        raise ProtocolError(Code.MALFORMED, "its hash is another")
+    routes = decode_delta(body[ID_BYTES:])
+    if not routes.snapshot:
+        raise ProtocolError(Code.MALFORMED, "not all routes")
+    return Snapshot(HubId(body[:ID_BYTES]), routes)
+
+
+class SnapshotFile:
+    """The file, used from the event loop: disk and encoding are left to threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writing = threading.Lock()  # a save outlives its cancellation, in its thread
+
+    async def load(self) -> Snapshot | None:
+        """Return the last snapshot, or None where there is none that can be used."""
+        try:
+            return await asyncio.to_thread(self._load)
+        except FileNotFoundError:
+            return None
+        except (OSError, ProtocolError) as error:
+            log.warning("edge.snapshot_unreadable", path=str(self._path), error=str(error))
+            return None
+
+    async def save(self, snapshot: Snapshot) -> None:
+        """Replace the file; a failure is logged, and the edge goes on."""
+        try:
+            await asyncio.to_thread(self._save, snapshot)
+        except OSError as error:
+            log.warning("edge.snapshot_not_saved", path=str(self._path), error=str(error))
+
+    def _load(self) -> Snapshot:
+        with self._path.open("rb") as file:
+            return decode(file.read(HEADER_BYTES + MAX_DELTA_BYTES + 1))
+
+    def _save(self, snapshot: Snapshot) -> None:
+        with self._writing:
+            secretfile.replace(self._path, encode(snapshot))
