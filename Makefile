@@ -9,7 +9,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(ROOT)/.tools/bin
 RUN := $(UV) run --frozen
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
-.PHONY: help setup tools demo test format lint types arch cover e2e bench check clean
+.PHONY: help setup tools demo test format lint types arch cover e2e docs bench check clean
 
 help: ## Show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2}'
@@ -55,8 +55,11 @@ types: setup ## mypy and basedpyright, both strict
 arch: setup ## Who may import whom
 	@$(RUN) lint-imports --no-cache >/tmp/lint-imports.$$$$ || { cat /tmp/lint-imports.$$$$; exit 1; }
 
+docs: setup ## Write the tables of the documents that come from the code
+	@PYTHONPATH=tests $(RUN) python -m house.generated
+
 bench: setup ## Throughput, latency and connection rate next to a direct connection
-	@$(RUN) python bench/run.py $(BENCH_ARGS)
+	@PYTHONPATH=tests $(RUN) python bench/run.py $(BENCH_ARGS)
 
 check: lint types arch cover ## Everything that must be green before a change lands
 

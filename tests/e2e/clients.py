@@ -1,0 +1,89 @@
+"""Clients out on the internet: Python's ssl over streams, and commands that people use."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+type Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@dataclass(frozen=True)
+class Client:
+    """A TLS client that dials the edge and asks for a hostname."""
+
+    edge_port: int
+    context: ssl.SSLContext
+    hostname: str
+
+    @contextlib.asynccontextmanager
+    async def connect(self) -> AsyncIterator[Streams]:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.edge_port, ssl=self.context, server_hostname=self.hostname
+        )
+        try:
+            yield reader, writer
+        finally:
+            writer.transport.abort()
+
+    async def ask(self, command: str, payload: bytes = b"") -> bytes:
+        """Send one command to an `Asked` origin, and return all it answers."""
+        async with self.connect() as (reader, writer):
+            writer.write(command.encode() + b"\n" + payload)
+            await writer.drain()
+            return await reader.read(-1)
+
+    async def get(self, path: str = "/") -> bytes:
+        """One HTTP/1.1 request on a connection of its own; the body of a 200 answer."""
+        async with self.connect() as streams:
+            return await request(streams, self.hostname, path)
+
+
+async def request(streams: Streams, hostname: str, path: str = "/") -> bytes:
+    """One keep-alive HTTP/1.1 request on an open connection."""
+    reader, writer = streams
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: {hostname}\r\n\r\n".encode())
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    if not head.startswith("http/1.1 200"):
+        raise AssertionError(head)
+    length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
+    return await reader.readexactly(length)
+
+
+async def run(*command: str, stdin: bytes | None = None, within_s: float = 20.0) -> tuple[int, str]:
+    """Run a command; its exit code and what it wrote to both outputs."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(within_s):
+            output, _ = await process.communicate(stdin)
+    except TimeoutError:
+        process.kill()
+        output, _ = await process.communicate()
+    return process.returncode or 0, output.decode(errors="replace")
+
+
+async def curl(client: Client, ca_file: str, path: str = "/", *options: str) -> tuple[int, str]:
+    address = f"{client.hostname}:{client.edge_port}:127.0.0.1"
+    url = f"https://{client.hostname}:{client.edge_port}{path}"
+    return await run(
+        *("curl", "-sS", "--max-time", "15", "--cacert", ca_file, "--resolve", address),
+        *options,
+        url,
+    )
+
+
+async def alert_of(port: int, sent: bytes, within_s: float = 15.0) -> bytes:
+    """Send bytes to the edge, and return all it says before it closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(sent)
+        async with asyncio.timeout(within_s):
+            return await reader.read(-1)
+    finally:
+        writer.transport.abort()

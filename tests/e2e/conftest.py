@@ -1,0 +1,67 @@
+"""Every scenario gets a `stack`: in this process, and again as the programs people start."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from e2e.origins import Asked, Certificates, Nginx, asked, nginx
+from e2e.ports import free_port
+from e2e.programs import in_process, own_processes
+from e2e.stack import Stack
+
+HOSTNAME = "app.example.eu"
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path)
+
+
+@pytest.fixture(params=["in-process", pytest.param("processes", marks=pytest.mark.processes)])
+async def stack(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stack]:
+    """A hub and its edge, ready, without Redis."""
+    programs = in_process() if request.param == "in-process" else own_processes(tmp_path)
+    async with programs as runner:
+        yield await started(Stack(runner, tmp_path / "state"))
+
+
+@pytest.fixture
+async def processes(tmp_path: Path) -> AsyncIterator[Stack]:
+    """The same, always as processes: for what only a process can suffer."""
+    async with own_processes(tmp_path) as runner:
+        yield await started(Stack(runner, tmp_path / "state"))
+
+
+async def started(stack: Stack) -> Stack:
+    await stack.start_hub()
+    await stack.start_edge()
+    return stack
+
+
+@pytest.fixture
+async def origin(certificates: Certificates) -> AsyncIterator[Asked]:
+    async with asked("home", certificates.server(HOSTNAME, "*.example.eu")) as server:
+        yield server
+
+
+@pytest.fixture
+async def web(tmp_path: Path, certificates: Certificates) -> AsyncIterator[Nginx]:
+    async with nginx(tmp_path / "nginx", certificates, HOSTNAME) as server:
+        yield server
+
+
+@pytest.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[str]:
+    """The URL of a Redis of the test's own."""
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        *("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""),
+        *("--dir", str(tmp_path)),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        await process.wait()
