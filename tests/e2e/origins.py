@@ -27,8 +27,8 @@ class Certificates:
 
     def files(self, *hostnames: str) -> tuple[Path, Path]:
         leaf = self._ca.issue_cert(*hostnames)
-        stem = self._folder / hostnames[0].replace("*", "any")
-        chain, key = stem.with_suffix(".crt"), stem.with_suffix(".key")
+        stem = hostnames[0].replace("*", "any")
+        chain, key = self._folder / f"{stem}.crt", self._folder / f"{stem}.key"
         chain.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
         key.write_bytes(leaf.private_key_pem.bytes())
         return chain, key
@@ -40,6 +40,21 @@ class Certificates:
 
     def client(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.ca_file))
+
+
+@dataclass
+class Progress:
+    """How many bytes a sender got rid of."""
+
+    count: int = 0
+
+    async def stalled(self, quiet_s: float = 1.5) -> None:
+        """Wait until it began, and then for `quiet_s` without progress."""
+        before, since = 0, asyncio.get_running_loop().time()
+        while not before or asyncio.get_running_loop().time() - since < quiet_s:
+            if self.count != before:
+                before, since = self.count, asyncio.get_running_loop().time()
+            await asyncio.sleep(0.02)
 
 
 @dataclass
@@ -56,6 +71,7 @@ class Asked:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
     active: int = 0
+    sent: Progress = field(default_factory=Progress)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.active += 1
@@ -79,7 +95,7 @@ class Asked:
                     writer.write(data)
                     await writer.drain()
             case "source":
-                await send(writer, size)
+                await send(writer, size, self.sent)
             case "name":
                 writer.write(f"{self.name}\n".encode())
             case "sink" | "sleep":
@@ -91,11 +107,13 @@ class Asked:
         await writer.drain()
 
 
-async def send(writer: asyncio.StreamWriter, size: int) -> None:
+async def send(writer: asyncio.StreamWriter, size: int, progress: Progress | None = None) -> None:
     """Write `size` bytes of the known pattern."""
     for start in range(0, size, len(CHUNK)):
         writer.write(CHUNK[: size - start])
         await writer.drain()
+        if progress is not None:
+            progress.count = start + len(CHUNK)
 
 
 async def digest(reader: asyncio.StreamReader, size: int) -> str:

@@ -29,6 +29,7 @@ class Node[P: Program]:
         """The sum of the samples of a metric that carry these labels."""
         async with httpx.AsyncClient() as http:
             text = (await http.get(f"http://127.0.0.1:{self.health_port}/metrics")).text
+        assert f"# TYPE {name} " in text, f"there is no metric {name}"
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
         return sum(
             float(line.rsplit(" ", 1)[1])
@@ -98,7 +99,15 @@ class Stack:
             **extra,
         }
         self.agents.append(await self._start("agent", 0, environ, "TOWONEL_AGENT", wait=wait))
+        if wait:
+            await until(self.edges_are_up_to_date)
         return self.agents[-1]
+
+    async def edges_are_up_to_date(self) -> bool:
+        """Whether every edge has the routes of the hub's newest revision."""
+        assert self.hub, "the hub is started first"
+        newest = await self.hub.metric("towonel_hub_routes_revision")
+        return {await edge.metric("towonel_edge_route_revision") for edge in self.edges} == {newest}
 
     async def invite(self, *hostnames: str) -> str:
         return (await self.new_invite(*hostnames)).token

@@ -8,7 +8,7 @@ import ssl
 import pytest
 from e2e.clients import Client
 from e2e.conftest import HOSTNAME
-from e2e.origins import CHUNK, Asked, Certificates, digest, expected_digest, send
+from e2e.origins import CHUNK, Asked, Certificates, Progress, digest, expected_digest, send
 from e2e.programs import OwnProcess
 from e2e.stack import Stack, service, until
 
@@ -20,20 +20,6 @@ GROWTH = 24 * MIB
 def resident(stack: Stack) -> list[int]:
     nodes = [*stack.edges, *stack.agents]
     return [n.program.resident_bytes() for n in nodes if isinstance(n.program, OwnProcess)]
-
-
-async def stalled(stack: Stack) -> None:
-    """Return once no more bytes come through the edge."""
-    before = -1.0
-
-    async def still() -> bool:
-        nonlocal before
-        last, before = before, await stack.edges[0].metric("towonel_edge_bytes_out_total")
-        await asyncio.sleep(0.05)
-        return last == before and sum(resident(stack)) > 0
-
-    await until(still, 20)
-    await until(still, 20)
 
 
 async def warm(client: Client) -> None:
@@ -53,8 +39,9 @@ async def test_a_client_that_sleeps_costs_no_memory_and_loses_no_byte(
     before = resident(processes)
 
     async with client.connect() as (reader, writer):
+        origin.sent.count = 0
         writer.write(f"source {SIZE}\n".encode())
-        await stalled(processes)
+        await origin.sent.stalled()
         asleep = resident(processes)
         received = await digest(reader, SIZE)
 
@@ -76,8 +63,9 @@ async def test_an_origin_that_sleeps_costs_no_memory_and_loses_no_byte(
 
     async with client.connect() as (reader, writer), asyncio.TaskGroup() as tasks:
         writer.write(f"sleep {SIZE}\n".encode())
-        tasks.create_task(send(writer, SIZE))
-        await stalled(processes)
+        sent = Progress()
+        tasks.create_task(send(writer, SIZE, sent))
+        await sent.stalled()
         asleep = resident(processes)
         origin.wake.set()
         answer = (await reader.readline()).decode().strip()

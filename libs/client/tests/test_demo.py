@@ -28,7 +28,9 @@ def free_base() -> int:
 def demo(folder: Path, *flags: str) -> Iterator[subprocess.Popen[str]]:
     command = (sys.executable, "-m", "towonel.client", "demo", *flags)
     environ = os.environ | {"TMPDIR": str(folder), "TOWONEL_HUB_LISTEN_ADDR": "must be ignored"}
-    with subprocess.Popen(command, env=environ, text=True, stdout=-1, stderr=-2) as process:
+    with subprocess.Popen(
+        command, env=environ, text=True, stdout=-1, stderr=-2, start_new_session=True
+    ) as process:
         try:
             yield process
         finally:
@@ -82,14 +84,14 @@ def test_for_programs_each_step_is_a_line_of_json(tmp_path: Path) -> None:
     assert told[-1] == {"stopped": True}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_stays_until_a_signal_and_then_takes_everything_with_it(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     with demo(tmp_path, "--port-base", str(free_base())) as process:
         curl = read_until(process, "curl --resolve").splitlines()[-1]
         page = subprocess.run(curl.split(), capture_output=True, text=True, check=False)
-        process.send_signal(number)
+        os.killpg(process.pid, number)  # as a terminal does for Ctrl-C
         output, _ = process.communicate(timeout=WAIT_S)
 
     assert "<h1>Hello from home</h1>" in page.stdout, page.stderr

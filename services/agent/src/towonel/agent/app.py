@@ -38,6 +38,7 @@ async def serve(
     """Serve until `stopping`; then take no new streams, and let those there are end."""
     identity = identity or new_identity(settings)
     health, metrics = Health(), Metrics()
+    health.set("edges", ok=False, reason="not linked yet")
     origins = Origins(
         Directory(settings.services),
         metrics,

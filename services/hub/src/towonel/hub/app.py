@@ -67,7 +67,6 @@ async def _keep_house(hub: Hub) -> None:
                 await retention.prune(change, hub.now_ms())
             async with hub.store.read() as session:
                 found = await invites.invites(session)
-                hub.metrics.revision.set(await routes.revision(session))
+                hub.bell.heard(await routes.revision(session))
             hub.metrics.tenants.set(sum(row.status == PENDING for row in found))
-        hub.metrics.waiting.set(hub.bell.waiting)
         await asyncio.sleep(REFRESH_S)

@@ -27,7 +27,7 @@ class Bell:
     """Tells waiters that the routes have a new revision."""
 
     def __init__(self) -> None:
-        self._revision = 0
+        self.revision = 0
         self._rung = asyncio.Event()
         self._closed = False
         self.waiting = 0
@@ -38,8 +38,8 @@ class Bell:
 
     def heard(self, revision: int) -> None:
         """Take a ring, from wherever."""
-        if revision > self._revision:
-            self._revision = revision
+        if revision > self.revision:
+            self.revision = revision
             self._wake()
 
     async def wait(self, since: int, timeout_s: float) -> None:
@@ -48,7 +48,7 @@ class Bell:
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
-                    while self._revision <= since and not self._closed:
+                    while self.revision <= since and not self._closed:
                         await self._rung.wait()
         finally:
             self.waiting -= 1

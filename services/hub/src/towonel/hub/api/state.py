@@ -30,6 +30,10 @@ class Hub:
     now_ms: Callable[[], int] = wall_clock_ms
     metrics: Metrics = field(default_factory=Metrics)
 
+    def __post_init__(self) -> None:
+        self.metrics.revision.set_function(lambda: self.bell.revision)
+        self.metrics.waiting.set_function(lambda: self.bell.waiting)
+
 
 def _hub(request: Request) -> Hub:
     hub: Hub = request.app.state.hub

@@ -113,8 +113,8 @@ class Demo:
         await self.home.ready(agent, _readyz(self.ports.agent_health))
         self.story.facts(
             [
-                ("variable", "TOWONEL_INVITE_TOKEN (the token)"),
-                ("variable", f"TOWONEL_AGENT_SERVICES={environ['TOWONEL_AGENT_SERVICES']}"),
+                ("first variable", "TOWONEL_INVITE_TOKEN (the token)"),
+                ("second variable", f"TOWONEL_AGENT_SERVICES={environ['TOWONEL_AGENT_SERVICES']}"),
                 ("tunnel", "the agent is connected to the edge"),
             ]
         )
