@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import os
 import shutil
 import ssl
 from collections.abc import AsyncIterator
@@ -148,7 +149,7 @@ async def asked(
 
 
 NGINX_CONFIGURATION = """
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx-error.log;
+{user} daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx-error.log;
 worker_rlimit_nofile 8192;
 events {{ worker_connections 4096; }}
 http {{
@@ -187,7 +188,12 @@ async def nginx(folder: Path, certificates: Certificates, *hostnames: str) -> As
     configuration = folder / "nginx.conf"
     configuration.write_text(
         NGINX_CONFIGURATION.format(
-            folder=folder, plain=server.plain, proxied=server.proxied, chain=chain, key=key
+            user="user root;" if os.geteuid() == 0 else "",  # test folders are for their owner
+            folder=folder,
+            plain=server.plain,
+            proxied=server.proxied,
+            chain=chain,
+            key=key,
         )
     )
     folder.chmod(0o755)

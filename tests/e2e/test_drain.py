@@ -1,9 +1,11 @@
 """An edge that is told to stop finishes what it began."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
-from e2e.clients import Client
+from e2e.clients import Client, Streams
 from e2e.conftest import HOSTNAME
 from e2e.origins import Certificates, Nginx
 from e2e.stack import Stack, service, until
@@ -20,10 +22,12 @@ async def test_a_download_outlives_the_stop_and_new_clients_reach_the_second_edg
     await processes.start_agent(await processes.invite(HOSTNAME), service(HOSTNAME, web.plain))
     client = Client(processes.edge_port, certificates.client(), HOSTNAME)
 
-    async with asyncio.TaskGroup() as tasks, client.connect() as (reader, writer):
+    await share_the_port(processes)
+
+    async with asyncio.TaskGroup() as tasks, on_the_first_edge(processes, client) as streams:
+        reader, writer = streams
         writer.write(f"GET /slow/big HTTP/1.0\r\nHost: {HOSTNAME}\r\n\r\n".encode())
         await reader.readuntil(b"\r\n\r\n")
-        await share_the_port(processes)
         stopped = tasks.create_task(processes.edges[0].program.stop())
         await until(lambda: draining(processes), 5)
         pages = [await client.get() for _ in range(20)]
@@ -32,6 +36,16 @@ async def test_a_download_outlives_the_stop_and_new_clients_reach_the_second_edg
     assert pages == [b"hello from home\n"] * 20
     assert len(body) == 10 * MIB
     assert stopped.result() == 0
+
+
+@contextlib.asynccontextmanager
+async def on_the_first_edge(stack: Stack, client: Client) -> AsyncIterator[Streams]:
+    """Connect until the kernel gives the connection to the first of the edges on this port."""
+    while True:
+        async with client.connect() as streams:
+            if await stack.edges[0].metric("towonel_edge_active_connections") == 1:
+                yield streams
+                return
 
 
 async def share_the_port(stack: Stack) -> None:

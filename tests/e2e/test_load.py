@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.processes]
 class Totals:
     done: int
     failed: dict[str, int]
-    longest_gap_s: float
+    slowest_s: float
     seconds: float
 
 
@@ -122,4 +122,4 @@ async def test_an_agent_killed_among_new_connections_costs_only_those_in_flight(
 
     assert sum(totals.failed.values()) <= 8
     assert totals.done == 2_000 - sum(totals.failed.values())
-    assert totals.longest_gap_s < 1
+    assert totals.slowest_s < 1  # a try on the dead agent, and one on the other

@@ -53,20 +53,21 @@ class Listener(Observer):
     Args:
         sock: bound, and closed with the listener.
         configuration: of the edge's side of QUIC.
-        doorman: checks who comes in.
-        gate: is told.
+        edge: this edge, as the hub names it to agents.
+        gate: decides who comes in, and is told.
     """
 
     def __init__(
-        self, sock: socket.socket, configuration: QuicConfiguration, doorman: Doorman, gate: Gate
+        self, sock: socket.socket, configuration: QuicConfiguration, edge: EdgeIdentity, gate: Gate
     ) -> None:
         self._configuration = configuration
-        self._doorman = doorman
+        self._doorman = Doorman(edge, gate.hub_ids, self._refusal)
         self._gate = gate
         self._retry = QuicRetryTokenHandler()
         self._by_id: dict[bytes, Connection] = {}
         self._greeting: set[Connection] = set()
         self._sessions: dict[AgentId, Session] = {}
+        self._is_leaving = False
         self._loop = asyncio.get_running_loop()
         self._endpoint = Endpoint(sock, self._received)
 
@@ -81,7 +82,11 @@ class Listener(Observer):
         return self._sessions.values()
 
     def go_away(self) -> None:
-        """Ask every agent to use another edge for what comes."""
+        """Ask every agent to use another edge for what comes, and let none in any more.
+
+        An agent that dialled this edge again would supersede its own session, which has streams.
+        """
+        self._is_leaving = True
         for session in self._sessions.values():
             session.go_away()
 
@@ -114,6 +119,9 @@ class Listener(Observer):
     @override
     def refused(self, code: Code, detail: str, peer: str) -> None:
         self._gate.refused(code, detail, peer)
+
+    def _refusal(self, grant: Grant) -> Code | None:
+        return Code.GOING_AWAY if self._is_leaving else self._gate.refusal(grant)
 
     def _received(self, data: bytes, address: Address) -> None:
         """Hand a datagram to its connection; a stranger's opens one, or is dropped."""
@@ -234,9 +242,8 @@ async def listen(
     """
     edge = EdgeIdentity(EdgeId(key.public), certificate_pem, certificate_sha256(certificate_pem))
     edge.check()
-    doorman = Doorman(edge, gate.hub_ids, gate.refusal)
     sock = bound_socket(await resolve(host, port))
-    listener = Listener(sock, edge_configuration(key, certificate_pem), doorman, gate)
+    listener = Listener(sock, edge_configuration(key, certificate_pem), edge, gate)
     try:
         yield listener
     finally:
