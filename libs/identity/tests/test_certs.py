@@ -1,0 +1,104 @@
+"""Edge certificates: TLS libraries take them, and their key is the edge's id."""
+
+import contextlib
+import hashlib
+import ssl
+import tempfile
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import BasicConstraints, load_pem_x509_certificate
+
+from towonel.identity.certs import (
+    EDGE_SERVER_NAME,
+    LIFETIME_DAYS,
+    certificate_public_key,
+    certificate_sha256,
+    not_after,
+    private_key_pem,
+    self_signed,
+)
+from towonel.identity.keys import NodeKey
+from towonel.wire.errors import Code, Denied
+
+KEY = NodeKey.from_seed(b"\x2a" * 32)
+START = datetime(2026, 11, 24, tzinfo=UTC)
+PEM = self_signed(KEY, START)
+
+
+def test_a_certificate_carries_the_edges_key_and_is_signed_by_it() -> None:
+    certificate = load_pem_x509_certificate(PEM.encode())
+    certificate.verify_directly_issued_by(certificate)
+
+    assert certificate_public_key(PEM) == KEY.public
+    assert not_after(PEM) == START + timedelta(days=LIFETIME_DAYS)
+    assert certificate.serial_number > 0
+
+
+def test_its_hash_is_of_the_der_bytes() -> None:
+    assert certificate_sha256(PEM) == hashlib.sha256(ssl.PEM_cert_to_DER_cert(PEM)).digest()
+
+
+def test_it_may_not_sign_others() -> None:
+    certificate = load_pem_x509_certificate(PEM.encode())
+
+    assert not certificate.extensions.get_extension_for_class(BasicConstraints).value.ca
+
+
+def handshake(server_name: str, trusted: str) -> None:
+    """A TLS handshake in memory with the certificate and key."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    load_pair(server)
+    client = ssl.create_default_context(cadata=trusted)
+    bios = [ssl.MemoryBIO() for _ in range(4)]
+    ends = [
+        server.wrap_bio(bios[0], bios[1], server_side=True),
+        client.wrap_bio(bios[2], bios[3], server_hostname=server_name),
+    ]
+    for _ in range(6):
+        for end in reversed(ends):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+            bios[0].write(bios[3].read())
+            bios[2].write(bios[1].read())
+
+
+def load_pair(context: ssl.SSLContext) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(PEM.encode() + private_key_pem(KEY))
+        file.flush()
+        context.load_cert_chain(file.name)
+
+
+def test_who_trusts_exactly_this_certificate_completes_the_handshake_and_nobody_else() -> None:
+    handshake(EDGE_SERVER_NAME, PEM)
+    other = self_signed(NodeKey.from_seed(bytes(32)), START)
+
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(EDGE_SERVER_NAME, other)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake("other.towonel.internal", PEM)
+
+
+def test_the_key_is_written_in_a_form_that_is_read() -> None:
+    key = load_pem_private_key(private_key_pem(KEY), None)
+
+    assert key.public_key().public_bytes_raw() == KEY.public  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("pem", ["", "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----"])
+def test_what_is_no_certificate_is_refused(pem: str) -> None:
+    for read in (certificate_sha256, certificate_public_key, not_after):
+        with pytest.raises(Denied) as caught:
+            read(pem)
+
+        assert caught.value.code is Code.CERTIFICATE_MISMATCH
+
+
+def test_a_certificate_with_a_key_of_another_kind_is_refused() -> None:
+    elliptic = trustme.CA().cert_pem.bytes().decode()
+
+    with pytest.raises(Denied, match="Ed25519"):
+        certificate_public_key(elliptic)

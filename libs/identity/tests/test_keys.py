@@ -1,0 +1,97 @@
+"""Keys: the original's ids, signatures that hold, and nothing secret shown."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from towonel.identity.keys import (
+    TENANT_PUBLIC_KEY_BYTES,
+    TENANT_SIGNATURE_BYTES,
+    NodeKey,
+    TenantKey,
+    hash_invite_secret,
+    secrets_equal,
+    tenant_id_of,
+    verify_node,
+    verify_tenant,
+)
+from towonel.wire.errors import Code, Denied
+
+VECTORS = json.loads((Path(__file__).parents[3] / "tests/vectors/identity.json").read_text())
+SEED = b"\x2a" * 32
+NODE, TENANT = NodeKey.from_seed(SEED), TenantKey.from_seed(SEED)
+
+
+def test_a_seed_gives_the_ids_of_the_original() -> None:
+    assert TENANT.tenant_id.hex() == VECTORS["tenant_id"]
+    assert NODE.public.hex() == VECTORS["node_id"]
+    assert len(TENANT.public) == TENANT_PUBLIC_KEY_BYTES
+    assert tenant_id_of(TENANT.public) == TENANT.tenant_id
+
+
+def test_a_nodes_signature_is_the_one_of_the_vector() -> None:
+    assert NODE.sign(b"message").hex() == VECTORS["node_signature_of_message"]
+
+
+def test_signatures_hold_for_the_message_and_the_key_they_were_made_with() -> None:
+    verify_node(NODE.public, NODE.sign(b"message"), b"message")
+    verify_tenant(TENANT.public, TENANT.sign(b"message"), b"message")
+
+    assert TENANT.sign(b"message") != TENANT.sign(b"message")
+    assert len(TENANT.sign(b"")) == TENANT_SIGNATURE_BYTES
+
+
+@pytest.mark.parametrize("at", [0, 31, 63])
+def test_a_nodes_signature_with_a_changed_byte_is_refused(at: int) -> None:
+    signature = bytearray(NODE.sign(b"message"))
+    signature[at] ^= 1
+
+    with pytest.raises(Denied) as caught:
+        verify_node(NODE.public, bytes(signature), b"message")
+
+    assert caught.value.code is Code.INVALID_SIGNATURE
+
+
+@pytest.mark.parametrize("at", [0, 1654, 3308])
+def test_a_tenants_signature_with_a_changed_byte_is_refused(at: int) -> None:
+    signature = bytearray(TENANT.sign(b"message"))
+    signature[at] ^= 1
+
+    with pytest.raises(Denied) as caught:
+        verify_tenant(TENANT.public, bytes(signature), b"message")
+
+    assert caught.value.code is Code.INVALID_SIGNATURE
+
+
+@pytest.mark.parametrize("public", [b"", bytes(31), bytes(33)])
+def test_what_is_no_key_verifies_nothing(public: bytes) -> None:
+    with pytest.raises(Denied):
+        verify_node(public, NODE.sign(b"m"), b"m")
+    with pytest.raises(Denied):
+        verify_tenant(public, TENANT.sign(b"m"), b"m")
+
+
+def test_another_message_or_key_is_refused() -> None:
+    with pytest.raises(Denied):
+        verify_node(NODE.public, NODE.sign(b"message"), b"other")
+    with pytest.raises(Denied):
+        verify_tenant(TenantKey.from_seed(bytes(32)).public, TENANT.sign(b"m"), b"m")
+
+
+def test_keys_show_their_ids_and_no_more() -> None:
+    assert repr(NODE) == f"NodeKey(public={NODE.public.hex()})"
+    assert repr(TENANT) == f"TenantKey(tenant_id={TENANT.tenant_id.hex()})"
+
+
+def test_an_invite_secret_is_hashed_under_the_hubs_key() -> None:
+    hashed = hash_invite_secret(bytes(32), b"\x01" * 32)
+
+    assert hashed.hex() == VECTORS["invite_secret_hash"]
+    assert hash_invite_secret(b"\x01" * 32, b"\x01" * 32) != hashed
+
+
+def test_secrets_are_equal_only_when_every_byte_is() -> None:
+    assert secrets_equal(b"same", b"same")
+    assert not secrets_equal(b"same", b"samE")
+    assert not secrets_equal(b"same", b"same ")
