@@ -51,7 +51,7 @@ class InviteOut(Answer):
     """A new invite; its token is told this once."""
 
     status: Literal["ok"] = "ok"
-    token: str
+    token: str = Field(repr=False)
     invite_id: str
     tenant_id: Hex32
     name: str
@@ -92,7 +92,7 @@ class EdgeInviteOut(Answer):
     """A new edge invite; its token is told this once."""
 
     status: Literal["ok"] = "ok"
-    token: str
+    token: str = Field(repr=False)
     invite_id: str
     name: str
     edge_node_id: Hex32

@@ -75,7 +75,7 @@ async def serve_app(
             )
         )
         async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(server.serve(sockets=[listener]))
+            serving = tasks.create_task(_serve(server, listener))
             await _started(server, serving)
             try:
                 yield int(listener.getsockname()[1])
@@ -83,9 +83,17 @@ async def serve_app(
                 server.should_exit = True
 
 
+async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
+    try:
+        await server.serve(sockets=[listener])
+    except SystemExit as error:  # how uvicorn says that the application did not start
+        raise RuntimeError("the application did not start; the log above says why") from error
+
+
 async def _started(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
     async with asyncio.timeout(START_S):
         while not server.started:
             if serving.done():
-                raise RuntimeError("the application did not start; the log above says why")
+                await serving
+                raise RuntimeError("the application ended while it started")
             await asyncio.sleep(0.005)  # uvicorn has no event for it

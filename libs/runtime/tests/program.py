@@ -1,0 +1,63 @@
+"""A program for `test_lifecycle.py`: what it does is its argument."""
+
+import asyncio
+import sys
+from functools import partial
+from typing import ClassVar
+
+from pydantic import Field
+
+from towonel.runtime import lifecycle, logs
+from towonel.runtime.secretfile import SecretFileError
+from towonel.runtime.settings import Settings, SettingsError
+
+
+class ProgramSettings(Settings):
+    prefixes: ClassVar[tuple[str, ...]] = ("PROGRAM_",)
+    drain_s: float = Field(default=10, validation_alias="PROGRAM_DRAIN_S", description="Seconds.")
+
+
+def say(word: str) -> None:
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+
+
+async def fail() -> None:
+    raise ZeroDivisionError
+
+
+async def serve(way: str, stopping: asyncio.Event) -> None:
+    match way:
+        case "crashes":
+            await fail()
+        case "crashes-in-task":
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(fail())
+        case "gives-up":
+            async with asyncio.TaskGroup():
+                raise lifecycle.GiveUp("the other side says no")
+        case "finds-bad-setting":
+            raise SettingsError(["PROGRAM_PORT: is taken"])
+        case "finds-bad-secret":
+            raise SecretFileError("PROGRAM_PORT: is taken")
+        case _:
+            await wait(way, stopping)
+
+
+async def wait(way: str, stopping: asyncio.Event) -> None:
+    say("started")
+    await stopping.wait()
+    say("draining")
+    try:
+        await (asyncio.sleep(0) if way == "drains" else asyncio.Event().wait())
+    finally:
+        say("released")
+
+
+def prepared(way: str, settings: ProgramSettings) -> tuple[lifecycle.Serve, float]:
+    logs.configure("info", "json", "program")
+    return partial(serve, way), settings.drain_s
+
+
+if __name__ == "__main__":
+    sys.exit(lifecycle.main(ProgramSettings, partial(prepared, sys.argv[1])))

@@ -1,0 +1,109 @@
+"""Health and metrics over HTTP, and an application that ends without cutting anybody off."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from towonel.runtime import admin, web
+from towonel.runtime.admin import Health
+from towonel.runtime.settings import SettingsError
+
+
+@pytest.fixture
+def health() -> Health:
+    return Health()
+
+
+@pytest.fixture
+async def client(health: Health) -> AsyncIterator[httpx.AsyncClient]:
+    registry = CollectorRegistry()
+    Counter("things", "Things.", registry=registry).inc(3)
+    served = admin.serve(
+        "127.0.0.1", 0, health, registry, name="example", version="1.2", aliases=("/healthz",)
+    )
+    async with served as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+        yield http
+
+
+async def test_it_is_alive_and_tells_its_version_and_metrics(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/livez")).text == "ok"
+    assert (await client.get("/healthz")).text == "ok"
+    assert (await client.get("/version")).json() == {"name": "example", "version": "1.2"}
+    assert "things_total 3.0" in (await client.get("/metrics")).text
+
+
+async def test_it_is_ready_while_every_check_holds(
+    client: httpx.AsyncClient, health: Health
+) -> None:
+    health.set("database", ok=False, reason="away")
+    health.set("cache", ok=False)
+    away = await client.get("/readyz")
+    health.set("database", ok=True)
+    health.set("cache", ok=True)
+
+    assert away.status_code == 503
+    assert away.json()["reasons"] == {"database": "away", "cache": "not yet"}
+    assert (await client.get("/readyz")).status_code == 200
+
+
+async def test_once_draining_it_is_never_ready_again(
+    client: httpx.AsyncClient, health: Health
+) -> None:
+    health.draining()
+    health.set("database", ok=True)
+
+    assert (await client.get("/readyz")).status_code == 503
+    assert not health.ready
+    assert health.reasons == {"stopping": "draining"}
+
+
+async def test_a_request_in_flight_is_answered_while_the_server_ends() -> None:
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(_request: Request) -> PlainTextResponse:
+        started.set()
+        await go_on.wait()
+        return PlainTextResponse("done")
+
+    app = Starlette(routes=[Route("/", slow)])
+    async with (
+        asyncio.TaskGroup() as tasks,
+        httpx.AsyncClient() as http,
+        web.serve_app(app, "127.0.0.1", 0) as port,
+    ):
+        answer = tasks.create_task(http.get(f"http://127.0.0.1:{port}/"))
+        await started.wait()
+        asyncio.get_running_loop().call_later(0.05, go_on.set)
+
+    assert answer.result().text == "done"
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{port}/")
+
+
+async def test_an_address_in_use_is_a_mistake_in_the_settings() -> None:
+    app = Starlette()
+    async with web.serve_app(app, "127.0.0.1", 0) as port:
+        with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}"):
+            async with web.serve_app(app, "127.0.0.1", port):
+                pass
+
+
+async def test_an_application_that_cannot_start_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    @contextlib.asynccontextmanager
+    async def broken(app: Starlette) -> AsyncIterator[None]:
+        yield app.state.missing
+
+    app = Starlette(lifespan=broken)
+    with pytest.raises(ExceptionGroup) as caught:
+        async with web.serve_app(app, "127.0.0.1", 0):
+            pass
+
+    assert caught.group_contains(RuntimeError, match="did not start")

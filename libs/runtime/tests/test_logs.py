@@ -1,0 +1,61 @@
+"""Logs: one JSON line an event, and never a secret."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from towonel.runtime import logs
+
+
+@pytest.fixture(autouse=True)
+def default_logs_afterwards() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_an_event_is_one_line_with_its_keys_and_the_service(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("info", "json", "example")
+    structlog.get_logger().info("thing.happened", count=2)
+    structlog.get_logger().debug("thing.hidden")
+
+    (line,) = lines(capsys)
+    assert line["event"] == "thing.happened"
+    assert (line["count"], line["service"], line["level"]) == (2, "example", "info")
+    assert str(line["timestamp"]).endswith("Z")
+
+
+def test_secrets_are_hidden_by_their_key_and_by_their_mark(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("info", "json", "example", redact=("tok_",))
+    structlog.get_logger().info("thing.failed", token="abc", detail="bad tok_abc", other="fine")
+
+    (line,) = lines(capsys)
+    assert line["token"] == line["detail"] == "[hidden]"
+    assert line["other"] == "fine"
+
+
+def test_a_trace_that_contains_a_secret_is_hidden(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", "json", "example", redact=("tok_",))
+    try:
+        int("tok_abc")
+    except ValueError:
+        structlog.get_logger().exception("thing.crashed")
+
+    assert "tok_abc" not in capsys.readouterr().err
+
+
+def test_people_get_text(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", "console", "example")
+    structlog.get_logger().info("thing.happened")
+
+    assert "thing.happened" in capsys.readouterr().err

@@ -1,0 +1,96 @@
+"""Secrets in files: made once, for their owner only, whole or not at all."""
+
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from towonel.runtime.secretfile import SecretFileError, load_or_create, read, replace
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_missing_secret_is_made_for_its_owner_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "node.key"
+    first = load_or_create(path, lambda: b"first")
+
+    assert first == b"first"
+    assert load_or_create(path, lambda: b"second") == b"first"
+    assert (mode(path), mode(path.parent)) == (0o600, 0o700)
+    assert names(path.parent) == ["node.key"]
+
+
+CREATE = """
+import secrets, sys
+from pathlib import Path
+from towonel.runtime.secretfile import load_or_create
+sys.stdin.readline()
+print(load_or_create(Path(sys.argv[1]), lambda: secrets.token_bytes(32)).hex())
+"""
+
+
+def test_creators_that_race_all_get_the_same_secret(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", CREATE, str(tmp_path / "state" / "node.key")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    racers = [subprocess.Popen(command, text=True, **pipes) for _ in range(6)]  # type: ignore[call-overload]
+    made = {racer.communicate("go\n")[0].strip() for racer in racers}
+
+    assert len(made) == 1
+    assert len(made.pop()) == 64
+
+
+@pytest.mark.parametrize("bits", [0o640, 0o604, 0o620])
+def test_a_secret_that_others_may_use_is_refused_with_the_command_that_mends_it(
+    tmp_path: Path, bits: int
+) -> None:
+    path = tmp_path / "node.key"
+    path.write_bytes(b"x")
+    path.chmod(bits)
+
+    with pytest.raises(SecretFileError, match="chmod 600"):
+        read(path)
+
+
+def test_what_is_no_small_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir(mode=0o700)
+    (tmp_path / "huge").write_bytes(bytes(65 * 1024))
+    (tmp_path / "huge").chmod(0o600)
+
+    for name in ("folder", "huge", "missing"):
+        with pytest.raises(SecretFileError, match=name):
+            read(tmp_path / name)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(SecretFileError, match="cannot be made"):
+        load_or_create(tmp_path / "file" / "node.key", lambda: b"")
+
+
+def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "state"
+    replace(path, b"one")
+    replace(path, b"two")
+
+    assert path.read_bytes() == b"two"
+    assert mode(path) == 0o600
+    assert names(path.parent) == ["state"]
+
+
+def test_a_replacement_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "inside").write_text("")
+
+    with pytest.raises(OSError, match="directory"):
+        replace(tmp_path / "state", b"x")
+
+    assert names(tmp_path) == ["state"]

@@ -1,0 +1,139 @@
+"""Settings: every mistake at once, and no secret in any of them."""
+
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import AliasChoices, Field, SecretStr
+
+from towonel.runtime.settings import (
+    CsvList,
+    HostPort,
+    Settings,
+    SettingsError,
+    load,
+    parse_address,
+    variables,
+)
+
+
+class Example(Settings):
+    prefixes: ClassVar[tuple[str, ...]] = ("EXAMPLE_",)
+    port: int = Field(default=80, ge=1, validation_alias="EXAMPLE_PORT", description="Where.")
+    key: SecretStr = Field(validation_alias="EXAMPLE_KEY", description="A secret.")
+    names: CsvList = Field(default=(), validation_alias="EXAMPLE_NAMES", description="Names.")
+    listen: HostPort = Field(
+        default=("127.0.0.1", 1),
+        validation_alias=AliasChoices("EXAMPLE_LISTEN", "EXAMPLE_BIND"),
+        description="Address.",
+    )
+
+
+GOOD = {"EXAMPLE_KEY": "sesame", "OTHER": "1"}
+
+
+def problems(environ: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(Example, environ)
+    return caught.value.problems
+
+
+def test_what_is_given_is_read_and_the_rest_has_its_default() -> None:
+    settings = load(Example, {**GOOD, "EXAMPLE_NAMES": " a, b,,", "EXAMPLE_LISTEN": "[::1]:443"})
+
+    assert settings.names == ("a", "b")
+    assert settings.listen == ("::1", 443)
+    assert settings.port == 80
+    assert settings.key.get_secret_value() == "sesame"
+
+
+def test_an_older_name_still_works_and_the_newer_wins() -> None:
+    old = {**GOOD, "EXAMPLE_BIND": "a:1"}
+
+    assert load(Example, old).listen == ("a", 1)
+    assert load(Example, {**old, "EXAMPLE_LISTEN": "b:2"}).listen == ("b", 2)
+
+
+def test_every_mistake_is_named_at_once() -> None:
+    found = problems({"EXAMPLE_PORT": "0", "EXAMPLE_LISTEN": "nowhere", "EXAMPLE_PROT": "1"})
+
+    assert [line.partition(":")[0] for line in found] == [
+        "EXAMPLE_PROT",
+        "EXAMPLE_PORT",
+        "EXAMPLE_KEY",
+        "EXAMPLE_LISTEN",
+    ]
+    assert "did you mean EXAMPLE_PORT?" in found[0]
+    assert "host:port" in found[3]
+
+
+def test_a_strange_variable_with_our_prefix_is_refused_and_others_are_not_ours() -> None:
+    assert "remove it" in problems({**GOOD, "EXAMPLE_ZZZZZZ": "1"})[0]
+    assert load(Example, {**GOOD, "UNRELATED_PORT": "1"}).port == 80
+
+
+def test_a_value_may_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("sesame\n")
+
+    settings = load(Example, {"EXAMPLE_KEY_FILE": str(tmp_path / "key")})
+
+    assert settings.key.get_secret_value() == "sesame"
+
+
+def test_a_file_and_a_value_or_a_missing_file_are_mistakes(tmp_path: Path) -> None:
+    missing = problems({"EXAMPLE_KEY_FILE": str(tmp_path / "none")})
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+
+    assert missing[0].startswith("EXAMPLE_KEY_FILE: cannot read")
+    assert "not both" in problems({**GOOD, "EXAMPLE_KEY_FILE": "/x"})[0]
+    assert "not text" in problems({"EXAMPLE_KEY_FILE": str(tmp_path / "binary")})[0]
+
+
+def test_a_mistake_never_shows_the_value() -> None:
+    found = problems(
+        {"EXAMPLE_KEY": "sesame", "EXAMPLE_PORT": "sesame", "EXAMPLE_LISTEN": "sesame"}
+    )
+
+    assert not any("sesame" in line for line in found)
+
+
+def test_settings_cannot_be_changed_and_hide_their_secrets() -> None:
+    settings = load(Example, GOOD)
+
+    assert "sesame" not in repr(settings)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.port = 1  # type: ignore[misc]
+
+
+def test_the_environment_is_read_where_nothing_is_handed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EXAMPLE_KEY", "sesame")
+    monkeypatch.setenv("EXAMPLE_PORT", "81")
+
+    assert load(Example).port == 81
+
+
+def test_variables_tell_what_there_is_to_set() -> None:
+    found = {variable.name: variable for variable in variables(Example)}
+
+    assert found["EXAMPLE_KEY"].is_secret
+    assert found["EXAMPLE_KEY"].default == "required"
+    assert found["EXAMPLE_LISTEN"].default == "127.0.0.1:1"
+    assert found["EXAMPLE_LISTEN"].deprecated == ("EXAMPLE_BIND",)
+    assert found["EXAMPLE_NAMES"].default == ""
+    assert found["TOWONEL_LOG_LEVEL"].default == "info"
+
+
+@pytest.mark.parametrize("text", ["", "a", ":1", "a:", "a:b", "::1:443", "a:65536", "a:-1", "a:²"])
+def test_other_addresses_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"host:port|port must|brackets"):
+        parse_address(text)
+
+
+@given(st.integers(0, 65535))
+def test_addresses_are_host_and_port(port: int) -> None:
+    assert parse_address(f"0.0.0.0:{port}") == ("0.0.0.0", port)  # noqa: S104
+    assert parse_address(f"[::1]:{port}") == ("::1", port)
