@@ -1,13 +1,12 @@
 """Every scenario gets a `stack`: in this process, and again as the programs people start."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from e2e.origins import Asked, Certificates, Nginx, asked, nginx
-from e2e.ports import free_port
 from e2e.programs import in_process, own_processes
+from e2e.redis_server import running_redis
 from e2e.stack import Stack
 
 HOSTNAME = "app.example.eu"
@@ -54,14 +53,5 @@ async def web(tmp_path: Path, certificates: Certificates) -> AsyncIterator[Nginx
 @pytest.fixture
 async def redis(tmp_path: Path) -> AsyncIterator[str]:
     """The URL of a Redis of the test's own."""
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        *("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""),
-        *("--dir", str(tmp_path)),
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        process.terminate()
-        await process.wait()
+    async with running_redis(tmp_path) as url:
+        yield url
