@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from towonel.wire import clienthello
 from towonel.wire.clienthello import MAX_HELLO_BYTES, ClientHello, Incomplete
 from towonel.wire.errors import Code, ProtocolError
+from towonel.wire.names import Hostname
 
-NAME = "app.example.eu"
+NAME = Hostname("app.example.eu")
 GREASE = (0x0A0A, b"")
 
 

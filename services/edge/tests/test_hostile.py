@@ -7,6 +7,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from typing import override
 
 import pytest
 
@@ -36,6 +37,7 @@ class Straight(Ways):
     def __init__(self, port: int) -> None:
         self.port = port
 
+    @override
     async def open(self, visit: Visit) -> Pipe:
         pipe = SocketPipe(socket.create_connection(("127.0.0.1", self.port)))
         await pipe.write(visit.first)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from typing import override
 
 import pytest
 
@@ -39,6 +40,7 @@ class Straight(Ways):
     failure: TowonelError | None = None
     visits: list[Visit] = field(default_factory=list[Visit])
 
+    @override
     async def open(self, visit: Visit) -> Pipe:
         self.visits.append(visit)
         if self.failure is not None:
@@ -132,7 +134,8 @@ async def test_a_bug_ends_its_own_client_only(
     front: Front, origin: int, client_tls: ssl.SSLContext, counted: Counted
 ) -> None:
     class Broken(Straight):
-        async def open(self, visit: Visit) -> Pipe:
+        @override
+    async def open(self, visit: Visit) -> Pipe:
             if not self.visits:
                 self.visits.append(visit)
                 raise ZeroDivisionError

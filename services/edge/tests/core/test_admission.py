@@ -22,7 +22,8 @@ def test_one_client_too_many_is_overload_until_another_leaves() -> None:
 
     assert caught.value.code is Code.OVERLOADED
     assert admission.clients == 1
-    assert admission.take()
+    admission.take()
+    assert admission.clients == 2
 
 
 def test_a_source_has_its_own_limit() -> None:

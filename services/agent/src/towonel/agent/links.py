@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Collection, Iterable
 from random import SystemRandom
 
 import structlog
-from towonel.tunnel.link import EdgeIdentity, Link, dial
 
 from towonel.agent.core.edges import Edge, moves
 from towonel.agent.metrics import VERSION, Metrics
@@ -14,6 +13,8 @@ from towonel.agent.origins import Origins
 from towonel.identity.keys import NodeKey
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
+from towonel.tunnel.handshake import EdgeIdentity
+from towonel.tunnel.link import Link, dial
 from towonel.wire.errors import Code, TowonelError
 from towonel.wire.ids import EdgeId
 from towonel.wire.names import ServiceKey

@@ -5,10 +5,10 @@ import errno
 import socket
 
 import structlog
-from towonel.tunnel.link import Incoming
 
 from towonel.agent.core.services import Directory, Origin, ProxyProtocol
 from towonel.agent.metrics import Metrics
+from towonel.tunnel.link import Incoming
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.relay import Transfer, relay
 from towonel.tunnel.sockets import SocketPipe

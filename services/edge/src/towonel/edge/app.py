@@ -11,7 +11,6 @@ from random import SystemRandom
 
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector
-from towonel.tunnel.listener import Listener, listen
 
 from towonel.client.hub import HubClient
 from towonel.client.models import EdgeRegisterIn
@@ -32,6 +31,7 @@ from towonel.edge.streams import StreamWays
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
 from towonel.runtime.settings import SettingsError
+from towonel.tunnel.listener import Listener, listen
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 

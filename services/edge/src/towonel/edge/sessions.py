@@ -5,13 +5,13 @@ from collections.abc import Collection, Iterable
 from typing import override
 
 import structlog
-from towonel.tunnel.listener import Gate
-from towonel.tunnel.session import Session
 
 from towonel.edge.core.balance import Balance
 from towonel.edge.core.table import RouteTable
 from towonel.edge.metrics import Metrics
 from towonel.identity.grants import Grant
+from towonel.tunnel.listener import Gate
+from towonel.tunnel.session import Session
 from towonel.wire.errors import Code
 from towonel.wire.ids import HubId, TenantId
 from towonel.wire.names import ServiceKey

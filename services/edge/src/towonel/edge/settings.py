@@ -230,7 +230,7 @@ class EdgeSettings(Settings):
         if value is None or not value.get_secret_value().strip():
             return None
         try:
-            parse_url(value.get_secret_value())
+            parse_url(value.get_secret_value())  # type: ignore[no-untyped-call]
         except ValueError:  # its text could show a password
             raise ValueError(
                 "must be redis://, rediss:// or unix://, as in redis://host:6379/0"

@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import Callable
 from typing import override
 
-from towonel.tunnel.session import Session
-
 from towonel.edge.core.balance import MAX_TRIES, Balance, Draw
 from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import Sessions
 from towonel.edge.ways import Visit, Ways
 from towonel.tunnel.pipe import Pipe
+from towonel.tunnel.session import Session
 from towonel.wire.errors import Code, TowonelError, Unavailable
 from towonel.wire.preamble import Preamble
 from towonel.wire.routes import Route
