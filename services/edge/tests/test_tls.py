@@ -135,7 +135,7 @@ async def test_a_bug_ends_its_own_client_only(
 ) -> None:
     class Broken(Straight):
         @override
-    async def open(self, visit: Visit) -> Pipe:
+        async def open(self, visit: Visit) -> Pipe:
             if not self.visits:
                 self.visits.append(visit)
                 raise ZeroDivisionError

@@ -1,0 +1,133 @@
+"""Services of the environment: what is taken, every mistake told, and who finds which origin."""
+
+import json
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from towonel.agent.core.services import (
+    MAX_SERVICES,
+    Directory,
+    Origin,
+    ProxyProtocol,
+    Service,
+    parse_services,
+)
+from towonel.wire.names import Hostname, ServiceKey, ServiceKind
+from towonel.wire.preamble import Preamble
+from towonel.wire.proxy import Address
+
+ADDRESS = Address(ip_address("192.0.2.1"), 1)
+
+
+def one(**fields: object) -> Service:
+    text = json.dumps([{"hostname": "app.example.eu", "origin": "127.0.0.1:8443", **fields}])
+    (service,) = parse_services(text)
+    return service
+
+
+def problems(value: object) -> list[str]:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 the lines are looked at below
+        parse_services(value if isinstance(value, str) else json.dumps(value))
+    return str(caught.value).split("\n")
+
+
+def test_a_service_has_the_originals_defaults() -> None:
+    assert one() == Service(
+        ServiceKey(ServiceKind.HTTPS, "app.example.eu"),
+        Origin("127.0.0.1", 8443, ProxyProtocol.V2),
+    )
+
+
+@pytest.mark.parametrize("mode", ["passthrough", {"mode": "passthrough"}])
+def test_what_is_given_is_taken(mode: object) -> None:
+    service = one(hostname="*.Example.eu", origin="[::1]:1", proxy_protocol="none", tls_mode=mode)
+
+    assert str(service.key) == "https:*.example.eu"
+    assert service.origin == Origin("::1", 1, ProxyProtocol.NONE)
+
+
+def test_origins_are_shown_as_people_write_them() -> None:
+    assert str(one(origin="[::1]:1").origin) == "[::1]:1"
+    assert str(one(origin="web:80").origin) == "web:80"
+
+
+def test_no_services_are_fine() -> None:
+    assert parse_services("[]") == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"),
+    [
+        ("[{", "is not JSON"),
+        ({}, "JSON array"),
+        ([1], "[0]: must be an object"),
+        ([{}], "hostname: is missing"),
+        ([{"hostname": "a.eu"}], "[0] (a.eu).origin: is missing"),
+        ([{"hostname": "a_b.eu", "origin": "a:1"}], "a_b"),
+        ([{"hostname": "a.eu", "orign": "a:1"}], "did you mean origin?"),
+        ([{"hostname": "a.eu", "origin": "a:1", "zzz": 1}], "there are hostname, origin"),
+        ([{"hostname": "a.eu", "origin": "a:1", "proxy_protocol": "v1"}], "must be v2 or none"),
+        ([{"hostname": "a.eu", "origin": "a:1", "proxy_protocol": True}], "must be v2 or none"),
+        ([{"hostname": "a.eu", "origin": "a:1", "tls_mode": "terminate"}], "must be passthrough"),
+        ([{"hostname": "a.eu", "origin": "a:1", "tls_mode": []}], "must be passthrough"),
+        ([{"hostname": "a.eu", "origin": "a:1"}] * 2, "a.eu: occurs twice"),
+        ([{"hostname": "a.eu", "origin": "a:1"}] * (MAX_SERVICES + 1), "at most 1000"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place_and_its_rule(value: object, rule: str) -> None:
+    assert rule in problems(value)[0]
+
+
+@pytest.mark.parametrize(
+    "origin", ["", "host", "host:", ":80", "host:0", "host:65536", "::1:80", "https://a:1", "a:²"]
+)
+def test_an_origin_is_a_host_and_a_port(origin: str) -> None:
+    assert "must be host:port" in problems([{"hostname": "a.eu", "origin": origin}])[0]
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    found = problems([{"hostname": "x", "origin": "y", "tls_mode": "z"}, 5])
+
+    assert len(found) == 4
+
+
+@given(st.text(max_size=100))
+def test_any_text_is_services_or_a_mistake(text: str) -> None:
+    try:
+        assert isinstance(parse_services(text), tuple)
+    except ValueError as error:
+        assert str(error)
+
+
+def preamble(service: str, authority: str | None) -> Preamble:
+    name = Hostname(authority) if authority else None
+    return Preamble(ADDRESS, ADDRESS, ServiceKey(ServiceKind.HTTPS, service), name)
+
+
+@pytest.mark.parametrize(
+    ("service", "authority", "is_served"),
+    [
+        ("app.example.eu", "app.example.eu", True),
+        ("app.example.eu", None, True),
+        ("app.example.eu", "other.example.eu", False),
+        ("*.wild.eu", "a.wild.eu", True),
+        ("*.wild.eu", "a.b.wild.eu", False),
+        ("*.wild.eu", "wild.eu", False),
+        ("unknown.eu", "unknown.eu", False),
+    ],
+)
+def test_only_services_of_the_environment_are_found_and_for_the_names_they_cover(
+    service: str, authority: str | None, is_served: bool
+) -> None:
+    directory = Directory([one(), one(hostname="*.wild.eu")])
+
+    assert (directory.origin(preamble(service, authority)) is not None) is is_served
+
+
+def test_a_service_of_another_kind_is_not_found_by_its_name() -> None:
+    tcp = Preamble(ADDRESS, ADDRESS, ServiceKey(ServiceKind.TCP, "app.example.eu"))
+
+    assert Directory([one()]).origin(tcp) is None

@@ -1,0 +1,98 @@
+"""The agent's environment: every mistake at once, and never the token."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from towonel.agent.settings import AgentSettings
+from towonel.runtime.settings import SettingsError, load, variables
+from towonel.wire.tokens import InviteToken
+
+TOKEN = InviteToken("https://hub.example.eu", bytes(16), b"S" * 32, b"K" * 32)
+SERVICES = json.dumps([{"hostname": "a.eu", "origin": "127.0.0.1:1"}])
+GOOD = {"TOWONEL_INVITE_TOKEN": TOKEN.encode(), "TOWONEL_AGENT_SERVICES": SERVICES}
+
+
+def agent(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    keep = {name: value for name, value in os.environ.items() if not name.startswith("TOWONEL_")}
+    return subprocess.run(
+        [sys.executable, "-m", "towonel.agent", *arguments],
+        env={**keep, **environ},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_what_is_given_is_read() -> None:
+    edges = json.dumps(["ab" * 32])
+    settings = load(AgentSettings, {**GOOD, "TOWONEL_AGENT_TRUSTED_EDGES": edges})
+
+    assert settings.invite_token == TOKEN
+    assert [str(service.key) for service in settings.services] == ["https:a.eu"]
+    assert settings.trusted_edges == frozenset({b"\xab" * 32})
+    assert settings.health_listen_addr == ("127.0.0.1", 9090)
+
+
+def test_every_mistake_is_named_at_once_and_the_process_ends_with_78() -> None:
+    ended = agent(
+        {
+            "TOWONEL_INVITE_TOKEN": TOKEN.encode()[:-4],
+            "TOWONEL_AGENT_SERVICES": '[{"hostname": "x"}]',
+            "TOWONEL_AGENT_GROUP": "No Group",
+            "TOWONEL_AGENT_TRUSTED_EDGES": '["ab", 5]',
+            "TOWONEL_AGENT_SERVICE": "[]",
+        }
+    )
+
+    assert ended.returncode == 78
+    names = [line.partition(":")[0].partition("[")[0] for line in ended.stderr.splitlines()]
+    assert names == [
+        "TOWONEL_AGENT_SERVICE",
+        "TOWONEL_INVITE_TOKEN",
+        "TOWONEL_AGENT_SERVICES",
+        "TOWONEL_AGENT_SERVICES",
+        "TOWONEL_AGENT_GROUP",
+        "TOWONEL_AGENT_TRUSTED_EDGES",
+    ]
+    assert "did you mean TOWONEL_AGENT_SERVICES?" in ended.stderr
+    assert TOKEN.encode()[40:60] not in ended.stderr + ended.stdout
+
+
+def test_without_a_token_the_variable_and_its_form_are_named() -> None:
+    ended = agent({})
+
+    assert ended.returncode == 78
+    assert "TOWONEL_INVITE_TOKEN" in ended.stderr
+
+
+@pytest.mark.parametrize("value", ["[", "{}", '["xyz"]', "[1]", '["AB"]'])
+def test_a_list_of_trusted_edges_with_a_mistake_is_refused_whole(value: str) -> None:
+    with pytest.raises(SettingsError, match="JSON array of edge ids"):
+        load(AgentSettings, {**GOOD, "TOWONEL_AGENT_TRUSTED_EDGES": value})
+
+
+def test_a_hub_in_the_clear_is_refused_before_anything_is_sent() -> None:
+    token = InviteToken("http://hub.example.eu", bytes(16), bytes(32), bytes(32)).encode()
+    ended = agent({**GOOD, "TOWONEL_INVITE_TOKEN": token})
+
+    assert ended.returncode == 78
+    assert "https://" in ended.stderr
+    assert "TOWONEL_ALLOW_INSECURE_HUB" in ended.stderr
+
+
+def test_the_token_is_hidden_and_known_as_a_secret() -> None:
+    settings = load(AgentSettings, GOOD)
+    (token,) = (v for v in variables(AgentSettings) if v.name == "TOWONEL_INVITE_TOKEN")
+
+    assert "SSSS" not in repr(settings)
+    assert token.is_secret
+
+
+def test_help_and_version_need_no_environment() -> None:
+    assert "TOWONEL_AGENT_SERVICES" in agent({}, "--help").stdout
+    assert agent({}, "--version").stdout.startswith("towonel-agent 0.")
