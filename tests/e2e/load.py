@@ -48,7 +48,7 @@ class Load:
     async def report(self) -> None:
         while True:
             say({"progress": self.done})
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.05)
 
 
 async def main(port: str, hostname: str, ca_file: str, workers: str, each: str, mode: str) -> None:

@@ -1,14 +1,14 @@
 """The address where a process tells how it is: /livez, /readyz, /metrics and /version."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
 
 from towonel.runtime.web import serve_app
 
@@ -68,22 +68,31 @@ async def serve(
     Raises:
         SettingsError: where the address cannot be had.
     """
-
-    async def livez(_request: Request) -> Response:
-        return PlainTextResponse("ok")
-
-    async def readyz(_request: Request) -> Response:
-        body = {"status": "ready" if health.ready else "not ready", "reasons": dict(health.reasons)}
-        return JSONResponse(body, 200 if health.ready else 503)
-
-    async def metrics(_request: Request) -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
-
-    async def shown_version(_request: Request) -> Response:
-        return JSONResponse({"name": name, "version": version})
-
-    paths = {"/readyz": readyz, "/metrics": metrics, "/version": shown_version}
-    paths |= dict.fromkeys(("/livez", *aliases), livez)
-    app = Starlette(routes=[Route(path, answer) for path, answer in paths.items()])
+    paths: dict[str, Callable[[Request], Awaitable[Response]]] = {
+        "/readyz": partial(_readyz, health),
+        "/metrics": partial(_metrics, registry),
+        "/version": partial(_json, {"name": name, "version": version}),
+    }
+    paths |= dict.fromkeys(("/livez", *aliases), _livez)
+    app = Starlette()
+    for path, answer in paths.items():
+        app.add_route(path, answer)
     async with serve_app(app, host, port, drain_s=1, concurrency=64) as bound:
         yield bound
+
+
+async def _livez(_request: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+async def _readyz(health: Health, _request: Request) -> Response:
+    body = {"status": "ready" if health.ready else "not ready", "reasons": dict(health.reasons)}
+    return JSONResponse(body, 200 if health.ready else 503)
+
+
+async def _metrics(registry: CollectorRegistry, _request: Request) -> Response:
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _json(body: Mapping[str, str], _request: Request) -> Response:
+    return JSONResponse(body)
