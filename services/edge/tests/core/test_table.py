@@ -53,19 +53,11 @@ def test_a_tcp_service_with_a_hostname_as_its_name_is_no_https_route() -> None:
 
 def test_a_delta_adds_alters_and_removes() -> None:
     routes = table(https("kept.example.eu"), https("old.example.eu"), https("mode.example.eu"))
+    altered = https("mode.example.eu", mode=TlsMode.AGENT)
+    now = (https("new.example.eu"), altered, https("kept.example.eu"))
+    gone = ("https:old.example.eu", "https:never.example.eu")
 
-    change = routes.apply(
-        RouteDelta(
-            2,
-            snapshot=False,
-            routes=(
-                https("new.example.eu"),
-                https("mode.example.eu", mode=TlsMode.AGENT),
-                https("kept.example.eu"),
-            ),
-            removed=("https:old.example.eu", "https:never.example.eu"),
-        )
-    )
+    change = routes.apply(RouteDelta(2, snapshot=False, routes=now, removed=gone))
 
     assert change.changed == {
         "https:new.example.eu",
@@ -74,9 +66,7 @@ def test_a_delta_adds_alters_and_removes() -> None:
     }
     assert routes.revision == 2
     assert routes.lookup(Hostname("old.example.eu")) is None
-    assert routes.lookup(Hostname("mode.example.eu")) == https(
-        "mode.example.eu", mode=TlsMode.AGENT
-    )
+    assert routes.lookup(Hostname("mode.example.eu")) == altered
     assert len(routes) == 3
 
 
