@@ -143,7 +143,7 @@ class BootstrapIn(Request):
     """The proof of an invite; without `agent_id` it is the original's form, and gets no grant."""
 
     invite_id: Base64
-    invite_secret: Base64
+    invite_secret: Base64 = Field(repr=False)
     agent_id: Hex32 | None = None
     group: str = "default"
 
@@ -158,7 +158,7 @@ class BootstrapOut(Answer):
     trusted_edges: list[Hex32]
     edge_node_id: Hex32 | None
     edge_addresses: list[str]
-    grant: str | None = None
+    grant: str | None = Field(default=None, repr=False)
     grant_expires_at_ms: int | None = None
     edges: list[EdgeOut] = Field(default_factory=list[EdgeOut])
 
@@ -166,13 +166,13 @@ class BootstrapOut(Answer):
 class RefreshIn(Request):
     """The grant an agent has."""
 
-    grant: Base64
+    grant: Base64 = Field(repr=False)
 
 
 class RefreshOut(Answer):
     """The grant to use from now on, and the edges there are now."""
 
-    grant: str
+    grant: str = Field(repr=False)
     grant_expires_at_ms: int
     edges: list[EdgeOut]
 
@@ -206,7 +206,7 @@ class AppliedState(Answer):
 class EdgeRegisterIn(Request):
     """Where an edge is reached by agents, and the certificate it shows them."""
 
-    addresses: list[str] = Field(min_length=1, max_length=16)
+    addresses: list[Annotated[str, Field(max_length=300)]] = Field(min_length=1, max_length=16)
     certificate_pem: str = Field(max_length=8_192)
     version: str = Field(max_length=64)
 
