@@ -2,96 +2,32 @@
 
 import asyncio
 import contextlib
-import secrets
+import dataclasses
 import socket
-import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from ipaddress import ip_address
-from typing import override
 
 import pytest
+from tunnel_world import PREAMBLE, SERVICE, world
 
 from towonel.agent.core.services import Directory, Origin, ProxyProtocol, Service
 from towonel.agent.metrics import Metrics
 from towonel.agent.origins import Origins
-from towonel.identity.certs import certificate_sha256, self_signed
-from towonel.identity.grants import Grant, issue
-from towonel.identity.keys import NodeKey
-from towonel.tunnel.handshake import EdgeIdentity
-from towonel.tunnel.link import dial
-from towonel.tunnel.listener import Gate, listen
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.session import Session
 from towonel.wire import proxy
 from towonel.wire.errors import Code, TowonelError
-from towonel.wire.ids import AgentId, EdgeId, TenantId
-from towonel.wire.names import Hostname, ServiceKey, ServiceKind
-from towonel.wire.preamble import Preamble
-from towonel.wire.proxy import Address
-
-KEY = ServiceKey(ServiceKind.HTTPS, "a.eu")
-CLIENT = Address(ip_address("203.0.113.7"), 54321)
-EDGE_ADDRESS = Address(ip_address("192.0.2.1"), 443)
-HUB, EDGE, AGENT = (NodeKey.from_seed(secrets.token_bytes(32)) for _ in range(3))
-
-
-@dataclass
-class Open(Gate):
-    """Lets every agent of the hub in."""
-
-    sessions: list[Session] = field(default_factory=list)
-
-    @override
-    def hub_ids(self) -> tuple[bytes, ...]:
-        return (HUB.public,)
-
-    @override
-    def refusal(self, grant: Grant) -> Code | None:
-        return None
-
-    @override
-    def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
-
-    @override
-    def admitted(self, session: Session) -> None:
-        self.sessions.append(session)
-
-    @override
-    def ended(self, session: Session, code: Code) -> None:
-        self.sessions.remove(session)
-
-    @override
-    def refused(self, code: Code, detail: str, peer: str) -> None:
-        raise AssertionError((code, detail, peer))
+from towonel.wire.names import ServiceKey, ServiceKind
 
 
 @contextlib.asynccontextmanager
 async def agent(origins: Origins) -> AsyncGenerator[Session]:
     """An edge's session with an agent that has these origins."""
-    pem, gate = self_signed(EDGE, datetime(2026, 1, 1, tzinfo=UTC)), Open()
-    now = gate.now_ms()
-    grant = Grant(AgentId(AGENT.public), TenantId(bytes(32)), "g", now, now + 3_600_000)
-    edge = EdgeIdentity(EdgeId(EDGE.public), pem, certificate_sha256(pem))
-    async with (
-        listen("127.0.0.1", 0, key=EDGE, certificate_pem=pem, gate=gate) as listener,
-        dial(
-            ("127.0.0.1", listener.port),
-            edge=edge,
-            key=AGENT,
-            grant=issue(HUB, grant),
-            services=[KEY],
-            handle=origins.handle,
-            software="test",
-        ),
-    ):
-        yield gate.sessions[0]
+    async with world() as place, place.session(origins.handle) as (session, _):
+        yield session
 
 
 def origins(port: int, proxied: ProxyProtocol = ProxyProtocol.NONE, **limits: float) -> Origins:
-    service = Service(KEY, Origin("127.0.0.1", port, proxied))
+    service = Service(SERVICE, Origin("127.0.0.1", port, proxied))
     chosen = {"timeout_s": 5.0, "max_streams": 10, **limits}
     return Origins(
         Directory([service]),
@@ -101,9 +37,8 @@ def origins(port: int, proxied: ProxyProtocol = ProxyProtocol.NONE, **limits: fl
     )
 
 
-async def opened(session: Session, service: ServiceKey = KEY) -> Pipe:
-    preamble = Preamble(CLIENT, EDGE_ADDRESS, service, Hostname("a.eu"))
-    return await session.open(preamble, b"hello ")
+async def opened(session: Session, service: ServiceKey = SERVICE) -> Pipe:
+    return await session.open(dataclasses.replace(PREAMBLE, service=service), b"hello ")
 
 
 async def read_all(pipe: Pipe) -> bytes:
@@ -149,7 +84,7 @@ async def test_an_origin_that_wants_it_is_told_the_client_before_any_byte_of_it(
     found = proxy.read(answer)
     assert found is not None
     header, length = found
-    assert (header.source, header.destination) == (CLIENT, EDGE_ADDRESS)
+    assert (header.source, header.destination) == (PREAMBLE.source, PREAMBLE.destination)
     assert header.tlvs == ((proxy.TLV_AUTHORITY, b"a.eu"),)
     assert answer[length:] == b"hello "
 
@@ -163,13 +98,12 @@ async def test_a_server_that_speaks_first_gets_the_header_at_once() -> None:
     server = await asyncio.start_server(speak, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server, agent(origins(port, ProxyProtocol.V2)) as session, asyncio.timeout(10):
-        preamble = Preamble(CLIENT, EDGE_ADDRESS, KEY, Hostname("a.eu"))
-        pipe = await session.open(preamble, b"")
+        pipe = await session.open(PREAMBLE, b"")
         assert await pipe.read() == b"welcome"
         await pipe.close()
 
 
-async def refusal(session: Session, service: ServiceKey = KEY) -> Code:
+async def refusal(session: Session, service: ServiceKey = SERVICE) -> Code:
     with pytest.raises(TowonelError) as caught:
         await opened(session, service)
     return caught.value.code
@@ -206,7 +140,7 @@ async def test_an_origin_that_does_not_answer_is_given_up_in_time() -> None:
 
 
 async def test_a_name_that_does_not_resolve_is_unreachable() -> None:
-    service = Service(KEY, Origin("nowhere.invalid", 1, ProxyProtocol.NONE))
+    service = Service(SERVICE, Origin("nowhere.invalid", 1, ProxyProtocol.NONE))
     chosen = Origins(Directory([service]), Metrics(), timeout_s=5, max_streams=10)
     async with agent(chosen) as session:
         assert await refusal(session) is Code.ORIGIN_UNREACHABLE

@@ -6,7 +6,7 @@ from enum import Enum, auto
 from towonel.tunnel.budget import Budget
 from towonel.tunnel.buffer import ByteQueue
 from towonel.wire.credit import MAX_STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES, ReceiveCredit
-from towonel.wire.errors import Code, Unavailable
+from towonel.wire.errors import Code, ProtocolError, Unavailable
 
 
 class _End(Enum):
@@ -76,8 +76,13 @@ class Inbound:
         """The peer says how many bytes it had counted before its reset.
 
         Raises:
-            ProtocolError: FLOW_CONTROL, more than it was granted.
+            ProtocolError: FLOW_CONTROL, more than it was granted; UNEXPECTED_MESSAGE, another
+                count than before.
         """
+        if sent_bytes > self._credit.limit:
+            raise ProtocolError(Code.FLOW_CONTROL, f"claims to have sent {sent_bytes} bytes")
+        if self._abandoned_bytes not in {None, sent_bytes}:
+            raise ProtocolError(Code.UNEXPECTED_MESSAGE, "abandoned twice")
         self._abandoned_bytes = sent_bytes
         self._settle()
 

@@ -1,0 +1,144 @@
+"""Peers that break the protocol, and datagrams from nowhere."""
+
+import random
+import socket
+
+import pytest
+from tunnel_world import PREAMBLE, World, echo, until, world
+
+from towonel.tunnel.channel import Channel
+from towonel.tunnel.connection import Connection
+from towonel.tunnel.link import Incoming, Link
+from towonel.tunnel.session import Session
+from towonel.wire import preamble
+from towonel.wire.credit import SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES
+from towonel.wire.errors import Code, TowonelError
+from towonel.wire.messages import Abandoned, Challenge, Window, encode
+
+
+async def closes_with(place: World, link: Link, code: Code) -> None:
+    assert await link.wait_closed() is code
+    await until(lambda: place.gate.ended_with)
+    assert place.gate.ended_with == [code]
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"\xff\xff\xff\xff", Code.TOO_LARGE),
+        (b"\x00\x00\x00\x01\xff", Code.MALFORMED),
+        (encode(Challenge((1,), bytes(32), bytes(32))), Code.UNEXPECTED_MESSAGE),
+        (encode(Window(3, 1)), Code.UNEXPECTED_MESSAGE),
+        (encode(Window(1001, 1)), Code.UNEXPECTED_MESSAGE),
+        (encode(Abandoned(1, 1)), Code.UNEXPECTED_MESSAGE),
+    ],
+)
+async def test_control_bytes_that_break_the_protocol_close_the_session(
+    data: bytes, code: Code
+) -> None:
+    async with world() as place, place.session() as (_, link):
+        link.channel.connection.send(1, data)
+
+        await closes_with(place, link, code)
+
+
+async def test_an_agent_that_ends_its_control_stream_is_closed() -> None:
+    async with world() as place, place.session() as (_, link):
+        link.channel.connection.send(1, b"", is_end=True)
+
+        await closes_with(place, link, Code.UNEXPECTED_MESSAGE)
+
+
+async def test_an_agent_that_opens_a_stream_is_closed() -> None:
+    async with world() as place, place.session() as (_, link):
+        link.channel.connection.send(0, b"hello")
+
+        await closes_with(place, link, Code.UNEXPECTED_MESSAGE)
+
+
+async def test_an_agent_that_sends_beyond_its_credit_is_closed() -> None:
+    async def overrun(incoming: Incoming) -> None:
+        await incoming.accept()
+        connection = incoming._stream._connection
+        connection.send(incoming._stream.stream_id, bytes(STREAM_WINDOW_BYTES + 1))
+        await echo(incoming)
+
+    async with world() as place, place.session(overrun) as (session, link):
+        pipe = await session.open(PREAMBLE, b"")
+
+        await closes_with(place, link, Code.FLOW_CONTROL)
+        with pytest.raises(TowonelError):
+            await pipe.write(b"x")
+
+
+async def test_an_agent_that_claims_to_have_sent_more_than_its_credit_is_closed() -> None:
+    async def lie(incoming: Incoming) -> None:
+        stream = incoming._stream
+        stream._connection.reset(stream.stream_id, Code.CANCELLED)
+        message = Abandoned(stream.stream_id, SESSION_WINDOW_BYTES + 1)
+        stream._connection.send(1, encode(message))
+
+    async with world() as place, place.session(lie) as (session, link):
+        with pytest.raises(TowonelError):
+            await session.open(PREAMBLE, b"")
+
+        await closes_with(place, link, Code.FLOW_CONTROL)
+
+
+async def test_a_stream_without_a_preamble_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world() as place, place.session() as (session, _):
+        for junk in (b"GET / HTTP/1.1\r\n\r\n", bytes(2000)):
+            monkeypatch.setattr(preamble, "encode", lambda _, junk=junk: junk)
+            with pytest.raises(TowonelError) as caught:
+                await session.open(PREAMBLE, b"")
+
+            assert caught.value.code is Code.BAD_PREAMBLE
+        monkeypatch.undo()
+        pipe = await session.open(PREAMBLE, b"fine")
+        assert await pipe.read() == b"fine"
+        await pipe.close()
+
+
+async def still_works(session: Session) -> bool:
+    pipe = await session.open(PREAMBLE, b"still here")
+    try:
+        return await pipe.read() == b"still here"
+    finally:
+        await pipe.close()
+
+
+async def test_datagrams_from_nowhere_disturb_nobody() -> None:
+    rng = random.Random(1)
+    async with world() as place, place.session() as (session, _):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.connect(("127.0.0.1", place.listener.port))
+            for size in (0, 1, 20, 1199, 1200, 1500) * 20:
+                junk = bytearray(rng.randbytes(size))
+                if size > 5:
+                    junk[0] |= 0xC0  # a long header
+                    junk[1:5] = rng.choice([b"\0\0\0\1", b"\0\0\0\0", b"\xba\xba\xba\xba"])
+                stranger.send(junk)
+
+        assert await still_works(session)
+        assert len(place.listener._greeting) == 0
+
+
+async def test_mangled_datagrams_of_a_live_connection_disturb_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng, receive = random.Random(2), Connection.receive
+
+    async with world() as place, place.session() as (session, link):
+
+        def mangled(self: Connection, data: bytes, address: tuple[str, int]) -> None:
+            if rng.random() < 0.3:
+                changed = bytearray(data)
+                changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+                receive(self, bytes(changed), address)
+            receive(self, data, address)
+
+        monkeypatch.setattr(Connection, "receive", mangled)
+        for _ in range(20):
+            assert await still_works(session)
+
+    assert isinstance(link.channel, Channel)

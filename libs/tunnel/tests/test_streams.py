@@ -1,0 +1,270 @@
+"""Streams of a session: opened, refused, ended each way, and bounded by credit."""
+
+import asyncio
+import hashlib
+import random
+
+import pytest
+from tunnel_world import PREAMBLE, echo, until, world
+
+from towonel.tunnel import session as session_module
+from towonel.tunnel.link import Incoming
+from towonel.tunnel.pipe import Pipe
+from towonel.wire.credit import MAX_STREAM_WINDOW_BYTES, SESSION_WINDOW_BYTES
+from towonel.wire.errors import Code, TowonelError, Unavailable
+
+MIB = 1024 * 1024
+CHUNK = bytes(range(256)) * 256
+
+
+async def read_all(pipe: Pipe) -> bytes:
+    data = bytearray()
+    while more := await pipe.read():
+        data += more
+    return bytes(data)
+
+
+async def code_of(refused: object) -> Code:
+    with pytest.raises(TowonelError) as caught:
+        await refused  # type: ignore[misc]
+    return caught.value.code
+
+
+async def test_first_bytes_and_later_ones_arrive_in_order_and_the_end_travels() -> None:
+    async with world() as place, place.session() as (session, link):
+        pipe = await session.open(PREAMBLE, b"hello ")
+        await pipe.write(b"world")
+        await pipe.write_eof()
+
+        assert await read_all(pipe) == b"hello world"
+        await until(lambda: session.active == link.active == 0)
+
+
+async def test_the_agent_learns_who_the_client_is() -> None:
+    seen = []
+
+    async def note(incoming: Incoming) -> None:
+        seen.append(incoming.preamble)
+        await echo(incoming)
+
+    async with world() as place, place.session(note) as (session, _):
+        pipe = await session.open(PREAMBLE, b"")
+        await pipe.close()
+
+    assert seen == [PREAMBLE]
+
+
+async def test_a_rejection_reaches_the_edge_with_its_code_and_costs_only_that_stream() -> None:
+    codes = [Code.ORIGIN_REFUSED, Code.NO_SERVICE]
+
+    async def reject_twice(incoming: Incoming) -> None:
+        if codes:
+            incoming.reject(codes.pop())
+        else:
+            await echo(incoming)
+
+    async with world() as place, place.session(reject_twice) as (session, _):
+        assert await code_of(session.open(PREAMBLE, b"x")) is Code.NO_SERVICE
+        assert await code_of(session.open(PREAMBLE, b"x")) is Code.ORIGIN_REFUSED
+        pipe = await session.open(PREAMBLE, b"x")
+        assert await pipe.read() == b"x"
+        await pipe.close()
+        await until(lambda: session.active == 0)
+
+
+async def test_a_bug_of_a_stream_ends_that_stream_and_not_the_link(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def broken(incoming: Incoming) -> None:
+        if incoming.preamble.traceparent is None:
+            raise ZeroDivisionError
+        await echo(incoming)
+
+    async with world() as place, place.session(broken) as (session, _):
+        assert await code_of(session.open(PREAMBLE, b"x")) is Code.INTERNAL
+        assert len(place.gate.sessions) == 1
+
+    assert "a stream failed" in caplog.text
+
+
+async def test_an_abort_on_either_side_reaches_the_other_with_its_code() -> None:
+    opened = asyncio.Event()
+
+    async def abort(incoming: Incoming) -> None:
+        pipe = await incoming.accept()
+        await opened.wait()
+        pipe.abort(Code.ORIGIN_RESET)
+
+    failed: list[Code] = []
+
+    async def note(incoming: Incoming) -> None:
+        pipe = await incoming.accept()
+        try:
+            await read_all(pipe)
+        except TowonelError as error:
+            failed.append(error.code)
+
+    async with world() as place, place.session(abort) as (session, _):
+        pipe = await session.open(PREAMBLE, b"x")
+        opened.set()
+        assert await code_of(read_all(pipe)) is Code.ORIGIN_RESET
+    async with world() as place, place.session(note) as (session, _):
+        pipe = await session.open(PREAMBLE, b"x")
+        pipe.abort(Code.CLIENT_CLOSED)
+        await until(lambda: failed)
+        assert failed == [Code.CLIENT_CLOSED]
+
+
+async def test_an_opening_that_is_cancelled_leaves_nothing_behind() -> None:
+    async def never(incoming: Incoming) -> None:
+        await asyncio.Event().wait()
+
+    async with world() as place, place.session(never) as (session, link):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await session.open(PREAMBLE, b"x")
+        await until(lambda: session.active == 0)
+        link.close(Code.NORMAL)
+
+
+async def test_a_lost_session_wakes_whoever_waits() -> None:
+    async with world() as place:
+        async with place.session() as (session, _):
+            pipe = await session.open(PREAMBLE, b"")
+
+        assert await code_of(pipe.read()) is Code.SESSION_LOST
+        assert await code_of(pipe.write(b"x")) is Code.SESSION_LOST
+        assert await code_of(session.open(PREAMBLE, b"")) is Code.SESSION_LOST
+
+
+async def test_after_go_away_of_the_edge_streams_go_on_and_no_agent_is_let_in() -> None:
+    async with world() as place, place.session() as (session, link):
+        pipe = await session.open(PREAMBLE, b"x")
+        place.listener.go_away()
+        await link.going_away.wait()
+
+        assert await code_of(session.open(PREAMBLE, b"")) is Code.GOING_AWAY
+        with pytest.raises(Unavailable) as caught:
+            async with place.link():
+                pass
+        assert caught.value.code is Code.GOING_AWAY
+        await pipe.write(b"y")
+        assert await pipe.read() in {b"x", b"xy"}
+        await pipe.close()
+
+
+async def test_after_go_away_of_the_agent_no_stream_is_opened() -> None:
+    async with world() as place, place.session() as (session, link):
+        link.go_away()
+        await until(lambda: session.going_away)
+
+        assert await code_of(session.open(PREAMBLE, b"")) is Code.GOING_AWAY
+
+
+async def test_a_silent_agent_is_passed_over_by_the_impatient_and_awaited_by_the_patient(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with world() as place, place.session() as (session, link):
+        connection = link.channel.connection
+        receive = connection.receive
+        monkeypatch.setattr(connection, "receive", lambda *_: None)
+
+        assert await code_of(session.open(PREAMBLE, b"", patient=False)) is Code.SESSION_SILENT
+        assert is_silent(session)
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(session.open(PREAMBLE, b"x"))
+            await asyncio.wait([waiting], timeout=session_module.SILENCE_S * 1.5)
+            assert not waiting.done()
+            monkeypatch.setattr(connection, "receive", receive)
+        assert not is_silent(session)
+        assert await waiting.result().read() == b"x"
+        await waiting.result().close()
+
+
+def is_silent(session: session_module.Session) -> bool:
+    return session.silent
+
+
+async def pour(pipe: Pipe, size: int) -> str:
+    """Write `size` bytes and the end; their SHA-256."""
+    digest = hashlib.sha256()
+    for start in range(0, size, len(CHUNK)):
+        piece = CHUNK[: size - start]
+        digest.update(piece)
+        await pipe.write(piece)
+    await pipe.write_eof()
+    return digest.hexdigest()
+
+
+async def quiet(counter: object, seconds: float = 0.5) -> int:
+    """Wait until a counter stands still; its value."""
+    loop = asyncio.get_running_loop()
+    value, since = counter(), loop.time()  # type: ignore[operator]
+    while loop.time() - since < seconds:
+        if (now := counter()) != value:  # type: ignore[operator]
+            value, since = now, loop.time()
+        await asyncio.sleep(0.02)
+    return int(value)
+
+
+@pytest.mark.parametrize("to_agent", [True, False])
+async def test_a_reader_that_sleeps_holds_its_sender_at_the_window_and_loses_nothing(
+    to_agent: bool,
+) -> None:
+    awake, size = asyncio.Event(), 12 * MIB
+    agents: list[Pipe] = []
+
+    async def take(incoming: Incoming) -> None:
+        agents.append(await incoming.accept())
+        await awake.wait()
+
+    async with world() as place, place.session(take) as (session, _):
+        edge = await session.open(PREAMBLE, b"")
+        sender, reader = (edge, agents[0]) if to_agent else (agents[0], edge)
+        async with asyncio.TaskGroup() as tasks:
+            sent = tasks.create_task(pour(sender, size))
+            held = await quiet(lambda: sender.outbound.sent_bytes)  # type: ignore[attr-defined]
+            received = hashlib.sha256()
+            while data := await reader.read():
+                received.update(data)
+        awake.set()
+
+    assert 0 < held <= MAX_STREAM_WINDOW_BYTES // 16
+    assert received.hexdigest() == sent.result()
+
+
+async def one_of_many(session: session_module.Session, seed: int) -> str:
+    rng = random.Random(seed)
+    size = rng.randrange(1, 60_000)
+    mine = rng.randbytes(size)
+    pipe = await session.open(PREAMBLE, mine[:1000])
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(finish(pipe, mine[1000:]))
+        if rng.random() < 0.3:
+            await pipe.read(rng.randrange(1, 500))
+            pipe.abort(Code.CANCELLED)
+            return "aborted"
+        seen = await read_all(pipe)
+    return "ok" if seen == mine else "lost"
+
+
+async def finish(pipe: Pipe, data: bytes) -> None:
+    try:
+        await pipe.write(data)
+        await pipe.write_eof()
+    except TowonelError as error:
+        assert error.code is Code.CANCELLED
+
+
+async def test_two_hundred_streams_with_random_endings_lose_nothing_and_restore_all_credit() -> (
+    None
+):
+    async with world() as place, place.session() as (session, link):
+        async with asyncio.TaskGroup() as tasks:
+            all_ = [tasks.create_task(one_of_many(session, seed)) for seed in range(200)]
+        await until(lambda: session.active == link.active == 0)
+
+        assert {task.result() for task in all_} == {"ok", "aborted"}
+        for budget in (session.channel._budget, link.channel._budget):
+            assert budget._receive.unread == 0
+            assert budget.available > SESSION_WINDOW_BYTES // 2 - 1
