@@ -1,7 +1,7 @@
 """The bell that rings when routes change, in this process and, with Redis, in every replica.
 
 It carries a revision and nothing else: who hears it asks the database. A lost ring costs time, never
-truth.
+truth; what Redis says is a rumour, which the database confirms before anybody is woken.
 """
 
 # redis-py's types leave its responses open.
@@ -20,6 +20,8 @@ from redis.exceptions import RedisError
 from towonel.runtime.backoff import Backoff
 
 CHANNEL = "towonel:routes"
+PUBLISH_TIMEOUT_S = 2.0  # a write waits no longer than this for a Redis that is not there
+MAX_DIGITS = 19  # of a 64-bit revision
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
@@ -28,16 +30,18 @@ class Bell:
 
     def __init__(self) -> None:
         self.revision = 0
-        self._rung = asyncio.Event()
-        self._closed = False
         self.waiting = 0
+        self.connected = False
+        self._rung = asyncio.Event()
+        self._rumoured = asyncio.Event()
+        self._closed = False
 
     async def ring(self, revision: int) -> None:
         """Wake every waiter of an older revision."""
         self.heard(revision)
 
     def heard(self, revision: int) -> None:
-        """Take a ring, from wherever."""
+        """Take a revision that is known to be true."""
         if revision > self.revision:
             self.revision = revision
             self._wake()
@@ -53,6 +57,11 @@ class Bell:
         finally:
             self.waiting -= 1
 
+    async def rumour(self) -> None:
+        """Return when somebody else claims a newer revision: ask the database, then `heard`."""
+        await self._rumoured.wait()
+        self._rumoured.clear()
+
     def close(self) -> None:
         """Let every waiter go, now and later."""
         self._closed = True
@@ -64,42 +73,52 @@ class Bell:
 
 
 class RedisBell(Bell):
-    """The same over Redis: rings reach edges and replicas; what they ring is heard here."""
+    """The same over Redis: rings reach edges and replicas; what they ring is a rumour here."""
 
     def __init__(self, redis: Redis) -> None:
         super().__init__()
         self._redis = redis
-        self.connected = False
 
     @override
     async def ring(self, revision: int) -> None:
         """Wake waiters here, and everybody who listens on Redis."""
         self.heard(revision)
         try:
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(PUBLISH_TIMEOUT_S):
                 await self._redis.publish(CHANNEL, str(revision))
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, OSError) as error:
             log.warning("bell.not_rung", revision=revision, reason=type(error).__name__)
 
     async def listen(self) -> None:
         """Hear what other replicas ring, for ever, whatever happens to Redis."""
-        backoff, rng = Backoff(0.5, 30), SystemRandom()
+        backoff, rng = Backoff(0.2, 5), SystemRandom()
         while True:
             try:
                 await self._subscribed(backoff)
             except (RedisError, OSError) as error:
+                # The error's text may show the URL, and the URL may hold a password.
                 log.warning("bell.lost", reason=type(error).__name__)
-            self.connected = False
+            finally:
+                self.connected = False
             await asyncio.sleep(backoff.next_delay(rng))
 
     async def _subscribed(self, backoff: Backoff) -> None:
         async with self._redis.pubsub() as channel:
             await channel.subscribe(CHANNEL)
-            self.connected = True
-            backoff.healthy(0)
             async for message in channel.listen():
-                if message["type"] == "message" and message["data"].isdigit():
-                    self.heard(int(message["data"]))
+                match message["type"]:
+                    case "subscribe":
+                        self.connected = True
+                        backoff.healthy(0)
+                        self._rumoured.set()  # something may have been rung while nobody listened
+                    case "message" if self._is_news(message["data"]):
+                        self._rumoured.set()
+                    case _:
+                        pass
+
+    def _is_news(self, data: bytes) -> bool:
+        # Anybody in Redis can write this: a number of thousands of digits must not be read.
+        return len(data) <= MAX_DIGITS and data.isdigit() and int(data) > self.revision
 
 
 @contextlib.asynccontextmanager

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
 VERSION = version("towonel-hub")
 
@@ -12,6 +12,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.requests = Counter(
             "towonel_hub_requests",
             "Answered requests, by route template and status.",
@@ -21,6 +22,9 @@ class Metrics:
         self.refused = Counter(
             "towonel_hub_refused", "Refused requests, by code.", ["code"], registry=self.registry
         )
+        self.invites = Gauge(
+            "towonel_hub_invites", "Invites, by status.", ["status"], registry=self.registry
+        )
         self.tenants = Gauge(
             "towonel_hub_tenants_total", "Invites that are not revoked.", registry=self.registry
         )
@@ -29,4 +33,7 @@ class Metrics:
         )
         self.waiting = Gauge(
             "towonel_hub_route_waiters", "Edges that wait for a change.", registry=self.registry
+        )
+        self.redis = Gauge(
+            "towonel_hub_redis_connected", "1 while Redis is listened to.", registry=self.registry
         )

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, field_validator
+from redis.connection import parse_url  # pyright: ignore[reportUnknownVariableType] # untyped
 
 from towonel.runtime.settings import HostPort, Settings
 
@@ -23,6 +24,16 @@ def _public_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _redis_url(value: SecretStr) -> SecretStr:
+    try:
+        parse_url(value.get_secret_value())  # type: ignore[no-untyped-call] # redis has no types here
+    except ValueError:  # its text could show a password
+        raise ValueError(
+            "must be redis://, rediss:// or unix://, as in redis://host:6379/0"
+        ) from None
+    return value
+
+
 class HubSettings(Settings):
     """The hub's variables; names and defaults are the original's where it has them."""
 
@@ -38,10 +49,15 @@ class HubSettings(Settings):
         validation_alias="TOWONEL_IDENTITY_KEY_PATH",
         description="The hub's own key, 32 raw bytes; made where missing. `node.key` in the data folder.",
     )
-    redis_url: SecretStr | None = Field(
+    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(
         default=None,
         validation_alias="TOWONEL_REDIS_URL",
         description="Redis that wakes edges when routes change; without it they long-poll the hub.",
+    )
+    client_url: str | None = Field(
+        default=None,
+        validation_alias="TOWONEL_HUB_URL",
+        description="Where the `towonel` command finds a hub; the hub itself does not use it.",
     )
     enabled: bool = Field(
         default=True,
@@ -88,6 +104,20 @@ class HubSettings(Settings):
         validation_alias="TOWONEL_HUB_DB_DSN",
         description="The database's file. `hub.db` in the data folder.",
     )
+    db_max_open_conns: int = Field(
+        default=4,
+        ge=1,
+        le=1_000,
+        validation_alias="TOWONEL_HUB_DB_MAX_OPEN_CONNS",
+        description="Connections to the database at once.",
+    )
+    db_max_idle_conns: int = Field(
+        default=4,
+        ge=1,
+        le=1_000,
+        validation_alias="TOWONEL_HUB_DB_MAX_IDLE_CONNS",
+        description="How many of them are kept open while there is nothing to do.",
+    )
     allow_privileged_ports: bool = Field(
         default=False,
         validation_alias="TOWONEL_HUB_ALLOW_PRIVILEGED_PORTS",
@@ -99,6 +129,11 @@ class HubSettings(Settings):
         validation_alias="TOWONEL_HUB_DRAIN_TIMEOUT_SECS",
         description="Seconds that requests in flight get when the hub is told to stop.",
     )
+
+    @field_validator("redis_url", mode="before")
+    @classmethod
+    def _blank_is_none(cls, value: object) -> object:
+        return None if isinstance(value, str) and not value.strip() else value
 
     @property
     def database(self) -> Path:

@@ -41,16 +41,18 @@ async def bootstrap(
     """Prove an invite. With an agent id, and signed by it, the answer has a grant."""
     body, asked = await signed_body(request, BootstrapIn)
     group = _group(asked.group)
+    async with hub.store.read() as session:  # a wrong secret keeps no writer waiting
+        row = await _proven(hub, session, asked)
+        if asked.agent_id is None:
+            return await _welcome(hub, session, row, None)
+    signed = signature(authorization)
+    if signed.id.hex() != asked.agent_id:
+        raise Denied(Code.INVALID_SIGNATURE, "not signed by the agent it names")
+    signed.check_node(Domain.AGENT_BOOTSTRAP, body, hub.now_ms())
     async with hub.store.write() as change:
         row = await _proven(hub, change.session, asked)
-        grant = None
-        if asked.agent_id is not None:
-            signed = signature(authorization)
-            if signed.id.hex() != asked.agent_id:
-                raise Denied(Code.INVALID_SIGNATURE, "not signed by the agent it names")
-            signed.check_node(Domain.AGENT_BOOTSTRAP, body, hub.now_ms())
-            await nonces.use(change, Domain.AGENT_BOOTSTRAP, signed)
-            grant = _new_grant(hub, AgentId(signed.id), TenantId(row.tenant_id), group)
+        await nonces.use(change, Domain.AGENT_BOOTSTRAP, signed)
+        grant = _new_grant(hub, AgentId(signed.id), TenantId(row.tenant_id), group)
         return await _welcome(hub, change.session, row, grant)
 
 
@@ -62,7 +64,7 @@ async def refresh(hub: HubDep, request: Request, authorization: Authorization = 
     signed.check_node(Domain.AGENT_REFRESH, body, hub.now_ms())
     token, grant = _held_grant(hub, asked, signed)
     async with hub.store.write() as change:
-        await _active(change.session, grant.tenant_id)
+        _check_active(await _invite(change.session, grant.tenant_id))
         await nonces.use(change, Domain.AGENT_REFRESH, signed)
         found = [edge_out(row) for row in await known_edges(hub, change.session)]
     if hub.now_ms() - grant.not_before_ms > GRANT_LIFETIME_MS // 2:
@@ -85,8 +87,9 @@ async def apply(hub: HubDep, request: Request, authorization: Authorization = No
         privileged=hub.allow_privileged_ports,
     )
     async with hub.store.write() as change:
-        invite = await _active(change.session, tenant_id)
+        invite = await _invite(change.session, tenant_id)
         signed.check_tenant(invite.tenant_public_key, Domain.DESIRED_STATE, body, hub.now_ms())
+        _check_active(invite)
         await nonces.use(change, Domain.DESIRED_STATE, signed)
         plan = await _applied(hub, change, tenant_id, group, wanted)
         revision = await routes.revision(change.session)
@@ -135,13 +138,16 @@ async def _proven(hub: Hub, session: AsyncSession, asked: BootstrapIn) -> Invite
     return row
 
 
-async def _active(session: AsyncSession, tenant_id: TenantId) -> InviteRow:
+async def _invite(session: AsyncSession, tenant_id: TenantId) -> InviteRow:
     invite = await invites.invite_of_tenant(session, tenant_id)
     if invite is None:
         raise Denied(Code.TENANT_NOT_ALLOWED, "this hub has no such tenant")
+    return invite
+
+
+def _check_active(invite: InviteRow) -> None:
     if invite.status == REVOKED:
         raise Denied(Code.TENANT_REVOKED, "the invite is revoked")
-    return invite
 
 
 def _held_grant(hub: Hub, asked: RefreshIn, signed: Signature) -> tuple[bytes, Grant]:

@@ -5,9 +5,10 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 from pydantic import BaseModel, ValidationError
 
+from towonel.hub.api.errors import problems
 from towonel.hub.api.state import HubDep
 from towonel.identity.keys import secrets_equal
-from towonel.identity.signatures import Domain, Signature
+from towonel.identity.signatures import Signature
 from towonel.wire.errors import Code, Denied
 
 Authorization = Annotated[str | None, Header(include_in_schema=False)]
@@ -47,11 +48,5 @@ async def signed_body[M: BaseModel](request: Request, model: type[M]) -> tuple[b
     try:
         return body, model.model_validate_json(body)
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in item['loc']) or 'body'}: {item['msg']}"
-            for item in error.errors(include_input=False, include_url=False)
-        ]
-        raise Denied(Code.INVALID_REQUEST, "; ".join(problems)) from None
-
-
-__all__ = ["Authorization", "Domain", "Operator", "signature", "signed_body"]
+        found = error.errors(include_input=False, include_url=False)
+        raise Denied(Code.INVALID_REQUEST, problems(found)) from None

@@ -86,6 +86,7 @@ async def follow(
     async with hub.store.write() as change:
         await _check_known(hub, change.session, signed.id)
         await nonces.use(change, Domain.EDGE_SUBSCRIBE, signed)
+        await store.seen(change, signed.id, hub.now_ms())
         current = await routes.revision(change.session)
     if since is not None and since == current and wait:
         await hub.bell.wait(since, wait)
@@ -124,7 +125,8 @@ async def _check_known(hub: Hub, session: AsyncSession, edge_id: bytes) -> None:
 def _check_registration(edge_id: bytes, wanted: EdgeRegisterIn) -> None:
     for address in wanted.addresses:
         try:
-            parse_address(address)
+            if not parse_address(address)[1]:
+                raise ValueError("has no port that could be dialled")  # noqa: TRY301 one answer
         except ValueError as error:
             raise Denied(Code.INVALID_REQUEST, f"addresses: {address!r} {error}") from error
     if certificate_public_key(wanted.certificate_pem) != edge_id:

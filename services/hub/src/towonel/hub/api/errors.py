@@ -1,6 +1,8 @@
 """Every failure as one envelope, `{"error": {"code", "message"}}`, with the status of its code."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -9,7 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from towonel.client.models import ErrorBody, ErrorOut
-from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
+from towonel.wire.errors import Code, ProtocolError, TowonelError, Unavailable
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -37,6 +39,8 @@ STATUS: Mapping[Code, int] = {
     Code.RATE_LIMITED: 429,
     Code.INTERNAL: 500,
 }
+MAX_PROBLEMS = 20  # of a body, told in one answer
+MAX_LOGGED_CHARS = 500
 _FRAMEWORK = {
     401: Code.UNAUTHORIZED,
     404: Code.NOT_FOUND,
@@ -50,7 +54,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(TowonelError, _ours)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _framework)
-    app.add_exception_handler(Exception, _crash)
 
 
 def envelope(
@@ -68,34 +71,46 @@ def status_of(error: TowonelError) -> int:
     return STATUS.get(error.code, 400 if isinstance(error, ProtocolError) else 403)
 
 
+def problems(found: Iterable[Any]) -> str:
+    """Return what is wrong with a body, field by field; what it said is left out."""
+    return "; ".join(
+        f"{'.'.join(str(part)[:100] for part in item['loc']) or 'body'}: {item['msg']}"
+        for item in islice(found, MAX_PROBLEMS)
+    )
+
+
 async def _ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, TowonelError), "the handler is installed for these"
-    request.app.state.hub.metrics.refused.labels(error.code.word).inc()
+    status = status_of(error)
     headers: dict[str, str] = {}
     if isinstance(error, Unavailable):
         headers["retry-after"] = str(round(error.retry_after_s or 1))
-    if status_of(error) == 401:  # noqa: PLR2004 RFC 9110 §15.5.2 wants the header
+    if status == 401:  # noqa: PLR2004 RFC 9110 §15.5.2 wants the header
         headers["www-authenticate"] = "Bearer, Signature"
-    kind = "request.refused" if isinstance(error, Denied) else "request.failed"
-    log.info(kind, path=request.url.path, code=error.code.word, detail=error.detail)
-    return envelope(status_of(error), error.code, error.detail or error.code.word, headers)
+    return _refused(request, status, error.code, error.detail or error.code.word, headers)
 
 
-async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError), "the handler is installed for these"
-    message = "; ".join(
-        f"{'.'.join(str(part) for part in item['loc'][1:]) or 'body'}: {item['msg']}"
-        for item in error.errors()
-    )
-    return envelope(400, Code.INVALID_REQUEST, message)
+    found = [{**item, "loc": item["loc"][1:]} for item in error.errors()]
+    return _refused(request, 400, Code.INVALID_REQUEST, problems(found))
 
 
-async def _framework(_request: Request, error: Exception) -> JSONResponse:
+async def _framework(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException), "the handler is installed for these"
     code = _FRAMEWORK.get(error.status_code, Code.INVALID_REQUEST)
-    return envelope(error.status_code, code, str(error.detail), error.headers)
+    return _refused(request, error.status_code, code, str(error.detail), error.headers)
 
 
-async def _crash(request: Request, error: Exception) -> JSONResponse:
-    log.error("request.crashed", path=request.url.path, exc_info=error)
-    return envelope(500, Code.INTERNAL, "internal error; the hub's log has the details")
+def _refused(
+    request: Request,
+    status: int,
+    code: Code,
+    message: str,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    request.app.state.hub.metrics.refused.labels(code.word).inc()
+    event = "request.refused" if status < 500 else "request.failed"  # noqa: PLR2004 the hub's fault
+    detail = message[:MAX_LOGGED_CHARS]
+    log.info(event, path=request.url.path, code=code.word, detail=detail)
+    return envelope(status, code, message, headers)

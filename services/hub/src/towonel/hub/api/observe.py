@@ -4,16 +4,32 @@ import re
 import uuid
 
 import structlog
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from towonel.hub.api.errors import envelope
 from towonel.hub.metrics import Metrics
-from towonel.wire.errors import Code, ProtocolError
+from towonel.wire.errors import Code
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 MAX_BODY_BYTES = 64 * 1024
 MAX_STATE_BYTES = 1024 * 1024  # a desired state of 1 000 services
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+
+
+class _Answer:
+    """What goes back, as far as it is known: `status` is 0 before there is one."""
+
+    def __init__(self, send: Send, request_id: bytes) -> None:
+        self._send = send
+        self.request_id = request_id
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message["headers"], (b"x-request-id", self.request_id)]
+        await self._send(message)
 
 
 class Observe:
@@ -27,22 +43,20 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
-        status = 500
-
-        async def sent(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
-            await send(message)
-
-        with structlog.contextvars.bound_contextvars(request_id=request_id.decode()):
-            await self._bounded(scope, receive, sent)
-            route = scope.get("route")
-            endpoint = getattr(route, "path", "unmatched")
-            self._metrics.requests.labels(endpoint, str(status)).inc()
-            log.debug("request.answered", method=scope["method"], path=scope["path"], status=status)
+        answer = _Answer(send, _request_id(scope))
+        with structlog.contextvars.bound_contextvars(request_id=answer.request_id.decode()):
+            try:
+                await self._bounded(scope, receive, answer.send)
+            except Exception as error:
+                log.exception("request.crashed", path=scope["path"], error=type(error).__name__)
+                if answer.status:
+                    raise  # half an answer is out: only the end of the connection can tell
+                crash = "internal error; the hub's log has the details"
+                await envelope(500, Code.INTERNAL, crash)(scope, receive, answer.send)
+            finally:
+                endpoint = getattr(scope.get("route"), "path", "unmatched")
+                self._metrics.requests.labels(endpoint, str(answer.status)).inc()
+                log.debug("request.answered", path=scope["path"], status=answer.status)
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         limit = MAX_STATE_BYTES if scope["path"] == "/v1/desired-state" else MAX_BODY_BYTES
@@ -53,7 +67,7 @@ class Observe:
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > limit:
-                raise ProtocolError(Code.TOO_LARGE, f"a body of more than {limit} bytes")
+                raise HTTPException(413, f"a body of more than {limit} bytes")
             return message
 
         declared = dict(scope["headers"]).get(b"content-length", b"0")

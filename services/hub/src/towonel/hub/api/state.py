@@ -33,6 +33,7 @@ class Hub:
     def __post_init__(self) -> None:
         self.metrics.revision.set_function(lambda: self.bell.revision)
         self.metrics.waiting.set_function(lambda: self.bell.waiting)
+        self.metrics.redis.set_function(lambda: self.bell.connected)
 
 
 def _hub(request: Request) -> Hub:

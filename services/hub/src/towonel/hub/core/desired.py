@@ -4,13 +4,18 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from towonel.hub.core.ownership import owner_of
+from towonel.hub.core.ownership import Claim, claim_of
 from towonel.wire.errors import Code, Denied, ProtocolError
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind, parse_service_key
 from towonel.wire.routes import Route, TlsMode
 
 FIRST_UNPRIVILEGED_PORT = 1024
+_WHY = {
+    Code.HOSTNAME_NOT_OWNED: "not covered by this invite",
+    Code.HOSTNAME_CONFLICT: "owned by another tenant's more specific invite",
+    Code.PORT_CONFLICT: "taken by another tenant",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class Current:
     Args:
         own: the routes this group publishes now.
         siblings: keys of routes that other groups of the tenant publish.
-        tenants: the tenant of each wanted key that has a route.
+        tenants: the tenant of each wanted key that has a route; it decides about ports.
         owners: the tenant of each pattern that could own a wanted hostname.
     """
 
@@ -100,22 +105,25 @@ def plan(tenant_id: TenantId, wanted: Sequence[Route], current: Current) -> Plan
 
 
 def _refuse_foreign(tenant_id: TenantId, wanted: Sequence[Route], current: Current) -> None:
-    hostnames = [r for r in wanted if r.kind is ServiceKind.HTTPS]
-    not_owned = [
-        r.name for r in hostnames if owner_of(Hostname(r.name), current.owners) != tenant_id
+    claims = {
+        route.name: claim_of(tenant_id, Hostname(route.name), current.owners)
+        for route in wanted
+        if route.kind is ServiceKind.HTTPS
+    }
+    # A hostname goes to its owner, whoever publishes it now; a port stays with who has it.
+    ports = [
+        route.key
+        for route in wanted
+        if route.port is not None and current.tenants.get(route.key, tenant_id) != tenant_id
     ]
-    if not_owned:
-        raise Denied(
-            Code.HOSTNAME_NOT_OWNED, f"not covered by this invite: {', '.join(sorted(not_owned))}"
-        )
-    taken = [r for r in wanted if current.tenants.get(r.key, tenant_id) != tenant_id]
-    if taken:
-        code = (
-            Code.HOSTNAME_CONFLICT
-            if any(route.kind is ServiceKind.HTTPS for route in taken)
-            else Code.PORT_CONFLICT
-        )
-        raise Denied(code, f"taken by another tenant: {', '.join(sorted(r.key for r in taken))}")
+    refused = {
+        Code.HOSTNAME_NOT_OWNED: [n for n, claim in claims.items() if claim is Claim.FOREIGN],
+        Code.HOSTNAME_CONFLICT: [n for n, claim in claims.items() if claim is Claim.OUTRANKED],
+        Code.PORT_CONFLICT: ports,
+    }
+    said = [f"{_WHY[code]}: {', '.join(sorted(names))}" for code, names in refused.items() if names]
+    if said:
+        raise Denied(next(code for code, names in refused.items() if names), "; ".join(said))
 
 
 def _route(service: Wanted, tenant_id: TenantId, *, privileged: bool) -> Route:

@@ -1,6 +1,7 @@
 """Who owns a hostname: the invite with the most specific pattern that covers it."""
 
 from collections.abc import Iterable, Mapping
+from enum import Enum
 
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname
@@ -25,6 +26,22 @@ def owner_of(name: Hostname, owners: Mapping[Hostname, TenantId]) -> TenantId | 
         owners: the tenant of each pattern; at least those of `candidates(name)` that have one.
     """
     return next((owners[pattern] for pattern in candidates(name) if pattern in owners), None)
+
+
+class Claim(Enum):
+    """What a tenant's invite says about a hostname."""
+
+    OWNED = "owned"
+    OUTRANKED = "outranked"  # covered, and covered more specifically by another tenant's
+    FOREIGN = "foreign"  # not covered
+
+
+def claim_of(tenant_id: TenantId, name: Hostname, owners: Mapping[Hostname, TenantId]) -> Claim:
+    """Return how a tenant stands to `name`; the arguments are those of `owner_of`."""
+    if owner_of(name, owners) == tenant_id:
+        return Claim.OWNED
+    covered = any(owners.get(pattern) == tenant_id for pattern in candidates(name))
+    return Claim.OUTRANKED if covered else Claim.FOREIGN
 
 
 def taken(patterns: Iterable[Hostname], owners: Mapping[Hostname, TenantId]) -> list[Hostname]:

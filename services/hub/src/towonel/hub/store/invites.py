@@ -1,12 +1,13 @@
 """Invites and edge invites in the database."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import batched
 
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, select, update
+from sqlmodel import col, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.store.routes import block_tenant
+from towonel.hub.store.routes import CHUNK, block_tenant
 from towonel.hub.store.rows import (
     PENDING,
     REVOKED,
@@ -27,10 +28,13 @@ async def pattern_owners(
     query = (
         select(InviteHostnameRow.pattern, InviteRow.tenant_id)
         .join(InviteRow, col(InviteRow.invite_id) == InviteHostnameRow.invite_id)
-        .where(col(InviteHostnameRow.pattern).in_(list(patterns)), InviteHostnameRow.active)
+        .where(InviteHostnameRow.active)
     )
-    found = (await session.exec(query)).all()
-    return {Hostname(pattern): TenantId(tenant_id) for pattern, tenant_id in found}
+    found: dict[Hostname, TenantId] = {}
+    for chunk in batched(patterns, CHUNK, strict=False):
+        rows = await session.exec(query.where(col(InviteHostnameRow.pattern).in_(chunk)))
+        found |= {Hostname(pattern): TenantId(tenant_id) for pattern, tenant_id in rows.all()}
+    return found
 
 
 async def add_invite(change: Change, row: InviteRow, patterns: Sequence[Hostname]) -> None:
@@ -66,6 +70,12 @@ async def invites(session: AsyncSession) -> Sequence[InviteRow]:
     return (
         await session.exec(select(InviteRow).order_by(col(InviteRow.created_at_ms).desc()))
     ).all()
+
+
+async def count_by_status(session: AsyncSession) -> Mapping[str, int]:
+    """Return how many invites there are of each status."""
+    query = select(InviteRow.status, func.count()).group_by(InviteRow.status)
+    return dict((await session.exec(query)).all())
 
 
 async def hostnames(session: AsyncSession) -> Mapping[bytes, list[str]]:

@@ -23,4 +23,6 @@ async def prune(change: Change, now_ms: int) -> None:
     ).one()
     if newest:
         await session.exec(delete(RouteRow).where(old))
-        await session.exec(update(RevisionRow).values(pruned=newest))
+        # A wall clock set back makes a later deletion look older: what was said stays said.
+        behind = col(RevisionRow.pruned) < newest
+        await session.exec(update(RevisionRow).where(behind).values(pruned=newest))

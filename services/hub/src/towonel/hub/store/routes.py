@@ -25,7 +25,12 @@ async def published(session: AsyncSession, tenant_id: TenantId, group: str) -> d
     query = (
         select(RouteRow)
         .join(ServiceRow, col(ServiceRow.key) == RouteRow.key)
-        .where(ServiceRow.tenant_id == tenant_id, ServiceRow.group == group)
+        .where(
+            ServiceRow.tenant_id == tenant_id,
+            ServiceRow.group == group,
+            RouteRow.tenant_id == tenant_id,
+            col(RouteRow.removed_at_ms).is_(None),
+        )
     )
     return {row.key: route_of(row) for row in (await session.exec(query)).all()}
 
@@ -51,13 +56,17 @@ async def tenants_of(session: AsyncSession, keys: Sequence[str]) -> Mapping[str,
 
 
 async def apply(change: Change, tenant_id: TenantId, group: str, plan: Plan, now_ms: int) -> None:
-    """Carry out a plan; the routes of siblings that stay are touched only where they change."""
+    """Carry out a plan; the routes of siblings that stay are touched only where they change.
+
+    A hostname that another tenant published until now, and owns no more, is taken over.
+    """
     keys = [route.key for route in (*plan.created, *plan.changed)]
     rows = await _rows(change.session, keys)
     for route in (*plan.created, *plan.changed):
         row = rows.get(route.key)
         if row is None or row.removed_at_ms is not None or route_of(row) != route:
             await change.session.merge(_row(route, await change.next_revision()))
+    await _take_over(change.session, tenant_id, [route.key for route in plan.created])
     for route in plan.created:
         await change.session.merge(ServiceRow(tenant_id=tenant_id, group=group, key=route.key))
     await _remove(change, [route.key for route in plan.deleted], now_ms)
@@ -86,11 +95,6 @@ async def block_tenant(change: Change, tenant_id: TenantId, now_ms: int) -> None
     await change.session.exec(delete(ServiceRow).where(col(ServiceRow.tenant_id) == tenant_id))
     number = await change.next_revision()
     await change.session.merge(BlockRow(tenant_id=tenant_id, revision=number, blocked_at_ms=now_ms))
-
-
-async def is_blocked(session: AsyncSession, tenant_id: TenantId) -> bool:
-    """Whether a tenant's grants are void."""
-    return await session.get(BlockRow, tenant_id) is not None
 
 
 async def delta(session: AsyncSession, since: int) -> RouteDelta:
@@ -150,6 +154,16 @@ async def _rows(session: AsyncSession, keys: Sequence[str]) -> dict[str, RouteRo
         query = select(RouteRow).where(col(RouteRow.key).in_(keys[start : start + CHUNK]))
         found |= {row.key: row for row in (await session.exec(query)).all()}
     return found
+
+
+async def _take_over(session: AsyncSession, tenant_id: TenantId, keys: Sequence[str]) -> None:
+    for start in range(0, len(keys), CHUNK):
+        await session.exec(
+            delete(ServiceRow).where(
+                col(ServiceRow.key).in_(keys[start : start + CHUNK]),
+                col(ServiceRow.tenant_id) != tenant_id,
+            )
+        )
 
 
 async def _remove(change: Change, keys: Sequence[str], now_ms: int) -> None:

@@ -6,14 +6,16 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
-from sqlalchemy import event, text
+from sqlalchemy import URL, text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from towonel.hub.store import sqlite
 from towonel.wire.errors import Code, Unavailable
 
-BUSY_MS = 10_000  # how long SQLite waits for another process's write
+POOL_WAIT_S = 5.0  # for a free connection; then the caller is told to come back
 
 
 @dataclass
@@ -45,12 +47,30 @@ class Store:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, url: str, ring: Callable[[int], Awaitable[None]]) -> AsyncGenerator[Self]:
-        """Connect to a migrated database, `sqlite+aiosqlite:///path` for one."""
-        engine = create_async_engine(url)
-        if engine.dialect.name == "sqlite":
-            event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-            event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    async def open(
+        cls,
+        url: URL | str,
+        ring: Callable[[int], Awaitable[None]],
+        *,
+        max_connections: int = 4,
+        max_idle: int = 4,
+    ) -> AsyncGenerator[Self]:
+        """Connect to a migrated database.
+
+        Args:
+            url: of the database, for an asynchronous driver: `sqlite+aiosqlite:///path`.
+            ring: is called with the revision after each commit that changed routes.
+            max_connections: how many there are at most.
+            max_idle: how many of them are kept open.
+        """
+        engine = create_async_engine(
+            url,
+            pool_size=max_idle,
+            max_overflow=max_connections - max_idle,
+            pool_timeout=POOL_WAIT_S,
+            hide_parameters=True,  # they hold hashes and keys, and errors are logged
+        )
+        sqlite.prepare(engine.sync_engine)
         try:
             yield cls(engine, ring)
         finally:
@@ -88,26 +108,11 @@ class Store:
 def _translated() -> Any:
     try:
         yield
+    except PoolTimeoutError as error:
+        raise Unavailable(
+            Code.HUB_UNAVAILABLE, "database: every connection is in use", retry_after_s=1
+        ) from error
     except OperationalError as error:
         raise Unavailable(
             Code.HUB_UNAVAILABLE, f"database: {error.orig}", retry_after_s=1
         ) from error
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # transactions begin where SQLAlchemy says, not by guess
-    cursor = connection.cursor()
-    for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",  # what was acknowledged outlives a power cut
-        f"busy_timeout = {BUSY_MS}",
-        "foreign_keys = ON",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Any) -> None:
-    # A read that turns into a write can fail half-way; a write that says so at once only waits.
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,37 @@
+"""How a tenant stands to a hostname: owned, outranked, or foreign; against the plainest model."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from towonel.hub.core.ownership import Claim, claim_of
+from towonel.wire.ids import TenantId
+from towonel.wire.names import Hostname, covers
+
+A, B = TenantId(b"a" * 32), TenantId(b"b" * 32)
+OWNERS = {Hostname("*.example.eu"): A, Hostname("app.example.eu"): B}
+LABELS = st.sampled_from(["a", "b"])
+NAMES = st.lists(LABELS, min_size=2, max_size=4).map(".".join).map(Hostname)
+PATTERNS = st.one_of(NAMES, NAMES.map(lambda name: Hostname(f"*.{name}")))
+
+
+def test_what_a_pattern_covers_is_owned_unless_another_covers_it_closer() -> None:
+    assert claim_of(A, Hostname("x.example.eu"), OWNERS) is Claim.OWNED
+    assert claim_of(B, Hostname("app.example.eu"), OWNERS) is Claim.OWNED
+    assert claim_of(A, Hostname("app.example.eu"), OWNERS) is Claim.OUTRANKED
+
+
+def test_a_name_beyond_every_pattern_is_foreign_whoever_owns_it() -> None:
+    assert claim_of(B, Hostname("x.example.eu"), OWNERS) is Claim.FOREIGN
+    assert claim_of(A, Hostname("evilexample.eu"), OWNERS) is Claim.FOREIGN
+    assert claim_of(A, Hostname("example.eu"), OWNERS) is Claim.FOREIGN
+
+
+@given(PATTERNS, st.dictionaries(PATTERNS, st.sampled_from([A, B]), max_size=6))
+def test_a_name_has_at_most_one_owner_and_is_foreign_to_those_that_do_not_cover_it(
+    name: Hostname, found: dict[Hostname, TenantId]
+) -> None:
+    claims = {tenant: claim_of(tenant, name, found) for tenant in (A, B)}
+    covering = {tenant for pattern, tenant in found.items() if covers(pattern, name)}
+
+    assert list(claims.values()).count(Claim.OWNED) == bool(covering)
+    assert {t for t, claim in claims.items() if claim is not Claim.FOREIGN} == covering

@@ -1,0 +1,135 @@
+"""Desired states: what they change, and why they are refused."""
+
+import pytest
+
+from towonel.hub.core.desired import Current, Plan, Wanted, parse, plan
+from towonel.wire.errors import Code, Denied
+from towonel.wire.ids import TenantId
+from towonel.wire.names import Hostname, ServiceKind
+from towonel.wire.routes import Route, TlsMode
+
+A, B = TenantId(b"a" * 32), TenantId(b"b" * 32)
+OWNERS = {Hostname("*.example.eu"): A, Hostname("taken.example.eu"): B}
+
+
+def https(name: str, mode: TlsMode = TlsMode.PASSTHROUGH) -> Route:
+    return Route(ServiceKind.HTTPS, name, A, None, mode)
+
+
+def tcp(name: str, port: int) -> Route:
+    return Route(ServiceKind.TCP, name, A, port)
+
+
+def current(*own: Route, **changes: object) -> Current:
+    values = {"siblings": set(), "tenants": {}, "owners": OWNERS, **changes}
+    return Current(own={route.key: route for route in own}, **values)  # type: ignore[arg-type]
+
+
+def wanted(kind: ServiceKind, name: str, port: int | None = None) -> Wanted:
+    return Wanted(kind, name, port, TlsMode.PASSTHROUGH)
+
+
+def refusal(*routes: Route, **changes: object) -> Denied:
+    with pytest.raises(Denied) as caught:
+        plan(A, routes, current(**changes))
+    return caught.value
+
+
+def test_a_document_creates_changes_deletes_and_leaves_alone() -> None:
+    one, two, three = https("1.example.eu"), https("2.example.eu"), https("3.example.eu")
+    changed = https("2.example.eu", TlsMode.AGENT)
+
+    found = plan(A, [one, changed, tcp("ssh", 2222)], current(one, two, three))
+
+    assert found == Plan(
+        created=(tcp("ssh", 2222),), changed=(changed,), deleted=(three,), unchanged=1
+    )
+    assert not found.is_empty
+
+
+def test_the_same_document_again_changes_nothing() -> None:
+    one = https("1.example.eu")
+
+    assert plan(A, [one], current(one)).is_empty
+
+
+def test_what_a_sibling_publishes_too_is_not_deleted() -> None:
+    one = https("1.example.eu")
+
+    assert plan(A, [], current(one, siblings={one.key})).deleted == ()
+    assert plan(A, [], current(one)).deleted == (one,)
+
+
+def test_every_name_that_cannot_be_had_is_told_with_its_reason() -> None:
+    error = refusal(
+        https("z.org"),
+        https("ok.example.eu"),
+        https("taken.example.eu"),
+        tcp("ssh", 2222),
+        https("y.org"),
+        tenants={"tcp:2222": B},
+    )
+
+    assert error.code is Code.HOSTNAME_NOT_OWNED
+    assert error.detail == (
+        "not covered by this invite: y.org, z.org; "
+        "owned by another tenant's more specific invite: taken.example.eu; "
+        "taken by another tenant: tcp:2222"
+    )
+
+
+def test_a_name_that_a_more_specific_invite_owns_is_a_conflict() -> None:
+    error = refusal(https("taken.example.eu"), tcp("ssh", 2222), tenants={"tcp:2222": B})
+
+    assert error.code is Code.HOSTNAME_CONFLICT
+
+
+def test_a_hostname_goes_to_its_owner_whoever_publishes_it_now() -> None:
+    mine = https("1.example.eu")
+
+    assert plan(A, [mine], current(tenants={mine.key: B})).created == (mine,)
+
+
+def test_a_port_stays_with_the_tenant_that_has_it() -> None:
+    error = refusal(tcp("ssh", 2222), tcp("x", 1), tenants={"tcp:2222": B, "tcp:1": A})
+
+    assert error.code is Code.PORT_CONFLICT
+    assert error.detail == "taken by another tenant: tcp:2222"
+
+
+def test_services_become_routes() -> None:
+    asked = [wanted(ServiceKind.HTTPS, "App.Example.eu"), wanted(ServiceKind.UDP, "game", 2000)]
+
+    routes = parse(asked, A, privileged=False)
+
+    assert [route.key for route in routes] == ["https:app.example.eu", "udp:2000"]
+
+
+def test_low_ports_need_the_operators_word() -> None:
+    low = [wanted(ServiceKind.TCP, "smtp", 25)]
+
+    assert parse(low, A, privileged=True)[0].port == 25
+    with pytest.raises(Denied, match="TOWONEL_HUB_ALLOW_PRIVILEGED_PORTS"):
+        parse(low, A, privileged=False)
+
+
+def test_every_broken_service_is_told_at_once() -> None:
+    with pytest.raises(Denied) as caught:
+        parse(
+            [
+                wanted(ServiceKind.HTTPS, "a_b.eu"),
+                wanted(ServiceKind.HTTPS, "a.eu", 443),
+                wanted(ServiceKind.TCP, "ssh"),
+                wanted(ServiceKind.TCP, "one", 2000),
+                wanted(ServiceKind.TCP, "two", 2000),
+                wanted(ServiceKind.UDP, "twice", 1),
+                wanted(ServiceKind.HTTPS, "b.eu"),
+                wanted(ServiceKind.HTTPS, "b.eu"),
+            ],
+            A,
+            privileged=True,
+        )
+
+    assert caught.value.code is Code.INVALID_REQUEST
+    for part in ("a_b.eu", "no port", "tcp:ssh", "tcp:2000: occurs twice", "https:b.eu: occurs"):
+        assert part in caught.value.detail

@@ -1,0 +1,47 @@
+"""Rules of invites."""
+
+import pytest
+
+from towonel.hub.core.invites import Standing, check_standing, expiry_ms, parse_patterns
+from towonel.wire.errors import Code, Denied
+
+NOW = 1_000_000
+
+
+def code(standing: Standing, *, secret_matches: bool = True) -> Code:
+    with pytest.raises(Denied) as caught:
+        check_standing(standing, secret_matches=secret_matches, now_ms=NOW)
+    return caught.value.code
+
+
+def test_hostnames_are_taken_once_each_in_lower_case_and_in_order() -> None:
+    assert parse_patterns([" B.eu ", "*.a.eu", "b.eu"]) == ("b.eu", "*.a.eu")
+
+
+def test_every_broken_hostname_is_told() -> None:
+    with pytest.raises(Denied) as caught:
+        parse_patterns(["ok.eu", "single", "a_b.eu"])
+
+    assert caught.value.code is Code.INVALID_REQUEST
+    assert "single" in caught.value.detail
+    assert "a_b.eu" in caught.value.detail
+
+
+def test_no_expiry_and_0_mean_never() -> None:
+    assert expiry_ms(None, NOW) is None
+    assert expiry_ms(0, NOW) is None
+    assert expiry_ms(2, NOW) == NOW + 2000
+
+
+def test_an_invite_counts_until_its_last_millisecond() -> None:
+    check_standing(Standing(False, None), secret_matches=True, now_ms=NOW)
+    check_standing(Standing(False, NOW + 1), secret_matches=True, now_ms=NOW)
+
+    assert code(Standing(False, NOW)) is Code.INVITE_EXPIRED
+
+
+def test_a_wrong_secret_and_a_revoked_invite_cannot_be_told_apart() -> None:
+    assert code(Standing(True, None)) is Code.UNAUTHORIZED
+    assert code(Standing(False, None), secret_matches=False) is Code.UNAUTHORIZED
+    assert code(Standing(False, NOW - 1), secret_matches=False) is Code.UNAUTHORIZED
+    assert code(Standing(True, NOW - 1)) is Code.UNAUTHORIZED

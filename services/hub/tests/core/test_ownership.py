@@ -1,0 +1,58 @@
+"""Ownership: the most specific invite owns a name, checked against the plainest model."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from towonel.hub.core.ownership import candidates, owner_of, taken
+from towonel.wire.ids import TenantId
+from towonel.wire.names import Hostname, covers
+
+A, B, C = (TenantId(bytes([n]) * 32) for n in range(3))
+LABELS = st.sampled_from(["a", "b", "c"])
+NAMES = st.lists(LABELS, min_size=2, max_size=4).map(".".join).map(Hostname)
+PATTERNS = st.one_of(NAMES, NAMES.map(lambda name: Hostname(f"*.{name}")))
+
+
+def owners(**patterns: TenantId) -> dict[Hostname, TenantId]:
+    return {Hostname(name.replace("_", ".").replace("any", "*")): t for name, t in patterns.items()}
+
+
+def test_a_name_can_be_owned_by_itself_and_by_every_level_above() -> None:
+    assert candidates(Hostname("a.b.example.eu")) == (
+        "a.b.example.eu",
+        "*.b.example.eu",
+        "*.example.eu",
+        "*.eu",
+    )
+    assert candidates(Hostname("*.b.eu")) == ("*.b.eu", "*.eu")
+
+
+def test_an_exact_invite_beats_anothers_wildcard_and_the_longer_wildcard_the_shorter() -> None:
+    found = owners(any_example_eu=A, app_example_eu=B, any_b_example_eu=C)
+
+    assert owner_of(Hostname("app.example.eu"), found) == B
+    assert owner_of(Hostname("other.example.eu"), found) == A
+    assert owner_of(Hostname("x.b.example.eu"), found) == C
+    assert owner_of(Hostname("x.y.example.eu"), found) == A
+
+
+@pytest.mark.parametrize("name", ["example.eu", "evilexample.eu", "other.org"])
+def test_a_wildcard_owns_nothing_beside_or_above_it(name: str) -> None:
+    assert owner_of(Hostname(name), owners(any_example_eu=A)) is None
+
+
+@given(PATTERNS, st.dictionaries(PATTERNS, st.sampled_from([A, B, C]), max_size=6))
+def test_the_owner_is_that_of_the_longest_pattern_that_covers_the_name(
+    name: Hostname, found: dict[Hostname, TenantId]
+) -> None:
+    covering = [pattern for pattern in found if covers(pattern, name)]
+    best = max(covering, key=lambda p: (p == name, len(p.split("."))), default=None)
+
+    assert owner_of(name, found) == (found[best] if best else None)
+
+
+def test_equal_claims_are_told() -> None:
+    held = owners(any_example_eu=A)
+
+    assert taken([Hostname("*.example.eu"), Hostname("app.example.eu")], held) == ["*.example.eu"]
