@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tunnel_world import (
+from worlds.tunnel import (
     EDGE,
     IDENTITY,
     SERVICE,

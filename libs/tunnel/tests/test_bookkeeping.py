@@ -8,7 +8,7 @@ from aioquic.quic.packet import QuicErrorCode
 from aioquic.tls import AlertDescription
 from hypothesis import given
 from hypothesis import strategies as st
-from tunnel_world import PEM
+from worlds.tunnel import PEM
 
 from towonel.tunnel.arrivals import MAX_GAP, Arrivals
 from towonel.tunnel.budget import Budget

@@ -4,7 +4,7 @@ import random
 import socket
 
 import pytest
-from tunnel_world import PREAMBLE, World, echo, until, world
+from worlds.tunnel import PREAMBLE, World, echo, until, world
 
 from towonel.tunnel.channel import Channel
 from towonel.tunnel.connection import Connection

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hub_world import World, opened
+from worlds.hub import World, opened
 
 from towonel.hub.feed import Bell
 

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hub_world import World, new_key, registration, state, tenant_of
+from worlds.hub import World, new_key, registration, state, tenant_of
 
 from towonel.client.models import BootstrapIn, DesiredState, InviteIn, ServiceIn
 from towonel.identity.grants import GRANT_LIFETIME_MS, verify

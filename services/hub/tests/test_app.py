@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from e2e.ports import free_port
 from e2e.redis_server import running_redis
-from hub_process import running, settings
 from redis.asyncio import Redis
+from worlds.hub_process import running, settings
 
 from towonel.client.models import InviteIn
 from towonel.hub.app import serve

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from e2e.ports import free_port
 from e2e.redis_server import running_redis
-from hub_process import running, settings
 from redis.asyncio import Redis
+from worlds.hub_process import running, settings
 
 from towonel.client.hub import HubClient
 from towonel.client.models import InviteIn

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 from alembic import op
-from hub_process import ready, settings
 from sqlalchemy.exc import OperationalError
+from worlds.hub_process import ready, settings
 
 from towonel.client.hub import HubClient
 from towonel.client.models import InviteIn

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hub_world import World, new_key, registration, state, tenant_of
+from worlds.hub import World, new_key, registration, state, tenant_of
 
 from towonel.client.models import InviteIn
 from towonel.hub.store import retention

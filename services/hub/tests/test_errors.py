@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from hub_world import World
+from worlds.hub import World
 
 from towonel.hub.api.errors import STATUS, status_of
 from towonel.hub.api.observe import MAX_BODY_BYTES, MAX_STATE_BYTES

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
-from hub_world import World, new_key, registration, state, tenant_of
 from sqlmodel import select
 from starlette.types import Receive, Scope, Send
+from worlds.hub import World, new_key, registration, state, tenant_of
 
 from towonel.client.models import DesiredState, RefreshIn, ServiceIn
 from towonel.hub.api.errors import MAX_PROBLEMS

@@ -1,7 +1,7 @@
 """Invites over the API, as the operator sees them."""
 
 import pytest
-from hub_world import World, new_key, state, tenant_of
+from worlds.hub import World, new_key, state, tenant_of
 
 from towonel.client.models import InviteIn
 from towonel.wire import base64url

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import structlog
-from hub_world import OPERATOR_KEY, World, new_key, state, tenant_of
 from sqlalchemy.exc import IntegrityError
+from worlds.hub import OPERATOR_KEY, World, new_key, state, tenant_of
 
 from towonel.client.models import BootstrapIn, EdgeInviteOut, InviteIn, InviteOut, RefreshIn
 from towonel.hub.__main__ import SECRET_MARKS

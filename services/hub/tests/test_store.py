@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from hub_world import World
 from sqlalchemy import create_engine
 from sqlmodel import SQLModel, select
+from worlds.hub import World
 
 from towonel.hub.store import rows
 from towonel.hub.store.migrate import upgrade

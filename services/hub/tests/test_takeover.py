@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hub_world import World, state, tenant_of
+from worlds.hub import World, state, tenant_of
 
 from towonel.client.models import AppliedState
 from towonel.identity.keys import TenantKey

@@ -54,6 +54,7 @@ class Reconciler:
         self._links = links
         self._allowed_edges = allowed_edges
         self._grant: bytes | None = None
+        self._was_admitted = False
         self._rng = SystemRandom()
 
     async def run(self) -> None:
@@ -84,7 +85,7 @@ class Reconciler:
         else:
             answer = await self._hub.refresh(self._grant, self._identity.agent)
             grant, edges = base64url.decode(answer.grant), answer.edges
-        self._grant = grant
+        self._grant, self._was_admitted = grant, True
         self._links.renew(grant)
         self._links.follow(trusted(map(_edge, edges), self._allowed_edges))
 
@@ -126,7 +127,7 @@ class Reconciler:
             Code.TENANT_NOT_ALLOWED,
             Code.GRANT_INVALID,
         }
-        if self._grant is None and error.code in of_the_invite:
+        if not self._was_admitted and error.code in of_the_invite:
             raise GiveUp(f"the hub refuses the invite: {error}")
         if error.code is Code.TENANT_REVOKED:
             self._links.follow(())

@@ -1,0 +1,164 @@
+"""The agent and a real hub: what it publishes, when it gives up, and what it outlives."""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+
+import pytest
+from worlds.hub import World, opened, registration
+
+from towonel.agent import reconcile
+from towonel.agent.core.services import Directory, parse_services
+from towonel.agent.links import Links
+from towonel.agent.metrics import Metrics
+from towonel.agent.origins import Origins
+from towonel.agent.reconcile import Identity, Reconciler
+from towonel.client.models import InviteIn
+from towonel.hub.feed import Bell
+from towonel.identity.grants import GRANT_LIFETIME_MS
+from towonel.identity.keys import NodeKey, TenantKey
+from towonel.runtime.admin import Health
+from towonel.runtime.lifecycle import GiveUp
+from towonel.wire import base64url
+from towonel.wire.errors import Code, Unavailable
+from towonel.wire.tokens import InviteToken
+
+SERVICES = parse_services('[{"hostname": "a.eu", "origin": "127.0.0.1:1"}]')
+
+
+@pytest.fixture
+async def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    """A hub; agents ask it every moment."""
+    for name in ("REFRESH_S", "REFUSED_DELAY_S", "FIRST_DELAY_S", "MAX_DELAY_S"):
+        monkeypatch.setattr(reconcile, name, 0.02)
+    async with opened(tmp_path / "hub.db", Bell()) as world:
+        yield world
+
+
+@dataclasses.dataclass
+class Agent:
+    reconciler: Reconciler
+    links: Links
+    running: asyncio.Task[None]
+
+
+@contextlib.asynccontextmanager
+async def agent(hub: World, token: InviteToken) -> AsyncGenerator[Agent]:
+    """A running agent that has one service."""
+    key, metrics, health = NodeKey.from_seed(token.secret), Metrics(), Health()
+    identity = Identity(token, TenantKey.from_seed(token.seed), key, "default")
+    origins = Origins(Directory(SERVICES), metrics, timeout_s=1, max_streams=1)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        links = Links(tasks, key, [s.key for s in SERVICES], origins, metrics, health)
+        reconciler = Reconciler(hub.client(None), identity, SERVICES, links, None)
+        running = tasks.create_task(reconciler.run())
+        yield Agent(reconciler, links, running)
+        running.cancel()
+        links.close()
+
+
+async def grant_of(agent: Agent) -> bytes:
+    """Wait for the agent's grant."""
+    while not agent.reconciler._grant:
+        await asyncio.sleep(0.01)
+    return agent.reconciler._grant
+
+
+async def published(hub: World) -> list[str]:
+    hub.clock.now_ms += 1  # a request of its own, and not the last one's replay
+    table = await hub.client().routes(hub.hub.keys.node, None)
+    return [route.key for route in table.routes]
+
+
+async def test_what_the_environment_says_is_published_and_the_edges_are_dialled(hub: World) -> None:
+    node = hub.hub.keys.node
+    await hub.client().register_edge(node, registration(node))
+    async with agent(hub, await hub.invite("a.eu")) as running:
+        while not running.links._edges:
+            await asyncio.sleep(0.01)
+
+        assert list(running.links._edges) == [node.public]
+        assert await published(hub) == ["https:a.eu"]
+
+
+@pytest.mark.parametrize("spoiled", ["invite_id", "secret", "seed"])
+async def test_an_agent_whose_invite_was_never_good_gives_up_and_says_why(
+    hub: World, spoiled: str
+) -> None:
+    token = await hub.invite("a.eu")
+    changed = {spoiled: bytes(len(getattr(token, spoiled)))}
+    parts = {name: getattr(token, name) for name in ("hub_url", "invite_id", "secret", "seed")}
+
+    with pytest.raises(ExceptionGroup) as caught:
+        async with agent(hub, InviteToken(**{**parts, **changed})) as running:
+            await running.running
+
+    assert caught.group_contains(GiveUp, match="refuses the invite")
+
+
+async def test_an_expired_invite_does_not_end_an_agent_that_was_admitted(hub: World) -> None:
+    created = await hub.client().create_invite(InviteIn(hostnames=["a.eu"], expires_in_secs=60))
+    async with agent(hub, InviteToken.decode(created.token)) as running:
+        await grant_of(running)
+        hub.clock.now_ms += GRANT_LIFETIME_MS + 1
+        while running.reconciler._grant:
+            await asyncio.sleep(0.01)
+        await asyncio.wait([running.running], timeout=0.2)
+
+        assert not running.running.done()
+
+
+async def test_a_revoked_agent_leaves_its_edges_and_goes_on_asking(hub: World) -> None:
+    node, token = hub.hub.keys.node, await hub.invite("a.eu")
+    await hub.client().register_edge(node, registration(node))
+    async with agent(hub, token) as running:
+        while not running.links._edges:
+            await asyncio.sleep(0.01)
+        await hub.client().revoke_invite(base64url.encode(token.invite_id))
+        while running.links._edges:
+            await asyncio.sleep(0.01)
+
+        assert not running.running.done()
+
+
+async def test_an_agent_whose_name_is_not_covered_serves_once_it_is(hub: World) -> None:
+    other = await hub.invite("b.eu")
+    async with agent(hub, other) as running:
+        await asyncio.wait([running.running], timeout=0.3)
+
+        assert not running.running.done()
+        assert await published(hub) == []
+
+
+async def test_a_hub_that_is_away_is_asked_again_until_it_answers(
+    hub: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, asked = await hub.invite("a.eu"), 0
+    write = hub.hub.store.write
+
+    def away() -> None:
+        nonlocal asked
+        asked += 1
+        raise Unavailable(Code.HUB_UNAVAILABLE, "database")
+
+    monkeypatch.setattr(hub.hub.store, "write", away)
+    async with agent(hub, token):
+        while asked < 2:
+            await asyncio.sleep(0.01)
+        monkeypatch.setattr(hub.hub.store, "write", write)
+        while await published(hub) != ["https:a.eu"]:
+            await asyncio.sleep(0.01)
+
+    assert asked >= 2
+
+
+async def test_a_grant_is_renewed_before_it_ends(hub: World) -> None:
+    async with agent(hub, await hub.invite("a.eu")) as running:
+        first = await grant_of(running)
+        hub.clock.now_ms += GRANT_LIFETIME_MS // 2 + 1
+        while running.reconciler._grant == first:
+            await asyncio.sleep(0.01)
+
+        assert running.links._grant == running.reconciler._grant != first
