@@ -12,6 +12,11 @@ from e2e.stack import Stack
 HOSTNAME = "app.example.eu"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start what may take long first, so that the workers end together."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
 @pytest.fixture
 def certificates(tmp_path: Path) -> Certificates:
     return Certificates(tmp_path)

@@ -15,6 +15,7 @@ from worlds.tunnel import (
     World,
     grant_of,
     new_key,
+    now_ms,
     until,
     world,
 )
@@ -51,11 +52,8 @@ def hello(**changes: Any) -> Hello:
     return dataclasses.replace(answer, **changes)
 
 
-NOW = Watch().now_ms()
-
-
 def test_an_agent_with_a_grant_and_the_right_signature_is_admitted() -> None:
-    assert doorman().admit(hello(), NONCE, NOW).tenant_id == TENANT
+    assert doorman().admit(hello(), NONCE, now_ms()).tenant_id == TENANT
 
 
 def test_a_hello_for_another_session_or_edge_is_refused() -> None:
@@ -63,10 +61,10 @@ def test_a_hello_for_another_session_or_edge_is_refused() -> None:
     elsewhere = session_proof(NONCE, b"e" * 32, IDENTITY.certificate_sha256)
     other_certificate = session_proof(NONCE, EDGE.public, bytes(32))
 
-    assert code_of(doorman().admit, hello(), b"m" * 32, NOW) is Code.INVALID_SIGNATURE
+    assert code_of(doorman().admit, hello(), b"m" * 32, now_ms()) is Code.INVALID_SIGNATURE
     for proof in (elsewhere, other_certificate):
         relayed = hello(grant=grant_of(agent), signature=agent.sign(proof))
-        assert code_of(doorman().admit, relayed, NONCE, NOW) is Code.INVALID_SIGNATURE
+        assert code_of(doorman().admit, relayed, NONCE, now_ms()) is Code.INVALID_SIGNATURE
 
 
 def test_a_grant_of_another_agent_hub_or_time_is_refused() -> None:
@@ -79,17 +77,17 @@ def test_a_grant_of_another_agent_hub_or_time_is_refused() -> None:
     }
 
     for code, message in cases.items():
-        assert code_of(doorman().admit, message, NONCE, Watch().now_ms()) is code
+        assert code_of(doorman().admit, message, NONCE, now_ms()) is code
 
 
 def test_a_newer_grant_must_be_for_the_same_agent_and_tenant() -> None:
     agent, guard = new_key(), doorman()
-    held = guard._checked(grant_of(agent), NOW)
+    held = guard._checked(grant_of(agent), now_ms())
 
-    assert guard.renew(held, grant_of(agent, lives_ms=1), NOW).agent_id == agent.public
-    assert code_of(guard.renew, held, grant_of(new_key()), NOW) is Code.GRANT_FOREIGN
+    assert guard.renew(held, grant_of(agent, lives_ms=1), now_ms()).agent_id == agent.public
+    assert code_of(guard.renew, held, grant_of(new_key()), now_ms()) is Code.GRANT_FOREIGN
     stolen = grant_of(agent, tenant=TenantId(bytes(32)))
-    assert code_of(guard.renew, held, stolen, NOW) is Code.GRANT_FOREIGN
+    assert code_of(guard.renew, held, stolen, now_ms()) is Code.GRANT_FOREIGN
 
 
 def test_an_agent_answers_only_the_edge_it_dialled_in_a_version_it_speaks() -> None:
