@@ -1,0 +1,107 @@
+"""The edge's environment: defaults that follow from others, mistakes told at once."""
+
+from pathlib import Path
+
+import pytest
+
+from towonel.edge.settings import EdgeSettings
+from towonel.runtime.settings import SettingsError, load
+from towonel.wire.tokens import EdgeToken
+
+TOKEN = EdgeToken("https://hub.example.eu", bytes(16), b"S" * 32, b"K" * 32)
+BESIDE_A_HUB = {
+    "TOWONEL_DATA_DIR": "/state",
+    "TOWONEL_HUB_PUBLIC_URL": "https://hub.example.eu:8443/x",
+}
+
+
+def problem(**environ: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(EdgeSettings, {**BESIDE_A_HUB, **environ})
+    return "\n".join(caught.value.problems)
+
+
+def test_beside_a_hub_everything_follows_from_the_data_folder_and_the_public_url() -> None:
+    settings = load(EdgeSettings, {**BESIDE_A_HUB, "TOWONEL_HUB_LISTEN_ADDR": "0.0.0.0:9443"})
+
+    assert settings.identity_key_path == Path("/state/node.key")
+    assert settings.state_folder == Path("/state/edge")
+    assert settings.hub_url == "http://127.0.0.1:9443"
+    assert settings.advertised(443) == ["hub.example.eu:443"]
+    assert settings.token is None
+    assert settings.proxies == ()
+
+
+def test_with_a_token_the_hub_is_the_tokens() -> None:
+    settings = load(
+        EdgeSettings,
+        {
+            "TOWONEL_EDGE_INVITE_TOKEN": f" {TOKEN.encode()}\n",
+            "TOWONEL_EDGE_STATE_DIR": "/var/edge",
+            "TOWONEL_EDGE_LISTEN_ADDR": "[2001:db8::1]:443",
+        },
+    )
+
+    assert settings.token == TOKEN
+    assert settings.hub_url == "https://hub.example.eu"
+    assert settings.advertised(4433) == ["[2001:db8::1]:4433"]
+    assert "SSSS" not in repr(settings)
+
+
+def test_addresses_that_are_given_are_advertised_under_either_name() -> None:
+    for name in ("TOWONEL_EDGE_ADVERTISED_ADDRESSES", "TOWONEL_EDGE_PUBLIC_ADDRESSES"):
+        settings = load(EdgeSettings, {**BESIDE_A_HUB, name: "a.eu:1, [::1]:2"})
+
+        assert settings.advertised(443) == ["a.eu:1", "[::1]:2"]
+
+
+def test_trusted_proxies_are_networks_and_count_only_where_they_are_on() -> None:
+    networks = {**BESIDE_A_HUB, "TOWONEL_EDGE_PROXY_PROTOCOL_TRUSTED": "192.0.2.0/24"}
+    on = load(EdgeSettings, {**networks, "TOWONEL_EDGE_PROXY_PROTOCOL": "true"})
+
+    assert [str(network) for network in on.proxies] == ["192.0.2.0/24"]
+    assert load(EdgeSettings, networks).proxies == ()
+
+
+def test_blank_secrets_are_none() -> None:
+    blank = {"TOWONEL_EDGE_INVITE_TOKEN": " ", "TOWONEL_REDIS_URL": ""}
+    settings = load(EdgeSettings, {**BESIDE_A_HUB, **blank})
+
+    assert settings.token is None
+    assert settings.redis_url is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("TOWONEL_EDGE_INVITE_TOKEN", TOKEN.encode()[:-5], "seed"),
+        ("TOWONEL_EDGE_HUB_URL", "http://hub.example.eu", "https://"),
+        ("TOWONEL_EDGE_LISTEN_ADDR", "edge.example.eu:443", "IP address"),
+        ("TOWONEL_EDGE_ADVERTISED_ADDRESSES", "nowhere", "host:port"),
+        ("TOWONEL_EDGE_PROXY_PROTOCOL_TRUSTED", "10.0.0.0/33", "10.0.0.0/33"),
+        ("TOWONEL_REDIS_URL", "http://user:sesame@host", "redis://"),
+        ("TOWONEL_EDGE_LISTEN_ADRR", "x", "did you mean TOWONEL_EDGE_LISTEN_ADDR"),
+        ("TOWONEL_EDGE_HANDSHAKE_TIMEOUT_SECS", "0", "greater than 0"),
+    ],
+)
+def test_a_mistake_is_named_with_its_rule_and_without_its_secret(
+    name: str, value: str, rule: str
+) -> None:
+    found = problem(**{name: value})
+
+    assert found.startswith(name)
+    assert rule in found
+    assert "sesame" not in found
+    assert "S1NLU0" not in found
+
+
+def test_without_folder_token_or_address_each_is_asked_for() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(EdgeSettings, {})
+
+    names = [line.partition(":")[0] for line in caught.value.problems]
+    assert names == [
+        "TOWONEL_IDENTITY_KEY_PATH",
+        "TOWONEL_EDGE_STATE_DIR",
+        "TOWONEL_EDGE_ADVERTISED_ADDRESSES",
+    ]

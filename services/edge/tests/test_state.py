@@ -1,0 +1,108 @@
+"""What an edge keeps on disk: its certificate and the last routes."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from towonel.edge.identity import CERTIFICATE_FILE, load_identity, utc
+from towonel.edge.snapshot import Snapshot, SnapshotFile, decode, encode
+from towonel.identity.certs import LIFETIME_DAYS, certificate_public_key
+from towonel.runtime.secretfile import SecretFileError
+from towonel.wire.errors import ProtocolError
+from towonel.wire.ids import HubId, TenantId
+from towonel.wire.names import ServiceKind
+from towonel.wire.routes import Route, RouteDelta
+from towonel.wire.tokens import EdgeToken
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+TOKEN = EdgeToken("https://h", bytes(16), bytes(32), b"\x2a" * 32)
+ROUTE = Route(ServiceKind.HTTPS, "a.eu", TenantId(b"t" * 32))
+SNAPSHOT = Snapshot(HubId(b"h" * 32), RouteDelta(7, snapshot=True, routes=(ROUTE,)))
+
+
+def test_an_edge_without_a_token_makes_its_key_once_and_keeps_its_certificate(
+    tmp_path: Path,
+) -> None:
+    key = tmp_path / "node.key"
+    first = load_identity(None, key, tmp_path / "edge", NOW)
+    again = load_identity(None, key, tmp_path / "edge", NOW + timedelta(days=1))
+
+    assert len(key.read_bytes()) == 32
+    assert again.key.public == first.key.public == certificate_public_key(first.certificate_pem)
+    assert again.certificate_pem == first.certificate_pem
+
+
+def test_a_certificate_of_another_key_or_near_its_end_is_made_anew(tmp_path: Path) -> None:
+    first = load_identity(None, tmp_path / "node.key", tmp_path, NOW)
+    other = load_identity(TOKEN, None, tmp_path, NOW)
+    late = load_identity(TOKEN, None, tmp_path, NOW + timedelta(days=LIFETIME_DAYS - 10))
+
+    assert certificate_public_key(other.certificate_pem) == other.key.public != first.key.public
+    assert late.certificate_pem != other.certificate_pem
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"-----BEGIN CERTIFICATE-----"])
+def test_a_broken_certificate_is_made_anew(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / CERTIFICATE_FILE).write_bytes(content)
+
+    found = load_identity(TOKEN, None, tmp_path, NOW)
+
+    assert (tmp_path / CERTIFICATE_FILE).read_text() == found.certificate_pem
+
+
+def test_a_key_of_the_wrong_size_or_a_folder_that_cannot_be_written_is_named(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "node.key").write_bytes(b"short")
+    (tmp_path / "node.key").chmod(0o600)
+
+    with pytest.raises(SecretFileError, match="exactly 32 bytes"):
+        load_identity(None, tmp_path / "node.key", tmp_path, NOW)
+    with pytest.raises(SecretFileError, match="cannot be written"):
+        load_identity(TOKEN, None, tmp_path / "node.key", NOW)
+
+
+def test_times_are_utc() -> None:
+    assert utc(1_795_478_400_000) == NOW
+
+
+async def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    file = SnapshotFile(tmp_path / "edge" / "routes")
+    assert await file.load() is None
+    await file.save(SNAPSHOT)
+
+    assert await file.load() == SNAPSHOT
+    assert (tmp_path / "edge" / "routes").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("content", [b"", b"towonel routes 1", encode(SNAPSHOT)[:-1]])
+async def test_a_broken_file_is_as_good_as_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "routes").write_bytes(content)
+
+    assert await SnapshotFile(tmp_path / "routes").load() is None
+
+
+async def test_a_disk_that_takes_nothing_does_not_stop_the_edge(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    await SnapshotFile(tmp_path / "file" / "routes").save(SNAPSHOT)
+
+    assert (tmp_path / "file").read_text() == ""
+
+
+def test_a_delta_is_no_snapshot() -> None:
+    delta = Snapshot(SNAPSHOT.hub_id, RouteDelta(7, snapshot=False))
+
+    with pytest.raises(ProtocolError, match="not all routes"):
+        decode(encode(delta))
+
+
+@given(st.integers(0, len(encode(SNAPSHOT)) - 1), st.integers(1, 255))
+def test_a_file_with_any_byte_changed_is_refused(at: int, change: int) -> None:
+    data = bytearray(encode(SNAPSHOT))
+    data[at] ^= change
+
+    with pytest.raises(ProtocolError):
+        decode(bytes(data))
