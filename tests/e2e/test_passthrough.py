@@ -148,3 +148,18 @@ async def test_an_origin_that_is_down_costs_an_alert_and_is_counted(
     assert "internal error" in output
     errors = await agent.metric("towonel_agent_stream_errors_total", reason="origin_refused")
     assert errors > 0
+
+
+async def test_an_agent_that_cannot_reach_its_origin_costs_a_retry_and_not_the_connection(
+    stack: Stack, web: Nginx, certificates: Certificates
+) -> None:
+    token = await stack.invite(HOSTNAME)
+    await stack.start_agent(token, service(HOSTNAME, 1))
+    await stack.start_agent(token, service(HOSTNAME, web.plain))
+    client = visitor(stack, certificates)
+
+    pages = [await client.get() for _ in range(20)]
+
+    assert pages == [b"hello from home\n"] * 20
+    edge = stack.edges[0]
+    assert await edge.metric("towonel_edge_retries_total", code="origin_refused") > 0
