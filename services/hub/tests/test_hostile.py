@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 from sqlmodel import select
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from worlds.hub import World, new_key, registration, state, tenant_of
 
 from towonel.client.models import DesiredState, RefreshIn, ServiceIn
+from towonel.hub.api import observe
+from towonel.hub.api.application import create_app
 from towonel.hub.api.errors import MAX_PROBLEMS
 from towonel.hub.api.observe import Observe
 from towonel.hub.metrics import Metrics
@@ -268,3 +270,48 @@ async def test_an_answer_that_breaks_off_half_way_is_not_made_whole() -> None:
             await http.get("/")
 
     assert metrics.requests.labels("unmatched", "200")._value.get() == 1
+
+
+async def test_a_client_that_leaves_within_its_body_is_counted_and_no_crash(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def leave() -> dict[str, object]:
+        return {"type": "http.disconnect"}
+
+    await create_app(world.hub)(post("/v1/bootstrap"), leave, nobody)
+
+    requests = world.hub.metrics.requests
+    assert requests.labels("/v1/bootstrap", "499")._value.get() == 1
+    assert "crashed" not in capsys.readouterr().out
+
+
+async def test_a_body_that_never_comes_is_given_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observe, "BODY_TIMEOUT_S", 0.1)
+    sent: list[Message] = []
+
+    async def say_nothing() -> Message:
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+    async def note(message: Message) -> None:
+        sent.append(message)
+
+    async with asyncio.timeout(5):
+        await create_app(world.hub)(post("/v1/bootstrap"), say_nothing, note)
+
+    assert sent[0]["status"] == 408
+    assert b"invalid_request" in sent[1]["body"]
+
+
+def post(path: str) -> Scope:
+    """A request whose head promises a body."""
+    return {
+        "type": "http", "method": "POST", "path": path, "query_string": b"", "http_version": "1.1",
+        "scheme": "http", "raw_path": path.encode(), "root_path": "", "client": ("192.0.2.1", 1),
+        "headers": [(b"host", b"hub"), (b"content-length", b"20")], "server": ("hub", 80),
+    }  # fmt: skip
+
+
+async def nobody(_message: Message) -> None:
+    return

@@ -1,10 +1,12 @@
 """Around every request: an id, a bound on its body, a count and a log line."""
 
+import asyncio
 import re
 import uuid
 
 import structlog
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from towonel.hub.api.errors import envelope
@@ -14,6 +16,8 @@ from towonel.wire.errors import Code
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 MAX_BODY_BYTES = 64 * 1024
 MAX_STATE_BYTES = 1024 * 1024  # a desired state of 1 000 services
+BODY_TIMEOUT_S = 20.0  # from the head to the last byte; honest ones take a round trip or two
+GONE = 499  # the client left before there was an answer; as nginx counts it
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -47,6 +51,8 @@ class Observe:
         with structlog.contextvars.bound_contextvars(request_id=answer.request_id.decode()):
             try:
                 await self._bounded(scope, receive, answer.send)
+            except ClientDisconnect:
+                answer.status = answer.status or GONE
             except Exception as error:
                 log.exception("request.crashed", path=scope["path"], error=type(error).__name__)
                 if answer.status:
@@ -60,11 +66,17 @@ class Observe:
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         limit = MAX_STATE_BYTES if scope["path"] == "/v1/desired-state" else MAX_BODY_BYTES
-        taken = 0
+        deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT_S
+        taken, is_whole = 0, False
 
         async def received() -> Message:
-            nonlocal taken
-            message = await receive()
+            nonlocal taken, is_whole
+            try:
+                async with asyncio.timeout_at(None if is_whole else deadline):
+                    message = await receive()
+            except TimeoutError as error:
+                raise HTTPException(408, "the body did not come in time") from error
+            is_whole = not message.get("more_body", False)
             taken += len(message.get("body", b""))
             if taken > limit:
                 raise HTTPException(413, f"a body of more than {limit} bytes")
