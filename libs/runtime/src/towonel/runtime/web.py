@@ -6,14 +6,50 @@ import socket
 from collections.abc import AsyncGenerator, Generator
 from typing import Any, override
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from towonel.runtime.settings import SettingsError
 
 BACKLOG = 1024
 MAX_HEADER_BYTES = 16 * 1024
 KEEP_ALIVE_S = 30
+HEAD_TIMEOUT_S = 15.0  # from the connection, or a head's first byte, to its last
 START_S = 30.0
+
+
+class _Protocol(H11Protocol):
+    """HTTP/1.1 that does not wait for ever for the head of a request, which uvicorn does."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:
+            self._expect_head()
+        else:
+            self._forget_head()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_head()
+        super().connection_lost(exc)
+
+    def _expect_head(self) -> None:
+        if self._late is None:
+            self._late = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.close)
+
+    def _forget_head(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 class _Server(uvicorn.Server):
@@ -61,7 +97,7 @@ async def serve_app(
         server = _Server(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=_Protocol,
                 ws="none",
                 lifespan="on",
                 log_config=None,
