@@ -64,21 +64,11 @@ class Origins:
             return
         try:
             stream = await incoming.accept()
-        except TowonelError as error:
-            home.abort(error.code)
-            self._metrics.stream_errors.labels(error.code.word).inc()
-            return
-        finally:
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                await home.close()
-        self._metrics.streams_accepted.inc()
-        await self._carry(stream, home)
-
-    async def _carry(self, stream: Pipe, home: Pipe) -> None:
-        try:
+            self._metrics.streams_accepted.inc()
             self._count(await relay(stream, home))
+        except TowonelError as error:  # the client left while its origin was dialled
+            self._metrics.stream_errors.labels(error.code.word).inc()
         finally:
-            await stream.close()
             await home.close()
 
     def _count(self, transfer: Transfer) -> None:
@@ -105,13 +95,21 @@ class Origins:
             async with asyncio.timeout(self._timeout_s):
                 home = SocketPipe(await _dial(origin))
                 if origin.proxy_protocol is ProxyProtocol.V2:
-                    await home.write(_header(preamble))
+                    await _introduce(home, preamble)
                 return home
         except TimeoutError as error:
             detail = f"{origin}: no answer in {self._timeout_s:g} s"
             raise Unavailable(Code.ORIGIN_TIMEOUT, detail) from error
         except OSError as error:
             raise Unavailable(_code(error), f"{origin}: {error.strerror or error}") from error
+
+
+async def _introduce(home: Pipe, preamble: Preamble) -> None:
+    try:
+        await home.write(_header(preamble))
+    except BaseException:
+        await home.close()
+        raise
 
 
 async def _dial(origin: Origin) -> socket.socket:
