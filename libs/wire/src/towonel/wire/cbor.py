@@ -18,6 +18,28 @@ def encode(value: object) -> bytes:
     return cbor2.dumps(value)
 
 
+def array_head(count: int) -> bytes:
+    """Return the head of an array of `count` items, which follow it one by one.
+
+    Source: RFC 8949 §3, major type 4.
+    """
+    for size, info in ((1, 24), (2, 25), (4, 26)):
+        if count < 24:
+            return bytes([0x80 | count])
+        if count < 1 << (8 * size):
+            return bytes([0x80 | info]) + count.to_bytes(size)
+    raise AssertionError("nobody has four thousand million items")
+
+
+def map_head(count: int) -> bytes:
+    """Return the head of a map of at most 23 keys, each followed by its value.
+
+    Source: RFC 8949 §3, major type 5.
+    """
+    assert count < 24, "a map of ours has a handful of keys"
+    return bytes([0xA0 | count])
+
+
 def decode(data: bytes) -> object:
     """Return the one item that `data` holds, which has definite lengths and no double keys.
 

@@ -61,6 +61,12 @@ class Code(IntEnum):
     UNSUPPORTED_OP = 0x43
     RATE_LIMITED = 0x44
     LIMIT_EXCEEDED = 0x45
+    FORBIDDEN = 0x46
+    PRECONDITION_FAILED = 0x47
+    IDEMPOTENCY_CONFLICT = 0x48
+    QUOTA_EXCEEDED = 0x49
+    TENANT_SUSPENDED = 0x4A
+    METHOD_NOT_ALLOWED = 0x4B
 
     # Not now: the caller may try again, or elsewhere.
     NO_ROUTE = 0x60
