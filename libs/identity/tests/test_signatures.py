@@ -1,19 +1,21 @@
 """Signed requests: good once said, for one purpose, one body and one minute."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.identity.keys import NodeKey, TenantKey
+from towonel.identity.keys import NodeKey, TenantKey, verify_tenant
 from towonel.identity.signatures import (
     MAX_SKEW_MS,
     Domain,
     Signature,
     authorize_node,
     authorize_tenant,
+    authorize_tenant_request,
     session_proof,
 )
 from towonel.wire.errors import Code, Denied
@@ -55,6 +57,35 @@ def test_a_tenants_request_is_checked_with_its_public_key() -> None:
     with pytest.raises(Denied) as caught:
         signature.check_tenant(TENANT.public, Domain.DESIRED_STATE, BODY, NOW + MAX_SKEW_MS + 1)
     assert caught.value.code is Code.CLOCK_SKEW
+
+
+def test_a_tenant_that_only_reads_signs_the_original_form_without_a_hash() -> None:
+    signature = Signature.parse(authorize_tenant_request(TENANT, NOW))
+    signature.check_tenant_request(TENANT.public, NOW + MAX_SKEW_MS)
+    signature.check_tenant_request(TENANT.public, NOW - MAX_SKEW_MS)
+
+    message = f"towonel/tenant-request/v1/{TENANT.tenant_id.hex()}/{NOW}".encode()
+    verify_tenant(TENANT.public, signature.signature, message)
+    assert (signature.id, signature.timestamp_ms) == (TENANT.tenant_id, NOW)
+
+
+def test_a_request_to_read_is_refused_when_old_or_anothers_or_signed_for_something_else() -> None:
+    good = Signature.parse(authorize_tenant_request(TENANT, NOW))
+    with_hash = authorize_tenant(TENANT, Domain.TENANT_REQUEST, b"", NOW)
+    other = TenantKey.from_seed(b"\x01" * 32)
+    refused = [
+        (good, TENANT.public, NOW + MAX_SKEW_MS + 1, Code.CLOCK_SKEW),
+        (good, TENANT.public, NOW - MAX_SKEW_MS - 1, Code.CLOCK_SKEW),
+        (good, other.public, NOW, Code.INVALID_SIGNATURE),
+        (replace(good, timestamp_ms=NOW + 1), TENANT.public, NOW, Code.INVALID_SIGNATURE),
+        (replace(good, id=other.tenant_id), TENANT.public, NOW, Code.INVALID_SIGNATURE),
+        (Signature.parse(with_hash), TENANT.public, NOW, Code.INVALID_SIGNATURE),
+    ]
+
+    for signature, public_key, now_ms, code in refused:
+        with pytest.raises(Denied) as caught:
+            signature.check_tenant_request(public_key, now_ms)
+        assert caught.value.code is code
 
 
 def test_another_purpose_or_body_or_time_is_refused() -> None:
@@ -109,5 +140,7 @@ def test_the_purposes_are_frozen() -> None:
         "towonel/agent-bootstrap/v1",
         "towonel/agent-refresh/v1",
         "towonel/edge-register/v1",
+        "towonel/edge-report/v1",
         "towonel/desired-state/v1",
+        "towonel/tenant-request/v1",
     }

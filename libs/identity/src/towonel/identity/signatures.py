@@ -2,7 +2,8 @@
 
     Authorization: Signature <id hex>.<time, Unix ms>.<signature, base64url>
 
-The signature covers `<domain>/<id hex>/<time>/<BLAKE3 of the body, hex>`.
+The signature covers `<domain>/<id hex>/<time>/<BLAKE3 of the body, hex>`. A tenant's request to read
+(`TENANT_REQUEST`) has no body, and as in the original no hash of one: `<domain>/<id hex>/<time>`.
 """
 
 import re
@@ -32,7 +33,9 @@ class Domain(StrEnum):
     AGENT_BOOTSTRAP = "towonel/agent-bootstrap/v1"
     AGENT_REFRESH = "towonel/agent-refresh/v1"
     EDGE_REGISTER = "towonel/edge-register/v1"
+    EDGE_REPORT = "towonel/edge-report/v1"
     DESIRED_STATE = "towonel/desired-state/v1"
+    TENANT_REQUEST = "towonel/tenant-request/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,17 @@ class Signature:
         self._check_time(now_ms)
         verify_tenant(public_key, self.signature, self._message(domain, body))
 
+    def check_tenant_request(self, public_key: bytes, now_ms: int) -> None:
+        """Check that the tenant with this key asked, not long ago.
+
+        The caller looks the key up by `id`, and remembers the time: the same header asks once.
+
+        Raises:
+            Denied: CLOCK_SKEW beyond 60 s, or INVALID_SIGNATURE.
+        """
+        self._check_time(now_ms)
+        verify_tenant(public_key, self.signature, _request_message(self.id, self.timestamp_ms))
+
     def _check_time(self, now_ms: int) -> None:
         skew_ms = self.timestamp_ms - now_ms
         if abs(skew_ms) > MAX_SKEW_MS:
@@ -98,6 +112,12 @@ def authorize_tenant(key: TenantKey, domain: Domain, body: bytes, now_ms: int) -
     return _header(key.tenant_id, now_ms, signature)
 
 
+def authorize_tenant_request(key: TenantKey, now_ms: int) -> str:
+    """Return the Authorization header of a request without a body, by which a tenant reads."""
+    signature = key.sign(_request_message(key.tenant_id, now_ms))
+    return _header(key.tenant_id, now_ms, signature)
+
+
 def session_proof(nonce: bytes, edge_id: bytes, certificate_sha256: bytes) -> bytes:
     """Return what an agent signs to open a session: it holds on this connection only.
 
@@ -108,6 +128,10 @@ def session_proof(nonce: bytes, edge_id: bytes, certificate_sha256: bytes) -> by
 
 def _message(domain: Domain, signer: bytes, time_ms: int, body: bytes) -> bytes:
     return f"{domain}/{signer.hex()}/{time_ms}/{blake3.blake3(body).hexdigest()}".encode()
+
+
+def _request_message(signer: bytes, time_ms: int) -> bytes:
+    return f"{Domain.TENANT_REQUEST}/{signer.hex()}/{time_ms}".encode()
 
 
 def _header(signer: bytes, time_ms: int, signature: bytes) -> str:
