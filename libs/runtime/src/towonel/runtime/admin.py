@@ -20,6 +20,14 @@ class Health:
     """Named checks; the process is ready while every one holds and it is not stopping."""
 
     _reasons: dict[str, str] = field(default_factory=dict[str, str])
+    _degraded: dict[str, str] = field(default_factory=dict[str, str])
+
+    def degraded(self, what: str, *, reason: str | None) -> None:
+        """Say that something works, but worse, and why; none: as it should."""
+        if reason is None:
+            self._degraded.pop(what, None)
+        else:
+            self._degraded[what] = reason
 
     def set(self, check: str, *, ok: bool, reason: str = "") -> None:
         """Say whether a check holds, and why not."""
@@ -39,8 +47,8 @@ class Health:
 
     @property
     def reasons(self) -> Mapping[str, str]:
-        """Why not, by check."""
-        return dict(self._reasons)
+        """Why not, by check; what is degraded is told, and keeps nobody from being ready."""
+        return self._degraded | self._reasons
 
 
 @contextlib.asynccontextmanager
@@ -86,7 +94,8 @@ async def _livez(_request: Request) -> Response:
 
 
 async def _readyz(health: Health, _request: Request) -> Response:
-    body = {"status": "ready" if health.ready else "not ready", "reasons": dict(health.reasons)}
+    word = "not ready" if not health.ready else "degraded" if health.reasons else "ready"
+    body = {"status": word, "reasons": dict(health.reasons)}
     return JSONResponse(body, 200 if health.ready else 503)
 
 

@@ -7,6 +7,8 @@ from typing import Literal
 
 import structlog
 
+from towonel.runtime.telemetry import add_trace
+
 type Format = Literal["auto", "console", "json"]
 
 _HIDDEN = "[hidden]"
@@ -44,6 +46,7 @@ def configure(level: str, fmt: Format, service: str, *, redact: tuple[str, ...] 
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            add_trace,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
