@@ -41,9 +41,12 @@ def test_the_hubs_word_becomes_its_code_and_says_who_has_to_act(
     [
         (400, Code.INVALID_REQUEST),
         (401, Code.UNAUTHORIZED),
-        (403, Code.UNAUTHORIZED),
+        (403, Code.FORBIDDEN),
         (404, Code.NOT_FOUND),
+        (405, Code.METHOD_NOT_ALLOWED),
+        (409, Code.INVALID_REQUEST),
         (410, Code.INVITE_EXPIRED),
+        (412, Code.PRECONDITION_FAILED),
         (413, Code.TOO_LARGE),
         (418, Code.INVALID_REQUEST),
         (429, Code.RATE_LIMITED),

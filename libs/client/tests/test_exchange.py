@@ -8,7 +8,7 @@ import pytest
 import trustme
 from libs.client.tests.conftest import Server, serving
 
-from towonel.client import exchange
+from towonel.client.call import MAX_ANSWER_BYTES, Call
 from towonel.client.exchange import is_loopback, parse_hub_url
 from towonel.client.hub import HubClient
 from towonel.client.models import InviteIn
@@ -92,7 +92,7 @@ async def test_a_success_that_is_not_a_hubs_is_malformed_and_quotes_nothing(
 
 
 async def test_an_answer_above_the_limit_is_not_read_to_its_end(server: Server) -> None:
-    server.reply(200, b" " * (exchange.MAX_ANSWER_BYTES + 1))
+    server.reply(200, b" " * (MAX_ANSWER_BYTES + 1))
 
     async with HubClient(server.url) as hub:
         with pytest.raises(ProtocolError) as caught:
@@ -123,7 +123,7 @@ async def test_a_hub_that_says_nothing_is_unavailable_at_the_deadline(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.answer = None
-    call = exchange.Call("GET", "/v1/health", timeout_s=0.2)
+    call = Call("GET", "/v1/health", timeout_s=0.2)
 
     async with HubClient(server.url) as hub, asyncio.timeout(5):
         with pytest.raises(Unavailable) as caught:
@@ -225,3 +225,16 @@ def test_an_unusable_proxy_setting_is_refused_in_words(monkeypatch: pytest.Monke
 
     with pytest.raises(Denied, match="proxy"):
         HubClient("https://hub.example.eu")
+
+
+@pytest.mark.parametrize("key", ["a\r\nx-more: 1", "schlüssel", " "])
+async def test_a_key_that_could_change_the_headers_is_not_sent_or_shown(
+    server: Server, key: str
+) -> None:
+    async with HubClient(server.url, operator_key=key) as hub:
+        with pytest.raises(Denied) as caught:
+            await hub.list_invites()
+
+    assert caught.value.code is Code.UNAUTHORIZED
+    assert key.strip() == "" or key not in str(caught.value)
+    assert server.requests == []

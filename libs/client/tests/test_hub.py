@@ -1,15 +1,16 @@
 import json
-from collections.abc import Awaitable, Callable
 
 import pytest
 from libs.client.tests.conftest import Request, Server
 
 from towonel.client.hub import HubClient
-from towonel.client.models import DesiredState, EdgeRegisterIn, InviteIn, ServiceIn
+from towonel.client.models import DesiredState, EdgeRegisterIn, ServiceIn
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.identity.signatures import Domain, Signature
 from towonel.wire import base64url
-from towonel.wire.errors import Code, Denied, ProtocolError
+from towonel.wire.errors import ProtocolError
+from towonel.wire.heartbeat import Heartbeat, decode_heartbeat
+from towonel.wire.ids import AgentId, TenantId
 from towonel.wire.routes import RouteDelta, encode_delta
 from towonel.wire.tokens import InviteToken
 
@@ -69,6 +70,21 @@ async def test_refresh_shows_the_grant_and_is_signed_by_the_agent(server: Server
     check(request, Domain.AGENT_REFRESH)
 
 
+async def test_an_agent_of_the_original_tells_that_it_is_there(server: Server) -> None:
+    server.reply(200, json.dumps({"status": "ok", "next_interval_secs": 20}))
+    tenant_id = TenantId(TENANT.tenant_id)
+
+    async with client(server) as hub:
+        answer = await hub.heartbeat(NODE, tenant_id)
+
+    [request] = server.requests
+    assert (request.method, request.target) == ("POST", "/v1/agent/heartbeat")
+    assert request.headers["content-type"] == "application/cbor"
+    assert decode_heartbeat(request.body) == Heartbeat(tenant_id, AgentId(NODE.public))
+    check(request, Domain.AGENT_HEARTBEAT)
+    assert answer.next_interval_secs == 20
+
+
 async def test_a_desired_state_is_signed_by_the_tenant(server: Server) -> None:
     server.reply(200, json.dumps(APPLIED))
 
@@ -97,7 +113,7 @@ async def test_an_edge_registers_with_its_own_signature(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("since", "target"), [(None, "/v1/routes?wait=5"), (7, "/v1/routes?since=7&wait=5")]
+    ("since", "target"), [(None, "/v1/routes/feed?wait=5"), (7, "/v1/routes/feed?since=7&wait=5")]
 )
 async def test_routes_are_asked_from_a_revision_on(
     server: Server, since: int | None, target: str
@@ -106,7 +122,7 @@ async def test_routes_are_asked_from_a_revision_on(
     server.reply(200, encode_delta(delta))
 
     async with client(server) as hub:
-        found = await hub.routes(NODE, since, 5)
+        found = await hub.follow_routes(NODE, since, 5)
 
     assert found == delta
     assert server.requests[0].target == target
@@ -118,7 +134,7 @@ async def test_routes_that_are_none_are_malformed(server: Server) -> None:
 
     async with client(server) as hub:
         with pytest.raises(ProtocolError):
-            await hub.routes(NODE, None)
+            await hub.follow_routes(NODE, None)
 
 
 async def test_two_requests_in_one_millisecond_have_two_times_or_one_would_be_a_replay(
@@ -132,50 +148,3 @@ async def test_two_requests_in_one_millisecond_have_two_times_or_one_would_be_a_
 
     stamps = [Signature.parse(r.headers["authorization"]).timestamp_ms for r in server.requests]
     assert stamps == [NOW_MS, NOW_MS + 1]
-
-
-ITEM = {"invite_id": "aa", "name": "n", "edge_node_id": "ab" * 32}
-INVITE = {
-    "token": "t",
-    "invite_id": "aa",
-    "tenant_id": "ab" * 32,
-    "name": "n",
-    "expires_at_ms": None,
-}
-
-
-@pytest.mark.parametrize(
-    ("ask", "expected", "answer"),
-    [
-        (lambda hub: hub.create_invite(InviteIn(hostnames=["a.b"])), "POST /v1/invites", INVITE),
-        (lambda hub: hub.list_invites(), "GET /v1/invites", {"invites": []}),
-        (lambda hub: hub.revoke_invite("aa-_"), "DELETE /v1/invites/aa-_", {}),
-        (lambda hub: hub.create_edge_invite("n"), "POST /v1/edge-invites", ITEM | {"token": "t"}),
-        (lambda hub: hub.list_edge_invites(), "GET /v1/edge-invites", {"invites": []}),
-        (lambda hub: hub.revoke_edge_invite("aa"), "DELETE /v1/edge-invites/aa", {}),
-        (lambda hub: hub.edges(), "GET /v1/edges", {"edges": []}),
-    ],
-)
-async def test_an_operator_asks_with_the_key(
-    server: Server, ask: Callable[[HubClient], Awaitable[object]], expected: str, answer: object
-) -> None:
-    server.reply(200, json.dumps(answer))
-
-    async with client(server) as hub:
-        await ask(hub)
-
-    [request] = server.requests
-    assert f"{request.method} {request.target}" == expected
-    assert request.headers["authorization"] == "Bearer key"
-
-
-@pytest.mark.parametrize("invite_id", ["", "../edge-invites/x", "a/b", "a?b", "a" * 65, "ä", "a\n"])
-async def test_an_id_that_could_change_the_path_is_never_sent(
-    server: Server, invite_id: str
-) -> None:
-    async with client(server) as hub:
-        with pytest.raises(Denied) as caught:
-            await hub.revoke_invite(invite_id)
-
-    assert caught.value.code is Code.INVALID_REQUEST
-    assert server.requests == []

@@ -4,9 +4,10 @@ A hub is trusted with invites and grants, so `http://` is refused for any host b
 """
 
 import asyncio
+import contextlib
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Self
@@ -14,36 +15,23 @@ from typing import Self
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from towonel.client.call import EVENTS, MAX_ANSWER_BYTES, Call, Query, is_header_value
 from towonel.client.envelope import error_from, printable
+from towonel.client.sse import Event, EventDecoder
 from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
 
 CONNECT_TIMEOUT_S = 5.0
-TOTAL_TIMEOUT_S = 10.0
-MAX_ANSWER_BYTES = 4 * 1024 * 1024  # ten thousand invites; a route table has a limit of its own
 MAX_PORT = 65_535
 KEEP_ALIVE_S = 4.0  # below any server's, so that a request meets no connection being closed
+SILENCE_S = 45.0  # of a stream, whose hub says something every 15 s
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One request: `authorization` is a whole header value, made for exactly this `body`."""
+class Tagged[M]:
+    """What the hub showed, and the ETag by which an edit can tell that it is still so."""
 
-    method: str
-    path: str
-    body: bytes = b""
-    authorization: str | None = None
-    query: Mapping[str, int] | None = None
-    max_bytes: int = MAX_ANSWER_BYTES
-    timeout_s: float = TOTAL_TIMEOUT_S
-
-    def headers(self) -> dict[str, str]:
-        # Compressed answers would make the size limit meaningless.
-        headers = {"accept-encoding": "identity", "accept": "application/json, application/cbor"}
-        if self.body:
-            headers["content-type"] = "application/json"
-        if self.authorization is not None:
-            headers["authorization"] = self.authorization
-        return headers
+    value: M
+    etag: str | None
 
 
 class Exchange:
@@ -94,23 +82,80 @@ class Exchange:
     def _bearer(self) -> str:
         if self._operator_key is None:
             raise Denied(Code.UNAUTHORIZED, "this needs the operator key, and none was given")
+        if not is_header_value(self._operator_key):
+            raise Denied(Code.UNAUTHORIZED, "the operator key has characters that no key has")
         return f"Bearer {self._operator_key}"
 
+    def _keyed(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        query: Query | None = None,
+        also: Mapping[str, str | None] | None = None,
+    ) -> Call:
+        return Call(method, path, body, self._bearer(), query=query, also=also)
+
     async def _json[M: BaseModel](self, model: type[M], call: Call) -> M:
-        body = await self._send(call)
-        try:
-            return model.model_validate_json(body)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise ProtocolError(
-                Code.MALFORMED, f"answer to {call.method} {call.path}: {field}: {first['msg']}"
-            ) from None  # the cause would carry the answer, which may hold a token
+        return parsed(model, await self._send(call), call)
+
+    async def _tagged[M: BaseModel](self, model: type[M], call: Call) -> Tagged[M]:
+        body, headers = await self._answer(call)
+        return Tagged(parsed(model, body, call), headers.get("etag"))
 
     async def _send(self, call: Call) -> bytes:
+        body, _ = await self._answer(call)
+        return body
+
+    async def _answer(self, call: Call) -> tuple[bytes, httpx.Headers]:
+        async with self._reaching(call, call.timeout_s):
+            response = await self._opened(call, call.timeout_s)
+            try:
+                return await _bounded(response, call.max_bytes), response.headers
+            finally:
+                await response.aclose()
+
+    async def _events(self, call: Call) -> AsyncGenerator[Event]:
+        """Yield the events of a stream until the hub ends it, or is silent for `SILENCE_S`."""
+        async with self._reaching(call, call.timeout_s):
+            response = await self._opened(call, SILENCE_S)
         try:
-            async with asyncio.timeout(call.timeout_s):
-                return await self._exchange(call)
+            _check_events(response, call)
+            decoder, pieces = EventDecoder(call.max_bytes), response.aiter_raw()
+            while True:
+                async with self._reaching(call, SILENCE_S):
+                    piece = await anext(pieces, None)
+                if piece is None:
+                    return
+                for event in decoder.feed(piece):
+                    yield event
+        finally:
+            await response.aclose()
+
+    async def _opened(self, call: Call, read_s: float) -> httpx.Response:
+        request = self._http.build_request(
+            call.method,
+            self.base_url + call.path,
+            content=call.body,
+            params=call.params(),
+            headers=call.headers(),
+            timeout=httpx.Timeout(call.timeout_s, connect=CONNECT_TIMEOUT_S, read=read_s),
+        )
+        response = await self._http.send(request, stream=True)
+        if response.is_success:
+            return response
+        try:
+            body = await _bounded(response, min(call.max_bytes, MAX_ANSWER_BYTES))
+        finally:
+            await response.aclose()
+        raise error_from(response.status_code, body, response.headers)
+
+    @contextlib.asynccontextmanager
+    async def _reaching(self, call: Call, within_s: float) -> AsyncGenerator[None]:
+        try:
+            async with asyncio.timeout(within_s):
+                yield
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             reason = printable(str(error)) or type(error).__name__
             detail = f"{call.method} {self.base_url}{call.path}: {reason}"
@@ -118,23 +163,21 @@ class Exchange:
                 Code.HUB_UNAVAILABLE, detail
             ) from None  # it holds the request's headers
 
-    async def _exchange(self, call: Call) -> bytes:
-        request = self._http.build_request(
-            call.method,
-            self.base_url + call.path,
-            content=call.body,
-            params=call.query,
-            headers=call.headers(),
-            timeout=httpx.Timeout(call.timeout_s, connect=CONNECT_TIMEOUT_S),
-        )
-        response = await self._http.send(request, stream=True)
-        try:
-            body = await _bounded(response, call.max_bytes)
-        finally:
-            await response.aclose()
-        if not response.is_success:
-            raise error_from(response.status_code, body, response.headers)
-        return body
+
+def parsed[M: BaseModel](model: type[M], body: bytes | str, call: Call) -> M:
+    """Return what the hub said in answer to a call.
+
+    Raises:
+        ProtocolError: MALFORMED, naming the field; it quotes nothing.
+    """
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ProtocolError(
+            Code.MALFORMED, f"answer to {call.method} {call.path}: {name}: {first['msg']}"
+        ) from None  # the cause would carry the answer, which may hold a token
 
 
 def parse_hub_url(text: str, *, allow_insecure: bool = False) -> httpx.URL:
@@ -189,6 +232,12 @@ def _connections(url: httpx.URL, transport: httpx.AsyncBaseTransport | None) -> 
         )
     except (ImportError, ValueError) as error:
         raise Denied(Code.INVALID_REQUEST, f"the proxy settings are not usable: {error}") from None
+
+
+def _check_events(response: httpx.Response, call: Call) -> None:
+    found = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if found != EVENTS:
+        raise ProtocolError(Code.MALFORMED, f"answer to {call.path}: no {EVENTS}")
 
 
 async def _bounded(response: httpx.Response, max_bytes: int) -> bytes:

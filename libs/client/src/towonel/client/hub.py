@@ -1,8 +1,17 @@
-"""The hub's REST API as typed methods: what agents and edges ask, on top of the operator's part."""
+"""The hub's REST API as typed methods, each named as the operation in the hub's OpenAPI document.
 
+What agents and edges ask is here; what operators ask is in one class for each resource.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from http import HTTPMethod
 
-from towonel.client.exchange import TOTAL_TIMEOUT_S, Call
+from towonel.client.api_keys import KeyCalls
+from towonel.client.call import CBOR, EVENTS, TOTAL_TIMEOUT_S, Call
+from towonel.client.entries import EntryCalls
+from towonel.client.invites import EdgeInviteCalls, InviteCalls
+from towonel.client.live import EdgeReport, EdgeReportOut
 from towonel.client.models import (
     AppliedState,
     BootstrapIn,
@@ -11,20 +20,37 @@ from towonel.client.models import (
     EdgeRegisterIn,
     EdgeRegisterOut,
     HealthOut,
+    HeartbeatOut,
     RefreshIn,
     RefreshOut,
 )
-from towonel.client.operators import OperatorCalls
+from towonel.client.ports import PortCalls
+from towonel.client.publications import PublicationCalls
+from towonel.client.records import RecordCalls
+from towonel.client.tenants import TenantCalls
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.identity.signatures import Domain, authorize_node, authorize_tenant
 from towonel.wire import base64url
+from towonel.wire.heartbeat import Heartbeat, encode_heartbeat
+from towonel.wire.ids import AgentId, TenantId
+from towonel.wire.legacy_table import MAX_TABLE_BYTES
 from towonel.wire.routes import RouteDelta, decode_delta
 from towonel.wire.tokens import InviteToken
 
 MAX_ROUTES_BYTES = 64 * 1024 * 1024  # the bound of `wire.routes`: a table of some 300 000 names
+_TABLE_EVENT_BYTES = MAX_TABLE_BYTES * 4 // 3 + 64 * 1024  # as base64, in lines with their names
 
 
-class HubClient(OperatorCalls):
+class HubClient(
+    InviteCalls,
+    EdgeInviteCalls,
+    TenantCalls,
+    PublicationCalls,
+    PortCalls,
+    KeyCalls,
+    RecordCalls,
+    EntryCalls,
+):
     """One hub, from the outside. Make one per hub and keep it: connections are reused.
 
     Each method raises Denied with the hub's code when refused, Unavailable (HUB_UNAVAILABLE,
@@ -56,6 +82,18 @@ class HubClient(OperatorCalls):
         call = self._signed(HTTPMethod.POST, "/v1/agent/refresh", agent, Domain.AGENT_REFRESH, body)
         return await self._json(RefreshOut, call)
 
+    async def heartbeat(self, agent: NodeKey, tenant_id: TenantId) -> HeartbeatOut:
+        """Tell, as the original's agents do, that an agent is there for a tenant."""
+        body = encode_heartbeat(Heartbeat(tenant_id, AgentId(agent.public)))
+        call = Call(
+            HTTPMethod.POST,
+            "/v1/agent/heartbeat",
+            body,
+            authorize_node(agent, Domain.AGENT_HEARTBEAT, body, self._stamp_ms()),
+            content_type=CBOR,
+        )
+        return await self._json(HeartbeatOut, call)
+
     async def apply_desired_state(self, tenant: TenantKey, state: DesiredState) -> AppliedState:
         """Publish all that a group serves, in place of what it published before.
 
@@ -73,7 +111,13 @@ class HubClient(OperatorCalls):
         call = self._signed(HTTPMethod.POST, "/v1/edges/register", edge, Domain.EDGE_REGISTER, body)
         return await self._json(EdgeRegisterOut, call)
 
-    async def routes(self, edge: NodeKey, since: int | None, wait_s: int = 0) -> RouteDelta:
+    async def report_edge(self, edge: NodeKey, report: EdgeReport) -> EdgeReportOut:
+        """Tell which agents an edge has and what it carried. Denied EDGE_UNKNOWN as to register."""
+        body = report.model_dump_json().encode()
+        call = self._signed(HTTPMethod.POST, "/v1/edges/report", edge, Domain.EDGE_REPORT, body)
+        return await self._json(EdgeReportOut, call)
+
+    async def follow_routes(self, edge: NodeKey, since: int | None, wait_s: int = 0) -> RouteDelta:
         """Ask for the routes changed after revision `since`; all of them for None.
 
         Args:
@@ -81,17 +125,37 @@ class HubClient(OperatorCalls):
             since: the revision the edge has.
             wait_s: how long the hub may hold an answer that has no news; 0 to 30 s.
         """
-        query = {"wait": wait_s} if since is None else {"since": since, "wait": wait_s}
         now_ms = self._stamp_ms()
         call = Call(
             HTTPMethod.GET,
-            "/v1/routes",
+            "/v1/routes/feed",
             authorization=authorize_node(edge, Domain.EDGE_SUBSCRIBE, b"", now_ms),
-            query=query,
+            query={"since": since, "wait": wait_s},
+            accept=CBOR,
             max_bytes=MAX_ROUTES_BYTES,
             timeout_s=wait_s + TOTAL_TIMEOUT_S,
         )
         return decode_delta(await self._send(call))
+
+    async def subscribe_routes(self, edge: NodeKey) -> AsyncGenerator[bytes]:
+        """Yield the original's route table (CBOR, `wire.legacy_table`), whole at each change.
+
+        It ends when the hub ends the stream; `aclose` it when left early.
+
+        Raises:
+            Unavailable: HUB_UNAVAILABLE also for a hub that is silent for 45 s.
+        """
+        call = Call(
+            HTTPMethod.GET,
+            "/v1/routes/subscribe",
+            authorization=authorize_node(edge, Domain.EDGE_SUBSCRIBE, b"", self._stamp_ms()),
+            accept=EVENTS,
+            max_bytes=_TABLE_EVENT_BYTES,
+        )
+        async with aclosing(self._events(call)) as events:
+            async for event in events:
+                if event.name == "routes":
+                    yield base64url.decode(event.data)
 
     def _signed(
         self, method: HTTPMethod, path: str, key: NodeKey, domain: Domain, body: bytes

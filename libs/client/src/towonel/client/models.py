@@ -30,6 +30,12 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class Page(Answer):
+    """Part of a list; `next_cursor` asks for the next part, and is null at the end."""
+
+    next_cursor: str | None = None
+
+
 class HealthOut(Answer):
     """That the hub is there, and who it is."""
 
@@ -70,8 +76,8 @@ class InviteItem(Answer):
     created_at_ms: int
 
 
-class InviteList(Answer):
-    """All invites, the newest first."""
+class InviteList(Page):
+    """Invites, the newest first; `next_cursor` asks for the next part."""
 
     invites: list[InviteItem]
 
@@ -108,8 +114,8 @@ class EdgeInviteItem(Answer):
     created_at_ms: int
 
 
-class EdgeInviteList(Answer):
-    """All edge invites, the newest first."""
+class EdgeInviteList(Page):
+    """Edge invites, the newest first; `next_cursor` asks for the next part."""
 
     invites: list[EdgeInviteItem]
 
@@ -124,8 +130,8 @@ class EdgeItem(Answer):
     last_seen_ms: int
 
 
-class EdgeList(Answer):
-    """All registered edges."""
+class EdgeList(Page):
+    """Registered edges, by id; `next_cursor` asks for the next part."""
 
     edges: list[EdgeItem]
 
@@ -177,6 +183,13 @@ class RefreshOut(Answer):
     edges: list[EdgeOut]
 
 
+class HeartbeatOut(Answer):
+    """That the hub heard an agent of the original's, and in how many seconds to call again."""
+
+    status: Literal["ok"] = "ok"
+    next_interval_secs: int = 20
+
+
 class ServiceIn(Request):
     """One service: `name` is a hostname for https, a service name for tcp and udp."""
 
@@ -219,10 +232,11 @@ class EdgeRegisterOut(Answer):
 
 
 class ErrorBody(Answer):
-    """The word of a code, and a sentence for people."""
+    """The word of a code, a sentence for people, and where the request is traced, its trace."""
 
     code: str
     message: str
+    trace_id: str | None = None
 
 
 class ErrorOut(Answer):

@@ -1,0 +1,72 @@
+"""One request as plain data: what is asked, with which headers, and how much may come back."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from towonel.wire.errors import Code, Denied
+
+TOTAL_TIMEOUT_S = 10.0
+MAX_ANSWER_BYTES = 4 * 1024 * 1024  # ten thousand invites; a route table has a limit of its own
+JSON, CBOR, EVENTS = "application/json", "application/cbor", "text/event-stream"
+_VISIBLE = re.compile(r"[!-~](?:[ -~]{0,998}[!-~])?", re.ASCII)  # nothing that could end a header
+
+type Query = Mapping[str, str | int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request.
+
+    Args:
+        method: of HTTP.
+        path: below the hub's address, percent-encoded.
+        body: empty for none.
+        authorization: a whole header value, where it is signed made for exactly this `body`.
+        query: what is None is not asked.
+        also: more headers, by lower-case name; what is None is not sent.
+        content_type: of the body.
+        accept: the answers that can be read.
+        max_bytes: of the answer, and of one event in a stream.
+        timeout_s: for the whole answer, or for a stream to begin.
+    """
+
+    method: str
+    path: str
+    body: bytes = field(default=b"", repr=False)
+    authorization: str | None = field(default=None, repr=False)
+    query: Query | None = None
+    also: Mapping[str, str | None] | None = None
+    content_type: str = JSON
+    accept: str = f"{JSON}, {CBOR}"
+    max_bytes: int = MAX_ANSWER_BYTES
+    timeout_s: float = TOTAL_TIMEOUT_S
+
+    def headers(self) -> dict[str, str]:
+        """Return the request's headers.
+
+        Raises:
+            Denied: INVALID_REQUEST for a value that could not be one.
+        """
+        # Compressed answers would make the size limit meaningless.
+        headers = {"accept-encoding": "identity", "accept": self.accept}
+        if self.body:
+            headers["content-type"] = self.content_type
+        if self.authorization is not None:
+            headers["authorization"] = self.authorization
+        for name, value in (self.also or {}).items():
+            if value is None:
+                continue
+            if not is_header_value(value):
+                raise Denied(Code.INVALID_REQUEST, f"{name}: must be visible ASCII characters")
+            headers[name] = value
+        return headers
+
+    def params(self) -> dict[str, str | int]:
+        """Return what is asked."""
+        return {name: value for name, value in (self.query or {}).items() if value is not None}
+
+
+def is_header_value(text: str) -> bool:
+    """Tell whether a text can be sent as it is: visible ASCII, at most 1000 characters."""
+    return _VISIBLE.fullmatch(text) is not None
