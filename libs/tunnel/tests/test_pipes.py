@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
+from towonel.tunnel.meter import Meter
 from towonel.tunnel.relay import Transfer, relay
 from towonel.tunnel.sockets import SocketPipe
 from towonel.wire.errors import Code, TowonelError
@@ -111,6 +112,27 @@ async def test_a_relay_carries_both_ways_and_counts_what_it_carried() -> None:
 
     transfer = task.result()
     assert (transfer.a_to_b, transfer.b_to_a, transfer.code) == (5, 8, Code.NORMAL)
+
+
+async def test_meters_show_what_is_carried_while_it_is_and_add_up_over_relays() -> None:
+    forth, back = Meter(), Meter()
+    for total in (8, 16):
+        async with (
+            asyncio.timeout(10),
+            connected() as (client, a),
+            connected() as (b, origin),
+            asyncio.TaskGroup() as tasks,
+        ):
+            tasks.create_task(relay(a, b, (forth, back)))
+            await client.write(b"question")
+            await origin.read()
+            await origin.write(b"?")
+            await client.read()
+            assert (forth.count, back.count) == (total, total // 8)
+            await client.write_eof()
+            await origin.write_eof()
+
+    assert (forth.count, back.count) == (16, 2)
 
 
 async def test_a_reset_of_one_side_takes_the_other_down() -> None:

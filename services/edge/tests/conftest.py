@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from towonel.edge.core.admission import Admission, Limits
 from towonel.edge.core.table import RouteTable
+from towonel.edge.core.traffic import Traffic
 from towonel.edge.listeners.accept import Acceptor, accepting
 from towonel.edge.listeners.sockets import bound_sockets
 from towonel.edge.listeners.tls import TlsListener
@@ -87,7 +88,7 @@ def front(metrics: Metrics) -> Callable[..., contextlib.AbstractAsyncContextMana
     def start(
         table: RouteTable, ways: Ways, limits: Limits = AMPLE, **options: Any
     ) -> contextlib.AbstractAsyncContextManager[Acceptor]:
-        options = {"handshake_timeout_s": 5.0, "proxies": (), **options}
+        options = {"traffic": Traffic(), "handshake_timeout_s": 5.0, "proxies": (), **options}
         listener = TlsListener(table, ways, Admission(limits), metrics, **options)
         sockets: list[socket.socket] = bound_sockets("127.0.0.1", 0, 1)
         return accepting(sockets, listener.serve, metrics)

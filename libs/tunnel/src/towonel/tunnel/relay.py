@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
+from towonel.tunnel.meter import Meter
 from towonel.tunnel.pipe import Pipe
 from towonel.wire.errors import Code, TowonelError
 
@@ -36,21 +37,28 @@ class _Run:
 class _Direction:
     source: Pipe
     sink: Pipe
+    meter: Meter
     carried_bytes: int = 0
 
 
-async def relay(a: Pipe, b: Pipe) -> Transfer:
+async def relay(a: Pipe, b: Pipe, meters: tuple[Meter, Meter] | None = None) -> Transfer:
     """Carry bytes both ways; an end of one side's bytes becomes a half-close of the other.
 
     A side that fails while it is read takes the other down with its code. A side that only refuses
     to be written to may still have an answer under way (an HTTP server that rejects an upload), so
     that one is carried to its end first. The pipes stay the caller's, to close.
 
+    Args:
+        a: one side.
+        b: the other.
+        meters: count the bytes from a to b, and those from b to a, chunk by chunk.
+
     Returns:
         The bytes that were handed over, and NORMAL or the code of the first failure.
     """
     run = _Run(a, b)
-    forth, back = _Direction(a, b), _Direction(b, a)
+    meter_forth, meter_back = meters or (Meter(), Meter())
+    forth, back = _Direction(a, b, meter_forth), _Direction(b, a, meter_back)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_carry(run, forth))
@@ -77,3 +85,4 @@ async def _carry(run: _Run, way: _Direction) -> None:
             run.fail(error.code)
             return
         way.carried_bytes += len(data)
+        way.meter.count += len(data)

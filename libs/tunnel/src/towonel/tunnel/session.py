@@ -56,6 +56,8 @@ class Session(Side):
 
     grant: Grant
     services: frozenset[ServiceKey]
+    software: str
+    since_ms: int  # Unix time of its admission
 
     def __init__(self, connection: Connection, doorman: Doorman, observer: Observer) -> None:
         self.connection = connection
@@ -66,7 +68,6 @@ class Session(Side):
         self._deadline = self._loop.call_later(HELLO_TIMEOUT_S, self._late)
         self._asked_at: float | None = None
         self.session_id = secrets.token_bytes(SESSION_ID_BYTES)
-        self.since_s = self._loop.time()
         self.going_away = False
         self.channel = Channel(connection, self, opens=True)
 
@@ -176,6 +177,8 @@ class Session(Side):
         now_ms = self._observer.now_ms()
         self._hold(self._doorman.admit(hello, self._nonce, now_ms), now_ms)
         self.services = frozenset(hello.services)
+        self.software = hello.software
+        self.since_ms = now_ms
         self.channel.is_admitted = True
         self.channel.tell(Welcome(self.session_id))
         self._observer.admitted(self)

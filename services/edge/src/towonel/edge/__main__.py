@@ -9,7 +9,7 @@ from towonel.runtime import logs
 from towonel.runtime.lifecycle import Serve
 from towonel.runtime.lifecycle import main as run_main
 
-SECRET_MARKS = ("tt_edge_2_", "tt_inv_2_")
+SECRET_MARKS = ("tt_edge_2_", "tt_inv_2_", "tt_key_1_")
 
 
 def prepared(settings: EdgeSettings) -> tuple[Serve, float]:

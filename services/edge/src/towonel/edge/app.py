@@ -17,6 +17,7 @@ from towonel.client.models import EdgeRegisterIn
 from towonel.edge.core.admission import Admission
 from towonel.edge.core.balance import Balance
 from towonel.edge.core.table import RouteTable
+from towonel.edge.core.traffic import Traffic
 from towonel.edge.doorbell import Doorbell
 from towonel.edge.feed import Feed, Registration, Routes
 from towonel.edge.identity import EdgeIdentity, load_identity, utc
@@ -24,6 +25,8 @@ from towonel.edge.listeners.accept import Acceptor, accepting
 from towonel.edge.listeners.sockets import bound_sockets
 from towonel.edge.listeners.tls import TlsListener
 from towonel.edge.metrics import Metrics
+from towonel.edge.report import Observer
+from towonel.edge.reporter import Reporter, reporting
 from towonel.edge.sessions import Sessions
 from towonel.edge.settings import EdgeSettings
 from towonel.edge.snapshot import SNAPSHOT_FILE, SnapshotFile
@@ -55,6 +58,8 @@ class Edge:
         self.doorbell = Doorbell()
         table, balance = RouteTable(), Balance()
         self.sessions = Sessions(table, balance, self.metrics)
+        traffic = Traffic()
+        self.observer = Observer(self.sessions, traffic, self.metrics, clock=time.monotonic)
         file = SnapshotFile(settings.state_folder / SNAPSHOT_FILE)
         self.routes = Routes(table, self.sessions, file, self.metrics, self.health)
         ways = StreamWays(
@@ -65,6 +70,7 @@ class Edge:
             ways,
             Admission(settings.limits),
             self.metrics,
+            traffic=traffic,
             handshake_timeout_s=settings.handshake_timeout_s,
             proxies=settings.proxies,
         )
@@ -126,7 +132,10 @@ async def listening(
 async def following(
     settings: EdgeSettings, identity: EdgeIdentity, edge: Edge, session_port: int
 ) -> AsyncGenerator[None]:
-    """Follow the hub's routes for the time of the block, and leave them on disk."""
+    """Follow the hub's routes for the time of the block, and tell it what is live here.
+
+    In the end the routes are on disk, and the hub knows that nothing is live here any more.
+    """
     body = EdgeRegisterIn(
         addresses=settings.advertised(session_port),
         certificate_pem=identity.certificate_pem,
@@ -134,6 +143,7 @@ async def following(
     )
     async with (
         HubClient(settings.hub_url, allow_insecure=settings.allow_insecure_hub) as hub,
+        reporting(Reporter(hub, identity.key, edge.observer, edge.metrics, rng=edge.rng)),
         asyncio.TaskGroup() as tasks,
     ):
         feed = Feed(

@@ -43,7 +43,7 @@ class Hub(Protocol):
         """Say who and where this edge is."""
         ...
 
-    async def routes(self, edge: NodeKey, since: int | None, wait_s: int = 0) -> RouteDelta:
+    async def follow_routes(self, edge: NodeKey, since: int | None, wait_s: int = 0) -> RouteDelta:
         """Ask for what changed."""
         ...
 
@@ -187,7 +187,7 @@ class Feed:
         # The first answer must not wait for a second change, and a doorbell makes waiting needless.
         is_held = self._since is not None and not self._doorbell.is_listening
         key, wait_s = self._registration.key, LONG_POLL_S if is_held else 0
-        delta = await self._hub.routes(key, self._since, wait_s)
+        delta = await self._hub.follow_routes(key, self._since, wait_s)
         self._routes.apply(delta)
         self._since = delta.revision
 

@@ -36,3 +36,18 @@ class Metrics:
         self.routes = gauge("routes", "Routes in the table.")
         self.revision = gauge("route_revision", "Revision of the route table.")
         self.hub_reachable = gauge("hub_reachable", "1 while the hub answers, else 0.")
+        self.reports = counter(
+            "reports", "Reports to the hub, by code; `normal` got there.", "code"
+        )
+
+
+def value_of(metric: Counter | Gauge) -> int:
+    """Return what was counted, over all labels: the very figure that is scraped."""
+    return int(
+        sum(
+            sample.value
+            for family in metric.collect()
+            for sample in family.samples
+            if not sample.name.endswith("_created")
+        )
+    )

@@ -38,6 +38,14 @@ class Sessions(Gate):
         """Return the sessions on which a tenant's service can be reached."""
         return self._serving.get((tenant_id, service), {}).values()
 
+    def all(self) -> list[Session]:
+        """Return every session there is."""
+        return [session for own in self._by_tenant.values() for session in own.values()]
+
+    def tenants(self) -> Collection[TenantId]:
+        """Return the tenants that have a session."""
+        return self._by_tenant.keys()
+
     def revoke(self, tenants: Iterable[TenantId]) -> None:
         """End the sessions of tenants at once, and with them every client on them."""
         for tenant_id in tenants:

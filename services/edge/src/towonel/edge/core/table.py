@@ -67,8 +67,8 @@ class RouteTable:
         wildcard = wildcard_of(name)
         for pattern in (name,) if wildcard is None else (name, wildcard):
             route = self._routes.get(str(ServiceKey(ServiceKind.HTTPS, pattern)))
-            if route is not None and not self.is_blocked(route.tenant_id):
-                return route
+            if route is not None:  # a blocked tenant's name is nobody else's meanwhile
+                return None if self.is_blocked(route.tenant_id) else route
         return None
 
     def is_blocked(self, tenant_id: TenantId) -> bool:

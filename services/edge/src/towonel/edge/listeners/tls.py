@@ -19,6 +19,7 @@ import structlog
 
 from towonel.edge.core.admission import Admission, Ticket
 from towonel.edge.core.table import RouteTable
+from towonel.edge.core.traffic import Tally, Traffic
 from towonel.edge.core.trusted import Network, is_trusted
 from towonel.edge.listeners.crowd import Crowd
 from towonel.edge.listeners.flight import FirstFlight, say_goodbye
@@ -57,6 +58,7 @@ class TlsListener:
         ways: finds a way to a service.
         admission: the limits.
         metrics: what is counted.
+        traffic: what is counted for each tenant.
         handshake_timeout_s: from accept until the whole ClientHello is here.
         proxies: peers in these networks must begin with a PROXY v2 header; of no other is one read.
     """
@@ -68,6 +70,7 @@ class TlsListener:
         admission: Admission,
         metrics: Metrics,
         *,
+        traffic: Traffic,
         handshake_timeout_s: float,
         proxies: Collection[Network],
     ) -> None:
@@ -75,6 +78,7 @@ class TlsListener:
         self._ways = ways
         self._admission = admission
         self._metrics = metrics
+        self._traffic = traffic
         self._handshake_timeout_s = handshake_timeout_s
         self._proxies = proxies
         self._farewells = 0
@@ -99,17 +103,18 @@ class TlsListener:
     async def _serve_admitted(self, sock: socket.socket) -> None:
         ticket = self._admission.take()
         try:
-            greeting, way = await self._find_way(sock, ticket)
-            await self._relay(sock, greeting, way)
+            greeting, route, way = await self._find_way(sock, ticket)
+            with self._traffic.connection(route.tenant_id) as tally:
+                await self._relay(sock, greeting, way, tally)
         finally:
             self._admission.release(ticket)
 
-    async def _find_way(self, sock: socket.socket, ticket: Ticket) -> tuple[Greeting, Pipe]:
+    async def _find_way(self, sock: socket.socket, ticket: Ticket) -> tuple[Greeting, Route, Pipe]:
         with self.arriving:
             greeting = await self._read(sock, ticket)
             route = self._route(greeting.server_name)
             self._admission.claim_tenant(ticket, route.tenant_id)
-            return greeting, await self._ways.open(_visit(greeting, route))
+            return greeting, route, await self._ways.open(_visit(greeting, route))
 
     async def _read(self, sock: socket.socket, ticket: Ticket) -> Greeting:
         try:
@@ -142,12 +147,15 @@ class TlsListener:
             case _:
                 assert_never(route.tls_mode)
 
-    async def _relay(self, sock: socket.socket, greeting: Greeting, way: Pipe) -> None:
+    async def _relay(
+        self, sock: socket.socket, greeting: Greeting, way: Pipe, tally: Tally
+    ) -> None:
         """Carry bytes to the end; what the way has taken already comes off the socket first."""
         client = SocketPipe(sock, broken=Code.CLIENT_CLOSED)
         try:
             greeting.flight.take(len(greeting.first))
-            transfer = await relay(client, way)
+            tally.bytes_in.count += len(greeting.first)
+            transfer = await relay(client, way, (tally.bytes_in, tally.bytes_out))
         finally:
             await way.close()
         await client.close()

@@ -1,0 +1,94 @@
+"""What each tenant's clients did on this edge: connections, and bytes both ways, as they pass.
+
+A tenant is remembered while it has a connection, and for an hour after the last sweep that found it
+with a session or a connection. That is long enough for a person who looks, and keeps reports as
+small as what is going on, whatever the number of tenants that came by in a year. What a forgotten
+tenant did stays in the edge's own figures, which never go back.
+"""
+
+from collections.abc import Collection, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain, islice
+
+from towonel.tunnel.meter import Meter
+from towonel.wire.ids import TenantId
+
+KEPT_S = 3600.0
+MAX_QUIET = 10_000  # tenants without a connection; those with one are as many as clients at most
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was counted for one tenant, or altogether."""
+
+    connections_active: int = 0
+    connections_total: int = 0
+    bytes_in: Meter = field(default_factory=Meter)  # from clients to origins
+    bytes_out: Meter = field(default_factory=Meter)
+    wanted_at: float | None = None  # when a sweep last found it of use
+
+    def add(self, other: "Tally") -> None:
+        self.connections_active += other.connections_active
+        self.connections_total += other.connections_total
+        self.bytes_in.count += other.bytes_in.count
+        self.bytes_out.count += other.bytes_out.count
+
+
+class Traffic:
+    """The tallies of all tenants, and of those together that are forgotten."""
+
+    def __init__(self, max_quiet: int = MAX_QUIET) -> None:
+        self._max_quiet = max_quiet
+        self._busy: dict[TenantId, Tally] = {}
+        self._quiet: dict[TenantId, Tally] = {}  # the longest quiet first
+        self._forgotten = Tally()
+
+    @contextmanager
+    def connection(self, tenant_id: TenantId) -> Generator[Tally]:
+        """Count a connection to a tenant for the time of the block; its bytes are for the caller."""
+        tally = self._busy.get(tenant_id) or self._quiet.pop(tenant_id, None) or Tally()
+        self._busy[tenant_id] = tally
+        tally.connections_total += 1
+        tally.connections_active += 1
+        try:
+            yield tally
+        finally:
+            tally.connections_active -= 1
+            if not tally.connections_active:
+                self._rest(tenant_id)
+
+    def tenants(self, most: int) -> dict[TenantId, Tally]:
+        """Return up to `most` tenants: those with connections first, then the latest that had."""
+        latest = ((tenant_id, self._quiet[tenant_id]) for tenant_id in reversed(self._quiet))
+        return dict(islice(chain(self._busy.items(), latest), most))
+
+    def total(self) -> Tally:
+        """Return what all tenants did, since the start."""
+        total = Tally()
+        for tally in chain([self._forgotten], self._busy.values(), self._quiet.values()):
+            total.add(tally)
+        return total
+
+    def sweep(self, present: Collection[TenantId], now: float) -> None:
+        """Forget who has been of no use for an hour.
+
+        Args:
+            present: tenants with a session.
+            now: seconds, monotonic.
+        """
+        for tenant_id, tally in list(self._quiet.items()):
+            if tally.wanted_at is None or tenant_id in present:
+                tally.wanted_at = now
+            elif now - tally.wanted_at >= KEPT_S:
+                self._forget(tenant_id)
+
+    def _rest(self, tenant_id: TenantId) -> None:
+        tally = self._busy.pop(tenant_id)
+        tally.wanted_at = None
+        self._quiet[tenant_id] = tally
+        if len(self._quiet) > self._max_quiet:
+            self._forget(next(iter(self._quiet)))
+
+    def _forget(self, tenant_id: TenantId) -> None:
+        self._forgotten.add(self._quiet.pop(tenant_id))

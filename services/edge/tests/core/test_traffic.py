@@ -1,0 +1,111 @@
+"""Tallies of tenants: what counts, who is forgotten, and that the sum never goes back."""
+
+import contextlib
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from towonel.edge.core.traffic import KEPT_S, Traffic
+from towonel.wire.ids import TenantId
+
+ONE, OTHER, THIRD = (TenantId(letter * 32) for letter in (b"a", b"b", b"c"))
+
+
+def visit(traffic: Traffic, tenant_id: TenantId, bytes_in: int = 1, bytes_out: int = 2) -> None:
+    with traffic.connection(tenant_id) as tally:
+        tally.bytes_in.count += bytes_in
+        tally.bytes_out.count += bytes_out
+
+
+def figures(traffic: Traffic) -> tuple[int, int, int, int]:
+    total = traffic.total()
+    return (
+        total.connections_active,
+        total.connections_total,
+        total.bytes_in.count,
+        total.bytes_out.count,
+    )
+
+
+def test_a_connection_counts_while_it_is_open_and_its_bytes_as_they_pass() -> None:
+    traffic = Traffic()
+    visit(traffic, ONE)
+    with traffic.connection(ONE) as first, traffic.connection(ONE) as second:
+        first.bytes_out.count += 10
+        second.bytes_in.count += 20
+
+        assert first is second
+        assert list(traffic.tenants(9)) == [ONE]
+        assert figures(traffic) == (2, 3, 21, 12)
+
+    assert figures(traffic) == (0, 3, 21, 12)
+    assert traffic.tenants(9)[ONE].connections_total == 3
+
+
+def test_a_connection_that_ends_badly_ends_all_the_same() -> None:
+    traffic = Traffic()
+    with contextlib.suppress(KeyError), traffic.connection(ONE):
+        raise KeyError
+
+    assert figures(traffic) == (0, 1, 0, 0)
+
+
+def test_who_has_connections_comes_first_and_then_who_had_them_last() -> None:
+    traffic = Traffic()
+    for tenant_id in (ONE, OTHER):
+        visit(traffic, tenant_id)
+    with traffic.connection(THIRD):
+        assert list(traffic.tenants(9)) == [THIRD, OTHER, ONE]
+        assert list(traffic.tenants(2)) == [THIRD, OTHER]
+        visit(traffic, ONE)
+        assert list(traffic.tenants(9)) == [THIRD, ONE, OTHER]
+
+
+def test_a_tenant_is_forgotten_an_hour_after_it_was_found_of_use() -> None:
+    traffic = Traffic()
+    visit(traffic, ONE)
+    visit(traffic, OTHER)
+    traffic.sweep((), 100)
+    traffic.sweep((OTHER,), 200)
+    traffic.sweep((), 100 + KEPT_S - 1)
+    assert len(traffic.tenants(9)) == 2
+
+    traffic.sweep((), 100 + KEPT_S)
+    assert list(traffic.tenants(9)) == [OTHER]
+    traffic.sweep((), 200 + KEPT_S)
+    assert traffic.tenants(9) == {}
+    assert figures(traffic) == (0, 2, 2, 4)
+
+
+def test_a_new_connection_starts_the_hour_again_and_an_open_one_is_kept_for_ever() -> None:
+    traffic = Traffic()
+    visit(traffic, ONE)
+    traffic.sweep((), 0)
+    with traffic.connection(ONE):
+        traffic.sweep((), 10 * KEPT_S)
+        assert list(traffic.tenants(9)) == [ONE]
+    traffic.sweep((), 20 * KEPT_S)
+    traffic.sweep((), 21 * KEPT_S - 1)
+
+    assert list(traffic.tenants(9)) == [ONE]
+
+
+def test_of_too_many_quiet_tenants_the_longest_quiet_is_forgotten() -> None:
+    traffic = Traffic(max_quiet=2)
+    for tenant_id in (ONE, OTHER, ONE, THIRD):
+        visit(traffic, tenant_id)
+
+    assert list(traffic.tenants(9)) == [THIRD, ONE]
+    assert figures(traffic) == (0, 4, 4, 8)
+
+
+@given(st.lists(st.tuples(st.sampled_from([ONE, OTHER, THIRD]), st.integers(0, 9)), max_size=30))
+def test_the_sum_counts_everybody_whoever_is_forgotten(visits: list[tuple[TenantId, int]]) -> None:
+    traffic = Traffic(max_quiet=1)
+    for at, (tenant_id, count) in enumerate(visits):
+        visit(traffic, tenant_id, count, 2 * count)
+        traffic.sweep((ONE,), at * KEPT_S / 2)
+
+    carried = sum(count for _, count in visits)
+    assert figures(traffic) == (0, len(visits), carried, 2 * carried)
+    assert len(traffic.tenants(9)) <= 1
