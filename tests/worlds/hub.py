@@ -7,15 +7,21 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from towonel.client.hub import HubClient
 from towonel.client.models import DesiredState, EdgeRegisterIn, InviteIn, ServiceIn
 from towonel.hub.api.application import create_app
-from towonel.hub.api.state import Hub
-from towonel.hub.feed import Bell
+from towonel.hub.api.state import Hub, Policy
+from towonel.hub.core.limits import Rate
+from towonel.hub.directory import Directory
+from towonel.hub.feed import Bell, bell, redis_client
 from towonel.hub.keys import HubKeys
+from towonel.hub.limits import Limiter, MemoryLimiter
+from towonel.hub.livestate import LiveState
+from towonel.hub.store.database import Database
 from towonel.hub.store.migrate import upgrade
 from towonel.hub.store.session import Store
 from towonel.identity.certs import self_signed
@@ -76,12 +82,57 @@ def registration(key: NodeKey) -> EdgeRegisterIn:
 
 
 @contextlib.asynccontextmanager
-async def opened(path: Path, bell: Bell) -> AsyncGenerator[World]:
-    await asyncio.to_thread(upgrade, f"sqlite:///{path}")
+async def bell_at(redis_url: str) -> AsyncGenerator[Bell]:
+    """A bell over a Redis."""
+    async with redis_client(redis_url) as redis, bell(redis) as ringing:
+        yield ringing
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    database: Database, rung: Bell, limits: Limiter | None = None, **chosen: Any
+) -> AsyncGenerator[World]:
+    """A hub on a migrated database; `chosen` are fields of its policy."""
     keys = HubKeys(new_key(), OPERATOR_KEY.encode(), secrets.token_bytes(32))
-    async with Store.open(f"sqlite+aiosqlite:///{path}", bell.ring) as store:
+    async with world_of(database, rung, keys, limits, **chosen) as world:
+        yield world
+
+
+@contextlib.asynccontextmanager
+async def world_of(
+    database: Database,
+    rung: Bell,
+    keys: HubKeys,
+    limits: Limiter | None = None,
+    **chosen: Any,
+) -> AsyncGenerator[World]:
+    """The same with keys that are given: replicas share them."""
+    async with Store.open(database, rung.committed, max_connections=10) as store:
         clock = Clock()
-        world = World(Hub(keys, store, bell, "https://hub.example.eu", now_ms=clock), clock)
+        directory = Directory(store)
+        await directory.catch_up()
+        rung.heard(directory.revision)
+        hub = Hub(
+            keys,
+            store,
+            rung,
+            limits or MemoryLimiter(clock),
+            directory,
+            LiveState(store),
+            "https://hub.example.eu",
+            Policy(
+                **{"per_address": Rate(1e6, 1_000_000), "per_key": Rate(1e6, 1_000_000), **chosen}
+            ),
+            now_ms=clock,
+        )
+        world = World(hub, clock)
         yield world
         for client in world.clients:
             await client.aclose()
+
+
+async def migrated(path: Path) -> Database:
+    """A database in a file, with the newest schema."""
+    database = Database.in_file(path)
+    await asyncio.to_thread(upgrade, database)
+    return database

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import pytest
-from worlds.hub import World, opened, registration
+from worlds.hub import migrated, World, opened, registration
 
 from towonel.agent import reconcile
 from towonel.agent.core.services import Directory, parse_services
@@ -33,7 +33,7 @@ async def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     """A hub; agents ask it every moment."""
     for name in ("REFRESH_S", "REFUSED_DELAY_S", "FIRST_DELAY_S", "MAX_DELAY_S"):
         monkeypatch.setattr(reconcile, name, 0.02)
-    async with opened(tmp_path / "hub.db", Bell()) as world:
+    async with opened(await migrated(tmp_path / "hub.db"), Bell()) as world:
         yield world
 
 
@@ -68,7 +68,7 @@ async def grant_of(agent: Agent) -> bytes:
 
 async def published(hub: World) -> list[str]:
     hub.clock.now_ms += 1  # a request of its own, and not the last one's replay
-    table = await hub.client().routes(hub.hub.keys.node, None)
+    table = await hub.client().follow_routes(hub.hub.keys.node, None)
     return [route.key for route in table.routes]
 
 

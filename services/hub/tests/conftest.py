@@ -1,15 +1,32 @@
-"""Every test gets a hub on a database of its own."""
+"""Every test of the API gets a hub of its own, once on SQLite and once on a real Postgres."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
-from worlds.hub import World, opened
+from worlds import postgres
+from worlds.hub import World, migrated, opened
+from worlds.postgres import Postgres
 
 from towonel.hub.feed import Bell
+from towonel.hub.store.database import Database
+
+
+@pytest.fixture(scope="session")
+def server() -> Generator[Postgres]:
+    with postgres.running() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    if request.param == "sqlite":
+        return await migrated(tmp_path / "hub.db")
+    server: Postgres = request.getfixturevalue("server")
+    return server.database()
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with opened(tmp_path / "hub.db", Bell()) as found:
-        yield found
+async def world(database: Database) -> AsyncGenerator[World]:
+    async with opened(database, Bell()) as made:
+        yield made

@@ -115,7 +115,7 @@ async def test_a_desired_state_replaces_what_the_group_published(world: World) -
     assert (again.created, again.deleted, again.unchanged) == ([], [], 2)
     assert again.revision == first.revision
     assert (second.created, second.deleted, second.unchanged) == (["https:c.eu"], ["https:a.eu"], 1)
-    table = await client.routes(world.hub.keys.node, None)
+    table = await client.follow_routes(world.hub.keys.node, None)
     assert {route.name for route in table.routes} == {"b.eu", "c.eu"}
     assert table.revision == second.revision == first.revision + 1
 
@@ -141,7 +141,7 @@ async def test_a_name_of_another_tenant_is_refused_and_nothing_is_applied(world:
     foreign = client.apply_desired_state(tenant_of(mine), state("app.example.org"))
     assert await code_of(foreign) is Code.HOSTNAME_NOT_OWNED
     await client.apply_desired_state(tenant_of(other), state("app.example.eu"))
-    table = await client.routes(world.hub.keys.node, None)
+    table = await client.follow_routes(world.hub.keys.node, None)
     assert [route.name for route in table.routes] == ["app.example.eu"]
 
 
@@ -201,7 +201,7 @@ async def test_of_twenty_tenants_that_want_the_same_ports_each_port_has_one_owne
             for n, token in enumerate(tokens)
         ]
     won = [key for task in claims for key in task.result()]
-    table = await world.client().routes(world.hub.keys.node, None)
+    table = await world.client().follow_routes(world.hub.keys.node, None)
 
     assert len(won) == len(set(won)) > 0
     assert {route.key for route in table.routes} == set(won)

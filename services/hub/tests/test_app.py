@@ -8,13 +8,15 @@ import pytest
 from e2e.ports import free_port
 from e2e.redis_server import running_redis
 from redis.asyncio import Redis
+from worlds.hub import bell_at
 from worlds.hub_process import running, settings
 
 from towonel.client.models import InviteIn
 from towonel.hub.app import serve
-from towonel.hub.feed import CHANNEL, RedisBell, bell
+from towonel.hub.feed import CHANNEL, RedisBell
 from towonel.hub.keys import load_keys
 from towonel.hub.settings import HubSettings
+from towonel.hub.store.database import Database
 from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import SettingsError, load
 
@@ -53,7 +55,7 @@ async def test_a_hub_with_redis_rings_there(tmp_path: Path) -> None:
 
 async def test_a_bell_hears_other_replicas_and_survives_redis(tmp_path: Path) -> None:
     port = free_port()
-    async with running_redis(tmp_path, port) as url, bell(url) as ours, bell(url) as theirs:
+    async with running_redis(tmp_path, port) as url, bell_at(url) as ours, bell_at(url) as theirs:
         assert isinstance(ours, RedisBell)
         assert isinstance(theirs, RedisBell)
         async with asyncio.timeout(10):
@@ -68,7 +70,7 @@ async def test_a_bell_hears_other_replicas_and_survives_redis(tmp_path: Path) ->
 
 
 async def test_a_bell_rings_here_when_redis_is_away() -> None:
-    async with bell(f"redis://127.0.0.1:{free_port()}/0") as ours, asyncio.timeout(10):
+    async with bell_at(f"redis://127.0.0.1:{free_port()}/0") as ours, asyncio.timeout(10):
         await ours.ring(3)
         await ours.wait(2, 10)
 
@@ -139,7 +141,7 @@ def test_addresses_and_paths_follow_from_others(tmp_path: Path) -> None:
     dsn = load(HubSettings, {"TOWONEL_HUB_DB_DSN": "sqlite:///x/y.db?mode=rwc"})
     v6 = load(HubSettings, {"TOWONEL_HUB_LISTEN_ADDR": "[::1]:8443"})
 
-    assert plain.database == tmp_path / "hub.db"
+    assert plain.database == Database.in_file(tmp_path / "hub.db")
     assert plain.url == "https://0.0.0.0:8443"
-    assert dsn.database == Path("/x/y.db")
+    assert dsn.database == Database.in_file(Path("/x/y.db"))
     assert v6.url == "https://[::1]:8443"

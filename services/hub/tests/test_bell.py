@@ -11,11 +11,12 @@ import pytest
 from e2e.ports import free_port
 from e2e.redis_server import running_redis
 from redis.asyncio import Redis
+from worlds.hub import bell_at
 from worlds.hub_process import running, settings
 
 from towonel.client.hub import HubClient
 from towonel.client.models import InviteIn
-from towonel.hub.feed import CHANNEL, Bell, RedisBell, bell
+from towonel.hub.feed import CHANNEL, Bell, RedisBell
 from towonel.hub.settings import HubSettings
 from towonel.identity.keys import NodeKey
 
@@ -62,7 +63,7 @@ async def test_a_change_at_one_replica_wakes_who_waits_at_the_other(tmp_path: Pa
         asyncio.timeout(8),
         asyncio.TaskGroup() as tasks,
     ):
-        waiting = tasks.create_task(two.client.routes(two.node, 0, 30))
+        waiting = tasks.create_task(two.client.follow_routes(two.node, 0, 30))
         await two.until("towonel_hub_route_waiters", 1)
         await one.change("a.eu")
 
@@ -81,7 +82,7 @@ async def test_a_stranger_in_redis_can_forge_nothing_and_stop_nothing(tmp_path: 
             assert await stranger.publish(CHANNEL, lie) == 2
         await one.change("a.eu")
         await two.until("towonel_hub_routes_revision", 1)
-        quiet = await two.client.routes(two.node, 1, 1)
+        quiet = await two.client.follow_routes(two.node, 1, 1)
 
         assert await two.metric("towonel_hub_redis_connected") == 1
 
@@ -99,7 +100,8 @@ async def test_a_hub_works_on_while_redis_is_away_and_hears_it_again(tmp_path: P
         for replica in (one, two):
             await replica.until("towonel_hub_redis_connected", 0)
         await one.change("a.eu")
-        missed = await two.client.routes(two.node, 0)
+        await two.until("towonel_hub_routes_revision", 1)  # it asks the database meanwhile
+        missed = await two.client.follow_routes(two.node, 0)
         async with running_redis(tmp_path / "second", port):
             await two.until("towonel_hub_routes_revision", 1)  # asked for at the subscription
             await one.until("towonel_hub_redis_connected", 1)
@@ -110,7 +112,7 @@ async def test_a_hub_works_on_while_redis_is_away_and_hears_it_again(tmp_path: P
 
 
 async def test_a_bell_takes_only_newer_numbers_for_news(tmp_path: Path) -> None:
-    async with running_redis(tmp_path) as url, bell(url) as ours:
+    async with running_redis(tmp_path) as url, bell_at(url) as ours:
         assert isinstance(ours, RedisBell)
         ours.heard(7)
 

@@ -19,8 +19,8 @@ from towonel.client.hub import HubClient
 from towonel.client.models import InviteIn
 from towonel.hub.app import serve
 from towonel.hub.settings import HubSettings
+from towonel.hub.store.database import Database
 from towonel.hub.store.migrate import upgrade
-from towonel.hub.store.sqlite import database_url
 from towonel.identity.keys import NodeKey
 from towonel.runtime.settings import SettingsError, load
 from towonel.wire.errors import Unavailable
@@ -45,9 +45,9 @@ def test_a_migration_that_fails_half_way_leaves_nothing_and_can_be_run_again(
     with monkeypatch.context() as patch:
         patch.setattr(op, "create_table", failing)
         with pytest.raises(OperationalError):
-            upgrade(database_url(path, driver="sqlite"))
+            upgrade(Database.in_file(path))
     left = tables(path)
-    upgrade(database_url(path, driver="sqlite"))
+    upgrade(Database.in_file(path))
 
     assert left == set()
     assert {"nonces", "routes", "alembic_version"} <= tables(path)
@@ -56,7 +56,7 @@ def test_a_migration_that_fails_half_way_leaves_nothing_and_can_be_run_again(
 def test_hubs_that_boot_at_once_migrate_once(tmp_path: Path) -> None:
     path = tmp_path / "hub.db"
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(upgrade, [database_url(path, driver="sqlite")] * 8))
+        list(threads.map(upgrade, [Database.in_file(path)] * 8))
 
     with contextlib.closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT count(*) FROM revision").fetchone() == (1,)
@@ -64,7 +64,7 @@ def test_hubs_that_boot_at_once_migrate_once(tmp_path: Path) -> None:
 
 def test_a_database_may_have_any_name(tmp_path: Path) -> None:
     path = tmp_path / "50% of?it#a b.db"
-    upgrade(database_url(path, driver="sqlite"))
+    upgrade(Database.in_file(path))
 
     assert path.exists()
 
@@ -152,7 +152,7 @@ async def test_a_hub_told_to_stop_lets_edges_go_and_ends_with_0_at_once(tmp_path
     async with process(chosen) as hub, client(chosen) as edge:
         node = NodeKey.from_seed((chosen.data_dir / "node.key").read_bytes())
         async with asyncio.timeout(8), asyncio.TaskGroup() as tasks:
-            poll = tasks.create_task(edge.routes(node, 0, 30))
+            poll = tasks.create_task(edge.follow_routes(node, 0, 30))
             await somebody_waits(chosen)
             hub.send_signal(signal.SIGTERM)
             exit_code = await hub.wait()

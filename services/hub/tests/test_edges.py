@@ -31,7 +31,7 @@ async def test_the_hubs_own_edge_and_invited_ones_register_and_are_listed(world:
         answer = await client.register_edge(key, registration(key))
         assert answer.hub_node_id == world.hub.keys.node.public.hex()
 
-    listed = {item.node_id: item for item in (await client.edges()).edges}
+    listed = {item.node_id: item for item in (await client.list_edges()).edges}
     assert set(listed) == {edge.public.hex(), world.hub.keys.node.public.hex()}
     assert listed[edge.public.hex()].name == "second"
     assert listed[edge.public.hex()].addresses == ["127.0.0.1:443"]
@@ -42,7 +42,7 @@ async def test_a_stranger_gets_neither_registration_nor_routes(world: World) -> 
 
     refused = world.client().register_edge(stranger, registration(stranger))
     assert await code_of(refused) is Code.EDGE_UNKNOWN
-    assert await code_of(world.client().routes(stranger, None)) is Code.EDGE_UNKNOWN
+    assert await code_of(world.client().follow_routes(stranger, None)) is Code.EDGE_UNKNOWN
 
 
 async def test_a_revoked_edge_is_out_and_agents_are_not_told_of_it(world: World) -> None:
@@ -51,9 +51,9 @@ async def test_a_revoked_edge_is_out_and_agents_are_not_told_of_it(world: World)
     await client.register_edge(edge, registration(edge))
     await client.revoke_edge_invite(invite_id)
 
-    assert await code_of(client.routes(edge, None)) is Code.EDGE_UNKNOWN
+    assert await code_of(client.follow_routes(edge, None)) is Code.EDGE_UNKNOWN
     assert (await client.bootstrap(token, new_key(), "g")).edges == []
-    assert (await client.edges()).edges == []
+    assert (await client.list_edges()).edges == []
 
 
 async def test_a_certificate_must_be_for_the_edges_own_key(world: World) -> None:
@@ -72,8 +72,8 @@ async def test_addresses_must_be_host_and_port(world: World) -> None:
 async def test_a_request_is_taken_once(world: World) -> None:
     header = authorize_node(world.hub.keys.node, Domain.EDGE_SUBSCRIBE, b"", world.clock.now_ms)
     async with world.raw() as http:
-        first = await http.get("/v1/routes", headers={"authorization": header})
-        second = await http.get("/v1/routes", headers={"authorization": header})
+        first = await http.get("/v1/routes/feed", headers={"authorization": header})
+        second = await http.get("/v1/routes/feed", headers={"authorization": header})
 
     assert (first.status_code, second.status_code) == (200, 401)
     assert second.json()["error"]["code"] == "replayed"
@@ -83,10 +83,10 @@ async def test_an_edge_gets_a_snapshot_first_and_then_only_what_changed(world: W
     client, node = world.client(), world.hub.keys.node
     tenant = tenant_of(await world.invite("*.eu"))
     await client.apply_desired_state(tenant, state("a.eu"))
-    whole = await client.routes(node, None)
+    whole = await client.follow_routes(node, None)
     await client.apply_desired_state(tenant, state("b.eu"))
-    delta = await client.routes(node, whole.revision)
-    nothing = await client.routes(node, delta.revision)
+    delta = await client.follow_routes(node, whole.revision)
+    nothing = await client.follow_routes(node, delta.revision)
 
     assert whole.snapshot
     assert [route.key for route in whole.routes] == ["https:a.eu"]
@@ -96,7 +96,7 @@ async def test_an_edge_gets_a_snapshot_first_and_then_only_what_changed(world: W
 
 
 async def test_an_edge_that_is_ahead_gets_a_snapshot(world: World) -> None:
-    found = await world.client().routes(world.hub.keys.node, 1000)
+    found = await world.client().follow_routes(world.hub.keys.node, 1000)
 
     assert found.snapshot
     assert found.revision == 0
@@ -107,7 +107,7 @@ async def test_a_waiting_edge_hears_of_a_change_at_once(world: World) -> None:
     tenant = tenant_of(await world.invite("a.eu"))
 
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(world.client().routes(node, 0, 25))
+        waiting = tasks.create_task(world.client().follow_routes(node, 0, 25))
         while not world.hub.bell.waiting:
             await asyncio.sleep(0.01)
         await client.apply_desired_state(tenant, state("a.eu"))
@@ -118,7 +118,7 @@ async def test_a_waiting_edge_hears_of_a_change_at_once(world: World) -> None:
 
 async def test_a_stopping_hub_lets_waiting_edges_go(world: World) -> None:
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(world.client().routes(world.hub.keys.node, 0, 25))
+        waiting = tasks.create_task(world.client().follow_routes(world.hub.keys.node, 0, 25))
         while not world.hub.bell.waiting:
             await asyncio.sleep(0.01)
         world.hub.bell.close()
@@ -136,7 +136,7 @@ async def test_what_is_pruned_is_made_up_for_by_a_snapshot(world: World) -> None
         await retention.prune(change, world.clock.now_ms)
     await client.apply_desired_state(tenant, state("b.eu", "c.eu"))
 
-    old, new = await client.routes(node, 1), await client.routes(node, 2)
+    old, new = await client.follow_routes(node, 1), await client.follow_routes(node, 2)
     assert old.snapshot
     assert [route.key for route in old.routes] == ["https:b.eu", "https:c.eu"]
     assert not new.snapshot
@@ -147,10 +147,11 @@ async def test_blocks_and_nonces_are_forgotten_when_they_cannot_matter(world: Wo
     client = world.client()
     created = await client.create_invite(InviteIn(hostnames=["a.eu"]))
     await client.revoke_invite(created.invite_id)
-    blocked = (await client.routes(world.hub.keys.node, None)).blocked
+    blocked = (await client.follow_routes(world.hub.keys.node, None)).blocked
     world.clock.now_ms += retention.BLOCK_MS + 1
     async with world.hub.store.write() as change:
         await retention.prune(change, world.clock.now_ms)
+    await world.hub.directory.catch_up()
 
     assert [tenant.hex() for tenant in blocked] == [created.tenant_id]
-    assert (await client.routes(world.hub.keys.node, None)).blocked == ()
+    assert (await client.follow_routes(world.hub.keys.node, None)).blocked == ()

@@ -8,7 +8,7 @@ import pytest
 from worlds.hub import World
 
 from towonel.hub.api.errors import STATUS, status_of
-from towonel.hub.api.observe import MAX_BODY_BYTES, MAX_STATE_BYTES
+from towonel.hub.api.observe import MAX_BODY_BYTES, MAX_BYTES
 from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
 
 
@@ -19,14 +19,12 @@ def error_of(answer: httpx.Response) -> tuple[int, str]:
 async def test_the_frameworks_errors_have_the_envelope(world: World) -> None:
     async with world.raw() as http:
         assert error_of(await http.get("/nowhere")) == (404, "not_found")
-        assert error_of(await http.delete("/v1/health")) == (405, "invalid_request")
-        assert error_of(await http.get("/v1/routes?since=-1")) == (400, "invalid_request")
+        assert error_of(await http.delete("/v1/health")) == (405, "method_not_allowed")
+        assert error_of(await http.get("/v1/routes/feed?since=-1")) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("declared", [True, False])
-@pytest.mark.parametrize(
-    ("path", "limit"), [("/v1/bootstrap", MAX_BODY_BYTES), ("/v1/desired-state", MAX_STATE_BYTES)]
-)
+@pytest.mark.parametrize(("path", "limit"), [("/v1/bootstrap", MAX_BODY_BYTES), *MAX_BYTES.items()])
 async def test_a_body_above_the_limit_is_refused_declared_or_not(
     world: World, declared: bool, path: str, limit: int
 ) -> None:
@@ -86,7 +84,7 @@ def test_a_status_follows_the_code_else_the_class() -> None:
     assert status_of(Denied(Code.CERTIFICATE_MISMATCH)) == 403
     assert status_of(ProtocolError(Code.BAD_NAME)) == 400
     assert status_of(Unavailable(Code.HUB_UNAVAILABLE)) == 503
-    assert set(STATUS.values()) <= {400, 401, 403, 404, 409, 410, 413, 422, 429, 500}
+    assert set(STATUS.values()) <= {400, 401, 403, 404, 405, 409, 410, 412, 413, 422, 429, 500}
 
 
 async def test_what_is_unavailable_says_when_to_come_back(

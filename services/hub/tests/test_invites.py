@@ -65,7 +65,7 @@ async def test_revoking_ends_routes_grants_and_bootstraps(world: World) -> None:
     await client.revoke_invite(base64url.encode(token.invite_id))
     assert welcome.grant
 
-    delta = await client.routes(world.hub.keys.node, 1)
+    delta = await client.follow_routes(world.hub.keys.node, 1)
     assert delta.removed == ("https:a.eu",)
     assert delta.blocked == (tenant_of(token).tenant_id,)
     for refused, code in (

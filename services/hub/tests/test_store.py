@@ -10,30 +10,37 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 from sqlmodel import SQLModel, select
-from worlds.hub import World
+from worlds.hub import World, migrated, opened
+from worlds.postgres import Postgres
 
+from towonel.hub.feed import Bell
 from towonel.hub.store import rows
-from towonel.hub.store.migrate import upgrade
+from towonel.hub.store.database import Database
+from towonel.hub.store.migrate import newest_revision, upgrade
 from towonel.hub.store.rows import EdgeRow
 from towonel.wire.errors import Code, Unavailable
 
 
-def test_an_empty_database_becomes_what_the_models_say(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'hub.db'}"
-    upgrade(url)
-    upgrade(url)
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_an_empty_database_becomes_what_the_models_say(
+    kind: str, tmp_path: Path, server: Postgres
+) -> None:
+    in_file = Database.in_file(tmp_path / "hub.db")
+    empty = in_file if kind == "sqlite" else server.database(migrated=False)
+    upgrade(empty)
+    upgrade(empty)
 
-    engine = create_engine(url)
+    engine = create_engine(empty.blocking_url)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, SQLModel.metadata) == []
-        assert context.get_current_revision() == "0001"
+        assert context.get_current_revision() == newest_revision()
     engine.dispose()
     assert rows.RouteRow.metadata is SQLModel.metadata
 
 
 def test_the_database_is_for_its_owner_only(tmp_path: Path) -> None:
-    upgrade(f"sqlite:///{tmp_path / 'new' / 'hub.db'}")
+    upgrade(Database.in_file(tmp_path / "new" / "hub.db"))
 
     path = tmp_path / "new" / "hub.db"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -92,8 +99,13 @@ async def test_writes_at_the_same_time_all_happen_one_after_the_other(world: Wor
 
 
 async def test_a_database_that_is_locked_is_unavailable_and_not_a_crash(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
+    async with opened(await migrated(tmp_path / "hub.db"), Bell()) as world:
+        await _locked(world, tmp_path)
+
+
+async def _locked(world: World, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "hub.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     async with world.hub.store.read() as session:

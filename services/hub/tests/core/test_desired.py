@@ -3,6 +3,7 @@
 import pytest
 
 from towonel.hub.core.desired import Current, Plan, Wanted, parse, plan
+from towonel.hub.core.ports import PortRules
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind
@@ -100,7 +101,7 @@ def test_a_port_stays_with_the_tenant_that_has_it() -> None:
 def test_services_become_routes() -> None:
     asked = [wanted(ServiceKind.HTTPS, "App.Example.eu"), wanted(ServiceKind.UDP, "game", 2000)]
 
-    routes = parse(asked, A, privileged=False)
+    routes = parse(asked, A, PortRules())
 
     assert [route.key for route in routes] == ["https:app.example.eu", "udp:2000"]
 
@@ -108,9 +109,9 @@ def test_services_become_routes() -> None:
 def test_low_ports_need_the_operators_word() -> None:
     low = [wanted(ServiceKind.TCP, "smtp", 25)]
 
-    assert parse(low, A, privileged=True)[0].port == 25
+    assert parse(low, A, PortRules(privileged=True))[0].port == 25
     with pytest.raises(Denied, match="TOWONEL_HUB_ALLOW_PRIVILEGED_PORTS"):
-        parse(low, A, privileged=False)
+        parse(low, A, PortRules())
 
 
 def test_every_broken_service_is_told_at_once() -> None:
@@ -127,7 +128,7 @@ def test_every_broken_service_is_told_at_once() -> None:
                 wanted(ServiceKind.HTTPS, "b.eu"),
             ],
             A,
-            privileged=True,
+            PortRules(privileged=True),
         )
 
     assert caught.value.code is Code.INVALID_REQUEST

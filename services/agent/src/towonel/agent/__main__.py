@@ -11,7 +11,7 @@ from towonel.agent.settings import AgentSettings
 from towonel.runtime import lifecycle, logs
 from towonel.runtime.secretfile import replace
 
-SECRET_MARKS = ("tt_inv_2_", "tt_edge_2_")
+SECRET_MARKS = ("tt_inv_2_", "tt_edge_2_", "tt_key_1_")
 
 
 def _arguments() -> argparse.Namespace:

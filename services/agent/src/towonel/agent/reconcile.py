@@ -129,7 +129,7 @@ class Reconciler:
         }
         if not self._was_admitted and error.code in of_the_invite:
             raise GiveUp(f"the hub refuses the invite: {error}")
-        if error.code is Code.TENANT_REVOKED:
+        if error.code in {Code.TENANT_REVOKED, Code.TENANT_SUSPENDED}:
             self._links.follow(())
         if error.code in {Code.GRANT_EXPIRED, Code.GRANT_INVALID}:
             self._grant = None

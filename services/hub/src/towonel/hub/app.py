@@ -1,31 +1,37 @@
-"""The hub, whole: keys, database, bell, API and what is pruned meanwhile."""
+"""The hub, whole: keys, database, memory, bell, API and what is done meanwhile."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
 import structlog
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, InterfaceError
 
+from towonel.hub import chores
 from towonel.hub.api.application import create_app
-from towonel.hub.api.state import Hub
-from towonel.hub.feed import bell
+from towonel.hub.api.state import Hub, Policy
+from towonel.hub.core.limits import Rate
+from towonel.hub.core.ports import PortRules
+from towonel.hub.core.quotas import Quotas
+from towonel.hub.directory import Directory
+from towonel.hub.feed import bell, redis_client
 from towonel.hub.keys import load_keys
+from towonel.hub.limits import limiter
+from towonel.hub.livestate import LiveState
 from towonel.hub.metrics import VERSION
+from towonel.hub.redaction import SECRET_MARKS
 from towonel.hub.settings import HubSettings
-from towonel.hub.store import invites, retention, routes
 from towonel.hub.store.migrate import upgrade
-from towonel.hub.store.rows import PENDING, REVOKED
+from towonel.hub.store.retention import Retention
 from towonel.hub.store.session import Store
-from towonel.hub.store.sqlite import database_url
+from towonel.hub.store.tracing import trace_queries
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
 from towonel.runtime.settings import SettingsError
+from towonel.runtime.telemetry import tracing
 from towonel.runtime.web import serve_app
-from towonel.wire.errors import Unavailable
 
-REFRESH_S = 15.0
-RUMOUR_PAUSE_S = 0.01  # whoever floods Redis gets at most 100 reads a second out of it
+BURST_S = 10  # of requests that a key may make at once, at its rate
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
@@ -48,12 +54,13 @@ async def serve(settings: HubSettings, stopping: asyncio.Event) -> None:
         ) as port,
         asyncio.TaskGroup() as tasks,
     ):
-        chores = tasks.create_task(_do_chores(hub))
+        retention = Retention(settings.audit_retention_days)
+        meanwhile = tasks.create_task(chores.run(hub, health, retention))
         health.set("api", ok=True)
         log.info("hub.ready", port=port, node_id=hub.keys.node.public.hex(), url=settings.url)
         await stopping.wait()
         health.draining()
-        chores.cancel()
+        meanwhile.cancel()
         hub.bell.close()
     log.info("hub.stopped")
 
@@ -64,53 +71,60 @@ async def _hub(settings: HubSettings) -> AsyncGenerator[Hub]:
     await asyncio.to_thread(_migrate, settings)
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
     async with (
-        bell(redis_url) as ringing,
+        tracing("towonel-hub", VERSION, settings, redact=SECRET_MARKS) as provider,
+        redis_client(redis_url) as redis,
+        bell(redis) as ringing,
         Store.open(
-            database_url(settings.database),
-            ringing.ring,
-            max_connections=settings.db_max_open_conns,
-            max_idle=min(settings.db_max_idle_conns, settings.db_max_open_conns),
+            settings.database,
+            ringing.committed,
+            max_connections=settings.max_connections,
+            max_idle=settings.max_idle_connections,
         ) as store,
     ):
-        yield Hub(keys, store, ringing, settings.url, settings.allow_privileged_ports)
+        trace_queries(store.engine, provider)
+        directory = Directory(store)
+        await directory.catch_up()
+        ringing.heard(directory.revision)
+        yield Hub(
+            keys,
+            store,
+            ringing,
+            limiter(redis),
+            directory,
+            LiveState(store),
+            settings.url,
+            policy_of(settings),
+            tracer_provider=provider,
+        )
+
+
+def policy_of(settings: HubSettings) -> Policy:
+    """Return what the settings decide."""
+    per_key = settings.key_rate_limit_per_sec
+    return Policy(
+        ports=PortRules(
+            privileged=settings.allow_privileged_ports,
+            own=settings.ports_in_use,
+            reserved_only=settings.ports_require_reservation,
+        ),
+        quotas=Quotas(
+            services=settings.quota_services,
+            agents=settings.quota_agents,
+            ports=settings.quota_ports,
+            hostnames=settings.quota_hostnames,
+        ),
+        per_address=Rate(settings.rate_limit_per_sec, settings.rate_limit_burst),
+        per_key=Rate(per_key, max(1, round(BURST_S * per_key))),
+        proxies=settings.proxies,
+        open_tenant_logs=settings.open_tenant_logs,
+    )
 
 
 def _migrate(settings: HubSettings) -> None:
     try:
-        upgrade(database_url(settings.database, driver="sqlite"))
-    except (DatabaseError, OSError) as error:
-        reason = error.orig if isinstance(error, DatabaseError) else error.strerror
+        upgrade(settings.database)
+    except (DatabaseError, InterfaceError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error.orig).splitlines()[0]
         raise SettingsError(
             [f"TOWONEL_HUB_DB_DSN: cannot use {settings.database}: {reason}"]
         ) from error
-
-
-async def _do_chores(hub: Hub) -> None:
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_keep_house(hub))
-        tasks.create_task(_check_rumours(hub))
-
-
-async def _keep_house(hub: Hub) -> None:
-    """Prune, and refresh the gauges, for ever; a database that is away is tried again."""
-    while True:
-        with contextlib.suppress(Unavailable):
-            async with hub.store.write() as change:
-                await retention.prune(change, hub.now_ms())
-            async with hub.store.read() as session:
-                count = await invites.count_by_status(session)
-                hub.bell.heard(await routes.revision(session))
-            hub.metrics.tenants.set(count.get(PENDING, 0))
-            for status in (PENDING, REVOKED):
-                hub.metrics.invites.labels(status).set(count.get(status, 0))
-        await asyncio.sleep(REFRESH_S)
-
-
-async def _check_rumours(hub: Hub) -> None:
-    """Ask the database whenever Redis tells of a change, for ever."""
-    while True:
-        await hub.bell.rumour()
-        with contextlib.suppress(Unavailable):
-            async with hub.store.read() as session:
-                hub.bell.heard(await routes.revision(session))
-        await asyncio.sleep(RUMOUR_PAUSE_S)

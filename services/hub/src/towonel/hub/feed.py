@@ -14,13 +14,15 @@ from random import SystemRandom
 from typing import override
 
 import structlog
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import RedisError
 
+from towonel.hub.store.session import Change
 from towonel.runtime.backoff import Backoff
 
 CHANNEL = "towonel:routes"
 PUBLISH_TIMEOUT_S = 2.0  # a write waits no longer than this for a Redis that is not there
+MAX_CONNECTIONS = 32  # to Redis; a request holds one for less than a millisecond
 MAX_DIGITS = 19  # of a 64-bit revision
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -33,12 +35,25 @@ class Bell:
         self.waiting = 0
         self.connected = False
         self._rung = asyncio.Event()
+        self._audited = asyncio.Event()
         self._rumoured = asyncio.Event()
         self._closed = False
+
+    async def committed(self, change: Change) -> None:
+        """Tell of a write that was kept."""
+        if change.audited:
+            self._audited.set()
+            self._audited = asyncio.Event()
+        if change.revision is not None:
+            await self.ring(change.revision)
 
     async def ring(self, revision: int) -> None:
         """Wake every waiter of an older revision."""
         self.heard(revision)
+
+    def next_write(self) -> asyncio.Event:
+        """Return what is set when this process writes to the audit log next, or the hub stops."""
+        return self._audited
 
     def heard(self, revision: int) -> None:
         """Take a revision that is known to be true."""
@@ -65,7 +80,18 @@ class Bell:
     def close(self) -> None:
         """Let every waiter go, now and later."""
         self._closed = True
+        self._audited.set()
         self._wake()
+
+    @property
+    def away(self) -> bool:
+        """Whether there should be a Redis, and is none now."""
+        return False
+
+    @property
+    def closed(self) -> bool:
+        """Whether the hub stops."""
+        return self._closed
 
     def _wake(self) -> None:
         self._rung.set()
@@ -78,6 +104,11 @@ class RedisBell(Bell):
     def __init__(self, redis: Redis) -> None:
         super().__init__()
         self._redis = redis
+
+    @property
+    @override
+    def away(self) -> bool:
+        return not self.connected
 
     @override
     async def ring(self, revision: int) -> None:
@@ -122,15 +153,29 @@ class RedisBell(Bell):
 
 
 @contextlib.asynccontextmanager
-async def bell(redis_url: str | None) -> AsyncGenerator[Bell]:
-    """Provide the bell, over Redis where there is a URL."""
+async def redis_client(redis_url: str | None) -> AsyncGenerator[Redis | None]:
+    """Provide the connection to Redis, where there is a URL; it is made when it is used."""
     if redis_url is None:
+        yield None
+        return
+    pool = BlockingConnectionPool.from_url(
+        redis_url,
+        max_connections=MAX_CONNECTIONS,
+        timeout=PUBLISH_TIMEOUT_S,
+        socket_connect_timeout=5,
+        health_check_interval=15,
+    )
+    async with Redis.from_pool(pool) as redis:
+        yield redis
+
+
+@contextlib.asynccontextmanager
+async def bell(redis: Redis | None) -> AsyncGenerator[Bell]:
+    """Provide the bell, over Redis where there is one."""
+    if redis is None:
         yield Bell()
         return
-    async with (
-        Redis.from_url(redis_url, socket_connect_timeout=5, health_check_interval=15) as redis,
-        asyncio.TaskGroup() as tasks,
-    ):
+    async with asyncio.TaskGroup() as tasks:
         ringing = RedisBell(redis)
         listening = tasks.create_task(ringing.listen())
         try:

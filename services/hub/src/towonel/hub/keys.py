@@ -1,12 +1,14 @@
 """The hub's keys, read from files that are made at the first boot."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from towonel.hub.settings import HubSettings
 from towonel.identity.keys import SEED_BYTES, NodeKey
-from towonel.runtime.secretfile import SecretFileError, load_or_create
+from towonel.runtime.secretfile import SecretFileError, load_or_create, read
 from towonel.wire import base64url
 
 HASH_KEY_BYTES = 32  # BLAKE3's
@@ -27,16 +29,46 @@ def load_keys(settings: HubSettings) -> HubKeys:
     Raises:
         SecretFileError: naming the file and the rule that it breaks.
     """
-    folder = settings.data_dir
+    paths = _paths(settings)
     return HubKeys(
-        NodeKey.from_seed(_node_seed(settings)),
-        _operator_key(settings.operator_api_key_path or folder / "operator.key"),
-        _invite_hash_key(settings),
+        NodeKey.from_seed(_node_seed(paths["node.key"])),
+        _operator_key(paths["operator.key"]),
+        _invite_hash_key(settings, paths["invite_hash.key"]),
     )
 
 
-def _node_seed(settings: HubSettings) -> bytes:
-    path = settings.identity_key_path or settings.data_dir / "node.key"
+def key_files(settings: HubSettings) -> dict[str, bytes]:
+    """Return the contents of the key files there are, by name, for a backup.
+
+    Raises:
+        SecretFileError: where one cannot be read.
+    """
+    paths = _paths(settings)
+    return {name: read(path) for name, path in paths.items() if path.exists()}
+
+
+def write_key_files(settings: HubSettings, keys: Mapping[str, bytes]) -> None:
+    """Write key files from a backup; those that are there already must be the same.
+
+    Raises:
+        SecretFileError: where another key is there.
+    """
+    paths = _paths(settings)
+    for name, content in keys.items():
+        if name in paths and load_or_create(paths[name], partial(bytes, content)) != content:
+            raise SecretFileError(f"{paths[name]}: holds another key than the backup; move it away")
+
+
+def _paths(settings: HubSettings) -> dict[str, Path]:
+    folder = settings.data_dir
+    return {
+        "node.key": settings.identity_key_path or folder / "node.key",
+        "operator.key": settings.operator_api_key_path or folder / "operator.key",
+        "invite_hash.key": settings.invite_hash_key_path or folder / "invite_hash.key",
+    }
+
+
+def _node_seed(path: Path) -> bytes:
     seed = load_or_create(path, lambda: secrets.token_bytes(SEED_BYTES))
     if len(seed) != SEED_BYTES:
         raise SecretFileError(f"{path}: must be exactly {SEED_BYTES} bytes, has {len(seed)}")
@@ -50,10 +82,9 @@ def _operator_key(path: Path) -> bytes:
     return key
 
 
-def _invite_hash_key(settings: HubSettings) -> bytes:
+def _invite_hash_key(settings: HubSettings, path: Path) -> bytes:
     if settings.invite_hash_key is not None:
         return bytes.fromhex(settings.invite_hash_key.get_secret_value().strip())
-    path = settings.invite_hash_key_path or settings.data_dir / "invite_hash.key"
     text = load_or_create(path, lambda: secrets.token_hex(HASH_KEY_BYTES).encode()).strip()
     try:
         key = bytes.fromhex(text.decode("ascii"))

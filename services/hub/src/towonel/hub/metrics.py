@@ -34,6 +34,46 @@ class Metrics:
         self.waiting = Gauge(
             "towonel_hub_route_waiters", "Edges that wait for a change.", registry=self.registry
         )
+        self.entries_accepted = Counter(
+            "towonel_hub_entries_accepted",
+            "Signed entries that were applied.",
+            registry=self.registry,
+        )
+        self.entries_rejected = Counter(
+            "towonel_hub_entries_rejected",
+            "Signed entries that were refused, by reason.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.subscribers = Gauge(
+            "towonel_hub_sse_subscribers_connected",
+            "Streams of routes in the original's form.",
+            registry=self.registry,
+        )
+        self.followers = Gauge(
+            "towonel_hub_event_followers", "Streams of events.", registry=self.registry
+        )
+        self.agents_live = Gauge(
+            "towonel_hub_agents_live",
+            "Agents that an edge has a session with.",
+            registry=self.registry,
+        )
+        self.edges_live = Gauge(
+            "towonel_hub_edges_live", "Edges that reported just now.", registry=self.registry
+        )
+        self.database = Gauge(
+            "towonel_hub_database_up", "1 while the database answers.", registry=self.registry
+        )
+        self.directory = Gauge(
+            "towonel_hub_directory_revision",
+            "Revision that edges are answered from.",
+            registry=self.registry,
+        )
+        self.limiter = Gauge(
+            "towonel_hub_limiter_degraded",
+            "1 while limits are kept by this process alone.",
+            registry=self.registry,
+        )
         self.redis = Gauge(
             "towonel_hub_redis_connected", "1 while Redis is listened to.", registry=self.registry
         )

@@ -1,13 +1,16 @@
 """What the hub's environment may say, and what follows from it."""
 
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from redis.connection import parse_url  # pyright: ignore[reportUnknownVariableType] # untyped
 
-from towonel.runtime.settings import HostPort, Settings
+from towonel.hub.store.database import Database
+from towonel.runtime.settings import CsvList, HostPort
+from towonel.runtime.telemetry import TelemetrySettings
 
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 
@@ -34,7 +37,7 @@ def _redis_url(value: SecretStr) -> SecretStr:
     return value
 
 
-class HubSettings(Settings):
+class HubSettings(TelemetrySettings):
     """The hub's variables; names and defaults are the original's where it has them."""
 
     prefixes: ClassVar[tuple[str, ...]] = ("TOWONEL_HUB_", "TOWONEL_INVITE_HASH_")
@@ -94,29 +97,29 @@ class HubSettings(Settings):
         validation_alias="TOWONEL_INVITE_HASH_KEY_PATH",
         description="The same in a file; made where missing. `invite_hash.key` in the data folder.",
     )
-    db_driver: Literal["sqlite"] = Field(
+    db_driver: Literal["sqlite", "postgres"] = Field(
         default="sqlite",
         validation_alias="TOWONEL_HUB_DB_DRIVER",
-        description="The database: sqlite.",
+        description="The database: sqlite, or postgres for more than one hub.",
     )
-    db_dsn: str | None = Field(
+    db_dsn: SecretStr | None = Field(
         default=None,
         validation_alias="TOWONEL_HUB_DB_DSN",
-        description="The database's file. `hub.db` in the data folder.",
+        description="SQLite: the file, `hub.db` in the data folder. Postgres: `postgres://user:password@host/name`.",
     )
-    db_max_open_conns: int = Field(
-        default=4,
+    db_max_open_conns: int | None = Field(
+        default=None,
         ge=1,
         le=1_000,
         validation_alias="TOWONEL_HUB_DB_MAX_OPEN_CONNS",
-        description="Connections to the database at once.",
+        description="Connections to the database at once. 4 for sqlite, 25 for postgres.",
     )
-    db_max_idle_conns: int = Field(
-        default=4,
+    db_max_idle_conns: int | None = Field(
+        default=None,
         ge=1,
         le=1_000,
         validation_alias="TOWONEL_HUB_DB_MAX_IDLE_CONNS",
-        description="How many of them are kept open while there is nothing to do.",
+        description="How many of them are kept open while there is nothing to do. 4 for sqlite, 10 for postgres.",
     )
     allow_privileged_ports: bool = Field(
         default=False,
@@ -130,16 +133,140 @@ class HubSettings(Settings):
         description="Seconds that requests in flight get when the hub is told to stop.",
     )
 
+    trusted_proxies: CsvList = Field(
+        default=(),
+        validation_alias="TOWONEL_HUB_TRUSTED_PROXIES",
+        description="Networks whose X-Forwarded-For is believed, as in `10.0.0.0/8,fd00::/8`.",
+    )
+    rate_limit_per_sec: float = Field(
+        default=5,
+        gt=0,
+        validation_alias="TOWONEL_HUB_RATE_LIMIT_PER_SEC",
+        description="Requests a second that one address may make without an operator's or an API key.",
+    )
+    rate_limit_burst: int = Field(
+        default=30,
+        ge=1,
+        validation_alias="TOWONEL_HUB_RATE_LIMIT_BURST",
+        description="How many of them may come at once.",
+    )
+    key_rate_limit_per_sec: float = Field(
+        default=50,
+        gt=0,
+        validation_alias="TOWONEL_HUB_KEY_RATE_LIMIT_PER_SEC",
+        description="Requests a second that one operator's or API key may make; the burst is ten times that.",
+    )
+    quota_services: int = Field(
+        default=1_000,
+        ge=0,
+        validation_alias="TOWONEL_HUB_QUOTA_SERVICES",
+        description="Services that a tenant may publish, unless its own limit says otherwise.",
+    )
+    quota_agents: int = Field(
+        default=100,
+        ge=0,
+        validation_alias="TOWONEL_HUB_QUOTA_AGENTS",
+        description="Agents that a tenant may run at once, unless its own limit says otherwise.",
+    )
+    quota_ports: int = Field(
+        default=100,
+        ge=0,
+        validation_alias="TOWONEL_HUB_QUOTA_PORTS",
+        description="Ports that a tenant may publish or keep, unless its own limit says otherwise.",
+    )
+    quota_hostnames: int = Field(
+        default=1_000,
+        ge=0,
+        validation_alias="TOWONEL_HUB_QUOTA_HOSTNAMES",
+        description="Hostnames that an invite may have, unless its own limit says otherwise.",
+    )
+    reserved_ports: CsvList = Field(
+        default=("443", "8443", "9090", "9091"),
+        validation_alias="TOWONEL_HUB_RESERVED_PORTS",
+        description="TCP and UDP ports that no tenant gets: those of the hub and its edges.",
+    )
+    ports_require_reservation: bool = Field(
+        default=False,
+        validation_alias="TOWONEL_HUB_PORTS_REQUIRE_RESERVATION",
+        description="Whether a port must be reserved for a tenant before it can publish it.",
+    )
+    open_tenant_logs: bool = Field(
+        default=False,
+        validation_alias="TOWONEL_HUB_OPEN_TENANT_LOGS",
+        description="Whether anybody who knows a tenant's id may read its entries, as the original's"
+        " command line up to 0.0.22 expects.",
+    )
+    audit_retention_days: int = Field(
+        default=90,
+        ge=1,
+        validation_alias="TOWONEL_HUB_AUDIT_RETENTION_DAYS",
+        description="For how many days the audit log remembers.",
+    )
+
     @field_validator("redis_url", mode="before")
     @classmethod
     def _blank_is_none(cls, value: object) -> object:
         return None if isinstance(value, str) and not value.strip() else value
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for item in value:
+            try:
+                ip_network(item)
+            except ValueError:
+                raise ValueError(f"{item!r} is not a network such as 10.0.0.0/8") from None
+        return value
+
+    @field_validator("reserved_ports")
+    @classmethod
+    def _ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [item for item in value if not (item.isascii() and item.isdigit())]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is not a port")
+        return value
+
+    @model_validator(mode="after")
+    def _usable_database(self) -> "HubSettings":
+        if self.db_driver == "postgres":
+            if self.db_dsn is None:
+                raise ValueError("TOWONEL_HUB_DB_DSN: must be set for postgres")
+            try:
+                Database.parse(self.db_dsn.get_secret_value())
+            except ValueError as error:
+                raise ValueError(f"TOWONEL_HUB_DB_DSN: {error}") from None
+        return self
+
     @property
-    def database(self) -> Path:
-        """The database's file."""
-        dsn = self.db_dsn.removeprefix("sqlite://").partition("?")[0] if self.db_dsn else None
-        return Path(dsn) if dsn else self.data_dir / "hub.db"
+    def database(self) -> Database:
+        """Where the data is."""
+        dsn = self.db_dsn.get_secret_value() if self.db_dsn else ""
+        if self.db_driver == "postgres":
+            return Database.parse(dsn)
+        path = dsn.removeprefix("sqlite://").partition("?")[0]
+        return Database.in_file(Path(path) if path else self.data_dir / "hub.db")
+
+    @property
+    def max_connections(self) -> int:
+        """Connections to the database at once."""
+        return self.db_max_open_conns or (25 if self.db_driver == "postgres" else 4)
+
+    @property
+    def max_idle_connections(self) -> int:
+        """How many of them stay open."""
+        idle = self.db_max_idle_conns or (10 if self.db_driver == "postgres" else 4)
+        return min(idle, self.max_connections)
+
+    @property
+    def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The networks whose word about a client's address is taken."""
+        return tuple(ip_network(item) for item in self.trusted_proxies)
+
+    @property
+    def ports_in_use(self) -> frozenset[int]:
+        """Ports that no tenant gets."""
+        own = {self.listen_addr[1], self.health_listen_addr[1]}
+        return frozenset(own | {int(port) for port in self.reserved_ports})
 
     @property
     def url(self) -> str:

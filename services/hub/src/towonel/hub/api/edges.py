@@ -1,110 +1,173 @@
-"""Edges: they register, follow the routes, and are listed."""
+"""Edges: they register, follow the routes, tell what is live, and are listed."""
 
+import asyncio
 import json
+from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.client.models import (
-    EdgeItem,
-    EdgeList,
-    EdgeOut,
-    EdgeRegisterIn,
-    EdgeRegisterOut,
-)
-from towonel.hub.api.auth import Authorization, Operator, signature, signed_body
+from towonel.client.live import EdgeReport, EdgeReportOut
+from towonel.client.models import EdgeItem, EdgeList, EdgeOut, EdgeRegisterIn, EdgeRegisterOut
+from towonel.client.resources import EdgeDetail
+from towonel.hub.api.asked import HexId, LongPage, parse_hex
+from towonel.hub.api.auth import EdgeSignature, Viewer, actor, signature, signed_body
+from towonel.hub.api.errors import refusals
+from towonel.hub.api.shown import moment
 from towonel.hub.api.state import Hub, HubDep
+from towonel.hub.store import edge_invites, nonces, reports, routes
 from towonel.hub.store import edges as store
-from towonel.hub.store import invites, nonces, routes
+from towonel.hub.store.audit import Deed, record
 from towonel.hub.store.rows import EdgeRow
 from towonel.identity.certs import certificate_public_key, certificate_sha256
-from towonel.identity.signatures import Domain
+from towonel.identity.signatures import Domain, Signature
 from towonel.runtime.settings import parse_address
 from towonel.wire.errors import Code, Denied
-from towonel.wire.routes import RouteDelta, encode_delta
 
-router = APIRouter(prefix="/v1", tags=["edges"])
+router = APIRouter(prefix="/v1")
 MAX_WAIT_S = 30
+CBOR = {"content": {"application/cbor": {"schema": {"type": "string", "format": "binary"}}}}
 
 
-@router.post("/edges/register")
-async def register(
-    hub: HubDep, request: Request, authorization: Authorization = None
+@router.post("/edges/register", tags=["edges"], responses=refusals(400))
+async def register_edge(
+    hub: HubDep, request: Request, authorization: EdgeSignature
 ) -> EdgeRegisterOut:
     """Say where an edge is reached and which certificate it shows; signed by the edge."""
     signed = signature(authorization)
     body, wanted = await signed_body(request, EdgeRegisterIn)
     signed.check_node(Domain.EDGE_REGISTER, body, hub.now_ms())
     _check_registration(signed.id, wanted)
+    row = EdgeRow(
+        edge_id=signed.id,
+        addresses=json.dumps(wanted.addresses),
+        certificate_pem=wanted.certificate_pem,
+        certificate_sha256=certificate_sha256(wanted.certificate_pem),
+        version=wanted.version,
+        last_seen_ms=hub.now_ms(),
+    )
     async with hub.store.write() as change:
         await _check_known(hub, change.session, signed.id)
-        await nonces.use(change, Domain.EDGE_REGISTER, signed)
-        row = EdgeRow(
-            edge_id=signed.id,
-            addresses=json.dumps(wanted.addresses),
-            certificate_pem=wanted.certificate_pem,
-            certificate_sha256=certificate_sha256(wanted.certificate_pem),
-            version=wanted.version,
-            last_seen_ms=hub.now_ms(),
-        )
-        await store.register(change, row)
+        await nonces.use(change.session, Domain.EDGE_REGISTER, signed)
+        if await store.register(change, row):
+            who = actor(hub, request, f"edge:{signed.id.hex()}")
+            after = {"addresses": wanted.addresses, "version": wanted.version}
+            deed = Deed("edge.registered", who.name, after=after)
+            await record(change, who, deed, hub.now_ms())
         revision = await routes.revision(change.session)
     return EdgeRegisterOut(hub_node_id=hub.keys.node.public.hex(), revision=revision)
 
 
-@router.get("/edges", dependencies=[Operator])
-async def list_all(hub: HubDep) -> EdgeList:
-    """List the edges that registered and may still work."""
+@router.post("/edges/report", tags=["edges"], responses=refusals(400))
+async def report_edge(hub: HubDep, request: Request, authorization: EdgeSignature) -> EdgeReportOut:
+    """Tell which sessions an edge has and what it carried; signed by the edge."""
+    signed = signature(authorization)
+    body, report = await signed_body(request, EdgeReport)
+    signed.check_node(Domain.EDGE_REPORT, body, hub.now_ms())
+    async with hub.store.note() as session:
+        await _check_known(hub, session, signed.id)
+        await nonces.use(session, Domain.EDGE_REPORT, signed)
+        await reports.put(session, signed.id, report, hub.now_ms())
+    return EdgeReportOut()
+
+
+@router.get("/edges", tags=["edges"], responses=refusals(400))
+async def list_edges(hub: HubDep, caller: Viewer, paging: LongPage) -> EdgeList:
+    """List the edges that registered and may still work, by id."""
     async with hub.store.read() as session:
-        rows = await known_edges(hub, session)
-        names = await invites.edge_names(session)
+        allowed = await _allowed(hub, session)
+        found = await store.edges(session, paging, list(allowed))
     return EdgeList(
         edges=[
             EdgeItem(
                 node_id=row.edge_id.hex(),
-                name=names.get(row.edge_id, "hub"),
+                name=allowed[row.edge_id],
                 addresses=store.addresses_of(row),
                 certificate_sha256=row.certificate_sha256.hex(),
-                last_seen_ms=row.last_seen_ms,
+                last_seen_ms=_seen_ms(hub, row),
             )
-            for row in rows
-        ]
+            for row in found.rows
+        ],
+        next_cursor=found.next_cursor,
     )
 
 
-@router.get("/routes", response_class=Response)
-async def follow(
+@router.get("/edges/{edge_id}", tags=["edges"], responses=refusals(400, 404))
+async def get_edge(hub: HubDep, caller: Viewer, edge_id: HexId) -> EdgeDetail:
+    """Show one edge, and what it told last."""
+    wanted = parse_hex(edge_id, "edge_id")
+    await hub.live.refresh(hub.now_ms())
+    async with hub.store.read() as session:
+        allowed = await _allowed(hub, session)
+        row = await store.find(session, wanted) if wanted in allowed else None
+    if row is None:
+        raise Denied(Code.NOT_FOUND, "no such edge, or its invite is revoked")
+    return EdgeDetail(
+        node_id=row.edge_id.hex(),
+        name=allowed[row.edge_id],
+        addresses=store.addresses_of(row),
+        certificate_sha256=row.certificate_sha256.hex(),
+        version=row.version,
+        last_seen_ms=_seen_ms(hub, row),
+        last_seen_at=moment(_seen_ms(hub, row)),
+        is_live=hub.live.edge_is_live(row.edge_id),
+        sessions=hub.live.sessions_of(row.edge_id),
+        traffic=hub.live.traffic_of_edge(row.edge_id),
+    )
+
+
+@router.get(
+    "/routes/feed",
+    tags=["routes"],
+    response_class=StreamingResponse,
+    responses={
+        200: {**CBOR, "description": "What changed, or everything; docs/protocol.md says how."},
+        **refusals(400),
+    },
+)
+async def follow_routes(
     hub: HubDep,
-    since: Annotated[int | None, Query(ge=0)] = None,
-    wait: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 0,
-    authorization: Authorization = None,
-) -> Response:
+    authorization: EdgeSignature,
+    since: Annotated[
+        int | None, Query(ge=0, lt=1 << 63, description="The revision that the edge has.")
+    ] = None,
+    wait: Annotated[
+        float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for a change.")
+    ] = 0,
+) -> StreamingResponse:
     """Return what changed since a revision, waiting for it if asked to; signed by an edge."""
     signed = signature(authorization)
     signed.check_node(Domain.EDGE_SUBSCRIBE, b"", hub.now_ms())
-    async with hub.store.write() as change:
-        await _check_known(hub, change.session, signed.id)
-        await nonces.use(change, Domain.EDGE_SUBSCRIBE, signed)
-        await store.seen(change, signed.id, hub.now_ms())
-        current = await routes.revision(change.session)
-    if since is not None and since == current and wait:
+    await check_edge(hub, signed, Domain.EDGE_SUBSCRIBE)
+    if since is not None and since == hub.directory.revision and wait:
         await hub.bell.wait(since, wait)
-    return Response(encode_delta(await _delta(hub, since)), media_type="application/cbor")
+        await hub.directory.follow(hub.bell.revision)
+        _check_allowed(hub, signed.id)
+    chunks = await hub.directory.encoded(since)
+    length = sum(map(len, chunks))
+    return StreamingResponse(
+        _streamed(chunks), media_type="application/cbor", headers={"content-length": str(length)}
+    )
 
 
-async def _delta(hub: Hub, since: int | None) -> RouteDelta:
-    async with hub.store.read() as session:
-        current = await routes.revision(session)
-        if since is None or since > current or since < await routes.oldest_kept(session):
-            return await routes.snapshot(session)
-        return await routes.delta(session, since)
+async def check_edge(hub: Hub, signed: Signature, domain: str) -> None:
+    """Check that an edge may read the routes with a request it signed, from memory alone.
+
+    Raises:
+        Denied: EDGE_UNKNOWN or REPLAYED.
+    """
+    await hub.directory.follow(hub.bell.revision)
+    _check_allowed(hub, signed.id)
+    if not await hub.limiter.use_once(domain, signed.id, signed.timestamp_ms):
+        raise Denied(Code.REPLAYED, "this signed request was sent before")
+    hub.edges_seen[signed.id] = hub.now_ms()
 
 
-async def known_edges(hub: Hub, session: AsyncSession) -> list[EdgeRow]:
+async def known_edges(hub: Hub, session: AsyncSession) -> Sequence[EdgeRow]:
     """Return the registered edges that are the hub's own or have an invite."""
-    allowed = {hub.keys.node.public, *await invites.edge_names(session)}
-    return [row for row in await store.edges(session) if row.edge_id in allowed]
+    return await store.registered(session, list(await _allowed(hub, session)))
 
 
 def edge_out(row: EdgeRow) -> EdgeOut:
@@ -117,9 +180,28 @@ def edge_out(row: EdgeRow) -> EdgeOut:
     )
 
 
-async def _check_known(hub: Hub, session: AsyncSession, edge_id: bytes) -> None:
-    if edge_id != hub.keys.node.public and not await invites.may_register(session, edge_id):
+def _check_allowed(hub: Hub, edge_id: bytes) -> None:
+    if not hub.may_work(edge_id):
         raise Denied(Code.EDGE_UNKNOWN, "no invite for this edge, or it is revoked")
+
+
+async def _check_known(hub: Hub, session: AsyncSession, edge_id: bytes) -> None:
+    if edge_id not in await _allowed(hub, session):
+        raise Denied(Code.EDGE_UNKNOWN, "no invite for this edge, or it is revoked")
+
+
+async def _allowed(hub: Hub, session: AsyncSession) -> dict[bytes, str]:
+    return {hub.keys.node.public: "hub", **await edge_invites.names(session)}
+
+
+def _seen_ms(hub: Hub, row: EdgeRow) -> int:
+    return max(row.last_seen_ms, hub.edges_seen.get(row.edge_id, 0))
+
+
+async def _streamed(chunks: Sequence[bytes]) -> AsyncGenerator[bytes]:
+    for chunk in chunks:
+        yield chunk
+        await asyncio.sleep(0)
 
 
 def _check_registration(edge_id: bytes, wanted: EdgeRegisterIn) -> None:

@@ -1,5 +1,6 @@
 """Every failure as one envelope, `{"error": {"code", "message"}}`, with the status of its code."""
 
+import math
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
@@ -11,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from towonel.client.models import ErrorBody, ErrorOut
+from towonel.runtime.telemetry import current_trace_id
 from towonel.wire.errors import Code, ProtocolError, TowonelError, Unavailable
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -27,13 +29,19 @@ STATUS: Mapping[Code, int] = {
     Code.GRANT_FOREIGN: 403,
     Code.TENANT_NOT_ALLOWED: 403,
     Code.TENANT_REVOKED: 403,
+    Code.TENANT_SUSPENDED: 403,
+    Code.FORBIDDEN: 403,
     Code.HOSTNAME_NOT_OWNED: 403,
     Code.EDGE_UNKNOWN: 403,
     Code.NOT_FOUND: 404,
+    Code.METHOD_NOT_ALLOWED: 405,
     Code.SEQUENCE_CONFLICT: 409,
     Code.HOSTNAME_CONFLICT: 409,
     Code.PORT_CONFLICT: 409,
+    Code.IDEMPOTENCY_CONFLICT: 409,
+    Code.QUOTA_EXCEEDED: 409,
     Code.INVITE_EXPIRED: 410,
+    Code.PRECONDITION_FAILED: 412,
     Code.TOO_LARGE: 413,
     Code.UNSUPPORTED_VERSION: 422,
     Code.RATE_LIMITED: 429,
@@ -44,9 +52,35 @@ MAX_LOGGED_CHARS = 500
 _FRAMEWORK = {
     401: Code.UNAUTHORIZED,
     404: Code.NOT_FOUND,
+    405: Code.METHOD_NOT_ALLOWED,
     413: Code.TOO_LARGE,
     500: Code.INTERNAL,
 }
+
+
+_SAID = {
+    400: "What was sent breaks a rule; the message names the field and the rule.",
+    401: "No key or signature, or one that does not count.",
+    403: "The key or signature counts, and does not allow this.",
+    404: "There is no such thing, or not for this caller.",
+    409: "It clashes with what is there; the message names every clash.",
+    410: "The invite has expired.",
+    412: "It changed since it was read.",
+    413: "The body is too large.",
+    422: "The version of the signed entry is not known here.",
+    429: "Too many requests; Retry-After says when to come back.",
+    500: "A mistake of the hub's.",
+    503: "The database is away; Retry-After says when to come back.",
+}
+_ALWAYS = (401, 403, 413, 429, 500, 503)
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return how an operation's document tells of its errors: those named, and those all have."""
+    return {
+        status: {"model": ErrorOut, "description": _SAID[status]}
+        for status in sorted({*statuses, *_ALWAYS})
+    }
 
 
 def install(app: FastAPI) -> None:
@@ -60,8 +94,9 @@ def envelope(
     status: int, code: Code, message: str, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
     """Return the answer for a failure."""
-    body = ErrorOut(error=ErrorBody(code=code.word, message=message))
-    return JSONResponse(body.model_dump(), status, headers)
+    trace_id = current_trace_id()
+    body = ErrorOut(error=ErrorBody(code=code.word, message=message, trace_id=trace_id))
+    return JSONResponse(body.model_dump(exclude_none=True), status, headers)
 
 
 def status_of(error: TowonelError) -> int:
@@ -84,7 +119,7 @@ async def _ours(request: Request, error: Exception) -> JSONResponse:
     status = status_of(error)
     headers: dict[str, str] = {}
     if isinstance(error, Unavailable):
-        headers["retry-after"] = str(round(error.retry_after_s or 1))
+        headers["retry-after"] = str(math.ceil(error.retry_after_s or 1))
     if status == 401:  # noqa: PLR2004 RFC 9110 §15.5.2 wants the header
         headers["www-authenticate"] = "Bearer, Signature"
     return _refused(request, status, error.code, error.detail or error.code.word, headers)
@@ -92,7 +127,11 @@ async def _ours(request: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError), "the handler is installed for these"
-    found = [{**item, "loc": item["loc"][1:]} for item in error.errors()]
+    # Of a body only the field is told; a query, a header or a path says which of these it is.
+    found = [
+        {**item, "loc": item["loc"][1:] if item["loc"][:1] == ("body",) else item["loc"]}
+        for item in error.errors()
+    ]
     return _refused(request, 400, Code.INVALID_REQUEST, problems(found))
 
 

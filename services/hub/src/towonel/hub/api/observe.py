@@ -15,7 +15,10 @@ from towonel.wire.errors import Code
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 MAX_BODY_BYTES = 64 * 1024
-MAX_STATE_BYTES = 1024 * 1024  # a desired state of 1 000 services
+MAX_BYTES = {
+    "/v1/desired-state": 1024 * 1024,  # 1 000 services
+    "/v1/edges/report": 8 * 1024 * 1024,  # 10 000 sessions
+}
 BODY_TIMEOUT_S = 20.0  # from the head to the last byte; honest ones take a round trip or two
 GONE = 499  # the client left before there was an answer; as nginx counts it
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -65,7 +68,7 @@ class Observe:
                 log.debug("request.answered", path=scope["path"], status=answer.status)
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limit = MAX_STATE_BYTES if scope["path"] == "/v1/desired-state" else MAX_BODY_BYTES
+        limit = MAX_BYTES.get(scope["path"], MAX_BODY_BYTES)
         deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT_S
         taken, is_whole = 0, False
 

@@ -3,12 +3,20 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
 
 from fastapi import Depends, Request
+from opentelemetry.trace import TracerProvider
 
+from towonel.hub.core.limits import Rate, client_address
+from towonel.hub.core.ports import PortRules
+from towonel.hub.core.quotas import Quotas
+from towonel.hub.directory import Directory
 from towonel.hub.feed import Bell
 from towonel.hub.keys import HubKeys
+from towonel.hub.limits import Limiter
+from towonel.hub.livestate import LiveState
 from towonel.hub.metrics import Metrics
 from towonel.hub.store.session import Store
 
@@ -18,22 +26,69 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What an operator decides in the hub's settings."""
+
+    ports: PortRules = field(default_factory=PortRules)
+    quotas: Quotas = field(default_factory=Quotas)
+    per_address: Rate = Rate(5, 30)  # noqa: RUF009 it is frozen
+    per_key: Rate = Rate(50, 500)  # noqa: RUF009 as above
+    proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    open_tenant_logs: bool = False
+
+
 @dataclass(frozen=True)
 class Hub:
-    """One hub: its keys, its database, its bell and its clock."""
+    """One hub: its keys, its database, what it keeps in memory, its bell and its clock.
+
+    Args:
+        keys: who it is, and who may command it.
+        store: the database.
+        bell: tells of changes, here and among replicas.
+        limiter: bounds what callers may ask.
+        directory: the routes, as edges are told them.
+        live: what edges reported.
+        url: its address for tokens.
+        policy: what its operator decided.
+        now_ms: its clock.
+        metrics: what it counts.
+        key_uses: API keys that were used, and when, until that is written.
+        edges_seen: edges that asked, and when, until that is written.
+        tracer_provider: where requests are traced, if they are.
+        subscribers: who follows the routes in the original's form.
+    """
 
     keys: HubKeys
     store: Store
     bell: Bell
+    limiter: Limiter
+    directory: Directory
+    live: LiveState
     url: str
-    allow_privileged_ports: bool = False
+    policy: Policy = field(default_factory=Policy)
     now_ms: Callable[[], int] = wall_clock_ms
     metrics: Metrics = field(default_factory=Metrics)
+    key_uses: dict[bytes, int] = field(default_factory=dict[bytes, int])
+    edges_seen: dict[bytes, int] = field(default_factory=dict[bytes, int])
+    tracer_provider: TracerProvider | None = None
+    subscribers: set[object] = field(default_factory=set[object])
 
     def __post_init__(self) -> None:
         self.metrics.revision.set_function(lambda: self.bell.revision)
         self.metrics.waiting.set_function(lambda: self.bell.waiting)
         self.metrics.redis.set_function(lambda: self.bell.connected)
+        self.metrics.subscribers.set_function(lambda: len(self.subscribers))
+        self.metrics.directory.set_function(lambda: self.directory.revision)
+        self.metrics.limiter.set_function(lambda: self.limiter.degraded)
+
+    def may_work(self, edge_id: bytes) -> bool:
+        """Whether an edge is the hub's own or has an invite, as far as the directory knows."""
+        return edge_id == self.keys.node.public or edge_id in self.directory.edges
+
+    def address_of(self, peer: str, forwarded_for: str | None) -> str:
+        """Return the address that a request is counted under."""
+        return client_address(peer, forwarded_for, self.policy.proxies)
 
 
 def _hub(request: Request) -> Hub:

@@ -2,20 +2,16 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from towonel.hub.core import quotas
 from towonel.hub.core.ownership import Claim, claim_of
+from towonel.hub.core.ports import PortRules
+from towonel.hub.core.quotas import Quotas
 from towonel.wire.errors import Code, Denied, ProtocolError
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind, parse_service_key
 from towonel.wire.routes import Route, TlsMode
-
-FIRST_UNPRIVILEGED_PORT = 1024
-_WHY = {
-    Code.HOSTNAME_NOT_OWNED: "not covered by this invite",
-    Code.HOSTNAME_CONFLICT: "owned by another tenant's more specific invite",
-    Code.PORT_CONFLICT: "taken by another tenant",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +31,16 @@ class Current:
     Args:
         own: the routes this group publishes now.
         siblings: keys of routes that other groups of the tenant publish.
-        tenants: the tenant of each wanted key that has a route; it decides about ports.
+        tenants: the tenant of each wanted key that somebody publishes; it decides about ports.
         owners: the tenant of each pattern that could own a wanted hostname.
+        reserved: for whom each wanted port is kept, by key.
     """
 
     own: Mapping[str, Route]
     siblings: Collection[str]
     tenants: Mapping[str, TenantId]
     owners: Mapping[Hostname, TenantId]
+    reserved: Mapping[str, TenantId] = field(default_factory=dict[str, TenantId])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +58,13 @@ class Plan:
         return not (self.created or self.changed or self.deleted)
 
 
-def parse(wanted: Iterable[Wanted], tenant_id: TenantId, *, privileged: bool) -> list[Route]:
+def parse(wanted: Iterable[Wanted], tenant_id: TenantId, rules: PortRules) -> list[Route]:
     """Return the routes that services ask for.
 
     Args:
         wanted: the services as they were sent.
         tenant_id: whose they are.
-        privileged: whether ports below 1024 may be had.
+        rules: which ports may be had at all.
 
     Raises:
         Denied: INVALID_REQUEST, naming every service that breaks a rule and the rule.
@@ -75,7 +73,7 @@ def parse(wanted: Iterable[Wanted], tenant_id: TenantId, *, privileged: bool) ->
     problems: list[str] = []
     for service in wanted:
         try:
-            routes.append(_route(service, tenant_id, privileged=privileged))
+            routes.append(_route(service, tenant_id, rules))
         except ProtocolError as error:
             problems.append(f"{service.kind}:{service.name[:100]}: {error.detail}")
     problems += _doubles(routes)
@@ -84,13 +82,21 @@ def parse(wanted: Iterable[Wanted], tenant_id: TenantId, *, privileged: bool) ->
     return routes
 
 
-def plan(tenant_id: TenantId, wanted: Sequence[Route], current: Current) -> Plan:
+def plan(
+    tenant_id: TenantId, wanted: Sequence[Route], current: Current, *, reserved_only: bool = False
+) -> Plan:
     """Decide what a group's new document changes.
+
+    Args:
+        tenant_id: whose group it is.
+        wanted: the routes of the document.
+        current: what there is already.
+        reserved_only: whether ports must be reserved for the tenant.
 
     Raises:
         Denied: HOSTNAME_NOT_OWNED, HOSTNAME_CONFLICT or PORT_CONFLICT, naming every one.
     """
-    _refuse_foreign(tenant_id, wanted, current)
+    _refuse_foreign(tenant_id, wanted, current, reserved_only=reserved_only)
     keys = {route.key for route in wanted}
     return Plan(
         created=tuple(r for r in wanted if r.key not in current.own),
@@ -104,29 +110,51 @@ def plan(tenant_id: TenantId, wanted: Sequence[Route], current: Current) -> Plan
     )
 
 
-def _refuse_foreign(tenant_id: TenantId, wanted: Sequence[Route], current: Current) -> None:
+def check_quotas(wanted: Sequence[Route], current: Current, most: Quotas) -> None:
+    """Check that a tenant may publish as much as all its groups then do.
+
+    Raises:
+        Denied: QUOTA_EXCEEDED.
+    """
+    keys = {route.key for route in wanted} | set(current.siblings)
+    quotas.check("services", len(keys), most.services)
+    quotas.check("ports", sum(not key.startswith("https:") for key in keys), most.ports)
+
+
+def _refuse_foreign(
+    tenant_id: TenantId, wanted: Sequence[Route], current: Current, *, reserved_only: bool
+) -> None:
     claims = {
         route.name: claim_of(tenant_id, Hostname(route.name), current.owners)
         for route in wanted
         if route.kind is ServiceKind.HTTPS
     }
+    ports = [route.key for route in wanted if route.port is not None]
     # A hostname goes to its owner, whoever publishes it now; a port stays with who has it.
-    ports = [
-        route.key
-        for route in wanted
-        if route.port is not None and current.tenants.get(route.key, tenant_id) != tenant_id
+    taken = {key for key in ports if current.tenants.get(key, tenant_id) != tenant_id}
+    kept = {key for key in ports if current.reserved.get(key, tenant_id) != tenant_id} - taken
+    unkept = {key for key in ports if reserved_only and key not in current.reserved} - taken
+    reasons: list[tuple[Code, str, Collection[str]]] = [
+        (
+            Code.HOSTNAME_NOT_OWNED,
+            "not covered by this invite",
+            [name for name, claim in claims.items() if claim is Claim.FOREIGN],
+        ),
+        (
+            Code.HOSTNAME_CONFLICT,
+            "owned by another tenant's more specific invite",
+            [name for name, claim in claims.items() if claim is Claim.OUTRANKED],
+        ),
+        (Code.PORT_CONFLICT, "taken by another tenant", taken),
+        (Code.PORT_CONFLICT, "reserved for another tenant", kept),
+        (Code.PORT_CONFLICT, "not reserved for this tenant, as this hub wants it", unkept),
     ]
-    refused = {
-        Code.HOSTNAME_NOT_OWNED: [n for n, claim in claims.items() if claim is Claim.FOREIGN],
-        Code.HOSTNAME_CONFLICT: [n for n, claim in claims.items() if claim is Claim.OUTRANKED],
-        Code.PORT_CONFLICT: ports,
-    }
-    said = [f"{_WHY[code]}: {', '.join(sorted(names))}" for code, names in refused.items() if names]
-    if said:
-        raise Denied(next(code for code, names in refused.items() if names), "; ".join(said))
+    found = [(code, f"{why}: {', '.join(sorted(names))}") for code, why, names in reasons if names]
+    if found:
+        raise Denied(found[0][0], "; ".join(text for _, text in found))
 
 
-def _route(service: Wanted, tenant_id: TenantId, *, privileged: bool) -> Route:
+def _route(service: Wanted, tenant_id: TenantId, rules: PortRules) -> Route:
     key = parse_service_key(service.kind, service.name)
     if key.kind is ServiceKind.HTTPS:
         if service.port is not None:
@@ -134,12 +162,9 @@ def _route(service: Wanted, tenant_id: TenantId, *, privileged: bool) -> Route:
         return Route(key.kind, key.name, tenant_id, None, service.tls_mode)
     if service.port is None:
         raise ProtocolError(Code.BAD_NAME, f"a {key.kind} service needs a port")
-    if service.port < FIRST_UNPRIVILEGED_PORT and not privileged:
-        raise ProtocolError(
-            Code.BAD_NAME,
-            f"port {service.port} is below {FIRST_UNPRIVILEGED_PORT}; the hub's operator can "
-            "allow that with TOWONEL_HUB_ALLOW_PRIVILEGED_PORTS=true",
-        )
+    problem = rules.problem(service.port, service.port)
+    if problem:
+        raise ProtocolError(Code.BAD_NAME, problem)
     return Route(key.kind, key.name, tenant_id, service.port)
 
 

@@ -47,3 +47,8 @@ def claim_of(tenant_id: TenantId, name: Hostname, owners: Mapping[Hostname, Tena
 def taken(patterns: Iterable[Hostname], owners: Mapping[Hostname, TenantId]) -> list[Hostname]:
     """Return those of the patterns that another invite holds, spelled the same."""
     return sorted(pattern for pattern in patterns if pattern in owners)
+
+
+def is_wildcard(pattern: Hostname) -> bool:
+    """Whether a pattern stands for many names."""
+    return pattern.startswith("*.")

@@ -1,30 +1,52 @@
 """Registered edges in the database."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from towonel.hub.store.pages import Paged, Paging, page
 from towonel.hub.store.rows import EdgeRow
 from towonel.hub.store.session import Change
 
 
-async def register(change: Change, row: EdgeRow) -> None:
-    """Add an edge, or what is new about it."""
-    await change.session.merge(row)
-
-
-async def seen(change: Change, edge_id: bytes, now_ms: int) -> None:
-    """Note that an edge was here."""
-    await change.session.exec(
-        update(EdgeRow).where(col(EdgeRow.edge_id) == edge_id).values(last_seen_ms=now_ms)
+async def register(change: Change, row: EdgeRow) -> bool:
+    """Add an edge, or what is new about it; returns whether anything but the time is."""
+    known = await find(change.session, row.edge_id)
+    news = known is None or any(
+        getattr(known, name) != getattr(row, name)
+        for name in ("addresses", "certificate_pem", "version")
     )
+    await change.session.merge(row)
+    return news
 
 
-async def edges(session: AsyncSession) -> Sequence[EdgeRow]:
-    """Return all edges that ever registered, in the order of their ids."""
-    return (await session.exec(select(EdgeRow).order_by(col(EdgeRow.edge_id)))).all()
+async def note_seen(session: AsyncSession, seen: Mapping[bytes, int]) -> None:
+    """Note when edges were here."""
+    for edge_id, at_ms in sorted(seen.items()):  # in one order, so that replicas cannot deadlock
+        await session.exec(
+            update(EdgeRow)
+            .where(col(EdgeRow.edge_id) == edge_id, col(EdgeRow.last_seen_ms) < at_ms)
+            .values(last_seen_ms=at_ms)
+        )
+
+
+async def find(session: AsyncSession, edge_id: bytes) -> EdgeRow | None:
+    """Return an edge, if it ever registered."""
+    return await session.get(EdgeRow, edge_id)
+
+
+async def edges(session: AsyncSession, paging: Paging, allowed: Sequence[bytes]) -> Paged[EdgeRow]:
+    """Return a page of those of these edges that registered, by id."""
+    query = select(EdgeRow).where(col(EdgeRow.edge_id).in_(allowed))
+    return await page(session, query, paging, (EdgeRow.edge_id,))
+
+
+async def registered(session: AsyncSession, allowed: Sequence[bytes]) -> Sequence[EdgeRow]:
+    """Return those of these edges that registered, by id."""
+    query = select(EdgeRow).where(col(EdgeRow.edge_id).in_(allowed))
+    return (await session.exec(query.order_by(col(EdgeRow.edge_id)))).all()
 
 
 def addresses_of(row: EdgeRow) -> list[str]:

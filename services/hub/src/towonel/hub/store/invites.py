@@ -1,24 +1,60 @@
-"""Invites and edge invites in the database."""
+"""Invites in the database; each is a tenant."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import batched
+from typing import Any
 
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, func, select, update
+from sqlmodel import col, delete, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.store.routes import CHUNK, block_tenant
-from towonel.hub.store.rows import (
-    PENDING,
-    REVOKED,
-    EdgeInviteRow,
-    InviteHostnameRow,
-    InviteRow,
-)
+from towonel.hub.core.ownership import is_wildcard
+from towonel.hub.store.pages import Paged, Paging, page
+from towonel.hub.store.routes import CHUNK
+from towonel.hub.store.rows import REVOKED, InviteHostnameRow, InviteRow, RemovalRow
 from towonel.hub.store.session import Change
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
-from towonel.wire.names import Hostname
+from towonel.wire.names import Hostname, wildcard_of
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which invites are asked for; what is none does not matter.
+
+    Args:
+        status: pending or revoked.
+        suspended: whether they are suspended.
+        name: part of the name.
+        hostname: a pattern that they hold, spelled so.
+        tenant_id: the only one.
+    """
+
+    status: str | None = None
+    suspended: bool | None = None
+    name: str | None = None
+    hostname: str | None = None
+    tenant_id: bytes | None = None
+
+    def conditions(self) -> list[Any]:
+        """Return what a row has to fulfil."""
+        found: list[Any] = []
+        if self.status is not None:
+            found.append(InviteRow.status == self.status)
+        if self.suspended is not None:
+            at = col(InviteRow.suspended_at_ms)
+            found.append(at.is_not(None) if self.suspended else at.is_(None))
+        if self.name is not None:
+            found.append(col(InviteRow.name).icontains(self.name, autoescape=True))
+        if self.hostname is not None:
+            holders = select(InviteHostnameRow.invite_id).where(
+                InviteHostnameRow.pattern == self.hostname.lower()
+            )
+            found.append(col(InviteRow.invite_id).in_(holders))
+        if self.tenant_id is not None:
+            found.append(InviteRow.tenant_id == self.tenant_id)
+        return found
 
 
 async def pattern_owners(
@@ -45,9 +81,20 @@ async def add_invite(change: Change, row: InviteRow, patterns: Sequence[Hostname
     """
     change.session.add(row)
     await change.session.flush()
+    await _add_patterns(change, row.invite_id, patterns, 0)
+
+
+async def _add_patterns(
+    change: Change, invite_id: bytes, patterns: Sequence[Hostname], first: int
+) -> None:
     change.session.add_all(
-        InviteHostnameRow(invite_id=row.invite_id, pattern=pattern, position=position)
-        for position, pattern in enumerate(patterns)
+        InviteHostnameRow(
+            invite_id=invite_id,
+            pattern=pattern,
+            position=position,
+            parent=None if is_wildcard(pattern) else wildcard_of(pattern),
+        )
+        for position, pattern in enumerate(patterns, first)
     )
     try:
         await change.session.flush()
@@ -65,11 +112,15 @@ async def invite_of_tenant(session: AsyncSession, tenant_id: bytes) -> InviteRow
     return (await session.exec(select(InviteRow).where(InviteRow.tenant_id == tenant_id))).first()
 
 
-async def invites(session: AsyncSession) -> Sequence[InviteRow]:
-    """Return all invites, the newest first."""
-    return (
-        await session.exec(select(InviteRow).order_by(col(InviteRow.created_at_ms).desc()))
-    ).all()
+async def newest(
+    session: AsyncSession, paging: Paging, wanted: Wanted | None = None
+) -> Paged[InviteRow]:
+    """Return a page of invites, the newest first."""
+    query = select(InviteRow)
+    if wanted is not None:
+        query = query.where(*wanted.conditions())
+    order = (InviteRow.created_at_ms, InviteRow.invite_id)
+    return await page(session, query, paging, order, descending=True)
 
 
 async def count_by_status(session: AsyncSession) -> Mapping[str, int]:
@@ -78,10 +129,14 @@ async def count_by_status(session: AsyncSession) -> Mapping[str, int]:
     return dict((await session.exec(query)).all())
 
 
-async def hostnames(session: AsyncSession) -> Mapping[bytes, list[str]]:
-    """Return the patterns of every invite, in the order they were given."""
-    query = select(InviteHostnameRow).order_by(
-        col(InviteHostnameRow.invite_id), col(InviteHostnameRow.position)
+async def hostnames(
+    session: AsyncSession, invite_ids: Sequence[bytes]
+) -> Mapping[bytes, list[str]]:
+    """Return the patterns of these invites, in the order they were given."""
+    query = (
+        select(InviteHostnameRow)
+        .where(col(InviteHostnameRow.invite_id).in_(invite_ids))
+        .order_by(col(InviteHostnameRow.position))
     )
     found: dict[bytes, list[str]] = {}
     for row in (await session.exec(query)).all():
@@ -99,57 +154,47 @@ async def hostnames_of(session: AsyncSession, invite_id: bytes) -> list[str]:
     return list((await session.exec(query)).all())
 
 
-async def revoke_invite(change: Change, invite_id: bytes, now_ms: int) -> None:
-    """Revoke an invite: its patterns are free, its tenant's routes gone and its grants void.
+async def add_patterns(change: Change, row: InviteRow, patterns: Sequence[Hostname]) -> None:
+    """Give an invite more patterns, none of which it has.
 
     Raises:
-        Denied: NOT_FOUND where there is none that is not revoked.
+        Denied: HOSTNAME_CONFLICT where another write took one of them meanwhile.
     """
-    row = await invite(change.session, invite_id)
-    if row is None or row.status == REVOKED:
-        raise Denied(Code.NOT_FOUND, "no such invite, or it is revoked already")
+    query = select(func.coalesce(func.max(InviteHostnameRow.position), -1)).where(
+        InviteHostnameRow.invite_id == row.invite_id
+    )
+    last = (await change.session.exec(query)).one()
+    await _add_patterns(change, row.invite_id, patterns, last + 1)
+
+
+async def drop_patterns(change: Change, row: InviteRow, patterns: Sequence[Hostname]) -> None:
+    """Take patterns away from an invite."""
+    for some in batched(patterns, CHUNK, strict=False):
+        await change.session.exec(
+            delete(InviteHostnameRow).where(
+                col(InviteHostnameRow.invite_id) == row.invite_id,
+                col(InviteHostnameRow.pattern).in_(some),
+            )
+        )
+
+
+async def revoke(change: Change, row: InviteRow) -> None:
+    """Mark an invite as revoked, and its patterns as free."""
     row.status = REVOKED
+    row.version += 1
+    change.session.add(row)
     await change.session.exec(
         update(InviteHostnameRow)
-        .where(col(InviteHostnameRow.invite_id) == invite_id)
+        .where(col(InviteHostnameRow.invite_id) == row.invite_id)
         .values(active=False)
     )
-    await block_tenant(change, TenantId(row.tenant_id), now_ms)
 
 
-async def add_edge_invite(change: Change, row: EdgeInviteRow) -> None:
-    """Add an edge invite."""
-    change.session.add(row)
-    await change.session.flush()
+async def is_removed(session: AsyncSession, tenant_id: bytes) -> bool:
+    """Whether a tenant was removed from this hub."""
+    return await session.get(RemovalRow, tenant_id) is not None
 
 
-async def edge_invites(session: AsyncSession) -> Sequence[EdgeInviteRow]:
-    """Return all edge invites, the newest first."""
-    query = select(EdgeInviteRow).order_by(col(EdgeInviteRow.created_at_ms).desc())
-    return (await session.exec(query)).all()
-
-
-async def edge_names(session: AsyncSession) -> Mapping[bytes, str]:
-    """Return the names of the edges that may register, by id."""
-    query = select(EdgeInviteRow).where(EdgeInviteRow.status == PENDING)
-    return {row.edge_id: row.name for row in (await session.exec(query)).all()}
-
-
-async def may_register(session: AsyncSession, edge_id: bytes) -> bool:
-    """Whether an edge has an invite that is not revoked."""
-    query = select(EdgeInviteRow.invite_id).where(
-        EdgeInviteRow.edge_id == edge_id, EdgeInviteRow.status == PENDING
-    )
-    return (await session.exec(query)).first() is not None
-
-
-async def revoke_edge_invite(change: Change, invite_id: bytes) -> None:
-    """Revoke an edge invite.
-
-    Raises:
-        Denied: NOT_FOUND where there is none that is not revoked.
-    """
-    row = await change.session.get(EdgeInviteRow, invite_id)
-    if row is None or row.status == REVOKED:
-        raise Denied(Code.NOT_FOUND, "no such edge invite, or it is revoked already")
-    row.status = REVOKED
+async def mark_removed(change: Change, tenant_id: bytes, now_ms: int) -> None:
+    """Remember that a tenant was removed."""
+    await change.session.merge(RemovalRow(tenant_id=tenant_id, removed_at_ms=now_ms))

@@ -1,23 +1,23 @@
 """Signed requests that were accepted, remembered for as long as their time would pass."""
 
 from sqlalchemy.exc import IntegrityError
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store.rows import NonceRow
-from towonel.hub.store.session import Change
 from towonel.identity.signatures import Domain, Signature
 from towonel.wire.errors import Code, Denied
 
 
-async def use(change: Change, domain: Domain, signature: Signature) -> None:
+async def use(session: AsyncSession, domain: Domain, signature: Signature) -> None:
     """Take a signed request once. Call it last, when all else about the request is right.
 
     Raises:
         Denied: REPLAYED where it was taken before, by any replica.
     """
-    change.session.add(
+    session.add(
         NonceRow(domain=str(domain), signer=signature.id, timestamp_ms=signature.timestamp_ms)
     )
     try:
-        await change.session.flush()
+        await session.flush()
     except IntegrityError as error:
         raise Denied(Code.REPLAYED, "this signed request was sent before") from error

@@ -10,7 +10,7 @@ from towonel.hub.store.rows import BlockRow, RevisionRow, RouteRow, ServiceRow
 from towonel.hub.store.session import Change
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
-from towonel.wire.routes import Route, RouteDelta, TlsMode
+from towonel.wire.routes import Route, TlsMode
 
 CHUNK = 500  # keys in one query: SQLite takes 32 766 variables, its older versions 999
 
@@ -44,32 +44,29 @@ async def published_by_siblings(session: AsyncSession, tenant_id: TenantId, grou
 
 
 async def tenants_of(session: AsyncSession, keys: Sequence[str]) -> Mapping[str, TenantId]:
-    """Return the tenant of each of these keys that has a route now."""
+    """Return the tenant of each of these keys that somebody publishes, live or suspended."""
     found: dict[str, TenantId] = {}
     for start in range(0, len(keys), CHUNK):
-        query = select(RouteRow.key, RouteRow.tenant_id).where(
-            col(RouteRow.key).in_(keys[start : start + CHUNK]),
-            col(RouteRow.removed_at_ms).is_(None),
+        query = select(ServiceRow.key, ServiceRow.tenant_id).where(
+            col(ServiceRow.key).in_(keys[start : start + CHUNK])
         )
         found |= {key: TenantId(tenant) for key, tenant in (await session.exec(query)).all()}
     return found
 
 
 async def apply(change: Change, tenant_id: TenantId, group: str, plan: Plan, now_ms: int) -> None:
-    """Carry out a plan; the routes of siblings that stay are touched only where they change.
-
-    A hostname that another tenant published until now, and owns no more, is taken over.
-    """
+    """Carry out a plan; the routes of siblings that stay are touched only where they change."""
     keys = [route.key for route in (*plan.created, *plan.changed)]
-    rows = await _rows(change.session, keys)
+    rows = await rows_of(change.session, keys)
     for route in (*plan.created, *plan.changed):
         row = rows.get(route.key)
         if row is None or row.removed_at_ms is not None or route_of(row) != route:
-            await change.session.merge(_row(route, await change.next_revision()))
-    await _take_over(change.session, tenant_id, [route.key for route in plan.created])
+            await put(change, route)
     for route in plan.created:
-        await change.session.merge(ServiceRow(tenant_id=tenant_id, group=group, key=route.key))
-    await _remove(change, [route.key for route in plan.deleted], now_ms)
+        await change.session.merge(
+            ServiceRow(tenant_id=tenant_id, group=group, key=route.key, created_at_ms=now_ms)
+        )
+    await remove(change, [route.key for route in plan.deleted], now_ms)
 
 
 async def drop_services(
@@ -86,46 +83,27 @@ async def drop_services(
 
 
 async def block_tenant(change: Change, tenant_id: TenantId, now_ms: int) -> None:
-    """Void a tenant's grants, and remove all it published, in one revision."""
-    query = select(RouteRow.key).where(
-        RouteRow.tenant_id == tenant_id, col(RouteRow.removed_at_ms).is_(None)
-    )
-    keys = (await change.session.exec(query)).all()
-    await _remove(change, keys, now_ms)
-    await change.session.exec(delete(ServiceRow).where(col(ServiceRow.tenant_id) == tenant_id))
+    """Void a tenant's grants: its sessions end, and no edge takes it."""
     number = await change.next_revision()
     await change.session.merge(BlockRow(tenant_id=tenant_id, revision=number, blocked_at_ms=now_ms))
 
 
-async def delta(session: AsyncSession, since: int) -> RouteDelta:
-    """Return what changed after a revision."""
-    routes = await session.exec(select(RouteRow).where(RouteRow.revision > since))
-    blocks = await session.exec(select(BlockRow.tenant_id).where(BlockRow.revision > since))
-    found = routes.all()
-    return RouteDelta(
-        await revision(session),
-        snapshot=False,
-        routes=tuple(route_of(row) for row in found if row.removed_at_ms is None),
-        removed=tuple(row.key for row in found if row.removed_at_ms is not None),
-        blocked=tuple(TenantId(tenant) for tenant in blocks.all()),
+async def unblock_tenant(change: Change, tenant_id: TenantId, now_ms: int) -> None:
+    """Let a tenant's grants hold again."""
+    number = await change.next_revision()
+    row = BlockRow(tenant_id=tenant_id, revision=number, blocked_at_ms=now_ms, lifted=True)
+    await change.session.merge(row)
+
+
+async def withdraw(change: Change, tenant_id: TenantId, now_ms: int) -> list[str]:
+    """Remove all that a tenant published; returns the keys of its routes."""
+    query = select(RouteRow.key).where(
+        RouteRow.tenant_id == tenant_id, col(RouteRow.removed_at_ms).is_(None)
     )
-
-
-async def snapshot(session: AsyncSession) -> RouteDelta:
-    """Return the whole table, and every tenant that is blocked."""
-    routes = await session.exec(select(RouteRow).where(col(RouteRow.removed_at_ms).is_(None)))
-    blocks = await session.exec(select(BlockRow.tenant_id))
-    return RouteDelta(
-        await revision(session),
-        snapshot=True,
-        routes=tuple(route_of(row) for row in routes.all()),
-        blocked=tuple(TenantId(tenant) for tenant in blocks.all()),
-    )
-
-
-async def oldest_kept(session: AsyncSession) -> int:
-    """Return the revision up to which traces of deleted routes were pruned; deltas begin there."""
-    return (await session.exec(select(RevisionRow.pruned))).one()
+    keys = list((await change.session.exec(query)).all())
+    await remove(change, keys, now_ms)
+    await change.session.exec(delete(ServiceRow).where(col(ServiceRow.tenant_id) == tenant_id))
+    return keys
 
 
 def route_of(row: RouteRow) -> Route:
@@ -148,7 +126,8 @@ def _row(route: Route, number: int) -> RouteRow:
     )
 
 
-async def _rows(session: AsyncSession, keys: Sequence[str]) -> dict[str, RouteRow]:
+async def rows_of(session: AsyncSession, keys: Sequence[str]) -> dict[str, RouteRow]:
+    """Return the rows of these keys, removed ones included."""
     found: dict[str, RouteRow] = {}
     for start in range(0, len(keys), CHUNK):
         query = select(RouteRow).where(col(RouteRow.key).in_(keys[start : start + CHUNK]))
@@ -156,18 +135,15 @@ async def _rows(session: AsyncSession, keys: Sequence[str]) -> dict[str, RouteRo
     return found
 
 
-async def _take_over(session: AsyncSession, tenant_id: TenantId, keys: Sequence[str]) -> None:
-    for start in range(0, len(keys), CHUNK):
-        await session.exec(
-            delete(ServiceRow).where(
-                col(ServiceRow.key).in_(keys[start : start + CHUNK]),
-                col(ServiceRow.tenant_id) != tenant_id,
-            )
-        )
+async def remove(change: Change, keys: Sequence[str], now_ms: int) -> None:
+    """Remove routes that are live; edges are told that they are gone."""
+    for row in (await rows_of(change.session, keys)).values():
+        if row.removed_at_ms is None:
+            row.revision = await change.next_revision()
+            row.removed_at_ms = now_ms
+            change.session.add(row)
 
 
-async def _remove(change: Change, keys: Sequence[str], now_ms: int) -> None:
-    for row in (await _rows(change.session, keys)).values():
-        row.revision = await change.next_revision()
-        row.removed_at_ms = now_ms
-        change.session.add(row)
+async def put(change: Change, route: Route) -> None:
+    """Make a route live, or what is new about it."""
+    await change.session.merge(_row(route, await change.next_revision()))

@@ -5,7 +5,7 @@
 
 from typing import ClassVar
 
-from sqlalchemy import Column, ForeignKey, Index, LargeBinary, text
+from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, text
 from sqlmodel import BigInteger, Field, SQLModel
 
 PENDING, REVOKED = "pending", "revoked"
@@ -32,6 +32,7 @@ class InviteRow(SQLModel, table=True):
     """One invite, which is one tenant."""
 
     __tablename__: ClassVar[str] = "invites"
+    __table_args__ = (Index("ix_invites_newest", "created_at_ms", "invite_id"),)
     invite_id: bytes = Field(sa_column=_bytes(primary_key=True))
     name: str
     secret_hash: bytes = Field(sa_column=_bytes())
@@ -39,7 +40,14 @@ class InviteRow(SQLModel, table=True):
     status: str = PENDING
     tenant_id: bytes = Field(sa_column=_bytes(unique=True))
     tenant_public_key: bytes = Field(sa_column=_bytes())
-    created_at_ms: int = Field(sa_column=_big(index=True))
+    created_at_ms: int = Field(sa_column=_big())
+    version: int = 1  # of the invite itself: what an edit must have seen
+    suspended_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
+    last_sequence: int | None = Field(default=None, sa_column=_big(nullable=True))
+    max_services: int | None = None
+    max_agents: int | None = None
+    max_ports: int | None = None
+    max_hostnames: int | None = None
 
 
 class InviteHostnameRow(SQLModel, table=True):
@@ -54,6 +62,7 @@ class InviteHostnameRow(SQLModel, table=True):
             sqlite_where=text("active"),
             postgresql_where=text("active"),
         ),
+        Index("ix_invite_hostnames_parent", "parent"),
     )
     invite_id: bytes = Field(
         sa_column=Column(
@@ -63,6 +72,9 @@ class InviteHostnameRow(SQLModel, table=True):
     pattern: str = Field(primary_key=True)
     position: int
     active: bool = True
+    parent: str | None = (
+        None  # the wildcard that would serve it: `*.example.eu`; none for wildcards
+    )
 
 
 class EdgeInviteRow(SQLModel, table=True):
@@ -93,15 +105,25 @@ class ServiceRow(SQLModel, table=True):
     """A service that a group of a tenant's agents publishes."""
 
     __tablename__: ClassVar[str] = "services"
+    __table_args__ = (Index("ix_services_key", "key", "tenant_id"),)
     tenant_id: bytes = Field(sa_column=_bytes(primary_key=True))
     group: str = Field(primary_key=True)
     key: str = Field(primary_key=True)
+    created_at_ms: int = Field(default=0, sa_column=_big())
 
 
 class RouteRow(SQLModel, table=True):
     """A public name or port and whose it is; `removed_at_ms` marks what is left of a deleted one."""
 
     __tablename__: ClassVar[str] = "routes"
+    __table_args__ = (
+        Index(
+            "ix_routes_removed",
+            "removed_at_ms",
+            sqlite_where=text("removed_at_ms IS NOT NULL"),
+            postgresql_where=text("removed_at_ms IS NOT NULL"),
+        ),
+    )
     key: str = Field(primary_key=True)
     kind: str
     name: str
@@ -113,12 +135,13 @@ class RouteRow(SQLModel, table=True):
 
 
 class BlockRow(SQLModel, table=True):
-    """A tenant whose grants are void; kept for as long as a grant could live."""
+    """A tenant whose grants are void, or hold again; kept for as long as a grant could live."""
 
     __tablename__: ClassVar[str] = "blocked_tenants"
     tenant_id: bytes = Field(sa_column=_bytes(primary_key=True))
     revision: int = Field(sa_column=_big(index=True))
     blocked_at_ms: int = Field(sa_column=_big())
+    lifted: bool = False
 
 
 class NonceRow(SQLModel, table=True):
@@ -128,3 +151,117 @@ class NonceRow(SQLModel, table=True):
     domain: str = Field(primary_key=True)
     signer: bytes = Field(sa_column=_bytes(primary_key=True))
     timestamp_ms: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+
+
+class RemovalRow(SQLModel, table=True):
+    """A tenant that was removed, known to this hub or not; its entries are refused for ever."""
+
+    __tablename__: ClassVar[str] = "tenant_removals"
+    tenant_id: bytes = Field(sa_column=_bytes(primary_key=True))
+    removed_at_ms: int = Field(sa_column=_big())
+
+
+class EntryRow(SQLModel, table=True):
+    """A signed entry: the newest of its subject, or the newest of all."""
+
+    __tablename__: ClassVar[str] = "entries"
+    __table_args__ = (Index("ix_entries_subject", "tenant_id", "subject"),)
+    tenant_id: bytes = Field(sa_column=_bytes(primary_key=True))
+    sequence: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    subject: str
+    payload: bytes = Field(sa_column=_bytes())
+    signature: bytes = Field(sa_column=_bytes())
+
+
+class AgentRow(SQLModel, table=True):
+    """An agent that proved an invite, sent a heartbeat, or was named by an entry."""
+
+    __tablename__: ClassVar[str] = "agents"
+    __table_args__ = (
+        Index("ix_agents_newest", "first_seen_ms", "agent_id"),
+        Index("ix_agents_of_tenant", "tenant_id", "last_seen_ms"),
+    )
+    agent_id: bytes = Field(sa_column=_bytes(primary_key=True))
+    tenant_id: bytes = Field(sa_column=_bytes())
+    group: str
+    first_seen_ms: int = Field(sa_column=_big())
+    last_seen_ms: int = Field(sa_column=_big())
+    revoked_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
+
+
+class ReportRow(SQLModel, table=True):
+    """What an edge told last about its sessions and traffic."""
+
+    __tablename__: ClassVar[str] = "edge_reports"
+    edge_id: bytes = Field(sa_column=_bytes(primary_key=True))
+    reported_at_ms: int = Field(sa_column=_big(index=True))
+    body: bytes = Field(sa_column=_bytes())  # JSON of an EdgeReport, deflated
+
+
+class ReservationRow(SQLModel, table=True):
+    """Ports that only one tenant may publish, both ends included."""
+
+    __tablename__: ClassVar[str] = "port_reservations"
+    __table_args__ = (Index("ix_port_reservations_ports", "protocol", "first_port"),)
+    reservation_id: bytes = Field(sa_column=_bytes(primary_key=True))
+    protocol: str
+    first_port: int
+    last_port: int
+    tenant_id: bytes = Field(sa_column=Column(LargeBinary, nullable=False, index=True))
+    created_at_ms: int = Field(sa_column=_big())
+
+
+class KeyRow(SQLModel, table=True):
+    """An API key: hashes of its secret and, for a while, of the one before."""
+
+    __tablename__: ClassVar[str] = "api_keys"
+    __table_args__ = (Index("ix_api_keys_newest", "created_at_ms", "key_id"),)
+    key_id: bytes = Field(sa_column=_bytes(primary_key=True))
+    name: str
+    role: str
+    tenant_id: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    secret_hash: bytes = Field(sa_column=_bytes())
+    old_secret_hash: bytes | None = Field(
+        default=None, sa_column=Column(LargeBinary, nullable=True)
+    )
+    old_until_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
+    created_at_ms: int = Field(sa_column=_big())
+    rotated_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
+    expires_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
+    revoked_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
+    last_used_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
+    version: int = 1
+
+
+class AuditRow(SQLModel, table=True):
+    """One write. Its ids grow in the order of commits, and are never used twice."""
+
+    __tablename__: ClassVar[str] = "audit"
+    __table_args__ = (
+        Index("ix_audit_at", "at_ms"),
+        Index("ix_audit_tenant", "tenant_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
+    id: int | None = Field(
+        default=None,
+        sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    )
+    at_ms: int = Field(sa_column=_big())
+    actor: str
+    action: str
+    subject: str
+    tenant_id: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    before: str | None = None  # JSON, as `after`
+    after: str | None = None
+    request_id: str
+    address: str
+
+
+class AnswerRow(SQLModel, table=True):
+    """The answer to a create with an Idempotency-Key, sealed under the caller's own secret."""
+
+    __tablename__: ClassVar[str] = "idempotent_answers"
+    answer_id: bytes = Field(sa_column=_bytes(primary_key=True))
+    request_hash: bytes = Field(sa_column=_bytes())
+    sealed: bytes = Field(sa_column=_bytes())
+    created_at_ms: int = Field(sa_column=_big(index=True))

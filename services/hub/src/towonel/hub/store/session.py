@@ -2,28 +2,36 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
-from sqlalchemy import URL, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.store import sqlite
-from towonel.wire.errors import Code, Unavailable
+from towonel.hub.store.database import Database
+from towonel.wire.errors import Code, Denied, Unavailable
 
 POOL_WAIT_S = 5.0  # for a free connection; then the caller is told to come back
+WRITE_WAIT_S = 10.0  # for the writes before; a queue of thousands is told to come back
 
 
 @dataclass
 class Change:
-    """A write in progress: its session, and the routes' revision it leads to, if it does."""
+    """A write in progress: its session, and what it leads to, if it does.
+
+    Args:
+        session: of the database.
+        revision: of the routes, once it changed them.
+        audited: whether it left a trace that followers of events wait for.
+    """
 
     session: AsyncSession
     revision: int | None = None
+    audited: bool = False
 
     async def next_revision(self) -> int:
         """Take the next revision of the routes; all routes of one write share it.
@@ -38,19 +46,26 @@ class Change:
 
 
 class Store:
-    """Reads and writes of one database; `ring` is called after each commit that changed routes."""
+    """Reads and writes of one database; `committed` is called after each write that was kept."""
 
-    def __init__(self, engine: AsyncEngine, ring: Callable[[int], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        committed: Callable[[Change], Awaitable[None]],
+        *,
+        is_sqlite: bool,
+    ) -> None:
         self._engine = engine
-        self._ring = ring
+        self._committed = committed
+        self._is_sqlite = is_sqlite
         self._writing = asyncio.Lock()
 
     @classmethod
     @contextlib.asynccontextmanager
     async def open(
         cls,
-        url: URL | str,
-        ring: Callable[[int], Awaitable[None]],
+        database: Database,
+        committed: Callable[[Change], Awaitable[None]],
         *,
         max_connections: int = 4,
         max_idle: int = 4,
@@ -58,61 +73,112 @@ class Store:
         """Connect to a migrated database.
 
         Args:
-            url: of the database, for an asynchronous driver: `sqlite+aiosqlite:///path`.
-            ring: is called with the revision after each commit that changed routes.
+            database: which one.
+            committed: is called after each commit of `write`.
             max_connections: how many there are at most.
             max_idle: how many of them are kept open.
         """
         engine = create_async_engine(
-            url,
+            database.async_url,
             pool_size=max_idle,
             max_overflow=max_connections - max_idle,
             pool_timeout=POOL_WAIT_S,
-            hide_parameters=True,  # they hold hashes and keys, and errors are logged
+            **database.engine_options,
         )
-        sqlite.prepare(engine.sync_engine)
+        database.prepare(engine.sync_engine)
         try:
-            yield cls(engine, ring)
+            yield cls(engine, committed, is_sqlite=database.is_sqlite)
         finally:
             await engine.dispose()
 
+    @property
+    def engine(self) -> Engine:
+        """The engine below, to watch it."""
+        return self._engine.sync_engine
+
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncSession]:
-        """Read a consistent state.
+        """Read one consistent state.
 
         Raises:
             Unavailable: HUB_UNAVAILABLE where the database does not answer.
         """
+        options = {} if self._is_sqlite else {"isolation_level": "REPEATABLE READ"}
         with _translated():
             async with AsyncSession(self._engine, expire_on_commit=False) as session:
+                _ = await session.connection(execution_options=options)
                 yield session
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncGenerator[Change]:
         """Write all or nothing: committed at the end, rolled back where anything raises.
 
+        No two writes overlap, of all replicas: each sees what those before it did.
+
         Raises:
             Unavailable: HUB_UNAVAILABLE where the database does not answer.
         """
         with _translated():
-            async with self._writing, AsyncSession(self._engine, expire_on_commit=False) as session:
-                _ = await session.connection(execution_options={"writes": True})
+            async with self._turn(), AsyncSession(self._engine, expire_on_commit=False) as session:
+                connection = await session.connection(execution_options={"writes": True})
+                if not self._is_sqlite:  # it has the lock since BEGIN IMMEDIATE
+                    await connection.execute(text("SELECT 1 FROM revision WHERE id = 1 FOR UPDATE"))
                 change = Change(session)
                 yield change
                 await session.commit()
-        if change.revision is not None:
-            await self._ring(change.revision)
+        await self._committed(change)
+
+    @contextlib.asynccontextmanager
+    async def note(self) -> AsyncGenerator[AsyncSession]:
+        """Write a fact that stands alone: that a request was seen, or somebody is there.
+
+        On Postgres it waits for no other write. It must not touch routes, invites or the audit log.
+
+        Raises:
+            Unavailable: HUB_UNAVAILABLE where the database does not answer.
+        """
+        turn = self._turn() if self._is_sqlite else contextlib.nullcontext()
+        with _translated():
+            async with turn, AsyncSession(self._engine, expire_on_commit=False) as session:
+                _ = await session.connection(execution_options={"writes": True})
+                yield session
+                await session.commit()
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[None]:
+        try:
+            async with asyncio.timeout(WRITE_WAIT_S):
+                await self._writing.acquire()
+        except TimeoutError:
+            raise Unavailable(
+                Code.HUB_UNAVAILABLE, "database: too many writes wait", retry_after_s=2
+            ) from None
+        try:
+            yield
+        finally:
+            self._writing.release()
 
 
 @contextlib.contextmanager
-def _translated() -> Any:
+def _translated() -> Generator[None]:
     try:
         yield
     except PoolTimeoutError as error:
         raise Unavailable(
             Code.HUB_UNAVAILABLE, "database: every connection is in use", retry_after_s=1
         ) from error
-    except OperationalError as error:
+    except (OperationalError, InterfaceError) as error:
+        reason = str(error.orig).strip().splitlines()
         raise Unavailable(
-            Code.HUB_UNAVAILABLE, f"database: {error.orig}", retry_after_s=1
+            Code.HUB_UNAVAILABLE, f"database: {reason[0] if reason else ''}", retry_after_s=2
         ) from error
+    except DataError as error:  # the last line: models and rules refuse such values by name
+        raise Denied(Code.INVALID_REQUEST, "a value that the database cannot hold") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Unavailable(
+                Code.HUB_UNAVAILABLE, "database: the connection was lost", retry_after_s=2
+            ) from error
+        # Its own text shows values, and ends up in the log.
+        state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", "")
+        raise RuntimeError(f"database: {type(error.orig).__name__} {state}") from None

@@ -1,9 +1,8 @@
 """How SQLite is opened: a write-ahead log, and transactions that begin where we say."""
 
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, event
+from sqlalchemy import Engine, event
 
 BUSY_MS = 10_000  # how long a write waits for another process's
 _PRAGMAS = (
@@ -11,12 +10,8 @@ _PRAGMAS = (
     "synchronous = FULL",  # what was acknowledged outlives a power cut
     f"busy_timeout = {BUSY_MS}",
     "foreign_keys = ON",
+    "cache_size = -16000",  # KiB; the default of 2 MiB reads a table of 100 000 routes in pieces
 )
-
-
-def database_url(path: Path, *, driver: str = "sqlite+aiosqlite") -> URL:
-    """Return the URL of the database in a file, whatever characters its name has."""
-    return URL.create(driver, database=str(path))
 
 
 def prepare(engine: Engine) -> None:

@@ -1,0 +1,134 @@
+"""What was written: the audit log, page by page or as it grows."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import StreamingResponse
+from pydantic import AwareDatetime
+
+from towonel.client.resources import AuditItem, AuditPage
+from towonel.hub.api.asked import OfTenant, Page, Text
+from towonel.hub.api.auth import Operator, TenantViewer
+from towonel.hub.api.errors import refusals
+from towonel.hub.api.shown import moment
+from towonel.hub.api.state import Hub, HubDep
+from towonel.hub.store import audit as store
+from towonel.hub.store.rows import AuditRow
+from towonel.wire.errors import Unavailable
+
+router = APIRouter(prefix="/v1")
+LOOK_S = 2.0  # how late another replica's write may show
+QUIET_S = 15.0  # then a comment shows that the line is alive
+MAX_EVENTS = 500  # read at once
+At = Annotated[AwareDatetime | None, Query(description="RFC 3339, as in 2026-11-24T12:00:00Z.")]
+
+
+@router.get("/audit", tags=["audit"], responses=refusals(400))
+async def list_audit(
+    hub: HubDep,
+    caller: Operator,
+    paging: Page,
+    tenant_id: OfTenant,
+    actor: Text = None,
+    action: Text = None,
+    subject: Text = None,
+    since: At = None,
+    until: At = None,
+) -> AuditPage:
+    """List writes, the newest first: who did what to what, from where."""
+    wanted = store.Wanted(actor, action, subject, tenant_id, _ms(since), _ms(until))
+    async with hub.store.read() as session:
+        found = await store.newest(session, paging, wanted)
+    return AuditPage(audit=[shown(row) for row in found.rows], next_cursor=found.next_cursor)
+
+
+@router.get(
+    "/events",
+    tags=["audit"],
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "description": "Server-sent events: `id` counts up, `event` is the action, `data` an"
+            " AuditItem.",
+        },
+        **refusals(400),
+    },
+)
+async def follow_events(
+    hub: HubDep,
+    caller: TenantViewer,
+    last_event_id: Annotated[
+        int | None, Header(ge=0, lt=1 << 63, description="Begin after this event.")
+    ] = None,
+) -> StreamingResponse:
+    """Follow changes as they are made; with Last-Event-ID, also those missed meanwhile."""
+    async with hub.store.read() as session:
+        newest = await store.newest_id(session)
+    start = newest if last_event_id is None else min(last_event_id, newest)
+    return StreamingResponse(
+        _events(hub, start, caller.tenant_id),
+        media_type="text/event-stream",
+        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+    )
+
+
+def shown(row: AuditRow) -> AuditItem:
+    """Return a write as the API shows it."""
+    return AuditItem(
+        id=row.id or 0,
+        at=moment(row.at_ms),
+        actor=row.actor,
+        action=row.action,
+        subject=row.subject,
+        tenant_id=row.tenant_id.hex() if row.tenant_id else None,
+        before=json.loads(row.before) if row.before else None,
+        after=json.loads(row.after) if row.after else None,
+        request_id=row.request_id,
+        address=row.address,
+    )
+
+
+async def _events(hub: Hub, last_id: int, tenant_id: bytes | None) -> AsyncGenerator[bytes]:
+    yield b": following\n\n"
+    clock = asyncio.get_running_loop().time
+    said_at = clock()
+    with hub.metrics.followers.track_inprogress():
+        while not hub.bell.closed:
+            rung = hub.bell.next_write()
+            rows = await _after(hub, last_id)
+            for row in rows:
+                last_id = row.id or last_id
+                if tenant_id is None or row.tenant_id == tenant_id:
+                    said_at = clock()
+                    yield _event(row)
+            if len(rows) == MAX_EVENTS:
+                continue
+            if clock() - said_at >= QUIET_S:
+                said_at = clock()
+                yield b": quiet\n\n"
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await rung.wait()
+
+
+async def _after(hub: Hub, last_id: int) -> list[AuditRow]:
+    try:
+        async with hub.store.read() as session:
+            return list(await store.after(session, last_id, MAX_EVENTS))
+    except Unavailable:  # it comes back, or the follower leaves
+        return []
+
+
+def _event(row: AuditRow) -> bytes:
+    item = shown(row)
+    return f"id: {item.id}\nevent: {item.action}\ndata: {item.model_dump_json()}\n\n".encode()
+
+
+def _ms(at: datetime | None) -> int | None:
+    return None if at is None else round(at.timestamp() * 1000)

@@ -1,0 +1,103 @@
+"""Routes as the original's edges follow them: the whole table, as server-sent events."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from towonel.hub.api.auth import EdgeSignature, signature
+from towonel.hub.api.edges import check_edge
+from towonel.hub.api.errors import refusals
+from towonel.hub.api.state import Hub, HubDep
+from towonel.hub.store import agents
+from towonel.identity.signatures import Domain
+from towonel.wire import base64url
+from towonel.wire.errors import Code, Unavailable
+from towonel.wire.ids import AgentId, TenantId
+from towonel.wire.legacy_table import LegacyService, LegacyTable, encode_table
+from towonel.wire.names import ServiceKind
+from towonel.wire.routes import TlsMode
+
+router = APIRouter(prefix="/v1")
+LOOK_S = 15.0  # agents come and go without a revision; a quiet table is shown to be alive
+MAX_SUBSCRIBERS = 256
+_ONCE = "towonel/edge-sub/v1/sse"  # a request for one form of the routes is no replay in the other
+
+
+@router.get(
+    "/routes/subscribe",
+    tags=["routes"],
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "description": "Events `routes`: the table as base64url of CBOR, whole each time.",
+        },
+        **refusals(400),
+    },
+)
+async def subscribe_routes(hub: HubDep, authorization: EdgeSignature) -> StreamingResponse:
+    """Follow the routes in the original's form; signed by an edge."""
+    signed = signature(authorization)
+    signed.check_node(Domain.EDGE_SUBSCRIBE, b"", hub.now_ms())
+    await check_edge(hub, signed, _ONCE)
+    if len(hub.subscribers) >= MAX_SUBSCRIBERS:
+        raise Unavailable(Code.OVERLOADED, "too many subscribers", retry_after_s=30)
+    return StreamingResponse(_events(hub, signed.id), media_type="text/event-stream")
+
+
+async def _events(hub: Hub, edge_id: bytes) -> AsyncGenerator[bytes]:
+    me = object()
+    hub.subscribers.add(me)
+    try:
+        sent = b""
+        while not hub.bell.closed and hub.may_work(edge_id):
+            revision = hub.directory.revision
+            table = await asyncio.to_thread(encode_table, _table(hub, await _live(hub)))
+            if table != sent:
+                sent = table
+                yield b"event: routes\ndata: " + base64url.encode(table).encode() + b"\n\n"
+            else:
+                yield b": quiet\n\n"
+            await hub.bell.wait(revision, LOOK_S)
+            await hub.directory.follow(hub.bell.revision)
+    finally:
+        hub.subscribers.discard(me)
+
+
+async def _live(hub: Hub) -> Mapping[TenantId, tuple[AgentId, ...]]:
+    await hub.live.refresh(hub.now_ms())
+    async with hub.store.read() as session:
+        seen = await agents.fresh(session, hub.now_ms())
+    found: dict[TenantId, set[AgentId]] = {}
+    for tenant_id, agent_id in [*seen, *hub.live.pairs()]:
+        found.setdefault(tenant_id, set()).add(agent_id)
+    return {tenant: tuple(sorted(ids)) for tenant, ids in found.items()}
+
+
+def _table(hub: Hub, live: Mapping[TenantId, tuple[AgentId, ...]]) -> LegacyTable:
+    table = LegacyTable({}, {}, {}, {}, {}, {})
+    routes, modes = dict(table.routes), dict(table.tls_modes)
+    services = {ServiceKind.TCP: dict(table.tcp_routes), ServiceKind.UDP: dict(table.udp_routes)}
+    ports = {ServiceKind.TCP: dict(table.tcp_listeners), ServiceKind.UDP: dict(table.udp_listeners)}
+    for route in hub.directory.delta(None).routes:
+        serving = live.get(route.tenant_id)
+        if not serving:
+            continue  # as in the original, a tenant without agents has no routes
+        if route.kind is ServiceKind.HTTPS:
+            routes[route.name] = serving
+            if route.tls_mode is TlsMode.TERMINATE:
+                modes[route.name] = TlsMode.TERMINATE
+        elif route.port is not None:
+            service = LegacyService(route.tenant_id, route.name)
+            services[route.kind][service] = serving
+            ports[route.kind][route.port] = service
+    return LegacyTable(
+        routes,
+        modes,
+        services[ServiceKind.TCP],
+        ports[ServiceKind.TCP],
+        services[ServiceKind.UDP],
+        ports[ServiceKind.UDP],
+    )

@@ -1,0 +1,86 @@
+"""What a hub does beside answering: it prunes, catches up with replicas, and looks after itself."""
+
+import asyncio
+import contextlib
+
+from towonel.hub.api.state import Hub
+from towonel.hub.store import edges, invites, keys, retention, routes
+from towonel.hub.store.retention import Retention
+from towonel.hub.store.rows import PENDING, REVOKED
+from towonel.runtime.admin import Health
+from towonel.wire.errors import TowonelError, Unavailable
+
+REFRESH_S = 15.0
+LOOK_S = 2.0  # how late /readyz tells that the database or Redis is away
+RUMOUR_PAUSE_S = 0.01  # whoever floods Redis gets at most 100 reads a second out of it
+
+
+async def run(hub: Hub, health: Health, kept: Retention) -> None:
+    """Do it all for ever; a database that is away is tried again."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_keep_house(hub, kept))
+        tasks.create_task(_check_rumours(hub))
+        tasks.create_task(_watch(hub, health))
+
+
+async def _keep_house(hub: Hub, kept: Retention) -> None:
+    while True:
+        with contextlib.suppress(TowonelError):
+            await flush(hub)
+            async with hub.store.write() as change:
+                await retention.prune(change, hub.now_ms(), kept)
+            await hub.directory.catch_up()
+            await _refresh_gauges(hub)
+        await asyncio.sleep(REFRESH_S)
+
+
+async def flush(hub: Hub) -> None:
+    """Write down when keys were used and edges were here; what cannot be written waits."""
+    used, seen = dict(hub.key_uses), dict(hub.edges_seen)
+    if not used and not seen:
+        return
+    async with hub.store.note() as session:
+        await keys.note_use(session, used)
+        await edges.note_seen(session, seen)
+    for noted, pending in ((used, hub.key_uses), (seen, hub.edges_seen)):
+        for name, at_ms in noted.items():
+            if pending.get(name) == at_ms:
+                del pending[name]
+
+
+async def _refresh_gauges(hub: Hub) -> None:
+    async with hub.store.read() as session:
+        count = await invites.count_by_status(session)
+        hub.bell.heard(await routes.revision(session))
+    await hub.live.refresh(hub.now_ms())
+    hub.metrics.tenants.set(count.get(PENDING, 0))
+    for status in (PENDING, REVOKED):
+        hub.metrics.invites.labels(status).set(count.get(status, 0))
+    hub.metrics.agents_live.set(len(hub.live.agent_ids()))
+    hub.metrics.edges_live.set(hub.live.edge_count())
+
+
+async def _check_rumours(hub: Hub) -> None:
+    """Ask the database whenever Redis tells of a change."""
+    while True:
+        await hub.bell.rumour()
+        with contextlib.suppress(Unavailable):
+            async with hub.store.read() as session:
+                hub.bell.heard(await routes.revision(session))
+        await asyncio.sleep(RUMOUR_PAUSE_S)
+
+
+async def _watch(hub: Hub, health: Health) -> None:
+    """Tell /readyz and the metrics what is away; the hub still serves what it can."""
+    while True:
+        reason = None
+        try:
+            async with hub.store.read() as session:
+                hub.bell.heard(await routes.revision(session))
+        except TowonelError as error:
+            reason = f"{error.detail}: routes are served from memory, writes are refused"
+        health.set("database", ok=reason is None, reason=reason or "")
+        hub.metrics.database.set(reason is None)
+        away = hub.bell.away or hub.limiter.degraded
+        health.degraded("redis", reason="away: changes show later" if away else None)
+        await asyncio.sleep(LOOK_S)

@@ -1,0 +1,51 @@
+"""How much a tenant may have, and what is said to one that wants more."""
+
+from dataclasses import dataclass
+
+from towonel.wire.errors import Code, Denied, Unavailable
+
+AGENT_RETRY_S = 60.0  # an agent that stopped is forgotten within three minutes
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """The most that a tenant may have of each."""
+
+    services: int = 1_000
+    agents: int = 100
+    ports: int = 100
+    hostnames: int = 1_000
+
+
+def check(what: str, wanted: int, most: int) -> None:
+    """Check a quota.
+
+    Args:
+        what: the name of the quota: `services`, `ports`, `hostnames`.
+        wanted: how many there would be.
+        most: how many there may be.
+
+    Raises:
+        Denied: QUOTA_EXCEEDED, saying both numbers and what to do.
+    """
+    if wanted > most:
+        raise Denied(
+            Code.QUOTA_EXCEEDED,
+            f"{what}: {wanted} are wanted, and this tenant may have {most}; the hub's operator can"
+            f" raise its limit `{what}`",
+        )
+
+
+def check_agents(running: int, most: int) -> None:
+    """Check that one more agent may run.
+
+    Raises:
+        Unavailable: RATE_LIMITED, because agents that stopped make room for others.
+    """
+    if running >= most:
+        raise Unavailable(
+            Code.RATE_LIMITED,
+            f"agents: {running} run, and this tenant may run {most}; stop one, or ask the hub's"
+            " operator to raise its limit `agents`",
+            retry_after_s=AGENT_RETRY_S,
+        )

@@ -1,0 +1,95 @@
+"""What edges reported, kept in memory by each hub process and refreshed from the database when asked."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from towonel.client.live import EdgeReport
+from towonel.client.resources import Traffic
+from towonel.hub.core.live import STALE_MS, LiveAgent, LiveView
+from towonel.hub.store import reports
+from towonel.hub.store.session import Store
+from towonel.wire.errors import Unavailable
+from towonel.wire.ids import AgentId, TenantId
+
+REFRESH_MS = 1_000  # edges report every ten seconds; nobody sees more by asking faster
+OVERLAP_MS = 5_000  # replicas' clocks, and reports that are written while others are read
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class LiveState:
+    """The newest report of each edge, and the view that they give together."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._reading = asyncio.Lock()
+        self._reports: dict[str, tuple[int, EdgeReport]] = {}
+        self._read_ms: int | None = None
+        self._view = LiveView({}, 0)
+
+    async def refresh(self, now_ms: int) -> None:
+        """Take in what edges reported since; while the database is away, what was known fades."""
+        async with self._reading:
+            if self._read_ms is not None and 0 <= now_ms - self._read_ms < REFRESH_MS:
+                return
+            try:
+                async with self._store.read() as session:
+                    found = await reports.since(session, self._oldest_ms(now_ms))
+            except Unavailable as error:
+                log.warning("live.stale", reason=error.detail)
+                found = ()
+            self._reports |= {edge.hex(): (at_ms, report) for edge, at_ms, report in found}
+            fresh = {k: it for k, it in self._reports.items() if now_ms - it[0] <= STALE_MS}
+            self._reports, self._read_ms = fresh, now_ms
+            self._view = await asyncio.to_thread(LiveView, dict(fresh), now_ms)
+
+    def agent(self, agent_id: bytes) -> LiveAgent | None:
+        """Return an agent that an edge has a session with."""
+        return self._view.agents.get(agent_id.hex())
+
+    def agent_ids(self) -> list[bytes]:
+        """Return all agents that are live."""
+        return [bytes.fromhex(agent_id) for agent_id in self._view.agents]
+
+    def pairs(self) -> list[tuple[TenantId, AgentId]]:
+        """Return tenant and id of all agents that are live."""
+        return [
+            (TenantId(bytes.fromhex(agent.tenant_id)), AgentId(bytes.fromhex(agent.agent_id)))
+            for agent in self._view.agents.values()
+        ]
+
+    def agents_of(self, tenant_id: bytes) -> Sequence[str]:
+        """Return the ids of a tenant's live agents, in hexadecimal."""
+        return self._view.tenant(tenant_id.hex()).agents
+
+    def traffic_of(self, tenant_id: bytes) -> Traffic:
+        """Return what edges carried for a tenant."""
+        return self._view.tenant(tenant_id.hex()).traffic
+
+    def serving(self, tenant_id: bytes, service: str) -> list[bytes]:
+        """Return the agents that serve a tenant's service, `https:app.example.eu` or `tcp:ssh`."""
+        return [bytes.fromhex(it) for it in self._view.service(tenant_id.hex(), service).agents]
+
+    def edge_is_live(self, edge_id: bytes) -> bool:
+        """Whether an edge reported just now."""
+        return edge_id.hex() in self._view.edges
+
+    def edge_count(self) -> int:
+        """Return how many edges reported just now."""
+        return len(self._view.edges)
+
+    def sessions_of(self, edge_id: bytes) -> int:
+        """Return how many agents an edge has sessions with."""
+        edge = self._view.edges.get(edge_id.hex())
+        return edge.sessions if edge else 0
+
+    def traffic_of_edge(self, edge_id: bytes) -> Traffic:
+        """Return what an edge carried since it started."""
+        edge = self._view.edges.get(edge_id.hex())
+        return edge.traffic if edge else Traffic()
+
+    def _oldest_ms(self, now_ms: int) -> int:
+        if self._read_ms is None or now_ms < self._read_ms:
+            return now_ms - STALE_MS
+        return self._read_ms - OVERLAP_MS

@@ -1,0 +1,41 @@
+"""Edge invites in the database: which edges may work."""
+
+from collections.abc import Mapping
+
+from sqlmodel import select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from towonel.hub.store.pages import Paged, Paging, page
+from towonel.hub.store.rows import PENDING, REVOKED, EdgeInviteRow
+from towonel.hub.store.session import Change
+
+
+async def add(change: Change, row: EdgeInviteRow) -> None:
+    """Add an edge invite; every replica learns of it with the routes."""
+    change.session.add(row)
+    await change.next_revision()
+    await change.session.flush()
+
+
+async def newest(session: AsyncSession, paging: Paging) -> Paged[EdgeInviteRow]:
+    """Return a page of edge invites, the newest first."""
+    order = (EdgeInviteRow.created_at_ms, EdgeInviteRow.invite_id)
+    return await page(session, select(EdgeInviteRow), paging, order, descending=True)
+
+
+async def find(session: AsyncSession, invite_id: bytes) -> EdgeInviteRow | None:
+    """Return an edge invite, revoked or not."""
+    return await session.get(EdgeInviteRow, invite_id)
+
+
+async def names(session: AsyncSession) -> Mapping[bytes, str]:
+    """Return the names of the edges that may work, by id."""
+    query = select(EdgeInviteRow.edge_id, EdgeInviteRow.name).where(EdgeInviteRow.status == PENDING)
+    return {bytes(edge_id): name for edge_id, name in (await session.exec(query)).all()}
+
+
+async def revoke(change: Change, row: EdgeInviteRow) -> None:
+    """Revoke an edge invite; every replica learns of it with the routes."""
+    row.status = REVOKED
+    change.session.add(row)
+    await change.next_revision()

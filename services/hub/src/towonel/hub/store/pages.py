@@ -1,0 +1,88 @@
+"""Pages of a list: each begins after the last row of the one before, wherever rows come and go."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import tuple_
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel.sql.expression import SelectOfScalar
+
+from towonel.wire import base64url, cbor
+from towonel.wire.errors import Code, Denied, ProtocolError
+
+MAX_CURSOR_CHARS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """Which part of a list is asked for: at most `limit` rows after `cursor`."""
+
+    limit: int
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Paged[Row]:
+    """Rows, and the cursor of those after them; none at the end."""
+
+    rows: Sequence[Row]
+    next_cursor: str | None
+
+
+async def page[Row](
+    session: AsyncSession,
+    query: SelectOfScalar[Row],
+    paging: Paging,
+    order: Sequence[Any],
+    *,
+    descending: bool = False,
+) -> Paged[Row]:
+    """Return one page of a query.
+
+    Args:
+        session: of the database.
+        query: a select of whole rows, filtered and in no order.
+        paging: which part.
+        order: attributes of the row that together order it without ties; an index has them.
+        descending: the highest first.
+
+    Raises:
+        Denied: INVALID_REQUEST for a cursor that is none of this list.
+    """
+    columns: list[Any] = [col(attribute) for attribute in order]
+    if paging.cursor is not None:
+        last = _read(paging.cursor, columns)
+        bound = tuple_(*columns) < last if descending else tuple_(*columns) > last
+        query = query.where(bound)
+    ordered = [column.desc() if descending else column for column in columns]
+    found = (await session.exec(query.order_by(*ordered).limit(paging.limit + 1))).all()
+    rows = found[: paging.limit]
+    if len(found) <= paging.limit:
+        return Paged(rows, None)
+    values = [getattr(rows[-1], attribute.key) for attribute in order]
+    return Paged(rows, base64url.encode(cbor.encode(values)))
+
+
+def _read(cursor: str, columns: Sequence[Any]) -> tuple[Any, ...]:
+    wrong = Denied(Code.INVALID_REQUEST, "cursor: is not one that this list gave")
+    if len(cursor) > MAX_CURSOR_CHARS:
+        raise wrong
+    try:
+        decoded = cbor.decode(base64url.decode(cursor))
+    except ProtocolError as error:
+        raise wrong from error
+    if not isinstance(decoded, list):
+        raise wrong
+    values = cast(list[object], decoded)
+    kinds = [column.type.python_type for column in columns]
+    # Exactly: a bool is an int, and a number beyond 64 bits is one that no database takes.
+    fits = [type(value) is kind for value, kind in zip(values, kinds, strict=False)]
+    if len(values) != len(kinds) or not all(fits):
+        raise wrong
+    if any(isinstance(value, int) and abs(value) >= 1 << 63 for value in values):
+        raise wrong
+    if any(isinstance(value, str) and "\0" in value for value in values):
+        raise wrong
+    return tuple(values)

@@ -1,0 +1,85 @@
+"""Ports in the database: those kept for tenants, and those published."""
+
+from collections.abc import Sequence
+
+from sqlmodel import col, delete, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from towonel.hub.core.ports import Range
+from towonel.hub.store.pages import Paged, Paging, page
+from towonel.hub.store.rows import ReservationRow, RouteRow
+from towonel.hub.store.session import Change
+from towonel.wire.ids import TenantId
+
+
+async def find(session: AsyncSession, reservation_id: bytes) -> ReservationRow | None:
+    """Return a reservation."""
+    return await session.get(ReservationRow, reservation_id)
+
+
+async def reservations(
+    session: AsyncSession, paging: Paging, tenant_id: bytes | None, protocol: str | None
+) -> Paged[ReservationRow]:
+    """Return a page of reservations, by protocol and port."""
+    query = select(ReservationRow)
+    if tenant_id is not None:
+        query = query.where(ReservationRow.tenant_id == tenant_id)
+    if protocol is not None:
+        query = query.where(ReservationRow.protocol == protocol)
+    order = (ReservationRow.protocol, ReservationRow.first_port, ReservationRow.reservation_id)
+    return await page(session, query, paging, order)
+
+
+async def of_tenant(session: AsyncSession, tenant_id: bytes) -> Sequence[ReservationRow]:
+    """Return what is kept for a tenant, by protocol and port."""
+    query = select(ReservationRow).where(ReservationRow.tenant_id == tenant_id)
+    order = (col(ReservationRow.protocol), col(ReservationRow.first_port))
+    return (await session.exec(query.order_by(*order))).all()
+
+
+async def reserved(session: AsyncSession, protocol: str, first: int, last: int) -> list[Range]:
+    """Return the reservations that overlap these ports."""
+    query = select(ReservationRow).where(
+        ReservationRow.protocol == protocol,
+        ReservationRow.first_port <= last,
+        ReservationRow.last_port >= first,
+    )
+    return [range_of(row) for row in (await session.exec(query)).all()]
+
+
+async def published(session: AsyncSession, protocol: str, first: int, last: int) -> list[Range]:
+    """Return the routes on these ports, each as a range of one."""
+    query = select(RouteRow.port, RouteRow.tenant_id).where(
+        RouteRow.kind == protocol,
+        col(RouteRow.removed_at_ms).is_(None),
+        col(RouteRow.port) >= first,
+        col(RouteRow.port) <= last,
+    )
+    return [
+        Range(protocol, port, port, TenantId(tenant))
+        for port, tenant in (await session.exec(query)).all()
+        if port is not None
+    ]
+
+
+async def add(change: Change, row: ReservationRow) -> None:
+    """Keep ports for a tenant."""
+    change.session.add(row)
+    await change.session.flush()
+
+
+async def release(change: Change, row: ReservationRow) -> None:
+    """Keep ports no more."""
+    await change.session.delete(row)
+
+
+async def release_all(change: Change, tenant_id: bytes) -> None:
+    """Keep nothing more for a tenant."""
+    await change.session.exec(
+        delete(ReservationRow).where(col(ReservationRow.tenant_id) == tenant_id)
+    )
+
+
+def range_of(row: ReservationRow) -> Range:
+    """Return the range that a row holds."""
+    return Range(row.protocol, row.first_port, row.last_port, TenantId(row.tenant_id))

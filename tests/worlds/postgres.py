@@ -1,0 +1,103 @@
+"""A real Postgres: one server a test process, one database a test, made from a migrated template."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+from e2e.ports import free_port
+
+from towonel.hub.store.database import Database
+from towonel.hub.store.migrate import upgrade
+
+PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+# A test's data may be lost with the machine: nothing waits for the disk.
+SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "listen_addresses": "127.0.0.1",
+    "max_connections": "200",
+    "unix_socket_directories": "''",
+}
+
+
+@dataclass
+class Postgres:
+    """A running server."""
+
+    folder: Path
+    port: int
+    programs: Path
+    _made: int = 0
+    _templates: dict[str, str] = field(default_factory=dict[str, str])
+
+    def database(self, *, migrated: bool = True) -> Database:
+        """Return a database of its own, empty or with the newest schema."""
+        self._made += 1
+        name = f"test_{self._made}"
+        if migrated and "head" not in self._templates:
+            self._execute("CREATE DATABASE head")
+            upgrade(self.named("head"))
+            self._templates["head"] = "head"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {'head' if migrated else 'template0'}")
+        return self.named(name)
+
+    def named(self, name: str) -> Database:
+        return Database.parse(self.dsn(name))
+
+    def dsn(self, name: str) -> str:
+        return f"postgres://towonel:secret@127.0.0.1:{self.port}/{name}"
+
+    def start(self) -> None:
+        options = [f"-c {name}={value}" for name, value in SETTINGS.items()]
+        self._run("pg_ctl", "-w", "-D", "data", "-l", "log", "-o", " ".join(options), "start")
+
+    def stop(self, how: str = "immediate") -> None:
+        self._run("pg_ctl", "-w", "-D", "data", "-m", how, "stop")
+
+    def init(self) -> None:
+        (self.folder / "password").write_text("secret")
+        self._run(
+            *("initdb", "--no-sync", "-D", "data", "-U", "towonel", "--encoding=UTF8"),
+            *("--locale=C", "--auth=scram-sha-256", "--pwfile=password"),
+        )
+        configuration = self.folder / "data" / "postgresql.conf"
+        configuration.write_text(configuration.read_text() + f"\nport = {self.port}\n")
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def _run(self, program: str, *arguments: str) -> None:
+        as_whom = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        subprocess.run(
+            [*as_whom, str(self.programs / program), *arguments],
+            cwd=self.folder,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+
+@contextlib.contextmanager
+def running() -> Generator[Postgres]:
+    """A server that ends with the context; Postgres refuses to run as root, so it does not."""
+    assert PROGRAMS, "no Postgres here: `make tools` installs it"
+    folder = Path(tempfile.mkdtemp(prefix="towonel-postgres-"))
+    try:
+        if os.geteuid() == 0:
+            shutil.chown(folder, "postgres")
+        server = Postgres(folder, free_port(), PROGRAMS[-1])
+        server.init()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
