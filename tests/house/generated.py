@@ -9,10 +9,14 @@ import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
 
 from towonel.agent.settings import AgentSettings
 from towonel.client.settings import CommandSettings
 from towonel.edge.settings import EdgeSettings
+from towonel.hub.api.application import ROUTERS
 from towonel.hub.settings import HubSettings
 from towonel.runtime.settings import Settings, Variable, variables
 from towonel.wire import clienthello, credit, messages, preamble, proxy, routes
@@ -20,6 +24,12 @@ from towonel.wire.errors import Code
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(<!-- generated: (?P<name>\w+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
+ASKERS = {
+    "bearerKey": "viewer",
+    "agentSignature": "agent's signature",
+    "edgeSignature": "edge's signature",
+    "tenantSignature": "tenant's signature",
+}
 PROCESSES: dict[str, type[Settings]] = {
     "Hub": HubSettings,
     "Edge": EdgeSettings,
@@ -130,7 +140,30 @@ def limits() -> str:
     return table(("what", "at most"), [(name, f"{value:,}") for name, value in found.items()])
 
 
+def operations() -> str:
+    """Every operation of the API, and whose key or signature it takes."""
+    app = FastAPI(generate_unique_id_function=lambda route: route.name)
+    for router in ROUTERS:
+        app.include_router(router)
+    rows = [
+        (f"`{method.upper()} {path}`", f"`{operation['operationId']}`", asker(operation))
+        for path, methods in sorted(app.openapi()["paths"].items())
+        for method, operation in methods.items()
+    ]
+    return table(("request", "operation", "who may"), rows)
+
+
+def asker(operation: dict[str, Any]) -> str:
+    """Return the roles and signatures that an operation takes."""
+    found: list[str] = []
+    for scheme in operation.get("security", []):
+        for name, roles in scheme.items():
+            found += roles or [ASKERS[name]]
+    return " or ".join(found) or "anybody: the body is signed"
+
+
 BLOCKS = {
+    "operations": operations,
     "settings": settings,
     "messages": message_table,
     "routes": route_table,
@@ -143,7 +176,7 @@ def documents() -> dict[Path, str]:
     """Every document with generated parts, as it should be."""
     wanted = {
         path: BLOCK.sub(lambda m: f"{m[1]}\n{BLOCKS[m['name']]()}\n{m[3]}", path.read_text())
-        for path in (ROOT / "README.md", ROOT / "docs/protocol.md")
+        for path in (ROOT / "README.md", ROOT / "docs/protocol.md", ROOT / "docs/api.md")
     }
     return wanted | {ROOT / ".env.example": env_example()}
 

@@ -128,9 +128,11 @@ async def _switched(
     async with hub.store.write() as change:
         row = await _live(change, caller, tenant_id)
         if (row.suspended_at_ms is None) is (verb == "suspended"):
+            before = {"status": tenant_status(row)}
             step = tenancy.suspend if verb == "suspended" else tenancy.resume
             await step(change, row, hub.now_ms())
-            deed = Deed(f"tenant.{verb}", f"tenant:{row.tenant_id.hex()}", row.tenant_id)
+            subject, after = f"tenant:{row.tenant_id.hex()}", {"status": tenant_status(row)}
+            deed = Deed(f"tenant.{verb}", subject, row.tenant_id, before, after)
             await record(change, caller.actor, deed, hub.now_ms())
         hostnames = await invites.hostnames_of(change.session, row.invite_id)
     return _item(hub, row, hostnames)
