@@ -29,6 +29,7 @@ from towonel.identity.keys import NodeKey, TenantKey
 from towonel.wire.tokens import InviteToken
 
 OPERATOR_KEY = "operator-key"
+UNLIMITED: dict[str, Any] = {"per_address": Rate(1e6, 10**6), "per_key": Rate(1e6, 10**6)}
 
 
 @dataclass
@@ -112,20 +113,9 @@ async def world_of(
         directory = Directory(store)
         await directory.catch_up()
         rung.heard(directory.revision)
-        hub = Hub(
-            keys,
-            store,
-            rung,
-            limits or MemoryLimiter(clock),
-            directory,
-            LiveState(store),
-            "https://hub.example.eu",
-            Policy(
-                **{"per_address": Rate(1e6, 1_000_000), "per_key": Rate(1e6, 1_000_000), **chosen}
-            ),
-            now_ms=clock,
-        )
-        world = World(hub, clock)
+        limiter, policy = limits or MemoryLimiter(), Policy(**{**UNLIMITED, **chosen})
+        parts = (keys, store, rung, limiter, directory, LiveState(store))
+        world = World(Hub(*parts, "https://hub.example.eu", policy, now_ms=clock), clock)
         yield world
         for client in world.clients:
             await client.aclose()

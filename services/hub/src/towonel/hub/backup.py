@@ -5,16 +5,17 @@ tables/<name>.cbor a sequence of CBOR arrays, one a row (RFC 8742)
 keys.sealed        node.key, operator.key and invite_hash.key: argon2id and AES-256-GCM
 """
 
+import contextlib
 import io
 import json
 import os
 import secrets
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, cast, override
 
 import cbor2
 from sqlalchemy import Connection, Table
@@ -29,6 +30,7 @@ from towonel.wire.errors import Code, Denied, ProtocolError
 
 FORMAT = "towonel-backup-v1"
 MAX_MEMBER_BYTES = 8 * 1024**3
+MAX_HEAD_BYTES = 1024 * 1024  # of the manifest, and of the keys
 MAX_ROW_BYTES = 16 * 1024 * 1024  # the largest is an edge's report
 _MANIFEST, _KEYS = "manifest.json", "keys.sealed"
 
@@ -68,38 +70,12 @@ def write(
     """
     if keys is not None and not passphrase:
         raise Denied(Code.INVALID_REQUEST, "keys are only written under a passphrase")
-    tables = copying.tables()
-    columns = {table.name: copying.columns_of(table) for table in tables}
     with _private(path) as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
-        with copying.reading(database) as connection:
-            schema = copying.schema_of(connection)
-            if schema != newest_revision():
-                raise Denied(
-                    Code.INVALID_REQUEST,
-                    f"the database has schema {schema}; start this version's hub on it once",
-                )
-            counts = {table.name: _add_table(archive, connection, table) for table in tables}
+        summary = _add_tables(archive, database, has_keys=keys is not None)
         if keys is not None:
-            sealed = seal(
-                cbor.encode(dict(keys)),
-                passphrase,
-                salt=secrets.token_bytes(SALT_BYTES),
-                nonce=secrets.token_bytes(NONCE_BYTES),
-            )
-            _add(archive, _KEYS, io.BytesIO(sealed), len(sealed))
-        summary = Summary(schema, counts, columns, keys is not None)
-        manifest = {
-            "format": FORMAT,
-            "hub": hub_version,
-            "schema": schema,
-            "created_at": created_at,
-            "tables": {
-                name: {"rows": count, "columns": columns[name]} for name, count in counts.items()
-            },
-            "has_keys": summary.has_keys,
-        }
-        text = json.dumps(manifest, indent=1).encode()
-        _add(archive, _MANIFEST, io.BytesIO(text), len(text))
+            salt, nonce = secrets.token_bytes(SALT_BYTES), secrets.token_bytes(NONCE_BYTES)
+            _add(archive, _KEYS, seal(cbor.encode(dict(keys)), passphrase, salt=salt, nonce=nonce))
+        _add(archive, _MANIFEST, _manifest(summary, created_at, hub_version))
     return summary
 
 
@@ -135,7 +111,7 @@ def read_keys(path: Path, passphrase: str) -> dict[str, bytes]:
     with _opened(path) as archive:
         if not _summary(archive).has_keys:
             return {}
-        found = cbor.decode(unseal(_member(archive, _KEYS).read(), passphrase))
+        found = cbor.decode(unseal(_member(archive, _KEYS).read(MAX_HEAD_BYTES), passphrase))
     if not isinstance(found, dict):
         raise ProtocolError(Code.MALFORMED, "the keys in the backup are not a map")
     keys: dict[str, bytes] = {}
@@ -165,14 +141,23 @@ def copy(source: Database, target: Database) -> Mapping[str, int]:
     return counts
 
 
-def _private(path: Path) -> IO[bytes]:
+@contextlib.contextmanager
+def _private(path: Path) -> Generator[IO[bytes]]:
+    """Provide a file that nobody else reads, and that has its name once it is whole."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise Denied(Code.INVALID_REQUEST, f"{path} exists already") from None
+        descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         raise Denied(Code.INVALID_REQUEST, f"{path}: {error.strerror}") from error
-    return os.fdopen(descriptor, "wb")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        os.link(unfinished, path)  # unlike a rename it replaces nothing
+    except FileExistsError:
+        raise Denied(Code.INVALID_REQUEST, f"{path} exists already") from None
+    finally:
+        Path(unfinished).unlink()
 
 
 def _opened(path: Path) -> tarfile.TarFile:
@@ -182,27 +167,60 @@ def _opened(path: Path) -> tarfile.TarFile:
         raise ProtocolError(Code.MALFORMED, f"{path} is no backup: {error}") from error
 
 
+def _add_tables(archive: tarfile.TarFile, database: Database, *, has_keys: bool) -> Summary:
+    tables = copying.tables()
+    with copying.reading(database) as connection:
+        schema = copying.schema_of(connection)
+        if schema != newest_revision():
+            raise Denied(
+                Code.INVALID_REQUEST,
+                f"the database has schema {schema}; start this version's hub on it once",
+            )
+        counts = {table.name: _add_table(archive, connection, table) for table in tables}
+    columns = {table.name: copying.columns_of(table) for table in tables}
+    return Summary(schema, counts, columns, has_keys)
+
+
 def _add_table(archive: tarfile.TarFile, connection: Connection, table: Table) -> int:
     count = 0
     with tempfile.TemporaryFile() as spool:  # a tar's head tells the size first
         for row in copying.rows_of(connection, table):
             spool.write(cbor.encode(list(row)))
             count += 1
-        size = spool.tell()
+        member = _head(f"tables/{table.name}.cbor", spool.tell())
         spool.seek(0)
-        _add(archive, f"tables/{table.name}.cbor", spool, size)
+        archive.addfile(member, spool)
     return count
 
 
-def _add(archive: tarfile.TarFile, name: str, content: IO[bytes], size: int) -> None:
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    archive.addfile(_head(name, len(content)), io.BytesIO(content))
+
+
+def _head(name: str, size: int) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
     member.size, member.mode = size, 0o600
-    archive.addfile(member, content)
+    return member
+
+
+def _manifest(summary: Summary, created_at: str, hub_version: str) -> bytes:
+    manifest = {
+        "format": FORMAT,
+        "hub": hub_version,
+        "schema": summary.schema,
+        "created_at": created_at,
+        "tables": {
+            name: {"rows": rows, "columns": summary.columns[name]}
+            for name, rows in summary.tables.items()
+        },
+        "has_keys": summary.has_keys,
+    }
+    return json.dumps(manifest, indent=1).encode()
 
 
 def _summary(archive: tarfile.TarFile) -> Summary:
     try:
-        found = json.loads(_member(archive, _MANIFEST).read())
+        found = json.loads(_member(archive, _MANIFEST).read(MAX_HEAD_BYTES))
         tables = {table.name: found["tables"].get(table.name) for table in copying.tables()}
         held = {name: told for name, told in tables.items() if told is not None}
         summary = Summary(
@@ -222,8 +240,10 @@ def _summary(archive: tarfile.TarFile) -> Summary:
 
 
 def _rows(archive: tarfile.TarFile, name: str) -> Iterator[Row]:
-    decoder = cbor2.CBORDecoder(_member(archive, f"tables/{name}.cbor"))
+    content = _Bounded(_member(archive, f"tables/{name}.cbor"))
+    decoder = cbor2.CBORDecoder(cast(IO[bytes], content))
     while True:
+        content.left = MAX_ROW_BYTES
         try:
             row = decoder.decode()
         except cbor2.CBORDecodeEOF:
@@ -233,6 +253,26 @@ def _rows(archive: tarfile.TarFile, name: str) -> Iterator[Row]:
         if not isinstance(row, list):
             raise ProtocolError(Code.MALFORMED, f"the backup's table {name}")
         yield row
+
+
+class _Bounded(io.RawIOBase):
+    """Content of which one row may take `left` bytes more: an archive can inflate without end."""
+
+    def __init__(self, content: IO[bytes]) -> None:
+        super().__init__()
+        self._content = content
+        self.left = 0
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def read(self, size: int = -1, /) -> bytes:
+        self.left -= size
+        if self.left < 0:
+            raise ProtocolError(Code.TOO_LARGE, f"a row of more than {MAX_ROW_BYTES} bytes")
+        return self._content.read(size)
 
 
 def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
