@@ -94,7 +94,7 @@ async def test_a_database_error_does_not_show_its_values(world: World) -> None:
             change.session.add(row)
 
     await write()
-    with pytest.raises(RuntimeError, match="Integrity|Unique") as caught:
+    with pytest.raises(RuntimeError, match=r"Integrity|Unique") as caught:
         await write()
     assert "top-secret" not in str(caught.value)
 

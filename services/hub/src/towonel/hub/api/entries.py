@@ -229,6 +229,8 @@ async def _check_reader(
         signed.check_tenant_request(invite.tenant_public_key, hub.now_ms())
         if signed.id != tenant_id:
             raise Denied(Code.FORBIDDEN, "signed by another tenant")
+        if not await hub.limiter.use_once(Domain.TENANT_REQUEST, signed.id, signed.timestamp_ms):
+            raise Denied(Code.REPLAYED, "this signed request was sent before")
         return
     caller = await caller_of(hub, request)
     caller.principal.require(Role.VIEWER)

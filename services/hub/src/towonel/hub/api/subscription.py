@@ -1,6 +1,7 @@
 """Routes as the original's edges follow them: the whole table, as server-sent events."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Mapping
 
 from fastapi import APIRouter
@@ -13,7 +14,7 @@ from towonel.hub.api.state import Hub, HubDep
 from towonel.hub.store import agents
 from towonel.identity.signatures import Domain
 from towonel.wire import base64url
-from towonel.wire.errors import Code, Unavailable
+from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.ids import AgentId, TenantId
 from towonel.wire.legacy_table import LegacyService, LegacyTable, encode_table
 from towonel.wire.names import ServiceKind
@@ -41,7 +42,12 @@ async def subscribe_routes(hub: HubDep, authorization: EdgeSignature) -> Streami
     """Follow the routes in the original's form; signed by an edge."""
     signed = signature(authorization)
     signed.check_node(Domain.EDGE_SUBSCRIBE, b"", hub.now_ms())
-    await check_edge(hub, signed, _ONCE)
+    try:
+        await check_edge(hub, signed, _ONCE)
+    except Denied as error:
+        if error.code is not Code.EDGE_UNKNOWN:
+            raise
+        raise Denied(Code.UNAUTHORIZED, error.detail) from error  # the original's word
     if len(hub.subscribers) >= MAX_SUBSCRIBERS:
         raise Unavailable(Code.OVERLOADED, "too many subscribers", retry_after_s=30)
     return StreamingResponse(_events(hub, signed.id), media_type="text/event-stream")
@@ -51,10 +57,11 @@ async def _events(hub: Hub, edge_id: bytes) -> AsyncGenerator[bytes]:
     me = object()
     hub.subscribers.add(me)
     try:
-        sent = b""
+        sent = table = b""
         while not hub.bell.closed and hub.may_work(edge_id):
             revision = hub.directory.revision
-            table = await asyncio.to_thread(encode_table, _table(hub, await _live(hub)))
+            with contextlib.suppress(Unavailable):  # without a database, what was said last holds
+                table = await asyncio.to_thread(encode_table, _table(hub, await _live(hub)))
             if table != sent:
                 sent = table
                 yield b"event: routes\ndata: " + base64url.encode(table).encode() + b"\n\n"
