@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import pytest
-from worlds.hub import migrated, World, opened, registration
+from worlds.hub import World, migrated, opened, registration
 
 from towonel.agent import reconcile
 from towonel.agent.core.services import Directory, parse_services

@@ -11,6 +11,7 @@ from towonel.wire.errors import Code, ProtocolError
 
 MAX_DEPTH = 8  # nothing of ours nests deeper than five
 MAX_UINT = 2**63 - 1  # fits a signed 64-bit column
+_FIRST_LONG = 24  # counts below it stand in the head's own byte; RFC 8949 §3
 
 
 def encode(value: object) -> bytes:
@@ -24,7 +25,7 @@ def array_head(count: int) -> bytes:
     Source: RFC 8949 §3, major type 4.
     """
     for size, info in ((1, 24), (2, 25), (4, 26)):
-        if count < 24:
+        if count < _FIRST_LONG:
             return bytes([0x80 | count])
         if count < 1 << (8 * size):
             return bytes([0x80 | info]) + count.to_bytes(size)
@@ -36,7 +37,7 @@ def map_head(count: int) -> bytes:
 
     Source: RFC 8949 §3, major type 5.
     """
-    assert count < 24, "a map of ours has a handful of keys"
+    assert count < _FIRST_LONG, "a map of ours has a handful of keys"
     return bytes([0xA0 | count])
 
 

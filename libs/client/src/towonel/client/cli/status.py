@@ -54,7 +54,7 @@ async def _ask(hub: Target) -> Known:
         health = await client.health()
         if hub.operator_key is None:
             return Known(health)
-        return Known(health, await client.edges(), await client.list_invites())
+        return Known(health, await client.list_edges(), await client.list_invites())
 
 
 def _show(hub: Target, known: Known) -> None:
