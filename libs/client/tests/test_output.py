@@ -105,3 +105,29 @@ def on_a_terminal(**environ: str) -> bytes:
 def test_a_terminal_gets_colour_unless_told_otherwise() -> None:
     assert b"\x1b[31m" in on_a_terminal()
     assert b"\x1b[31m" not in on_a_terminal(NO_COLOR="1")
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        (output.Format.JSON, '{"name": "ä", "rows": [1]}\n'),
+        (output.Format.YAML, "---\nname: ä\nrows:\n- 1\n"),
+        (output.Format.TABLE, "name       ä\n\nA  B\n1  2\ndone\n"),
+    ],
+)
+def test_a_result_is_printed_for_people_or_for_programs(
+    capsys: pytest.CaptureFixture[str], form: output.Format, text: str
+) -> None:
+    fields, rows = output.Fields([("name", "ä")]), output.Rows(["A", "B"], [["1", "2"]], "none")
+    document: dict[str, object] = {"name": "ä", "rows": [1]}
+    output.show(output.Shown(document, fields, "", rows, "done"), form)
+
+    assert capsys.readouterr().out == text
+
+
+def test_ctrl_c_ends_with_130(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as caught, output.reported(as_json=False):
+        raise KeyboardInterrupt
+
+    assert caught.value.exit_code == 130
+    assert capsys.readouterr().err == ""

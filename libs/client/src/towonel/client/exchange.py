@@ -74,6 +74,11 @@ class Exchange:
         """Close the connections; requests in flight fail."""
         await self._http.aclose()
 
+    @property
+    def has_key(self) -> bool:
+        """Whether requests that need a key can be made."""
+        return self._operator_key is not None
+
     def _stamp_ms(self) -> int:
         """The time for a signature, never the same twice: the hub takes a repeated one for a replay."""
         self._last_ms = max(self._now_ms(), self._last_ms + 1)

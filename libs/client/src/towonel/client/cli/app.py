@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from towonel.client.cli import edge_invites, invites
+from towonel.client.cli.command import asks
 from towonel.client.cli.demo.command import demo
 from towonel.client.cli.options import Json, examples
 from towonel.client.cli.serve import serve
@@ -26,9 +27,13 @@ app = typer.Typer(
 )
 app.add_typer(invites.app, name="invite")
 app.add_typer(edge_invites.app, name="edge-invite")
-app.command(epilog=examples("towonel status", "towonel status --hub-url https://hub.example.eu"))(
-    status
-)
+asks(
+    app,
+    "status",
+    "towonel status",
+    "towonel status --hub-url https://hub.example.eu",
+    needs_key=False,
+)(status)
 app.command(
     epilog=examples(
         "TOWONEL_DATA_DIR=/var/lib/towonel towonel serve",

@@ -1,40 +1,32 @@
 """`towonel invite`: make, list and revoke what lets a tenant in."""
 
-import asyncio
 from typing import Annotated
 
 import typer
 
+from towonel.client.cli.command import asks, group
 from towonel.client.cli.durations import parse_duration
-from towonel.client.cli.options import ApiKey, HubUrl, InviteId, Json, Name, examples, target
-from towonel.client.cli.output import print_fields, print_json, print_table, reported, shown_time
-from towonel.client.models import (
-    MAX_EXPIRY_S,
-    MAX_HOSTNAMES,
-    InviteIn,
-    InviteItem,
-    InviteList,
-    InviteOut,
-)
-from towonel.client.target import Target, UsageError
+from towonel.client.cli.options import InviteId, Name
+from towonel.client.cli.output import Fields, Rows, Shown, shown_time
+from towonel.client.hub import HubClient
+from towonel.client.models import MAX_EXPIRY_S, MAX_HOSTNAMES, InviteIn, InviteItem
+from towonel.client.target import UsageError
 from towonel.wire.errors import ProtocolError
 from towonel.wire.names import parse_hostname
 
 MAX_NAME_CHARS = 100
 
-app = typer.Typer(
-    no_args_is_help=True, help="Invites let a tenant publish hostnames.", rich_markup_mode=None
-)
+app = group("Invites let a tenant publish hostnames.")
 
 
-@app.command(
-    epilog=examples(
-        "towonel invite create --hostnames app.example.eu",
-        "towonel invite create --name home --hostnames 'app.example.eu,*.home.example.eu'"
-        " --expires 7d",
-    )
+@asks(
+    app,
+    "create",
+    "towonel invite create --hostnames app.example.eu",
+    "towonel invite create --name home --hostnames 'app.example.eu,*.home.example.eu' --expires 7d",
 )
-def create(
+async def create(
+    hub: HubClient,
     hostnames: Annotated[
         str,
         typer.Option(
@@ -45,52 +37,37 @@ def create(
     expires: Annotated[
         str, typer.Option(metavar="TIME", help="How long it can be used: 48h, 7d, never.")
     ] = "never",
-    hub_url: HubUrl = None,
-    api_key: ApiKey = None,
-    as_json: Json = False,
-) -> None:
+) -> Shown:
     """Make an invite, and print its token: the hub does not keep it."""
-    with reported(as_json=as_json):
-        invite = invite_from(name, hostnames, expires)
-        made = asyncio.run(_create(target(hub_url, api_key), invite))
-        if as_json:
-            print_json({**made.model_dump(), "hostnames": invite.hostnames})
-            return
-        print_fields(
-            [
-                ("invite", made.invite_id),
-                ("tenant", made.tenant_id),
-                ("name", made.name),
-                ("hostnames", ", ".join(invite.hostnames)),
-                ("expires", shown_time(made.expires_at_ms)),
-            ]
-        )
-        typer.echo(f"\nThe token, shown this once; give it to the agent:\n{made.token}")
+    invite = invite_from(name, hostnames, expires)
+    made = await hub.create_invite(invite)
+    fields = Fields(
+        [
+            ("invite", made.invite_id),
+            ("tenant", made.tenant_id),
+            ("name", made.name),
+            ("hostnames", ", ".join(invite.hostnames)),
+            ("expires", shown_time(made.expires_at_ms)),
+        ]
+    )
+    document = {**made.model_dump(), "hostnames": invite.hostnames}
+    told = "\nThe token, shown this once; give it to the agent:"
+    return Shown(document, fields, told, made.token)
 
 
-@app.command("list", epilog=examples("towonel invite list", "towonel invite list --json"))
-def list_all(hub_url: HubUrl = None, api_key: ApiKey = None, as_json: Json = False) -> None:
+@asks(app, "list", "towonel invite list", "towonel invite list --json")
+async def list_all(hub: HubClient) -> Shown:
     """List invites, the newest first."""
-    with reported(as_json=as_json):
-        found = asyncio.run(_list(target(hub_url, api_key)))
-        if as_json:
-            print_json(found.model_dump())
-            return
-        columns = ("ID", "NAME", "STATUS", "EXPIRES", "HOSTNAMES")
-        print_table(columns, map(_row, found.invites), empty="There is no invite yet.")
+    found = await hub.list_invites()
+    columns = ("ID", "NAME", "STATUS", "EXPIRES", "HOSTNAMES")
+    return Shown(found, Rows(columns, [*map(_row, found.invites)], "There is no invite yet."))
 
 
-@app.command(epilog=examples("towonel invite revoke --id pJ4yYx1sT0mQ8aWv7c2d3g"))
-def revoke(
-    invite_id: InviteId, hub_url: HubUrl = None, api_key: ApiKey = None, as_json: Json = False
-) -> None:
+@asks(app, "revoke", "towonel invite revoke --id pJ4yYx1sT0mQ8aWv7c2d3g")
+async def revoke(hub: HubClient, invite_id: InviteId) -> Shown:
     """Revoke an invite: its tenant's routes and sessions end at once."""
-    with reported(as_json=as_json):
-        asyncio.run(_revoke(target(hub_url, api_key), invite_id))
-        if as_json:
-            print_json({"status": "revoked", "invite_id": invite_id})
-            return
-        typer.echo(f"revoked {invite_id}")
+    await hub.revoke_invite(invite_id)
+    return Shown({"status": "revoked", "invite_id": invite_id}, f"revoked {invite_id}")
 
 
 def invite_from(name: str | None, hostnames: str, expires: str) -> InviteIn:
@@ -136,18 +113,3 @@ def _expiry(text: str) -> int | None:
 def _row(invite: InviteItem) -> tuple[str, ...]:
     expires = shown_time(invite.expires_at_ms)
     return invite.invite_id, invite.name, invite.status, expires, ", ".join(invite.hostnames)
-
-
-async def _create(hub: Target, invite: InviteIn) -> InviteOut:
-    async with hub.client() as client:
-        return await client.create_invite(invite)
-
-
-async def _list(hub: Target) -> InviteList:
-    async with hub.client() as client:
-        return await client.list_invites()
-
-
-async def _revoke(hub: Target, invite_id: str) -> None:
-    async with hub.client() as client:
-        await client.revoke_invite(invite_id)

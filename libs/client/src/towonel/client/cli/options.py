@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from towonel.client.cli.output import Format
 from towonel.client.settings import CommandSettings
 from towonel.client.target import Target, resolve
 from towonel.runtime.settings import load
@@ -22,7 +23,7 @@ ApiKey = Annotated[
     typer.Option(
         "--api-key",
         metavar="KEY",
-        help="The operator key. Others on this machine can see flags: rather set"
+        help="The operator key or an API key. Others on this machine can see flags: rather set"
         " TOWONEL_OPERATOR_KEY_FILE, or let it be found in the hub's data folder.",
         show_default=False,
     ),
@@ -34,7 +35,8 @@ Name = Annotated[
 InviteId = Annotated[
     str, typer.Option("--id", metavar="ID", help="The id that `list` shows.", show_default=False)
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Output = Annotated[Format, typer.Option("--output", "-o", help="What to print.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs: --output json.")]
 
 
 def target(hub_url: str | None, api_key: str | None, *, needs_key: bool = True) -> Target:

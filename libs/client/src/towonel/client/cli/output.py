@@ -1,15 +1,21 @@
-"""What commands print: results on standard output, failures on standard error, both also as JSON.
+"""What commands print: results on standard output, failures on standard error, both also for programs.
 
-Exit codes: 0 done, 1 refused or failed, 2 usage, 75 the hub cannot be asked now, 78 wrong configuration.
+Exit codes: 0 done, 1 refused or failed, 2 usage, 75 the hub cannot be asked now, 78 wrong configuration,
+130 Ctrl-C.
 """
 
 import contextlib
 import json
 import sys
 from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
+from typing import assert_never
 
 import typer
+import yaml
+from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -19,8 +25,79 @@ from towonel.client.target import UsageError
 from towonel.runtime.settings import SettingsError
 from towonel.wire.errors import TowonelError, Unavailable
 
-EXIT_FAILED, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_SETTINGS = 1, 2, 75, 78
+EXIT_FAILED, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_SETTINGS, EXIT_INTERRUPTED = 1, 2, 75, 78, 130
 _UNWRAPPED_COLUMNS = 10_000  # a file or a pipe has no width, and a cut id is of no use
+
+
+class Format(StrEnum):
+    """How results are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Names and values, for people."""
+
+    values: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A table for people, or the sentence `empty` where it has no rows."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    empty: str
+
+
+type Part = Fields | Rows | str
+
+
+class Shown:
+    """What a command has to say: `document` for programs, `parts` for people.
+
+    Args:
+        document: a model, or what JSON can hold.
+        parts: printed one after the other; a string is a line of its own.
+    """
+
+    def __init__(self, document: BaseModel | dict[str, object], *parts: Part) -> None:
+        self.document: dict[str, object] = (
+            document.model_dump(mode="json") if isinstance(document, BaseModel) else document
+        )
+        self.parts = parts
+
+
+def show(shown: Shown, form: Format) -> None:
+    """Print what a command has to say."""
+    match form:
+        case Format.JSON:
+            print_json(shown.document)
+        case Format.YAML:
+            text = yaml.safe_dump(
+                shown.document, sort_keys=False, allow_unicode=True, explicit_start=True
+            )
+            print(text, end="", flush=True)  # noqa: T201 this is the output
+        case Format.TABLE:
+            for part in shown.parts:
+                _print_part(part)
+        case _:
+            assert_never(form)
+
+
+def _print_part(part: Part) -> None:
+    match part:
+        case Fields(values):
+            print_fields(values)
+        case Rows(columns, rows, empty):
+            print_table(columns, rows, empty=empty)
+        case str():
+            typer.echo(part)
+        case _:
+            assert_never(part)
 
 
 def console() -> Console:
@@ -54,11 +131,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty:
     out.print(table if table.row_count else empty)
 
 
-def shown_time(time_ms: int | None) -> str:
-    """Return a time for people, in UTC; never for None."""
-    if time_ms is None:
+def shown_time(at: datetime | int | None) -> str:
+    """Return a time (Unix ms where it is a number) for people, in UTC; never for None."""
+    if at is None:
         return "never"
-    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    moment = datetime.fromtimestamp(at / 1000, UTC) if isinstance(at, int) else at.astimezone(UTC)
+    return moment.strftime("%Y-%m-%d %H:%M UTC")
 
 
 @contextlib.contextmanager
@@ -66,6 +144,8 @@ def reported(*, as_json: bool) -> Generator[None]:
     """Turn what goes wrong inside into one message and an exit code, never a traceback."""
     try:
         yield
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     except UsageError as error:
         _end("usage", [str(error)], EXIT_USAGE, as_json=as_json)
     except SettingsError as error:
