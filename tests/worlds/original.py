@@ -214,17 +214,11 @@ async def streamed(app: FastAPI, path: str, header: str) -> AsyncGenerator[Strea
     """Ask for something that has no end; httpx would wait for it."""
     stream, leaving = Stream(), asyncio.Event()
     incoming = [{"type": "http.request", "body": b"", "more_body": False}]
+    headers = [(b"authorization", header.encode()), (b"accept", b"text/event-stream")]
     scope = {
-        "type": "http",
-        "http_version": "1.1",
-        "method": "GET",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "headers": [(b"authorization", header.encode()), (b"accept", b"text/event-stream")],
-        "client": ("192.0.2.1", 1),
-        "server": ("hub", 80),
-        "scheme": "http",
+        **{"type": "http", "http_version": "1.1", "scheme": "http", "method": "GET"},
+        **{"path": path, "raw_path": path.encode(), "query_string": b"", "headers": headers},
+        **{"client": ("192.0.2.1", 1), "server": ("hub", 80)},
     }
 
     async def receive() -> Mapping[str, Any]:
