@@ -214,12 +214,7 @@ async def streamed(app: FastAPI, path: str, header: str) -> AsyncGenerator[Strea
     """Ask for something that has no end; httpx would wait for it."""
     stream, leaving = Stream(), asyncio.Event()
     incoming = [{"type": "http.request", "body": b"", "more_body": False}]
-    headers = [(b"authorization", header.encode()), (b"accept", b"text/event-stream")]
-    scope = {
-        **{"type": "http", "http_version": "1.1", "scheme": "http", "method": "GET"},
-        **{"path": path, "raw_path": path.encode(), "query_string": b"", "headers": headers},
-        **{"client": ("192.0.2.1", 1), "server": ("hub", 80)},
-    }
+    scope = _scope(path, header)
 
     async def receive() -> Mapping[str, Any]:
         if incoming:
@@ -231,3 +226,18 @@ async def streamed(app: FastAPI, path: str, header: str) -> AsyncGenerator[Strea
         tasks.create_task(app(scope, receive, stream.messages.put))  # type: ignore[arg-type]
         yield stream
         leaving.set()
+
+
+def _scope(path: str, header: str) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "http_version": "1.1",
+        "scheme": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"authorization", header.encode()), (b"accept", b"text/event-stream")],
+        "client": ("192.0.2.1", 1),
+        "server": ("hub", 80),
+    }
