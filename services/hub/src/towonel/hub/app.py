@@ -9,7 +9,7 @@ from sqlalchemy.exc import DatabaseError, InterfaceError
 
 from towonel.hub import chores
 from towonel.hub.api.application import create_app
-from towonel.hub.api.state import Hub, Policy
+from towonel.hub.api.state import Hub, Policy, wall_clock_ms
 from towonel.hub.core.limits import Rate
 from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
@@ -21,6 +21,7 @@ from towonel.hub.livestate import LiveState
 from towonel.hub.metrics import VERSION
 from towonel.hub.redaction import SECRET_MARKS
 from towonel.hub.settings import HubSettings
+from towonel.hub.store.declared import declare
 from towonel.hub.store.migrate import upgrade
 from towonel.hub.store.retention import Retention
 from towonel.hub.store.session import Store
@@ -30,6 +31,7 @@ from towonel.runtime.admin import Health
 from towonel.runtime.settings import SettingsError
 from towonel.runtime.telemetry import tracing
 from towonel.runtime.web import serve_app
+from towonel.wire.errors import Denied
 
 BURST_S = 10  # of requests that a key may make at once, at its rate
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -82,6 +84,8 @@ async def _hub(settings: HubSettings) -> AsyncGenerator[Hub]:
         ) as store,
     ):
         trace_queries(store.engine, provider)
+        policy = policy_of(settings)
+        await _declare(store, settings, policy)
         directory = Directory(store)
         await directory.catch_up()
         ringing.heard(directory.revision)
@@ -93,7 +97,7 @@ async def _hub(settings: HubSettings) -> AsyncGenerator[Hub]:
             directory,
             LiveState(store),
             settings.url,
-            policy_of(settings),
+            policy,
             tracer_provider=provider,
         )
 
@@ -117,7 +121,15 @@ def policy_of(settings: HubSettings) -> Policy:
         per_key=Rate(per_key, max(1, round(BURST_S * per_key))),
         proxies=settings.proxies,
         open_tenant_logs=settings.open_tenant_logs,
+        agents={agent: one.tenant_id for one in settings.tenants for agent in one.agents},
     )
+
+
+async def _declare(store: Store, settings: HubSettings, policy: Policy) -> None:
+    try:
+        await declare(store, settings.tenants, policy.quotas, wall_clock_ms())
+    except Denied as error:
+        raise SettingsError([f"TOWONEL_TENANTS: {error.detail}"]) from error
 
 
 def _migrate(settings: HubSettings) -> None:

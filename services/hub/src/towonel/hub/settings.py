@@ -5,9 +5,18 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import NoDecode
 from redis.connection import parse_url  # pyright: ignore[reportUnknownVariableType] # untyped
 
+from towonel.hub.core.declared import DeclaredTenant, parse_tenants
 from towonel.hub.store.database import Database
 from towonel.runtime.settings import CsvList, HostPort
 from towonel.runtime.telemetry import TelemetrySettings
@@ -25,6 +34,10 @@ def _public_url(value: str) -> str:
     if not value.startswith(("https://", "http://")):
         raise ValueError("must start with https://")
     return value.rstrip("/")
+
+
+def _tenants(value: object) -> object:
+    return parse_tenants(value) if isinstance(value, str) else value
 
 
 def _redis_url(value: SecretStr) -> SecretStr:
@@ -133,6 +146,12 @@ class HubSettings(TelemetrySettings):
         description="Seconds that requests in flight get when the hub is told to stop.",
     )
 
+    tenants: Annotated[tuple[DeclaredTenant, ...], NoDecode, BeforeValidator(_tenants)] = Field(
+        default=(),
+        validation_alias="TOWONEL_TENANTS",
+        description="JSON array of tenants without an invite: `name`, `id`, `pq_public_key`, as"
+        " `towonel tenant init` prints them, `hostnames`, `agent_node_ids`.",
+    )
     trusted_proxies: CsvList = Field(
         default=(),
         validation_alias="TOWONEL_HUB_TRUSTED_PROXIES",

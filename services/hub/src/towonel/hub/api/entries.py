@@ -187,7 +187,8 @@ async def _name_agent(
     hub: Hub, session: AsyncSession, tenant_id: TenantId, op: UpsertAgent | RevokeAgent
 ) -> None:
     row = await agents.find(session, op.agent_id)
-    if row is not None and row.tenant_id != tenant_id:
+    holder = hub.policy.agents.get(op.agent_id) if row is None else row.tenant_id
+    if holder not in {None, tenant_id}:
         raise Denied(Code.INVALID_REQUEST, "agent_id: belongs to another tenant")
     row = row or _agent(hub, tenant_id, op.agent_id)
     row.revoked_at_ms = hub.now_ms() if isinstance(op, RevokeAgent) else None
@@ -200,7 +201,8 @@ async def _known_agent(
     row = await agents.find(session, agent_id)
     if row is None:  # not seen for a day: its entry still counts
         op = await store.of_subject(session, tenant_id, f"agent:{agent_id.hex()}")
-        row = _agent(hub, tenant_id, agent_id) if isinstance(op, UpsertAgent) else None
+        is_named = hub.policy.agents.get(agent_id) == tenant_id or isinstance(op, UpsertAgent)
+        row = _agent(hub, tenant_id, agent_id) if is_named else None
     if row is None or row.tenant_id != tenant_id or row.revoked_at_ms is not None:
         raise Denied(Code.TENANT_NOT_ALLOWED, "this agent is none of the tenant's")
     return row

@@ -1,7 +1,7 @@
 """What every endpoint works with."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
@@ -19,6 +19,7 @@ from towonel.hub.limits import Limiter
 from towonel.hub.livestate import LiveState
 from towonel.hub.metrics import Metrics
 from towonel.hub.store.session import Store
+from towonel.wire.ids import AgentId, TenantId
 
 
 def wall_clock_ms() -> int:
@@ -36,6 +37,7 @@ class Policy:
     per_key: Rate = Rate(50, 500)  # noqa: RUF009 as above
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     open_tenant_logs: bool = False
+    agents: Mapping[AgentId, TenantId] = field(default_factory=dict[AgentId, TenantId])  # declared
 
 
 @dataclass(frozen=True)

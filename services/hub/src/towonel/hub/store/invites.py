@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from towonel.hub.core.ownership import is_wildcard
 from towonel.hub.store.pages import Paged, Paging, page
 from towonel.hub.store.routes import CHUNK
-from towonel.hub.store.rows import REVOKED, InviteHostnameRow, InviteRow, RemovalRow
+from towonel.hub.store.rows import PENDING, REVOKED, InviteHostnameRow, InviteRow, RemovalRow
 from towonel.hub.store.session import Change
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
@@ -187,6 +187,16 @@ async def revoke(change: Change, row: InviteRow) -> None:
         update(InviteHostnameRow)
         .where(col(InviteHostnameRow.invite_id) == row.invite_id)
         .values(active=False)
+    )
+
+
+async def restore(change: Change, row: InviteRow) -> None:
+    """Take back that an invite was revoked; it has no patterns."""
+    row.status = PENDING
+    row.version += 1
+    change.session.add(row)
+    await change.session.exec(
+        delete(InviteHostnameRow).where(col(InviteHostnameRow.invite_id) == row.invite_id)
     )
 
 
