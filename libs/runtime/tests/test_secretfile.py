@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from towonel.runtime.secretfile import SecretFileError, load_or_create, read, replace
+from towonel.runtime.secretfile import SecretFileError, create, load_or_create, read, replace
 
 
 def names(folder: Path) -> list[str]:
@@ -26,6 +26,32 @@ def test_a_missing_secret_is_made_for_its_owner_and_kept(tmp_path: Path) -> None
     assert load_or_create(path, lambda: b"second") == b"first"
     assert (mode(path), mode(path.parent)) == (0o600, 0o700)
     assert names(path.parent) == ["node.key"]
+
+
+def test_a_new_secret_takes_the_place_of_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "tenant.key"
+    create(path, b"first")
+
+    with pytest.raises(SecretFileError, match="exists already"):
+        create(path, b"second")
+    assert (read(path), mode(path)) == (b"first", 0o600)
+    assert names(path.parent) == ["tenant.key"]
+
+
+def test_a_dangling_link_is_something(tmp_path: Path) -> None:
+    path = tmp_path / "tenant.key"
+    path.symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(SecretFileError, match="exists already"):
+        create(path, b"x")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_secret_needs_a_folder_that_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(SecretFileError, match="cannot be made"):
+        create(tmp_path / "file" / "tenant.key", b"x")
 
 
 CREATE = """

@@ -57,6 +57,16 @@ class CommandSettings(Settings):
     )
 
 
+class TokenSettings(Settings):
+    """The invite token, for who wants the key in it."""
+
+    invite_token: SecretStr | None = Field(
+        default=None,
+        validation_alias="TOWONEL_INVITE_TOKEN",
+        description="The token of an agent's environment, tt_inv_2_…",
+    )
+
+
 class ServeSettings(Settings):
     """Which of hub and edge `towonel serve` starts, and how they find each other."""
 

@@ -32,6 +32,21 @@ def load_or_create(path: Path, make: Callable[[], bytes]) -> bytes:
     return read(path)
 
 
+def create(path: Path, content: bytes) -> None:
+    """Write a new secret, mode 0600, whole or not at all; what is there already stays as it is.
+
+    Raises:
+        SecretFileError: where there is something already, or the file cannot be made.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made = _create(path, content)
+    except OSError as error:
+        raise SecretFileError(f"{path}: cannot be made: {error.strerror}") from error
+    if not made:
+        raise SecretFileError(f"{path}: exists already, and is not overwritten")
+
+
 def read(path: Path) -> bytes:
     """Return the secret in `path`.
 
@@ -66,17 +81,19 @@ def replace(path: Path, content: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def _create(path: Path, content: bytes) -> None:
+def _create(path: Path, content: bytes) -> bool:
+    """Make a file, or return False where there is something already."""
     # A link is made only where there is none, and the content is complete before it has its name:
     # nobody can read half a key, as they could after a plain O_EXCL and write.
     written = _written(path, content)
     try:
         path.hardlink_to(written)
-        _sync_folder(path.parent)
     except FileExistsError:
-        return
+        return False
     finally:
         written.unlink()
+    _sync_folder(path.parent)
+    return True
 
 
 def _written(path: Path, content: bytes) -> Path:

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from towonel.client.cli import edge_invites, invites
+from towonel.client.cli import (
+    agent_keys,
+    edge_invites,
+    entries,
+    invite_edits,
+    keys,
+    ports,
+    tenant_keys,
+)
 from towonel.client.cli.command import asks
 from towonel.client.cli.demo.command import demo
 from towonel.client.cli.options import Json, examples
@@ -25,8 +33,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(invites.app, name="invite")
+app.add_typer(invite_edits.app, name="invite")
 app.add_typer(edge_invites.app, name="edge-invite")
+app.add_typer(tenant_keys.app, name="tenant")
+app.add_typer(entries.app, name="entry")
+app.add_typer(agent_keys.app, name="agent")
+app.add_typer(keys.app, name="key")
+app.add_typer(ports.app, name="port")
 asks(
     app,
     "status",

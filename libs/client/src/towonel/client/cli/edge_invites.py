@@ -2,10 +2,12 @@
 
 from towonel.client.cli.command import asks, group
 from towonel.client.cli.invites import checked_name
+from towonel.client.cli.once import once
 from towonel.client.cli.options import InviteId, Name
-from towonel.client.cli.output import Fields, Rows, Shown
+from towonel.client.cli.output import Fields, Rows, Shown, shown_time
 from towonel.client.hub import HubClient
 from towonel.client.models import EdgeInviteItem
+from towonel.client.pages import pages
 
 app = group("Edge invites let an edge on another machine serve for this hub.")
 
@@ -13,7 +15,8 @@ app = group("Edge invites let an edge on another machine serve for this hub.")
 @asks(app, "create", "towonel edge-invite create --name frankfurt")
 async def create(hub: HubClient, name: Name = None) -> Shown:
     """Make an edge invite, and print its token: the hub does not keep it."""
-    made = await hub.create_edge_invite(checked_name(name))
+    wanted = checked_name(name)
+    made = await once(lambda key: hub.create_edge_invite(wanted, idempotency_key=key))
     fields = [("invite", made.invite_id), ("edge", made.edge_node_id), ("name", made.name)]
     told = "\nThe token, shown this once; give it to the edge:"
     return Shown(made, Fields(fields), told, f"TOWONEL_EDGE_INVITE_TOKEN={made.token}")
@@ -22,9 +25,24 @@ async def create(hub: HubClient, name: Name = None) -> Shown:
 @asks(app, "list", "towonel edge-invite list", "towonel edge-invite list --json")
 async def list_all(hub: HubClient) -> Shown:
     """List edge invites, the newest first."""
-    found = await hub.list_edge_invites()
+    found = [item async for item in pages(hub.list_edge_invites, lambda page: page.invites)]
+    document: dict[str, object] = {"invites": [item.model_dump() for item in found]}
     columns = ("ID", "NAME", "STATUS", "EDGE")
-    return Shown(found, Rows(columns, [*map(_row, found.invites)], "There is no edge invite yet."))
+    return Shown(document, Rows(columns, [*map(_row, found)], "There is no edge invite yet."))
+
+
+@asks(app, "show", "towonel edge-invite show --id pJ4yYx1sT0mQ8aWv7c2d3g")
+async def show(hub: HubClient, invite_id: InviteId) -> Shown:
+    """Show one edge invite; its token is not kept."""
+    found = await hub.get_edge_invite(invite_id)
+    fields = [
+        ("invite", found.invite_id),
+        ("edge", found.edge_node_id),
+        ("name", found.name),
+        ("status", found.status),
+        ("created", shown_time(found.created_at_ms)),
+    ]
+    return Shown(found, Fields(fields))
 
 
 @asks(app, "revoke", "towonel edge-invite revoke --id pJ4yYx1sT0mQ8aWv7c2d3g")

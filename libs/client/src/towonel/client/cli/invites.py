@@ -1,15 +1,19 @@
 """`towonel invite`: make, list and revoke what lets a tenant in."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
+from towonel.client.cli.choices import Status
 from towonel.client.cli.command import asks, group
-from towonel.client.cli.durations import parse_duration
+from towonel.client.cli.ends import seconds
+from towonel.client.cli.once import once
 from towonel.client.cli.options import InviteId, Name
 from towonel.client.cli.output import Fields, Rows, Shown, shown_time
 from towonel.client.hub import HubClient
 from towonel.client.models import MAX_EXPIRY_S, MAX_HOSTNAMES, InviteIn, InviteItem
+from towonel.client.pages import pages
 from towonel.client.target import UsageError
 from towonel.wire.errors import ProtocolError
 from towonel.wire.names import parse_hostname
@@ -40,7 +44,7 @@ async def create(
 ) -> Shown:
     """Make an invite, and print its token: the hub does not keep it."""
     invite = invite_from(name, hostnames, expires)
-    made = await hub.create_invite(invite)
+    made = await once(lambda key: hub.create_invite(invite, idempotency_key=key))
     fields = Fields(
         [
             ("invite", made.invite_id),
@@ -55,12 +59,31 @@ async def create(
     return Shown(document, fields, told, made.token)
 
 
-@asks(app, "list", "towonel invite list", "towonel invite list --json")
-async def list_all(hub: HubClient) -> Shown:
+@asks(
+    app,
+    "list",
+    "towonel invite list",
+    "towonel invite list --status pending --hostname app.example.eu --json",
+)
+async def list_all(
+    hub: HubClient,
+    status: Annotated[Status | None, typer.Option(help="Only those of this status.")] = None,
+    hostname: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only the one that holds it, spelled so.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="PART", help="Only those with this in their name.")
+    ] = None,
+) -> Shown:
     """List invites, the newest first."""
-    found = await hub.list_invites()
+    wanted = None if hostname is None else parse_name("--hostname", hostname)
+    fetch = partial(hub.list_invites, status=status, hostname=wanted, name=name)
+    found = [item async for item in pages(fetch, lambda page: page.invites)]
+    document: dict[str, object] = {"invites": [item.model_dump() for item in found]}
     columns = ("ID", "NAME", "STATUS", "EXPIRES", "HOSTNAMES")
-    return Shown(found, Rows(columns, [*map(_row, found.invites)], "There is no invite yet."))
+    is_filtered = any(given is not None for given in (status, hostname, name))
+    empty = "There is no such invite." if is_filtered else "There is no invite yet."
+    return Shown(document, Rows(columns, [*map(_row, found)], empty))
 
 
 @asks(app, "revoke", "towonel invite revoke --id pJ4yYx1sT0mQ8aWv7c2d3g")
@@ -76,14 +99,31 @@ def invite_from(name: str | None, hostnames: str, expires: str) -> InviteIn:
     Raises:
         UsageError: naming the flag and the rule.
     """
-    names = [item.strip() for item in hostnames.split(",") if item.strip()]
-    if not 1 <= len(names) <= MAX_HOSTNAMES:
-        raise UsageError(f"--hostnames: give 1 to {MAX_HOSTNAMES}, separated by commas")
     return InviteIn(
         name=checked_name(name),
-        hostnames=[_hostname(item) for item in names],
-        expires_in_secs=_expiry(expires),
+        hostnames=hostnames_from("--hostnames", hostnames),
+        expires_in_secs=seconds("--expires", expires, MAX_EXPIRY_S),
     )
+
+
+def hostnames_from(flag: str, text: str) -> list[str]:
+    """Return the hostnames that commas separate.
+
+    Raises:
+        UsageError: naming the flag and the rule.
+    """
+    names = [item.strip() for item in text.split(",") if item.strip()]
+    if not 1 <= len(names) <= MAX_HOSTNAMES:
+        raise UsageError(f"{flag}: give 1 to {MAX_HOSTNAMES}, separated by commas")
+    return [parse_name(flag, item) for item in names]
+
+
+def parse_name(flag: str, text: str) -> str:
+    """Return one hostname as the hub spells it; errors as in `hostnames_from`."""
+    try:
+        return parse_hostname(text.strip())
+    except ProtocolError as error:
+        raise UsageError(f"{flag}: {error.detail}") from error
 
 
 def checked_name(name: str | None) -> str | None:
@@ -91,23 +131,6 @@ def checked_name(name: str | None) -> str | None:
     if name is not None and len(name) > MAX_NAME_CHARS:
         raise UsageError(f"--name: at most {MAX_NAME_CHARS} characters")
     return name
-
-
-def _hostname(text: str) -> str:
-    try:
-        return parse_hostname(text)
-    except ProtocolError as error:
-        raise UsageError(f"--hostnames: {error.detail}") from error
-
-
-def _expiry(text: str) -> int | None:
-    try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        raise UsageError(f"--expires: {error}") from error
-    if seconds is not None and seconds > MAX_EXPIRY_S:
-        raise UsageError(f"--expires: at most {MAX_EXPIRY_S // 86_400}d, or never")
-    return seconds
 
 
 def _row(invite: InviteItem) -> tuple[str, ...]:

@@ -135,7 +135,12 @@ def shown_time(at: datetime | int | None) -> str:
     """Return a time (Unix ms where it is a number) for people, in UTC; never for None."""
     if at is None:
         return "never"
-    moment = datetime.fromtimestamp(at / 1000, UTC) if isinstance(at, int) else at.astimezone(UTC)
+    try:
+        moment = (
+            datetime.fromtimestamp(at / 1000, UTC) if isinstance(at, int) else at.astimezone(UTC)
+        )
+    except (ValueError, OverflowError):  # a tenant may sign any number as a time
+        return f"beyond all calendars ({at})"
     return moment.strftime("%Y-%m-%d %H:%M UTC")
 
 

@@ -1,0 +1,8 @@
+"""What flags may be chosen from. Typer reads these aliases, and not those that `type` makes."""
+
+from typing import Literal
+
+Protocol = Literal["tcp", "udp"]
+KeyRole = Literal["admin", "operator", "viewer"]
+Status = Literal["pending", "revoked"]
+TlsEnd = Literal["passthrough", "terminate"]
