@@ -236,7 +236,7 @@ async def answered(server: Server, ask: Ask, **headers: str) -> object:
 def test_every_operation_of_the_api_is_a_method_and_every_method_an_operation() -> None:
     methods = {name for name in dir(HubClient) if not name.startswith("_")}
 
-    assert methods == {*OPERATIONS.split(), "aclose"}
+    assert methods == {*OPERATIONS.split(), "aclose", "has_key"}
 
 
 @pytest.mark.parametrize("ask", READS + WRITES, ids=str)

@@ -8,8 +8,7 @@ import pytest
 import typer
 
 from towonel.client.cli import output
-from towonel.client.cli.status import age
-from towonel.client.target import UsageError
+from towonel.client.usage import UsageError
 from towonel.runtime.settings import SettingsError
 from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
 
@@ -79,7 +78,7 @@ def test_no_rows_are_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_an_age_is_told_in_the_unit_that_reads_best(ago_ms: int, text: str) -> None:
-    assert age(1_000_000_000 - ago_ms, 1_000_000_000) == text
+    assert output.age(1_000_000_000 - ago_ms, 1_000_000_000) == text
 
 
 def test_times_are_in_utc_and_none_is_never() -> None:

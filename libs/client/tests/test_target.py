@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from towonel.client.settings import CommandSettings
-from towonel.client.target import Target, UsageError, local_hub_url, resolve
+from towonel.client.target import Target, local_hub_url, resolve
+from towonel.client.usage import UsageError
 from towonel.runtime.settings import SettingsError, load
 
 SECRET = "bad key with spaces"

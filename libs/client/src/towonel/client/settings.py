@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import ClassVar
 
+import typer
 from pydantic import Field, SecretStr
 
 from towonel.runtime.settings import HostPort, Settings
@@ -14,6 +15,7 @@ _FOR_THE_COMMAND_ONLY = frozenset(
         "TOWONEL_HUB_URL",
         "TOWONEL_OPERATOR_KEY",
         "TOWONEL_OPERATOR_KEY_FILE",
+        "TOWONEL_PROFILE",
         "TOWONEL_HUB_ENABLED",
         "TOWONEL_EDGE_ENABLED",
     }
@@ -34,6 +36,11 @@ class CommandSettings(Settings):
         default=None,
         validation_alias="TOWONEL_OPERATOR_KEY",
         description="The key of the hub's operator; by default read from the hub's key file.",
+    )
+    profile: str | None = Field(
+        default=None,
+        validation_alias="TOWONEL_PROFILE",
+        description="Which login of `towonel login` commands use; by default the current one.",
     )
     operator_key_path: Path | None = Field(
         default=None,
@@ -91,6 +98,11 @@ class ServeSettings(Settings):
         validation_alias="TOWONEL_EDGE_DRAIN_TIMEOUT_SECS",
         description="How long the edge may drain; what is left after it is ended.",
     )
+
+
+def config_folder() -> Path:
+    """Return where a person's own configuration of `towonel` is."""
+    return Path(typer.get_app_dir("towonel"))
 
 
 def child_environment() -> dict[str, str]:

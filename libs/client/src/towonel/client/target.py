@@ -7,7 +7,9 @@ from pydantic import SecretStr
 
 from towonel.client.exchange import parse_hub_url
 from towonel.client.hub import HubClient
-from towonel.client.settings import CommandSettings
+from towonel.client.profiles import Profile, Profiles
+from towonel.client.settings import CommandSettings, config_folder
+from towonel.client.usage import UsageError
 from towonel.runtime import secretfile
 from towonel.runtime.settings import SettingsError
 from towonel.wire.errors import Denied
@@ -16,12 +18,8 @@ WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 compared, never 
 KEY_FILE = "operator.key"
 _NO_KEY = (
     "no operator key: {path} does not exist. Run this on the machine of the hub with its"
-    " TOWONEL_DATA_DIR, or set TOWONEL_OPERATOR_KEY_FILE or TOWONEL_OPERATOR_KEY"
+    " TOWONEL_DATA_DIR, log in with `towonel login URL`, or set TOWONEL_OPERATOR_KEY_FILE"
 )
-
-
-class UsageError(Exception):
-    """A flag or argument that cannot be meant; the text is for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,29 +36,38 @@ class Target:
 
 
 def resolve(
-    settings: CommandSettings, hub_url: str | None, api_key: str | None, *, needs_key: bool
+    settings: CommandSettings,
+    hub_url: str | None,
+    api_key: str | None,
+    profile: str | None = None,
+    *,
+    needs_key: bool,
 ) -> Target:
     """Decide hub and key.
 
     Args:
         settings: what the environment says.
-        hub_url: the flag; before TOWONEL_HUB_URL, before the port of the hub on this machine.
-        api_key: the flag; before TOWONEL_OPERATOR_KEY, before the hub's key file.
+        hub_url: the flag; before TOWONEL_HUB_URL, the profile, the hub on this machine.
+        api_key: the flag; before TOWONEL_OPERATOR_KEY, the profile, the hub's key file.
+        profile: the flag; before TOWONEL_PROFILE, before the login that is current.
         needs_key: refuse to go on without a key.
 
     Raises:
-        UsageError: a flag that is no hub's URL.
+        UsageError: a flag that is no hub's URL, or names no profile.
         SettingsError: a variable that is none, or no key where one is needed.
     Source: inventory §1.8.
     """
-    key = _given_key(settings, api_key)
+    key, login = _given_key(settings, api_key), _login(settings, hub_url, profile)
+    if key is None and login is not None:
+        key = login.key
     if key is None:
         key = _key_in_file(_key_path(settings), required=needs_key)
-    url = hub_url or settings.hub_url or local_hub_url(settings.hub_listen_addr)
+    told = login and login.hub_url
+    url = hub_url or settings.hub_url or told or local_hub_url(settings.hub_listen_addr)
     try:
         parse_hub_url(url, allow_insecure=settings.allow_insecure_hub)
     except Denied as error:
-        if hub_url:
+        if hub_url or told:
             raise UsageError(f"--hub-url: {error.detail}") from error
         raise SettingsError([f"TOWONEL_HUB_URL: {error.detail}"]) from error
     return Target(url, key, settings.allow_insecure_hub)
@@ -73,15 +80,32 @@ def local_hub_url(listen_addr: tuple[str, int]) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def _login(settings: CommandSettings, hub_url: str | None, name: str | None) -> Profile | None:
+    """Return the login that counts: the named one, else the current one if it is of that hub."""
+    name = name or settings.profile or None
+    found = Profiles.read(config_folder()).named(name)
+    url = hub_url or settings.hub_url
+    if found is None or url is None or url.rstrip("/") == found.hub_url:
+        return found
+    if name is None:
+        return None
+    raise UsageError(f"--profile: {name} is a login of {found.hub_url}, and not of {url}")
+
+
 def _given_key(settings: CommandSettings, api_key: str | None) -> SecretStr | None:
     if api_key is not None:
-        return _key(api_key, "--api-key")
+        return as_key(api_key, "--api-key")
     if settings.operator_key is None or not settings.operator_key.get_secret_value().strip():
         return None
-    return _key(settings.operator_key.get_secret_value(), "TOWONEL_OPERATOR_KEY")
+    return as_key(settings.operator_key.get_secret_value(), "TOWONEL_OPERATOR_KEY")
 
 
-def _key(text: str, where: str) -> SecretStr:
+def as_key(text: str, where: str) -> SecretStr:
+    """Return a key as it is sent.
+
+    Raises:
+        SettingsError: naming where it came from.
+    """
     text = text.strip()
     if not text or not (text.isascii() and text.isprintable()) or " " in text:
         raise SettingsError([f"{where}: is empty, or has characters that no key has"])
@@ -101,4 +125,4 @@ def _key_in_file(path: Path, *, required: bool) -> SecretStr | None:
         content = secretfile.read(path)
     except secretfile.SecretFileError as error:
         raise SettingsError([str(error)]) from error
-    return _key(content.decode("ascii", errors="replace"), str(path))
+    return as_key(content.decode("ascii", errors="replace"), str(path))

@@ -7,15 +7,20 @@ import typer
 
 from towonel.client.cli import (
     agent_keys,
+    audit,
     edge_invites,
+    edges,
     entries,
     invite_edits,
     keys,
     ports,
+    profiles,
+    publications,
     tenant_keys,
 )
 from towonel.client.cli.command import asks
 from towonel.client.cli.demo.command import demo
+from towonel.client.cli.hub_program import hub
 from towonel.client.cli.options import Json, examples
 from towonel.client.cli.serve import serve
 from towonel.client.cli.status import status
@@ -33,20 +38,41 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(invite_edits.app, name="invite")
-app.add_typer(edge_invites.app, name="edge-invite")
-app.add_typer(tenant_keys.app, name="tenant")
-app.add_typer(entries.app, name="entry")
-app.add_typer(agent_keys.app, name="agent")
-app.add_typer(keys.app, name="key")
-app.add_typer(ports.app, name="port")
+GROUPS = {
+    "invite": ("invites", invite_edits.app),
+    "edge-invite": ("edge-invites", edge_invites.app),
+    "tenant": ("tenants", tenant_keys.app),
+    "service": ("services", publications.services),
+    "route": ("routes", publications.routes),
+    "agent": ("agents", agent_keys.app),
+    "edge": ("edges", edges.app),
+    "port": ("ports", ports.app),
+    "key": ("keys", keys.app),
+    "entry": ("entries", entries.app),
+    "audit": (None, audit.app),
+    "profile": ("profiles", profiles.app),
+}
+for name, (plural, commands) in GROUPS.items():
+    app.add_typer(commands, name=name)
+    if plural is not None:  # both are written, and both are right
+        app.add_typer(commands, name=plural, hidden=True)
+app.add_typer(profiles.root)
 asks(
     app,
     "status",
     "towonel status",
+    "towonel status --watch",
     "towonel status --hub-url https://hub.example.eu",
     needs_key=False,
 )(status)
+app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],  # its own program has the better help
+    },
+    add_help_option=False,
+)(hub)
 app.command(
     epilog=examples(
         "TOWONEL_DATA_DIR=/var/lib/towonel towonel serve",

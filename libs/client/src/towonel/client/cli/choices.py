@@ -5,4 +5,6 @@ from typing import Literal
 Protocol = Literal["tcp", "udp"]
 KeyRole = Literal["admin", "operator", "viewer"]
 Status = Literal["pending", "revoked"]
+TenantStanding = Literal["active", "suspended", "revoked"]
+Kind = Literal["https", "tcp", "udp"]
 TlsEnd = Literal["passthrough", "terminate"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from towonel.client.cli.options import ApiKey, HubUrl, Json, Output, examples, target
+from towonel.client.cli.options import ApiKey, HubUrl, Json, Output, Profile, examples, target
 from towonel.client.cli.output import Format, Shown, reported, show
 from towonel.client.target import Target
 
@@ -27,6 +27,7 @@ _FORM: dict[str, tuple[Any, object]] = {
 _WHOM: dict[str, tuple[Any, object]] = {
     "hub_url": (HubUrl, None),
     "api_key": (ApiKey, None),
+    "profile": (Profile, None),
 }
 
 

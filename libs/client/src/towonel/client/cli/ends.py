@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from towonel.client.cli.durations import parse_duration
-from towonel.client.target import UsageError
+from towonel.client.usage import UsageError
 
 Expires = Annotated[
     str | None,

@@ -21,7 +21,7 @@ from towonel.client.cli.shown_ops import (
 from towonel.client.cli.tenant_log import TenantLog
 from towonel.client.hub import HubClient
 from towonel.client.resources import LAST_PORT
-from towonel.client.target import UsageError
+from towonel.client.usage import UsageError
 from towonel.wire.entries import EntryPayload, decode_payload
 from towonel.wire.ids import TenantId
 

@@ -7,7 +7,7 @@ import typer
 from pydantic import ValidationError
 
 from towonel.client.models import Request
-from towonel.client.target import UsageError
+from towonel.client.usage import UsageError
 
 _HEX_32 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 

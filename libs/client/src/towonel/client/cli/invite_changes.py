@@ -12,7 +12,7 @@ from towonel.client.cli.ids import request
 from towonel.client.cli.invites import hostnames_from, parse_name
 from towonel.client.cli.port_ranges import parse_ports, shown_range
 from towonel.client.resources import MAX_LIMIT, InviteDetail, InviteEdit, Limits, PortRange
-from towonel.client.target import UsageError
+from towonel.client.usage import UsageError
 
 MAX_EXPIRY_S = 10 * 366 * 86_400
 _DEFAULT = "default"
@@ -53,16 +53,28 @@ def edit_from(invite: InviteDetail, changes: InviteChanges, now: datetime) -> In
         fields["ports"] = _ports(invite, changes)
     if changes.expires is not None or changes.expires_at is not None:
         fields["expires_at"] = moment(changes.expires, changes.expires_at, now, MAX_EXPIRY_S)
-    limits = {
-        name: _limit(name, text)
-        for name, text in (changes.limits or {}).items()
-        if text is not None
-    }
-    if limits:
-        fields["limits"] = Limits(**limits)
+    limits = limits_from(**(changes.limits or {}))
+    if limits is not None:
+        fields["limits"] = limits
     if not fields:
         raise UsageError("nothing to change: give at least one of the flags that --help lists")
     return request(InviteEdit, **fields)
+
+
+def limits_from(**given: str | None) -> Limits | None:
+    """Return the limits that flags give, by name; None where they give none.
+
+    Raises:
+        UsageError: naming the flag and the rule.
+    """
+    limits = {name: _limit(name, text) for name, text in given.items() if text is not None}
+    return Limits(**limits) if limits else None
+
+
+def shown_limits(limits: Limits) -> str:
+    """Return a tenant's own limits, for people."""
+    own = {name: value for name, value in limits.model_dump().items() if value is not None}
+    return ", ".join(f"{value} {name}" for name, value in own.items()) or "the hub's"
 
 
 def _hostnames(invite: InviteDetail, changes: InviteChanges) -> list[str]:

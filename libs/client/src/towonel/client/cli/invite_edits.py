@@ -9,13 +9,13 @@ import typer
 from towonel.client.cli.command import asks
 from towonel.client.cli.edits import Force, edited
 from towonel.client.cli.ends import Expires, ExpiresAt
-from towonel.client.cli.invite_changes import InviteChanges, Limit, edit_from
+from towonel.client.cli.invite_changes import InviteChanges, Limit, edit_from, shown_limits
 from towonel.client.cli.invites import app
 from towonel.client.cli.options import InviteId
 from towonel.client.cli.output import Fields, Shown, shown_time
 from towonel.client.cli.port_ranges import shown_range
 from towonel.client.hub import HubClient
-from towonel.client.resources import InviteDetail, Limits
+from towonel.client.resources import InviteDetail
 
 __all__ = ["app"]  # the group, now with these commands
 
@@ -95,14 +95,9 @@ def _shown(invite: InviteDetail) -> Shown:
         ("status", invite.status),
         ("hostnames", ", ".join(invite.hostnames)),
         ("ports", ", ".join(map(shown_range, invite.ports)) or "none"),
-        ("limits", _limits(invite.limits)),
+        ("limits", shown_limits(invite.limits)),
         ("created", shown_time(invite.created_at)),
         ("expires", shown_time(invite.expires_at)),
         ("suspended", shown_time(invite.suspended_at)),
     ]
     return Shown(invite, Fields(fields))
-
-
-def _limits(limits: Limits) -> str:
-    own = {name: value for name, value in limits.model_dump().items() if value is not None}
-    return ", ".join(f"{value} {name}" for name, value in own.items()) or "the hub's"

@@ -14,7 +14,7 @@ from towonel.client.cli.output import Fields, Rows, Shown, shown_time
 from towonel.client.hub import HubClient
 from towonel.client.models import MAX_EXPIRY_S, MAX_HOSTNAMES, InviteIn, InviteItem
 from towonel.client.pages import pages
-from towonel.client.target import UsageError
+from towonel.client.usage import UsageError
 from towonel.wire.errors import ProtocolError
 from towonel.wire.names import parse_hostname
 

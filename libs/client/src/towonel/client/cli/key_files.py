@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from towonel.client.target import UsageError
+from towonel.client.usage import UsageError
 from towonel.identity.keys import SEED_BYTES, TenantKey
 from towonel.runtime import secretfile
 

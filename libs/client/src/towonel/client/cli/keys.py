@@ -17,7 +17,7 @@ from towonel.client.cli.options import InviteId
 from towonel.client.cli.output import Fields, Rows, Shown, shown_time
 from towonel.client.hub import HubClient
 from towonel.client.pages import pages
-from towonel.client.target import UsageError
+from towonel.client.usage import UsageError
 
 MAX_EXPIRY_S = 10 * 366 * 86_400  # the hub's
 MAX_GRACE_S = 30 * 86_400  # the hub's

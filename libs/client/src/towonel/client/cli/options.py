@@ -14,7 +14,7 @@ HubUrl = Annotated[
     typer.Option(
         "--hub-url",
         metavar="URL",
-        help="The hub. Else TOWONEL_HUB_URL, else the hub of this machine.",
+        help="The hub. Else TOWONEL_HUB_URL, the login's, or the hub of this machine.",
         show_default=False,
     ),
 ]
@@ -23,8 +23,17 @@ ApiKey = Annotated[
     typer.Option(
         "--api-key",
         metavar="KEY",
-        help="The operator key or an API key. Others on this machine can see flags: rather set"
-        " TOWONEL_OPERATOR_KEY_FILE, or let it be found in the hub's data folder.",
+        help="The operator key or an API key. Others on this machine can see flags: rather log in,"
+        " set TOWONEL_OPERATOR_KEY_FILE, or let it be found in the hub's data folder.",
+        show_default=False,
+    ),
+]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="The login to use. Else TOWONEL_PROFILE, else the current one.",
         show_default=False,
     ),
 ]
@@ -39,9 +48,11 @@ Output = Annotated[Format, typer.Option("--output", "-o", help="What to print.")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs: --output json.")]
 
 
-def target(hub_url: str | None, api_key: str | None, *, needs_key: bool = True) -> Target:
+def target(
+    hub_url: str | None, api_key: str | None, profile: str | None, *, needs_key: bool = True
+) -> Target:
     """Read the environment and decide which hub to ask, with which key."""
-    return resolve(load(CommandSettings), hub_url, api_key, needs_key=needs_key)
+    return resolve(load(CommandSettings), hub_url, api_key, profile, needs_key=needs_key)
 
 
 def examples(*lines: str) -> str:

@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 refused or failed, 2 usage, 75 the hub cannot be asked now
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,11 +22,12 @@ from rich.table import Table
 from rich.text import Text
 
 from towonel.client.envelope import printable
-from towonel.client.target import UsageError
+from towonel.client.usage import UsageError
 from towonel.runtime.settings import SettingsError
 from towonel.wire.errors import TowonelError, Unavailable
 
 EXIT_FAILED, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_SETTINGS, EXIT_INTERRUPTED = 1, 2, 75, 78, 130
+_FIELD_WIDTH = 11  # of names, so that what belongs together stands under each other
 _UNWRAPPED_COLUMNS = 10_000  # a file or a pipe has no width, and a cut id is of no use
 
 
@@ -69,6 +71,12 @@ class Shown:
             document.model_dump(mode="json") if isinstance(document, BaseModel) else document
         )
         self.parts = parts
+        self.is_screen = False
+
+    def on_a_screen(self) -> "Shown":
+        """Let it take the place of what a terminal shows."""
+        self.is_screen = True
+        return self
 
 
 def show(shown: Shown, form: Format) -> None:
@@ -82,6 +90,8 @@ def show(shown: Shown, form: Format) -> None:
             )
             print(text, end="", flush=True)  # noqa: T201 this is the output
         case Format.TABLE:
+            if shown.is_screen:
+                console().clear()  # which does nothing where there is no terminal
             for part in shown.parts:
                 _print_part(part)
         case _:
@@ -100,6 +110,16 @@ def _print_part(part: Part) -> None:
             assert_never(part)
 
 
+def warn(text: str) -> None:
+    """Tell people what does not belong to the result."""
+    typer.echo(f"towonel: {printable(text)}", err=True)
+
+
+def now() -> datetime:
+    """Return the time of this machine, in UTC."""
+    return datetime.fromtimestamp(time.time_ns() / 1e9, UTC)
+
+
 def console() -> Console:
     """Return standard output as rich writes it: no colour for NO_COLOR or where nobody looks."""
     out = Console(highlight=False, markup=False, soft_wrap=True)
@@ -115,9 +135,10 @@ def print_json(value: object) -> None:
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:
     """Print names and values in two columns."""
-    out = console()
+    out, fields = console(), list(fields)
+    width = max((len(name) for name, _ in fields), default=0) + 1
     for name, value in fields:
-        out.print(Text.assemble((f"{name:<11}", "bold"), printable(value)))
+        out.print(Text.assemble((name.ljust(max(_FIELD_WIDTH, width)), "bold"), printable(value)))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
@@ -142,6 +163,15 @@ def shown_time(at: datetime | int | None) -> str:
     except (ValueError, OverflowError):  # a tenant may sign any number as a time
         return f"beyond all calendars ({at})"
     return moment.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def age(then_ms: int, now_ms: int) -> str:
+    """Return how long ago something was, in the unit that reads best."""
+    seconds = max(0, now_ms - then_ms) // 1000
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 import re
 
 from towonel.client.resources import LAST_PORT, PortRange
-from towonel.client.target import UsageError
+from towonel.client.usage import UsageError
 
 _RANGE = re.compile(r"(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?", re.ASCII)
 

@@ -15,7 +15,7 @@ from towonel.client.cli.port_ranges import parse_range, shown_ports
 from towonel.client.hub import HubClient
 from towonel.client.pages import pages
 from towonel.client.resources import LAST_PORT, Reservation, ReservationIn
-from towonel.client.target import UsageError
+from towonel.client.usage import UsageError
 
 MAX_COUNT = 200  # the hub's
 

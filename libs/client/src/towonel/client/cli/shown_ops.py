@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from towonel.client.cli.choices import TlsEnd
 from towonel.client.cli.ids import checked_hex
-from towonel.client.target import UsageError
+from towonel.client.usage import UsageError
 from towonel.wire.errors import ProtocolError
 from towonel.wire.names import parse_hostname, parse_service_name
 from towonel.wire.ops import Op, read_op

@@ -1,49 +1,144 @@
-"""`towonel status`: is the hub there, and what does it know."""
+"""`towonel status`: is the hub there, what does it know, and what is live."""
 
-import time
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Sized
+from contextlib import suppress
+from functools import partial
+from typing import Annotated, Literal
 
-from towonel.client.cli.output import Fields, Rows, Shown
+import typer
+
+from towonel.client.cli.lists import SHORT, listed, shown_bytes
+from towonel.client.cli.output import Fields, Rows, Shown, age, now
 from towonel.client.hub import HubClient
-from towonel.client.models import EdgeItem, EdgeList, InviteList
+from towonel.client.models import HealthOut
+from towonel.client.resources import EdgeDetail
+from towonel.wire.errors import Code, Denied, Unavailable
+
+MAX_COUNTED = 1_000  # one page of each: who watches must not cost the hub much
+MAX_EDGES = 50
+STANDINGS: tuple[Literal["active", "suspended", "revoked"], ...] = (
+    "active",
+    "suspended",
+    "revoked",
+)
+
+type Counted = dict[str, int | None]
 
 
-async def status(hub: HubClient) -> Shown:
-    """Tell whether the hub answers; with a key, also its edges and invites."""
+async def status(
+    hub: HubClient,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", "-w", help="Go on, until Ctrl-C; a hub that is away is shown."),
+    ] = False,
+    every: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.5, max=3600, help="How often, with --watch.")
+    ] = 2.0,
+) -> AsyncGenerator[Shown]:
+    """Tell whether the hub answers; with a key, also what it knows and what is live."""
+    if not watch:
+        yield await _status(hub)
+    while watch:
+        try:
+            yield (await _status(hub)).on_a_screen()
+        except Unavailable as error:
+            yield _away(hub, error).on_a_screen()
+        await asyncio.sleep(every)
+
+
+async def _status(hub: HubClient) -> Shown:
     health = await hub.health()
-    fields = [
+    document: dict[str, object] = {"hub_url": hub.base_url, **health.model_dump()}
+    fields = _health_fields(hub, health)
+    if not hub.has_key:
+        return Shown(document, Fields(fields), "\nWith a key, this also shows what is live.")
+    edges, counted = await _edges(hub), await _counted(hub)
+    document |= counted
+    document["edges"] = None if edges is None else [e.model_dump(mode="json") for e in edges]
+    fields += [(name.replace("_", " "), _number(count)) for name, count in counted.items()]
+    if edges is None:
+        return Shown(document, Fields(fields), "\nThis key does not show edges.")
+    return Shown(document, Fields(fields), "", _table(edges))
+
+
+def _away(hub: HubClient, error: Unavailable) -> Shown:
+    said = {"code": error.code.word, "message": error.detail}
+    document: dict[str, object] = {"hub_url": hub.base_url, "status": "away", "error": said}
+    at = now().strftime("%H:%M:%S")
+    return Shown(document, Fields([("hub", f"{hub.base_url} is away at {at}: {error.detail}")]))
+
+
+def _health_fields(hub: HubClient, health: HealthOut) -> list[tuple[str, str]]:
+    return [
         ("hub", f"{hub.base_url} is up"),
         ("version", f"{health.version}, protocol {health.protocol_version}"),
         ("node id", health.node_id),
     ]
-    document: dict[str, object] = {"hub_url": hub.base_url, **health.model_dump()}
-    if not hub.has_key:
-        told = "\nWith the operator key, this also shows edges and invites."
-        return Shown({**document, "edges": None, "invites": None}, Fields(fields), told)
-    edges, invites = await hub.list_edges(), await hub.list_invites()
-    document |= {"edges": edges.model_dump()["edges"], "invites": invites.model_dump()["invites"]}
-    fields.append(("invites", _count(invites)))
-    return Shown(document, Fields(fields), "", _table(edges, time.time_ns() // 1_000_000))
 
 
-def age(then_ms: int, now_ms: int) -> str:
-    """Return how long ago something was, in the unit that reads best."""
-    seconds = max(0, now_ms - then_ms) // 1000
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
+async def _counted(hub: HubClient) -> Counted:
+    """Return how many there are of each; None for what the key does not show."""
+    found: Counted = {}
+    for standing in STANDINGS:
+        tenants = partial(hub.list_tenants, status=standing, limit=MAX_COUNTED)
+        found[f"tenants_{standing}"] = await _length(
+            listed(tenants, lambda page: page.tenants, MAX_COUNTED)
+        )
+    services = partial(hub.list_services, limit=MAX_COUNTED)
+    agents = partial(hub.list_agents, live=True, limit=MAX_COUNTED)
+    found["services"] = await _length(listed(services, lambda page: page.services, MAX_COUNTED))
+    found["agents_live"] = await _length(listed(agents, lambda page: page.agents, MAX_COUNTED))
+    return found
 
 
-def _count(found: InviteList) -> str:
-    revoked = sum(invite.status == "revoked" for invite in found.invites)
-    return f"{len(found.invites) - revoked} in force, {revoked} revoked"
+async def _length(asked: Awaitable[Sized]) -> int | None:
+    found = await _allowed(asked)
+    return None if found is None else len(found)
 
 
-def _table(found: EdgeList, now_ms: int) -> Rows:
-    columns = ("EDGE", "NAME", "ADDRESSES", "LAST SEEN")
-    rows = [_row(edge, now_ms) for edge in found.edges]
-    return Rows(columns, rows, "No edge has registered yet.")
+async def _edges(hub: HubClient) -> list[EdgeDetail] | None:
+    fetch = partial(hub.list_edges, limit=MAX_EDGES)
+    known = await _allowed(listed(fetch, lambda page: page.edges, MAX_EDGES))
+    if known is None:
+        return None
+    found: list[EdgeDetail] = []
+    for edge in known:
+        with suppress(Denied):  # it went meanwhile
+            found.append(await hub.get_edge(edge.node_id))
+    return found
 
 
-def _row(edge: EdgeItem, now_ms: int) -> tuple[str, ...]:
-    return edge.node_id[:16], edge.name, ", ".join(edge.addresses), age(edge.last_seen_ms, now_ms)
+async def _allowed[T](asked: Awaitable[T]) -> T | None:
+    try:
+        return await asked
+    except Denied as error:
+        if error.code is not Code.FORBIDDEN:
+            raise
+        return None
+
+
+def _number(count: int | None) -> str:
+    if count is None:
+        return "not shown to this key"
+    return f"{count} or more" if count == MAX_COUNTED else str(count)
+
+
+def _table(edges: list[EdgeDetail]) -> Rows:
+    columns = ("EDGE", "NAME", "ADDRESSES", "LIVE", "SESSIONS", "OPEN", "IN", "OUT", "LAST SEEN")
+    return Rows(columns, [*map(_row, edges)], "No edge has registered yet.")
+
+
+def _row(edge: EdgeDetail) -> tuple[str, ...]:
+    traffic, now_ms = edge.traffic, round(now().timestamp() * 1000)
+    return (
+        edge.node_id[:SHORT],
+        edge.name,
+        ", ".join(edge.addresses),
+        "yes" if edge.is_live else "no",
+        str(edge.sessions),
+        str(traffic.connections_active),
+        shown_bytes(traffic.bytes_in),
+        shown_bytes(traffic.bytes_out),
+        age(edge.last_seen_ms, now_ms),
+    )

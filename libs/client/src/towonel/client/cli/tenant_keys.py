@@ -27,7 +27,7 @@ from towonel.client.cli.tenant_log import TenantLog, departures
 from towonel.client.cli.tenants import app
 from towonel.client.hub import HubClient
 from towonel.client.settings import TokenSettings
-from towonel.client.target import UsageError
+from towonel.client.usage import UsageError
 from towonel.identity.backup import NONCE_BYTES, SALT_BYTES, export_key, import_key
 from towonel.identity.keys import TenantKey
 from towonel.runtime.settings import load

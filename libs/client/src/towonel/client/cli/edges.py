@@ -1,0 +1,49 @@
+"""`towonel edge`: the public machines, and what they carry."""
+
+from typing import Annotated
+
+import typer
+
+from towonel.client.cli.command import asks, group
+from towonel.client.cli.ids import checked_hex
+from towonel.client.cli.lists import Limit, listed, shown_list, shown_traffic
+from towonel.client.cli.output import Fields, Shown, age, now, shown_time
+from towonel.client.hub import HubClient
+from towonel.client.models import EdgeItem
+
+app = group("Edges are the public machines that take clients.")
+
+
+@asks(app, "list", "towonel edge list", "towonel edge list --json")
+async def list_all(hub: HubClient, limit: Limit = None) -> Shown:
+    """List the edges that registered and may still work, by id."""
+    found = await listed(hub.list_edges, lambda page: page.edges, limit)
+    columns = ("EDGE", "NAME", "ADDRESSES", "LAST SEEN")
+    return shown_list("edges", found, columns, edge_row, "No edge has registered yet.")
+
+
+@asks(app, "show", f"towonel edge show {'e1' * 32}")
+async def show(
+    hub: HubClient,
+    edge: Annotated[str, typer.Argument(metavar="EDGE", help="The edge's id.", show_default=False)],
+) -> Shown:
+    """Show one edge: where it listens, and what it told last."""
+    item = await hub.get_edge(checked_hex("EDGE", edge))
+    fields = [
+        ("edge", item.node_id),
+        ("name", item.name),
+        ("addresses", ", ".join(item.addresses)),
+        ("certificate", f"SHA-256 {item.certificate_sha256}"),
+        ("version", item.version),
+        ("live", "yes" if item.is_live else "no"),
+        ("last seen", shown_time(item.last_seen_at)),
+        ("sessions", str(item.sessions)),
+        ("traffic", shown_traffic(item.traffic)),
+    ]
+    return Shown(item, Fields(fields))
+
+
+def edge_row(item: EdgeItem) -> tuple[str, ...]:
+    """Return one edge as a row of a table."""
+    seen = age(item.last_seen_ms, round(now().timestamp() * 1000))
+    return item.node_id, item.name, ", ".join(item.addresses), seen

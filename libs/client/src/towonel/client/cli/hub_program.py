@@ -1,0 +1,24 @@
+"""`towonel hub`: the hub's own program, which looks after its database."""
+
+import importlib.util
+import os
+import sys
+
+import typer
+
+from towonel.client.cli.output import EXIT_FAILED
+from towonel.client.settings import child_environment
+
+MODULE = "towonel.hub"
+
+
+def hub(context: typer.Context) -> None:
+    """Look after the database of the hub on this machine: backup, restore, migrate, check.
+
+    Without a command it runs the hub alone. `towonel hub --help` tells more.
+    """
+    if importlib.util.find_spec(MODULE) is None:
+        typer.echo("towonel: the hub is not installed here: pip install towonel-hub", err=True)
+        raise typer.Exit(EXIT_FAILED)
+    command = [sys.executable, "-P", "-m", MODULE, *context.args]  # -P: nothing from this folder
+    os.execve(sys.executable, command, child_environment())  # noqa: S606 our own program
