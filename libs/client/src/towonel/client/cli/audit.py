@@ -1,7 +1,7 @@
 """`towonel audit`: what was written, by whom, and what is being written now."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -173,13 +173,25 @@ def _at(item: AuditItem) -> str:
 
 def _what(item: AuditItem) -> str:
     """Return what changed: `name=home`, or `name=old->new`."""
-    before, after = item.before or {}, item.after or {}
+    before, after = _flat(item.before or {}), _flat(item.after or {})
     return ", ".join(
         f"{name}={_text(before[name])}->{_text(after.get(name))}"
         if name in before
         else f"{name}={_text(after[name])}"
         for name in before | after
+        if name not in before or before[name] != after.get(name)
     )
+
+
+def _flat(values: Mapping[str, object], above: str = "") -> dict[str, object]:
+    """Return `{"limits": {"services": 3}}` as `{"limits.services": 3}`."""
+    found: dict[str, object] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found |= _flat(cast("dict[str, object]", value), f"{above}{name}.")
+        else:
+            found[above + name] = value
+    return found
 
 
 def _text(value: object) -> str:
