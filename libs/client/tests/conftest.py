@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import pytest
+from worlds.command import CommandedHub, commanded_hub
 
 
 @dataclass
@@ -71,4 +72,11 @@ async def serving(connected: Connected, tls: ssl.SSLContext | None = None) -> As
 async def server() -> AsyncGenerator[Server]:
     found = Server()
     async with serving(found.serve) as found.port:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandedHub]:
+    """A hub that all commands of this run talk to: each test makes what it asks for."""
+    with commanded_hub(tmp_path_factory.mktemp("hub")) as found:
         yield found

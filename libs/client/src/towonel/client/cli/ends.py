@@ -20,7 +20,7 @@ ExpiresAt = Annotated[
 ]
 
 
-def seconds(flag: str, text: str, at_most_s: int) -> int | None:
+def seconds(flag: str, text: str, at_most_s: int, at_least_s: int = 0) -> int | None:
     """Return how long something lasts; None for `never`.
 
     Raises:
@@ -30,8 +30,9 @@ def seconds(flag: str, text: str, at_most_s: int) -> int | None:
         found = parse_duration(text)
     except ValueError as error:
         raise UsageError(f"{flag}: {error}") from error
-    if found is not None and found > at_most_s:
-        raise UsageError(f"{flag}: at most {at_most_s // 86_400}d, or never")
+    if found is not None and not at_least_s <= found <= at_most_s:
+        least = f"at least {at_least_s}s and " if at_least_s else ""
+        raise UsageError(f"{flag}: {least}at most {at_most_s // 86_400}d")
     return found
 
 

@@ -86,9 +86,7 @@ def passphrase(file: Path | None, *, is_new: bool) -> str:
     """
     if file is None:
         _check_terminal("--passphrase-file: needed where there is no terminal to ask at")
-        return str(
-            typer.prompt("Passphrase", hide_input=True, confirmation_prompt=is_new, err=True)
-        )
+        return _typed("Passphrase", is_new=is_new)
     # Only the end of the line goes: a passphrase that is typed may begin or end with a space.
     text = read_text("--passphrase-file", file).removesuffix("\n").removesuffix("\r")
     if not text:
@@ -102,8 +100,10 @@ def ask_secret(what: str, without_terminal: str) -> str:
     Raises:
         UsageError: `without_terminal`, where it holds nothing.
     """
+    if sys.stdin is None:
+        raise UsageError(without_terminal)
     if sys.stdin.isatty():
-        return str(typer.prompt(what, hide_input=True, err=True))
+        return _typed(what)
     text = read_text("standard input", _STDIN).strip()
     if not text:
         raise UsageError(without_terminal)
@@ -118,6 +118,8 @@ def read_text(flag: str, file: Path) -> str:
     """
     try:
         if file == _STDIN:
+            if sys.stdin is None:
+                raise UsageError(f"{flag}: standard input is closed")
             data = sys.stdin.buffer.read(MAX_TEXT_BYTES + 1)
         else:
             with file.open("rb") as opened:
@@ -127,6 +129,13 @@ def read_text(flag: str, file: Path) -> str:
     if len(data) > MAX_TEXT_BYTES:
         raise UsageError(f"{flag}: {file}: has more than {MAX_TEXT_BYTES} bytes")
     return data.decode(errors="surrogateescape")
+
+
+def _typed(what: str, *, is_new: bool = False) -> str:
+    try:
+        return str(typer.prompt(what, hide_input=True, confirmation_prompt=is_new, err=True))
+    except typer.Abort:  # Ctrl-C ends with the same code everywhere
+        raise KeyboardInterrupt from None
 
 
 def _check_terminal(otherwise: str) -> None:

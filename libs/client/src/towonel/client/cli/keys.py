@@ -19,7 +19,7 @@ from towonel.client.hub import HubClient
 from towonel.client.pages import pages
 from towonel.client.usage import UsageError
 
-MAX_EXPIRY_S = 10 * 366 * 86_400  # the hub's
+MIN_EXPIRY_S, MAX_EXPIRY_S = 60, 10 * 366 * 86_400  # the hub's
 MAX_GRACE_S = 30 * 86_400  # the hub's
 
 app = group("API keys let people and programs ask the hub, each with a role.")
@@ -46,7 +46,7 @@ async def create(
         name=name,
         role=role,
         tenant_id=None if tenant_id is None else checked_hex("--tenant-id", tenant_id),
-        expires_in_secs=seconds("--expires", expires, MAX_EXPIRY_S),
+        expires_in_secs=seconds("--expires", expires, MAX_EXPIRY_S, MIN_EXPIRY_S),
     )
     made = await once(lambda key: hub.create_key(wanted, idempotency_key=key))
     return _secret(made, "\nThe key, shown this once:")

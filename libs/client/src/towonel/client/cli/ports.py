@@ -71,7 +71,7 @@ async def reserve(
     wanted = ReservationIn(tenant_id=tenant, protocol=protocol, first_port=first, last_port=last)
     made = await once(lambda key: hub.reserve_ports(wanted, idempotency_key=key))
     fields = [
-        ("reservation", made.reservation_id),
+        ("id", made.reservation_id),
         ("tenant", made.tenant_id),
         ("ports", f"{made.protocol}:{shown_ports(made.first_port, made.last_port)}"),
     ]
