@@ -22,7 +22,9 @@ START_S, STOP_S = 30, 40
 
 def towonel(*arguments: str, stdin: str | None = None, **environ: str) -> Result:
     """What the command says; what is typed or piped into it is `stdin`."""
-    return CliRunner().invoke(app, arguments, input=stdin, env={"COLUMNS": "80"} | environ)
+    # Whoever runs the tests may be logged in somewhere.
+    apart = {"COLUMNS": "80", "XDG_CONFIG_HOME": "/nowhere"}
+    return CliRunner().invoke(app, arguments, input=stdin, env=apart | environ)
 
 
 @dataclass(frozen=True)
