@@ -9,7 +9,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(ROOT)/.tools/bin
 RUN := $(UV) run --frozen
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
-.PHONY: help setup tools demo test format lint types arch cover e2e docs bench check clean
+.PHONY: help setup tools demo test format lint types arch cover e2e docs bench bench-hub check clean
 
 help: ## Show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ docs: setup ## Write the tables of the documents that come from the code
 
 bench: setup ## Throughput, latency and connection rate next to a direct connection
 	@PYTHONPATH=tests $(RUN) python bench/run.py $(BENCH_ARGS)
+
+bench-hub: setup tools ## A hub with 10 000 tenants and 100 000 services, SQLite and Postgres
+	@PYTHONPATH=tests $(RUN) python bench/hub.py $(BENCH_ARGS)
 
 check: lint types arch cover ## Everything that must be green before a change lands
 

@@ -17,10 +17,8 @@ from towonel.hub.store.migrate import upgrade
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 # A test's data may be lost with the machine: nothing waits for the disk.
+CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 SETTINGS = {
-    "fsync": "off",
-    "synchronous_commit": "off",
-    "full_page_writes": "off",
     "listen_addresses": "127.0.0.1",
     "max_connections": "200",
     "unix_socket_directories": "''",
@@ -34,6 +32,7 @@ class Postgres:
     folder: Path
     port: int
     programs: Path
+    durable: bool = False
     _made: int = 0
     _templates: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -55,7 +54,8 @@ class Postgres:
         return f"postgres://towonel:secret@127.0.0.1:{self.port}/{name}"
 
     def start(self) -> None:
-        options = [f"-c {name}={value}" for name, value in SETTINGS.items()]
+        chosen = SETTINGS | ({} if self.durable else CARELESS)
+        options = [f"-c {name}={value}" for name, value in chosen.items()]
         self._run("pg_ctl", "-w", "-D", "data", "-l", "log", "-o", " ".join(options), "start")
 
     def stop(self, how: str = "immediate") -> None:
@@ -85,14 +85,14 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def running() -> Generator[Postgres]:
+def running(*, durable: bool = False) -> Generator[Postgres]:
     """A server that ends with the context; Postgres refuses to run as root, so it does not."""
     assert PROGRAMS, "no Postgres here: `make tools` installs it"
     folder = Path(tempfile.mkdtemp(prefix="towonel-postgres-"))
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres")
-        server = Postgres(folder, free_port(), PROGRAMS[-1])
+        server = Postgres(folder, free_port(), PROGRAMS[-1], durable)
         server.init()
         server.start()
         try:

@@ -1,0 +1,179 @@
+"""A hub's database as it is after years: thousands of tenants, each with a handful of services."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from sqlmodel import SQLModel
+
+from towonel.hub.store import copying
+from towonel.hub.store.database import Database
+from towonel.hub.store.migrate import upgrade
+from towonel.hub.store.rows import (
+    AgentRow,
+    AuditRow,
+    EdgeInviteRow,
+    InviteHostnameRow,
+    InviteRow,
+    KeyRow,
+    ReservationRow,
+    RevisionRow,
+    RouteRow,
+    ServiceRow,
+)
+from towonel.identity.keys import NodeKey, TenantKey
+
+START_MS = 1_700_000_000_000
+FIRST_PORT = 10_000
+PORTS = ("tcp", "udp")  # each tenant has one service of each, and https for the rest
+WRITERS = 8  # tenants whose keys are real, since the benchmark publishes for them
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much there is: every tenant has the same number of services, two of them with ports."""
+
+    tenants: int
+    services: int
+
+    @property
+    def each(self) -> int:
+        return self.services // self.tenants
+
+
+@cache
+def tenant(number: int) -> TenantKey:
+    return TenantKey.from_seed(number.to_bytes(32))
+
+
+@cache
+def edge(number: int) -> NodeKey:
+    return NodeKey.from_seed((1 << 200 | number).to_bytes(32))
+
+
+def tenant_id(number: int) -> bytes:
+    return tenant(number).tenant_id if number < WRITERS else number.to_bytes(32)
+
+
+def fill(database: Database, size: Size) -> None:
+    """Fill a new database, as the hub itself would have."""
+    upgrade(database)
+    with copying.writing(database) as connection:
+        for model, rows in (
+            (RevisionRow, iter([RevisionRow(id=1, value=size.tenants * size.each)])),
+            (InviteRow, _invites(size)),
+            (InviteHostnameRow, _hostnames(size)),
+            (EdgeInviteRow, _edge_invites()),
+            (ServiceRow, _services(size)),
+            (RouteRow, _routes(size)),
+            (AgentRow, _agents(size)),
+            (ReservationRow, _reservations(size)),
+            (KeyRow, _keys()),
+            (AuditRow, _audit(size)),
+        ):
+            columns = copying.columns_of(SQLModel.metadata.tables[str(model.__tablename__)])
+            values = ([getattr(row, name) for name in columns] for row in rows)
+            copying.fill(connection, str(model.__tablename__), columns, values)
+        copying.go_on_counting(connection)
+
+
+def routes_of(size: Size, number: int) -> Iterator[dict[str, Any]]:
+    """What a tenant publishes: `key`, `kind`, `name` and `port` of each."""
+    for at in range(size.each - len(PORTS)):
+        name = f"s{at}.t{number}.example.eu"
+        yield {"key": f"https:{name}", "kind": "https", "name": name, "port": None}
+    for kind in PORTS[: size.each]:
+        port = FIRST_PORT + number
+        yield {"key": f"{kind}:{port}", "kind": kind, "name": f"game{number}", "port": port}
+
+
+def _invites(size: Size) -> Iterator[InviteRow]:
+    for number in range(size.tenants):
+        yield InviteRow(
+            invite_id=number.to_bytes(16),
+            name=f"tenant {number}",
+            secret_hash=bytes(32),
+            tenant_id=tenant_id(number),
+            tenant_public_key=tenant(number).public if number < WRITERS else bytes(1952),
+            created_at_ms=START_MS + number,
+        )
+
+
+def _hostnames(size: Size) -> Iterator[InviteHostnameRow]:
+    for number in range(size.tenants):
+        pattern = f"*.t{number}.example.eu"
+        yield InviteHostnameRow(invite_id=number.to_bytes(16), pattern=pattern, position=0)
+
+
+def _edge_invites() -> Iterator[EdgeInviteRow]:
+    for number in range(100):
+        yield EdgeInviteRow(
+            invite_id=number.to_bytes(16),
+            name=f"edge {number}",
+            secret_hash=bytes(32),
+            edge_id=edge(number).public,
+            created_at_ms=START_MS + number,
+        )
+
+
+def _services(size: Size) -> Iterator[ServiceRow]:
+    for number in range(size.tenants):
+        for route in routes_of(size, number):
+            yield ServiceRow(tenant_id=tenant_id(number), group="default", key=route["key"])
+
+
+def _routes(size: Size) -> Iterator[RouteRow]:
+    revision = 0
+    for number in range(size.tenants):
+        for route in routes_of(size, number):
+            revision += 1
+            yield RouteRow(
+                **route, tenant_id=tenant_id(number), tls_mode="passthrough", revision=revision
+            )
+
+
+def _agents(size: Size) -> Iterator[AgentRow]:
+    for number in range(size.tenants):
+        seen = {"first_seen_ms": START_MS + number, "last_seen_ms": 1 << 45}
+        yield AgentRow(
+            agent_id=number.to_bytes(32), tenant_id=tenant_id(number), group="default", **seen
+        )
+
+
+def _reservations(size: Size) -> Iterator[ReservationRow]:
+    for number in range(0, size.tenants, 10):
+        port = FIRST_PORT + number
+        yield ReservationRow(
+            reservation_id=number.to_bytes(16),
+            protocol="tcp",
+            first_port=port,
+            last_port=port,
+            tenant_id=tenant_id(number),
+            created_at_ms=START_MS,
+        )
+
+
+def _keys() -> Iterator[KeyRow]:
+    for number in range(1_000):
+        yield KeyRow(
+            key_id=number.to_bytes(8),
+            name=f"key {number}",
+            role="viewer",
+            secret_hash=bytes(32),
+            created_at_ms=START_MS + number,
+        )
+
+
+def _audit(size: Size) -> Iterator[AuditRow]:
+    for number in range(size.services):
+        yield AuditRow(
+            id=number + 1,
+            at_ms=(1 << 45) + number,  # so new that nothing forgets it
+            actor="operator",
+            action="invite.updated",
+            subject=f"invite:{number}",
+            tenant_id=tenant_id(number % size.tenants),
+            request_id="bench",
+            address="192.0.2.1",
+        )
