@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.hub.core.ownership import candidates, owner_of, taken
+from towonel.hub.core.ownership import candidates, is_wildcard, owner_of, taken
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, covers
 
@@ -56,3 +56,8 @@ def test_equal_claims_are_told() -> None:
     held = owners(any_example_eu=A)
 
     assert taken([Hostname("*.example.eu"), Hostname("app.example.eu")], held) == ["*.example.eu"]
+
+
+def test_a_wildcard_is_told_from_a_name() -> None:
+    assert is_wildcard(Hostname("*.example.eu"))
+    assert not is_wildcard(Hostname("example.eu"))

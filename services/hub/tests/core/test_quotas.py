@@ -1,0 +1,64 @@
+"""How much a tenant may have."""
+
+import pytest
+
+from towonel.hub.core.desired import Current, check_quotas
+from towonel.hub.core.quotas import Quotas, check, check_agents
+from towonel.wire.errors import Code, Denied, Unavailable
+from towonel.wire.ids import TenantId
+from towonel.wire.names import ServiceKind
+from towonel.wire.routes import Route, TlsMode
+
+A = TenantId(b"a" * 32)
+WEB = Route(ServiceKind.HTTPS, "a.eu", A, None, TlsMode.PASSTHROUGH)
+SSH, DNS = Route(ServiceKind.TCP, "ssh", A, 2222), Route(ServiceKind.UDP, "dns", A, 2222)
+
+
+def refusal(wanted: list[Route], siblings: set[str], most: Quotas) -> Denied:
+    with pytest.raises(Denied) as caught:
+        check_quotas(wanted, current(siblings), most)
+    return caught.value
+
+
+def current(siblings: set[str]) -> Current:
+    return Current(own={}, siblings=siblings, tenants={}, owners={})
+
+
+def test_a_quota_is_what_may_be_had_and_one_more_is_refused_with_both_numbers() -> None:
+    check("ports", 10, 10)
+    with pytest.raises(Denied) as caught:
+        check("ports", 11, 10)
+
+    assert caught.value.code is Code.QUOTA_EXCEEDED
+    assert "ports: 11 are wanted, and this tenant may have 10" in caught.value.detail
+
+
+def test_a_quota_of_0_allows_none() -> None:
+    check("ports", 0, 0)
+    with pytest.raises(Denied):
+        check("ports", 1, 0)
+
+
+def test_one_more_agent_may_run_until_the_quota_is_reached() -> None:
+    check_agents(1, 2)
+    with pytest.raises(Unavailable) as caught:
+        check_agents(2, 2)
+
+    assert caught.value.code is Code.RATE_LIMITED
+    assert caught.value.retry_after_s == 60
+    assert "agents: 2 run, and this tenant may run 2" in caught.value.detail
+
+
+def test_services_of_all_groups_count_and_one_that_two_publish_counts_once() -> None:
+    check_quotas([WEB, SSH], current({"https:a.eu"}), Quotas(services=2))
+
+    refused = refusal([WEB, SSH], {"https:b.eu"}, Quotas(services=2))
+    assert refused.code is Code.QUOTA_EXCEEDED
+    assert "services: 3" in refused.detail
+
+
+def test_only_services_with_a_port_count_as_ports_each_protocol_for_itself() -> None:
+    check_quotas([WEB, SSH, DNS], current({"https:b.eu"}), Quotas(ports=2))
+
+    assert "ports: 2" in refusal([WEB, SSH, DNS], set(), Quotas(ports=1)).detail
+    assert "ports: 3" in refusal([SSH, DNS], {"tcp:2223"}, Quotas(ports=2)).detail
