@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
-from towonel.client.models import Answer, Hex32, Page, Request
+from towonel.client.models import Answer, Hex32, Moment, Page, Request
 
 type Role = Literal["admin", "operator", "viewer"]
 
@@ -22,7 +22,7 @@ class KeyEdit(Request):
     """What changes about a key; fields that are not sent stay as they are."""
 
     name: str | None = Field(default=None, min_length=1, max_length=100)
-    expires_at: AwareDatetime | None = Field(default=None, description="null: never")
+    expires_at: Moment | None = Field(default=None, description="null: never")
 
 
 class KeyRotation(Request):

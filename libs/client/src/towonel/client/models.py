@@ -4,17 +4,28 @@ Ids and keys are lower-case hexadecimal where the original has them so, base64ur
 elsewhere; times are Unix milliseconds. Requests refuse fields they do not know; answers may grow.
 """
 
+from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 HEX_32 = r"^[0-9a-f]{64}$"
 MAX_EXPIRY_S = 30 * 24 * 3600
 MAX_HOSTNAMES = 1_000
 MAX_SERVICES = 1_000
+FIRST_YEAR, LAST_YEAR = 1970, 9998  # in any zone a year that `datetime` has
 
 type Hex32 = Annotated[str, Field(pattern=HEX_32)]
 type Base64 = Annotated[str, Field(max_length=1_500, pattern=r"^[A-Za-z0-9_-]*$")]
+
+
+def _in_our_time(at: datetime) -> datetime:
+    if not FIRST_YEAR <= at.year <= LAST_YEAR:
+        raise ValueError(f"must be in the years {FIRST_YEAR} to {LAST_YEAR}")
+    return at
+
+
+type Moment = Annotated[AwareDatetime, AfterValidator(_in_our_time)]
 type InviteStatus = Literal["pending", "revoked"]
 
 

@@ -20,7 +20,7 @@ from towonel.client.access import (
     Role,
     WhoAmI,
 )
-from towonel.client.models import MAX_HOSTNAMES, Answer, Hex32, Page, Request
+from towonel.client.models import MAX_HOSTNAMES, Answer, Hex32, Moment, Page, Request
 
 __all__ = [
     "AuditItem",
@@ -74,7 +74,7 @@ class InviteEdit(Request):
 
     name: str | None = Field(default=None, min_length=1, max_length=100)
     hostnames: list[str] | None = Field(default=None, min_length=1, max_length=MAX_HOSTNAMES)
-    expires_at: AwareDatetime | None = Field(default=None, description="null: never")
+    expires_at: Moment | None = Field(default=None, description="null: never")
     limits: Limits | None = None
     ports: list[PortRange] | None = Field(default=None, max_length=MAX_RANGES)
 
