@@ -148,7 +148,6 @@ def check_active(invite: InviteRow) -> None:
 
 
 async def _check_agent(hub: Hub, session: AsyncSession, row: InviteRow, grant: Grant) -> None:
-    check_active(row)
     known = await agents.find(session, grant.agent_id)
     if known is not None and known.revoked_at_ms is not None:
         raise Denied(Code.TENANT_NOT_ALLOWED, "this agent was revoked; start it anew")
@@ -181,6 +180,7 @@ async def _proven(
     if not matches:
         await hub.limiter.strike(client_address(hub, request))
     check_standing(standing, secret_matches=matches, now_ms=hub.now_ms())
+    check_active(row)
     return row
 
 
