@@ -88,9 +88,11 @@ def _table(hub: Hub, live: Mapping[TenantId, tuple[AgentId, ...]]) -> LegacyTabl
     routes, modes = dict(table.routes), dict(table.tls_modes)
     services = {ServiceKind.TCP: dict(table.tcp_routes), ServiceKind.UDP: dict(table.udp_routes)}
     ports = {ServiceKind.TCP: dict(table.tcp_listeners), ServiceKind.UDP: dict(table.udp_listeners)}
-    for route in hub.directory.delta(None).routes:
+    whole = hub.directory.delta(None)
+    blocked = frozenset(whole.blocked)
+    for route in whole.routes:
         serving = live.get(route.tenant_id)
-        if not serving:
+        if not serving or route.tenant_id in blocked:
             continue  # as in the original, a tenant without agents has no routes
         if route.kind is ServiceKind.HTTPS:
             routes[route.name] = serving
