@@ -10,6 +10,7 @@ from worlds.hub import World, state, tenant_of
 from towonel.client.access import KeyIn, Role
 from towonel.client.hub import HubClient
 from towonel.client.models import DesiredState, ServiceIn
+from towonel.client.resources import Protocol
 from towonel.identity.keys import TenantKey
 from towonel.wire import base64url
 from towonel.wire.errors import Code, TowonelError
@@ -64,20 +65,22 @@ def tenant_id(token: InviteToken) -> str:
 async def publish(world: World, token: InviteToken, *hostnames: str, group: str = "default") -> int:
     """Publish hostnames as the tenant does; returns the revision."""
     wanted = state(*hostnames, group=group)
-    world.clock.now_ms += 1  # the same request again would be a replay
+    world.clock.now_ms += 10  # the same request again would be a replay
     return (await world.client().apply_desired_state(tenant_of(token), wanted)).revision
 
 
-async def publish_ports(world: World, token: InviteToken, kind: str, ports: Sequence[int]) -> int:
-    services = [ServiceIn(kind=kind, name=f"s{port}", port=port) for port in ports]  # type: ignore[arg-type]
-    world.clock.now_ms += 1
+async def publish_ports(
+    world: World, token: InviteToken, kind: Protocol, ports: Sequence[int]
+) -> int:
+    services = [ServiceIn(kind=kind, name=f"s{port}", port=port) for port in ports]
+    world.clock.now_ms += 10
     wanted = DesiredState(group=f"{kind}s", services=services)
     return (await world.client().apply_desired_state(tenant_of(token), wanted)).revision
 
 
 async def served(world: World) -> dict[str, str]:
     """What edges are told now: the tenant of each route that is not of a blocked tenant."""
-    world.clock.now_ms += 1
+    world.clock.now_ms += 10
     delta = await world.client().follow_routes(world.hub.keys.node, None)
     routes: tuple[Route, ...] = delta.routes
     return {r.key: r.tenant_id.hex() for r in routes if r.tenant_id not in delta.blocked}

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 
-import pytest
 from worlds.access import (
     OPERATOR,
     code_of,
@@ -16,12 +15,19 @@ from worlds.access import (
 )
 from worlds.hub import World, new_key, tenant_of
 
-from towonel.client.resources import HostnamesIn, InviteEdit, Limits, PortRange, ReservationIn
+from towonel.client.resources import (
+    HostnamesIn,
+    InviteEdit,
+    Limits,
+    PortRange,
+    Protocol,
+    ReservationIn,
+)
 from towonel.wire.errors import Code
 
 
-def ports(protocol: str, first: int, last: int) -> PortRange:
-    return PortRange(protocol=protocol, first_port=first, last_port=last)  # type: ignore[arg-type]
+def ports(protocol: Protocol, first: int, last: int) -> PortRange:
+    return PortRange(protocol=protocol, first_port=first, last_port=last)
 
 
 async def test_every_field_is_changed_and_those_that_are_not_sent_stay(world: World) -> None:
@@ -112,7 +118,9 @@ async def test_ranges_that_stay_keep_their_ids(world: World) -> None:
     stays, goes = ports("tcp", 2222, 2225), ports("udp", 2222, 2222)
     await client.update_invite(invite_id(token), InviteEdit(ports=[stays, goes]))
     before = (await client.list_ports()).ports
-    await client.update_invite(invite_id(token), InviteEdit(ports=[ports("udp", 9000, 9001), stays]))
+    await client.update_invite(
+        invite_id(token), InviteEdit(ports=[ports("udp", 9000, 9001), stays])
+    )
     after = (await client.list_ports()).ports
 
     assert before[0] == after[0]
@@ -134,24 +142,18 @@ async def test_an_expired_invite_is_opened_again_by_a_later_end(world: World) ->
     assert (await client.bootstrap(token, new_key(), "default")).grant
 
 
-@pytest.mark.parametrize(
-    "at",
-    [
-        "0001-01-01T00:00:00+14:00",
-        "9999-12-31T23:59:59-14:00",
-        "2026-11-24T12:00:00",
-        "1e400",
-        "tomorrow",
-    ],
-)
-async def test_an_end_that_is_no_moment_is_refused_by_its_name(world: World, at: str) -> None:
-    token = await world.invite("a.eu")
+async def test_an_end_that_is_no_moment_is_refused_by_its_name(world: World) -> None:
+    path = f"/v1/invites/{invite_id(await world.invite('a.eu'))}"
+    no_moments: tuple[object, ...] = (
+        *("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-11-24T12:00:00"),
+        *("1e400", "tomorrow", "", True, [], -1e300),
+    )
     async with world.raw() as http:
-        path = f"/v1/invites/{invite_id(token)}"
-        answer = await http.patch(path, json={"expires_at": at}, headers=OPERATOR)
+        for at in no_moments:
+            answer = await http.patch(path, json={"expires_at": at}, headers=OPERATOR)
 
-    assert told(answer) == (400, "invalid_request")
-    assert "expires_at" in answer.json()["error"]["message"]
+            assert told(answer) == (400, "invalid_request")
+            assert "expires_at" in answer.json()["error"]["message"]
 
 
 async def test_an_exact_invite_beats_a_wildcard_and_gives_the_name_back(world: World) -> None:
