@@ -51,11 +51,21 @@ class KeyCalls(Exchange):
         )
         return await self._tagged(KeyItem, call)
 
-    async def rotate_key(self, key_id: str, rotation: KeyRotation | None = None) -> KeyOut:
+    async def rotate_key(
+        self,
+        key_id: str,
+        rotation: KeyRotation | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> KeyOut:
         """Give a key a new secret; the one before still works for the rotation's grace."""
-        path = f"{paths.by_id(_KEYS, key_id)}/rotate"
-        body = (rotation or KeyRotation()).model_dump_json().encode()
-        return await self._json(KeyOut, self._keyed(HTTPMethod.POST, path, body))
+        call = self._keyed(
+            HTTPMethod.POST,
+            f"{paths.by_id(_KEYS, key_id)}/rotate",
+            (rotation or KeyRotation()).model_dump_json().encode(),
+            also={"idempotency-key": idempotency_key},
+        )
+        return await self._json(KeyOut, call)
 
     async def revoke_key(self, key_id: str) -> RevokedOut:
         """End a key; its secret opens nothing from now on."""

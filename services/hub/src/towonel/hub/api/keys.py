@@ -34,7 +34,7 @@ from towonel.hub.core.access import KEY_ID_BYTES, KEY_SECRET_BYTES, Presented
 from towonel.hub.store import invites
 from towonel.hub.store import keys as store
 from towonel.hub.store.audit import Deed, record
-from towonel.hub.store.rows import KeyRow
+from towonel.hub.store.rows import REVOKED, KeyRow
 from towonel.identity.keys import hash_invite_secret
 from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied, ProtocolError
@@ -64,8 +64,10 @@ async def create_key(hub: HubDep, caller: Admin, body: KeyIn, once: Idempotent) 
         before = await once(caller).recall(change, KeyOut)
         if before is not None:
             return before
-        if row.tenant_id and await invites.invite_of_tenant(change.session, row.tenant_id) is None:
-            raise Denied(Code.NOT_FOUND, "tenant_id: no such tenant")
+        if row.tenant_id:
+            tenant = await invites.invite_of_tenant(change.session, row.tenant_id)
+            if tenant is None or tenant.status == REVOKED:
+                raise Denied(Code.NOT_FOUND, "tenant_id: no such tenant, or its invite is revoked")
         await store.add(change, row)
         after = {"name": row.name, "role": row.role, "expires_at_ms": row.expires_at_ms}
         await record(change, caller.actor, _deed("created", row, after=after), now_ms)
@@ -128,14 +130,24 @@ async def update_key(
     return _item(hub, row)
 
 
-@router.post("/{key_id}/rotate", responses=refusals(400, 404))
+@router.post("/{key_id}/rotate", responses=refusals(400, 404, 409))
 async def rotate_key(
-    hub: HubDep, caller: Admin, key_id: InviteId, body: KeyRotation | None = None
+    hub: HubDep,
+    caller: Admin,
+    key_id: InviteId,
+    once: Idempotent,
+    body: KeyRotation | None = None,
 ) -> KeyOut:
-    """Give a key a new secret; the one before works for a while yet, so that nothing stops."""
+    """Give a key a new secret; the one before works for a while yet, so that nothing stops.
+
+    Repeat it with an Idempotency-Key only: another rotation ends the secret before the last at once.
+    """
     grace_ms = (body or KeyRotation()).grace_secs * 1000
     secret = secrets.token_bytes(KEY_SECRET_BYTES)
     async with hub.store.write() as change:
+        before = await once(caller).recall(change, KeyOut)
+        if before is not None:
+            return before
         row = await _live(change.session, key_id)
         row.old_secret_hash, row.old_until_ms = row.secret_hash, hub.now_ms() + grace_ms
         row.secret_hash = hash_invite_secret(hub.keys.invite_hash, secret)
@@ -144,7 +156,10 @@ async def rotate_key(
         change.session.add(row)
         after = {"old_secret_until_ms": row.old_until_ms}
         await record(change, caller.actor, _deed("rotated", row, after=after), hub.now_ms())
-    return KeyOut(**_item(hub, row).model_dump(), key=Presented(row.key_id, secret).encode())
+        key = Presented(row.key_id, secret).encode()
+        made = KeyOut(**_item(hub, row).model_dump(), key=key)
+        await once(caller).keep(change, made, hub.now_ms())
+    return made
 
 
 @router.delete("/{key_id}", responses=refusals(400, 404))
