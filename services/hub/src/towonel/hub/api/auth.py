@@ -18,7 +18,7 @@ from towonel.hub.store.answers import Once
 from towonel.hub.store.audit import Actor
 from towonel.identity.keys import hash_invite_secret, secrets_equal
 from towonel.identity.signatures import Signature
-from towonel.wire.errors import Code, Denied
+from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.ids import TenantId
 
 MAX_IDEMPOTENCY_KEY_CHARS = 128
@@ -115,6 +115,16 @@ async def _principal(hub: Hub, given: str) -> Principal:
     return Principal(f"key:{row.key_id.hex()}", Role[row.role.upper()], tenant_id)
 
 
+async def still_counts(hub: Hub, caller: Caller) -> bool:
+    """Whether a caller's key, revoked or over meanwhile, still opens what it opened."""
+    try:
+        return await _principal(hub, caller.secret.decode()) == caller.principal
+    except Denied:
+        return False
+    except Unavailable:  # the database is away: what was known holds
+        return True
+
+
 def _with(role: Role, *, scoped: bool = False) -> Callable[..., Awaitable[Caller]]:
     async def checked(
         hub: HubDep,
@@ -133,6 +143,7 @@ def _with(role: Role, *, scoped: bool = False) -> Callable[..., Awaitable[Caller
 # The role is told in the document as a scope of the bearer key (OpenAPI 3.1 §4.8.30).
 Viewer = Annotated[Caller, Security(_with(Role.VIEWER), scopes=["viewer"])]
 TenantViewer = Annotated[Caller, Security(_with(Role.VIEWER, scoped=True), scopes=["viewer"])]
+TenantOperator = Annotated[Caller, Security(_with(Role.OPERATOR, scoped=True), scopes=["operator"])]
 Operator = Annotated[Caller, Security(_with(Role.OPERATOR), scopes=["operator"])]
 Admin = Annotated[Caller, Security(_with(Role.ADMIN), scopes=["admin"])]
 
@@ -154,6 +165,7 @@ async def _once(
     idempotency_key: Annotated[
         str | None,
         Header(
+            min_length=1,  # an unset variable of a script is no key: other requests have it, too
             max_length=MAX_IDEMPOTENCY_KEY_CHARS,
             description="Any text of yours: the same request with the same key, within a day, is"
             " done once, and gets the same answer again.",

@@ -14,7 +14,13 @@ from towonel.client.resources import (
     ReservationPage,
 )
 from towonel.hub.api.asked import InviteId, OfTenant, Page, parse_id
-from towonel.hub.api.auth import Idempotent, Operator, Viewer
+from towonel.hub.api.auth import (
+    Caller,
+    Idempotent,
+    TenantOperator,
+    TenantViewer,
+    Viewer,
+)
 from towonel.hub.api.edits import reserve
 from towonel.hub.api.errors import refusals
 from towonel.hub.api.shown import reservation
@@ -23,7 +29,8 @@ from towonel.hub.core.ports import LAST_PORT, Range, free_ports
 from towonel.hub.store import invites
 from towonel.hub.store import ports as store
 from towonel.hub.store.audit import Deed, record
-from towonel.hub.store.rows import REVOKED, ReservationRow
+from towonel.hub.store.rows import REVOKED, InviteRow, ReservationRow
+from towonel.hub.store.session import Change
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 
@@ -34,14 +41,15 @@ MAX_AVAILABLE = 200
 @router.get("", responses=refusals(400))
 async def list_ports(
     hub: HubDep,
-    caller: Viewer,
+    caller: TenantViewer,
     paging: Page,
     tenant_id: OfTenant,
     protocol: Annotated[Protocol | None, Query(description="Only of this protocol.")] = None,
 ) -> ReservationPage:
     """List the ports that are kept for tenants, by protocol and number."""
+    tenant = caller.principal.scope(tenant_id)
     async with hub.store.read() as session:
-        found = await store.reservations(session, paging, tenant_id, protocol)
+        found = await store.reservations(session, paging, tenant, protocol)
     return ReservationPage(
         ports=[reservation(row) for row in found.rows], next_cursor=found.next_cursor
     )
@@ -62,7 +70,7 @@ async def available_ports(
 
 @router.post("", responses=refusals(400, 404, 409))
 async def reserve_ports(
-    hub: HubDep, caller: Operator, body: ReservationIn, once: Idempotent
+    hub: HubDep, caller: TenantOperator, body: ReservationIn, once: Idempotent
 ) -> Reservation:
     """Keep a port or a range of ports for a tenant; without a number, the lowest free one."""
     tenant_id = TenantId(bytes.fromhex(body.tenant_id))
@@ -71,11 +79,13 @@ async def reserve_ports(
         if before is not None:
             return before
         tenant = await invites.invite_of_tenant(change.session, tenant_id)
-        if tenant is None or tenant.status == REVOKED:
+        is_live = tenant is not None and tenant.status != REVOKED
+        if tenant is None or not is_live or not caller.principal.may_see(tenant_id):
             raise Denied(Code.NOT_FOUND, "no such tenant, or its invite is revoked")
         first = body.first_port or await _one_free(hub, change.session, body.protocol)
         wanted = Range(body.protocol, first, body.last_port or first, tenant_id)
         made = reservation(await reserve(hub, change, tenant, wanted))
+        _touch(change, tenant)
         after = {"ports": str(wanted)}
         deed = Deed("ports.reserved", f"ports:{made.reservation_id}", tenant_id, after=after)
         await record(change, caller.actor, deed, hub.now_ms())
@@ -85,18 +95,23 @@ async def reserve_ports(
 
 @router.get("/{reservation_id}", responses=refusals(400, 404))
 async def get_port_reservation(
-    hub: HubDep, caller: Viewer, reservation_id: InviteId
+    hub: HubDep, caller: TenantViewer, reservation_id: InviteId
 ) -> Reservation:
     """Show what is kept under one id."""
     async with hub.store.read() as session:
-        return reservation(await _found(session, reservation_id))
+        return reservation(await _found(session, caller, reservation_id))
 
 
 @router.delete("/{reservation_id}", responses=refusals(400, 404))
-async def release_ports(hub: HubDep, caller: Operator, reservation_id: InviteId) -> ReleasedOut:
+async def release_ports(
+    hub: HubDep, caller: TenantOperator, reservation_id: InviteId
+) -> ReleasedOut:
     """Keep ports no more; what is published on them stays until its tenant ends it."""
     async with hub.store.write() as change:
-        row = await _found(change.session, reservation_id)
+        row = await _found(change.session, caller, reservation_id)
+        tenant = await invites.invite_of_tenant(change.session, row.tenant_id)
+        if tenant is not None:
+            _touch(change, tenant)
         before = {"ports": str(store.range_of(row))}
         await store.release(change, row)
         deed = Deed("ports.released", f"ports:{reservation_id}", row.tenant_id, before)
@@ -104,9 +119,15 @@ async def release_ports(hub: HubDep, caller: Operator, reservation_id: InviteId)
     return ReleasedOut(reservation_id=reservation_id)
 
 
-async def _found(session: AsyncSession, reservation_id: str) -> ReservationRow:
+def _touch(change: Change, tenant: InviteRow) -> None:
+    """Give a tenant another ETag: its ports are a part of it."""
+    tenant.version += 1
+    change.session.add(tenant)
+
+
+async def _found(session: AsyncSession, caller: Caller, reservation_id: str) -> ReservationRow:
     row = await store.find(session, parse_id(reservation_id))
-    if row is None:
+    if row is None or not caller.principal.may_see(row.tenant_id):
         raise Denied(Code.NOT_FOUND, "no such reservation")
     return row
 

@@ -13,10 +13,11 @@ from pydantic import AwareDatetime
 
 from towonel.client.resources import AuditItem, AuditPage
 from towonel.hub.api.asked import OfTenant, Page, Text
-from towonel.hub.api.auth import Operator, TenantViewer
+from towonel.hub.api.auth import Caller, Operator, TenantViewer, still_counts
 from towonel.hub.api.errors import refusals
 from towonel.hub.api.shown import moment
 from towonel.hub.api.state import Hub, HubDep
+from towonel.hub.core.access import Principal
 from towonel.hub.store import audit as store
 from towonel.hub.store.rows import AuditRow
 from towonel.wire.errors import Unavailable
@@ -67,12 +68,15 @@ async def follow_events(
         int | None, Header(ge=0, lt=1 << 63, description="Begin after this event.")
     ] = None,
 ) -> StreamingResponse:
-    """Follow changes as they are made; with Last-Event-ID, also those missed meanwhile."""
+    """Follow changes as they are made; with Last-Event-ID, also those missed meanwhile.
+
+    Only who may read the audit log is told who made them, and of keys.
+    """
     async with hub.store.read() as session:
         newest = await store.newest_id(session)
     start = newest if last_event_id is None else min(last_event_id, newest)
     return StreamingResponse(
-        _events(hub, start, caller.tenant_id),
+        _events(hub, start, caller),
         media_type="text/event-stream",
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},
     )
@@ -94,19 +98,19 @@ def shown(row: AuditRow) -> AuditItem:
     )
 
 
-async def _events(hub: Hub, last_id: int, tenant_id: bytes | None) -> AsyncGenerator[bytes]:
+async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[bytes]:
     yield b": following\n\n"
     clock = asyncio.get_running_loop().time
     said_at = clock()
     with hub.metrics.followers.track_inprogress():
-        while not hub.bell.closed:
+        while not hub.bell.closed and await still_counts(hub, caller):
             rung = hub.bell.next_write()
             rows = await _after(hub, last_id)
             for row in rows:
                 last_id = row.id or last_id
-                if tenant_id is None or row.tenant_id == tenant_id:
+                if (item := _told(row, caller.principal)) is not None:
                     said_at = clock()
-                    yield _event(row)
+                    yield _event(item)
             if len(rows) == MAX_EVENTS:
                 continue
             if clock() - said_at >= QUIET_S:
@@ -125,8 +129,17 @@ async def _after(hub: Hub, last_id: int) -> list[AuditRow]:
         return []
 
 
-def _event(row: AuditRow) -> bytes:
+def _told(row: AuditRow, principal: Principal) -> AuditItem | None:
     item = shown(row)
+    if principal.reads_audit:
+        return item
+    of_another = principal.tenant_id is not None and row.tenant_id != principal.tenant_id
+    if of_another or item.action.startswith("key."):
+        return None
+    return item.model_copy(update={"actor": "", "request_id": "", "address": ""})
+
+
+def _event(item: AuditItem) -> bytes:
     return f"id: {item.id}\nevent: {item.action}\ndata: {item.model_dump_json()}\n\n".encode()
 
 

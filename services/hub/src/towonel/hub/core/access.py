@@ -50,6 +50,21 @@ class Principal:
         if self.tenant_id is not None:
             raise Denied(Code.FORBIDDEN, "this key is for one tenant only")
 
+    def scope(self, asked: TenantId | None) -> TenantId | None:
+        """Return the only tenant that a list is of: the one asked for, or the key's; none for all.
+
+        Raises:
+            Denied: FORBIDDEN for another one than the key's.
+        """
+        if self.tenant_id is not None and asked not in {None, self.tenant_id}:
+            raise Denied(Code.FORBIDDEN, "this key is for another tenant")
+        return self.tenant_id or asked
+
+    @property
+    def reads_audit(self) -> bool:
+        """Whether who did what, and what was done to keys, is told to this caller."""
+        return self.role >= Role.OPERATOR and self.tenant_id is None
+
     def may_see(self, tenant_id: bytes) -> bool:
         """Whether a tenant exists for this caller."""
         return self.tenant_id is None or self.tenant_id == tenant_id
