@@ -1,16 +1,21 @@
 """Callers with keys of every kind, and what they are told."""
 
+import contextlib
+import json
 import secrets
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any
 
 import httpx
 import pytest
 from worlds.hub import World, state, tenant_of
+from worlds.original import streamed
 
 from towonel.client.access import KeyIn, Role
 from towonel.client.hub import HubClient
 from towonel.client.models import DesiredState, ServiceIn
 from towonel.client.resources import Protocol
+from towonel.hub.api.application import create_app
 from towonel.identity.keys import TenantKey
 from towonel.wire import base64url
 from towonel.wire.errors import Code, TowonelError
@@ -84,3 +89,25 @@ async def served(world: World) -> dict[str, str]:
     delta = await world.client().follow_routes(world.hub.keys.node, None)
     routes: tuple[Route, ...] = delta.routes
     return {r.key: r.tenant_id.hex() for r in routes if r.tenant_id not in delta.blocked}
+
+
+@contextlib.asynccontextmanager
+async def following(
+    world: World, key: str, *, since: int | None = None
+) -> AsyncGenerator[Callable[[], Awaitable[dict[str, Any]]]]:
+    """Follow events with a key; what is given returns the next one."""
+    last_id = "" if since is None else str(since)
+    header = bearer(key)["authorization"]
+    async with streamed(create_app(world.hub), "/v1/events", header, last_id) as stream:
+        assert await stream.status() == 200
+        assert await stream.block() == b": following"
+
+        async def following_one() -> dict[str, Any]:
+            while (block := await stream.block()).startswith(b":"):
+                pass
+            fields = dict(line.split(": ", 1) for line in block.decode().splitlines())
+            item: dict[str, Any] = json.loads(fields["data"])
+            assert (fields["id"], fields["event"]) == (str(item["id"]), item["action"])
+            return item
+
+        yield following_one

@@ -210,11 +210,15 @@ class Stream:
 
 
 @contextlib.asynccontextmanager
-async def streamed(app: FastAPI, path: str, header: str) -> AsyncGenerator[Stream]:
+async def streamed(
+    app: FastAPI, path: str, header: str, last_event_id: str = ""
+) -> AsyncGenerator[Stream]:
     """Ask for something that has no end; httpx would wait for it."""
     stream, leaving = Stream(), asyncio.Event()
     incoming = [{"type": "http.request", "body": b"", "more_body": False}]
     scope = _scope(path, header)
+    if last_event_id:
+        scope["headers"].append((b"last-event-id", last_event_id.encode()))
 
     async def receive() -> Mapping[str, Any]:
         if incoming:
