@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import tuple_
+from sqlalchemy import Integer, LargeBinary, tuple_
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
@@ -76,7 +76,7 @@ def _read(cursor: str, columns: Sequence[Any]) -> tuple[Any, ...]:
     if not isinstance(decoded, list):
         raise wrong
     values = cast(list[object], decoded)
-    kinds = [column.type.python_type for column in columns]
+    kinds = [_kind(column) for column in columns]
     # Exactly: a bool is an int, and a number beyond 64 bits is one that no database takes.
     fits = [type(value) is kind for value, kind in zip(values, kinds, strict=False)]
     if len(values) != len(kinds) or not all(fits):
@@ -86,3 +86,10 @@ def _read(cursor: str, columns: Sequence[Any]) -> tuple[Any, ...]:
     if any(isinstance(value, str) and "\0" in value for value in values):
         raise wrong
     return tuple(values)
+
+
+def _kind(column: Any) -> type:
+    # `python_type` of a text column of SQLModel's is `object`.
+    if isinstance(column.type, LargeBinary):
+        return bytes
+    return int if isinstance(column.type, Integer) else str
