@@ -2,11 +2,12 @@
 
 import secrets
 from collections.abc import Mapping
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.client.models import InviteIn, InviteList, InviteOut, RevokedOut
+from towonel.client.models import InviteIn, InviteList, InviteOut, InviteStatus, RevokedOut
 from towonel.client.resources import HostnamesIn, HostnamesOut, InviteDetail, InviteEdit
 from towonel.hub.api.asked import InviteId, LongPage, Text, parse_id
 from towonel.hub.api.auth import Idempotent, IfMatch, Operator, Viewer, check_version, etag
@@ -78,7 +79,7 @@ async def list_invites(
     hub: HubDep,
     caller: Viewer,
     paging: LongPage,
-    status: Text = None,
+    status: Annotated[InviteStatus | None, Query(description="How they stand.")] = None,
     name: Text = None,
     hostname: Text = None,
 ) -> InviteList:
