@@ -6,10 +6,12 @@ import secrets
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 
 from towonel.client.hub import HubClient
 from towonel.client.models import DesiredState, EdgeRegisterIn, InviteIn, ServiceIn
@@ -48,8 +50,13 @@ class World:
     clock: Clock
     clients: list[HubClient] = field(default_factory=list)
 
+    @cached_property
+    def app(self) -> FastAPI:
+        """The API; making one takes as long as a hundred requests."""
+        return create_app(self.hub)
+
     def client(self, key: str | None = OPERATOR_KEY) -> HubClient:
-        transport = httpx.ASGITransport(create_app(self.hub), raise_app_exceptions=False)
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         url = "http://127.0.0.1"
         client = HubClient(url, operator_key=key, transport=transport, now_ms=self.clock)
         self.clients.append(client)
@@ -60,7 +67,7 @@ class World:
         return InviteToken.decode(created.token)
 
     def raw(self) -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(create_app(self.hub), raise_app_exceptions=False)
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         return httpx.AsyncClient(transport=transport, base_url="http://hub")
 
 
