@@ -15,7 +15,6 @@ from towonel.client.access import KeyIn, Role
 from towonel.client.hub import HubClient
 from towonel.client.models import DesiredState, ServiceIn
 from towonel.client.resources import Protocol
-from towonel.hub.api.application import create_app
 from towonel.identity.keys import TenantKey
 from towonel.wire import base64url
 from towonel.wire.errors import Code, TowonelError
@@ -98,7 +97,7 @@ async def following(
     """Follow events with a key; what is given returns the next one."""
     last_id = "" if since is None else str(since)
     header = bearer(key)["authorization"]
-    async with streamed(create_app(world.hub), "/v1/events", header, last_id) as stream:
+    async with streamed(world.app, "/v1/events", header, last_id) as stream:
         assert await stream.status() == 200
         assert await stream.block() == b": following"
 

@@ -13,7 +13,6 @@ from towonel.client.access import KeyIn, KeyRotation
 from towonel.client.hub import HubClient
 from towonel.client.models import InviteIn
 from towonel.client.resources import ReservationIn
-from towonel.hub.api.application import create_app
 from towonel.hub.store import copying, retention
 from towonel.hub.store.database import Database
 from towonel.hub.store.rows import AnswerRow, AuditRow
@@ -49,7 +48,7 @@ async def written(world: World) -> int:
 async def test_every_create_of_the_document_takes_the_header(world: World) -> None:
     found = {
         operation["operationId"]
-        for methods in create_app(world.hub).openapi()["paths"].values()
+        for methods in world.app.openapi()["paths"].values()
         for operation in methods.values()
         if any(it["name"] == "idempotency-key" for it in operation.get("parameters", []))
     }

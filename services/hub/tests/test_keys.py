@@ -11,7 +11,6 @@ from worlds.original import streamed
 from towonel.client.access import KeyEdit, KeyIn, KeyRotation
 from towonel.client.models import InviteIn
 from towonel.hub import chores
-from towonel.hub.api.application import create_app
 from towonel.hub.core.access import Presented
 from towonel.hub.core.limits import FREE_STRIKES, Rate
 from towonel.hub.feed import Bell
@@ -220,7 +219,7 @@ async def test_a_stream_of_events_ends_with_the_key_that_opened_it(
     client = world.client()
     created = await client.create_key(KeyIn(name="x", role="viewer", expires_in_secs=60))
     header = f"Bearer {created.key}"
-    async with streamed(create_app(world.hub), "/v1/events", header) as stream:
+    async with streamed(world.app, "/v1/events", header) as stream:
         assert await stream.block() == b": following"
         if ending == "revoked":
             await client.revoke_key(created.key_id)

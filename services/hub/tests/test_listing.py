@@ -4,18 +4,16 @@ import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pytest
 from sqlalchemy import text
 from worlds.access import OPERATOR, code_of, invite_id, keyed, publish, tenant_id, told
 from worlds.hub import World, new_key, opened, registration, tenant_of
+from worlds.postgres import Postgres
 
 from towonel.client.access import KeyIn
 from towonel.client.hub import HubClient
 from towonel.client.models import InviteIn
 from towonel.client.resources import ReservationIn
-from towonel.hub.api.application import create_app
 from towonel.hub.feed import Bell
-from towonel.hub.store.database import Database
 from towonel.identity.keys import NodeKey
 from towonel.wire import base64url, cbor
 from towonel.wire.errors import Code
@@ -69,7 +67,7 @@ async def walk(fetch: Fetch, rows: str, name: str, limit: int, **wanted: object)
 async def test_every_list_of_the_document_comes_in_pages(world: World) -> None:
     paged = {
         operation["operationId"]
-        for methods in create_app(world.hub).openapi()["paths"].values()
+        for methods in world.app.openapi()["paths"].values()
         for operation in methods.values()
         if {"limit", "cursor"} <= {it["name"] for it in operation.get("parameters", [])}
     }
@@ -238,12 +236,8 @@ async def test_a_filter_with_a_value_that_cannot_be_is_refused_by_its_name(world
             assert field in answer.json()["error"]["message"]
 
 
-async def test_services_of_a_kind_are_found_under_any_collation(
-    request: pytest.FixtureRequest, database: Database
-) -> None:
-    if database.is_sqlite:
-        pytest.skip("SQLite compares bytes")
-    async with opened(database, Bell()) as world:
+async def test_services_of_a_kind_are_found_under_any_collation(server: Postgres) -> None:
+    async with opened(server.database(), Bell()) as world:
         async with world.hub.store.write() as change:
             for column in ("services", "routes"):
                 alter = f'ALTER TABLE {column} ALTER COLUMN key TYPE varchar COLLATE "en-x-icu"'

@@ -15,7 +15,6 @@ from worlds.access import OPERATOR, bearer, invite_id, made_key, tenant_id, told
 from worlds.hub import World, new_key, tenant_of
 
 from towonel.client.access import Role
-from towonel.hub.api.application import create_app
 
 RANKS = {"viewer": 1, "operator": 2, "admin": 3}
 # What a key of one tenant may ask for; all else is refused to it whatever its role.
@@ -93,7 +92,7 @@ async def test_every_operation_admits_just_the_keys_that_its_document_names(worl
     world.hub.bell.close()  # so that streams end
     wrong: list[tuple[str, str, int]] = []
     async with world.raw() as http:
-        for asked in operations(create_app(world.hub).openapi()):
+        for asked in operations(world.app.openapi()):
             ids = {"tenant_id": own} if asked.method == "get" else {}
             for who, (held, of_tenant, key) in callers.items():
                 status = await ask(http, asked, key, **ids)
@@ -106,7 +105,7 @@ async def test_every_operation_admits_just_the_keys_that_its_document_names(worl
 async def test_without_a_key_it_is_401_and_with_a_lesser_one_403(world: World) -> None:
     viewer = await made_key(world, "viewer")
     async with world.raw() as http:
-        for asked in operations(create_app(world.hub).openapi()):
+        for asked in operations(world.app.openapi()):
             if asked.role in {None, "viewer"}:
                 continue
 
@@ -115,7 +114,7 @@ async def test_without_a_key_it_is_401_and_with_a_lesser_one_403(world: World) -
 
 
 def test_whatever_is_not_read_only_needs_more_than_a_viewer(world: World) -> None:
-    found = list(operations(create_app(world.hub).openapi()))
+    found = list(operations(world.app.openapi()))
     lax = [it.name for it in found if it.method != "get" and it.role == "viewer"]
     unprotected = {it.name for it in found if not it.schemes}
 
@@ -126,7 +125,7 @@ def test_whatever_is_not_read_only_needs_more_than_a_viewer(world: World) -> Non
 
 
 def test_nothing_answers_that_the_document_does_not_tell(world: World) -> None:
-    app = create_app(world.hub)
+    app = world.app
     told_paths = set(app.openapi()["paths"])
     served = {route.path for route in app.routes if isinstance(route, APIRoute)}
 
