@@ -15,7 +15,7 @@ from worlds.access import (
     refusal,
     tenant_id,
 )
-from worlds.hub import World, new_key, opened, registration, tenant_of
+from worlds.hub import World, new_key, opened, tenant_of
 
 from towonel.client.live import EdgeReport, SessionReport
 from towonel.client.models import InviteIn
@@ -129,37 +129,49 @@ async def test_lists_are_filtered_by_tenant_kind_and_group(world: World) -> None
     assert [it.key for it in routes] == ["udp:2222"]
 
 
-async def test_agents_are_known_from_their_bootstrap_and_live_by_what_edges_tell(
-    world: World,
-) -> None:
+async def three_agents(world: World) -> tuple[list[str], int]:
+    """Three agents, of which an edge has the second; their ids, the newest first, and since when."""
     token, client, node = await world.invite("a.eu"), world.client(), world.hub.keys.node
     agents = [new_key() for _ in range(3)]
     for number, agent in enumerate(agents):
         world.clock.now_ms += 1_000
         await client.bootstrap(token, agent, "blue" if number else "green")
     await publish(world, token, "a.eu", group="blue")
-    await client.register_edge(node, registration(node))
     since_ms = world.clock.now_ms
     await client.report_edge(node, report(session(agents[1], token, since_ms, "https:a.eu")))
+    return [agent.public.hex() for agent in reversed(agents)], since_ms
+
+
+async def test_agents_are_known_from_their_bootstrap_and_live_by_what_edges_tell(
+    world: World,
+) -> None:
+    ids, since_ms = await three_agents(world)
+    client, node = world.client(), world.hub.keys.node
     listed = (await client.list_agents()).agents
-    shown = await client.get_agent(agents[1].public.hex())
+    shown = await client.get_agent(ids[1])
+    service = await client.get_service("https:a.eu")
 
-    async def ids(**wanted: object) -> list[str]:
-        return [it.agent_id for it in (await client.list_agents(**wanted)).agents]  # type: ignore[arg-type]
-
-    newest_first = [agent.public.hex() for agent in reversed(agents)]
-    assert [it.agent_id for it in listed] == newest_first
+    assert [it.agent_id for it in listed] == ids
     assert [it.is_live for it in listed] == [False, True, False]
     assert shown == listed[1]
     assert (shown.edges, shown.software) == ([node.public.hex()], "agent/1")
     assert shown.live_since == datetime.fromtimestamp(since_ms / 1000, UTC)
-    assert await ids(live=True) == [newest_first[1]]
-    assert await ids(live=False) == [newest_first[0], newest_first[2]]
-    assert await ids(group="green") == [newest_first[2]]
-    assert await ids(tenant_id="ab" * 32) == []
-    service = await client.get_service("https:a.eu")
-    assert [it.agent_id for it in service.agents] == [newest_first[1]]
+    assert [it.agent_id for it in service.agents] == [ids[1]]
     assert (await client.list_services()).services[0].agents_live == 1
+
+
+async def test_agents_are_found_by_group_tenant_and_whether_they_are_live(world: World) -> None:
+    ids, _ = await three_agents(world)
+    client = world.client()
+
+    async def found(**wanted: Any) -> list[str]:
+        return [it.agent_id for it in (await client.list_agents(**wanted)).agents]
+
+    assert await found(live=True) == [ids[1]]
+    assert await found(live=False) == [ids[0], ids[2]]
+    assert await found(group="green") == [ids[2]]
+    assert await found(group="blue", live=False) == [ids[0]]
+    assert await found(tenant_id="ab" * 32) == []
 
 
 async def test_every_live_agent_is_listed_however_many_there_are(

@@ -11,10 +11,11 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.routing import APIRoute
-from worlds.access import OPERATOR, bearer, invite_id, made_key, tenant_id, told
+from worlds.access import bearer, invite_id, made_key, tenant_id, told
 from worlds.hub import World, new_key, tenant_of
 
 from towonel.client.access import Role
+from towonel.client.resources import ReservationIn
 
 RANKS = {"viewer": 1, "operator": 2, "admin": 3}
 # What a key of one tenant may ask for; all else is refused to it whatever its role.
@@ -134,39 +135,38 @@ def test_nothing_answers_that_the_document_does_not_tell(world: World) -> None:
     assert names <= IDS.keys()
 
 
+def pryings(tenant: str, agent: str, ports: str, invite: str) -> list[tuple[str, str, object]]:
+    """Requests that would tell or do something about a tenant."""
+    return [
+        ("GET", f"/v1/tenants/{tenant}", None),
+        ("GET", f"/v1/tenants/{tenant}/entries", None),
+        ("GET", f"/v1/services?tenant_id={tenant}", None),
+        ("GET", f"/v1/agents/{agent}", None),
+        ("GET", f"/v1/ports/{ports}", None),
+        ("DELETE", f"/v1/ports/{ports}", None),
+        ("POST", "/v1/ports", {"tenant_id": tenant, "protocol": "tcp"}),
+        ("GET", f"/v1/invites/{invite}", None),
+        ("DELETE", f"/v1/tenants/{tenant}", None),
+    ]
+
+
 async def test_a_key_of_a_tenant_gets_the_same_answer_for_what_is_anothers_and_what_is_not(
     world: World,
 ) -> None:
     mine, other = await world.invite("a.eu"), await world.invite("b.eu")
     agent, key = new_key(), await made_key(world, "operator", tenant_of(mine))
     await world.client().bootstrap(other, agent, "default")
+    asked = ReservationIn(tenant_id=tenant_id(other), protocol="tcp")
+    kept = (await world.client().reserve_ports(asked)).reservation_id
+    sent = pryings(tenant_id(other), agent.public.hex(), kept, invite_id(other))
+    sent += pryings("ab" * 32, "ab" * 32, "A" * 22, "A" * 22)
     async with world.raw() as http:
-        kept = await http.post(
-            "/v1/ports", json={"tenant_id": tenant_id(other), "protocol": "tcp"}, headers=OPERATOR
-        )
-        ids = {"there": tenant_id(other), "not there": "ab" * 32}
-        agents = {"there": agent.public.hex(), "not there": "ab" * 32}
-        ports = {"there": kept.json()["reservation_id"], "not there": "A" * 22}
-        invites = {"there": invite_id(other), "not there": "A" * 22}
-        answers = {
-            which: [
-                await http.request(method, path, json=body, headers=bearer(key))
-                for method, path, body in (
-                    ("GET", f"/v1/tenants/{ids[which]}", None),
-                    ("GET", f"/v1/tenants/{ids[which]}/entries", None),
-                    ("GET", f"/v1/services?tenant_id={ids[which]}", None),
-                    ("GET", f"/v1/agents/{agents[which]}", None),
-                    ("GET", f"/v1/ports/{ports[which]}", None),
-                    ("DELETE", f"/v1/ports/{ports[which]}", None),
-                    ("POST", "/v1/ports", {"tenant_id": ids[which], "protocol": "tcp"}),
-                    ("GET", f"/v1/invites/{invites[which]}", None),
-                    ("DELETE", f"/v1/tenants/{ids[which]}", None),
-                )
-            ]
-            for which in ("there", "not there")
-        }
+        answers = [
+            await http.request(method, path, json=body, headers=bearer(key))
+            for method, path, body in sent
+        ]
 
-    there, nowhere = answers["there"], answers["not there"]
+    there, nowhere = answers[:9], answers[9:]
     assert [told(answer)[0] for answer in there] == [404, 403, 403, 404, 404, 404, 404, 403, 403]
     assert [answer.text for answer in there] == [answer.text for answer in nowhere]
 
