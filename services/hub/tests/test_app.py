@@ -123,6 +123,8 @@ def test_the_hash_key_of_the_environment_wins(tmp_path: Path) -> None:
     [
         ("TOWONEL_INVITE_HASH_KEY", "secret", "64 hexadecimal digits"),
         ("TOWONEL_HUB_PUBLIC_URL", "hub.example.eu", "https://"),
+        ("TOWONEL_HUB_PUBLIC_URL", "https://0.0.0.0:8443", "can reach"),
+        ("TOWONEL_HUB_PUBLIC_URL", "http://[::]:8443/", "can reach"),
         ("TOWONEL_HUB_LISTEN_ADRR", "x", "TOWONEL_HUB_LISTEN_ADDR"),
         ("TOWONEL_HUB_DB_DRIVER", "mysql", "sqlite"),
     ],
@@ -142,6 +144,6 @@ def test_addresses_and_paths_follow_from_others(tmp_path: Path) -> None:
     v6 = load(HubSettings, {"TOWONEL_HUB_LISTEN_ADDR": "[::1]:8443"})
 
     assert plain.database == Database.in_file(tmp_path / "hub.db")
-    assert plain.url == "https://0.0.0.0:8443"
+    assert plain.url == "http://127.0.0.1:8443"
     assert dsn.database == Database.in_file(Path("/x/y.db"))
-    assert v6.url == "https://[::1]:8443"
+    assert v6.url == "http://[::1]:8443"

@@ -60,6 +60,8 @@ async def serve(settings: HubSettings, stopping: asyncio.Event) -> None:
         meanwhile = tasks.create_task(chores.run(hub, health, retention))
         health.set("api", ok=True)
         log.info("hub.ready", port=port, node_id=hub.keys.node.public.hex(), url=settings.url)
+        if settings.public_url is None:
+            log.warning("hub.for_this_machine_only", unset="TOWONEL_HUB_PUBLIC_URL")
         await stopping.wait()
         health.draining()
         meanwhile.cancel()

@@ -4,6 +4,7 @@ import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -17,6 +18,7 @@ from pydantic_settings import NoDecode
 from redis.connection import parse_url  # pyright: ignore[reportUnknownVariableType] # untyped
 
 from towonel.hub.core.declared import DeclaredTenant, parse_tenants
+from towonel.client.target import WILDCARDS, local_hub_url
 from towonel.hub.store.database import Database
 from towonel.runtime.settings import CsvList, HostPort
 from towonel.runtime.telemetry import TelemetrySettings
@@ -33,6 +35,8 @@ def _hash_key(value: SecretStr) -> SecretStr:
 def _public_url(value: str) -> str:
     if not value.startswith(("https://", "http://")):
         raise ValueError("must start with https://")
+    if urlsplit(value).hostname in WILDCARDS:
+        raise ValueError("must name a host that agents and edges can reach, not every address")
     return value.rstrip("/")
 
 
@@ -93,7 +97,8 @@ class HubSettings(TelemetrySettings):
     public_url: Annotated[str, AfterValidator(_public_url)] | None = Field(
         default=None,
         validation_alias="TOWONEL_HUB_PUBLIC_URL",
-        description="The API's address for agents and edges, which tokens carry. `https://<listen address>`.",
+        description="The API's address for agents and edges, which tokens carry. Must be set where they"
+        " run elsewhere; else it is the one for this machine, `http://127.0.0.1:<port>`.",
     )
     operator_api_key_path: Path | None = Field(
         default=None,
@@ -290,5 +295,4 @@ class HubSettings(TelemetrySettings):
     @property
     def url(self) -> str:
         """The hub's address for tokens."""
-        host, port = self.listen_addr
-        return self.public_url or f"https://{f'[{host}]' if ':' in host else host}:{port}"
+        return self.public_url or local_hub_url(self.listen_addr)
