@@ -11,7 +11,7 @@ from towonel.identity.keys import TenantKey
 from towonel.identity.signatures import Signature
 from towonel.wire import cbor
 from towonel.wire.entries import EntryPayload, decode_entry, encode_log
-from towonel.wire.errors import Code, Denied, ProtocolError
+from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError
 from towonel.wire.ids import TenantId
 from towonel.wire.ops import UpsertHostname
 
@@ -96,6 +96,29 @@ async def test_a_log_that_is_none_is_malformed(server: Server) -> None:
             await hub.list_entries(TENANT)
 
     assert caught.value.code is Code.MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("status", "word", "code"),
+    [
+        (401, "clock_skew", Code.CLOCK_SKEW),
+        (403, "tenant_not_allowed", Code.TENANT_NOT_ALLOWED),
+        (404, "not_found", Code.NOT_FOUND),
+        (429, "rate_limited", Code.RATE_LIMITED),
+        (500, "internal", Code.INTERNAL),
+        (503, "hub_unavailable", Code.HUB_UNAVAILABLE),
+    ],
+)
+async def test_a_log_that_cannot_be_read_is_never_taken_for_an_empty_one(
+    server: Server, status: int, word: str, code: Code
+) -> None:
+    server.reply(status, json.dumps({"error": {"code": word, "message": "no"}}))
+
+    async with client(server) as hub:
+        with pytest.raises(TowonelError) as caught:
+            await hub.list_entries(TENANT)
+
+    assert caught.value.code is code
 
 
 async def test_an_id_of_another_length_is_never_sent(server: Server) -> None:
