@@ -27,6 +27,7 @@ from towonel.hub.core import log as rules
 from towonel.hub.core.access import Role
 from towonel.hub.core.desired import Wanted
 from towonel.hub.core.ownership import Claim, candidates, claim_of
+from towonel.hub.core.quotas import Quotas
 from towonel.hub.core.quotas import check as check_quota
 from towonel.hub.store import agents, invites, nonces
 from towonel.hub.store import entries as store
@@ -133,7 +134,10 @@ async def _submit(hub: Hub, request: Request, body: bytes) -> int:
         if await invites.is_removed(change.session, entry.tenant_id):
             raise Denied(Code.TENANT_NOT_ALLOWED, "this tenant was removed")
         rules.check_sequence(invite.last_sequence, payload.sequence)
-        state = rules.apply(rules.replay(await store.ops(change.session, entry.tenant_id)), op)
+        before = rules.replay(await store.ops(change.session, entry.tenant_id))
+        state = rules.apply(before, op)
+        if len(state.ops) > len(before.ops):
+            _check_quotas(state, quotas_of(invite, hub.policy.quotas))
         await _apply(hub, change, who, invite, op, state)
         await store.append(change, invite, entry, payload, op)
         after = {"op": type(op).__name__, "subject": rules.subject(op)}
@@ -142,16 +146,18 @@ async def _submit(hub: Hub, request: Request, body: bytes) -> int:
     return payload.sequence
 
 
+def _check_quotas(state: rules.TenantState, most: Quotas) -> None:
+    check_quota("agents", len(state.agents), most.agents)
+    # TLS modes of names that are not published are kept, too: they count as services.
+    check_quota("services", len(state.ops) - len(state.agents), 2 * most.services)
+
+
 async def _apply(
     hub: Hub, change: Change, who: Actor, invite: InviteRow, op: Op, state: rules.TenantState
 ) -> None:
-    most = quotas_of(invite, hub.policy.quotas)
     if isinstance(op, UpsertAgent | RevokeAgent):
-        check_quota("agents", len(state.agents), most.agents)
         await _name_agent(hub, change.session, TenantId(invite.tenant_id), op)
         return
-    # TLS modes of names that are not published are kept, too: they count as services.
-    check_quota("services", len(state.ops) - len(state.agents), 2 * most.services)
     hostname = getattr(op, "hostname", None)
     wanted = rules.wanted(state)
     claims = await _claims(change.session, TenantId(invite.tenant_id), wanted, hostname)

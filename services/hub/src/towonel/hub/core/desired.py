@@ -113,12 +113,21 @@ def plan(
 def check_quotas(wanted: Sequence[Route], current: Current, most: Quotas) -> None:
     """Check that a tenant may publish as much as all its groups then do.
 
+    Who has more than a limit that was lowered may keep it, or give up some of it.
+
     Raises:
         Denied: QUOTA_EXCEEDED.
     """
-    keys = {route.key for route in wanted} | set(current.siblings)
-    quotas.check("services", len(keys), most.services)
-    quotas.check("ports", sum(not key.startswith("https:") for key in keys), most.ports)
+    before = {*current.own, *current.siblings}
+    after = {*(route.key for route in wanted), *current.siblings}
+    if len(after) > len(before):
+        quotas.check("services", len(after), most.services)
+    if _ports(after) > _ports(before):
+        quotas.check("ports", _ports(after), most.ports)
+
+
+def _ports(keys: Iterable[str]) -> int:
+    return sum(not key.startswith("https:") for key in keys)
 
 
 def _refuse_foreign(

@@ -1,0 +1,89 @@
+"""Limits that are lowered below what a tenant has: it may keep that and give it up, and get no more."""
+
+from collections.abc import Awaitable
+
+import pytest
+from worlds.hub import World, new_key, state, tenant_of
+from worlds.original import original, told
+
+from towonel.client.models import DesiredState, ServiceIn
+from towonel.client.resources import HostnamesIn, InviteEdit, Limits
+from towonel.identity.keys import TenantKey
+from towonel.wire import base64url
+from towonel.wire.errors import Code, Denied
+from towonel.wire.tokens import InviteToken
+
+
+async def lowered(world: World, token: InviteToken) -> None:
+    limits = Limits(services=1, agents=1, ports=1, hostnames=1)
+    invite_id = base64url.encode(token.invite_id)
+    await world.client().update_invite(invite_id, InviteEdit(limits=limits))
+
+
+async def refused(asked: Awaitable[object]) -> Code:
+    with pytest.raises(Denied) as caught:
+        await asked
+    return caught.value.code
+
+
+def ports(*numbers: int) -> DesiredState:
+    services = [ServiceIn(kind="tcp", name=f"s{port}", port=port) for port in numbers]
+    return DesiredState(group="default", services=services)
+
+
+async def test_a_document_above_the_limit_may_stay_and_shrink_and_not_grow(world: World) -> None:
+    client, token = world.client(), await world.invite("*.a.eu")
+    tenant = tenant_of(token)
+    await client.apply_desired_state(tenant, state("a.a.eu", "b.a.eu", "c.a.eu"))
+    await lowered(world, token)
+    again = await client.apply_desired_state(tenant, state("a.a.eu", "b.a.eu", "c.a.eu"))
+    sibling = await client.apply_desired_state(tenant, state("a.a.eu", group="sibling"))
+    more = state("a.a.eu", "b.a.eu", "c.a.eu", "d.a.eu")
+
+    assert (again.unchanged, sibling.created) == (3, ["https:a.a.eu"])
+    assert await refused(client.apply_desired_state(tenant, more)) is Code.QUOTA_EXCEEDED
+    fewer = await client.apply_desired_state(tenant, state("a.a.eu", "b.a.eu"))
+    assert fewer.deleted == ["https:c.a.eu"]
+
+
+async def test_ports_above_the_limit_may_stay_and_not_grow_in_place_of_names(world: World) -> None:
+    client, token = world.client(), await world.invite("*.a.eu")
+    tenant = tenant_of(token)
+    await client.apply_desired_state(tenant, ports(2000, 2001, 2002))
+    await lowered(world, token)
+
+    assert (await client.apply_desired_state(tenant, ports(2000, 2001))).unchanged == 2
+    more = client.apply_desired_state(tenant, ports(2000, 2001, 2002))
+    assert await refused(more) is Code.QUOTA_EXCEEDED
+
+
+async def test_a_log_above_the_limit_may_shrink_entry_by_entry(world: World) -> None:
+    token = await world.invite("*.a.eu")
+    async with original(world) as agent:
+        key, agents = TenantKey.from_seed(token.seed), [new_key(), new_key(), new_key()]
+        for sequence, node in enumerate(agents, 1):
+            await agent.accept(key, sequence, "upsert_agent", agent_id=node.public)
+        for sequence in range(4, 8):
+            await agent.accept(key, sequence, "upsert_hostname", hostname=f"n{sequence}.a.eu")
+        await lowered(world, token)
+        more = [
+            await agent.submit(key, 8, "upsert_agent", agent_id=new_key().public),
+            await agent.submit(key, 8, "upsert_hostname", hostname="n8.a.eu"),
+        ]
+        await agent.accept(key, 8, "revoke_agent", agent_id=agents[0].public)
+        await agent.accept(key, 9, "upsert_agent", agent_id=agents[1].public)
+        await agent.accept(key, 10, "delete_hostname", hostname="n4.a.eu")
+
+    assert {told(sent) for sent in more} == {(409, "quota_exceeded")}
+    assert len((await world.client().list_routes()).routes) == 3
+
+
+async def test_hostnames_above_the_limit_go_one_by_one(world: World) -> None:
+    client, token = world.client(), await world.invite("a.eu", "b.eu", "c.eu")
+    invite_id = base64url.encode(token.invite_id)
+    await lowered(world, token)
+
+    more = client.add_invite_hostnames(invite_id, HostnamesIn(hostnames=["d.eu"]))
+    assert await refused(more) is Code.QUOTA_EXCEEDED
+    left = await client.remove_invite_hostname(invite_id, "a.eu")
+    assert left.remaining_hostnames == ["b.eu", "c.eu"]
