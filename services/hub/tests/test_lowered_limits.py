@@ -13,9 +13,10 @@ from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied
 from towonel.wire.tokens import InviteToken
 
+LOW = Limits(services=1, agents=1, ports=1, hostnames=1)
 
-async def lowered(world: World, token: InviteToken) -> None:
-    limits = Limits(services=1, agents=1, ports=1, hostnames=1)
+
+async def lowered(world: World, token: InviteToken, limits: Limits = LOW) -> None:
     invite_id = base64url.encode(token.invite_id)
     await world.client().update_invite(invite_id, InviteEdit(limits=limits))
 
@@ -50,7 +51,7 @@ async def test_ports_above_the_limit_may_stay_and_not_grow_in_place_of_names(wor
     client, token = world.client(), await world.invite("*.a.eu")
     tenant = tenant_of(token)
     await client.apply_desired_state(tenant, ports(2000, 2001, 2002))
-    await lowered(world, token)
+    await lowered(world, token, Limits(ports=1))
 
     assert (await client.apply_desired_state(tenant, ports(2000, 2001))).unchanged == 2
     more = client.apply_desired_state(tenant, ports(2000, 2001, 2002))
