@@ -9,6 +9,7 @@ from worlds.hub import OPERATOR_KEY, World, new_key, state, tenant_of
 from towonel.client.models import BootstrapIn, EdgeInviteOut, InviteIn, InviteOut, RefreshIn
 from towonel.hub.redaction import SECRET_MARKS
 from towonel.hub.store import copying
+from towonel.hub.store.connections import reading
 from towonel.hub.store.database import Database
 from towonel.hub.store.rows import EdgeInviteRow
 from towonel.runtime.logs import Redactor
@@ -116,8 +117,9 @@ async def test_the_database_keeps_hashes_and_no_secret(world: World, database: D
     created = InviteToken.decode(
         (await world.client().create_invite(InviteIn(hostnames=["a.eu"]))).token
     )
-    with copying.reading(database) as connection:
-        rows = [row for table in copying.tables() for row in copying.rows_of(connection, table)]
+    with reading(database) as connection:
+        content = copying.content_of(connection)
+        rows = [row for name in content.columns for row in content.rows(name)]
     dump = "\n".join(value.hex() for row in rows for value in row if isinstance(value, bytes))
 
     assert created.invite_id.hex() in dump

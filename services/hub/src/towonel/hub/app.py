@@ -137,6 +137,8 @@ async def _declare(store: Store, settings: HubSettings, policy: Policy) -> None:
 def _migrate(settings: HubSettings) -> None:
     try:
         upgrade(settings.database)
+    except Denied as error:
+        raise SettingsError([f"TOWONEL_HUB_DB_DSN: {settings.database}: {error.detail}"]) from error
     except (DatabaseError, InterfaceError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error.orig).splitlines()[0]
         raise SettingsError(

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from towonel.hub import backup
 from towonel.hub.app import serve
-from towonel.hub.keys import key_files, write_key_files
+from towonel.hub.keys import check_key_files, key_files, write_key_files
 from towonel.hub.metrics import VERSION
 from towonel.hub.redaction import SECRET_MARKS
 from towonel.hub.settings import HubSettings
@@ -68,7 +68,7 @@ def write_backup(
     with _reported():
         settings = load(HubSettings)
         now = datetime.now(UTC)  # noqa: TID251 a command is where time comes from
-        summary = backup.write(
+        counts = backup.write(
             settings.database,
             file,
             created_at=now.isoformat(timespec="seconds"),
@@ -76,7 +76,7 @@ def write_backup(
             keys=key_files(settings) if with_keys else None,
             passphrase=_passphrase(passphrase_file, confirm=True) if with_keys else "",
         )
-        _told(f"wrote {file}", summary.tables, as_json=as_json)
+        _told(f"wrote {file}", counts, as_json=as_json)
 
 
 @app.command()
@@ -94,9 +94,10 @@ def restore(
         keys = (
             backup.read_keys(file, _passphrase(passphrase_file, confirm=False)) if with_keys else {}
         )
-        summary = backup.restore(settings.database, file)
+        check_key_files(settings, keys)
+        counts = backup.restore(settings.database, file)
         write_key_files(settings, keys)
-        _told(f"restored {file}", summary.tables, as_json=as_json)
+        _told(f"restored {file}", counts, as_json=as_json)
 
 
 @app.command()
@@ -151,7 +152,8 @@ def _reported() -> Generator[None]:
         cause = getattr(error, "orig", None) or error
         _fail([f"database: {str(cause).splitlines()[0]}"], EXIT_FAILED)
     except OSError as error:
-        _fail([f"{error.filename}: {error.strerror}"], EXIT_FAILED)
+        where = f"{error.filename}: " if error.filename else ""
+        _fail([f"{where}{error.strerror or error}"], EXIT_FAILED)
 
 
 def _fail(problems: list[str], code: int) -> None:
@@ -163,10 +165,10 @@ def _fail(problems: list[str], code: int) -> None:
 def _passphrase(file: Path | None, *, confirm: bool) -> str:
     if file is None:
         return str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm))
-    text = sys.stdin.read() if str(file) == "-" else file.read_text()
-    if not text.strip():
+    secret = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    if not secret.strip():
         raise SettingsError(["--passphrase-file: is empty"])
-    return text.strip()
+    return secret.strip().decode(errors="surrogateescape")
 
 
 def _told(what: str, counts: Mapping[str, int], *, as_json: bool) -> None:

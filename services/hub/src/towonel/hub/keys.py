@@ -38,25 +38,39 @@ def load_keys(settings: HubSettings) -> HubKeys:
 
 
 def key_files(settings: HubSettings) -> dict[str, bytes]:
-    """Return the contents of the key files there are, by name, for a backup.
+    """Return the keys as their files have them, by name, for a backup.
 
     Raises:
-        SecretFileError: where one cannot be read.
+        SecretFileError: where one is not there or cannot be read.
     """
-    paths = _paths(settings)
-    return {name: read(path) for name, path in paths.items() if path.exists()}
+    paths, given = _paths(settings), settings.invite_hash_key
+    if given is None:
+        return {name: read(path) for name, path in paths.items()}
+    of_variable = {"invite_hash.key": given.get_secret_value().encode()}
+    return {name: read(paths[name]) for name in paths.keys() - of_variable.keys()} | of_variable
 
 
-def write_key_files(settings: HubSettings, keys: Mapping[str, bytes]) -> None:
-    """Write key files from a backup; those that are there already must be the same.
+def check_key_files(settings: HubSettings, keys: Mapping[str, bytes]) -> None:
+    """Check that keys from a backup can be written: there are none yet, or the same.
 
     Raises:
         SecretFileError: where another key is there.
     """
-    paths = _paths(settings)
-    for name, content in keys.items():
-        if name in paths and load_or_create(paths[name], partial(bytes, content)) != content:
-            raise SecretFileError(f"{paths[name]}: holds another key than the backup; move it away")
+    for name, path in _paths(settings).items():
+        if name in keys and path.exists() and read(path) != keys[name]:
+            raise SecretFileError(f"{path}: holds another key than the backup; move it away")
+
+
+def write_key_files(settings: HubSettings, keys: Mapping[str, bytes]) -> None:
+    """Write keys from a backup where there are none.
+
+    Raises:
+        SecretFileError: where another key is there.
+    """
+    for name, path in _paths(settings).items():
+        if name in keys:
+            load_or_create(path, partial(bytes, keys[name]))
+    check_key_files(settings, keys)
 
 
 def _paths(settings: HubSettings) -> dict[str, Path]:

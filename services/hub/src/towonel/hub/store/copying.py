@@ -1,130 +1,156 @@
 """All tables of a database, out and in again: for backups, and from SQLite to Postgres.
 
-A copy is one transaction on either side: a consistent state out, all of it or nothing in. Rows travel as
-plain values, so what comes from one kind of database goes into the other.
+Rows travel as plain values under the names of their columns, so what comes from one kind of database, or from
+an older hub, goes into another. Tables are read as the database has them: the models tell of today's only.
 """
 
-import contextlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import batched
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Table,
-    column,
-    create_engine,
-    func,
-    insert,
-    inspect,
-    select,
-    table,
-    text,
-)
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, MetaData, Table, func, insert, inspect, select, text, update
 from sqlmodel import SQLModel
 
 from towonel.hub.store import rows
+from towonel.hub.store.connections import writing
 from towonel.hub.store.database import Database
-from towonel.wire.errors import Code, Denied
+from towonel.hub.store.migrate import newest_revision, schema_of, upgrade_to
+from towonel.wire.errors import Code, Denied, ProtocolError
 
 assert rows.RouteRow.metadata is SQLModel.metadata, "importing the rows is what fills the metadata"
 ROWS_AT_ONCE = 500
+REVISIONS_LOST = 1_000_000_000  # more than ever happen between a backup and its restore
 _SEEDED = "revision"  # a new database has its one row already
+_INTEGERS = range(-(1 << 63), 1 << 63)
 
 type Row = Sequence[Any]
 
 
-def tables() -> list[Table]:
-    """Return the tables in an order in which they can be filled."""
-    return list(SQLModel.metadata.sorted_tables)
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a database holds, wherever it is read from.
+
+    Args:
+        schema: its revision.
+        columns: of each table, by its name.
+        rows: returns those of a table, their values in the order of its columns.
+    """
+
+    schema: str
+    columns: Mapping[str, Sequence[str]]
+    rows: Callable[[str], Iterable[Row]]
 
 
-@contextlib.contextmanager
-def reading(database: Database) -> Generator[Connection]:
-    """Open a database at one consistent state; writers go on meanwhile."""
-    engine = create_engine(database.blocking_url, poolclass=NullPool, **database.engine_options)
-    database.prepare(engine)
-    level = {} if database.is_sqlite else {"isolation_level": "REPEATABLE READ"}
-    try:
-        with engine.connect().execution_options(**level) as connection, connection.begin():
-            if not database.is_sqlite:
-                connection.execute(text("SET LOCAL statement_timeout = 0"))
-            yield connection
-    finally:
-        engine.dispose()
+def content_of(connection: Connection) -> Content:
+    """Return what an open database holds.
+
+    Raises:
+        Denied: INVALID_REQUEST where no hub was ever started on it.
+    """
+    schema = schema_of(connection)
+    if schema is None:
+        raise Denied(Code.INVALID_REQUEST, "the database is empty: no hub was started on it yet")
+    found = {table.name: table for table in tables(connection)}
+    columns = {name: table.columns.keys() for name, table in found.items()}
+    return Content(schema, columns, lambda name: rows_of(connection, found[name]))
 
 
-@contextlib.contextmanager
-def writing(database: Database) -> Generator[Connection]:
-    """Open a database for one write, kept at the end or not at all."""
-    engine = create_engine(database.blocking_url, poolclass=NullPool, **database.engine_options)
-    database.prepare(engine)
-    try:
-        with engine.connect().execution_options(writes=True) as connection, connection.begin():
-            if not database.is_sqlite:
-                connection.execute(text("SET LOCAL statement_timeout = 0"))
-            yield connection
-    finally:
-        engine.dispose()
-
-
-def schema_of(connection: Connection) -> str:
-    """Return the revision of a database's schema."""
-    return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
-
-
-def columns_of(source: Table) -> list[str]:
-    """Return the names of a table's columns, in the order of `rows_of`."""
-    return [item.name for item in source.columns]
+def tables(connection: Connection) -> list[Table]:
+    """Return the hub's tables as they are, in an order in which they can be filled."""
+    present = set(inspect(connection).get_table_names())
+    names = [table.name for table in SQLModel.metadata.sorted_tables if table.name in present]
+    reflected = MetaData()
+    reflected.reflect(connection, only=names)
+    return [reflected.tables[name] for name in names]
 
 
 def rows_of(connection: Connection, source: Table) -> Iterator[Row]:
     """Yield all rows of a table, its columns in their order, a part at a time."""
     result = connection.execution_options(stream_results=True).execute(select(*source.columns))
     for part in result.partitions(ROWS_AT_ONCE):
-        yield from (tuple(_plain(value) for value in row) for row in part)
+        yield from part
 
 
-def fill(connection: Connection, name: str, columns: Sequence[str], found: Iterable[Row]) -> int:
-    """Write rows into an empty table, which may be of an older schema; returns how many."""
-    target = table(name, *map(column, columns))
-    if name == _SEEDED:
+def fill(database: Database, content: Content, *, undoes: bool = False) -> Mapping[str, int]:
+    """Fill a new database, all of it or nothing, and bring it to the newest schema.
+
+    Args:
+        database: which one; its tables may be there, but nothing in them.
+        content: what goes into it.
+        undoes: whether edges may have seen what came after this content. They are given the whole
+            table then, and never a revision that they know with another meaning.
+
+    Returns:
+        The number of rows of each table.
+
+    Raises:
+        Denied: INVALID_REQUEST where the database has rows, or the content is of a newer hub.
+        ProtocolError: MALFORMED for content that does not fit its schema.
+    """
+    with writing(database) as connection:
+        _check_empty(connection)
+        if schema_of(connection) not in {None, content.schema}:
+            _drop(connection)
+        upgrade_to(connection, content.schema)
+        targets = tables(connection)
+        if set(content.columns) != {target.name for target in targets}:
+            raise ProtocolError(Code.MALFORMED, f"not the tables of schema {content.schema}")
+        counts = {target.name: _fill(connection, target, content) for target in targets}
+        upgrade_to(connection, newest_revision())
+        _go_on_counting(connection, undoes=undoes)
+    return counts
+
+
+def _fill(connection: Connection, target: Table, content: Content) -> int:
+    names = content.columns[target.name]
+    if sorted(names) != sorted(target.columns.keys()):
+        raise ProtocolError(Code.MALFORMED, f"not the columns of {target.name}: {names}")
+    kinds = [(target.c[name].type.python_type, bool(target.c[name].nullable)) for name in names]
+    if target.name == _SEEDED:
         connection.execute(target.delete())
     count = 0
-    for part in batched(found, ROWS_AT_ONCE, strict=False):
-        connection.execute(insert(target), [dict(zip(columns, row, strict=True)) for row in part])
+    for part in batched(content.rows(target.name), ROWS_AT_ONCE, strict=False):
+        if not all(_fits(row, kinds) for row in part):
+            raise ProtocolError(Code.MALFORMED, f"a row that is none of {target.name}")
+        connection.execute(insert(target), [dict(zip(names, row, strict=True)) for row in part])
         count += len(part)
     return count
 
 
-def check_empty(connection: Connection, names: Iterable[str]) -> None:
-    """Check that there is nothing yet that a copy would mix with.
+def _fits(row: Row, kinds: Sequence[tuple[type, bool]]) -> bool:
+    return len(row) == len(kinds) and all(
+        nullable
+        if value is None
+        else type(value) is kind and (kind is not int or value in _INTEGERS)
+        for value, (kind, nullable) in zip(row, kinds, strict=True)
+    )
 
-    Raises:
-        Denied: INVALID_REQUEST naming the first table that has rows.
-    """
-    for name in names:
-        if name == _SEEDED:
+
+def _check_empty(connection: Connection) -> None:
+    """Check that there is nothing yet that a copy would mix with."""
+    for target in tables(connection):
+        if target.name == _SEEDED:
             continue
-        if connection.execute(select(func.count()).select_from(table(name))).scalar_one():
+        if connection.execute(select(1).select_from(target).limit(1)).first() is not None:
             raise Denied(
-                Code.INVALID_REQUEST, f"the database is not empty: {name} has rows already"
+                Code.INVALID_REQUEST, f"the database is not empty: {target.name} has rows already"
             )
 
 
-def go_on_counting(connection: Connection) -> None:
+def _drop(connection: Connection) -> None:
+    """Drop the hub's tables, which are empty and of another schema."""
+    for target in reversed(tables(connection)):
+        target.drop(connection)
+    connection.execute(text("DROP TABLE alembic_version"))
+
+
+def _go_on_counting(connection: Connection, *, undoes: bool) -> None:
     """Let numbers that the database gives go on after those that were copied."""
-    if connection.dialect.name == "postgresql" and inspect(connection).has_table("audit"):
-        connection.execute(
-            text(
-                "SELECT setval(pg_get_serial_sequence('audit', 'id'),"
-                " (SELECT coalesce(max(id), 0) + 1 FROM audit), false)"
-            )
-        )
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, memoryview):
-        return cast("memoryview[int]", value).tobytes()
-    return value
+    if connection.dialect.name == "postgresql":
+        newest = select(func.coalesce(func.max(rows.AuditRow.id), 0) + 1).scalar_subquery()
+        sequence = func.pg_get_serial_sequence("audit", "id")
+        connection.execute(select(func.setval(sequence, newest, False)))
+    if undoes:
+        value = rows.RevisionRow.value + REVISIONS_LOST
+        connection.execute(update(rows.RevisionRow).values(value=value, pruned=value))

@@ -49,6 +49,11 @@ class Database:
         return self.url.drivername == "sqlite"
 
     @property
+    def path(self) -> Path | None:
+        """The file of SQLite; none where there is a server."""
+        return Path(str(self.url.database)) if self.is_sqlite else None
+
+    @property
     def blocking_url(self) -> URL:
         """The address for a synchronous engine."""
         return self.url if self.is_sqlite else self.url.set(drivername="postgresql+psycopg")
@@ -62,9 +67,8 @@ class Database:
     @property
     def engine_options(self) -> dict[str, Any]:
         """What `create_engine` and `create_async_engine` need beside the address."""
-        shared: dict[str, Any] = {
-            "hide_parameters": True
-        }  # they hold hashes, and errors are logged
+        # Parameters hold hashes, and errors are logged.
+        shared: dict[str, Any] = {"hide_parameters": True}
         if self.is_sqlite:
             return shared
         connect = {
@@ -74,12 +78,12 @@ class Database:
         }
         return {**shared, "pool_pre_ping": True, "connect_args": connect}
 
-    def prepare(self, engine: Engine) -> None:
+    def prepare(self, engine: Engine, *, read_only: bool = False) -> None:
         """Set up what every connection of an engine needs."""
         if self.is_sqlite:
-            sqlite.prepare(engine)
+            sqlite.prepare(engine, read_only=read_only)
 
     @override
     def __str__(self) -> str:
-        """For people: a password is not shown."""
-        return str(self.url.database) if self.is_sqlite else self.url.render_as_string()
+        """For people: a password is not shown, wherever in the address it is."""
+        return str(self.path or self.url.set(query={}).render_as_string())

@@ -8,9 +8,9 @@ from sqlmodel import col
 
 from towonel.hub.core.ownership import owner_of
 from towonel.hub.core.ports import Range
-from towonel.hub.store import copying
+from towonel.hub.store.connections import reading
 from towonel.hub.store.database import Database
-from towonel.hub.store.migrate import newest_revision
+from towonel.hub.store.migrate import newest_revision, schema_of
 from towonel.hub.store.rows import (
     PENDING,
     BlockRow,
@@ -35,8 +35,10 @@ type Check = Callable[[Connection], Iterator[str]]
 
 def problems(database: Database) -> list[str]:
     """Return what is wrong with a database, each in a sentence; nothing where all holds."""
-    with copying.reading(database) as connection:
-        schema = copying.schema_of(connection)
+    with reading(database) as connection:
+        schema = schema_of(connection)
+        if schema is None:
+            return ["schema: the database is empty; start the hub on it once"]
         if schema != newest_revision():
             return [f"schema: it has revision {schema}, and this hub has {newest_revision()}"]
         found: list[str] = []

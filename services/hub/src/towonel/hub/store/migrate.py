@@ -4,44 +4,54 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection
 
+from towonel.hub.store.connections import writing
 from towonel.hub.store.database import Database
+from towonel.wire.errors import Code, Denied
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-_LOCK = 0x746F776F  # of Postgres, for those who migrate: "towo"
 
 
-def upgrade(database: Database, revision: str = "head") -> None:
+def upgrade(database: Database) -> None:
     """Run the migrations that are missing: all or none of them; blocking, so call it in a thread.
 
     Of several hubs that boot at once, one migrates and the others wait for it.
 
-    Args:
-        database: which one.
-        revision: how far to go.
+    Raises:
+        Denied: INVALID_REQUEST where a newer hub made the database.
     """
-    if database.is_sqlite:
-        _make_private(database.url.database)
-    engine = create_engine(database.blocking_url, poolclass=NullPool, **database.engine_options)
-    database.prepare(engine)
-    try:
-        with engine.connect().execution_options(writes=True) as connection, connection.begin():
-            if not database.is_sqlite:
-                connection.execute(
-                    text("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
-                )
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            command.upgrade(configuration(connection), revision)
-    finally:
-        engine.dispose()
+    with writing(database) as connection:
+        upgrade_to(connection, newest_revision())
+
+
+def upgrade_to(connection: Connection, revision: str) -> None:
+    """Run the migrations up to a revision, in the transaction that is open.
+
+    Raises:
+        Denied: INVALID_REQUEST where the revision, or that of the database, is not known here.
+    """
+    known = {script.revision for script in _scripts().walk_revisions()}
+    for held in (schema_of(connection), revision):
+        if held is not None and held not in known:
+            raise Denied(
+                Code.INVALID_REQUEST,
+                f"schema {held[:32]!r} is of a newer hub than this one, which has"
+                f" {newest_revision()}: use that hub, or restore a backup of this one",
+            )
+    command.upgrade(configuration(connection), revision)
+
+
+def schema_of(connection: Connection) -> str | None:
+    """Return the revision of a database's schema; none where it has none."""
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def newest_revision() -> str:
     """Return the revision of the schema that this hub works with."""
-    head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    head = _scripts().get_current_head()
     assert head is not None, "the migrations are part of the package"
     return head
 
@@ -55,8 +65,5 @@ def configuration(connection: Connection) -> Config:
     return config
 
 
-def _make_private(path: str | None) -> None:
-    """Make the database's file for its owner only, before anything is in it."""
-    if path and path != ":memory:":
-        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        Path(path).touch(mode=0o600)
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(MIGRATIONS))

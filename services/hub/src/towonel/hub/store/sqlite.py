@@ -1,33 +1,47 @@
 """How SQLite is opened: a write-ahead log, and transactions that begin where we say."""
 
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, event
 
 BUSY_MS = 10_000  # how long a write waits for another process's
 _PRAGMAS = (
-    "journal_mode = WAL",
+    f"busy_timeout = {BUSY_MS}",  # first: turning the log on can wait for others, too
     "synchronous = FULL",  # what was acknowledged outlives a power cut
-    f"busy_timeout = {BUSY_MS}",
     "foreign_keys = ON",
     "cache_size = -16000",  # KiB; the default of 2 MiB reads a table of 100 000 routes in pieces
 )
 
 
-def prepare(engine: Engine) -> None:
+def prepare(engine: Engine, *, read_only: bool = False) -> None:
     """Set every connection of an engine up.
 
     A connection with the execution option `writes` takes the write lock at its beginning.
     """
-    event.listen(engine, "connect", _connected)
+    event.listen(engine, "connect", _set_up)
+    if not read_only:
+        event.listen(engine, "connect", _keep_log)
     event.listen(engine, "begin", _begin)
 
 
-def _connected(connection: Any, _record: object) -> None:
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """Open a file that must be there, and that stays as it is."""
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+
+
+def _set_up(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions begin where SQLAlchemy says, not by guess
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _keep_log(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
     cursor.close()
 
 
