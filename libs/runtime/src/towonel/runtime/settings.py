@@ -189,10 +189,13 @@ def _problems(cls: type[Settings], error: ValidationError) -> list[str]:
     lines: list[str] = []
     for item in error.errors(include_input=False, include_url=False):
         where = [str(part) for part in item["loc"]]
-        field = cls.model_fields.get(where[0]) if where else None
-        name = _names(field)[0] if field else (where[0] if where else cls.__name__)
-        inner = "".join(f"[{part}]" for part in where[1:])
         message = item["msg"].removeprefix("Value error, ")
+        if not where:  # a rule about several variables names them itself
+            lines.append(message)
+            continue
+        field = cls.model_fields.get(where[0])
+        name = _names(field)[0] if field else where[0]
+        inner = "".join(f"[{part}]" for part in where[1:])
         lines += [f"{name}{inner}: {line}" for line in message.split("\n")]
     return lines
 

@@ -27,11 +27,18 @@ async def _keep_house(hub: Hub, kept: Retention) -> None:
     while True:
         with contextlib.suppress(TowonelError):
             await flush(hub)
-            async with hub.store.write() as change:
-                await retention.prune(change, hub.now_ms(), kept)
+            await _prune(hub, kept)
             await hub.directory.catch_up()
             await _refresh_gauges(hub)
         await asyncio.sleep(REFRESH_S)
+
+
+async def _prune(hub: Hub, kept: Retention) -> None:
+    """Forget what is old, a part at a time: between two of them others write."""
+    more = True
+    while more:
+        async with hub.store.write() as change:
+            more = await retention.prune(change, hub.now_ms(), kept)
 
 
 async def flush(hub: Hub) -> None:

@@ -252,23 +252,24 @@ class HubSettings(TelemetrySettings):
 
     @model_validator(mode="after")
     def _usable_database(self) -> "HubSettings":
-        if self.db_driver == "postgres":
-            if self.db_dsn is None:
-                raise ValueError("TOWONEL_HUB_DB_DSN: must be set for postgres")
-            try:
-                Database.parse(self.db_dsn.get_secret_value())
-            except ValueError as error:
-                raise ValueError(f"TOWONEL_HUB_DB_DSN: {error}") from None
+        if self.db_driver == "postgres" and not self._dsn:
+            raise ValueError("TOWONEL_HUB_DB_DSN: must be set for postgres")
+        try:
+            _ = self.database
+        except ValueError as error:
+            raise ValueError(f"TOWONEL_HUB_DB_DSN: {error}") from None
         return self
 
     @property
     def database(self) -> Database:
         """Where the data is."""
-        dsn = self.db_dsn.get_secret_value() if self.db_dsn else ""
         if self.db_driver == "postgres":
-            return Database.parse(dsn)
-        path = dsn.removeprefix("sqlite://").partition("?")[0]
-        return Database.in_file(Path(path) if path else self.data_dir / "hub.db")
+            return Database.parse(self._dsn)
+        return Database.parse_file(self._dsn or str(self.data_dir / "hub.db"))
+
+    @property
+    def _dsn(self) -> str:
+        return self.db_dsn.get_secret_value().strip() if self.db_dsn else ""
 
     @property
     def max_connections(self) -> int:

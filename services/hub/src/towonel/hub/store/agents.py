@@ -8,6 +8,7 @@ from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store.pages import Paged, Paging, page
+from towonel.hub.store.putting import put_row
 from towonel.hub.store.rows import AgentRow
 from towonel.wire.ids import AgentId, TenantId
 
@@ -68,13 +69,7 @@ async def running(session: AsyncSession, tenant_id: bytes, but: bytes, now_ms: i
 
 async def seen(session: AsyncSession, row: AgentRow) -> None:
     """Note that an agent is there; it keeps the time it was seen first."""
-    known = await session.get(AgentRow, row.agent_id)
-    if known is None:
-        session.add(row)
-        return
-    known.tenant_id, known.group = row.tenant_id, row.group
-    known.last_seen_ms = max(known.last_seen_ms, row.last_seen_ms)
-    session.add(known)
+    await put_row(session, row, "tenant_id", "group", "last_seen_ms")
 
 
 async def fresh(session: AsyncSession, now_ms: int) -> Sequence[tuple[TenantId, AgentId]]:

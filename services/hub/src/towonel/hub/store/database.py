@@ -1,6 +1,6 @@
 """Which database: a file of SQLite or a Postgres, and how each is opened."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, override
 
@@ -20,12 +20,27 @@ _POSTGRES_OPTIONS = (
 class Database:
     """One database, by its address without a driver."""
 
-    url: URL
+    url: URL = field(repr=False)  # its own text hides one of the places where a password may be
 
     @classmethod
     def in_file(cls, path: Path) -> "Database":
         """The SQLite database in a file, whatever characters its name has."""
         return cls(URL.create("sqlite", database=str(path)))
+
+    @classmethod
+    def parse_file(cls, dsn: str) -> "Database":
+        """Read the path of a file, plain or as `sqlite:///var/lib/towonel/hub.db?mode=rwc`.
+
+        Raises:
+            ValueError: saying the rule; never the DSN, which may be a server's with a password.
+        """
+        scheme, separator, rest = dsn.partition("://")
+        if separator and scheme != "sqlite":
+            raise ValueError("is not a file; for a server set TOWONEL_HUB_DB_DRIVER=postgres")
+        path = rest.partition("?")[0] if separator else dsn
+        if path in {"", ":memory:"} or path.startswith("sqlite::"):
+            raise ValueError("must be the path of a file: what is in memory would be forgotten")
+        return cls.in_file(Path(path))
 
     @classmethod
     def parse(cls, dsn: str) -> "Database":

@@ -3,10 +3,11 @@
 import zlib
 from collections.abc import Sequence
 
-from sqlmodel import col, delete, select
+from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.client.live import EdgeReport
+from towonel.hub.store.putting import put_row
 from towonel.hub.store.rows import ReportRow
 
 MAX_REPORT_BYTES = 8 * 1024 * 1024  # inflated
@@ -15,7 +16,8 @@ MAX_REPORT_BYTES = 8 * 1024 * 1024  # inflated
 async def put(session: AsyncSession, edge_id: bytes, report: EdgeReport, now_ms: int) -> None:
     """Keep an edge's newest report, in place of the one before."""
     body = zlib.compress(report.model_dump_json().encode(), level=1)
-    await session.merge(ReportRow(edge_id=edge_id, reported_at_ms=now_ms, body=body))
+    row = ReportRow(edge_id=edge_id, reported_at_ms=now_ms, body=body)
+    await put_row(session, row, "reported_at_ms", "body")
 
 
 async def since(
@@ -27,11 +29,6 @@ async def since(
         (row.edge_id, row.reported_at_ms, EdgeReport.model_validate_json(_inflated(row.body)))
         for row in (await session.exec(query)).all()
     ]
-
-
-async def forget(session: AsyncSession, before_ms: int) -> None:
-    """Delete the reports of edges that told nothing since."""
-    await session.exec(delete(ReportRow).where(col(ReportRow.reported_at_ms) < before_ms))
 
 
 def _inflated(body: bytes) -> bytes:

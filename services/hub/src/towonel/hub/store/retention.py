@@ -1,17 +1,20 @@
 """What is forgotten after a while, so that nothing grows without bound."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlmodel import col, delete, func, select, update
+from sqlalchemy import inspect, tuple_
+from sqlalchemy import select as select_columns
+from sqlmodel import SQLModel, col, delete, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.store import reports
 from towonel.hub.store.rows import (
     AgentRow,
     AnswerRow,
     AuditRow,
     BlockRow,
     NonceRow,
+    ReportRow,
     RevisionRow,
     RouteRow,
 )
@@ -26,7 +29,7 @@ TOMBSTONE_MS = DAY_MS  # an edge away for longer gets a snapshot
 ANSWER_MS = DAY_MS  # of a create that was repeated
 AGENT_MS = GRANT_LIFETIME_MS  # who asked for nothing that long has no grant either
 REPORT_MS = DAY_MS
-MAX_AUDIT_ROWS_A_TIME = 10_000  # a lock is held for no longer than that takes
+ROWS_AT_ONCE = 2_000  # of a table: other writes wait no longer than that takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,37 +39,41 @@ class Retention:
     audit_days: int = 90
 
 
-async def prune(change: Change, now_ms: int, retention: Retention = Retention()) -> None:
-    """Delete what is old."""
+async def prune(change: Change, now_ms: int, retention: Retention = Retention()) -> bool:
+    """Delete some of what is old; returns whether there may be more."""
     session = change.session
-    nonces, blocks = col(NonceRow.timestamp_ms), col(BlockRow.blocked_at_ms)
-    answers = col(AnswerRow.created_at_ms)
-    await session.exec(delete(NonceRow).where(nonces < now_ms - NONCE_MS))
-    await session.exec(delete(BlockRow).where(blocks < now_ms - BLOCK_MS))
-    await session.exec(delete(AnswerRow).where(answers < now_ms - ANSWER_MS))
-    await _prune_agents(session, now_ms)
-    await reports.forget(session, now_ms - REPORT_MS)
-    await _prune_audit(session, now_ms - retention.audit_days * DAY_MS)
-    await _prune_tombstones(session, now_ms - TOMBSTONE_MS)
+    audit_ms = retention.audit_days * DAY_MS
+    counts = [
+        await _forget(session, NonceRow, col(NonceRow.timestamp_ms), now_ms - NONCE_MS),
+        await _forget(session, AnswerRow, col(AnswerRow.created_at_ms), now_ms - ANSWER_MS),
+        await _forget(session, AgentRow, col(AgentRow.last_seen_ms), now_ms - AGENT_MS),
+        await _forget(session, ReportRow, col(ReportRow.reported_at_ms), now_ms - REPORT_MS),
+        await _forget(session, AuditRow, col(AuditRow.at_ms), now_ms - audit_ms),
+        await _forget_traces(session, RouteRow, col(RouteRow.removed_at_ms), now_ms - TOMBSTONE_MS),
+        await _forget_traces(session, BlockRow, col(BlockRow.blocked_at_ms), now_ms - BLOCK_MS),
+    ]
+    return ROWS_AT_ONCE in counts
 
 
-async def _prune_agents(session: AsyncSession, now_ms: int) -> None:
-    old = col(AgentRow.last_seen_ms) < now_ms - AGENT_MS
-    await session.exec(delete(AgentRow).where(old))
+async def _forget(session: AsyncSession, table: type[SQLModel], at: Any, before_ms: int) -> int:
+    """Delete the oldest rows of a table; returns how many."""
+    keys = inspect(table).primary_key
+    oldest = select_columns(*keys).where(at < before_ms).order_by(at).limit(ROWS_AT_ONCE)
+    return (await session.exec(delete(table).where(tuple_(*keys).in_(oldest)))).rowcount
 
 
-async def _prune_audit(session: AsyncSession, before_ms: int) -> None:
-    oldest = select(AuditRow.id).where(AuditRow.at_ms < before_ms).limit(MAX_AUDIT_ROWS_A_TIME)
-    await session.exec(delete(AuditRow).where(col(AuditRow.id).in_(oldest)))
-
-
-async def _prune_tombstones(session: AsyncSession, before_ms: int) -> None:
-    old = col(RouteRow.removed_at_ms) < before_ms
-    newest = (
-        await session.exec(select(func.coalesce(func.max(RouteRow.revision), 0)).where(old))
-    ).one()
-    if newest:
-        await session.exec(delete(RouteRow).where(old))
+async def _forget_traces(
+    session: AsyncSession, table: type[RouteRow | BlockRow], at: Any, before_ms: int
+) -> int:
+    """Delete what tells edges that something is gone; an edge that knows less gets a snapshot."""
+    (key,) = inspect(table).primary_key
+    old = select_columns(key, col(table.revision)).where(at < before_ms)
+    oldest = old.order_by(col(table.revision)).limit(ROWS_AT_ONCE)
+    found = (await (await session.connection()).execute(oldest)).all()
+    if found:
+        newest = found[-1][1]
+        await session.exec(delete(table).where(key.in_([key for key, _ in found])))
         # A wall clock set back makes a later deletion look older: what was said stays said.
         behind = col(RevisionRow.pruned) < newest
         await session.exec(update(RevisionRow).where(behind).values(pruned=newest))
+    return len(found)

@@ -150,7 +150,9 @@ class NonceRow(SQLModel, table=True):
     __tablename__: ClassVar[str] = "nonces"
     domain: str = Field(primary_key=True)
     signer: bytes = Field(sa_column=_bytes(primary_key=True))
-    timestamp_ms: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    timestamp_ms: int = Field(
+        sa_column=Column(BigInteger, primary_key=True, autoincrement=False, index=True)
+    )
 
 
 class RemovalRow(SQLModel, table=True):
@@ -180,6 +182,7 @@ class AgentRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_agents_newest", "first_seen_ms", "agent_id"),
         Index("ix_agents_of_tenant", "tenant_id", "last_seen_ms"),
+        Index("ix_agents_seen", "last_seen_ms"),
     )
     agent_id: bytes = Field(sa_column=_bytes(primary_key=True))
     tenant_id: bytes = Field(sa_column=_bytes())

@@ -14,6 +14,7 @@ def upgrade() -> None:
     _tenants()
     _ports_and_keys()
     _records()
+    op.create_index("ix_nonces_timestamp_ms", "nonces", ["timestamp_ms"])
 
 
 def _bytes(name: str, *, nullable: bool = False) -> sa.Column[bytes]:
@@ -92,6 +93,7 @@ def _tenants() -> None:
         _big("revoked_at_ms", nullable=True),
         sa.Index("ix_agents_newest", "first_seen_ms", "agent_id"),
         sa.Index("ix_agents_of_tenant", "tenant_id", "last_seen_ms"),
+        sa.Index("ix_agents_seen", "last_seen_ms"),
     )
     op.create_table(
         "edge_reports",

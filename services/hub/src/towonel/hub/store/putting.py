@@ -1,0 +1,23 @@
+"""A row that is put in the place of another, in one statement."""
+
+from sqlalchemy import inspect
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+
+async def put_row(session: AsyncSession, row: SQLModel, *replaced: str) -> None:
+    """Add a row; where its key is taken, replace only these columns of what is there.
+
+    Unlike a look and then a write, it cannot fail because a replica wrote in between.
+    """
+    table = type(row)
+    dialect = (await session.connection()).dialect.name
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    statement = insert(table).values(row.model_dump())
+    await session.exec(
+        statement.on_conflict_do_update(
+            index_elements=list(inspect(table).primary_key),
+            set_={name: statement.excluded[name] for name in replaced},
+        )
+    )
