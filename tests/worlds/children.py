@@ -1,0 +1,50 @@
+"""Processes of the hub that tests start by the dozen: forked from one that has imported it all."""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Mapping
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
+
+from sqlalchemy import text
+
+from towonel.hub.__main__ import main
+from towonel.hub.store.connections import reading
+from towonel.hub.store.database import Database
+from towonel.hub.store.migrate import upgrade
+
+
+def family() -> ForkServerContext:
+    """Where children come from; none of them shares a thread or a socket with the tests."""
+    context = multiprocessing.get_context("forkserver")
+    # Not this module: Python 3.13.0 looks for what it preloads without pytest's own paths.
+    context.set_forkserver_preload(["pytest", "towonel.hub.__main__"])
+    return context
+
+
+def start_hub(environ: Mapping[str, str]) -> BaseProcess:
+    """A hub as its command runs it, with this environment."""
+    child = family().Process(target=_run, args=(dict(environ),), daemon=True)
+    child.start()
+    return child
+
+
+def _run(environ: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environ)
+    sys.argv = ["towonel-hub"]
+    main()
+
+
+def boot(url: str) -> str:
+    """What a hub does first, and the schema that it finds then."""
+    database = Database.parse(url) if "@" in url else Database.parse_file(url)
+    upgrade(database)
+    with reading(database) as connection:
+        return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
+
+
+def url_of(database: Database) -> str:
+    """What `boot` takes: the address with its password, or the path."""
+    return str(database.path or database.url.render_as_string(hide_password=False))
