@@ -27,13 +27,13 @@ async def _keep_house(hub: Hub, kept: Retention) -> None:
     while True:
         with contextlib.suppress(TowonelError):
             await flush(hub)
-            await _prune(hub, kept)
+            await prune(hub, kept)
             await hub.directory.catch_up()
             await _refresh_gauges(hub)
         await asyncio.sleep(REFRESH_S)
 
 
-async def _prune(hub: Hub, kept: Retention) -> None:
+async def prune(hub: Hub, kept: Retention) -> None:
     """Forget what is old, a part at a time: between two of them others write."""
     more = True
     while more:

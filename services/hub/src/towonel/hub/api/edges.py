@@ -186,7 +186,7 @@ def _check_allowed(hub: Hub, edge_id: bytes) -> None:
 
 
 async def _check_known(hub: Hub, session: AsyncSession, edge_id: bytes) -> None:
-    if edge_id not in await _allowed(hub, session):
+    if edge_id != hub.keys.node.public and not await edge_invites.may_work(session, edge_id):
         raise Denied(Code.EDGE_UNKNOWN, "no invite for this edge, or it is revoked")
 
 

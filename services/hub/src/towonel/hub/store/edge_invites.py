@@ -28,6 +28,12 @@ async def find(session: AsyncSession, invite_id: bytes) -> EdgeInviteRow | None:
     return await session.get(EdgeInviteRow, invite_id)
 
 
+async def may_work(session: AsyncSession, edge_id: bytes) -> bool:
+    """Whether an edge has an invite that counts."""
+    query = select(EdgeInviteRow.status).where(EdgeInviteRow.edge_id == edge_id)
+    return (await session.exec(query)).first() == PENDING
+
+
 async def names(session: AsyncSession) -> Mapping[bytes, str]:
     """Return the names of the edges that may work, by id."""
     query = select(EdgeInviteRow.edge_id, EdgeInviteRow.name).where(EdgeInviteRow.status == PENDING)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlmodel import col, delete, select
+from sqlmodel import col, delete, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.core.ports import Range
@@ -39,8 +39,14 @@ async def of_tenant(session: AsyncSession, tenant_id: bytes) -> Sequence[Reserva
 
 async def reserved(session: AsyncSession, protocol: str, first: int, last: int) -> list[Range]:
     """Return the reservations that overlap these ports."""
+    of_protocol = ReservationRow.protocol == protocol
+    # No two of them overlap: of those that begin before, only the nearest can reach so far.
+    before = select(func.max(ReservationRow.first_port)).where(
+        of_protocol, ReservationRow.first_port < first
+    )
     query = select(ReservationRow).where(
-        ReservationRow.protocol == protocol,
+        of_protocol,
+        ReservationRow.first_port >= func.coalesce(before.scalar_subquery(), first),
         ReservationRow.first_port <= last,
         ReservationRow.last_port >= first,
     )

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import inspect, tuple_
+from sqlalchemy import inspect
 from sqlalchemy import select as select_columns
-from sqlmodel import SQLModel, col, delete, update
+from sqlmodel import SQLModel, col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store.rows import (
@@ -57,9 +57,11 @@ async def prune(change: Change, now_ms: int, retention: Retention = Retention())
 
 async def _forget(session: AsyncSession, table: type[SQLModel], at: Any, before_ms: int) -> int:
     """Delete the oldest rows of a table; returns how many."""
-    keys = inspect(table).primary_key
-    oldest = select_columns(*keys).where(at < before_ms).order_by(at).limit(ROWS_AT_ONCE)
-    return (await session.exec(delete(table).where(tuple_(*keys).in_(oldest)))).rowcount
+    old = select(at).where(at < before_ms).order_by(at).limit(ROWS_AT_ONCE)
+    oldest = (await session.exec(old)).all()
+    if oldest:
+        await session.exec(delete(table).where(at <= oldest[-1]))
+    return len(oldest)
 
 
 async def _forget_traces(

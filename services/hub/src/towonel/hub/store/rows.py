@@ -59,10 +59,11 @@ class InviteHostnameRow(SQLModel, table=True):
             "ux_invite_hostnames_active",
             "pattern",
             unique=True,
-            sqlite_where=text("active"),
+            sqlite_where=text("active = 1"),  # as queries say it: SQLite compares the words
             postgresql_where=text("active"),
         ),
         Index("ix_invite_hostnames_parent", "parent"),
+        Index("ix_invite_hostnames_pattern", "pattern"),
     )
     invite_id: bytes = Field(
         sa_column=Column(
@@ -105,7 +106,7 @@ class ServiceRow(SQLModel, table=True):
     """A service that a group of a tenant's agents publishes."""
 
     __tablename__: ClassVar[str] = "services"
-    __table_args__ = (Index("ix_services_key", "key", "tenant_id"),)
+    __table_args__ = (Index("ix_services_key", "key", "tenant_id", "group"),)
     tenant_id: bytes = Field(sa_column=_bytes(primary_key=True))
     group: str = Field(primary_key=True)
     key: str = Field(primary_key=True)
@@ -122,6 +123,13 @@ class RouteRow(SQLModel, table=True):
             "removed_at_ms",
             sqlite_where=text("removed_at_ms IS NOT NULL"),
             postgresql_where=text("removed_at_ms IS NOT NULL"),
+        ),
+        Index(
+            "ix_routes_port",
+            "kind",
+            "port",
+            sqlite_where=text("port IS NOT NULL"),
+            postgresql_where=text("port IS NOT NULL"),
         ),
     )
     key: str = Field(primary_key=True)
@@ -205,7 +213,9 @@ class ReservationRow(SQLModel, table=True):
     """Ports that only one tenant may publish, both ends included."""
 
     __tablename__: ClassVar[str] = "port_reservations"
-    __table_args__ = (Index("ix_port_reservations_ports", "protocol", "first_port"),)
+    __table_args__ = (
+        Index("ix_port_reservations_ports", "protocol", "first_port", "reservation_id"),
+    )
     reservation_id: bytes = Field(sa_column=_bytes(primary_key=True))
     protocol: str
     first_port: int

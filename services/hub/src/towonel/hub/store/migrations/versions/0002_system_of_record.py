@@ -33,8 +33,18 @@ def _invites() -> None:
     op.add_column("invites", _big("last_sequence", nullable=True))
     for quota in ("services", "agents", "ports", "hostnames"):
         op.add_column("invites", sa.Column(f"max_{quota}", sa.Integer))
+    op.drop_index("ux_invite_hostnames_active", "invite_hostnames")
+    op.create_index(
+        "ux_invite_hostnames_active",
+        "invite_hostnames",
+        ["pattern"],
+        unique=True,
+        sqlite_where=sa.text("active = 1"),  # as queries say it: SQLite compares the words
+        postgresql_where=sa.text("active"),
+    )
     op.add_column("invite_hostnames", sa.Column("parent", sa.String))
     op.create_index("ix_invite_hostnames_parent", "invite_hostnames", ["parent"])
+    op.create_index("ix_invite_hostnames_pattern", "invite_hostnames", ["pattern"])
     hostnames = sa.table(
         "invite_hostnames", sa.column("pattern", sa.String), sa.column("parent", sa.String)
     )
@@ -54,13 +64,20 @@ def _routes() -> None:
     op.add_column(
         "services", sa.Column("created_at_ms", sa.BigInteger, nullable=False, server_default="0")
     )
-    op.create_index("ix_services_key", "services", ["key", "tenant_id"])
+    op.create_index("ix_services_key", "services", ["key", "tenant_id", "group"])
     op.create_index(
         "ix_routes_removed",
         "routes",
         ["removed_at_ms"],
         sqlite_where=sa.text("removed_at_ms IS NOT NULL"),
         postgresql_where=sa.text("removed_at_ms IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_routes_port",
+        "routes",
+        ["kind", "port"],
+        sqlite_where=sa.text("port IS NOT NULL"),
+        postgresql_where=sa.text("port IS NOT NULL"),
     )
     op.add_column(
         "blocked_tenants",
@@ -112,7 +129,7 @@ def _ports_and_keys() -> None:
         sa.Column("last_port", sa.Integer, nullable=False),
         sa.Column("tenant_id", sa.LargeBinary, nullable=False, index=True),
         _big("created_at_ms"),
-        sa.Index("ix_port_reservations_ports", "protocol", "first_port"),
+        sa.Index("ix_port_reservations_ports", "protocol", "first_port", "reservation_id"),
     )
     op.create_table(
         "api_keys",
