@@ -127,8 +127,6 @@ async def test_no_statement_reads_the_whole_of_a_large_table(
     with writing(database) as connection:
         found = [(plan, statement) for statement, plan in scans(connection, seen)]
 
-    for f in found:
-        print("FOUND", f)
     assert found == []
     assert len(seen.statements) > 100
 

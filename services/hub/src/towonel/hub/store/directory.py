@@ -21,7 +21,8 @@ class Changed:
         revision: that it leads to.
         pruned: up to which revision traces of deletions are gone.
         is_whole: whether it replaces all there was.
-        routes: key, route (none for a deleted one) and revision of each.
+        routes: key, route (none for a deleted one) and revision of each, those that are deleted
+            included: an edge may have learned of them from another replica.
         blocks: tenant, whether it was lifted, and revision of each; always all of them.
         edges: names of the edges that may work, by id; always all of them.
     """
@@ -65,9 +66,7 @@ async def _routes(
         col(RouteRow.revision),
         col(RouteRow.removed_at_ms),
     )
-    if since is None:
-        query = query.where(col(RouteRow.removed_at_ms).is_(None))
-    else:
+    if since is not None:
         query = query.where(col(RouteRow.revision) > since)
     found = (await (await session.connection()).execute(query)).all()
     kinds = {kind.value: kind for kind in ServiceKind}
