@@ -6,7 +6,7 @@ from itertools import pairwise
 from sqlalchemy import Connection, func, select, text
 from sqlmodel import col
 
-from towonel.hub.core.ownership import owner_of
+from towonel.hub.core.ownership import is_wildcard, owner_of
 from towonel.hub.core.ports import Range
 from towonel.hub.store.connections import reading
 from towonel.hub.store.database import Database
@@ -26,7 +26,7 @@ from towonel.identity.entries import verify_entry
 from towonel.wire.entries import SignedEntry
 from towonel.wire.errors import TowonelError
 from towonel.wire.ids import TenantId
-from towonel.wire.names import Hostname
+from towonel.wire.names import Hostname, wildcard_of
 
 MAX_TOLD = 100  # of one kind; a broken database can have millions
 
@@ -36,18 +36,23 @@ type Check = Callable[[Connection], Iterator[str]]
 def problems(database: Database) -> list[str]:
     """Return what is wrong with a database, each in a sentence; nothing where all holds."""
     with reading(database) as connection:
-        schema = schema_of(connection)
-        if schema is None:
-            return ["schema: the database is empty; start the hub on it once"]
-        if schema != newest_revision():
-            return [f"schema: it has revision {schema}, and this hub has {newest_revision()}"]
-        found: list[str] = []
-        for check in _CHECKS:
-            for number, problem in enumerate(check(connection)):
-                if number == MAX_TOLD:
-                    found.append("and more of the same")
-                    break
-                found.append(problem)
+        return problems_in(connection)
+
+
+def problems_in(connection: Connection) -> list[str]:
+    """Return the same of an open one."""
+    schema = schema_of(connection)
+    if schema is None:
+        return ["schema: the database is empty; start the hub on it once"]
+    if schema != newest_revision():
+        return [f"schema: it has revision {schema}, and this hub has {newest_revision()}"]
+    found: list[str] = []
+    for check in _CHECKS:
+        for number, problem in enumerate(check(connection)):
+            if number == MAX_TOLD:
+                found.append("and more of the same")
+                break
+            found.append(problem)
     return found
 
 
@@ -114,11 +119,18 @@ def _owners(connection: Connection) -> Iterator[str]:
 
 def _invites(connection: Connection) -> Iterator[str]:
     query = select(
-        col(InviteHostnameRow.pattern), col(InviteHostnameRow.active), col(InviteRow.status)
+        col(InviteHostnameRow.pattern),
+        col(InviteHostnameRow.active),
+        col(InviteHostnameRow.parent),
+        col(InviteRow.status),
     ).join(InviteRow, col(InviteRow.invite_id) == col(InviteHostnameRow.invite_id))
-    for pattern, active, status in connection.execute(query):
+    for pattern, active, parent, status in connection.execute(query):
         if bool(active) is not (status == PENDING):
             yield f"invite: {pattern} is {'held' if active else 'free'}, its invite {status}"
+        name = Hostname(pattern)
+        above = None if is_wildcard(name) else wildcard_of(name)
+        if parent != above:
+            yield f"invite: {pattern} stands below {parent}, and not {above}"
 
 
 def _ports(connection: Connection) -> Iterator[str]:
@@ -132,6 +144,11 @@ def _ports(connection: Connection) -> Iterator[str]:
     for one, other in pairwise(kept):
         if one.overlaps(other):
             yield f"ports: {one} and {other} are both reserved"
+    live = select(col(InviteRow.tenant_id)).where(col(InviteRow.status) == PENDING)
+    tenants = {bytes(tenant_id) for tenant_id in connection.scalars(live)}
+    for held in kept:
+        if held.tenant_id not in tenants:
+            yield f"ports: {held} are reserved for {held.tenant_id.hex()[:8]}, which is no tenant"
 
 
 def _entries(connection: Connection) -> Iterator[str]:
