@@ -1,7 +1,7 @@
 """A database with thousands of tenants, put there without their keys, and statements as they are carried out."""
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,84 +14,111 @@ from towonel.hub.store.database import Database
 NOW_MS = 1_700_000_000_000
 
 
+def _key(number: int) -> bytes:
+    return number.to_bytes(32)
+
+
+def _half(number: int) -> bytes:
+    return number.to_bytes(16)
+
+
+def _at(number: int) -> int:
+    return NOW_MS - number * 1000
+
+
+def _named(number: int) -> dict[str, Any]:
+    key = _key(number)
+    return {
+        "tenant_id": key,
+        "created_at_ms": _at(number),
+        "name": f"n{number}.crowd.eu",
+        "secret_hash": key,
+        "version": 1,
+    }
+
+
+ROWS: Mapping[str, Callable[[int], dict[str, Any]]] = {
+    "invites": lambda n: {
+        **_named(n),
+        "invite_id": _half(n),
+        "status": "pending",
+        "tenant_public_key": _key(n),
+    },
+    "invite_hostnames": lambda n: {
+        "invite_id": _half(n),
+        "pattern": f"n{n}.crowd.eu",
+        "position": 0,
+        "active": True,
+        "parent": "*.crowd.eu",
+    },
+    "services": lambda n: {
+        "tenant_id": _key(n),
+        "group": "g",
+        "key": f"https:n{n}.crowd.eu",
+        "created_at_ms": _at(n),
+    },
+    "routes": lambda n: {
+        "key": f"https:n{n}.crowd.eu",
+        "kind": "https",
+        "name": f"n{n}.crowd.eu",
+        "port": None,
+        "tenant_id": _key(n),
+        "tls_mode": "passthrough",
+        "revision": n,
+        "removed_at_ms": NOW_MS if n % 20 == 0 else None,
+    },
+    "agents": lambda n: {
+        "agent_id": _key(n),
+        "tenant_id": _key(n),
+        "group": "g",
+        "first_seen_ms": _at(n),
+        "last_seen_ms": _at(n),
+    },
+    "nonces": lambda n: {"domain": "d", "signer": _key(n), "timestamp_ms": NOW_MS - n},
+    "audit": lambda n: {
+        "at_ms": NOW_MS - 10**7 + n,
+        "actor": "operator",
+        "action": "invite.created",
+        "subject": f"invite:{n}",
+        "tenant_id": _key(n),
+        "request_id": "",
+        "address": "",
+    },
+    "port_reservations": lambda n: {
+        "reservation_id": _half(n),
+        "protocol": "tcp",
+        "first_port": 2000 + n,
+        "last_port": 2000 + n,
+        "tenant_id": _key(n),
+        "created_at_ms": _at(n),
+    },
+    "api_keys": lambda n: {**_named(n), "key_id": _half(n), "role": "viewer"},
+    "entries": lambda n: {
+        "tenant_id": _key(n),
+        "sequence": 1,
+        "subject": "s",
+        "payload": b"",
+        "signature": b"",
+    },
+    "idempotent_answers": lambda n: {
+        "answer_id": _key(n),
+        "request_hash": _key(n),
+        "sealed": _key(n),
+        "created_at_ms": _at(n),
+    },
+    "tenant_removals": lambda n: {"tenant_id": _key(n), "removed_at_ms": _at(n)},
+}
+
+
 def fill(database: Database, tenants: int) -> None:
     """Give each of so many tenants one row of everything, and let the planner know."""
     with writing(database) as connection:
         for table in copying.tables(connection):
-            rows = [row for number in range(tenants) for row in _rows(table.name, number)]
-            if rows:
+            if table.name in ROWS:
+                rows = [ROWS[table.name](number) for number in range(tenants)]
                 connection.execute(insert(table), rows)
         connection.execute(text("UPDATE revision SET value = :value"), {"value": tenants})
         connection.execute(text("ANALYZE"))
-
-
-def _rows(table: str, number: int) -> list[dict[str, Any]]:
-    key, half = number.to_bytes(32), number.to_bytes(16)
-    at, name = NOW_MS - number * 1000, f"n{number}.crowd.eu"
-    shared = {"tenant_id": key, "created_at_ms": at, "name": name, "secret_hash": key}
-    rows: dict[str, dict[str, Any]] = {
-        "invites": shared
-        | {"invite_id": half, "status": "pending", "tenant_public_key": key, "version": 1},
-        "invite_hostnames": {
-            "invite_id": half,
-            "pattern": name,
-            "position": 0,
-            "active": True,
-            "parent": "*.crowd.eu",
-        },
-        "services": {"tenant_id": key, "group": "g", "key": f"https:{name}", "created_at_ms": at},
-        "routes": {
-            "key": f"https:{name}",
-            "kind": "https",
-            "name": name,
-            "port": None,
-            "tenant_id": key,
-            "tls_mode": "passthrough",
-            "revision": number,
-            "removed_at_ms": NOW_MS if number % 20 == 0 else None,
-        },
-        "agents": {
-            "agent_id": key,
-            "tenant_id": key,
-            "group": "g",
-            "first_seen_ms": at,
-            "last_seen_ms": at,
-        },
-        "nonces": {"domain": "d", "signer": key, "timestamp_ms": NOW_MS - number},
-        "audit": {
-            "at_ms": NOW_MS - 10**7 + number,
-            "actor": "operator",
-            "action": "invite.created",
-            "subject": f"invite:{number}",
-            "tenant_id": key,
-            "request_id": "",
-            "address": "",
-        },
-        "port_reservations": {
-            "reservation_id": half,
-            "protocol": "tcp",
-            "first_port": 2000 + number,
-            "last_port": 2000 + number,
-            "tenant_id": key,
-            "created_at_ms": at,
-        },
-        "api_keys": shared | {"key_id": half, "role": "viewer", "version": 1},
-        "entries": {
-            "tenant_id": key,
-            "sequence": 1,
-            "subject": "s",
-            "payload": b"",
-            "signature": b"",
-        },
-        "idempotent_answers": {
-            "answer_id": key,
-            "request_hash": key,
-            "sealed": key,
-            "created_at_ms": at,
-        },
-        "tenant_removals": {"tenant_id": key, "removed_at_ms": at},
-    }
-    return [rows[table]] if table in rows else []
 
 
 @dataclass

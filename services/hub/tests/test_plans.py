@@ -22,7 +22,7 @@ from towonel.hub.store.database import Database
 from towonel.hub.store.retention import NONCE_MS, Retention
 from towonel.identity.keys import NodeKey
 from towonel.wire import base64url
-from towonel.wire.tokens import EdgeToken, InviteToken
+from towonel.wire.tokens import EdgeToken
 
 TENANTS = 3_000
 # Few rows by nature: one an edge, one a tenant that was revoked today, one in all.
@@ -77,20 +77,25 @@ async def edge_path(world: World, client: HubClient) -> None:
 
 
 async def operators_path(world: World, client: HubClient) -> None:
-    """Edits, and pages with and without what was before them."""
+    """What operators do to a tenant, from its beginning to its end."""
     created = await client.create_invite(InviteIn(hostnames=["c.eu"]), idempotency_key="k")
     await client.update_invite(created.invite_id, InviteEdit(name="x"))
     await client.add_invite_hostnames(created.invite_id, HostnamesIn(hostnames=["d.eu"]))
     await client.reserve_ports(
         ReservationIn(protocol="tcp", first_port=60_000, tenant_id=created.tenant_id)
     )
-    await client.suspend_tenant(created.tenant_id)
-    await client.resume_tenant(created.tenant_id)
+    tenant_id = created.tenant_id
+    await client.suspend_tenant(tenant_id)
+    await client.resume_tenant(tenant_id)
     viewer = await client.create_key(KeyIn(name="v", role="viewer"))
     await world.client(viewer.key).whoami()
     await client.revoke_invite(created.invite_id)
-    await client.remove_tenant(created.tenant_id)
-    tenant_id = tenant_of(InviteToken.decode(created.token)).tenant_id.hex()
+    await client.remove_tenant(tenant_id)
+
+
+async def pages(client: HubClient) -> None:
+    """First pages, second pages, and those of one tenant."""
+    tenant_id = (7).to_bytes(32).hex()
     for listed in (
         client.list_invites,
         client.list_tenants,
@@ -123,6 +128,7 @@ async def test_no_statement_reads_the_whole_of_a_large_table(
     with watching(crowded.hub.store.engine) as seen:
         await edge_path(crowded, client)
         await operators_path(crowded, client)
+        await pages(client)
         await old_things(crowded)
     with writing(database) as connection:
         found = [(plan, statement) for statement, plan in scans(connection, seen)]

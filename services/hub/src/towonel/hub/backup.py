@@ -6,14 +6,14 @@ import os
 import secrets
 import tarfile
 import tempfile
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from towonel.hub.archive import KEYS, MANIFEST, Archive, Manifest, TableHead, table_file
 from towonel.hub.store import copying
 from towonel.hub.store.connections import reading
-from towonel.hub.store.copying import Content, Row
+from towonel.hub.store.copying import Content
 from towonel.hub.store.database import Database
 from towonel.identity.backup import NONCE_BYTES, SALT_BYTES, seal, unseal
 from towonel.wire import cbor
@@ -39,9 +39,6 @@ def write(
         keys: the hub's key files by name, to be sealed; none leaves them out.
         passphrase: for the keys.
 
-    Returns:
-        The number of rows of each table.
-
     Raises:
         Denied: INVALID_REQUEST where the file exists, keys come without a passphrase, or no hub
             was started on the database yet.
@@ -54,24 +51,13 @@ def write(
         tarfile.open(fileobj=file, mode="w:gz") as archive,
     ):
         content = copying.content_of(connection)
-        manifest = Manifest(
-            hub=hub_version,
-            revision=content.schema,
-            created_at=created_at,
-            tables={
-                name: TableHead(
-                    rows=_add_table(archive, name, content.rows(name), path.parent),
-                    columns=list(columns),
-                )
-                for name, columns in content.columns.items()
-            },
-            has_keys=keys is not None,
-        )
+        tables = {name: _add_table(archive, content, name, path.parent) for name in content.columns}
         if keys is not None:
-            salt, nonce = secrets.token_bytes(SALT_BYTES), secrets.token_bytes(NONCE_BYTES)
-            _add(archive, KEYS, seal(cbor.encode(dict(keys)), passphrase, salt=salt, nonce=nonce))
+            _add(archive, KEYS, _sealed(keys, passphrase))
+        told: dict[str, Any] = {"hub": hub_version, "created_at": created_at, "tables": tables}
+        manifest = Manifest(revision=content.schema, has_keys=keys is not None, **told)
         _add(archive, MANIFEST, manifest.model_dump_json(by_alias=True, indent=1).encode())
-    return {name: table.rows for name, table in manifest.tables.items()}
+    return {name: table.rows for name, table in tables.items()}
 
 
 def restore(database: Database, path: Path) -> Mapping[str, int]:
@@ -141,16 +127,21 @@ def _private(path: Path) -> Generator[IO[bytes]]:
         Path(unfinished).unlink()
 
 
-def _add_table(archive: tarfile.TarFile, name: str, rows: Iterable[Row], folder: Path) -> int:
+def _add_table(archive: tarfile.TarFile, content: Content, name: str, folder: Path) -> TableHead:
     count = 0
     with tempfile.TemporaryFile(dir=folder) as spool:  # a tar's head tells the size first
-        for row in rows:
+        for row in content.rows(name):
             spool.write(cbor.encode(list(row)))
             count += 1
         member = _head(table_file(name), spool.tell())
         spool.seek(0)
         archive.addfile(member, spool)
-    return count
+    return TableHead(rows=count, columns=list(content.columns[name]))
+
+
+def _sealed(keys: Mapping[str, bytes], passphrase: str) -> bytes:
+    salt, nonce = secrets.token_bytes(SALT_BYTES), secrets.token_bytes(NONCE_BYTES)
+    return seal(cbor.encode(dict(keys)), passphrase, salt=salt, nonce=nonce)
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
