@@ -3,9 +3,11 @@
 import multiprocessing
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 from sqlalchemy import text
 
@@ -30,10 +32,41 @@ def start_hub(environ: Mapping[str, str]) -> BaseProcess:
     return child
 
 
-def _run(environ: Mapping[str, str]) -> None:
+@dataclass(frozen=True)
+class Ended:
+    """What a command left: its exit code and what it said."""
+
+    code: int | None
+    said: str
+    complained: str
+
+
+def run_command(
+    environ: Mapping[str, str], *arguments: str, folder: Path, user: int | None = None
+) -> Ended:
+    """Run `towonel-hub` with these arguments to its end, as somebody else where that is asked."""
+    said, complained = folder / "stdout", folder / "stderr"
+    work = (dict(environ), arguments, (str(said), str(complained)), user)
+    child = family().Process(target=_run, args=work, daemon=True)
+    child.start()
+    child.join(timeout=40)
+    child.kill()
+    return Ended(child.exitcode, said.read_text(), complained.read_text())
+
+
+def _run(
+    environ: Mapping[str, str],
+    arguments: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    user: int | None = None,
+) -> None:
+    for descriptor, path in enumerate(outputs, 1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     os.environ.clear()
     os.environ.update(environ)
-    sys.argv = ["towonel-hub"]
+    sys.argv = ["towonel-hub", *arguments]
+    if user is not None:
+        os.setuid(user)
     main()
 
 

@@ -98,7 +98,7 @@ class Archive:
             decoder = cbor2.CBORDecoder(cast("IO[bytes]", content), max_depth=2)
             for _ in range(told):
                 content.left = MAX_ROW_BYTES
-                with _malformed(f"the backup's table {table} is damaged, or lacks rows"):
+                with _malformed(f"the backup's table {table} lacks rows, or one is too large"):
                     row = decoder.decode()
                 if not isinstance(row, list):
                     raise ProtocolError(Code.MALFORMED, f"the backup's table {table} has no rows")

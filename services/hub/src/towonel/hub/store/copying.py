@@ -15,7 +15,7 @@ from sqlmodel import SQLModel
 from towonel.hub.store import rows
 from towonel.hub.store.connections import writing
 from towonel.hub.store.database import Database
-from towonel.hub.store.migrate import newest_revision, schema_of, upgrade_to
+from towonel.hub.store.migrate import check_known, newest_revision, schema_of, upgrade_to
 from towonel.wire.errors import Code, Denied, ProtocolError
 
 assert rows.RouteRow.metadata is SQLModel.metadata, "importing the rows is what fills the metadata"
@@ -46,11 +46,12 @@ def content_of(connection: Connection) -> Content:
     """Return what an open database holds.
 
     Raises:
-        Denied: INVALID_REQUEST where no hub was ever started on it.
+        Denied: INVALID_REQUEST where no hub was ever started on it, or a newer one was.
     """
     schema = schema_of(connection)
     if schema is None:
         raise Denied(Code.INVALID_REQUEST, "the database is empty: no hub was started on it yet")
+    check_known(schema)
     found = {table.name: table for table in tables(connection)}
     columns = {name: table.columns.keys() for name, table in found.items()}
     return Content(schema, columns, lambda name: rows_of(connection, found[name]))

@@ -33,20 +33,29 @@ def upgrade_to(connection: Connection, revision: str) -> None:
     Raises:
         Denied: INVALID_REQUEST where the revision, or that of the database, is not known here.
     """
-    known = {script.revision for script in _scripts().walk_revisions()}
     for held in (schema_of(connection), revision):
-        if held is not None and held not in known:
-            raise Denied(
-                Code.INVALID_REQUEST,
-                f"schema {held[:32]!r} is of a newer hub than this one, which has"
-                f" {newest_revision()}: use that hub, or restore a backup of this one",
-            )
+        if held is not None:
+            check_known(held)
     command.upgrade(configuration(connection), revision)
 
 
 def schema_of(connection: Connection) -> str | None:
     """Return the revision of a database's schema; none where it has none."""
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def check_known(revision: str) -> None:
+    """Check that this hub has migrations up to a revision.
+
+    Raises:
+        Denied: INVALID_REQUEST.
+    """
+    if revision not in {script.revision for script in _scripts().walk_revisions()}:
+        raise Denied(
+            Code.INVALID_REQUEST,
+            f"schema {revision[:32]!r} is of a newer hub than this one, which has"
+            f" {newest_revision()}: use that hub, or restore a backup of this one",
+        )
 
 
 def newest_revision() -> str:
