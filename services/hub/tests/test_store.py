@@ -1,6 +1,7 @@
 """The database: migrations make what the models say, and writes are whole."""
 
 import asyncio
+import contextlib
 import sqlite3
 import stat
 from pathlib import Path
@@ -8,17 +9,22 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import QueuePool, create_engine, text
 from sqlmodel import SQLModel, select
 from worlds.hub import World, migrated, opened
 from worlds.postgres import Postgres
 
 from towonel.hub.feed import Bell
-from towonel.hub.store import rows
+from towonel.hub.store import agents, routes, rows, session
+from towonel.hub.store import database as database_module
 from towonel.hub.store.database import Database
 from towonel.hub.store.migrate import newest_revision, upgrade
-from towonel.hub.store.rows import EdgeRow
+from towonel.hub.store.rows import AgentRow, EdgeRow
+from towonel.hub.store.session import Change, Store
 from towonel.wire.errors import Code, Unavailable
+from towonel.wire.ids import TenantId
+from towonel.wire.names import Hostname, ServiceKind
+from towonel.wire.routes import Route
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
@@ -118,3 +124,144 @@ async def _locked(world: World, tmp_path: Path) -> None:
     other.execute("ROLLBACK")
     other.close()
     assert caught.value.code is Code.HUB_UNAVAILABLE
+
+
+async def test_every_connection_of_sqlite_is_set_up(tmp_path: Path) -> None:
+    async with opened(await migrated(tmp_path / "hub.db"), Bell()) as world:
+        found = [await pragmas(world.hub.store)]
+        async with world.hub.store.read(), world.hub.store.read(), world.hub.store.note():
+            found.append(await pragmas(world.hub.store))
+
+    wanted = {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 10_000, "foreign_keys": 1}
+    assert found == [wanted, wanted]
+
+
+async def pragmas(store: Store) -> dict[str, object]:
+    names = ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
+    async with store.read() as session:
+        connection = await session.connection()
+        return {name: await connection.scalar(text(f"PRAGMA {name}")) for name in names}
+
+
+async def test_there_are_never_more_connections_than_may_be(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "POOL_WAIT_S", 0.1)
+    async with (
+        Store.open(database, Bell().committed, max_connections=3, max_idle=1) as store,
+        contextlib.AsyncExitStack() as held,
+    ):
+        for _ in range(3):
+            await held.enter_async_context(store.read())
+        with pytest.raises(Unavailable) as caught:
+            await held.enter_async_context(store.read())
+        await held.aclose()
+        pool = store.engine.pool
+        assert isinstance(pool, QueuePool)
+        kept = pool.checkedin()
+
+    assert caught.value.retry_after_s == 1
+    assert kept == 1
+
+
+async def test_a_write_waits_for_others_no_longer_than_it_may(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "WRITE_WAIT_S", 0.05)
+    async with world.hub.store.write():
+        with pytest.raises(Unavailable, match="too many writes wait"):
+            async with world.hub.store.write():
+                pytest.fail("two writes at once")
+    async with world.hub.store.write() as change:
+        change.session.add(edge(1))
+
+    assert await count(world) == 1
+
+
+async def test_on_postgres_a_replica_waits_for_another_no_longer_than_it_may(
+    server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = database_module._POSTGRES_OPTIONS.replace("lock_timeout=10000", "lock_timeout=50")
+    monkeypatch.setattr(database_module, "_POSTGRES_OPTIONS", options)
+    shared = server.database()
+    async with opened(shared, Bell()) as one, opened(shared, Bell()) as two:
+        async with one.hub.store.write():
+            with pytest.raises(Unavailable, match="lock timeout") as caught:
+                async with two.hub.store.write():
+                    pytest.fail("two writes at once")
+            async with two.hub.store.note() as noting:  # what stands alone waits for nobody
+                noting.add(edge(1))
+
+        assert await count(one) == 1
+    assert caught.value.retry_after_s == 2
+
+
+async def test_revisions_become_visible_in_their_order_whichever_replica_writes(
+    database: Database,
+) -> None:
+    seen: list[tuple[int, list[int]]] = []
+    async with opened(database, Bell()) as one, opened(database, Bell()) as two:
+        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+            writers = [tasks.create_task(publish(w, n)) for n, w in enumerate([one, two] * 2)]
+            while not all(writer.done() for writer in writers):
+                seen.append(await visible(one))
+        last = await visible(two)
+
+    assert last == (40, list(range(1, 41)))
+    assert [revisions for _, revisions in seen] == [list(range(1, at + 1)) for at, _ in seen]
+    assert sorted(at for at, _ in seen) == [at for at, _ in seen]
+
+
+async def publish(world: World, writer: int) -> None:
+    for number in range(10):
+        async with world.hub.store.write() as change:
+            name = Hostname(f"n{writer}-{number}.eu")
+            await routes.put(change, Route(ServiceKind.HTTPS, name, TenantId(b"t" * 32)))
+
+
+async def visible(world: World) -> tuple[int, list[int]]:
+    """The revision, and those of all routes."""
+    async with world.hub.store.read() as reader:
+        at = await routes.revision(reader)
+        found = await reader.exec(select(rows.RouteRow.revision))
+        return at, sorted(found.all())
+
+
+async def test_the_bell_rings_when_the_write_can_be_seen(database: Database) -> None:
+    found: list[int] = []
+
+    async def committed(change: Change) -> None:
+        async with store.read() as reader:
+            found.append(await routes.revision(reader) - (change.revision or 0))
+
+    async with Store.open(database, committed) as store:
+        for _ in range(3):
+            async with store.write() as change:
+                await change.next_revision()
+
+    assert found == [0, 0, 0]
+
+
+async def test_of_replicas_that_note_the_same_at_once_none_fails(database: Database) -> None:
+    async with opened(database, Bell()) as one, opened(database, Bell()) as two:
+        for round_ in range(5):
+            async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+                for number in range(6):
+                    row = agent(bytes([round_]), number)
+                    tasks.create_task(note((one, two)[number % 2], row))
+        async with one.hub.store.read() as reader:
+            found = (await reader.exec(select(AgentRow))).all()
+
+    assert len(found) == 5
+    assert all(0 <= row.first_seen_ms <= 5 and 0 <= row.last_seen_ms <= 5 for row in found)
+
+
+def agent(agent_id: bytes, at_ms: int) -> AgentRow:
+    return AgentRow(
+        agent_id=agent_id, tenant_id=b"t", group="g", first_seen_ms=at_ms, last_seen_ms=at_ms
+    )
+
+
+async def note(world: World, row: AgentRow) -> None:
+    async with world.hub.store.note() as noting:
+        await agents.seen(noting, row)
