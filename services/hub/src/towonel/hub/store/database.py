@@ -12,7 +12,7 @@ from towonel.hub.store import sqlite
 CONNECT_TIMEOUT_S = 5
 # A statement of ours takes milliseconds; a snapshot of 300 000 routes some seconds.
 _POSTGRES_OPTIONS = (
-    "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=60000"
+    "-c statement_timeout=30000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000"
 )
 
 

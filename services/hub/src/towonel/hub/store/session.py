@@ -7,16 +7,25 @@ from dataclasses import dataclass
 from typing import Self
 
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from towonel.hub.store.connection import BoundedConnection
 from towonel.hub.store.database import Database
 from towonel.wire.errors import Code, Denied, Unavailable
 
-POOL_WAIT_S = 5.0  # for a free connection; then the caller is told to come back
-WRITE_WAIT_S = 10.0  # for the writes before; a queue of thousands is told to come back
+BEGIN_S = 8.0  # for writes before, a free connection and a database that answers: then it is 503
+
+
+_LOCK = text("SELECT 1 FROM revision WHERE id = 1 FOR UPDATE")
 
 
 @dataclass
@@ -78,12 +87,16 @@ class Store:
             max_connections: how many there are at most.
             max_idle: how many of them are kept open.
         """
+        options = database.engine_options
+        if not database.is_sqlite:
+            creator = {"async_creator_fn": BoundedConnection.connect}
+            options["connect_args"] = {**options["connect_args"], **creator}
         engine = create_async_engine(
             database.async_url,
             pool_size=max_idle,
             max_overflow=max_connections - max_idle,
-            pool_timeout=POOL_WAIT_S,
-            **database.engine_options,
+            pool_timeout=BEGIN_S,
+            **options,
         )
         database.prepare(engine.sync_engine)
         try:
@@ -106,7 +119,8 @@ class Store:
         options = {} if self._is_sqlite else {"isolation_level": "REPEATABLE READ"}
         with _translated():
             async with AsyncSession(self._engine, expire_on_commit=False) as session:
-                _ = await session.connection(execution_options=options)
+                async with _begin():
+                    _ = await session.connection(execution_options=options)
                 yield session
 
     @contextlib.asynccontextmanager
@@ -118,14 +132,9 @@ class Store:
         Raises:
             Unavailable: HUB_UNAVAILABLE where the database does not answer.
         """
-        with _translated():
-            async with self._turn(), AsyncSession(self._engine, expire_on_commit=False) as session:
-                connection = await session.connection(execution_options={"writes": True})
-                if not self._is_sqlite:  # it has the lock since BEGIN IMMEDIATE
-                    await connection.execute(text("SELECT 1 FROM revision WHERE id = 1 FOR UPDATE"))
-                change = Change(session)
-                yield change
-                await session.commit()
+        async with self._writer(is_alone=True) as session:
+            change = Change(session)
+            yield change
         await self._committed(change)
 
     @contextlib.asynccontextmanager
@@ -137,26 +146,35 @@ class Store:
         Raises:
             Unavailable: HUB_UNAVAILABLE where the database does not answer.
         """
-        turn = self._turn() if self._is_sqlite else contextlib.nullcontext()
+        async with self._writer(is_alone=self._is_sqlite) as session:
+            yield session
+
+    @contextlib.asynccontextmanager
+    async def _writer(self, *, is_alone: bool) -> AsyncGenerator[AsyncSession]:
         with _translated():
-            async with turn, AsyncSession(self._engine, expire_on_commit=False) as session:
-                _ = await session.connection(execution_options={"writes": True})
+            async with (
+                contextlib.AsyncExitStack() as turn,
+                AsyncSession(self._engine, expire_on_commit=False) as session,
+            ):
+                async with _begin():
+                    if is_alone:
+                        await turn.enter_async_context(self._writing)
+                    connection = await session.connection(execution_options={"writes": True})
+                    if is_alone and not self._is_sqlite:  # that has the lock since BEGIN IMMEDIATE
+                        await connection.execute(_LOCK)
                 yield session
                 await session.commit()
 
-    @contextlib.asynccontextmanager
-    async def _turn(self) -> AsyncGenerator[None]:
-        try:
-            async with asyncio.timeout(WRITE_WAIT_S):
-                await self._writing.acquire()
-        except TimeoutError:
-            raise Unavailable(
-                Code.HUB_UNAVAILABLE, "database: too many writes wait", retry_after_s=2
-            ) from None
-        try:
+
+@contextlib.asynccontextmanager
+async def _begin() -> AsyncGenerator[None]:
+    try:
+        async with asyncio.timeout(BEGIN_S):
             yield
-        finally:
-            self._writing.release()
+    except TimeoutError as error:
+        raise Unavailable(
+            Code.HUB_UNAVAILABLE, "database: busy, or it does not answer", retry_after_s=2
+        ) from error
 
 
 @contextlib.contextmanager
@@ -171,6 +189,10 @@ def _translated() -> Generator[None]:
         reason = str(error.orig).strip().splitlines()
         raise Unavailable(
             Code.HUB_UNAVAILABLE, f"database: {reason[0] if reason else ''}", retry_after_s=2
+        ) from error
+    except IntegrityError as error:  # of two notes at once that are the first of their kind
+        raise Unavailable(
+            Code.HUB_UNAVAILABLE, "database: written by another request", retry_after_s=1
         ) from error
     except DataError as error:  # the last line: models and rules refuse such values by name
         raise Denied(Code.INVALID_REQUEST, "a value that the database cannot hold") from error

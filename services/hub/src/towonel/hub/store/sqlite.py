@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-BUSY_MS = 10_000  # how long a write waits for another process's
+BUSY_MS = 5_000  # how long a write waits for another process's
 _PRAGMAS = (
     f"busy_timeout = {BUSY_MS}",  # first: turning the log on can wait for others, too
     "synchronous = FULL",  # what was acknowledged outlives a power cut
