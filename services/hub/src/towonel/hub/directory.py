@@ -17,6 +17,8 @@ from towonel.wire.errors import Unavailable
 from towonel.wire.ids import TenantId
 from towonel.wire.routes import Route, RouteDelta, delta_chunks
 
+FOLLOW_S = 1.0  # an edge that asks waits no longer for the database; it is told what is known
+STALE_S = 2.0  # then, for so long, nobody asks it again on behalf of an edge
 MAX_ENCODED = 64  # answers kept for edges that ask the same, as all do after a change
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -30,6 +32,7 @@ class Directory:
         self._encoding = asyncio.Lock()
         self.revision = 0
         self.is_loaded = False
+        self._stale_until_s = float("-inf")
         self.edges: Mapping[bytes, str] = {}
         self._pruned = 0
         self._routes: dict[str, Route] = {}
@@ -49,20 +52,31 @@ class Directory:
             async with self._store.read() as session:
                 self._take(await source.changed(session, self.revision if self.is_loaded else None))
 
-    async def follow(self, revision: int) -> None:
-        """Catch up with a revision, or stay where it is while the database is away.
+    async def follow(self, revision: int) -> bool:
+        """Catch up with a revision, or stay where it is while the database does not answer.
+
+        Returns:
+            Whether this is all there is, and not only all that is known.
 
         Raises:
             Unavailable: where there never was anything to serve.
         """
-        if self.is_loaded and self.revision >= revision:
-            return
-        try:
+        if not self.is_loaded:
             await self.catch_up(revision)
-        except Unavailable as error:
-            if not self.is_loaded:
-                raise
-            log.warning("directory.stale", revision=self.revision, reason=error.detail)
+        clock = asyncio.get_running_loop().time
+        if revision <= self.revision:
+            return True
+        if clock() < self._stale_until_s:
+            return False
+        try:
+            async with asyncio.timeout(FOLLOW_S):
+                await self.catch_up(revision)
+        except (TimeoutError, Unavailable) as error:
+            if clock() >= self._stale_until_s:  # of many who waited, one tells
+                log.warning("directory.stale", revision=self.revision, reason=str(error))
+            self._stale_until_s = clock() + STALE_S
+            return False
+        return True
 
     def route(self, key: str) -> Route | None:
         """Return the route of a key."""

@@ -25,6 +25,7 @@ from towonel.identity.certs import certificate_public_key, certificate_sha256
 from towonel.identity.signatures import Domain, Signature
 from towonel.runtime.settings import parse_address
 from towonel.wire.errors import Code, Denied
+from towonel.wire.routes import RouteDelta, delta_chunks
 
 router = APIRouter(prefix="/v1")
 MAX_WAIT_S = 30
@@ -141,11 +142,12 @@ async def follow_routes(
     signed = signature(authorization)
     signed.check_node(Domain.EDGE_SUBSCRIBE, b"", hub.now_ms())
     await check_edge(hub, signed, Domain.EDGE_SUBSCRIBE)
-    if since is not None and since == hub.directory.revision and wait:
-        await hub.bell.wait(since, wait)
-        await hub.directory.follow(hub.bell.revision)
-        _check_allowed(hub, signed.id)
-    chunks = await hub.directory.encoded(since)
+    knows = since is None or await hub.news(since, wait)
+    _check_allowed(hub, signed.id)
+    if since is not None and since > hub.directory.revision and not knows:
+        chunks: Sequence[bytes] = list(delta_chunks(RouteDelta(since, snapshot=False)))
+    else:
+        chunks = await hub.directory.encoded(since)
     length = sum(map(len, chunks))
     return StreamingResponse(
         _streamed(chunks), media_type="application/cbor", headers={"content-length": str(length)}

@@ -1,5 +1,6 @@
 """What every endpoint works with."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from opentelemetry.trace import TracerProvider
 from towonel.hub.core.limits import Rate, client_address
 from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
-from towonel.hub.directory import Directory
+from towonel.hub.directory import STALE_S, Directory
 from towonel.hub.feed import Bell
 from towonel.hub.keys import HubKeys
 from towonel.hub.limits import Limiter
@@ -87,6 +88,27 @@ class Hub:
     def may_work(self, edge_id: bytes) -> bool:
         """Whether an edge is the hub's own or has an invite, as far as the directory knows."""
         return edge_id == self.keys.node.public or edge_id in self.directory.edges
+
+    async def news(self, since: int, wait_s: float) -> bool:
+        """Return when the routes changed after a revision, the time is over, or the hub stops.
+
+        Returns:
+            Whether the directory is all there is; with a database that is away, nobody knows.
+        """
+        clock = asyncio.get_running_loop().time
+        end_s = clock() + wait_s
+        while True:
+            # An edge can know more than this replica: another one has told it.
+            knows = await self.directory.follow(max(since, self.bell.revision))
+            has_news = self.directory.revision > since or (
+                knows and self.directory.revision < since
+            )
+            left_s = end_s - clock()
+            if has_news or self.bell.closed or left_s <= 0:
+                return knows
+            # What was rung and is not to be had is asked for again soon, and not at once.
+            known = max(since, self.bell.revision)
+            await self.bell.wait(known, left_s if knows else min(left_s, STALE_S))
 
     def address_of(self, peer: str, forwarded_for: str | None) -> str:
         """Return the address that a request is counted under."""

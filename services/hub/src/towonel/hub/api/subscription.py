@@ -67,8 +67,7 @@ async def _events(hub: Hub, edge_id: bytes) -> AsyncGenerator[bytes]:
                 yield b"event: routes\ndata: " + base64url.encode(table).encode() + b"\n\n"
             else:
                 yield b": quiet\n\n"
-            await hub.bell.wait(revision, LOOK_S)
-            await hub.directory.follow(hub.bell.revision)
+            await hub.news(revision, LOOK_S)
     finally:
         hub.subscribers.discard(me)
 
