@@ -21,7 +21,8 @@ from towonel.hub.store.session import Change
 from towonel.runtime.backoff import Backoff
 
 CHANNEL = "towonel:routes"
-PUBLISH_TIMEOUT_S = 2.0  # a write waits no longer than this for a Redis that is not there
+PUBLISH_TIMEOUT_S = 0.5  # a write waits no longer; replicas look for themselves every 2 s
+QUIET_S = 2.0  # then Redis is asked whether it is still there; twice as long, and it is not
 MAX_CONNECTIONS = 32  # to Redis; a request holds one for less than a millisecond
 MAX_DIGITS = 19  # of a 64-bit revision
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -136,13 +137,20 @@ class RedisBell(Bell):
     async def _subscribed(self, backoff: Backoff) -> None:
         async with self._redis.pubsub() as channel:
             await channel.subscribe(CHANNEL)
-            async for message in channel.listen():
-                match message["type"]:
-                    case "subscribe":
+            is_asked = False
+            while True:
+                message = await channel.get_message(timeout=QUIET_S)
+                if message is None:
+                    if is_asked:  # it hangs, or the network lost it without a word
+                        raise TimeoutError("says nothing")
+                    await channel.ping()
+                is_asked = message is None
+                match message:
+                    case {"type": "subscribe"}:
                         self.connected = True
                         backoff.healthy(0)
                         self._rumoured.set()  # something may have been rung while nobody listened
-                    case "message" if self._is_news(message["data"]):
+                    case {"type": "message", "data": data} if self._is_news(data):
                         self._rumoured.set()
                     case _:
                         pass
@@ -163,7 +171,7 @@ async def redis_client(redis_url: str | None) -> AsyncGenerator[Redis | None]:
         max_connections=MAX_CONNECTIONS,
         timeout=PUBLISH_TIMEOUT_S,
         socket_connect_timeout=5,
-        health_check_interval=15,
+        socket_timeout=5,
     )
     async with Redis.from_pool(pool) as redis:
         yield redis

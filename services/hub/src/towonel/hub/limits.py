@@ -30,12 +30,16 @@ RETRY_S = 5.0  # between attempts to reach one that is away
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 # Both use Redis's own clock, so that replicas need not agree about the time. They are `limits.take`
-# and `limits.Strikes.struck`; a contract test holds them to each other.
+# and `limits.Strikes.struck`; a contract test holds them to each other. What else may write there is
+# hostile: a value of no sense counts as none, and one of too much as the most that there can be.
 TAKE = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + t[2] / 1000
 local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
-local full = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now)
+local kept = redis.pcall('GET', KEYS[1])
+local full = type(kept) == 'string' and tonumber(kept) or 0
+if not (full > now) then full = now end
+full = math.min(full, now + burst * interval)
 local wait = full - now - (burst - 1) * interval
 if wait > 0 then return tostring(wait) end
 full = full + interval
@@ -43,7 +47,11 @@ redis.call('SET', KEYS[1], string.format('%.3f', full), 'PX', math.ceil(full - n
 return '0'
 """
 STRIKE = """
-local count = redis.call('INCR', KEYS[1])
+local count = redis.pcall('INCR', KEYS[1])
+if type(count) ~= 'number' or count < 1 then
+  count = 1
+  redis.call('SET', KEYS[1], count)
+end
 local over, max = count - tonumber(ARGV[1]), tonumber(ARGV[2])
 local lock = 0
 if over > 0 then lock = math.min(max, 1000 * 2 ^ math.min(over - 1, 32)) end
@@ -59,6 +67,10 @@ class Limiter(Protocol):
     @property
     def degraded(self) -> bool:
         """Whether limits are kept by this process alone, where replicas should share them."""
+        ...
+
+    async def look(self) -> None:
+        """Find out whether they are shared, without a request that needs it."""
         ...
 
     async def take(self, key: str, rate: Rate) -> None:
@@ -98,6 +110,9 @@ class MemoryLimiter:
         self._full_at_ms = _Recent[float]()
         self._strikes = _Recent[Strikes]()
         self._nonces: dict[tuple[str, bytes], dict[int, int]] = {}
+
+    async def look(self) -> None:
+        """See `Limiter`."""
 
     async def take(self, key: str, rate: Rate) -> None:
         """See `Limiter`."""
@@ -139,8 +154,12 @@ class RedisLimiter:
 
     @property
     def degraded(self) -> bool:
-        """Whether Redis did not answer just now."""
-        return self._away_until_s is not None and time.monotonic() < self._away_until_s
+        """Whether Redis did not answer when it was asked last."""
+        return self._away_until_s is not None
+
+    async def look(self) -> None:
+        """See `Limiter`."""
+        await self._ask(self._redis.ping)
 
     async def take(self, key: str, rate: Rate) -> None:
         """See `Limiter`."""
@@ -167,7 +186,7 @@ class RedisLimiter:
         """See `Limiter`."""
         await self._alone.check_lockout(address)
         left_ms = await self._ask(lambda: self._redis.pttl(f"towonel:locked:{source_of(address)}"))
-        _check_locked(left_ms or 0)
+        _check_locked(min(left_ms or 0, limits.MAX_LOCKOUT_MS))
 
     async def use_once(self, domain: str, signer: bytes, timestamp_ms: int) -> bool:
         """See `Limiter`."""
@@ -182,7 +201,7 @@ class RedisLimiter:
 
     async def _ask(self, question: Callable[[], Any]) -> Any:
         """Return Redis's answer; none while it is away."""
-        if self.degraded:
+        if self._away_until_s is not None and time.monotonic() < self._away_until_s:
             return None
         try:
             async with asyncio.timeout(ANSWER_S):
