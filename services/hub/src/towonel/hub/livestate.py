@@ -14,7 +14,6 @@ from towonel.wire.errors import Unavailable
 from towonel.wire.ids import AgentId, TenantId
 
 REFRESH_MS = 1_000  # edges report every ten seconds; nobody sees more by asking faster
-OVERLAP_MS = 5_000  # replicas' clocks, and reports that are written while others are read
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
@@ -24,25 +23,30 @@ class LiveState:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._reading = asyncio.Lock()
-        self._reports: dict[str, tuple[int, EdgeReport]] = {}
+        self._reports: dict[bytes, tuple[int, EdgeReport]] = {}
+        self._reads = 0
         self._read_ms: int | None = None
         self._view = LiveView({}, 0)
 
     async def refresh(self, now_ms: int) -> None:
         """Take in what edges reported since; while the database is away, what was known fades."""
+        asked = self._reads
         async with self._reading:
-            if self._read_ms is not None and 0 <= now_ms - self._read_ms < REFRESH_MS:
-                return
+            if self._reads != asked or self._is_fresh(now_ms):
+                return  # whoever was before us has read meanwhile, or failed to
             try:
                 async with self._store.read() as session:
-                    found = await reports.since(session, self._oldest_ms(now_ms))
+                    known = {edge_id: at_ms for edge_id, (at_ms, _) in self._reports.items()}
+                    found = await reports.newer(session, known, now_ms - STALE_MS)
             except Unavailable as error:
                 log.warning("live.stale", reason=error.detail)
                 found = ()
-            self._reports |= {edge.hex(): (at_ms, report) for edge, at_ms, report in found}
+            self._reports |= {edge_id: (at_ms, report) for edge_id, at_ms, report in found}
             fresh = {k: it for k, it in self._reports.items() if now_ms - it[0] <= STALE_MS}
             self._reports, self._read_ms = fresh, now_ms
-            self._view = await asyncio.to_thread(LiveView, dict(fresh), now_ms)
+            shown = {edge_id.hex(): it for edge_id, it in fresh.items()}
+            self._view = await asyncio.to_thread(LiveView, shown, now_ms)
+            self._reads += 1
 
     def agent(self, agent_id: bytes) -> LiveAgent | None:
         """Return an agent that an edge has a session with."""
@@ -89,7 +93,5 @@ class LiveState:
         edge = self._view.edges.get(edge_id.hex())
         return edge.traffic if edge else Traffic()
 
-    def _oldest_ms(self, now_ms: int) -> int:
-        if self._read_ms is None or now_ms < self._read_ms:
-            return now_ms - STALE_MS
-        return self._read_ms - OVERLAP_MS
+    def _is_fresh(self, now_ms: int) -> bool:
+        return self._read_ms is not None and 0 <= now_ms - self._read_ms < REFRESH_MS

@@ -1,13 +1,15 @@
 """What edges told last, in the database, so that every replica can show it."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import batched
 
-from sqlmodel import select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.client.live import EdgeReport
 from towonel.hub.store.putting import put_row
+from towonel.hub.store.routes import CHUNK
 from towonel.hub.store.rows import ReportRow
 
 MAX_REPORT_BYTES = 8 * 1024 * 1024  # inflated
@@ -20,14 +22,21 @@ async def put(session: AsyncSession, edge_id: bytes, report: EdgeReport, now_ms:
     await put_row(session, row, "reported_at_ms", "body")
 
 
-async def since(
-    session: AsyncSession, reported_at_ms: int
+async def newer(
+    session: AsyncSession, known: Mapping[bytes, int], after_ms: int
 ) -> Sequence[tuple[bytes, int, EdgeReport]]:
-    """Return the reports that came at this time or later: edge, time and report."""
-    query = select(ReportRow).where(ReportRow.reported_at_ms >= reported_at_ms)
+    """Return the reports that came after a time, but those that are known: edge, time and report."""
+    query = select(ReportRow.edge_id, ReportRow.reported_at_ms)
+    found = await session.exec(query.where(ReportRow.reported_at_ms > after_ms))
+    # By what is known and not by the clock: each replica stamps with its own.
+    news = [edge_id for edge_id, at_ms in found.all() if known.get(edge_id) != at_ms]
+    rows: list[ReportRow] = []
+    for some in batched(news, CHUNK, strict=False):
+        bodies = select(ReportRow).where(col(ReportRow.edge_id).in_(some))
+        rows += (await session.exec(bodies)).all()
     return [
         (row.edge_id, row.reported_at_ms, EdgeReport.model_validate_json(_inflated(row.body)))
-        for row in (await session.exec(query)).all()
+        for row in rows
     ]
 
 
