@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sqlmodel import col, select, update
+from sqlmodel import col, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store.pages import Paged, Paging, page
@@ -32,5 +32,7 @@ async def note_use(session: AsyncSession, used: Mapping[bytes, int]) -> None:
     """Note when keys were used last."""
     for key_id, at_ms in sorted(used.items()):  # in one order, so that replicas cannot deadlock
         await session.exec(
-            update(KeyRow).where(col(KeyRow.key_id) == key_id).values(last_used_ms=at_ms)
+            update(KeyRow)
+            .where(col(KeyRow.key_id) == key_id, func.coalesce(KeyRow.last_used_ms, 0) < at_ms)
+            .values(last_used_ms=at_ms)
         )
