@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
+from random import SystemRandom
 
 import structlog
 from sqlalchemy.exc import DatabaseError, InterfaceError
@@ -15,12 +16,13 @@ from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.directory import Directory
 from towonel.hub.feed import bell, redis_client
-from towonel.hub.keys import load_keys
+from towonel.hub.keys import HubKeys, load_keys
 from towonel.hub.limits import limiter
 from towonel.hub.livestate import LiveState
-from towonel.hub.metrics import VERSION
+from towonel.hub.metrics import VERSION, Metrics
 from towonel.hub.redaction import SECRET_MARKS
 from towonel.hub.settings import HubSettings
+from towonel.hub.store.connection import is_away
 from towonel.hub.store.declared import declare
 from towonel.hub.store.migrate import upgrade
 from towonel.hub.store.retention import Retention
@@ -28,10 +30,11 @@ from towonel.hub.store.session import Store
 from towonel.hub.store.tracing import trace_queries
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
+from towonel.runtime.backoff import Backoff
 from towonel.runtime.settings import SettingsError
 from towonel.runtime.telemetry import tracing
 from towonel.runtime.web import serve_app
-from towonel.wire.errors import Denied
+from towonel.wire.errors import Denied, TowonelError
 
 BURST_S = 10  # of requests that a key may make at once, at its rate
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -40,17 +43,26 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 async def serve(settings: HubSettings, stopping: asyncio.Event) -> None:
     """Run the hub until `stopping`; requests in flight finish, waiting edges are let go.
 
+    A Postgres that is not there yet is waited for: the hub runs meanwhile, and is not ready.
+
     Raises:
         SettingsError: where an address or the database cannot be had.
         SecretFileError: where a key's file cannot be used.
     """
-    health = Health()
+    health, metrics = Health(), Metrics()
     health.set("api", ok=False)
+    async with admin.serve(
+        *settings.health_listen_addr, health, metrics.registry, name="hub", version=VERSION
+    ):
+        keys = await asyncio.to_thread(load_keys, settings)
+        if await _migrated(settings, health, stopping):
+            async with _hub(settings, keys, metrics) as hub:
+                await _serve(settings, hub, health, stopping)
+    log.info("hub.stopped")
+
+
+async def _serve(settings: HubSettings, hub: Hub, health: Health, stopping: asyncio.Event) -> None:
     async with (
-        _hub(settings) as hub,
-        admin.serve(
-            *settings.health_listen_addr, health, hub.metrics.registry, name="hub", version=VERSION
-        ),
         serve_app(
             create_app(hub), *settings.listen_addr, drain_s=settings.drain_timeout_secs
         ) as port,
@@ -66,13 +78,12 @@ async def serve(settings: HubSettings, stopping: asyncio.Event) -> None:
         health.draining()
         meanwhile.cancel()
         hub.bell.close()
-    log.info("hub.stopped")
+    with contextlib.suppress(TowonelError):  # what is noted every 15 s
+        await chores.flush(hub)
 
 
 @contextlib.asynccontextmanager
-async def _hub(settings: HubSettings) -> AsyncGenerator[Hub]:
-    keys = await asyncio.to_thread(load_keys, settings)
-    await asyncio.to_thread(_migrate, settings)
+async def _hub(settings: HubSettings, keys: HubKeys, metrics: Metrics) -> AsyncGenerator[Hub]:
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
     async with (
         tracing("towonel-hub", VERSION, settings, redact=SECRET_MARKS) as provider,
@@ -100,6 +111,7 @@ async def _hub(settings: HubSettings) -> AsyncGenerator[Hub]:
             LiveState(store),
             settings.url,
             policy,
+            metrics=metrics,
             tracer_provider=provider,
         )
 
@@ -134,13 +146,31 @@ async def _declare(store: Store, settings: HubSettings, policy: Policy) -> None:
         raise SettingsError([f"TOWONEL_TENANTS: {error.detail}"]) from error
 
 
-def _migrate(settings: HubSettings) -> None:
-    try:
-        upgrade(settings.database)
-    except Denied as error:
-        raise SettingsError([f"TOWONEL_HUB_DB_DSN: {settings.database}: {error.detail}"]) from error
-    except (DatabaseError, InterfaceError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error.orig).splitlines()[0]
-        raise SettingsError(
-            [f"TOWONEL_HUB_DB_DSN: cannot use {settings.database}: {reason}"]
-        ) from error
+async def _migrated(settings: HubSettings, health: Health, stopping: asyncio.Event) -> bool:
+    """Bring the database to the newest schema, once it is there; false when told to stop before."""
+    backoff, rng = Backoff(0.5, 5), SystemRandom()
+    while not stopping.is_set():
+        try:
+            await asyncio.to_thread(upgrade, settings.database)
+        except Denied as error:
+            problem = f"TOWONEL_HUB_DB_DSN: {settings.database}: {error.detail}"
+            raise SettingsError([problem]) from error
+        except (DatabaseError, InterfaceError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else _first_line(error)
+            if isinstance(error, OSError) or not is_away(error.orig):
+                raise SettingsError(
+                    [f"TOWONEL_HUB_DB_DSN: cannot use {settings.database}: {reason}"]
+                ) from error
+            health.set("database", ok=False, reason=f"waiting for it: {reason}")
+            log.warning("database.waited_for", reason=reason)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(backoff.next_delay(rng)):
+                    await stopping.wait()
+        else:
+            health.set("database", ok=True)
+            return True
+    return False
+
+
+def _first_line(error: DatabaseError | InterfaceError) -> str:
+    return (str(error.orig).splitlines() or [""])[0]

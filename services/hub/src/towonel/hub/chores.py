@@ -20,7 +20,8 @@ async def run(hub: Hub, health: Health, kept: Retention) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_keep_house(hub, kept))
         tasks.create_task(_check_rumours(hub))
-        tasks.create_task(_watch(hub, health))
+        tasks.create_task(_watch_database(hub, health))
+        tasks.create_task(_watch_redis(hub, health))
 
 
 async def _keep_house(hub: Hub, kept: Retention) -> None:
@@ -77,8 +78,8 @@ async def _check_rumours(hub: Hub) -> None:
         await asyncio.sleep(RUMOUR_PAUSE_S)
 
 
-async def _watch(hub: Hub, health: Health) -> None:
-    """Tell /readyz and the metrics what is away; the hub still serves what it can."""
+async def _watch_database(hub: Hub, health: Health) -> None:
+    """Tell /readyz and the metrics whether the database is away, and look what replicas changed."""
     while True:
         reason = None
         try:
@@ -88,6 +89,13 @@ async def _watch(hub: Hub, health: Health) -> None:
             reason = f"{error.detail}: routes are served from memory, writes are refused"
         health.set("database", ok=reason is None, reason=reason or "")
         hub.metrics.database.set(reason is None)
+        await asyncio.sleep(LOOK_S)
+
+
+async def _watch_redis(hub: Hub, health: Health) -> None:
+    """Tell /readyz whether Redis is away; the metrics ask for themselves."""
+    while True:
+        await hub.limiter.look()
         away = hub.bell.away or hub.limiter.degraded
         health.degraded("redis", reason="away: changes show later" if away else None)
         await asyncio.sleep(LOOK_S)
