@@ -106,9 +106,11 @@ async def apply_desired_state(
         tenant_id,
         hub.policy.ports,
     )
+    async with hub.store.read() as session:  # a wrong signature keeps no writer waiting
+        invite = await tenant_invite(session, tenant_id)
+    signed.check_tenant(invite.tenant_public_key, Domain.DESIRED_STATE, body, hub.now_ms())
     async with hub.store.write() as change:
         invite = await tenant_invite(change.session, tenant_id)
-        signed.check_tenant(invite.tenant_public_key, Domain.DESIRED_STATE, body, hub.now_ms())
         check_active(invite)
         await nonces.use(change.session, Domain.DESIRED_STATE, signed)
         who = actor(hub, request, f"tenant:{tenant_id.hex()}")
