@@ -90,6 +90,16 @@ async def caller_of(hub: Hub, request: Request) -> Caller:
     return Caller(principal, actor(hub, request, principal.name), given.encode())
 
 
+async def still_counts(hub: Hub, caller: Caller) -> bool:
+    """Whether the key of somebody who is being answered may still do what it could at first."""
+    try:
+        return await _principal(hub, caller.secret.decode()) == caller.principal
+    except Denied:
+        return False
+    except Unavailable:  # a database that is away changes nobody's rights
+        return True
+
+
 async def _principal(hub: Hub, given: str) -> Principal:
     if not given.startswith(KEY_PREFIX):
         if not secrets_equal(given.encode(), hub.keys.operator):
