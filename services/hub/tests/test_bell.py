@@ -2,64 +2,22 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 from e2e.ports import free_port
 from e2e.redis_server import running_redis
 from redis.asyncio import Redis
 from worlds.hub import bell_at
-from worlds.hub_process import running, settings
+from worlds.replicas import replicas
 
-from towonel.client.hub import HubClient
-from towonel.client.models import InviteIn
 from towonel.hub.feed import CHANNEL, Bell, RedisBell
-from towonel.hub.settings import HubSettings
-from towonel.identity.keys import NodeKey
-
-
-@dataclass
-class Replica:
-    chosen: HubSettings
-    client: HubClient
-    node: NodeKey
-
-    async def metric(self, name: str) -> float:
-        async with httpx.AsyncClient() as http:
-            url = f"http://127.0.0.1:{self.chosen.health_listen_addr[1]}/metrics"
-            lines = (await http.get(url)).text.splitlines()
-        return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
-
-    async def until(self, name: str, value: float) -> None:
-        async with asyncio.timeout(10):
-            while await self.metric(name) != value:
-                await asyncio.sleep(0.02)
-
-    async def change(self, hostname: str) -> None:
-        """Make a change of the routes: the end of a tenant is one."""
-        created = await self.client.create_invite(InviteIn(hostnames=[hostname]))
-        await self.client.revoke_invite(created.invite_id)
-
-
-@contextlib.asynccontextmanager
-async def replicas(folder: Path, redis_url: str) -> AsyncGenerator[tuple[Replica, Replica]]:
-    """Two hubs on one database."""
-    one, two = (settings(folder / "state", TOWONEL_REDIS_URL=redis_url) for _ in range(2))
-    async with running(one) as first, running(two) as second:
-        node = NodeKey.from_seed((folder / "state/node.key").read_bytes())
-        pair = Replica(one, first, node), Replica(two, second, node)
-        for replica in pair:
-            await replica.until("towonel_hub_redis_connected", 1)
-        yield pair
 
 
 async def test_a_change_at_one_replica_wakes_who_waits_at_the_other(tmp_path: Path) -> None:
     async with (
         running_redis(tmp_path) as url,
-        replicas(tmp_path, url) as (one, two),
+        replicas(tmp_path, TOWONEL_REDIS_URL=url) as (one, two),
         asyncio.timeout(8),
         asyncio.TaskGroup() as tasks,
     ):
@@ -75,7 +33,7 @@ async def test_a_stranger_in_redis_can_forge_nothing_and_stop_nothing(tmp_path: 
     lies = ["9" * 5000, "999999", "-1", "", "x", "\u0663", "1.0"]
     async with (
         running_redis(tmp_path) as url,
-        replicas(tmp_path, url) as (one, two),
+        replicas(tmp_path, TOWONEL_REDIS_URL=url) as (one, two),
         Redis.from_url(url) as stranger,
     ):
         for lie in lies:
@@ -95,7 +53,7 @@ async def test_a_hub_works_on_while_redis_is_away_and_hears_it_again(tmp_path: P
     (tmp_path / "second").mkdir()
     redis = contextlib.AsyncExitStack()
     url = await redis.enter_async_context(running_redis(tmp_path / "first", port))
-    async with replicas(tmp_path, url) as (one, two):
+    async with replicas(tmp_path, TOWONEL_REDIS_URL=url) as (one, two):
         await redis.aclose()
         for replica in (one, two):
             await replica.until("towonel_hub_redis_connected", 0)
