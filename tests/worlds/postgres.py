@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Generator
@@ -16,8 +17,8 @@ from towonel.hub.store.database import Database
 from towonel.hub.store.migrate import upgrade
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-# A test's data may be lost with the machine: nothing waits for the disk.
-CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# A test's data may be lost with the machine, but not with the process: nothing waits for the disk.
+CARELESS = {"fsync": "off", "full_page_writes": "off"}
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "max_connections": "200",
@@ -60,6 +61,22 @@ class Postgres:
 
     def stop(self, how: str = "immediate") -> None:
         self._run("pg_ctl", "-w", "-D", "data", "-m", how, "stop")
+
+    def freeze(self) -> None:
+        """Stop every process of it where it stands: connections stay, and nobody answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, what: signal.Signals) -> None:
+        parent = int((self.folder / "data/postmaster.pid").read_text().split()[0])
+        os.kill(parent, what)  # first: then there are no new ones
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                # man proc_pid_stat: the parent stands after the name in brackets and the state
+                if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
+                    os.kill(int(stat.parent.name), what)
 
     def init(self) -> None:
         (self.folder / "password").write_text("secret")

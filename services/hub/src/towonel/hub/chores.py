@@ -11,7 +11,7 @@ from towonel.runtime.admin import Health
 from towonel.wire.errors import TowonelError, Unavailable
 
 REFRESH_S = 15.0
-LOOK_S = 2.0  # how late /readyz tells that the database or Redis is away
+LOOK_S = 2.0  # how late /readyz tells that the database or Redis is away, or is back
 RUMOUR_PAUSE_S = 0.01  # whoever floods Redis gets at most 100 reads a second out of it
 
 
@@ -19,7 +19,7 @@ async def run(hub: Hub, health: Health, kept: Retention) -> None:
     """Do it all for ever; a database that is away is tried again."""
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_keep_house(hub, kept))
-        tasks.create_task(_check_rumours(hub))
+        tasks.create_task(_keep_up(hub))
         tasks.create_task(_watch_database(hub, health))
         tasks.create_task(_watch_redis(hub, health))
 
@@ -68,14 +68,18 @@ async def _refresh_gauges(hub: Hub) -> None:
     hub.metrics.edges_live.set(hub.live.edge_count())
 
 
-async def _check_rumours(hub: Hub) -> None:
-    """Ask the database whenever Redis tells of a change."""
+async def _keep_up(hub: Hub) -> None:
+    """Read what changed, here or at a replica, before edges ask; what Redis tells is a rumour."""
     while True:
         await hub.bell.rumour()
-        with contextlib.suppress(Unavailable):
-            async with hub.store.read() as session:
-                hub.bell.heard(await routes.revision(session))
-        await asyncio.sleep(RUMOUR_PAUSE_S)
+        pause_s = RUMOUR_PAUSE_S
+        try:
+            await hub.directory.catch_up()
+            hub.bell.heard(hub.directory.revision)
+        except Unavailable:
+            hub.bell.suspect()
+            pause_s = LOOK_S
+        await asyncio.sleep(pause_s)
 
 
 async def _watch_database(hub: Hub, health: Health) -> None:

@@ -47,10 +47,8 @@ class Directory:
             Unavailable: where the database does not answer; what was known stays.
         """
         async with self._catching_up:
-            if revision is not None and self.is_loaded and revision <= self.revision:
-                return
-            async with self._store.read() as session:
-                self._take(await source.changed(session, self.revision if self.is_loaded else None))
+            if revision is None or not self.is_loaded or revision > self.revision:
+                await self._read()
 
     async def follow(self, revision: int) -> bool:
         """Catch up with a revision, or stay where it is while the database does not answer.
@@ -63,20 +61,28 @@ class Directory:
         """
         if not self.is_loaded:
             await self.catch_up(revision)
-        clock = asyncio.get_running_loop().time
         if revision <= self.revision:
             return True
-        if clock() < self._stale_until_s:
+        if self._is_stale():
             return False
         try:
-            async with asyncio.timeout(FOLLOW_S):
-                await self.catch_up(revision)
+            async with asyncio.timeout(FOLLOW_S), self._catching_up:
+                if revision > self.revision:
+                    if self._is_stale():  # whoever was before us has tried
+                        return False
+                    await self._read()
         except (TimeoutError, Unavailable) as error:
-            if clock() >= self._stale_until_s:  # of many who waited, one tells
-                log.warning("directory.stale", revision=self.revision, reason=str(error))
-            self._stale_until_s = clock() + STALE_S
+            log.warning("directory.stale", revision=self.revision, reason=str(error))
+            self._stale_until_s = asyncio.get_running_loop().time() + STALE_S
             return False
         return True
+
+    def _is_stale(self) -> bool:
+        return asyncio.get_running_loop().time() < self._stale_until_s
+
+    async def _read(self) -> None:
+        async with self._store.read() as session:
+            self._take(await source.changed(session, self.revision if self.is_loaded else None))
 
     def route(self, key: str) -> Route | None:
         """Return the route of a key."""

@@ -60,6 +60,7 @@ class Bell:
         """Take a revision that is known to be true."""
         if revision > self.revision:
             self.revision = revision
+            self.suspect()
             self._wake()
 
     async def wait(self, since: int, timeout_s: float) -> None:
@@ -74,9 +75,13 @@ class Bell:
             self.waiting -= 1
 
     async def rumour(self) -> None:
-        """Return when somebody else claims a newer revision: ask the database, then `heard`."""
+        """Return when there is a newer revision, or somebody claims it: ask the database."""
         await self._rumoured.wait()
         self._rumoured.clear()
+
+    def suspect(self) -> None:
+        """Have the database asked whether something changed."""
+        self._rumoured.set()
 
     def close(self) -> None:
         """Let every waiter go, now and later."""
@@ -149,9 +154,9 @@ class RedisBell(Bell):
                     case {"type": "subscribe"}:
                         self.connected = True
                         backoff.healthy(0)
-                        self._rumoured.set()  # something may have been rung while nobody listened
+                        self.suspect()  # something may have been rung while nobody listened
                     case {"type": "message", "data": data} if self._is_news(data):
-                        self._rumoured.set()
+                        self.suspect()
                     case _:
                         pass
 

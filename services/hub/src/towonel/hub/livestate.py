@@ -13,6 +13,7 @@ from towonel.hub.store.session import Store
 from towonel.wire.errors import Unavailable
 from towonel.wire.ids import AgentId, TenantId
 
+READ_S = 2.0  # then what is known is shown; whoever asks reads the database, too
 REFRESH_MS = 1_000  # edges report every ten seconds; nobody sees more by asking faster
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -35,11 +36,11 @@ class LiveState:
             if self._reads != asked or self._is_fresh(now_ms):
                 return  # whoever was before us has read meanwhile, or failed to
             try:
-                async with self._store.read() as session:
+                async with asyncio.timeout(READ_S), self._store.read() as session:
                     known = {edge_id: at_ms for edge_id, (at_ms, _) in self._reports.items()}
                     found = await reports.newer(session, known, now_ms - STALE_MS)
-            except Unavailable as error:
-                log.warning("live.stale", reason=error.detail)
+            except (TimeoutError, Unavailable) as error:
+                log.warning("live.stale", reason=str(error))
                 found = ()
             self._reports |= {edge_id: (at_ms, report) for edge_id, at_ms, report in found}
             fresh = {k: it for k, it in self._reports.items() if now_ms - it[0] <= STALE_MS}

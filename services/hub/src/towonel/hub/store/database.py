@@ -9,7 +9,7 @@ from sqlalchemy.exc import ArgumentError
 
 from towonel.hub.store import sqlite
 
-CONNECT_TIMEOUT_S = 5
+CONNECT_TIMEOUT_S = 3
 # A statement of ours takes milliseconds; a snapshot of 300 000 routes some seconds.
 _POSTGRES_OPTIONS = (
     "-c statement_timeout=30000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000"
