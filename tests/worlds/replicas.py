@@ -21,7 +21,7 @@ from towonel.hub.settings import HubSettings
 from towonel.hub.store.database import Database
 from towonel.identity.keys import NodeKey
 
-type Told = tuple[int, dict[str, Any]]
+type Told = tuple[int, dict[str, str]]
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Replica:
     node: NodeKey
 
     async def metric(self, name: str) -> float:
-        lines = (await self._health("metrics")).text.splitlines()
+        lines = (await health(self.chosen, "metrics")).text.splitlines()
         return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
     async def until(self, name: str, value: float, within_s: float = 10) -> None:
@@ -41,23 +41,30 @@ class Replica:
             while await self.metric(name) != value:
                 await asyncio.sleep(0.02)
 
-    async def ready_until(self, holds: Callable[[int, dict[str, Any]], bool]) -> Told:
-        """Return what /readyz says once it says what is waited for: status and reasons."""
-        async with asyncio.timeout(30):
-            while True:
-                answer = await self._health("readyz")
-                if holds(answer.status_code, answer.json()["reasons"]):
-                    return answer.status_code, answer.json()["reasons"]
-                await asyncio.sleep(0.02)
+    async def ready_until(self, holds: Callable[[int, dict[str, str]], bool]) -> Told:
+        return await ready_until(self.chosen, holds)
 
     async def change(self, hostname: str) -> None:
         """Make a change of the routes: the end of a tenant is one."""
         created = await self.client.create_invite(InviteIn(hostnames=[hostname]))
         await self.client.revoke_invite(created.invite_id)
 
-    async def _health(self, what: str) -> httpx.Response:
-        async with httpx.AsyncClient() as http:
-            return await http.get(f"http://127.0.0.1:{self.chosen.health_listen_addr[1]}/{what}")
+
+async def health(chosen: HubSettings, what: str) -> httpx.Response:
+    """Ask a hub's health address."""
+    async with httpx.AsyncClient() as http:
+        return await http.get(f"http://127.0.0.1:{chosen.health_listen_addr[1]}/{what}")
+
+
+async def ready_until(chosen: HubSettings, holds: Callable[[int, dict[str, str]], bool]) -> Told:
+    """Return what /readyz says, status and reasons, once it is what is waited for."""
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(httpx.TransportError):  # it may not listen yet
+                answer = await health(chosen, "readyz")
+                if holds(answer.status_code, answer.json()["reasons"]):
+                    return answer.status_code, answer.json()["reasons"]
+            await asyncio.sleep(0.02)
 
 
 @contextlib.asynccontextmanager
