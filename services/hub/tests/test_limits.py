@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from e2e.ports import free_port
 from e2e.redis_server import running_redis
+from redis.asyncio import Redis
 
 from towonel.hub import limits
 from towonel.hub.core.limits import FREE_STRIKES, Rate
@@ -110,6 +111,36 @@ async def test_replicas_share_what_they_limit(tmp_path: Path) -> None:
         assert not await two.use_once(DOMAIN, b"a", 1)
         await refused_s(two, "key", SLOW)
         assert await locked_s(two, "192.0.2.1") > 5
+
+
+@pytest.mark.parametrize("lie", ["x", "", "inf", "-inf", "nan", "1e300", "-1e300", "9" * 4_000, []])
+async def test_what_a_stranger_writes_into_redis_locks_nobody_out_and_breaks_nothing(
+    tmp_path: Path, lie: str | list[str]
+) -> None:
+    async with (
+        running_redis(tmp_path) as url,
+        replica(url) as asked,
+        Redis.from_url(url) as stranger,
+    ):
+        for key in ("rate:key", "strikes:192.0.2.1"):
+            if isinstance(lie, str):
+                await stranger.set(f"towonel:{key}", lie)
+            else:
+                await stranger.rpush(f"towonel:{key}", "x")
+        with contextlib.suppress(Unavailable):
+            await asked.take("key", SLOW)
+            await asked.take("key", SLOW)
+            await asked.take("key", SLOW)
+        waited_s = await refused_s(asked, "key", SLOW)
+        await asked.strike("192.0.2.1")
+        await asked.check_lockout("192.0.2.1")
+        await stranger.set("towonel:locked:192.0.2.2", "x", px=10**15)
+        locked = await locked_s(asked, "192.0.2.2")
+        was_degraded = asked.degraded
+
+    assert waited_s <= 2  # as long as anybody who used up a burst
+    assert locked <= 900
+    assert not was_degraded
 
 
 async def test_without_redis_a_replica_limits_alone_and_says_so(tmp_path: Path) -> None:
