@@ -9,7 +9,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(ROOT)/.tools/bin
 RUN := $(UV) run --frozen
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
-.PHONY: help setup tools demo test format lint types arch cover e2e docs bench bench-hub check clean
+.PHONY: help setup tools demo test format lint types arch cover e2e docs bench bench-hub bench-edges check clean
 
 help: ## Show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ bench: setup ## Throughput, latency and connection rate next to a direct connect
 
 bench-hub: setup tools ## A hub with 10 000 tenants and 100 000 services, SQLite and Postgres
 	@PYTHONPATH=tests $(RUN) python bench/hub.py $(BENCH_ARGS)
+
+bench-edges: setup tools ## Time from a change to the last of many edges, over two hubs
+	@PYTHONPATH=tests $(RUN) python bench/edges.py $(BENCH_ARGS)
 
 check: lint types arch cover ## Everything that must be green before a change lands
 

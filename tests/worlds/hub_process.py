@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,30 @@ async def running(chosen: HubSettings) -> AsyncGenerator[HubClient]:
         ) as client:
             yield client
         stopping.set()
+
+
+@contextlib.asynccontextmanager
+async def own_process(folder: Path, log: Path, **more: str) -> AsyncGenerator[HubSettings]:
+    """A hub as its users start it, ready, until the context ends; its log is kept in a file."""
+    chosen = settings(folder, **more)
+    environ = {
+        "TOWONEL_DATA_DIR": str(chosen.data_dir),
+        "TOWONEL_HUB_LISTEN_ADDR": f"127.0.0.1:{chosen.listen_addr[1]}",
+        "TOWONEL_HUB_HEALTH_LISTEN_ADDR": f"127.0.0.1:{chosen.health_listen_addr[1]}",
+        **more,
+    }
+    with log.open("wb") as errors:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "towonel.hub"), env=environ, stderr=errors
+        )
+    async with asyncio.TaskGroup() as tasks:
+        ended = tasks.create_task(process.wait())
+        try:
+            await ready(chosen, ended)
+            yield chosen
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
 
 
 async def ready(chosen: HubSettings, hub: asyncio.Task[Any]) -> None:
