@@ -20,7 +20,7 @@ from towonel.client.hub import HubClient
 START_S, STOP_S = 30, 40
 
 
-def towonel(*arguments: str, stdin: str | None = None, **environ: str) -> Result:
+def towonel(*arguments: str, stdin: str | bytes | None = None, **environ: str) -> Result:
     """What the command says; what is typed or piped into it is `stdin`."""
     # Whoever runs the tests may be logged in somewhere.
     apart = {"COLUMNS": "80", "XDG_CONFIG_HOME": "/nowhere"}

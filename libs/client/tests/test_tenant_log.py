@@ -68,7 +68,7 @@ def test_after_the_departures_the_hub_has_nothing_of_the_tenant(log: list[Op]) -
 
 
 def test_names_go_before_the_agents_that_serve_them() -> None:
-    log = [
+    log: list[Op] = [
         UpsertAgent(AGENT),
         UpsertUdpService("dns", 53),
         UpsertTcpService("ssh", 22),

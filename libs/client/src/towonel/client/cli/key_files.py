@@ -85,7 +85,8 @@ def passphrase(file: Path | None, *, is_new: bool) -> str:
         UsageError: where it is empty, or there is neither a file nor a terminal.
     """
     if file is None:
-        _check_terminal("--passphrase-file: needed where there is no terminal to ask at")
+        if not _has_terminal():
+            raise UsageError("--passphrase-file: needed where there is no terminal to ask at")
         return _typed("Passphrase", is_new=is_new)
     # Only the end of the line goes: a passphrase that is typed may begin or end with a space.
     text = read_text("--passphrase-file", file).removesuffix("\n").removesuffix("\r")
@@ -138,8 +139,8 @@ def _typed(what: str, *, is_new: bool = False) -> str:
         raise KeyboardInterrupt from None
 
 
-def _check_terminal(otherwise: str) -> None:
+def _has_terminal() -> bool:
     with contextlib.suppress(OSError):
         _TERMINAL.open("rb").close()  # where the prompt is, also when standard input is a pipe
-        return
-    raise UsageError(otherwise)
+        return True
+    return False
