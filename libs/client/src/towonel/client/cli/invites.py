@@ -69,7 +69,7 @@ async def list_all(
     hub: HubClient,
     status: Annotated[Status | None, typer.Option(help="Only those of this status.")] = None,
     hostname: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only the one that holds it, spelled so.")
+        str | None, typer.Option(metavar="NAME", help="Only those with it, spelled so.")
     ] = None,
     name: Annotated[
         str | None, typer.Option(metavar="PART", help="Only those with this in their name.")
