@@ -3,12 +3,16 @@
 import base64
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
+from typer.core import TyperGroup
 from typer.testing import Result
-from worlds.command import CommandedHub
+from worlds.command import CommandedHub, towonel
 
+from towonel.client.cli.app import app
 from towonel.identity.keys import TenantKey
 from towonel.wire.tokens import InviteToken
 
@@ -138,3 +142,20 @@ def test_a_tenants_key_is_brought_back_from_its_backup(original: Original, tmp_p
     assert over.exit_code == 2
     assert (tmp_path / "back.key").read_bytes() == (tmp_path / "tenant.key").read_bytes()
     assert (tmp_path / "back.key").stat().st_mode & 0o777 == 0o600
+
+
+def lines_of(command: TyperGroup, before: str) -> Iterator[str]:
+    for name, part in command.commands.items():
+        line = f"{before} {name}".strip()
+        yield from lines_of(part, line) if isinstance(part, TyperGroup) else [line]
+
+
+def test_every_command_explains_itself_with_an_example_that_names_it() -> None:
+    lines = list(lines_of(typer.main.get_group(app), ""))
+    helps = {line: towonel(*line.split(), "--help").stdout for line in lines}
+
+    assert len(lines) > 25
+    assert [
+        line for line in lines if f"towonel {line}" not in helps[line].rpartition("Examples:")[2]
+    ] == []
+    assert [line for line in lines if "--json" not in helps[line]] == []
