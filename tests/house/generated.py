@@ -11,12 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
-
 from towonel.agent.settings import AgentSettings
 from towonel.client.settings import CommandSettings
 from towonel.edge.settings import EdgeSettings
-from towonel.hub.api.application import ROUTERS
+from towonel.hub.api.application import routed
 from towonel.hub.settings import HubSettings
 from towonel.runtime.settings import Settings, Variable, variables
 from towonel.wire import clienthello, credit, messages, preamble, proxy, routes
@@ -142,12 +140,9 @@ def limits() -> str:
 
 def operations() -> str:
     """Every operation of the API, and whose key or signature it takes."""
-    app = FastAPI(generate_unique_id_function=lambda route: route.name)
-    for router in ROUTERS:
-        app.include_router(router)
     rows = [
         (f"`{method.upper()} {path}`", f"`{operation['operationId']}`", asker(operation))
-        for path, methods in sorted(app.openapi()["paths"].items())
+        for path, methods in sorted(routed().openapi()["paths"].items())
         for method, operation in methods.items()
     ]
     return table(("request", "operation", "who may"), rows)
@@ -159,7 +154,9 @@ def asker(operation: dict[str, Any]) -> str:
     for scheme in operation.get("security", []):
         for name, roles in scheme.items():
             found += roles or [ASKERS[name]]
-    return " or ".join(found) or "anybody: the body is signed"
+    if not found:
+        return "anybody: the body is signed" if "requestBody" in operation else "anybody"
+    return " or ".join(found)
 
 
 BLOCKS = {

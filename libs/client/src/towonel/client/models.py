@@ -15,6 +15,16 @@ MAX_HOSTNAMES = 1_000
 MAX_SERVICES = 1_000
 FIRST_YEAR, LAST_YEAR = 1970, 9998  # in any zone a year that `datetime` has
 
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+
+# The rules of names are told in the document; `wire.names` checks them, and says which one is broken.
+type Hostname = Annotated[
+    str,
+    Field(json_schema_extra={"pattern": rf"^(\*|{_LABEL})(\.{_LABEL})+$", "maxLength": 253}),
+]
+type Group = Annotated[
+    str, Field(min_length=1, max_length=63, json_schema_extra={"pattern": "^[a-z0-9-]{1,63}$"})
+]
 type Hex32 = Annotated[str, Field(pattern=HEX_32)]
 type Base64 = Annotated[str, Field(max_length=1_500, pattern=r"^[A-Za-z0-9_-]*$")]
 
@@ -60,7 +70,7 @@ class InviteIn(Request):
     """A tenant to be: `expires_in_secs` of 0 or none means never."""
 
     name: str | None = Field(default=None, max_length=100)
-    hostnames: list[str] = Field(min_length=1, max_length=MAX_HOSTNAMES)
+    hostnames: list[Hostname] = Field(min_length=1, max_length=MAX_HOSTNAMES)
     expires_in_secs: int | None = Field(default=None, ge=0, le=MAX_EXPIRY_S)
 
 
@@ -162,7 +172,7 @@ class BootstrapIn(Request):
     invite_id: Base64
     invite_secret: Base64 = Field(repr=False)
     agent_id: Hex32 | None = None
-    group: str = "default"
+    group: Group = "default"
 
 
 class BootstrapOut(Answer):
@@ -213,7 +223,7 @@ class ServiceIn(Request):
 class DesiredState(Request):
     """All that a group of agents publishes, in place of what it published before."""
 
-    group: str = Field(min_length=1, max_length=63)
+    group: Group
     services: list[ServiceIn] = Field(max_length=MAX_SERVICES)
 
 

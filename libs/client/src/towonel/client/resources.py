@@ -20,7 +20,7 @@ from towonel.client.access import (
     Role,
     WhoAmI,
 )
-from towonel.client.models import MAX_HOSTNAMES, Answer, Hex32, Moment, Page, Request
+from towonel.client.models import MAX_HOSTNAMES, Answer, Hex32, Hostname, Moment, Page, Request
 
 __all__ = [
     "AuditItem",
@@ -73,7 +73,7 @@ class InviteEdit(Request):
     """What changes about a live invite; fields that are not sent stay as they are."""
 
     name: str | None = Field(default=None, min_length=1, max_length=100)
-    hostnames: list[str] | None = Field(default=None, min_length=1, max_length=MAX_HOSTNAMES)
+    hostnames: list[Hostname] | None = Field(default=None, min_length=1, max_length=MAX_HOSTNAMES)
     expires_at: Moment | None = Field(default=None, description="null: never")
     limits: Limits | None = None
     ports: list[PortRange] | None = Field(default=None, max_length=MAX_RANGES)
@@ -89,7 +89,7 @@ class TenantEdit(Request):
 class HostnamesIn(Request):
     """Hostnames to add to an invite."""
 
-    hostnames: list[str] = Field(min_length=1, max_length=MAX_HOSTNAMES)
+    hostnames: list[Hostname] = Field(min_length=1, max_length=MAX_HOSTNAMES)
 
 
 class HostnamesOut(Answer):

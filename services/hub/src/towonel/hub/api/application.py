@@ -1,6 +1,8 @@
 """The API as one ASGI application."""
 
-from fastapi import FastAPI
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
 
 from towonel.client.models import HealthOut
 from towonel.hub.api import (
@@ -23,6 +25,15 @@ from towonel.hub.api.state import Hub, HubDep
 from towonel.hub.api.tracing import telemetry
 from towonel.hub.metrics import VERSION
 
+_health = APIRouter(prefix="/v1", tags=["health"])
+
+
+@_health.get("/health")
+async def health(hub: HubDep) -> HealthOut:
+    """Say that the hub is there, and who it is."""
+    return HealthOut(node_id=hub.keys.node.public.hex(), version=VERSION)
+
+
 ROUTERS = (
     invites.router,
     edge_invites.router,
@@ -35,11 +46,21 @@ ROUTERS = (
     ports.router,
     keys.router,
     records.router,
+    _health,
 )
 
 
 def create_app(hub: Hub) -> FastAPI:
     """Return the API of one hub; nothing is shared between two of them."""
+    app = routed(telemetry=telemetry(hub.tracer_provider))
+    app.state.hub = hub
+    errors.install(app)
+    app.add_middleware(Observe, metrics=hub.metrics)
+    return app
+
+
+def routed(**options: Any) -> FastAPI:
+    """Return the routes and their document, without a hub that could answer."""
     app = FastAPI(
         title="Towonel hub",
         version=VERSION,
@@ -49,18 +70,9 @@ def create_app(hub: Hub) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
-        telemetry=telemetry(hub.tracer_provider),
+        **options,
     )
-    app.state.hub = hub
-    errors.install(app)
-    app.add_middleware(Observe, metrics=hub.metrics)
     for router in ROUTERS:
         app.include_router(router)
-    app.add_api_route("/v1/health", health, response_model=HealthOut, tags=["health"])
     document.install(app)
     return app
-
-
-async def health(hub: HubDep) -> HealthOut:
-    """Say that the hub is there, and who it is."""
-    return HealthOut(node_id=hub.keys.node.public.hex(), version=VERSION)

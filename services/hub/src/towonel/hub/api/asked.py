@@ -1,7 +1,7 @@
 """What requests ask for, read from paths and queries: ids, pages and filters."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query
 
@@ -21,17 +21,47 @@ Cursor = Annotated[
     Query(max_length=MAX_CURSOR_CHARS, description="`next_cursor` of the page before."),
 ]
 Text = Annotated[str | None, Query(max_length=253, pattern=r"^[^\x00-\x1f]*$")]
+# The patterns of ids are told only: what breaks one is answered with a rule in words.
 InviteId = Annotated[
     str,
-    Path(max_length=64, description="16 bytes in base64url.", examples=["pJ4yYx1sT0mQ8aWv7c2d3g"]),
+    Path(
+        max_length=64,
+        description="16 bytes in base64url.",
+        examples=["pJ4yYx1sT0mQ8aWv7c2d3g"],
+        json_schema_extra={"pattern": "^[A-Za-z0-9_-]{21}[AQgw]$"},
+    ),
 ]
+KeyId = Annotated[
+    str,
+    Path(
+        max_length=64,
+        description="8 bytes in base64url.",
+        examples=["Yx1sT0mQ8aU"],
+        json_schema_extra={"pattern": "^[A-Za-z0-9_-]{10}[AEIMQUYcgkosw048]$"},
+    ),
+]
+_HEX_PATTERN: dict[str, Any] = {"pattern": f"^{_HEX_32.pattern}$"}
 HexId = Annotated[
-    str, Path(max_length=64, description="32 bytes in hexadecimal.", examples=["b7" * 32])
+    str,
+    Path(
+        max_length=64,
+        description="32 bytes in hexadecimal.",
+        examples=["b7" * 32],
+        json_schema_extra=_HEX_PATTERN,
+    ),
 ]
 RouteKey = Annotated[
     str,
     Path(
         max_length=300, description="A route's key.", examples=["https:app.example.eu", "tcp:2222"]
+    ),
+]
+Pattern = Annotated[
+    str,
+    Path(
+        max_length=300,
+        description="A hostname of the invite, or a pattern.",
+        examples=["app.example.eu", "*.home.example.eu"],
     ),
 ]
 
@@ -77,7 +107,8 @@ def parse_hex(text: str, what: str = "id") -> bytes:
 
 def _tenant_filter(
     tenant_id: Annotated[
-        str | None, Query(max_length=64, description="Only this tenant's.")
+        str | None,
+        Query(max_length=64, description="Only this tenant's.", json_schema_extra=_HEX_PATTERN),
     ] = None,
 ) -> TenantId | None:
     return None if tenant_id is None else TenantId(parse_hex(tenant_id, "tenant_id"))

@@ -1,7 +1,9 @@
 """The OpenAPI document, good enough to make a client from, and the page that shows it offline."""
 
 import copy
+from collections.abc import Iterable
 from functools import cache
+from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
 
@@ -14,7 +16,8 @@ from pydantic.json_schema import models_json_schema
 from starlette.staticfiles import StaticFiles
 
 from towonel.client.live import EdgeReport
-from towonel.client.models import BootstrapIn, DesiredState, EdgeRegisterIn, RefreshIn
+from towonel.client.models import BootstrapIn, DesiredState, EdgeRegisterIn, ErrorOut, RefreshIn
+from towonel.hub.api.errors import SAID, STATUS
 from towonel.hub.api.examples import EXAMPLES
 
 DESCRIPTION = """\
@@ -46,7 +49,19 @@ SIGNED: dict[str, type[BaseModel]] = {
     "register_edge": EdgeRegisterIn,
     "report_edge": EdgeReport,
 }
-CBOR_BODIES = ("submit_entry", "heartbeat")
+CBOR_BODIES = {
+    "submit_entry": "CBOR map of `payload`, `signature` (ML-DSA-65, 3309 bytes) and `tenant_id`"
+    " (32 bytes); the payload is one of `version`, `tenant_id`, `sequence`, `timestamp` and `op`.",
+    "heartbeat": "CBOR map of `tenant_id` and `agent_id`, 32 bytes each.",
+}
+# The original's bootstrap is not signed, and gets no grant.
+SIGNED_OR_NOT = ("bootstrap",)
+HEADERS = {
+    "RequestId": ("X-Request-Id", "The request's id, in the log and the audit log.", "string"),
+    "RetryAfter": ("Retry-After", "Seconds to wait before the next try.", "integer"),
+    "Challenge": ("WWW-Authenticate", "The schemes that count.", "string"),
+    "ETag": ("ETag", "The version; send it as If-Match with an edit.", "string"),
+}
 _REFERENCE = "#/components/schemas/{model}"
 
 
@@ -85,13 +100,23 @@ def _document(app: FastAPI) -> dict[str, Any]:
             description=app.description,
             tags=app.openapi_tags,
             routes=app.routes,
+            servers=[{"url": "..", "description": "where this document is, behind any proxy"}],
         )
     )
-    schemas: dict[str, Any] = found["components"]["schemas"]
+    components: dict[str, Any] = found["components"]
+    schemas: dict[str, Any] = components["schemas"]
     schemas |= _signed_schemas()
     for path in found["paths"].values():
         for operation in path.values():
             _finish(operation)
+        if any(_takes_if_match(operation) for operation in path.values()):
+            for method in ("get", "patch"):
+                path[method]["responses"]["200"]["headers"] |= _headers("ETag")
+    components["headers"] = {
+        name: {"description": said, "required": True, "schema": {"type": kind}}
+        for name, (_, said, kind) in HEADERS.items()
+    }
+    components["responses"] = {_error_name(status): _error(status) for status in sorted(SAID)}
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     for name, example in EXAMPLES.items():
@@ -101,17 +126,76 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 def _finish(operation: dict[str, Any]) -> None:
     """Say of an operation what FastAPI cannot know."""
-    name = operation["operationId"]
-    if "HTTPValidationError" in str(operation["responses"].get("422")):
-        del operation["responses"]["422"]  # broken rules are answered with 400
+    name, responses = operation["operationId"], operation["responses"]
     if name in SIGNED:
         reference = {"$ref": _REFERENCE.format(model=SIGNED[name].__name__)}
         content: dict[str, Any] = {"application/json": {"schema": reference}}
         operation["requestBody"] = {"required": True, "content": content}
     if name in CBOR_BODIES:
-        binary = {"type": "string", "format": "binary"}
-        content = {"application/cbor": {"schema": binary}}
-        operation["requestBody"] = {"required": True, "content": content}
+        content = {"application/cbor": {"schema": {"type": "string", "format": "binary"}}}
+        body = {"description": CBOR_BODIES[name], "required": True, "content": content}
+        operation["requestBody"] = body
+    if name in SIGNED_OR_NOT:
+        operation["security"].append({})
+    for said in [*operation.get("parameters", []), *_contents(operation)]:
+        said["schema"] = _without_null(said["schema"])
+    if "HTTPValidationError" in str(responses.get("422")):
+        del responses["422"]  # broken rules are answered with 400
+    for status in responses.keys() - {"200"} | _common_errors(operation):
+        responses[status] = {"$ref": f"#/components/responses/{_error_name(int(status))}"}
+    responses["200"]["headers"] = _headers("RequestId")
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _common_errors(operation: dict[str, Any]) -> set[str]:
+    """Return the statuses of errors that follow from what an operation takes."""
+    found = {"413", "500"}
+    if operation.get("security"):
+        found |= {"401", "403"}
+    if operation.get("parameters") or "requestBody" in operation:
+        found |= {"400"}
+    if "requestBody" in operation:
+        found |= {"408"}
+    if operation["operationId"] != "health":  # which asks nobody
+        found |= {"429", "503"}
+    return found
+
+
+def _error_name(status: int) -> str:
+    return HTTPStatus(status).phrase.title().replace(" ", "")
+
+
+def _error(status: int) -> dict[str, Any]:
+    words = [f"`{code.word}`" for code, its_status in STATUS.items() if its_status == status]
+    said = SAID[status] + (f" Codes: {', '.join(words)}." if words else "")
+    more = {401: ("Challenge",), 429: ("RetryAfter",), 503: ("RetryAfter",)}
+    schema = {"$ref": _REFERENCE.format(model=ErrorOut.__name__)}
+    return {
+        "description": said,
+        "headers": _headers("RequestId", *more.get(status, ())),
+        "content": {"application/json": {"schema": schema}},
+    }
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {HEADERS[name][0]: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _takes_if_match(operation: dict[str, Any]) -> bool:
+    return any(taken["name"] == "if-match" for taken in operation.get("parameters", ()))
+
+
+def _contents(operation: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    contents: dict[str, dict[str, Any]] = operation.get("requestBody", {}).get("content", {})
+    return contents.values()
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """What is left out is left out: neither a query nor a whole body says null."""
+    others = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    if len(others) != 1:
+        return schema
+    return {**{key: value for key, value in schema.items() if key != "anyOf"}, **others[0]}
 
 
 @cache

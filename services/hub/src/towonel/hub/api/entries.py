@@ -61,7 +61,7 @@ _ORIGINAL = {
 @router.post(
     "/entries",
     response_class=Response,
-    responses={200: {**_CBOR, "description": "`{status, sequence}`"}, **refusals(400, 409, 422)},
+    responses={200: {**_CBOR, "description": "`{status, sequence}`"}, **refusals(403, 409, 422)},
 )
 async def submit_entry(hub: HubDep, request: Request) -> Response:
     """Apply one signed change of a tenant; it must follow all that the tenant sent before."""
@@ -89,7 +89,7 @@ async def list_entries(
     request: Request,
     tenant_id: HexId,
     signed_by: TenantSignature,
-    _key: Annotated[object, Security(BEARER)],
+    _key: Annotated[object, Security(BEARER, scopes=["viewer"])],
 ) -> Response:
     """Hand out a tenant's entries that still matter: to itself, or to who may read."""
     tenant = TenantId(parse_hex(tenant_id, "tenant_id"))

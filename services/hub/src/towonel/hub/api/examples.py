@@ -2,6 +2,19 @@
 
 from typing import Any
 
+_TENANT = "b7acce2ddb11f8cc1aa46e2bafac6eacfa2b732ef192bd636ad8d3a56d649c66"
+_AGENT = "197f6b23e16c8532c6abc838facd5ea789be0c76b2920334039bfa8b3d368d61"
+_CERTIFICATE = """\
+-----BEGIN CERTIFICATE-----
+MIIBRDCB96ADAgECAhAQ82LEINFlr/Ho/qdbbjaZMAUGAytlcDAgMR4wHAYDVQQD
+DBVlZGdlLnRvd29uZWwuaW50ZXJuYWwwHhcNMjYwMTAxMDAwMDAwWhcNMzUxMjMw
+MDAwMDAwWjAgMR4wHAYDVQQDDBVlZGdlLnRvd29uZWwuaW50ZXJuYWwwKjAFBgMr
+ZXADIQAZf2sj4WyFMsaryDj6zV6nib4MdrKSAzQDm/qLPTaNYaNHMEUwIAYDVR0R
+BBkwF4IVZWRnZS50b3dvbmVsLmludGVybmFsMAwGA1UdEwEB/wQCMAAwEwYDVR0l
+BAwwCgYIKwYBBQUHAwEwBQYDK2VwA0EAvcxDaoagnS4egZuPFtd6zWr/OL2oLYWN
+BBd1YtoPaboQyuyGhe7bwsPSLGm2yIy5xacRcvug3rYzR1vl2UFBBA==
+-----END CERTIFICATE-----
+"""
 EXAMPLES: dict[str, Any] = {
     "InviteIn": {"name": "home", "hostnames": ["app.example.eu", "*.home.example.eu"]},
     "InviteEdit": {"hostnames": ["app.example.eu"], "limits": {"services": 20}},
@@ -9,7 +22,7 @@ EXAMPLES: dict[str, Any] = {
     "TenantEdit": {"limits": {"agents": 4, "ports": 10}},
     "EdgeInviteIn": {"name": "frankfurt"},
     "ReservationIn": {
-        "tenant_id": "b7acce2ddb11f8cc1aa46e2bafac6eacfa2b732ef192bd636ad8d3a56d649c66",
+        "tenant_id": _TENANT,
         "protocol": "udp",
         "first_port": 27015,
         "last_port": 27030,
@@ -17,6 +30,49 @@ EXAMPLES: dict[str, Any] = {
     "KeyIn": {"name": "terraform", "role": "operator", "expires_in_secs": 7_776_000},
     "KeyEdit": {"expires_at": "2027-01-01T00:00:00Z"},
     "KeyRotation": {"grace_secs": 3600},
+    "BootstrapIn": {
+        "invite_id": "pJ4yYx1sT0mQ8aWv7c2d3g",
+        "invite_secret": "KioqKioqKioqKioqKioqKioqKioqKioqKioqKioqKio",
+        "agent_id": _AGENT,
+        "group": "default",
+    },
+    "EdgeRegisterIn": {
+        "addresses": ["edge.example.eu:443", "[2001:db8::1]:443"],
+        "certificate_pem": _CERTIFICATE,
+        "version": "0.1.0",
+    },
+    "EdgeReport": {
+        "version": "0.1.0",
+        "started_at_ms": 1_795_000_000_000,
+        "connections_active": 1,
+        "connections_total": 12,
+        "refused_total": 2,
+        "bytes_in": 4_096,
+        "bytes_out": 65_536,
+        "sessions_active": 1,
+        "sessions": [
+            {
+                "session_id": "5f" * 16,
+                "agent_id": _AGENT,
+                "tenant_id": _TENANT,
+                "group": "default",
+                "peer": "198.51.100.7:50312",
+                "since_ms": 1_795_000_001_000,
+                "services": ["https:app.example.eu", "tcp:ssh"],
+                "active_streams": 1,
+                "software": "towonel 0.1.0",
+            }
+        ],
+        "tenants": [
+            {
+                "tenant_id": _TENANT,
+                "connections_active": 1,
+                "connections_total": 10,
+                "bytes_in": 4_096,
+                "bytes_out": 65_536,
+            }
+        ],
+    },
     "DesiredState": {
         "group": "default",
         "services": [

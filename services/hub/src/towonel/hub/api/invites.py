@@ -9,7 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.client.models import InviteIn, InviteList, InviteOut, InviteStatus, RevokedOut
 from towonel.client.resources import HostnamesIn, HostnamesOut, InviteDetail, InviteEdit
-from towonel.hub.api.asked import InviteId, LongPage, Text, parse_id
+from towonel.hub.api.asked import InviteId, LongPage, Pattern, Text, parse_id
 from towonel.hub.api.auth import Idempotent, IfMatch, Operator, Viewer, check_version, etag
 from towonel.hub.api.edits import edit_invite
 from towonel.hub.api.errors import refusals
@@ -135,7 +135,7 @@ async def add_invite_hostnames(
 
 @router.delete("/{invite_id}/hostnames/{hostname}", responses=refusals(400, 404, 409))
 async def remove_invite_hostname(
-    hub: HubDep, caller: Operator, invite_id: InviteId, hostname: str
+    hub: HubDep, caller: Operator, invite_id: InviteId, hostname: Pattern
 ) -> HostnamesOut:
     """Take a hostname from a live invite; what was published under it ends at once."""
     (gone,) = parse_patterns([hostname])

@@ -18,7 +18,7 @@ from towonel.client.resources import (
     Role,
     WhoAmI,
 )
-from towonel.hub.api.asked import InviteId, Page
+from towonel.hub.api.asked import KeyId, Page
 from towonel.hub.api.auth import (
     Admin,
     Idempotent,
@@ -95,7 +95,7 @@ async def whoami(hub: HubDep, caller: TenantViewer) -> WhoAmI:
 
 
 @router.get("/{key_id}", responses=refusals(400, 404))
-async def get_key(hub: HubDep, caller: Admin, key_id: InviteId, response: Response) -> KeyItem:
+async def get_key(hub: HubDep, caller: Admin, key_id: KeyId, response: Response) -> KeyItem:
     """Show one API key."""
     async with hub.store.read() as session:
         row = await _found(session, key_id)
@@ -107,7 +107,7 @@ async def get_key(hub: HubDep, caller: Admin, key_id: InviteId, response: Respon
 async def update_key(
     hub: HubDep,
     caller: Admin,
-    key_id: InviteId,
+    key_id: KeyId,
     body: KeyEdit,
     response: Response,
     if_match: IfMatch = None,
@@ -134,7 +134,7 @@ async def update_key(
 async def rotate_key(
     hub: HubDep,
     caller: Admin,
-    key_id: InviteId,
+    key_id: KeyId,
     once: Idempotent,
     body: KeyRotation | None = None,
 ) -> KeyOut:
@@ -163,7 +163,7 @@ async def rotate_key(
 
 
 @router.delete("/{key_id}", responses=refusals(400, 404))
-async def revoke_key(hub: HubDep, caller: Admin, key_id: InviteId) -> RevokedOut:
+async def revoke_key(hub: HubDep, caller: Admin, key_id: KeyId) -> RevokedOut:
     """Revoke a key: it opens nothing from now on."""
     async with hub.store.write() as change:
         row = await _live(change.session, key_id)
