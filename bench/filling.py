@@ -8,8 +8,9 @@ from typing import Any
 from sqlmodel import SQLModel
 
 from towonel.hub.store import copying
+from towonel.hub.store.copying import Content
 from towonel.hub.store.database import Database
-from towonel.hub.store.migrate import upgrade
+from towonel.hub.store.migrate import newest_revision
 from towonel.hub.store.rows import (
     AgentRow,
     AuditRow,
@@ -58,24 +59,26 @@ def tenant_id(number: int) -> bytes:
 
 def fill(database: Database, size: Size) -> None:
     """Fill a new database, as the hub itself would have."""
-    upgrade(database)
-    with copying.writing(database) as connection:
-        for model, rows in (
-            (RevisionRow, iter([RevisionRow(id=1, value=size.tenants * size.each)])),
-            (InviteRow, _invites(size)),
-            (InviteHostnameRow, _hostnames(size)),
-            (EdgeInviteRow, _edge_invites()),
-            (ServiceRow, _services(size)),
-            (RouteRow, _routes(size)),
-            (AgentRow, _agents(size)),
-            (ReservationRow, _reservations(size)),
-            (KeyRow, _keys()),
-            (AuditRow, _audit(size)),
-        ):
-            columns = copying.columns_of(SQLModel.metadata.tables[str(model.__tablename__)])
-            values = ([getattr(row, name) for name in columns] for row in rows)
-            copying.fill(connection, str(model.__tablename__), columns, values)
-        copying.go_on_counting(connection)
+    tables = SQLModel.metadata.tables
+    columns = {name: table.columns.keys() for name, table in tables.items()}
+    made: dict[str, Iterator[SQLModel]] = {
+        "revision": iter([RevisionRow(id=1, value=size.tenants * size.each)]),
+        "invites": _invites(size),
+        "invite_hostnames": _hostnames(size),
+        "edge_invites": _edge_invites(),
+        "services": _services(size),
+        "routes": _routes(size),
+        "agents": _agents(size),
+        "port_reservations": _reservations(size),
+        "api_keys": _keys(),
+        "audit": _audit(size),
+    }
+
+    def rows(name: str) -> Iterator[list[Any]]:
+        for row in made.get(name, iter(())):
+            yield [getattr(row, column) for column in columns[name]]
+
+    copying.fill(database, Content(newest_revision(), columns, rows))
 
 
 def routes_of(size: Size, number: int) -> Iterator[dict[str, Any]]:

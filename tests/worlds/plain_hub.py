@@ -248,8 +248,8 @@ class Plain:
         before, wrong = set(self.reserved), set[str]()
         mine = {(tenant.number, *area) for area in wanted}
         self.reserved = {kept for kept in before if kept[0] != tenant.number or kept in mine}
-        for _, *area in mine - self.reserved:
-            wrong |= self.reserve(tenant, *area)
+        for _, protocol, first, last in mine - self.reserved:
+            wrong |= self.reserve(tenant, protocol, first, last)
         if wrong:
             self.reserved = before
         return wrong

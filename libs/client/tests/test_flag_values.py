@@ -11,7 +11,7 @@ from towonel.client.cli.ends import moment, seconds
 from towonel.client.cli.ids import checked_hex, request
 from towonel.client.cli.port_ranges import parse_ports, parse_range, shown_range
 from towonel.client.resources import PortRange, ReservationIn
-from towonel.client.target import UsageError
+from towonel.client.usage import UsageError
 
 NOW = datetime(2027, 1, 1, 12, tzinfo=UTC)
 DAY_S = 86_400

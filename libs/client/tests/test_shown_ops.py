@@ -3,7 +3,7 @@
 import pytest
 
 from towonel.client.cli.shown_ops import OpFlags, OpName, op_document, op_from, op_text
-from towonel.client.target import UsageError
+from towonel.client.usage import UsageError
 from towonel.wire.ids import AgentId
 from towonel.wire.ops import (
     DeleteHostname,

@@ -27,6 +27,7 @@ from towonel.client.resources import InviteEdit, Limits, PortRange, ReservationI
 from towonel.hub.feed import Bell
 from towonel.hub.store import copying
 from towonel.hub.store.audit import MAX_DETAIL_BYTES, Actor, Deed, record
+from towonel.hub.store.connections import reading
 from towonel.hub.store.database import Database
 from towonel.wire.errors import Code, Denied, Unavailable
 
@@ -80,8 +81,8 @@ async def test_no_secret_is_in_the_log_nor_in_the_events(world: World, database:
     for write, _ in every_write(there).values():
         world.clock.now_ms += 1_000
         await write()
-    with copying.reading(database) as connection:
-        (table,) = [it for it in copying.tables() if it.name == "audit"]
+    with reading(database) as connection:
+        (table,) = [it for it in copying.tables(connection) if it.name == "audit"]
         rows = [str(list(row)) for row in copying.rows_of(connection, table)]
     kept = "\n".join(rows)
 

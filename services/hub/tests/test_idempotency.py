@@ -14,6 +14,7 @@ from towonel.client.hub import HubClient
 from towonel.client.models import InviteIn
 from towonel.client.resources import ReservationIn
 from towonel.hub.store import copying, retention
+from towonel.hub.store.connections import reading
 from towonel.hub.store.database import Database
 from towonel.hub.store.rows import AnswerRow, AuditRow
 from towonel.wire.errors import Code
@@ -142,8 +143,12 @@ async def test_the_answer_is_kept_so_that_only_its_caller_can_read_it(
 ) -> None:
     made = await world.client().create_invite(INVITE, idempotency_key="k")
     secret = InviteToken.decode(made.token).secret
-    with copying.reading(database) as connection:
-        rows = [row for table in copying.tables() for row in copying.rows_of(connection, table)]
+    with reading(database) as connection:
+        rows = [
+            row
+            for table in copying.tables(connection)
+            for row in copying.rows_of(connection, table)
+        ]
     async with world.hub.store.read() as session:
         (kept,) = (await session.exec(select(AnswerRow))).all()
 

@@ -15,6 +15,7 @@ from towonel.hub.core.access import Presented
 from towonel.hub.core.limits import FREE_STRIKES, Rate
 from towonel.hub.feed import Bell
 from towonel.hub.store import copying
+from towonel.hub.store.connections import reading
 from towonel.hub.store.database import Database
 from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied
@@ -65,8 +66,12 @@ async def test_a_key_is_shown_once_and_only_its_hash_is_kept(
         (await client.get_key(created.key_id)).value.model_dump_json(),
         (await client.list_audit()).model_dump_json(),
     ]
-    with copying.reading(database) as connection:
-        rows = [row for table in copying.tables() for row in copying.rows_of(connection, table)]
+    with reading(database) as connection:
+        rows = [
+            row
+            for table in copying.tables(connection)
+            for row in copying.rows_of(connection, table)
+        ]
     kept = [
         value.hex() if isinstance(value, bytes) else str(value) for row in rows for value in row
     ]

@@ -251,8 +251,11 @@ class Life:
 
     async def set_ports(self) -> None:
         tenant = self.someone
-        held = [area for number, *area in self.plain.reserved if number == tenant.number]
-        wanted = [(kind, first, last) for kind, first, last in sorted(held)[:1]]
+        kept = sorted(self.plain.reserved)
+        held = [
+            (kind, first, last) for number, kind, first, last in kept if number == tenant.number
+        ]
+        wanted = held[:1]
         for _ in range(self.draw.choice([0, 1, 2])):
             first = self.draw.choice(PORTS)
             wanted.append((self.draw.choice(PROTOCOLS), first, first + self.draw.choice([0, 1])))

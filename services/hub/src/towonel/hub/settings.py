@@ -17,8 +17,8 @@ from pydantic import (
 from pydantic_settings import NoDecode
 from redis.connection import parse_url  # pyright: ignore[reportUnknownVariableType] # untyped
 
-from towonel.hub.core.declared import DeclaredTenant, parse_tenants
 from towonel.client.target import WILDCARDS, local_hub_url
+from towonel.hub.core.declared import DeclaredTenant, parse_tenants
 from towonel.hub.store.database import Database
 from towonel.runtime.settings import CsvList, HostPort
 from towonel.runtime.telemetry import TelemetrySettings

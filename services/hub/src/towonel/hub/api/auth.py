@@ -125,16 +125,6 @@ async def _principal(hub: Hub, given: str) -> Principal:
     return Principal(f"key:{row.key_id.hex()}", Role[row.role.upper()], tenant_id)
 
 
-async def still_counts(hub: Hub, caller: Caller) -> bool:
-    """Whether a caller's key, revoked or over meanwhile, still opens what it opened."""
-    try:
-        return await _principal(hub, caller.secret.decode()) == caller.principal
-    except Denied:
-        return False
-    except Unavailable:  # the database is away: what was known holds
-        return True
-
-
 def _with(role: Role, *, scoped: bool = False) -> Callable[..., Awaitable[Caller]]:
     async def checked(
         hub: HubDep,
