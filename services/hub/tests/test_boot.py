@@ -5,7 +5,7 @@ import contextlib
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,14 +16,12 @@ from sqlalchemy.exc import OperationalError
 from worlds.hub_process import ready, settings
 
 from towonel.client.hub import HubClient
-from towonel.client.models import InviteIn
 from towonel.hub.app import serve
 from towonel.hub.settings import HubSettings
 from towonel.hub.store.database import Database
 from towonel.hub.store.migrate import upgrade
 from towonel.identity.keys import NodeKey
 from towonel.runtime.settings import SettingsError, load
-from towonel.wire.errors import Unavailable
 
 
 def tables(path: Path) -> set[str]:
@@ -159,31 +157,3 @@ async def test_a_hub_told_to_stop_lets_edges_go_and_ends_with_0_at_once(tmp_path
 
     assert exit_code == 0
     assert poll.result().revision == 0
-
-
-async def ended_by_the_hub(work: Awaitable[None]) -> None:
-    with pytest.raises(Unavailable):
-        await work
-
-
-@pytest.mark.processes
-async def test_what_was_acknowledged_survives_sigkill(tmp_path: Path) -> None:
-    chosen = settings(tmp_path / "state")
-    acknowledged: list[str] = []
-
-    async def create_for_ever() -> None:
-        async with client(chosen) as operator:
-            while True:
-                invite = InviteIn(hostnames=[f"n{len(acknowledged)}.eu"])
-                acknowledged.append((await operator.create_invite(invite)).invite_id)
-
-    async with process(chosen) as hub, asyncio.TaskGroup() as tasks:
-        creating = tasks.create_task(ended_by_the_hub(create_for_ever()))
-        while len(acknowledged) < 20:
-            await asyncio.sleep(0)
-        hub.kill()
-        await creating
-    async with process(chosen), client(chosen) as operator:
-        found = {invite.invite_id for invite in (await operator.list_invites()).invites}
-
-    assert set(acknowledged) <= found
