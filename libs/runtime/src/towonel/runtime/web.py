@@ -115,6 +115,10 @@ async def serve_app(
             await _started(server, serving)
             try:
                 yield int(listener.getsockname()[1])
+            except Exception:  # the group would cancel the server, which tells it as a crash
+                server.should_exit = True
+                await asyncio.wait([serving])
+                raise
             finally:
                 server.should_exit = True
 
