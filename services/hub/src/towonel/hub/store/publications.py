@@ -30,8 +30,13 @@ async def services(session: AsyncSession, paging: Paging, wanted: Wanted) -> Pag
     if wanted.group is not None:
         conditions.append(ServiceRow.group == wanted.group)
     if wanted.kind is not None:
-        # No range of keys: most collations of Postgres put ";" before ":".
         conditions.append(col(ServiceRow.key).startswith(f"{wanted.kind}:"))
+        if session.get_bind().dialect.name == "sqlite":
+            # It finds no range in a pattern. Postgres may: most of its collations put ";" before ":".
+            conditions += [
+                col(ServiceRow.key) >= f"{wanted.kind}:",
+                col(ServiceRow.key) < f"{wanted.kind};",
+            ]
     order = (ServiceRow.key, ServiceRow.tenant_id, ServiceRow.group)
     return await page(session, query.where(*conditions), paging, order)
 
