@@ -96,12 +96,15 @@ async def test_an_address_in_use_is_a_mistake_in_the_settings() -> None:
                 pass
 
 
-async def test_a_failure_beside_the_application_is_not_told_as_its_crash(
+def test_a_failure_beside_the_application_is_not_told_as_its_crash(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with pytest.raises(ExceptionGroup) as caught:
+    async def fail() -> None:
         async with web.serve_app(Starlette(), "127.0.0.1", 0):
             raise SettingsError(["X: is wrong"])
+
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(fail())  # whose end cancels what is left
 
     assert caught.group_contains(SettingsError, match="X: is wrong")
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
