@@ -159,7 +159,8 @@ def _moment(flag: str, text: str | None) -> datetime | None:
 
 
 def _line(item: AuditItem) -> str:
-    parts = (_at(item), item.actor, item.action, item.subject, f"from {item.address}", _what(item))
+    origin = f"from {item.address}" if item.address else ""  # who may not know gets none
+    parts = (_at(item), item.actor, item.action, item.subject, origin, _what(item))
     return printable("  ".join(part for part in parts if part))
 
 
