@@ -10,20 +10,27 @@ from pathlib import Path
 from e2e.ports import free_port
 
 
-@dataclass(frozen=True)
+@dataclass
 class RedisServer:
     """A running Redis, and its process: to be killed, or stopped with SIGSTOP."""
 
-    url: str
+    folder: Path
+    port: int
     process: asyncio.subprocess.Process
 
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
 
-@contextlib.asynccontextmanager
-async def redis_server(folder: Path, port: int | None = None) -> AsyncGenerator[RedisServer]:
-    """Run a Redis while the context lasts, whatever becomes of it meanwhile."""
+    async def restart(self) -> None:
+        """Run another one in the place of one that was killed."""
+        await self.process.communicate()
+        self.process = await started(self.folder, self.port)
+
+
+async def started(folder: Path, port: int) -> asyncio.subprocess.Process:
     program = shutil.which("redis-server")
     assert program, "redis-server is missing: run `make tools`"
-    port = port or free_port()
     process = await asyncio.create_subprocess_exec(
         *(program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)),
         stdout=asyncio.subprocess.PIPE,
@@ -31,12 +38,20 @@ async def redis_server(folder: Path, port: int | None = None) -> AsyncGenerator[
     assert process.stdout
     while b"Ready to accept" not in (line := await process.stdout.readline()):
         assert line, "redis-server ended"
+    return process
+
+
+@contextlib.asynccontextmanager
+async def redis_server(folder: Path, port: int | None = None) -> AsyncGenerator[RedisServer]:
+    """Run a Redis while the context lasts, whatever becomes of it meanwhile."""
+    port = port or free_port()
+    server = RedisServer(folder, port, await started(folder, port))
     try:
-        yield RedisServer(f"redis://127.0.0.1:{port}/0", process)
+        yield server
     finally:
         with contextlib.suppress(ProcessLookupError):
-            process.kill()  # nothing is saved, and one that is stopped hears nothing else
-        await process.communicate()
+            server.process.kill()  # nothing is saved, and one that is stopped hears nothing else
+        await server.process.communicate()
 
 
 @contextlib.asynccontextmanager

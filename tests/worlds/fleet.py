@@ -26,6 +26,7 @@ from towonel.wire.routes import encode_delta
 from towonel.wire.tokens import EdgeToken, InviteToken
 
 POLL_S = 25
+RETRY_S = 0.25  # as an edge waits first
 TENANTS = 10
 UNLIMITED = {
     "TOWONEL_HUB_KEY_RATE_LIMIT_PER_SEC": "100000",
@@ -85,7 +86,7 @@ class Fleet:
             try:
                 delta = await edge.client.follow_routes(edge.key, since, POLL_S if since else 0)
             except Unavailable:
-                await asyncio.sleep(0.25)
+                await asyncio.sleep(RETRY_S)
                 continue
             edge.table.apply(delta)
             self._arrived(since or 0, delta.revision)

@@ -97,7 +97,7 @@ async def apply(client: HubClient, contender: Contender) -> None:
             except Denied as error:
                 answer = error
             except Unavailable:
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.05)
     contender.answers.append(answer)
 
 
@@ -106,34 +106,39 @@ async def published(hub: World) -> dict[str, Route]:
     return {route.key: route for route in hub.hub.directory.delta(None).routes}
 
 
-async def test_each_name_and_port_has_one_owner_and_losers_learn_which_and_why(
-    arena: Arena,
-) -> None:
-    tenants = await contenders(arena.hubs[0])
+@pytest.fixture
+async def tenants(arena: Arena) -> list[Contender]:
+    """The tenants, after all their agents asked at once."""
+    made = await contenders(arena.hubs[0])
     clients = [hub.client() for hub in arena.hubs]
     clients[1]._last_ms = arena.hubs[1].clock() + 10_000  # or both would get the same requests
     async with asyncio.TaskGroup() as tasks:
         for number in range(TENANTS * REPLICAS):
-            tasks.create_task(apply(clients[number % 2], tenants[number // 2 % TENANTS]))
+            tasks.create_task(apply(clients[number % 2], made[number // 2 % TENANTS]))
+    return made
+
+
+async def test_each_name_and_port_has_one_owner_and_losers_learn_which_and_why(
+    arena: Arena, tenants: list[Contender]
+) -> None:
     seen = [await published(hub) for hub in arena.hubs]
-    winners, losers = [t for t in tenants if t.has_won], [t for t in tenants if not t.has_won]
+    winners = [tenant for tenant in tenants if tenant.has_won]
 
     assert seen[0] == seen[1]
-    owned = {key: route.tenant_id for key, route in seen[0].items()}
-    assert {k: t for k, t in owned.items() if k.startswith("tcp:")} == {
-        key: tenant.key.tenant_id
-        for tenant in winners
-        for key in tenant.keys
-        if key.startswith("tcp:")
+    assert {key: route.tenant_id for key, route in seen[0].items() if route.port} == {
+        f"tcp:{port}": tenant.key.tenant_id for tenant in winners for port in tenant.ports
     }
-    for tenant in winners:
-        assert all(isinstance(answer, AppliedState) for answer in tenant.answers)
-        assert {owned[key] for key in tenant.keys} == {tenant.key.tenant_id}
-    for tenant in losers:
-        check_loser(tenant, seen[0])
+    for tenant in tenants:
+        (check_winner if tenant.has_won else check_loser)(tenant, seen[0])
     assert problems(arena.database) == []
     applied = (await arena.hubs[0].client().list_audit(action="services.published")).audit
     assert len(applied) == len(winners)
+
+
+def check_winner(winner: Contender, owned: dict[str, Route]) -> None:
+    """All its agents were told that it is published, and all of it is."""
+    assert all(isinstance(answer, AppliedState) for answer in winner.answers)
+    assert {owned[key].tenant_id for key in winner.keys} == {winner.key.tenant_id}
 
 
 def check_loser(loser: Contender, owned: dict[str, Route]) -> None:

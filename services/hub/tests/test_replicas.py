@@ -18,7 +18,7 @@ from towonel.hub import chores
 from towonel.hub.core.limits import FREE_STRIKES, Rate
 from towonel.hub.store import retention
 from towonel.hub.store.invariants import problems
-from towonel.identity.keys import NodeKey
+from towonel.identity.keys import NodeKey, TenantKey
 from towonel.identity.signatures import (
     Domain,
     authorize_node,
@@ -29,6 +29,7 @@ from towonel.wire import base64url
 from towonel.wire.errors import Code, TowonelError
 from towonel.wire.heartbeat import Heartbeat, encode_heartbeat
 from towonel.wire.ids import AgentId, TenantId
+from towonel.wire.tokens import EdgeToken, InviteToken
 
 NEVER = Rate(per_second=0.001, burst=4)
 type Pair = tuple[World, World]
@@ -85,36 +86,57 @@ def node_asks(world: World, key: NodeKey, path: str, domain: Domain, body: bytes
 
 async def every_signed_request(world: World) -> dict[str, Asked]:
     """One good request of each kind that is signed."""
-    token, agent, node = await world.invite("a.eu"), new_key(), world.hub.keys.node
-    tenant = tenant_of(token)
-    grant = (await world.client().bootstrap(token, agent, "g")).grant
-    bootstrap = BootstrapIn(
+    token, agent = await world.invite("a.eu"), new_key()
+    grant = (await world.client().bootstrap(token, agent, "g")).grant or ""
+    world.clock.now_ms += 1
+    return {
+        "refresh": node_asks(
+            world,
+            agent,
+            "/v1/agent/refresh",
+            Domain.AGENT_REFRESH,
+            RefreshIn(grant=grant).model_dump_json().encode(),
+        ),
+        **agents_requests(world, agent, token),
+        **edges_requests(world, agent, token),
+        **tenants_requests(tenant_of(token), world.clock()),
+    }
+
+
+def agents_requests(world: World, agent: NodeKey, token: InviteToken) -> dict[str, Asked]:
+    tenant = TenantId(tenant_of(token).tenant_id)
+    beat = encode_heartbeat(Heartbeat(tenant, AgentId(agent.public)))
+    wanted = BootstrapIn(
         invite_id=base64url.encode(token.invite_id),
         invite_secret=base64url.encode(token.secret),
         agent_id=agent.public.hex(),
         group="g",
     )
-    wanted = state("a.eu").model_dump_json().encode()
-    world.clock.now_ms += 1
-    now_ms = world.clock()
-    beat = encode_heartbeat(Heartbeat(TenantId(tenant.tenant_id), AgentId(agent.public)))
-    posts = {
-        "register": (node, "edges/register", Domain.EDGE_REGISTER, registration(node)),
-        "report": (node, "edges/report", Domain.EDGE_REPORT, report(agent, tenant.tenant_id)),
-        "bootstrap": (agent, "bootstrap", Domain.AGENT_BOOTSTRAP, bootstrap),
-        "refresh": (agent, "agent/refresh", Domain.AGENT_REFRESH, RefreshIn(grant=grant or "")),
-    }
-    path = f"/v1/tenants/{tenant.tenant_id.hex()}/entries"
-    signed = authorize_tenant(tenant, Domain.DESIRED_STATE, wanted, now_ms)
+    body = wanted.model_dump_json().encode()
     return {
-        **{
-            name: node_asks(world, key, f"/v1/{at}", domain, body.model_dump_json().encode())
-            for name, (key, at, domain, body) in posts.items()
-        },
+        "bootstrap": node_asks(world, agent, "/v1/bootstrap", Domain.AGENT_BOOTSTRAP, body),
         "heartbeat": node_asks(world, agent, "/v1/agent/heartbeat", Domain.AGENT_HEARTBEAT, beat),
+    }
+
+
+def edges_requests(world: World, agent: NodeKey, token: InviteToken) -> dict[str, Asked]:
+    node = world.hub.keys.node
+    news = report(agent, tenant_of(token).tenant_id).model_dump_json().encode()
+    known = registration(node).model_dump_json().encode()
+    return {
+        "register": node_asks(world, node, "/v1/edges/register", Domain.EDGE_REGISTER, known),
+        "report": node_asks(world, node, "/v1/edges/report", Domain.EDGE_REPORT, news),
         "feed": node_asks(world, node, "/v1/routes/feed", Domain.EDGE_SUBSCRIBE),
+    }
+
+
+def tenants_requests(tenant: TenantKey, now_ms: int) -> dict[str, Asked]:
+    wanted = state("a.eu").model_dump_json().encode()
+    signed = authorize_tenant(tenant, Domain.DESIRED_STATE, wanted, now_ms)
+    log = f"/v1/tenants/{tenant.tenant_id.hex()}/entries"
+    return {
         "desired state": ("PUT", "/v1/desired-state", wanted, signed),
-        "tenant's log": ("GET", path, b"", authorize_tenant_request(tenant, now_ms)),
+        "tenant's log": ("GET", log, b"", authorize_tenant_request(tenant, now_ms)),
     }
 
 
@@ -320,3 +342,26 @@ async def test_an_edge_that_knows_more_than_a_replica_is_not_set_back(
 
     assert lags  # nobody has rung at the second one
     assert (delta.revision, delta.snapshot, delta.routes) == (applied.revision, False, ())
+
+
+async def test_an_edge_that_was_invited_at_one_may_ask_the_other_at_once(
+    server: Postgres, redis_url: str
+) -> None:
+    async with worlds(server.database(), redis_url) as (one, two):
+        created = await one.client().create_edge_invite("edge")
+        edge = NodeKey.from_seed(EdgeToken.decode(created.token).seed)
+        table = await two.client().follow_routes(edge, None)
+        await one.client().revoke_edge_invite(created.invite_id)
+        code = await code_of(one.client().follow_routes(edge, None))
+
+    assert table.snapshot
+    assert code is Code.EDGE_UNKNOWN
+
+
+async def test_strangers_who_ask_as_edges_are_bounded(server: Postgres, redis_url: str) -> None:
+    async with worlds(server.database(), redis_url, per_address=NEVER) as (one, _):
+        codes = [await code_of(one.client().follow_routes(new_key(), None)) for _ in range(5)]
+        table = await one.client().follow_routes(one.hub.keys.node, None)
+
+    assert codes == [*[Code.EDGE_UNKNOWN] * 4, Code.RATE_LIMITED]
+    assert table.snapshot

@@ -13,7 +13,7 @@ from towonel.client.live import EdgeReport, EdgeReportOut
 from towonel.client.models import EdgeItem, EdgeList, EdgeOut, EdgeRegisterIn, EdgeRegisterOut
 from towonel.client.resources import EdgeDetail
 from towonel.hub.api.asked import HexId, LongPage, parse_hex
-from towonel.hub.api.auth import EdgeSignature, Viewer, actor, signature, signed_body
+from towonel.hub.api.auth import EdgeSignature, Viewer, actor, public, signature, signed_body
 from towonel.hub.api.errors import refusals
 from towonel.hub.api.shown import moment
 from towonel.hub.api.state import Hub, HubDep
@@ -130,6 +130,7 @@ async def get_edge(hub: HubDep, caller: Viewer, edge_id: HexId) -> EdgeDetail:
 )
 async def follow_routes(
     hub: HubDep,
+    request: Request,
     authorization: EdgeSignature,
     since: Annotated[
         int | None, Query(ge=0, lt=1 << 63, description="The revision that the edge has.")
@@ -141,7 +142,7 @@ async def follow_routes(
     """Return what changed since a revision, waiting for it if asked to; signed by an edge."""
     signed = signature(authorization)
     signed.check_node(Domain.EDGE_SUBSCRIBE, b"", hub.now_ms())
-    await check_edge(hub, signed, Domain.EDGE_SUBSCRIBE)
+    await check_edge(hub, request, signed, Domain.EDGE_SUBSCRIBE)
     knows = since is None or await hub.news(since, wait)
     _check_allowed(hub, signed.id)
     if since is not None and since > hub.directory.revision and not knows:
@@ -154,13 +155,17 @@ async def follow_routes(
     )
 
 
-async def check_edge(hub: Hub, signed: Signature, domain: str) -> None:
+async def check_edge(hub: Hub, request: Request, signed: Signature, domain: str) -> None:
     """Check that an edge may read the routes with a request it signed, from memory alone.
 
     Raises:
         Denied: EDGE_UNKNOWN or REPLAYED.
+        Unavailable: RATE_LIMITED for a stranger, who costs more than that.
     """
     await hub.directory.follow(hub.bell.revision)
+    if not hub.may_work(signed.id):  # it may have been invited just now, at another replica
+        await public(hub, request)
+        await hub.directory.follow(hub.directory.revision + 1)
     _check_allowed(hub, signed.id)
     if not await hub.limiter.use_once(domain, signed.id, signed.timestamp_ms):
         raise Denied(Code.REPLAYED, "this signed request was sent before")

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
 from towonel.hub.api.auth import EdgeSignature, signature
@@ -38,12 +38,14 @@ _ONCE = "towonel/edge-sub/v1/sse"  # a request for one form of the routes is no 
         **refusals(400),
     },
 )
-async def subscribe_routes(hub: HubDep, authorization: EdgeSignature) -> StreamingResponse:
+async def subscribe_routes(
+    hub: HubDep, request: Request, authorization: EdgeSignature
+) -> StreamingResponse:
     """Follow the routes in the original's form; signed by an edge."""
     signed = signature(authorization)
     signed.check_node(Domain.EDGE_SUBSCRIBE, b"", hub.now_ms())
     try:
-        await check_edge(hub, signed, _ONCE)
+        await check_edge(hub, request, signed, _ONCE)
     except Denied as error:
         if error.code is not Code.EDGE_UNKNOWN:
             raise
