@@ -115,8 +115,7 @@ async def heartbeat(hub: HubDep, request: Request, authorization: AgentSignature
         check_active(await tenant_invite(session, beat.tenant_id))
         row = await _known_agent(hub, session, beat.tenant_id, beat.agent_id)
         await nonces.use(session, Domain.AGENT_HEARTBEAT, signed)
-        row.last_seen_ms = hub.now_ms()
-        session.add(row)
+        await agents.heard(session, row, hub.now_ms())
     return HeartbeatOut(next_interval_secs=HEARTBEAT_S)
 
 

@@ -72,6 +72,12 @@ async def seen(session: AsyncSession, row: AgentRow) -> None:
     await put_row(session, row, "tenant_id", "group", "last_seen_ms")
 
 
+async def heard(session: AsyncSession, row: AgentRow, now_ms: int) -> None:
+    """Note a heartbeat of an agent that its tenant named, however long it was silent."""
+    at = AgentRow(**row.model_dump() | {"last_seen_ms": now_ms})
+    await put_row(session, at, "last_seen_ms")
+
+
 async def fresh(session: AsyncSession, now_ms: int) -> Sequence[tuple[TenantId, AgentId]]:
     """Return tenant and id of each agent that was there within 90 s, as the original counts."""
     query = select(AgentRow.tenant_id, AgentRow.agent_id).where(

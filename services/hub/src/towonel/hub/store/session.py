@@ -10,7 +10,6 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
-    IntegrityError,
     InterfaceError,
     OperationalError,
 )
@@ -189,10 +188,6 @@ def _translated() -> Generator[None]:
         reason = str(error.orig).strip().splitlines()
         raise Unavailable(
             Code.HUB_UNAVAILABLE, f"database: {reason[0] if reason else ''}", retry_after_s=2
-        ) from error
-    except IntegrityError as error:  # of two notes at once that are the first of their kind
-        raise Unavailable(
-            Code.HUB_UNAVAILABLE, "database: written by another request", retry_after_s=1
         ) from error
     except DataError as error:  # the last line: models and rules refuse such values by name
         raise Denied(Code.INVALID_REQUEST, "a value that the database cannot hold") from error
