@@ -202,6 +202,25 @@ async def test_a_wildcard_that_comes_later_takes_nothing_from_an_exact_invite(wo
     await publish(world, narrow, "app.example.eu")
 
 
+async def test_a_name_is_kept_from_a_wildcard_whichever_comes_first_until_one_goes(
+    world: World,
+) -> None:
+    early = await world.invite("early.example.eu")
+    alone = await served(world)
+    wide = await world.invite("*.example.eu")
+    late = await world.invite("late.example.eu")
+    between = await served(world)
+    await world.client().revoke_invite(invite_id(late))
+    without_late = await served(world)
+    await world.client().revoke_invite(invite_id(wide))
+
+    kept = {"https:early.example.eu": tenant_id(early)}
+    assert alone == {}
+    assert between == {**kept, "https:late.example.eu": tenant_id(late)}
+    assert without_late == kept
+    assert await served(world) == {}
+
+
 async def test_a_hostname_is_added_once_and_removed_but_for_the_last(world: World) -> None:
     token, client = await world.invite("a.eu"), world.client()
     which = invite_id(token)
