@@ -35,7 +35,7 @@ def _in_our_time(at: datetime) -> datetime:
     return at
 
 
-type Moment = Annotated[AwareDatetime, AfterValidator(_in_our_time)]
+Moment = Annotated[AwareDatetime, AfterValidator(_in_our_time)]
 type InviteStatus = Literal["pending", "revoked"]
 
 
