@@ -66,15 +66,9 @@ async def test_a_key_is_shown_once_and_only_its_hash_is_kept(
         (await client.get_key(created.key_id)).value.model_dump_json(),
         (await client.list_audit()).model_dump_json(),
     ]
-    with reading(database) as connection:
-        rows = [
-            row
-            for table in copying.tables(connection)
-            for row in copying.rows_of(connection, table)
-        ]
-    kept = [
-        value.hex() if isinstance(value, bytes) else str(value) for row in rows for value in row
-    ]
+    with reading(database) as there:
+        rows = [row for it in copying.tables(there) for row in copying.rows_of(there, it)]
+    kept = [it.hex() if isinstance(it, bytes) else str(it) for row in rows for it in row]
 
     assert Presented.parse(created.key).key_id.hex() in kept
     for key in (created.key, rotated.key):

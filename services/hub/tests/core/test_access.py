@@ -53,6 +53,22 @@ def test_a_key_of_no_tenant_sees_them_all() -> None:
     assert principal.may_see(B)
 
 
+def test_a_list_is_of_the_keys_tenant_and_of_no_other() -> None:
+    bound, free = Principal("key:1", Role.VIEWER, A), Principal("key:2", Role.VIEWER)
+    with pytest.raises(Denied) as caught:
+        bound.scope(B)
+
+    assert caught.value.code is Code.FORBIDDEN
+    assert bound.scope(None) == bound.scope(A) == free.scope(A) == A
+    assert free.scope(None) is None
+
+
+@pytest.mark.parametrize("role", Role)
+def test_the_audit_log_is_for_operators_of_all_tenants(role: Role) -> None:
+    assert Principal("key:1", role).reads_audit == (role is not Role.VIEWER)
+    assert not Principal("key:1", role, A).reads_audit
+
+
 @given(
     st.binary(min_size=KEY_ID_BYTES, max_size=KEY_ID_BYTES),
     st.binary(min_size=KEY_SECRET_BYTES, max_size=KEY_SECRET_BYTES),

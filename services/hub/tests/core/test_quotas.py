@@ -1,5 +1,7 @@
 """How much a tenant may have."""
 
+from dataclasses import replace
+
 import pytest
 
 from towonel.hub.core.desired import Current, check_quotas
@@ -62,3 +64,14 @@ def test_only_services_with_a_port_count_as_ports_each_protocol_for_itself() -> 
 
     assert "ports: 2" in refusal([WEB, SSH, DNS], set(), Quotas(ports=1)).detail
     assert "ports: 3" in refusal([SSH, DNS], {"tcp:2223"}, Quotas(ports=2)).detail
+
+
+def test_who_is_above_a_lowered_limit_keeps_what_it_has_or_gives_some_up() -> None:
+    own = {route.key: route for route in (WEB, SSH, DNS)}
+    there = Current(own=own, siblings={"tcp:1"}, tenants={}, owners={})
+    for wanted in ([WEB, SSH, DNS], [SSH, DNS], [WEB], []):
+        check_quotas(wanted, there, Quotas(services=1, ports=0))
+    with pytest.raises(Denied, match="services: 5"):
+        check_quotas([WEB, SSH, DNS, replace(WEB, name="b.eu")], there, Quotas(services=4))
+    with pytest.raises(Denied, match="ports: 4"):
+        check_quotas([SSH, DNS, replace(SSH, port=5)], there, Quotas(services=4, ports=3))
