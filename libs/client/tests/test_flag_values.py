@@ -1,5 +1,7 @@
 """Ports, ends and ids as people write them."""
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -72,6 +74,19 @@ def test_an_end_is_a_time_from_now_or_a_date(
     expires: str | None, expires_at: str | None, end: datetime | None
 ) -> None:
     assert moment(expires, expires_at, NOW, 10 * DAY_S) == end
+
+
+@pytest.fixture
+def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def test_a_date_without_a_zone_is_in_utc_wherever_it_is_typed(tokyo: None) -> None:
+    assert moment(None, "2027-01-31", NOW, DAY_S) == datetime(2027, 1, 31, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,11 @@ def test_times_are_in_utc_and_none_is_never() -> None:
     assert output.shown_time(None) == "never"
 
 
+@pytest.mark.parametrize("at_ms", [2**62, -(2**62), 2**63 - 1])
+def test_a_time_that_no_calendar_has_is_shown_as_the_number_it_is(at_ms: int) -> None:
+    assert str(at_ms) in output.shown_time(at_ms)
+
+
 def on_a_terminal(**environ: str) -> bytes:
     """What a program of ours writes to a terminal."""
     ours, theirs = pty.openpty()
