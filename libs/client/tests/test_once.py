@@ -6,6 +6,8 @@ import httpx
 import pytest
 from worlds.command import CommandedHub
 
+from towonel.client.access import KeyIn
+from towonel.client.cli import keys
 from towonel.client.cli.once import once
 from towonel.client.hub import HubClient
 from towonel.client.models import InviteIn
@@ -39,6 +41,19 @@ async def test_a_lost_answer_is_fetched_and_nothing_is_made_twice(hub: Commanded
         found = (await client.list_invites(hostname="once.example.eu")).invites
 
     assert [item.invite_id for item in found] == [made.invite_id]
+    assert len(transport.keys) == 2
+    assert len(set(transport.keys)) == 1
+
+
+async def test_a_lost_secret_of_a_rotated_key_is_fetched(hub: CommandedHub) -> None:
+    async with hub.client() as client:
+        key_id = (await client.create_key(KeyIn(name="once", role="viewer"))).key_id
+    transport = Losing()
+    async with HubClient(hub.url, operator_key=hub.key, transport=transport) as client:
+        shown = await keys.rotate(client, key_id)
+
+    async with HubClient(hub.url, operator_key=str(shown.document["key"])) as client:
+        assert (await client.whoami()).role == "viewer"
     assert len(transport.keys) == 2
     assert len(set(transport.keys)) == 1
 

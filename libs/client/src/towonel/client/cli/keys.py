@@ -112,7 +112,8 @@ async def rotate(
 ) -> Shown:
     """Give a key a new secret, and print it."""
     grace_s = seconds("--grace", grace, MAX_GRACE_S) or 0
-    made = await hub.rotate_key(key_id, KeyRotation(grace_secs=grace_s))
+    rotation = KeyRotation(grace_secs=grace_s)
+    made = await once(lambda key: hub.rotate_key(key_id, rotation, idempotency_key=key))
     return _secret(made, f"\nThe new key, shown this once; the old one works for {grace_s} s more:")
 
 

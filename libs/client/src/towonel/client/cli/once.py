@@ -1,4 +1,4 @@
-"""Creates that are done once, also where their answer is lost on the way."""
+"""Creates and rotations that are done once, also where their answer is lost on the way."""
 
 import secrets
 from collections.abc import Awaitable, Callable
