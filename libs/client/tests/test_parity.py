@@ -145,13 +145,15 @@ def test_a_tenants_key_is_brought_back_from_its_backup(original: Original, tmp_p
 
 
 def lines_of(command: TyperGroup, before: str) -> Iterator[str]:
-    for name, part in command.commands.items():
+    shown = {name: part for name, part in command.commands.items() if not part.hidden}
+    for name, part in shown.items():
         line = f"{before} {name}".strip()
         yield from lines_of(part, line) if isinstance(part, TyperGroup) else [line]
 
 
 def test_every_command_explains_itself_with_an_example_that_names_it() -> None:
-    lines = list(lines_of(typer.main.get_group(app), ""))
+    # `towonel hub` becomes the hub's own program, which here would take the place of the tests.
+    lines = [line for line in lines_of(typer.main.get_group(app), "") if line != "hub"]
     helps = {line: towonel(*line.split(), "--help").stdout for line in lines}
 
     assert len(lines) > 25
