@@ -95,15 +95,14 @@ async def unblock_tenant(change: Change, tenant_id: TenantId, now_ms: int) -> No
     await change.session.merge(row)
 
 
-async def withdraw(change: Change, tenant_id: TenantId, now_ms: int) -> list[str]:
-    """Remove all that a tenant published; returns the keys of its routes."""
+async def withdraw(change: Change, tenant_id: TenantId, now_ms: int) -> None:
+    """Remove all that a tenant published."""
     query = select(RouteRow.key).where(
         RouteRow.tenant_id == tenant_id, col(RouteRow.removed_at_ms).is_(None)
     )
     keys = list((await change.session.exec(query)).all())
     await remove(change, keys, now_ms)
     await change.session.exec(delete(ServiceRow).where(col(ServiceRow.tenant_id) == tenant_id))
-    return keys
 
 
 def route_of(row: RouteRow) -> Route:

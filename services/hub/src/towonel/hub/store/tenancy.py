@@ -8,7 +8,7 @@ from towonel.hub.core.ownership import taken
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.core.quotas import check as check_quota
 from towonel.hub.store import invites, ports, routes
-from towonel.hub.store.ownership import settle, settle_kept
+from towonel.hub.store.ownership import settle
 from towonel.hub.store.rows import REVOKED, AgentRow, EntryRow, InviteRow
 from towonel.hub.store.session import Change
 from towonel.wire.errors import Code, Denied
@@ -21,10 +21,9 @@ async def end(change: Change, row: InviteRow, now_ms: int) -> None:
     tenant_id = TenantId(row.tenant_id)
     patterns = await invites.hostnames_of(change.session, row.invite_id)
     await invites.revoke(change, row)
-    gone = await routes.withdraw(change, tenant_id, now_ms)
+    await routes.withdraw(change, tenant_id, now_ms)
     await ports.release_all(change, tenant_id)
     await settle(change, [Hostname(pattern) for pattern in patterns], now_ms)
-    await settle_kept(change, _hostnames(gone), now_ms)
     await routes.block_tenant(change, tenant_id, now_ms)
 
 
@@ -79,7 +78,3 @@ async def set_hostnames(
     await invites.drop_patterns(change, row, dropped)
     await invites.add_patterns(change, row, added)
     await settle(change, [*added, *dropped], now_ms)
-
-
-def _hostnames(keys: Sequence[str]) -> list[Hostname]:
-    return [Hostname(key.partition(":")[2]) for key in keys if key.startswith("https:")]
