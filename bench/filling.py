@@ -15,6 +15,7 @@ from towonel.hub.store.rows import (
     AgentRow,
     AuditRow,
     EdgeInviteRow,
+    EdgeRow,
     InviteHostnameRow,
     InviteRow,
     KeyRow,
@@ -28,6 +29,7 @@ from towonel.identity.keys import NodeKey, TenantKey
 START_MS = 1_700_000_000_000
 FIRST_PORT = 10_000
 PORTS = ("tcp", "udp")  # each tenant has one service of each, and https for the rest
+EDGES = 100
 WRITERS = 8  # tenants whose keys are real, since the benchmark publishes for them
 
 
@@ -66,6 +68,7 @@ def fill(database: Database, size: Size) -> None:
         "invites": _invites(size),
         "invite_hostnames": _hostnames(size),
         "edge_invites": _edge_invites(),
+        "edges": _edges(),
         "services": _services(size),
         "routes": _routes(size),
         "agents": _agents(size),
@@ -110,13 +113,25 @@ def _hostnames(size: Size) -> Iterator[InviteHostnameRow]:
 
 
 def _edge_invites() -> Iterator[EdgeInviteRow]:
-    for number in range(100):
+    for number in range(EDGES):
         yield EdgeInviteRow(
             invite_id=number.to_bytes(16),
             name=f"edge {number}",
             secret_hash=bytes(32),
             edge_id=edge(number).public,
             created_at_ms=START_MS + number,
+        )
+
+
+def _edges() -> Iterator[EdgeRow]:
+    for number in range(EDGES):
+        yield EdgeRow(
+            edge_id=edge(number).public,
+            addresses='["192.0.2.1:443"]',
+            certificate_pem="",
+            certificate_sha256=bytes(32),
+            version="1",
+            last_seen_ms=START_MS,
         )
 
 

@@ -1,0 +1,42 @@
+"""Somebody who asks a hub for little, again and again: what holds its event loop up shows here.
+
+    python waits.py URL         prints a line and begins; ends with its standard input, and prints
+                                {"others_waited_ms": the longest, "others_median_ms": …}
+
+A process of its own, so that what it sees is the hub and not the benchmark.
+"""
+
+import http.client
+import json
+import select
+import statistics
+import sys
+import time
+from urllib.parse import urlsplit
+
+PAUSE_S = 0.005
+
+
+def main(url: str) -> None:
+    where = urlsplit(url)
+    hub = http.client.HTTPConnection(where.hostname or "", where.port)
+    waits = [asked(hub)]
+    print("begun", flush=True)
+    while not select.select([sys.stdin], [], [], PAUSE_S)[0]:
+        waits.append(asked(hub))
+    print(
+        json.dumps({"others_waited_ms": max(waits), "others_median_ms": statistics.median(waits)})
+    )
+
+
+def asked(hub: http.client.HTTPConnection) -> float:
+    started = time.perf_counter()
+    hub.request("GET", "/v1/health")
+    answer = hub.getresponse()
+    answer.read()
+    assert answer.status == 200
+    return (time.perf_counter() - started) * 1000
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
