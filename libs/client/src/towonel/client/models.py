@@ -4,10 +4,18 @@ Ids and keys are lower-case hexadecimal where the original has them so, base64ur
 elsewhere; times are Unix milliseconds. Requests refuse fields they do not know; answers may grow.
 """
 
+import re
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+)
 
 HEX_32 = r"^[0-9a-f]{64}$"
 MAX_EXPIRY_S = 30 * 24 * 3600
@@ -15,6 +23,7 @@ MAX_HOSTNAMES = 1_000
 MAX_SERVICES = 1_000
 FIRST_YEAR, LAST_YEAR = 1970, 9998  # in any zone a year that `datetime` has
 
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:", re.ASCII)  # pydantic reads the rest
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 
 # The rules of names are told in the document; `wire.names` checks them, and says which one is broken.
@@ -29,20 +38,29 @@ type Hex32 = Annotated[str, Field(pattern=HEX_32)]
 type Base64 = Annotated[str, Field(max_length=1_500, pattern=r"^[A-Za-z0-9_-]*$")]
 
 
+def _as_text(value: object) -> object:
+    if not isinstance(value, datetime) and not _MOMENT.match(str(value)):
+        raise ValueError("must be RFC 3339, as in 2026-11-24T12:00:00Z")
+    return value
+
+
 def _in_our_time(at: datetime) -> datetime:
     if not FIRST_YEAR <= at.year <= LAST_YEAR:
         raise ValueError(f"must be in the years {FIRST_YEAR} to {LAST_YEAR}")
     return at
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_our_time)]
+# A number could be seconds or milliseconds, so it is no moment.
+Moment = Annotated[
+    AwareDatetime, BeforeValidator(_as_text), AfterValidator(_in_our_time), Field(strict=False)
+]
 type InviteStatus = Literal["pending", "revoked"]
 
 
 class Request(BaseModel):
-    """A body that a client sends."""
+    """A body that a client sends; a number is a number, and no text that looks like one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Answer(BaseModel):

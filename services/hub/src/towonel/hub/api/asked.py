@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Query
 
 from towonel.client.resources import MAX_PAGE
+from towonel.hub.api.examples import NODE, TENANT
 from towonel.hub.store.pages import MAX_CURSOR_CHARS, Paging
 from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied, ProtocolError
@@ -46,7 +47,7 @@ HexId = Annotated[
     Path(
         max_length=64,
         description="32 bytes in hexadecimal.",
-        examples=["b7" * 32],
+        examples=[TENANT, NODE],
         json_schema_extra=_HEX_PATTERN,
     ),
 ]

@@ -1,7 +1,6 @@
 """The OpenAPI document, good enough to make a client from, and the page that shows it offline."""
 
 import copy
-from collections.abc import Iterable
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
@@ -137,8 +136,8 @@ def _finish(operation: dict[str, Any]) -> None:
         operation["requestBody"] = body
     if name in SIGNED_OR_NOT:
         operation["security"].append({})
-    for said in [*operation.get("parameters", []), *_contents(operation)]:
-        said["schema"] = _without_null(said["schema"])
+    for taken in operation.get("parameters", []):
+        taken["schema"] = _without_null(taken["schema"])
     if "HTTPValidationError" in str(responses.get("422")):
         del responses["422"]  # broken rules are answered with 400
     for status in responses.keys() - {"200"} | _common_errors(operation):
@@ -185,13 +184,8 @@ def _takes_if_match(operation: dict[str, Any]) -> bool:
     return any(taken["name"] == "if-match" for taken in operation.get("parameters", ()))
 
 
-def _contents(operation: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    contents: dict[str, dict[str, Any]] = operation.get("requestBody", {}).get("content", {})
-    return contents.values()
-
-
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """What is left out is left out: neither a query nor a whole body says null."""
+    """What is left out of a query or the headers is left out; neither can say null."""
     others = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
     if len(others) != 1:
         return schema

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-_TENANT = "b7acce2ddb11f8cc1aa46e2bafac6eacfa2b732ef192bd636ad8d3a56d649c66"
-_AGENT = "197f6b23e16c8532c6abc838facd5ea789be0c76b2920334039bfa8b3d368d61"
+TENANT = "b7acce2ddb11f8cc1aa46e2bafac6eacfa2b732ef192bd636ad8d3a56d649c66"
+NODE = "197f6b23e16c8532c6abc838facd5ea789be0c76b2920334039bfa8b3d368d61"
 _CERTIFICATE = """\
 -----BEGIN CERTIFICATE-----
 MIIBRDCB96ADAgECAhAQ82LEINFlr/Ho/qdbbjaZMAUGAytlcDAgMR4wHAYDVQQD
@@ -22,7 +22,7 @@ EXAMPLES: dict[str, Any] = {
     "TenantEdit": {"limits": {"agents": 4, "ports": 10}},
     "EdgeInviteIn": {"name": "frankfurt"},
     "ReservationIn": {
-        "tenant_id": _TENANT,
+        "tenant_id": TENANT,
         "protocol": "udp",
         "first_port": 27015,
         "last_port": 27030,
@@ -33,7 +33,7 @@ EXAMPLES: dict[str, Any] = {
     "BootstrapIn": {
         "invite_id": "pJ4yYx1sT0mQ8aWv7c2d3g",
         "invite_secret": "KioqKioqKioqKioqKioqKioqKioqKioqKioqKioqKio",
-        "agent_id": _AGENT,
+        "agent_id": NODE,
         "group": "default",
     },
     "EdgeRegisterIn": {
@@ -53,8 +53,8 @@ EXAMPLES: dict[str, Any] = {
         "sessions": [
             {
                 "session_id": "5f" * 16,
-                "agent_id": _AGENT,
-                "tenant_id": _TENANT,
+                "agent_id": NODE,
+                "tenant_id": TENANT,
                 "group": "default",
                 "peer": "198.51.100.7:50312",
                 "since_ms": 1_795_000_001_000,
@@ -65,7 +65,7 @@ EXAMPLES: dict[str, Any] = {
         ],
         "tenants": [
             {
-                "tenant_id": _TENANT,
+                "tenant_id": TENANT,
                 "connections_active": 1,
                 "connections_total": 10,
                 "bytes_in": 4_096,

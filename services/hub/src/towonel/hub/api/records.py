@@ -9,8 +9,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime
 
+from towonel.client.models import Moment
 from towonel.client.resources import AuditItem, AuditPage
 from towonel.hub.api.asked import OfTenant, Page, Text
 from towonel.hub.api.auth import Caller, Operator, TenantViewer, still_counts
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/v1")
 LOOK_S = 2.0  # how late another replica's write may show
 QUIET_S = 15.0  # then a comment shows that the line is alive
 MAX_EVENTS = 500  # read at once
-At = Annotated[AwareDatetime | None, Query(description="RFC 3339, as in 2026-11-24T12:00:00Z.")]
+At = Annotated[Moment | None, Query(description="RFC 3339, as in 2026-11-24T12:00:00Z.")]
 
 
 @router.get("/audit", tags=["audit"], responses=refusals(400))
