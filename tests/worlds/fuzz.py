@@ -10,6 +10,7 @@ from requests import PreparedRequest
 from requests.auth import AuthBase
 from schemathesis import Case, HookContext, SerializationContext
 from schemathesis.config import SchemathesisConfig
+from schemathesis.specs.openapi.schemas import OpenApiSchema
 from worlds.hub import OPERATOR_KEY, Clock
 from worlds.known import HUB, INVITE_ID, KEY_ID, NODE, TENANT
 from worlds.original import payload, signed
@@ -41,9 +42,14 @@ CONFIG: dict[str, Any] = {
     },
     "checks": {"negative_data_rejection": {"expected-statuses": [400, 401, 403, 404, 412, 413]}},
 }
-SCHEMA = schemathesis.openapi.from_dict(
-    routed().openapi(), config=SchemathesisConfig.from_dict(CONFIG)
-)
+
+
+def schema(**more: Any) -> OpenApiSchema:
+    """The hub's document, to be tested."""
+    config = SchemathesisConfig.from_dict({**CONFIG, **more})
+    return schemathesis.openapi.from_dict(routed().openapi(), config=config)
+
+
 GRANT = Grant(
     AgentId(NODE.public), TenantId(TENANT.tenant_id), "default", NOW_MS, NOW_MS + GRANT_LIFETIME_MS
 )
@@ -64,8 +70,8 @@ class Authorization(AuthBase):
 
     _stamps = count(NOW_MS + 1_000)
 
-    def __init__(self, case: Case) -> None:
-        self._domain = DOMAINS.get(str(case.operation.definition.raw["operationId"]))
+    def __init__(self, case: "Case[Any]") -> None:
+        self._domain = DOMAINS.get(name_of(case))
 
     @override
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
@@ -80,12 +86,18 @@ class Authorization(AuthBase):
         return authorize_node(NODE, self._domain, body, next(self._stamps))
 
 
+def name_of(case: "Case[Any]") -> str:
+    """The operation's id."""
+    return str(case.operation.definition.raw["operationId"])
+
+
 def _body(request: PreparedRequest) -> bytes:
     body = request.body or b""
+    assert isinstance(body, bytes | str), "nothing is streamed here"
     return body.encode() if isinstance(body, str) else body
 
 
-@SCHEMA.hook
+@schemathesis.hook
 def flatmap_path_parameters(
     context: HookContext, path_parameters: dict[str, Any] | None
 ) -> st.SearchStrategy[dict[str, Any] | None]:
@@ -94,7 +106,7 @@ def flatmap_path_parameters(
     return st.sampled_from([path_parameters, known])
 
 
-@SCHEMA.hook
+@schemathesis.hook
 def flatmap_body(context: HookContext, body: Any) -> st.SearchStrategy[Any]:
     """Half of the time, what a rule or a signature beyond the document lets through."""
     assert context.operation is not None
@@ -134,7 +146,18 @@ _FIELDS = st.fixed_dictionaries(
     },
 )
 _NAMES = st.sampled_from(
-    ["upsert_hostname", "delete_hostname", "upsert_agent", "revoke_agent", "set_hostname_tls", "upsert_tcp_service", "delete_tcp_service", "upsert_udp_service", "delete_udp_service", "unheard_of"]
+    [
+        "upsert_hostname",
+        "delete_hostname",
+        "upsert_agent",
+        "revoke_agent",
+        "set_hostname_tls",
+        "upsert_tcp_service",
+        "delete_tcp_service",
+        "upsert_udp_service",
+        "delete_udp_service",
+        "unheard_of",
+    ]
 )
 _OPS = st.dictionaries(_NAMES, _FIELDS, min_size=1, max_size=2) | st.integers() | st.text()
 _PAYLOADS = st.builds(

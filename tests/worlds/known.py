@@ -3,8 +3,11 @@
 import contextlib
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
+from typing import Any
 
 from anyio.from_thread import start_blocking_portal
+from sqlalchemy import create_engine
+from sqlmodel import SQLModel
 from worlds.hub import OPERATOR_KEY, World, world_of
 
 from towonel.client.models import BootstrapIn, DesiredState, EdgeRegisterIn
@@ -48,6 +51,19 @@ def served(database: Database) -> Generator[Served]:
         yield hub
 
 
+def dump(database: Database) -> dict[str, list[str]]:
+    """Every row of every table, as text and in order."""
+    engine = create_engine(database.blocking_url)
+    try:
+        with engine.connect() as connection:
+            return {
+                table.name: sorted(map(str, connection.execute(table.select())))
+                for table in SQLModel.metadata.sorted_tables
+            }
+    finally:
+        engine.dispose()
+
+
 @contextlib.asynccontextmanager
 async def _served(database: Database) -> AsyncGenerator[Served]:
     async with world_of(database, Bell(), HUB) as world:
@@ -59,7 +75,7 @@ async def _served(database: Database) -> AsyncGenerator[Served]:
 
 async def _fill(world: World) -> None:
     now_ms, secret_hash = world.clock(), hash_invite_secret(HUB.invite_hash, SECRET)
-    shared = {"name": "known", "secret_hash": secret_hash, "created_at_ms": now_ms}
+    shared: dict[str, Any] = {"name": "known", "secret_hash": secret_hash, "created_at_ms": now_ms}
     invite = InviteRow(
         invite_id=INVITE_ID, tenant_id=TENANT.tenant_id, tenant_public_key=TENANT.public, **shared
     )
