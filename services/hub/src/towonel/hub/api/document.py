@@ -53,6 +53,10 @@ CBOR_BODIES = {
     " (32 bytes); the payload is one of `version`, `tenant_id`, `sequence`, `timestamp` and `op`.",
     "heartbeat": "CBOR map of `tenant_id` and `agent_id`, 32 bytes each.",
 }
+PAGE_MAY_LOAD = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline';"
+    " img-src 'self' data:; connect-src 'self'"
+)
 # The original's bootstrap is not signed, and gets no grant.
 SIGNED_OR_NOT = ("bootstrap",)
 HEADERS = {
@@ -81,14 +85,20 @@ def install(app: FastAPI) -> None:
 
 async def _page() -> HTMLResponse:
     """The page; its addresses are relative, so that it works behind any proxy."""
-    return get_swagger_ui_html(
+    page = get_swagger_ui_html(
         openapi_url="v1/openapi.json",
         title="Towonel hub API",
         swagger_js_url="docs/assets/swagger-ui-bundle.js",
         swagger_css_url="docs/assets/swagger-ui.css",
         swagger_favicon_url="docs/assets/favicon-32x32.png",
-        swagger_ui_parameters={"filter": True, "displayRequestDuration": True},
+        swagger_ui_parameters={
+            "filter": True,
+            "displayRequestDuration": True,
+            "validatorUrl": None,
+        },
     )
+    page.headers["content-security-policy"] = PAGE_MAY_LOAD
+    return page
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
