@@ -30,7 +30,7 @@ async def _keep_house(hub: Hub, kept: Retention) -> None:
             await flush(hub)
             await prune(hub, kept)
             await hub.directory.catch_up()
-            await _refresh_gauges(hub)
+            await refresh_gauges(hub)
         await asyncio.sleep(REFRESH_S)
 
 
@@ -56,7 +56,8 @@ async def flush(hub: Hub) -> None:
                 del pending[name]
 
 
-async def _refresh_gauges(hub: Hub) -> None:
+async def refresh_gauges(hub: Hub) -> None:
+    """Count what only the database knows."""
     async with hub.store.read() as session:
         count = await invites.count_by_status(session)
         hub.bell.heard(await routes.revision(session))

@@ -2,6 +2,7 @@
 
 from functools import partial
 from importlib.metadata import version
+from threading import active_count
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
@@ -16,6 +17,8 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         counter = partial(Counter, registry=self.registry)
         gauge = partial(Gauge, registry=self.registry)
+        threads = gauge("process_threads", "Threads of this process.")  # the collector tells none
+        threads.set_function(active_count)
 
         self.requests = counter(
             "towonel_hub_requests",

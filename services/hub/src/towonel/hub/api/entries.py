@@ -1,6 +1,7 @@
 """Signed entries: what the original's command line and agents send, verified and applied."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Generator, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response, Security
@@ -22,13 +23,14 @@ from towonel.hub.api.errors import refusals
 from towonel.hub.api.publishing import publish
 from towonel.hub.api.shown import quotas_of
 from towonel.hub.api.state import Hub, HubDep
-from towonel.hub.core import desired
+from towonel.hub.core import desired, rejections
 from towonel.hub.core import log as rules
 from towonel.hub.core.access import Role
 from towonel.hub.core.desired import Wanted
 from towonel.hub.core.ownership import Claim, candidates, claim_of
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.core.quotas import check as check_quota
+from towonel.hub.metrics import Metrics
 from towonel.hub.store import agents, invites, nonces
 from towonel.hub.store import entries as store
 from towonel.hub.store.audit import Actor, Deed, record
@@ -37,7 +39,7 @@ from towonel.hub.store.session import Change
 from towonel.identity.entries import verify_entry
 from towonel.identity.signatures import Domain
 from towonel.wire import cbor
-from towonel.wire.entries import decode_entry, encode_log
+from towonel.wire.entries import decode_entry, decode_payload, encode_log
 from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError
 from towonel.wire.heartbeat import decode_heartbeat
 from towonel.wire.ids import AgentId, TenantId
@@ -67,14 +69,13 @@ async def submit_entry(hub: HubDep, request: Request) -> Response:
     """Apply one signed change of a tenant; it must follow all that the tenant sent before."""
     body = await request.body()
     try:
-        sequence = await _submit(hub, request, body)
+        with _counted(hub.metrics, body):
+            sequence = await _submit(hub, request, body)
     except TowonelError as error:
-        hub.metrics.entries_rejected.labels(error.code.word).inc()
         code = _ORIGINAL.get(error.code)
         if code is None:
             raise
         raise Denied(code, error.detail) from error
-    hub.metrics.entries_accepted.inc()
     answer = cbor.encode({"status": "ok", "sequence": sequence})
     return Response(answer, media_type="application/cbor")
 
@@ -117,6 +118,29 @@ async def heartbeat(hub: HubDep, request: Request, authorization: AgentSignature
         await nonces.use(session, Domain.AGENT_HEARTBEAT, signed)
         await agents.heard(session, row, hub.now_ms())
     return HeartbeatOut(next_interval_secs=HEARTBEAT_S)
+
+
+@contextlib.contextmanager
+def _counted(metrics: Metrics, body: bytes) -> Generator[None]:
+    reason = rejections.INTERNAL
+    try:
+        yield
+        reason = ""
+    except TowonelError as error:
+        reason = rejections.reason(error.code, _op_of(body))
+        raise
+    finally:
+        if reason:
+            metrics.entries_rejected.labels(reason).inc()
+        else:
+            metrics.entries_accepted.inc()
+
+
+def _op_of(body: bytes) -> Op | None:
+    try:
+        return decode_payload(decode_entry(body).payload).op
+    except ProtocolError:
+        return None
 
 
 async def _submit(hub: Hub, request: Request, body: bytes) -> int:
