@@ -16,7 +16,10 @@ MAX_TENANTS = 10_000  # in one report
 MAX_INTERVAL_S = 300
 _MAX_COUNT = (1 << 63) - 1  # what a database can keep
 
+_LAST_MS = 253_370_764_799_999  # the end of the last year that a moment can have
+
 type Count = Annotated[int, Field(ge=0, le=_MAX_COUNT)]
+type TimeMs = Annotated[int, Field(ge=0, le=_LAST_MS)]
 type Key = Annotated[str, Field(max_length=260)]
 
 
@@ -31,7 +34,7 @@ class SessionReport(Request):
     tenant_id: Hex32
     group: str = Field(max_length=63)
     peer: str = Field(max_length=64)
-    since_ms: Count
+    since_ms: TimeMs
     services: list[Key] = Field(max_length=MAX_SERVICES)
     active_streams: Count
     software: str = Field(max_length=64)
@@ -59,7 +62,7 @@ class EdgeReport(Request):
     """
 
     version: str = Field(max_length=64)
-    started_at_ms: Count
+    started_at_ms: TimeMs
     connections_active: Count
     connections_total: Count
     refused_total: Count = 0

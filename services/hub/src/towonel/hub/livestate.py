@@ -11,7 +11,6 @@ from towonel.hub.core.live import STALE_MS, LiveAgent, LiveView
 from towonel.hub.store import reports
 from towonel.hub.store.session import Store
 from towonel.wire.errors import Unavailable
-from towonel.wire.ids import AgentId, TenantId
 
 READ_S = 2.0  # then what is known is shown; whoever asks reads the database, too
 REFRESH_MS = 1_000  # edges report every ten seconds; nobody sees more by asking faster
@@ -56,13 +55,6 @@ class LiveState:
     def agent_ids(self) -> list[bytes]:
         """Return all agents that are live."""
         return [bytes.fromhex(agent_id) for agent_id in self._view.agents]
-
-    def pairs(self) -> list[tuple[TenantId, AgentId]]:
-        """Return tenant and id of all agents that are live."""
-        return [
-            (TenantId(bytes.fromhex(agent.tenant_id)), AgentId(bytes.fromhex(agent.agent_id)))
-            for agent in self._view.agents.values()
-        ]
 
     def agents_of(self, tenant_id: bytes) -> Sequence[str]:
         """Return the ids of a tenant's live agents, in hexadecimal."""

@@ -25,6 +25,7 @@ from towonel.hub.store.pages import Paging
 from towonel.hub.store.publications import Wanted
 from towonel.hub.store.rows import AgentRow, RouteRow, ServiceRow
 from towonel.wire.errors import Code, Denied
+from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
 
 router = APIRouter(prefix="/v1")
@@ -65,7 +66,7 @@ async def get_service(hub: HubDep, caller: TenantViewer, key: RouteKey) -> Servi
         if route is None or not rows or not caller.principal.may_see(route.tenant_id):
             raise Denied(Code.NOT_FOUND, "no such service")
         serving = hub.live.serving(route.tenant_id, _service_key(route))
-        wanted = agents.Wanted(agent_ids=serving[:MAX_IDS])
+        wanted = agents.Wanted(TenantId(route.tenant_id), agent_ids=serving[:MAX_IDS])
         found = await agents.newest(session, FIRST_AGENTS, wanted)
     return ServiceDetail(
         key=key,

@@ -75,11 +75,11 @@ async def _events(hub: Hub, edge_id: bytes) -> AsyncGenerator[bytes]:
 
 
 async def _live(hub: Hub) -> Mapping[TenantId, tuple[AgentId, ...]]:
-    await hub.live.refresh(hub.now_ms())
+    # Only agents that proved to be the tenant's: an edge's own word of its sessions adds none.
     async with hub.store.read() as session:
         seen = await agents.fresh(session, hub.now_ms())
     found: dict[TenantId, set[AgentId]] = {}
-    for tenant_id, agent_id in [*seen, *hub.live.pairs()]:
+    for tenant_id, agent_id in seen:
         found.setdefault(tenant_id, set()).add(agent_id)
     return {tenant: tuple(sorted(ids)) for tenant, ids in found.items()}
 

@@ -4,6 +4,8 @@ import zlib
 from collections.abc import Mapping, Sequence
 from itertools import batched
 
+import structlog
+from pydantic import ValidationError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -11,21 +13,32 @@ from towonel.client.live import EdgeReport
 from towonel.hub.store.putting import put_row
 from towonel.hub.store.routes import CHUNK
 from towonel.hub.store.rows import ReportRow
+from towonel.wire.errors import Code, Denied
 
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 MAX_REPORT_BYTES = 8 * 1024 * 1024  # inflated
 
 
 async def put(session: AsyncSession, edge_id: bytes, report: EdgeReport, now_ms: int) -> None:
-    """Keep an edge's newest report, in place of the one before."""
-    body = zlib.compress(report.model_dump_json().encode(), level=1)
-    row = ReportRow(edge_id=edge_id, reported_at_ms=now_ms, body=body)
+    """Keep an edge's newest report, in place of the one before.
+
+    Raises:
+        Denied: TOO_LARGE where it is longer written out than it was sent, and than can be read.
+    """
+    text = report.model_dump_json().encode()
+    if len(text) > MAX_REPORT_BYTES:
+        raise Denied(Code.TOO_LARGE, f"a report of more than {MAX_REPORT_BYTES} bytes")
+    row = ReportRow(edge_id=edge_id, reported_at_ms=now_ms, body=zlib.compress(text, level=1))
     await put_row(session, row, "reported_at_ms", "body")
 
 
 async def newer(
     session: AsyncSession, known: Mapping[bytes, int], after_ms: int
 ) -> Sequence[tuple[bytes, int, EdgeReport]]:
-    """Return the reports that came after a time, but those that are known: edge, time and report."""
+    """Return the reports that came after a time, but those that are known: edge, time and report.
+
+    One that cannot be read is left out: a replica of another version may have written it.
+    """
     query = select(ReportRow.edge_id, ReportRow.reported_at_ms)
     found = await session.exec(query.where(ReportRow.reported_at_ms > after_ms))
     # By what is known and not by the clock: each replica stamps with its own.
@@ -35,10 +48,17 @@ async def newer(
         bodies = select(ReportRow).where(col(ReportRow.edge_id).in_(some))
         rows += (await session.exec(bodies)).all()
     return [
-        (row.edge_id, row.reported_at_ms, EdgeReport.model_validate_json(_inflated(row.body)))
+        (row.edge_id, row.reported_at_ms, report)
         for row in rows
+        if (report := _report(row)) is not None
     ]
 
 
-def _inflated(body: bytes) -> bytes:
-    return zlib.decompressobj().decompress(body, MAX_REPORT_BYTES)
+def _report(row: ReportRow) -> EdgeReport | None:
+    try:
+        text = zlib.decompressobj().decompress(row.body, MAX_REPORT_BYTES)
+        return EdgeReport.model_validate_json(text)
+    except (zlib.error, ValidationError) as error:
+        edge_id = row.edge_id.hex()
+        log.warning("report.unreadable", edge_id=edge_id, reason=type(error).__name__)
+        return None
