@@ -216,7 +216,7 @@ async def streamed(
     """Ask for something that has no end; httpx would wait for it."""
     stream, leaving = Stream(), asyncio.Event()
     incoming = [{"type": "http.request", "body": b"", "more_body": False}]
-    scope = _scope(path, header)
+    scope = request_scope(path, header)
     if last_event_id:
         scope["headers"].append((b"last-event-id", last_event_id.encode()))
 
@@ -232,7 +232,7 @@ async def streamed(
         leaving.set()
 
 
-def _scope(path: str, header: str) -> dict[str, Any]:
+def request_scope(path: str, header: str) -> dict[str, Any]:
     return {
         "type": "http",
         "http_version": "1.1",

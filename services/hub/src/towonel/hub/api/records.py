@@ -20,12 +20,13 @@ from towonel.hub.api.state import Hub, HubDep
 from towonel.hub.core.access import Principal
 from towonel.hub.store import audit as store
 from towonel.hub.store.rows import AuditRow
-from towonel.wire.errors import Unavailable
+from towonel.wire.errors import Code, Unavailable
 
 router = APIRouter(prefix="/v1")
 LOOK_S = 2.0  # how late another replica's write may show
 QUIET_S = 15.0  # then a comment shows that the line is alive
-MAX_EVENTS = 500  # read at once
+MAX_EVENTS = 100  # read at once: what a follower that does not read keeps in memory
+MAX_FOLLOWERS = 256  # each reads the database every two seconds
 At = Annotated[Moment | None, Query(description="RFC 3339, as in 2026-11-24T12:00:00Z.")]
 
 
@@ -72,6 +73,8 @@ async def follow_events(
 
     Only who may read the audit log is told who made them, and of keys.
     """
+    if len(hub.followers) >= MAX_FOLLOWERS:
+        raise Unavailable(Code.OVERLOADED, "too many follow the events", retry_after_s=30)
     async with hub.store.read() as session:
         newest = await store.newest_id(session)
     start = newest if last_event_id is None else min(last_event_id, newest)
@@ -102,7 +105,9 @@ async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[byte
     yield b": following\n\n"
     clock = asyncio.get_running_loop().time
     said_at = clock()
-    with hub.metrics.followers.track_inprogress():
+    me = object()
+    hub.followers.add(me)
+    try:
         while not hub.bell.closed and await still_counts(hub, caller):
             rung = hub.bell.next_write()
             rows = await _after(hub, last_id)
@@ -119,6 +124,8 @@ async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[byte
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
                     await rung.wait()
+    finally:
+        hub.followers.discard(me)
 
 
 async def _after(hub: Hub, last_id: int) -> list[AuditRow]:

@@ -60,6 +60,7 @@ class Hub:
         edges_seen: edges that asked, and when, until that is written.
         tracer_provider: where requests are traced, if they are.
         subscribers: who follows the routes in the original's form.
+        followers: who follows the events.
     """
 
     keys: HubKeys
@@ -76,12 +77,14 @@ class Hub:
     edges_seen: dict[bytes, int] = field(default_factory=dict[bytes, int])
     tracer_provider: TracerProvider | None = None
     subscribers: set[object] = field(default_factory=set[object])
+    followers: set[object] = field(default_factory=set[object])
 
     def __post_init__(self) -> None:
         self.metrics.revision.set_function(lambda: self.bell.revision)
         self.metrics.waiting.set_function(lambda: self.bell.waiting)
         self.metrics.redis.set_function(lambda: self.bell.connected)
         self.metrics.subscribers.set_function(lambda: len(self.subscribers))
+        self.metrics.followers.set_function(lambda: len(self.followers))
         self.metrics.directory.set_function(lambda: self.directory.revision)
         self.metrics.limiter.set_function(lambda: self.limiter.degraded)
 
