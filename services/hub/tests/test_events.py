@@ -1,7 +1,8 @@
 """Events as they are followed: in order, once each, by as many as there may be, however slow."""
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import AsyncGenerator, Mapping
 from random import Random
 from typing import Any
 
@@ -97,12 +98,10 @@ async def test_one_follower_too_many_is_told_to_come_back_and_can(
     assert event["action"] == "invite.created"
 
 
-async def test_a_follower_that_does_not_read_holds_back_the_hub_and_not_its_memory(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(records, "MAX_EVENTS", 5)
-    monkeypatch.setattr(records, "LOOK_S", 600.0)
-    offered, reads = list[bytes](), asyncio.Semaphore(3)  # the head, the greeting, one event
+@contextlib.asynccontextmanager
+async def slow_follower(world: World, reads: asyncio.Semaphore) -> AsyncGenerator[list[bytes]]:
+    """Somebody who follows from the first event on, and reads no more than it is let."""
+    offered = list[bytes]()
     scope = request_scope("/v1/events", OPERATOR["authorization"])
     scope["headers"].append((b"last-event-id", b"0"))
 
@@ -115,9 +114,20 @@ async def test_a_follower_that_does_not_read_holds_back_the_hub_and_not_its_memo
             offered.append(message["body"])
         await reads.acquire()
 
-    await write(world, 0, 20)
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        follower = tasks.create_task(world.app(scope, receive, send))  # type: ignore[arg-type]
+        following = tasks.create_task(world.app(scope, receive, send))  # type: ignore[arg-type]
+        yield offered
+        following.cancel()
+
+
+async def test_a_follower_that_does_not_read_holds_back_the_hub_and_not_its_memory(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "MAX_EVENTS", 5)
+    monkeypatch.setattr(records, "LOOK_S", 600.0)
+    reads = asyncio.Semaphore(3)  # the head, the greeting, one event
+    await write(world, 0, 20)
+    async with slow_follower(world, reads) as offered:
         while not reads.locked():
             await asyncio.sleep(0.01)
         await write(world, 20, 40)
@@ -126,7 +136,6 @@ async def test_a_follower_that_does_not_read_holds_back_the_hub_and_not_its_memo
             reads.release()
         while len(offered) < 41:
             await asyncio.sleep(0.01)
-        follower.cancel()
 
     assert stuck <= 3
     ids = [int(block.split(b"\n")[0].removeprefix(b"id: ")) for block in offered[1:41]]
