@@ -1,11 +1,30 @@
 """`python -m towonel.client` is the command `towonel`."""
 
+import contextlib
+import io
+import os
+import sys
+
 from towonel.client.cli.app import app
+from towonel.client.cli.output import EXIT_FAILED, warn
 
 
 def main() -> None:
     """Run the command line; ends the process with its exit code."""
-    app(prog_name="towonel")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file's name may be no text at all, and a terminal may know few letters.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        app(prog_name="towonel")
+    except OSError as error:  # what is told cannot be written: a full disk, a closed terminal
+        with contextlib.suppress(OSError):
+            warn(f"failed: {error.strerror or error}")
+        _end()
+
+
+def _end() -> None:
+    """End at once: Python would try again to write what is left, and complain in ten lines."""
+    os._exit(EXIT_FAILED)
 
 
 if __name__ == "__main__":

@@ -193,8 +193,9 @@ def parse_hub_url(text: str, *, allow_insecure: bool = False) -> httpx.URL:
             passwords, queries and fragments.
     """
     try:
+        text.encode()  # what is not UTF-8 would get past httpx in some places
         url = httpx.URL(text.strip())
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, UnicodeEncodeError) as error:
         raise Denied(Code.INVALID_REQUEST, f"the hub's URL is not one: {error}") from None
     rule = _broken_rule(url, allow_insecure=allow_insecure)
     if rule is not None:

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from towonel.client.exchange import parse_hub_url
 from towonel.client.hub import HubClient
-from towonel.client.profiles import Profile, Profiles
+from towonel.client.profiles import FILE, Profile, Profiles
 from towonel.client.settings import CommandSettings, config_folder
 from towonel.client.usage import UsageError
 from towonel.runtime import secretfile
@@ -62,14 +62,13 @@ def resolve(
         key = login.key
     if key is None:
         key = _key_in_file(_key_path(settings), required=needs_key)
-    told = login and login.hub_url
-    url = hub_url or settings.hub_url or told or local_hub_url(settings.hub_listen_addr)
+    url, where = _url(settings, hub_url, login)
     try:
         parse_hub_url(url, allow_insecure=settings.allow_insecure_hub)
     except Denied as error:
-        if hub_url or told:
-            raise UsageError(f"--hub-url: {error.detail}") from error
-        raise SettingsError([f"TOWONEL_HUB_URL: {error.detail}"]) from error
+        if hub_url:
+            raise UsageError(f"{where}: {error.detail}") from error
+        raise SettingsError([f"{where}: {error.detail}"]) from error
     return Target(url, key, settings.allow_insecure_hub)
 
 
@@ -78,6 +77,17 @@ def local_hub_url(listen_addr: tuple[str, int]) -> str:
     host, port = listen_addr
     host = WILDCARDS.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _url(settings: CommandSettings, flag: str | None, login: Profile | None) -> tuple[str, str]:
+    """Return the hub to ask, and who named it."""
+    if flag:
+        return flag, "--hub-url"
+    if settings.hub_url:
+        return settings.hub_url, "TOWONEL_HUB_URL"
+    if login:
+        return login.hub_url, str(config_folder() / FILE)
+    return local_hub_url(settings.hub_listen_addr), "TOWONEL_HUB_LISTEN_ADDR"
 
 
 def _login(settings: CommandSettings, hub_url: str | None, name: str | None) -> Profile | None:
@@ -117,12 +127,14 @@ def _key_path(settings: CommandSettings) -> Path:
 
 
 def _key_in_file(path: Path, *, required: bool) -> SecretStr | None:
-    if not path.exists():
-        if required:
-            raise SettingsError([_NO_KEY.format(path=path)])
-        return None
     try:
+        if not path.exists():
+            if required:
+                raise SettingsError([_NO_KEY.format(path=path)])
+            return None
         content = secretfile.read(path)
+    except OSError as error:  # it is in a folder of somebody else
+        raise SettingsError([f"{path}: cannot be read: {error.strerror}"]) from error
     except secretfile.SecretFileError as error:
         raise SettingsError([str(error)]) from error
     return as_key(content.decode("ascii", errors="replace"), str(path))

@@ -8,6 +8,7 @@ import typer
 from towonel.client.cli import (
     agent_keys,
     audit,
+    completion,
     edge_invites,
     edges,
     entries,
@@ -25,15 +26,29 @@ from towonel.client.cli.options import Json, examples
 from towonel.client.cli.serve import serve
 from towonel.client.cli.status import status
 
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    refused, or failed
+  2    the command line is wrong
+  75   the hub does not answer now, or wants it slower
+  78   the configuration is wrong
+  130  ended by Ctrl-C
+
+"""
+
 app = typer.Typer(
     name="towonel",
     help="A self-hosted tunnel. Without a command: serve.",
-    epilog=examples(
+    epilog=EXIT_CODES
+    + examples(
         "towonel demo",
         "towonel serve",
         "towonel invite create --hostnames app.example.eu",
         "towonel status --json",
+        "towonel --install-completion bash",
     ),
+    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -57,6 +72,7 @@ for name, (plural, commands) in GROUPS.items():
     if plural is not None:  # both are written, and both are right
         app.add_typer(commands, name=plural, hidden=True)
 app.add_typer(profiles.root)
+completion.prepare()
 asks(
     app,
     "status",
@@ -88,10 +104,19 @@ app.command(
 def without_command(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    install_completion: completion.Install = None,
+    show_completion: completion.Show = None,
     as_json: Json = False,
 ) -> None:
     """Run `serve` when no command is given, as the original does."""
     if version:
         typer.echo(importlib.metadata.version("towonel-client"))
+    elif show_completion is not None:
+        completion.show(show_completion)
+    elif install_completion is not None:
+        completion.install(install_completion)
     elif context.invoked_subcommand is None:
         serve(as_json=as_json)
+    else:
+        return
+    raise typer.Exit

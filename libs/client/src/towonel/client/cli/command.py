@@ -16,6 +16,7 @@ import typer
 from towonel.client.cli.options import ApiKey, HubUrl, Json, Output, Profile, examples, target
 from towonel.client.cli.output import Format, Shown, reported, show
 from towonel.client.target import Target
+from towonel.client.usage import UsageError
 
 type Local = Callable[..., Shown]
 type Remote = Callable[..., Coroutine[Any, Any, Shown]] | Callable[..., AsyncGenerator[Shown]]
@@ -44,6 +45,7 @@ def works[C: Local](app: typer.Typer, name: str, *lines: str) -> Callable[[C], C
         def command(**given: Any) -> None:
             form = _form(given)
             with reported(as_json=form is not Format.TABLE):
+                _check_text(given)
                 show(body(**given), form)
 
         _add(app, name, command, body, lines, _FORM)
@@ -65,6 +67,7 @@ def asks[C: Remote](
         def command(**given: Any) -> None:
             form = _form(given)
             with reported(as_json=form is not Format.TABLE):
+                _check_text(given)
                 whom = {flag: given.pop(flag) for flag in _WHOM}
                 hub = target(**whom, needs_key=needs_key)
                 asyncio.run(_asked(body, hub, given, form))
@@ -89,6 +92,16 @@ async def _asked(body: Remote, hub: Target, given: dict[str, Any], form: Format)
 def _form(given: dict[str, Any]) -> Format:
     form: Format = given.pop("output")
     return Format.JSON if given.pop("as_json") else form
+
+
+def _check_text(given: dict[str, Any]) -> None:
+    """Refuse what is no text, but as a file's name: no hub takes it, and no name is like it."""
+    for name, value in given.items():
+        for text in value if isinstance(value, list | tuple) else (value,):
+            try:
+                _ = text.encode() if isinstance(text, str) else None
+            except UnicodeEncodeError:
+                raise UsageError(f"{name.replace('_', '-')}: is not UTF-8") from None
 
 
 def _add(

@@ -195,5 +195,6 @@ def _end(code: str, problems: list[str], exit_code: int, *, as_json: bool) -> No
         text = json.dumps({"error": {"code": code, "message": "\n".join(problems)}})
     else:
         text = "\n".join(f"towonel: {code}: {problem}" for problem in problems)
-    print(text, file=sys.stderr)  # noqa: T201 the error is the output
+    with contextlib.suppress(OSError):  # the exit code tells it all the same
+        print(text, file=sys.stderr)  # noqa: T201 the error is the output
     raise typer.Exit(exit_code)
