@@ -1,76 +1,25 @@
 """The command against a real hub, started the way its user starts it."""
 
 import json
-import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from e2e.ports import free_port
-from typer.testing import CliRunner, Result
+from worlds.command import CommandedHub
 
-from towonel.client.cli.app import app
-
-START_S = 30
 HOST = "app.example.eu"
 
 
-@dataclass
-class Hub:
-    url: str
-    folder: Path
-
-    @property
-    def environ(self) -> dict[str, str]:
-        return {"TOWONEL_HUB_URL": self.url, "TOWONEL_DATA_DIR": str(self.folder), "COLUMNS": "80"}
-
-    def run(self, *arguments: str, **environ: str) -> Result:
-        return CliRunner().invoke(app, arguments, env=self.environ | environ)
-
-    def asked(self, *arguments: str) -> dict[str, object]:
-        result = self.run(*arguments, "--json")
-        assert result.exit_code == 0, result.output
-        found = json.loads(result.stdout)
-        assert isinstance(found, dict)
-        return found
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    folder, port, health = tmp_path_factory.mktemp("hub"), free_port(), free_port()
-    found = Hub(f"http://127.0.0.1:{port}", folder)
-    environ = {
-        "TOWONEL_DATA_DIR": str(folder),
-        "TOWONEL_EDGE_ENABLED": "false",
-        "TOWONEL_HUB_LISTEN_ADDR": f"127.0.0.1:{port}",
-        "TOWONEL_HUB_HEALTH_LISTEN_ADDR": f"127.0.0.1:{health}",
-        "TOWONEL_HUB_PUBLIC_URL": found.url,
-    }
-    with (folder / "log").open("wb") as log:
-        command = (sys.executable, "-m", "towonel.client")
-        process = subprocess.Popen(command, env=os.environ | environ, stderr=log)
-    try:
-        deadline = time.monotonic() + START_S
-        while found.run("status").exit_code != 0:
-            assert time.monotonic() < deadline, (folder / "log").read_text()
-        yield found
-    finally:
-        process.terminate()
-        assert process.wait(timeout=40) == 0
-
-
 @pytest.fixture
-def invite(hub: Hub) -> Iterator[dict[str, object]]:
+def invite(hub: CommandedHub) -> Iterator[dict[str, object]]:
     made = hub.asked("invite", "create", "--name", "home", "--hostnames", HOST, "--expires", "7d")
     yield made
     hub.run("invite", "revoke", "--id", str(made["invite_id"]))
 
 
-def test_an_invite_is_made_listed_and_revoked(hub: Hub) -> None:
+def test_an_invite_is_made_listed_and_revoked(hub: CommandedHub) -> None:
     made = hub.asked("invite", "create", "--hostnames", "a.example.eu, *.B.example.eu")
     listed = hub.asked("invite", "list")["invites"]
     revoked = hub.run("invite", "revoke", "--id", str(made["invite_id"]))
@@ -82,7 +31,7 @@ def test_an_invite_is_made_listed_and_revoked(hub: Hub) -> None:
     assert revoked.stdout == f"revoked {made['invite_id']}\n"
 
 
-def test_a_token_stands_on_a_line_of_its_own_and_is_shown_only_when_made(hub: Hub) -> None:
+def test_a_token_stands_on_a_line_of_its_own_and_is_shown_only_when_made(hub: CommandedHub) -> None:
     result = hub.run("invite", "create", "--hostnames", "token.example.eu")
 
     token = result.stdout.splitlines()[-1]
@@ -94,36 +43,34 @@ def test_a_token_stands_on_a_line_of_its_own_and_is_shown_only_when_made(hub: Hu
     )
 
 
-def test_an_edge_invite_is_made_listed_and_revoked(hub: Hub) -> None:
-    made = hub.run("edge-invite", "create", "--name", "frankfurt")
+def test_an_edge_invite_is_made_listed_and_revoked(hub: CommandedHub) -> None:
+    made = hub.run("edge-invite", "create", "--name", "main")
     listed = hub.asked("edge-invite", "list")["invites"]
 
     assert made.stdout.splitlines()[-1].startswith("TOWONEL_EDGE_INVITE_TOKEN=tt_edge_2_")
-    assert isinstance(listed, list)
-    assert listed[0]["name"] == "frankfurt"
-    assert hub.run("edge-invite", "revoke", "--id", listed[0]["invite_id"]).exit_code == 0
+    [invite_id] = [item["invite_id"] for item in listed if item["name"] == "main"]
+    assert hub.run("edge-invite", "revoke", "--id", invite_id).exit_code == 0
     assert "revoked" in hub.run("edge-invite", "list").stdout
 
 
-def test_lists_fit_programs_that_read_lines(hub: Hub, invite: dict[str, object]) -> None:
+def test_lists_fit_programs_that_read_lines(hub: CommandedHub, invite: dict[str, object]) -> None:
     lines = hub.run("invite", "list").stdout.splitlines()
 
     assert lines[0].split() == ["ID", "NAME", "STATUS", "EXPIRES", "HOSTNAMES"]
     assert any(str(invite["invite_id"]) in line and HOST in line for line in lines)
 
 
-def test_status_tells_what_the_hub_knows(hub: Hub, invite: dict[str, object]) -> None:
+def test_status_tells_what_the_hub_knows(hub: CommandedHub, invite: dict[str, object]) -> None:
     known = hub.asked("status")
     shown = hub.run("status").stdout
 
     assert known["status"] == "ok"
-    assert known["edges"] == []
+    assert known["tenants_active"] > 0
     assert f"{hub.url} is up" in shown
-    assert "No edge has registered yet." in shown
 
 
 def test_status_without_the_operator_key_tells_only_that_the_hub_is_up(
-    hub: Hub, tmp_path: Path
+    hub: CommandedHub, tmp_path: Path
 ) -> None:
     result = hub.run("status", TOWONEL_DATA_DIR=str(tmp_path))
 
@@ -159,7 +106,7 @@ REFUSED: list[tuple[list[str], dict[str, str], int, str]] = [
 
 @pytest.mark.parametrize(("arguments", "environ", "exit_code", "code"), REFUSED)
 def test_a_mistake_gets_its_exit_code_and_one_line(
-    hub: Hub,
+    hub: CommandedHub,
     invite: dict[str, object],
     arguments: list[str],
     environ: dict[str, str],
@@ -179,7 +126,7 @@ def test_a_mistake_gets_its_exit_code_and_one_line(
     "arguments",
     [["nonsense"], ["invite", "create"], ["invite", "revoke"], ["demo", "--port-base", "80"]],
 )
-def test_an_unknown_or_lacking_flag_is_a_usage_error(hub: Hub, arguments: list[str]) -> None:
+def test_an_unknown_or_lacking_flag_is_a_usage_error(hub: CommandedHub, arguments: list[str]) -> None:
     result = hub.run(*arguments)
 
     assert result.exit_code == 2
@@ -195,7 +142,7 @@ def test_an_unknown_or_lacking_flag_is_a_usage_error(hub: Hub, arguments: list[s
         for verb in ("create", "list", "revoke")
     ],
 )
-def test_every_command_explains_itself_with_an_example(hub: Hub, command: str) -> None:
+def test_every_command_explains_itself_with_an_example(hub: CommandedHub, command: str) -> None:
     result = hub.run(*command.split(), "--help")
 
     assert result.exit_code == 0
