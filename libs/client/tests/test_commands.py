@@ -126,7 +126,9 @@ def test_a_mistake_gets_its_exit_code_and_one_line(
     "arguments",
     [["nonsense"], ["invite", "create"], ["invite", "revoke"], ["demo", "--port-base", "80"]],
 )
-def test_an_unknown_or_lacking_flag_is_a_usage_error(hub: CommandedHub, arguments: list[str]) -> None:
+def test_an_unknown_or_lacking_flag_is_a_usage_error(
+    hub: CommandedHub, arguments: list[str]
+) -> None:
     result = hub.run(*arguments)
 
     assert result.exit_code == 2
