@@ -5,16 +5,14 @@ the database is away it stays as it is, and edges are still answered.
 """
 
 import asyncio
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
 import structlog
 
+from towonel.hub.core.history import History
 from towonel.hub.store import directory as source
-from towonel.hub.store.directory import Changed
 from towonel.hub.store.session import Store
 from towonel.wire.errors import Unavailable
-from towonel.wire.ids import TenantId
 from towonel.wire.routes import Route, RouteDelta, delta_chunks
 
 FOLLOW_S = 1.0  # an edge that asks waits no longer for the database; it is told what is known
@@ -29,16 +27,19 @@ class Directory:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._catching_up = asyncio.Lock()
-        self._encoding = asyncio.Lock()
-        self.revision = 0
+        self._encoding_all = asyncio.Lock()
+        self._encoding_some = asyncio.Lock()
         self.is_loaded = False
         self._stale_until_s = float("-inf")
         self.edges: Mapping[bytes, str] = {}
-        self._pruned = 0
-        self._routes: dict[str, Route] = {}
-        self._blocks: dict[TenantId, bool] = {}
-        self._changes: list[tuple[int, str | TenantId]] = []  # in the order of revisions
-        self._encoded: dict[int | None, Sequence[bytes]] = {}
+        self._known = History()
+        self._version = 0  # of what is known: a restored database can have an older revision
+        self._encoded: dict[int | None, tuple[int, Sequence[bytes]]] = {}
+
+    @property
+    def revision(self) -> int:
+        """What edges are told leads to this one."""
+        return self._known.revision
 
     async def catch_up(self, revision: int | None = None) -> None:
         """Read what changed since, at least up to a revision; without one, whatever there is.
@@ -82,83 +83,47 @@ class Directory:
 
     async def _read(self) -> None:
         async with self._store.read() as session:
-            self._take(await source.changed(session, self.revision if self.is_loaded else None))
+            head = await source.head(session)
+            is_whole = not self.is_loaded or not head.pruned <= self.revision <= head.revision
+            known = History() if is_whole else self._known.copy()
+            if is_whole or head.revision != self.revision:
+                async for steps in source.routes(session, None if is_whole else self.revision):
+                    known.take(steps)
+        known.settle(head.revision, head.pruned, head.blocks)
+        if is_whole or head.revision != self.revision or head.blocks != self._known.blocks:
+            self._version += 1
+            self._encoded.clear()
+        self._known, self.edges, self.is_loaded = known, head.edges, True
 
     def route(self, key: str) -> Route | None:
         """Return the route of a key."""
-        return self._routes.get(key)
+        return self._known.routes.get(key)
 
     def __len__(self) -> int:
-        return len(self._routes)
+        return len(self._known.routes)
 
     async def encoded(self, since: int | None) -> Sequence[bytes]:
-        """Return what changed since a revision, or everything, as an edge reads it, in pieces."""
-        key = None if since is None or not self._pruned <= since <= self.revision else since
-        async with self._encoding:  # of many edges that ask the same, one pays
-            if key not in self._encoded:
-                if len(self._encoded) >= MAX_ENCODED:
-                    self._encoded.clear()
-                revision, chunks = self.revision, list[bytes]()
-                for chunk in delta_chunks(self.delta(key)):
-                    chunks.append(chunk)
-                    await asyncio.sleep(0)
-                if revision != self.revision:
-                    return chunks
-                self._encoded[key] = chunks
-            return self._encoded[key]
+        """Return what changed since a revision, or everything, as an edge reads it, in pieces.
+
+        It is as new as what was known when this was called. Of many edges that ask the same one
+        pays, and none that asks for a little waits for one that asks for everything.
+        """
+        wanted = self._version
+        key = since if self._known.reaches(since) else None
+        async with self._encoding_all if key is None else self._encoding_some:
+            version, chunks = self._encoded.get(key, (-1, ()))
+            return chunks if version >= wanted else await self._encode(key)
+
+    async def _encode(self, key: int | None) -> Sequence[bytes]:
+        version, chunks = self._version, list[bytes]()
+        for chunk in delta_chunks(self.delta(key)):
+            chunks.append(chunk)
+            await asyncio.sleep(0)
+        if len(self._encoded) >= MAX_ENCODED:
+            self._encoded.clear()
+        self._encoded[key] = version, chunks
+        return chunks
 
     def delta(self, since: int | None) -> RouteDelta:
         """Return what changed since a revision; everything without one, or with one too old."""
-        if since is None or not self._pruned <= since <= self.revision:
-            blocked = tuple(tenant for tenant, lifted in self._blocks.items() if not lifted)
-            return RouteDelta(
-                self.revision, snapshot=True, routes=tuple(self._routes.values()), blocked=blocked
-            )
-        first = bisect_right(self._changes, since, key=lambda change: change[0])
-        keys = dict.fromkeys(key for _, key in self._changes[first:])
-        names = [key for key in keys if isinstance(key, str)]
-        tenants = [key for key in keys if isinstance(key, bytes)]
-        return RouteDelta(
-            self.revision,
-            snapshot=False,
-            routes=tuple(self._routes[key] for key in names if key in self._routes),
-            removed=tuple(key for key in names if key not in self._routes),
-            blocked=tuple(TenantId(t) for t in tenants if self._blocks.get(TenantId(t)) is False),
-            unblocked=tuple(
-                TenantId(t) for t in tenants if self._blocks.get(TenantId(t)) is not False
-            ),
-        )
-
-    def _take(self, changed: Changed) -> None:
-        if changed.is_whole:
-            self._routes.clear()
-            self._changes.clear()
-        for key, route, _ in changed.routes:
-            if route is None:
-                self._routes.pop(key, None)
-            else:
-                self._routes[key] = route
-        blocks = {tenant: lifted for tenant, lifted, _ in changed.blocks}
-        if changed.is_whole or changed.revision != self.revision or blocks != self._blocks:
-            self._encoded.clear()
-        self._blocks = blocks
-        news: list[tuple[int, str | TenantId]] = [
-            (number, key) for key, _, number in changed.routes
-        ]
-        news += [
-            (number, tenant)
-            for tenant, _, number in changed.blocks
-            if changed.is_whole or number > self.revision
-        ]
-        self._changes += sorted(news, key=lambda change: change[0])
-        self.revision, self._pruned = changed.revision, changed.pruned
-        self.edges, self.is_loaded = changed.edges, True
-        self._compact()
-
-    def _compact(self) -> None:
-        """Forget changes that later ones replaced, once there are more of them than keys."""
-        if len(self._changes) <= 2 * (len(self._routes) + len(self._blocks)) + 1_000:
-            return
-        newest = {key: number for number, key in self._changes if number > self._pruned}
-        self._changes = [(number, key) for key, number in newest.items()]
-        self._changes.sort(key=lambda change: change[0])
+        return self._known.delta(since)

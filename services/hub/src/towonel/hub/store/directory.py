@@ -1,60 +1,57 @@
-"""What the in-memory directory reads: routes, blocks and edges, changed since a revision."""
+"""What the in-memory directory reads: routes, blocks and edges."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from towonel.hub.core.history import Block, Step
 from towonel.hub.store.rows import PENDING, BlockRow, EdgeInviteRow, RevisionRow, RouteRow
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
 from towonel.wire.routes import Route, TlsMode
 
+ROWS_AT_ONCE = 2_000  # some 5 ms: nobody else waits longer for a directory that reads everything
+# By value: an enumeration's own lookup takes as long as all the rest of a row.
+_KINDS = {kind.value: kind for kind in ServiceKind}
+_MODES = {mode.value: mode for mode in TlsMode}
+
 
 @dataclass(frozen=True, slots=True)
-class Changed:
-    """What a directory has to take in.
+class Head:
+    """What is read whole each time: all but the routes.
 
     Args:
-        revision: that it leads to.
+        revision: of the last change.
         pruned: up to which revision traces of deletions are gone.
-        is_whole: whether it replaces all there was.
-        routes: key, route (none for a deleted one) and revision of each, those that are deleted
-            included: an edge may have learned of them from another replica.
-        blocks: tenant, whether it was lifted, and revision of each; always all of them.
-        edges: names of the edges that may work, by id; always all of them.
+        blocks: of all tenants that have, or had not long ago, one.
+        edges: names of the edges that may work, by id.
     """
 
     revision: int
     pruned: int
-    is_whole: bool
-    routes: Sequence[tuple[str, Route | None, int]]
-    blocks: Sequence[tuple[TenantId, bool, int]]
+    blocks: Mapping[TenantId, Block]
     edges: Mapping[bytes, str]
 
 
-async def changed(session: AsyncSession, since: int | None) -> Changed:
-    """Return what changed since a revision; everything without one, or with one too old."""
+async def head(session: AsyncSession) -> Head:
+    """Return how far the database is."""
     revision, pruned = (await session.exec(select(RevisionRow.value, RevisionRow.pruned))).one()
-    is_whole = since is None or not pruned <= since <= revision
     edges = await session.exec(
         select(EdgeInviteRow.edge_id, EdgeInviteRow.name).where(EdgeInviteRow.status == PENDING)
     )
-    return Changed(
-        revision,
-        pruned,
-        is_whole,
-        await _routes(session, None if is_whole else since),
-        await _blocks(session),
-        {bytes(edge_id): name for edge_id, name in edges.all()},
-    )
+    names = {bytes(edge_id): name for edge_id, name in edges.all()}
+    return Head(revision, pruned, await _blocks(session), names)
 
 
-async def _routes(
-    session: AsyncSession, since: int | None
-) -> Sequence[tuple[str, Route | None, int]]:
+async def routes(session: AsyncSession, since: int | None) -> AsyncGenerator[Sequence[Step]]:
+    """Yield the routes that changed since a revision, or all, in the order of their revisions.
+
+    Those that are deleted are among them: an edge may have learned of them from another replica.
+    """
     # Columns, not rows: of a hundred thousand, objects of the mapper would take seconds.
     query = select_columns(
         col(RouteRow.key),
@@ -65,25 +62,22 @@ async def _routes(
         col(RouteRow.tls_mode),
         col(RouteRow.revision),
         col(RouteRow.removed_at_ms),
-    )
+    ).order_by(col(RouteRow.revision))
     if since is not None:
         query = query.where(col(RouteRow.revision) > since)
-    found = (await (await session.connection()).execute(query)).all()
-    kinds = {kind.value: kind for kind in ServiceKind}
-    modes = {mode.value: mode for mode in TlsMode}
-    return [
-        (
-            key,
-            Route(kinds[kind], name, TenantId(bytes(tenant)), port, modes[mode])
-            if removed is None
-            else None,
-            number,
-        )
-        for key, kind, name, tenant, port, mode, number, removed in found
-    ]
+    found = await (await session.connection()).stream(query)
+    async for part in found.partitions(ROWS_AT_ONCE):
+        yield [_step(row) for row in part]
 
 
-async def _blocks(session: AsyncSession) -> Sequence[tuple[TenantId, bool, int]]:
+def _step(row: Sequence[Any]) -> Step:
+    key, kind, name, tenant, port, mode, revision, removed = row
+    if removed is not None:
+        return key, None, revision
+    return key, Route(_KINDS[kind], name, TenantId(bytes(tenant)), port, _MODES[mode]), revision
+
+
+async def _blocks(session: AsyncSession) -> dict[TenantId, Block]:
     query = select(BlockRow.tenant_id, BlockRow.lifted, BlockRow.revision)
     found = (await session.exec(query)).all()
-    return [(TenantId(bytes(tenant)), lifted, number) for tenant, lifted, number in found]
+    return {TenantId(bytes(tenant)): Block(lifted, revision) for tenant, lifted, revision in found}

@@ -1,0 +1,126 @@
+"""Routes in memory: many edges ask at once, and the routes change meanwhile."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+import pytest
+from worlds.hub import World, state, tenant_of
+
+from towonel.hub.directory import Directory
+from towonel.hub.store import directory as source
+from towonel.wire import routes
+from towonel.wire.routes import RouteDelta, decode_delta
+
+type Publish = Callable[..., Awaitable[None]]
+
+
+@pytest.fixture
+async def publish(world: World, monkeypatch: pytest.MonkeyPatch) -> Publish:
+    """Add names to a tenant with so many that a snapshot has pieces, and reading it parts."""
+    monkeypatch.setattr(routes, "_ROUTES_A_CHUNK", 2)
+    monkeypatch.setattr(source, "ROWS_AT_ONCE", 2)
+    tenant, client = tenant_of(await world.invite("*.eu")), world.client()
+
+    async def publish(*names: str) -> None:
+        await client.apply_desired_state(tenant, state(*(f"s{at}.eu" for at in range(9)), *names))
+        await world.hub.directory.catch_up()
+
+    await publish()
+    return publish
+
+
+def begun(directory: Directory) -> Coroutine[Any, Any, Sequence[bytes]]:
+    """An edge that asked for everything, in the middle of what makes its answer."""
+    asked = directory.encoded(None)
+    asked.send(None)
+    return asked
+
+
+def answered(asked: Coroutine[Any, Any, Sequence[bytes]]) -> Sequence[bytes]:
+    """What it is told, once it may go on."""
+    while True:
+        try:
+            asked.send(None)
+        except StopIteration as ended:
+            answer: Sequence[bytes] = ended.value
+            return answer
+
+
+def told(answer: Sequence[bytes]) -> RouteDelta:
+    return decode_delta(b"".join(answer))
+
+
+async def test_of_many_edges_that_ask_for_everything_one_pays(
+    world: World, publish: Publish
+) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(world.hub.directory.encoded(None)) for _ in range(50)]
+
+    assert len({id(task.result()) for task in asked}) == 1
+    assert len(asked[0].result()) > 2
+
+
+async def test_a_change_meanwhile_makes_nobody_who_waits_pay_again(
+    world: World, publish: Publish
+) -> None:
+    directory = world.hub.directory
+    first = begun(directory)
+    async with asyncio.TaskGroup() as tasks:
+        others = [tasks.create_task(directory.encoded(None)) for _ in range(50)]
+        await asyncio.sleep(0)  # they wait now
+        await publish("new.eu")
+        answer = answered(first)
+
+    assert {id(other.result()) for other in others} == {id(answer)}
+
+
+async def test_who_asks_after_a_change_is_told_of_it_whatever_was_begun_before(
+    world: World, publish: Publish
+) -> None:
+    directory = world.hub.directory
+    first = begun(directory)
+    await publish("new.eu")
+    before, after = told(answered(first)), told(await directory.encoded(None))
+
+    assert {route.name for route in after.routes} - {route.name for route in before.routes} == {
+        "new.eu"
+    }
+    assert after.revision == directory.revision > before.revision
+
+
+async def test_who_asks_for_a_change_does_not_wait_for_who_asks_for_everything(
+    world: World, publish: Publish
+) -> None:
+    since = world.hub.directory.revision
+    await publish("new.eu")
+    everything = begun(world.hub.directory)
+    async with asyncio.timeout(5):
+        change = told(await world.hub.directory.encoded(since))
+    answered(everything)
+
+    assert [route.name for route in change.routes] == ["new.eu"]
+
+
+async def test_nobody_sees_half_of_what_is_read(world: World, publish: Publish) -> None:
+    fresh, seen = Directory(world.hub.store), set[int]()
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(fresh.catch_up())
+        while not reading.done():
+            seen.add(len(fresh))
+            await asyncio.sleep(0)
+
+    assert seen <= {0, 9}
+    assert fresh.delta(None) == world.hub.directory.delta(None)
+    assert len(fresh) == 9
+
+
+async def test_who_has_just_started_knows_what_changed_last(world: World, publish: Publish) -> None:
+    for names in (["old.eu"], [], ["new.eu"]):
+        await publish(*names)
+    since = world.hub.directory.revision
+    await publish("new.eu", "old.eu")  # a row that is older than others, and changed last
+    fresh = Directory(world.hub.store)
+    await fresh.catch_up()
+
+    assert [route.name for route in fresh.delta(since).routes] == ["old.eu"]
