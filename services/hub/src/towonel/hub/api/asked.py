@@ -67,11 +67,11 @@ Pattern = Annotated[
 ]
 
 
-def _paging(limit: Limit = PAGE, cursor: Cursor = None) -> Paging:
+async def _paging(limit: Limit = PAGE, cursor: Cursor = None) -> Paging:
     return Paging(limit, cursor)
 
 
-def _long_paging(limit: Limit = MAX_PAGE, cursor: Cursor = None) -> Paging:
+async def _long_paging(limit: Limit = MAX_PAGE, cursor: Cursor = None) -> Paging:
     return Paging(limit, cursor)
 
 
@@ -106,7 +106,7 @@ def parse_hex(text: str, what: str = "id") -> bytes:
     return bytes.fromhex(text)
 
 
-def _tenant_filter(
+async def _tenant_filter(
     tenant_id: Annotated[
         str | None,
         Query(max_length=64, description="Only this tenant's.", json_schema_extra=_HEX_PATTERN),

@@ -118,7 +118,7 @@ class Hub:
         return client_address(peer, forwarded_for, self.policy.proxies)
 
 
-def _hub(request: Request) -> Hub:
+async def _hub(request: Request) -> Hub:
     hub: Hub = request.app.state.hub
     return hub
 
