@@ -6,6 +6,7 @@ from itertools import batched
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import defer
 from sqlmodel import col, delete, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -17,6 +18,8 @@ from towonel.hub.store.session import Change
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, wildcard_of
+
+_PUBLIC_KEY: Any = InviteRow.tenant_public_key  # as a column: its type is that of a row's value
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +118,8 @@ async def invite_of_tenant(session: AsyncSession, tenant_id: bytes) -> InviteRow
 async def newest(
     session: AsyncSession, paging: Paging, wanted: Wanted | None = None
 ) -> Paged[InviteRow]:
-    """Return a page of invites, the newest first."""
-    query = select(InviteRow)
+    """Return a page of invites, the newest first; without the public keys, 2 KB each."""
+    query = select(InviteRow).options(defer(_PUBLIC_KEY, raiseload=True))
     if wanted is not None:
         query = query.where(*wanted.conditions())
     order = (InviteRow.created_at_ms, InviteRow.invite_id)
@@ -134,13 +137,13 @@ async def hostnames(
 ) -> Mapping[bytes, list[str]]:
     """Return the patterns of these invites, in the order they were given."""
     query = (
-        select(InviteHostnameRow)
+        select(InviteHostnameRow.invite_id, InviteHostnameRow.pattern)
         .where(col(InviteHostnameRow.invite_id).in_(invite_ids))
         .order_by(col(InviteHostnameRow.position))
     )
     found: dict[bytes, list[str]] = {}
-    for row in (await session.exec(query)).all():
-        found.setdefault(row.invite_id, []).append(row.pattern)
+    for invite_id, pattern in (await session.exec(query)).all():
+        found.setdefault(bytes(invite_id), []).append(pattern)
     return found
 
 
