@@ -18,7 +18,7 @@ from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.ids import AgentId, TenantId
 from towonel.wire.legacy_table import LegacyService, LegacyTable, encode_table
 from towonel.wire.names import ServiceKind
-from towonel.wire.routes import TlsMode
+from towonel.wire.routes import RouteDelta, TlsMode
 
 router = APIRouter(prefix="/v1")
 LOOK_S = 15.0  # agents come and go without a revision; a quiet table is shown to be alive
@@ -63,7 +63,8 @@ async def _events(hub: Hub, edge_id: bytes) -> AsyncGenerator[bytes]:
         while not hub.bell.closed and hub.may_work(edge_id):
             revision = hub.directory.revision
             with contextlib.suppress(Unavailable):  # without a database, what was said last holds
-                table = await asyncio.to_thread(encode_table, _table(hub, await _live(hub)))
+                live = await _live(hub)
+                table = await asyncio.to_thread(_encoded, hub.directory.delta(None), live)
             if table != sent:
                 sent = table
                 yield b"event: routes\ndata: " + base64url.encode(table).encode() + b"\n\n"
@@ -84,12 +85,11 @@ async def _live(hub: Hub) -> Mapping[TenantId, tuple[AgentId, ...]]:
     return {tenant: tuple(sorted(ids)) for tenant, ids in found.items()}
 
 
-def _table(hub: Hub, live: Mapping[TenantId, tuple[AgentId, ...]]) -> LegacyTable:
+def _encoded(whole: RouteDelta, live: Mapping[TenantId, tuple[AgentId, ...]]) -> bytes:
     table = LegacyTable({}, {}, {}, {}, {}, {})
     routes, modes = dict(table.routes), dict(table.tls_modes)
     services = {ServiceKind.TCP: dict(table.tcp_routes), ServiceKind.UDP: dict(table.udp_routes)}
     ports = {ServiceKind.TCP: dict(table.tcp_listeners), ServiceKind.UDP: dict(table.udp_listeners)}
-    whole = hub.directory.delta(None)
     blocked = frozenset(whole.blocked)
     for route in whole.routes:
         serving = live.get(route.tenant_id)
@@ -103,11 +103,7 @@ def _table(hub: Hub, live: Mapping[TenantId, tuple[AgentId, ...]]) -> LegacyTabl
             service = LegacyService(route.tenant_id, route.name)
             services[route.kind][service] = serving
             ports[route.kind][route.port] = service
-    return LegacyTable(
-        routes,
-        modes,
-        services[ServiceKind.TCP],
-        ports[ServiceKind.TCP],
-        services[ServiceKind.UDP],
-        ports[ServiceKind.UDP],
+    tcp, udp = ServiceKind.TCP, ServiceKind.UDP
+    return encode_table(
+        LegacyTable(routes, modes, services[tcp], ports[tcp], services[udp], ports[udp])
     )
