@@ -6,9 +6,8 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-import httpx
 from filling import Size, edge, routes_of, tenant_id
-from hubprocess import Figures, Running
+from hubprocess import Figures, Running, connections
 
 from towonel.client.hub import HubClient
 from towonel.client.live import EdgeReport, SessionReport, TenantTraffic
@@ -52,7 +51,7 @@ async def ask(hub: Running, number: int, since: int | None, wait_s: int = 0) -> 
     body, pieces, first_s = bytearray(), 0, 0.0
     started_s = time.perf_counter()
     async with (
-        httpx.AsyncClient(timeout=60) as http,
+        connections() as http,
         http.stream(
             "GET", f"{hub.url}/v1/routes/feed", params=query, headers={"authorization": signed}
         ) as answer,

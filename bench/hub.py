@@ -36,6 +36,7 @@ from worlds import postgres
 from towonel.hub.store import invariants
 from towonel.hub.store.database import Database
 
+PAGE_FIGURES = ("median_ms", "p95_ms", "hub_cpu_ms")
 type Results = dict[str, dict[str, list[float]]]
 type Measured = AsyncIterator[tuple[str, Figures]]
 
@@ -84,15 +85,12 @@ async def measured(folder: Path, kind: Kind, chosen: Chosen) -> Measured:
             yield name, await measures.change(hub, chosen.size, turn)
         for name, figures in (await measures.pages(hub, chosen.times)).items():
             yield name, figures
-        yield "writes, 1 at once", await measures.writes(hub, chosen.size, 1, chosen.times)
-        yield f"writes, {WRITERS} at once", await _crowded_writes(hub, chosen)
+        for at_once in (1, WRITERS):
+            figures = await measures.writes(hub, chosen.size, at_once, chosen.times)
+            yield f"writes, {at_once} at once", figures
         async for name, figures in _followed(hub, chosen):
             yield f"{chosen.edges} edges: {name}", figures
         yield "every route changes", await measures.everything_changes(hub, kind.database)
-
-
-async def _crowded_writes(hub: Running, chosen: Chosen) -> Figures:
-    return await measures.writes(hub, chosen.size, WRITERS, max(2, chosen.times // WRITERS) & ~1)
 
 
 async def _followed(hub: Running, chosen: Chosen) -> Measured:
@@ -101,9 +99,8 @@ async def _followed(hub: Running, chosen: Chosen) -> Measured:
     async with following(hub, chosen.size, revision, chosen.edges) as them:
         yield "idle", await measures.idle(hub)
         yield "change", await measures.change_to_many(hub, chosen.size, them, chosen.edges)
-        found = (await measures.pages(hub, chosen.times)).items()
-        for name, figures in found:
-            yield name, figures
+        pages = (await measures.pages(hub, chosen.times)).values()
+        yield "slowest page", {name: max(it[name] for it in pages) for name in PAGE_FIGURES}
 
 
 async def run(chosen: Chosen) -> Results:

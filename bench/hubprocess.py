@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import ssl
 import sys
 import time
 from asyncio.subprocess import PIPE
@@ -81,8 +82,13 @@ async def running(folder: Path, more: Mapping[str, str]) -> AsyncIterator[Runnin
         await process.wait()
 
 
+def connections() -> httpx.AsyncClient:
+    """Plain HTTP; certificates, which take longer to load than most answers, are left alone."""
+    return httpx.AsyncClient(timeout=60, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+
 async def _ready(url: str, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(READY_S), httpx.AsyncClient() as http:
+    async with asyncio.timeout(READY_S), connections() as http:
         while process.returncode is None:
             with contextlib.suppress(httpx.TransportError):
                 if (await http.get(url)).is_success:

@@ -20,6 +20,7 @@ from towonel.hub.store.database import Database
 LISTS = ("invites", "tenants", "services", "routes", "agents", "edges", "ports", "keys", "audit")
 LIMIT = 100
 DEEP = 5  # pages of a thousand before the one deep inside
+IDLE_S = 0.5
 AT_ONCE = 50  # edges that ask for everything, as after an outage
 
 
@@ -61,7 +62,7 @@ async def storm(hub: Running) -> Figures:
 async def idle(hub: Running) -> Figures:
     """What others wait where nothing else happens: the others' figures are to be read beside it."""
     async with others(hub) as waited:
-        await asyncio.sleep(1)
+        await asyncio.sleep(IDLE_S)
     return waited
 
 
@@ -128,17 +129,18 @@ async def pages(hub: Running, times: int) -> dict[str, Figures]:
 
 async def writes(hub: Running, size: Size, at_once: int, times: int) -> Figures:
     """Documents that each change one service, one after the other or several at once."""
+    turns = max(2, times // at_once) & ~1  # what goes comes back
 
     async def publish(number: int) -> None:
         async with hub.client() as client:
-            for turn in range(1, times + 1):
+            for turn in range(1, turns + 1):
                 await client.apply_desired_state(tenant(number), state(size, number, turn))
 
     before_ms, started = hub.processor_ms, time.perf_counter()
     async with asyncio.TaskGroup() as tasks:
         for number in range(at_once):
             tasks.create_task(publish(number))
-    count, took_s = at_once * times, time.perf_counter() - started
+    count, took_s = at_once * turns, time.perf_counter() - started
     return {"writes_s": count / took_s, "hub_cpu_ms": (hub.processor_ms - before_ms) / count}
 
 

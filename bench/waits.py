@@ -20,6 +20,7 @@ PAUSE_S = 0.005
 def main(url: str) -> None:
     where = urlsplit(url)
     hub = http.client.HTTPConnection(where.hostname or "", where.port)
+    asked(hub)  # the first is slower: a hub makes much of itself when it is needed
     waits = [asked(hub)]
     print("begun", flush=True)
     while not select.select([sys.stdin], [], [], PAUSE_S)[0]:
