@@ -79,17 +79,9 @@ async def _fill(world: World) -> None:
     invite = InviteRow(
         invite_id=INVITE_ID, tenant_id=TENANT.tenant_id, tenant_public_key=TENANT.public, **shared
     )
-    kept = ReservationRow(
-        reservation_id=INVITE_ID,
-        protocol="tcp",
-        first_port=2222,
-        last_port=2300,
-        tenant_id=TENANT.tenant_id,
-        created_at_ms=now_ms,
-    )
     async with world.hub.store.write() as change:
         await invites.add_invite(change, invite, NAMES)
-        change.session.add(kept)
+        change.session.add(_kept(now_ms))
         await keys.add(change, KeyRow(key_id=KEY_ID, role="viewer", **shared))
         await edge_invites.add(
             change, EdgeInviteRow(invite_id=INVITE_ID, edge_id=NODE.public, **shared)
@@ -99,3 +91,14 @@ async def _fill(world: World) -> None:
     await client.bootstrap(token, NODE, "default")
     await client.apply_desired_state(TENANT, DesiredState.model_validate(EXAMPLES["DesiredState"]))
     await client.register_edge(NODE, EdgeRegisterIn.model_validate(EXAMPLES["EdgeRegisterIn"]))
+
+
+def _kept(now_ms: int) -> ReservationRow:
+    return ReservationRow(
+        reservation_id=INVITE_ID,
+        protocol="tcp",
+        first_port=2222,
+        last_port=2300,
+        tenant_id=TENANT.tenant_id,
+        created_at_ms=now_ms,
+    )

@@ -49,7 +49,7 @@ def report(*sessions: SessionReport) -> EdgeReport:
     names = ("started_at_ms", "connections_active", "connections_total", "bytes_in", "bytes_out")
     counts = dict.fromkeys(names, 0)
     found = {"version": "1", "sessions_active": len(sessions), "tenants": [], **counts}
-    return EdgeReport.model_validate({**found, "sessions": sessions})
+    return EdgeReport.model_validate({**found, "sessions": [*sessions]})
 
 
 async def test_a_service_tells_its_route_its_groups_and_its_tenant(world: World) -> None:
