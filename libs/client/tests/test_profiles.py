@@ -156,6 +156,15 @@ def test_a_file_that_others_may_read_is_refused(person: Person) -> None:
     assert f"chmod 600 {person.file}" in said.stderr
 
 
+def test_an_address_that_was_broken_by_hand_is_blamed_on_the_file(person: Person) -> None:
+    person.login()
+    person.file.write_text(person.file.read_text().replace(person.hub.url, "http://hub.example.eu"))
+    said = person.run("whoami")
+
+    assert said.exit_code == 78
+    assert f"{person.file}: the hub's URL must start with https://" in said.stderr
+
+
 def test_there_are_only_so_many() -> None:
     kept = Profiles()
     profile = Profile.model_validate({"hub_url": "https://hub.example.eu", "key": "secret"})
