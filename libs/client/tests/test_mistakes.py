@@ -80,7 +80,7 @@ def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(line=lines())
 def test_no_line_ends_in_a_traceback(nobody: dict[str, str], line: list[str]) -> None:
