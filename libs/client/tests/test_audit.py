@@ -112,8 +112,9 @@ async def test_tail_follows_what_is_written(hub: CommandedHub) -> None:
 class Scripted(HubClient):
     """A hub whose streams end after one event each, one of them with a failure."""
 
-    def __init__(self, *, may_list: bool = True) -> None:
+    def __init__(self, *, may_list: bool = True, retry_after_s: float | None = None) -> None:
         super().__init__("http://127.0.0.1:9", operator_key="key")
+        self.retry_after_s = retry_after_s
         self.followed = list[int | None]()
         self.may_list = may_list
 
@@ -128,7 +129,7 @@ class Scripted(HubClient):
         self.followed.append(last_event_id)
         yield item((last_event_id or 9) + 1, action="invite.created")
         if len(self.followed) == 1:
-            raise Unavailable(Code.HUB_UNAVAILABLE, "gone")
+            raise Unavailable(Code.HUB_UNAVAILABLE, "gone", retry_after_s=self.retry_after_s)
 
 
 async def ids(parts: AsyncGenerator[object], count: int) -> list[int]:
@@ -175,3 +176,15 @@ async def test_tail_leaves_out_what_was_not_asked_for() -> None:
                 await ids(tail(hub, lines=0, action="invite.updated"), 1)
 
     assert found == [10]
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_tail_asks_again_no_sooner_than_the_hub_wants() -> None:
+    async with Scripted(retry_after_s=20) as hub:
+        assert await ids(tail(hub, lines=0), 1) == [10]
+        hub.followed.clear()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await ids(tail(hub, lines=0), 2)
+
+    assert hub.followed == [None]

@@ -55,10 +55,22 @@ def test_what_the_hub_tells_cannot_steer_the_terminal(capsys: pytest.CaptureFixt
     assert shown.count("[2J[red]x") == 2
 
 
-def test_a_long_value_is_cut_nowhere_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("columns", ["20", "1000"])
+def test_a_long_value_is_cut_nowhere(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
     output.print_table(["A", "B"], [["x" * 300, "y" * 300]], empty="none")
 
     assert "x" * 300 + "  " + "y" * 300 in capsys.readouterr().out
+
+
+def test_columns_stand_under_each_other_and_lines_end_where_their_words_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output.print_table(["NAME", "X"], [["日本", "1"], ["ä", ""]], empty="none")
+
+    assert capsys.readouterr().out == "NAME  X\n日本  1\nä\n"
 
 
 def test_no_rows_are_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:

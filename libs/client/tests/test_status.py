@@ -4,9 +4,11 @@ import asyncio
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, override
@@ -29,7 +31,9 @@ def test_with_a_key_it_counts_what_there_is(hub: CommandedHub) -> None:
 
     assert after["tenants_active"] == before["tenants_active"] + 1
     assert after["status"] == "ok"
-    assert "agents live" in hub.told("status")
+    told = hub.told("status")
+    assert "agents live" in told
+    assert re.search(r"^edges live +\d+ of \d+$", told, re.MULTILINE)
 
 
 def test_a_key_of_one_tenant_sees_what_it_may(hub: CommandedHub) -> None:
@@ -72,6 +76,36 @@ async def test_watching_shows_a_hub_that_is_away_and_goes_on() -> None:
     assert away["status"] == "away"
     assert away["error"]["code"] == "hub_unavailable"
     assert back["status"] == "ok"
+
+
+class Empty(httpx.AsyncBaseTransport):
+    """A hub without anything, and what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked = Counter[str]()
+
+    @override
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        name = request.url.path.removeprefix("/v1/")
+        self.asked[name] += 1
+        health = {"status": "ok", "node_id": "a" * 64, "version": "1", "protocol_version": 1}
+        body = health if name == "health" else {name: [], "next_cursor": None}
+        return httpx.Response(200, stream=httpx.ByteStream(json.dumps(body).encode()))
+
+
+async def test_watching_counts_what_seldom_changes_only_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("towonel.client.cli.status.RECOUNT", 2)
+    empty = Empty()
+    async with HubClient("http://127.0.0.1:9", operator_key="key", transport=empty) as client:
+        parts = status(client, watch=True, every=0.001)
+        found = await first(parts, 3)
+        await parts.aclose()
+
+    assert found[0] == found[1] == found[2]
+    assert (found[1]["tenants_active"], found[1]["agents_live"], found[1]["edges"]) == (0, 0, [])
+    assert empty.asked == {"health": 3, "agents": 3, "edges": 3, "services": 2, "tenants": 6}
 
 
 async def test_once_it_fails_where_the_hub_is_away() -> None:

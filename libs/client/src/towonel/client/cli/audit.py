@@ -24,6 +24,7 @@ from towonel.wire.errors import Code, Denied, Unavailable
 
 app = group("The audit log has every write: who, what, when, from where.")
 FIRST_RETRY_S, MAX_RETRY_S = 0.5, 15.0
+MAX_RETRY_AFTER_S = 30.0  # nobody waits longer in front of a terminal
 
 Actor = Annotated[
     str | None, typer.Option(metavar="NAME", help="Only what this one did: operator, key:ID.")
@@ -126,6 +127,7 @@ async def _last(hub: HubClient, wanted: _Wanted, lines: int) -> list[AuditItem]:
 async def _followed(hub: HubClient, last_id: int | None) -> AsyncGenerator[AuditItem]:
     backoff, rng = Backoff(FIRST_RETRY_S, MAX_RETRY_S), SystemRandom()
     while True:
+        wait_s = 0.0
         try:
             async with aclosing(hub.follow_events(last_event_id=last_id)) as events:
                 async for item in events:
@@ -134,9 +136,9 @@ async def _followed(hub: HubClient, last_id: int | None) -> AsyncGenerator[Audit
                     yield item
             reason = "the hub stopped"
         except Unavailable as error:
-            reason = error.detail
+            reason, wait_s = error.detail, min(error.retry_after_s or 0, MAX_RETRY_AFTER_S)
         warn(f"{reason}; asking again")
-        await asyncio.sleep(backoff.next_delay(rng))
+        await asyncio.sleep(max(wait_s, backoff.next_delay(rng)))
 
 
 def _moment(flag: str, text: str | None) -> datetime | None:

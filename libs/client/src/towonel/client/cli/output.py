@@ -17,8 +17,8 @@ from typing import assert_never
 import typer
 import yaml
 from pydantic import BaseModel
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from towonel.client.envelope import printable
@@ -28,7 +28,6 @@ from towonel.wire.errors import TowonelError, Unavailable
 
 EXIT_FAILED, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_SETTINGS, EXIT_INTERRUPTED = 1, 2, 75, 78, 130
 _FIELD_WIDTH = 11  # of names, so that what belongs together stands under each other
-_UNWRAPPED_COLUMNS = 10_000  # a file or a pipe has no width, and a cut id is of no use
 
 
 class Format(StrEnum):
@@ -122,10 +121,7 @@ def now() -> datetime:
 
 def console() -> Console:
     """Return standard output as rich writes it: no colour for NO_COLOR or where nobody looks."""
-    out = Console(highlight=False, markup=False, soft_wrap=True)
-    if not out.is_terminal:
-        out.width = _UNWRAPPED_COLUMNS
-    return out
+    return Console(highlight=False, markup=False, soft_wrap=True)
 
 
 def print_json(value: object) -> None:
@@ -142,14 +138,18 @@ def print_fields(fields: Iterable[tuple[str, str]]) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
-    """Print rows under headings, or the sentence `empty` where there are none."""
-    out = console()
-    table = Table(*columns, box=None, pad_edge=False)
-    for column in table.columns:
-        column.overflow = "fold"
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    out.print(table if table.row_count else empty)
+    """Print rows under headings, or the sentence `empty` where there are none.
+
+    Nothing is cut or folded: an id must be found in one piece, to be copied and to be searched for.
+    """
+    out, lines = console(), [tuple(map(printable, row)) for row in rows]
+    if not lines:
+        out.print(empty)
+        return
+    widths = [max(map(cell_len, column)) for column in zip(columns, *lines, strict=True)]
+    for style, line in [("bold", columns), *(("", line) for line in lines)]:
+        cells = (set_cell_size(cell, width) for cell, width in zip(line, widths, strict=True))
+        out.print(Text("  ".join(cells).rstrip(), style))
 
 
 def shown_time(at: datetime | int | None) -> str:

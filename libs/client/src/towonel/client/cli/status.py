@@ -1,6 +1,7 @@
 """`towonel status`: is the hub there, what does it know, and what is live."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator, Awaitable, Sized
 from contextlib import suppress
 from functools import partial
@@ -15,8 +16,10 @@ from towonel.client.models import HealthOut
 from towonel.client.resources import EdgeDetail
 from towonel.wire.errors import Code, Denied, Unavailable
 
-MAX_COUNTED = 1_000  # one page of each: who watches must not cost the hub much
+MAX_COUNTED = 1_000  # one page of each
 MAX_EDGES = 50
+MAX_RETRY_AFTER_S = 30.0  # nobody waits longer in front of a terminal
+RECOUNT = 15  # refreshes between counts of what seldom changes: who watches must not cost much
 STANDINGS: tuple[Literal["active", "suspended", "revoked"], ...] = (
     "active",
     "suspended",
@@ -37,28 +40,39 @@ async def status(
     ] = 2.0,
 ) -> AsyncGenerator[Shown]:
     """Tell whether the hub answers; with a key, also what it knows and what is live."""
+    counted: Counted = {}
     if not watch:
-        yield await _status(hub)
-    while watch:
+        yield await _status(hub, counted)
+        return
+    for number in itertools.count():
+        wait_s = every
+        if number % RECOUNT == 0:
+            counted.clear()
         try:
-            yield (await _status(hub)).on_a_screen()
+            yield (await _status(hub, counted)).on_a_screen()
         except Unavailable as error:
             yield _away(hub, error).on_a_screen()
-        await asyncio.sleep(every)
+            wait_s = max(every, min(error.retry_after_s or 0, MAX_RETRY_AFTER_S))
+        await asyncio.sleep(wait_s)
 
 
-async def _status(hub: HubClient) -> Shown:
+async def _status(hub: HubClient, counted: Counted) -> Shown:
+    """Ask for everything but what is counted already; keep what was counted there."""
     health = await hub.health()
     document: dict[str, object] = {"hub_url": hub.base_url, **health.model_dump()}
     fields = _health_fields(hub, health)
     if not hub.has_key:
         return Shown(document, Fields(fields), "\nWith a key, this also shows what is live.")
-    edges, counted = await _edges(hub), await _counted(hub)
-    document |= counted
+    if not counted:
+        counted |= await _counted(hub)
+    edges, known = await _edges(hub), counted | {"agents_live": await _agents_live(hub)}
+    document |= known
     document["edges"] = None if edges is None else [e.model_dump(mode="json") for e in edges]
-    fields += [(name.replace("_", " "), _number(count)) for name, count in counted.items()]
+    fields += [(name.replace("_", " "), _number(count)) for name, count in known.items()]
     if edges is None:
         return Shown(document, Fields(fields), "\nThis key does not show edges.")
+    live = sum(edge.is_live for edge in edges)
+    fields.append(("edges live", f"{live} of {_number(len(edges), MAX_EDGES)}"))
     return Shown(document, Fields(fields), "", _table(edges))
 
 
@@ -86,10 +100,13 @@ async def _counted(hub: HubClient) -> Counted:
             listed(tenants, lambda page: page.tenants, MAX_COUNTED)
         )
     services = partial(hub.list_services, limit=MAX_COUNTED)
-    agents = partial(hub.list_agents, live=True, limit=MAX_COUNTED)
     found["services"] = await _length(listed(services, lambda page: page.services, MAX_COUNTED))
-    found["agents_live"] = await _length(listed(agents, lambda page: page.agents, MAX_COUNTED))
     return found
+
+
+async def _agents_live(hub: HubClient) -> int | None:
+    agents = partial(hub.list_agents, live=True, limit=MAX_COUNTED)
+    return await _length(listed(agents, lambda page: page.agents, MAX_COUNTED))
 
 
 async def _length(asked: Awaitable[Sized]) -> int | None:
@@ -118,10 +135,10 @@ async def _allowed[T](asked: Awaitable[T]) -> T | None:
         return None
 
 
-def _number(count: int | None) -> str:
+def _number(count: int | None, at_most: int = MAX_COUNTED) -> str:
     if count is None:
         return "not shown to this key"
-    return f"{count} or more" if count == MAX_COUNTED else str(count)
+    return f"{count} or more" if count == at_most else str(count)
 
 
 def _table(edges: list[EdgeDetail]) -> Rows:
