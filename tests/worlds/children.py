@@ -21,7 +21,7 @@ def family() -> ForkServerContext:
     """Where children come from; none of them shares a thread or a socket with the tests."""
     context = multiprocessing.get_context("forkserver")
     # Not this module: Python 3.13.0 looks for what it preloads without pytest's own paths.
-    context.set_forkserver_preload(["pytest", "towonel.hub.__main__"])
+    context.set_forkserver_preload(["pytest", "towonel.hub.cli"])
     return context
 
 

@@ -6,12 +6,14 @@ Exit codes: 0 done, 1 refused or failed, 2 usage, 75 the hub cannot be asked now
 
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import assert_never
 
 import typer
@@ -195,6 +197,8 @@ def _end(code: str, problems: list[str], exit_code: int, *, as_json: bool) -> No
         text = json.dumps({"error": {"code": code, "message": "\n".join(problems)}})
     else:
         text = "\n".join(f"towonel: {code}: {problem}" for problem in problems)
-    with contextlib.suppress(OSError):  # the exit code tells it all the same
+    try:
         print(text, file=sys.stderr)  # noqa: T201 the error is the output
+    except OSError:  # the exit code tells it all the same, unless Python fails to write at its end
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 it lasts as long as the process
     raise typer.Exit(exit_code)
