@@ -76,3 +76,15 @@ def test_fields_are_of_a_map() -> None:
 
 def test_what_we_encode_is_what_others_read() -> None:
     assert cbor2.loads(cbor.encode({"a": [1, b"x"]})) == {"a": [1, b"x"]}
+
+
+@pytest.mark.parametrize("count", [0, 23, 24, 255, 256, 65_535, 65_536])
+def test_the_head_of_an_array_is_as_short_as_its_count_allows(count: int) -> None:
+    whole = cbor2.dumps([0] * count)
+
+    assert cbor.array_head(count) == whole[: len(whole) - count]
+
+
+def test_nobody_has_more_items_than_a_head_can_count() -> None:
+    with pytest.raises(AssertionError, match="four thousand million"):
+        cbor.array_head(1 << 32)
