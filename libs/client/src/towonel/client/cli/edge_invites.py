@@ -2,12 +2,12 @@
 
 from towonel.client.cli.command import asks, group
 from towonel.client.cli.invites import checked_name
+from towonel.client.cli.lists import listed
 from towonel.client.cli.once import once
 from towonel.client.cli.options import InviteId, Name
 from towonel.client.cli.output import Fields, Rows, Shown, shown_time
 from towonel.client.hub import HubClient
 from towonel.client.models import EdgeInviteItem
-from towonel.client.pages import pages
 
 app = group("Edge invites let an edge on another machine serve for this hub.")
 
@@ -25,7 +25,7 @@ async def create(hub: HubClient, name: Name = None) -> Shown:
 @asks(app, "list", "towonel edge-invite list", "towonel edge-invite list --json")
 async def list_all(hub: HubClient) -> Shown:
     """List edge invites, the newest first."""
-    found = [item async for item in pages(hub.list_edge_invites, lambda page: page.invites)]
+    found = await listed(hub.list_edge_invites, lambda page: page.invites)
     document: dict[str, object] = {"invites": [item.model_dump() for item in found]}
     columns = ("ID", "NAME", "STATUS", "EDGE")
     return Shown(document, Rows(columns, [*map(_row, found)], "There is no edge invite yet."))

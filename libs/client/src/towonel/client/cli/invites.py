@@ -8,12 +8,12 @@ import typer
 from towonel.client.cli.choices import Status
 from towonel.client.cli.command import asks, group
 from towonel.client.cli.ends import seconds
+from towonel.client.cli.lists import listed
 from towonel.client.cli.once import once
 from towonel.client.cli.options import InviteId, Name
 from towonel.client.cli.output import Fields, Rows, Shown, shown_time
 from towonel.client.hub import HubClient
 from towonel.client.models import MAX_EXPIRY_S, MAX_HOSTNAMES, InviteIn, InviteItem
-from towonel.client.pages import pages
 from towonel.client.usage import UsageError
 from towonel.wire.errors import ProtocolError
 from towonel.wire.names import parse_hostname
@@ -78,7 +78,7 @@ async def list_all(
     """List invites, the newest first."""
     wanted = None if hostname is None else parse_name("--hostname", hostname)
     fetch = partial(hub.list_invites, status=status, hostname=wanted, name=name)
-    found = [item async for item in pages(fetch, lambda page: page.invites)]
+    found = await listed(fetch, lambda page: page.invites)
     document: dict[str, object] = {"invites": [item.model_dump() for item in found]}
     columns = ("ID", "NAME", "STATUS", "EXPIRES", "HOSTNAMES")
     is_filtered = any(given is not None for given in (status, hostname, name))

@@ -12,11 +12,11 @@ from towonel.client.cli.command import asks, group
 from towonel.client.cli.edits import Force, edited
 from towonel.client.cli.ends import Expires, ExpiresAt, moment, seconds
 from towonel.client.cli.ids import TenantIdFlag, checked_hex, request
+from towonel.client.cli.lists import listed
 from towonel.client.cli.once import once
 from towonel.client.cli.options import InviteId
 from towonel.client.cli.output import Fields, Rows, Shown, shown_time
 from towonel.client.hub import HubClient
-from towonel.client.pages import pages
 from towonel.client.usage import UsageError
 
 MIN_EXPIRY_S, MAX_EXPIRY_S = 60, 10 * 366 * 86_400  # the hub's
@@ -55,7 +55,7 @@ async def create(
 @asks(app, "list", "towonel key list", "towonel key list --json")
 async def list_all(hub: HubClient) -> Shown:
     """List keys, the newest first, without their secrets."""
-    found = [item async for item in pages(hub.list_keys, lambda page: page.keys)]
+    found = await listed(hub.list_keys, lambda page: page.keys)
     columns = ("ID", "NAME", "STATUS", "ROLE", "TENANT", "EXPIRES", "LAST USED")
     document: dict[str, object] = {"keys": [item.model_dump(mode="json") for item in found]}
     return Shown(document, Rows(columns, [*map(_row, found)], "There is no key yet."))

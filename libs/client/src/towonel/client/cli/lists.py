@@ -34,7 +34,7 @@ Group = Annotated[
 
 
 async def listed[P: Paged, T: BaseModel](
-    fetch: Fetch[P], items: Callable[[P], Iterable[T]], limit: int | None
+    fetch: Fetch[P], items: Callable[[P], Iterable[T]], limit: int | None = None
 ) -> list[T]:
     """Return a list, page after page, up to a limit."""
     found: list[T] = []
