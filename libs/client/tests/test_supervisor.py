@@ -12,27 +12,22 @@ from pathlib import Path
 
 import pytest
 
+# Signals are waited for and lines are written whole: neither can fall between two steps of it.
 PUPPET = """
-import signal, sys, time
+import signal, sys
 name, on_signal, *plan = sys.argv[1:]
-seen = 0
-
-def handle(number, frame):
-    global seen
-    seen += 1
-    print(name, "got", signal.Signals(number).name, flush=True)
-    if on_signal != "never" and seen >= int(on_signal.partition(":")[0]):
-        sys.exit(int(on_signal.partition(":")[2]))
-
-if "deaf" not in plan:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
-print(name, "up", flush=True)
+heard = set() if "deaf" in plan else {signal.SIGTERM, signal.SIGINT}
+signal.pthread_sigmask(signal.SIG_BLOCK, heard)
+print(f"{name} up\\n", end="", flush=True)
 for step in plan:
     if step.startswith("exit"):
         sys.exit(int(step[4:]))
+seen = 0
 while True:
-    signal.pause()
+    print(f"{name} got {signal.Signals(signal.sigwait(heard)).name}\\n", end="", flush=True)
+    seen += 1
+    if on_signal != "never" and seen >= int(on_signal.partition(":")[0]):
+        sys.exit(int(on_signal.partition(":")[2]))
 """
 DRIVER = """
 import asyncio, os, sys
