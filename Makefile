@@ -8,6 +8,9 @@ SOURCES := libs services tests bench
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(ROOT)/.tools/bin/uv)
 RUN := $(UV) run --frozen
 PYTEST_ARGS ?= -n 2 --dist loadgroup
+# Tests start hundreds of processes: none of them compiles what another has compiled.
+export UV_COMPILE_BYTECODE := 1
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup tools demo test format lint types arch cover e2e docs bench bench-hub bench-edges check clean
 
@@ -70,4 +73,5 @@ bench-edges: setup tools ## Time from a change to the last of many edges, over t
 check: lint types arch cover ## Everything that must be green before a change lands
 
 clean: ## Remove what the other targets made
+	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
