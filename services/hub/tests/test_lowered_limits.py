@@ -1,13 +1,16 @@
-"""Limits that are lowered below what a tenant has: it may keep that and give it up, and get no more."""
+"""What is allowed no more once a tenant has it: it may keep that and give it up, and get no more."""
 
 from collections.abc import Awaitable
 
 import pytest
-from worlds.hub import World, new_key, state, tenant_of
+from worlds.hub import World, new_key, opened, state, tenant_of
 from worlds.original import original, told
 
 from towonel.client.models import DesiredState, ServiceIn
-from towonel.client.resources import HostnamesIn, InviteEdit, Limits
+from towonel.client.resources import HostnamesIn, InviteEdit, Limits, ReservationIn
+from towonel.hub.core.ports import PortRules
+from towonel.hub.feed import Bell
+from towonel.hub.store.database import Database
 from towonel.identity.keys import TenantKey
 from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied
@@ -88,3 +91,46 @@ async def test_hostnames_above_the_limit_go_one_by_one(world: World) -> None:
     assert await refused(more) is Code.QUOTA_EXCEEDED
     left = await client.remove_invite_hostname(invite_id, "a.eu")
     assert left.remaining_hostnames == ["b.eu", "c.eu"]
+
+
+async def reserved(world: World, tenant: TenantKey) -> str:
+    wanted = ReservationIn(
+        tenant_id=tenant.tenant_id.hex(), protocol="tcp", first_port=2000, last_port=2001
+    )
+    return (await world.client().reserve_ports(wanted)).reservation_id
+
+
+async def test_ports_whose_reservation_was_released_may_stay_and_go(database: Database) -> None:
+    async with opened(database, Bell(), ports=PortRules(reserved_only=True)) as world:
+        client, tenant = world.client(), tenant_of(await world.invite("a.eu"))
+        kept = await reserved(world, tenant)
+        await client.apply_desired_state(tenant, ports(2000, 2001))
+        await client.release_ports(kept)
+        more = DesiredState(
+            group="default", services=[*ports(2000, 2001).services, *state("a.eu").services]
+        )
+
+        assert (await client.apply_desired_state(tenant, more)).created == ["https:a.eu"]
+        shrunk = await client.apply_desired_state(tenant, ports(2000))
+        assert sorted(shrunk.deleted) == ["https:a.eu", "tcp:2001"]
+        again = client.apply_desired_state(tenant, ports(2000, 2001))
+        assert await refused(again) is Code.PORT_CONFLICT
+
+
+async def test_a_log_with_a_port_whose_reservation_was_released_goes_on(
+    database: Database,
+) -> None:
+    async with opened(database, Bell(), ports=PortRules(reserved_only=True)) as world:
+        async with original(world) as agent:
+            key, service = await agent.tenant("a.eu"), {"service": "ssh"}
+            kept = await reserved(world, key)
+            await agent.accept(key, 1, "upsert_tcp_service", listen_port=2000, **service)
+            await world.client().release_ports(kept)
+            await agent.accept(key, 2, "upsert_hostname", hostname="a.eu")
+            more = await agent.submit(key, 3, "upsert_udp_service", listen_port=2000, **service)
+            await agent.accept(key, 3, "delete_tcp_service", **service)
+            again = await agent.submit(key, 4, "upsert_tcp_service", listen_port=2000, **service)
+        left = (await world.client().list_routes()).routes
+
+    assert [told(sent) for sent in (more, again)] == [(400, "invalid_request")] * 2
+    assert [route.key for route in left] == ["https:a.eu"]

@@ -119,6 +119,17 @@ def test_where_ports_must_be_reserved_only_those_reserved_for_the_tenant_can_be_
     assert plan(A, asked[:1], there, reserved_only=True).created == (asked[0],)
 
 
+def test_who_publishes_a_port_keeps_it_once_its_reservation_is_released() -> None:
+    held = tcp("a", 2221)
+    there = current(held, tenants={"tcp:2221": A})
+    with pytest.raises(Denied) as caught:
+        plan(A, [held, tcp("b", 2222)], there, reserved_only=True)
+
+    assert caught.value.detail == "not reserved for this tenant, as this hub wants it: tcp:2222"
+    assert plan(A, [held], there, reserved_only=True).is_empty
+    assert plan(A, [], there, reserved_only=True).deleted == (held,)
+
+
 def test_services_become_routes() -> None:
     asked = [wanted(ServiceKind.HTTPS, "App.Example.eu"), wanted(ServiceKind.UDP, "game", 2000)]
 

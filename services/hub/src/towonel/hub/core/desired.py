@@ -142,7 +142,9 @@ def _refuse_foreign(
     # A hostname goes to its owner, whoever publishes it now; a port stays with who has it.
     taken = {key for key in ports if current.tenants.get(key, tenant_id) != tenant_id}
     kept = {key for key in ports if current.reserved.get(key, tenant_id) != tenant_id} - taken
-    unkept = {key for key in ports if reserved_only and key not in current.reserved} - taken
+    # Who publishes a port already keeps it, though its reservation was released meanwhile.
+    had = current.reserved.keys() | current.tenants.keys()
+    unkept = {key for key in ports if reserved_only and key not in had}
     reasons: list[tuple[Code, str, Collection[str]]] = [
         (
             Code.HOSTNAME_NOT_OWNED,
