@@ -42,10 +42,10 @@ class Postgres:
         self._made += 1
         name = f"test_{self._made}"
         if migrated and "head" not in self._templates:
-            self._execute("CREATE DATABASE head")
+            self.execute("CREATE DATABASE head")
             upgrade(self.named("head"))
             self._templates["head"] = "head"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {'head' if migrated else 'template0'}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {'head' if migrated else 'template0'}")
         return self.named(name)
 
     def named(self, name: str) -> Database:
@@ -53,6 +53,18 @@ class Postgres:
 
     def dsn(self, name: str) -> str:
         return f"postgres://towonel:secret@127.0.0.1:{self.port}/{name}"
+
+    def execute(self, statement: str, *values: str) -> None:
+        with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
+            connection.execute(statement.encode(), values)
+
+    def let_write(self, database: Database, *, may: bool) -> None:
+        """Let new connections write, or only read as at a standby; those of before end."""
+        name, only_read = str(database.url.database), "off" if may else "on"
+        self.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {only_read}")
+        if not may:
+            ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+            self.execute(ended, name)
 
     def start(self) -> None:
         chosen = SETTINGS | ({} if self.durable else CARELESS)
@@ -86,10 +98,6 @@ class Postgres:
         )
         configuration = self.folder / "data" / "postgresql.conf"
         configuration.write_text(configuration.read_text() + f"\nport = {self.port}\n")
-
-    def _execute(self, statement: str) -> None:
-        with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
-            connection.execute(statement.encode())
 
     def _run(self, program: str, *arguments: str) -> None:
         as_whom = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 
+import structlog
+
 from towonel.hub.api.state import Hub
 from towonel.hub.store import edges, invites, keys, retention, routes
 from towonel.hub.store.retention import Retention
@@ -13,6 +15,7 @@ from towonel.wire.errors import TowonelError, Unavailable
 REFRESH_S = 15.0
 LOOK_S = 2.0  # how late /readyz tells that the database or Redis is away, or is back
 RUMOUR_PAUSE_S = 0.01  # whoever floods Redis gets at most 100 reads a second out of it
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 async def run(hub: Hub, health: Health, kept: Retention) -> None:
@@ -85,16 +88,30 @@ async def _keep_up(hub: Hub) -> None:
 
 async def _watch_database(hub: Hub, health: Health) -> None:
     """Tell /readyz and the metrics whether the database is away, and look what replicas changed."""
+    told = None
     while True:
-        reason = None
+        away = worse = None
         try:
             async with hub.store.read() as session:
                 hub.bell.heard(await routes.revision(session))
+            if hub.store.trouble is not None:
+                worse = await _trouble_with_writes(hub)
         except TowonelError as error:
-            reason = f"{error.detail}: routes are served from memory, writes are refused"
-        health.set("database", ok=reason is None, reason=reason or "")
-        hub.metrics.database.set(reason is None)
+            away = f"{error.detail}: routes are served from memory, writes are refused"
+        health.set("database", ok=away is None, reason=away or "")
+        health.degraded("database", reason=worse)
+        hub.metrics.database.set(away is worse is None)
+        if told != (told := away or worse):
+            log.warning("database.trouble", reason=told) if told else log.info("database.well")
         await asyncio.sleep(LOOK_S)
+
+
+async def _trouble_with_writes(hub: Hub) -> str | None:
+    try:
+        await hub.store.try_to_write()
+    except TowonelError as error:
+        return f"{error.detail}: reads are answered, writes are refused"
+    return None
 
 
 async def _watch_redis(hub: Hub, health: Health) -> None:

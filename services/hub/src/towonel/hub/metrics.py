@@ -44,7 +44,7 @@ class Metrics:
             "towonel_hub_agents_live", "Agents that an edge has a session with."
         )
         self.edges_live = gauge("towonel_hub_edges_live", "Edges that reported just now.")
-        self.database = gauge("towonel_hub_database_up", "1 while the database answers.")
+        self.database = gauge("towonel_hub_database_up", "1 while the database takes writes.")
         self.directory = gauge(
             "towonel_hub_directory_revision", "Revision that edges are answered from."
         )

@@ -9,9 +9,12 @@ from typing import Any, override
 from psycopg import AsyncConnection, Error, OperationalError
 from psycopg.abc import PQGen
 from psycopg.waiting import wait_async
+from sqlalchemy.engine import ExceptionContext
 
 ANSWER_S = 8.0  # without a byte; a lock that is not had gives an error of its own before that
-_AWAY = ("08", "53", "57")  # classes of SQLSTATE: connections, resources, shutdown and start
+# Classes of SQLSTATE: connections, resources, shutdown and start; and a server that only reads.
+READ_ONLY = "25006"
+_AWAY = ("08", "53", "57", READ_ONLY)
 _STARTS = ("the database system is", "too many")  # refusals that pass by themselves
 
 
@@ -47,6 +50,16 @@ def _heard[R](gen: PQGen[R], patience: asyncio.Timeout) -> PQGen[R]:
     except StopIteration as end:
         answer: R = end.value
         return answer
+
+
+def leave_read_only(failure: ExceptionContext) -> None:
+    """Have the pool connect anew where it is at a server that only reads, as after a failover.
+
+    Listens to `handle_error` of an engine. A standby is well and would be kept for ever, while the
+    address leads to the new primary long since.
+    """
+    if getattr(failure.original_exception, "sqlstate", None) == READ_ONLY:
+        failure.is_disconnect = True
 
 
 def is_away(error: BaseException | None) -> bool:

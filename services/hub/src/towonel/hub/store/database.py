@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, override
 
-from sqlalchemy import URL, Engine, make_url
+from sqlalchemy import URL, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from towonel.hub.store import sqlite
+from towonel.hub.store.connection import leave_read_only
 
 CONNECT_TIMEOUT_S = 3
 # A statement of ours takes milliseconds; a snapshot of 300 000 routes some seconds.
@@ -97,6 +98,8 @@ class Database:
         """Set up what every connection of an engine needs."""
         if self.is_sqlite:
             sqlite.prepare(engine, read_only=read_only)
+        else:
+            event.listen(engine, "handle_error", leave_read_only)
 
     @override
     def __str__(self) -> str:

@@ -6,7 +6,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from towonel.hub.store.connections import writing
 from towonel.hub.store.database import Database
@@ -25,6 +25,8 @@ def upgrade(database: Database) -> None:
     """
     with writing(database) as connection:
         upgrade_to(connection, newest_revision())
+        # There may be nothing to migrate, and a Postgres that only reads is waited for as well.
+        connection.execute(text("UPDATE revision SET value = value WHERE id = 1"))
 
 
 def upgrade_to(connection: Connection, revision: str) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.store.connection import BoundedConnection
+from towonel.hub.store.connection import BoundedConnection, is_away
 from towonel.hub.store.database import Database
 from towonel.wire.errors import Code, Denied, Unavailable
 
@@ -25,6 +25,7 @@ BEGIN_S = 8.0  # for writes before, a free connection and a database that answer
 
 
 _LOCK = text("SELECT 1 FROM revision WHERE id = 1 FOR UPDATE")
+_SAME = text("UPDATE revision SET value = value WHERE id = 1")
 
 
 @dataclass
@@ -67,6 +68,7 @@ class Store:
         self._committed = committed
         self._is_sqlite = is_sqlite
         self._writing = asyncio.Lock()
+        self.trouble: str | None = None  # why a write was not kept; until `try_to_write` goes well
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -148,9 +150,19 @@ class Store:
         async with self._writer(is_alone=self._is_sqlite) as session:
             yield session
 
+    async def try_to_write(self) -> None:
+        """Write what is there already, to learn whether the database takes writes.
+
+        Raises:
+            Unavailable: HUB_UNAVAILABLE where it does not.
+        """
+        async with self._writer(is_alone=True) as session:
+            await (await session.connection()).execute(_SAME)
+        self.trouble = None  # not after any write: a full disk takes those that change nothing
+
     @contextlib.asynccontextmanager
     async def _writer(self, *, is_alone: bool) -> AsyncGenerator[AsyncSession]:
-        with _translated():
+        with self._watched(), _translated():
             async with (
                 contextlib.AsyncExitStack() as turn,
                 AsyncSession(self._engine, expire_on_commit=False) as session,
@@ -163,6 +175,15 @@ class Store:
                         await connection.execute(_LOCK)
                 yield session
                 await session.commit()
+
+    @contextlib.contextmanager
+    def _watched(self) -> Generator[None]:
+        try:
+            yield
+        except Unavailable as error:
+            if error.code is Code.HUB_UNAVAILABLE:
+                self.trouble = error.detail
+            raise
 
 
 @contextlib.asynccontextmanager
@@ -185,17 +206,17 @@ def _translated() -> Generator[None]:
             Code.HUB_UNAVAILABLE, "database: every connection is in use", retry_after_s=1
         ) from error
     except (OperationalError, InterfaceError) as error:
-        reason = str(error.orig).strip().splitlines()
-        raise Unavailable(
-            Code.HUB_UNAVAILABLE, f"database: {reason[0] if reason else ''}", retry_after_s=2
-        ) from error
+        raise _away(error) from error
     except DataError as error:  # the last line: models and rules refuse such values by name
         raise Denied(Code.INVALID_REQUEST, "a value that the database cannot hold") from error
     except DBAPIError as error:
-        if error.connection_invalidated:
-            raise Unavailable(
-                Code.HUB_UNAVAILABLE, "database: the connection was lost", retry_after_s=2
-            ) from error
+        if error.connection_invalidated or is_away(error.orig):
+            raise _away(error) from error
         # Its own text shows values, and ends up in the log.
         state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", "")
         raise RuntimeError(f"database: {type(error.orig).__name__} {state}") from None
+
+
+def _away(error: DBAPIError) -> Unavailable:
+    reason = [*str(error.orig).strip().splitlines(), "the connection was lost"][0]
+    return Unavailable(Code.HUB_UNAVAILABLE, f"database: {reason}", retry_after_s=2)
