@@ -36,7 +36,7 @@ class Replica:
         lines = (await health(self.chosen, "metrics")).text.splitlines()
         return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
-    async def until(self, name: str, value: float, within_s: float = 10) -> None:
+    async def until(self, name: str, value: float, within_s: float = 20) -> None:
         async with asyncio.timeout(within_s):
             while await self.metric(name) != value:
                 await asyncio.sleep(0.02)

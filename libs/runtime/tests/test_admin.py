@@ -155,11 +155,11 @@ async def test_who_says_nothing_at_all_is_hung_up_on(
 async def test_who_asks_now_and_then_keeps_its_connection(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web, "HEAD_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(web, "HEAD_TIMEOUT_S", 0.6)
     async with asyncio.timeout(10):
         reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
         for _ in range(6):
             writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
             assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.15)
         writer.close()

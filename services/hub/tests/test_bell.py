@@ -18,7 +18,7 @@ async def test_a_change_at_one_replica_wakes_who_waits_at_the_other(tmp_path: Pa
     async with (
         running_redis(tmp_path) as url,
         replicas(tmp_path, TOWONEL_REDIS_URL=url) as (one, two),
-        asyncio.timeout(8),
+        asyncio.timeout(15),
         asyncio.TaskGroup() as tasks,
     ):
         waiting = tasks.create_task(two.client.follow_routes(two.node, 0, 30))

@@ -14,6 +14,7 @@ from worlds.original import Original, authorization, known_tenant, original, tol
 from towonel.hub.api import subscription
 from towonel.hub.store import agents
 from towonel.identity.keys import NodeKey, TenantKey
+from towonel.wire.errors import Unavailable
 
 FOLDER = Path(__file__).parents[3] / "tests/vectors"
 VECTORS = json.loads((FOLDER / "entries.json").read_text())
@@ -170,7 +171,7 @@ async def test_a_stranger_and_a_revoked_edge_are_unauthorized(node: Original) ->
 async def test_a_quiet_stream_says_that_it_is_alive(node: Original) -> None:
     async with node.subscribed(await node.edge()) as stream:
         await stream.table()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             said = [await stream.messages.get() for _ in range(3)]
 
     assert {message["body"][:1] for message in said} == {b":"}
@@ -181,9 +182,11 @@ async def no_database(world: World, patched: pytest.MonkeyPatch) -> AsyncGenerat
     """Every connection is in use, so that nobody gets one."""
     patched.setattr(world.hub.store._engine.pool, "_timeout", 0.05)
     async with contextlib.AsyncExitStack() as stack:
-        for _ in range(10):
-            session = await stack.enter_async_context(world.hub.store.read())
-            _ = await session.connection()
+        held = 0
+        while held < 10:
+            with contextlib.suppress(Unavailable):  # the stream has one now and then
+                await stack.enter_async_context(world.hub.store.read())
+                held += 1
         yield
 
 

@@ -207,13 +207,13 @@ async def test_what_was_rung_and_cannot_be_read_keeps_no_edge_waiting(
         await client.follow_routes(world.hub.keys.node, None)
         second = await client.apply_desired_state(tenant, state("b.eu"))
         async with away(own, how):
-            async with asyncio.timeout(8), asyncio.TaskGroup() as tasks:
+            async with asyncio.timeout(15), asyncio.TaskGroup() as tasks:
                 asked = [
                     tasks.create_task(client.follow_routes(world.hub.keys.node, first.revision, 1))
                     for _ in range(100)
                 ]
             answers = {task.result() for task in asked}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while (await client.follow_routes(world.hub.keys.node, 1)).revision < second.revision:
                 await asyncio.sleep(0.05)
 
@@ -256,7 +256,7 @@ async def test_what_was_noted_and_refused_before_an_outage_is_after_it(own: Post
 
 
 async def flushed(world: World) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while world.hub.edges_seen:
             with contextlib.suppress(Unavailable):
                 await chores.flush(world.hub)
@@ -282,7 +282,7 @@ async def test_a_hub_that_waits_for_its_postgres_can_be_stopped(
     own: Postgres, tmp_path: Path
 ) -> None:
     chosen, stopping = settings(tmp_path / "state", **on_postgres(dsn_of(own))), asyncio.Event()
-    async with away(own, "killed"), asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+    async with away(own, "killed"), asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         hub = tasks.create_task(serve(chosen, stopping))
         await ready_until(chosen, has("waiting for it", 503))
         stopping.set()

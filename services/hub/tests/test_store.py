@@ -151,14 +151,14 @@ async def pragmas(store: Store) -> dict[str, object]:
 async def test_there_are_never_more_connections_than_may_be(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "BEGIN_S", 0.1)
     async with (
         Store.open(database, Bell().committed, max_connections=3, max_idle=1) as store,
         contextlib.AsyncExitStack() as held,
     ):
         for _ in range(3):
             await held.enter_async_context(store.read())
-        with pytest.raises(Unavailable) as caught:
+        monkeypatch.setattr(store.engine.pool, "_timeout", 0.05)
+        with pytest.raises(Unavailable, match="every connection is in use") as caught:
             await held.enter_async_context(store.read())
         await held.aclose()
         pool = store.engine.pool
@@ -172,9 +172,9 @@ async def test_there_are_never_more_connections_than_may_be(
 async def test_a_write_waits_for_others_no_longer_than_it_may(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "BEGIN_S", 0.05)
     async with world.hub.store.write():
-        with pytest.raises(Unavailable, match="database: busy"):
+        with monkeypatch.context() as hurried, pytest.raises(Unavailable, match="database: busy"):
+            hurried.setattr(session, "BEGIN_S", 0.05)
             async with world.hub.store.write():
                 pytest.fail("two writes at once")
     async with world.hub.store.write() as change:
@@ -186,7 +186,7 @@ async def test_a_write_waits_for_others_no_longer_than_it_may(
 async def test_on_postgres_a_replica_waits_for_another_no_longer_than_it_may(
     server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = database_module._POSTGRES_OPTIONS.replace("lock_timeout=10000", "lock_timeout=50")
+    options = database_module._POSTGRES_OPTIONS.replace("lock_timeout=5000", "lock_timeout=50")
     monkeypatch.setattr(database_module, "_POSTGRES_OPTIONS", options)
     shared = server.database()
     async with opened(shared, Bell()) as one, opened(shared, Bell()) as two:
