@@ -59,3 +59,12 @@ def test_people_get_text(capsys: pytest.CaptureFixture[str]) -> None:
     structlog.get_logger().info("thing.happened")
 
     assert "thing.happened" in capsys.readouterr().err
+
+
+def test_what_strangers_say_moves_no_terminals_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", "console", "example")
+    structlog.get_logger().info("thing.refused", path="/\x1b]0;mine\x07\u202e\x9b2J")
+
+    written = capsys.readouterr().err
+    assert r"/\x1b]0;mine\x07\u202e\x9b2J" in written
+    assert "\x1b]" not in written

@@ -51,7 +51,10 @@ def configure(level: str, fmt: Format, service: str, *, redact: tuple[str, ...] 
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             Redactor(redact),
-            structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer(),
+            # As Python writes texts: what a stranger sent must not reach a terminal as it is.
+            structlog.dev.ConsoleRenderer(repr_native_str=True)
+            if people
+            else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
