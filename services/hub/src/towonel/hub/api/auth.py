@@ -157,7 +157,9 @@ def actor(hub: Hub, request: Request, name: str) -> Actor:
 def client_address(hub: Hub, request: Request) -> str:
     """Return who is at the other end, as far as trusted proxies tell."""
     peer = request.client.host if request.client else ""
-    return hub.address_of(peer, request.headers.get("x-forwarded-for"))
+    # Some proxies add a line of their own after the client's; together they are one list (RFC 9110 §5.3).
+    forwarded_for = ",".join(request.headers.getlist("x-forwarded-for"))
+    return hub.address_of(peer, forwarded_for)
 
 
 async def _once(
