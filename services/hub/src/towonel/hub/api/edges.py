@@ -37,9 +37,8 @@ async def register_edge(
     hub: HubDep, request: Request, authorization: EdgeSignature
 ) -> EdgeRegisterOut:
     """Say where an edge is reached and which certificate it shows; signed by the edge."""
-    signed = signature(authorization)
-    body, wanted = await signed_body(request, EdgeRegisterIn)
-    signed.check_node(Domain.EDGE_REGISTER, body, hub.now_ms())
+    signed = await signed_edge(hub, request, authorization, Domain.EDGE_REGISTER)
+    _, wanted = await signed_body(request, EdgeRegisterIn)
     _check_registration(signed.id, wanted)
     row = EdgeRow(
         edge_id=signed.id,
@@ -64,9 +63,8 @@ async def register_edge(
 @router.post("/edges/report", tags=["edges"], responses=refusals(400))
 async def report_edge(hub: HubDep, request: Request, authorization: EdgeSignature) -> EdgeReportOut:
     """Tell which sessions an edge has and what it carried; signed by the edge."""
-    signed = signature(authorization)
-    body, report = await signed_body(request, EdgeReport)
-    signed.check_node(Domain.EDGE_REPORT, body, hub.now_ms())
+    signed = await signed_edge(hub, request, authorization, Domain.EDGE_REPORT)
+    _, report = await signed_body(request, EdgeReport)
     async with hub.store.note() as session:
         await _check_known(hub, session, signed.id)
         await nonces.use(session, Domain.EDGE_REPORT, signed)
@@ -140,9 +138,8 @@ async def follow_routes(
     ] = 0,
 ) -> StreamingResponse:
     """Return what changed since a revision, waiting for it if asked to; signed by an edge."""
-    signed = signature(authorization)
-    signed.check_node(Domain.EDGE_SUBSCRIBE, b"", hub.now_ms())
-    await check_edge(hub, request, signed, Domain.EDGE_SUBSCRIBE)
+    signed = await signed_edge(hub, request, authorization, Domain.EDGE_SUBSCRIBE)
+    await take_once(hub, signed, Domain.EDGE_SUBSCRIBE)
     knows = since is None or await hub.news(since, wait)
     _check_allowed(hub, signed.id)
     if since is not None and since > hub.directory.revision and not knows:
@@ -155,18 +152,29 @@ async def follow_routes(
     )
 
 
-async def check_edge(hub: Hub, request: Request, signed: Signature, domain: str) -> None:
-    """Check that an edge may read the routes with a request it signed, from memory alone.
+async def signed_edge(hub: Hub, request: Request, header: str | None, domain: Domain) -> Signature:
+    """Return which edge signed a request; decided from memory, before its body is parsed.
 
     Raises:
-        Denied: EDGE_UNKNOWN or REPLAYED.
+        Denied: UNAUTHORIZED, CLOCK_SKEW, INVALID_SIGNATURE or EDGE_UNKNOWN.
         Unavailable: RATE_LIMITED for a stranger, who costs more than that.
     """
+    signed = signature(header)
+    signed.check_node(domain, await request.body(), hub.now_ms())
     await hub.directory.follow(hub.bell.revision)
     if not hub.may_work(signed.id):  # it may have been invited just now, at another replica
         await public(hub, request)
         await hub.directory.follow(hub.directory.revision + 1)
     _check_allowed(hub, signed.id)
+    return signed
+
+
+async def take_once(hub: Hub, signed: Signature, domain: str) -> None:
+    """Take an edge's request for the routes, and note that the edge was here.
+
+    Raises:
+        Denied: REPLAYED.
+    """
     if not await hub.limiter.use_once(domain, signed.id, signed.timestamp_ms):
         raise Denied(Code.REPLAYED, "this signed request was sent before")
     hub.edges_seen[signed.id] = hub.now_ms()

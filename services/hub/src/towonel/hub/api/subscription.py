@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Mapping
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
-from towonel.hub.api.auth import EdgeSignature, signature
-from towonel.hub.api.edges import check_edge
+from towonel.hub.api.auth import EdgeSignature
+from towonel.hub.api.edges import signed_edge, take_once
 from towonel.hub.api.errors import refusals
 from towonel.hub.api.state import Hub, HubDep
 from towonel.hub.store import agents
@@ -42,14 +42,13 @@ async def subscribe_routes(
     hub: HubDep, request: Request, authorization: EdgeSignature
 ) -> StreamingResponse:
     """Follow the routes in the original's form; signed by an edge."""
-    signed = signature(authorization)
-    signed.check_node(Domain.EDGE_SUBSCRIBE, b"", hub.now_ms())
     try:
-        await check_edge(hub, request, signed, _ONCE)
+        signed = await signed_edge(hub, request, authorization, Domain.EDGE_SUBSCRIBE)
     except Denied as error:
         if error.code is not Code.EDGE_UNKNOWN:
             raise
         raise Denied(Code.UNAUTHORIZED, error.detail) from error  # the original's word
+    await take_once(hub, signed, _ONCE)
     if len(hub.subscribers) >= MAX_SUBSCRIBERS:
         raise Unavailable(Code.OVERLOADED, "too many subscribers", retry_after_s=30)
     return StreamingResponse(_events(hub, signed.id), media_type="text/event-stream")
