@@ -1,12 +1,56 @@
 """Who has neither key nor invite: costs little, and passes for nobody else."""
 
+import asyncio
 from ipaddress import ip_network
 
-from worlds.hub import opened
+import pytest
+from worlds.hub import World, new_key, opened, registration
 
-from towonel.hub.core.limits import FREE_STRIKES
+from towonel.hub.core.limits import FREE_STRIKES, Rate
 from towonel.hub.feed import Bell
 from towonel.hub.store.database import Database
+from towonel.identity.keys import NodeKey
+from towonel.identity.signatures import Domain, authorize_node
+
+OF_EDGES = {
+    "/v1/edges/register": Domain.EDGE_REGISTER,
+    "/v1/edges/report": Domain.EDGE_REPORT,
+}
+
+
+async def sent(world: World, path: str, key: NodeKey, body: bytes = b"{") -> tuple[int, str]:
+    header = authorize_node(key, OF_EDGES[path], body, world.clock.now_ms)
+    async with world.raw() as http:
+        answer = await http.post(path, content=body, headers={"authorization": header})
+        return answer.status_code, answer.json()["error"]["code"]
+
+
+@pytest.mark.parametrize("path", OF_EDGES)
+async def test_nobody_reads_what_a_stranger_says_as_an_edge(world: World, path: str) -> None:
+    assert await sent(world, path, new_key()) == (403, "edge_unknown")
+    assert await sent(world, path, world.hub.keys.node) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("path", OF_EDGES)
+async def test_a_stranger_who_calls_itself_an_edge_keeps_no_writer_waiting(
+    world: World, path: str
+) -> None:
+    stranger = new_key()
+    async with world.hub.store.write(), asyncio.timeout(5):
+        body = registration(stranger).model_dump_json().encode()
+        assert await sent(world, path, stranger, body) == (403, "edge_unknown")
+
+
+@pytest.mark.parametrize("path", OF_EDGES)
+async def test_an_address_may_not_call_itself_an_edge_as_often_as_it_likes(
+    database: Database, path: str
+) -> None:
+    async with opened(database, Bell(), per_address=Rate(0.001, 2)) as world:
+        answers = [await sent(world, path, new_key()) for _ in range(3)]
+        answers += [await sent(world, path, world.hub.keys.node) for _ in range(3)]
+
+    strangers = ["edge_unknown", "edge_unknown", "rate_limited"]
+    assert [code for _, code in answers] == [*strangers, *["invalid_request"] * 3]
 
 
 async def test_what_a_client_says_before_the_line_of_its_proxy_makes_it_nobody_else(
@@ -17,7 +61,7 @@ async def test_what_a_client_says_before_the_line_of_its_proxy_makes_it_nobody_e
         world.raw() as http,
     ):
 
-        async def guess(number: int) -> int:
+        async def guess_as(number: int) -> int:
             headers = [
                 ("authorization", "Bearer wrong"),
                 ("x-forwarded-for", f"192.0.2.{number}"),  # the client's
@@ -25,6 +69,6 @@ async def test_what_a_client_says_before_the_line_of_its_proxy_makes_it_nobody_e
             ]
             return (await http.get("/v1/invites", headers=headers)).status_code
 
-        answers = [await guess(number) for number in range(FREE_STRIKES + 2)]
+        answers = [await guess_as(number) for number in range(FREE_STRIKES + 2)]
 
     assert answers[-1] == 429
