@@ -3,14 +3,16 @@
 import asyncio
 from ipaddress import ip_network
 
+import httpx
 import pytest
-from worlds.hub import World, new_key, opened, registration
+from worlds.hub import World, new_key, opened, registration, state, tenant_of
 
 from towonel.hub.core.limits import FREE_STRIKES, Rate
 from towonel.hub.feed import Bell
 from towonel.hub.store.database import Database
 from towonel.identity.keys import NodeKey
 from towonel.identity.signatures import Domain, authorize_node
+from towonel.wire.errors import Unavailable
 
 OF_EDGES = {
     "/v1/edges/register": Domain.EDGE_REGISTER,
@@ -23,6 +25,11 @@ async def sent(world: World, path: str, key: NodeKey, body: bytes = b"{") -> tup
     async with world.raw() as http:
         answer = await http.post(path, content=body, headers={"authorization": header})
         return answer.status_code, answer.json()["error"]["code"]
+
+
+async def guess(http: httpx.AsyncClient) -> int:
+    headers = {"authorization": "Bearer wrong"}
+    return (await http.get("/v1/invites", headers=headers)).status_code
 
 
 @pytest.mark.parametrize("path", OF_EDGES)
@@ -51,6 +58,18 @@ async def test_an_address_may_not_call_itself_an_edge_as_often_as_it_likes(
 
     strangers = ["edge_unknown", "edge_unknown", "rate_limited"]
     assert [code for _, code in answers] == [*strangers, *["invalid_request"] * 3]
+
+
+async def test_who_guesses_keys_silences_nobody_who_signs(world: World) -> None:
+    client, token = world.client(), await world.invite("a.eu")
+    async with world.raw() as http:
+        answers = [await guess(http) for _ in range(FREE_STRIKES + 2)]
+    with pytest.raises(Unavailable, match="too many wrong secrets"):
+        await client.bootstrap(token, new_key(), "default")
+    applied = await client.apply_desired_state(tenant_of(token), state("a.eu"))
+
+    assert answers[-1] == 429
+    assert applied.created == ["https:a.eu"]
 
 
 async def test_what_a_client_says_before_the_line_of_its_proxy_makes_it_nobody_else(

@@ -47,6 +47,8 @@ router = APIRouter(prefix="/v1", tags=["agents"], dependencies=[Public])
 @router.post("/bootstrap", responses=refusals(400, 404, 410))
 async def bootstrap(hub: HubDep, request: Request, authorization: AgentSignature) -> BootstrapOut:
     """Prove an invite. With an agent id, and signed by it, the answer has a grant."""
+    # What is only signed goes on: who guesses secrets must not silence others of the same address.
+    await hub.limiter.check_lockout(client_address(hub, request))
     body, asked = await signed_body(request, BootstrapIn)
     group = _group(asked.group)
     async with hub.store.read() as session:  # a wrong secret keeps no writer waiting
