@@ -9,7 +9,6 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(ROOT)/.tools/bin
 RUN := $(UV) run --frozen
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 # Tests start hundreds of processes: none of them compiles what another has compiled.
-export UV_COMPILE_BYTECODE := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup tools demo test format lint types arch cover e2e docs bench bench-hub bench-edges check clean

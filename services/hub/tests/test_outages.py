@@ -189,6 +189,21 @@ async def test_without_postgres_all_else_is_told_to_come_back_and_can(
     assert all(error.retry_after_s for error in refused)
 
 
+async def test_a_stranger_learns_nothing_of_a_database_that_is_away(own: Postgres) -> None:
+    body = {"invite_id": "A" * 22, "invite_secret": ""}
+    async with (
+        opened(own.database(), Bell()) as world,
+        world.raw() as http,
+        away(own, "killed"),
+    ):
+        answer = await http.post("/v1/bootstrap", json=body)
+
+    assert answer.json()["error"] == {
+        "code": "hub_unavailable",
+        "message": "the database is away or busy; ask again",
+    }
+
+
 async def retried(ask: Callable[[], Awaitable[int]]) -> int:
     async with asyncio.timeout(20):
         while True:

@@ -149,4 +149,6 @@ def _refused(
     event = "request.refused" if status < 500 else "request.failed"  # noqa: PLR2004 the hub's fault
     detail = message[:MAX_LOGGED_CHARS]
     log.info(event, path=request.url.path, code=code.word, detail=detail)
-    return envelope(status, code, message, headers)
+    # A driver's words name hosts and users of the database: strangers are answered, too.
+    told = "the database is away or busy; ask again" if code is Code.HUB_UNAVAILABLE else message
+    return envelope(status, code, told, headers)
