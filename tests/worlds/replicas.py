@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from towonel.hub.limits import limiter
 from towonel.hub.settings import HubSettings
 from towonel.hub.store.database import Database
 from towonel.identity.keys import NodeKey
+from towonel.wire.errors import Unavailable
 
 type Told = tuple[int, dict[str, str]]
 
@@ -48,6 +49,15 @@ class Replica:
         """Make a change of the routes: the end of a tenant is one."""
         created = await self.client.create_invite(InviteIn(hostnames=[hostname]))
         await self.client.revoke_invite(created.invite_id)
+
+
+async def retried[T](ask: Callable[[], Awaitable[T]]) -> T:
+    """Return the answer of a hub that may be away for a moment."""
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(Unavailable):
+                return await ask()
+            await asyncio.sleep(0.05)
 
 
 async def health(chosen: HubSettings, what: str) -> httpx.Response:

@@ -12,7 +12,7 @@ from worlds import postgres
 from worlds.hub import World, opened, state, tenant_of
 from worlds.hub_process import settings
 from worlds.postgres import Postgres
-from worlds.replicas import Replica, health, on_postgres, ready_until, replicas, worlds
+from worlds.replicas import Replica, health, on_postgres, ready_until, replicas, retried, worlds
 
 from towonel.client.models import InviteIn
 from towonel.hub import chores, feed, limits
@@ -202,14 +202,6 @@ async def test_a_stranger_learns_nothing_of_a_database_that_is_away(own: Postgre
         "code": "hub_unavailable",
         "message": "the database is away or busy; ask again",
     }
-
-
-async def retried(ask: Callable[[], Awaitable[int]]) -> int:
-    async with asyncio.timeout(20):
-        while True:
-            with contextlib.suppress(Unavailable):
-                return await ask()
-            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("how", AWAY)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Generator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import event
 from worlds.hub import World, migrated, opened
 from worlds.hub_process import settings
 from worlds.postgres import Postgres
-from worlds.replicas import Replica, on_postgres, ready_until, replicas
+from worlds.replicas import Replica, on_postgres, ready_until, replicas, retried
 
 from towonel.client.models import InviteIn
 from towonel.hub import chores
@@ -55,9 +56,10 @@ async def test_a_postgres_that_only_reads_is_told_of_and_left_for_one_that_write
         listed = await two.client.list_invites()
         # Connections of before stay as they were: only new ones can write.
         await asyncio.to_thread(server.let_write, database, may=True)
-        for replica in (one, two):
+        for number, replica in enumerate((one, two)):
             await replica.ready_until(is_well)
-            await replica.change("after.eu")
+            after = InviteIn(hostnames=[f"after{number}.eu"])
+            await retried(partial(replica.client.create_invite, after))
 
     assert [(it.code, it.retry_after_s) for it in errors] == [(Code.HUB_UNAVAILABLE, 2)] * 2
     assert all("reads are answered, writes are refused" in it["database"] for _, it in told)

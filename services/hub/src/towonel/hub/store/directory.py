@@ -65,9 +65,9 @@ async def routes(session: AsyncSession, since: int | None) -> AsyncGenerator[Seq
     ).order_by(col(RouteRow.revision))
     if since is not None:
         query = query.where(col(RouteRow.revision) > since)
-    found = await (await session.connection()).stream(query)
-    async for part in found.partitions(ROWS_AT_ONCE):
-        yield [_step(row) for row in part]
+    async with (await session.connection()).stream(query) as found:
+        async for part in found.partitions(ROWS_AT_ONCE):
+            yield [_step(row) for row in part]
 
 
 def _step(row: Sequence[Any]) -> Step:
