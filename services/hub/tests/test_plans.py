@@ -110,6 +110,9 @@ async def pages(client: HubClient) -> None:
         await listed(limit=10, cursor=first.next_cursor)
     for narrow in (client.list_services, client.list_routes, client.list_agents, client.list_audit):
         await narrow(tenant_id=tenant_id)
+    await client.list_audit(actor="nobody")
+    await client.list_audit(action="nothing")
+    await client.list_audit(subject="nothing")
     await client.list_services(kind="https", limit=10)
     await client.get_service("https:n7.crowd.eu")
     await client.list_invites(hostname="n7.crowd.eu")

@@ -253,6 +253,9 @@ class AuditRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_audit_at", "at_ms"),
         Index("ix_audit_tenant", "tenant_id", "id"),
+        Index("ix_audit_actor", "actor", "id"),
+        Index("ix_audit_action", "action", "id"),
+        Index("ix_audit_subject", "subject", "id"),
         {"sqlite_autoincrement": True},
     )
     id: int | None = Field(

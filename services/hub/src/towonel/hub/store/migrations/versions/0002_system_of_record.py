@@ -169,6 +169,9 @@ def _records() -> None:
         sa.Column("after", sa.String),
         sa.Index("ix_audit_at", "at_ms"),
         sa.Index("ix_audit_tenant", "tenant_id", "id"),
+        sa.Index("ix_audit_actor", "actor", "id"),
+        sa.Index("ix_audit_action", "action", "id"),
+        sa.Index("ix_audit_subject", "subject", "id"),
         sqlite_autoincrement=True,
     )
     op.create_table(
