@@ -4,8 +4,15 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from threading import active_count
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Gauge,
+    ProcessCollector,
+    generate_latest,
+)
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -49,6 +56,13 @@ class Health:
     def reasons(self) -> Mapping[str, str]:
         """Why not, by check; what is degraded is told, and keeps nobody from being ready."""
         return self._degraded | self._reasons
+
+
+def count_process(registry: CollectorRegistry) -> None:
+    """Put into a registry what its process uses: processor time, memory, files and threads."""
+    ProcessCollector(registry=registry)
+    threads = Gauge("process_threads", "Threads of this process.", registry=registry)
+    threads.set_function(active_count)  # which the collector leaves out
 
 
 @contextlib.asynccontextmanager

@@ -4,6 +4,8 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from towonel.runtime.admin import count_process
+
 VERSION = version("towonel-agent")
 
 
@@ -12,6 +14,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        count_process(registry)
         self.links = Gauge(
             "towonel_agent_links_active", "Edges this agent is linked to.", registry=registry
         )

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from random import SystemRandom
 
 import structlog
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry
 
 from towonel.client.hub import HubClient
 from towonel.client.models import EdgeRegisterIn
@@ -50,7 +50,6 @@ class Edge:
     def __init__(self, settings: EdgeSettings) -> None:
         self.settings = settings
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
         self.rng = SystemRandom()
         self.health = Health()
         self.health.set(CHECK, ok=False, reason="not listening yet")

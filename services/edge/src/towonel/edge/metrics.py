@@ -2,11 +2,15 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from towonel.runtime.admin import count_process
+
 
 class Metrics:
     """The edge's metrics on one registry; a test has a registry of its own."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        count_process(registry)
+
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"towonel_edge_{name}", text, labels, registry=registry)
 

@@ -2,9 +2,10 @@
 
 from functools import partial
 from importlib.metadata import version
-from threading import active_count
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from towonel.runtime.admin import count_process
 
 VERSION = version("towonel-hub")
 
@@ -14,7 +15,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        _of_process(self.registry)
+        count_process(self.registry)
         counter = partial(Counter, registry=self.registry)
         gauge = partial(Gauge, registry=self.registry)
 
@@ -52,9 +53,3 @@ class Metrics:
             "towonel_hub_limiter_degraded", "1 while limits are kept by this process alone."
         )
         self.redis = gauge("towonel_hub_redis_connected", "1 while Redis is listened to.")
-
-
-def _of_process(registry: CollectorRegistry) -> None:
-    ProcessCollector(registry=registry)
-    threads = Gauge("process_threads", "Threads of this process.", registry=registry)
-    threads.set_function(active_count)  # which the collector leaves out
