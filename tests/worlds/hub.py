@@ -115,7 +115,9 @@ async def world_of(
     **chosen: Any,
 ) -> AsyncGenerator[World]:
     """The same with keys that are given: replicas share them."""
-    async with Store.open(database, rung.committed, max_connections=10, max_idle=10) as store:
+    async with Store.open(
+        database, rung.committed, lambda: rung.revision, max_connections=10, max_idle=10
+    ) as store:
         clock = Clock()
         directory = Directory(store)
         await directory.catch_up()

@@ -5,10 +5,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
+from sqlmodel import col, delete, select, update
 from worlds.hub import World, state, tenant_of
 
 from towonel.hub.directory import Directory
 from towonel.hub.store import directory as source
+from towonel.hub.store.rows import RevisionRow, RouteRow, ServiceRow
 from towonel.wire import routes
 from towonel.wire.routes import RouteDelta, decode_delta
 
@@ -124,3 +126,35 @@ async def test_who_has_just_started_knows_what_changed_last(world: World, publis
     await fresh.catch_up()
 
     assert [route.name for route in fresh.delta(since).routes] == ["old.eu"]
+
+
+async def failed_over(world: World, since: int) -> None:
+    """Lose what was committed after a revision, as an asynchronous standby does."""
+    async with world.hub.store.write() as change:
+        newer = select(RouteRow.key).where(RouteRow.revision > since)
+        lost = (await change.session.exec(newer)).all()
+        for table in (RouteRow, ServiceRow):
+            await change.session.exec(delete(table).where(col(table.key).in_(lost)))
+        await change.session.exec(update(RevisionRow).values(value=since))
+
+
+async def test_revisions_that_a_failover_lost_never_come_back_with_another_meaning(
+    world: World,
+) -> None:
+    client, node = world.client(), world.hub.keys.node
+    tenant = tenant_of(await world.invite("*.eu"))
+    first = await client.apply_desired_state(tenant, state("a.eu"))
+    await client.apply_desired_state(tenant, state("a.eu", "lost.eu"))
+    before = await client.follow_routes(node, None)
+    await failed_over(world, first.revision)
+    world.clock.now_ms += 1
+    await client.apply_desired_state(tenant, state("a.eu", "b.eu"))
+    last = await client.apply_desired_state(tenant, state("a.eu", "b.eu", "c.eu"))
+    after = await client.follow_routes(node, before.revision)
+
+    assert after.revision == last.revision > before.revision + 1
+    assert (after.snapshot, {route.name for route in after.routes}) == (
+        True,
+        {"a.eu", "b.eu", "c.eu"},
+    )
+    assert not (await client.follow_routes(node, last.revision - 1)).snapshot

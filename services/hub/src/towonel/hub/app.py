@@ -92,6 +92,7 @@ async def _hub(settings: HubSettings, keys: HubKeys, metrics: Metrics) -> AsyncG
         Store.open(
             settings.database,
             ringing.committed,
+            lambda: ringing.revision,
             max_connections=settings.max_connections,
             max_idle=settings.max_idle_connections,
         ) as store,

@@ -16,11 +16,11 @@ from towonel.hub.store import rows
 from towonel.hub.store.connections import writing
 from towonel.hub.store.database import Database
 from towonel.hub.store.migrate import check_known, newest_revision, schema_of, upgrade_to
+from towonel.hub.store.session import REVISIONS_LOST
 from towonel.wire.errors import Code, Denied, ProtocolError
 
 assert rows.RouteRow.metadata is SQLModel.metadata, "importing the rows is what fills the metadata"
 ROWS_AT_ONCE = 500
-REVISIONS_LOST = 1_000_000_000  # more than ever happen between a backup and its restore
 _SEEDED = "revision"  # a new database has its one row already
 _INTEGERS = range(-(1 << 63), 1 << 63)
 

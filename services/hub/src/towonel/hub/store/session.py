@@ -26,6 +26,9 @@ BEGIN_S = 8.0  # for writes before, a free connection and a database that answer
 
 _LOCK = text("SELECT 1 FROM revision WHERE id = 1 FOR UPDATE")
 _SAME = text("UPDATE revision SET value = value WHERE id = 1")
+_NEXT = text("UPDATE revision SET value = value + 1 WHERE id = 1 RETURNING value")
+_LEAP = text("UPDATE revision SET value = :past, pruned = :past WHERE id = 1")
+REVISIONS_LOST = 1_000_000_000  # more than ever are, by a failover or between backup and restore
 
 
 @dataclass
@@ -34,23 +37,30 @@ class Change:
 
     Args:
         session: of the database.
+        told: the highest revision that edges were told.
         revision: of the routes, once it changed them.
         audited: whether it left a trace that followers of events wait for.
     """
 
     session: AsyncSession
+    told: int = 0
     revision: int | None = None
     audited: bool = False
 
     async def next_revision(self) -> int:
         """Take the next revision of the routes; all routes of one write share it.
 
-        The row is locked until the commit, so revisions become visible in their order.
+        The row is locked until the commit, so revisions become visible in their order. One that edges
+        were told already was lost by a failover: it must not come back with another meaning, so that
+        they are given the whole table.
         """
         if self.revision is None:
-            bump = text("UPDATE revision SET value = value + 1 WHERE id = 1 RETURNING value")
             connection = await self.session.connection()
-            self.revision = int((await connection.execute(bump)).scalar_one())
+            number = int((await connection.execute(_NEXT)).scalar_one())
+            if number <= self.told:
+                await connection.execute(_LEAP, {"past": self.told + REVISIONS_LOST})
+                number = int((await connection.execute(_NEXT)).scalar_one())
+            self.revision = number
         return self.revision
 
 
@@ -61,11 +71,13 @@ class Store:
         self,
         engine: AsyncEngine,
         committed: Callable[[Change], Awaitable[None]],
+        told: Callable[[], int],
         *,
         is_sqlite: bool,
     ) -> None:
         self._engine = engine
         self._committed = committed
+        self._told = told
         self._is_sqlite = is_sqlite
         self._writing = asyncio.Lock()
         self.trouble: str | None = None  # why a write was not kept; until `try_to_write` goes well
@@ -76,6 +88,7 @@ class Store:
         cls,
         database: Database,
         committed: Callable[[Change], Awaitable[None]],
+        told: Callable[[], int] = lambda: 0,
         *,
         max_connections: int = 4,
         max_idle: int = 4,
@@ -85,6 +98,7 @@ class Store:
         Args:
             database: which one.
             committed: is called after each commit of `write`.
+            told: tells the highest revision of the routes that edges were told.
             max_connections: how many there are at most.
             max_idle: how many of them are kept open.
         """
@@ -101,7 +115,7 @@ class Store:
         )
         database.prepare(engine.sync_engine)
         try:
-            yield cls(engine, committed, is_sqlite=database.is_sqlite)
+            yield cls(engine, committed, told, is_sqlite=database.is_sqlite)
         finally:
             await engine.dispose()
 
@@ -134,7 +148,7 @@ class Store:
             Unavailable: HUB_UNAVAILABLE where the database does not answer.
         """
         async with self._writer(is_alone=True) as session:
-            change = Change(session)
+            change = Change(session, self._told())
             yield change
         await self._committed(change)
 
