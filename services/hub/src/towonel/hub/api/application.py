@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import iter_route_contexts
 
 from towonel.client.models import HealthOut
 from towonel.hub.api import (
@@ -56,6 +57,7 @@ def create_app(hub: Hub) -> FastAPI:
     app.state.hub = hub
     errors.install(app)
     app.add_middleware(Observe, metrics=hub.metrics)
+    _ = [*iter_route_contexts(app.routes)]  # made now, and not while the first request waits
     return app
 
 
