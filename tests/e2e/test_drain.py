@@ -29,7 +29,7 @@ async def test_a_download_outlives_the_stop_and_new_clients_reach_the_second_edg
         writer.write(f"GET /slow/big HTTP/1.0\r\nHost: {HOSTNAME}\r\n\r\n".encode())
         await reader.readuntil(b"\r\n\r\n")
         stopped = tasks.create_task(processes.edges[0].program.stop())
-        await until(lambda: draining(processes), 5)
+        await until(lambda: draining(processes))
         pages = [await client.get() for _ in range(20)]
         body = await reader.read(-1)
 

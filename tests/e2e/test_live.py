@@ -69,6 +69,6 @@ async def test_a_suspended_tenant_is_served_again_once_it_is_resumed_and_nobody_
 
     async with stack.operator() as operator:
         await operator.suspend_tenant(invite.tenant_id)
-        await until(partial(refuses, client), 5)
+        await until(partial(refuses, client))
         await operator.resume_tenant(invite.tenant_id)
     await until(partial(serves, client), 60)

@@ -25,7 +25,7 @@ async def revoked_within(stack: Stack, origin: Asked, certificates: Certificates
     await stack.start_agent(invite.token, service(HOSTNAME, origin.port))
     clients = [Client(edge.port, certificates.client(), HOSTNAME) for edge in stack.edges]
     for client in clients:
-        await until(partial(serves, client), 10)
+        await until(partial(serves, client))
 
     async with clients[0].connect() as first, clients[1].connect() as second:
         for _, writer in (first, second):

@@ -70,7 +70,7 @@ async def own_process(folder: Path, log: Path, **more: str) -> AsyncGenerator[Hu
 async def ready(chosen: HubSettings, hub: asyncio.Task[Any]) -> None:
     """Return when the hub says that it is ready, or has ended."""
     url = f"http://127.0.0.1:{chosen.health_listen_addr[1]}/readyz"
-    async with asyncio.timeout(20), httpx.AsyncClient() as http:
+    async with asyncio.timeout(40), httpx.AsyncClient() as http:
         while not hub.done():
             with contextlib.suppress(httpx.TransportError):
                 if (await http.get(url)).is_success:

@@ -19,7 +19,7 @@ from towonel.identity.keys import NodeKey, TenantKey
 from towonel.wire.names import Hostname
 
 OPERATOR = {"authorization": f"Bearer {OPERATOR_KEY}"}
-EVENT_S = 10.0  # for an event to come
+EVENT_S = 20.0  # for an event to come
 
 
 def b64(data: bytes) -> str:
