@@ -1,9 +1,14 @@
 """What a listening socket gives to the connections that it takes."""
 
 import asyncio
+import contextlib
 import socket
+from typing import Any
 
-from towonel.runtime.web import bind
+import pytest
+
+from towonel.runtime import web
+from towonel.runtime.web import bind, serve_app
 
 
 async def test_no_answer_waits_for_the_client_to_have_read_what_came_before() -> None:
@@ -23,3 +28,56 @@ async def test_no_answer_waits_for_the_client_to_have_read_what_came_before() ->
         client.close()
 
     assert not delayed
+
+
+async def test_who_reads_nothing_of_an_answer_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "UNREAD_MS", 500)
+    lost: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+
+    class Answer(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            transport.write(bytes(64 * 1024 * 1024))
+            transport.close()  # which waits for what was written
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            lost.set_result(exc)
+
+    loop = asyncio.get_running_loop()
+    async with await loop.create_server(Answer, sock=bind("127.0.0.1", 0)) as server:
+        with socket.create_connection(server.sockets[0].getsockname()):
+            async with asyncio.timeout(20):
+                assert isinstance(await lost, TimeoutError)
+
+
+async def test_a_body_that_goes_on_after_the_answer_holds_no_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(web, "HEAD_TIMEOUT_S", 0.3)
+
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await answer_lifespan(receive, send)
+            return
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with serve_app(refuse, "127.0.0.1", 0) as port, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        ended = asyncio.create_task(reader.read())
+        while not ended.done():
+            writer.write(b"1\r\nx\r\n")
+            await asyncio.sleep(0.01)
+        writer.close()
+        with contextlib.suppress(ConnectionError):  # more was on its way when the hub closed
+            await ended
+
+    assert head.startswith(b"HTTP/1.1 404")
+
+
+async def answer_lifespan(receive: Any, send: Any) -> None:
+    for said in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{said}.complete"})

@@ -16,11 +16,12 @@ BACKLOG = 1024
 MAX_HEADER_BYTES = 16 * 1024
 KEEP_ALIVE_S = 30
 HEAD_TIMEOUT_S = 15.0  # from the connection, or a head's first byte, to its last
+UNREAD_MS = 30_000  # for how long a client may take in nothing of what there is for it
 START_S = 30.0
 
 
 class _Protocol(H11Protocol):
-    """HTTP/1.1 that does not wait for ever for the head of a request, which uvicorn does."""
+    """HTTP/1.1 that does not wait for ever, as uvicorn does, for a head or for what nobody reads."""
 
     _late: asyncio.TimerHandle | None = None
 
@@ -32,7 +33,8 @@ class _Protocol(H11Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.conn.their_state is h11.IDLE:
+        # What still comes of a body whose request is answered counts to the time of the next head.
+        if self.conn.their_state is h11.IDLE or self.conn.our_state is h11.DONE:
             self._expect_head()
         else:
             self._forget_head()
@@ -71,6 +73,8 @@ def bind(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # on Linux; connections have it from their listener
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
         listener.bind((host, port))
         listener.listen(BACKLOG)
     except OSError as error:
