@@ -1,6 +1,7 @@
 """Exit codes and signals of a real process."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -103,3 +104,18 @@ def test_what_turns_out_wrong_while_starting_is_a_setting_too(way: str) -> None:
 
     assert code == 78
     assert errors.strip() == "PROGRAM_PORT: is taken"
+
+
+def test_as_many_clients_as_the_system_allows_find_a_descriptor() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    try:
+        program = Program("drains")
+        program.until("started")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    allowed = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
+    program.signal()
+
+    assert program.end()[0] == 0
+    assert allowed == (hard, hard)

@@ -7,6 +7,7 @@
 """
 
 import asyncio
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -41,6 +42,7 @@ def main[S: Settings](cls: type[S], serve: Callable[[S], tuple[Serve, float]]) -
         for problem in error.problems:
             print(problem, file=sys.stderr)  # noqa: T201 there is no log before there are settings
         return EXIT_SETTINGS
+    _allow_many_descriptors()
     work, drain_s = serve(settings)
     return run(work, drain_s=drain_s)
 
@@ -56,6 +58,12 @@ def run(serve: Serve, *, drain_s: float) -> int:
     except (SettingsError, SecretFileError) as error:
         print(error, file=sys.stderr)  # noqa: T201 one line that a person can act on
         return EXIT_SETTINGS
+
+
+def _allow_many_descriptors() -> None:
+    """Each client takes one, and the usual soft limit is 1024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class _Run:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import resource
 import socket
 import time
 from collections.abc import AsyncGenerator
@@ -82,7 +81,6 @@ async def serve(settings: EdgeSettings, stopping: asyncio.Event) -> None:
         SettingsError: an address cannot be listened on.
         SecretFileError: a key cannot be used.
     """
-    _allow_many_descriptors()
     edge = Edge(settings)
     identity = await asyncio.to_thread(_identity, settings)
     sockets = _bind(settings)
@@ -218,9 +216,3 @@ def _bind(settings: EdgeSettings) -> list[socket.socket]:
 
 def _cannot_listen(host: str, port: int, error: OSError) -> SettingsError:
     return SettingsError([f"cannot listen on {host}:{port}: {error.strerror or error}"])
-
-
-def _allow_many_descriptors() -> None:
-    """Each client takes one, and the usual soft limit is 1024."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
