@@ -14,6 +14,7 @@ from cryptography.x509 import BasicConstraints, load_pem_x509_certificate
 from towonel.identity.certs import (
     EDGE_SERVER_NAME,
     LIFETIME_DAYS,
+    certificate_alone,
     certificate_public_key,
     certificate_sha256,
     not_after,
@@ -39,6 +40,13 @@ def test_a_certificate_carries_the_edges_key_and_is_signed_by_it() -> None:
 
 def test_its_hash_is_of_the_der_bytes() -> None:
     assert certificate_sha256(PEM) == hashlib.sha256(ssl.PEM_cert_to_DER_cert(PEM)).digest()
+
+
+@pytest.mark.parametrize(
+    "around", ["\x00é\n{pem}", "{pem}{pem}", "{pem}-----BEGIN CERTIFICATE-----\n"]
+)
+def test_what_stands_around_a_certificate_is_no_part_of_it(around: str) -> None:
+    assert certificate_alone(around.format(pem=PEM)) == PEM
 
 
 def test_it_may_not_sign_others() -> None:

@@ -75,6 +75,16 @@ async def test_a_certificate_must_be_for_the_edges_own_key(world: World) -> None
     assert await code_of(refused) is Code.CERTIFICATE_MISMATCH
 
 
+async def test_agents_are_told_an_edges_certificate_and_nothing_around_it(world: World) -> None:
+    client, key, token = world.client(), world.hub.keys.node, await world.invite("a.eu")
+    honest, other = registration(key), registration(new_key())
+    more = honest.certificate_pem + other.certificate_pem + "\0"
+    await client.register_edge(key, honest.model_copy(update={"certificate_pem": more}))
+    (told,) = (await client.bootstrap(token, new_key(), "default")).edges
+
+    assert told.certificate_pem == honest.certificate_pem
+
+
 async def test_addresses_must_be_host_and_port(world: World) -> None:
     key = world.hub.keys.node
     body = registration(key).model_copy(update={"addresses": ["nowhere"]})

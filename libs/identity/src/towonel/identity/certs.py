@@ -46,6 +46,15 @@ def private_key_pem(key: NodeKey) -> bytes:
     return key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
+def certificate_alone(pem: str) -> str:
+    """Return the first certificate in a text, without what else may stand there.
+
+    Raises:
+        Denied: CERTIFICATE_MISMATCH where `pem` holds no certificate.
+    """
+    return _load(pem).public_bytes(Encoding.PEM).decode()
+
+
 def certificate_sha256(pem: str) -> bytes:
     """Return the SHA-256 of the certificate in DER.
 

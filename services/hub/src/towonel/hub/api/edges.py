@@ -21,7 +21,11 @@ from towonel.hub.store import edge_invites, nonces, reports, routes
 from towonel.hub.store import edges as store
 from towonel.hub.store.audit import Deed, record
 from towonel.hub.store.rows import EdgeRow
-from towonel.identity.certs import certificate_public_key, certificate_sha256
+from towonel.identity.certs import (
+    certificate_alone,
+    certificate_public_key,
+    certificate_sha256,
+)
 from towonel.identity.signatures import Domain, Signature
 from towonel.runtime.settings import parse_address
 from towonel.wire.errors import Code, Denied
@@ -43,7 +47,7 @@ async def register_edge(
     row = EdgeRow(
         edge_id=signed.id,
         addresses=json.dumps(wanted.addresses),
-        certificate_pem=wanted.certificate_pem,
+        certificate_pem=certificate_alone(wanted.certificate_pem),  # agents trust all that is in it
         certificate_sha256=certificate_sha256(wanted.certificate_pem),
         version=wanted.version,
         last_seen_ms=hub.now_ms(),
