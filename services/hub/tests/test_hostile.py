@@ -36,6 +36,8 @@ def refusal(answer: httpx.Response) -> tuple[int, str]:
     [
         b"[" * 60_000,
         b'{"hostnames": ["a.eu"], "name": "\\ud800"}',
+        b'{"hostnames": ["a.eu"], "name": "\\u0000"}',
+        b'{"hostnames": ["a.eu"], "name": "\\u009b2J"}',
         b'{"hostnames": ["\\ud800.eu"]}',
         b'{"hostnames": ["\\u0000.eu"]}',
         b'{"hostnames": [1]}',

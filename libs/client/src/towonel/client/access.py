@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
-from towonel.client.models import Answer, Hex32, Moment, Page, Request
+from towonel.client.models import Answer, Hex32, Moment, Name, Page, Request
 
 type Role = Literal["admin", "operator", "viewer"]
 
@@ -12,7 +12,7 @@ type Role = Literal["admin", "operator", "viewer"]
 class KeyIn(Request):
     """An API key to be."""
 
-    name: str = Field(min_length=1, max_length=100)
+    name: Name = Field(min_length=1)
     role: Role
     tenant_id: Hex32 | None = None
     expires_in_secs: int | None = Field(default=None, ge=60, le=10 * 366 * 86_400)
@@ -21,7 +21,7 @@ class KeyIn(Request):
 class KeyEdit(Request):
     """What changes about a key; fields that are not sent stay as they are."""
 
-    name: str | None = Field(default=None, min_length=1, max_length=100)
+    name: Name | None = Field(default=None, min_length=1)
     expires_at: Moment | None = Field(default=None, description="null: never")
 
 

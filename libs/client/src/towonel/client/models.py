@@ -54,6 +54,9 @@ def _in_our_time(at: datetime) -> datetime:
 Moment = Annotated[
     AwareDatetime, BeforeValidator(_as_text), AfterValidator(_in_our_time), Field(strict=False)
 ]
+# Not everything that keeps names can keep a NUL, and nobody can read the other control characters.
+Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+Name = Annotated[Text, Field(max_length=100)]
 type InviteStatus = Literal["pending", "revoked"]
 
 
@@ -87,7 +90,7 @@ class HealthOut(Answer):
 class InviteIn(Request):
     """A tenant to be: `expires_in_secs` of 0 or none means never."""
 
-    name: str | None = Field(default=None, max_length=100)
+    name: Name | None = None
     hostnames: list[Hostname] = Field(min_length=1, max_length=MAX_HOSTNAMES)
     expires_in_secs: int | None = Field(default=None, ge=0, le=MAX_EXPIRY_S)
 
@@ -130,7 +133,7 @@ class RevokedOut(Answer):
 class EdgeInviteIn(Request):
     """An edge to be."""
 
-    name: str | None = Field(default=None, max_length=100)
+    name: Name | None = None
 
 
 class EdgeInviteOut(Answer):
@@ -260,7 +263,7 @@ class EdgeRegisterIn(Request):
 
     addresses: list[Annotated[str, Field(max_length=300)]] = Field(min_length=1, max_length=16)
     certificate_pem: str = Field(max_length=8_192)
-    version: str = Field(max_length=64)
+    version: Text = Field(max_length=64)
 
 
 class EdgeRegisterOut(Answer):

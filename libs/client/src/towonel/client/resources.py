@@ -20,7 +20,16 @@ from towonel.client.access import (
     Role,
     WhoAmI,
 )
-from towonel.client.models import MAX_HOSTNAMES, Answer, Hex32, Hostname, Moment, Page, Request
+from towonel.client.models import (
+    MAX_HOSTNAMES,
+    Answer,
+    Hex32,
+    Hostname,
+    Moment,
+    Name,
+    Page,
+    Request,
+)
 
 __all__ = [
     "AuditItem",
@@ -72,7 +81,7 @@ class PortRange(Request):
 class InviteEdit(Request):
     """What changes about a live invite; fields that are not sent stay as they are."""
 
-    name: str | None = Field(default=None, min_length=1, max_length=100)
+    name: Name | None = Field(default=None, min_length=1)
     hostnames: list[Hostname] | None = Field(default=None, min_length=1, max_length=MAX_HOSTNAMES)
     expires_at: Moment | None = Field(default=None, description="null: never")
     limits: Limits | None = None
@@ -82,7 +91,7 @@ class InviteEdit(Request):
 class TenantEdit(Request):
     """What changes about a tenant; fields that are not sent stay as they are."""
 
-    name: str | None = Field(default=None, min_length=1, max_length=100)
+    name: Name | None = Field(default=None, min_length=1)
     limits: Limits | None = None
 
 
