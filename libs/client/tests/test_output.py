@@ -49,10 +49,21 @@ def test_a_failure_for_programs_is_one_document(capsys: pytest.CaptureFixture[st
 def test_what_the_hub_tells_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     output.print_fields([("name", "\x1b[2J[red]x")])
     output.print_table(["NAME"], [["\x1b[2J[red]x"]], empty="none")
+    output.show(output.Shown({}, "a\n  \x1b[2J[red]x" + "y" * 1000), output.Format.TABLE)
 
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
-    assert shown.count("[2J[red]x") == 2
+    assert shown.count("[2J[red]x") == 3
+    assert shown.endswith("a\n   [2J[red]x" + "y" * 1000 + "\n")
+
+
+def test_json_tells_a_terminal_nothing_to_obey(capsys: pytest.CaptureFixture[str]) -> None:
+    said = {"name": "\x1b[2J\x9b2J\x7f\u00e9"}
+    output.print_json(said)
+
+    written = capsys.readouterr().out
+    assert json.loads(written) == said
+    assert not {"\x1b", "\x9b", "\x7f"} & set(written)
 
 
 @pytest.mark.parametrize("columns", ["20", "1000"])

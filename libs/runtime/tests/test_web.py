@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from typing import Any
+from typing import Any, override
 
 import pytest
 
@@ -35,11 +35,13 @@ async def test_who_reads_nothing_of_an_answer_is_let_go(monkeypatch: pytest.Monk
     lost: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
     class Answer(asyncio.Protocol):
+        @override
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             assert isinstance(transport, asyncio.Transport)
             transport.write(bytes(64 * 1024 * 1024))
             transport.close()  # which waits for what was written
 
+        @override
         def connection_lost(self, exc: Exception | None) -> None:
             lost.set_result(exc)
 

@@ -58,7 +58,12 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 def printable(text: str) -> str:
     """Return a stranger's words without what could move a terminal's cursor or forge a log line."""
-    return "".join(char if char.isprintable() else " " for char in text[:MAX_MESSAGE_CHARS]).strip()
+    return visible(text[:MAX_MESSAGE_CHARS]).strip()
+
+
+def visible(text: str) -> str:
+    """Return a text with a space for each character that is no letter, sign or space."""
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def _envelope(body: bytes) -> tuple[str, str] | None:

@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 refused or failed, 2 usage, 75 the hub cannot be asked now
 import contextlib
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Generator, Iterable, Sequence
@@ -23,12 +24,13 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from towonel.client.envelope import printable
+from towonel.client.envelope import printable, visible
 from towonel.client.usage import UsageError
 from towonel.runtime.settings import SettingsError
 from towonel.wire.errors import TowonelError, Unavailable
 
 EXIT_FAILED, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_SETTINGS, EXIT_INTERRUPTED = 1, 2, 75, 78, 130
+_CONTROLS = re.compile("[\x7f-\x9f]")  # JSON leaves these as they are; terminals obey them
 _FIELD_WIDTH = 11  # of names, so that what belongs together stands under each other
 
 
@@ -106,7 +108,7 @@ def _print_part(part: Part) -> None:
         case Rows(columns, rows, empty):
             print_table(columns, rows, empty=empty)
         case str():
-            typer.echo(part)
+            typer.echo("\n".join(map(visible, part.split("\n"))))
         case _:
             assert_never(part)
 
@@ -128,7 +130,12 @@ def console() -> Console:
 
 def print_json(value: object) -> None:
     """Print one JSON document on a line of its own."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)  # noqa: T201 this is the output
+    text = _CONTROLS.sub(_escaped, json.dumps(value, ensure_ascii=False))
+    print(text, flush=True)  # noqa: T201 this is the output
+
+
+def _escaped(control: re.Match[str]) -> str:
+    return f"\\u{ord(control[0]):04x}"
 
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:
