@@ -5,6 +5,7 @@ from worlds.hub import World, new_key, opened, state
 from worlds.original import original, told
 
 from towonel.client.models import InviteIn
+from towonel.client.resources import TenantEdit
 from towonel.hub.core.declared import DeclaredTenant
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.feed import Bell
@@ -46,6 +47,26 @@ async def test_the_same_boot_again_changes_nothing(world: World) -> None:
 
     assert (await world.client().list_audit()).audit == before
     assert [item.action for item in before] == ["tenant.declared"]
+
+
+async def test_the_order_of_hostnames_is_no_change(world: World) -> None:
+    await boot(world, tenant("app.example.eu"))
+    await boot(world, tenant("b.example.eu", "app.example.eu"))
+    before = (await world.client().list_audit()).audit
+    await boot(world, tenant("b.example.eu", "app.example.eu"))
+
+    assert (await world.client().list_audit()).audit == before
+
+
+async def test_an_edit_of_what_another_boot_changed_is_refused(world: World) -> None:
+    await boot(world, tenant("app.example.eu"))
+    seen = await world.client().get_tenant(KEY.tenant_id.hex())
+    await boot(world, tenant("b.example.eu"))
+    edit = TenantEdit(name="new")
+    with pytest.raises(Denied) as caught:
+        await world.client().update_tenant(KEY.tenant_id.hex(), edit, if_match=seen.etag)
+
+    assert caught.value.code is Code.PRECONDITION_FAILED
 
 
 async def test_other_hostnames_are_taken_over_and_what_was_published_ends(world: World) -> None:

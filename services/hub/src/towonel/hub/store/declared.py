@@ -52,8 +52,9 @@ async def _declare(
     altered = row is None
     if row is None:
         row = await _new(change, one, now_ms)
-    if await invites.hostnames_of(change.session, row.invite_id) != list(one.hostnames):
+    if set(await invites.hostnames_of(change.session, row.invite_id)) != set(one.hostnames):
         await tenancy.set_hostnames(change, row, one.hostnames, quotas, now_ms)
+        row.version += 1
         altered = True
     return altered
 
