@@ -9,6 +9,7 @@ from typing import override
 import pytest
 from libs.client.tests.conftest import Server
 
+from towonel.client import access
 from towonel.client import models as old
 from towonel.client import resources as new
 from towonel.client.exchange import Tagged
@@ -59,12 +60,12 @@ EDGE = new.EdgeDetail(
 PORTS = new.Reservation(
     reservation_id=INVITE_ID, tenant_id=ID, protocol="tcp", first_port=5, last_port=6, created_at=AT
 )
-KEY_ITEM = new.KeyItem(
+KEY_ITEM = access.KeyItem(
     key_id="AAAAAAAAAAA", name="n", role="viewer", tenant_id=None, status="active", created_at=AT,
     expires_at=None, last_used_at=None, rotated_at=None,
 )  # fmt: skip
-KEY_OUT = new.KeyOut(**KEY_ITEM.model_dump(), key="tt_key_1_x")
-AUDIT = new.AuditItem(
+KEY_OUT = access.KeyOut(**KEY_ITEM.model_dump(), key="tt_key_1_x")
+AUDIT = access.AuditItem(
     id=1, at=AT, actor="operator", action="a", subject="s", tenant_id=None, before=None,
     after={"a": 1}, request_id="r", address="192.0.2.1",
 )  # fmt: skip
@@ -136,10 +137,10 @@ READS = [
         new.AvailablePorts(protocol="tcp", ports=[1024]),
     ),
     Ask(
-        lambda c: c.list_keys(limit=5, cursor="c"), f"GET /v1/keys?{EVERY}", new.KeyPage(keys=[KEY_ITEM])
+        lambda c: c.list_keys(limit=5, cursor="c"), f"GET /v1/keys?{EVERY}", access.KeyPage(keys=[KEY_ITEM])
     ),
     Ask(
-        lambda c: c.whoami(), "GET /v1/keys/self", new.WhoAmI(actor="a", role="admin", tenant_id=None)
+        lambda c: c.whoami(), "GET /v1/keys/self", access.WhoAmI(actor="a", role="admin", tenant_id=None)
     ),
     Ask(
         lambda c: c.list_audit(
@@ -148,7 +149,7 @@ READS = [
         ),
         f"GET /v1/audit?{EVERY}&actor=a&action=b&subject=s&tenant_id={ID}"
         "&since=2026-11-24T12%3A00%3A00%2B00%3A00&until=2026-11-25T00%3A00%3A00Z",
-        new.AuditPage(audit=[AUDIT]),
+        access.AuditPage(audit=[AUDIT]),
     ),
 ]  # fmt: skip
 WRITES = [
@@ -170,7 +171,7 @@ WRITES = [
         f"DELETE /v1/ports/{INVITE_ID}", new.ReleasedOut(reservation_id=INVITE_ID),
     ),
     Ask(
-        lambda c: c.rotate_key("kk", new.KeyRotation(grace_secs=0)),
+        lambda c: c.rotate_key("kk", access.KeyRotation(grace_secs=0)),
         "POST /v1/keys/kk/rotate", KEY_OUT, {"grace_secs": 0},
     ),
     Ask(lambda c: c.rotate_key("k2"), "POST /v1/keys/k2/rotate", KEY_OUT, {"grace_secs": 3600}),
@@ -192,7 +193,7 @@ CREATES = [
         "POST /v1/ports", PORTS, {"protocol": "tcp", "tenant_id": ID},
     ),
     Ask(
-        lambda c: c.create_key(new.KeyIn(name="n", role="viewer"), idempotency_key="once"),
+        lambda c: c.create_key(access.KeyIn(name="n", role="viewer"), idempotency_key="once"),
         "POST /v1/keys", KEY_OUT, {"name": "n", "role": "viewer"},
     ),
 ]  # fmt: skip
@@ -213,7 +214,7 @@ EDITS = [
         f"PATCH /v1/tenants/{ID}", TENANT_DETAIL, {"name": "n"},
     ),
     Ask(
-        lambda c: c.update_key("kk", new.KeyEdit(expires_at=None), if_match='"3"'),
+        lambda c: c.update_key("kk", access.KeyEdit(expires_at=None), if_match='"3"'),
         "PATCH /v1/keys/kk", KEY_ITEM, {"expires_at": None},
     ),
 ]  # fmt: skip
@@ -291,7 +292,7 @@ async def test_without_a_condition_no_header_is_sent(
         lambda c: c.get_tenant(""),
         lambda c: c.rotate_key("a?b"),
         lambda c: c.create_edge_invite(idempotency_key="a\r\nb"),
-        lambda c: c.update_key("kk", new.KeyEdit(), if_match="ä"),
+        lambda c: c.update_key("kk", access.KeyEdit(), if_match="ä"),
     ],
     ids=range(8),
 )

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
-from towonel.client.resources import KeyOut, PortRange, ReservationIn
+from towonel.client.access import KeyOut
+from towonel.client.resources import PortRange, ReservationIn
 
 ID = "ab" * 32
 AT = datetime(2026, 11, 24, tzinfo=UTC)

@@ -10,8 +10,8 @@ import pytest
 from libs.client.tests.conftest import Server, serving
 
 from towonel.client import exchange
+from towonel.client.access import AuditItem
 from towonel.client.hub import HubClient
-from towonel.client.resources import AuditItem
 from towonel.identity.keys import NodeKey
 from towonel.identity.signatures import Domain, Signature
 from towonel.wire import base64url

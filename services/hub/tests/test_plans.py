@@ -11,10 +11,11 @@ from worlds.crowd import Seen, watching
 from worlds.hub import World, new_key, opened, registration, state, tenant_of
 from worlds.original import original
 
+from towonel.client.access import KeyIn
 from towonel.client.hub import HubClient
 from towonel.client.live import EdgeReport
 from towonel.client.models import InviteIn
-from towonel.client.resources import HostnamesIn, InviteEdit, KeyIn, ReservationIn
+from towonel.client.resources import HostnamesIn, InviteEdit, ReservationIn
 from towonel.hub import chores
 from towonel.hub.feed import Bell
 from towonel.hub.store.connections import writing

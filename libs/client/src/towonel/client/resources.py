@@ -8,18 +8,6 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from towonel.client.access import (
-    AuditItem,
-    AuditPage,
-    KeyEdit,
-    KeyIn,
-    KeyItem,
-    KeyOut,
-    KeyPage,
-    KeyRotation,
-    Role,
-    WhoAmI,
-)
 from towonel.client.models import (
     MAX_HOSTNAMES,
     Answer,
@@ -30,19 +18,6 @@ from towonel.client.models import (
     Page,
     Request,
 )
-
-__all__ = [
-    "AuditItem",
-    "AuditPage",
-    "KeyEdit",
-    "KeyIn",
-    "KeyItem",
-    "KeyOut",
-    "KeyPage",
-    "KeyRotation",
-    "Role",
-    "WhoAmI",
-]
 
 MAX_PAGE = 1_000
 MAX_RANGES = 100  # port ranges of one tenant

@@ -21,11 +21,10 @@ from towonel.hub.settings import HubSettings
 from towonel.hub.store import invariants
 from towonel.hub.store.database import Database
 from towonel.runtime import lifecycle, logs
+from towonel.runtime.lifecycle import EXIT_FAILED, EXIT_SETTINGS
 from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import SettingsError, load
 from towonel.wire.errors import TowonelError
-
-EXIT_FAILED, EXIT_SETTINGS = 1, 78
 
 app = typer.Typer(
     name="towonel hub",
@@ -127,9 +126,9 @@ def check(as_json: Json = False) -> None:
         database = load(HubSettings).database
         found = invariants.problems(database)
         if as_json:
-            _print(json.dumps({"ok": not found, "problems": found}))
+            typer.echo(json.dumps({"ok": not found, "problems": found}))
         else:
-            _print("\n".join(found) or f"{database}: all is well")
+            typer.echo("\n".join(found) or f"{database}: all is well")
         if found:
             raise typer.Exit(EXIT_FAILED)
 
@@ -173,10 +172,6 @@ def _passphrase(file: Path | None, *, confirm: bool) -> str:
 
 def _told(what: str, counts: Mapping[str, int], *, as_json: bool) -> None:
     if as_json:
-        _print(json.dumps({"rows": dict(counts)}))
+        typer.echo(json.dumps({"rows": dict(counts)}))
     else:
-        _print(f"{what}: {sum(counts.values())} rows in {len(counts)} tables")
-
-
-def _print(text: str) -> None:
-    typer.echo(text)
+        typer.echo(f"{what}: {sum(counts.values())} rows in {len(counts)} tables")

@@ -13,7 +13,7 @@ from towonel.hub.core.history import History
 from towonel.hub.store import directory as source
 from towonel.hub.store.session import Store
 from towonel.wire.errors import Unavailable
-from towonel.wire.routes import Route, RouteDelta, delta_chunks
+from towonel.wire.routes import RouteDelta, delta_chunks
 
 FOLLOW_S = 1.0  # an edge that asks waits no longer for the database; it is told what is known
 STALE_S = 2.0  # then, for so long, nobody asks it again on behalf of an edge
@@ -94,13 +94,6 @@ class Directory:
             self._version += 1
             self._encoded.clear()
         self._known, self.edges, self.is_loaded = known, head.edges, True
-
-    def route(self, key: str) -> Route | None:
-        """Return the route of a key."""
-        return self._known.routes.get(key)
-
-    def __len__(self) -> int:
-        return len(self._known.routes)
 
     async def encoded(self, since: int | None) -> Sequence[bytes]:
         """Return what changed since a revision, or everything, as an edge reads it, in pieces.

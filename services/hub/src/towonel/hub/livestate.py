@@ -66,7 +66,7 @@ class LiveState:
 
     def serving(self, tenant_id: bytes, service: str) -> list[bytes]:
         """Return the agents that serve a tenant's service, `https:app.example.eu` or `tcp:ssh`."""
-        return [bytes.fromhex(it) for it in self._view.service(tenant_id.hex(), service).agents]
+        return [bytes.fromhex(it) for it in self._view.serving(tenant_id.hex(), service)]
 
     def edge_is_live(self, edge_id: bytes) -> bool:
         """Whether an edge reported just now."""

@@ -2,10 +2,10 @@
 
 from towonel.client.cli.command import asks, group
 from towonel.client.cli.invites import checked_name
-from towonel.client.cli.lists import listed
+from towonel.client.cli.lists import listed, shown_list
 from towonel.client.cli.once import once
 from towonel.client.cli.options import InviteId, Name
-from towonel.client.cli.output import Fields, Rows, Shown, shown_time
+from towonel.client.cli.output import Fields, Shown, shown_time
 from towonel.client.hub import HubClient
 from towonel.client.models import EdgeInviteItem
 
@@ -26,9 +26,8 @@ async def create(hub: HubClient, name: Name = None) -> Shown:
 async def list_all(hub: HubClient) -> Shown:
     """List edge invites, the newest first."""
     found = await listed(hub.list_edge_invites, lambda page: page.invites)
-    document: dict[str, object] = {"invites": [item.model_dump() for item in found]}
     columns = ("ID", "NAME", "STATUS", "EDGE")
-    return Shown(document, Rows(columns, [*map(_row, found)], "There is no edge invite yet."))
+    return shown_list("invites", found, columns, _row, "There is no edge invite yet.")
 
 
 @asks(app, "show", "towonel edge-invite show --id pJ4yYx1sT0mQ8aWv7c2d3g")

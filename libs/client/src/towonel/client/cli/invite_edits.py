@@ -1,7 +1,5 @@
 """`towonel invite show` and `edit`: a live invite keeps its token, whatever changes about it."""
 
-import time
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -12,7 +10,7 @@ from towonel.client.cli.ends import Expires, ExpiresAt
 from towonel.client.cli.invite_changes import InviteChanges, Limit, edit_from, shown_limits
 from towonel.client.cli.invites import app
 from towonel.client.cli.options import InviteId
-from towonel.client.cli.output import Fields, Shown, shown_time
+from towonel.client.cli.output import Fields, Shown, now, shown_time
 from towonel.client.cli.port_ranges import shown_range
 from towonel.client.hub import HubClient
 from towonel.client.resources import InviteDetail
@@ -77,7 +75,7 @@ async def edit(
         limits,
     )
     found = await hub.get_invite(invite_id)
-    wanted = edit_from(found.value, changes, datetime.fromtimestamp(time.time_ns() / 1e9, UTC))
+    wanted = edit_from(found.value, changes, now())
     return _shown(
         await edited(
             lambda if_match: hub.update_invite(invite_id, wanted, if_match=if_match),

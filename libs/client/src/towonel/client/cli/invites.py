@@ -8,10 +8,10 @@ import typer
 from towonel.client.cli.choices import Status
 from towonel.client.cli.command import asks, group
 from towonel.client.cli.ends import seconds
-from towonel.client.cli.lists import listed
+from towonel.client.cli.lists import listed, shown_list
 from towonel.client.cli.once import once
 from towonel.client.cli.options import InviteId, Name
-from towonel.client.cli.output import Fields, Rows, Shown, shown_time
+from towonel.client.cli.output import Fields, Shown, shown_time
 from towonel.client.hub import HubClient
 from towonel.client.models import MAX_EXPIRY_S, MAX_HOSTNAMES, InviteIn, InviteItem
 from towonel.client.usage import UsageError
@@ -79,11 +79,10 @@ async def list_all(
     wanted = None if hostname is None else parse_name("--hostname", hostname)
     fetch = partial(hub.list_invites, status=status, hostname=wanted, name=name)
     found = await listed(fetch, lambda page: page.invites)
-    document: dict[str, object] = {"invites": [item.model_dump() for item in found]}
     columns = ("ID", "NAME", "STATUS", "EXPIRES", "HOSTNAMES")
     is_filtered = any(given is not None for given in (status, hostname, name))
     empty = "There is no such invite." if is_filtered else "There is no invite yet."
-    return Shown(document, Rows(columns, [*map(_row, found)], empty))
+    return shown_list("invites", found, columns, _row, empty)
 
 
 @asks(app, "revoke", "towonel invite revoke --id pJ4yYx1sT0mQ8aWv7c2d3g")

@@ -1,7 +1,5 @@
 """`towonel key`: API keys, each with a role, for people and programs that are not the operator."""
 
-import time
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -12,10 +10,10 @@ from towonel.client.cli.command import asks, group
 from towonel.client.cli.edits import Force, edited
 from towonel.client.cli.ends import Expires, ExpiresAt, moment, seconds
 from towonel.client.cli.ids import TenantIdFlag, checked_hex, request
-from towonel.client.cli.lists import listed
+from towonel.client.cli.lists import listed, shown_list
 from towonel.client.cli.once import once
 from towonel.client.cli.options import InviteId
-from towonel.client.cli.output import Fields, Rows, Shown, shown_time
+from towonel.client.cli.output import Fields, Shown, now, shown_time
 from towonel.client.hub import HubClient
 from towonel.client.usage import UsageError
 
@@ -57,8 +55,7 @@ async def list_all(hub: HubClient) -> Shown:
     """List keys, the newest first, without their secrets."""
     found = await listed(hub.list_keys, lambda page: page.keys)
     columns = ("ID", "NAME", "STATUS", "ROLE", "TENANT", "EXPIRES", "LAST USED")
-    document: dict[str, object] = {"keys": [item.model_dump(mode="json") for item in found]}
-    return Shown(document, Rows(columns, [*map(_row, found)], "There is no key yet."))
+    return shown_list("keys", found, columns, _row, "There is no key yet.")
 
 
 @asks(app, "show", "towonel key show --id 7GkX0yQmJ4s")
@@ -85,8 +82,7 @@ async def edit(
     """Change the name or the end of a key; its secret stays."""
     change: dict[str, object] = {} if name is None else {"name": name}
     if expires is not None or expires_at is not None:
-        now = datetime.fromtimestamp(time.time_ns() / 1e9, UTC)
-        change["expires_at"] = moment(expires, expires_at, now, MAX_EXPIRY_S)
+        change["expires_at"] = moment(expires, expires_at, now(), MAX_EXPIRY_S)
     if not change:
         raise UsageError("nothing to change: give --name, --expires or --expires-at")
     wanted = request(KeyEdit, **change)

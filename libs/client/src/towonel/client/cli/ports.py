@@ -8,10 +8,10 @@ import typer
 from towonel.client.cli.choices import Protocol
 from towonel.client.cli.command import asks, group
 from towonel.client.cli.ids import TenantIdFlag, checked_hex
-from towonel.client.cli.lists import listed
+from towonel.client.cli.lists import listed, shown_list
 from towonel.client.cli.once import once
 from towonel.client.cli.options import InviteId
-from towonel.client.cli.output import Fields, Rows, Shown, shown_time
+from towonel.client.cli.output import Fields, Shown, shown_time
 from towonel.client.cli.port_ranges import parse_range, shown_ports
 from towonel.client.hub import HubClient
 from towonel.client.resources import LAST_PORT, Reservation, ReservationIn
@@ -35,12 +35,10 @@ async def list_all(
 ) -> Shown:
     """List the ports that are kept, by protocol and number."""
     wanted = None if tenant_id is None else checked_hex("--tenant-id", tenant_id)
-
     fetch = partial(hub.list_ports, tenant_id=wanted, protocol=protocol)
     found = await listed(fetch, lambda page: page.ports)
     columns = ("ID", "PROTOCOL", "PORTS", "TENANT", "SINCE")
-    document: dict[str, object] = {"ports": [item.model_dump(mode="json") for item in found]}
-    return Shown(document, Rows(columns, [*map(_row, found)], "No port is reserved."))
+    return shown_list("ports", found, columns, _row, "No port is reserved.")
 
 
 @asks(

@@ -1,10 +1,9 @@
 """Edits of tenants: which fields of a row change, and how the audit log tells it."""
 
 import secrets
-from datetime import datetime
 
 from towonel.client.resources import InviteEdit, PortRange, TenantEdit
-from towonel.hub.api.shown import limits_of, port_range, quotas_of
+from towonel.hub.api.shown import limits_of, ms_or_none, port_range, quotas_of
 from towonel.hub.api.state import Hub
 from towonel.hub.core.invites import parse_patterns
 from towonel.hub.core.ports import Range, check_reservation
@@ -30,7 +29,7 @@ async def edit_invite(
     _set_fields(row, edit)
     sent = edit.model_fields_set
     if "expires_at" in sent:
-        row.expires_at_ms = _ms(edit.expires_at)
+        row.expires_at_ms = ms_or_none(edit.expires_at)
     if edit.hostnames is not None:
         wanted = parse_patterns(edit.hostnames)
         quotas = quotas_of(row, hub.policy.quotas)
@@ -131,7 +130,3 @@ async def _state(change: Change, row: InviteRow) -> dict[str, object]:
         "hostnames": await invites.hostnames_of(change.session, row.invite_id),
         "ports": [port_range(item).model_dump() for item in kept],
     }
-
-
-def _ms(at: datetime | None) -> int | None:
-    return None if at is None else round(at.timestamp() * 1000)

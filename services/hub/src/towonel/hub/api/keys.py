@@ -7,8 +7,7 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.client.models import RevokedOut
-from towonel.client.resources import (
+from towonel.client.access import (
     KeyEdit,
     KeyIn,
     KeyItem,
@@ -18,6 +17,7 @@ from towonel.client.resources import (
     Role,
     WhoAmI,
 )
+from towonel.client.models import RevokedOut
 from towonel.hub.api.asked import KeyId, Page
 from towonel.hub.api.auth import (
     Admin,
@@ -28,7 +28,7 @@ from towonel.hub.api.auth import (
     etag,
 )
 from towonel.hub.api.errors import refusals
-from towonel.hub.api.shown import moment, moment_or_none
+from towonel.hub.api.shown import moment, moment_or_none, ms_or_none
 from towonel.hub.api.state import Hub, HubDep
 from towonel.hub.core.access import KEY_ID_BYTES, KEY_SECRET_BYTES, Presented
 from towonel.hub.store import invites
@@ -119,8 +119,7 @@ async def update_key(
         before = {"name": row.name, "expires_at_ms": row.expires_at_ms}
         row.name = body.name or row.name
         if "expires_at" in body.model_fields_set:
-            at = body.expires_at
-            row.expires_at_ms = None if at is None else round(at.timestamp() * 1000)
+            row.expires_at_ms = ms_or_none(body.expires_at)
         after = {"name": row.name, "expires_at_ms": row.expires_at_ms}
         if after != before:
             row.version += 1

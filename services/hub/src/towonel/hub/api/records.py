@@ -4,18 +4,17 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncGenerator
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
+from towonel.client.access import AuditItem, AuditPage
 from towonel.client.models import Moment
-from towonel.client.resources import AuditItem, AuditPage
 from towonel.hub.api.asked import OfTenant, Page, Text
 from towonel.hub.api.auth import Caller, Operator, TenantViewer, still_counts
 from towonel.hub.api.errors import refusals
-from towonel.hub.api.shown import moment
+from towonel.hub.api.shown import moment, ms_or_none
 from towonel.hub.api.state import Hub, HubDep
 from towonel.hub.core.access import Principal
 from towonel.hub.store import audit as store
@@ -43,7 +42,7 @@ async def list_audit(
     until: At = None,
 ) -> AuditPage:
     """List writes, the newest first: who did what to what, from where."""
-    wanted = store.Wanted(actor, action, subject, tenant_id, _ms(since), _ms(until))
+    wanted = store.Wanted(actor, action, subject, tenant_id, ms_or_none(since), ms_or_none(until))
     async with hub.store.read() as session:
         found = await store.newest(session, paging, wanted)
     return AuditPage(audit=[shown(row) for row in found.rows], next_cursor=found.next_cursor)
@@ -148,7 +147,3 @@ def _told(row: AuditRow, principal: Principal) -> AuditItem | None:
 
 def _event(item: AuditItem) -> bytes:
     return f"id: {item.id}\nevent: {item.action}\ndata: {item.model_dump_json()}\n\n".encode()
-
-
-def _ms(at: datetime | None) -> int | None:
-    return None if at is None else round(at.timestamp() * 1000)

@@ -27,6 +27,11 @@ def moment_or_none(time_ms: int | None) -> datetime | None:
     return None if time_ms is None else moment(time_ms)
 
 
+def ms_or_none(at: datetime | None) -> int | None:
+    """Return a time as the database has it: Unix milliseconds."""
+    return None if at is None else round(at.timestamp() * 1000)
+
+
 def limits_of(row: InviteRow) -> Limits:
     """Return a tenant's own limits."""
     return Limits(

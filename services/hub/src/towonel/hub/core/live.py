@@ -17,15 +17,11 @@ type Reports = Mapping[str, tuple[int, EdgeReport]]  # edge id -> when the hub g
 
 @dataclass(frozen=True, slots=True)
 class LiveAgent:
-    """An agent with at least one session; tenant, group and software are of its newest one."""
+    """An agent with at least one session; the software is its newest one's."""
 
-    agent_id: str
-    tenant_id: str
-    group: str
     software: str
     since_ms: int
     edges: tuple[str, ...]
-    sessions: int
     active_streams: int
 
 
@@ -39,22 +35,10 @@ class LiveTenant:
 
 @dataclass(frozen=True, slots=True)
 class LiveEdge:
-    """An edge that reported just now; its traffic counts from `started_at_ms` on."""
+    """An edge that reported just now; its traffic counts from its start on."""
 
-    reported_at_ms: int
-    started_at_ms: int
-    version: str
     sessions: int
     traffic: Traffic
-    refused_total: int
-
-
-@dataclass(frozen=True, slots=True)
-class LiveService:
-    """Which agents serve a tenant's service, and the edges where they do: there it is reached."""
-
-    agents: tuple[str, ...] = ()
-    edges: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,35 +60,28 @@ class LiveView:
     def __init__(self, reports: Reports, now_ms: int) -> None:
         fresh = {edge: it for edge, it in sorted(reports.items()) if now_ms - it[0] <= STALE_MS}
         seen = [_Seen(edge, session) for edge, it in fresh.items() for session in it[1].sessions]
-        self.edges = {edge: _edge(*it) for edge, it in fresh.items()}
+        self.edges = {edge: _edge(report) for edge, (_, report) in fresh.items()}
         self.agents = {agent: _agent(of) for agent, of in _by_agent(seen).items()}
         self.tenants = _tenants(
             seen, [told for _, report in fresh.values() for told in report.tenants]
         )
-        self._services = _services(seen)
+        self._serving = _serving(seen)
 
-    def service(self, tenant_id: str, key: str) -> LiveService:
-        """Return who serves a service, `https:app.example.eu` or `tcp:ssh`; nobody is an answer.
+    def serving(self, tenant_id: str, key: str) -> tuple[str, ...]:
+        """Return the agents that serve a service, `https:app.example.eu` or `tcp:ssh`.
 
         The tenant is part of the question: an agent of another one that announces the same key
         gets no clients for it.
         """
-        return self._services.get((tenant_id, key), LiveService())
+        return self._serving.get((tenant_id, key), ())
 
     def tenant(self, tenant_id: str) -> LiveTenant:
         """Return what is live of a tenant; nothing is an answer."""
         return self.tenants.get(tenant_id, LiveTenant())
 
 
-def _edge(reported_at_ms: int, report: EdgeReport) -> LiveEdge:
-    return LiveEdge(
-        reported_at_ms,
-        report.started_at_ms,
-        report.version,
-        report.sessions_active,
-        _sum([report]),
-        report.refused_total,
-    )
+def _edge(report: EdgeReport) -> LiveEdge:
+    return LiveEdge(report.sessions_active, _sum([report]))
 
 
 def _by_agent(seen: Iterable[_Seen]) -> dict[str, list[_Seen]]:
@@ -117,13 +94,9 @@ def _by_agent(seen: Iterable[_Seen]) -> dict[str, list[_Seen]]:
 def _agent(seen: list[_Seen]) -> LiveAgent:
     newest = max((one.session for one in seen), key=lambda it: (it.since_ms, it.session_id))
     return LiveAgent(
-        agent_id=newest.agent_id,
-        tenant_id=newest.tenant_id,
-        group=newest.group,
         software=newest.software,
         since_ms=min(one.session.since_ms for one in seen),
         edges=_once(one.edge_id for one in seen),
-        sessions=len(seen),
         active_streams=sum(one.session.active_streams for one in seen),
     )
 
@@ -141,18 +114,12 @@ def _tenants(seen: Iterable[_Seen], told: Iterable[TenantTraffic]) -> dict[str, 
     }
 
 
-def _services(seen: Iterable[_Seen]) -> dict[tuple[str, str], LiveService]:
-    found: dict[tuple[str, str], list[_Seen]] = {}
+def _serving(seen: Iterable[_Seen]) -> dict[tuple[str, str], tuple[str, ...]]:
+    found: dict[tuple[str, str], list[str]] = {}
     for one in seen:
         for key in one.session.services:
-            found.setdefault((one.session.tenant_id, key), []).append(one)
-    return {
-        key: LiveService(
-            _once(one.session.agent_id for one in serving),
-            _once(one.edge_id for one in serving),
-        )
-        for key, serving in found.items()
-    }
+            found.setdefault((one.session.tenant_id, key), []).append(one.session.agent_id)
+    return {key: _once(agents) for key, agents in found.items()}
 
 
 def _once(ids: Iterable[str]) -> tuple[str, ...]:

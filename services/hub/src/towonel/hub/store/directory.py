@@ -9,7 +9,8 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.core.history import Block, Step
-from towonel.hub.store.rows import PENDING, BlockRow, EdgeInviteRow, RevisionRow, RouteRow
+from towonel.hub.store import edge_invites
+from towonel.hub.store.rows import BlockRow, RevisionRow, RouteRow
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
 from towonel.wire.routes import Route, TlsMode
@@ -40,11 +41,7 @@ class Head:
 async def head(session: AsyncSession) -> Head:
     """Return how far the database is."""
     revision, pruned = (await session.exec(select(RevisionRow.value, RevisionRow.pruned))).one()
-    edges = await session.exec(
-        select(EdgeInviteRow.edge_id, EdgeInviteRow.name).where(EdgeInviteRow.status == PENDING)
-    )
-    names = {bytes(edge_id): name for edge_id, name in edges.all()}
-    return Head(revision, pruned, await _blocks(session), names)
+    return Head(revision, pruned, await _blocks(session), await edge_invites.names(session))
 
 
 async def routes(session: AsyncSession, since: int | None) -> AsyncGenerator[Sequence[Step]]:

@@ -149,12 +149,7 @@ async def hostnames(
 
 async def hostnames_of(session: AsyncSession, invite_id: bytes) -> list[str]:
     """Return the patterns of one invite, in the order they were given."""
-    query = (
-        select(InviteHostnameRow.pattern)
-        .where(InviteHostnameRow.invite_id == invite_id)
-        .order_by(col(InviteHostnameRow.position))
-    )
-    return list((await session.exec(query)).all())
+    return (await hostnames(session, [invite_id])).get(invite_id, [])
 
 
 async def add_patterns(change: Change, row: InviteRow, patterns: Sequence[Hostname]) -> None:
