@@ -98,6 +98,19 @@ async def test_one_follower_too_many_is_told_to_come_back_and_can(
     assert event["action"] == "invite.created"
 
 
+async def test_of_many_who_ask_at_once_no_more_are_taken_than_there_may_be(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "MAX_FOLLOWERS", 2)
+    async with contextlib.AsyncExitStack() as stack:
+        asked = [streamed(world.app, "/v1/events", OPERATOR["authorization"]) for _ in range(6)]
+        streams = [await stack.enter_async_context(one) for one in asked]
+        statuses = [await stream.status() for stream in streams]
+
+    assert sorted(statuses) == [200] * 2 + [503] * 4
+    assert world.hub.followers == set()
+
+
 @contextlib.asynccontextmanager
 async def slow_follower(world: World, reads: asyncio.Semaphore) -> AsyncGenerator[list[bytes]]:
     """Somebody who follows from the first event on, and reads no more than it is let."""

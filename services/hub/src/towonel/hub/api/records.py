@@ -72,13 +72,15 @@ async def follow_events(
 
     Only who may read the audit log is told who made them, and of keys.
     """
-    if len(hub.followers) >= MAX_FOLLOWERS:
-        raise Unavailable(Code.OVERLOADED, "too many follow the events", retry_after_s=30)
     async with hub.store.read() as session:
         newest = await store.newest_id(session)
+    if len(hub.followers) >= MAX_FOLLOWERS:
+        raise Unavailable(Code.OVERLOADED, "too many follow the events", retry_after_s=30)
     start = newest if last_event_id is None else min(last_event_id, newest)
+    events = _events(hub, start, caller)
+    await anext(events)  # it counts from here on: many may ask before the first one is answered
     return StreamingResponse(
-        _events(hub, start, caller),
+        events,
         media_type="text/event-stream",
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},
     )
@@ -101,12 +103,13 @@ def shown(row: AuditRow) -> AuditItem:
 
 
 async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[bytes]:
-    yield b": following\n\n"
     clock = asyncio.get_running_loop().time
     said_at = clock()
     me = object()
     hub.followers.add(me)
     try:
+        yield b""
+        yield b": following\n\n"
         while not hub.bell.closed and await still_counts(hub, caller):
             rung = hub.bell.next_write()
             rows = await _after(hub, last_id)

@@ -51,13 +51,16 @@ async def subscribe_routes(
     await take_once(hub, signed, _ONCE)
     if len(hub.subscribers) >= MAX_SUBSCRIBERS:
         raise Unavailable(Code.OVERLOADED, "too many subscribers", retry_after_s=30)
-    return StreamingResponse(_events(hub, signed.id), media_type="text/event-stream")
+    events = _events(hub, signed.id)
+    await anext(events)  # it counts from here on: many may ask before the first one is answered
+    return StreamingResponse(events, media_type="text/event-stream")
 
 
 async def _events(hub: Hub, edge_id: bytes) -> AsyncGenerator[bytes]:
     me = object()
     hub.subscribers.add(me)
     try:
+        yield b""
         sent = table = b""
         while not hub.bell.closed and hub.may_work(edge_id):
             revision = hub.directory.revision
