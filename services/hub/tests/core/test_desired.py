@@ -92,7 +92,8 @@ def test_a_hostname_goes_to_its_owner_whoever_publishes_it_now() -> None:
 
 
 def test_a_port_stays_with_the_tenant_that_has_it() -> None:
-    error = refusal(tcp("ssh", 2222), tcp("x", 1), tenants={"tcp:2222": B, "tcp:1": A})
+    tenants = {"tcp:2222": B, "tcp:1": A}
+    error = refusal(tcp("ssh", 2222), tcp("x", 1), tenants=tenants, reserved={"tcp:2222": B})
 
     assert error.code is Code.PORT_CONFLICT
     assert error.detail == "taken by another tenant: tcp:2222"

@@ -120,6 +120,12 @@ def test_a_chain_of_proxies_is_followed_so_far_only() -> None:
     assert client_address("10.0.0.1", header, PROXIES) == "10.0.0.2"
 
 
+def test_what_a_client_adds_in_front_does_not_hide_it() -> None:
+    header = "10.0.0.2, " * 100 + "203.0.113.9"
+
+    assert client_address("10.0.0.1", header, PROXIES) == "203.0.113.9"
+
+
 @pytest.mark.parametrize(
     ("address", "source"),
     [

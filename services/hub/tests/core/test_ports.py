@@ -45,6 +45,12 @@ def test_ranges_overlap_when_they_share_a_port_of_one_protocol(one: Range, two: 
     assert one.overlaps(two) == two.overlaps(one) == bool(numbers(one) & numbers(two))
 
 
+def test_the_first_unprivileged_port_needs_no_privilege() -> None:
+    problems = [PortRules().problem(port, port) for port in (1023, 1024)]
+
+    assert [problem is None for problem in problems] == [False, True]
+
+
 @given(RANGES, NEAR)
 def test_a_range_has_its_ends_and_what_is_between_them(held: Range, port: int) -> None:
     assert (port in held) == ((held.protocol, port) in numbers(held))
