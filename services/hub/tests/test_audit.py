@@ -205,6 +205,7 @@ async def test_the_log_is_filtered_by_who_what_whom_and_when(world: World) -> No
     assert await actions(since=at(start_ms + 60_000), until=at(start_ms + 60_001)) == [
         "tenant.suspended"
     ]
+    assert await actions(since=at(start_ms + 60_000), until=at(start_ms + 60_000)) == []
     assert await actions(tenant_id=tenant_id(one), action="services.published") == []
 
 

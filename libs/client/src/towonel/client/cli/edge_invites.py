@@ -4,7 +4,7 @@ from towonel.client.cli.command import asks, group
 from towonel.client.cli.invites import checked_name
 from towonel.client.cli.lists import listed, shown_list
 from towonel.client.cli.once import once
-from towonel.client.cli.options import InviteId, Name
+from towonel.client.cli.options import ItemId, Name
 from towonel.client.cli.output import Fields, Shown, shown_time
 from towonel.client.hub import HubClient
 from towonel.client.models import EdgeInviteItem
@@ -31,7 +31,7 @@ async def list_all(hub: HubClient) -> Shown:
 
 
 @asks(app, "show", "towonel edge-invite show --id pJ4yYx1sT0mQ8aWv7c2d3g")
-async def show(hub: HubClient, invite_id: InviteId) -> Shown:
+async def show(hub: HubClient, invite_id: ItemId) -> Shown:
     """Show one edge invite; its token is not kept."""
     found = await hub.get_edge_invite(invite_id)
     fields = [
@@ -45,7 +45,7 @@ async def show(hub: HubClient, invite_id: InviteId) -> Shown:
 
 
 @asks(app, "revoke", "towonel edge-invite revoke --id pJ4yYx1sT0mQ8aWv7c2d3g")
-async def revoke(hub: HubClient, invite_id: InviteId) -> Shown:
+async def revoke(hub: HubClient, invite_id: ItemId) -> Shown:
     """Revoke an edge invite: the hub gives that edge no routes and names it to no agent."""
     await hub.revoke_edge_invite(invite_id)
     return Shown({"status": "revoked", "invite_id": invite_id}, f"revoked {invite_id}")

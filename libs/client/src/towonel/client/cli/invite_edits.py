@@ -9,7 +9,7 @@ from towonel.client.cli.edits import Force, edited
 from towonel.client.cli.ends import Expires, ExpiresAt
 from towonel.client.cli.invite_changes import InviteChanges, Limit, edit_from, shown_limits
 from towonel.client.cli.invites import app
-from towonel.client.cli.options import InviteId
+from towonel.client.cli.options import ItemId
 from towonel.client.cli.output import Fields, Shown, now, shown_time
 from towonel.client.cli.port_ranges import shown_range
 from towonel.client.hub import HubClient
@@ -34,7 +34,7 @@ RemovePort = Annotated[Several, typer.Option(metavar="PORTS", help="Keep them fo
 
 
 @asks(app, "show", "towonel invite show --id pJ4yYx1sT0mQ8aWv7c2d3g")
-async def show(hub: HubClient, invite_id: InviteId) -> Shown:
+async def show(hub: HubClient, invite_id: ItemId) -> Shown:
     """Show one invite, whole but its token, which is not kept."""
     return _shown((await hub.get_invite(invite_id)).value)
 
@@ -47,7 +47,7 @@ async def show(hub: HubClient, invite_id: InviteId) -> Shown:
 )
 async def edit(
     hub: HubClient,
-    invite_id: InviteId,
+    invite_id: ItemId,
     name: NewName = None,
     hostnames: Hostnames = None,
     add_hostname: AddHostname = None,

@@ -10,7 +10,7 @@ from towonel.client.cli.command import asks, group
 from towonel.client.cli.ends import seconds
 from towonel.client.cli.lists import listed, shown_list
 from towonel.client.cli.once import once
-from towonel.client.cli.options import InviteId, Name
+from towonel.client.cli.options import ItemId, Name
 from towonel.client.cli.output import Fields, Shown, shown_time
 from towonel.client.hub import HubClient
 from towonel.client.models import MAX_EXPIRY_S, MAX_HOSTNAMES, InviteIn, InviteItem
@@ -86,7 +86,7 @@ async def list_all(
 
 
 @asks(app, "revoke", "towonel invite revoke --id pJ4yYx1sT0mQ8aWv7c2d3g")
-async def revoke(hub: HubClient, invite_id: InviteId) -> Shown:
+async def revoke(hub: HubClient, invite_id: ItemId) -> Shown:
     """Revoke an invite: its tenant's routes and sessions end at once."""
     await hub.revoke_invite(invite_id)
     return Shown({"status": "revoked", "invite_id": invite_id}, f"revoked {invite_id}")

@@ -12,7 +12,7 @@ from towonel.client.cli.ends import Expires, ExpiresAt, moment, seconds
 from towonel.client.cli.ids import TenantIdFlag, checked_hex, request
 from towonel.client.cli.lists import listed, shown_list
 from towonel.client.cli.once import once
-from towonel.client.cli.options import InviteId
+from towonel.client.cli.options import ItemId
 from towonel.client.cli.output import Fields, Shown, now, shown_time
 from towonel.client.hub import HubClient
 from towonel.client.usage import UsageError
@@ -59,7 +59,7 @@ async def list_all(hub: HubClient) -> Shown:
 
 
 @asks(app, "show", "towonel key show --id 7GkX0yQmJ4s")
-async def show(hub: HubClient, key_id: InviteId) -> Shown:
+async def show(hub: HubClient, key_id: ItemId) -> Shown:
     """Show one key, without its secret."""
     found = (await hub.get_key(key_id)).value
     return Shown(found, Fields(_fields(found)))
@@ -73,7 +73,7 @@ async def show(hub: HubClient, key_id: InviteId) -> Shown:
 )
 async def edit(
     hub: HubClient,
-    key_id: InviteId,
+    key_id: ItemId,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Its new name.")] = None,
     expires: Expires = None,
     expires_at: ExpiresAt = None,
@@ -101,7 +101,7 @@ async def edit(
 )
 async def rotate(
     hub: HubClient,
-    key_id: InviteId,
+    key_id: ItemId,
     grace: Annotated[
         str, typer.Option(metavar="TIME", help="How long the old secret still works: 0, 1h, 7d.")
     ] = "1h",
@@ -114,7 +114,7 @@ async def rotate(
 
 
 @asks(app, "revoke", "towonel key revoke --id 7GkX0yQmJ4s")
-async def revoke(hub: HubClient, key_id: InviteId) -> Shown:
+async def revoke(hub: HubClient, key_id: ItemId) -> Shown:
     """End a key: it opens nothing from now on."""
     await hub.revoke_key(key_id)
     return Shown({"status": "revoked", "key_id": key_id}, f"revoked {key_id}")

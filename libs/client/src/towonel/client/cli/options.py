@@ -41,7 +41,7 @@ Name = Annotated[
     str | None,
     typer.Option("--name", metavar="NAME", help="A name to know it by. [default: a random one]"),
 ]
-InviteId = Annotated[
+ItemId = Annotated[
     str, typer.Option("--id", metavar="ID", help="The id that `list` shows.", show_default=False)
 ]
 Output = Annotated[Format, typer.Option("--output", "-o", help="What to print.")]

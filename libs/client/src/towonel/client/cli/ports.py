@@ -10,7 +10,7 @@ from towonel.client.cli.command import asks, group
 from towonel.client.cli.ids import TenantIdFlag, checked_hex
 from towonel.client.cli.lists import listed, shown_list
 from towonel.client.cli.once import once
-from towonel.client.cli.options import InviteId
+from towonel.client.cli.options import ItemId
 from towonel.client.cli.output import Fields, Shown, shown_time
 from towonel.client.cli.port_ranges import parse_range, shown_ports
 from towonel.client.hub import HubClient
@@ -77,7 +77,7 @@ async def reserve(
 
 
 @asks(app, "release", "towonel port release --id pJ4yYx1sT0mQ8aWv7c2d3g")
-async def release(hub: HubClient, reservation_id: InviteId) -> Shown:
+async def release(hub: HubClient, reservation_id: ItemId) -> Shown:
     """Keep ports no more; what is published on them stays."""
     released = await hub.release_ports(reservation_id)
     return Shown(released, f"released {reservation_id}")
