@@ -10,7 +10,7 @@ from fastapi.routing import iter_route_contexts
 from openapi_spec_validator import validate
 from pydantic import BaseModel
 
-from towonel.client import access, live, models, resources
+from towonel.client import access, edges, live, models, resources
 from towonel.client.hub import HubClient
 from towonel.hub.api.application import routed
 from towonel.hub.api.errors import STATUS
@@ -31,7 +31,7 @@ NEVER_MISSING = {"remove_tenant", "list_entries"}  # answer of an unknown id as 
 LOCAL = {"aclose", "base_url", "has_key"}
 CLIENT_MODELS = {
     name: found
-    for module in (models, resources, access, live)
+    for module in (models, resources, edges, access, live)
     for name, found in vars(module).items()
     if isinstance(found, type) and issubclass(found, BaseModel)
 }

@@ -12,6 +12,7 @@ from libs.client.tests.conftest import Server
 from towonel.client import access
 from towonel.client import models as old
 from towonel.client import resources as new
+from towonel.client.edges import EdgeItem, EdgeList
 from towonel.client.exchange import Tagged
 from towonel.client.hub import HubClient
 from towonel.wire.errors import Code, Denied
@@ -53,7 +54,7 @@ ROUTE = new.RouteItem(
     key=KEY, kind="https", name="a", port=None, tls_mode="passthrough", tenant_id=ID, revision=1
 )
 SERVICE = new.ServiceDetail(**ROUTE.model_dump(exclude={"revision"}), groups=["g"], agents=[AGENT])
-EDGE = new.EdgeDetail(
+EDGE = EdgeItem(
     node_id=ID, name="n", addresses=[], certificate_sha256=ID, version="1", last_seen_ms=1,
     last_seen_at=AT, is_live=False, sessions=0, traffic=TRAFFIC,
 )  # fmt: skip
@@ -122,7 +123,7 @@ READS = [
     Ask(lambda c: c.list_agents(live=False), "GET /v1/agents?live=false", new.AgentPage(agents=[])),
     Ask(lambda c: c.get_agent(ID), f"GET /v1/agents/{ID}", AGENT),
     Ask(
-        lambda c: c.list_edges(limit=5, cursor="c"), f"GET /v1/edges?{EVERY}", old.EdgeList(edges=[])
+        lambda c: c.list_edges(limit=5, cursor="c"), f"GET /v1/edges?{EVERY}", EdgeList(edges=[])
     ),
     Ask(lambda c: c.get_edge(ID), f"GET /v1/edges/{ID}", EDGE),
     Ask(

@@ -122,7 +122,8 @@ def test_edges_are_listed_and_shown(published: Published) -> None:
     rows = hub.told("edge", "list").splitlines()
     shown = hub.told("edges", "show", edge_id)
 
-    assert any(row.startswith(f"{edge_id}  rome") for row in rows)
+    assert rows[0].split()[3:8] == ["LIVE", "SESSIONS", "OPEN", "IN", "OUT"]
+    assert any(row.startswith(f"{edge_id}  rome  127.0.0.1:443  no    0  ") for row in rows)
     assert "live        no\n" in shown
     assert "traffic     0 open of 0 connections, 0 B in, 0 B out\n" in shown
 

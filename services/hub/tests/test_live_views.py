@@ -98,6 +98,7 @@ async def test_edges_together_show_a_tenant_its_agents_and_what_they_carried(wor
     assert seen.live_since.timestamp() == 5
     edge = await client.get_edge(other.public.hex())
     assert (edge.is_live, edge.sessions, edge.traffic.bytes_in) == (True, 1, 3)
+    assert edge in (await client.list_edges()).edges
 
 
 async def test_an_edge_that_falls_silent_is_gone_with_all_that_was_on_it(world: World) -> None:

@@ -162,22 +162,6 @@ class EdgeInviteList(Page):
     invites: list[EdgeInviteItem]
 
 
-class EdgeItem(Answer):
-    """An edge that has registered."""
-
-    node_id: Hex32
-    name: str
-    addresses: list[str]
-    certificate_sha256: Hex32
-    last_seen_ms: int
-
-
-class EdgeList(Page):
-    """Registered edges, by id; `next_cursor` asks for the next part."""
-
-    edges: list[EdgeItem]
-
-
 class EdgeOut(Answer):
     """An edge as agents need it: where it is, and the certificate it shows."""
 

@@ -3,12 +3,11 @@
 from http import HTTPMethod
 
 from towonel.client import paths
+from towonel.client.edges import EdgeItem, EdgeList
 from towonel.client.exchange import Exchange
-from towonel.client.models import EdgeList
 from towonel.client.resources import (
     AgentItem,
     AgentPage,
-    EdgeDetail,
     RouteItem,
     RoutePage,
     ServiceDetail,
@@ -88,6 +87,6 @@ class PublicationCalls(Exchange):
         query = {"limit": limit, "cursor": cursor}
         return await self._json(EdgeList, self._keyed(HTTPMethod.GET, _EDGES, query=query))
 
-    async def get_edge(self, edge_id: str) -> EdgeDetail:
+    async def get_edge(self, edge_id: str) -> EdgeItem:
         call = self._keyed(HTTPMethod.GET, paths.by_id(_EDGES, edge_id))
-        return await self._json(EdgeDetail, call)
+        return await self._json(EdgeItem, call)

@@ -219,21 +219,6 @@ class AgentPage(Page):
     agents: list[AgentItem]
 
 
-class EdgeDetail(Answer):
-    """One edge, and what it told last."""
-
-    node_id: Hex32
-    name: str
-    addresses: list[str]
-    certificate_sha256: Hex32
-    version: str
-    last_seen_ms: int
-    last_seen_at: AwareDatetime
-    is_live: bool
-    sessions: int
-    traffic: Traffic
-
-
 class ReservationIn(Request):
     """Ports to keep for a tenant; without `last_port` a single one, without ports a free one."""
 

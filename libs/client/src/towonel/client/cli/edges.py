@@ -6,20 +6,21 @@ import typer
 
 from towonel.client.cli.command import asks, group
 from towonel.client.cli.ids import checked_hex
-from towonel.client.cli.lists import Limit, listed, shown_list, shown_traffic
+from towonel.client.cli.lists import Limit, listed, shown_bytes, shown_list, shown_traffic
 from towonel.client.cli.output import Fields, Shown, age, now, shown_time
+from towonel.client.edges import EdgeItem
 from towonel.client.hub import HubClient
-from towonel.client.models import EdgeItem
+
+COLUMNS = ("EDGE", "NAME", "ADDRESSES", "LIVE", "SESSIONS", "OPEN", "IN", "OUT", "LAST SEEN")
 
 app = group("Edges are the public machines that take clients.")
 
 
 @asks(app, "list", "towonel edge list", "towonel edge list --json")
 async def list_all(hub: HubClient, limit: Limit = None) -> Shown:
-    """List the edges that registered and may still work, by id."""
+    """List the edges that registered and may still work, by id, with what they carry."""
     found = await listed(hub.list_edges, lambda page: page.edges, limit)
-    columns = ("EDGE", "NAME", "ADDRESSES", "LAST SEEN")
-    return shown_list("edges", found, columns, edge_row, "No edge has registered yet.")
+    return shown_list("edges", found, COLUMNS, edge_row, "No edge has registered yet.")
 
 
 @asks(app, "show", f"towonel edge show {'e1' * 32}")
@@ -45,5 +46,15 @@ async def show(
 
 def edge_row(item: EdgeItem) -> tuple[str, ...]:
     """Return one edge as a row of a table."""
-    seen = age(item.last_seen_ms, round(now().timestamp() * 1000))
-    return item.node_id, item.name, ", ".join(item.addresses), seen
+    traffic, now_ms = item.traffic, round(now().timestamp() * 1000)
+    return (
+        item.node_id,
+        item.name,
+        ", ".join(item.addresses),
+        "yes" if item.is_live else "no",
+        str(item.sessions),
+        str(traffic.connections_active),
+        shown_bytes(traffic.bytes_in),
+        shown_bytes(traffic.bytes_out),
+        age(item.last_seen_ms, now_ms),
+    )

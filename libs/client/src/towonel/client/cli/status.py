@@ -3,17 +3,17 @@
 import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Awaitable, Sized
-from contextlib import suppress
 from functools import partial
 from typing import Annotated, Literal
 
 import typer
 
-from towonel.client.cli.lists import SHORT, listed, shown_bytes
-from towonel.client.cli.output import Fields, Rows, Shown, age, now
+from towonel.client.cli.edges import COLUMNS, edge_row
+from towonel.client.cli.lists import SHORT, listed
+from towonel.client.cli.output import Fields, Rows, Shown, now
+from towonel.client.edges import EdgeItem
 from towonel.client.hub import HubClient
 from towonel.client.models import HealthOut
-from towonel.client.resources import EdgeDetail
 from towonel.wire.errors import Code, Denied, Unavailable
 
 MAX_COUNTED = 1_000  # one page of each
@@ -114,16 +114,9 @@ async def _length(asked: Awaitable[Sized]) -> int | None:
     return None if found is None else len(found)
 
 
-async def _edges(hub: HubClient) -> list[EdgeDetail] | None:
+async def _edges(hub: HubClient) -> list[EdgeItem] | None:
     fetch = partial(hub.list_edges, limit=MAX_EDGES)
-    known = await _allowed(listed(fetch, lambda page: page.edges, MAX_EDGES))
-    if known is None:
-        return None
-    found: list[EdgeDetail] = []
-    for edge in known:
-        with suppress(Denied):  # it went meanwhile
-            found.append(await hub.get_edge(edge.node_id))
-    return found
+    return await _allowed(listed(fetch, lambda page: page.edges, MAX_EDGES))
 
 
 async def _allowed[T](asked: Awaitable[T]) -> T | None:
@@ -141,21 +134,6 @@ def _number(count: int | None, at_most: int = MAX_COUNTED) -> str:
     return f"{count} or more" if count == at_most else str(count)
 
 
-def _table(edges: list[EdgeDetail]) -> Rows:
-    columns = ("EDGE", "NAME", "ADDRESSES", "LIVE", "SESSIONS", "OPEN", "IN", "OUT", "LAST SEEN")
-    return Rows(columns, [*map(_row, edges)], "No edge has registered yet.")
-
-
-def _row(edge: EdgeDetail) -> tuple[str, ...]:
-    traffic, now_ms = edge.traffic, round(now().timestamp() * 1000)
-    return (
-        edge.node_id[:SHORT],
-        edge.name,
-        ", ".join(edge.addresses),
-        "yes" if edge.is_live else "no",
-        str(edge.sessions),
-        str(traffic.connections_active),
-        shown_bytes(traffic.bytes_in),
-        shown_bytes(traffic.bytes_out),
-        age(edge.last_seen_ms, now_ms),
-    )
+def _table(edges: list[EdgeItem]) -> Rows:
+    rows = [(edge.node_id[:SHORT], *edge_row(edge)[1:]) for edge in edges]
+    return Rows(COLUMNS, rows, "No edge has registered yet.")

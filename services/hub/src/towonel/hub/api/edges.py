@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from towonel.client.edges import EdgeItem, EdgeList
 from towonel.client.live import EdgeReport, EdgeReportOut
-from towonel.client.models import EdgeItem, EdgeList, EdgeOut, EdgeRegisterIn, EdgeRegisterOut
-from towonel.client.resources import EdgeDetail
+from towonel.client.models import EdgeOut, EdgeRegisterIn, EdgeRegisterOut
 from towonel.hub.api.asked import HexId, LongPage, parse_hex
 from towonel.hub.api.auth import EdgeSignature, Viewer, actor, public, signature, signed_body
 from towonel.hub.api.errors import refusals
@@ -78,27 +78,19 @@ async def report_edge(hub: HubDep, request: Request, authorization: EdgeSignatur
 
 @router.get("/edges", tags=["edges"], responses=refusals(400))
 async def list_edges(hub: HubDep, caller: Viewer, paging: LongPage) -> EdgeList:
-    """List the edges that registered and may still work, by id."""
+    """List the edges that registered and may still work, by id, with what they told last."""
+    await hub.live.refresh(hub.now_ms())
     async with hub.store.read() as session:
         allowed = await _allowed(hub, session)
         found = await store.edges(session, paging, list(allowed))
     return EdgeList(
-        edges=[
-            EdgeItem(
-                node_id=row.edge_id.hex(),
-                name=allowed[row.edge_id],
-                addresses=store.addresses_of(row),
-                certificate_sha256=row.certificate_sha256.hex(),
-                last_seen_ms=_seen_ms(hub, row),
-            )
-            for row in found.rows
-        ],
+        edges=[_item(hub, row, allowed[row.edge_id]) for row in found.rows],
         next_cursor=found.next_cursor,
     )
 
 
 @router.get("/edges/{edge_id}", tags=["edges"], responses=refusals(400, 404))
-async def get_edge(hub: HubDep, caller: Viewer, edge_id: HexId) -> EdgeDetail:
+async def get_edge(hub: HubDep, caller: Viewer, edge_id: HexId) -> EdgeItem:
     """Show one edge, and what it told last."""
     wanted = parse_hex(edge_id, "edge_id")
     await hub.live.refresh(hub.now_ms())
@@ -107,18 +99,7 @@ async def get_edge(hub: HubDep, caller: Viewer, edge_id: HexId) -> EdgeDetail:
         row = await store.find(session, wanted) if wanted in allowed else None
     if row is None:
         raise Denied(Code.NOT_FOUND, "no such edge, or its invite is revoked")
-    return EdgeDetail(
-        node_id=row.edge_id.hex(),
-        name=allowed[row.edge_id],
-        addresses=store.addresses_of(row),
-        certificate_sha256=row.certificate_sha256.hex(),
-        version=row.version,
-        last_seen_ms=_seen_ms(hub, row),
-        last_seen_at=moment(_seen_ms(hub, row)),
-        is_live=hub.live.edge_is_live(row.edge_id),
-        sessions=hub.live.sessions_of(row.edge_id),
-        traffic=hub.live.traffic_of_edge(row.edge_id),
-    )
+    return _item(hub, row, allowed[wanted])
 
 
 @router.get(
@@ -213,8 +194,20 @@ async def _allowed(hub: Hub, session: AsyncSession) -> dict[bytes, str]:
     return {hub.keys.node.public: "hub", **await edge_invites.names(session)}
 
 
-def _seen_ms(hub: Hub, row: EdgeRow) -> int:
-    return max(row.last_seen_ms, hub.edges_seen.get(row.edge_id, 0))
+def _item(hub: Hub, row: EdgeRow, name: str) -> EdgeItem:
+    seen_ms = max(row.last_seen_ms, hub.edges_seen.get(row.edge_id, 0))
+    return EdgeItem(
+        node_id=row.edge_id.hex(),
+        name=name,
+        addresses=store.addresses_of(row),
+        certificate_sha256=row.certificate_sha256.hex(),
+        version=row.version,
+        last_seen_ms=seen_ms,
+        last_seen_at=moment(seen_ms),
+        is_live=hub.live.edge_is_live(row.edge_id),
+        sessions=hub.live.sessions_of(row.edge_id),
+        traffic=hub.live.traffic_of_edge(row.edge_id),
+    )
 
 
 async def _streamed(chunks: Sequence[bytes]) -> AsyncGenerator[bytes]:
