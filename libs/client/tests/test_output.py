@@ -8,6 +8,7 @@ import pytest
 import typer
 
 from towonel.client.cli import output
+from towonel.client.cli.choices import Format
 from towonel.client.usage import UsageError
 from towonel.runtime.settings import SettingsError
 from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
@@ -137,13 +138,13 @@ def test_a_terminal_gets_colour_unless_told_otherwise() -> None:
 @pytest.mark.parametrize(
     ("form", "text"),
     [
-        (output.Format.JSON, '{"name": "ä", "rows": [1]}\n'),
-        (output.Format.YAML, "---\nname: ä\nrows:\n- 1\n"),
-        (output.Format.TABLE, "name       ä\n\nA  B\n1  2\ndone\n"),
+        (Format.JSON, '{"name": "ä", "rows": [1]}\n'),
+        (Format.YAML, "---\nname: ä\nrows:\n- 1\n"),
+        (Format.TABLE, "name       ä\n\nA  B\n1  2\ndone\n"),
     ],
 )
 def test_a_result_is_printed_for_people_or_for_programs(
-    capsys: pytest.CaptureFixture[str], form: output.Format, text: str
+    capsys: pytest.CaptureFixture[str], form: Format, text: str
 ) -> None:
     fields, rows = output.Fields([("name", "ä")]), output.Rows(["A", "B"], [["1", "2"]], "none")
     document: dict[str, object] = {"name": "ä", "rows": [1]}

@@ -17,8 +17,9 @@ import httpx
 import pytest
 from worlds.command import CommandedHub, towonel
 
+from towonel.client.cli.choices import Format
 from towonel.client.cli.lists import shown_bytes
-from towonel.client.cli.output import Format, Shown, show
+from towonel.client.cli.output import Shown, show
 from towonel.client.cli.status import status
 from towonel.client.hub import HubClient
 from towonel.wire.errors import Unavailable

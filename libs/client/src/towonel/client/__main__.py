@@ -6,7 +6,6 @@ import os
 import sys
 
 from towonel.client.cli.app import app
-from towonel.client.cli.output import EXIT_FAILED, warn
 
 
 def main() -> None:
@@ -17,14 +16,13 @@ def main() -> None:
     try:
         app(prog_name="towonel")
     except OSError as error:  # what is told cannot be written: a full disk, a closed terminal
+        # Imported late: most runs need none of it.
+        from towonel.client.cli.output import EXIT_FAILED, warn  # noqa: PLC0415
+
         with contextlib.suppress(OSError):
             warn(f"failed: {error.strerror or error}")
-        _end()
-
-
-def _end() -> None:
-    """End at once: Python would try again to write what is left, and complain in ten lines."""
-    os._exit(EXIT_FAILED)
+        # At once: Python would try again to write what is left, and complain in ten lines.
+        os._exit(EXIT_FAILED)
 
 
 if __name__ == "__main__":

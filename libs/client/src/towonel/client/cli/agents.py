@@ -12,7 +12,7 @@ from towonel.client.cli.output import Fields, Shown, shown_time
 from towonel.client.cli.tenants import agent_rows
 from towonel.client.hub import HubClient
 
-app = group("Agents serve what their tenant publishes.")
+app = group()
 
 
 @asks(app, "list", "towonel agent list", "towonel agent list --live --json")
@@ -26,7 +26,7 @@ async def list_all(
     ] = None,
     limit: Limit = None,
 ) -> Shown:
-    """List agents, the newest first; those that are gone for a day are forgotten."""
+    """List agents, the newest first. Those that are gone for a day are forgotten."""
     fetch = partial(hub.list_agents, tenant_id=tenant_id, group=group_name, live=live)
     found = await listed(fetch, lambda page: page.agents, limit)
     document: dict[str, object] = {"agents": [item.model_dump(mode="json") for item in found]}

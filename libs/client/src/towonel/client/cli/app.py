@@ -5,26 +5,9 @@ from typing import Annotated
 
 import typer
 
-from towonel.client.cli import (
-    agent_keys,
-    audit,
-    completion,
-    edge_invites,
-    edges,
-    entries,
-    invite_edits,
-    keys,
-    ports,
-    profiles,
-    publications,
-    tenant_keys,
-)
-from towonel.client.cli.command import asks
-from towonel.client.cli.demo.command import demo
-from towonel.client.cli.hub_program import hub
+from towonel.client.cli import completion
 from towonel.client.cli.options import Json, examples
-from towonel.client.cli.serve import serve
-from towonel.client.cli.status import status
+from towonel.client.cli.parts import Root
 
 EXIT_CODES = """\b
 Exit codes:
@@ -39,6 +22,7 @@ Exit codes:
 
 app = typer.Typer(
     name="towonel",
+    cls=Root,
     help="A self-hosted tunnel. Without a command: serve.",
     epilog=EXIT_CODES
     + examples(
@@ -53,51 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-GROUPS = {
-    "invite": ("invites", invite_edits.app),
-    "edge-invite": ("edge-invites", edge_invites.app),
-    "tenant": ("tenants", tenant_keys.app),
-    "service": ("services", publications.services),
-    "route": ("routes", publications.routes),
-    "agent": ("agents", agent_keys.app),
-    "edge": ("edges", edges.app),
-    "port": ("ports", ports.app),
-    "key": ("keys", keys.app),
-    "entry": ("entries", entries.app),
-    "audit": (None, audit.app),
-    "profile": ("profiles", profiles.app),
-}
-for name, (plural, commands) in GROUPS.items():
-    app.add_typer(commands, name=name)
-    if plural is not None:  # both are written, and both are right
-        app.add_typer(commands, name=plural, hidden=True)
-app.add_typer(profiles.root)
 completion.prepare()
-asks(
-    app,
-    "status",
-    "towonel status",
-    "towonel status --watch",
-    "towonel status --hub-url https://hub.example.eu",
-    needs_key=False,
-)(status)
-app.command(
-    context_settings={
-        "allow_extra_args": True,
-        "ignore_unknown_options": True,
-        "help_option_names": [],  # its own program has the better help
-    },
-    add_help_option=False,
-)(hub)
-app.command(
-    epilog=examples(
-        "TOWONEL_DATA_DIR=/var/lib/towonel towonel serve",
-        "TOWONEL_HUB_ENABLED=false towonel serve     # only an edge",
-    )
-)(serve)
-app.command(
-    epilog=examples("towonel demo", "towonel demo --once", "towonel demo --port-base 20000")
-)(demo)
 
 
 @app.callback(invoke_without_command=True)
@@ -116,6 +56,8 @@ def without_command(
     elif install_completion is not None:
         completion.install(install_completion)
     elif context.invoked_subcommand is None:
+        from towonel.client.cli.serve import serve  # noqa: PLC0415 only it needs as much
+
         serve(as_json=as_json)
     else:
         return

@@ -22,7 +22,7 @@ from towonel.client.usage import UsageError
 from towonel.runtime.backoff import Backoff
 from towonel.wire.errors import Code, Denied, Unavailable
 
-app = group("The audit log has every write: who, what, when, from where.")
+app = group()
 FIRST_RETRY_S, MAX_RETRY_S = 0.5, 15.0
 MAX_RETRY_AFTER_S = 30.0  # nobody waits longer in front of a terminal
 
@@ -94,7 +94,7 @@ async def tail(
         typer.Option("--lines", "-n", metavar="N", min=0, max=1_000, help="Begin with the last N."),
     ] = 10,
 ) -> AsyncGenerator[Shown]:
-    """Follow writes as they are made, until Ctrl-C; a hub that goes away is asked again."""
+    """Follow writes as they are made, until Ctrl-C. A hub that goes away is asked again."""
     wanted = _Wanted(tenant_id, actor, action, subject)
     last_id: int | None = None
     for item in await _last(hub, wanted, lines):

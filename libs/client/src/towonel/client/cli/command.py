@@ -13,10 +13,13 @@ from typing import Any
 
 import typer
 
-from towonel.client.cli.options import ApiKey, HubUrl, Json, Output, Profile, examples, target
-from towonel.client.cli.output import Format, Shown, reported, show
-from towonel.client.target import Target
+from towonel.client.cli.choices import Format
+from towonel.client.cli.options import ApiKey, HubUrl, Json, Output, Profile, examples
+from towonel.client.cli.output import Shown, reported, show
+from towonel.client.settings import CommandSettings
+from towonel.client.target import Target, resolve
 from towonel.client.usage import UsageError
+from towonel.runtime.settings import load
 
 type Local = Callable[..., Shown]
 type Remote = Callable[..., Coroutine[Any, Any, Shown]] | Callable[..., AsyncGenerator[Shown]]
@@ -32,9 +35,9 @@ _WHOM: dict[str, tuple[Any, object]] = {
 }
 
 
-def group(about: str) -> typer.Typer:
-    """Return an empty group of commands."""
-    return typer.Typer(no_args_is_help=True, help=about, rich_markup_mode=None)
+def group() -> typer.Typer:
+    """Return an empty group of commands; `parts` says what it is about."""
+    return typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 def works[C: Local](app: typer.Typer, name: str, *lines: str) -> Callable[[C], C]:
@@ -69,7 +72,7 @@ def asks[C: Remote](
             with reported(as_json=form is not Format.TABLE):
                 _check_text(given)
                 whom = {flag: given.pop(flag) for flag in _WHOM}
-                hub = target(**whom, needs_key=needs_key)
+                hub = resolve(load(CommandSettings), **whom, needs_key=needs_key)
                 asyncio.run(_asked(body, hub, given, form))
 
         _add(app, name, command, body, lines, _WHOM | _FORM)

@@ -9,7 +9,7 @@ from towonel.client.cli.output import Fields, Shown, shown_time
 from towonel.client.hub import HubClient
 from towonel.client.models import EdgeInviteItem
 
-app = group("Edge invites let an edge on another machine serve for this hub.")
+app = group()
 
 
 @asks(app, "create", "towonel edge-invite create --name frankfurt")
@@ -46,7 +46,7 @@ async def show(hub: HubClient, invite_id: ItemId) -> Shown:
 
 @asks(app, "revoke", "towonel edge-invite revoke --id pJ4yYx1sT0mQ8aWv7c2d3g")
 async def revoke(hub: HubClient, invite_id: ItemId) -> Shown:
-    """Revoke an edge invite: the hub gives that edge no routes and names it to no agent."""
+    """Revoke an edge invite. The hub gives that edge no routes and names it to no agent."""
     await hub.revoke_edge_invite(invite_id)
     return Shown({"status": "revoked", "invite_id": invite_id}, f"revoked {invite_id}")
 

@@ -13,12 +13,12 @@ from towonel.client.hub import HubClient
 
 COLUMNS = ("EDGE", "NAME", "ADDRESSES", "LIVE", "SESSIONS", "OPEN", "IN", "OUT", "LAST SEEN")
 
-app = group("Edges are the public machines that take clients.")
+app = group()
 
 
 @asks(app, "list", "towonel edge list", "towonel edge list --json")
 async def list_all(hub: HubClient, limit: Limit = None) -> Shown:
-    """List the edges that registered and may still work, by id, with what they carry."""
+    """List edges, by id, with what they carry. Those that registered and may still work."""
     found = await listed(hub.list_edges, lambda page: page.edges, limit)
     return shown_list("edges", found, COLUMNS, edge_row, "No edge has registered yet.")
 

@@ -25,7 +25,7 @@ from towonel.client.usage import UsageError
 from towonel.wire.entries import EntryPayload, decode_payload
 from towonel.wire.ids import TenantId
 
-app = group("Entries are a tenant's signed changes, one by one; agents need none.")
+app = group()
 
 
 @asks(
@@ -49,7 +49,7 @@ async def submit(
     ] = None,
     mode: Annotated[TlsEnd | None, typer.Option(help="Where a hostname's TLS ends.")] = None,
 ) -> Shown:
-    """Sign one change with the tenant's key, and add it to the end of the tenant's log."""
+    """Sign one change with the tenant's key. It goes to the end of the tenant's log."""
     op = op_from(name, OpFlags(hostname, agent_id, service, listen_port, mode))
     tenant = read_tenant_key(key_path)
     sequence = await TenantLog(hub, tenant).append(op)

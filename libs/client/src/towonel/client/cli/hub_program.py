@@ -12,6 +12,17 @@ from towonel.client.settings import child_environment
 MODULE = "towonel.hub"
 
 
+root = typer.Typer(rich_markup_mode=None)  # commands of the first level
+
+
+@root.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],  # its own program has the better help
+    },
+    add_help_option=False,
+)
 def hub(context: typer.Context) -> None:
     """Look after the database of the hub on this machine: backup, restore, migrate, check.
 

@@ -20,7 +20,7 @@ from towonel.wire.names import parse_hostname
 
 MAX_NAME_CHARS = 100
 
-app = group("Invites let a tenant publish hostnames.")
+app = group()
 
 
 @asks(

@@ -20,7 +20,7 @@ from towonel.client.usage import UsageError
 MIN_EXPIRY_S, MAX_EXPIRY_S = 60, 10 * 366 * 86_400  # the hub's
 MAX_GRACE_S = 30 * 86_400  # the hub's
 
-app = group("API keys let people and programs ask the hub, each with a role.")
+app = group()
 
 
 @asks(

@@ -4,10 +4,7 @@ from typing import Annotated
 
 import typer
 
-from towonel.client.cli.output import Format
-from towonel.client.settings import CommandSettings
-from towonel.client.target import Target, resolve
-from towonel.runtime.settings import load
+from towonel.client.cli.choices import Format
 
 HubUrl = Annotated[
     str | None,
@@ -46,13 +43,6 @@ ItemId = Annotated[
 ]
 Output = Annotated[Format, typer.Option("--output", "-o", help="What to print.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs: --output json.")]
-
-
-def target(
-    hub_url: str | None, api_key: str | None, profile: str | None, *, needs_key: bool = True
-) -> Target:
-    """Read the environment and decide which hub to ask, with which key."""
-    return resolve(load(CommandSettings), hub_url, api_key, profile, needs_key=needs_key)
 
 
 def examples(*lines: str) -> str:

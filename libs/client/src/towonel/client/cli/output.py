@@ -13,7 +13,6 @@ import time
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import assert_never
 
@@ -24,6 +23,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from towonel.client.cli.choices import Format
 from towonel.client.envelope import printable, visible
 from towonel.client.usage import UsageError
 from towonel.runtime.settings import SettingsError
@@ -32,14 +32,6 @@ from towonel.wire.errors import TowonelError, Unavailable
 EXIT_FAILED, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_SETTINGS, EXIT_INTERRUPTED = 1, 2, 75, 78, 130
 _CONTROLS = re.compile("[\x7f-\x9f]")  # JSON leaves these as they are; terminals obey them
 _FIELD_WIDTH = 11  # of names, so that what belongs together stands under each other
-
-
-class Format(StrEnum):
-    """How results are printed."""
-
-    TABLE = "table"
-    JSON = "json"
-    YAML = "yaml"
 
 
 @dataclass(frozen=True, slots=True)

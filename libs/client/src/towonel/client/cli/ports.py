@@ -19,7 +19,7 @@ from towonel.client.usage import UsageError
 
 MAX_COUNT = 200  # the hub's
 
-app = group("Ports that are kept for a tenant, whether it publishes them or not.")
+app = group()
 
 
 @asks(

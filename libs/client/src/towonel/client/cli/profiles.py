@@ -20,8 +20,8 @@ from towonel.client.usage import UsageError
 from towonel.runtime.settings import load
 from towonel.wire.errors import Denied
 
-root = typer.Typer()  # commands of the first level
-app = group("Profiles are the logins that `towonel login` keeps.")
+root = typer.Typer(rich_markup_mode=None)  # commands of the first level
+app = group()
 
 Named = Annotated[
     str | None,

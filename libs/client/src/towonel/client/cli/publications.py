@@ -13,8 +13,8 @@ from towonel.client.cli.tenants import agent_rows
 from towonel.client.hub import HubClient
 from towonel.client.resources import RouteItem, ServiceItem
 
-services = group("Services are what groups of agents publish.")
-routes = group("Routes are public names and ports, and whose they are.")
+services = group()
+routes = group()
 
 Key = Annotated[
     str,
@@ -42,7 +42,7 @@ async def list_services(
 
 @asks(services, "show", "towonel service show https:app.example.eu")
 async def show_service(hub: HubClient, key: Key) -> Shown:
-    """Show one public name or port: who publishes it, and which agents serve it now."""
+    """Show one public name or port. Who publishes it, and which agents serve it now."""
     item = await hub.get_service(key)
     fields = [
         ("service", item.key),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import typer
 
-from towonel.client.cli.options import Json
+from towonel.client.cli.options import Json, examples
 from towonel.client.cli.output import reported
 from towonel.client.cli.programs import Program
 from towonel.client.cli.supervisor import supervise
@@ -20,6 +20,15 @@ _HUB_URL = "TOWONEL_EDGE_HUB_URL"
 _NAMES_A_HUB = (_HUB_URL, "TOWONEL_EDGE_HUB_URLS", "TOWONEL_EDGE_INVITE_TOKEN")
 
 
+root = typer.Typer(rich_markup_mode=None)  # commands of the first level
+
+
+@root.command(
+    epilog=examples(
+        "TOWONEL_DATA_DIR=/var/lib/towonel towonel serve",
+        "TOWONEL_HUB_ENABLED=false towonel serve     # only an edge",
+    )
+)
 def serve(as_json: Json = False) -> None:
     """Run a hub and an edge until a signal ends them, or one of them ends.
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from towonel.client.cli.command import asks
 from towonel.client.cli.edges import COLUMNS, edge_row
 from towonel.client.cli.lists import SHORT, listed
 from towonel.client.cli.output import Fields, Rows, Shown, now
@@ -29,6 +30,17 @@ STANDINGS: tuple[Literal["active", "suspended", "revoked"], ...] = (
 type Counted = dict[str, int | None]
 
 
+root = typer.Typer(rich_markup_mode=None)  # commands of the first level
+
+
+@asks(
+    root,
+    "status",
+    "towonel status",
+    "towonel status --watch",
+    "towonel status --hub-url https://hub.example.eu",
+    needs_key=False,
+)
 async def status(
     hub: HubClient,
     watch: Annotated[

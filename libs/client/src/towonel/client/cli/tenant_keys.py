@@ -42,13 +42,13 @@ _FOREIGN = {Code.HOSTNAME_NOT_OWNED, Code.HOSTNAME_CONFLICT}
 
 @works(app, "init", "towonel tenant init", "towonel tenant init --key-path home.key")
 def init(key_path: NewKeyPath = TENANT_KEY) -> Shown:
-    """Make a tenant's key, and print what the hub's operator needs to let it in."""
+    """Make a tenant's key. Print what the hub's operator needs to let it in."""
     return _shown_key(key_path, TenantKey.from_seed(new_seed(key_path)))
 
 
 @works(app, "public-key", "towonel tenant public-key --key-path home.key")
 def public_key(key_path: KeyPath = TENANT_KEY) -> Shown:
-    """Print a tenant's id and public key again; neither is a secret."""
+    """Print a tenant's id and public key again. Neither is a secret."""
     return _shown_key(key_path, read_tenant_key(key_path))
 
 
@@ -112,7 +112,7 @@ def import_tenant_key(
     "towonel tenant key-from-token --key-path home.key < token.txt",
 )
 def key_from_token(key_path: NewKeyPath = TENANT_KEY) -> Shown:
-    """Write the key that an invite token holds, read from TOWONEL_INVITE_TOKEN or standard input."""
+    """Write the key that an invite token holds. Reads TOWONEL_INVITE_TOKEN or standard input."""
     given = load(TokenSettings).invite_token
     text = (
         ask_secret("Token", "set TOWONEL_INVITE_TOKEN or _FILE, or give it on standard input")

@@ -18,7 +18,7 @@ from towonel.client.hub import HubClient
 from towonel.client.resources import AgentItem, TenantDetail, TenantEdit, TenantItem
 from towonel.client.usage import UsageError
 
-app = group("Tenants publish services; each is one key.")
+app = group()
 
 TenantArgument = Annotated[
     str | None, typer.Argument(metavar="TENANT", help="The tenant's id.", show_default=False)
@@ -52,7 +52,7 @@ async def list_all(
 async def show(
     hub: HubClient, tenant: TenantArgument = None, tenant_id: TenantFlag = None
 ) -> Shown:
-    """Show one tenant: what it may have, what it has, and where it is live."""
+    """Show one tenant: what it may have and has, and where."""
     return _shown((await hub.get_tenant(_id(tenant, tenant_id))).value)
 
 
@@ -95,7 +95,7 @@ async def edit(
 async def suspend(
     hub: HubClient, tenant: TenantArgument = None, tenant_id: TenantFlag = None
 ) -> Shown:
-    """Stop serving a tenant: its sessions end; it keeps its names, ports and token."""
+    """Stop serving a tenant. Its sessions end; it keeps its names, ports and token."""
     item = await hub.suspend_tenant(_id(tenant, tenant_id))
     return Shown(item, f"suspended {item.tenant_id}")
 
@@ -113,7 +113,7 @@ async def resume(
 async def remove(
     hub: HubClient, tenant: TenantArgument = None, tenant_id: TenantFlag = None
 ) -> Shown:
-    """End a tenant for ever: its key is refused from now on, even if this hub never knew it."""
+    """End a tenant for ever. Its key is refused from now on, even if this hub never knew it."""
     removed = await hub.remove_tenant(_id(tenant, tenant_id))
     return Shown(removed, f"removed {removed.tenant_id}")
 

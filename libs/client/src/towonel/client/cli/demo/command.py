@@ -14,7 +14,7 @@ from towonel.client.cli.demo.plan import DEFAULT_BASE, Ports, curl_line
 from towonel.client.cli.demo.ports import taken
 from towonel.client.cli.demo.steps import Demo
 from towonel.client.cli.demo.story import Recorded, Story, Told
-from towonel.client.cli.options import Json
+from towonel.client.cli.options import Json, examples
 from towonel.client.cli.output import EXIT_FAILED
 from towonel.client.cli.programs import signals_caught
 from towonel.client.settings import foreign_environment
@@ -22,6 +22,12 @@ from towonel.client.settings import foreign_environment
 PREFIX = "towonel-demo-"
 
 
+root = typer.Typer(rich_markup_mode=None)  # commands of the first level
+
+
+@root.command(
+    epilog=examples("towonel demo", "towonel demo --once", "towonel demo --port-base 20000")
+)
 def demo(
     once: Annotated[
         bool, typer.Option("--once", help="End after one visit: 0 if it worked, 1 if not.")
