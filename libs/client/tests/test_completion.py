@@ -39,6 +39,19 @@ def test_a_script_names_the_command_in_the_shell_that_was_named(shell: str) -> N
     assert "towonel" in said.stdout.replace("_towonel", "")
 
 
+def test_the_first_tab_of_a_zsh_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    said = towonel("--install-completion", "zsh")
+    script = (tmp_path / ".zfunc" / "_towonel").read_text()
+
+    assert said.exit_code == 0, said.output
+    assert script == towonel("--show-completion", "zsh").stdout
+    # zsh loads the file at the first Tab, and what runs then is the answer.
+    assert "loadautofunc" in script.rpartition("compdef")[2]
+
+
 @pytest.mark.parametrize("shell", list(ASKED))
 def test_the_start_of_a_command_is_completed_to_the_singular(shell: str) -> None:
     told = answered(shell, "towonel ten")

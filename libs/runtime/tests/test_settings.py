@@ -66,6 +66,7 @@ def test_every_mistake_is_named_at_once() -> None:
         "EXAMPLE_LISTEN",
     ]
     assert "did you mean EXAMPLE_PORT?" in found[0]
+    assert found[2].startswith("EXAMPLE_KEY: must be set, or EXAMPLE_KEY_FILE. ")
     assert "host:port" in found[3]
 
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from worlds.access import OPERATOR
 from worlds.hub import World
 
 from towonel.hub.api.errors import STATUS, status_of
@@ -21,6 +22,19 @@ async def test_the_frameworks_errors_have_the_envelope(world: World) -> None:
         assert error_of(await http.get("/nowhere")) == (404, "not_found")
         assert error_of(await http.delete("/v1/health")) == (405, "method_not_allowed")
         assert error_of(await http.get("/v1/routes/feed?since=-1")) == (400, "invalid_request")
+
+
+async def test_what_curl_does_unless_told_otherwise_is_told_what_to_do(world: World) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded", **OPERATOR}
+    async with world.raw() as http:
+        told = [
+            (await http.post("/v1/invites", content=b'{"hostnames": []}', headers=form)).text,
+            (await http.post("/v1/invites", json=["a.example.eu"], headers=OPERATOR)).text,
+            (await http.get("/v1/invite", headers=OPERATOR)).text,
+        ]
+
+    assert ["content-type: application/json" in text for text in told] == [True, True, False]
+    assert "/v1/openapi.json" in told[2]
 
 
 @pytest.mark.parametrize("declared", [True, False])

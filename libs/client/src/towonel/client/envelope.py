@@ -38,7 +38,7 @@ def error_from(status: int, body: bytes, headers: Mapping[str, str]) -> TowonelE
     """
     found = _envelope(body)
     if found is None:
-        detail = f"answered {status} without the hub's error body"
+        detail = f"answered {status}, but not as a hub does: is this its address?"
         return Unavailable(Code.HUB_UNAVAILABLE, detail, retry_after_s=retry_after_s(headers))
     word, message = found
     code = Code.__members__.get(word.upper()) or _code_of(status)

@@ -187,6 +187,9 @@ def _suggestion(name: str, known: Iterable[str]) -> str:
 def _problems(cls: type[Settings], error: ValidationError) -> list[str]:
     """One line a mistake; the value itself is left out, for it may be a secret."""
     lines: list[str] = []
+    meanings = {
+        name: field.description for field in cls.model_fields.values() for name in _names(field)
+    }
     for item in error.errors(include_input=False, include_url=False):
         where = [str(part) for part in item["loc"]]
         message = item["msg"].removeprefix("Value error, ")
@@ -195,6 +198,8 @@ def _problems(cls: type[Settings], error: ValidationError) -> list[str]:
             continue
         field = cls.model_fields.get(where[0])
         name = _names(field)[0] if field else where[0]
+        if item["type"] == "missing" and name in meanings:
+            message = f"must be set, or {name}{_FILE}. {meanings[name]}"
         inner = "".join(f"[{part}]" for part in where[1:])
         lines += [f"{name}{inner}: {line}" for line in message.split("\n")]
     return lines

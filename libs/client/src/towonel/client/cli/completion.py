@@ -13,6 +13,12 @@ from towonel.client.cli.choices import Shell
 
 PROGRAM = "towonel"
 _VARIABLE = "_TOWONEL_COMPLETE"  # in which the shell says what it wants to know
+# The first Tab of a shell makes zsh load the script, and run it as the answer.
+_ZSH_FIRST_TAB = """
+
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+  _towonel_completion "$@"
+fi"""
 
 Install = Annotated[
     Shell | None,
@@ -33,12 +39,17 @@ def install(shell: Shell) -> None:
     _, path = typers.install(  # type: ignore[attr-defined] # typer lists no exports
         shell=shell, prog_name=PROGRAM, complete_var=_VARIABLE
     )
+    path.write_text(_script(shell) + "\n")
     typer.echo(f"{shell} completes `{PROGRAM}` in terminals opened from now on: {path}")
 
 
 def show(shell: Shell) -> None:
     """Print the script."""
-    script = typers.get_completion_script(  # type: ignore[attr-defined] # as above
+    typer.echo(_script(shell))
+
+
+def _script(shell: Shell) -> str:
+    script: str = typers.get_completion_script(  # type: ignore[attr-defined] # as above
         prog_name=PROGRAM, complete_var=_VARIABLE, shell=shell
     )
-    typer.echo(script)
+    return script + _ZSH_FIRST_TAB if shell == "zsh" else script

@@ -76,10 +76,11 @@ class Parts(Mapping[str, Command]):
             # Typer keeps the type of a command to itself.
             commands: Mapping[str, Any] = typer.main.get_group(module.root).commands
             command: Command = commands[name]
-            return command
-        group = typer.main.get_group(getattr(module, part.group))
-        group.name, group.help, group.hidden = name, part.about, name != singular
-        return group
+        else:
+            command = typer.main.get_group(getattr(module, part.group))
+            command.name, command.help, command.hidden = name, part.about, name != singular
+        command.short_help = part.about
+        return command
 
     @override
     def __iter__(self) -> Iterator[str]:

@@ -49,6 +49,9 @@ STATUS: Mapping[Code, int] = {
 }
 MAX_PROBLEMS = 20  # of a body, told in one answer
 MAX_LOGGED_CHARS = 500
+# `curl -d` calls everything a form, unless told otherwise.
+_NO_OBJECT = "must be a JSON object, sent with content-type: application/json"
+_NO_PATH = "there is no such path; /docs and /v1/openapi.json tell which there are"
 _FRAMEWORK = {
     401: Code.UNAUTHORIZED,
     404: Code.NOT_FOUND,
@@ -129,13 +132,16 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
         {**item, "loc": item["loc"][1:] if item["loc"][:1] == ("body",) else item["loc"]}
         for item in error.errors()
     ]
+    if (found[0]["loc"], found[0]["type"]) == ((), "model_attributes_type"):
+        found[0]["msg"] = _NO_OBJECT
     return _refused(request, 400, Code.INVALID_REQUEST, problems(found))
 
 
 async def _framework(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException), "the handler is installed for these"
     code = _FRAMEWORK.get(error.status_code, Code.INVALID_REQUEST)
-    return _refused(request, error.status_code, code, str(error.detail), error.headers)
+    message = _NO_PATH if code is Code.NOT_FOUND else str(error.detail)
+    return _refused(request, error.status_code, code, message, error.headers)
 
 
 def _refused(
