@@ -28,6 +28,15 @@ async def test_what_is_nowhere_is_404_whoever_asks(world: World) -> None:
                 assert told(answer) == wanted, path
 
 
+async def test_a_path_with_a_slash_too_many_sends_nobody_elsewhere(world: World) -> None:
+    async with world.raw() as http:
+        for method, path in (("GET", "/v1/invites/"), ("POST", "/v1/invites/"), ("GET", "/docs/")):
+            answer = await http.request(method, path, headers=OPERATOR)
+
+            assert told(answer) == (404, "not_found")
+            assert "location" not in answer.headers
+
+
 async def test_a_wrong_method_is_405_and_told_the_right_ones(world: World) -> None:
     async with world.raw() as http:
         for method, path, allowed in (

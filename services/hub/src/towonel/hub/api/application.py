@@ -71,6 +71,7 @@ def routed(**options: Any) -> FastAPI:
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # to `http:` behind a proxy with TLS, and the key would follow
         generate_unique_id_function=lambda route: route.name,
         **options,
     )
