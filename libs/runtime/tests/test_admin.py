@@ -37,7 +37,13 @@ async def test_it_is_alive_and_tells_its_version_and_metrics(client: httpx.Async
     assert (await client.get("/livez")).text == "ok"
     assert (await client.get("/healthz")).text == "ok"
     assert (await client.get("/version")).json() == {"name": "example", "version": "1.2"}
-    assert "things_total 3.0" in (await client.get("/metrics")).text
+
+
+async def test_metrics_are_in_the_form_that_every_scraper_reads(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/metrics")
+
+    assert "things_total 3.0" in answer.text
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
 
 
 def test_a_process_is_counted_as_the_original_counts_its_own() -> None:

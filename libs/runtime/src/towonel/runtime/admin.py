@@ -6,13 +6,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from threading import active_count
 
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Gauge,
-    ProcessCollector,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -114,7 +109,7 @@ async def _readyz(health: Health, _request: Request) -> Response:
 
 
 async def _metrics(registry: CollectorRegistry, _request: Request) -> Response:
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 async def _json(body: Mapping[str, str], _request: Request) -> Response:
