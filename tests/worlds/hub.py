@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI
+from worlds.documented import Documented
 
 from towonel.client.hub import HubClient
 from towonel.client.models import DesiredState, EdgeRegisterIn, InviteIn, ServiceIn
@@ -55,8 +56,13 @@ class World:
         """The API; making one takes as long as a hundred requests."""
         return create_app(self.hub)
 
+    @cached_property
+    def documented(self) -> Documented:
+        """The same, which notes what it answers against its document."""
+        return Documented(self.app)
+
     def client(self, key: str | None = OPERATOR_KEY) -> HubClient:
-        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(self.documented, raise_app_exceptions=False)
         url = "http://127.0.0.1"
         client = HubClient(url, operator_key=key, transport=transport, now_ms=self.clock)
         self.clients.append(client)
@@ -67,7 +73,7 @@ class World:
         return InviteToken.decode(created.token)
 
     def raw(self) -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(self.documented, raise_app_exceptions=False)
         return httpx.AsyncClient(transport=transport, base_url="http://hub")
 
 
@@ -128,6 +134,7 @@ async def world_of(
         yield world
         for client in world.clients:
             await client.aclose()
+        assert world.documented.surprises == set()
 
 
 async def migrated(path: Path) -> Database:

@@ -21,6 +21,7 @@ def envelope(code: str, message: str = "because") -> bytes:
         (400, "malformed", ProtocolError),
         (400, "bad_proxy_header", ProtocolError),
         (404, "no_route", Unavailable),
+        (408, "client_timeout", Unavailable),
         (429, "rate_limited", Unavailable),
         (500, "internal", Unavailable),
         (503, "unauthorized", Unavailable),

@@ -303,7 +303,7 @@ async def test_a_body_that_never_comes_is_given_up(
         await create_app(world.hub)(post("/v1/bootstrap"), say_nothing, note)
 
     assert sent[0]["status"] == 408
-    assert b"invalid_request" in sent[1]["body"]
+    assert b"client_timeout" in sent[1]["body"]
 
 
 def post(path: str) -> Scope:

@@ -86,7 +86,7 @@ def _code_of(status: int) -> Code:
 
 def _may_be_repeated(status: int, code: Code) -> bool:
     return (
-        status == HTTPStatus.TOO_MANY_REQUESTS
+        status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
         or status >= HTTPStatus.INTERNAL_SERVER_ERROR
         or not _FIRST_BROKEN <= code < _FIRST_UNAVAILABLE
     )

@@ -33,8 +33,10 @@ STATUS: Mapping[Code, int] = {
     Code.FORBIDDEN: 403,
     Code.HOSTNAME_NOT_OWNED: 403,
     Code.EDGE_UNKNOWN: 403,
+    Code.CERTIFICATE_MISMATCH: 403,
     Code.NOT_FOUND: 404,
     Code.METHOD_NOT_ALLOWED: 405,
+    Code.CLIENT_TIMEOUT: 408,
     Code.SEQUENCE_CONFLICT: 409,
     Code.HOSTNAME_CONFLICT: 409,
     Code.PORT_CONFLICT: 409,
@@ -46,6 +48,8 @@ STATUS: Mapping[Code, int] = {
     Code.UNSUPPORTED_VERSION: 422,
     Code.RATE_LIMITED: 429,
     Code.INTERNAL: 500,
+    Code.HUB_UNAVAILABLE: 503,
+    Code.OVERLOADED: 503,
 }
 MAX_PROBLEMS = 20  # of a body, told in one answer
 MAX_LOGGED_CHARS = 500
@@ -56,6 +60,7 @@ _FRAMEWORK = {
     401: Code.UNAUTHORIZED,
     404: Code.NOT_FOUND,
     405: Code.METHOD_NOT_ALLOWED,
+    408: Code.CLIENT_TIMEOUT,
     413: Code.TOO_LARGE,
     500: Code.INTERNAL,
 }
@@ -74,7 +79,7 @@ SAID = {
     422: "The version of the signed entry is not known here.",
     429: "Too many requests; Retry-After says when to come back.",
     500: "A mistake of the hub's.",
-    503: "The database is away; Retry-After says when to come back.",
+    503: "The database is away, or too many follow; Retry-After says when to come back.",
 }
 
 

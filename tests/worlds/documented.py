@@ -1,0 +1,61 @@
+"""What the OpenAPI document says an operation may answer, held against what it does answer."""
+
+import json
+import re
+from functools import cache
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.types import Message, Receive, Scope, Send
+
+from towonel.hub.api.application import routed
+
+
+@cache
+def documented() -> dict[str, dict[int, set[str]]]:
+    """The words that each status of each operation may come with."""
+    document: dict[str, Any] = routed().openapi()
+    shared = document["components"]["responses"]
+    return {
+        operation["operationId"]: {
+            int(status): set(re.findall(r"`([a-z_]+)`", _description(said, shared)))
+            for status, said in operation["responses"].items()
+        }
+        for methods in document["paths"].values()
+        for operation in methods.values()
+    }
+
+
+def _description(said: dict[str, Any], shared: dict[str, Any]) -> str:
+    name = said.get("$ref", "").rpartition("/")[2]
+    return str(shared[name]["description"] if name else said["description"])
+
+
+class Documented:
+    """Around a hub's API: it notes every answer that the document does not tell of."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        self.surprises = set[str]()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status, body = 0, b""
+
+        async def seen(message: Message) -> None:
+            nonlocal status, body
+            status = message.get("status", status)
+            if status >= 400:
+                body += message.get("body", b"")
+            await send(message)
+
+        await self._app(scope, receive, seen)
+        route = scope.get("route")
+        if isinstance(route, APIRoute) and scope["method"] in (route.methods or ()) and status:
+            self._compare(route.name, status, body)
+
+    def _compare(self, operation: str, status: int, body: bytes) -> None:
+        told = documented()[operation]
+        word = json.loads(body)["error"]["code"] if status >= 400 else ""
+        if status not in told or (word and word not in told[status]):
+            self.surprises.add(f"{operation}: {status} {word}".rstrip())
