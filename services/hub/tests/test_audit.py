@@ -19,6 +19,7 @@ from worlds.access import (
     tenant_id,
 )
 from worlds.hub import World, opened, tenant_of
+from worlds.original import original
 from worlds.writes import REQUEST_ID, every_write, scene
 
 from towonel.client.access import AuditItem, KeyEdit, KeyIn
@@ -117,6 +118,24 @@ async def test_what_is_published_is_told_with_what_it_replaces(world: World) -> 
     assert (row.action, row.subject) == ("services.published", "group:default")
     assert row.before == {"services": ["https:1.a.eu"]}
     assert row.after == {"services": ["https:3.a.eu"]}
+
+
+async def test_an_entry_is_one_write_told_with_what_it_publishes(world: World) -> None:
+    async with original(world) as there:
+        tenant = await there.tenant("a.eu")
+        for sequence, port in ((1, 2222), (2, 2223)):
+            fields = {"service": "ssh", "listen_port": port}
+            await there.accept(tenant, sequence, "upsert_tcp_service", **fields)
+        await there.accept(tenant, 3, "upsert_agent", agent_id=bytes(32))
+    told = [(row.subject, row.before, row.after) for row in (await log(world))[:3]]
+
+    assert {row.action for row in (await log(world))[:3]} == {"entry.applied"}
+    about = {"op": "upsert_tcp_service", "subject": "tcp:ssh"}
+    assert told == [
+        ("entry:3", None, {"op": "upsert_agent", "subject": f"agent:{'00' * 32}"}),
+        ("entry:2", {"services": ["tcp:2222"]}, {**about, "services": ["tcp:2223"]}),
+        ("entry:1", {"services": []}, {**about, "services": ["tcp:2222"]}),
+    ]
 
 
 async def test_what_changes_nothing_leaves_no_row(world: World) -> None:

@@ -23,7 +23,7 @@ from towonel.hub.api.auth import (
 )
 from towonel.hub.api.edges import edge_out, known_edges
 from towonel.hub.api.errors import refusals
-from towonel.hub.api.publishing import publish
+from towonel.hub.api.publishing import before_and_after, publish
 from towonel.hub.api.shown import quotas_of
 from towonel.hub.api.state import Hub, HubDep
 from towonel.hub.core import desired, quotas
@@ -116,7 +116,10 @@ async def apply_desired_state(
         check_active(invite)
         await nonces.use(change.session, Domain.DESIRED_STATE, signed)
         who = actor(hub, request, f"tenant:{tenant_id.hex()}")
-        plan = await publish(hub, change, who, invite, group, wanted)
+        plan = await publish(hub, change, invite, group, wanted)
+        if not plan.is_empty:
+            deed = Deed("services.published", f"group:{group}", tenant_id, *before_and_after(plan))
+            await record(change, who, deed, hub.now_ms())
         revision = await routes.revision(change.session)
     return AppliedState(
         revision=revision,

@@ -1,7 +1,7 @@
 """Signed entries: what the original's command line and agents send, verified and applied."""
 
 import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response, Security
@@ -20,7 +20,7 @@ from towonel.hub.api.auth import (
     signature,
 )
 from towonel.hub.api.errors import refusals
-from towonel.hub.api.publishing import publish
+from towonel.hub.api.publishing import before_and_after, publish
 from towonel.hub.api.shown import quotas_of
 from towonel.hub.api.state import Hub, HubDep
 from towonel.hub.core import desired, rejections
@@ -33,7 +33,7 @@ from towonel.hub.core.quotas import check as check_quota
 from towonel.hub.metrics import Metrics
 from towonel.hub.store import agents, invites, nonces
 from towonel.hub.store import entries as store
-from towonel.hub.store.audit import Actor, Deed, record
+from towonel.hub.store.audit import Deed, record
 from towonel.hub.store.rows import AgentRow, InviteRow
 from towonel.hub.store.session import Change
 from towonel.identity.entries import verify_entry
@@ -157,14 +157,15 @@ async def _submit(hub: Hub, request: Request, body: bytes) -> int:
         if await invites.is_removed(change.session, entry.tenant_id):
             raise Denied(Code.TENANT_NOT_ALLOWED, "this tenant was removed")
         rules.check_sequence(invite.last_sequence, payload.sequence)
-        before = rules.replay(await store.ops(change.session, entry.tenant_id))
-        state = rules.apply(before, op)
-        if len(state.ops) > len(before.ops):
+        known = rules.replay(await store.ops(change.session, entry.tenant_id))
+        state = rules.apply(known, op)
+        if len(state.ops) > len(known.ops):
             _check_quotas(state, quotas_of(invite, hub.policy.quotas))
-        await _apply(hub, change, who, invite, op, state)
+        before, after = await _apply(hub, change, invite, op, state)
         await store.append(change, invite, entry, payload, op)
-        after = {"op": type(op).__name__, "subject": rules.subject(op)}
-        deed = Deed("entry.applied", f"entry:{payload.sequence}", entry.tenant_id, after=after)
+        about = {"op": op.name, "subject": rules.subject(op), **after}
+        subject = f"entry:{payload.sequence}"
+        deed = Deed("entry.applied", subject, entry.tenant_id, before or None, about)
         await record(change, who, deed, hub.now_ms())
     return payload.sequence
 
@@ -176,11 +177,11 @@ def _check_quotas(state: rules.TenantState, most: Quotas) -> None:
 
 
 async def _apply(
-    hub: Hub, change: Change, who: Actor, invite: InviteRow, op: Op, state: rules.TenantState
-) -> None:
+    hub: Hub, change: Change, invite: InviteRow, op: Op, state: rules.TenantState
+) -> tuple[Mapping[str, object], Mapping[str, object]]:
     if isinstance(op, UpsertAgent | RevokeAgent):
         await _name_agent(hub, change.session, TenantId(invite.tenant_id), op)
-        return
+        return {}, {}
     hostname = getattr(op, "hostname", None)
     wanted = rules.wanted(state)
     claims = await _claims(change.session, TenantId(invite.tenant_id), wanted, hostname)
@@ -199,7 +200,8 @@ async def _apply(
         and (item.port is None or item.name == own or ports.problem(item.port, item.port) is None)
     ]
     routes = desired.parse(kept, TenantId(invite.tenant_id), ports)
-    await publish(hub, change, who, invite, GROUP, routes)
+    plan = await publish(hub, change, invite, GROUP, routes)
+    return ({}, {}) if plan.is_empty else before_and_after(plan)
 
 
 async def _claims(

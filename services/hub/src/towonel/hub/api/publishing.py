@@ -1,6 +1,6 @@
 """Publishing: what a group wants is decided by the rules and carried out, whole or not at all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -10,7 +10,6 @@ from towonel.hub.core import desired
 from towonel.hub.core.desired import Current, Plan
 from towonel.hub.core.ownership import candidates
 from towonel.hub.store import invites, ports, routes
-from towonel.hub.store.audit import Actor, Deed, record
 from towonel.hub.store.ownership import settle_kept
 from towonel.hub.store.rows import InviteRow
 from towonel.hub.store.session import Change
@@ -20,9 +19,9 @@ from towonel.wire.routes import Route
 
 
 async def publish(
-    hub: Hub, change: Change, who: Actor, invite: InviteRow, group: str, wanted: Sequence[Route]
+    hub: Hub, change: Change, invite: InviteRow, group: str, wanted: Sequence[Route]
 ) -> Plan:
-    """Replace what a group publishes.
+    """Replace what a group publishes; the caller tells the audit log.
 
     Raises:
         Denied: HOSTNAME_NOT_OWNED, HOSTNAME_CONFLICT, PORT_CONFLICT or QUOTA_EXCEEDED; nothing is
@@ -34,19 +33,18 @@ async def publish(
     desired.check_quotas(wanted, current, quotas_of(invite, hub.policy.quotas))
     if not plan.is_empty:
         await routes.apply(change, tenant_id, group, plan, hub.now_ms())
-        deed = Deed(
-            "services.published",
-            f"group:{group}",
-            tenant_id,
-            {"services": [route.key for route in (*plan.changed, *plan.deleted)]},
-            {"services": [route.key for route in (*plan.created, *plan.changed)]},
-        )
-        await record(change, who, deed, hub.now_ms())
     # A sibling may publish what this group gave up: then the route stays, and only this ends.
     await routes.drop_services(change, tenant_id, group, [route.key for route in wanted])
     gone = [Hostname(r.name) for r in plan.deleted if r.kind is ServiceKind.HTTPS]
     await settle_kept(change, gone, hub.now_ms())
     return plan
+
+
+def before_and_after(plan: Plan) -> tuple[Mapping[str, object], Mapping[str, object]]:
+    """Return what a plan takes away and what it brings, as the audit log tells it."""
+    before = [route.key for route in (*plan.changed, *plan.deleted)]
+    after = [route.key for route in (*plan.created, *plan.changed)]
+    return {"services": before}, {"services": after}
 
 
 async def _current(
