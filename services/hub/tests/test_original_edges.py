@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cbor2
 import pytest
+from sqlalchemy import event
 from worlds.hub import World, new_key
 from worlds.original import Original, authorization, known_tenant, original, told
 
@@ -20,6 +21,7 @@ FOLDER = Path(__file__).parents[3] / "tests/vectors"
 VECTORS = json.loads((FOLDER / "entries.json").read_text())
 TABLES = json.loads((FOLDER / "legacy_table.json").read_text())
 BEAT = "towonel/agent-heartbeat/v1"
+ALIVE_S = subscription.LOOK_S  # which tests here shorten
 
 
 @pytest.fixture
@@ -156,6 +158,37 @@ async def test_a_stream_is_of_events_and_who_asks_twice_with_one_signature_is_re
     assert again.status_code == 401
 
 
+async def test_one_signature_asks_for_the_routes_in_either_form(node: Original) -> None:
+    edge, now = await node.edge(), node.world.clock()
+    headers = {"authorization": authorization(edge, "towonel/edge-sub/v1", b"", now)}
+    async with node.subscribed(edge) as stream:
+        await stream.table()
+        feed = [await node.http.get("/v1/routes/feed", headers=headers) for _ in range(2)]
+
+    assert [answer.status_code for answer in feed] == [200, 401]
+
+
+async def test_an_edge_that_leaves_interrupts_no_read_of_the_database(node: Original) -> None:
+    edge, broken = await node.edge(), list[object]()
+    event.listen(node.world.hub.store.engine, "invalidate", lambda *said: broken.append(said))
+    for _ in range(5):
+        async with node.subscribed(edge) as stream:
+            assert await stream.status() == 200  # and it reads who is there
+
+    assert broken == []
+    assert node.world.hub.subscribers == set()
+
+
+async def test_no_proxy_keeps_a_table_to_itself(node: Original) -> None:
+    async with node.subscribed(await node.edge()) as stream:
+        headers = dict((await stream.messages.get())["headers"])
+        await stream.table()
+
+    assert headers[b"content-type"].startswith(b"text/event-stream")
+    assert headers[b"cache-control"] == b"no-store"
+    assert headers[b"x-accel-buffering"] == b"no"
+
+
 async def test_a_stranger_and_a_revoked_edge_are_unauthorized(node: Original) -> None:
     edge = await node.edge()
     listed = await node.world.client().list_edge_invites()
@@ -175,6 +208,7 @@ async def test_a_quiet_stream_says_that_it_is_alive(node: Original) -> None:
             said = [await stream.messages.get() for _ in range(3)]
 
     assert {message["body"][:1] for message in said} == {b":"}
+    assert ALIVE_S == 15
 
 
 @contextlib.asynccontextmanager
@@ -216,7 +250,7 @@ async def test_a_stopping_hub_ends_the_stream(node: Original) -> None:
 
 async def test_who_is_not_heard_for_90_s_is_not_in_the_table(node: Original) -> None:
     key, agent = await published(node, "a.eu")
-    node.world.clock.now_ms += agents.HEARTBEAT_MS - 2
+    node.world.clock.now_ms += 90_000 - 2
     async with node.subscribed(await node.edge()) as stream:
         assert set((await stream.table())["routes"]) == {"a.eu"}
         node.world.clock.now_ms += 2

@@ -26,6 +26,8 @@ LOOK_S = 2.0  # how late another replica's write may show
 QUIET_S = 15.0  # then a comment shows that the line is alive
 MAX_EVENTS = 100  # read at once: what a follower that does not read keeps in memory
 MAX_FOLLOWERS = 256  # each reads the database every two seconds
+# A stream passes a proxy event by event: nginx would keep them until it has a page of them.
+UNBUFFERED = {"cache-control": "no-store", "x-accel-buffering": "no"}
 At = Annotated[Moment | None, Query(description="RFC 3339, as in 2026-11-24T12:00:00Z.")]
 
 
@@ -82,7 +84,7 @@ async def follow_events(
     return StreamingResponse(
         events,
         media_type="text/event-stream",
-        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+        headers=UNBUFFERED,
     )
 
 
@@ -110,9 +112,10 @@ async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[byte
     try:
         yield b""
         yield b": following\n\n"
-        while not hub.bell.closed and await still_counts(hub, caller):
+        # Who leaves meanwhile does not cut a read off: its connection would be lost.
+        while not hub.bell.closed and await asyncio.shield(still_counts(hub, caller)):
             rung = hub.bell.next_write()
-            rows = await _after(hub, last_id)
+            rows = await asyncio.shield(_after(hub, last_id))
             for row in rows:
                 last_id = row.id or last_id
                 if (item := _told(row, caller.principal)) is not None:

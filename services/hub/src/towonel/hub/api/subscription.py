@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from towonel.hub.api.auth import EdgeSignature
 from towonel.hub.api.edges import signed_edge, take_once
 from towonel.hub.api.errors import refusals
+from towonel.hub.api.records import UNBUFFERED
 from towonel.hub.api.state import Hub, HubDep
 from towonel.hub.store import agents
 from towonel.identity.signatures import Domain
@@ -53,7 +54,7 @@ async def subscribe_routes(
         raise Unavailable(Code.OVERLOADED, "too many subscribers", retry_after_s=30)
     events = _events(hub, signed.id)
     await anext(events)  # it counts from here on: many may ask before the first one is answered
-    return StreamingResponse(events, media_type="text/event-stream")
+    return StreamingResponse(events, media_type="text/event-stream", headers=UNBUFFERED)
 
 
 async def _events(hub: Hub, edge_id: bytes) -> AsyncGenerator[bytes]:
@@ -65,7 +66,8 @@ async def _events(hub: Hub, edge_id: bytes) -> AsyncGenerator[bytes]:
         while not hub.bell.closed and hub.may_work(edge_id):
             revision = hub.directory.revision
             with contextlib.suppress(Unavailable):  # without a database, what was said last holds
-                live = await _live(hub)
+                # Who leaves meanwhile does not cut the read off: its connection would be lost.
+                live = await asyncio.shield(_live(hub))
                 table = await asyncio.to_thread(_encoded, hub.directory.delta(None), live)
             if table != sent:
                 sent = table
