@@ -70,8 +70,8 @@ class Authorization(AuthBase):
 
     _stamps = count(NOW_MS + 1_000)
 
-    def __init__(self, case: "Case[Any]") -> None:
-        self._domain = DOMAINS.get(name_of(case))
+    def __init__(self, operation: str) -> None:
+        self._domain = DOMAINS.get(operation)
 
     @override
     def __call__(self, request: PreparedRequest) -> PreparedRequest:

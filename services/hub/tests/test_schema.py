@@ -53,7 +53,7 @@ def untouched(database: Database, hub: Served) -> Generator[Served]:
 @schema().parametrize()
 @BOUNDED
 def test_an_operation_keeps_to_its_document(case: "Case[Any]", hub: Served) -> None:
-    case.call_and_validate(hub.url, auth=Authorization(case), checks=CHECKS)
+    case.call_and_validate(hub.url, auth=Authorization(name_of(case)), checks=CHECKS)
 
 
 @schema(phases={"coverage": {"enabled": False}}).parametrize()

@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from towonel.client.live import EdgeReport
 from towonel.client.models import BootstrapIn, DesiredState, EdgeRegisterIn, ErrorOut, RefreshIn
 from towonel.hub.api.errors import SAID, STATUS
-from towonel.hub.api.examples import EXAMPLES
+from towonel.hub.api.examples import CBOR_BODIES, EXAMPLES
 
 DESCRIPTION = """\
 The system of record of a Towonel tunnel: invites, tenants, services, edges.
@@ -47,11 +47,6 @@ SIGNED: dict[str, type[BaseModel]] = {
     "apply_desired_state": DesiredState,
     "register_edge": EdgeRegisterIn,
     "report_edge": EdgeReport,
-}
-CBOR_BODIES = {
-    "submit_entry": "CBOR map of `payload`, `signature` (ML-DSA-65, 3309 bytes) and `tenant_id`"
-    " (32 bytes); the payload is one of `version`, `tenant_id`, `sequence`, `timestamp` and `op`.",
-    "heartbeat": "CBOR map of `tenant_id` and `agent_id`, 32 bytes each.",
 }
 PAGE_MAY_LOAD = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline';"
