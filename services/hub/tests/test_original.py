@@ -5,9 +5,23 @@ from typing import Any
 
 import httpx
 import pytest
-from worlds.hub import World, new_key
-from worlds.original import OPERATOR, Original, Token, b64, original, payload, signed, told, unb64
+from worlds.hub import World, new_key, opened
+from worlds.original import (
+    OPERATOR,
+    Original,
+    Token,
+    authorization,
+    b64,
+    original,
+    payload,
+    signed,
+    told,
+    unb64,
+)
 
+from towonel.hub.core.limits import FREE_STRIKES, Rate
+from towonel.hub.feed import Bell
+from towonel.hub.store.database import Database
 from towonel.identity.keys import TenantKey
 
 DAY_S = 86_400
@@ -207,6 +221,17 @@ async def test_a_wrong_secret_and_a_revoked_invite_are_told_the_same(cli: Origin
     assert wrong.json() == revoked.json()
 
 
+async def test_who_guesses_the_secret_of_an_invite_is_locked_out(cli: Original) -> None:
+    proof = Token.parse((await cli.invite("a.eu"))["token"], "tt_inv_2_").proof
+    wrong = {**proof, "invite_secret": b64(bytes(32))}
+    guesses = [
+        told(await cli.http.post("/v1/bootstrap", json=wrong)) for _ in range(FREE_STRIKES + 1)
+    ]
+
+    assert set(guesses) == {(401, "unauthorized")}
+    assert told(await cli.http.post("/v1/bootstrap", json=proof)) == (429, "rate_limited")
+
+
 async def test_an_unknown_an_expired_and_a_broken_invite_each_have_their_word(
     cli: Original,
 ) -> None:
@@ -246,13 +271,42 @@ async def test_an_operators_mistake_with_the_key_has_its_own_message(
     assert len(set(messages)) == 3  # missing, malformed or of another scheme, wrong
 
 
+async def test_the_scheme_of_the_key_may_be_written_in_any_case(cli: Original) -> None:
+    for scheme in ("bearer", "BEARER"):  # RFC 9110 §11.1
+        headers = {"authorization": OPERATOR["authorization"].replace("Bearer", scheme)}
+
+        assert (await cli.http.get("/v1/invites", headers=headers)).status_code == 200
+
+
 async def test_a_body_above_64_kib_is_refused_and_a_path_that_is_none_not_found(
     cli: Original,
 ) -> None:
+    fits = await cli.http.post("/v1/entries", content=bytes(64 * 1024))
     large = await cli.http.post("/v1/entries", content=bytes(64 * 1024 + 1))
 
-    assert large.status_code == 413
+    assert told(fits) == (400, "invalid_request")
+    assert told(large) == (413, "too_large")
     assert (await cli.http.get("/v1/nothing")).status_code == 404
+
+
+async def test_what_anybody_may_ask_is_limited_by_address_and_nothing_else(
+    database: Database,
+) -> None:
+    anybody = [
+        ("POST", "/v1/bootstrap"), ("POST", "/v1/entries"), ("POST", "/v1/agent/heartbeat"),
+        ("GET", f"/v1/tenants/{'ab' * 32}/entries"),
+    ]  # fmt: skip
+    async with opened(database, Bell(), per_address=Rate(0.001, 1)) as world, world.raw() as http:
+        await http.post("/v1/bootstrap")
+        header = authorization(new_key(), "towonel/edge-sub/v1", b"", world.clock())
+        stranger = {"authorization": header}
+        limited = [await http.request(*asked) for asked in anybody]
+        limited.append(await http.get("/v1/routes/subscribe", headers=stranger))
+        free = [await http.get("/v1/health"), await http.get("/v1/edges", headers=OPERATOR)]
+
+    assert [told(answer) for answer in limited] == [(429, "rate_limited")] * 5
+    assert all(int(answer.headers["retry-after"]) > 0 for answer in limited)
+    assert [answer.status_code for answer in free] == [200] * 2
 
 
 async def test_a_request_id_comes_back(cli: Original) -> None:

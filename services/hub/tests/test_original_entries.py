@@ -13,7 +13,7 @@ from worlds.hub import World, new_key, opened
 from worlds.original import Original, b64, known_tenant, original, payload, signed, told
 
 from towonel.hub.feed import Bell
-from towonel.hub.store import routes
+from towonel.hub.store import invites, routes, tenancy
 from towonel.hub.store.database import Database
 from towonel.hub.store.rows import AuditRow
 from towonel.identity.entries import verify_entry
@@ -254,6 +254,32 @@ async def test_a_port_of_another_tenant_is_an_invalid_request_and_its_own_kind_i
     assert told(refused) == (400, "invalid_request")
     assert "2222" in refused.json()["error"]["message"]
     assert told(again) == (400, "invalid_request")
+
+
+async def test_an_agent_of_another_tenant_is_left_alone(agent: Original) -> None:
+    one, two, theirs = await agent.tenant("a.eu"), await agent.tenant("b.eu"), new_key()
+    await agent.accept(one, 1, "upsert_agent", agent_id=theirs.public)
+    for op in ("upsert_agent", "revoke_agent"):
+        refused = await agent.submit(two, 1, op, agent_id=theirs.public)
+        assert told(refused) == (400, "invalid_request")
+
+    assert (await agent.heartbeat(theirs, one.tenant_id)).status_code == 200
+
+
+async def test_an_entry_that_waits_while_its_tenant_is_suspended_is_refused(
+    agent: Original,
+) -> None:
+    key, store = await agent.tenant("a.eu"), agent.world.hub.store
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(10), store.write() as change:
+        sent = tasks.create_task(agent.submit(key, 1, "upsert_hostname", hostname="a.eu"))
+        while not store._writing._waiters:  # it has read that the tenant is active
+            await asyncio.sleep(0.01)
+        row = await invites.invite_of_tenant(change.session, key.tenant_id)
+        assert row is not None
+        await tenancy.suspend(change, row, agent.world.clock())
+
+    assert told(sent.result()) == (403, "tenant_suspended")
+    assert await agent.log(key.tenant_id) == []
 
 
 async def test_a_log_is_closed_unless_the_operator_opens_it_to_the_originals_agents(
