@@ -50,7 +50,7 @@ def test_a_failure_for_programs_is_one_document(capsys: pytest.CaptureFixture[st
 def test_what_the_hub_tells_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     output.print_fields([("name", "\x1b[2J[red]x")])
     output.print_table(["NAME"], [["\x1b[2J[red]x"]], empty="none")
-    output.show(output.Shown({}, "a\n  \x1b[2J[red]x" + "y" * 1000), output.Format.TABLE)
+    output.show(output.Shown({}, "a\n  \x1b[2J[red]x" + "y" * 1000), Format.TABLE)
 
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
