@@ -218,7 +218,7 @@ class HubSettings(TelemetrySettings):
         default=False,
         validation_alias="TOWONEL_HUB_OPEN_TENANT_LOGS",
         description="Whether anybody who knows a tenant's id may read its entries, as the original's"
-        " command line up to 0.0.22 expects.",
+        " agents and command line expect before its 0.1.",
     )
     audit_retention_days: int = Field(
         default=90,
