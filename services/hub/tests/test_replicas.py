@@ -14,7 +14,7 @@ from towonel.client.access import KeyIn
 from towonel.client.hub import HubClient
 from towonel.client.live import EdgeReport, SessionReport, TenantTraffic
 from towonel.client.models import BootstrapIn, InviteIn, InviteOut, RefreshIn
-from towonel.hub import chores
+from towonel.hub import chores, limits
 from towonel.hub.core.limits import FREE_STRIKES, Rate
 from towonel.hub.store import retention
 from towonel.hub.store.invariants import problems
@@ -34,6 +34,12 @@ from towonel.wire.tokens import EdgeToken, InviteToken
 NEVER = Rate(per_second=0.001, burst=4)
 type Pair = tuple[World, World]
 type Asked = tuple[str, str, bytes, str]  # method, path, body, Authorization
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Redis that is slow because this machine has much to do is not away: limits stay shared."""
+    monkeypatch.setattr(limits, "ANSWER_S", 10.0)
 
 
 @pytest.fixture
