@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import stat
 import subprocess
 import sys
@@ -220,6 +221,13 @@ MISTAKES: dict[str, tuple[Callable[[Place], None], list[str], dict[str, str], in
         78,
         "--passphrase-file: is empty",
     ),
+    "nobody to ask": (
+        as_it_is,
+        ["backup", FILE, "--with-keys"],
+        {},
+        78,
+        "--passphrase-file: needed where there is no terminal",
+    ),
     "no file for the passphrase": (
         as_it_is,
         ["backup", FILE, "--with-keys", "--passphrase-file", "{folder}/none"],
@@ -251,6 +259,36 @@ def test_a_mistake_is_told_in_a_line_with_its_exit_code(place: Place, mistake: s
     assert told.format(**words) in ended.complained
     assert "Traceback" not in ended.complained
     assert "hunter2" not in ended.complained
+
+
+# A process that has no terminal takes the one it is given, and becomes the command.
+AT_A_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, "-m", "towonel.hub", *sys.argv[1:]])
+"""
+
+
+def test_ctrl_c_at_the_question_ends_as_everywhere(place: Place) -> None:
+    ours, theirs = pty.openpty()
+    command = (
+        sys.executable,
+        "-c",
+        AT_A_TERMINAL,
+        "backup",
+        str(place.folder / "b"),
+        "--with-keys",
+    )
+    with os.fdopen(theirs, "wb") as terminal, os.fdopen(ours, "r+b", buffering=0) as screen:
+        streams = {"stdin": terminal, "stdout": terminal, "stderr": terminal}
+        environ = os.environ | place.environ
+        process = subprocess.Popen(command, start_new_session=True, env=environ, **streams)  # type: ignore[call-overload]
+        seen = b""
+        while not seen.endswith(b"Passphrase: "):
+            seen += screen.read(1)
+        screen.write(b"\x03")
+
+        assert process.wait() == 130
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")

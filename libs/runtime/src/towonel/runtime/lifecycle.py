@@ -18,7 +18,7 @@ import structlog
 from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import Settings, SettingsError, load
 
-EXIT_OK, EXIT_FAILED, EXIT_DRAIN_DEADLINE, EXIT_SETTINGS = 0, 1, 75, 78
+EXIT_OK, EXIT_FAILED, EXIT_DRAIN_DEADLINE, EXIT_SETTINGS, EXIT_INTERRUPTED = 0, 1, 75, 78, 130
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 log = structlog.get_logger()
 

@@ -21,7 +21,7 @@ from towonel.hub.settings import HubSettings
 from towonel.hub.store import invariants
 from towonel.hub.store.database import Database
 from towonel.runtime import lifecycle, logs
-from towonel.runtime.lifecycle import EXIT_FAILED, EXIT_SETTINGS
+from towonel.runtime.lifecycle import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SETTINGS
 from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import SettingsError, load
 from towonel.wire.errors import TowonelError
@@ -114,7 +114,10 @@ def migrate(
             raise SettingsError([f"--from: {source} is no file"])
         old, new = Database.in_file(source), settings.database
         if old == new:
-            raise SettingsError(["TOWONEL_HUB_DB_DSN: names the database that --from does"])
+            where = "TOWONEL_HUB_DB_DSN: names the database that --from does"
+            raise SettingsError(
+                [f"{where}; for a Postgres set TOWONEL_HUB_DB_DRIVER=postgres, too"]
+            )
         counts = backup.copy(old, new)
         _told(f"copied {source} to {new}", counts, as_json=as_json)
 
@@ -143,6 +146,8 @@ def _reported() -> Generator[None]:
     """Turn what goes wrong into a line and an exit code."""
     try:
         yield
+    except (KeyboardInterrupt, typer.Abort):  # Ctrl-C, also at the prompt
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     except SettingsError as error:
         _fail(error.problems, EXIT_SETTINGS)
     except (TowonelError, SecretFileError) as error:
@@ -163,6 +168,8 @@ def _fail(problems: list[str], code: int) -> None:
 
 def _passphrase(file: Path | None, *, confirm: bool) -> str:
     if file is None:
+        if sys.stdin is None or not sys.stdin.isatty():
+            raise SettingsError(["--passphrase-file: needed where there is no terminal to ask at"])
         return str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm))
     secret = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     if not secret.strip():
