@@ -31,6 +31,7 @@ type Hostname = Annotated[
     str,
     Field(json_schema_extra={"pattern": rf"^(\*|{_LABEL})(\.{_LABEL})+$", "maxLength": 253}),
 ]
+Hostnames = Annotated[list[Hostname], Field(min_length=1, max_length=MAX_HOSTNAMES)]
 type Group = Annotated[
     str, Field(min_length=1, max_length=63, json_schema_extra={"pattern": "^[a-z0-9-]{1,63}$"})
 ]
@@ -91,7 +92,7 @@ class InviteIn(Request):
     """A tenant to be: `expires_in_secs` of 0 or none means never."""
 
     name: Name | None = None
-    hostnames: list[Hostname] = Field(min_length=1, max_length=MAX_HOSTNAMES)
+    hostnames: Hostnames
     expires_in_secs: int | None = Field(default=None, ge=0, le=MAX_EXPIRY_S)
 
 

@@ -8,16 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from towonel.client.models import (
-    MAX_HOSTNAMES,
-    Answer,
-    Hex32,
-    Hostname,
-    Moment,
-    Name,
-    Page,
-    Request,
-)
+from towonel.client.models import Answer, Hex32, Hostnames, Moment, Name, Page, Request
 
 MAX_PAGE = 1_000
 MAX_RANGES = 100  # port ranges of one tenant
@@ -57,7 +48,7 @@ class InviteEdit(Request):
     """What changes about a live invite; fields that are not sent stay as they are."""
 
     name: Name | None = Field(default=None, min_length=1)
-    hostnames: list[Hostname] | None = Field(default=None, min_length=1, max_length=MAX_HOSTNAMES)
+    hostnames: Hostnames | None = None
     expires_at: Moment | None = Field(default=None, description="null: never")
     limits: Limits | None = None
     ports: list[PortRange] | None = Field(default=None, max_length=MAX_RANGES)
@@ -73,7 +64,7 @@ class TenantEdit(Request):
 class HostnamesIn(Request):
     """Hostnames to add to an invite."""
 
-    hostnames: list[Hostname] = Field(min_length=1, max_length=MAX_HOSTNAMES)
+    hostnames: Hostnames
 
 
 class HostnamesOut(Answer):
