@@ -12,6 +12,7 @@ from worlds.hub import World
 from worlds.original import request_scope, streamed
 
 from towonel.client.models import InviteIn
+from towonel.client.resources import KeyIn
 from towonel.hub.api import records
 
 
@@ -79,7 +80,23 @@ async def test_a_stopping_hub_ends_every_stream_and_forgets_who_followed(world: 
 
         assert await one.ended()
         assert await two.ended()
-    assert (followed, world.hub.followers) == (2, set())
+    assert (followed, world.hub.followers) == (2, {})
+
+
+async def test_one_key_leaves_room_for_the_followers_of_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "MAX_OF_ONE_KEY", 1)
+    made = await world.client().create_key(KeyIn(name="mine", role="viewer"))
+    async with following(world, made.key), world.raw() as http:
+        headers = {"authorization": f"Bearer {made.key}"}
+        refused = await http.get("/v1/events", headers=headers)
+        async with following(world, "operator-key") as other:
+            await write(world, 0, 1)
+            event = await other()
+
+    assert told(refused) == (503, "overloaded")
+    assert event["action"] == "invite.created"
 
 
 async def test_one_follower_too_many_is_told_to_come_back_and_can(

@@ -26,6 +26,7 @@ LOOK_S = 2.0  # how late another replica's write may show
 QUIET_S = 15.0  # then a comment shows that the line is alive
 MAX_EVENTS = 100  # read at once: what a follower that does not read keeps in memory
 MAX_FOLLOWERS = 256  # each reads the database every two seconds
+MAX_OF_ONE_KEY = 64  # of them: no tenant's key can take every place
 # A stream passes a proxy event by event: nginx would keep them until it has a page of them.
 UNBUFFERED = {"cache-control": "no-store", "x-accel-buffering": "no"}
 At = Annotated[Moment | None, Query(description="RFC 3339, as in 2026-11-24T12:00:00Z.")]
@@ -76,7 +77,8 @@ async def follow_events(
     """
     async with hub.store.read() as session:
         newest = await store.newest_id(session)
-    if len(hub.followers) >= MAX_FOLLOWERS:
+    own = sum(principal.name == caller.principal.name for principal in hub.followers.values())
+    if len(hub.followers) >= MAX_FOLLOWERS or own >= MAX_OF_ONE_KEY:
         raise Unavailable(Code.OVERLOADED, "too many follow the events", retry_after_s=30)
     start = newest if last_event_id is None else min(last_event_id, newest)
     events = _events(hub, start, caller)
@@ -108,7 +110,7 @@ async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[byte
     clock = asyncio.get_running_loop().time
     said_at = clock()
     me = object()
-    hub.followers.add(me)
+    hub.followers[me] = caller.principal
     try:
         yield b""
         yield b": following\n\n"
@@ -130,7 +132,7 @@ async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[byte
                 async with asyncio.timeout(LOOK_S):
                     await rung.wait()
     finally:
-        hub.followers.discard(me)
+        del hub.followers[me]
 
 
 async def _after(hub: Hub, last_id: int) -> list[AuditRow]:

@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from opentelemetry.trace import TracerProvider
 
+from towonel.hub.core.access import Principal
 from towonel.hub.core.limits import Rate, client_address
 from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
@@ -60,7 +61,7 @@ class Hub:
         edges_seen: edges that asked, and when, until that is written.
         tracer_provider: where requests are traced, if they are.
         subscribers: who follows the routes in the original's form.
-        followers: who follows the events.
+        followers: who follows the events, each by its stream.
     """
 
     keys: HubKeys
@@ -77,7 +78,7 @@ class Hub:
     edges_seen: dict[bytes, int] = field(default_factory=dict[bytes, int])
     tracer_provider: TracerProvider | None = None
     subscribers: set[object] = field(default_factory=set[object])
-    followers: set[object] = field(default_factory=set[object])
+    followers: dict[object, Principal] = field(default_factory=dict[object, Principal])
 
     def __post_init__(self) -> None:
         self.metrics.revision.set_function(lambda: self.bell.revision)
