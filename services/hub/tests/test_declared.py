@@ -86,7 +86,9 @@ async def test_one_that_is_no_longer_named_ends_and_comes_back_when_it_is(world:
 
     await boot(world, tenant("app.example.eu"))
     await world.client().apply_desired_state(KEY, state("app.example.eu"))
+    table = await world.client().follow_routes(world.hub.keys.node, None)
     assert await statuses(world) == [("active", ["app.example.eu"])]
+    assert table.blocked == ()
 
 
 async def test_one_that_was_removed_stays_removed(world: World) -> None:

@@ -105,7 +105,7 @@ async def test_what_is_unavailable_says_when_to_come_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away() -> None:
-        raise Unavailable(Code.HUB_UNAVAILABLE, "database", retry_after_s=3)
+        raise Unavailable(Code.HUB_UNAVAILABLE, "database", retry_after_s=2.1)
 
     monkeypatch.setattr(world.hub.store, "read", away)
     async with world.raw() as http, asyncio.timeout(5):

@@ -58,6 +58,7 @@ async def walk(fetch: Fetch, rows: str, name: str, limit: int, **wanted: object)
     while True:
         page = await fetch(limit=limit, cursor=cursor, **wanted)
         found += [getattr(row, name) for row in getattr(page, rows)]
+        assert getattr(page, rows) or cursor is None, "a page after the last"
         cursor = page.next_cursor
         if cursor is None:
             return found
