@@ -154,8 +154,6 @@ async def _submit(hub: Hub, request: Request, body: bytes) -> int:
     async with hub.store.write() as change:
         invite = await tenant_invite(change.session, entry.tenant_id)
         check_active(invite)
-        if await invites.is_removed(change.session, entry.tenant_id):
-            raise Denied(Code.TENANT_NOT_ALLOWED, "this tenant was removed")
         rules.check_sequence(invite.last_sequence, payload.sequence)
         known = rules.replay(await store.ops(change.session, entry.tenant_id))
         state = rules.apply(known, op)
