@@ -6,6 +6,7 @@ import pytest
 from worlds.hub import World, new_key, registration, state, tenant_of
 
 from towonel.client.models import BootstrapIn, DesiredState, InviteIn, ServiceIn
+from towonel.client.resources import AgentItem
 from towonel.identity.grants import GRANT_LIFETIME_MS, verify
 from towonel.identity.keys import NodeKey
 from towonel.identity.signatures import Domain, authorize_node, authorize_tenant
@@ -205,6 +206,19 @@ async def test_of_twenty_tenants_that_want_the_same_ports_each_port_has_one_owne
 
     assert len(won) == len(set(won)) > 0
     assert {route.key for route in table.routes} == set(won)
+
+
+async def test_an_agent_that_comes_again_was_seen_first_when_it_was(world: World) -> None:
+    token, agent, client = await world.invite("a.eu"), new_key(), world.client()
+    seen = list[AgentItem]()
+    for group in ("blue", "green"):
+        await client.bootstrap(token, agent, group)
+        seen.append(await client.get_agent(agent.public.hex()))
+        world.clock.now_ms += 5_000
+
+    assert seen[0].first_seen_at == seen[1].first_seen_at
+    assert seen[0].last_seen_at < seen[1].last_seen_at
+    assert seen[1].group == "green"
 
 
 async def test_a_refresh_renews_a_grant_at_half_life_and_not_before(world: World) -> None:

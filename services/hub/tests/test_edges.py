@@ -6,7 +6,8 @@ import pytest
 from worlds.hub import World, new_key, registration, state, tenant_of
 
 from towonel.client.models import InviteIn
-from towonel.hub.store import retention
+from towonel.hub import chores
+from towonel.hub.store import edges, retention
 from towonel.identity.keys import NodeKey
 from towonel.identity.signatures import Domain, authorize_node
 from towonel.wire.errors import Code, Denied
@@ -52,6 +53,19 @@ async def test_an_edge_whose_signature_is_wrong_is_not_read(world: World) -> Non
         answer = await http.post("/v1/edges/report", content=b"{", headers=signed(lie))
 
     assert answer.json()["error"]["code"] == "invalid_signature"
+
+
+async def test_an_edge_that_asks_while_it_is_noted_is_noted_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def asks_again(_session: object, seen: dict[bytes, int]) -> None:
+        world.hub.edges_seen.update({edge_id: at_ms + 1 for edge_id, at_ms in seen.items()})
+
+    world.hub.edges_seen[b"edge"] = 1
+    monkeypatch.setattr(edges, "note_seen", asks_again)
+    await chores.flush(world.hub)
+
+    assert world.hub.edges_seen == {b"edge": 2}
 
 
 def signed(header: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from worlds.access import OPERATOR, invite_id, tenant_id, told
 from worlds.hub import World
 
 from towonel.client.access import KeyIn, KeyRotation
+from towonel.client.hub import HubClient
 from towonel.client.resources import HostnamesIn, ReservationIn
 
 
@@ -87,6 +88,11 @@ async def test_an_edit_that_changes_nothing_keeps_the_tag(world: World) -> None:
             assert same.headers["etag"] == empty.headers["etag"] == seen
 
 
+async def released(client: HubClient) -> None:
+    (held,) = (await client.list_ports()).ports
+    await client.release_ports(held.reservation_id)
+
+
 async def test_whatever_else_changes_a_tenant_or_a_key_changes_its_tag(world: World) -> None:
     token, client = await world.invite("a.eu"), world.client()
     which, of = invite_id(token), tenant_id(token)
@@ -98,6 +104,7 @@ async def test_whatever_else_changes_a_tenant_or_a_key_changes_its_tag(world: Wo
         lambda: client.suspend_tenant(of),
         lambda: client.resume_tenant(of),
         lambda: client.reserve_ports(asked),
+        lambda: released(client),
         lambda: client.revoke_invite(which),
     ]
     tags = [(await client.get_tenant(of)).etag]

@@ -161,8 +161,11 @@ async def test_without_redis_a_replica_limits_alone_and_says_so(tmp_path: Path) 
         for _ in range(SLOW.burst):
             await alone.take("key", SLOW)
         await refused_s(alone, "key", SLOW)
+        for _ in range(FREE_STRIKES + 1):
+            await alone.strike("192.0.2.1")
 
         assert alone.degraded
+        assert await locked_s(alone, "192.0.2.1") > 0
         assert await alone.use_once(DOMAIN, b"a", 1)
         assert not await alone.use_once(DOMAIN, b"a", 1)
 

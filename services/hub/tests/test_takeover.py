@@ -30,6 +30,20 @@ async def test_an_exact_invite_takes_over_what_a_wildcard_published(world: World
     assert await owners(world) == {APP: second.tenant_id, "b.example.eu": first.tenant_id}
 
 
+async def test_a_withdrawn_name_is_kept_from_anothers_wildcard_and_not_from_ones_own(
+    world: World,
+) -> None:
+    client = world.client()
+    first = tenant_of(await world.invite("*.example.eu", "own.example.eu"))
+    second = tenant_of(await world.invite(APP))
+    for published in (["*.example.eu", "own.example.eu"], ["*.example.eu"]):
+        await client.apply_desired_state(first, state(*published))
+    for published in ([APP], []):
+        await client.apply_desired_state(second, state(*published))
+
+    assert await owners(world) == {"*.example.eu": first.tenant_id, APP: second.tenant_id}
+
+
 async def test_who_lost_a_name_cannot_delete_it(world: World) -> None:
     client = world.client()
     first = tenant_of(await world.invite("*.example.eu"))
