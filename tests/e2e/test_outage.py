@@ -10,6 +10,7 @@ from e2e.stack import Stack, service, until
 
 AWAY_S = 60.0
 BACK_S = 15.0
+LINKED_S = 60.0  # an agent dials again after at most half of it
 
 
 async def hub_away(stack: Stack) -> None:
@@ -55,6 +56,7 @@ async def after(seconds: float, event: asyncio.Event) -> None:
     event.set()
 
 
+@pytest.mark.timeout(120)
 async def test_an_edge_restarted_without_the_hub_serves_from_its_snapshot(
     stack: Stack, web: Nginx, certificates: Certificates
 ) -> None:
@@ -66,9 +68,10 @@ async def test_an_edge_restarted_without_the_hub_serves_from_its_snapshot(
     assert await stack.edges[0].program.stop() == 0
     await stack.restart(stack.edges[0])
 
-    await until(lambda: answers(client))
+    await until(lambda: answers(client), LINKED_S)
 
 
+@pytest.mark.timeout(120)
 async def test_an_agent_started_without_the_hub_waits_and_serves_soon_after_its_return(
     stack: Stack, web: Nginx, certificates: Certificates
 ) -> None:
