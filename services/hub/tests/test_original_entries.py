@@ -353,3 +353,18 @@ async def test_the_hub_takes_no_entry_with_a_changed_byte_wherever_it_is(agent: 
     assert {status for status, _ in refused} == {400, 403}
     assert await state_of(agent.world) == before
     assert await agent.log(key.tenant_id) == []
+
+
+async def test_a_name_that_was_taken_away_does_not_stop_what_a_tenant_says_of_others(
+    world: World,
+) -> None:
+    async with original(world) as agent:
+        key = await agent.tenant("a.eu", "b.eu")
+        for sequence, hostname in enumerate(("a.eu", "b.eu"), 1):
+            await agent.accept(key, sequence, "upsert_hostname", hostname=hostname)
+        (item,) = (await world.client().list_invites()).invites
+        await world.client().remove_invite_hostname(item.invite_id, "b.eu")
+        await agent.accept(key, 3, "upsert_tcp_service", service="ssh", listen_port=2222)
+    routes = (await world.client().list_routes()).routes
+
+    assert [route.key for route in routes] == ["https:a.eu", "tcp:2222"]
