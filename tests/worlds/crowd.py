@@ -123,9 +123,10 @@ def fill(database: Database, tenants: int) -> None:
 
 @dataclass
 class Seen:
-    """The statements of an engine, each once, with the parameters it came with first."""
+    """The statements of an engine, each once, with the parameters it came with first; how many came."""
 
     statements: dict[str, Any] = field(default_factory=dict[str, Any])
+    asked: int = 0
 
     def __call__(
         self,
@@ -136,6 +137,7 @@ class Seen:
         _context: object,
         _many: object,
     ) -> None:
+        self.asked += 1
         self.statements.setdefault(statement, parameters)
 
 

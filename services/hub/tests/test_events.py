@@ -11,8 +11,8 @@ from worlds.access import OPERATOR, following, told
 from worlds.hub import World
 from worlds.original import request_scope, streamed
 
+from towonel.client.access import KeyIn
 from towonel.client.models import InviteIn
-from towonel.client.resources import KeyIn
 from towonel.hub.api import records
 
 
@@ -125,7 +125,7 @@ async def test_of_many_who_ask_at_once_no_more_are_taken_than_there_may_be(
         statuses = [await stream.status() for stream in streams]
 
     assert sorted(statuses) == [200] * 2 + [503] * 4
-    assert world.hub.followers == set()
+    assert not world.hub.followers
 
 
 @contextlib.asynccontextmanager

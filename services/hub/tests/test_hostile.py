@@ -9,6 +9,7 @@ import httpx
 import pytest
 from sqlmodel import select
 from starlette.types import Message, Receive, Scope, Send
+from worlds.crowd import watching
 from worlds.hub import World, new_key, registration, state, tenant_of
 
 from towonel.client.models import DesiredState, RefreshIn, ServiceIn
@@ -128,6 +129,16 @@ async def test_a_thousand_names_of_a_hundred_labels_each_are_no_trouble(world: W
     applied = await world.client().apply_desired_state(tenant, state(*deep))
 
     assert len(applied.created) == 1000
+
+
+async def test_a_thousand_services_are_not_asked_for_one_by_one(world: World) -> None:
+    tenant = tenant_of(await world.invite("*.example.eu"))
+    names = [f"n{number}.example.eu" for number in range(1000)]
+    for hostnames in (names, names[:500], names):
+        world.clock.now_ms += 1
+        with watching(world.hub.store.engine) as seen:
+            await world.client().apply_desired_state(tenant, state(*hostnames))
+        assert seen.asked < 50
 
 
 async def test_a_thousand_services_are_the_most(world: World) -> None:

@@ -222,7 +222,8 @@ async def publish(world: World, writer: int) -> None:
     for number in range(10):
         async with world.hub.store.write() as change:
             name = Hostname(f"n{writer}-{number}.eu")
-            await routes.put(change, Route(ServiceKind.HTTPS, name, TenantId(b"t" * 32)))
+            route = Route(ServiceKind.HTTPS, name, TenantId(b"t" * 32))
+            await routes.put(change, route, None)
 
 
 async def visible(world: World) -> tuple[int, list[int]]:

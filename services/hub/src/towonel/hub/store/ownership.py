@@ -58,7 +58,7 @@ async def _settle_kept(change: Change, names: Sequence[Hostname], now_ms: int) -
         if holder is None or rival in {None, holder}:
             needless += [key] if is_live else []
         elif row is None or not is_live or row.tenant_id != holder:
-            await put(change, Route(ServiceKind.HTTPS, name, TenantId(holder)))
+            await put(change, Route(ServiceKind.HTTPS, name, TenantId(holder)), row)
     await remove(change, needless, now_ms)
 
 

@@ -61,11 +61,8 @@ async def apply(change: Change, tenant_id: TenantId, group: str, plan: Plan, now
     for route in (*plan.created, *plan.changed):
         row = rows.get(route.key)
         if row is None or row.removed_at_ms is not None or route_of(row) != route:
-            await put(change, route)
-    for route in plan.created:
-        await change.session.merge(
-            ServiceRow(tenant_id=tenant_id, group=group, key=route.key, created_at_ms=now_ms)
-        )
+            await put(change, route, row)
+    await _add_services(change, tenant_id, group, [route.key for route in plan.created], now_ms)
     await remove(change, [route.key for route in plan.deleted], now_ms)
 
 
@@ -112,19 +109,6 @@ def route_of(row: RouteRow) -> Route:
     )
 
 
-def _row(route: Route, number: int) -> RouteRow:
-    return RouteRow(
-        key=route.key,
-        kind=str(route.kind),
-        name=route.name,
-        port=route.port,
-        tenant_id=route.tenant_id,
-        tls_mode=str(route.tls_mode),
-        revision=number,
-        removed_at_ms=None,
-    )
-
-
 async def rows_of(session: AsyncSession, keys: Sequence[str]) -> dict[str, RouteRow]:
     """Return the rows of these keys, removed ones included."""
     found: dict[str, RouteRow] = {}
@@ -143,6 +127,35 @@ async def remove(change: Change, keys: Sequence[str], now_ms: int) -> None:
             change.session.add(row)
 
 
-async def put(change: Change, route: Route) -> None:
-    """Make a route live, or what is new about it."""
-    await change.session.merge(_row(route, await change.next_revision()))
+async def put(change: Change, route: Route, row: RouteRow | None) -> None:
+    """Make a route live, or what is new about it.
+
+    Args:
+        change: the write that it is part of.
+        route: what there shall be.
+        row: of the same key, as `rows_of` returned it; none for a new key.
+    """
+    new = RouteRow(
+        key=route.key,
+        kind=str(route.kind),
+        name=route.name,
+        port=route.port,
+        tenant_id=route.tenant_id,
+        tls_mode=str(route.tls_mode),
+        revision=await change.next_revision(),
+    )
+    change.session.add(new if row is None else row.sqlmodel_update(new))
+
+
+async def _add_services(
+    change: Change, tenant_id: TenantId, group: str, keys: Iterable[str], now_ms: int
+) -> None:
+    query = select(ServiceRow.key).where(
+        ServiceRow.tenant_id == tenant_id, ServiceRow.group == group
+    )
+    known = set((await change.session.exec(query)).all())
+    change.session.add_all(
+        ServiceRow(tenant_id=tenant_id, group=group, key=key, created_at_ms=now_ms)
+        for key in keys
+        if key not in known
+    )
