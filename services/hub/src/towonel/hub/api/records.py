@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncGenerator
 from typing import Annotated
 
+from anyio import CancelScope
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
@@ -114,10 +115,11 @@ async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[byte
     try:
         yield b""
         yield b": following\n\n"
-        # Who leaves meanwhile does not cut a read off: its connection would be lost.
-        while not hub.bell.closed and await asyncio.shield(still_counts(hub, caller)):
+        while not hub.bell.closed:
             rung = hub.bell.next_write()
-            rows = await asyncio.shield(_after(hub, last_id))
+            rows = await _after(hub, caller, last_id)
+            if rows is None:
+                return
             for row in rows:
                 last_id = row.id or last_id
                 if (item := _told(row, caller.principal)) is not None:
@@ -128,19 +130,26 @@ async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[byte
             if clock() - said_at >= QUIET_S:
                 said_at = clock()
                 yield b": quiet\n\n"
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
-                    await rung.wait()
+            await _wait(rung)
     finally:
         del hub.followers[me]
 
 
-async def _after(hub: Hub, last_id: int) -> list[AuditRow]:
-    try:
-        async with hub.store.read() as session:
-            return list(await store.after(session, last_id, MAX_EVENTS))
-    except Unavailable:  # it comes back, or the follower leaves
-        return []
+async def _after(hub: Hub, caller: Caller, last_id: int) -> list[AuditRow] | None:
+    """Return what was written after an event, or None where the follower's key counts no more."""
+    with CancelScope(shield=True):  # who leaves cuts no read off: its connection would be lost
+        if not await still_counts(hub, caller):
+            return None
+        with contextlib.suppress(Unavailable):
+            async with hub.store.read() as session:
+                return list(await store.after(session, last_id, MAX_EVENTS))
+    return []  # the database comes back, or the follower leaves
+
+
+async def _wait(rung: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LOOK_S):
+            await rung.wait()
 
 
 def _told(row: AuditRow, principal: Principal) -> AuditItem | None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
 
+from anyio import CancelScope
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
@@ -66,8 +67,10 @@ async def _events(hub: Hub, edge_id: bytes) -> AsyncGenerator[bytes]:
         while not hub.bell.closed and hub.may_work(edge_id):
             revision = hub.directory.revision
             with contextlib.suppress(Unavailable):  # without a database, what was said last holds
-                # Who leaves meanwhile does not cut the read off: its connection would be lost.
-                live = await asyncio.shield(_live(hub))
+                with CancelScope(
+                    shield=True
+                ):  # who leaves cuts no read off: its connection would be lost
+                    live = await _live(hub)
                 table = await asyncio.to_thread(_encoded, hub.directory.delta(None), live)
             if table != sent:
                 sent = table
