@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from pathlib import Path
@@ -18,7 +19,7 @@ from towonel.client.models import InviteIn
 from towonel.hub import chores, feed, limits
 from towonel.hub.app import serve
 from towonel.hub.feed import Bell
-from towonel.hub.store import connection, session
+from towonel.hub.store import connection, directory, session
 from towonel.identity.signatures import Domain, authorize_node
 from towonel.runtime.settings import SettingsError
 from towonel.wire.errors import Code, Unavailable
@@ -26,6 +27,7 @@ from towonel.wire.routes import RouteDelta
 from towonel.wire.tokens import InviteToken
 
 AWAY = ["killed", "hanging"]
+ENDED = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
 
 
 @pytest.fixture(autouse=True)
@@ -187,6 +189,28 @@ async def test_without_postgres_all_else_is_told_to_come_back_and_can(
 
     assert {error.code for error in refused} == {Code.HUB_UNAVAILABLE}
     assert all(error.retry_after_s for error in refused)
+
+
+async def cut_off(world: World, server: Postgres) -> None:
+    async with world.hub.store.read() as reader:
+        async for _ in directory.routes(reader, None):
+            server.execute(ENDED, str(world.hub.store.engine.url.database))
+
+
+async def test_a_read_that_a_lost_server_cuts_off_leaves_nothing_behind(
+    own: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory, "ROWS_AT_ONCE", 1)
+    async with opened(own.database(), Bell()) as world:
+        tenant = tenant_of(await world.invite("*.a.eu"))
+        names = [f"n{number}.a.eu" for number in range(100)]
+        await world.client().apply_desired_state(tenant, state(*names))
+        with pytest.raises(Unavailable):
+            await cut_off(world, own)
+        gc.collect()  # which would complain
+        listed = await world.client().list_tenants()
+
+    assert len(listed.tenants) == 1
 
 
 async def test_a_stranger_learns_nothing_of_a_database_that_is_away(own: Postgres) -> None:

@@ -6,7 +6,7 @@ A server that hangs keeps its TCP connections alive, so that neither the kernel 
 import asyncio
 from typing import Any, override
 
-from psycopg import AsyncConnection, Error, OperationalError
+from psycopg import AsyncConnection, AsyncServerCursor, Error, OperationalError
 from psycopg.abc import PQGen
 from psycopg.waiting import wait_async
 from sqlalchemy.engine import ExceptionContext
@@ -18,8 +18,21 @@ _AWAY = ("08", "53", "57", READ_ONLY)
 _STARTS = ("the database system is", "too many")  # refusals that pass by themselves
 
 
+class _ServerCursor(AsyncServerCursor[Any]):
+    """It ends with its connection; SQLAlchemy closes none where the connection is lost."""
+
+    @override
+    def __del__(self, *arguments: Any) -> None:
+        if not self.connection.closed:
+            super().__del__(*arguments)
+
+
 class BoundedConnection(AsyncConnection[Any]):
     """It closes where the server says nothing, or nobody waits for the answer any more."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.server_cursor_factory = _ServerCursor
 
     @override
     async def wait[R](
