@@ -91,6 +91,16 @@ async def test_one_that_is_no_longer_named_ends_and_comes_back_when_it_is(world:
     assert table.blocked == ()
 
 
+async def test_a_revocation_that_the_next_boot_would_undo_is_refused(world: World) -> None:
+    await boot(world, tenant("app.example.eu"))
+    (item,) = (await world.client().list_invites()).invites
+    with pytest.raises(Denied, match="TOWONEL_TENANTS names this tenant") as caught:
+        await world.client().revoke_invite(item.invite_id)
+
+    assert caught.value.code is Code.INVALID_REQUEST
+    assert [status for status, _ in await statuses(world)] == ["active"]
+
+
 async def test_one_that_was_removed_stays_removed(world: World) -> None:
     await boot(world, tenant("app.example.eu"))
     await world.client().remove_tenant(KEY.tenant_id.hex())

@@ -22,6 +22,7 @@ from towonel.hub.core.quotas import check as check_quota
 from towonel.hub.store import invites as store
 from towonel.hub.store import ports, tenancy
 from towonel.hub.store.audit import Deed, record
+from towonel.hub.store.declared import NO_SECRET
 from towonel.hub.store.ownership import settle
 from towonel.hub.store.rows import REVOKED, InviteRow
 from towonel.hub.store.session import Change
@@ -32,6 +33,10 @@ from towonel.wire.names import Hostname
 from towonel.wire.tokens import INVITE_ID_BYTES, SECRET_BYTES, SEED_BYTES, EdgeToken, InviteToken
 
 router = APIRouter(prefix="/v1/invites", tags=["invites"])
+_DECLARED = (
+    "TOWONEL_TENANTS names this tenant, so that the next start of the hub would bring it back;"
+    " take it out there, or remove the tenant"
+)
 
 
 @router.post("", responses=refusals(400, 409))
@@ -155,6 +160,8 @@ async def revoke_invite(hub: HubDep, caller: Operator, invite_id: InviteId) -> R
     """End a tenant: its routes go and its sessions are closed, on every edge."""
     async with hub.store.write() as change:
         row = await _live(change.session, invite_id)
+        if row.secret_hash == NO_SECRET:
+            raise Denied(Code.INVALID_REQUEST, _DECLARED)
         await tenancy.end(change, row, hub.now_ms())
         deed = _deed("revoked", row, before={"name": row.name})
         await record(change, caller.actor, deed, hub.now_ms())
