@@ -102,6 +102,7 @@ async def converse(client: Client, seed: int) -> str:
             return "ok" if seen == mine else "leaked"
 
 
+@pytest.mark.timeout(240)  # 200 handshakes and the crypto of all, where one process does everything
 async def test_200_streams_with_random_endings_lose_and_leak_nothing(
     stack: Stack, origin: Asked, certificates: Certificates
 ) -> None:

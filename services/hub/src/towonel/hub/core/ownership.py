@@ -13,9 +13,9 @@ def candidates(name: Hostname) -> tuple[Hostname, ...]:
     `a.b.example.eu` can be owned by itself, `*.b.example.eu`, `*.example.eu` and `*.eu`;
     `*.b.example.eu` by itself, `*.example.eu` and `*.eu`.
     """
-    labels = name.split(".")
-    first = 2 if labels[0] == "*" else 1
-    return (name, *(Hostname(f"*.{'.'.join(labels[at:])}") for at in range(first, len(labels))))
+    dots = [at for at, char in enumerate(name) if char == "."]
+    above = dots[1:] if is_wildcard(name) else dots
+    return (name, *(Hostname(f"*{name[at:]}") for at in above))
 
 
 def owner_of(name: Hostname, owners: Mapping[Hostname, TenantId]) -> TenantId | None:
