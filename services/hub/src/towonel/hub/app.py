@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy.exc import DatabaseError, InterfaceError
 
 from towonel.hub import chores
-from towonel.hub.api.application import create_app
+from towonel.hub.api.application import create_app, prepare
 from towonel.hub.api.state import Hub, Policy, wall_clock_ms
 from towonel.hub.core.limits import Rate
 from towonel.hub.core.ports import PortRules
@@ -64,7 +64,7 @@ async def serve(settings: HubSettings, stopping: asyncio.Event) -> None:
 async def _serve(settings: HubSettings, hub: Hub, health: Health, stopping: asyncio.Event) -> None:
     async with (
         serve_app(
-            create_app(hub), *settings.listen_addr, drain_s=settings.drain_timeout_secs
+            prepare(create_app(hub)), *settings.listen_addr, drain_s=settings.drain_timeout_secs
         ) as port,
         asyncio.TaskGroup() as tasks,
     ):

@@ -57,7 +57,12 @@ def create_app(hub: Hub) -> FastAPI:
     app.state.hub = hub
     errors.install(app)
     app.add_middleware(Observe, metrics=hub.metrics)
-    _ = [*iter_route_contexts(app.routes)]  # made now, and not while the first request waits
+    return app
+
+
+def prepare(app: FastAPI) -> FastAPI:
+    """Make the routes now, and not while the first request waits."""
+    _ = [*iter_route_contexts(app.routes)]
     return app
 
 
