@@ -17,6 +17,7 @@ from towonel.hub.api.auth import Caller, Operator, TenantViewer, still_counts
 from towonel.hub.api.errors import refusals
 from towonel.hub.api.shown import moment, ms_or_none
 from towonel.hub.api.state import Hub, HubDep
+from towonel.hub.api.streams import streamed
 from towonel.hub.core.access import Principal
 from towonel.hub.store import audit as store
 from towonel.hub.store.rows import AuditRow
@@ -28,8 +29,6 @@ QUIET_S = 15.0  # then a comment shows that the line is alive
 MAX_EVENTS = 100  # read at once: what a follower that does not read keeps in memory
 MAX_FOLLOWERS = 256  # each reads the database every two seconds
 MAX_OF_ONE_KEY = 64  # of them: no tenant's key can take every place
-# A stream passes a proxy event by event: nginx would keep them until it has a page of them.
-UNBUFFERED = {"cache-control": "no-store", "x-accel-buffering": "no"}
 At = Annotated[Moment | None, Query(description="RFC 3339, as in 2026-11-24T12:00:00Z.")]
 
 
@@ -82,13 +81,7 @@ async def follow_events(
     if len(hub.followers) >= MAX_FOLLOWERS or own >= MAX_OF_ONE_KEY:
         raise Unavailable(Code.OVERLOADED, "too many follow the events", retry_after_s=30)
     start = newest if last_event_id is None else min(last_event_id, newest)
-    events = _events(hub, start, caller)
-    await anext(events)  # it counts from here on: many may ask before the first one is answered
-    return StreamingResponse(
-        events,
-        media_type="text/event-stream",
-        headers=UNBUFFERED,
-    )
+    return await streamed(_events(hub, start, caller))
 
 
 def shown(row: AuditRow) -> AuditItem:
@@ -113,7 +106,7 @@ async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[byte
     me = object()
     hub.followers[me] = caller.principal
     try:
-        yield b""
+        yield b""  # for `streamed`
         yield b": following\n\n"
         while not hub.bell.closed:
             rung = hub.bell.next_write()

@@ -11,8 +11,8 @@ from fastapi.responses import StreamingResponse
 from towonel.hub.api.auth import EdgeSignature
 from towonel.hub.api.edges import signed_edge, take_once
 from towonel.hub.api.errors import refusals
-from towonel.hub.api.records import UNBUFFERED
 from towonel.hub.api.state import Hub, HubDep
+from towonel.hub.api.streams import streamed
 from towonel.hub.store import agents
 from towonel.identity.signatures import Domain
 from towonel.wire import base64url
@@ -53,16 +53,14 @@ async def subscribe_routes(
     await take_once(hub, signed, _ONCE)
     if len(hub.subscribers) >= MAX_SUBSCRIBERS:
         raise Unavailable(Code.OVERLOADED, "too many subscribers", retry_after_s=30)
-    events = _events(hub, signed.id)
-    await anext(events)  # it counts from here on: many may ask before the first one is answered
-    return StreamingResponse(events, media_type="text/event-stream", headers=UNBUFFERED)
+    return await streamed(_events(hub, signed.id))
 
 
 async def _events(hub: Hub, edge_id: bytes) -> AsyncGenerator[bytes]:
     me = object()
     hub.subscribers.add(me)
     try:
-        yield b""
+        yield b""  # for `streamed`
         sent = table = b""
         while not hub.bell.closed and hub.may_work(edge_id):
             revision = hub.directory.revision
