@@ -63,8 +63,12 @@ class Postgres:
         name, only_read = str(database.url.database), "off" if may else "on"
         self.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {only_read}")
         if not may:
-            ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
-            self.execute(ended, name)
+            self.cut_off(name)
+
+    def cut_off(self, name: str) -> None:
+        """End every connection to a database."""
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+        self.execute(ended, name)
 
     def start(self) -> None:
         chosen = SETTINGS | ({} if self.durable else CARELESS)

@@ -27,7 +27,6 @@ from towonel.wire.routes import RouteDelta
 from towonel.wire.tokens import InviteToken
 
 AWAY = ["killed", "hanging"]
-ENDED = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
 
 
 @pytest.fixture(autouse=True)
@@ -194,7 +193,7 @@ async def test_without_postgres_all_else_is_told_to_come_back_and_can(
 async def cut_off(world: World, server: Postgres) -> None:
     async with world.hub.store.read() as reader:
         async for _ in directory.routes(reader, None):
-            server.execute(ENDED, str(world.hub.store.engine.url.database))
+            server.cut_off(str(world.hub.store.engine.url.database))
 
 
 async def test_a_read_that_a_lost_server_cuts_off_leaves_nothing_behind(

@@ -75,10 +75,15 @@ async def test_a_hub_that_starts_on_a_postgres_that_only_reads_waits_until_it_wr
     server.let_write(database, may=False)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(serve(chosen, stopping))
-        await ready_until(chosen, lambda _, reasons: "waiting for it" in str(reasons))
+        status, reasons = await ready_until(
+            chosen, lambda _, reasons: "waiting for it" in str(reasons)
+        )
         await asyncio.to_thread(server.let_write, database, may=True)
         await ready_until(chosen, is_well)
         stopping.set()
+
+    assert status == 503
+    assert "read-only transaction" in reasons["database"]
 
 
 @contextlib.contextmanager

@@ -6,10 +6,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from towonel.hub.store.connections import writing
 from towonel.hub.store.database import Database
+from towonel.hub.store.session import SAME
 from towonel.wire.errors import Code, Denied
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -26,7 +27,7 @@ def upgrade(database: Database) -> None:
     with writing(database) as connection:
         upgrade_to(connection, newest_revision())
         # There may be nothing to migrate, and a Postgres that only reads is waited for as well.
-        connection.execute(text("UPDATE revision SET value = value WHERE id = 1"))
+        connection.execute(SAME)
 
 
 def upgrade_to(connection: Connection, revision: str) -> None:

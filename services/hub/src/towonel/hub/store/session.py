@@ -25,7 +25,7 @@ BEGIN_S = 8.0  # for writes before, a free connection and a database that answer
 
 
 _LOCK = text("SELECT 1 FROM revision WHERE id = 1 FOR UPDATE")
-_SAME = text("UPDATE revision SET value = value WHERE id = 1")
+SAME = text("UPDATE revision SET value = value WHERE id = 1")  # a write that changes nothing
 _NEXT = text("UPDATE revision SET value = value + 1 WHERE id = 1 RETURNING value")
 _LEAP = text("UPDATE revision SET value = :past, pruned = :past WHERE id = 1")
 REVISIONS_LOST = 1_000_000_000  # more than ever are, by a failover or between backup and restore
@@ -171,7 +171,7 @@ class Store:
             Unavailable: HUB_UNAVAILABLE where it does not.
         """
         async with self._writer(is_alone=True) as session:
-            await (await session.connection()).execute(_SAME)
+            await (await session.connection()).execute(SAME)
         self.trouble = None  # not after any write: a full disk takes those that change nothing
 
     @contextlib.asynccontextmanager
