@@ -84,7 +84,7 @@ def test_a_newer_grant_must_be_for_the_same_agent_and_tenant() -> None:
     agent, guard = new_key(), doorman()
     held = guard._checked(grant_of(agent), now_ms())
 
-    assert guard.renew(held, grant_of(agent, lives_ms=1), now_ms()).agent_id == agent.public
+    assert guard.renew(held, grant_of(agent, lives_ms=60_000), now_ms()).agent_id == agent.public
     assert code_of(guard.renew, held, grant_of(new_key()), now_ms()) is Code.GRANT_FOREIGN
     stolen = grant_of(agent, tenant=TenantId(bytes(32)))
     assert code_of(guard.renew, held, stolen, now_ms()) is Code.GRANT_FOREIGN
