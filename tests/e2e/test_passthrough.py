@@ -130,7 +130,7 @@ async def test_a_service_whose_agent_left_gets_an_alert_and_not_silence(
     agent = await stack.start_agent(await stack.invite(HOSTNAME), service(HOSTNAME, origin.port))
     await agent.program.stop()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         code, output = await curl(visitor(stack, certificates), str(certificates.ca_file))
 
     assert code == 35, output

@@ -135,7 +135,7 @@ async def echo(incoming: Incoming) -> None:
     await pipe.write_eof()
 
 
-async def until(condition: Callable[[], object], within_s: float = 10) -> None:
+async def until(condition: Callable[[], object], within_s: float = 20) -> None:
     async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0.01)

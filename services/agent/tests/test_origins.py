@@ -61,7 +61,7 @@ async def echo_port() -> AsyncIterator[int]:
 
 async def test_a_client_reaches_its_origin_and_half_closes_travel(echo_port: int) -> None:
     chosen = origins(echo_port)
-    async with agent(chosen) as session, asyncio.timeout(10):
+    async with agent(chosen) as session, asyncio.timeout(20):
         pipe = await opened(session)
         await pipe.write(b"world")
         await pipe.write_eof()
@@ -76,7 +76,7 @@ async def test_a_client_reaches_its_origin_and_half_closes_travel(echo_port: int
 async def test_an_origin_that_wants_it_is_told_the_client_before_any_byte_of_it(
     echo_port: int,
 ) -> None:
-    async with agent(origins(echo_port, ProxyProtocol.V2)) as session, asyncio.timeout(10):
+    async with agent(origins(echo_port, ProxyProtocol.V2)) as session, asyncio.timeout(20):
         pipe = await opened(session)
         await pipe.write_eof()
         answer = await read_all(pipe)
@@ -97,7 +97,7 @@ async def test_a_server_that_speaks_first_gets_the_header_at_once() -> None:
 
     server = await asyncio.start_server(speak, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, agent(origins(port, ProxyProtocol.V2)) as session, asyncio.timeout(10):
+    async with server, agent(origins(port, ProxyProtocol.V2)) as session, asyncio.timeout(20):
         pipe = await session.open(PREAMBLE, b"")
         assert await pipe.read() == b"welcome"
         await pipe.close()

@@ -38,7 +38,7 @@ def connect(port: int) -> socket.socket:
 
 
 async def greeting(sock: socket.socket) -> bytes:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         return await asyncio.get_running_loop().sock_recv(sock, 1)
 
 
@@ -91,7 +91,7 @@ async def test_who_is_in_the_queue_is_served_although_accepting_stops(
         connect(acceptor.port)
     for client in clients:
         client.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await acceptor.crowd.gone()
     assert acceptor.crowd.count == 0
 
@@ -101,7 +101,7 @@ async def test_what_is_left_is_ended_on_demand(acceptor: Acceptor) -> None:
     assert await greeting(client) == b"!"
 
     acceptor.end_all()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await acceptor.crowd.gone()
 
     assert await greeting(client) == b""

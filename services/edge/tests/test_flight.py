@@ -111,22 +111,25 @@ async def test_a_goodbye_ends_although_the_client_neither_reads_nor_closes(pair:
     loop = asyncio.get_running_loop()
     start = loop.time()
 
-    await say_goodbye(edge, b"bye")
+    async with asyncio.timeout(20):
+        await say_goodbye(edge, b"bye")
 
     assert client.recv(99) == b"bye"
     assert client.recv(99) == b""
-    assert 0.9 < loop.time() - start < 2
+    assert loop.time() - start > 0.9
 
 
-async def test_a_goodbye_drops_only_so_much_of_a_flood(pair: Pair) -> None:
+async def test_a_goodbye_drops_only_so_much_of_a_flood(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("towonel.edge.listeners.flight.LINGER_S", 3600)
     client, edge = pair
     client.setblocking(False)
     flood = bytes(8 * 1024 * 1024)
     loop = asyncio.get_running_loop()
-    async with asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         sending = tasks.create_task(loop.sock_sendall(client, flood))
-        start = loop.time()
         await say_goodbye(edge, b"bye")
         sending.cancel()
 
-    assert loop.time() - start < 0.9
+    assert client.recv(99) == b"bye"

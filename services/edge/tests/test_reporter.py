@@ -104,7 +104,7 @@ async def story(hub: Hub, metrics: Metrics, most: int) -> tuple[list[float], lis
     with capture_logs() as logs:
         async with reporter_to(hub, metrics, pauses) as reporter, asyncio.TaskGroup() as tasks:
             task = tasks.create_task(reporter.report_forever())
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await pauses.over.wait()
             task.cancel()
     return pauses.taken, [line for line in logs if line["log_level"] != "debug"]
@@ -188,7 +188,7 @@ async def test_the_last_report_says_what_was_done_and_that_nobody_is_here(
 ) -> None:
     hub, traffic, pauses = Hub([taken()]), Traffic(), Pauses(1)
     async with reporter_to(hub, metrics, pauses, traffic) as reporter, reporting(reporter):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await pauses.over.wait()
         with traffic.connection(TENANT) as tally:
             tally.bytes_out.count += 7
@@ -204,7 +204,7 @@ async def test_a_hub_that_does_not_take_the_last_report_delays_the_end_by_little
     monkeypatch.setattr("towonel.edge.reporter.LAST_WORDS_S", 0.05)
     hub = Hub([answer])
     async with (
-        asyncio.timeout(5),
+        asyncio.timeout(20),
         reporter_to(hub, metrics, Pauses(0)) as reporter,
         reporting(reporter),
     ):

@@ -192,7 +192,7 @@ async def test_one_client_too_many_is_told_and_may_come_back_later(
         writer.close()
         assert await reader.read() == b""
         await writer.wait_closed()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(20):
             while counted("active_connections"):
                 await asyncio.sleep(0.01)
         assert await echoed(acceptor.port, client_tls) == b"hello"

@@ -48,7 +48,7 @@ async def test_a_hub_with_redis_rings_there(tmp_path: Path) -> None:
             await heard.subscribe(CHANNEL)
             created = await client.create_invite(InviteIn(hostnames=["a.eu"]))
             await client.revoke_invite(created.invite_id)
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(20):
                 while (await heard.get_message(timeout=1) or {}).get("data") != b"1":
                     pass
                 heard_at = chosen.listen_addr[1]
@@ -61,7 +61,7 @@ async def test_a_bell_hears_other_replicas_and_survives_redis(tmp_path: Path) ->
     async with running_redis(tmp_path, port) as url, bell_at(url) as ours, bell_at(url) as theirs:
         assert isinstance(ours, RedisBell)
         assert isinstance(theirs, RedisBell)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(20):
             while not ours.connected:
                 await asyncio.sleep(0.01)
             await ours.rumour()  # of the subscription itself
@@ -73,7 +73,7 @@ async def test_a_bell_hears_other_replicas_and_survives_redis(tmp_path: Path) ->
 
 
 async def test_a_bell_rings_here_when_redis_is_away() -> None:
-    async with bell_at(f"redis://127.0.0.1:{free_port()}/0") as ours, asyncio.timeout(15):
+    async with bell_at(f"redis://127.0.0.1:{free_port()}/0") as ours, asyncio.timeout(20):
         await ours.ring(3)
         await ours.wait(2, 10)
 

@@ -149,7 +149,7 @@ async def test_a_hub_told_to_stop_lets_edges_go_and_ends_with_0_at_once(tmp_path
     chosen = settings(tmp_path / "state")
     async with process(chosen) as hub, client(chosen) as edge:
         node = NodeKey.from_seed((chosen.data_dir / "node.key").read_bytes())
-        async with asyncio.timeout(15), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             poll = tasks.create_task(edge.follow_routes(node, 0, 30))
             await somebody_waits(chosen)
             hub.send_signal(signal.SIGTERM)

@@ -68,7 +68,7 @@ async def test_what_strangers_sign_leaves_nothing_behind(world: World) -> None:
 async def follow(client: HubClient, edge: NodeKey, wanted: set[str]) -> dict[str, bytes]:
     """Follow the routes as an edge does, until it has those."""
     table, revision = dict[str, bytes](), None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while set(table) != wanted:
             delta = await client.follow_routes(edge, revision, 25)
             table = {} if delta.snapshot else table
@@ -109,7 +109,7 @@ async def test_a_change_that_comes_while_a_table_is_made_is_told_next(world: Wor
         await agent.accept(key, 2, "upsert_hostname", hostname="a.a.eu")
         await world.hub.live.refresh(world.clock())
         held = busy.submit(free.wait)
-        async with agent.subscribed(edge) as stream, asyncio.timeout(10):
+        async with agent.subscribed(edge) as stream, asyncio.timeout(20):
             while not busy._work_queue.qsize():  # the table is made, and waits to be encoded
                 await asyncio.sleep(0.01)
             await agent.accept(key, 3, "upsert_hostname", hostname="b.a.eu")
@@ -135,7 +135,7 @@ async def test_an_edge_that_is_revoked_is_cut_off_from_what_it_follows(world: Wo
 
     async with original(world) as agent, agent.subscribed(edge) as stream:
         await stream.table()
-        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             follower = tasks.create_task(waiting())
             while world.hub.bell.waiting < 2:
                 await asyncio.sleep(0.01)

@@ -143,7 +143,7 @@ async def test_a_waiting_edge_hears_of_a_change_at_once(world: World) -> None:
     client, node = world.client(), world.hub.keys.node
     tenant = tenant_of(await world.invite("a.eu"))
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(world.client().follow_routes(node, 0, 25))
         while not world.hub.bell.waiting:
             await asyncio.sleep(0.01)
@@ -154,7 +154,7 @@ async def test_a_waiting_edge_hears_of_a_change_at_once(world: World) -> None:
 
 
 async def test_a_stopping_hub_lets_waiting_edges_go(world: World) -> None:
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(world.client().follow_routes(world.hub.keys.node, 0, 25))
         while not world.hub.bell.waiting:
             await asyncio.sleep(0.01)

@@ -108,7 +108,7 @@ async def test_what_is_unavailable_says_when_to_come_back(
         raise Unavailable(Code.HUB_UNAVAILABLE, "database", retry_after_s=2.1)
 
     monkeypatch.setattr(world.hub.store, "read", away)
-    async with world.raw() as http, asyncio.timeout(5):
+    async with world.raw() as http, asyncio.timeout(20):
         answer = await http.get("/v1/invites", headers={"authorization": "Bearer operator-key"})
 
     assert error_of(answer) == (503, "hub_unavailable")

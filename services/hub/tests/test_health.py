@@ -53,7 +53,7 @@ async def test_metrics_are_told_where_health_is_and_nowhere_else(tmp_path: Path)
     chosen = settings(tmp_path)
     async with running(chosen) as client:
         await client.create_invite(InviteIn(hostnames=["a.eu"]))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while "towonel_hub_tenants_total 1.0\n" not in (await told(chosen, "metrics"))[1]:
                 await asyncio.sleep(0.02)
         metrics = await health(chosen, "metrics")

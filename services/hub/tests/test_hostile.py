@@ -117,7 +117,7 @@ async def test_a_wrong_secret_keeps_no_writer_waiting_and_waits_for_none(world: 
         "invite_id": base64url.encode(token.invite_id),
         "invite_secret": base64url.encode(secrets.token_bytes(32)),
     }
-    async with world.raw() as http, world.hub.store.write(), asyncio.timeout(5):
+    async with world.raw() as http, world.hub.store.write(), asyncio.timeout(20):
         answer = await http.post("/v1/bootstrap", json=body)
 
     assert refusal(answer) == (401, "unauthorized")
@@ -315,7 +315,7 @@ async def test_a_body_that_never_comes_is_given_up(
     async def note(message: Message) -> None:
         sent.append(message)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await create_app(world.hub)(post("/v1/bootstrap"), say_nothing, note)
 
     assert sent[0]["status"] == 408

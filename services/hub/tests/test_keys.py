@@ -247,7 +247,7 @@ async def test_each_key_has_a_rate_of_its_own_and_is_told_when_to_come_back(
     async with opened(database, Bell(), per_key=Rate(per_second=0.1, burst=3)) as world:
         one = await made_key(world, "viewer")
         two = await made_key(world, "viewer")
-        async with world.raw() as http, asyncio.timeout(10):
+        async with world.raw() as http, asyncio.timeout(20):
             asked = {"authorization": f"Bearer {one}"}
             answers = [await http.get("/v1/keys/self", headers=asked) for _ in range(4)]
 

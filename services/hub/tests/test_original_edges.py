@@ -204,7 +204,7 @@ async def test_a_stranger_and_a_revoked_edge_are_unauthorized(node: Original) ->
 async def test_a_quiet_stream_says_that_it_is_alive(node: Original) -> None:
     async with node.subscribed(await node.edge()) as stream:
         await stream.table()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(20):
             said = [await stream.messages.get() for _ in range(3)]
 
     assert {message["body"][:1] for message in said} == {b":"}

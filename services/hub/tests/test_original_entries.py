@@ -270,7 +270,7 @@ async def test_an_entry_that_waits_while_its_tenant_is_suspended_is_refused(
     agent: Original,
 ) -> None:
     key, store = await agent.tenant("a.eu"), agent.world.hub.store
-    async with asyncio.TaskGroup() as tasks, asyncio.timeout(10), store.write() as change:
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(20), store.write() as change:
         sent = tasks.create_task(agent.submit(key, 1, "upsert_hostname", hostname="a.eu"))
         while not store._writing._waiters:  # it has read that the tenant is active
             await asyncio.sleep(0.01)

@@ -129,7 +129,7 @@ async def test_without_redis_all_works_says_so_and_finds_it_again(
 
 async def heard(at: Replica, since: int, write: Awaitable[int]) -> tuple[RouteDelta, int]:
     """Return what an edge that waits at one hub gets of a write at another."""
-    async with asyncio.timeout(15), polling(at, since) as waiting:
+    async with asyncio.timeout(20), polling(at, since) as waiting:
         revision = await write
     return waiting.result(), revision
 
@@ -237,7 +237,7 @@ async def test_what_was_rung_and_cannot_be_read_keeps_no_edge_waiting(
         await client.follow_routes(world.hub.keys.node, None)
         second = await client.apply_desired_state(tenant, state("b.eu"))
         async with away(own, how):
-            async with asyncio.timeout(15), asyncio.TaskGroup() as tasks:
+            async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
                 asked = [
                     tasks.create_task(client.follow_routes(world.hub.keys.node, first.revision, 1))
                     for _ in range(100)

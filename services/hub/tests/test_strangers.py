@@ -43,7 +43,7 @@ async def test_a_stranger_who_calls_itself_an_edge_keeps_no_writer_waiting(
     world: World, path: str
 ) -> None:
     stranger = new_key()
-    async with world.hub.store.write(), asyncio.timeout(5):
+    async with world.hub.store.write(), asyncio.timeout(20):
         body = registration(stranger).model_dump_json().encode()
         assert await sent(world, path, stranger, body) == (403, "edge_unknown")
 

@@ -43,7 +43,7 @@ async def asked(folder: Path, collector: Collector, **more: str) -> Seen:
         async with httpx.AsyncClient(base_url=url, headers=headers) as http:
             served = await http.get("/v1/invites")
             refused = await http.get("/v1/invites?cursor=none")
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(20):
             while more and sum(span.name == REQUEST for span in collector.spans) < 2:
                 await asyncio.sleep(0.02)
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
