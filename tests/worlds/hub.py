@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import secrets
+import tempfile
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,14 @@ async def world_of(
 
 async def migrated(path: Path) -> Database:
     """A database in a file, with the newest schema."""
-    database = Database.in_file(path)
-    await asyncio.to_thread(upgrade, database)
-    return database
+    path.write_bytes(await asyncio.to_thread(_newest))
+    return Database.in_file(path)
+
+
+@cache
+def _newest() -> bytes:
+    """A file with the newest schema; making one takes longer than most tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "hub.db"
+        upgrade(Database.in_file(path))
+        return path.read_bytes()

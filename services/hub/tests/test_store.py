@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import sqlite3
 import stat
 from pathlib import Path
@@ -200,6 +201,36 @@ async def test_on_postgres_a_replica_waits_for_another_no_longer_than_it_may(
 
         assert await count(one) == 1
     assert caught.value.retry_after_s == 2
+
+
+@pytest.mark.parametrize("do", ["read", "write"])
+async def test_who_leaves_at_any_moment_takes_no_connection_along(
+    database: Database, do: str
+) -> None:
+    ended, pauses = False, 0
+    while not ended:
+        async with Store.open(database, Bell().committed) as store:
+            task = asyncio.create_task(used(store, do))
+            for _ in range(pauses):
+                await asyncio.sleep(0)
+            ended, pauses = task.done(), pauses * 2 + 1
+            for _ in range(2):  # one in a hurry
+                task.cancel()
+                await asyncio.sleep(0)
+            await asyncio.wait([task])
+            await used(store, do)
+            assert isinstance(store.engine.pool, QueuePool)
+            while store.engine.pool.checkedout():
+                await asyncio.sleep(0.01)
+    gc.collect()  # which would complain of what is open
+
+
+async def used(store: Store, do: str) -> None:
+    if do == "read":
+        async with store.read() as reader:
+            await routes.revision(reader)
+    else:
+        await store.try_to_write()
 
 
 async def test_revisions_become_visible_in_their_order_whichever_replica_writes(

@@ -130,7 +130,7 @@ async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[byte
 
 async def _after(hub: Hub, caller: Caller, last_id: int) -> list[AuditRow] | None:
     """Return what was written after an event, or None where the follower's key counts no more."""
-    with CancelScope(shield=True):  # who leaves cuts no read off: its connection would be lost
+    with CancelScope(shield=True):  # a read that is cut off costs its connection
         if not await still_counts(hub, caller):
             return None
         with contextlib.suppress(Unavailable):

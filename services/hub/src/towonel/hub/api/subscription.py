@@ -65,9 +65,7 @@ async def _events(hub: Hub, edge_id: bytes) -> AsyncGenerator[bytes]:
         while not hub.bell.closed and hub.may_work(edge_id):
             revision = hub.directory.revision
             with contextlib.suppress(Unavailable):  # without a database, what was said last holds
-                with CancelScope(
-                    shield=True
-                ):  # who leaves cuts no read off: its connection would be lost
+                with CancelScope(shield=True):  # a read that is cut off costs its connection
                     live = await _live(hub)
                 table = await asyncio.to_thread(_encoded, hub.directory.delta(None), live)
             if table != sent:

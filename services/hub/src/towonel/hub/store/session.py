@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import (
@@ -12,9 +12,10 @@ from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
     OperationalError,
+    SQLAlchemyError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store.connection import BoundedConnection, is_away
@@ -80,6 +81,7 @@ class Store:
         self._told = told
         self._is_sqlite = is_sqlite
         self._writing = asyncio.Lock()
+        self._under_way = set[asyncio.Task[Any]]()
         self.trouble: str | None = None  # why a write was not kept; until `try_to_write` goes well
 
     @classmethod
@@ -114,9 +116,12 @@ class Store:
             **options,
         )
         database.prepare(engine.sync_engine)
+        store = cls(engine, committed, told, is_sqlite=database.is_sqlite)
         try:
-            yield cls(engine, committed, told, is_sqlite=database.is_sqlite)
+            yield store
         finally:
+            while store._under_way:
+                await asyncio.wait(store._under_way)
             await engine.dispose()
 
     @property
@@ -133,9 +138,9 @@ class Store:
         """
         options = {} if self._is_sqlite else {"isolation_level": "REPEATABLE READ"}
         with _translated():
-            async with AsyncSession(self._engine, expire_on_commit=False) as session:
+            async with contextlib.AsyncExitStack() as stack:
                 async with _begin():
-                    _ = await session.connection(execution_options=options)
+                    session = await self._session(stack, options)
                 yield session
 
     @contextlib.asynccontextmanager
@@ -177,18 +182,39 @@ class Store:
     @contextlib.asynccontextmanager
     async def _writer(self, *, is_alone: bool) -> AsyncGenerator[AsyncSession]:
         with self._watched(), _translated():
-            async with (
-                contextlib.AsyncExitStack() as turn,
-                AsyncSession(self._engine, expire_on_commit=False) as session,
-            ):
+            async with contextlib.AsyncExitStack() as stack:
                 async with _begin():
                     if is_alone:
-                        await turn.enter_async_context(self._writing)
-                    connection = await session.connection(execution_options={"writes": True})
+                        await stack.enter_async_context(self._writing)
+                    session = await self._session(stack, {"writes": True})
                     if is_alone and not self._is_sqlite:  # that has the lock since BEGIN IMMEDIATE
-                        await connection.execute(_LOCK)
+                        await (await session.connection()).execute(_LOCK)
                 yield session
                 await session.commit()
+
+    async def _session(
+        self, stack: contextlib.AsyncExitStack, options: Mapping[str, object]
+    ) -> AsyncSession:
+        """Begin a transaction that ends with the stack."""
+        connecting = self._started(self._engine.connect().start())
+        try:
+            connection = await asyncio.shield(connecting)
+        except asyncio.CancelledError:  # cut off half-way, it would be open for ever
+            _ = self._started(_given_back(connecting))
+            raise
+        _ = stack.push_async_exit(connection)
+        _ = await connection.execution_options(**options)
+        session = AsyncSession(connection, expire_on_commit=False)
+        _ = await stack.enter_async_context(session)
+        _ = await session.connection()
+        return session
+
+    def _started[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start what goes on when nobody waits for it any more; the end of the store does."""
+        task = asyncio.create_task(work)  # noqa: TID251 its failure is who waits' or nobody's
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
 
     @contextlib.contextmanager
     def _watched(self) -> Generator[None]:
@@ -198,6 +224,11 @@ class Store:
             if error.code is Code.HUB_UNAVAILABLE:
                 self.trouble = error.detail
             raise
+
+
+async def _given_back(connecting: asyncio.Task[AsyncConnection]) -> None:
+    with contextlib.suppress(SQLAlchemyError):
+        await (await connecting).close()
 
 
 @contextlib.asynccontextmanager
