@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 ROOT := $(CURDIR)
-SOURCES := libs services tests bench
+SOURCES := libs services tests bench conftest.py
 
 # A working uv on PATH, or one of our own inside the tree.
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(ROOT)/.tools/bin/uv)

@@ -14,7 +14,6 @@ SMALL = "--tenants 20 --services 200 --rounds 1 --times 2 --edges 3"
 
 
 @pytest.mark.processes
-@pytest.mark.timeout(120)
 async def test_the_benchmark_measures_both_databases_alike() -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(ROOT / "bench/hub.py"), *SMALL.split()),

@@ -13,7 +13,6 @@ from e2e.stack import Stack, service, until
 MIB = 1024 * 1024
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.processes
 async def test_a_download_outlives_the_stop_and_new_clients_reach_the_second_edge(
     processes: Stack, web: Nginx, certificates: Certificates

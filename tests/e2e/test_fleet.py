@@ -7,7 +7,6 @@ from worlds import fleet, postgres
 
 
 @pytest.mark.processes
-@pytest.mark.timeout(120)
 async def test_no_change_is_lost_when_redis_is_killed_halfway(tmp_path: Path) -> None:
     with postgres.running() as server:
         name = server.database(migrated=False).url.database

@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import pytest
 from e2e.clients import Client
 from e2e.conftest import HOSTNAME
 from e2e.origins import Certificates, Nginx
@@ -22,7 +21,6 @@ async def carried(stack: Stack, tenant_id: str) -> bool:
     return (await shown(stack, tenant_id)).traffic.connections_total >= 1
 
 
-@pytest.mark.timeout(90)
 async def test_the_hub_shows_where_a_tenant_is_live_since_when_and_what_it_carried(
     stack: Stack, web: Nginx, certificates: Certificates
 ) -> None:
@@ -58,7 +56,6 @@ async def refuses(client: Client) -> bool:
     return not await serves(client)
 
 
-@pytest.mark.timeout(90)
 async def test_a_suspended_tenant_is_served_again_once_it_is_resumed_and_nobody_restarts_anything(
     stack: Stack, web: Nginx, certificates: Certificates
 ) -> None:

@@ -17,7 +17,7 @@ from e2e.stack import Stack, service
 from towonel.tunnel.connection import IDLE_TIMEOUT_S
 
 LOAD = Path(__file__).parent / "load.py"
-pytestmark = [pytest.mark.timeout(240), pytest.mark.processes]
+pytestmark = pytest.mark.processes
 
 
 @dataclass

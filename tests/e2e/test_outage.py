@@ -31,7 +31,6 @@ async def traffic(client: Client, stop: asyncio.Event) -> int:
 
 
 @pytest.mark.processes
-@pytest.mark.timeout(150)
 async def test_a_minute_without_the_hub_fails_no_request(
     processes: Stack, web: Nginx, certificates: Certificates
 ) -> None:
@@ -56,7 +55,6 @@ async def after(seconds: float, event: asyncio.Event) -> None:
     event.set()
 
 
-@pytest.mark.timeout(120)
 async def test_an_edge_restarted_without_the_hub_serves_from_its_snapshot(
     stack: Stack, web: Nginx, certificates: Certificates
 ) -> None:
@@ -71,7 +69,6 @@ async def test_an_edge_restarted_without_the_hub_serves_from_its_snapshot(
     await until(lambda: answers(client), LINKED_S)
 
 
-@pytest.mark.timeout(120)
 async def test_an_agent_started_without_the_hub_waits_and_serves_soon_after_its_return(
     stack: Stack, web: Nginx, certificates: Certificates
 ) -> None:

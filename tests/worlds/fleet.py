@@ -144,14 +144,14 @@ async def run(folder: Path, dsn: str, *, edges: int, changes: int, every_s: floa
         tenants = [await tenant(cluster.operators[0], number) for number in range(TENANTS)]
         written: list[Change] = []
         async with following(fleet):
-            await fleet.until(edges, within_s=60)  # each of their invites is a revision
+            await fleet.until(edges, within_s=120)  # each of their invites is a revision
             for number in range(changes):
                 if number == changes // 2:
                     await cluster.kill_redis()
                 operator = cluster.operators[number % 2]
                 written.append(await changed(operator, tenants, number, number < changes // 2))
                 await asyncio.sleep(every_s)
-            await fleet.until(written[-1].revision, within_s=60)
+            await fleet.until(written[-1].revision, within_s=120)
         truth = {await told(operator, fleet.edges[0].key) for operator in cluster.operators}
         return Outcome(written, fleet, truth)
 

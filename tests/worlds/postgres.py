@@ -48,6 +48,10 @@ class Postgres:
         self.execute(f"CREATE DATABASE {name} TEMPLATE {'head' if migrated else 'template0'}")
         return self.named(name)
 
+    def drop(self, database: Database) -> None:
+        """Delete a database; hundreds would take gigabytes, and long to delete at the end."""
+        self.execute(f"DROP DATABASE {database.url.database} WITH (FORCE)")
+
     def named(self, name: str) -> Database:
         return Database.parse(self.dsn(name))
 

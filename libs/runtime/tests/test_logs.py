@@ -1,19 +1,11 @@
 """Logs: one JSON line an event, and never a secret."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from towonel.runtime import logs
-
-
-@pytest.fixture(autouse=True)
-def default_logs_afterwards() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
@@ -59,6 +51,19 @@ def test_people_get_text(capsys: pytest.CaptureFixture[str]) -> None:
     structlog.get_logger().info("thing.happened")
 
     assert "thing.happened" in capsys.readouterr().err
+
+
+def test_people_get_a_trace_as_python_writes_it(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", "console", "example")
+    a_local = "hidden"
+    try:
+        int(f"{a_local} no number")
+    except ValueError:
+        structlog.get_logger().exception("thing.crashed")
+
+    written = capsys.readouterr().err
+    assert 'int(f"{a_local} no number")' in written
+    assert "a_local = " not in written
 
 
 def test_what_strangers_say_moves_no_terminals_cursor(capsys: pytest.CaptureFixture[str]) -> None:

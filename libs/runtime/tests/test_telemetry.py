@@ -28,13 +28,6 @@ def collector() -> Iterator[Collector]:
         yield collector
 
 
-@pytest.fixture(autouse=True)
-def default_logs_afterwards() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-
-
 def settings(**given: str) -> TelemetrySettings:
     return load(TelemetrySettings, given)
 

@@ -19,11 +19,14 @@ def server() -> Generator[Postgres]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Database]:
     if request.param == "sqlite":
-        return await migrated(tmp_path / "hub.db")
-    server: Postgres = request.getfixturevalue("server")
-    return server.database()
+        yield await migrated(tmp_path / "hub.db")
+    else:
+        server: Postgres = request.getfixturevalue("server")
+        made = server.database()
+        yield made
+        server.drop(made)
 
 
 @pytest.fixture

@@ -165,7 +165,6 @@ def crash(request: pytest.FixtureRequest, tmp_path: Path) -> Crash:
 
 
 @pytest.mark.processes
-@pytest.mark.timeout(240)
 async def test_a_hub_killed_while_it_writes_loses_nothing_it_acknowledged(
     crash: Crash, request: pytest.FixtureRequest
 ) -> None:

@@ -36,12 +36,6 @@ def log() -> io.StringIO:
     return written
 
 
-@pytest.fixture(autouse=True)
-def _default_log():  # type: ignore[no-untyped-def] # a generator of nothing
-    yield
-    structlog.reset_defaults()
-
-
 async def live(world: World) -> list[str]:
     """Do a bit of everything, right and wrong; returns what must stay secret."""
     client = world.client()

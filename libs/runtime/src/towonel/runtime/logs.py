@@ -52,7 +52,9 @@ def configure(level: str, fmt: Format, service: str, *, redact: tuple[str, ...] 
             structlog.processors.format_exc_info,
             Redactor(redact),
             # As Python writes texts: what a stranger sent must not reach a terminal as it is.
-            structlog.dev.ConsoleRenderer(repr_native_str=True)
+            structlog.dev.ConsoleRenderer(
+                repr_native_str=True, exception_formatter=structlog.dev.plain_traceback
+            )
             if people
             else structlog.processors.JSONRenderer(),
         ],
