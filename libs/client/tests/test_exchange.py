@@ -8,7 +8,7 @@ import pytest
 import trustme
 from libs.client.tests.conftest import Server, serving
 
-from towonel.client.call import MAX_ANSWER_BYTES, Call
+from towonel.client.call import MAX_ANSWER_BYTES, MAX_PAGE_BYTES, Call
 from towonel.client.exchange import is_loopback, parse_hub_url
 from towonel.client.hub import HubClient
 from towonel.client.models import InviteIn
@@ -97,6 +97,17 @@ async def test_an_answer_above_the_limit_is_not_read_to_its_end(server: Server) 
     async with HubClient(server.url) as hub:
         with pytest.raises(ProtocolError) as caught:
             await hub.health()
+
+    assert caught.value.code is Code.TOO_LARGE
+
+
+async def test_a_page_may_be_larger_but_has_a_limit_too(server: Server) -> None:
+    async with HubClient(server.url, operator_key=KEY) as hub:
+        server.reply(200, b'{"invites": []}' + b" " * MAX_ANSWER_BYTES)
+        assert (await hub.list_invites()).invites == []
+        server.reply(200, b" " * (MAX_PAGE_BYTES + 1))
+        with pytest.raises(ProtocolError) as caught:
+            await hub.list_invites()
 
     assert caught.value.code is Code.TOO_LARGE
 

@@ -8,9 +8,11 @@ import httpx
 import pytest
 from worlds.command import CommandedHub
 
+from towonel.client.call import MAX_PAGE_BYTES
 from towonel.client.cli import edge_invites, invites, keys, ports
 from towonel.client.cli.output import Shown
 from towonel.client.hub import HubClient
+from towonel.client.models import MAX_HOSTNAMES
 
 NOBODY = "0f" * 32
 
@@ -185,3 +187,17 @@ async def test_a_list_is_walked_to_its_end(
         await list_all(client)
 
     assert cursors == [None, "next"]
+
+
+async def test_so_many_invites_are_asked_for_at_once_as_can_be_read() -> None:
+    limits = list[int]()
+
+    async def page(request: httpx.Request) -> httpx.Response:
+        limits.append(int(request.url.params["limit"]))
+        return httpx.Response(200, content=streamed(b'{"invites": []}'))
+
+    transport = httpx.MockTransport(page)
+    async with HubClient("http://127.0.0.1:1", operator_key="k", transport=transport) as client:
+        await invites.list_all(client)
+
+    assert limits[0] * MAX_HOSTNAMES * 256 <= MAX_PAGE_BYTES

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from towonel.wire.errors import Code, Denied
 
 TOTAL_TIMEOUT_S = 10.0
-MAX_ANSWER_BYTES = 4 * 1024 * 1024  # ten thousand invites; a route table has a limit of its own
+MAX_ANSWER_BYTES = 4 * 1024 * 1024  # a page or a route table has a limit of its own
+MAX_PAGE_BYTES = 64 * 1024 * 1024  # 250 invites of 1 000 names, each as long as a name can be
 JSON, CBOR, EVENTS = "application/json", "application/cbor", "text/event-stream"
 _VISIBLE = re.compile(r"[!-~](?:[ -~]{0,998}[!-~])?", re.ASCII)  # nothing that could end a header
 

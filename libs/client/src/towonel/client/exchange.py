@@ -15,7 +15,14 @@ from typing import Self
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from towonel.client.call import EVENTS, MAX_ANSWER_BYTES, Call, Query, is_header_value
+from towonel.client.call import (
+    EVENTS,
+    MAX_ANSWER_BYTES,
+    MAX_PAGE_BYTES,
+    Call,
+    Query,
+    is_header_value,
+)
 from towonel.client.envelope import error_from, printable
 from towonel.client.sse import Event, EventDecoder
 from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
@@ -100,7 +107,7 @@ class Exchange:
         query: Query | None = None,
         also: Mapping[str, str | None] | None = None,
     ) -> Call:
-        return Call(method, path, body, self._bearer(), query=query, also=also)
+        return Call(method, path, body, self._bearer(), query, also, max_bytes=MAX_PAGE_BYTES)
 
     async def _json[M: BaseModel](self, model: type[M], call: Call) -> M:
         return parsed(model, await self._send(call), call)

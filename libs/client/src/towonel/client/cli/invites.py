@@ -19,6 +19,7 @@ from towonel.wire.errors import ProtocolError
 from towonel.wire.names import parse_hostname
 
 MAX_NAME_CHARS = 100
+AT_ONCE = 200  # each may have a thousand names
 
 app = group()
 
@@ -77,7 +78,7 @@ async def list_all(
 ) -> Shown:
     """List invites, the newest first."""
     wanted = None if hostname is None else parse_name("--hostname", hostname)
-    fetch = partial(hub.list_invites, status=status, hostname=wanted, name=name)
+    fetch = partial(hub.list_invites, limit=AT_ONCE, status=status, hostname=wanted, name=name)
     found = await listed(fetch, lambda page: page.invites)
     columns = ("ID", "NAME", "STATUS", "EXPIRES", "HOSTNAMES")
     is_filtered = any(given is not None for given in (status, hostname, name))
