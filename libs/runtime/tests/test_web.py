@@ -83,3 +83,48 @@ async def answer_lifespan(receive: Any, send: Any) -> None:
     for said in ("startup", "shutdown"):
         await receive()
         await send({"type": f"lifespan.{said}.complete"})
+
+
+type Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def asked(port: int, path: str = "/") -> Streams:
+    streams = await asyncio.open_connection("127.0.0.1", port)
+    streams[1].write(f"GET {path} HTTP/1.1\r\nhost: h\r\n\r\n".encode())
+    return streams
+
+
+class App:
+    """Answers; on one path once it may."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await answer_lifespan(receive, send)
+            return
+        if scope["path"] == "/slow":
+            self.begun.set()
+            await self.go_on.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"done"})
+
+
+async def test_who_holds_every_place_without_a_word_makes_room_for_who_asks() -> None:
+    app = App()
+    async with serve_app(app, "127.0.0.1", 0, concurrency=20) as port, asyncio.timeout(20):
+        busy = await asked(port, "/slow")
+        await app.begun.wait()
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(60)]
+        other = await asked(port)
+        answers = [await other[0].readuntil(b"done")]
+        app.go_on.set()
+        answers.append(await busy[0].readuntil(b"done"))
+        ended = [reader.at_eof() for reader, _ in idle]
+        for _, writer in (busy, other, *idle):
+            writer.close()
+
+    assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
+    assert ended == sorted(ended, reverse=True)
+    assert 10 < ended.count(False) < 20

@@ -24,11 +24,15 @@ class _Protocol(H11Protocol):
     """HTTP/1.1 that does not wait for ever, as uvicorn does, for a head or for what nobody reads."""
 
     _late: asyncio.TimerHandle | None = None
+    idle_since = 0.0
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.idle_since = self.loop.time()
         self._expect_head()
+        if self.limit_concurrency and len(self.connections) >= self.limit_concurrency:
+            self._make_room(self.limit_concurrency)
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -38,6 +42,11 @@ class _Protocol(H11Protocol):
             self._expect_head()
         else:
             self._forget_head()
+
+    @override
+    def on_response_complete(self) -> None:
+        self.idle_since = self.loop.time()
+        super().on_response_complete()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -52,6 +61,25 @@ class _Protocol(H11Protocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
+
+    def _make_room(self, places: int) -> None:
+        """Close connections on which nothing is asked, the longest idle first.
+
+        Whoever holds every place without a word would shut everybody else out. Some are closed at once,
+        so that not each new connection looks at all of them.
+        """
+        idle = [
+            one
+            for one in self.connections
+            if isinstance(one, _Protocol) and one is not self and one.is_idle
+        ]
+        for one in sorted(idle, key=lambda one: one.idle_since)[: 1 + places // 16]:
+            one.transport.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is on its way."""
+        return self.conn.their_state is h11.IDLE and not self.transport.is_closing()
 
 
 class _Server(uvicorn.Server):
@@ -92,7 +120,8 @@ async def serve_app(
 ) -> AsyncGenerator[int]:
     """Serve `app` while the context lasts; yields the port, which the system chose for 0.
 
-    At the end no new connection is taken, requests in flight get `drain_s` seconds.
+    At the end no new connection is taken, requests in flight get `drain_s` seconds. Of more than
+    `concurrency` connections the longest idle are closed; where all are busy, who asks gets 503.
 
     Raises:
         SettingsError: where the address cannot be had.
