@@ -11,7 +11,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # The default shows every local variable of a traceback, which takes a minute for a whole hub.
-PLAIN = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+PLAIN = structlog.dev.ConsoleRenderer(
+    colors=False, exception_formatter=structlog.dev.plain_traceback
+)
 LOGS = structlog.get_config()
 LOGS["processors"][-1] = PLAIN
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import socket
 from typing import Any, override
 
@@ -83,6 +84,25 @@ async def answer_lifespan(receive: Any, send: Any) -> None:
     for said in ("startup", "shutdown"):
         await receive()
         await send({"type": f"lifespan.{said}.complete"})
+
+
+@pytest.mark.parametrize(
+    "junk", [b"\x16\3\1\2\0\1\0", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\na: " + bytes([97]) * 20_000]
+)
+async def test_what_is_no_request_is_told_the_rule_as_any_other_mistake(junk: bytes) -> None:
+    async with serve_app(App(), "127.0.0.1", 0) as port, asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(junk + b"\r\n\r\n")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        good = await asked(port)
+        answer = await good[0].readuntil(b"done")
+        good[1].close()
+
+    assert head.startswith(b"HTTP/1.1 400")
+    assert json.loads(body)["error"]["code"] == "invalid_request"
+    assert "16384 bytes" in json.loads(body)["error"]["message"]
+    assert answer.startswith(b"HTTP/1.1 200")
 
 
 type Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

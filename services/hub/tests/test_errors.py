@@ -8,6 +8,7 @@ import pytest
 from worlds.access import OPERATOR
 from worlds.hub import World
 
+from towonel.hub.api import observe
 from towonel.hub.api.errors import SAID, STATUS, status_of
 from towonel.hub.api.observe import MAX_BODY_BYTES, MAX_BYTES
 from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
@@ -113,3 +114,22 @@ async def test_what_is_unavailable_says_when_to_come_back(
 
     assert error_of(answer) == (503, "hub_unavailable")
     assert answer.headers["retry-after"] == "3"
+
+
+async def test_of_too_many_requests_at_once_the_last_is_told_to_come_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observe, "MAX_REQUESTS", 1)
+    node = world.hub.keys.node
+    async with world.raw() as http, asyncio.TaskGroup() as tasks:
+        tasks.create_task(world.client().follow_routes(node, 0, 25))
+        while not world.hub.bell.waiting:
+            await asyncio.sleep(0.01)
+        refused = await http.get("/v1/health")
+        world.hub.bell.close()
+    async with world.raw() as http:
+        answered = await http.get("/v1/health")
+
+    assert error_of(refused) == (503, "overloaded")
+    assert refused.headers["retry-after"] == "1"
+    assert answered.status_code == 200

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import json
 import socket
 from collections.abc import AsyncGenerator, Generator
+from http import HTTPStatus
 from typing import Any, override
 
 import h11
@@ -47,6 +49,20 @@ class _Protocol(H11Protocol):
     def on_response_complete(self) -> None:
         self.idle_since = self.loop.time()
         super().on_response_complete()
+
+    @override
+    def send_400_response(self, msg: str) -> None:
+        rule = f"this is no HTTP/1.1, or its head has more than {MAX_HEADER_BYTES} bytes"
+        body = json.dumps({"error": {"code": "invalid_request", "message": rule}}).encode()
+        headers = [
+            ("content-type", "application/json"),
+            ("content-length", str(len(body))),
+            ("connection", "close"),
+        ]
+        answer = h11.Response(status_code=HTTPStatus.BAD_REQUEST, headers=headers)
+        for event in (answer, h11.Data(body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -121,7 +137,7 @@ async def serve_app(
     """Serve `app` while the context lasts; yields the port, which the system chose for 0.
 
     At the end no new connection is taken, requests in flight get `drain_s` seconds. Of more than
-    `concurrency` connections the longest idle are closed; where all are busy, who asks gets 503.
+    `concurrency` connections the longest idle are closed.
 
     Raises:
         SettingsError: where the address cannot be had.

@@ -79,7 +79,7 @@ SAID = {
     422: "The version of the signed entry is not known here.",
     429: "Too many requests; Retry-After says when to come back.",
     500: "A mistake of the hub's.",
-    503: "The database is away, or too many follow; Retry-After says when to come back.",
+    503: "The database is away, or too many ask at once; Retry-After says when to come back.",
 }
 
 

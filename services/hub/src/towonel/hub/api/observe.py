@@ -1,4 +1,4 @@
-"""Around every request: an id, a bound on its body, a count and a log line."""
+"""Around every request: an id, bounds on its body and on how many there are, and a log line."""
 
 import asyncio
 import re
@@ -20,6 +20,7 @@ MAX_BYTES = {
     "/v1/edges/report": 8 * 1024 * 1024,  # 10 000 sessions
 }
 BODY_TIMEOUT_S = 20.0  # from the head to the last byte; honest ones take a round trip or two
+MAX_REQUESTS = 1_900  # at once; of the 2 000 connections some are left, on which to say no
 GONE = 499  # the client left before there was an answer; as nginx counts it
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
@@ -45,12 +46,14 @@ class Observe:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         answer = _Answer(send, _request_id(scope))
+        self._running += 1
         with structlog.contextvars.bound_contextvars(request_id=answer.request_id.decode()):
             try:
                 await self._bounded(scope, receive, answer.send)
@@ -63,6 +66,7 @@ class Observe:
                 crash = "internal error; the hub's log has the details"
                 await envelope(500, Code.INTERNAL, crash)(scope, receive, answer.send)
             finally:
+                self._running -= 1
                 endpoint = getattr(scope.get("route"), "path", "unmatched")
                 self._metrics.requests.labels(endpoint, str(answer.status)).inc()
                 log.debug("request.answered", path=scope["path"], status=answer.status)
@@ -85,6 +89,10 @@ class Observe:
                 raise HTTPException(413, f"a body of more than {limit} bytes")
             return message
 
+        if self._running > MAX_REQUESTS:
+            many = f"more than {MAX_REQUESTS} requests at once; ask again"
+            await envelope(503, Code.OVERLOADED, many, {"retry-after": "1"})(scope, receive, send)
+            return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > limit:
             answer = envelope(413, Code.TOO_LARGE, f"a body of more than {limit} bytes")
