@@ -6,9 +6,12 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-# In the background of a shell, or under nohup, both are ignored, and so in every child of a test.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# The background of a shell ignores the one and nohup the other, and so would every child of a test:
+# what is caught has its default again there, and what is ignored has not.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 # The default shows every local variable of a traceback, which takes a minute for a whole hub.
 PLAIN = structlog.dev.ConsoleRenderer(

@@ -87,12 +87,18 @@ async def answer_lifespan(receive: Any, send: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "junk", [b"\x16\3\1\2\0\1\0", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\na: " + bytes([97]) * 20_000]
+    "junk",
+    [
+        b"\x16\3\1\2\0\1\0\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: h\r\na: " + b"a" * 20_000,
+    ],
+    ids=["tls", "half a line", "a head without an end"],
 )
 async def test_what_is_no_request_is_told_the_rule_as_any_other_mistake(junk: bytes) -> None:
     async with serve_app(App(), "127.0.0.1", 0) as port, asyncio.timeout(20):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(junk + b"\r\n\r\n")
+        writer.write(junk)
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         writer.close()
         good = await asked(port)
@@ -105,17 +111,32 @@ async def test_what_is_no_request_is_told_the_rule_as_any_other_mistake(junk: by
     assert answer.startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.parametrize("path", ["/", "/slow"])
+async def test_what_comes_wrong_after_the_answer_began_only_ends_the_connection(path: str) -> None:
+    trouble, app = list[Any](), App()
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: trouble.append(told))
+    async with serve_app(app, "127.0.0.1", 0) as port, asyncio.timeout(20):
+        reader, writer = await asked(port, path, "transfer-encoding: chunked\r\n")
+        await reader.readuntil(b"begun")
+        app.go_on.set()
+        writer.write(b"no chunk\r\n")
+        await reader.read()
+        writer.close()
+
+    assert trouble == []
+
+
 type Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def asked(port: int, path: str = "/") -> Streams:
+async def asked(port: int, path: str = "/", more: str = "") -> Streams:
     streams = await asyncio.open_connection("127.0.0.1", port)
-    streams[1].write(f"GET {path} HTTP/1.1\r\nhost: h\r\n\r\n".encode())
+    streams[1].write(f"GET {path} HTTP/1.1\r\nhost: h\r\n{more}\r\n".encode())
     return streams
 
 
 class App:
-    """Answers; on one path once it may."""
+    """Answers; on one path the end comes once it may."""
 
     def __init__(self) -> None:
         self.begun, self.go_on = asyncio.Event(), asyncio.Event()
@@ -124,19 +145,21 @@ class App:
         if scope["type"] == "lifespan":
             await answer_lifespan(receive, send)
             return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
         if scope["path"] == "/slow":
             self.begun.set()
             await self.go_on.wait()
-        await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"done"})
 
 
-async def test_who_holds_every_place_without_a_word_makes_room_for_who_asks() -> None:
+@pytest.mark.parametrize("word", ["", "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\n"])
+async def test_who_holds_every_place_and_asks_nothing_makes_room_for_who_asks(word: str) -> None:
     app = App()
     async with serve_app(app, "127.0.0.1", 0, concurrency=20) as port, asyncio.timeout(20):
         busy = await asked(port, "/slow")
         await app.begun.wait()
-        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(60)]
+        idle = [await held(port, word.encode()) for _ in range(60)]
         other = await asked(port)
         answers = [await other[0].readuntil(b"done")]
         app.go_on.set()
@@ -148,3 +171,32 @@ async def test_who_holds_every_place_without_a_word_makes_room_for_who_asks() ->
     assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
     assert ended == sorted(ended, reverse=True)
     assert 10 < ended.count(False) < 20
+
+
+async def held(port: int, word: bytes) -> Streams:
+    """Take a place, and keep it after the answer, if there is one."""
+    streams = await asyncio.open_connection("127.0.0.1", port)
+    streams[1].write(word)
+    if word:
+        await streams[0].readuntil(b"done\r\n0\r\n\r\n")
+    return streams
+
+
+async def test_who_come_all_at_once_shut_out_neither_each_other_nor_everybody_else() -> None:
+    async with serve_app(App(), "127.0.0.1", 0, concurrency=64) as port, asyncio.timeout(20):
+        kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(63)]
+        burst = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
+        for one in burst:  # the loop has not run since
+            one.sendall(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
+        answers = [await asyncio.to_thread(read_all, one) for one in burst]
+        lost = [reader.at_eof() for reader, _ in kept].count(True)
+        for _, writer in kept:
+            writer.close()
+
+    assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
+    assert 0 < lost <= 25
+
+
+def read_all(sock: socket.socket) -> bytes:
+    with sock:
+        return b"".join(iter(lambda: sock.recv(4096), b""))

@@ -24,7 +24,7 @@ type Front = Callable[..., AbstractAsyncContextManager[Acceptor]]
 type Counted = Callable[..., float]
 type Until = Callable[..., Awaitable[None]]
 
-DEADLINE_S = 1.0
+DEADLINE_S = 2.0
 NAME = "app.example.eu"
 UNRECOGNIZED_NAME = bytes([21, 3, 3, 0, 2, 2, 112])
 DECODE_ERROR = bytes([21, 3, 3, 0, 2, 2, 50])
@@ -46,7 +46,7 @@ class Straight(Ways):
 
 @pytest.fixture
 async def port(front: Front, origin: int) -> AsyncIterator[int]:
-    """The port of a listener that gives up on a handshake after a second."""
+    """The port of a listener that gives up on a handshake after two seconds."""
     table = RouteTable()
     route = Route(ServiceKind.HTTPS, NAME, TenantId(b"t" * 32))
     table.apply(RouteDelta(1, snapshot=True, routes=(route,)))

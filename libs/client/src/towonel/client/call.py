@@ -8,7 +8,7 @@ from towonel.wire.errors import Code, Denied
 
 TOTAL_TIMEOUT_S = 10.0
 MAX_ANSWER_BYTES = 4 * 1024 * 1024  # a page or a route table has a limit of its own
-MAX_PAGE_BYTES = 64 * 1024 * 1024  # 250 invites of 1 000 names, each as long as a name can be
+MAX_PAGE_BYTES = 64 * 1024 * 1024  # 100 invites, each of 1 000 names as long as can be, are 26 MB
 JSON, CBOR, EVENTS = "application/json", "application/cbor", "text/event-stream"
 _VISIBLE = re.compile(r"[!-~](?:[ -~]{0,998}[!-~])?", re.ASCII)  # nothing that could end a header
 

@@ -43,6 +43,7 @@ class InviteCalls(Exchange):
         name: str | None = None,
         hostname: str | None = None,
     ) -> InviteList:
+        """A thousand unless fewer are asked for; ProtocolError TOO_LARGE above 64 MiB of names."""
         query = {
             "limit": limit,
             "cursor": cursor,

@@ -60,8 +60,9 @@ class _Protocol(H11Protocol):
             ("connection", "close"),
         ]
         answer = h11.Response(status_code=HTTPStatus.BAD_REQUEST, headers=headers)
-        for event in (answer, h11.Data(body), h11.EndOfMessage()):
-            self.transport.write(self.conn.send(event) or b"")
+        with contextlib.suppress(h11.LocalProtocolError):  # an answer is out, whole or in part
+            for event in (answer, h11.Data(body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
     @override
@@ -82,20 +83,23 @@ class _Protocol(H11Protocol):
         """Close connections on which nothing is asked, the longest idle first.
 
         Whoever holds every place without a word would shut everybody else out. Some are closed at once,
-        so that not each new connection looks at all of them.
+        so that not each new connection has to.
         """
-        idle = [
+        alive = [
             one
             for one in self.connections
-            if isinstance(one, _Protocol) and one is not self and one.is_idle
+            if isinstance(one, _Protocol) and not one.transport.is_closing()
         ]
-        for one in sorted(idle, key=lambda one: one.idle_since)[: 1 + places // 16]:
+        if len(alive) < places:  # others of this turn of the loop have made room
+            return
+        idle = sorted((one for one in alive if one.is_idle), key=lambda one: one.idle_since)
+        for one in idle[: 1 + places // 16]:
             one.transport.close()
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is on its way."""
-        return self.conn.their_state is h11.IDLE and not self.transport.is_closing()
+        """Whether no request is on its way, or only what is left of one that was answered."""
+        return self.conn.their_state is h11.IDLE or self.conn.our_state is h11.DONE
 
 
 class _Server(uvicorn.Server):

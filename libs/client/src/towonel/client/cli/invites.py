@@ -19,7 +19,7 @@ from towonel.wire.errors import ProtocolError
 from towonel.wire.names import parse_hostname
 
 MAX_NAME_CHARS = 100
-AT_ONCE = 200  # each may have a thousand names
+AT_ONCE = 100  # each may have a thousand names
 
 app = group()
 
