@@ -14,11 +14,10 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 
 # The default shows every local variable of a traceback, which takes a minute for a whole hub.
-PLAIN = structlog.dev.ConsoleRenderer(
+LOGS = structlog.get_config()
+LOGS["processors"][-1] = structlog.dev.ConsoleRenderer(
     colors=False, exception_formatter=structlog.dev.plain_traceback
 )
-LOGS = structlog.get_config()
-LOGS["processors"][-1] = PLAIN
 
 
 @pytest.fixture(autouse=True)

@@ -99,9 +99,9 @@ class Fleet:
             if self.reached[number] == len(self.edges):
                 self.complete_s[number] = now_s
 
-    async def until(self, revision: int, within_s: float) -> None:
+    async def until(self, revision: int) -> None:
         """Return when every edge has a revision."""
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(120):
             while self.reached[revision] < len(self.edges):
                 await asyncio.sleep(0.02)
 
@@ -144,14 +144,14 @@ async def run(folder: Path, dsn: str, *, edges: int, changes: int, every_s: floa
         tenants = [await tenant(cluster.operators[0], number) for number in range(TENANTS)]
         written: list[Change] = []
         async with following(fleet):
-            await fleet.until(edges, within_s=120)  # each of their invites is a revision
+            await fleet.until(edges)  # each of their invites is a revision
             for number in range(changes):
                 if number == changes // 2:
                     await cluster.kill_redis()
                 operator = cluster.operators[number % 2]
                 written.append(await changed(operator, tenants, number, number < changes // 2))
                 await asyncio.sleep(every_s)
-            await fleet.until(written[-1].revision, within_s=120)
+            await fleet.until(written[-1].revision)
         truth = {await told(operator, fleet.edges[0].key) for operator in cluster.operators}
         return Outcome(written, fleet, truth)
 

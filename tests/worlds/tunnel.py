@@ -135,7 +135,7 @@ async def echo(incoming: Incoming) -> None:
     await pipe.write_eof()
 
 
-async def until(condition: Callable[[], object], within_s: float = 20) -> None:
-    async with asyncio.timeout(within_s):
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.01)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -67,18 +67,6 @@ def metrics(registry: CollectorRegistry) -> Metrics:
 def counted(registry: CollectorRegistry, metrics: Metrics) -> Callable[..., float]:
     """Returns the value of a metric: counted("bytes_in_total"), counted(name, code="no_sni")."""
     return lambda name, **labels: registry.get_sample_value(f"towonel_edge_{name}", labels) or 0.0
-
-
-@pytest.fixture
-def until() -> Callable[..., Awaitable[None]]:
-    """Waits for a condition, five seconds at most."""
-
-    async def wait(condition: Callable[[], object], within_s: float = 5.0) -> None:
-        async with asyncio.timeout(within_s):
-            while not condition():
-                await asyncio.sleep(0.01)
-
-    return wait
 
 
 @pytest.fixture

@@ -5,17 +5,17 @@ import contextlib
 import os
 import resource
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from worlds.tunnel import until
 
 from towonel.edge.listeners.accept import Acceptor, accepting
 from towonel.edge.listeners.sockets import bound_sockets
 from towonel.edge.metrics import Metrics
 
 type Counted = Callable[..., float]
-type Until = Callable[..., Awaitable[None]]
 
 
 async def greet(sock: socket.socket) -> None:
@@ -62,7 +62,7 @@ def descriptors_used_up() -> Iterator[None]:
 
 
 async def test_without_descriptors_it_waits_without_spinning_and_then_goes_on(
-    acceptor: Acceptor, counted: Counted, until: Until
+    acceptor: Acceptor, counted: Counted
 ) -> None:
     with connect(acceptor.port) as early:
         assert await greeting(early) == b"!"

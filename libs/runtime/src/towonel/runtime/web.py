@@ -15,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from towonel.runtime.settings import SettingsError
 
 BACKLOG = 1024
+CONNECTIONS = 2_000
 MAX_HEADER_BYTES = 16 * 1024
 KEEP_ALIVE_S = 30
 HEAD_TIMEOUT_S = 15.0  # from the connection, or a head's first byte, to its last
@@ -136,7 +137,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 @contextlib.asynccontextmanager
 async def serve_app(
-    app: Any, host: str, port: int, *, drain_s: float = 10.0, concurrency: int = 2_000
+    app: Any, host: str, port: int, *, drain_s: float = 10.0, concurrency: int = CONNECTIONS
 ) -> AsyncGenerator[int]:
     """Serve `app` while the context lasts; yields the port, which the system chose for 0.
 

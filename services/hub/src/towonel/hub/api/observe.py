@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from towonel.hub.api.errors import envelope
 from towonel.hub.metrics import Metrics
+from towonel.runtime.web import CONNECTIONS
 from towonel.wire.errors import Code
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -20,7 +21,7 @@ MAX_BYTES = {
     "/v1/edges/report": 8 * 1024 * 1024,  # 10 000 sessions
 }
 BODY_TIMEOUT_S = 20.0  # from the head to the last byte; honest ones take a round trip or two
-MAX_REQUESTS = 1_900  # at once; of the 2 000 connections some are left, on which to say no
+MAX_REQUESTS = CONNECTIONS - 100  # at once; some connections are left, on which to say no
 GONE = 499  # the client left before there was an answer; as nginx counts it
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
