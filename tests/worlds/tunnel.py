@@ -15,7 +15,7 @@ from towonel.identity.grants import Grant, issue
 from towonel.identity.keys import NodeKey
 from towonel.tunnel.handshake import EdgeIdentity
 from towonel.tunnel.link import Handle, Incoming, Link, dial
-from towonel.tunnel.listener import Gate, Listener, listen
+from towonel.tunnel.listener import AdmissionPolicy, Listener, listen
 from towonel.tunnel.session import Session
 from towonel.wire.errors import Code
 from towonel.wire.ids import AgentId, EdgeId, TenantId
@@ -52,7 +52,7 @@ def grant_of(
 
 
 @dataclass
-class Watch(Gate):
+class Watch(AdmissionPolicy):
     """A gate that lets the hub's agents in, and remembers what it was told."""
 
     sessions: list[Session] = field(default_factory=list)

@@ -25,7 +25,7 @@ from towonel.identity.signatures import session_proof
 from towonel.tunnel import link as link_module
 from towonel.tunnel import listener as listener_module
 from towonel.tunnel import session as session_module
-from towonel.tunnel.handshake import Doorman, EdgeIdentity, Introduction
+from towonel.tunnel.handshake import AgentHandshake, EdgeHandshake, EdgeIdentity
 from towonel.wire.errors import Code, TowonelError, Unavailable
 from towonel.wire.ids import EdgeId, TenantId
 from towonel.wire.messages import Challenge, Hello
@@ -33,9 +33,9 @@ from towonel.wire.messages import Challenge, Hello
 NONCE = b"n" * 32
 
 
-def doorman(gate: Watch | None = None) -> Doorman:
+def doorman(gate: Watch | None = None) -> EdgeHandshake:
     gate = gate or Watch()
-    return Doorman(IDENTITY, gate.hub_ids, gate.refusal)
+    return EdgeHandshake(IDENTITY, gate.hub_ids, gate.refusal)
 
 
 def code_of(call: object, *arguments: object) -> Code:
@@ -46,7 +46,7 @@ def code_of(call: object, *arguments: object) -> Code:
 
 def hello(**changes: Any) -> Hello:
     agent = new_key()
-    answer = Introduction(agent, grant_of(agent), [SERVICE], "test").answer(
+    answer = AgentHandshake(agent, grant_of(agent), [SERVICE], "test").answer(
         Challenge((1,), NONCE, EDGE.public), IDENTITY
     )
     return dataclasses.replace(answer, **changes)
@@ -92,7 +92,7 @@ def test_a_newer_grant_must_be_for_the_same_agent_and_tenant() -> None:
 
 def test_an_agent_answers_only_the_edge_it_dialled_in_a_version_it_speaks() -> None:
     agent = new_key()
-    me = Introduction(agent, grant_of(agent), [SERVICE], "test")
+    me = AgentHandshake(agent, grant_of(agent), [SERVICE], "test")
 
     assert code_of(me.answer, Challenge((1,), NONCE, bytes(32)), IDENTITY) is Code.EDGE_UNKNOWN
     newer = Challenge((2, 3), NONCE, EDGE.public)

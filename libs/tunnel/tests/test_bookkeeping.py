@@ -10,12 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds.tunnel import PEM
 
-from towonel.tunnel.arrivals import MAX_GAP, Arrivals
-from towonel.tunnel.budget import Budget
 from towonel.tunnel.buffer import ByteQueue
-from towonel.tunnel.endings import NO_COMMON_VERSION, Ending, code_of, ending_of, error_of
-from towonel.tunnel.inbound import Inbound
+from towonel.tunnel.close_reason import (
+    NO_COMMON_VERSION,
+    CloseReason,
+    code_of,
+    from_event,
+    to_error,
+)
 from towonel.tunnel.quic import STREAMS_ALLOWED, agent_connection
+from towonel.tunnel.receive_side import ReceiveSide
+from towonel.tunnel.session_credit import SessionCredit
+from towonel.tunnel.stream_ids import MAX_GAP, SeenStreams
 from towonel.wire.credit import SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES
 from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
 from towonel.wire.messages import Abandoned, Message, Window
@@ -42,11 +48,11 @@ def test_a_queue_gives_back_what_was_put_in_in_any_pieces(steps: list[bytes | in
 
 @given(st.permutations(range(12)))
 def test_each_number_arrives_for_the_first_time_once_in_any_order(order: list[int]) -> None:
-    arrivals = Arrivals()
+    arrivals = SeenStreams()
 
-    assert all(arrivals.first_time(number) for number in order)
-    assert not any(arrivals.first_time(number) for number in order)
-    assert arrivals.first_time(11 + MAX_GAP + 2) is None
+    assert all(arrivals.add(number) for number in order)
+    assert not any(arrivals.add(number) for number in order)
+    assert arrivals.add(11 + MAX_GAP + 2) is None
 
 
 class Told:
@@ -54,7 +60,7 @@ class Told:
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
-        self.budget = Budget(self.messages.append, lambda: 0.0, lambda: 0.1)
+        self.budget = SessionCredit(self.messages.append, lambda: 0.0, lambda: 0.1)
 
     def given_back(self) -> int:
         return self.budget._receive._consumed
@@ -63,7 +69,7 @@ class Told:
 @pytest.mark.parametrize("order", ["reset first", "count first"])
 def test_bytes_that_a_reset_swallowed_are_given_back_in_either_order(order: str) -> None:
     told = Told()
-    inbound = Inbound(5, told.budget)
+    inbound = ReceiveSide(5, told.budget)
     inbound.push(b"x" * 100, is_end=False)
     steps: list[Callable[[], None]] = [
         lambda: inbound.reset(Code.CANCELLED),
@@ -80,7 +86,7 @@ def test_bytes_that_a_reset_swallowed_are_given_back_in_either_order(order: str)
 
 def test_bytes_for_a_reader_that_left_are_given_back_as_they_come() -> None:
     told = Told()
-    inbound = Inbound(5, told.budget)
+    inbound = ReceiveSide(5, told.budget)
     inbound.push(b"x" * 100, is_end=False)
     inbound.fail(Code.CANCELLED)
     inbound.push(b"x" * 50, is_end=True)
@@ -90,7 +96,7 @@ def test_bytes_for_a_reader_that_left_are_given_back_as_they_come() -> None:
 
 
 def test_an_abandoned_count_beyond_the_credit_or_changed_is_refused() -> None:
-    inbound = Inbound(5, Told().budget)
+    inbound = ReceiveSide(5, Told().budget)
 
     with pytest.raises(ProtocolError) as beyond:
         inbound.abandon(STREAM_WINDOW_BYTES + 1)
@@ -117,7 +123,7 @@ def test_streams_share_the_credit_of_the_session() -> None:
 def test_a_session_announces_credit_after_half_of_its_window() -> None:
     told = Told()
     for number in range(SESSION_WINDOW_BYTES // STREAM_WINDOW_BYTES // 2):
-        stream = Inbound(5 + 4 * number, told.budget)
+        stream = ReceiveSide(5 + 4 * number, told.budget)
         stream.push(bytes(STREAM_WINDOW_BYTES), is_end=True)
         stream.fail(Code.CANCELLED)
     told.budget.abandoned(5, 7)
@@ -155,13 +161,13 @@ def test_every_end_of_a_connection_becomes_one_code(
 ) -> None:
     event = ConnectionTerminated(error_code=number, frame_type=frame_type, reason_phrase=reason)
 
-    assert ending_of(event).code is code
+    assert from_event(event).code is code
 
 
 def test_an_ending_is_raised_as_the_class_of_its_code() -> None:
-    assert isinstance(error_of(Ending(Code.FLOW_CONTROL)), ProtocolError)
-    assert isinstance(error_of(Ending(Code.GRANT_EXPIRED)), Denied)
-    assert isinstance(error_of(Ending(Code.SESSION_LOST)), Unavailable)
+    assert isinstance(to_error(CloseReason(Code.FLOW_CONTROL)), ProtocolError)
+    assert isinstance(to_error(CloseReason(Code.GRANT_EXPIRED)), Denied)
+    assert isinstance(to_error(CloseReason(Code.SESSION_LOST)), Unavailable)
     assert code_of(10**6) is Code.INTERNAL
 
 

@@ -120,7 +120,7 @@ async def test_datagrams_from_nowhere_disturb_nobody() -> None:
                 stranger.send(junk)
 
         assert await still_works(session)
-        assert len(place.listener._greeting) == 0
+        assert len(place.listener._handshaking) == 0
 
 
 async def test_mangled_datagrams_of_a_live_connection_disturb_nobody(

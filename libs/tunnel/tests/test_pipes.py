@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from towonel.tunnel.meter import Meter
+from towonel.tunnel.byte_counter import ByteCounter
 from towonel.tunnel.relay import Transfer, relay
 from towonel.tunnel.sockets import SocketPipe
 from towonel.wire.errors import Code, TowonelError
@@ -115,7 +115,7 @@ async def test_a_relay_carries_both_ways_and_counts_what_it_carried() -> None:
 
 
 async def test_meters_show_what_is_carried_while_it_is_and_add_up_over_relays() -> None:
-    forth, back = Meter(), Meter()
+    forth, back = ByteCounter(), ByteCounter()
     for total in (8, 16):
         async with (
             asyncio.timeout(20),

@@ -169,7 +169,7 @@ async def test_a_silent_agent_is_passed_over_by_the_impatient_and_awaited_by_the
         receive = connection.receive
         monkeypatch.setattr(connection, "receive", lambda *_: None)
 
-        assert await code_of(session.open(PREAMBLE, b"", patient=False)) is Code.SESSION_SILENT
+        assert await code_of(session.open(PREAMBLE, b"", allow_silent=False)) is Code.SESSION_SILENT
         assert is_silent(session)
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             waiting = tasks.create_task(session.open(PREAMBLE, b"x"))
@@ -182,7 +182,7 @@ async def test_a_silent_agent_is_passed_over_by_the_impatient_and_awaited_by_the
 
 
 def is_silent(session: session_module.Session) -> bool:
-    return session.silent
+    return session.is_silent
 
 
 async def pour(pipe: Pipe, size: int) -> str:
@@ -265,6 +265,6 @@ async def test_two_hundred_streams_with_random_endings_lose_nothing_and_restore_
         await until(lambda: session.active == link.active == 0)
 
         assert {task.result() for task in all_} == {"ok", "aborted"}
-        for budget in (session.channel._budget, link.channel._budget):
+        for budget in (session.channel._credit, link.channel._credit):
             assert budget._receive.unread == 0
             assert budget.available > SESSION_WINDOW_BYTES // 2 - 1

@@ -3,16 +3,16 @@
 import asyncio
 from typing import Protocol, override
 
-from towonel.tunnel.budget import Budget
-from towonel.tunnel.connection import Connection, Handler
-from towonel.tunnel.endings import Ending
+from towonel.tunnel.close_reason import CloseReason
+from towonel.tunnel.connection import Connection, ConnectionHandler
+from towonel.tunnel.session_credit import SessionCredit
 from towonel.tunnel.stream import Stream
 from towonel.tunnel.streams import CONTROL_STREAM, Streams
 from towonel.wire.errors import Code, ProtocolError, TowonelError
 from towonel.wire.messages import Abandoned, Decoder, Message, Window, encode
 
 
-class Side(Protocol):
+class ChannelHandler(Protocol):
     """What differs between edge and agent; errors it raises close the connection."""
 
     def established(self) -> None:
@@ -27,12 +27,12 @@ class Side(Protocol):
         """The peer opened a stream."""
         ...
 
-    def ended(self, ending: Ending) -> None:
+    def ended(self, ending: CloseReason) -> None:
         """The connection is over; the streams know already."""
         ...
 
 
-class Channel(Handler):
+class Channel(ConnectionHandler):
     """Sort what arrives into messages and streams, and close on what breaks the protocol.
 
     Args:
@@ -41,26 +41,26 @@ class Channel(Handler):
         opens: whether streams are opened at this end (the edge) or at the other.
     """
 
-    def __init__(self, connection: Connection, side: Side, *, opens: bool) -> None:
+    def __init__(self, connection: Connection, handler: ChannelHandler, *, opens: bool) -> None:
         self.connection = connection
-        self._side = side
+        self._handler = handler
         self._decoder = Decoder()
         loop = asyncio.get_running_loop()
-        self._budget = Budget(self.tell, loop.time, lambda: connection.rtt_s)
-        self.streams = Streams(connection, self._budget, None if opens else side.incoming)
+        self._credit = SessionCredit(self.send, loop.time, lambda: connection.rtt_s)
+        self.streams = Streams(connection, self._credit, None if opens else handler.incoming)
         self.is_admitted = False  # streams and flow control only after Welcome
 
-    def tell(self, message: Message) -> None:
+    def send(self, message: Message) -> None:
         """Send a message on the control stream."""
         self.connection.send(CONTROL_STREAM, encode(message))
 
     def close(self, code: Code, detail: str = "") -> None:
         """Close the connection; the peer gets the code only."""
-        self.connection.close(Ending(code, detail))
+        self.connection.close(CloseReason(code, detail))
 
     @override
     def established(self) -> None:
-        self._side.established()
+        self._handler.established()
 
     @override
     def stream_data(self, stream_id: int, data: bytes, *, is_end: bool) -> None:
@@ -69,7 +69,7 @@ class Channel(Handler):
                 self._control_data(data, is_end=is_end)
             else:
                 self._require_admission()
-                self.streams.data(stream_id, data, is_end=is_end)
+                self.streams.receive(stream_id, data, is_end=is_end)
         except TowonelError as error:
             self.close(error.code, error.detail)
 
@@ -85,27 +85,27 @@ class Channel(Handler):
     def stream_stopped(self, stream_id: int, code: Code) -> None:
         try:
             self._require_admission()
-            self.streams.stopped(stream_id, code)
+            self.streams.stop(stream_id, code)
         except TowonelError as error:
             self.close(error.code, error.detail)
 
     @override
-    def ended(self, ending: Ending) -> None:
+    def ended(self, ending: CloseReason) -> None:
         self.streams.lose(Code.SESSION_LOST)
-        self._side.ended(ending)
+        self._handler.ended(ending)
 
     def _control_data(self, data: bytes, *, is_end: bool) -> None:
         for message in self._decoder.feed(data):
             match message:
                 case Window():
                     self._require_admission()
-                    self.streams.window(message)
+                    self.streams.grant(message)
                 case Abandoned():
                     self._require_admission()
-                    self.streams.abandoned(message)
+                    self.streams.settle_abandoned(message)
                 case _:
-                    self._side.message(message)
-            if self.connection.ending is not None:
+                    self._handler.message(message)
+            if self.connection.close_reason is not None:
                 return
         if is_end:
             raise ProtocolError(Code.UNEXPECTED_MESSAGE, "control stream ended")

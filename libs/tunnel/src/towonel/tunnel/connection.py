@@ -12,7 +12,7 @@ from typing import Protocol
 from aioquic.quic import events
 from aioquic.quic.connection import QuicConnection
 
-from towonel.tunnel.endings import Ending, code_of, ending_of
+from towonel.tunnel.close_reason import CloseReason, code_of, from_event
 from towonel.tunnel.udp import Address
 from towonel.wire.errors import Code
 
@@ -26,7 +26,7 @@ PING_SPACING_S = 0.1  # many who ask at once share one answer
 Send = Callable[[bytes, Address], None]
 
 
-class Handler(Protocol):
+class ConnectionHandler(Protocol):
     """What a session or link does with what arrives; called from the loop, never blocks."""
 
     def established(self) -> None:
@@ -45,7 +45,7 @@ class Handler(Protocol):
         """The peer reads no more; aioquic has already reset our sending side."""
         ...
 
-    def ended(self, ending: Ending) -> None:
+    def ended(self, ending: CloseReason) -> None:
         """The connection is over; the last call."""
         ...
 
@@ -66,7 +66,7 @@ class Connection:
         self,
         quic: QuicConnection,
         send: Send,
-        handler_of: Callable[["Connection"], Handler],
+        handler_of: Callable[["Connection"], ConnectionHandler],
         *,
         on_id: Callable[[bytes, bool], None] = lambda _id, _valid: None,
         on_end: Callable[[], None] = lambda: None,
@@ -82,7 +82,7 @@ class Connection:
         self._pings: dict[int, float] = {}  # uid -> when it was sent
         self._ping_uid = 0
         self._is_measured = False
-        self.ending: Ending | None = None
+        self.close_reason: CloseReason | None = None
         self.heard_at = self._loop.time()
         self.rtt_s = INITIAL_RTT_S
         self._handler = handler_of(self)  # last: it sees a whole connection
@@ -100,7 +100,7 @@ class Connection:
 
     def receive(self, data: bytes, address: Address) -> None:
         """Take one datagram of this connection."""
-        if self.ending is not None:
+        if self.close_reason is not None:
             return
         self.heard_at = self._loop.time()
         try:
@@ -149,20 +149,20 @@ class Connection:
         self._transmit_soon()
         return now
 
-    def close(self, ending: Ending) -> None:
+    def close(self, ending: CloseReason) -> None:
         """Tell the peer and forget it at once: nothing it sends could matter any more."""
-        if self.ending is None:
+        if self.close_reason is None:
             self._quic.close(error_code=int(ending.code))
             self._transmit()
             self._end(ending)
 
     def _transmit_soon(self) -> None:
-        if self._transmission is None and self.ending is None:
+        if self._transmission is None and self.close_reason is None:
             self._transmission = self._loop.call_soon(self._transmit)
 
     def _transmit(self) -> None:
         self._transmission = None
-        if self.ending is not None:
+        if self.close_reason is not None:
             return
         for data, address in self._quic.datagrams_to_send(now=self._loop.time()):
             self._send(data, address)
@@ -193,7 +193,7 @@ class Connection:
         self._keepalive = self._loop.call_later(KEEPALIVE_S, self._keep_alive)
 
     def _handle_events(self) -> None:
-        while self.ending is None and (event := self._quic.next_event()) is not None:
+        while self.close_reason is None and (event := self._quic.next_event()) is not None:
             self._handle(event)
 
     def _handle(self, event: events.QuicEvent) -> None:
@@ -216,7 +216,7 @@ class Connection:
                 self._keep_alive()
                 self._handler.established()
             case events.ConnectionTerminated():
-                self._end(ending_of(event))
+                self._end(from_event(event))
             case events.ConnectionIdIssued():
                 self._on_id(event.connection_id, True)
             case events.ConnectionIdRetired():
@@ -236,10 +236,10 @@ class Connection:
         self._loop.call_exception_handler(
             {"message": "a QUIC connection failed on a datagram", "exception": error}
         )
-        self.close(Ending(Code.INTERNAL, type(error).__name__))
+        self.close(CloseReason(Code.INTERNAL, type(error).__name__))
 
-    def _end(self, ending: Ending) -> None:
-        self.ending = ending
+    def _end(self, ending: CloseReason) -> None:
+        self.close_reason = ending
         for handle in (self._transmission, self._timer, self._keepalive):
             if handle is not None:
                 handle.cancel()

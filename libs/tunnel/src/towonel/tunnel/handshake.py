@@ -43,7 +43,7 @@ class EdgeIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class Introduction:
+class AgentHandshake:
     """What an agent says about itself."""
 
     key: NodeKey
@@ -73,7 +73,7 @@ class Introduction:
 
 
 @dataclass(frozen=True, slots=True)
-class Doorman:
+class EdgeHandshake:
     """What an edge needs to check a Hello.
 
     Args:

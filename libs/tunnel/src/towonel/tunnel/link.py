@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Gen
 from typing import Self, override
 
 from towonel.identity.keys import NodeKey
-from towonel.tunnel.channel import Channel, Side
+from towonel.tunnel.channel import Channel, ChannelHandler
+from towonel.tunnel.close_reason import CloseReason, to_error
 from towonel.tunnel.connection import Connection
-from towonel.tunnel.endings import Ending, error_of
-from towonel.tunnel.handshake import EdgeIdentity, Introduction
+from towonel.tunnel.handshake import AgentHandshake, EdgeIdentity
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.quic import agent_connection
 from towonel.tunnel.session import ACCEPTED
@@ -49,20 +49,20 @@ class Incoming:
 type Handle = Callable[[Incoming], Awaitable[None]]
 
 
-class Link(Side):
+class Link(ChannelHandler):
     """One connection to an edge; `dial` makes it."""
 
     channel: Channel
 
     def __init__(
-        self, edge: EdgeIdentity, introduction: Introduction, on_stream: Callable[[Stream], None]
+        self, edge: EdgeIdentity, handshake: AgentHandshake, on_stream: Callable[[Stream], None]
     ) -> None:
         self._edge = edge
-        self._introduction = introduction
+        self._handshake = handshake
         self._on_stream = on_stream
         loop = asyncio.get_running_loop()
-        self._welcomed: asyncio.Future[None] = loop.create_future()
-        self._ended: asyncio.Future[Ending] = loop.create_future()
+        self._welcome: asyncio.Future[None] = loop.create_future()
+        self._ended: asyncio.Future[CloseReason] = loop.create_future()
         self._has_answered = False
         self.session_id = b""
         self.going_away = asyncio.Event()
@@ -70,14 +70,14 @@ class Link(Side):
     @contextlib.contextmanager
     def connected(self, peer: Address) -> Generator[None]:
         """Hold the connection, its handshake begun, and close it at the end."""
-        endpoint = Endpoint(dialing_socket(peer), self._received)
+        endpoint = Endpoint(dialing_socket(peer), self._receive)
         quic = agent_connection(self._edge.certificate_pem)
-        connection = Connection(quic, endpoint.send, self._handler)
+        connection = Connection(quic, endpoint.send, self._make_channel)
         try:
             connection.connect(peer)
             yield
         finally:
-            connection.close(Ending(Code.NORMAL))
+            connection.close(CloseReason(Code.NORMAL))
             endpoint.close()
 
     @property
@@ -85,13 +85,13 @@ class Link(Side):
         """Streams that are open."""
         return self.channel.streams.count
 
-    async def welcomed(self) -> None:
+    async def wait_welcomed(self) -> None:
         """Return once the edge has let this agent in.
 
         Raises:
             TowonelError: why it did not.
         """
-        await asyncio.shield(self._welcomed)
+        await asyncio.shield(self._welcome)
 
     async def wait_closed(self) -> Code:
         """Return the code with which the link ended, once it has."""
@@ -99,20 +99,20 @@ class Link(Side):
 
     def go_away(self) -> None:
         """Ask the edge for no more streams."""
-        self.channel.tell(GoAway())
+        self.channel.send(GoAway())
 
     def renew(self, grant: bytes) -> None:
         """Show the edge a newer grant."""
-        self.channel.tell(Renew(grant))
+        self.channel.send(Renew(grant))
 
     def close(self, code: Code) -> None:
         """End the link and every stream on it."""
         self.channel.close(code)
 
-    def _received(self, data: bytes, address: Address) -> None:
+    def _receive(self, data: bytes, address: Address) -> None:
         self.channel.connection.receive(data, address)
 
-    def _handler(self, connection: Connection) -> Channel:
+    def _make_channel(self, connection: Connection) -> Channel:
         self.channel = Channel(connection, self, opens=False)
         return self.channel
 
@@ -125,13 +125,13 @@ class Link(Side):
         match message:
             case Challenge() if not self._has_answered:
                 self._has_answered = True
-                self.channel.tell(self._introduction.answer(message, self._edge))
+                self.channel.send(self._handshake.answer(message, self._edge))
                 # The edge is proved by its certificate; its streams may overtake its Welcome.
                 self.channel.is_admitted = True
-            case Welcome() if self._has_answered and not self._welcomed.done():
+            case Welcome() if self._has_answered and not self._welcome.done():
                 self.session_id = message.session_id
-                self._welcomed.set_result(None)
-            case GoAway() if self._welcomed.done():
+                self._welcome.set_result(None)
+            case GoAway() if self._welcome.done():
                 self.going_away.set()
             case _:
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, type(message).__name__)
@@ -141,10 +141,10 @@ class Link(Side):
         self._on_stream(stream)
 
     @override
-    def ended(self, ending: Ending) -> None:
-        if not self._welcomed.done():
-            self._welcomed.set_exception(error_of(ending))
-            self._welcomed.exception()  # read here: the dialler may have stopped waiting
+    def ended(self, ending: CloseReason) -> None:
+        if not self._welcome.done():
+            self._welcome.set_exception(to_error(ending))
+            self._welcome.exception()  # read here: the dialler may have stopped waiting
         self._ended.set_result(ending)
 
 
@@ -177,13 +177,13 @@ async def dial(
         OSError: where the name does not resolve.
     """
     edge.check()
-    peer = await _resolved(address)
-    introduction = Introduction(key, grant, services, software)
+    peer = await _resolve(address)
+    introduction = AgentHandshake(key, grant, services, software)
     try:
         async with asyncio.TaskGroup() as tasks, _Streams(tasks, handle) as streams:
             link = Link(edge, introduction, streams.serve)
             with link.connected(peer):
-                await _welcomed(link)
+                await _wait_welcomed(link)
                 yield link
     except BaseExceptionGroup as group:  # of one: streams fail on their own
         raise group.exceptions[0] from None
@@ -210,15 +210,15 @@ class _Streams:
         task.add_done_callback(self._running.discard)
 
 
-async def _resolved(address: tuple[str, int]) -> Address:
+async def _resolve(address: tuple[str, int]) -> Address:
     async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
         return await resolve(*address)
 
 
-async def _welcomed(link: Link) -> Link:
+async def _wait_welcomed(link: Link) -> Link:
     try:
         async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
-            await link.welcomed()
+            await link.wait_welcomed()
     except TimeoutError:
         raise Unavailable(
             Code.SESSION_LOST, f"no answer within {HANDSHAKE_TIMEOUT_S:g} s: is UDP blocked?"
@@ -229,7 +229,7 @@ async def _welcomed(link: Link) -> Link:
 async def _serve(stream: Stream, handle: Handle) -> None:
     """Read who the client is, and hand it over; the stream is over when this returns."""
     try:
-        incoming = await _introduced(stream)
+        incoming = await _read_preamble(stream)
         await handle(incoming)
     except TowonelError as error:
         stream.abort(error.code)
@@ -242,7 +242,7 @@ async def _serve(stream: Stream, handle: Handle) -> None:
         await stream.close()
 
 
-async def _introduced(stream: Stream) -> Incoming:
+async def _read_preamble(stream: Stream) -> Incoming:
     """Read the preamble, and leave what follows it to be read.
 
     Raises:

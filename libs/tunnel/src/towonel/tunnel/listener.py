@@ -22,20 +22,20 @@ from aioquic.quic.retry import QuicRetryTokenHandler
 from towonel.identity.certs import certificate_sha256
 from towonel.identity.grants import Grant
 from towonel.identity.keys import NodeKey
+from towonel.tunnel.close_reason import CloseReason
 from towonel.tunnel.connection import Connection
-from towonel.tunnel.endings import Ending
-from towonel.tunnel.handshake import Doorman, EdgeIdentity
+from towonel.tunnel.handshake import EdgeHandshake, EdgeIdentity
 from towonel.tunnel.quic import edge_configuration
-from towonel.tunnel.session import Observer, Session
+from towonel.tunnel.session import Session, SessionListener
 from towonel.tunnel.udp import Address, Endpoint, bound_socket, resolve
 from towonel.wire.errors import Code
 from towonel.wire.ids import AgentId, EdgeId
 
-MAX_GREETING = 256  # connections that have not proved anything yet; each lives 5 s at most
+MAX_HANDSHAKES = 256  # connections that have not proved anything yet; each lives 5 s at most
 RETRY_ID_BYTES = 8
 
 
-class Gate(Observer, Protocol):
+class AdmissionPolicy(SessionListener, Protocol):
     """Decides who may come in, and is told what becomes of them."""
 
     def hub_ids(self) -> Collection[bytes]:
@@ -47,7 +47,7 @@ class Gate(Observer, Protocol):
         ...
 
 
-class Listener(Observer):
+class Listener(SessionListener):
     """The sessions of one edge; between them and the gate it keeps one session per agent.
 
     Args:
@@ -58,18 +58,22 @@ class Listener(Observer):
     """
 
     def __init__(
-        self, sock: socket.socket, configuration: QuicConfiguration, edge: EdgeIdentity, gate: Gate
+        self,
+        sock: socket.socket,
+        configuration: QuicConfiguration,
+        edge: EdgeIdentity,
+        policy: AdmissionPolicy,
     ) -> None:
         self._configuration = configuration
-        self._doorman = Doorman(edge, gate.hub_ids, self._refusal)
-        self._gate = gate
+        self._handshake = EdgeHandshake(edge, policy.hub_ids, self._refusal)
+        self._policy = policy
         self._retry = QuicRetryTokenHandler()
         self._by_id: dict[bytes, Connection] = {}
-        self._greeting: set[Connection] = set()
+        self._handshaking: set[Connection] = set()
         self._sessions: dict[AgentId, Session] = {}
         self._is_leaving = False
         self._loop = asyncio.get_running_loop()
-        self._endpoint = Endpoint(sock, self._received)
+        self._endpoint = Endpoint(sock, self._receive)
 
     @property
     def port(self) -> int:
@@ -93,20 +97,20 @@ class Listener(Observer):
     def close(self, code: Code = Code.DRAINING) -> None:
         """End every connection and free the port."""
         for connection in set(self._by_id.values()):
-            connection.close(Ending(code))
+            connection.close(CloseReason(code))
         self._endpoint.close()
 
     @override
     def now_ms(self) -> int:
-        return self._gate.now_ms()
+        return self._policy.now_ms()
 
     @override
     def admitted(self, session: Session) -> None:
         """Let a newer session of an agent take the place of the older."""
-        self._greeting.discard(session.connection)
+        self._handshaking.discard(session.connection)
         older = self._sessions.get(session.agent_id)
         self._sessions[session.agent_id] = session
-        self._gate.admitted(session)
+        self._policy.admitted(session)
         if older is not None:
             older.close(Code.SUPERSEDED)
 
@@ -114,16 +118,16 @@ class Listener(Observer):
     def ended(self, session: Session, code: Code) -> None:
         if self._sessions.get(session.agent_id) is session:
             del self._sessions[session.agent_id]
-        self._gate.ended(session, code)
+        self._policy.ended(session, code)
 
     @override
     def refused(self, code: Code, detail: str, peer: str) -> None:
-        self._gate.refused(code, detail, peer)
+        self._policy.refused(code, detail, peer)
 
     def _refusal(self, grant: Grant) -> Code | None:
-        return Code.GOING_AWAY if self._is_leaving else self._gate.refusal(grant)
+        return Code.GOING_AWAY if self._is_leaving else self._policy.refusal(grant)
 
-    def _received(self, data: bytes, address: Address) -> None:
+    def _receive(self, data: bytes, address: Address) -> None:
         """Hand a datagram to its connection; a stranger's opens one, or is dropped."""
         try:
             header = pull_quic_header(
@@ -133,21 +137,21 @@ class Listener(Observer):
             return
         connection = self._by_id.get(header.destination_cid)
         if connection is None and len(data) >= SMALLEST_MAX_DATAGRAM_SIZE:
-            connection = self._stranger(header, address)
+            connection = self._new_client(header, address)
         if connection is not None:
             connection.receive(data, address)
 
-    def _stranger(self, header: QuicHeader, address: Address) -> Connection | None:
+    def _new_client(self, header: QuicHeader, address: Address) -> Connection | None:
         """Return a new connection for a client that has proved its address."""
         if header.version not in self._configuration.supported_versions:
             self._negotiate(header, address)
         elif header.packet_type is QuicPacketType.INITIAL and not header.token:
             self._ask_to_retry(header, address)
         elif header.packet_type is QuicPacketType.INITIAL:
-            return self._proved(header, address)
+            return self._validated(header, address)
         return None
 
-    def _proved(self, header: QuicHeader, address: Address) -> Connection | None:
+    def _validated(self, header: QuicHeader, address: Address) -> Connection | None:
         try:
             original_id = self._retry.validate_token(
                 address=address,
@@ -157,8 +161,8 @@ class Listener(Observer):
             )
         except ValueError:
             return None
-        if len(self._greeting) >= MAX_GREETING:
-            self._gate.refused(Code.OVERLOADED, f"{MAX_GREETING} are greeting", address[0])
+        if len(self._handshaking) >= MAX_HANDSHAKES:
+            self._policy.refused(Code.OVERLOADED, f"{MAX_HANDSHAKES} are greeting", address[0])
             return None
         return self._open(header.destination_cid, original_id)
 
@@ -179,18 +183,18 @@ class Listener(Observer):
                 self._by_id.pop(connection_id, None)
 
         def on_end() -> None:
-            self._greeting.discard(connection)
+            self._handshaking.discard(connection)
             for connection_id in ids:
                 self._by_id.pop(connection_id, None)
 
         connection = Connection(
             quic,
             self._endpoint.send,
-            lambda new: Session(new, self._doorman, self).channel,
+            lambda new: Session(new, self._handshake, self).channel,
             on_id=on_id,
             on_end=on_end,
         )
-        self._greeting.add(connection)
+        self._handshaking.add(connection)
         self._by_id |= dict.fromkeys(ids, connection)
         return connection
 
@@ -225,7 +229,7 @@ class Listener(Observer):
 
 @contextlib.asynccontextmanager
 async def listen(
-    host: str, port: int, *, key: NodeKey, certificate_pem: str, gate: Gate
+    host: str, port: int, *, key: NodeKey, certificate_pem: str, policy: AdmissionPolicy
 ) -> AsyncGenerator[Listener]:
     """Take agents while the context lasts; at its end their sessions are closed, DRAINING.
 
@@ -243,7 +247,7 @@ async def listen(
     edge = EdgeIdentity(EdgeId(key.public), certificate_pem, certificate_sha256(certificate_pem))
     edge.check()
     sock = bound_socket(await resolve(host, port))
-    listener = Listener(sock, edge_configuration(key, certificate_pem), edge, gate)
+    listener = Listener(sock, edge_configuration(key, certificate_pem), edge, policy)
     try:
         yield listener
     finally:

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from towonel.tunnel.meter import Meter
+from towonel.tunnel.byte_counter import ByteCounter
 from towonel.tunnel.pipe import Pipe
 from towonel.wire.errors import Code, TowonelError
 
@@ -37,11 +37,13 @@ class _Run:
 class _Direction:
     source: Pipe
     sink: Pipe
-    meter: Meter
+    meter: ByteCounter
     carried_bytes: int = 0
 
 
-async def relay(a: Pipe, b: Pipe, meters: tuple[Meter, Meter] | None = None) -> Transfer:
+async def relay(
+    a: Pipe, b: Pipe, meters: tuple[ByteCounter, ByteCounter] | None = None
+) -> Transfer:
     """Carry bytes both ways; an end of one side's bytes becomes a half-close of the other.
 
     A side that fails while it is read takes the other down with its code. A side that only refuses
@@ -57,7 +59,7 @@ async def relay(a: Pipe, b: Pipe, meters: tuple[Meter, Meter] | None = None) -> 
         The bytes that were handed over, and NORMAL or the code of the first failure.
     """
     run = _Run(a, b)
-    meter_forth, meter_back = meters or (Meter(), Meter())
+    meter_forth, meter_back = meters or (ByteCounter(), ByteCounter())
     forth, back = _Direction(a, b, meter_forth), _Direction(b, a, meter_back)
     try:
         async with asyncio.TaskGroup() as tasks:

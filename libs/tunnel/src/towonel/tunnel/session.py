@@ -5,10 +5,10 @@ import secrets
 from typing import Protocol, override
 
 from towonel.identity.grants import Grant
-from towonel.tunnel.channel import Channel, Side
+from towonel.tunnel.channel import Channel, ChannelHandler
+from towonel.tunnel.close_reason import CloseReason
 from towonel.tunnel.connection import Connection
-from towonel.tunnel.endings import Ending
-from towonel.tunnel.handshake import Doorman
+from towonel.tunnel.handshake import EdgeHandshake
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.stream import Stream
 from towonel.wire import preamble as preambles
@@ -31,7 +31,7 @@ SILENCE_S = 0.4  # an answer to a ping takes a round trip; the slowest links hav
 ACCEPTED = b"\x01"
 
 
-class Observer(Protocol):
+class SessionListener(Protocol):
     """Is told what becomes of sessions."""
 
     def now_ms(self) -> int:
@@ -51,7 +51,7 @@ class Observer(Protocol):
         ...
 
 
-class Session(Side):
+class Session(ChannelHandler):
     """One agent, from its first datagram. Nothing below is to be used before it is admitted."""
 
     grant: Grant
@@ -59,14 +59,16 @@ class Session(Side):
     software: str
     since_ms: int  # Unix time of its admission
 
-    def __init__(self, connection: Connection, doorman: Doorman, observer: Observer) -> None:
+    def __init__(
+        self, connection: Connection, handshake: EdgeHandshake, listener: SessionListener
+    ) -> None:
         self.connection = connection
-        self._doorman = doorman
-        self._observer = observer
+        self._handshake = handshake
+        self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._nonce = secrets.token_bytes(NONCE_BYTES)
-        self._deadline = self._loop.call_later(HELLO_TIMEOUT_S, self._late)
-        self._asked_at: float | None = None
+        self._deadline = self._loop.call_later(HELLO_TIMEOUT_S, self._hello_timed_out)
+        self._pinged_at: float | None = None
         self.session_id = secrets.token_bytes(SESSION_ID_BYTES)
         self.going_away = False
         self.channel = Channel(connection, self, opens=True)
@@ -99,17 +101,17 @@ class Session(Side):
     @property
     def is_admitted(self) -> bool:
         """Whether the agent was let in, and is not gone."""
-        return self.channel.is_admitted and self.connection.ending is None
+        return self.channel.is_admitted and self.connection.close_reason is None
 
     @property
-    def silent(self) -> bool:
+    def is_silent(self) -> bool:
         """Whether the agent owes a sign of life for longer than `SILENCE_S`."""
-        asked_at = self._asked_at
+        asked_at = self._pinged_at
         if asked_at is None or self.connection.heard_at >= asked_at:
             return False
         return self._loop.time() - asked_at >= SILENCE_S
 
-    async def open(self, preamble: Preamble, first: bytes, *, patient: bool = True) -> Pipe:
+    async def open(self, preamble: Preamble, first: bytes, *, allow_silent: bool = True) -> Pipe:
         """Open a stream to the agent's service, and wait until the agent has reached its origin.
 
         Args:
@@ -123,12 +125,12 @@ class Session(Side):
         """
         if self.going_away:
             raise Unavailable(Code.GOING_AWAY, "session")
-        if self.silent and not patient:
+        if self.is_silent and not allow_silent:
             raise Unavailable(Code.SESSION_SILENT, self.peer)
         stream = self.channel.streams.open()
         try:
             await stream.write(preambles.encode(preamble) + first)
-            await self._answer(stream, patient=patient)
+            await self._wait_for_answer(stream, allow_silent=allow_silent)
         except BaseException:
             stream.abort(Code.CANCELLED)
             raise
@@ -142,11 +144,11 @@ class Session(Side):
         """Ask the agent to use another session for what comes."""
         if self.is_admitted and not self.going_away:
             self.going_away = True
-            self.channel.tell(GoAway())
+            self.channel.send(GoAway())
 
     @override
     def established(self) -> None:
-        self.channel.tell(self._doorman.challenge(self._nonce))
+        self.channel.send(self._handshake.challenge(self._nonce))
 
     @override
     def message(self, message: Message) -> None:
@@ -154,8 +156,8 @@ class Session(Side):
             case Hello() if not self.channel.is_admitted:
                 self._admit(message)
             case Renew() if self.channel.is_admitted:
-                now_ms = self._observer.now_ms()
-                self._hold(self._doorman.renew(self.grant, message.grant, now_ms), now_ms)
+                now_ms = self._listener.now_ms()
+                self._use_grant(self._handshake.renew(self.grant, message.grant, now_ms), now_ms)
             case GoAway() if self.channel.is_admitted:
                 self.going_away = True
             case _:
@@ -166,48 +168,48 @@ class Session(Side):
         raise AssertionError("an agent's own streams are refused before")
 
     @override
-    def ended(self, ending: Ending) -> None:
+    def ended(self, ending: CloseReason) -> None:
         self._deadline.cancel()
         if self.channel.is_admitted:
-            self._observer.ended(self, ending.code)
+            self._listener.ended(self, ending.code)
         else:
-            self._observer.refused(ending.code, ending.detail, self.peer)
+            self._listener.refused(ending.code, ending.detail, self.peer)
 
     def _admit(self, hello: Hello) -> None:
-        now_ms = self._observer.now_ms()
-        self._hold(self._doorman.admit(hello, self._nonce, now_ms), now_ms)
+        now_ms = self._listener.now_ms()
+        self._use_grant(self._handshake.admit(hello, self._nonce, now_ms), now_ms)
         self.services = frozenset(hello.services)
         self.software = hello.software
         self.since_ms = now_ms
         self.channel.is_admitted = True
-        self.channel.tell(Welcome(self.session_id))
-        self._observer.admitted(self)
+        self.channel.send(Welcome(self.session_id))
+        self._listener.admitted(self)
 
-    def _hold(self, grant: Grant, now_ms: int) -> None:
+    def _use_grant(self, grant: Grant, now_ms: int) -> None:
         self.grant = grant
         self._deadline.cancel()
         left_s = max(0, grant.not_after_ms - now_ms) / 1000
         self._deadline = self._loop.call_later(left_s, self.close, Code.GRANT_EXPIRED)
 
-    def _late(self) -> None:
+    def _hello_timed_out(self) -> None:
         self.channel.close(Code.HELLO_TIMEOUT, f"no Hello within {HELLO_TIMEOUT_S:g} s")
 
-    async def _answer(self, stream: Stream, *, patient: bool) -> None:
+    async def _wait_for_answer(self, stream: Stream, *, allow_silent: bool) -> None:
         """Wait for the byte that accepts; ask for a sign of life while there is none."""
         while True:
-            self._ask()
+            self._ping()
             try:
                 async with asyncio.timeout(SILENCE_S):
                     answer = await stream.read(1)
             except TimeoutError:
-                if self.silent and not patient:
+                if self.is_silent and not allow_silent:
                     raise Unavailable(Code.SESSION_SILENT, self.peer) from None
                 continue
             if answer != ACCEPTED:
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, f"{answer!r} instead of an answer")
             return
 
-    def _ask(self) -> None:
+    def _ping(self) -> None:
         """Ping, unless an earlier one is still to be answered: its age is what counts."""
-        if self._asked_at is None or self.connection.heard_at >= self._asked_at:
-            self._asked_at = self.connection.ping()
+        if self._pinged_at is None or self.connection.heard_at >= self._pinged_at:
+            self._pinged_at = self.connection.ping()

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import override
 
-from towonel.tunnel.budget import Budget
 from towonel.tunnel.connection import Connection
-from towonel.tunnel.inbound import Inbound
-from towonel.tunnel.outbound import Outbound
 from towonel.tunnel.pipe import CHUNK_BYTES, Pipe
+from towonel.tunnel.receive_side import ReceiveSide
+from towonel.tunnel.send_side import SendSide
+from towonel.tunnel.session_credit import SessionCredit
 from towonel.wire.errors import Code
 
 
@@ -22,12 +22,12 @@ class Stream(Pipe):
         self,
         stream_id: int,
         connection: Connection,
-        budget: Budget,
+        budget: SessionCredit,
         changed: Callable[["Stream"], None],
     ) -> None:
         self.stream_id = stream_id
-        self.inbound = Inbound(stream_id, budget)
-        self.outbound = Outbound(stream_id, connection, budget)
+        self.inbound = ReceiveSide(stream_id, budget)
+        self.outbound = SendSide(stream_id, connection, budget)
         self._connection = connection
         self._changed = changed
 

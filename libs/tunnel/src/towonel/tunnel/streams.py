@@ -3,15 +3,15 @@
 from collections import OrderedDict
 from collections.abc import Callable
 
-from towonel.tunnel.arrivals import Arrivals
-from towonel.tunnel.budget import Budget
 from towonel.tunnel.connection import Connection
+from towonel.tunnel.session_credit import SessionCredit
 from towonel.tunnel.stream import Stream
+from towonel.tunnel.stream_ids import SeenStreams
 from towonel.wire.errors import Code, ProtocolError, Unavailable
 from towonel.wire.messages import Abandoned, Window
 
 MAX_STREAMS = 1024  # at once on a session; each costs aioquic time on every packet it builds
-MAX_LATELY = 2048  # ended streams whose byte counts a late STOP_SENDING may still ask for
+MAX_RECENTLY_CLOSED = 2048  # ended streams whose byte counts a late STOP_SENDING may still ask for
 EDGE_BIDIRECTIONAL = 1  # the low two bits of a stream id; RFC 9000 §2.1
 CONTROL_STREAM = 1
 
@@ -26,15 +26,15 @@ class Streams:
     def __init__(
         self,
         connection: Connection,
-        budget: Budget,
+        budget: SessionCredit,
         incoming: Callable[[Stream], None] | None = None,
     ) -> None:
         self._connection = connection
         self._budget = budget
         self._incoming = incoming
-        self._arrivals = Arrivals()
+        self._arrivals = SeenStreams()
         self._open: dict[int, Stream] = {}
-        self._lately: OrderedDict[int, int] = OrderedDict()  # stream id -> bytes we sent
+        self._recently_closed: OrderedDict[int, int] = OrderedDict()  # stream id -> bytes we sent
         self._lost: Code | None = None
 
     @property
@@ -55,7 +55,7 @@ class Streams:
         self._connection.send(stream_id, b"")  # takes the id; nothing is sent for it
         return self._add(stream_id)
 
-    def data(self, stream_id: int, data: bytes, *, is_end: bool) -> None:
+    def receive(self, stream_id: int, data: bytes, *, is_end: bool) -> None:
         """Hand over bytes that arrived.
 
         Raises:
@@ -75,7 +75,7 @@ class Streams:
             stream.inbound.reset(code)
             self._sweep(stream)
 
-    def stopped(self, stream_id: int, code: Code) -> None:
+    def stop(self, stream_id: int, code: Code) -> None:
         """The peer reads no more of a stream.
 
         Raises:
@@ -84,10 +84,10 @@ class Streams:
         if stream := self._find(stream_id):
             stream.outbound.stopped(code)
             self._sweep(stream)
-        elif (sent_bytes := self._lately.pop(stream_id, None)) is not None:
+        elif (sent_bytes := self._recently_closed.pop(stream_id, None)) is not None:
             self._budget.abandoned(stream_id, sent_bytes)
 
-    def window(self, message: Window) -> None:
+    def grant(self, message: Window) -> None:
         """The peer has read: more may be sent.
 
         Raises:
@@ -98,7 +98,7 @@ class Streams:
         elif stream := self._find(message.stream_id):
             stream.outbound.grant(message.limit)
 
-    def abandoned(self, message: Abandoned) -> None:
+    def settle_abandoned(self, message: Abandoned) -> None:
         """The peer says how many bytes it counted on a stream that it reset.
 
         Raises:
@@ -118,9 +118,9 @@ class Streams:
     def _sweep(self, stream: Stream) -> None:
         """Forget a stream that is over."""
         if stream.is_over and self._open.pop(stream.stream_id, None) is not None:
-            self._lately[stream.stream_id] = stream.outbound.sent_bytes
-            if len(self._lately) > MAX_LATELY:
-                self._lately.popitem(last=False)
+            self._recently_closed[stream.stream_id] = stream.outbound.sent_bytes
+            if len(self._recently_closed) > MAX_RECENTLY_CLOSED:
+                self._recently_closed.popitem(last=False)
 
     def _add(self, stream_id: int) -> Stream:
         stream = Stream(stream_id, self._connection, self._budget, self._sweep)
@@ -137,7 +137,7 @@ class Streams:
             if stream_id >= self._connection.new_stream_id():
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, f"stream {stream_id} is not open")
             return None
-        first_time = self._arrivals.first_time(stream_id // 4)
+        first_time = self._arrivals.add(stream_id // 4)
         if first_time is None:
             raise ProtocolError(Code.UNEXPECTED_MESSAGE, f"stream {stream_id}")
         if not first_time:

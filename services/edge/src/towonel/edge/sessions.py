@@ -10,7 +10,7 @@ from towonel.edge.core.balance import Balance
 from towonel.edge.core.table import RouteTable
 from towonel.edge.metrics import Metrics
 from towonel.identity.grants import Grant
-from towonel.tunnel.listener import Gate
+from towonel.tunnel.listener import AdmissionPolicy
 from towonel.tunnel.session import Session
 from towonel.wire.errors import Code
 from towonel.wire.ids import HubId, TenantId
@@ -19,7 +19,7 @@ from towonel.wire.names import ServiceKey
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
-class Sessions(Gate):
+class Sessions(AdmissionPolicy):
     """Decide which agents may come in, and keep a directory of those that did."""
 
     def __init__(self, table: RouteTable, balance: Balance, metrics: Metrics) -> None:

@@ -72,7 +72,7 @@ class StreamWays(Ways):
         service = visit.route.service
         preamble = Preamble(visit.source, visit.destination, service, visit.server_name)
         try:
-            pipe = await session.open(preamble, visit.first, patient=patient)
+            pipe = await session.open(preamble, visit.first, allow_silent=patient)
         except TowonelError as error:
             if error.code not in OF_THE_SESSION:
                 self._balance.failed(service, session.session_id, self._clock())

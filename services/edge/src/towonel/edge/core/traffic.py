@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
-from towonel.tunnel.meter import Meter
+from towonel.tunnel.byte_counter import ByteCounter
 from towonel.wire.ids import TenantId
 
 KEPT_S = 3600.0
@@ -24,8 +24,8 @@ class Tally:
 
     connections_active: int = 0
     connections_total: int = 0
-    bytes_in: Meter = field(default_factory=Meter)  # from clients to origins
-    bytes_out: Meter = field(default_factory=Meter)
+    bytes_in: ByteCounter = field(default_factory=ByteCounter)  # from clients to origins
+    bytes_out: ByteCounter = field(default_factory=ByteCounter)
     wanted_at: float | None = None  # when a sweep last found it of use
 
     def add(self, other: "Tally") -> None:

@@ -3,14 +3,14 @@
 MAX_GAP = 4096  # streams that may be outstanding before an older one shows; above what QUIC allows
 
 
-class Arrivals:
+class SeenStreams:
     """The numbers 0, 1, 2, … that have been seen; remembers only those that were skipped."""
 
     def __init__(self) -> None:
         self._next = 0
         self._skipped: set[int] = set()
 
-    def first_time(self, number: int) -> bool | None:
+    def add(self, number: int) -> bool | None:
         """Note `number`; whether it is new, or None when it is too far ahead to be true."""
         if number < self._next:
             if number in self._skipped:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Meter:
+class ByteCounter:
     """Bytes that were handed over so far; several relays may add to one."""
 
     count: int = 0

@@ -30,7 +30,7 @@ NO_COMMON_VERSION = "Could not find a common protocol version"  # aioquic gives 
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class CloseReason:
     """How a connection ended; `detail` is for our own log."""
 
     code: Code
@@ -45,25 +45,25 @@ def code_of(number: int) -> Code:
         return Code.INTERNAL
 
 
-def ending_of(event: ConnectionTerminated) -> Ending:
+def from_event(event: ConnectionTerminated) -> CloseReason:
     """Translate the end of a QUIC connection, whoever caused it.
 
     Source: RFC 9000 §20 (a transport close names a frame type, an application close does not).
     """
     if event.frame_type is None:
-        return Ending(code_of(event.error_code), event.reason_phrase)
+        return CloseReason(code_of(event.error_code), event.reason_phrase)
     detail = f"quic 0x{event.error_code:x} {event.reason_phrase}".strip()
     if event.error_code >= QuicErrorCode.CRYPTO_ERROR:
-        return Ending(_code_of_alert(event.error_code - QuicErrorCode.CRYPTO_ERROR), detail)
+        return CloseReason(_code_of_alert(event.error_code - QuicErrorCode.CRYPTO_ERROR), detail)
     if (
         event.error_code == QuicErrorCode.VERSION_NEGOTIATION_ERROR
         or event.reason_phrase == NO_COMMON_VERSION
     ):
-        return Ending(Code.UNSUPPORTED_VERSION, detail)
-    return Ending(Code.SESSION_LOST, detail)
+        return CloseReason(Code.UNSUPPORTED_VERSION, detail)
+    return CloseReason(Code.SESSION_LOST, detail)
 
 
-def error_of(ending: Ending) -> TowonelError:
+def to_error(ending: CloseReason) -> TowonelError:
     """Return the exception for an ending: bytes that are wrong, a refusal, or a loss."""
     if Code.MALFORMED <= ending.code < Code.NOT_TLS:
         return ProtocolError(ending.code, ending.detail)

@@ -8,7 +8,7 @@ from towonel.wire.messages import Abandoned, Message, Window
 Tell = Callable[[Message], None]
 
 
-class Budget:
+class SessionCredit:
     """What may be in flight or unread on a whole session; docs/protocol.md, flow control.
 
     Args:

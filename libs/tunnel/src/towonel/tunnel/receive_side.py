@@ -3,8 +3,8 @@
 import asyncio
 from enum import Enum, auto
 
-from towonel.tunnel.budget import Budget
 from towonel.tunnel.buffer import ByteQueue
+from towonel.tunnel.session_credit import SessionCredit
 from towonel.wire.credit import MAX_STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES, ReceiveCredit
 from towonel.wire.errors import Code, ProtocolError, Unavailable
 
@@ -17,7 +17,7 @@ class _End(Enum):
     RESET = auto()
 
 
-class Inbound:
+class ReceiveSide:
     """One direction of a stream, as its receiver sees it.
 
     Bytes count against the stream's and the session's credit when they arrive and are given back
@@ -25,7 +25,7 @@ class Inbound:
     had counted on a stream that it reset.
     """
 
-    def __init__(self, stream_id: int, budget: Budget) -> None:
+    def __init__(self, stream_id: int, budget: SessionCredit) -> None:
         self._stream_id = stream_id
         self._budget = budget
         self._credit = ReceiveCredit(STREAM_WINDOW_BYTES, MAX_STREAM_WINDOW_BYTES)

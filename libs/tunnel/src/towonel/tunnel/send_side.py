@@ -2,21 +2,21 @@
 
 import asyncio
 
-from towonel.tunnel.budget import Budget
 from towonel.tunnel.connection import Connection
 from towonel.tunnel.pipe import CHUNK_BYTES
+from towonel.tunnel.session_credit import SessionCredit
 from towonel.wire.credit import STREAM_WINDOW_BYTES, SendCredit
 from towonel.wire.errors import Code, Unavailable
 
 
-class Outbound:
+class SendSide:
     """One direction of a stream, as its sender sees it.
 
     aioquic buffers whatever it is given, so nothing is given without credit: what lies in its
     buffer never exceeds what the receiver has granted and not read.
     """
 
-    def __init__(self, stream_id: int, connection: Connection, budget: Budget) -> None:
+    def __init__(self, stream_id: int, connection: Connection, budget: SessionCredit) -> None:
         self._stream_id = stream_id
         self._connection = connection
         self._budget = budget
