@@ -123,7 +123,7 @@ class World:
 @contextlib.asynccontextmanager
 async def world() -> AsyncGenerator[World]:
     gate = Watch()
-    async with listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, gate=gate) as listener:
+    async with listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=gate) as listener:
         yield World(listener, gate)
 
 

@@ -206,7 +206,7 @@ async def test_nobody_at_the_address_is_found_out_in_time(monkeypatch: pytest.Mo
 
 
 async def test_strangers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener_module, "MAX_GREETING", 0)
+    monkeypatch.setattr(listener_module, "MAX_HANDSHAKES", 0)
     monkeypatch.setattr(link_module, "HANDSHAKE_TIMEOUT_S", 0.5)
     async with world() as place:
         with pytest.raises(Unavailable):

@@ -64,7 +64,7 @@ async def edge(metrics: Metrics) -> AsyncGenerator[Edge]:
     sessions.trust(HubId(HUB.public))
     ways = StreamWays(sessions, balance, metrics, clock=lambda: 0.0, draw=Random(1).randrange)
     observer = Observer(sessions, traffic, metrics, clock=lambda: found.now_s)
-    async with listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, gate=sessions) as listener:
+    async with listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=sessions) as listener:
         found = Edge(World(listener, Watch()), table, sessions, traffic, ways, observer)
         yield found
 

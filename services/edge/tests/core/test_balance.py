@@ -22,7 +22,7 @@ SSH = ServiceKey(ServiceKind.TCP, "ssh")
 class Agent:
     name: str
     active: int = 0
-    silent: bool = False
+    is_silent: bool = False
     going_away: bool = False
 
     @property
@@ -85,7 +85,7 @@ def test_who_is_silent_comes_last_after_who_failed() -> None:
     balance = Balance()
     balance.failed(WEB, b"failed", now=0.0)
 
-    order = ordered(balance, Agent("silent", silent=True), Agent("failed"), Agent("busy", 100))
+    order = ordered(balance, Agent("silent", is_silent=True), Agent("failed"), Agent("busy", 100))
 
     assert order == ["busy", "failed", "silent"]
 
@@ -174,6 +174,6 @@ def test_whoever_there_is_the_order_holds_the_healthy_first_and_nobody_twice(
     order = balance.order(WEB, candidates, now=0.0, draw=random.randrange)
 
     usable = [agent for agent in candidates if not agent.going_away]
-    rank = {agent.name: 2 if agent.silent else agent.name in failed for agent in usable}
+    rank = {agent.name: 2 if agent.is_silent else agent.name in failed for agent in usable}
     assert [rank[agent.name] for agent in order] == sorted(rank.values())[:MAX_TRIES]
     assert len({agent.name for agent in order}) == len(order)

@@ -37,7 +37,7 @@ class Channel(ConnectionHandler):
 
     Args:
         connection: the one this is the handler of.
-        side: the rest of the behaviour.
+        handler: the rest of the behaviour.
         opens: whether streams are opened at this end (the edge) or at the other.
     """
 

@@ -48,13 +48,13 @@ class AdmissionPolicy(SessionListener, Protocol):
 
 
 class Listener(SessionListener):
-    """The sessions of one edge; between them and the gate it keeps one session per agent.
+    """The sessions of one edge; between them and the policy it keeps one session per agent.
 
     Args:
         sock: bound, and closed with the listener.
         configuration: of the edge's side of QUIC.
         edge: this edge, as the hub names it to agents.
-        gate: decides who comes in, and is told.
+        policy: decides who comes in, and is told.
     """
 
     def __init__(
@@ -238,7 +238,7 @@ async def listen(
         port: UDP; 0 lets the system choose.
         key: the edge's.
         certificate_pem: the certificate that the hub names to agents.
-        gate: decides, and is told.
+        policy: decides, and is told.
 
     Raises:
         OSError: where the address cannot be had.

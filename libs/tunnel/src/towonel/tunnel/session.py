@@ -117,7 +117,7 @@ class Session(ChannelHandler):
         Args:
             preamble: who the client is, and which service it asked for.
             first: the client's first bytes; they may be on their way when this raises.
-            patient: wait for an agent that is silent, too, because there is no other.
+            allow_silent: wait for an agent that is silent, too, because there is no other.
 
         Raises:
             Unavailable: SESSION_SILENT, SESSION_LOST, GOING_AWAY, OVERLOADED, or the agent's code.

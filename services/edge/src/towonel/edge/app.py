@@ -115,7 +115,7 @@ async def listening(
         port,
         key=identity.key,
         certificate_pem=identity.certificate_pem,
-        gate=edge.sessions,
+        policy=edge.sessions,
     )
     async with contextlib.AsyncExitStack() as stack:
         try:

@@ -31,7 +31,7 @@ class Candidate(Protocol):
         ...
 
     @property
-    def silent(self) -> bool: ...
+    def is_silent(self) -> bool: ...
 
     @property
     def going_away(self) -> bool: ...
@@ -92,7 +92,7 @@ class Balance:
 
     def _rank(self, service: ServiceKey, candidate: Candidate, now: float) -> int:
         """0 healthy, 1 set aside, 2 silent: nothing at all comes from it."""
-        if candidate.silent:
+        if candidate.is_silent:
             return 2
         aside = self._aside.get(candidate.session_id, {}).get(service)
         return 1 if aside is not None and now < aside.until else 0
