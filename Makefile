@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 ROOT := $(CURDIR)
-SOURCES := libs services tests bench conftest.py
+SOURCES := libs services cli tests bench conftest.py
 
 # A working uv on PATH, or one of our own inside the tree.
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(ROOT)/.tools/bin/uv)
@@ -48,7 +48,7 @@ format: setup ## Rewrite the code in house layout
 lint: setup ## Style, layout and spelling
 	@$(RUN) ruff format --check --quiet $(SOURCES)
 	@$(RUN) ruff check --quiet $(SOURCES)
-	@$(RUN) codespell libs services tests docs bench *.md
+	@$(RUN) codespell libs services cli tests docs bench *.md
 
 types: setup ## mypy and basedpyright, both strict
 	@$(RUN) mypy $(SOURCES)
@@ -58,7 +58,7 @@ arch: setup ## Who may import whom
 	@found=$$($(RUN) lint-imports --no-cache) || { echo "$$found"; exit 1; }
 
 docs: setup ## Write the tables of the documents that come from the code
-	@PYTHONPATH=tests $(RUN) python -m house.generated
+	@PYTHONPATH=tests $(RUN) python -m conventions.generated
 
 bench: setup ## Throughput, latency and connection rate next to a direct connection
 	@PYTHONPATH=tests $(RUN) python bench/run.py $(BENCH_ARGS)

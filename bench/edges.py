@@ -12,13 +12,13 @@ import json
 import tempfile
 from pathlib import Path
 
-from worlds import fleet, postgres
+from support import edge_fleet, postgres
 
 
 async def main(edges: int, changes: int, every_s: float) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-edges-") as folder, postgres.running() as server:
         name = server.database(migrated=False).url.database or ""
-        outcome = await fleet.run(
+        outcome = await edge_fleet.run(
             Path(folder), server.dsn(name), edges=edges, changes=changes, every_s=every_s
         )
     digests = {edge.digest for edge in outcome.fleet.edges}
@@ -30,9 +30,9 @@ async def main(edges: int, changes: int, every_s: float) -> None:
         "is_truth": digests == outcome.truth,
         "lost": sum(edge.digest not in outcome.truth for edge in outcome.fleet.edges),
         "set_back": outcome.fleet.set_back,
-        "write_ms": fleet.percentiles([c.answered_s - c.sent_s for c in outcome.changes]),
-        "last_edge_ms_with_redis": fleet.percentiles(outcome.last_edge_s(with_redis=True)),
-        "last_edge_ms_without": fleet.percentiles(outcome.last_edge_s(with_redis=False)),
+        "write_ms": edge_fleet.percentiles([c.answered_s - c.sent_s for c in outcome.changes]),
+        "last_edge_ms_with_redis": edge_fleet.percentiles(outcome.last_edge_s(with_redis=True)),
+        "last_edge_ms_without": edge_fleet.percentiles(outcome.last_edge_s(with_redis=False)),
     }
     print(json.dumps(figures), flush=True)
 

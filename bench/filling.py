@@ -9,12 +9,12 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import SQLModel
 
-from towonel.hub.store import copying
-from towonel.hub.store.connections import writing
-from towonel.hub.store.copying import Content
-from towonel.hub.store.database import Database
-from towonel.hub.store.migrate import newest_revision
-from towonel.hub.store.rows import (
+from towonel.hub.backup import copy
+from towonel.hub.backup.copy import Content
+from towonel.hub.store.db.database import Database
+from towonel.hub.store.db.migrate import newest_revision
+from towonel.hub.store.db.offline import writing
+from towonel.hub.store.tables import (
     AgentRow,
     AuditRow,
     EdgeInviteRow,
@@ -89,7 +89,7 @@ def fill(database: Database, size: Size) -> None:
         for row in made.get(name, iter(())):
             yield [getattr(row, column) for column in columns[name]]
 
-    copying.fill(database, Content(newest_revision(), columns, rows))
+    copy.fill(database, Content(newest_revision(), columns, rows))
     if not database.is_sqlite:
         with writing(database) as connection:  # as Postgres does by itself within a minute
             connection.execute(text("ANALYZE"))

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from filling import Size, edge, routes_of, tenant_id
 from hubprocess import Figures, Running, connections
 
+from towonel.api.reports import EdgeReport, SessionReport, TenantTraffic
 from towonel.client.hub import HubClient
-from towonel.client.live import EdgeReport, SessionReport, TenantTraffic
 from towonel.identity.signatures import Domain, authorize_node
 from towonel.wire.routes import decode_delta
 

@@ -31,10 +31,10 @@ from followers import following
 from hubprocess import Figures, Running, running
 from rich.console import Console
 from rich.table import Table
-from worlds import postgres
+from support import postgres
 
-from towonel.hub.store import invariants
-from towonel.hub.store.database import Database
+from towonel.hub.backup import check
+from towonel.hub.store.db.database import Database
 
 PAGE_FIGURES = ("median_ms", "p95_ms", "hub_cpu_ms")
 type Results = dict[str, dict[str, list[float]]]
@@ -110,7 +110,7 @@ async def run(chosen: Chosen) -> Results:
         for kind in kinds:
             started = time.perf_counter()
             fill(kind.database, chosen.size)
-            assert invariants.problems(kind.database) == [], "it is as a hub would have filled it"
+            assert check.problems(kind.database) == [], "it is as a hub would have filled it"
             said = {"database": kind.name, "measured": "fill", "s": time.perf_counter() - started}
             print(json.dumps(said), flush=True)
         for number in range(chosen.rounds):
@@ -121,7 +121,7 @@ async def run(chosen: Chosen) -> Results:
                     for figure, value in figures.items():
                         results[f"{what}: {figure}"][kind.name].append(value)
         for kind in kinds:
-            assert invariants.problems(kind.database) == [], "the hub left it as it should be"
+            assert check.problems(kind.database) == [], "the hub left it as it should be"
     return results
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from e2e.ports import free_port
+from support.ports import free_port
 
 from towonel.client.hub import HubClient
 

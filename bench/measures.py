@@ -12,10 +12,10 @@ from filling import Size, routes_of, tenant
 from hubprocess import Figures, Running, others
 from sqlalchemy import text
 
+from towonel.api.services import DesiredState, ServiceIn
 from towonel.client.hub import HubClient
-from towonel.client.models import DesiredState, ServiceIn
-from towonel.hub.store import connections
-from towonel.hub.store.database import Database
+from towonel.hub.store.db import offline
+from towonel.hub.store.db.database import Database
 
 LISTS = ("invites", "tenants", "services", "routes", "agents", "edges", "ports", "keys", "audit")
 LIMIT = 100
@@ -183,7 +183,7 @@ async def _deep(client: HubClient, name: str) -> str | None:
 
 
 def _touch(database: Database) -> None:
-    with connections.writing(database) as connection:
+    with offline.writing(database) as connection:
         connection.execute(text("UPDATE revision SET value = value + 1"))
         everything = "UPDATE routes SET revision = (SELECT value FROM revision)"
         connection.execute(text(everything))

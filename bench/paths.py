@@ -6,10 +6,10 @@ from asyncio import create_subprocess_exec, timeout
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-from e2e.origins import listening
-from e2e.ports import free_port
-from e2e.programs import own_processes
-from e2e.stack import Stack, service
+from support.origins import listening
+from support.ports import free_port
+from support.programs import own_processes
+from support.stack import Stack, service
 
 type Origins = Mapping[str, int]
 DOMAIN = "bench.example.eu"

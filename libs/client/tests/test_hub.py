@@ -1,16 +1,17 @@
 import json
 
 import pytest
-from libs.client.tests.conftest import Request, Server
+from support.scripted_server import Request, Server
 
+from towonel.api.edges import EdgeRegisterIn
+from towonel.api.services import DesiredState, ServiceIn
 from towonel.client.hub import HubClient
-from towonel.client.models import DesiredState, EdgeRegisterIn, ServiceIn
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.identity.signatures import Domain, Signature
 from towonel.wire import base64url
 from towonel.wire.errors import ProtocolError
-from towonel.wire.heartbeat import Heartbeat, decode_heartbeat
 from towonel.wire.ids import AgentId, TenantId
+from towonel.wire.legacy.heartbeat import Heartbeat, decode_heartbeat
 from towonel.wire.routes import RouteDelta, encode_delta
 from towonel.wire.tokens import InviteToken
 

@@ -7,14 +7,38 @@ from datetime import UTC, datetime
 from typing import override
 
 import pytest
-from libs.client.tests.conftest import Server
+from support.scripted_server import Server
 
-from towonel.client import access
-from towonel.client import models as old
-from towonel.client import resources as new
-from towonel.client.edges import EdgeItem, EdgeList
-from towonel.client.exchange import Tagged
+from towonel.api.agents import AgentItem, AgentPage
+from towonel.api.audit import AuditItem, AuditPage
+from towonel.api.bodies import Answer
+from towonel.api.edge_invites import EdgeInviteItem, EdgeInviteList, EdgeInviteOut
+from towonel.api.edges import EdgeItem, EdgeList
+from towonel.api.invites import (
+    HostnamesIn,
+    HostnamesOut,
+    InviteDetail,
+    InviteEdit,
+    InviteIn,
+    InviteList,
+    InviteOut,
+    RevokedOut,
+)
+from towonel.api.keys import KeyEdit, KeyIn, KeyItem, KeyOut, KeyPage, KeyRotation, WhoAmI
+from towonel.api.limits import Limits
+from towonel.api.ports import (
+    AvailablePorts,
+    PortRange,
+    ReleasedOut,
+    Reservation,
+    ReservationIn,
+    ReservationPage,
+)
+from towonel.api.services import RouteItem, RoutePage, ServiceDetail, ServicePage
+from towonel.api.tenants import RemovedOut, TenantDetail, TenantEdit, TenantItem, TenantPage
+from towonel.api.traffic import Traffic
 from towonel.client.hub import HubClient
+from towonel.client.transport import Tagged
 from towonel.wire.errors import Code, Denied
 
 OPERATIONS = """
@@ -30,43 +54,43 @@ OPERATIONS = """
 AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ID, INVITE_ID = "ab" * 32, "pJ4yYx1sT0mQ8aWv7c2d3g"
 KEY = "https:*.example.eu"
-TRAFFIC = new.Traffic(connections_active=1, bytes_in=2)
-INVITE = old.InviteOut(token="t", invite_id="aa", tenant_id=ID, name="n", expires_at_ms=None)
-EDGE_INVITE = old.EdgeInviteItem(
+TRAFFIC = Traffic(connections_active=1, bytes_in=2)
+INVITE = InviteOut(token="t", invite_id="aa", tenant_id=ID, name="n", expires_at_ms=None)
+EDGE_INVITE = EdgeInviteItem(
     invite_id="aa", name="n", status="pending", edge_node_id=ID, created_at_ms=1
 )
-DETAIL = new.InviteDetail(
+DETAIL = InviteDetail(
     invite_id="aa", name="n", hostnames=["a.b"], status="pending", expires_at_ms=None,
     tenant_id=ID, created_at_ms=1, created_at=AT, expires_at=None, suspended_at=None,
-    limits=new.Limits(), ports=[new.PortRange(protocol="tcp", first_port=1, last_port=2)],
+    limits=Limits(), ports=[PortRange(protocol="tcp", first_port=1, last_port=2)],
 )  # fmt: skip
-HOSTNAMES = new.HostnamesOut(invite_id="aa", remaining_hostnames=["a.b"])
-TENANT = new.TenantItem(
-    tenant_id=ID, invite_id="aa", name="n", status="active", hostnames=[], limits=new.Limits(),
+HOSTNAMES = HostnamesOut(invite_id="aa", remaining_hostnames=["a.b"])
+TENANT = TenantItem(
+    tenant_id=ID, invite_id="aa", name="n", status="active", hostnames=[], limits=Limits(),
     created_at=AT, expires_at=None, suspended_at=None, agents_live=1, traffic=TRAFFIC,
 )  # fmt: skip
-AGENT = new.AgentItem(
+AGENT = AgentItem(
     agent_id=ID, tenant_id=ID, group="g", is_live=True, first_seen_at=AT, last_seen_at=AT,
     live_since=None, edges=[ID], software=None, connections_active=0,
 )  # fmt: skip
-TENANT_DETAIL = new.TenantDetail(**TENANT.model_dump(), services=1, ports=[], agents=[AGENT])
-ROUTE = new.RouteItem(
+TENANT_DETAIL = TenantDetail(**TENANT.model_dump(), services=1, ports=[], agents=[AGENT])
+ROUTE = RouteItem(
     key=KEY, kind="https", name="a", port=None, tls_mode="passthrough", tenant_id=ID, revision=1
 )
-SERVICE = new.ServiceDetail(**ROUTE.model_dump(exclude={"revision"}), groups=["g"], agents=[AGENT])
+SERVICE = ServiceDetail(**ROUTE.model_dump(exclude={"revision"}), groups=["g"], agents=[AGENT])
 EDGE = EdgeItem(
     node_id=ID, name="n", addresses=[], certificate_sha256=ID, version="1", last_seen_ms=1,
     last_seen_at=AT, is_live=False, sessions=0, traffic=TRAFFIC,
 )  # fmt: skip
-PORTS = new.Reservation(
+PORTS = Reservation(
     reservation_id=INVITE_ID, tenant_id=ID, protocol="tcp", first_port=5, last_port=6, created_at=AT
 )
-KEY_ITEM = access.KeyItem(
+KEY_ITEM = KeyItem(
     key_id="AAAAAAAAAAA", name="n", role="viewer", tenant_id=None, status="active", created_at=AT,
     expires_at=None, last_used_at=None, rotated_at=None,
 )  # fmt: skip
-KEY_OUT = access.KeyOut(**KEY_ITEM.model_dump(), key="tt_key_1_x")
-AUDIT = access.AuditItem(
+KEY_OUT = KeyOut(**KEY_ITEM.model_dump(), key="tt_key_1_x")
+AUDIT = AuditItem(
     id=1, at=AT, actor="operator", action="a", subject="s", tenant_id=None, before=None,
     after={"a": 1}, request_id="r", address="192.0.2.1",
 )  # fmt: skip
@@ -77,7 +101,7 @@ EVERY = "limit=5&cursor=c"
 class Ask:
     call: Callable[[HubClient], Awaitable[object]]
     request: str
-    answer: old.Answer
+    answer: Answer
     body: object = None
 
     @override
@@ -86,41 +110,41 @@ class Ask:
 
 
 READS = [
-    Ask(lambda c: c.list_invites(), "GET /v1/invites", old.InviteList(invites=[])),
+    Ask(lambda c: c.list_invites(), "GET /v1/invites", InviteList(invites=[])),
     Ask(
         lambda c: c.list_invites(limit=5, cursor="c", status="s", name="n", hostname="a.b"),
         f"GET /v1/invites?{EVERY}&status=s&name=n&hostname=a.b",
-        old.InviteList(invites=[], next_cursor="d"),
+        InviteList(invites=[], next_cursor="d"),
     ),
     Ask(
         lambda c: c.list_edge_invites(limit=5, cursor="c"),
         f"GET /v1/edge-invites?{EVERY}",
-        old.EdgeInviteList(invites=[EDGE_INVITE], next_cursor="d"),
+        EdgeInviteList(invites=[EDGE_INVITE], next_cursor="d"),
     ),
     Ask(lambda c: c.get_edge_invite("aa"), "GET /v1/edge-invites/aa", EDGE_INVITE),
     Ask(
         lambda c: c.list_tenants(limit=5, cursor="c", status="active", name="n", hostname="a.b"),
         f"GET /v1/tenants?{EVERY}&status=active&name=n&hostname=a.b",
-        new.TenantPage(tenants=[TENANT], next_cursor="d"),
+        TenantPage(tenants=[TENANT], next_cursor="d"),
     ),
     Ask(
         lambda c: c.list_services(limit=5, cursor="c", tenant_id=ID, group="g", kind="tcp"),
         f"GET /v1/services?{EVERY}&tenant_id={ID}&group=g&kind=tcp",
-        new.ServicePage(services=[]),
+        ServicePage(services=[]),
     ),
     Ask(lambda c: c.get_service(KEY), "GET /v1/services/https%3A%2A.example.eu", SERVICE),
     Ask(
         lambda c: c.list_routes(limit=5, cursor="c", tenant_id=ID, kind="udp"),
         f"GET /v1/routes?{EVERY}&tenant_id={ID}&kind=udp",
-        new.RoutePage(revision=7, routes=[ROUTE]),
+        RoutePage(revision=7, routes=[ROUTE]),
     ),
     Ask(lambda c: c.get_route("tcp:2222"), "GET /v1/routes/tcp%3A2222", ROUTE),
     Ask(
         lambda c: c.list_agents(limit=5, cursor="c", tenant_id=ID, group="g", live=True),
         f"GET /v1/agents?{EVERY}&tenant_id={ID}&group=g&live=true",
-        new.AgentPage(agents=[AGENT]),
+        AgentPage(agents=[AGENT]),
     ),
-    Ask(lambda c: c.list_agents(live=False), "GET /v1/agents?live=false", new.AgentPage(agents=[])),
+    Ask(lambda c: c.list_agents(live=False), "GET /v1/agents?live=false", AgentPage(agents=[])),
     Ask(lambda c: c.get_agent(ID), f"GET /v1/agents/{ID}", AGENT),
     Ask(
         lambda c: c.list_edges(limit=5, cursor="c"), f"GET /v1/edges?{EVERY}", EdgeList(edges=[])
@@ -129,19 +153,19 @@ READS = [
     Ask(
         lambda c: c.list_ports(limit=5, cursor="c", tenant_id=ID, protocol="udp"),
         f"GET /v1/ports?{EVERY}&tenant_id={ID}&protocol=udp",
-        new.ReservationPage(ports=[PORTS]),
+        ReservationPage(ports=[PORTS]),
     ),
     Ask(lambda c: c.get_port_reservation(INVITE_ID), f"GET /v1/ports/{INVITE_ID}", PORTS),
     Ask(
         lambda c: c.available_ports("tcp", 3),
         "GET /v1/ports/available?protocol=tcp&count=3",
-        new.AvailablePorts(protocol="tcp", ports=[1024]),
+        AvailablePorts(protocol="tcp", ports=[1024]),
     ),
     Ask(
-        lambda c: c.list_keys(limit=5, cursor="c"), f"GET /v1/keys?{EVERY}", access.KeyPage(keys=[KEY_ITEM])
+        lambda c: c.list_keys(limit=5, cursor="c"), f"GET /v1/keys?{EVERY}", KeyPage(keys=[KEY_ITEM])
     ),
     Ask(
-        lambda c: c.whoami(), "GET /v1/keys/self", access.WhoAmI(actor="a", role="admin", tenant_id=None)
+        lambda c: c.whoami(), "GET /v1/keys/self", WhoAmI(actor="a", role="admin", tenant_id=None)
     ),
     Ask(
         lambda c: c.list_audit(
@@ -150,51 +174,51 @@ READS = [
         ),
         f"GET /v1/audit?{EVERY}&actor=a&action=b&subject=s&tenant_id={ID}"
         "&since=2026-11-24T12%3A00%3A00%2B00%3A00&until=2026-11-25T00%3A00%3A00Z",
-        access.AuditPage(audit=[AUDIT]),
+        AuditPage(audit=[AUDIT]),
     ),
 ]  # fmt: skip
 WRITES = [
-    Ask(lambda c: c.revoke_invite("aa-_"), "DELETE /v1/invites/aa-_", old.RevokedOut()),
+    Ask(lambda c: c.revoke_invite("aa-_"), "DELETE /v1/invites/aa-_", RevokedOut()),
     Ask(
-        lambda c: c.add_invite_hostnames("aa", new.HostnamesIn(hostnames=["a.b"])),
+        lambda c: c.add_invite_hostnames("aa", HostnamesIn(hostnames=["a.b"])),
         "POST /v1/invites/aa/hostnames", HOSTNAMES, {"hostnames": ["a.b"]},
     ),
     Ask(
         lambda c: c.remove_invite_hostname("aa", "*.a.b"),
         "DELETE /v1/invites/aa/hostnames/%2A.a.b", HOSTNAMES,
     ),
-    Ask(lambda c: c.revoke_edge_invite("aa"), "DELETE /v1/edge-invites/aa", old.RevokedOut()),
+    Ask(lambda c: c.revoke_edge_invite("aa"), "DELETE /v1/edge-invites/aa", RevokedOut()),
     Ask(lambda c: c.suspend_tenant(ID), f"POST /v1/tenants/{ID}/suspend", TENANT),
     Ask(lambda c: c.resume_tenant(ID), f"POST /v1/tenants/{ID}/resume", TENANT),
-    Ask(lambda c: c.remove_tenant(ID), f"DELETE /v1/tenants/{ID}", new.RemovedOut(tenant_id=ID)),
+    Ask(lambda c: c.remove_tenant(ID), f"DELETE /v1/tenants/{ID}", RemovedOut(tenant_id=ID)),
     Ask(
         lambda c: c.release_ports(INVITE_ID),
-        f"DELETE /v1/ports/{INVITE_ID}", new.ReleasedOut(reservation_id=INVITE_ID),
+        f"DELETE /v1/ports/{INVITE_ID}", ReleasedOut(reservation_id=INVITE_ID),
     ),
     Ask(
-        lambda c: c.rotate_key("kk", access.KeyRotation(grace_secs=0)),
+        lambda c: c.rotate_key("kk", KeyRotation(grace_secs=0)),
         "POST /v1/keys/kk/rotate", KEY_OUT, {"grace_secs": 0},
     ),
     Ask(lambda c: c.rotate_key("k2"), "POST /v1/keys/k2/rotate", KEY_OUT, {"grace_secs": 3600}),
-    Ask(lambda c: c.revoke_key("kk"), "DELETE /v1/keys/kk", old.RevokedOut()),
+    Ask(lambda c: c.revoke_key("kk"), "DELETE /v1/keys/kk", RevokedOut()),
 ]  # fmt: skip
 CREATES = [
     Ask(
-        lambda c: c.create_invite(old.InviteIn(hostnames=["a.b"]), idempotency_key="once"),
+        lambda c: c.create_invite(InviteIn(hostnames=["a.b"]), idempotency_key="once"),
         "POST /v1/invites", INVITE, {"hostnames": ["a.b"]},
     ),
     Ask(
         lambda c: c.create_edge_invite("n", idempotency_key="once"), "POST /v1/edge-invites",
-        old.EdgeInviteOut(token="t", invite_id="aa", name="n", edge_node_id=ID), {"name": "n"},
+        EdgeInviteOut(token="t", invite_id="aa", name="n", edge_node_id=ID), {"name": "n"},
     ),
     Ask(
         lambda c: c.reserve_ports(
-            new.ReservationIn(protocol="tcp", tenant_id=ID), idempotency_key="once"
+            ReservationIn(protocol="tcp", tenant_id=ID), idempotency_key="once"
         ),
         "POST /v1/ports", PORTS, {"protocol": "tcp", "tenant_id": ID},
     ),
     Ask(
-        lambda c: c.create_key(access.KeyIn(name="n", role="viewer"), idempotency_key="once"),
+        lambda c: c.create_key(KeyIn(name="n", role="viewer"), idempotency_key="once"),
         "POST /v1/keys", KEY_OUT, {"name": "n", "role": "viewer"},
     ),
 ]  # fmt: skip
@@ -206,16 +230,16 @@ GETS_WITH_TAG = [
 EDITS = [
     Ask(
         lambda c: c.update_invite(
-            "aa", new.InviteEdit(expires_at=None, limits=new.Limits(ports=2)), if_match='"3"'
+            "aa", InviteEdit(expires_at=None, limits=Limits(ports=2)), if_match='"3"'
         ),
         "PATCH /v1/invites/aa", DETAIL, {"expires_at": None, "limits": {"ports": 2}},
     ),
     Ask(
-        lambda c: c.update_tenant(ID, new.TenantEdit(name="n"), if_match='"3"'),
+        lambda c: c.update_tenant(ID, TenantEdit(name="n"), if_match='"3"'),
         f"PATCH /v1/tenants/{ID}", TENANT_DETAIL, {"name": "n"},
     ),
     Ask(
-        lambda c: c.update_key("kk", access.KeyEdit(expires_at=None), if_match='"3"'),
+        lambda c: c.update_key("kk", KeyEdit(expires_at=None), if_match='"3"'),
         "PATCH /v1/keys/kk", KEY_ITEM, {"expires_at": None},
     ),
 ]  # fmt: skip
@@ -267,8 +291,8 @@ async def test_an_edit_sends_what_it_sets_and_what_it_knew(server: Server, ask: 
 @pytest.mark.parametrize(
     "call",
     [
-        lambda c: c.create_invite(old.InviteIn(hostnames=["a.b"])),
-        lambda c: c.update_tenant(ID, new.TenantEdit(name="n")),
+        lambda c: c.create_invite(InviteIn(hostnames=["a.b"])),
+        lambda c: c.update_tenant(ID, TenantEdit(name="n")),
     ],
     ids=["create", "edit"],
 )
@@ -293,7 +317,7 @@ async def test_without_a_condition_no_header_is_sent(
         lambda c: c.get_tenant(""),
         lambda c: c.rotate_key("a?b"),
         lambda c: c.create_edge_invite(idempotency_key="a\r\nb"),
-        lambda c: c.update_key("kk", access.KeyEdit(), if_match="ä"),
+        lambda c: c.update_key("kk", KeyEdit(), if_match="ä"),
     ],
     ids=range(8),
 )
@@ -313,6 +337,6 @@ async def test_a_refusal_keeps_its_word(server: Server, code: str) -> None:
     server.reply(412, json.dumps({"error": {"code": code, "message": "because"}}))
     async with HubClient(server.url, operator_key="key") as hub:
         with pytest.raises(Denied, match="because") as caught:
-            await hub.update_tenant(ID, new.TenantEdit(name="n"), if_match='"1"')
+            await hub.update_tenant(ID, TenantEdit(name="n"), if_match='"1"')
 
     assert caught.value.code.word == code

@@ -7,10 +7,10 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 
 import pytest
-from libs.client.tests.conftest import Server, serving
+from support.scripted_server import Server, serving
 
-from towonel.client import exchange
-from towonel.client.access import AuditItem
+from towonel.api.audit import AuditItem
+from towonel.client import transport
 from towonel.client.hub import HubClient
 from towonel.identity.keys import NodeKey
 from towonel.identity.signatures import Domain, Signature
@@ -117,7 +117,7 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 async def test_a_hub_that_falls_silent_is_unavailable_and_its_last_word_was_heard(
     monkeypatch: pytest.MonkeyPatch, silence_s: float
 ) -> None:
-    monkeypatch.setattr(exchange, "SILENCE_S", silence_s)
+    monkeypatch.setattr(transport, "SILENCE_S", silence_s)
     clock = asyncio.get_running_loop().time
     async with serving(silent) as port, client(f"http://127.0.0.1:{port}") as hub:
         events = hub.follow_events()

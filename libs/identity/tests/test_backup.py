@@ -1,18 +1,16 @@
 """Backups: the original's form of a key, and files that only their passphrase opens."""
 
-import json
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import vectors
 
 from towonel.identity import backup
 from towonel.identity.backup import export_key, import_key, seal, unseal
 from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied, ProtocolError
 
-VECTOR = json.loads((Path(__file__).parents[3] / "tests/vectors/backup.json").read_text())
+VECTOR = vectors.load("backup")
 PASSPHRASE, KEY = VECTOR["passphrase"], VECTOR["key"]
 SALT, NONCE, SEED, FILE, SEALED = (
     bytes.fromhex(VECTOR[name]) for name in ("salt", "nonce", "seed", "file", "sealed")

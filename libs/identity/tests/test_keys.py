@@ -1,9 +1,7 @@
 """Keys: the original's ids, signatures that hold, and nothing secret shown."""
 
-import json
-from pathlib import Path
-
 import pytest
+from support import vectors
 
 from towonel.identity.keys import (
     TENANT_PUBLIC_KEY_BYTES,
@@ -18,7 +16,7 @@ from towonel.identity.keys import (
 )
 from towonel.wire.errors import Code, Denied
 
-VECTORS = json.loads((Path(__file__).parents[3] / "tests/vectors/identity.json").read_text())
+VECTORS = vectors.load("identity")
 SEED = b"\x2a" * 32
 NODE, TENANT = NodeKey.from_seed(SEED), TenantKey.from_seed(SEED)
 

@@ -1,12 +1,11 @@
 """Signed requests: good once said, for one purpose, one body and one minute."""
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import vectors
 
 from towonel.identity.keys import NodeKey, TenantKey, verify_tenant
 from towonel.identity.signatures import (
@@ -20,7 +19,7 @@ from towonel.identity.signatures import (
 )
 from towonel.wire.errors import Code, Denied
 
-VECTORS = json.loads((Path(__file__).parents[3] / "tests/vectors/identity.json").read_text())
+VECTORS = vectors.load("identity")
 NOW = 1_700_000_000_000
 NODE, TENANT = NodeKey.from_seed(b"\x2a" * 32), TenantKey.from_seed(b"\x2a" * 32)
 BODY = b'{"group":"default"}'

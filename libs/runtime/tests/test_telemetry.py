@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 from opentelemetry.trace import TracerProvider
-from worlds.otlp import Collector, collecting, values
+from support.otlp import Collector, collecting, values
 
 from towonel.runtime import logs
 from towonel.runtime.settings import SettingsError, load, variables

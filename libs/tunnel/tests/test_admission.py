@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from worlds.tunnel import (
+from support.tunnel import (
     EDGE,
     IDENTITY,
     SERVICE,

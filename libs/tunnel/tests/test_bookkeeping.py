@@ -8,7 +8,7 @@ from aioquic.quic.packet import QuicErrorCode
 from aioquic.tls import AlertDescription
 from hypothesis import given
 from hypothesis import strategies as st
-from worlds.tunnel import PEM
+from support.tunnel import PEM
 
 from towonel.tunnel.buffer import ByteQueue
 from towonel.tunnel.close_reason import (

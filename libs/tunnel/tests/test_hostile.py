@@ -4,7 +4,7 @@ import random
 import socket
 
 import pytest
-from worlds.tunnel import PREAMBLE, World, echo, until, world
+from support.tunnel import PREAMBLE, World, echo, until, world
 
 from towonel.tunnel.channel import Channel
 from towonel.tunnel.connection import Connection

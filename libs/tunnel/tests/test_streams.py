@@ -5,7 +5,7 @@ import hashlib
 import random
 
 import pytest
-from worlds.tunnel import PREAMBLE, echo, until, world
+from support.tunnel import PREAMBLE, echo, until, world
 
 from towonel.tunnel import session as session_module
 from towonel.tunnel.link import Incoming

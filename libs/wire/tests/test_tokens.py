@@ -1,17 +1,15 @@
 """Tokens: byte-compatible with the original, and silent about what they hold."""
 
-import json
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import vectors
 
 from towonel.wire import base64url
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.tokens import EdgeToken, InviteToken
 
-VECTORS = json.loads((Path(__file__).parents[3] / "tests/vectors/tokens.json").read_text())
+VECTORS = vectors.load("tokens")
 TOKENS = st.builds(
     InviteToken,
     st.text(st.characters(exclude_categories=["Cs"]), max_size=60),

@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
-from worlds.tunnel import PREAMBLE, SERVICE, world
+from support.tunnel import PREAMBLE, SERVICE, world
 
 from towonel.agent.core.services import Directory, Origin, ProxyProtocol, Service
 from towonel.agent.metrics import Metrics

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import pytest
-from worlds.hub import World, migrated, opened, registration
+from support.hub import World, migrated, opened, registration
 
 from towonel.agent import reconcile
 from towonel.agent.core.services import Directory, parse_services
@@ -15,8 +15,8 @@ from towonel.agent.links import Links
 from towonel.agent.metrics import Metrics
 from towonel.agent.origins import Origins
 from towonel.agent.reconcile import Identity, Reconciler
-from towonel.client.models import InviteIn
-from towonel.hub.feed import Bell
+from towonel.api.invites import InviteIn
+from towonel.hub.live.route_changes import Bell
 from towonel.identity.grants import GRANT_LIFETIME_MS
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.runtime.admin import Health

@@ -18,7 +18,7 @@ from towonel.edge.listeners.accept import Acceptor, accepting
 from towonel.edge.listeners.sockets import bound_sockets
 from towonel.edge.listeners.tls import TlsListener
 from towonel.edge.metrics import Metrics
-from towonel.edge.ways import Ways
+from towonel.edge.upstream import Ways
 
 AMPLE = Limits(99, 99, 99)
 NAMES = ("app.example.eu", "*.example.eu")

@@ -10,11 +10,11 @@ from contextlib import AbstractAsyncContextManager
 from typing import override
 
 import pytest
-from worlds.tunnel import until
+from support.tunnel import until
 
 from towonel.edge.core.table import RouteTable
 from towonel.edge.listeners.accept import Acceptor
-from towonel.edge.ways import Visit, Ways
+from towonel.edge.upstream import Visit, Ways
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.sockets import SocketPipe
 from towonel.wire.ids import TenantId

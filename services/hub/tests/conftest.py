@@ -4,12 +4,12 @@ from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
-from worlds import postgres
-from worlds.hub import World, migrated, opened
-from worlds.postgres import Postgres
+from support import postgres
+from support.hub import World, migrated, opened
+from support.postgres import Postgres
 
-from towonel.hub.feed import Bell
-from towonel.hub.store.database import Database
+from towonel.hub.live.route_changes import Bell
+from towonel.hub.store.db.database import Database
 
 
 @pytest.fixture(scope="session")

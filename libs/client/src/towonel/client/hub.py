@@ -7,33 +7,26 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from http import HTTPMethod
 
-from towonel.client.api_keys import KeyCalls
-from towonel.client.call import CBOR, EVENTS, TOTAL_TIMEOUT_S, Call
-from towonel.client.entries import EntryCalls
+from towonel.api.agents import BootstrapIn, BootstrapOut, RefreshIn, RefreshOut
+from towonel.api.edges import EdgeRegisterIn, EdgeRegisterOut
+from towonel.api.health import HealthOut
+from towonel.api.legacy import HeartbeatOut
+from towonel.api.reports import EdgeReport, EdgeReportOut
+from towonel.api.services import AppliedState, DesiredState
+from towonel.client.audit import RecordCalls
 from towonel.client.invites import EdgeInviteCalls, InviteCalls
-from towonel.client.live import EdgeReport, EdgeReportOut
-from towonel.client.models import (
-    AppliedState,
-    BootstrapIn,
-    BootstrapOut,
-    DesiredState,
-    EdgeRegisterIn,
-    EdgeRegisterOut,
-    HealthOut,
-    HeartbeatOut,
-    RefreshIn,
-    RefreshOut,
-)
+from towonel.client.keys import KeyCalls
+from towonel.client.legacy.entries import EntryCalls
 from towonel.client.ports import PortCalls
-from towonel.client.publications import PublicationCalls
-from towonel.client.records import RecordCalls
+from towonel.client.request import CBOR, EVENTS, TOTAL_TIMEOUT_S, Call
+from towonel.client.services import PublicationCalls
 from towonel.client.tenants import TenantCalls
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.identity.signatures import Domain, authorize_node, authorize_tenant
 from towonel.wire import base64url
-from towonel.wire.heartbeat import Heartbeat, encode_heartbeat
 from towonel.wire.ids import AgentId, TenantId
-from towonel.wire.legacy_table import MAX_TABLE_BYTES
+from towonel.wire.legacy.heartbeat import Heartbeat, encode_heartbeat
+from towonel.wire.legacy.route_table import MAX_TABLE_BYTES
 from towonel.wire.routes import RouteDelta, decode_delta
 from towonel.wire.tokens import InviteToken
 

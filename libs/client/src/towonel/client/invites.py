@@ -2,19 +2,19 @@
 
 from http import HTTPMethod
 
-from towonel.client import paths
-from towonel.client.exchange import Exchange, Tagged
-from towonel.client.models import (
-    EdgeInviteIn,
-    EdgeInviteItem,
-    EdgeInviteList,
-    EdgeInviteOut,
+from towonel.api.edge_invites import EdgeInviteIn, EdgeInviteItem, EdgeInviteList, EdgeInviteOut
+from towonel.api.invites import (
+    HostnamesIn,
+    HostnamesOut,
+    InviteDetail,
+    InviteEdit,
     InviteIn,
     InviteList,
     InviteOut,
     RevokedOut,
 )
-from towonel.client.resources import HostnamesIn, HostnamesOut, InviteDetail, InviteEdit
+from towonel.client import paths
+from towonel.client.transport import Exchange, Tagged
 
 _INVITES, _EDGE_INVITES = "/v1/invites", "/v1/edge-invites"
 

@@ -2,9 +2,7 @@
 
 from http import HTTPMethod
 
-from towonel.client import paths
-from towonel.client.exchange import Exchange
-from towonel.client.resources import (
+from towonel.api.ports import (
     AvailablePorts,
     Protocol,
     ReleasedOut,
@@ -12,6 +10,8 @@ from towonel.client.resources import (
     ReservationIn,
     ReservationPage,
 )
+from towonel.client import paths
+from towonel.client.transport import Exchange
 
 _PORTS = "/v1/ports"
 

@@ -2,9 +2,7 @@
 
 from http import HTTPMethod
 
-from towonel.client import paths
-from towonel.client.exchange import Exchange, Tagged
-from towonel.client.resources import (
+from towonel.api.tenants import (
     RemovedOut,
     TenantDetail,
     TenantEdit,
@@ -12,6 +10,8 @@ from towonel.client.resources import (
     TenantPage,
     TenantStatus,
 )
+from towonel.client import paths
+from towonel.client.transport import Exchange, Tagged
 
 _TENANTS = "/v1/tenants"
 

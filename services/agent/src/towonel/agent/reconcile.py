@@ -10,8 +10,9 @@ import structlog
 from towonel.agent.core.edges import REFRESH_S, Edge, trusted
 from towonel.agent.core.services import Service
 from towonel.agent.links import Links
+from towonel.api.edges import EdgeOut
+from towonel.api.services import DesiredState, ServiceIn
 from towonel.client.hub import HubClient
-from towonel.client.models import DesiredState, EdgeOut, ServiceIn
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.runtime.backoff import Backoff
 from towonel.runtime.lifecycle import GiveUp

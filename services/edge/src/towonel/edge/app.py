@@ -11,25 +11,25 @@ from random import SystemRandom
 import structlog
 from prometheus_client import CollectorRegistry
 
+from towonel.api.edges import EdgeRegisterIn
 from towonel.client.hub import HubClient
-from towonel.client.models import EdgeRegisterIn
 from towonel.edge.core.admission import Admission
 from towonel.edge.core.balance import Balance
 from towonel.edge.core.table import RouteTable
 from towonel.edge.core.traffic import Traffic
-from towonel.edge.doorbell import Doorbell
-from towonel.edge.feed import Feed, Registration, Routes
 from towonel.edge.identity import EdgeIdentity, load_identity, utc
 from towonel.edge.listeners.accept import Acceptor, accepting
 from towonel.edge.listeners.sockets import bound_sockets
 from towonel.edge.listeners.tls import TlsListener
 from towonel.edge.metrics import Metrics
-from towonel.edge.report import Observer
-from towonel.edge.reporter import Reporter, reporting
+from towonel.edge.report_builder import Observer
+from towonel.edge.report_sender import Reporter, reporting
+from towonel.edge.route_notifications import Doorbell
+from towonel.edge.routes import Feed, Registration, Routes
+from towonel.edge.session_dialer import StreamWays
 from towonel.edge.sessions import Sessions
 from towonel.edge.settings import EdgeSettings
 from towonel.edge.snapshot import SNAPSHOT_FILE, SnapshotFile
-from towonel.edge.streams import StreamWays
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
 from towonel.runtime.settings import SettingsError

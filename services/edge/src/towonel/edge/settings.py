@@ -15,7 +15,7 @@ from pydantic import (
 )
 from redis.connection import parse_url
 
-from towonel.client.exchange import parse_hub_url
+from towonel.client.transport import parse_hub_url
 from towonel.edge.core.admission import Limits
 from towonel.edge.core.trusted import DEFAULT_NETWORKS, Network, parse_networks
 from towonel.runtime.settings import CsvList, HostPort, Settings, parse_address

@@ -8,26 +8,26 @@ from random import SystemRandom
 import structlog
 from sqlalchemy.exc import DatabaseError, InterfaceError
 
-from towonel.hub import chores
+from towonel.hub import background
 from towonel.hub.api.application import create_app, prepare
-from towonel.hub.api.state import Hub, Policy, wall_clock_ms
-from towonel.hub.core.limits import Rate
+from towonel.hub.context import Hub, Policy, wall_clock_ms
 from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
-from towonel.hub.directory import Directory
-from towonel.hub.feed import bell, redis_client
-from towonel.hub.keys import HubKeys, load_keys
-from towonel.hub.limits import limiter
-from towonel.hub.livestate import LiveState
+from towonel.hub.core.rate_limits import Rate
+from towonel.hub.key_files import HubKeys, load_keys
+from towonel.hub.live.edge_reports import LiveState
+from towonel.hub.live.rate_limits import limiter
+from towonel.hub.live.route_cache import Directory
+from towonel.hub.live.route_changes import bell, redis_client
 from towonel.hub.metrics import VERSION, Metrics
+from towonel.hub.operations.declared_tenants import declare
 from towonel.hub.redaction import SECRET_MARKS
 from towonel.hub.settings import HubSettings
-from towonel.hub.store.connection import is_away
-from towonel.hub.store.declared import declare
-from towonel.hub.store.migrate import upgrade
+from towonel.hub.store.db.migrate import upgrade
+from towonel.hub.store.db.postgres import is_away
+from towonel.hub.store.db.tracing import trace_queries
+from towonel.hub.store.db.transactions import Store
 from towonel.hub.store.retention import Retention
-from towonel.hub.store.session import Store
-from towonel.hub.store.tracing import trace_queries
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
@@ -69,7 +69,7 @@ async def _serve(settings: HubSettings, hub: Hub, health: Health, stopping: asyn
         asyncio.TaskGroup() as tasks,
     ):
         retention = Retention(settings.audit_retention_days)
-        meanwhile = tasks.create_task(chores.run(hub, health, retention))
+        meanwhile = tasks.create_task(background.run(hub, health, retention))
         health.set("api", ok=True)
         log.info("hub.ready", port=port, node_id=hub.keys.node.public.hex(), url=settings.url)
         if settings.public_url is None:
@@ -79,7 +79,7 @@ async def _serve(settings: HubSettings, hub: Hub, health: Health, stopping: asyn
         meanwhile.cancel()
         hub.bell.close()
     with contextlib.suppress(TowonelError):  # what is noted every 15 s
-        await chores.flush(hub)
+        await background.flush(hub)
 
 
 @contextlib.asynccontextmanager

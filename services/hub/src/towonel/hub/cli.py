@@ -12,14 +12,14 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from towonel.hub import backup
 from towonel.hub.app import serve
-from towonel.hub.keys import check_key_files, key_files, write_key_files
+from towonel.hub.backup import backup
+from towonel.hub.backup.check import problems
+from towonel.hub.key_files import check_key_files, key_files, write_key_files
 from towonel.hub.metrics import VERSION
 from towonel.hub.redaction import SECRET_MARKS
 from towonel.hub.settings import HubSettings
-from towonel.hub.store import invariants
-from towonel.hub.store.database import Database
+from towonel.hub.store.db.database import Database
 from towonel.runtime import lifecycle, logs
 from towonel.runtime.lifecycle import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SETTINGS
 from towonel.runtime.secretfile import SecretFileError
@@ -118,7 +118,7 @@ def migrate(
             raise SettingsError(
                 [f"{where}; for a Postgres set TOWONEL_HUB_DB_DRIVER=postgres, too"]
             )
-        counts = backup.copy(old, new)
+        counts = backup.copy_database(old, new)
         _told(f"copied {source} to {new}", counts, as_json=as_json)
 
 
@@ -127,7 +127,7 @@ def check(as_json: Json = False) -> None:
     """Check what must hold in the database; exit 1 and say what does not."""
     with _reported():
         database = load(HubSettings).database
-        found = invariants.problems(database)
+        found = problems(database)
         if as_json:
             typer.echo(json.dumps({"ok": not found, "problems": found}))
         else:

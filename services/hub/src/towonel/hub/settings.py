@@ -17,9 +17,9 @@ from pydantic import (
 from pydantic_settings import NoDecode
 from redis.connection import parse_url  # pyright: ignore[reportUnknownVariableType] # untyped
 
-from towonel.client.target import WILDCARDS, local_hub_url
-from towonel.hub.core.declared import DeclaredTenant, parse_tenants
-from towonel.hub.store.database import Database
+from towonel.hub.store.db.database import Database
+from towonel.hub.tenant_settings import DeclaredTenant, parse_tenants
+from towonel.runtime.addresses import WILDCARDS, local_hub_url
 from towonel.runtime.settings import CsvList, HostPort
 from towonel.runtime.telemetry import TelemetrySettings
 

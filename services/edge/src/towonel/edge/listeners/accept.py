@@ -9,7 +9,7 @@ from functools import partial
 
 import structlog
 
-from towonel.edge.listeners.crowd import Crowd
+from towonel.edge.listeners.in_flight import Crowd
 from towonel.edge.listeners.sockets import readable
 from towonel.edge.metrics import Metrics
 

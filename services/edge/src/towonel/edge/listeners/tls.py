@@ -21,10 +21,10 @@ from towonel.edge.core.admission import Admission, Ticket
 from towonel.edge.core.table import RouteTable
 from towonel.edge.core.traffic import Tally, Traffic
 from towonel.edge.core.trusted import Network, is_trusted
-from towonel.edge.listeners.crowd import Crowd
-from towonel.edge.listeners.flight import FirstFlight, say_goodbye
+from towonel.edge.listeners.first_flight import FirstFlight, say_goodbye
+from towonel.edge.listeners.in_flight import Crowd
 from towonel.edge.metrics import Metrics
-from towonel.edge.ways import Visit, Ways
+from towonel.edge.upstream import Visit, Ways
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.relay import relay
 from towonel.tunnel.sockets import SocketPipe

@@ -5,25 +5,23 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import iter_route_contexts
 
-from towonel.client.models import HealthOut
-from towonel.hub.api import (
-    agents,
-    document,
+from towonel.api.health import HealthOut
+from towonel.hub.api.http import errors
+from towonel.hub.api.http.middleware import Observe
+from towonel.hub.api.http.tracing import telemetry
+from towonel.hub.api.legacy import entries, route_stream
+from towonel.hub.api.nodes import agents, edges
+from towonel.hub.api.openapi import document
+from towonel.hub.api.operator import (
+    api_keys,
+    audit,
     edge_invites,
-    edges,
-    entries,
-    errors,
     invites,
-    keys,
     ports,
-    publications,
-    records,
-    subscription,
+    services,
     tenants,
 )
-from towonel.hub.api.observe import Observe
-from towonel.hub.api.state import Hub, HubDep
-from towonel.hub.api.tracing import telemetry
+from towonel.hub.context import Hub, HubDep
 from towonel.hub.metrics import VERSION
 
 _health = APIRouter(prefix="/v1", tags=["health"])
@@ -42,11 +40,11 @@ ROUTERS = (
     entries.router,
     agents.router,
     edges.router,  # before the others of /v1/routes: the feed is not a route's key
-    subscription.router,
-    publications.router,
+    route_stream.router,
+    services.router,
     ports.router,
-    keys.router,
-    records.router,
+    api_keys.router,
+    audit.router,
     _health,
 )
 

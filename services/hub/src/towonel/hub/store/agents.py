@@ -7,9 +7,9 @@ from typing import Any
 from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.store.pages import Paged, Paging, page
-from towonel.hub.store.putting import put_row
-from towonel.hub.store.rows import AgentRow
+from towonel.hub.store.db.pagination import Paged, Paging, page
+from towonel.hub.store.db.upsert import put_row
+from towonel.hub.store.tables import AgentRow
 from towonel.wire.ids import AgentId, TenantId
 
 HEARTBEAT_MS = 90_000

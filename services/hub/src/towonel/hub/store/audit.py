@@ -8,9 +8,9 @@ from typing import Any
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.store.pages import Paged, Paging, page
-from towonel.hub.store.rows import AuditRow
-from towonel.hub.store.session import Change
+from towonel.hub.store.db.pagination import Paged, Paging, page
+from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.tables import AuditRow
 
 MAX_DETAIL_BYTES = 16 * 1024  # of before, and of after: a thousand hostnames
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.store.pages import Paged, Paging, page
-from towonel.hub.store.rows import PENDING, REVOKED, EdgeInviteRow
-from towonel.hub.store.session import Change
+from towonel.hub.store.db.pagination import Paged, Paging, page
+from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.tables import PENDING, REVOKED, EdgeInviteRow
 
 
 async def add(change: Change, row: EdgeInviteRow) -> None:

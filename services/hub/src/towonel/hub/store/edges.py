@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.store.pages import Paged, Paging, page
-from towonel.hub.store.rows import EdgeRow
-from towonel.hub.store.session import Change
+from towonel.hub.store.db.pagination import Paged, Paging, page
+from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.tables import EdgeRow
 
 
 async def register(change: Change, row: EdgeRow) -> bool:

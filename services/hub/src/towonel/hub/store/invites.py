@@ -11,10 +11,10 @@ from sqlmodel import col, delete, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.core.ownership import is_wildcard
-from towonel.hub.store.pages import Paged, Paging, page
+from towonel.hub.store.db.pagination import Paged, Paging, page
+from towonel.hub.store.db.transactions import Change
 from towonel.hub.store.routes import CHUNK
-from towonel.hub.store.rows import PENDING, REVOKED, InviteHostnameRow, InviteRow, RemovalRow
-from towonel.hub.store.session import Change
+from towonel.hub.store.tables import PENDING, REVOKED, InviteHostnameRow, InviteRow, RemovalRow
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, wildcard_of

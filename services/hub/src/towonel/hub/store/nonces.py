@@ -3,7 +3,7 @@
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.store.rows import NonceRow
+from towonel.hub.store.tables import NonceRow
 from towonel.identity.signatures import Domain, Signature
 from towonel.wire.errors import Code, Denied
 

@@ -6,9 +6,9 @@ from sqlmodel import col, delete, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.core.ports import Range
-from towonel.hub.store.pages import Paged, Paging, page
-from towonel.hub.store.rows import ReservationRow, RouteRow
-from towonel.hub.store.session import Change
+from towonel.hub.store.db.pagination import Paged, Paging, page
+from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.tables import ReservationRow, RouteRow
 from towonel.wire.ids import TenantId
 
 

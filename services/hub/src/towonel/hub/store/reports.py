@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.client.live import EdgeReport
-from towonel.hub.store.putting import put_row
+from towonel.api.reports import EdgeReport
+from towonel.hub.store.db.upsert import put_row
 from towonel.hub.store.routes import CHUNK
-from towonel.hub.store.rows import ReportRow
+from towonel.hub.store.tables import ReportRow
 from towonel.wire.errors import Code, Denied
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()

@@ -8,7 +8,8 @@ from sqlalchemy import select as select_columns
 from sqlmodel import SQLModel, col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.store.rows import (
+from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.tables import (
     AgentRow,
     AnswerRow,
     AuditRow,
@@ -18,7 +19,6 @@ from towonel.hub.store.rows import (
     RevisionRow,
     RouteRow,
 )
-from towonel.hub.store.session import Change
 from towonel.identity.grants import GRANT_LIFETIME_MS
 from towonel.identity.signatures import MAX_SKEW_MS
 

@@ -6,8 +6,8 @@ from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.core.desired import Plan
-from towonel.hub.store.rows import BlockRow, RevisionRow, RouteRow, ServiceRow
-from towonel.hub.store.session import Change
+from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.tables import BlockRow, RevisionRow, RouteRow, ServiceRow
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
 from towonel.wire.routes import Route, TlsMode

@@ -1,0 +1,29 @@
+"""`python -m towonel.cli` is the command `towonel`."""
+
+import contextlib
+import io
+import os
+import sys
+
+from towonel.cli.app import app
+
+
+def main() -> None:
+    """Run the command line; ends the process with its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file's name may be no text at all, and a terminal may know few letters.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        app(prog_name="towonel")
+    except OSError as error:  # what is told cannot be written: a full disk, a closed terminal
+        # Imported late: most runs need none of it.
+        from towonel.cli.output import EXIT_FAILED, warn  # noqa: PLC0415
+
+        with contextlib.suppress(OSError):
+            warn(f"failed: {error.strerror or error}")
+        # At once: Python would try again to write what is left, and complain in ten lines.
+        os._exit(EXIT_FAILED)
+
+
+if __name__ == "__main__":
+    main()

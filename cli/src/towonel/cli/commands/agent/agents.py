@@ -1,0 +1,56 @@
+"""`towonel agent`: what runs beside the services, and where it is linked."""
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from towonel.cli.command import asks, group
+from towonel.cli.commands.tenant.tenants import agent_rows
+from towonel.cli.options.ids import checked_hex
+from towonel.cli.output import Fields, Shown, shown_time
+from towonel.cli.tables import Group, Limit, TenantId, listed, shown_live
+from towonel.client.hub import HubClient
+
+app = group()
+
+
+@asks(app, "list", "towonel agent list", "towonel agent list --live --json")
+async def list_all(
+    hub: HubClient,
+    tenant_id: TenantId = None,
+    group_name: Group = None,
+    live: Annotated[
+        bool | None,
+        typer.Option("--live/--not-live", help="Only those that an edge has, or has not."),
+    ] = None,
+    limit: Limit = None,
+) -> Shown:
+    """List agents, the newest first. Those that are gone for a day are forgotten."""
+    fetch = partial(hub.list_agents, tenant_id=tenant_id, group=group_name, live=live)
+    found = await listed(fetch, lambda page: page.agents, limit)
+    document: dict[str, object] = {"agents": [item.model_dump(mode="json") for item in found]}
+    return Shown(document, agent_rows(found))
+
+
+@asks(app, "show", f"towonel agent show {'a1' * 32}")
+async def show(
+    hub: HubClient,
+    agent: Annotated[
+        str, typer.Argument(metavar="AGENT", help="The agent's id.", show_default=False)
+    ],
+) -> Shown:
+    """Show one agent: whose it is, where it is linked, and since when."""
+    item = await hub.get_agent(checked_hex("AGENT", agent))
+    fields = [
+        ("agent", item.agent_id),
+        ("tenant", item.tenant_id),
+        ("group", item.group),
+        ("live", shown_live(item.live_since)),
+        ("edges", ", ".join(item.edges) or "none"),
+        ("open", f"{item.connections_active} connections"),
+        ("software", item.software or "unknown"),
+        ("first seen", shown_time(item.first_seen_at)),
+        ("last seen", shown_time(item.last_seen_at)),
+    ]
+    return Shown(item, Fields(fields))

@@ -1,0 +1,203 @@
+"""`towonel audit`: what was written, by whom, and what is being written now."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from random import SystemRandom
+from typing import Annotated, cast
+
+import typer
+
+from towonel.api.audit import AuditItem
+from towonel.cli.command import asks, group
+from towonel.cli.options.durations import parse_duration
+from towonel.cli.output import Shown, now, warn
+from towonel.cli.tables import Limit, TenantId, listed, shown_list
+from towonel.cli.usage import UsageError
+from towonel.client.envelope import printable
+from towonel.client.hub import HubClient
+from towonel.runtime.backoff import Backoff
+from towonel.wire.errors import Code, Denied, Unavailable
+
+app = group()
+FIRST_RETRY_S, MAX_RETRY_S = 0.5, 15.0
+MAX_RETRY_AFTER_S = 30.0  # nobody waits longer in front of a terminal
+
+Actor = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Only what this one did: operator, key:ID.")
+]
+Action = Annotated[str | None, typer.Option(metavar="NAME", help="Only this: invite.created.")]
+Subject = Annotated[str | None, typer.Option(metavar="NAME", help="Only what was done to this.")]
+Since = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Not before: 1h ago, or 2026-11-24T12:00:00Z.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which writes; what is None does not matter."""
+
+    tenant_id: str | None
+    actor: str | None
+    action: str | None
+    subject: str | None
+
+    def admits(self, item: AuditItem) -> bool:
+        """Whether a write is one of these."""
+        pairs = (
+            (self.tenant_id, item.tenant_id),
+            (self.actor, item.actor),
+            (self.action, item.action),
+            (self.subject, item.subject),
+        )
+        return all(wanted in {None, found} for wanted, found in pairs)
+
+
+@asks(app, "list", "towonel audit list --since 1h", "towonel audit list -n 20 --actor operator")
+async def list_all(
+    hub: HubClient,
+    tenant_id: TenantId = None,
+    actor: Actor = None,
+    action: Action = None,
+    subject: Subject = None,
+    since: Since = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before; as --since.")] = None,
+    limit: Limit = None,
+) -> Shown:
+    """List writes, the newest first."""
+    fetch = partial(
+        hub.list_audit,
+        tenant_id=tenant_id,
+        actor=actor,
+        action=action,
+        subject=subject,
+        since=_moment("--since", since),
+        until=_moment("--until", until),
+    )
+    found = await listed(fetch, lambda page: page.audit, limit)
+    columns = ("AT", "ACTOR", "ACTION", "SUBJECT", "FROM", "WHAT")
+    return shown_list("audit", found, columns, _row, "Nothing was written.")
+
+
+@asks(app, "tail", "towonel audit tail", "towonel audit tail -n 0 --action invite.created --json")
+async def tail(
+    hub: HubClient,
+    tenant_id: TenantId = None,
+    actor: Actor = None,
+    action: Action = None,
+    subject: Subject = None,
+    lines: Annotated[
+        int,
+        typer.Option("--lines", "-n", metavar="N", min=0, max=1_000, help="Begin with the last N."),
+    ] = 10,
+) -> AsyncGenerator[Shown]:
+    """Follow writes as they are made, until Ctrl-C. A hub that goes away is asked again."""
+    wanted = _Wanted(tenant_id, actor, action, subject)
+    last_id: int | None = None
+    for item in await _last(hub, wanted, lines):
+        last_id = item.id
+        yield Shown(item, _line(item))
+    async with aclosing(_followed(hub, last_id)) as items:
+        async for item in items:
+            if wanted.admits(item):
+                yield Shown(item, _line(item))
+
+
+async def _last(hub: HubClient, wanted: _Wanted, lines: int) -> list[AuditItem]:
+    if lines == 0:
+        return []
+    try:
+        page = await hub.list_audit(
+            limit=lines,
+            tenant_id=wanted.tenant_id,
+            actor=wanted.actor,
+            action=wanted.action,
+            subject=wanted.subject,
+        )
+    except Denied as error:
+        if error.code is not Code.FORBIDDEN:  # who may not read the log may still follow it
+            raise
+        return []
+    return page.audit[::-1]
+
+
+async def _followed(hub: HubClient, last_id: int | None) -> AsyncGenerator[AuditItem]:
+    backoff, rng = Backoff(FIRST_RETRY_S, MAX_RETRY_S), SystemRandom()
+    while True:
+        wait_s = 0.0
+        try:
+            async with aclosing(hub.follow_events(last_event_id=last_id)) as events:
+                async for item in events:
+                    backoff.healthy(0)
+                    last_id = item.id
+                    yield item
+            reason = "the hub stopped"
+        except Unavailable as error:
+            reason, wait_s = error.detail, min(error.retry_after_s or 0, MAX_RETRY_AFTER_S)
+        warn(f"{reason}; asking again")
+        await asyncio.sleep(max(wait_s, backoff.next_delay(rng)))
+
+
+def _moment(flag: str, text: str | None) -> datetime | None:
+    """Return a time that is told as such, or by how long it is past."""
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError:
+        pass
+    else:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    try:
+        ago_s = parse_duration(text.strip().removesuffix("ago"))
+        if ago_s is None:
+            raise ValueError("never is no time")  # noqa: TRY301 one answer for what is none
+        return now() - timedelta(seconds=ago_s)
+    except (ValueError, OverflowError):
+        raise UsageError(f"{flag}: write 90min, 2d or 2026-11-24T12:00:00Z") from None
+
+
+def _line(item: AuditItem) -> str:
+    origin = f"from {item.address}" if item.address else ""  # who may not know gets none
+    parts = (_at(item), item.actor, item.action, item.subject, origin, _what(item))
+    return printable("  ".join(part for part in parts if part))
+
+
+def _row(item: AuditItem) -> tuple[str, ...]:
+    return _at(item), item.actor, item.action, item.subject, item.address, _what(item)
+
+
+def _at(item: AuditItem) -> str:
+    return item.at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _what(item: AuditItem) -> str:
+    """Return what changed: `name=home`, or `name=old->new`."""
+    before, after = _flat(item.before or {}), _flat(item.after or {})
+    return ", ".join(
+        f"{name}={_text(before[name])}->{_text(after.get(name))}"
+        if name in before
+        else f"{name}={_text(after[name])}"
+        for name in before | after
+        if name not in before or before[name] != after.get(name)
+    )
+
+
+def _flat(values: Mapping[str, object], above: str = "") -> dict[str, object]:
+    """Return `{"limits": {"services": 3}}` as `{"limits.services": 3}`."""
+    found: dict[str, object] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found |= _flat(cast("dict[str, object]", value), f"{above}{name}.")
+        else:
+            found[above + name] = value
+    return found
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, cast("list[object]", value))) or "none"
+    return "none" if value is None else str(value)

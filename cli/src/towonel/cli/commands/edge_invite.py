@@ -1,0 +1,55 @@
+"""`towonel edge-invite`: make, list and revoke what lets another edge in."""
+
+from towonel.api.edge_invites import EdgeInviteItem
+from towonel.cli.command import asks, group
+from towonel.cli.commands.invite.invites import checked_name
+from towonel.cli.idempotent import once
+from towonel.cli.options.flags import ItemId, Name
+from towonel.cli.output import Fields, Shown, shown_time
+from towonel.cli.tables import listed, shown_list
+from towonel.client.hub import HubClient
+
+app = group()
+
+
+@asks(app, "create", "towonel edge-invite create --name frankfurt")
+async def create(hub: HubClient, name: Name = None) -> Shown:
+    """Make an edge invite, and print its token: the hub does not keep it."""
+    wanted = checked_name(name)
+    made = await once(lambda key: hub.create_edge_invite(wanted, idempotency_key=key))
+    fields = [("invite", made.invite_id), ("edge", made.edge_node_id), ("name", made.name)]
+    told = "\nThe token, shown this once; give it to the edge:"
+    return Shown(made, Fields(fields), told, f"TOWONEL_EDGE_INVITE_TOKEN={made.token}")
+
+
+@asks(app, "list", "towonel edge-invite list", "towonel edge-invite list --json")
+async def list_all(hub: HubClient) -> Shown:
+    """List edge invites, the newest first."""
+    found = await listed(hub.list_edge_invites, lambda page: page.invites)
+    columns = ("ID", "NAME", "STATUS", "EDGE")
+    return shown_list("invites", found, columns, _row, "There is no edge invite yet.")
+
+
+@asks(app, "show", "towonel edge-invite show --id pJ4yYx1sT0mQ8aWv7c2d3g")
+async def show(hub: HubClient, invite_id: ItemId) -> Shown:
+    """Show one edge invite; its token is not kept."""
+    found = await hub.get_edge_invite(invite_id)
+    fields = [
+        ("invite", found.invite_id),
+        ("edge", found.edge_node_id),
+        ("name", found.name),
+        ("status", found.status),
+        ("created", shown_time(found.created_at_ms)),
+    ]
+    return Shown(found, Fields(fields))
+
+
+@asks(app, "revoke", "towonel edge-invite revoke --id pJ4yYx1sT0mQ8aWv7c2d3g")
+async def revoke(hub: HubClient, invite_id: ItemId) -> Shown:
+    """Revoke an edge invite. The hub gives that edge no routes and names it to no agent."""
+    await hub.revoke_edge_invite(invite_id)
+    return Shown({"status": "revoked", "invite_id": invite_id}, f"revoked {invite_id}")
+
+
+def _row(invite: EdgeInviteItem) -> tuple[str, ...]:
+    return invite.invite_id, invite.name, invite.status, invite.edge_node_id

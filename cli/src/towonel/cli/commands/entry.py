@@ -1,0 +1,91 @@
+"""`towonel entry`: a tenant's log of signed entries."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from towonel.api.ports import LAST_PORT
+from towonel.cli.command import asks, group
+from towonel.cli.key_files import TENANT_KEY, KeyPath, read_tenant_key
+from towonel.cli.legacy.op_syntax import OpFlags, OpName, op_document, op_from, op_subject, op_text
+from towonel.cli.legacy.tenant_log import TenantLog
+from towonel.cli.options.choices import TlsEnd
+from towonel.cli.options.ids import TenantIdFlag, checked_hex
+from towonel.cli.output import Rows, Shown, shown_time
+from towonel.cli.usage import UsageError
+from towonel.client.hub import HubClient
+from towonel.wire.ids import TenantId
+from towonel.wire.legacy.entries import EntryPayload, decode_payload
+
+app = group()
+
+
+@asks(
+    app,
+    "submit",
+    "towonel entry submit --key-path home.key --op upsert-hostname --hostname app.example.eu",
+    "towonel entry submit --key-path home.key --op upsert-tcp-service --service ssh --listen-port 2222",
+    needs_key=False,
+)
+async def submit(
+    hub: HubClient,
+    name: Annotated[OpName, typer.Option("--op", help="What to change.", show_default=False)],
+    key_path: KeyPath = TENANT_KEY,
+    hostname: Annotated[str | None, typer.Option(metavar="NAME", help="Quote a *.")] = None,
+    agent_id: Annotated[
+        str | None, typer.Option(metavar="HEX", help="64 hexadecimal digits.")
+    ] = None,
+    service: Annotated[str | None, typer.Option(metavar="NAME", help="Of tcp or udp.")] = None,
+    listen_port: Annotated[
+        int | None, typer.Option(metavar="PORT", min=1, max=LAST_PORT, help="Its public port.")
+    ] = None,
+    mode: Annotated[TlsEnd | None, typer.Option(help="Where a hostname's TLS ends.")] = None,
+) -> Shown:
+    """Sign one change with the tenant's key. It goes to the end of the tenant's log."""
+    op = op_from(name, OpFlags(hostname, agent_id, service, listen_port, mode))
+    tenant = read_tenant_key(key_path)
+    sequence = await TenantLog(hub, tenant).append(op)
+    document = {"tenant_id": tenant.tenant_id.hex(), "sequence": sequence, **op_document(op)}
+    return Shown(document, f"entry {sequence}: {op_text(op)}")
+
+
+@asks(
+    app,
+    "list",
+    "towonel entry list --key-path home.key",
+    f"towonel entry list --tenant-id {'b7' * 32}     # with the operator's key",
+    needs_key=False,
+)
+async def list_all(
+    hub: HubClient,
+    key_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--key-path", metavar="FILE", help=f"The tenant's key. [default: {TENANT_KEY}]"
+        ),
+    ] = None,
+    tenant_id: TenantIdFlag = None,
+) -> Shown:
+    """List a tenant's entries that still matter, by sequence."""
+    if tenant_id is None:
+        tenant = read_tenant_key(key_path or TENANT_KEY)
+        owner, found = tenant.tenant_id, await TenantLog(hub, tenant).read()
+    elif key_path is not None:
+        raise UsageError("--tenant-id: is asked with the operator's key, not with --key-path")
+    else:
+        owner = TenantId(bytes.fromhex(checked_hex("--tenant-id", tenant_id)))
+        found = [decode_payload(entry.payload) for entry in await hub.list_entries(owner)]
+    document: dict[str, object] = {"tenant_id": owner.hex(), "entries": [*map(_item, found)]}
+    columns = ("SEQUENCE", "SIGNED", "OP", "WHAT")
+    return Shown(document, Rows(columns, [*map(_row, found)], "There is no entry yet."))
+
+
+def _item(entry: EntryPayload) -> dict[str, object]:
+    place = {"sequence": entry.sequence, "timestamp_ms": entry.timestamp_ms}
+    return {**place, **op_document(entry.op)}
+
+
+def _row(entry: EntryPayload) -> tuple[str, ...]:
+    name = str(op_document(entry.op)["op"])
+    return str(entry.sequence), shown_time(entry.timestamp_ms), name, op_subject(entry.op)

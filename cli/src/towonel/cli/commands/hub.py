@@ -1,0 +1,35 @@
+"""`towonel hub`: the hub's own program, which looks after its database."""
+
+import importlib.util
+import os
+import sys
+
+import typer
+
+from towonel.cli.output import EXIT_FAILED
+from towonel.cli.settings import child_environment
+
+MODULE = "towonel.hub"
+
+
+root = typer.Typer(rich_markup_mode=None)  # commands of the first level
+
+
+@root.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],  # its own program has the better help
+    },
+    add_help_option=False,
+)
+def hub(context: typer.Context) -> None:
+    """Look after the database of the hub on this machine: backup, restore, migrate, check.
+
+    Without a command it runs the hub alone. `towonel hub --help` tells more.
+    """
+    if importlib.util.find_spec(MODULE) is None:
+        typer.echo("towonel: the hub is not installed here: pip install towonel-hub", err=True)
+        raise typer.Exit(EXIT_FAILED)
+    command = [sys.executable, "-P", "-m", MODULE, *context.args]  # -P: nothing from this folder
+    os.execve(sys.executable, command, child_environment())  # noqa: S606 our own program

@@ -1,0 +1,101 @@
+"""`towonel invite show` and `edit`: a live invite keeps its token, whatever changes about it."""
+
+from typing import Annotated
+
+import typer
+
+from towonel.api.invites import InviteDetail
+from towonel.cli.command import asks
+from towonel.cli.commands.invite.flags import InviteChanges, Limit, edit_from, shown_limits
+from towonel.cli.commands.invite.invites import app
+from towonel.cli.conditional_edit import Force, edited
+from towonel.cli.options.expiry import Expires, ExpiresAt
+from towonel.cli.options.flags import ItemId
+from towonel.cli.options.port_ranges import shown_range
+from towonel.cli.output import Fields, Shown, now, shown_time
+from towonel.client.hub import HubClient
+
+__all__ = ["app"]  # the group, now with these commands
+
+Several = list[str] | None
+NewName = Annotated[str | None, typer.Option(metavar="NAME", help="Its new name.")]
+Hostnames = Annotated[
+    str | None, typer.Option(metavar="A,B", help="All that it may publish; quote a *.")
+]
+AddHostname = Annotated[Several, typer.Option(metavar="NAME", help="One more; repeat it.")]
+RemoveHostname = Annotated[Several, typer.Option(metavar="NAME", help="One less; repeat it.")]
+AddPort = Annotated[
+    Several,
+    typer.Option(
+        "--add-port", "--port", metavar="PORTS", help="Keep tcp:2222 or udp:27015-27030 for it."
+    ),
+]
+RemovePort = Annotated[Several, typer.Option(metavar="PORTS", help="Keep them for it no more.")]
+
+
+@asks(app, "show", "towonel invite show --id pJ4yYx1sT0mQ8aWv7c2d3g")
+async def show(hub: HubClient, invite_id: ItemId) -> Shown:
+    """Show one invite, whole but its token, which is not kept."""
+    return _shown((await hub.get_invite(invite_id)).value)
+
+
+@asks(
+    app,
+    "edit",
+    "towonel invite edit --id pJ4yYx1sT0mQ8aWv7c2d3g --add-hostname b.example.eu --expires never",
+    "towonel invite edit --id pJ4yYx1sT0mQ8aWv7c2d3g --port udp:27015-27030 --max-services 20",
+)
+async def edit(
+    hub: HubClient,
+    invite_id: ItemId,
+    name: NewName = None,
+    hostnames: Hostnames = None,
+    add_hostname: AddHostname = None,
+    remove_hostname: RemoveHostname = None,
+    add_port: AddPort = None,
+    remove_port: RemovePort = None,
+    expires: Expires = None,
+    expires_at: ExpiresAt = None,
+    max_services: Limit = None,
+    max_agents: Limit = None,
+    max_ports: Limit = None,
+    max_hostnames: Limit = None,
+    force: Force = False,
+) -> Shown:
+    """Change what a live invite may do; its token stays good."""
+    limits = {
+        "services": max_services,
+        "agents": max_agents,
+        "ports": max_ports,
+        "hostnames": max_hostnames,
+    }
+    changes = InviteChanges(
+        *(name, hostnames, add_hostname, remove_hostname),
+        *(add_port, remove_port, expires, expires_at),
+        limits,
+    )
+    found = await hub.get_invite(invite_id)
+    wanted = edit_from(found.value, changes, now())
+    return _shown(
+        await edited(
+            lambda if_match: hub.update_invite(invite_id, wanted, if_match=if_match),
+            found.etag,
+            force=force,
+        )
+    )
+
+
+def _shown(invite: InviteDetail) -> Shown:
+    fields = [
+        ("invite", invite.invite_id),
+        ("tenant", invite.tenant_id),
+        ("name", invite.name),
+        ("status", invite.status),
+        ("hostnames", ", ".join(invite.hostnames)),
+        ("ports", ", ".join(map(shown_range, invite.ports)) or "none"),
+        ("limits", shown_limits(invite.limits)),
+        ("created", shown_time(invite.created_at)),
+        ("expires", shown_time(invite.expires_at)),
+        ("suspended", shown_time(invite.suspended_at)),
+    ]
+    return Shown(invite, Fields(fields))

@@ -1,0 +1,116 @@
+"""`towonel port`: public ports that are kept for tenants."""
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from towonel.api.ports import LAST_PORT, Reservation, ReservationIn
+from towonel.cli.command import asks, group
+from towonel.cli.idempotent import once
+from towonel.cli.options.choices import Protocol
+from towonel.cli.options.flags import ItemId
+from towonel.cli.options.ids import TenantIdFlag, checked_hex
+from towonel.cli.options.port_ranges import parse_range, shown_ports
+from towonel.cli.output import Fields, Shown, shown_time
+from towonel.cli.tables import listed, shown_list
+from towonel.cli.usage import UsageError
+from towonel.client.hub import HubClient
+
+MAX_COUNT = 200  # the hub's
+
+app = group()
+
+
+@asks(
+    app,
+    "list",
+    "towonel port list",
+    f"towonel port list --protocol udp --tenant-id {'b7' * 32}",
+)
+async def list_all(
+    hub: HubClient,
+    tenant_id: TenantIdFlag = None,
+    protocol: Annotated[Protocol | None, typer.Option(help="Only its ports.")] = None,
+) -> Shown:
+    """List the ports that are kept, by protocol and number."""
+    wanted = None if tenant_id is None else checked_hex("--tenant-id", tenant_id)
+    fetch = partial(hub.list_ports, tenant_id=wanted, protocol=protocol)
+    found = await listed(fetch, lambda page: page.ports)
+    columns = ("ID", "PROTOCOL", "PORTS", "TENANT", "SINCE")
+    return shown_list("ports", found, columns, _row, "No port is reserved.")
+
+
+@asks(
+    app,
+    "reserve",
+    f"towonel port reserve --tenant-id {'b7' * 32} --protocol tcp --port 2222",
+    f"towonel port reserve --tenant-id {'b7' * 32} --protocol udp --ports 27015-27030",
+)
+async def reserve(
+    hub: HubClient,
+    tenant_id: Annotated[
+        str, typer.Option(metavar="HEX", help="For whom to keep them.", show_default=False)
+    ],
+    protocol: Annotated[Protocol, typer.Option(show_default=False)],
+    port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT", min=1, max=LAST_PORT, help="One port. [default: the lowest free one]"
+        ),
+    ] = None,
+    ports: Annotated[
+        str | None, typer.Option(metavar="FIRST-LAST", help="Or a range of ports.")
+    ] = None,
+) -> Shown:
+    """Keep a port or a range of ports for a tenant."""
+    tenant = checked_hex("--tenant-id", tenant_id)
+    first, last = _wanted(port, ports)
+    wanted = ReservationIn(tenant_id=tenant, protocol=protocol, first_port=first, last_port=last)
+    made = await once(lambda key: hub.reserve_ports(wanted, idempotency_key=key))
+    fields = [
+        ("id", made.reservation_id),
+        ("tenant", made.tenant_id),
+        ("ports", f"{made.protocol}:{shown_ports(made.first_port, made.last_port)}"),
+    ]
+    return Shown(made, Fields(fields))
+
+
+@asks(app, "release", "towonel port release --id pJ4yYx1sT0mQ8aWv7c2d3g")
+async def release(hub: HubClient, reservation_id: ItemId) -> Shown:
+    """Keep ports no more; what is published on them stays."""
+    released = await hub.release_ports(reservation_id)
+    return Shown(released, f"released {reservation_id}")
+
+
+@asks(
+    app,
+    "available",
+    "towonel port available --protocol tcp",
+    "towonel port available --protocol udp --count 16",
+)
+async def available(
+    hub: HubClient,
+    protocol: Annotated[Protocol, typer.Option(show_default=False)],
+    count: Annotated[
+        int, typer.Option(metavar="N", min=1, max=MAX_COUNT, help="How many to show.")
+    ] = 1,
+) -> Shown:
+    """Print the lowest ports that nobody has, one a line."""
+    found = await hub.available_ports(protocol, count)
+    free = map(str, found.ports)
+    return Shown(found, *free) if found.ports else Shown(found, "There is no free port left.")
+
+
+def _wanted(port: int | None, ports: str | None) -> tuple[int | None, int | None]:
+    if ports is None:
+        return port, port
+    if port is not None:
+        raise UsageError("--ports: give --port or --ports, not both")
+    return parse_range("--ports", ports)
+
+
+def _row(item: Reservation) -> tuple[str, ...]:
+    ports = shown_ports(item.first_port, item.last_port)
+    since = shown_time(item.created_at)
+    return item.reservation_id, item.protocol, ports, item.tenant_id, since

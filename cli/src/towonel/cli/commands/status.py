@@ -1,0 +1,151 @@
+"""`towonel status`: is the hub there, what does it know, and what is live."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, Awaitable, Sized
+from functools import partial
+from typing import Annotated, Literal
+
+import typer
+
+from towonel.api.edges import EdgeItem
+from towonel.api.health import HealthOut
+from towonel.cli.command import asks
+from towonel.cli.commands.edge import COLUMNS, edge_row
+from towonel.cli.output import Fields, Rows, Shown, now
+from towonel.cli.tables import SHORT, listed
+from towonel.client.hub import HubClient
+from towonel.wire.errors import Code, Denied, Unavailable
+
+MAX_COUNTED = 1_000  # one page of each
+MAX_EDGES = 50
+MAX_RETRY_AFTER_S = 30.0  # nobody waits longer in front of a terminal
+RECOUNT = 15  # refreshes between counts of what seldom changes: who watches must not cost much
+STANDINGS: tuple[Literal["active", "suspended", "revoked"], ...] = (
+    "active",
+    "suspended",
+    "revoked",
+)
+
+type Counted = dict[str, int | None]
+
+
+root = typer.Typer(rich_markup_mode=None)  # commands of the first level
+
+
+@asks(
+    root,
+    "status",
+    "towonel status",
+    "towonel status --watch",
+    "towonel status --hub-url https://hub.example.eu",
+    needs_key=False,
+)
+async def status(
+    hub: HubClient,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", "-w", help="Go on, until Ctrl-C; a hub that is away is shown."),
+    ] = False,
+    every: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.5, max=3600, help="How often, with --watch.")
+    ] = 2.0,
+) -> AsyncGenerator[Shown]:
+    """Tell whether the hub answers; with a key, also what it knows and what is live."""
+    counted: Counted = {}
+    if not watch:
+        yield await _status(hub, counted)
+        return
+    for number in itertools.count():
+        wait_s = every
+        if number % RECOUNT == 0:
+            counted.clear()
+        try:
+            yield (await _status(hub, counted)).on_a_screen()
+        except Unavailable as error:
+            yield _away(hub, error).on_a_screen()
+            wait_s = max(every, min(error.retry_after_s or 0, MAX_RETRY_AFTER_S))
+        await asyncio.sleep(wait_s)
+
+
+async def _status(hub: HubClient, counted: Counted) -> Shown:
+    """Ask for everything but what is counted already; keep what was counted there."""
+    health = await hub.health()
+    document: dict[str, object] = {"hub_url": hub.base_url, **health.model_dump()}
+    fields = _health_fields(hub, health)
+    if not hub.has_key:
+        return Shown(document, Fields(fields), "\nWith a key, this also shows what is live.")
+    if not counted:
+        counted |= await _counted(hub)
+    edges, known = await _edges(hub), counted | {"agents_live": await _agents_live(hub)}
+    document |= known
+    document["edges"] = None if edges is None else [e.model_dump(mode="json") for e in edges]
+    fields += [(name.replace("_", " "), _number(count)) for name, count in known.items()]
+    if edges is None:
+        return Shown(document, Fields(fields), "\nThis key does not show edges.")
+    live = sum(edge.is_live for edge in edges)
+    fields.append(("edges live", f"{live} of {_number(len(edges), MAX_EDGES)}"))
+    return Shown(document, Fields(fields), "", _table(edges))
+
+
+def _away(hub: HubClient, error: Unavailable) -> Shown:
+    said = {"code": error.code.word, "message": error.detail}
+    document: dict[str, object] = {"hub_url": hub.base_url, "status": "away", "error": said}
+    at = now().strftime("%H:%M:%S")
+    return Shown(document, Fields([("hub", f"{hub.base_url} is away at {at}: {error.detail}")]))
+
+
+def _health_fields(hub: HubClient, health: HealthOut) -> list[tuple[str, str]]:
+    return [
+        ("hub", f"{hub.base_url} is up"),
+        ("version", f"{health.version}, protocol {health.protocol_version}"),
+        ("node id", health.node_id),
+    ]
+
+
+async def _counted(hub: HubClient) -> Counted:
+    """Return how many there are of each; None for what the key does not show."""
+    found: Counted = {}
+    for standing in STANDINGS:
+        tenants = partial(hub.list_tenants, status=standing, limit=MAX_COUNTED)
+        found[f"tenants_{standing}"] = await _length(
+            listed(tenants, lambda page: page.tenants, MAX_COUNTED)
+        )
+    services = partial(hub.list_services, limit=MAX_COUNTED)
+    found["services"] = await _length(listed(services, lambda page: page.services, MAX_COUNTED))
+    return found
+
+
+async def _agents_live(hub: HubClient) -> int | None:
+    agents = partial(hub.list_agents, live=True, limit=MAX_COUNTED)
+    return await _length(listed(agents, lambda page: page.agents, MAX_COUNTED))
+
+
+async def _length(asked: Awaitable[Sized]) -> int | None:
+    found = await _allowed(asked)
+    return None if found is None else len(found)
+
+
+async def _edges(hub: HubClient) -> list[EdgeItem] | None:
+    fetch = partial(hub.list_edges, limit=MAX_EDGES)
+    return await _allowed(listed(fetch, lambda page: page.edges, MAX_EDGES))
+
+
+async def _allowed[T](asked: Awaitable[T]) -> T | None:
+    try:
+        return await asked
+    except Denied as error:
+        if error.code is not Code.FORBIDDEN:
+            raise
+        return None
+
+
+def _number(count: int | None, at_most: int = MAX_COUNTED) -> str:
+    if count is None:
+        return "not shown to this key"
+    return f"{count} or more" if count == at_most else str(count)
+
+
+def _table(edges: list[EdgeItem]) -> Rows:
+    rows = [(edge.node_id[:SHORT], *edge_row(edge)[1:]) for edge in edges]
+    return Rows(COLUMNS, rows, "No edge has registered yet.")

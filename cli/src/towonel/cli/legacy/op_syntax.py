@@ -1,0 +1,111 @@
+"""Entries of a tenant's log as the command line spells them, both ways."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from towonel.cli.options.choices import TlsEnd
+from towonel.cli.options.ids import checked_hex
+from towonel.cli.usage import UsageError
+from towonel.wire.errors import ProtocolError
+from towonel.wire.legacy.ops import Op, read_op
+from towonel.wire.names import parse_hostname, parse_service_name
+
+
+class OpName(StrEnum):
+    """What an entry does, as `--op` has it."""
+
+    UPSERT_HOSTNAME = "upsert-hostname"
+    DELETE_HOSTNAME = "delete-hostname"
+    SET_HOSTNAME_TLS = "set-hostname-tls"
+    UPSERT_AGENT = "upsert-agent"
+    REVOKE_AGENT = "revoke-agent"
+    UPSERT_TCP_SERVICE = "upsert-tcp-service"
+    DELETE_TCP_SERVICE = "delete-tcp-service"
+    UPSERT_UDP_SERVICE = "upsert-udp-service"
+    DELETE_UDP_SERVICE = "delete-udp-service"
+
+
+_NEEDS: Mapping[OpName, tuple[str, ...]] = {
+    OpName.UPSERT_HOSTNAME: ("hostname",),
+    OpName.DELETE_HOSTNAME: ("hostname",),
+    OpName.SET_HOSTNAME_TLS: ("hostname", "mode"),
+    OpName.UPSERT_AGENT: ("agent_id",),
+    OpName.REVOKE_AGENT: ("agent_id",),
+    OpName.UPSERT_TCP_SERVICE: ("service", "listen_port"),
+    OpName.DELETE_TCP_SERVICE: ("service",),
+    OpName.UPSERT_UDP_SERVICE: ("service", "listen_port"),
+    OpName.DELETE_UDP_SERVICE: ("service",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OpFlags:
+    """What else was given; each op needs its own, and takes no other."""
+
+    hostname: str | None = None
+    agent_id: str | None = None
+    service: str | None = None
+    listen_port: int | None = None
+    mode: TlsEnd | None = None
+
+
+def op_from(name: OpName, flags: OpFlags) -> Op:
+    """Return the op that the flags ask for.
+
+    Raises:
+        UsageError: naming the flag that is missing, too many or wrong.
+    """
+    given = {
+        flag: value for flag in OpFlags.__slots__ if (value := getattr(flags, flag)) is not None
+    }
+    for flag in OpFlags.__slots__:
+        if (flag in _NEEDS[name]) != (flag in given):
+            rule = "is needed for" if flag in _NEEDS[name] else "means nothing for"
+            raise UsageError(f"--{flag.replace('_', '-')}: {rule} {name}")
+    return read_op({name.replace("-", "_"): {flag: _read(flag, given[flag]) for flag in given}})
+
+
+def op_document(op: Op) -> dict[str, object]:
+    """Return an op for programs."""
+    return {"op": _name(op), **{field: _plain(value) for field, value in op.body().items()}}
+
+
+def op_text(op: Op) -> str:
+    """Return an op for people: its name, then what it is about."""
+    return f"{_name(op)} {op_subject(op)}"
+
+
+def op_subject(op: Op) -> str:
+    """Return what an op is about, and what it says of it."""
+    return " ".join(str(_plain(value)) for value in op.body().values())
+
+
+def _name(op: Op) -> str:
+    return op.name.replace("_", "-")
+
+
+def _plain(value: object) -> object:
+    match value:
+        case bytes():
+            return value.hex()
+        case {"mode": mode}:
+            return mode
+        case _:
+            return value
+
+
+def _read(flag: str, value: object) -> object:
+    """Return a flag's value as it is in an entry."""
+    match flag, value:
+        case "agent_id", str():
+            return bytes.fromhex(checked_hex("--agent-id", value))
+        case (("hostname" | "service"), str()):
+            try:
+                return parse_hostname(value) if flag == "hostname" else parse_service_name(value)
+            except ProtocolError as error:
+                raise UsageError(f"--{flag}: {error.detail}") from error
+        case "mode", str():
+            return {"mode": value}
+        case _:
+            return value

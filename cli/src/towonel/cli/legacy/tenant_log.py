@@ -1,0 +1,139 @@
+"""A tenant's log as its holder reads it and adds to it, while others may do so too."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from random import SystemRandom
+
+from towonel.client.hub import HubClient
+from towonel.identity.keys import TenantKey
+from towonel.identity.legacy.entries import sign_entry
+from towonel.runtime.backoff import Backoff
+from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
+from towonel.wire.legacy.entries import ENTRY_VERSION, EntryPayload, decode_payload
+from towonel.wire.legacy.ops import (
+    DeleteHostname,
+    DeleteTcpService,
+    DeleteUdpService,
+    Op,
+    RevokeAgent,
+    SetHostnameTls,
+    UpsertAgent,
+    UpsertHostname,
+    UpsertTcpService,
+    UpsertUdpService,
+)
+
+ATTEMPTS = 10  # the original's
+FIRST_DELAY_S, MAX_DELAY_S = 0.05, 2.0  # the original's
+MAX_RETRY_AFTER_S = 30.0  # nobody waits longer in front of a terminal
+
+# In the order in which they go: names first, so that no client is sent to an agent that is gone.
+_DEPARTURES = (DeleteHostname, DeleteTcpService, DeleteUdpService, RevokeAgent)
+
+
+def departures(ops: Iterable[Op]) -> list[Op]:
+    """Return the ops that take back all that a log leaves.
+
+    Args:
+        ops: of the log, the oldest first.
+    """
+    left: dict[Op, None] = {}
+    for op in ops:
+        taking_back = _taking_back(op)
+        left.pop(taking_back, None)
+        if not isinstance(op, _DEPARTURES):
+            left[taking_back] = None
+    return sorted(left, key=lambda op: _DEPARTURES.index(type(op)))
+
+
+def _taking_back(op: Op) -> Op:
+    """Return the op after which there is nothing about the subject of `op`; maybe itself."""
+    match op:
+        case UpsertHostname(hostname) | SetHostnameTls(hostname) | DeleteHostname(hostname):
+            return DeleteHostname(hostname.lower())
+        case UpsertTcpService(service):
+            return DeleteTcpService(service)
+        case UpsertUdpService(service):
+            return DeleteUdpService(service)
+        case UpsertAgent(agent_id):
+            return RevokeAgent(agent_id)
+        case _:
+            return op
+
+
+class TenantLog:
+    """The log of a tenant whose key is here.
+
+    Args:
+        hub: where it is kept.
+        tenant: whose it is, and who signs.
+    """
+
+    def __init__(self, hub: HubClient, tenant: TenantKey) -> None:
+        self._hub = hub
+        self._tenant = tenant
+        self._last: int | None = None
+
+    async def read(self) -> list[EntryPayload]:
+        """Return all entries that still matter, by sequence.
+
+        Raises:
+            TowonelError: as `HubClient.list_entries`; a log that cannot be read is never empty.
+        """
+        return await _patiently(self._read)
+
+    async def append(self, op: Op) -> int:
+        """Add an entry after all others, and return its sequence.
+
+        Raises:
+            TowonelError: as `HubClient.submit_entry`; SEQUENCE_CONFLICT only where somebody else
+                was faster ten times.
+        """
+        return await _patiently(lambda: self._submit(op))
+
+    async def _read(self) -> list[EntryPayload]:
+        entries = await self._hub.list_entries(self._tenant)
+        payloads = [decode_payload(entry.payload) for entry in entries]
+        self._last = max((payload.sequence for payload in payloads), default=0)
+        return payloads
+
+    async def _submit(self, op: Op) -> int:
+        if self._last is None:
+            await self._read()
+        tenant, now_ms = self._tenant, time.time_ns() // 1_000_000
+        sequence = (self._last or 0) + 1
+        payload = EntryPayload(ENTRY_VERSION, tenant.tenant_id, sequence, now_ms, op)
+        try:
+            self._last = await self._hub.submit_entry(sign_entry(tenant, payload))
+        except Denied as error:
+            if error.code is Code.SEQUENCE_CONFLICT:
+                self._last = None
+            raise
+        return self._last
+
+
+async def _patiently[T](ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again where somebody else was faster, or the hub wants it slower."""
+    backoff, rng = Backoff(FIRST_DELAY_S, MAX_DELAY_S), SystemRandom()
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return await ask()
+        except TowonelError as error:
+            delay_s = _retry_after_s(error)
+            if delay_s is None:
+                raise
+            await asyncio.sleep(max(delay_s, backoff.next_delay(rng)))
+    return await ask()
+
+
+def _retry_after_s(error: TowonelError) -> float | None:
+    """Return for how long to wait at least; None where asking again is of no use."""
+    match error:
+        # Replayed: another command of this tenant signed in the same millisecond.
+        case Denied(code=Code.SEQUENCE_CONFLICT | Code.REPLAYED):
+            return 0
+        case Unavailable(code=Code.RATE_LIMITED):
+            return min(error.retry_after_s or 0, MAX_RETRY_AFTER_S)
+        case _:
+            return None

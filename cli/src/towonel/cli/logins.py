@@ -1,0 +1,102 @@
+"""Logins: which hub a person asks, with which key, kept in a file that only they read.
+
+A key is for the hub it was given for, and is sent to no other.
+"""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_serializer
+
+from towonel.cli.usage import UsageError
+from towonel.runtime import secretfile
+from towonel.runtime.settings import SettingsError
+
+FILE = "profiles.json"
+DEFAULT = "default"
+MAX_PROFILES = 100
+NAME = r"^[A-Za-z0-9._-]{1,64}$"
+
+
+class Profile(BaseModel):
+    """One login."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hub_url: str
+    key: SecretStr
+
+    @field_serializer("key")
+    def _told(self, key: SecretStr) -> str:
+        return key.get_secret_value()
+
+
+class Profiles(BaseModel):
+    """All logins of a person, and the one that counts where none is named."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    current: str | None = None
+    profiles: dict[str, Profile] = Field(default_factory=dict[str, Profile])
+
+    @classmethod
+    def read(cls, folder: Path) -> "Profiles":
+        """Return what was kept; nothing where there is no file.
+
+        Raises:
+            SettingsError: where the file is broken, or others may read it.
+        """
+        path = folder / FILE
+        try:
+            if not path.exists():
+                return cls()
+            return cls.model_validate_json(secretfile.read(path))
+        except secretfile.SecretFileError as error:
+            raise SettingsError([str(error)]) from error
+        except OSError as error:
+            raise SettingsError([f"{path}: cannot be read: {error.strerror}"]) from error
+        except ValidationError:  # its text shows what the file holds
+            raise SettingsError([f"{path}: is broken; remove it and log in again"]) from None
+
+    def write(self, folder: Path) -> None:
+        """Keep all of it, or leave what there was.
+
+        Raises:
+            SettingsError: where the folder cannot be written.
+        """
+        path = folder / FILE
+        try:
+            secretfile.replace(path, self.model_dump_json(indent=1).encode() + b"\n")
+        except OSError as error:
+            raise SettingsError([f"{path}: cannot be written: {error.strerror}"]) from error
+
+    def named(self, name: str | None) -> Profile | None:
+        """Return a profile, or the current one for none; None where nobody logged in.
+
+        Raises:
+            UsageError: telling which there are, where there is none of that name.
+        """
+        wanted = name or self.current
+        if wanted is None:
+            return None
+        found = self.profiles.get(wanted)
+        if found is None and name is not None:
+            there = ", ".join(sorted(self.profiles)) or "none; log in with `towonel login URL`"
+            raise UsageError(f"--profile: there is no {name!r}; there is: {there}")
+        return found
+
+    def add(self, name: str, profile: Profile) -> None:
+        """Add or replace a profile, and make it the current one.
+
+        Raises:
+            UsageError: where there are too many.
+        """
+        if name not in self.profiles and len(self.profiles) >= MAX_PROFILES:
+            raise UsageError(f"--profile: there are {MAX_PROFILES} already; log out of one")
+        self.profiles[name] = profile
+        self.current = name
+
+    def drop(self, name: str) -> None:
+        """Forget a profile."""
+        del self.profiles[name]
+        if self.current == name:
+            self.current = next(iter(sorted(self.profiles)), None)

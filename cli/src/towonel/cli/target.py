@@ -1,0 +1,133 @@
+"""Which hub a command talks to, and with which key: flag, environment, or the hub of this machine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from towonel.cli.logins import FILE, Profile, Profiles
+from towonel.cli.settings import CommandSettings, config_folder
+from towonel.cli.usage import UsageError
+from towonel.client.hub import HubClient
+from towonel.client.transport import parse_hub_url
+from towonel.runtime import secretfile
+from towonel.runtime.addresses import local_hub_url
+from towonel.runtime.settings import SettingsError
+from towonel.wire.errors import Denied
+
+KEY_FILE = "operator.key"
+_NO_KEY = (
+    "no operator key: {path} does not exist. Run this on the machine of the hub with its"
+    " TOWONEL_DATA_DIR, log in with `towonel login URL`, or set TOWONEL_OPERATOR_KEY_FILE"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A hub's address, and the operator key where there is one."""
+
+    hub_url: str
+    operator_key: SecretStr | None
+    allow_insecure: bool
+
+    def client(self) -> HubClient:
+        key = None if self.operator_key is None else self.operator_key.get_secret_value()
+        return HubClient(self.hub_url, operator_key=key, allow_insecure=self.allow_insecure)
+
+
+def resolve(
+    settings: CommandSettings,
+    hub_url: str | None,
+    api_key: str | None,
+    profile: str | None = None,
+    *,
+    needs_key: bool,
+) -> Target:
+    """Decide hub and key.
+
+    Args:
+        settings: what the environment says.
+        hub_url: the flag; before TOWONEL_HUB_URL, the profile, the hub on this machine.
+        api_key: the flag; before TOWONEL_OPERATOR_KEY, the profile, the hub's key file.
+        profile: the flag; before TOWONEL_PROFILE, before the login that is current.
+        needs_key: refuse to go on without a key.
+
+    Raises:
+        UsageError: a flag that is no hub's URL, or names no profile.
+        SettingsError: a variable that is none, or no key where one is needed.
+    Source: inventory §1.8.
+    """
+    key, login = _given_key(settings, api_key), _login(settings, hub_url, profile)
+    if key is None and login is not None:
+        key = login.key
+    if key is None:
+        key = _key_in_file(_key_path(settings), required=needs_key)
+    url, where = _url(settings, hub_url, login)
+    try:
+        parse_hub_url(url, allow_insecure=settings.allow_insecure_hub)
+    except Denied as error:
+        if hub_url:
+            raise UsageError(f"{where}: {error.detail}") from error
+        raise SettingsError([f"{where}: {error.detail}"]) from error
+    return Target(url, key, settings.allow_insecure_hub)
+
+
+def _url(settings: CommandSettings, flag: str | None, login: Profile | None) -> tuple[str, str]:
+    """Return the hub to ask, and who named it."""
+    if flag:
+        return flag, "--hub-url"
+    if settings.hub_url:
+        return settings.hub_url, "TOWONEL_HUB_URL"
+    if login:
+        return login.hub_url, str(config_folder() / FILE)
+    return local_hub_url(settings.hub_listen_addr), "TOWONEL_HUB_LISTEN_ADDR"
+
+
+def _login(settings: CommandSettings, hub_url: str | None, name: str | None) -> Profile | None:
+    """Return the login that counts: the named one, else the current one if it is of that hub."""
+    name = name or settings.profile or None
+    found = Profiles.read(config_folder()).named(name)
+    url = hub_url or settings.hub_url
+    if found is None or url is None or url.rstrip("/") == found.hub_url:
+        return found
+    if name is None:
+        return None
+    raise UsageError(f"--profile: {name} is a login of {found.hub_url}, and not of {url}")
+
+
+def _given_key(settings: CommandSettings, api_key: str | None) -> SecretStr | None:
+    if api_key is not None:
+        return as_key(api_key, "--api-key")
+    if settings.operator_key is None or not settings.operator_key.get_secret_value().strip():
+        return None
+    return as_key(settings.operator_key.get_secret_value(), "TOWONEL_OPERATOR_KEY")
+
+
+def as_key(text: str, where: str) -> SecretStr:
+    """Return a key as it is sent.
+
+    Raises:
+        SettingsError: naming where it came from.
+    """
+    text = text.strip()
+    if not text or not (text.isascii() and text.isprintable()) or " " in text:
+        raise SettingsError([f"{where}: is empty, or has characters that no key has"])
+    return SecretStr(text)
+
+
+def _key_path(settings: CommandSettings) -> Path:
+    return settings.operator_key_path or (settings.data_dir or Path()) / KEY_FILE
+
+
+def _key_in_file(path: Path, *, required: bool) -> SecretStr | None:
+    try:
+        if not path.exists():
+            if required:
+                raise SettingsError([_NO_KEY.format(path=path)])
+            return None
+        content = secretfile.read(path)
+    except OSError as error:  # it is in a folder of somebody else
+        raise SettingsError([f"{path}: cannot be read: {error.strerror}"]) from error
+    except secretfile.SecretFileError as error:
+        raise SettingsError([str(error)]) from error
+    return as_key(content.decode("ascii", errors="replace"), str(path))

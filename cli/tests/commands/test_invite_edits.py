@@ -1,0 +1,157 @@
+"""Live invites on the command line: shown, found and edited, against a real hub."""
+
+from collections.abc import Iterator
+from typing import Any, override
+
+import pytest
+from support.commands import CommandedHub
+
+from towonel.api.invites import InviteDetail, InviteEdit
+from towonel.cli.commands.invite import edit
+from towonel.client.hub import HubClient
+from towonel.client.transport import Tagged
+from towonel.wire.errors import Code, Denied
+
+HOSTS = ["edit.example.eu", "*.edit.example.eu"]
+
+
+@pytest.fixture
+def invite(hub: CommandedHub) -> Iterator[str]:
+    made = hub.asked("invite", "create", "--name", "editable", "--hostnames", ",".join(HOSTS))
+    yield made["invite_id"]
+    hub.run("invite", "revoke", "--id", made["invite_id"])
+
+
+def edited(hub: CommandedHub, invite_id: str, line: str) -> dict[str, Any]:
+    return hub.asked("invite", "edit", "--id", invite_id, *line.split())
+
+
+def test_an_invite_is_shown_whole(hub: CommandedHub, invite: str) -> None:
+    lines = hub.told("invite", "show", "--id", invite).splitlines()
+
+    shown = {line[:11].strip(): line[11:] for line in lines}
+    assert shown["invite"] == invite
+    assert len(shown["tenant"]) == 64
+    assert (shown["name"], shown["status"]) == ("editable", "pending")
+    assert shown["hostnames"] == ", ".join(HOSTS)
+    assert (shown["ports"], shown["limits"]) == ("none", "the hub's")
+    assert (shown["expires"], shown["suspended"]) == ("never", "never")
+
+
+def test_only_what_is_given_changes(hub: CommandedHub, invite: str) -> None:
+    before = hub.asked("invite", "show", "--id", invite)
+    after = edited(hub, invite, "--name renamed --max-services 20 --max-agents 3")
+
+    assert after == before | {
+        "name": "renamed",
+        "limits": {"services": 20, "agents": 3, "ports": None, "hostnames": None},
+    }
+    assert edited(hub, invite, "--max-agents default")["limits"]["services"] == 20
+
+
+def test_hostnames_come_and_go(hub: CommandedHub, invite: str) -> None:
+    more = edited(hub, invite, "--add-hostname B.edit2.example.eu --remove-hostname " + HOSTS[0])
+    whole = edited(hub, invite, "--hostnames c.edit3.example.eu,d.edit3.example.eu")
+    both = edited(hub, invite, f"--hostnames {HOSTS[0]} --add-hostname {HOSTS[1]}")
+
+    assert more["hostnames"] == [HOSTS[1], "b.edit2.example.eu"]
+    assert whole["hostnames"] == ["c.edit3.example.eu", "d.edit3.example.eu"]
+    assert both["hostnames"] == HOSTS
+
+
+def test_ports_are_kept_and_let_go(hub: CommandedHub, invite: str) -> None:
+    kept = edited(hub, invite, "--port tcp:42222 --add-port udp:42015-42030")
+    left = edited(hub, invite, "--remove-port tcp:42222")
+
+    assert [item["first_port"] for item in kept["ports"]] == [42_222, 42_015]
+    assert left["ports"] == [{"protocol": "udp", "first_port": 42_015, "last_port": 42_030}]
+    assert "ports      udp:42015-42030\n" in hub.told("invite", "show", "--id", invite)
+
+
+def test_an_end_is_moved(hub: CommandedHub, invite: str) -> None:
+    assert edited(hub, invite, "--expires 7d")["expires_at_ms"] > 0
+    assert edited(hub, invite, "--expires-at 2037-01-31")["expires_at"].startswith("2037-01-31T00")
+    assert edited(hub, invite, "--expires never")["expires_at"] is None
+
+
+@pytest.mark.parametrize(
+    ("line", "exit_code", "told"),
+    [
+        ("", 2, "nothing to change"),
+        ("--remove-hostname x.example.eu", 2, "it has no x.example.eu; it has edit.example.eu"),
+        (f"--hostnames {HOSTS[0]} --remove-hostname {HOSTS[0]}", 2, "revoke it instead"),
+        ("--add-hostname localhost", 2, "--add-hostname: "),
+        ("--hostnames ,", 2, "--hostnames: give 1 to 1000"),
+        ("--remove-port tcp:1", 2, "it has no tcp:1; it has none"),
+        ("--port udp:30-20", 2, "the first port is above the last"),
+        ("--port tcp:80", 1, "port 80 is below 1024"),
+        ("--expires 1d --expires-at 2037-01-01", 2, "not both"),
+        ("--max-ports many", 2, "--max-ports: is a number up to 1000000, or default"),
+        ("--max-ports 1000001", 2, "--max-ports: "),
+        ("--max-ports 99999999999", 2, "--max-ports: "),
+        ("--name=", 2, "--name: "),
+    ],
+)
+def test_an_edit_that_cannot_be_meant_changes_nothing(
+    hub: CommandedHub, invite: str, line: str, exit_code: int, told: str
+) -> None:
+    before = hub.asked("invite", "show", "--id", invite)
+    result = hub.run("invite", "edit", "--id", invite, *line.split())
+
+    assert result.exit_code == exit_code
+    assert told in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert hub.asked("invite", "show", "--id", invite) == before
+
+
+class Meddled(HubClient):
+    """A hub at which somebody else is a little faster."""
+
+    @override
+    async def get_invite(self, invite_id: str) -> Tagged[InviteDetail]:
+        found = await super().get_invite(invite_id)
+        await super().update_invite(invite_id, InviteEdit(hostnames=["other.example.eu"]))
+        return found
+
+
+async def test_an_edit_of_somebody_else_in_between_is_told(hub: CommandedHub, invite: str) -> None:
+    async with Meddled(hub.url, operator_key=hub.key) as client:
+        with pytest.raises(Denied, match="--force") as caught:
+            await edit.edit(client, invite, add_hostname=["edit4.example.eu"])
+    async with hub.client() as client:
+        now = (await client.get_invite(invite)).value
+
+    assert caught.value.code is Code.PRECONDITION_FAILED
+    assert now.hostnames == ["other.example.eu"]
+
+
+async def test_force_overwrites_the_edit_of_somebody_else(hub: CommandedHub, invite: str) -> None:
+    added = ["edit4.example.eu"]
+    async with Meddled(hub.url, operator_key=hub.key) as client:
+        shown = await edit.edit(client, invite, add_hostname=added, force=True)
+
+    assert shown.document["hostnames"] == [*HOSTS, *added]
+
+
+def test_invites_are_found_by_status_hostname_and_name(hub: CommandedHub, invite: str) -> None:
+    def found(*flags: str) -> list[str]:
+        return [item["invite_id"] for item in hub.asked("invite", "list", *flags)["invites"]]
+
+    assert found("--hostname", "EDIT.example.eu", "--status", "pending") == [invite]
+    assert found("--name", "ditabl", "--status", "pending") == [invite]
+    assert found("--hostname", "nobody.example.eu") == []
+    assert invite not in found("--hostname", HOSTS[1], "--status", "revoked")
+    assert invite in found()
+    assert hub.told("invite", "list", "--name", "nobody") == "There is no such invite.\n"
+    assert hub.run("invite", "list", "--hostname", "x").exit_code == 2
+    assert hub.run("invite", "list", "--status", "lost").exit_code == 2
+
+
+def test_an_edge_invite_is_shown(hub: CommandedHub) -> None:
+    made = hub.asked("edge-invite", "create", "--name", "oslo")
+    shown = hub.asked("edge-invite", "show", "--id", made["invite_id"])
+
+    assert shown["edge_node_id"] == made["edge_node_id"]
+    assert (shown["name"], shown["status"]) == ("oslo", "pending")
+    assert made["token"] not in hub.told("edge-invite", "show", "--id", made["invite_id"])
+    assert hub.run("edge-invite", "show", "--id", "A" * 22).exit_code == 1

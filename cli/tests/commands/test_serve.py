@@ -1,0 +1,91 @@
+import pytest
+
+from towonel.cli.commands.serve import programs_for
+from towonel.cli.settings import ServeSettings, child_environment, foreign_environment
+from towonel.cli.subprocesses import Program
+from towonel.runtime.settings import SettingsError, load
+
+
+def programs(**environ: str) -> dict[str, Program]:
+    return {p.name: p for p in programs_for(load(ServeSettings, environ), environ)}
+
+
+def test_both_run_unless_one_is_switched_off() -> None:
+    assert list(programs()) == ["hub", "edge"]
+    assert list(programs(TOWONEL_HUB_ENABLED="false")) == ["edge"]
+    assert list(programs(TOWONEL_EDGE_ENABLED="false")) == ["hub"]
+
+
+def test_with_both_switched_off_there_is_nothing_to_run() -> None:
+    with pytest.raises(SettingsError, match="nothing to run"):
+        programs(TOWONEL_HUB_ENABLED="false", TOWONEL_EDGE_ENABLED="false")
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        ("0.0.0.0:8443", "http://127.0.0.1:8443"),
+        ("[::]:9000", "http://[::1]:9000"),
+        ("127.0.0.1:9000", "http://127.0.0.1:9000"),
+    ],
+)
+def test_the_edge_is_told_where_the_hub_beside_it_is(address: str, url: str) -> None:
+    edge = programs(TOWONEL_HUB_LISTEN_ADDR=address)["edge"]
+
+    assert edge.environ["TOWONEL_EDGE_HUB_URL"] == url
+    assert "TOWONEL_ALLOW_INSECURE_HUB" not in edge.environ
+
+
+def test_an_address_of_this_machine_needs_no_tls_and_only_the_edge_is_told_so() -> None:
+    both = programs(TOWONEL_HUB_LISTEN_ADDR="192.0.2.1:8443")
+
+    assert both["edge"].environ["TOWONEL_EDGE_HUB_URL"] == "http://192.0.2.1:8443"
+    assert both["edge"].environ["TOWONEL_ALLOW_INSECURE_HUB"] == "true"
+    assert "TOWONEL_ALLOW_INSECURE_HUB" not in both["hub"].environ
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "TOWONEL_EDGE_HUB_URL",
+        "TOWONEL_EDGE_HUB_URLS",
+        "TOWONEL_EDGE_INVITE_TOKEN",
+        "TOWONEL_EDGE_INVITE_TOKEN_FILE",
+    ],
+)
+def test_an_edge_that_has_a_hub_already_is_told_nothing(name: str) -> None:
+    edge = programs(**{name: "elsewhere"})["edge"]
+
+    assert edge.environ == {name: "elsewhere"}
+
+
+def test_an_edge_alone_is_told_nothing() -> None:
+    assert programs(TOWONEL_HUB_ENABLED="false")["edge"].environ == {"TOWONEL_HUB_ENABLED": "false"}
+
+
+def test_hub_and_edge_get_neither_the_operators_key_nor_the_commands_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TOWONEL_OPERATOR_KEY", "secret")
+    monkeypatch.setenv("TOWONEL_HUB_ENABLED", "true")
+    monkeypatch.setenv("TOWONEL_DATA_DIR", "/data")
+
+    environ = child_environment()
+
+    assert environ["TOWONEL_DATA_DIR"] == "/data"
+    assert {"TOWONEL_OPERATOR_KEY", "TOWONEL_HUB_ENABLED"}.isdisjoint(environ)
+
+
+def test_the_demo_is_the_same_whatever_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TOWONEL_EDGE_LISTEN_ADDR", "0.0.0.0:1")
+
+    environ = foreign_environment()
+
+    assert "PATH" in environ
+    assert not [name for name in environ if name.startswith("TOWONEL_")]
+
+
+def test_a_program_never_shows_its_environment() -> None:
+    assert "secret" not in repr(Program("hub", "towonel.hub", {"TOWONEL_X": "secret"}))

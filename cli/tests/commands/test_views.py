@@ -1,0 +1,169 @@
+"""Tenants, services, routes, agents and edges on the command line, against a real hub."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+
+import pytest
+from support.commands import CommandedHub, towonel
+from support.hub import new_key, registration, state, tenant_of
+
+from towonel.api.invites import InviteIn, InviteOut
+from towonel.identity.keys import NodeKey
+from towonel.wire.tokens import EdgeToken, InviteToken
+
+HOST = "views.example.eu"
+REFUSED = [
+    ("tenant", "show"),
+    ("tenant", "show", "b7"),
+    ("tenant", "show", "b7" * 32, "--tenant-id", "b7" * 32),
+    ("tenant", "remove", "--tenant-id", "zz" * 32),
+    ("tenant", "edit", "b7" * 32),
+    ("tenant", "edit", "b7" * 32, "--max-agents", "many"),
+    ("agent", "show", "x"),
+    ("edge", "show", "x"),
+    ("service", "list", "--kind", "http"),
+    ("tenant", "list", "--limit", "0"),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Published:
+    """A tenant with one agent and one service, and an edge."""
+
+    hub: CommandedHub
+    invite: InviteOut
+    agent: NodeKey
+    edge: NodeKey
+
+
+@pytest.fixture(scope="module")
+def published(hub: CommandedHub) -> Published:
+    async def publish() -> Published:
+        agent = new_key()
+        async with hub.client() as client:
+            invite = await client.create_invite(InviteIn(name="views", hostnames=[HOST]))
+            token = InviteToken.decode(invite.token)
+            await client.bootstrap(token, agent, "home")
+            await client.apply_desired_state(tenant_of(token), state(HOST, group="home"))
+            made = await client.create_edge_invite("rome")
+            edge = NodeKey.from_seed(EdgeToken.decode(made.token).seed)
+            await client.register_edge(edge, registration(edge))
+        return Published(hub, invite, agent, edge)
+
+    return asyncio.run(publish())
+
+
+def test_a_tenant_is_listed_and_shown(published: Published) -> None:
+    hub, tenant_id = published.hub, published.invite.tenant_id
+    lines = hub.told("tenants", "list", "--hostname", HOST).splitlines()
+    shown = hub.told("tenant", "show", tenant_id)
+
+    assert lines[0].split() == ["TENANT", "NAME", "STATUS", "AGENTS", "OPEN", "HOSTNAMES"]
+    assert lines[1].split() == [tenant_id, "views", "active", "0", "0", HOST]
+    assert "limits     the hub's\n" in shown
+    assert published.agent.public.hex() in shown
+
+
+def test_a_tenant_is_edited_and_its_defaults_come_back(published: Published) -> None:
+    hub, tenant_id = published.hub, published.invite.tenant_id
+    limited = hub.asked("tenant", "edit", tenant_id, "--max-services", "3", "--name", "other")
+    back = hub.asked("tenant", "edit", tenant_id, "--max-services", "default", "--name", "views")
+
+    assert (limited["name"], limited["limits"]["services"]) == ("other", 3)
+    assert (back["name"], back["limits"]["services"]) == ("views", None)
+
+
+def test_a_tenant_rests_comes_back_and_ends(hub: CommandedHub) -> None:
+    made = hub.asked("invite", "create", "--hostnames", "life.example.eu")
+    tenant_id = made["tenant_id"]
+    told = [
+        hub.told("tenant", "suspend", tenant_id),
+        hub.told("tenant", "list", "--status", "suspended").splitlines()[1].split()[2] + "\n",
+        hub.told("tenant", "resume", "--tenant-id", tenant_id),
+        hub.told("tenant", "remove", "--tenant-id", tenant_id),
+    ]
+
+    assert told == [
+        f"suspended {tenant_id}\n",
+        "suspended\n",
+        f"resumed {tenant_id}\n",
+        f"removed {tenant_id}\n",
+    ]
+    assert hub.asked("tenant", "show", tenant_id)["status"] == "revoked"
+
+
+def test_services_and_routes_are_listed_and_shown(published: Published) -> None:
+    hub, tenant_id = published.hub, published.invite.tenant_id
+    key = f"https:{HOST}"
+    service = hub.told("service", "list", "--group", "home").splitlines()[1].split()
+    route = hub.told("routes", "list", "--tenant-id", tenant_id).splitlines()[1].split()
+
+    assert service == [key, HOST, "passthrough", "home", "0", tenant_id[:16]]
+    assert [route[0], route[4]] == [key, tenant_id]
+    assert hub.asked("service", "show", key)["groups"] == ["home"]
+    assert hub.asked("route", "show", key)["tenant_id"] == tenant_id
+    assert hub.told("service", "list", "--kind", "udp") == "Nothing is published.\n"
+
+
+def test_agents_are_listed_and_shown(published: Published) -> None:
+    hub, agent_id = published.hub, published.agent.public.hex()
+    known = hub.asked("agent", "list", "--tenant-id", published.invite.tenant_id)["agents"]
+    live = hub.told("agents", "list", "--live")
+    shown = hub.told("agent", "show", agent_id)
+
+    assert [(item["agent_id"], item["group"]) for item in known] == [(agent_id, "home")]
+    assert live == "No agent is known.\n"
+    assert "live       no\n" in shown
+
+
+def test_edges_are_listed_and_shown(published: Published) -> None:
+    hub, edge_id = published.hub, published.edge.public.hex()
+    rows = hub.told("edge", "list").splitlines()
+    shown = hub.told("edges", "show", edge_id)
+
+    assert rows[0].split()[3:8] == ["LIVE", "SESSIONS", "OPEN", "IN", "OUT"]
+    assert any(row.startswith(f"{edge_id}  rome  127.0.0.1:443  no    0  ") for row in rows)
+    assert "live        no\n" in shown
+    assert "traffic     0 open of 0 connections, 0 B in, 0 B out\n" in shown
+
+
+def test_a_list_is_whole_unless_fewer_are_asked_for(published: Published) -> None:
+    whole = published.hub.asked("tenant", "list")["tenants"]
+    first = published.hub.asked("tenant", "list", "--limit", "1")["tenants"]
+
+    assert len(whole) > 1
+    assert first == whole[:1]
+
+
+@pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
+def test_what_cannot_be_meant_is_a_usage_error(
+    hub: CommandedHub, arguments: tuple[str, ...]
+) -> None:
+    said = hub.run(*arguments)
+
+    assert said.exit_code == 2
+    assert said.stdout == ""
+    assert said.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("tenant", "show", "b7" * 32), ("agent", "show", "b7" * 32), ("edge", "show", "b7" * 32),
+     ("service", "show", "https:no.example.eu"), ("route", "show", "tcp:2")],
+    ids=" ".join,
+)  # fmt: skip
+def test_what_is_not_there_is_told_so(hub: CommandedHub, arguments: tuple[str, ...]) -> None:
+    said = hub.run(*arguments, "--output", "yaml")
+
+    assert said.exit_code == 1
+    assert json.loads(said.stderr)["error"]["code"] == "not_found"
+
+
+def test_both_the_singular_and_the_plural_are_right_and_one_is_shown() -> None:
+    listed = towonel("--help").stdout
+    plural = towonel("tenants", "--help")
+
+    assert "  tenant " in listed
+    assert "  tenants " not in listed
+    assert plural.exit_code == 0

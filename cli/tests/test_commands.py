@@ -1,0 +1,160 @@
+"""The command against a real hub, started the way its user starts it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.commands import CommandedHub
+
+HOST = "app.example.eu"
+
+
+@pytest.fixture
+def invite(hub: CommandedHub) -> Iterator[dict[str, object]]:
+    made = hub.asked("invite", "create", "--name", "home", "--hostnames", HOST, "--expires", "7d")
+    yield made
+    hub.run("invite", "revoke", "--id", str(made["invite_id"]))
+
+
+def test_an_invite_is_made_listed_and_revoked(hub: CommandedHub) -> None:
+    made = hub.asked("invite", "create", "--hostnames", "a.example.eu, *.B.example.eu")
+    listed = hub.asked("invite", "list")["invites"]
+    revoked = hub.run("invite", "revoke", "--id", str(made["invite_id"]))
+
+    assert str(made["token"]).startswith("tt_inv_2_")
+    assert isinstance(listed, list)
+    names = [item["hostnames"] for item in listed if item["invite_id"] == made["invite_id"]]
+    assert [sorted(name) for name in names] == [["*.b.example.eu", "a.example.eu"]]
+    assert revoked.stdout == f"revoked {made['invite_id']}\n"
+
+
+def test_a_token_stands_on_a_line_of_its_own_and_is_shown_only_when_made(hub: CommandedHub) -> None:
+    result = hub.run("invite", "create", "--hostnames", "token.example.eu")
+
+    token = result.stdout.splitlines()[-1]
+    assert token.startswith("tt_inv_2_")
+    assert len(token) > 80
+    assert "never" in result.stdout
+    assert (
+        token not in hub.run("invite", "list").output + hub.run("invite", "list", "--json").output
+    )
+
+
+def test_an_edge_invite_is_made_listed_and_revoked(hub: CommandedHub) -> None:
+    made = hub.run("edge-invite", "create", "--name", "main")
+    listed = hub.asked("edge-invite", "list")["invites"]
+
+    assert made.stdout.splitlines()[-1].startswith("TOWONEL_EDGE_INVITE_TOKEN=tt_edge_2_")
+    [invite_id] = [item["invite_id"] for item in listed if item["name"] == "main"]
+    assert hub.run("edge-invite", "revoke", "--id", invite_id).exit_code == 0
+    assert "revoked" in hub.run("edge-invite", "list").stdout
+
+
+def test_lists_fit_programs_that_read_lines(hub: CommandedHub, invite: dict[str, object]) -> None:
+    lines = hub.run("invite", "list").stdout.splitlines()
+
+    assert lines[0].split() == ["ID", "NAME", "STATUS", "EXPIRES", "HOSTNAMES"]
+    assert any(str(invite["invite_id"]) in line and HOST in line for line in lines)
+
+
+def test_status_tells_what_the_hub_knows(hub: CommandedHub, invite: dict[str, object]) -> None:
+    known = hub.asked("status")
+    shown = hub.run("status").stdout
+
+    assert known["status"] == "ok"
+    assert known["tenants_active"] > 0
+    assert f"{hub.url} is up" in shown
+
+
+def test_status_without_the_operator_key_tells_only_that_the_hub_is_up(
+    hub: CommandedHub, tmp_path: Path
+) -> None:
+    result = hub.run("status", TOWONEL_DATA_DIR=str(tmp_path))
+
+    assert result.exit_code == 0
+    assert "With a key" in result.stdout
+
+
+REFUSED: list[tuple[list[str], dict[str, str], int, str]] = [
+    (["invite", "create", "--hostnames", HOST], {}, 1, "hostname_conflict"),
+    (["invite", "revoke", "--id", "A" * 22], {}, 1, "not_found"),
+    (["invite", "revoke", "--id", "../x"], {}, 1, "invalid_request"),
+    (["invite", "list"], {"TOWONEL_OPERATOR_KEY": "wrong"}, 1, "unauthorized"),
+    (["invite", "list", "--hub-url", "http://127.0.0.1:1"], {}, 75, "hub_unavailable"),
+    (["status", "--hub-url", "http://127.0.0.1:1"], {}, 75, "hub_unavailable"),
+    (["invite", "list", "--hub-url", "http://hub.example.eu"], {}, 2, "usage"),
+    (["invite", "create", "--hostnames", "localhost"], {}, 2, "usage"),
+    (["invite", "create", "--hostnames", " , "], {}, 2, "usage"),
+    (["invite", "create", "--hostnames", HOST, "--expires", "soon"], {}, 2, "usage"),
+    (["invite", "create", "--hostnames", HOST, "--expires", "31d"], {}, 2, "usage"),
+    (["invite", "create", "--hostnames", HOST, "--name", "n" * 101], {}, 2, "usage"),
+    (["edge-invite", "create", "--name", "n" * 101], {}, 2, "usage"),
+    (["invite", "list"], {"TOWONEL_DATA_DIR": "/nowhere"}, 78, "bad_configuration"),
+    (["invite", "list"], {"TOWONEL_HUB_URL": "nonsense"}, 78, "bad_configuration"),
+    (["status"], {"TOWONEL_HUB_LISTEN_ADDR": "nonsense"}, 78, "bad_configuration"),
+    (
+        ["serve"],
+        {"TOWONEL_HUB_ENABLED": "false", "TOWONEL_EDGE_ENABLED": "false"},
+        78,
+        "bad_configuration",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "environ", "exit_code", "code"), REFUSED)
+def test_a_mistake_gets_its_exit_code_and_one_line(
+    hub: CommandedHub,
+    invite: dict[str, object],
+    arguments: list[str],
+    environ: dict[str, str],
+    exit_code: int,
+    code: str,
+) -> None:
+    told = hub.run(*arguments, **environ)
+    for_programs = hub.run(*arguments, "--json", **environ)
+
+    assert told.exit_code == for_programs.exit_code == exit_code
+    assert told.stderr.startswith(f"towonel: {code}: ")
+    assert told.stdout == for_programs.stdout == ""
+    assert json.loads(for_programs.stderr)["error"]["code"] == code
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nonsense"], ["invite", "create"], ["invite", "revoke"], ["demo", "--port-base", "80"]],
+)
+def test_an_unknown_or_lacking_flag_is_a_usage_error(
+    hub: CommandedHub, arguments: list[str]
+) -> None:
+    result = hub.run(*arguments)
+
+    assert result.exit_code == 2
+    assert "Usage" in result.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "serve", "demo", "status"]
+    + [
+        f"{kind} {verb}"
+        for kind in ("invite", "edge-invite")
+        for verb in ("create", "list", "revoke")
+    ],
+)
+def test_every_command_explains_itself_with_an_example(hub: CommandedHub, command: str) -> None:
+    result = hub.run(*command.split(), "--help")
+
+    assert result.exit_code == 0
+    assert "Examples:" in result.stdout
+    assert "towonel " in result.stdout.partition("Examples:")[2]
+    assert "--json" in result.stdout
+
+
+def test_the_command_runs_as_a_module_and_knows_its_version() -> None:
+    command = (sys.executable, "-m", "towonel.cli", "--version")
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert result.stdout.strip().count(".") == 2

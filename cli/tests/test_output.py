@@ -1,0 +1,161 @@
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from towonel.cli import output
+from towonel.cli.options.choices import Format
+from towonel.cli.usage import UsageError
+from towonel.runtime.settings import SettingsError
+from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code", "text"),
+    [
+        (UsageError("--x: no"), 2, "towonel: usage: --x: no\n"),
+        (
+            SettingsError(["A: x", "B: y"]),
+            78,
+            "bad_configuration: A: x\ntowonel: bad_configuration: B",
+        ),
+        (Denied(Code.NOT_FOUND, "gone"), 1, "towonel: not_found: gone\n"),
+        (ProtocolError(Code.MALFORMED, "junk"), 1, "towonel: malformed: junk\n"),
+        (Unavailable(Code.RATE_LIMITED, "slow"), 75, "towonel: rate_limited: slow\n"),
+    ],
+)
+def test_each_kind_of_failure_has_its_exit_code(
+    capsys: pytest.CaptureFixture[str], error: Exception, exit_code: int, text: str
+) -> None:
+    with pytest.raises(typer.Exit) as caught, output.reported(as_json=False):
+        raise error
+
+    assert caught.value.exit_code == exit_code
+    assert text in capsys.readouterr().err
+
+
+def test_a_failure_for_programs_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit), output.reported(as_json=True):
+        raise SettingsError(["A: x", "B: y"])
+
+    assert json.loads(capsys.readouterr().err) == {
+        "error": {"code": "bad_configuration", "message": "A: x\nB: y"}
+    }
+
+
+def test_what_the_hub_tells_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_fields([("name", "\x1b[2J[red]x")])
+    output.print_table(["NAME"], [["\x1b[2J[red]x"]], empty="none")
+    output.show(output.Shown({}, "a\n  \x1b[2J[red]x" + "y" * 1000), Format.TABLE)
+
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert shown.count("[2J[red]x") == 3
+    assert shown.endswith("a\n   [2J[red]x" + "y" * 1000 + "\n")
+
+
+def test_json_tells_a_terminal_nothing_to_obey(capsys: pytest.CaptureFixture[str]) -> None:
+    said = {"name": "\x1b[2J\x9b2J\x7f\u00e9"}
+    output.print_json(said)
+
+    written = capsys.readouterr().out
+    assert json.loads(written) == said
+    assert not {"\x1b", "\x9b", "\x7f"} & set(written)
+
+
+@pytest.mark.parametrize("columns", ["20", "1000"])
+def test_a_long_value_is_cut_nowhere(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    output.print_table(["A", "B"], [["x" * 300, "y" * 300]], empty="none")
+
+    assert "x" * 300 + "  " + "y" * 300 in capsys.readouterr().out
+
+
+def test_columns_stand_under_each_other_and_lines_end_where_their_words_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output.print_table(["NAME", "X"], [["日本", "1"], ["ä", ""]], empty="none")
+
+    assert capsys.readouterr().out == "NAME  X\n日本  1\nä\n"
+
+
+def test_no_rows_are_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_table(["A"], [], empty="There is none.")
+
+    assert capsys.readouterr().out == "There is none.\n"
+
+
+@pytest.mark.parametrize(
+    ("ago_ms", "text"),
+    [
+        (-5, "0 s ago"),
+        (119_999, "119 s ago"),
+        (120_000, "2 min ago"),
+        (7_200_000, "2 h ago"),
+        (200_000_000, "2 d ago"),
+    ],
+)
+def test_an_age_is_told_in_the_unit_that_reads_best(ago_ms: int, text: str) -> None:
+    assert output.age(1_000_000_000 - ago_ms, 1_000_000_000) == text
+
+
+def test_times_are_in_utc_and_none_is_never() -> None:
+    assert output.shown_time(0) == "1970-01-01 00:00 UTC"
+    assert output.shown_time(None) == "never"
+
+
+@pytest.mark.parametrize("at_ms", [2**62, -(2**62), 2**63 - 1])
+def test_a_time_that_no_calendar_has_is_shown_as_the_number_it_is(at_ms: int) -> None:
+    assert str(at_ms) in output.shown_time(at_ms)
+
+
+def on_a_terminal(**environ: str) -> bytes:
+    """What a program of ours writes to a terminal."""
+    ours, theirs = pty.openpty()
+    script = "from towonel.cli.output import console; console().print('x', style='red')"
+    clean = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    with os.fdopen(theirs, "wb") as terminal, os.fdopen(ours, "rb", buffering=0) as seen:
+        subprocess.run(
+            (sys.executable, "-c", script),
+            env=clean | {"TERM": "xterm-256color"} | environ,
+            stdout=terminal,
+            check=True,
+        )
+        return seen.read(4096)
+
+
+def test_a_terminal_gets_colour_unless_told_otherwise() -> None:
+    assert b"\x1b[31m" in on_a_terminal()
+    assert b"\x1b[31m" not in on_a_terminal(NO_COLOR="1")
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        (Format.JSON, '{"name": "ä", "rows": [1]}\n'),
+        (Format.YAML, "---\nname: ä\nrows:\n- 1\n"),
+        (Format.TABLE, "name       ä\n\nA  B\n1  2\ndone\n"),
+    ],
+)
+def test_a_result_is_printed_for_people_or_for_programs(
+    capsys: pytest.CaptureFixture[str], form: Format, text: str
+) -> None:
+    fields, rows = output.Fields([("name", "ä")]), output.Rows(["A", "B"], [["1", "2"]], "none")
+    document: dict[str, object] = {"name": "ä", "rows": [1]}
+    output.show(output.Shown(document, fields, "", rows, "done"), form)
+
+    assert capsys.readouterr().out == text
+
+
+def test_ctrl_c_ends_with_130(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as caught, output.reported(as_json=False):
+        raise KeyboardInterrupt
+
+    assert caught.value.exit_code == 130
+    assert capsys.readouterr().err == ""

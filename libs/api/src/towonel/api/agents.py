@@ -1,0 +1,71 @@
+"""Bodies about agents: bootstrap, refresh, and as operators see them."""
+
+from typing import Literal
+
+from pydantic import (
+    AwareDatetime,
+    Field,
+)
+
+from towonel.api.bodies import Answer, Page, Request
+from towonel.api.edges import EdgeOut
+from towonel.api.fields import Base64, Group, Hex32
+
+
+class BootstrapIn(Request):
+    """The proof of an invite; without `agent_id` it is the original's form, and gets no grant."""
+
+    invite_id: Base64
+    invite_secret: Base64 = Field(repr=False)
+    agent_id: Hex32 | None = None
+    group: Group = "default"
+
+
+class BootstrapOut(Answer):
+    """What an agent needs: the original's fields, then the grant and the edges to dial."""
+
+    status: Literal["ok"] = "ok"
+    tenant_id: Hex32
+    hostnames: list[str]
+    hub_node_id: Hex32
+    trusted_edges: list[Hex32]
+    edge_node_id: Hex32 | None
+    edge_addresses: list[str]
+    grant: str | None = Field(default=None, repr=False)
+    grant_expires_at_ms: int | None = None
+    edges: list[EdgeOut] = Field(default_factory=list[EdgeOut])
+
+
+class RefreshIn(Request):
+    """The grant an agent has."""
+
+    grant: Base64 = Field(repr=False)
+
+
+class RefreshOut(Answer):
+    """The grant to use from now on, and the edges there are now."""
+
+    grant: str = Field(repr=False)
+    grant_expires_at_ms: int
+    edges: list[EdgeOut]
+
+
+class AgentItem(Answer):
+    """An agent: known since its bootstrap, live while an edge has its session."""
+
+    agent_id: Hex32
+    tenant_id: Hex32
+    group: str
+    is_live: bool
+    first_seen_at: AwareDatetime
+    last_seen_at: AwareDatetime
+    live_since: AwareDatetime | None
+    edges: list[Hex32]
+    software: str | None
+    connections_active: int
+
+
+class AgentPage(Page):
+    """Agents, the newest first."""
+
+    agents: list[AgentItem]

@@ -1,0 +1,57 @@
+"""Bodies about edges: registration, and as operators and agents see them."""
+
+from typing import Annotated
+
+from pydantic import (
+    AwareDatetime,
+    Field,
+)
+
+from towonel.api.bodies import Answer, Page, Request
+from towonel.api.fields import Hex32, Text
+from towonel.api.traffic import Traffic
+
+
+class EdgeOut(Answer):
+    """An edge as agents need it: where it is, and the certificate it shows."""
+
+    edge_id: Hex32
+    addresses: list[str]
+    certificate_sha256: Hex32
+    certificate_pem: str
+
+
+class EdgeRegisterIn(Request):
+    """Where an edge is reached by agents, and the certificate it shows them."""
+
+    addresses: list[Annotated[str, Field(max_length=300)]] = Field(min_length=1, max_length=16)
+    certificate_pem: str = Field(max_length=8_192)
+    version: Text = Field(max_length=64)
+
+
+class EdgeRegisterOut(Answer):
+    """Whom the edge takes grants from, and the routes' revision."""
+
+    hub_node_id: Hex32
+    revision: int
+
+
+class EdgeItem(Answer):
+    """An edge that has registered; `sessions` and `traffic` are those of one that is live."""
+
+    node_id: Hex32
+    name: str
+    addresses: list[str]
+    certificate_sha256: Hex32
+    version: str
+    last_seen_ms: int
+    last_seen_at: AwareDatetime
+    is_live: bool
+    sessions: int
+    traffic: Traffic
+
+
+class EdgeList(Page):
+    """Registered edges, by id; `next_cursor` asks for the next part."""
+
+    edges: list[EdgeItem]

@@ -1,0 +1,66 @@
+"""Field types that several bodies share: hostnames, ids, names, times."""
+
+import re
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+)
+
+HEX_32 = r"^[0-9a-f]{64}$"
+
+MAX_HOSTNAMES = 1_000
+
+FIRST_YEAR, LAST_YEAR = 1970, 9998  # in any zone a year that `datetime` has
+
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:", re.ASCII)  # pydantic reads the rest
+
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+
+
+# The rules of names are told in the document; `wire.names` checks them, and says which one is broken.
+type Hostname = Annotated[
+    str,
+    Field(json_schema_extra={"pattern": rf"^(\*|{_LABEL})(\.{_LABEL})+$", "maxLength": 253}),
+]
+
+Hostnames = Annotated[list[Hostname], Field(min_length=1, max_length=MAX_HOSTNAMES)]
+
+type Group = Annotated[
+    str, Field(min_length=1, max_length=63, json_schema_extra={"pattern": "^[a-z0-9-]{1,63}$"})
+]
+
+type Hex32 = Annotated[str, Field(pattern=HEX_32)]
+
+type Base64 = Annotated[str, Field(max_length=1_500, pattern=r"^[A-Za-z0-9_-]*$")]
+
+
+def _as_text(value: object) -> object:
+    if not isinstance(value, datetime) and not _MOMENT.match(str(value)):
+        raise ValueError("must be RFC 3339, as in 2026-11-24T12:00:00Z")
+    return value
+
+
+def _in_our_time(at: datetime) -> datetime:
+    if not FIRST_YEAR <= at.year <= LAST_YEAR:
+        raise ValueError(f"must be in the years {FIRST_YEAR} to {LAST_YEAR}")
+    return at
+
+
+# A number could be seconds or milliseconds, so it is no moment.
+Moment = Annotated[
+    AwareDatetime, BeforeValidator(_as_text), AfterValidator(_in_our_time), Field(strict=False)
+]
+
+# Not everything that keeps names can keep a NUL, and nobody can read the other control characters.
+Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+
+Name = Annotated[Text, Field(max_length=100)]
+
+
+MAX_PAGE = 1_000

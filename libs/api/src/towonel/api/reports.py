@@ -1,0 +1,82 @@
+"""What edges tell the hub every few seconds: who is connected to them, and what they carry.
+
+Counters only grow while an edge runs, from 0 at `started_at_ms`: a report that is lost loses
+nothing, because the next one says it again. Only the newest report of an edge means anything.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from towonel.api.bodies import Answer, Request
+from towonel.api.fields import Hex32
+from towonel.api.services import MAX_SERVICES
+
+HEX_16 = r"^[0-9a-f]{32}$"
+MAX_SESSIONS = 10_000  # in one report
+MAX_TENANTS = 10_000  # in one report
+MAX_INTERVAL_S = 300
+_MAX_COUNT = (1 << 63) - 1  # what a database can keep
+
+_LAST_MS = 253_370_764_799_999  # the end of the last year that a moment can have
+
+type Count = Annotated[int, Field(ge=0, le=_MAX_COUNT)]
+type TimeMs = Annotated[int, Field(ge=0, le=_LAST_MS)]
+type Key = Annotated[str, Field(max_length=260)]
+
+
+class SessionReport(Request):
+    """One agent on one edge; `services` are what it announced: `https:app.example.eu`, `tcp:ssh`.
+
+    Any agent may announce any name: a service means something together with its tenant only.
+    """
+
+    session_id: Annotated[str, Field(pattern=HEX_16)]
+    agent_id: Hex32
+    tenant_id: Hex32
+    group: str = Field(max_length=63)
+    peer: str = Field(max_length=64)
+    since_ms: TimeMs
+    services: list[Key] = Field(max_length=MAX_SERVICES)
+    active_streams: Count
+    software: str = Field(max_length=64)
+
+
+class TenantTraffic(Request):
+    """What one tenant's clients did; `bytes_in` went from them to origins, `bytes_out` came back.
+
+    An edge forgets a tenant that has had neither a session nor a connection for an hour: its
+    counters then start at 0 again. Those of the whole edge never go back.
+    """
+
+    tenant_id: Hex32
+    connections_active: Count
+    connections_total: Count
+    bytes_in: Count
+    bytes_out: Count
+
+
+class EdgeReport(Request):
+    """An edge as it is now.
+
+    `connections_total` are all that were accepted, `refused_total` those of them that got no
+    service. `sessions_active` counts them all, `sessions` and `tenants` list as many as fit.
+    """
+
+    version: str = Field(max_length=64)
+    started_at_ms: TimeMs
+    connections_active: Count
+    connections_total: Count
+    refused_total: Count = 0
+    bytes_in: Count
+    bytes_out: Count
+    sessions_active: Count
+    sessions: list[SessionReport] = Field(max_length=MAX_SESSIONS)
+    tenants: list[TenantTraffic] = Field(max_length=MAX_TENANTS)
+
+
+class EdgeReportOut(Answer):
+    """That the hub took a report, and in how many seconds it wants the next one."""
+
+    status: Literal["ok"] = "ok"
+    next_interval_secs: int = Field(default=10, ge=1, le=MAX_INTERVAL_S)

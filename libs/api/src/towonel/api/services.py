@@ -1,0 +1,92 @@
+"""Bodies about services and routes, and the desired state that publishes them."""
+
+from typing import Literal
+
+from pydantic import (
+    AwareDatetime,
+    Field,
+)
+
+from towonel.api.agents import AgentItem
+from towonel.api.bodies import Answer, Page, Request
+from towonel.api.fields import Group, Hex32
+
+MAX_SERVICES = 1_000
+
+
+class ServiceIn(Request):
+    """One service: `name` is a hostname for https, a service name for tcp and udp."""
+
+    kind: Literal["https", "tcp", "udp"]
+    name: str = Field(min_length=1, max_length=253)
+    port: int | None = Field(default=None, ge=1, le=65_535)
+    tls_mode: Literal["passthrough", "terminate", "agent"] = "passthrough"
+
+
+class DesiredState(Request):
+    """All that a group of agents publishes, in place of what it published before."""
+
+    group: Group
+    services: list[ServiceIn] = Field(max_length=MAX_SERVICES)
+
+
+class AppliedState(Answer):
+    """What a desired state changed, by route key: `https:app.example.eu`, `tcp:2222`."""
+
+    revision: int
+    created: list[str]
+    changed: list[str]
+    deleted: list[str]
+    unchanged: int
+
+
+class ServiceItem(Answer):
+    """A service that a group publishes; `key` is its route: `https:app.example.eu`, `tcp:2222`."""
+
+    key: str
+    kind: Literal["https", "tcp", "udp"]
+    name: str
+    port: int | None
+    tls_mode: str
+    tenant_id: Hex32
+    group: str
+    created_at: AwareDatetime
+    agents_live: int
+
+
+class ServicePage(Page):
+    """Services, by key."""
+
+    services: list[ServiceItem]
+
+
+class ServiceDetail(Answer):
+    """One public name or port: its route, every group that publishes it, and who serves it now."""
+
+    key: str
+    kind: Literal["https", "tcp", "udp"]
+    name: str
+    port: int | None
+    tls_mode: str
+    tenant_id: Hex32
+    groups: list[str]
+    agents: list["AgentItem"]
+
+
+class RouteItem(Answer):
+    """A public name or port, and whose it is."""
+
+    key: str
+    kind: Literal["https", "tcp", "udp"]
+    name: str
+    port: int | None
+    tls_mode: str
+    tenant_id: Hex32
+    revision: int
+
+
+class RoutePage(Page):
+    """Routes, by key, and the revision of the table."""
+
+    revision: int
+    routes: list[RouteItem]

@@ -1,0 +1,54 @@
+"""Bodies are checked where they are made: what contradicts itself is no body."""
+
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import ValidationError
+
+from towonel.api.keys import KeyOut
+from towonel.api.ports import PortRange, ReservationIn
+
+ID = "ab" * 32
+AT = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, 1), (1, 65_535), (80, 81)])
+def test_a_range_goes_from_its_first_to_its_last_port(first: int, last: int) -> None:
+    made = PortRange(protocol="tcp", first_port=first, last_port=last)
+
+    assert (made.first_port, made.last_port) == (first, last)
+
+
+@pytest.mark.parametrize(("first", "last"), [(2, 1), (0, 1), (1, 65_536)])
+def test_a_range_that_is_none_is_refused(first: int, last: int) -> None:
+    with pytest.raises(ValidationError):
+        PortRange(protocol="tcp", first_port=first, last_port=last)
+
+
+@pytest.mark.parametrize(
+    ("first", "last"), [(None, None), (80, None), (80, 80), (80, 81), (65_535, 65_535)]
+)
+def test_a_reservation_is_for_any_port_or_one_or_a_range(
+    first: int | None, last: int | None
+) -> None:
+    made = ReservationIn(tenant_id=ID, protocol="udp", first_port=first, last_port=last)
+
+    assert (made.first_port, made.last_port) == (first, last)
+
+
+@pytest.mark.parametrize(("first", "last"), [(None, 80), (None, 65_535), (81, 80), (0, None)])
+def test_a_reservation_without_a_first_port_or_in_disorder_is_refused(
+    first: int | None, last: int | None
+) -> None:
+    with pytest.raises(ValidationError):
+        ReservationIn(tenant_id=ID, protocol="udp", first_port=first, last_port=last)
+
+
+def test_the_secret_of_a_key_is_in_no_repr() -> None:
+    made = KeyOut(
+        key_id="AAAAAAAAAAA", name="n", role="viewer", tenant_id=None, status="active",
+        created_at=AT, expires_at=None, last_used_at=None, rotated_at=None, key="tt_key_1_x",
+    )  # fmt: skip
+
+    assert "tt_key_1_x" not in repr(made)
+    assert "tt_key_1_x" in made.model_dump_json()

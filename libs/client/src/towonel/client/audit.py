@@ -1,0 +1,78 @@
+"""What was done, by whom: the audit log, and the same as it happens."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import datetime
+from http import HTTPMethod
+
+from towonel.api.audit import AuditItem, AuditPage
+from towonel.client.request import EVENTS, Call
+from towonel.client.sse import MAX_EVENT_BYTES
+from towonel.client.transport import Exchange, parsed
+
+
+class RecordCalls(Exchange):
+    """The audit log, with the operator key or an API key; errors as in `HubClient`."""
+
+    async def list_audit(
+        self,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        actor: str | None = None,
+        action: str | None = None,
+        subject: str | None = None,
+        tenant_id: str | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+    ) -> AuditPage:
+        """List writes, the newest first.
+
+        Args:
+            limit: how many at most, 1 to 1000.
+            cursor: the `next_cursor` of the part before.
+            actor: only this one's.
+            action: only of this kind, `tenant.suspended`.
+            subject: only what was done to this.
+            tenant_id: only about this tenant, in hexadecimal.
+            since: not before; RFC 3339 or a datetime with its zone.
+            until: before; the same.
+        """
+        query = {
+            "limit": limit,
+            "cursor": cursor,
+            "actor": actor,
+            "action": action,
+            "subject": subject,
+            "tenant_id": tenant_id,
+            "since": _rfc3339(since),
+            "until": _rfc3339(until),
+        }
+        return await self._json(AuditPage, self._keyed(HTTPMethod.GET, "/v1/audit", query=query))
+
+    async def follow_events(self, *, last_event_id: int | None = None) -> AsyncGenerator[AuditItem]:
+        """Yield writes as they happen, until the hub ends the stream; `aclose` it when left early.
+
+        Args:
+            last_event_id: the id of the last write seen: those after it come first. None for what
+                happens from now on.
+
+        Raises:
+            Unavailable: HUB_UNAVAILABLE also for a hub that is silent for 45 s; ask again with the
+                last id.
+        """
+        call = Call(
+            HTTPMethod.GET,
+            "/v1/events",
+            authorization=self._bearer(),
+            also={"last-event-id": None if last_event_id is None else str(last_event_id)},
+            accept=EVENTS,
+            max_bytes=MAX_EVENT_BYTES,
+        )
+        async with aclosing(self._events(call)) as events:
+            async for event in events:
+                yield parsed(AuditItem, event.data, call)
+
+
+def _rfc3339(at: datetime | str | None) -> str | None:
+    return at.isoformat() if isinstance(at, datetime) else at

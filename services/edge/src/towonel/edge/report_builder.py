@@ -1,0 +1,144 @@
+"""An edge as it is now, put into words for the hub.
+
+A report is never larger than what the hub takes, whatever agents announce. When it would be, keys
+of services are left out, of those sessions that announced the most.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from itertools import islice
+
+from towonel.api.reports import MAX_SESSIONS, MAX_TENANTS, EdgeReport, SessionReport, TenantTraffic
+from towonel.edge.core.traffic import Tally, Traffic
+from towonel.edge.metrics import Metrics, value_of
+from towonel.edge.sessions import Sessions
+from towonel.tunnel.session import Session
+from towonel.wire.ids import TenantId
+from towonel.wire.names import ServiceKey
+
+MAX_REPORT_BYTES = 8 * 1024 * 1024 - 4096  # the hub takes 8 MiB
+SESSION_BYTES = 544  # a session without services, at its largest, as JSON
+TENANT_BYTES = 208
+MAX_SOFTWARE_CHARS = 64
+STEP = 250  # items put into words before clients get their turn: well below a millisecond
+
+
+class Observer:
+    """Looks at an edge.
+
+    Args:
+        sessions: the agents.
+        traffic: what tenants' clients did; swept with each report.
+        metrics: what the edge counts altogether.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        traffic: Traffic,
+        metrics: Metrics,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self._sessions = sessions
+        self._traffic = traffic
+        self._metrics = metrics
+        self._clock = clock
+        self._version = version("towonel-edge")
+        self._started_at_ms = sessions.now_ms()
+
+    async def report(self) -> EdgeReport:
+        """Return how the edge is now."""
+        self._traffic.sweep(self._sessions.tenants(), self._clock())
+        return await self._whole(self._sessions.all())
+
+    async def last_report(self) -> EdgeReport:
+        """Return how the edge is once it is gone: without agents, and with what it did."""
+        return await self._whole([])
+
+    async def _whole(self, sessions: list[Session]) -> EdgeReport:
+        tenants = await _tenants(self._traffic.tenants(MAX_TENANTS))
+        left_bytes = MAX_REPORT_BYTES - TENANT_BYTES * len(tenants)
+        told = await _sessions(sessions[:MAX_SESSIONS], left_bytes)
+        total = self._traffic.total()
+        return EdgeReport(
+            version=self._version,
+            started_at_ms=self._started_at_ms,
+            connections_active=value_of(self._metrics.connections_active),
+            connections_total=value_of(self._metrics.connections),
+            refused_total=value_of(self._metrics.connections_refused),
+            bytes_in=total.bytes_in.count,
+            bytes_out=total.bytes_out.count,
+            sessions_active=len(sessions),
+            sessions=told,
+            tenants=tenants,
+        )
+
+
+async def _tenants(tallies: dict[TenantId, Tally]) -> list[TenantTraffic]:
+    told: list[TenantTraffic] = []
+    for tenant_id, tally in tallies.items():
+        if len(told) % STEP == 0:
+            await asyncio.sleep(0)
+        told.append(_tenant(tenant_id, tally))
+    return told
+
+
+async def _sessions(sessions: list[Session], left_bytes: int) -> list[SessionReport]:
+    """Share what is left evenly; what the modest do not need is for the others."""
+    told: list[SessionReport] = []
+    left_bytes -= SESSION_BYTES * len(sessions)
+    steps = 0
+    for session in sorted(sessions, key=lambda session: len(session.services)):
+        services, taken_bytes = fitting(session.services, left_bytes // (len(sessions) - len(told)))
+        left_bytes -= taken_bytes
+        told.append(_session(session, services))
+        steps += 1 + len(services)
+        if steps >= STEP:
+            steps = 0
+            await asyncio.sleep(0)
+    return told
+
+
+def fitting(services: Iterable[ServiceKey], most_bytes: int) -> tuple[list[str], int]:
+    """Return keys, in order, as many as fit in so many bytes of JSON, and the bytes they take."""
+    keys: list[str] = []
+    taken_bytes = 0
+    for key in sorted(map(str, services)):
+        size = len(key.encode()) + key.count('"') + key.count("\\") + len('"",')
+        if taken_bytes + size > most_bytes:
+            break
+        keys.append(key)
+        taken_bytes += size
+    return keys, taken_bytes
+
+
+def _session(session: Session, services: list[str]) -> SessionReport:
+    return SessionReport(
+        session_id=session.session_id.hex(),
+        agent_id=session.agent_id.hex(),
+        tenant_id=session.tenant_id.hex(),
+        group=session.group,
+        peer=session.peer,
+        since_ms=session.since_ms,
+        services=services,
+        active_streams=session.active,
+        software="".join(islice(filter(_is_plain, session.software), MAX_SOFTWARE_CHARS)),
+    )
+
+
+def _tenant(tenant_id: TenantId, tally: Tally) -> TenantTraffic:
+    return TenantTraffic(
+        tenant_id=tenant_id.hex(),
+        connections_active=tally.connections_active,
+        connections_total=tally.connections_total,
+        bytes_in=tally.bytes_in.count,
+        bytes_out=tally.bytes_out.count,
+    )
+
+
+def _is_plain(char: str) -> bool:
+    """Whether a character takes one byte, or two as JSON, and moves no terminal's cursor."""
+    return char.isascii() and char.isprintable()

@@ -1,0 +1,215 @@
+"""Follow the hub's routes: register, ask for what changed, apply it, keep it on disk.
+
+Without Redis the hub holds each question until there is news. With Redis the question is asked
+when the doorbell rings, and every 15 s all the same. While the hub is away the table stays as it
+is; the edge serves on.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+import structlog
+
+from towonel.api.edges import EdgeRegisterIn, EdgeRegisterOut
+from towonel.edge.core.table import RouteTable
+from towonel.edge.metrics import Metrics
+from towonel.edge.route_notifications import Doorbell
+from towonel.edge.sessions import Sessions
+from towonel.edge.snapshot import Snapshot, SnapshotFile
+from towonel.identity.keys import NodeKey
+from towonel.runtime.admin import Health
+from towonel.runtime.backoff import Backoff
+from towonel.wire.errors import Code, TowonelError, Unavailable
+from towonel.wire.ids import HubId
+from towonel.wire.routes import RouteDelta
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+LONG_POLL_S = 25
+ASK_EVERY_S = 15.0  # with a doorbell, which may be deaf
+REGISTER_EVERY_S = 60.0
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.25, 3.0  # a hub that is back is found within seconds
+SAVE_PAUSE_S = 1.0  # many changes in a row are one write
+CHECK = "routes"
+
+
+class Hub(Protocol):
+    """What the feed asks of a hub; `towonel.client.hub.HubClient` is one."""
+
+    async def register_edge(self, edge: NodeKey, registration: EdgeRegisterIn) -> EdgeRegisterOut:
+        """Say who and where this edge is."""
+        ...
+
+    async def follow_routes(self, edge: NodeKey, since: int | None, wait_s: int = 0) -> RouteDelta:
+        """Ask for what changed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """This edge, as it tells the hub of itself."""
+
+    key: NodeKey
+    body: EdgeRegisterIn
+
+
+class Routes:
+    """The table, who must learn when it changes, and the file that outlives this process."""
+
+    def __init__(
+        self,
+        table: RouteTable,
+        sessions: Sessions,
+        file: SnapshotFile,
+        metrics: Metrics,
+        health: Health,
+    ) -> None:
+        self._table = table
+        self._sessions = sessions
+        self._file = file
+        self._metrics = metrics
+        self._health = health
+        self._is_unsaved = asyncio.Event()
+        self.known = asyncio.Event()  # set once there is a table, from wherever
+        self.hub_id: HubId | None = None
+        health.set(CHECK, ok=False, reason="no routes yet: the hub has not answered")
+
+    async def load(self) -> None:
+        """Serve what the last run of this edge knew, until the hub has answered."""
+        snapshot = await self._file.load()
+        if snapshot is not None:
+            self.trust(snapshot.hub_id)
+            self.apply(snapshot.routes)
+            self._is_unsaved.clear()
+            log.info("routes.loaded", revision=snapshot.routes.revision, routes=len(self._table))
+
+    def trust(self, hub_id: HubId) -> None:
+        """Take grants of this hub from now on."""
+        if hub_id == self.hub_id:
+            return
+        if self.hub_id is not None:
+            log.warning("hub.changed", hub_id=hub_id.hex(), before=self.hub_id.hex())
+        self.hub_id = hub_id
+        self._sessions.trust(hub_id)
+        self._is_unsaved.set()
+
+    def apply(self, delta: RouteDelta) -> None:
+        """Change the table, and end the sessions of tenants that are blocked now."""
+        before = self._table.revision
+        change = self._table.apply(delta)
+        self._sessions.revoke(change.blocked)
+        self._metrics.revision.set(delta.revision)
+        self._metrics.routes.set(len(self._table))
+        self._health.set(CHECK, ok=True)
+        self.known.set()
+        if before != delta.revision:
+            self._is_unsaved.set()
+        if change:
+            log.info(
+                "routes.changed",
+                revision=delta.revision,
+                changed=len(change.changed),
+                blocked=[tenant_id.hex() for tenant_id in change.blocked],
+            )
+
+    async def keep_saved(self) -> None:
+        """Write the file whenever something has changed."""
+        while True:
+            await self._is_unsaved.wait()
+            await self.save()
+            await asyncio.sleep(SAVE_PAUSE_S)
+
+    async def save(self) -> None:
+        """Write the file, if something has changed since."""
+        if self.hub_id is not None and self._is_unsaved.is_set():
+            self._is_unsaved.clear()
+            await self._file.save(Snapshot(self.hub_id, self._table.snapshot()))
+
+
+class Feed:
+    """One edge's questions to its hub.
+
+    Args:
+        hub: where to ask.
+        registration: this edge.
+        routes: takes the answers.
+        doorbell: may ring when there is something to ask for.
+        metrics: tells whether the hub answers.
+        clock: seconds, monotonic.
+        rng: spreads the retries of many edges.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        registration: Registration,
+        routes: Routes,
+        doorbell: Doorbell,
+        metrics: Metrics,
+        *,
+        clock: Callable[[], float],
+        rng: Random,
+    ) -> None:
+        self._hub = hub
+        self._registration = registration
+        self._routes = routes
+        self._doorbell = doorbell
+        self._metrics = metrics
+        self._clock = clock
+        self._rng = rng
+        self._since: int | None = None  # the first answer is whole: the hub may be another one now
+        self._registered_at = float("-inf")
+        self._failure: Code | None = None
+
+    async def follow(self) -> None:
+        """Ask for ever; while the hub is away or refuses, ask less often."""
+        backoff = Backoff(FIRST_PAUSE_S, MAX_PAUSE_S)
+        while True:
+            try:
+                await self._ask()
+            except TowonelError as error:
+                self._lost(error)
+                pause_s = backoff.next_delay(self._rng)
+                asked_s = error.retry_after_s if isinstance(error, Unavailable) else None
+                await asyncio.sleep(max(pause_s, min(asked_s or 0.0, ASK_EVERY_S)))
+            else:
+                backoff.healthy(0)
+                self._found()
+                if self._doorbell.is_listening:
+                    await self._doorbell.wait(ASK_EVERY_S)
+
+    async def _ask(self) -> None:
+        if self._clock() - self._registered_at >= REGISTER_EVERY_S:
+            await self._register()
+        # The first answer must not wait for a second change, and a doorbell makes waiting needless.
+        is_held = self._since is not None and not self._doorbell.is_listening
+        key, wait_s = self._registration.key, LONG_POLL_S if is_held else 0
+        delta = await self._hub.follow_routes(key, self._since, wait_s)
+        self._routes.apply(delta)
+        self._since = delta.revision
+
+    async def _register(self) -> None:
+        answer = await self._hub.register_edge(self._registration.key, self._registration.body)
+        hub_id = HubId(bytes.fromhex(answer.hub_node_id))
+        if hub_id != self._routes.hub_id:
+            self._since = None
+        self._routes.trust(hub_id)
+        self._registered_at = self._clock()
+        log.debug("edge.registered", hub_id=answer.hub_node_id, revision=answer.revision)
+
+    def _lost(self, error: TowonelError) -> None:
+        """Register again once the hub is back: it may have forgotten, or be another."""
+        self._registered_at = float("-inf")
+        self._metrics.hub_reachable.set(0)
+        if error.code is not self._failure:
+            log.warning("hub.lost", code=error.code.word, detail=error.detail)
+        self._failure = error.code
+
+    def _found(self) -> None:
+        self._metrics.hub_reachable.set(1)
+        if self._failure is not None:
+            log.info("hub.found")
+        self._failure = None

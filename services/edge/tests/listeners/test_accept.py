@@ -1,0 +1,153 @@
+"""Accepting: out of descriptors, out of work, and the last ones in the queue."""
+
+import asyncio
+import contextlib
+import os
+import resource
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.tunnel import until
+
+from towonel.edge.listeners.accept import Acceptor, accepting
+from towonel.edge.listeners.sockets import bound_sockets
+from towonel.edge.metrics import Metrics
+
+type Counted = Callable[..., float]
+
+
+async def greet(sock: socket.socket) -> None:
+    """Say one byte and wait for one."""
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(sock, b"!")
+    await loop.sock_recv(sock, 1)
+
+
+@pytest.fixture
+async def acceptor(metrics: Metrics) -> AsyncIterator[Acceptor]:
+    async with accepting(bound_sockets("127.0.0.1", 0, 1), greet, metrics) as acceptor:
+        yield acceptor
+
+
+def connect(port: int) -> socket.socket:
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.setblocking(False)
+    return sock
+
+
+async def greeting(sock: socket.socket) -> bytes:
+    async with asyncio.timeout(20):
+        return await asyncio.get_running_loop().sock_recv(sock, 1)
+
+
+@contextlib.contextmanager
+def descriptors_used_up() -> Iterator[None]:
+    """Leave this process one free descriptor, for a client, and none to accept it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
+    held: list[int] = []
+    with contextlib.suppress(OSError):
+        while True:
+            held.append(os.dup(0))
+    os.close(held.pop())
+    try:
+        yield
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_without_descriptors_it_waits_without_spinning_and_then_goes_on(
+    acceptor: Acceptor, counted: Counted
+) -> None:
+    with connect(acceptor.port) as early:
+        assert await greeting(early) == b"!"
+        with descriptors_used_up():
+            late = connect(acceptor.port)
+            await until(lambda: counted("accept_errors_total") >= 2)
+            errors = counted("accept_errors_total")
+            with pytest.raises(BlockingIOError):
+                late.recv(1)
+        with late:
+            assert await greeting(late) == b"!"
+
+    assert errors <= 3
+
+
+async def test_who_is_in_the_queue_is_served_although_accepting_stops(
+    acceptor: Acceptor,
+) -> None:
+    clients = [connect(acceptor.port) for _ in range(50)]  # the loop has not run since
+
+    await acceptor.stop_accepting()
+
+    assert acceptor.crowd.count == 50
+    assert [await greeting(client) for client in clients] == [b"!"] * 50
+    with pytest.raises(ConnectionRefusedError):
+        connect(acceptor.port)
+    for client in clients:
+        client.close()
+    async with asyncio.timeout(20):
+        await acceptor.crowd.gone()
+    assert acceptor.crowd.count == 0
+
+
+async def test_what_is_left_is_ended_on_demand(acceptor: Acceptor) -> None:
+    client = connect(acceptor.port)
+    assert await greeting(client) == b"!"
+
+    acceptor.end_all()
+    async with asyncio.timeout(20):
+        await acceptor.crowd.gone()
+
+    assert await greeting(client) == b""
+    client.close()
+
+
+async def test_a_client_that_was_ended_before_its_turn_is_closed_too(metrics: Metrics) -> None:
+    async with accepting(bound_sockets("127.0.0.1", 0, 1), greet, metrics) as acceptor:
+        client = connect(acceptor.port)
+
+    assert await greeting(client) in {b"", b"!"}
+    client.close()
+
+
+async def test_several_sockets_and_processes_share_one_port(metrics: Metrics) -> None:
+    async with accepting(bound_sockets("127.0.0.1", 0, 3), greet, metrics) as first:
+        others = bound_sockets("127.0.0.1", first.port, 2)
+        async with accepting(others, greet, metrics) as second:
+            clients = [connect(first.port) for _ in range(60)]
+            assert [await greeting(client) for client in clients] == [b"!"] * 60
+            assert first.crowd.count > 0
+            assert second.crowd.count > 0
+            for client in clients:
+                client.close()
+
+
+async def test_a_socket_that_is_bound_takes_no_clients_before_it_listens(
+    acceptor: Acceptor,
+) -> None:
+    waiting = bound_sockets("127.0.0.1", acceptor.port, 1)
+    clients = [connect(acceptor.port) for _ in range(20)]
+
+    assert [await greeting(client) for client in clients] == [b"!"] * 20
+    for sock in (*waiting, *clients):
+        sock.close()
+
+
+def test_ipv6_any_takes_ipv4_clients_too() -> None:
+    (sock,) = bound_sockets("::", 0, 1)
+    with sock:
+        sock.listen()
+        with socket.create_connection(("127.0.0.1", sock.getsockname()[1])) as client:
+            assert client.getpeername()[0] == "127.0.0.1"
+
+
+def test_an_address_that_somebody_has_for_himself_is_refused() -> None:
+    other = socket.create_server(("127.0.0.1", 0))
+    with other, pytest.raises(OSError, match=r"in use"):
+        bound_sockets("127.0.0.1", other.getsockname()[1], 2)

@@ -1,0 +1,263 @@
+"""Clients that behave, over real sockets, with a way that leads straight to the origin."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import override
+
+import pytest
+
+from towonel.edge.core.admission import Limits
+from towonel.edge.core.table import RouteTable
+from towonel.edge.core.trusted import parse_networks
+from towonel.edge.listeners.accept import Acceptor
+from towonel.edge.upstream import Visit, Ways
+from towonel.tunnel.pipe import Pipe
+from towonel.tunnel.sockets import SocketPipe
+from towonel.wire import proxy
+from towonel.wire.errors import Code, TowonelError, Unavailable
+from towonel.wire.ids import TenantId
+from towonel.wire.names import ServiceKind
+from towonel.wire.proxy import Address, ProxyHeader
+from towonel.wire.routes import Route, RouteDelta, TlsMode
+
+type Front = Callable[..., AbstractAsyncContextManager[Acceptor]]
+type Counted = Callable[..., float]
+
+TENANT = TenantId(b"t" * 32)
+LOOPBACK = parse_networks(["127.0.0.0/8"])
+
+
+@dataclass
+class Straight(Ways):
+    """A way without a tunnel: a TCP connection to the origin, or a refusal."""
+
+    port: int = 0
+    failure: TowonelError | None = None
+    visits: list[Visit] = field(default_factory=list[Visit])
+
+    @override
+    async def open(self, visit: Visit) -> Pipe:
+        self.visits.append(visit)
+        if self.failure is not None:
+            raise self.failure
+        pipe = SocketPipe(socket.create_connection(("127.0.0.1", self.port)))
+        await pipe.write(visit.first)
+        return pipe
+
+
+def table(*names: str, mode: TlsMode = TlsMode.PASSTHROUGH) -> RouteTable:
+    made = RouteTable()
+    routes = tuple(Route(ServiceKind.HTTPS, name, TENANT, tls_mode=mode) for name in names)
+    made.apply(RouteDelta(1, snapshot=True, routes=routes))
+    return made
+
+
+APP = table("app.example.eu", "*.example.eu")
+
+
+async def echoed(
+    port: int, tls: ssl.SSLContext, data: bytes = b"hello", name: str = "app.example.eu"
+) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=name)
+    writer.write(data)
+    answer = await reader.readexactly(len(data))
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+@pytest.mark.parametrize("name", ["app.example.eu", "other.example.eu"])
+async def test_a_client_reaches_the_origin_with_the_origins_own_certificate(
+    front: Front, origin: int, client_tls: ssl.SSLContext, name: str
+) -> None:
+    ways = Straight(origin)
+
+    async with front(APP, ways) as acceptor:
+        assert await echoed(acceptor.port, client_tls, name=name) == b"hello"
+
+    visit = ways.visits[0]
+    assert visit.server_name == name
+    assert visit.route.name == ("app.example.eu" if name == "app.example.eu" else "*.example.eu")
+    assert visit.source.ip == ip_address("127.0.0.1")
+    assert visit.destination == Address(ip_address("127.0.0.1"), acceptor.port)
+
+
+async def test_what_was_relayed_is_counted_to_the_byte(
+    front: Front, origin: int, client_tls: ssl.SSLContext, counted: Counted
+) -> None:
+    payload = bytes(range(256)) * 4096
+
+    async with front(APP, Straight(origin)) as acceptor:
+        assert await echoed(acceptor.port, client_tls, payload) == payload
+        await acceptor.stop_accepting()
+        await acceptor.crowd.gone()
+
+    assert counted("connections_total") == 1
+    assert counted("active_connections") == 0
+    assert counted("connections_ended_total", code="normal") == 1
+    assert len(payload) < counted("bytes_in_total") < len(payload) * 1.02 + 4096
+    assert len(payload) < counted("bytes_out_total") < len(payload) * 1.02 + 4096
+
+
+async def test_openssl_sees_the_alert_of_an_unknown_name(front: Front, counted: Counted) -> None:
+    async with front(APP, Straight()) as acceptor:
+        process = await asyncio.create_subprocess_exec(
+            *("openssl", "s_client", "-connect", f"127.0.0.1:{acceptor.port}"),
+            *("-servername", "nobody.example.org"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+
+    assert b"unrecognized name" in output
+    assert counted("connections_refused_total", code="no_route") == 1
+
+
+@pytest.mark.parametrize("code", [Code.NO_AGENT, Code.ORIGIN_REFUSED, Code.OVERLOADED])
+async def test_a_way_that_fails_is_an_internal_error_to_the_client(
+    front: Front, client_tls: ssl.SSLContext, counted: Counted, code: Code
+) -> None:
+    async with front(APP, Straight(failure=Unavailable(code))) as acceptor:
+        with pytest.raises(ssl.SSLError, match=r"(?i)internal.error"):
+            await echoed(acceptor.port, client_tls)
+
+    assert counted("connections_refused_total", code=code.word) == 1
+
+
+async def test_a_bug_ends_its_own_client_only(
+    front: Front, origin: int, client_tls: ssl.SSLContext, counted: Counted
+) -> None:
+    class Broken(Straight):
+        @override
+        async def open(self, visit: Visit) -> Pipe:
+            if not self.visits:
+                self.visits.append(visit)
+                raise ZeroDivisionError
+            return await super().open(visit)
+
+    async with front(APP, Broken(origin)) as acceptor:
+        with pytest.raises(OSError, match=r".*"):
+            await echoed(acceptor.port, client_tls)
+        assert await echoed(acceptor.port, client_tls) == b"hello"
+
+    assert counted("connections_refused_total", code="internal") == 1
+
+
+@pytest.mark.parametrize(("mode", "code"), [("agent", None), ("terminate", "no_service")])
+async def test_only_terminate_is_refused_of_the_tls_modes(
+    front: Front,
+    origin: int,
+    client_tls: ssl.SSLContext,
+    counted: Counted,
+    mode: str,
+    code: str | None,
+) -> None:
+    async with front(table("app.example.eu", mode=TlsMode(mode)), Straight(origin)) as acceptor:
+        if code is None:
+            assert await echoed(acceptor.port, client_tls) == b"hello"
+        else:
+            with pytest.raises(ssl.SSLError, match=r"(?i)internal.error"):
+                await echoed(acceptor.port, client_tls)
+            assert counted("connections_refused_total", code=code) == 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        (Limits(1, 9, 9), "overloaded"),
+        (Limits(9, 1, 9), "limit_exceeded"),
+        (Limits(9, 9, 1), "limit_exceeded"),
+    ],
+)
+async def test_one_client_too_many_is_told_and_may_come_back_later(
+    front: Front,
+    origin: int,
+    client_tls: ssl.SSLContext,
+    counted: Counted,
+    limits: Limits,
+    code: str,
+) -> None:
+    async with front(APP, Straight(origin), limits) as acceptor:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", acceptor.port, ssl=client_tls, server_hostname="app.example.eu"
+        )
+        with pytest.raises(ssl.SSLError, match=r"(?i)internal.error"):
+            await echoed(acceptor.port, client_tls)
+        writer.close()
+        assert await reader.read() == b""
+        await writer.wait_closed()
+        async with asyncio.timeout(20):
+            while counted("active_connections"):
+                await asyncio.sleep(0.01)
+        assert await echoed(acceptor.port, client_tls) == b"hello"
+
+    assert counted("connections_refused_total", code=code) == 1
+
+
+HEADER = proxy.encode(
+    ProxyHeader(Address(ip_address("203.0.113.7"), 54321), Address(ip_address("198.51.100.1"), 443))
+)
+
+
+async def through_proxy(port: int, tls: ssl.SSLContext, header: bytes) -> bytes:
+    """Send a header in two pieces, then speak TLS on the same connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for piece in (header[:7], header[7:]):
+        writer.write(piece)
+        await asyncio.sleep(0.02)
+    await writer.start_tls(tls, server_hostname="app.example.eu")
+    writer.write(b"hello")
+    answer = await reader.readexactly(5)
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+async def test_a_trusted_proxy_tells_the_clients_address(
+    front: Front, origin: int, client_tls: ssl.SSLContext
+) -> None:
+    ways = Straight(origin)
+
+    async with front(APP, ways, proxies=LOOPBACK) as acceptor:
+        assert await through_proxy(acceptor.port, client_tls, HEADER) == b"hello"
+
+    assert str(ways.visits[0].source) == "203.0.113.7:54321"
+    assert str(ways.visits[0].destination) == "198.51.100.1:443"
+
+
+async def test_limits_count_the_client_and_not_the_proxy(
+    front: Front, origin: int, client_tls: ssl.SSLContext, counted: Counted
+) -> None:
+    async with front(APP, Straight(origin), Limits(9, 0, 9), proxies=LOOPBACK) as acceptor:
+        with pytest.raises(OSError, match=r".*"):
+            await through_proxy(acceptor.port, client_tls, HEADER)
+
+    assert counted("connections_refused_total", code="limit_exceeded") == 1
+
+
+async def test_a_trusted_proxy_without_a_header_is_closed_without_a_word(
+    front: Front, counted: Counted
+) -> None:
+    async with front(APP, Straight(), proxies=LOOPBACK) as acceptor:
+        reader, writer = await asyncio.open_connection("127.0.0.1", acceptor.port)
+        writer.write(bytes([22, 3, 1, 0, 5]) + bytes(20))
+        assert await reader.read() == b""
+        writer.close()
+
+    assert counted("connections_refused_total", code="bad_proxy_header") == 1
+
+
+async def test_a_header_of_somebody_else_is_no_tls(front: Front, counted: Counted) -> None:
+    async with front(APP, Straight(), proxies=parse_networks(["192.0.2.0/24"])) as acceptor:
+        reader, writer = await asyncio.open_connection("127.0.0.1", acceptor.port)
+        writer.write(HEADER)
+        assert await reader.read() == b""
+        writer.close()
+
+    assert counted("connections_refused_total", code="not_tls") == 1

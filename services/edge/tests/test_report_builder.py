@@ -1,0 +1,251 @@
+"""What an edge says of itself: agents on real sessions, downloads that go on, and no more than fits."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from itertools import islice
+from random import Random
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic_core import to_json
+from support.tunnel import EDGE, HUB, PEM, SERVICE, TENANT, Watch, World, new_key, until
+
+from towonel.api.reports import MAX_SESSIONS, MAX_TENANTS, EdgeReport
+from towonel.edge.core.balance import Balance
+from towonel.edge.core.table import RouteTable
+from towonel.edge.core.traffic import KEPT_S, Traffic
+from towonel.edge.listeners.accept import Acceptor
+from towonel.edge.metrics import Metrics
+from towonel.edge.report_builder import MAX_REPORT_BYTES, Observer, fitting
+from towonel.edge.session_dialer import StreamWays
+from towonel.edge.sessions import Sessions
+from towonel.edge.upstream import Ways
+from towonel.tunnel.link import Incoming
+from towonel.tunnel.listener import listen
+from towonel.tunnel.session import Session
+from towonel.wire.ids import HubId, TenantId
+from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.routes import Route, RouteDelta
+
+type Front = Callable[..., AbstractAsyncContextManager[Acceptor]]
+
+KIB = 1024
+
+
+@dataclass
+class Edge:
+    """An edge without a hub, `world` has its agents."""
+
+    world: World
+    table: RouteTable
+    sessions: Sessions
+    traffic: Traffic
+    ways: Ways
+    observer: Observer
+    now_s: float = 0.0
+
+    async def report(self) -> EdgeReport:
+        return await self.observer.report()
+
+
+@pytest.fixture
+async def edge(metrics: Metrics) -> AsyncGenerator[Edge]:
+    table, balance, traffic = RouteTable(), Balance(), Traffic()
+    route = Route(ServiceKind.HTTPS, SERVICE.name, TENANT)
+    table.apply(RouteDelta(1, snapshot=True, routes=(route,)))
+    sessions = Sessions(table, balance, metrics)
+    sessions.trust(HubId(HUB.public))
+    ways = StreamWays(sessions, balance, metrics, clock=lambda: 0.0, draw=Random(1).randrange)
+    observer = Observer(sessions, traffic, metrics, clock=lambda: found.now_s)
+    async with listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=sessions) as listener:
+        found = Edge(World(listener, Watch()), table, sessions, traffic, ways, observer)
+        yield found
+
+
+def client_hello() -> bytes:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=SERVICE.name)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+async def generous(incoming: Incoming) -> None:
+    """An agent whose origin answers whatever it reads with 100 KiB."""
+    pipe = await incoming.accept()
+    while await pipe.read():
+        await pipe.write(bytes(100 * KIB))
+    await pipe.write_eof()
+
+
+async def test_an_agent_is_reported_with_who_and_where_it_is_and_what_it_serves(
+    edge: Edge,
+) -> None:
+    agent, before_ms = new_key(), edge.sessions.now_ms()
+
+    async with edge.world.link(agent):
+        report = await edge.report()
+        [session] = report.sessions
+        [known] = edge.sessions.all()
+
+    assert session.session_id == known.session_id.hex()
+    assert session.agent_id == agent.public.hex()
+    assert session.tenant_id == TENANT.hex()
+    assert (session.group, session.software) == ("g", "test")
+    assert session.services == ["https:a.eu"]
+    assert session.peer == known.peer
+    assert before_ms <= session.since_ms <= edge.sessions.now_ms()
+    assert (session.active_streams, report.sessions_active) == (0, 1)
+    assert before_ms - 60_000 < report.started_at_ms <= before_ms
+
+
+async def test_an_agent_that_left_is_not_reported_and_nobody_is_in_the_last_report(
+    edge: Edge,
+) -> None:
+    async with edge.world.link():
+        last = await edge.observer.last_report()
+        assert (last.sessions, last.sessions_active) == ([], 0)
+        assert len((await edge.report()).sessions) == 1
+    await until(lambda: not edge.sessions.all())
+
+    assert (await edge.report()).sessions == []
+    assert edge.sessions.tenants() == set()
+
+
+async def reports_of_a_download(edge: Edge, front: Front, *words: bytes) -> list[EdgeReport]:
+    """What the edge says after each answer to a client's words, and once the client has left."""
+    reports: list[EdgeReport] = []
+    async with (
+        edge.world.link(handle=generous),
+        front(edge.table, edge.ways, traffic=edge.traffic) as acceptor,
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", acceptor.port)
+        for some in words:
+            writer.write(some)
+            assert len(await reader.readexactly(100 * KIB)) == 100 * KIB
+            reports.append(await edge.report())
+        writer.close()
+        await acceptor.stop_accepting()
+        await acceptor.crowd.gone()
+        return [*reports, await edge.report()]
+
+
+async def test_a_download_that_is_still_going_on_grows_between_two_reports(
+    edge: Edge, front: Front
+) -> None:
+    hello = client_hello()
+    reports = await reports_of_a_download(edge, front, hello, b"more", b"and more")
+
+    carried = [0, 4, 12, 12]
+    assert [report.bytes_in - len(hello) for report in reports] == carried
+    assert [report.bytes_out // KIB for report in reports] == [100, 200, 300, 300]
+    assert [report.connections_active for report in reports] == [1, 1, 1, 0]
+    assert [report.sessions[0].active_streams for report in reports[:3]] == [1, 1, 1]
+    for report in reports:
+        [tenant] = report.tenants
+        assert (tenant.tenant_id, tenant.connections_total) == (TENANT.hex(), 1)
+        assert tenant.connections_active == report.connections_active
+        assert (tenant.bytes_in, tenant.bytes_out) == (report.bytes_in, report.bytes_out)
+
+
+async def test_a_client_that_is_refused_counts_for_the_edge_and_for_no_tenant(
+    edge: Edge, front: Front
+) -> None:
+    async with front(edge.table, edge.ways, traffic=edge.traffic) as acceptor:
+        reader, writer = await asyncio.open_connection("127.0.0.1", acceptor.port)
+        writer.write(client_hello())
+        assert await reader.read() != b""
+        writer.close()
+        await acceptor.stop_accepting()
+        await acceptor.crowd.gone()
+    report = await edge.report()
+
+    assert (report.connections_total, report.refused_total, report.bytes_in) == (1, 1, 0)
+    assert report.tenants == []
+
+
+async def test_a_report_forgets_who_has_been_quiet_for_an_hour_without_an_agent(
+    edge: Edge,
+) -> None:
+    for tenant_id in (TENANT, TenantId(b"u" * 32)):
+        with edge.traffic.connection(tenant_id):
+            pass
+    async with edge.world.link():
+        assert len((await edge.report()).tenants) == 2
+        edge.now_s = KEPT_S
+        report = await edge.report()
+
+    assert [tenant.tenant_id for tenant in report.tenants] == [TENANT.hex()]
+
+
+def crowd(count: int) -> dict[bytes, Session]:
+    """Sessions at their largest, of which some announce all they can."""
+    many = frozenset(ServiceKey(ServiceKind.TCP, f'"{n:040}') for n in range(1000))
+    one = frozenset([SERVICE])
+    return {
+        n.to_bytes(16): cast(
+            "Session",
+            SimpleNamespace(
+                session_id=n.to_bytes(16),
+                agent_id=n.to_bytes(32),
+                tenant_id=TENANT,
+                group="g" * 63,
+                peer="[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535",
+                since_ms=1_800_000_000_000,
+                services=many if n % 50 == 0 else one,
+                active=1024,
+                software='"\n\x7fé' * 99,
+            ),
+        )
+        for n in range(count)
+    }
+
+
+async def test_a_report_is_bounded_and_who_announces_much_hides_nobody(edge: Edge) -> None:
+    edge.sessions._by_tenant[TENANT] = crowd(MAX_SESSIONS + 5)
+    with contextlib.ExitStack() as connections:
+        for n in range(MAX_TENANTS + 5):
+            connections.enter_context(edge.traffic.connection(TenantId(n.to_bytes(32))))
+        report = await edge.report()
+    edge.sessions._by_tenant.clear()
+
+    body = to_json(report)
+    assert len(body) <= MAX_REPORT_BYTES < 8 * 1024 * KIB
+    assert EdgeReport.model_validate_json(body) == report
+    assert report.sessions_active == MAX_SESSIONS + 5
+    assert (len(report.sessions), len(report.tenants)) == (MAX_SESSIONS, MAX_TENANTS)
+    assert sum(one.services == ["https:a.eu"] for one in report.sessions) == MAX_SESSIONS * 49 // 50
+    assert {one.software for one in report.sessions} == {'"' * 64}
+    assert 0 < len(report.sessions[-1].services) < 1000
+
+
+async def test_others_get_their_turn_while_a_report_is_put_together(edge: Edge) -> None:
+    edge.sessions._by_tenant[TENANT] = crowd(1000)
+    turns = 0
+    async with asyncio.TaskGroup() as tasks:
+        reporting = tasks.create_task(edge.report())
+        while not reporting.done():
+            turns += 1
+            await asyncio.sleep(0)
+    edge.sessions._by_tenant.clear()
+
+    assert turns > 20
+
+
+@given(st.lists(st.text('ab"\\é', max_size=9), unique=True, max_size=9), st.integers(-5, 200))
+def test_as_many_keys_are_taken_as_fit(names: list[str], most: int) -> None:
+    services = [ServiceKey(ServiceKind.TCP, name) for name in names]
+    keys, taken = fitting(services, most)
+
+    assert keys == list(islice(sorted(map(str, services)), len(keys)))
+    assert taken == sum(len(to_json(key)) + 1 for key in keys)
+    assert taken <= max(0, most)
+    if len(keys) < len(names):
+        assert taken + len(to_json(sorted(map(str, services))[len(keys)])) + 1 > most

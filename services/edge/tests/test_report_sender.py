@@ -1,0 +1,222 @@
+"""Reports on their way to a hub that is there, away, in need, or gone for good."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from random import Random
+
+import httpx
+import pytest
+from pydantic import ValidationError
+from pydantic_core import to_json
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from towonel.api.reports import EdgeReport
+from towonel.client.hub import HubClient
+from towonel.edge.core.balance import Balance
+from towonel.edge.core.table import RouteTable
+from towonel.edge.core.traffic import Traffic
+from towonel.edge.metrics import Metrics
+from towonel.edge.report_builder import Observer
+from towonel.edge.report_sender import MAX_PAUSE_S, Reporter, reporting
+from towonel.edge.sessions import Sessions
+from towonel.identity.keys import NodeKey
+from towonel.identity.signatures import Domain, Signature
+from towonel.wire.ids import TenantId
+
+type Counted = Callable[..., float]
+type Answer = tuple[int, bytes, dict[str, str]] | httpx.HTTPError | None  # None: it never comes
+
+TENANT = TenantId(b"t" * 32)
+EDGE = NodeKey.from_seed(b"e" * 32)
+NOW_MS = 1_800_000_000_000
+
+
+@dataclass
+class Hub:
+    """Answers each report with what `answers` has next, and then always with the last one."""
+
+    answers: list[Answer]
+    reports: list[EdgeReport] = field(default_factory=list[EdgeReport])
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        signature = Signature.parse(request.headers["authorization"])
+        signature.check_node(Domain.EDGE_REPORT, request.content, NOW_MS)
+        assert (signature.id, request.url.path) == (EDGE.public, "/v1/edges/report")
+        self.reports.append(EdgeReport.model_validate_json(request.content))
+        match answer:
+            case (status, body, headers):
+                return httpx.Response(status, stream=httpx.ByteStream(body), headers=headers)
+            case httpx.HTTPError():
+                raise answer
+            case None:
+                await asyncio.Event().wait()
+        raise AssertionError("waited for ever")
+
+
+@dataclass
+class Pauses:
+    """A sleep that takes no time, for so many times; then it is `over`, and takes for ever."""
+
+    most: int
+    taken: list[float] = field(default_factory=list[float])
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, seconds: float) -> None:
+        if len(self.taken) == self.most:
+            self.over.set()
+            await asyncio.Event().wait()
+        self.taken.append(seconds)
+        await asyncio.sleep(0)
+
+
+def taken(interval_s: int = 10) -> Answer:
+    return 200, to_json({"next_interval_secs": interval_s}), {}
+
+
+def refused(status: int, code: str, retry_after: str = "") -> Answer:
+    body = to_json({"error": {"code": code, "message": ""}})
+    return status, body, {"retry-after": retry_after}
+
+
+def observer(metrics: Metrics, traffic: Traffic | None = None) -> Observer:
+    sessions = Sessions(RouteTable(), Balance(), metrics)
+    return Observer(sessions, traffic or Traffic(), metrics, clock=lambda: 0.0)
+
+
+@contextlib.asynccontextmanager
+async def reporter_to(
+    hub: Hub, metrics: Metrics, pauses: Pauses, traffic: Traffic | None = None
+) -> AsyncGenerator[Reporter]:
+    transport = httpx.MockTransport(hub)
+    async with HubClient("http://localhost", transport=transport, now_ms=lambda: NOW_MS) as client:
+        yield Reporter(
+            client, EDGE, observer(metrics, traffic), metrics, rng=Random(1), sleep=pauses
+        )
+
+
+async def story(hub: Hub, metrics: Metrics, most: int) -> tuple[list[float], list[EventDict]]:
+    """Report so many times; return the pauses before each, and what was logged."""
+    pauses = Pauses(most)
+    with capture_logs() as logs:
+        async with reporter_to(hub, metrics, pauses) as reporter, asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(reporter.report_forever())
+            async with asyncio.timeout(20):
+                await pauses.over.wait()
+            task.cancel()
+    return pauses.taken, [line for line in logs if line["log_level"] != "debug"]
+
+
+async def test_reports_follow_each_other_as_often_as_the_hub_wants_but_not_in_step(
+    metrics: Metrics, counted: Counted
+) -> None:
+    hub = Hub([taken(10), taken(20), taken(1)])
+    pauses, logs = await story(hub, metrics, 4)
+
+    assert 0.5 <= pauses[0] <= 1
+    assert [round(pause, -1) for pause in pauses[1:3]] == [10, 20]
+    assert 0.9 <= pauses[3] <= 1.1
+    assert all(pause % 1 for pause in pauses)
+    assert logs == []
+    assert counted("reports_total", code="normal") == 4
+
+
+async def test_a_hub_that_is_away_costs_one_warning_and_is_asked_ever_less_often(
+    metrics: Metrics, counted: Counted
+) -> None:
+    hub = Hub([*[httpx.ConnectError("refused")] * 6, taken()])
+    pauses, logs = await story(hub, metrics, 8)
+
+    assert [line["event"] for line in logs] == ["report.lost", "report.accepted"]
+    assert logs[0]["log_level"] == "warning"
+    assert logs[0]["code"] == "hub_unavailable"
+    assert pauses[1] < pauses[3] < pauses[5] <= MAX_PAUSE_S
+    assert counted("reports_total", code="hub_unavailable") == 6
+    assert counted("reports_total", code="normal") == 2
+
+
+async def test_each_change_of_state_is_told_once_and_success_forgets_the_failures(
+    metrics: Metrics,
+) -> None:
+    away, unknown = httpx.ConnectError("refused"), refused(403, "edge_unknown")
+    hub = Hub([away, away, unknown, unknown, taken(), away, taken()])
+    pauses, logs = await story(hub, metrics, 8)
+
+    told = " ".join(line.get("code", line["event"]) for line in logs)
+    assert told == "hub_unavailable edge_unknown report.accepted hub_unavailable report.accepted"
+    assert pauses[6] <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "least", "most"), [("20", 20, 20), ("3600", 60, 60), ("0", 0, 2)]
+)
+async def test_a_hub_in_need_is_left_alone_as_long_as_it_asks_within_reason(
+    metrics: Metrics, asked: str, least: float, most: float
+) -> None:
+    hub = Hub([refused(429, "rate_limited", asked), taken()])
+    pauses, _ = await story(hub, metrics, 2)
+
+    assert least <= pauses[1] <= most
+
+
+async def test_an_answer_that_is_none_is_an_outage_too(metrics: Metrics) -> None:
+    hub = Hub([taken(0), (200, b"junk", {}), taken()])
+    _, logs = await story(hub, metrics, 3)
+
+    assert [line.get("code") for line in logs] == ["malformed", None]
+
+
+async def test_a_bug_of_ours_is_shown_once_and_ends_nothing(
+    metrics: Metrics, counted: Counted
+) -> None:
+    hub = Hub([taken()])
+    metrics.connections_active.set(-1)
+    _, logs = await story(hub, metrics, 3)
+
+    [line] = logs
+    assert (line["code"], line["detail"]) == ("internal", "ValidationError")
+    assert isinstance(line["exc_info"], ValidationError)
+    assert counted("reports_total", code="internal") == 3
+    assert hub.reports == []
+
+
+async def test_the_last_report_says_what_was_done_and_that_nobody_is_here(
+    metrics: Metrics,
+) -> None:
+    hub, traffic, pauses = Hub([taken()]), Traffic(), Pauses(1)
+    async with reporter_to(hub, metrics, pauses, traffic) as reporter, reporting(reporter):
+        async with asyncio.timeout(20):
+            await pauses.over.wait()
+        with traffic.connection(TENANT) as tally:
+            tally.bytes_out.count += 7
+
+    assert [report.bytes_out for report in hub.reports] == [0, 7]
+    assert hub.reports[-1].sessions == []
+
+
+@pytest.mark.parametrize("answer", [None, httpx.ConnectError("refused")])
+async def test_a_hub_that_does_not_take_the_last_report_delays_the_end_by_little(
+    metrics: Metrics, answer: httpx.HTTPError | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("towonel.edge.report_sender.LAST_WORDS_S", 0.05)
+    hub = Hub([answer])
+    async with (
+        asyncio.timeout(20),
+        reporter_to(hub, metrics, Pauses(0)) as reporter,
+        reporting(reporter),
+    ):
+        pass
+
+    assert len(hub.reports) == 1
+
+
+async def test_an_edge_that_fails_says_no_goodbye(metrics: Metrics) -> None:
+    hub = Hub([taken()])
+    with pytest.RaisesGroup(KeyError):
+        async with reporter_to(hub, metrics, Pauses(0)) as reporter, reporting(reporter):
+            raise KeyError
+
+    assert hub.reports == []

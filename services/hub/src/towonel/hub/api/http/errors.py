@@ -1,0 +1,165 @@
+"""Every failure as one envelope, `{"error": {"code", "message"}}`, with the status of its code."""
+
+import math
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from towonel.api.errors import ErrorBody, ErrorOut
+from towonel.runtime.telemetry import current_trace_id
+from towonel.wire.errors import Code, ProtocolError, TowonelError, Unavailable
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+STATUS: Mapping[Code, int] = {
+    Code.INVALID_REQUEST: 400,
+    Code.INVALID_SIGNATURE: 400,
+    Code.UNSUPPORTED_OP: 400,
+    Code.UNAUTHORIZED: 401,
+    Code.CLOCK_SKEW: 401,
+    Code.REPLAYED: 401,
+    Code.GRANT_INVALID: 401,
+    Code.GRANT_EXPIRED: 401,
+    Code.GRANT_FOREIGN: 403,
+    Code.TENANT_NOT_ALLOWED: 403,
+    Code.TENANT_REVOKED: 403,
+    Code.TENANT_SUSPENDED: 403,
+    Code.FORBIDDEN: 403,
+    Code.HOSTNAME_NOT_OWNED: 403,
+    Code.EDGE_UNKNOWN: 403,
+    Code.CERTIFICATE_MISMATCH: 403,
+    Code.NOT_FOUND: 404,
+    Code.METHOD_NOT_ALLOWED: 405,
+    Code.CLIENT_TIMEOUT: 408,
+    Code.SEQUENCE_CONFLICT: 409,
+    Code.HOSTNAME_CONFLICT: 409,
+    Code.PORT_CONFLICT: 409,
+    Code.IDEMPOTENCY_CONFLICT: 409,
+    Code.QUOTA_EXCEEDED: 409,
+    Code.INVITE_EXPIRED: 410,
+    Code.PRECONDITION_FAILED: 412,
+    Code.TOO_LARGE: 413,
+    Code.UNSUPPORTED_VERSION: 422,
+    Code.RATE_LIMITED: 429,
+    Code.INTERNAL: 500,
+    Code.HUB_UNAVAILABLE: 503,
+    Code.OVERLOADED: 503,
+}
+MAX_PROBLEMS = 20  # of a body, told in one answer
+MAX_LOGGED_CHARS = 500
+# `curl -d` calls everything a form, unless told otherwise.
+_NO_OBJECT = "must be a JSON object, sent with content-type: application/json"
+_NO_PATH = "there is no such path; /docs and /v1/openapi.json tell which there are"
+_FRAMEWORK = {
+    401: Code.UNAUTHORIZED,
+    404: Code.NOT_FOUND,
+    405: Code.METHOD_NOT_ALLOWED,
+    408: Code.CLIENT_TIMEOUT,
+    413: Code.TOO_LARGE,
+    500: Code.INTERNAL,
+}
+
+
+SAID = {
+    400: "What was sent breaks a rule; the message names the field and the rule.",
+    401: "No key or signature, or one that does not count.",
+    403: "The key or signature counts, and does not allow this.",
+    404: "There is no such thing, or not for this caller.",
+    408: "The body did not come in time.",
+    409: "It clashes with what is there; the message names every clash.",
+    410: "The invite has expired.",
+    412: "It changed since it was read.",
+    413: "The body is too large.",
+    422: "The version of the signed entry is not known here.",
+    429: "Too many requests; Retry-After says when to come back.",
+    500: "A mistake of the hub's.",
+    503: "The database is away, or too many ask at once; Retry-After says when to come back.",
+}
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return how an operation's document names errors; `document` adds those that many have."""
+    return {status: {"model": ErrorOut, "description": SAID[status]} for status in statuses}
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception with the envelope."""
+    app.add_exception_handler(TowonelError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _framework)
+
+
+def envelope(
+    status: int, code: Code, message: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """Return the answer for a failure."""
+    trace_id = current_trace_id()
+    body = ErrorOut(error=ErrorBody(code=code.word, message=message, trace_id=trace_id))
+    return JSONResponse(body.model_dump(exclude_none=True), status, headers)
+
+
+def status_of(error: TowonelError) -> int:
+    """Return the HTTP status of a failure: by its code, else by its class."""
+    if isinstance(error, Unavailable):
+        return STATUS.get(error.code, 503)
+    return STATUS.get(error.code, 400 if isinstance(error, ProtocolError) else 403)
+
+
+def problems(found: Iterable[Any]) -> str:
+    """Return what is wrong with a body, field by field; what it said is left out."""
+    return "; ".join(
+        f"{'.'.join(str(part)[:100] for part in item['loc']) or 'body'}: {item['msg']}"
+        for item in islice(found, MAX_PROBLEMS)
+    )
+
+
+async def _ours(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, TowonelError), "the handler is installed for these"
+    status = status_of(error)
+    headers: dict[str, str] = {}
+    if isinstance(error, Unavailable):
+        headers["retry-after"] = str(math.ceil(error.retry_after_s or 1))
+    if status == 401:  # noqa: PLR2004 RFC 9110 §15.5.2 wants the header
+        headers["www-authenticate"] = "Bearer, Signature"
+    return _refused(request, status, error.code, error.detail or error.code.word, headers)
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError), "the handler is installed for these"
+    # Of a body only the field is told; a query, a header or a path says which of these it is.
+    found = [
+        {**item, "loc": item["loc"][1:] if item["loc"][:1] == ("body",) else item["loc"]}
+        for item in error.errors()
+    ]
+    if (found[0]["loc"], found[0]["type"]) == ((), "model_attributes_type"):
+        found[0]["msg"] = _NO_OBJECT
+    return _refused(request, 400, Code.INVALID_REQUEST, problems(found))
+
+
+async def _framework(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException), "the handler is installed for these"
+    code = _FRAMEWORK.get(error.status_code, Code.INVALID_REQUEST)
+    message = _NO_PATH if code is Code.NOT_FOUND else str(error.detail)
+    return _refused(request, error.status_code, code, message, error.headers)
+
+
+def _refused(
+    request: Request,
+    status: int,
+    code: Code,
+    message: str,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    request.app.state.hub.metrics.refused.labels(code.word).inc()
+    event = "request.refused" if status < 500 else "request.failed"  # noqa: PLR2004 the hub's fault
+    detail = message[:MAX_LOGGED_CHARS]
+    log.info(event, path=request.url.path, code=code.word, detail=detail)
+    # A driver's words name hosts and users of the database: strangers are answered, too.
+    told = "the database is away or busy; ask again" if code is Code.HUB_UNAVAILABLE else message
+    return envelope(status, code, told, headers)

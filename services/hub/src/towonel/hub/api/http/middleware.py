@@ -1,0 +1,107 @@
+"""Around every request: an id, bounds on its body and on how many there are, and a log line."""
+
+import asyncio
+import re
+import uuid
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from towonel.hub.api.http.errors import envelope
+from towonel.hub.metrics import Metrics
+from towonel.runtime.web import CONNECTIONS
+from towonel.wire.errors import Code
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+MAX_BODY_BYTES = 64 * 1024
+MAX_BYTES = {
+    "/v1/desired-state": 1024 * 1024,  # 1 000 services
+    "/v1/edges/report": 8 * 1024 * 1024,  # 10 000 sessions
+}
+BODY_TIMEOUT_S = 20.0  # from the head to the last byte; honest ones take a round trip or two
+MAX_REQUESTS = CONNECTIONS - 100  # at once; some connections are left, on which to say no
+GONE = 499  # the client left before there was an answer; as nginx counts it
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+
+
+class _Answer:
+    """What goes back, as far as it is known: `status` is 0 before there is one."""
+
+    def __init__(self, send: Send, request_id: bytes) -> None:
+        self._send = send
+        self.request_id = request_id
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message["headers"], (b"x-request-id", self.request_id)]
+        await self._send(message)
+
+
+class Observe:
+    """ASGI middleware; the outermost, so that it sees what the others answer."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(send, _request_id(scope))
+        self._running += 1
+        with structlog.contextvars.bound_contextvars(request_id=answer.request_id.decode()):
+            try:
+                await self._bounded(scope, receive, answer.send)
+            except ClientDisconnect:
+                answer.status = answer.status or GONE
+            except Exception as error:
+                log.exception("request.crashed", path=scope["path"], error=type(error).__name__)
+                if answer.status:
+                    raise  # half an answer is out: only the end of the connection can tell
+                crash = "internal error; the hub's log has the details"
+                await envelope(500, Code.INTERNAL, crash)(scope, receive, answer.send)
+            finally:
+                self._running -= 1
+                endpoint = getattr(scope.get("route"), "path", "unmatched")
+                self._metrics.requests.labels(endpoint, str(answer.status)).inc()
+                log.debug("request.answered", path=scope["path"], status=answer.status)
+
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limit = MAX_BYTES.get(scope["path"], MAX_BODY_BYTES)
+        deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT_S
+        taken, is_whole = 0, False
+
+        async def received() -> Message:
+            nonlocal taken, is_whole
+            try:
+                async with asyncio.timeout_at(None if is_whole else deadline):
+                    message = await receive()
+            except TimeoutError as error:
+                raise HTTPException(408, "the body did not come in time") from error
+            is_whole = not message.get("more_body", False)
+            taken += len(message.get("body", b""))
+            if taken > limit:
+                raise HTTPException(413, f"a body of more than {limit} bytes")
+            return message
+
+        if self._running > MAX_REQUESTS:
+            many = f"more than {MAX_REQUESTS} requests at once; ask again"
+            await envelope(503, Code.OVERLOADED, many, {"retry-after": "1"})(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > limit:
+            answer = envelope(413, Code.TOO_LARGE, f"a body of more than {limit} bytes")
+            await answer(scope, receive, send)
+            return
+        await self._app(scope, received, send)
+
+
+def _request_id(scope: Scope) -> bytes:
+    given: bytes = dict(scope["headers"]).get(b"x-request-id", b"")
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode()

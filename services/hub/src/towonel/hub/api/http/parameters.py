@@ -1,0 +1,118 @@
+"""What requests ask for, read from paths and queries: ids, pages and filters."""
+
+import re
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Query
+
+from towonel.api.fields import MAX_PAGE
+from towonel.hub.api.openapi.examples import NODE, TENANT
+from towonel.hub.store.db.pagination import MAX_CURSOR_CHARS, Paging
+from towonel.wire import base64url
+from towonel.wire.errors import Code, Denied, ProtocolError
+from towonel.wire.ids import TenantId
+from towonel.wire.tokens import INVITE_ID_BYTES
+
+PAGE = 100
+_HEX_32 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Rows in a page, at most.")]
+Cursor = Annotated[
+    str | None,
+    Query(max_length=MAX_CURSOR_CHARS, description="`next_cursor` of the page before."),
+]
+Text = Annotated[str | None, Query(max_length=253, pattern=r"^[^\x00-\x1f]*$")]
+# The patterns of ids are told only: what breaks one is answered with a rule in words.
+InviteId = Annotated[
+    str,
+    Path(
+        max_length=64,
+        description="16 bytes in base64url.",
+        examples=["pJ4yYx1sT0mQ8aWv7c2d3g"],
+        json_schema_extra={"pattern": "^[A-Za-z0-9_-]{21}[AQgw]$"},
+    ),
+]
+KeyId = Annotated[
+    str,
+    Path(
+        max_length=64,
+        description="8 bytes in base64url.",
+        examples=["Yx1sT0mQ8aU"],
+        json_schema_extra={"pattern": "^[A-Za-z0-9_-]{10}[AEIMQUYcgkosw048]$"},
+    ),
+]
+_HEX_PATTERN: dict[str, Any] = {"pattern": f"^{_HEX_32.pattern}$"}
+HexId = Annotated[
+    str,
+    Path(
+        max_length=64,
+        description="32 bytes in hexadecimal.",
+        examples=[TENANT, NODE],
+        json_schema_extra=_HEX_PATTERN,
+    ),
+]
+RouteKey = Annotated[
+    str,
+    Path(
+        max_length=300, description="A route's key.", examples=["https:app.example.eu", "tcp:2222"]
+    ),
+]
+Pattern = Annotated[
+    str,
+    Path(
+        max_length=300,
+        description="A hostname of the invite, or a pattern.",
+        examples=["app.example.eu", "*.home.example.eu"],
+    ),
+]
+
+
+async def _paging(limit: Limit = PAGE, cursor: Cursor = None) -> Paging:
+    return Paging(limit, cursor)
+
+
+async def _long_paging(limit: Limit = MAX_PAGE, cursor: Cursor = None) -> Paging:
+    return Paging(limit, cursor)
+
+
+Page = Annotated[Paging, Depends(_paging)]
+# The original's clients know no pages: they get as much as there can be in one.
+LongPage = Annotated[Paging, Depends(_long_paging)]
+
+
+def parse_id(text: str) -> bytes:
+    """Return the 16 bytes of an invite's or reservation's id.
+
+    Raises:
+        Denied: INVALID_REQUEST.
+    """
+    try:
+        invite_id = base64url.decode(text)
+    except ProtocolError:
+        invite_id = b""
+    if len(invite_id) != INVITE_ID_BYTES:
+        raise Denied(Code.INVALID_REQUEST, "an id is 16 bytes in base64url, 22 characters")
+    return invite_id
+
+
+def parse_hex(text: str, what: str = "id") -> bytes:
+    """Return the 32 bytes of a tenant's, agent's or edge's id.
+
+    Raises:
+        Denied: INVALID_REQUEST.
+    """
+    if not _HEX_32.fullmatch(text):
+        raise Denied(Code.INVALID_REQUEST, f"{what}: must be 64 hexadecimal digits")
+    return bytes.fromhex(text)
+
+
+async def _tenant_filter(
+    tenant_id: Annotated[
+        str | None,
+        Query(max_length=64, description="Only this tenant's.", json_schema_extra=_HEX_PATTERN),
+    ] = None,
+) -> TenantId | None:
+    return None if tenant_id is None else TenantId(parse_hex(tenant_id, "tenant_id"))
+
+
+OfTenant = Annotated[TenantId | None, Depends(_tenant_filter)]

@@ -1,0 +1,159 @@
+"""What was written: the audit log, page by page or as it grows."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator
+from typing import Annotated
+
+from anyio import CancelScope
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import StreamingResponse
+
+from towonel.api.audit import AuditItem, AuditPage
+from towonel.api.fields import Moment
+from towonel.hub.api.http.auth import Caller, Operator, TenantViewer, still_counts
+from towonel.hub.api.http.errors import refusals
+from towonel.hub.api.http.parameters import OfTenant, Page, Text
+from towonel.hub.api.http.sse import streamed
+from towonel.hub.api.presenters import moment, ms_or_none
+from towonel.hub.context import Hub, HubDep
+from towonel.hub.core.access import Principal
+from towonel.hub.store import audit as store
+from towonel.hub.store.tables import AuditRow
+from towonel.wire.errors import Code, Unavailable
+
+router = APIRouter(prefix="/v1")
+LOOK_S = 2.0  # how late another replica's write may show
+QUIET_S = 15.0  # then a comment shows that the line is alive
+MAX_EVENTS = 100  # read at once: what a follower that does not read keeps in memory
+MAX_FOLLOWERS = 256  # each reads the database every two seconds
+MAX_OF_ONE_KEY = 64  # of them: no tenant's key can take every place
+At = Annotated[Moment | None, Query(description="RFC 3339, as in 2026-11-24T12:00:00Z.")]
+
+
+@router.get("/audit", tags=["audit"], responses=refusals(400))
+async def list_audit(
+    hub: HubDep,
+    caller: Operator,
+    paging: Page,
+    tenant_id: OfTenant,
+    actor: Text = None,
+    action: Text = None,
+    subject: Text = None,
+    since: At = None,
+    until: At = None,
+) -> AuditPage:
+    """List writes, the newest first: who did what to what, from where."""
+    wanted = store.Wanted(actor, action, subject, tenant_id, ms_or_none(since), ms_or_none(until))
+    async with hub.store.read() as session:
+        found = await store.newest(session, paging, wanted)
+    return AuditPage(audit=[shown(row) for row in found.rows], next_cursor=found.next_cursor)
+
+
+@router.get(
+    "/events",
+    tags=["audit"],
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "description": "Server-sent events: `id` counts up, `event` is the action, `data` an"
+            " AuditItem.",
+        },
+        **refusals(400),
+    },
+)
+async def follow_events(
+    hub: HubDep,
+    caller: TenantViewer,
+    last_event_id: Annotated[
+        int | None, Header(ge=0, lt=1 << 63, description="Begin after this event.")
+    ] = None,
+) -> StreamingResponse:
+    """Follow changes as they are made; with Last-Event-ID, also those missed meanwhile.
+
+    Only who may read the audit log is told who made them, and of keys.
+    """
+    async with hub.store.read() as session:
+        newest = await store.newest_id(session)
+    own = sum(principal.name == caller.principal.name for principal in hub.followers.values())
+    if len(hub.followers) >= MAX_FOLLOWERS or own >= MAX_OF_ONE_KEY:
+        raise Unavailable(Code.OVERLOADED, "too many follow the events", retry_after_s=30)
+    start = newest if last_event_id is None else min(last_event_id, newest)
+    return await streamed(_events(hub, start, caller))
+
+
+def shown(row: AuditRow) -> AuditItem:
+    """Return a write as the API shows it."""
+    return AuditItem(
+        id=row.id or 0,
+        at=moment(row.at_ms),
+        actor=row.actor,
+        action=row.action,
+        subject=row.subject,
+        tenant_id=row.tenant_id.hex() if row.tenant_id else None,
+        before=json.loads(row.before) if row.before else None,
+        after=json.loads(row.after) if row.after else None,
+        request_id=row.request_id,
+        address=row.address,
+    )
+
+
+async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[bytes]:
+    clock = asyncio.get_running_loop().time
+    said_at = clock()
+    me = object()
+    hub.followers[me] = caller.principal
+    try:
+        yield b""  # for `streamed`
+        yield b": following\n\n"
+        while not hub.bell.closed:
+            rung = hub.bell.next_write()
+            rows = await _after(hub, caller, last_id)
+            if rows is None:
+                return
+            for row in rows:
+                last_id = row.id or last_id
+                if (item := _told(row, caller.principal)) is not None:
+                    said_at = clock()
+                    yield _event(item)
+            if len(rows) == MAX_EVENTS:
+                continue
+            if clock() - said_at >= QUIET_S:
+                said_at = clock()
+                yield b": quiet\n\n"
+            await _wait(rung)
+    finally:
+        del hub.followers[me]
+
+
+async def _after(hub: Hub, caller: Caller, last_id: int) -> list[AuditRow] | None:
+    """Return what was written after an event, or None where the follower's key counts no more."""
+    with CancelScope(shield=True):  # a read that is cut off costs its connection
+        if not await still_counts(hub, caller):
+            return None
+        with contextlib.suppress(Unavailable):
+            async with hub.store.read() as session:
+                return list(await store.after(session, last_id, MAX_EVENTS))
+    return []  # the database comes back, or the follower leaves
+
+
+async def _wait(rung: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LOOK_S):
+            await rung.wait()
+
+
+def _told(row: AuditRow, principal: Principal) -> AuditItem | None:
+    item = shown(row)
+    if principal.reads_audit:
+        return item
+    of_another = principal.tenant_id is not None and row.tenant_id != principal.tenant_id
+    if of_another or item.action.startswith("key."):
+        return None
+    return item.model_copy(update={"actor": "", "request_id": "", "address": ""})
+
+
+def _event(item: AuditItem) -> bytes:
+    return f"id: {item.id}\nevent: {item.action}\ndata: {item.model_dump_json()}\n\n".encode()

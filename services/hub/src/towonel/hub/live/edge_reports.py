@@ -1,0 +1,90 @@
+"""What edges reported, kept in memory by each hub process and refreshed from the database when asked."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from towonel.api.reports import EdgeReport
+from towonel.api.traffic import Traffic
+from towonel.hub.core.live_view import STALE_MS, LiveAgent, LiveView
+from towonel.hub.store import reports
+from towonel.hub.store.db.transactions import Store
+from towonel.wire.errors import Unavailable
+
+READ_S = 2.0  # then what is known is shown; whoever asks reads the database, too
+REFRESH_MS = 1_000  # edges report every ten seconds; nobody sees more by asking faster
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class LiveState:
+    """The newest report of each edge, and the view that they give together."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._reading = asyncio.Lock()
+        self._reports: dict[bytes, tuple[int, EdgeReport]] = {}
+        self._reads = 0
+        self._read_ms: int | None = None
+        self._view = LiveView({}, 0)
+
+    async def refresh(self, now_ms: int) -> None:
+        """Take in what edges reported since; while the database is away, what was known fades."""
+        asked = self._reads
+        async with self._reading:
+            if self._reads != asked or self._is_fresh(now_ms):
+                return  # whoever was before us has read meanwhile, or failed to
+            try:
+                async with asyncio.timeout(READ_S), self._store.read() as session:
+                    known = {edge_id: at_ms for edge_id, (at_ms, _) in self._reports.items()}
+                    found = await reports.newer(session, known, now_ms - STALE_MS)
+            except (TimeoutError, Unavailable) as error:
+                log.warning("live.stale", reason=str(error))
+                found = ()
+            self._reports |= {edge_id: (at_ms, report) for edge_id, at_ms, report in found}
+            fresh = {k: it for k, it in self._reports.items() if now_ms - it[0] <= STALE_MS}
+            self._reports, self._read_ms = fresh, now_ms
+            shown = {edge_id.hex(): it for edge_id, it in fresh.items()}
+            self._view = await asyncio.to_thread(LiveView, shown, now_ms)
+            self._reads += 1
+
+    def agent(self, agent_id: bytes) -> LiveAgent | None:
+        """Return an agent that an edge has a session with."""
+        return self._view.agents.get(agent_id.hex())
+
+    def agent_ids(self) -> list[bytes]:
+        """Return all agents that are live."""
+        return [bytes.fromhex(agent_id) for agent_id in self._view.agents]
+
+    def agents_of(self, tenant_id: bytes) -> Sequence[str]:
+        """Return the ids of a tenant's live agents, in hexadecimal."""
+        return self._view.tenant(tenant_id.hex()).agents
+
+    def traffic_of(self, tenant_id: bytes) -> Traffic:
+        """Return what edges carried for a tenant."""
+        return self._view.tenant(tenant_id.hex()).traffic
+
+    def serving(self, tenant_id: bytes, service: str) -> list[bytes]:
+        """Return the agents that serve a tenant's service, `https:app.example.eu` or `tcp:ssh`."""
+        return [bytes.fromhex(it) for it in self._view.serving(tenant_id.hex(), service)]
+
+    def edge_is_live(self, edge_id: bytes) -> bool:
+        """Whether an edge reported just now."""
+        return edge_id.hex() in self._view.edges
+
+    def edge_count(self) -> int:
+        """Return how many edges reported just now."""
+        return len(self._view.edges)
+
+    def sessions_of(self, edge_id: bytes) -> int:
+        """Return how many agents an edge has sessions with."""
+        edge = self._view.edges.get(edge_id.hex())
+        return edge.sessions if edge else 0
+
+    def traffic_of_edge(self, edge_id: bytes) -> Traffic:
+        """Return what an edge carried since it started."""
+        edge = self._view.edges.get(edge_id.hex())
+        return edge.traffic if edge else Traffic()
+
+    def _is_fresh(self, now_ms: int) -> bool:
+        return self._read_ms is not None and 0 <= now_ms - self._read_ms < REFRESH_MS

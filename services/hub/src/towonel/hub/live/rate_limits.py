@@ -1,0 +1,258 @@
+"""Rates, lockouts and replay nonces: one memory for all replicas in Redis, or one per process.
+
+Redis holds nothing that cannot be lost. Without it every replica counts for itself, so that a
+client gets at most as many times the rate as there are replicas, and says that it does.
+"""
+
+# redis-py's types leave its responses open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, cast
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from towonel.hub.core import rate_limits
+from towonel.hub.core.rate_limits import Rate, Strikes, source_of
+from towonel.identity.signatures import MAX_SKEW_MS
+from towonel.wire.errors import Code, Unavailable
+
+MAX_SOURCES = 100_000  # remembered at once; who asked least recently is forgotten first
+MAX_NONCES = 65_536  # of one signer: it would have to sign one every 2 ms
+NONCE_MS = 2 * MAX_SKEW_MS  # a request's time may be as far ahead as it may lie behind
+ANSWER_S = 0.25  # a Redis slower than this is as good as away
+RETRY_S = 5.0  # between attempts to reach one that is away
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+# Both use Redis's own clock, so that replicas need not agree about the time. They are `limits.take`
+# and `limits.Strikes.struck`; a contract test holds them to each other. What else may write there is
+# hostile: a value of no sense counts as none, and one of too much as the most that there can be.
+TAKE = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + t[2] / 1000
+local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local kept = redis.pcall('GET', KEYS[1])
+local full = type(kept) == 'string' and tonumber(kept) or 0
+if not (full > now) then full = now end
+full = math.min(full, now + burst * interval)
+local wait = full - now - (burst - 1) * interval
+if wait > 0 then return tostring(wait) end
+full = full + interval
+redis.call('SET', KEYS[1], string.format('%.3f', full), 'PX', math.ceil(full - now) + 1)
+return '0'
+"""
+STRIKE = """
+local count = redis.pcall('INCR', KEYS[1])
+if type(count) ~= 'number' or count < 1 then
+  count = 1
+  redis.call('SET', KEYS[1], count)
+end
+local over, max = count - tonumber(ARGV[1]), tonumber(ARGV[2])
+local lock = 0
+if over > 0 then lock = math.min(max, 1000 * 2 ^ math.min(over - 1, 32)) end
+redis.call('PEXPIRE', KEYS[1], lock + tonumber(ARGV[3]))
+if lock > 0 then redis.call('SET', KEYS[2], '1', 'PX', lock) end
+return lock
+"""
+
+
+class Limiter(Protocol):
+    """Bounds what callers may ask."""
+
+    @property
+    def degraded(self) -> bool:
+        """Whether limits are kept by this process alone, where replicas should share them."""
+        ...
+
+    async def look(self) -> None:
+        """Find out whether they are shared, without a request that needs it."""
+        ...
+
+    async def take(self, key: str, rate: Rate) -> None:
+        """Count one request.
+
+        Raises:
+            Unavailable: RATE_LIMITED, and when to come back.
+        """
+        ...
+
+    async def strike(self, address: str) -> None:
+        """Count a wrong secret."""
+        ...
+
+    async def check_lockout(self, address: str) -> None:
+        """Check that an address did not guess secrets.
+
+        Raises:
+            Unavailable: RATE_LIMITED, and when to come back.
+        """
+        ...
+
+    async def use_once(self, domain: str, signer: bytes, timestamp_ms: int) -> bool:
+        """Take a signed request, or return False where it was taken before."""
+        ...
+
+
+class MemoryLimiter:
+    """Limits that one process keeps."""
+
+    degraded = False
+
+    def __init__(
+        self, now_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000
+    ) -> None:
+        self._now_ms = now_ms
+        self._full_at_ms = _Recent[float]()
+        self._strikes = _Recent[Strikes]()
+        self._nonces: dict[tuple[str, bytes], dict[int, int]] = {}
+
+    async def look(self) -> None:
+        """See `Limiter`."""
+
+    async def take(self, key: str, rate: Rate) -> None:
+        """See `Limiter`."""
+        taken = rate_limits.take(self._full_at_ms.get(key, 0), rate, self._now_ms())
+        self._full_at_ms.put(key, taken.full_at_ms)
+        _check_wait(taken.wait_ms)
+
+    async def strike(self, address: str) -> None:
+        """See `Limiter`."""
+        source = source_of(address)
+        before = self._strikes.get(source, Strikes())
+        self._strikes.put(source, before.struck(self._now_ms()))
+
+    async def check_lockout(self, address: str) -> None:
+        """See `Limiter`."""
+        found = self._strikes.get(source_of(address), Strikes())
+        _check_locked(found.locked_until_ms - self._now_ms())
+
+    async def use_once(self, domain: str, signer: bytes, timestamp_ms: int) -> bool:
+        """See `Limiter`; a signer that sends too many forgets its own oldest, and nobody else's."""
+        used, now_ms = self._nonces.setdefault((domain, signer), {}), self._now_ms()
+        if timestamp_ms in used:
+            return False
+        while used and (len(used) >= MAX_NONCES or next(iter(used.values())) <= now_ms):
+            del used[next(iter(used))]
+        used[timestamp_ms] = now_ms + NONCE_MS
+        return True
+
+
+class RedisLimiter:
+    """The same for all replicas; while Redis is away, by this process alone."""
+
+    def __init__(self, redis: Redis, alone: MemoryLimiter) -> None:
+        self._redis = redis
+        self._alone = alone
+        self._away_until_s: float | None = None
+        self._take = redis.register_script(TAKE)
+        self._strike = redis.register_script(STRIKE)
+
+    @property
+    def degraded(self) -> bool:
+        """Whether Redis did not answer when it was asked last."""
+        return self._away_until_s is not None
+
+    async def look(self) -> None:
+        """See `Limiter`."""
+        await self._ask(self._redis.ping)
+
+    async def take(self, key: str, rate: Rate) -> None:
+        """See `Limiter`."""
+        wait_ms = await self._ask(
+            lambda: self._take(keys=[f"towonel:rate:{key}"], args=[rate.interval_ms, rate.burst])
+        )
+        if wait_ms is None:
+            await self._alone.take(key, rate)
+        else:
+            _check_wait(float(wait_ms))
+
+    async def strike(self, address: str) -> None:
+        """See `Limiter`."""
+        await self._alone.strike(address)  # so that guessing costs the same when Redis goes away
+        source = source_of(address)
+        arguments = [rate_limits.FREE_STRIKES, rate_limits.MAX_LOCKOUT_MS, rate_limits.FORGET_MS]
+        await self._ask(
+            lambda: self._strike(
+                keys=[f"towonel:strikes:{source}", f"towonel:locked:{source}"], args=arguments
+            )
+        )
+
+    async def check_lockout(self, address: str) -> None:
+        """See `Limiter`."""
+        await self._alone.check_lockout(address)
+        left_ms = await self._ask(lambda: self._redis.pttl(f"towonel:locked:{source_of(address)}"))
+        _check_locked(min(left_ms or 0, rate_limits.MAX_LOCKOUT_MS))
+
+    async def use_once(self, domain: str, signer: bytes, timestamp_ms: int) -> bool:
+        """See `Limiter`."""
+        if not await self._alone.use_once(domain, signer, timestamp_ms):
+            return False
+        name = f"towonel:nonce:{domain}:{signer.hex()}:{timestamp_ms}"
+        kept = await self._ask(lambda: self._set_if_new(name))
+        return kept is not False
+
+    async def _set_if_new(self, name: str) -> bool:
+        return bool(await self._redis.set(name, b"", nx=True, px=NONCE_MS))
+
+    async def _ask(self, question: Callable[[], Any]) -> Any:
+        """Return Redis's answer; none while it is away."""
+        if self._away_until_s is not None and time.monotonic() < self._away_until_s:
+            return None
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                answer = await cast(Awaitable[Any], question())
+        except (RedisError, OSError) as error:
+            if self._away_until_s is None:
+                # The error's text may show the URL, and the URL may hold a password.
+                log.warning("limits.alone", reason=type(error).__name__)
+            self._away_until_s = time.monotonic() + RETRY_S
+            return None
+        if self._away_until_s is not None:
+            log.info("limits.shared")
+        self._away_until_s = None
+        return answer
+
+
+class _Recent[V]:
+    """At most `MAX_SOURCES` values; the one that was put longest ago goes first."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, V] = {}
+
+    def get(self, key: str, default: V) -> V:
+        return self._values.get(key, default)
+
+    def put(self, key: str, value: V) -> None:
+        self._values.pop(key, None)
+        while len(self._values) >= MAX_SOURCES:
+            del self._values[next(iter(self._values))]
+        self._values[key] = value
+
+
+def limiter(redis: Redis | None) -> Limiter:
+    """Return the limits, shared by replicas where there is a Redis."""
+    alone = MemoryLimiter()
+    return alone if redis is None else RedisLimiter(redis, alone)
+
+
+def _check_wait(wait_ms: float) -> None:
+    if wait_ms > 0:
+        raise Unavailable(
+            Code.RATE_LIMITED,
+            f"too many requests; come back in {math.ceil(wait_ms / 1000)} s",
+            retry_after_s=wait_ms / 1000,
+        )
+
+
+def _check_locked(left_ms: int) -> None:
+    if left_ms > 0:
+        raise Unavailable(
+            Code.RATE_LIMITED,
+            f"too many wrong secrets from this address; come back in {math.ceil(left_ms / 1000)} s",
+            retry_after_s=left_ms / 1000,
+        )

@@ -1,0 +1,38 @@
+"""API keys in the database: hashes only."""
+
+from collections.abc import Mapping
+
+from sqlmodel import col, func, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from towonel.hub.store.db.pagination import Paged, Paging, page
+from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.tables import KeyRow
+
+
+async def add(change: Change, row: KeyRow) -> None:
+    """Add a key."""
+    change.session.add(row)
+    await change.session.flush()
+
+
+async def find(session: AsyncSession, key_id: bytes) -> KeyRow | None:
+    """Return a key, whatever its state."""
+    return await session.get(KeyRow, key_id)
+
+
+async def newest(session: AsyncSession, paging: Paging) -> Paged[KeyRow]:
+    """Return a page of all keys, the newest first."""
+    return await page(
+        session, select(KeyRow), paging, (KeyRow.created_at_ms, KeyRow.key_id), descending=True
+    )
+
+
+async def note_use(session: AsyncSession, used: Mapping[bytes, int]) -> None:
+    """Note when keys were used last."""
+    for key_id, at_ms in sorted(used.items()):  # in one order, so that replicas cannot deadlock
+        await session.exec(
+            update(KeyRow)
+            .where(col(KeyRow.key_id) == key_id, func.coalesce(KeyRow.last_used_ms, 0) < at_ms)
+            .values(last_used_ms=at_ms)
+        )

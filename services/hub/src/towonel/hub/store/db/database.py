@@ -1,0 +1,107 @@
+"""Which database: a file of SQLite or a Postgres, and how each is opened."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, override
+
+from sqlalchemy import URL, Engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+
+from towonel.hub.store.db import sqlite
+from towonel.hub.store.db.postgres import leave_read_only
+
+CONNECT_TIMEOUT_S = 3
+# A statement of ours takes milliseconds; a snapshot of 300 000 routes some seconds.
+_POSTGRES_OPTIONS = (
+    "-c statement_timeout=30000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """One database, by its address without a driver."""
+
+    url: URL = field(repr=False)  # its own text hides one of the places where a password may be
+
+    @classmethod
+    def in_file(cls, path: Path) -> "Database":
+        """The SQLite database in a file, whatever characters its name has."""
+        return cls(URL.create("sqlite", database=str(path)))
+
+    @classmethod
+    def parse_file(cls, dsn: str) -> "Database":
+        """Read the path of a file, plain or as `sqlite:///var/lib/towonel/hub.db?mode=rwc`.
+
+        Raises:
+            ValueError: saying the rule; never the DSN, which may be a server's with a password.
+        """
+        scheme, separator, rest = dsn.partition("://")
+        if separator and scheme != "sqlite":
+            raise ValueError("is not a file; for a server set TOWONEL_HUB_DB_DRIVER=postgres")
+        path = rest.partition("?")[0] if separator else dsn
+        if path in {"", ":memory:"} or path.startswith("sqlite::"):
+            raise ValueError("must be the path of a file: what is in memory would be forgotten")
+        return cls.in_file(Path(path))
+
+    @classmethod
+    def parse(cls, dsn: str) -> "Database":
+        """Read `postgres://user:password@host:port/name?sslmode=require`.
+
+        Raises:
+            ValueError: saying the rule; never the DSN, which may hold a password.
+        """
+        try:
+            url = make_url(dsn)
+        except (ArgumentError, ValueError):
+            url = None
+        if url is None or url.drivername not in {"postgres", "postgresql", "postgresql+psycopg"}:
+            raise ValueError("must be postgres://user:password@host:5432/database")
+        if not url.database:
+            raise ValueError("names no database: postgres://user:password@host:5432/database")
+        return cls(url.set(drivername="postgresql"))
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.drivername == "sqlite"
+
+    @property
+    def path(self) -> Path | None:
+        """The file of SQLite; none where there is a server."""
+        return Path(str(self.url.database)) if self.is_sqlite else None
+
+    @property
+    def blocking_url(self) -> URL:
+        """The address for a synchronous engine."""
+        return self.url if self.is_sqlite else self.url.set(drivername="postgresql+psycopg")
+
+    @property
+    def async_url(self) -> URL:
+        """The address for an asynchronous engine."""
+        driver = "sqlite+aiosqlite" if self.is_sqlite else "postgresql+psycopg"
+        return self.url.set(drivername=driver)
+
+    @property
+    def engine_options(self) -> dict[str, Any]:
+        """What `create_engine` and `create_async_engine` need beside the address."""
+        # Parameters hold hashes, and errors are logged.
+        shared: dict[str, Any] = {"hide_parameters": True}
+        if self.is_sqlite:
+            return shared
+        connect = {
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "application_name": "towonel-hub",
+            "options": _POSTGRES_OPTIONS,
+        }
+        return {**shared, "pool_pre_ping": True, "connect_args": connect}
+
+    def prepare(self, engine: Engine, *, read_only: bool = False) -> None:
+        """Set up what every connection of an engine needs."""
+        if self.is_sqlite:
+            sqlite.prepare(engine, read_only=read_only)
+        else:
+            event.listen(engine, "handle_error", leave_read_only)
+
+    @override
+    def __str__(self) -> str:
+        """For people: a password is not shown, wherever in the address it is."""
+        return str(self.path or self.url.set(query={}).render_as_string())

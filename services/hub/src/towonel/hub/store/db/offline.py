@@ -1,0 +1,71 @@
+"""Connections outside the hub's pool: for migrations, backups, copies and checks; blocking.
+
+Each is one transaction: a consistent state out, all of it or nothing in.
+"""
+
+import contextlib
+from collections.abc import Generator
+
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.pool import NullPool
+
+from towonel.hub.store.db import sqlite
+from towonel.hub.store.db.database import Database
+from towonel.wire.errors import Code, Denied
+
+_LOCK = 0x746F776F  # of Postgres, for those who migrate or restore: "towo"
+# A copy of millions of rows takes its time, and may pause between two of them.
+_PATIENT = """
+    SET LOCAL statement_timeout = 0;
+    SET LOCAL lock_timeout = 0;
+    SET LOCAL idle_in_transaction_session_timeout = 0
+"""
+
+
+@contextlib.contextmanager
+def reading(database: Database) -> Generator[Connection]:
+    """Open a database at one consistent state, and change nothing; writers go on meanwhile.
+
+    Raises:
+        Denied: INVALID_REQUEST where SQLite has no such file.
+    """
+    path = database.path
+    if path is not None and not path.is_file():
+        raise Denied(Code.INVALID_REQUEST, f"{path}: there is no such database")
+    options = database.engine_options
+    if path is None:
+        options["isolation_level"] = "REPEATABLE READ"
+    else:
+        options["creator"] = lambda: sqlite.connect_read_only(path)
+    engine = create_engine(database.blocking_url, poolclass=NullPool, **options)
+    database.prepare(engine, read_only=True)
+    try:
+        with engine.connect() as connection, connection.begin():
+            if path is None:
+                connection.execute(text(_PATIENT))
+            yield connection
+    finally:
+        engine.dispose()
+
+
+@contextlib.contextmanager
+def writing(database: Database) -> Generator[Connection]:
+    """Open a database for one write, kept at the end or not at all; of several, one after the other.
+
+    A file of SQLite is made where there is none, for its owner only.
+    """
+    path = database.path
+    if path is not None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+    options = database.engine_options
+    engine = create_engine(database.blocking_url, poolclass=NullPool, **options)
+    database.prepare(engine)
+    try:
+        with engine.connect().execution_options(writes=True) as connection, connection.begin():
+            if path is None:
+                connection.execute(text(_PATIENT))
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            yield connection
+    finally:
+        engine.dispose()

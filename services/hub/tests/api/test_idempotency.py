@@ -1,0 +1,207 @@
+"""A create that is repeated with its Idempotency-Key is done once, and answered alike."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from sqlmodel import select
+from support.callers import OPERATOR, bearer, code_of, keyed, made_key, refusal, tenant_id, told
+from support.hub import World, tenant_of
+
+from towonel.api.invites import InviteIn
+from towonel.api.keys import KeyIn, KeyRotation
+from towonel.api.ports import ReservationIn
+from towonel.client.hub import HubClient
+from towonel.hub.backup import copy
+from towonel.hub.store import retention
+from towonel.hub.store.db.database import Database
+from towonel.hub.store.db.offline import reading
+from towonel.hub.store.tables import AnswerRow, AuditRow
+from towonel.wire.errors import Code
+from towonel.wire.tokens import InviteToken
+
+DAY_MS = 86_400_000
+INVITE = InviteIn(hostnames=["a.eu"])
+
+type Create = Callable[[HubClient, str], Awaitable[Any]]
+
+
+async def creates(world: World) -> dict[str, Create]:
+    """Every operation that takes the header, each with all it needs."""
+    token, client = await world.invite("tenant.eu"), world.client()
+    key_id = (await client.create_key(KeyIn(name="rotates", role="viewer"))).key_id
+    ports = ReservationIn(tenant_id=tenant_id(token), protocol="tcp")
+    key = KeyIn(name="new", role="viewer")
+    return {
+        "create_invite": lambda it, once: it.create_invite(INVITE, idempotency_key=once),
+        "create_edge_invite": lambda it, once: it.create_edge_invite(idempotency_key=once),
+        "create_key": lambda it, once: it.create_key(key, idempotency_key=once),
+        "rotate_key": lambda it, once: it.rotate_key(key_id, idempotency_key=once),
+        "reserve_ports": lambda it, once: it.reserve_ports(ports, idempotency_key=once),
+    }
+
+
+async def written(world: World) -> int:
+    async with world.hub.store.read() as session:
+        return len((await session.exec(select(AuditRow))).all())
+
+
+async def test_every_create_of_the_document_takes_the_header(world: World) -> None:
+    found = {
+        operation["operationId"]
+        for methods in world.app.openapi()["paths"].values()
+        for operation in methods.values()
+        if any(it["name"] == "idempotency-key" for it in operation.get("parameters", []))
+    }
+
+    assert found == set(await creates(world))
+
+
+async def test_the_same_request_again_is_answered_alike_and_does_nothing(world: World) -> None:
+    for name, create in (await creates(world)).items():
+        before = await written(world)
+        first, second = [await create(world.client(), f"key of {name}") for _ in range(2)]
+
+        assert first == second
+        assert await written(world) == before + 1
+
+
+async def test_the_same_key_of_another_caller_is_another(world: World) -> None:
+    admin = await keyed(world, "admin")
+    others = await admin.create_edge_invite(idempotency_key="mine")
+    again = await world.client().create_edge_invite(idempotency_key="mine")
+
+    assert others.invite_id != again.invite_id
+
+
+async def test_another_body_or_path_with_the_key_is_a_conflict(world: World) -> None:
+    client = world.client()
+    one, two = [await client.create_key(KeyIn(name=name, role="viewer")) for name in "ab"]
+    await client.create_invite(INVITE, idempotency_key="k")
+    await client.rotate_key(one.key_id, idempotency_key="r")
+    refused = [
+        await refusal(client.create_invite(InviteIn(hostnames=["b.eu"]), idempotency_key="k")),
+        await refusal(client.create_edge_invite(idempotency_key="k")),
+        await refusal(client.rotate_key(two.key_id, idempotency_key="r")),
+        await refusal(
+            client.rotate_key(one.key_id, KeyRotation(grace_secs=1), idempotency_key="r")
+        ),
+    ]
+
+    assert {it.code for it in refused} == {Code.IDEMPOTENCY_CONFLICT}
+    assert {it.detail for it in refused} == {"Idempotency-Key: came before with another request"}
+    assert len((await client.list_invites()).invites) == 1
+
+
+async def test_without_a_key_each_request_counts(world: World) -> None:
+    client = world.client()
+    made = [await client.create_edge_invite("same") for _ in range(2)]
+
+    assert made[0].invite_id != made[1].invite_id
+
+
+async def test_a_refused_create_leaves_the_key_free(world: World) -> None:
+    await world.invite("a.eu")
+    client = world.client()
+    refused = await code_of(client.create_invite(INVITE, idempotency_key="k"))
+    (held,) = (await client.list_invites()).invites
+    await client.revoke_invite(held.invite_id)
+    made = await client.create_invite(INVITE, idempotency_key="k")
+
+    assert refused is Code.HOSTNAME_CONFLICT
+    assert made.token
+
+
+async def test_a_key_is_remembered_for_a_day(world: World) -> None:
+    first = await world.client().create_edge_invite(idempotency_key="k")
+    answers = list[str]()
+    for passed_ms in (DAY_MS, 1):
+        world.clock.now_ms += passed_ms
+        async with world.hub.store.write() as change:
+            await retention.prune(change, world.clock.now_ms)
+        again = await world.client().create_edge_invite(idempotency_key="k")
+        answers.append(again.invite_id)
+
+    assert answers[0] == first.invite_id
+    assert answers[1] != first.invite_id
+
+
+async def test_of_many_at_the_same_time_one_creates(world: World) -> None:
+    clients = [world.client() for _ in range(5)]
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        running = [
+            tasks.create_task(it.create_invite(INVITE, idempotency_key="k")) for it in clients
+        ]
+
+    assert len({task.result().token for task in running}) == 1
+    assert len((await world.client().list_invites()).invites) == 1
+    assert await written(world) == 1
+
+
+async def test_the_answer_is_kept_so_that_only_its_caller_can_read_it(
+    world: World, database: Database
+) -> None:
+    made = await world.client().create_invite(INVITE, idempotency_key="k")
+    secret = InviteToken.decode(made.token).secret
+    with reading(database) as connection:
+        rows = [
+            row
+            for table in copy.reflect_tables(connection)
+            for row in copy.rows_of(connection, table)
+        ]
+    async with world.hub.store.read() as session:
+        (kept,) = (await session.exec(select(AnswerRow))).all()
+
+    held = b"".join(value for row in rows for value in row if isinstance(value, bytes))
+    assert kept.sealed in held
+    assert secret not in held
+    assert made.token.encode() not in held
+    assert b"operator-key" not in held
+
+
+async def test_a_caller_whose_secret_was_rotated_is_told_that_the_answer_is_lost(
+    world: World,
+) -> None:
+    admin = await world.client().create_key(KeyIn(name="a", role="admin"))
+    await world.client(admin.key).create_invite(INVITE, idempotency_key="k")
+    rotated = await world.client().rotate_key(admin.key_id)
+    late = await world.client(admin.key).create_invite(INVITE, idempotency_key="k")
+    lost = await refusal(world.client(rotated.key).create_invite(INVITE, idempotency_key="k"))
+
+    assert late.token
+    assert lost.code is Code.IDEMPOTENCY_CONFLICT
+    assert "another secret" in lost.detail
+
+
+async def test_a_key_that_may_not_create_gets_no_answer_of_those_that_may(world: World) -> None:
+    await world.client().create_invite(INVITE, idempotency_key="k")
+    viewer = await keyed(world, "viewer")
+
+    assert await code_of(viewer.create_invite(INVITE, idempotency_key="k")) is Code.FORBIDDEN
+
+
+async def test_an_answer_is_given_again_to_the_operator_of_a_tenant_only_for_its_own(
+    world: World,
+) -> None:
+    one, two = await world.invite("a.eu"), await world.invite("b.eu")
+    keys = [await made_key(world, "operator", tenant_of(token)) for token in (one, two)]
+    asked = ReservationIn(tenant_id=tenant_id(one), protocol="udp")
+    made = await world.client(keys[0]).reserve_ports(asked, idempotency_key="k")
+    again = await world.client(keys[0]).reserve_ports(asked, idempotency_key="k")
+    foreign = world.client(keys[1]).reserve_ports(asked, idempotency_key="k")
+
+    assert made == again
+    assert await code_of(foreign) is Code.NOT_FOUND
+
+
+@pytest.mark.parametrize("key", ["", "x" * 129])
+async def test_a_key_that_is_empty_or_too_long_is_refused(world: World, key: str) -> None:
+    headers = {**OPERATOR, "idempotency-key": key}
+    async with world.raw() as http:
+        answer = await http.post("/v1/edge-invites", headers=headers)
+        nobodys = await http.post("/v1/edge-invites", headers={**headers, **bearer("wrong")})
+
+    assert told(answer) == (400, "invalid_request")
+    assert "idempotency-key" in answer.json()["error"]["message"]
+    assert told(nobodys) == (401, "unauthorized")

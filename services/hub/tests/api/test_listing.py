@@ -1,0 +1,269 @@
+"""Lists in pages: every row once while others come and go; filters; cursors that are none."""
+
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sqlalchemy import text
+from support.callers import OPERATOR, code_of, invite_id, keyed, publish, tenant_id, told
+from support.hub import World, new_key, opened, registration, tenant_of
+from support.postgres import Postgres
+
+from towonel.api.invites import InviteIn, InviteOut
+from towonel.api.keys import KeyIn
+from towonel.api.ports import ReservationIn
+from towonel.client.hub import HubClient
+from towonel.hub.live.route_changes import Bell
+from towonel.identity.keys import NodeKey
+from towonel.wire import base64url, cbor
+from towonel.wire.errors import Code
+from towonel.wire.tokens import EdgeToken
+
+type Fetch = Callable[..., Awaitable[Any]]
+ROWS = 7
+
+
+async def filled(world: World) -> None:
+    """Seven rows of every resource; some were made in the same millisecond."""
+    client, token = world.client(), await world.invite("*.a.eu")
+    await publish(world, token, *(f"{n}.a.eu" for n in range(ROWS)))
+    for number in range(ROWS):
+        world.clock.now_ms += number % 2
+        await client.create_key(KeyIn(name=f"k{number}", role="viewer"))
+        await client.create_edge_invite(f"e{number}")
+        await client.bootstrap(token, new_key(), f"g{number % 2}")
+        await client.reserve_ports(ReservationIn(tenant_id=tenant_id(token), protocol="tcp"))
+        if number:  # one there was
+            await client.create_invite(InviteIn(name=f"i{number}", hostnames=[f"{number}.eu"]))
+
+
+def lists(client: HubClient) -> dict[str, tuple[Fetch, str, str]]:
+    """Every list: how it is asked, the name of its rows, and what tells them apart."""
+    return {
+        "list_invites": (client.list_invites, "invites", "invite_id"),
+        "list_edge_invites": (client.list_edge_invites, "invites", "invite_id"),
+        "list_tenants": (client.list_tenants, "tenants", "tenant_id"),
+        "list_services": (client.list_services, "services", "key"),
+        "list_routes": (client.list_routes, "routes", "key"),
+        "list_agents": (client.list_agents, "agents", "agent_id"),
+        "list_edges": (client.list_edges, "edges", "node_id"),
+        "list_ports": (client.list_ports, "ports", "reservation_id"),
+        "list_keys": (client.list_keys, "keys", "key_id"),
+        "list_audit": (client.list_audit, "audit", "id"),
+    }
+
+
+async def walk(fetch: Fetch, rows: str, name: str, limit: int, **wanted: object) -> list[Any]:
+    found, cursor = list[Any](), None
+    while True:
+        page = await fetch(limit=limit, cursor=cursor, **wanted)
+        found += [getattr(row, name) for row in getattr(page, rows)]
+        assert getattr(page, rows) or cursor is None, "a page after the last"
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+        assert len(getattr(page, rows)) == limit
+
+
+async def test_every_list_of_the_document_comes_in_pages(world: World) -> None:
+    paged = {
+        operation["operationId"]
+        for methods in world.app.openapi()["paths"].values()
+        for operation in methods.values()
+        if {"limit", "cursor"} <= {it["name"] for it in operation.get("parameters", [])}
+    }
+
+    assert paged == set(lists(world.client()))
+
+
+async def test_pages_of_any_size_hold_the_same_rows_in_the_same_order(world: World) -> None:
+    await filled(world)
+    node = world.hub.keys.node
+    await world.client().register_edge(node, registration(node))
+    for operation, (fetch, rows, name) in lists(world.client()).items():
+        whole = await walk(fetch, rows, name, 1000)
+
+        assert len(set(whole)) == len(whole), operation
+        assert len(whole) >= (1 if operation == "list_edges" else ROWS), operation
+        for limit in (1, 3, ROWS):
+            assert await walk(fetch, rows, name, limit) == whole, operation
+
+
+async def test_rows_that_come_and_go_hide_no_other_and_repeat_none(world: World) -> None:
+    client = world.client()
+    made = [await client.create_invite(InviteIn(hostnames=[f"{n}.eu"])) for n in range(6)]
+    stay = {it.invite_id for it in made}
+    found, cursor, number = list[str](), None, 0
+    while True:
+        page = await client.list_invites(limit=2, cursor=cursor)
+        found += [it.invite_id for it in page.invites]
+        number += 1
+        world.clock.now_ms += 1
+        await client.create_invite(InviteIn(hostnames=[f"new{number}.eu"]))
+        async with (
+            world.hub.store.write() as change
+        ):  # the last row of the page ends, cursor or not
+            gone = {"id": base64url.decode(found[-1])}
+            for table in ("invite_hostnames", "invites"):
+                statement = text(f"DELETE FROM {table} WHERE invite_id = :id")  # noqa: S608 two names
+                await (await change.session.connection()).execute(statement, gone)
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+
+    assert len(found) == len(set(found))
+    assert set(found) == stay
+
+
+async def test_an_edge_that_registers_meanwhile_hides_no_other(world: World) -> None:
+    client = world.client()
+    edges = [world.hub.keys.node, *[await edge(world) for _ in range(4)]]
+    for key in edges:
+        await client.register_edge(key, registration(key))
+    found = await walk(client.list_edges, "edges", "node_id", 2)
+
+    assert found == sorted(key.public.hex() for key in edges)
+
+
+async def edge(world: World) -> NodeKey:
+    return NodeKey.from_seed(
+        EdgeToken.decode((await world.client().create_edge_invite()).token).seed
+    )
+
+
+async def test_a_cursor_that_is_none_of_the_list_is_refused(world: World) -> None:
+    values: list[object] = [
+        [], [1, 2], ["a"], [1, b"a", 2], [True, b"a"], [1.5, b"a"], [None, None], {"a": 1}, 5, "text",
+        [1 << 63, b"a"], [-(1 << 63), b"a"], [1 << 64], [1 << 63], ["a\0", b"a", "b"],
+        ["tcp", 1 << 70, b"a"], ["a\0", 1, b"a"], [[1], b"a"], [b"a", 1],
+    ]  # fmt: skip
+    cursors = [base64url.encode(cbor.encode(value)) for value in values]
+    cursors += ["!", "=", "AA=", "_" * 513, "gA" * 200, base64url.encode(b"\x9f" * 300), "\x7f"]
+    async with world.raw() as http:
+        for name, cursor in itertools.product(("invites", "services", "ports", "audit"), cursors):
+            answer = await http.get(f"/v1/{name}", params={"cursor": cursor}, headers=OPERATOR)
+
+            assert told(answer) == (400, "invalid_request"), (name, cursor)
+            assert "cursor" in answer.json()["error"]["message"]
+
+
+async def test_a_limit_is_1_to_1000(world: World) -> None:
+    async with world.raw() as http:
+        for limit in ("0", "-1", "1001", "x", "1.5", "1e2", "9" * 40):
+            answer = await http.get(f"/v1/tenants?limit={limit}", headers=OPERATOR)
+
+            assert told(answer) == (400, "invalid_request")
+            assert "limit" in answer.json()["error"]["message"]
+        for limit in ("1", "1000"):
+            assert (await http.get(f"/v1/tenants?limit={limit}", headers=OPERATOR)).is_success
+
+
+async def test_a_key_of_a_tenant_finds_no_other_by_a_cursor(world: World) -> None:
+    mine = await world.invite("mine.eu")
+    await world.invite("z.eu")
+    await filled(world)
+    page = await world.client().list_tenants(limit=1)
+    own = await keyed(world, "viewer", tenant_of(mine))
+    found = await own.list_tenants(cursor=page.next_cursor)
+
+    assert page.next_cursor
+    assert {it.tenant_id for it in found.tenants} == {tenant_id(mine)}
+
+
+async def four_tenants(world: World) -> tuple[Fetch, Fetch]:
+    """Tenants that differ in what is filtered by; how the names of invites and tenants are asked."""
+    client, made = world.client(), dict[str, InviteOut]()
+    names = {"Home_1": "a.eu", "home-2": "b.eu", "100%": "*.c.eu", "office": "d.eu"}
+    for name, host in names.items():
+        made[name] = await client.create_invite(InviteIn(name=name, hostnames=[host]))
+    await client.revoke_invite(made["office"].invite_id)
+    await client.suspend_tenant(made["home-2"].tenant_id)
+
+    async def invites(**wanted: Any) -> set[str]:
+        return {it.name for it in (await client.list_invites(**wanted)).invites}
+
+    async def tenants(**wanted: Any) -> set[str]:
+        return {it.name for it in (await client.list_tenants(**wanted)).tenants}
+
+    return invites, tenants
+
+
+async def test_invites_and_tenants_are_found_by_name_and_hostname(world: World) -> None:
+    for found in await four_tenants(world):
+        assert len(await found()) == 4
+        assert await found(name="HOME") == {"Home_1", "home-2"}
+        assert await found(name="_") == {"Home_1"}
+        assert await found(name="%") == {"100%"}
+        assert await found(hostname="*.C.eu") == {"100%"}
+        assert await found(hostname="x.c.eu") == set()
+        assert await found(name="home", hostname="b.eu") == {"home-2"}
+
+
+async def test_invites_and_tenants_are_found_by_how_they_stand(world: World) -> None:
+    invites, tenants = await four_tenants(world)
+
+    assert await invites(status="revoked") == {"office"}
+    assert await invites(status="pending") == {"Home_1", "home-2", "100%"}
+    assert await tenants(status="active") == {"Home_1", "100%"}
+    assert await tenants(status="suspended") == {"home-2"}
+    assert await tenants(status="revoked") == {"office"}
+
+
+async def test_ports_are_found_by_tenant_and_protocol(world: World) -> None:
+    one, two, client = await world.invite("a.eu"), await world.invite("b.eu"), world.client()
+    for token, protocol in ((one, "tcp"), (one, "udp"), (two, "tcp")):
+        of = {"tenant_id": tenant_id(token), "protocol": protocol}
+        await client.reserve_ports(ReservationIn.model_validate(of))
+
+    async def ports(**wanted: str) -> list[tuple[str, int]]:
+        found = (await client.list_ports(**wanted)).ports  # type: ignore[arg-type]
+        return [(it.protocol, it.first_port) for it in found]
+
+    assert await ports() == [("tcp", 1024), ("tcp", 1025), ("udp", 1024)]
+    assert await ports(protocol="tcp") == [("tcp", 1024), ("tcp", 1025)]
+    assert await ports(tenant_id=tenant_id(one)) == [("tcp", 1024), ("udp", 1024)]
+    assert await ports(tenant_id=tenant_id(two), protocol="udp") == []
+
+
+async def test_a_filter_with_a_value_that_cannot_be_is_refused_by_its_name(world: World) -> None:
+    async with world.raw() as http:
+        for path, field in (
+            ("/v1/tenants?status=asleep", "status"),
+            ("/v1/invites?status=asleep", "status"),
+            ("/v1/services?kind=quic", "kind"),
+            ("/v1/services?tenant_id=abc", "tenant_id"),
+            ("/v1/ports?protocol=sctp", "protocol"),
+            ("/v1/agents?live=perhaps", "live"),
+            ("/v1/audit?since=yesterday", "since"),
+            ("/v1/audit?until=2026-11-24T12:00:00", "until"),
+            ("/v1/invites?name=a%00b", "name"),
+            ("/v1/audit?actor=" + "x" * 254, "actor"),
+        ):
+            answer = await http.get(path, headers=OPERATOR)
+
+            assert told(answer) == (400, "invalid_request"), path
+            assert field in answer.json()["error"]["message"]
+
+
+async def test_services_of_a_kind_are_found_under_any_collation(server: Postgres) -> None:
+    async with opened(server.database(), Bell()) as world:
+        async with world.hub.store.write() as change:
+            for column in ("services", "routes"):
+                alter = f'ALTER TABLE {column} ALTER COLUMN key TYPE varchar COLLATE "en-x-icu"'
+                await (await change.session.connection()).execute(text(alter))
+        token = await world.invite("*.a.eu")
+        await publish(world, token, *(f"{n}.a.eu" for n in ("a-b", "ab", "a", "b", "*")))
+        client = world.client()
+        found = await walk(client.list_services, "services", "key", 2, kind="https")
+
+        assert len(found) == len(set(found)) == 5
+        assert await walk(client.list_services, "services", "key", 2, kind="tcp") == []
+
+
+async def test_a_revoked_invite_stays_in_the_lists(world: World) -> None:
+    token, client = await world.invite("a.eu"), world.client()
+    await client.revoke_invite(invite_id(token))
+
+    assert [it.status for it in (await client.list_invites()).invites] == ["revoked"]
+    assert [it.status for it in (await client.list_tenants()).tenants] == ["revoked"]
+    assert await code_of(client.revoke_invite(invite_id(token))) is Code.NOT_FOUND

@@ -1,0 +1,305 @@
+"""What is live, as edges tell it over the API: honest ones, silent ones, and ones that lie."""
+
+import json
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+import httpx
+import pytest
+from sqlmodel import update
+from support.callers import keyed, publish, tenant_id, told
+from support.hub import World, new_key, registration, tenant_of
+from support.legacy_client import original
+
+from towonel.api.reports import EdgeReport
+from towonel.api.traffic import Traffic
+from towonel.hub.api.http import middleware
+from towonel.hub.store.reports import MAX_REPORT_BYTES
+from towonel.hub.store.tables import ReportRow
+from towonel.identity.keys import NodeKey
+from towonel.identity.signatures import Domain, authorize_node
+from towonel.wire.tokens import EdgeToken, InviteToken
+
+HUGE = 2**63 - 1
+LAST_MOMENT_MS = 253_370_764_799_999  # of the year 9998
+
+
+def session(agent: str, tenant: str, **more: Any) -> dict[str, Any]:
+    return {
+        "session_id": "ab" * 16,
+        "agent_id": agent,
+        "tenant_id": tenant,
+        "group": "g",
+        "peer": "192.0.2.1:1",
+        "since_ms": 1_600_000_000_000,
+        "services": ["https:a.eu"],
+        "active_streams": 1,
+        "software": "agent/1",
+        **more,
+    }
+
+
+def traffic(number: int) -> dict[str, int]:
+    names = ("connections_active", "connections_total", "bytes_in", "bytes_out")
+    return dict.fromkeys(names, number)
+
+
+def report(
+    sessions: Iterable[dict[str, Any]] = (), tenants: Iterable[str] = (), number: int = 0
+) -> EdgeReport:
+    sessions = list(sessions)
+    told = [{"tenant_id": tenant, **traffic(number)} for tenant in tenants]
+    return EdgeReport.model_validate(
+        {
+            "version": "1",
+            "started_at_ms": 1_600_000_000_000,
+            **traffic(number),
+            "sessions_active": len(sessions),
+            "sessions": sessions,
+            "tenants": told,
+        }
+    )
+
+
+async def invited_edge(world: World) -> NodeKey:
+    made = await world.client().create_edge_invite("other")
+    edge = NodeKey.from_seed(EdgeToken.decode(made.token).seed)
+    await world.client().register_edge(edge, registration(edge))
+    return edge
+
+
+async def one_agent(world: World, name: str = "a.eu") -> tuple[InviteToken, NodeKey]:
+    """A tenant that publishes a name by an agent that proved its invite."""
+    token, agent = await world.invite(name), new_key()
+    await world.client().bootstrap(token, agent, "g")
+    await publish(world, token, name)
+    return token, agent
+
+
+async def test_edges_together_show_a_tenant_its_agents_and_what_they_carried(world: World) -> None:
+    token, agent = await one_agent(world)
+    client, tenant = world.client(), tenant_id(token)
+    node, other = world.hub.keys.node, await invited_edge(world)
+    here, there = session(agent.public.hex(), tenant), session(agent.public.hex(), tenant)
+    await client.register_edge(node, registration(node))
+    await client.report_edge(node, report([{**here, "since_ms": 5_000}], [tenant], 2))
+    await client.report_edge(other, report([{**there, "since_ms": 6_000}], [tenant], 3))
+    shown = (await client.get_tenant(tenant)).value
+    (listed,) = (await client.list_tenants()).tenants
+
+    assert shown.traffic == listed.traffic == Traffic.model_validate(traffic(5))
+    assert (shown.agents_live, listed.agents_live) == (1, 1)
+    assert shown.agents == [await client.get_agent(agent.public.hex())]
+    (seen,) = shown.agents
+    assert (seen.connections_active, seen.software) == (2, "agent/1")
+    assert seen.edges == sorted([node.public.hex(), other.public.hex()])
+    assert seen.live_since is not None
+    assert seen.live_since.timestamp() == 5
+    edge = await client.get_edge(other.public.hex())
+    assert (edge.is_live, edge.sessions, edge.traffic.bytes_in) == (True, 1, 3)
+    assert edge in (await client.list_edges()).edges
+
+
+async def test_an_edge_that_falls_silent_is_gone_with_all_that_was_on_it(world: World) -> None:
+    token, agent = await one_agent(world)
+    client, tenant, node = world.client(), tenant_id(token), world.hub.keys.node
+    await client.register_edge(node, registration(node))
+    await client.report_edge(node, report([session(agent.public.hex(), tenant)], [tenant], 2))
+
+    async def live() -> tuple[bool, bool, int, int, int, int]:
+        (service,) = (await client.list_services()).services
+        edge, shown = await client.get_edge(node.public.hex()), await client.get_tenant(tenant)
+        told = await client.get_agent(agent.public.hex())
+        page = (await client.list_agents(live=True)).agents
+        numbers = (shown.value.agents_live, service.agents_live, len(page), edge.sessions)
+        return edge.is_live, told.is_live, *numbers
+
+    assert await live() == (True, True, 1, 1, 1, 1)
+    world.clock.now_ms += 35_000
+    assert await live() == (True, True, 1, 1, 1, 1)
+    world.clock.now_ms += 1_000
+    assert await live() == (False, False, 0, 0, 0, 0)
+    assert (await client.get_tenant(tenant)).value.traffic == Traffic()
+
+
+async def test_what_an_edge_tells_replaces_what_it_told_and_nothing_of_others(world: World) -> None:
+    token, agent = await one_agent(world)
+    client, tenant, node = world.client(), tenant_id(token), world.hub.keys.node
+    liar = await invited_edge(world)
+    honest = report([session(agent.public.hex(), tenant)], [tenant], 7)
+    await client.report_edge(node, honest)
+    await client.report_edge(liar, report([session(agent.public.hex(), tenant)], [tenant], 1))
+    await client.report_edge(liar, report())
+    world.clock.now_ms += 2_000
+
+    assert (await client.get_agent(agent.public.hex())).edges == [node.public.hex()]
+    assert (await client.get_tenant(tenant)).value.traffic.bytes_in == 7
+
+
+async def test_only_edges_with_an_invite_are_heard_and_what_they_sign_once(world: World) -> None:
+    made = await world.client().create_edge_invite("short")
+    gone, stranger = NodeKey.from_seed(EdgeToken.decode(made.token).seed), new_key()
+    await world.client().revoke_edge_invite(made.invite_id)
+    token, agent = await one_agent(world)
+    body = report([session(agent.public.hex(), tenant_id(token))]).model_dump_json().encode()
+
+    async def answers(edge: NodeKey, other: bytes) -> httpx.Response:
+        header = authorize_node(edge, Domain.EDGE_REPORT, body, world.clock())
+        async with world.raw() as http:
+            headers = {"authorization": header}
+            return await http.post("/v1/edges/report", content=other, headers=headers)
+
+    for edge in (gone, stranger):
+        assert told(await answers(edge, body)) == (403, "edge_unknown")
+    node = world.hub.keys.node
+    assert told(await answers(node, body + b" ")) == (400, "invalid_signature")
+    assert (await world.client().list_agents(live=True)).agents == []
+    assert (await answers(node, body)).json()["next_interval_secs"] == 10
+    assert told(await answers(node, body)) == (401, "replayed")
+
+
+async def test_an_edge_that_lies_about_tenants_moves_no_agent_to_another(world: World) -> None:
+    mine, agent = await one_agent(world)
+    theirs, victim = await one_agent(world, "b.eu")
+    liar, client = await invited_edge(world), world.client()
+    claims = [
+        session(victim.public.hex(), tenant_id(mine), since_ms=LAST_MOMENT_MS),
+        session(new_key().public.hex(), tenant_id(theirs), services=["https:b.eu"]),
+    ]
+    await client.report_edge(liar, report(claims, [tenant_id(mine)], HUGE))
+    scoped = await keyed(world, "viewer", tenant_of(mine))
+
+    assert [it.agent_id for it in (await scoped.list_agents()).agents] == [agent.public.hex()]
+    assert (await scoped.get_service("https:a.eu")).agents == []
+    assert (await client.get_service("https:b.eu")).agents == []
+    assert (await client.get_agent(victim.public.hex())).tenant_id == tenant_id(theirs)
+
+
+async def test_an_edge_that_lies_adds_no_agent_to_what_the_originals_edges_serve(
+    world: World,
+) -> None:
+    liar, rogue = await invited_edge(world), new_key()
+    async with original(world) as node:
+        key, agent = await node.tenant("a.eu"), new_key()
+        await node.accept(key, 1, "upsert_agent", agent_id=agent.public)
+        await node.accept(key, 2, "upsert_hostname", hostname="a.eu")
+        claim = session(rogue.public.hex(), key.tenant_id.hex())
+        await world.client().report_edge(liar, report([claim]))
+        async with node.subscribed(liar) as stream:
+            table = await stream.table()
+
+    assert table["routes"] == {"a.eu": [agent.public]}
+
+
+async def test_the_largest_numbers_break_no_view(world: World) -> None:
+    token, agent = await one_agent(world)
+    client, tenant, node = world.client(), tenant_id(token), world.hub.keys.node
+    edges = [node, await invited_edge(world)]
+    await client.register_edge(node, registration(node))
+    late = {"since_ms": LAST_MOMENT_MS, "active_streams": HUGE}
+    for edge in edges:
+        told = session(agent.public.hex(), tenant, **late)
+        await client.report_edge(edge, report([told], [tenant], HUGE))
+
+    assert (await client.get_agent(agent.public.hex())).connections_active == 2 * HUGE
+    assert (await client.get_tenant(tenant)).value.traffic.bytes_out == 2 * HUGE
+    assert (await client.get_edge(node.public.hex())).traffic.bytes_in == HUGE
+    assert len((await client.list_agents(live=True)).agents) == 1
+
+
+async def post(world: World, body: bytes) -> httpx.Response:
+    """A report by the hub's own edge, as these bytes."""
+    world.clock.now_ms += 1_500
+    header = authorize_node(world.hub.keys.node, Domain.EDGE_REPORT, body, world.clock())
+    async with world.raw() as http:
+        headers = {"authorization": header}
+        return await http.post("/v1/edges/report", content=body, headers=headers)
+
+
+@pytest.mark.parametrize("field", ["since_ms", "started_at_ms"])
+async def test_a_moment_that_no_calendar_has_is_refused(world: World, field: str) -> None:
+    said = report([session("0a" * 32, "0b" * 32)]).model_dump(mode="json")
+    (said if field in said else said["sessions"][0])[field] = LAST_MOMENT_MS + 1
+    refused = await post(world, json.dumps(said).encode())
+
+    assert told(refused) == (400, "invalid_request"), refused.text
+    assert field in refused.json()["error"]["message"]
+
+
+async def test_ten_thousand_sessions_are_shown_and_one_more_is_refused(world: World) -> None:
+    token, agent = await one_agent(world)
+    tenant, client, node = tenant_id(token), world.client(), world.hub.keys.node
+    await client.register_edge(node, registration(node))
+    ids = [agent.public.hex(), *(f"{number:064x}" for number in range(9_999))]
+    full = report([session(agent_id, tenant) for agent_id in ids])
+    taken = await post(world, full.model_dump_json().encode())
+    more = full.model_dump(mode="json")
+    more["sessions"].append(session("ff" * 32, tenant))
+    refused = await post(world, json.dumps(more).encode())
+
+    assert taken.status_code == 200
+    assert told(refused) == (400, "invalid_request")
+    assert (await client.get_edge(node.public.hex())).sessions == 10_000
+    assert (await client.get_tenant(tenant)).value.agents_live == 10_000
+    shown = (await client.list_agents(live=True)).agents
+    assert [it.agent_id for it in shown] == [agent.public.hex()]
+
+
+def long_body(said: EdgeReport, agent: str, tenant: str, size: int) -> bytes:
+    """A report with as many more sessions as fit into a size, as bytes."""
+    one = session(agent, tenant, services=[f"https:{'x' * 249}.eu"] * 100)
+    text = said.model_dump_json()
+    more = (size - len(text)) // (len(json.dumps(one, separators=(",", ":"))) + 1)
+    sessions = [*said.model_dump(mode="json")["sessions"], *[one] * more]
+    return json.dumps(
+        {**said.model_dump(mode="json"), "sessions": sessions}, separators=(",", ":")
+    ).encode()
+
+
+async def test_a_report_of_8_mib_is_shown_and_a_longer_one_is_refused(world: World) -> None:
+    token, agent = await one_agent(world)
+    body = long_body(report(), agent.public.hex(), tenant_id(token), MAX_REPORT_BYTES)
+    taken = await post(world, body.ljust(MAX_REPORT_BYTES))
+    refused = await post(world, body.ljust(MAX_REPORT_BYTES + 1))
+    (seen,) = (await world.client().list_agents(live=True)).agents
+
+    assert taken.status_code == 200
+    assert told(refused) == (413, "too_large")
+    assert seen.agent_id == agent.public.hex()
+
+
+async def test_a_report_that_grows_when_it_is_written_out_is_refused(world: World) -> None:
+    token, agent = await one_agent(world)
+    body = long_body(report(), agent.public.hex(), tenant_id(token), MAX_REPORT_BYTES)
+    body = body.replace(b'"refused_total":0,', b"")  # it is written out all the same
+    room = MAX_REPORT_BYTES - len(body)
+    more = [b'"%s"' % (b"x" * 100)] * (room // 103 - 1)
+    more.append(b'"%s"' % (b"x" * (room % 103 + 100)))
+    body = body.replace(b'"services":[', b'"services":[' + b",".join(more) + b",", 1)
+    refused = await post(world, body)
+
+    assert len(body) == MAX_REPORT_BYTES == middleware.MAX_BYTES["/v1/edges/report"]
+    assert told(refused) == (413, "too_large")
+    assert (await world.client().list_agents(live=True)).agents == []
+
+
+@pytest.mark.parametrize("kept", ["a bomb", "no deflate", "no report", "of another version"])
+async def test_a_kept_report_that_cannot_be_read_hides_no_other(world: World, kept: str) -> None:
+    token, agent = await one_agent(world)
+    client, liar = world.client(), await invited_edge(world)
+    whole = report([session(agent.public.hex(), tenant_id(token))])
+    broken = {
+        "a bomb": zlib.compress(bytes(4 * MAX_REPORT_BYTES)),
+        "no deflate": b"\x00junk",
+        "no report": zlib.compress(b"[]"),
+        "of another version": zlib.compress(b'{"moons": 3}'),
+    }
+    await client.report_edge(liar, whole)
+    async with world.hub.store.write() as change:
+        await change.session.exec(update(ReportRow).values(body=broken[kept]))
+    await client.report_edge(world.hub.keys.node, whole)
+    told_by = (await client.get_agent(agent.public.hex())).edges
+
+    assert told_by == [world.hub.keys.node.public.hex()]
+    assert not (await client.get_edge(liar.public.hex())).is_live

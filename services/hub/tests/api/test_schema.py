@@ -1,0 +1,73 @@
+"""The API does what its document says, whatever it is sent: schemathesis over every operation."""
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+import schemathesis.checks as found
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis import Case
+from support.example_hub import Served, dump, served
+from support.fuzz import Authorization, name_of, schema
+
+from towonel.hub.store.db.database import Database
+
+CHECKS = [
+    found.not_a_server_error,
+    found.status_code_conformance,
+    found.content_type_conformance,
+    found.response_schema_conformance,
+    found.response_headers_conformance,
+    found.negative_data_rejection,
+]
+# What may be asked without a key: the hub's health, and what a secret or a signature in the body proves.
+ANYBODY = {
+    "health": {200, 400, 413},
+    "bootstrap": {200, 400, 401, 404, 413},
+    "submit_entry": {400, 403, 413, 422},
+}
+SIGNATURE_BYTES = 3309
+BOUNDED = settings(
+    max_examples=20,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture
+def hub(database: Database) -> Generator[Served]:
+    with served(database) as made:
+        yield made
+
+
+@pytest.fixture
+def untouched(database: Database, hub: Served) -> Generator[Served]:
+    before = dump(database)
+    yield hub
+    assert dump(database) == before
+
+
+@schema().parametrize()
+@BOUNDED
+def test_an_operation_keeps_to_its_document(case: "Case[Any]", hub: Served) -> None:
+    case.call_and_validate(hub.url, auth=Authorization(name_of(case)), checks=CHECKS)
+
+
+@schema(phases={"coverage": {"enabled": False}}).parametrize()
+@settings(BOUNDED, max_examples=10)
+def test_nobody_writes_or_reads_without_a_key(case: "Case[Any]", untouched: Served) -> None:
+    if name_of(case) == "submit_entry" and isinstance(case.body, bytes):
+        case.body = forged(case.body)
+    answer = case.call(untouched.url)
+
+    assert answer.status_code in ANYBODY.get(name_of(case), {400, 401})
+
+
+def forged(entry: bytes) -> bytes:
+    """An entry with a bit of its signature turned; anything else as it is."""
+    if len(entry) < SIGNATURE_BYTES:
+        return entry
+    return entry[:-60] + bytes([entry[-60] ^ 1]) + entry[-59:]

@@ -1,0 +1,262 @@
+"""Services, routes and agents as they are listed and shown, and what limits them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlmodel import select
+from support.callers import code_of, invite_id, keyed, publish, publish_ports, refusal, tenant_id
+from support.hub import World, new_key, opened, tenant_of
+
+from towonel.api.invites import HostnamesIn, InviteIn
+from towonel.api.limits import Limits
+from towonel.api.reports import EdgeReport, SessionReport
+from towonel.api.tenants import TenantEdit
+from towonel.hub.api.operator import services
+from towonel.hub.core.quotas import Quotas
+from towonel.hub.live.route_changes import Bell
+from towonel.hub.store.db.database import Database
+from towonel.hub.store.tables import AgentRow
+from towonel.identity.keys import NodeKey
+from towonel.wire.errors import Code, Unavailable
+from towonel.wire.tokens import InviteToken
+
+
+def session(agent: NodeKey, token: InviteToken, since_ms: int, *services: str) -> SessionReport:
+    return SessionReport(
+        session_id="ab" * 16,
+        agent_id=agent.public.hex(),
+        tenant_id=tenant_id(token),
+        group="blue",
+        peer="192.0.2.1:1",
+        since_ms=since_ms,
+        services=list(services),
+        active_streams=0,
+        software="agent/1",
+    )
+
+
+def report(*sessions: SessionReport) -> EdgeReport:
+    """What an edge with these sessions tells, and nothing else to tell."""
+    names = ("started_at_ms", "connections_active", "connections_total", "bytes_in", "bytes_out")
+    counts = dict.fromkeys(names, 0)
+    found = {"version": "1", "sessions_active": len(sessions), "tenants": [], **counts}
+    return EdgeReport.model_validate({**found, "sessions": [*sessions]})
+
+
+async def test_a_service_tells_its_route_its_groups_and_its_tenant(world: World) -> None:
+    token, client = await world.invite("a.eu", "*.a.eu"), world.client()
+    await publish(world, token, "a.eu", "*.a.eu", group="blue")
+    await publish(world, token, "a.eu", group="green")
+    await publish_ports(world, token, "tcp", [2222])
+    listed = (await client.list_services()).services
+    shown = await client.get_service("https:a.eu")
+    port = await client.get_service("tcp:2222")
+
+    assert [(it.key, it.group) for it in listed] == [
+        ("https:*.a.eu", "blue"),
+        ("https:a.eu", "blue"),
+        ("https:a.eu", "green"),
+        ("tcp:2222", "tcps"),
+    ]
+    assert (shown.groups, shown.tenant_id) == (["blue", "green"], tenant_id(token))
+    assert (port.kind, port.name, port.port) == ("tcp", "s2222", 2222)
+    assert (await client.get_service("https:*.a.eu")).name == "*.a.eu"
+
+
+async def test_routes_tell_the_revision_they_are_of(world: World) -> None:
+    token, client = await world.invite("a.eu"), world.client()
+    first = await publish(world, token, "a.eu")
+    second = await publish_ports(world, token, "udp", [5000])
+    listed = await client.list_routes()
+
+    assert listed.revision == second
+    assert [(it.key, it.revision) for it in listed.routes] == [
+        ("https:a.eu", first),
+        ("udp:5000", second),
+    ]
+    assert await client.get_route("udp:5000") == listed.routes[1]
+    assert {it.tenant_id for it in listed.routes} == {tenant_id(token)}
+
+
+async def test_what_was_withdrawn_is_neither_listed_nor_shown(world: World) -> None:
+    token, client = await world.invite("a.eu", "b.eu"), world.client()
+    await publish(world, token, "a.eu", "b.eu")
+    await publish(world, token, "b.eu")
+
+    assert [it.key for it in (await client.list_services()).services] == ["https:b.eu"]
+    assert [it.key for it in (await client.list_routes()).routes] == ["https:b.eu"]
+    assert await code_of(client.get_service("https:a.eu")) is Code.NOT_FOUND
+    assert await code_of(client.get_route("https:a.eu")) is Code.NOT_FOUND
+
+
+async def test_a_name_kept_from_a_wildcard_is_a_route_and_no_service(world: World) -> None:
+    wide = await world.invite("*.example.eu")
+    await publish(world, wide, "*.example.eu")
+    narrow = await world.invite("app.example.eu")
+    client = world.client()
+
+    assert (await client.get_route("https:app.example.eu")).tenant_id == tenant_id(narrow)
+    assert await code_of(client.get_service("https:app.example.eu")) is Code.NOT_FOUND
+
+
+async def test_lists_are_filtered_by_tenant_kind_and_group(world: World) -> None:
+    one, two = await world.invite("a.eu", "b.eu"), await world.invite("c.eu")
+    await publish(world, one, "a.eu", group="blue")
+    await publish(world, one, "b.eu", group="green")
+    await publish_ports(world, two, "tcp", [2222])
+    await publish_ports(world, two, "udp", [2222])
+    client, of = world.client(), tenant_id
+
+    async def services(**wanted: str) -> list[str]:
+        return [it.key for it in (await client.list_services(**wanted)).services]  # type: ignore[arg-type]
+
+    assert await services(kind="https") == ["https:a.eu", "https:b.eu"]
+    assert await services(kind="tcp") == ["tcp:2222"]
+    assert await services(tenant_id=of(two)) == ["tcp:2222", "udp:2222"]
+    assert await services(tenant_id=of(one), kind="udp") == []
+    assert await services(group="green") == ["https:b.eu"]
+    assert await services(tenant_id="ab" * 32) == []
+    routes = (await client.list_routes(tenant_id=of(two), kind="udp")).routes
+    assert [it.key for it in routes] == ["udp:2222"]
+
+
+async def three_agents(world: World) -> tuple[list[str], int]:
+    """Three agents, of which an edge has the second; their ids, the newest first, and since when."""
+    token, client, node = await world.invite("a.eu"), world.client(), world.hub.keys.node
+    agents = [new_key() for _ in range(3)]
+    for number, agent in enumerate(agents):
+        world.clock.now_ms += 1_000
+        await client.bootstrap(token, agent, "blue" if number else "green")
+    await publish(world, token, "a.eu", group="blue")
+    since_ms = world.clock.now_ms
+    await client.report_edge(node, report(session(agents[1], token, since_ms, "https:a.eu")))
+    return [agent.public.hex() for agent in reversed(agents)], since_ms
+
+
+async def test_agents_are_known_from_their_bootstrap_and_live_by_what_edges_tell(
+    world: World,
+) -> None:
+    ids, since_ms = await three_agents(world)
+    client, node = world.client(), world.hub.keys.node
+    listed = (await client.list_agents()).agents
+    shown = await client.get_agent(ids[1])
+    service = await client.get_service("https:a.eu")
+
+    assert [it.agent_id for it in listed] == ids
+    assert [it.is_live for it in listed] == [False, True, False]
+    assert shown == listed[1]
+    assert (shown.edges, shown.software) == ([node.public.hex()], "agent/1")
+    assert shown.live_since == datetime.fromtimestamp(since_ms / 1000, UTC)
+    assert [it.agent_id for it in service.agents] == [ids[1]]
+    assert (await client.list_services()).services[0].agents_live == 1
+
+
+async def test_agents_are_found_by_group_tenant_and_whether_they_are_live(world: World) -> None:
+    ids, _ = await three_agents(world)
+    client = world.client()
+
+    async def found(**wanted: Any) -> list[str]:
+        return [it.agent_id for it in (await client.list_agents(**wanted)).agents]
+
+    assert await found(live=True) == [ids[1]]
+    assert await found(live=False) == [ids[0], ids[2]]
+    assert await found(group="green") == [ids[2]]
+    assert await found(group="blue", live=False) == [ids[0]]
+    assert await found(tenant_id="ab" * 32) == []
+
+
+async def test_every_live_agent_is_listed_however_many_there_are(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "MAX_IDS", 2)
+    token, client, node = await world.invite("a.eu"), world.client(), world.hub.keys.node
+    agents = [new_key() for _ in range(5)]
+    for agent in agents:
+        await client.bootstrap(token, agent, "g")
+    await client.report_edge(node, report(*(session(agent, token, 1) for agent in agents[:4])))
+    found, cursor = list[str](), None
+    while True:
+        page = await client.list_agents(live=True, limit=2, cursor=cursor)
+        found += [it.agent_id for it in page.agents]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+
+    assert sorted(found) == sorted(agent.public.hex() for agent in agents[:4])
+
+
+async def test_a_key_of_a_tenant_sees_its_own_in_every_list_and_nothing_else(world: World) -> None:
+    mine, other = await world.invite("a.eu"), await world.invite("b.eu")
+    for token, name, port in ((mine, "a.eu", 2222), (other, "b.eu", 3333)):
+        await world.client().bootstrap(token, new_key(), "default")
+        await publish(world, token, name)
+        await publish_ports(world, token, "tcp", [port])
+    own, of = await keyed(world, "viewer", tenant_of(mine)), tenant_id(mine)
+    lists: list[Sequence[Any]] = [
+        (await own.list_tenants()).tenants,
+        (await own.list_services()).services,
+        (await own.list_services(kind="https", tenant_id=of)).services,
+        (await own.list_routes()).routes,
+        (await own.list_agents()).agents,
+        (await own.list_tenants(name="")).tenants,
+    ]
+
+    assert [{it.tenant_id for it in found} for found in lists] == [{of}] * 6
+    assert (await own.list_tenants(hostname="b.eu")).tenants == []
+    for call in (own.get_service("https:b.eu"), own.get_route("tcp:3333")):
+        assert await code_of(call) is Code.NOT_FOUND
+    assert (await own.get_service("https:a.eu")).tenant_id == of
+
+
+async def test_what_a_tenant_publishes_is_bound_by_its_quotas(database: Database) -> None:
+    quotas = Quotas(services=3, ports=0, hostnames=4)
+    async with opened(database, Bell(), quotas=quotas) as world:
+        token, client = await world.invite("*.a.eu"), world.client()
+        await publish(world, token, "1.a.eu", "2.a.eu", group="one")
+        services = await refusal(publish(world, token, "3.a.eu", "4.a.eu", group="two"))
+        ports = await refusal(publish_ports(world, token, "tcp", [2222]))
+        names = [f"{n}.b.eu" for n in range(5)]
+        hostnames = await refusal(client.create_invite(InviteIn(hostnames=names)))
+        added = client.add_invite_hostnames(invite_id(token), HostnamesIn(hostnames=names[:4]))
+        more = await refusal(added)
+        await client.update_tenant(tenant_id(token), TenantEdit(limits=Limits(services=4)))
+        await publish(world, token, "3.a.eu", "4.a.eu", group="two")
+
+        refused = (services, ports, hostnames, more)
+        assert {it.code for it in refused} == {Code.QUOTA_EXCEEDED}
+        assert "services: 4 are wanted, and this tenant may have 3" in services.detail
+        assert "ports: 1 are wanted, and this tenant may have 0" in ports.detail
+        assert "hostnames: 5 are wanted, and this tenant may have 4" in hostnames.detail
+        assert "hostnames: 5" in more.detail
+
+
+async def test_one_agent_too_many_waits_until_another_is_gone(database: Database) -> None:
+    async with opened(database, Bell(), quotas=Quotas(agents=2)) as world:
+        token, client = await world.invite("a.eu"), world.client()
+        agents = [new_key() for _ in range(3)]
+        for agent in (*agents[:2], agents[0]):
+            await client.bootstrap(token, agent, "default")
+            world.clock.now_ms += 1
+        refused = await refusal(client.bootstrap(token, agents[2], "default"))
+        async with world.hub.store.read() as session:
+            known = len((await session.exec(select(AgentRow))).all())
+        world.clock.now_ms += 180_000
+        await client.bootstrap(token, agents[2], "default")
+
+        assert isinstance(refused, Unavailable)
+        assert (refused.code, refused.retry_after_s) == (Code.RATE_LIMITED, 60)
+        assert known == 2
+
+
+async def test_a_refused_document_is_applied_in_no_part(database: Database) -> None:
+    async with opened(database, Bell(), quotas=Quotas(services=2)) as world:
+        token = await world.invite("*.a.eu")
+        revision = await publish(world, token, "1.a.eu")
+        refused = await code_of(publish(world, token, "2.a.eu", "3.a.eu", "4.a.eu"))
+        client = world.client()
+
+        assert refused is Code.QUOTA_EXCEEDED
+        assert [it.key for it in (await client.list_services()).services] == ["https:1.a.eu"]
+        assert (await client.list_routes()).revision == revision

@@ -1,0 +1,161 @@
+"""What is live, from the newest reports of all edges."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from towonel.api.reports import EdgeReport, SessionReport, TenantTraffic
+from towonel.api.traffic import Traffic
+from towonel.hub.core.live_view import STALE_MS, LiveTenant, LiveView
+
+NOW_MS = 1_800_000_000_000
+PARIS, BERLIN = "0e" * 32, "1e" * 32
+ALICE, BOB = "0a" * 32, "0b" * 32
+TENANT, OTHER = "0c" * 32, "0d" * 32
+APP, SSH = "https:app.example.eu", "tcp:ssh"
+
+
+def session(agent: str = ALICE, **changes: object) -> SessionReport:
+    facts = {
+        "session_id": "00" * 16,
+        "agent_id": agent,
+        "tenant_id": TENANT,
+        "group": "default",
+        "peer": "192.0.2.1:4433",
+        "since_ms": NOW_MS - 1000,
+        "services": [APP],
+        "active_streams": 1,
+        "software": "agent 1",
+    }
+    return SessionReport.model_validate({**facts, **changes})
+
+
+def traffic(tenant: str = TENANT, factor: int = 1) -> TenantTraffic:
+    return TenantTraffic(
+        tenant_id=tenant,
+        connections_active=factor,
+        connections_total=2 * factor,
+        bytes_in=30 * factor,
+        bytes_out=400 * factor,
+    )
+
+
+def report(*sessions: SessionReport, tenants: tuple[TenantTraffic, ...] = ()) -> EdgeReport:
+    return EdgeReport(
+        version="0.1.0",
+        started_at_ms=NOW_MS - 5000,
+        connections_active=5,
+        connections_total=6,
+        refused_total=1,
+        bytes_in=70,
+        bytes_out=80,
+        sessions_active=len(sessions) + 100,
+        sessions=list(sessions),
+        tenants=list(tenants),
+    )
+
+
+def view(*, age_ms: int = 0, **edges: EdgeReport) -> LiveView:
+    ids = {"paris": PARIS, "berlin": BERLIN}
+    return LiveView({ids[name]: (NOW_MS - age_ms, told) for name, told in edges.items()}, NOW_MS)
+
+
+def test_without_reports_nothing_is_live() -> None:
+    live = LiveView({}, NOW_MS)
+
+    assert (live.agents, live.tenants, live.edges) == ({}, {}, {})
+    assert live.serving(TENANT, APP) == ()
+    assert live.tenant(TENANT) == LiveTenant((), Traffic())
+
+
+def test_an_agent_on_two_edges_is_one_since_its_first_session_and_as_its_newest_says() -> None:
+    old = session(since_ms=1000, active_streams=2, software="agent 1")
+    new = session(since_ms=2000, active_streams=3, software="agent 2")
+    agent = view(paris=report(new), berlin=report(old)).agents[ALICE]
+
+    assert (agent.software, agent.since_ms) == ("agent 2", 1000)
+    assert (agent.edges, agent.active_streams) == ((PARIS, BERLIN), 5)
+
+
+def test_of_two_sessions_of_one_moment_the_same_one_counts_whoever_reports_it() -> None:
+    one = session(session_id="01" * 16, software="one")
+    two = session(session_id="02" * 16, software="two")
+
+    for live in (view(paris=report(one, two)), view(paris=report(two), berlin=report(one))):
+        assert live.agents[ALICE].software == "two"
+    assert view(paris=report(one, two)).agents[ALICE].edges == (PARIS,)
+
+
+def test_a_tenant_is_what_all_edges_say_of_it() -> None:
+    live = view(
+        paris=report(session(BOB), tenants=(traffic(), traffic(OTHER, 7))),
+        berlin=report(session(ALICE), session(BOB), tenants=(traffic(factor=10),)),
+    )
+
+    sums = Traffic(connections_active=11, connections_total=22, bytes_in=330, bytes_out=4400)
+    assert live.tenant(TENANT) == LiveTenant((ALICE, BOB), sums)
+    assert live.tenants[OTHER].agents == ()
+    assert live.tenants[OTHER].traffic.bytes_out == 2800
+    assert view(paris=report(session())).tenant(TENANT) == LiveTenant((ALICE,), Traffic())
+
+
+def test_an_edge_is_what_it_says_of_itself_also_of_sessions_it_did_not_list() -> None:
+    edge = view(paris=report(session()), age_ms=7).edges[PARIS]
+
+    assert edge.sessions == 101
+    assert edge.traffic == Traffic(
+        connections_active=5, connections_total=6, bytes_in=70, bytes_out=80
+    )
+
+
+def test_a_service_is_served_by_its_own_tenants_agents_only() -> None:
+    stranger = session(BOB, tenant_id=OTHER, services=[APP])
+    live = view(
+        paris=report(session(services=[APP, SSH]), stranger),
+        berlin=report(session(services=[APP])),
+    )
+
+    assert live.serving(TENANT, APP) == live.serving(TENANT, SSH) == (ALICE,)
+    assert live.serving(OTHER, APP) == (BOB,)
+    assert live.serving(OTHER, SSH) == ()
+
+
+def test_an_edge_that_said_nothing_for_35_s_is_gone_with_all_that_was_on_it() -> None:
+    told = report(session(), tenants=(traffic(),))
+    assert ALICE in view(paris=told, age_ms=STALE_MS).agents
+
+    gone = view(paris=told, age_ms=STALE_MS + 1)
+    assert (gone.agents, gone.tenants, gone.edges) == ({}, {}, {})
+    assert gone.serving(TENANT, APP) == ()
+    mixed = LiveView({PARIS: (0, told), BERLIN: (NOW_MS, told)}, NOW_MS)
+    assert mixed.agents[ALICE].edges == (BERLIN,)
+
+
+def test_a_report_from_the_future_of_another_replicas_clock_is_live() -> None:
+    assert PARIS in view(paris=report(), age_ms=-5000).edges
+
+
+SESSIONS = st.builds(
+    session,
+    st.sampled_from([ALICE, BOB]),
+    since_ms=st.integers(0, 9),
+    tenant_id=st.sampled_from([TENANT, OTHER]),
+    services=st.lists(st.sampled_from([APP, SSH]), unique=True),
+    active_streams=st.integers(0, 9),
+)
+
+
+@given(st.lists(SESSIONS, max_size=8), st.lists(SESSIONS, max_size=8))
+def test_every_session_is_found_from_every_side(
+    here: list[SessionReport], there: list[SessionReport]
+) -> None:
+    live = view(paris=report(*here), berlin=report(*there))
+
+    assert live.agents.keys() == {one.agent_id for one in (*here, *there)}
+    for edge, sessions in ((PARIS, here), (BERLIN, there)):
+        for one in sessions:
+            agent = live.agents[one.agent_id]
+            assert agent.since_ms <= one.since_ms
+            assert edge in agent.edges
+            assert one.agent_id in live.tenant(one.tenant_id).agents
+            for key in one.services:
+                assert one.agent_id in live.serving(one.tenant_id, key)

@@ -1,0 +1,103 @@
+"""What edges are told, against the plainest model: an edge that takes every delta has what there is."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from towonel.hub.core.route_history import Block, History, Step
+from towonel.wire.ids import TenantId
+from towonel.wire.names import ServiceKind
+from towonel.wire.routes import Route, RouteDelta
+
+TENANTS = [TenantId(bytes([at]) * 32) for at in range(3)]
+KEYS = [f"https:{name}.eu" for name in "abcd"]
+type Steps = list[tuple[str, TenantId | None]]
+type Life = tuple[Steps, dict[TenantId, bool]]
+STEPS = st.lists(st.tuples(st.sampled_from(KEYS), st.none() | st.sampled_from(TENANTS)), max_size=5)
+BLOCKS = st.dictionaries(st.sampled_from(TENANTS), st.booleans())
+
+
+def step(key: str, tenant: TenantId | None, revision: int) -> Step:
+    if tenant is None:
+        return key, None, revision
+    return key, Route(ServiceKind.HTTPS, key.removeprefix("https:"), tenant), revision
+
+
+def told(*lives: Life) -> list[History]:
+    """Histories of a hub that takes a change at a time, one after each revision."""
+    found = [History()]
+    blocks: dict[TenantId, Block] = {}
+    for revision, (steps, lifted) in enumerate(lives, start=1):
+        known = found[-1].copy()
+        known.take([step(key, tenant, revision) for key, tenant in steps])
+        blocks = blocks | {
+            tenant: Block(is_lifted, revision) for tenant, is_lifted in lifted.items()
+        }
+        known.settle(revision, 0, blocks)
+        found.append(known)
+    return found
+
+
+@given(st.lists(st.tuples(STEPS, BLOCKS), max_size=6), st.integers(0, 6))
+def test_whatever_an_edge_had_a_delta_leads_it_to_what_there_is(
+    lives: list[Life], since: int
+) -> None:
+    histories = told(*lives)
+    newest, edge = histories[-1], histories[min(since, len(lives))].delta(None)
+    delta = newest.delta(edge.revision)
+    routes = {route.key: route for route in (*edge.routes, *delta.routes)}
+    blocked = {*edge.blocked, *delta.blocked} - {*delta.unblocked}
+
+    assert not delta.snapshot
+    assert {key: it for key, it in routes.items() if key not in delta.removed} == newest.routes
+    assert blocked == {*newest.delta(None).blocked}
+    assert (delta.revision, delta.blocked) == (len(lives), tuple(dict.fromkeys(delta.blocked)))
+
+
+def test_a_change_is_told_alone() -> None:
+    begun: Life = ([(KEYS[0], TENANTS[0]), (KEYS[1], TENANTS[0])], {TENANTS[1]: False})
+    newest = told(begun, ([(KEYS[1], None)], {TENANTS[2]: False}))[-1]
+
+    assert newest.delta(1) == RouteDelta(
+        2, snapshot=False, removed=(KEYS[1],), blocked=(TENANTS[2],)
+    )
+
+
+def test_what_went_and_came_back_is_told_as_the_last_of_it() -> None:
+    lives: list[Life] = [
+        ([(KEYS[0], TENANTS[0])], {}),
+        ([(KEYS[1], TENANTS[0])], {}),
+        ([(KEYS[0], TENANTS[1])], {}),
+    ]
+    delta = told(*lives)[-1].delta(0)
+
+    assert [(route.key, route.tenant_id) for route in delta.routes] == [
+        (KEYS[1], TENANTS[0]),
+        (KEYS[0], TENANTS[1]),
+    ]
+
+
+def test_an_edge_that_knows_too_little_or_too_much_is_told_everything() -> None:
+    newest = told(([(KEYS[0], TENANTS[0])], {}), ([(KEYS[1], TENANTS[0])], {}))[-1]
+    newest.settle(2, 1, {TENANTS[0]: Block(lifted=False, revision=2)})
+
+    assert [newest.delta(since).snapshot for since in (None, 0, 1, 2, 3)] == [
+        *(True, True, False, False, True)
+    ]
+    assert newest.delta(0).blocked == (TENANTS[0],)
+
+
+def test_of_what_is_pruned_no_trace_is_kept() -> None:
+    newest = told(([(KEYS[0], TENANTS[0])], {}), ([(KEYS[0], None)], {}))[-1]
+    newest.settle(2, 2, {})
+
+    assert newest == History(2, 2)
+
+
+def test_a_copy_goes_on_alone() -> None:
+    one = told(([(KEYS[0], TENANTS[0])], {}))[-1]
+    other = one.copy()
+    other.take([step(KEYS[0], None, 2)])
+    other.settle(2, 0, {})
+
+    assert (one.revision, list(one.routes)) == (1, [KEYS[0]])
+    assert one.delta(0).removed == ()

@@ -1,0 +1,113 @@
+"""The bell between replicas: real Redis, which may die, lie, or say nothing."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from support.hub import bell_at
+from support.ports import free_port
+from support.redis_server import running_redis
+from support.replicas import replicas
+
+from towonel.hub.live.route_changes import CHANNEL, Bell, RedisBell
+
+
+async def test_a_change_at_one_replica_wakes_who_waits_at_the_other(tmp_path: Path) -> None:
+    async with (
+        running_redis(tmp_path) as url,
+        replicas(tmp_path, TOWONEL_REDIS_URL=url) as (one, two),
+        asyncio.timeout(20),
+        asyncio.TaskGroup() as tasks,
+    ):
+        waiting = tasks.create_task(two.client.follow_routes(two.node, 0, 30))
+        await two.until("towonel_hub_route_waiters", 1)
+        await one.change("a.eu")
+
+    assert waiting.result().revision == 1
+    assert len(waiting.result().blocked) == 1
+
+
+async def test_a_stranger_in_redis_can_forge_nothing_and_stop_nothing(tmp_path: Path) -> None:
+    lies = ["9" * 5000, "999999", "-1", "", "x", "\u0663", "1.0"]
+    async with (
+        running_redis(tmp_path) as url,
+        replicas(tmp_path, TOWONEL_REDIS_URL=url) as (one, two),
+        Redis.from_url(url) as stranger,
+    ):
+        for lie in lies:
+            assert await stranger.publish(CHANNEL, lie) == 2
+        await one.change("a.eu")
+        await two.until("towonel_hub_routes_revision", 1)
+        quiet = await two.client.follow_routes(two.node, 1, 1)
+
+        assert await two.metric("towonel_hub_redis_connected") == 1
+
+    assert (quiet.revision, quiet.snapshot, quiet.routes, quiet.blocked) == (1, False, (), ())
+
+
+async def test_a_hub_works_on_while_redis_is_away_and_hears_it_again(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "first").mkdir()
+    (tmp_path / "second").mkdir()
+    redis = contextlib.AsyncExitStack()
+    url = await redis.enter_async_context(running_redis(tmp_path / "first", port))
+    async with replicas(tmp_path, TOWONEL_REDIS_URL=url) as (one, two):
+        await redis.aclose()
+        for replica in (one, two):
+            await replica.until("towonel_hub_redis_connected", 0)
+        await one.change("a.eu")
+        await two.until("towonel_hub_routes_revision", 1)  # it asks the database meanwhile
+        missed = await two.client.follow_routes(two.node, 0)
+        async with running_redis(tmp_path / "second", port):
+            await two.until("towonel_hub_routes_revision", 1)  # asked for at the subscription
+            await one.until("towonel_hub_redis_connected", 1)
+            await one.change("b.eu")
+            await two.until("towonel_hub_routes_revision", 2)
+
+    assert missed.revision == 1
+
+
+async def test_a_bell_takes_only_newer_numbers_for_news(tmp_path: Path) -> None:
+    async with running_redis(tmp_path) as url, bell_at(url) as ours:
+        assert isinstance(ours, RedisBell)
+        ours.heard(7)
+
+        assert [ours._is_news(data) for data in (b"6", b"7", b"8", b"9" * 19)] == [
+            False,
+            False,
+            True,
+            True,
+        ]
+        assert not ours._is_news(b"9" * 20)
+
+
+@pytest.mark.parametrize("revision", [1, 2])
+async def test_who_waits_is_not_woken_by_what_it_has(revision: int) -> None:
+    ours = Bell()
+    ours.heard(2)
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(ours.wait(2, 10))
+        while not ours.waiting:
+            await asyncio.sleep(0)
+        ours.heard(revision)
+        await asyncio.sleep(0)
+        was_woken = waiting.done()
+        ours.heard(3)
+
+    assert not was_woken
+    assert ours.waiting == 0
+
+
+async def test_a_closed_bell_keeps_nobody_waiting() -> None:
+    ours = Bell()
+    ours.close()
+
+    async with asyncio.timeout(20):
+        await ours.wait(0, 30)
+
+
+async def test_a_wait_ends_at_its_time() -> None:
+    async with asyncio.timeout(20):
+        await Bell().wait(0, 0.01)

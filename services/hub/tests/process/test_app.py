@@ -1,0 +1,152 @@
+"""The hub as a process: keys, settings, Redis, and its end."""
+
+import asyncio
+import stat
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from support.hub import bell_at
+from support.hub_process import running, settings
+from support.ports import free_port
+from support.redis_server import running_redis
+
+from towonel.api.invites import InviteIn
+from towonel.hub.app import serve
+from towonel.hub.key_files import load_keys
+from towonel.hub.live.route_changes import CHANNEL, RedisBell
+from towonel.hub.settings import HubSettings
+from towonel.hub.store.db.database import Database
+from towonel.runtime.secretfile import SecretFileError
+from towonel.runtime.settings import SettingsError, load
+
+
+async def test_a_hub_keeps_its_keys_and_what_it_was_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = settings(tmp_path / "state")
+    async with running(chosen) as client:
+        before = await client.health()
+        await client.create_invite(InviteIn(hostnames=["a.eu"]))
+    async with running(chosen) as client:
+        monkeypatch.delattr("fastapi.routing.get_dependant")  # the routes are made by now
+        after = await client.health()
+        (invite,) = (await client.list_invites()).invites
+
+    assert before == after
+    assert invite.hostnames == ["a.eu"]
+    for name in ("node.key", "operator.key", "invite_hash.key", "hub.db"):
+        path = tmp_path / "state" / name
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert len((tmp_path / "state" / "operator.key").read_text()) == 43
+
+
+async def test_a_hub_with_redis_rings_there(tmp_path: Path) -> None:
+    async with running_redis(tmp_path) as url:
+        chosen = settings(tmp_path / "state", TOWONEL_REDIS_URL=url)
+        async with running(chosen) as client, Redis.from_url(url) as redis, redis.pubsub() as heard:
+            await heard.subscribe(CHANNEL)
+            created = await client.create_invite(InviteIn(hostnames=["a.eu"]))
+            await client.revoke_invite(created.invite_id)
+            async with asyncio.timeout(20):
+                while (await heard.get_message(timeout=1) or {}).get("data") != b"1":
+                    pass
+                heard_at = chosen.listen_addr[1]
+
+    assert heard_at
+
+
+async def test_a_bell_hears_other_replicas_and_survives_redis(tmp_path: Path) -> None:
+    port = free_port()
+    async with running_redis(tmp_path, port) as url, bell_at(url) as ours, bell_at(url) as theirs:
+        assert isinstance(ours, RedisBell)
+        assert isinstance(theirs, RedisBell)
+        async with asyncio.timeout(20):
+            while not ours.connected:
+                await asyncio.sleep(0.01)
+            await ours.rumour()  # of the subscription itself
+            await theirs.ring(7)
+            await ours.rumour()
+
+    assert theirs.revision == 7
+    assert ours.revision == 0  # it is a rumour, until the database has confirmed it
+
+
+async def test_a_bell_rings_here_when_redis_is_away() -> None:
+    async with bell_at(f"redis://127.0.0.1:{free_port()}/0") as ours, asyncio.timeout(20):
+        await ours.ring(3)
+        await ours.wait(2, 10)
+
+    assert ours.revision == 3
+
+
+async def test_an_address_in_use_is_a_mistake_in_the_settings(tmp_path: Path) -> None:
+    chosen = settings(tmp_path / "state")
+    async with running(chosen):
+        other = settings(
+            tmp_path / "other",
+            TOWONEL_HUB_LISTEN_ADDR=f"127.0.0.1:{chosen.listen_addr[1]}",
+        )
+        with pytest.raises(BaseExceptionGroup) as caught:
+            await serve(other, asyncio.Event())
+
+    assert caught.group_contains(SettingsError, match="cannot listen")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rule"),
+    [
+        ("node.key", b"short", "exactly 32 bytes, has 5"),
+        ("operator.key", b" \n", "is empty"),
+        ("invite_hash.key", b"xyz", "64 hexadecimal digits"),
+        ("invite_hash.key", b"ab", "64 hexadecimal digits"),
+    ],
+)
+def test_a_broken_key_is_named_with_its_rule(
+    tmp_path: Path, name: str, content: bytes, rule: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / name).chmod(0o600)
+
+    with pytest.raises(SecretFileError, match=rule) as caught:
+        load_keys(settings(tmp_path))
+    assert name in str(caught.value)
+
+
+def test_the_hash_key_of_the_environment_wins(tmp_path: Path) -> None:
+    keys = load_keys(settings(tmp_path, TOWONEL_INVITE_HASH_KEY="ab" * 32))
+
+    assert keys.invite_hash == b"\xab" * 32
+    assert not (tmp_path / "invite_hash.key").exists()
+    assert "abab" not in repr(keys)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("TOWONEL_INVITE_HASH_KEY", "secret", "64 hexadecimal digits"),
+        ("TOWONEL_HUB_PUBLIC_URL", "hub.example.eu", "https://"),
+        ("TOWONEL_HUB_PUBLIC_URL", "https://0.0.0.0:8443", "can reach"),
+        ("TOWONEL_HUB_PUBLIC_URL", "http://[::]:8443/", "can reach"),
+        ("TOWONEL_HUB_LISTEN_ADRR", "x", "TOWONEL_HUB_LISTEN_ADDR"),
+        ("TOWONEL_HUB_DB_DRIVER", "mysql", "sqlite"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_rule(
+    tmp_path: Path, name: str, value: str, rule: str
+) -> None:
+    with pytest.raises(SettingsError, match=rule) as caught:
+        settings(tmp_path, **{name: value})
+    assert caught.value.problems[0].startswith(name)
+    assert "secret" not in str(caught.value)
+
+
+def test_addresses_and_paths_follow_from_others(tmp_path: Path) -> None:
+    plain = load(HubSettings, {"TOWONEL_DATA_DIR": str(tmp_path)})
+    dsn = load(HubSettings, {"TOWONEL_HUB_DB_DSN": "sqlite:///x/y.db?mode=rwc"})
+    v6 = load(HubSettings, {"TOWONEL_HUB_LISTEN_ADDR": "[::1]:8443"})
+
+    assert plain.database == Database.in_file(tmp_path / "hub.db")
+    assert plain.url == "http://127.0.0.1:8443"
+    assert dsn.database == Database.in_file(Path("/x/y.db"))
+    assert v6.url == "http://[::1]:8443"

@@ -1,0 +1,334 @@
+"""Redis or Postgres gone, killed or hanging: what still works, what says so, and the way back."""
+
+import asyncio
+import contextlib
+import gc
+import signal
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from pathlib import Path
+
+import pytest
+from support import postgres as postgres_server
+from support.hub import World, opened, state, tenant_of
+from support.hub_process import settings
+from support.postgres import Postgres
+from support.redis_server import RedisServer, redis_server
+from support.replicas import Replica, health, on_postgres, ready_until, replicas, retried, worlds
+
+from towonel.api.invites import InviteIn
+from towonel.hub import background
+from towonel.hub.app import serve
+from towonel.hub.live import rate_limits, route_changes
+from towonel.hub.live.route_changes import Bell
+from towonel.hub.store import route_history
+from towonel.hub.store.db import postgres, transactions
+from towonel.identity.signatures import Domain, authorize_node
+from towonel.runtime.settings import SettingsError
+from towonel.wire.errors import Code, Unavailable
+from towonel.wire.routes import RouteDelta
+from towonel.wire.tokens import InviteToken
+
+AWAY = ["killed", "hanging"]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hubs run in this process: shorter patience shows the same in less time."""
+    monkeypatch.setattr(postgres, "ANSWER_S", 1.5)
+    monkeypatch.setattr(transactions, "BEGIN_S", 2.5)
+    monkeypatch.setattr(background, "LOOK_S", 0.2)
+    monkeypatch.setattr(route_changes, "QUIET_S", 0.5)
+    monkeypatch.setattr(rate_limits, "RETRY_S", 0.5)
+
+
+@pytest.fixture(scope="module")
+def own() -> Generator[Postgres]:
+    """A server that these tests may stop; each leaves it running."""
+    with postgres_server.running() as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def away(server: Postgres, how: str) -> AsyncGenerator[None]:
+    gone, back = (server.stop, server.start) if how == "killed" else (server.freeze, server.thaw)
+    await asyncio.to_thread(gone)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(back)
+
+
+def dsn_of(server: Postgres) -> str:
+    name = server.database().url.database
+    assert name
+    return server.dsn(name)
+
+
+async def unavailable(asked: Awaitable[object]) -> Unavailable:
+    with pytest.raises(Unavailable) as caught:
+        await asked
+    return caught.value
+
+
+def has(reason: str, status: int) -> Callable[[int, object], bool]:
+    return lambda found, reasons: found == status and reason in str(reasons)
+
+
+def is_well(status: int, reasons: object) -> bool:
+    return status == 200 and not reasons
+
+
+async def published(replica: Replica, *hostnames: str) -> int:
+    created = await replica.client.create_invite(InviteIn(hostnames=list(hostnames)))
+    tenant = tenant_of(InviteToken.decode(created.token))
+    return (await replica.client.apply_desired_state(tenant, state(*hostnames))).revision
+
+
+@contextlib.asynccontextmanager
+async def polling(replica: Replica, since: int) -> AsyncGenerator[asyncio.Task[RouteDelta]]:
+    """An edge that waits for a change; the context ends when it got its answer."""
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(replica.client.follow_routes(replica.node, since, 30))
+        await replica.until("towonel_hub_route_waiters", 1)
+        yield task
+
+
+@contextlib.asynccontextmanager
+async def without_redis(redis: RedisServer, how: str) -> AsyncGenerator[None]:
+    """After the context there is a Redis again: where it was killed, another one on its port."""
+    redis.process.send_signal(signal.SIGKILL if how == "killed" else signal.SIGSTOP)
+    yield
+    if how == "killed":
+        await redis.restart()
+    else:
+        redis.process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("how", AWAY)
+async def test_without_redis_all_works_says_so_and_finds_it_again(
+    own: Postgres, tmp_path: Path, how: str
+) -> None:
+    async with redis_server(tmp_path) as redis:
+        where = {**on_postgres(dsn_of(own)), "TOWONEL_REDIS_URL": redis.url}
+        async with replicas(tmp_path, **where) as (one, two):
+            before = await published(one, "a.eu")
+            await two.until("towonel_hub_routes_revision", before)
+            async with without_redis(redis, how):
+                told = [await replica.ready_until(has("redis", 200)) for replica in (one, two)]
+                for replica in (one, two):
+                    await replica.until("towonel_hub_redis_connected", 0)
+                    await replica.until("towonel_hub_limiter_degraded", 1)
+                waiting, changed = await heard(two, before, published(one, "b.eu"))
+            for replica in (one, two):
+                await replica.ready_until(is_well)
+            again, last = await heard(one, changed, published(two, "c.eu"))
+            missed = await one.client.follow_routes(one.node, before)
+
+    assert [status for status, _ in told] == [200, 200]
+    assert [route.name for route in (*waiting.routes, *again.routes)] == ["b.eu", "c.eu"]
+    assert (missed.revision, len(missed.routes)) == (last, 2)
+
+
+async def heard(at: Replica, since: int, write: Awaitable[int]) -> tuple[RouteDelta, int]:
+    """Return what an edge that waits at one hub gets of a write at another."""
+    async with asyncio.timeout(20), polling(at, since) as waiting:
+        revision = await write
+    return waiting.result(), revision
+
+
+async def refusals(replica: Replica) -> list[Unavailable]:
+    """Ask for what needs a database, many times at once."""
+    client = replica.client
+    async with asyncio.TaskGroup() as tasks:
+        asked = [
+            tasks.create_task(unavailable(it))
+            for _ in range(4)  # a client has sixteen connections
+            for it in (
+                client.create_invite(InviteIn(hostnames=["b.eu"])),
+                client.list_invites(),
+                client.list_agents(),
+            )
+        ]
+    return [task.result() for task in asked]
+
+
+@pytest.mark.parametrize("how", AWAY)
+async def test_without_postgres_edges_are_answered_from_memory(
+    own: Postgres, tmp_path: Path, how: str
+) -> None:
+    async with replicas(tmp_path, **on_postgres(dsn_of(own))) as (one, two):
+        before = await published(one, "a.eu")
+        for replica in (one, two):
+            await replica.until("towonel_hub_directory_revision", before)
+        async with asyncio.timeout(50), polling(two, before) as waiting:
+            async with away(own, how):
+                told = [await replica.ready_until(has("database", 503)) for replica in (one, two)]
+                whole = [await r.client.follow_routes(r.node, None) for r in (one, two)]
+                quiet = await one.client.follow_routes(one.node, before, 1)
+                still_waits = not waiting.done()
+            changed = await retried(lambda: published(one, "b.eu"))
+
+    assert all("memory" in reasons["database"] for _, reasons in told)
+    assert [[route.name for route in table.routes] for table in whole] == [["a.eu"]] * 2
+    assert (quiet.revision, quiet.snapshot, quiet.routes) == (before, False, ())
+    assert still_waits
+    assert (waiting.result().revision, waiting.result().snapshot) == (changed, False)
+
+
+@pytest.mark.parametrize("how", AWAY)
+async def test_without_postgres_all_else_is_told_to_come_back_and_can(
+    own: Postgres, tmp_path: Path, how: str
+) -> None:
+    async with replicas(tmp_path, **on_postgres(dsn_of(own))) as (one, two):
+        async with asyncio.timeout(30), away(own, how):
+            for replica in (one, two):
+                await replica.until("towonel_hub_database_up", 0)
+            refused = await refusals(one)
+        for replica in (one, two):
+            await replica.ready_until(is_well)
+            await replica.client.list_invites()
+
+    assert {error.code for error in refused} == {Code.HUB_UNAVAILABLE}
+    assert all(error.retry_after_s for error in refused)
+
+
+async def cut_off(world: World, server: Postgres) -> None:
+    async with world.hub.store.read() as reader:
+        async for _ in route_history.routes(reader, None):
+            server.cut_off(str(world.hub.store.engine.url.database))
+
+
+async def test_a_read_that_a_lost_server_cuts_off_leaves_nothing_behind(
+    own: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(route_history, "ROWS_AT_ONCE", 1)
+    async with opened(own.database(), Bell()) as world:
+        tenant = tenant_of(await world.invite("*.a.eu"))
+        names = [f"n{number}.a.eu" for number in range(100)]
+        await world.client().apply_desired_state(tenant, state(*names))
+        with pytest.raises(Unavailable):
+            await cut_off(world, own)
+        gc.collect()  # which would complain
+        listed = await world.client().list_tenants()
+
+    assert len(listed.tenants) == 1
+
+
+async def test_a_stranger_learns_nothing_of_a_database_that_is_away(own: Postgres) -> None:
+    body = {"invite_id": "A" * 22, "invite_secret": ""}
+    async with (
+        opened(own.database(), Bell()) as world,
+        world.raw() as http,
+        away(own, "killed"),
+    ):
+        answer = await http.post("/v1/bootstrap", json=body)
+
+    assert answer.json()["error"] == {
+        "code": "hub_unavailable",
+        "message": "the database is away or busy; ask again",
+    }
+
+
+@pytest.mark.parametrize("how", AWAY)
+async def test_what_was_rung_and_cannot_be_read_keeps_no_edge_waiting(
+    own: Postgres, how: str
+) -> None:
+    async with opened(own.database(), Bell()) as world:
+        client, tenant = world.client(), tenant_of(await world.invite("*.eu"))
+        first = await client.apply_desired_state(tenant, state("a.eu"))
+        await client.follow_routes(world.hub.keys.node, None)
+        second = await client.apply_desired_state(tenant, state("b.eu"))
+        async with away(own, how):
+            async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+                asked = [
+                    tasks.create_task(client.follow_routes(world.hub.keys.node, first.revision, 1))
+                    for _ in range(100)
+                ]
+            answers = {task.result() for task in asked}
+        async with asyncio.timeout(20):
+            while (await client.follow_routes(world.hub.keys.node, 1)).revision < second.revision:
+                await asyncio.sleep(0.05)
+
+    assert answers == {RouteDelta(first.revision, snapshot=False)}
+
+
+async def test_an_edge_that_knows_more_is_not_set_back_while_postgres_is_away(
+    own: Postgres, tmp_path: Path
+) -> None:
+    async with (
+        redis_server(tmp_path) as redis,
+        worlds(own.database(), redis.url) as (one, two),
+    ):
+        node, tenant = one.hub.keys.node, tenant_of(await one.invite("*.eu"))
+        applied = await one.client().apply_desired_state(tenant, state("a.eu"))
+        async with away(own, "killed"):
+            answer = await two.client().follow_routes(node, applied.revision, 1)
+
+    assert two.hub.directory.revision < applied.revision
+    assert answer == RouteDelta(applied.revision, snapshot=False)
+
+
+async def test_what_was_noted_and_refused_before_an_outage_is_after_it(own: Postgres) -> None:
+    async with opened(own.database(), Bell()) as world:
+        client, node = world.client(), world.hub.keys.node
+        header = authorize_node(node, Domain.EDGE_SUBSCRIBE, b"", world.clock() - 1)
+        async with world.raw() as http:
+            asked = "/v1/routes/feed", {"authorization": header}
+            first = await http.get(asked[0], headers=asked[1])
+            async with away(own, "killed"):
+                await client.follow_routes(node, None)
+                await unavailable(background.flush(world.hub))
+                noted = dict(world.hub.edges_seen)
+            again = await http.get(asked[0], headers=asked[1])
+        await flushed(world)
+
+    assert (first.status_code, again.json()["error"]["code"]) == (200, "replayed")
+    assert noted == {node.public: world.clock.now_ms}
+    assert world.hub.edges_seen == {}
+
+
+async def flushed(world: World) -> None:
+    async with asyncio.timeout(20):
+        while world.hub.edges_seen:
+            with contextlib.suppress(Unavailable):
+                await background.flush(world.hub)
+
+
+async def test_a_hub_that_starts_before_its_postgres_waits_for_it(
+    own: Postgres, tmp_path: Path
+) -> None:
+    chosen, stopping = settings(tmp_path / "state", **on_postgres(dsn_of(own))), asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        async with away(own, "killed"):
+            tasks.create_task(serve(chosen, stopping))
+            _, reasons = await ready_until(chosen, has("database", 503))
+            alive = await health(chosen, "livez")
+        await ready_until(chosen, is_well)
+        stopping.set()
+
+    assert "waiting for it" in reasons["database"]
+    assert alive.is_success
+
+
+async def test_a_hub_that_waits_for_its_postgres_can_be_stopped(
+    own: Postgres, tmp_path: Path
+) -> None:
+    chosen, stopping = settings(tmp_path / "state", **on_postgres(dsn_of(own))), asyncio.Event()
+    async with away(own, "killed"), asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        hub = tasks.create_task(serve(chosen, stopping))
+        await ready_until(chosen, has("waiting for it", 503))
+        stopping.set()
+
+    assert hub.done()
+
+
+@pytest.mark.parametrize(("right", "wrong"), [("secret", "wrong"), ("/test", "/none")])
+async def test_a_postgres_that_refuses_is_a_mistake_in_the_settings(
+    own: Postgres, tmp_path: Path, right: str, wrong: str
+) -> None:
+    chosen = settings(tmp_path / "state", **on_postgres(dsn_of(own).replace(right, wrong)))
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await serve(chosen, asyncio.Event())
+    assert caught.group_contains(SettingsError, match="TOWONEL_HUB_DB_DSN: cannot use")
+    assert "secret" not in str(caught.value.exceptions)

@@ -1,0 +1,191 @@
+"""What is forgotten, when, and in parts that hold nobody up."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlmodel import SQLModel, func, select
+from support.hub import World, state, tenant_of
+
+from towonel.hub import background
+from towonel.hub.live.route_cache import Directory
+from towonel.hub.store import retention, routes
+from towonel.hub.store.retention import Retention
+from towonel.hub.store.tables import (
+    AgentRow,
+    AnswerRow,
+    AuditRow,
+    BlockRow,
+    NonceRow,
+    ReportRow,
+    RevisionRow,
+    RouteRow,
+)
+from towonel.wire.ids import TenantId
+from towonel.wire.routes import RouteDelta
+
+
+def key(number: int) -> bytes:
+    return number.to_bytes(32)
+
+
+def tombstone(number: int, at_ms: int | None) -> RouteRow:
+    name = f"n{number}.eu"
+    return RouteRow(
+        key=f"https:{name}",
+        kind="https",
+        name=name,
+        tenant_id=b"t",
+        tls_mode="passthrough",
+        revision=number,
+        removed_at_ms=at_ms,
+    )
+
+
+DAYS = 30
+KEEP = Retention(audit_days=DAYS)
+KINDS: dict[str, tuple[Callable[[int, int], SQLModel], int]] = {
+    "a signed request": (
+        lambda n, at: NonceRow(domain="d", signer=key(n), timestamp_ms=at),
+        120_000,
+    ),
+    "an answer to a repeated create": (
+        lambda n, at: AnswerRow(answer_id=key(n), request_hash=b"", sealed=b"", created_at_ms=at),
+        retention.DAY_MS,
+    ),
+    "an agent": (
+        lambda n, at: AgentRow(
+            agent_id=key(n), tenant_id=b"t", group="g", first_seen_ms=0, last_seen_ms=at
+        ),
+        retention.DAY_MS,
+    ),
+    "an edge's report": (
+        lambda n, at: ReportRow(edge_id=key(n), reported_at_ms=at, body=b""),
+        retention.DAY_MS,
+    ),
+    "an audited write": (
+        lambda n, at: AuditRow(
+            at_ms=at, actor="", action="", subject="", request_id="", address=""
+        ),
+        DAYS * retention.DAY_MS,
+    ),
+    "a route that ended": (tombstone, retention.DAY_MS),
+    "a block": (
+        lambda n, at: BlockRow(tenant_id=key(n), revision=n, blocked_at_ms=at),
+        retention.BLOCK_MS,
+    ),
+}
+
+
+async def put(world: World, rows: list[SQLModel]) -> None:
+    async with world.hub.store.write() as change:
+        change.session.add_all(rows)
+
+
+async def count(world: World, table: type[Any]) -> int:
+    async with world.hub.store.read() as session:
+        return (await session.exec(select(func.count()).select_from(table))).one()
+
+
+@pytest.mark.parametrize("what", KINDS)
+async def test_each_kind_is_kept_for_its_time_and_then_forgotten(world: World, what: str) -> None:
+    make, kept_ms = KINDS[what]
+    now = world.clock.now_ms
+    await put(world, [make(number, now) for number in (1, 2, 3)])
+    world.clock.now_ms = now + kept_ms
+    await background.prune(world.hub, KEEP)
+    kept = await count(world, type(make(0, 0)))
+    world.clock.now_ms += 1
+    await background.prune(world.hub, KEEP)
+
+    assert kept == 3
+    assert await count(world, type(make(0, 0))) == 0
+
+
+@pytest.mark.parametrize("what", KINDS)
+async def test_a_backlog_is_forgotten_in_parts_the_oldest_first(
+    world: World, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 4)
+    make, _ = KINDS[what]
+    table = type(make(0, 0))
+    await put(world, [make(number, number) for number in range(1, 10)])
+    left: list[int] = []
+    more = True
+    while more:
+        async with world.hub.store.write() as change:
+            more = await retention.prune(change, world.clock.now_ms, KEEP)
+        left.append(await count(world, table))
+
+    assert left == [5, 1, 0]
+
+
+async def test_chores_go_on_until_a_backlog_is_gone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 4)
+    await put(world, [NonceRow(domain="d", signer=key(n), timestamp_ms=n) for n in range(10)])
+    await background.prune(world.hub, KEEP)
+
+    assert await count(world, NonceRow) == 0
+
+
+async def test_live_routes_are_never_forgotten(world: World) -> None:
+    await put(world, [tombstone(1, None)])
+    world.clock.now_ms += 10**12
+    await background.prune(world.hub, KEEP)
+
+    assert await count(world, RouteRow) == 1
+
+
+async def told(world: World, since: int) -> RouteDelta:
+    """What a hub tells that was started just now."""
+    fresh = Directory(world.hub.store)
+    await fresh.catch_up()
+    return fresh.delta(since)
+
+
+async def test_an_edge_older_than_what_was_forgotten_gets_everything(world: World) -> None:
+    token, client = await world.invite("a.eu", "b.eu"), world.client()
+    await client.apply_desired_state(tenant_of(token), state("a.eu", "b.eu"))
+    world.clock.now_ms += 1
+    before = world.hub.bell.revision
+    await client.apply_desired_state(tenant_of(token), state("a.eu"))
+    since = world.hub.bell.revision
+    delta = await told(world, before)
+    world.clock.now_ms += retention.TOMBSTONE_MS + 1
+    await background.prune(world.hub, KEEP)
+
+    assert (delta.snapshot, delta.removed) == (False, ("https:b.eu",))
+    assert (await told(world, before)).snapshot
+    assert [route.key for route in (await told(world, before)).routes] == ["https:a.eu"]
+    assert not (await told(world, since)).snapshot
+
+
+async def test_an_edge_that_missed_the_end_of_a_block_gets_everything(world: World) -> None:
+    tenant = TenantId(key(1))
+    async with world.hub.store.write() as change:
+        await routes.block_tenant(change, tenant, world.clock.now_ms)
+    blocked = world.hub.bell.revision
+    async with world.hub.store.write() as change:
+        await routes.unblock_tenant(change, tenant, world.clock.now_ms)
+    world.clock.now_ms += retention.BLOCK_MS + 1
+    await background.prune(world.hub, KEEP)
+    delta = await told(world, blocked)
+
+    assert (delta.snapshot, delta.blocked) == (True, ())
+
+
+async def test_a_clock_set_back_does_not_take_back_what_was_forgotten(world: World) -> None:
+    now = world.clock.now_ms
+    await put(world, [tombstone(7, now - 10), tombstone(3, now)])
+    world.clock.now_ms = now + retention.TOMBSTONE_MS
+    await background.prune(world.hub, KEEP)
+    world.clock.now_ms += 1
+    await background.prune(world.hub, KEEP)
+    async with world.hub.store.write() as change:
+        change.revision = 7
+
+    async with world.hub.store.read() as session:
+        pruned = (await session.exec(select(RevisionRow.pruned))).one()
+    assert pruned == 7

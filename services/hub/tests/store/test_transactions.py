@@ -1,0 +1,306 @@
+"""The database: migrations make what the models say, and writes are whole."""
+
+import asyncio
+import contextlib
+import gc
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import QueuePool, create_engine, text
+from sqlmodel import SQLModel, select
+from support.hub import World, migrated, opened
+from support.postgres import Postgres
+
+from towonel.hub.live.route_changes import Bell
+from towonel.hub.store import agents, routes, tables
+from towonel.hub.store.db import database as database_module
+from towonel.hub.store.db import sqlite, transactions
+from towonel.hub.store.db.database import Database
+from towonel.hub.store.db.migrate import newest_revision, upgrade
+from towonel.hub.store.db.transactions import Change, Store
+from towonel.hub.store.tables import AgentRow, EdgeRow
+from towonel.wire.errors import Code, Unavailable
+from towonel.wire.ids import TenantId
+from towonel.wire.names import Hostname, ServiceKind
+from towonel.wire.routes import Route
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_an_empty_database_becomes_what_the_models_say(
+    kind: str, tmp_path: Path, server: Postgres
+) -> None:
+    in_file = Database.in_file(tmp_path / "hub.db")
+    empty = in_file if kind == "sqlite" else server.database(migrated=False)
+    upgrade(empty)
+    upgrade(empty)
+
+    engine = create_engine(empty.blocking_url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, SQLModel.metadata) == []
+        assert context.get_current_revision() == newest_revision()
+    engine.dispose()
+    assert tables.RouteRow.metadata is SQLModel.metadata
+
+
+def test_the_database_is_for_its_owner_only(tmp_path: Path) -> None:
+    upgrade(Database.in_file(tmp_path / "new" / "hub.db"))
+
+    path = tmp_path / "new" / "hub.db"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def edge(number: int) -> EdgeRow:
+    return EdgeRow(
+        edge_id=bytes([number]),
+        addresses="[]",
+        certificate_pem="",
+        certificate_sha256=b"",
+        version="",
+        last_seen_ms=0,
+    )
+
+
+async def count(world: World) -> int:
+    async with world.hub.store.read() as session:
+        return len((await session.exec(select(EdgeRow))).all())
+
+
+async def test_a_write_that_fails_leaves_nothing_and_rings_for_nothing(world: World) -> None:
+    async def fail() -> None:
+        async with world.hub.store.write() as change:
+            change.session.add(edge(1))
+            await change.next_revision()
+            await change.session.flush()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert await count(world) == 0
+    assert world.hub.bell.revision == 0
+
+
+async def test_a_write_rings_once_with_its_one_revision(world: World) -> None:
+    async with world.hub.store.write() as change:
+        first, second = await change.next_revision(), await change.next_revision()
+    async with world.hub.store.write() as change:
+        change.session.add(edge(1))
+
+    assert first == second == world.hub.bell.revision == 1
+
+
+async def test_writes_at_the_same_time_all_happen_one_after_the_other(world: World) -> None:
+    async def write(number: int) -> int:
+        async with world.hub.store.write() as change:
+            change.session.add(edge(number))
+            return await change.next_revision()
+
+    async with asyncio.TaskGroup() as tasks:
+        revisions = [tasks.create_task(write(number)) for number in range(30)]
+
+    assert sorted(task.result() for task in revisions) == list(range(1, 31))
+    assert await count(world) == 30
+
+
+async def test_a_database_that_is_locked_is_unavailable_and_not_a_crash(
+    tmp_path: Path,
+) -> None:
+    async with opened(await migrated(tmp_path / "hub.db"), Bell()) as world:
+        await _locked(world, tmp_path)
+
+
+async def _locked(world: World, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "hub.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    async with world.hub.store.read() as session:
+        raw = await (await session.connection()).get_raw_connection()
+        await raw.driver_connection.execute("PRAGMA busy_timeout = 10")  # type: ignore[union-attr]
+
+    with pytest.raises(Unavailable) as caught:
+        async with world.hub.store.write():
+            pass
+    other.execute("ROLLBACK")
+    other.close()
+    assert caught.value.code is Code.HUB_UNAVAILABLE
+
+
+async def test_every_connection_of_sqlite_is_set_up(tmp_path: Path) -> None:
+    async with opened(await migrated(tmp_path / "hub.db"), Bell()) as world:
+        found = [await pragmas(world.hub.store)]
+        async with world.hub.store.read(), world.hub.store.read(), world.hub.store.note():
+            found.append(await pragmas(world.hub.store))
+
+    wanted = {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "busy_timeout": sqlite.BUSY_MS,
+        "foreign_keys": 1,
+    }
+    assert found == [wanted, wanted]
+
+
+async def pragmas(store: Store) -> dict[str, object]:
+    names = ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
+    async with store.read() as session:
+        connection = await session.connection()
+        return {name: await connection.scalar(text(f"PRAGMA {name}")) for name in names}
+
+
+async def test_there_are_never_more_connections_than_may_be(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        Store.open(database, Bell().committed, max_connections=3, max_idle=1) as store,
+        contextlib.AsyncExitStack() as held,
+    ):
+        for _ in range(3):
+            await held.enter_async_context(store.read())
+        monkeypatch.setattr(store.engine.pool, "_timeout", 0.05)
+        with pytest.raises(Unavailable, match="every connection is in use") as caught:
+            await held.enter_async_context(store.read())
+        await held.aclose()
+        pool = store.engine.pool
+        assert isinstance(pool, QueuePool)
+        kept = pool.checkedin()
+
+    assert caught.value.code is Code.HUB_UNAVAILABLE
+    assert kept == 1
+
+
+async def test_a_write_waits_for_others_no_longer_than_it_may(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.hub.store.write():
+        with monkeypatch.context() as hurried:
+            hurried.setattr(transactions, "BEGIN_S", 0.05)
+            with pytest.raises(Unavailable, match="database: busy"):
+                async with world.hub.store.write():
+                    pytest.fail("two writes at once")
+    async with world.hub.store.write() as change:
+        change.session.add(edge(1))
+
+    assert await count(world) == 1
+
+
+async def test_on_postgres_a_replica_waits_for_another_no_longer_than_it_may(
+    server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = database_module._POSTGRES_OPTIONS.replace("lock_timeout=5000", "lock_timeout=50")
+    monkeypatch.setattr(database_module, "_POSTGRES_OPTIONS", options)
+    shared = server.database()
+    async with opened(shared, Bell()) as one, opened(shared, Bell()) as two:
+        async with one.hub.store.write():
+            with pytest.raises(Unavailable, match="lock timeout") as caught:
+                async with two.hub.store.write():
+                    pytest.fail("two writes at once")
+            async with two.hub.store.note() as noting:  # what stands alone waits for nobody
+                noting.add(edge(1))
+
+        assert await count(one) == 1
+    assert caught.value.retry_after_s == 2
+
+
+@pytest.mark.parametrize("do", ["read", "write"])
+async def test_who_leaves_at_any_moment_takes_no_connection_along(
+    database: Database, do: str
+) -> None:
+    ended, pauses = False, 0
+    while not ended:
+        async with Store.open(database, Bell().committed) as store:
+            task = asyncio.create_task(used(store, do))
+            for _ in range(pauses):
+                await asyncio.sleep(0)
+            ended, pauses = task.done(), pauses * 2 + 1
+            for _ in range(2):  # one in a hurry
+                task.cancel()
+                await asyncio.sleep(0)
+            await asyncio.wait([task])
+            await used(store, do)
+            assert isinstance(store.engine.pool, QueuePool)
+            while store.engine.pool.checkedout():
+                await asyncio.sleep(0.01)
+    gc.collect()  # which would complain of what is open
+
+
+async def used(store: Store, do: str) -> None:
+    if do == "read":
+        async with store.read() as reader:
+            await routes.revision(reader)
+    else:
+        await store.try_to_write()
+
+
+async def test_revisions_become_visible_in_their_order_whichever_replica_writes(
+    database: Database,
+) -> None:
+    seen: list[tuple[int, list[int]]] = []
+    async with opened(database, Bell()) as one, opened(database, Bell()) as two:
+        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+            writers = [tasks.create_task(publish(w, n)) for n, w in enumerate([one, two] * 2)]
+            while not all(writer.done() for writer in writers):
+                seen.append(await visible(one))
+        last = await visible(two)
+
+    assert last == (40, list(range(1, 41)))
+    assert [revisions for _, revisions in seen] == [list(range(1, at + 1)) for at, _ in seen]
+    assert sorted(at for at, _ in seen) == [at for at, _ in seen]
+
+
+async def publish(world: World, writer: int) -> None:
+    for number in range(10):
+        async with world.hub.store.write() as change:
+            name = Hostname(f"n{writer}-{number}.eu")
+            route = Route(ServiceKind.HTTPS, name, TenantId(b"t" * 32))
+            await routes.put(change, route, None)
+
+
+async def visible(world: World) -> tuple[int, list[int]]:
+    """The revision, and those of all routes."""
+    async with world.hub.store.read() as reader:
+        at = await routes.revision(reader)
+        found = await reader.exec(select(tables.RouteRow.revision))
+        return at, sorted(found.all())
+
+
+async def test_the_bell_rings_when_the_write_can_be_seen(database: Database) -> None:
+    found: list[int] = []
+
+    async def committed(change: Change) -> None:
+        async with store.read() as reader:
+            found.append(await routes.revision(reader) - (change.revision or 0))
+
+    async with Store.open(database, committed) as store:
+        for _ in range(3):
+            async with store.write() as change:
+                await change.next_revision()
+
+    assert found == [0, 0, 0]
+
+
+async def test_of_replicas_that_note_the_same_at_once_none_fails(database: Database) -> None:
+    async with opened(database, Bell()) as one, opened(database, Bell()) as two:
+        for round_ in range(5):
+            async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+                for number in range(6):
+                    row = agent(bytes([round_]), number)
+                    tasks.create_task(note((one, two)[number % 2], row))
+        async with one.hub.store.read() as reader:
+            found = (await reader.exec(select(AgentRow))).all()
+
+    assert len(found) == 5
+    assert all(0 <= row.first_seen_ms <= 5 and 0 <= row.last_seen_ms <= 5 for row in found)
+
+
+def agent(agent_id: bytes, at_ms: int) -> AgentRow:
+    return AgentRow(
+        agent_id=agent_id, tenant_id=b"t", group="g", first_seen_ms=at_ms, last_seen_ms=at_ms
+    )
+
+
+async def note(world: World, row: AgentRow) -> None:
+    async with world.hub.store.note() as noting:
+        await agents.seen(noting, row)

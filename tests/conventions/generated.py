@@ -1,0 +1,183 @@
+"""Write the tables that come from the code: settings, messages, routes, codes, limits.
+
+    PYTHONPATH=tests python -m conventions.generated      (`make docs`)
+
+A block between `<!-- generated: NAME -->` and `<!-- /generated -->` is replaced.
+"""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from towonel.agent.settings import AgentSettings
+from towonel.cli.settings import CommandSettings
+from towonel.edge.settings import EdgeSettings
+from towonel.hub.api.application import routed
+from towonel.hub.settings import HubSettings
+from towonel.runtime.settings import Settings, Variable, variables
+from towonel.wire import clienthello, credit, messages, preamble, proxy, routes
+from towonel.wire.errors import Code
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"(<!-- generated: (?P<name>\w+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
+ASKERS = {
+    "bearerKey": "viewer",
+    "agentSignature": "agent's signature",
+    "edgeSignature": "edge's signature",
+    "tenantSignature": "tenant's signature",
+}
+PROCESSES: dict[str, type[Settings]] = {
+    "Hub": HubSettings,
+    "Edge": EdgeSettings,
+    "Agent": AgentSettings,
+    "Command line": CommandSettings,
+}
+
+
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def by_process() -> dict[str, list[Variable]]:
+    """The variables of each process, after those that every service has."""
+    each = {name: variables(cls) for name, cls in PROCESSES.items()}
+    services = [{v.name for v in each[name]} for name in ("Hub", "Edge", "Agent")]
+    shared = set.intersection(*services)
+    told = set(shared)
+    tables = {"Every service": [v for v in each["Hub"] if v.name in shared]}
+    for name, found in each.items():
+        tables[name] = [v for v in found if v.name not in told]
+        told |= {v.name for v in found}
+    return tables
+
+
+def settings() -> str:
+    parts: list[str] = []
+    for name, found in by_process().items():
+        rows = [(f"`{v.name}`", f"`{v.default}`" if v.default else "", described(v)) for v in found]
+        parts.append(f"**{name}**\n\n{table(('variable', 'default', 'meaning'), rows)}\n")
+    return "".join(parts)
+
+
+def described(variable: Variable) -> str:
+    old = ", ".join(f"`{name}`" for name in variable.deprecated)
+    secret = " A secret: better in a file." if variable.is_secret else ""
+    return variable.description + secret + (f" Also read as {old}." if old else "")
+
+
+def env_example() -> str:
+    """Every variable of the services, commented out, with its default."""
+    lines = ["# Every variable there is; `make docs` writes this file from the code.\n"]
+    for name, found in by_process().items():
+        lines.append(f"\n# --- {name} ---\n")
+        lines += [f"# {v.description}\n#{v.name}={v.default}\n" for v in found]
+    return "".join(lines)
+
+
+def message_table() -> str:
+    kinds = (
+        messages.Challenge,
+        messages.Hello,
+        messages.Welcome,
+        messages.Window,
+        messages.Abandoned,
+        messages.GoAway,
+        messages.Renew,
+    )
+    rows = [
+        (
+            str(kind.type),
+            f"`{kind.__name__}`",
+            ", ".join(f"`{field.name}`" for field in dataclasses.fields(kind)),
+            (kind.__doc__ or "").strip(),
+        )
+        for kind in kinds
+    ]
+    return table(("type", "message", "keys", "meaning"), rows)
+
+
+def route_table() -> str:
+    rows = [
+        ("`v`", "uint", f"{routes.FORMAT_VERSION}"),
+        ("`revision`", "uint", "the revision that this leads to"),
+        ("`snapshot`", "bool", "true: replaces the whole table and the list of blocked tenants"),
+        ("`routes`", "array of maps", "`kind`, `name`, `port` (tcp, udp), `tls` (https), `tenant`"),
+        (
+            "`removed`",
+            "array of text",
+            "keys of routes that are gone: `https:app.example.eu`, `tcp:2222`",
+        ),
+        (
+            "`blocked`, `unblocked`",
+            "array of 32 bytes",
+            "tenants whose grants are void, and those that hold again",
+        ),
+    ]
+    return table(("key", "form", "meaning"), rows)
+
+
+def codes() -> str:
+    return table(("number", "word"), [(f"0x{code:02X}", f"`{code.word}`") for code in sorted(Code)])
+
+
+def limits() -> str:
+    found = {
+        "ClientHello, record headers included": clienthello.MAX_HELLO_BYTES,
+        "PROXY v2 header from a load balancer": proxy.MAX_HEADER_BYTES,
+        "preamble": preamble.MAX_PREAMBLE_BYTES,
+        "control frame": messages.MAX_FRAME_BYTES,
+        "services in a Hello": messages.MAX_SERVICES,
+        "stream window at first": credit.STREAM_WINDOW_BYTES,
+        "stream window at most": credit.MAX_STREAM_WINDOW_BYTES,
+        "session window": credit.SESSION_WINDOW_BYTES,
+        "routes answer": routes.MAX_DELTA_BYTES,
+    }
+    return table(("what", "at most"), [(name, f"{value:,}") for name, value in found.items()])
+
+
+def operations() -> str:
+    """Every operation of the API, and whose key or signature it takes."""
+    rows = [
+        (f"`{method.upper()} {path}`", f"`{operation['operationId']}`", asker(operation))
+        for path, methods in sorted(routed().openapi()["paths"].items())
+        for method, operation in methods.items()
+    ]
+    return table(("request", "operation", "who may"), rows)
+
+
+def asker(operation: dict[str, Any]) -> str:
+    """Return the roles and signatures that an operation takes."""
+    found: list[str] = []
+    for scheme in operation.get("security", []):
+        for name, roles in scheme.items():
+            found += roles or [ASKERS[name]]
+    if not found:
+        return "anybody: the body is signed" if "requestBody" in operation else "anybody"
+    return " or ".join(found)
+
+
+BLOCKS = {
+    "operations": operations,
+    "settings": settings,
+    "messages": message_table,
+    "routes": route_table,
+    "codes": codes,
+    "limits": limits,
+}
+
+
+def documents() -> dict[Path, str]:
+    """Every document with generated parts, as it should be."""
+    wanted = {
+        path: BLOCK.sub(lambda m: f"{m[1]}\n{BLOCKS[m['name']]()}\n{m[3]}", path.read_text())
+        for path in (ROOT / "README.md", ROOT / "docs/protocol.md", ROOT / "docs/api.md")
+    }
+    return wanted | {ROOT / ".env.example": env_example()}
+
+
+if __name__ == "__main__":
+    for path, text in documents().items():
+        path.write_text(text)

@@ -1,0 +1,92 @@
+"""An edge that is told to stop finishes what it began."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from e2e.processes.conftest import HOSTNAME
+from support.clients import Client, Streams
+from support.origins import Certificates, Nginx
+from support.stack import Stack, service, until
+
+MIB = 1024 * 1024
+
+
+@pytest.mark.processes
+async def test_a_download_outlives_the_stop_and_new_clients_reach_the_second_edge(
+    processes: Stack, web: Nginx, certificates: Certificates
+) -> None:
+    (web.folder / "files" / "big").write_bytes(bytes(10 * MIB))
+    await processes.start_agent(await processes.invite(HOSTNAME), service(HOSTNAME, web.plain))
+    client = Client(processes.edge_port, certificates.client(), HOSTNAME)
+
+    await share_the_port(processes)
+
+    async with asyncio.TaskGroup() as tasks, on_the_first_edge(processes, client) as streams:
+        reader, writer = streams
+        writer.write(f"GET /slow/big HTTP/1.0\r\nHost: {HOSTNAME}\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        stopped = tasks.create_task(processes.edges[0].program.stop())
+        await until(lambda: draining(processes))
+        pages = [await client.get() for _ in range(20)]
+        body = await reader.read(-1)
+
+    assert pages == [b"hello from home\n"] * 20
+    assert len(body) == 10 * MIB
+    assert stopped.result() == 0
+
+
+@contextlib.asynccontextmanager
+async def on_the_first_edge(stack: Stack, client: Client) -> AsyncIterator[Streams]:
+    """Connect until the kernel gives the connection to the first of the edges on this port."""
+    while True:
+        async with client.connect() as streams:
+            if await stack.edges[0].metric("towonel_edge_active_connections") == 1:
+                yield streams
+                return
+
+
+async def share_the_port(stack: Stack) -> None:
+    """Start a second edge on the public port of the first, with a session port of its own."""
+    first = stack.edges[0]
+    async with stack.operator() as operator:
+        token = (await operator.create_edge_invite(name="second")).token
+    spare = await stack.start_edge(token)
+    assert await spare.program.stop() == 0
+    spare.environ |= {
+        "TOWONEL_EDGE_LISTEN_ADDR": f"127.0.0.1:{first.port}",
+        "TOWONEL_EDGE_SESSION_LISTEN_ADDR": f"127.0.0.1:{spare.port}",
+    }
+    await stack.restart(spare)
+    await until(lambda: has_session(stack), 70)
+
+
+async def has_session(stack: Stack) -> bool:
+    return await stack.edges[1].metric("towonel_edge_active_sessions") == 1
+
+
+async def draining(stack: Stack) -> bool:
+    """The first edge has closed its listener: only the second accepts."""
+    return "edge.listener_closed" in stack.edges[0].program.log()
+
+
+async def test_an_edge_with_nothing_to_finish_stops_with_exit_code_0(stack: Stack) -> None:
+    assert await stack.edges[0].program.stop() == 0
+
+
+async def test_an_agent_told_to_stop_finishes_its_streams(
+    stack: Stack, web: Nginx, certificates: Certificates
+) -> None:
+    (web.folder / "files" / "some").write_bytes(bytes(2 * MIB))
+    agent = await stack.start_agent(await stack.invite(HOSTNAME), service(HOSTNAME, web.plain))
+    client = Client(stack.edge_port, certificates.client(), HOSTNAME)
+
+    async with asyncio.TaskGroup() as tasks, client.connect() as (reader, writer):
+        writer.write(f"GET /slow/some HTTP/1.0\r\nHost: {HOSTNAME}\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        stopped = tasks.create_task(agent.program.stop())
+        body = await reader.read(-1)
+
+    assert len(body) == 2 * MIB
+    assert stopped.result() == 0

@@ -1,0 +1,148 @@
+"""Clients that are slow, broken or hostile: each gets its answer, and nobody else notices."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+import pytest
+from e2e.processes.conftest import HOSTNAME
+from e2e.processes.test_streams import client_hello
+from support.clients import Client, alert_of
+from support.origins import Asked, Certificates
+from support.stack import Stack, service, until
+
+DEADLINE_S = 2
+UNRECOGNIZED_NAME = bytes([21, 3, 3, 0, 2, 2, 112])
+DECODE_ERROR = bytes([21, 3, 3, 0, 2, 2, 50])
+
+
+@pytest.fixture
+async def attacked(stack: Stack, origin: Asked) -> Stack:
+    """A stack whose edge gives up on a handshake after two seconds."""
+    edge = stack.edges[0]
+    await edge.program.stop()
+    edge.environ["TOWONEL_EDGE_HANDSHAKE_TIMEOUT_SECS"] = str(DEADLINE_S)
+    await stack.restart(edge)
+    await stack.start_agent(await stack.invite(HOSTNAME), service(HOSTNAME, origin.port))
+    return stack
+
+
+@dataclass(frozen=True)
+class Attack:
+    sent: bytes
+    answer: bytes
+    code: str
+
+
+HELLO = client_hello(HOSTNAME)
+ATTACKS = {
+    "16 KiB of junk": Attack(b"\x17" * 16_384, b"", "not_tls"),
+    "HTTP": Attack(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"", "not_tls"),
+    "a record of length 0": Attack(bytes([22, 3, 1, 0, 0]), DECODE_ERROR, "bad_hello"),
+    "a hello without a name": Attack(client_hello("192.0.2.1"), UNRECOGNIZED_NAME, "no_sni"),
+    "a name of somebody else": Attack(
+        client_hello("nobody.example.eu"), UNRECOGNIZED_NAME, "no_route"
+    ),
+    "a hello that never ends": Attack(
+        bytes([22, 3, 1, 0x40, 0, 1, 0, 0x7F, 0xFF]) + bytes(16_384),
+        DECODE_ERROR,
+        "hello_too_large",
+    ),
+}
+
+
+def oversized_name() -> bytes:
+    """A real hello whose name is replaced by one of 300 bytes, lengths mended."""
+    old, new = HOSTNAME.encode(), b"a" * 300
+    extra = len(new) - len(old)
+    at = HELLO.index(old)
+    body = bytearray(HELLO[:at] + new + HELLO[at + len(old) :])
+    # name, list and extension lengths; extensions, handshake (3 bytes) and record lengths
+    for where, size in ((at - 2, 2), (at - 5, 2), (at - 7, 2), (6, 3), (3, 2)):
+        grow(body, where, size, extra)
+    cursor = 43 + 1 + body[43]
+    cursor += 2 + int.from_bytes(body[cursor : cursor + 2])
+    cursor += 1 + body[cursor]
+    grow(body, cursor, 2, extra)
+    return bytes(body)
+
+
+def grow(body: bytearray, where: int, size: int, extra: int) -> None:
+    value = int.from_bytes(body[where : where + size]) + extra
+    body[where : where + size] = value.to_bytes(size)
+
+
+ATTACKS["a name of 300 bytes"] = Attack(oversized_name(), UNRECOGNIZED_NAME, "bad_sni")
+
+
+async def test_each_attack_gets_its_alert_and_is_counted_while_others_are_served(
+    attacked: Stack, certificates: Certificates
+) -> None:
+    visitor = Client(attacked.edge_port, certificates.client(), HOSTNAME)
+    for name, attack in ATTACKS.items():
+        answer = await alert_of(attacked.edge_port, attack.sent)
+        counted = await attacked.edges[0].metric(
+            "towonel_edge_connections_refused_total", code=attack.code
+        )
+
+        assert (name, answer) == (name, attack.answer)
+        assert counted >= 1, name
+        assert await visitor.ask("name") == b"home\n"
+
+
+async def test_a_hello_cut_anywhere_is_closed_at_the_deadline_or_at_its_end(
+    attacked: Stack, certificates: Certificates
+) -> None:
+    visitor = Client(attacked.edge_port, certificates.client(), HOSTNAME)
+    cuts = range(0, len(HELLO), 7)
+
+    async with asyncio.timeout(DEADLINE_S + 10), asyncio.TaskGroup() as tasks:
+        closed = [tasks.create_task(alert_of(attacked.edge_port, HELLO[:cut])) for cut in cuts]
+        assert await visitor.ask("name") == b"home\n"
+
+    assert len(closed) > 30
+    assert all(len(task.result()) in {0, 7} for task in closed)
+    timeouts = await attacked.edges[0].metric(
+        "towonel_edge_connections_refused_total", code="client_timeout"
+    )
+    assert timeouts == len(closed)
+
+
+async def test_one_byte_a_moment_ends_at_one_deadline_however_long_it_trickles(
+    attacked: Stack, certificates: Certificates
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", attacked.edge_port)
+    visitor = Client(attacked.edge_port, certificates.client(), HOSTNAME)
+    sent = 0
+
+    async with asyncio.timeout(DEADLINE_S + 8), asyncio.TaskGroup() as tasks:
+        ending = tasks.create_task(ended(reader))
+        while not ending.done():
+            writer.write(HELLO[sent : sent + 1])
+            sent += 1
+            await asyncio.wait([ending], timeout=0.05)
+        assert await visitor.ask("name") == b"home\n"
+
+    assert 10 < sent < len(HELLO)
+    writer.close()
+
+
+async def ended(reader: asyncio.StreamReader) -> None:
+    """Return when the edge has closed, in whichever way."""
+    with contextlib.suppress(ConnectionError):
+        await reader.read(-1)
+
+
+async def test_a_client_that_leaves_before_its_hello_is_counted_and_forgotten(
+    attacked: Stack,
+) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", attacked.edge_port)
+    writer.write(HELLO[:40])
+    writer.close()
+
+    async def counted() -> bool:
+        refused = "towonel_edge_connections_refused_total"
+        return await attacked.edges[0].metric(refused, code="client_closed") == 1
+
+    await until(counted)
+    assert await attacked.edges[0].metric("towonel_edge_active_connections") == 0

@@ -1,0 +1,71 @@
+"""What the hub shows of a tunnel that runs, as its edges tell it."""
+
+from functools import partial
+
+from e2e.processes.conftest import HOSTNAME
+from support.clients import Client
+from support.origins import Certificates, Nginx
+from support.stack import Stack, service, until
+
+from towonel.api.tenants import TenantDetail
+
+TOLD_S = 30.0  # edges tell every ten seconds
+
+
+async def shown(stack: Stack, tenant_id: str) -> TenantDetail:
+    async with stack.operator() as operator:
+        return (await operator.get_tenant(tenant_id)).value
+
+
+async def carried(stack: Stack, tenant_id: str) -> bool:
+    return (await shown(stack, tenant_id)).traffic.connections_total >= 1
+
+
+async def test_the_hub_shows_where_a_tenant_is_live_since_when_and_what_it_carried(
+    stack: Stack, web: Nginx, certificates: Certificates
+) -> None:
+    invite = await stack.new_invite(HOSTNAME)
+    await stack.start_agent(invite.token, service(HOSTNAME, web.plain), TOWONEL_AGENT_GROUP="home")
+    client = Client(stack.edge_port, certificates.client(), HOSTNAME)
+    assert await client.get() == b"hello from home\n"
+    await until(partial(carried, stack, invite.tenant_id), TOLD_S)
+
+    tenant = await shown(stack, invite.tenant_id)
+    async with stack.operator() as operator:
+        (agent,) = (await operator.list_agents(live=True)).agents
+        (edge,) = (await operator.list_edges()).edges
+        told = await operator.get_edge(edge.node_id)
+        serving = (await operator.get_service(f"https:{HOSTNAME}")).agents
+    assert tenant.traffic.bytes_out > len("hello from home")
+    assert [one.agent_id for one in tenant.agents] == [agent.agent_id]
+    assert (agent.group, agent.edges, agent.is_live) == ("home", [edge.node_id], True)
+    assert agent.live_since is not None
+    assert [one.agent_id for one in serving] == [agent.agent_id]
+    assert (told.is_live, told.sessions) == (True, 1)
+    assert told.traffic.connections_total >= 1
+
+
+async def serves(client: Client) -> bool:
+    try:
+        return await client.get() == b"hello from home\n"
+    except (OSError, EOFError):
+        return False
+
+
+async def refuses(client: Client) -> bool:
+    return not await serves(client)
+
+
+async def test_a_suspended_tenant_is_served_again_once_it_is_resumed_and_nobody_restarts_anything(
+    stack: Stack, web: Nginx, certificates: Certificates
+) -> None:
+    invite = await stack.new_invite(HOSTNAME)
+    await stack.start_agent(invite.token, service(HOSTNAME, web.plain))
+    client = Client(stack.edge_port, certificates.client(), HOSTNAME)
+    assert await serves(client)
+
+    async with stack.operator() as operator:
+        await operator.suspend_tenant(invite.tenant_id)
+        await until(partial(refuses, client))
+        await operator.resume_tenant(invite.tenant_id)
+    await until(partial(serves, client), 60)

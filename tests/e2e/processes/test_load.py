@@ -1,0 +1,127 @@
+"""Many clients at once, and what they notice when an agent dies among them."""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e.processes.conftest import HOSTNAME
+from support.origins import Certificates, Nginx
+from support.stack import Stack, service
+
+from towonel.edge.session_dialer import OPEN_TIMEOUT_S
+
+LOAD = Path(__file__).parents[2] / "support/load.py"
+pytestmark = pytest.mark.processes
+
+
+@dataclass
+class Totals:
+    done: int
+    failed: dict[str, int]
+    slowest_s: float
+    seconds: float
+
+
+@dataclass
+class Running:
+    output: asyncio.StreamReader
+
+    async def reached(self, requests: int) -> None:
+        while (await self._line())["progress"] < requests:
+            pass
+
+    async def totals(self) -> Totals:
+        while "done" not in (line := await self._line()):
+            pass
+        return Totals(**line)
+
+    async def _line(self) -> dict[str, Any]:
+        line: dict[str, Any] = json.loads(await self.output.readline())
+        return line
+
+
+@contextlib.asynccontextmanager
+async def load(
+    stack: Stack, certificates: Certificates, workers: int, each: int, mode: str
+) -> AsyncIterator[Running]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(LOAD), str(stack.edge_port), HOSTNAME, str(certificates.ca_file)),
+        *(str(workers), str(each), mode),
+        stdout=asyncio.subprocess.PIPE,
+        env={"PYTHONPATH": str(LOAD.parents[1])},
+    )
+    assert process.stdout
+    try:
+        yield Running(process.stdout)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def agents(stack: Stack, web: Nginx, count: int) -> None:
+    token = await stack.invite(HOSTNAME)
+    for _ in range(count):
+        await stack.start_agent(token, service(HOSTNAME, web.plain))
+
+
+async def test_20_000_requests_over_64_kept_connections_all_succeed(
+    processes: Stack, web: Nginx, certificates: Certificates
+) -> None:
+    await agents(processes, web, 1)
+
+    async with load(processes, certificates, 64, 313, "keep") as running:
+        totals = await running.totals()
+
+    assert totals.failed == {}
+    assert totals.done == 64 * 313
+
+
+async def test_2_000_new_connections_all_succeed(
+    processes: Stack, web: Nginx, certificates: Certificates
+) -> None:
+    await agents(processes, web, 1)
+
+    async with load(processes, certificates, 16, 125, "new") as running:
+        totals = await running.totals()
+
+    assert totals.failed == {}
+    assert totals.done == 2_000
+
+
+async def test_an_agent_killed_among_kept_connections_costs_only_those_it_held(
+    processes: Stack, web: Nginx, certificates: Certificates
+) -> None:
+    await agents(processes, web, 2)
+    victim = processes.agents[0]
+
+    async with load(processes, certificates, 64, 313, "keep") as running:
+        await running.reached(8_000)
+        held = await victim.metric("towonel_agent_streams_active")
+        await victim.program.kill()
+        totals = await running.totals()
+
+    assert 0 < held < 64
+    assert sum(totals.failed.values()) <= held
+    assert totals.done == 64 * 313 - sum(totals.failed.values())
+
+
+async def test_an_agent_killed_among_new_connections_costs_only_those_in_flight(
+    processes: Stack, web: Nginx, certificates: Certificates
+) -> None:
+    await agents(processes, web, 2)
+
+    async with load(processes, certificates, 8, 250, "new") as running:
+        await running.reached(500)
+        await processes.agents[0].program.kill()
+        totals = await running.totals()
+
+    assert sum(totals.failed.values()) <= 8
+    assert totals.done == 2_000 - sum(totals.failed.values())
+    assert totals.slowest_s < OPEN_TIMEOUT_S / 2  # nobody waited for the dead one

@@ -1,0 +1,165 @@
+"""A page of a service at home, seen by the clients people have."""
+
+import asyncio
+import hashlib
+import ssl
+
+import h2.config
+import h2.connection
+import h2.events
+from e2e.processes.conftest import HOSTNAME
+from support.clients import Client, curl, run
+from support.origins import Asked, Certificates, Nginx
+from support.stack import Stack, service
+
+
+def visitor(stack: Stack, certificates: Certificates, hostname: str = HOSTNAME) -> Client:
+    return Client(stack.edge_port, certificates.client(), hostname)
+
+
+async def test_the_certificate_a_client_sees_is_the_origins_own(
+    stack: Stack, web: Nginx, certificates: Certificates
+) -> None:
+    await stack.start_agent(await stack.invite(HOSTNAME), service(HOSTNAME, web.plain))
+
+    async with visitor(stack, certificates).connect() as (_, writer):
+        seen = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+
+    pem = (web.folder.parent / f"{HOSTNAME}.crt").read_text()
+    served = ssl.PEM_cert_to_DER_cert(pem[: pem.index("-----END") + 25])
+    assert hashlib.sha256(seen).hexdigest() == hashlib.sha256(served).hexdigest()
+
+
+async def test_curl_gets_the_page(stack: Stack, web: Nginx, certificates: Certificates) -> None:
+    await stack.start_agent(await stack.invite(HOSTNAME), service(HOSTNAME, web.plain))
+
+    for options in (("--http1.1",), ("--http2",)):
+        code, output = await curl(
+            visitor(stack, certificates), str(certificates.ca_file), "/", *options
+        )
+
+        assert (code, output) == (0, "hello from home\n")
+
+
+async def test_openssl_completes_a_verified_handshake(
+    stack: Stack, web: Nginx, certificates: Certificates
+) -> None:
+    await stack.start_agent(await stack.invite(HOSTNAME), service(HOSTNAME, web.plain))
+
+    code, output = await run(
+        *("openssl", "s_client", "-connect", f"127.0.0.1:{stack.edge_port}"),
+        *("-servername", HOSTNAME, "-CAfile", str(certificates.ca_file)),
+        *("-verify_return_error", "-brief"),
+        stdin=b"",
+    )
+
+    assert code == 0, output
+    assert "Verification: OK" in output
+
+
+async def test_an_h2_client_runs_many_requests_on_one_connection(
+    stack: Stack, web: Nginx, certificates: Certificates
+) -> None:
+    await stack.start_agent(await stack.invite(HOSTNAME), service(HOSTNAME, web.plain))
+    context = certificates.client()
+    context.set_alpn_protocols(["h2"])
+    http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+
+    async with Client(stack.edge_port, context, HOSTNAME).connect() as (reader, writer):
+        http.initiate_connection()
+        for stream in range(1, 41, 2):
+            names = {":method": "GET", ":path": "/", ":scheme": "https", ":authority": HOSTNAME}
+            http.send_headers(stream, list(names.items()), end_stream=True)
+        writer.write(http.data_to_send())
+        bodies: dict[int, bytes] = {}
+        ended = 0
+        while ended < 20:
+            for event in http.receive_data(await reader.read(65_536)):
+                if isinstance(event, h2.events.DataReceived):
+                    bodies[event.stream_id] = bodies.get(event.stream_id, b"") + event.data
+                ended += isinstance(event, h2.events.StreamEnded)
+            writer.write(http.data_to_send())
+
+    assert set(bodies.values()) == {b"hello from home\n"}
+    assert len(bodies) == 20
+
+
+async def test_an_origin_that_reads_proxy_v2_learns_the_clients_address(
+    stack: Stack, web: Nginx, certificates: Certificates
+) -> None:
+    token = await stack.invite(HOSTNAME)
+    await stack.start_agent(token, service(HOSTNAME, web.proxied, proxy_protocol="v2"))
+
+    async with visitor(stack, certificates).connect() as streams:
+        streams[1].write(f"GET /who HTTP/1.0\r\nHost: {HOSTNAME}\r\n\r\n".encode())
+        answer = (await streams[0].read(-1)).decode()
+        local = streams[1].get_extra_info("sockname")
+
+    assert answer.endswith(f"{local[0]}:{local[1]} {HOSTNAME}\n")
+
+
+async def test_a_wildcard_serves_one_level_and_an_exact_name_wins(
+    stack: Stack, origin: Asked, web: Nginx, certificates: Certificates
+) -> None:
+    token = await stack.invite("*.example.eu")
+    await stack.start_agent(
+        token, service("*.example.eu", origin.port), service(HOSTNAME, web.plain)
+    )
+
+    assert await visitor(stack, certificates).get() == b"hello from home\n"
+    assert await visitor(stack, certificates, "b.example.eu").ask("name") == b"home\n"
+
+
+async def test_a_name_that_nobody_serves_gets_the_alert_for_it(
+    stack: Stack, origin: Asked, certificates: Certificates
+) -> None:
+    await stack.start_agent(await stack.invite(HOSTNAME), service(HOSTNAME, origin.port))
+
+    code, output = await curl(
+        Client(stack.edge_port, certificates.client(), "nobody.example.eu"),
+        str(certificates.ca_file),
+    )
+
+    assert code == 35, output
+    assert "unrecognized name" in output
+
+
+async def test_a_service_whose_agent_left_gets_an_alert_and_not_silence(
+    stack: Stack, origin: Asked, certificates: Certificates
+) -> None:
+    agent = await stack.start_agent(await stack.invite(HOSTNAME), service(HOSTNAME, origin.port))
+    await agent.program.stop()
+
+    async with asyncio.timeout(20):
+        code, output = await curl(visitor(stack, certificates), str(certificates.ca_file))
+
+    assert code == 35, output
+    assert "internal error" in output
+
+
+async def test_an_origin_that_is_down_costs_an_alert_and_is_counted(
+    stack: Stack, certificates: Certificates
+) -> None:
+    agent = await stack.start_agent(await stack.invite(HOSTNAME), service(HOSTNAME, 1))
+
+    code, output = await curl(visitor(stack, certificates), str(certificates.ca_file))
+
+    assert code == 35, output
+    assert "internal error" in output
+    errors = await agent.metric("towonel_agent_stream_errors_total", reason="origin_refused")
+    assert errors > 0
+
+
+async def test_an_agent_that_cannot_reach_its_origin_costs_a_retry_and_not_the_connection(
+    stack: Stack, web: Nginx, certificates: Certificates
+) -> None:
+    token = await stack.invite(HOSTNAME)
+    await stack.start_agent(token, service(HOSTNAME, 1))
+    await stack.start_agent(token, service(HOSTNAME, web.plain))
+    client = visitor(stack, certificates)
+
+    pages = [await client.get() for _ in range(20)]
+
+    assert pages == [b"hello from home\n"] * 20
+    edge = stack.edges[0]
+    assert await edge.metric("towonel_edge_retries_total", code="origin_refused") > 0

@@ -1,0 +1,101 @@
+"""What ends when an invite is revoked, and what a stranger gets."""
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+import pytest
+from e2e.processes.conftest import HOSTNAME, started
+from support.clients import Client
+from support.origins import Asked, Certificates
+from support.programs import OwnProcess, Program, own_processes
+from support.stack import Node, Stack, service, until
+
+TOLD_S = 15  # an edge that is not told asks again after 25 s
+
+
+async def second_edge(stack: Stack) -> None:
+    async with stack.operator() as operator:
+        token = (await operator.create_edge_invite(name="second")).token
+    await stack.start_edge(token)
+
+
+async def revoked(stack: Stack, origin: Asked, certificates: Certificates) -> None:
+    """Two edges serve a client each; revoking the invite ends both, and the routes."""
+    await second_edge(stack)
+    invite = await stack.new_invite(HOSTNAME)
+    await stack.start_agent(invite.token, service(HOSTNAME, origin.port))
+    clients = [Client(edge.port, certificates.client(), HOSTNAME) for edge in stack.edges]
+    for client in clients:
+        await until(partial(serves, client))
+
+    async with clients[0].connect() as first, clients[1].connect() as second:
+        for _, writer in (first, second):
+            writer.write(b"echo\nhello")
+        await asyncio.wait([asyncio.Task(reader.readexactly(5)) for reader, _ in (first, second)])
+        async with stack.operator() as operator:
+            await operator.revoke_invite(invite.invite_id)
+        async with asyncio.timeout(TOLD_S):
+            await ended(first[0])
+            await ended(second[0])
+            for edge, client in zip(stack.edges, clients, strict=True):
+                await until(partial(has_no_session, edge))
+                assert not await serves(client)
+
+
+async def ended(reader: asyncio.StreamReader) -> None:
+    try:
+        assert await reader.read(-1) == b""
+    except OSError:
+        return
+
+
+async def has_no_session(edge: Node[Program]) -> bool:
+    return await edge.metric("towonel_edge_active_sessions") == 0
+
+
+async def serves(client: Client) -> bool:
+    try:
+        return await client.ask("name") == b"home\n"
+    except (OSError, EOFError):
+        return False
+
+
+async def test_without_redis_every_edge_is_told_of_a_revoked_tenant(
+    stack: Stack, origin: Asked, certificates: Certificates
+) -> None:
+    await revoked(stack, origin, certificates)
+
+    assert all(edge.port for edge in stack.edges)
+
+
+async def test_with_redis_every_edge_is_told_of_a_revoked_tenant(
+    tmp_path: Path, redis: str, origin: Asked, certificates: Certificates
+) -> None:
+    async with own_processes(tmp_path) as runner:
+        stack = await started(Stack(runner, tmp_path / "state", redis_url=redis))
+
+        await revoked(stack, origin, certificates)
+
+        assert len(stack.edges) == 2
+
+
+@pytest.mark.parametrize("spoiled", ["secret", "seed", "id"])
+async def test_a_token_with_a_wrong_part_is_refused_and_never_logged(
+    processes: Stack, origin: Asked, spoiled: str
+) -> None:
+    token = await processes.invite(HOSTNAME)
+    parts = token.split(".")
+    index = {"id": 1, "secret": 2, "seed": 3}[spoiled]
+    parts[index] = ("B" if parts[index][0] == "A" else "A") + parts[index][1:]
+
+    agent = await processes.start_agent(".".join(parts), service(HOSTNAME, origin.port), wait=False)
+
+    assert isinstance(agent.program, OwnProcess)
+    assert await agent.program.wait() == 1
+    log = agent.program.log()
+    assert {"id": "not_found", "secret": "unauthorized", "seed": "tenant"}[spoiled] in log
+    assert processes.hub
+    for secret in (token, parts[2], parts[3]):
+        assert secret not in log
+        assert secret not in processes.hub.program.log()

@@ -1,0 +1,158 @@
+"""Bytes under stress: readers that sleep, half-closes and resets, many at once."""
+
+import asyncio
+import contextlib
+import random
+import ssl
+
+import pytest
+from e2e.processes.conftest import HOSTNAME
+from support.clients import Client
+from support.origins import CHUNK, Asked, Certificates, Progress, digest, expected_digest, send
+from support.programs import OwnProcess
+from support.stack import Stack, service, until
+
+MIB = 1024 * 1024
+SIZE = 64 * MIB
+GROWTH = 24 * MIB
+
+
+def resident(stack: Stack) -> list[int]:
+    nodes = [*stack.edges, *stack.agents]
+    return [n.program.resident_bytes() for n in nodes if isinstance(n.program, OwnProcess)]
+
+
+async def warm(client: Client) -> None:
+    """Let every part reach its working size before it is measured."""
+    for _ in range(2):
+        await client.ask(f"source {4 * MIB}")
+        await client.ask(f"sink {4 * MIB}", CHUNK * (4 * MIB // len(CHUNK)))
+
+
+async def test_a_client_that_sleeps_costs_no_memory_and_loses_no_byte(
+    processes: Stack, origin: Asked, certificates: Certificates
+) -> None:
+    await processes.start_agent(await processes.invite(HOSTNAME), service(HOSTNAME, origin.port))
+    client = Client(processes.edge_port, certificates.client(), HOSTNAME)
+    await warm(client)
+    before = resident(processes)
+
+    async with client.connect() as (reader, writer):
+        origin.sent.count = 0
+        writer.write(f"source {SIZE}\n".encode())
+        await origin.sent.stalled()
+        asleep = resident(processes)
+        received = await digest(reader, SIZE)
+
+    grown = [after - start for start, after in zip(before, asleep, strict=True)]
+    assert len(grown) == 2
+    assert max(grown) < GROWTH
+    assert received == expected_digest(SIZE)
+    assert max(a - b for a, b in zip(resident(processes), before, strict=True)) < GROWTH
+
+
+async def test_an_origin_that_sleeps_costs_no_memory_and_loses_no_byte(
+    processes: Stack, origin: Asked, certificates: Certificates
+) -> None:
+    await processes.start_agent(await processes.invite(HOSTNAME), service(HOSTNAME, origin.port))
+    client = Client(processes.edge_port, certificates.client(), HOSTNAME)
+    await warm(client)
+    before = resident(processes)
+
+    async with client.connect() as (reader, writer), asyncio.TaskGroup() as tasks:
+        writer.write(f"sleep {SIZE}\n".encode())
+        sent = Progress()
+        tasks.create_task(send(writer, SIZE, sent))
+        await sent.stalled()
+        asleep = resident(processes)
+        origin.wake.set()
+        answer = (await reader.readline()).decode().strip()
+
+    grown = [after - start for start, after in zip(before, asleep, strict=True)]
+    assert len(grown) == 2
+    assert max(grown) < GROWTH
+    assert answer == expected_digest(SIZE)
+
+
+async def converse(client: Client, seed: int) -> str:
+    """One connection with a random ending; what it saw, or how it ended."""
+    rng = random.Random(seed)
+    size = rng.randrange(1, 200_000)
+    mine = rng.randbytes(size)
+    match rng.choice(["echo", "sink", "reset", "source"]):
+        case "sink":
+            seen = await client.ask(
+                f"sink {size}", CHUNK * (size // len(CHUNK)) + CHUNK[: size % len(CHUNK)]
+            )
+            return "ok" if seen.decode().strip() == expected_digest(size) else "lost"
+        case "source":
+            seen = await client.ask(f"source {size}")
+            return "ok" if len(seen) == size and seen[:9] == CHUNK[: min(9, size)] else "lost"
+        case "reset":
+            async with client.connect() as (reader, writer):
+                writer.write(b"echo\n" + mine)
+                await reader.read(rng.randrange(1, 5_000))
+            return "reset"
+        case _:
+            async with client.connect() as (reader, writer):
+                writer.write(b"echo\n" + mine)
+                seen = await reader.readexactly(size)
+            return "ok" if seen == mine else "leaked"
+
+
+@pytest.mark.processes
+async def test_200_streams_with_random_endings_lose_and_leak_nothing(
+    processes: Stack, origin: Asked, certificates: Certificates
+) -> None:
+    token = await processes.invite(HOSTNAME)
+    agent = await processes.start_agent(token, service(HOSTNAME, origin.port))
+    client = Client(processes.edge_port, certificates.client(), HOSTNAME)
+
+    async with asyncio.TaskGroup() as tasks:
+        all_ = [tasks.create_task(converse(client, seed)) for seed in range(200)]
+
+    assert {task.result() for task in all_} == {"ok", "reset"}
+
+    async def nothing_left() -> bool:
+        active = await processes.edges[0].metric("towonel_edge_active_connections")
+        streams = await agent.metric("towonel_agent_streams_active")
+        return active == 0 and streams == 0 and origin.active == 0
+
+    await until(nothing_left)
+    assert await client.ask("name") == b"home\n"
+
+
+async def test_a_half_close_by_either_side_leaves_the_other_direction_open(
+    stack: Stack, certificates: Certificates
+) -> None:
+    """TLS hides the half-close, so the bytes under it are what is closed here."""
+    halves: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        halves.append(await reader.read(-1))
+        writer.write(b"after your end")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    await stack.start_agent(await stack.invite(HOSTNAME), service(HOSTNAME, port))
+    hello = client_hello(HOSTNAME)
+
+    reader, writer = await asyncio.open_connection("127.0.0.1", stack.edge_port)
+    writer.write(hello + b"more")
+    writer.write_eof()
+    answer = await reader.read(-1)
+
+    assert halves == [hello + b"more"]
+    assert answer == b"after your end"
+    writer.close()
+    server.close()
+
+
+def client_hello(hostname: str) -> bytes:
+    """The first flight of a real TLS client."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=hostname)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()

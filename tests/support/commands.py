@@ -1,0 +1,87 @@
+"""The command `towonel`, and a hub that it talks to, started the way its user starts it."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support.ports import free_port
+from typer.testing import CliRunner, Result
+
+from towonel.cli.app import app
+from towonel.client.hub import HubClient
+
+START_S, STOP_S = 30, 40
+
+
+def towonel(*arguments: str, stdin: str | bytes | None = None, **environ: str) -> Result:
+    """What the command says; what is typed or piped into it is `stdin`."""
+    # Whoever runs the tests may be logged in somewhere.
+    apart = {"COLUMNS": "80", "XDG_CONFIG_HOME": "/nowhere"}
+    return CliRunner().invoke(app, arguments, input=stdin, env=apart | environ)
+
+
+@dataclass(frozen=True)
+class CommandedHub:
+    url: str
+    folder: Path
+
+    @property
+    def key(self) -> str:
+        return (self.folder / "operator.key").read_text()
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {"TOWONEL_HUB_URL": self.url, "TOWONEL_DATA_DIR": str(self.folder)}
+
+    def run(self, *arguments: str, stdin: str | None = None, **environ: str) -> Result:
+        return towonel(*arguments, stdin=stdin, **(self.environ | environ))
+
+    def told(self, *arguments: str) -> str:
+        """What it tells people, of a command that does what it should."""
+        result = self.run(*arguments)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    def asked(self, *arguments: str) -> dict[str, Any]:
+        """What it tells programs."""
+        found = json.loads(self.told(*arguments, "--json"))
+        assert isinstance(found, dict)
+        return found
+
+    def client(self) -> HubClient:
+        return HubClient(self.url, operator_key=self.key)
+
+
+@contextlib.contextmanager
+def commanded_hub(folder: Path) -> Iterator[CommandedHub]:
+    """A hub alone, without an edge, until the context ends; its drain is part of it."""
+    port = free_port()
+    found = CommandedHub(f"http://127.0.0.1:{port}", folder)
+    environ = {
+        "TOWONEL_DATA_DIR": str(folder),
+        "TOWONEL_EDGE_ENABLED": "false",
+        "TOWONEL_HUB_LISTEN_ADDR": f"127.0.0.1:{port}",
+        "TOWONEL_HUB_HEALTH_LISTEN_ADDR": f"127.0.0.1:{free_port()}",
+        "TOWONEL_HUB_PUBLIC_URL": found.url,
+        "TOWONEL_HUB_RATE_LIMIT_PER_SEC": "1000",
+        "TOWONEL_HUB_RATE_LIMIT_BURST": "1000",
+    }
+    with (folder / "log").open("wb") as log:
+        command = (sys.executable, "-m", "towonel.cli")
+        process = subprocess.Popen(command, env=os.environ | environ, stderr=log)
+    try:
+        deadline = time.monotonic() + START_S
+        while found.run("status").exit_code != 0:
+            assert time.monotonic() < deadline, (folder / "log").read_text()
+            time.sleep(0.05)
+        yield found
+    finally:
+        process.terminate()
+        assert process.wait(timeout=STOP_S) == 0

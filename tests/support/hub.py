@@ -1,0 +1,155 @@
+"""A hub on a database of its own, asked over ASGI by the real client."""
+
+import asyncio
+import contextlib
+import secrets
+import tempfile
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from support.openapi_guard import Documented
+
+from towonel.api.edges import EdgeRegisterIn
+from towonel.api.invites import InviteIn
+from towonel.api.services import DesiredState, ServiceIn
+from towonel.client.hub import HubClient
+from towonel.hub.api.application import create_app
+from towonel.hub.context import Hub, Policy
+from towonel.hub.core.rate_limits import Rate
+from towonel.hub.key_files import HubKeys
+from towonel.hub.live.edge_reports import LiveState
+from towonel.hub.live.rate_limits import Limiter, MemoryLimiter
+from towonel.hub.live.route_cache import Directory
+from towonel.hub.live.route_changes import Bell, bell, redis_client
+from towonel.hub.store.db.database import Database
+from towonel.hub.store.db.migrate import upgrade
+from towonel.hub.store.db.transactions import Store
+from towonel.identity.certs import self_signed
+from towonel.identity.keys import NodeKey, TenantKey
+from towonel.wire.tokens import InviteToken
+
+OPERATOR_KEY = "operator-key"
+UNLIMITED: dict[str, Any] = {"per_address": Rate(1e6, 10**6), "per_key": Rate(1e6, 10**6)}
+
+
+@dataclass
+class Clock:
+    now_ms: int = 1_700_000_000_000
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+@dataclass
+class World:
+    """A hub, and everybody who talks to it."""
+
+    hub: Hub
+    clock: Clock
+    clients: list[HubClient] = field(default_factory=list)
+
+    @cached_property
+    def app(self) -> FastAPI:
+        """The API; making one takes as long as a hundred requests."""
+        return create_app(self.hub)
+
+    @cached_property
+    def documented(self) -> Documented:
+        """The same, which notes what it answers against its document."""
+        return Documented(self.app)
+
+    def client(self, key: str | None = OPERATOR_KEY) -> HubClient:
+        transport = httpx.ASGITransport(self.documented, raise_app_exceptions=False)
+        url = "http://127.0.0.1"
+        client = HubClient(url, operator_key=key, transport=transport, now_ms=self.clock)
+        self.clients.append(client)
+        return client
+
+    async def invite(self, *hostnames: str) -> InviteToken:
+        created = await self.client().create_invite(InviteIn(hostnames=list(hostnames)))
+        return InviteToken.decode(created.token)
+
+    def raw(self) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(self.documented, raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, base_url="http://hub")
+
+
+def new_key() -> NodeKey:
+    return NodeKey.from_seed(secrets.token_bytes(32))
+
+
+def tenant_of(token: InviteToken) -> TenantKey:
+    return TenantKey.from_seed(token.seed)
+
+
+def state(*hostnames: str, group: str = "default") -> DesiredState:
+    services = [ServiceIn(kind="https", name=name) for name in hostnames]
+    return DesiredState(group=group, services=services)
+
+
+def registration(key: NodeKey) -> EdgeRegisterIn:
+    pem = self_signed(key, datetime(2026, 1, 1, tzinfo=UTC))
+    return EdgeRegisterIn(addresses=["127.0.0.1:443"], certificate_pem=pem, version="1")
+
+
+@contextlib.asynccontextmanager
+async def bell_at(redis_url: str) -> AsyncGenerator[Bell]:
+    """A bell over a Redis."""
+    async with redis_client(redis_url) as redis, bell(redis) as ringing:
+        yield ringing
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    database: Database, rung: Bell, limits: Limiter | None = None, **chosen: Any
+) -> AsyncGenerator[World]:
+    """A hub on a migrated database; `chosen` are fields of its policy."""
+    keys = HubKeys(new_key(), OPERATOR_KEY.encode(), secrets.token_bytes(32))
+    async with world_of(database, rung, keys, limits, **chosen) as world:
+        yield world
+
+
+@contextlib.asynccontextmanager
+async def world_of(
+    database: Database,
+    rung: Bell,
+    keys: HubKeys,
+    limits: Limiter | None = None,
+    **chosen: Any,
+) -> AsyncGenerator[World]:
+    """The same with keys that are given: replicas share them."""
+    async with Store.open(
+        database, rung.committed, lambda: rung.revision, max_connections=10, max_idle=10
+    ) as store:
+        clock = Clock()
+        directory = Directory(store)
+        await directory.catch_up()
+        rung.heard(directory.revision)
+        limiter, policy = limits or MemoryLimiter(), Policy(**{**UNLIMITED, **chosen})
+        parts = (keys, store, rung, limiter, directory, LiveState(store))
+        world = World(Hub(*parts, "https://hub.example.eu", policy, now_ms=clock), clock)
+        yield world
+        for client in world.clients:
+            await client.aclose()
+        assert world.documented.surprises == set()
+
+
+async def migrated(path: Path) -> Database:
+    """A database in a file, with the newest schema."""
+    path.write_bytes(await asyncio.to_thread(_newest))
+    return Database.in_file(path)
+
+
+@cache
+def _newest() -> bytes:
+    """A file with the newest schema; making one takes longer than most tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "hub.db"
+        upgrade(Database.in_file(path))
+        return path.read_bytes()

@@ -1,0 +1,78 @@
+"""A hub with its settings, keys and listeners, as the process runs it."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import httpx
+from support.ports import free_port
+
+from towonel.client.hub import HubClient
+from towonel.hub.app import serve
+from towonel.hub.settings import HubSettings
+from towonel.runtime.settings import load
+
+
+def settings(folder: Path, **more: str) -> HubSettings:
+    return load(
+        HubSettings,
+        {
+            "TOWONEL_DATA_DIR": str(folder),
+            "TOWONEL_HUB_LISTEN_ADDR": f"127.0.0.1:{free_port()}",
+            "TOWONEL_HUB_HEALTH_LISTEN_ADDR": f"127.0.0.1:{free_port()}",
+            **more,
+        },
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(chosen: HubSettings) -> AsyncGenerator[HubClient]:
+    """A hub, until the context ends; its drain is part of it."""
+    stopping = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        hub = tasks.create_task(serve(chosen, stopping))
+        await ready(chosen, hub)
+        key = (chosen.data_dir / "operator.key").read_text()
+        async with HubClient(
+            f"http://127.0.0.1:{chosen.listen_addr[1]}", operator_key=key
+        ) as client:
+            yield client
+        stopping.set()
+
+
+@contextlib.asynccontextmanager
+async def own_process(folder: Path, log: Path, **more: str) -> AsyncGenerator[HubSettings]:
+    """A hub as its users start it, ready, until the context ends; its log is kept in a file."""
+    chosen = settings(folder, **more)
+    environ = {
+        "TOWONEL_DATA_DIR": str(chosen.data_dir),
+        "TOWONEL_HUB_LISTEN_ADDR": f"127.0.0.1:{chosen.listen_addr[1]}",
+        "TOWONEL_HUB_HEALTH_LISTEN_ADDR": f"127.0.0.1:{chosen.health_listen_addr[1]}",
+        **more,
+    }
+    with log.open("wb") as errors:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "towonel.hub"), env=environ, stderr=errors
+        )
+    async with asyncio.TaskGroup() as tasks:
+        ended = tasks.create_task(process.wait())
+        try:
+            await ready(chosen, ended)
+            yield chosen
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
+
+async def ready(chosen: HubSettings, hub: asyncio.Task[Any]) -> None:
+    """Return when the hub says that it is ready, or has ended."""
+    url = f"http://127.0.0.1:{chosen.health_listen_addr[1]}/readyz"
+    async with asyncio.timeout(40), httpx.AsyncClient() as http:
+        while not hub.done():
+            with contextlib.suppress(httpx.TransportError):
+                if (await http.get(url)).is_success:
+                    return
+            await asyncio.sleep(0.02)

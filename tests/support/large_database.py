@@ -1,0 +1,152 @@
+"""A database with thousands of tenants, put there without their keys, and statements as they are carried out."""
+
+import contextlib
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event, insert, text
+
+from towonel.hub.backup import copy
+from towonel.hub.store.db.database import Database
+from towonel.hub.store.db.offline import writing
+
+NOW_MS = 1_700_000_000_000
+
+
+def _key(number: int) -> bytes:
+    return number.to_bytes(32)
+
+
+def _half(number: int) -> bytes:
+    return number.to_bytes(16)
+
+
+def _at(number: int) -> int:
+    return NOW_MS - number * 1000
+
+
+def _named(number: int) -> dict[str, Any]:
+    key = _key(number)
+    return {
+        "tenant_id": key,
+        "created_at_ms": _at(number),
+        "name": f"n{number}.crowd.eu",
+        "secret_hash": key,
+        "version": 1,
+    }
+
+
+ROWS: Mapping[str, Callable[[int], dict[str, Any]]] = {
+    "invites": lambda n: {
+        **_named(n),
+        "invite_id": _half(n),
+        "status": "pending",
+        "tenant_public_key": _key(n),
+    },
+    "invite_hostnames": lambda n: {
+        "invite_id": _half(n),
+        "pattern": f"n{n}.crowd.eu",
+        "position": 0,
+        "active": True,
+        "parent": "*.crowd.eu",
+    },
+    "services": lambda n: {
+        "tenant_id": _key(n),
+        "group": "g",
+        "key": f"https:n{n}.crowd.eu",
+        "created_at_ms": _at(n),
+    },
+    "routes": lambda n: {
+        "key": f"https:n{n}.crowd.eu",
+        "kind": "https",
+        "name": f"n{n}.crowd.eu",
+        "port": None,
+        "tenant_id": _key(n),
+        "tls_mode": "passthrough",
+        "revision": n,
+        "removed_at_ms": NOW_MS if n % 20 == 0 else None,
+    },
+    "agents": lambda n: {
+        "agent_id": _key(n),
+        "tenant_id": _key(n),
+        "group": "g",
+        "first_seen_ms": _at(n),
+        "last_seen_ms": _at(n),
+    },
+    "nonces": lambda n: {"domain": "d", "signer": _key(n), "timestamp_ms": NOW_MS - n},
+    "audit": lambda n: {
+        "at_ms": NOW_MS - 10**7 + n,
+        "actor": "operator",
+        "action": "invite.created",
+        "subject": f"invite:{n}",
+        "tenant_id": _key(n),
+        "request_id": "",
+        "address": "",
+    },
+    "port_reservations": lambda n: {
+        "reservation_id": _half(n),
+        "protocol": "tcp",
+        "first_port": 2000 + n,
+        "last_port": 2000 + n,
+        "tenant_id": _key(n),
+        "created_at_ms": _at(n),
+    },
+    "api_keys": lambda n: {**_named(n), "key_id": _half(n), "role": "viewer"},
+    "entries": lambda n: {
+        "tenant_id": _key(n),
+        "sequence": 1,
+        "subject": "s",
+        "payload": b"",
+        "signature": b"",
+    },
+    "idempotent_answers": lambda n: {
+        "answer_id": _key(n),
+        "request_hash": _key(n),
+        "sealed": _key(n),
+        "created_at_ms": _at(n),
+    },
+    "tenant_removals": lambda n: {"tenant_id": _key(n), "removed_at_ms": _at(n)},
+}
+
+
+def fill(database: Database, tenants: int) -> None:
+    """Give each of so many tenants one row of everything, and let the planner know."""
+    with writing(database) as connection:
+        for table in copy.reflect_tables(connection):
+            if table.name in ROWS:
+                rows = [ROWS[table.name](number) for number in range(tenants)]
+                connection.execute(insert(table), rows)
+        connection.execute(text("UPDATE revision SET value = :value"), {"value": tenants})
+        connection.execute(text("ANALYZE"))
+
+
+@dataclass
+class Seen:
+    """The statements of an engine, each once, with the parameters it came with first; how many came."""
+
+    statements: dict[str, Any] = field(default_factory=dict[str, Any])
+    asked: int = 0
+
+    def __call__(
+        self,
+        _connection: Connection,
+        _cursor: object,
+        statement: str,
+        parameters: object,
+        _context: object,
+        _many: object,
+    ) -> None:
+        self.asked += 1
+        self.statements.setdefault(statement, parameters)
+
+
+@contextlib.contextmanager
+def watching(engine: Engine) -> Generator[Seen]:
+    """See what an engine is asked."""
+    seen = Seen()
+    event.listen(engine, "before_cursor_execute", seen)
+    try:
+        yield seen
+    finally:
+        event.remove(engine, "before_cursor_execute", seen)

@@ -1,0 +1,111 @@
+"""Two hubs as a cluster has them: the same keys, one database, one Redis."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from support.hub import OPERATOR_KEY, World, bell_at, new_key, world_of
+from support.hub_process import running, settings
+
+from towonel.api.invites import InviteIn
+from towonel.client.hub import HubClient
+from towonel.hub.key_files import HubKeys
+from towonel.hub.live.rate_limits import limiter
+from towonel.hub.live.route_changes import redis_client
+from towonel.hub.settings import HubSettings
+from towonel.hub.store.db.database import Database
+from towonel.identity.keys import NodeKey
+from towonel.wire.errors import Unavailable
+
+type Told = tuple[int, dict[str, str]]
+
+
+@dataclass
+class Replica:
+    """A hub on real sockets, with what a process does beside answering."""
+
+    chosen: HubSettings
+    client: HubClient
+    node: NodeKey
+
+    async def metric(self, name: str) -> float:
+        lines = (await health(self.chosen, "metrics")).text.splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+    async def until(self, name: str, value: float, within_s: float = 20) -> None:
+        async with asyncio.timeout(within_s):
+            while await self.metric(name) != value:
+                await asyncio.sleep(0.02)
+
+    async def ready_until(self, holds: Callable[[int, dict[str, str]], bool]) -> Told:
+        return await ready_until(self.chosen, holds)
+
+    async def change(self, hostname: str) -> None:
+        """Make a change of the routes: the end of a tenant is one."""
+        created = await self.client.create_invite(InviteIn(hostnames=[hostname]))
+        await self.client.revoke_invite(created.invite_id)
+
+
+async def retried[T](ask: Callable[[], Awaitable[T]]) -> T:
+    """Return the answer of a hub that may be away for a moment."""
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(Unavailable):
+                return await ask()
+            await asyncio.sleep(0.05)
+
+
+async def health(chosen: HubSettings, what: str) -> httpx.Response:
+    """Ask a hub's health address."""
+    async with httpx.AsyncClient() as http:
+        return await http.get(f"http://127.0.0.1:{chosen.health_listen_addr[1]}/{what}")
+
+
+async def ready_until(chosen: HubSettings, holds: Callable[[int, dict[str, str]], bool]) -> Told:
+    """Return what /readyz says, status and reasons, once it is what is waited for."""
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(httpx.TransportError):  # it may not listen yet
+                answer = await health(chosen, "readyz")
+                if holds(answer.status_code, answer.json()["reasons"]):
+                    return answer.status_code, answer.json()["reasons"]
+            await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def replicas(folder: Path, **more: str) -> AsyncGenerator[tuple[Replica, Replica]]:
+    """Two hubs with their listeners and chores; with a Redis, both hear it."""
+    one, two = (settings(folder / "state", **more) for _ in range(2))
+    async with running(one) as first, running(two) as second:
+        node = NodeKey.from_seed((folder / "state/node.key").read_bytes())
+        pair = Replica(one, first, node), Replica(two, second, node)
+        for replica in pair:
+            if replica.chosen.redis_url:
+                await replica.until("towonel_hub_redis_connected", 1)
+        yield pair
+
+
+def on_postgres(dsn: str) -> dict[str, str]:
+    """Settings of a hub on a Postgres."""
+    return {"TOWONEL_HUB_DB_DRIVER": "postgres", "TOWONEL_HUB_DB_DSN": dsn}
+
+
+@contextlib.asynccontextmanager
+async def worlds(
+    database: Database, redis_url: str, **chosen: Any
+) -> AsyncGenerator[tuple[World, World]]:
+    """Two hubs asked without a network; `chosen` are fields of their policy."""
+    keys = HubKeys(new_key(), OPERATOR_KEY.encode(), secrets.token_bytes(32))
+    async with contextlib.AsyncExitStack() as stack:
+        made: list[World] = []
+        for _ in range(2):
+            ringing = await stack.enter_async_context(bell_at(redis_url))
+            redis = await stack.enter_async_context(redis_client(redis_url))
+            world = world_of(database, ringing, keys, limiter(redis), **chosen)
+            made.append(await stack.enter_async_context(world))
+        yield made[0], made[1]

@@ -1,0 +1,170 @@
+"""One hub, its edges and agents on loopback, whichever way the programs run."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from support.ports import free_port
+from support.programs import Name, Program, Runner
+
+from towonel.api.invites import InviteIn, InviteOut
+from towonel.client.hub import HubClient
+
+READY_S = 40.0  # on a machine with much else to do
+
+
+@dataclass
+class Node[P: Program]:
+    """A program of the stack, and where it listens."""
+
+    program: P
+    port: int
+    health_port: int
+    environ: dict[str, str]
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples of a metric that carry these labels."""
+        async with httpx.AsyncClient() as http:
+            text = (await http.get(f"http://127.0.0.1:{self.health_port}/metrics")).text
+        assert f"# TYPE {name} " in text, f"there is no metric {name}"
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        return sum(
+            float(line.rsplit(" ", 1)[1])
+            for line in text.splitlines()
+            if line.startswith((f"{name} ", f"{name}{{")) and all(w in line for w in wanted)
+        )
+
+
+def service(hostname: str, origin: int, proxy_protocol: str = "none") -> dict[str, str]:
+    return {
+        "hostname": hostname,
+        "origin": f"127.0.0.1:{origin}",
+        "proxy_protocol": proxy_protocol,
+    }
+
+
+@dataclass
+class Stack:
+    """The parts of one deployment; `start_*` returns once the part says it is ready."""
+
+    runner: Runner
+    folder: Path
+    redis_url: str | None = None
+    hub_port: int = field(default_factory=free_port)
+    hub: Node[Program] | None = None
+    edges: list[Node[Program]] = field(default_factory=list)
+    agents: list[Node[Program]] = field(default_factory=list)
+
+    @property
+    def hub_url(self) -> str:
+        return f"http://127.0.0.1:{self.hub_port}"
+
+    @property
+    def edge_port(self) -> int:
+        return self.edges[0].port
+
+    async def start_hub(self) -> Node[Program]:
+        environ = {
+            **self._shared(),
+            "TOWONEL_HUB_LISTEN_ADDR": f"127.0.0.1:{self.hub_port}",
+            "TOWONEL_HUB_PUBLIC_URL": self.hub_url,
+        }
+        self.hub = await self._start("hub", self.hub_port, environ, "TOWONEL_HUB")
+        return self.hub
+
+    async def start_edge(self, token: str | None = None, **extra: str) -> Node[Program]:
+        """Start an edge: the hub's own beside it, or one with a token and a folder of its own."""
+        port = free_port()
+        own = self.folder / f"edge-{port}"
+        environ = {
+            **self._shared(),
+            **({"TOWONEL_EDGE_INVITE_TOKEN": token, "TOWONEL_DATA_DIR": str(own)} if token else {}),
+            "TOWONEL_EDGE_HUB_URL": self.hub_url,
+            "TOWONEL_EDGE_LISTEN_ADDR": f"127.0.0.1:{port}",
+            "TOWONEL_EDGE_ADVERTISED_ADDRESSES": f"127.0.0.1:{port}",
+            **extra,
+        }
+        self.edges.append(await self._start("edge", port, environ, "TOWONEL_EDGE"))
+        return self.edges[-1]
+
+    async def start_agent(
+        self, token: str, *services: dict[str, str], wait: bool = True, **extra: str
+    ) -> Node[Program]:
+        environ = {
+            "TOWONEL_INVITE_TOKEN": token,
+            "TOWONEL_AGENT_SERVICES": json.dumps(services),
+            **extra,
+        }
+        self.agents.append(await self._start("agent", 0, environ, "TOWONEL_AGENT", wait=wait))
+        if wait:
+            await until(self.edges_are_up_to_date)
+        return self.agents[-1]
+
+    async def edges_are_up_to_date(self) -> bool:
+        """Whether every edge has the routes of the hub's newest revision."""
+        assert self.hub, "the hub is started first"
+        newest = await self.hub.metric("towonel_hub_routes_revision")
+        return {await edge.metric("towonel_edge_route_revision") for edge in self.edges} == {newest}
+
+    async def invite(self, *hostnames: str) -> str:
+        return (await self.new_invite(*hostnames)).token
+
+    async def new_invite(self, *hostnames: str) -> InviteOut:
+        async with self.operator() as client:
+            return await client.create_invite(InviteIn(hostnames=list(hostnames)))
+
+    def operator(self) -> HubClient:
+        key = (self.folder / "operator.key").read_text().strip()
+        return HubClient(self.hub_url, operator_key=key)
+
+    async def restart(self, node: Node[Program], *, wait: bool = True) -> None:
+        """Start an ended part again, with the environment it had."""
+        name: Name = "edge" if node in self.edges else "agent" if node in self.agents else "hub"
+        node.program = await self.runner.start(name, node.environ)
+        if wait:
+            await ready(node)
+
+    async def _start(
+        self, name: Name, port: int, environ: dict[str, str], prefix: str, *, wait: bool = True
+    ) -> Node[Program]:
+        health_port = free_port()
+        environ |= {f"{prefix}_HEALTH_LISTEN_ADDR": f"127.0.0.1:{health_port}"}
+        node = Node(await self.runner.start(name, environ), port, health_port, environ)
+        if wait:
+            await ready(node)
+        return node
+
+    def _shared(self) -> dict[str, str]:
+        redis = {"TOWONEL_REDIS_URL": self.redis_url} if self.redis_url else {}
+        return {"TOWONEL_DATA_DIR": str(self.folder), "TOWONEL_LOG_LEVEL": "info", **redis}
+
+
+async def ready(node: Node[Program]) -> None:
+    """Wait until `/readyz` answers 200."""
+    async with httpx.AsyncClient() as http:
+
+        async def says_ready() -> bool:
+            try:
+                url = f"http://127.0.0.1:{node.health_port}/readyz"
+                return (await http.get(url)).status_code == httpx.codes.OK
+            except httpx.TransportError:
+                return False
+
+        try:
+            await until(says_ready, READY_S)
+        except TimeoutError:
+            raise AssertionError(f"not ready within {READY_S} s\n{node.program.log()}") from None
+
+
+async def until(condition: Callable[[], object], within_s: float = 20.0) -> None:
+    """Wait for a condition, asked every 20 ms; a coroutine function is awaited."""
+    async with asyncio.timeout(within_s):
+        while not await _value(condition()):
+            await asyncio.sleep(0.02)
+
+
+async def _value(value: object) -> object:
+    return await value if asyncio.iscoroutine(value) else value
