@@ -31,7 +31,7 @@ while True:
 """
 DRIVER = """
 import asyncio, os, sys
-from towonel.client.cli import supervisor
+from towonel.cli import supervisor
 from towonel.cli.subprocesses import Program
 from towonel.runtime import logs
 logs.configure("info", "json", "serve")

@@ -5,7 +5,7 @@ import pytest
 from towonel.cli.settings import CommandSettings
 from towonel.cli.target import Target, resolve
 from towonel.cli.usage import UsageError
-from towonel.runtime.addresses import local_hub_url
+from towonel.runtime.addresses import loopback_url
 from towonel.runtime.settings import SettingsError, load
 
 SECRET = "bad key with spaces"
@@ -58,7 +58,7 @@ def test_the_hub_is_the_flags_then_the_environments_then_this_machines(
 def test_a_hub_of_this_machine_is_found_where_it_listens(
     address: tuple[str, int], url: str
 ) -> None:
-    assert local_hub_url(address) == url
+    assert loopback_url(address) == url
 
 
 def test_the_key_is_the_flags_then_the_environments_then_the_files(key_file: Path) -> None:

@@ -1,11 +1,13 @@
-"""Free ports that two test workers never hand out twice."""
+"""Free ports that no two test processes hand out, whichever run they belong to."""
 
+import fcntl
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
-from itertools import count
+from pathlib import Path
 
-FIRST, PER_WORKER = 20_000, 2_500  # below the range the kernel takes for outgoing connections
+FIRST, LAST, SLOT = 16_000, 32_000, 400  # below the range the kernel takes for outgoing connections
 
 
 def is_free(port: int) -> bool:
@@ -19,13 +21,28 @@ def is_free(port: int) -> bool:
     return True
 
 
-def ports() -> Iterator[int]:
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    start = FIRST + (worker % 4) * PER_WORKER + os.getpid() % 500
-    return (port for port in count(start) if is_free(port))
+def reserve_slot() -> range:
+    """Take a range of ports that is this process's until it ends: the lock ends with it."""
+    folder = Path(tempfile.gettempdir()) / f"towonel-test-ports-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    for start in range(FIRST, LAST, SLOT):
+        held = os.open(folder / str(start), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(held)
+        else:
+            return range(start, start + SLOT)
+    raise RuntimeError(f"all ranges of ports in {folder} are taken by other test processes")
 
 
-_ports = ports()
+def free_ports(slot: range) -> Iterator[int]:
+    """Yield the free ports of a range, round and round: a port long closed may serve again."""
+    while True:
+        yield from (port for port in slot if is_free(port))
+
+
+_ports = free_ports(reserve_slot())
 
 
 def free_port() -> int:

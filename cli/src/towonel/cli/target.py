@@ -11,7 +11,7 @@ from towonel.cli.usage import UsageError
 from towonel.client.hub import HubClient
 from towonel.client.transport import parse_hub_url
 from towonel.runtime import secretfile
-from towonel.runtime.addresses import local_hub_url
+from towonel.runtime.addresses import loopback_url
 from towonel.runtime.settings import SettingsError
 from towonel.wire.errors import Denied
 
@@ -80,7 +80,7 @@ def _url(settings: CommandSettings, flag: str | None, login: Profile | None) -> 
         return settings.hub_url, "TOWONEL_HUB_URL"
     if login:
         return login.hub_url, str(config_folder() / FILE)
-    return local_hub_url(settings.hub_listen_addr), "TOWONEL_HUB_LISTEN_ADDR"
+    return loopback_url(settings.hub_listen_addr), "TOWONEL_HUB_LISTEN_ADDR"
 
 
 def _login(settings: CommandSettings, hub_url: str | None, name: str | None) -> Profile | None:

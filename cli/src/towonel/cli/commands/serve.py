@@ -12,7 +12,7 @@ from towonel.cli.subprocesses import Program
 from towonel.cli.supervisor import supervise
 from towonel.client.transport import is_loopback
 from towonel.runtime import logs
-from towonel.runtime.addresses import WILDCARDS, local_hub_url
+from towonel.runtime.addresses import WILDCARDS, loopback_url
 from towonel.runtime.settings import SettingsError, load
 
 _HUB_URL = "TOWONEL_EDGE_HUB_URL"
@@ -69,7 +69,7 @@ def _edge_environment(settings: ServeSettings, environ: Mapping[str, str]) -> di
     if is_told or not settings.hub_enabled:
         return dict(environ)
     host, _ = settings.hub_listen_addr
-    told = {_HUB_URL: local_hub_url(settings.hub_listen_addr)}
+    told = {_HUB_URL: loopback_url(settings.hub_listen_addr)}
     if not is_loopback(WILDCARDS.get(host, host)):
         # Another address of this very machine: nobody is in between.
         told["TOWONEL_ALLOW_INSECURE_HUB"] = "true"

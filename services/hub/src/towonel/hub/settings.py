@@ -19,7 +19,7 @@ from redis.connection import parse_url  # pyright: ignore[reportUnknownVariableT
 
 from towonel.hub.store.db.database import Database
 from towonel.hub.tenant_settings import DeclaredTenant, parse_tenants
-from towonel.runtime.addresses import WILDCARDS, local_hub_url
+from towonel.runtime.addresses import WILDCARDS, loopback_url
 from towonel.runtime.settings import CsvList, HostPort
 from towonel.runtime.telemetry import TelemetrySettings
 
@@ -296,4 +296,4 @@ class HubSettings(TelemetrySettings):
     @property
     def url(self) -> str:
         """The hub's address for tokens."""
-        return self.public_url or local_hub_url(self.listen_addr)
+        return self.public_url or loopback_url(self.listen_addr)
