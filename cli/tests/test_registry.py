@@ -6,9 +6,9 @@ import sys
 import pytest
 from support.commands import towonel
 
-from towonel.cli.registry import PARTS, Parts
+from towonel.cli.registry import COMMANDS, Commands
 
-GROUPS = [name for name, part in PARTS.items() if part.group is not None]
+GROUPS = [name for name, part in COMMANDS.items() if part.group is not None]
 HEAVY = ("httpx", "structlog", "cryptography", "rich", "towonel.client.hub")
 IMPORTED = f"""
 import sys
@@ -29,10 +29,10 @@ def test_what_needs_no_command_imports_none(arguments: tuple[str, ...]) -> None:
 
 
 def test_every_name_is_a_command_and_only_the_plurals_are_hidden() -> None:
-    commands = dict(Parts())
+    commands = dict(Commands())
 
-    assert {name for name, command in commands.items() if not command.hidden} == set(PARTS)
-    assert len(commands) == len(Parts()) > len(PARTS)
+    assert {name for name, command in commands.items() if not command.hidden} == set(COMMANDS)
+    assert len(commands) == len(Commands()) > len(COMMANDS)
 
 
 @pytest.mark.parametrize("name", [None, *GROUPS])

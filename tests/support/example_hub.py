@@ -16,7 +16,7 @@ from towonel.api.services import DesiredState
 from towonel.hub.api.application import create_app
 from towonel.hub.api.openapi.examples import EXAMPLES
 from towonel.hub.key_files import HubKeys
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store import api_keys, edge_invites, invites
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.tables import EdgeInviteRow, InviteRow, KeyRow, ReservationRow
@@ -68,9 +68,9 @@ def dump(database: Database) -> dict[str, list[str]]:
 
 @contextlib.asynccontextmanager
 async def _served(database: Database) -> AsyncGenerator[Served]:
-    async with world_of(database, Bell(), HUB) as world:
+    async with world_of(database, RouteChanges(), HUB) as world:
         await _fill(world)
-        world.hub.bell.close()  # nobody waits for a change, and no stream goes on for ever
+        world.hub.route_changes.close()  # nobody waits for a change, and no stream goes on for ever
         async with serve_app(create_app(world.hub), "127.0.0.1", 0, drain_s=1) as port:
             yield Served(f"http://127.0.0.1:{port}", world)
 

@@ -23,10 +23,10 @@ from towonel.hub.api.application import create_app
 from towonel.hub.context import Hub, Policy
 from towonel.hub.core.rate_limits import Rate
 from towonel.hub.key_files import HubKeys
-from towonel.hub.live.edge_reports import LiveState
+from towonel.hub.live.edge_reports import EdgeReports
 from towonel.hub.live.rate_limits import Limiter, MemoryLimiter
-from towonel.hub.live.route_cache import Directory
-from towonel.hub.live.route_changes import Bell, bell, redis_client
+from towonel.hub.live.route_cache import RouteCache
+from towonel.hub.live.route_changes import RouteChanges, make_route_changes, redis_client
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import upgrade
 from towonel.hub.store.db.transactions import Store
@@ -99,15 +99,15 @@ def registration(key: NodeKey) -> EdgeRegisterIn:
 
 
 @contextlib.asynccontextmanager
-async def bell_at(redis_url: str) -> AsyncGenerator[Bell]:
+async def bell_at(redis_url: str) -> AsyncGenerator[RouteChanges]:
     """A bell over a Redis."""
-    async with redis_client(redis_url) as redis, bell(redis) as ringing:
+    async with redis_client(redis_url) as redis, make_route_changes(redis) as ringing:
         yield ringing
 
 
 @contextlib.asynccontextmanager
 async def opened(
-    database: Database, rung: Bell, limits: Limiter | None = None, **chosen: Any
+    database: Database, rung: RouteChanges, limits: Limiter | None = None, **chosen: Any
 ) -> AsyncGenerator[World]:
     """A hub on a migrated database; `chosen` are fields of its policy."""
     keys = HubKeys(new_key(), OPERATOR_KEY.encode(), secrets.token_bytes(32))
@@ -118,7 +118,7 @@ async def opened(
 @contextlib.asynccontextmanager
 async def world_of(
     database: Database,
-    rung: Bell,
+    rung: RouteChanges,
     keys: HubKeys,
     limits: Limiter | None = None,
     **chosen: Any,
@@ -128,11 +128,11 @@ async def world_of(
         database, rung.committed, lambda: rung.revision, max_connections=10, max_idle=10
     ) as store:
         clock = Clock()
-        directory = Directory(store)
+        directory = RouteCache(store)
         await directory.catch_up()
-        rung.heard(directory.revision)
+        rung.set_revision(directory.revision)
         limiter, policy = limits or MemoryLimiter(), Policy(**{**UNLIMITED, **chosen})
-        parts = (keys, store, rung, limiter, directory, LiveState(store))
+        parts = (keys, store, rung, limiter, directory, EdgeReports(store))
         world = World(Hub(*parts, "https://hub.example.eu", policy, now_ms=clock), clock)
         yield world
         for client in world.clients:

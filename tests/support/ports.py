@@ -4,10 +4,14 @@ import fcntl
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from itertools import cycle, islice
 from pathlib import Path
 
-FIRST, LAST, SLOT = 16_000, 32_000, 400  # below the range the kernel takes for outgoing connections
+FIRST, LAST, SLOT_SIZE = (
+    16_000,
+    32_000,
+    400,
+)  # below the range the kernel takes for outgoing connections
 
 
 def is_free(port: int) -> bool:
@@ -25,25 +29,30 @@ def reserve_slot() -> range:
     """Take a range of ports that is this process's until it ends: the lock ends with it."""
     folder = Path(tempfile.gettempdir()) / f"towonel-test-ports-{os.getuid()}"
     folder.mkdir(exist_ok=True)
-    for start in range(FIRST, LAST, SLOT):
+    for start in range(FIRST, LAST, SLOT_SIZE):
         held = os.open(folder / str(start), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(held)
         else:
-            return range(start, start + SLOT)
+            return range(start, start + SLOT_SIZE)
     raise RuntimeError(f"all ranges of ports in {folder} are taken by other test processes")
 
 
-def free_ports(slot: range) -> Iterator[int]:
-    """Yield the free ports of a range, round and round: a port long closed may serve again."""
-    while True:
-        yield from (port for port in slot if is_free(port))
-
-
-_ports = free_ports(reserve_slot())
+SLOT_PORTS = reserve_slot()
+_next = cycle(SLOT_PORTS)  # round and round: a port long closed may serve again
 
 
 def free_port() -> int:
-    return next(_ports)
+    """Return a port that nothing listens on, another one than the calls before it."""
+    return free_ports(1)
+
+
+def free_ports(count: int) -> int:
+    """Return the first of so many free ports in a row."""
+    for port in islice(_next, 2 * len(SLOT_PORTS)):
+        row = range(port, port + count)
+        if row[-1] in SLOT_PORTS and all(map(is_free, row)):
+            return port
+    raise RuntimeError(f"no {count} free ports in {SLOT_PORTS}")

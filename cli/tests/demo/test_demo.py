@@ -13,15 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.ports import is_free, ports
+from support.ports import free_ports
 
 WAIT_S = 60
 FINGERPRINT = re.compile(r"SHA-256 ((?:[0-9A-F]{2}:){31}[0-9A-F]{2})")
-
-
-def free_base() -> int:
-    """The first of six free ports in a row."""
-    return next(base for base in ports() if all(is_free(base + i) for i in range(6)))
 
 
 @contextmanager
@@ -61,7 +56,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> str:
 
 
 def test_once_shows_the_page_and_that_the_certificate_is_the_services_own(tmp_path: Path) -> None:
-    with demo(tmp_path, "--once", "--port-base", str(free_base())) as process:
+    with demo(tmp_path, "--once", "--port-base", str(free_ports(6))) as process:
         output, _ = process.communicate(timeout=WAIT_S)
 
     own, seen, again = FINGERPRINT.findall(output)
@@ -75,7 +70,7 @@ def test_once_shows_the_page_and_that_the_certificate_is_the_services_own(tmp_pa
 
 
 def test_for_programs_each_step_is_a_line_of_json(tmp_path: Path) -> None:
-    with demo(tmp_path, "--once", "--json", "--port-base", str(free_base())) as process:
+    with demo(tmp_path, "--once", "--json", "--port-base", str(free_ports(6))) as process:
         output, _ = process.communicate(timeout=WAIT_S)
 
     told = [json.loads(line) for line in output.splitlines()]
@@ -88,7 +83,7 @@ def test_for_programs_each_step_is_a_line_of_json(tmp_path: Path) -> None:
 def test_it_stays_until_a_signal_and_then_takes_everything_with_it(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    with demo(tmp_path, "--port-base", str(free_base())) as process:
+    with demo(tmp_path, "--port-base", str(free_ports(6))) as process:
         curl = read_until(process, "curl --resolve").splitlines()[-1]
         page = subprocess.run(curl.split(), capture_output=True, text=True, check=False)
         os.killpg(process.pid, number)  # as a terminal does for Ctrl-C
@@ -101,7 +96,7 @@ def test_it_stays_until_a_signal_and_then_takes_everything_with_it(
 
 @pytest.mark.parametrize("step", ["1. ", "2. ", "4. "])
 def test_a_signal_in_the_middle_leaves_nothing_either(tmp_path: Path, step: str) -> None:
-    with demo(tmp_path, "--once", "--port-base", str(free_base())) as process:
+    with demo(tmp_path, "--once", "--port-base", str(free_ports(6))) as process:
         read_until(process, step)
         process.terminate()
         output, _ = process.communicate(timeout=WAIT_S)
@@ -111,7 +106,7 @@ def test_a_signal_in_the_middle_leaves_nothing_either(tmp_path: Path, step: str)
 
 
 def test_ports_in_use_are_named_with_their_role_and_a_way_out(tmp_path: Path) -> None:
-    base = free_base()
+    base = free_ports(6)
     with (
         socket.create_server(("127.0.0.1", base)),
         socket.create_server(("127.0.0.1", base + 2)),
@@ -126,7 +121,7 @@ def test_ports_in_use_are_named_with_their_role_and_a_way_out(tmp_path: Path) ->
 
 
 def test_a_program_that_dies_is_named_with_its_last_words(tmp_path: Path) -> None:
-    with demo(tmp_path, "--port-base", str(free_base())) as process:
+    with demo(tmp_path, "--port-base", str(free_ports(6))) as process:
         read_until(process, "curl --resolve")
         [victim] = [pid for pid in children_of(process.pid) if "towonel.agent" in command(pid)]
         os.kill(victim, signal.SIGKILL)
@@ -139,7 +134,7 @@ def test_a_program_that_dies_is_named_with_its_last_words(tmp_path: Path) -> Non
 
 
 def test_the_programs_end_when_the_demo_is_killed(tmp_path: Path) -> None:
-    with demo(tmp_path, "--port-base", str(free_base())) as process:
+    with demo(tmp_path, "--port-base", str(free_ports(6))) as process:
         read_until(process, "curl --resolve")
         process.kill()
         process.wait()

@@ -2,16 +2,18 @@
 
 import pytest
 
-from towonel.client.request import Call, is_header_value
+from towonel.client.request import HubRequest, is_header_value
 from towonel.wire.errors import Code, Denied
 
 
 def test_a_body_is_sent_with_its_type_and_nothing_else_is_added() -> None:
-    assert Call("GET", "/x").headers() == {
+    assert HubRequest("GET", "/x").headers() == {
         "accept-encoding": "identity",
         "accept": "application/json, application/cbor",
     }
-    assert Call("POST", "/x", b"{}", "Bearer k", also={"if-match": "*", "x": None}).headers() == {
+    assert HubRequest(
+        "POST", "/x", b"{}", "Bearer k", also={"if-match": "*", "x": None}
+    ).headers() == {
         "accept-encoding": "identity",
         "accept": "application/json, application/cbor",
         "content-type": "application/json",
@@ -21,8 +23,8 @@ def test_a_body_is_sent_with_its_type_and_nothing_else_is_added() -> None:
 
 
 def test_what_is_not_asked_is_not_in_the_query() -> None:
-    assert Call("GET", "/x").params() == {}
-    assert Call("GET", "/x", query={"a": None, "b": "", "c": 0, "d": False}).params() == {
+    assert HubRequest("GET", "/x").params() == {}
+    assert HubRequest("GET", "/x", query={"a": None, "b": "", "c": 0, "d": False}).params() == {
         "b": "",
         "c": 0,
         "d": False,
@@ -32,7 +34,7 @@ def test_what_is_not_asked_is_not_in_the_query() -> None:
 @pytest.mark.parametrize("text", ["", " ", "a ", " a", "a\nb", "a\r", "ä", "\x7f", "a" * 1001])
 def test_what_is_no_header_value_is_refused_and_not_quoted(text: str) -> None:
     with pytest.raises(Denied, match="if-match") as caught:
-        Call("GET", "/x", also={"if-match": text}).headers()
+        HubRequest("GET", "/x", also={"if-match": text}).headers()
 
     assert caught.value.code is Code.INVALID_REQUEST
     assert caught.value.detail == "if-match: must be visible ASCII characters"
@@ -44,4 +46,4 @@ def test_visible_characters_are_a_header_value(text: str) -> None:
 
 
 def test_neither_the_authorization_nor_the_body_is_shown() -> None:
-    assert "secret" not in repr(Call("POST", "/x", b"secret", "Bearer secret"))
+    assert "secret" not in repr(HubRequest("POST", "/x", b"secret", "Bearer secret"))

@@ -10,7 +10,7 @@ from support.scripted_server import Server, serving
 
 from towonel.api.invites import InviteIn
 from towonel.client.hub import HubClient
-from towonel.client.request import MAX_ANSWER_BYTES, MAX_PAGE_BYTES, Call
+from towonel.client.request import MAX_ANSWER_BYTES, MAX_PAGE_BYTES, HubRequest
 from towonel.client.transport import is_loopback, parse_hub_url
 from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
 
@@ -134,7 +134,7 @@ async def test_a_hub_that_says_nothing_is_unavailable_at_the_deadline(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.answer = None
-    call = Call("GET", "/v1/health", timeout_s=0.2)
+    call = HubRequest("GET", "/v1/health", timeout_s=0.2)
 
     async with HubClient(server.url) as hub, asyncio.timeout(20):
         with pytest.raises(Unavailable) as caught:

@@ -16,7 +16,7 @@ from towonel.agent.metrics import Metrics
 from towonel.agent.origins import Origins
 from towonel.agent.reconcile import Identity, Reconciler
 from towonel.api.invites import InviteIn
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.identity.grants import GRANT_LIFETIME_MS
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.runtime.admin import Health
@@ -33,7 +33,7 @@ async def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     """A hub; agents ask it every moment."""
     for name in ("REFRESH_S", "REFUSED_DELAY_S", "FIRST_DELAY_S", "MAX_DELAY_S"):
         monkeypatch.setattr(reconcile, name, 0.02)
-    async with opened(await migrated(tmp_path / "hub.db"), Bell()) as world:
+    async with opened(await migrated(tmp_path / "hub.db"), RouteChanges()) as world:
         yield world
 
 

@@ -18,7 +18,7 @@ from towonel.edge.listeners.accept import Acceptor, accepting
 from towonel.edge.listeners.sockets import bound_sockets
 from towonel.edge.listeners.tls import TlsListener
 from towonel.edge.metrics import Metrics
-from towonel.edge.upstream import Ways
+from towonel.edge.upstream import Upstream
 
 AMPLE = Limits(99, 99, 99)
 NAMES = ("app.example.eu", "*.example.eu")
@@ -74,7 +74,7 @@ def front(metrics: Metrics) -> Callable[..., contextlib.AbstractAsyncContextMana
     """Starts a listener on a free port: `async with front(table, ways, ...) as acceptor`."""
 
     def start(
-        table: RouteTable, ways: Ways, limits: Limits = AMPLE, **options: Any
+        table: RouteTable, ways: Upstream, limits: Limits = AMPLE, **options: Any
     ) -> contextlib.AbstractAsyncContextManager[Acceptor]:
         options = {"traffic": Traffic(), "handshake_timeout_s": 5.0, "proxies": (), **options}
         listener = TlsListener(table, ways, Admission(limits), metrics, **options)

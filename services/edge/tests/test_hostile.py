@@ -14,7 +14,7 @@ from support.tunnel import until
 
 from towonel.edge.core.table import RouteTable
 from towonel.edge.listeners.accept import Acceptor
-from towonel.edge.upstream import Visit, Ways
+from towonel.edge.upstream import ClientConnection, Upstream
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.sockets import SocketPipe
 from towonel.wire.ids import TenantId
@@ -31,14 +31,14 @@ DECODE_ERROR = bytes([21, 3, 3, 0, 2, 2, 50])
 INTERNAL_ERROR = bytes([21, 3, 3, 0, 2, 2, 80])
 
 
-class Straight(Ways):
+class Straight(Upstream):
     """A way without a tunnel."""
 
     def __init__(self, port: int) -> None:
         self.port = port
 
     @override
-    async def open(self, visit: Visit) -> Pipe:
+    async def open(self, visit: ClientConnection) -> Pipe:
         pipe = SocketPipe(socket.create_connection(("127.0.0.1", self.port)))
         await pipe.write(visit.first)
         return pipe

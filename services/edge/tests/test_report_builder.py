@@ -23,10 +23,10 @@ from towonel.edge.core.table import RouteTable
 from towonel.edge.core.traffic import KEPT_S, Traffic
 from towonel.edge.listeners.accept import Acceptor
 from towonel.edge.metrics import Metrics
-from towonel.edge.report_builder import MAX_REPORT_BYTES, Observer, fitting
-from towonel.edge.session_dialer import StreamWays
+from towonel.edge.report_builder import MAX_REPORT_BYTES, ReportBuilder, fitting
+from towonel.edge.session_dialer import SessionDialer
 from towonel.edge.sessions import Sessions
-from towonel.edge.upstream import Ways
+from towonel.edge.upstream import Upstream
 from towonel.tunnel.link import Incoming
 from towonel.tunnel.listener import listen
 from towonel.tunnel.session import Session
@@ -47,8 +47,8 @@ class Edge:
     table: RouteTable
     sessions: Sessions
     traffic: Traffic
-    ways: Ways
-    observer: Observer
+    ways: Upstream
+    observer: ReportBuilder
     now_s: float = 0.0
 
     async def report(self) -> EdgeReport:
@@ -62,8 +62,8 @@ async def edge(metrics: Metrics) -> AsyncGenerator[Edge]:
     table.apply(RouteDelta(1, snapshot=True, routes=(route,)))
     sessions = Sessions(table, balance, metrics)
     sessions.trust(HubId(HUB.public))
-    ways = StreamWays(sessions, balance, metrics, clock=lambda: 0.0, draw=Random(1).randrange)
-    observer = Observer(sessions, traffic, metrics, clock=lambda: found.now_s)
+    ways = SessionDialer(sessions, balance, metrics, clock=lambda: 0.0, draw=Random(1).randrange)
+    observer = ReportBuilder(sessions, traffic, metrics, clock=lambda: found.now_s)
     async with listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=sessions) as listener:
         found = Edge(World(listener, Watch()), table, sessions, traffic, ways, observer)
         yield found
@@ -133,7 +133,7 @@ async def reports_of_a_download(edge: Edge, front: Front, *words: bytes) -> list
             reports.append(await edge.report())
         writer.close()
         await acceptor.stop_accepting()
-        await acceptor.crowd.gone()
+        await acceptor.crowd.wait_idle()
         return [*reports, await edge.report()]
 
 
@@ -164,7 +164,7 @@ async def test_a_client_that_is_refused_counts_for_the_edge_and_for_no_tenant(
         assert await reader.read() != b""
         writer.close()
         await acceptor.stop_accepting()
-        await acceptor.crowd.gone()
+        await acceptor.crowd.wait_idle()
     report = await edge.report()
 
     assert (report.connections_total, report.refused_total, report.bytes_in) == (1, 1, 0)

@@ -19,8 +19,8 @@ from towonel.edge.core.balance import Balance
 from towonel.edge.core.table import RouteTable
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.metrics import Metrics
-from towonel.edge.report_builder import Observer
-from towonel.edge.report_sender import MAX_PAUSE_S, Reporter, reporting
+from towonel.edge.report_builder import ReportBuilder
+from towonel.edge.report_sender import MAX_PAUSE_S, ReportSender, reporting
 from towonel.edge.sessions import Sessions
 from towonel.identity.keys import NodeKey
 from towonel.identity.signatures import Domain, Signature
@@ -82,18 +82,18 @@ def refused(status: int, code: str, retry_after: str = "") -> Answer:
     return status, body, {"retry-after": retry_after}
 
 
-def observer(metrics: Metrics, traffic: Traffic | None = None) -> Observer:
+def observer(metrics: Metrics, traffic: Traffic | None = None) -> ReportBuilder:
     sessions = Sessions(RouteTable(), Balance(), metrics)
-    return Observer(sessions, traffic or Traffic(), metrics, clock=lambda: 0.0)
+    return ReportBuilder(sessions, traffic or Traffic(), metrics, clock=lambda: 0.0)
 
 
 @contextlib.asynccontextmanager
 async def reporter_to(
     hub: Hub, metrics: Metrics, pauses: Pauses, traffic: Traffic | None = None
-) -> AsyncGenerator[Reporter]:
+) -> AsyncGenerator[ReportSender]:
     transport = httpx.MockTransport(hub)
     async with HubClient("http://localhost", transport=transport, now_ms=lambda: NOW_MS) as client:
-        yield Reporter(
+        yield ReportSender(
             client, EDGE, observer(metrics, traffic), metrics, rng=Random(1), sleep=pauses
         )
 

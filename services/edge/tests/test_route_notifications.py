@@ -10,19 +10,19 @@ from redis.asyncio import Redis
 from support.ports import free_port
 from support.redis_server import running_redis
 
-from towonel.edge.route_notifications import CHANNEL, Doorbell
+from towonel.edge.route_notifications import CHANNEL, RedisNotifications
 
 
 @contextlib.asynccontextmanager
-async def listening(url: str) -> AsyncGenerator[Doorbell]:
-    doorbell = Doorbell()
+async def listening(url: str) -> AsyncGenerator[RedisNotifications]:
+    doorbell = RedisNotifications()
     async with asyncio.timeout(25), asyncio.TaskGroup() as tasks:
         listener = tasks.create_task(doorbell.listen(url, Random(1)))
         yield doorbell
         listener.cancel()
 
 
-async def heard(doorbell: Doorbell, *, is_listening: bool) -> None:
+async def heard(doorbell: RedisNotifications, *, is_listening: bool) -> None:
     while doorbell.is_listening is not is_listening:
         await doorbell.wait(5)
 

@@ -8,7 +8,7 @@ from support import postgres
 from support.hub import World, migrated, opened
 from support.postgres import Postgres
 
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
 
 
@@ -31,5 +31,5 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGener
 
 @pytest.fixture
 async def world(database: Database) -> AsyncGenerator[World]:
-    async with opened(database, Bell()) as made:
+    async with opened(database, RouteChanges()) as made:
         yield made

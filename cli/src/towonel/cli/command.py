@@ -40,7 +40,7 @@ def group() -> typer.Typer:
     return typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
-def works[C: Local](app: typer.Typer, name: str, *lines: str) -> Callable[[C], C]:
+def local_command[C: Local](app: typer.Typer, name: str, *lines: str) -> Callable[[C], C]:
     """Add a command that needs no hub; `lines` are examples of its use."""
 
     def added(body: C) -> C:
@@ -57,7 +57,7 @@ def works[C: Local](app: typer.Typer, name: str, *lines: str) -> Callable[[C], C
     return added
 
 
-def asks[C: Remote](
+def hub_command[C: Remote](
     app: typer.Typer, name: str, *lines: str, needs_key: bool = True
 ) -> Callable[[C], C]:
     """Add a command whose first argument is the client of the hub that its flags choose.

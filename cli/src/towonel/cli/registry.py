@@ -16,7 +16,7 @@ type Command = TyperCommand | TyperGroup
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class CommandSpec:
     """Where a command is.
 
     Args:
@@ -32,15 +32,17 @@ class Part:
     plural: str | None = None
 
 
-def _group(module: str, plural: str | None, about: str, group: str = "app") -> Part:
-    return Part(module, about, group, plural)
+def _group(module: str, plural: str | None, about: str, group: str = "app") -> CommandSpec:
+    return CommandSpec(module, about, group, plural)
 
 
-PARTS = {
-    "status": Part("commands.status", "Tell whether the hub answers, and what is live."),
-    "serve": Part("commands.serve", "Run a hub and an edge until a signal ends them."),
-    "hub": Part("commands.hub", "Backup, restore, migrate or check the hub of this machine."),
-    "demo": Part("demo.command", "Show the whole path of a tunnel on this computer."),
+COMMANDS = {
+    "status": CommandSpec("commands.status", "Tell whether the hub answers, and what is live."),
+    "serve": CommandSpec("commands.serve", "Run a hub and an edge until a signal ends them."),
+    "hub": CommandSpec(
+        "commands.hub", "Backup, restore, migrate or check the hub of this machine."
+    ),
+    "demo": CommandSpec("demo.command", "Show the whole path of a tunnel on this computer."),
     "invite": _group("commands.invite.edit", "invites", "Invites let a tenant publish hostnames."),
     "edge-invite": _group(
         "commands.edge_invite", "edge-invites", "Edge invites let another edge in."
@@ -63,20 +65,22 @@ PARTS = {
     ),
     "audit": _group("commands.audit", None, "The audit log has every write: who, what, when."),
     "profile": _group("commands.login", "profiles", "Profiles are the logins that are kept."),
-    "login": Part("commands.login", "Check a key at its hub, and keep both."),
-    "logout": Part("commands.login", "Forget a login."),
-    "whoami": Part("commands.login", "Tell whom the hub takes you for, and what you may do."),
+    "login": CommandSpec("commands.login", "Check a key at its hub, and keep both."),
+    "logout": CommandSpec("commands.login", "Forget a login."),
+    "whoami": CommandSpec(
+        "commands.login", "Tell whom the hub takes you for, and what you may do."
+    ),
 }
-_PLURALS = {part.plural: name for name, part in PARTS.items() if part.plural is not None}
+_PLURALS = {part.plural: name for name, part in COMMANDS.items() if part.plural is not None}
 
 
-class Parts(Mapping[str, Command]):
+class Commands(Mapping[str, Command]):
     """All parts by name; looking one up imports it. Plurals are hidden: both are right."""
 
     @override
     def __getitem__(self, name: str) -> Command:
         singular = _PLURALS.get(name, name)
-        part = PARTS[singular]
+        part = COMMANDS[singular]
         module = importlib.import_module(f"towonel.cli.{part.module}")
         if part.group is None:
             # Typer keeps the type of a command to itself.
@@ -90,21 +94,21 @@ class Parts(Mapping[str, Command]):
 
     @override
     def __iter__(self) -> Iterator[str]:
-        return iter((*PARTS, *_PLURALS))
+        return iter((*COMMANDS, *_PLURALS))
 
     @override
     def __len__(self) -> int:
-        return len(PARTS) + len(_PLURALS)
+        return len(COMMANDS) + len(_PLURALS)
 
 
 class Root(TyperGroup):
     """The command `towonel`, made of its parts."""
 
     def __init__(self, **attrs: Any) -> None:
-        super().__init__(**attrs | {"commands": Parts()})
+        super().__init__(**attrs | {"commands": Commands()})
 
     @override
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the parts without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, part.about) for name, part in PARTS.items()])
+            formatter.write_dl([(name, part.about) for name, part in COMMANDS.items()])

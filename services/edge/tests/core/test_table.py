@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.edge.core.table import Change, RouteTable
+from towonel.edge.core.table import RouteTable, TableChange
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind
 from towonel.wire.routes import Route, RouteDelta, TlsMode, decode_delta, encode_delta
@@ -94,7 +94,9 @@ def test_a_snapshot_replaces_all_there_was_also_with_an_older_revision() -> None
         RouteDelta(3, snapshot=True, routes=(https("kept.example.eu"),), blocked=(BOB,))
     )
 
-    assert change == Change(frozenset({"https:old.example.eu"}), frozenset(), frozenset({ALICE}))
+    assert change == TableChange(
+        frozenset({"https:old.example.eu"}), frozenset(), frozenset({ALICE})
+    )
     assert routes.revision == 3
     assert routes.is_blocked(BOB)
     assert not routes.is_blocked(ALICE)
@@ -107,9 +109,9 @@ def test_the_same_snapshot_again_changes_nothing() -> None:
     again = routes.apply(RouteDelta(1, snapshot=True, routes=(https("app.example.eu"),)))
 
     assert not again
-    assert Change(changed=frozenset({"x"}))
-    assert Change(blocked=frozenset({ALICE}))
-    assert Change(unblocked=frozenset({ALICE}))
+    assert TableChange(changed=frozenset({"x"}))
+    assert TableChange(blocked=frozenset({ALICE}))
+    assert TableChange(unblocked=frozenset({ALICE}))
 
 
 def test_a_blocked_tenant_is_told_once_and_nobody_has_its_names_meanwhile() -> None:

@@ -92,7 +92,7 @@ async def test_who_is_in_the_queue_is_served_although_accepting_stops(
     for client in clients:
         client.close()
     async with asyncio.timeout(20):
-        await acceptor.crowd.gone()
+        await acceptor.crowd.wait_idle()
     assert acceptor.crowd.count == 0
 
 
@@ -102,7 +102,7 @@ async def test_what_is_left_is_ended_on_demand(acceptor: Acceptor) -> None:
 
     acceptor.end_all()
     async with asyncio.timeout(20):
-        await acceptor.crowd.gone()
+        await acceptor.crowd.wait_idle()
 
     assert await greeting(client) == b""
     client.close()

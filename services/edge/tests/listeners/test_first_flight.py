@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from towonel.edge.listeners.first_flight import FREE_LOOKS, PAUSE_S, FirstFlight, say_goodbye
+from towonel.edge.listeners.first_flight import FREE_LOOKS, PAUSE_S, FirstFlight, close_gracefully
 from towonel.wire import proxy
 from towonel.wire.errors import Code, TowonelError
 from towonel.wire.proxy import Address, ProxyHeader
@@ -112,7 +112,7 @@ async def test_a_goodbye_ends_although_the_client_neither_reads_nor_closes(pair:
     start = loop.time()
 
     async with asyncio.timeout(20):
-        await say_goodbye(edge, b"bye")
+        await close_gracefully(edge, b"bye")
 
     assert client.recv(99) == b"bye"
     assert client.recv(99) == b""
@@ -129,7 +129,7 @@ async def test_a_goodbye_drops_only_so_much_of_a_flood(
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         sending = tasks.create_task(loop.sock_sendall(client, flood))
-        await say_goodbye(edge, b"bye")
+        await close_gracefully(edge, b"bye")
         sending.cancel()
 
     assert client.recv(99) == b"bye"

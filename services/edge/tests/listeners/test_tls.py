@@ -15,7 +15,7 @@ from towonel.edge.core.admission import Limits
 from towonel.edge.core.table import RouteTable
 from towonel.edge.core.trusted import parse_networks
 from towonel.edge.listeners.accept import Acceptor
-from towonel.edge.upstream import Visit, Ways
+from towonel.edge.upstream import ClientConnection, Upstream
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.sockets import SocketPipe
 from towonel.wire import proxy
@@ -33,15 +33,15 @@ LOOPBACK = parse_networks(["127.0.0.0/8"])
 
 
 @dataclass
-class Straight(Ways):
+class Straight(Upstream):
     """A way without a tunnel: a TCP connection to the origin, or a refusal."""
 
     port: int = 0
     failure: TowonelError | None = None
-    visits: list[Visit] = field(default_factory=list[Visit])
+    visits: list[ClientConnection] = field(default_factory=list[ClientConnection])
 
     @override
-    async def open(self, visit: Visit) -> Pipe:
+    async def open(self, visit: ClientConnection) -> Pipe:
         self.visits.append(visit)
         if self.failure is not None:
             raise self.failure
@@ -95,7 +95,7 @@ async def test_what_was_relayed_is_counted_to_the_byte(
     async with front(APP, Straight(origin)) as acceptor:
         assert await echoed(acceptor.port, client_tls, payload) == payload
         await acceptor.stop_accepting()
-        await acceptor.crowd.gone()
+        await acceptor.crowd.wait_idle()
 
     assert counted("connections_total") == 1
     assert counted("active_connections") == 0
@@ -135,7 +135,7 @@ async def test_a_bug_ends_its_own_client_only(
 ) -> None:
     class Broken(Straight):
         @override
-        async def open(self, visit: Visit) -> Pipe:
+        async def open(self, visit: ClientConnection) -> Pipe:
             if not self.visits:
                 self.visits.append(visit)
                 raise ZeroDivisionError

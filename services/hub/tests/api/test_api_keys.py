@@ -14,7 +14,7 @@ from towonel.hub import background
 from towonel.hub.backup import copy
 from towonel.hub.core.access import Presented
 from towonel.hub.core.rate_limits import FREE_STRIKES, Rate
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.offline import reading
 from towonel.wire import base64url
@@ -244,7 +244,7 @@ async def test_guessing_locks_the_address_out_for_right_keys_too(world: World) -
 async def test_each_key_has_a_rate_of_its_own_and_is_told_when_to_come_back(
     database: Database,
 ) -> None:
-    async with opened(database, Bell(), per_key=Rate(per_second=0.1, burst=3)) as world:
+    async with opened(database, RouteChanges(), per_key=Rate(per_second=0.1, burst=3)) as world:
         one = await made_key(world, "viewer")
         two = await made_key(world, "viewer")
         async with world.raw() as http, asyncio.timeout(20):

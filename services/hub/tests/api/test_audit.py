@@ -29,8 +29,8 @@ from towonel.api.limits import Limits
 from towonel.api.ports import PortRange, ReservationIn
 from towonel.api.tenants import TenantEdit
 from towonel.hub.backup import copy
-from towonel.hub.live.route_changes import Bell
-from towonel.hub.store.audit import MAX_DETAIL_BYTES, Actor, Deed, record
+from towonel.hub.live.route_changes import RouteChanges
+from towonel.hub.store.audit import MAX_DETAIL_BYTES, Actor, AuditEvent, record
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.offline import reading
 from towonel.wire.errors import Code, Denied, Unavailable
@@ -198,7 +198,7 @@ async def test_a_write_and_its_row_are_kept_together_or_not_at_all(
 
 
 async def test_the_address_is_the_one_that_a_trusted_proxy_tells(database: Database) -> None:
-    async with opened(database, Bell(), proxies=(ip_network("127.0.0.0/8"),)) as world:
+    async with opened(database, RouteChanges(), proxies=(ip_network("127.0.0.0/8"),)) as world:
         headers = {**OPERATOR, "x-forwarded-for": "198.51.100.7, 203.0.113.9"}
         async with world.raw() as http:
             await http.post("/v1/edge-invites", headers=headers)
@@ -248,7 +248,7 @@ async def test_the_newest_comes_first_and_ids_grow(world: World) -> None:
 
 async def test_a_row_that_would_be_too_long_names_its_fields(world: World) -> None:
     async with world.hub.store.write() as change:
-        deed = Deed("test.made", "test:1", after={"b": "x" * MAX_DETAIL_BYTES, "a": 1})
+        deed = AuditEvent("test.made", "test:1", after={"b": "x" * MAX_DETAIL_BYTES, "a": 1})
         await record(change, Actor("operator", "r", "192.0.2.1"), deed, world.clock.now_ms)
     (row,) = await log(world)
 

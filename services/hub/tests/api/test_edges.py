@@ -145,20 +145,20 @@ async def test_a_waiting_edge_hears_of_a_change_at_once(world: World) -> None:
 
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(world.client().follow_routes(node, 0, 25))
-        while not world.hub.bell.waiting:
+        while not world.hub.route_changes.waiting:
             await asyncio.sleep(0.01)
         await client.apply_desired_state(tenant, state("a.eu"))
 
     assert [route.key for route in waiting.result().routes] == ["https:a.eu"]
-    assert world.hub.bell.waiting == 0
+    assert world.hub.route_changes.waiting == 0
 
 
 async def test_a_stopping_hub_lets_waiting_edges_go(world: World) -> None:
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(world.client().follow_routes(world.hub.keys.node, 0, 25))
-        while not world.hub.bell.waiting:
+        while not world.hub.route_changes.waiting:
             await asyncio.sleep(0.01)
-        world.hub.bell.close()
+        world.hub.route_changes.close()
 
     assert waiting.result().revision == 0
 
@@ -188,7 +188,7 @@ async def test_blocks_and_nonces_are_forgotten_when_they_cannot_matter(world: Wo
     world.clock.now_ms += retention.BLOCK_MS + 1
     async with world.hub.store.write() as change:
         await retention.prune(change, world.clock.now_ms)
-    await world.hub.directory.catch_up()
+    await world.hub.route_cache.catch_up()
 
     assert [tenant.hex() for tenant in blocked] == [created.tenant_id]
     assert (await client.follow_routes(world.hub.keys.node, None)).blocked == ()

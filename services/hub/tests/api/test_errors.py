@@ -9,7 +9,7 @@ from support.callers import OPERATOR
 from support.hub import World
 
 from towonel.hub.api.http import middleware
-from towonel.hub.api.http.errors import SAID, STATUS, status_of
+from towonel.hub.api.http.errors import STATUS, STATUS_DESCRIPTIONS, status_of
 from towonel.hub.api.http.middleware import MAX_BODY_BYTES, MAX_BYTES
 from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
 
@@ -99,7 +99,7 @@ def test_a_status_follows_the_code_else_the_class() -> None:
     assert status_of(Denied(Code.CERTIFICATE_MISMATCH)) == 403
     assert status_of(ProtocolError(Code.BAD_NAME)) == 400
     assert status_of(Unavailable(Code.HUB_UNAVAILABLE)) == 503
-    assert set(STATUS.values()) <= set(SAID) | {405}
+    assert set(STATUS.values()) <= set(STATUS_DESCRIPTIONS) | {405}
 
 
 async def test_what_is_unavailable_says_when_to_come_back(
@@ -123,10 +123,10 @@ async def test_of_too_many_requests_at_once_the_last_is_told_to_come_back(
     node = world.hub.keys.node
     async with world.raw() as http, asyncio.TaskGroup() as tasks:
         tasks.create_task(world.client().follow_routes(node, 0, 25))
-        while not world.hub.bell.waiting:
+        while not world.hub.route_changes.waiting:
             await asyncio.sleep(0.01)
         refused = await http.get("/v1/health")
-        world.hub.bell.close()
+        world.hub.route_changes.close()
     async with world.raw() as http:
         answered = await http.get("/v1/health")
 

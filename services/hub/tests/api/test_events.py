@@ -76,7 +76,7 @@ async def test_a_stopping_hub_ends_every_stream_and_forgets_who_followed(world: 
         await one.block()
         await two.block()
         followed = len(world.hub.followers)
-        world.hub.bell.close()
+        world.hub.route_changes.close()
 
         assert await one.ended()
         assert await two.ended()

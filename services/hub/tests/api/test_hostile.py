@@ -17,7 +17,7 @@ from towonel.api.services import DesiredState, ServiceIn
 from towonel.hub.api.application import create_app
 from towonel.hub.api.http import middleware
 from towonel.hub.api.http.errors import MAX_PROBLEMS
-from towonel.hub.api.http.middleware import Observe
+from towonel.hub.api.http.middleware import RequestMiddleware
 from towonel.hub.metrics import Metrics
 from towonel.hub.store import invites, retention
 from towonel.hub.store.tables import InviteRow, NonceRow, RevisionRow
@@ -283,7 +283,7 @@ async def test_an_answer_that_breaks_off_half_way_is_not_made_whole() -> None:
         raise ZeroDivisionError
 
     metrics = Metrics()
-    transport = httpx.ASGITransport(Observe(half, metrics))
+    transport = httpx.ASGITransport(RequestMiddleware(half, metrics))
     async with httpx.AsyncClient(transport=transport, base_url="http://hub") as http:
         with pytest.raises(ZeroDivisionError):
             await http.get("/")

@@ -13,7 +13,7 @@ from towonel.api.invites import InviteIn, InviteOut
 from towonel.api.keys import KeyIn
 from towonel.api.ports import ReservationIn
 from towonel.client.hub import HubClient
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.identity.keys import NodeKey
 from towonel.wire import base64url, cbor
 from towonel.wire.errors import Code
@@ -246,7 +246,7 @@ async def test_a_filter_with_a_value_that_cannot_be_is_refused_by_its_name(world
 
 
 async def test_services_of_a_kind_are_found_under_any_collation(server: Postgres) -> None:
-    async with opened(server.database(), Bell()) as world:
+    async with opened(server.database(), RouteChanges()) as world:
         async with world.hub.store.write() as change:
             for column in ("services", "routes"):
                 alter = f'ALTER TABLE {column} ALTER COLUMN key TYPE varchar COLLATE "en-x-icu"'

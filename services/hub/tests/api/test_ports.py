@@ -7,7 +7,7 @@ from towonel.api.invites import InviteEdit
 from towonel.api.limits import Limits
 from towonel.api.ports import Protocol, ReservationIn
 from towonel.hub.core.ports import PortRules
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
 from towonel.wire.errors import Code
 from towonel.wire.tokens import InviteToken
@@ -115,7 +115,7 @@ async def test_a_reservation_can_not_exceed_the_quota_of_its_tenant(world: World
 
 
 async def test_ports_below_1024_and_the_nodes_own_are_kept_for_nobody(database: Database) -> None:
-    async with opened(database, Bell(), ports=PortRules(own=(1024, 8443))) as world:
+    async with opened(database, RouteChanges(), ports=PortRules(own=(1024, 8443))) as world:
         token, client = await world.invite("a.eu"), world.client()
         low = await refusal(client.reserve_ports(wanted(token, 443)))
         own = await refusal(client.reserve_ports(wanted(token, 8440, 8450, "udp")))
@@ -131,7 +131,7 @@ async def test_ports_below_1024_and_the_nodes_own_are_kept_for_nobody(database: 
 
 
 async def test_ports_below_1024_are_kept_where_the_operator_allows_it(database: Database) -> None:
-    async with opened(database, Bell(), ports=PortRules(privileged=True)) as world:
+    async with opened(database, RouteChanges(), ports=PortRules(privileged=True)) as world:
         token = await world.invite("a.eu")
         await world.client().reserve_ports(wanted(token, 443))
         await publish_ports(world, token, "tcp", [443])
@@ -140,7 +140,7 @@ async def test_ports_below_1024_are_kept_where_the_operator_allows_it(database: 
 
 
 async def test_a_hub_can_want_every_port_to_be_reserved(database: Database) -> None:
-    async with opened(database, Bell(), ports=PortRules(reserved_only=True)) as world:
+    async with opened(database, RouteChanges(), ports=PortRules(reserved_only=True)) as world:
         token, client = await world.invite("a.eu"), world.client()
         await client.reserve_ports(wanted(token, 2222, 2223))
         refused = await refusal(publish_ports(world, token, "tcp", [2222, 2224, 2225]))

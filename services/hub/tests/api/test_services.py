@@ -15,7 +15,7 @@ from towonel.api.reports import EdgeReport, SessionReport
 from towonel.api.tenants import TenantEdit
 from towonel.hub.api.operator import services
 from towonel.hub.core.quotas import Quotas
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.tables import AgentRow
 from towonel.identity.keys import NodeKey
@@ -212,7 +212,7 @@ async def test_a_key_of_a_tenant_sees_its_own_in_every_list_and_nothing_else(wor
 
 async def test_what_a_tenant_publishes_is_bound_by_its_quotas(database: Database) -> None:
     quotas = Quotas(services=3, ports=0, hostnames=4)
-    async with opened(database, Bell(), quotas=quotas) as world:
+    async with opened(database, RouteChanges(), quotas=quotas) as world:
         token, client = await world.invite("*.a.eu"), world.client()
         await publish(world, token, "1.a.eu", "2.a.eu", group="one")
         services = await refusal(publish(world, token, "3.a.eu", "4.a.eu", group="two"))
@@ -233,7 +233,7 @@ async def test_what_a_tenant_publishes_is_bound_by_its_quotas(database: Database
 
 
 async def test_one_agent_too_many_waits_until_another_is_gone(database: Database) -> None:
-    async with opened(database, Bell(), quotas=Quotas(agents=2)) as world:
+    async with opened(database, RouteChanges(), quotas=Quotas(agents=2)) as world:
         token, client = await world.invite("a.eu"), world.client()
         agents = [new_key() for _ in range(3)]
         for agent in (*agents[:2], agents[0]):
@@ -251,7 +251,7 @@ async def test_one_agent_too_many_waits_until_another_is_gone(database: Database
 
 
 async def test_a_refused_document_is_applied_in_no_part(database: Database) -> None:
-    async with opened(database, Bell(), quotas=Quotas(services=2)) as world:
+    async with opened(database, RouteChanges(), quotas=Quotas(services=2)) as world:
         token = await world.invite("*.a.eu")
         revision = await publish(world, token, "1.a.eu")
         refused = await code_of(publish(world, token, "2.a.eu", "3.a.eu", "4.a.eu"))

@@ -8,7 +8,7 @@ import pytest
 from support.hub import World, new_key, opened, registration, state, tenant_of
 
 from towonel.hub.core.rate_limits import FREE_STRIKES, Rate
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
 from towonel.identity.keys import NodeKey
 from towonel.identity.signatures import Domain, authorize_node
@@ -52,7 +52,7 @@ async def test_a_stranger_who_calls_itself_an_edge_keeps_no_writer_waiting(
 async def test_an_address_may_not_call_itself_an_edge_as_often_as_it_likes(
     database: Database, path: str
 ) -> None:
-    async with opened(database, Bell(), per_address=Rate(0.001, 2)) as world:
+    async with opened(database, RouteChanges(), per_address=Rate(0.001, 2)) as world:
         answers = [await sent(world, path, new_key()) for _ in range(3)]
         answers += [await sent(world, path, world.hub.keys.node) for _ in range(3)]
 
@@ -76,7 +76,7 @@ async def test_what_a_client_says_before_the_line_of_its_proxy_makes_it_nobody_e
     database: Database,
 ) -> None:
     async with (
-        opened(database, Bell(), proxies=(ip_network("127.0.0.0/8"),)) as world,
+        opened(database, RouteChanges(), proxies=(ip_network("127.0.0.0/8"),)) as world,
         world.raw() as http,
     ):
 

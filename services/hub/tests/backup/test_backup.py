@@ -20,7 +20,7 @@ from towonel.api.invites import InviteIn
 from towonel.api.keys import KeyIn
 from towonel.api.ports import ReservationIn
 from towonel.hub.backup import backup, check, copy
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.offline import reading, writing
 from towonel.hub.store.tables import ReportRow
@@ -102,7 +102,7 @@ async def test_a_restored_hub_goes_on_where_the_backup_was(
     await asyncio.to_thread(save, database, tmp_path / "b")
     newest = (await world.client().list_audit()).audit[0].id
     await asyncio.to_thread(backup.restore, other, tmp_path / "b")
-    async with world_of(other, Bell(), world.hub.keys) as again:
+    async with world_of(other, RouteChanges(), world.hub.keys) as again:
         again.clock.now_ms = world.clock.now_ms
         client, wanted = again.client(), InviteIn(hostnames=["once.eu"])
         repeated = await client.create_invite(wanted, idempotency_key="once")
@@ -118,12 +118,12 @@ async def test_after_a_restore_edges_are_told_everything_for_what_they_know_is_u
 ) -> None:
     await populate(world)
     await asyncio.to_thread(save, database, tmp_path / "b")
-    before, token = world.hub.bell.revision, await world.invite("undone.eu")
+    before, token = world.hub.route_changes.revision, await world.invite("undone.eu")
     await world.client().apply_desired_state(tenant_of(token), state("undone.eu"))
-    undone = world.hub.bell.revision
+    undone = world.hub.route_changes.revision
     await asyncio.to_thread(backup.restore, other, tmp_path / "b")
-    async with world_of(other, Bell(), world.hub.keys) as again:
-        directory = again.hub.directory
+    async with world_of(other, RouteChanges(), world.hub.keys) as again:
+        directory = again.hub.route_cache
 
     assert [directory.delta(since).snapshot for since in (before, undone)] == [True, True]
     assert directory.revision > undone > before
@@ -239,7 +239,7 @@ async def test_a_move_to_postgres_takes_all_and_leaves_the_old_file_as_it_is(
     tmp_path: Path, server: Postgres
 ) -> None:
     source, target = await migrated(tmp_path / "old.db"), server.database(migrated=False)
-    async with opened(source, Bell()) as world:
+    async with opened(source, RouteChanges()) as world:
         await populate(world)
     before = hashlib.sha256((tmp_path / "old.db").read_bytes()).digest()
     counts = backup.copy_database(source, target)
@@ -248,7 +248,7 @@ async def test_a_move_to_postgres_takes_all_and_leaves_the_old_file_as_it_is(
     assert counts == {name: len(found) for name, found in rows_in(source).items()}
     assert hashlib.sha256((tmp_path / "old.db").read_bytes()).digest() == before
     assert check.problems(target) == []
-    async with opened(target, Bell()) as world:
+    async with opened(target, RouteChanges()) as world:
         newest = (await world.client().list_audit()).audit[0].id
         await world.invite("new.eu")
         assert (await world.client().list_audit()).audit[0].id == newest + 1

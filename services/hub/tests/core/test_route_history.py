@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.hub.core.route_history import Block, History, Step
+from towonel.hub.core.route_history import Block, RouteChange, RouteHistory
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
 from towonel.wire.routes import Route, RouteDelta
@@ -16,23 +16,23 @@ STEPS = st.lists(st.tuples(st.sampled_from(KEYS), st.none() | st.sampled_from(TE
 BLOCKS = st.dictionaries(st.sampled_from(TENANTS), st.booleans())
 
 
-def step(key: str, tenant: TenantId | None, revision: int) -> Step:
+def step(key: str, tenant: TenantId | None, revision: int) -> RouteChange:
     if tenant is None:
         return key, None, revision
     return key, Route(ServiceKind.HTTPS, key.removeprefix("https:"), tenant), revision
 
 
-def told(*lives: Life) -> list[History]:
+def told(*lives: Life) -> list[RouteHistory]:
     """Histories of a hub that takes a change at a time, one after each revision."""
-    found = [History()]
+    found = [RouteHistory()]
     blocks: dict[TenantId, Block] = {}
     for revision, (steps, lifted) in enumerate(lives, start=1):
         known = found[-1].copy()
-        known.take([step(key, tenant, revision) for key, tenant in steps])
+        known.apply([step(key, tenant, revision) for key, tenant in steps])
         blocks = blocks | {
             tenant: Block(is_lifted, revision) for tenant, is_lifted in lifted.items()
         }
-        known.settle(revision, 0, blocks)
+        known.finish(revision, 0, blocks)
         found.append(known)
     return found
 
@@ -78,7 +78,7 @@ def test_what_went_and_came_back_is_told_as_the_last_of_it() -> None:
 
 def test_an_edge_that_knows_too_little_or_too_much_is_told_everything() -> None:
     newest = told(([(KEYS[0], TENANTS[0])], {}), ([(KEYS[1], TENANTS[0])], {}))[-1]
-    newest.settle(2, 1, {TENANTS[0]: Block(lifted=False, revision=2)})
+    newest.finish(2, 1, {TENANTS[0]: Block(lifted=False, revision=2)})
 
     assert [newest.delta(since).snapshot for since in (None, 0, 1, 2, 3)] == [
         *(True, True, False, False, True)
@@ -88,16 +88,16 @@ def test_an_edge_that_knows_too_little_or_too_much_is_told_everything() -> None:
 
 def test_of_what_is_pruned_no_trace_is_kept() -> None:
     newest = told(([(KEYS[0], TENANTS[0])], {}), ([(KEYS[0], None)], {}))[-1]
-    newest.settle(2, 2, {})
+    newest.finish(2, 2, {})
 
-    assert newest == History(2, 2)
+    assert newest == RouteHistory(2, 2)
 
 
 def test_a_copy_goes_on_alone() -> None:
     one = told(([(KEYS[0], TENANTS[0])], {}))[-1]
     other = one.copy()
-    other.take([step(KEYS[0], None, 2)])
-    other.settle(2, 0, {})
+    other.apply([step(KEYS[0], None, 2)])
+    other.finish(2, 0, {})
 
     assert (one.revision, list(one.routes)) == (1, [KEYS[0]])
     assert one.delta(0).removed == ()

@@ -17,7 +17,7 @@ from towonel.api.services import DesiredState, ServiceIn
 from towonel.hub.backup.check import problems
 from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store import retention
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.tables import EntryRow
@@ -185,7 +185,7 @@ async def test_a_tenant_cannot_fill_the_log_with_things_it_does_not_have(
 ) -> None:
     quotas = Quotas(services=2, agents=2, ports=2, hostnames=2)
     refused: list[tuple[int, str]] = []
-    async with opened(database, Bell(), quotas=quotas) as world, original(world) as agent:
+    async with opened(database, RouteChanges(), quotas=quotas) as world, original(world) as agent:
         key, mode = await agent.tenant("*.a.eu"), {"mode": "terminate"}
         for number in range(8):
             ops: list[tuple[str, Any]] = [
@@ -265,7 +265,7 @@ async def test_no_hostname_can_be_read_as_a_service(world: World, name: str) -> 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 async def test_the_nodes_own_ports_are_nobodys(database: Database, protocol: str) -> None:
-    async with opened(database, Bell(), ports=OWN_PORTS) as world, original(world) as agent:
+    async with opened(database, RouteChanges(), ports=OWN_PORTS) as world, original(world) as agent:
         client, key = world.client(), await agent.tenant("a.eu")
         for port in sorted(OWN_PORTS.own):
             service = ServiceIn.model_validate({"kind": protocol, "name": "s", "port": port})
@@ -314,7 +314,7 @@ async def test_replicas_that_boot_at_once_leave_each_other_alone(world: World) -
     for agent, booted in booting.items():
         assert (await client.refresh(booted.result(), agent)).grant
     assert set(await table_of(world)) == {"https:x.a.eu", "https:y.a.eu"}
-    assert world.hub.bell.revision == 1
+    assert world.hub.route_changes.revision == 1
 
 
 async def test_a_tls_mode_holds_for_a_name_that_only_a_wildcard_covers(world: World) -> None:

@@ -15,7 +15,7 @@ from towonel.hub.api.application import create_app
 from towonel.hub.context import Policy
 from towonel.hub.core.rate_limits import Rate
 from towonel.hub.live.rate_limits import MemoryLimiter
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.tables import AgentRow, EdgeRow, NonceRow, ReportRow
 from towonel.identity.keys import NodeKey, TenantKey
@@ -107,7 +107,7 @@ async def test_a_change_that_comes_while_a_table_is_made_is_told_next(world: Wor
         key, edge = await agent.tenant("*.a.eu"), await agent.edge()
         await agent.accept(key, 1, "upsert_agent", agent_id=new_key().public)
         await agent.accept(key, 2, "upsert_hostname", hostname="a.a.eu")
-        await world.hub.live.refresh(world.clock())
+        await world.hub.edge_reports.refresh(world.clock())
         held = busy.submit(free.wait)
         async with agent.subscribed(edge) as stream, asyncio.timeout(20):
             while not busy._work_queue.qsize():  # the table is made, and waits to be encoded
@@ -137,7 +137,7 @@ async def test_an_edge_that_is_revoked_is_cut_off_from_what_it_follows(world: Wo
         await stream.table()
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             follower = tasks.create_task(waiting())
-            while world.hub.bell.waiting < 2:
+            while world.hub.route_changes.waiting < 2:
                 await asyncio.sleep(0.01)
             await client.revoke_edge_invite(made.invite_id)
 
@@ -165,7 +165,7 @@ async def test_nothing_is_read_without_a_key(world: World) -> None:
 async def test_clients_behind_one_proxy_do_not_share_a_limit(database: Database) -> None:
     behind: dict[str, Any] = {"proxies": (ip_network("127.0.0.0/8"),)}
     behind["per_address"] = Rate(0.001, 2)
-    async with opened(database, Bell(), **behind) as world, world.raw() as http:
+    async with opened(database, RouteChanges(), **behind) as world, world.raw() as http:
 
         async def asked(client: str) -> int:
             body = {"invite_id": "A" * 22, "invite_secret": "AAAA"}
@@ -181,7 +181,10 @@ async def test_clients_behind_one_proxy_do_not_share_a_limit(database: Database)
 async def test_the_boot_of_an_original_agent_fits_the_default_limit(database: Database) -> None:
     names = [f"n{number}.a.eu" for number in range(10)]
     rate = Policy().per_address
-    async with opened(database, Bell(), per_address=rate) as world, original(world) as agent:
+    async with (
+        opened(database, RouteChanges(), per_address=rate) as world,
+        original(world) as agent,
+    ):
         token = Token.parse((await agent.invite(*names))["token"], "tt_inv_2_")
         key, me = TenantKey.from_seed(token.seed), new_key()
         booted = await agent.http.post("/v1/bootstrap", json=token.proof)

@@ -20,7 +20,7 @@ from support.legacy_client import (
 )
 
 from towonel.hub.core.rate_limits import FREE_STRIKES, Rate
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
 from towonel.identity.keys import TenantKey
 
@@ -296,7 +296,10 @@ async def test_what_anybody_may_ask_is_limited_by_address_and_nothing_else(
         ("POST", "/v1/bootstrap"), ("POST", "/v1/entries"), ("POST", "/v1/agent/heartbeat"),
         ("GET", f"/v1/tenants/{'ab' * 32}/entries"),
     ]  # fmt: skip
-    async with opened(database, Bell(), per_address=Rate(0.001, 1)) as world, world.raw() as http:
+    async with (
+        opened(database, RouteChanges(), per_address=Rate(0.001, 1)) as world,
+        world.raw() as http,
+    ):
         await http.post("/v1/bootstrap")
         header = authorization(new_key(), "towonel/edge-sub/v1", b"", world.clock())
         stranger = {"authorization": header}

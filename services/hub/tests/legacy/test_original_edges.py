@@ -240,7 +240,7 @@ async def test_a_stream_without_a_database_holds_to_what_it_said(
 async def test_a_stopping_hub_ends_the_stream(node: Original) -> None:
     async with node.subscribed(await node.edge()) as stream:
         await stream.table()
-        node.world.hub.bell.close()
+        node.world.hub.route_changes.close()
 
         assert await stream.ended()
     assert node.world.hub.subscribers == set()

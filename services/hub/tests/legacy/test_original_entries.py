@@ -11,7 +11,7 @@ from support import vectors
 from support.hub import World, new_key, opened
 from support.legacy_client import Original, b64, known_tenant, original, payload, signed, told
 
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.operations import tenant_lifecycle
 from towonel.hub.store import invites, routes
 from towonel.hub.store.db.database import Database
@@ -293,7 +293,10 @@ async def test_a_log_is_closed_unless_the_operator_opens_it_to_the_originals_age
 
 
 async def test_an_open_log_needs_no_key(database: Database) -> None:
-    async with opened(database, Bell(), open_tenant_logs=True) as world, original(world) as agent:
+    async with (
+        opened(database, RouteChanges(), open_tenant_logs=True) as world,
+        original(world) as agent,
+    ):
         key = await agent.tenant("a.eu")
         await agent.accept(key, 1, "upsert_hostname", hostname="a.eu")
         sent = await agent.http.get(f"/v1/tenants/{key.tenant_id.hex()}/entries")

@@ -8,7 +8,7 @@ import pytest
 from sqlmodel import col, delete, select, update
 from support.hub import World, state, tenant_of
 
-from towonel.hub.live.route_cache import Directory
+from towonel.hub.live.route_cache import RouteCache
 from towonel.hub.store import route_history as source
 from towonel.hub.store.tables import RevisionRow, RouteRow, ServiceRow
 from towonel.wire import routes
@@ -26,13 +26,13 @@ async def publish(world: World, monkeypatch: pytest.MonkeyPatch) -> Publish:
 
     async def publish(*names: str) -> None:
         await client.apply_desired_state(tenant, state(*(f"s{at}.eu" for at in range(9)), *names))
-        await world.hub.directory.catch_up()
+        await world.hub.route_cache.catch_up()
 
     await publish()
     return publish
 
 
-def begun(directory: Directory) -> Coroutine[Any, Any, Sequence[bytes]]:
+def begun(directory: RouteCache) -> Coroutine[Any, Any, Sequence[bytes]]:
     """An edge that asked for everything, in the middle of what makes its answer."""
     asked = directory.encoded(None)
     asked.send(None)
@@ -57,7 +57,7 @@ async def test_of_many_edges_that_ask_for_everything_one_pays(
     world: World, publish: Publish
 ) -> None:
     async with asyncio.TaskGroup() as tasks:
-        asked = [tasks.create_task(world.hub.directory.encoded(None)) for _ in range(50)]
+        asked = [tasks.create_task(world.hub.route_cache.encoded(None)) for _ in range(50)]
 
     assert len({id(task.result()) for task in asked}) == 1
     assert len(asked[0].result()) > 2
@@ -66,7 +66,7 @@ async def test_of_many_edges_that_ask_for_everything_one_pays(
 async def test_a_change_meanwhile_makes_nobody_who_waits_pay_again(
     world: World, publish: Publish
 ) -> None:
-    directory = world.hub.directory
+    directory = world.hub.route_cache
     first = begun(directory)
     async with asyncio.TaskGroup() as tasks:
         others = [tasks.create_task(directory.encoded(None)) for _ in range(50)]
@@ -80,7 +80,7 @@ async def test_a_change_meanwhile_makes_nobody_who_waits_pay_again(
 async def test_who_asks_after_a_change_is_told_of_it_whatever_was_begun_before(
     world: World, publish: Publish
 ) -> None:
-    directory = world.hub.directory
+    directory = world.hub.route_cache
     first = begun(directory)
     await publish("new.eu")
     before, after = told(answered(first)), told(await directory.encoded(None))
@@ -94,18 +94,18 @@ async def test_who_asks_after_a_change_is_told_of_it_whatever_was_begun_before(
 async def test_who_asks_for_a_change_does_not_wait_for_who_asks_for_everything(
     world: World, publish: Publish
 ) -> None:
-    since = world.hub.directory.revision
+    since = world.hub.route_cache.revision
     await publish("new.eu")
-    everything = begun(world.hub.directory)
+    everything = begun(world.hub.route_cache)
     async with asyncio.timeout(20):
-        change = told(await world.hub.directory.encoded(since))
+        change = told(await world.hub.route_cache.encoded(since))
     answered(everything)
 
     assert [route.name for route in change.routes] == ["new.eu"]
 
 
 async def test_nobody_sees_half_of_what_is_read(world: World, publish: Publish) -> None:
-    fresh, seen = Directory(world.hub.store), set[int]()
+    fresh, seen = RouteCache(world.hub.store), set[int]()
     async with asyncio.TaskGroup() as tasks:
         reading = tasks.create_task(fresh.catch_up())
         while not reading.done():
@@ -113,16 +113,16 @@ async def test_nobody_sees_half_of_what_is_read(world: World, publish: Publish) 
             await asyncio.sleep(0)
 
     assert seen <= {0, 9}
-    assert fresh.delta(None) == world.hub.directory.delta(None)
+    assert fresh.delta(None) == world.hub.route_cache.delta(None)
     assert len(fresh.delta(None).routes) == 9
 
 
 async def test_who_has_just_started_knows_what_changed_last(world: World, publish: Publish) -> None:
     for names in (["old.eu"], [], ["new.eu"]):
         await publish(*names)
-    since = world.hub.directory.revision
+    since = world.hub.route_cache.revision
     await publish("new.eu", "old.eu")  # a row that is older than others, and changed last
-    fresh = Directory(world.hub.store)
+    fresh = RouteCache(world.hub.store)
     await fresh.catch_up()
 
     assert [route.name for route in fresh.delta(since).routes] == ["old.eu"]

@@ -11,7 +11,7 @@ from support.ports import free_port
 from support.redis_server import running_redis
 from support.replicas import replicas
 
-from towonel.hub.live.route_changes import CHANNEL, Bell, RedisBell
+from towonel.hub.live.route_changes import CHANNEL, RedisRouteChanges, RouteChanges
 
 
 async def test_a_change_at_one_replica_wakes_who_waits_at_the_other(tmp_path: Path) -> None:
@@ -71,8 +71,8 @@ async def test_a_hub_works_on_while_redis_is_away_and_hears_it_again(tmp_path: P
 
 async def test_a_bell_takes_only_newer_numbers_for_news(tmp_path: Path) -> None:
     async with running_redis(tmp_path) as url, bell_at(url) as ours:
-        assert isinstance(ours, RedisBell)
-        ours.heard(7)
+        assert isinstance(ours, RedisRouteChanges)
+        ours.set_revision(7)
 
         assert [ours._is_news(data) for data in (b"6", b"7", b"8", b"9" * 19)] == [
             False,
@@ -85,29 +85,29 @@ async def test_a_bell_takes_only_newer_numbers_for_news(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("revision", [1, 2])
 async def test_who_waits_is_not_woken_by_what_it_has(revision: int) -> None:
-    ours = Bell()
-    ours.heard(2)
+    ours = RouteChanges()
+    ours.set_revision(2)
     async with asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(ours.wait(2, 10))
+        waiting = tasks.create_task(ours.wait_for(2, 10))
         while not ours.waiting:
             await asyncio.sleep(0)
-        ours.heard(revision)
+        ours.set_revision(revision)
         await asyncio.sleep(0)
         was_woken = waiting.done()
-        ours.heard(3)
+        ours.set_revision(3)
 
     assert not was_woken
     assert ours.waiting == 0
 
 
 async def test_a_closed_bell_keeps_nobody_waiting() -> None:
-    ours = Bell()
+    ours = RouteChanges()
     ours.close()
 
     async with asyncio.timeout(20):
-        await ours.wait(0, 30)
+        await ours.wait_for(0, 30)
 
 
 async def test_a_wait_ends_at_its_time() -> None:
     async with asyncio.timeout(20):
-        await Bell().wait(0, 0.01)
+        await RouteChanges().wait_for(0, 0.01)

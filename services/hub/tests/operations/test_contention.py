@@ -14,7 +14,7 @@ from support.replicas import worlds
 from towonel.api.services import AppliedState, DesiredState, ServiceIn
 from towonel.client.hub import HubClient
 from towonel.hub.backup.check import problems
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
 from towonel.identity.keys import TenantKey
 from towonel.wire.errors import Code, Denied, Unavailable
@@ -72,7 +72,7 @@ def name_of(number: int) -> str:
 async def arena(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Arena]:
     if request.param == "sqlite":
         database = await migrated(tmp_path / "hub.db")
-        async with opened(database, Bell()) as world:
+        async with opened(database, RouteChanges()) as world:
             yield Arena(database, (world, world))
         return
     server: Postgres = request.getfixturevalue("server")
@@ -102,8 +102,8 @@ async def apply(client: HubClient, contender: Contender) -> None:
 
 
 async def published(hub: World) -> dict[str, Route]:
-    await hub.hub.directory.catch_up()
-    return {route.key: route for route in hub.hub.directory.delta(None).routes}
+    await hub.hub.route_cache.catch_up()
+    return {route.key: route for route in hub.hub.route_cache.delta(None).routes}
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from support.legacy_client import original, told
 from towonel.api.invites import InviteIn
 from towonel.api.tenants import TenantEdit
 from towonel.hub.core.quotas import Quotas
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.operations.declared_tenants import declare
 from towonel.hub.store.db.database import Database
 from towonel.hub.tenant_settings import DeclaredTenant
@@ -132,7 +132,7 @@ async def test_a_declared_agent_is_heard_from_the_beginning_and_is_nobody_elses(
 ) -> None:
     agent = new_key()
     declared = {agent.public: KEY.tenant_id}
-    async with opened(database, Bell(), agents=declared) as world, original(world) as node:
+    async with opened(database, RouteChanges(), agents=declared) as world, original(world) as node:
         await boot(world, tenant("app.example.eu"))
         thief = await node.tenant("b.eu")
         stolen = await node.submit(thief, 1, "upsert_agent", agent_id=agent.public)

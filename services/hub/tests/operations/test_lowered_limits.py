@@ -11,7 +11,7 @@ from towonel.api.limits import Limits
 from towonel.api.ports import ReservationIn
 from towonel.api.services import DesiredState, ServiceIn
 from towonel.hub.core.ports import PortRules
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
 from towonel.identity.keys import TenantKey
 from towonel.wire import base64url
@@ -103,7 +103,7 @@ async def reserved(world: World, tenant: TenantKey) -> str:
 
 
 async def test_ports_whose_reservation_was_released_may_stay_and_go(database: Database) -> None:
-    async with opened(database, Bell(), ports=PortRules(reserved_only=True)) as world:
+    async with opened(database, RouteChanges(), ports=PortRules(reserved_only=True)) as world:
         client, tenant = world.client(), tenant_of(await world.invite("a.eu"))
         kept = await reserved(world, tenant)
         await client.apply_desired_state(tenant, ports(2000, 2001))
@@ -122,7 +122,7 @@ async def test_ports_whose_reservation_was_released_may_stay_and_go(database: Da
 async def test_a_log_with_a_port_whose_reservation_was_released_goes_on(
     database: Database,
 ) -> None:
-    async with opened(database, Bell(), ports=PortRules(reserved_only=True)) as world:
+    async with opened(database, RouteChanges(), ports=PortRules(reserved_only=True)) as world:
         async with original(world) as agent:
             key, service = await agent.tenant("a.eu"), {"service": "ssh"}
             kept = await reserved(world, key)

@@ -19,8 +19,8 @@ from towonel.client.hub import HubClient
 from towonel.hub.backup.check import problems
 from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
-from towonel.hub.live.route_cache import Directory
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_cache import RouteCache
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store import retention
 from towonel.hub.store.db.database import Database
 from towonel.identity.keys import NodeKey, TenantKey
@@ -85,7 +85,7 @@ class Life:
     world: World
     client: HubClient
     original: Original
-    replica: Directory
+    replica: RouteCache
     draw: Random
     plain: Plain = field(default_factory=lambda: Plain(MOST, OWN))
     tokens: list[InviteToken] = field(default_factory=list[InviteToken])
@@ -282,7 +282,7 @@ class Life:
         self.world.clock.now_ms += DAY_MS
         async with self.world.hub.store.write() as change:
             await retention.prune(change, self.world.clock())
-        await self.world.hub.directory.catch_up()
+        await self.world.hub.route_cache.catch_up()
 
     async def a_lazy_edge_asks(self) -> None:
         await self.replica.catch_up()
@@ -350,8 +350,8 @@ class Life:
 @contextlib.asynccontextmanager
 async def born(database: Database, seed: int) -> AsyncGenerator[Life]:
     chosen: dict[str, Any] = {"quotas": Quotas(**MOST), "ports": PortRules(own=frozenset(OWN))}
-    async with opened(database, Bell(), **chosen) as world, original(world) as agent:
-        replica = Directory(world.hub.store)
+    async with opened(database, RouteChanges(), **chosen) as world, original(world) as agent:
+        replica = RouteCache(world.hub.store)
         yield Life(database, world, world.client(), agent, replica, Random(seed))
 
 

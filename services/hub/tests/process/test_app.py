@@ -14,7 +14,7 @@ from support.redis_server import running_redis
 from towonel.api.invites import InviteIn
 from towonel.hub.app import serve
 from towonel.hub.key_files import load_keys
-from towonel.hub.live.route_changes import CHANNEL, RedisBell
+from towonel.hub.live.route_changes import CHANNEL, RedisRouteChanges
 from towonel.hub.settings import HubSettings
 from towonel.hub.store.db.database import Database
 from towonel.runtime.secretfile import SecretFileError
@@ -59,14 +59,14 @@ async def test_a_hub_with_redis_rings_there(tmp_path: Path) -> None:
 async def test_a_bell_hears_other_replicas_and_survives_redis(tmp_path: Path) -> None:
     port = free_port()
     async with running_redis(tmp_path, port) as url, bell_at(url) as ours, bell_at(url) as theirs:
-        assert isinstance(ours, RedisBell)
-        assert isinstance(theirs, RedisBell)
+        assert isinstance(ours, RedisRouteChanges)
+        assert isinstance(theirs, RedisRouteChanges)
         async with asyncio.timeout(20):
             while not ours.connected:
                 await asyncio.sleep(0.01)
-            await ours.rumour()  # of the subscription itself
-            await theirs.ring(7)
-            await ours.rumour()
+            await ours.refresh_requested()  # of the subscription itself
+            await theirs.publish(7)
+            await ours.refresh_requested()
 
     assert theirs.revision == 7
     assert ours.revision == 0  # it is a rumour, until the database has confirmed it
@@ -74,8 +74,8 @@ async def test_a_bell_hears_other_replicas_and_survives_redis(tmp_path: Path) ->
 
 async def test_a_bell_rings_here_when_redis_is_away() -> None:
     async with bell_at(f"redis://127.0.0.1:{free_port()}/0") as ours, asyncio.timeout(20):
-        await ours.ring(3)
-        await ours.wait(2, 10)
+        await ours.publish(3)
+        await ours.wait_for(2, 10)
 
     assert ours.revision == 3
 

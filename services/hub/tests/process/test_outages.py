@@ -19,7 +19,7 @@ from towonel.api.invites import InviteIn
 from towonel.hub import background
 from towonel.hub.app import serve
 from towonel.hub.live import rate_limits, route_changes
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store import route_history
 from towonel.hub.store.db import postgres, transactions
 from towonel.identity.signatures import Domain, authorize_node
@@ -202,7 +202,7 @@ async def test_a_read_that_a_lost_server_cuts_off_leaves_nothing_behind(
     own: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(route_history, "ROWS_AT_ONCE", 1)
-    async with opened(own.database(), Bell()) as world:
+    async with opened(own.database(), RouteChanges()) as world:
         tenant = tenant_of(await world.invite("*.a.eu"))
         names = [f"n{number}.a.eu" for number in range(100)]
         await world.client().apply_desired_state(tenant, state(*names))
@@ -217,7 +217,7 @@ async def test_a_read_that_a_lost_server_cuts_off_leaves_nothing_behind(
 async def test_a_stranger_learns_nothing_of_a_database_that_is_away(own: Postgres) -> None:
     body = {"invite_id": "A" * 22, "invite_secret": ""}
     async with (
-        opened(own.database(), Bell()) as world,
+        opened(own.database(), RouteChanges()) as world,
         world.raw() as http,
         away(own, "killed"),
     ):
@@ -233,7 +233,7 @@ async def test_a_stranger_learns_nothing_of_a_database_that_is_away(own: Postgre
 async def test_what_was_rung_and_cannot_be_read_keeps_no_edge_waiting(
     own: Postgres, how: str
 ) -> None:
-    async with opened(own.database(), Bell()) as world:
+    async with opened(own.database(), RouteChanges()) as world:
         client, tenant = world.client(), tenant_of(await world.invite("*.eu"))
         first = await client.apply_desired_state(tenant, state("a.eu"))
         await client.follow_routes(world.hub.keys.node, None)
@@ -264,12 +264,12 @@ async def test_an_edge_that_knows_more_is_not_set_back_while_postgres_is_away(
         async with away(own, "killed"):
             answer = await two.client().follow_routes(node, applied.revision, 1)
 
-    assert two.hub.directory.revision < applied.revision
+    assert two.hub.route_cache.revision < applied.revision
     assert answer == RouteDelta(applied.revision, snapshot=False)
 
 
 async def test_what_was_noted_and_refused_before_an_outage_is_after_it(own: Postgres) -> None:
-    async with opened(own.database(), Bell()) as world:
+    async with opened(own.database(), RouteChanges()) as world:
         client, node = world.client(), world.hub.keys.node
         header = authorize_node(node, Domain.EDGE_SUBSCRIBE, b"", world.clock() - 1)
         async with world.raw() as http:

@@ -17,7 +17,7 @@ from support.replicas import Replica, on_postgres, ready_until, replicas, retrie
 from towonel.api.invites import InviteIn
 from towonel.hub import background
 from towonel.hub.app import serve
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.retention import Retention
 from towonel.runtime.admin import Health
 from towonel.wire.errors import Code, Unavailable
@@ -120,7 +120,7 @@ async def test_a_sqlite_that_takes_no_writes_answers_reads_and_says_why(
     tmp_path: Path, pragma: str, reason: str
 ) -> None:
     many = InviteIn(hostnames=[f"{number}{'x' * 50}.eu" for number in range(300)])  # new pages
-    async with opened(await migrated(tmp_path / "hub.db"), Bell()) as world:
+    async with opened(await migrated(tmp_path / "hub.db"), RouteChanges()) as world:
         client = world.client()
         with refusing(world, pragma):
             with pytest.raises(Unavailable) as caught:
@@ -136,7 +136,7 @@ async def test_a_sqlite_that_takes_no_writes_answers_reads_and_says_why(
 
 async def test_readiness_tells_that_sqlite_takes_no_writes_until_it_does(tmp_path: Path) -> None:
     async with (
-        opened(await migrated(tmp_path / "hub.db"), Bell()) as world,
+        opened(await migrated(tmp_path / "hub.db"), RouteChanges()) as world,
         watched(world) as health,
         asyncio.timeout(30),
     ):

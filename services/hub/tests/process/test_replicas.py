@@ -228,7 +228,7 @@ async def test_what_an_edge_reports_to_one_is_seen_at_both_whatever_their_clocks
         await one.client().bootstrap(token, agent, "g")
         await one.client().apply_desired_state(tenant, state("a.eu"))
         two.clock.now_ms += ahead_ms
-        await two.hub.live.refresh(two.clock())
+        await two.hub.edge_reports.refresh(two.clock())
         two.clock.now_ms += 2_000
         await one.client().report_edge(node, report(agent, tenant.tenant_id))
         seen = [await seen_live(world, agent, tenant.tenant_id) for world in (one, two)]
@@ -320,7 +320,7 @@ async def test_retention_by_both_at_once_is_as_one(server: Postgres, redis_url: 
         async with asyncio.TaskGroup() as tasks:
             for world in (one, two) * 3:
                 tasks.create_task(prune(world))
-        await two.hub.directory.catch_up()
+        await two.hub.route_cache.catch_up()
         routes = (await two.client().follow_routes(two.hub.keys.node, 0)).routes
 
     assert [route.key for route in routes] == ["https:b.eu"]
@@ -332,8 +332,8 @@ async def test_a_hub_that_has_just_started_tells_what_ended_before_it(world: Wor
     tenant = tenant_of(await world.invite("*.eu"))
     whole = await client.apply_desired_state(tenant, state("a.eu", "b.eu"))
     await client.apply_desired_state(tenant, state("b.eu"))
-    world.hub.directory.__init__(world.hub.store)  # type: ignore[misc] # as after a restart
-    await world.hub.directory.catch_up()
+    world.hub.route_cache.__init__(world.hub.store)  # type: ignore[misc] # as after a restart
+    await world.hub.route_cache.catch_up()
     delta = await client.follow_routes(node, whole.revision)
 
     assert (delta.snapshot, delta.removed) == (False, ("https:a.eu",))
@@ -345,7 +345,7 @@ async def test_an_edge_that_knows_more_than_a_replica_is_not_set_back(
     async with worlds(server.database(), redis_url) as (one, two):
         tenant = tenant_of(await one.invite("*.eu"))
         applied = await one.client().apply_desired_state(tenant, state("a.eu"))
-        lags = two.hub.directory.revision < applied.revision
+        lags = two.hub.route_cache.revision < applied.revision
         delta = await two.client().follow_routes(two.hub.keys.node, applied.revision)
 
     assert lags  # nobody has rung at the second one

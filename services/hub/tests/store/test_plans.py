@@ -17,7 +17,7 @@ from towonel.api.ports import ReservationIn
 from towonel.api.reports import EdgeReport
 from towonel.client.hub import HubClient
 from towonel.hub import background
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.offline import writing
 from towonel.hub.store.retention import NONCE_MS, Retention
@@ -45,7 +45,7 @@ REPORT = EdgeReport(
 @pytest.fixture
 async def crowded(database: Database) -> AsyncGenerator[World]:
     large_database.fill(database, TENANTS)
-    async with opened(database, Bell()) as world:
+    async with opened(database, RouteChanges()) as world:
         world.clock.now_ms = large_database.NOW_MS
         yield world
 
@@ -65,8 +65,8 @@ async def edge_path(world: World, client: HubClient) -> None:
     await client.report_edge(edge, REPORT)
     world.clock.now_ms += 1
     await client.report_edge(edge, REPORT)
-    await client.follow_routes(edge, world.hub.directory.revision - 1)
-    await world.hub.directory.catch_up()
+    await client.follow_routes(edge, world.hub.route_cache.revision - 1)
+    await world.hub.route_cache.catch_up()
     await background.flush(world.hub)
     async with original(world) as theirs:
         key = await theirs.tenant("b.eu")

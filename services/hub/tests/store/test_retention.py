@@ -8,7 +8,7 @@ from sqlmodel import SQLModel, func, select
 from support.hub import World, state, tenant_of
 
 from towonel.hub import background
-from towonel.hub.live.route_cache import Directory
+from towonel.hub.live.route_cache import RouteCache
 from towonel.hub.store import retention, routes
 from towonel.hub.store.retention import Retention
 from towonel.hub.store.tables import (
@@ -140,7 +140,7 @@ async def test_live_routes_are_never_forgotten(world: World) -> None:
 
 async def told(world: World, since: int) -> RouteDelta:
     """What a hub tells that was started just now."""
-    fresh = Directory(world.hub.store)
+    fresh = RouteCache(world.hub.store)
     await fresh.catch_up()
     return fresh.delta(since)
 
@@ -149,9 +149,9 @@ async def test_an_edge_older_than_what_was_forgotten_gets_everything(world: Worl
     token, client = await world.invite("a.eu", "b.eu"), world.client()
     await client.apply_desired_state(tenant_of(token), state("a.eu", "b.eu"))
     world.clock.now_ms += 1
-    before = world.hub.bell.revision
+    before = world.hub.route_changes.revision
     await client.apply_desired_state(tenant_of(token), state("a.eu"))
-    since = world.hub.bell.revision
+    since = world.hub.route_changes.revision
     delta = await told(world, before)
     world.clock.now_ms += retention.TOMBSTONE_MS + 1
     await background.prune(world.hub, KEEP)
@@ -166,7 +166,7 @@ async def test_an_edge_that_missed_the_end_of_a_block_gets_everything(world: Wor
     tenant = TenantId(key(1))
     async with world.hub.store.write() as change:
         await routes.block_tenant(change, tenant, world.clock.now_ms)
-    blocked = world.hub.bell.revision
+    blocked = world.hub.route_changes.revision
     async with world.hub.store.write() as change:
         await routes.unblock_tenant(change, tenant, world.clock.now_ms)
     world.clock.now_ms += retention.BLOCK_MS + 1

@@ -15,13 +15,13 @@ from sqlmodel import SQLModel, select
 from support.hub import World, migrated, opened
 from support.postgres import Postgres
 
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store import agents, routes, tables
 from towonel.hub.store.db import database as database_module
 from towonel.hub.store.db import sqlite, transactions
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import newest_revision, upgrade
-from towonel.hub.store.db.transactions import Change, Store
+from towonel.hub.store.db.transactions import Store, Write
 from towonel.hub.store.tables import AgentRow, EdgeRow
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.ids import TenantId
@@ -81,7 +81,7 @@ async def test_a_write_that_fails_leaves_nothing_and_rings_for_nothing(world: Wo
     with pytest.raises(ZeroDivisionError):
         await fail()
     assert await count(world) == 0
-    assert world.hub.bell.revision == 0
+    assert world.hub.route_changes.revision == 0
 
 
 async def test_a_write_rings_once_with_its_one_revision(world: World) -> None:
@@ -90,7 +90,7 @@ async def test_a_write_rings_once_with_its_one_revision(world: World) -> None:
     async with world.hub.store.write() as change:
         change.session.add(edge(1))
 
-    assert first == second == world.hub.bell.revision == 1
+    assert first == second == world.hub.route_changes.revision == 1
 
 
 async def test_writes_at_the_same_time_all_happen_one_after_the_other(world: World) -> None:
@@ -109,7 +109,7 @@ async def test_writes_at_the_same_time_all_happen_one_after_the_other(world: Wor
 async def test_a_database_that_is_locked_is_unavailable_and_not_a_crash(
     tmp_path: Path,
 ) -> None:
-    async with opened(await migrated(tmp_path / "hub.db"), Bell()) as world:
+    async with opened(await migrated(tmp_path / "hub.db"), RouteChanges()) as world:
         await _locked(world, tmp_path)
 
 
@@ -129,9 +129,9 @@ async def _locked(world: World, tmp_path: Path) -> None:
 
 
 async def test_every_connection_of_sqlite_is_set_up(tmp_path: Path) -> None:
-    async with opened(await migrated(tmp_path / "hub.db"), Bell()) as world:
+    async with opened(await migrated(tmp_path / "hub.db"), RouteChanges()) as world:
         found = [await pragmas(world.hub.store)]
-        async with world.hub.store.read(), world.hub.store.read(), world.hub.store.note():
+        async with world.hub.store.read(), world.hub.store.read(), world.hub.store.write_fact():
             found.append(await pragmas(world.hub.store))
 
     wanted = {
@@ -154,7 +154,7 @@ async def test_there_are_never_more_connections_than_may_be(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with (
-        Store.open(database, Bell().committed, max_connections=3, max_idle=1) as store,
+        Store.open(database, RouteChanges().committed, max_connections=3, max_idle=1) as store,
         contextlib.AsyncExitStack() as held,
     ):
         for _ in range(3):
@@ -192,12 +192,12 @@ async def test_on_postgres_a_replica_waits_for_another_no_longer_than_it_may(
     options = database_module._POSTGRES_OPTIONS.replace("lock_timeout=5000", "lock_timeout=50")
     monkeypatch.setattr(database_module, "_POSTGRES_OPTIONS", options)
     shared = server.database()
-    async with opened(shared, Bell()) as one, opened(shared, Bell()) as two:
+    async with opened(shared, RouteChanges()) as one, opened(shared, RouteChanges()) as two:
         async with one.hub.store.write():
             with pytest.raises(Unavailable, match="lock timeout") as caught:
                 async with two.hub.store.write():
                     pytest.fail("two writes at once")
-            async with two.hub.store.note() as noting:  # what stands alone waits for nobody
+            async with two.hub.store.write_fact() as noting:  # what stands alone waits for nobody
                 noting.add(edge(1))
 
         assert await count(one) == 1
@@ -210,7 +210,7 @@ async def test_who_leaves_at_any_moment_takes_no_connection_along(
 ) -> None:
     ended, pauses = False, 0
     while not ended:
-        async with Store.open(database, Bell().committed) as store:
+        async with Store.open(database, RouteChanges().committed) as store:
             task = asyncio.create_task(used(store, do))
             for _ in range(pauses):
                 await asyncio.sleep(0)
@@ -238,7 +238,7 @@ async def test_revisions_become_visible_in_their_order_whichever_replica_writes(
     database: Database,
 ) -> None:
     seen: list[tuple[int, list[int]]] = []
-    async with opened(database, Bell()) as one, opened(database, Bell()) as two:
+    async with opened(database, RouteChanges()) as one, opened(database, RouteChanges()) as two:
         async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
             writers = [tasks.create_task(publish(w, n)) for n, w in enumerate([one, two] * 2)]
             while not all(writer.done() for writer in writers):
@@ -269,7 +269,7 @@ async def visible(world: World) -> tuple[int, list[int]]:
 async def test_the_bell_rings_when_the_write_can_be_seen(database: Database) -> None:
     found: list[int] = []
 
-    async def committed(change: Change) -> None:
+    async def committed(change: Write) -> None:
         async with store.read() as reader:
             found.append(await routes.revision(reader) - (change.revision or 0))
 
@@ -282,7 +282,7 @@ async def test_the_bell_rings_when_the_write_can_be_seen(database: Database) -> 
 
 
 async def test_of_replicas_that_note_the_same_at_once_none_fails(database: Database) -> None:
-    async with opened(database, Bell()) as one, opened(database, Bell()) as two:
+    async with opened(database, RouteChanges()) as one, opened(database, RouteChanges()) as two:
         for round_ in range(5):
             async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
                 for number in range(6):
@@ -302,5 +302,5 @@ def agent(agent_id: bytes, at_ms: int) -> AgentRow:
 
 
 async def note(world: World, row: AgentRow) -> None:
-    async with world.hub.store.note() as noting:
+    async with world.hub.store.write_fact() as noting:
         await agents.seen(noting, row)

@@ -12,7 +12,7 @@ from typing import Annotated, cast
 import typer
 
 from towonel.api.audit import AuditItem
-from towonel.cli.command import asks, group
+from towonel.cli.command import group, hub_command
 from towonel.cli.options.durations import parse_duration
 from towonel.cli.output import Shown, now, warn
 from towonel.cli.tables import Limit, TenantId, listed, shown_list
@@ -56,7 +56,9 @@ class _Wanted:
         return all(wanted in {None, found} for wanted, found in pairs)
 
 
-@asks(app, "list", "towonel audit list --since 1h", "towonel audit list -n 20 --actor operator")
+@hub_command(
+    app, "list", "towonel audit list --since 1h", "towonel audit list -n 20 --actor operator"
+)
 async def list_all(
     hub: HubClient,
     tenant_id: TenantId = None,
@@ -82,7 +84,9 @@ async def list_all(
     return shown_list("audit", found, columns, _row, "Nothing was written.")
 
 
-@asks(app, "tail", "towonel audit tail", "towonel audit tail -n 0 --action invite.created --json")
+@hub_command(
+    app, "tail", "towonel audit tail", "towonel audit tail -n 0 --action invite.created --json"
+)
 async def tail(
     hub: HubClient,
     tenant_id: TenantId = None,

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from towonel.api.edges import EdgeItem
-from towonel.cli.command import asks, group
+from towonel.cli.command import group, hub_command
 from towonel.cli.options.ids import checked_hex
 from towonel.cli.output import Fields, Shown, age, now, shown_time
 from towonel.cli.tables import Limit, listed, shown_bytes, shown_list, shown_traffic
@@ -16,14 +16,14 @@ COLUMNS = ("EDGE", "NAME", "ADDRESSES", "LIVE", "SESSIONS", "OPEN", "IN", "OUT",
 app = group()
 
 
-@asks(app, "list", "towonel edge list", "towonel edge list --json")
+@hub_command(app, "list", "towonel edge list", "towonel edge list --json")
 async def list_all(hub: HubClient, limit: Limit = None) -> Shown:
     """List edges, by id, with what they carry. Those that registered and may still work."""
     found = await listed(hub.list_edges, lambda page: page.edges, limit)
     return shown_list("edges", found, COLUMNS, edge_row, "No edge has registered yet.")
 
 
-@asks(app, "show", f"towonel edge show {'e1' * 32}")
+@hub_command(app, "show", f"towonel edge show {'e1' * 32}")
 async def show(
     hub: HubClient,
     edge: Annotated[str, typer.Argument(metavar="EDGE", help="The edge's id.", show_default=False)],

@@ -1,7 +1,7 @@
 """`towonel edge-invite`: make, list and revoke what lets another edge in."""
 
 from towonel.api.edge_invites import EdgeInviteItem
-from towonel.cli.command import asks, group
+from towonel.cli.command import group, hub_command
 from towonel.cli.commands.invite.invites import checked_name
 from towonel.cli.idempotent import once
 from towonel.cli.options.flags import ItemId, Name
@@ -12,7 +12,7 @@ from towonel.client.hub import HubClient
 app = group()
 
 
-@asks(app, "create", "towonel edge-invite create --name frankfurt")
+@hub_command(app, "create", "towonel edge-invite create --name frankfurt")
 async def create(hub: HubClient, name: Name = None) -> Shown:
     """Make an edge invite, and print its token: the hub does not keep it."""
     wanted = checked_name(name)
@@ -22,7 +22,7 @@ async def create(hub: HubClient, name: Name = None) -> Shown:
     return Shown(made, Fields(fields), told, f"TOWONEL_EDGE_INVITE_TOKEN={made.token}")
 
 
-@asks(app, "list", "towonel edge-invite list", "towonel edge-invite list --json")
+@hub_command(app, "list", "towonel edge-invite list", "towonel edge-invite list --json")
 async def list_all(hub: HubClient) -> Shown:
     """List edge invites, the newest first."""
     found = await listed(hub.list_edge_invites, lambda page: page.invites)
@@ -30,7 +30,7 @@ async def list_all(hub: HubClient) -> Shown:
     return shown_list("invites", found, columns, _row, "There is no edge invite yet.")
 
 
-@asks(app, "show", "towonel edge-invite show --id pJ4yYx1sT0mQ8aWv7c2d3g")
+@hub_command(app, "show", "towonel edge-invite show --id pJ4yYx1sT0mQ8aWv7c2d3g")
 async def show(hub: HubClient, invite_id: ItemId) -> Shown:
     """Show one edge invite; its token is not kept."""
     found = await hub.get_edge_invite(invite_id)
@@ -44,7 +44,7 @@ async def show(hub: HubClient, invite_id: ItemId) -> Shown:
     return Shown(found, Fields(fields))
 
 
-@asks(app, "revoke", "towonel edge-invite revoke --id pJ4yYx1sT0mQ8aWv7c2d3g")
+@hub_command(app, "revoke", "towonel edge-invite revoke --id pJ4yYx1sT0mQ8aWv7c2d3g")
 async def revoke(hub: HubClient, invite_id: ItemId) -> Shown:
     """Revoke an edge invite. The hub gives that edge no routes and names it to no agent."""
     await hub.revoke_edge_invite(invite_id)

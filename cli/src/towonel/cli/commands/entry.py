@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from towonel.api.ports import LAST_PORT
-from towonel.cli.command import asks, group
+from towonel.cli.command import group, hub_command
 from towonel.cli.key_files import TENANT_KEY, KeyPath, read_tenant_key
 from towonel.cli.legacy.op_syntax import OpFlags, OpName, op_document, op_from, op_subject, op_text
 from towonel.cli.legacy.tenant_log import TenantLog
@@ -21,7 +21,7 @@ from towonel.wire.legacy.entries import EntryPayload, decode_payload
 app = group()
 
 
-@asks(
+@hub_command(
     app,
     "submit",
     "towonel entry submit --key-path home.key --op upsert-hostname --hostname app.example.eu",
@@ -50,7 +50,7 @@ async def submit(
     return Shown(document, f"entry {sequence}: {op_text(op)}")
 
 
-@asks(
+@hub_command(
     app,
     "list",
     "towonel entry list --key-path home.key",

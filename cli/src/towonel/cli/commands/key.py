@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from towonel.api.keys import KeyEdit, KeyIn, KeyItem, KeyOut, KeyRotation
-from towonel.cli.command import asks, group
+from towonel.cli.command import group, hub_command
 from towonel.cli.conditional_edit import Force, edited
 from towonel.cli.idempotent import once
 from towonel.cli.options.choices import KeyRole
@@ -23,7 +23,7 @@ MAX_GRACE_S = 30 * 86_400  # the hub's
 app = group()
 
 
-@asks(
+@hub_command(
     app,
     "create",
     "towonel key create --name ci --role operator --expires 90d",
@@ -50,7 +50,7 @@ async def create(
     return _secret(made, "\nThe key, shown this once:")
 
 
-@asks(app, "list", "towonel key list", "towonel key list --json")
+@hub_command(app, "list", "towonel key list", "towonel key list --json")
 async def list_all(hub: HubClient) -> Shown:
     """List keys, the newest first, without their secrets."""
     found = await listed(hub.list_keys, lambda page: page.keys)
@@ -58,14 +58,14 @@ async def list_all(hub: HubClient) -> Shown:
     return shown_list("keys", found, columns, _row, "There is no key yet.")
 
 
-@asks(app, "show", "towonel key show --id 7GkX0yQmJ4s")
+@hub_command(app, "show", "towonel key show --id 7GkX0yQmJ4s")
 async def show(hub: HubClient, key_id: ItemId) -> Shown:
     """Show one key, without its secret."""
     found = (await hub.get_key(key_id)).value
     return Shown(found, Fields(_fields(found)))
 
 
-@asks(
+@hub_command(
     app,
     "edit",
     "towonel key edit --id 7GkX0yQmJ4s --name ci-2",
@@ -93,7 +93,7 @@ async def edit(
     return Shown(found, Fields(_fields(found)))
 
 
-@asks(
+@hub_command(
     app,
     "rotate",
     "towonel key rotate --id 7GkX0yQmJ4s",
@@ -113,7 +113,7 @@ async def rotate(
     return _secret(made, f"\nThe new key, shown this once; the old one works for {grace_s} s more:")
 
 
-@asks(app, "revoke", "towonel key revoke --id 7GkX0yQmJ4s")
+@hub_command(app, "revoke", "towonel key revoke --id 7GkX0yQmJ4s")
 async def revoke(hub: HubClient, key_id: ItemId) -> Shown:
     """End a key: it opens nothing from now on."""
     await hub.revoke_key(key_id)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from towonel.api.keys import WhoAmI
-from towonel.cli.command import asks, group, works
+from towonel.cli.command import group, hub_command, local_command
 from towonel.cli.key_files import ask_secret, read_text
 from towonel.cli.logins import DEFAULT, NAME, Profile, Profiles
 from towonel.cli.output import Fields, Rows, Shown
@@ -29,7 +29,7 @@ Named = Annotated[
 ]
 
 
-@works(
+@local_command(
     root,
     "login",
     "towonel login https://hub.example.eu",
@@ -75,7 +75,7 @@ def login(
     return Shown(document, f"logged in to {hub_url} as {whom.actor}, role {whom.role}")
 
 
-@works(root, "logout", "towonel logout", "towonel logout --profile work")
+@local_command(root, "logout", "towonel logout", "towonel logout --profile work")
 def logout(profile: Named = None) -> Shown:
     """Forget a login: the current one, or the named."""
     kept = Profiles.read(config_folder())
@@ -88,7 +88,7 @@ def logout(profile: Named = None) -> Shown:
     return Shown(document, f"logged out of {name}")
 
 
-@asks(root, "whoami", "towonel whoami", "towonel whoami --profile work --json")
+@hub_command(root, "whoami", "towonel whoami", "towonel whoami --profile work --json")
 async def whoami(hub: HubClient) -> Shown:
     """Tell whom the hub takes you for, and what you may do."""
     whom = await hub.whoami()
@@ -101,7 +101,7 @@ async def whoami(hub: HubClient) -> Shown:
     return Shown({"hub_url": hub.base_url, **whom.model_dump()}, Fields(fields))
 
 
-@works(app, "list", "towonel profile list")
+@local_command(app, "list", "towonel profile list")
 def list_all() -> Shown:
     """List the logins; keys are not shown."""
     kept = Profiles.read(config_folder())
@@ -116,7 +116,7 @@ def list_all() -> Shown:
     return Shown(document, Rows(("", "NAME", "HUB"), rows, "Nobody is logged in."))
 
 
-@works(app, "use", "towonel profile use work")
+@local_command(app, "use", "towonel profile use work")
 def use(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name.", show_default=False)],
 ) -> Shown:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from towonel.api.ports import LAST_PORT, Reservation, ReservationIn
-from towonel.cli.command import asks, group
+from towonel.cli.command import group, hub_command
 from towonel.cli.idempotent import once
 from towonel.cli.options.choices import Protocol
 from towonel.cli.options.flags import ItemId
@@ -22,7 +22,7 @@ MAX_COUNT = 200  # the hub's
 app = group()
 
 
-@asks(
+@hub_command(
     app,
     "list",
     "towonel port list",
@@ -41,7 +41,7 @@ async def list_all(
     return shown_list("ports", found, columns, _row, "No port is reserved.")
 
 
-@asks(
+@hub_command(
     app,
     "reserve",
     f"towonel port reserve --tenant-id {'b7' * 32} --protocol tcp --port 2222",
@@ -76,14 +76,14 @@ async def reserve(
     return Shown(made, Fields(fields))
 
 
-@asks(app, "release", "towonel port release --id pJ4yYx1sT0mQ8aWv7c2d3g")
+@hub_command(app, "release", "towonel port release --id pJ4yYx1sT0mQ8aWv7c2d3g")
 async def release(hub: HubClient, reservation_id: ItemId) -> Shown:
     """Keep ports no more; what is published on them stays."""
     released = await hub.release_ports(reservation_id)
     return Shown(released, f"released {reservation_id}")
 
 
-@asks(
+@hub_command(
     app,
     "available",
     "towonel port available --protocol tcp",

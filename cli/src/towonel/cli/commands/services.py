@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from towonel.api.services import RouteItem, ServiceItem
-from towonel.cli.command import asks, group
+from towonel.cli.command import group, hub_command
 from towonel.cli.commands.tenant.tenants import agent_rows
 from towonel.cli.options.choices import Kind
 from towonel.cli.output import Fields, Shown
@@ -25,7 +25,9 @@ Key = Annotated[
 OfKind = Annotated[Kind | None, typer.Option(help="Only of this kind.")]
 
 
-@asks(services, "list", "towonel service list", "towonel service list --kind tcp --group home")
+@hub_command(
+    services, "list", "towonel service list", "towonel service list --kind tcp --group home"
+)
 async def list_services(
     hub: HubClient,
     tenant_id: TenantId = None,
@@ -40,7 +42,7 @@ async def list_services(
     return shown_list("services", found, columns, _service, "Nothing is published.")
 
 
-@asks(services, "show", "towonel service show https:app.example.eu")
+@hub_command(services, "show", "towonel service show https:app.example.eu")
 async def show_service(hub: HubClient, key: Key) -> Shown:
     """Show one public name or port. Who publishes it, and which agents serve it now."""
     item = await hub.get_service(key)
@@ -54,7 +56,7 @@ async def show_service(hub: HubClient, key: Key) -> Shown:
     return Shown(item, Fields(fields), "", agent_rows(item.agents))
 
 
-@asks(routes, "list", "towonel route list", "towonel route list --kind udp --json")
+@hub_command(routes, "list", "towonel route list", "towonel route list --kind udp --json")
 async def list_routes(
     hub: HubClient, tenant_id: TenantId = None, kind: OfKind = None, limit: Limit = None
 ) -> Shown:
@@ -65,7 +67,7 @@ async def list_routes(
     return shown_list("routes", found, columns, _route, "Nothing is published.")
 
 
-@asks(routes, "show", "towonel route show tcp:2222")
+@hub_command(routes, "show", "towonel route show tcp:2222")
 async def show_route(hub: HubClient, key: Key) -> Shown:
     """Show whose a public name or port is."""
     item = await hub.get_route(key)

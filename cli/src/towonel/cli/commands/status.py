@@ -10,7 +10,7 @@ import typer
 
 from towonel.api.edges import EdgeItem
 from towonel.api.health import HealthOut
-from towonel.cli.command import asks
+from towonel.cli.command import hub_command
 from towonel.cli.commands.edge import COLUMNS, edge_row
 from towonel.cli.output import Fields, Rows, Shown, now
 from towonel.cli.tables import SHORT, listed
@@ -33,7 +33,7 @@ type Counted = dict[str, int | None]
 root = typer.Typer(rich_markup_mode=None)  # commands of the first level
 
 
-@asks(
+@hub_command(
     root,
     "status",
     "towonel status",

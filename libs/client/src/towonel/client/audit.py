@@ -6,12 +6,12 @@ from datetime import datetime
 from http import HTTPMethod
 
 from towonel.api.audit import AuditItem, AuditPage
-from towonel.client.request import EVENTS, Call
+from towonel.client.request import EVENTS, HubRequest
 from towonel.client.sse import MAX_EVENT_BYTES
-from towonel.client.transport import Exchange, parsed
+from towonel.client.transport import HubTransport, parsed
 
 
-class RecordCalls(Exchange):
+class RecordCalls(HubTransport):
     """The audit log, with the operator key or an API key; errors as in `HubClient`."""
 
     async def list_audit(
@@ -48,7 +48,7 @@ class RecordCalls(Exchange):
             "since": _rfc3339(since),
             "until": _rfc3339(until),
         }
-        return await self._json(AuditPage, self._keyed(HTTPMethod.GET, "/v1/audit", query=query))
+        return await self._json(AuditPage, self._with_key(HTTPMethod.GET, "/v1/audit", query=query))
 
     async def follow_events(self, *, last_event_id: int | None = None) -> AsyncGenerator[AuditItem]:
         """Yield writes as they happen, until the hub ends the stream; `aclose` it when left early.
@@ -61,7 +61,7 @@ class RecordCalls(Exchange):
             Unavailable: HUB_UNAVAILABLE also for a hub that is silent for 45 s; ask again with the
                 last id.
         """
-        call = Call(
+        call = HubRequest(
             HTTPMethod.GET,
             "/v1/events",
             authorization=self._bearer(),

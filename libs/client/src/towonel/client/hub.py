@@ -18,7 +18,7 @@ from towonel.client.invites import EdgeInviteCalls, InviteCalls
 from towonel.client.keys import KeyCalls
 from towonel.client.legacy.entries import EntryCalls
 from towonel.client.ports import PortCalls
-from towonel.client.request import CBOR, EVENTS, TOTAL_TIMEOUT_S, Call
+from towonel.client.request import CBOR, EVENTS, TOTAL_TIMEOUT_S, HubRequest
 from towonel.client.services import PublicationCalls
 from towonel.client.tenants import TenantCalls
 from towonel.identity.keys import NodeKey, TenantKey
@@ -52,7 +52,7 @@ class HubClient(
     """
 
     async def health(self) -> HealthOut:
-        return await self._json(HealthOut, Call(HTTPMethod.GET, "/v1/health"))
+        return await self._json(HealthOut, HubRequest(HTTPMethod.GET, "/v1/health"))
 
     async def bootstrap(self, token: InviteToken, agent: NodeKey, group: str) -> BootstrapOut:
         """Prove an invite and get a grant for the agent whose key signs the request."""
@@ -78,7 +78,7 @@ class HubClient(
     async def heartbeat(self, agent: NodeKey, tenant_id: TenantId) -> HeartbeatOut:
         """Tell, as the original's agents do, that an agent is there for a tenant."""
         body = encode_heartbeat(Heartbeat(tenant_id, AgentId(agent.public)))
-        call = Call(
+        call = HubRequest(
             HTTPMethod.POST,
             "/v1/agent/heartbeat",
             body,
@@ -95,7 +95,7 @@ class HubClient(
         """
         body = state.model_dump_json().encode()
         authorization = authorize_tenant(tenant, Domain.DESIRED_STATE, body, self._stamp_ms())
-        call = Call(HTTPMethod.PUT, "/v1/desired-state", body, authorization)
+        call = HubRequest(HTTPMethod.PUT, "/v1/desired-state", body, authorization)
         return await self._json(AppliedState, call)
 
     async def register_edge(self, edge: NodeKey, registration: EdgeRegisterIn) -> EdgeRegisterOut:
@@ -119,7 +119,7 @@ class HubClient(
             wait_s: how long the hub may hold an answer that has no news; 0 to 30 s.
         """
         now_ms = self._stamp_ms()
-        call = Call(
+        call = HubRequest(
             HTTPMethod.GET,
             "/v1/routes/feed",
             authorization=authorize_node(edge, Domain.EDGE_SUBSCRIBE, b"", now_ms),
@@ -138,7 +138,7 @@ class HubClient(
         Raises:
             Unavailable: HUB_UNAVAILABLE also for a hub that is silent for 45 s.
         """
-        call = Call(
+        call = HubRequest(
             HTTPMethod.GET,
             "/v1/routes/subscribe",
             authorization=authorize_node(edge, Domain.EDGE_SUBSCRIBE, b"", self._stamp_ms()),
@@ -152,5 +152,5 @@ class HubClient(
 
     def _signed(
         self, method: HTTPMethod, path: str, key: NodeKey, domain: Domain, body: bytes
-    ) -> Call:
-        return Call(method, path, body, authorize_node(key, domain, body, self._stamp_ms()))
+    ) -> HubRequest:
+        return HubRequest(method, path, body, authorize_node(key, domain, body, self._stamp_ms()))

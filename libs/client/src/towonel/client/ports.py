@@ -11,12 +11,12 @@ from towonel.api.ports import (
     ReservationPage,
 )
 from towonel.client import paths
-from towonel.client.transport import Exchange
+from towonel.client.transport import HubTransport
 
 _PORTS = "/v1/ports"
 
 
-class PortCalls(Exchange):
+class PortCalls(HubTransport):
     """Reservations, with the operator key or an API key; errors as in `HubClient`."""
 
     async def list_ports(
@@ -28,13 +28,15 @@ class PortCalls(Exchange):
         protocol: Protocol | None = None,
     ) -> ReservationPage:
         query = {"limit": limit, "cursor": cursor, "tenant_id": tenant_id, "protocol": protocol}
-        return await self._json(ReservationPage, self._keyed(HTTPMethod.GET, _PORTS, query=query))
+        return await self._json(
+            ReservationPage, self._with_key(HTTPMethod.GET, _PORTS, query=query)
+        )
 
     async def reserve_ports(
         self, wanted: ReservationIn, *, idempotency_key: str | None = None
     ) -> Reservation:
         """Keep ports for a tenant. Denied PORT_CONFLICT or QUOTA_EXCEEDED."""
-        call = self._keyed(
+        call = self._with_key(
             HTTPMethod.POST,
             _PORTS,
             wanted.model_dump_json(exclude_none=True).encode(),
@@ -43,16 +45,16 @@ class PortCalls(Exchange):
         return await self._json(Reservation, call)
 
     async def get_port_reservation(self, reservation_id: str) -> Reservation:
-        call = self._keyed(HTTPMethod.GET, paths.by_id(_PORTS, reservation_id))
+        call = self._with_key(HTTPMethod.GET, paths.by_id(_PORTS, reservation_id))
         return await self._json(Reservation, call)
 
     async def release_ports(self, reservation_id: str) -> ReleasedOut:
         """Keep ports no more; services on them stay."""
-        call = self._keyed(HTTPMethod.DELETE, paths.by_id(_PORTS, reservation_id))
+        call = self._with_key(HTTPMethod.DELETE, paths.by_id(_PORTS, reservation_id))
         return await self._json(ReleasedOut, call)
 
     async def available_ports(self, protocol: Protocol, count: int = 1) -> AvailablePorts:
         """Ask for the lowest ports that nobody has; fewer than `count` where there are no more."""
         query = {"protocol": protocol, "count": count}
-        call = self._keyed(HTTPMethod.GET, f"{_PORTS}/available", query=query)
+        call = self._with_key(HTTPMethod.GET, f"{_PORTS}/available", query=query)
         return await self._json(AvailablePorts, call)

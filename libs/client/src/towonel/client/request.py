@@ -16,7 +16,7 @@ type Query = Mapping[str, str | int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class HubRequest:
     """One request.
 
     Args:

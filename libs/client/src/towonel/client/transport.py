@@ -20,7 +20,7 @@ from towonel.client.request import (
     EVENTS,
     MAX_ANSWER_BYTES,
     MAX_PAGE_BYTES,
-    Call,
+    HubRequest,
     Query,
     is_header_value,
 )
@@ -41,7 +41,7 @@ class Tagged[M]:
     etag: str | None
 
 
-class Exchange:
+class HubTransport:
     """Connections to one hub; `async with` closes them.
 
     Args:
@@ -98,7 +98,7 @@ class Exchange:
             raise Denied(Code.UNAUTHORIZED, "the operator key has characters that no key has")
         return f"Bearer {self._operator_key}"
 
-    def _keyed(
+    def _with_key(
         self,
         method: str,
         path: str,
@@ -106,21 +106,21 @@ class Exchange:
         *,
         query: Query | None = None,
         also: Mapping[str, str | None] | None = None,
-    ) -> Call:
-        return Call(method, path, body, self._bearer(), query, also, max_bytes=MAX_PAGE_BYTES)
+    ) -> HubRequest:
+        return HubRequest(method, path, body, self._bearer(), query, also, max_bytes=MAX_PAGE_BYTES)
 
-    async def _json[M: BaseModel](self, model: type[M], call: Call) -> M:
+    async def _json[M: BaseModel](self, model: type[M], call: HubRequest) -> M:
         return parsed(model, await self._send(call), call)
 
-    async def _tagged[M: BaseModel](self, model: type[M], call: Call) -> Tagged[M]:
+    async def _with_etag[M: BaseModel](self, model: type[M], call: HubRequest) -> Tagged[M]:
         body, headers = await self._answer(call)
         return Tagged(parsed(model, body, call), headers.get("etag"))
 
-    async def _send(self, call: Call) -> bytes:
+    async def _send(self, call: HubRequest) -> bytes:
         body, _ = await self._answer(call)
         return body
 
-    async def _answer(self, call: Call) -> tuple[bytes, httpx.Headers]:
+    async def _answer(self, call: HubRequest) -> tuple[bytes, httpx.Headers]:
         async with self._reaching(call, call.timeout_s):
             response = await self._opened(call, call.timeout_s)
             try:
@@ -128,7 +128,7 @@ class Exchange:
             finally:
                 await response.aclose()
 
-    async def _events(self, call: Call) -> AsyncGenerator[Event]:
+    async def _events(self, call: HubRequest) -> AsyncGenerator[Event]:
         """Yield the events of a stream until the hub ends it, or is silent for `SILENCE_S`."""
         async with self._reaching(call, call.timeout_s):
             response = await self._opened(call, SILENCE_S)
@@ -145,7 +145,7 @@ class Exchange:
         finally:
             await response.aclose()
 
-    async def _opened(self, call: Call, read_s: float) -> httpx.Response:
+    async def _opened(self, call: HubRequest, read_s: float) -> httpx.Response:
         request = self._http.build_request(
             call.method,
             self.base_url + call.path,
@@ -164,7 +164,7 @@ class Exchange:
         raise error_from(response.status_code, body, response.headers)
 
     @contextlib.asynccontextmanager
-    async def _reaching(self, call: Call, within_s: float) -> AsyncGenerator[None]:
+    async def _reaching(self, call: HubRequest, within_s: float) -> AsyncGenerator[None]:
         try:
             async with asyncio.timeout(within_s):
                 yield
@@ -176,7 +176,7 @@ class Exchange:
             ) from None  # it holds the request's headers
 
 
-def parsed[M: BaseModel](model: type[M], body: bytes | str, call: Call) -> M:
+def parsed[M: BaseModel](model: type[M], body: bytes | str, call: HubRequest) -> M:
     """Return what the hub said in answer to a call.
 
     Raises:
@@ -247,7 +247,7 @@ def _connections(url: httpx.URL, transport: httpx.AsyncBaseTransport | None) -> 
         raise Denied(Code.INVALID_REQUEST, f"the proxy settings are not usable: {error}") from None
 
 
-def _check_events(response: httpx.Response, call: Call) -> None:
+def _check_events(response: httpx.Response, call: HubRequest) -> None:
     found = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if found != EVENTS:
         raise ProtocolError(Code.MALFORMED, f"answer to {call.path}: no {EVENTS}")

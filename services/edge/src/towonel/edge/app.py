@@ -17,16 +17,16 @@ from towonel.edge.core.admission import Admission
 from towonel.edge.core.balance import Balance
 from towonel.edge.core.table import RouteTable
 from towonel.edge.core.traffic import Traffic
-from towonel.edge.identity import EdgeIdentity, load_identity, utc
+from towonel.edge.identity import EdgeCredentials, load_identity, utc
 from towonel.edge.listeners.accept import Acceptor, accepting
 from towonel.edge.listeners.sockets import bound_sockets
 from towonel.edge.listeners.tls import TlsListener
 from towonel.edge.metrics import Metrics
-from towonel.edge.report_builder import Observer
-from towonel.edge.report_sender import Reporter, reporting
-from towonel.edge.route_notifications import Doorbell
-from towonel.edge.routes import Feed, Registration, Routes
-from towonel.edge.session_dialer import StreamWays
+from towonel.edge.report_builder import ReportBuilder
+from towonel.edge.report_sender import ReportSender, reporting
+from towonel.edge.route_notifications import RedisNotifications
+from towonel.edge.routes import Registration, RouteFollower, RouteStore
+from towonel.edge.session_dialer import SessionDialer
 from towonel.edge.sessions import Sessions
 from towonel.edge.settings import EdgeSettings
 from towonel.edge.snapshot import SNAPSHOT_FILE, SnapshotFile
@@ -53,14 +53,14 @@ class Edge:
         self.health = Health()
         self.health.set(CHECK, ok=False, reason="not listening yet")
         self.metrics = Metrics(self.registry)
-        self.doorbell = Doorbell()
+        self.doorbell = RedisNotifications()
         table, balance = RouteTable(), Balance()
         self.sessions = Sessions(table, balance, self.metrics)
         traffic = Traffic()
-        self.observer = Observer(self.sessions, traffic, self.metrics, clock=time.monotonic)
+        self.observer = ReportBuilder(self.sessions, traffic, self.metrics, clock=time.monotonic)
         file = SnapshotFile(settings.state_folder / SNAPSHOT_FILE)
-        self.routes = Routes(table, self.sessions, file, self.metrics, self.health)
-        ways = StreamWays(
+        self.routes = RouteStore(table, self.sessions, file, self.metrics, self.health)
+        ways = SessionDialer(
             self.sessions, balance, self.metrics, clock=time.monotonic, draw=self.rng.randrange
         )
         self.tls = TlsListener(
@@ -106,7 +106,7 @@ async def serve(settings: EdgeSettings, stopping: asyncio.Event) -> None:
 
 @contextlib.asynccontextmanager
 async def listening(
-    settings: EdgeSettings, identity: EdgeIdentity, edge: Edge
+    settings: EdgeSettings, identity: EdgeCredentials, edge: Edge
 ) -> AsyncGenerator[Listener]:
     """Take sessions of agents for the time of the block."""
     host, port = settings.session_listen or settings.listen
@@ -127,7 +127,7 @@ async def listening(
 
 @contextlib.asynccontextmanager
 async def following(
-    settings: EdgeSettings, identity: EdgeIdentity, edge: Edge, session_port: int
+    settings: EdgeSettings, identity: EdgeCredentials, edge: Edge, session_port: int
 ) -> AsyncGenerator[None]:
     """Follow the hub's routes for the time of the block, and tell it what is live here.
 
@@ -140,10 +140,10 @@ async def following(
     )
     async with (
         HubClient(settings.hub_url, allow_insecure=settings.allow_insecure_hub) as hub,
-        reporting(Reporter(hub, identity.key, edge.observer, edge.metrics, rng=edge.rng)),
+        reporting(ReportSender(hub, identity.key, edge.observer, edge.metrics, rng=edge.rng)),
         asyncio.TaskGroup() as tasks,
     ):
-        feed = Feed(
+        feed = RouteFollower(
             hub,
             Registration(identity.key, body),
             edge.routes,
@@ -194,14 +194,14 @@ async def _drain(edge: Edge, clients: Acceptor, agents: Listener) -> None:
         async with asyncio.timeout(edge.settings.drain_timeout_s):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SETTLE_S):
-                    await edge.tls.arriving.gone()
+                    await edge.tls.arriving.wait_idle()
             agents.go_away()
-            await clients.crowd.gone()
+            await clients.crowd.wait_idle()
     except TimeoutError:
         log.warning("edge.drain_timed_out", connections=clients.crowd.count)
 
 
-def _identity(settings: EdgeSettings) -> EdgeIdentity:
+def _identity(settings: EdgeSettings) -> EdgeCredentials:
     now = utc(time.time_ns() // 1_000_000)
     return load_identity(settings.token, settings.identity_key_path, settings.state_folder, now)
 

@@ -21,7 +21,7 @@ RENEW_BEFORE = timedelta(days=30)  # an edge that is never restarted has this lo
 
 
 @dataclass(frozen=True, slots=True)
-class EdgeIdentity:
+class EdgeCredentials:
     """The key of an edge and its certificate."""
 
     key: NodeKey
@@ -30,7 +30,7 @@ class EdgeIdentity:
 
 def load_identity(
     token: EdgeToken | None, key_path: Path | None, state_dir: Path, now: datetime
-) -> EdgeIdentity:
+) -> EdgeCredentials:
     """Return who this edge is; what is missing is made and kept.
 
     The key is the token's, else the file's, which a hub on the same machine shares. The certificate
@@ -45,7 +45,7 @@ def load_identity(
     if pem is None:
         pem = certs.self_signed(key, now)
         _keep(path, pem)
-    return EdgeIdentity(key, pem)
+    return EdgeCredentials(key, pem)
 
 
 def _load_key(token: EdgeToken | None, path: Path | None) -> NodeKey:

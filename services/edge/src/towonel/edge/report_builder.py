@@ -24,7 +24,7 @@ MAX_SOFTWARE_CHARS = 64
 STEP = 250  # items put into words before clients get their turn: well below a millisecond
 
 
-class Observer:
+class ReportBuilder:
     """Looks at an edge.
 
     Args:

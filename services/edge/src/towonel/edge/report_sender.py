@@ -14,7 +14,7 @@ import structlog
 
 from towonel.api.reports import EdgeReport, EdgeReportOut
 from towonel.edge.metrics import Metrics
-from towonel.edge.report_builder import Observer
+from towonel.edge.report_builder import ReportBuilder
 from towonel.identity.keys import NodeKey
 from towonel.runtime.backoff import Backoff
 from towonel.wire.errors import Code, TowonelError, Unavailable
@@ -24,7 +24,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 FIRST_PAUSE_S, MAX_PAUSE_S = 1.0, 10.0  # a hub that is back sees this edge again within these
 MAX_ASKED_PAUSE_S = 60.0  # what a hub in need may ask for
 JITTER = 0.1  # of the interval: edges that started together do not report together for ever
-LAST_WORDS_S = 1.0
+FINAL_REPORT_S = 1.0
 
 type Sleep = Callable[[float], Awaitable[None]]
 
@@ -37,7 +37,7 @@ class Hub(Protocol):
         ...
 
 
-class Reporter:
+class ReportSender:
     """One edge's reports.
 
     Args:
@@ -53,7 +53,7 @@ class Reporter:
         self,
         hub: Hub,
         key: NodeKey,
-        observer: Observer,
+        observer: ReportBuilder,
         metrics: Metrics,
         *,
         rng: Random,
@@ -76,18 +76,18 @@ class Reporter:
             try:
                 interval_s = await self._tell(await self._observer.report())
             except Exception as error:  # noqa: BLE001 even our bug: clients are served on without
-                self._lost(error)
+                self._on_failed(error)
                 asked_s = error.retry_after_s if isinstance(error, Unavailable) else None
                 pause_s = max(backoff.next_delay(self._rng), min(asked_s or 0.0, MAX_ASKED_PAUSE_S))
             else:
                 backoff.healthy(0)
-                self._found()
+                self._on_recovered()
                 pause_s = interval_s * self._rng.uniform(1 - JITTER, 1 + JITTER)
 
-    async def say_goodbye(self) -> None:
+    async def report_final(self) -> None:
         """Report once more, that nothing is live here now; a hub that does not answer misses it."""
         try:
-            async with asyncio.timeout(LAST_WORDS_S):
+            async with asyncio.timeout(FINAL_REPORT_S):
                 await self._tell(await self._observer.last_report())
         except Exception as error:  # noqa: BLE001 as above
             log.debug("report.last_lost", error=type(error).__name__)
@@ -97,7 +97,7 @@ class Reporter:
         self._metrics.reports.labels(Code.NORMAL.word).inc()
         return answer.next_interval_secs
 
-    def _lost(self, error: Exception) -> None:
+    def _on_failed(self, error: Exception) -> None:
         if isinstance(error, TowonelError):
             code, detail, bug = error.code, error.detail, None
         else:
@@ -107,14 +107,14 @@ class Reporter:
             log.warning("report.lost", code=code.word, detail=detail, exc_info=bug)
         self._failure = code
 
-    def _found(self) -> None:
+    def _on_recovered(self) -> None:
         if self._failure is not None:
             log.info("report.accepted")
         self._failure = None
 
 
 @contextlib.asynccontextmanager
-async def reporting(reporter: Reporter) -> AsyncGenerator[None]:
+async def reporting(reporter: ReportSender) -> AsyncGenerator[None]:
     """Report for the time of the block, and once more at its end."""
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(reporter.report_forever())
@@ -122,4 +122,4 @@ async def reporting(reporter: Reporter) -> AsyncGenerator[None]:
             yield
         finally:
             task.cancel()
-    await reporter.say_goodbye()
+    await reporter.report_final()

@@ -23,7 +23,7 @@ CONNECT_TIMEOUT_S = 5.0
 PING_EVERY_S = 5.0  # a Redis that is gone without a word is noticed within twice this time
 
 
-class Doorbell:
+class RedisNotifications:
     """Rung by Redis; `is_listening` tells whether it can be relied on to ring."""
 
     def __init__(self) -> None:

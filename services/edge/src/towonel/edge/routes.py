@@ -16,7 +16,7 @@ import structlog
 from towonel.api.edges import EdgeRegisterIn, EdgeRegisterOut
 from towonel.edge.core.table import RouteTable
 from towonel.edge.metrics import Metrics
-from towonel.edge.route_notifications import Doorbell
+from towonel.edge.route_notifications import RedisNotifications
 from towonel.edge.sessions import Sessions
 from towonel.edge.snapshot import Snapshot, SnapshotFile
 from towonel.identity.keys import NodeKey
@@ -56,7 +56,7 @@ class Registration:
     body: EdgeRegisterIn
 
 
-class Routes:
+class RouteStore:
     """The table, who must learn when it changes, and the file that outlives this process."""
 
     def __init__(
@@ -129,7 +129,7 @@ class Routes:
             await self._file.save(Snapshot(self.hub_id, self._table.snapshot()))
 
 
-class Feed:
+class RouteFollower:
     """One edge's questions to its hub.
 
     Args:
@@ -146,8 +146,8 @@ class Feed:
         self,
         hub: Hub,
         registration: Registration,
-        routes: Routes,
-        doorbell: Doorbell,
+        routes: RouteStore,
+        doorbell: RedisNotifications,
         metrics: Metrics,
         *,
         clock: Callable[[], float],
@@ -171,13 +171,13 @@ class Feed:
             try:
                 await self._ask()
             except TowonelError as error:
-                self._lost(error)
+                self._on_failed(error)
                 pause_s = backoff.next_delay(self._rng)
                 asked_s = error.retry_after_s if isinstance(error, Unavailable) else None
                 await asyncio.sleep(max(pause_s, min(asked_s or 0.0, ASK_EVERY_S)))
             else:
                 backoff.healthy(0)
-                self._found()
+                self._on_recovered()
                 if self._doorbell.is_listening:
                     await self._doorbell.wait(ASK_EVERY_S)
 
@@ -200,7 +200,7 @@ class Feed:
         self._registered_at = self._clock()
         log.debug("edge.registered", hub_id=answer.hub_node_id, revision=answer.revision)
 
-    def _lost(self, error: TowonelError) -> None:
+    def _on_failed(self, error: TowonelError) -> None:
         """Register again once the hub is back: it may have forgotten, or be another."""
         self._registered_at = float("-inf")
         self._metrics.hub_reachable.set(0)
@@ -208,7 +208,7 @@ class Feed:
             log.warning("hub.lost", code=error.code.word, detail=error.detail)
         self._failure = error.code
 
-    def _found(self) -> None:
+    def _on_recovered(self) -> None:
         self._metrics.hub_reachable.set(1)
         if self._failure is not None:
             log.info("hub.found")

@@ -7,7 +7,7 @@ from typing import override
 from towonel.edge.core.balance import MAX_TRIES, Balance, Draw
 from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import Sessions
-from towonel.edge.upstream import Visit, Ways
+from towonel.edge.upstream import ClientConnection, Upstream
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.session import Session
 from towonel.wire.errors import Code, TowonelError, Unavailable
@@ -21,7 +21,7 @@ OF_THE_SESSION = frozenset(
 )
 
 
-class StreamWays(Ways):
+class SessionDialer(Upstream):
     """Open streams: up to three tries, before any byte has come back."""
 
     def __init__(
@@ -40,14 +40,14 @@ class StreamWays(Ways):
         self._draw = draw
 
     @override
-    async def open(self, visit: Visit) -> Pipe:
+    async def open(self, visit: ClientConnection) -> Pipe:
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 return await self._try_sessions(visit)
         except TimeoutError as error:
             raise Unavailable(Code.ORIGIN_TIMEOUT, "no agent answered in time") from error
 
-    async def _try_sessions(self, visit: Visit) -> Pipe:
+    async def _try_sessions(self, visit: ClientConnection) -> Pipe:
         failure: TowonelError = Unavailable(Code.NO_AGENT, str(visit.route.service))
         tried: set[bytes] = set()
         while len(tried) < MAX_TRIES and (choice := self._choose(visit.route, tried)):
@@ -68,7 +68,7 @@ class StreamWays(Ways):
         untried = [session for session in serving if session.session_id not in tried]
         return self._balance.order(route.service, untried, now=self._clock(), draw=self._draw)
 
-    async def _open(self, session: Session, visit: Visit, *, patient: bool) -> Pipe:
+    async def _open(self, session: Session, visit: ClientConnection, *, patient: bool) -> Pipe:
         service = visit.route.service
         preamble = Preamble(visit.source, visit.destination, service, visit.server_name)
         try:

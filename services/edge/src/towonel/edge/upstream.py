@@ -14,7 +14,7 @@ from towonel.wire.routes import Route
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class ClientConnection:
     """One client, where it wants to go, and the first bytes it said."""
 
     source: Address
@@ -24,10 +24,10 @@ class Visit:
     first: bytes
 
 
-class Ways(Protocol):
+class Upstream(Protocol):
     """Finds a way from a client to a service."""
 
-    async def open(self, visit: Visit) -> Pipe:
+    async def open(self, visit: ClientConnection) -> Pipe:
         """Return a pipe to the service; it has taken `visit.first` already.
 
         Raises:

@@ -15,10 +15,10 @@ from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.core.rate_limits import Rate
 from towonel.hub.key_files import HubKeys, load_keys
-from towonel.hub.live.edge_reports import LiveState
+from towonel.hub.live.edge_reports import EdgeReports
 from towonel.hub.live.rate_limits import limiter
-from towonel.hub.live.route_cache import Directory
-from towonel.hub.live.route_changes import bell, redis_client
+from towonel.hub.live.route_cache import RouteCache
+from towonel.hub.live.route_changes import make_route_changes, redis_client
 from towonel.hub.metrics import VERSION, Metrics
 from towonel.hub.operations.declared_tenants import declare
 from towonel.hub.redaction import SECRET_MARKS
@@ -77,7 +77,7 @@ async def _serve(settings: HubSettings, hub: Hub, health: Health, stopping: asyn
         await stopping.wait()
         health.draining()
         meanwhile.cancel()
-        hub.bell.close()
+        hub.route_changes.close()
     with contextlib.suppress(TowonelError):  # what is noted every 15 s
         await background.flush(hub)
 
@@ -88,7 +88,7 @@ async def _hub(settings: HubSettings, keys: HubKeys, metrics: Metrics) -> AsyncG
     async with (
         tracing("towonel-hub", VERSION, settings, redact=SECRET_MARKS) as provider,
         redis_client(redis_url) as redis,
-        bell(redis) as ringing,
+        make_route_changes(redis) as ringing,
         Store.open(
             settings.database,
             ringing.committed,
@@ -100,16 +100,16 @@ async def _hub(settings: HubSettings, keys: HubKeys, metrics: Metrics) -> AsyncG
         trace_queries(store.engine, provider)
         policy = policy_of(settings)
         await _declare(store, settings, policy)
-        directory = Directory(store)
+        directory = RouteCache(store)
         await directory.catch_up()
-        ringing.heard(directory.revision)
+        ringing.set_revision(directory.revision)
         yield Hub(
             keys,
             store,
             ringing,
             limiter(redis),
             directory,
-            LiveState(store),
+            EdgeReports(store),
             settings.url,
             policy,
             metrics=metrics,

@@ -21,18 +21,18 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 async def run(hub: Hub, health: Health, kept: Retention) -> None:
     """Do it all for ever; a database that is away is tried again."""
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_keep_house(hub, kept))
-        tasks.create_task(_keep_up(hub))
+        tasks.create_task(_maintain(hub, kept))
+        tasks.create_task(_refresh_routes(hub))
         tasks.create_task(_watch_database(hub, health))
         tasks.create_task(_watch_redis(hub, health))
 
 
-async def _keep_house(hub: Hub, kept: Retention) -> None:
+async def _maintain(hub: Hub, kept: Retention) -> None:
     while True:
         with contextlib.suppress(TowonelError):
             await flush(hub)
             await prune(hub, kept)
-            await hub.directory.catch_up()
+            await hub.route_cache.catch_up()
             await refresh_gauges(hub)
         await asyncio.sleep(REFRESH_S)
 
@@ -50,7 +50,7 @@ async def flush(hub: Hub) -> None:
     used, seen = dict(hub.key_uses), dict(hub.edges_seen)
     if not used and not seen:
         return
-    async with hub.store.note() as session:
+    async with hub.store.write_fact() as session:
         await api_keys.note_use(session, used)
         await edges.note_seen(session, seen)
     for noted, pending in ((used, hub.key_uses), (seen, hub.edges_seen)):
@@ -63,25 +63,25 @@ async def refresh_gauges(hub: Hub) -> None:
     """Count what only the database knows."""
     async with hub.store.read() as session:
         count = await invites.count_by_status(session)
-        hub.bell.heard(await routes.revision(session))
-    await hub.live.refresh(hub.now_ms())
+        hub.route_changes.set_revision(await routes.revision(session))
+    await hub.edge_reports.refresh(hub.now_ms())
     hub.metrics.tenants.set(count.get(PENDING, 0))
     for status in (PENDING, REVOKED):
         hub.metrics.invites.labels(status).set(count.get(status, 0))
-    hub.metrics.agents_live.set(len(hub.live.agent_ids()))
-    hub.metrics.edges_live.set(hub.live.edge_count())
+    hub.metrics.agents_live.set(len(hub.edge_reports.agent_ids()))
+    hub.metrics.edges_live.set(hub.edge_reports.edge_count())
 
 
-async def _keep_up(hub: Hub) -> None:
+async def _refresh_routes(hub: Hub) -> None:
     """Read what changed, here or at a replica, before edges ask; what Redis tells is a rumour."""
     while True:
-        await hub.bell.rumour()
+        await hub.route_changes.refresh_requested()
         pause_s = RUMOUR_PAUSE_S
         try:
-            await hub.directory.catch_up()
-            hub.bell.heard(hub.directory.revision)
+            await hub.route_cache.catch_up()
+            hub.route_changes.set_revision(hub.route_cache.revision)
         except Unavailable:
-            hub.bell.suspect()
+            hub.route_changes.request_refresh()
             pause_s = LOOK_S
         await asyncio.sleep(pause_s)
 
@@ -93,7 +93,7 @@ async def _watch_database(hub: Hub, health: Health) -> None:
         away = worse = None
         try:
             async with hub.store.read() as session:
-                hub.bell.heard(await routes.revision(session))
+                hub.route_changes.set_revision(await routes.revision(session))
             if hub.store.trouble is not None:
                 worse = await _trouble_with_writes(hub)
         except TowonelError as error:
@@ -118,6 +118,6 @@ async def _watch_redis(hub: Hub, health: Health) -> None:
     """Tell /readyz whether Redis is away; the metrics ask for themselves."""
     while True:
         await hub.limiter.look()
-        away = hub.bell.away or hub.limiter.degraded
+        away = hub.route_changes.is_disconnected or hub.limiter.degraded
         health.degraded("redis", reason="away: changes show later" if away else None)
         await asyncio.sleep(LOOK_S)

@@ -15,10 +15,10 @@ from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.core.rate_limits import Rate, client_address
 from towonel.hub.key_files import HubKeys
-from towonel.hub.live.edge_reports import LiveState
+from towonel.hub.live.edge_reports import EdgeReports
 from towonel.hub.live.rate_limits import Limiter
-from towonel.hub.live.route_cache import STALE_S, Directory
-from towonel.hub.live.route_changes import Bell
+from towonel.hub.live.route_cache import STALE_S, RouteCache
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.metrics import Metrics
 from towonel.hub.store.db.transactions import Store
 from towonel.wire.ids import AgentId, TenantId
@@ -66,10 +66,10 @@ class Hub:
 
     keys: HubKeys
     store: Store
-    bell: Bell
+    route_changes: RouteChanges
     limiter: Limiter
-    directory: Directory
-    live: LiveState
+    route_cache: RouteCache
+    edge_reports: EdgeReports
     url: str
     policy: Policy = field(default_factory=Policy)
     now_ms: Callable[[], int] = wall_clock_ms
@@ -81,17 +81,17 @@ class Hub:
     followers: dict[object, Principal] = field(default_factory=dict[object, Principal])
 
     def __post_init__(self) -> None:
-        self.metrics.revision.set_function(lambda: self.bell.revision)
-        self.metrics.waiting.set_function(lambda: self.bell.waiting)
-        self.metrics.redis.set_function(lambda: self.bell.connected)
+        self.metrics.revision.set_function(lambda: self.route_changes.revision)
+        self.metrics.waiting.set_function(lambda: self.route_changes.waiting)
+        self.metrics.redis.set_function(lambda: self.route_changes.connected)
         self.metrics.subscribers.set_function(lambda: len(self.subscribers))
         self.metrics.followers.set_function(lambda: len(self.followers))
-        self.metrics.directory.set_function(lambda: self.directory.revision)
+        self.metrics.directory.set_function(lambda: self.route_cache.revision)
         self.metrics.limiter.set_function(lambda: self.limiter.degraded)
 
-    def may_work(self, edge_id: bytes) -> bool:
+    def is_active_edge(self, edge_id: bytes) -> bool:
         """Whether an edge is the hub's own or has an invite, as far as the directory knows."""
-        return edge_id == self.keys.node.public or edge_id in self.directory.edges
+        return edge_id == self.keys.node.public or edge_id in self.route_cache.edges
 
     async def news(self, since: int, wait_s: float) -> bool:
         """Return when the routes changed after a revision, the time is over, or the hub stops.
@@ -103,16 +103,16 @@ class Hub:
         end_s = clock() + wait_s
         while True:
             # An edge can know more than this replica: another one has told it.
-            knows = await self.directory.follow(max(since, self.bell.revision))
-            has_news = self.directory.revision > since or (
-                knows and self.directory.revision < since
+            knows = await self.route_cache.follow(max(since, self.route_changes.revision))
+            has_news = self.route_cache.revision > since or (
+                knows and self.route_cache.revision < since
             )
             left_s = end_s - clock()
-            if has_news or self.bell.closed or left_s <= 0:
+            if has_news or self.route_changes.closed or left_s <= 0:
                 return knows
             # What was rung and is not to be had is asked for again soon, and not at once.
-            known = max(since, self.bell.revision)
-            await self.bell.wait(known, left_s if knows else min(left_s, STALE_S))
+            known = max(since, self.route_changes.revision)
+            await self.route_changes.wait_for(known, left_s if knows else min(left_s, STALE_S))
 
     def address_of(self, peer: str, forwarded_for: str | None) -> str:
         """Return the address that a request is counted under."""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from towonel.cli.command import asks, group
+from towonel.cli.command import group, hub_command
 from towonel.cli.commands.tenant.tenants import agent_rows
 from towonel.cli.options.ids import checked_hex
 from towonel.cli.output import Fields, Shown, shown_time
@@ -15,7 +15,7 @@ from towonel.client.hub import HubClient
 app = group()
 
 
-@asks(app, "list", "towonel agent list", "towonel agent list --live --json")
+@hub_command(app, "list", "towonel agent list", "towonel agent list --live --json")
 async def list_all(
     hub: HubClient,
     tenant_id: TenantId = None,
@@ -33,7 +33,7 @@ async def list_all(
     return Shown(document, agent_rows(found))
 
 
-@asks(app, "show", f"towonel agent show {'a1' * 32}")
+@hub_command(app, "show", f"towonel agent show {'a1' * 32}")
 async def show(
     hub: HubClient,
     agent: Annotated[

@@ -1,6 +1,6 @@
 """`towonel agent init`: a key for an agent whose id has to be known before it runs."""
 
-from towonel.cli.command import works
+from towonel.cli.command import local_command
 from towonel.cli.commands.agent.agents import app
 from towonel.cli.key_files import AGENT_KEY, NewKeyPath, new_seed
 from towonel.cli.output import Fields, Shown
@@ -9,7 +9,7 @@ from towonel.identity.keys import NodeKey
 __all__ = ["app"]  # the group, now with this command
 
 
-@works(app, "init", "towonel agent init", "towonel agent init --key-path garage.key")
+@local_command(app, "init", "towonel agent init", "towonel agent init --key-path garage.key")
 def init(key_path: NewKeyPath = AGENT_KEY) -> Shown:
     """Make an agent's key, and print its id. Agents of ours need none: they make one at each boot."""
     agent_id = NodeKey.from_seed(new_seed(key_path)).public.hex()

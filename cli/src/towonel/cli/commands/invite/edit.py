@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from towonel.api.invites import InviteDetail
-from towonel.cli.command import asks
+from towonel.cli.command import hub_command
 from towonel.cli.commands.invite.flags import InviteChanges, Limit, edit_from, shown_limits
 from towonel.cli.commands.invite.invites import app
 from towonel.cli.conditional_edit import Force, edited
@@ -33,13 +33,13 @@ AddPort = Annotated[
 RemovePort = Annotated[Several, typer.Option(metavar="PORTS", help="Keep them for it no more.")]
 
 
-@asks(app, "show", "towonel invite show --id pJ4yYx1sT0mQ8aWv7c2d3g")
+@hub_command(app, "show", "towonel invite show --id pJ4yYx1sT0mQ8aWv7c2d3g")
 async def show(hub: HubClient, invite_id: ItemId) -> Shown:
     """Show one invite, whole but its token, which is not kept."""
     return _shown((await hub.get_invite(invite_id)).value)
 
 
-@asks(
+@hub_command(
     app,
     "edit",
     "towonel invite edit --id pJ4yYx1sT0mQ8aWv7c2d3g --add-hostname b.example.eu --expires never",

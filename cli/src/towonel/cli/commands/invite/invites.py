@@ -7,7 +7,7 @@ import typer
 
 from towonel.api.fields import MAX_HOSTNAMES
 from towonel.api.invites import MAX_EXPIRY_S, InviteIn, InviteItem
-from towonel.cli.command import asks, group
+from towonel.cli.command import group, hub_command
 from towonel.cli.idempotent import once
 from towonel.cli.options.choices import Status
 from towonel.cli.options.expiry import seconds
@@ -25,7 +25,7 @@ AT_ONCE = 100  # each may have a thousand names
 app = group()
 
 
-@asks(
+@hub_command(
     app,
     "create",
     "towonel invite create --hostnames app.example.eu",
@@ -61,7 +61,7 @@ async def create(
     return Shown(document, fields, told, made.token)
 
 
-@asks(
+@hub_command(
     app,
     "list",
     "towonel invite list",
@@ -87,7 +87,7 @@ async def list_all(
     return shown_list("invites", found, columns, _row, empty)
 
 
-@asks(app, "revoke", "towonel invite revoke --id pJ4yYx1sT0mQ8aWv7c2d3g")
+@hub_command(app, "revoke", "towonel invite revoke --id pJ4yYx1sT0mQ8aWv7c2d3g")
 async def revoke(hub: HubClient, invite_id: ItemId) -> Shown:
     """Revoke an invite: its tenant's routes and sessions end at once."""
     await hub.revoke_invite(invite_id)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from towonel.cli.command import asks, works
+from towonel.cli.command import hub_command, local_command
 from towonel.cli.commands.tenant.tenants import app
 from towonel.cli.key_files import (
     TENANT_KEY,
@@ -40,19 +40,19 @@ __all__ = ["app"]  # the group, now with these commands
 _FOREIGN = {Code.HOSTNAME_NOT_OWNED, Code.HOSTNAME_CONFLICT}
 
 
-@works(app, "init", "towonel tenant init", "towonel tenant init --key-path home.key")
+@local_command(app, "init", "towonel tenant init", "towonel tenant init --key-path home.key")
 def init(key_path: NewKeyPath = TENANT_KEY) -> Shown:
     """Make a tenant's key. Print what the hub's operator needs to let it in."""
     return _shown_key(key_path, TenantKey.from_seed(new_seed(key_path)))
 
 
-@works(app, "public-key", "towonel tenant public-key --key-path home.key")
+@local_command(app, "public-key", "towonel tenant public-key --key-path home.key")
 def public_key(key_path: KeyPath = TENANT_KEY) -> Shown:
     """Print a tenant's id and public key again. Neither is a secret."""
     return _shown_key(key_path, read_tenant_key(key_path))
 
 
-@works(
+@local_command(
     app,
     "export-key",
     "towonel tenant export-key",
@@ -73,7 +73,7 @@ def export_tenant_key(
     return Shown({"tenant_id": tenant_id, "backup": backup}, backup)
 
 
-@works(
+@local_command(
     app,
     "import-key",
     "towonel tenant import-key --backup-file home.backup --key-path home.key",
@@ -105,7 +105,7 @@ def import_tenant_key(
     return _shown_key(key_path, TenantKey.from_seed(seed))
 
 
-@works(
+@local_command(
     app,
     "key-from-token",
     "TOWONEL_INVITE_TOKEN_FILE=token.txt towonel tenant key-from-token",
@@ -124,7 +124,7 @@ def key_from_token(key_path: NewKeyPath = TENANT_KEY) -> Shown:
     return _shown_key(key_path, TenantKey.from_seed(token.seed), token.hub_url)
 
 
-@asks(
+@hub_command(
     app,
     "leave",
     "towonel tenant leave --key-path home.key",

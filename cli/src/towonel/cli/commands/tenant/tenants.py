@@ -7,7 +7,7 @@ import typer
 
 from towonel.api.agents import AgentItem
 from towonel.api.tenants import TenantDetail, TenantEdit, TenantItem
-from towonel.cli.command import asks, group
+from towonel.cli.command import group, hub_command
 from towonel.cli.commands.invite.flags import Limit as OwnLimit
 from towonel.cli.commands.invite.flags import limits_from, shown_limits
 from towonel.cli.conditional_edit import Force, edited
@@ -30,7 +30,7 @@ TenantFlag = Annotated[
 ]
 
 
-@asks(app, "list", "towonel tenant list", "towonel tenant list --status suspended --json")
+@hub_command(app, "list", "towonel tenant list", "towonel tenant list --status suspended --json")
 async def list_all(
     hub: HubClient,
     status: Annotated[TenantStanding | None, typer.Option(help="Only those.")] = None,
@@ -49,7 +49,7 @@ async def list_all(
     return shown_list("tenants", found, columns, _row, "There is no such tenant.")
 
 
-@asks(app, "show", f"towonel tenant show {'b7' * 32}")
+@hub_command(app, "show", f"towonel tenant show {'b7' * 32}")
 async def show(
     hub: HubClient, tenant: TenantArgument = None, tenant_id: TenantFlag = None
 ) -> Shown:
@@ -57,7 +57,7 @@ async def show(
     return _shown((await hub.get_tenant(_id(tenant, tenant_id))).value)
 
 
-@asks(
+@hub_command(
     app,
     "edit",
     f"towonel tenant edit {'b7' * 32} --max-services 20 --max-agents default",
@@ -92,7 +92,7 @@ async def edit(
     )
 
 
-@asks(app, "suspend", f"towonel tenant suspend {'b7' * 32}")
+@hub_command(app, "suspend", f"towonel tenant suspend {'b7' * 32}")
 async def suspend(
     hub: HubClient, tenant: TenantArgument = None, tenant_id: TenantFlag = None
 ) -> Shown:
@@ -101,7 +101,7 @@ async def suspend(
     return Shown(item, f"suspended {item.tenant_id}")
 
 
-@asks(app, "resume", f"towonel tenant resume {'b7' * 32}")
+@hub_command(app, "resume", f"towonel tenant resume {'b7' * 32}")
 async def resume(
     hub: HubClient, tenant: TenantArgument = None, tenant_id: TenantFlag = None
 ) -> Shown:
@@ -110,7 +110,7 @@ async def resume(
     return Shown(item, f"resumed {item.tenant_id}")
 
 
-@asks(app, "remove", f"towonel tenant remove --tenant-id {'b7' * 32}")
+@hub_command(app, "remove", f"towonel tenant remove --tenant-id {'b7' * 32}")
 async def remove(
     hub: HubClient, tenant: TenantArgument = None, tenant_id: TenantFlag = None
 ) -> Shown:

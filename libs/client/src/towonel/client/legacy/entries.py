@@ -3,8 +3,8 @@
 from http import HTTPMethod
 
 from towonel.client import paths
-from towonel.client.request import CBOR, Call
-from towonel.client.transport import Exchange
+from towonel.client.request import CBOR, HubRequest
+from towonel.client.transport import HubTransport
 from towonel.identity.keys import TenantKey
 from towonel.identity.signatures import authorize_tenant_request
 from towonel.wire import cbor
@@ -15,7 +15,7 @@ from towonel.wire.legacy.entries import MAX_LOG_BYTES, SignedEntry, decode_log, 
 LOG_TIMEOUT_S = 60.0  # a log of ten thousand entries has 34 MB
 
 
-class EntryCalls(Exchange):
+class EntryCalls(HubTransport):
     """Entries; errors as in `HubClient`."""
 
     async def submit_entry(self, entry: SignedEntry) -> int:
@@ -25,7 +25,7 @@ class EntryCalls(Exchange):
             Denied: SEQUENCE_CONFLICT where the log has that sequence already, and the rules of
                 hostnames and ports.
         """
-        call = Call(
+        call = HubRequest(
             HTTPMethod.POST, "/v1/entries", encode_entry(entry), content_type=CBOR, accept=CBOR
         )
         return Fields.of(cbor.decode(await self._send(call))).uint("sequence")
@@ -41,7 +41,7 @@ class EntryCalls(Exchange):
             authorization = authorize_tenant_request(tenant, self._stamp_ms())
         else:
             tenant_id, authorization = tenant, self._bearer()
-        call = Call(
+        call = HubRequest(
             HTTPMethod.GET,
             f"{paths.by_id('/v1/tenants', tenant_id.hex())}/entries",
             authorization=authorization,

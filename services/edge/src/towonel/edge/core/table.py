@@ -12,7 +12,7 @@ from towonel.wire.routes import Route, RouteDelta
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class TableChange:
     """What a delta did to the table.
 
     `changed` are the keys of routes that were added, altered or removed; `blocked` are tenants that
@@ -38,7 +38,7 @@ class RouteTable:
     def __len__(self) -> int:
         return len(self._routes)
 
-    def apply(self, delta: RouteDelta) -> Change:
+    def apply(self, delta: RouteDelta) -> TableChange:
         """Carry out a delta, or replace everything by a snapshot; say what that changed."""
         self.revision = delta.revision
         removed, unblocked = set(delta.removed), set(delta.unblocked)
@@ -48,7 +48,7 @@ class RouteTable:
         changed = {key for key, route in added.items() if self._routes.get(key) != route}
         changed |= self._routes.keys() & (removed - added.keys())
         blocked = set(delta.blocked)
-        change = Change(
+        change = TableChange(
             changed=frozenset(changed),
             blocked=frozenset(blocked - self._blocked),
             unblocked=frozenset(self._blocked & (unblocked - blocked)),

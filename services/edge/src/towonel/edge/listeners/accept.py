@@ -9,7 +9,7 @@ from functools import partial
 
 import structlog
 
-from towonel.edge.listeners.in_flight import Crowd
+from towonel.edge.listeners.in_flight import InFlight
 from towonel.edge.listeners.sockets import readable
 from towonel.edge.metrics import Metrics
 
@@ -45,7 +45,7 @@ class Acceptor:
         self._metrics = metrics
         self._tasks = tasks
         self._connections: set[asyncio.Task[None]] = set()
-        self.crowd = Crowd()  # of connections
+        self.crowd = InFlight()  # of connections
         for sock in self._sockets:
             sock.listen(BACKLOG)
         self._loops = [tasks.create_task(self._accept_forever(sock)) for sock in self._sockets]
@@ -87,13 +87,13 @@ class Acceptor:
         sock.setblocking(False)
         task = self._tasks.create_task(self._handle(sock))
         self._connections.add(task)
-        self.crowd.enter()
+        self.crowd.acquire()
         task.add_done_callback(partial(self._ended, sock))
 
     def _ended(self, sock: socket.socket, task: asyncio.Task[None]) -> None:
         sock.close()  # here, because a task that is cancelled early never gets to run
         self._connections.discard(task)
-        self.crowd.leave()
+        self.crowd.release()
 
 
 @contextlib.asynccontextmanager

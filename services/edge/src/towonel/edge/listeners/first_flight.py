@@ -100,7 +100,7 @@ class FirstFlight:
             raise _closed(str(error)) from error
 
 
-async def say_goodbye(sock: socket.socket, last_words: bytes) -> None:
+async def close_gracefully(sock: socket.socket, alert: bytes) -> None:
     """Send a last record, and close such that the client can read it.
 
     Closing while bytes are unread would send a reset, and that takes with it what the client has
@@ -108,8 +108,8 @@ async def say_goodbye(sock: socket.socket, last_words: bytes) -> None:
     """
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-        if last_words:
-            sock.send(last_words)  # the first bytes on this socket: there is room
+        if alert:
+            sock.send(alert)  # the first bytes on this socket: there is room
         sock.shutdown(socket.SHUT_WR)
         async with asyncio.timeout(LINGER_S):
             await _drop(sock, LINGER_BYTES)

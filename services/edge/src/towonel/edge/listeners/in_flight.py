@@ -4,7 +4,7 @@ import asyncio
 from types import TracebackType
 
 
-class Crowd:
+class InFlight:
     """A count with an end to wait for; `with crowd:` counts one for the time of the block."""
 
     def __init__(self) -> None:
@@ -12,21 +12,21 @@ class Crowd:
         self._gone = asyncio.Event()
         self._gone.set()
 
-    def enter(self) -> None:
+    def acquire(self) -> None:
         self.count += 1
         self._gone.clear()
 
-    def leave(self) -> None:
+    def release(self) -> None:
         self.count -= 1
         if not self.count:
             self._gone.set()
 
-    async def gone(self) -> None:
+    async def wait_idle(self) -> None:
         """Wait until nobody is here."""
         await self._gone.wait()
 
     def __enter__(self) -> None:
-        self.enter()
+        self.acquire()
 
     def __exit__(
         self,
@@ -34,4 +34,4 @@ class Crowd:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.leave()
+        self.release()

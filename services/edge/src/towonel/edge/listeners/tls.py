@@ -21,10 +21,10 @@ from towonel.edge.core.admission import Admission, Ticket
 from towonel.edge.core.table import RouteTable
 from towonel.edge.core.traffic import Tally, Traffic
 from towonel.edge.core.trusted import Network, is_trusted
-from towonel.edge.listeners.first_flight import FirstFlight, say_goodbye
-from towonel.edge.listeners.in_flight import Crowd
+from towonel.edge.listeners.first_flight import FirstFlight, close_gracefully
+from towonel.edge.listeners.in_flight import InFlight
 from towonel.edge.metrics import Metrics
-from towonel.edge.upstream import Visit, Ways
+from towonel.edge.upstream import ClientConnection, Upstream
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.relay import relay
 from towonel.tunnel.sockets import SocketPipe
@@ -36,11 +36,11 @@ from towonel.wire.routes import Route, TlsMode
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-MAX_FAREWELLS = 1024  # refused clients that may read their alert in peace; more are cut off
+MAX_LINGERING = 1024  # refused clients that may read their alert in peace; more are cut off
 
 
 @dataclass(frozen=True, slots=True)
-class Greeting:
+class ClientRequest:
     """A client that has said what it wants; `first` is still on its socket."""
 
     flight: FirstFlight
@@ -66,7 +66,7 @@ class TlsListener:
     def __init__(
         self,
         table: RouteTable,
-        ways: Ways,
+        ways: Upstream,
         admission: Admission,
         metrics: Metrics,
         *,
@@ -82,7 +82,7 @@ class TlsListener:
         self._handshake_timeout_s = handshake_timeout_s
         self._proxies = proxies
         self._farewells = 0
-        self.arriving = Crowd()  # clients that are neither relayed nor refused yet
+        self.arriving = InFlight()  # clients that are neither relayed nor refused yet
 
     async def serve(self, sock: socket.socket) -> None:
         """Serve one client, on a non-blocking socket, to its end; whatever goes wrong ends here."""
@@ -109,25 +109,27 @@ class TlsListener:
         finally:
             self._admission.release(ticket)
 
-    async def _find_way(self, sock: socket.socket, ticket: Ticket) -> tuple[Greeting, Route, Pipe]:
+    async def _find_way(
+        self, sock: socket.socket, ticket: Ticket
+    ) -> tuple[ClientRequest, Route, Pipe]:
         with self.arriving:
             greeting = await self._read(sock, ticket)
             route = self._route(greeting.server_name)
             self._admission.claim_tenant(ticket, route.tenant_id)
             return greeting, route, await self._ways.open(_visit(greeting, route))
 
-    async def _read(self, sock: socket.socket, ticket: Ticket) -> Greeting:
+    async def _read(self, sock: socket.socket, ticket: Ticket) -> ClientRequest:
         try:
             async with asyncio.timeout(self._handshake_timeout_s):
                 flight = FirstFlight(sock)
-                source, destination = await self._ends(sock, flight)
+                source, destination = await self._addresses(sock, flight)
                 self._admission.claim_source(ticket, source.ip)
                 hello, first = await flight.client_hello()
         except TimeoutError as error:
             raise Unavailable(Code.CLIENT_TIMEOUT, "no ClientHello in time") from error
-        return Greeting(flight, source, destination, hello.server_name, first)
+        return ClientRequest(flight, source, destination, hello.server_name, first)
 
-    async def _ends(self, sock: socket.socket, flight: FirstFlight) -> tuple[Address, Address]:
+    async def _addresses(self, sock: socket.socket, flight: FirstFlight) -> tuple[Address, Address]:
         """Return the client's address and the one it reached, as far out as we can see them."""
         peer, local = _prepare(sock)
         if not is_trusted(self._proxies, peer.ip):
@@ -148,7 +150,7 @@ class TlsListener:
                 assert_never(route.tls_mode)
 
     async def _relay(
-        self, sock: socket.socket, greeting: Greeting, way: Pipe, tally: Tally
+        self, sock: socket.socket, greeting: ClientRequest, way: Pipe, tally: Tally
     ) -> None:
         """Carry bytes to the end; what the way has taken already comes off the socket first."""
         client = SocketPipe(sock, broken=Code.CLIENT_CLOSED)
@@ -169,11 +171,11 @@ class TlsListener:
         # What a stranger can cause at will must not fill the log.
         tell = log.info if error.code > Code.NO_ROUTE else log.debug
         tell("client.refused", code=error.code.word, detail=error.detail)
-        if self._farewells >= MAX_FAREWELLS:
+        if self._farewells >= MAX_LINGERING:
             return
         self._farewells += 1
         try:
-            await say_goodbye(sock, _last_words(error.code))
+            await close_gracefully(sock, _alert(error.code))
         finally:
             self._farewells -= 1
 
@@ -193,10 +195,12 @@ def _address(name: tuple[str, int] | tuple[str, int, int, int]) -> Address:
     return Address(mapped or ip, name[1])
 
 
-def _visit(greeting: Greeting, route: Route) -> Visit:
-    return Visit(greeting.source, greeting.destination, route, greeting.server_name, greeting.first)
+def _visit(greeting: ClientRequest, route: Route) -> ClientConnection:
+    return ClientConnection(
+        greeting.source, greeting.destination, route, greeting.server_name, greeting.first
+    )
 
 
-def _last_words(code: Code) -> bytes:
+def _alert(code: Code) -> bytes:
     """The alert for a code; a proxy in front that broke its promise is no TLS client."""
     return b"" if code is Code.BAD_PROXY_HEADER else clienthello.alert(code)

@@ -7,7 +7,7 @@ from fastapi.routing import iter_route_contexts
 
 from towonel.api.health import HealthOut
 from towonel.hub.api.http import errors
-from towonel.hub.api.http.middleware import Observe
+from towonel.hub.api.http.middleware import RequestMiddleware
 from towonel.hub.api.http.tracing import telemetry
 from towonel.hub.api.legacy import entries, route_stream
 from towonel.hub.api.nodes import agents, edges
@@ -54,7 +54,7 @@ def create_app(hub: Hub) -> FastAPI:
     app = routed(telemetry=telemetry(hub.tracer_provider))
     app.state.hub = hub
     errors.install(app)
-    app.add_middleware(Observe, metrics=hub.metrics)
+    app.add_middleware(RequestMiddleware, metrics=hub.metrics)
     return app
 
 

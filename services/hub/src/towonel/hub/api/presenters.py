@@ -13,17 +13,17 @@ from towonel.hub.store.tables import REVOKED, InviteRow, ReservationRow
 from towonel.wire import base64url
 
 
-def moment(time_ms: int) -> datetime:
+def to_datetime(time_ms: int) -> datetime:
     """Return a time as the API shows it: RFC 3339 in UTC."""
     return datetime.fromtimestamp(time_ms / 1000, UTC)
 
 
-def moment_or_none(time_ms: int | None) -> datetime | None:
+def to_optional_datetime(time_ms: int | None) -> datetime | None:
     """The same, where there may be none."""
-    return None if time_ms is None else moment(time_ms)
+    return None if time_ms is None else to_datetime(time_ms)
 
 
-def ms_or_none(at: datetime | None) -> int | None:
+def to_optional_ms(at: datetime | None) -> int | None:
     """Return a time as the database has it: Unix milliseconds."""
     return None if at is None else round(at.timestamp() * 1000)
 
@@ -91,9 +91,9 @@ def invite_detail(
         expires_at_ms=row.expires_at_ms,
         tenant_id=row.tenant_id.hex(),
         created_at_ms=row.created_at_ms,
-        created_at=moment(row.created_at_ms),
-        expires_at=moment_or_none(row.expires_at_ms),
-        suspended_at=moment_or_none(row.suspended_at_ms),
+        created_at=to_datetime(row.created_at_ms),
+        expires_at=to_optional_datetime(row.expires_at_ms),
+        suspended_at=to_optional_datetime(row.suspended_at_ms),
         limits=limits_of(row),
         ports=[port_range(kept_row) for kept_row in kept],
     )
@@ -113,5 +113,5 @@ def reservation(row: ReservationRow) -> Reservation:
         protocol="tcp" if row.protocol == "tcp" else "udp",
         first_port=row.first_port,
         last_port=row.last_port,
-        created_at=moment(row.created_at_ms),
+        created_at=to_datetime(row.created_at_ms),
     )

@@ -7,7 +7,9 @@ from itertools import takewhile
 from towonel.wire.ids import TenantId
 from towonel.wire.routes import Route, RouteDelta
 
-type Step = tuple[str, Route | None, int]  # a route's key, the route unless it ended, and when
+type RouteChange = tuple[
+    str, Route | None, int
+]  # a route's key, the route unless it ended, and when
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class Block:
 
 
 @dataclass(slots=True)
-class History:
+class RouteHistory:
     """Routes and blocked tenants as they are now, and when each changed last.
 
     Args:
@@ -35,13 +37,13 @@ class History:
     blocks: Mapping[TenantId, Block] = field(default_factory=dict[TenantId, Block])
     _changed: dict[str, int] = field(default_factory=dict[str, int])  # in the order of revisions
 
-    def copy(self) -> "History":
+    def copy(self) -> "RouteHistory":
         """Return one that goes on from here, while this one stays."""
-        return History(
+        return RouteHistory(
             self.revision, self.pruned, self.routes.copy(), self.blocks, self._changed.copy()
         )
 
-    def take(self, steps: Iterable[Step]) -> None:
+    def apply(self, steps: Iterable[RouteChange]) -> None:
         """Take changes in, in the order of their revisions."""
         for key, route, revision in steps:
             self._changed.pop(key, None)  # so that it is put at the end
@@ -51,20 +53,20 @@ class History:
             else:
                 self.routes[key] = route
 
-    def settle(self, revision: int, pruned: int, blocks: Mapping[TenantId, Block]) -> None:
+    def finish(self, revision: int, pruned: int, blocks: Mapping[TenantId, Block]) -> None:
         """Say what the changes that were taken lead to."""
         self.revision, self.blocks = revision, blocks
         if pruned != self.pruned:
             self.pruned = pruned
             self._changed = {key: at for key, at in self._changed.items() if at > pruned}
 
-    def reaches(self, since: int | None) -> bool:
+    def covers(self, since: int | None) -> bool:
         """Whether all that changed since a revision is known."""
         return since is not None and self.pruned <= since <= self.revision
 
     def delta(self, since: int | None) -> RouteDelta:
         """Return what changed since a revision; everything without one, or where it is not known."""
-        if since is None or not self.reaches(since):
+        if since is None or not self.covers(since):
             blocked = tuple(tenant for tenant, block in self.blocks.items() if not block.lifted)
             routes = tuple(self.routes.values())
             return RouteDelta(self.revision, snapshot=True, routes=routes, blocked=blocked)

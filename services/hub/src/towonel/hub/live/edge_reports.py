@@ -17,7 +17,7 @@ REFRESH_MS = 1_000  # edges report every ten seconds; nobody sees more by asking
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
-class LiveState:
+class EdgeReports:
     """The newest report of each edge, and the view that they give together."""
 
     def __init__(self, store: Store) -> None:

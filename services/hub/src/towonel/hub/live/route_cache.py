@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from towonel.hub.core.route_history import History
+from towonel.hub.core.route_history import RouteHistory
 from towonel.hub.store import route_history as source
 from towonel.hub.store.db.transactions import Store
 from towonel.wire.errors import Unavailable
@@ -21,7 +21,7 @@ MAX_ENCODED = 64  # answers kept for edges that ask the same, as all do after a 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
-class Directory:
+class RouteCache:
     """All routes at one revision, and what changed at which."""
 
     def __init__(self, store: Store) -> None:
@@ -32,7 +32,7 @@ class Directory:
         self.is_loaded = False
         self._stale_until_s = float("-inf")
         self.edges: Mapping[bytes, str] = {}
-        self._known = History()
+        self._known = RouteHistory()
         self._version = 0  # of what is known: a restored database can have an older revision
         self._encoded: dict[int | None, tuple[int, Sequence[bytes]]] = {}
 
@@ -85,11 +85,11 @@ class Directory:
         async with self._store.read() as session:
             head = await source.head(session)
             is_whole = not self.is_loaded or not head.pruned <= self.revision <= head.revision
-            known = History() if is_whole else self._known.copy()
+            known = RouteHistory() if is_whole else self._known.copy()
             if is_whole or head.revision != self.revision:
                 async for steps in source.routes(session, None if is_whole else self.revision):
-                    known.take(steps)
-        known.settle(head.revision, head.pruned, head.blocks)
+                    known.apply(steps)
+        known.finish(head.revision, head.pruned, head.blocks)
         if is_whole or head.revision != self.revision or head.blocks != self._known.blocks:
             self._version += 1
             self._encoded.clear()
@@ -102,7 +102,7 @@ class Directory:
         pays, and none that asks for a little waits for one that asks for everything.
         """
         wanted = self._version
-        key = since if self._known.reaches(since) else None
+        key = since if self._known.covers(since) else None
         async with self._encoding_all if key is None else self._encoding_some:
             version, chunks = self._encoded.get(key, (-1, ()))
             return chunks if version >= wanted else await self._encode(key)

@@ -17,7 +17,7 @@ import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import RedisError
 
-from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.db.transactions import Write
 from towonel.runtime.backoff import Backoff
 
 CHANNEL = "towonel:routes"
@@ -28,7 +28,7 @@ MAX_DIGITS = 19  # of a 64-bit revision
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
-class Bell:
+class RouteChanges:
     """Tells waiters that the routes have a new revision."""
 
     def __init__(self) -> None:
@@ -40,30 +40,30 @@ class Bell:
         self._rumoured = asyncio.Event()
         self._closed = False
 
-    async def committed(self, change: Change) -> None:
+    async def committed(self, change: Write) -> None:
         """Tell of a write that was kept."""
         if change.audited:
             self._audited.set()
             self._audited = asyncio.Event()
         if change.revision is not None:
-            await self.ring(change.revision)
+            await self.publish(change.revision)
 
-    async def ring(self, revision: int) -> None:
+    async def publish(self, revision: int) -> None:
         """Wake every waiter of an older revision."""
-        self.heard(revision)
+        self.set_revision(revision)
 
     def next_write(self) -> asyncio.Event:
         """Return what is set when this process writes to the audit log next, or the hub stops."""
         return self._audited
 
-    def heard(self, revision: int) -> None:
+    def set_revision(self, revision: int) -> None:
         """Take a revision that is known to be true."""
         if revision > self.revision:
             self.revision = revision
-            self.suspect()
+            self.request_refresh()
             self._wake()
 
-    async def wait(self, since: int, timeout_s: float) -> None:
+    async def wait_for(self, since: int, timeout_s: float) -> None:
         """Return when a revision after `since` was rung, the time is over, or the hub stops."""
         self.waiting += 1
         try:
@@ -74,12 +74,12 @@ class Bell:
         finally:
             self.waiting -= 1
 
-    async def rumour(self) -> None:
+    async def refresh_requested(self) -> None:
         """Return when there is a newer revision, or somebody claims it: ask the database."""
         await self._rumoured.wait()
         self._rumoured.clear()
 
-    def suspect(self) -> None:
+    def request_refresh(self) -> None:
         """Have the database asked whether something changed."""
         self._rumoured.set()
 
@@ -90,7 +90,7 @@ class Bell:
         self._wake()
 
     @property
-    def away(self) -> bool:
+    def is_disconnected(self) -> bool:
         """Whether there should be a Redis, and is none now."""
         return False
 
@@ -104,7 +104,7 @@ class Bell:
         self._rung = asyncio.Event()
 
 
-class RedisBell(Bell):
+class RedisRouteChanges(RouteChanges):
     """The same over Redis: rings reach edges and replicas; what they ring is a rumour here."""
 
     def __init__(self, redis: Redis) -> None:
@@ -113,13 +113,13 @@ class RedisBell(Bell):
 
     @property
     @override
-    def away(self) -> bool:
+    def is_disconnected(self) -> bool:
         return not self.connected
 
     @override
-    async def ring(self, revision: int) -> None:
+    async def publish(self, revision: int) -> None:
         """Wake waiters here, and everybody who listens on Redis."""
-        self.heard(revision)
+        self.set_revision(revision)
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
                 await self._redis.publish(CHANNEL, str(revision))
@@ -154,9 +154,9 @@ class RedisBell(Bell):
                     case {"type": "subscribe"}:
                         self.connected = True
                         backoff.healthy(0)
-                        self.suspect()  # something may have been rung while nobody listened
+                        self.request_refresh()  # something may have been rung while nobody listened
                     case {"type": "message", "data": data} if self._is_news(data):
-                        self.suspect()
+                        self.request_refresh()
                     case _:
                         pass
 
@@ -183,13 +183,13 @@ async def redis_client(redis_url: str | None) -> AsyncGenerator[Redis | None]:
 
 
 @contextlib.asynccontextmanager
-async def bell(redis: Redis | None) -> AsyncGenerator[Bell]:
+async def make_route_changes(redis: Redis | None) -> AsyncGenerator[RouteChanges]:
     """Provide the bell, over Redis where there is one."""
     if redis is None:
-        yield Bell()
+        yield RouteChanges()
         return
     async with asyncio.TaskGroup() as tasks:
-        ringing = RedisBell(redis)
+        ringing = RedisRouteChanges(redis)
         listening = tasks.create_task(ringing.listen())
         try:
             yield ringing

@@ -8,8 +8,8 @@ from sqlmodel import select
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.operations import tenant_lifecycle
 from towonel.hub.store import invites, routes
-from towonel.hub.store.audit import Actor, Deed, record
-from towonel.hub.store.db.transactions import Change, Store
+from towonel.hub.store.audit import Actor, AuditEvent, record
+from towonel.hub.store.db.transactions import Store, Write
 from towonel.hub.store.tables import PENDING, InviteRow
 from towonel.hub.tenant_settings import DeclaredTenant
 from towonel.wire.errors import Code, Denied
@@ -45,7 +45,7 @@ async def declare(
 
 
 async def _declare(
-    change: Change, one: DeclaredTenant, row: InviteRow | None, quotas: Quotas, now_ms: int
+    change: Write, one: DeclaredTenant, row: InviteRow | None, quotas: Quotas, now_ms: int
 ) -> bool:
     """Return whether anything had to be changed."""
     if await invites.is_removed(change.session, one.tenant_id):
@@ -60,7 +60,7 @@ async def _declare(
     return altered
 
 
-async def _new(change: Change, one: DeclaredTenant, now_ms: int) -> InviteRow:
+async def _new(change: Write, one: DeclaredTenant, now_ms: int) -> InviteRow:
     before = await invites.invite_of_tenant(change.session, one.tenant_id)
     if before is not None and before.secret_hash != NO_SECRET:
         raise Denied(Code.INVALID_REQUEST, "has an invite already; leave it out of the settings")
@@ -80,6 +80,6 @@ async def _new(change: Change, one: DeclaredTenant, now_ms: int) -> InviteRow:
     return row
 
 
-async def _record(change: Change, verb: str, tenant_id: bytes, now_ms: int) -> None:
-    deed = Deed(f"tenant.{verb}", f"tenant:{tenant_id.hex()}", tenant_id)
+async def _record(change: Write, verb: str, tenant_id: bytes, now_ms: int) -> None:
+    deed = AuditEvent(f"tenant.{verb}", f"tenant:{tenant_id.hex()}", tenant_id)
     await record(change, _BOOT, deed, now_ms)

@@ -5,15 +5,15 @@ import secrets
 from towonel.api.invites import InviteEdit
 from towonel.api.ports import PortRange
 from towonel.api.tenants import TenantEdit
-from towonel.hub.api.presenters import limits_of, ms_or_none, port_range, quotas_of
+from towonel.hub.api.presenters import limits_of, port_range, quotas_of, to_optional_ms
 from towonel.hub.context import Hub
 from towonel.hub.core.invites import parse_patterns
 from towonel.hub.core.ports import Range, check_reservation
 from towonel.hub.core.quotas import check as check_quota
 from towonel.hub.operations import tenant_lifecycle
 from towonel.hub.store import invites, ports
-from towonel.hub.store.audit import Actor, Deed, record
-from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.audit import Actor, AuditEvent, record
+from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import InviteRow, ReservationRow
 from towonel.wire import base64url
 from towonel.wire.ids import TenantId
@@ -21,7 +21,7 @@ from towonel.wire.tokens import INVITE_ID_BYTES
 
 
 async def edit_invite(
-    hub: Hub, change: Change, actor: Actor, row: InviteRow, edit: InviteEdit
+    hub: Hub, change: Write, actor: Actor, row: InviteRow, edit: InviteEdit
 ) -> None:
     """Carry out what an edit says; what it does not name stays.
 
@@ -32,7 +32,7 @@ async def edit_invite(
     _set_fields(row, edit)
     sent = edit.model_fields_set
     if "expires_at" in sent:
-        row.expires_at_ms = ms_or_none(edit.expires_at)
+        row.expires_at_ms = to_optional_ms(edit.expires_at)
     if edit.hostnames is not None:
         wanted = parse_patterns(edit.hostnames)
         quotas = quotas_of(row, hub.policy.quotas)
@@ -43,7 +43,7 @@ async def edit_invite(
 
 
 async def edit_tenant(
-    hub: Hub, change: Change, actor: Actor, row: InviteRow, edit: TenantEdit
+    hub: Hub, change: Write, actor: Actor, row: InviteRow, edit: TenantEdit
 ) -> None:
     """The same for what a tenant's edit can say."""
     before = await _state(change, row)
@@ -51,7 +51,7 @@ async def edit_tenant(
     await _conclude(hub, change, actor, row, before)
 
 
-async def reserve(hub: Hub, change: Change, row: InviteRow, wanted: Range) -> ReservationRow:
+async def reserve(hub: Hub, change: Write, row: InviteRow, wanted: Range) -> ReservationRow:
     """Keep ports for a tenant.
 
     Raises:
@@ -80,7 +80,7 @@ async def reserve(hub: Hub, change: Change, row: InviteRow, wanted: Range) -> Re
     return made
 
 
-async def _set_ports(hub: Hub, change: Change, row: InviteRow, wanted: list[PortRange]) -> None:
+async def _set_ports(hub: Hub, change: Write, row: InviteRow, wanted: list[PortRange]) -> None:
     """Keep exactly these ports; ranges that stay the same keep their ids."""
     asked = {
         Range(item.protocol, item.first_port, item.last_port, TenantId(row.tenant_id))
@@ -106,7 +106,7 @@ def _set_fields(row: InviteRow, edit: InviteEdit | TenantEdit) -> None:
 
 
 async def _conclude(
-    hub: Hub, change: Change, actor: Actor, row: InviteRow, before: dict[str, object]
+    hub: Hub, change: Write, actor: Actor, row: InviteRow, before: dict[str, object]
 ) -> None:
     after = await _state(change, row)
     altered = [name for name in after if after[name] != before[name]]
@@ -114,7 +114,7 @@ async def _conclude(
         return
     row.version += 1
     change.session.add(row)
-    deed = Deed(
+    deed = AuditEvent(
         "invite.updated",
         f"invite:{base64url.encode(row.invite_id)}",
         row.tenant_id,
@@ -124,7 +124,7 @@ async def _conclude(
     await record(change, actor, deed, hub.now_ms())
 
 
-async def _state(change: Change, row: InviteRow) -> dict[str, object]:
+async def _state(change: Write, row: InviteRow) -> dict[str, object]:
     kept = await ports.of_tenant(change.session, row.tenant_id)
     return {
         "name": row.name,

@@ -12,7 +12,7 @@ from sqlmodel import col, delete, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.core.ownership import candidates, is_wildcard, owner_of
-from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.invites import pattern_owners
 from towonel.hub.store.routes import CHUNK, put, remove, rows_of
 from towonel.hub.store.tables import InviteHostnameRow, RouteRow, ServiceRow
@@ -21,7 +21,7 @@ from towonel.wire.names import Hostname, ServiceKind, wildcard_of
 from towonel.wire.routes import Route
 
 
-async def settle(change: Change, patterns: Collection[Hostname], now_ms: int) -> None:
+async def reconcile_ownership(change: Write, patterns: Collection[Hostname], now_ms: int) -> None:
     """Make routes agree with who owns what, after invites got or lost these patterns."""
     wildcards = [pattern for pattern in patterns if is_wildcard(pattern)]
     exact = [pattern for pattern in patterns if not is_wildcard(pattern)]
@@ -29,17 +29,17 @@ async def settle(change: Change, patterns: Collection[Hostname], now_ms: int) ->
     lost = await _outranked(change, [*exact, *below])
     await remove(change, [f"https:{name}" for name in lost], now_ms)
     kept = await _exact_patterns_below(change.session, wildcards)
-    await settle_kept(change, {*exact, *kept, *lost}, now_ms)
+    await reconcile_placeholders(change, {*exact, *kept, *lost}, now_ms)
 
 
-async def settle_kept(change: Change, names: Iterable[Hostname], now_ms: int) -> None:
+async def reconcile_placeholders(change: Write, names: Iterable[Hostname], now_ms: int) -> None:
     """Add and remove kept routes, after these names were published, withdrawn, got or lost."""
     exact = sorted({name for name in names if not is_wildcard(name)})
     for some in batched(exact, CHUNK, strict=False):
-        await _settle_kept(change, some, now_ms)
+        await _reconcile_placeholders(change, some, now_ms)
 
 
-async def _settle_kept(change: Change, names: Sequence[Hostname], now_ms: int) -> None:
+async def _reconcile_placeholders(change: Write, names: Sequence[Hostname], now_ms: int) -> None:
     session = change.session
     keys = {f"https:{name}": name for name in names}
     rows = await rows_of(session, list(keys))
@@ -62,7 +62,7 @@ async def _settle_kept(change: Change, names: Sequence[Hostname], now_ms: int) -
     await remove(change, needless, now_ms)
 
 
-async def _outranked(change: Change, names: Sequence[Hostname]) -> list[Hostname]:
+async def _outranked(change: Write, names: Sequence[Hostname]) -> list[Hostname]:
     """Return the names whose routes are not their owner's, and forget who published them."""
     session = change.session
     lost: list[Hostname] = []

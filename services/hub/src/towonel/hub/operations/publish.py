@@ -9,9 +9,9 @@ from towonel.hub.context import Hub
 from towonel.hub.core import desired
 from towonel.hub.core.desired import Current, Plan
 from towonel.hub.core.ownership import candidates
-from towonel.hub.operations.hostname_ownership import settle_kept
+from towonel.hub.operations.hostname_ownership import reconcile_placeholders
 from towonel.hub.store import invites, ports, routes
-from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import InviteRow
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind
@@ -19,7 +19,7 @@ from towonel.wire.routes import Route
 
 
 async def publish(
-    hub: Hub, change: Change, invite: InviteRow, group: str, wanted: Sequence[Route]
+    hub: Hub, change: Write, invite: InviteRow, group: str, wanted: Sequence[Route]
 ) -> Plan:
     """Replace what a group publishes; the caller tells the audit log.
 
@@ -36,7 +36,7 @@ async def publish(
     # A sibling may publish what this group gave up: then the route stays, and only this ends.
     await routes.drop_services(change, tenant_id, group, [route.key for route in wanted])
     gone = [Hostname(r.name) for r in plan.deleted if r.kind is ServiceKind.HTTPS]
-    await settle_kept(change, gone, hub.now_ms())
+    await reconcile_placeholders(change, gone, hub.now_ms())
     return plan
 
 

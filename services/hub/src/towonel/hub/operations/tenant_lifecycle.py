@@ -7,27 +7,27 @@ from sqlmodel import col, delete, update
 from towonel.hub.core.ownership import taken
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.core.quotas import check as check_quota
-from towonel.hub.operations.hostname_ownership import settle
+from towonel.hub.operations.hostname_ownership import reconcile_ownership
 from towonel.hub.store import invites, ports, routes
-from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import REVOKED, AgentRow, EntryRow, InviteRow
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname
 
 
-async def end(change: Change, row: InviteRow, now_ms: int) -> None:
+async def end(change: Write, row: InviteRow, now_ms: int) -> None:
     """Revoke an invite: its names and ports are free, its routes gone and its grants void."""
     tenant_id = TenantId(row.tenant_id)
     patterns = await invites.hostnames_of(change.session, row.invite_id)
     await invites.revoke(change, row)
     await routes.withdraw(change, tenant_id, now_ms)
     await ports.release_all(change, tenant_id)
-    await settle(change, [Hostname(pattern) for pattern in patterns], now_ms)
+    await reconcile_ownership(change, [Hostname(pattern) for pattern in patterns], now_ms)
     await routes.block_tenant(change, tenant_id, now_ms)
 
 
-async def remove(change: Change, tenant_id: TenantId, now_ms: int) -> InviteRow | None:
+async def remove(change: Write, tenant_id: TenantId, now_ms: int) -> InviteRow | None:
     """End a tenant and forget its entries, for ever; returns its invite, where there was one."""
     row = await invites.invite_of_tenant(change.session, tenant_id)
     if row is not None and row.status != REVOKED:
@@ -42,7 +42,7 @@ async def remove(change: Change, tenant_id: TenantId, now_ms: int) -> InviteRow 
     return row
 
 
-async def suspend(change: Change, row: InviteRow, now_ms: int) -> None:
+async def suspend(change: Write, row: InviteRow, now_ms: int) -> None:
     """Let a tenant rest: it keeps all it has, and nobody is served."""
     row.suspended_at_ms = now_ms
     row.version += 1
@@ -50,7 +50,7 @@ async def suspend(change: Change, row: InviteRow, now_ms: int) -> None:
     await routes.block_tenant(change, TenantId(row.tenant_id), now_ms)
 
 
-async def resume(change: Change, row: InviteRow, now_ms: int) -> None:
+async def resume(change: Write, row: InviteRow, now_ms: int) -> None:
     """Let a tenant that rested work again."""
     row.suspended_at_ms = None
     row.version += 1
@@ -59,7 +59,7 @@ async def resume(change: Change, row: InviteRow, now_ms: int) -> None:
 
 
 async def set_hostnames(
-    change: Change, row: InviteRow, wanted: Sequence[Hostname], most: Quotas, now_ms: int
+    change: Write, row: InviteRow, wanted: Sequence[Hostname], most: Quotas, now_ms: int
 ) -> None:
     """Give a live invite other hostnames; routes of those it loses end.
 
@@ -77,4 +77,4 @@ async def set_hostnames(
         raise Denied(Code.HOSTNAME_CONFLICT, f"another invite has already: {', '.join(conflicts)}")
     await invites.drop_patterns(change, row, dropped)
     await invites.add_patterns(change, row, added)
-    await settle(change, [*added, *dropped], now_ms)
+    await reconcile_ownership(change, [*added, *dropped], now_ms)

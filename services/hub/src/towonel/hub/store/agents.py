@@ -8,7 +8,7 @@ from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store.db.pagination import Paged, Paging, page
-from towonel.hub.store.db.upsert import put_row
+from towonel.hub.store.db.upsert import upsert
 from towonel.hub.store.tables import AgentRow
 from towonel.wire.ids import AgentId, TenantId
 
@@ -17,14 +17,14 @@ FRESH_MS = 180_000  # an agent asks every minute; who missed three of them is go
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class AgentFilter:
     """Which agents are asked for; what is none does not matter."""
 
     tenant_id: bytes | None = None
     group: str | None = None
     agent_ids: Sequence[bytes] | None = None
 
-    def conditions(self) -> list[Any]:
+    def where(self) -> list[Any]:
         """Return what a row has to fulfil."""
         found: list[Any] = []
         if self.tenant_id is not None:
@@ -41,9 +41,9 @@ async def find(session: AsyncSession, agent_id: bytes) -> AgentRow | None:
     return await session.get(AgentRow, agent_id)
 
 
-async def newest(session: AsyncSession, paging: Paging, wanted: Wanted) -> Paged[AgentRow]:
+async def newest(session: AsyncSession, paging: Paging, wanted: AgentFilter) -> Paged[AgentRow]:
     """Return a page of agents, the newest first."""
-    query = select(AgentRow).where(*wanted.conditions())
+    query = select(AgentRow).where(*wanted.where())
     order = (AgentRow.first_seen_ms, AgentRow.agent_id)
     return await page(session, query, paging, order, descending=True)
 
@@ -69,13 +69,13 @@ async def running(session: AsyncSession, tenant_id: bytes, but: bytes, now_ms: i
 
 async def seen(session: AsyncSession, row: AgentRow) -> None:
     """Note that an agent is there; it keeps the time it was seen first."""
-    await put_row(session, row, "tenant_id", "group", "last_seen_ms")
+    await upsert(session, row, "tenant_id", "group", "last_seen_ms")
 
 
 async def heard(session: AsyncSession, row: AgentRow, now_ms: int) -> None:
     """Note a heartbeat of an agent that its tenant named, however long it was silent."""
     at = AgentRow(**row.model_dump() | {"last_seen_ms": now_ms})
-    await put_row(session, at, "last_seen_ms")
+    await upsert(session, at, "last_seen_ms")
 
 
 async def fresh(session: AsyncSession, now_ms: int) -> Sequence[tuple[TenantId, AgentId]]:

@@ -6,11 +6,11 @@ from sqlmodel import col, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store.db.pagination import Paged, Paging, page
-from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import KeyRow
 
 
-async def add(change: Change, row: KeyRow) -> None:
+async def add(change: Write, row: KeyRow) -> None:
     """Add a key."""
     change.session.add(row)
     await change.session.flush()

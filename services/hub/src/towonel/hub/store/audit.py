@@ -9,7 +9,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store.db.pagination import Paged, Paging, page
-from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import AuditRow
 
 MAX_DETAIL_BYTES = 16 * 1024  # of before, and of after: a thousand hostnames
@@ -25,7 +25,7 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class AuditEvent:
     """What was done: secrets are never part of `before` and `after`.
 
     Args:
@@ -43,7 +43,7 @@ class Deed:
     after: Mapping[str, Any] | None = None
 
 
-async def record(change: Change, actor: Actor, deed: Deed, now_ms: int) -> None:
+async def record(change: Write, actor: Actor, deed: AuditEvent, now_ms: int) -> None:
     """Keep a deed, with the write it tells of or not at all."""
     change.session.add(
         AuditRow(
@@ -62,7 +62,7 @@ async def record(change: Change, actor: Actor, deed: Deed, now_ms: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class AuditFilter:
     """Which writes are asked for; what is none does not matter. Times in ms, `until` excluded."""
 
     actor: str | None = None
@@ -72,7 +72,7 @@ class Wanted:
     since_ms: int | None = None
     until_ms: int | None = None
 
-    def conditions(self) -> list[Any]:
+    def where(self) -> list[Any]:
         """Return what a row has to fulfil."""
         found: list[Any] = []
         for name in ("actor", "action", "subject", "tenant_id"):
@@ -86,9 +86,9 @@ class Wanted:
         return found
 
 
-async def newest(session: AsyncSession, paging: Paging, wanted: Wanted) -> Paged[AuditRow]:
+async def newest(session: AsyncSession, paging: Paging, wanted: AuditFilter) -> Paged[AuditRow]:
     """Return a page of writes, the newest first."""
-    query = select(AuditRow).where(*wanted.conditions())
+    query = select(AuditRow).where(*wanted.where())
     return await page(session, query, paging, (AuditRow.id,), descending=True)
 
 

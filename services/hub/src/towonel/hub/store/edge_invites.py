@@ -6,11 +6,11 @@ from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store.db.pagination import Paged, Paging, page
-from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import PENDING, REVOKED, EdgeInviteRow
 
 
-async def add(change: Change, row: EdgeInviteRow) -> None:
+async def add(change: Write, row: EdgeInviteRow) -> None:
     """Add an edge invite; every replica learns of it with the routes."""
     change.session.add(row)
     await change.next_revision()
@@ -28,7 +28,7 @@ async def find(session: AsyncSession, invite_id: bytes) -> EdgeInviteRow | None:
     return await session.get(EdgeInviteRow, invite_id)
 
 
-async def may_work(session: AsyncSession, edge_id: bytes) -> bool:
+async def is_active(session: AsyncSession, edge_id: bytes) -> bool:
     """Whether an edge has an invite that counts."""
     query = select(EdgeInviteRow.status).where(EdgeInviteRow.edge_id == edge_id)
     return (await session.exec(query)).first() == PENDING
@@ -40,7 +40,7 @@ async def names(session: AsyncSession) -> Mapping[bytes, str]:
     return {bytes(edge_id): name for edge_id, name in (await session.exec(query)).all()}
 
 
-async def revoke(change: Change, row: EdgeInviteRow) -> None:
+async def revoke(change: Write, row: EdgeInviteRow) -> None:
     """Revoke an edge invite; every replica learns of it with the routes."""
     row.status = REVOKED
     change.session.add(row)

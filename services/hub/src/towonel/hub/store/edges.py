@@ -7,11 +7,11 @@ from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store.db.pagination import Paged, Paging, page
-from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import EdgeRow
 
 
-async def register(change: Change, row: EdgeRow) -> bool:
+async def register(change: Write, row: EdgeRow) -> bool:
     """Add an edge, or what is new about it; returns whether anything but the time is."""
     known = await find(change.session, row.edge_id)
     news = known is None or any(

@@ -12,7 +12,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import BaseModel
 
-from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import AnswerRow
 from towonel.wire.errors import Code, Denied
 
@@ -22,7 +22,7 @@ _SEAL_CONTEXT = "towonel 2026-11 idempotent answer seal"
 
 
 @dataclass(frozen=True, slots=True)
-class Once:
+class IdempotentRequest:
     """A request that may come twice: who makes it, with what secret, and under which key.
 
     Args:
@@ -37,7 +37,7 @@ class Once:
     key: str | None
     request: bytes = field(repr=False)
 
-    async def recall[M: BaseModel](self, change: Change, model: type[M]) -> M | None:
+    async def replay[M: BaseModel](self, change: Write, model: type[M]) -> M | None:
         """Return the answer that was given before, if one was.
 
         Raises:
@@ -61,7 +61,7 @@ class Once:
                 Code.IDEMPOTENCY_CONFLICT, "Idempotency-Key: its answer was for another secret"
             ) from None
 
-    async def keep(self, change: Change, answer: BaseModel, now_ms: int) -> None:
+    async def store(self, change: Write, answer: BaseModel, now_ms: int) -> None:
         """Keep an answer, with the write it tells of or not at all."""
         if self.key is None:
             return

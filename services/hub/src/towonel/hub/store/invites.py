@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.core.ownership import is_wildcard
 from towonel.hub.store.db.pagination import Paged, Paging, page
-from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.routes import CHUNK
 from towonel.hub.store.tables import PENDING, REVOKED, InviteHostnameRow, InviteRow, RemovalRow
 from towonel.wire.errors import Code, Denied
@@ -23,7 +23,7 @@ _PUBLIC_KEY: Any = InviteRow.tenant_public_key  # as a column: its type is that 
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class InviteFilter:
     """Which invites are asked for; what is none does not matter.
 
     Args:
@@ -40,7 +40,7 @@ class Wanted:
     hostname: str | None = None
     tenant_id: bytes | None = None
 
-    def conditions(self) -> list[Any]:
+    def where(self) -> list[Any]:
         """Return what a row has to fulfil."""
         found: list[Any] = []
         if self.status is not None:
@@ -76,7 +76,7 @@ async def pattern_owners(
     return found
 
 
-async def add_invite(change: Change, row: InviteRow, patterns: Sequence[Hostname]) -> None:
+async def add_invite(change: Write, row: InviteRow, patterns: Sequence[Hostname]) -> None:
     """Add an invite with its patterns.
 
     Raises:
@@ -88,7 +88,7 @@ async def add_invite(change: Change, row: InviteRow, patterns: Sequence[Hostname
 
 
 async def _add_patterns(
-    change: Change, invite_id: bytes, patterns: Sequence[Hostname], first: int
+    change: Write, invite_id: bytes, patterns: Sequence[Hostname], first: int
 ) -> None:
     change.session.add_all(
         InviteHostnameRow(
@@ -116,12 +116,12 @@ async def invite_of_tenant(session: AsyncSession, tenant_id: bytes) -> InviteRow
 
 
 async def newest(
-    session: AsyncSession, paging: Paging, wanted: Wanted | None = None
+    session: AsyncSession, paging: Paging, wanted: InviteFilter | None = None
 ) -> Paged[InviteRow]:
     """Return a page of invites, the newest first; without the public keys, 2 KB each."""
     query = select(InviteRow).options(defer(_PUBLIC_KEY, raiseload=True))
     if wanted is not None:
-        query = query.where(*wanted.conditions())
+        query = query.where(*wanted.where())
     order = (InviteRow.created_at_ms, InviteRow.invite_id)
     return await page(session, query, paging, order, descending=True)
 
@@ -152,7 +152,7 @@ async def hostnames_of(session: AsyncSession, invite_id: bytes) -> list[str]:
     return (await hostnames(session, [invite_id])).get(invite_id, [])
 
 
-async def add_patterns(change: Change, row: InviteRow, patterns: Sequence[Hostname]) -> None:
+async def add_patterns(change: Write, row: InviteRow, patterns: Sequence[Hostname]) -> None:
     """Give an invite more patterns, none of which it has.
 
     Raises:
@@ -165,7 +165,7 @@ async def add_patterns(change: Change, row: InviteRow, patterns: Sequence[Hostna
     await _add_patterns(change, row.invite_id, patterns, last + 1)
 
 
-async def drop_patterns(change: Change, row: InviteRow, patterns: Sequence[Hostname]) -> None:
+async def drop_patterns(change: Write, row: InviteRow, patterns: Sequence[Hostname]) -> None:
     """Take patterns away from an invite."""
     for some in batched(patterns, CHUNK, strict=False):
         await change.session.exec(
@@ -176,7 +176,7 @@ async def drop_patterns(change: Change, row: InviteRow, patterns: Sequence[Hostn
         )
 
 
-async def revoke(change: Change, row: InviteRow) -> None:
+async def revoke(change: Write, row: InviteRow) -> None:
     """Mark an invite as revoked, and its patterns as free."""
     row.status = REVOKED
     row.version += 1
@@ -188,7 +188,7 @@ async def revoke(change: Change, row: InviteRow) -> None:
     )
 
 
-async def restore(change: Change, row: InviteRow) -> None:
+async def restore(change: Write, row: InviteRow) -> None:
     """Take back that an invite was revoked; it has no patterns."""
     row.status = PENDING
     row.version += 1
@@ -203,6 +203,6 @@ async def is_removed(session: AsyncSession, tenant_id: bytes) -> bool:
     return await session.get(RemovalRow, tenant_id) is not None
 
 
-async def mark_removed(change: Change, tenant_id: bytes, now_ms: int) -> None:
+async def mark_removed(change: Write, tenant_id: bytes, now_ms: int) -> None:
     """Remember that a tenant was removed."""
     await change.session.merge(RemovalRow(tenant_id=tenant_id, removed_at_ms=now_ms))

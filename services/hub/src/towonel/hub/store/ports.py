@@ -7,7 +7,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.core.ports import Range
 from towonel.hub.store.db.pagination import Paged, Paging, page
-from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import ReservationRow, RouteRow
 from towonel.wire.ids import TenantId
 
@@ -68,18 +68,18 @@ async def published(session: AsyncSession, protocol: str, first: int, last: int)
     ]
 
 
-async def add(change: Change, row: ReservationRow) -> None:
+async def add(change: Write, row: ReservationRow) -> None:
     """Keep ports for a tenant."""
     change.session.add(row)
     await change.session.flush()
 
 
-async def release(change: Change, row: ReservationRow) -> None:
+async def release(change: Write, row: ReservationRow) -> None:
     """Keep ports no more."""
     await change.session.delete(row)
 
 
-async def release_all(change: Change, tenant_id: bytes) -> None:
+async def release_all(change: Write, tenant_id: bytes) -> None:
     """Keep nothing more for a tenant."""
     await change.session.exec(
         delete(ReservationRow).where(col(ReservationRow.tenant_id) == tenant_id)

@@ -10,7 +10,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.api.reports import EdgeReport
-from towonel.hub.store.db.upsert import put_row
+from towonel.hub.store.db.upsert import upsert
 from towonel.hub.store.routes import CHUNK
 from towonel.hub.store.tables import ReportRow
 from towonel.wire.errors import Code, Denied
@@ -29,7 +29,7 @@ async def put(session: AsyncSession, edge_id: bytes, report: EdgeReport, now_ms:
     if len(text) > MAX_REPORT_BYTES:
         raise Denied(Code.TOO_LARGE, f"a report of more than {MAX_REPORT_BYTES} bytes")
     row = ReportRow(edge_id=edge_id, reported_at_ms=now_ms, body=zlib.compress(text, level=1))
-    await put_row(session, row, "reported_at_ms", "body")
+    await upsert(session, row, "reported_at_ms", "body")
 
 
 async def newer(

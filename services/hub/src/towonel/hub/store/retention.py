@@ -8,7 +8,7 @@ from sqlalchemy import select as select_columns
 from sqlmodel import SQLModel, col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import (
     AgentRow,
     AnswerRow,
@@ -39,7 +39,7 @@ class Retention:
     audit_days: int = 90
 
 
-async def prune(change: Change, now_ms: int, retention: Retention = Retention()) -> bool:
+async def prune(change: Write, now_ms: int, retention: Retention = Retention()) -> bool:
     """Delete some of what is old; returns whether there may be more."""
     session = change.session
     audit_ms = retention.audit_days * DAY_MS

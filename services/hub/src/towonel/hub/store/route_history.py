@@ -8,7 +8,7 @@ from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.core.route_history import Block, Step
+from towonel.hub.core.route_history import Block, RouteChange
 from towonel.hub.store import edge_invites
 from towonel.hub.store.tables import BlockRow, RevisionRow, RouteRow
 from towonel.wire.ids import TenantId
@@ -44,7 +44,7 @@ async def head(session: AsyncSession) -> Head:
     return Head(revision, pruned, await _blocks(session), await edge_invites.names(session))
 
 
-async def routes(session: AsyncSession, since: int | None) -> AsyncGenerator[Sequence[Step]]:
+async def routes(session: AsyncSession, since: int | None) -> AsyncGenerator[Sequence[RouteChange]]:
     """Yield the routes that changed since a revision, or all, in the order of their revisions.
 
     Those that are deleted are among them: an edge may have learned of them from another replica.
@@ -64,10 +64,10 @@ async def routes(session: AsyncSession, since: int | None) -> AsyncGenerator[Seq
         query = query.where(col(RouteRow.revision) > since)
     async with (await session.connection()).stream(query) as found:
         async for part in found.partitions(ROWS_AT_ONCE):
-            yield [_step(row) for row in part]
+            yield [_change(row) for row in part]
 
 
-def _step(row: Sequence[Any]) -> Step:
+def _change(row: Sequence[Any]) -> RouteChange:
     key, kind, name, tenant, port, mode, revision, removed = row
     if removed is not None:
         return key, None, revision

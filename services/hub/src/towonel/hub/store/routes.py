@@ -6,7 +6,7 @@ from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.core.desired import Plan
-from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import BlockRow, RevisionRow, RouteRow, ServiceRow
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
@@ -54,7 +54,7 @@ async def tenants_of(session: AsyncSession, keys: Sequence[str]) -> Mapping[str,
     return found
 
 
-async def apply(change: Change, tenant_id: TenantId, group: str, plan: Plan, now_ms: int) -> None:
+async def apply(change: Write, tenant_id: TenantId, group: str, plan: Plan, now_ms: int) -> None:
     """Carry out a plan; the routes of siblings that stay are touched only where they change."""
     keys = [route.key for route in (*plan.created, *plan.changed)]
     rows = await rows_of(change.session, keys)
@@ -67,7 +67,7 @@ async def apply(change: Change, tenant_id: TenantId, group: str, plan: Plan, now
 
 
 async def drop_services(
-    change: Change, tenant_id: TenantId, group: str, keep: Iterable[str]
+    change: Write, tenant_id: TenantId, group: str, keep: Iterable[str]
 ) -> None:
     """Forget what a group published and does no more."""
     await change.session.exec(
@@ -79,20 +79,20 @@ async def drop_services(
     )
 
 
-async def block_tenant(change: Change, tenant_id: TenantId, now_ms: int) -> None:
+async def block_tenant(change: Write, tenant_id: TenantId, now_ms: int) -> None:
     """Void a tenant's grants: its sessions end, and no edge takes it."""
     number = await change.next_revision()
     await change.session.merge(BlockRow(tenant_id=tenant_id, revision=number, blocked_at_ms=now_ms))
 
 
-async def unblock_tenant(change: Change, tenant_id: TenantId, now_ms: int) -> None:
+async def unblock_tenant(change: Write, tenant_id: TenantId, now_ms: int) -> None:
     """Let a tenant's grants hold again."""
     number = await change.next_revision()
     row = BlockRow(tenant_id=tenant_id, revision=number, blocked_at_ms=now_ms, lifted=True)
     await change.session.merge(row)
 
 
-async def withdraw(change: Change, tenant_id: TenantId, now_ms: int) -> None:
+async def withdraw(change: Write, tenant_id: TenantId, now_ms: int) -> None:
     """Remove all that a tenant published."""
     query = select(RouteRow.key).where(
         RouteRow.tenant_id == tenant_id, col(RouteRow.removed_at_ms).is_(None)
@@ -118,7 +118,7 @@ async def rows_of(session: AsyncSession, keys: Sequence[str]) -> dict[str, Route
     return found
 
 
-async def remove(change: Change, keys: Sequence[str], now_ms: int) -> None:
+async def remove(change: Write, keys: Sequence[str], now_ms: int) -> None:
     """Remove routes that are live; edges are told that they are gone."""
     for row in (await rows_of(change.session, keys)).values():
         if row.removed_at_ms is None:
@@ -127,7 +127,7 @@ async def remove(change: Change, keys: Sequence[str], now_ms: int) -> None:
             change.session.add(row)
 
 
-async def put(change: Change, route: Route, row: RouteRow | None) -> None:
+async def put(change: Write, route: Route, row: RouteRow | None) -> None:
     """Make a route live, or what is new about it.
 
     Args:
@@ -148,7 +148,7 @@ async def put(change: Change, route: Route, row: RouteRow | None) -> None:
 
 
 async def _add_services(
-    change: Change, tenant_id: TenantId, group: str, keys: Iterable[str], now_ms: int
+    change: Write, tenant_id: TenantId, group: str, keys: Iterable[str], now_ms: int
 ) -> None:
     query = select(ServiceRow.key).where(
         ServiceRow.tenant_id == tenant_id, ServiceRow.group == group

@@ -13,7 +13,7 @@ from towonel.hub.store.tables import RouteRow, ServiceRow
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ServiceFilter:
     """Which are asked for; what is none does not matter."""
 
     tenant_id: bytes | None = None
@@ -21,7 +21,9 @@ class Wanted:
     group: str | None = None
 
 
-async def services(session: AsyncSession, paging: Paging, wanted: Wanted) -> Paged[ServiceRow]:
+async def services(
+    session: AsyncSession, paging: Paging, wanted: ServiceFilter
+) -> Paged[ServiceRow]:
     """Return a page of services, by key."""
     query = select(ServiceRow)
     conditions: list[Any] = []
@@ -47,7 +49,7 @@ async def services_of_key(session: AsyncSession, key: str) -> Sequence[ServiceRo
     return (await session.exec(query)).all()
 
 
-async def routes(session: AsyncSession, paging: Paging, wanted: Wanted) -> Paged[RouteRow]:
+async def routes(session: AsyncSession, paging: Paging, wanted: ServiceFilter) -> Paged[RouteRow]:
     """Return a page of live routes, by key."""
     query = select(RouteRow).where(col(RouteRow.removed_at_ms).is_(None))
     if wanted.tenant_id is not None:

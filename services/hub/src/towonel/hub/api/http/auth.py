@@ -15,7 +15,7 @@ from towonel.hub.core.access import KEY_PREFIX, KeyState, Presented, Principal, 
 from towonel.hub.core.rate_limits import source_of
 from towonel.hub.store import api_keys
 from towonel.hub.store.audit import Actor
-from towonel.hub.store.idempotency import Once
+from towonel.hub.store.idempotency import IdempotentRequest
 from towonel.identity.keys import hash_invite_secret, secrets_equal
 from towonel.identity.signatures import Signature
 from towonel.wire.errors import Code, Denied, Unavailable
@@ -172,17 +172,17 @@ async def _once(
             " done once, and gets the same answer again.",
         ),
     ] = None,
-) -> Callable[[Caller], Once]:
+) -> Callable[[Caller], IdempotentRequest]:
     body = await request.body()
     asked = f"{request.method} {request.url.path}\n".encode() + body
 
-    def of(caller: Caller) -> Once:
-        return Once(caller.actor.name, caller.secret, idempotency_key, asked)
+    def of(caller: Caller) -> IdempotentRequest:
+        return IdempotentRequest(caller.actor.name, caller.secret, idempotency_key, asked)
 
     return of
 
 
-Idempotent = Annotated[Callable[[Caller], Once], Depends(_once)]
+Idempotent = Annotated[Callable[[Caller], IdempotentRequest], Depends(_once)]
 IfMatch = Annotated[
     str | None,
     Header(

@@ -66,7 +66,7 @@ _FRAMEWORK = {
 }
 
 
-SAID = {
+STATUS_DESCRIPTIONS = {
     400: "What was sent breaks a rule; the message names the field and the rule.",
     401: "No key or signature, or one that does not count.",
     403: "The key or signature counts, and does not allow this.",
@@ -83,9 +83,12 @@ SAID = {
 }
 
 
-def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return how an operation's document names errors; `document` adds those that many have."""
-    return {status: {"model": ErrorOut, "description": SAID[status]} for status in statuses}
+    return {
+        status: {"model": ErrorOut, "description": STATUS_DESCRIPTIONS[status]}
+        for status in statuses
+    }
 
 
 def install(app: FastAPI) -> None:

@@ -41,7 +41,7 @@ class _Answer:
         await self._send(message)
 
 
-class Observe:
+class RequestMiddleware:
     """ASGI middleware; the outermost, so that it sees what the others answer."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:

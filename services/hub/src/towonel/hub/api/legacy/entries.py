@@ -17,7 +17,7 @@ from towonel.hub.api.http.auth import (
     caller_of,
     signature,
 )
-from towonel.hub.api.http.errors import refusals
+from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import HexId, parse_hex
 from towonel.hub.api.nodes.agents import check_active, tenant_invite
 from towonel.hub.api.presenters import quotas_of
@@ -33,8 +33,8 @@ from towonel.hub.core.quotas import check as check_quota
 from towonel.hub.metrics import Metrics
 from towonel.hub.operations.publish import before_and_after, publish
 from towonel.hub.store import agents, invites, nonces
-from towonel.hub.store.audit import Deed, record
-from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.audit import AuditEvent, record
+from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.legacy import entries as store
 from towonel.hub.store.tables import AgentRow, InviteRow
 from towonel.identity.legacy.entries import verify_entry
@@ -64,7 +64,10 @@ _ORIGINAL = {
 @router.post(
     "/entries",
     response_class=Response,
-    responses={200: {**_CBOR, "description": "`{status, sequence}`"}, **refusals(403, 409, 422)},
+    responses={
+        200: {**_CBOR, "description": "`{status, sequence}`"},
+        **error_responses(403, 409, 422),
+    },
 )
 async def submit_entry(hub: HubDep, request: Request) -> Response:
     """Apply one signed change of a tenant; it must follow all that the tenant sent before."""
@@ -84,7 +87,7 @@ async def submit_entry(hub: HubDep, request: Request) -> Response:
 @router.get(
     "/tenants/{tenant_id}/entries",
     response_class=Response,
-    responses={200: {**_CBOR, "description": "All entries, by sequence."}, **refusals(400)},
+    responses={200: {**_CBOR, "description": "All entries, by sequence."}, **error_responses(400)},
 )
 async def list_entries(
     hub: HubDep,
@@ -101,7 +104,7 @@ async def list_entries(
     return Response(encode_log(found), media_type="application/cbor")
 
 
-@router.post("/agent/heartbeat", responses=refusals(400))
+@router.post("/agent/heartbeat", responses=error_responses(400))
 async def heartbeat(hub: HubDep, request: Request, authorization: AgentSignature) -> HeartbeatOut:
     """Take an agent's word that it is there, if it is one of its tenant's; signed by the agent."""
     signed = signature(authorization)
@@ -113,7 +116,7 @@ async def heartbeat(hub: HubDep, request: Request, authorization: AgentSignature
         raise Denied(Code.INVALID_REQUEST, error.detail) from error
     if beat.agent_id != signed.id:
         raise Denied(Code.UNAUTHORIZED, "agent_id: not signed by the agent it names")
-    async with hub.store.note() as session:
+    async with hub.store.write_fact() as session:
         check_active(await tenant_invite(session, beat.tenant_id))
         row = await _known_agent(hub, session, beat.tenant_id, beat.agent_id)
         await nonces.use(session, Domain.AGENT_HEARTBEAT, signed)
@@ -164,7 +167,7 @@ async def _submit(hub: Hub, request: Request, body: bytes) -> int:
         await store.append(change, invite, entry, payload, op)
         about = {"op": op.name, "subject": rules.subject(op), **after}
         subject = f"entry:{payload.sequence}"
-        deed = Deed("entry.applied", subject, entry.tenant_id, before or None, about)
+        deed = AuditEvent("entry.applied", subject, entry.tenant_id, before or None, about)
         await record(change, who, deed, hub.now_ms())
     return payload.sequence
 
@@ -176,7 +179,7 @@ def _check_quotas(state: rules.TenantState, most: Quotas) -> None:
 
 
 async def _apply(
-    hub: Hub, change: Change, invite: InviteRow, op: Op, state: rules.TenantState
+    hub: Hub, change: Write, invite: InviteRow, op: Op, state: rules.TenantState
 ) -> tuple[Mapping[str, object], Mapping[str, object]]:
     if isinstance(op, UpsertAgent | RevokeAgent):
         await _name_agent(hub, change.session, TenantId(invite.tenant_id), op)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
 from towonel.hub.api.http.auth import EdgeSignature
-from towonel.hub.api.http.errors import refusals
+from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.sse import streamed
 from towonel.hub.api.nodes.edges import signed_edge, take_once
 from towonel.hub.context import Hub, HubDep
@@ -37,7 +37,7 @@ _ONCE = "towonel/edge-sub/v1/sse"  # a request for one form of the routes is no 
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
             "description": "Events `routes`: the table as base64url of CBOR, whole each time.",
         },
-        **refusals(400),
+        **error_responses(400),
     },
 )
 async def subscribe_routes(
@@ -62,12 +62,12 @@ async def _events(hub: Hub, edge_id: bytes) -> AsyncGenerator[bytes]:
     try:
         yield b""  # for `streamed`
         sent = table = b""
-        while not hub.bell.closed and hub.may_work(edge_id):
-            revision = hub.directory.revision
+        while not hub.route_changes.closed and hub.is_active_edge(edge_id):
+            revision = hub.route_cache.revision
             with contextlib.suppress(Unavailable):  # without a database, what was said last holds
                 with CancelScope(shield=True):  # a read that is cut off costs its connection
                     live = await _live(hub)
-                table = await asyncio.to_thread(_encoded, hub.directory.delta(None), live)
+                table = await asyncio.to_thread(_encoded, hub.route_cache.delta(None), live)
             if table != sent:
                 sent = table
                 yield b"event: routes\ndata: " + base64url.encode(table).encode() + b"\n\n"

@@ -14,9 +14,9 @@ from towonel.hub.api.http.auth import (
     signature,
     signed_body,
 )
-from towonel.hub.api.http.errors import refusals
+from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import parse_id
-from towonel.hub.api.nodes.edges import edge_out, known_edges
+from towonel.hub.api.nodes.edges import active_edges, edge_out
 from towonel.hub.api.presenters import quotas_of
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.core import desired, quotas
@@ -24,7 +24,7 @@ from towonel.hub.core.desired import Wanted
 from towonel.hub.core.invites import Standing, check_standing
 from towonel.hub.operations.publish import before_and_after, publish
 from towonel.hub.store import agents, edge_invites, edges, invites, nonces, routes
-from towonel.hub.store.audit import Deed, record
+from towonel.hub.store.audit import AuditEvent, record
 from towonel.hub.store.tables import REVOKED, AgentRow, InviteRow
 from towonel.identity.grants import GRANT_LIFETIME_MS, Grant, issue, verify
 from towonel.identity.keys import hash_invite_secret, secrets_equal
@@ -38,7 +38,7 @@ from towonel.wire.routes import TlsMode
 router = APIRouter(prefix="/v1", tags=["agents"], dependencies=[Public])
 
 
-@router.post("/bootstrap", responses=refusals(400, 404, 410))
+@router.post("/bootstrap", responses=error_responses(400, 404, 410))
 async def bootstrap(hub: HubDep, request: Request, authorization: AgentSignature) -> BootstrapOut:
     """Prove an invite. With an agent id, and signed by it, the answer has a grant."""
     # What is only signed goes on: who guesses secrets must not silence others of the same address.
@@ -60,19 +60,19 @@ async def bootstrap(hub: HubDep, request: Request, authorization: AgentSignature
         await _check_agent(hub, change.session, row, grant)
         await agents.seen(change.session, _agent_row(hub, grant))
         who = actor(hub, request, f"agent:{signed.id.hex()}")
-        deed = Deed("agent.bootstrapped", who.name, row.tenant_id, after={"group": group})
+        deed = AuditEvent("agent.bootstrapped", who.name, row.tenant_id, after={"group": group})
         await record(change, who, deed, hub.now_ms())
         return await _welcome(hub, change.session, row, grant)
 
 
-@router.post("/agent/refresh", responses=refusals(400))
+@router.post("/agent/refresh", responses=error_responses(400))
 async def refresh(hub: HubDep, request: Request, authorization: AgentSignature) -> RefreshOut:
     """Renew a grant that is half over, and tell which edges there are; signed by the agent."""
     signed = signature(authorization)
     body, asked = await signed_body(request, RefreshIn)
     signed.check_node(Domain.AGENT_REFRESH, body, hub.now_ms())
     token, grant = _held_grant(hub, asked, signed)
-    async with hub.store.note() as session:
+    async with hub.store.write_fact() as session:
         row = await tenant_invite(session, grant.tenant_id)
         check_active(row)
         await nonces.use(session, Domain.AGENT_REFRESH, signed)
@@ -80,7 +80,7 @@ async def refresh(hub: HubDep, request: Request, authorization: AgentSignature) 
         if known is not None and known.revoked_at_ms is not None:
             raise Denied(Code.GRANT_INVALID, "this agent was revoked")
         await agents.seen(session, _agent_row(hub, grant))
-        found = [edge_out(edge) for edge in await known_edges(hub, session)]
+        found = [edge_out(edge) for edge in await active_edges(hub, session)]
     if hub.now_ms() - grant.not_before_ms > GRANT_LIFETIME_MS // 2:
         grant = _new_grant(hub, grant.agent_id, grant.tenant_id, grant.group)
         token = issue(hub.keys.node, grant)
@@ -89,7 +89,7 @@ async def refresh(hub: HubDep, request: Request, authorization: AgentSignature) 
     )
 
 
-@router.put("/desired-state", responses=refusals(400, 409))
+@router.put("/desired-state", responses=error_responses(400, 409))
 async def apply_desired_state(
     hub: HubDep, request: Request, authorization: TenantSignature
 ) -> AppliedState:
@@ -112,7 +112,9 @@ async def apply_desired_state(
         who = actor(hub, request, f"tenant:{tenant_id.hex()}")
         plan = await publish(hub, change, invite, group, wanted)
         if not plan.is_empty:
-            deed = Deed("services.published", f"group:{group}", tenant_id, *before_and_after(plan))
+            deed = AuditEvent(
+                "services.published", f"group:{group}", tenant_id, *before_and_after(plan)
+            )
             await record(change, who, deed, hub.now_ms())
         revision = await routes.revision(change.session)
     return AppliedState(
@@ -204,7 +206,7 @@ def _new_grant(hub: Hub, agent_id: AgentId, tenant_id: TenantId, group: str) -> 
 async def _welcome(
     hub: Hub, session: AsyncSession, row: InviteRow, grant: Grant | None
 ) -> BootstrapOut:
-    known = await known_edges(hub, session)
+    known = await active_edges(hub, session)
     trusted = [edge_id.hex() for edge_id in await edge_invites.names(session)]
     if any(edge.edge_id == hub.keys.node.public for edge in known):
         trusted.append(hub.keys.node.public.hex())

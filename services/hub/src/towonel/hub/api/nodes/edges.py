@@ -12,13 +12,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from towonel.api.edges import EdgeItem, EdgeList, EdgeOut, EdgeRegisterIn, EdgeRegisterOut
 from towonel.api.reports import EdgeReport, EdgeReportOut
 from towonel.hub.api.http.auth import EdgeSignature, Viewer, actor, public, signature, signed_body
-from towonel.hub.api.http.errors import refusals
+from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import HexId, LongPage, parse_hex
-from towonel.hub.api.presenters import moment
+from towonel.hub.api.presenters import to_datetime
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.store import edge_invites, nonces, reports, routes
 from towonel.hub.store import edges as store
-from towonel.hub.store.audit import Deed, record
+from towonel.hub.store.audit import AuditEvent, record
 from towonel.hub.store.tables import EdgeRow
 from towonel.identity.certs import (
     certificate_alone,
@@ -35,7 +35,7 @@ MAX_WAIT_S = 30
 CBOR = {"content": {"application/cbor": {"schema": {"type": "string", "format": "binary"}}}}
 
 
-@router.post("/edges/register", tags=["edges"], responses=refusals(400))
+@router.post("/edges/register", tags=["edges"], responses=error_responses(400))
 async def register_edge(
     hub: HubDep, request: Request, authorization: EdgeSignature
 ) -> EdgeRegisterOut:
@@ -52,33 +52,33 @@ async def register_edge(
         last_seen_ms=hub.now_ms(),
     )
     async with hub.store.write() as change:
-        await _check_known(hub, change.session, signed.id)
+        await _require_invited(hub, change.session, signed.id)
         await nonces.use(change.session, Domain.EDGE_REGISTER, signed)
         if await store.register(change, row):
             who = actor(hub, request, f"edge:{signed.id.hex()}")
             after = {"addresses": wanted.addresses, "version": wanted.version}
-            deed = Deed("edge.registered", who.name, after=after)
+            deed = AuditEvent("edge.registered", who.name, after=after)
             await record(change, who, deed, hub.now_ms())
         revision = await routes.revision(change.session)
     return EdgeRegisterOut(hub_node_id=hub.keys.node.public.hex(), revision=revision)
 
 
-@router.post("/edges/report", tags=["edges"], responses=refusals(400))
+@router.post("/edges/report", tags=["edges"], responses=error_responses(400))
 async def report_edge(hub: HubDep, request: Request, authorization: EdgeSignature) -> EdgeReportOut:
     """Tell which sessions an edge has and what it carried; signed by the edge."""
     signed = await signed_edge(hub, request, authorization, Domain.EDGE_REPORT)
     _, report = await signed_body(request, EdgeReport)
-    async with hub.store.note() as session:
-        await _check_known(hub, session, signed.id)
+    async with hub.store.write_fact() as session:
+        await _require_invited(hub, session, signed.id)
         await nonces.use(session, Domain.EDGE_REPORT, signed)
         await reports.put(session, signed.id, report, hub.now_ms())
     return EdgeReportOut()
 
 
-@router.get("/edges", tags=["edges"], responses=refusals(400))
+@router.get("/edges", tags=["edges"], responses=error_responses(400))
 async def list_edges(hub: HubDep, caller: Viewer, paging: LongPage) -> EdgeList:
     """List the edges that registered and may still work, by id, with what they told last."""
-    await hub.live.refresh(hub.now_ms())
+    await hub.edge_reports.refresh(hub.now_ms())
     async with hub.store.read() as session:
         allowed = await _allowed(hub, session)
         found = await store.edges(session, paging, list(allowed))
@@ -88,11 +88,11 @@ async def list_edges(hub: HubDep, caller: Viewer, paging: LongPage) -> EdgeList:
     )
 
 
-@router.get("/edges/{edge_id}", tags=["edges"], responses=refusals(400, 404))
+@router.get("/edges/{edge_id}", tags=["edges"], responses=error_responses(400, 404))
 async def get_edge(hub: HubDep, caller: Viewer, edge_id: HexId) -> EdgeItem:
     """Show one edge, and what it told last."""
     wanted = parse_hex(edge_id, "edge_id")
-    await hub.live.refresh(hub.now_ms())
+    await hub.edge_reports.refresh(hub.now_ms())
     async with hub.store.read() as session:
         allowed = await _allowed(hub, session)
         row = await store.find(session, wanted) if wanted in allowed else None
@@ -107,7 +107,7 @@ async def get_edge(hub: HubDep, caller: Viewer, edge_id: HexId) -> EdgeItem:
     response_class=StreamingResponse,
     responses={
         200: {**CBOR, "description": "What changed, or everything; docs/protocol.md says how."},
-        **refusals(400),
+        **error_responses(400),
     },
 )
 async def follow_routes(
@@ -126,10 +126,10 @@ async def follow_routes(
     await take_once(hub, signed, Domain.EDGE_SUBSCRIBE)
     knows = since is None or await hub.news(since, wait)
     _check_allowed(hub, signed.id)
-    if since is not None and since > hub.directory.revision and not knows:
+    if since is not None and since > hub.route_cache.revision and not knows:
         chunks: Sequence[bytes] = list(delta_chunks(RouteDelta(since, snapshot=False)))
     else:
-        chunks = await hub.directory.encoded(since)
+        chunks = await hub.route_cache.encoded(since)
     length = sum(map(len, chunks))
     return StreamingResponse(
         _streamed(chunks), media_type="application/cbor", headers={"content-length": str(length)}
@@ -145,10 +145,10 @@ async def signed_edge(hub: Hub, request: Request, header: str | None, domain: Do
     """
     signed = signature(header)
     signed.check_node(domain, await request.body(), hub.now_ms())
-    await hub.directory.follow(hub.bell.revision)
-    if not hub.may_work(signed.id):  # it may have been invited just now, at another replica
+    await hub.route_cache.follow(hub.route_changes.revision)
+    if not hub.is_active_edge(signed.id):  # it may have been invited just now, at another replica
         await public(hub, request)
-        await hub.directory.follow(hub.directory.revision + 1)
+        await hub.route_cache.follow(hub.route_cache.revision + 1)
     _check_allowed(hub, signed.id)
     return signed
 
@@ -164,7 +164,7 @@ async def take_once(hub: Hub, signed: Signature, domain: str) -> None:
     hub.edges_seen[signed.id] = hub.now_ms()
 
 
-async def known_edges(hub: Hub, session: AsyncSession) -> Sequence[EdgeRow]:
+async def active_edges(hub: Hub, session: AsyncSession) -> Sequence[EdgeRow]:
     """Return the registered edges that are the hub's own or have an invite."""
     return await store.registered(session, list(await _allowed(hub, session)))
 
@@ -180,12 +180,12 @@ def edge_out(row: EdgeRow) -> EdgeOut:
 
 
 def _check_allowed(hub: Hub, edge_id: bytes) -> None:
-    if not hub.may_work(edge_id):
+    if not hub.is_active_edge(edge_id):
         raise Denied(Code.EDGE_UNKNOWN, "no invite for this edge, or it is revoked")
 
 
-async def _check_known(hub: Hub, session: AsyncSession, edge_id: bytes) -> None:
-    if edge_id != hub.keys.node.public and not await edge_invites.may_work(session, edge_id):
+async def _require_invited(hub: Hub, session: AsyncSession, edge_id: bytes) -> None:
+    if edge_id != hub.keys.node.public and not await edge_invites.is_active(session, edge_id):
         raise Denied(Code.EDGE_UNKNOWN, "no invite for this edge, or it is revoked")
 
 
@@ -202,10 +202,10 @@ def _item(hub: Hub, row: EdgeRow, name: str) -> EdgeItem:
         certificate_sha256=row.certificate_sha256.hex(),
         version=row.version,
         last_seen_ms=seen_ms,
-        last_seen_at=moment(seen_ms),
-        is_live=hub.live.edge_is_live(row.edge_id),
-        sessions=hub.live.sessions_of(row.edge_id),
-        traffic=hub.live.traffic_of_edge(row.edge_id),
+        last_seen_at=to_datetime(seen_ms),
+        is_live=hub.edge_reports.edge_is_live(row.edge_id),
+        sessions=hub.edge_reports.sessions_of(row.edge_id),
+        traffic=hub.edge_reports.traffic_of_edge(row.edge_id),
     )
 
 

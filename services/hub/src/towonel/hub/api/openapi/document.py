@@ -19,7 +19,7 @@ from towonel.api.edges import EdgeRegisterIn
 from towonel.api.errors import ErrorOut
 from towonel.api.reports import EdgeReport
 from towonel.api.services import DesiredState
-from towonel.hub.api.http.errors import SAID, STATUS
+from towonel.hub.api.http.errors import STATUS, STATUS_DESCRIPTIONS
 from towonel.hub.api.openapi.examples import CBOR_BODIES, EXAMPLES
 
 DESCRIPTION = """\
@@ -123,7 +123,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
         name: {"description": said, "required": True, "schema": {"type": kind}}
         for name, (_, said, kind) in HEADERS.items()
     }
-    components["responses"] = {_error_name(status): _error(status) for status in sorted(SAID)}
+    components["responses"] = {
+        _error_name(status): _error(status) for status in sorted(STATUS_DESCRIPTIONS)
+    }
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     for name, example in EXAMPLES.items():
@@ -174,7 +176,7 @@ def _error_name(status: int) -> str:
 
 def _error(status: int) -> dict[str, Any]:
     words = [f"`{code.word}`" for code, its_status in STATUS.items() if its_status == status]
-    said = SAID[status] + (f" Codes: {', '.join(words)}." if words else "")
+    said = STATUS_DESCRIPTIONS[status] + (f" Codes: {', '.join(words)}." if words else "")
     more = {401: ("Challenge",), 429: ("RetryAfter",), 503: ("RetryAfter",)}
     schema = {"$ref": _REFERENCE.format(model=ErrorOut.__name__)}
     return {

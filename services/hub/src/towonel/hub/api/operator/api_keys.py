@@ -10,14 +10,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from towonel.api.invites import RevokedOut
 from towonel.api.keys import KeyEdit, KeyIn, KeyItem, KeyOut, KeyPage, KeyRotation, Role, WhoAmI
 from towonel.hub.api.http.auth import Admin, Idempotent, IfMatch, TenantViewer, check_version, etag
-from towonel.hub.api.http.errors import refusals
+from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import KeyId, Page
-from towonel.hub.api.presenters import moment, moment_or_none, ms_or_none
+from towonel.hub.api.presenters import to_datetime, to_optional_datetime, to_optional_ms
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.core.access import KEY_ID_BYTES, KEY_SECRET_BYTES, Presented
 from towonel.hub.store import api_keys as store
 from towonel.hub.store import invites
-from towonel.hub.store.audit import Deed, record
+from towonel.hub.store.audit import AuditEvent, record
 from towonel.hub.store.tables import REVOKED, KeyRow
 from towonel.identity.keys import hash_invite_secret
 from towonel.wire import base64url
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/v1/keys", tags=["keys"])
 _ROLES: dict[str, Role] = {"admin": "admin", "operator": "operator", "viewer": "viewer"}
 
 
-@router.post("", responses=refusals(400, 404, 409))
+@router.post("", responses=error_responses(400, 404, 409))
 async def create_key(hub: HubDep, caller: Admin, body: KeyIn, once: Idempotent) -> KeyOut:
     """Make an API key; the answer holds its secret, which the hub does not keep."""
     key = Presented(secrets.token_bytes(KEY_ID_BYTES), secrets.token_bytes(KEY_SECRET_BYTES))
@@ -45,7 +45,7 @@ async def create_key(hub: HubDep, caller: Admin, body: KeyIn, once: Idempotent) 
     )
     made = KeyOut(**_item(hub, row).model_dump(), key=key.encode())
     async with hub.store.write() as change:
-        before = await once(caller).recall(change, KeyOut)
+        before = await once(caller).replay(change, KeyOut)
         if before is not None:
             return before
         if row.tenant_id:
@@ -55,11 +55,11 @@ async def create_key(hub: HubDep, caller: Admin, body: KeyIn, once: Idempotent) 
         await store.add(change, row)
         after = {"name": row.name, "role": row.role, "expires_at_ms": row.expires_at_ms}
         await record(change, caller.actor, _deed("created", row, after=after), now_ms)
-        await once(caller).keep(change, made, now_ms)
+        await once(caller).store(change, made, now_ms)
     return made
 
 
-@router.get("", responses=refusals(400))
+@router.get("", responses=error_responses(400))
 async def list_keys(hub: HubDep, caller: Admin, paging: Page) -> KeyPage:
     """List API keys, the newest first, without their secrets."""
     async with hub.store.read() as session:
@@ -78,16 +78,16 @@ async def whoami(hub: HubDep, caller: TenantViewer) -> WhoAmI:
     )
 
 
-@router.get("/{key_id}", responses=refusals(400, 404))
+@router.get("/{key_id}", responses=error_responses(400, 404))
 async def get_key(hub: HubDep, caller: Admin, key_id: KeyId, response: Response) -> KeyItem:
     """Show one API key."""
     async with hub.store.read() as session:
-        row = await _found(session, key_id)
+        row = await _get_or_404(session, key_id)
     response.headers["etag"] = etag(row.version)
     return _item(hub, row)
 
 
-@router.patch("/{key_id}", responses=refusals(400, 404, 412))
+@router.patch("/{key_id}", responses=error_responses(400, 404, 412))
 async def update_key(
     hub: HubDep,
     caller: Admin,
@@ -98,12 +98,12 @@ async def update_key(
 ) -> KeyItem:
     """Change the name or the end of a key."""
     async with hub.store.write() as change:
-        row = await _live(change.session, key_id)
+        row = await _get_active(change.session, key_id)
         check_version(if_match, row.version)
         before = {"name": row.name, "expires_at_ms": row.expires_at_ms}
         row.name = body.name or row.name
         if "expires_at" in body.model_fields_set:
-            row.expires_at_ms = ms_or_none(body.expires_at)
+            row.expires_at_ms = to_optional_ms(body.expires_at)
         after = {"name": row.name, "expires_at_ms": row.expires_at_ms}
         if after != before:
             row.version += 1
@@ -113,7 +113,7 @@ async def update_key(
     return _item(hub, row)
 
 
-@router.post("/{key_id}/rotate", responses=refusals(400, 404, 409))
+@router.post("/{key_id}/rotate", responses=error_responses(400, 404, 409))
 async def rotate_key(
     hub: HubDep,
     caller: Admin,
@@ -128,10 +128,10 @@ async def rotate_key(
     grace_ms = (body or KeyRotation()).grace_secs * 1000
     secret = secrets.token_bytes(KEY_SECRET_BYTES)
     async with hub.store.write() as change:
-        before = await once(caller).recall(change, KeyOut)
+        before = await once(caller).replay(change, KeyOut)
         if before is not None:
             return before
-        row = await _live(change.session, key_id)
+        row = await _get_active(change.session, key_id)
         row.old_secret_hash, row.old_until_ms = row.secret_hash, hub.now_ms() + grace_ms
         row.secret_hash = hash_invite_secret(hub.keys.invite_hash, secret)
         row.rotated_at_ms = hub.now_ms()
@@ -141,15 +141,15 @@ async def rotate_key(
         await record(change, caller.actor, _deed("rotated", row, after=after), hub.now_ms())
         key = Presented(row.key_id, secret).encode()
         made = KeyOut(**_item(hub, row).model_dump(), key=key)
-        await once(caller).keep(change, made, hub.now_ms())
+        await once(caller).store(change, made, hub.now_ms())
     return made
 
 
-@router.delete("/{key_id}", responses=refusals(400, 404))
+@router.delete("/{key_id}", responses=error_responses(400, 404))
 async def revoke_key(hub: HubDep, caller: Admin, key_id: KeyId) -> RevokedOut:
     """Revoke a key: it opens nothing from now on."""
     async with hub.store.write() as change:
-        row = await _live(change.session, key_id)
+        row = await _get_active(change.session, key_id)
         row.revoked_at_ms = hub.now_ms()
         row.version += 1
         change.session.add(row)
@@ -158,7 +158,7 @@ async def revoke_key(hub: HubDep, caller: Admin, key_id: KeyId) -> RevokedOut:
     return RevokedOut()
 
 
-async def _found(session: AsyncSession, key_id: str) -> KeyRow:
+async def _get_or_404(session: AsyncSession, key_id: str) -> KeyRow:
     try:
         wanted = base64url.decode(key_id)
     except ProtocolError:
@@ -171,8 +171,8 @@ async def _found(session: AsyncSession, key_id: str) -> KeyRow:
     return row
 
 
-async def _live(session: AsyncSession, key_id: str) -> KeyRow:
-    row = await _found(session, key_id)
+async def _get_active(session: AsyncSession, key_id: str) -> KeyRow:
+    row = await _get_or_404(session, key_id)
     if row.revoked_at_ms is not None:
         raise Denied(Code.NOT_FOUND, "no such key, or it is revoked already")
     return row
@@ -191,10 +191,10 @@ def _item(hub: Hub, row: KeyRow) -> KeyItem:
         role=_ROLES[row.role],
         tenant_id=row.tenant_id.hex() if row.tenant_id else None,
         status=status,
-        created_at=moment(row.created_at_ms),
-        expires_at=moment_or_none(row.expires_at_ms),
-        last_used_at=moment_or_none(used_ms or None),
-        rotated_at=moment_or_none(row.rotated_at_ms),
+        created_at=to_datetime(row.created_at_ms),
+        expires_at=to_optional_datetime(row.expires_at_ms),
+        last_used_at=to_optional_datetime(used_ms or None),
+        rotated_at=to_optional_datetime(row.rotated_at_ms),
     )
 
 
@@ -203,5 +203,7 @@ def _deed(
     row: KeyRow,
     before: Mapping[str, object] | None = None,
     after: Mapping[str, object] | None = None,
-) -> Deed:
-    return Deed(f"key.{verb}", f"key:{base64url.encode(row.key_id)}", row.tenant_id, before, after)
+) -> AuditEvent:
+    return AuditEvent(
+        f"key.{verb}", f"key:{base64url.encode(row.key_id)}", row.tenant_id, before, after
+    )

@@ -13,10 +13,10 @@ from fastapi.responses import StreamingResponse
 from towonel.api.audit import AuditItem, AuditPage
 from towonel.api.fields import Moment
 from towonel.hub.api.http.auth import Caller, Operator, TenantViewer, still_counts
-from towonel.hub.api.http.errors import refusals
+from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import OfTenant, Page, Text
 from towonel.hub.api.http.sse import streamed
-from towonel.hub.api.presenters import moment, ms_or_none
+from towonel.hub.api.presenters import to_datetime, to_optional_ms
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.core.access import Principal
 from towonel.hub.store import audit as store
@@ -32,7 +32,7 @@ MAX_OF_ONE_KEY = 64  # of them: no tenant's key can take every place
 At = Annotated[Moment | None, Query(description="RFC 3339, as in 2026-11-24T12:00:00Z.")]
 
 
-@router.get("/audit", tags=["audit"], responses=refusals(400))
+@router.get("/audit", tags=["audit"], responses=error_responses(400))
 async def list_audit(
     hub: HubDep,
     caller: Operator,
@@ -45,7 +45,9 @@ async def list_audit(
     until: At = None,
 ) -> AuditPage:
     """List writes, the newest first: who did what to what, from where."""
-    wanted = store.Wanted(actor, action, subject, tenant_id, ms_or_none(since), ms_or_none(until))
+    wanted = store.AuditFilter(
+        actor, action, subject, tenant_id, to_optional_ms(since), to_optional_ms(until)
+    )
     async with hub.store.read() as session:
         found = await store.newest(session, paging, wanted)
     return AuditPage(audit=[shown(row) for row in found.rows], next_cursor=found.next_cursor)
@@ -61,7 +63,7 @@ async def list_audit(
             "description": "Server-sent events: `id` counts up, `event` is the action, `data` an"
             " AuditItem.",
         },
-        **refusals(400),
+        **error_responses(400),
     },
 )
 async def follow_events(
@@ -88,7 +90,7 @@ def shown(row: AuditRow) -> AuditItem:
     """Return a write as the API shows it."""
     return AuditItem(
         id=row.id or 0,
-        at=moment(row.at_ms),
+        at=to_datetime(row.at_ms),
         actor=row.actor,
         action=row.action,
         subject=row.subject,
@@ -108,8 +110,8 @@ async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[byte
     try:
         yield b""  # for `streamed`
         yield b": following\n\n"
-        while not hub.bell.closed:
-            rung = hub.bell.next_write()
+        while not hub.route_changes.closed:
+            rung = hub.route_changes.next_write()
             rows = await _after(hub, caller, last_id)
             if rows is None:
                 return

@@ -19,7 +19,7 @@ from towonel.api.invites import (
     RevokedOut,
 )
 from towonel.hub.api.http.auth import Idempotent, IfMatch, Operator, Viewer, check_version, etag
-from towonel.hub.api.http.errors import refusals
+from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import InviteId, LongPage, Pattern, Text, parse_id
 from towonel.hub.api.presenters import invite_detail, invite_items, quotas_of
 from towonel.hub.context import Hub, HubDep
@@ -30,11 +30,11 @@ from towonel.hub.core.random_names import random_name
 from towonel.hub.operations import tenant_lifecycle
 from towonel.hub.operations.declared_tenants import NO_SECRET
 from towonel.hub.operations.edit import edit_invite
-from towonel.hub.operations.hostname_ownership import settle
+from towonel.hub.operations.hostname_ownership import reconcile_ownership
 from towonel.hub.store import invites as store
 from towonel.hub.store import ports
-from towonel.hub.store.audit import Deed, record
-from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.audit import AuditEvent, record
+from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import REVOKED, InviteRow
 from towonel.identity.keys import TenantKey, hash_invite_secret
 from towonel.wire import base64url
@@ -49,7 +49,7 @@ _DECLARED = (
 )
 
 
-@router.post("", responses=refusals(400, 409))
+@router.post("", responses=error_responses(400, 409))
 async def create_invite(
     hub: HubDep, caller: Operator, body: InviteIn, once: Idempotent
 ) -> InviteOut:
@@ -74,7 +74,7 @@ async def create_invite(
         expires_at_ms=row.expires_at_ms,
     )
     async with hub.store.write() as change:
-        before = await once(caller).recall(change, InviteOut)
+        before = await once(caller).replay(change, InviteOut)
         if before is not None:
             return before
         check_quota("hostnames", len(patterns), hub.policy.quotas.hostnames)
@@ -82,14 +82,14 @@ async def create_invite(
         if held:
             raise Denied(Code.HOSTNAME_CONFLICT, f"another invite has already: {', '.join(held)}")
         await store.add_invite(change, row, patterns)
-        await settle(change, patterns, hub.now_ms())
+        await reconcile_ownership(change, patterns, hub.now_ms())
         after = {"name": row.name, "hostnames": patterns, "expires_at_ms": row.expires_at_ms}
         await record(change, caller.actor, _deed("created", row, after=after), hub.now_ms())
-        await once(caller).keep(change, made, hub.now_ms())
+        await once(caller).store(change, made, hub.now_ms())
     return made
 
 
-@router.get("", responses=refusals(400))
+@router.get("", responses=error_responses(400))
 async def list_invites(
     hub: HubDep,
     caller: Viewer,
@@ -99,25 +99,25 @@ async def list_invites(
     hostname: Text = None,
 ) -> InviteList:
     """List invites, the newest first; one page has a thousand unless asked for fewer."""
-    wanted = store.Wanted(status=status, name=name, hostname=hostname)
+    wanted = store.InviteFilter(status=status, name=name, hostname=hostname)
     async with hub.store.read() as session:
         found = await store.newest(session, paging, wanted)
         hostnames = await store.hostnames(session, [row.invite_id for row in found.rows])
     return InviteList(invites=invite_items(found.rows, hostnames), next_cursor=found.next_cursor)
 
 
-@router.get("/{invite_id}", responses=refusals(400, 404))
+@router.get("/{invite_id}", responses=error_responses(400, 404))
 async def get_invite(
     hub: HubDep, caller: Viewer, invite_id: InviteId, response: Response
 ) -> InviteDetail:
     """Show one invite, whole."""
     async with hub.store.read() as session:
-        row = await _found(session, invite_id)
+        row = await _get_or_404(session, invite_id)
         response.headers["etag"] = etag(row.version)
         return await _detail(session, row)
 
 
-@router.patch("/{invite_id}", responses=refusals(400, 404, 409, 412))
+@router.patch("/{invite_id}", responses=error_responses(400, 404, 409, 412))
 async def update_invite(
     hub: HubDep,
     caller: Operator,
@@ -128,34 +128,34 @@ async def update_invite(
 ) -> InviteDetail:
     """Change the name, hostnames, ports, limits or expiry of a live invite; its token stays good."""
     async with hub.store.write() as change:
-        row = await _live(change.session, invite_id)
+        row = await _get_active(change.session, invite_id)
         check_version(if_match, row.version)
         await edit_invite(hub, change, caller.actor, row, body)
         response.headers["etag"] = etag(row.version)
         return await _detail(change.session, row)
 
 
-@router.post("/{invite_id}/hostnames", responses=refusals(400, 404, 409))
+@router.post("/{invite_id}/hostnames", responses=error_responses(400, 404, 409))
 async def add_invite_hostnames(
     hub: HubDep, caller: Operator, invite_id: InviteId, body: HostnamesIn
 ) -> HostnamesOut:
     """Add hostnames to a live invite; those it has already stay."""
     added = parse_patterns(body.hostnames)
     async with hub.store.write() as change:
-        row = await _live(change.session, invite_id)
+        row = await _get_active(change.session, invite_id)
         held = await store.hostnames_of(change.session, row.invite_id)
         wanted = list(dict.fromkeys([*map(Hostname, held), *added]))
         return await _set_hostnames(hub, change, caller, row, wanted)
 
 
-@router.delete("/{invite_id}/hostnames/{hostname}", responses=refusals(400, 404, 409))
+@router.delete("/{invite_id}/hostnames/{hostname}", responses=error_responses(400, 404, 409))
 async def remove_invite_hostname(
     hub: HubDep, caller: Operator, invite_id: InviteId, hostname: Pattern
 ) -> HostnamesOut:
     """Take a hostname from a live invite; what was published under it ends at once."""
     (gone,) = parse_patterns([hostname])
     async with hub.store.write() as change:
-        row = await _live(change.session, invite_id)
+        row = await _get_active(change.session, invite_id)
         held = await store.hostnames_of(change.session, row.invite_id)
         if gone not in held:
             raise Denied(Code.NOT_FOUND, f"the invite has no hostname {gone}")
@@ -165,11 +165,11 @@ async def remove_invite_hostname(
         return await _set_hostnames(hub, change, caller, row, wanted)
 
 
-@router.delete("/{invite_id}", responses=refusals(400, 404))
+@router.delete("/{invite_id}", responses=error_responses(400, 404))
 async def revoke_invite(hub: HubDep, caller: Operator, invite_id: InviteId) -> RevokedOut:
     """End a tenant: its routes go and its sessions are closed, on every edge."""
     async with hub.store.write() as change:
-        row = await _live(change.session, invite_id)
+        row = await _get_active(change.session, invite_id)
         if row.secret_hash == NO_SECRET:
             raise Denied(Code.INVALID_REQUEST, _DECLARED)
         await tenant_lifecycle.end(change, row, hub.now_ms())
@@ -189,7 +189,7 @@ def new_token[T: (InviteToken, EdgeToken)](url: str, kind: type[T]) -> T:
 
 
 async def _set_hostnames(
-    hub: Hub, change: Change, caller: Operator, row: InviteRow, wanted: list[Hostname]
+    hub: Hub, change: Write, caller: Operator, row: InviteRow, wanted: list[Hostname]
 ) -> HostnamesOut:
     held = await store.hostnames_of(change.session, row.invite_id)
     if wanted != held:
@@ -202,15 +202,15 @@ async def _set_hostnames(
     return HostnamesOut(invite_id=base64url.encode(row.invite_id), remaining_hostnames=[*wanted])
 
 
-async def _found(session: AsyncSession, invite_id: str) -> InviteRow:
+async def _get_or_404(session: AsyncSession, invite_id: str) -> InviteRow:
     row = await store.invite(session, parse_id(invite_id))
     if row is None:
         raise Denied(Code.NOT_FOUND, "no such invite")
     return row
 
 
-async def _live(session: AsyncSession, invite_id: str) -> InviteRow:
-    row = await _found(session, invite_id)
+async def _get_active(session: AsyncSession, invite_id: str) -> InviteRow:
+    row = await _get_or_404(session, invite_id)
     if row.status == REVOKED:
         raise Denied(Code.NOT_FOUND, "no such invite, or it is revoked already")
     return row
@@ -227,6 +227,6 @@ def _deed(
     row: InviteRow,
     before: Mapping[str, object] | None = None,
     after: Mapping[str, object] | None = None,
-) -> Deed:
+) -> AuditEvent:
     subject = f"invite:{base64url.encode(row.invite_id)}"
-    return Deed(f"invite.{verb}", subject, row.tenant_id, before, after)
+    return AuditEvent(f"invite.{verb}", subject, row.tenant_id, before, after)

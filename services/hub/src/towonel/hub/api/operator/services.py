@@ -8,14 +8,14 @@ from fastapi import APIRouter, Query
 from towonel.api.agents import AgentItem, AgentPage
 from towonel.api.services import RouteItem, RoutePage, ServiceDetail, ServiceItem, ServicePage
 from towonel.hub.api.http.auth import TenantViewer
-from towonel.hub.api.http.errors import refusals
+from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import HexId, OfTenant, Page, RouteKey, Text, parse_hex
-from towonel.hub.api.presenters import moment, moment_or_none
+from towonel.hub.api.presenters import to_datetime, to_optional_datetime
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.store import agents, services
 from towonel.hub.store import routes as store
 from towonel.hub.store.db.pagination import Paging
-from towonel.hub.store.services import Wanted
+from towonel.hub.store.services import ServiceFilter
 from towonel.hub.store.tables import AgentRow, RouteRow, ServiceRow
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
@@ -27,7 +27,7 @@ FIRST_AGENTS = Paging(limit=100)
 Kind = Annotated[ServiceKind | None, Query(description="Only of this kind.")]
 
 
-@router.get("/services", tags=["services"], responses=refusals(400))
+@router.get("/services", tags=["services"], responses=error_responses(400))
 async def list_services(
     hub: HubDep,
     caller: TenantViewer,
@@ -39,27 +39,27 @@ async def list_services(
     """List what groups of agents publish, by route key."""
     tenant = caller.principal.scope(tenant_id)
     async with hub.store.read() as session:
-        wanted = Wanted(tenant, kind and kind.value, group)
+        wanted = ServiceFilter(tenant, kind and kind.value, group)
         found = await services.services(session, paging, wanted)
         routes = await store.rows_of(session, sorted({row.key for row in found.rows}))
-    await hub.live.refresh(hub.now_ms())
+    await hub.edge_reports.refresh(hub.now_ms())
     return ServicePage(
         services=[_service(hub, row, routes[row.key]) for row in found.rows if row.key in routes],
         next_cursor=found.next_cursor,
     )
 
 
-@router.get("/services/{key}", tags=["services"], responses=refusals(404))
+@router.get("/services/{key}", tags=["services"], responses=error_responses(404))
 async def get_service(hub: HubDep, caller: TenantViewer, key: RouteKey) -> ServiceDetail:
     """Show one public name or port: who publishes it, and which agents serve it now."""
-    await hub.live.refresh(hub.now_ms())
+    await hub.edge_reports.refresh(hub.now_ms())
     async with hub.store.read() as session:
         route = await services.live_route(session, key)
         rows = await services.services_of_key(session, key)
         if route is None or not rows or not caller.principal.may_see(route.tenant_id):
             raise Denied(Code.NOT_FOUND, "no such service")
-        serving = hub.live.serving(route.tenant_id, _service_key(route))
-        wanted = agents.Wanted(TenantId(route.tenant_id), agent_ids=serving[:MAX_IDS])
+        serving = hub.edge_reports.serving(route.tenant_id, _service_key(route))
+        wanted = agents.AgentFilter(TenantId(route.tenant_id), agent_ids=serving[:MAX_IDS])
         found = await agents.newest(session, FIRST_AGENTS, wanted)
     return ServiceDetail(
         key=key,
@@ -73,14 +73,14 @@ async def get_service(hub: HubDep, caller: TenantViewer, key: RouteKey) -> Servi
     )
 
 
-@router.get("/routes", tags=["routes"], responses=refusals(400))
+@router.get("/routes", tags=["routes"], responses=error_responses(400))
 async def list_routes(
     hub: HubDep, caller: TenantViewer, paging: Page, tenant_id: OfTenant, kind: Kind = None
 ) -> RoutePage:
     """List public names and ports, by key, as edges serve them."""
     tenant = caller.principal.scope(tenant_id)
     async with hub.store.read() as session:
-        found = await services.routes(session, paging, Wanted(tenant, kind and kind.value))
+        found = await services.routes(session, paging, ServiceFilter(tenant, kind and kind.value))
         revision = await store.revision(session)
     return RoutePage(
         revision=revision,
@@ -89,7 +89,7 @@ async def list_routes(
     )
 
 
-@router.get("/routes/{key}", tags=["routes"], responses=refusals(404))
+@router.get("/routes/{key}", tags=["routes"], responses=error_responses(404))
 async def get_route(hub: HubDep, caller: TenantViewer, key: RouteKey) -> RouteItem:
     """Show whose a public name or port is."""
     async with hub.store.read() as session:
@@ -99,7 +99,7 @@ async def get_route(hub: HubDep, caller: TenantViewer, key: RouteKey) -> RouteIt
     return _route(row)
 
 
-@router.get("/agents", tags=["agents"], responses=refusals(400))
+@router.get("/agents", tags=["agents"], responses=error_responses(400))
 async def list_agents(
     hub: HubDep,
     caller: TenantViewer,
@@ -114,10 +114,10 @@ async def list_agents(
 
     With `live`, a page can have fewer than `limit`, or none, and a page after it.
     """
-    await hub.live.refresh(hub.now_ms())
-    ids = hub.live.agent_ids() if live else None
+    await hub.edge_reports.refresh(hub.now_ms())
+    ids = hub.edge_reports.agent_ids() if live else None
     only = None if ids is None or len(ids) > MAX_IDS else ids
-    wanted = agents.Wanted(caller.principal.scope(tenant_id), group, only)
+    wanted = agents.AgentFilter(caller.principal.scope(tenant_id), group, only)
     async with hub.store.read() as session:
         found = await agents.newest(session, paging, wanted)
     items = agent_items(hub, found.rows)
@@ -126,10 +126,10 @@ async def list_agents(
     return AgentPage(agents=items, next_cursor=found.next_cursor)
 
 
-@router.get("/agents/{agent_id}", tags=["agents"], responses=refusals(400, 404))
+@router.get("/agents/{agent_id}", tags=["agents"], responses=error_responses(400, 404))
 async def get_agent(hub: HubDep, caller: TenantViewer, agent_id: HexId) -> AgentItem:
     """Show one agent: where it is linked, since when, and what it carries."""
-    await hub.live.refresh(hub.now_ms())
+    await hub.edge_reports.refresh(hub.now_ms())
     async with hub.store.read() as session:
         row = await agents.find(session, parse_hex(agent_id, "agent_id"))
     if row is None or not caller.principal.may_see(row.tenant_id):
@@ -141,16 +141,16 @@ def agent_items(hub: Hub, rows: Iterable[AgentRow]) -> list[AgentItem]:
     """Return agents with what edges told of them."""
     items: list[AgentItem] = []
     for row in rows:
-        live = hub.live.agent(row.agent_id)
+        live = hub.edge_reports.agent(row.agent_id)
         items.append(
             AgentItem(
                 agent_id=row.agent_id.hex(),
                 tenant_id=row.tenant_id.hex(),
                 group=row.group,
                 is_live=live is not None,
-                first_seen_at=moment(row.first_seen_ms),
-                last_seen_at=moment(row.last_seen_ms),
-                live_since=moment_or_none(live.since_ms if live else None),
+                first_seen_at=to_datetime(row.first_seen_ms),
+                last_seen_at=to_datetime(row.last_seen_ms),
+                live_since=to_optional_datetime(live.since_ms if live else None),
                 edges=sorted(live.edges) if live else [],
                 software=live.software if live else None,
                 connections_active=live.active_streams if live else 0,
@@ -168,8 +168,8 @@ def _service(hub: Hub, row: ServiceRow, route: RouteRow) -> ServiceItem:
         tls_mode=route.tls_mode,
         tenant_id=row.tenant_id.hex(),
         group=row.group,
-        created_at=moment(row.created_at_ms),
-        agents_live=len(hub.live.serving(row.tenant_id, _service_key(route))),
+        created_at=to_datetime(row.created_at_ms),
+        agents_live=len(hub.edge_reports.serving(row.tenant_id, _service_key(route))),
     )
 
 

@@ -33,7 +33,7 @@ REVISIONS_LOST = 1_000_000_000  # more than ever are, by a failover or between b
 
 
 @dataclass
-class Change:
+class Write:
     """A write in progress: its session, and what it leads to, if it does.
 
     Args:
@@ -71,7 +71,7 @@ class Store:
     def __init__(
         self,
         engine: AsyncEngine,
-        committed: Callable[[Change], Awaitable[None]],
+        committed: Callable[[Write], Awaitable[None]],
         told: Callable[[], int],
         *,
         is_sqlite: bool,
@@ -89,7 +89,7 @@ class Store:
     async def open(
         cls,
         database: Database,
-        committed: Callable[[Change], Awaitable[None]],
+        committed: Callable[[Write], Awaitable[None]],
         told: Callable[[], int] = lambda: 0,
         *,
         max_connections: int = 4,
@@ -144,7 +144,7 @@ class Store:
                 yield session
 
     @contextlib.asynccontextmanager
-    async def write(self) -> AsyncGenerator[Change]:
+    async def write(self) -> AsyncGenerator[Write]:
         """Write all or nothing: committed at the end, rolled back where anything raises.
 
         No two writes overlap, of all replicas: each sees what those before it did.
@@ -153,12 +153,12 @@ class Store:
             Unavailable: HUB_UNAVAILABLE where the database does not answer.
         """
         async with self._writer(is_alone=True) as session:
-            change = Change(session, self._told())
+            change = Write(session, self._told())
             yield change
         await self._committed(change)
 
     @contextlib.asynccontextmanager
-    async def note(self) -> AsyncGenerator[AsyncSession]:
+    async def write_fact(self) -> AsyncGenerator[AsyncSession]:
         """Write a fact that stands alone: that a request was seen, or somebody is there.
 
         On Postgres it waits for no other write. It must not touch routes, invites or the audit log.

@@ -6,7 +6,7 @@ from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 
-async def put_row(session: AsyncSession, row: SQLModel, *replaced: str) -> None:
+async def upsert(session: AsyncSession, row: SQLModel, *replaced: str) -> None:
     """Add a row; where its key is taken, replace only these columns of what is there.
 
     Unlike a look and then a write, it cannot fail because a replica wrote in between.

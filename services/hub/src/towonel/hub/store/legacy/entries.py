@@ -6,7 +6,7 @@ from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.core.legacy.signed_entries import checked, removes, subject, supersedes
-from towonel.hub.store.db.transactions import Change
+from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import EntryRow, InviteRow
 from towonel.wire.ids import TenantId
 from towonel.wire.legacy.entries import EntryPayload, SignedEntry, decode_payload
@@ -28,7 +28,7 @@ async def ops(session: AsyncSession, tenant_id: TenantId) -> list[Op]:
 
 
 async def append(
-    change: Change, invite: InviteRow, entry: SignedEntry, payload: EntryPayload, op: Op
+    change: Write, invite: InviteRow, entry: SignedEntry, payload: EntryPayload, op: Op
 ) -> None:
     """Add an entry that follows all others, and drop those that no longer matter."""
     session = change.session
