@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support.hub import World, state, tenant_of
+from support.hub import TestHub, state, tenant_of
 from support.legacy_client import streamed
 
 from towonel.api.keys import KeyIn, Role
@@ -24,16 +24,16 @@ from towonel.wire.tokens import InviteToken
 OPERATOR = {"authorization": "Bearer operator-key"}
 
 
-async def made_key(world: World, role: Role, tenant: TenantKey | None = None) -> str:
+async def made_key(hub: TestHub, role: Role, tenant: TenantKey | None = None) -> str:
     """The secret of a new API key."""
     tenant_id = None if tenant is None else tenant.tenant_id.hex()
     wanted = KeyIn(name=secrets.token_hex(4), role=role, tenant_id=tenant_id)
-    return (await world.client().create_key(wanted)).key
+    return (await hub.client().create_key(wanted)).key
 
 
-async def keyed(world: World, role: Role, tenant: TenantKey | None = None) -> HubClient:
+async def keyed(hub: TestHub, role: Role, tenant: TenantKey | None = None) -> HubClient:
     """A client with a new API key."""
-    return world.client(await made_key(world, role, tenant))
+    return hub.client(await made_key(hub, role, tenant))
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -66,38 +66,38 @@ def tenant_id(token: InviteToken) -> str:
     return tenant_of(token).tenant_id.hex()
 
 
-async def publish(world: World, token: InviteToken, *hostnames: str, group: str = "default") -> int:
+async def publish(hub: TestHub, token: InviteToken, *hostnames: str, group: str = "default") -> int:
     """Publish hostnames as the tenant does; returns the revision."""
     wanted = state(*hostnames, group=group)
-    world.clock.now_ms += 10  # the same request again would be a replay
-    return (await world.client().apply_desired_state(tenant_of(token), wanted)).revision
+    hub.clock.now_ms += 10  # the same request again would be a replay
+    return (await hub.client().apply_desired_state(tenant_of(token), wanted)).revision
 
 
 async def publish_ports(
-    world: World, token: InviteToken, kind: Protocol, ports: Sequence[int]
+    hub: TestHub, token: InviteToken, kind: Protocol, ports: Sequence[int]
 ) -> int:
     services = [ServiceIn(kind=kind, name=f"s{port}", port=port) for port in ports]
-    world.clock.now_ms += 10
+    hub.clock.now_ms += 10
     wanted = DesiredState(group=f"{kind}s", services=services)
-    return (await world.client().apply_desired_state(tenant_of(token), wanted)).revision
+    return (await hub.client().apply_desired_state(tenant_of(token), wanted)).revision
 
 
-async def served(world: World) -> dict[str, str]:
+async def served(hub: TestHub) -> dict[str, str]:
     """What edges are told now: the tenant of each route that is not of a blocked tenant."""
-    world.clock.now_ms += 10
-    delta = await world.client().follow_routes(world.hub.keys.node, None)
+    hub.clock.now_ms += 10
+    delta = await hub.client().follow_routes(hub.context.keys.node, None)
     routes: tuple[Route, ...] = delta.routes
     return {r.key: r.tenant_id.hex() for r in routes if r.tenant_id not in delta.blocked}
 
 
 @contextlib.asynccontextmanager
 async def following(
-    world: World, key: str, *, since: int | None = None
+    hub: TestHub, key: str, *, since: int | None = None
 ) -> AsyncGenerator[Callable[[], Awaitable[dict[str, Any]]]]:
     """Follow events with a key; what is given returns the next one."""
     last_id = "" if since is None else str(since)
     header = bearer(key)["authorization"]
-    async with streamed(world.app, "/v1/events", header, last_id) as stream:
+    async with streamed(hub.app, "/v1/events", header, last_id) as stream:
         assert await stream.status() == 200
         assert await stream.block() == b": following"
 

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from support.callers import invite_id, tenant_id
-from support.hub import World, new_key, registration, state, tenant_of
-from support.legacy_client import original
+from support.hub import TestHub, new_key, registration, state, tenant_of
+from support.legacy_client import legacy_client
 
 from towonel.api.edge_invites import EdgeInviteOut
 from towonel.api.invites import HostnamesIn, InviteEdit, InviteIn
@@ -29,7 +29,7 @@ type Write = Callable[[], Awaitable[object]]
 class Scene:
     """What is there to be changed, who changes it, and the secrets that came up."""
 
-    world: World
+    hub: TestHub
     client: HubClient
     tenant: InviteToken
     revoked: InviteToken
@@ -59,16 +59,16 @@ class Scene:
         return [*texts, *(form for part in raw for form in (part.hex(), base64url.encode(part)))]
 
 
-async def scene(world: World) -> Scene:
-    client = world.client()
-    tenant, revoked, removed = [await world.invite(f"{n}.eu") for n in "abc"]
+async def scene(hub: TestHub) -> Scene:
+    client = hub.client()
+    tenant, revoked, removed = [await hub.invite(f"{n}.eu") for n in "abc"]
     edge = await client.create_edge_invite("first")
     key = await client.create_key(VIEWER)
     asked = ReservationIn(tenant_id=tenant_id(tenant), protocol="tcp", first_port=3000)
     ports = await client.reserve_ports(asked)
-    writer = world.client()
+    writer = hub.client()
     writer._http.headers["x-request-id"] = REQUEST_ID
-    return Scene(world, writer, tenant, revoked, removed, edge, key, ports)
+    return Scene(hub, writer, tenant, revoked, removed, edge, key, ports)
 
 
 def invite_writes(it: Scene) -> dict[str, tuple[Write, list[str]]]:
@@ -118,11 +118,11 @@ def key_writes(it: Scene) -> dict[str, tuple[Write, list[str]]]:
 
 def signed_writes(it: Scene) -> dict[str, tuple[Write, list[str]]]:
     """What tenants, agents and edges write."""
-    client, node, tenant = it.client, it.world.hub.keys.node, tenant_of(it.tenant)
+    client, node, tenant = it.client, it.hub.context.keys.node, tenant_of(it.tenant)
     agent, services = new_key(), state("a.eu")
 
     async def entry() -> None:
-        async with original(it.world) as there:
+        async with legacy_client(it.hub) as there:
             there.http.headers["x-request-id"] = REQUEST_ID
             await there.accept(tenant, 1, "upsert_hostname", hostname="a.eu")
 

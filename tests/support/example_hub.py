@@ -8,7 +8,7 @@ from typing import Any
 from anyio.from_thread import start_blocking_portal
 from sqlalchemy import create_engine
 from sqlmodel import SQLModel
-from support.hub import OPERATOR_KEY, World, world_of
+from support.hub import OPERATOR_KEY, TestHub, hub_with_keys
 
 from towonel.api.agents import BootstrapIn
 from towonel.api.edges import EdgeRegisterIn
@@ -40,7 +40,7 @@ class Served:
     """A hub on loopback, and what is in it."""
 
     url: str
-    world: World
+    hub: TestHub
 
 
 @contextlib.contextmanager
@@ -68,28 +68,28 @@ def dump(database: Database) -> dict[str, list[str]]:
 
 @contextlib.asynccontextmanager
 async def _served(database: Database) -> AsyncGenerator[Served]:
-    async with world_of(database, RouteChanges(), HUB) as world:
-        await _fill(world)
-        world.hub.route_changes.close()  # nobody waits for a change, and no stream goes on for ever
-        async with serve_app(create_app(world.hub), "127.0.0.1", 0, drain_s=1) as port:
-            yield Served(f"http://127.0.0.1:{port}", world)
+    async with hub_with_keys(database, RouteChanges(), HUB) as hub:
+        await _fill(hub)
+        hub.context.route_changes.close()  # nobody waits for a change, and no stream goes on for ever
+        async with serve_app(create_app(hub.context), "127.0.0.1", 0, drain_s=1) as port:
+            yield Served(f"http://127.0.0.1:{port}", hub)
 
 
-async def _fill(world: World) -> None:
-    now_ms, secret_hash = world.clock(), hash_invite_secret(HUB.invite_hash, SECRET)
+async def _fill(hub: TestHub) -> None:
+    now_ms, secret_hash = hub.clock(), hash_invite_secret(HUB.invite_hash, SECRET)
     shared: dict[str, Any] = {"name": "known", "secret_hash": secret_hash, "created_at_ms": now_ms}
     invite = InviteRow(
         invite_id=INVITE_ID, tenant_id=TENANT.tenant_id, tenant_public_key=TENANT.public, **shared
     )
-    async with world.hub.store.write() as change:
+    async with hub.context.store.write() as change:
         await invites.add_invite(change, invite, NAMES)
         change.session.add(_kept(now_ms))
         await api_keys.add(change, KeyRow(key_id=KEY_ID, role="viewer", **shared))
         await edge_invites.add(
             change, EdgeInviteRow(invite_id=INVITE_ID, edge_id=NODE.public, **shared)
         )
-    client = world.client()
-    token = InviteToken(world.hub.url, INVITE_ID, SECRET, SEED)
+    client = hub.client()
+    token = InviteToken(hub.context.url, INVITE_ID, SECRET, SEED)
     await client.bootstrap(token, NODE, "default")
     await client.apply_desired_state(TENANT, DesiredState.model_validate(EXAMPLES["DesiredState"]))
     await client.register_edge(NODE, EdgeRegisterIn.model_validate(EXAMPLES["EdgeRegisterIn"]))

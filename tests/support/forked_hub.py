@@ -17,7 +17,7 @@ from towonel.hub.store.db.migrate import upgrade
 from towonel.hub.store.db.offline import reading
 
 
-def family() -> ForkServerContext:
+def fork_server() -> ForkServerContext:
     """Where children come from; none of them shares a thread or a socket with the tests."""
     context = multiprocessing.get_context("forkserver")
     # Not this module: Python 3.13.0 looks for what it preloads without pytest's own paths.
@@ -27,7 +27,7 @@ def family() -> ForkServerContext:
 
 def start_hub(environ: Mapping[str, str]) -> BaseProcess:
     """A hub as its command runs it, with this environment."""
-    child = family().Process(target=_run, args=(dict(environ),), daemon=True)
+    child = fork_server().Process(target=_run, args=(dict(environ),), daemon=True)
     child.start()
     return child
 
@@ -47,7 +47,7 @@ def run_command(
     """Run `towonel-hub` with these arguments to its end, as somebody else where that is asked."""
     said, complained = folder / "stdout", folder / "stderr"
     work = (dict(environ), arguments, (str(said), str(complained)), user)
-    child = family().Process(target=_run, args=work, daemon=True)
+    child = fork_server().Process(target=_run, args=work, daemon=True)
     child.start()
     child.join(timeout=40)
     child.kill()

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI
-from support.openapi_guard import Documented
+from support.openapi_guard import OpenApiGuard
 
 from towonel.api.edges import EdgeRegisterIn
 from towonel.api.invites import InviteIn
@@ -47,25 +47,27 @@ class Clock:
 
 
 @dataclass
-class World:
-    """A hub, and everybody who talks to it."""
+class TestHub:
+    """A hub in this process, and the clients that talk to it."""
 
-    hub: Hub
+    __test__ = False  # its name begins as those of test classes do
+
+    context: Hub
     clock: Clock
     clients: list[HubClient] = field(default_factory=list)
 
     @cached_property
     def app(self) -> FastAPI:
         """The API; making one takes as long as a hundred requests."""
-        return create_app(self.hub)
+        return create_app(self.context)
 
     @cached_property
-    def documented(self) -> Documented:
+    def guarded_app(self) -> OpenApiGuard:
         """The same, which notes what it answers against its document."""
-        return Documented(self.app)
+        return OpenApiGuard(self.app)
 
     def client(self, key: str | None = OPERATOR_KEY) -> HubClient:
-        transport = httpx.ASGITransport(self.documented, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(self.guarded_app, raise_app_exceptions=False)
         url = "http://127.0.0.1"
         client = HubClient(url, operator_key=key, transport=transport, now_ms=self.clock)
         self.clients.append(client)
@@ -76,7 +78,7 @@ class World:
         return InviteToken.decode(created.token)
 
     def raw(self) -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(self.documented, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(self.guarded_app, raise_app_exceptions=False)
         return httpx.AsyncClient(transport=transport, base_url="http://hub")
 
 
@@ -99,30 +101,30 @@ def registration(key: NodeKey) -> EdgeRegisterIn:
 
 
 @contextlib.asynccontextmanager
-async def bell_at(redis_url: str) -> AsyncGenerator[RouteChanges]:
+async def route_changes_over(redis_url: str) -> AsyncGenerator[RouteChanges]:
     """A bell over a Redis."""
     async with redis_client(redis_url) as redis, make_route_changes(redis) as ringing:
         yield ringing
 
 
 @contextlib.asynccontextmanager
-async def opened(
+async def running_hub(
     database: Database, rung: RouteChanges, limits: Limiter | None = None, **chosen: Any
-) -> AsyncGenerator[World]:
+) -> AsyncGenerator[TestHub]:
     """A hub on a migrated database; `chosen` are fields of its policy."""
     keys = HubKeys(new_key(), OPERATOR_KEY.encode(), secrets.token_bytes(32))
-    async with world_of(database, rung, keys, limits, **chosen) as world:
-        yield world
+    async with hub_with_keys(database, rung, keys, limits, **chosen) as hub:
+        yield hub
 
 
 @contextlib.asynccontextmanager
-async def world_of(
+async def hub_with_keys(
     database: Database,
     rung: RouteChanges,
     keys: HubKeys,
     limits: Limiter | None = None,
     **chosen: Any,
-) -> AsyncGenerator[World]:
+) -> AsyncGenerator[TestHub]:
     """The same with keys that are given: replicas share them."""
     async with Store.open(
         database, rung.committed, lambda: rung.revision, max_connections=10, max_idle=10
@@ -133,11 +135,11 @@ async def world_of(
         rung.set_revision(directory.revision)
         limiter, policy = limits or MemoryLimiter(), Policy(**{**UNLIMITED, **chosen})
         parts = (keys, store, rung, limiter, directory, EdgeReports(store))
-        world = World(Hub(*parts, "https://hub.example.eu", policy, now_ms=clock), clock)
-        yield world
-        for client in world.clients:
+        hub = TestHub(Hub(*parts, "https://hub.example.eu", policy, now_ms=clock), clock)
+        yield hub
+        for client in hub.clients:
             await client.aclose()
-        assert world.documented.surprises == set()
+        assert hub.guarded_app.surprises == set()
 
 
 async def migrated(path: Path) -> Database:

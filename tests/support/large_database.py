@@ -122,7 +122,7 @@ def fill(database: Database, tenants: int) -> None:
 
 
 @dataclass
-class Seen:
+class StatementLog:
     """The statements of an engine, each once, with the parameters it came with first; how many came."""
 
     statements: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -142,9 +142,9 @@ class Seen:
 
 
 @contextlib.contextmanager
-def watching(engine: Engine) -> Generator[Seen]:
+def log_statements(engine: Engine) -> Generator[StatementLog]:
     """See what an engine is asked."""
-    seen = Seen()
+    seen = StatementLog()
     event.listen(engine, "before_cursor_execute", seen)
     try:
         yield seen

@@ -11,7 +11,7 @@ import blake3
 import cbor2
 import httpx
 from fastapi import FastAPI
-from support.hub import OPERATOR_KEY, World, new_key
+from support.hub import OPERATOR_KEY, TestHub, new_key
 
 from towonel.hub.store import invites
 from towonel.hub.store.tables import InviteRow
@@ -52,10 +52,10 @@ class Token:
 
 
 @dataclass
-class Original:
+class LegacyClient:
     """Whoever talks to a hub as the original's programs do."""
 
-    world: World
+    hub: TestHub
     http: httpx.AsyncClient
 
     async def invite(self, *hostnames: str, **more: object) -> dict[str, Any]:
@@ -99,23 +99,23 @@ class Original:
         self, agent: NodeKey, tenant_id: bytes, agent_id: bytes | None = None
     ) -> httpx.Response:
         body = cbor2.dumps({"tenant_id": tenant_id, "agent_id": agent_id or agent.public})
-        header = authorization(agent, "towonel/agent-heartbeat/v1", body, self.world.clock())
+        header = authorization(agent, "towonel/agent-heartbeat/v1", body, self.hub.clock())
         headers = {"authorization": header}
         return await self.http.post("/v1/agent/heartbeat", content=body, headers=headers)
 
     @contextlib.asynccontextmanager
     async def subscribed(self, edge: NodeKey) -> AsyncGenerator["Stream"]:
-        header = authorization(edge, "towonel/edge-sub/v1", b"", self.world.clock())
-        self.world.clock.now_ms += 1  # the next one is another request
+        header = authorization(edge, "towonel/edge-sub/v1", b"", self.hub.clock())
+        self.hub.clock.now_ms += 1  # the next one is another request
         app: FastAPI = self.http._transport.app  # type: ignore[attr-defined]
         async with streamed(app, "/v1/routes/subscribe", header) as stream:
             yield stream
 
 
 @contextlib.asynccontextmanager
-async def original(world: World) -> AsyncGenerator[Original]:
-    async with world.raw() as http:
-        yield Original(world, http)
+async def legacy_client(hub: TestHub) -> AsyncGenerator[LegacyClient]:
+    async with hub.raw() as http:
+        yield LegacyClient(hub, http)
 
 
 def payload(key: TenantKey, sequence: int, op: object, **other: object) -> bytes:
@@ -144,7 +144,7 @@ def told(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, error["code"]
 
 
-async def known_tenant(world: World, seed: bytes, *hostnames: str) -> TenantKey:
+async def known_tenant(hub: TestHub, seed: bytes, *hostnames: str) -> TenantKey:
     """A tenant of a seed that is given, as one of a vector is."""
     key = TenantKey.from_seed(seed)
     row = InviteRow(
@@ -153,9 +153,9 @@ async def known_tenant(world: World, seed: bytes, *hostnames: str) -> TenantKey:
         secret_hash=bytes(32),
         tenant_id=key.tenant_id,
         tenant_public_key=key.public,
-        created_at_ms=world.clock(),
+        created_at_ms=hub.clock(),
     )
-    async with world.hub.store.write() as change:
+    async with hub.context.store.write() as change:
         await invites.add_invite(change, row, [Hostname(name) for name in hostnames])
     return key
 

@@ -32,7 +32,7 @@ def _description(said: dict[str, Any], shared: dict[str, Any]) -> str:
     return str(shared[name]["description"] if name else said["description"])
 
 
-class Documented:
+class OpenApiGuard:
     """Around a hub's API: it notes every answer that the document does not tell of."""
 
     def __init__(self, app: FastAPI) -> None:

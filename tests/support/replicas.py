@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from support.hub import OPERATOR_KEY, World, bell_at, new_key, world_of
+from support.hub import OPERATOR_KEY, TestHub, hub_with_keys, new_key, route_changes_over
 from support.hub_process import running, settings
 
 from towonel.api.invites import InviteIn
@@ -96,16 +96,16 @@ def on_postgres(dsn: str) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def worlds(
+async def hubs(
     database: Database, redis_url: str, **chosen: Any
-) -> AsyncGenerator[tuple[World, World]]:
+) -> AsyncGenerator[tuple[TestHub, TestHub]]:
     """Two hubs asked without a network; `chosen` are fields of their policy."""
     keys = HubKeys(new_key(), OPERATOR_KEY.encode(), secrets.token_bytes(32))
     async with contextlib.AsyncExitStack() as stack:
-        made: list[World] = []
+        made: list[TestHub] = []
         for _ in range(2):
-            ringing = await stack.enter_async_context(bell_at(redis_url))
+            ringing = await stack.enter_async_context(route_changes_over(redis_url))
             redis = await stack.enter_async_context(redis_client(redis_url))
-            world = world_of(database, ringing, keys, limiter(redis), **chosen)
-            made.append(await stack.enter_async_context(world))
+            hub = hub_with_keys(database, ringing, keys, limiter(redis), **chosen)
+            made.append(await stack.enter_async_context(hub))
         yield made[0], made[1]

@@ -121,7 +121,7 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world() -> AsyncGenerator[World]:
+async def hub() -> AsyncGenerator[World]:
     gate = Watch()
     async with listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=gate) as listener:
         yield World(listener, gate)

@@ -14,10 +14,10 @@ from support.tunnel import (
     Watch,
     World,
     grant_of,
+    hub,
     new_key,
     now_ms,
     until,
-    world,
 )
 
 from towonel.identity.certs import certificate_sha256, self_signed
@@ -127,12 +127,12 @@ async def test_both_sides_name_the_code_of_a_refusal() -> None:
         (Code.GRANT_EXPIRED, grant_of(agent, lives_ms=-1)),
         (Code.INVALID_SIGNATURE, grant_of(new_key())),
     ):
-        async with world() as place:
+        async with hub() as place:
             await refused(place, code, agent=agent, grant=grant)
 
 
 async def test_a_revoked_tenant_is_refused_and_the_next_is_not() -> None:
-    async with world() as place:
+    async with hub() as place:
         place.gate.refuses = Code.TENANT_REVOKED
         await refused(place, Code.TENANT_REVOKED)
         place.gate.refuses = None
@@ -145,7 +145,7 @@ async def test_an_edge_with_another_certificate_is_not_trusted() -> None:
     pem = self_signed(key, datetime(2026, 1, 1, tzinfo=UTC))
     impostor = EdgeIdentity(EdgeId(key.public), pem, certificate_sha256(pem))
 
-    async with world() as place:
+    async with hub() as place:
         with pytest.raises(TowonelError) as caught:
             async with place.link(edge=impostor):
                 pass
@@ -155,7 +155,7 @@ async def test_an_edge_with_another_certificate_is_not_trusted() -> None:
 
 async def test_a_newer_session_takes_the_place_of_the_older() -> None:
     agent = new_key()
-    async with world() as place, place.link(agent) as older, place.link(agent):
+    async with hub() as place, place.link(agent) as older, place.link(agent):
         assert await older.wait_closed() is Code.SUPERSEDED
         assert len(place.gate.sessions) == len(place.listener.sessions) == 1
 
@@ -163,7 +163,7 @@ async def test_a_newer_session_takes_the_place_of_the_older() -> None:
 async def test_a_grant_that_ends_ends_the_session_unless_it_is_renewed() -> None:
     kept, lost = new_key(), new_key()
     async with (
-        world() as place,
+        hub() as place,
         place.link(kept, grant=grant_of(kept, lives_ms=700)) as renewed,
         place.link(lost, grant=grant_of(lost, lives_ms=700)) as over,
     ):
@@ -175,7 +175,7 @@ async def test_a_grant_that_ends_ends_the_session_unless_it_is_renewed() -> None
 
 
 async def test_a_renewal_with_somebody_elses_grant_ends_the_session() -> None:
-    async with world() as place, place.link() as link:
+    async with hub() as place, place.link() as link:
         link.renew(grant_of(new_key()))
 
         assert await link.wait_closed() is Code.GRANT_FOREIGN
@@ -187,13 +187,13 @@ async def test_who_never_says_hello_is_closed_at_the_deadline(
     monkeypatch.setattr(session_module, "HELLO_TIMEOUT_S", 0.3)
     monkeypatch.setattr(link_module.Link, "message", lambda *_: None)
 
-    async with world() as place:
+    async with hub() as place:
         await refused(place, Code.HELLO_TIMEOUT)
 
 
 async def test_nobody_at_the_address_is_found_out_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_module, "HANDSHAKE_TIMEOUT_S", 0.3)
-    async with world() as place:
+    async with hub() as place:
         place.listener.close()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
             silent.bind(("127.0.0.1", 0))
@@ -208,7 +208,7 @@ async def test_nobody_at_the_address_is_found_out_in_time(monkeypatch: pytest.Mo
 async def test_strangers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener_module, "MAX_HANDSHAKES", 0)
     monkeypatch.setattr(link_module, "HANDSHAKE_TIMEOUT_S", 0.5)
-    async with world() as place:
+    async with hub() as place:
         with pytest.raises(Unavailable):
             async with place.link():
                 pass
@@ -218,7 +218,7 @@ async def test_strangers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_after_the_listener_closes_agents_know_why() -> None:
-    async with world() as place, place.link() as link:
+    async with hub() as place, place.link() as link:
         place.listener.close()
 
         assert await link.wait_closed() is Code.DRAINING

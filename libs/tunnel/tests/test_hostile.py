@@ -4,7 +4,7 @@ import random
 import socket
 
 import pytest
-from support.tunnel import PREAMBLE, World, echo, until, world
+from support.tunnel import PREAMBLE, World, echo, hub, until
 
 from towonel.tunnel.channel import Channel
 from towonel.tunnel.connection import Connection
@@ -36,21 +36,21 @@ async def closes_with(place: World, link: Link, code: Code) -> None:
 async def test_control_bytes_that_break_the_protocol_close_the_session(
     data: bytes, code: Code
 ) -> None:
-    async with world() as place, place.session() as (_, link):
+    async with hub() as place, place.session() as (_, link):
         link.channel.connection.send(1, data)
 
         await closes_with(place, link, code)
 
 
 async def test_an_agent_that_ends_its_control_stream_is_closed() -> None:
-    async with world() as place, place.session() as (_, link):
+    async with hub() as place, place.session() as (_, link):
         link.channel.connection.send(1, b"", is_end=True)
 
         await closes_with(place, link, Code.UNEXPECTED_MESSAGE)
 
 
 async def test_an_agent_that_opens_a_stream_is_closed() -> None:
-    async with world() as place, place.session() as (_, link):
+    async with hub() as place, place.session() as (_, link):
         link.channel.connection.send(0, b"hello")
 
         await closes_with(place, link, Code.UNEXPECTED_MESSAGE)
@@ -63,7 +63,7 @@ async def test_an_agent_that_sends_beyond_its_credit_is_closed() -> None:
         connection.send(incoming._stream.stream_id, bytes(STREAM_WINDOW_BYTES + 1))
         await echo(incoming)
 
-    async with world() as place, place.session(overrun) as (session, link):
+    async with hub() as place, place.session(overrun) as (session, link):
         pipe = await session.open(PREAMBLE, b"")
 
         await closes_with(place, link, Code.FLOW_CONTROL)
@@ -78,7 +78,7 @@ async def test_an_agent_that_claims_to_have_sent_more_than_its_credit_is_closed(
         message = Abandoned(stream.stream_id, SESSION_WINDOW_BYTES + 1)
         stream._connection.send(1, encode(message))
 
-    async with world() as place, place.session(lie) as (session, link):
+    async with hub() as place, place.session(lie) as (session, link):
         with pytest.raises(TowonelError):
             await session.open(PREAMBLE, b"")
 
@@ -86,7 +86,7 @@ async def test_an_agent_that_claims_to_have_sent_more_than_its_credit_is_closed(
 
 
 async def test_a_stream_without_a_preamble_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with world() as place, place.session() as (session, _):
+    async with hub() as place, place.session() as (session, _):
         for junk in (b"GET / HTTP/1.1\r\n\r\n", bytes(2000)):
             monkeypatch.setattr(preamble, "encode", lambda _, junk=junk: junk)
             with pytest.raises(TowonelError) as caught:
@@ -109,7 +109,7 @@ async def still_works(session: Session) -> bool:
 
 async def test_datagrams_from_nowhere_disturb_nobody() -> None:
     rng = random.Random(1)
-    async with world() as place, place.session() as (session, _):
+    async with hub() as place, place.session() as (session, _):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             stranger.connect(("127.0.0.1", place.listener.port))
             for size in (0, 1, 20, 1199, 1200, 1500) * 20:
@@ -128,7 +128,7 @@ async def test_mangled_datagrams_of_a_live_connection_disturb_nobody(
 ) -> None:
     rng, receive = random.Random(2), Connection.receive
 
-    async with world() as place, place.session() as (session, link):
+    async with hub() as place, place.session() as (session, link):
 
         def mangled(self: Connection, data: bytes, address: tuple[str, int]) -> None:
             if rng.random() < 0.3:

@@ -5,7 +5,7 @@ import hashlib
 import random
 
 import pytest
-from support.tunnel import PREAMBLE, echo, until, world
+from support.tunnel import PREAMBLE, echo, hub, until
 
 from towonel.tunnel import session as session_module
 from towonel.tunnel.link import Incoming
@@ -31,7 +31,7 @@ async def code_of(refused: object) -> Code:
 
 
 async def test_first_bytes_and_later_ones_arrive_in_order_and_the_end_travels() -> None:
-    async with world() as place, place.session() as (session, link):
+    async with hub() as place, place.session() as (session, link):
         pipe = await session.open(PREAMBLE, b"hello ")
         await pipe.write(b"world")
         await pipe.write_eof()
@@ -47,7 +47,7 @@ async def test_the_agent_learns_who_the_client_is() -> None:
         seen.append(incoming.preamble)
         await echo(incoming)
 
-    async with world() as place, place.session(note) as (session, _):
+    async with hub() as place, place.session(note) as (session, _):
         pipe = await session.open(PREAMBLE, b"")
         await pipe.close()
 
@@ -63,7 +63,7 @@ async def test_a_rejection_reaches_the_edge_with_its_code_and_costs_only_that_st
         else:
             await echo(incoming)
 
-    async with world() as place, place.session(reject_twice) as (session, _):
+    async with hub() as place, place.session(reject_twice) as (session, _):
         assert await code_of(session.open(PREAMBLE, b"x")) is Code.NO_SERVICE
         assert await code_of(session.open(PREAMBLE, b"x")) is Code.ORIGIN_REFUSED
         pipe = await session.open(PREAMBLE, b"x")
@@ -80,7 +80,7 @@ async def test_a_bug_of_a_stream_ends_that_stream_and_not_the_link(
             raise ZeroDivisionError
         await echo(incoming)
 
-    async with world() as place, place.session(broken) as (session, _):
+    async with hub() as place, place.session(broken) as (session, _):
         assert await code_of(session.open(PREAMBLE, b"x")) is Code.INTERNAL
         assert len(place.gate.sessions) == 1
 
@@ -95,7 +95,7 @@ async def test_an_abort_of_the_agent_reaches_the_edge_with_its_code() -> None:
         await opened.wait()
         pipe.abort(Code.ORIGIN_RESET)
 
-    async with world() as place, place.session(abort) as (session, _):
+    async with hub() as place, place.session(abort) as (session, _):
         pipe = await session.open(PREAMBLE, b"x")
         opened.set()
         assert await code_of(read_all(pipe)) is Code.ORIGIN_RESET
@@ -107,7 +107,7 @@ async def test_an_abort_of_the_edge_reaches_the_agent_with_its_code() -> None:
     async def note(incoming: Incoming) -> None:
         failed.append(await code_of(read_all(await incoming.accept())))
 
-    async with world() as place, place.session(note) as (session, _):
+    async with hub() as place, place.session(note) as (session, _):
         pipe = await session.open(PREAMBLE, b"x")
         pipe.abort(Code.CLIENT_CLOSED)
         await until(lambda: failed)
@@ -119,7 +119,7 @@ async def test_an_opening_that_is_cancelled_leaves_nothing_behind() -> None:
     async def never(incoming: Incoming) -> None:
         await asyncio.Event().wait()
 
-    async with world() as place, place.session(never) as (session, link):
+    async with hub() as place, place.session(never) as (session, link):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await session.open(PREAMBLE, b"x")
@@ -128,7 +128,7 @@ async def test_an_opening_that_is_cancelled_leaves_nothing_behind() -> None:
 
 
 async def test_a_lost_session_wakes_whoever_waits() -> None:
-    async with world() as place:
+    async with hub() as place:
         async with place.session() as (session, _):
             pipe = await session.open(PREAMBLE, b"")
 
@@ -138,7 +138,7 @@ async def test_a_lost_session_wakes_whoever_waits() -> None:
 
 
 async def test_after_go_away_of_the_edge_streams_go_on_and_no_agent_is_let_in() -> None:
-    async with world() as place, place.session() as (session, link):
+    async with hub() as place, place.session() as (session, link):
         pipe = await session.open(PREAMBLE, b"x")
         place.listener.go_away()
         await link.going_away.wait()
@@ -154,7 +154,7 @@ async def test_after_go_away_of_the_edge_streams_go_on_and_no_agent_is_let_in() 
 
 
 async def test_after_go_away_of_the_agent_no_stream_is_opened() -> None:
-    async with world() as place, place.session() as (session, link):
+    async with hub() as place, place.session() as (session, link):
         link.go_away()
         await until(lambda: session.going_away)
 
@@ -164,7 +164,7 @@ async def test_after_go_away_of_the_agent_no_stream_is_opened() -> None:
 async def test_a_silent_agent_is_passed_over_by_the_impatient_and_awaited_by_the_patient(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with world() as place, place.session() as (session, link):
+    async with hub() as place, place.session() as (session, link):
         connection = link.channel.connection
         receive = connection.receive
         monkeypatch.setattr(connection, "receive", lambda *_: None)
@@ -218,7 +218,7 @@ async def test_a_reader_that_sleeps_holds_its_sender_at_the_window_and_loses_not
         agents.append(await incoming.accept())
         await awake.wait()
 
-    async with world() as place, place.session(take) as (session, _):
+    async with hub() as place, place.session(take) as (session, _):
         edge = await session.open(PREAMBLE, b"")
         sender, reader = (edge, agents[0]) if to_agent else (agents[0], edge)
         async with asyncio.TaskGroup() as tasks:
@@ -259,7 +259,7 @@ async def finish(pipe: Pipe, data: bytes) -> None:
 async def test_two_hundred_streams_with_random_endings_lose_nothing_and_restore_all_credit() -> (
     None
 ):
-    async with world() as place, place.session() as (session, link):
+    async with hub() as place, place.session() as (session, link):
         async with asyncio.TaskGroup() as tasks:
             all_ = [tasks.create_task(one_of_many(session, seed)) for seed in range(200)]
         await until(lambda: session.active == link.active == 0)

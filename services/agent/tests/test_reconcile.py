@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.hub import World, migrated, opened, registration
+from support.hub import TestHub, migrated, registration, running_hub
 
 from towonel.agent import reconcile
 from towonel.agent.core.services import Directory, parse_services
@@ -29,12 +29,12 @@ SERVICES = parse_services('[{"hostname": "a.eu", "origin": "127.0.0.1:1"}]')
 
 
 @pytest.fixture
-async def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+async def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TestHub]:
     """A hub; agents ask it every moment."""
     for name in ("REFRESH_S", "REFUSED_DELAY_S", "FIRST_DELAY_S", "MAX_DELAY_S"):
         monkeypatch.setattr(reconcile, name, 0.02)
-    async with opened(await migrated(tmp_path / "hub.db"), RouteChanges()) as world:
-        yield world
+    async with running_hub(await migrated(tmp_path / "hub.db"), RouteChanges()) as hub:
+        yield hub
 
 
 @dataclasses.dataclass
@@ -45,7 +45,7 @@ class Agent:
 
 
 @contextlib.asynccontextmanager
-async def agent(hub: World, token: InviteToken) -> AsyncGenerator[Agent]:
+async def agent(hub: TestHub, token: InviteToken) -> AsyncGenerator[Agent]:
     """A running agent that has one service."""
     key, metrics, health = NodeKey.from_seed(token.secret), Metrics(), Health()
     identity = Identity(token, TenantKey.from_seed(token.seed), key, "default")
@@ -66,14 +66,16 @@ async def grant_of(agent: Agent) -> bytes:
     return agent.reconciler._grant
 
 
-async def published(hub: World) -> list[str]:
+async def published(hub: TestHub) -> list[str]:
     hub.clock.now_ms += 1  # a request of its own, and not the last one's replay
-    table = await hub.client().follow_routes(hub.hub.keys.node, None)
+    table = await hub.client().follow_routes(hub.context.keys.node, None)
     return [route.key for route in table.routes]
 
 
-async def test_what_the_environment_says_is_published_and_the_edges_are_dialled(hub: World) -> None:
-    node = hub.hub.keys.node
+async def test_what_the_environment_says_is_published_and_the_edges_are_dialled(
+    hub: TestHub,
+) -> None:
+    node = hub.context.keys.node
     await hub.client().register_edge(node, registration(node))
     async with agent(hub, await hub.invite("a.eu")) as running:
         while not running.links._edges:
@@ -85,7 +87,7 @@ async def test_what_the_environment_says_is_published_and_the_edges_are_dialled(
 
 @pytest.mark.parametrize("spoiled", ["invite_id", "secret", "seed"])
 async def test_an_agent_whose_invite_was_never_good_gives_up_and_says_why(
-    hub: World, spoiled: str
+    hub: TestHub, spoiled: str
 ) -> None:
     token = await hub.invite("a.eu")
     changed = {spoiled: bytes(len(getattr(token, spoiled)))}
@@ -98,7 +100,7 @@ async def test_an_agent_whose_invite_was_never_good_gives_up_and_says_why(
     assert caught.group_contains(GiveUp, match="refuses the invite")
 
 
-async def test_an_expired_invite_does_not_end_an_agent_that_was_admitted(hub: World) -> None:
+async def test_an_expired_invite_does_not_end_an_agent_that_was_admitted(hub: TestHub) -> None:
     created = await hub.client().create_invite(InviteIn(hostnames=["a.eu"], expires_in_secs=60))
     async with agent(hub, InviteToken.decode(created.token)) as running:
         await grant_of(running)
@@ -110,8 +112,8 @@ async def test_an_expired_invite_does_not_end_an_agent_that_was_admitted(hub: Wo
         assert not running.running.done()
 
 
-async def test_a_revoked_agent_leaves_its_edges_and_goes_on_asking(hub: World) -> None:
-    node, token = hub.hub.keys.node, await hub.invite("a.eu")
+async def test_a_revoked_agent_leaves_its_edges_and_goes_on_asking(hub: TestHub) -> None:
+    node, token = hub.context.keys.node, await hub.invite("a.eu")
     await hub.client().register_edge(node, registration(node))
     async with agent(hub, token) as running:
         while not running.links._edges:
@@ -123,7 +125,7 @@ async def test_a_revoked_agent_leaves_its_edges_and_goes_on_asking(hub: World) -
         assert not running.running.done()
 
 
-async def test_an_agent_whose_name_is_not_covered_serves_once_it_is(hub: World) -> None:
+async def test_an_agent_whose_name_is_not_covered_serves_once_it_is(hub: TestHub) -> None:
     other = await hub.invite("b.eu")
     async with agent(hub, other) as running:
         await asyncio.wait([running.running], timeout=0.3)
@@ -133,28 +135,28 @@ async def test_an_agent_whose_name_is_not_covered_serves_once_it_is(hub: World) 
 
 
 async def test_a_hub_that_is_away_is_asked_again_until_it_answers(
-    hub: World, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token, asked = await hub.invite("a.eu"), 0
-    write = hub.hub.store.write
+    write = hub.context.store.write
 
     def away() -> None:
         nonlocal asked
         asked += 1
         raise Unavailable(Code.HUB_UNAVAILABLE, "database")
 
-    monkeypatch.setattr(hub.hub.store, "write", away)
+    monkeypatch.setattr(hub.context.store, "write", away)
     async with agent(hub, token):
         while asked < 2:
             await asyncio.sleep(0.01)
-        monkeypatch.setattr(hub.hub.store, "write", write)
+        monkeypatch.setattr(hub.context.store, "write", write)
         while await published(hub) != ["https:a.eu"]:
             await asyncio.sleep(0.01)
 
     assert asked >= 2
 
 
-async def test_a_grant_is_renewed_before_it_ends(hub: World) -> None:
+async def test_a_grant_is_renewed_before_it_ends(hub: TestHub) -> None:
     async with agent(hub, await hub.invite("a.eu")) as running:
         first = await grant_of(running)
         hub.clock.now_ms += GRANT_LIFETIME_MS // 2 + 1

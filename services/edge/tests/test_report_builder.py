@@ -43,7 +43,7 @@ KIB = 1024
 class Edge:
     """An edge without a hub, `world` has its agents."""
 
-    world: World
+    hub: World
     table: RouteTable
     sessions: Sessions
     traffic: Traffic
@@ -90,7 +90,7 @@ async def test_an_agent_is_reported_with_who_and_where_it_is_and_what_it_serves(
 ) -> None:
     agent, before_ms = new_key(), edge.sessions.now_ms()
 
-    async with edge.world.link(agent):
+    async with edge.hub.link(agent):
         report = await edge.report()
         [session] = report.sessions
         [known] = edge.sessions.all()
@@ -109,7 +109,7 @@ async def test_an_agent_is_reported_with_who_and_where_it_is_and_what_it_serves(
 async def test_an_agent_that_left_is_not_reported_and_nobody_is_in_the_last_report(
     edge: Edge,
 ) -> None:
-    async with edge.world.link():
+    async with edge.hub.link():
         last = await edge.observer.last_report()
         assert (last.sessions, last.sessions_active) == ([], 0)
         assert len((await edge.report()).sessions) == 1
@@ -123,7 +123,7 @@ async def reports_of_a_download(edge: Edge, front: Front, *words: bytes) -> list
     """What the edge says after each answer to a client's words, and once the client has left."""
     reports: list[EdgeReport] = []
     async with (
-        edge.world.link(handle=generous),
+        edge.hub.link(handle=generous),
         front(edge.table, edge.ways, traffic=edge.traffic) as acceptor,
     ):
         reader, writer = await asyncio.open_connection("127.0.0.1", acceptor.port)
@@ -177,7 +177,7 @@ async def test_a_report_forgets_who_has_been_quiet_for_an_hour_without_an_agent(
     for tenant_id in (TENANT, TenantId(b"u" * 32)):
         with edge.traffic.connection(tenant_id):
             pass
-    async with edge.world.link():
+    async with edge.hub.link():
         assert len((await edge.report()).tenants) == 2
         edge.now_s = KEPT_S
         report = await edge.report()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support import postgres
-from support.hub import World, migrated, opened
+from support.hub import TestHub, migrated, running_hub
 from support.postgres import Postgres
 
 from towonel.hub.live.route_changes import RouteChanges
@@ -30,6 +30,6 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGener
 
 
 @pytest.fixture
-async def world(database: Database) -> AsyncGenerator[World]:
-    async with opened(database, RouteChanges()) as made:
+async def hub(database: Database) -> AsyncGenerator[TestHub]:
+    async with running_hub(database, RouteChanges()) as made:
         yield made

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from support.callers import code_of, invite_id, keyed, made_key, refusal, tenant_id
-from support.hub import World, opened, tenant_of
+from support.hub import TestHub, running_hub, tenant_of
 from support.legacy_client import streamed
 
 from towonel.api.invites import InviteIn
@@ -28,27 +28,27 @@ def at(now_ms: int) -> datetime:
     return datetime.fromtimestamp(now_ms / 1000, UTC)
 
 
-async def opens(world: World, key: str) -> bool:
+async def opens(hub: TestHub, key: str) -> bool:
     """Whether a key lets its holder in."""
     try:
-        await world.client(key).whoami()
+        await hub.client(key).whoami()
     except Denied as error:
         assert error.code is Code.UNAUTHORIZED
         return False
     return True
 
 
-async def test_a_key_opens_what_its_role_may_and_tells_whose_it_is(world: World) -> None:
-    token = await world.invite("a.eu")
-    created = await world.client().create_key(
+async def test_a_key_opens_what_its_role_may_and_tells_whose_it_is(hub: TestHub) -> None:
+    token = await hub.invite("a.eu")
+    created = await hub.client().create_key(
         KeyIn(name="ci", role="operator", tenant_id=tenant_id(token))
     )
-    found = await world.client(created.key).whoami()
+    found = await hub.client(created.key).whoami()
 
     assert found.actor == f"key:{Presented.parse(created.key).key_id.hex()}"
     assert (found.role, found.tenant_id) == ("operator", tenant_id(token))
     assert (created.name, created.status, created.expires_at) == ("ci", "active", None)
-    assert (await world.client().whoami()).model_dump() == {
+    assert (await hub.client().whoami()).model_dump() == {
         "actor": "operator",
         "role": "admin",
         "tenant_id": None,
@@ -56,9 +56,9 @@ async def test_a_key_opens_what_its_role_may_and_tells_whose_it_is(world: World)
 
 
 async def test_a_key_is_shown_once_and_only_its_hash_is_kept(
-    world: World, database: Database
+    hub: TestHub, database: Database
 ) -> None:
-    client = world.client()
+    client = hub.client()
     created = await client.create_key(VIEWER)
     rotated = await client.rotate_key(created.key_id)
     shown = [
@@ -78,84 +78,84 @@ async def test_a_key_is_shown_once_and_only_its_hash_is_kept(
 
 
 async def test_a_wrong_secret_an_unknown_id_and_another_form_are_refused_alike(
-    world: World,
+    hub: TestHub,
 ) -> None:
-    key = await made_key(world, "admin")
+    key = await made_key(hub, "admin")
     right = Presented.parse(key)
     wrong = (
         Presented(right.key_id, bytes(32)).encode(),
         Presented(bytes(8), right.secret).encode(),
     )
-    first, second = [await refusal(world.client(text).whoami()) for text in wrong]
+    first, second = [await refusal(hub.client(text).whoami()) for text in wrong]
 
     assert first.code is second.code is Code.UNAUTHORIZED
     assert first.detail == second.detail
-    assert not await opens(world, key[:-1])
-    assert not await opens(world, key.removeprefix("tt_key_1_"))
-    assert await opens(world, key)
+    assert not await opens(hub, key[:-1])
+    assert not await opens(hub, key.removeprefix("tt_key_1_"))
+    assert await opens(hub, key)
 
 
-async def test_after_a_rotation_both_secrets_work_until_the_grace_is_over(world: World) -> None:
-    client = world.client()
+async def test_after_a_rotation_both_secrets_work_until_the_grace_is_over(hub: TestHub) -> None:
+    client = hub.client()
     old = await client.create_key(VIEWER)
     new = await client.rotate_key(old.key_id, KeyRotation(grace_secs=60))
-    during = [await opens(world, key) for key in (old.key, new.key)]
-    world.clock.now_ms += 60_000
+    during = [await opens(hub, key) for key in (old.key, new.key)]
+    hub.clock.now_ms += 60_000
 
     assert during == [True, True]
-    assert not await opens(world, old.key)
-    assert await opens(world, new.key)
+    assert not await opens(hub, old.key)
+    assert await opens(hub, new.key)
     assert (new.key_id, new.role) == (old.key_id, "viewer")
-    assert new.rotated_at == at(world.clock.now_ms - 60_000)
+    assert new.rotated_at == at(hub.clock.now_ms - 60_000)
 
 
-async def test_a_rotation_without_grace_ends_the_old_secret_at_once(world: World) -> None:
-    client = world.client()
+async def test_a_rotation_without_grace_ends_the_old_secret_at_once(hub: TestHub) -> None:
+    client = hub.client()
     old = await client.create_key(VIEWER)
     new = await client.rotate_key(old.key_id, KeyRotation(grace_secs=0))
 
-    assert not await opens(world, old.key)
-    assert await opens(world, new.key)
+    assert not await opens(hub, old.key)
+    assert await opens(hub, new.key)
 
 
 async def test_a_key_rotates_itself_and_a_lost_answer_costs_nobody_the_old_secret(
-    world: World,
+    hub: TestHub,
 ) -> None:
-    first = (await world.client().create_key(KeyIn(name="a", role="admin"))).key
-    client = world.client(first)
+    first = (await hub.client().create_key(KeyIn(name="a", role="admin"))).key
+    client = hub.client(first)
     which = base64url.encode(Presented.parse(first).key_id)
     lost, again = [await client.rotate_key(which, idempotency_key="r1") for _ in range(2)]
 
     assert lost == again
-    assert await opens(world, first)
-    assert await opens(world, again.key)
+    assert await opens(hub, first)
+    assert await opens(hub, again.key)
 
 
-async def test_a_key_ends_on_its_time_and_an_edit_moves_that(world: World) -> None:
-    client = world.client()
+async def test_a_key_ends_on_its_time_and_an_edit_moves_that(hub: TestHub) -> None:
+    client = hub.client()
     created = await client.create_key(KeyIn(name="ci", role="viewer", expires_in_secs=3600))
-    assert created.expires_at == at(world.clock.now_ms + HOUR_MS)
-    world.clock.now_ms += HOUR_MS
-    ended = await opens(world, created.key)
+    assert created.expires_at == at(hub.clock.now_ms + HOUR_MS)
+    hub.clock.now_ms += HOUR_MS
+    ended = await opens(hub, created.key)
     shown = (await client.get_key(created.key_id)).value
-    edit = KeyEdit(expires_at=at(world.clock.now_ms + 1), name="longer")
+    edit = KeyEdit(expires_at=at(hub.clock.now_ms + 1), name="longer")
     moved = (await client.update_key(created.key_id, edit)).value
 
     assert (ended, shown.status) == (False, "expired")
     assert (moved.status, moved.name) == ("active", "longer")
-    assert await opens(world, created.key)
+    assert await opens(hub, created.key)
     forever = (await client.update_key(created.key_id, KeyEdit(expires_at=None))).value
-    world.clock.now_ms += 1_000 * HOUR_MS
+    hub.clock.now_ms += 1_000 * HOUR_MS
     assert forever.expires_at is None
-    assert await opens(world, created.key)
+    assert await opens(hub, created.key)
 
 
-async def test_a_revoked_key_opens_nothing_more_and_cannot_be_changed(world: World) -> None:
-    client = world.client()
+async def test_a_revoked_key_opens_nothing_more_and_cannot_be_changed(hub: TestHub) -> None:
+    client = hub.client()
     old = await client.create_key(VIEWER)
     new = await client.rotate_key(old.key_id)
     await client.revoke_key(old.key_id)
-    opened_by = [await opens(world, key) for key in (old.key, new.key)]
+    opened_by = [await opens(hub, key) for key in (old.key, new.key)]
     calls = (
         client.revoke_key(old.key_id),
         client.rotate_key(old.key_id),
@@ -167,31 +167,31 @@ async def test_a_revoked_key_opens_nothing_more_and_cannot_be_changed(world: Wor
     assert (await client.get_key(old.key_id)).value.status == "revoked"
 
 
-async def test_its_last_use_is_told_at_once_and_kept(world: World) -> None:
-    client = world.client()
+async def test_its_last_use_is_told_at_once_and_kept(hub: TestHub) -> None:
+    client = hub.client()
     created = await client.create_key(VIEWER)
     before = (await client.get_key(created.key_id)).value
-    world.clock.now_ms += 5_000
-    await opens(world, created.key)
+    hub.clock.now_ms += 5_000
+    await opens(hub, created.key)
     told = (await client.get_key(created.key_id)).value
-    await background.flush(world.hub)
-    world.hub.key_uses.clear()
+    await background.flush(hub.context)
+    hub.context.key_uses.clear()
     (kept,) = (await client.list_keys()).keys
 
     assert before.last_used_at is None
-    assert told.last_used_at == kept.last_used_at == at(world.clock.now_ms)
+    assert told.last_used_at == kept.last_used_at == at(hub.clock.now_ms)
 
 
-async def test_a_refused_key_counts_as_no_use(world: World) -> None:
-    created = await world.client().create_key(VIEWER)
-    await world.client().revoke_key(created.key_id)
-    await opens(world, created.key)
+async def test_a_refused_key_counts_as_no_use(hub: TestHub) -> None:
+    created = await hub.client().create_key(VIEWER)
+    await hub.client().revoke_key(created.key_id)
+    await opens(hub, created.key)
 
-    assert (await world.client().get_key(created.key_id)).value.last_used_at is None
+    assert (await hub.client().get_key(created.key_id)).value.last_used_at is None
 
 
-async def test_a_key_of_one_tenant_is_no_admin_and_needs_a_tenant_that_lives(world: World) -> None:
-    token, client = await world.invite("a.eu"), world.client()
+async def test_a_key_of_one_tenant_is_no_admin_and_needs_a_tenant_that_lives(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
     admin = KeyIn(name="x", role="admin", tenant_id=tenant_id(token))
     nobody = KeyIn(name="x", role="viewer", tenant_id="ab" * 32)
     ended = KeyIn(name="x", role="viewer", tenant_id=tenant_id(token))
@@ -203,8 +203,8 @@ async def test_a_key_of_one_tenant_is_no_admin_and_needs_a_tenant_that_lives(wor
     assert (await client.list_keys()).keys == []
 
 
-async def test_an_admin_key_makes_and_ends_keys_as_the_operator_does(world: World) -> None:
-    admin = await keyed(world, "admin")
+async def test_an_admin_key_makes_and_ends_keys_as_the_operator_does(hub: TestHub) -> None:
+    admin = await keyed(hub, "admin")
     made = await admin.create_key(VIEWER)
     await admin.revoke_key(made.key_id)
 
@@ -213,28 +213,28 @@ async def test_an_admin_key_makes_and_ends_keys_as_the_operator_does(world: Worl
 
 @pytest.mark.parametrize("ending", ["revoked", "expired"])
 async def test_a_stream_of_events_ends_with_the_key_that_opened_it(
-    world: World, ending: str
+    hub: TestHub, ending: str
 ) -> None:
-    client = world.client()
+    client = hub.client()
     created = await client.create_key(KeyIn(name="x", role="viewer", expires_in_secs=60))
     header = f"Bearer {created.key}"
-    async with streamed(world.app, "/v1/events", header) as stream:
+    async with streamed(hub.app, "/v1/events", header) as stream:
         assert await stream.block() == b": following"
         if ending == "revoked":
             await client.revoke_key(created.key_id)
         else:
-            world.clock.now_ms += 60_000
+            hub.clock.now_ms += 60_000
         await client.create_invite(InviteIn(hostnames=["after.eu"]))
 
         assert await stream.ended()
         assert b"after.eu" not in stream._text
 
 
-async def test_guessing_locks_the_address_out_for_right_keys_too(world: World) -> None:
-    right = await made_key(world, "viewer")
+async def test_guessing_locks_the_address_out_for_right_keys_too(hub: TestHub) -> None:
+    right = await made_key(hub, "viewer")
     wrong = Presented(Presented.parse(right).key_id, bytes(32)).encode()
-    guesses = [await code_of(world.client(wrong).whoami()) for _ in range(FREE_STRIKES + 1)]
-    locked = await refusal(world.client(right).whoami())
+    guesses = [await code_of(hub.client(wrong).whoami()) for _ in range(FREE_STRIKES + 1)]
+    locked = await refusal(hub.client(right).whoami())
 
     assert set(guesses) == {Code.UNAUTHORIZED}
     assert locked.code is Code.RATE_LIMITED
@@ -244,23 +244,23 @@ async def test_guessing_locks_the_address_out_for_right_keys_too(world: World) -
 async def test_each_key_has_a_rate_of_its_own_and_is_told_when_to_come_back(
     database: Database,
 ) -> None:
-    async with opened(database, RouteChanges(), per_key=Rate(per_second=0.1, burst=3)) as world:
-        one = await made_key(world, "viewer")
-        two = await made_key(world, "viewer")
-        async with world.raw() as http, asyncio.timeout(20):
+    async with running_hub(database, RouteChanges(), per_key=Rate(per_second=0.1, burst=3)) as hub:
+        one = await made_key(hub, "viewer")
+        two = await made_key(hub, "viewer")
+        async with hub.raw() as http, asyncio.timeout(20):
             asked = {"authorization": f"Bearer {one}"}
             answers = [await http.get("/v1/keys/self", headers=asked) for _ in range(4)]
 
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
         assert 1 <= int(answers[-1].headers["retry-after"]) <= 10
-        assert await opens(world, two)
+        assert await opens(hub, two)
 
 
-async def test_every_key_is_of_one_tenant_or_of_all(world: World) -> None:
-    token = await world.invite("a.eu")
-    await made_key(world, "viewer", tenant_of(token))
-    await made_key(world, "admin")
-    found = (await world.client().list_keys()).keys
+async def test_every_key_is_of_one_tenant_or_of_all(hub: TestHub) -> None:
+    token = await hub.invite("a.eu")
+    await made_key(hub, "viewer", tenant_of(token))
+    await made_key(hub, "admin")
+    found = (await hub.client().list_keys()).keys
 
     assert {(key.role, key.tenant_id) for key in found} == {
         ("viewer", tenant_id(token)),

@@ -19,8 +19,8 @@ from support.callers import (
     tenant_id,
 )
 from support.every_write import REQUEST_ID, every_write, scene
-from support.hub import World, opened, tenant_of
-from support.legacy_client import original
+from support.hub import TestHub, running_hub, tenant_of
+from support.legacy_client import legacy_client
 
 from towonel.api.audit import AuditItem
 from towonel.api.invites import InviteEdit, InviteIn
@@ -44,46 +44,46 @@ SIGNERS = {
 }
 
 
-async def log(world: World, **wanted: Any) -> list[AuditItem]:
-    return (await world.client().list_audit(limit=1000, **wanted)).audit
+async def log(hub: TestHub, **wanted: Any) -> list[AuditItem]:
+    return (await hub.client().list_audit(limit=1000, **wanted)).audit
 
 
 def at(now_ms: int) -> datetime:
     return datetime.fromtimestamp(now_ms / 1000, UTC)
 
 
-async def test_every_write_leaves_its_row_with_who_from_where_and_when(world: World) -> None:
-    there = await scene(world)
+async def test_every_write_leaves_its_row_with_who_from_where_and_when(hub: TestHub) -> None:
+    there = await scene(hub)
     for operation, (write, actions) in every_write(there).items():
-        world.clock.now_ms += 1_000
-        last_id = (await log(world))[0].id
+        hub.clock.now_ms += 1_000
+        last_id = (await log(hub))[0].id
         await write()
-        made = [item for item in await log(world) if item.id > last_id]
+        made = [item for item in await log(hub) if item.id > last_id]
 
         assert sorted(item.action for item in made) == actions, operation
         for item in made:
             assert item.actor.startswith(SIGNERS.get(operation, "operator")), operation
             assert (item.request_id, item.address) == (REQUEST_ID, "127.0.0.1"), operation
-            assert item.at == at(world.clock.now_ms)
+            assert item.at == at(hub.clock.now_ms)
             assert item.subject.partition(":")[2]
             assert item.before or item.after, operation
 
 
-async def test_no_operation_that_writes_is_forgotten_here(world: World) -> None:
+async def test_no_operation_that_writes_is_forgotten_here(hub: TestHub) -> None:
     writing = {
         operation["operationId"]
-        for methods in world.app.openapi()["paths"].values()
+        for methods in hub.app.openapi()["paths"].values()
         for method, operation in methods.items()
         if method != "get"
     }
 
-    assert writing - NOTES == set(every_write(await scene(world)))
+    assert writing - NOTES == set(every_write(await scene(hub)))
 
 
-async def test_no_secret_is_in_the_log_nor_in_the_events(world: World, database: Database) -> None:
-    there = await scene(world)
+async def test_no_secret_is_in_the_log_nor_in_the_events(hub: TestHub, database: Database) -> None:
+    there = await scene(hub)
     for write, _ in every_write(there).values():
-        world.clock.now_ms += 1_000
+        hub.clock.now_ms += 1_000
         await write()
     with reading(database) as connection:
         (table,) = [it for it in copy.reflect_tables(connection) if it.name == "audit"]
@@ -95,12 +95,12 @@ async def test_no_secret_is_in_the_log_nor_in_the_events(world: World, database:
     assert [secret for secret in there.secret_parts() if secret in kept] == []
 
 
-async def test_an_edit_tells_only_what_it_changed_and_how_it_was(world: World) -> None:
-    token, client = await world.invite("a.eu"), world.client()
+async def test_an_edit_tells_only_what_it_changed_and_how_it_was(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
     kept = [PortRange(protocol="tcp", first_port=2222, last_port=2223)]
     edit = InviteEdit(hostnames=["a.eu", "b.eu"], ports=kept, limits=Limits(agents=2))
     await client.update_invite(invite_id(token), edit)
-    (row, _) = await log(world)
+    (row, _) = await log(hub)
 
     unlimited = dict.fromkeys(("services", "agents", "ports", "hostnames"))
     assert (row.subject, row.tenant_id) == (f"invite:{invite_id(token)}", tenant_id(token))
@@ -112,27 +112,27 @@ async def test_an_edit_tells_only_what_it_changed_and_how_it_was(world: World) -
     }
 
 
-async def test_what_is_published_is_told_with_what_it_replaces(world: World) -> None:
-    token = await world.invite("*.a.eu")
-    await publish(world, token, "1.a.eu", "2.a.eu")
-    await publish(world, token, "2.a.eu", "3.a.eu")
-    row = (await log(world))[0]
+async def test_what_is_published_is_told_with_what_it_replaces(hub: TestHub) -> None:
+    token = await hub.invite("*.a.eu")
+    await publish(hub, token, "1.a.eu", "2.a.eu")
+    await publish(hub, token, "2.a.eu", "3.a.eu")
+    row = (await log(hub))[0]
 
     assert (row.action, row.subject) == ("services.published", "group:default")
     assert row.before == {"services": ["https:1.a.eu"]}
     assert row.after == {"services": ["https:3.a.eu"]}
 
 
-async def test_an_entry_is_one_write_told_with_what_it_publishes(world: World) -> None:
-    async with original(world) as there:
+async def test_an_entry_is_one_write_told_with_what_it_publishes(hub: TestHub) -> None:
+    async with legacy_client(hub) as there:
         tenant = await there.tenant("a.eu")
         for sequence, port in ((1, 2222), (2, 2223)):
             fields = {"service": "ssh", "listen_port": port}
             await there.accept(tenant, sequence, "upsert_tcp_service", **fields)
         await there.accept(tenant, 3, "upsert_agent", agent_id=bytes(32))
-    told = [(row.subject, row.before, row.after) for row in (await log(world))[:3]]
+    told = [(row.subject, row.before, row.after) for row in (await log(hub))[:3]]
 
-    assert {row.action for row in (await log(world))[:3]} == {"entry.applied"}
+    assert {row.action for row in (await log(hub))[:3]} == {"entry.applied"}
     about = {"op": "upsert_tcp_service", "subject": "tcp:ssh"}
     assert told == [
         ("entry:3", None, {"op": "upsert_agent", "subject": f"agent:{'00' * 32}"}),
@@ -141,24 +141,24 @@ async def test_an_entry_is_one_write_told_with_what_it_publishes(world: World) -
     ]
 
 
-async def test_what_changes_nothing_leaves_no_row(world: World) -> None:
-    token, client = await world.invite("a.eu"), world.client()
+async def test_what_changes_nothing_leaves_no_row(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
     key = await client.create_key(KeyIn(name="k", role="viewer"))
-    await publish(world, token, "a.eu")
-    before = len(await log(world))
-    await publish(world, token, "a.eu")
+    await publish(hub, token, "a.eu")
+    before = len(await log(hub))
+    await publish(hub, token, "a.eu")
     await client.update_invite(invite_id(token), InviteEdit(hostnames=["a.eu"]))
     await client.update_tenant(tenant_id(token), TenantEdit())
     await client.update_key(key.key_id, KeyEdit(name="k"))
     await client.resume_tenant(tenant_id(token))
 
-    assert len(await log(world)) == before
+    assert len(await log(hub)) == before
 
 
-async def test_a_refused_write_leaves_no_row(world: World) -> None:
-    token, client = await world.invite("a.eu"), world.client()
-    viewer = await keyed(world, "viewer")
-    before = len(await log(world))
+async def test_a_refused_write_leaves_no_row(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
+    viewer = await keyed(hub, "viewer")
+    before = len(await log(hub))
     refused = [
         client.create_invite(InviteIn(hostnames=["b.eu", "a.eu"])),
         client.update_invite(invite_id(token), InviteEdit(name="x"), if_match='"9"'),
@@ -168,55 +168,55 @@ async def test_a_refused_write_leaves_no_row(world: World) -> None:
             ReservationIn(tenant_id=tenant_id(token), protocol="tcp", first_port=1)
         ),
         viewer.remove_tenant(tenant_id(token)),
-        world.client("wrong").revoke_invite(invite_id(token)),
-        publish(world, token, "b.eu"),
+        hub.client("wrong").revoke_invite(invite_id(token)),
+        publish(hub, token, "b.eu"),
     ]
     for call in refused:
         with pytest.raises(Denied):
             await call
 
-    assert len(await log(world)) == before
+    assert len(await log(hub)) == before
 
 
 async def test_a_write_and_its_row_are_kept_together_or_not_at_all(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def crash(*_: object) -> None:
         raise Unavailable(Code.HUB_UNAVAILABLE, "database")
 
-    token = await world.invite("a.eu")
-    before = await log(world)
-    async with world.raw() as http:
+    token = await hub.invite("a.eu")
+    before = await log(hub)
+    async with hub.raw() as http:
         with monkeypatch.context() as patched:
             patched.setattr("sqlmodel.ext.asyncio.session.AsyncSession.commit", crash)
             path = f"/v1/tenants/{tenant_id(token)}/suspend"
             answer = await http.post(path, headers=OPERATOR)
 
     assert answer.status_code == 503
-    assert await log(world) == before
-    assert (await world.client().get_tenant(tenant_id(token))).value.status == "active"
+    assert await log(hub) == before
+    assert (await hub.client().get_tenant(tenant_id(token))).value.status == "active"
 
 
 async def test_the_address_is_the_one_that_a_trusted_proxy_tells(database: Database) -> None:
-    async with opened(database, RouteChanges(), proxies=(ip_network("127.0.0.0/8"),)) as world:
+    async with running_hub(database, RouteChanges(), proxies=(ip_network("127.0.0.0/8"),)) as hub:
         headers = {**OPERATOR, "x-forwarded-for": "198.51.100.7, 203.0.113.9"}
-        async with world.raw() as http:
+        async with hub.raw() as http:
             await http.post("/v1/edge-invites", headers=headers)
 
-        assert (await log(world))[0].address == "203.0.113.9"
+        assert (await log(hub))[0].address == "203.0.113.9"
 
 
-async def test_the_log_is_filtered_by_who_what_whom_and_when(world: World) -> None:
-    one, two = await world.invite("a.eu"), await world.invite("b.eu")
-    key = await made_key(world, "operator")
-    start_ms = world.clock.now_ms
-    world.clock.now_ms += 60_000
-    await world.client(key).suspend_tenant(tenant_id(one))
-    await publish_ports(world, two, "tcp", [2222])
-    actor = (await world.client(key).whoami()).actor
+async def test_the_log_is_filtered_by_who_what_whom_and_when(hub: TestHub) -> None:
+    one, two = await hub.invite("a.eu"), await hub.invite("b.eu")
+    key = await made_key(hub, "operator")
+    start_ms = hub.clock.now_ms
+    hub.clock.now_ms += 60_000
+    await hub.client(key).suspend_tenant(tenant_id(one))
+    await publish_ports(hub, two, "tcp", [2222])
+    actor = (await hub.client(key).whoami()).actor
 
     async def actions(**wanted: object) -> list[str]:
-        return [item.action for item in await log(world, **wanted)]
+        return [item.action for item in await log(hub, **wanted)]
 
     assert await actions(actor=actor) == ["tenant.suspended"]
     assert await actions(action="invite.created") == ["invite.created"] * 2
@@ -231,75 +231,75 @@ async def test_the_log_is_filtered_by_who_what_whom_and_when(world: World) -> No
     assert await actions(tenant_id=tenant_id(one), action="services.published") == []
 
 
-async def test_the_newest_comes_first_and_ids_grow(world: World) -> None:
+async def test_the_newest_comes_first_and_ids_grow(hub: TestHub) -> None:
     for number in range(5):
-        await world.invite(f"{number}.eu")
-    ids = [item.id for item in await log(world)]
+        await hub.invite(f"{number}.eu")
+    ids = [item.id for item in await log(hub)]
     pages, cursor = list[int](), None
     for _ in range(3):
-        page = await world.client().list_audit(limit=2, cursor=cursor)
+        page = await hub.client().list_audit(limit=2, cursor=cursor)
         pages += [item.id for item in page.audit]
         cursor = page.next_cursor
-        await world.invite(f"more{cursor}.eu".replace("_", "-").lower())
+        await hub.invite(f"more{cursor}.eu".replace("_", "-").lower())
 
     assert ids == sorted(ids, reverse=True)
     assert (pages, cursor) == (ids, None)
 
 
-async def test_a_row_that_would_be_too_long_names_its_fields(world: World) -> None:
-    async with world.hub.store.write() as change:
+async def test_a_row_that_would_be_too_long_names_its_fields(hub: TestHub) -> None:
+    async with hub.context.store.write() as change:
         deed = AuditEvent("test.made", "test:1", after={"b": "x" * MAX_DETAIL_BYTES, "a": 1})
-        await record(change, Actor("operator", "r", "192.0.2.1"), deed, world.clock.now_ms)
-    (row,) = await log(world)
+        await record(change, Actor("operator", "r", "192.0.2.1"), deed, hub.clock.now_ms)
+    (row,) = await log(hub)
 
     assert row.after == {"too_long": True, "fields": ["a", "b"]}
 
 
-async def test_events_follow_the_log_and_begin_where_they_left_off(world: World) -> None:
-    await world.invite("a.eu")
-    (first,) = await log(world)
-    await world.invite("b.eu")
-    async with following(world, "operator-key", since=first.id) as following_one:
+async def test_events_follow_the_log_and_begin_where_they_left_off(hub: TestHub) -> None:
+    await hub.invite("a.eu")
+    (first,) = await log(hub)
+    await hub.invite("b.eu")
+    async with following(hub, "operator-key", since=first.id) as following_one:
         missed = await following_one()
-        await world.invite("c.eu")
+        await hub.invite("c.eu")
         new = await following_one()
 
-    assert [AuditItem.model_validate(it) for it in (new, missed)] == (await log(world))[:2]
-    assert json.loads((await log(world))[0].model_dump_json()) == new
+    assert [AuditItem.model_validate(it) for it in (new, missed)] == (await log(hub))[:2]
+    assert json.loads((await log(hub))[0].model_dump_json()) == new
 
 
-async def test_a_viewer_is_not_told_by_events_who_did_it_nor_of_keys(world: World) -> None:
-    await made_key(world, "admin")
-    async with following(world, await made_key(world, "viewer"), since=0) as following_one:
-        await world.invite("a.eu")
+async def test_a_viewer_is_not_told_by_events_who_did_it_nor_of_keys(hub: TestHub) -> None:
+    await made_key(hub, "admin")
+    async with following(hub, await made_key(hub, "viewer"), since=0) as following_one:
+        await hub.invite("a.eu")
         event = await following_one()
 
     assert event["action"] == "invite.created"
     assert (event["actor"], event["request_id"], event["address"]) == ("", "", "")
 
 
-async def test_a_key_of_a_tenant_follows_only_its_own_events(world: World) -> None:
-    mine, other = await world.invite("a.eu"), await world.invite("b.eu")
-    key = await made_key(world, "operator", tenant_of(mine))
-    async with following(world, key, since=0) as following_one:
-        await world.client().suspend_tenant(tenant_id(other))
-        await world.client().create_edge_invite("e")
-        await world.client().suspend_tenant(tenant_id(mine))
+async def test_a_key_of_a_tenant_follows_only_its_own_events(hub: TestHub) -> None:
+    mine, other = await hub.invite("a.eu"), await hub.invite("b.eu")
+    key = await made_key(hub, "operator", tenant_of(mine))
+    async with following(hub, key, since=0) as following_one:
+        await hub.client().suspend_tenant(tenant_id(other))
+        await hub.client().create_edge_invite("e")
+        await hub.client().suspend_tenant(tenant_id(mine))
         events = [await following_one() for _ in range(2)]
 
     assert [event["action"] for event in events] == ["invite.created", "tenant.suspended"]
     assert {event["tenant_id"] for event in events} == {tenant_id(mine)}
     assert {event["address"] for event in events} == {""}
-    async with world.raw() as http:
+    async with hub.raw() as http:
         assert (await http.get("/v1/audit", headers=bearer(key))).status_code == 403
 
 
-async def test_the_log_cannot_be_written_or_erased_over_the_api(world: World) -> None:
-    token = await world.invite("a.eu")
-    async with world.raw() as http:
+async def test_the_log_cannot_be_written_or_erased_over_the_api(hub: TestHub) -> None:
+    token = await hub.invite("a.eu")
+    async with hub.raw() as http:
         for method in ("POST", "PUT", "PATCH", "DELETE"):
             answer = await http.request(method, "/v1/audit", headers=OPERATOR)
 
             assert answer.status_code == 405
-    assert await code_of(world.client("x").list_audit()) is Code.UNAUTHORIZED
-    assert [item.tenant_id for item in await log(world)] == [tenant_id(token)]
+    assert await code_of(hub.client("x").list_audit()) is Code.UNAUTHORIZED
+    assert [item.tenant_id for item in await log(hub)] == [tenant_id(token)]

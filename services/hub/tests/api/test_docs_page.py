@@ -5,7 +5,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 import pytest
-from support.hub import World
+from support.hub import TestHub
 
 from towonel.hub.api.application import routed
 
@@ -20,8 +20,8 @@ async def fetched(http: httpx.AsyncClient, url: str) -> str:
     return answer.text
 
 
-async def test_what_the_page_loads_is_served_by_the_hub(world: World) -> None:
-    async with world.raw() as http:
+async def test_what_the_page_loads_is_served_by_the_hub(hub: TestHub) -> None:
+    async with hub.raw() as http:
         page = await fetched(http, "/docs")
         linked = LINKED.findall(page)
         loaded = [await fetched(http, urljoin("http://hub/docs", link)) for link in linked]
@@ -33,8 +33,8 @@ async def test_what_the_page_loads_is_served_by_the_hub(world: World) -> None:
 
 
 @pytest.mark.parametrize("base", ["http://hub/docs", "https://example.eu/tunnel/hub/docs"])
-async def test_every_address_of_the_page_is_relative_to_it(world: World, base: str) -> None:
-    async with world.raw() as http:
+async def test_every_address_of_the_page_is_relative_to_it(hub: TestHub, base: str) -> None:
+    async with hub.raw() as http:
         linked = LINKED.findall(await fetched(http, "/docs"))
     found = [urlsplit(urljoin(base, link)) for link in linked]
     server = routed().openapi()["servers"][0]["url"]
@@ -44,8 +44,8 @@ async def test_every_address_of_the_page_is_relative_to_it(world: World, base: s
     assert urljoin(f"{folder}/v1/openapi.json", server) == f"{folder}/"
 
 
-async def test_a_browser_may_ask_nobody_else(world: World) -> None:
-    async with world.raw() as http:
+async def test_a_browser_may_ask_nobody_else(hub: TestHub) -> None:
+    async with hub.raw() as http:
         policy = (await http.get("/docs")).headers["content-security-policy"]
     sources = {word for rule in policy.split(";") for word in rule.split()[1:]}
 
@@ -53,8 +53,8 @@ async def test_a_browser_may_ask_nobody_else(world: World) -> None:
     assert sources == {"'none'", "'self'", "'unsafe-inline'", "data:"}
 
 
-async def test_the_hub_serves_the_document_that_the_house_tests(world: World) -> None:
-    async with world.raw() as http:
+async def test_the_hub_serves_the_document_that_the_house_tests(hub: TestHub) -> None:
+    async with hub.raw() as http:
         answer = await http.get("/v1/openapi.json")
 
     assert answer.json() == routed().openapi()

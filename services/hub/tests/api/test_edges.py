@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from support.hub import World, new_key, registration, state, tenant_of
+from support.hub import TestHub, new_key, registration, state, tenant_of
 
 from towonel.api.invites import InviteIn
 from towonel.hub import background
@@ -14,8 +14,8 @@ from towonel.wire.errors import Code, Denied
 from towonel.wire.tokens import EdgeToken
 
 
-async def second_edge(world: World) -> tuple[NodeKey, str]:
-    created = await world.client().create_edge_invite("second")
+async def second_edge(hub: TestHub) -> tuple[NodeKey, str]:
+    created = await hub.client().create_edge_invite("second")
     return NodeKey.from_seed(EdgeToken.decode(created.token).seed), created.invite_id
 
 
@@ -25,56 +25,56 @@ async def code_of(refused: object) -> Code:
     return caught.value.code
 
 
-async def test_the_hubs_own_edge_and_invited_ones_register_and_are_listed(world: World) -> None:
-    edge, _ = await second_edge(world)
-    client = world.client()
-    for key in (world.hub.keys.node, edge):
+async def test_the_hubs_own_edge_and_invited_ones_register_and_are_listed(hub: TestHub) -> None:
+    edge, _ = await second_edge(hub)
+    client = hub.client()
+    for key in (hub.context.keys.node, edge):
         answer = await client.register_edge(key, registration(key))
-        assert answer.hub_node_id == world.hub.keys.node.public.hex()
+        assert answer.hub_node_id == hub.context.keys.node.public.hex()
 
     listed = {item.node_id: item for item in (await client.list_edges()).edges}
-    assert set(listed) == {edge.public.hex(), world.hub.keys.node.public.hex()}
+    assert set(listed) == {edge.public.hex(), hub.context.keys.node.public.hex()}
     assert listed[edge.public.hex()].name == "second"
     assert listed[edge.public.hex()].addresses == ["127.0.0.1:443"]
 
 
-async def test_a_stranger_gets_neither_registration_nor_routes(world: World) -> None:
+async def test_a_stranger_gets_neither_registration_nor_routes(hub: TestHub) -> None:
     stranger = new_key()
 
-    refused = world.client().register_edge(stranger, registration(stranger))
+    refused = hub.client().register_edge(stranger, registration(stranger))
     assert await code_of(refused) is Code.EDGE_UNKNOWN
-    assert await code_of(world.client().follow_routes(stranger, None)) is Code.EDGE_UNKNOWN
+    assert await code_of(hub.client().follow_routes(stranger, None)) is Code.EDGE_UNKNOWN
 
 
-async def test_an_edge_whose_signature_is_wrong_is_not_read(world: World) -> None:
-    key = world.hub.keys.node
-    lie = authorize_node(key, Domain.EDGE_REPORT, b"other", world.clock.now_ms)
-    async with world.raw() as http:
+async def test_an_edge_whose_signature_is_wrong_is_not_read(hub: TestHub) -> None:
+    key = hub.context.keys.node
+    lie = authorize_node(key, Domain.EDGE_REPORT, b"other", hub.clock.now_ms)
+    async with hub.raw() as http:
         answer = await http.post("/v1/edges/report", content=b"{", headers=signed(lie))
 
     assert answer.json()["error"]["code"] == "invalid_signature"
 
 
 async def test_an_edge_that_asks_while_it_is_noted_is_noted_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def asks_again(_session: object, seen: dict[bytes, int]) -> None:
-        world.hub.edges_seen.update({edge_id: at_ms + 1 for edge_id, at_ms in seen.items()})
+        hub.context.edges_seen.update({edge_id: at_ms + 1 for edge_id, at_ms in seen.items()})
 
-    world.hub.edges_seen[b"edge"] = 1
+    hub.context.edges_seen[b"edge"] = 1
     monkeypatch.setattr(edges, "note_seen", asks_again)
-    await background.flush(world.hub)
+    await background.flush(hub.context)
 
-    assert world.hub.edges_seen == {b"edge": 2}
+    assert hub.context.edges_seen == {b"edge": 2}
 
 
 def signed(header: str) -> dict[str, str]:
     return {"authorization": header}
 
 
-async def test_a_revoked_edge_is_out_and_agents_are_not_told_of_it(world: World) -> None:
-    edge, invite_id = await second_edge(world)
-    client, token = world.client(), await world.invite("a.eu")
+async def test_a_revoked_edge_is_out_and_agents_are_not_told_of_it(hub: TestHub) -> None:
+    edge, invite_id = await second_edge(hub)
+    client, token = hub.client(), await hub.invite("a.eu")
     await client.register_edge(edge, registration(edge))
     await client.revoke_edge_invite(invite_id)
 
@@ -83,14 +83,14 @@ async def test_a_revoked_edge_is_out_and_agents_are_not_told_of_it(world: World)
     assert (await client.list_edges()).edges == []
 
 
-async def test_a_certificate_must_be_for_the_edges_own_key(world: World) -> None:
-    refused = world.client().register_edge(world.hub.keys.node, registration(new_key()))
+async def test_a_certificate_must_be_for_the_edges_own_key(hub: TestHub) -> None:
+    refused = hub.client().register_edge(hub.context.keys.node, registration(new_key()))
 
     assert await code_of(refused) is Code.CERTIFICATE_MISMATCH
 
 
-async def test_agents_are_told_an_edges_certificate_and_nothing_around_it(world: World) -> None:
-    client, key, token = world.client(), world.hub.keys.node, await world.invite("a.eu")
+async def test_agents_are_told_an_edges_certificate_and_nothing_around_it(hub: TestHub) -> None:
+    client, key, token = hub.client(), hub.context.keys.node, await hub.invite("a.eu")
     honest, other = registration(key), registration(new_key())
     more = honest.certificate_pem + other.certificate_pem + "\0"
     await client.register_edge(key, honest.model_copy(update={"certificate_pem": more}))
@@ -99,16 +99,16 @@ async def test_agents_are_told_an_edges_certificate_and_nothing_around_it(world:
     assert told.certificate_pem == honest.certificate_pem
 
 
-async def test_addresses_must_be_host_and_port(world: World) -> None:
-    key = world.hub.keys.node
+async def test_addresses_must_be_host_and_port(hub: TestHub) -> None:
+    key = hub.context.keys.node
     body = registration(key).model_copy(update={"addresses": ["nowhere"]})
 
-    assert await code_of(world.client().register_edge(key, body)) is Code.INVALID_REQUEST
+    assert await code_of(hub.client().register_edge(key, body)) is Code.INVALID_REQUEST
 
 
-async def test_a_request_is_taken_once(world: World) -> None:
-    header = authorize_node(world.hub.keys.node, Domain.EDGE_SUBSCRIBE, b"", world.clock.now_ms)
-    async with world.raw() as http:
+async def test_a_request_is_taken_once(hub: TestHub) -> None:
+    header = authorize_node(hub.context.keys.node, Domain.EDGE_SUBSCRIBE, b"", hub.clock.now_ms)
+    async with hub.raw() as http:
         first = await http.get("/v1/routes/feed", headers={"authorization": header})
         second = await http.get("/v1/routes/feed", headers={"authorization": header})
 
@@ -116,9 +116,9 @@ async def test_a_request_is_taken_once(world: World) -> None:
     assert second.json()["error"]["code"] == "replayed"
 
 
-async def test_an_edge_gets_a_snapshot_first_and_then_only_what_changed(world: World) -> None:
-    client, node = world.client(), world.hub.keys.node
-    tenant = tenant_of(await world.invite("*.eu"))
+async def test_an_edge_gets_a_snapshot_first_and_then_only_what_changed(hub: TestHub) -> None:
+    client, node = hub.client(), hub.context.keys.node
+    tenant = tenant_of(await hub.invite("*.eu"))
     await client.apply_desired_state(tenant, state("a.eu"))
     whole = await client.follow_routes(node, None)
     await client.apply_desired_state(tenant, state("b.eu"))
@@ -132,45 +132,45 @@ async def test_an_edge_gets_a_snapshot_first_and_then_only_what_changed(world: W
     assert (nothing.revision, nothing.routes, nothing.removed) == (delta.revision, (), ())
 
 
-async def test_an_edge_that_is_ahead_gets_a_snapshot(world: World) -> None:
-    found = await world.client().follow_routes(world.hub.keys.node, 1000)
+async def test_an_edge_that_is_ahead_gets_a_snapshot(hub: TestHub) -> None:
+    found = await hub.client().follow_routes(hub.context.keys.node, 1000)
 
     assert found.snapshot
     assert found.revision == 0
 
 
-async def test_a_waiting_edge_hears_of_a_change_at_once(world: World) -> None:
-    client, node = world.client(), world.hub.keys.node
-    tenant = tenant_of(await world.invite("a.eu"))
+async def test_a_waiting_edge_hears_of_a_change_at_once(hub: TestHub) -> None:
+    client, node = hub.client(), hub.context.keys.node
+    tenant = tenant_of(await hub.invite("a.eu"))
 
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(world.client().follow_routes(node, 0, 25))
-        while not world.hub.route_changes.waiting:
+        waiting = tasks.create_task(hub.client().follow_routes(node, 0, 25))
+        while not hub.context.route_changes.waiting:
             await asyncio.sleep(0.01)
         await client.apply_desired_state(tenant, state("a.eu"))
 
     assert [route.key for route in waiting.result().routes] == ["https:a.eu"]
-    assert world.hub.route_changes.waiting == 0
+    assert hub.context.route_changes.waiting == 0
 
 
-async def test_a_stopping_hub_lets_waiting_edges_go(world: World) -> None:
+async def test_a_stopping_hub_lets_waiting_edges_go(hub: TestHub) -> None:
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(world.client().follow_routes(world.hub.keys.node, 0, 25))
-        while not world.hub.route_changes.waiting:
+        waiting = tasks.create_task(hub.client().follow_routes(hub.context.keys.node, 0, 25))
+        while not hub.context.route_changes.waiting:
             await asyncio.sleep(0.01)
-        world.hub.route_changes.close()
+        hub.context.route_changes.close()
 
     assert waiting.result().revision == 0
 
 
-async def test_what_is_pruned_is_made_up_for_by_a_snapshot(world: World) -> None:
-    client, node = world.client(), world.hub.keys.node
-    tenant = tenant_of(await world.invite("*.eu"))
+async def test_what_is_pruned_is_made_up_for_by_a_snapshot(hub: TestHub) -> None:
+    client, node = hub.client(), hub.context.keys.node
+    tenant = tenant_of(await hub.invite("*.eu"))
     await client.apply_desired_state(tenant, state("a.eu", "b.eu"))
     await client.apply_desired_state(tenant, state("b.eu"))
-    world.clock.now_ms += retention.TOMBSTONE_MS + 1
-    async with world.hub.store.write() as change:
-        await retention.prune(change, world.clock.now_ms)
+    hub.clock.now_ms += retention.TOMBSTONE_MS + 1
+    async with hub.context.store.write() as change:
+        await retention.prune(change, hub.clock.now_ms)
     await client.apply_desired_state(tenant, state("b.eu", "c.eu"))
 
     old, new = await client.follow_routes(node, 1), await client.follow_routes(node, 2)
@@ -180,15 +180,15 @@ async def test_what_is_pruned_is_made_up_for_by_a_snapshot(world: World) -> None
     assert [route.key for route in new.routes] == ["https:c.eu"]
 
 
-async def test_blocks_and_nonces_are_forgotten_when_they_cannot_matter(world: World) -> None:
-    client = world.client()
+async def test_blocks_and_nonces_are_forgotten_when_they_cannot_matter(hub: TestHub) -> None:
+    client = hub.client()
     created = await client.create_invite(InviteIn(hostnames=["a.eu"]))
     await client.revoke_invite(created.invite_id)
-    blocked = (await client.follow_routes(world.hub.keys.node, None)).blocked
-    world.clock.now_ms += retention.BLOCK_MS + 1
-    async with world.hub.store.write() as change:
-        await retention.prune(change, world.clock.now_ms)
-    await world.hub.route_cache.catch_up()
+    blocked = (await client.follow_routes(hub.context.keys.node, None)).blocked
+    hub.clock.now_ms += retention.BLOCK_MS + 1
+    async with hub.context.store.write() as change:
+        await retention.prune(change, hub.clock.now_ms)
+    await hub.context.route_cache.catch_up()
 
     assert [tenant.hex() for tenant in blocked] == [created.tenant_id]
-    assert (await client.follow_routes(world.hub.keys.node, None)).blocked == ()
+    assert (await client.follow_routes(hub.context.keys.node, None)).blocked == ()

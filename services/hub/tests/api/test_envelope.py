@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import httpx
 from support.callers import OPERATOR, invite_id, keyed, publish, tenant_id, told
 from support.every_write import every_write, scene
-from support.hub import World, new_key, registration
+from support.hub import TestHub, new_key, registration
 
 from towonel.api.keys import KeyIn
 from towonel.hub.api.http.middleware import MAX_BODY_BYTES
@@ -15,8 +15,8 @@ RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 JSON = {**OPERATOR, "content-type": "application/json"}
 
 
-async def test_what_is_nowhere_is_404_whoever_asks(world: World) -> None:
-    async with world.raw() as http:
+async def test_what_is_nowhere_is_404_whoever_asks(hub: TestHub) -> None:
+    async with hub.raw() as http:
         paths = ("/", "/v1", "/v2/invites", "/v1/invites/a/b/c", "/v1/../etc/passwd", "/docs/x")
         for path in (*paths, "/docs/assets/none.js", "/v1/%00", "/v1/routes/%2e%2e"):
             for headers in ({}, OPERATOR):
@@ -28,8 +28,8 @@ async def test_what_is_nowhere_is_404_whoever_asks(world: World) -> None:
                 assert told(answer) == wanted, path
 
 
-async def test_a_path_with_a_slash_too_many_sends_nobody_elsewhere(world: World) -> None:
-    async with world.raw() as http:
+async def test_a_path_with_a_slash_too_many_sends_nobody_elsewhere(hub: TestHub) -> None:
+    async with hub.raw() as http:
         for method, path in (("GET", "/v1/invites/"), ("POST", "/v1/invites/"), ("GET", "/docs/")):
             answer = await http.request(method, path, headers=OPERATOR)
 
@@ -37,8 +37,8 @@ async def test_a_path_with_a_slash_too_many_sends_nobody_elsewhere(world: World)
             assert "location" not in answer.headers
 
 
-async def test_a_wrong_method_is_405_and_told_the_right_ones(world: World) -> None:
-    async with world.raw() as http:
+async def test_a_wrong_method_is_405_and_told_the_right_ones(hub: TestHub) -> None:
+    async with hub.raw() as http:
         for method, path, allowed in (
             ("PUT", "/v1/invites", {"GET", "POST"}),
             ("POST", "/v1/audit", {"GET"}),
@@ -52,7 +52,7 @@ async def test_a_wrong_method_is_405_and_told_the_right_ones(world: World) -> No
             assert set(answer.headers["allow"].split(", ")) <= allowed
 
 
-async def test_a_body_that_is_no_json_object_of_its_kind_is_400(world: World) -> None:
+async def test_a_body_that_is_no_json_object_of_its_kind_is_400(hub: TestHub) -> None:
     bodies: tuple[tuple[bytes, str | None], ...] = (
         (b'{"hostnames": ["a.eu"]}', "text/plain"),
         (b'{"hostnames": ["a.eu"]}', "application/cbor"),
@@ -66,7 +66,7 @@ async def test_a_body_that_is_no_json_object_of_its_kind_is_400(world: World) ->
         (b'{"hostnames": ["a.eu"], "name": 5}', "application/json"),
         (b'{"hostnames": ["a.eu"], "a": ' + b'{"a":' * 9_000, "application/json"),
     )
-    async with world.raw() as http:
+    async with hub.raw() as http:
         for body, kind in bodies:
             headers = OPERATOR if kind is None else {**OPERATOR, "content-type": kind}
             answer = await http.post("/v1/invites", content=body, headers=headers)
@@ -77,14 +77,14 @@ async def test_a_body_that_is_no_json_object_of_its_kind_is_400(world: World) ->
     assert listed.json()["invites"] == []
 
 
-async def test_a_refusal_does_not_repeat_what_was_sent(world: World) -> None:
+async def test_a_refusal_does_not_repeat_what_was_sent(hub: TestHub) -> None:
     secret = "hush-" * 20
     sent = [
         {"hostnames": ["a.eu"], "name": [secret]},
         {"hostnames": {"x": secret}},
         {"hostnames": ["a.eu"], "expires_in_secs": secret},
     ]
-    async with world.raw() as http:
+    async with hub.raw() as http:
         answers = [await http.post("/v1/invites", json=body, headers=OPERATOR) for body in sent]
         answers.append(await http.get(f"/v1/tenants?status={secret}", headers=OPERATOR))
 
@@ -92,9 +92,9 @@ async def test_a_refusal_does_not_repeat_what_was_sent(world: World) -> None:
     assert [answer.text for answer in answers if "hush" in answer.text] == []
 
 
-async def test_a_body_just_as_long_as_allowed_is_read(world: World) -> None:
+async def test_a_body_just_as_long_as_allowed_is_read(hub: TestHub) -> None:
     body = b'{"hostnames": ["a.eu"]}'
-    async with world.raw() as http:
+    async with hub.raw() as http:
         fits = await http.post("/v1/invites", content=body.ljust(MAX_BODY_BYTES), headers=JSON)
         over = await http.post("/v1/invites", content=body.ljust(MAX_BODY_BYTES + 1), headers=JSON)
 
@@ -102,10 +102,10 @@ async def test_a_body_just_as_long_as_allowed_is_read(world: World) -> None:
     assert told(over) == (413, "too_large")
 
 
-async def test_every_edit_refuses_fields_it_does_not_know(world: World) -> None:
-    token = await world.invite("a.eu")
-    key = await world.client().create_key(KeyIn(name="k", role="viewer"))
-    async with world.raw() as http:
+async def test_every_edit_refuses_fields_it_does_not_know(hub: TestHub) -> None:
+    token = await hub.invite("a.eu")
+    key = await hub.client().create_key(KeyIn(name="k", role="viewer"))
+    async with hub.raw() as http:
         for method, path in (
             ("PATCH", f"/v1/invites/{invite_id(token)}"),
             ("PATCH", f"/v1/tenants/{tenant_id(token)}"),
@@ -120,24 +120,24 @@ async def test_every_edit_refuses_fields_it_does_not_know(world: World) -> None:
                 assert str(next(iter(body))) in answer.json()["error"]["message"]
 
 
-async def test_times_are_rfc_3339_in_utc_in_every_answer(world: World) -> None:
-    there, found = await scene(world), list[str]()
+async def test_times_are_rfc_3339_in_utc_in_every_answer(hub: TestHub) -> None:
+    there, found = await scene(hub), list[str]()
     for write, _ in every_write(there).values():
-        world.clock.now_ms += 1_001
+        hub.clock.now_ms += 1_001
         await write()
-    await publish(world, there.tenant, "a.eu")
-    node = world.hub.keys.node
-    world.clock.now_ms += 1_000
-    await world.client().register_edge(node, registration(node))
+    await publish(hub, there.tenant, "a.eu")
+    node = hub.context.keys.node
+    hub.clock.now_ms += 1_000
+    await hub.client().register_edge(node, registration(node))
     agent = new_key()
-    await world.client().bootstrap(there.tenant, agent, "g")
-    await (await keyed(world, "viewer")).whoami()
+    await hub.client().bootstrap(there.tenant, agent, "g")
+    await (await keyed(hub, "viewer")).whoami()
     paths = (
         *("tenants", "services", "agents", "keys", "audit", "ports", "edges", "invites", "routes"),
         *(f"tenants/{tenant_id(there.tenant)}", f"invites/{invite_id(there.tenant)}"),
         *(f"agents/{agent.public.hex()}", f"keys/{there.key.key_id}", f"edges/{node.public.hex()}"),
     )
-    async with world.raw() as http:
+    async with hub.raw() as http:
         for path in paths:
             answer = await http.get(f"/v1/{path}", headers=OPERATOR)
             found += times(answer)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from support.callers import OPERATOR
-from support.hub import World
+from support.hub import TestHub
 
 from towonel.hub.api.http import middleware
 from towonel.hub.api.http.errors import STATUS, STATUS_DESCRIPTIONS, status_of
@@ -18,16 +18,16 @@ def error_of(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]["code"]
 
 
-async def test_the_frameworks_errors_have_the_envelope(world: World) -> None:
-    async with world.raw() as http:
+async def test_the_frameworks_errors_have_the_envelope(hub: TestHub) -> None:
+    async with hub.raw() as http:
         assert error_of(await http.get("/nowhere")) == (404, "not_found")
         assert error_of(await http.delete("/v1/health")) == (405, "method_not_allowed")
         assert error_of(await http.get("/v1/routes/feed?since=-1")) == (400, "invalid_request")
 
 
-async def test_what_curl_does_unless_told_otherwise_is_told_what_to_do(world: World) -> None:
+async def test_what_curl_does_unless_told_otherwise_is_told_what_to_do(hub: TestHub) -> None:
     form = {"content-type": "application/x-www-form-urlencoded", **OPERATOR}
-    async with world.raw() as http:
+    async with hub.raw() as http:
         told = [
             (await http.post("/v1/invites", content=b'{"hostnames": []}', headers=form)).text,
             (await http.post("/v1/invites", json=["a.example.eu"], headers=OPERATOR)).text,
@@ -41,7 +41,7 @@ async def test_what_curl_does_unless_told_otherwise_is_told_what_to_do(world: Wo
 @pytest.mark.parametrize("declared", [True, False])
 @pytest.mark.parametrize(("path", "limit"), [("/v1/bootstrap", MAX_BODY_BYTES), *MAX_BYTES.items()])
 async def test_a_body_above_the_limit_is_refused_declared_or_not(
-    world: World, declared: bool, path: str, limit: int
+    hub: TestHub, declared: bool, path: str, limit: int
 ) -> None:
     async def streamed() -> AsyncIterator[bytes]:
         yield bytes(limit)
@@ -49,7 +49,7 @@ async def test_a_body_above_the_limit_is_refused_declared_or_not(
 
     method = "PUT" if path.endswith("state") else "POST"
     headers = {"authorization": f"Signature {'0' * 64}.1.AA"}
-    async with world.raw() as http:
+    async with hub.raw() as http:
         content = bytes(limit + 1) if declared else streamed()
         answer = await http.request(method, path, content=content, headers=headers)
 
@@ -57,21 +57,21 @@ async def test_a_body_above_the_limit_is_refused_declared_or_not(
 
 
 async def test_a_bug_is_an_internal_error_that_tells_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken() -> None:
         raise ZeroDivisionError("with details")
 
-    monkeypatch.setattr(world.hub.store, "read", broken)
-    async with world.raw() as http:
+    monkeypatch.setattr(hub.context.store, "read", broken)
+    async with hub.raw() as http:
         answer = await http.get("/v1/invites", headers={"authorization": "Bearer operator-key"})
 
     assert error_of(answer) == (500, "internal")
     assert "details" not in answer.json()["error"]["message"].replace("log has the details", "")
 
 
-async def test_a_request_id_is_kept_or_made(world: World) -> None:
-    async with world.raw() as http:
+async def test_a_request_id_is_kept_or_made(hub: TestHub) -> None:
+    async with hub.raw() as http:
         kept = await http.get("/v1/health", headers={"x-request-id": "abc-1"})
         made = await http.get("/v1/health", headers={"x-request-id": "bad id\t"})
 
@@ -79,19 +79,19 @@ async def test_a_request_id_is_kept_or_made(world: World) -> None:
     assert len(made.headers["x-request-id"]) == 32
 
 
-async def test_requests_are_counted_by_route_and_status(world: World) -> None:
-    async with world.raw() as http:
+async def test_requests_are_counted_by_route_and_status(hub: TestHub) -> None:
+    async with hub.raw() as http:
         await http.get("/v1/health")
         await http.get("/v1/invites")
         await http.get("/nowhere")
 
     def count(endpoint: str, status: str) -> float:
-        return float(world.hub.metrics.requests.labels(endpoint, status)._value.get())
+        return float(hub.context.metrics.requests.labels(endpoint, status)._value.get())
 
     assert count("/v1/health", "200") == 1
     assert count("/v1/invites", "401") == 1
     assert count("unmatched", "404") == 1
-    assert world.hub.metrics.refused.labels("unauthorized")._value.get() == 1
+    assert hub.context.metrics.refused.labels("unauthorized")._value.get() == 1
 
 
 def test_a_status_follows_the_code_else_the_class() -> None:
@@ -103,13 +103,13 @@ def test_a_status_follows_the_code_else_the_class() -> None:
 
 
 async def test_what_is_unavailable_says_when_to_come_back(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away() -> None:
         raise Unavailable(Code.HUB_UNAVAILABLE, "database", retry_after_s=2.1)
 
-    monkeypatch.setattr(world.hub.store, "read", away)
-    async with world.raw() as http, asyncio.timeout(20):
+    monkeypatch.setattr(hub.context.store, "read", away)
+    async with hub.raw() as http, asyncio.timeout(20):
         answer = await http.get("/v1/invites", headers={"authorization": "Bearer operator-key"})
 
     assert error_of(answer) == (503, "hub_unavailable")
@@ -117,17 +117,17 @@ async def test_what_is_unavailable_says_when_to_come_back(
 
 
 async def test_of_too_many_requests_at_once_the_last_is_told_to_come_back(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(middleware, "MAX_REQUESTS", 1)
-    node = world.hub.keys.node
-    async with world.raw() as http, asyncio.TaskGroup() as tasks:
-        tasks.create_task(world.client().follow_routes(node, 0, 25))
-        while not world.hub.route_changes.waiting:
+    node = hub.context.keys.node
+    async with hub.raw() as http, asyncio.TaskGroup() as tasks:
+        tasks.create_task(hub.client().follow_routes(node, 0, 25))
+        while not hub.context.route_changes.waiting:
             await asyncio.sleep(0.01)
         refused = await http.get("/v1/health")
-        world.hub.route_changes.close()
-    async with world.raw() as http:
+        hub.context.route_changes.close()
+    async with hub.raw() as http:
         answered = await http.get("/v1/health")
 
     assert error_of(refused) == (503, "overloaded")

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 from support.callers import OPERATOR, invite_id, tenant_id, told
-from support.hub import World
+from support.hub import TestHub
 
 from towonel.api.invites import HostnamesIn
 from towonel.api.keys import KeyIn, KeyRotation
@@ -12,10 +12,10 @@ from towonel.api.ports import ReservationIn
 from towonel.client.hub import HubClient
 
 
-async def patches(world: World) -> dict[str, tuple[str, object]]:
+async def patches(hub: TestHub) -> dict[str, tuple[str, object]]:
     """Every operation that edits, with a path of something that is there and an edit of it."""
-    token, other = await world.invite("a.eu"), await world.invite("b.eu")
-    key = await world.client().create_key(KeyIn(name="k", role="viewer"))
+    token, other = await hub.invite("a.eu"), await hub.invite("b.eu")
+    key = await hub.client().create_key(KeyIn(name="k", role="viewer"))
     return {
         "update_invite": (f"/v1/invites/{invite_id(token)}", {"name": "new"}),
         "update_tenant": (f"/v1/tenants/{tenant_id(other)}", {"limits": {"ports": 5}}),
@@ -30,21 +30,21 @@ async def edit(
     return await http.patch(path, json=body, headers={**OPERATOR, **tags})
 
 
-async def test_every_patch_of_the_document_takes_if_match(world: World) -> None:
+async def test_every_patch_of_the_document_takes_if_match(hub: TestHub) -> None:
     edits, tagged = set[str](), set[str]()
-    for methods in world.app.openapi()["paths"].values():
+    for methods in hub.app.openapi()["paths"].values():
         for method, operation in methods.items():
             if method == "patch":
                 edits.add(operation["operationId"])
             if "if-match" in {it["name"] for it in operation.get("parameters", [])}:
                 tagged.add(operation["operationId"])
 
-    assert edits == tagged == set(await patches(world))
+    assert edits == tagged == set(await patches(hub))
 
 
-async def test_an_edit_of_what_was_seen_is_made_and_a_second_one_is_stale(world: World) -> None:
-    async with world.raw() as http:
-        for path, body in (await patches(world)).values():
+async def test_an_edit_of_what_was_seen_is_made_and_a_second_one_is_stale(hub: TestHub) -> None:
+    async with hub.raw() as http:
+        for path, body in (await patches(hub)).values():
             seen = (await http.get(path, headers=OPERATOR)).headers["etag"]
             made = await edit(http, path, body, seen)
             now = await http.get(path, headers=OPERATOR)
@@ -58,9 +58,9 @@ async def test_an_edit_of_what_was_seen_is_made_and_a_second_one_is_stale(world:
             assert (after.json(), after.headers["etag"]) == (now.json(), now.headers["etag"])
 
 
-async def test_any_of_several_tags_weak_ones_and_the_star_are_enough(world: World) -> None:
-    async with world.raw() as http:
-        for path, _ in (await patches(world)).values():
+async def test_any_of_several_tags_weak_ones_and_the_star_are_enough(hub: TestHub) -> None:
+    async with hub.raw() as http:
+        for path, _ in (await patches(hub)).values():
             for number, form in enumerate(("{}", "W/{}", '"x", {}', " W/{} ,W/{}", "*", " * ")):
                 seen = (await http.get(path, headers=OPERATOR)).headers["etag"]
                 answer = await edit(http, path, {"name": f"n{number}"}, form.replace("{}", seen))
@@ -69,18 +69,18 @@ async def test_any_of_several_tags_weak_ones_and_the_star_are_enough(world: Worl
             assert (await edit(http, path, {"name": "last"}, None)).is_success
 
 
-async def test_what_is_no_tag_of_now_is_refused(world: World) -> None:
-    async with world.raw() as http:
-        for path, body in (await patches(world)).values():
+async def test_what_is_no_tag_of_now_is_refused(hub: TestHub) -> None:
+    async with hub.raw() as http:
+        for path, body in (await patches(hub)).values():
             seen = (await http.get(path, headers=OPERATOR)).headers["etag"]
             for tag in ("1", '"0"', '"1 "', "", '""', seen.strip('"'), f"w/{seen}", "**"):
                 assert told(await edit(http, path, body, tag)) == (412, "precondition_failed")
             assert told(await edit(http, path, body, '"1"' * 30)) == (400, "invalid_request")
 
 
-async def test_an_edit_that_changes_nothing_keeps_the_tag(world: World) -> None:
-    async with world.raw() as http:
-        for path, body in (await patches(world)).values():
+async def test_an_edit_that_changes_nothing_keeps_the_tag(hub: TestHub) -> None:
+    async with hub.raw() as http:
+        for path, body in (await patches(hub)).values():
             await edit(http, path, body, None)
             seen = (await http.get(path, headers=OPERATOR)).headers["etag"]
             same = await edit(http, path, body, None)
@@ -94,8 +94,8 @@ async def released(client: HubClient) -> None:
     await client.release_ports(held.reservation_id)
 
 
-async def test_whatever_else_changes_a_tenant_or_a_key_changes_its_tag(world: World) -> None:
-    token, client = await world.invite("a.eu"), world.client()
+async def test_whatever_else_changes_a_tenant_or_a_key_changes_its_tag(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
     which, of = invite_id(token), tenant_id(token)
     key = await client.create_key(KeyIn(name="k", role="viewer"))
     asked = ReservationIn(tenant_id=of, protocol="tcp")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.callers import OPERATOR, following, told
-from support.hub import World
+from support.hub import TestHub
 from support.legacy_client import request_scope, streamed
 
 from towonel.api.invites import InviteIn
@@ -16,83 +16,83 @@ from towonel.api.keys import KeyIn
 from towonel.hub.api.operator import audit
 
 
-async def write(world: World, first: int, last: int) -> None:
+async def write(hub: TestHub, first: int, last: int) -> None:
     for number in range(first, last):
-        await world.client().create_invite(InviteIn(hostnames=[f"n{number}.eu"]))
+        await hub.client().create_invite(InviteIn(hostnames=[f"n{number}.eu"]))
 
 
 async def test_who_breaks_off_anywhere_and_comes_back_gets_each_event_once_in_order(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit, "MAX_EVENTS", 3)
     monkeypatch.setattr(audit, "LOOK_S", 600.0)  # nothing is found by looking again
     draw, seen = Random(7), list[int]()
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         for part in range(3):  # three who write at once
-            tasks.create_task(write(world, 10 * part, 10 * part + 10))
+            tasks.create_task(write(hub, 10 * part, 10 * part + 10))
         while len(seen) < 30:
-            async with following(world, "operator-key", since=seen[-1] if seen else 0) as one:
+            async with following(hub, "operator-key", since=seen[-1] if seen else 0) as one:
                 for _ in range(min(draw.randint(1, 7), 30 - len(seen))):
                     seen.append((await one())["id"])
-    listed = (await world.client().list_audit(limit=100)).audit
+    listed = (await hub.client().list_audit(limit=100)).audit
 
     assert seen == [item.id for item in reversed(listed)]
 
 
-async def test_who_names_an_event_that_is_not_there_yet_begins_with_the_next(world: World) -> None:
-    await write(world, 0, 2)
-    async with following(world, "operator-key", since=10**12) as one:
-        await write(world, 2, 3)
+async def test_who_names_an_event_that_is_not_there_yet_begins_with_the_next(hub: TestHub) -> None:
+    await write(hub, 0, 2)
+    async with following(hub, "operator-key", since=10**12) as one:
+        await write(hub, 2, 3)
         event = await one()
 
     assert event["after"]["hostnames"] == ["n2.eu"]
 
 
 @pytest.mark.parametrize("last", ["-1", "x", str(1 << 63), "1.5"])
-async def test_a_last_event_that_is_no_number_is_refused(world: World, last: str) -> None:
-    async with world.raw() as http:
+async def test_a_last_event_that_is_no_number_is_refused(hub: TestHub, last: str) -> None:
+    async with hub.raw() as http:
         answer = await http.get("/v1/events", headers={**OPERATOR, "last-event-id": last})
 
     assert told(answer) == (400, "invalid_request")
 
 
 async def test_a_quiet_stream_says_that_it_is_alive(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit, "LOOK_S", 0.01)
     monkeypatch.setattr(audit, "QUIET_S", 0.02)
-    async with streamed(world.app, "/v1/events", OPERATOR["authorization"]) as stream:
+    async with streamed(hub.app, "/v1/events", OPERATOR["authorization"]) as stream:
         await stream.status()
         blocks = [await stream.block() for _ in range(4)]
 
     assert blocks == [b": following"] + [b": quiet"] * 3
 
 
-async def test_a_stopping_hub_ends_every_stream_and_forgets_who_followed(world: World) -> None:
+async def test_a_stopping_hub_ends_every_stream_and_forgets_who_followed(hub: TestHub) -> None:
     async with (
-        streamed(world.app, "/v1/events", OPERATOR["authorization"]) as one,
-        streamed(world.app, "/v1/events", OPERATOR["authorization"]) as two,
+        streamed(hub.app, "/v1/events", OPERATOR["authorization"]) as one,
+        streamed(hub.app, "/v1/events", OPERATOR["authorization"]) as two,
     ):
         await one.block()
         await two.block()
-        followed = len(world.hub.followers)
-        world.hub.route_changes.close()
+        followed = len(hub.context.followers)
+        hub.context.route_changes.close()
 
         assert await one.ended()
         assert await two.ended()
-    assert (followed, world.hub.followers) == (2, {})
+    assert (followed, hub.context.followers) == (2, {})
 
 
 async def test_one_key_leaves_room_for_the_followers_of_others(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit, "MAX_OF_ONE_KEY", 1)
-    made = await world.client().create_key(KeyIn(name="mine", role="viewer"))
-    async with following(world, made.key), world.raw() as http:
+    made = await hub.client().create_key(KeyIn(name="mine", role="viewer"))
+    async with following(hub, made.key), hub.raw() as http:
         headers = {"authorization": f"Bearer {made.key}"}
         refused = await http.get("/v1/events", headers=headers)
-        async with following(world, "operator-key") as other:
-            await write(world, 0, 1)
+        async with following(hub, "operator-key") as other:
+            await write(hub, 0, 1)
             event = await other()
 
     assert told(refused) == (503, "overloaded")
@@ -100,14 +100,14 @@ async def test_one_key_leaves_room_for_the_followers_of_others(
 
 
 async def test_one_follower_too_many_is_told_to_come_back_and_can(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit, "MAX_FOLLOWERS", 2)
-    async with following(world, "operator-key"):
-        async with following(world, "operator-key"), world.raw() as http:
+    async with following(hub, "operator-key"):
+        async with following(hub, "operator-key"), hub.raw() as http:
             refused = await http.get("/v1/events", headers=OPERATOR)
-        async with following(world, "operator-key") as again:
-            await write(world, 0, 1)
+        async with following(hub, "operator-key") as again:
+            await write(hub, 0, 1)
             event = await again()
 
     assert told(refused) == (503, "overloaded")
@@ -116,20 +116,20 @@ async def test_one_follower_too_many_is_told_to_come_back_and_can(
 
 
 async def test_of_many_who_ask_at_once_no_more_are_taken_than_there_may_be(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit, "MAX_FOLLOWERS", 2)
     async with contextlib.AsyncExitStack() as stack:
-        asked = [streamed(world.app, "/v1/events", OPERATOR["authorization"]) for _ in range(6)]
+        asked = [streamed(hub.app, "/v1/events", OPERATOR["authorization"]) for _ in range(6)]
         streams = [await stack.enter_async_context(one) for one in asked]
         statuses = [await stream.status() for stream in streams]
 
     assert sorted(statuses) == [200] * 2 + [503] * 4
-    assert not world.hub.followers
+    assert not hub.context.followers
 
 
 @contextlib.asynccontextmanager
-async def slow_follower(world: World, reads: asyncio.Semaphore) -> AsyncGenerator[list[bytes]]:
+async def slow_follower(hub: TestHub, reads: asyncio.Semaphore) -> AsyncGenerator[list[bytes]]:
     """Somebody who follows from the first event on, and reads no more than it is let."""
     offered = list[bytes]()
     scope = request_scope("/v1/events", OPERATOR["authorization"])
@@ -145,22 +145,22 @@ async def slow_follower(world: World, reads: asyncio.Semaphore) -> AsyncGenerato
         await reads.acquire()
 
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        following = tasks.create_task(world.app(scope, receive, send))  # type: ignore[arg-type]
+        following = tasks.create_task(hub.app(scope, receive, send))  # type: ignore[arg-type]
         yield offered
         following.cancel()
 
 
 async def test_a_follower_that_does_not_read_holds_back_the_hub_and_not_its_memory(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit, "MAX_EVENTS", 5)
     monkeypatch.setattr(audit, "LOOK_S", 600.0)
     reads = asyncio.Semaphore(3)  # the head, the greeting, one event
-    await write(world, 0, 20)
-    async with slow_follower(world, reads) as offered:
+    await write(hub, 0, 20)
+    async with slow_follower(hub, reads) as offered:
         while not reads.locked():
             await asyncio.sleep(0.01)
-        await write(world, 20, 40)
+        await write(hub, 20, 40)
         stuck = len(offered)
         for _ in range(50):
             reads.release()

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from sqlmodel import select
 from starlette.types import Message, Receive, Scope, Send
-from support.hub import World, new_key, registration, state, tenant_of
-from support.large_database import watching
+from support.hub import TestHub, new_key, registration, state, tenant_of
+from support.large_database import log_statements
 
 from towonel.api.agents import RefreshIn
 from towonel.api.services import DesiredState, ServiceIn
@@ -52,9 +52,9 @@ def refusal(answer: httpx.Response) -> tuple[int, str]:
     ],
 )
 async def test_a_body_made_to_break_a_parser_is_an_invalid_request(
-    world: World, body: bytes
+    hub: TestHub, body: bytes
 ) -> None:
-    async with world.raw() as http:
+    async with hub.raw() as http:
         answer = await http.post("/v1/invites", content=body, headers=OPERATOR)
 
     assert refusal(answer) == (400, "invalid_request")
@@ -63,19 +63,19 @@ async def test_a_body_made_to_break_a_parser_is_an_invalid_request(
 @pytest.mark.parametrize("path", ["/v1/bootstrap", "/v1/desired-state", "/v1/agent/refresh"])
 @pytest.mark.parametrize("body", [b"[" * 60_000, b'{"group": "\\ud800"}', b"\xff", b"{}", b"5"])
 async def test_a_signed_body_that_is_none_is_an_invalid_request(
-    world: World, path: str, body: bytes
+    hub: TestHub, path: str, body: bytes
 ) -> None:
     headers = {"authorization": f"Signature {'0' * 64}.1.AA"}
-    async with world.raw() as http:
+    async with hub.raw() as http:
         method = "PUT" if path.endswith("state") else "POST"
         answer = await http.request(method, path, content=body, headers=headers)
 
     assert refusal(answer) == (400, "invalid_request")
 
 
-async def test_a_thousand_mistakes_make_a_short_answer(world: World) -> None:
+async def test_a_thousand_mistakes_make_a_short_answer(hub: TestHub) -> None:
     body = {f"x{number}" * 5: 1 for number in range(1000)}
-    async with world.raw() as http:
+    async with hub.raw() as http:
         answer = await http.post("/v1/invites", json=body, headers=OPERATOR)
         signed = await http.post("/v1/bootstrap", json=body)
 
@@ -88,23 +88,23 @@ async def test_a_thousand_mistakes_make_a_short_answer(world: World) -> None:
     [("invite_secret", "A"), ("invite_id", "AA"), ("invite_secret", "!"), ("agent_id", "xyz")],
 )
 async def test_a_bootstrap_with_a_broken_field_is_an_invalid_request(
-    world: World, field: str, value: str
+    hub: TestHub, field: str, value: str
 ) -> None:
-    token = await world.invite("a.eu")
+    token = await hub.invite("a.eu")
     body = {
         "invite_id": base64url.encode(token.invite_id),
         "invite_secret": base64url.encode(token.secret),
         field: value,
     }
-    async with world.raw() as http:
+    async with hub.raw() as http:
         assert refusal(await http.post("/v1/bootstrap", json=body)) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("grant", ["A", "", "AAAA"])
-async def test_a_grant_that_is_none_is_invalid(world: World, grant: str) -> None:
+async def test_a_grant_that_is_none_is_invalid(hub: TestHub, grant: str) -> None:
     agent, body = new_key(), RefreshIn(grant=grant).model_dump_json().encode()
-    header = authorize_node(agent, Domain.AGENT_REFRESH, body, world.clock.now_ms)
-    async with world.raw() as http:
+    header = authorize_node(agent, Domain.AGENT_REFRESH, body, hub.clock.now_ms)
+    async with hub.raw() as http:
         answer = await http.post(
             "/v1/agent/refresh", content=body, headers={"authorization": header}
         )
@@ -112,24 +112,24 @@ async def test_a_grant_that_is_none_is_invalid(world: World, grant: str) -> None
     assert refusal(answer) == (401, "grant_invalid")
 
 
-async def test_a_wrong_secret_keeps_no_writer_waiting_and_waits_for_none(world: World) -> None:
-    token = await world.invite("a.eu")
+async def test_a_wrong_secret_keeps_no_writer_waiting_and_waits_for_none(hub: TestHub) -> None:
+    token = await hub.invite("a.eu")
     body = {
         "invite_id": base64url.encode(token.invite_id),
         "invite_secret": base64url.encode(secrets.token_bytes(32)),
     }
-    async with world.raw() as http, world.hub.store.write(), asyncio.timeout(20):
+    async with hub.raw() as http, hub.context.store.write(), asyncio.timeout(20):
         answer = await http.post("/v1/bootstrap", json=body)
 
     assert refusal(answer) == (401, "unauthorized")
 
 
-async def test_a_thousand_names_of_a_hundred_labels_each_are_no_trouble(world: World) -> None:
-    tenant = tenant_of(await world.invite("*.example.eu"))
+async def test_a_thousand_names_of_a_hundred_labels_each_are_no_trouble(hub: TestHub) -> None:
+    tenant = tenant_of(await hub.invite("*.example.eu"))
     deep = [f"n{number}." + "a." * 100 + f"x{number}.example.eu" for number in range(1000)]
     body = state(*deep).model_dump_json().encode()
-    header = authorize_tenant(tenant, Domain.DESIRED_STATE, body, world.clock.now_ms)
-    async with world.raw() as http:  # which waits, unlike a client, for as long as the hub works
+    header = authorize_tenant(tenant, Domain.DESIRED_STATE, body, hub.clock.now_ms)
+    async with hub.raw() as http:  # which waits, unlike a client, for as long as the hub works
         answer = await http.put(
             "/v1/desired-state", content=body, headers={"authorization": header}
         )
@@ -137,22 +137,22 @@ async def test_a_thousand_names_of_a_hundred_labels_each_are_no_trouble(world: W
     assert len(answer.json()["created"]) == 1000
 
 
-async def test_a_thousand_services_are_not_asked_for_one_by_one(world: World) -> None:
-    tenant = tenant_of(await world.invite("*.example.eu"))
+async def test_a_thousand_services_are_not_asked_for_one_by_one(hub: TestHub) -> None:
+    tenant = tenant_of(await hub.invite("*.example.eu"))
     names = [f"n{number}.example.eu" for number in range(1000)]
     for hostnames in (names, names[:500], names):
-        world.clock.now_ms += 1
-        with watching(world.hub.store.engine) as seen:
-            await world.client().apply_desired_state(tenant, state(*hostnames))
+        hub.clock.now_ms += 1
+        with log_statements(hub.context.store.engine) as seen:
+            await hub.client().apply_desired_state(tenant, state(*hostnames))
         assert seen.asked < 50
 
 
-async def test_a_thousand_services_are_the_most(world: World) -> None:
-    tenant = tenant_of(await world.invite("a.eu"))
+async def test_a_thousand_services_are_the_most(hub: TestHub) -> None:
+    tenant = tenant_of(await hub.invite("a.eu"))
     services = [ServiceIn(kind="tcp", name=f"s{n}", port=2000 + n) for n in range(1001)]
     body = DesiredState.model_construct(group="g", services=services).model_dump_json().encode()
-    header = authorize_tenant(tenant, Domain.DESIRED_STATE, body, world.clock.now_ms)
-    async with world.raw() as http:
+    header = authorize_tenant(tenant, Domain.DESIRED_STATE, body, hub.clock.now_ms)
+    async with hub.raw() as http:
         answer = await http.put(
             "/v1/desired-state", content=body, headers={"authorization": header}
         )
@@ -160,24 +160,24 @@ async def test_a_thousand_services_are_the_most(world: World) -> None:
     assert refusal(answer) == (400, "invalid_request")
 
 
-async def test_a_refused_request_leaves_no_trace_of_its_signature(world: World) -> None:
+async def test_a_refused_request_leaves_no_trace_of_its_signature(hub: TestHub) -> None:
     stranger = new_key()
     for _ in range(3):
         with pytest.raises(Denied):
-            await world.client().register_edge(stranger, registration(stranger))
-    await world.client().register_edge(world.hub.keys.node, registration(world.hub.keys.node))
-    async with world.hub.store.read() as session:
+            await hub.client().register_edge(stranger, registration(stranger))
+    await hub.client().register_edge(hub.context.keys.node, registration(hub.context.keys.node))
+    async with hub.context.store.read() as session:
         signers = [row.signer for row in (await session.exec(select(NonceRow))).all()]
 
-    assert signers == [world.hub.keys.node.public]
+    assert signers == [hub.context.keys.node.public]
 
 
-async def test_a_forged_signature_learns_nothing_of_a_tenant(world: World) -> None:
-    token = await world.invite("a.eu")
-    await world.client().revoke_invite(base64url.encode(token.invite_id))
+async def test_a_forged_signature_learns_nothing_of_a_tenant(hub: TestHub) -> None:
+    token = await hub.invite("a.eu")
+    await hub.client().revoke_invite(base64url.encode(token.invite_id))
     tenant_id = tenant_of(token).tenant_id.hex()
-    headers = {"authorization": f"Signature {tenant_id}.{world.clock.now_ms}.AAAA"}
-    async with world.raw() as http:
+    headers = {"authorization": f"Signature {tenant_id}.{hub.clock.now_ms}.AAAA"}
+    async with hub.raw() as http:
         answer = await http.put(
             "/v1/desired-state", content=state("a.eu").model_dump_json(), headers=headers
         )
@@ -188,11 +188,11 @@ async def test_a_forged_signature_learns_nothing_of_a_tenant(world: World) -> No
 @pytest.mark.parametrize("skew_ms", [-60_001, 60_001])
 @pytest.mark.parametrize("call", ["register", "routes", "state", "refresh"])
 async def test_a_clock_that_is_off_is_told_so_by_every_signed_call(
-    world: World, skew_ms: int, call: str
+    hub: TestHub, skew_ms: int, call: str
 ) -> None:
-    tenant, node = tenant_of(await world.invite("a.eu")), world.hub.keys.node
-    client = world.client()
-    client._now_ms = lambda: world.clock.now_ms + skew_ms
+    tenant, node = tenant_of(await hub.invite("a.eu")), hub.context.keys.node
+    client = hub.client()
+    client._now_ms = lambda: hub.clock.now_ms + skew_ms
     calls: dict[str, Callable[[], Awaitable[object]]] = {
         "register": lambda: client.register_edge(node, registration(node)),
         "routes": lambda: client.follow_routes(node, None),
@@ -205,59 +205,59 @@ async def test_a_clock_that_is_off_is_told_so_by_every_signed_call(
 
 
 @pytest.mark.parametrize("address", ["nowhere", "h:0", ":443", "h:65536", "::1:443", "h" * 300])
-async def test_an_edge_must_be_where_it_can_be_dialled(world: World, address: str) -> None:
-    key = world.hub.keys.node
+async def test_an_edge_must_be_where_it_can_be_dialled(hub: TestHub, address: str) -> None:
+    key = hub.context.keys.node
     body = registration(key).model_copy(update={"addresses": ["127.0.0.1:443", address]})
     with pytest.raises(Denied) as caught:
-        await world.client().register_edge(key, body)
+        await hub.client().register_edge(key, body)
     assert caught.value.code is Code.INVALID_REQUEST
 
 
-async def test_an_edge_that_asks_for_routes_was_seen(world: World) -> None:
-    client, key = world.client(), world.hub.keys.node
+async def test_an_edge_that_asks_for_routes_was_seen(hub: TestHub) -> None:
+    client, key = hub.client(), hub.context.keys.node
     await client.register_edge(key, registration(key))
-    world.clock.now_ms += 5_000
+    hub.clock.now_ms += 5_000
     await client.follow_routes(key, None)
     (listed,) = (await client.list_edges()).edges
 
-    assert listed.last_seen_ms == world.clock.now_ms
+    assert listed.last_seen_ms == hub.clock.now_ms
 
 
-async def test_a_clock_set_back_does_not_bring_pruned_deletions_back(world: World) -> None:
-    client = world.client()
-    tenant = tenant_of(await world.invite("*.eu"))
-    world.clock.now_ms += 60_000
+async def test_a_clock_set_back_does_not_bring_pruned_deletions_back(hub: TestHub) -> None:
+    client = hub.client()
+    tenant = tenant_of(await hub.invite("*.eu"))
+    hub.clock.now_ms += 60_000
     for step_ms, names in ((0, ("a.eu", "b.eu")), (0, ("b.eu",)), (-50_000, ())):
-        world.clock.now_ms += step_ms
+        hub.clock.now_ms += step_ms
         await client.apply_desired_state(tenant, state(*names))
     for after_ms in (40_000, 51_000):  # the last deletion, by its clock the older, goes first
-        async with world.hub.store.write() as change:
-            await retention.prune(change, world.clock.now_ms + retention.TOMBSTONE_MS + after_ms)
+        async with hub.context.store.write() as change:
+            await retention.prune(change, hub.clock.now_ms + retention.TOMBSTONE_MS + after_ms)
 
-    async with world.hub.store.read() as session:
+    async with hub.context.store.read() as session:
         assert (await session.exec(select(RevisionRow.pruned))).one() == 3
 
 
 async def test_when_every_connection_is_in_use_the_caller_is_told_to_come_back(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pool = world.hub.store._engine.pool
+    pool = hub.context.store._engine.pool
     monkeypatch.setattr(pool, "_timeout", 0.05)
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(10):
-            session = await stack.enter_async_context(world.hub.store.read())
+            session = await stack.enter_async_context(hub.context.store.read())
             _ = await session.connection()
         with pytest.raises(Unavailable) as caught:
-            async with world.hub.store.read() as session:
+            async with hub.context.store.read() as session:
                 _ = await session.connection()
 
     assert caught.value.code is Code.HUB_UNAVAILABLE
     assert caught.value.retry_after_s
 
 
-async def test_a_name_that_another_replica_took_meanwhile_is_a_conflict(world: World) -> None:
+async def test_a_name_that_another_replica_took_meanwhile_is_a_conflict(hub: TestHub) -> None:
     """On SQLite writes come one after the other; elsewhere only the index can tell."""
-    await world.invite("a.eu")
+    await hub.invite("a.eu")
     row = InviteRow(
         invite_id=bytes(16),
         name="late",
@@ -268,13 +268,13 @@ async def test_a_name_that_another_replica_took_meanwhile_is_a_conflict(world: W
     )
 
     async def add() -> None:
-        async with world.hub.store.write() as change:
+        async with hub.context.store.write() as change:
             await invites.add_invite(change, row, [Hostname("b.eu"), Hostname("a.eu")])
 
     with pytest.raises(Denied) as caught:
         await add()
     assert caught.value.code is Code.HOSTNAME_CONFLICT
-    assert len((await world.client().list_invites()).invites) == 1
+    assert len((await hub.client().list_invites()).invites) == 1
 
 
 async def test_an_answer_that_breaks_off_half_way_is_not_made_whole() -> None:
@@ -292,20 +292,20 @@ async def test_an_answer_that_breaks_off_half_way_is_not_made_whole() -> None:
 
 
 async def test_a_client_that_leaves_within_its_body_is_counted_and_no_crash(
-    world: World, capsys: pytest.CaptureFixture[str]
+    hub: TestHub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def leave() -> dict[str, object]:
         return {"type": "http.disconnect"}
 
-    await create_app(world.hub)(post("/v1/bootstrap"), leave, nobody)
+    await create_app(hub.context)(post("/v1/bootstrap"), leave, nobody)
 
-    requests = world.hub.metrics.requests
+    requests = hub.context.metrics.requests
     assert requests.labels("/v1/bootstrap", "499")._value.get() == 1
     assert "crashed" not in capsys.readouterr().out
 
 
 async def test_a_body_that_never_comes_is_given_up(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(middleware, "BODY_TIMEOUT_S", 0.1)
     sent: list[Message] = []
@@ -317,7 +317,7 @@ async def test_a_body_that_never_comes_is_given_up(
         sent.append(message)
 
     async with asyncio.timeout(20):
-        await create_app(world.hub)(post("/v1/bootstrap"), say_nothing, note)
+        await create_app(hub.context)(post("/v1/bootstrap"), say_nothing, note)
 
     assert sent[0]["status"] == 408
     assert b"client_timeout" in sent[1]["body"]

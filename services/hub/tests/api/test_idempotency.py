@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 from support.callers import OPERATOR, bearer, code_of, keyed, made_key, refusal, tenant_id, told
-from support.hub import World, tenant_of
+from support.hub import TestHub, tenant_of
 
 from towonel.api.invites import InviteIn
 from towonel.api.keys import KeyIn, KeyRotation
@@ -27,9 +27,9 @@ INVITE = InviteIn(hostnames=["a.eu"])
 type Create = Callable[[HubClient, str], Awaitable[Any]]
 
 
-async def creates(world: World) -> dict[str, Create]:
+async def creates(hub: TestHub) -> dict[str, Create]:
     """Every operation that takes the header, each with all it needs."""
-    token, client = await world.invite("tenant.eu"), world.client()
+    token, client = await hub.invite("tenant.eu"), hub.client()
     key_id = (await client.create_key(KeyIn(name="rotates", role="viewer"))).key_id
     ports = ReservationIn(tenant_id=tenant_id(token), protocol="tcp")
     key = KeyIn(name="new", role="viewer")
@@ -42,41 +42,41 @@ async def creates(world: World) -> dict[str, Create]:
     }
 
 
-async def written(world: World) -> int:
-    async with world.hub.store.read() as session:
+async def written(hub: TestHub) -> int:
+    async with hub.context.store.read() as session:
         return len((await session.exec(select(AuditRow))).all())
 
 
-async def test_every_create_of_the_document_takes_the_header(world: World) -> None:
+async def test_every_create_of_the_document_takes_the_header(hub: TestHub) -> None:
     found = {
         operation["operationId"]
-        for methods in world.app.openapi()["paths"].values()
+        for methods in hub.app.openapi()["paths"].values()
         for operation in methods.values()
         if any(it["name"] == "idempotency-key" for it in operation.get("parameters", []))
     }
 
-    assert found == set(await creates(world))
+    assert found == set(await creates(hub))
 
 
-async def test_the_same_request_again_is_answered_alike_and_does_nothing(world: World) -> None:
-    for name, create in (await creates(world)).items():
-        before = await written(world)
-        first, second = [await create(world.client(), f"key of {name}") for _ in range(2)]
+async def test_the_same_request_again_is_answered_alike_and_does_nothing(hub: TestHub) -> None:
+    for name, create in (await creates(hub)).items():
+        before = await written(hub)
+        first, second = [await create(hub.client(), f"key of {name}") for _ in range(2)]
 
         assert first == second
-        assert await written(world) == before + 1
+        assert await written(hub) == before + 1
 
 
-async def test_the_same_key_of_another_caller_is_another(world: World) -> None:
-    admin = await keyed(world, "admin")
+async def test_the_same_key_of_another_caller_is_another(hub: TestHub) -> None:
+    admin = await keyed(hub, "admin")
     others = await admin.create_edge_invite(idempotency_key="mine")
-    again = await world.client().create_edge_invite(idempotency_key="mine")
+    again = await hub.client().create_edge_invite(idempotency_key="mine")
 
     assert others.invite_id != again.invite_id
 
 
-async def test_another_body_or_path_with_the_key_is_a_conflict(world: World) -> None:
-    client = world.client()
+async def test_another_body_or_path_with_the_key_is_a_conflict(hub: TestHub) -> None:
+    client = hub.client()
     one, two = [await client.create_key(KeyIn(name=name, role="viewer")) for name in "ab"]
     await client.create_invite(INVITE, idempotency_key="k")
     await client.rotate_key(one.key_id, idempotency_key="r")
@@ -94,16 +94,16 @@ async def test_another_body_or_path_with_the_key_is_a_conflict(world: World) -> 
     assert len((await client.list_invites()).invites) == 1
 
 
-async def test_without_a_key_each_request_counts(world: World) -> None:
-    client = world.client()
+async def test_without_a_key_each_request_counts(hub: TestHub) -> None:
+    client = hub.client()
     made = [await client.create_edge_invite("same") for _ in range(2)]
 
     assert made[0].invite_id != made[1].invite_id
 
 
-async def test_a_refused_create_leaves_the_key_free(world: World) -> None:
-    await world.invite("a.eu")
-    client = world.client()
+async def test_a_refused_create_leaves_the_key_free(hub: TestHub) -> None:
+    await hub.invite("a.eu")
+    client = hub.client()
     refused = await code_of(client.create_invite(INVITE, idempotency_key="k"))
     (held,) = (await client.list_invites()).invites
     await client.revoke_invite(held.invite_id)
@@ -113,36 +113,36 @@ async def test_a_refused_create_leaves_the_key_free(world: World) -> None:
     assert made.token
 
 
-async def test_a_key_is_remembered_for_a_day(world: World) -> None:
-    first = await world.client().create_edge_invite(idempotency_key="k")
+async def test_a_key_is_remembered_for_a_day(hub: TestHub) -> None:
+    first = await hub.client().create_edge_invite(idempotency_key="k")
     answers = list[str]()
     for passed_ms in (DAY_MS, 1):
-        world.clock.now_ms += passed_ms
-        async with world.hub.store.write() as change:
-            await retention.prune(change, world.clock.now_ms)
-        again = await world.client().create_edge_invite(idempotency_key="k")
+        hub.clock.now_ms += passed_ms
+        async with hub.context.store.write() as change:
+            await retention.prune(change, hub.clock.now_ms)
+        again = await hub.client().create_edge_invite(idempotency_key="k")
         answers.append(again.invite_id)
 
     assert answers[0] == first.invite_id
     assert answers[1] != first.invite_id
 
 
-async def test_of_many_at_the_same_time_one_creates(world: World) -> None:
-    clients = [world.client() for _ in range(5)]
+async def test_of_many_at_the_same_time_one_creates(hub: TestHub) -> None:
+    clients = [hub.client() for _ in range(5)]
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         running = [
             tasks.create_task(it.create_invite(INVITE, idempotency_key="k")) for it in clients
         ]
 
     assert len({task.result().token for task in running}) == 1
-    assert len((await world.client().list_invites()).invites) == 1
-    assert await written(world) == 1
+    assert len((await hub.client().list_invites()).invites) == 1
+    assert await written(hub) == 1
 
 
 async def test_the_answer_is_kept_so_that_only_its_caller_can_read_it(
-    world: World, database: Database
+    hub: TestHub, database: Database
 ) -> None:
-    made = await world.client().create_invite(INVITE, idempotency_key="k")
+    made = await hub.client().create_invite(INVITE, idempotency_key="k")
     secret = InviteToken.decode(made.token).secret
     with reading(database) as connection:
         rows = [
@@ -150,7 +150,7 @@ async def test_the_answer_is_kept_so_that_only_its_caller_can_read_it(
             for table in copy.reflect_tables(connection)
             for row in copy.rows_of(connection, table)
         ]
-    async with world.hub.store.read() as session:
+    async with hub.context.store.read() as session:
         (kept,) = (await session.exec(select(AnswerRow))).all()
 
     held = b"".join(value for row in rows for value in row if isinstance(value, bytes))
@@ -161,44 +161,44 @@ async def test_the_answer_is_kept_so_that_only_its_caller_can_read_it(
 
 
 async def test_a_caller_whose_secret_was_rotated_is_told_that_the_answer_is_lost(
-    world: World,
+    hub: TestHub,
 ) -> None:
-    admin = await world.client().create_key(KeyIn(name="a", role="admin"))
-    await world.client(admin.key).create_invite(INVITE, idempotency_key="k")
-    rotated = await world.client().rotate_key(admin.key_id)
-    late = await world.client(admin.key).create_invite(INVITE, idempotency_key="k")
-    lost = await refusal(world.client(rotated.key).create_invite(INVITE, idempotency_key="k"))
+    admin = await hub.client().create_key(KeyIn(name="a", role="admin"))
+    await hub.client(admin.key).create_invite(INVITE, idempotency_key="k")
+    rotated = await hub.client().rotate_key(admin.key_id)
+    late = await hub.client(admin.key).create_invite(INVITE, idempotency_key="k")
+    lost = await refusal(hub.client(rotated.key).create_invite(INVITE, idempotency_key="k"))
 
     assert late.token
     assert lost.code is Code.IDEMPOTENCY_CONFLICT
     assert "another secret" in lost.detail
 
 
-async def test_a_key_that_may_not_create_gets_no_answer_of_those_that_may(world: World) -> None:
-    await world.client().create_invite(INVITE, idempotency_key="k")
-    viewer = await keyed(world, "viewer")
+async def test_a_key_that_may_not_create_gets_no_answer_of_those_that_may(hub: TestHub) -> None:
+    await hub.client().create_invite(INVITE, idempotency_key="k")
+    viewer = await keyed(hub, "viewer")
 
     assert await code_of(viewer.create_invite(INVITE, idempotency_key="k")) is Code.FORBIDDEN
 
 
 async def test_an_answer_is_given_again_to_the_operator_of_a_tenant_only_for_its_own(
-    world: World,
+    hub: TestHub,
 ) -> None:
-    one, two = await world.invite("a.eu"), await world.invite("b.eu")
-    keys = [await made_key(world, "operator", tenant_of(token)) for token in (one, two)]
+    one, two = await hub.invite("a.eu"), await hub.invite("b.eu")
+    keys = [await made_key(hub, "operator", tenant_of(token)) for token in (one, two)]
     asked = ReservationIn(tenant_id=tenant_id(one), protocol="udp")
-    made = await world.client(keys[0]).reserve_ports(asked, idempotency_key="k")
-    again = await world.client(keys[0]).reserve_ports(asked, idempotency_key="k")
-    foreign = world.client(keys[1]).reserve_ports(asked, idempotency_key="k")
+    made = await hub.client(keys[0]).reserve_ports(asked, idempotency_key="k")
+    again = await hub.client(keys[0]).reserve_ports(asked, idempotency_key="k")
+    foreign = hub.client(keys[1]).reserve_ports(asked, idempotency_key="k")
 
     assert made == again
     assert await code_of(foreign) is Code.NOT_FOUND
 
 
 @pytest.mark.parametrize("key", ["", "x" * 129])
-async def test_a_key_that_is_empty_or_too_long_is_refused(world: World, key: str) -> None:
+async def test_a_key_that_is_empty_or_too_long_is_refused(hub: TestHub, key: str) -> None:
     headers = {**OPERATOR, "idempotency-key": key}
-    async with world.raw() as http:
+    async with hub.raw() as http:
         answer = await http.post("/v1/edge-invites", headers=headers)
         nobodys = await http.post("/v1/edge-invites", headers={**headers, **bearer("wrong")})
 

@@ -13,7 +13,7 @@ from support.callers import (
     tenant_id,
     told,
 )
-from support.hub import World, new_key, tenant_of
+from support.hub import TestHub, new_key, tenant_of
 
 from towonel.api.invites import HostnamesIn, InviteEdit
 from towonel.api.limits import Limits
@@ -25,8 +25,8 @@ def ports(protocol: Protocol, first: int, last: int) -> PortRange:
     return PortRange(protocol=protocol, first_port=first, last_port=last)
 
 
-async def test_every_field_is_changed_and_those_that_are_not_sent_stay(world: World) -> None:
-    token, client = await world.invite("a.eu", "b.eu"), world.client()
+async def test_every_field_is_changed_and_those_that_are_not_sent_stay(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu", "b.eu"), hub.client()
     await client.update_invite(invite_id(token), InviteEdit(name=" home ", hostnames=["c.eu"]))
     at = datetime(2027, 1, 1, tzinfo=UTC)
     kept = [ports("tcp", 2222, 2222), ports("udp", 5000, 5009)]
@@ -43,8 +43,8 @@ async def test_every_field_is_changed_and_those_that_are_not_sent_stay(world: Wo
     assert (await client.get_invite(invite_id(token))).value == changed_again
 
 
-async def test_the_token_stays_good_whatever_changes(world: World) -> None:
-    token, client = await world.invite("a.eu"), world.client()
+async def test_the_token_stays_good_whatever_changes(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
     edit = InviteEdit(name="new", hostnames=["b.eu"], ports=[ports("tcp", 2222, 2222)])
     await client.update_invite(invite_id(token), edit)
     welcome = await client.bootstrap(token, new_key(), "default")
@@ -54,47 +54,47 @@ async def test_the_token_stays_good_whatever_changes(world: World) -> None:
     assert welcome.grant
 
 
-async def test_routes_of_a_lost_hostname_end_and_others_stay(world: World) -> None:
-    token = await world.invite("a.eu", "*.b.eu")
-    revision = await publish(world, token, "a.eu", "x.b.eu", "*.b.eu")
-    await world.client().update_invite(invite_id(token), InviteEdit(hostnames=["a.eu", "c.eu"]))
-    delta = await world.client().follow_routes(world.hub.keys.node, revision)
+async def test_routes_of_a_lost_hostname_end_and_others_stay(hub: TestHub) -> None:
+    token = await hub.invite("a.eu", "*.b.eu")
+    revision = await publish(hub, token, "a.eu", "x.b.eu", "*.b.eu")
+    await hub.client().update_invite(invite_id(token), InviteEdit(hostnames=["a.eu", "c.eu"]))
+    delta = await hub.client().follow_routes(hub.context.keys.node, revision)
 
     assert sorted(delta.removed) == ["https:*.b.eu", "https:x.b.eu"]
-    assert list(await served(world)) == ["https:a.eu"]
-    assert await code_of(publish(world, token, "a.eu", "x.b.eu")) is Code.HOSTNAME_NOT_OWNED
-    await publish(world, token, "a.eu", "c.eu")
+    assert list(await served(hub)) == ["https:a.eu"]
+    assert await code_of(publish(hub, token, "a.eu", "x.b.eu")) is Code.HOSTNAME_NOT_OWNED
+    await publish(hub, token, "a.eu", "c.eu")
 
 
-async def test_a_wildcard_that_narrows_keeps_the_names_it_still_covers(world: World) -> None:
-    token = await world.invite("*.b.eu")
-    await publish(world, token, "x.b.eu", "y.b.eu")
-    await world.client().update_invite(invite_id(token), InviteEdit(hostnames=["x.b.eu"]))
+async def test_a_wildcard_that_narrows_keeps_the_names_it_still_covers(hub: TestHub) -> None:
+    token = await hub.invite("*.b.eu")
+    await publish(hub, token, "x.b.eu", "y.b.eu")
+    await hub.client().update_invite(invite_id(token), InviteEdit(hostnames=["x.b.eu"]))
 
-    assert list(await served(world)) == ["https:x.b.eu"]
+    assert list(await served(hub)) == ["https:x.b.eu"]
 
 
 async def test_routes_of_ports_that_go_to_another_end_only_when_their_tenant_says_so(
-    world: World,
+    hub: TestHub,
 ) -> None:
-    one, two = await world.invite("a.eu"), await world.invite("b.eu")
-    client, kept = world.client(), InviteEdit(ports=[ports("tcp", 2222, 2225)])
+    one, two = await hub.invite("a.eu"), await hub.invite("b.eu")
+    client, kept = hub.client(), InviteEdit(ports=[ports("tcp", 2222, 2225)])
     await client.update_invite(invite_id(one), kept)
-    await publish_ports(world, one, "tcp", [2222])
+    await publish_ports(hub, one, "tcp", [2222])
     await client.update_invite(invite_id(one), InviteEdit(ports=[]))
     clash = await refusal(client.update_invite(invite_id(two), kept))
-    await publish_ports(world, one, "tcp", [])
+    await publish_ports(hub, one, "tcp", [])
     changed = await client.update_invite(invite_id(two), kept)
 
     assert clash.code is Code.PORT_CONFLICT
     assert "tcp:2222" in clash.detail
     assert changed.value.ports == kept.ports
-    assert await code_of(publish_ports(world, one, "tcp", [2222])) is Code.PORT_CONFLICT
+    assert await code_of(publish_ports(hub, one, "tcp", [2222])) is Code.PORT_CONFLICT
 
 
-async def test_a_refused_edit_changes_nothing_at_all(world: World) -> None:
-    one, _ = await world.invite("a.eu"), await world.invite("b.eu")
-    client = world.client()
+async def test_a_refused_edit_changes_nothing_at_all(hub: TestHub) -> None:
+    one, _ = await hub.invite("a.eu"), await hub.invite("b.eu")
+    client = hub.client()
     before = await client.get_invite(invite_id(one))
     taken = InviteEdit(name="new", hostnames=["c.eu", "b.eu"])
     too_many = InviteEdit(name="new", hostnames=["c.eu", "d.eu"], limits=Limits(hostnames=1))
@@ -108,8 +108,8 @@ async def test_a_refused_edit_changes_nothing_at_all(world: World) -> None:
     assert len((await client.list_audit()).audit) == 2
 
 
-async def test_ranges_that_stay_keep_their_ids(world: World) -> None:
-    token, client = await world.invite("a.eu"), world.client()
+async def test_ranges_that_stay_keep_their_ids(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
     stays, goes = ports("tcp", 2222, 2225), ports("udp", 2222, 2222)
     await client.update_invite(invite_id(token), InviteEdit(ports=[stays, goes]))
     before = (await client.list_ports()).ports
@@ -125,25 +125,25 @@ async def test_ranges_that_stay_keep_their_ids(world: World) -> None:
     ]
 
 
-async def test_an_expired_invite_is_opened_again_by_a_later_end(world: World) -> None:
-    token, client = await world.invite("a.eu"), world.client()
-    ended = datetime.fromtimestamp(world.clock.now_ms / 1000, UTC)
+async def test_an_expired_invite_is_opened_again_by_a_later_end(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
+    ended = datetime.fromtimestamp(hub.clock.now_ms / 1000, UTC)
     await client.update_invite(invite_id(token), InviteEdit(expires_at=ended))
     refused = await code_of(client.bootstrap(token, new_key(), "default"))
-    later = datetime.fromtimestamp(world.clock.now_ms / 1000 + 1, UTC)
+    later = datetime.fromtimestamp(hub.clock.now_ms / 1000 + 1, UTC)
     await client.update_invite(invite_id(token), InviteEdit(expires_at=later))
 
     assert refused is Code.INVITE_EXPIRED
     assert (await client.bootstrap(token, new_key(), "default")).grant
 
 
-async def test_an_end_that_is_no_moment_is_refused_by_its_name(world: World) -> None:
-    path = f"/v1/invites/{invite_id(await world.invite('a.eu'))}"
+async def test_an_end_that_is_no_moment_is_refused_by_its_name(hub: TestHub) -> None:
+    path = f"/v1/invites/{invite_id(await hub.invite('a.eu'))}"
     no_moments: tuple[object, ...] = (
         *("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-11-24T12:00:00"),
         *("1e400", "tomorrow", "", True, [], -1e300),
     )
-    async with world.raw() as http:
+    async with hub.raw() as http:
         for at in no_moments:
             answer = await http.patch(path, json={"expires_at": at}, headers=OPERATOR)
 
@@ -151,73 +151,73 @@ async def test_an_end_that_is_no_moment_is_refused_by_its_name(world: World) -> 
             assert "expires_at" in answer.json()["error"]["message"]
 
 
-async def test_an_exact_invite_beats_a_wildcard_and_gives_the_name_back(world: World) -> None:
-    wide = await world.invite("*.example.eu")
-    await publish(world, wide, "*.example.eu", "app.example.eu")
-    narrow = await world.invite("app.example.eu")
-    kept = await served(world)
-    outranked = await code_of(publish(world, wide, "*.example.eu", "app.example.eu"))
-    await publish(world, narrow, "app.example.eu")
-    await publish(world, narrow)
-    withdrawn = await served(world)
-    await world.client().revoke_invite(invite_id(narrow))
-    given_back = await served(world)
-    await publish(world, wide, "*.example.eu", "app.example.eu")
+async def test_an_exact_invite_beats_a_wildcard_and_gives_the_name_back(hub: TestHub) -> None:
+    wide = await hub.invite("*.example.eu")
+    await publish(hub, wide, "*.example.eu", "app.example.eu")
+    narrow = await hub.invite("app.example.eu")
+    kept = await served(hub)
+    outranked = await code_of(publish(hub, wide, "*.example.eu", "app.example.eu"))
+    await publish(hub, narrow, "app.example.eu")
+    await publish(hub, narrow)
+    withdrawn = await served(hub)
+    await hub.client().revoke_invite(invite_id(narrow))
+    given_back = await served(hub)
+    await publish(hub, wide, "*.example.eu", "app.example.eu")
 
     wildcard = {"https:*.example.eu": tenant_id(wide)}
     assert kept == withdrawn == {**wildcard, "https:app.example.eu": tenant_id(narrow)}
     assert outranked is Code.HOSTNAME_CONFLICT
     assert given_back == wildcard
-    assert await served(world) == {**wildcard, "https:app.example.eu": tenant_id(wide)}
+    assert await served(hub) == {**wildcard, "https:app.example.eu": tenant_id(wide)}
 
 
-async def test_an_edit_moves_a_name_between_a_wildcard_and_an_exact_invite(world: World) -> None:
-    wide, narrow = await world.invite("*.example.eu"), await world.invite("other.eu")
-    await publish(world, wide, "app.example.eu")
-    client, name = world.client(), "app.example.eu"
+async def test_an_edit_moves_a_name_between_a_wildcard_and_an_exact_invite(hub: TestHub) -> None:
+    wide, narrow = await hub.invite("*.example.eu"), await hub.invite("other.eu")
+    await publish(hub, wide, "app.example.eu")
+    client, name = hub.client(), "app.example.eu"
     await client.add_invite_hostnames(invite_id(narrow), HostnamesIn(hostnames=[name]))
-    taken = await served(world)
-    await publish(world, narrow, name)
+    taken = await served(hub)
+    await publish(hub, narrow, name)
     await client.remove_invite_hostname(invite_id(narrow), name)
-    lost = await served(world)
-    await publish(world, wide, name)
+    lost = await served(hub)
+    await publish(hub, wide, name)
 
     assert taken == {f"https:{name}": tenant_id(narrow)}
     assert lost == {}
-    assert await served(world) == {f"https:{name}": tenant_id(wide)}
+    assert await served(hub) == {f"https:{name}": tenant_id(wide)}
 
 
-async def test_a_wildcard_that_comes_later_takes_nothing_from_an_exact_invite(world: World) -> None:
-    narrow = await world.invite("app.example.eu")
-    await publish(world, narrow, "app.example.eu")
-    wide = await world.invite("*.example.eu", "*.eu")
+async def test_a_wildcard_that_comes_later_takes_nothing_from_an_exact_invite(hub: TestHub) -> None:
+    narrow = await hub.invite("app.example.eu")
+    await publish(hub, narrow, "app.example.eu")
+    wide = await hub.invite("*.example.eu", "*.eu")
 
-    assert await served(world) == {"https:app.example.eu": tenant_id(narrow)}
-    assert await code_of(publish(world, wide, "app.example.eu")) is Code.HOSTNAME_CONFLICT
-    await publish(world, narrow, "app.example.eu")
+    assert await served(hub) == {"https:app.example.eu": tenant_id(narrow)}
+    assert await code_of(publish(hub, wide, "app.example.eu")) is Code.HOSTNAME_CONFLICT
+    await publish(hub, narrow, "app.example.eu")
 
 
 async def test_a_name_is_kept_from_a_wildcard_whichever_comes_first_until_one_goes(
-    world: World,
+    hub: TestHub,
 ) -> None:
-    early = await world.invite("early.example.eu")
-    alone = await served(world)
-    wide = await world.invite("*.example.eu")
-    late = await world.invite("late.example.eu")
-    between = await served(world)
-    await world.client().revoke_invite(invite_id(late))
-    without_late = await served(world)
-    await world.client().revoke_invite(invite_id(wide))
+    early = await hub.invite("early.example.eu")
+    alone = await served(hub)
+    wide = await hub.invite("*.example.eu")
+    late = await hub.invite("late.example.eu")
+    between = await served(hub)
+    await hub.client().revoke_invite(invite_id(late))
+    without_late = await served(hub)
+    await hub.client().revoke_invite(invite_id(wide))
 
     kept = {"https:early.example.eu": tenant_id(early)}
     assert alone == {}
     assert between == {**kept, "https:late.example.eu": tenant_id(late)}
     assert without_late == kept
-    assert await served(world) == {}
+    assert await served(hub) == {}
 
 
-async def test_a_hostname_is_added_once_and_removed_but_for_the_last(world: World) -> None:
-    token, client = await world.invite("a.eu"), world.client()
+async def test_a_hostname_is_added_once_and_removed_but_for_the_last(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
     which = invite_id(token)
     added = await client.add_invite_hostnames(which, HostnamesIn(hostnames=["*.B.eu", "a.eu"]))
     again = await client.add_invite_hostnames(which, HostnamesIn(hostnames=["*.b.eu"]))
@@ -230,18 +230,18 @@ async def test_a_hostname_is_added_once_and_removed_but_for_the_last(world: Worl
     assert (await client.get_invite(which)).value.hostnames == ["*.b.eu"]
 
 
-async def test_a_hostname_of_another_invite_is_not_added(world: World) -> None:
-    one, _ = await world.invite("a.eu"), await world.invite("b.eu")
+async def test_a_hostname_of_another_invite_is_not_added(hub: TestHub) -> None:
+    one, _ = await hub.invite("a.eu"), await hub.invite("b.eu")
     asked = HostnamesIn(hostnames=["c.eu", "B.eu"])
-    refused = await refusal(world.client().add_invite_hostnames(invite_id(one), asked))
+    refused = await refusal(hub.client().add_invite_hostnames(invite_id(one), asked))
 
     assert refused.code is Code.HOSTNAME_CONFLICT
     assert "b.eu" in refused.detail
-    assert (await world.client().get_invite(invite_id(one))).value.hostnames == ["a.eu"]
+    assert (await hub.client().get_invite(invite_id(one))).value.hostnames == ["a.eu"]
 
 
-async def test_what_is_above_a_lowered_limit_can_be_made_less_but_not_more(world: World) -> None:
-    token, client = await world.invite("a.eu", "b.eu", "c.eu"), world.client()
+async def test_what_is_above_a_lowered_limit_can_be_made_less_but_not_more(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu", "b.eu", "c.eu"), hub.client()
     which = invite_id(token)
     lowered = InviteEdit(limits=Limits(hostnames=1))
     await client.update_invite(which, lowered)
@@ -253,8 +253,8 @@ async def test_what_is_above_a_lowered_limit_can_be_made_less_but_not_more(world
     assert "hostnames: 3" in more.detail
 
 
-async def test_a_revoked_invite_is_edited_no_more(world: World) -> None:
-    token, client = await world.invite("a.eu", "b.eu"), world.client()
+async def test_a_revoked_invite_is_edited_no_more(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu", "b.eu"), hub.client()
     which, of = invite_id(token), tenant_of(token).tenant_id.hex()
     await client.revoke_invite(which)
     calls = (

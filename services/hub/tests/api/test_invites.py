@@ -1,7 +1,7 @@
 """Invites over the API, as the operator sees them."""
 
 import pytest
-from support.hub import World, new_key, state, tenant_of
+from support.hub import TestHub, new_key, state, tenant_of
 
 from towonel.api.invites import InviteIn
 from towonel.wire import base64url
@@ -11,16 +11,16 @@ from towonel.wire.tokens import EdgeToken, InviteToken
 AUTH = {"authorization": "Bearer operator-key"}
 
 
-async def test_an_invite_has_a_token_that_makes_its_tenant(world: World) -> None:
-    created = await world.client().create_invite(
+async def test_an_invite_has_a_token_that_makes_its_tenant(hub: TestHub) -> None:
+    created = await hub.client().create_invite(
         InviteIn(name="home", hostnames=["App.example.eu", "*.b.eu"], expires_in_secs=60)
     )
     token = InviteToken.decode(created.token)
-    (listed,) = (await world.client().list_invites()).invites
+    (listed,) = (await hub.client().list_invites()).invites
 
     assert token.hub_url == "https://hub.example.eu"
     assert tenant_of(token).tenant_id.hex() == created.tenant_id == listed.tenant_id
-    assert created.expires_at_ms == world.clock.now_ms + 60_000
+    assert created.expires_at_ms == hub.clock.now_ms + 60_000
     assert (listed.name, listed.hostnames, listed.status) == (
         "home",
         ["app.example.eu", "*.b.eu"],
@@ -28,44 +28,44 @@ async def test_an_invite_has_a_token_that_makes_its_tenant(world: World) -> None
     )
 
 
-async def test_a_name_is_made_where_none_is_given(world: World) -> None:
-    created = await world.client().create_invite(InviteIn(name="  ", hostnames=["a.eu"]))
+async def test_a_name_is_made_where_none_is_given(hub: TestHub) -> None:
+    created = await hub.client().create_invite(InviteIn(name="  ", hostnames=["a.eu"]))
 
     assert created.name.count("-") == 1
 
 
-async def test_equal_claims_are_refused_and_more_specific_ones_are_not(world: World) -> None:
-    await world.invite("*.example.eu")
-    await world.invite("app.example.eu")
+async def test_equal_claims_are_refused_and_more_specific_ones_are_not(hub: TestHub) -> None:
+    await hub.invite("*.example.eu")
+    await hub.invite("app.example.eu")
 
     with pytest.raises(Denied) as caught:
-        await world.invite("x.eu", "*.Example.EU")
+        await hub.invite("x.eu", "*.Example.EU")
     assert caught.value.code is Code.HOSTNAME_CONFLICT
     assert "*.example.eu" in caught.value.detail
 
 
-async def test_a_revoked_invite_frees_its_names_and_cannot_be_revoked_again(world: World) -> None:
-    token = await world.invite("a.eu")
+async def test_a_revoked_invite_frees_its_names_and_cannot_be_revoked_again(hub: TestHub) -> None:
+    token = await hub.invite("a.eu")
     invite_id = base64url.encode(token.invite_id)
-    await world.client().revoke_invite(invite_id)
+    await hub.client().revoke_invite(invite_id)
 
     with pytest.raises(Denied) as caught:
-        await world.client().revoke_invite(invite_id)
-    await world.invite("a.eu")
+        await hub.client().revoke_invite(invite_id)
+    await hub.invite("a.eu")
     assert caught.value.code is Code.NOT_FOUND
-    statuses = [invite.status for invite in (await world.client().list_invites()).invites]
+    statuses = [invite.status for invite in (await hub.client().list_invites()).invites]
     assert sorted(statuses) == ["pending", "revoked"]
 
 
-async def test_revoking_ends_routes_grants_and_bootstraps(world: World) -> None:
-    token, agent = await world.invite("a.eu"), new_key()
-    client = world.client()
+async def test_revoking_ends_routes_grants_and_bootstraps(hub: TestHub) -> None:
+    token, agent = await hub.invite("a.eu"), new_key()
+    client = hub.client()
     welcome = await client.bootstrap(token, agent, "default")
     await client.apply_desired_state(tenant_of(token), state("a.eu"))
     await client.revoke_invite(base64url.encode(token.invite_id))
     assert welcome.grant
 
-    delta = await client.follow_routes(world.hub.keys.node, 1)
+    delta = await client.follow_routes(hub.context.keys.node, 1)
     assert delta.removed == ("https:a.eu",)
     assert delta.blocked == (tenant_of(token).tenant_id,)
     for refused, code in (
@@ -79,9 +79,9 @@ async def test_revoking_ends_routes_grants_and_bootstraps(world: World) -> None:
 
 
 @pytest.mark.parametrize("key", [None, "wrong", "operator-ke", "operator-key2"])
-async def test_without_the_operators_key_nothing_is_told(world: World, key: str | None) -> None:
+async def test_without_the_operators_key_nothing_is_told(hub: TestHub, key: str | None) -> None:
     header = {} if key is None else {"authorization": f"Bearer {key}"}
-    async with world.raw() as http:
+    async with hub.raw() as http:
         for path in ("/v1/invites", "/v1/edge-invites", "/v1/edges"):
             answer = await http.get(path, headers=header)
 
@@ -90,8 +90,8 @@ async def test_without_the_operators_key_nothing_is_told(world: World, key: str 
             assert "Bearer" in answer.headers["www-authenticate"]
 
 
-async def test_another_scheme_is_refused(world: World) -> None:
-    async with world.raw() as http:
+async def test_another_scheme_is_refused(hub: TestHub) -> None:
+    async with hub.raw() as http:
         answer = await http.get("/v1/invites", headers={"authorization": "Basic operator-key"})
 
     assert answer.status_code == 401
@@ -109,10 +109,10 @@ async def test_another_scheme_is_refused(world: World) -> None:
     ],
 )
 async def test_a_bad_body_is_refused_by_the_name_of_its_field(
-    world: World, body: str, field: str
+    hub: TestHub, body: str, field: str
 ) -> None:
     headers = {**AUTH, "content-type": "application/json"}
-    async with world.raw() as http:
+    async with hub.raw() as http:
         answer = await http.post("/v1/invites", content=body, headers=headers)
 
     assert answer.status_code == 400
@@ -121,15 +121,15 @@ async def test_a_bad_body_is_refused_by_the_name_of_its_field(
 
 
 @pytest.mark.parametrize("invite_id", ["AA", "=", "A" * 22 + "B"])
-async def test_an_id_that_is_none_is_refused(world: World, invite_id: str) -> None:
-    async with world.raw() as http:
+async def test_an_id_that_is_none_is_refused(hub: TestHub, invite_id: str) -> None:
+    async with hub.raw() as http:
         answer = await http.delete(f"/v1/invites/{invite_id}", headers=AUTH)
 
     assert answer.status_code == 400
 
 
-async def test_an_edge_invite_has_a_token_and_is_revoked_once(world: World) -> None:
-    client = world.client()
+async def test_an_edge_invite_has_a_token_and_is_revoked_once(hub: TestHub) -> None:
+    client = hub.client()
     created = await client.create_edge_invite("second")
     token = EdgeToken.decode(created.token)
     await client.revoke_edge_invite(created.invite_id)
@@ -143,8 +143,8 @@ async def test_an_edge_invite_has_a_token_and_is_revoked_once(world: World) -> N
     assert caught.value.code is Code.NOT_FOUND
 
 
-async def test_an_edge_invite_needs_no_body(world: World) -> None:
-    async with world.raw() as http:
+async def test_an_edge_invite_needs_no_body(hub: TestHub) -> None:
+    async with hub.raw() as http:
         answer = await http.post("/v1/edge-invites", headers=AUTH)
 
     assert answer.status_code == 200

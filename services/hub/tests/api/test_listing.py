@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import text
 from support.callers import OPERATOR, code_of, invite_id, keyed, publish, tenant_id, told
-from support.hub import World, new_key, opened, registration, tenant_of
+from support.hub import TestHub, new_key, registration, running_hub, tenant_of
 from support.postgres import Postgres
 
 from towonel.api.invites import InviteIn, InviteOut
@@ -23,12 +23,12 @@ type Fetch = Callable[..., Awaitable[Any]]
 ROWS = 7
 
 
-async def filled(world: World) -> None:
+async def filled(hub: TestHub) -> None:
     """Seven rows of every resource; some were made in the same millisecond."""
-    client, token = world.client(), await world.invite("*.a.eu")
-    await publish(world, token, *(f"{n}.a.eu" for n in range(ROWS)))
+    client, token = hub.client(), await hub.invite("*.a.eu")
+    await publish(hub, token, *(f"{n}.a.eu" for n in range(ROWS)))
     for number in range(ROWS):
-        world.clock.now_ms += number % 2
+        hub.clock.now_ms += number % 2
         await client.create_key(KeyIn(name=f"k{number}", role="viewer"))
         await client.create_edge_invite(f"e{number}")
         await client.bootstrap(token, new_key(), f"g{number % 2}")
@@ -65,22 +65,22 @@ async def walk(fetch: Fetch, rows: str, name: str, limit: int, **wanted: object)
         assert len(getattr(page, rows)) == limit
 
 
-async def test_every_list_of_the_document_comes_in_pages(world: World) -> None:
+async def test_every_list_of_the_document_comes_in_pages(hub: TestHub) -> None:
     paged = {
         operation["operationId"]
-        for methods in world.app.openapi()["paths"].values()
+        for methods in hub.app.openapi()["paths"].values()
         for operation in methods.values()
         if {"limit", "cursor"} <= {it["name"] for it in operation.get("parameters", [])}
     }
 
-    assert paged == set(lists(world.client()))
+    assert paged == set(lists(hub.client()))
 
 
-async def test_pages_of_any_size_hold_the_same_rows_in_the_same_order(world: World) -> None:
-    await filled(world)
-    node = world.hub.keys.node
-    await world.client().register_edge(node, registration(node))
-    for operation, (fetch, rows, name) in lists(world.client()).items():
+async def test_pages_of_any_size_hold_the_same_rows_in_the_same_order(hub: TestHub) -> None:
+    await filled(hub)
+    node = hub.context.keys.node
+    await hub.client().register_edge(node, registration(node))
+    for operation, (fetch, rows, name) in lists(hub.client()).items():
         whole = await walk(fetch, rows, name, 1000)
 
         assert len(set(whole)) == len(whole), operation
@@ -89,8 +89,8 @@ async def test_pages_of_any_size_hold_the_same_rows_in_the_same_order(world: Wor
             assert await walk(fetch, rows, name, limit) == whole, operation
 
 
-async def test_rows_that_come_and_go_hide_no_other_and_repeat_none(world: World) -> None:
-    client = world.client()
+async def test_rows_that_come_and_go_hide_no_other_and_repeat_none(hub: TestHub) -> None:
+    client = hub.client()
     made = [await client.create_invite(InviteIn(hostnames=[f"{n}.eu"])) for n in range(6)]
     stay = {it.invite_id for it in made}
     found, cursor, number = list[str](), None, 0
@@ -98,10 +98,10 @@ async def test_rows_that_come_and_go_hide_no_other_and_repeat_none(world: World)
         page = await client.list_invites(limit=2, cursor=cursor)
         found += [it.invite_id for it in page.invites]
         number += 1
-        world.clock.now_ms += 1
+        hub.clock.now_ms += 1
         await client.create_invite(InviteIn(hostnames=[f"new{number}.eu"]))
         async with (
-            world.hub.store.write() as change
+            hub.context.store.write() as change
         ):  # the last row of the page ends, cursor or not
             gone = {"id": base64url.decode(found[-1])}
             for table in ("invite_hostnames", "invites"):
@@ -115,9 +115,9 @@ async def test_rows_that_come_and_go_hide_no_other_and_repeat_none(world: World)
     assert set(found) == stay
 
 
-async def test_an_edge_that_registers_meanwhile_hides_no_other(world: World) -> None:
-    client = world.client()
-    edges = [world.hub.keys.node, *[await edge(world) for _ in range(4)]]
+async def test_an_edge_that_registers_meanwhile_hides_no_other(hub: TestHub) -> None:
+    client = hub.client()
+    edges = [hub.context.keys.node, *[await edge(hub) for _ in range(4)]]
     for key in edges:
         await client.register_edge(key, registration(key))
     found = await walk(client.list_edges, "edges", "node_id", 2)
@@ -125,13 +125,11 @@ async def test_an_edge_that_registers_meanwhile_hides_no_other(world: World) -> 
     assert found == sorted(key.public.hex() for key in edges)
 
 
-async def edge(world: World) -> NodeKey:
-    return NodeKey.from_seed(
-        EdgeToken.decode((await world.client().create_edge_invite()).token).seed
-    )
+async def edge(hub: TestHub) -> NodeKey:
+    return NodeKey.from_seed(EdgeToken.decode((await hub.client().create_edge_invite()).token).seed)
 
 
-async def test_a_cursor_that_is_none_of_the_list_is_refused(world: World) -> None:
+async def test_a_cursor_that_is_none_of_the_list_is_refused(hub: TestHub) -> None:
     values: list[object] = [
         [], [1, 2], ["a"], [1, b"a", 2], [True, b"a"], [1.5, b"a"], [None, None], {"a": 1}, 5, "text",
         [1 << 63, b"a"], [-(1 << 63), b"a"], [1 << 64], [1 << 63], ["a\0", b"a", "b"],
@@ -139,7 +137,7 @@ async def test_a_cursor_that_is_none_of_the_list_is_refused(world: World) -> Non
     ]  # fmt: skip
     cursors = [base64url.encode(cbor.encode(value)) for value in values]
     cursors += ["!", "=", "AA=", "_" * 513, "gA" * 200, base64url.encode(b"\x9f" * 300), "\x7f"]
-    async with world.raw() as http:
+    async with hub.raw() as http:
         for name, cursor in itertools.product(("invites", "services", "ports", "audit"), cursors):
             answer = await http.get(f"/v1/{name}", params={"cursor": cursor}, headers=OPERATOR)
 
@@ -147,8 +145,8 @@ async def test_a_cursor_that_is_none_of_the_list_is_refused(world: World) -> Non
             assert "cursor" in answer.json()["error"]["message"]
 
 
-async def test_a_limit_is_1_to_1000(world: World) -> None:
-    async with world.raw() as http:
+async def test_a_limit_is_1_to_1000(hub: TestHub) -> None:
+    async with hub.raw() as http:
         for limit in ("0", "-1", "1001", "x", "1.5", "1e2", "9" * 40):
             answer = await http.get(f"/v1/tenants?limit={limit}", headers=OPERATOR)
 
@@ -158,21 +156,21 @@ async def test_a_limit_is_1_to_1000(world: World) -> None:
             assert (await http.get(f"/v1/tenants?limit={limit}", headers=OPERATOR)).is_success
 
 
-async def test_a_key_of_a_tenant_finds_no_other_by_a_cursor(world: World) -> None:
-    mine = await world.invite("mine.eu")
-    await world.invite("z.eu")
-    await filled(world)
-    page = await world.client().list_tenants(limit=1)
-    own = await keyed(world, "viewer", tenant_of(mine))
+async def test_a_key_of_a_tenant_finds_no_other_by_a_cursor(hub: TestHub) -> None:
+    mine = await hub.invite("mine.eu")
+    await hub.invite("z.eu")
+    await filled(hub)
+    page = await hub.client().list_tenants(limit=1)
+    own = await keyed(hub, "viewer", tenant_of(mine))
     found = await own.list_tenants(cursor=page.next_cursor)
 
     assert page.next_cursor
     assert {it.tenant_id for it in found.tenants} == {tenant_id(mine)}
 
 
-async def four_tenants(world: World) -> tuple[Fetch, Fetch]:
+async def four_tenants(hub: TestHub) -> tuple[Fetch, Fetch]:
     """Tenants that differ in what is filtered by; how the names of invites and tenants are asked."""
-    client, made = world.client(), dict[str, InviteOut]()
+    client, made = hub.client(), dict[str, InviteOut]()
     names = {"Home_1": "a.eu", "home-2": "b.eu", "100%": "*.c.eu", "office": "d.eu"}
     for name, host in names.items():
         made[name] = await client.create_invite(InviteIn(name=name, hostnames=[host]))
@@ -188,8 +186,8 @@ async def four_tenants(world: World) -> tuple[Fetch, Fetch]:
     return invites, tenants
 
 
-async def test_invites_and_tenants_are_found_by_name_and_hostname(world: World) -> None:
-    for found in await four_tenants(world):
+async def test_invites_and_tenants_are_found_by_name_and_hostname(hub: TestHub) -> None:
+    for found in await four_tenants(hub):
         assert len(await found()) == 4
         assert await found(name="HOME") == {"Home_1", "home-2"}
         assert await found(name="_") == {"Home_1"}
@@ -199,8 +197,8 @@ async def test_invites_and_tenants_are_found_by_name_and_hostname(world: World) 
         assert await found(name="home", hostname="b.eu") == {"home-2"}
 
 
-async def test_invites_and_tenants_are_found_by_how_they_stand(world: World) -> None:
-    invites, tenants = await four_tenants(world)
+async def test_invites_and_tenants_are_found_by_how_they_stand(hub: TestHub) -> None:
+    invites, tenants = await four_tenants(hub)
 
     assert await invites(status="revoked") == {"office"}
     assert await invites(status="pending") == {"Home_1", "home-2", "100%"}
@@ -209,8 +207,8 @@ async def test_invites_and_tenants_are_found_by_how_they_stand(world: World) -> 
     assert await tenants(status="revoked") == {"office"}
 
 
-async def test_ports_are_found_by_tenant_and_protocol(world: World) -> None:
-    one, two, client = await world.invite("a.eu"), await world.invite("b.eu"), world.client()
+async def test_ports_are_found_by_tenant_and_protocol(hub: TestHub) -> None:
+    one, two, client = await hub.invite("a.eu"), await hub.invite("b.eu"), hub.client()
     for token, protocol in ((one, "tcp"), (one, "udp"), (two, "tcp")):
         of = {"tenant_id": tenant_id(token), "protocol": protocol}
         await client.reserve_ports(ReservationIn.model_validate(of))
@@ -225,8 +223,8 @@ async def test_ports_are_found_by_tenant_and_protocol(world: World) -> None:
     assert await ports(tenant_id=tenant_id(two), protocol="udp") == []
 
 
-async def test_a_filter_with_a_value_that_cannot_be_is_refused_by_its_name(world: World) -> None:
-    async with world.raw() as http:
+async def test_a_filter_with_a_value_that_cannot_be_is_refused_by_its_name(hub: TestHub) -> None:
+    async with hub.raw() as http:
         for path, field in (
             ("/v1/tenants?status=asleep", "status"),
             ("/v1/invites?status=asleep", "status"),
@@ -246,22 +244,22 @@ async def test_a_filter_with_a_value_that_cannot_be_is_refused_by_its_name(world
 
 
 async def test_services_of_a_kind_are_found_under_any_collation(server: Postgres) -> None:
-    async with opened(server.database(), RouteChanges()) as world:
-        async with world.hub.store.write() as change:
+    async with running_hub(server.database(), RouteChanges()) as hub:
+        async with hub.context.store.write() as change:
             for column in ("services", "routes"):
                 alter = f'ALTER TABLE {column} ALTER COLUMN key TYPE varchar COLLATE "en-x-icu"'
                 await (await change.session.connection()).execute(text(alter))
-        token = await world.invite("*.a.eu")
-        await publish(world, token, *(f"{n}.a.eu" for n in ("a-b", "ab", "a", "b", "*")))
-        client = world.client()
+        token = await hub.invite("*.a.eu")
+        await publish(hub, token, *(f"{n}.a.eu" for n in ("a-b", "ab", "a", "b", "*")))
+        client = hub.client()
         found = await walk(client.list_services, "services", "key", 2, kind="https")
 
         assert len(found) == len(set(found)) == 5
         assert await walk(client.list_services, "services", "key", 2, kind="tcp") == []
 
 
-async def test_a_revoked_invite_stays_in_the_lists(world: World) -> None:
-    token, client = await world.invite("a.eu"), world.client()
+async def test_a_revoked_invite_stays_in_the_lists(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
     await client.revoke_invite(invite_id(token))
 
     assert [it.status for it in (await client.list_invites()).invites] == ["revoked"]

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from sqlmodel import update
 from support.callers import keyed, publish, tenant_id, told
-from support.hub import World, new_key, registration, tenant_of
-from support.legacy_client import original
+from support.hub import TestHub, new_key, registration, tenant_of
+from support.legacy_client import legacy_client
 
 from towonel.api.reports import EdgeReport
 from towonel.api.traffic import Traffic
@@ -62,25 +62,25 @@ def report(
     )
 
 
-async def invited_edge(world: World) -> NodeKey:
-    made = await world.client().create_edge_invite("other")
+async def invited_edge(hub: TestHub) -> NodeKey:
+    made = await hub.client().create_edge_invite("other")
     edge = NodeKey.from_seed(EdgeToken.decode(made.token).seed)
-    await world.client().register_edge(edge, registration(edge))
+    await hub.client().register_edge(edge, registration(edge))
     return edge
 
 
-async def one_agent(world: World, name: str = "a.eu") -> tuple[InviteToken, NodeKey]:
+async def one_agent(hub: TestHub, name: str = "a.eu") -> tuple[InviteToken, NodeKey]:
     """A tenant that publishes a name by an agent that proved its invite."""
-    token, agent = await world.invite(name), new_key()
-    await world.client().bootstrap(token, agent, "g")
-    await publish(world, token, name)
+    token, agent = await hub.invite(name), new_key()
+    await hub.client().bootstrap(token, agent, "g")
+    await publish(hub, token, name)
     return token, agent
 
 
-async def test_edges_together_show_a_tenant_its_agents_and_what_they_carried(world: World) -> None:
-    token, agent = await one_agent(world)
-    client, tenant = world.client(), tenant_id(token)
-    node, other = world.hub.keys.node, await invited_edge(world)
+async def test_edges_together_show_a_tenant_its_agents_and_what_they_carried(hub: TestHub) -> None:
+    token, agent = await one_agent(hub)
+    client, tenant = hub.client(), tenant_id(token)
+    node, other = hub.context.keys.node, await invited_edge(hub)
     here, there = session(agent.public.hex(), tenant), session(agent.public.hex(), tenant)
     await client.register_edge(node, registration(node))
     await client.report_edge(node, report([{**here, "since_ms": 5_000}], [tenant], 2))
@@ -101,9 +101,9 @@ async def test_edges_together_show_a_tenant_its_agents_and_what_they_carried(wor
     assert edge in (await client.list_edges()).edges
 
 
-async def test_an_edge_that_falls_silent_is_gone_with_all_that_was_on_it(world: World) -> None:
-    token, agent = await one_agent(world)
-    client, tenant, node = world.client(), tenant_id(token), world.hub.keys.node
+async def test_an_edge_that_falls_silent_is_gone_with_all_that_was_on_it(hub: TestHub) -> None:
+    token, agent = await one_agent(hub)
+    client, tenant, node = hub.client(), tenant_id(token), hub.context.keys.node
     await client.register_edge(node, registration(node))
     await client.report_edge(node, report([session(agent.public.hex(), tenant)], [tenant], 2))
 
@@ -116,59 +116,59 @@ async def test_an_edge_that_falls_silent_is_gone_with_all_that_was_on_it(world: 
         return edge.is_live, told.is_live, *numbers
 
     assert await live() == (True, True, 1, 1, 1, 1)
-    world.clock.now_ms += 35_000
+    hub.clock.now_ms += 35_000
     assert await live() == (True, True, 1, 1, 1, 1)
-    world.clock.now_ms += 1_000
+    hub.clock.now_ms += 1_000
     assert await live() == (False, False, 0, 0, 0, 0)
     assert (await client.get_tenant(tenant)).value.traffic == Traffic()
 
 
-async def test_what_an_edge_tells_replaces_what_it_told_and_nothing_of_others(world: World) -> None:
-    token, agent = await one_agent(world)
-    client, tenant, node = world.client(), tenant_id(token), world.hub.keys.node
-    liar = await invited_edge(world)
+async def test_what_an_edge_tells_replaces_what_it_told_and_nothing_of_others(hub: TestHub) -> None:
+    token, agent = await one_agent(hub)
+    client, tenant, node = hub.client(), tenant_id(token), hub.context.keys.node
+    liar = await invited_edge(hub)
     honest = report([session(agent.public.hex(), tenant)], [tenant], 7)
     await client.report_edge(node, honest)
     await client.report_edge(liar, report([session(agent.public.hex(), tenant)], [tenant], 1))
     await client.report_edge(liar, report())
-    world.clock.now_ms += 2_000
+    hub.clock.now_ms += 2_000
 
     assert (await client.get_agent(agent.public.hex())).edges == [node.public.hex()]
     assert (await client.get_tenant(tenant)).value.traffic.bytes_in == 7
 
 
-async def test_only_edges_with_an_invite_are_heard_and_what_they_sign_once(world: World) -> None:
-    made = await world.client().create_edge_invite("short")
+async def test_only_edges_with_an_invite_are_heard_and_what_they_sign_once(hub: TestHub) -> None:
+    made = await hub.client().create_edge_invite("short")
     gone, stranger = NodeKey.from_seed(EdgeToken.decode(made.token).seed), new_key()
-    await world.client().revoke_edge_invite(made.invite_id)
-    token, agent = await one_agent(world)
+    await hub.client().revoke_edge_invite(made.invite_id)
+    token, agent = await one_agent(hub)
     body = report([session(agent.public.hex(), tenant_id(token))]).model_dump_json().encode()
 
     async def answers(edge: NodeKey, other: bytes) -> httpx.Response:
-        header = authorize_node(edge, Domain.EDGE_REPORT, body, world.clock())
-        async with world.raw() as http:
+        header = authorize_node(edge, Domain.EDGE_REPORT, body, hub.clock())
+        async with hub.raw() as http:
             headers = {"authorization": header}
             return await http.post("/v1/edges/report", content=other, headers=headers)
 
     for edge in (gone, stranger):
         assert told(await answers(edge, body)) == (403, "edge_unknown")
-    node = world.hub.keys.node
+    node = hub.context.keys.node
     assert told(await answers(node, body + b" ")) == (400, "invalid_signature")
-    assert (await world.client().list_agents(live=True)).agents == []
+    assert (await hub.client().list_agents(live=True)).agents == []
     assert (await answers(node, body)).json()["next_interval_secs"] == 10
     assert told(await answers(node, body)) == (401, "replayed")
 
 
-async def test_an_edge_that_lies_about_tenants_moves_no_agent_to_another(world: World) -> None:
-    mine, agent = await one_agent(world)
-    theirs, victim = await one_agent(world, "b.eu")
-    liar, client = await invited_edge(world), world.client()
+async def test_an_edge_that_lies_about_tenants_moves_no_agent_to_another(hub: TestHub) -> None:
+    mine, agent = await one_agent(hub)
+    theirs, victim = await one_agent(hub, "b.eu")
+    liar, client = await invited_edge(hub), hub.client()
     claims = [
         session(victim.public.hex(), tenant_id(mine), since_ms=LAST_MOMENT_MS),
         session(new_key().public.hex(), tenant_id(theirs), services=["https:b.eu"]),
     ]
     await client.report_edge(liar, report(claims, [tenant_id(mine)], HUGE))
-    scoped = await keyed(world, "viewer", tenant_of(mine))
+    scoped = await keyed(hub, "viewer", tenant_of(mine))
 
     assert [it.agent_id for it in (await scoped.list_agents()).agents] == [agent.public.hex()]
     assert (await scoped.get_service("https:a.eu")).agents == []
@@ -177,25 +177,25 @@ async def test_an_edge_that_lies_about_tenants_moves_no_agent_to_another(world: 
 
 
 async def test_an_edge_that_lies_adds_no_agent_to_what_the_originals_edges_serve(
-    world: World,
+    hub: TestHub,
 ) -> None:
-    liar, rogue = await invited_edge(world), new_key()
-    async with original(world) as node:
+    liar, rogue = await invited_edge(hub), new_key()
+    async with legacy_client(hub) as node:
         key, agent = await node.tenant("a.eu"), new_key()
         await node.accept(key, 1, "upsert_agent", agent_id=agent.public)
         await node.accept(key, 2, "upsert_hostname", hostname="a.eu")
         claim = session(rogue.public.hex(), key.tenant_id.hex())
-        await world.client().report_edge(liar, report([claim]))
+        await hub.client().report_edge(liar, report([claim]))
         async with node.subscribed(liar) as stream:
             table = await stream.table()
 
     assert table["routes"] == {"a.eu": [agent.public]}
 
 
-async def test_the_largest_numbers_break_no_view(world: World) -> None:
-    token, agent = await one_agent(world)
-    client, tenant, node = world.client(), tenant_id(token), world.hub.keys.node
-    edges = [node, await invited_edge(world)]
+async def test_the_largest_numbers_break_no_view(hub: TestHub) -> None:
+    token, agent = await one_agent(hub)
+    client, tenant, node = hub.client(), tenant_id(token), hub.context.keys.node
+    edges = [node, await invited_edge(hub)]
     await client.register_edge(node, registration(node))
     late = {"since_ms": LAST_MOMENT_MS, "active_streams": HUGE}
     for edge in edges:
@@ -208,35 +208,35 @@ async def test_the_largest_numbers_break_no_view(world: World) -> None:
     assert len((await client.list_agents(live=True)).agents) == 1
 
 
-async def post(world: World, body: bytes) -> httpx.Response:
+async def post(hub: TestHub, body: bytes) -> httpx.Response:
     """A report by the hub's own edge, as these bytes."""
-    world.clock.now_ms += 1_500
-    header = authorize_node(world.hub.keys.node, Domain.EDGE_REPORT, body, world.clock())
-    async with world.raw() as http:
+    hub.clock.now_ms += 1_500
+    header = authorize_node(hub.context.keys.node, Domain.EDGE_REPORT, body, hub.clock())
+    async with hub.raw() as http:
         headers = {"authorization": header}
         return await http.post("/v1/edges/report", content=body, headers=headers)
 
 
 @pytest.mark.parametrize("field", ["since_ms", "started_at_ms"])
-async def test_a_moment_that_no_calendar_has_is_refused(world: World, field: str) -> None:
+async def test_a_moment_that_no_calendar_has_is_refused(hub: TestHub, field: str) -> None:
     said = report([session("0a" * 32, "0b" * 32)]).model_dump(mode="json")
     (said if field in said else said["sessions"][0])[field] = LAST_MOMENT_MS + 1
-    refused = await post(world, json.dumps(said).encode())
+    refused = await post(hub, json.dumps(said).encode())
 
     assert told(refused) == (400, "invalid_request"), refused.text
     assert field in refused.json()["error"]["message"]
 
 
-async def test_ten_thousand_sessions_are_shown_and_one_more_is_refused(world: World) -> None:
-    token, agent = await one_agent(world)
-    tenant, client, node = tenant_id(token), world.client(), world.hub.keys.node
+async def test_ten_thousand_sessions_are_shown_and_one_more_is_refused(hub: TestHub) -> None:
+    token, agent = await one_agent(hub)
+    tenant, client, node = tenant_id(token), hub.client(), hub.context.keys.node
     await client.register_edge(node, registration(node))
     ids = [agent.public.hex(), *(f"{number:064x}" for number in range(9_999))]
     full = report([session(agent_id, tenant) for agent_id in ids])
-    taken = await post(world, full.model_dump_json().encode())
+    taken = await post(hub, full.model_dump_json().encode())
     more = full.model_dump(mode="json")
     more["sessions"].append(session("ff" * 32, tenant))
-    refused = await post(world, json.dumps(more).encode())
+    refused = await post(hub, json.dumps(more).encode())
 
     assert taken.status_code == 200
     assert told(refused) == (400, "invalid_request")
@@ -257,37 +257,37 @@ def long_body(said: EdgeReport, agent: str, tenant: str, size: int) -> bytes:
     ).encode()
 
 
-async def test_a_report_of_8_mib_is_shown_and_a_longer_one_is_refused(world: World) -> None:
-    token, agent = await one_agent(world)
+async def test_a_report_of_8_mib_is_shown_and_a_longer_one_is_refused(hub: TestHub) -> None:
+    token, agent = await one_agent(hub)
     body = long_body(report(), agent.public.hex(), tenant_id(token), MAX_REPORT_BYTES)
-    taken = await post(world, body.ljust(MAX_REPORT_BYTES))
-    refused = await post(world, body.ljust(MAX_REPORT_BYTES + 1))
-    (seen,) = (await world.client().list_agents(live=True)).agents
+    taken = await post(hub, body.ljust(MAX_REPORT_BYTES))
+    refused = await post(hub, body.ljust(MAX_REPORT_BYTES + 1))
+    (seen,) = (await hub.client().list_agents(live=True)).agents
 
     assert taken.status_code == 200
     assert told(refused) == (413, "too_large")
     assert seen.agent_id == agent.public.hex()
 
 
-async def test_a_report_that_grows_when_it_is_written_out_is_refused(world: World) -> None:
-    token, agent = await one_agent(world)
+async def test_a_report_that_grows_when_it_is_written_out_is_refused(hub: TestHub) -> None:
+    token, agent = await one_agent(hub)
     body = long_body(report(), agent.public.hex(), tenant_id(token), MAX_REPORT_BYTES)
     body = body.replace(b'"refused_total":0,', b"")  # it is written out all the same
     room = MAX_REPORT_BYTES - len(body)
     more = [b'"%s"' % (b"x" * 100)] * (room // 103 - 1)
     more.append(b'"%s"' % (b"x" * (room % 103 + 100)))
     body = body.replace(b'"services":[', b'"services":[' + b",".join(more) + b",", 1)
-    refused = await post(world, body)
+    refused = await post(hub, body)
 
     assert len(body) == MAX_REPORT_BYTES == middleware.MAX_BYTES["/v1/edges/report"]
     assert told(refused) == (413, "too_large")
-    assert (await world.client().list_agents(live=True)).agents == []
+    assert (await hub.client().list_agents(live=True)).agents == []
 
 
 @pytest.mark.parametrize("kept", ["a bomb", "no deflate", "no report", "of another version"])
-async def test_a_kept_report_that_cannot_be_read_hides_no_other(world: World, kept: str) -> None:
-    token, agent = await one_agent(world)
-    client, liar = world.client(), await invited_edge(world)
+async def test_a_kept_report_that_cannot_be_read_hides_no_other(hub: TestHub, kept: str) -> None:
+    token, agent = await one_agent(hub)
+    client, liar = hub.client(), await invited_edge(hub)
     whole = report([session(agent.public.hex(), tenant_id(token))])
     broken = {
         "a bomb": zlib.compress(bytes(4 * MAX_REPORT_BYTES)),
@@ -296,10 +296,10 @@ async def test_a_kept_report_that_cannot_be_read_hides_no_other(world: World, ke
         "of another version": zlib.compress(b'{"moons": 3}'),
     }
     await client.report_edge(liar, whole)
-    async with world.hub.store.write() as change:
+    async with hub.context.store.write() as change:
         await change.session.exec(update(ReportRow).values(body=broken[kept]))
-    await client.report_edge(world.hub.keys.node, whole)
+    await client.report_edge(hub.context.keys.node, whole)
     told_by = (await client.get_agent(agent.public.hex())).edges
 
-    assert told_by == [world.hub.keys.node.public.hex()]
+    assert told_by == [hub.context.keys.node.public.hex()]
     assert not (await client.get_edge(liar.public.hex())).is_live

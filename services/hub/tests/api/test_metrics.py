@@ -8,8 +8,8 @@ import httpx
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families as families
-from support.hub import World
-from support.legacy_client import OPERATOR, Original, Token, original, payload, signed
+from support.hub import TestHub
+from support.legacy_client import OPERATOR, LegacyClient, Token, legacy_client, payload, signed
 
 from towonel.hub.background import refresh_gauges
 from towonel.identity.keys import TenantKey
@@ -52,7 +52,7 @@ REJECTED, ACCEPTED = "towonel_hub_entries_rejected_total", "towonel_hub_entries_
 class Tenants:
     """One that asks, and one that has the ports 3000 already."""
 
-    original: Original
+    original: LegacyClient
     asking: TenantKey
     revoked: TenantKey
 
@@ -94,8 +94,8 @@ SENT: dict[str, tuple[int, str, dict[str, object]]] = {
 
 
 @pytest.fixture
-async def tenants(world: World) -> AsyncGenerator[Tenants]:
-    async with original(world) as made:
+async def tenants(hub: TestHub) -> AsyncGenerator[Tenants]:
+    async with legacy_client(hub) as made:
         other, asking = await made.tenant("b.eu"), await made.tenant("a.eu")
         gone = await made.invite("r.eu")
         revoked = TenantKey.from_seed(Token.parse(gone["token"], "tt_inv_2_").seed)
@@ -106,14 +106,14 @@ async def tenants(world: World) -> AsyncGenerator[Tenants]:
         yield Tenants(made, asking, revoked)
 
 
-def value(world: World, name: str, **labels: str) -> float:
-    return world.hub.metrics.registry.get_sample_value(name, labels) or 0
+def value(hub: TestHub, name: str, **labels: str) -> float:
+    return hub.context.metrics.registry.get_sample_value(name, labels) or 0
 
 
-def test_every_metric_of_the_original_is_told_under_its_name(world: World) -> None:
-    world.hub.metrics.entries_rejected.labels("internal")
-    world.hub.metrics.requests.labels("/v1/health", "200")
-    told = list(families(generate_latest(world.hub.metrics.registry).decode()))
+def test_every_metric_of_the_original_is_told_under_its_name(hub: TestHub) -> None:
+    hub.context.metrics.entries_rejected.labels("internal")
+    hub.context.metrics.requests.labels("/v1/health", "200")
+    told = list(families(generate_latest(hub.context.metrics.registry).decode()))
     labels = {
         family.name: set(family.samples[0].labels) - {"le"} for family in told if family.samples
     }
@@ -126,14 +126,14 @@ def test_every_metric_of_the_original_is_told_under_its_name(world: World) -> No
 
 @pytest.mark.parametrize("reason", REASONS)
 async def test_a_refused_entry_is_counted_by_its_reason(tenants: Tenants, reason: str) -> None:
-    world = tenants.original.world
-    before = value(world, ACCEPTED)
+    hub = tenants.original.hub
+    before = value(hub, ACCEPTED)
     answer = await tenants.refused(reason)
 
     assert answer.status_code == REASONS[reason], answer.text
-    assert value(world, REJECTED, reason=reason) == 1
-    assert value(world, ACCEPTED) == before == 3
-    counted = [s for m in world.hub.metrics.entries_rejected.collect() for s in m.samples]
+    assert value(hub, REJECTED, reason=reason) == 1
+    assert value(hub, ACCEPTED) == before == 3
+    counted = [s for m in hub.context.metrics.entries_rejected.collect() for s in m.samples]
     assert sum(s.value for s in counted if s.name == REJECTED) == 1
 
 
@@ -150,42 +150,42 @@ async def test_an_entry_refused_by_the_hub_s_own_fault_is_counted_as_internal(
     def broken() -> NoReturn:
         raise error
 
-    world = tenants.original.world
-    monkeypatch.setattr(world.hub.store, "write", broken)
+    hub = tenants.original.hub
+    monkeypatch.setattr(hub.context.store, "write", broken)
     answer = await tenants.original.submit(tenants.asking, 2, "upsert_hostname", hostname="a.eu")
 
     assert answer.status_code == status
-    assert value(world, REJECTED, reason="internal") == 1
+    assert value(hub, REJECTED, reason="internal") == 1
 
 
-async def test_subscribers_are_counted_while_they_are_there(world: World) -> None:
+async def test_subscribers_are_counted_while_they_are_there(hub: TestHub) -> None:
     name = "towonel_hub_sse_subscribers_connected"
-    async with original(world) as made:
+    async with legacy_client(hub) as made:
         edge = await made.edge()
         async with made.subscribed(edge) as one, made.subscribed(edge) as two:
             await one.block()
             await two.block()
-            there = value(world, name)
+            there = value(hub, name)
 
     assert there == 2
-    assert value(world, name) == 0
+    assert value(hub, name) == 0
 
 
-async def test_tenants_are_counted_until_they_end(world: World) -> None:
-    await world.invite("a.eu")
-    revoked = await world.client().list_invites()
-    await world.invite("b.eu")
-    await refresh_gauges(world.hub)
-    two = value(world, "towonel_hub_tenants_total")
-    await world.client().revoke_invite(revoked.invites[0].invite_id)
-    await refresh_gauges(world.hub)
+async def test_tenants_are_counted_until_they_end(hub: TestHub) -> None:
+    await hub.invite("a.eu")
+    revoked = await hub.client().list_invites()
+    await hub.invite("b.eu")
+    await refresh_gauges(hub.context)
+    two = value(hub, "towonel_hub_tenants_total")
+    await hub.client().revoke_invite(revoked.invites[0].invite_id)
+    await refresh_gauges(hub.context)
 
-    assert (two, value(world, "towonel_hub_tenants_total")) == (2, 1)
-    assert value(world, "towonel_hub_invites", status="revoked") == 1
+    assert (two, value(hub, "towonel_hub_tenants_total")) == (2, 1)
+    assert value(hub, "towonel_hub_invites", status="revoked") == 1
 
 
-async def test_refusals_are_counted_by_their_code(world: World) -> None:
-    async with world.raw() as http:
+async def test_refusals_are_counted_by_their_code(hub: TestHub) -> None:
+    async with hub.raw() as http:
         await http.get("/v1/invites")
         await http.get("/v1/nothing")
         for _ in range(2):
@@ -193,7 +193,7 @@ async def test_refusals_are_counted_by_their_code(world: World) -> None:
 
     counted = {
         sample.labels["code"]: sample.value
-        for metric in world.hub.metrics.refused.collect()
+        for metric in hub.context.metrics.refused.collect()
         for sample in metric.samples
         if sample.name == "towonel_hub_refused_total"
     }

@@ -1,7 +1,7 @@
 """Ports are kept for tenants: single, in ranges, for each protocol, and never twice."""
 
 from support.callers import code_of, invite_id, keyed, publish_ports, refusal, tenant_id
-from support.hub import World, opened, tenant_of
+from support.hub import TestHub, running_hub, tenant_of
 
 from towonel.api.invites import InviteEdit
 from towonel.api.limits import Limits
@@ -23,34 +23,34 @@ def wanted(
     return ReservationIn(tenant_id=of, protocol=protocol, first_port=first, last_port=last)
 
 
-async def kept(world: World) -> list[tuple[str, int, int]]:
-    found = (await world.client().list_ports()).ports
+async def kept(hub: TestHub) -> list[tuple[str, int, int]]:
+    found = (await hub.client().list_ports()).ports
     return [(it.protocol, it.first_port, it.last_port) for it in found]
 
 
-async def test_a_port_and_a_range_are_kept_and_told(world: World) -> None:
-    token, client = await world.invite("a.eu"), world.client()
+async def test_a_port_and_a_range_are_kept_and_told(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
     one = await client.reserve_ports(wanted(token, 2222))
     many = await client.reserve_ports(wanted(token, 5000, 5009, "udp"))
 
-    assert await kept(world) == [("tcp", 2222, 2222), ("udp", 5000, 5009)]
+    assert await kept(hub) == [("tcp", 2222, 2222), ("udp", 5000, 5009)]
     assert await client.get_port_reservation(many.reservation_id) == many
     assert one.tenant_id == tenant_id(token)
     detail = (await client.get_invite(invite_id(token))).value
-    assert [(it.protocol, it.first_port, it.last_port) for it in detail.ports] == await kept(world)
+    assert [(it.protocol, it.first_port, it.last_port) for it in detail.ports] == await kept(hub)
 
 
-async def test_the_protocols_do_not_share_their_ports(world: World) -> None:
-    one, two = await world.invite("a.eu"), await world.invite("b.eu")
-    await world.client().reserve_ports(wanted(one, 2222, 2230, "tcp"))
-    await world.client().reserve_ports(wanted(two, 2222, 2230, "udp"))
-    await publish_ports(world, two, "udp", [2222])
+async def test_the_protocols_do_not_share_their_ports(hub: TestHub) -> None:
+    one, two = await hub.invite("a.eu"), await hub.invite("b.eu")
+    await hub.client().reserve_ports(wanted(one, 2222, 2230, "tcp"))
+    await hub.client().reserve_ports(wanted(two, 2222, 2230, "udp"))
+    await publish_ports(hub, two, "udp", [2222])
 
-    assert await code_of(publish_ports(world, two, "tcp", [2222])) is Code.PORT_CONFLICT
+    assert await code_of(publish_ports(hub, two, "tcp", [2222])) is Code.PORT_CONFLICT
 
 
-async def test_overlaps_are_refused_with_all_that_is_in_the_way(world: World) -> None:
-    one, two, client = await world.invite("a.eu"), await world.invite("b.eu"), world.client()
+async def test_overlaps_are_refused_with_all_that_is_in_the_way(hub: TestHub) -> None:
+    one, two, client = await hub.invite("a.eu"), await hub.invite("b.eu"), hub.client()
     await client.reserve_ports(wanted(one, 2000, 2009))
     await client.reserve_ports(wanted(two, 2020))
     for first, last in ((2009, 2010), (1999, 2000), (2005, 2006), (1990, 2019), (2009, None)):
@@ -64,10 +64,10 @@ async def test_overlaps_are_refused_with_all_that_is_in_the_way(world: World) ->
     await client.reserve_ports(wanted(two, 2010, 2019))
 
 
-async def test_without_a_number_the_lowest_free_port_is_kept(world: World) -> None:
-    one, two, client = await world.invite("a.eu"), await world.invite("b.eu"), world.client()
+async def test_without_a_number_the_lowest_free_port_is_kept(hub: TestHub) -> None:
+    one, two, client = await hub.invite("a.eu"), await hub.invite("b.eu"), hub.client()
     await client.reserve_ports(wanted(one, 1024, 1025))
-    await publish_ports(world, one, "tcp", [1027])
+    await publish_ports(hub, one, "tcp", [1027])
     available = (await client.available_ports("tcp", 3)).ports
     found = [(await client.reserve_ports(wanted(two))).first_port for _ in range(2)]
 
@@ -77,10 +77,10 @@ async def test_without_a_number_the_lowest_free_port_is_kept(world: World) -> No
 
 
 async def test_ports_that_another_tenant_publishes_are_not_kept_and_ones_own_are(
-    world: World,
+    hub: TestHub,
 ) -> None:
-    one, two, client = await world.invite("a.eu"), await world.invite("b.eu"), world.client()
-    await publish_ports(world, one, "tcp", [2222])
+    one, two, client = await hub.invite("a.eu"), await hub.invite("b.eu"), hub.client()
+    await publish_ports(hub, one, "tcp", [2222])
     refused = await refusal(client.reserve_ports(wanted(two, 2220, 2225)))
     await client.reserve_ports(wanted(one, 2220, 2225))
 
@@ -89,22 +89,22 @@ async def test_ports_that_another_tenant_publishes_are_not_kept_and_ones_own_are
 
 
 async def test_a_released_port_is_anybodys_and_what_is_published_on_it_stays(
-    world: World,
+    hub: TestHub,
 ) -> None:
-    one, two, client = await world.invite("a.eu"), await world.invite("b.eu"), world.client()
+    one, two, client = await hub.invite("a.eu"), await hub.invite("b.eu"), hub.client()
     made = await client.reserve_ports(wanted(one, 2222, 2223))
-    await publish_ports(world, one, "tcp", [2222])
+    await publish_ports(hub, one, "tcp", [2222])
     await client.release_ports(made.reservation_id)
-    await publish_ports(world, two, "tcp", [2223])
+    await publish_ports(hub, two, "tcp", [2223])
 
-    assert await kept(world) == []
+    assert await kept(hub) == []
     assert await code_of(client.release_ports(made.reservation_id)) is Code.NOT_FOUND
     assert await code_of(client.get_port_reservation(made.reservation_id)) is Code.NOT_FOUND
-    assert await code_of(publish_ports(world, two, "tcp", [2222])) is Code.PORT_CONFLICT
+    assert await code_of(publish_ports(hub, two, "tcp", [2222])) is Code.PORT_CONFLICT
 
 
-async def test_a_reservation_can_not_exceed_the_quota_of_its_tenant(world: World) -> None:
-    token, client = await world.invite("a.eu"), world.client()
+async def test_a_reservation_can_not_exceed_the_quota_of_its_tenant(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
     await client.update_invite(invite_id(token), InviteEdit(limits=Limits(ports=10)))
     await client.reserve_ports(wanted(token, 2000, 2005))
     refused = await refusal(client.reserve_ports(wanted(token, 3000, 3004, "udp")))
@@ -115,11 +115,11 @@ async def test_a_reservation_can_not_exceed_the_quota_of_its_tenant(world: World
 
 
 async def test_ports_below_1024_and_the_nodes_own_are_kept_for_nobody(database: Database) -> None:
-    async with opened(database, RouteChanges(), ports=PortRules(own=(1024, 8443))) as world:
-        token, client = await world.invite("a.eu"), world.client()
+    async with running_hub(database, RouteChanges(), ports=PortRules(own=(1024, 8443))) as hub:
+        token, client = await hub.invite("a.eu"), hub.client()
         low = await refusal(client.reserve_ports(wanted(token, 443)))
         own = await refusal(client.reserve_ports(wanted(token, 8440, 8450, "udp")))
-        published = await refusal(publish_ports(world, token, "tcp", [8443, 25]))
+        published = await refusal(publish_ports(hub, token, "tcp", [8443, 25]))
         lowest = await client.reserve_ports(wanted(token))
 
         assert low.code is own.code is published.code is Code.INVALID_REQUEST
@@ -131,49 +131,49 @@ async def test_ports_below_1024_and_the_nodes_own_are_kept_for_nobody(database: 
 
 
 async def test_ports_below_1024_are_kept_where_the_operator_allows_it(database: Database) -> None:
-    async with opened(database, RouteChanges(), ports=PortRules(privileged=True)) as world:
-        token = await world.invite("a.eu")
-        await world.client().reserve_ports(wanted(token, 443))
-        await publish_ports(world, token, "tcp", [443])
+    async with running_hub(database, RouteChanges(), ports=PortRules(privileged=True)) as hub:
+        token = await hub.invite("a.eu")
+        await hub.client().reserve_ports(wanted(token, 443))
+        await publish_ports(hub, token, "tcp", [443])
 
-        assert (await world.client().available_ports("tcp", 2)).ports == [1, 2]
+        assert (await hub.client().available_ports("tcp", 2)).ports == [1, 2]
 
 
 async def test_a_hub_can_want_every_port_to_be_reserved(database: Database) -> None:
-    async with opened(database, RouteChanges(), ports=PortRules(reserved_only=True)) as world:
-        token, client = await world.invite("a.eu"), world.client()
+    async with running_hub(database, RouteChanges(), ports=PortRules(reserved_only=True)) as hub:
+        token, client = await hub.invite("a.eu"), hub.client()
         await client.reserve_ports(wanted(token, 2222, 2223))
-        refused = await refusal(publish_ports(world, token, "tcp", [2222, 2224, 2225]))
-        await publish_ports(world, token, "tcp", [2222, 2223])
+        refused = await refusal(publish_ports(hub, token, "tcp", [2222, 2224, 2225]))
+        await publish_ports(hub, token, "tcp", [2222, 2223])
 
         assert refused.code is Code.PORT_CONFLICT
         assert "tcp:2224, tcp:2225" in refused.detail
         assert "tcp:2222" not in refused.detail
 
 
-async def test_of_ports_that_are_reserved_for_another_every_one_is_named(world: World) -> None:
-    one, two = await world.invite("a.eu"), await world.invite("b.eu")
-    await world.client().reserve_ports(wanted(one, 2222, 2230))
-    refused = await refusal(publish_ports(world, two, "tcp", [2221, 2222, 2230, 2231]))
+async def test_of_ports_that_are_reserved_for_another_every_one_is_named(hub: TestHub) -> None:
+    one, two = await hub.invite("a.eu"), await hub.invite("b.eu")
+    await hub.client().reserve_ports(wanted(one, 2222, 2230))
+    refused = await refusal(publish_ports(hub, two, "tcp", [2221, 2222, 2230, 2231]))
 
     assert refused.code is Code.PORT_CONFLICT
     assert refused.detail == "reserved for another tenant: tcp:2222, tcp:2230"
 
 
-async def test_reservations_end_with_their_tenant(world: World) -> None:
-    one, two, client = await world.invite("a.eu"), await world.invite("b.eu"), world.client()
+async def test_reservations_end_with_their_tenant(hub: TestHub) -> None:
+    one, two, client = await hub.invite("a.eu"), await hub.invite("b.eu"), hub.client()
     await client.reserve_ports(wanted(one, 2222, 2223))
     await client.revoke_invite(invite_id(one))
     again = await client.reserve_ports(wanted(two, 2222))
 
     assert again.tenant_id == tenant_id(two)
-    assert await kept(world) == [("tcp", 2222, 2222)]
+    assert await kept(hub) == [("tcp", 2222, 2222)]
 
 
-async def test_the_operator_of_a_tenant_keeps_and_releases_its_own_ports(world: World) -> None:
-    one, two = await world.invite("a.eu"), await world.invite("b.eu")
-    foreign = await world.client().reserve_ports(wanted(two, 3000))
-    own = await keyed(world, "operator", tenant_of(one))
+async def test_the_operator_of_a_tenant_keeps_and_releases_its_own_ports(hub: TestHub) -> None:
+    one, two = await hub.invite("a.eu"), await hub.invite("b.eu")
+    foreign = await hub.client().reserve_ports(wanted(two, 3000))
+    own = await keyed(hub, "operator", tenant_of(one))
     made = await own.reserve_ports(wanted(one, 2222))
     listed = (await own.list_ports()).ports
     refused = [
@@ -184,11 +184,11 @@ async def test_the_operator_of_a_tenant_keeps_and_releases_its_own_ports(world: 
 
     assert listed == [made]
     assert refused == [Code.NOT_FOUND, Code.NOT_FOUND]
-    assert await kept(world) == [("tcp", 3000, 3000)]
+    assert await kept(hub) == [("tcp", 3000, 3000)]
 
 
-async def test_a_reservation_changes_the_etag_of_its_tenant(world: World) -> None:
-    token, client = await world.invite("a.eu"), world.client()
+async def test_a_reservation_changes_the_etag_of_its_tenant(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
     tags = [(await client.get_invite(invite_id(token))).etag]
     made = await client.reserve_ports(wanted(token, 2222))
     tags.append((await client.get_invite(invite_id(token))).etag)

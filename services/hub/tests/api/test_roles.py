@@ -12,7 +12,7 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 from support.callers import bearer, invite_id, made_key, tenant_id, told
-from support.hub import World, new_key, tenant_of
+from support.hub import TestHub, new_key, tenant_of
 
 from towonel.api.keys import Role
 from towonel.api.ports import ReservationIn
@@ -78,8 +78,8 @@ async def ask(http: httpx.AsyncClient, asked: Operation, key: str | None, **ids:
     return answer.status_code
 
 
-async def test_every_operation_admits_just_the_keys_that_its_document_names(world: World) -> None:
-    token = await world.invite("a.eu")
+async def test_every_operation_admits_just_the_keys_that_its_document_names(hub: TestHub) -> None:
+    token = await hub.invite("a.eu")
     tenant, own = tenant_of(token), tenant_id(token)
     callers: dict[str, tuple[str | None, bool, str | None]] = {
         "nobody": (None, False, None),
@@ -87,13 +87,13 @@ async def test_every_operation_admits_just_the_keys_that_its_document_names(worl
     }
     roles: tuple[Role, ...] = ("viewer", "operator", "admin")
     for role in roles:
-        callers[role] = (role, False, await made_key(world, role))
+        callers[role] = (role, False, await made_key(hub, role))
     for role in roles[:2]:
-        callers[f"{role} of a tenant"] = (role, True, await made_key(world, role, tenant))
-    world.hub.route_changes.close()  # so that streams end
+        callers[f"{role} of a tenant"] = (role, True, await made_key(hub, role, tenant))
+    hub.context.route_changes.close()  # so that streams end
     wrong: list[tuple[str, str, int]] = []
-    async with world.raw() as http:
-        for asked in operations(world.app.openapi()):
+    async with hub.raw() as http:
+        for asked in operations(hub.app.openapi()):
             ids = {"tenant_id": own} if asked.method == "get" else {}
             for who, (held, of_tenant, key) in callers.items():
                 status = await ask(http, asked, key, **ids)
@@ -103,10 +103,10 @@ async def test_every_operation_admits_just_the_keys_that_its_document_names(worl
     assert wrong == []
 
 
-async def test_without_a_key_it_is_401_and_with_a_lesser_one_403(world: World) -> None:
-    viewer = await made_key(world, "viewer")
-    async with world.raw() as http:
-        for asked in operations(world.app.openapi()):
+async def test_without_a_key_it_is_401_and_with_a_lesser_one_403(hub: TestHub) -> None:
+    viewer = await made_key(hub, "viewer")
+    async with hub.raw() as http:
+        for asked in operations(hub.app.openapi()):
             if asked.role in {None, "viewer"}:
                 continue
 
@@ -114,8 +114,8 @@ async def test_without_a_key_it_is_401_and_with_a_lesser_one_403(world: World) -
             assert await ask(http, asked, viewer) == 403
 
 
-def test_whatever_is_not_read_only_needs_more_than_a_viewer(world: World) -> None:
-    found = list(operations(world.app.openapi()))
+def test_whatever_is_not_read_only_needs_more_than_a_viewer(hub: TestHub) -> None:
+    found = list(operations(hub.app.openapi()))
     lax = [it.name for it in found if it.method != "get" and it.role == "viewer"]
     unprotected = {it.name for it in found if not it.schemes}
 
@@ -125,8 +125,8 @@ def test_whatever_is_not_read_only_needs_more_than_a_viewer(world: World) -> Non
     assert {it.role for it in found if "keys" in it.path} == {"admin", "viewer"}
 
 
-def test_nothing_answers_that_the_document_does_not_tell(world: World) -> None:
-    app = world.app
+def test_nothing_answers_that_the_document_does_not_tell(hub: TestHub) -> None:
+    app = hub.app
     told_paths = set(app.openapi()["paths"])
     served = {route.path for route in app.routes if isinstance(route, APIRoute)}
 
@@ -151,16 +151,16 @@ def pryings(tenant: str, agent: str, ports: str, invite: str) -> list[tuple[str,
 
 
 async def test_a_key_of_a_tenant_gets_the_same_answer_for_what_is_anothers_and_what_is_not(
-    world: World,
+    hub: TestHub,
 ) -> None:
-    mine, other = await world.invite("a.eu"), await world.invite("b.eu")
-    agent, key = new_key(), await made_key(world, "operator", tenant_of(mine))
-    await world.client().bootstrap(other, agent, "default")
+    mine, other = await hub.invite("a.eu"), await hub.invite("b.eu")
+    agent, key = new_key(), await made_key(hub, "operator", tenant_of(mine))
+    await hub.client().bootstrap(other, agent, "default")
     asked = ReservationIn(tenant_id=tenant_id(other), protocol="tcp")
-    kept = (await world.client().reserve_ports(asked)).reservation_id
+    kept = (await hub.client().reserve_ports(asked)).reservation_id
     sent = pryings(tenant_id(other), agent.public.hex(), kept, invite_id(other))
     sent += pryings("ab" * 32, "ab" * 32, "A" * 22, "A" * 22)
-    async with world.raw() as http:
+    async with hub.raw() as http:
         answers = [
             await http.request(method, path, json=body, headers=bearer(key))
             for method, path, body in sent
@@ -172,9 +172,9 @@ async def test_a_key_of_a_tenant_gets_the_same_answer_for_what_is_anothers_and_w
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])
-async def test_a_key_of_a_tenant_cannot_make_itself_greater(world: World, role: Role) -> None:
-    token = await world.invite("a.eu")
-    key = await made_key(world, role, tenant_of(token))
+async def test_a_key_of_a_tenant_cannot_make_itself_greater(hub: TestHub, role: Role) -> None:
+    token = await hub.invite("a.eu")
+    key = await made_key(hub, role, tenant_of(token))
     own = tenant_id(token)
     asked: list[tuple[str, str, object]] = [
         ("POST", "/v1/keys", {"name": "x", "role": "admin"}),
@@ -189,11 +189,11 @@ async def test_a_key_of_a_tenant_cannot_make_itself_greater(world: World, role: 
         ("GET", "/v1/audit", None),
         ("GET", f"/v1/audit?tenant_id={own}", None),
     ]
-    async with world.raw() as http:
+    async with hub.raw() as http:
         answers = [
             await http.request(method, path, json=body, headers=bearer(key))
             for method, path, body in asked
         ]
 
     assert {told(answer) for answer in answers} == {(403, "forbidden")}
-    assert len((await world.client().list_audit()).audit) == 2  # the invite and the key
+    assert len((await hub.client().list_audit()).audit) == 2  # the invite and the key

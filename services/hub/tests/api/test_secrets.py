@@ -4,7 +4,7 @@ import io
 
 import pytest
 import structlog
-from support.hub import OPERATOR_KEY, World, new_key, state, tenant_of
+from support.hub import OPERATOR_KEY, TestHub, new_key, state, tenant_of
 
 from towonel.api.agents import BootstrapIn, RefreshIn
 from towonel.api.edge_invites import EdgeInviteOut
@@ -38,9 +38,9 @@ def log() -> io.StringIO:
     return written
 
 
-async def live(world: World) -> list[str]:
+async def live(hub: TestHub) -> list[str]:
     """Do a bit of everything, right and wrong; returns what must stay secret."""
-    client = world.client()
+    client = hub.client()
     created = await client.create_invite(InviteIn(hostnames=["a.eu"]))
     token, agent = InviteToken.decode(created.token), new_key()
     edge = EdgeToken.decode((await client.create_edge_invite()).token)
@@ -52,14 +52,14 @@ async def live(world: World) -> list[str]:
     with pytest.raises(Denied):
         await client.bootstrap(wrong, agent, "g")
     with pytest.raises(Denied):
-        await world.client("wrong-operator-key").list_invites()
+        await hub.client("wrong-operator-key").list_invites()
     raw = (token.secret, token.seed, wrong.secret, edge.secret, edge.seed)
     texts = [encoded for part in raw for encoded in (base64url.encode(part), part.hex())]
     return [*texts, created.token, welcome.grant, OPERATOR_KEY, "wrong-operator-key"]
 
 
-async def test_a_log_at_its_loudest_holds_no_secret(world: World, log: io.StringIO) -> None:
-    secret = await live(world)
+async def test_a_log_at_its_loudest_holds_no_secret(hub: TestHub, log: io.StringIO) -> None:
+    secret = await live(hub)
 
     assert log.getvalue().count("request.answered") == 7
     assert "request.refused" in log.getvalue()
@@ -67,27 +67,27 @@ async def test_a_log_at_its_loudest_holds_no_secret(world: World, log: io.String
 
 
 async def test_a_crash_is_logged_without_what_was_being_written(
-    world: World, log: io.StringIO
+    hub: TestHub, log: io.StringIO
 ) -> None:
-    created = await world.client().create_invite(InviteIn(hostnames=["a.eu"]))
-    world.hub.store._committed = None  # type: ignore[assignment] # a write of routes will crash
+    created = await hub.client().create_invite(InviteIn(hostnames=["a.eu"]))
+    hub.context.store._committed = None  # type: ignore[assignment] # a write of routes will crash
     headers = {"authorization": f"Bearer {OPERATOR_KEY}"}
-    async with world.raw() as http:
+    async with hub.raw() as http:
         answer = await http.delete(f"/v1/invites/{created.invite_id}", headers=headers)
 
     assert answer.status_code == 500
     assert answer.headers["x-request-id"] in log.getvalue()
     assert "request.crashed" in log.getvalue()
-    assert world.hub.metrics.requests.labels("/v1/invites/{invite_id}", "500")._value.get() == 1
+    assert hub.context.metrics.requests.labels("/v1/invites/{invite_id}", "500")._value.get() == 1
     assert OPERATOR_KEY not in log.getvalue()
 
 
-async def test_a_database_error_does_not_show_its_values(world: World) -> None:
+async def test_a_database_error_does_not_show_its_values(hub: TestHub) -> None:
     async def write() -> None:
         row = EdgeInviteRow(
             invite_id=bytes(16), name="x", secret_hash=b"top-secret", edge_id=b"e", created_at_ms=0
         )
-        async with world.hub.store.write() as change:
+        async with hub.context.store.write() as change:
             change.session.add(row)
 
     await write()
@@ -109,9 +109,9 @@ def test_models_do_not_print_their_secrets() -> None:
     assert [model for model in shown if "hush" in repr(model) or "hush" in str(model)] == []
 
 
-async def test_the_database_keeps_hashes_and_no_secret(world: World, database: Database) -> None:
+async def test_the_database_keeps_hashes_and_no_secret(hub: TestHub, database: Database) -> None:
     created = InviteToken.decode(
-        (await world.client().create_invite(InviteIn(hostnames=["a.eu"]))).token
+        (await hub.client().create_invite(InviteIn(hostnames=["a.eu"]))).token
     )
     with reading(database) as connection:
         content = copy.content_of(connection)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 from support.callers import code_of, invite_id, keyed, publish, publish_ports, refusal, tenant_id
-from support.hub import World, new_key, opened, tenant_of
+from support.hub import TestHub, new_key, running_hub, tenant_of
 
 from towonel.api.invites import HostnamesIn, InviteIn
 from towonel.api.limits import Limits
@@ -45,11 +45,11 @@ def report(*sessions: SessionReport) -> EdgeReport:
     return EdgeReport.model_validate({**found, "sessions": [*sessions]})
 
 
-async def test_a_service_tells_its_route_its_groups_and_its_tenant(world: World) -> None:
-    token, client = await world.invite("a.eu", "*.a.eu"), world.client()
-    await publish(world, token, "a.eu", "*.a.eu", group="blue")
-    await publish(world, token, "a.eu", group="green")
-    await publish_ports(world, token, "tcp", [2222])
+async def test_a_service_tells_its_route_its_groups_and_its_tenant(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu", "*.a.eu"), hub.client()
+    await publish(hub, token, "a.eu", "*.a.eu", group="blue")
+    await publish(hub, token, "a.eu", group="green")
+    await publish_ports(hub, token, "tcp", [2222])
     listed = (await client.list_services()).services
     shown = await client.get_service("https:a.eu")
     port = await client.get_service("tcp:2222")
@@ -65,10 +65,10 @@ async def test_a_service_tells_its_route_its_groups_and_its_tenant(world: World)
     assert (await client.get_service("https:*.a.eu")).name == "*.a.eu"
 
 
-async def test_routes_tell_the_revision_they_are_of(world: World) -> None:
-    token, client = await world.invite("a.eu"), world.client()
-    first = await publish(world, token, "a.eu")
-    second = await publish_ports(world, token, "udp", [5000])
+async def test_routes_tell_the_revision_they_are_of(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
+    first = await publish(hub, token, "a.eu")
+    second = await publish_ports(hub, token, "udp", [5000])
     listed = await client.list_routes()
 
     assert listed.revision == second
@@ -80,10 +80,10 @@ async def test_routes_tell_the_revision_they_are_of(world: World) -> None:
     assert {it.tenant_id for it in listed.routes} == {tenant_id(token)}
 
 
-async def test_what_was_withdrawn_is_neither_listed_nor_shown(world: World) -> None:
-    token, client = await world.invite("a.eu", "b.eu"), world.client()
-    await publish(world, token, "a.eu", "b.eu")
-    await publish(world, token, "b.eu")
+async def test_what_was_withdrawn_is_neither_listed_nor_shown(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu", "b.eu"), hub.client()
+    await publish(hub, token, "a.eu", "b.eu")
+    await publish(hub, token, "b.eu")
 
     assert [it.key for it in (await client.list_services()).services] == ["https:b.eu"]
     assert [it.key for it in (await client.list_routes()).routes] == ["https:b.eu"]
@@ -91,23 +91,23 @@ async def test_what_was_withdrawn_is_neither_listed_nor_shown(world: World) -> N
     assert await code_of(client.get_route("https:a.eu")) is Code.NOT_FOUND
 
 
-async def test_a_name_kept_from_a_wildcard_is_a_route_and_no_service(world: World) -> None:
-    wide = await world.invite("*.example.eu")
-    await publish(world, wide, "*.example.eu")
-    narrow = await world.invite("app.example.eu")
-    client = world.client()
+async def test_a_name_kept_from_a_wildcard_is_a_route_and_no_service(hub: TestHub) -> None:
+    wide = await hub.invite("*.example.eu")
+    await publish(hub, wide, "*.example.eu")
+    narrow = await hub.invite("app.example.eu")
+    client = hub.client()
 
     assert (await client.get_route("https:app.example.eu")).tenant_id == tenant_id(narrow)
     assert await code_of(client.get_service("https:app.example.eu")) is Code.NOT_FOUND
 
 
-async def test_lists_are_filtered_by_tenant_kind_and_group(world: World) -> None:
-    one, two = await world.invite("a.eu", "b.eu"), await world.invite("c.eu")
-    await publish(world, one, "a.eu", group="blue")
-    await publish(world, one, "b.eu", group="green")
-    await publish_ports(world, two, "tcp", [2222])
-    await publish_ports(world, two, "udp", [2222])
-    client, of = world.client(), tenant_id
+async def test_lists_are_filtered_by_tenant_kind_and_group(hub: TestHub) -> None:
+    one, two = await hub.invite("a.eu", "b.eu"), await hub.invite("c.eu")
+    await publish(hub, one, "a.eu", group="blue")
+    await publish(hub, one, "b.eu", group="green")
+    await publish_ports(hub, two, "tcp", [2222])
+    await publish_ports(hub, two, "udp", [2222])
+    client, of = hub.client(), tenant_id
 
     async def services(**wanted: str) -> list[str]:
         return [it.key for it in (await client.list_services(**wanted)).services]  # type: ignore[arg-type]
@@ -122,24 +122,24 @@ async def test_lists_are_filtered_by_tenant_kind_and_group(world: World) -> None
     assert [it.key for it in routes] == ["udp:2222"]
 
 
-async def three_agents(world: World) -> tuple[list[str], int]:
+async def three_agents(hub: TestHub) -> tuple[list[str], int]:
     """Three agents, of which an edge has the second; their ids, the newest first, and since when."""
-    token, client, node = await world.invite("a.eu"), world.client(), world.hub.keys.node
+    token, client, node = await hub.invite("a.eu"), hub.client(), hub.context.keys.node
     agents = [new_key() for _ in range(3)]
     for number, agent in enumerate(agents):
-        world.clock.now_ms += 1_000
+        hub.clock.now_ms += 1_000
         await client.bootstrap(token, agent, "blue" if number else "green")
-    await publish(world, token, "a.eu", group="blue")
-    since_ms = world.clock.now_ms
+    await publish(hub, token, "a.eu", group="blue")
+    since_ms = hub.clock.now_ms
     await client.report_edge(node, report(session(agents[1], token, since_ms, "https:a.eu")))
     return [agent.public.hex() for agent in reversed(agents)], since_ms
 
 
 async def test_agents_are_known_from_their_bootstrap_and_live_by_what_edges_tell(
-    world: World,
+    hub: TestHub,
 ) -> None:
-    ids, since_ms = await three_agents(world)
-    client, node = world.client(), world.hub.keys.node
+    ids, since_ms = await three_agents(hub)
+    client, node = hub.client(), hub.context.keys.node
     listed = (await client.list_agents()).agents
     shown = await client.get_agent(ids[1])
     service = await client.get_service("https:a.eu")
@@ -153,9 +153,9 @@ async def test_agents_are_known_from_their_bootstrap_and_live_by_what_edges_tell
     assert (await client.list_services()).services[0].agents_live == 1
 
 
-async def test_agents_are_found_by_group_tenant_and_whether_they_are_live(world: World) -> None:
-    ids, _ = await three_agents(world)
-    client = world.client()
+async def test_agents_are_found_by_group_tenant_and_whether_they_are_live(hub: TestHub) -> None:
+    ids, _ = await three_agents(hub)
+    client = hub.client()
 
     async def found(**wanted: Any) -> list[str]:
         return [it.agent_id for it in (await client.list_agents(**wanted)).agents]
@@ -168,10 +168,10 @@ async def test_agents_are_found_by_group_tenant_and_whether_they_are_live(world:
 
 
 async def test_every_live_agent_is_listed_however_many_there_are(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(services, "MAX_IDS", 2)
-    token, client, node = await world.invite("a.eu"), world.client(), world.hub.keys.node
+    token, client, node = await hub.invite("a.eu"), hub.client(), hub.context.keys.node
     agents = [new_key() for _ in range(5)]
     for agent in agents:
         await client.bootstrap(token, agent, "g")
@@ -187,13 +187,13 @@ async def test_every_live_agent_is_listed_however_many_there_are(
     assert sorted(found) == sorted(agent.public.hex() for agent in agents[:4])
 
 
-async def test_a_key_of_a_tenant_sees_its_own_in_every_list_and_nothing_else(world: World) -> None:
-    mine, other = await world.invite("a.eu"), await world.invite("b.eu")
+async def test_a_key_of_a_tenant_sees_its_own_in_every_list_and_nothing_else(hub: TestHub) -> None:
+    mine, other = await hub.invite("a.eu"), await hub.invite("b.eu")
     for token, name, port in ((mine, "a.eu", 2222), (other, "b.eu", 3333)):
-        await world.client().bootstrap(token, new_key(), "default")
-        await publish(world, token, name)
-        await publish_ports(world, token, "tcp", [port])
-    own, of = await keyed(world, "viewer", tenant_of(mine)), tenant_id(mine)
+        await hub.client().bootstrap(token, new_key(), "default")
+        await publish(hub, token, name)
+        await publish_ports(hub, token, "tcp", [port])
+    own, of = await keyed(hub, "viewer", tenant_of(mine)), tenant_id(mine)
     lists: list[Sequence[Any]] = [
         (await own.list_tenants()).tenants,
         (await own.list_services()).services,
@@ -212,17 +212,17 @@ async def test_a_key_of_a_tenant_sees_its_own_in_every_list_and_nothing_else(wor
 
 async def test_what_a_tenant_publishes_is_bound_by_its_quotas(database: Database) -> None:
     quotas = Quotas(services=3, ports=0, hostnames=4)
-    async with opened(database, RouteChanges(), quotas=quotas) as world:
-        token, client = await world.invite("*.a.eu"), world.client()
-        await publish(world, token, "1.a.eu", "2.a.eu", group="one")
-        services = await refusal(publish(world, token, "3.a.eu", "4.a.eu", group="two"))
-        ports = await refusal(publish_ports(world, token, "tcp", [2222]))
+    async with running_hub(database, RouteChanges(), quotas=quotas) as hub:
+        token, client = await hub.invite("*.a.eu"), hub.client()
+        await publish(hub, token, "1.a.eu", "2.a.eu", group="one")
+        services = await refusal(publish(hub, token, "3.a.eu", "4.a.eu", group="two"))
+        ports = await refusal(publish_ports(hub, token, "tcp", [2222]))
         names = [f"{n}.b.eu" for n in range(5)]
         hostnames = await refusal(client.create_invite(InviteIn(hostnames=names)))
         added = client.add_invite_hostnames(invite_id(token), HostnamesIn(hostnames=names[:4]))
         more = await refusal(added)
         await client.update_tenant(tenant_id(token), TenantEdit(limits=Limits(services=4)))
-        await publish(world, token, "3.a.eu", "4.a.eu", group="two")
+        await publish(hub, token, "3.a.eu", "4.a.eu", group="two")
 
         refused = (services, ports, hostnames, more)
         assert {it.code for it in refused} == {Code.QUOTA_EXCEEDED}
@@ -233,16 +233,16 @@ async def test_what_a_tenant_publishes_is_bound_by_its_quotas(database: Database
 
 
 async def test_one_agent_too_many_waits_until_another_is_gone(database: Database) -> None:
-    async with opened(database, RouteChanges(), quotas=Quotas(agents=2)) as world:
-        token, client = await world.invite("a.eu"), world.client()
+    async with running_hub(database, RouteChanges(), quotas=Quotas(agents=2)) as hub:
+        token, client = await hub.invite("a.eu"), hub.client()
         agents = [new_key() for _ in range(3)]
         for agent in (*agents[:2], agents[0]):
             await client.bootstrap(token, agent, "default")
-            world.clock.now_ms += 1
+            hub.clock.now_ms += 1
         refused = await refusal(client.bootstrap(token, agents[2], "default"))
-        async with world.hub.store.read() as session:
+        async with hub.context.store.read() as session:
             known = len((await session.exec(select(AgentRow))).all())
-        world.clock.now_ms += 180_000
+        hub.clock.now_ms += 180_000
         await client.bootstrap(token, agents[2], "default")
 
         assert isinstance(refused, Unavailable)
@@ -251,11 +251,11 @@ async def test_one_agent_too_many_waits_until_another_is_gone(database: Database
 
 
 async def test_a_refused_document_is_applied_in_no_part(database: Database) -> None:
-    async with opened(database, RouteChanges(), quotas=Quotas(services=2)) as world:
-        token = await world.invite("*.a.eu")
-        revision = await publish(world, token, "1.a.eu")
-        refused = await code_of(publish(world, token, "2.a.eu", "3.a.eu", "4.a.eu"))
-        client = world.client()
+    async with running_hub(database, RouteChanges(), quotas=Quotas(services=2)) as hub:
+        token = await hub.invite("*.a.eu")
+        revision = await publish(hub, token, "1.a.eu")
+        refused = await code_of(publish(hub, token, "2.a.eu", "3.a.eu", "4.a.eu"))
+        client = hub.client()
 
         assert refused is Code.QUOTA_EXCEEDED
         assert [it.key for it in (await client.list_services()).services] == ["https:1.a.eu"]

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 import httpx
 import pytest
-from support.hub import World, new_key, opened, registration, state, tenant_of
+from support.hub import TestHub, new_key, registration, running_hub, state, tenant_of
 
 from towonel.hub.core.rate_limits import FREE_STRIKES, Rate
 from towonel.hub.live.route_changes import RouteChanges
@@ -20,9 +20,9 @@ OF_EDGES = {
 }
 
 
-async def sent(world: World, path: str, key: NodeKey, body: bytes = b"{") -> tuple[int, str]:
-    header = authorize_node(key, OF_EDGES[path], body, world.clock.now_ms)
-    async with world.raw() as http:
+async def sent(hub: TestHub, path: str, key: NodeKey, body: bytes = b"{") -> tuple[int, str]:
+    header = authorize_node(key, OF_EDGES[path], body, hub.clock.now_ms)
+    async with hub.raw() as http:
         answer = await http.post(path, content=body, headers={"authorization": header})
         return answer.status_code, answer.json()["error"]["code"]
 
@@ -33,36 +33,36 @@ async def guess(http: httpx.AsyncClient) -> int:
 
 
 @pytest.mark.parametrize("path", OF_EDGES)
-async def test_nobody_reads_what_a_stranger_says_as_an_edge(world: World, path: str) -> None:
-    assert await sent(world, path, new_key()) == (403, "edge_unknown")
-    assert await sent(world, path, world.hub.keys.node) == (400, "invalid_request")
+async def test_nobody_reads_what_a_stranger_says_as_an_edge(hub: TestHub, path: str) -> None:
+    assert await sent(hub, path, new_key()) == (403, "edge_unknown")
+    assert await sent(hub, path, hub.context.keys.node) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("path", OF_EDGES)
 async def test_a_stranger_who_calls_itself_an_edge_keeps_no_writer_waiting(
-    world: World, path: str
+    hub: TestHub, path: str
 ) -> None:
     stranger = new_key()
-    async with world.hub.store.write(), asyncio.timeout(20):
+    async with hub.context.store.write(), asyncio.timeout(20):
         body = registration(stranger).model_dump_json().encode()
-        assert await sent(world, path, stranger, body) == (403, "edge_unknown")
+        assert await sent(hub, path, stranger, body) == (403, "edge_unknown")
 
 
 @pytest.mark.parametrize("path", OF_EDGES)
 async def test_an_address_may_not_call_itself_an_edge_as_often_as_it_likes(
     database: Database, path: str
 ) -> None:
-    async with opened(database, RouteChanges(), per_address=Rate(0.001, 2)) as world:
-        answers = [await sent(world, path, new_key()) for _ in range(3)]
-        answers += [await sent(world, path, world.hub.keys.node) for _ in range(3)]
+    async with running_hub(database, RouteChanges(), per_address=Rate(0.001, 2)) as hub:
+        answers = [await sent(hub, path, new_key()) for _ in range(3)]
+        answers += [await sent(hub, path, hub.context.keys.node) for _ in range(3)]
 
     strangers = ["edge_unknown", "edge_unknown", "rate_limited"]
     assert [code for _, code in answers] == [*strangers, *["invalid_request"] * 3]
 
 
-async def test_who_guesses_keys_silences_nobody_who_signs(world: World) -> None:
-    client, token = world.client(), await world.invite("a.eu")
-    async with world.raw() as http:
+async def test_who_guesses_keys_silences_nobody_who_signs(hub: TestHub) -> None:
+    client, token = hub.client(), await hub.invite("a.eu")
+    async with hub.raw() as http:
         answers = [await guess(http) for _ in range(FREE_STRIKES + 2)]
     with pytest.raises(Unavailable, match="too many wrong secrets"):
         await client.bootstrap(token, new_key(), "default")
@@ -76,8 +76,8 @@ async def test_what_a_client_says_before_the_line_of_its_proxy_makes_it_nobody_e
     database: Database,
 ) -> None:
     async with (
-        opened(database, RouteChanges(), proxies=(ip_network("127.0.0.0/8"),)) as world,
-        world.raw() as http,
+        running_hub(database, RouteChanges(), proxies=(ip_network("127.0.0.0/8"),)) as hub,
+        hub.raw() as http,
     ):
 
         async def guess_as(number: int) -> int:

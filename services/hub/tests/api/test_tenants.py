@@ -12,8 +12,8 @@ from support.callers import (
     tenant_id,
     told,
 )
-from support.hub import World, new_key, tenant_of
-from support.legacy_client import original
+from support.hub import TestHub, new_key, tenant_of
+from support.legacy_client import legacy_client
 
 from towonel.api.limits import Limits
 from towonel.api.ports import ReservationIn
@@ -22,9 +22,9 @@ from towonel.wire import base64url
 from towonel.wire.errors import Code
 
 
-async def test_a_suspended_tenant_is_blocked_and_keeps_its_routes(world: World) -> None:
-    token, client, node = await world.invite("a.eu"), world.client(), world.hub.keys.node
-    revision = await publish(world, token, "a.eu")
+async def test_a_suspended_tenant_is_blocked_and_keeps_its_routes(hub: TestHub) -> None:
+    token, client, node = await hub.invite("a.eu"), hub.client(), hub.context.keys.node
+    revision = await publish(hub, token, "a.eu")
     await client.suspend_tenant(tenant_id(token))
     suspended = await client.follow_routes(node, revision)
     snapshot = await client.follow_routes(node, None)
@@ -36,20 +36,20 @@ async def test_a_suspended_tenant_is_blocked_and_keeps_its_routes(world: World) 
     assert snapshot.blocked == who
     assert [route.key for route in snapshot.routes] == ["https:a.eu"]
     assert (resumed.unblocked, resumed.routes) == (who, ())
-    assert list(await served(world)) == ["https:a.eu"]
+    assert list(await served(hub)) == ["https:a.eu"]
 
 
 async def test_a_suspended_tenant_is_refused_whatever_it_asks_and_served_again_after(
-    world: World,
+    hub: TestHub,
 ) -> None:
-    token, agent, client = await world.invite("a.eu"), new_key(), world.client()
+    token, agent, client = await hub.invite("a.eu"), new_key(), hub.client()
     tenant = tenant_of(token).tenant_id
     grant = base64url.decode((await client.bootstrap(token, agent, "default")).grant or "")
     calls: list[Callable[[], Awaitable[object]]] = [
         lambda: client.bootstrap(token, agent, "default"),
         lambda: client.refresh(grant, agent),
         lambda: client.heartbeat(agent, tenant),
-        lambda: publish(world, token, "a.eu"),
+        lambda: publish(hub, token, "a.eu"),
     ]
     await client.suspend_tenant(tenant.hex())
     assert await code_of(client.bootstrap(token, new_key(), "default")) is Code.TENANT_SUSPENDED
@@ -61,10 +61,10 @@ async def test_a_suspended_tenant_is_refused_whatever_it_asks_and_served_again_a
         await call()
 
 
-async def test_the_originals_programs_are_refused_while_suspended(world: World) -> None:
-    token = await world.invite("a.eu")
-    await world.client().suspend_tenant(tenant_id(token))
-    async with original(world) as there:
+async def test_the_originals_programs_are_refused_while_suspended(hub: TestHub) -> None:
+    token = await hub.invite("a.eu")
+    await hub.client().suspend_tenant(tenant_id(token))
+    async with legacy_client(hub) as there:
         proof = {"invite_id": invite_id(token), "invite_secret": base64url.encode(token.secret)}
         bootstrap = await there.http.post("/v1/bootstrap", json=proof)
         entry = await there.submit(tenant_of(token), 1, "upsert_hostname", hostname="a.eu")
@@ -72,47 +72,47 @@ async def test_the_originals_programs_are_refused_while_suspended(world: World) 
     assert told(bootstrap) == told(entry) == (403, "tenant_suspended")
 
 
-async def test_a_wrong_secret_does_not_learn_that_a_tenant_is_suspended(world: World) -> None:
-    token = await world.invite("a.eu")
-    await world.client().suspend_tenant(tenant_id(token))
+async def test_a_wrong_secret_does_not_learn_that_a_tenant_is_suspended(hub: TestHub) -> None:
+    token = await hub.invite("a.eu")
+    await hub.client().suspend_tenant(tenant_id(token))
     proof = {"invite_id": invite_id(token), "invite_secret": base64url.encode(bytes(32))}
-    async with world.raw() as http:
+    async with hub.raw() as http:
         answer = await http.post("/v1/bootstrap", json=proof)
 
     assert told(answer) == (401, "unauthorized")
 
 
-async def test_the_originals_edges_are_not_told_of_a_suspended_tenant(world: World) -> None:
-    one, two = await world.invite("a.eu"), await world.invite("b.eu")
+async def test_the_originals_edges_are_not_told_of_a_suspended_tenant(hub: TestHub) -> None:
+    one, two = await hub.invite("a.eu"), await hub.invite("b.eu")
     for token, name in ((one, "a.eu"), (two, "b.eu")):
-        await world.client().bootstrap(token, new_key(), "default")
-        await publish(world, token, name)
-    async with original(world) as there, there.subscribed(world.hub.keys.node) as stream:
+        await hub.client().bootstrap(token, new_key(), "default")
+        await publish(hub, token, name)
+    async with legacy_client(hub) as there, there.subscribed(hub.context.keys.node) as stream:
         await stream.table_with("a.eu", "b.eu")
-        await world.client().suspend_tenant(tenant_id(one))
+        await hub.client().suspend_tenant(tenant_id(one))
         await stream.table_with("b.eu")
-        await world.client().resume_tenant(tenant_id(one))
+        await hub.client().resume_tenant(tenant_id(one))
         table = await stream.table_with("a.eu", "b.eu")
 
     assert table
 
 
-async def test_a_suspended_tenant_keeps_its_names_and_ports(world: World) -> None:
-    token, client = await world.invite("a.eu"), world.client()
+async def test_a_suspended_tenant_keeps_its_names_and_ports(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
     asked = ReservationIn(tenant_id=tenant_id(token), protocol="tcp", first_port=2222)
     await client.reserve_ports(asked)
     shown = await client.suspend_tenant(tenant_id(token))
-    other = await world.invite("b.eu")
+    other = await hub.invite("b.eu")
 
     assert (shown.status, shown.hostnames) == ("suspended", ["a.eu"])
-    assert await code_of(world.invite("a.eu")) is Code.HOSTNAME_CONFLICT
-    assert await code_of(publish_ports(world, other, "tcp", [2222])) is Code.PORT_CONFLICT
+    assert await code_of(hub.invite("a.eu")) is Code.HOSTNAME_CONFLICT
+    assert await code_of(publish_ports(hub, other, "tcp", [2222])) is Code.PORT_CONFLICT
 
 
-async def test_suspending_and_resuming_twice_is_doing_it_once(world: World) -> None:
-    token, client = await world.invite("a.eu"), world.client()
+async def test_suspending_and_resuming_twice_is_doing_it_once(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
     first = await client.suspend_tenant(tenant_id(token))
-    world.clock.now_ms += 5_000
+    hub.clock.now_ms += 5_000
     second = await client.suspend_tenant(tenant_id(token))
     resumed = [await client.resume_tenant(tenant_id(token)) for _ in range(2)]
 
@@ -127,25 +127,25 @@ async def test_suspending_and_resuming_twice_is_doing_it_once(world: World) -> N
     ]
 
 
-async def test_a_removed_tenant_is_gone_and_its_names_and_ports_are_free(world: World) -> None:
-    token, agent, client = await world.invite("a.eu"), new_key(), world.client()
+async def test_a_removed_tenant_is_gone_and_its_names_and_ports_are_free(hub: TestHub) -> None:
+    token, agent, client = await hub.invite("a.eu"), new_key(), hub.client()
     asked = ReservationIn(tenant_id=tenant_id(token), protocol="tcp", first_port=2222)
     await client.reserve_ports(asked)
     await client.bootstrap(token, agent, "default")
-    revision = await publish(world, token, "a.eu")
+    revision = await publish(hub, token, "a.eu")
     await client.remove_tenant(tenant_id(token))
-    delta = await client.follow_routes(world.hub.keys.node, revision)
-    other = await world.invite("a.eu")
-    await publish_ports(world, other, "tcp", [2222])
+    delta = await client.follow_routes(hub.context.keys.node, revision)
+    other = await hub.invite("a.eu")
+    await publish_ports(hub, other, "tcp", [2222])
 
     assert (delta.removed, delta.blocked) == (("https:a.eu",), (tenant_of(token).tenant_id,))
     assert await code_of(client.bootstrap(token, agent, "default")) is Code.UNAUTHORIZED
-    assert await code_of(publish(world, token, "a.eu")) is Code.TENANT_REVOKED
+    assert await code_of(publish(hub, token, "a.eu")) is Code.TENANT_REVOKED
     assert (await client.get_tenant(tenant_id(token))).value.status == "revoked"
 
 
-async def test_a_tenant_that_ended_neither_rests_nor_comes_back(world: World) -> None:
-    token, client = await world.invite("a.eu"), world.client()
+async def test_a_tenant_that_ended_neither_rests_nor_comes_back(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
     await client.remove_tenant(tenant_id(token))
     calls = (
         client.suspend_tenant(tenant_id(token)),
@@ -156,33 +156,33 @@ async def test_a_tenant_that_ended_neither_rests_nor_comes_back(world: World) ->
     assert [await code_of(call) for call in calls] == [Code.NOT_FOUND] * 3
 
 
-async def test_a_tenant_that_nobody_knew_can_be_removed_and_twice(world: World) -> None:
-    removed = [await world.client().remove_tenant("ab" * 32) for _ in range(2)]
+async def test_a_tenant_that_nobody_knew_can_be_removed_and_twice(hub: TestHub) -> None:
+    removed = [await hub.client().remove_tenant("ab" * 32) for _ in range(2)]
 
     assert [item.status for item in removed] == ["removed", "removed"]
-    assert await code_of(world.client().get_tenant("ab" * 32)) is Code.NOT_FOUND
+    assert await code_of(hub.client().get_tenant("ab" * 32)) is Code.NOT_FOUND
 
 
-async def test_a_suspended_tenant_that_is_revoked_stays_blocked(world: World) -> None:
-    token, client = await world.invite("a.eu"), world.client()
-    await publish(world, token, "a.eu")
+async def test_a_suspended_tenant_that_is_revoked_stays_blocked(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
+    await publish(hub, token, "a.eu")
     await client.suspend_tenant(tenant_id(token))
     await client.revoke_invite(invite_id(token))
-    delta = await client.follow_routes(world.hub.keys.node, None)
+    delta = await client.follow_routes(hub.context.keys.node, None)
 
     assert (delta.blocked, delta.routes) == ((tenant_of(token).tenant_id,), ())
     assert (await client.get_tenant(tenant_id(token))).value.status == "revoked"
 
 
-async def test_a_tenant_shows_what_it_may_have_and_what_it_has(world: World) -> None:
-    token, agent, client = await world.invite("a.eu", "*.a.eu"), new_key(), world.client()
+async def test_a_tenant_shows_what_it_may_have_and_what_it_has(hub: TestHub) -> None:
+    token, agent, client = await hub.invite("a.eu", "*.a.eu"), new_key(), hub.client()
     asked = ReservationIn(
         tenant_id=tenant_id(token), protocol="udp", first_port=5000, last_port=5009
     )
     await client.reserve_ports(asked)
     await client.bootstrap(token, agent, "blue")
-    await publish(world, token, "a.eu", "b.a.eu", group="blue")
-    await publish(world, token, "a.eu", group="green")
+    await publish(hub, token, "a.eu", "b.a.eu", group="blue")
+    await publish(hub, token, "a.eu", group="green")
     edit = TenantEdit(name="renamed", limits=Limits(services=7))
     await client.update_tenant(tenant_id(token), edit)
     shown = (await client.get_tenant(tenant_id(token))).value
@@ -194,8 +194,8 @@ async def test_a_tenant_shows_what_it_may_have_and_what_it_has(world: World) -> 
     assert [(item.agent_id, item.group) for item in shown.agents] == [(agent.public.hex(), "blue")]
 
 
-async def test_an_id_in_another_form_is_invalid(world: World) -> None:
-    async with world.raw() as http:
+async def test_an_id_in_another_form_is_invalid(hub: TestHub) -> None:
+    async with hub.raw() as http:
         for which in ("xy" * 32, "ab" * 31, "ab" * 33, "%00" * 20, "%C2%B2" * 64):
             answers = [
                 await http.get(f"/v1/tenants/{which}", headers=OPERATOR),

@@ -56,7 +56,7 @@ def make_app(engine: AsyncEngine) -> APIRouter:
 
 
 @contextlib.asynccontextmanager
-async def world(collector: Collector, path: Path, *, on: bool = True) -> AsyncGenerator[World]:
+async def hub(collector: Collector, path: Path, *, on: bool = True) -> AsyncGenerator[World]:
     async with tracing("hub", "1", collector.settings, redact=("tt_inv_",)) as made:
         provider = made if on else None
         engine = create_async_engine(f"sqlite+aiosqlite:///{path}/a.db")
@@ -73,7 +73,7 @@ async def world(collector: Collector, path: Path, *, on: bool = True) -> AsyncGe
 
 
 async def test_a_request_and_its_query_are_one_trace(collector: Collector, tmp_path: Path) -> None:
-    async with world(collector, tmp_path) as there:
+    async with hub(collector, tmp_path) as there:
         told = (await there.client.get("/v1/things/a")).json()
 
     request, query = collector.span("GET /v1/things/{thing_id}"), collector.span("SELECT")
@@ -96,7 +96,7 @@ async def test_a_request_and_its_query_are_one_trace(collector: Collector, tmp_p
 
 
 async def test_the_client_may_bring_its_trace(collector: Collector, tmp_path: Path) -> None:
-    async with world(collector, tmp_path) as there:
+    async with hub(collector, tmp_path) as there:
         told = (await there.client.get("/v1/things/a", headers=PARENT)).json()
 
     request = collector.span("GET /v1/things/{thing_id}")
@@ -108,7 +108,7 @@ async def test_no_secret_of_a_request_or_a_query_is_told(
     collector: Collector, tmp_path: Path
 ) -> None:
     headers = {"authorization": "Bearer verysecret", "user-agent": "verysecret"}
-    async with world(collector, tmp_path) as there:
+    async with hub(collector, tmp_path) as there:
         await there.client.get("/v1/things/tt_inv_2_verysecret?key=verysecret", headers=headers)
         failed = await there.client.post("/v1/things", headers=headers)
 
@@ -120,7 +120,7 @@ async def test_no_secret_of_a_request_or_a_query_is_told(
 
 
 async def test_failures_are_told_by_their_class(collector: Collector, tmp_path: Path) -> None:
-    async with world(collector, tmp_path) as there:
+    async with hub(collector, tmp_path) as there:
         await there.client.post("/v1/things")
 
     request, query = collector.span("POST /v1/things"), collector.span("INSERT")
@@ -133,14 +133,14 @@ async def test_failures_are_told_by_their_class(collector: Collector, tmp_path: 
 async def test_what_matches_nothing_has_no_name_of_the_client_s_choice(
     collector: Collector, tmp_path: Path
 ) -> None:
-    async with world(collector, tmp_path) as there:
+    async with hub(collector, tmp_path) as there:
         await there.client.get("/wp-login.php")
 
     assert [span.name for span in collector.spans] == ["GET"]
 
 
 async def test_without_a_provider_nothing_is_made(collector: Collector, tmp_path: Path) -> None:
-    async with world(collector, tmp_path, on=False) as there:
+    async with hub(collector, tmp_path, on=False) as there:
         told = await there.client.get("/v1/things/a", headers=PARENT)
         with pytest.raises(IntegrityError):
             async with there.engine.begin() as connection:

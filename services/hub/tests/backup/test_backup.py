@@ -11,8 +11,17 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 from support import large_database
-from support.hub import World, migrated, new_key, opened, registration, state, tenant_of, world_of
-from support.legacy_client import original
+from support.hub import (
+    TestHub,
+    hub_with_keys,
+    migrated,
+    new_key,
+    registration,
+    running_hub,
+    state,
+    tenant_of,
+)
+from support.legacy_client import legacy_client
 from support.postgres import Postgres
 from support.schema_0001 import FIRST, make_first
 
@@ -53,11 +62,11 @@ def but_revision(rows: Rows) -> Rows:
     return {name: found for name, found in rows.items() if name != "revision"}
 
 
-async def populate(world: World) -> str:
+async def populate(hub: TestHub) -> str:
     """Something in every table, as the API puts it there; returns what was created with a key."""
-    client, token, agent = world.client(), await world.invite("a.eu", "*.b.eu"), new_key()
+    client, token, agent = hub.client(), await hub.invite("a.eu", "*.b.eu"), new_key()
     tenant_id = tenant_of(token).tenant_id.hex()
-    await client.register_edge(world.hub.keys.node, registration(world.hub.keys.node))
+    await client.register_edge(hub.context.keys.node, registration(hub.context.keys.node))
     await client.create_edge_invite("second")
     await client.bootstrap(token, agent, "g")
     await client.apply_desired_state(tenant_of(token), state("a.eu", "x.b.eu"))
@@ -68,16 +77,16 @@ async def populate(world: World) -> str:
     await client.create_key(KeyIn(name="k", role="viewer"))
     once = await client.create_invite(InviteIn(hostnames=["once.eu"]), idempotency_key="once")
     await client.remove_tenant(once.tenant_id)
-    async with original(world) as theirs:
+    async with legacy_client(hub) as theirs:
         key = await theirs.tenant("c.eu")
         await theirs.accept(key, 1, "upsert_agent", agent_id=new_key().public)
     return once.invite_id
 
 
 async def test_a_backup_restores_into_either_kind_with_all_that_was_there(
-    world: World, database: Database, other: Database, tmp_path: Path
+    hub: TestHub, database: Database, other: Database, tmp_path: Path
 ) -> None:
-    await populate(world)
+    await populate(hub)
     with writing(database) as connection:
         report = {"edge_id": b"e", "reported_at_ms": 1, "body": b"\0\xff"}
         connection.execute(insert(ReportRow), report)
@@ -96,14 +105,14 @@ async def test_a_backup_restores_into_either_kind_with_all_that_was_there(
 
 
 async def test_a_restored_hub_goes_on_where_the_backup_was(
-    world: World, database: Database, other: Database, tmp_path: Path
+    hub: TestHub, database: Database, other: Database, tmp_path: Path
 ) -> None:
-    once = await populate(world)
+    once = await populate(hub)
     await asyncio.to_thread(save, database, tmp_path / "b")
-    newest = (await world.client().list_audit()).audit[0].id
+    newest = (await hub.client().list_audit()).audit[0].id
     await asyncio.to_thread(backup.restore, other, tmp_path / "b")
-    async with world_of(other, RouteChanges(), world.hub.keys) as again:
-        again.clock.now_ms = world.clock.now_ms
+    async with hub_with_keys(other, RouteChanges(), hub.context.keys) as again:
+        again.clock.now_ms = hub.clock.now_ms
         client, wanted = again.client(), InviteIn(hostnames=["once.eu"])
         repeated = await client.create_invite(wanted, idempotency_key="once")
         await again.invite("new.eu")
@@ -114,16 +123,16 @@ async def test_a_restored_hub_goes_on_where_the_backup_was(
 
 
 async def test_after_a_restore_edges_are_told_everything_for_what_they_know_is_undone(
-    world: World, database: Database, other: Database, tmp_path: Path
+    hub: TestHub, database: Database, other: Database, tmp_path: Path
 ) -> None:
-    await populate(world)
+    await populate(hub)
     await asyncio.to_thread(save, database, tmp_path / "b")
-    before, token = world.hub.route_changes.revision, await world.invite("undone.eu")
-    await world.client().apply_desired_state(tenant_of(token), state("undone.eu"))
-    undone = world.hub.route_changes.revision
+    before, token = hub.context.route_changes.revision, await hub.invite("undone.eu")
+    await hub.client().apply_desired_state(tenant_of(token), state("undone.eu"))
+    undone = hub.context.route_changes.revision
     await asyncio.to_thread(backup.restore, other, tmp_path / "b")
-    async with world_of(other, RouteChanges(), world.hub.keys) as again:
-        directory = again.hub.route_cache
+    async with hub_with_keys(other, RouteChanges(), hub.context.keys) as again:
+        directory = again.context.route_cache
 
     assert [directory.delta(since).snapshot for since in (before, undone)] == [True, True]
     assert directory.revision > undone > before
@@ -131,13 +140,13 @@ async def test_after_a_restore_edges_are_told_everything_for_what_they_know_is_u
 
 
 async def test_a_backup_is_one_moment_while_others_write(
-    world: World, database: Database, other: Database, tmp_path: Path
+    hub: TestHub, database: Database, other: Database, tmp_path: Path
 ) -> None:
     large_database.fill(database, 2_000)
     made: list[str] = []
     saved = asyncio.Event()
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
-        tasks.create_task(write_on(world, made, saved))
+        tasks.create_task(write_on(hub, made, saved))
         while len(made) < 3:
             await asyncio.sleep(0)
         before = len(made)
@@ -155,12 +164,12 @@ async def test_a_backup_is_one_moment_while_others_write(
     assert len(found["services"]) == len(found["routes"]) == 2_000 + published
 
 
-async def write_on(world: World, made: list[str], saved: asyncio.Event) -> None:
+async def write_on(hub: TestHub, made: list[str], saved: asyncio.Event) -> None:
     """Make tenants that publish, one after the other."""
     while not saved.is_set():
         name = f"w{len(made)}.eu"
-        token = await world.invite(name)
-        await world.client().apply_desired_state(tenant_of(token), state(name))
+        token = await hub.invite(name)
+        await hub.client().apply_desired_state(tenant_of(token), state(name))
         made.append(name)
 
 
@@ -219,9 +228,9 @@ def test_a_backup_of_the_first_hub_becomes_a_database_of_today(
 
 
 async def test_a_database_with_anything_in_it_takes_neither_backup_nor_copy(
-    world: World, database: Database, tmp_path: Path
+    hub: TestHub, database: Database, tmp_path: Path
 ) -> None:
-    await world.invite("a.eu")
+    await hub.invite("a.eu")
     before = rows_in(database)
     source = make_new(tmp_path)
     save(source, tmp_path / "b")
@@ -239,8 +248,8 @@ async def test_a_move_to_postgres_takes_all_and_leaves_the_old_file_as_it_is(
     tmp_path: Path, server: Postgres
 ) -> None:
     source, target = await migrated(tmp_path / "old.db"), server.database(migrated=False)
-    async with opened(source, RouteChanges()) as world:
-        await populate(world)
+    async with running_hub(source, RouteChanges()) as hub:
+        await populate(hub)
     before = hashlib.sha256((tmp_path / "old.db").read_bytes()).digest()
     counts = backup.copy_database(source, target)
 
@@ -248,10 +257,10 @@ async def test_a_move_to_postgres_takes_all_and_leaves_the_old_file_as_it_is(
     assert counts == {name: len(found) for name, found in rows_in(source).items()}
     assert hashlib.sha256((tmp_path / "old.db").read_bytes()).digest() == before
     assert check.problems(target) == []
-    async with opened(target, RouteChanges()) as world:
-        newest = (await world.client().list_audit()).audit[0].id
-        await world.invite("new.eu")
-        assert (await world.client().list_audit()).audit[0].id == newest + 1
+    async with running_hub(target, RouteChanges()) as hub:
+        newest = (await hub.client().list_audit()).audit[0].id
+        await hub.invite("new.eu")
+        assert (await hub.client().list_audit()).audit[0].id == newest + 1
 
 
 def test_an_old_file_is_moved_without_being_migrated_itself(

@@ -1,8 +1,8 @@
 """`towonel-hub check` names each thing that cannot be, made here by hand."""
 
 from sqlalchemy import text
-from support.hub import World, new_key, state, tenant_of
-from support.legacy_client import original
+from support.hub import TestHub, new_key, state, tenant_of
+from support.legacy_client import legacy_client
 
 from towonel.api.ports import ReservationIn
 from towonel.api.services import DesiredState, ServiceIn
@@ -42,9 +42,9 @@ BROKEN = {
 }
 
 
-async def populate(world: World) -> tuple[str, str]:
+async def populate(hub: TestHub) -> tuple[str, str]:
     """Two tenants with something of everything; returns how their ids begin."""
-    client, token = world.client(), await world.invite("a.eu")
+    client, token = hub.client(), await hub.invite("a.eu")
     tenant = tenant_of(token)
     tcp = ServiceIn(kind="tcp", name="ssh", port=2222)
     services = DesiredState(group="g", services=[*state("a.eu").services, tcp])
@@ -54,16 +54,16 @@ async def populate(world: World) -> tuple[str, str]:
         await client.reserve_ports(
             ReservationIn(protocol="tcp", first_port=first, last_port=last, tenant_id=tenant_id)
         )
-    async with original(world) as theirs:
+    async with legacy_client(hub) as theirs:
         key = await theirs.tenant("b.c.eu")
         await theirs.accept(key, 1, "upsert_agent", agent_id=new_key().public)
-    suspended = await world.invite("d.eu")
+    suspended = await hub.invite("d.eu")
     await client.suspend_tenant(tenant_of(suspended).tenant_id.hex())
     return tenant_id[:8], key.tenant_id.hex()[:8]
 
 
-async def test_each_thing_that_cannot_be_is_named(world: World, database: Database) -> None:
-    tenant, theirs = await populate(world)
+async def test_each_thing_that_cannot_be_is_named(hub: TestHub, database: Database) -> None:
+    tenant, theirs = await populate(hub)
     unnamed: dict[str, list[str]] = {}
     for problem, statement in BROKEN.items():
         found = broken(database, statement)
@@ -85,8 +85,8 @@ def broken(database: Database, statement: str) -> list[str]:
     return found
 
 
-async def test_of_thousands_of_one_kind_some_are_told(world: World, database: Database) -> None:
-    await world.invite(*(f"n{number}.eu" for number in range(check.MAX_TOLD + 5)))
+async def test_of_thousands_of_one_kind_some_are_told(hub: TestHub, database: Database) -> None:
+    await hub.invite(*(f"n{number}.eu" for number in range(check.MAX_TOLD + 5)))
     with writing(database) as connection:
         connection.execute(text("UPDATE invites SET status = 'revoked'"))
     found = check.problems(database)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from sqlmodel import update
-from support.hub import World, new_key, opened, state, tenant_of
-from support.legacy_client import Original, original, told
+from support.hub import TestHub, new_key, running_hub, state, tenant_of
+from support.legacy_client import LegacyClient, legacy_client, told
 
 from towonel.api.invites import InviteIn
 from towonel.api.ports import ReservationIn
@@ -28,20 +28,20 @@ from towonel.wire.routes import TlsMode
 
 ROOT = Path(__file__).parents[4]
 HUB = "services/hub/tests"
-HERE, CALLERS = f"{HUB}/test_defects.py", f"{HUB}/test_defects_of_callers.py"
+HERE, CALLERS = f"{HUB}/legacy/test_defects.py", f"{HUB}/legacy/test_defects_of_callers.py"
 DEFECTS: dict[int, tuple[str, ...]] = {
     1: (
         f"{HERE}::test_a_wildcard_reaches_nothing_that_only_ends_like_it",
         f"{HUB}/core/test_ownership.py::test_a_wildcard_owns_nothing_beside_or_above_it",
     ),
     2: (
-        f"{HUB}/test_invites.py::test_equal_claims_are_refused_and_more_specific_ones_are_not",
-        f"{HUB}/test_takeover.py::test_an_exact_invite_takes_over_what_a_wildcard_published",
+        f"{HUB}/api/test_invites.py::test_equal_claims_are_refused_and_more_specific_ones_are_not",
+        f"{HUB}/operations/test_takeover.py::test_an_exact_invite_takes_over_what_a_wildcard_published",
     ),
     3: (
         f"{HERE}::test_a_sequence_that_no_table_holds_is_refused",
         f"{HERE}::test_the_last_sequence_there_is_ends_a_log_and_overflows_nowhere",
-        f"{HUB}/core/test_log.py::test_the_sequences_taken_are_those_that_top_all_before",
+        f"{HUB}/core/legacy/test_signed_entries.py::test_the_sequences_taken_are_those_that_top_all_before",
     ),
     4: (
         f"{HERE}::test_agents_that_boot_again_and_again_make_a_log_no_longer",
@@ -51,12 +51,14 @@ DEFECTS: dict[int, tuple[str, ...]] = {
     6: (f"{CALLERS}::test_what_strangers_sign_leaves_nothing_behind",),
     7: (
         f"{CALLERS}::test_what_strangers_sign_leaves_nothing_behind",
-        f"{HUB}/test_limits.py::test_memory_is_bounded_whoever_asks",
+        f"{HUB}/live/test_rate_limits.py::test_memory_is_bounded_whoever_asks",
     ),
-    8: (f"{HUB}/test_original_edges.py::test_who_is_not_heard_for_90_s_is_not_in_the_table",),
+    8: (
+        f"{HUB}/legacy/test_original_edges.py::test_who_is_not_heard_for_90_s_is_not_in_the_table",
+    ),
     9: (
-        f"{HUB}/test_invites.py::test_revoking_ends_routes_grants_and_bootstraps",
-        f"{HUB}/test_original.py::test_a_removed_tenant_may_nothing_and_one_never_seen_can_be_removed",
+        f"{HUB}/api/test_invites.py::test_revoking_ends_routes_grants_and_bootstraps",
+        f"{HUB}/legacy/test_original.py::test_a_removed_tenant_may_nothing_and_one_never_seen_can_be_removed",
         f"{HERE}::test_names_that_are_revoked_and_claimed_at_once_have_one_owner",
     ),
     10: (
@@ -65,18 +67,18 @@ DEFECTS: dict[int, tuple[str, ...]] = {
     ),
     11: (
         f"{CALLERS}::test_an_edge_that_is_revoked_is_cut_off_from_what_it_follows",
-        f"{HUB}/test_edges.py::test_a_revoked_edge_is_out_and_agents_are_not_told_of_it",
+        f"{HUB}/api/test_edges.py::test_a_revoked_edge_is_out_and_agents_are_not_told_of_it",
         "services/agent/tests/core/test_edges.py::test_new_edges_are_dialled_and_those_gone_are_left",
     ),
     12: (
-        f"{HUB}/test_hostile.py::test_a_body_that_never_comes_is_given_up",
+        f"{HUB}/api/test_hostile.py::test_a_body_that_never_comes_is_given_up",
         "libs/runtime/tests/test_admin.py::test_who_never_finishes_a_head_is_hung_up_on",
         "libs/runtime/tests/test_admin.py::test_who_says_nothing_at_all_is_hung_up_on",
     ),
     15: (f"{HERE}::test_no_hostname_can_be_read_as_a_service",),
     17: (
-        f"{HUB}/test_app.py::test_addresses_and_paths_follow_from_others",
-        "libs/client/tests/test_exchange.py::test_an_unsafe_or_broken_address_is_refused_by_its_rule",
+        f"{HUB}/process/test_app.py::test_addresses_and_paths_follow_from_others",
+        "libs/client/tests/test_transport.py::test_an_unsafe_or_broken_address_is_refused_by_its_rule",
     ),
     18: (f"{CALLERS}::test_nothing_is_read_without_a_key",),
     19: (
@@ -84,17 +86,17 @@ DEFECTS: dict[int, tuple[str, ...]] = {
         f"{CALLERS}::test_the_boot_of_an_original_agent_fits_the_default_limit",
     ),
     20: (
-        "libs/client/tests/test_log_entries.py::test_a_log_that_cannot_be_read_is_never_taken_for_an_empty_one",
+        "libs/client/tests/legacy/test_entries.py::test_a_log_that_cannot_be_read_is_never_taken_for_an_empty_one",
     ),
     21: (
-        f"{HERE}::test_the_nodes_own_ports_are_nobodys",
+        f"{HUB}/core/test_ports.py::test_the_nodes_own_ports_are_nobodys",
         f"{HERE}::test_without_a_database_no_port_is_given_away",
     ),
     24: (
-        f"{HUB}/test_boot.py::test_a_hub_told_to_stop_lets_edges_go_and_ends_with_0_at_once",
+        f"{HUB}/process/test_boot.py::test_a_hub_told_to_stop_lets_edges_go_and_ends_with_0_at_once",
         "libs/runtime/tests/test_lifecycle.py::test_a_crash_of_a_task_is_a_crash",
         "libs/runtime/tests/test_admin.py::test_it_is_ready_while_every_check_holds",
-        "libs/client/tests/test_supervisor.py::test_the_first_failure_gives_the_exit_code",
+        "cli/tests/test_supervisor.py::test_the_first_failure_gives_the_exit_code",
     ),
     25: (f"{HERE}::test_replicas_that_boot_at_once_leave_each_other_alone",),
     26: (f"{HERE}::test_a_tls_mode_holds_for_a_name_that_only_a_wildcard_covers",),
@@ -111,35 +113,35 @@ def test_every_defect_has_its_tests(number: int) -> None:
         assert re.search(rf"^(async )?def {name}\(", (ROOT / path).read_text(), re.MULTILINE), test
 
 
-async def accepted(agent: Original, key: TenantKey, first: int, *ops: tuple[str, Any]) -> int:
+async def accepted(agent: LegacyClient, key: TenantKey, first: int, *ops: tuple[str, Any]) -> int:
     """Send entries from a sequence on; returns the next."""
     for sequence, (op, fields) in enumerate(ops, first):
         await agent.accept(key, sequence, op, **fields)
     return first + len(ops)
 
 
-async def table_of(world: World) -> dict[str, bytes]:
-    table = await world.client().follow_routes(world.hub.keys.node, None)
+async def table_of(hub: TestHub) -> dict[str, bytes]:
+    table = await hub.client().follow_routes(hub.context.keys.node, None)
     return {route.key: route.tenant_id for route in table.routes}
 
 
-async def test_a_wildcard_reaches_nothing_that_only_ends_like_it(world: World) -> None:
-    async with original(world) as agent:
+async def test_a_wildcard_reaches_nothing_that_only_ends_like_it(hub: TestHub) -> None:
+    async with legacy_client(hub) as agent:
         key = await agent.tenant("*.example.eu")
         for name in ("evilexample.eu", "example.eu", "a.evilexample.eu"):
             sent = await agent.submit(key, 1, "upsert_hostname", hostname=name)
             assert told(sent) == (403, "hostname_not_owned")
             with pytest.raises(Denied) as caught:
-                await world.client().apply_desired_state(key, state(name))
+                await hub.client().apply_desired_state(key, state(name))
             assert caught.value.code is Code.HOSTNAME_NOT_OWNED
         await agent.accept(key, 1, "upsert_hostname", hostname="a.b.example.eu")
 
-    assert set(await table_of(world)) == {"https:a.b.example.eu"}
+    assert set(await table_of(hub)) == {"https:a.b.example.eu"}
 
 
 @pytest.mark.parametrize("sequence", [2**63, 2**64 - 1])
-async def test_a_sequence_that_no_table_holds_is_refused(world: World, sequence: int) -> None:
-    async with original(world) as agent:
+async def test_a_sequence_that_no_table_holds_is_refused(hub: TestHub, sequence: int) -> None:
+    async with legacy_client(hub) as agent:
         key = await agent.tenant("a.eu")
         sent = await agent.submit(key, sequence, "upsert_hostname", hostname="a.eu")
         await agent.accept(key, 0, "upsert_hostname", hostname="a.eu")
@@ -147,8 +149,8 @@ async def test_a_sequence_that_no_table_holds_is_refused(world: World, sequence:
     assert told(sent) == (400, "invalid_request")
 
 
-async def test_the_last_sequence_there_is_ends_a_log_and_overflows_nowhere(world: World) -> None:
-    async with original(world) as agent:
+async def test_the_last_sequence_there_is_ends_a_log_and_overflows_nowhere(hub: TestHub) -> None:
+    async with legacy_client(hub) as agent:
         key = await agent.tenant("*.a.eu")
         await agent.accept(key, 7, "upsert_hostname", hostname="a.a.eu")
         await agent.accept(key, LAST, "upsert_hostname", hostname="b.a.eu")
@@ -162,9 +164,9 @@ async def test_the_last_sequence_there_is_ends_a_log_and_overflows_nowhere(world
     assert [b"a.a.eu" in said[0], b"b.a.eu" in said[1]] == [True, True]
 
 
-async def test_agents_that_boot_again_and_again_make_a_log_no_longer(world: World) -> None:
+async def test_agents_that_boot_again_and_again_make_a_log_no_longer(hub: TestHub) -> None:
     names, sequence, lengths = ["a.eu", "*.a.eu", "b.eu"], 1, set[int]()
-    async with original(world) as agent:
+    async with legacy_client(hub) as agent:
         key, before = await agent.tenant(*names), new_key()
         for _ in range(6):
             me = new_key()
@@ -185,7 +187,10 @@ async def test_a_tenant_cannot_fill_the_log_with_things_it_does_not_have(
 ) -> None:
     quotas = Quotas(services=2, agents=2, ports=2, hostnames=2)
     refused: list[tuple[int, str]] = []
-    async with opened(database, RouteChanges(), quotas=quotas) as world, original(world) as agent:
+    async with (
+        running_hub(database, RouteChanges(), quotas=quotas) as hub,
+        legacy_client(hub) as agent,
+    ):
         key, mode = await agent.tenant("*.a.eu"), {"mode": "terminate"}
         for number in range(8):
             ops: list[tuple[str, Any]] = [
@@ -203,15 +208,15 @@ async def test_a_tenant_cannot_fill_the_log_with_things_it_does_not_have(
     assert len(log) == 32 - len(refused) <= quotas.agents + 2 * quotas.services
 
 
-async def test_nothing_that_was_verified_once_is_verified_again(world: World) -> None:
-    async with original(world) as agent:
+async def test_nothing_that_was_verified_once_is_verified_again(hub: TestHub) -> None:
+    async with legacy_client(hub) as agent:
         key, me = await agent.tenant("*.a.eu"), new_key()
         await agent.accept(key, 1, "upsert_agent", agent_id=me.public)
         await agent.accept(key, 2, "upsert_hostname", hostname="a.a.eu")
-        async with world.hub.store.write() as change:  # so that no signature holds any more
+        async with hub.context.store.write() as change:  # so that no signature holds any more
             await change.session.exec(update(EntryRow).values(signature=bytes(3309)))
             await change.next_revision()
-            await retention.prune(change, world.clock())
+            await retention.prune(change, hub.clock())
         async with agent.subscribed(await agent.edge()) as stream:
             shown = set((await stream.table())["routes"])
         await agent.accept(key, 3, "upsert_hostname", hostname="b.a.eu")
@@ -219,18 +224,18 @@ async def test_nothing_that_was_verified_once_is_verified_again(world: World) ->
         assert shown == {"a.a.eu"}
         assert len(await agent.log(key.tenant_id)) == 3
         assert (await agent.heartbeat(me, key.tenant_id)).status_code == 200
-        assert set(await table_of(world)) == {"https:a.a.eu", "https:b.a.eu"}
+        assert set(await table_of(hub)) == {"https:a.a.eu", "https:b.a.eu"}
 
 
 async def test_names_that_are_revoked_and_claimed_at_once_have_one_owner(
-    world: World, database: Database
+    hub: TestHub, database: Database
 ) -> None:
-    client = world.client()
+    client = hub.client()
 
     async def come_and_go(number: int) -> None:
         for _ in range(4):
             try:
-                token = await world.invite("a.eu", f"*.n{number}.eu")
+                token = await hub.invite("a.eu", f"*.n{number}.eu")
             except Denied as error:
                 assert error.code is Code.HOSTNAME_CONFLICT
                 continue
@@ -242,18 +247,18 @@ async def test_names_that_are_revoked_and_claimed_at_once_have_one_owner(
             tasks.create_task(come_and_go(number))
 
     assert problems(database) == []
-    assert await table_of(world) == {}
-    await world.invite("a.eu", *(f"*.n{number}.eu" for number in range(5)))
+    assert await table_of(hub) == {}
+    await hub.invite("a.eu", *(f"*.n{number}.eu" for number in range(5)))
 
 
 @pytest.mark.parametrize("name", ["tcp:x.example.eu", "udp:x.example.eu", "https:x.example.eu"])
-async def test_no_hostname_can_be_read_as_a_service(world: World, name: str) -> None:
-    async with original(world) as agent:
+async def test_no_hostname_can_be_read_as_a_service(hub: TestHub, name: str) -> None:
+    async with legacy_client(hub) as agent:
         key = await agent.tenant("*.example.eu")
         sent = await agent.submit(key, 1, "upsert_hostname", hostname=name)
     refused = [
-        world.client().apply_desired_state(key, state(name)),
-        world.client().create_invite(InviteIn(hostnames=[name])),
+        hub.client().apply_desired_state(key, state(name)),
+        hub.client().create_invite(InviteIn(hostnames=[name])),
     ]
 
     assert told(sent) == (400, "invalid_request")
@@ -265,8 +270,11 @@ async def test_no_hostname_can_be_read_as_a_service(world: World, name: str) -> 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 async def test_the_nodes_own_ports_are_nobodys(database: Database, protocol: str) -> None:
-    async with opened(database, RouteChanges(), ports=OWN_PORTS) as world, original(world) as agent:
-        client, key = world.client(), await agent.tenant("a.eu")
+    async with (
+        running_hub(database, RouteChanges(), ports=OWN_PORTS) as hub,
+        legacy_client(hub) as agent,
+    ):
+        client, key = hub.client(), await agent.tenant("a.eu")
         for port in sorted(OWN_PORTS.own):
             service = ServiceIn.model_validate({"kind": protocol, "name": "s", "port": port})
             wanted = DesiredState(group="g", services=[service])
@@ -280,28 +288,28 @@ async def test_the_nodes_own_ports_are_nobodys(database: Database, protocol: str
             sent = await agent.submit(key, 1, f"upsert_{protocol}_service", **fields)
             assert told(sent) == (400, "invalid_request")
 
-        assert await table_of(world) == {}
+        assert await table_of(hub) == {}
 
 
 async def test_without_a_database_no_port_is_given_away(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(world.hub.store._engine.pool, "_timeout", 0.05)
+    monkeypatch.setattr(hub.context.store._engine.pool, "_timeout", 0.05)
     services = [ServiceIn(kind="tcp", name="s", port=2222)]
-    client, tenant = world.client(), tenant_of(await world.invite("a.eu"))
+    client, tenant = hub.client(), tenant_of(await hub.invite("a.eu"))
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(10):
-            session = await stack.enter_async_context(world.hub.store.read())
+            session = await stack.enter_async_context(hub.context.store.read())
             _ = await session.connection()
         with pytest.raises(Unavailable):
             await client.apply_desired_state(tenant, DesiredState(group="g", services=services))
 
-    assert await table_of(world) == {}
+    assert await table_of(hub) == {}
 
 
-async def test_replicas_that_boot_at_once_leave_each_other_alone(world: World) -> None:
-    token, agents = await world.invite("*.a.eu"), [new_key() for _ in range(5)]
-    client = world.client()
+async def test_replicas_that_boot_at_once_leave_each_other_alone(hub: TestHub) -> None:
+    token, agents = await hub.invite("*.a.eu"), [new_key() for _ in range(5)]
+    client = hub.client()
 
     async def boot(agent: NodeKey) -> bytes:
         granted = await client.bootstrap(token, agent, "g")
@@ -313,21 +321,21 @@ async def test_replicas_that_boot_at_once_leave_each_other_alone(world: World) -
 
     for agent, booted in booting.items():
         assert (await client.refresh(booted.result(), agent)).grant
-    assert set(await table_of(world)) == {"https:x.a.eu", "https:y.a.eu"}
-    assert world.hub.route_changes.revision == 1
+    assert set(await table_of(hub)) == {"https:x.a.eu", "https:y.a.eu"}
+    assert hub.context.route_changes.revision == 1
 
 
-async def test_a_tls_mode_holds_for_a_name_that_only_a_wildcard_covers(world: World) -> None:
+async def test_a_tls_mode_holds_for_a_name_that_only_a_wildcard_covers(hub: TestHub) -> None:
     mode: dict[str, object] = {"mode": {"mode": "terminate"}}
-    async with original(world) as agent:
+    async with legacy_client(hub) as agent:
         key = await agent.tenant("*.a.eu")
         await agent.accept(key, 1, "set_hostname_tls", hostname="x.a.eu", **mode)
         await agent.accept(key, 2, "upsert_hostname", hostname="x.a.eu")
         await agent.accept(key, 3, "upsert_hostname", hostname="y.a.eu")
         await agent.accept(key, 4, "set_hostname_tls", hostname="y.a.eu", **mode)
     services = [ServiceIn(kind="https", name="z.a.eu", tls_mode="terminate")]
-    await world.client().apply_desired_state(key, DesiredState(group="g", services=services))
-    table = await world.client().follow_routes(world.hub.keys.node, None)
+    await hub.client().apply_desired_state(key, DesiredState(group="g", services=services))
+    table = await hub.client().follow_routes(hub.context.keys.node, None)
 
     assert {route.name: route.tls_mode for route in table.routes} == dict.fromkeys(
         ("x.a.eu", "y.a.eu", "z.a.eu"), TlsMode.TERMINATE

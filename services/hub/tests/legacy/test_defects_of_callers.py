@@ -7,8 +7,8 @@ from ipaddress import ip_network
 from typing import Any
 
 from sqlmodel import SQLModel, func, select
-from support.hub import World, new_key, opened, registration, state, tenant_of
-from support.legacy_client import Token, authorization, original
+from support.hub import TestHub, new_key, registration, running_hub, state, tenant_of
+from support.legacy_client import Token, authorization, legacy_client
 
 from towonel.client.hub import HubClient
 from towonel.hub.api.application import create_app
@@ -32,21 +32,21 @@ SIGNED = {  # what a node signs, and for what
 }
 
 
-async def rows(world: World) -> dict[str, int]:
+async def rows(hub: TestHub) -> dict[str, int]:
     tables: list[type[SQLModel]] = [AgentRow, EdgeRow, NonceRow, ReportRow]
-    async with world.hub.store.read() as session:
+    async with hub.context.store.read() as session:
         return {
             table.__name__: (await session.exec(select(func.count()).select_from(table))).one()
             for table in tables
         }
 
 
-async def test_what_strangers_sign_leaves_nothing_behind(world: World) -> None:
-    limiter = world.hub.limiter
+async def test_what_strangers_sign_leaves_nothing_behind(hub: TestHub) -> None:
+    limiter = hub.context.limiter
     assert isinstance(limiter, MemoryLimiter)
-    async with original(world) as agent:
+    async with legacy_client(hub) as agent:
         key = await agent.tenant("a.eu")
-        before, statuses = await rows(world), set[int]()
+        before, statuses = await rows(hub), set[int]()
         for _ in range(5):
             stranger = new_key()
             statuses.add((await agent.heartbeat(stranger, key.tenant_id)).status_code)
@@ -54,14 +54,14 @@ async def test_what_strangers_sign_leaves_nothing_behind(world: World) -> None:
             for request, domain in SIGNED.items():
                 method, path = request.split()
                 sent = body if method == "POST" else b""
-                header = authorization(stranger, domain, sent, world.clock())
+                header = authorization(stranger, domain, sent, hub.clock())
                 answer = await agent.http.request(
                     method, path, content=sent, headers={"authorization": header}
                 )
                 statuses.add(answer.status_code)
 
     assert statuses == {400, 401, 403}
-    assert await rows(world) == before
+    assert await rows(hub) == before
     assert limiter._nonces == {}
 
 
@@ -78,10 +78,10 @@ async def follow(client: HubClient, edge: NodeKey, wanted: set[str]) -> dict[str
     return table
 
 
-async def test_no_change_is_lost_between_a_table_and_the_wait_for_the_next(world: World) -> None:
+async def test_no_change_is_lost_between_a_table_and_the_wait_for_the_next(hub: TestHub) -> None:
     names = [f"n{number}.a.eu" for number in range(20)]
-    async with original(world) as agent, asyncio.TaskGroup() as tasks:
-        key, edge, client = await agent.tenant("*.a.eu"), await agent.edge(), world.client()
+    async with legacy_client(hub) as agent, asyncio.TaskGroup() as tasks:
+        key, edge, client = await agent.tenant("*.a.eu"), await agent.edge(), hub.client()
         await agent.accept(key, 1, "upsert_agent", agent_id=new_key().public)
 
         async def subscribed() -> Any:
@@ -100,14 +100,14 @@ async def test_no_change_is_lost_between_a_table_and_the_wait_for_the_next(world
     assert len({str(task.result()) for task in tables}) == 1
 
 
-async def test_a_change_that_comes_while_a_table_is_made_is_told_next(world: World) -> None:
+async def test_a_change_that_comes_while_a_table_is_made_is_told_next(hub: TestHub) -> None:
     busy, free = ThreadPoolExecutor(1), threading.Event()
     asyncio.get_running_loop().set_default_executor(busy)
-    async with original(world) as agent:
+    async with legacy_client(hub) as agent:
         key, edge = await agent.tenant("*.a.eu"), await agent.edge()
         await agent.accept(key, 1, "upsert_agent", agent_id=new_key().public)
         await agent.accept(key, 2, "upsert_hostname", hostname="a.a.eu")
-        await world.hub.edge_reports.refresh(world.clock())
+        await hub.context.edge_reports.refresh(hub.clock())
         held = busy.submit(free.wait)
         async with agent.subscribed(edge) as stream, asyncio.timeout(20):
             while not busy._work_queue.qsize():  # the table is made, and waits to be encoded
@@ -120,8 +120,8 @@ async def test_a_change_that_comes_while_a_table_is_made_is_told_next(world: Wor
     assert held.result()
 
 
-async def test_an_edge_that_is_revoked_is_cut_off_from_what_it_follows(world: World) -> None:
-    client = world.client()
+async def test_an_edge_that_is_revoked_is_cut_off_from_what_it_follows(hub: TestHub) -> None:
+    client = hub.client()
     made = await client.create_edge_invite("second")
     edge = NodeKey.from_seed(EdgeToken.decode(made.token).seed)
 
@@ -133,11 +133,11 @@ async def test_an_edge_that_is_revoked_is_cut_off_from_what_it_follows(world: Wo
             return error.code
         return None
 
-    async with original(world) as agent, agent.subscribed(edge) as stream:
+    async with legacy_client(hub) as agent, agent.subscribed(edge) as stream:
         await stream.table()
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             follower = tasks.create_task(waiting())
-            while world.hub.route_changes.waiting < 2:
+            while hub.context.route_changes.waiting < 2:
                 await asyncio.sleep(0.01)
             await client.revoke_edge_invite(made.invite_id)
 
@@ -145,12 +145,12 @@ async def test_an_edge_that_is_revoked_is_cut_off_from_what_it_follows(world: Wo
     assert follower.result() is Code.EDGE_UNKNOWN
 
 
-async def test_nothing_is_read_without_a_key(world: World) -> None:
-    tenant = tenant_of(await world.invite("a.eu"))
+async def test_nothing_is_read_without_a_key(hub: TestHub) -> None:
+    tenant = tenant_of(await hub.invite("a.eu"))
     ids = {"tenant_id": tenant.tenant_id.hex(), "key": "https:a.eu", "agent_id": "00" * 32}
     told_to_nobody = dict[str, int]()
-    app = create_app(world.hub)
-    async with world.raw() as http:
+    app = create_app(hub.context)
+    async with hub.raw() as http:
         for path, methods in app.openapi()["paths"].items():
             if "get" in methods and path not in OPEN:
                 filled = path
@@ -165,7 +165,7 @@ async def test_nothing_is_read_without_a_key(world: World) -> None:
 async def test_clients_behind_one_proxy_do_not_share_a_limit(database: Database) -> None:
     behind: dict[str, Any] = {"proxies": (ip_network("127.0.0.0/8"),)}
     behind["per_address"] = Rate(0.001, 2)
-    async with opened(database, RouteChanges(), **behind) as world, world.raw() as http:
+    async with running_hub(database, RouteChanges(), **behind) as hub, hub.raw() as http:
 
         async def asked(client: str) -> int:
             body = {"invite_id": "A" * 22, "invite_secret": "AAAA"}
@@ -182,8 +182,8 @@ async def test_the_boot_of_an_original_agent_fits_the_default_limit(database: Da
     names = [f"n{number}.a.eu" for number in range(10)]
     rate = Policy().per_address
     async with (
-        opened(database, RouteChanges(), per_address=rate) as world,
-        original(world) as agent,
+        running_hub(database, RouteChanges(), per_address=rate) as hub,
+        legacy_client(hub) as agent,
     ):
         token = Token.parse((await agent.invite(*names))["token"], "tt_inv_2_")
         key, me = TenantKey.from_seed(token.seed), new_key()

@@ -5,14 +5,14 @@ from typing import Any
 
 import httpx
 import pytest
-from support.hub import World, new_key, opened
+from support.hub import TestHub, new_key, running_hub
 from support.legacy_client import (
     OPERATOR,
-    Original,
+    LegacyClient,
     Token,
     authorization,
     b64,
-    original,
+    legacy_client,
     payload,
     signed,
     told,
@@ -29,8 +29,8 @@ BROKEN_IDS = ["AAAA", "AAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAA==", "no i
 
 
 @pytest.fixture
-async def cli(world: World) -> AsyncGenerator[Original]:
-    async with original(world) as made:
+async def cli(hub: TestHub) -> AsyncGenerator[LegacyClient]:
+    async with legacy_client(hub) as made:
         yield made
 
 
@@ -40,16 +40,16 @@ def keys_of(answer: httpx.Response) -> set[str]:
     return set(answer.json())
 
 
-async def test_health_tells_who_the_hub_is_and_needs_no_key(cli: Original) -> None:
+async def test_health_tells_who_the_hub_is_and_needs_no_key(cli: LegacyClient) -> None:
     answer = (await cli.http.get("/v1/health")).json()
 
     assert answer["status"] == "ok"
-    assert answer["node_id"] == cli.world.hub.keys.node.public.hex()
+    assert answer["node_id"] == cli.hub.context.keys.node.public.hex()
     assert answer["protocol_version"] == 1
     assert isinstance(answer["version"], str)
 
 
-async def test_an_invite_is_answered_with_a_token_of_four_parts(cli: Original) -> None:
+async def test_an_invite_is_answered_with_a_token_of_four_parts(cli: LegacyClient) -> None:
     made = await cli.invite("app.example.eu", "*.home.example.eu", name="home")
     token = Token.parse(made["token"], "tt_inv_2_")
 
@@ -74,12 +74,12 @@ async def test_an_invite_is_answered_with_a_token_of_four_parts(cli: Original) -
     ids=["left out", "null", "0", "two days", "the most"],
 )
 async def test_no_expiry_and_0_are_never(
-    cli: Original, body: dict[str, Any], lasts_s: int | None
+    cli: LegacyClient, body: dict[str, Any], lasts_s: int | None
 ) -> None:
     sent = await cli.http.post(
         "/v1/invites", json={"hostnames": ["a.eu"], **body}, headers=OPERATOR
     )
-    expires_at_ms = None if lasts_s is None else cli.world.clock() + lasts_s * 1000
+    expires_at_ms = None if lasts_s is None else cli.hub.clock() + lasts_s * 1000
 
     assert sent.json()["expires_at_ms"] == expires_at_ms
     assert sent.json()["name"].count("-") == 1  # two words, where none is given
@@ -97,7 +97,7 @@ async def test_no_expiry_and_0_are_never(
     ids=str,
 )  # fmt: skip
 async def test_an_invite_that_breaks_a_rule_is_an_invalid_request(
-    cli: Original, body: dict[str, Any]
+    cli: LegacyClient, body: dict[str, Any]
 ) -> None:
     sent = await cli.http.post("/v1/invites", json=body, headers=OPERATOR)
 
@@ -105,7 +105,7 @@ async def test_an_invite_that_breaks_a_rule_is_an_invalid_request(
 
 
 async def test_a_name_is_promised_once_in_whatever_case_until_its_invite_is_revoked(
-    cli: Original,
+    cli: LegacyClient,
 ) -> None:
     made = await cli.invite("App.Example.eu")
     body = {"hostnames": ["b.eu", "aPP.example.EU"]}
@@ -116,9 +116,9 @@ async def test_a_name_is_promised_once_in_whatever_case_until_its_invite_is_revo
     assert (await cli.invite("app.example.eu"))["status"] == "ok"
 
 
-async def test_invites_are_listed_the_newest_first(cli: Original) -> None:
+async def test_invites_are_listed_the_newest_first(cli: LegacyClient) -> None:
     first = await cli.invite("a.eu", name="first")
-    cli.world.clock.now_ms += 1
+    cli.hub.clock.now_ms += 1
     second = await cli.invite("b.eu", name="second")
     await cli.delete(f"/v1/invites/{first['invite_id']}")
     listed = (await cli.http.get("/v1/invites", headers=OPERATOR)).json()["invites"]
@@ -134,11 +134,11 @@ async def test_invites_are_listed_the_newest_first(cli: Original) -> None:
         "status": "pending",
         "expires_at_ms": None,
         "tenant_id": second["tenant_id"],
-        "created_at_ms": cli.world.clock(),
+        "created_at_ms": cli.hub.clock(),
     }
 
 
-async def test_an_edge_invite_is_made_listed_and_revoked(cli: Original) -> None:
+async def test_an_edge_invite_is_made_listed_and_revoked(cli: LegacyClient) -> None:
     made = (await cli.http.post("/v1/edge-invites", json={"name": "rome"}, headers=OPERATOR)).json()
     token = Token.parse(made.pop("token"), "tt_edge_2_")
     listed = (await cli.http.get("/v1/edge-invites", headers=OPERATOR)).json()["invites"]
@@ -147,13 +147,13 @@ async def test_an_edge_invite_is_made_listed_and_revoked(cli: Original) -> None:
     edge_id = new_key().from_seed(token.seed).public.hex()
     about = {"invite_id": token.invite_id, "name": "rome", "edge_node_id": edge_id}
     assert made == {"status": "ok", **about}
-    assert listed == [{**about, "status": "pending", "created_at_ms": cli.world.clock()}]
+    assert listed == [{**about, "status": "pending", "created_at_ms": cli.hub.clock()}]
     assert revoked.json() == {"status": "revoked"}
     assert told(await cli.delete(f"/v1/edge-invites/{made['invite_id']}")) == (404, "not_found")
 
 
 @pytest.mark.parametrize("kind", ["invites", "edge-invites"])
-async def test_what_is_revoked_twice_or_unknown_is_not_found(cli: Original, kind: str) -> None:
+async def test_what_is_revoked_twice_or_unknown_is_not_found(cli: LegacyClient, kind: str) -> None:
     body = {"hostnames": ["a.eu"]} if kind == "invites" else {}
     made = (await cli.http.post(f"/v1/{kind}", json=body, headers=OPERATOR)).json()
     path = f"/v1/{kind}/{made['invite_id']}"
@@ -166,13 +166,13 @@ async def test_what_is_revoked_twice_or_unknown_is_not_found(cli: Original, kind
 @pytest.mark.parametrize("kind", ["invites", "edge-invites"])
 @pytest.mark.parametrize("invite_id", BROKEN_IDS)
 async def test_an_id_that_is_none_is_an_invalid_request(
-    cli: Original, kind: str, invite_id: str
+    cli: LegacyClient, kind: str, invite_id: str
 ) -> None:
     assert told(await cli.delete(f"/v1/{kind}/{invite_id}")) == (400, "invalid_request")
 
 
 async def test_a_removed_tenant_may_nothing_and_one_never_seen_can_be_removed(
-    cli: Original,
+    cli: LegacyClient,
 ) -> None:
     made = await cli.invite("a.eu")
     token = Token.parse(made["token"], "tt_inv_2_")
@@ -191,7 +191,7 @@ async def test_a_removed_tenant_may_nothing_and_one_never_seen_can_be_removed(
 
 
 async def test_a_bootstrap_has_every_field_of_the_original_however_often_it_is_asked(
-    cli: Original,
+    cli: LegacyClient,
 ) -> None:
     made = await cli.invite("b.eu", "A.eu")
     proof = Token.parse(made["token"], "tt_inv_2_").proof
@@ -203,14 +203,14 @@ async def test_a_bootstrap_has_every_field_of_the_original_however_often_it_is_a
     assert answer["status"] == "ok"
     assert answer["tenant_id"] == made["tenant_id"]
     assert answer["hostnames"] == ["b.eu", "a.eu"]
-    assert answer["hub_node_id"] == cli.world.hub.keys.node.public.hex()
+    assert answer["hub_node_id"] == cli.hub.context.keys.node.public.hex()
     assert sorted(answer["trusted_edges"]) == sorted(edges)  # before they ever registered
     assert answer["edge_node_id"] == answer["trusted_edges"][0]
     assert answer["edge_addresses"] == []
     assert again.json() == answer
 
 
-async def test_a_wrong_secret_and_a_revoked_invite_are_told_the_same(cli: Original) -> None:
+async def test_a_wrong_secret_and_a_revoked_invite_are_told_the_same(cli: LegacyClient) -> None:
     made = await cli.invite("a.eu")
     proof = Token.parse(made["token"], "tt_inv_2_").proof
     wrong = await cli.http.post("/v1/bootstrap", json={**proof, "invite_secret": b64(bytes(32))})
@@ -221,7 +221,7 @@ async def test_a_wrong_secret_and_a_revoked_invite_are_told_the_same(cli: Origin
     assert wrong.json() == revoked.json()
 
 
-async def test_who_guesses_the_secret_of_an_invite_is_locked_out(cli: Original) -> None:
+async def test_who_guesses_the_secret_of_an_invite_is_locked_out(cli: LegacyClient) -> None:
     proof = Token.parse((await cli.invite("a.eu"))["token"], "tt_inv_2_").proof
     wrong = {**proof, "invite_secret": b64(bytes(32))}
     guesses = [
@@ -233,11 +233,11 @@ async def test_who_guesses_the_secret_of_an_invite_is_locked_out(cli: Original) 
 
 
 async def test_an_unknown_an_expired_and_a_broken_invite_each_have_their_word(
-    cli: Original,
+    cli: LegacyClient,
 ) -> None:
     made = await cli.invite("a.eu", expires_in_secs=60)
     proof = Token.parse(made["token"], "tt_inv_2_").proof
-    cli.world.clock.now_ms += 60_000
+    cli.hub.clock.now_ms += 60_000
 
     async def asked(**other: str) -> tuple[int, str]:
         return told(await cli.http.post("/v1/bootstrap", json={**proof, **other}))
@@ -258,7 +258,7 @@ OPERATORS = [
 
 @pytest.mark.parametrize(("method", "path"), OPERATORS)
 async def test_an_operators_mistake_with_the_key_has_its_own_message(
-    cli: Original, method: str, path: str
+    cli: LegacyClient, method: str, path: str
 ) -> None:
     headers: list[dict[str, str]] = [
         {}, {"authorization": "Bearer"}, {"authorization": "Bearer wrong"},
@@ -271,7 +271,7 @@ async def test_an_operators_mistake_with_the_key_has_its_own_message(
     assert len(set(messages)) == 3  # missing, malformed or of another scheme, wrong
 
 
-async def test_the_scheme_of_the_key_may_be_written_in_any_case(cli: Original) -> None:
+async def test_the_scheme_of_the_key_may_be_written_in_any_case(cli: LegacyClient) -> None:
     for scheme in ("bearer", "BEARER"):  # RFC 9110 §11.1
         headers = {"authorization": OPERATOR["authorization"].replace("Bearer", scheme)}
 
@@ -279,7 +279,7 @@ async def test_the_scheme_of_the_key_may_be_written_in_any_case(cli: Original) -
 
 
 async def test_a_body_above_64_kib_is_refused_and_a_path_that_is_none_not_found(
-    cli: Original,
+    cli: LegacyClient,
 ) -> None:
     fits = await cli.http.post("/v1/entries", content=bytes(64 * 1024))
     large = await cli.http.post("/v1/entries", content=bytes(64 * 1024 + 1))
@@ -297,11 +297,11 @@ async def test_what_anybody_may_ask_is_limited_by_address_and_nothing_else(
         ("GET", f"/v1/tenants/{'ab' * 32}/entries"),
     ]  # fmt: skip
     async with (
-        opened(database, RouteChanges(), per_address=Rate(0.001, 1)) as world,
-        world.raw() as http,
+        running_hub(database, RouteChanges(), per_address=Rate(0.001, 1)) as hub,
+        hub.raw() as http,
     ):
         await http.post("/v1/bootstrap")
-        header = authorization(new_key(), "towonel/edge-sub/v1", b"", world.clock())
+        header = authorization(new_key(), "towonel/edge-sub/v1", b"", hub.clock())
         stranger = {"authorization": header}
         limited = [await http.request(*asked) for asked in anybody]
         limited.append(await http.get("/v1/routes/subscribe", headers=stranger))
@@ -312,7 +312,7 @@ async def test_what_anybody_may_ask_is_limited_by_address_and_nothing_else(
     assert [answer.status_code for answer in free] == [200] * 2
 
 
-async def test_a_request_id_comes_back(cli: Original) -> None:
+async def test_a_request_id_comes_back(cli: LegacyClient) -> None:
     given = await cli.http.get("/v1/health", headers={"x-request-id": "mine"})
     made = await cli.http.get("/v1/health")
 
@@ -321,7 +321,7 @@ async def test_a_request_id_comes_back(cli: Original) -> None:
 
 
 async def test_answers_have_the_fields_of_the_original_and_more_only_where_it_ignores_them(
-    cli: Original,
+    cli: LegacyClient,
 ) -> None:
     made = await cli.http.post("/v1/invites", json={"hostnames": ["a.eu"]}, headers=OPERATOR)
     proof = Token.parse(made.json()["token"], "tt_inv_2_").proof

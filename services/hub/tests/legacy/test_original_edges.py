@@ -8,8 +8,8 @@ import cbor2
 import pytest
 from sqlalchemy import event
 from support import vectors
-from support.hub import World, new_key
-from support.legacy_client import Original, authorization, known_tenant, original, told
+from support.hub import TestHub, new_key
+from support.legacy_client import LegacyClient, authorization, known_tenant, legacy_client, told
 
 from towonel.hub.api.legacy import route_stream
 from towonel.hub.store import agents
@@ -23,13 +23,13 @@ ALIVE_S = route_stream.LOOK_S  # which tests here shorten
 
 
 @pytest.fixture
-async def node(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Original]:
+async def node(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[LegacyClient]:
     monkeypatch.setattr(route_stream, "LOOK_S", 0.02)
-    async with original(world) as made:
+    async with legacy_client(hub) as made:
         yield made
 
 
-async def published(node: Original, *hostnames: str) -> tuple[TenantKey, NodeKey]:
+async def published(node: LegacyClient, *hostnames: str) -> tuple[TenantKey, NodeKey]:
     """A tenant with one agent that publishes these."""
     key, agent = await node.tenant(*hostnames), new_key()
     await node.accept(key, 1, "upsert_agent", agent_id=agent.public)
@@ -38,7 +38,7 @@ async def published(node: Original, *hostnames: str) -> tuple[TenantKey, NodeKey
     return key, agent
 
 
-async def test_a_heartbeat_says_when_to_call_again(node: Original) -> None:
+async def test_a_heartbeat_says_when_to_call_again(node: LegacyClient) -> None:
     key, agent = await published(node, "a.eu")
     sent = await node.heartbeat(agent, key.tenant_id)
 
@@ -46,9 +46,9 @@ async def test_a_heartbeat_says_when_to_call_again(node: Original) -> None:
     assert sent.json() == {"status": "ok", "next_interval_secs": 20}
 
 
-async def test_a_heartbeat_counts_once_for_its_body_and_not_for_long(node: Original) -> None:
+async def test_a_heartbeat_counts_once_for_its_body_and_not_for_long(node: LegacyClient) -> None:
     key, agent = await published(node, "a.eu")
-    now, beat = node.world.clock(), {"tenant_id": key.tenant_id, "agent_id": agent.public}
+    now, beat = node.hub.clock(), {"tenant_id": key.tenant_id, "agent_id": agent.public}
     body = cbor2.dumps(beat)
 
     async def sent(header: str, content: bytes = body) -> int:
@@ -67,7 +67,7 @@ async def test_a_heartbeat_counts_once_for_its_body_and_not_for_long(node: Origi
     assert await sent(authorization(agent, BEAT, b"no", now + 3), b"no") == 400
 
 
-async def test_only_an_agent_that_its_tenant_named_is_heard(node: Original) -> None:
+async def test_only_an_agent_that_its_tenant_named_is_heard(node: LegacyClient) -> None:
     key, agent = await published(node, "a.eu")
     other, theirs = await published(node, "b.eu")
     await node.accept(key, 3, "revoke_agent", agent_id=agent.public)
@@ -81,10 +81,10 @@ async def test_only_an_agent_that_its_tenant_named_is_heard(node: Original) -> N
     assert (await node.heartbeat(theirs, other.tenant_id)).status_code == 200
 
 
-async def test_the_heartbeat_of_the_vectors_is_read_as_what_it_says(node: Original) -> None:
+async def test_the_heartbeat_of_the_vectors_is_read_as_what_it_says(node: LegacyClient) -> None:
     body = bytes.fromhex(VECTORS["heartbeat"]["body"])
     agent = new_key()
-    headers = {"authorization": authorization(agent, BEAT, body, node.world.clock())}
+    headers = {"authorization": authorization(agent, BEAT, body, node.hub.clock())}
     sent = await node.http.post("/v1/agent/heartbeat", content=body, headers=headers)
     said = {
         "tenant_id": bytes.fromhex(VECTORS["heartbeat"]["tenant_id"]),
@@ -96,9 +96,9 @@ async def test_the_heartbeat_of_the_vectors_is_read_as_what_it_says(node: Origin
     assert "not signed by the agent" in sent.json()["error"]["message"]
 
 
-async def test_an_edge_gets_the_tables_of_the_vectors_byte_for_byte(node: Original) -> None:
+async def test_an_edge_gets_the_tables_of_the_vectors_byte_for_byte(node: LegacyClient) -> None:
     edge = await node.edge()
-    key = await known_tenant(node.world, bytes.fromhex(VECTORS["seed"]), "*.example.eu")
+    key = await known_tenant(node.hub, bytes.fromhex(VECTORS["seed"]), "*.example.eu")
     async with node.subscribed(edge) as stream:
         assert await stream.event() == ("routes", bytes.fromhex(TABLES["empty"]))
         await node.accept(
@@ -109,7 +109,7 @@ async def test_an_edge_gets_the_tables_of_the_vectors_byte_for_byte(node: Origin
         assert await stream.event() == ("routes", bytes.fromhex(TABLES["wildcard"]))
 
 
-async def test_a_table_has_every_part_and_leaves_out_what_is_empty(node: Original) -> None:
+async def test_a_table_has_every_part_and_leaves_out_what_is_empty(node: LegacyClient) -> None:
     edge = await node.edge()
     key, agent = await published(node, "a.eu", "*.a.eu")
     mode = {"mode": "terminate"}
@@ -128,7 +128,7 @@ async def test_a_table_has_every_part_and_leaves_out_what_is_empty(node: Origina
     assert table["tcp_listeners"] == {2222: ssh}
 
 
-async def test_every_agent_of_a_tenant_serves_all_that_it_publishes(node: Original) -> None:
+async def test_every_agent_of_a_tenant_serves_all_that_it_publishes(node: LegacyClient) -> None:
     edge = await node.edge()
     key, agent = await published(node, "a.eu", "b.eu")
     second = new_key()
@@ -144,9 +144,9 @@ async def test_every_agent_of_a_tenant_serves_all_that_it_publishes(node: Origin
 
 
 async def test_a_stream_is_of_events_and_who_asks_twice_with_one_signature_is_refused(
-    node: Original,
+    node: LegacyClient,
 ) -> None:
-    edge, now = await node.edge(), node.world.clock()
+    edge, now = await node.edge(), node.hub.clock()
     async with node.subscribed(edge) as stream:
         assert await stream.status() == 200
         assert await stream.table() == {"routes": {}}
@@ -156,8 +156,8 @@ async def test_a_stream_is_of_events_and_who_asks_twice_with_one_signature_is_re
     assert again.status_code == 401
 
 
-async def test_one_signature_asks_for_the_routes_in_either_form(node: Original) -> None:
-    edge, now = await node.edge(), node.world.clock()
+async def test_one_signature_asks_for_the_routes_in_either_form(node: LegacyClient) -> None:
+    edge, now = await node.edge(), node.hub.clock()
     headers = {"authorization": authorization(edge, "towonel/edge-sub/v1", b"", now)}
     async with node.subscribed(edge) as stream:
         await stream.table()
@@ -166,18 +166,18 @@ async def test_one_signature_asks_for_the_routes_in_either_form(node: Original) 
     assert [answer.status_code for answer in feed] == [200, 401]
 
 
-async def test_an_edge_that_leaves_interrupts_no_read_of_the_database(node: Original) -> None:
+async def test_an_edge_that_leaves_interrupts_no_read_of_the_database(node: LegacyClient) -> None:
     edge, broken = await node.edge(), list[object]()
-    event.listen(node.world.hub.store.engine, "invalidate", lambda *said: broken.append(said))
+    event.listen(node.hub.context.store.engine, "invalidate", lambda *said: broken.append(said))
     for _ in range(5):
         async with node.subscribed(edge) as stream:
             assert await stream.status() == 200  # and it reads who is there
 
     assert broken == []
-    assert node.world.hub.subscribers == set()
+    assert node.hub.context.subscribers == set()
 
 
-async def test_no_proxy_keeps_a_table_to_itself(node: Original) -> None:
+async def test_no_proxy_keeps_a_table_to_itself(node: LegacyClient) -> None:
     async with node.subscribed(await node.edge()) as stream:
         headers = dict((await stream.messages.get())["headers"])
         await stream.table()
@@ -187,19 +187,19 @@ async def test_no_proxy_keeps_a_table_to_itself(node: Original) -> None:
     assert headers[b"x-accel-buffering"] == b"no"
 
 
-async def test_a_stranger_and_a_revoked_edge_are_unauthorized(node: Original) -> None:
+async def test_a_stranger_and_a_revoked_edge_are_unauthorized(node: LegacyClient) -> None:
     edge = await node.edge()
-    listed = await node.world.client().list_edge_invites()
+    listed = await node.hub.client().list_edge_invites()
     await node.delete(f"/v1/edge-invites/{listed.invites[0].invite_id}")
 
     for key in (edge, new_key()):
-        header = authorization(key, "towonel/edge-sub/v1", b"", node.world.clock())
+        header = authorization(key, "towonel/edge-sub/v1", b"", node.hub.clock())
         sent = await node.http.get("/v1/routes/subscribe", headers={"authorization": header})
         assert told(sent) == (401, "unauthorized")
     assert told(await node.http.get("/v1/routes/subscribe")) == (401, "unauthorized")
 
 
-async def test_a_quiet_stream_says_that_it_is_alive(node: Original) -> None:
+async def test_a_quiet_stream_says_that_it_is_alive(node: LegacyClient) -> None:
     async with node.subscribed(await node.edge()) as stream:
         await stream.table()
         async with asyncio.timeout(20):
@@ -210,26 +210,26 @@ async def test_a_quiet_stream_says_that_it_is_alive(node: Original) -> None:
 
 
 @contextlib.asynccontextmanager
-async def no_database(world: World, patched: pytest.MonkeyPatch) -> AsyncGenerator[None]:
+async def no_database(hub: TestHub, patched: pytest.MonkeyPatch) -> AsyncGenerator[None]:
     """Every connection is in use, so that nobody gets one."""
-    patched.setattr(world.hub.store._engine.pool, "_timeout", 0.05)
+    patched.setattr(hub.context.store._engine.pool, "_timeout", 0.05)
     async with contextlib.AsyncExitStack() as stack:
         held = 0
         while held < 10:
             with contextlib.suppress(Unavailable):  # the stream has one now and then
-                await stack.enter_async_context(world.hub.store.read())
+                await stack.enter_async_context(hub.context.store.read())
                 held += 1
         yield
 
 
 async def test_a_stream_without_a_database_holds_to_what_it_said(
-    node: Original, monkeypatch: pytest.MonkeyPatch
+    node: LegacyClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await published(node, "a.eu")
     async with node.subscribed(await node.edge()) as stream:
         await stream.table_with("a.eu")
-        async with no_database(node.world, monkeypatch):
-            node.world.clock.now_ms += agents.HEARTBEAT_MS  # nobody can tell who is there
+        async with no_database(node.hub, monkeypatch):
+            node.hub.clock.now_ms += agents.HEARTBEAT_MS  # nobody can tell who is there
             held = [await stream.block() for _ in range(3)]
         after = await stream.table()
 
@@ -237,21 +237,21 @@ async def test_a_stream_without_a_database_holds_to_what_it_said(
     assert after == {"routes": {}}
 
 
-async def test_a_stopping_hub_ends_the_stream(node: Original) -> None:
+async def test_a_stopping_hub_ends_the_stream(node: LegacyClient) -> None:
     async with node.subscribed(await node.edge()) as stream:
         await stream.table()
-        node.world.hub.route_changes.close()
+        node.hub.context.route_changes.close()
 
         assert await stream.ended()
-    assert node.world.hub.subscribers == set()
+    assert node.hub.context.subscribers == set()
 
 
-async def test_who_is_not_heard_for_90_s_is_not_in_the_table(node: Original) -> None:
+async def test_who_is_not_heard_for_90_s_is_not_in_the_table(node: LegacyClient) -> None:
     key, agent = await published(node, "a.eu")
-    node.world.clock.now_ms += 90_000 - 2
+    node.hub.clock.now_ms += 90_000 - 2
     async with node.subscribed(await node.edge()) as stream:
         assert set((await stream.table())["routes"]) == {"a.eu"}
-        node.world.clock.now_ms += 2
+        node.hub.clock.now_ms += 2
         assert await stream.table() == {"routes": {}}
         assert (await node.heartbeat(agent, key.tenant_id)).status_code == 200
 

@@ -8,8 +8,16 @@ import cbor2
 import pytest
 from sqlmodel import col, func, select
 from support import vectors
-from support.hub import World, new_key, opened
-from support.legacy_client import Original, b64, known_tenant, original, payload, signed, told
+from support.hub import TestHub, new_key, running_hub
+from support.legacy_client import (
+    LegacyClient,
+    b64,
+    known_tenant,
+    legacy_client,
+    payload,
+    signed,
+    told,
+)
 
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.operations import tenant_lifecycle
@@ -29,22 +37,22 @@ LAST = 2**63 - 1
 
 
 @pytest.fixture
-async def agent(world: World) -> AsyncGenerator[Original]:
-    async with original(world) as made:
+async def agent(hub: TestHub) -> AsyncGenerator[LegacyClient]:
+    async with legacy_client(hub) as made:
         yield made
 
 
-async def state_of(world: World) -> tuple[int, int]:
+async def state_of(hub: TestHub) -> tuple[int, int]:
     """The routes' revision, and how much was audited."""
-    async with world.hub.store.read() as session:
+    async with hub.context.store.read() as session:
         audited = (await session.exec(select(func.count(col(AuditRow.id))))).one()
         return await routes.revision(session), audited
 
 
 async def test_each_payload_of_the_vectors_is_taken_and_handed_out_as_the_same_bytes(
-    agent: Original,
+    agent: LegacyClient,
 ) -> None:
-    key = await known_tenant(agent.world, SEED, *NAMES)
+    key = await known_tenant(agent.hub, SEED, *NAMES)
 
     for vector, data in zip(VECTORS["payloads"], PAYLOADS, strict=True):
         sent = await agent.post_entry(signed(key, data))
@@ -55,9 +63,9 @@ async def test_each_payload_of_the_vectors_is_taken_and_handed_out_as_the_same_b
 
 
 async def test_the_entry_of_the_vectors_is_taken_and_handed_out_byte_for_byte(
-    agent: Original,
+    agent: LegacyClient,
 ) -> None:
-    key = await known_tenant(agent.world, SEED, *NAMES)
+    key = await known_tenant(agent.hub, SEED, *NAMES)
     data = bytes.fromhex(VECTORS["entry"]["entry"])
     sent = await agent.post_entry(data)
 
@@ -67,7 +75,9 @@ async def test_the_entry_of_the_vectors_is_taken_and_handed_out_byte_for_byte(
     assert list(log[0]) == ["payload", "signature", "tenant_id"]
 
 
-async def test_a_log_is_by_sequence_and_empty_for_a_tenant_nobody_knows(agent: Original) -> None:
+async def test_a_log_is_by_sequence_and_empty_for_a_tenant_nobody_knows(
+    agent: LegacyClient,
+) -> None:
     key = await agent.tenant("*.a.eu")
     for sequence, name in ((5, "c.a.eu"), (7, "a.a.eu"), (300, "b.a.eu")):
         await agent.accept(key, sequence, "upsert_hostname", hostname=name)
@@ -82,7 +92,7 @@ async def test_a_log_is_by_sequence_and_empty_for_a_tenant_nobody_knows(agent: O
     assert await agent.log(bytes(32)) == []
 
 
-async def test_what_an_agent_says_at_boot_becomes_routes(agent: Original) -> None:
+async def test_what_an_agent_says_at_boot_becomes_routes(agent: LegacyClient) -> None:
     key, me = await agent.tenant("app.a.eu", "*.a.eu"), new_key()
     steps: list[tuple[str, dict[str, object]]] = [
         ("upsert_agent", {"agent_id": me.public}),
@@ -93,7 +103,7 @@ async def test_what_an_agent_says_at_boot_becomes_routes(agent: Original) -> Non
     ]
     for sequence, (op, fields) in enumerate(steps, 1):
         await agent.accept(key, sequence, op, **fields)
-    client = agent.world.client()
+    client = agent.hub.client()
     listed = (await client.list_routes()).routes
 
     assert [(route.key, route.name, route.tls_mode) for route in listed] == [
@@ -104,34 +114,34 @@ async def test_what_an_agent_says_at_boot_becomes_routes(agent: Original) -> Non
     assert (await agent.heartbeat(me, key.tenant_id)).json()["next_interval_secs"] == 20
 
 
-async def test_a_service_moves_to_a_new_port_and_may_be_said_again(agent: Original) -> None:
+async def test_a_service_moves_to_a_new_port_and_may_be_said_again(agent: LegacyClient) -> None:
     key = await agent.tenant("a.eu")
     for sequence, port in enumerate((2222, 2222, 2223), 1):
         await agent.accept(key, sequence, "upsert_tcp_service", service="ssh", listen_port=port)
-    moved = (await agent.world.client().list_routes()).routes
+    moved = (await agent.hub.client().list_routes()).routes
     await agent.accept(key, 4, "delete_tcp_service", service="ssh")
     await agent.accept(key, 5, "delete_tcp_service", service="ssh")  # as a retry does
 
     assert [route.key for route in moved] == ["tcp:2223"]
-    assert (await agent.world.client().list_routes()).routes == []
+    assert (await agent.hub.client().list_routes()).routes == []
 
 
 @pytest.mark.parametrize("sequence", [0, 4, 5])
 async def test_a_sequence_that_is_used_or_past_is_a_conflict(
-    agent: Original, sequence: int
+    agent: LegacyClient, sequence: int
 ) -> None:
     key = await agent.tenant("*.a.eu")
     await agent.accept(key, 5, "upsert_hostname", hostname="a.a.eu")
-    before = await state_of(agent.world)
+    before = await state_of(agent.hub)
     refused = await agent.submit(key, sequence, "upsert_hostname", hostname="b.a.eu")
 
     assert told(refused) == (409, "sequence_conflict")
-    assert await state_of(agent.world) == before
+    assert await state_of(agent.hub) == before
     assert len(await agent.log(key.tenant_id)) == 1
 
 
 async def test_an_entry_is_taken_once_also_after_its_traces_were_compacted(
-    agent: Original,
+    agent: LegacyClient,
 ) -> None:
     key = await agent.tenant("a.eu")
     first = signed(key, payload(key, 1, {"upsert_hostname": {"hostname": "a.eu"}}))
@@ -141,10 +151,10 @@ async def test_an_entry_is_taken_once_also_after_its_traces_were_compacted(
     await agent.accept(key, 4, "delete_hostname", hostname="a.eu")
 
     assert told(await agent.post_entry(first)) == (409, "sequence_conflict")
-    assert (await agent.world.client().list_routes()).routes == []
+    assert (await agent.hub.client().list_routes()).routes == []
 
 
-async def test_two_that_use_one_sequence_at_once_get_it_once(agent: Original) -> None:
+async def test_two_that_use_one_sequence_at_once_get_it_once(agent: LegacyClient) -> None:
     key = await agent.tenant("*.a.eu")
     async with asyncio.TaskGroup() as tasks:
         sent = [
@@ -154,7 +164,7 @@ async def test_two_that_use_one_sequence_at_once_get_it_once(agent: Original) ->
     statuses = sorted(task.result().status_code for task in sent)
 
     assert statuses == [200] + [409] * 7
-    assert len((await agent.world.client().list_routes()).routes) == 1
+    assert len((await agent.hub.client().list_routes()).routes) == 1
 
 
 HOST = {"upsert_hostname": {"hostname": "a.eu"}}
@@ -189,14 +199,14 @@ BROKEN: list[tuple[str, Any, tuple[int, str]]] = [
 
 @pytest.mark.parametrize(("op", "word"), [case[1:] for case in BROKEN], ids=[c[0] for c in BROKEN])
 async def test_an_op_that_may_not_be_is_refused_with_the_originals_word(
-    agent: Original, op: object, word: tuple[int, str]
+    agent: LegacyClient, op: object, word: tuple[int, str]
 ) -> None:
     key = await agent.tenant("a.eu")
-    before = await state_of(agent.world)
+    before = await state_of(agent.hub)
     refused = await agent.post_entry(signed(key, payload(key, 1, op)))
 
     assert told(refused) == word
-    assert await state_of(agent.world) == before
+    assert await state_of(agent.hub) == before
     assert await agent.log(key.tenant_id) == []
 
 
@@ -205,13 +215,15 @@ async def test_an_op_that_may_not_be_is_refused_with_the_originals_word(
     [b"", b"{}", b"\xa0", b"\xff" * 64, cbor2.dumps([1]), cbor2.dumps({"payload": b""})],
     ids=repr,
 )
-async def test_a_body_that_is_no_entry_is_an_invalid_request(agent: Original, body: bytes) -> None:
+async def test_a_body_that_is_no_entry_is_an_invalid_request(
+    agent: LegacyClient, body: bytes
+) -> None:
     assert told(await agent.post_entry(body)) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("size", [0, 64, 100, 3308, 3310])
 async def test_a_signature_of_another_length_is_an_invalid_request(
-    agent: Original, size: int
+    agent: LegacyClient, size: int
 ) -> None:
     key = await agent.tenant("a.eu")
     entry = signed(key, payload(key, 1, HOST), signature=bytes(size))
@@ -219,7 +231,7 @@ async def test_a_signature_of_another_length_is_an_invalid_request(
     assert told(await agent.post_entry(entry)) == (400, "invalid_request")
 
 
-async def test_what_is_wrong_is_told_in_the_originals_order(agent: Original) -> None:
+async def test_what_is_wrong_is_told_in_the_originals_order(agent: LegacyClient) -> None:
     key, stranger = await agent.tenant("a.eu"), TenantKey.from_seed(bytes(32))
     forged = {"signature": bytes(3309)}
     second = payload(key, 1, {"upsert_moon": {}}, version=2)
@@ -243,7 +255,7 @@ async def test_what_is_wrong_is_told_in_the_originals_order(agent: Original) -> 
 
 
 async def test_a_port_of_another_tenant_is_an_invalid_request_and_its_own_kind_is_free(
-    agent: Original,
+    agent: LegacyClient,
 ) -> None:
     one, two = await agent.tenant("a.eu"), await agent.tenant("b.eu")
     await agent.accept(one, 1, "upsert_tcp_service", service="ssh", listen_port=2222)
@@ -256,7 +268,7 @@ async def test_a_port_of_another_tenant_is_an_invalid_request_and_its_own_kind_i
     assert told(again) == (400, "invalid_request")
 
 
-async def test_an_agent_of_another_tenant_is_left_alone(agent: Original) -> None:
+async def test_an_agent_of_another_tenant_is_left_alone(agent: LegacyClient) -> None:
     one, two, theirs = await agent.tenant("a.eu"), await agent.tenant("b.eu"), new_key()
     await agent.accept(one, 1, "upsert_agent", agent_id=theirs.public)
     for op in ("upsert_agent", "revoke_agent"):
@@ -267,23 +279,23 @@ async def test_an_agent_of_another_tenant_is_left_alone(agent: Original) -> None
 
 
 async def test_an_entry_that_waits_while_its_tenant_is_suspended_is_refused(
-    agent: Original,
+    agent: LegacyClient,
 ) -> None:
-    key, store = await agent.tenant("a.eu"), agent.world.hub.store
+    key, store = await agent.tenant("a.eu"), agent.hub.context.store
     async with asyncio.TaskGroup() as tasks, asyncio.timeout(20), store.write() as change:
         sent = tasks.create_task(agent.submit(key, 1, "upsert_hostname", hostname="a.eu"))
         while not store._writing._waiters:  # it has read that the tenant is active
             await asyncio.sleep(0.01)
         row = await invites.invite_of_tenant(change.session, key.tenant_id)
         assert row is not None
-        await tenant_lifecycle.suspend(change, row, agent.world.clock())
+        await tenant_lifecycle.suspend(change, row, agent.hub.clock())
 
     assert told(sent.result()) == (403, "tenant_suspended")
     assert await agent.log(key.tenant_id) == []
 
 
 async def test_a_log_is_closed_unless_the_operator_opens_it_to_the_originals_agents(
-    agent: Original,
+    agent: LegacyClient,
 ) -> None:
     tenant_id = (await agent.tenant("a.eu")).tenant_id
     path = f"/v1/tenants/{tenant_id.hex()}/entries"
@@ -294,8 +306,8 @@ async def test_a_log_is_closed_unless_the_operator_opens_it_to_the_originals_age
 
 async def test_an_open_log_needs_no_key(database: Database) -> None:
     async with (
-        opened(database, RouteChanges(), open_tenant_logs=True) as world,
-        original(world) as agent,
+        running_hub(database, RouteChanges(), open_tenant_logs=True) as hub,
+        legacy_client(hub) as agent,
     ):
         key = await agent.tenant("a.eu")
         await agent.accept(key, 1, "upsert_hostname", hostname="a.eu")
@@ -306,9 +318,9 @@ async def test_an_open_log_needs_no_key(database: Database) -> None:
     assert sent.headers["content-type"] == "application/cbor"
 
 
-async def test_a_tenant_reads_its_own_log_with_its_signature_once(agent: Original) -> None:
+async def test_a_tenant_reads_its_own_log_with_its_signature_once(agent: LegacyClient) -> None:
     key, other = await agent.tenant("a.eu"), await agent.tenant("b.eu")
-    at_ms = agent.world.clock()
+    at_ms = agent.hub.clock()
 
     async def read(signer: TenantKey, tenant_id: bytes, time_ms: int = at_ms) -> int:
         message = f"towonel/tenant-request/v1/{signer.tenant_id.hex()}/{time_ms}"
@@ -342,10 +354,12 @@ def test_an_entry_with_any_byte_of_its_signature_changed_is_refused() -> None:
         assert caught.value.code is Code.INVALID_SIGNATURE
 
 
-async def test_the_hub_takes_no_entry_with_a_changed_byte_wherever_it_is(agent: Original) -> None:
-    key = await known_tenant(agent.world, SEED, *NAMES)
+async def test_the_hub_takes_no_entry_with_a_changed_byte_wherever_it_is(
+    agent: LegacyClient,
+) -> None:
+    key = await known_tenant(agent.hub, SEED, *NAMES)
     entry = bytes.fromhex(VECTORS["entry"]["entry"])
-    before = await state_of(agent.world)
+    before = await state_of(agent.hub)
     refused = set[tuple[int, str]]()
 
     for at in [*range(250), *range(250, len(entry), 29), *range(len(entry) - 50, len(entry))]:
@@ -354,20 +368,20 @@ async def test_the_hub_takes_no_entry_with_a_changed_byte_wherever_it_is(agent: 
         refused.add(told(await agent.post_entry(bytes(changed))))
     assert {(400, "invalid_signature"), (403, "tenant_not_allowed")} <= refused
     assert {status for status, _ in refused} == {400, 403}
-    assert await state_of(agent.world) == before
+    assert await state_of(agent.hub) == before
     assert await agent.log(key.tenant_id) == []
 
 
 async def test_a_name_that_was_taken_away_does_not_stop_what_a_tenant_says_of_others(
-    world: World,
+    hub: TestHub,
 ) -> None:
-    async with original(world) as agent:
+    async with legacy_client(hub) as agent:
         key = await agent.tenant("a.eu", "b.eu")
         for sequence, hostname in enumerate(("a.eu", "b.eu"), 1):
             await agent.accept(key, sequence, "upsert_hostname", hostname=hostname)
-        (item,) = (await world.client().list_invites()).invites
-        await world.client().remove_invite_hostname(item.invite_id, "b.eu")
+        (item,) = (await hub.client().list_invites()).invites
+        await hub.client().remove_invite_hostname(item.invite_id, "b.eu")
         await agent.accept(key, 3, "upsert_tcp_service", service="ssh", listen_port=2222)
-    routes = (await world.client().list_routes()).routes
+    routes = (await hub.client().list_routes()).routes
 
     assert [route.key for route in routes] == ["https:a.eu", "tcp:2222"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from support.hub import bell_at
+from support.hub import route_changes_over
 from support.ports import free_port
 from support.redis_server import running_redis
 from support.replicas import replicas
@@ -70,7 +70,7 @@ async def test_a_hub_works_on_while_redis_is_away_and_hears_it_again(tmp_path: P
 
 
 async def test_a_bell_takes_only_newer_numbers_for_news(tmp_path: Path) -> None:
-    async with running_redis(tmp_path) as url, bell_at(url) as ours:
+    async with running_redis(tmp_path) as url, route_changes_over(url) as ours:
         assert isinstance(ours, RedisRouteChanges)
         ours.set_revision(7)
 

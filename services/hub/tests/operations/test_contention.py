@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from support.hub import World, migrated, opened, tenant_of
+from support.hub import TestHub, migrated, running_hub, tenant_of
 from support.postgres import Postgres
 from support.redis_server import running_redis
-from support.replicas import worlds
+from support.replicas import hubs
 
 from towonel.api.services import AppliedState, DesiredState, ServiceIn
 from towonel.client.hub import HubClient
@@ -61,7 +61,7 @@ class Contender:
 @dataclass
 class Arena:
     database: Database
-    hubs: tuple[World, World]
+    hubs: tuple[TestHub, TestHub]
 
 
 def name_of(number: int) -> str:
@@ -72,16 +72,16 @@ def name_of(number: int) -> str:
 async def arena(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Arena]:
     if request.param == "sqlite":
         database = await migrated(tmp_path / "hub.db")
-        async with opened(database, RouteChanges()) as world:
-            yield Arena(database, (world, world))
+        async with running_hub(database, RouteChanges()) as hub:
+            yield Arena(database, (hub, hub))
         return
     server: Postgres = request.getfixturevalue("server")
     database = server.database()
-    async with running_redis(tmp_path) as url, worlds(database, url) as pair:
+    async with running_redis(tmp_path) as url, hubs(database, url) as pair:
         yield Arena(database, pair)
 
 
-async def contenders(hub: World) -> list[Contender]:
+async def contenders(hub: TestHub) -> list[Contender]:
     """Every tenant has its own name, and one of them all that are left."""
     patterns = ["*.example.eu", *map(name_of, range(1, TENANTS))]
     return [Contender(n, tenant_of(await hub.invite(name))) for n, name in enumerate(patterns)]
@@ -101,9 +101,9 @@ async def apply(client: HubClient, contender: Contender) -> None:
     contender.answers.append(answer)
 
 
-async def published(hub: World) -> dict[str, Route]:
-    await hub.hub.route_cache.catch_up()
-    return {route.key: route for route in hub.hub.route_cache.delta(None).routes}
+async def published(hub: TestHub) -> dict[str, Route]:
+    await hub.context.route_cache.catch_up()
+    return {route.key: route for route in hub.context.route_cache.delta(None).routes}
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """Tenants that the settings name: there from the boot on, and what happens when they change."""
 
 import pytest
-from support.hub import World, new_key, opened, state
-from support.legacy_client import original, told
+from support.hub import TestHub, new_key, running_hub, state
+from support.legacy_client import legacy_client, told
 
 from towonel.api.invites import InviteIn
 from towonel.api.tenants import TenantEdit
@@ -23,108 +23,108 @@ def tenant(*hostnames: str) -> DeclaredTenant:
     return DeclaredTenant("home", KEY.tenant_id, KEY.public, names)
 
 
-async def boot(world: World, *tenants: DeclaredTenant) -> None:
-    await declare(world.hub.store, tenants, Quotas(), world.clock())
+async def boot(hub: TestHub, *tenants: DeclaredTenant) -> None:
+    await declare(hub.context.store, tenants, Quotas(), hub.clock())
 
 
-async def statuses(world: World) -> list[tuple[str, list[str]]]:
-    found = await world.client().list_tenants()
+async def statuses(hub: TestHub) -> list[tuple[str, list[str]]]:
+    found = await hub.client().list_tenants()
     return [(item.status, item.hostnames) for item in found.tenants]
 
 
-async def test_a_declared_tenant_publishes_with_its_own_key(world: World) -> None:
-    await boot(world, tenant("app.example.eu"))
-    applied = await world.client().apply_desired_state(KEY, state("app.example.eu"))
+async def test_a_declared_tenant_publishes_with_its_own_key(hub: TestHub) -> None:
+    await boot(hub, tenant("app.example.eu"))
+    applied = await hub.client().apply_desired_state(KEY, state("app.example.eu"))
 
     assert applied.created == ["https:app.example.eu"]
-    assert await statuses(world) == [("active", ["app.example.eu"])]
+    assert await statuses(hub) == [("active", ["app.example.eu"])]
 
 
-async def test_the_same_boot_again_changes_nothing(world: World) -> None:
-    await boot(world, tenant("app.example.eu"))
-    before = (await world.client().list_audit()).audit
-    await boot(world, tenant("app.example.eu"))
+async def test_the_same_boot_again_changes_nothing(hub: TestHub) -> None:
+    await boot(hub, tenant("app.example.eu"))
+    before = (await hub.client().list_audit()).audit
+    await boot(hub, tenant("app.example.eu"))
 
-    assert (await world.client().list_audit()).audit == before
+    assert (await hub.client().list_audit()).audit == before
     assert [item.action for item in before] == ["tenant.declared"]
 
 
-async def test_the_order_of_hostnames_is_no_change(world: World) -> None:
-    await boot(world, tenant("app.example.eu"))
-    await boot(world, tenant("b.example.eu", "app.example.eu"))
-    before = (await world.client().list_audit()).audit
-    await boot(world, tenant("b.example.eu", "app.example.eu"))
+async def test_the_order_of_hostnames_is_no_change(hub: TestHub) -> None:
+    await boot(hub, tenant("app.example.eu"))
+    await boot(hub, tenant("b.example.eu", "app.example.eu"))
+    before = (await hub.client().list_audit()).audit
+    await boot(hub, tenant("b.example.eu", "app.example.eu"))
 
-    assert (await world.client().list_audit()).audit == before
+    assert (await hub.client().list_audit()).audit == before
 
 
-async def test_an_edit_of_what_another_boot_changed_is_refused(world: World) -> None:
-    await boot(world, tenant("app.example.eu"))
-    seen = await world.client().get_tenant(KEY.tenant_id.hex())
-    await boot(world, tenant("b.example.eu"))
+async def test_an_edit_of_what_another_boot_changed_is_refused(hub: TestHub) -> None:
+    await boot(hub, tenant("app.example.eu"))
+    seen = await hub.client().get_tenant(KEY.tenant_id.hex())
+    await boot(hub, tenant("b.example.eu"))
     edit = TenantEdit(name="new")
     with pytest.raises(Denied) as caught:
-        await world.client().update_tenant(KEY.tenant_id.hex(), edit, if_match=seen.etag)
+        await hub.client().update_tenant(KEY.tenant_id.hex(), edit, if_match=seen.etag)
 
     assert caught.value.code is Code.PRECONDITION_FAILED
 
 
-async def test_other_hostnames_are_taken_over_and_what_was_published_ends(world: World) -> None:
-    await boot(world, tenant("app.example.eu", "b.example.eu"))
-    await world.client().apply_desired_state(KEY, state("app.example.eu", "b.example.eu"))
-    await boot(world, tenant("b.example.eu", "c.example.eu"))
+async def test_other_hostnames_are_taken_over_and_what_was_published_ends(hub: TestHub) -> None:
+    await boot(hub, tenant("app.example.eu", "b.example.eu"))
+    await hub.client().apply_desired_state(KEY, state("app.example.eu", "b.example.eu"))
+    await boot(hub, tenant("b.example.eu", "c.example.eu"))
 
-    routes = await world.client().list_routes()
-    assert await statuses(world) == [("active", ["b.example.eu", "c.example.eu"])]
+    routes = await hub.client().list_routes()
+    assert await statuses(hub) == [("active", ["b.example.eu", "c.example.eu"])]
     assert [route.key for route in routes.routes] == ["https:b.example.eu"]
 
 
-async def test_one_that_is_no_longer_named_ends_and_comes_back_when_it_is(world: World) -> None:
-    await boot(world, tenant("app.example.eu"))
-    await boot(world)
-    assert [status for status, _ in await statuses(world)] == ["revoked"]
+async def test_one_that_is_no_longer_named_ends_and_comes_back_when_it_is(hub: TestHub) -> None:
+    await boot(hub, tenant("app.example.eu"))
+    await boot(hub)
+    assert [status for status, _ in await statuses(hub)] == ["revoked"]
 
-    await boot(world, tenant("app.example.eu"))
-    await world.client().apply_desired_state(KEY, state("app.example.eu"))
-    table = await world.client().follow_routes(world.hub.keys.node, None)
-    assert await statuses(world) == [("active", ["app.example.eu"])]
+    await boot(hub, tenant("app.example.eu"))
+    await hub.client().apply_desired_state(KEY, state("app.example.eu"))
+    table = await hub.client().follow_routes(hub.context.keys.node, None)
+    assert await statuses(hub) == [("active", ["app.example.eu"])]
     assert table.blocked == ()
 
 
-async def test_a_revocation_that_the_next_boot_would_undo_is_refused(world: World) -> None:
-    await boot(world, tenant("app.example.eu"))
-    (item,) = (await world.client().list_invites()).invites
+async def test_a_revocation_that_the_next_boot_would_undo_is_refused(hub: TestHub) -> None:
+    await boot(hub, tenant("app.example.eu"))
+    (item,) = (await hub.client().list_invites()).invites
     with pytest.raises(Denied, match="TOWONEL_TENANTS names this tenant") as caught:
-        await world.client().revoke_invite(item.invite_id)
+        await hub.client().revoke_invite(item.invite_id)
 
     assert caught.value.code is Code.INVALID_REQUEST
-    assert [status for status, _ in await statuses(world)] == ["active"]
+    assert [status for status, _ in await statuses(hub)] == ["active"]
 
 
-async def test_one_that_was_removed_stays_removed(world: World) -> None:
-    await boot(world, tenant("app.example.eu"))
-    await world.client().remove_tenant(KEY.tenant_id.hex())
-    await boot(world, tenant("app.example.eu"))
+async def test_one_that_was_removed_stays_removed(hub: TestHub) -> None:
+    await boot(hub, tenant("app.example.eu"))
+    await hub.client().remove_tenant(KEY.tenant_id.hex())
+    await boot(hub, tenant("app.example.eu"))
 
-    assert [status for status, _ in await statuses(world)] == ["revoked"]
+    assert [status for status, _ in await statuses(hub)] == ["revoked"]
 
 
-async def test_a_name_that_an_invite_has_stops_the_boot_and_names_both(world: World) -> None:
-    await world.client().create_invite(InviteIn(hostnames=["app.example.eu"]))
+async def test_a_name_that_an_invite_has_stops_the_boot_and_names_both(hub: TestHub) -> None:
+    await hub.client().create_invite(InviteIn(hostnames=["app.example.eu"]))
     with pytest.raises(Denied, match=r"tenant home: another invite has already: app") as caught:
-        await boot(world, tenant("app.example.eu"))
+        await boot(hub, tenant("app.example.eu"))
 
     assert caught.value.code is Code.HOSTNAME_CONFLICT
-    assert len(await statuses(world)) == 1
+    assert len(await statuses(hub)) == 1
 
 
-async def test_a_tenant_with_an_invite_is_not_declared(world: World) -> None:
-    token = await world.invite("app.example.eu")
+async def test_a_tenant_with_an_invite_is_not_declared(hub: TestHub) -> None:
+    token = await hub.invite("app.example.eu")
     key = TenantKey.from_seed(token.seed)
     with pytest.raises(Denied, match="has an invite already"):
-        await boot(world, DeclaredTenant("x", key.tenant_id, key.public, ()))
+        await boot(hub, DeclaredTenant("x", key.tenant_id, key.public, ()))
 
-    assert await statuses(world) == [("active", ["app.example.eu"])]
+    assert await statuses(hub) == [("active", ["app.example.eu"])]
 
 
 async def test_a_declared_agent_is_heard_from_the_beginning_and_is_nobody_elses(
@@ -132,8 +132,11 @@ async def test_a_declared_agent_is_heard_from_the_beginning_and_is_nobody_elses(
 ) -> None:
     agent = new_key()
     declared = {agent.public: KEY.tenant_id}
-    async with opened(database, RouteChanges(), agents=declared) as world, original(world) as node:
-        await boot(world, tenant("app.example.eu"))
+    async with (
+        running_hub(database, RouteChanges(), agents=declared) as hub,
+        legacy_client(hub) as node,
+    ):
+        await boot(hub, tenant("app.example.eu"))
         thief = await node.tenant("b.eu")
         stolen = await node.submit(thief, 1, "upsert_agent", agent_id=agent.public)
         heard = await node.heartbeat(agent, KEY.tenant_id)
@@ -142,10 +145,10 @@ async def test_a_declared_agent_is_heard_from_the_beginning_and_is_nobody_elses(
     assert heard.status_code == 200
 
 
-async def test_nobody_proves_an_invite_that_was_never_made(world: World) -> None:
-    await boot(world, tenant("app.example.eu"))
-    (item,) = (await world.client().list_invites()).invites
-    async with world.raw() as http:
+async def test_nobody_proves_an_invite_that_was_never_made(hub: TestHub) -> None:
+    await boot(hub, tenant("app.example.eu"))
+    (item,) = (await hub.client().list_invites()).invites
+    async with hub.raw() as http:
         proof = {"invite_id": item.invite_id, "invite_secret": ""}
         sent = await http.post("/v1/bootstrap", json=proof)
 

@@ -3,8 +3,8 @@
 from collections.abc import Awaitable
 
 import pytest
-from support.hub import World, new_key, opened, state, tenant_of
-from support.legacy_client import original, told
+from support.hub import TestHub, new_key, running_hub, state, tenant_of
+from support.legacy_client import legacy_client, told
 
 from towonel.api.invites import HostnamesIn, InviteEdit
 from towonel.api.limits import Limits
@@ -21,9 +21,9 @@ from towonel.wire.tokens import InviteToken
 LOW = Limits(services=1, agents=1, ports=1, hostnames=1)
 
 
-async def lowered(world: World, token: InviteToken, limits: Limits = LOW) -> None:
+async def lowered(hub: TestHub, token: InviteToken, limits: Limits = LOW) -> None:
     invite_id = base64url.encode(token.invite_id)
-    await world.client().update_invite(invite_id, InviteEdit(limits=limits))
+    await hub.client().update_invite(invite_id, InviteEdit(limits=limits))
 
 
 async def refused(asked: Awaitable[object]) -> Code:
@@ -37,11 +37,11 @@ def ports(*numbers: int) -> DesiredState:
     return DesiredState(group="default", services=services)
 
 
-async def test_a_document_above_the_limit_may_stay_and_shrink_and_not_grow(world: World) -> None:
-    client, token = world.client(), await world.invite("*.a.eu")
+async def test_a_document_above_the_limit_may_stay_and_shrink_and_not_grow(hub: TestHub) -> None:
+    client, token = hub.client(), await hub.invite("*.a.eu")
     tenant = tenant_of(token)
     await client.apply_desired_state(tenant, state("a.a.eu", "b.a.eu", "c.a.eu"))
-    await lowered(world, token)
+    await lowered(hub, token)
     again = await client.apply_desired_state(tenant, state("a.a.eu", "b.a.eu", "c.a.eu"))
     sibling = await client.apply_desired_state(tenant, state("a.a.eu", group="sibling"))
     more = state("a.a.eu", "b.a.eu", "c.a.eu", "d.a.eu")
@@ -52,26 +52,26 @@ async def test_a_document_above_the_limit_may_stay_and_shrink_and_not_grow(world
     assert fewer.deleted == ["https:c.a.eu"]
 
 
-async def test_ports_above_the_limit_may_stay_and_not_grow_in_place_of_names(world: World) -> None:
-    client, token = world.client(), await world.invite("*.a.eu")
+async def test_ports_above_the_limit_may_stay_and_not_grow_in_place_of_names(hub: TestHub) -> None:
+    client, token = hub.client(), await hub.invite("*.a.eu")
     tenant = tenant_of(token)
     await client.apply_desired_state(tenant, ports(2000, 2001, 2002))
-    await lowered(world, token, Limits(ports=1))
+    await lowered(hub, token, Limits(ports=1))
 
     assert (await client.apply_desired_state(tenant, ports(2000, 2001))).unchanged == 2
     more = client.apply_desired_state(tenant, ports(2000, 2001, 2002))
     assert await refused(more) is Code.QUOTA_EXCEEDED
 
 
-async def test_a_log_above_the_limit_may_shrink_entry_by_entry(world: World) -> None:
-    token = await world.invite("*.a.eu")
-    async with original(world) as agent:
+async def test_a_log_above_the_limit_may_shrink_entry_by_entry(hub: TestHub) -> None:
+    token = await hub.invite("*.a.eu")
+    async with legacy_client(hub) as agent:
         key, agents = TenantKey.from_seed(token.seed), [new_key(), new_key(), new_key()]
         for sequence, node in enumerate(agents, 1):
             await agent.accept(key, sequence, "upsert_agent", agent_id=node.public)
         for sequence in range(4, 8):
             await agent.accept(key, sequence, "upsert_hostname", hostname=f"n{sequence}.a.eu")
-        await lowered(world, token)
+        await lowered(hub, token)
         more = [
             await agent.submit(key, 8, "upsert_agent", agent_id=new_key().public),
             await agent.submit(key, 8, "upsert_hostname", hostname="n8.a.eu"),
@@ -81,13 +81,13 @@ async def test_a_log_above_the_limit_may_shrink_entry_by_entry(world: World) -> 
         await agent.accept(key, 10, "delete_hostname", hostname="n4.a.eu")
 
     assert {told(sent) for sent in more} == {(409, "quota_exceeded")}
-    assert len((await world.client().list_routes()).routes) == 3
+    assert len((await hub.client().list_routes()).routes) == 3
 
 
-async def test_hostnames_above_the_limit_go_one_by_one(world: World) -> None:
-    client, token = world.client(), await world.invite("a.eu", "b.eu", "c.eu")
+async def test_hostnames_above_the_limit_go_one_by_one(hub: TestHub) -> None:
+    client, token = hub.client(), await hub.invite("a.eu", "b.eu", "c.eu")
     invite_id = base64url.encode(token.invite_id)
-    await lowered(world, token)
+    await lowered(hub, token)
 
     more = client.add_invite_hostnames(invite_id, HostnamesIn(hostnames=["d.eu"]))
     assert await refused(more) is Code.QUOTA_EXCEEDED
@@ -95,17 +95,17 @@ async def test_hostnames_above_the_limit_go_one_by_one(world: World) -> None:
     assert left.remaining_hostnames == ["b.eu", "c.eu"]
 
 
-async def reserved(world: World, tenant: TenantKey) -> str:
+async def reserved(hub: TestHub, tenant: TenantKey) -> str:
     wanted = ReservationIn(
         tenant_id=tenant.tenant_id.hex(), protocol="tcp", first_port=2000, last_port=2001
     )
-    return (await world.client().reserve_ports(wanted)).reservation_id
+    return (await hub.client().reserve_ports(wanted)).reservation_id
 
 
 async def test_ports_whose_reservation_was_released_may_stay_and_go(database: Database) -> None:
-    async with opened(database, RouteChanges(), ports=PortRules(reserved_only=True)) as world:
-        client, tenant = world.client(), tenant_of(await world.invite("a.eu"))
-        kept = await reserved(world, tenant)
+    async with running_hub(database, RouteChanges(), ports=PortRules(reserved_only=True)) as hub:
+        client, tenant = hub.client(), tenant_of(await hub.invite("a.eu"))
+        kept = await reserved(hub, tenant)
         await client.apply_desired_state(tenant, ports(2000, 2001))
         await client.release_ports(kept)
         more = DesiredState(
@@ -122,17 +122,17 @@ async def test_ports_whose_reservation_was_released_may_stay_and_go(database: Da
 async def test_a_log_with_a_port_whose_reservation_was_released_goes_on(
     database: Database,
 ) -> None:
-    async with opened(database, RouteChanges(), ports=PortRules(reserved_only=True)) as world:
-        async with original(world) as agent:
+    async with running_hub(database, RouteChanges(), ports=PortRules(reserved_only=True)) as hub:
+        async with legacy_client(hub) as agent:
             key, service = await agent.tenant("a.eu"), {"service": "ssh"}
-            kept = await reserved(world, key)
+            kept = await reserved(hub, key)
             await agent.accept(key, 1, "upsert_tcp_service", listen_port=2000, **service)
-            await world.client().release_ports(kept)
+            await hub.client().release_ports(kept)
             await agent.accept(key, 2, "upsert_hostname", hostname="a.eu")
             more = await agent.submit(key, 3, "upsert_udp_service", listen_port=2000, **service)
             await agent.accept(key, 3, "delete_tcp_service", **service)
             again = await agent.submit(key, 4, "upsert_tcp_service", listen_port=2000, **service)
-        left = (await world.client().list_routes()).routes
+        left = (await hub.client().list_routes()).routes
 
     assert [told(sent) for sent in (more, again)] == [(400, "invalid_request")] * 2
     assert [route.key for route in left] == ["https:a.eu"]

@@ -7,8 +7,8 @@ from random import Random
 from typing import Any
 
 import pytest
-from support.hub import World, new_key, opened
-from support.legacy_client import Original, original, told
+from support.hub import TestHub, new_key, running_hub
+from support.legacy_client import LegacyClient, legacy_client, told
 from support.reference_model import Item, Op, Plain, Tenant
 
 from towonel.api.invites import HostnamesIn, InviteEdit, InviteIn
@@ -82,9 +82,9 @@ class Life:
     """A hub, its model, an edge that follows each change, and one that asks a replica at times."""
 
     database: Database
-    world: World
+    hub: TestHub
     client: HubClient
-    original: Original
+    original: LegacyClient
     replica: RouteCache
     draw: Random
     plain: Plain = field(default_factory=lambda: Plain(MOST, OWN))
@@ -178,7 +178,7 @@ class Life:
         await self.ask(right, self.client.remove_invite_hostname(self.invite_id(tenant), pattern))
 
     async def stand(self) -> None:
-        tenant, now_ms = self.someone, self.world.clock()
+        tenant, now_ms = self.someone, self.hub.clock()
         tenant_id = self.key(tenant).tenant_id.hex()
         how = "resume" if tenant.state == "suspended" and self.draw.random() < 0.7 else None
         asked: Coroutine[Any, Any, object]
@@ -279,10 +279,10 @@ class Life:
             self.plain.reserved.remove(area)
 
     async def a_day_passes(self) -> None:
-        self.world.clock.now_ms += DAY_MS
-        async with self.world.hub.store.write() as change:
-            await retention.prune(change, self.world.clock())
-        await self.world.hub.route_cache.catch_up()
+        self.hub.clock.now_ms += DAY_MS
+        async with self.hub.context.store.write() as change:
+            await retention.prune(change, self.hub.clock())
+        await self.hub.context.route_cache.catch_up()
 
     async def a_lazy_edge_asks(self) -> None:
         await self.replica.catch_up()
@@ -292,7 +292,7 @@ class Life:
     # --- what must hold
 
     async def check(self) -> None:
-        node, whole = self.world.hub.keys.node, Edge()
+        node, whole = self.hub.context.keys.node, Edge()
         self.eager.take(await self.client.follow_routes(node, self.eager.revision))
         whole.take(await self.client.follow_routes(node, None))
         for edge in (self.eager, whole):
@@ -310,7 +310,7 @@ class Life:
     def check_edge(self, edge: Edge) -> None:
         ids = self.ids()
         wanted = {key: (ids[number], item) for key, (number, item) in self.plain.table().items()}
-        blocked, over = self.plain.blocked(self.world.clock())
+        blocked, over = self.plain.blocked(self.hub.clock())
         assert edge.routes == wanted
         assert {ids[number] for number in blocked} <= edge.blocked
         assert edge.blocked <= {ids[number] for number in blocked | over}
@@ -350,9 +350,9 @@ class Life:
 @contextlib.asynccontextmanager
 async def born(database: Database, seed: int) -> AsyncGenerator[Life]:
     chosen: dict[str, Any] = {"quotas": Quotas(**MOST), "ports": PortRules(own=frozenset(OWN))}
-    async with opened(database, RouteChanges(), **chosen) as world, original(world) as agent:
-        replica = RouteCache(world.hub.store)
-        yield Life(database, world, world.client(), agent, replica, Random(seed))
+    async with running_hub(database, RouteChanges(), **chosen) as hub, legacy_client(hub) as agent:
+        replica = RouteCache(hub.context.store)
+        yield Life(database, hub, hub.client(), agent, replica, Random(seed))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from support.hub import World, state, tenant_of
+from support.hub import TestHub, state, tenant_of
 
 from towonel.api.services import AppliedState
 from towonel.identity.keys import TenantKey
@@ -13,64 +13,64 @@ from towonel.wire.errors import Code, Denied
 APP = "app.example.eu"
 
 
-async def owners(world: World) -> dict[str, bytes]:
-    table = await world.client().follow_routes(world.hub.keys.node, None)
+async def owners(hub: TestHub) -> dict[str, bytes]:
+    table = await hub.client().follow_routes(hub.context.keys.node, None)
     return {route.name: route.tenant_id for route in table.routes}
 
 
-async def test_an_exact_invite_takes_over_what_a_wildcard_published(world: World) -> None:
-    client = world.client()
-    first = tenant_of(await world.invite("*.example.eu"))
+async def test_an_exact_invite_takes_over_what_a_wildcard_published(hub: TestHub) -> None:
+    client = hub.client()
+    first = tenant_of(await hub.invite("*.example.eu"))
     before = await client.apply_desired_state(first, state(APP, "b.example.eu"))
-    second = tenant_of(await world.invite(APP))
+    second = tenant_of(await hub.invite(APP))
     await client.apply_desired_state(second, state(APP))
-    delta = await client.follow_routes(world.hub.keys.node, before.revision)
+    delta = await client.follow_routes(hub.context.keys.node, before.revision)
 
     assert [(route.name, route.tenant_id) for route in delta.routes] == [(APP, second.tenant_id)]
-    assert await owners(world) == {APP: second.tenant_id, "b.example.eu": first.tenant_id}
+    assert await owners(hub) == {APP: second.tenant_id, "b.example.eu": first.tenant_id}
 
 
 async def test_a_withdrawn_name_is_kept_from_anothers_wildcard_and_not_from_ones_own(
-    world: World,
+    hub: TestHub,
 ) -> None:
-    client = world.client()
-    first = tenant_of(await world.invite("*.example.eu", "own.example.eu"))
-    second = tenant_of(await world.invite(APP))
+    client = hub.client()
+    first = tenant_of(await hub.invite("*.example.eu", "own.example.eu"))
+    second = tenant_of(await hub.invite(APP))
     for published in (["*.example.eu", "own.example.eu"], ["*.example.eu"]):
         await client.apply_desired_state(first, state(*published))
     for published in ([APP], []):
         await client.apply_desired_state(second, state(*published))
 
-    assert await owners(world) == {"*.example.eu": first.tenant_id, APP: second.tenant_id}
+    assert await owners(hub) == {"*.example.eu": first.tenant_id, APP: second.tenant_id}
 
 
-async def test_who_lost_a_name_cannot_delete_it(world: World) -> None:
-    client = world.client()
-    first = tenant_of(await world.invite("*.example.eu"))
+async def test_who_lost_a_name_cannot_delete_it(hub: TestHub) -> None:
+    client = hub.client()
+    first = tenant_of(await hub.invite("*.example.eu"))
     await client.apply_desired_state(first, state(APP))
-    second = tenant_of(await world.invite(APP))
+    second = tenant_of(await hub.invite(APP))
     await client.apply_desired_state(second, state(APP))
     after = await client.apply_desired_state(first, state("b.example.eu"))
 
     assert after.deleted == []
-    assert await owners(world) == {APP: second.tenant_id, "b.example.eu": first.tenant_id}
+    assert await owners(hub) == {APP: second.tenant_id, "b.example.eu": first.tenant_id}
 
 
-async def test_revoking_who_lost_a_name_leaves_it_where_it_is(world: World) -> None:
-    client = world.client()
-    wildcard = await world.invite("*.example.eu")
+async def test_revoking_who_lost_a_name_leaves_it_where_it_is(hub: TestHub) -> None:
+    client = hub.client()
+    wildcard = await hub.invite("*.example.eu")
     await client.apply_desired_state(tenant_of(wildcard), state(APP))
-    second = tenant_of(await world.invite(APP))
+    second = tenant_of(await hub.invite(APP))
     await client.apply_desired_state(second, state(APP))
     await client.revoke_invite(base64url.encode(wildcard.invite_id))
 
-    assert await owners(world) == {APP: second.tenant_id}
+    assert await owners(hub) == {APP: second.tenant_id}
 
 
-async def test_a_name_comes_back_when_the_more_specific_invite_is_revoked(world: World) -> None:
-    client = world.client()
-    first = tenant_of(await world.invite("*.example.eu"))
-    exact = await world.invite(APP)
+async def test_a_name_comes_back_when_the_more_specific_invite_is_revoked(hub: TestHub) -> None:
+    client = hub.client()
+    first = tenant_of(await hub.invite("*.example.eu"))
+    exact = await hub.invite(APP)
     await client.apply_desired_state(tenant_of(exact), state(APP))
     with pytest.raises(Denied) as caught:
         await client.apply_desired_state(first, state(APP))
@@ -79,16 +79,16 @@ async def test_a_name_comes_back_when_the_more_specific_invite_is_revoked(world:
 
     assert caught.value.code is Code.HOSTNAME_CONFLICT
     assert back.created == [f"https:{APP}"]
-    assert await owners(world) == {APP: first.tenant_id}
+    assert await owners(hub) == {APP: first.tenant_id}
 
 
 async def test_a_refused_document_names_all_that_is_wrong_and_applies_nothing(
-    world: World,
+    hub: TestHub,
 ) -> None:
-    first = tenant_of(await world.invite("*.example.eu"))
-    await world.invite(APP, "shop.example.eu")
+    first = tenant_of(await hub.invite("*.example.eu"))
+    await hub.invite(APP, "shop.example.eu")
     with pytest.raises(Denied) as caught:
-        await world.client().apply_desired_state(
+        await hub.client().apply_desired_state(
             first, state(APP, "b.example.eu", "shop.example.eu", "x.org")
         )
 
@@ -96,19 +96,19 @@ async def test_a_refused_document_names_all_that_is_wrong_and_applies_nothing(
     for name in (APP, "shop.example.eu", "x.org"):
         assert name in caught.value.detail
     assert "b.example.eu" not in caught.value.detail
-    assert first.tenant_id not in (await owners(world)).values()
+    assert first.tenant_id not in (await owners(hub)).values()
 
 
 async def test_of_twenty_tenants_that_claim_each_others_names_each_name_has_its_one_owner(
-    world: World,
+    hub: TestHub,
 ) -> None:
     names = [f"n{number}.example.eu" for number in range(19)]
-    wildcard = tenant_of(await world.invite("*.example.eu"))
-    exact = {name: tenant_of(await world.invite(name)) for name in names}
+    wildcard = tenant_of(await hub.invite("*.example.eu"))
+    exact = {name: tenant_of(await hub.invite(name)) for name in names}
 
     async def claim(tenant: TenantKey, *wanted: str) -> AppliedState | Code:
         try:
-            return await world.client().apply_desired_state(tenant, state(*wanted))
+            return await hub.client().apply_desired_state(tenant, state(*wanted))
         except Denied as error:
             return error.code
 
@@ -118,13 +118,13 @@ async def test_of_twenty_tenants_that_claim_each_others_names_each_name_has_its_
 
     assert greedy.result() is Code.HOSTNAME_CONFLICT
     assert all(isinstance(task.result(), AppliedState) for task in modest)
-    assert await owners(world) == {name: tenant.tenant_id for name, tenant in exact.items()}
+    assert await owners(hub) == {name: tenant.tenant_id for name, tenant in exact.items()}
 
 
-async def test_invites_that_ask_for_one_name_at_once_get_it_once(world: World) -> None:
+async def test_invites_that_ask_for_one_name_at_once_get_it_once(hub: TestHub) -> None:
     async def ask() -> bool:
         try:
-            await world.invite("a.eu", "b.eu")
+            await hub.invite("a.eu", "b.eu")
         except Denied as error:
             assert error.code is Code.HOSTNAME_CONFLICT
             return False

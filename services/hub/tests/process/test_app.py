@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from support.hub import bell_at
+from support.hub import route_changes_over
 from support.hub_process import running, settings
 from support.ports import free_port
 from support.redis_server import running_redis
@@ -58,7 +58,11 @@ async def test_a_hub_with_redis_rings_there(tmp_path: Path) -> None:
 
 async def test_a_bell_hears_other_replicas_and_survives_redis(tmp_path: Path) -> None:
     port = free_port()
-    async with running_redis(tmp_path, port) as url, bell_at(url) as ours, bell_at(url) as theirs:
+    async with (
+        running_redis(tmp_path, port) as url,
+        route_changes_over(url) as ours,
+        route_changes_over(url) as theirs,
+    ):
         assert isinstance(ours, RedisRouteChanges)
         assert isinstance(theirs, RedisRouteChanges)
         async with asyncio.timeout(20):
@@ -73,7 +77,10 @@ async def test_a_bell_hears_other_replicas_and_survives_redis(tmp_path: Path) ->
 
 
 async def test_a_bell_rings_here_when_redis_is_away() -> None:
-    async with bell_at(f"redis://127.0.0.1:{free_port()}/0") as ours, asyncio.timeout(20):
+    async with (
+        route_changes_over(f"redis://127.0.0.1:{free_port()}/0") as ours,
+        asyncio.timeout(20),
+    ):
         await ours.publish(3)
         await ours.wait_for(2, 10)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from support import postgres as postgres_server
-from support.hub import World, opened, state, tenant_of
+from support.hub import TestHub, running_hub, state, tenant_of
 from support.hub_process import settings
 from support.postgres import Postgres
 from support.redis_server import RedisServer, redis_server
-from support.replicas import Replica, health, on_postgres, ready_until, replicas, retried, worlds
+from support.replicas import Replica, health, hubs, on_postgres, ready_until, replicas, retried
 
 from towonel.api.invites import InviteIn
 from towonel.hub import background
@@ -192,24 +192,24 @@ async def test_without_postgres_all_else_is_told_to_come_back_and_can(
     assert all(error.retry_after_s for error in refused)
 
 
-async def cut_off(world: World, server: Postgres) -> None:
-    async with world.hub.store.read() as reader:
+async def cut_off(hub: TestHub, server: Postgres) -> None:
+    async with hub.context.store.read() as reader:
         async for _ in route_history.routes(reader, None):
-            server.cut_off(str(world.hub.store.engine.url.database))
+            server.cut_off(str(hub.context.store.engine.url.database))
 
 
 async def test_a_read_that_a_lost_server_cuts_off_leaves_nothing_behind(
     own: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(route_history, "ROWS_AT_ONCE", 1)
-    async with opened(own.database(), RouteChanges()) as world:
-        tenant = tenant_of(await world.invite("*.a.eu"))
+    async with running_hub(own.database(), RouteChanges()) as hub:
+        tenant = tenant_of(await hub.invite("*.a.eu"))
         names = [f"n{number}.a.eu" for number in range(100)]
-        await world.client().apply_desired_state(tenant, state(*names))
+        await hub.client().apply_desired_state(tenant, state(*names))
         with pytest.raises(Unavailable):
-            await cut_off(world, own)
+            await cut_off(hub, own)
         gc.collect()  # which would complain
-        listed = await world.client().list_tenants()
+        listed = await hub.client().list_tenants()
 
     assert len(listed.tenants) == 1
 
@@ -217,8 +217,8 @@ async def test_a_read_that_a_lost_server_cuts_off_leaves_nothing_behind(
 async def test_a_stranger_learns_nothing_of_a_database_that_is_away(own: Postgres) -> None:
     body = {"invite_id": "A" * 22, "invite_secret": ""}
     async with (
-        opened(own.database(), RouteChanges()) as world,
-        world.raw() as http,
+        running_hub(own.database(), RouteChanges()) as hub,
+        hub.raw() as http,
         away(own, "killed"),
     ):
         answer = await http.post("/v1/bootstrap", json=body)
@@ -233,20 +233,22 @@ async def test_a_stranger_learns_nothing_of_a_database_that_is_away(own: Postgre
 async def test_what_was_rung_and_cannot_be_read_keeps_no_edge_waiting(
     own: Postgres, how: str
 ) -> None:
-    async with opened(own.database(), RouteChanges()) as world:
-        client, tenant = world.client(), tenant_of(await world.invite("*.eu"))
+    async with running_hub(own.database(), RouteChanges()) as hub:
+        client, tenant = hub.client(), tenant_of(await hub.invite("*.eu"))
         first = await client.apply_desired_state(tenant, state("a.eu"))
-        await client.follow_routes(world.hub.keys.node, None)
+        await client.follow_routes(hub.context.keys.node, None)
         second = await client.apply_desired_state(tenant, state("b.eu"))
         async with away(own, how):
             async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
                 asked = [
-                    tasks.create_task(client.follow_routes(world.hub.keys.node, first.revision, 1))
+                    tasks.create_task(
+                        client.follow_routes(hub.context.keys.node, first.revision, 1)
+                    )
                     for _ in range(100)
                 ]
             answers = {task.result() for task in asked}
         async with asyncio.timeout(20):
-            while (await client.follow_routes(world.hub.keys.node, 1)).revision < second.revision:
+            while (await client.follow_routes(hub.context.keys.node, 1)).revision < second.revision:
                 await asyncio.sleep(0.05)
 
     assert answers == {RouteDelta(first.revision, snapshot=False)}
@@ -257,41 +259,41 @@ async def test_an_edge_that_knows_more_is_not_set_back_while_postgres_is_away(
 ) -> None:
     async with (
         redis_server(tmp_path) as redis,
-        worlds(own.database(), redis.url) as (one, two),
+        hubs(own.database(), redis.url) as (one, two),
     ):
-        node, tenant = one.hub.keys.node, tenant_of(await one.invite("*.eu"))
+        node, tenant = one.context.keys.node, tenant_of(await one.invite("*.eu"))
         applied = await one.client().apply_desired_state(tenant, state("a.eu"))
         async with away(own, "killed"):
             answer = await two.client().follow_routes(node, applied.revision, 1)
 
-    assert two.hub.route_cache.revision < applied.revision
+    assert two.context.route_cache.revision < applied.revision
     assert answer == RouteDelta(applied.revision, snapshot=False)
 
 
 async def test_what_was_noted_and_refused_before_an_outage_is_after_it(own: Postgres) -> None:
-    async with opened(own.database(), RouteChanges()) as world:
-        client, node = world.client(), world.hub.keys.node
-        header = authorize_node(node, Domain.EDGE_SUBSCRIBE, b"", world.clock() - 1)
-        async with world.raw() as http:
+    async with running_hub(own.database(), RouteChanges()) as hub:
+        client, node = hub.client(), hub.context.keys.node
+        header = authorize_node(node, Domain.EDGE_SUBSCRIBE, b"", hub.clock() - 1)
+        async with hub.raw() as http:
             asked = "/v1/routes/feed", {"authorization": header}
             first = await http.get(asked[0], headers=asked[1])
             async with away(own, "killed"):
                 await client.follow_routes(node, None)
-                await unavailable(background.flush(world.hub))
-                noted = dict(world.hub.edges_seen)
+                await unavailable(background.flush(hub.context))
+                noted = dict(hub.context.edges_seen)
             again = await http.get(asked[0], headers=asked[1])
-        await flushed(world)
+        await flushed(hub)
 
     assert (first.status_code, again.json()["error"]["code"]) == (200, "replayed")
-    assert noted == {node.public: world.clock.now_ms}
-    assert world.hub.edges_seen == {}
+    assert noted == {node.public: hub.clock.now_ms}
+    assert hub.context.edges_seen == {}
 
 
-async def flushed(world: World) -> None:
+async def flushed(hub: TestHub) -> None:
     async with asyncio.timeout(20):
-        while world.hub.edges_seen:
+        while hub.context.edges_seen:
             with contextlib.suppress(Unavailable):
-                await background.flush(world.hub)
+                await background.flush(hub.context)
 
 
 async def test_a_hub_that_starts_before_its_postgres_waits_for_it(

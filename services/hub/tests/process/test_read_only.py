@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event
-from support.hub import World, migrated, opened
+from support.hub import TestHub, migrated, running_hub
 from support.hub_process import settings
 from support.postgres import Postgres
 from support.replicas import Replica, on_postgres, ready_until, replicas, retried
@@ -87,7 +87,7 @@ async def test_a_hub_that_starts_on_a_postgres_that_only_reads_waits_until_it_wr
 
 
 @contextlib.contextmanager
-def refusing(world: World, pragma: str) -> Generator[None]:
+def refusing(hub: TestHub, pragma: str) -> Generator[None]:
     """Have SQLite refuse writes on every connection of a hub."""
 
     def set_to(value: int) -> None:
@@ -96,7 +96,7 @@ def refusing(world: World, pragma: str) -> Generator[None]:
             cursor.execute(f"PRAGMA {pragma} = {value}")
             cursor.close()
 
-        event.listen(world.hub.store.engine, "checkout", checked_out)
+        event.listen(hub.context.store.engine, "checkout", checked_out)
 
     set_to(1)
     yield
@@ -104,10 +104,10 @@ def refusing(world: World, pragma: str) -> Generator[None]:
 
 
 @contextlib.asynccontextmanager
-async def watched(world: World) -> AsyncGenerator[Health]:
+async def watched(hub: TestHub) -> AsyncGenerator[Health]:
     health = Health()
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(background.run(world.hub, health, Retention()))
+        task = tasks.create_task(background.run(hub.context, health, Retention()))
         yield health
         task.cancel()
 
@@ -120,12 +120,12 @@ async def test_a_sqlite_that_takes_no_writes_answers_reads_and_says_why(
     tmp_path: Path, pragma: str, reason: str
 ) -> None:
     many = InviteIn(hostnames=[f"{number}{'x' * 50}.eu" for number in range(300)])  # new pages
-    async with opened(await migrated(tmp_path / "hub.db"), RouteChanges()) as world:
-        client = world.client()
-        with refusing(world, pragma):
+    async with running_hub(await migrated(tmp_path / "hub.db"), RouteChanges()) as hub:
+        client = hub.client()
+        with refusing(hub, pragma):
             with pytest.raises(Unavailable) as caught:
                 await client.create_invite(many)
-            trouble = world.hub.store.trouble
+            trouble = hub.context.store.trouble
             listed = await client.list_invites()
         await client.create_invite(many)
 
@@ -136,19 +136,19 @@ async def test_a_sqlite_that_takes_no_writes_answers_reads_and_says_why(
 
 async def test_readiness_tells_that_sqlite_takes_no_writes_until_it_does(tmp_path: Path) -> None:
     async with (
-        opened(await migrated(tmp_path / "hub.db"), RouteChanges()) as world,
-        watched(world) as health,
+        running_hub(await migrated(tmp_path / "hub.db"), RouteChanges()) as hub,
+        watched(hub) as health,
         asyncio.timeout(30),
     ):
-        with refusing(world, "query_only"):
+        with refusing(hub, "query_only"):
             with pytest.raises(Unavailable):
-                await world.invite("a.eu")
+                await hub.invite("a.eu")
             while "database" not in health.reasons:
                 await asyncio.sleep(0.02)
             told, is_ready = health.reasons["database"], health.ready
         while health.reasons:
             await asyncio.sleep(0.02)
-        await world.invite("a.eu")
+        await hub.invite("a.eu")
 
     assert told == (
         "database: attempt to write a readonly database: reads are answered, writes are refused"

@@ -5,10 +5,10 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-from support.hub import World, new_key, registration, state, tenant_of
+from support.hub import TestHub, new_key, registration, state, tenant_of
 from support.postgres import Postgres
 from support.redis_server import running_redis
-from support.replicas import worlds
+from support.replicas import hubs
 
 from towonel.api.agents import BootstrapIn, RefreshIn
 from towonel.api.invites import InviteIn, InviteOut
@@ -34,7 +34,7 @@ from towonel.wire.legacy.heartbeat import Heartbeat, encode_heartbeat
 from towonel.wire.tokens import EdgeToken, InviteToken
 
 NEVER = Rate(per_second=0.001, burst=4)
-type Pair = tuple[World, World]
+type Pair = tuple[TestHub, TestHub]
 type Asked = tuple[str, str, bytes, str]  # method, path, body, Authorization
 
 
@@ -57,10 +57,10 @@ async def code_of(refused: object) -> Code:
 
 
 async def test_requests_of_one_key_are_counted_together(server: Postgres, redis_url: str) -> None:
-    async with worlds(server.database(), redis_url, per_key=NEVER) as pair:
-        for world in (*pair, *pair):
-            await world.client().list_invites()
-        codes = [await code_of(world.client().list_invites()) for world in pair]
+    async with hubs(server.database(), redis_url, per_key=NEVER) as pair:
+        for hub in (*pair, *pair):
+            await hub.client().list_invites()
+        codes = [await code_of(hub.client().list_invites()) for hub in pair]
 
     assert codes == [Code.RATE_LIMITED] * 2
 
@@ -68,50 +68,50 @@ async def test_requests_of_one_key_are_counted_together(server: Postgres, redis_
 async def test_requests_of_one_address_are_counted_together(
     server: Postgres, redis_url: str
 ) -> None:
-    async with worlds(server.database(), redis_url, per_address=NEVER) as pair:
+    async with hubs(server.database(), redis_url, per_address=NEVER) as pair:
         token = await pair[0].invite("a.eu")
-        for world in (*pair, *pair):
-            await world.client().bootstrap(token, new_key(), "g")
-        codes = [await code_of(world.client().bootstrap(token, new_key(), "g")) for world in pair]
+        for hub in (*pair, *pair):
+            await hub.client().bootstrap(token, new_key(), "g")
+        codes = [await code_of(hub.client().bootstrap(token, new_key(), "g")) for hub in pair]
 
     assert codes == [Code.RATE_LIMITED] * 2
 
 
 async def test_who_guesses_at_both_is_locked_out_of_both(server: Postgres, redis_url: str) -> None:
-    async with worlds(server.database(), redis_url) as pair:
+    async with hubs(server.database(), redis_url) as pair:
         for number in range(FREE_STRIKES + 1):
             guess = pair[number % 2].client("wrong").list_invites()
             assert await code_of(guess) is Code.UNAUTHORIZED
-        codes = [await code_of(world.client().list_invites()) for world in pair]
+        codes = [await code_of(hub.client().list_invites()) for hub in pair]
 
     assert codes == [Code.RATE_LIMITED] * 2
 
 
-def node_asks(world: World, key: NodeKey, path: str, domain: Domain, body: bytes = b"") -> Asked:
-    header = authorize_node(key, domain, body, world.clock())
+def node_asks(hub: TestHub, key: NodeKey, path: str, domain: Domain, body: bytes = b"") -> Asked:
+    header = authorize_node(key, domain, body, hub.clock())
     return ("POST" if body else "GET", path, body, header)
 
 
-async def every_signed_request(world: World) -> dict[str, Asked]:
+async def every_signed_request(hub: TestHub) -> dict[str, Asked]:
     """One good request of each kind that is signed."""
-    token, agent = await world.invite("a.eu"), new_key()
-    grant = (await world.client().bootstrap(token, agent, "g")).grant or ""
-    world.clock.now_ms += 1
+    token, agent = await hub.invite("a.eu"), new_key()
+    grant = (await hub.client().bootstrap(token, agent, "g")).grant or ""
+    hub.clock.now_ms += 1
     return {
         "refresh": node_asks(
-            world,
+            hub,
             agent,
             "/v1/agent/refresh",
             Domain.AGENT_REFRESH,
             RefreshIn(grant=grant).model_dump_json().encode(),
         ),
-        **agents_requests(world, agent, token),
-        **edges_requests(world, agent, token),
-        **tenants_requests(tenant_of(token), world.clock()),
+        **agents_requests(hub, agent, token),
+        **edges_requests(hub, agent, token),
+        **tenants_requests(tenant_of(token), hub.clock()),
     }
 
 
-def agents_requests(world: World, agent: NodeKey, token: InviteToken) -> dict[str, Asked]:
+def agents_requests(hub: TestHub, agent: NodeKey, token: InviteToken) -> dict[str, Asked]:
     tenant = TenantId(tenant_of(token).tenant_id)
     beat = encode_heartbeat(Heartbeat(tenant, AgentId(agent.public)))
     wanted = BootstrapIn(
@@ -122,19 +122,19 @@ def agents_requests(world: World, agent: NodeKey, token: InviteToken) -> dict[st
     )
     body = wanted.model_dump_json().encode()
     return {
-        "bootstrap": node_asks(world, agent, "/v1/bootstrap", Domain.AGENT_BOOTSTRAP, body),
-        "heartbeat": node_asks(world, agent, "/v1/agent/heartbeat", Domain.AGENT_HEARTBEAT, beat),
+        "bootstrap": node_asks(hub, agent, "/v1/bootstrap", Domain.AGENT_BOOTSTRAP, body),
+        "heartbeat": node_asks(hub, agent, "/v1/agent/heartbeat", Domain.AGENT_HEARTBEAT, beat),
     }
 
 
-def edges_requests(world: World, agent: NodeKey, token: InviteToken) -> dict[str, Asked]:
-    node = world.hub.keys.node
+def edges_requests(hub: TestHub, agent: NodeKey, token: InviteToken) -> dict[str, Asked]:
+    node = hub.context.keys.node
     news = report(agent, tenant_of(token).tenant_id).model_dump_json().encode()
     known = registration(node).model_dump_json().encode()
     return {
-        "register": node_asks(world, node, "/v1/edges/register", Domain.EDGE_REGISTER, known),
-        "report": node_asks(world, node, "/v1/edges/report", Domain.EDGE_REPORT, news),
-        "feed": node_asks(world, node, "/v1/routes/feed", Domain.EDGE_SUBSCRIBE),
+        "register": node_asks(hub, node, "/v1/edges/register", Domain.EDGE_REGISTER, known),
+        "report": node_asks(hub, node, "/v1/edges/report", Domain.EDGE_REPORT, news),
+        "feed": node_asks(hub, node, "/v1/routes/feed", Domain.EDGE_SUBSCRIBE),
     }
 
 
@@ -151,11 +151,11 @@ def tenants_requests(tenant: TenantKey, now_ms: int) -> dict[str, Asked]:
 async def test_a_signed_request_is_taken_by_one_of_them_once(
     server: Postgres, redis_url: str
 ) -> None:
-    async with worlds(server.database(), redis_url) as pair:
+    async with hubs(server.database(), redis_url) as pair:
         requests = await every_signed_request(pair[0])
         pair[1].clock.now_ms = pair[0].clock.now_ms
         answers = {
-            name: [await answer_to(world, asked) for world in (*pair, pair[0])]
+            name: [await answer_to(hub, asked) for hub in (*pair, pair[0])]
             for name, asked in requests.items()
         }
 
@@ -166,20 +166,20 @@ async def test_of_two_that_get_a_signed_request_at_once_one_takes_it(
     server: Postgres, redis_url: str
 ) -> None:
     answers: dict[str, list[str]] = {}
-    async with worlds(server.database(), redis_url) as pair:
+    async with hubs(server.database(), redis_url) as pair:
         requests = await every_signed_request(pair[0])
         pair[1].clock.now_ms = pair[0].clock.now_ms
         for name, asked in requests.items():
             async with asyncio.TaskGroup() as tasks:
-                asking = [tasks.create_task(answer_to(world, asked)) for world in (*pair, *pair)]
+                asking = [tasks.create_task(answer_to(hub, asked)) for hub in (*pair, *pair)]
             answers[name] = sorted(task.result() for task in asking)
 
     assert answers == {name: ["ok", *["replayed"] * 3] for name in requests}
 
 
-async def answer_to(world: World, asked: Asked) -> str:
+async def answer_to(hub: TestHub, asked: Asked) -> str:
     method, path, body, header = asked
-    async with world.raw() as http:
+    async with hub.raw() as http:
         answer = await http.request(method, path, content=body, headers={"authorization": header})
     return "ok" if answer.is_success else str(answer.json()["error"]["code"])
 
@@ -207,11 +207,11 @@ def report(agent: NodeKey, tenant_id: bytes) -> EdgeReport:
     )
 
 
-async def seen_live(world: World, agent: NodeKey, tenant_id: bytes) -> list[object]:
-    client = world.client()
+async def seen_live(hub: TestHub, agent: NodeKey, tenant_id: bytes) -> list[object]:
+    client = hub.client()
     return [
         await client.get_agent(agent.public.hex()),
-        await client.get_edge(world.hub.keys.node.public.hex()),
+        await client.get_edge(hub.context.keys.node.public.hex()),
         (await client.get_tenant(tenant_id.hex())).value,
         await client.get_service("https:a.eu"),
     ]
@@ -221,17 +221,17 @@ async def seen_live(world: World, agent: NodeKey, tenant_id: bytes) -> list[obje
 async def test_what_an_edge_reports_to_one_is_seen_at_both_whatever_their_clocks_say(
     server: Postgres, redis_url: str, ahead_ms: int
 ) -> None:
-    async with worlds(server.database(), redis_url) as (one, two):
-        node, agent, token = one.hub.keys.node, new_key(), await one.invite("a.eu")
+    async with hubs(server.database(), redis_url) as (one, two):
+        node, agent, token = one.context.keys.node, new_key(), await one.invite("a.eu")
         tenant = tenant_of(token)
         await one.client().register_edge(node, registration(node))
         await one.client().bootstrap(token, agent, "g")
         await one.client().apply_desired_state(tenant, state("a.eu"))
         two.clock.now_ms += ahead_ms
-        await two.hub.edge_reports.refresh(two.clock())
+        await two.context.edge_reports.refresh(two.clock())
         two.clock.now_ms += 2_000
         await one.client().report_edge(node, report(agent, tenant.tenant_id))
-        seen = [await seen_live(world, agent, tenant.tenant_id) for world in (one, two)]
+        seen = [await seen_live(hub, agent, tenant.tenant_id) for hub in (one, two)]
 
     assert seen[0] == seen[1]
     assert "is_live=True" in str(seen[0][0])
@@ -241,11 +241,11 @@ async def test_an_edge_may_tell_two_of_them_at_once_for_the_first_time(
     server: Postgres, redis_url: str
 ) -> None:
     told: list[str] = []
-    async with worlds(server.database(), redis_url) as (one, two):
-        node, agent = one.hub.keys.node, new_key()
+    async with hubs(server.database(), redis_url) as (one, two):
+        node, agent = one.context.keys.node, new_key()
 
         two.clock.now_ms += 500  # or their requests would be the same
-        clients = [world.client() for world in (one, two) * 5]
+        clients = [hub.client() for hub in (one, two) * 5]
         for number, client in enumerate(clients):
             client._last_ms = one.clock.now_ms + 10 * number + 500 * (number % 2)
 
@@ -266,14 +266,14 @@ async def test_an_edge_may_tell_two_of_them_at_once_for_the_first_time(
 async def test_a_create_with_one_idempotency_key_is_done_once_whoever_is_asked(
     server: Postgres, redis_url: str
 ) -> None:
-    async with worlds(server.database(), redis_url) as (one, two):
+    async with hubs(server.database(), redis_url) as (one, two):
 
-        async def create(world: World) -> InviteOut:
+        async def create(hub: TestHub) -> InviteOut:
             wanted = InviteIn(hostnames=["a.eu"])
-            return await world.client().create_invite(wanted, idempotency_key="k")
+            return await hub.client().create_invite(wanted, idempotency_key="k")
 
         async with asyncio.TaskGroup() as tasks:
-            made = [tasks.create_task(create(world)) for world in (one, two) * 5]
+            made = [tasks.create_task(create(hub)) for hub in (one, two) * 5]
         listed = (await two.client().list_invites()).invites
 
     assert len({task.result().token for task in made}) == 1
@@ -283,7 +283,7 @@ async def test_a_create_with_one_idempotency_key_is_done_once_whoever_is_asked(
 async def test_a_key_revoked_at_one_is_dead_at_the_other_at_once(
     server: Postgres, redis_url: str
 ) -> None:
-    async with worlds(server.database(), redis_url) as (one, two):
+    async with hubs(server.database(), redis_url) as (one, two):
         made = await one.client().create_key(KeyIn(name="ci", role="viewer"))
         before = await two.client(made.key).whoami()
         await one.client().revoke_key(made.key_id)
@@ -293,13 +293,13 @@ async def test_a_key_revoked_at_one_is_dead_at_the_other_at_once(
 
 
 async def test_when_a_key_was_used_last_is_never_set_back(server: Postgres, redis_url: str) -> None:
-    async with worlds(server.database(), redis_url) as (one, two):
+    async with hubs(server.database(), redis_url) as (one, two):
         made = await one.client().create_key(KeyIn(name="ci", role="viewer"))
         await one.client(made.key).whoami()
         two.clock.now_ms += 5_000
         await two.client(made.key).whoami()
-        await background.flush(two.hub)
-        await background.flush(one.hub)
+        await background.flush(two.context)
+        await background.flush(one.context)
         kept = (await one.client().get_key(made.key_id)).value
 
         assert kept.last_used_at is not None
@@ -308,32 +308,32 @@ async def test_when_a_key_was_used_last_is_never_set_back(server: Postgres, redi
 
 async def test_retention_by_both_at_once_is_as_one(server: Postgres, redis_url: str) -> None:
     database = server.database()
-    async with worlds(database, redis_url) as (one, two):
+    async with hubs(database, redis_url) as (one, two):
         client, tenant = one.client(), tenant_of(await one.invite("*.eu"))
         await client.apply_desired_state(tenant, state("a.eu", "b.eu"))
         await client.apply_desired_state(tenant, state("b.eu"))
 
-        async def prune(world: World) -> None:
-            async with world.hub.store.write() as change:
-                await retention.prune(change, world.clock() + 2 * retention.DAY_MS)
+        async def prune(hub: TestHub) -> None:
+            async with hub.context.store.write() as change:
+                await retention.prune(change, hub.clock() + 2 * retention.DAY_MS)
 
         async with asyncio.TaskGroup() as tasks:
-            for world in (one, two) * 3:
-                tasks.create_task(prune(world))
-        await two.hub.route_cache.catch_up()
-        routes = (await two.client().follow_routes(two.hub.keys.node, 0)).routes
+            for hub in (one, two) * 3:
+                tasks.create_task(prune(hub))
+        await two.context.route_cache.catch_up()
+        routes = (await two.client().follow_routes(two.context.keys.node, 0)).routes
 
     assert [route.key for route in routes] == ["https:b.eu"]
     assert problems(database) == []
 
 
-async def test_a_hub_that_has_just_started_tells_what_ended_before_it(world: World) -> None:
-    client, node = world.client(), world.hub.keys.node
-    tenant = tenant_of(await world.invite("*.eu"))
+async def test_a_hub_that_has_just_started_tells_what_ended_before_it(hub: TestHub) -> None:
+    client, node = hub.client(), hub.context.keys.node
+    tenant = tenant_of(await hub.invite("*.eu"))
     whole = await client.apply_desired_state(tenant, state("a.eu", "b.eu"))
     await client.apply_desired_state(tenant, state("b.eu"))
-    world.hub.route_cache.__init__(world.hub.store)  # type: ignore[misc] # as after a restart
-    await world.hub.route_cache.catch_up()
+    hub.context.route_cache.__init__(hub.context.store)  # type: ignore[misc] # as after a restart
+    await hub.context.route_cache.catch_up()
     delta = await client.follow_routes(node, whole.revision)
 
     assert (delta.snapshot, delta.removed) == (False, ("https:a.eu",))
@@ -342,11 +342,11 @@ async def test_a_hub_that_has_just_started_tells_what_ended_before_it(world: Wor
 async def test_an_edge_that_knows_more_than_a_replica_is_not_set_back(
     server: Postgres, redis_url: str
 ) -> None:
-    async with worlds(server.database(), redis_url) as (one, two):
+    async with hubs(server.database(), redis_url) as (one, two):
         tenant = tenant_of(await one.invite("*.eu"))
         applied = await one.client().apply_desired_state(tenant, state("a.eu"))
-        lags = two.hub.route_cache.revision < applied.revision
-        delta = await two.client().follow_routes(two.hub.keys.node, applied.revision)
+        lags = two.context.route_cache.revision < applied.revision
+        delta = await two.client().follow_routes(two.context.keys.node, applied.revision)
 
     assert lags  # nobody has rung at the second one
     assert (delta.revision, delta.snapshot, delta.routes) == (applied.revision, False, ())
@@ -355,7 +355,7 @@ async def test_an_edge_that_knows_more_than_a_replica_is_not_set_back(
 async def test_an_edge_that_was_invited_at_one_may_ask_the_other_at_once(
     server: Postgres, redis_url: str
 ) -> None:
-    async with worlds(server.database(), redis_url) as (one, two):
+    async with hubs(server.database(), redis_url) as (one, two):
         created = await one.client().create_edge_invite("edge")
         edge = NodeKey.from_seed(EdgeToken.decode(created.token).seed)
         table = await two.client().follow_routes(edge, None)
@@ -367,9 +367,9 @@ async def test_an_edge_that_was_invited_at_one_may_ask_the_other_at_once(
 
 
 async def test_strangers_who_ask_as_edges_are_bounded(server: Postgres, redis_url: str) -> None:
-    async with worlds(server.database(), redis_url, per_address=NEVER) as (one, _):
+    async with hubs(server.database(), redis_url, per_address=NEVER) as (one, _):
         codes = [await code_of(one.client().follow_routes(new_key(), None)) for _ in range(5)]
-        table = await one.client().follow_routes(one.hub.keys.node, None)
+        table = await one.client().follow_routes(one.context.keys.node, None)
 
     assert codes == [*[Code.EDGE_UNKNOWN] * 4, Code.RATE_LIMITED]
     assert table.snapshot

@@ -90,7 +90,7 @@ def test_a_database_of_a_newer_hub_is_refused_by_its_number(empty: Database) -> 
 
 def test_hubs_that_boot_at_once_migrate_once_and_all_come_up(empty: Database) -> None:
     make_first(empty)
-    with ProcessPoolExecutor(6, mp_context=forked_hub.family()) as processes:
+    with ProcessPoolExecutor(6, mp_context=forked_hub.fork_server()) as processes:
         revisions = set(processes.map(forked_hub.boot, [forked_hub.url_of(empty)] * 6))
 
     assert revisions == {newest_revision()}

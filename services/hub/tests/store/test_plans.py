@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 from support import large_database
-from support.hub import World, new_key, opened, registration, state, tenant_of
-from support.large_database import Seen, watching
-from support.legacy_client import original
+from support.hub import TestHub, new_key, registration, running_hub, state, tenant_of
+from support.large_database import StatementLog, log_statements
+from support.legacy_client import legacy_client
 
 from towonel.api.invites import HostnamesIn, InviteEdit, InviteIn
 from towonel.api.keys import KeyIn
@@ -43,19 +43,19 @@ REPORT = EdgeReport(
 
 
 @pytest.fixture
-async def crowded(database: Database) -> AsyncGenerator[World]:
+async def crowded(database: Database) -> AsyncGenerator[TestHub]:
     large_database.fill(database, TENANTS)
-    async with opened(database, RouteChanges()) as world:
-        world.clock.now_ms = large_database.NOW_MS
-        yield world
+    async with running_hub(database, RouteChanges()) as hub:
+        hub.clock.now_ms = large_database.NOW_MS
+        yield hub
 
 
-async def edge_path(world: World, client: HubClient) -> None:
+async def edge_path(hub: TestHub, client: HubClient) -> None:
     """All that edges and agents ask for while tenants come and go."""
     created = await client.create_edge_invite("second")
     edge = NodeKey.from_seed(EdgeToken.decode(created.token).seed)
     await client.register_edge(edge, registration(edge))
-    token = await world.invite("a.eu")
+    token = await hub.invite("a.eu")
     agent = new_key()
     welcome = await client.bootstrap(token, agent, "g")
     assert welcome.grant is not None
@@ -63,12 +63,12 @@ async def edge_path(world: World, client: HubClient) -> None:
     await client.apply_desired_state(tenant_of(token), state("a.eu"))
     await client.apply_desired_state(tenant_of(token), state())
     await client.report_edge(edge, REPORT)
-    world.clock.now_ms += 1
+    hub.clock.now_ms += 1
     await client.report_edge(edge, REPORT)
-    await client.follow_routes(edge, world.hub.route_cache.revision - 1)
-    await world.hub.route_cache.catch_up()
-    await background.flush(world.hub)
-    async with original(world) as theirs:
+    await client.follow_routes(edge, hub.context.route_cache.revision - 1)
+    await hub.context.route_cache.catch_up()
+    await background.flush(hub.context)
+    async with legacy_client(hub) as theirs:
         key = await theirs.tenant("b.eu")
         await theirs.accept(key, 1, "upsert_agent", agent_id=new_key().public)
         await theirs.accept(key, 2, "upsert_hostname", hostname="b.eu")
@@ -77,7 +77,7 @@ async def edge_path(world: World, client: HubClient) -> None:
             await stream.event()
 
 
-async def operators_path(world: World, client: HubClient) -> None:
+async def operators_path(hub: TestHub, client: HubClient) -> None:
     """What operators do to a tenant, from its beginning to its end."""
     created = await client.create_invite(InviteIn(hostnames=["c.eu"]), idempotency_key="k")
     await client.update_invite(created.invite_id, InviteEdit(name="x"))
@@ -89,7 +89,7 @@ async def operators_path(world: World, client: HubClient) -> None:
     await client.suspend_tenant(tenant_id)
     await client.resume_tenant(tenant_id)
     viewer = await client.create_key(KeyIn(name="v", role="viewer"))
-    await world.client(viewer.key).whoami()
+    await hub.client(viewer.key).whoami()
     await client.revoke_invite(created.invite_id)
     await client.remove_tenant(tenant_id)
 
@@ -119,17 +119,17 @@ async def pages(client: HubClient) -> None:
     await client.list_invites(hostname="n7.crowd.eu")
 
 
-async def old_things(world: World) -> None:
+async def old_things(hub: TestHub) -> None:
     """What is forgotten, with a clock that moved so far that a tenth of the nonces are old."""
-    world.clock.now_ms = large_database.NOW_MS + NONCE_MS - TENANTS * 9 // 10
-    await background.prune(world.hub, Retention())
+    hub.clock.now_ms = large_database.NOW_MS + NONCE_MS - TENANTS * 9 // 10
+    await background.prune(hub.context, Retention())
 
 
 async def test_no_statement_reads_the_whole_of_a_large_table(
-    crowded: World, database: Database
+    crowded: TestHub, database: Database
 ) -> None:
     client = crowded.client()
-    with watching(crowded.hub.store.engine) as seen:
+    with log_statements(crowded.context.store.engine) as seen:
         await edge_path(crowded, client)
         await operators_path(crowded, client)
         await pages(client)
@@ -142,9 +142,9 @@ async def test_no_statement_reads_the_whole_of_a_large_table(
 
 
 async def test_a_statement_that_reads_a_whole_table_is_found(
-    crowded: World, database: Database
+    crowded: TestHub, database: Database
 ) -> None:
-    with watching(crowded.hub.store.engine) as seen:
+    with log_statements(crowded.context.store.engine) as seen:
         await crowded.client().list_invites(name="nobody")
     with writing(database) as connection:
         found = {plan for _, plan in scans(connection, seen)}
@@ -152,7 +152,7 @@ async def test_a_statement_that_reads_a_whole_table_is_found(
     assert len(found) == 1
 
 
-def scans(connection: Connection, seen: Seen) -> Iterator[tuple[str, str]]:
+def scans(connection: Connection, seen: StatementLog) -> Iterator[tuple[str, str]]:
     """Yield the statements that read a large table from end to end, and how."""
     is_sqlite = connection.dialect.name == "sqlite"
     for statement, parameters in seen.statements.items():

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from sqlmodel import SQLModel, func, select
-from support.hub import World, state, tenant_of
+from support.hub import TestHub, state, tenant_of
 
 from towonel.hub import background
 from towonel.hub.live.route_cache import RouteCache
@@ -77,115 +77,115 @@ KINDS: dict[str, tuple[Callable[[int, int], SQLModel], int]] = {
 }
 
 
-async def put(world: World, rows: list[SQLModel]) -> None:
-    async with world.hub.store.write() as change:
+async def put(hub: TestHub, rows: list[SQLModel]) -> None:
+    async with hub.context.store.write() as change:
         change.session.add_all(rows)
 
 
-async def count(world: World, table: type[Any]) -> int:
-    async with world.hub.store.read() as session:
+async def count(hub: TestHub, table: type[Any]) -> int:
+    async with hub.context.store.read() as session:
         return (await session.exec(select(func.count()).select_from(table))).one()
 
 
 @pytest.mark.parametrize("what", KINDS)
-async def test_each_kind_is_kept_for_its_time_and_then_forgotten(world: World, what: str) -> None:
+async def test_each_kind_is_kept_for_its_time_and_then_forgotten(hub: TestHub, what: str) -> None:
     make, kept_ms = KINDS[what]
-    now = world.clock.now_ms
-    await put(world, [make(number, now) for number in (1, 2, 3)])
-    world.clock.now_ms = now + kept_ms
-    await background.prune(world.hub, KEEP)
-    kept = await count(world, type(make(0, 0)))
-    world.clock.now_ms += 1
-    await background.prune(world.hub, KEEP)
+    now = hub.clock.now_ms
+    await put(hub, [make(number, now) for number in (1, 2, 3)])
+    hub.clock.now_ms = now + kept_ms
+    await background.prune(hub.context, KEEP)
+    kept = await count(hub, type(make(0, 0)))
+    hub.clock.now_ms += 1
+    await background.prune(hub.context, KEEP)
 
     assert kept == 3
-    assert await count(world, type(make(0, 0))) == 0
+    assert await count(hub, type(make(0, 0))) == 0
 
 
 @pytest.mark.parametrize("what", KINDS)
 async def test_a_backlog_is_forgotten_in_parts_the_oldest_first(
-    world: World, what: str, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "ROWS_AT_ONCE", 4)
     make, _ = KINDS[what]
     table = type(make(0, 0))
-    await put(world, [make(number, number) for number in range(1, 10)])
+    await put(hub, [make(number, number) for number in range(1, 10)])
     left: list[int] = []
     more = True
     while more:
-        async with world.hub.store.write() as change:
-            more = await retention.prune(change, world.clock.now_ms, KEEP)
-        left.append(await count(world, table))
+        async with hub.context.store.write() as change:
+            more = await retention.prune(change, hub.clock.now_ms, KEEP)
+        left.append(await count(hub, table))
 
     assert left == [5, 1, 0]
 
 
 async def test_chores_go_on_until_a_backlog_is_gone(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "ROWS_AT_ONCE", 4)
-    await put(world, [NonceRow(domain="d", signer=key(n), timestamp_ms=n) for n in range(10)])
-    await background.prune(world.hub, KEEP)
+    await put(hub, [NonceRow(domain="d", signer=key(n), timestamp_ms=n) for n in range(10)])
+    await background.prune(hub.context, KEEP)
 
-    assert await count(world, NonceRow) == 0
-
-
-async def test_live_routes_are_never_forgotten(world: World) -> None:
-    await put(world, [tombstone(1, None)])
-    world.clock.now_ms += 10**12
-    await background.prune(world.hub, KEEP)
-
-    assert await count(world, RouteRow) == 1
+    assert await count(hub, NonceRow) == 0
 
 
-async def told(world: World, since: int) -> RouteDelta:
+async def test_live_routes_are_never_forgotten(hub: TestHub) -> None:
+    await put(hub, [tombstone(1, None)])
+    hub.clock.now_ms += 10**12
+    await background.prune(hub.context, KEEP)
+
+    assert await count(hub, RouteRow) == 1
+
+
+async def told(hub: TestHub, since: int) -> RouteDelta:
     """What a hub tells that was started just now."""
-    fresh = RouteCache(world.hub.store)
+    fresh = RouteCache(hub.context.store)
     await fresh.catch_up()
     return fresh.delta(since)
 
 
-async def test_an_edge_older_than_what_was_forgotten_gets_everything(world: World) -> None:
-    token, client = await world.invite("a.eu", "b.eu"), world.client()
+async def test_an_edge_older_than_what_was_forgotten_gets_everything(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu", "b.eu"), hub.client()
     await client.apply_desired_state(tenant_of(token), state("a.eu", "b.eu"))
-    world.clock.now_ms += 1
-    before = world.hub.route_changes.revision
+    hub.clock.now_ms += 1
+    before = hub.context.route_changes.revision
     await client.apply_desired_state(tenant_of(token), state("a.eu"))
-    since = world.hub.route_changes.revision
-    delta = await told(world, before)
-    world.clock.now_ms += retention.TOMBSTONE_MS + 1
-    await background.prune(world.hub, KEEP)
+    since = hub.context.route_changes.revision
+    delta = await told(hub, before)
+    hub.clock.now_ms += retention.TOMBSTONE_MS + 1
+    await background.prune(hub.context, KEEP)
 
     assert (delta.snapshot, delta.removed) == (False, ("https:b.eu",))
-    assert (await told(world, before)).snapshot
-    assert [route.key for route in (await told(world, before)).routes] == ["https:a.eu"]
-    assert not (await told(world, since)).snapshot
+    assert (await told(hub, before)).snapshot
+    assert [route.key for route in (await told(hub, before)).routes] == ["https:a.eu"]
+    assert not (await told(hub, since)).snapshot
 
 
-async def test_an_edge_that_missed_the_end_of_a_block_gets_everything(world: World) -> None:
+async def test_an_edge_that_missed_the_end_of_a_block_gets_everything(hub: TestHub) -> None:
     tenant = TenantId(key(1))
-    async with world.hub.store.write() as change:
-        await routes.block_tenant(change, tenant, world.clock.now_ms)
-    blocked = world.hub.route_changes.revision
-    async with world.hub.store.write() as change:
-        await routes.unblock_tenant(change, tenant, world.clock.now_ms)
-    world.clock.now_ms += retention.BLOCK_MS + 1
-    await background.prune(world.hub, KEEP)
-    delta = await told(world, blocked)
+    async with hub.context.store.write() as change:
+        await routes.block_tenant(change, tenant, hub.clock.now_ms)
+    blocked = hub.context.route_changes.revision
+    async with hub.context.store.write() as change:
+        await routes.unblock_tenant(change, tenant, hub.clock.now_ms)
+    hub.clock.now_ms += retention.BLOCK_MS + 1
+    await background.prune(hub.context, KEEP)
+    delta = await told(hub, blocked)
 
     assert (delta.snapshot, delta.blocked) == (True, ())
 
 
-async def test_a_clock_set_back_does_not_take_back_what_was_forgotten(world: World) -> None:
-    now = world.clock.now_ms
-    await put(world, [tombstone(7, now - 10), tombstone(3, now)])
-    world.clock.now_ms = now + retention.TOMBSTONE_MS
-    await background.prune(world.hub, KEEP)
-    world.clock.now_ms += 1
-    await background.prune(world.hub, KEEP)
-    async with world.hub.store.write() as change:
+async def test_a_clock_set_back_does_not_take_back_what_was_forgotten(hub: TestHub) -> None:
+    now = hub.clock.now_ms
+    await put(hub, [tombstone(7, now - 10), tombstone(3, now)])
+    hub.clock.now_ms = now + retention.TOMBSTONE_MS
+    await background.prune(hub.context, KEEP)
+    hub.clock.now_ms += 1
+    await background.prune(hub.context, KEEP)
+    async with hub.context.store.write() as change:
         change.revision = 7
 
-    async with world.hub.store.read() as session:
+    async with hub.context.store.read() as session:
         pruned = (await session.exec(select(RevisionRow.pruned))).one()
     assert pruned == 7

@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import QueuePool, create_engine, text
 from sqlmodel import SQLModel, select
-from support.hub import World, migrated, opened
+from support.hub import TestHub, migrated, running_hub
 from support.postgres import Postgres
 
 from towonel.hub.live.route_changes import RouteChanges
@@ -65,14 +65,14 @@ def edge(number: int) -> EdgeRow:
     )
 
 
-async def count(world: World) -> int:
-    async with world.hub.store.read() as session:
+async def count(hub: TestHub) -> int:
+    async with hub.context.store.read() as session:
         return len((await session.exec(select(EdgeRow))).all())
 
 
-async def test_a_write_that_fails_leaves_nothing_and_rings_for_nothing(world: World) -> None:
+async def test_a_write_that_fails_leaves_nothing_and_rings_for_nothing(hub: TestHub) -> None:
     async def fail() -> None:
-        async with world.hub.store.write() as change:
+        async with hub.context.store.write() as change:
             change.session.add(edge(1))
             await change.next_revision()
             await change.session.flush()
@@ -80,22 +80,22 @@ async def test_a_write_that_fails_leaves_nothing_and_rings_for_nothing(world: Wo
 
     with pytest.raises(ZeroDivisionError):
         await fail()
-    assert await count(world) == 0
-    assert world.hub.route_changes.revision == 0
+    assert await count(hub) == 0
+    assert hub.context.route_changes.revision == 0
 
 
-async def test_a_write_rings_once_with_its_one_revision(world: World) -> None:
-    async with world.hub.store.write() as change:
+async def test_a_write_rings_once_with_its_one_revision(hub: TestHub) -> None:
+    async with hub.context.store.write() as change:
         first, second = await change.next_revision(), await change.next_revision()
-    async with world.hub.store.write() as change:
+    async with hub.context.store.write() as change:
         change.session.add(edge(1))
 
-    assert first == second == world.hub.route_changes.revision == 1
+    assert first == second == hub.context.route_changes.revision == 1
 
 
-async def test_writes_at_the_same_time_all_happen_one_after_the_other(world: World) -> None:
+async def test_writes_at_the_same_time_all_happen_one_after_the_other(hub: TestHub) -> None:
     async def write(number: int) -> int:
-        async with world.hub.store.write() as change:
+        async with hub.context.store.write() as change:
             change.session.add(edge(number))
             return await change.next_revision()
 
@@ -103,25 +103,25 @@ async def test_writes_at_the_same_time_all_happen_one_after_the_other(world: Wor
         revisions = [tasks.create_task(write(number)) for number in range(30)]
 
     assert sorted(task.result() for task in revisions) == list(range(1, 31))
-    assert await count(world) == 30
+    assert await count(hub) == 30
 
 
 async def test_a_database_that_is_locked_is_unavailable_and_not_a_crash(
     tmp_path: Path,
 ) -> None:
-    async with opened(await migrated(tmp_path / "hub.db"), RouteChanges()) as world:
-        await _locked(world, tmp_path)
+    async with running_hub(await migrated(tmp_path / "hub.db"), RouteChanges()) as hub:
+        await _locked(hub, tmp_path)
 
 
-async def _locked(world: World, tmp_path: Path) -> None:
+async def _locked(hub: TestHub, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "hub.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    async with world.hub.store.read() as session:
+    async with hub.context.store.read() as session:
         raw = await (await session.connection()).get_raw_connection()
         await raw.driver_connection.execute("PRAGMA busy_timeout = 10")  # type: ignore[union-attr]
 
     with pytest.raises(Unavailable) as caught:
-        async with world.hub.store.write():
+        async with hub.context.store.write():
             pass
     other.execute("ROLLBACK")
     other.close()
@@ -129,10 +129,14 @@ async def _locked(world: World, tmp_path: Path) -> None:
 
 
 async def test_every_connection_of_sqlite_is_set_up(tmp_path: Path) -> None:
-    async with opened(await migrated(tmp_path / "hub.db"), RouteChanges()) as world:
-        found = [await pragmas(world.hub.store)]
-        async with world.hub.store.read(), world.hub.store.read(), world.hub.store.write_fact():
-            found.append(await pragmas(world.hub.store))
+    async with running_hub(await migrated(tmp_path / "hub.db"), RouteChanges()) as hub:
+        found = [await pragmas(hub.context.store)]
+        async with (
+            hub.context.store.read(),
+            hub.context.store.read(),
+            hub.context.store.write_fact(),
+        ):
+            found.append(await pragmas(hub.context.store))
 
     wanted = {
         "journal_mode": "wal",
@@ -172,18 +176,18 @@ async def test_there_are_never_more_connections_than_may_be(
 
 
 async def test_a_write_waits_for_others_no_longer_than_it_may(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with world.hub.store.write():
+    async with hub.context.store.write():
         with monkeypatch.context() as hurried:
             hurried.setattr(transactions, "BEGIN_S", 0.05)
             with pytest.raises(Unavailable, match="database: busy"):
-                async with world.hub.store.write():
+                async with hub.context.store.write():
                     pytest.fail("two writes at once")
-    async with world.hub.store.write() as change:
+    async with hub.context.store.write() as change:
         change.session.add(edge(1))
 
-    assert await count(world) == 1
+    assert await count(hub) == 1
 
 
 async def test_on_postgres_a_replica_waits_for_another_no_longer_than_it_may(
@@ -192,12 +196,17 @@ async def test_on_postgres_a_replica_waits_for_another_no_longer_than_it_may(
     options = database_module._POSTGRES_OPTIONS.replace("lock_timeout=5000", "lock_timeout=50")
     monkeypatch.setattr(database_module, "_POSTGRES_OPTIONS", options)
     shared = server.database()
-    async with opened(shared, RouteChanges()) as one, opened(shared, RouteChanges()) as two:
-        async with one.hub.store.write():
+    async with (
+        running_hub(shared, RouteChanges()) as one,
+        running_hub(shared, RouteChanges()) as two,
+    ):
+        async with one.context.store.write():
             with pytest.raises(Unavailable, match="lock timeout") as caught:
-                async with two.hub.store.write():
+                async with two.context.store.write():
                     pytest.fail("two writes at once")
-            async with two.hub.store.write_fact() as noting:  # what stands alone waits for nobody
+            async with (
+                two.context.store.write_fact() as noting
+            ):  # what stands alone waits for nobody
                 noting.add(edge(1))
 
         assert await count(one) == 1
@@ -238,7 +247,10 @@ async def test_revisions_become_visible_in_their_order_whichever_replica_writes(
     database: Database,
 ) -> None:
     seen: list[tuple[int, list[int]]] = []
-    async with opened(database, RouteChanges()) as one, opened(database, RouteChanges()) as two:
+    async with (
+        running_hub(database, RouteChanges()) as one,
+        running_hub(database, RouteChanges()) as two,
+    ):
         async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
             writers = [tasks.create_task(publish(w, n)) for n, w in enumerate([one, two] * 2)]
             while not all(writer.done() for writer in writers):
@@ -250,17 +262,17 @@ async def test_revisions_become_visible_in_their_order_whichever_replica_writes(
     assert sorted(at for at, _ in seen) == [at for at, _ in seen]
 
 
-async def publish(world: World, writer: int) -> None:
+async def publish(hub: TestHub, writer: int) -> None:
     for number in range(10):
-        async with world.hub.store.write() as change:
+        async with hub.context.store.write() as change:
             name = Hostname(f"n{writer}-{number}.eu")
             route = Route(ServiceKind.HTTPS, name, TenantId(b"t" * 32))
             await routes.put(change, route, None)
 
 
-async def visible(world: World) -> tuple[int, list[int]]:
+async def visible(hub: TestHub) -> tuple[int, list[int]]:
     """The revision, and those of all routes."""
-    async with world.hub.store.read() as reader:
+    async with hub.context.store.read() as reader:
         at = await routes.revision(reader)
         found = await reader.exec(select(tables.RouteRow.revision))
         return at, sorted(found.all())
@@ -282,13 +294,16 @@ async def test_the_bell_rings_when_the_write_can_be_seen(database: Database) -> 
 
 
 async def test_of_replicas_that_note_the_same_at_once_none_fails(database: Database) -> None:
-    async with opened(database, RouteChanges()) as one, opened(database, RouteChanges()) as two:
+    async with (
+        running_hub(database, RouteChanges()) as one,
+        running_hub(database, RouteChanges()) as two,
+    ):
         for round_ in range(5):
             async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
                 for number in range(6):
                     row = agent(bytes([round_]), number)
                     tasks.create_task(note((one, two)[number % 2], row))
-        async with one.hub.store.read() as reader:
+        async with one.context.store.read() as reader:
             found = (await reader.exec(select(AgentRow))).all()
 
     assert len(found) == 5
@@ -301,6 +316,6 @@ def agent(agent_id: bytes, at_ms: int) -> AgentRow:
     )
 
 
-async def note(world: World, row: AgentRow) -> None:
-    async with world.hub.store.write_fact() as noting:
+async def note(hub: TestHub, row: AgentRow) -> None:
+    async with hub.context.store.write_fact() as noting:
         await agents.seen(noting, row)
