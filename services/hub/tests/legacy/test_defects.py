@@ -89,7 +89,7 @@ DEFECTS: dict[int, tuple[str, ...]] = {
         "libs/client/tests/legacy/test_entries.py::test_a_log_that_cannot_be_read_is_never_taken_for_an_empty_one",
     ),
     21: (
-        f"{HUB}/core/test_ports.py::test_the_nodes_own_ports_are_nobodys",
+        f"{HERE}::test_the_nodes_own_ports_are_nobodys",
         f"{HERE}::test_without_a_database_no_port_is_given_away",
     ),
     24: (
