@@ -1,0 +1,31 @@
+"""Source tree as the convention tests see it."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def files(*patterns: str) -> list[Path]:
+    """Return the files of the tree that match any of these patterns, sorted."""
+    return sorted({path for pattern in patterns for path in ROOT.glob(pattern)})
+
+
+def relative(path: Path) -> str:
+    """Return a path as it is written in messages."""
+    return str(path.relative_to(ROOT))
+
+
+SOURCES = files("libs/*/src/**/*.py", "services/*/src/**/*.py", "cli/src/**/*.py")
+SUPPORT = files("tests/support/**/*.py", "bench/**/*.py")
+TESTS = files(
+    "libs/*/tests/**/*.py", "services/*/tests/**/*.py", "cli/tests/**/*.py", "tests/**/*.py"
+)
+PURE = [
+    path
+    for path in files(
+        "libs/wire/src/**/*.py", "libs/identity/src/**/*.py", "services/*/src/**/core/**/*.py"
+    )
+    if path.name != "__init__.py"
+]
+RUNTIME = files("libs/runtime/src/**/*.py")
+HUB = files("services/hub/src/**/*.py")
