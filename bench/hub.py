@@ -95,7 +95,7 @@ async def measured(folder: Path, kind: Kind, chosen: Chosen) -> Measured:
 
 async def _followed(hub: Running, chosen: Chosen) -> Measured:
     async with hub.client() as client:
-        revision = (await client.list_routes(limit=1)).revision
+        revision = (await client.routes.list(limit=1)).revision
     async with following(hub, chosen.size, revision, chosen.edges) as them:
         yield "idle", await measures.idle(hub)
         yield "change", await measures.change_to_many(hub, chosen.size, them, chosen.edges)

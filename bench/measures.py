@@ -69,7 +69,7 @@ async def idle(hub: Running) -> Figures:
 async def change(hub: Running, size: Size, turn: int) -> Figures:
     """One service of one tenant goes or comes back: until a listening edge has it, and how much."""
     async with hub.client() as client, asyncio.TaskGroup() as tasks:
-        since = (await client.list_routes(limit=1)).revision
+        since = (await client.routes.list(limit=1)).revision
         listening = tasks.create_task(followers.ask(hub, 1, since, followers.POLL_S))
         await asyncio.sleep(0.3)  # so that it listens
         started = time.perf_counter()
@@ -103,7 +103,7 @@ async def change_to_many(
 async def everything_changes(hub: Running, database: Database) -> Figures:
     """Another replica changes every route: until a listening edge has them, and what others wait."""
     async with hub.client() as client:
-        since = (await client.list_routes(limit=1)).revision
+        since = (await client.routes.list(limit=1)).revision
     async with others(hub) as waited, asyncio.TaskGroup() as tasks:
         listening = tasks.create_task(followers.ask(hub, 1, since, followers.POLL_S))
         await asyncio.to_thread(_touch, database)
@@ -145,7 +145,7 @@ async def writes(hub: Running, size: Size, at_once: int, times: int) -> Figures:
 
 
 def listed(client: HubClient, name: str) -> Callable[..., Awaitable[Any]]:
-    ask: Callable[..., Awaitable[Any]] = getattr(client, f"list_{name}")
+    ask: Callable[..., Awaitable[Any]] = getattr(client, name).list
     return ask
 
 

@@ -36,9 +36,9 @@ async def test_a_lost_answer_is_fetched_and_nothing_is_made_twice(hub: Commanded
     wanted = InviteIn(hostnames=["once.example.eu"])
     transport = Losing()
     async with HubClient(hub.url, operator_key=hub.key, transport=transport) as client:
-        made = await once(lambda key: client.create_invite(wanted, idempotency_key=key))
+        made = await once(lambda key: client.invites.create(wanted, idempotency_key=key))
     async with hub.client() as client:
-        found = (await client.list_invites(hostname="once.example.eu")).invites
+        found = (await client.invites.list(hostname="once.example.eu")).invites
 
     assert [item.invite_id for item in found] == [made.invite_id]
     assert len(transport.keys) == 2
@@ -47,13 +47,13 @@ async def test_a_lost_answer_is_fetched_and_nothing_is_made_twice(hub: Commanded
 
 async def test_a_lost_secret_of_a_rotated_key_is_fetched(hub: CommandedHub) -> None:
     async with hub.client() as client:
-        key_id = (await client.create_key(KeyIn(name="once", role="viewer"))).key_id
+        key_id = (await client.keys.create(KeyIn(name="once", role="viewer"))).key_id
     transport = Losing()
     async with HubClient(hub.url, operator_key=hub.key, transport=transport) as client:
         shown = await key_commands.rotate(client, key_id)
 
     async with HubClient(hub.url, operator_key=str(shown.document["key"])) as client:
-        assert (await client.whoami()).role == "viewer"
+        assert (await client.keys.whoami()).role == "viewer"
     assert len(transport.keys) == 2
     assert len(set(transport.keys)) == 1
 

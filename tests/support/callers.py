@@ -28,7 +28,7 @@ async def made_key(hub: TestHub, role: Role, tenant: TenantKey | None = None) ->
     """The secret of a new API key."""
     tenant_id = None if tenant is None else tenant.tenant_id.hex()
     wanted = KeyIn(name=secrets.token_hex(4), role=role, tenant_id=tenant_id)
-    return (await hub.client().create_key(wanted)).key
+    return (await hub.client().keys.create(wanted)).key
 
 
 async def keyed(hub: TestHub, role: Role, tenant: TenantKey | None = None) -> HubClient:

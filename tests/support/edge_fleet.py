@@ -174,7 +174,7 @@ async def cluster_of(folder: Path, dsn: str) -> AsyncGenerator[Cluster]:
 
 async def enlisted(stack: contextlib.AsyncExitStack, cluster: Cluster, number: int) -> Edge:
     """Return a new edge, which follows one hub or the other."""
-    made = await cluster.operators[number % 2].create_edge_invite(f"edge-{number}")
+    made = await cluster.operators[number % 2].edge_invites.create(f"edge-{number}")
     client = await stack.enter_async_context(client_of(cluster.hubs[number % 2]))
     return Edge(client, NodeKey.from_seed(EdgeToken.decode(made.token).seed))
 
@@ -191,7 +191,7 @@ def client_of(hub: HubSettings, key: str | None = None) -> HubClient:
 
 
 async def tenant(operator: HubClient, number: int) -> TenantKey:
-    created = await operator.create_invite(InviteIn(hostnames=[f"*.t{number}.example.eu"]))
+    created = await operator.invites.create(InviteIn(hostnames=[f"*.t{number}.example.eu"]))
     return tenant_of(InviteToken.decode(created.token))
 
 

@@ -62,12 +62,12 @@ class Scene:
 async def scene(hub: TestHub) -> Scene:
     client = hub.client()
     tenant, revoked, removed = [await hub.invite(f"{n}.eu") for n in "abc"]
-    edge = await client.create_edge_invite("first")
-    key = await client.create_key(VIEWER)
+    edge = await client.edge_invites.create("first")
+    key = await client.keys.create(VIEWER)
     asked = ReservationIn(tenant_id=tenant_id(tenant), protocol="tcp", first_port=3000)
-    ports = await client.reserve_ports(asked)
+    ports = await client.ports.reserve(asked)
     writer = hub.client()
-    writer._http.headers["x-request-id"] = REQUEST_ID
+    writer._transport._http.headers["x-request-id"] = REQUEST_ID
     return Scene(hub, writer, tenant, revoked, removed, edge, key, ports)
 
 
@@ -75,19 +75,19 @@ def invite_writes(it: Scene) -> dict[str, tuple[Write, list[str]]]:
     client, which, edge = it.client, invite_id(it.tenant), it.edge.invite_id
     updated = ["invite.updated"]
     return {
-        "create_invite": (lambda: it.keep(client.create_invite(NEW)), ["invite.created"]),
-        "update_invite": (lambda: client.update_invite(which, InviteEdit(name="home")), updated),
-        "add_invite_hostnames": (lambda: client.add_invite_hostnames(which, ADDED), updated),
+        "create_invite": (lambda: it.keep(client.invites.create(NEW)), ["invite.created"]),
+        "update_invite": (lambda: client.invites.update(which, InviteEdit(name="home")), updated),
+        "add_invite_hostnames": (lambda: client.invites.add_hostnames(which, ADDED), updated),
         "remove_invite_hostname": (
-            lambda: client.remove_invite_hostname(which, "added.eu"),
+            lambda: client.invites.remove_hostname(which, "added.eu"),
             updated,
         ),
-        "revoke_invite": (lambda: client.revoke_invite(invite_id(it.revoked)), ["invite.revoked"]),
+        "revoke_invite": (lambda: client.invites.revoke(invite_id(it.revoked)), ["invite.revoked"]),
         "create_edge_invite": (
-            lambda: it.keep(client.create_edge_invite("e")),
+            lambda: it.keep(client.edge_invites.create("e")),
             ["edge_invite.created"],
         ),
-        "revoke_edge_invite": (lambda: client.revoke_edge_invite(edge), ["edge_invite.revoked"]),
+        "revoke_edge_invite": (lambda: client.edge_invites.revoke(edge), ["edge_invite.revoked"]),
     }
 
 
@@ -97,22 +97,22 @@ def tenant_writes(it: Scene) -> dict[str, tuple[Write, list[str]]]:
     asked = ReservationIn(tenant_id=of, protocol="udp", first_port=2000, last_port=2001)
     release = it.ports.reservation_id
     return {
-        "update_tenant": (lambda: client.update_tenant(of, edit), ["invite.updated"]),
-        "suspend_tenant": (lambda: client.suspend_tenant(of), ["tenant.suspended"]),
-        "resume_tenant": (lambda: client.resume_tenant(of), ["tenant.resumed"]),
-        "remove_tenant": (lambda: client.remove_tenant(tenant_id(it.removed)), ["tenant.removed"]),
-        "reserve_ports": (lambda: client.reserve_ports(asked), ["ports.reserved"]),
-        "release_ports": (lambda: client.release_ports(release), ["ports.released"]),
+        "update_tenant": (lambda: client.tenants.update(of, edit), ["invite.updated"]),
+        "suspend_tenant": (lambda: client.tenants.suspend(of), ["tenant.suspended"]),
+        "resume_tenant": (lambda: client.tenants.resume(of), ["tenant.resumed"]),
+        "remove_tenant": (lambda: client.tenants.remove(tenant_id(it.removed)), ["tenant.removed"]),
+        "reserve_ports": (lambda: client.ports.reserve(asked), ["ports.reserved"]),
+        "release_ports": (lambda: client.ports.release(release), ["ports.released"]),
     }
 
 
 def key_writes(it: Scene) -> dict[str, tuple[Write, list[str]]]:
     client, which = it.client, it.key.key_id
     return {
-        "create_key": (lambda: it.keep(client.create_key(VIEWER)), ["key.created"]),
-        "update_key": (lambda: client.update_key(which, KeyEdit(name="x")), ["key.updated"]),
-        "rotate_key": (lambda: it.keep(client.rotate_key(which)), ["key.rotated"]),
-        "revoke_key": (lambda: client.revoke_key(which), ["key.revoked"]),
+        "create_key": (lambda: it.keep(client.keys.create(VIEWER)), ["key.created"]),
+        "update_key": (lambda: client.keys.update(which, KeyEdit(name="x")), ["key.updated"]),
+        "rotate_key": (lambda: it.keep(client.keys.rotate(which)), ["key.rotated"]),
+        "revoke_key": (lambda: client.keys.revoke(which), ["key.revoked"]),
     }
 
 

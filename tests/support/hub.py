@@ -74,7 +74,7 @@ class TestHub:
         return client
 
     async def invite(self, *hostnames: str) -> InviteToken:
-        created = await self.client().create_invite(InviteIn(hostnames=list(hostnames)))
+        created = await self.client().invites.create(InviteIn(hostnames=list(hostnames)))
         return InviteToken.decode(created.token)
 
     def raw(self) -> httpx.AsyncClient:

@@ -47,8 +47,8 @@ class Replica:
 
     async def change(self, hostname: str) -> None:
         """Make a change of the routes: the end of a tenant is one."""
-        created = await self.client.create_invite(InviteIn(hostnames=[hostname]))
-        await self.client.revoke_invite(created.invite_id)
+        created = await self.client.invites.create(InviteIn(hostnames=[hostname]))
+        await self.client.invites.revoke(created.invite_id)
 
 
 async def retried[T](ask: Callable[[], Awaitable[T]]) -> T:

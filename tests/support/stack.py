@@ -114,7 +114,7 @@ class Stack:
 
     async def new_invite(self, *hostnames: str) -> InviteOut:
         async with self.operator() as client:
-            return await client.create_invite(InviteIn(hostnames=list(hostnames)))
+            return await client.invites.create(InviteIn(hostnames=list(hostnames)))
 
     def operator(self) -> HubClient:
         key = (self.folder / "operator.key").read_text().strip()

@@ -18,6 +18,7 @@ from towonel.api.audit import AuditItem, AuditPage
 from towonel.api.invites import InviteIn
 from towonel.cli.commands import audit
 from towonel.cli.commands.audit import tail
+from towonel.client.audit import Audit
 from towonel.client.hub import HubClient
 from towonel.wire.errors import Code, Denied, Unavailable
 
@@ -91,13 +92,13 @@ async def test_tail_follows_what_is_written(hub: CommandedHub) -> None:
     environ = {**os.environ, **hub.environ, "XDG_CONFIG_HOME": "/nowhere"}
     command = (sys.executable, "-m", "towonel.cli", "audit", "tail", "-n", "1", "--json")
     async with asyncio.timeout(30), hub.client() as client:
-        await client.create_invite(InviteIn(hostnames=["tail1.example.eu"]))
+        await client.invites.create(InviteIn(hostnames=["tail1.example.eu"]))
         process = await asyncio.create_subprocess_exec(
             *command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         assert process.stdout
         first = json.loads(await process.stdout.readline())
-        await client.create_invite(InviteIn(hostnames=["tail2.example.eu"]))
+        await client.invites.create(InviteIn(hostnames=["tail2.example.eu"]))
         second = json.loads(await process.stdout.readline())
         process.send_signal(signal.SIGINT)
         _, errors = await process.communicate()
@@ -109,27 +110,34 @@ async def test_tail_follows_what_is_written(hub: CommandedHub) -> None:
     assert (process.returncode, errors) == (130, b"")
 
 
-class Scripted(HubClient):
-    """A hub whose streams end after one event each, one of them with a failure."""
+class ScriptedAudit(Audit):
+    """Audit log whose streams end after one event each, one of them with a failure."""
 
-    def __init__(self, *, may_list: bool = True, retry_after_s: float | None = None) -> None:
-        super().__init__("http://127.0.0.1:9", operator_key="key")
-        self.retry_after_s = retry_after_s
-        self.followed = list[int | None]()
-        self.may_list = may_list
+    may_list = True
+    retry_after_s: float | None = None
+    followed: list[int | None]
 
     @override
-    async def list_audit(self, **wanted: object) -> AuditPage:
+    async def list(self, **wanted: object) -> AuditPage:
         if not self.may_list:
             raise Denied(Code.FORBIDDEN, "this needs the role operator")
         return AuditPage(audit=[item(2), item(1)], next_cursor=None)
 
     @override
-    async def follow_events(self, *, last_event_id: int | None = None) -> AsyncGenerator[AuditItem]:
+    async def follow(self, *, last_event_id: int | None = None) -> AsyncGenerator[AuditItem]:
         self.followed.append(last_event_id)
         yield item((last_event_id or 9) + 1, action="invite.created")
         if len(self.followed) == 1:
             raise Unavailable(Code.HUB_UNAVAILABLE, "gone", retry_after_s=self.retry_after_s)
+
+
+class ScriptedHub(HubClient):
+    """Client of a hub with a scripted audit log."""
+
+    def __init__(self, *, may_list: bool = True, retry_after_s: float | None = None) -> None:
+        super().__init__("http://127.0.0.1:9", operator_key="key")
+        self.audit = self.log = ScriptedAudit(self._transport)
+        self.log.may_list, self.log.retry_after_s, self.log.followed = may_list, retry_after_s, []
 
 
 async def ids(parts: AsyncGenerator[object], count: int) -> list[int]:
@@ -151,11 +159,11 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_tail_goes_on_after_the_last_it_saw_when_the_hub_comes_back(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    async with Scripted() as hub:
+    async with ScriptedHub() as hub:
         found = await ids(tail(hub, lines=2), 5)
 
     assert found == [1, 2, 3, 4, 5]
-    assert hub.followed == [2, 3, 4]
+    assert hub.log.followed == [2, 3, 4]
     assert capsys.readouterr().err == (
         "towonel: gone; asking again\ntowonel: the hub stopped; asking again\n"
     )
@@ -163,13 +171,13 @@ async def test_tail_goes_on_after_the_last_it_saw_when_the_hub_comes_back(
 
 @pytest.mark.usefixtures("hasty")
 async def test_who_may_not_read_the_log_follows_it_all_the_same() -> None:
-    async with Scripted(may_list=False) as hub:
+    async with ScriptedHub(may_list=False) as hub:
         assert await ids(tail(hub), 2) == [10, 11]
 
 
 @pytest.mark.usefixtures("hasty")
 async def test_tail_leaves_out_what_was_not_asked_for() -> None:
-    async with Scripted() as hub:
+    async with ScriptedHub() as hub:
         found = await ids(tail(hub, lines=0, action="invite.created"), 1)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
@@ -180,11 +188,11 @@ async def test_tail_leaves_out_what_was_not_asked_for() -> None:
 
 @pytest.mark.usefixtures("hasty")
 async def test_tail_asks_again_no_sooner_than_the_hub_wants() -> None:
-    async with Scripted(retry_after_s=20) as hub:
+    async with ScriptedHub(retry_after_s=20) as hub:
         assert await ids(tail(hub, lines=0), 1) == [10]
-        hub.followed.clear()
+        hub.log.followed.clear()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await ids(tail(hub, lines=0), 2)
 
-    assert hub.followed == [None]
+    assert hub.log.followed == [None]

@@ -9,6 +9,7 @@ from support.commands import CommandedHub
 from towonel.api.invites import InviteDetail, InviteEdit
 from towonel.cli.commands.invite import edit
 from towonel.client.hub import HubClient
+from towonel.client.invites import Invites
 from towonel.client.transport import Tagged
 from towonel.wire.errors import Code, Denied
 
@@ -104,22 +105,30 @@ def test_an_edit_that_cannot_be_meant_changes_nothing(
     assert hub.asked("invite", "show", "--id", invite) == before
 
 
-class Meddled(HubClient):
-    """A hub at which somebody else is a little faster."""
+class Contended(Invites):
+    """Client whose invite another operator edits right after it is read."""
 
     @override
-    async def get_invite(self, invite_id: str) -> Tagged[InviteDetail]:
-        found = await super().get_invite(invite_id)
-        await super().update_invite(invite_id, InviteEdit(hostnames=["other.example.eu"]))
+    async def get(self, invite_id: str) -> Tagged[InviteDetail]:
+        found = await super().get(invite_id)
+        await self.update(invite_id, InviteEdit(hostnames=["other.example.eu"]))
         return found
 
 
+class ContendedHub(HubClient):
+    """Client of a hub that another operator uses, too."""
+
+    def __init__(self, hub: CommandedHub) -> None:
+        super().__init__(hub.url, operator_key=hub.key)
+        self.invites = Contended(self._transport)
+
+
 async def test_an_edit_of_somebody_else_in_between_is_told(hub: CommandedHub, invite: str) -> None:
-    async with Meddled(hub.url, operator_key=hub.key) as client:
+    async with ContendedHub(hub) as client:
         with pytest.raises(Denied, match="--force") as caught:
             await edit.edit(client, invite, add_hostname=["edit4.example.eu"])
     async with hub.client() as client:
-        now = (await client.get_invite(invite)).value
+        now = (await client.invites.get(invite)).value
 
     assert caught.value.code is Code.PRECONDITION_FAILED
     assert now.hostnames == ["other.example.eu"]
@@ -127,7 +136,7 @@ async def test_an_edit_of_somebody_else_in_between_is_told(hub: CommandedHub, in
 
 async def test_force_overwrites_the_edit_of_somebody_else(hub: CommandedHub, invite: str) -> None:
     added = ["edit4.example.eu"]
-    async with Meddled(hub.url, operator_key=hub.key) as client:
+    async with ContendedHub(hub) as client:
         shown = await edit.edit(client, invite, add_hostname=added, force=True)
 
     assert shown.document["hostnames"] == [*HOSTS, *added]

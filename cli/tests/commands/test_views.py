@@ -42,11 +42,11 @@ def published(hub: CommandedHub) -> Published:
     async def publish() -> Published:
         agent = new_key()
         async with hub.client() as client:
-            invite = await client.create_invite(InviteIn(name="views", hostnames=[HOST]))
+            invite = await client.invites.create(InviteIn(name="views", hostnames=[HOST]))
             token = InviteToken.decode(invite.token)
             await client.bootstrap(token, agent, "home")
             await client.apply_desired_state(tenant_of(token), state(HOST, group="home"))
-            made = await client.create_edge_invite("rome")
+            made = await client.edge_invites.create("rome")
             edge = NodeKey.from_seed(EdgeToken.decode(made.token).seed)
             await client.register_edge(edge, registration(edge))
         return Published(hub, invite, agent, edge)

@@ -205,7 +205,7 @@ async def test_what_the_hub_refuses_for_good_is_asked_once() -> None:
 
 async def test_many_who_write_at_once_all_get_their_place(hub: CommandedHub) -> None:
     async with hub.client() as operator:
-        made = await operator.create_invite(InviteIn(hostnames=["crowd.example.eu"]))
+        made = await operator.invites.create(InviteIn(hostnames=["crowd.example.eu"]))
     tenant = TenantKey.from_seed(InviteToken.decode(made.token).seed)
 
     async def write(number: int) -> list[int]:

@@ -12,7 +12,7 @@ def test_a_body_is_sent_with_its_type_and_nothing_else_is_added() -> None:
         "accept": "application/json, application/cbor",
     }
     assert HubRequest(
-        "POST", "/x", b"{}", "Bearer k", also={"if-match": "*", "x": None}
+        "POST", "/x", b"{}", "Bearer k", extra_headers={"if-match": "*", "x": None}
     ).headers() == {
         "accept-encoding": "identity",
         "accept": "application/json, application/cbor",
@@ -34,7 +34,7 @@ def test_what_is_not_asked_is_not_in_the_query() -> None:
 @pytest.mark.parametrize("text", ["", " ", "a ", " a", "a\nb", "a\r", "ä", "\x7f", "a" * 1001])
 def test_what_is_no_header_value_is_refused_and_not_quoted(text: str) -> None:
     with pytest.raises(Denied, match="if-match") as caught:
-        HubRequest("GET", "/x", also={"if-match": text}).headers()
+        HubRequest("GET", "/x", extra_headers={"if-match": text}).headers()
 
     assert caught.value.code is Code.INVALID_REQUEST
     assert caught.value.detail == "if-match: must be visible ASCII characters"

@@ -40,7 +40,7 @@ def client(url: str) -> HubClient:
 
 async def followed(url: str, last_event_id: int | None = None) -> list[AuditItem]:
     async with client(url) as hub:
-        return [item async for item in hub.follow_events(last_event_id=last_event_id)]
+        return [item async for item in hub.audit.follow(last_event_id=last_event_id)]
 
 
 @pytest.mark.parametrize(("last", "header"), [(None, None), (0, "0"), (41, "41")])
@@ -102,7 +102,7 @@ async def test_a_line_that_breaks_is_an_unavailable_hub(server: Server) -> None:
 
     async with client(server.url) as hub:
         with pytest.raises(Unavailable) as caught:
-            seen.extend([item async for item in hub.follow_events()])
+            seen.extend([item async for item in hub.audit.follow()])
     assert caught.value.code is Code.HUB_UNAVAILABLE
 
 
@@ -120,7 +120,7 @@ async def test_a_hub_that_falls_silent_is_unavailable_and_its_last_word_was_hear
     monkeypatch.setattr(transport, "SILENCE_S", silence_s)
     clock = asyncio.get_running_loop().time
     async with serving(silent) as port, client(f"http://127.0.0.1:{port}") as hub:
-        events = hub.follow_events()
+        events = hub.audit.follow()
         assert await anext(events) == ITEM
         heard_at = clock()
         with pytest.raises(Unavailable, match="/v1/events") as caught:
@@ -138,7 +138,7 @@ async def test_a_follower_that_leaves_ends_the_connection() -> None:
         left.set()
 
     async with serving(watched) as port, client(f"http://127.0.0.1:{port}") as hub:
-        async with aclosing(hub.follow_events()) as events:
+        async with aclosing(hub.audit.follow()) as events:
             assert await anext(events) == ITEM
         async with asyncio.timeout(20):
             await left.wait()

@@ -104,10 +104,10 @@ async def test_an_answer_above_the_limit_is_not_read_to_its_end(server: Server) 
 async def test_a_page_may_be_larger_but_has_a_limit_too(server: Server) -> None:
     async with HubClient(server.url, operator_key=KEY) as hub:
         server.reply(200, b'{"invites": []}' + b" " * MAX_ANSWER_BYTES)
-        assert (await hub.list_invites()).invites == []
+        assert (await hub.invites.list()).invites == []
         server.reply(200, b" " * (MAX_PAGE_BYTES + 1))
         with pytest.raises(ProtocolError) as caught:
-            await hub.list_invites()
+            await hub.invites.list()
 
     assert caught.value.code is Code.TOO_LARGE
 
@@ -138,7 +138,7 @@ async def test_a_hub_that_says_nothing_is_unavailable_at_the_deadline(
 
     async with HubClient(server.url) as hub, asyncio.timeout(20):
         with pytest.raises(Unavailable) as caught:
-            await hub._send(call)
+            await hub._transport.fetch_bytes(call)
 
     assert caught.value.code is Code.HUB_UNAVAILABLE
 
@@ -146,7 +146,7 @@ async def test_a_hub_that_says_nothing_is_unavailable_at_the_deadline(
 async def failure(url: str) -> TowonelError:
     async with HubClient(url, operator_key=KEY) as hub:
         with pytest.raises(TowonelError) as caught:
-            await hub.create_invite(InviteIn(hostnames=["a.example.eu"]))
+            await hub.invites.create(InviteIn(hostnames=["a.example.eu"]))
     return caught.value
 
 
@@ -186,7 +186,7 @@ async def test_no_failure_carries_the_operator_key(server: Server, answer: bytes
 async def test_without_a_key_an_operators_request_is_not_even_sent(server: Server) -> None:
     async with HubClient(server.url) as hub:
         with pytest.raises(Denied) as caught:
-            await hub.list_invites()
+            await hub.invites.list()
 
     assert caught.value.code is Code.UNAUTHORIZED
     assert server.requests == []
@@ -244,7 +244,7 @@ async def test_a_key_that_could_change_the_headers_is_not_sent_or_shown(
 ) -> None:
     async with HubClient(server.url, operator_key=key) as hub:
         with pytest.raises(Denied) as caught:
-            await hub.list_invites()
+            await hub.invites.list()
 
     assert caught.value.code is Code.UNAUTHORIZED
     assert key.strip() == "" or key not in str(caught.value)

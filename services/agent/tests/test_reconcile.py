@@ -101,7 +101,7 @@ async def test_an_agent_whose_invite_was_never_good_gives_up_and_says_why(
 
 
 async def test_an_expired_invite_does_not_end_an_agent_that_was_admitted(hub: TestHub) -> None:
-    created = await hub.client().create_invite(InviteIn(hostnames=["a.eu"], expires_in_secs=60))
+    created = await hub.client().invites.create(InviteIn(hostnames=["a.eu"], expires_in_secs=60))
     async with agent(hub, InviteToken.decode(created.token)) as running:
         await grant_of(running)
         hub.clock.now_ms += GRANT_LIFETIME_MS + 1
@@ -118,7 +118,7 @@ async def test_a_revoked_agent_leaves_its_edges_and_goes_on_asking(hub: TestHub)
     async with agent(hub, token) as running:
         while not running.links._edges:
             await asyncio.sleep(0.01)
-        await hub.client().revoke_invite(base64url.encode(token.invite_id))
+        await hub.client().invites.revoke(base64url.encode(token.invite_id))
         while running.links._edges:
             await asyncio.sleep(0.01)
 

@@ -51,7 +51,7 @@ async def share_the_port(stack: Stack) -> None:
     """Start a second edge on the public port of the first, with a session port of its own."""
     first = stack.edges[0]
     async with stack.operator() as operator:
-        token = (await operator.create_edge_invite(name="second")).token
+        token = (await operator.edge_invites.create(name="second")).token
     spare = await stack.start_edge(token)
     assert await spare.program.stop() == 0
     spare.environ |= {

@@ -14,7 +14,7 @@ TOLD_S = 30.0  # edges tell every ten seconds
 
 async def shown(stack: Stack, tenant_id: str) -> TenantDetail:
     async with stack.operator() as operator:
-        return (await operator.get_tenant(tenant_id)).value
+        return (await operator.tenants.get(tenant_id)).value
 
 
 async def carried(stack: Stack, tenant_id: str) -> bool:
@@ -32,10 +32,10 @@ async def test_the_hub_shows_where_a_tenant_is_live_since_when_and_what_it_carri
 
     tenant = await shown(stack, invite.tenant_id)
     async with stack.operator() as operator:
-        (agent,) = (await operator.list_agents(live=True)).agents
-        (edge,) = (await operator.list_edges()).edges
-        told = await operator.get_edge(edge.node_id)
-        serving = (await operator.get_service(f"https:{HOSTNAME}")).agents
+        (agent,) = (await operator.agents.list(live=True)).agents
+        (edge,) = (await operator.edges.list()).edges
+        told = await operator.edges.get(edge.node_id)
+        serving = (await operator.services.get(f"https:{HOSTNAME}")).agents
     assert tenant.traffic.bytes_out > len("hello from home")
     assert [one.agent_id for one in tenant.agents] == [agent.agent_id]
     assert (agent.group, agent.edges, agent.is_live) == ("home", [edge.node_id], True)
@@ -65,7 +65,7 @@ async def test_a_suspended_tenant_is_served_again_once_it_is_resumed_and_nobody_
     assert await serves(client)
 
     async with stack.operator() as operator:
-        await operator.suspend_tenant(invite.tenant_id)
+        await operator.tenants.suspend(invite.tenant_id)
         await until(partial(refuses, client))
-        await operator.resume_tenant(invite.tenant_id)
+        await operator.tenants.resume(invite.tenant_id)
     await until(partial(serves, client), 60)

@@ -16,7 +16,7 @@ TOLD_S = 15  # an edge that is not told asks again after 25 s
 
 async def second_edge(stack: Stack) -> None:
     async with stack.operator() as operator:
-        token = (await operator.create_edge_invite(name="second")).token
+        token = (await operator.edge_invites.create(name="second")).token
     await stack.start_edge(token)
 
 
@@ -34,7 +34,7 @@ async def revoked(stack: Stack, origin: Asked, certificates: Certificates) -> No
             writer.write(b"echo\nhello")
         await asyncio.wait([asyncio.Task(reader.readexactly(5)) for reader, _ in (first, second)])
         async with stack.operator() as operator:
-            await operator.revoke_invite(invite.invite_id)
+            await operator.invites.revoke(invite.invite_id)
         async with asyncio.timeout(TOLD_S):
             await ended(first[0])
             await ended(second[0])

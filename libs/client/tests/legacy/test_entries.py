@@ -30,7 +30,7 @@ async def test_an_entry_needs_no_authorization_but_its_own(server: Server) -> No
     server.reply(200, cbor.encode({"status": "ok", "sequence": 9}))
 
     async with client(server, "key") as hub:
-        sequence = await hub.submit_entry(ENTRY)
+        sequence = await hub.entries.submit(ENTRY)
 
     [request] = server.requests
     assert (request.method, request.target) == ("POST", "/v1/entries")
@@ -48,7 +48,7 @@ async def test_an_answer_without_a_sequence_is_malformed(server: Server, body: b
 
     async with client(server) as hub:
         with pytest.raises(ProtocolError) as caught:
-            await hub.submit_entry(ENTRY)
+            await hub.entries.submit(ENTRY)
 
     assert caught.value.code is Code.MALFORMED
 
@@ -58,7 +58,7 @@ async def test_a_sequence_that_is_taken_is_a_conflict(server: Server) -> None:
 
     async with client(server) as hub:
         with pytest.raises(Denied, match="taken") as caught:
-            await hub.submit_entry(ENTRY)
+            await hub.entries.submit(ENTRY)
 
     assert caught.value.code is Code.SEQUENCE_CONFLICT
 
@@ -67,7 +67,7 @@ async def test_a_tenant_reads_its_log_with_its_own_signature(server: Server) -> 
     server.reply(200, encode_log([ENTRY, ENTRY]))
 
     async with client(server, "key") as hub:
-        entries = await hub.list_entries(TENANT)
+        entries = await hub.entries.list(TENANT)
 
     [request] = server.requests
     assert (request.method, request.target) == ("GET", PATH)
@@ -81,7 +81,7 @@ async def test_an_operator_reads_any_log_with_the_key(server: Server) -> None:
     server.reply(200, encode_log([]))
 
     async with client(server, "key") as hub:
-        assert await hub.list_entries(TENANT_ID) == []
+        assert await hub.entries.list(TENANT_ID) == []
 
     [request] = server.requests
     assert request.target == PATH
@@ -93,7 +93,7 @@ async def test_a_log_that_is_none_is_malformed(server: Server) -> None:
 
     async with client(server) as hub:
         with pytest.raises(ProtocolError) as caught:
-            await hub.list_entries(TENANT)
+            await hub.entries.list(TENANT)
 
     assert caught.value.code is Code.MALFORMED
 
@@ -116,7 +116,7 @@ async def test_a_log_that_cannot_be_read_is_never_taken_for_an_empty_one(
 
     async with client(server) as hub:
         with pytest.raises(TowonelError) as caught:
-            await hub.list_entries(TENANT)
+            await hub.entries.list(TENANT)
 
     assert caught.value.code is code
 
@@ -124,6 +124,6 @@ async def test_a_log_that_cannot_be_read_is_never_taken_for_an_empty_one(
 async def test_an_id_of_another_length_is_never_sent(server: Server) -> None:
     async with client(server, "key") as hub:
         with pytest.raises(Denied):
-            await hub.list_entries(TenantId(b"\x01" * 33))
+            await hub.entries.list(TenantId(b"\x01" * 33))
 
     assert server.requests == []

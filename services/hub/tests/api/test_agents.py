@@ -64,7 +64,7 @@ async def test_wrong_unknown_and_expired_invites_are_refused_each_with_its_code(
     hub: TestHub,
 ) -> None:
     client, agent = hub.client(), new_key()
-    created = await client.create_invite(InviteIn(hostnames=["a.eu"], expires_in_secs=1))
+    created = await client.invites.create(InviteIn(hostnames=["a.eu"], expires_in_secs=1))
     token = InviteToken.decode(created.token)
     hub.clock.now_ms += 1000
 
@@ -214,7 +214,7 @@ async def test_an_agent_that_comes_again_was_seen_first_when_it_was(hub: TestHub
     seen = list[AgentItem]()
     for group in ("blue", "green"):
         await client.bootstrap(token, agent, group)
-        seen.append(await client.get_agent(agent.public.hex()))
+        seen.append(await client.agents.get(agent.public.hex()))
         hub.clock.now_ms += 5_000
 
     assert seen[0].first_seen_at == seen[1].first_seen_at

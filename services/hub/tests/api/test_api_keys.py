@@ -31,7 +31,7 @@ def at(now_ms: int) -> datetime:
 async def opens(hub: TestHub, key: str) -> bool:
     """Whether a key lets its holder in."""
     try:
-        await hub.client(key).whoami()
+        await hub.client(key).keys.whoami()
     except Denied as error:
         assert error.code is Code.UNAUTHORIZED
         return False
@@ -40,15 +40,15 @@ async def opens(hub: TestHub, key: str) -> bool:
 
 async def test_a_key_opens_what_its_role_may_and_tells_whose_it_is(hub: TestHub) -> None:
     token = await hub.invite("a.eu")
-    created = await hub.client().create_key(
+    created = await hub.client().keys.create(
         KeyIn(name="ci", role="operator", tenant_id=tenant_id(token))
     )
-    found = await hub.client(created.key).whoami()
+    found = await hub.client(created.key).keys.whoami()
 
     assert found.actor == f"key:{Presented.parse(created.key).key_id.hex()}"
     assert (found.role, found.tenant_id) == ("operator", tenant_id(token))
     assert (created.name, created.status, created.expires_at) == ("ci", "active", None)
-    assert (await hub.client().whoami()).model_dump() == {
+    assert (await hub.client().keys.whoami()).model_dump() == {
         "actor": "operator",
         "role": "admin",
         "tenant_id": None,
@@ -59,12 +59,12 @@ async def test_a_key_is_shown_once_and_only_its_hash_is_kept(
     hub: TestHub, database: Database
 ) -> None:
     client = hub.client()
-    created = await client.create_key(VIEWER)
-    rotated = await client.rotate_key(created.key_id)
+    created = await client.keys.create(VIEWER)
+    rotated = await client.keys.rotate(created.key_id)
     shown = [
-        (await client.list_keys()).model_dump_json(),
-        (await client.get_key(created.key_id)).value.model_dump_json(),
-        (await client.list_audit()).model_dump_json(),
+        (await client.keys.list()).model_dump_json(),
+        (await client.keys.get(created.key_id)).value.model_dump_json(),
+        (await client.audit.list()).model_dump_json(),
     ]
     with reading(database) as there:
         rows = [row for it in copy.reflect_tables(there) for row in copy.rows_of(there, it)]
@@ -86,7 +86,7 @@ async def test_a_wrong_secret_an_unknown_id_and_another_form_are_refused_alike(
         Presented(right.key_id, bytes(32)).encode(),
         Presented(bytes(8), right.secret).encode(),
     )
-    first, second = [await refusal(hub.client(text).whoami()) for text in wrong]
+    first, second = [await refusal(hub.client(text).keys.whoami()) for text in wrong]
 
     assert first.code is second.code is Code.UNAUTHORIZED
     assert first.detail == second.detail
@@ -97,8 +97,8 @@ async def test_a_wrong_secret_an_unknown_id_and_another_form_are_refused_alike(
 
 async def test_after_a_rotation_both_secrets_work_until_the_grace_is_over(hub: TestHub) -> None:
     client = hub.client()
-    old = await client.create_key(VIEWER)
-    new = await client.rotate_key(old.key_id, KeyRotation(grace_secs=60))
+    old = await client.keys.create(VIEWER)
+    new = await client.keys.rotate(old.key_id, KeyRotation(grace_secs=60))
     during = [await opens(hub, key) for key in (old.key, new.key)]
     hub.clock.now_ms += 60_000
 
@@ -111,8 +111,8 @@ async def test_after_a_rotation_both_secrets_work_until_the_grace_is_over(hub: T
 
 async def test_a_rotation_without_grace_ends_the_old_secret_at_once(hub: TestHub) -> None:
     client = hub.client()
-    old = await client.create_key(VIEWER)
-    new = await client.rotate_key(old.key_id, KeyRotation(grace_secs=0))
+    old = await client.keys.create(VIEWER)
+    new = await client.keys.rotate(old.key_id, KeyRotation(grace_secs=0))
 
     assert not await opens(hub, old.key)
     assert await opens(hub, new.key)
@@ -121,10 +121,10 @@ async def test_a_rotation_without_grace_ends_the_old_secret_at_once(hub: TestHub
 async def test_a_key_rotates_itself_and_a_lost_answer_costs_nobody_the_old_secret(
     hub: TestHub,
 ) -> None:
-    first = (await hub.client().create_key(KeyIn(name="a", role="admin"))).key
+    first = (await hub.client().keys.create(KeyIn(name="a", role="admin"))).key
     client = hub.client(first)
     which = base64url.encode(Presented.parse(first).key_id)
-    lost, again = [await client.rotate_key(which, idempotency_key="r1") for _ in range(2)]
+    lost, again = [await client.keys.rotate(which, idempotency_key="r1") for _ in range(2)]
 
     assert lost == again
     assert await opens(hub, first)
@@ -133,18 +133,18 @@ async def test_a_key_rotates_itself_and_a_lost_answer_costs_nobody_the_old_secre
 
 async def test_a_key_ends_on_its_time_and_an_edit_moves_that(hub: TestHub) -> None:
     client = hub.client()
-    created = await client.create_key(KeyIn(name="ci", role="viewer", expires_in_secs=3600))
+    created = await client.keys.create(KeyIn(name="ci", role="viewer", expires_in_secs=3600))
     assert created.expires_at == at(hub.clock.now_ms + HOUR_MS)
     hub.clock.now_ms += HOUR_MS
     ended = await opens(hub, created.key)
-    shown = (await client.get_key(created.key_id)).value
+    shown = (await client.keys.get(created.key_id)).value
     edit = KeyEdit(expires_at=at(hub.clock.now_ms + 1), name="longer")
-    moved = (await client.update_key(created.key_id, edit)).value
+    moved = (await client.keys.update(created.key_id, edit)).value
 
     assert (ended, shown.status) == (False, "expired")
     assert (moved.status, moved.name) == ("active", "longer")
     assert await opens(hub, created.key)
-    forever = (await client.update_key(created.key_id, KeyEdit(expires_at=None))).value
+    forever = (await client.keys.update(created.key_id, KeyEdit(expires_at=None))).value
     hub.clock.now_ms += 1_000 * HOUR_MS
     assert forever.expires_at is None
     assert await opens(hub, created.key)
@@ -152,42 +152,42 @@ async def test_a_key_ends_on_its_time_and_an_edit_moves_that(hub: TestHub) -> No
 
 async def test_a_revoked_key_opens_nothing_more_and_cannot_be_changed(hub: TestHub) -> None:
     client = hub.client()
-    old = await client.create_key(VIEWER)
-    new = await client.rotate_key(old.key_id)
-    await client.revoke_key(old.key_id)
+    old = await client.keys.create(VIEWER)
+    new = await client.keys.rotate(old.key_id)
+    await client.keys.revoke(old.key_id)
     opened_by = [await opens(hub, key) for key in (old.key, new.key)]
     calls = (
-        client.revoke_key(old.key_id),
-        client.rotate_key(old.key_id),
-        client.update_key(old.key_id, KeyEdit(expires_at=None)),
+        client.keys.revoke(old.key_id),
+        client.keys.rotate(old.key_id),
+        client.keys.update(old.key_id, KeyEdit(expires_at=None)),
     )
 
     assert opened_by == [False, False]
     assert [await code_of(call) for call in calls] == [Code.NOT_FOUND] * 3
-    assert (await client.get_key(old.key_id)).value.status == "revoked"
+    assert (await client.keys.get(old.key_id)).value.status == "revoked"
 
 
 async def test_its_last_use_is_told_at_once_and_kept(hub: TestHub) -> None:
     client = hub.client()
-    created = await client.create_key(VIEWER)
-    before = (await client.get_key(created.key_id)).value
+    created = await client.keys.create(VIEWER)
+    before = (await client.keys.get(created.key_id)).value
     hub.clock.now_ms += 5_000
     await opens(hub, created.key)
-    told = (await client.get_key(created.key_id)).value
+    told = (await client.keys.get(created.key_id)).value
     await background.flush(hub.context)
     hub.context.key_uses.clear()
-    (kept,) = (await client.list_keys()).keys
+    (kept,) = (await client.keys.list()).keys
 
     assert before.last_used_at is None
     assert told.last_used_at == kept.last_used_at == at(hub.clock.now_ms)
 
 
 async def test_a_refused_key_counts_as_no_use(hub: TestHub) -> None:
-    created = await hub.client().create_key(VIEWER)
-    await hub.client().revoke_key(created.key_id)
+    created = await hub.client().keys.create(VIEWER)
+    await hub.client().keys.revoke(created.key_id)
     await opens(hub, created.key)
 
-    assert (await hub.client().get_key(created.key_id)).value.last_used_at is None
+    assert (await hub.client().keys.get(created.key_id)).value.last_used_at is None
 
 
 async def test_a_key_of_one_tenant_is_no_admin_and_needs_a_tenant_that_lives(hub: TestHub) -> None:
@@ -195,20 +195,20 @@ async def test_a_key_of_one_tenant_is_no_admin_and_needs_a_tenant_that_lives(hub
     admin = KeyIn(name="x", role="admin", tenant_id=tenant_id(token))
     nobody = KeyIn(name="x", role="viewer", tenant_id="ab" * 32)
     ended = KeyIn(name="x", role="viewer", tenant_id=tenant_id(token))
-    refused = [await code_of(client.create_key(wanted)) for wanted in (admin, nobody)]
-    await client.revoke_invite(invite_id(token))
-    refused.append(await code_of(client.create_key(ended)))
+    refused = [await code_of(client.keys.create(wanted)) for wanted in (admin, nobody)]
+    await client.invites.revoke(invite_id(token))
+    refused.append(await code_of(client.keys.create(ended)))
 
     assert refused == [Code.INVALID_REQUEST, Code.NOT_FOUND, Code.NOT_FOUND]
-    assert (await client.list_keys()).keys == []
+    assert (await client.keys.list()).keys == []
 
 
 async def test_an_admin_key_makes_and_ends_keys_as_the_operator_does(hub: TestHub) -> None:
     admin = await keyed(hub, "admin")
-    made = await admin.create_key(VIEWER)
-    await admin.revoke_key(made.key_id)
+    made = await admin.keys.create(VIEWER)
+    await admin.keys.revoke(made.key_id)
 
-    assert [key.status for key in (await admin.list_keys()).keys].count("revoked") == 1
+    assert [key.status for key in (await admin.keys.list()).keys].count("revoked") == 1
 
 
 @pytest.mark.parametrize("ending", ["revoked", "expired"])
@@ -216,15 +216,15 @@ async def test_a_stream_of_events_ends_with_the_key_that_opened_it(
     hub: TestHub, ending: str
 ) -> None:
     client = hub.client()
-    created = await client.create_key(KeyIn(name="x", role="viewer", expires_in_secs=60))
+    created = await client.keys.create(KeyIn(name="x", role="viewer", expires_in_secs=60))
     header = f"Bearer {created.key}"
     async with streamed(hub.app, "/v1/events", header) as stream:
         assert await stream.block() == b": following"
         if ending == "revoked":
-            await client.revoke_key(created.key_id)
+            await client.keys.revoke(created.key_id)
         else:
             hub.clock.now_ms += 60_000
-        await client.create_invite(InviteIn(hostnames=["after.eu"]))
+        await client.invites.create(InviteIn(hostnames=["after.eu"]))
 
         assert await stream.ended()
         assert b"after.eu" not in stream._text
@@ -233,8 +233,8 @@ async def test_a_stream_of_events_ends_with_the_key_that_opened_it(
 async def test_guessing_locks_the_address_out_for_right_keys_too(hub: TestHub) -> None:
     right = await made_key(hub, "viewer")
     wrong = Presented(Presented.parse(right).key_id, bytes(32)).encode()
-    guesses = [await code_of(hub.client(wrong).whoami()) for _ in range(FREE_STRIKES + 1)]
-    locked = await refusal(hub.client(right).whoami())
+    guesses = [await code_of(hub.client(wrong).keys.whoami()) for _ in range(FREE_STRIKES + 1)]
+    locked = await refusal(hub.client(right).keys.whoami())
 
     assert set(guesses) == {Code.UNAUTHORIZED}
     assert locked.code is Code.RATE_LIMITED
@@ -260,7 +260,7 @@ async def test_every_key_is_of_one_tenant_or_of_all(hub: TestHub) -> None:
     token = await hub.invite("a.eu")
     await made_key(hub, "viewer", tenant_of(token))
     await made_key(hub, "admin")
-    found = (await hub.client().list_keys()).keys
+    found = (await hub.client().keys.list()).keys
 
     assert {(key.role, key.tenant_id) for key in found} == {
         ("viewer", tenant_id(token)),

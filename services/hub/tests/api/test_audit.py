@@ -45,7 +45,7 @@ SIGNERS = {
 
 
 async def log(hub: TestHub, **wanted: Any) -> list[AuditItem]:
-    return (await hub.client().list_audit(limit=1000, **wanted)).audit
+    return (await hub.client().audit.list(limit=1000, **wanted)).audit
 
 
 def at(now_ms: int) -> datetime:
@@ -99,7 +99,7 @@ async def test_an_edit_tells_only_what_it_changed_and_how_it_was(hub: TestHub) -
     token, client = await hub.invite("a.eu"), hub.client()
     kept = [PortRange(protocol="tcp", first_port=2222, last_port=2223)]
     edit = InviteEdit(hostnames=["a.eu", "b.eu"], ports=kept, limits=Limits(agents=2))
-    await client.update_invite(invite_id(token), edit)
+    await client.invites.update(invite_id(token), edit)
     (row, _) = await log(hub)
 
     unlimited = dict.fromkeys(("services", "agents", "ports", "hostnames"))
@@ -143,14 +143,14 @@ async def test_an_entry_is_one_write_told_with_what_it_publishes(hub: TestHub) -
 
 async def test_what_changes_nothing_leaves_no_row(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
-    key = await client.create_key(KeyIn(name="k", role="viewer"))
+    key = await client.keys.create(KeyIn(name="k", role="viewer"))
     await publish(hub, token, "a.eu")
     before = len(await log(hub))
     await publish(hub, token, "a.eu")
-    await client.update_invite(invite_id(token), InviteEdit(hostnames=["a.eu"]))
-    await client.update_tenant(tenant_id(token), TenantEdit())
-    await client.update_key(key.key_id, KeyEdit(name="k"))
-    await client.resume_tenant(tenant_id(token))
+    await client.invites.update(invite_id(token), InviteEdit(hostnames=["a.eu"]))
+    await client.tenants.update(tenant_id(token), TenantEdit())
+    await client.keys.update(key.key_id, KeyEdit(name="k"))
+    await client.tenants.resume(tenant_id(token))
 
     assert len(await log(hub)) == before
 
@@ -160,15 +160,15 @@ async def test_a_refused_write_leaves_no_row(hub: TestHub) -> None:
     viewer = await keyed(hub, "viewer")
     before = len(await log(hub))
     refused = [
-        client.create_invite(InviteIn(hostnames=["b.eu", "a.eu"])),
-        client.update_invite(invite_id(token), InviteEdit(name="x"), if_match='"9"'),
-        client.remove_invite_hostname(invite_id(token), "a.eu"),
-        client.create_key(KeyIn(name="x", role="viewer", tenant_id="ab" * 32)),
-        client.reserve_ports(
+        client.invites.create(InviteIn(hostnames=["b.eu", "a.eu"])),
+        client.invites.update(invite_id(token), InviteEdit(name="x"), if_match='"9"'),
+        client.invites.remove_hostname(invite_id(token), "a.eu"),
+        client.keys.create(KeyIn(name="x", role="viewer", tenant_id="ab" * 32)),
+        client.ports.reserve(
             ReservationIn(tenant_id=tenant_id(token), protocol="tcp", first_port=1)
         ),
-        viewer.remove_tenant(tenant_id(token)),
-        hub.client("wrong").revoke_invite(invite_id(token)),
+        viewer.tenants.remove(tenant_id(token)),
+        hub.client("wrong").invites.revoke(invite_id(token)),
         publish(hub, token, "b.eu"),
     ]
     for call in refused:
@@ -194,7 +194,7 @@ async def test_a_write_and_its_row_are_kept_together_or_not_at_all(
 
     assert answer.status_code == 503
     assert await log(hub) == before
-    assert (await hub.client().get_tenant(tenant_id(token))).value.status == "active"
+    assert (await hub.client().tenants.get(tenant_id(token))).value.status == "active"
 
 
 async def test_the_address_is_the_one_that_a_trusted_proxy_tells(database: Database) -> None:
@@ -211,9 +211,9 @@ async def test_the_log_is_filtered_by_who_what_whom_and_when(hub: TestHub) -> No
     key = await made_key(hub, "operator")
     start_ms = hub.clock.now_ms
     hub.clock.now_ms += 60_000
-    await hub.client(key).suspend_tenant(tenant_id(one))
+    await hub.client(key).tenants.suspend(tenant_id(one))
     await publish_ports(hub, two, "tcp", [2222])
-    actor = (await hub.client(key).whoami()).actor
+    actor = (await hub.client(key).keys.whoami()).actor
 
     async def actions(**wanted: object) -> list[str]:
         return [item.action for item in await log(hub, **wanted)]
@@ -237,7 +237,7 @@ async def test_the_newest_comes_first_and_ids_grow(hub: TestHub) -> None:
     ids = [item.id for item in await log(hub)]
     pages, cursor = list[int](), None
     for _ in range(3):
-        page = await hub.client().list_audit(limit=2, cursor=cursor)
+        page = await hub.client().audit.list(limit=2, cursor=cursor)
         pages += [item.id for item in page.audit]
         cursor = page.next_cursor
         await hub.invite(f"more{cursor}.eu".replace("_", "-").lower())
@@ -282,9 +282,9 @@ async def test_a_key_of_a_tenant_follows_only_its_own_events(hub: TestHub) -> No
     mine, other = await hub.invite("a.eu"), await hub.invite("b.eu")
     key = await made_key(hub, "operator", tenant_of(mine))
     async with following(hub, key, since=0) as following_one:
-        await hub.client().suspend_tenant(tenant_id(other))
-        await hub.client().create_edge_invite("e")
-        await hub.client().suspend_tenant(tenant_id(mine))
+        await hub.client().tenants.suspend(tenant_id(other))
+        await hub.client().edge_invites.create("e")
+        await hub.client().tenants.suspend(tenant_id(mine))
         events = [await following_one() for _ in range(2)]
 
     assert [event["action"] for event in events] == ["invite.created", "tenant.suspended"]
@@ -301,5 +301,5 @@ async def test_the_log_cannot_be_written_or_erased_over_the_api(hub: TestHub) ->
             answer = await http.request(method, "/v1/audit", headers=OPERATOR)
 
             assert answer.status_code == 405
-    assert await code_of(hub.client("x").list_audit()) is Code.UNAUTHORIZED
+    assert await code_of(hub.client("x").audit.list()) is Code.UNAUTHORIZED
     assert [item.tenant_id for item in await log(hub)] == [tenant_id(token)]

@@ -15,7 +15,7 @@ from towonel.wire.tokens import EdgeToken
 
 
 async def second_edge(hub: TestHub) -> tuple[NodeKey, str]:
-    created = await hub.client().create_edge_invite("second")
+    created = await hub.client().edge_invites.create("second")
     return NodeKey.from_seed(EdgeToken.decode(created.token).seed), created.invite_id
 
 
@@ -32,7 +32,7 @@ async def test_the_hubs_own_edge_and_invited_ones_register_and_are_listed(hub: T
         answer = await client.register_edge(key, registration(key))
         assert answer.hub_node_id == hub.context.keys.node.public.hex()
 
-    listed = {item.node_id: item for item in (await client.list_edges()).edges}
+    listed = {item.node_id: item for item in (await client.edges.list()).edges}
     assert set(listed) == {edge.public.hex(), hub.context.keys.node.public.hex()}
     assert listed[edge.public.hex()].name == "second"
     assert listed[edge.public.hex()].addresses == ["127.0.0.1:443"]
@@ -76,11 +76,11 @@ async def test_a_revoked_edge_is_out_and_agents_are_not_told_of_it(hub: TestHub)
     edge, invite_id = await second_edge(hub)
     client, token = hub.client(), await hub.invite("a.eu")
     await client.register_edge(edge, registration(edge))
-    await client.revoke_edge_invite(invite_id)
+    await client.edge_invites.revoke(invite_id)
 
     assert await code_of(client.follow_routes(edge, None)) is Code.EDGE_UNKNOWN
     assert (await client.bootstrap(token, new_key(), "g")).edges == []
-    assert (await client.list_edges()).edges == []
+    assert (await client.edges.list()).edges == []
 
 
 async def test_a_certificate_must_be_for_the_edges_own_key(hub: TestHub) -> None:
@@ -182,8 +182,8 @@ async def test_what_is_pruned_is_made_up_for_by_a_snapshot(hub: TestHub) -> None
 
 async def test_blocks_and_nonces_are_forgotten_when_they_cannot_matter(hub: TestHub) -> None:
     client = hub.client()
-    created = await client.create_invite(InviteIn(hostnames=["a.eu"]))
-    await client.revoke_invite(created.invite_id)
+    created = await client.invites.create(InviteIn(hostnames=["a.eu"]))
+    await client.invites.revoke(created.invite_id)
     blocked = (await client.follow_routes(hub.context.keys.node, None)).blocked
     hub.clock.now_ms += retention.BLOCK_MS + 1
     async with hub.context.store.write() as change:

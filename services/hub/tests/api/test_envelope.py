@@ -104,7 +104,7 @@ async def test_a_body_just_as_long_as_allowed_is_read(hub: TestHub) -> None:
 
 async def test_every_edit_refuses_fields_it_does_not_know(hub: TestHub) -> None:
     token = await hub.invite("a.eu")
-    key = await hub.client().create_key(KeyIn(name="k", role="viewer"))
+    key = await hub.client().keys.create(KeyIn(name="k", role="viewer"))
     async with hub.raw() as http:
         for method, path in (
             ("PATCH", f"/v1/invites/{invite_id(token)}"),
@@ -131,7 +131,7 @@ async def test_times_are_rfc_3339_in_utc_in_every_answer(hub: TestHub) -> None:
     await hub.client().register_edge(node, registration(node))
     agent = new_key()
     await hub.client().bootstrap(there.tenant, agent, "g")
-    await (await keyed(hub, "viewer")).whoami()
+    await (await keyed(hub, "viewer")).keys.whoami()
     paths = (
         *("tenants", "services", "agents", "keys", "audit", "ports", "edges", "invites", "routes"),
         *(f"tenants/{tenant_id(there.tenant)}", f"invites/{invite_id(there.tenant)}"),

@@ -15,7 +15,7 @@ from towonel.client.hub import HubClient
 async def patches(hub: TestHub) -> dict[str, tuple[str, object]]:
     """Every operation that edits, with a path of something that is there and an edit of it."""
     token, other = await hub.invite("a.eu"), await hub.invite("b.eu")
-    key = await hub.client().create_key(KeyIn(name="k", role="viewer"))
+    key = await hub.client().keys.create(KeyIn(name="k", role="viewer"))
     return {
         "update_invite": (f"/v1/invites/{invite_id(token)}", {"name": "new"}),
         "update_tenant": (f"/v1/tenants/{tenant_id(other)}", {"limits": {"ports": 5}}),
@@ -90,31 +90,31 @@ async def test_an_edit_that_changes_nothing_keeps_the_tag(hub: TestHub) -> None:
 
 
 async def released(client: HubClient) -> None:
-    (held,) = (await client.list_ports()).ports
-    await client.release_ports(held.reservation_id)
+    (held,) = (await client.ports.list()).ports
+    await client.ports.release(held.reservation_id)
 
 
 async def test_whatever_else_changes_a_tenant_or_a_key_changes_its_tag(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
     which, of = invite_id(token), tenant_id(token)
-    key = await client.create_key(KeyIn(name="k", role="viewer"))
+    key = await client.keys.create(KeyIn(name="k", role="viewer"))
     asked = ReservationIn(tenant_id=of, protocol="tcp")
     steps: list[Callable[[], Awaitable[object]]] = [
-        lambda: client.add_invite_hostnames(which, HostnamesIn(hostnames=["b.eu"])),
-        lambda: client.remove_invite_hostname(which, "b.eu"),
-        lambda: client.suspend_tenant(of),
-        lambda: client.resume_tenant(of),
-        lambda: client.reserve_ports(asked),
+        lambda: client.invites.add_hostnames(which, HostnamesIn(hostnames=["b.eu"])),
+        lambda: client.invites.remove_hostname(which, "b.eu"),
+        lambda: client.tenants.suspend(of),
+        lambda: client.tenants.resume(of),
+        lambda: client.ports.reserve(asked),
         lambda: released(client),
-        lambda: client.revoke_invite(which),
+        lambda: client.invites.revoke(which),
     ]
-    tags = [(await client.get_tenant(of)).etag]
+    tags = [(await client.tenants.get(of)).etag]
     for step in steps:
         await step()
-        tags.append((await client.get_tenant(of)).etag)
-    before = (await client.get_key(key.key_id)).etag
-    await client.rotate_key(key.key_id, KeyRotation(grace_secs=0))
+        tags.append((await client.tenants.get(of)).etag)
+    before = (await client.keys.get(key.key_id)).etag
+    await client.keys.rotate(key.key_id, KeyRotation(grace_secs=0))
 
     assert len(set(tags)) == len(steps) + 1
-    assert (await client.get_invite(which)).etag == tags[-1]
-    assert (await client.get_key(key.key_id)).etag != before
+    assert (await client.invites.get(which)).etag == tags[-1]
+    assert (await client.keys.get(key.key_id)).etag != before

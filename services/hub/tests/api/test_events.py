@@ -18,7 +18,7 @@ from towonel.hub.api.operator import audit
 
 async def write(hub: TestHub, first: int, last: int) -> None:
     for number in range(first, last):
-        await hub.client().create_invite(InviteIn(hostnames=[f"n{number}.eu"]))
+        await hub.client().invites.create(InviteIn(hostnames=[f"n{number}.eu"]))
 
 
 async def test_who_breaks_off_anywhere_and_comes_back_gets_each_event_once_in_order(
@@ -34,7 +34,7 @@ async def test_who_breaks_off_anywhere_and_comes_back_gets_each_event_once_in_or
             async with following(hub, "operator-key", since=seen[-1] if seen else 0) as one:
                 for _ in range(min(draw.randint(1, 7), 30 - len(seen))):
                     seen.append((await one())["id"])
-    listed = (await hub.client().list_audit(limit=100)).audit
+    listed = (await hub.client().audit.list(limit=100)).audit
 
     assert seen == [item.id for item in reversed(listed)]
 
@@ -87,7 +87,7 @@ async def test_one_key_leaves_room_for_the_followers_of_others(
     hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit, "MAX_OF_ONE_KEY", 1)
-    made = await hub.client().create_key(KeyIn(name="mine", role="viewer"))
+    made = await hub.client().keys.create(KeyIn(name="mine", role="viewer"))
     async with following(hub, made.key), hub.raw() as http:
         headers = {"authorization": f"Bearer {made.key}"}
         refused = await http.get("/v1/events", headers=headers)

@@ -174,7 +174,7 @@ async def test_a_refused_request_leaves_no_trace_of_its_signature(hub: TestHub) 
 
 async def test_a_forged_signature_learns_nothing_of_a_tenant(hub: TestHub) -> None:
     token = await hub.invite("a.eu")
-    await hub.client().revoke_invite(base64url.encode(token.invite_id))
+    await hub.client().invites.revoke(base64url.encode(token.invite_id))
     tenant_id = tenant_of(token).tenant_id.hex()
     headers = {"authorization": f"Signature {tenant_id}.{hub.clock.now_ms}.AAAA"}
     async with hub.raw() as http:
@@ -192,7 +192,7 @@ async def test_a_clock_that_is_off_is_told_so_by_every_signed_call(
 ) -> None:
     tenant, node = tenant_of(await hub.invite("a.eu")), hub.context.keys.node
     client = hub.client()
-    client._now_ms = lambda: hub.clock.now_ms + skew_ms
+    client._transport._now_ms = lambda: hub.clock.now_ms + skew_ms
     calls: dict[str, Callable[[], Awaitable[object]]] = {
         "register": lambda: client.register_edge(node, registration(node)),
         "routes": lambda: client.follow_routes(node, None),
@@ -218,7 +218,7 @@ async def test_an_edge_that_asks_for_routes_was_seen(hub: TestHub) -> None:
     await client.register_edge(key, registration(key))
     hub.clock.now_ms += 5_000
     await client.follow_routes(key, None)
-    (listed,) = (await client.list_edges()).edges
+    (listed,) = (await client.edges.list()).edges
 
     assert listed.last_seen_ms == hub.clock.now_ms
 
@@ -274,7 +274,7 @@ async def test_a_name_that_another_replica_took_meanwhile_is_a_conflict(hub: Tes
     with pytest.raises(Denied) as caught:
         await add()
     assert caught.value.code is Code.HOSTNAME_CONFLICT
-    assert len((await hub.client().list_invites()).invites) == 1
+    assert len((await hub.client().invites.list()).invites) == 1
 
 
 async def test_an_answer_that_breaks_off_half_way_is_not_made_whole() -> None:

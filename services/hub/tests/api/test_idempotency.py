@@ -30,15 +30,15 @@ type Create = Callable[[HubClient, str], Awaitable[Any]]
 async def creates(hub: TestHub) -> dict[str, Create]:
     """Every operation that takes the header, each with all it needs."""
     token, client = await hub.invite("tenant.eu"), hub.client()
-    key_id = (await client.create_key(KeyIn(name="rotates", role="viewer"))).key_id
+    key_id = (await client.keys.create(KeyIn(name="rotates", role="viewer"))).key_id
     ports = ReservationIn(tenant_id=tenant_id(token), protocol="tcp")
     key = KeyIn(name="new", role="viewer")
     return {
-        "create_invite": lambda it, once: it.create_invite(INVITE, idempotency_key=once),
-        "create_edge_invite": lambda it, once: it.create_edge_invite(idempotency_key=once),
-        "create_key": lambda it, once: it.create_key(key, idempotency_key=once),
-        "rotate_key": lambda it, once: it.rotate_key(key_id, idempotency_key=once),
-        "reserve_ports": lambda it, once: it.reserve_ports(ports, idempotency_key=once),
+        "create_invite": lambda it, once: it.invites.create(INVITE, idempotency_key=once),
+        "create_edge_invite": lambda it, once: it.edge_invites.create(idempotency_key=once),
+        "create_key": lambda it, once: it.keys.create(key, idempotency_key=once),
+        "rotate_key": lambda it, once: it.keys.rotate(key_id, idempotency_key=once),
+        "reserve_ports": lambda it, once: it.ports.reserve(ports, idempotency_key=once),
     }
 
 
@@ -69,34 +69,34 @@ async def test_the_same_request_again_is_answered_alike_and_does_nothing(hub: Te
 
 async def test_the_same_key_of_another_caller_is_another(hub: TestHub) -> None:
     admin = await keyed(hub, "admin")
-    others = await admin.create_edge_invite(idempotency_key="mine")
-    again = await hub.client().create_edge_invite(idempotency_key="mine")
+    others = await admin.edge_invites.create(idempotency_key="mine")
+    again = await hub.client().edge_invites.create(idempotency_key="mine")
 
     assert others.invite_id != again.invite_id
 
 
 async def test_another_body_or_path_with_the_key_is_a_conflict(hub: TestHub) -> None:
     client = hub.client()
-    one, two = [await client.create_key(KeyIn(name=name, role="viewer")) for name in "ab"]
-    await client.create_invite(INVITE, idempotency_key="k")
-    await client.rotate_key(one.key_id, idempotency_key="r")
+    one, two = [await client.keys.create(KeyIn(name=name, role="viewer")) for name in "ab"]
+    await client.invites.create(INVITE, idempotency_key="k")
+    await client.keys.rotate(one.key_id, idempotency_key="r")
     refused = [
-        await refusal(client.create_invite(InviteIn(hostnames=["b.eu"]), idempotency_key="k")),
-        await refusal(client.create_edge_invite(idempotency_key="k")),
-        await refusal(client.rotate_key(two.key_id, idempotency_key="r")),
+        await refusal(client.invites.create(InviteIn(hostnames=["b.eu"]), idempotency_key="k")),
+        await refusal(client.edge_invites.create(idempotency_key="k")),
+        await refusal(client.keys.rotate(two.key_id, idempotency_key="r")),
         await refusal(
-            client.rotate_key(one.key_id, KeyRotation(grace_secs=1), idempotency_key="r")
+            client.keys.rotate(one.key_id, KeyRotation(grace_secs=1), idempotency_key="r")
         ),
     ]
 
     assert {it.code for it in refused} == {Code.IDEMPOTENCY_CONFLICT}
     assert {it.detail for it in refused} == {"Idempotency-Key: came before with another request"}
-    assert len((await client.list_invites()).invites) == 1
+    assert len((await client.invites.list()).invites) == 1
 
 
 async def test_without_a_key_each_request_counts(hub: TestHub) -> None:
     client = hub.client()
-    made = [await client.create_edge_invite("same") for _ in range(2)]
+    made = [await client.edge_invites.create("same") for _ in range(2)]
 
     assert made[0].invite_id != made[1].invite_id
 
@@ -104,23 +104,23 @@ async def test_without_a_key_each_request_counts(hub: TestHub) -> None:
 async def test_a_refused_create_leaves_the_key_free(hub: TestHub) -> None:
     await hub.invite("a.eu")
     client = hub.client()
-    refused = await code_of(client.create_invite(INVITE, idempotency_key="k"))
-    (held,) = (await client.list_invites()).invites
-    await client.revoke_invite(held.invite_id)
-    made = await client.create_invite(INVITE, idempotency_key="k")
+    refused = await code_of(client.invites.create(INVITE, idempotency_key="k"))
+    (held,) = (await client.invites.list()).invites
+    await client.invites.revoke(held.invite_id)
+    made = await client.invites.create(INVITE, idempotency_key="k")
 
     assert refused is Code.HOSTNAME_CONFLICT
     assert made.token
 
 
 async def test_a_key_is_remembered_for_a_day(hub: TestHub) -> None:
-    first = await hub.client().create_edge_invite(idempotency_key="k")
+    first = await hub.client().edge_invites.create(idempotency_key="k")
     answers = list[str]()
     for passed_ms in (DAY_MS, 1):
         hub.clock.now_ms += passed_ms
         async with hub.context.store.write() as change:
             await retention.prune(change, hub.clock.now_ms)
-        again = await hub.client().create_edge_invite(idempotency_key="k")
+        again = await hub.client().edge_invites.create(idempotency_key="k")
         answers.append(again.invite_id)
 
     assert answers[0] == first.invite_id
@@ -131,18 +131,18 @@ async def test_of_many_at_the_same_time_one_creates(hub: TestHub) -> None:
     clients = [hub.client() for _ in range(5)]
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         running = [
-            tasks.create_task(it.create_invite(INVITE, idempotency_key="k")) for it in clients
+            tasks.create_task(it.invites.create(INVITE, idempotency_key="k")) for it in clients
         ]
 
     assert len({task.result().token for task in running}) == 1
-    assert len((await hub.client().list_invites()).invites) == 1
+    assert len((await hub.client().invites.list()).invites) == 1
     assert await written(hub) == 1
 
 
 async def test_the_answer_is_kept_so_that_only_its_caller_can_read_it(
     hub: TestHub, database: Database
 ) -> None:
-    made = await hub.client().create_invite(INVITE, idempotency_key="k")
+    made = await hub.client().invites.create(INVITE, idempotency_key="k")
     secret = InviteToken.decode(made.token).secret
     with reading(database) as connection:
         rows = [
@@ -163,11 +163,11 @@ async def test_the_answer_is_kept_so_that_only_its_caller_can_read_it(
 async def test_a_caller_whose_secret_was_rotated_is_told_that_the_answer_is_lost(
     hub: TestHub,
 ) -> None:
-    admin = await hub.client().create_key(KeyIn(name="a", role="admin"))
-    await hub.client(admin.key).create_invite(INVITE, idempotency_key="k")
-    rotated = await hub.client().rotate_key(admin.key_id)
-    late = await hub.client(admin.key).create_invite(INVITE, idempotency_key="k")
-    lost = await refusal(hub.client(rotated.key).create_invite(INVITE, idempotency_key="k"))
+    admin = await hub.client().keys.create(KeyIn(name="a", role="admin"))
+    await hub.client(admin.key).invites.create(INVITE, idempotency_key="k")
+    rotated = await hub.client().keys.rotate(admin.key_id)
+    late = await hub.client(admin.key).invites.create(INVITE, idempotency_key="k")
+    lost = await refusal(hub.client(rotated.key).invites.create(INVITE, idempotency_key="k"))
 
     assert late.token
     assert lost.code is Code.IDEMPOTENCY_CONFLICT
@@ -175,10 +175,10 @@ async def test_a_caller_whose_secret_was_rotated_is_told_that_the_answer_is_lost
 
 
 async def test_a_key_that_may_not_create_gets_no_answer_of_those_that_may(hub: TestHub) -> None:
-    await hub.client().create_invite(INVITE, idempotency_key="k")
+    await hub.client().invites.create(INVITE, idempotency_key="k")
     viewer = await keyed(hub, "viewer")
 
-    assert await code_of(viewer.create_invite(INVITE, idempotency_key="k")) is Code.FORBIDDEN
+    assert await code_of(viewer.invites.create(INVITE, idempotency_key="k")) is Code.FORBIDDEN
 
 
 async def test_an_answer_is_given_again_to_the_operator_of_a_tenant_only_for_its_own(
@@ -187,9 +187,9 @@ async def test_an_answer_is_given_again_to_the_operator_of_a_tenant_only_for_its
     one, two = await hub.invite("a.eu"), await hub.invite("b.eu")
     keys = [await made_key(hub, "operator", tenant_of(token)) for token in (one, two)]
     asked = ReservationIn(tenant_id=tenant_id(one), protocol="udp")
-    made = await hub.client(keys[0]).reserve_ports(asked, idempotency_key="k")
-    again = await hub.client(keys[0]).reserve_ports(asked, idempotency_key="k")
-    foreign = hub.client(keys[1]).reserve_ports(asked, idempotency_key="k")
+    made = await hub.client(keys[0]).ports.reserve(asked, idempotency_key="k")
+    again = await hub.client(keys[0]).ports.reserve(asked, idempotency_key="k")
+    foreign = hub.client(keys[1]).ports.reserve(asked, idempotency_key="k")
 
     assert made == again
     assert await code_of(foreign) is Code.NOT_FOUND

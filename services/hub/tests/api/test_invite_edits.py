@@ -27,26 +27,26 @@ def ports(protocol: Protocol, first: int, last: int) -> PortRange:
 
 async def test_every_field_is_changed_and_those_that_are_not_sent_stay(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu", "b.eu"), hub.client()
-    await client.update_invite(invite_id(token), InviteEdit(name=" home ", hostnames=["c.eu"]))
+    await client.invites.update(invite_id(token), InviteEdit(name=" home ", hostnames=["c.eu"]))
     at = datetime(2027, 1, 1, tzinfo=UTC)
     kept = [ports("tcp", 2222, 2222), ports("udp", 5000, 5009)]
     edit = InviteEdit(expires_at=at, ports=kept, limits=Limits(services=3, ports=20))
-    changed = (await client.update_invite(invite_id(token), edit)).value
+    changed = (await client.invites.update(invite_id(token), edit)).value
     edit = InviteEdit(expires_at=None, ports=kept[1:], limits=Limits(services=None))
-    changed_again = (await client.update_invite(invite_id(token), edit)).value
+    changed_again = (await client.invites.update(invite_id(token), edit)).value
 
     assert (changed.name, changed.hostnames, changed.ports) == ("home", ["c.eu"], kept)
     assert (changed.expires_at, changed.limits) == (at, Limits(services=3, ports=20))
     assert changed_again.expires_at is None
     assert changed_again.limits == Limits(ports=20)
     assert changed_again.ports == kept[1:]
-    assert (await client.get_invite(invite_id(token))).value == changed_again
+    assert (await client.invites.get(invite_id(token))).value == changed_again
 
 
 async def test_the_token_stays_good_whatever_changes(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
     edit = InviteEdit(name="new", hostnames=["b.eu"], ports=[ports("tcp", 2222, 2222)])
-    await client.update_invite(invite_id(token), edit)
+    await client.invites.update(invite_id(token), edit)
     welcome = await client.bootstrap(token, new_key(), "default")
 
     assert welcome.tenant_id == tenant_id(token)
@@ -57,7 +57,7 @@ async def test_the_token_stays_good_whatever_changes(hub: TestHub) -> None:
 async def test_routes_of_a_lost_hostname_end_and_others_stay(hub: TestHub) -> None:
     token = await hub.invite("a.eu", "*.b.eu")
     revision = await publish(hub, token, "a.eu", "x.b.eu", "*.b.eu")
-    await hub.client().update_invite(invite_id(token), InviteEdit(hostnames=["a.eu", "c.eu"]))
+    await hub.client().invites.update(invite_id(token), InviteEdit(hostnames=["a.eu", "c.eu"]))
     delta = await hub.client().follow_routes(hub.context.keys.node, revision)
 
     assert sorted(delta.removed) == ["https:*.b.eu", "https:x.b.eu"]
@@ -69,7 +69,7 @@ async def test_routes_of_a_lost_hostname_end_and_others_stay(hub: TestHub) -> No
 async def test_a_wildcard_that_narrows_keeps_the_names_it_still_covers(hub: TestHub) -> None:
     token = await hub.invite("*.b.eu")
     await publish(hub, token, "x.b.eu", "y.b.eu")
-    await hub.client().update_invite(invite_id(token), InviteEdit(hostnames=["x.b.eu"]))
+    await hub.client().invites.update(invite_id(token), InviteEdit(hostnames=["x.b.eu"]))
 
     assert list(await served(hub)) == ["https:x.b.eu"]
 
@@ -79,12 +79,12 @@ async def test_routes_of_ports_that_go_to_another_end_only_when_their_tenant_say
 ) -> None:
     one, two = await hub.invite("a.eu"), await hub.invite("b.eu")
     client, kept = hub.client(), InviteEdit(ports=[ports("tcp", 2222, 2225)])
-    await client.update_invite(invite_id(one), kept)
+    await client.invites.update(invite_id(one), kept)
     await publish_ports(hub, one, "tcp", [2222])
-    await client.update_invite(invite_id(one), InviteEdit(ports=[]))
-    clash = await refusal(client.update_invite(invite_id(two), kept))
+    await client.invites.update(invite_id(one), InviteEdit(ports=[]))
+    clash = await refusal(client.invites.update(invite_id(two), kept))
     await publish_ports(hub, one, "tcp", [])
-    changed = await client.update_invite(invite_id(two), kept)
+    changed = await client.invites.update(invite_id(two), kept)
 
     assert clash.code is Code.PORT_CONFLICT
     assert "tcp:2222" in clash.detail
@@ -95,28 +95,29 @@ async def test_routes_of_ports_that_go_to_another_end_only_when_their_tenant_say
 async def test_a_refused_edit_changes_nothing_at_all(hub: TestHub) -> None:
     one, _ = await hub.invite("a.eu"), await hub.invite("b.eu")
     client = hub.client()
-    before = await client.get_invite(invite_id(one))
+    before = await client.invites.get(invite_id(one))
     taken = InviteEdit(name="new", hostnames=["c.eu", "b.eu"])
     too_many = InviteEdit(name="new", hostnames=["c.eu", "d.eu"], limits=Limits(hostnames=1))
     low = InviteEdit(name="new", hostnames=["c.eu"], ports=[ports("tcp", 80, 80)])
     codes = [
-        await code_of(client.update_invite(invite_id(one), edit)) for edit in (taken, too_many, low)
+        await code_of(client.invites.update(invite_id(one), edit))
+        for edit in (taken, too_many, low)
     ]
 
     assert codes == [Code.HOSTNAME_CONFLICT, Code.QUOTA_EXCEEDED, Code.INVALID_REQUEST]
-    assert await client.get_invite(invite_id(one)) == before
-    assert len((await client.list_audit()).audit) == 2
+    assert await client.invites.get(invite_id(one)) == before
+    assert len((await client.audit.list()).audit) == 2
 
 
 async def test_ranges_that_stay_keep_their_ids(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
     stays, goes = ports("tcp", 2222, 2225), ports("udp", 2222, 2222)
-    await client.update_invite(invite_id(token), InviteEdit(ports=[stays, goes]))
-    before = (await client.list_ports()).ports
-    await client.update_invite(
+    await client.invites.update(invite_id(token), InviteEdit(ports=[stays, goes]))
+    before = (await client.ports.list()).ports
+    await client.invites.update(
         invite_id(token), InviteEdit(ports=[ports("udp", 9000, 9001), stays])
     )
-    after = (await client.list_ports()).ports
+    after = (await client.ports.list()).ports
 
     assert before[0] == after[0]
     assert [(kept.protocol, kept.first_port, kept.last_port) for kept in after] == [
@@ -128,10 +129,10 @@ async def test_ranges_that_stay_keep_their_ids(hub: TestHub) -> None:
 async def test_an_expired_invite_is_opened_again_by_a_later_end(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
     ended = datetime.fromtimestamp(hub.clock.now_ms / 1000, UTC)
-    await client.update_invite(invite_id(token), InviteEdit(expires_at=ended))
+    await client.invites.update(invite_id(token), InviteEdit(expires_at=ended))
     refused = await code_of(client.bootstrap(token, new_key(), "default"))
     later = datetime.fromtimestamp(hub.clock.now_ms / 1000 + 1, UTC)
-    await client.update_invite(invite_id(token), InviteEdit(expires_at=later))
+    await client.invites.update(invite_id(token), InviteEdit(expires_at=later))
 
     assert refused is Code.INVITE_EXPIRED
     assert (await client.bootstrap(token, new_key(), "default")).grant
@@ -160,7 +161,7 @@ async def test_an_exact_invite_beats_a_wildcard_and_gives_the_name_back(hub: Tes
     await publish(hub, narrow, "app.example.eu")
     await publish(hub, narrow)
     withdrawn = await served(hub)
-    await hub.client().revoke_invite(invite_id(narrow))
+    await hub.client().invites.revoke(invite_id(narrow))
     given_back = await served(hub)
     await publish(hub, wide, "*.example.eu", "app.example.eu")
 
@@ -175,10 +176,10 @@ async def test_an_edit_moves_a_name_between_a_wildcard_and_an_exact_invite(hub: 
     wide, narrow = await hub.invite("*.example.eu"), await hub.invite("other.eu")
     await publish(hub, wide, "app.example.eu")
     client, name = hub.client(), "app.example.eu"
-    await client.add_invite_hostnames(invite_id(narrow), HostnamesIn(hostnames=[name]))
+    await client.invites.add_hostnames(invite_id(narrow), HostnamesIn(hostnames=[name]))
     taken = await served(hub)
     await publish(hub, narrow, name)
-    await client.remove_invite_hostname(invite_id(narrow), name)
+    await client.invites.remove_hostname(invite_id(narrow), name)
     lost = await served(hub)
     await publish(hub, wide, name)
 
@@ -205,9 +206,9 @@ async def test_a_name_is_kept_from_a_wildcard_whichever_comes_first_until_one_go
     wide = await hub.invite("*.example.eu")
     late = await hub.invite("late.example.eu")
     between = await served(hub)
-    await hub.client().revoke_invite(invite_id(late))
+    await hub.client().invites.revoke(invite_id(late))
     without_late = await served(hub)
-    await hub.client().revoke_invite(invite_id(wide))
+    await hub.client().invites.revoke(invite_id(wide))
 
     kept = {"https:early.example.eu": tenant_id(early)}
     assert alone == {}
@@ -219,34 +220,34 @@ async def test_a_name_is_kept_from_a_wildcard_whichever_comes_first_until_one_go
 async def test_a_hostname_is_added_once_and_removed_but_for_the_last(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
     which = invite_id(token)
-    added = await client.add_invite_hostnames(which, HostnamesIn(hostnames=["*.B.eu", "a.eu"]))
-    again = await client.add_invite_hostnames(which, HostnamesIn(hostnames=["*.b.eu"]))
-    removed = await client.remove_invite_hostname(which, "A.eu")
+    added = await client.invites.add_hostnames(which, HostnamesIn(hostnames=["*.B.eu", "a.eu"]))
+    again = await client.invites.add_hostnames(which, HostnamesIn(hostnames=["*.b.eu"]))
+    removed = await client.invites.remove_hostname(which, "A.eu")
 
     assert added.remaining_hostnames == again.remaining_hostnames == ["a.eu", "*.b.eu"]
     assert removed.remaining_hostnames == ["*.b.eu"]
-    assert await code_of(client.remove_invite_hostname(which, "a.eu")) is Code.NOT_FOUND
-    assert await code_of(client.remove_invite_hostname(which, "*.b.eu")) is Code.INVALID_REQUEST
-    assert (await client.get_invite(which)).value.hostnames == ["*.b.eu"]
+    assert await code_of(client.invites.remove_hostname(which, "a.eu")) is Code.NOT_FOUND
+    assert await code_of(client.invites.remove_hostname(which, "*.b.eu")) is Code.INVALID_REQUEST
+    assert (await client.invites.get(which)).value.hostnames == ["*.b.eu"]
 
 
 async def test_a_hostname_of_another_invite_is_not_added(hub: TestHub) -> None:
     one, _ = await hub.invite("a.eu"), await hub.invite("b.eu")
     asked = HostnamesIn(hostnames=["c.eu", "B.eu"])
-    refused = await refusal(hub.client().add_invite_hostnames(invite_id(one), asked))
+    refused = await refusal(hub.client().invites.add_hostnames(invite_id(one), asked))
 
     assert refused.code is Code.HOSTNAME_CONFLICT
     assert "b.eu" in refused.detail
-    assert (await hub.client().get_invite(invite_id(one))).value.hostnames == ["a.eu"]
+    assert (await hub.client().invites.get(invite_id(one))).value.hostnames == ["a.eu"]
 
 
 async def test_what_is_above_a_lowered_limit_can_be_made_less_but_not_more(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu", "b.eu", "c.eu"), hub.client()
     which = invite_id(token)
     lowered = InviteEdit(limits=Limits(hostnames=1))
-    await client.update_invite(which, lowered)
-    removed = await client.remove_invite_hostname(which, "c.eu")
-    more = await refusal(client.add_invite_hostnames(which, HostnamesIn(hostnames=["d.eu"])))
+    await client.invites.update(which, lowered)
+    removed = await client.invites.remove_hostname(which, "c.eu")
+    more = await refusal(client.invites.add_hostnames(which, HostnamesIn(hostnames=["d.eu"])))
 
     assert removed.remaining_hostnames == ["a.eu", "b.eu"]
     assert more.code is Code.QUOTA_EXCEEDED
@@ -256,13 +257,13 @@ async def test_what_is_above_a_lowered_limit_can_be_made_less_but_not_more(hub: 
 async def test_a_revoked_invite_is_edited_no_more(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu", "b.eu"), hub.client()
     which, of = invite_id(token), tenant_of(token).tenant_id.hex()
-    await client.revoke_invite(which)
+    await client.invites.revoke(which)
     calls = (
-        client.update_invite(which, InviteEdit(name="x")),
-        client.add_invite_hostnames(which, HostnamesIn(hostnames=["c.eu"])),
-        client.remove_invite_hostname(which, "a.eu"),
-        client.reserve_ports(ReservationIn(tenant_id=of, protocol="tcp")),
+        client.invites.update(which, InviteEdit(name="x")),
+        client.invites.add_hostnames(which, HostnamesIn(hostnames=["c.eu"])),
+        client.invites.remove_hostname(which, "a.eu"),
+        client.ports.reserve(ReservationIn(tenant_id=of, protocol="tcp")),
     )
 
     assert [await code_of(call) for call in calls] == [Code.NOT_FOUND] * 4
-    assert (await client.get_invite(which)).value.status == "revoked"
+    assert (await client.invites.get(which)).value.status == "revoked"

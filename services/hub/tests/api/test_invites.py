@@ -12,11 +12,11 @@ AUTH = {"authorization": "Bearer operator-key"}
 
 
 async def test_an_invite_has_a_token_that_makes_its_tenant(hub: TestHub) -> None:
-    created = await hub.client().create_invite(
+    created = await hub.client().invites.create(
         InviteIn(name="home", hostnames=["App.example.eu", "*.b.eu"], expires_in_secs=60)
     )
     token = InviteToken.decode(created.token)
-    (listed,) = (await hub.client().list_invites()).invites
+    (listed,) = (await hub.client().invites.list()).invites
 
     assert token.hub_url == "https://hub.example.eu"
     assert tenant_of(token).tenant_id.hex() == created.tenant_id == listed.tenant_id
@@ -29,7 +29,7 @@ async def test_an_invite_has_a_token_that_makes_its_tenant(hub: TestHub) -> None
 
 
 async def test_a_name_is_made_where_none_is_given(hub: TestHub) -> None:
-    created = await hub.client().create_invite(InviteIn(name="  ", hostnames=["a.eu"]))
+    created = await hub.client().invites.create(InviteIn(name="  ", hostnames=["a.eu"]))
 
     assert created.name.count("-") == 1
 
@@ -47,13 +47,13 @@ async def test_equal_claims_are_refused_and_more_specific_ones_are_not(hub: Test
 async def test_a_revoked_invite_frees_its_names_and_cannot_be_revoked_again(hub: TestHub) -> None:
     token = await hub.invite("a.eu")
     invite_id = base64url.encode(token.invite_id)
-    await hub.client().revoke_invite(invite_id)
+    await hub.client().invites.revoke(invite_id)
 
     with pytest.raises(Denied) as caught:
-        await hub.client().revoke_invite(invite_id)
+        await hub.client().invites.revoke(invite_id)
     await hub.invite("a.eu")
     assert caught.value.code is Code.NOT_FOUND
-    statuses = [invite.status for invite in (await hub.client().list_invites()).invites]
+    statuses = [invite.status for invite in (await hub.client().invites.list()).invites]
     assert sorted(statuses) == ["pending", "revoked"]
 
 
@@ -62,7 +62,7 @@ async def test_revoking_ends_routes_grants_and_bootstraps(hub: TestHub) -> None:
     client = hub.client()
     welcome = await client.bootstrap(token, agent, "default")
     await client.apply_desired_state(tenant_of(token), state("a.eu"))
-    await client.revoke_invite(base64url.encode(token.invite_id))
+    await client.invites.revoke(base64url.encode(token.invite_id))
     assert welcome.grant
 
     delta = await client.follow_routes(hub.context.keys.node, 1)
@@ -130,16 +130,16 @@ async def test_an_id_that_is_none_is_refused(hub: TestHub, invite_id: str) -> No
 
 async def test_an_edge_invite_has_a_token_and_is_revoked_once(hub: TestHub) -> None:
     client = hub.client()
-    created = await client.create_edge_invite("second")
+    created = await client.edge_invites.create("second")
     token = EdgeToken.decode(created.token)
-    await client.revoke_edge_invite(created.invite_id)
-    (listed,) = (await client.list_edge_invites()).invites
+    await client.edge_invites.revoke(created.invite_id)
+    (listed,) = (await client.edge_invites.list()).invites
 
     assert base64url.encode(token.invite_id) == created.invite_id
     assert (listed.name, listed.status) == ("second", "revoked")
     assert listed.edge_node_id == created.edge_node_id
     with pytest.raises(Denied) as caught:
-        await client.revoke_edge_invite(created.invite_id)
+        await client.edge_invites.revoke(created.invite_id)
     assert caught.value.code is Code.NOT_FOUND
 
 

@@ -29,27 +29,27 @@ async def filled(hub: TestHub) -> None:
     await publish(hub, token, *(f"{n}.a.eu" for n in range(ROWS)))
     for number in range(ROWS):
         hub.clock.now_ms += number % 2
-        await client.create_key(KeyIn(name=f"k{number}", role="viewer"))
-        await client.create_edge_invite(f"e{number}")
+        await client.keys.create(KeyIn(name=f"k{number}", role="viewer"))
+        await client.edge_invites.create(f"e{number}")
         await client.bootstrap(token, new_key(), f"g{number % 2}")
-        await client.reserve_ports(ReservationIn(tenant_id=tenant_id(token), protocol="tcp"))
+        await client.ports.reserve(ReservationIn(tenant_id=tenant_id(token), protocol="tcp"))
         if number:  # one there was
-            await client.create_invite(InviteIn(name=f"i{number}", hostnames=[f"{number}.eu"]))
+            await client.invites.create(InviteIn(name=f"i{number}", hostnames=[f"{number}.eu"]))
 
 
 def lists(client: HubClient) -> dict[str, tuple[Fetch, str, str]]:
     """Every list: how it is asked, the name of its rows, and what tells them apart."""
     return {
-        "list_invites": (client.list_invites, "invites", "invite_id"),
-        "list_edge_invites": (client.list_edge_invites, "invites", "invite_id"),
-        "list_tenants": (client.list_tenants, "tenants", "tenant_id"),
-        "list_services": (client.list_services, "services", "key"),
-        "list_routes": (client.list_routes, "routes", "key"),
-        "list_agents": (client.list_agents, "agents", "agent_id"),
-        "list_edges": (client.list_edges, "edges", "node_id"),
-        "list_ports": (client.list_ports, "ports", "reservation_id"),
-        "list_keys": (client.list_keys, "keys", "key_id"),
-        "list_audit": (client.list_audit, "audit", "id"),
+        "list_invites": (client.invites.list, "invites", "invite_id"),
+        "list_edge_invites": (client.edge_invites.list, "invites", "invite_id"),
+        "list_tenants": (client.tenants.list, "tenants", "tenant_id"),
+        "list_services": (client.services.list, "services", "key"),
+        "list_routes": (client.routes.list, "routes", "key"),
+        "list_agents": (client.agents.list, "agents", "agent_id"),
+        "list_edges": (client.edges.list, "edges", "node_id"),
+        "list_ports": (client.ports.list, "ports", "reservation_id"),
+        "list_keys": (client.keys.list, "keys", "key_id"),
+        "list_audit": (client.audit.list, "audit", "id"),
     }
 
 
@@ -91,15 +91,15 @@ async def test_pages_of_any_size_hold_the_same_rows_in_the_same_order(hub: TestH
 
 async def test_rows_that_come_and_go_hide_no_other_and_repeat_none(hub: TestHub) -> None:
     client = hub.client()
-    made = [await client.create_invite(InviteIn(hostnames=[f"{n}.eu"])) for n in range(6)]
+    made = [await client.invites.create(InviteIn(hostnames=[f"{n}.eu"])) for n in range(6)]
     stay = {it.invite_id for it in made}
     found, cursor, number = list[str](), None, 0
     while True:
-        page = await client.list_invites(limit=2, cursor=cursor)
+        page = await client.invites.list(limit=2, cursor=cursor)
         found += [it.invite_id for it in page.invites]
         number += 1
         hub.clock.now_ms += 1
-        await client.create_invite(InviteIn(hostnames=[f"new{number}.eu"]))
+        await client.invites.create(InviteIn(hostnames=[f"new{number}.eu"]))
         async with (
             hub.context.store.write() as change
         ):  # the last row of the page ends, cursor or not
@@ -120,13 +120,15 @@ async def test_an_edge_that_registers_meanwhile_hides_no_other(hub: TestHub) -> 
     edges = [hub.context.keys.node, *[await edge(hub) for _ in range(4)]]
     for key in edges:
         await client.register_edge(key, registration(key))
-    found = await walk(client.list_edges, "edges", "node_id", 2)
+    found = await walk(client.edges.list, "edges", "node_id", 2)
 
     assert found == sorted(key.public.hex() for key in edges)
 
 
 async def edge(hub: TestHub) -> NodeKey:
-    return NodeKey.from_seed(EdgeToken.decode((await hub.client().create_edge_invite()).token).seed)
+    return NodeKey.from_seed(
+        EdgeToken.decode((await hub.client().edge_invites.create()).token).seed
+    )
 
 
 async def test_a_cursor_that_is_none_of_the_list_is_refused(hub: TestHub) -> None:
@@ -160,9 +162,9 @@ async def test_a_key_of_a_tenant_finds_no_other_by_a_cursor(hub: TestHub) -> Non
     mine = await hub.invite("mine.eu")
     await hub.invite("z.eu")
     await filled(hub)
-    page = await hub.client().list_tenants(limit=1)
+    page = await hub.client().tenants.list(limit=1)
     own = await keyed(hub, "viewer", tenant_of(mine))
-    found = await own.list_tenants(cursor=page.next_cursor)
+    found = await own.tenants.list(cursor=page.next_cursor)
 
     assert page.next_cursor
     assert {it.tenant_id for it in found.tenants} == {tenant_id(mine)}
@@ -173,15 +175,15 @@ async def four_tenants(hub: TestHub) -> tuple[Fetch, Fetch]:
     client, made = hub.client(), dict[str, InviteOut]()
     names = {"Home_1": "a.eu", "home-2": "b.eu", "100%": "*.c.eu", "office": "d.eu"}
     for name, host in names.items():
-        made[name] = await client.create_invite(InviteIn(name=name, hostnames=[host]))
-    await client.revoke_invite(made["office"].invite_id)
-    await client.suspend_tenant(made["home-2"].tenant_id)
+        made[name] = await client.invites.create(InviteIn(name=name, hostnames=[host]))
+    await client.invites.revoke(made["office"].invite_id)
+    await client.tenants.suspend(made["home-2"].tenant_id)
 
     async def invites(**wanted: Any) -> set[str]:
-        return {it.name for it in (await client.list_invites(**wanted)).invites}
+        return {it.name for it in (await client.invites.list(**wanted)).invites}
 
     async def tenants(**wanted: Any) -> set[str]:
-        return {it.name for it in (await client.list_tenants(**wanted)).tenants}
+        return {it.name for it in (await client.tenants.list(**wanted)).tenants}
 
     return invites, tenants
 
@@ -211,10 +213,10 @@ async def test_ports_are_found_by_tenant_and_protocol(hub: TestHub) -> None:
     one, two, client = await hub.invite("a.eu"), await hub.invite("b.eu"), hub.client()
     for token, protocol in ((one, "tcp"), (one, "udp"), (two, "tcp")):
         of = {"tenant_id": tenant_id(token), "protocol": protocol}
-        await client.reserve_ports(ReservationIn.model_validate(of))
+        await client.ports.reserve(ReservationIn.model_validate(of))
 
     async def ports(**wanted: str) -> list[tuple[str, int]]:
-        found = (await client.list_ports(**wanted)).ports  # type: ignore[arg-type]
+        found = (await client.ports.list(**wanted)).ports  # type: ignore[arg-type]
         return [(it.protocol, it.first_port) for it in found]
 
     assert await ports() == [("tcp", 1024), ("tcp", 1025), ("udp", 1024)]
@@ -252,16 +254,16 @@ async def test_services_of_a_kind_are_found_under_any_collation(server: Postgres
         token = await hub.invite("*.a.eu")
         await publish(hub, token, *(f"{n}.a.eu" for n in ("a-b", "ab", "a", "b", "*")))
         client = hub.client()
-        found = await walk(client.list_services, "services", "key", 2, kind="https")
+        found = await walk(client.services.list, "services", "key", 2, kind="https")
 
         assert len(found) == len(set(found)) == 5
-        assert await walk(client.list_services, "services", "key", 2, kind="tcp") == []
+        assert await walk(client.services.list, "services", "key", 2, kind="tcp") == []
 
 
 async def test_a_revoked_invite_stays_in_the_lists(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
-    await client.revoke_invite(invite_id(token))
+    await client.invites.revoke(invite_id(token))
 
-    assert [it.status for it in (await client.list_invites()).invites] == ["revoked"]
-    assert [it.status for it in (await client.list_tenants()).tenants] == ["revoked"]
-    assert await code_of(client.revoke_invite(invite_id(token))) is Code.NOT_FOUND
+    assert [it.status for it in (await client.invites.list()).invites] == ["revoked"]
+    assert [it.status for it in (await client.tenants.list()).tenants] == ["revoked"]
+    assert await code_of(client.invites.revoke(invite_id(token))) is Code.NOT_FOUND

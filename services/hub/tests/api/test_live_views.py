@@ -63,7 +63,7 @@ def report(
 
 
 async def invited_edge(hub: TestHub) -> NodeKey:
-    made = await hub.client().create_edge_invite("other")
+    made = await hub.client().edge_invites.create("other")
     edge = NodeKey.from_seed(EdgeToken.decode(made.token).seed)
     await hub.client().register_edge(edge, registration(edge))
     return edge
@@ -85,20 +85,20 @@ async def test_edges_together_show_a_tenant_its_agents_and_what_they_carried(hub
     await client.register_edge(node, registration(node))
     await client.report_edge(node, report([{**here, "since_ms": 5_000}], [tenant], 2))
     await client.report_edge(other, report([{**there, "since_ms": 6_000}], [tenant], 3))
-    shown = (await client.get_tenant(tenant)).value
-    (listed,) = (await client.list_tenants()).tenants
+    shown = (await client.tenants.get(tenant)).value
+    (listed,) = (await client.tenants.list()).tenants
 
     assert shown.traffic == listed.traffic == Traffic.model_validate(traffic(5))
     assert (shown.agents_live, listed.agents_live) == (1, 1)
-    assert shown.agents == [await client.get_agent(agent.public.hex())]
+    assert shown.agents == [await client.agents.get(agent.public.hex())]
     (seen,) = shown.agents
     assert (seen.connections_active, seen.software) == (2, "agent/1")
     assert seen.edges == sorted([node.public.hex(), other.public.hex()])
     assert seen.live_since is not None
     assert seen.live_since.timestamp() == 5
-    edge = await client.get_edge(other.public.hex())
+    edge = await client.edges.get(other.public.hex())
     assert (edge.is_live, edge.sessions, edge.traffic.bytes_in) == (True, 1, 3)
-    assert edge in (await client.list_edges()).edges
+    assert edge in (await client.edges.list()).edges
 
 
 async def test_an_edge_that_falls_silent_is_gone_with_all_that_was_on_it(hub: TestHub) -> None:
@@ -108,10 +108,10 @@ async def test_an_edge_that_falls_silent_is_gone_with_all_that_was_on_it(hub: Te
     await client.report_edge(node, report([session(agent.public.hex(), tenant)], [tenant], 2))
 
     async def live() -> tuple[bool, bool, int, int, int, int]:
-        (service,) = (await client.list_services()).services
-        edge, shown = await client.get_edge(node.public.hex()), await client.get_tenant(tenant)
-        told = await client.get_agent(agent.public.hex())
-        page = (await client.list_agents(live=True)).agents
+        (service,) = (await client.services.list()).services
+        edge, shown = await client.edges.get(node.public.hex()), await client.tenants.get(tenant)
+        told = await client.agents.get(agent.public.hex())
+        page = (await client.agents.list(live=True)).agents
         numbers = (shown.value.agents_live, service.agents_live, len(page), edge.sessions)
         return edge.is_live, told.is_live, *numbers
 
@@ -120,7 +120,7 @@ async def test_an_edge_that_falls_silent_is_gone_with_all_that_was_on_it(hub: Te
     assert await live() == (True, True, 1, 1, 1, 1)
     hub.clock.now_ms += 1_000
     assert await live() == (False, False, 0, 0, 0, 0)
-    assert (await client.get_tenant(tenant)).value.traffic == Traffic()
+    assert (await client.tenants.get(tenant)).value.traffic == Traffic()
 
 
 async def test_what_an_edge_tells_replaces_what_it_told_and_nothing_of_others(hub: TestHub) -> None:
@@ -133,14 +133,14 @@ async def test_what_an_edge_tells_replaces_what_it_told_and_nothing_of_others(hu
     await client.report_edge(liar, report())
     hub.clock.now_ms += 2_000
 
-    assert (await client.get_agent(agent.public.hex())).edges == [node.public.hex()]
-    assert (await client.get_tenant(tenant)).value.traffic.bytes_in == 7
+    assert (await client.agents.get(agent.public.hex())).edges == [node.public.hex()]
+    assert (await client.tenants.get(tenant)).value.traffic.bytes_in == 7
 
 
 async def test_only_edges_with_an_invite_are_heard_and_what_they_sign_once(hub: TestHub) -> None:
-    made = await hub.client().create_edge_invite("short")
+    made = await hub.client().edge_invites.create("short")
     gone, stranger = NodeKey.from_seed(EdgeToken.decode(made.token).seed), new_key()
-    await hub.client().revoke_edge_invite(made.invite_id)
+    await hub.client().edge_invites.revoke(made.invite_id)
     token, agent = await one_agent(hub)
     body = report([session(agent.public.hex(), tenant_id(token))]).model_dump_json().encode()
 
@@ -154,7 +154,7 @@ async def test_only_edges_with_an_invite_are_heard_and_what_they_sign_once(hub: 
         assert told(await answers(edge, body)) == (403, "edge_unknown")
     node = hub.context.keys.node
     assert told(await answers(node, body + b" ")) == (400, "invalid_signature")
-    assert (await hub.client().list_agents(live=True)).agents == []
+    assert (await hub.client().agents.list(live=True)).agents == []
     assert (await answers(node, body)).json()["next_interval_secs"] == 10
     assert told(await answers(node, body)) == (401, "replayed")
 
@@ -170,10 +170,10 @@ async def test_an_edge_that_lies_about_tenants_moves_no_agent_to_another(hub: Te
     await client.report_edge(liar, report(claims, [tenant_id(mine)], HUGE))
     scoped = await keyed(hub, "viewer", tenant_of(mine))
 
-    assert [it.agent_id for it in (await scoped.list_agents()).agents] == [agent.public.hex()]
-    assert (await scoped.get_service("https:a.eu")).agents == []
-    assert (await client.get_service("https:b.eu")).agents == []
-    assert (await client.get_agent(victim.public.hex())).tenant_id == tenant_id(theirs)
+    assert [it.agent_id for it in (await scoped.agents.list()).agents] == [agent.public.hex()]
+    assert (await scoped.services.get("https:a.eu")).agents == []
+    assert (await client.services.get("https:b.eu")).agents == []
+    assert (await client.agents.get(victim.public.hex())).tenant_id == tenant_id(theirs)
 
 
 async def test_an_edge_that_lies_adds_no_agent_to_what_the_originals_edges_serve(
@@ -202,10 +202,10 @@ async def test_the_largest_numbers_break_no_view(hub: TestHub) -> None:
         told = session(agent.public.hex(), tenant, **late)
         await client.report_edge(edge, report([told], [tenant], HUGE))
 
-    assert (await client.get_agent(agent.public.hex())).connections_active == 2 * HUGE
-    assert (await client.get_tenant(tenant)).value.traffic.bytes_out == 2 * HUGE
-    assert (await client.get_edge(node.public.hex())).traffic.bytes_in == HUGE
-    assert len((await client.list_agents(live=True)).agents) == 1
+    assert (await client.agents.get(agent.public.hex())).connections_active == 2 * HUGE
+    assert (await client.tenants.get(tenant)).value.traffic.bytes_out == 2 * HUGE
+    assert (await client.edges.get(node.public.hex())).traffic.bytes_in == HUGE
+    assert len((await client.agents.list(live=True)).agents) == 1
 
 
 async def post(hub: TestHub, body: bytes) -> httpx.Response:
@@ -240,9 +240,9 @@ async def test_ten_thousand_sessions_are_shown_and_one_more_is_refused(hub: Test
 
     assert taken.status_code == 200
     assert told(refused) == (400, "invalid_request")
-    assert (await client.get_edge(node.public.hex())).sessions == 10_000
-    assert (await client.get_tenant(tenant)).value.agents_live == 10_000
-    shown = (await client.list_agents(live=True)).agents
+    assert (await client.edges.get(node.public.hex())).sessions == 10_000
+    assert (await client.tenants.get(tenant)).value.agents_live == 10_000
+    shown = (await client.agents.list(live=True)).agents
     assert [it.agent_id for it in shown] == [agent.public.hex()]
 
 
@@ -262,7 +262,7 @@ async def test_a_report_of_8_mib_is_shown_and_a_longer_one_is_refused(hub: TestH
     body = long_body(report(), agent.public.hex(), tenant_id(token), MAX_REPORT_BYTES)
     taken = await post(hub, body.ljust(MAX_REPORT_BYTES))
     refused = await post(hub, body.ljust(MAX_REPORT_BYTES + 1))
-    (seen,) = (await hub.client().list_agents(live=True)).agents
+    (seen,) = (await hub.client().agents.list(live=True)).agents
 
     assert taken.status_code == 200
     assert told(refused) == (413, "too_large")
@@ -281,7 +281,7 @@ async def test_a_report_that_grows_when_it_is_written_out_is_refused(hub: TestHu
 
     assert len(body) == MAX_REPORT_BYTES == middleware.MAX_BYTES["/v1/edges/report"]
     assert told(refused) == (413, "too_large")
-    assert (await hub.client().list_agents(live=True)).agents == []
+    assert (await hub.client().agents.list(live=True)).agents == []
 
 
 @pytest.mark.parametrize("kept", ["a bomb", "no deflate", "no report", "of another version"])
@@ -299,7 +299,7 @@ async def test_a_kept_report_that_cannot_be_read_hides_no_other(hub: TestHub, ke
     async with hub.context.store.write() as change:
         await change.session.exec(update(ReportRow).values(body=broken[kept]))
     await client.report_edge(hub.context.keys.node, whole)
-    told_by = (await client.get_agent(agent.public.hex())).edges
+    told_by = (await client.agents.get(agent.public.hex())).edges
 
     assert told_by == [hub.context.keys.node.public.hex()]
-    assert not (await client.get_edge(liar.public.hex())).is_live
+    assert not (await client.edges.get(liar.public.hex())).is_live

@@ -173,11 +173,11 @@ async def test_subscribers_are_counted_while_they_are_there(hub: TestHub) -> Non
 
 async def test_tenants_are_counted_until_they_end(hub: TestHub) -> None:
     await hub.invite("a.eu")
-    revoked = await hub.client().list_invites()
+    revoked = await hub.client().invites.list()
     await hub.invite("b.eu")
     await refresh_gauges(hub.context)
     two = value(hub, "towonel_hub_tenants_total")
-    await hub.client().revoke_invite(revoked.invites[0].invite_id)
+    await hub.client().invites.revoke(revoked.invites[0].invite_id)
     await refresh_gauges(hub.context)
 
     assert (two, value(hub, "towonel_hub_tenants_total")) == (2, 1)

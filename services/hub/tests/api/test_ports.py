@@ -24,26 +24,26 @@ def wanted(
 
 
 async def kept(hub: TestHub) -> list[tuple[str, int, int]]:
-    found = (await hub.client().list_ports()).ports
+    found = (await hub.client().ports.list()).ports
     return [(it.protocol, it.first_port, it.last_port) for it in found]
 
 
 async def test_a_port_and_a_range_are_kept_and_told(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
-    one = await client.reserve_ports(wanted(token, 2222))
-    many = await client.reserve_ports(wanted(token, 5000, 5009, "udp"))
+    one = await client.ports.reserve(wanted(token, 2222))
+    many = await client.ports.reserve(wanted(token, 5000, 5009, "udp"))
 
     assert await kept(hub) == [("tcp", 2222, 2222), ("udp", 5000, 5009)]
-    assert await client.get_port_reservation(many.reservation_id) == many
+    assert await client.ports.get(many.reservation_id) == many
     assert one.tenant_id == tenant_id(token)
-    detail = (await client.get_invite(invite_id(token))).value
+    detail = (await client.invites.get(invite_id(token))).value
     assert [(it.protocol, it.first_port, it.last_port) for it in detail.ports] == await kept(hub)
 
 
 async def test_the_protocols_do_not_share_their_ports(hub: TestHub) -> None:
     one, two = await hub.invite("a.eu"), await hub.invite("b.eu")
-    await hub.client().reserve_ports(wanted(one, 2222, 2230, "tcp"))
-    await hub.client().reserve_ports(wanted(two, 2222, 2230, "udp"))
+    await hub.client().ports.reserve(wanted(one, 2222, 2230, "tcp"))
+    await hub.client().ports.reserve(wanted(two, 2222, 2230, "udp"))
     await publish_ports(hub, two, "udp", [2222])
 
     assert await code_of(publish_ports(hub, two, "tcp", [2222])) is Code.PORT_CONFLICT
@@ -51,29 +51,29 @@ async def test_the_protocols_do_not_share_their_ports(hub: TestHub) -> None:
 
 async def test_overlaps_are_refused_with_all_that_is_in_the_way(hub: TestHub) -> None:
     one, two, client = await hub.invite("a.eu"), await hub.invite("b.eu"), hub.client()
-    await client.reserve_ports(wanted(one, 2000, 2009))
-    await client.reserve_ports(wanted(two, 2020))
+    await client.ports.reserve(wanted(one, 2000, 2009))
+    await client.ports.reserve(wanted(two, 2020))
     for first, last in ((2009, 2010), (1999, 2000), (2005, 2006), (1990, 2019), (2009, None)):
-        refused = await refusal(client.reserve_ports(wanted(two, first, last)))
+        refused = await refusal(client.ports.reserve(wanted(two, first, last)))
 
         assert refused.code is Code.PORT_CONFLICT
         assert refused.detail == "reserved already: tcp:2000-2009"
-    both = await refusal(client.reserve_ports(wanted(one, 2009, 2020)))
+    both = await refusal(client.ports.reserve(wanted(one, 2009, 2020)))
 
     assert both.detail == "reserved already: tcp:2000-2009, tcp:2020"
-    await client.reserve_ports(wanted(two, 2010, 2019))
+    await client.ports.reserve(wanted(two, 2010, 2019))
 
 
 async def test_without_a_number_the_lowest_free_port_is_kept(hub: TestHub) -> None:
     one, two, client = await hub.invite("a.eu"), await hub.invite("b.eu"), hub.client()
-    await client.reserve_ports(wanted(one, 1024, 1025))
+    await client.ports.reserve(wanted(one, 1024, 1025))
     await publish_ports(hub, one, "tcp", [1027])
-    available = (await client.available_ports("tcp", 3)).ports
-    found = [(await client.reserve_ports(wanted(two))).first_port for _ in range(2)]
+    available = (await client.ports.available("tcp", 3)).ports
+    found = [(await client.ports.reserve(wanted(two))).first_port for _ in range(2)]
 
     assert available == [1026, 1028, 1029]
     assert found == [1026, 1028]
-    assert (await client.available_ports("udp")).ports == [1024]
+    assert (await client.ports.available("udp")).ports == [1024]
 
 
 async def test_ports_that_another_tenant_publishes_are_not_kept_and_ones_own_are(
@@ -81,8 +81,8 @@ async def test_ports_that_another_tenant_publishes_are_not_kept_and_ones_own_are
 ) -> None:
     one, two, client = await hub.invite("a.eu"), await hub.invite("b.eu"), hub.client()
     await publish_ports(hub, one, "tcp", [2222])
-    refused = await refusal(client.reserve_ports(wanted(two, 2220, 2225)))
-    await client.reserve_ports(wanted(one, 2220, 2225))
+    refused = await refusal(client.ports.reserve(wanted(two, 2220, 2225)))
+    await client.ports.reserve(wanted(one, 2220, 2225))
 
     assert refused.code is Code.PORT_CONFLICT
     assert refused.detail == "published by another tenant: tcp:2222"
@@ -92,23 +92,23 @@ async def test_a_released_port_is_anybodys_and_what_is_published_on_it_stays(
     hub: TestHub,
 ) -> None:
     one, two, client = await hub.invite("a.eu"), await hub.invite("b.eu"), hub.client()
-    made = await client.reserve_ports(wanted(one, 2222, 2223))
+    made = await client.ports.reserve(wanted(one, 2222, 2223))
     await publish_ports(hub, one, "tcp", [2222])
-    await client.release_ports(made.reservation_id)
+    await client.ports.release(made.reservation_id)
     await publish_ports(hub, two, "tcp", [2223])
 
     assert await kept(hub) == []
-    assert await code_of(client.release_ports(made.reservation_id)) is Code.NOT_FOUND
-    assert await code_of(client.get_port_reservation(made.reservation_id)) is Code.NOT_FOUND
+    assert await code_of(client.ports.release(made.reservation_id)) is Code.NOT_FOUND
+    assert await code_of(client.ports.get(made.reservation_id)) is Code.NOT_FOUND
     assert await code_of(publish_ports(hub, two, "tcp", [2222])) is Code.PORT_CONFLICT
 
 
 async def test_a_reservation_can_not_exceed_the_quota_of_its_tenant(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
-    await client.update_invite(invite_id(token), InviteEdit(limits=Limits(ports=10)))
-    await client.reserve_ports(wanted(token, 2000, 2005))
-    refused = await refusal(client.reserve_ports(wanted(token, 3000, 3004, "udp")))
-    await client.reserve_ports(wanted(token, 3000, 3003, "udp"))
+    await client.invites.update(invite_id(token), InviteEdit(limits=Limits(ports=10)))
+    await client.ports.reserve(wanted(token, 2000, 2005))
+    refused = await refusal(client.ports.reserve(wanted(token, 3000, 3004, "udp")))
+    await client.ports.reserve(wanted(token, 3000, 3003, "udp"))
 
     assert refused.code is Code.QUOTA_EXCEEDED
     assert "ports: 11 are wanted, and this tenant may have 10" in refused.detail
@@ -117,10 +117,10 @@ async def test_a_reservation_can_not_exceed_the_quota_of_its_tenant(hub: TestHub
 async def test_ports_below_1024_and_the_nodes_own_are_kept_for_nobody(database: Database) -> None:
     async with running_hub(database, RouteChanges(), ports=PortRules(own=(1024, 8443))) as hub:
         token, client = await hub.invite("a.eu"), hub.client()
-        low = await refusal(client.reserve_ports(wanted(token, 443)))
-        own = await refusal(client.reserve_ports(wanted(token, 8440, 8450, "udp")))
+        low = await refusal(client.ports.reserve(wanted(token, 443)))
+        own = await refusal(client.ports.reserve(wanted(token, 8440, 8450, "udp")))
         published = await refusal(publish_ports(hub, token, "tcp", [8443, 25]))
-        lowest = await client.reserve_ports(wanted(token))
+        lowest = await client.ports.reserve(wanted(token))
 
         assert low.code is own.code is published.code is Code.INVALID_REQUEST
         assert "TOWONEL_HUB_ALLOW_PRIVILEGED_PORTS" in low.detail
@@ -133,16 +133,16 @@ async def test_ports_below_1024_and_the_nodes_own_are_kept_for_nobody(database: 
 async def test_ports_below_1024_are_kept_where_the_operator_allows_it(database: Database) -> None:
     async with running_hub(database, RouteChanges(), ports=PortRules(privileged=True)) as hub:
         token = await hub.invite("a.eu")
-        await hub.client().reserve_ports(wanted(token, 443))
+        await hub.client().ports.reserve(wanted(token, 443))
         await publish_ports(hub, token, "tcp", [443])
 
-        assert (await hub.client().available_ports("tcp", 2)).ports == [1, 2]
+        assert (await hub.client().ports.available("tcp", 2)).ports == [1, 2]
 
 
 async def test_a_hub_can_want_every_port_to_be_reserved(database: Database) -> None:
     async with running_hub(database, RouteChanges(), ports=PortRules(reserved_only=True)) as hub:
         token, client = await hub.invite("a.eu"), hub.client()
-        await client.reserve_ports(wanted(token, 2222, 2223))
+        await client.ports.reserve(wanted(token, 2222, 2223))
         refused = await refusal(publish_ports(hub, token, "tcp", [2222, 2224, 2225]))
         await publish_ports(hub, token, "tcp", [2222, 2223])
 
@@ -153,7 +153,7 @@ async def test_a_hub_can_want_every_port_to_be_reserved(database: Database) -> N
 
 async def test_of_ports_that_are_reserved_for_another_every_one_is_named(hub: TestHub) -> None:
     one, two = await hub.invite("a.eu"), await hub.invite("b.eu")
-    await hub.client().reserve_ports(wanted(one, 2222, 2230))
+    await hub.client().ports.reserve(wanted(one, 2222, 2230))
     refused = await refusal(publish_ports(hub, two, "tcp", [2221, 2222, 2230, 2231]))
 
     assert refused.code is Code.PORT_CONFLICT
@@ -162,9 +162,9 @@ async def test_of_ports_that_are_reserved_for_another_every_one_is_named(hub: Te
 
 async def test_reservations_end_with_their_tenant(hub: TestHub) -> None:
     one, two, client = await hub.invite("a.eu"), await hub.invite("b.eu"), hub.client()
-    await client.reserve_ports(wanted(one, 2222, 2223))
-    await client.revoke_invite(invite_id(one))
-    again = await client.reserve_ports(wanted(two, 2222))
+    await client.ports.reserve(wanted(one, 2222, 2223))
+    await client.invites.revoke(invite_id(one))
+    again = await client.ports.reserve(wanted(two, 2222))
 
     assert again.tenant_id == tenant_id(two)
     assert await kept(hub) == [("tcp", 2222, 2222)]
@@ -172,15 +172,15 @@ async def test_reservations_end_with_their_tenant(hub: TestHub) -> None:
 
 async def test_the_operator_of_a_tenant_keeps_and_releases_its_own_ports(hub: TestHub) -> None:
     one, two = await hub.invite("a.eu"), await hub.invite("b.eu")
-    foreign = await hub.client().reserve_ports(wanted(two, 3000))
+    foreign = await hub.client().ports.reserve(wanted(two, 3000))
     own = await keyed(hub, "operator", tenant_of(one))
-    made = await own.reserve_ports(wanted(one, 2222))
-    listed = (await own.list_ports()).ports
+    made = await own.ports.reserve(wanted(one, 2222))
+    listed = (await own.ports.list()).ports
     refused = [
-        await code_of(own.reserve_ports(wanted(two, 2223))),
-        await code_of(own.release_ports(foreign.reservation_id)),
+        await code_of(own.ports.reserve(wanted(two, 2223))),
+        await code_of(own.ports.release(foreign.reservation_id)),
     ]
-    await own.release_ports(made.reservation_id)
+    await own.ports.release(made.reservation_id)
 
     assert listed == [made]
     assert refused == [Code.NOT_FOUND, Code.NOT_FOUND]
@@ -189,13 +189,13 @@ async def test_the_operator_of_a_tenant_keeps_and_releases_its_own_ports(hub: Te
 
 async def test_a_reservation_changes_the_etag_of_its_tenant(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
-    tags = [(await client.get_invite(invite_id(token))).etag]
-    made = await client.reserve_ports(wanted(token, 2222))
-    tags.append((await client.get_invite(invite_id(token))).etag)
-    edit = client.update_invite(invite_id(token), InviteEdit(ports=[]), if_match=tags[0])
+    tags = [(await client.invites.get(invite_id(token))).etag]
+    made = await client.ports.reserve(wanted(token, 2222))
+    tags.append((await client.invites.get(invite_id(token))).etag)
+    edit = client.invites.update(invite_id(token), InviteEdit(ports=[]), if_match=tags[0])
     stale = await code_of(edit)
-    await client.release_ports(made.reservation_id)
-    tags.append((await client.get_tenant(tenant_id(token))).etag)
+    await client.ports.release(made.reservation_id)
+    tags.append((await client.tenants.get(tenant_id(token))).etag)
 
     assert stale is Code.PRECONDITION_FAILED
     assert len(set(tags)) == 3

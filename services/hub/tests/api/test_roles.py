@@ -157,7 +157,7 @@ async def test_a_key_of_a_tenant_gets_the_same_answer_for_what_is_anothers_and_w
     agent, key = new_key(), await made_key(hub, "operator", tenant_of(mine))
     await hub.client().bootstrap(other, agent, "default")
     asked = ReservationIn(tenant_id=tenant_id(other), protocol="tcp")
-    kept = (await hub.client().reserve_ports(asked)).reservation_id
+    kept = (await hub.client().ports.reserve(asked)).reservation_id
     sent = pryings(tenant_id(other), agent.public.hex(), kept, invite_id(other))
     sent += pryings("ab" * 32, "ab" * 32, "A" * 22, "A" * 22)
     async with hub.raw() as http:
@@ -196,4 +196,4 @@ async def test_a_key_of_a_tenant_cannot_make_itself_greater(hub: TestHub, role: 
         ]
 
     assert {told(answer) for answer in answers} == {(403, "forbidden")}
-    assert len((await hub.client().list_audit()).audit) == 2  # the invite and the key
+    assert len((await hub.client().audit.list()).audit) == 2  # the invite and the key

@@ -41,9 +41,9 @@ def log() -> io.StringIO:
 async def live(hub: TestHub) -> list[str]:
     """Do a bit of everything, right and wrong; returns what must stay secret."""
     client = hub.client()
-    created = await client.create_invite(InviteIn(hostnames=["a.eu"]))
+    created = await client.invites.create(InviteIn(hostnames=["a.eu"]))
     token, agent = InviteToken.decode(created.token), new_key()
-    edge = EdgeToken.decode((await client.create_edge_invite()).token)
+    edge = EdgeToken.decode((await client.edge_invites.create()).token)
     welcome = await client.bootstrap(token, agent, "g")
     await client.apply_desired_state(tenant_of(token), state("a.eu"))
     assert welcome.grant
@@ -52,7 +52,7 @@ async def live(hub: TestHub) -> list[str]:
     with pytest.raises(Denied):
         await client.bootstrap(wrong, agent, "g")
     with pytest.raises(Denied):
-        await hub.client("wrong-operator-key").list_invites()
+        await hub.client("wrong-operator-key").invites.list()
     raw = (token.secret, token.seed, wrong.secret, edge.secret, edge.seed)
     texts = [encoded for part in raw for encoded in (base64url.encode(part), part.hex())]
     return [*texts, created.token, welcome.grant, OPERATOR_KEY, "wrong-operator-key"]
@@ -69,7 +69,7 @@ async def test_a_log_at_its_loudest_holds_no_secret(hub: TestHub, log: io.String
 async def test_a_crash_is_logged_without_what_was_being_written(
     hub: TestHub, log: io.StringIO
 ) -> None:
-    created = await hub.client().create_invite(InviteIn(hostnames=["a.eu"]))
+    created = await hub.client().invites.create(InviteIn(hostnames=["a.eu"]))
     hub.context.store._committed = None  # type: ignore[assignment] # a write of routes will crash
     headers = {"authorization": f"Bearer {OPERATOR_KEY}"}
     async with hub.raw() as http:
@@ -111,7 +111,7 @@ def test_models_do_not_print_their_secrets() -> None:
 
 async def test_the_database_keeps_hashes_and_no_secret(hub: TestHub, database: Database) -> None:
     created = InviteToken.decode(
-        (await hub.client().create_invite(InviteIn(hostnames=["a.eu"]))).token
+        (await hub.client().invites.create(InviteIn(hostnames=["a.eu"]))).token
     )
     with reading(database) as connection:
         content = copy.content_of(connection)

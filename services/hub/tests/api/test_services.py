@@ -50,9 +50,9 @@ async def test_a_service_tells_its_route_its_groups_and_its_tenant(hub: TestHub)
     await publish(hub, token, "a.eu", "*.a.eu", group="blue")
     await publish(hub, token, "a.eu", group="green")
     await publish_ports(hub, token, "tcp", [2222])
-    listed = (await client.list_services()).services
-    shown = await client.get_service("https:a.eu")
-    port = await client.get_service("tcp:2222")
+    listed = (await client.services.list()).services
+    shown = await client.services.get("https:a.eu")
+    port = await client.services.get("tcp:2222")
 
     assert [(it.key, it.group) for it in listed] == [
         ("https:*.a.eu", "blue"),
@@ -62,21 +62,21 @@ async def test_a_service_tells_its_route_its_groups_and_its_tenant(hub: TestHub)
     ]
     assert (shown.groups, shown.tenant_id) == (["blue", "green"], tenant_id(token))
     assert (port.kind, port.name, port.port) == ("tcp", "s2222", 2222)
-    assert (await client.get_service("https:*.a.eu")).name == "*.a.eu"
+    assert (await client.services.get("https:*.a.eu")).name == "*.a.eu"
 
 
 async def test_routes_tell_the_revision_they_are_of(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
     first = await publish(hub, token, "a.eu")
     second = await publish_ports(hub, token, "udp", [5000])
-    listed = await client.list_routes()
+    listed = await client.routes.list()
 
     assert listed.revision == second
     assert [(it.key, it.revision) for it in listed.routes] == [
         ("https:a.eu", first),
         ("udp:5000", second),
     ]
-    assert await client.get_route("udp:5000") == listed.routes[1]
+    assert await client.routes.get("udp:5000") == listed.routes[1]
     assert {it.tenant_id for it in listed.routes} == {tenant_id(token)}
 
 
@@ -85,10 +85,10 @@ async def test_what_was_withdrawn_is_neither_listed_nor_shown(hub: TestHub) -> N
     await publish(hub, token, "a.eu", "b.eu")
     await publish(hub, token, "b.eu")
 
-    assert [it.key for it in (await client.list_services()).services] == ["https:b.eu"]
-    assert [it.key for it in (await client.list_routes()).routes] == ["https:b.eu"]
-    assert await code_of(client.get_service("https:a.eu")) is Code.NOT_FOUND
-    assert await code_of(client.get_route("https:a.eu")) is Code.NOT_FOUND
+    assert [it.key for it in (await client.services.list()).services] == ["https:b.eu"]
+    assert [it.key for it in (await client.routes.list()).routes] == ["https:b.eu"]
+    assert await code_of(client.services.get("https:a.eu")) is Code.NOT_FOUND
+    assert await code_of(client.routes.get("https:a.eu")) is Code.NOT_FOUND
 
 
 async def test_a_name_kept_from_a_wildcard_is_a_route_and_no_service(hub: TestHub) -> None:
@@ -97,8 +97,8 @@ async def test_a_name_kept_from_a_wildcard_is_a_route_and_no_service(hub: TestHu
     narrow = await hub.invite("app.example.eu")
     client = hub.client()
 
-    assert (await client.get_route("https:app.example.eu")).tenant_id == tenant_id(narrow)
-    assert await code_of(client.get_service("https:app.example.eu")) is Code.NOT_FOUND
+    assert (await client.routes.get("https:app.example.eu")).tenant_id == tenant_id(narrow)
+    assert await code_of(client.services.get("https:app.example.eu")) is Code.NOT_FOUND
 
 
 async def test_lists_are_filtered_by_tenant_kind_and_group(hub: TestHub) -> None:
@@ -110,7 +110,7 @@ async def test_lists_are_filtered_by_tenant_kind_and_group(hub: TestHub) -> None
     client, of = hub.client(), tenant_id
 
     async def services(**wanted: str) -> list[str]:
-        return [it.key for it in (await client.list_services(**wanted)).services]  # type: ignore[arg-type]
+        return [it.key for it in (await client.services.list(**wanted)).services]  # type: ignore[arg-type]
 
     assert await services(kind="https") == ["https:a.eu", "https:b.eu"]
     assert await services(kind="tcp") == ["tcp:2222"]
@@ -118,7 +118,7 @@ async def test_lists_are_filtered_by_tenant_kind_and_group(hub: TestHub) -> None
     assert await services(tenant_id=of(one), kind="udp") == []
     assert await services(group="green") == ["https:b.eu"]
     assert await services(tenant_id="ab" * 32) == []
-    routes = (await client.list_routes(tenant_id=of(two), kind="udp")).routes
+    routes = (await client.routes.list(tenant_id=of(two), kind="udp")).routes
     assert [it.key for it in routes] == ["udp:2222"]
 
 
@@ -140,9 +140,9 @@ async def test_agents_are_known_from_their_bootstrap_and_live_by_what_edges_tell
 ) -> None:
     ids, since_ms = await three_agents(hub)
     client, node = hub.client(), hub.context.keys.node
-    listed = (await client.list_agents()).agents
-    shown = await client.get_agent(ids[1])
-    service = await client.get_service("https:a.eu")
+    listed = (await client.agents.list()).agents
+    shown = await client.agents.get(ids[1])
+    service = await client.services.get("https:a.eu")
 
     assert [it.agent_id for it in listed] == ids
     assert [it.is_live for it in listed] == [False, True, False]
@@ -150,7 +150,7 @@ async def test_agents_are_known_from_their_bootstrap_and_live_by_what_edges_tell
     assert (shown.edges, shown.software) == ([node.public.hex()], "agent/1")
     assert shown.live_since == datetime.fromtimestamp(since_ms / 1000, UTC)
     assert [it.agent_id for it in service.agents] == [ids[1]]
-    assert (await client.list_services()).services[0].agents_live == 1
+    assert (await client.services.list()).services[0].agents_live == 1
 
 
 async def test_agents_are_found_by_group_tenant_and_whether_they_are_live(hub: TestHub) -> None:
@@ -158,7 +158,7 @@ async def test_agents_are_found_by_group_tenant_and_whether_they_are_live(hub: T
     client = hub.client()
 
     async def found(**wanted: Any) -> list[str]:
-        return [it.agent_id for it in (await client.list_agents(**wanted)).agents]
+        return [it.agent_id for it in (await client.agents.list(**wanted)).agents]
 
     assert await found(live=True) == [ids[1]]
     assert await found(live=False) == [ids[0], ids[2]]
@@ -178,7 +178,7 @@ async def test_every_live_agent_is_listed_however_many_there_are(
     await client.report_edge(node, report(*(session(agent, token, 1) for agent in agents[:4])))
     found, cursor = list[str](), None
     while True:
-        page = await client.list_agents(live=True, limit=2, cursor=cursor)
+        page = await client.agents.list(live=True, limit=2, cursor=cursor)
         found += [it.agent_id for it in page.agents]
         cursor = page.next_cursor
         if cursor is None:
@@ -195,19 +195,19 @@ async def test_a_key_of_a_tenant_sees_its_own_in_every_list_and_nothing_else(hub
         await publish_ports(hub, token, "tcp", [port])
     own, of = await keyed(hub, "viewer", tenant_of(mine)), tenant_id(mine)
     lists: list[Sequence[Any]] = [
-        (await own.list_tenants()).tenants,
-        (await own.list_services()).services,
-        (await own.list_services(kind="https", tenant_id=of)).services,
-        (await own.list_routes()).routes,
-        (await own.list_agents()).agents,
-        (await own.list_tenants(name="")).tenants,
+        (await own.tenants.list()).tenants,
+        (await own.services.list()).services,
+        (await own.services.list(kind="https", tenant_id=of)).services,
+        (await own.routes.list()).routes,
+        (await own.agents.list()).agents,
+        (await own.tenants.list(name="")).tenants,
     ]
 
     assert [{it.tenant_id for it in found} for found in lists] == [{of}] * 6
-    assert (await own.list_tenants(hostname="b.eu")).tenants == []
-    for call in (own.get_service("https:b.eu"), own.get_route("tcp:3333")):
+    assert (await own.tenants.list(hostname="b.eu")).tenants == []
+    for call in (own.services.get("https:b.eu"), own.routes.get("tcp:3333")):
         assert await code_of(call) is Code.NOT_FOUND
-    assert (await own.get_service("https:a.eu")).tenant_id == of
+    assert (await own.services.get("https:a.eu")).tenant_id == of
 
 
 async def test_what_a_tenant_publishes_is_bound_by_its_quotas(database: Database) -> None:
@@ -218,10 +218,10 @@ async def test_what_a_tenant_publishes_is_bound_by_its_quotas(database: Database
         services = await refusal(publish(hub, token, "3.a.eu", "4.a.eu", group="two"))
         ports = await refusal(publish_ports(hub, token, "tcp", [2222]))
         names = [f"{n}.b.eu" for n in range(5)]
-        hostnames = await refusal(client.create_invite(InviteIn(hostnames=names)))
-        added = client.add_invite_hostnames(invite_id(token), HostnamesIn(hostnames=names[:4]))
+        hostnames = await refusal(client.invites.create(InviteIn(hostnames=names)))
+        added = client.invites.add_hostnames(invite_id(token), HostnamesIn(hostnames=names[:4]))
         more = await refusal(added)
-        await client.update_tenant(tenant_id(token), TenantEdit(limits=Limits(services=4)))
+        await client.tenants.update(tenant_id(token), TenantEdit(limits=Limits(services=4)))
         await publish(hub, token, "3.a.eu", "4.a.eu", group="two")
 
         refused = (services, ports, hostnames, more)
@@ -258,5 +258,5 @@ async def test_a_refused_document_is_applied_in_no_part(database: Database) -> N
         client = hub.client()
 
         assert refused is Code.QUOTA_EXCEEDED
-        assert [it.key for it in (await client.list_services()).services] == ["https:1.a.eu"]
-        assert (await client.list_routes()).revision == revision
+        assert [it.key for it in (await client.services.list()).services] == ["https:1.a.eu"]
+        assert (await client.routes.list()).revision == revision

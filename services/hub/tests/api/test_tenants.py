@@ -25,10 +25,10 @@ from towonel.wire.errors import Code
 async def test_a_suspended_tenant_is_blocked_and_keeps_its_routes(hub: TestHub) -> None:
     token, client, node = await hub.invite("a.eu"), hub.client(), hub.context.keys.node
     revision = await publish(hub, token, "a.eu")
-    await client.suspend_tenant(tenant_id(token))
+    await client.tenants.suspend(tenant_id(token))
     suspended = await client.follow_routes(node, revision)
     snapshot = await client.follow_routes(node, None)
-    await client.resume_tenant(tenant_id(token))
+    await client.tenants.resume(tenant_id(token))
     resumed = await client.follow_routes(node, suspended.revision)
 
     who = (tenant_of(token).tenant_id,)
@@ -51,11 +51,11 @@ async def test_a_suspended_tenant_is_refused_whatever_it_asks_and_served_again_a
         lambda: client.heartbeat(agent, tenant),
         lambda: publish(hub, token, "a.eu"),
     ]
-    await client.suspend_tenant(tenant.hex())
+    await client.tenants.suspend(tenant.hex())
     assert await code_of(client.bootstrap(token, new_key(), "default")) is Code.TENANT_SUSPENDED
     for call in calls:
         assert await code_of(call()) is Code.TENANT_SUSPENDED
-    await client.resume_tenant(tenant.hex())
+    await client.tenants.resume(tenant.hex())
 
     for call in calls:
         await call()
@@ -63,7 +63,7 @@ async def test_a_suspended_tenant_is_refused_whatever_it_asks_and_served_again_a
 
 async def test_the_originals_programs_are_refused_while_suspended(hub: TestHub) -> None:
     token = await hub.invite("a.eu")
-    await hub.client().suspend_tenant(tenant_id(token))
+    await hub.client().tenants.suspend(tenant_id(token))
     async with legacy_client(hub) as there:
         proof = {"invite_id": invite_id(token), "invite_secret": base64url.encode(token.secret)}
         bootstrap = await there.http.post("/v1/bootstrap", json=proof)
@@ -74,7 +74,7 @@ async def test_the_originals_programs_are_refused_while_suspended(hub: TestHub) 
 
 async def test_a_wrong_secret_does_not_learn_that_a_tenant_is_suspended(hub: TestHub) -> None:
     token = await hub.invite("a.eu")
-    await hub.client().suspend_tenant(tenant_id(token))
+    await hub.client().tenants.suspend(tenant_id(token))
     proof = {"invite_id": invite_id(token), "invite_secret": base64url.encode(bytes(32))}
     async with hub.raw() as http:
         answer = await http.post("/v1/bootstrap", json=proof)
@@ -89,9 +89,9 @@ async def test_the_originals_edges_are_not_told_of_a_suspended_tenant(hub: TestH
         await publish(hub, token, name)
     async with legacy_client(hub) as there, there.subscribed(hub.context.keys.node) as stream:
         await stream.table_with("a.eu", "b.eu")
-        await hub.client().suspend_tenant(tenant_id(one))
+        await hub.client().tenants.suspend(tenant_id(one))
         await stream.table_with("b.eu")
-        await hub.client().resume_tenant(tenant_id(one))
+        await hub.client().tenants.resume(tenant_id(one))
         table = await stream.table_with("a.eu", "b.eu")
 
     assert table
@@ -100,8 +100,8 @@ async def test_the_originals_edges_are_not_told_of_a_suspended_tenant(hub: TestH
 async def test_a_suspended_tenant_keeps_its_names_and_ports(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
     asked = ReservationIn(tenant_id=tenant_id(token), protocol="tcp", first_port=2222)
-    await client.reserve_ports(asked)
-    shown = await client.suspend_tenant(tenant_id(token))
+    await client.ports.reserve(asked)
+    shown = await client.tenants.suspend(tenant_id(token))
     other = await hub.invite("b.eu")
 
     assert (shown.status, shown.hostnames) == ("suspended", ["a.eu"])
@@ -111,15 +111,15 @@ async def test_a_suspended_tenant_keeps_its_names_and_ports(hub: TestHub) -> Non
 
 async def test_suspending_and_resuming_twice_is_doing_it_once(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
-    first = await client.suspend_tenant(tenant_id(token))
+    first = await client.tenants.suspend(tenant_id(token))
     hub.clock.now_ms += 5_000
-    second = await client.suspend_tenant(tenant_id(token))
-    resumed = [await client.resume_tenant(tenant_id(token)) for _ in range(2)]
+    second = await client.tenants.suspend(tenant_id(token))
+    resumed = [await client.tenants.resume(tenant_id(token)) for _ in range(2)]
 
     assert first == second
     assert first.suspended_at is not None
     assert [(item.status, item.suspended_at) for item in resumed] == [("active", None)] * 2
-    found = (await client.list_audit(tenant_id=tenant_id(token))).audit
+    found = (await client.audit.list(tenant_id=tenant_id(token))).audit
     assert [item.action for item in found] == [
         "tenant.resumed",
         "tenant.suspended",
@@ -130,10 +130,10 @@ async def test_suspending_and_resuming_twice_is_doing_it_once(hub: TestHub) -> N
 async def test_a_removed_tenant_is_gone_and_its_names_and_ports_are_free(hub: TestHub) -> None:
     token, agent, client = await hub.invite("a.eu"), new_key(), hub.client()
     asked = ReservationIn(tenant_id=tenant_id(token), protocol="tcp", first_port=2222)
-    await client.reserve_ports(asked)
+    await client.ports.reserve(asked)
     await client.bootstrap(token, agent, "default")
     revision = await publish(hub, token, "a.eu")
-    await client.remove_tenant(tenant_id(token))
+    await client.tenants.remove(tenant_id(token))
     delta = await client.follow_routes(hub.context.keys.node, revision)
     other = await hub.invite("a.eu")
     await publish_ports(hub, other, "tcp", [2222])
@@ -141,37 +141,37 @@ async def test_a_removed_tenant_is_gone_and_its_names_and_ports_are_free(hub: Te
     assert (delta.removed, delta.blocked) == (("https:a.eu",), (tenant_of(token).tenant_id,))
     assert await code_of(client.bootstrap(token, agent, "default")) is Code.UNAUTHORIZED
     assert await code_of(publish(hub, token, "a.eu")) is Code.TENANT_REVOKED
-    assert (await client.get_tenant(tenant_id(token))).value.status == "revoked"
+    assert (await client.tenants.get(tenant_id(token))).value.status == "revoked"
 
 
 async def test_a_tenant_that_ended_neither_rests_nor_comes_back(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
-    await client.remove_tenant(tenant_id(token))
+    await client.tenants.remove(tenant_id(token))
     calls = (
-        client.suspend_tenant(tenant_id(token)),
-        client.resume_tenant(tenant_id(token)),
-        client.update_tenant(tenant_id(token), TenantEdit(name="x")),
+        client.tenants.suspend(tenant_id(token)),
+        client.tenants.resume(tenant_id(token)),
+        client.tenants.update(tenant_id(token), TenantEdit(name="x")),
     )
 
     assert [await code_of(call) for call in calls] == [Code.NOT_FOUND] * 3
 
 
 async def test_a_tenant_that_nobody_knew_can_be_removed_and_twice(hub: TestHub) -> None:
-    removed = [await hub.client().remove_tenant("ab" * 32) for _ in range(2)]
+    removed = [await hub.client().tenants.remove("ab" * 32) for _ in range(2)]
 
     assert [item.status for item in removed] == ["removed", "removed"]
-    assert await code_of(hub.client().get_tenant("ab" * 32)) is Code.NOT_FOUND
+    assert await code_of(hub.client().tenants.get("ab" * 32)) is Code.NOT_FOUND
 
 
 async def test_a_suspended_tenant_that_is_revoked_stays_blocked(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
     await publish(hub, token, "a.eu")
-    await client.suspend_tenant(tenant_id(token))
-    await client.revoke_invite(invite_id(token))
+    await client.tenants.suspend(tenant_id(token))
+    await client.invites.revoke(invite_id(token))
     delta = await client.follow_routes(hub.context.keys.node, None)
 
     assert (delta.blocked, delta.routes) == ((tenant_of(token).tenant_id,), ())
-    assert (await client.get_tenant(tenant_id(token))).value.status == "revoked"
+    assert (await client.tenants.get(tenant_id(token))).value.status == "revoked"
 
 
 async def test_a_tenant_shows_what_it_may_have_and_what_it_has(hub: TestHub) -> None:
@@ -179,13 +179,13 @@ async def test_a_tenant_shows_what_it_may_have_and_what_it_has(hub: TestHub) -> 
     asked = ReservationIn(
         tenant_id=tenant_id(token), protocol="udp", first_port=5000, last_port=5009
     )
-    await client.reserve_ports(asked)
+    await client.ports.reserve(asked)
     await client.bootstrap(token, agent, "blue")
     await publish(hub, token, "a.eu", "b.a.eu", group="blue")
     await publish(hub, token, "a.eu", group="green")
     edit = TenantEdit(name="renamed", limits=Limits(services=7))
-    await client.update_tenant(tenant_id(token), edit)
-    shown = (await client.get_tenant(tenant_id(token))).value
+    await client.tenants.update(tenant_id(token), edit)
+    shown = (await client.tenants.get(tenant_id(token))).value
 
     assert (shown.name, shown.limits, shown.status) == ("renamed", Limits(services=7), "active")
     assert (shown.invite_id, shown.hostnames) == (invite_id(token), ["a.eu", "*.a.eu"])

@@ -67,16 +67,16 @@ async def populate(hub: TestHub) -> str:
     client, token, agent = hub.client(), await hub.invite("a.eu", "*.b.eu"), new_key()
     tenant_id = tenant_of(token).tenant_id.hex()
     await client.register_edge(hub.context.keys.node, registration(hub.context.keys.node))
-    await client.create_edge_invite("second")
+    await client.edge_invites.create("second")
     await client.bootstrap(token, agent, "g")
     await client.apply_desired_state(tenant_of(token), state("a.eu", "x.b.eu"))
     await client.apply_desired_state(tenant_of(token), state("a.eu"))
-    await client.reserve_ports(
+    await client.ports.reserve(
         ReservationIn(protocol="udp", first_port=3000, last_port=3009, tenant_id=tenant_id)
     )
-    await client.create_key(KeyIn(name="k", role="viewer"))
-    once = await client.create_invite(InviteIn(hostnames=["once.eu"]), idempotency_key="once")
-    await client.remove_tenant(once.tenant_id)
+    await client.keys.create(KeyIn(name="k", role="viewer"))
+    once = await client.invites.create(InviteIn(hostnames=["once.eu"]), idempotency_key="once")
+    await client.tenants.remove(once.tenant_id)
     async with legacy_client(hub) as theirs:
         key = await theirs.tenant("c.eu")
         await theirs.accept(key, 1, "upsert_agent", agent_id=new_key().public)
@@ -109,14 +109,14 @@ async def test_a_restored_hub_goes_on_where_the_backup_was(
 ) -> None:
     once = await populate(hub)
     await asyncio.to_thread(save, database, tmp_path / "b")
-    newest = (await hub.client().list_audit()).audit[0].id
+    newest = (await hub.client().audit.list()).audit[0].id
     await asyncio.to_thread(backup.restore, other, tmp_path / "b")
     async with hub_with_keys(other, RouteChanges(), hub.context.keys) as again:
         again.clock.now_ms = hub.clock.now_ms
         client, wanted = again.client(), InviteIn(hostnames=["once.eu"])
-        repeated = await client.create_invite(wanted, idempotency_key="once")
+        repeated = await client.invites.create(wanted, idempotency_key="once")
         await again.invite("new.eu")
-        audit = (await client.list_audit()).audit[0]
+        audit = (await client.audit.list()).audit[0]
 
     assert repeated.invite_id == once
     assert (audit.id, audit.action) == (newest + 1, "invite.created")
@@ -258,9 +258,9 @@ async def test_a_move_to_postgres_takes_all_and_leaves_the_old_file_as_it_is(
     assert hashlib.sha256((tmp_path / "old.db").read_bytes()).digest() == before
     assert check.problems(target) == []
     async with running_hub(target, RouteChanges()) as hub:
-        newest = (await hub.client().list_audit()).audit[0].id
+        newest = (await hub.client().audit.list()).audit[0].id
         await hub.invite("new.eu")
-        assert (await hub.client().list_audit()).audit[0].id == newest + 1
+        assert (await hub.client().audit.list()).audit[0].id == newest + 1
 
 
 def test_an_old_file_is_moved_without_being_migrated_itself(

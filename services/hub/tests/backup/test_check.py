@@ -51,14 +51,14 @@ async def populate(hub: TestHub) -> tuple[str, str]:
     await client.apply_desired_state(tenant, services)
     tenant_id = tenant.tenant_id.hex()
     for first, last in ((3000, 3009), (3010, 3011)):
-        await client.reserve_ports(
+        await client.ports.reserve(
             ReservationIn(protocol="tcp", first_port=first, last_port=last, tenant_id=tenant_id)
         )
     async with legacy_client(hub) as theirs:
         key = await theirs.tenant("b.c.eu")
         await theirs.accept(key, 1, "upsert_agent", agent_id=new_key().public)
     suspended = await hub.invite("d.eu")
-    await client.suspend_tenant(tenant_of(suspended).tenant_id.hex())
+    await client.tenants.suspend(tenant_of(suspended).tenant_id.hex())
     return tenant_id[:8], key.tenant_id.hex()[:8]
 
 

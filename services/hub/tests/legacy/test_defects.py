@@ -240,7 +240,7 @@ async def test_names_that_are_revoked_and_claimed_at_once_have_one_owner(
                 assert error.code is Code.HOSTNAME_CONFLICT
                 continue
             await client.apply_desired_state(tenant_of(token), state("a.eu", f"x.n{number}.eu"))
-            await client.revoke_invite(base64url.encode(token.invite_id))
+            await client.invites.revoke(base64url.encode(token.invite_id))
 
     async with asyncio.TaskGroup() as tasks:
         for number in range(5):
@@ -258,7 +258,7 @@ async def test_no_hostname_can_be_read_as_a_service(hub: TestHub, name: str) -> 
         sent = await agent.submit(key, 1, "upsert_hostname", hostname=name)
     refused = [
         hub.client().apply_desired_state(key, state(name)),
-        hub.client().create_invite(InviteIn(hostnames=[name])),
+        hub.client().invites.create(InviteIn(hostnames=[name])),
     ]
 
     assert told(sent) == (400, "invalid_request")
@@ -280,7 +280,7 @@ async def test_the_nodes_own_ports_are_nobodys(database: Database, protocol: str
             wanted = DesiredState(group="g", services=[service])
             area = {"protocol": protocol, "tenant_id": key.tenant_id.hex(), "first_port": port - 9}
             around = ReservationIn.model_validate({**area, "last_port": port + 9})
-            for asked in (client.apply_desired_state(key, wanted), client.reserve_ports(around)):
+            for asked in (client.apply_desired_state(key, wanted), client.ports.reserve(around)):
                 with pytest.raises(Denied) as caught:
                     await asked
                 assert caught.value.code is Code.INVALID_REQUEST

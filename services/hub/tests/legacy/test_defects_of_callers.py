@@ -122,7 +122,7 @@ async def test_a_change_that_comes_while_a_table_is_made_is_told_next(hub: TestH
 
 async def test_an_edge_that_is_revoked_is_cut_off_from_what_it_follows(hub: TestHub) -> None:
     client = hub.client()
-    made = await client.create_edge_invite("second")
+    made = await client.edge_invites.create("second")
     edge = NodeKey.from_seed(EdgeToken.decode(made.token).seed)
 
     async def waiting() -> Code | None:
@@ -139,7 +139,7 @@ async def test_an_edge_that_is_revoked_is_cut_off_from_what_it_follows(hub: Test
             follower = tasks.create_task(waiting())
             while hub.context.route_changes.waiting < 2:
                 await asyncio.sleep(0.01)
-            await client.revoke_edge_invite(made.invite_id)
+            await client.edge_invites.revoke(made.invite_id)
 
         assert await stream.ended()
     assert follower.result() is Code.EDGE_UNKNOWN

@@ -189,7 +189,7 @@ async def test_no_proxy_keeps_a_table_to_itself(node: LegacyClient) -> None:
 
 async def test_a_stranger_and_a_revoked_edge_are_unauthorized(node: LegacyClient) -> None:
     edge = await node.edge()
-    listed = await node.hub.client().list_edge_invites()
+    listed = await node.hub.client().edge_invites.list()
     await node.delete(f"/v1/edge-invites/{listed.invites[0].invite_id}")
 
     for key in (edge, new_key()):

@@ -104,7 +104,7 @@ async def test_what_an_agent_says_at_boot_becomes_routes(agent: LegacyClient) ->
     for sequence, (op, fields) in enumerate(steps, 1):
         await agent.accept(key, sequence, op, **fields)
     client = agent.hub.client()
-    listed = (await client.list_routes()).routes
+    listed = (await client.routes.list()).routes
 
     assert [(route.key, route.name, route.tls_mode) for route in listed] == [
         ("https:app.a.eu", "app.a.eu", "terminate"),
@@ -118,12 +118,12 @@ async def test_a_service_moves_to_a_new_port_and_may_be_said_again(agent: Legacy
     key = await agent.tenant("a.eu")
     for sequence, port in enumerate((2222, 2222, 2223), 1):
         await agent.accept(key, sequence, "upsert_tcp_service", service="ssh", listen_port=port)
-    moved = (await agent.hub.client().list_routes()).routes
+    moved = (await agent.hub.client().routes.list()).routes
     await agent.accept(key, 4, "delete_tcp_service", service="ssh")
     await agent.accept(key, 5, "delete_tcp_service", service="ssh")  # as a retry does
 
     assert [route.key for route in moved] == ["tcp:2223"]
-    assert (await agent.hub.client().list_routes()).routes == []
+    assert (await agent.hub.client().routes.list()).routes == []
 
 
 @pytest.mark.parametrize("sequence", [0, 4, 5])
@@ -151,7 +151,7 @@ async def test_an_entry_is_taken_once_also_after_its_traces_were_compacted(
     await agent.accept(key, 4, "delete_hostname", hostname="a.eu")
 
     assert told(await agent.post_entry(first)) == (409, "sequence_conflict")
-    assert (await agent.hub.client().list_routes()).routes == []
+    assert (await agent.hub.client().routes.list()).routes == []
 
 
 async def test_two_that_use_one_sequence_at_once_get_it_once(agent: LegacyClient) -> None:
@@ -164,7 +164,7 @@ async def test_two_that_use_one_sequence_at_once_get_it_once(agent: LegacyClient
     statuses = sorted(task.result().status_code for task in sent)
 
     assert statuses == [200] + [409] * 7
-    assert len((await agent.hub.client().list_routes()).routes) == 1
+    assert len((await agent.hub.client().routes.list()).routes) == 1
 
 
 HOST = {"upsert_hostname": {"hostname": "a.eu"}}
@@ -379,9 +379,9 @@ async def test_a_name_that_was_taken_away_does_not_stop_what_a_tenant_says_of_ot
         key = await agent.tenant("a.eu", "b.eu")
         for sequence, hostname in enumerate(("a.eu", "b.eu"), 1):
             await agent.accept(key, sequence, "upsert_hostname", hostname=hostname)
-        (item,) = (await hub.client().list_invites()).invites
-        await hub.client().remove_invite_hostname(item.invite_id, "b.eu")
+        (item,) = (await hub.client().invites.list()).invites
+        await hub.client().invites.remove_hostname(item.invite_id, "b.eu")
         await agent.accept(key, 3, "upsert_tcp_service", service="ssh", listen_port=2222)
-    routes = (await hub.client().list_routes()).routes
+    routes = (await hub.client().routes.list()).routes
 
     assert [route.key for route in routes] == ["https:a.eu", "tcp:2222"]

@@ -39,7 +39,7 @@ async def pair(server: Postgres, folder: Path) -> AsyncGenerator[tuple[Replica, 
 
 
 async def edge_of(replica: Replica) -> tuple[NodeKey, str]:
-    created = await replica.client.create_edge_invite("edge")
+    created = await replica.client.edge_invites.create("edge")
     return NodeKey.from_seed(EdgeToken.decode(created.token).seed), created.invite_id
 
 
@@ -49,7 +49,7 @@ async def test_a_change_at_one_hub_wakes_edges_at_the_other_without_a_look(
     monkeypatch.setattr("towonel.hub.background.LOOK_S", NO_LOOK_S)
     monkeypatch.setattr("towonel.hub.background.REFRESH_S", NO_LOOK_S)
     async with pair(server, tmp_path) as (one, two):
-        created = await one.client.create_invite(InviteIn(hostnames=["a.eu"]))
+        created = await one.client.invites.create(InviteIn(hostnames=["a.eu"]))
         tenant = tenant_of(InviteToken.decode(created.token))
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             waiting = [
@@ -70,7 +70,7 @@ async def test_an_edge_that_is_revoked_at_one_hub_is_cut_off_at_the_other(
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             waiting = tasks.create_task(code_of(two.client, edge, since))
             await two.until("towonel_hub_route_waiters", 1)
-            await one.client.revoke_edge_invite(invite_id)
+            await one.client.edge_invites.revoke(invite_id)
 
     assert waiting.result() is Code.EDGE_UNKNOWN
 
@@ -90,7 +90,7 @@ async def test_events_of_one_hub_show_the_writes_of_both_in_their_order(
     async with pair(server, tmp_path) as both:
 
         async def follow(number: int) -> None:
-            async with contextlib.aclosing(both[number].client.follow_events()) as events:
+            async with contextlib.aclosing(both[number].client.audit.follow()) as events:
                 async for event in events:
                     seen[number].append(event)
                     if len(seen[number]) == 20:
@@ -102,8 +102,8 @@ async def test_events_of_one_hub_show_the_writes_of_both_in_their_order(
                 await replica.until("towonel_hub_event_followers", 1)
             for number in range(20):
                 invite = InviteIn(hostnames=[f"n{number}.eu"])
-                tasks.create_task(both[number % 2].client.create_invite(invite))
-        page = (await both[0].client.list_audit(limit=20)).audit
+                tasks.create_task(both[number % 2].client.invites.create(invite))
+        page = (await both[0].client.audit.list(limit=20)).audit
 
     assert seen[0] == seen[1] == page[::-1]
     assert [item.id for item in seen[0]] == sorted(item.id for item in seen[0])
@@ -113,7 +113,7 @@ async def test_a_stream_of_events_ends_when_its_key_is_revoked_at_the_other_hub(
     server: Postgres, tmp_path: Path
 ) -> None:
     async with pair(server, tmp_path) as (one, two):
-        made = await one.client.create_key(KeyIn(name="ci", role="viewer"))
+        made = await one.client.keys.create(KeyIn(name="ci", role="viewer"))
         async with (
             HubClient(two.client.base_url, operator_key=made.key) as follower,
             asyncio.timeout(20),
@@ -121,13 +121,13 @@ async def test_a_stream_of_events_ends_when_its_key_is_revoked_at_the_other_hub(
         ):
             following = tasks.create_task(drained(follower))
             await two.until("towonel_hub_event_followers", 1)
-            await one.client.revoke_key(made.key_id)
+            await one.client.keys.revoke(made.key_id)
 
     assert [event.action for event in following.result()] in ([], ["key.revoked"])
 
 
 async def drained(client: HubClient) -> list[AuditItem]:
-    async with contextlib.aclosing(client.follow_events()) as events:
+    async with contextlib.aclosing(client.audit.follow()) as events:
         return [event async for event in events]
 
 

@@ -111,7 +111,9 @@ async def tenants(arena: Arena) -> list[Contender]:
     """The tenants, after all their agents asked at once."""
     made = await contenders(arena.hubs[0])
     clients = [hub.client() for hub in arena.hubs]
-    clients[1]._last_ms = arena.hubs[1].clock() + 10_000  # or both would get the same requests
+    clients[1]._transport._last_ms = (
+        arena.hubs[1].clock() + 10_000
+    )  # or both would get the same requests
     async with asyncio.TaskGroup() as tasks:
         for number in range(TENANTS * REPLICAS):
             tasks.create_task(apply(clients[number % 2], made[number // 2 % TENANTS]))
@@ -131,7 +133,7 @@ async def test_each_name_and_port_has_one_owner_and_losers_learn_which_and_why(
     for tenant in tenants:
         (check_winner if tenant.has_won else check_loser)(tenant, seen[0])
     assert problems(arena.database) == []
-    applied = (await arena.hubs[0].client().list_audit(action="services.published")).audit
+    applied = (await arena.hubs[0].client().audit.list(action="services.published")).audit
     assert len(applied) == len(winners)
 
 

@@ -28,7 +28,7 @@ async def boot(hub: TestHub, *tenants: DeclaredTenant) -> None:
 
 
 async def statuses(hub: TestHub) -> list[tuple[str, list[str]]]:
-    found = await hub.client().list_tenants()
+    found = await hub.client().tenants.list()
     return [(item.status, item.hostnames) for item in found.tenants]
 
 
@@ -42,29 +42,29 @@ async def test_a_declared_tenant_publishes_with_its_own_key(hub: TestHub) -> Non
 
 async def test_the_same_boot_again_changes_nothing(hub: TestHub) -> None:
     await boot(hub, tenant("app.example.eu"))
-    before = (await hub.client().list_audit()).audit
+    before = (await hub.client().audit.list()).audit
     await boot(hub, tenant("app.example.eu"))
 
-    assert (await hub.client().list_audit()).audit == before
+    assert (await hub.client().audit.list()).audit == before
     assert [item.action for item in before] == ["tenant.declared"]
 
 
 async def test_the_order_of_hostnames_is_no_change(hub: TestHub) -> None:
     await boot(hub, tenant("app.example.eu"))
     await boot(hub, tenant("b.example.eu", "app.example.eu"))
-    before = (await hub.client().list_audit()).audit
+    before = (await hub.client().audit.list()).audit
     await boot(hub, tenant("b.example.eu", "app.example.eu"))
 
-    assert (await hub.client().list_audit()).audit == before
+    assert (await hub.client().audit.list()).audit == before
 
 
 async def test_an_edit_of_what_another_boot_changed_is_refused(hub: TestHub) -> None:
     await boot(hub, tenant("app.example.eu"))
-    seen = await hub.client().get_tenant(KEY.tenant_id.hex())
+    seen = await hub.client().tenants.get(KEY.tenant_id.hex())
     await boot(hub, tenant("b.example.eu"))
     edit = TenantEdit(name="new")
     with pytest.raises(Denied) as caught:
-        await hub.client().update_tenant(KEY.tenant_id.hex(), edit, if_match=seen.etag)
+        await hub.client().tenants.update(KEY.tenant_id.hex(), edit, if_match=seen.etag)
 
     assert caught.value.code is Code.PRECONDITION_FAILED
 
@@ -74,7 +74,7 @@ async def test_other_hostnames_are_taken_over_and_what_was_published_ends(hub: T
     await hub.client().apply_desired_state(KEY, state("app.example.eu", "b.example.eu"))
     await boot(hub, tenant("b.example.eu", "c.example.eu"))
 
-    routes = await hub.client().list_routes()
+    routes = await hub.client().routes.list()
     assert await statuses(hub) == [("active", ["b.example.eu", "c.example.eu"])]
     assert [route.key for route in routes.routes] == ["https:b.example.eu"]
 
@@ -93,9 +93,9 @@ async def test_one_that_is_no_longer_named_ends_and_comes_back_when_it_is(hub: T
 
 async def test_a_revocation_that_the_next_boot_would_undo_is_refused(hub: TestHub) -> None:
     await boot(hub, tenant("app.example.eu"))
-    (item,) = (await hub.client().list_invites()).invites
+    (item,) = (await hub.client().invites.list()).invites
     with pytest.raises(Denied, match="TOWONEL_TENANTS names this tenant") as caught:
-        await hub.client().revoke_invite(item.invite_id)
+        await hub.client().invites.revoke(item.invite_id)
 
     assert caught.value.code is Code.INVALID_REQUEST
     assert [status for status, _ in await statuses(hub)] == ["active"]
@@ -103,14 +103,14 @@ async def test_a_revocation_that_the_next_boot_would_undo_is_refused(hub: TestHu
 
 async def test_one_that_was_removed_stays_removed(hub: TestHub) -> None:
     await boot(hub, tenant("app.example.eu"))
-    await hub.client().remove_tenant(KEY.tenant_id.hex())
+    await hub.client().tenants.remove(KEY.tenant_id.hex())
     await boot(hub, tenant("app.example.eu"))
 
     assert [status for status, _ in await statuses(hub)] == ["revoked"]
 
 
 async def test_a_name_that_an_invite_has_stops_the_boot_and_names_both(hub: TestHub) -> None:
-    await hub.client().create_invite(InviteIn(hostnames=["app.example.eu"]))
+    await hub.client().invites.create(InviteIn(hostnames=["app.example.eu"]))
     with pytest.raises(Denied, match=r"tenant home: another invite has already: app") as caught:
         await boot(hub, tenant("app.example.eu"))
 
@@ -147,7 +147,7 @@ async def test_a_declared_agent_is_heard_from_the_beginning_and_is_nobody_elses(
 
 async def test_nobody_proves_an_invite_that_was_never_made(hub: TestHub) -> None:
     await boot(hub, tenant("app.example.eu"))
-    (item,) = (await hub.client().list_invites()).invites
+    (item,) = (await hub.client().invites.list()).invites
     async with hub.raw() as http:
         proof = {"invite_id": item.invite_id, "invite_secret": ""}
         sent = await http.post("/v1/bootstrap", json=proof)

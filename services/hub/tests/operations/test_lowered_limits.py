@@ -23,7 +23,7 @@ LOW = Limits(services=1, agents=1, ports=1, hostnames=1)
 
 async def lowered(hub: TestHub, token: InviteToken, limits: Limits = LOW) -> None:
     invite_id = base64url.encode(token.invite_id)
-    await hub.client().update_invite(invite_id, InviteEdit(limits=limits))
+    await hub.client().invites.update(invite_id, InviteEdit(limits=limits))
 
 
 async def refused(asked: Awaitable[object]) -> Code:
@@ -81,7 +81,7 @@ async def test_a_log_above_the_limit_may_shrink_entry_by_entry(hub: TestHub) -> 
         await agent.accept(key, 10, "delete_hostname", hostname="n4.a.eu")
 
     assert {told(sent) for sent in more} == {(409, "quota_exceeded")}
-    assert len((await hub.client().list_routes()).routes) == 3
+    assert len((await hub.client().routes.list()).routes) == 3
 
 
 async def test_hostnames_above_the_limit_go_one_by_one(hub: TestHub) -> None:
@@ -89,9 +89,9 @@ async def test_hostnames_above_the_limit_go_one_by_one(hub: TestHub) -> None:
     invite_id = base64url.encode(token.invite_id)
     await lowered(hub, token)
 
-    more = client.add_invite_hostnames(invite_id, HostnamesIn(hostnames=["d.eu"]))
+    more = client.invites.add_hostnames(invite_id, HostnamesIn(hostnames=["d.eu"]))
     assert await refused(more) is Code.QUOTA_EXCEEDED
-    left = await client.remove_invite_hostname(invite_id, "a.eu")
+    left = await client.invites.remove_hostname(invite_id, "a.eu")
     assert left.remaining_hostnames == ["b.eu", "c.eu"]
 
 
@@ -99,7 +99,7 @@ async def reserved(hub: TestHub, tenant: TenantKey) -> str:
     wanted = ReservationIn(
         tenant_id=tenant.tenant_id.hex(), protocol="tcp", first_port=2000, last_port=2001
     )
-    return (await hub.client().reserve_ports(wanted)).reservation_id
+    return (await hub.client().ports.reserve(wanted)).reservation_id
 
 
 async def test_ports_whose_reservation_was_released_may_stay_and_go(database: Database) -> None:
@@ -107,7 +107,7 @@ async def test_ports_whose_reservation_was_released_may_stay_and_go(database: Da
         client, tenant = hub.client(), tenant_of(await hub.invite("a.eu"))
         kept = await reserved(hub, tenant)
         await client.apply_desired_state(tenant, ports(2000, 2001))
-        await client.release_ports(kept)
+        await client.ports.release(kept)
         more = DesiredState(
             group="default", services=[*ports(2000, 2001).services, *state("a.eu").services]
         )
@@ -127,12 +127,12 @@ async def test_a_log_with_a_port_whose_reservation_was_released_goes_on(
             key, service = await agent.tenant("a.eu"), {"service": "ssh"}
             kept = await reserved(hub, key)
             await agent.accept(key, 1, "upsert_tcp_service", listen_port=2000, **service)
-            await hub.client().release_ports(kept)
+            await hub.client().ports.release(kept)
             await agent.accept(key, 2, "upsert_hostname", hostname="a.eu")
             more = await agent.submit(key, 3, "upsert_udp_service", listen_port=2000, **service)
             await agent.accept(key, 3, "delete_tcp_service", **service)
             again = await agent.submit(key, 4, "upsert_tcp_service", listen_port=2000, **service)
-        left = (await hub.client().list_routes()).routes
+        left = (await hub.client().routes.list()).routes
 
     assert [told(sent) for sent in (more, again)] == [(400, "invalid_request")] * 2
     assert [route.key for route in left] == ["https:a.eu"]

@@ -155,7 +155,7 @@ class Life:
     async def invite(self, patterns: list[str] | None = None) -> None:
         patterns = patterns or self.patterns()
         right = self.plain.invite(patterns)
-        made = await self.ask(right, self.client.create_invite(InviteIn(hostnames=patterns)))
+        made = await self.ask(right, self.client.invites.create(InviteIn(hostnames=patterns)))
         if made is not None:
             self.tokens.append(InviteToken.decode(made.token))
 
@@ -163,19 +163,19 @@ class Life:
         tenant, patterns = self.someone, self.patterns()
         right = self.plain.set_hostnames(tenant, patterns)
         edit = InviteEdit(hostnames=patterns)
-        await self.ask(right, self.client.update_invite(self.invite_id(tenant), edit))
+        await self.ask(right, self.client.invites.update(self.invite_id(tenant), edit))
 
     async def add_hostname(self) -> None:
         tenant, (pattern, *_) = self.someone, self.patterns()
         right = self.plain.add_hostname(tenant, pattern)
         added = HostnamesIn(hostnames=[pattern])
-        await self.ask(right, self.client.add_invite_hostnames(self.invite_id(tenant), added))
+        await self.ask(right, self.client.invites.add_hostnames(self.invite_id(tenant), added))
 
     async def drop_hostname(self) -> None:
         tenant = self.someone
         pattern = self.draw.choice([*tenant.patterns * 3, *PATTERNS])
         right = self.plain.drop_hostname(tenant, pattern)
-        await self.ask(right, self.client.remove_invite_hostname(self.invite_id(tenant), pattern))
+        await self.ask(right, self.client.invites.remove_hostname(self.invite_id(tenant), pattern))
 
     async def stand(self) -> None:
         tenant, now_ms = self.someone, self.hub.clock()
@@ -185,16 +185,16 @@ class Life:
         match how or self.draw.choice(["revoke", "remove", "suspend", "suspend", "resume"]):
             case "revoke":
                 right = self.plain.revoke(tenant, now_ms)
-                asked = self.client.revoke_invite(self.invite_id(tenant))
+                asked = self.client.invites.revoke(self.invite_id(tenant))
             case "remove":
                 right = self.plain.remove(tenant, now_ms)
-                asked = self.client.remove_tenant(tenant_id)
+                asked = self.client.tenants.remove(tenant_id)
             case "suspend":
                 right = self.plain.switch(tenant, "suspended", now_ms)
-                asked = self.client.suspend_tenant(tenant_id)
+                asked = self.client.tenants.suspend(tenant_id)
             case _:
                 right = self.plain.switch(tenant, "active", now_ms)
-                asked = self.client.resume_tenant(tenant_id)
+                asked = self.client.tenants.resume(tenant_id)
         await self.ask(right, asked)
 
     async def set_limit(self) -> None:
@@ -202,7 +202,7 @@ class Life:
         most = self.draw.choice([1, 3, 5, 6, 7, 8])
         right = self.plain.set_limit(tenant, what, most)
         edit = InviteEdit(limits=Limits.model_validate({what: most}))
-        await self.ask(right, self.client.update_invite(self.invite_id(tenant), edit))
+        await self.ask(right, self.client.invites.update(self.invite_id(tenant), edit))
 
     async def publish(self) -> None:
         tenant, group = self.someone, self.draw.choice("gh")
@@ -244,13 +244,13 @@ class Life:
         first = self.draw.choice(PORTS)
         last = first + self.draw.choice([0, 0, 1, 2])
         right = self.plain.reserve(tenant, protocol, first, last)
-        await self.ask(right, self.client.reserve_ports(self._area(tenant, protocol, first, last)))
+        await self.ask(right, self.client.ports.reserve(self._area(tenant, protocol, first, last)))
 
     async def reserve_any(self) -> None:
         tenant, protocol = self.someone, self.draw.choice(PROTOCOLS)
         (free,) = self.plain.free(protocol, FIRST_PORT, 1)
         right = self.plain.reserve(tenant, protocol, free, free)
-        made = await self.ask(right, self.client.reserve_ports(self._area(tenant, protocol)))
+        made = await self.ask(right, self.client.ports.reserve(self._area(tenant, protocol)))
         assert made is None or (made.first_port, made.last_port) == (free, free)
 
     async def set_ports(self) -> None:
@@ -267,13 +267,13 @@ class Life:
         names = ("protocol", "first_port", "last_port")
         ports = [PortRange.model_validate(dict(zip(names, area, strict=True))) for area in wanted]
         edit = InviteEdit(ports=ports)
-        await self.ask(right, self.client.update_invite(self.invite_id(tenant), edit))
+        await self.ask(right, self.client.invites.update(self.invite_id(tenant), edit))
 
     async def release(self) -> None:
-        listed = (await self.client.list_ports()).ports
+        listed = (await self.client.ports.list()).ports
         if listed:
             gone = self.draw.choice(listed)
-            await self.client.release_ports(gone.reservation_id)
+            await self.client.ports.release(gone.reservation_id)
             number = self.number_of(gone.tenant_id)
             area = (number, gone.protocol, gone.first_port, gone.last_port)
             self.plain.reserved.remove(area)
@@ -303,7 +303,7 @@ class Life:
         await self.check_ports()
         await self.check_services()
         for tenant in self.plain.tenants:
-            log = await self.client.list_entries(TenantId(self.key(tenant).tenant_id))
+            log = await self.client.entries.list(TenantId(self.key(tenant).tenant_id))
             assert [decode_payload(it.payload).sequence for it in log] == tenant.sequences
         assert problems(self.database) == []
 
@@ -317,16 +317,16 @@ class Life:
 
     async def check_ports(self) -> None:
         for protocol in ("tcp", "udp"):
-            available = await self.client.available_ports(protocol, 5)
+            available = await self.client.ports.available(protocol, 5)
             assert available.ports == self.plain.free(protocol, FIRST_PORT, 5)
         kept = {
             (self.number_of(it.tenant_id), it.protocol, it.first_port, it.last_port)
-            for it in (await self.client.list_ports()).ports
+            for it in (await self.client.ports.list()).ports
         }
         assert kept == self.plain.reserved
 
     async def check_services(self) -> None:
-        listed = (await self.client.list_services()).services
+        listed = (await self.client.services.list()).services
         found = {(self.number_of(it.tenant_id), it.group, it.key) for it in listed}
         assert found == {
             (tenant.number, group, key)

@@ -62,7 +62,7 @@ async def test_revoking_who_lost_a_name_leaves_it_where_it_is(hub: TestHub) -> N
     await client.apply_desired_state(tenant_of(wildcard), state(APP))
     second = tenant_of(await hub.invite(APP))
     await client.apply_desired_state(second, state(APP))
-    await client.revoke_invite(base64url.encode(wildcard.invite_id))
+    await client.invites.revoke(base64url.encode(wildcard.invite_id))
 
     assert await owners(hub) == {APP: second.tenant_id}
 
@@ -74,7 +74,7 @@ async def test_a_name_comes_back_when_the_more_specific_invite_is_revoked(hub: T
     await client.apply_desired_state(tenant_of(exact), state(APP))
     with pytest.raises(Denied) as caught:
         await client.apply_desired_state(first, state(APP))
-    await client.revoke_invite(base64url.encode(exact.invite_id))
+    await client.invites.revoke(base64url.encode(exact.invite_id))
     back = await client.apply_desired_state(first, state(APP))
 
     assert caught.value.code is Code.HOSTNAME_CONFLICT

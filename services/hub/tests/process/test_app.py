@@ -27,11 +27,11 @@ async def test_a_hub_keeps_its_keys_and_what_it_was_told(
     chosen = settings(tmp_path / "state")
     async with running(chosen) as client:
         before = await client.health()
-        await client.create_invite(InviteIn(hostnames=["a.eu"]))
+        await client.invites.create(InviteIn(hostnames=["a.eu"]))
     async with running(chosen) as client:
         monkeypatch.delattr("fastapi.routing.get_dependant")  # the routes are made by now
         after = await client.health()
-        (invite,) = (await client.list_invites()).invites
+        (invite,) = (await client.invites.list()).invites
 
     assert before == after
     assert invite.hostnames == ["a.eu"]
@@ -46,8 +46,8 @@ async def test_a_hub_with_redis_rings_there(tmp_path: Path) -> None:
         chosen = settings(tmp_path / "state", TOWONEL_REDIS_URL=url)
         async with running(chosen) as client, Redis.from_url(url) as redis, redis.pubsub() as heard:
             await heard.subscribe(CHANNEL)
-            created = await client.create_invite(InviteIn(hostnames=["a.eu"]))
-            await client.revoke_invite(created.invite_id)
+            created = await client.invites.create(InviteIn(hostnames=["a.eu"]))
+            await client.invites.revoke(created.invite_id)
             async with asyncio.timeout(20):
                 while (await heard.get_message(timeout=1) or {}).get("data") != b"1":
                     pass

@@ -86,16 +86,16 @@ class Crash:
         """The whole life of a tenant."""
         name = f"n{len(self.acknowledged)}.eu"
         self.acknowledged[name] = 0
-        created = await client.create_invite(InviteIn(hostnames=[name]))
+        created = await client.invites.create(InviteIn(hostnames=[name]))
         self.acknowledged[name] += 1
-        await client.update_invite(created.invite_id, InviteEdit(name="renamed"))
+        await client.invites.update(created.invite_id, InviteEdit(name="renamed"))
         self.acknowledged[name] += 1
         tenant = tenant_of(InviteToken.decode(created.token))
         await client.apply_desired_state(tenant, state(name))
         self.acknowledged[name] += 1
         await client.apply_desired_state(tenant, state())
         self.acknowledged[name] += 1
-        await client.revoke_invite(created.invite_id)
+        await client.invites.revoke(created.invite_id)
         self.acknowledged[name] += 1
 
     async def _ready(self) -> None:

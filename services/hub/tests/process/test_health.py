@@ -43,7 +43,7 @@ async def test_a_redis_that_is_not_there_degrades_a_hub_and_keeps_it_ready(tmp_p
     async with running(chosen) as client:
         await ready_until(chosen, lambda _status, reasons: "redis" in reasons)
         status, body = await told(chosen, "readyz")
-        created = await client.create_invite(InviteIn(hostnames=["a.eu"]))
+        created = await client.invites.create(InviteIn(hostnames=["a.eu"]))
 
     assert (status, body["status"], set(body["reasons"])) == (200, "degraded", {"redis"})
     assert created.token
@@ -52,7 +52,7 @@ async def test_a_redis_that_is_not_there_degrades_a_hub_and_keeps_it_ready(tmp_p
 async def test_metrics_are_told_where_health_is_and_nowhere_else(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     async with running(chosen) as client:
-        await client.create_invite(InviteIn(hostnames=["a.eu"]))
+        await client.invites.create(InviteIn(hostnames=["a.eu"]))
         async with asyncio.timeout(20):
             while "towonel_hub_tenants_total 1.0\n" not in (await told(chosen, "metrics"))[1]:
                 await asyncio.sleep(0.02)

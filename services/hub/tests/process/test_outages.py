@@ -79,7 +79,7 @@ def is_well(status: int, reasons: object) -> bool:
 
 
 async def published(replica: Replica, *hostnames: str) -> int:
-    created = await replica.client.create_invite(InviteIn(hostnames=list(hostnames)))
+    created = await replica.client.invites.create(InviteIn(hostnames=list(hostnames)))
     tenant = tenant_of(InviteToken.decode(created.token))
     return (await replica.client.apply_desired_state(tenant, state(*hostnames))).revision
 
@@ -144,9 +144,9 @@ async def refusals(replica: Replica) -> list[Unavailable]:
             tasks.create_task(unavailable(it))
             for _ in range(4)  # a client has sixteen connections
             for it in (
-                client.create_invite(InviteIn(hostnames=["b.eu"])),
-                client.list_invites(),
-                client.list_agents(),
+                client.invites.create(InviteIn(hostnames=["b.eu"])),
+                client.invites.list(),
+                client.agents.list(),
             )
         ]
     return [task.result() for task in asked]
@@ -186,7 +186,7 @@ async def test_without_postgres_all_else_is_told_to_come_back_and_can(
             refused = await refusals(one)
         for replica in (one, two):
             await replica.ready_until(is_well)
-            await replica.client.list_invites()
+            await replica.client.invites.list()
 
     assert {error.code for error in refused} == {Code.HUB_UNAVAILABLE}
     assert all(error.retry_after_s for error in refused)
@@ -209,7 +209,7 @@ async def test_a_read_that_a_lost_server_cuts_off_leaves_nothing_behind(
         with pytest.raises(Unavailable):
             await cut_off(hub, own)
         gc.collect()  # which would complain
-        listed = await hub.client().list_tenants()
+        listed = await hub.client().tenants.list()
 
     assert len(listed.tenants) == 1
 

@@ -53,13 +53,13 @@ async def test_a_postgres_that_only_reads_is_told_of_and_left_for_one_that_write
         errors = [await refused(one), await refused(two)]
         told = [await replica.ready_until(is_worse) for replica in (one, two)]
         await one.until("towonel_hub_database_up", 0)
-        listed = await two.client.list_invites()
+        listed = await two.client.invites.list()
         # Connections of before stay as they were: only new ones can write.
         await asyncio.to_thread(server.let_write, database, may=True)
         for number, replica in enumerate((one, two)):
             await replica.ready_until(is_well)
             after = InviteIn(hostnames=[f"after{number}.eu"])
-            await retried(partial(replica.client.create_invite, after))
+            await retried(partial(replica.client.invites.create, after))
 
     assert [(it.code, it.retry_after_s) for it in errors] == [(Code.HUB_UNAVAILABLE, 2)] * 2
     assert all("reads are answered, writes are refused" in it["database"] for _, it in told)
@@ -124,10 +124,10 @@ async def test_a_sqlite_that_takes_no_writes_answers_reads_and_says_why(
         client = hub.client()
         with refusing(hub, pragma):
             with pytest.raises(Unavailable) as caught:
-                await client.create_invite(many)
+                await client.invites.create(many)
             trouble = hub.context.store.trouble
-            listed = await client.list_invites()
-        await client.create_invite(many)
+            listed = await client.invites.list()
+        await client.invites.create(many)
 
     assert (caught.value.code, caught.value.retry_after_s) == (Code.HUB_UNAVAILABLE, 2)
     assert reason in str(trouble)

@@ -59,8 +59,8 @@ async def code_of(refused: object) -> Code:
 async def test_requests_of_one_key_are_counted_together(server: Postgres, redis_url: str) -> None:
     async with hubs(server.database(), redis_url, per_key=NEVER) as pair:
         for hub in (*pair, *pair):
-            await hub.client().list_invites()
-        codes = [await code_of(hub.client().list_invites()) for hub in pair]
+            await hub.client().invites.list()
+        codes = [await code_of(hub.client().invites.list()) for hub in pair]
 
     assert codes == [Code.RATE_LIMITED] * 2
 
@@ -80,9 +80,9 @@ async def test_requests_of_one_address_are_counted_together(
 async def test_who_guesses_at_both_is_locked_out_of_both(server: Postgres, redis_url: str) -> None:
     async with hubs(server.database(), redis_url) as pair:
         for number in range(FREE_STRIKES + 1):
-            guess = pair[number % 2].client("wrong").list_invites()
+            guess = pair[number % 2].client("wrong").invites.list()
             assert await code_of(guess) is Code.UNAUTHORIZED
-        codes = [await code_of(hub.client().list_invites()) for hub in pair]
+        codes = [await code_of(hub.client().invites.list()) for hub in pair]
 
     assert codes == [Code.RATE_LIMITED] * 2
 
@@ -210,10 +210,10 @@ def report(agent: NodeKey, tenant_id: bytes) -> EdgeReport:
 async def seen_live(hub: TestHub, agent: NodeKey, tenant_id: bytes) -> list[object]:
     client = hub.client()
     return [
-        await client.get_agent(agent.public.hex()),
-        await client.get_edge(hub.context.keys.node.public.hex()),
-        (await client.get_tenant(tenant_id.hex())).value,
-        await client.get_service("https:a.eu"),
+        await client.agents.get(agent.public.hex()),
+        await client.edges.get(hub.context.keys.node.public.hex()),
+        (await client.tenants.get(tenant_id.hex())).value,
+        await client.services.get("https:a.eu"),
     ]
 
 
@@ -247,7 +247,7 @@ async def test_an_edge_may_tell_two_of_them_at_once_for_the_first_time(
         two.clock.now_ms += 500  # or their requests would be the same
         clients = [hub.client() for hub in (one, two) * 5]
         for number, client in enumerate(clients):
-            client._last_ms = one.clock.now_ms + 10 * number + 500 * (number % 2)
+            client._transport._last_ms = one.clock.now_ms + 10 * number + 500 * (number % 2)
 
         async def tell(client: HubClient) -> None:
             try:
@@ -270,11 +270,11 @@ async def test_a_create_with_one_idempotency_key_is_done_once_whoever_is_asked(
 
         async def create(hub: TestHub) -> InviteOut:
             wanted = InviteIn(hostnames=["a.eu"])
-            return await hub.client().create_invite(wanted, idempotency_key="k")
+            return await hub.client().invites.create(wanted, idempotency_key="k")
 
         async with asyncio.TaskGroup() as tasks:
             made = [tasks.create_task(create(hub)) for hub in (one, two) * 5]
-        listed = (await two.client().list_invites()).invites
+        listed = (await two.client().invites.list()).invites
 
     assert len({task.result().token for task in made}) == 1
     assert len(listed) == 1
@@ -284,23 +284,23 @@ async def test_a_key_revoked_at_one_is_dead_at_the_other_at_once(
     server: Postgres, redis_url: str
 ) -> None:
     async with hubs(server.database(), redis_url) as (one, two):
-        made = await one.client().create_key(KeyIn(name="ci", role="viewer"))
-        before = await two.client(made.key).whoami()
-        await one.client().revoke_key(made.key_id)
+        made = await one.client().keys.create(KeyIn(name="ci", role="viewer"))
+        before = await two.client(made.key).keys.whoami()
+        await one.client().keys.revoke(made.key_id)
 
         assert before.role == "viewer"
-        assert await code_of(two.client(made.key).whoami()) is Code.UNAUTHORIZED
+        assert await code_of(two.client(made.key).keys.whoami()) is Code.UNAUTHORIZED
 
 
 async def test_when_a_key_was_used_last_is_never_set_back(server: Postgres, redis_url: str) -> None:
     async with hubs(server.database(), redis_url) as (one, two):
-        made = await one.client().create_key(KeyIn(name="ci", role="viewer"))
-        await one.client(made.key).whoami()
+        made = await one.client().keys.create(KeyIn(name="ci", role="viewer"))
+        await one.client(made.key).keys.whoami()
         two.clock.now_ms += 5_000
-        await two.client(made.key).whoami()
+        await two.client(made.key).keys.whoami()
         await background.flush(two.context)
         await background.flush(one.context)
-        kept = (await one.client().get_key(made.key_id)).value
+        kept = (await one.client().keys.get(made.key_id)).value
 
         assert kept.last_used_at is not None
         assert round(kept.last_used_at.timestamp() * 1000) == two.clock.now_ms
@@ -356,10 +356,10 @@ async def test_an_edge_that_was_invited_at_one_may_ask_the_other_at_once(
     server: Postgres, redis_url: str
 ) -> None:
     async with hubs(server.database(), redis_url) as (one, two):
-        created = await one.client().create_edge_invite("edge")
+        created = await one.client().edge_invites.create("edge")
         edge = NodeKey.from_seed(EdgeToken.decode(created.token).seed)
         table = await two.client().follow_routes(edge, None)
-        await one.client().revoke_edge_invite(created.invite_id)
+        await one.client().edge_invites.revoke(created.invite_id)
         code = await code_of(one.client().follow_routes(edge, None))
 
     assert table.snapshot

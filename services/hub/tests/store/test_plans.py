@@ -52,7 +52,7 @@ async def crowded(database: Database) -> AsyncGenerator[TestHub]:
 
 async def edge_path(hub: TestHub, client: HubClient) -> None:
     """All that edges and agents ask for while tenants come and go."""
-    created = await client.create_edge_invite("second")
+    created = await client.edge_invites.create("second")
     edge = NodeKey.from_seed(EdgeToken.decode(created.token).seed)
     await client.register_edge(edge, registration(edge))
     token = await hub.invite("a.eu")
@@ -79,44 +79,44 @@ async def edge_path(hub: TestHub, client: HubClient) -> None:
 
 async def operators_path(hub: TestHub, client: HubClient) -> None:
     """What operators do to a tenant, from its beginning to its end."""
-    created = await client.create_invite(InviteIn(hostnames=["c.eu"]), idempotency_key="k")
-    await client.update_invite(created.invite_id, InviteEdit(name="x"))
-    await client.add_invite_hostnames(created.invite_id, HostnamesIn(hostnames=["d.eu"]))
-    await client.reserve_ports(
+    created = await client.invites.create(InviteIn(hostnames=["c.eu"]), idempotency_key="k")
+    await client.invites.update(created.invite_id, InviteEdit(name="x"))
+    await client.invites.add_hostnames(created.invite_id, HostnamesIn(hostnames=["d.eu"]))
+    await client.ports.reserve(
         ReservationIn(protocol="tcp", first_port=60_000, tenant_id=created.tenant_id)
     )
     tenant_id = created.tenant_id
-    await client.suspend_tenant(tenant_id)
-    await client.resume_tenant(tenant_id)
-    viewer = await client.create_key(KeyIn(name="v", role="viewer"))
-    await hub.client(viewer.key).whoami()
-    await client.revoke_invite(created.invite_id)
-    await client.remove_tenant(tenant_id)
+    await client.tenants.suspend(tenant_id)
+    await client.tenants.resume(tenant_id)
+    viewer = await client.keys.create(KeyIn(name="v", role="viewer"))
+    await hub.client(viewer.key).keys.whoami()
+    await client.invites.revoke(created.invite_id)
+    await client.tenants.remove(tenant_id)
 
 
 async def pages(client: HubClient) -> None:
     """First pages, second pages, and those of one tenant."""
     tenant_id = (7).to_bytes(32).hex()
     for listed in (
-        client.list_invites,
-        client.list_tenants,
-        client.list_services,
-        client.list_routes,
-        client.list_agents,
-        client.list_keys,
-        client.list_audit,
-        client.list_ports,
+        client.invites.list,
+        client.tenants.list,
+        client.services.list,
+        client.routes.list,
+        client.agents.list,
+        client.keys.list,
+        client.audit.list,
+        client.ports.list,
     ):
         first: Any = await listed(limit=10)
         await listed(limit=10, cursor=first.next_cursor)
-    for narrow in (client.list_services, client.list_routes, client.list_agents, client.list_audit):
+    for narrow in (client.services.list, client.routes.list, client.agents.list, client.audit.list):
         await narrow(tenant_id=tenant_id)
-    await client.list_audit(actor="nobody")
-    await client.list_audit(action="nothing")
-    await client.list_audit(subject="nothing")
-    await client.list_services(kind="https", limit=10)
-    await client.get_service("https:n7.crowd.eu")
-    await client.list_invites(hostname="n7.crowd.eu")
+    await client.audit.list(actor="nobody")
+    await client.audit.list(action="nothing")
+    await client.audit.list(subject="nothing")
+    await client.services.list(kind="https", limit=10)
+    await client.services.get("https:n7.crowd.eu")
+    await client.invites.list(hostname="n7.crowd.eu")
 
 
 async def old_things(hub: TestHub) -> None:
@@ -145,7 +145,7 @@ async def test_a_statement_that_reads_a_whole_table_is_found(
     crowded: TestHub, database: Database
 ) -> None:
     with log_statements(crowded.context.store.engine) as seen:
-        await crowded.client().list_invites(name="nobody")
+        await crowded.client().invites.list(name="nobody")
     with writing(database) as connection:
         found = {plan for _, plan in scans(connection, seen)}
 

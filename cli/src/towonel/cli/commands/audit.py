@@ -71,7 +71,7 @@ async def list_all(
 ) -> Shown:
     """List writes, the newest first."""
     fetch = partial(
-        hub.list_audit,
+        hub.audit.list,
         tenant_id=tenant_id,
         actor=actor,
         action=action,
@@ -114,7 +114,7 @@ async def _last(hub: HubClient, wanted: _Wanted, lines: int) -> list[AuditItem]:
     if lines == 0:
         return []
     try:
-        page = await hub.list_audit(
+        page = await hub.audit.list(
             limit=lines,
             tenant_id=wanted.tenant_id,
             actor=wanted.actor,
@@ -133,7 +133,7 @@ async def _followed(hub: HubClient, last_id: int | None) -> AsyncGenerator[Audit
     while True:
         wait_s = 0.0
         try:
-            async with aclosing(hub.follow_events(last_event_id=last_id)) as events:
+            async with aclosing(hub.audit.follow(last_event_id=last_id)) as events:
                 async for item in events:
                     backoff.healthy(0)
                     last_id = item.id

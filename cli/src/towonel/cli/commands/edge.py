@@ -19,7 +19,7 @@ app = group()
 @hub_command(app, "list", "towonel edge list", "towonel edge list --json")
 async def list_all(hub: HubClient, limit: Limit = None) -> Shown:
     """List edges, by id, with what they carry. Those that registered and may still work."""
-    found = await listed(hub.list_edges, lambda page: page.edges, limit)
+    found = await listed(hub.edges.list, lambda page: page.edges, limit)
     return shown_list("edges", found, COLUMNS, edge_row, "No edge has registered yet.")
 
 
@@ -29,7 +29,7 @@ async def show(
     edge: Annotated[str, typer.Argument(metavar="EDGE", help="The edge's id.", show_default=False)],
 ) -> Shown:
     """Show one edge: where it listens, and what it told last."""
-    item = await hub.get_edge(checked_hex("EDGE", edge))
+    item = await hub.edges.get(checked_hex("EDGE", edge))
     fields = [
         ("edge", item.node_id),
         ("name", item.name),

@@ -16,7 +16,7 @@ app = group()
 async def create(hub: HubClient, name: Name = None) -> Shown:
     """Make an edge invite, and print its token: the hub does not keep it."""
     wanted = checked_name(name)
-    made = await once(lambda key: hub.create_edge_invite(wanted, idempotency_key=key))
+    made = await once(lambda key: hub.edge_invites.create(wanted, idempotency_key=key))
     fields = [("invite", made.invite_id), ("edge", made.edge_node_id), ("name", made.name)]
     told = "\nThe token, shown this once; give it to the edge:"
     return Shown(made, Fields(fields), told, f"TOWONEL_EDGE_INVITE_TOKEN={made.token}")
@@ -25,7 +25,7 @@ async def create(hub: HubClient, name: Name = None) -> Shown:
 @hub_command(app, "list", "towonel edge-invite list", "towonel edge-invite list --json")
 async def list_all(hub: HubClient) -> Shown:
     """List edge invites, the newest first."""
-    found = await listed(hub.list_edge_invites, lambda page: page.invites)
+    found = await listed(hub.edge_invites.list, lambda page: page.invites)
     columns = ("ID", "NAME", "STATUS", "EDGE")
     return shown_list("invites", found, columns, _row, "There is no edge invite yet.")
 
@@ -33,7 +33,7 @@ async def list_all(hub: HubClient) -> Shown:
 @hub_command(app, "show", "towonel edge-invite show --id pJ4yYx1sT0mQ8aWv7c2d3g")
 async def show(hub: HubClient, invite_id: ItemId) -> Shown:
     """Show one edge invite; its token is not kept."""
-    found = await hub.get_edge_invite(invite_id)
+    found = await hub.edge_invites.get(invite_id)
     fields = [
         ("invite", found.invite_id),
         ("edge", found.edge_node_id),
@@ -47,7 +47,7 @@ async def show(hub: HubClient, invite_id: ItemId) -> Shown:
 @hub_command(app, "revoke", "towonel edge-invite revoke --id pJ4yYx1sT0mQ8aWv7c2d3g")
 async def revoke(hub: HubClient, invite_id: ItemId) -> Shown:
     """Revoke an edge invite. The hub gives that edge no routes and names it to no agent."""
-    await hub.revoke_edge_invite(invite_id)
+    await hub.edge_invites.revoke(invite_id)
     return Shown({"status": "revoked", "invite_id": invite_id}, f"revoked {invite_id}")
 
 

@@ -75,7 +75,7 @@ async def list_all(
         raise UsageError("--tenant-id: is asked with the operator's key, not with --key-path")
     else:
         owner = TenantId(bytes.fromhex(checked_hex("--tenant-id", tenant_id)))
-        found = [decode_payload(entry.payload) for entry in await hub.list_entries(owner)]
+        found = [decode_payload(entry.payload) for entry in await hub.entries.list(owner)]
     document: dict[str, object] = {"tenant_id": owner.hex(), "entries": [*map(_item, found)]}
     columns = ("SEQUENCE", "SIGNED", "OP", "WHAT")
     return Shown(document, Rows(columns, [*map(_row, found)], "There is no entry yet."))

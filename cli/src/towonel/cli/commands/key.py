@@ -46,14 +46,14 @@ async def create(
         tenant_id=None if tenant_id is None else checked_hex("--tenant-id", tenant_id),
         expires_in_secs=seconds("--expires", expires, MAX_EXPIRY_S, MIN_EXPIRY_S),
     )
-    made = await once(lambda key: hub.create_key(wanted, idempotency_key=key))
+    made = await once(lambda key: hub.keys.create(wanted, idempotency_key=key))
     return _secret(made, "\nThe key, shown this once:")
 
 
 @hub_command(app, "list", "towonel key list", "towonel key list --json")
 async def list_all(hub: HubClient) -> Shown:
     """List keys, the newest first, without their secrets."""
-    found = await listed(hub.list_keys, lambda page: page.keys)
+    found = await listed(hub.keys.list, lambda page: page.keys)
     columns = ("ID", "NAME", "STATUS", "ROLE", "TENANT", "EXPIRES", "LAST USED")
     return shown_list("keys", found, columns, _row, "There is no key yet.")
 
@@ -61,7 +61,7 @@ async def list_all(hub: HubClient) -> Shown:
 @hub_command(app, "show", "towonel key show --id 7GkX0yQmJ4s")
 async def show(hub: HubClient, key_id: ItemId) -> Shown:
     """Show one key, without its secret."""
-    found = (await hub.get_key(key_id)).value
+    found = (await hub.keys.get(key_id)).value
     return Shown(found, Fields(_fields(found)))
 
 
@@ -86,9 +86,9 @@ async def edit(
     if not change:
         raise UsageError("nothing to change: give --name, --expires or --expires-at")
     wanted = request(KeyEdit, **change)
-    etag = (await hub.get_key(key_id)).etag
+    etag = (await hub.keys.get(key_id)).etag
     found = await edited(
-        lambda if_match: hub.update_key(key_id, wanted, if_match=if_match), etag, force=force
+        lambda if_match: hub.keys.update(key_id, wanted, if_match=if_match), etag, force=force
     )
     return Shown(found, Fields(_fields(found)))
 
@@ -109,14 +109,14 @@ async def rotate(
     """Give a key a new secret, and print it."""
     grace_s = seconds("--grace", grace, MAX_GRACE_S) or 0
     rotation = KeyRotation(grace_secs=grace_s)
-    made = await once(lambda key: hub.rotate_key(key_id, rotation, idempotency_key=key))
+    made = await once(lambda key: hub.keys.rotate(key_id, rotation, idempotency_key=key))
     return _secret(made, f"\nThe new key, shown this once; the old one works for {grace_s} s more:")
 
 
 @hub_command(app, "revoke", "towonel key revoke --id 7GkX0yQmJ4s")
 async def revoke(hub: HubClient, key_id: ItemId) -> Shown:
     """End a key: it opens nothing from now on."""
-    await hub.revoke_key(key_id)
+    await hub.keys.revoke(key_id)
     return Shown({"status": "revoked", "key_id": key_id}, f"revoked {key_id}")
 
 

@@ -91,7 +91,7 @@ def logout(profile: Named = None) -> Shown:
 @hub_command(root, "whoami", "towonel whoami", "towonel whoami --profile work --json")
 async def whoami(hub: HubClient) -> Shown:
     """Tell whom the hub takes you for, and what you may do."""
-    whom = await hub.whoami()
+    whom = await hub.keys.whoami()
     fields = [
         ("hub", hub.base_url),
         ("you", whom.actor),
@@ -130,4 +130,4 @@ def use(
 
 async def _ask(client: HubClient) -> WhoAmI:
     async with client as hub:
-        return await hub.whoami()
+        return await hub.keys.whoami()

@@ -35,7 +35,7 @@ async def list_all(
 ) -> Shown:
     """List the ports that are kept, by protocol and number."""
     wanted = None if tenant_id is None else checked_hex("--tenant-id", tenant_id)
-    fetch = partial(hub.list_ports, tenant_id=wanted, protocol=protocol)
+    fetch = partial(hub.ports.list, tenant_id=wanted, protocol=protocol)
     found = await listed(fetch, lambda page: page.ports)
     columns = ("ID", "PROTOCOL", "PORTS", "TENANT", "SINCE")
     return shown_list("ports", found, columns, _row, "No port is reserved.")
@@ -67,7 +67,7 @@ async def reserve(
     tenant = checked_hex("--tenant-id", tenant_id)
     first, last = _wanted(port, ports)
     wanted = ReservationIn(tenant_id=tenant, protocol=protocol, first_port=first, last_port=last)
-    made = await once(lambda key: hub.reserve_ports(wanted, idempotency_key=key))
+    made = await once(lambda key: hub.ports.reserve(wanted, idempotency_key=key))
     fields = [
         ("id", made.reservation_id),
         ("tenant", made.tenant_id),
@@ -79,7 +79,7 @@ async def reserve(
 @hub_command(app, "release", "towonel port release --id pJ4yYx1sT0mQ8aWv7c2d3g")
 async def release(hub: HubClient, reservation_id: ItemId) -> Shown:
     """Keep ports no more; what is published on them stays."""
-    released = await hub.release_ports(reservation_id)
+    released = await hub.ports.release(reservation_id)
     return Shown(released, f"released {reservation_id}")
 
 
@@ -97,7 +97,7 @@ async def available(
     ] = 1,
 ) -> Shown:
     """Print the lowest ports that nobody has, one a line."""
-    found = await hub.available_ports(protocol, count)
+    found = await hub.ports.available(protocol, count)
     free = map(str, found.ports)
     return Shown(found, *free) if found.ports else Shown(found, "There is no free port left.")
 

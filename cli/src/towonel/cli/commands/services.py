@@ -36,7 +36,7 @@ async def list_services(
     limit: Limit = None,
 ) -> Shown:
     """List what groups of agents publish, by key."""
-    fetch = partial(hub.list_services, tenant_id=tenant_id, group=group_name, kind=kind)
+    fetch = partial(hub.services.list, tenant_id=tenant_id, group=group_name, kind=kind)
     found = await listed(fetch, lambda page: page.services, limit)
     columns = ("KEY", "NAME", "TLS", "GROUP", "AGENTS", "TENANT")
     return shown_list("services", found, columns, _service, "Nothing is published.")
@@ -45,7 +45,7 @@ async def list_services(
 @hub_command(services, "show", "towonel service show https:app.example.eu")
 async def show_service(hub: HubClient, key: Key) -> Shown:
     """Show one public name or port. Who publishes it, and which agents serve it now."""
-    item = await hub.get_service(key)
+    item = await hub.services.get(key)
     fields = [
         ("service", item.key),
         ("name", item.name),
@@ -61,7 +61,7 @@ async def list_routes(
     hub: HubClient, tenant_id: TenantId = None, kind: OfKind = None, limit: Limit = None
 ) -> Shown:
     """List public names and ports, by key, as edges serve them."""
-    fetch = partial(hub.list_routes, tenant_id=tenant_id, kind=kind)
+    fetch = partial(hub.routes.list, tenant_id=tenant_id, kind=kind)
     found = await listed(fetch, lambda page: page.routes, limit)
     columns = ("KEY", "NAME", "TLS", "REVISION", "TENANT")
     return shown_list("routes", found, columns, _route, "Nothing is published.")
@@ -70,7 +70,7 @@ async def list_routes(
 @hub_command(routes, "show", "towonel route show tcp:2222")
 async def show_route(hub: HubClient, key: Key) -> Shown:
     """Show whose a public name or port is."""
-    item = await hub.get_route(key)
+    item = await hub.routes.get(key)
     fields = [
         ("route", item.key),
         ("name", item.name),

@@ -107,17 +107,17 @@ async def _counted(hub: HubClient) -> Counted:
     """Return how many there are of each; None for what the key does not show."""
     found: Counted = {}
     for standing in STANDINGS:
-        tenants = partial(hub.list_tenants, status=standing, limit=MAX_COUNTED)
+        tenants = partial(hub.tenants.list, status=standing, limit=MAX_COUNTED)
         found[f"tenants_{standing}"] = await _length(
             listed(tenants, lambda page: page.tenants, MAX_COUNTED)
         )
-    services = partial(hub.list_services, limit=MAX_COUNTED)
+    services = partial(hub.services.list, limit=MAX_COUNTED)
     found["services"] = await _length(listed(services, lambda page: page.services, MAX_COUNTED))
     return found
 
 
 async def _agents_live(hub: HubClient) -> int | None:
-    agents = partial(hub.list_agents, live=True, limit=MAX_COUNTED)
+    agents = partial(hub.agents.list, live=True, limit=MAX_COUNTED)
     return await _length(listed(agents, lambda page: page.agents, MAX_COUNTED))
 
 
@@ -127,7 +127,7 @@ async def _length(asked: Awaitable[Sized]) -> int | None:
 
 
 async def _edges(hub: HubClient) -> list[EdgeItem] | None:
-    fetch = partial(hub.list_edges, limit=MAX_EDGES)
+    fetch = partial(hub.edges.list, limit=MAX_EDGES)
     return await _allowed(listed(fetch, lambda page: page.edges, MAX_EDGES))
 
 

@@ -100,7 +100,7 @@ class Demo:
         try:
             key = secretfile.read(self.home.folder / "operator.key").decode().strip()
             async with HubClient(url, operator_key=key) as hub:
-                made = await hub.create_invite(InviteIn(name="demo", hostnames=[plan.HOSTNAME]))
+                made = await hub.invites.create(InviteIn(name="demo", hostnames=[plan.HOSTNAME]))
         except (TowonelError, secretfile.SecretFileError) as error:
             raise StepFailed(str(error), node) from error
         self.story.facts([("token", f"tt_inv_2_... ({len(made.token)} characters)")])

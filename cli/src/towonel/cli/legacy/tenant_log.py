@@ -79,7 +79,7 @@ class TenantLog:
         """Return all entries that still matter, by sequence.
 
         Raises:
-            TowonelError: as `HubClient.list_entries`; a log that cannot be read is never empty.
+            TowonelError: as `Entries.list`; a log that cannot be read is never empty.
         """
         return await _patiently(self._read)
 
@@ -87,13 +87,13 @@ class TenantLog:
         """Add an entry after all others, and return its sequence.
 
         Raises:
-            TowonelError: as `HubClient.submit_entry`; SEQUENCE_CONFLICT only where somebody else
+            TowonelError: as `Entries.submit`; SEQUENCE_CONFLICT only where somebody else
                 was faster ten times.
         """
         return await _patiently(lambda: self._submit(op))
 
     async def _read(self) -> list[EntryPayload]:
-        entries = await self._hub.list_entries(self._tenant)
+        entries = await self._hub.entries.list(self._tenant)
         payloads = [decode_payload(entry.payload) for entry in entries]
         self._last = max((payload.sequence for payload in payloads), default=0)
         return payloads
@@ -105,7 +105,7 @@ class TenantLog:
         sequence = (self._last or 0) + 1
         payload = EntryPayload(ENTRY_VERSION, tenant.tenant_id, sequence, now_ms, op)
         try:
-            self._last = await self._hub.submit_entry(sign_entry(tenant, payload))
+            self._last = await self._hub.entries.submit(sign_entry(tenant, payload))
         except Denied as error:
             if error.code is Code.SEQUENCE_CONFLICT:
                 self._last = None

@@ -1,4 +1,4 @@
-"""What was done, by whom: the audit log, and the same as it happens."""
+"""Client of the audit log: pages of past events, and a stream of new ones."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -8,13 +8,16 @@ from http import HTTPMethod
 from towonel.api.audit import AuditItem, AuditPage
 from towonel.client.request import EVENTS, HubRequest
 from towonel.client.sse import MAX_EVENT_BYTES
-from towonel.client.transport import HubTransport, parsed
+from towonel.client.transport import HubTransport, parse_answer
 
 
-class RecordCalls(HubTransport):
-    """The audit log, with the operator key or an API key; errors as in `HubClient`."""
+class Audit:
+    """Client of the audit log, and of its stream of events."""
 
-    async def list_audit(
+    def __init__(self, hub: HubTransport) -> None:
+        self._hub = hub
+
+    async def list(
         self,
         *,
         limit: int | None = None,
@@ -48,9 +51,11 @@ class RecordCalls(HubTransport):
             "since": _rfc3339(since),
             "until": _rfc3339(until),
         }
-        return await self._json(AuditPage, self._with_key(HTTPMethod.GET, "/v1/audit", query=query))
+        return await self._hub.fetch(
+            AuditPage, self._hub.with_key(HTTPMethod.GET, "/v1/audit", query=query)
+        )
 
-    async def follow_events(self, *, last_event_id: int | None = None) -> AsyncGenerator[AuditItem]:
+    async def follow(self, *, last_event_id: int | None = None) -> AsyncGenerator[AuditItem]:
         """Yield writes as they happen, until the hub ends the stream; `aclose` it when left early.
 
         Args:
@@ -61,17 +66,17 @@ class RecordCalls(HubTransport):
             Unavailable: HUB_UNAVAILABLE also for a hub that is silent for 45 s; ask again with the
                 last id.
         """
-        call = HubRequest(
+        request = HubRequest(
             HTTPMethod.GET,
             "/v1/events",
-            authorization=self._bearer(),
-            also={"last-event-id": None if last_event_id is None else str(last_event_id)},
+            authorization=self._hub.bearer(),
+            extra_headers={"last-event-id": None if last_event_id is None else str(last_event_id)},
             accept=EVENTS,
             max_bytes=MAX_EVENT_BYTES,
         )
-        async with aclosing(self._events(call)) as events:
+        async with aclosing(self._hub.events(request)) as events:
             async for event in events:
-                yield parsed(AuditItem, event.data, call)
+                yield parse_answer(AuditItem, event.data, request)
 
 
 def _rfc3339(at: datetime | str | None) -> str | None:

@@ -1,8 +1,7 @@
-"""Invites, for tenants and for edges: each answer to `create` holds a token that is shown once."""
+"""Client of the invites of tenants; the answer to `create` holds a token that is shown once."""
 
 from http import HTTPMethod
 
-from towonel.api.edge_invites import EdgeInviteIn, EdgeInviteItem, EdgeInviteList, EdgeInviteOut
 from towonel.api.invites import (
     HostnamesIn,
     HostnamesOut,
@@ -16,25 +15,26 @@ from towonel.api.invites import (
 from towonel.client import paths
 from towonel.client.transport import HubTransport, Tagged
 
-_INVITES, _EDGE_INVITES = "/v1/invites", "/v1/edge-invites"
+_INVITES = "/v1/invites"
 
 
-class InviteCalls(HubTransport):
-    """Invites of tenants, with the operator key or an API key; errors as in `HubClient`."""
+class Invites:
+    """Client of `/v1/invites`: invites of tenants."""
 
-    async def create_invite(
-        self, invite: InviteIn, *, idempotency_key: str | None = None
-    ) -> InviteOut:
+    def __init__(self, hub: HubTransport) -> None:
+        self._hub = hub
+
+    async def create(self, invite: InviteIn, *, idempotency_key: str | None = None) -> InviteOut:
         """Make a tenant. Denied HOSTNAME_CONFLICT with every name that is another's."""
-        call = self._with_key(
+        request = self._hub.with_key(
             HTTPMethod.POST,
             _INVITES,
             invite.model_dump_json(exclude_none=True).encode(),
-            also={"idempotency-key": idempotency_key},
+            extra_headers={"idempotency-key": idempotency_key},
         )
-        return await self._json(InviteOut, call)
+        return await self._hub.fetch(InviteOut, request)
 
-    async def list_invites(
+    async def list(
         self,
         *,
         limit: int | None = None,
@@ -51,68 +51,38 @@ class InviteCalls(HubTransport):
             "name": name,
             "hostname": hostname,
         }
-        return await self._json(InviteList, self._with_key(HTTPMethod.GET, _INVITES, query=query))
+        return await self._hub.fetch(
+            InviteList, self._hub.with_key(HTTPMethod.GET, _INVITES, query=query)
+        )
 
-    async def get_invite(self, invite_id: str) -> Tagged[InviteDetail]:
-        call = self._with_key(HTTPMethod.GET, paths.by_id(_INVITES, invite_id))
-        return await self._with_etag(InviteDetail, call)
+    async def get(self, invite_id: str) -> Tagged[InviteDetail]:
+        request = self._hub.with_key(HTTPMethod.GET, paths.by_id(_INVITES, invite_id))
+        return await self._hub.fetch_with_etag(InviteDetail, request)
 
-    async def update_invite(
+    async def update(
         self, invite_id: str, edit: InviteEdit, *, if_match: str | None = None
     ) -> Tagged[InviteDetail]:
         """Change the fields that the edit sets. Denied PRECONDITION_FAILED if it changed since."""
-        call = self._with_key(
+        request = self._hub.with_key(
             HTTPMethod.PATCH,
             paths.by_id(_INVITES, invite_id),
             edit.model_dump_json(exclude_unset=True).encode(),
-            also={"if-match": if_match},
+            extra_headers={"if-match": if_match},
         )
-        return await self._with_etag(InviteDetail, call)
+        return await self._hub.fetch_with_etag(InviteDetail, request)
 
-    async def revoke_invite(self, invite_id: str) -> RevokedOut:
+    async def revoke(self, invite_id: str) -> RevokedOut:
         """End a tenant: its routes and sessions go at once. Denied NOT_FOUND for a second time."""
-        call = self._with_key(HTTPMethod.DELETE, paths.by_id(_INVITES, invite_id))
-        return await self._json(RevokedOut, call)
+        request = self._hub.with_key(HTTPMethod.DELETE, paths.by_id(_INVITES, invite_id))
+        return await self._hub.fetch(RevokedOut, request)
 
-    async def add_invite_hostnames(self, invite_id: str, added: HostnamesIn) -> HostnamesOut:
+    async def add_hostnames(self, invite_id: str, added: HostnamesIn) -> HostnamesOut:
         """Let a tenant have more names. Denied HOSTNAME_CONFLICT or QUOTA_EXCEEDED."""
         path = f"{paths.by_id(_INVITES, invite_id)}/hostnames"
-        call = self._with_key(HTTPMethod.POST, path, added.model_dump_json().encode())
-        return await self._json(HostnamesOut, call)
+        request = self._hub.with_key(HTTPMethod.POST, path, added.model_dump_json().encode())
+        return await self._hub.fetch(HostnamesOut, request)
 
-    async def remove_invite_hostname(self, invite_id: str, hostname: str) -> HostnamesOut:
+    async def remove_hostname(self, invite_id: str, hostname: str) -> HostnamesOut:
         """Take a name away; what was published under it ends at once."""
         path = paths.by_hostname(f"{paths.by_id(_INVITES, invite_id)}/hostnames", hostname)
-        return await self._json(HostnamesOut, self._with_key(HTTPMethod.DELETE, path))
-
-
-class EdgeInviteCalls(HubTransport):
-    """Invites of edges, with the operator key or an API key; errors as in `HubClient`."""
-
-    async def create_edge_invite(
-        self, name: str | None = None, *, idempotency_key: str | None = None
-    ) -> EdgeInviteOut:
-        """Allow another edge; without a name the hub makes one up."""
-        call = self._with_key(
-            HTTPMethod.POST,
-            _EDGE_INVITES,
-            EdgeInviteIn(name=name).model_dump_json(exclude_none=True).encode(),
-            also={"idempotency-key": idempotency_key},
-        )
-        return await self._json(EdgeInviteOut, call)
-
-    async def list_edge_invites(
-        self, *, limit: int | None = None, cursor: str | None = None
-    ) -> EdgeInviteList:
-        query = {"limit": limit, "cursor": cursor}
-        call = self._with_key(HTTPMethod.GET, _EDGE_INVITES, query=query)
-        return await self._json(EdgeInviteList, call)
-
-    async def get_edge_invite(self, invite_id: str) -> EdgeInviteItem:
-        call = self._with_key(HTTPMethod.GET, paths.by_id(_EDGE_INVITES, invite_id))
-        return await self._json(EdgeInviteItem, call)
-
-    async def revoke_edge_invite(self, invite_id: str) -> RevokedOut:
-        """Take an edge out: the hub answers it no more, and names it to no agent."""
-        call = self._with_key(HTTPMethod.DELETE, paths.by_id(_EDGE_INVITES, invite_id))
-        return await self._json(RevokedOut, call)
+        return await self._hub.fetch(HostnamesOut, self._hub.with_key(HTTPMethod.DELETE, path))

@@ -1,4 +1,4 @@
-"""API keys: made by an admin, each with a role, their secrets shown once."""
+"""Client of the API keys: made by an admin, each with a role, its secret shown once."""
 
 from http import HTTPMethod
 
@@ -10,40 +10,45 @@ from towonel.client.transport import HubTransport, Tagged
 _KEYS = "/v1/keys"
 
 
-class KeyCalls(HubTransport):
-    """API keys, with the operator key or an admin's; errors as in `HubClient`."""
+class Keys:
+    """Client of `/v1/keys`: API keys."""
 
-    async def create_key(self, wanted: KeyIn, *, idempotency_key: str | None = None) -> KeyOut:
+    def __init__(self, hub: HubTransport) -> None:
+        self._hub = hub
+
+    async def create(self, wanted: KeyIn, *, idempotency_key: str | None = None) -> KeyOut:
         """Make a key; the answer holds its secret."""
-        call = self._with_key(
+        request = self._hub.with_key(
             HTTPMethod.POST,
             _KEYS,
             wanted.model_dump_json(exclude_none=True).encode(),
-            also={"idempotency-key": idempotency_key},
+            extra_headers={"idempotency-key": idempotency_key},
         )
-        return await self._json(KeyOut, call)
+        return await self._hub.fetch(KeyOut, request)
 
-    async def list_keys(self, *, limit: int | None = None, cursor: str | None = None) -> KeyPage:
+    async def list(self, *, limit: int | None = None, cursor: str | None = None) -> KeyPage:
         query = {"limit": limit, "cursor": cursor}
-        return await self._json(KeyPage, self._with_key(HTTPMethod.GET, _KEYS, query=query))
+        return await self._hub.fetch(
+            KeyPage, self._hub.with_key(HTTPMethod.GET, _KEYS, query=query)
+        )
 
-    async def get_key(self, key_id: str) -> Tagged[KeyItem]:
-        call = self._with_key(HTTPMethod.GET, paths.by_id(_KEYS, key_id))
-        return await self._with_etag(KeyItem, call)
+    async def get(self, key_id: str) -> Tagged[KeyItem]:
+        request = self._hub.with_key(HTTPMethod.GET, paths.by_id(_KEYS, key_id))
+        return await self._hub.fetch_with_etag(KeyItem, request)
 
-    async def update_key(
+    async def update(
         self, key_id: str, edit: KeyEdit, *, if_match: str | None = None
     ) -> Tagged[KeyItem]:
         """Change the fields that the edit sets. Denied PRECONDITION_FAILED if it changed since."""
-        call = self._with_key(
+        request = self._hub.with_key(
             HTTPMethod.PATCH,
             paths.by_id(_KEYS, key_id),
             edit.model_dump_json(exclude_unset=True).encode(),
-            also={"if-match": if_match},
+            extra_headers={"if-match": if_match},
         )
-        return await self._with_etag(KeyItem, call)
+        return await self._hub.fetch_with_etag(KeyItem, request)
 
-    async def rotate_key(
+    async def rotate(
         self,
         key_id: str,
         rotation: KeyRotation | None = None,
@@ -51,19 +56,19 @@ class KeyCalls(HubTransport):
         idempotency_key: str | None = None,
     ) -> KeyOut:
         """Give a key a new secret; the one before still works for the rotation's grace."""
-        call = self._with_key(
+        request = self._hub.with_key(
             HTTPMethod.POST,
             f"{paths.by_id(_KEYS, key_id)}/rotate",
             (rotation or KeyRotation()).model_dump_json().encode(),
-            also={"idempotency-key": idempotency_key},
+            extra_headers={"idempotency-key": idempotency_key},
         )
-        return await self._json(KeyOut, call)
+        return await self._hub.fetch(KeyOut, request)
 
-    async def revoke_key(self, key_id: str) -> RevokedOut:
+    async def revoke(self, key_id: str) -> RevokedOut:
         """End a key; its secret opens nothing from now on."""
-        call = self._with_key(HTTPMethod.DELETE, paths.by_id(_KEYS, key_id))
-        return await self._json(RevokedOut, call)
+        request = self._hub.with_key(HTTPMethod.DELETE, paths.by_id(_KEYS, key_id))
+        return await self._hub.fetch(RevokedOut, request)
 
     async def whoami(self) -> WhoAmI:
         """Ask whom the hub takes this client for; any key may."""
-        return await self._json(WhoAmI, self._with_key(HTTPMethod.GET, f"{_KEYS}/self"))
+        return await self._hub.fetch(WhoAmI, self._hub.with_key(HTTPMethod.GET, f"{_KEYS}/self"))

@@ -1,4 +1,4 @@
-"""Public ports that are kept for tenants."""
+"""Client of the reservations of public ports."""
 
 from http import HTTPMethod
 
@@ -16,10 +16,13 @@ from towonel.client.transport import HubTransport
 _PORTS = "/v1/ports"
 
 
-class PortCalls(HubTransport):
-    """Reservations, with the operator key or an API key; errors as in `HubClient`."""
+class Ports:
+    """Client of `/v1/ports`: public ports reserved for tenants."""
 
-    async def list_ports(
+    def __init__(self, hub: HubTransport) -> None:
+        self._hub = hub
+
+    async def list(
         self,
         *,
         limit: int | None = None,
@@ -28,33 +31,33 @@ class PortCalls(HubTransport):
         protocol: Protocol | None = None,
     ) -> ReservationPage:
         query = {"limit": limit, "cursor": cursor, "tenant_id": tenant_id, "protocol": protocol}
-        return await self._json(
-            ReservationPage, self._with_key(HTTPMethod.GET, _PORTS, query=query)
+        return await self._hub.fetch(
+            ReservationPage, self._hub.with_key(HTTPMethod.GET, _PORTS, query=query)
         )
 
-    async def reserve_ports(
+    async def reserve(
         self, wanted: ReservationIn, *, idempotency_key: str | None = None
     ) -> Reservation:
         """Keep ports for a tenant. Denied PORT_CONFLICT or QUOTA_EXCEEDED."""
-        call = self._with_key(
+        request = self._hub.with_key(
             HTTPMethod.POST,
             _PORTS,
             wanted.model_dump_json(exclude_none=True).encode(),
-            also={"idempotency-key": idempotency_key},
+            extra_headers={"idempotency-key": idempotency_key},
         )
-        return await self._json(Reservation, call)
+        return await self._hub.fetch(Reservation, request)
 
-    async def get_port_reservation(self, reservation_id: str) -> Reservation:
-        call = self._with_key(HTTPMethod.GET, paths.by_id(_PORTS, reservation_id))
-        return await self._json(Reservation, call)
+    async def get(self, reservation_id: str) -> Reservation:
+        request = self._hub.with_key(HTTPMethod.GET, paths.by_id(_PORTS, reservation_id))
+        return await self._hub.fetch(Reservation, request)
 
-    async def release_ports(self, reservation_id: str) -> ReleasedOut:
+    async def release(self, reservation_id: str) -> ReleasedOut:
         """Keep ports no more; services on them stay."""
-        call = self._with_key(HTTPMethod.DELETE, paths.by_id(_PORTS, reservation_id))
-        return await self._json(ReleasedOut, call)
+        request = self._hub.with_key(HTTPMethod.DELETE, paths.by_id(_PORTS, reservation_id))
+        return await self._hub.fetch(ReleasedOut, request)
 
-    async def available_ports(self, protocol: Protocol, count: int = 1) -> AvailablePorts:
+    async def available(self, protocol: Protocol, count: int = 1) -> AvailablePorts:
         """Ask for the lowest ports that nobody has; fewer than `count` where there are no more."""
         query = {"protocol": protocol, "count": count}
-        call = self._with_key(HTTPMethod.GET, f"{_PORTS}/available", query=query)
-        return await self._json(AvailablePorts, call)
+        request = self._hub.with_key(HTTPMethod.GET, f"{_PORTS}/available", query=query)
+        return await self._hub.fetch(AvailablePorts, request)

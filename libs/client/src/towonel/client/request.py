@@ -1,4 +1,4 @@
-"""One request as plain data: what is asked, with which headers, and how much may come back."""
+"""HTTP request to the hub as plain data: headers, query, and bounds of the answer."""
 
 import re
 from collections.abc import Mapping
@@ -17,15 +17,15 @@ type Query = Mapping[str, str | int | None]
 
 @dataclass(frozen=True, slots=True)
 class HubRequest:
-    """One request.
+    """HTTP request to the hub.
 
     Args:
         method: of HTTP.
         path: below the hub's address, percent-encoded.
-        body: empty for none.
+        body: empty if there is none.
         authorization: a whole header value, where it is signed made for exactly this `body`.
-        query: what is None is not asked.
-        also: more headers, by lower-case name; what is None is not sent.
+        query: parameters; ignored if None.
+        extra_headers: by lower-case name; ignored if None.
         content_type: of the body.
         accept: the answers that can be read.
         max_bytes: of the answer, and of one event in a stream.
@@ -37,7 +37,7 @@ class HubRequest:
     body: bytes = field(default=b"", repr=False)
     authorization: str | None = field(default=None, repr=False)
     query: Query | None = None
-    also: Mapping[str, str | None] | None = None
+    extra_headers: Mapping[str, str | None] | None = None
     content_type: str = JSON
     accept: str = f"{JSON}, {CBOR}"
     max_bytes: int = MAX_ANSWER_BYTES
@@ -55,7 +55,7 @@ class HubRequest:
             headers["content-type"] = self.content_type
         if self.authorization is not None:
             headers["authorization"] = self.authorization
-        for name, value in (self.also or {}).items():
+        for name, value in (self.extra_headers or {}).items():
             if value is None:
                 continue
             if not is_header_value(value):
@@ -64,7 +64,7 @@ class HubRequest:
         return headers
 
     def params(self) -> dict[str, str | int]:
-        """Return what is asked."""
+        """Return the query parameters that are set."""
         return {name: value for name, value in (self.query or {}).items() if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""Tenants: how they stand, and how they rest, come back or end."""
+"""Client of the tenants: read, edit, suspend, resume and remove them."""
 
 from http import HTTPMethod
 
@@ -16,10 +16,13 @@ from towonel.client.transport import HubTransport, Tagged
 _TENANTS = "/v1/tenants"
 
 
-class TenantCalls(HubTransport):
-    """Tenants, with the operator key or an API key; ids in hexadecimal, errors as in `HubClient`."""
+class Tenants:
+    """Client of `/v1/tenants`; ids in hexadecimal."""
 
-    async def list_tenants(
+    def __init__(self, hub: HubTransport) -> None:
+        self._hub = hub
+
+    async def list(
         self,
         *,
         limit: int | None = None,
@@ -35,35 +38,37 @@ class TenantCalls(HubTransport):
             "name": name,
             "hostname": hostname,
         }
-        return await self._json(TenantPage, self._with_key(HTTPMethod.GET, _TENANTS, query=query))
+        return await self._hub.fetch(
+            TenantPage, self._hub.with_key(HTTPMethod.GET, _TENANTS, query=query)
+        )
 
-    async def get_tenant(self, tenant_id: str) -> Tagged[TenantDetail]:
-        call = self._with_key(HTTPMethod.GET, paths.by_id(_TENANTS, tenant_id))
-        return await self._with_etag(TenantDetail, call)
+    async def get(self, tenant_id: str) -> Tagged[TenantDetail]:
+        request = self._hub.with_key(HTTPMethod.GET, paths.by_id(_TENANTS, tenant_id))
+        return await self._hub.fetch_with_etag(TenantDetail, request)
 
-    async def update_tenant(
+    async def update(
         self, tenant_id: str, edit: TenantEdit, *, if_match: str | None = None
     ) -> Tagged[TenantDetail]:
         """Change the fields that the edit sets. Denied PRECONDITION_FAILED if it changed since."""
-        call = self._with_key(
+        request = self._hub.with_key(
             HTTPMethod.PATCH,
             paths.by_id(_TENANTS, tenant_id),
             edit.model_dump_json(exclude_unset=True).encode(),
-            also={"if-match": if_match},
+            extra_headers={"if-match": if_match},
         )
-        return await self._with_etag(TenantDetail, call)
+        return await self._hub.fetch_with_etag(TenantDetail, request)
 
-    async def suspend_tenant(self, tenant_id: str) -> TenantItem:
+    async def suspend(self, tenant_id: str) -> TenantItem:
         """Serve a tenant no more for now; it keeps its names, ports and token."""
         path = f"{paths.by_id(_TENANTS, tenant_id)}/suspend"
-        return await self._json(TenantItem, self._with_key(HTTPMethod.POST, path))
+        return await self._hub.fetch(TenantItem, self._hub.with_key(HTTPMethod.POST, path))
 
-    async def resume_tenant(self, tenant_id: str) -> TenantItem:
+    async def resume(self, tenant_id: str) -> TenantItem:
         """Serve a suspended tenant again."""
         path = f"{paths.by_id(_TENANTS, tenant_id)}/resume"
-        return await self._json(TenantItem, self._with_key(HTTPMethod.POST, path))
+        return await self._hub.fetch(TenantItem, self._hub.with_key(HTTPMethod.POST, path))
 
-    async def remove_tenant(self, tenant_id: str) -> RemovedOut:
+    async def remove(self, tenant_id: str) -> RemovedOut:
         """End a tenant for ever; the hub refuses its key even if it never knew it."""
-        call = self._with_key(HTTPMethod.DELETE, paths.by_id(_TENANTS, tenant_id))
-        return await self._json(RemovedOut, call)
+        request = self._hub.with_key(HTTPMethod.DELETE, paths.by_id(_TENANTS, tenant_id))
+        return await self._hub.fetch(RemovedOut, request)

@@ -1,4 +1,4 @@
-"""One HTTP request to the hub and its answer: bounded in time and size, failures with a code.
+"""HTTP connections to the hub: requests bounded in time and size, failures with a code.
 
 A hub is trusted with invites and grants, so `http://` is refused for any host but this one.
 """
@@ -6,11 +6,9 @@ A hub is trusted with invites and grants, so `http://` is refused for any host b
 import asyncio
 import contextlib
 import ssl
-import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Self
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -35,34 +33,26 @@ SILENCE_S = 45.0  # of a stream, whose hub says something every 15 s
 
 @dataclass(frozen=True, slots=True)
 class Tagged[M]:
-    """What the hub showed, and the ETag by which an edit can tell that it is still so."""
+    """Answer of the hub with its ETag, which makes an edit conditional."""
 
     value: M
     etag: str | None
 
 
 class HubTransport:
-    """Connections to one hub; `async with` closes them.
+    """Pool of connections to one hub, with the key and the clock that authorize its requests.
 
-    Args:
-        base_url: the hub's address, `https://host[:port][/path]`.
-        operator_key: what operator requests are authorized with.
-        allow_insecure: accept `http://` for hosts other than this one.
-        transport: replaces the network, for tests.
-        now_ms: wall clock in milliseconds since 1970.
-
-    Raises:
-        Denied: INVALID_REQUEST for an address that is not usable or not safe.
+    Arguments and errors as of `HubClient`.
     """
 
     def __init__(
         self,
         base_url: str,
+        operator_key: str | None,
+        now_ms: Callable[[], int],
         *,
-        operator_key: str | None = None,
         allow_insecure: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         url = parse_hub_url(base_url, allow_insecure=allow_insecure)
         self.base_url = str(url).rstrip("/")
@@ -70,12 +60,6 @@ class HubTransport:
         self._now_ms = now_ms
         self._last_ms = 0
         self._http = _connections(url, transport)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the connections; requests in flight fail."""
@@ -86,57 +70,57 @@ class HubTransport:
         """Whether requests that need a key can be made."""
         return self._operator_key is not None
 
-    def _stamp_ms(self) -> int:
-        """The time for a signature, never the same twice: the hub takes a repeated one for a replay."""
+    def timestamp_ms(self) -> int:
+        """Return the time for a signature; never the same twice, or the hub sees a replay."""
         self._last_ms = max(self._now_ms(), self._last_ms + 1)
         return self._last_ms
 
-    def _bearer(self) -> str:
+    def bearer(self) -> str:
+        """Return the header that authorizes with the key. Denied UNAUTHORIZED without one."""
         if self._operator_key is None:
             raise Denied(Code.UNAUTHORIZED, "this needs the operator key, and none was given")
         if not is_header_value(self._operator_key):
             raise Denied(Code.UNAUTHORIZED, "the operator key has characters that no key has")
         return f"Bearer {self._operator_key}"
 
-    def _with_key(
+    def with_key(
         self,
         method: str,
         path: str,
         body: bytes = b"",
         *,
         query: Query | None = None,
-        also: Mapping[str, str | None] | None = None,
+        extra_headers: Mapping[str, str | None] | None = None,
     ) -> HubRequest:
-        return HubRequest(method, path, body, self._bearer(), query, also, max_bytes=MAX_PAGE_BYTES)
+        """Return a request that the operator key or API key authorizes."""
+        return HubRequest(
+            method, path, body, self.bearer(), query, extra_headers, max_bytes=MAX_PAGE_BYTES
+        )
 
-    async def _json[M: BaseModel](self, model: type[M], call: HubRequest) -> M:
-        return parsed(model, await self._send(call), call)
+    async def fetch[M: BaseModel](self, model: type[M], request: HubRequest) -> M:
+        """Return the JSON answer to a request."""
+        body, _ = await self._exchange(request)
+        return parse_answer(model, body, request)
 
-    async def _with_etag[M: BaseModel](self, model: type[M], call: HubRequest) -> Tagged[M]:
-        body, headers = await self._answer(call)
-        return Tagged(parsed(model, body, call), headers.get("etag"))
+    async def fetch_with_etag[M: BaseModel](self, model: type[M], request: HubRequest) -> Tagged[M]:
+        """Return the JSON answer to a request, with its ETag."""
+        body, headers = await self._exchange(request)
+        return Tagged(parse_answer(model, body, request), headers.get("etag"))
 
-    async def _send(self, call: HubRequest) -> bytes:
-        body, _ = await self._answer(call)
+    async def fetch_bytes(self, request: HubRequest) -> bytes:
+        """Return the answer to a request as it is."""
+        body, _ = await self._exchange(request)
         return body
 
-    async def _answer(self, call: HubRequest) -> tuple[bytes, httpx.Headers]:
-        async with self._reaching(call, call.timeout_s):
-            response = await self._opened(call, call.timeout_s)
-            try:
-                return await _bounded(response, call.max_bytes), response.headers
-            finally:
-                await response.aclose()
-
-    async def _events(self, call: HubRequest) -> AsyncGenerator[Event]:
+    async def events(self, request: HubRequest) -> AsyncGenerator[Event]:
         """Yield the events of a stream until the hub ends it, or is silent for `SILENCE_S`."""
-        async with self._reaching(call, call.timeout_s):
-            response = await self._opened(call, SILENCE_S)
+        async with self._time_limit(request, request.timeout_s):
+            response = await self._open(request, SILENCE_S)
         try:
-            _check_events(response, call)
-            decoder, pieces = EventDecoder(call.max_bytes), response.aiter_raw()
+            _check_events(response, request)
+            decoder, pieces = EventDecoder(request.max_bytes), response.aiter_raw()
             while True:
-                async with self._reaching(call, SILENCE_S):
+                async with self._time_limit(request, SILENCE_S):
                     piece = await anext(pieces, None)
                 if piece is None:
                     return
@@ -145,39 +129,47 @@ class HubTransport:
         finally:
             await response.aclose()
 
-    async def _opened(self, call: HubRequest, read_s: float) -> httpx.Response:
-        request = self._http.build_request(
-            call.method,
-            self.base_url + call.path,
-            content=call.body,
-            params=call.params(),
-            headers=call.headers(),
-            timeout=httpx.Timeout(call.timeout_s, connect=CONNECT_TIMEOUT_S, read=read_s),
+    async def _exchange(self, request: HubRequest) -> tuple[bytes, httpx.Headers]:
+        async with self._time_limit(request, request.timeout_s):
+            response = await self._open(request, request.timeout_s)
+            try:
+                return await _read(response, request.max_bytes), response.headers
+            finally:
+                await response.aclose()
+
+    async def _open(self, request: HubRequest, read_s: float) -> httpx.Response:
+        built = self._http.build_request(
+            request.method,
+            self.base_url + request.path,
+            content=request.body,
+            params=request.params(),
+            headers=request.headers(),
+            timeout=httpx.Timeout(request.timeout_s, connect=CONNECT_TIMEOUT_S, read=read_s),
         )
-        response = await self._http.send(request, stream=True)
+        response = await self._http.send(built, stream=True)
         if response.is_success:
             return response
         try:
-            body = await _bounded(response, min(call.max_bytes, MAX_ANSWER_BYTES))
+            body = await _read(response, min(request.max_bytes, MAX_ANSWER_BYTES))
         finally:
             await response.aclose()
         raise error_from(response.status_code, body, response.headers)
 
     @contextlib.asynccontextmanager
-    async def _reaching(self, call: HubRequest, within_s: float) -> AsyncGenerator[None]:
+    async def _time_limit(self, request: HubRequest, within_s: float) -> AsyncGenerator[None]:
         try:
             async with asyncio.timeout(within_s):
                 yield
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             reason = printable(str(error)) or type(error).__name__
-            detail = f"{call.method} {self.base_url}{call.path}: {reason}"
+            detail = f"{request.method} {self.base_url}{request.path}: {reason}"
             raise Unavailable(
                 Code.HUB_UNAVAILABLE, detail
             ) from None  # it holds the request's headers
 
 
-def parsed[M: BaseModel](model: type[M], body: bytes | str, call: HubRequest) -> M:
-    """Return what the hub said in answer to a call.
+def parse_answer[M: BaseModel](model: type[M], body: bytes | str, request: HubRequest) -> M:
+    """Return the body of an answer as its model.
 
     Raises:
         ProtocolError: MALFORMED, naming the field; it quotes nothing.
@@ -188,7 +180,7 @@ def parsed[M: BaseModel](model: type[M], body: bytes | str, call: HubRequest) ->
         first = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"])
         raise ProtocolError(
-            Code.MALFORMED, f"answer to {call.method} {call.path}: {name}: {first['msg']}"
+            Code.MALFORMED, f"answer to {request.method} {request.path}: {name}: {first['msg']}"
         ) from None  # the cause would carry the answer, which may hold a token
 
 
@@ -247,13 +239,13 @@ def _connections(url: httpx.URL, transport: httpx.AsyncBaseTransport | None) -> 
         raise Denied(Code.INVALID_REQUEST, f"the proxy settings are not usable: {error}") from None
 
 
-def _check_events(response: httpx.Response, call: HubRequest) -> None:
+def _check_events(response: httpx.Response, request: HubRequest) -> None:
     found = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if found != EVENTS:
-        raise ProtocolError(Code.MALFORMED, f"answer to {call.path}: no {EVENTS}")
+        raise ProtocolError(Code.MALFORMED, f"answer to {request.path}: no {EVENTS}")
 
 
-async def _bounded(response: httpx.Response, max_bytes: int) -> bytes:
+async def _read(response: httpx.Response, max_bytes: int) -> bytes:
     body = bytearray()
     async for chunk in response.aiter_raw():
         if len(body) + len(chunk) > max_bytes:

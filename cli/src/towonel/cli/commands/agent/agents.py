@@ -27,7 +27,7 @@ async def list_all(
     limit: Limit = None,
 ) -> Shown:
     """List agents, the newest first. Those that are gone for a day are forgotten."""
-    fetch = partial(hub.list_agents, tenant_id=tenant_id, group=group_name, live=live)
+    fetch = partial(hub.agents.list, tenant_id=tenant_id, group=group_name, live=live)
     found = await listed(fetch, lambda page: page.agents, limit)
     document: dict[str, object] = {"agents": [item.model_dump(mode="json") for item in found]}
     return Shown(document, agent_rows(found))
@@ -41,7 +41,7 @@ async def show(
     ],
 ) -> Shown:
     """Show one agent: whose it is, where it is linked, and since when."""
-    item = await hub.get_agent(checked_hex("AGENT", agent))
+    item = await hub.agents.get(checked_hex("AGENT", agent))
     fields = [
         ("agent", item.agent_id),
         ("tenant", item.tenant_id),

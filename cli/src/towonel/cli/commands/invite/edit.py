@@ -36,7 +36,7 @@ RemovePort = Annotated[Several, typer.Option(metavar="PORTS", help="Keep them fo
 @hub_command(app, "show", "towonel invite show --id pJ4yYx1sT0mQ8aWv7c2d3g")
 async def show(hub: HubClient, invite_id: ItemId) -> Shown:
     """Show one invite, whole but its token, which is not kept."""
-    return _shown((await hub.get_invite(invite_id)).value)
+    return _shown((await hub.invites.get(invite_id)).value)
 
 
 @hub_command(
@@ -74,11 +74,11 @@ async def edit(
         *(add_port, remove_port, expires, expires_at),
         limits,
     )
-    found = await hub.get_invite(invite_id)
+    found = await hub.invites.get(invite_id)
     wanted = edit_from(found.value, changes, now())
     return _shown(
         await edited(
-            lambda if_match: hub.update_invite(invite_id, wanted, if_match=if_match),
+            lambda if_match: hub.invites.update(invite_id, wanted, if_match=if_match),
             found.etag,
             force=force,
         )

@@ -46,7 +46,7 @@ async def create(
 ) -> Shown:
     """Make an invite, and print its token: the hub does not keep it."""
     invite = invite_from(name, hostnames, expires)
-    made = await once(lambda key: hub.create_invite(invite, idempotency_key=key))
+    made = await once(lambda key: hub.invites.create(invite, idempotency_key=key))
     fields = Fields(
         [
             ("invite", made.invite_id),
@@ -79,7 +79,7 @@ async def list_all(
 ) -> Shown:
     """List invites, the newest first."""
     wanted = None if hostname is None else parse_name("--hostname", hostname)
-    fetch = partial(hub.list_invites, limit=AT_ONCE, status=status, hostname=wanted, name=name)
+    fetch = partial(hub.invites.list, limit=AT_ONCE, status=status, hostname=wanted, name=name)
     found = await listed(fetch, lambda page: page.invites)
     columns = ("ID", "NAME", "STATUS", "EXPIRES", "HOSTNAMES")
     is_filtered = any(given is not None for given in (status, hostname, name))
@@ -90,7 +90,7 @@ async def list_all(
 @hub_command(app, "revoke", "towonel invite revoke --id pJ4yYx1sT0mQ8aWv7c2d3g")
 async def revoke(hub: HubClient, invite_id: ItemId) -> Shown:
     """Revoke an invite: its tenant's routes and sessions end at once."""
-    await hub.revoke_invite(invite_id)
+    await hub.invites.revoke(invite_id)
     return Shown({"status": "revoked", "invite_id": invite_id}, f"revoked {invite_id}")
 
 

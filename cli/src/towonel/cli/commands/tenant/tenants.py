@@ -43,7 +43,7 @@ async def list_all(
     limit: Limit = None,
 ) -> Shown:
     """List tenants, the newest first, with what is live of them."""
-    fetch = partial(hub.list_tenants, status=status, name=name, hostname=hostname)
+    fetch = partial(hub.tenants.list, status=status, name=name, hostname=hostname)
     found = await listed(fetch, lambda page: page.tenants, limit)
     columns = ("TENANT", "NAME", "STATUS", "AGENTS", "OPEN", "HOSTNAMES")
     return shown_list("tenants", found, columns, _row, "There is no such tenant.")
@@ -54,7 +54,7 @@ async def show(
     hub: HubClient, tenant: TenantArgument = None, tenant_id: TenantFlag = None
 ) -> Shown:
     """Show one tenant: what it may have and has, and where."""
-    return _shown((await hub.get_tenant(_id(tenant, tenant_id))).value)
+    return _shown((await hub.tenants.get(_id(tenant, tenant_id))).value)
 
 
 @hub_command(
@@ -82,10 +82,10 @@ async def edit(
     given = {field: value for field, value in fields.items() if value is not None}
     if not given:
         raise UsageError("nothing to change: give at least one of the flags that --help lists")
-    wanted, found = request(TenantEdit, **given), await hub.get_tenant(wanted_id)
+    wanted, found = request(TenantEdit, **given), await hub.tenants.get(wanted_id)
     return _shown(
         await edited(
-            lambda if_match: hub.update_tenant(wanted_id, wanted, if_match=if_match),
+            lambda if_match: hub.tenants.update(wanted_id, wanted, if_match=if_match),
             found.etag,
             force=force,
         )
@@ -97,7 +97,7 @@ async def suspend(
     hub: HubClient, tenant: TenantArgument = None, tenant_id: TenantFlag = None
 ) -> Shown:
     """Stop serving a tenant. Its sessions end; it keeps its names, ports and token."""
-    item = await hub.suspend_tenant(_id(tenant, tenant_id))
+    item = await hub.tenants.suspend(_id(tenant, tenant_id))
     return Shown(item, f"suspended {item.tenant_id}")
 
 
@@ -106,7 +106,7 @@ async def resume(
     hub: HubClient, tenant: TenantArgument = None, tenant_id: TenantFlag = None
 ) -> Shown:
     """Serve a suspended tenant again."""
-    item = await hub.resume_tenant(_id(tenant, tenant_id))
+    item = await hub.tenants.resume(_id(tenant, tenant_id))
     return Shown(item, f"resumed {item.tenant_id}")
 
 
@@ -115,7 +115,7 @@ async def remove(
     hub: HubClient, tenant: TenantArgument = None, tenant_id: TenantFlag = None
 ) -> Shown:
     """End a tenant for ever. Its key is refused from now on, even if this hub never knew it."""
-    removed = await hub.remove_tenant(_id(tenant, tenant_id))
+    removed = await hub.tenants.remove(_id(tenant, tenant_id))
     return Shown(removed, f"removed {removed.tenant_id}")
 
 

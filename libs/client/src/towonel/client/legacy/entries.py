@@ -1,4 +1,4 @@
-"""A tenant's log of signed entries, as the original's command line writes and reads it."""
+"""Client of the original's logs of signed entries, one log for each tenant."""
 
 from http import HTTPMethod
 
@@ -15,22 +15,25 @@ from towonel.wire.legacy.entries import MAX_LOG_BYTES, SignedEntry, decode_log, 
 LOG_TIMEOUT_S = 60.0  # a log of ten thousand entries has 34 MB
 
 
-class EntryCalls(HubTransport):
-    """Entries; errors as in `HubClient`."""
+class Entries:
+    """Client of the signed entries of the original."""
 
-    async def submit_entry(self, entry: SignedEntry) -> int:
+    def __init__(self, hub: HubTransport) -> None:
+        self._hub = hub
+
+    async def submit(self, entry: SignedEntry) -> int:
         """Append an entry, whose own signature is the authorization; return its sequence.
 
         Raises:
             Denied: SEQUENCE_CONFLICT where the log has that sequence already, and the rules of
                 hostnames and ports.
         """
-        call = HubRequest(
+        request = HubRequest(
             HTTPMethod.POST, "/v1/entries", encode_entry(entry), content_type=CBOR, accept=CBOR
         )
-        return Fields.of(cbor.decode(await self._send(call))).uint("sequence")
+        return Fields.of(cbor.decode(await self._hub.fetch_bytes(request))).uint("sequence")
 
-    async def list_entries(self, tenant: TenantKey | TenantId) -> list[SignedEntry]:
+    async def list(self, tenant: TenantKey | TenantId) -> list[SignedEntry]:
         """Return a tenant's log by ascending sequence, each entry's signature unchecked.
 
         Args:
@@ -38,10 +41,10 @@ class EntryCalls(HubTransport):
         """
         if isinstance(tenant, TenantKey):
             tenant_id = tenant.tenant_id
-            authorization = authorize_tenant_request(tenant, self._stamp_ms())
+            authorization = authorize_tenant_request(tenant, self._hub.timestamp_ms())
         else:
-            tenant_id, authorization = tenant, self._bearer()
-        call = HubRequest(
+            tenant_id, authorization = tenant, self._hub.bearer()
+        request = HubRequest(
             HTTPMethod.GET,
             f"{paths.by_id('/v1/tenants', tenant_id.hex())}/entries",
             authorization=authorization,
@@ -49,4 +52,4 @@ class EntryCalls(HubTransport):
             max_bytes=MAX_LOG_BYTES,
             timeout_s=LOG_TIMEOUT_S,
         )
-        return decode_log(await self._send(call))
+        return decode_log(await self._hub.fetch_bytes(request))

@@ -1,0 +1,41 @@
+"""Client of the agents that the hub knows."""
+
+from http import HTTPMethod
+
+from towonel.api.agents import AgentItem, AgentPage
+from towonel.client import paths
+from towonel.client.transport import HubTransport
+
+_AGENTS = "/v1/agents"
+
+
+class Agents:
+    """Client of `/v1/agents`; ids in hexadecimal."""
+
+    def __init__(self, hub: HubTransport) -> None:
+        self._hub = hub
+
+    async def list(
+        self,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        tenant_id: str | None = None,
+        group: str | None = None,
+        live: bool | None = None,
+    ) -> AgentPage:
+        """List agents; with `live`, only those that an edge has a session with, or has not."""
+        query = {
+            "limit": limit,
+            "cursor": cursor,
+            "tenant_id": tenant_id,
+            "group": group,
+            "live": live,
+        }
+        return await self._hub.fetch(
+            AgentPage, self._hub.with_key(HTTPMethod.GET, _AGENTS, query=query)
+        )
+
+    async def get(self, agent_id: str) -> AgentItem:
+        request = self._hub.with_key(HTTPMethod.GET, paths.by_id(_AGENTS, agent_id))
+        return await self._hub.fetch(AgentItem, request)

@@ -1,0 +1,33 @@
+"""Client of the routes: public names and ports."""
+
+from http import HTTPMethod
+
+from towonel.api.services import RouteItem, RoutePage
+from towonel.client import paths
+from towonel.client.transport import HubTransport
+
+_ROUTES = "/v1/routes"
+
+
+class Routes:
+    """Client of `/v1/routes`; a key is `https:app.example.eu` or `tcp:2222`."""
+
+    def __init__(self, hub: HubTransport) -> None:
+        self._hub = hub
+
+    async def list(
+        self,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        tenant_id: str | None = None,
+        kind: str | None = None,
+    ) -> RoutePage:
+        query = {"limit": limit, "cursor": cursor, "tenant_id": tenant_id, "kind": kind}
+        return await self._hub.fetch(
+            RoutePage, self._hub.with_key(HTTPMethod.GET, _ROUTES, query=query)
+        )
+
+    async def get(self, key: str) -> RouteItem:
+        request = self._hub.with_key(HTTPMethod.GET, paths.by_key(_ROUTES, key))
+        return await self._hub.fetch(RouteItem, request)
