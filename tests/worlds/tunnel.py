@@ -13,10 +13,12 @@ from typing import override
 from towonel.identity.certs import certificate_sha256, self_signed
 from towonel.identity.grants import Grant, issue
 from towonel.identity.keys import NodeKey
-from towonel.tunnel.handshake import EdgeIdentity
-from towonel.tunnel.link import Handle, Incoming, Link, dial
-from towonel.tunnel.listener import AdmissionPolicy, Listener, listen
+from towonel.tunnel.core.handshake import EdgeIdentity
+from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
+from towonel.tunnel.link import Link, dial
+from towonel.tunnel.listener import MAX_HANDSHAKES, AdmissionPolicy, Listener, listen
 from towonel.tunnel.session import Session
+from towonel.tunnel.stream_requests import Handle, StreamRequest
 from towonel.wire.errors import Code
 from towonel.wire.ids import AgentId, EdgeId, TenantId
 from towonel.wire.names import Hostname, ServiceKey, ServiceKind
@@ -65,7 +67,7 @@ class Watch(AdmissionPolicy):
         return (HUB.public,)
 
     @override
-    def refusal(self, grant: Grant) -> Code | None:
+    def refuse(self, grant: Grant) -> Code | None:
         return self.refuses
 
     @override
@@ -73,16 +75,16 @@ class Watch(AdmissionPolicy):
         return now_ms()
 
     @override
-    def admitted(self, session: Session) -> None:
+    def on_admitted(self, session: Session) -> None:
         self.sessions.append(session)
 
     @override
-    def ended(self, session: Session, code: Code) -> None:
+    def on_ended(self, session: Session, code: Code) -> None:
         self.sessions.remove(session)
         self.ended_with.append(code)
 
     @override
-    def refused(self, code: Code, detail: str, peer: str) -> None:
+    def on_refused(self, code: Code, detail: str, peer: str) -> None:
         self.refused_with.append(code)
 
 
@@ -92,6 +94,7 @@ class World:
 
     listener: Listener
     gate: Watch
+    timing: Timing = DEFAULT_TIMING
 
     @contextlib.asynccontextmanager
     async def link(
@@ -110,6 +113,7 @@ class World:
             services=[SERVICE],
             handle=handle or echo,
             software="test",
+            timing=self.timing,
         ) as link:
             yield link
 
@@ -121,15 +125,25 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world() -> AsyncGenerator[World]:
+async def world(
+    timing: Timing = DEFAULT_TIMING, max_handshakes: int = MAX_HANDSHAKES
+) -> AsyncGenerator[World]:
     gate = Watch()
-    async with listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=gate) as listener:
-        yield World(listener, gate)
+    async with listen(
+        "127.0.0.1",
+        0,
+        key=EDGE,
+        certificate_pem=PEM,
+        policy=gate,
+        timing=timing,
+        max_handshakes=max_handshakes,
+    ) as listener:
+        yield World(listener, gate, timing)
 
 
-async def echo(incoming: Incoming) -> None:
+async def echo(request: StreamRequest) -> None:
     """An agent whose origin sends everything back."""
-    pipe = await incoming.accept()
+    pipe = await request.accept()
     while data := await pipe.read():
         await pipe.write(data)
     await pipe.write_eof()

@@ -1,111 +1,27 @@
-"""Who is let in at an edge, and with which code others are refused, on both sides."""
+"""Admission of agents at an edge, and the code of a refusal on both sides."""
 
-import dataclasses
 import socket
 from datetime import UTC, datetime
-from typing import Any
+from typing import override
 
 import pytest
 from worlds.tunnel import (
-    EDGE,
     IDENTITY,
     SERVICE,
-    TENANT,
-    Watch,
     World,
     grant_of,
     new_key,
-    now_ms,
     until,
     world,
 )
 
 from towonel.identity.certs import certificate_sha256, self_signed
-from towonel.identity.signatures import session_proof
-from towonel.tunnel import link as link_module
-from towonel.tunnel import listener as listener_module
-from towonel.tunnel import session as session_module
-from towonel.tunnel.handshake import AgentHandshake, EdgeHandshake, EdgeIdentity
+from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
+from towonel.tunnel.core.timing import Timing
+from towonel.tunnel.link import Link
 from towonel.wire.errors import Code, TowonelError, Unavailable
-from towonel.wire.ids import EdgeId, TenantId
-from towonel.wire.messages import Challenge, Hello
-
-NONCE = b"n" * 32
-
-
-def doorman(gate: Watch | None = None) -> EdgeHandshake:
-    gate = gate or Watch()
-    return EdgeHandshake(IDENTITY, gate.hub_ids, gate.refusal)
-
-
-def code_of(call: object, *arguments: object) -> Code:
-    with pytest.raises(TowonelError) as caught:
-        call(*arguments)  # type: ignore[operator]
-    return caught.value.code
-
-
-def hello(**changes: Any) -> Hello:
-    agent = new_key()
-    answer = AgentHandshake(agent, grant_of(agent), [SERVICE], "test").answer(
-        Challenge((1,), NONCE, EDGE.public), IDENTITY
-    )
-    return dataclasses.replace(answer, **changes)
-
-
-def test_an_agent_with_a_grant_and_the_right_signature_is_admitted() -> None:
-    assert doorman().admit(hello(), NONCE, now_ms()).tenant_id == TENANT
-
-
-def test_a_hello_for_another_session_or_edge_is_refused() -> None:
-    agent = new_key()
-    elsewhere = session_proof(NONCE, b"e" * 32, IDENTITY.certificate_sha256)
-    other_certificate = session_proof(NONCE, EDGE.public, bytes(32))
-
-    assert code_of(doorman().admit, hello(), b"m" * 32, now_ms()) is Code.INVALID_SIGNATURE
-    for proof in (elsewhere, other_certificate):
-        relayed = hello(grant=grant_of(agent), signature=agent.sign(proof))
-        assert code_of(doorman().admit, relayed, NONCE, now_ms()) is Code.INVALID_SIGNATURE
-
-
-def test_a_grant_of_another_agent_hub_or_time_is_refused() -> None:
-    agent = new_key()
-    cases = {
-        Code.INVALID_SIGNATURE: hello(grant=grant_of(agent)),
-        Code.GRANT_INVALID: hello(grant=grant_of(agent, hub=agent)),
-        Code.GRANT_EXPIRED: hello(grant=grant_of(agent, lives_ms=-1)),
-        Code.UNSUPPORTED_VERSION: hello(version=2),
-    }
-
-    for code, message in cases.items():
-        assert code_of(doorman().admit, message, NONCE, now_ms()) is code
-
-
-def test_a_newer_grant_must_be_for_the_same_agent_and_tenant() -> None:
-    agent, guard = new_key(), doorman()
-    held = guard._checked(grant_of(agent), now_ms())
-
-    assert guard.renew(held, grant_of(agent, lives_ms=60_000), now_ms()).agent_id == agent.public
-    assert code_of(guard.renew, held, grant_of(new_key()), now_ms()) is Code.GRANT_FOREIGN
-    stolen = grant_of(agent, tenant=TenantId(bytes(32)))
-    assert code_of(guard.renew, held, stolen, now_ms()) is Code.GRANT_FOREIGN
-
-
-def test_an_agent_answers_only_the_edge_it_dialled_in_a_version_it_speaks() -> None:
-    agent = new_key()
-    me = AgentHandshake(agent, grant_of(agent), [SERVICE], "test")
-
-    assert code_of(me.answer, Challenge((1,), NONCE, bytes(32)), IDENTITY) is Code.EDGE_UNKNOWN
-    newer = Challenge((2, 3), NONCE, EDGE.public)
-    assert code_of(me.answer, newer, IDENTITY) is Code.UNSUPPORTED_VERSION
-
-
-def test_an_edge_whose_facts_do_not_fit_is_not_dialled() -> None:
-    other = self_signed(new_key(), datetime(2026, 1, 1, tzinfo=UTC))
-
-    wrong_hash = dataclasses.replace(IDENTITY, certificate_sha256=bytes(32))
-    wrong_key = EdgeIdentity(IDENTITY.edge_id, other, certificate_sha256(other))
-    assert code_of(wrong_hash.check) is Code.CERTIFICATE_MISMATCH
-    assert code_of(wrong_key.check) is Code.CERTIFICATE_MISMATCH
+from towonel.wire.ids import EdgeId
+from towonel.wire.messages import Message
 
 
 async def refused(place: World, code: Code, **link: object) -> None:
@@ -181,19 +97,31 @@ async def test_a_renewal_with_somebody_elses_grant_ends_the_session() -> None:
         assert await link.wait_closed() is Code.GRANT_FOREIGN
 
 
-async def test_who_never_says_hello_is_closed_at_the_deadline(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(session_module, "HELLO_TIMEOUT_S", 0.3)
-    monkeypatch.setattr(link_module.Link, "message", lambda *_: None)
+class SilentLink(Link):
+    """Agent that never says Hello."""
 
-    async with world() as place:
-        await refused(place, Code.HELLO_TIMEOUT)
+    @override
+    def on_message(self, message: Message) -> None:
+        return
 
 
-async def test_nobody_at_the_address_is_found_out_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "HANDSHAKE_TIMEOUT_S", 0.3)
-    async with world() as place:
+async def test_an_agent_that_never_says_hello_is_closed_at_the_deadline() -> None:
+    key = new_key()
+    handshake = AgentHandshake(key, grant_of(key), [SERVICE], "test")
+    async with world(Timing(hello_s=0.3)) as place:
+        link = SilentLink(IDENTITY, handshake, on_stream=lambda _: None)
+        with (
+            link.connect(("127.0.0.1", place.listener.port)),
+            pytest.raises(TowonelError) as caught,
+        ):
+            await link.wait_opened()
+
+        assert caught.value.code is Code.HELLO_TIMEOUT
+        assert place.gate.refused_with == [Code.HELLO_TIMEOUT]
+
+
+async def test_an_address_without_an_edge_is_given_up_at_the_deadline() -> None:
+    async with world(Timing(welcome_s=0.3)) as place:
         place.listener.close()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
             silent.bind(("127.0.0.1", 0))
@@ -205,10 +133,8 @@ async def test_nobody_at_the_address_is_found_out_in_time(monkeypatch: pytest.Mo
     assert caught.value.code is Code.SESSION_LOST
 
 
-async def test_strangers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener_module, "MAX_HANDSHAKES", 0)
-    monkeypatch.setattr(link_module, "HANDSHAKE_TIMEOUT_S", 0.5)
-    async with world() as place:
+async def test_handshakes_are_bounded() -> None:
+    async with world(Timing(welcome_s=0.5), max_handshakes=0) as place:
         with pytest.raises(Unavailable):
             async with place.link():
                 pass

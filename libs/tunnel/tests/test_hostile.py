@@ -8,8 +8,9 @@ from worlds.tunnel import PREAMBLE, World, echo, until, world
 
 from towonel.tunnel.channel import Channel
 from towonel.tunnel.connection import Connection
-from towonel.tunnel.link import Incoming, Link
+from towonel.tunnel.link import Link
 from towonel.tunnel.session import Session
+from towonel.tunnel.stream_requests import StreamRequest
 from towonel.wire import preamble
 from towonel.wire.credit import SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES
 from towonel.wire.errors import Code, TowonelError
@@ -57,11 +58,11 @@ async def test_an_agent_that_opens_a_stream_is_closed() -> None:
 
 
 async def test_an_agent_that_sends_beyond_its_credit_is_closed() -> None:
-    async def overrun(incoming: Incoming) -> None:
-        await incoming.accept()
-        connection = incoming._stream._connection
-        connection.send(incoming._stream.stream_id, bytes(STREAM_WINDOW_BYTES + 1))
-        await echo(incoming)
+    async def overrun(request: StreamRequest) -> None:
+        await request.accept()
+        connection = request._stream._connection
+        connection.send(request._stream.stream_id, bytes(STREAM_WINDOW_BYTES + 1))
+        await echo(request)
 
     async with world() as place, place.session(overrun) as (session, link):
         pipe = await session.open(PREAMBLE, b"")
@@ -72,8 +73,8 @@ async def test_an_agent_that_sends_beyond_its_credit_is_closed() -> None:
 
 
 async def test_an_agent_that_claims_to_have_sent_more_than_its_credit_is_closed() -> None:
-    async def lie(incoming: Incoming) -> None:
-        stream = incoming._stream
+    async def lie(request: StreamRequest) -> None:
+        stream = request._stream
         stream._connection.reset(stream.stream_id, Code.CANCELLED)
         message = Abandoned(stream.stream_id, SESSION_WINDOW_BYTES + 1)
         stream._connection.send(1, encode(message))

@@ -7,13 +7,15 @@ import random
 import pytest
 from worlds.tunnel import PREAMBLE, echo, until, world
 
-from towonel.tunnel import session as session_module
-from towonel.tunnel.link import Incoming
+from towonel.tunnel.core.timing import Timing
 from towonel.tunnel.pipe import Pipe
+from towonel.tunnel.session import Session
+from towonel.tunnel.stream_requests import StreamRequest
 from towonel.wire.credit import MAX_STREAM_WINDOW_BYTES, SESSION_WINDOW_BYTES
 from towonel.wire.errors import Code, TowonelError, Unavailable
 
 MIB = 1024 * 1024
+SHORT = Timing(silence_s=0.2)
 CHUNK = bytes(range(256)) * 256
 
 
@@ -43,9 +45,9 @@ async def test_first_bytes_and_later_ones_arrive_in_order_and_the_end_travels() 
 async def test_the_agent_learns_who_the_client_is() -> None:
     seen = []
 
-    async def note(incoming: Incoming) -> None:
-        seen.append(incoming.preamble)
-        await echo(incoming)
+    async def note(request: StreamRequest) -> None:
+        seen.append(request.preamble)
+        await echo(request)
 
     async with world() as place, place.session(note) as (session, _):
         pipe = await session.open(PREAMBLE, b"")
@@ -57,11 +59,11 @@ async def test_the_agent_learns_who_the_client_is() -> None:
 async def test_a_rejection_reaches_the_edge_with_its_code_and_costs_only_that_stream() -> None:
     codes = [Code.ORIGIN_REFUSED, Code.NO_SERVICE]
 
-    async def reject_twice(incoming: Incoming) -> None:
+    async def reject_twice(request: StreamRequest) -> None:
         if codes:
-            incoming.reject(codes.pop())
+            request.reject(codes.pop())
         else:
-            await echo(incoming)
+            await echo(request)
 
     async with world() as place, place.session(reject_twice) as (session, _):
         assert await code_of(session.open(PREAMBLE, b"x")) is Code.NO_SERVICE
@@ -75,10 +77,10 @@ async def test_a_rejection_reaches_the_edge_with_its_code_and_costs_only_that_st
 async def test_a_bug_of_a_stream_ends_that_stream_and_not_the_link(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def broken(incoming: Incoming) -> None:
-        if incoming.preamble.traceparent is None:
+    async def broken(request: StreamRequest) -> None:
+        if request.preamble.traceparent is None:
             raise ZeroDivisionError
-        await echo(incoming)
+        await echo(request)
 
     async with world() as place, place.session(broken) as (session, _):
         assert await code_of(session.open(PREAMBLE, b"x")) is Code.INTERNAL
@@ -90,8 +92,8 @@ async def test_a_bug_of_a_stream_ends_that_stream_and_not_the_link(
 async def test_an_abort_of_the_agent_reaches_the_edge_with_its_code() -> None:
     opened = asyncio.Event()
 
-    async def abort(incoming: Incoming) -> None:
-        pipe = await incoming.accept()
+    async def abort(request: StreamRequest) -> None:
+        pipe = await request.accept()
         await opened.wait()
         pipe.abort(Code.ORIGIN_RESET)
 
@@ -104,8 +106,8 @@ async def test_an_abort_of_the_agent_reaches_the_edge_with_its_code() -> None:
 async def test_an_abort_of_the_edge_reaches_the_agent_with_its_code() -> None:
     failed: list[Code] = []
 
-    async def note(incoming: Incoming) -> None:
-        failed.append(await code_of(read_all(await incoming.accept())))
+    async def note(request: StreamRequest) -> None:
+        failed.append(await code_of(read_all(await request.accept())))
 
     async with world() as place, place.session(note) as (session, _):
         pipe = await session.open(PREAMBLE, b"x")
@@ -116,7 +118,7 @@ async def test_an_abort_of_the_edge_reaches_the_agent_with_its_code() -> None:
 
 
 async def test_an_opening_that_is_cancelled_leaves_nothing_behind() -> None:
-    async def never(incoming: Incoming) -> None:
+    async def never(request: StreamRequest) -> None:
         await asyncio.Event().wait()
 
     async with world() as place, place.session(never) as (session, link):
@@ -141,7 +143,7 @@ async def test_after_go_away_of_the_edge_streams_go_on_and_no_agent_is_let_in() 
     async with world() as place, place.session() as (session, link):
         pipe = await session.open(PREAMBLE, b"x")
         place.listener.go_away()
-        await link.going_away.wait()
+        await link.wait_going_away()
 
         assert await code_of(session.open(PREAMBLE, b"")) is Code.GOING_AWAY
         with pytest.raises(Unavailable) as caught:
@@ -164,7 +166,7 @@ async def test_after_go_away_of_the_agent_no_stream_is_opened() -> None:
 async def test_a_silent_agent_is_passed_over_by_the_impatient_and_awaited_by_the_patient(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with world() as place, place.session() as (session, link):
+    async with world(SHORT) as place, place.session() as (session, link):
         connection = link.channel.connection
         receive = connection.receive
         monkeypatch.setattr(connection, "receive", lambda *_: None)
@@ -173,7 +175,7 @@ async def test_a_silent_agent_is_passed_over_by_the_impatient_and_awaited_by_the
         assert is_silent(session)
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             waiting = tasks.create_task(session.open(PREAMBLE, b"x"))
-            await asyncio.wait([waiting], timeout=session_module.SILENCE_S * 1.5)
+            await asyncio.wait([waiting], timeout=SHORT.silence_s * 1.5)
             assert not waiting.done()
             monkeypatch.setattr(connection, "receive", receive)
         assert not is_silent(session)
@@ -181,7 +183,7 @@ async def test_a_silent_agent_is_passed_over_by_the_impatient_and_awaited_by_the
         await waiting.result().close()
 
 
-def is_silent(session: session_module.Session) -> bool:
+def is_silent(session: Session) -> bool:
     return session.is_silent
 
 
@@ -214,8 +216,8 @@ async def test_a_reader_that_sleeps_holds_its_sender_at_the_window_and_loses_not
     awake, size = asyncio.Event(), 12 * MIB
     agents: list[Pipe] = []
 
-    async def take(incoming: Incoming) -> None:
-        agents.append(await incoming.accept())
+    async def take(request: StreamRequest) -> None:
+        agents.append(await request.accept())
         await awake.wait()
 
     async with world() as place, place.session(take) as (session, _):
@@ -223,7 +225,7 @@ async def test_a_reader_that_sleeps_holds_its_sender_at_the_window_and_loses_not
         sender, reader = (edge, agents[0]) if to_agent else (agents[0], edge)
         async with asyncio.TaskGroup() as tasks:
             sent = tasks.create_task(pour(sender, size))
-            held = await quiet(lambda: sender.outbound.sent_bytes)  # type: ignore[attr-defined]
+            held = await quiet(lambda: sender.send_side.sent_bytes)  # type: ignore[attr-defined]
             received = hashlib.sha256()
             while data := await reader.read():
                 received.update(data)
@@ -233,7 +235,7 @@ async def test_a_reader_that_sleeps_holds_its_sender_at_the_window_and_loses_not
     assert received.hexdigest() == sent.result()
 
 
-async def one_of_many(session: session_module.Session, seed: int) -> str:
+async def one_of_many(session: Session, seed: int) -> str:
     rng = random.Random(seed)
     size = rng.randrange(1, 60_000)
     mine = rng.randbytes(size)

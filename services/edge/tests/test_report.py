@@ -27,9 +27,9 @@ from towonel.edge.report import MAX_REPORT_BYTES, Observer, fitting
 from towonel.edge.sessions import Sessions
 from towonel.edge.streams import StreamWays
 from towonel.edge.ways import Ways
-from towonel.tunnel.link import Incoming
 from towonel.tunnel.listener import listen
 from towonel.tunnel.session import Session
+from towonel.tunnel.stream_requests import StreamRequest
 from towonel.wire.ids import HubId, TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.routes import Route, RouteDelta
@@ -77,9 +77,9 @@ def client_hello() -> bytes:
     return outgoing.read()
 
 
-async def generous(incoming: Incoming) -> None:
+async def generous(request: StreamRequest) -> None:
     """An agent whose origin answers whatever it reads with 100 KiB."""
-    pipe = await incoming.accept()
+    pipe = await request.accept()
     while await pipe.read():
         await pipe.write(bytes(100 * KIB))
     await pipe.write_eof()
