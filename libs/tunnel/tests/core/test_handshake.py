@@ -17,9 +17,9 @@ from towonel.wire.messages import Challenge, Hello
 NONCE = b"n" * 32
 
 
-def doorman(gate: Watch | None = None) -> EdgeHandshake:
-    gate = gate or Watch()
-    return EdgeHandshake(IDENTITY, gate.hub_ids, gate.refuse)
+def edge(policy: Watch | None = None) -> EdgeHandshake:
+    policy = policy or Watch()
+    return EdgeHandshake(IDENTITY, policy.hub_ids, policy.refuse)
 
 
 def code_of(call: object, *arguments: object) -> Code:
@@ -37,7 +37,7 @@ def hello(**changes: Any) -> Hello:
 
 
 def test_an_agent_with_a_grant_and_the_right_signature_is_admitted() -> None:
-    assert doorman().admit(hello(), NONCE, now_ms()).tenant_id == TENANT
+    assert edge().admit(hello(), NONCE, now_ms()).tenant_id == TENANT
 
 
 def test_a_hello_for_another_session_or_edge_is_refused() -> None:
@@ -45,10 +45,10 @@ def test_a_hello_for_another_session_or_edge_is_refused() -> None:
     elsewhere = session_proof(NONCE, b"e" * 32, IDENTITY.certificate_sha256)
     other_certificate = session_proof(NONCE, EDGE.public, bytes(32))
 
-    assert code_of(doorman().admit, hello(), b"m" * 32, now_ms()) is Code.INVALID_SIGNATURE
+    assert code_of(edge().admit, hello(), b"m" * 32, now_ms()) is Code.INVALID_SIGNATURE
     for proof in (elsewhere, other_certificate):
         relayed = hello(grant=grant_of(agent), signature=agent.sign(proof))
-        assert code_of(doorman().admit, relayed, NONCE, now_ms()) is Code.INVALID_SIGNATURE
+        assert code_of(edge().admit, relayed, NONCE, now_ms()) is Code.INVALID_SIGNATURE
 
 
 def test_a_grant_of_another_agent_hub_or_time_is_refused() -> None:
@@ -61,17 +61,27 @@ def test_a_grant_of_another_agent_hub_or_time_is_refused() -> None:
     }
 
     for code, message in cases.items():
-        assert code_of(doorman().admit, message, NONCE, now_ms()) is code
+        assert code_of(edge().admit, message, NONCE, now_ms()) is code
+
+
+def test_an_agent_of_a_refused_tenant_is_refused_whatever_its_signature() -> None:
+    policy = Watch()
+    policy.refuses = Code.TENANT_REVOKED
+
+    for message in (hello(), hello(signature=bytes(64))):
+        assert code_of(edge(policy).admit, message, NONCE, now_ms()) is Code.TENANT_REVOKED
 
 
 def test_a_newer_grant_must_be_for_the_same_agent_and_tenant() -> None:
-    agent, guard = new_key(), doorman()
-    held = guard._verify(grant_of(agent), now_ms())
+    agent, handshake = new_key(), edge()
+    held = handshake._verify(grant_of(agent), now_ms())
 
-    assert guard.renew(held, grant_of(agent, lives_ms=60_000), now_ms()).agent_id == agent.public
-    assert code_of(guard.renew, held, grant_of(new_key()), now_ms()) is Code.GRANT_FOREIGN
+    assert (
+        handshake.renew(held, grant_of(agent, lives_ms=60_000), now_ms()).agent_id == agent.public
+    )
+    assert code_of(handshake.renew, held, grant_of(new_key()), now_ms()) is Code.GRANT_FOREIGN
     stolen = grant_of(agent, tenant=TenantId(bytes(32)))
-    assert code_of(guard.renew, held, stolen, now_ms()) is Code.GRANT_FOREIGN
+    assert code_of(handshake.renew, held, stolen, now_ms()) is Code.GRANT_FOREIGN
 
 
 def test_an_agent_answers_only_the_edge_it_dialled_in_a_version_it_speaks() -> None:
@@ -83,8 +93,9 @@ def test_an_agent_answers_only_the_edge_it_dialled_in_a_version_it_speaks() -> N
     assert code_of(me.answer, newer, IDENTITY) is Code.UNSUPPORTED_VERSION
 
 
-def test_an_edge_whose_facts_do_not_fit_is_not_dialled() -> None:
+def test_an_edge_whose_certificate_does_not_fit_its_identity_is_not_dialled() -> None:
     other = self_signed(new_key(), datetime(2026, 1, 1, tzinfo=UTC))
+    IDENTITY.check()
 
     wrong_hash = dataclasses.replace(IDENTITY, certificate_sha256=bytes(32))
     wrong_key = EdgeIdentity(IDENTITY.edge_id, other, certificate_sha256(other))

@@ -203,6 +203,15 @@ async def dial(
     async with asyncio.timeout(timing.welcome_s):
         peer = await resolve(*address)
     handshake = AgentHandshake(key, grant, services, software)
+    async with _hold_link(peer, edge, handshake, handle, timing) as link:
+        yield link
+
+
+@contextlib.asynccontextmanager
+async def _hold_link(
+    peer: Address, edge: EdgeIdentity, handshake: AgentHandshake, handle: Handle, timing: Timing
+) -> AsyncGenerator[Link]:
+    """Hold an open link and the tasks of its streams."""
     try:
         async with (
             asyncio.TaskGroup() as tasks,

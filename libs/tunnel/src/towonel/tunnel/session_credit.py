@@ -7,7 +7,7 @@ from towonel.wire.messages import Abandoned, Message, Window
 
 
 class SessionCredit:
-    """Credit for what may be in flight or unread on a whole session; docs/protocol.md §4.3.
+    """Credit for what may be in flight or unread on a whole session; docs/protocol.md §4.4.
 
     Args:
         send: sends a message on the control stream.

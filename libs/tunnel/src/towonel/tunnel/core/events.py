@@ -12,7 +12,7 @@ from towonel.wire.messages import Message
 
 @dataclass(frozen=True, slots=True)
 class HandshakeCompleted:
-    """The QUIC handshake is complete."""
+    """QUIC handshake complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class MessageReceived[M: Message]:
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """The deadline of the state has passed."""
+    """Deadline passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class GoAwayRequested:
 
 @dataclass(frozen=True, slots=True)
 class RenewRequested:
-    """The agent has a newer grant."""
+    """Newer grant at hand."""
 
     grant: bytes
 

@@ -50,7 +50,7 @@ class LinkMachine(Machine):
         return [Send(self._handshake.answer(event.message, self._edge))]
 
     def _open(self, event: MessageReceived[Welcome], _now: float) -> list[Command]:
-        """Use the session."""
+        """Serve clients."""
         self.session_id = event.message.session_id
         return [ReportOpened()]
 
@@ -59,11 +59,11 @@ class LinkMachine(Machine):
         return [Send(Renew(event.grant))]
 
     def _send_go_away(self, _event: GoAwayRequested, _now: float) -> list[Command]:
-        """Send `GoAway`."""
+        """Send `GoAway`; streams may cross it."""
         return [Send(GoAway())]
 
     def _take_go_away(self, _event: MessageReceived[GoAway], _now: float) -> list[Command]:
-        """Dial other edges; let streams end."""
+        """Dial other edges; the streams there are go on."""
         return [ReportGoingAway()]
 
     def _give_up(self, _event: TimedOut, _now: float) -> list[Command]:
@@ -80,7 +80,7 @@ class LinkMachine(Machine):
         (State.AUTHENTICATING, Welcome): Transition(_open, State.OPEN),
         (State.AUTHENTICATING, TimedOut): Transition(_give_up, State.CLOSED),
         (State.OPEN, GoAway): Transition(_take_go_away, State.GOING_AWAY),
-        (State.OPEN, GoAwayRequested): Transition(_send_go_away, State.GOING_AWAY),
+        (State.OPEN, GoAwayRequested): Transition(_send_go_away, State.OPEN),
         (State.OPEN, RenewRequested): Transition(_renew, State.OPEN),
         (State.GOING_AWAY, GoAway): Transition(_take_go_away, State.GOING_AWAY),
         (State.GOING_AWAY, GoAwayRequested): Transition(_send_go_away, State.GOING_AWAY),

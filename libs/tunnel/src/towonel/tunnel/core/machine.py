@@ -36,7 +36,7 @@ class State(Enum):
     CONNECTING = "connecting"  # to the end of the QUIC handshake, at the agent to the Challenge
     AUTHENTICATING = "authenticating"  # the edge awaits Hello, the agent Welcome
     OPEN = "open"
-    GOING_AWAY = "going away"  # as open, but an end wants no new streams
+    GOING_AWAY = "going away"  # the edge opens no more streams
     CLOSED = "closed"
 
     @property
