@@ -25,7 +25,7 @@ from towonel.tunnel.core.events import (
 from towonel.tunnel.core.failure_detector import FailureDetector
 from towonel.tunnel.core.handshake import EdgeHandshake
 from towonel.tunnel.core.machine import State
-from towonel.tunnel.core.session_machine import SessionMachine
+from towonel.tunnel.core.session_machine import AdmittedAgent, SessionMachine
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.driver import Driver
 from towonel.tunnel.pipe import Pipe
@@ -53,7 +53,7 @@ class SessionListener(Protocol):
 
 
 class Session(ChannelHandler):
-    """Session with one agent, from its first datagram; what it says of the agent is for `listener`.
+    """Session with one agent, from its first datagram; the agent's attributes are set on admission.
 
     Args:
         connection: to the agent.
@@ -63,6 +63,13 @@ class Session(ChannelHandler):
         now_ms: Unix time.
         timing: `hello_s` and `silence_s`.
     """
+
+    agent_id: AgentId
+    tenant_id: TenantId
+    group: str
+    services: frozenset[ServiceKey]
+    software: str
+    since_ms: int  # Unix time of the admission
 
     def __init__(
         self,
@@ -79,10 +86,11 @@ class Session(ChannelHandler):
         self._on_refused = on_refused
         self._now_ms = now_ms
         self._loop = asyncio.get_running_loop()
+        self.session_id = secrets.token_bytes(SESSION_ID_BYTES)
         self._machine = SessionMachine(
             handshake,
             nonce=secrets.token_bytes(NONCE_BYTES),
-            session_id=secrets.token_bytes(SESSION_ID_BYTES),
+            session_id=self.session_id,
             now=self._loop.time(),
             timing=timing,
         )
@@ -90,41 +98,6 @@ class Session(ChannelHandler):
         self._silence_s = timing.silence_s
         self._detector = FailureDetector(timing.silence_s)
         self.channel = Channel(connection, self, opens=True)
-
-    @property
-    def session_id(self) -> bytes:
-        """Random name of the session, which the agent is told."""
-        return self._machine.session_id
-
-    @property
-    def agent_id(self) -> AgentId:
-        """Id of the agent."""
-        return self._machine.agent.grant.agent_id
-
-    @property
-    def tenant_id(self) -> TenantId:
-        """Id of the tenant for which the agent speaks."""
-        return self._machine.agent.grant.tenant_id
-
-    @property
-    def group(self) -> str:
-        """Group that the agent is a replica of."""
-        return self._machine.agent.grant.group
-
-    @property
-    def services(self) -> frozenset[ServiceKey]:
-        """Services of the agent."""
-        return self._machine.agent.services
-
-    @property
-    def software(self) -> str:
-        """Software of the agent, as it says."""
-        return self._machine.agent.software
-
-    @property
-    def since_ms(self) -> int:
-        """Unix time of the agent's admission."""
-        return self._machine.agent.since_ms
 
     @property
     def peer(self) -> str:
@@ -207,6 +180,7 @@ class Session(ChannelHandler):
             case Close(reason):
                 self.connection.close(reason)
             case ReportOpened():
+                self._describe(self._machine.agent)
                 self._listener.on_admitted(self)
             case ReportRefused(reason):
                 self._on_refused(reason.code, reason.detail, self.peer)
@@ -216,6 +190,11 @@ class Session(ChannelHandler):
                 self._listener.on_ended(self, reason.code)
             case _:
                 assert_never(command)
+
+    def _describe(self, agent: AdmittedAgent) -> None:
+        grant = agent.grant
+        self.agent_id, self.tenant_id, self.group = grant.agent_id, grant.tenant_id, grant.group
+        self.services, self.software, self.since_ms = agent.services, agent.software, agent.since_ms
 
     async def _wait_for_answer(self, stream: Stream, *, allow_silent: bool) -> None:
         """Wait for the byte that accepts; ask for a sign of life while there is none."""

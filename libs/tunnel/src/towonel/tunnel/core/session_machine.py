@@ -64,7 +64,7 @@ class SessionMachine(Machine):
         self._nonce = nonce
         self._hello_s = timing.hello_s
         self._agent: AdmittedAgent | None = None
-        self.session_id = session_id
+        self._session_id = session_id
 
     @property
     def agent(self) -> AdmittedAgent:
@@ -83,7 +83,7 @@ class SessionMachine(Machine):
         services = frozenset(hello.services)
         self._agent = AdmittedAgent(grant, services, hello.software, since_ms=unix_ms)
         self.deadline = _deadline(grant, now, unix_ms)
-        return [Send(Welcome(self.session_id)), ReportOpened()]
+        return [Send(Welcome(self._session_id)), ReportOpened()]
 
     def _renew(self, event: MessageReceived[Renew], now: float) -> list[Command]:
         """Check the new grant; its end is the new deadline."""
