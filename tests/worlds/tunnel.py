@@ -1,4 +1,4 @@
-"""An edge's listener and agents that dial it, on loopback."""
+"""Listener of an edge, and agents that dial it, on loopback."""
 
 import asyncio
 import contextlib
@@ -54,8 +54,8 @@ def grant_of(
 
 
 @dataclass
-class Watch(AdmissionPolicy):
-    """A gate that lets the hub's agents in, and remembers what it was told."""
+class RecordingPolicy(AdmissionPolicy):
+    """Policy that admits the hub's agents, and records its calls."""
 
     sessions: list[Session] = field(default_factory=list)
     ended_with: list[Code] = field(default_factory=list)
@@ -89,11 +89,11 @@ class Watch(AdmissionPolicy):
 
 
 @dataclass
-class World:
-    """One edge; `link` dials it as an agent."""
+class ListeningEdge:
+    """Edge on loopback; `link` dials it as an agent."""
 
     listener: Listener
-    gate: Watch
+    policy: RecordingPolicy
     timing: Timing = DEFAULT_TIMING
 
     @contextlib.asynccontextmanager
@@ -119,26 +119,26 @@ class World:
 
     @contextlib.asynccontextmanager
     async def session(self, handle: Handle | None = None) -> AsyncGenerator[tuple[Session, Link]]:
-        """The edge's view and the agent's of one connection."""
+        """Both ends of one session."""
         async with self.link(handle=handle) as link:
-            yield self.gate.sessions[-1], link
+            yield self.policy.sessions[-1], link
 
 
 @contextlib.asynccontextmanager
-async def world(
+async def listening_edge(
     timing: Timing = DEFAULT_TIMING, max_handshakes: int = MAX_HANDSHAKES
-) -> AsyncGenerator[World]:
-    gate = Watch()
+) -> AsyncGenerator[ListeningEdge]:
+    policy = RecordingPolicy()
     async with listen(
         "127.0.0.1",
         0,
         key=EDGE,
         certificate_pem=PEM,
-        policy=gate,
+        policy=policy,
         timing=timing,
         max_handshakes=max_handshakes,
     ) as listener:
-        yield World(listener, gate, timing)
+        yield ListeningEdge(listener, policy, timing)
 
 
 async def echo(request: StreamRequest) -> None:

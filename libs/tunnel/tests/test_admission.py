@@ -8,11 +8,11 @@ import pytest
 from worlds.tunnel import (
     IDENTITY,
     SERVICE,
-    World,
+    ListeningEdge,
     grant_of,
+    listening_edge,
     new_key,
     until,
-    world,
 )
 
 from towonel.identity.certs import certificate_sha256, self_signed
@@ -24,16 +24,16 @@ from towonel.wire.ids import EdgeId
 from towonel.wire.messages import Message
 
 
-async def refused(place: World, code: Code, **link: object) -> None:
+async def refused(edge: ListeningEdge, code: Code, **link: object) -> None:
     """Dial, and check that both sides name the same code."""
     with pytest.raises(TowonelError) as caught:
-        async with place.link(**link):  # type: ignore[arg-type]
+        async with edge.link(**link):  # type: ignore[arg-type]
             pass
-    await until(lambda: place.gate.refused_with)
+    await until(lambda: edge.policy.refused_with)
 
     assert caught.value.code is code
-    assert place.gate.refused_with == [code]
-    assert place.gate.sessions == []
+    assert edge.policy.refused_with == [code]
+    assert edge.policy.sessions == []
 
 
 async def test_both_sides_name_the_code_of_a_refusal() -> None:
@@ -43,17 +43,17 @@ async def test_both_sides_name_the_code_of_a_refusal() -> None:
         (Code.GRANT_EXPIRED, grant_of(agent, lives_ms=-1)),
         (Code.INVALID_SIGNATURE, grant_of(new_key())),
     ):
-        async with world() as place:
-            await refused(place, code, agent=agent, grant=grant)
+        async with listening_edge() as edge:
+            await refused(edge, code, agent=agent, grant=grant)
 
 
 async def test_a_revoked_tenant_is_refused_and_the_next_is_not() -> None:
-    async with world() as place:
-        place.gate.refuses = Code.TENANT_REVOKED
-        await refused(place, Code.TENANT_REVOKED)
-        place.gate.refuses = None
-        async with place.link():
-            assert len(place.gate.sessions) == 1
+    async with listening_edge() as edge:
+        edge.policy.refuses = Code.TENANT_REVOKED
+        await refused(edge, Code.TENANT_REVOKED)
+        edge.policy.refuses = None
+        async with edge.link():
+            assert len(edge.policy.sessions) == 1
 
 
 async def test_an_edge_with_another_certificate_is_not_trusted() -> None:
@@ -61,9 +61,9 @@ async def test_an_edge_with_another_certificate_is_not_trusted() -> None:
     pem = self_signed(key, datetime(2026, 1, 1, tzinfo=UTC))
     impostor = EdgeIdentity(EdgeId(key.public), pem, certificate_sha256(pem))
 
-    async with world() as place:
+    async with listening_edge() as edge:
         with pytest.raises(TowonelError) as caught:
-            async with place.link(edge=impostor):
+            async with edge.link(edge=impostor):
                 pass
 
     assert caught.value.code is Code.CERTIFICATE_MISMATCH
@@ -71,27 +71,27 @@ async def test_an_edge_with_another_certificate_is_not_trusted() -> None:
 
 async def test_a_newer_session_takes_the_place_of_the_older() -> None:
     agent = new_key()
-    async with world() as place, place.link(agent) as older, place.link(agent):
+    async with listening_edge() as edge, edge.link(agent) as older, edge.link(agent):
         assert await older.wait_closed() is Code.SUPERSEDED
-        assert len(place.gate.sessions) == len(place.listener.sessions) == 1
+        assert len(edge.policy.sessions) == len(edge.listener.sessions) == 1
 
 
 async def test_a_grant_that_ends_ends_the_session_unless_it_is_renewed() -> None:
     kept, lost = new_key(), new_key()
     async with (
-        world() as place,
-        place.link(kept, grant=grant_of(kept, lives_ms=700)) as renewed,
-        place.link(lost, grant=grant_of(lost, lives_ms=700)) as over,
+        listening_edge() as edge,
+        edge.link(kept, grant=grant_of(kept, lives_ms=700)) as renewed,
+        edge.link(lost, grant=grant_of(lost, lives_ms=700)) as over,
     ):
         renewed.renew(grant_of(kept))
 
         assert await over.wait_closed() is Code.GRANT_EXPIRED
-        assert place.gate.ended_with == [Code.GRANT_EXPIRED]
-        assert len(place.gate.sessions) == 1
+        assert edge.policy.ended_with == [Code.GRANT_EXPIRED]
+        assert len(edge.policy.sessions) == 1
 
 
-async def test_a_renewal_with_somebody_elses_grant_ends_the_session() -> None:
-    async with world() as place, place.link() as link:
+async def test_a_renewal_with_the_grant_of_another_agent_ends_the_session() -> None:
+    async with listening_edge() as edge, edge.link() as link:
         link.renew(grant_of(new_key()))
 
         assert await link.wait_closed() is Code.GRANT_FOREIGN
@@ -108,43 +108,43 @@ class SilentLink(Link):
 async def test_an_agent_that_never_says_hello_is_closed_at_the_deadline() -> None:
     key = new_key()
     handshake = AgentHandshake(key, grant_of(key), [SERVICE], "test")
-    async with world(Timing(hello_s=0.3)) as place:
+    async with listening_edge(Timing(hello_s=0.3)) as edge:
         link = SilentLink(IDENTITY, handshake, on_stream=lambda _: None)
         with (
-            link.connect(("127.0.0.1", place.listener.port)),
+            link.connect(("127.0.0.1", edge.listener.port)),
             pytest.raises(TowonelError) as caught,
         ):
             await link.wait_opened()
 
         assert caught.value.code is Code.HELLO_TIMEOUT
-        assert place.gate.refused_with == [Code.HELLO_TIMEOUT]
+        assert edge.policy.refused_with == [Code.HELLO_TIMEOUT]
 
 
 async def test_an_address_without_an_edge_is_given_up_at_the_deadline() -> None:
-    async with world(Timing(welcome_s=0.3)) as place:
-        place.listener.close()
+    async with listening_edge(Timing(welcome_s=0.3)) as edge:
+        edge.listener.close()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
             silent.bind(("127.0.0.1", 0))
-            place.listener._endpoint._sock = silent
+            edge.listener._endpoint._sock = silent
             with pytest.raises(Unavailable) as caught:
-                async with place.link():
+                async with edge.link():
                     pass
 
     assert caught.value.code is Code.SESSION_LOST
 
 
 async def test_handshakes_are_bounded() -> None:
-    async with world(Timing(welcome_s=0.5), max_handshakes=0) as place:
+    async with listening_edge(Timing(welcome_s=0.5), max_handshakes=0) as edge:
         with pytest.raises(Unavailable):
-            async with place.link():
+            async with edge.link():
                 pass
 
-        assert set(place.gate.refused_with) == {Code.OVERLOADED}
-        assert place.listener._by_id == {}
+        assert set(edge.policy.refused_with) == {Code.OVERLOADED}
+        assert edge.listener._by_id == {}
 
 
 async def test_after_the_listener_closes_agents_know_why() -> None:
-    async with world() as place, place.link() as link:
-        place.listener.close()
+    async with listening_edge() as edge, edge.link() as link:
+        edge.listener.close()
 
         assert await link.wait_closed() is Code.DRAINING

@@ -72,7 +72,7 @@ async def test_a_writer_waits_for_its_reader() -> None:
             left -= len(await other.read())
 
 
-async def test_whoever_waits_is_woken_by_an_abort() -> None:
+async def test_an_abort_wakes_a_waiting_read() -> None:
     async with connected() as (one, _):
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(outcome(one.read()))

@@ -5,7 +5,7 @@ import hashlib
 import random
 
 import pytest
-from worlds.tunnel import PREAMBLE, echo, until, world
+from worlds.tunnel import PREAMBLE, echo, listening_edge, until
 
 from towonel.tunnel.core.timing import Timing
 from towonel.tunnel.pipe import Pipe
@@ -33,7 +33,7 @@ async def code_of(refused: object) -> Code:
 
 
 async def test_first_bytes_and_later_ones_arrive_in_order_and_the_end_travels() -> None:
-    async with world() as place, place.session() as (session, link):
+    async with listening_edge() as edge, edge.session() as (session, link):
         pipe = await session.open(PREAMBLE, b"hello ")
         await pipe.write(b"world")
         await pipe.write_eof()
@@ -42,14 +42,14 @@ async def test_first_bytes_and_later_ones_arrive_in_order_and_the_end_travels() 
         await until(lambda: session.active == link.active == 0)
 
 
-async def test_the_agent_learns_who_the_client_is() -> None:
+async def test_the_agent_gets_the_preamble_of_the_client() -> None:
     seen = []
 
     async def note(request: StreamRequest) -> None:
         seen.append(request.preamble)
         await echo(request)
 
-    async with world() as place, place.session(note) as (session, _):
+    async with listening_edge() as edge, edge.session(note) as (session, _):
         pipe = await session.open(PREAMBLE, b"")
         await pipe.close()
 
@@ -65,7 +65,7 @@ async def test_a_rejection_reaches_the_edge_with_its_code_and_costs_only_that_st
         else:
             await echo(request)
 
-    async with world() as place, place.session(reject_twice) as (session, _):
+    async with listening_edge() as edge, edge.session(reject_twice) as (session, _):
         assert await code_of(session.open(PREAMBLE, b"x")) is Code.NO_SERVICE
         assert await code_of(session.open(PREAMBLE, b"x")) is Code.ORIGIN_REFUSED
         pipe = await session.open(PREAMBLE, b"x")
@@ -82,9 +82,9 @@ async def test_a_bug_of_a_stream_ends_that_stream_and_not_the_link(
             raise ZeroDivisionError
         await echo(request)
 
-    async with world() as place, place.session(broken) as (session, _):
+    async with listening_edge() as edge, edge.session(broken) as (session, _):
         assert await code_of(session.open(PREAMBLE, b"x")) is Code.INTERNAL
-        assert len(place.gate.sessions) == 1
+        assert len(edge.policy.sessions) == 1
 
     assert "a stream failed" in caplog.text
 
@@ -97,7 +97,7 @@ async def test_an_abort_of_the_agent_reaches_the_edge_with_its_code() -> None:
         await opened.wait()
         pipe.abort(Code.ORIGIN_RESET)
 
-    async with world() as place, place.session(abort) as (session, _):
+    async with listening_edge() as edge, edge.session(abort) as (session, _):
         pipe = await session.open(PREAMBLE, b"x")
         opened.set()
         assert await code_of(read_all(pipe)) is Code.ORIGIN_RESET
@@ -109,7 +109,7 @@ async def test_an_abort_of_the_edge_reaches_the_agent_with_its_code() -> None:
     async def note(request: StreamRequest) -> None:
         failed.append(await code_of(read_all(await request.accept())))
 
-    async with world() as place, place.session(note) as (session, _):
+    async with listening_edge() as edge, edge.session(note) as (session, _):
         pipe = await session.open(PREAMBLE, b"x")
         pipe.abort(Code.CLIENT_CLOSED)
         await until(lambda: failed)
@@ -121,7 +121,7 @@ async def test_an_opening_that_is_cancelled_leaves_nothing_behind() -> None:
     async def never(request: StreamRequest) -> None:
         await asyncio.Event().wait()
 
-    async with world() as place, place.session(never) as (session, link):
+    async with listening_edge() as edge, edge.session(never) as (session, link):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await session.open(PREAMBLE, b"x")
@@ -129,9 +129,9 @@ async def test_an_opening_that_is_cancelled_leaves_nothing_behind() -> None:
         link.close(Code.NORMAL)
 
 
-async def test_a_lost_session_wakes_whoever_waits() -> None:
-    async with world() as place:
-        async with place.session() as (session, _):
+async def test_a_lost_session_ends_reads_writes_and_openings() -> None:
+    async with listening_edge() as edge:
+        async with edge.session() as (session, _):
             pipe = await session.open(PREAMBLE, b"")
 
         assert await code_of(pipe.read()) is Code.SESSION_LOST
@@ -140,14 +140,14 @@ async def test_a_lost_session_wakes_whoever_waits() -> None:
 
 
 async def test_after_go_away_of_the_edge_streams_go_on_and_no_agent_is_let_in() -> None:
-    async with world() as place, place.session() as (session, link):
+    async with listening_edge() as edge, edge.session() as (session, link):
         pipe = await session.open(PREAMBLE, b"x")
-        place.listener.go_away()
+        edge.listener.go_away()
         await link.wait_going_away()
 
         assert await code_of(session.open(PREAMBLE, b"")) is Code.GOING_AWAY
         with pytest.raises(Unavailable) as caught:
-            async with place.link():
+            async with edge.link():
                 pass
         assert caught.value.code is Code.GOING_AWAY
         await pipe.write(b"y")
@@ -156,17 +156,17 @@ async def test_after_go_away_of_the_edge_streams_go_on_and_no_agent_is_let_in() 
 
 
 async def test_after_go_away_of_the_agent_no_stream_is_opened() -> None:
-    async with world() as place, place.session() as (session, link):
+    async with listening_edge() as edge, edge.session() as (session, link):
         link.go_away()
         await until(lambda: session.going_away)
 
         assert await code_of(session.open(PREAMBLE, b"")) is Code.GOING_AWAY
 
 
-async def test_a_silent_agent_is_passed_over_by_the_impatient_and_awaited_by_the_patient(
+async def test_a_silent_agent_is_refused_unless_the_caller_allows_silence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with world(SHORT) as place, place.session() as (session, link):
+    async with listening_edge(SHORT) as edge, edge.session() as (session, link):
         connection = link.channel.connection
         receive = connection.receive
         monkeypatch.setattr(connection, "receive", lambda *_: None)
@@ -220,9 +220,10 @@ async def test_a_reader_that_sleeps_holds_its_sender_at_the_window_and_loses_not
         agents.append(await request.accept())
         await awake.wait()
 
-    async with world() as place, place.session(take) as (session, _):
-        edge = await session.open(PREAMBLE, b"")
-        sender, reader = (edge, agents[0]) if to_agent else (agents[0], edge)
+    async with listening_edge() as edge, edge.session(take) as (session, _):
+        at_edge = await session.open(PREAMBLE, b"")
+        ends = (at_edge, agents[0])
+        sender, reader = ends if to_agent else reversed(ends)
         async with asyncio.TaskGroup() as tasks:
             sent = tasks.create_task(pour(sender, size))
             held = await quiet(lambda: sender.send_side.sent_bytes)  # type: ignore[attr-defined]
@@ -261,7 +262,7 @@ async def finish(pipe: Pipe, data: bytes) -> None:
 async def test_two_hundred_streams_with_random_endings_lose_nothing_and_restore_all_credit() -> (
     None
 ):
-    async with world() as place, place.session() as (session, link):
+    async with listening_edge() as edge, edge.session() as (session, link):
         async with asyncio.TaskGroup() as tasks:
             all_ = [tasks.create_task(one_of_many(session, seed)) for seed in range(200)]
         await until(lambda: session.active == link.active == 0)

@@ -15,7 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import to_json
-from worlds.tunnel import EDGE, HUB, PEM, SERVICE, TENANT, Watch, World, new_key, until
+from worlds.tunnel import (
+    EDGE,
+    HUB,
+    PEM,
+    SERVICE,
+    TENANT,
+    ListeningEdge,
+    RecordingPolicy,
+    new_key,
+    until,
+)
 
 from towonel.client.live import MAX_SESSIONS, MAX_TENANTS, EdgeReport
 from towonel.edge.core.balance import Balance
@@ -43,7 +53,7 @@ KIB = 1024
 class Edge:
     """An edge without a hub, `world` has its agents."""
 
-    world: World
+    world: ListeningEdge
     table: RouteTable
     sessions: Sessions
     traffic: Traffic
@@ -65,7 +75,9 @@ async def edge(metrics: Metrics) -> AsyncGenerator[Edge]:
     ways = StreamWays(sessions, balance, metrics, clock=lambda: 0.0, draw=Random(1).randrange)
     observer = Observer(sessions, traffic, metrics, clock=lambda: found.now_s)
     async with listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=sessions) as listener:
-        found = Edge(World(listener, Watch()), table, sessions, traffic, ways, observer)
+        found = Edge(
+            ListeningEdge(listener, RecordingPolicy()), table, sessions, traffic, ways, observer
+        )
         yield found
 
 

@@ -5,7 +5,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from worlds.tunnel import EDGE, IDENTITY, SERVICE, TENANT, Watch, grant_of, new_key, now_ms
+from worlds.tunnel import (
+    EDGE,
+    IDENTITY,
+    SERVICE,
+    TENANT,
+    RecordingPolicy,
+    grant_of,
+    new_key,
+    now_ms,
+)
 
 from towonel.identity.certs import certificate_sha256, self_signed
 from towonel.identity.signatures import session_proof
@@ -17,8 +26,8 @@ from towonel.wire.messages import Challenge, Hello
 NONCE = b"n" * 32
 
 
-def edge(policy: Watch | None = None) -> EdgeHandshake:
-    policy = policy or Watch()
+def edge(policy: RecordingPolicy | None = None) -> EdgeHandshake:
+    policy = policy or RecordingPolicy()
     return EdgeHandshake(IDENTITY, policy.hub_ids, policy.refuse)
 
 
@@ -65,7 +74,7 @@ def test_a_grant_of_another_agent_hub_or_time_is_refused() -> None:
 
 
 def test_an_agent_of_a_refused_tenant_is_refused_whatever_its_signature() -> None:
-    policy = Watch()
+    policy = RecordingPolicy()
     policy.refuses = Code.TENANT_REVOKED
 
     for message in (hello(), hello(signature=bytes(64))):

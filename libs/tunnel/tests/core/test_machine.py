@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from worlds.tunnel import EDGE, IDENTITY, SERVICE, Watch, grant_of, new_key, now_ms
+from worlds.tunnel import EDGE, IDENTITY, SERVICE, RecordingPolicy, grant_of, new_key, now_ms
 
 from towonel.tunnel.core.close_reason import CloseReason
 from towonel.tunnel.core.events import (
@@ -67,7 +67,7 @@ STEPS = st.lists(
 
 
 def edge() -> Machine:
-    handshake = EdgeHandshake(IDENTITY, Watch().hub_ids, Watch().refuse)
+    handshake = EdgeHandshake(IDENTITY, RecordingPolicy().hub_ids, RecordingPolicy().refuse)
     return SessionMachine(handshake, nonce=NONCE, session_id=b"s" * 16, now=0)
 
 

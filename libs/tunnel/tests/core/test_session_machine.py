@@ -1,7 +1,7 @@
 """Dialogues with the edge's end of a session, at times that the test chooses."""
 
 import pytest
-from worlds.tunnel import EDGE, HUB, IDENTITY, SERVICE, TENANT, Watch, new_key
+from worlds.tunnel import EDGE, HUB, IDENTITY, SERVICE, TENANT, RecordingPolicy, new_key
 
 from towonel.identity.grants import Grant, issue
 from towonel.identity.keys import NodeKey
@@ -37,7 +37,7 @@ class Dialogue:
     """An edge's end that began at 100 s, and an agent whose grant lasts 60 s from 101 s."""
 
     def __init__(self) -> None:
-        self.policy = Watch()
+        self.policy = RecordingPolicy()
         self.agent = new_key()
         handshake = EdgeHandshake(IDENTITY, self.policy.hub_ids, self.policy.refuse)
         self.machine = SessionMachine(handshake, nonce=NONCE, session_id=SESSION_ID, now=100)
@@ -165,7 +165,7 @@ def test_after_either_ends_go_away_the_session_goes_away_once() -> None:
     assert ours.machine.state is theirs.machine.state is State.GOING_AWAY
 
 
-def test_who_is_not_admitted_is_not_asked_to_go_away() -> None:
+def test_an_agent_that_is_not_admitted_is_not_asked_to_go_away() -> None:
     dialogue = Dialogue().challenge()
 
     assert dialogue.machine.handle(GoAwayRequested(), 102) == []

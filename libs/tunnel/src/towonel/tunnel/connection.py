@@ -1,7 +1,6 @@
 """QUIC connection on the event loop: aioquic decides, this carries out.
 
-aioquic's core wants to be told of datagrams and time, and is asked for events, datagrams and its
-next deadline. Its own asyncio adapter answers every datagram with a transmission and every write
+aioquic's core takes datagrams and the time, and returns events, datagrams and its next deadline. Its own asyncio adapter answers every datagram with a transmission and every write
 with another; here one transmission serves whatever happened in one turn of the loop.
 """
 
@@ -21,7 +20,7 @@ from towonel.wire.errors import Code
 INITIAL_RTT_S = 0.1  # until the first ping is answered
 RTT_WEIGHT = 0.25  # of the newest sample
 CLOCK_SLACK_S = 0.000_1  # a timer fires when the loop's clock is this close
-PING_SPACING_S = 0.1  # many who ask at once share one answer
+PING_SPACING_S = 0.1  # pings of many callers at once share one answer
 
 type SendDatagram = Callable[[bytes, Address], None]
 

@@ -13,13 +13,13 @@ from towonel.tunnel.core.machine import Machine
 
 
 class Driver:
-    """Hands events and time to a machine, and its commands to whoever carries them out.
+    """Hands events and time to a machine, and its commands to `execute`.
 
     A command may cause the next event before it returns; the machine is in its new state by then.
 
     Args:
         machine: to be driven.
-        execute: carries out one command.
+        execute: carries out a command.
     """
 
     def __init__(self, machine: Machine, execute: Callable[[Command], None]) -> None:

@@ -1,8 +1,6 @@
-"""Listener of an edge: one UDP port, its connections told apart by their ids."""
+"""Listener of an edge: one UDP port, with connections by their ids."""
 
-import asyncio
 import contextlib
-import secrets
 import socket
 from collections.abc import AsyncGenerator, Collection
 from enum import Enum, auto
@@ -11,18 +9,12 @@ from typing import Protocol, override
 from aioquic.buffer import Buffer  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateImportUsage] its documented home
 from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE, QuicConfiguration
 from aioquic.quic.connection import QuicConnection
-from aioquic.quic.packet import (
-    QuicHeader,
-    QuicPacketType,
-    encode_quic_retry,
-    encode_quic_version_negotiation,
-    pull_quic_header,
-)
-from aioquic.quic.retry import QuicRetryTokenHandler
+from aioquic.quic.packet import QuicHeader, pull_quic_header
 
 from towonel.identity.certs import certificate_sha256
 from towonel.identity.grants import Grant
 from towonel.identity.keys import NodeKey
+from towonel.tunnel.address_validation import AddressValidator
 from towonel.tunnel.channel import Channel
 from towonel.tunnel.connection import Connection
 from towonel.tunnel.core.close_reason import CloseReason
@@ -35,7 +27,6 @@ from towonel.wire.errors import Code
 from towonel.wire.ids import AgentId, EdgeId
 
 MAX_HANDSHAKES = 256  # connections that have not proved anything yet; each lives 5 s at most
-RETRY_ID_BYTES = 8
 
 
 class AdmissionPolicy(SessionListener, Protocol):
@@ -54,7 +45,7 @@ class AdmissionPolicy(SessionListener, Protocol):
         ...
 
     def on_refused(self, code: Code, detail: str, peer: str) -> None:
-        """An agent, or who claims to be one, was not admitted."""
+        """A client was not admitted."""
         ...
 
 
@@ -72,7 +63,7 @@ class Listener(SessionListener):
         sock: bound, and closed with the listener.
         configuration: of the edge's side of QUIC.
         edge: this edge, as the hub names it to agents.
-        policy: decides whom to admit.
+        policy: decides which agents to admit.
         timing: of sessions and connections.
         max_handshakes: connections without a Hello yet.
     """
@@ -92,13 +83,12 @@ class Listener(SessionListener):
         self._policy = policy
         self._timing = timing
         self._max_handshakes = max_handshakes
-        self._retry = QuicRetryTokenHandler()
         self._by_id: dict[bytes, Connection] = {}
         self._handshaking: set[Connection] = set()
         self._sessions: dict[AgentId, Session] = {}
         self._state = ListenerState.OPEN
-        self._loop = asyncio.get_running_loop()
         self._endpoint = Endpoint(sock, self._receive)
+        self._validator = AddressValidator(configuration, self._endpoint.send)
 
     @property
     def port(self) -> int:
@@ -161,24 +151,9 @@ class Listener(SessionListener):
             connection.receive(data, address)
 
     def _accept(self, header: QuicHeader, address: Address) -> Connection | None:
-        """Return a new connection if the client has proved its address; else ask for that."""
-        if header.version not in self._configuration.supported_versions:
-            self._negotiate(header, address)
-        elif header.packet_type is QuicPacketType.INITIAL and not header.token:
-            self._ask_to_retry(header, address)
-        elif header.packet_type is QuicPacketType.INITIAL:
-            return self._validate(header, address)
-        return None
-
-    def _validate(self, header: QuicHeader, address: Address) -> Connection | None:
-        try:
-            original_id = self._retry.validate_token(
-                address=address,
-                destination_cid=header.destination_cid,
-                token=header.token,
-                now=self._loop.time(),
-            )
-        except ValueError:
+        """Return a new connection of a client that has proved its address."""
+        original_id = self._validator.validate(header, address)
+        if original_id is None:
             return None
         if len(self._handshaking) >= self._max_handshakes:
             detail = f"{self._max_handshakes} handshakes"
@@ -230,34 +205,6 @@ class Listener(SessionListener):
         )
         return session.channel
 
-    def _negotiate(self, header: QuicHeader, address: Address) -> None:
-        """Say which versions are spoken; never in answer to an answer of this kind."""
-        if header.version and header.packet_type is not QuicPacketType.VERSION_NEGOTIATION:
-            answer = encode_quic_version_negotiation(
-                source_cid=header.destination_cid,
-                destination_cid=header.source_cid,
-                supported_versions=self._configuration.supported_versions,
-            )
-            self._endpoint.send(answer, address)
-
-    def _ask_to_retry(self, header: QuicHeader, address: Address) -> None:
-        retry_id = secrets.token_bytes(RETRY_ID_BYTES)
-        token = self._retry.create_token(
-            address=address,
-            original_destination_connection_id=header.destination_cid,
-            retry_source_connection_id=retry_id,
-            now=self._loop.time(),
-        )
-        assert header.version is not None, "it is one of those supported"
-        answer = encode_quic_retry(
-            version=header.version,
-            source_cid=retry_id,
-            destination_cid=header.source_cid,
-            original_destination_cid=header.destination_cid,
-            retry_token=token,
-        )
-        self._endpoint.send(answer, address)
-
 
 @contextlib.asynccontextmanager
 async def listen(
@@ -277,7 +224,7 @@ async def listen(
         port: UDP; 0 lets the system choose.
         key: the edge's.
         certificate_pem: the certificate that the hub names to agents.
-        policy: decides whom to admit.
+        policy: decides which agents to admit.
         timing: of sessions and connections.
         max_handshakes: connections without a Hello yet.
 

@@ -37,7 +37,7 @@ def code_of(number: int) -> Code:
 
 
 def from_event(event: ConnectionTerminated) -> CloseReason:
-    """Translate the end of a QUIC connection, whoever caused it.
+    """Translate the end of a QUIC connection, of whichever cause.
 
     Source: RFC 9000 §20 (a transport close names a frame type, an application close does not).
     """

@@ -128,7 +128,7 @@ class Session(ChannelHandler):
         """Open a stream to the agent's service, and wait until the agent has reached its origin.
 
         Args:
-            preamble: who the client is, and which service it asked for.
+            preamble: of the client, with the service that it asked for.
             first: the client's first bytes; they may be on their way when this raises.
             allow_silent: wait for an agent that is silent, too, because there is no other.
 
@@ -197,7 +197,7 @@ class Session(ChannelHandler):
         self.services, self.software, self.since_ms = agent.services, agent.software, agent.since_ms
 
     async def _wait_for_answer(self, stream: Stream, *, allow_silent: bool) -> None:
-        """Wait for the byte that accepts; ask for a sign of life while there is none."""
+        """Wait for the byte that accepts; ping while it does not come."""
         while True:
             self._ping()
             try:

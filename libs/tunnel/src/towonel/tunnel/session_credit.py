@@ -60,7 +60,7 @@ class SessionCredit:
         self._receive.received(count)
 
     def consume(self, stream_id: int, stream: ReceiveCredit | None, count: int) -> None:
-        """Announce room for bytes that were read; `stream` is None where no more may come."""
+        """Announce room for bytes that were read; `stream` is None if no more may come on it."""
         now, rtt_s = self._clock(), self._rtt()
         if stream is not None and (limit := stream.consumed(count, now, rtt_s)) is not None:
             self._send_message(Window(stream_id, limit))

@@ -1,4 +1,4 @@
-"""Table of the streams of a connection: by id, and who gets what arrives."""
+"""Table of the streams of a connection: by id, so that what arrives finds its stream."""
 
 from collections import OrderedDict
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Events and commands of the state machines of a session: all that they are told, and all they ask.
+"""Events and commands of the state machines of a session: all that they take and return.
 
 Events are in the past tense, commands in the imperative. `ReportOpened` is followed by one
 `ReportEnded`; a session that never opens has one `ReportRefused` in their place.

@@ -1,4 +1,4 @@
-"""Handshake of a session: the agent proves who it is; the edge's certificate has proved the edge.
+"""Handshake of a session: the agent proves its identity; the certificate has proved the edge's.
 
     edge:  Challenge{versions, nonce, edge id}
     agent: Hello{version, grant, services, signature over nonce, edge id and certificate}

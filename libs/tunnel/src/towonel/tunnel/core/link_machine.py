@@ -25,7 +25,7 @@ class LinkMachine(Machine):
     """State machine of the agent's end.
 
     Args:
-        edge: who was dialled.
+        edge: that was dialled.
         handshake: answers the edge's challenge.
         now: when it was dialled.
         timing: `welcome_s`.

@@ -69,7 +69,7 @@ class SessionMachine(Machine):
     @property
     def agent(self) -> AdmittedAgent:
         """The agent; from its admission on."""
-        assert self._agent is not None, "nobody asks before ReportOpened"
+        assert self._agent is not None, "there is none before ReportOpened"
         return self._agent
 
     def _challenge(self, _event: HandshakeCompleted, _now: float) -> list[Command]:
