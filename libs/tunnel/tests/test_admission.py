@@ -21,7 +21,7 @@ from towonel.tunnel.core.timing import Timing
 from towonel.tunnel.link import Link
 from towonel.wire.errors import Code, TowonelError, Unavailable
 from towonel.wire.ids import EdgeId
-from towonel.wire.messages import Message
+from towonel.wire.messages import Message, Renew
 
 
 async def refused(edge: ListeningEdge, code: Code, **link: object) -> None:
@@ -88,6 +88,18 @@ async def test_a_grant_that_ends_ends_the_session_unless_it_is_renewed() -> None
         assert await over.wait_closed() is Code.GRANT_EXPIRED
         assert edge.policy.ended_with == [Code.GRANT_EXPIRED]
         assert len(edge.policy.sessions) == 1
+
+
+async def test_a_grant_is_renewed_while_its_edge_is_draining() -> None:
+    agent = new_key()
+    async with listening_edge() as edge, edge.link(agent, grant=grant_of(agent, lives_ms=700)):
+        edge.listener.go_away()
+        [session] = edge.policy.sessions
+        old = session._machine.deadline or 0
+        session.on_message(Renew(grant_of(agent)))
+
+        assert (session._machine.deadline or 0) > old + 1000
+        assert edge.policy.ended_with == []
 
 
 async def test_a_renewal_with_the_grant_of_another_agent_ends_the_session() -> None:

@@ -1,12 +1,14 @@
 """Handshake: which Hello an edge admits, and which edge an agent answers."""
 
 import dataclasses
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from worlds.tunnel import (
     EDGE,
+    HUB,
     IDENTITY,
     SERVICE,
     TENANT,
@@ -17,6 +19,8 @@ from worlds.tunnel import (
 )
 
 from towonel.identity.certs import certificate_sha256, self_signed
+from towonel.identity.grants import Grant, verify
+from towonel.identity.keys import NodeKey
 from towonel.identity.signatures import session_proof
 from towonel.tunnel.core.handshake import AgentHandshake, EdgeHandshake, EdgeIdentity
 from towonel.wire.errors import Code, TowonelError
@@ -26,9 +30,11 @@ from towonel.wire.messages import Challenge, Hello
 NONCE = b"n" * 32
 
 
-def edge(policy: RecordingPolicy | None = None) -> EdgeHandshake:
+def edge(
+    policy: RecordingPolicy | None = None, *, is_draining: Callable[[], bool] = lambda: False
+) -> EdgeHandshake:
     policy = policy or RecordingPolicy()
-    return EdgeHandshake(IDENTITY, policy.hub_ids, policy.refuse)
+    return EdgeHandshake(IDENTITY, policy.hub_ids, policy.refuse, is_draining)
 
 
 def code_of(call: object, *arguments: object) -> Code:
@@ -43,6 +49,10 @@ def hello(**changes: Any) -> Hello:
         Challenge((1,), NONCE, EDGE.public), IDENTITY
     )
     return dataclasses.replace(answer, **changes)
+
+
+def held_grant(agent: NodeKey) -> Grant:
+    return verify(grant_of(agent), (HUB.public,), now_ms())
 
 
 def test_an_agent_with_a_grant_and_the_right_signature_is_admitted() -> None:
@@ -81,9 +91,17 @@ def test_an_agent_of_a_refused_tenant_is_refused_whatever_its_signature() -> Non
         assert code_of(edge(policy).admit, message, NONCE, now_ms()) is Code.TENANT_REVOKED
 
 
+def test_a_draining_edge_admits_no_agent_and_keeps_those_it_has() -> None:
+    agent, handshake = new_key(), edge(is_draining=lambda: True)
+
+    assert code_of(handshake.admit, hello(), NONCE, now_ms()) is Code.GOING_AWAY
+    renewed = handshake.renew(held_grant(agent), grant_of(agent), now_ms())
+    assert renewed.agent_id == agent.public
+
+
 def test_a_newer_grant_must_be_for_the_same_agent_and_tenant() -> None:
     agent, handshake = new_key(), edge()
-    held = handshake._verify(grant_of(agent), now_ms())
+    held = held_grant(agent)
 
     assert (
         handshake.renew(held, grant_of(agent, lives_ms=60_000), now_ms()).agent_id == agent.public

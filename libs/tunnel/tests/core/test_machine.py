@@ -67,7 +67,9 @@ STEPS = st.lists(
 
 
 def edge() -> Machine:
-    handshake = EdgeHandshake(IDENTITY, RecordingPolicy().hub_ids, RecordingPolicy().refuse)
+    handshake = EdgeHandshake(
+        IDENTITY, RecordingPolicy().hub_ids, RecordingPolicy().refuse, lambda: False
+    )
     return SessionMachine(handshake, nonce=NONCE, session_id=b"s" * 16, now=0)
 
 

@@ -79,7 +79,7 @@ class Listener(SessionListener):
         max_handshakes: int = MAX_HANDSHAKES,
     ) -> None:
         self._configuration = configuration
-        self._handshake = EdgeHandshake(edge, policy.hub_ids, self._refuse)
+        self._handshake = EdgeHandshake(edge, policy.hub_ids, policy.refuse, self._is_draining)
         self._policy = policy
         self._timing = timing
         self._max_handshakes = max_handshakes
@@ -131,10 +131,8 @@ class Listener(SessionListener):
             del self._sessions[session.agent_id]
         self._policy.on_ended(session, code)
 
-    def _refuse(self, grant: Grant) -> Code | None:
-        if self._state is ListenerState.DRAINING:
-            return Code.GOING_AWAY
-        return self._policy.refuse(grant)
+    def _is_draining(self) -> bool:
+        return self._state is ListenerState.DRAINING
 
     def _receive(self, data: bytes, address: Address) -> None:
         """Hand a datagram to its connection; another opens one, or is dropped."""

@@ -80,11 +80,13 @@ class EdgeHandshake:
         edge: the edge itself.
         hub_ids: returns the hubs whose grants count now.
         refuse: returns why a grant that is in order is refused all the same, if it is.
+        is_draining: returns whether agents are only kept, and none is admitted.
     """
 
     edge: EdgeIdentity
     hub_ids: Callable[[], Collection[bytes]]
     refuse: Callable[[Grant], Code | None]
+    is_draining: Callable[[], bool]
 
     def challenge(self, nonce: bytes) -> Challenge:
         """Return the message that opens a session."""
@@ -95,11 +97,15 @@ class EdgeHandshake:
 
         Raises:
             ProtocolError: UNSUPPORTED_VERSION.
-            Denied: GRANT_INVALID, GRANT_EXPIRED, INVALID_SIGNATURE, or the edge's own refusal.
+            Denied: GRANT_INVALID, GRANT_EXPIRED, GOING_AWAY, INVALID_SIGNATURE, or the edge's own
+                refusal.
         """
         if hello.version not in VERSIONS:
             raise ProtocolError(Code.UNSUPPORTED_VERSION, f"the agent speaks {hello.version}")
-        grant = self._verify(hello.grant, now_ms)
+        grant = verify(hello.grant, self.hub_ids(), now_ms)
+        if self.is_draining():
+            raise Denied(Code.GOING_AWAY, f"tenant {grant.tenant_id.hex()}")
+        self._check_tenant(grant)
         proof = session_proof(nonce, self.edge.edge_id, self.edge.certificate_sha256)
         verify_node(grant.agent_id, hello.signature, proof)
         return grant
@@ -108,9 +114,11 @@ class EdgeHandshake:
         """Return the newer grant of an agent that was admitted.
 
         Raises:
-            Denied: as `admit`, and GRANT_FOREIGN for one of another agent, tenant or group.
+            Denied: GRANT_INVALID, GRANT_EXPIRED, the edge's own refusal, or GRANT_FOREIGN for one of
+                another agent, tenant or group.
         """
-        grant = self._verify(token, now_ms)
+        grant = verify(token, self.hub_ids(), now_ms)
+        self._check_tenant(grant)
         if (grant.agent_id, grant.tenant_id, grant.group) != (
             held.agent_id,
             held.tenant_id,
@@ -119,9 +127,7 @@ class EdgeHandshake:
             raise Denied(Code.GRANT_FOREIGN, "the new grant is for another agent")
         return grant
 
-    def _verify(self, token: bytes, now_ms: int) -> Grant:
-        grant = verify(token, self.hub_ids(), now_ms)
+    def _check_tenant(self, grant: Grant) -> None:
         refusal = self.refuse(grant)
         if refusal is not None:
             raise Denied(refusal, f"tenant {grant.tenant_id.hex()}")
-        return grant
