@@ -1,5 +1,7 @@
 """Dialogues with the edge's end of a session, at times that the test chooses."""
 
+from typing import Any
+
 import pytest
 from worlds.tunnel import EDGE, HUB, IDENTITY, SERVICE, TENANT, RecordingPolicy, new_key
 
@@ -43,11 +45,15 @@ class Dialogue:
         self.machine = SessionMachine(handshake, nonce=NONCE, session_id=SESSION_ID, now=100)
 
     def grant(
-        self, *, key: NodeKey | None = None, tenant: TenantId = TENANT, lives_s: int = GRANT_S
+        self,
+        *,
+        key: NodeKey | None = None,
+        tenant: TenantId = TENANT,
+        group: str = "g",
+        lives_s: int = GRANT_S,
     ) -> bytes:
         agent_id = AgentId((key or self.agent).public)
-        ends_ms = UNIX_MS + lives_s * 1000
-        return issue(HUB, Grant(agent_id, tenant, "g", UNIX_MS, ends_ms))
+        return issue(HUB, Grant(agent_id, tenant, group, UNIX_MS, UNIX_MS + lives_s * 1000))
 
     def hello(self, grant: bytes | None = None) -> Hello:
         handshake = AgentHandshake(self.agent, grant or self.grant(), [SERVICE], "test")
@@ -139,19 +145,16 @@ def test_a_newer_grant_moves_the_deadline(is_going_away: bool) -> None:
     assert dialogue.machine.state is state
 
 
-def test_a_grant_of_another_agent_or_tenant_ends_the_session() -> None:
-    for change in ("agent", "tenant"):
-        dialogue = Dialogue().open()
-        token = (
-            dialogue.grant(key=new_key())
-            if change == "agent"
-            else dialogue.grant(tenant=TenantId(bytes(32)))
-        )
-        [close, report] = dialogue.hear(Renew(token), 110)
+@pytest.mark.parametrize(
+    "change", [{"key": new_key()}, {"tenant": TenantId(bytes(32))}, {"group": "h"}]
+)
+def test_a_grant_of_another_agent_tenant_or_group_ends_the_session(change: dict[str, Any]) -> None:
+    dialogue = Dialogue().open()
+    [close, report] = dialogue.hear(Renew(dialogue.grant(**change)), 110)
 
-        assert isinstance(close, Close)
-        assert close.reason.code is Code.GRANT_FOREIGN
-        assert report == ReportEnded(close.reason)
+    assert isinstance(close, Close)
+    assert close.reason.code is Code.GRANT_FOREIGN
+    assert report == ReportEnded(close.reason)
 
 
 def test_after_either_ends_go_away_the_session_goes_away_once() -> None:

@@ -47,12 +47,12 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What is done on an event, and the state after it.
+    """Entry of a table: an action, and the state after it.
 
     Args:
         action: method of the machine, called with the event and the time. Returns commands, or
             raises `TowonelError` to close with its code. Its docstring is the document's text.
-        target: the state after it, unless the action closed.
+        target: the state after it; CLOSED for every action that returns `Close`.
     """
 
     action: Callable[..., list[Command]]
@@ -110,8 +110,7 @@ class Machine:
             commands = transition.action(self, event, now)
         except TowonelError as error:
             return self._close(CloseReason(error.code, error.detail))
-        if self.state is not State.CLOSED:
-            self._enter(transition.target)
+        self._enter(transition.target)
         return commands
 
     def _close(self, reason: CloseReason) -> list[Command]:
