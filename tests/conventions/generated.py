@@ -17,6 +17,9 @@ from towonel.edge.settings import EdgeSettings
 from towonel.hub.api.application import routed
 from towonel.hub.settings import HubSettings
 from towonel.runtime.settings import Settings, Variable, variables
+from towonel.tunnel.core.link_machine import LinkMachine
+from towonel.tunnel.core.machine import Machine, State
+from towonel.tunnel.core.session_machine import SessionMachine
 from towonel.wire import clienthello, credit, messages, preamble, proxy, routes
 from towonel.wire.errors import Code
 
@@ -159,10 +162,44 @@ def asker(operation: dict[str, Any]) -> str:
     return " or ".join(found)
 
 
+def state_machines() -> str:
+    """A diagram and a table of the transitions at each end of a session."""
+    ends: dict[str, type[Machine]] = {"Edge": SessionMachine, "Agent": LinkMachine}
+    return "\n".join(
+        f"**{end}**\n\n```mermaid\n{state_diagram(machine)}```\n\n{transition_table(machine)}"
+        for end, machine in ends.items()
+    )
+
+
+def state_diagram(machine: type[Machine]) -> str:
+    lines = ["stateDiagram-v2", *(f'state "{state.value}" as {state.name}' for state in State)]
+    lines.append(f"[*] --> {State.CONNECTING.name}")
+    lines += [
+        f"{state.name} --> {transition.target.name}: {event_name(event).replace('`', '')}"
+        for (state, event), transition in machine.TABLE.items()
+        if state is not transition.target
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def transition_table(machine: type[Machine]) -> str:
+    rows = [
+        (state.value, event_name(event), str(transition.action.__doc__), transition.target.value)
+        for (state, event), transition in machine.TABLE.items()
+    ]
+    return table(("state", "event", "action", "next state"), rows)
+
+
+def event_name(event: type) -> str:
+    """A message by its name, another event by its sentence."""
+    return f"`{event.__name__}`" if hasattr(event, "type") else str(event.__doc__).rstrip(".")
+
+
 BLOCKS = {
     "operations": operations,
     "settings": settings,
     "messages": message_table,
+    "state_machines": state_machines,
     "routes": route_table,
     "codes": codes,
     "limits": limits,

@@ -23,7 +23,7 @@ TESTS = files(
 PURE = [
     path
     for path in files(
-        "libs/wire/src/**/*.py", "libs/identity/src/**/*.py", "services/*/src/**/core/**/*.py"
+        "libs/wire/src/**/*.py", "libs/identity/src/**/*.py", "*/*/src/**/core/**/*.py"
     )
     if path.name != "__init__.py"
 ]

@@ -1,4 +1,4 @@
-"""An edge's listener and agents that dial it, on loopback."""
+"""Listener of an edge, and agents that dial it, on loopback."""
 
 import asyncio
 import contextlib
@@ -13,10 +13,12 @@ from typing import override
 from towonel.identity.certs import certificate_sha256, self_signed
 from towonel.identity.grants import Grant, issue
 from towonel.identity.keys import NodeKey
-from towonel.tunnel.handshake import EdgeIdentity
-from towonel.tunnel.link import Handle, Incoming, Link, dial
-from towonel.tunnel.listener import AdmissionPolicy, Listener, listen
+from towonel.tunnel.core.handshake import EdgeIdentity
+from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
+from towonel.tunnel.link import Link, dial
+from towonel.tunnel.listener import MAX_HANDSHAKES, AdmissionPolicy, Listener, listen
 from towonel.tunnel.session import Session
+from towonel.tunnel.stream_requests import Handle, StreamRequest
 from towonel.wire.errors import Code
 from towonel.wire.ids import AgentId, EdgeId, TenantId
 from towonel.wire.names import Hostname, ServiceKey, ServiceKind
@@ -52,8 +54,8 @@ def grant_of(
 
 
 @dataclass
-class Watch(AdmissionPolicy):
-    """A gate that lets the hub's agents in, and remembers what it was told."""
+class RecordingPolicy(AdmissionPolicy):
+    """Policy that admits the hub's agents, and records its calls."""
 
     sessions: list[Session] = field(default_factory=list)
     ended_with: list[Code] = field(default_factory=list)
@@ -65,7 +67,7 @@ class Watch(AdmissionPolicy):
         return (HUB.public,)
 
     @override
-    def refusal(self, grant: Grant) -> Code | None:
+    def refuse(self, grant: Grant) -> Code | None:
         return self.refuses
 
     @override
@@ -73,25 +75,26 @@ class Watch(AdmissionPolicy):
         return now_ms()
 
     @override
-    def admitted(self, session: Session) -> None:
+    def on_admitted(self, session: Session) -> None:
         self.sessions.append(session)
 
     @override
-    def ended(self, session: Session, code: Code) -> None:
+    def on_ended(self, session: Session, code: Code) -> None:
         self.sessions.remove(session)
         self.ended_with.append(code)
 
     @override
-    def refused(self, code: Code, detail: str, peer: str) -> None:
+    def on_refused(self, code: Code, detail: str, peer: str) -> None:
         self.refused_with.append(code)
 
 
 @dataclass
-class World:
-    """One edge; `link` dials it as an agent."""
+class ListeningEdge:
+    """Edge on loopback; `link` dials it as an agent."""
 
     listener: Listener
-    gate: Watch
+    policy: RecordingPolicy
+    timing: Timing = DEFAULT_TIMING
 
     @contextlib.asynccontextmanager
     async def link(
@@ -110,26 +113,37 @@ class World:
             services=[SERVICE],
             handle=handle or echo,
             software="test",
+            timing=self.timing,
         ) as link:
             yield link
 
     @contextlib.asynccontextmanager
     async def session(self, handle: Handle | None = None) -> AsyncGenerator[tuple[Session, Link]]:
-        """The edge's view and the agent's of one connection."""
+        """Both ends of one session."""
         async with self.link(handle=handle) as link:
-            yield self.gate.sessions[-1], link
+            yield self.policy.sessions[-1], link
 
 
 @contextlib.asynccontextmanager
-async def hub() -> AsyncGenerator[World]:
-    gate = Watch()
-    async with listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=gate) as listener:
-        yield World(listener, gate)
+async def listening_edge(
+    timing: Timing = DEFAULT_TIMING, max_handshakes: int = MAX_HANDSHAKES
+) -> AsyncGenerator[ListeningEdge]:
+    policy = RecordingPolicy()
+    async with listen(
+        "127.0.0.1",
+        0,
+        key=EDGE,
+        certificate_pem=PEM,
+        policy=policy,
+        timing=timing,
+        max_handshakes=max_handshakes,
+    ) as listener:
+        yield ListeningEdge(listener, policy, timing)
 
 
-async def echo(incoming: Incoming) -> None:
+async def echo(request: StreamRequest) -> None:
     """An agent whose origin sends everything back."""
-    pipe = await incoming.accept()
+    pipe = await request.accept()
     while data := await pipe.read():
         await pipe.write(data)
     await pipe.write_eof()

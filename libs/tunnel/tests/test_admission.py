@@ -1,123 +1,39 @@
-"""Who is let in at an edge, and with which code others are refused, on both sides."""
+"""Admission of agents at an edge, and the code of a refusal on both sides."""
 
-import dataclasses
 import socket
 from datetime import UTC, datetime
-from typing import Any
+from typing import override
 
 import pytest
 from support.tunnel import (
-    EDGE,
     IDENTITY,
     SERVICE,
-    TENANT,
-    Watch,
-    World,
+    ListeningEdge,
     grant_of,
-    hub,
+    listening_edge,
     new_key,
-    now_ms,
     until,
 )
 
 from towonel.identity.certs import certificate_sha256, self_signed
-from towonel.identity.signatures import session_proof
-from towonel.tunnel import link as link_module
-from towonel.tunnel import listener as listener_module
-from towonel.tunnel import session as session_module
-from towonel.tunnel.handshake import AgentHandshake, EdgeHandshake, EdgeIdentity
+from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
+from towonel.tunnel.core.timing import Timing
+from towonel.tunnel.link import Link
 from towonel.wire.errors import Code, TowonelError, Unavailable
-from towonel.wire.ids import EdgeId, TenantId
-from towonel.wire.messages import Challenge, Hello
-
-NONCE = b"n" * 32
+from towonel.wire.ids import EdgeId
+from towonel.wire.messages import Message, Renew
 
 
-def doorman(gate: Watch | None = None) -> EdgeHandshake:
-    gate = gate or Watch()
-    return EdgeHandshake(IDENTITY, gate.hub_ids, gate.refusal)
-
-
-def code_of(call: object, *arguments: object) -> Code:
-    with pytest.raises(TowonelError) as caught:
-        call(*arguments)  # type: ignore[operator]
-    return caught.value.code
-
-
-def hello(**changes: Any) -> Hello:
-    agent = new_key()
-    answer = AgentHandshake(agent, grant_of(agent), [SERVICE], "test").answer(
-        Challenge((1,), NONCE, EDGE.public), IDENTITY
-    )
-    return dataclasses.replace(answer, **changes)
-
-
-def test_an_agent_with_a_grant_and_the_right_signature_is_admitted() -> None:
-    assert doorman().admit(hello(), NONCE, now_ms()).tenant_id == TENANT
-
-
-def test_a_hello_for_another_session_or_edge_is_refused() -> None:
-    agent = new_key()
-    elsewhere = session_proof(NONCE, b"e" * 32, IDENTITY.certificate_sha256)
-    other_certificate = session_proof(NONCE, EDGE.public, bytes(32))
-
-    assert code_of(doorman().admit, hello(), b"m" * 32, now_ms()) is Code.INVALID_SIGNATURE
-    for proof in (elsewhere, other_certificate):
-        relayed = hello(grant=grant_of(agent), signature=agent.sign(proof))
-        assert code_of(doorman().admit, relayed, NONCE, now_ms()) is Code.INVALID_SIGNATURE
-
-
-def test_a_grant_of_another_agent_hub_or_time_is_refused() -> None:
-    agent = new_key()
-    cases = {
-        Code.INVALID_SIGNATURE: hello(grant=grant_of(agent)),
-        Code.GRANT_INVALID: hello(grant=grant_of(agent, hub=agent)),
-        Code.GRANT_EXPIRED: hello(grant=grant_of(agent, lives_ms=-1)),
-        Code.UNSUPPORTED_VERSION: hello(version=2),
-    }
-
-    for code, message in cases.items():
-        assert code_of(doorman().admit, message, NONCE, now_ms()) is code
-
-
-def test_a_newer_grant_must_be_for_the_same_agent_and_tenant() -> None:
-    agent, guard = new_key(), doorman()
-    held = guard._checked(grant_of(agent), now_ms())
-
-    assert guard.renew(held, grant_of(agent, lives_ms=60_000), now_ms()).agent_id == agent.public
-    assert code_of(guard.renew, held, grant_of(new_key()), now_ms()) is Code.GRANT_FOREIGN
-    stolen = grant_of(agent, tenant=TenantId(bytes(32)))
-    assert code_of(guard.renew, held, stolen, now_ms()) is Code.GRANT_FOREIGN
-
-
-def test_an_agent_answers_only_the_edge_it_dialled_in_a_version_it_speaks() -> None:
-    agent = new_key()
-    me = AgentHandshake(agent, grant_of(agent), [SERVICE], "test")
-
-    assert code_of(me.answer, Challenge((1,), NONCE, bytes(32)), IDENTITY) is Code.EDGE_UNKNOWN
-    newer = Challenge((2, 3), NONCE, EDGE.public)
-    assert code_of(me.answer, newer, IDENTITY) is Code.UNSUPPORTED_VERSION
-
-
-def test_an_edge_whose_facts_do_not_fit_is_not_dialled() -> None:
-    other = self_signed(new_key(), datetime(2026, 1, 1, tzinfo=UTC))
-
-    wrong_hash = dataclasses.replace(IDENTITY, certificate_sha256=bytes(32))
-    wrong_key = EdgeIdentity(IDENTITY.edge_id, other, certificate_sha256(other))
-    assert code_of(wrong_hash.check) is Code.CERTIFICATE_MISMATCH
-    assert code_of(wrong_key.check) is Code.CERTIFICATE_MISMATCH
-
-
-async def refused(place: World, code: Code, **link: object) -> None:
+async def refused(edge: ListeningEdge, code: Code, **link: object) -> None:
     """Dial, and check that both sides name the same code."""
     with pytest.raises(TowonelError) as caught:
-        async with place.link(**link):  # type: ignore[arg-type]
+        async with edge.link(**link):  # type: ignore[arg-type]
             pass
-    await until(lambda: place.gate.refused_with)
+    await until(lambda: edge.policy.refused_with)
 
     assert caught.value.code is code
-    assert place.gate.refused_with == [code]
-    assert place.gate.sessions == []
+    assert edge.policy.refused_with == [code]
+    assert edge.policy.sessions == []
 
 
 async def test_both_sides_name_the_code_of_a_refusal() -> None:
@@ -127,17 +43,17 @@ async def test_both_sides_name_the_code_of_a_refusal() -> None:
         (Code.GRANT_EXPIRED, grant_of(agent, lives_ms=-1)),
         (Code.INVALID_SIGNATURE, grant_of(new_key())),
     ):
-        async with hub() as place:
-            await refused(place, code, agent=agent, grant=grant)
+        async with listening_edge() as edge:
+            await refused(edge, code, agent=agent, grant=grant)
 
 
 async def test_a_revoked_tenant_is_refused_and_the_next_is_not() -> None:
-    async with hub() as place:
-        place.gate.refuses = Code.TENANT_REVOKED
-        await refused(place, Code.TENANT_REVOKED)
-        place.gate.refuses = None
-        async with place.link():
-            assert len(place.gate.sessions) == 1
+    async with listening_edge() as edge:
+        edge.policy.refuses = Code.TENANT_REVOKED
+        await refused(edge, Code.TENANT_REVOKED)
+        edge.policy.refuses = None
+        async with edge.link():
+            assert len(edge.policy.sessions) == 1
 
 
 async def test_an_edge_with_another_certificate_is_not_trusted() -> None:
@@ -145,9 +61,9 @@ async def test_an_edge_with_another_certificate_is_not_trusted() -> None:
     pem = self_signed(key, datetime(2026, 1, 1, tzinfo=UTC))
     impostor = EdgeIdentity(EdgeId(key.public), pem, certificate_sha256(pem))
 
-    async with hub() as place:
+    async with listening_edge() as edge:
         with pytest.raises(TowonelError) as caught:
-            async with place.link(edge=impostor):
+            async with edge.link(edge=impostor):
                 pass
 
     assert caught.value.code is Code.CERTIFICATE_MISMATCH
@@ -155,70 +71,92 @@ async def test_an_edge_with_another_certificate_is_not_trusted() -> None:
 
 async def test_a_newer_session_takes_the_place_of_the_older() -> None:
     agent = new_key()
-    async with hub() as place, place.link(agent) as older, place.link(agent):
+    async with listening_edge() as edge, edge.link(agent) as older, edge.link(agent):
         assert await older.wait_closed() is Code.SUPERSEDED
-        assert len(place.gate.sessions) == len(place.listener.sessions) == 1
+        assert len(edge.policy.sessions) == len(edge.listener.sessions) == 1
 
 
 async def test_a_grant_that_ends_ends_the_session_unless_it_is_renewed() -> None:
     kept, lost = new_key(), new_key()
     async with (
-        hub() as place,
-        place.link(kept, grant=grant_of(kept, lives_ms=700)) as renewed,
-        place.link(lost, grant=grant_of(lost, lives_ms=700)) as over,
+        listening_edge() as edge,
+        edge.link(kept, grant=grant_of(kept, lives_ms=700)) as renewed,
+        edge.link(lost, grant=grant_of(lost, lives_ms=700)) as over,
     ):
         renewed.renew(grant_of(kept))
 
         assert await over.wait_closed() is Code.GRANT_EXPIRED
-        assert place.gate.ended_with == [Code.GRANT_EXPIRED]
-        assert len(place.gate.sessions) == 1
+        assert edge.policy.ended_with == [Code.GRANT_EXPIRED]
+        assert len(edge.policy.sessions) == 1
 
 
-async def test_a_renewal_with_somebody_elses_grant_ends_the_session() -> None:
-    async with hub() as place, place.link() as link:
+async def test_a_grant_is_renewed_while_its_edge_is_draining() -> None:
+    agent = new_key()
+    async with listening_edge() as edge, edge.link(agent, grant=grant_of(agent, lives_ms=700)):
+        edge.listener.go_away()
+        [session] = edge.policy.sessions
+        old = session._machine.deadline or 0
+        session.on_message(Renew(grant_of(agent)))
+
+        assert (session._machine.deadline or 0) > old + 1000
+        assert edge.policy.ended_with == []
+
+
+async def test_a_renewal_with_the_grant_of_another_agent_ends_the_session() -> None:
+    async with listening_edge() as edge, edge.link() as link:
         link.renew(grant_of(new_key()))
 
         assert await link.wait_closed() is Code.GRANT_FOREIGN
 
 
-async def test_who_never_says_hello_is_closed_at_the_deadline(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(session_module, "HELLO_TIMEOUT_S", 0.3)
-    monkeypatch.setattr(link_module.Link, "message", lambda *_: None)
+class SilentLink(Link):
+    """Agent that never says Hello."""
 
-    async with hub() as place:
-        await refused(place, Code.HELLO_TIMEOUT)
+    @override
+    def on_message(self, message: Message) -> None:
+        return
 
 
-async def test_nobody_at_the_address_is_found_out_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "HANDSHAKE_TIMEOUT_S", 0.3)
-    async with hub() as place:
-        place.listener.close()
+async def test_an_agent_that_never_says_hello_is_closed_at_the_deadline() -> None:
+    key = new_key()
+    handshake = AgentHandshake(key, grant_of(key), [SERVICE], "test")
+    async with listening_edge(Timing(hello_s=0.3)) as edge:
+        link = SilentLink(IDENTITY, handshake, on_stream=lambda _: None)
+        with (
+            link.connect(("127.0.0.1", edge.listener.port)),
+            pytest.raises(TowonelError) as caught,
+        ):
+            await link.wait_opened()
+
+        assert caught.value.code is Code.HELLO_TIMEOUT
+        assert edge.policy.refused_with == [Code.HELLO_TIMEOUT]
+
+
+async def test_an_address_without_an_edge_is_given_up_at_the_deadline() -> None:
+    async with listening_edge(Timing(welcome_s=0.3)) as edge:
+        edge.listener.close()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
             silent.bind(("127.0.0.1", 0))
-            place.listener._endpoint._sock = silent
+            edge.listener._endpoint._sock = silent
             with pytest.raises(Unavailable) as caught:
-                async with place.link():
+                async with edge.link():
                     pass
 
     assert caught.value.code is Code.SESSION_LOST
 
 
-async def test_strangers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener_module, "MAX_HANDSHAKES", 0)
-    monkeypatch.setattr(link_module, "HANDSHAKE_TIMEOUT_S", 0.5)
-    async with hub() as place:
+async def test_handshakes_are_bounded() -> None:
+    async with listening_edge(Timing(welcome_s=0.5), max_handshakes=0) as edge:
         with pytest.raises(Unavailable):
-            async with place.link():
+            async with edge.link():
                 pass
 
-        assert set(place.gate.refused_with) == {Code.OVERLOADED}
-        assert place.listener._by_id == {}
+        assert set(edge.policy.refused_with) == {Code.OVERLOADED}
+        assert edge.listener._by_id == {}
 
 
 async def test_after_the_listener_closes_agents_know_why() -> None:
-    async with hub() as place, place.link() as link:
-        place.listener.close()
+    async with listening_edge() as edge, edge.link() as link:
+        edge.listener.close()
 
         assert await link.wait_closed() is Code.DRAINING

@@ -1,25 +1,26 @@
-"""Peers that break the protocol, and datagrams from nowhere."""
+"""Peers that break the protocol, and stray datagrams."""
 
 import random
 import socket
 
 import pytest
-from support.tunnel import PREAMBLE, World, echo, hub, until
+from support.tunnel import PREAMBLE, ListeningEdge, echo, listening_edge, until
 
 from towonel.tunnel.channel import Channel
 from towonel.tunnel.connection import Connection
-from towonel.tunnel.link import Incoming, Link
+from towonel.tunnel.link import Link
 from towonel.tunnel.session import Session
+from towonel.tunnel.stream_requests import StreamRequest
 from towonel.wire import preamble
 from towonel.wire.credit import SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES
 from towonel.wire.errors import Code, TowonelError
 from towonel.wire.messages import Abandoned, Challenge, Window, encode
 
 
-async def closes_with(place: World, link: Link, code: Code) -> None:
+async def closes_with(edge: ListeningEdge, link: Link, code: Code) -> None:
     assert await link.wait_closed() is code
-    await until(lambda: place.gate.ended_with)
-    assert place.gate.ended_with == [code]
+    await until(lambda: edge.policy.ended_with)
+    assert edge.policy.ended_with == [code]
 
 
 @pytest.mark.parametrize(
@@ -36,57 +37,57 @@ async def closes_with(place: World, link: Link, code: Code) -> None:
 async def test_control_bytes_that_break_the_protocol_close_the_session(
     data: bytes, code: Code
 ) -> None:
-    async with hub() as place, place.session() as (_, link):
+    async with listening_edge() as edge, edge.session() as (_, link):
         link.channel.connection.send(1, data)
 
-        await closes_with(place, link, code)
+        await closes_with(edge, link, code)
 
 
 async def test_an_agent_that_ends_its_control_stream_is_closed() -> None:
-    async with hub() as place, place.session() as (_, link):
+    async with listening_edge() as edge, edge.session() as (_, link):
         link.channel.connection.send(1, b"", is_end=True)
 
-        await closes_with(place, link, Code.UNEXPECTED_MESSAGE)
+        await closes_with(edge, link, Code.UNEXPECTED_MESSAGE)
 
 
 async def test_an_agent_that_opens_a_stream_is_closed() -> None:
-    async with hub() as place, place.session() as (_, link):
+    async with listening_edge() as edge, edge.session() as (_, link):
         link.channel.connection.send(0, b"hello")
 
-        await closes_with(place, link, Code.UNEXPECTED_MESSAGE)
+        await closes_with(edge, link, Code.UNEXPECTED_MESSAGE)
 
 
 async def test_an_agent_that_sends_beyond_its_credit_is_closed() -> None:
-    async def overrun(incoming: Incoming) -> None:
-        await incoming.accept()
-        connection = incoming._stream._connection
-        connection.send(incoming._stream.stream_id, bytes(STREAM_WINDOW_BYTES + 1))
-        await echo(incoming)
+    async def overrun(request: StreamRequest) -> None:
+        await request.accept()
+        connection = request._stream._connection
+        connection.send(request._stream.stream_id, bytes(STREAM_WINDOW_BYTES + 1))
+        await echo(request)
 
-    async with hub() as place, place.session(overrun) as (session, link):
+    async with listening_edge() as edge, edge.session(overrun) as (session, link):
         pipe = await session.open(PREAMBLE, b"")
 
-        await closes_with(place, link, Code.FLOW_CONTROL)
+        await closes_with(edge, link, Code.FLOW_CONTROL)
         with pytest.raises(TowonelError):
             await pipe.write(b"x")
 
 
 async def test_an_agent_that_claims_to_have_sent_more_than_its_credit_is_closed() -> None:
-    async def lie(incoming: Incoming) -> None:
-        stream = incoming._stream
+    async def lie(request: StreamRequest) -> None:
+        stream = request._stream
         stream._connection.reset(stream.stream_id, Code.CANCELLED)
         message = Abandoned(stream.stream_id, SESSION_WINDOW_BYTES + 1)
         stream._connection.send(1, encode(message))
 
-    async with hub() as place, place.session(lie) as (session, link):
+    async with listening_edge() as edge, edge.session(lie) as (session, link):
         with pytest.raises(TowonelError):
             await session.open(PREAMBLE, b"")
 
-        await closes_with(place, link, Code.FLOW_CONTROL)
+        await closes_with(edge, link, Code.FLOW_CONTROL)
 
 
 async def test_a_stream_without_a_preamble_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with hub() as place, place.session() as (session, _):
+    async with listening_edge() as edge, edge.session() as (session, _):
         for junk in (b"GET / HTTP/1.1\r\n\r\n", bytes(2000)):
             monkeypatch.setattr(preamble, "encode", lambda _, junk=junk: junk)
             with pytest.raises(TowonelError) as caught:
@@ -107,28 +108,28 @@ async def still_works(session: Session) -> bool:
         await pipe.close()
 
 
-async def test_datagrams_from_nowhere_disturb_nobody() -> None:
+async def test_stray_datagrams_do_not_disturb_sessions() -> None:
     rng = random.Random(1)
-    async with hub() as place, place.session() as (session, _):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-            stranger.connect(("127.0.0.1", place.listener.port))
+    async with listening_edge() as edge, edge.session() as (session, _):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stray:
+            stray.connect(("127.0.0.1", edge.listener.port))
             for size in (0, 1, 20, 1199, 1200, 1500) * 20:
                 junk = bytearray(rng.randbytes(size))
                 if size > 5:
                     junk[0] |= 0xC0  # a long header
                     junk[1:5] = rng.choice([b"\0\0\0\1", b"\0\0\0\0", b"\xba\xba\xba\xba"])
-                stranger.send(junk)
+                stray.send(junk)
 
         assert await still_works(session)
-        assert len(place.listener._handshaking) == 0
+        assert len(edge.listener._handshaking) == 0
 
 
-async def test_mangled_datagrams_of_a_live_connection_disturb_nobody(
+async def test_mangled_datagrams_do_not_disturb_their_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rng, receive = random.Random(2), Connection.receive
 
-    async with hub() as place, place.session() as (session, link):
+    async with listening_edge() as edge, edge.session() as (session, link):
 
         def mangled(self: Connection, data: bytes, address: tuple[str, int]) -> None:
             if rng.random() < 0.3:

@@ -1,14 +1,14 @@
-"""Sockets as pipes, and what a relay does between two of them."""
+"""Sockets as pipes, and the relay between two pipes."""
 
 import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
 
 import pytest
 
-from towonel.tunnel.byte_counter import ByteCounter
-from towonel.tunnel.relay import Transfer, relay
+from towonel.tunnel.relay import relay
 from towonel.tunnel.sockets import SocketPipe
 from towonel.wire.errors import Code, TowonelError
 
@@ -72,7 +72,7 @@ async def test_a_writer_waits_for_its_reader() -> None:
             left -= len(await other.read())
 
 
-async def test_whoever_waits_is_woken_by_an_abort() -> None:
+async def test_an_abort_wakes_a_waiting_read() -> None:
     async with connected() as (one, _):
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(outcome(one.read()))
@@ -90,66 +90,72 @@ async def outcome(waiting: object) -> Code | None:
     return None
 
 
+@dataclass
+class Relay:
+    """A client, an origin and a relay between them, which counts the chunks that it carried."""
+
+    client: SocketPipe
+    origin: SocketPipe
+    to_origin: list[int] = field(default_factory=list)
+    to_client: list[int] = field(default_factory=list)
+    code: Code | None = None
+
+
 @contextlib.asynccontextmanager
-async def relayed() -> AsyncGenerator[tuple[SocketPipe, SocketPipe, asyncio.Task[Transfer]]]:
-    """A client, an origin and a relay between them."""
-    async with (
-        connected() as (client, a),
-        connected() as (b, origin),
-        asyncio.TaskGroup() as tasks,
-    ):
-        yield client, origin, tasks.create_task(relay(a, b))
+async def relayed() -> AsyncGenerator[Relay]:
+    async with connected() as (client, a), connected() as (b, origin), asyncio.timeout(20):
+        run = Relay(client, origin)
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(relay(a, b, run.to_origin.append, run.to_client.append))
+            yield run
+        run.code = task.result()
 
 
-async def test_a_relay_carries_both_ways_and_counts_what_it_carried() -> None:
-    async with asyncio.timeout(20), relayed() as (client, origin, task):
-        await client.write(b"hello")
-        await client.write_eof()
-        assert await read_all(origin) == b"hello"
-        await origin.write(b"good bye")
-        await origin.write_eof()
-        assert await read_all(client) == b"good bye"
+async def test_a_relay_carries_both_ways_to_the_end_of_each() -> None:
+    async with relayed() as run:
+        await run.client.write(b"hello")
+        await run.client.write_eof()
+        assert await read_all(run.origin) == b"hello"
+        await run.origin.write(b"good bye")
+        await run.origin.write_eof()
+        assert await read_all(run.client) == b"good bye"
 
-    transfer = task.result()
-    assert (transfer.a_to_b, transfer.b_to_a, transfer.code) == (5, 8, Code.NORMAL)
+    assert (sum(run.to_origin), sum(run.to_client), run.code) == (5, 8, Code.NORMAL)
 
 
-async def test_meters_show_what_is_carried_while_it_is_and_add_up_over_relays() -> None:
-    forth, back = ByteCounter(), ByteCounter()
-    for total in (8, 16):
-        async with (
-            asyncio.timeout(20),
-            connected() as (client, a),
-            connected() as (b, origin),
-            asyncio.TaskGroup() as tasks,
-        ):
-            tasks.create_task(relay(a, b, (forth, back)))
-            await client.write(b"question")
-            await origin.read()
-            await origin.write(b"?")
-            await client.read()
-            assert (forth.count, back.count) == (total, total // 8)
-            await client.write_eof()
-            await origin.write_eof()
+async def test_a_relay_counts_each_chunk_once_it_is_handed_over() -> None:
+    async with relayed() as run:
+        for chunks in (1, 2):
+            await run.client.write(b"question")
+            await run.origin.read()
+            await run.origin.write(b"?")
+            await run.client.read()
+            assert (run.to_origin, run.to_client) == ([8] * chunks, [1] * chunks)
+        await run.client.write_eof()
+        await run.origin.write_eof()
 
-    assert (forth.count, back.count) == (16, 2)
+    assert (run.to_origin, run.to_client) == ([8, 8], [1, 1])
 
 
 async def test_a_reset_of_one_side_takes_the_other_down() -> None:
-    async with asyncio.timeout(20), relayed() as (client, origin, task):
-        await client.write(b"hello")
-        assert await origin.read() == b"hello"
-        origin.abort(Code.ORIGIN_RESET)
+    async with relayed() as run:
+        await run.client.write(b"hello")
+        assert await run.origin.read() == b"hello"
+        run.origin.abort(Code.ORIGIN_RESET)
 
-        assert await outcome(read_all(client)) is not None
+        assert await outcome(read_all(run.client)) is not None
 
-    assert task.result().code is not Code.NORMAL
+    assert run.code is Code.CLIENT_CLOSED
+
+
+def ignore(_count: int) -> None:
+    return
 
 
 async def test_a_relay_that_is_cancelled_ends_both_sides() -> None:
     async with connected() as (client, a), connected() as (b, origin):
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(relay(a, b))
+            task = tasks.create_task(relay(a, b, ignore, ignore))
             await client.write(b"hello")
             await origin.read()
             task.cancel()

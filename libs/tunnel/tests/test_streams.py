@@ -5,15 +5,17 @@ import hashlib
 import random
 
 import pytest
-from support.tunnel import PREAMBLE, echo, hub, until
+from support.tunnel import PREAMBLE, echo, listening_edge, until
 
-from towonel.tunnel import session as session_module
-from towonel.tunnel.link import Incoming
+from towonel.tunnel.core.timing import Timing
 from towonel.tunnel.pipe import Pipe
+from towonel.tunnel.session import Session
+from towonel.tunnel.stream_requests import StreamRequest
 from towonel.wire.credit import MAX_STREAM_WINDOW_BYTES, SESSION_WINDOW_BYTES
 from towonel.wire.errors import Code, TowonelError, Unavailable
 
 MIB = 1024 * 1024
+SHORT = Timing(silence_s=0.2)
 CHUNK = bytes(range(256)) * 256
 
 
@@ -31,7 +33,7 @@ async def code_of(refused: object) -> Code:
 
 
 async def test_first_bytes_and_later_ones_arrive_in_order_and_the_end_travels() -> None:
-    async with hub() as place, place.session() as (session, link):
+    async with listening_edge() as edge, edge.session() as (session, link):
         pipe = await session.open(PREAMBLE, b"hello ")
         await pipe.write(b"world")
         await pipe.write_eof()
@@ -40,14 +42,14 @@ async def test_first_bytes_and_later_ones_arrive_in_order_and_the_end_travels() 
         await until(lambda: session.active == link.active == 0)
 
 
-async def test_the_agent_learns_who_the_client_is() -> None:
+async def test_the_agent_gets_the_preamble_of_the_client() -> None:
     seen = []
 
-    async def note(incoming: Incoming) -> None:
-        seen.append(incoming.preamble)
-        await echo(incoming)
+    async def note(request: StreamRequest) -> None:
+        seen.append(request.preamble)
+        await echo(request)
 
-    async with hub() as place, place.session(note) as (session, _):
+    async with listening_edge() as edge, edge.session(note) as (session, _):
         pipe = await session.open(PREAMBLE, b"")
         await pipe.close()
 
@@ -57,13 +59,13 @@ async def test_the_agent_learns_who_the_client_is() -> None:
 async def test_a_rejection_reaches_the_edge_with_its_code_and_costs_only_that_stream() -> None:
     codes = [Code.ORIGIN_REFUSED, Code.NO_SERVICE]
 
-    async def reject_twice(incoming: Incoming) -> None:
+    async def reject_twice(request: StreamRequest) -> None:
         if codes:
-            incoming.reject(codes.pop())
+            request.reject(codes.pop())
         else:
-            await echo(incoming)
+            await echo(request)
 
-    async with hub() as place, place.session(reject_twice) as (session, _):
+    async with listening_edge() as edge, edge.session(reject_twice) as (session, _):
         assert await code_of(session.open(PREAMBLE, b"x")) is Code.NO_SERVICE
         assert await code_of(session.open(PREAMBLE, b"x")) is Code.ORIGIN_REFUSED
         pipe = await session.open(PREAMBLE, b"x")
@@ -75,14 +77,14 @@ async def test_a_rejection_reaches_the_edge_with_its_code_and_costs_only_that_st
 async def test_a_bug_of_a_stream_ends_that_stream_and_not_the_link(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def broken(incoming: Incoming) -> None:
-        if incoming.preamble.traceparent is None:
+    async def broken(request: StreamRequest) -> None:
+        if request.preamble.traceparent is None:
             raise ZeroDivisionError
-        await echo(incoming)
+        await echo(request)
 
-    async with hub() as place, place.session(broken) as (session, _):
+    async with listening_edge() as edge, edge.session(broken) as (session, _):
         assert await code_of(session.open(PREAMBLE, b"x")) is Code.INTERNAL
-        assert len(place.gate.sessions) == 1
+        assert len(edge.policy.sessions) == 1
 
     assert "a stream failed" in caplog.text
 
@@ -90,12 +92,12 @@ async def test_a_bug_of_a_stream_ends_that_stream_and_not_the_link(
 async def test_an_abort_of_the_agent_reaches_the_edge_with_its_code() -> None:
     opened = asyncio.Event()
 
-    async def abort(incoming: Incoming) -> None:
-        pipe = await incoming.accept()
+    async def abort(request: StreamRequest) -> None:
+        pipe = await request.accept()
         await opened.wait()
         pipe.abort(Code.ORIGIN_RESET)
 
-    async with hub() as place, place.session(abort) as (session, _):
+    async with listening_edge() as edge, edge.session(abort) as (session, _):
         pipe = await session.open(PREAMBLE, b"x")
         opened.set()
         assert await code_of(read_all(pipe)) is Code.ORIGIN_RESET
@@ -104,10 +106,10 @@ async def test_an_abort_of_the_agent_reaches_the_edge_with_its_code() -> None:
 async def test_an_abort_of_the_edge_reaches_the_agent_with_its_code() -> None:
     failed: list[Code] = []
 
-    async def note(incoming: Incoming) -> None:
-        failed.append(await code_of(read_all(await incoming.accept())))
+    async def note(request: StreamRequest) -> None:
+        failed.append(await code_of(read_all(await request.accept())))
 
-    async with hub() as place, place.session(note) as (session, _):
+    async with listening_edge() as edge, edge.session(note) as (session, _):
         pipe = await session.open(PREAMBLE, b"x")
         pipe.abort(Code.CLIENT_CLOSED)
         await until(lambda: failed)
@@ -116,10 +118,10 @@ async def test_an_abort_of_the_edge_reaches_the_agent_with_its_code() -> None:
 
 
 async def test_an_opening_that_is_cancelled_leaves_nothing_behind() -> None:
-    async def never(incoming: Incoming) -> None:
+    async def never(request: StreamRequest) -> None:
         await asyncio.Event().wait()
 
-    async with hub() as place, place.session(never) as (session, link):
+    async with listening_edge() as edge, edge.session(never) as (session, link):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await session.open(PREAMBLE, b"x")
@@ -127,9 +129,9 @@ async def test_an_opening_that_is_cancelled_leaves_nothing_behind() -> None:
         link.close(Code.NORMAL)
 
 
-async def test_a_lost_session_wakes_whoever_waits() -> None:
-    async with hub() as place:
-        async with place.session() as (session, _):
+async def test_a_lost_session_ends_reads_writes_and_openings() -> None:
+    async with listening_edge() as edge:
+        async with edge.session() as (session, _):
             pipe = await session.open(PREAMBLE, b"")
 
         assert await code_of(pipe.read()) is Code.SESSION_LOST
@@ -138,14 +140,14 @@ async def test_a_lost_session_wakes_whoever_waits() -> None:
 
 
 async def test_after_go_away_of_the_edge_streams_go_on_and_no_agent_is_let_in() -> None:
-    async with hub() as place, place.session() as (session, link):
+    async with listening_edge() as edge, edge.session() as (session, link):
         pipe = await session.open(PREAMBLE, b"x")
-        place.listener.go_away()
-        await link.going_away.wait()
+        edge.listener.go_away()
+        await link.wait_going_away()
 
         assert await code_of(session.open(PREAMBLE, b"")) is Code.GOING_AWAY
         with pytest.raises(Unavailable) as caught:
-            async with place.link():
+            async with edge.link():
                 pass
         assert caught.value.code is Code.GOING_AWAY
         await pipe.write(b"y")
@@ -154,17 +156,17 @@ async def test_after_go_away_of_the_edge_streams_go_on_and_no_agent_is_let_in() 
 
 
 async def test_after_go_away_of_the_agent_no_stream_is_opened() -> None:
-    async with hub() as place, place.session() as (session, link):
+    async with listening_edge() as edge, edge.session() as (session, link):
         link.go_away()
         await until(lambda: session.going_away)
 
         assert await code_of(session.open(PREAMBLE, b"")) is Code.GOING_AWAY
 
 
-async def test_a_silent_agent_is_passed_over_by_the_impatient_and_awaited_by_the_patient(
+async def test_a_silent_agent_is_refused_unless_the_caller_allows_silence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with hub() as place, place.session() as (session, link):
+    async with listening_edge(SHORT) as edge, edge.session() as (session, link):
         connection = link.channel.connection
         receive = connection.receive
         monkeypatch.setattr(connection, "receive", lambda *_: None)
@@ -173,7 +175,7 @@ async def test_a_silent_agent_is_passed_over_by_the_impatient_and_awaited_by_the
         assert is_silent(session)
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             waiting = tasks.create_task(session.open(PREAMBLE, b"x"))
-            await asyncio.wait([waiting], timeout=session_module.SILENCE_S * 1.5)
+            await asyncio.wait([waiting], timeout=SHORT.silence_s * 1.5)
             assert not waiting.done()
             monkeypatch.setattr(connection, "receive", receive)
         assert not is_silent(session)
@@ -181,7 +183,7 @@ async def test_a_silent_agent_is_passed_over_by_the_impatient_and_awaited_by_the
         await waiting.result().close()
 
 
-def is_silent(session: session_module.Session) -> bool:
+def is_silent(session: Session) -> bool:
     return session.is_silent
 
 
@@ -214,16 +216,17 @@ async def test_a_reader_that_sleeps_holds_its_sender_at_the_window_and_loses_not
     awake, size = asyncio.Event(), 12 * MIB
     agents: list[Pipe] = []
 
-    async def take(incoming: Incoming) -> None:
-        agents.append(await incoming.accept())
+    async def take(request: StreamRequest) -> None:
+        agents.append(await request.accept())
         await awake.wait()
 
-    async with hub() as place, place.session(take) as (session, _):
-        edge = await session.open(PREAMBLE, b"")
-        sender, reader = (edge, agents[0]) if to_agent else (agents[0], edge)
+    async with listening_edge() as edge, edge.session(take) as (session, _):
+        at_edge = await session.open(PREAMBLE, b"")
+        ends = (at_edge, agents[0])
+        sender, reader = ends if to_agent else reversed(ends)
         async with asyncio.TaskGroup() as tasks:
             sent = tasks.create_task(pour(sender, size))
-            held = await quiet(lambda: sender.outbound.sent_bytes)  # type: ignore[attr-defined]
+            held = await quiet(lambda: sender.send_side.sent_bytes)  # type: ignore[attr-defined]
             received = hashlib.sha256()
             while data := await reader.read():
                 received.update(data)
@@ -233,7 +236,7 @@ async def test_a_reader_that_sleeps_holds_its_sender_at_the_window_and_loses_not
     assert received.hexdigest() == sent.result()
 
 
-async def one_of_many(session: session_module.Session, seed: int) -> str:
+async def one_of_many(session: Session, seed: int) -> str:
     rng = random.Random(seed)
     size = rng.randrange(1, 60_000)
     mine = rng.randbytes(size)
@@ -259,7 +262,7 @@ async def finish(pipe: Pipe, data: bytes) -> None:
 async def test_two_hundred_streams_with_random_endings_lose_nothing_and_restore_all_credit() -> (
     None
 ):
-    async with hub() as place, place.session() as (session, link):
+    async with listening_edge() as edge, edge.session() as (session, link):
         async with asyncio.TaskGroup() as tasks:
             all_ = [tasks.create_task(one_of_many(session, seed)) for seed in range(200)]
         await until(lambda: session.active == link.active == 0)

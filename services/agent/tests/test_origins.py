@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
-from support.tunnel import PREAMBLE, SERVICE, hub
+from support.tunnel import PREAMBLE, SERVICE, listening_edge
 
 from towonel.agent.core.services import Directory, Origin, ProxyProtocol, Service
 from towonel.agent.metrics import Metrics
@@ -22,7 +22,7 @@ from towonel.wire.names import ServiceKey, ServiceKind
 @contextlib.asynccontextmanager
 async def agent(origins: Origins) -> AsyncGenerator[Session]:
     """An edge's session with an agent that has these origins."""
-    async with hub() as place, place.session(origins.handle) as (session, _):
+    async with listening_edge() as edge, edge.session(origins.handle) as (session, _):
         yield session
 
 

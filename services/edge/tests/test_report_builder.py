@@ -15,7 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import to_json
-from support.tunnel import EDGE, HUB, PEM, SERVICE, TENANT, Watch, World, new_key, until
+from support.tunnel import (
+    EDGE,
+    HUB,
+    PEM,
+    SERVICE,
+    TENANT,
+    ListeningEdge,
+    RecordingPolicy,
+    new_key,
+    until,
+)
 
 from towonel.api.reports import MAX_SESSIONS, MAX_TENANTS, EdgeReport
 from towonel.edge.core.balance import Balance
@@ -27,9 +37,9 @@ from towonel.edge.report_builder import MAX_REPORT_BYTES, ReportBuilder, fitting
 from towonel.edge.session_dialer import SessionDialer
 from towonel.edge.sessions import Sessions
 from towonel.edge.upstream import Upstream
-from towonel.tunnel.link import Incoming
 from towonel.tunnel.listener import listen
 from towonel.tunnel.session import Session
+from towonel.tunnel.stream_requests import StreamRequest
 from towonel.wire.ids import HubId, TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.routes import Route, RouteDelta
@@ -43,7 +53,7 @@ KIB = 1024
 class Edge:
     """An edge without a hub, `world` has its agents."""
 
-    hub: World
+    hub: ListeningEdge
     table: RouteTable
     sessions: Sessions
     traffic: Traffic
@@ -65,7 +75,9 @@ async def edge(metrics: Metrics) -> AsyncGenerator[Edge]:
     ways = SessionDialer(sessions, balance, metrics, clock=lambda: 0.0, draw=Random(1).randrange)
     observer = ReportBuilder(sessions, traffic, metrics, clock=lambda: found.now_s)
     async with listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=sessions) as listener:
-        found = Edge(World(listener, Watch()), table, sessions, traffic, ways, observer)
+        found = Edge(
+            ListeningEdge(listener, RecordingPolicy()), table, sessions, traffic, ways, observer
+        )
         yield found
 
 
@@ -77,9 +89,9 @@ def client_hello() -> bytes:
     return outgoing.read()
 
 
-async def generous(incoming: Incoming) -> None:
+async def generous(request: StreamRequest) -> None:
     """An agent whose origin answers whatever it reads with 100 KiB."""
-    pipe = await incoming.accept()
+    pipe = await request.accept()
     while await pipe.read():
         await pipe.write(bytes(100 * KIB))
     await pipe.write_eof()

@@ -1,7 +1,6 @@
-"""Drive one QUIC connection on the event loop; aioquic decides, this carries out.
+"""QUIC connection on the event loop: aioquic decides, this carries out.
 
-aioquic's core wants to be told of datagrams and time, and is asked for events, datagrams and its
-next deadline. Its own asyncio adapter answers every datagram with a transmission and every write
+aioquic's core takes datagrams and the time, and returns events, datagrams and its next deadline. Its own asyncio adapter answers every datagram with a transmission and every write
 with another; here one transmission serves whatever happened in one turn of the loop.
 """
 
@@ -12,69 +11,72 @@ from typing import Protocol
 from aioquic.quic import events
 from aioquic.quic.connection import QuicConnection
 
-from towonel.tunnel.close_reason import CloseReason, code_of, from_event
+from towonel.tunnel.core.close_reason import CloseReason
+from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
+from towonel.tunnel.quic_close import code_of, from_event
 from towonel.tunnel.udp import Address
 from towonel.wire.errors import Code
 
-KEEPALIVE_S = 10.0  # below the 30 s that home routers keep an idle UDP binding
-IDLE_TIMEOUT_S = 30.0
 INITIAL_RTT_S = 0.1  # until the first ping is answered
 RTT_WEIGHT = 0.25  # of the newest sample
 CLOCK_SLACK_S = 0.000_1  # a timer fires when the loop's clock is this close
-PING_SPACING_S = 0.1  # many who ask at once share one answer
+PING_SPACING_S = 0.1  # pings of many callers at once share one answer
 
-Send = Callable[[bytes, Address], None]
+type SendDatagram = Callable[[bytes, Address], None]
 
 
 class ConnectionHandler(Protocol):
-    """What a session or link does with what arrives; called from the loop, never blocks."""
+    """Handler of what arrives on a connection; called from the loop, never blocks."""
 
-    def established(self) -> None:
+    def on_handshake_completed(self) -> None:
         """The QUIC handshake is complete."""
         ...
 
-    def stream_data(self, stream_id: int, data: bytes, *, is_end: bool) -> None:
+    def on_stream_data(self, stream_id: int, data: bytes, *, is_end: bool) -> None:
         """The next bytes of a stream arrived, in order."""
         ...
 
-    def stream_reset(self, stream_id: int, code: Code) -> None:
+    def on_reset_stream(self, stream_id: int, code: Code) -> None:
         """The peer ended its sending side."""
         ...
 
-    def stream_stopped(self, stream_id: int, code: Code) -> None:
+    def on_stop_sending(self, stream_id: int, code: Code) -> None:
         """The peer reads no more; aioquic has already reset our sending side."""
         ...
 
-    def ended(self, ending: CloseReason) -> None:
+    def on_closed(self, reason: CloseReason) -> None:
         """The connection is over; the last call."""
         ...
 
 
 class Connection:
-    """One QUIC connection: datagrams in, datagrams out, time, and calls to a `Handler`.
+    """QUIC connection: datagrams in, datagrams out, time, and calls to a `ConnectionHandler`.
 
     Args:
         quic: in the state before its first datagram.
-        send: how a datagram leaves.
-        handler_of: makes the one who is told, from this connection.
-        on_id: called with each connection id the peer may use from now on (True) or no more
-            (False).
-        on_end: called once, after the handler knows.
+        send: sends a datagram.
+        make_handler: makes the handler of this connection.
+        on_connection_id: called with each connection id the peer may use from now on (True) or no
+            more (False).
+        on_closed: called once, after the handler.
+        timing: `keepalive_s`.
     """
 
     def __init__(
         self,
         quic: QuicConnection,
-        send: Send,
-        handler_of: Callable[["Connection"], ConnectionHandler],
+        send: SendDatagram,
+        make_handler: Callable[["Connection"], ConnectionHandler],
         *,
-        on_id: Callable[[bytes, bool], None] = lambda _id, _valid: None,
-        on_end: Callable[[], None] = lambda: None,
+        on_connection_id: Callable[[bytes, bool], None] = lambda _id, _valid: None,
+        on_closed: Callable[[], None] = lambda: None,
+        timing: Timing = DEFAULT_TIMING,
     ) -> None:
         self._quic = quic
         self._send = send
-        self._on_id = on_id
-        self._on_end = on_end
+        self._on_connection_id = on_connection_id
+        self._on_closed = on_closed
+        self._keepalive_s = timing.keepalive_s
         self._loop = asyncio.get_running_loop()
         self._transmission: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -83,9 +85,9 @@ class Connection:
         self._ping_uid = 0
         self._is_measured = False
         self.close_reason: CloseReason | None = None
-        self.heard_at = self._loop.time()
+        self.last_received_at = self._loop.time()
         self.rtt_s = INITIAL_RTT_S
-        self._handler = handler_of(self)  # last: it sees a whole connection
+        self._handler = make_handler(self)  # last: it sees a whole connection
 
     @property
     def peer(self) -> str:
@@ -102,9 +104,9 @@ class Connection:
         """Take one datagram of this connection."""
         if self.close_reason is not None:
             return
-        self.heard_at = self._loop.time()
+        self.last_received_at = self._loop.time()
         try:
-            self._quic.receive_datagram(data, address, now=self.heard_at)
+            self._quic.receive_datagram(data, address, now=self.last_received_at)
         except Exception as error:  # noqa: BLE001  # a bug met by one peer ends one connection
             self._crash(error)
         else:
@@ -149,12 +151,12 @@ class Connection:
         self._transmit_soon()
         return now
 
-    def close(self, ending: CloseReason) -> None:
+    def close(self, reason: CloseReason) -> None:
         """Tell the peer and forget it at once: nothing it sends could matter any more."""
         if self.close_reason is None:
-            self._quic.close(error_code=int(ending.code))
+            self._quic.close(error_code=int(reason.code))
             self._transmit()
-            self._end(ending)
+            self._end(reason)
 
     def _transmit_soon(self) -> None:
         if self._transmission is None and self.close_reason is None:
@@ -175,9 +177,9 @@ class Connection:
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._time_passed)
+        self._timer = self._loop.call_at(due, self._handle_timer)
 
-    def _time_passed(self) -> None:
+    def _handle_timer(self) -> None:
         self._timer = None
         due = self._quic.get_timer()
         now = self._loop.time()
@@ -190,7 +192,7 @@ class Connection:
 
     def _keep_alive(self) -> None:
         self.ping()
-        self._keepalive = self._loop.call_later(KEEPALIVE_S, self._keep_alive)
+        self._keepalive = self._loop.call_later(self._keepalive_s, self._keep_alive)
 
     def _handle_events(self) -> None:
         while self.close_reason is None and (event := self._quic.next_event()) is not None:
@@ -199,28 +201,28 @@ class Connection:
     def _handle(self, event: events.QuicEvent) -> None:
         match event:
             case events.StreamDataReceived():
-                self._handler.stream_data(event.stream_id, event.data, is_end=event.end_stream)
+                self._handler.on_stream_data(event.stream_id, event.data, is_end=event.end_stream)
             case events.StreamReset():
-                self._handler.stream_reset(event.stream_id, code_of(event.error_code))
+                self._handler.on_reset_stream(event.stream_id, code_of(event.error_code))
             case events.StopSendingReceived():
-                self._handler.stream_stopped(event.stream_id, code_of(event.error_code))
+                self._handler.on_stop_sending(event.stream_id, code_of(event.error_code))
             case _:
-                self._handle_own(event)
+                self._handle_connection_event(event)
 
-    def _handle_own(self, event: events.QuicEvent) -> None:
-        """What concerns the connection and no stream; ALPN, 0-RTT and datagrams are not ours."""
+    def _handle_connection_event(self, event: events.QuicEvent) -> None:
+        """Handle what concerns no stream; ALPN, 0-RTT and datagrams are not ours."""
         match event:
             case events.PingAcknowledged():
                 self._measure(event.uid)
             case events.HandshakeCompleted():
                 self._keep_alive()
-                self._handler.established()
+                self._handler.on_handshake_completed()
             case events.ConnectionTerminated():
                 self._end(from_event(event))
             case events.ConnectionIdIssued():
-                self._on_id(event.connection_id, True)
+                self._on_connection_id(event.connection_id, True)
             case events.ConnectionIdRetired():
-                self._on_id(event.connection_id, False)
+                self._on_connection_id(event.connection_id, False)
             case _:
                 return
 
@@ -238,11 +240,11 @@ class Connection:
         )
         self.close(CloseReason(Code.INTERNAL, type(error).__name__))
 
-    def _end(self, ending: CloseReason) -> None:
-        self.close_reason = ending
+    def _end(self, reason: CloseReason) -> None:
+        self.close_reason = reason
         for handle in (self._transmission, self._timer, self._keepalive):
             if handle is not None:
                 handle.cancel()
         self._pings.clear()
-        self._handler.ended(ending)
-        self._on_end()
+        self._handler.on_closed(reason)
+        self._on_closed()

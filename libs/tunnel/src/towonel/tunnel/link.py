@@ -1,78 +1,77 @@
-"""An agent's view of one edge: dialled, admitted, then handed one stream per client."""
+"""Link: an agent's end of a connection to one edge, which hands over a stream for each client."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator
-from typing import Self, override
+from collections.abc import AsyncGenerator, Callable, Collection, Generator
+from typing import assert_never, override
 
 from towonel.identity.keys import NodeKey
 from towonel.tunnel.channel import Channel, ChannelHandler
-from towonel.tunnel.close_reason import CloseReason, to_error
 from towonel.tunnel.connection import Connection
-from towonel.tunnel.handshake import AgentHandshake, EdgeIdentity
-from towonel.tunnel.pipe import Pipe
+from towonel.tunnel.core.close_reason import CloseReason, to_error
+from towonel.tunnel.core.events import (
+    Close,
+    CloseRequested,
+    Command,
+    ConnectionClosed,
+    GoAwayRequested,
+    MessageReceived,
+    RenewRequested,
+    ReportEnded,
+    ReportGoingAway,
+    ReportOpened,
+    ReportRefused,
+    Send,
+)
+from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
+from towonel.tunnel.core.link_machine import LinkMachine
+from towonel.tunnel.core.machine import State
+from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
+from towonel.tunnel.driver import Driver
 from towonel.tunnel.quic import agent_connection
-from towonel.tunnel.session import ACCEPTED
 from towonel.tunnel.stream import Stream
+from towonel.tunnel.stream_requests import Handle, StreamTasks
 from towonel.tunnel.udp import Address, Endpoint, dialing_socket, resolve
-from towonel.wire import preamble as preambles
-from towonel.wire.errors import Code, ProtocolError, TowonelError, Unavailable
-from towonel.wire.messages import Challenge, GoAway, Message, Renew, Welcome
+from towonel.wire.errors import Code
+from towonel.wire.messages import Message
 from towonel.wire.names import ServiceKey
-from towonel.wire.preamble import MAX_PREAMBLE_BYTES, Preamble
-
-HANDSHAKE_TIMEOUT_S = 5.0  # to the edge's Welcome
-PREAMBLE_TIMEOUT_S = 5.0
-
-
-class Incoming:
-    """One client that an edge hands over: to be accepted once its origin is there, or rejected."""
-
-    def __init__(self, preamble: Preamble, stream: Stream) -> None:
-        self.preamble = preamble
-        self._stream = stream
-
-    async def accept(self) -> Pipe:
-        """Tell the edge that the origin is there, and return the way to the client.
-
-        Raises:
-            TowonelError: the edge or the client is gone.
-        """
-        await self._stream.write(ACCEPTED)
-        return self._stream
-
-    def reject(self, code: Code) -> None:
-        """Send the client elsewhere; the edge has its first bytes still."""
-        self._stream.abort(code)
-
-
-type Handle = Callable[[Incoming], Awaitable[None]]
 
 
 class Link(ChannelHandler):
-    """One connection to an edge; `dial` makes it."""
+    """Link to an edge; `dial` makes it.
+
+    Args:
+        edge: to be dialled.
+        handshake: answers its challenge.
+        on_stream: takes each stream that the edge opens.
+        timing: `welcome_s`, and those of the connection.
+    """
 
     channel: Channel
 
     def __init__(
-        self, edge: EdgeIdentity, handshake: AgentHandshake, on_stream: Callable[[Stream], None]
+        self,
+        edge: EdgeIdentity,
+        handshake: AgentHandshake,
+        on_stream: Callable[[Stream], None],
+        timing: Timing = DEFAULT_TIMING,
     ) -> None:
         self._edge = edge
-        self._handshake = handshake
         self._on_stream = on_stream
+        self._timing = timing
         loop = asyncio.get_running_loop()
-        self._welcome: asyncio.Future[None] = loop.create_future()
-        self._ended: asyncio.Future[CloseReason] = loop.create_future()
-        self._has_answered = False
-        self.session_id = b""
-        self.going_away = asyncio.Event()
+        self._machine = LinkMachine(edge, handshake, now=loop.time(), timing=timing)
+        self._driver = Driver(self._machine, self._execute)
+        self._opened: asyncio.Future[None] = loop.create_future()
+        self._closed: asyncio.Future[Code] = loop.create_future()
+        self._going_away = asyncio.Event()
 
     @contextlib.contextmanager
-    def connected(self, peer: Address) -> Generator[None]:
-        """Hold the connection, its handshake begun, and close it at the end."""
+    def connect(self, peer: Address) -> Generator[None]:
+        """Hold a connection, its handshake begun, and close it at the end."""
         endpoint = Endpoint(dialing_socket(peer), self._receive)
-        quic = agent_connection(self._edge.certificate_pem)
-        connection = Connection(quic, endpoint.send, self._make_channel)
+        quic = agent_connection(self._edge.certificate_pem, self._timing)
+        connection = Connection(quic, endpoint.send, self._make_channel, timing=self._timing)
         try:
             connection.connect(peer)
             yield
@@ -81,33 +80,68 @@ class Link(ChannelHandler):
             endpoint.close()
 
     @property
+    def session_id(self) -> bytes:
+        """The edge's name for this session; empty before its Welcome."""
+        return self._machine.session_id
+
+    @property
     def active(self) -> int:
-        """Streams that are open."""
+        """Number of open streams."""
         return self.channel.streams.count
 
-    async def wait_welcomed(self) -> None:
+    @property
+    def is_serving(self) -> bool:
+        """Whether the edge hands over new clients: it has not sent GoAway, and is there."""
+        return self._machine.state is State.OPEN
+
+    @property
+    @override
+    def takes_streams(self) -> bool:
+        return self._machine.takes_streams
+
+    async def wait_opened(self) -> None:
         """Return once the edge has let this agent in.
 
         Raises:
             TowonelError: why it did not.
         """
-        await asyncio.shield(self._welcome)
+        await asyncio.shield(self._opened)
+
+    async def wait_going_away(self) -> None:
+        """Return once the edge has sent GoAway."""
+        await self._going_away.wait()
 
     async def wait_closed(self) -> Code:
         """Return the code with which the link ended, once it has."""
-        return (await asyncio.shield(self._ended)).code
+        return await asyncio.shield(self._closed)
 
     def go_away(self) -> None:
         """Ask the edge for no more streams."""
-        self.channel.send(GoAway())
+        self._driver.handle(GoAwayRequested())
 
     def renew(self, grant: bytes) -> None:
         """Show the edge a newer grant."""
-        self.channel.send(Renew(grant))
+        self._driver.handle(RenewRequested(grant))
 
     def close(self, code: Code) -> None:
         """End the link and every stream on it."""
-        self.channel.close(code)
+        self._driver.handle(CloseRequested(CloseReason(code)))
+
+    @override
+    def on_handshake_completed(self) -> None:
+        return  # the edge speaks first
+
+    @override
+    def on_message(self, message: Message) -> None:
+        self._driver.handle(MessageReceived(message))
+
+    @override
+    def on_stream(self, stream: Stream) -> None:
+        self._on_stream(stream)
+
+    @override
+    def on_closed(self, reason: CloseReason) -> None:
+        self._driver.handle(ConnectionClosed(reason))
 
     def _receive(self, data: bytes, address: Address) -> None:
         self.channel.connection.receive(data, address)
@@ -116,36 +150,23 @@ class Link(ChannelHandler):
         self.channel = Channel(connection, self, opens=False)
         return self.channel
 
-    @override
-    def established(self) -> None:
-        return  # the edge speaks first
-
-    @override
-    def message(self, message: Message) -> None:
-        match message:
-            case Challenge() if not self._has_answered:
-                self._has_answered = True
-                self.channel.send(self._handshake.answer(message, self._edge))
-                # The edge is proved by its certificate; its streams may overtake its Welcome.
-                self.channel.is_admitted = True
-            case Welcome() if self._has_answered and not self._welcome.done():
-                self.session_id = message.session_id
-                self._welcome.set_result(None)
-            case GoAway() if self._welcome.done():
-                self.going_away.set()
+    def _execute(self, command: Command) -> None:
+        match command:
+            case Send(message):
+                self.channel.send(message)
+            case Close(reason):
+                self.channel.connection.close(reason)
+            case ReportOpened():
+                self._opened.set_result(None)
+            case ReportRefused(reason):
+                self._opened.set_exception(to_error(reason))
+                self._opened.exception()  # read here: the dialler may have stopped waiting
+            case ReportGoingAway():
+                self._going_away.set()
+            case ReportEnded(reason):
+                self._closed.set_result(reason.code)
             case _:
-                raise ProtocolError(Code.UNEXPECTED_MESSAGE, type(message).__name__)
-
-    @override
-    def incoming(self, stream: Stream) -> None:
-        self._on_stream(stream)
-
-    @override
-    def ended(self, ending: CloseReason) -> None:
-        if not self._welcome.done():
-            self._welcome.set_exception(to_error(ending))
-            self._welcome.exception()  # read here: the dialler may have stopped waiting
-        self._ended.set_result(ending)
+                assert_never(command)
 
 
 @contextlib.asynccontextmanager
@@ -158,6 +179,7 @@ async def dial(
     services: Collection[ServiceKey],
     handle: Handle,
     software: str,
+    timing: Timing = DEFAULT_TIMING,
 ) -> AsyncGenerator[Link]:
     """Link to an edge while the context lasts; its end closes the link and every stream.
 
@@ -166,100 +188,38 @@ async def dial(
         edge: as the hub names it: nothing else is trusted.
         key: the agent's.
         grant: the hub's word for that key.
-        services: what this agent serves.
-        handle: takes each client; it runs in a task of its own.
-        software: who we are, for the edge's log; at most 64 characters.
+        services: of this agent.
+        handle: serves each client; it runs in a task of its own.
+        software: of this agent, for the edge's log; at most 64 characters.
+        timing: all but `hello_s` and `silence_s`.
 
     Raises:
         Denied: with the edge's code, or CERTIFICATE_MISMATCH, EDGE_UNKNOWN.
         ProtocolError: UNSUPPORTED_VERSION and the like.
-        Unavailable: SESSION_LOST where there is no answer within 5 s.
+        Unavailable: SESSION_LOST where there is no answer within `welcome_s`.
         OSError: where the name does not resolve.
     """
     edge.check()
-    peer = await _resolve(address)
-    introduction = AgentHandshake(key, grant, services, software)
+    async with asyncio.timeout(timing.welcome_s):
+        peer = await resolve(*address)
+    handshake = AgentHandshake(key, grant, services, software)
+    async with _hold_link(peer, edge, handshake, handle, timing) as link:
+        yield link
+
+
+@contextlib.asynccontextmanager
+async def _hold_link(
+    peer: Address, edge: EdgeIdentity, handshake: AgentHandshake, handle: Handle, timing: Timing
+) -> AsyncGenerator[Link]:
+    """Hold an open link and the tasks of its streams."""
     try:
-        async with asyncio.TaskGroup() as tasks, _Streams(tasks, handle) as streams:
-            link = Link(edge, introduction, streams.serve)
-            with link.connected(peer):
-                await _wait_welcomed(link)
+        async with (
+            asyncio.TaskGroup() as tasks,
+            StreamTasks(tasks, handle, timing.preamble_s) as streams,
+        ):
+            link = Link(edge, handshake, streams.start, timing)
+            with link.connect(peer):
+                await link.wait_opened()
                 yield link
     except BaseExceptionGroup as group:  # of one: streams fail on their own
         raise group.exceptions[0] from None
-
-
-class _Streams:
-    """The tasks of a link's streams; those left at its end are cancelled."""
-
-    def __init__(self, tasks: asyncio.TaskGroup, handle: Handle) -> None:
-        self._tasks = tasks
-        self._handle = handle
-        self._running: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for task in self._running:
-            task.cancel()
-
-    def serve(self, stream: Stream) -> None:
-        task = self._tasks.create_task(_serve(stream, self._handle))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
-
-async def _resolve(address: tuple[str, int]) -> Address:
-    async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
-        return await resolve(*address)
-
-
-async def _wait_welcomed(link: Link) -> Link:
-    try:
-        async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
-            await link.wait_welcomed()
-    except TimeoutError:
-        raise Unavailable(
-            Code.SESSION_LOST, f"no answer within {HANDSHAKE_TIMEOUT_S:g} s: is UDP blocked?"
-        ) from None
-    return link
-
-
-async def _serve(stream: Stream, handle: Handle) -> None:
-    """Read who the client is, and hand it over; the stream is over when this returns."""
-    try:
-        incoming = await _read_preamble(stream)
-        await handle(incoming)
-    except TowonelError as error:
-        stream.abort(error.code)
-    except Exception as error:  # noqa: BLE001 a bug met by one client ends that client
-        asyncio.get_running_loop().call_exception_handler(
-            {"message": "a stream failed", "exception": error}
-        )
-        stream.abort(Code.INTERNAL)
-    finally:
-        await stream.close()
-
-
-async def _read_preamble(stream: Stream) -> Incoming:
-    """Read the preamble, and leave what follows it to be read.
-
-    Raises:
-        ProtocolError: BAD_PREAMBLE, PREAMBLE_TIMEOUT.
-        Unavailable: the edge gave up first.
-    """
-    data = b""
-    try:
-        async with asyncio.timeout(PREAMBLE_TIMEOUT_S):
-            while (found := preambles.read(data)) is None:
-                more = await stream.read(MAX_PREAMBLE_BYTES)
-                if not more:
-                    raise ProtocolError(Code.BAD_PREAMBLE, f"ends after {len(data)} bytes")
-                data += more
-    except TimeoutError:
-        raise ProtocolError(Code.PREAMBLE_TIMEOUT, f"{len(data)} bytes came") from None
-    preamble, length = found
-    if len(data) > length:
-        stream.inbound.unread(data[length:])
-    return Incoming(preamble, stream)

@@ -1,30 +1,25 @@
-"""Where an edge takes agents: one UDP port, its connections told apart by their ids."""
+"""Listener of an edge: one UDP port, with connections by their ids."""
 
-import asyncio
 import contextlib
-import secrets
 import socket
 from collections.abc import AsyncGenerator, Collection
+from enum import Enum, auto
 from typing import Protocol, override
 
 from aioquic.buffer import Buffer  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateImportUsage] its documented home
 from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE, QuicConfiguration
 from aioquic.quic.connection import QuicConnection
-from aioquic.quic.packet import (
-    QuicHeader,
-    QuicPacketType,
-    encode_quic_retry,
-    encode_quic_version_negotiation,
-    pull_quic_header,
-)
-from aioquic.quic.retry import QuicRetryTokenHandler
+from aioquic.quic.packet import QuicHeader, pull_quic_header
 
 from towonel.identity.certs import certificate_sha256
 from towonel.identity.grants import Grant
 from towonel.identity.keys import NodeKey
-from towonel.tunnel.close_reason import CloseReason
+from towonel.tunnel.address_validation import AddressValidator
+from towonel.tunnel.channel import Channel
 from towonel.tunnel.connection import Connection
-from towonel.tunnel.handshake import EdgeHandshake, EdgeIdentity
+from towonel.tunnel.core.close_reason import CloseReason
+from towonel.tunnel.core.handshake import EdgeHandshake, EdgeIdentity
+from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.quic import edge_configuration
 from towonel.tunnel.session import Session, SessionListener
 from towonel.tunnel.udp import Address, Endpoint, bound_socket, resolve
@@ -32,29 +27,45 @@ from towonel.wire.errors import Code
 from towonel.wire.ids import AgentId, EdgeId
 
 MAX_HANDSHAKES = 256  # connections that have not proved anything yet; each lives 5 s at most
-RETRY_ID_BYTES = 8
 
 
 class AdmissionPolicy(SessionListener, Protocol):
-    """Decides who may come in, and is told what becomes of them."""
+    """Policy of an edge: which agents it admits; also observes what becomes of them."""
+
+    def now_ms(self) -> int:
+        """Return the Unix time."""
+        ...
 
     def hub_ids(self) -> Collection[bytes]:
-        """Whose grants count."""
+        """Return the hubs whose grants count."""
         ...
 
-    def refusal(self, grant: Grant) -> Code | None:
-        """Why a grant that is in order is refused all the same, if it is."""
+    def refuse(self, grant: Grant) -> Code | None:
+        """Return why a grant that is in order is refused all the same, or None."""
         ...
+
+    def on_refused(self, code: Code, detail: str, peer: str) -> None:
+        """A client was not admitted."""
+        ...
+
+
+class ListenerState(Enum):
+    """State of a listener."""
+
+    OPEN = auto()
+    DRAINING = auto()  # the sessions there are go on
 
 
 class Listener(SessionListener):
-    """The sessions of one edge; between them and the policy it keeps one session per agent.
+    """Listener for agents; between sessions and the policy it keeps one session per agent.
 
     Args:
         sock: bound, and closed with the listener.
         configuration: of the edge's side of QUIC.
         edge: this edge, as the hub names it to agents.
-        policy: decides who comes in, and is told.
+        policy: decides which agents to admit.
+        timing: of sessions and connections.
+        max_handshakes: connections without a Hello yet.
     """
 
     def __init__(
@@ -63,34 +74,38 @@ class Listener(SessionListener):
         configuration: QuicConfiguration,
         edge: EdgeIdentity,
         policy: AdmissionPolicy,
+        *,
+        timing: Timing = DEFAULT_TIMING,
+        max_handshakes: int = MAX_HANDSHAKES,
     ) -> None:
         self._configuration = configuration
-        self._handshake = EdgeHandshake(edge, policy.hub_ids, self._refusal)
+        self._handshake = EdgeHandshake(edge, policy.hub_ids, policy.refuse, self._is_draining)
         self._policy = policy
-        self._retry = QuicRetryTokenHandler()
+        self._timing = timing
+        self._max_handshakes = max_handshakes
         self._by_id: dict[bytes, Connection] = {}
         self._handshaking: set[Connection] = set()
         self._sessions: dict[AgentId, Session] = {}
-        self._is_leaving = False
-        self._loop = asyncio.get_running_loop()
+        self._state = ListenerState.OPEN
         self._endpoint = Endpoint(sock, self._receive)
+        self._validator = AddressValidator(configuration, self._endpoint.send)
 
     @property
     def port(self) -> int:
-        """The UDP port."""
+        """UDP port."""
         return self._endpoint.port
 
     @property
     def sessions(self) -> Collection[Session]:
-        """The agents that are in."""
+        """Sessions whose agents are admitted."""
         return self._sessions.values()
 
     def go_away(self) -> None:
-        """Ask every agent to use another edge for what comes, and let none in any more.
+        """Ask every agent to use another edge for what comes, and admit none any more.
 
         An agent that dialled this edge again would supersede its own session, which has streams.
         """
-        self._is_leaving = True
+        self._state = ListenerState.DRAINING
         for session in self._sessions.values():
             session.go_away()
 
@@ -101,34 +116,26 @@ class Listener(SessionListener):
         self._endpoint.close()
 
     @override
-    def now_ms(self) -> int:
-        return self._policy.now_ms()
-
-    @override
-    def admitted(self, session: Session) -> None:
+    def on_admitted(self, session: Session) -> None:
         """Let a newer session of an agent take the place of the older."""
         self._handshaking.discard(session.connection)
         older = self._sessions.get(session.agent_id)
         self._sessions[session.agent_id] = session
-        self._policy.admitted(session)
+        self._policy.on_admitted(session)
         if older is not None:
             older.close(Code.SUPERSEDED)
 
     @override
-    def ended(self, session: Session, code: Code) -> None:
+    def on_ended(self, session: Session, code: Code) -> None:
         if self._sessions.get(session.agent_id) is session:
             del self._sessions[session.agent_id]
-        self._policy.ended(session, code)
+        self._policy.on_ended(session, code)
 
-    @override
-    def refused(self, code: Code, detail: str, peer: str) -> None:
-        self._policy.refused(code, detail, peer)
-
-    def _refusal(self, grant: Grant) -> Code | None:
-        return Code.GOING_AWAY if self._is_leaving else self._policy.refusal(grant)
+    def _is_draining(self) -> bool:
+        return self._state is ListenerState.DRAINING
 
     def _receive(self, data: bytes, address: Address) -> None:
-        """Hand a datagram to its connection; a stranger's opens one, or is dropped."""
+        """Hand a datagram to its connection; another opens one, or is dropped."""
         try:
             header = pull_quic_header(
                 Buffer(data=data), host_cid_length=self._configuration.connection_id_length
@@ -137,32 +144,18 @@ class Listener(SessionListener):
             return
         connection = self._by_id.get(header.destination_cid)
         if connection is None and len(data) >= SMALLEST_MAX_DATAGRAM_SIZE:
-            connection = self._new_client(header, address)
+            connection = self._accept(header, address)
         if connection is not None:
             connection.receive(data, address)
 
-    def _new_client(self, header: QuicHeader, address: Address) -> Connection | None:
-        """Return a new connection for a client that has proved its address."""
-        if header.version not in self._configuration.supported_versions:
-            self._negotiate(header, address)
-        elif header.packet_type is QuicPacketType.INITIAL and not header.token:
-            self._ask_to_retry(header, address)
-        elif header.packet_type is QuicPacketType.INITIAL:
-            return self._validated(header, address)
-        return None
-
-    def _validated(self, header: QuicHeader, address: Address) -> Connection | None:
-        try:
-            original_id = self._retry.validate_token(
-                address=address,
-                destination_cid=header.destination_cid,
-                token=header.token,
-                now=self._loop.time(),
-            )
-        except ValueError:
+    def _accept(self, header: QuicHeader, address: Address) -> Connection | None:
+        """Return a new connection of a client that has proved its address."""
+        original_id = self._validator.validate(header, address)
+        if original_id is None:
             return None
-        if len(self._handshaking) >= MAX_HANDSHAKES:
-            self._policy.refused(Code.OVERLOADED, f"{MAX_HANDSHAKES} are greeting", address[0])
+        if len(self._handshaking) >= self._max_handshakes:
+            detail = f"{self._max_handshakes} handshakes"
+            self._policy.on_refused(Code.OVERLOADED, detail, address[0])
             return None
         return self._open(header.destination_cid, original_id)
 
@@ -174,7 +167,7 @@ class Listener(SessionListener):
         )
         ids = {retry_id, quic.host_cid}
 
-        def on_id(connection_id: bytes, is_valid: bool) -> None:
+        def on_connection_id(connection_id: bytes, is_valid: bool) -> None:
             if is_valid:
                 ids.add(connection_id)
                 self._by_id[connection_id] = connection
@@ -182,7 +175,7 @@ class Listener(SessionListener):
                 ids.discard(connection_id)
                 self._by_id.pop(connection_id, None)
 
-        def on_end() -> None:
+        def on_closed() -> None:
             self._handshaking.discard(connection)
             for connection_id in ids:
                 self._by_id.pop(connection_id, None)
@@ -190,64 +183,60 @@ class Listener(SessionListener):
         connection = Connection(
             quic,
             self._endpoint.send,
-            lambda new: Session(new, self._handshake, self).channel,
-            on_id=on_id,
-            on_end=on_end,
+            self._make_channel,
+            on_connection_id=on_connection_id,
+            on_closed=on_closed,
+            timing=self._timing,
         )
         self._handshaking.add(connection)
         self._by_id |= dict.fromkeys(ids, connection)
         return connection
 
-    def _negotiate(self, header: QuicHeader, address: Address) -> None:
-        """Say which versions are spoken; never in answer to an answer of this kind."""
-        if header.version and header.packet_type is not QuicPacketType.VERSION_NEGOTIATION:
-            answer = encode_quic_version_negotiation(
-                source_cid=header.destination_cid,
-                destination_cid=header.source_cid,
-                supported_versions=self._configuration.supported_versions,
-            )
-            self._endpoint.send(answer, address)
-
-    def _ask_to_retry(self, header: QuicHeader, address: Address) -> None:
-        retry_id = secrets.token_bytes(RETRY_ID_BYTES)
-        token = self._retry.create_token(
-            address=address,
-            original_destination_connection_id=header.destination_cid,
-            retry_source_connection_id=retry_id,
-            now=self._loop.time(),
+    def _make_channel(self, connection: Connection) -> Channel:
+        session = Session(
+            connection,
+            self._handshake,
+            self,
+            on_refused=self._policy.on_refused,
+            now_ms=self._policy.now_ms,
+            timing=self._timing,
         )
-        assert header.version is not None, "it is one of those supported"
-        answer = encode_quic_retry(
-            version=header.version,
-            source_cid=retry_id,
-            destination_cid=header.source_cid,
-            original_destination_cid=header.destination_cid,
-            retry_token=token,
-        )
-        self._endpoint.send(answer, address)
+        return session.channel
 
 
 @contextlib.asynccontextmanager
 async def listen(
-    host: str, port: int, *, key: NodeKey, certificate_pem: str, policy: AdmissionPolicy
+    host: str,
+    port: int,
+    *,
+    key: NodeKey,
+    certificate_pem: str,
+    policy: AdmissionPolicy,
+    timing: Timing = DEFAULT_TIMING,
+    max_handshakes: int = MAX_HANDSHAKES,
 ) -> AsyncGenerator[Listener]:
-    """Take agents while the context lasts; at its end their sessions are closed, DRAINING.
+    """Listen for agents while the context lasts; at its end their sessions are closed, DRAINING.
 
     Args:
         host: where to listen; `::` takes IPv4 too.
         port: UDP; 0 lets the system choose.
         key: the edge's.
         certificate_pem: the certificate that the hub names to agents.
-        policy: decides, and is told.
+        policy: decides which agents to admit.
+        timing: of sessions and connections.
+        max_handshakes: connections without a Hello yet.
 
     Raises:
-        OSError: where the address cannot be had.
+        OSError: where the address is taken, or is not ours.
         Denied: CERTIFICATE_MISMATCH where the certificate is not for this key.
     """
     edge = EdgeIdentity(EdgeId(key.public), certificate_pem, certificate_sha256(certificate_pem))
     edge.check()
     sock = bound_socket(await resolve(host, port))
-    listener = Listener(sock, edge_configuration(key, certificate_pem), edge, policy)
+    configuration = edge_configuration(key, certificate_pem, timing)
+    listener = Listener(
+        sock, configuration, edge, policy, timing=timing, max_handshakes=max_handshakes
+    )
     try:
         yield listener
     finally:

@@ -1,4 +1,4 @@
-"""What a connection is to the services: bytes both ways, each way ended on its own.
+"""Interface of a connection, as services see it: bytes both ways, each ended on its own.
 
 A client's socket, an origin's socket and a stream of a session all look like this, so that the edge
 and the agent relay bytes without knowing what carries them.
@@ -8,13 +8,11 @@ from typing import Protocol
 
 from towonel.wire.errors import Code
 
-CHUNK_BYTES = (
-    64 * 1024
-)  # what one read hands over at most: large enough that Python is not the cost
+CHUNK_BYTES = 64 * 1024  # of one read at most: large enough that Python is not the cost
 
 
 class Pipe(Protocol):
-    """Bytes both ways; one reader and one writer at a time.
+    """Pipe: bytes both ways; one reader and one writer at a time.
 
     After `abort`, `close` or a loss, every waiting and later call raises the same `Unavailable`.
     """

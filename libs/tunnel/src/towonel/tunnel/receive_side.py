@@ -1,16 +1,16 @@
-"""The bytes a peer sends on one stream, from their arrival to the application's read."""
+"""Receive side of a stream: the peer's bytes, from their arrival to the application's read."""
 
 import asyncio
 from enum import Enum, auto
 
-from towonel.tunnel.buffer import ByteQueue
+from towonel.tunnel.core.byte_queue import ByteQueue
 from towonel.tunnel.session_credit import SessionCredit
 from towonel.wire.credit import MAX_STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES, ReceiveCredit
 from towonel.wire.errors import Code, ProtocolError, Unavailable
 
 
 class _End(Enum):
-    """How the peer ended its bytes; a reset is complete with the count in `Abandoned`."""
+    """End of the peer's bytes; a reset is complete with the count in `Abandoned`."""
 
     NONE = auto()
     FIN = auto()
@@ -18,16 +18,16 @@ class _End(Enum):
 
 
 class ReceiveSide:
-    """One direction of a stream, as its receiver sees it.
+    """Receive side of a stream.
 
     Bytes count against the stream's and the session's credit when they arrive and are given back
     when they are read, dropped, or known never to come: the peer says in `Abandoned` how many it
     had counted on a stream that it reset.
     """
 
-    def __init__(self, stream_id: int, budget: SessionCredit) -> None:
+    def __init__(self, stream_id: int, session_credit: SessionCredit) -> None:
         self._stream_id = stream_id
-        self._budget = budget
+        self._session_credit = session_credit
         self._credit = ReceiveCredit(STREAM_WINDOW_BYTES, MAX_STREAM_WINDOW_BYTES)
         self._queue = ByteQueue()
         self._head = b""  # put back by the reader; counted as read
@@ -46,16 +46,16 @@ class ReceiveSide:
 
     @property
     def is_open(self) -> bool:
-        """Whether the peer may still send, and nobody has asked it to stop."""
+        """Whether the peer may still send, and was not asked to stop."""
         return self._end is _End.NONE and self._failure is None
 
-    def push(self, data: bytes, *, is_end: bool) -> None:
-        """Take bytes that arrived.
+    def receive(self, data: bytes, *, is_end: bool) -> None:
+        """Queue bytes that arrived.
 
         Raises:
             ProtocolError: FLOW_CONTROL.
         """
-        self._budget.received(self._credit, len(data))
+        self._session_credit.receive(self._credit, len(data))
         self._received_bytes += len(data)
         if is_end:
             self._end = _End.FIN
@@ -63,17 +63,17 @@ class ReceiveSide:
             self._queue.push(data)
             self._wake()
         else:
-            self._budget.consumed(self._stream_id, None, len(data))
+            self._session_credit.consume(self._stream_id, None, len(data))
 
-    def reset(self, code: Code) -> None:
-        """The peer ended its bytes early: what was not read is dropped."""
+    def receive_reset(self, code: Code) -> None:
+        """End early: what was not read is dropped."""
         if self._end is _End.NONE:
             self._end = _End.RESET
             self.fail(code)
             self._settle()
 
-    def abandon(self, sent_bytes: int) -> None:
-        """The peer says how many bytes it had counted before its reset.
+    def receive_abandoned(self, sent_bytes: int) -> None:
+        """Note how many bytes the peer had counted before its reset.
 
         Raises:
             ProtocolError: FLOW_CONTROL, more than it was granted; UNEXPECTED_MESSAGE, another
@@ -87,15 +87,15 @@ class ReceiveSide:
         self._settle()
 
     def fail(self, code: Code) -> None:
-        """Read no more: waiting and later reads raise `code`; what comes is dropped."""
+        """Read no more: a waiting read and later ones raise `code`; what comes is dropped."""
         if self._failure is None:
             self._failure = code
             self._head = b""
             self._drop()
         self._wake()
 
-    def lose(self, code: Code) -> None:
-        """The connection is gone: a complete answer can still be read, another not."""
+    def fail_unless_complete(self, code: Code) -> None:
+        """Fail, but let an answer that is complete be read."""
         if self._end is not _End.FIN:
             self.fail(code)
 
@@ -112,13 +112,13 @@ class ReceiveSide:
                 return data
             if self._queue.size:
                 data = self._queue.take(max_bytes)
-                self._consumed(len(data))
+                self._consume(len(data))
                 return data
             if self._end is not _End.NONE:
                 return b""
-            await self._arrival()
+            await self._wait_for_bytes()
 
-    async def _arrival(self) -> None:
+    async def _wait_for_bytes(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter
@@ -129,12 +129,12 @@ class ReceiveSide:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _consumed(self, count: int) -> None:
-        self._budget.consumed(self._stream_id, self._credit if self.is_open else None, count)
+    def _consume(self, count: int) -> None:
+        self._session_credit.consume(self._stream_id, self._credit if self.is_open else None, count)
 
     def _drop(self) -> None:
         if dropped := self._queue.clear():
-            self._consumed(dropped)
+            self._consume(dropped)
 
     def _settle(self) -> None:
         """Give back what the peer counted and we never saw."""
@@ -142,6 +142,6 @@ class ReceiveSide:
             return
         missing = self._abandoned_bytes - self._received_bytes
         if missing > 0:
-            self._budget.received(self._credit, missing)
+            self._session_credit.receive(self._credit, missing)
             self._received_bytes += missing
-            self._budget.consumed(self._stream_id, None, missing)
+            self._session_credit.consume(self._stream_id, None, missing)

@@ -1,24 +1,17 @@
-"""Carry bytes between two pipes until both directions have ended."""
+"""Relay between two pipes: carries bytes until both directions have ended."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from towonel.tunnel.byte_counter import ByteCounter
 from towonel.tunnel.pipe import Pipe
 from towonel.wire.errors import Code, TowonelError
 
-
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """What a relay carried and how it ended: NORMAL, or the first failure."""
-
-    a_to_b: int
-    b_to_a: int
-    code: Code
+type CountBytes = Callable[[int], object]
 
 
 @dataclass(slots=True)
-class _Run:
+class _Relay:
     a: Pipe
     b: Pipe
     code: Code = Code.NORMAL
@@ -32,18 +25,25 @@ class _Run:
         self.a.abort(code)
         self.b.abort(code)
 
+    async def carry(self, source: Pipe, sink: Pipe, count: CountBytes) -> None:
+        while True:
+            try:
+                data = await source.read()
+            except TowonelError as error:
+                self.abort(error.code)
+                return
+            try:
+                if not data:
+                    await sink.write_eof()
+                    return
+                await sink.write(data)
+            except TowonelError as error:
+                self.fail(error.code)
+                return
+            count(len(data))
 
-@dataclass(slots=True)
-class _Direction:
-    source: Pipe
-    sink: Pipe
-    meter: ByteCounter
-    carried_bytes: int = 0
 
-
-async def relay(
-    a: Pipe, b: Pipe, meters: tuple[ByteCounter, ByteCounter] | None = None
-) -> Transfer:
+async def relay(a: Pipe, b: Pipe, count_a_to_b: CountBytes, count_b_to_a: CountBytes) -> Code:
     """Carry bytes both ways; an end of one side's bytes becomes a half-close of the other.
 
     A side that fails while it is read takes the other down with its code. A side that only refuses
@@ -53,38 +53,18 @@ async def relay(
     Args:
         a: one side.
         b: the other.
-        meters: count the bytes from a to b, and those from b to a, chunk by chunk.
+        count_a_to_b: called with the length of each chunk that was handed over.
+        count_b_to_a: the same for the other direction.
 
     Returns:
-        The bytes that were handed over, and NORMAL or the code of the first failure.
+        NORMAL, or the code of the first failure.
     """
-    run = _Run(a, b)
-    meter_forth, meter_back = meters or (ByteCounter(), ByteCounter())
-    forth, back = _Direction(a, b, meter_forth), _Direction(b, a, meter_back)
+    run = _Relay(a, b)
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_carry(run, forth))
-            tasks.create_task(_carry(run, back))
+            tasks.create_task(run.carry(a, b, count_a_to_b))
+            tasks.create_task(run.carry(b, a, count_b_to_a))
     except asyncio.CancelledError:
         run.abort(Code.CANCELLED)
         raise
-    return Transfer(forth.carried_bytes, back.carried_bytes, run.code)
-
-
-async def _carry(run: _Run, way: _Direction) -> None:
-    while True:
-        try:
-            data = await way.source.read()
-        except TowonelError as error:
-            run.abort(error.code)
-            return
-        try:
-            if not data:
-                await way.sink.write_eof()
-                return
-            await way.sink.write(data)
-        except TowonelError as error:
-            run.fail(error.code)
-            return
-        way.carried_bytes += len(data)
-        way.meter.count += len(data)
+    return run.code

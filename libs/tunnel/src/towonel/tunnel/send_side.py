@@ -1,4 +1,4 @@
-"""The bytes we send on one stream, held back until the receiver has room for them."""
+"""Send side of a stream: our bytes, held back until the receiver has room for them."""
 
 import asyncio
 
@@ -10,16 +10,18 @@ from towonel.wire.errors import Code, Unavailable
 
 
 class SendSide:
-    """One direction of a stream, as its sender sees it.
+    """Send side of a stream.
 
     aioquic buffers whatever it is given, so nothing is given without credit: what lies in its
     buffer never exceeds what the receiver has granted and not read.
     """
 
-    def __init__(self, stream_id: int, connection: Connection, budget: SessionCredit) -> None:
+    def __init__(
+        self, stream_id: int, connection: Connection, session_credit: SessionCredit
+    ) -> None:
         self._stream_id = stream_id
         self._connection = connection
-        self._budget = budget
+        self._session_credit = session_credit
         self._credit = SendCredit(STREAM_WINDOW_BYTES)
         self._failure: Code | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -35,12 +37,14 @@ class SendSide:
         rest = memoryview(data)
         while rest:
             self._check()
-            count = min(len(rest), CHUNK_BYTES, self._credit.available, self._budget.available)
+            count = min(
+                len(rest), CHUNK_BYTES, self._credit.available, self._session_credit.available
+            )
             if count:
                 self._send(bytes(rest[:count]))
                 rest = rest[count:]
             else:
-                await self._room()
+                await self._wait_for_credit()
 
     def write_eof(self) -> None:
         if self.is_eof:
@@ -50,7 +54,7 @@ class SendSide:
         self._connection.send(self._stream_id, b"", is_end=True)
 
     def grant(self, limit: int) -> None:
-        """The receiver has read: more may be sent."""
+        """Raise the limit: the receiver has read."""
         self._credit.grant(limit)
         self._wake()
 
@@ -60,15 +64,11 @@ class SendSide:
             return
         self._is_reset = True
         self._connection.reset(self._stream_id, code)
-        self._budget.abandoned(self._stream_id, self.sent_bytes)
+        self._session_credit.report_abandoned(self._stream_id, self.sent_bytes)
         self.fail(code)
 
-    def stopped(self, code: Code) -> None:
-        """The receiver reads no more, and aioquic has reset the stream for it."""
-        self.reset(code)
-
     def fail(self, code: Code) -> None:
-        """Waiting and later writes raise `code`."""
+        """Write no more: a waiting write and later ones raise `code`."""
         if self._failure is None:
             self._failure = code
         self._wake()
@@ -79,18 +79,18 @@ class SendSide:
 
     def _send(self, data: bytes) -> None:
         self._credit.spend(len(data))
-        self._budget.spend(len(data))
+        self._session_credit.spend(len(data))
         self.sent_bytes += len(data)
         self._connection.send(self._stream_id, data)
 
-    async def _room(self) -> None:
+    async def _wait_for_credit(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
         if self._credit.available:
-            self._budget.wait(self._stream_id, self._wake)
+            self._session_credit.wake_on_grant(self._stream_id, self._wake)
         try:
             await self._waiter
         finally:
-            self._budget.forget(self._stream_id)
+            self._session_credit.cancel_wake(self._stream_id)
             self._waiter = None
 
     def _wake(self) -> None:

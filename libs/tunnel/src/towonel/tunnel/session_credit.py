@@ -1,24 +1,27 @@
-"""The credit that all streams of one connection share, in both directions."""
+"""Flow-control credit shared by all streams of a session, in both directions."""
 
 from collections.abc import Callable
 
 from towonel.wire.credit import SESSION_WINDOW_BYTES, ReceiveCredit, SendCredit
 from towonel.wire.messages import Abandoned, Message, Window
 
-Tell = Callable[[Message], None]
-
 
 class SessionCredit:
-    """What may be in flight or unread on a whole session; docs/protocol.md, flow control.
+    """Credit for what may be in flight or unread on a whole session; docs/protocol.md §4.4.
 
     Args:
-        tell: sends a message on the control stream.
+        send: sends a message on the control stream.
         clock: seconds, monotonic.
         rtt: the round trip now, in seconds.
     """
 
-    def __init__(self, tell: Tell, clock: Callable[[], float], rtt: Callable[[], float]) -> None:
-        self.tell = tell
+    def __init__(
+        self,
+        send: Callable[[Message], None],
+        clock: Callable[[], float],
+        rtt: Callable[[], float],
+    ) -> None:
+        self._send_message = send
         self._clock = clock
         self._rtt = rtt
         self._receive = ReceiveCredit(SESSION_WINDOW_BYTES, SESSION_WINDOW_BYTES)
@@ -27,27 +30,27 @@ class SessionCredit:
 
     @property
     def available(self) -> int:
-        """How many bytes may be sent now, over all streams."""
+        """Number of bytes that may be sent now, over all streams."""
         return self._send.available
 
     def spend(self, count: int) -> None:
         self._send.spend(count)
 
     def grant(self, limit: int) -> None:
-        """The peer raised its limit: wake who waits, the oldest first."""
+        """Raise the limit that the peer gave, and wake blocked streams, the oldest first."""
         self._send.grant(limit)
         blocked, self._blocked = self._blocked, {}
         for wake in blocked.values():
             wake()
 
-    def wait(self, stream_id: int, wake: Callable[[], None]) -> None:
+    def wake_on_grant(self, stream_id: int, wake: Callable[[], None]) -> None:
         """Call `wake` once when the peer has raised its limit."""
         self._blocked[stream_id] = wake
 
-    def forget(self, stream_id: int) -> None:
+    def cancel_wake(self, stream_id: int) -> None:
         self._blocked.pop(stream_id, None)
 
-    def received(self, stream: ReceiveCredit, count: int) -> None:
+    def receive(self, stream: ReceiveCredit, count: int) -> None:
         """Count bytes that arrived on a stream.
 
         Raises:
@@ -56,14 +59,14 @@ class SessionCredit:
         stream.received(count)
         self._receive.received(count)
 
-    def consumed(self, stream_id: int, stream: ReceiveCredit | None, count: int) -> None:
-        """Announce room for bytes that were read; `stream` is None where no more may come."""
+    def consume(self, stream_id: int, stream: ReceiveCredit | None, count: int) -> None:
+        """Announce room for bytes that were read; `stream` is None if no more may come on it."""
         now, rtt_s = self._clock(), self._rtt()
         if stream is not None and (limit := stream.consumed(count, now, rtt_s)) is not None:
-            self.tell(Window(stream_id, limit))
+            self._send_message(Window(stream_id, limit))
         if (limit := self._receive.consumed(count, now, rtt_s)) is not None:
-            self.tell(Window(None, limit))
+            self._send_message(Window(None, limit))
 
-    def abandoned(self, stream_id: int, sent_bytes: int) -> None:
+    def report_abandoned(self, stream_id: int, sent_bytes: int) -> None:
         """Tell the peer where our bytes of a stream that we reset ended."""
-        self.tell(Abandoned(stream_id, sent_bytes))
+        self._send_message(Abandoned(stream_id, sent_bytes))

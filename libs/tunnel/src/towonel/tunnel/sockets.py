@@ -1,4 +1,4 @@
-"""A TCP socket as a pipe, on the event loop's readiness calls and nothing above them."""
+"""TCP socket as a pipe, on the event loop's readiness calls and nothing above them."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ READS_BEFORE_YIELD = 4  # a socket that always has data must not keep the loop t
 
 
 class SocketPipe(Pipe):
-    """A connected TCP socket, owned by the pipe from now on.
+    """Pipe over a connected TCP socket, which it owns from now on.
 
     Args:
         sock: connected; made non-blocking here.
@@ -27,7 +27,7 @@ class SocketPipe(Pipe):
         self._sock = sock
         self._broken = broken
         self._loop = asyncio.get_running_loop()
-        self._ended: Code | None = None
+        self._failure: Code | None = None
         self._is_eof_sent = False
         self._reads = 0
         self._waiters: dict[Callable[[int], object], asyncio.Future[None]] = {}
@@ -42,7 +42,7 @@ class SocketPipe(Pipe):
             try:
                 return self._sock.recv(max_bytes)
             except (BlockingIOError, InterruptedError):
-                await self._ready(self._loop.add_reader, self._loop.remove_reader)
+                await self._wait_ready(self._loop.add_reader, self._loop.remove_reader)
             except OSError as error:
                 raise Unavailable(self._broken, str(error)) from error
 
@@ -54,7 +54,7 @@ class SocketPipe(Pipe):
             try:
                 rest = rest[self._sock.send(rest) :]
             except (BlockingIOError, InterruptedError):
-                await self._ready(self._loop.add_writer, self._loop.remove_writer)
+                await self._wait_ready(self._loop.add_writer, self._loop.remove_writer)
             except OSError as error:
                 raise Unavailable(self._broken, str(error)) from error
             self._check()
@@ -72,7 +72,7 @@ class SocketPipe(Pipe):
 
     @override
     def abort(self, code: Code) -> None:
-        if self._ended is None:
+        if self._failure is None:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self._end(code)
 
@@ -81,10 +81,10 @@ class SocketPipe(Pipe):
         self._end(Code.NORMAL)
 
     def _check(self) -> None:
-        if self._ended is not None:
-            raise Unavailable(self._ended, "this side ended the connection")
+        if self._failure is not None:
+            raise Unavailable(self._failure, "this side ended the connection")
 
-    async def _ready(self, add: Callable[..., None], remove: Callable[[int], bool]) -> None:
+    async def _wait_ready(self, add: Callable[..., None], remove: Callable[[int], bool]) -> None:
         """Wait for readiness; `_end` also wakes us, after it has unregistered the socket."""
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiters[remove] = waiter
@@ -96,9 +96,9 @@ class SocketPipe(Pipe):
                 remove(self._sock.fileno())
 
     def _end(self, code: Code) -> None:
-        if self._ended is not None:
+        if self._failure is not None:
             return
-        self._ended = code
+        self._failure = code
         waiters, self._waiters = self._waiters, {}
         for remove, waiter in waiters.items():
             # First out of the selector, then closed: a closed descriptor would never become ready.

@@ -1,12 +1,12 @@
-"""The streams of one connection: who they are, and who gets what arrives."""
+"""Table of the streams of a connection: by id, so that what arrives finds its stream."""
 
 from collections import OrderedDict
 from collections.abc import Callable
 
 from towonel.tunnel.connection import Connection
+from towonel.tunnel.core.stream_ids import SeenStreams
 from towonel.tunnel.session_credit import SessionCredit
 from towonel.tunnel.stream import Stream
-from towonel.tunnel.stream_ids import SeenStreams
 from towonel.wire.errors import Code, ProtocolError, Unavailable
 from towonel.wire.messages import Abandoned, Window
 
@@ -17,25 +17,27 @@ CONTROL_STREAM = 1
 
 
 class Streams:
-    """Every stream of a connection until both its directions have ended.
+    """Streams of a connection, each until both its directions have ended.
 
     Args:
-        incoming: takes a stream that the peer opened; None on the edge, which opens them all.
+        connection: that carries them.
+        session_credit: that they share.
+        on_stream: takes a stream that the peer opened; None at the edge, which opens them all.
     """
 
     def __init__(
         self,
         connection: Connection,
-        budget: SessionCredit,
-        incoming: Callable[[Stream], None] | None = None,
+        session_credit: SessionCredit,
+        on_stream: Callable[[Stream], None] | None = None,
     ) -> None:
         self._connection = connection
-        self._budget = budget
-        self._incoming = incoming
-        self._arrivals = SeenStreams()
+        self._session_credit = session_credit
+        self._on_stream = on_stream
+        self._seen = SeenStreams()
         self._open: dict[int, Stream] = {}
         self._recently_closed: OrderedDict[int, int] = OrderedDict()  # stream id -> bytes we sent
-        self._lost: Code | None = None
+        self._failure: Code | None = None
 
     @property
     def count(self) -> int:
@@ -47,8 +49,8 @@ class Streams:
         Raises:
             Unavailable: OVERLOADED at `MAX_STREAMS`, or how the connection ended.
         """
-        if self._lost is not None:
-            raise Unavailable(self._lost, "session")
+        if self._failure is not None:
+            raise Unavailable(self._failure, "session")
         if self.count >= MAX_STREAMS:
             raise Unavailable(Code.OVERLOADED, f"{MAX_STREAMS} streams")
         stream_id = self._connection.new_stream_id()
@@ -59,89 +61,89 @@ class Streams:
         """Hand over bytes that arrived.
 
         Raises:
-            ProtocolError: FLOW_CONTROL, or UNEXPECTED_MESSAGE on a stream nobody may open.
+            ProtocolError: FLOW_CONTROL, or UNEXPECTED_MESSAGE on a stream that may not be.
         """
         if stream := self._find(stream_id):
-            stream.inbound.push(data, is_end=is_end)
-            self._sweep(stream)
+            stream.receive_side.receive(data, is_end=is_end)
+            self._forget_if_over(stream)
 
-    def reset(self, stream_id: int, code: Code) -> None:
-        """The peer ended its side of a stream early.
+    def receive_reset(self, stream_id: int, code: Code) -> None:
+        """Handle RESET_STREAM: the peer ended its side of a stream early.
 
         Raises:
-            ProtocolError: as `data`.
+            ProtocolError: as `receive`.
         """
         if stream := self._find(stream_id):
-            stream.inbound.reset(code)
-            self._sweep(stream)
+            stream.receive_side.receive_reset(code)
+            self._forget_if_over(stream)
 
-    def stop(self, stream_id: int, code: Code) -> None:
-        """The peer reads no more of a stream.
+    def receive_stop(self, stream_id: int, code: Code) -> None:
+        """Handle STOP_SENDING: the peer reads no more of a stream; aioquic has reset our side.
 
         Raises:
-            ProtocolError: as `data`.
+            ProtocolError: as `receive`.
         """
         if stream := self._find(stream_id):
-            stream.outbound.stopped(code)
-            self._sweep(stream)
+            stream.send_side.reset(code)
+            self._forget_if_over(stream)
         elif (sent_bytes := self._recently_closed.pop(stream_id, None)) is not None:
-            self._budget.abandoned(stream_id, sent_bytes)
+            self._session_credit.report_abandoned(stream_id, sent_bytes)
 
-    def grant(self, message: Window) -> None:
-        """The peer has read: more may be sent.
+    def receive_window(self, message: Window) -> None:
+        """Handle Window: the peer has read, and more may be sent.
 
         Raises:
-            ProtocolError: as `data`.
+            ProtocolError: as `receive`.
         """
         if message.stream_id is None:
-            self._budget.grant(message.limit)
+            self._session_credit.grant(message.limit)
         elif stream := self._find(message.stream_id):
-            stream.outbound.grant(message.limit)
+            stream.send_side.grant(message.limit)
 
-    def settle_abandoned(self, message: Abandoned) -> None:
-        """The peer says how many bytes it counted on a stream that it reset.
+    def receive_abandoned(self, message: Abandoned) -> None:
+        """Handle Abandoned: how many bytes the peer counted on a stream that it reset.
 
         Raises:
-            ProtocolError: as `data`.
+            ProtocolError: as `receive`.
         """
         if stream := self._find(message.stream_id):
-            stream.inbound.abandon(message.sent_bytes)
-            self._sweep(stream)
+            stream.receive_side.receive_abandoned(message.sent_bytes)
+            self._forget_if_over(stream)
 
-    def lose(self, code: Code) -> None:
-        """The connection is gone: wake everybody."""
-        self._lost = code
+    def fail(self, code: Code) -> None:
+        """End every stream: the connection is gone."""
+        self._failure = code
         streams, self._open = self._open, {}
         for stream in streams.values():
-            stream.lose(code)
+            stream.fail(code)
 
-    def _sweep(self, stream: Stream) -> None:
-        """Forget a stream that is over."""
+    def _forget_if_over(self, stream: Stream) -> None:
+        """Forget a stream that is over, but for its count of bytes."""
         if stream.is_over and self._open.pop(stream.stream_id, None) is not None:
-            self._recently_closed[stream.stream_id] = stream.outbound.sent_bytes
+            self._recently_closed[stream.stream_id] = stream.send_side.sent_bytes
             if len(self._recently_closed) > MAX_RECENTLY_CLOSED:
                 self._recently_closed.popitem(last=False)
 
     def _add(self, stream_id: int) -> Stream:
-        stream = Stream(stream_id, self._connection, self._budget, self._sweep)
+        stream = Stream(stream_id, self._connection, self._session_credit, self._forget_if_over)
         self._open[stream_id] = stream
         return stream
 
     def _find(self, stream_id: int) -> Stream | None:
-        """Return a stream; None when it is over; a new one when the peer may open it."""
+        """Return a stream; None if it is over; a new one if the peer may open it."""
         if stream := self._open.get(stream_id):
             return stream
         if stream_id % 4 != EDGE_BIDIRECTIONAL or stream_id == CONTROL_STREAM:
             raise ProtocolError(Code.UNEXPECTED_MESSAGE, f"stream {stream_id}")
-        if self._incoming is None:
+        if self._on_stream is None:
             if stream_id >= self._connection.new_stream_id():
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, f"stream {stream_id} is not open")
             return None
-        first_time = self._arrivals.add(stream_id // 4)
-        if first_time is None:
+        is_new = self._seen.add(stream_id // 4)
+        if is_new is None:
             raise ProtocolError(Code.UNEXPECTED_MESSAGE, f"stream {stream_id}")
-        if not first_time:
+        if not is_new:
             return None
         stream = self._add(stream_id)
-        self._incoming(stream)
+        self._on_stream(stream)
         return stream

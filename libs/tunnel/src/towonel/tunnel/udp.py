@@ -1,11 +1,11 @@
-"""A UDP socket on the event loop: many datagrams a wake-up, none kept when the kernel is full."""
+"""UDP endpoint on the event loop: many datagrams a wake-up, none queued if the kernel is full."""
 
 import asyncio
 import socket
 from collections.abc import Callable
 
-Address = tuple[str, int] | tuple[str, int, int, int]
-Received = Callable[[bytes, Address], None]
+type Address = tuple[str, int] | tuple[str, int, int, int]
+type OnDatagram = Callable[[bytes, Address], None]
 
 BUFFER_BYTES = 4 * 1024 * 1024  # a burst that arrives while Python is busy elsewhere; best effort
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h; Python does not name them
@@ -14,17 +14,17 @@ BATCH_DATAGRAMS = 64  # per wake-up, so that timers and other sockets get their 
 
 
 class Endpoint:
-    """Receive into a callback, send without waiting.
+    """UDP endpoint: receives into a callback, sends without waiting.
 
     A datagram the kernel does not take is dropped: QUIC sends it again, and a queue here would be
     one more buffer without a bound.
     """
 
-    def __init__(self, sock: socket.socket, received: Received) -> None:
+    def __init__(self, sock: socket.socket, on_datagram: OnDatagram) -> None:
         self._sock = sock
-        self._received = received
+        self._on_datagram = on_datagram
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(sock.fileno(), self._readable)
+        self._loop.add_reader(sock.fileno(), self._receive_batch)
 
     @property
     def port(self) -> int:
@@ -44,17 +44,17 @@ class Endpoint:
             self._loop.remove_reader(self._sock.fileno())
             self._sock.close()
 
-    def _readable(self) -> None:
+    def _receive_batch(self) -> None:
         for _ in range(BATCH_DATAGRAMS):
             try:
                 data, address = self._sock.recvfrom(MAX_DATAGRAM_BYTES)
             except OSError:  # drained, closed by a callback, or an ICMP error of an earlier send
                 return
-            self._received(data, address)
+            self._on_datagram(data, address)
 
 
 async def resolve(host: str, port: int) -> Address:
-    """Return the first address of `host`; an address literal asks nobody.
+    """Return the first address of `host`; an address literal needs no resolver.
 
     Raises:
         OSError: the name does not resolve.

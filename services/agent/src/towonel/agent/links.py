@@ -13,7 +13,7 @@ from towonel.agent.origins import Origins
 from towonel.identity.keys import NodeKey
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
-from towonel.tunnel.handshake import EdgeIdentity
+from towonel.tunnel.core.handshake import EdgeIdentity
 from towonel.tunnel.link import Link, dial
 from towonel.wire.errors import Code, TowonelError
 from towonel.wire.ids import EdgeId
@@ -144,7 +144,7 @@ class Links:
                 self._show()
 
     def _show(self) -> None:
-        serving = sum(not link.going_away.is_set() for link in self._live)
+        serving = sum(link.is_serving for link in self._live)
         self._metrics.links.set(serving)
         self._health.set("edges", ok=serving > 0, reason="no link to any edge")
 
@@ -152,7 +152,7 @@ class Links:
 async def _told_to_go(link: Link) -> bool:
     """Wait for the link's end or its edge's GoAway; whether it was the latter."""
     async with asyncio.TaskGroup() as waiting:
-        going = waiting.create_task(link.going_away.wait())
+        going = waiting.create_task(link.wait_going_away())
         ended = waiting.create_task(link.wait_closed())
         await asyncio.wait([going, ended], return_when=asyncio.FIRST_COMPLETED)
         is_going = not ended.done()

@@ -8,10 +8,10 @@ import structlog
 
 from towonel.agent.core.services import Directory, Origin, ProxyProtocol
 from towonel.agent.metrics import Metrics
-from towonel.tunnel.link import Incoming
 from towonel.tunnel.pipe import Pipe
-from towonel.tunnel.relay import Transfer, relay
+from towonel.tunnel.relay import relay
 from towonel.tunnel.sockets import SocketPipe
+from towonel.tunnel.stream_requests import StreamRequest
 from towonel.wire import proxy
 from towonel.wire.errors import Code, TowonelError, Unavailable
 from towonel.wire.preamble import Preamble
@@ -30,59 +30,59 @@ class Origins:
     ) -> None:
         self._directory = directory
         self._metrics = metrics
+        self._to_origin = metrics.carried.labels("edge_to_origin")
+        self._to_edge = metrics.carried.labels("origin_to_edge")
         self._timeout_s = timeout_s
         self._max_streams = max_streams
         self._active = 0
         self.idle = asyncio.Event()
         self.idle.set()
 
-    async def handle(self, incoming: Incoming) -> None:
+    async def handle(self, request: StreamRequest) -> None:
         """Connect to the origin that is asked for, and carry bytes until both sides are done."""
         if self._active >= self._max_streams:
-            self._refuse(incoming, Code.OVERLOADED, "")
+            self._refuse(request, Code.OVERLOADED, "")
             return
         self._active += 1
         self.idle.clear()
         self._metrics.streams.inc()
         try:
-            await self._serve(incoming)
+            await self._serve(request)
         finally:
             self._active -= 1
             self._metrics.streams.dec()
             if not self._active:
                 self.idle.set()
 
-    async def _serve(self, incoming: Incoming) -> None:
-        origin = self._directory.origin(incoming.preamble)
+    async def _serve(self, request: StreamRequest) -> None:
+        origin = self._directory.origin(request.preamble)
         if origin is None:
-            self._refuse(incoming, Code.NO_SERVICE, "")
+            self._refuse(request, Code.NO_SERVICE, "")
             return
         try:
-            home = await self._connected(origin, incoming.preamble)
+            home = await self._connected(origin, request.preamble)
         except Unavailable as error:
-            self._refuse(incoming, error.code, error.detail)
+            self._refuse(request, error.code, error.detail)
             return
         try:
-            stream = await incoming.accept()
+            stream = await request.accept()
             self._metrics.streams_accepted.inc()
-            self._count(await relay(stream, home))
+            self._count_end(await relay(stream, home, self._to_origin.inc, self._to_edge.inc))
         except TowonelError as error:  # the client left while its origin was dialled
             self._metrics.stream_errors.labels(error.code.word).inc()
         finally:
             await home.close()
 
-    def _count(self, transfer: Transfer) -> None:
-        self._metrics.carried.labels("edge_to_origin").inc(transfer.a_to_b)
-        self._metrics.carried.labels("origin_to_edge").inc(transfer.b_to_a)
-        if transfer.code is Code.NORMAL:
+    def _count_end(self, code: Code) -> None:
+        if code is Code.NORMAL:
             self._metrics.streams_completed.inc()
         else:
-            self._metrics.stream_errors.labels(transfer.code.word).inc()
+            self._metrics.stream_errors.labels(code.word).inc()
 
-    def _refuse(self, incoming: Incoming, code: Code, detail: str) -> None:
-        incoming.reject(code)
+    def _refuse(self, request: StreamRequest, code: Code, detail: str) -> None:
+        request.reject(code)
         self._metrics.stream_errors.labels(code.word).inc()
-        service = str(incoming.preamble.service)
+        service = str(request.preamble.service)
         log.warning("stream.refused", service=service, code=code.word, detail=detail)
 
     async def _connected(self, origin: Origin, preamble: Preamble) -> Pipe:

@@ -69,8 +69,8 @@ class ReportBuilder:
             connections_active=value_of(self._metrics.connections_active),
             connections_total=value_of(self._metrics.connections),
             refused_total=value_of(self._metrics.connections_refused),
-            bytes_in=total.bytes_in.count,
-            bytes_out=total.bytes_out.count,
+            bytes_in=total.bytes_in,
+            bytes_out=total.bytes_out,
             sessions_active=len(sessions),
             sessions=told,
             tenants=tenants,
@@ -134,8 +134,8 @@ def _tenant(tenant_id: TenantId, tally: Tally) -> TenantTraffic:
         tenant_id=tenant_id.hex(),
         connections_active=tally.connections_active,
         connections_total=tally.connections_total,
-        bytes_in=tally.bytes_in.count,
-        bytes_out=tally.bytes_out.count,
+        bytes_in=tally.bytes_in,
+        bytes_out=tally.bytes_out,
     )
 
 

@@ -57,7 +57,7 @@ class Sessions(AdmissionPolicy):
         return () if self._hub_id is None else (self._hub_id,)
 
     @override
-    def refusal(self, grant: Grant) -> Code | None:
+    def refuse(self, grant: Grant) -> Code | None:
         return Code.TENANT_REVOKED if self._table.is_blocked(grant.tenant_id) else None
 
     @override
@@ -65,7 +65,7 @@ class Sessions(AdmissionPolicy):
         return time.time_ns() // 1_000_000
 
     @override
-    def admitted(self, session: Session) -> None:
+    def on_admitted(self, session: Session) -> None:
         for service in session.services:
             self._serving.setdefault((session.tenant_id, service), {})[session.session_id] = session
         self._by_tenant.setdefault(session.tenant_id, {})[session.session_id] = session
@@ -74,7 +74,7 @@ class Sessions(AdmissionPolicy):
         log.info("session.admitted", **_facts(session), services=len(session.services))
 
     @override
-    def ended(self, session: Session, code: Code) -> None:
+    def on_ended(self, session: Session, code: Code) -> None:
         for service in session.services:
             _remove(self._serving, (session.tenant_id, service), session)
         _remove(self._by_tenant, session.tenant_id, session)
@@ -84,7 +84,7 @@ class Sessions(AdmissionPolicy):
         log.info("session.ended", **_facts(session), code=code.word)
 
     @override
-    def refused(self, code: Code, detail: str, peer: str) -> None:
+    def on_refused(self, code: Code, detail: str, peer: str) -> None:
         self._metrics.sessions_refused.labels(code.word).inc()
         log.info("session.refused", code=code.word, detail=detail, peer=peer)
 

@@ -8,10 +8,9 @@ tenant did stays in the edge's own figures, which never go back.
 
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain, islice
 
-from towonel.tunnel.byte_counter import ByteCounter
 from towonel.wire.ids import TenantId
 
 KEPT_S = 3600.0
@@ -24,15 +23,15 @@ class Tally:
 
     connections_active: int = 0
     connections_total: int = 0
-    bytes_in: ByteCounter = field(default_factory=ByteCounter)  # from clients to origins
-    bytes_out: ByteCounter = field(default_factory=ByteCounter)
+    bytes_in: int = 0  # from clients to origins
+    bytes_out: int = 0
     wanted_at: float | None = None  # when a sweep last found it of use
 
     def add(self, other: "Tally") -> None:
         self.connections_active += other.connections_active
         self.connections_total += other.connections_total
-        self.bytes_in.count += other.bytes_in.count
-        self.bytes_out.count += other.bytes_out.count
+        self.bytes_in += other.bytes_in
+        self.bytes_out += other.bytes_out
 
 
 class Traffic:

@@ -153,18 +153,25 @@ class TlsListener:
         self, sock: socket.socket, greeting: ClientRequest, way: Pipe, tally: Tally
     ) -> None:
         """Carry bytes to the end; what the way has taken already comes off the socket first."""
+
+        def count_in(count: int) -> None:
+            tally.bytes_in += count
+            self._metrics.bytes_in.inc(count)
+
+        def count_out(count: int) -> None:
+            tally.bytes_out += count
+            self._metrics.bytes_out.inc(count)
+
         client = SocketPipe(sock, broken=Code.CLIENT_CLOSED)
         try:
             greeting.flight.take(len(greeting.first))
-            tally.bytes_in.count += len(greeting.first)
-            transfer = await relay(client, way, (tally.bytes_in, tally.bytes_out))
+            count_in(len(greeting.first))
+            code = await relay(client, way, count_in, count_out)
         finally:
             await way.close()
         await client.close()
-        self._metrics.bytes_in.inc(transfer.a_to_b + len(greeting.first))
-        self._metrics.bytes_out.inc(transfer.b_to_a)
-        self._metrics.connections_ended.labels(transfer.code.word).inc()
-        log.debug("client.ended", peer=str(greeting.source), code=transfer.code.word)
+        self._metrics.connections_ended.labels(code.word).inc()
+        log.debug("client.ended", peer=str(greeting.source), code=code.word)
 
     async def _refuse(self, sock: socket.socket, error: TowonelError) -> None:
         self._metrics.connections_refused.labels(error.code.word).inc()

@@ -1,12 +1,11 @@
-"""Why a connection ended: QUIC's numbers, TLS alerts and reasons become one `Code`, here only."""
-
-from dataclasses import dataclass
+"""Mapping of the ends of QUIC connections, TLS alerts among them, to our codes."""
 
 from aioquic.quic.events import ConnectionTerminated
 from aioquic.quic.packet import QuicErrorCode
 from aioquic.tls import AlertDescription
 
-from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
+from towonel.tunnel.core.close_reason import CloseReason
+from towonel.wire.errors import Code
 
 CERTIFICATE_ALERTS = frozenset(
     {
@@ -29,16 +28,8 @@ VERSION_ALERTS = frozenset(
 NO_COMMON_VERSION = "Could not find a common protocol version"  # aioquic gives it no number
 
 
-@dataclass(frozen=True, slots=True)
-class CloseReason:
-    """How a connection ended; `detail` is for our own log."""
-
-    code: Code
-    detail: str = ""
-
-
 def code_of(number: int) -> Code:
-    """Return the code a peer sent; a number we do not know is its INTERNAL."""
+    """Return the code a peer sent; INTERNAL for a number that we do not know."""
     try:
         return Code(number)
     except ValueError:
@@ -46,7 +37,7 @@ def code_of(number: int) -> Code:
 
 
 def from_event(event: ConnectionTerminated) -> CloseReason:
-    """Translate the end of a QUIC connection, whoever caused it.
+    """Translate the end of a QUIC connection, of whichever cause.
 
     Source: RFC 9000 §20 (a transport close names a frame type, an application close does not).
     """
@@ -61,15 +52,6 @@ def from_event(event: ConnectionTerminated) -> CloseReason:
     ):
         return CloseReason(Code.UNSUPPORTED_VERSION, detail)
     return CloseReason(Code.SESSION_LOST, detail)
-
-
-def to_error(ending: CloseReason) -> TowonelError:
-    """Return the exception for an ending: bytes that are wrong, a refusal, or a loss."""
-    if Code.MALFORMED <= ending.code < Code.NOT_TLS:
-        return ProtocolError(ending.code, ending.detail)
-    if Code.UNAUTHORIZED <= ending.code < Code.NO_ROUTE:
-        return Denied(ending.code, ending.detail)
-    return Unavailable(ending.code, ending.detail)
 
 
 def _code_of_alert(alert: int) -> Code:

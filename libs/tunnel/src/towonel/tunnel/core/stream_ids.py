@@ -1,17 +1,17 @@
-"""Which stream numbers a peer has used, when packets arrive in any order."""
+"""Set of the stream numbers that a peer has used, when packets arrive in any order."""
 
 MAX_GAP = 4096  # streams that may be outstanding before an older one shows; above what QUIC allows
 
 
 class SeenStreams:
-    """The numbers 0, 1, 2, … that have been seen; remembers only those that were skipped."""
+    """Set of the numbers 0, 1, 2, … that were seen; it stores only those that were skipped."""
 
     def __init__(self) -> None:
         self._next = 0
         self._skipped: set[int] = set()
 
     def add(self, number: int) -> bool | None:
-        """Note `number`; whether it is new, or None when it is too far ahead to be true."""
+        """Add `number`; return whether it is new, or None if it is too far ahead to be true."""
         if number < self._next:
             if number in self._skipped:
                 self._skipped.remove(number)

@@ -1,10 +1,10 @@
-"""How an agent proves to an edge who it is, on a connection whose certificate it has checked.
+"""Handshake of a session: the agent proves its identity; the certificate has proved the edge's.
 
     edge:  Challenge{versions, nonce, edge id}
     agent: Hello{version, grant, services, signature over nonce, edge id and certificate}
     edge:  Welcome{session id}, or a close with the code
 
-Pure: what arrives and the time are arguments, what is to be sent is returned.
+What arrives and the time are arguments, what is to be sent is returned.
 """
 
 from collections.abc import Callable, Collection
@@ -24,7 +24,7 @@ VERSIONS = (PROTOCOL_VERSION,)
 
 @dataclass(frozen=True, slots=True)
 class EdgeIdentity:
-    """An edge as the hub names it to agents."""
+    """Identity of an edge, as the hub names it to agents."""
 
     edge_id: EdgeId
     certificate_pem: str
@@ -44,7 +44,7 @@ class EdgeIdentity:
 
 @dataclass(frozen=True, slots=True)
 class AgentHandshake:
-    """What an agent says about itself."""
+    """Agent's side of the handshake: its key, and what it says of itself."""
 
     key: NodeKey
     grant: bytes
@@ -74,54 +74,60 @@ class AgentHandshake:
 
 @dataclass(frozen=True, slots=True)
 class EdgeHandshake:
-    """What an edge needs to check a Hello.
+    """Edge's side of the handshake.
 
     Args:
         edge: the edge itself.
-        hub_ids: whose grants count, now.
-        refusal: why a grant that is in order is refused all the same, if it is.
+        hub_ids: returns the hubs whose grants count now.
+        refuse: returns why a grant that is in order is refused all the same, if it is.
+        is_draining: returns whether agents are only kept, and none is admitted.
     """
 
     edge: EdgeIdentity
     hub_ids: Callable[[], Collection[bytes]]
-    refusal: Callable[[Grant], Code | None]
+    refuse: Callable[[Grant], Code | None]
+    is_draining: Callable[[], bool]
 
     def challenge(self, nonce: bytes) -> Challenge:
         """Return the message that opens a session."""
         return Challenge(VERSIONS, nonce, self.edge.edge_id)
 
     def admit(self, hello: Hello, nonce: bytes, now_ms: int) -> Grant:
-        """Return the grant of an agent that may come in.
+        """Return the grant of an agent that is to be admitted.
 
         Raises:
             ProtocolError: UNSUPPORTED_VERSION.
-            Denied: GRANT_INVALID, GRANT_EXPIRED, INVALID_SIGNATURE, or the edge's own refusal.
+            Denied: GRANT_INVALID, GRANT_EXPIRED, GOING_AWAY, INVALID_SIGNATURE, or the edge's own
+                refusal.
         """
         if hello.version not in VERSIONS:
             raise ProtocolError(Code.UNSUPPORTED_VERSION, f"the agent speaks {hello.version}")
-        grant = self._checked(hello.grant, now_ms)
+        grant = verify(hello.grant, self.hub_ids(), now_ms)
+        if self.is_draining():
+            raise Denied(Code.GOING_AWAY, f"tenant {grant.tenant_id.hex()}")
+        self._check_tenant(grant)
         proof = session_proof(nonce, self.edge.edge_id, self.edge.certificate_sha256)
         verify_node(grant.agent_id, hello.signature, proof)
         return grant
 
     def renew(self, held: Grant, token: bytes, now_ms: int) -> Grant:
-        """Return the newer grant of an agent that is in.
+        """Return the newer grant of an agent that was admitted.
 
         Raises:
-            Denied: as `admit`, and GRANT_FOREIGN for one of another agent, tenant or group.
+            Denied: GRANT_INVALID, GRANT_EXPIRED, the edge's own refusal, or GRANT_FOREIGN for one of
+                another agent, tenant or group.
         """
-        grant = self._checked(token, now_ms)
+        grant = verify(token, self.hub_ids(), now_ms)
+        self._check_tenant(grant)
         if (grant.agent_id, grant.tenant_id, grant.group) != (
             held.agent_id,
             held.tenant_id,
             held.group,
         ):
-            raise Denied(Code.GRANT_FOREIGN, "the new grant is for somebody else")
+            raise Denied(Code.GRANT_FOREIGN, "the new grant is for another agent")
         return grant
 
-    def _checked(self, token: bytes, now_ms: int) -> Grant:
-        grant = verify(token, self.hub_ids(), now_ms)
-        refusal = self.refusal(grant)
+    def _check_tenant(self, grant: Grant) -> None:
+        refusal = self.refuse(grant)
         if refusal is not None:
             raise Denied(refusal, f"tenant {grant.tenant_id.hex()}")
-        return grant

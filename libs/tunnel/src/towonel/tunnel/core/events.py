@@ -1,0 +1,111 @@
+"""Events and commands of the state machines of a session: all that they take and return.
+
+Events are in the past tense, commands in the imperative. `ReportOpened` is followed by one
+`ReportEnded`; a session that never opens has one `ReportRefused` in their place.
+"""
+
+from dataclasses import dataclass
+
+from towonel.tunnel.core.close_reason import CloseReason
+from towonel.wire.messages import Message
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeCompleted:
+    """QUIC handshake complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived[M: Message]:
+    """A message that is not about flow control came on the control stream.
+
+    Args:
+        message: of the peer.
+        unix_ms: when it came, at an edge: grants end by this clock. An agent checks no grant.
+    """
+
+    message: M
+    unix_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """Deadline passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoAwayRequested:
+    """This end wants no new streams."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenewRequested:
+    """Newer grant at hand."""
+
+    grant: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CloseRequested:
+    """This end wants to close, or must: the peer broke the protocol."""
+
+    reason: CloseReason
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionClosed:
+    """The QUIC connection has ended, for whatever reason."""
+
+    reason: CloseReason
+
+
+type Event = (
+    HandshakeCompleted
+    | MessageReceived[Message]
+    | TimedOut
+    | GoAwayRequested
+    | RenewRequested
+    | CloseRequested
+    | ConnectionClosed
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a message on the control stream."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the QUIC connection; the peer gets the code only."""
+
+    reason: CloseReason
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOpened:
+    """The session is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRefused:
+    """The session ended before it was open."""
+
+    reason: CloseReason
+
+
+@dataclass(frozen=True, slots=True)
+class ReportGoingAway:
+    """The peer wants no new streams."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportEnded:
+    """The session was open, and is over."""
+
+    reason: CloseReason
+
+
+type Command = Send | Close | ReportOpened | ReportRefused | ReportGoingAway | ReportEnded

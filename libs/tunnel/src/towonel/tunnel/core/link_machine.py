@@ -1,0 +1,88 @@
+"""State machine of a link: the agent's end of a session, from dialling to the close."""
+
+from typing import ClassVar
+
+from towonel.tunnel.core.close_reason import CloseReason
+from towonel.tunnel.core.events import (
+    Close,
+    Command,
+    GoAwayRequested,
+    MessageReceived,
+    RenewRequested,
+    ReportGoingAway,
+    ReportOpened,
+    Send,
+    TimedOut,
+)
+from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
+from towonel.tunnel.core.machine import Machine, State, Table, Transition
+from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
+from towonel.wire.errors import Code
+from towonel.wire.messages import Challenge, GoAway, Renew, Welcome
+
+
+class LinkMachine(Machine):
+    """State machine of the agent's end.
+
+    Args:
+        edge: that was dialled.
+        handshake: answers the edge's challenge.
+        now: when it was dialled.
+        timing: `welcome_s`.
+    """
+
+    def __init__(
+        self,
+        edge: EdgeIdentity,
+        handshake: AgentHandshake,
+        *,
+        now: float,
+        timing: Timing = DEFAULT_TIMING,
+    ) -> None:
+        super().__init__(now + timing.welcome_s)
+        self._edge = edge
+        self._handshake = handshake
+        self._welcome_s = timing.welcome_s
+        self.session_id = b""
+
+    def _answer(self, event: MessageReceived[Challenge], _now: float) -> list[Command]:
+        """Check edge and versions; send `Hello`."""
+        return [Send(self._handshake.answer(event.message, self._edge))]
+
+    def _open(self, event: MessageReceived[Welcome], _now: float) -> list[Command]:
+        """Serve clients."""
+        self.session_id = event.message.session_id
+        return [ReportOpened()]
+
+    def _renew(self, event: RenewRequested, _now: float) -> list[Command]:
+        """Send `Renew`."""
+        return [Send(Renew(event.grant))]
+
+    def _send_go_away(self, _event: GoAwayRequested, _now: float) -> list[Command]:
+        """Send `GoAway`; streams may cross it."""
+        return [Send(GoAway())]
+
+    def _take_go_away(self, _event: MessageReceived[GoAway], _now: float) -> list[Command]:
+        """Dial other edges; the streams there are go on."""
+        return [ReportGoingAway()]
+
+    def _give_up(self, _event: TimedOut, _now: float) -> list[Command]:
+        """Close with `normal`: for the agent this is `session_lost`."""
+        detail = f"no answer within {self._welcome_s:g} s: is UDP blocked?"
+        report = self._finish(CloseReason(Code.SESSION_LOST, detail))
+        return [Close(CloseReason(Code.NORMAL)), report]
+
+    # The edge is proved by its certificate; its streams may overtake its Welcome.
+    WITH_STREAMS = frozenset({State.AUTHENTICATING, State.OPEN, State.GOING_AWAY})
+    TABLE: ClassVar[Table] = {
+        (State.CONNECTING, Challenge): Transition(_answer, State.AUTHENTICATING),
+        (State.CONNECTING, TimedOut): Transition(_give_up, State.CLOSED),
+        (State.AUTHENTICATING, Welcome): Transition(_open, State.OPEN),
+        (State.AUTHENTICATING, TimedOut): Transition(_give_up, State.CLOSED),
+        (State.OPEN, GoAway): Transition(_take_go_away, State.GOING_AWAY),
+        (State.OPEN, GoAwayRequested): Transition(_send_go_away, State.OPEN),
+        (State.OPEN, RenewRequested): Transition(_renew, State.OPEN),
+        (State.GOING_AWAY, GoAway): Transition(_take_go_away, State.GOING_AWAY),
+        (State.GOING_AWAY, GoAwayRequested): Transition(_send_go_away, State.GOING_AWAY),
+        (State.GOING_AWAY, RenewRequested): Transition(_renew, State.GOING_AWAY),
+    }

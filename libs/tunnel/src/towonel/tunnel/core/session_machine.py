@@ -1,0 +1,134 @@
+"""State machine of a session: the edge's end, from an agent's first datagram to the close."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from towonel.identity.grants import Grant
+from towonel.tunnel.core.events import (
+    Command,
+    GoAwayRequested,
+    HandshakeCompleted,
+    MessageReceived,
+    ReportGoingAway,
+    ReportOpened,
+    Send,
+    TimedOut,
+)
+from towonel.tunnel.core.handshake import EdgeHandshake
+from towonel.tunnel.core.machine import Machine, State, Table, Transition
+from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
+from towonel.wire.errors import Code, Denied, ProtocolError
+from towonel.wire.messages import GoAway, Hello, Renew, Welcome
+from towonel.wire.names import ServiceKey
+
+
+@dataclass(frozen=True, slots=True)
+class AdmittedAgent:
+    """Agent on an open session.
+
+    Args:
+        grant: the newest.
+        services: what it serves.
+        software: for our log.
+        since_ms: Unix time of its admission.
+    """
+
+    grant: Grant
+    services: frozenset[ServiceKey]
+    software: str
+    since_ms: int
+
+
+class SessionMachine(Machine):
+    """State machine of the edge's end.
+
+    Args:
+        handshake: checks the agent.
+        nonce: random, for this session only.
+        session_id: random.
+        now: when the first datagram came.
+        timing: `hello_s`.
+    """
+
+    def __init__(
+        self,
+        handshake: EdgeHandshake,
+        *,
+        nonce: bytes,
+        session_id: bytes,
+        now: float,
+        timing: Timing = DEFAULT_TIMING,
+    ) -> None:
+        super().__init__(now + timing.hello_s)
+        self._handshake = handshake
+        self._nonce = nonce
+        self._hello_s = timing.hello_s
+        self._agent: AdmittedAgent | None = None
+        self._session_id = session_id
+
+    @property
+    def agent(self) -> AdmittedAgent:
+        """The agent; from its admission on."""
+        assert self._agent is not None, "there is none before ReportOpened"
+        return self._agent
+
+    def _challenge(self, _event: HandshakeCompleted, _now: float) -> list[Command]:
+        """Send `Challenge`."""
+        return [Send(self._handshake.challenge(self._nonce))]
+
+    def _admit(self, event: MessageReceived[Hello], now: float) -> list[Command]:
+        """Check version, grant and signature, send `Welcome`; the deadline is the grant's end."""
+        hello, unix_ms = event.message, _time_of(event)
+        grant = self._handshake.admit(hello, self._nonce, unix_ms)
+        services = frozenset(hello.services)
+        self._agent = AdmittedAgent(grant, services, hello.software, since_ms=unix_ms)
+        self.deadline = _deadline(grant, now, unix_ms)
+        return [Send(Welcome(self._session_id)), ReportOpened()]
+
+    def _renew(self, event: MessageReceived[Renew], now: float) -> list[Command]:
+        """Check the new grant; its end is the new deadline."""
+        unix_ms = _time_of(event)
+        grant = self._handshake.renew(self.agent.grant, event.message.grant, unix_ms)
+        self._agent = replace(self.agent, grant=grant)
+        self.deadline = _deadline(grant, now, unix_ms)
+        return []
+
+    def _send_go_away(self, _event: GoAwayRequested, _now: float) -> list[Command]:
+        """Send `GoAway`; open no more streams."""
+        return [Send(GoAway())]
+
+    def _take_go_away(self, _event: MessageReceived[GoAway], _now: float) -> list[Command]:
+        """Open no more streams."""
+        return [ReportGoingAway()]
+
+    def _expire_hello(self, _event: TimedOut, _now: float) -> list[Command]:
+        """Close with `hello_timeout`."""
+        raise ProtocolError(Code.HELLO_TIMEOUT, f"no Hello within {self._hello_s:g} s")
+
+    def _expire_grant(self, _event: TimedOut, _now: float) -> list[Command]:
+        """Close with `grant_expired`."""
+        raise Denied(Code.GRANT_EXPIRED)
+
+    WITH_STREAMS = frozenset({State.OPEN, State.GOING_AWAY})
+    TABLE: ClassVar[Table] = {
+        (State.CONNECTING, HandshakeCompleted): Transition(_challenge, State.AUTHENTICATING),
+        (State.CONNECTING, TimedOut): Transition(_expire_hello, State.CLOSED),
+        (State.AUTHENTICATING, Hello): Transition(_admit, State.OPEN),
+        (State.AUTHENTICATING, TimedOut): Transition(_expire_hello, State.CLOSED),
+        (State.OPEN, Renew): Transition(_renew, State.OPEN),
+        (State.OPEN, GoAway): Transition(_take_go_away, State.GOING_AWAY),
+        (State.OPEN, GoAwayRequested): Transition(_send_go_away, State.GOING_AWAY),
+        (State.OPEN, TimedOut): Transition(_expire_grant, State.CLOSED),
+        (State.GOING_AWAY, Renew): Transition(_renew, State.GOING_AWAY),
+        (State.GOING_AWAY, GoAway): Transition(_take_go_away, State.GOING_AWAY),
+        (State.GOING_AWAY, TimedOut): Transition(_expire_grant, State.CLOSED),
+    }
+
+
+def _time_of(event: MessageReceived[Hello] | MessageReceived[Renew]) -> int:
+    assert event.unix_ms is not None, "an edge says when"
+    return event.unix_ms
+
+
+def _deadline(grant: Grant, now: float, unix_ms: int) -> float:
+    return now + max(0, grant.not_after_ms - unix_ms) / 1000
