@@ -16,12 +16,13 @@ from support.tunnel import (
 )
 
 from towonel.identity.certs import certificate_sha256, self_signed
+from towonel.tunnel.channel import Channel
+from towonel.tunnel.connection import Connection
 from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
 from towonel.tunnel.core.timing import Timing
 from towonel.tunnel.link import Link
 from towonel.wire.errors import Code, TowonelError, Unavailable
 from towonel.wire.ids import EdgeId
-from towonel.wire.messages import Message, Renew
 
 
 async def refused(edge: ListeningEdge, code: Code, **link: object) -> None:
@@ -92,14 +93,15 @@ async def test_a_grant_that_ends_ends_the_session_unless_it_is_renewed() -> None
 
 async def test_a_grant_is_renewed_while_its_edge_is_draining() -> None:
     agent = new_key()
-    async with listening_edge() as edge, edge.link(agent, grant=grant_of(agent, lives_ms=700)):
+    grant = grant_of(agent, lives_ms=20_000)
+    async with listening_edge() as edge, edge.link(agent, grant=grant) as link:
         edge.listener.go_away()
         [session] = edge.policy.sessions
-        old = session._machine.deadline or 0
-        session.on_message(Renew(grant_of(agent)))
+        first_end = session._machine.deadline or 0
+        link.renew(grant_of(agent))
 
-        assert (session._machine.deadline or 0) > old + 1000
-        assert edge.policy.ended_with == []
+        await until(lambda: edge.policy.ended_with or session._machine.deadline != first_end)
+        assert (session._machine.deadline or 0) > first_end + 3000
 
 
 async def test_a_renewal_with_the_grant_of_another_agent_ends_the_session() -> None:
@@ -110,10 +112,17 @@ async def test_a_renewal_with_the_grant_of_another_agent_ends_the_session() -> N
 
 
 class SilentLink(Link):
-    """Agent that never says Hello."""
+    """Agent that never says Hello: the Challenge does not reach it."""
 
     @override
-    def on_message(self, message: Message) -> None:
+    def _make_channel(self, connection: Connection) -> Channel:
+        self.channel = DeafChannel(connection, self._machine, self, opens=False)
+        return self.channel
+
+
+class DeafChannel(Channel):
+    @override
+    def on_stream_data(self, stream_id: int, data: bytes, *, is_end: bool) -> None:
         return
 
 

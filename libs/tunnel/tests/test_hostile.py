@@ -8,10 +8,11 @@ from support.tunnel import PREAMBLE, ListeningEdge, echo, listening_edge, until
 
 from towonel.tunnel.channel import Channel
 from towonel.tunnel.connection import Connection
+from towonel.tunnel.core.timing import Timing
 from towonel.tunnel.link import Link
 from towonel.tunnel.session import Session
 from towonel.tunnel.stream_requests import StreamRequest
-from towonel.wire import preamble
+from towonel.wire import preamble as preambles
 from towonel.wire.credit import SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES
 from towonel.wire.errors import Code, TowonelError
 from towonel.wire.messages import Abandoned, Challenge, Window, encode
@@ -86,18 +87,28 @@ async def test_an_agent_that_claims_to_have_sent_more_than_its_credit_is_closed(
         await closes_with(edge, link, Code.FLOW_CONTROL)
 
 
-async def test_a_stream_without_a_preamble_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stream_without_a_preamble_is_refused_and_costs_only_that_stream() -> None:
     async with listening_edge() as edge, edge.session() as (session, _):
         for junk in (b"GET / HTTP/1.1\r\n\r\n", bytes(2000)):
-            monkeypatch.setattr(preamble, "encode", lambda _, junk=junk: junk)
+            stream = session.channel.streams.open()
+            await stream.write(junk)
             with pytest.raises(TowonelError) as caught:
-                await session.open(PREAMBLE, b"")
+                await stream.read()
+            await stream.close()
 
             assert caught.value.code is Code.BAD_PREAMBLE
-        monkeypatch.undo()
-        pipe = await session.open(PREAMBLE, b"fine")
-        assert await pipe.read() == b"fine"
-        await pipe.close()
+        assert await still_works(session)
+
+
+async def test_a_stream_whose_preamble_does_not_come_is_refused_at_the_deadline() -> None:
+    async with listening_edge(Timing(preamble_s=0.1)) as edge, edge.session() as (session, _):
+        stream = session.channel.streams.open()
+        await stream.write(preambles.encode(PREAMBLE)[:3])
+        with pytest.raises(TowonelError) as caught:
+            await stream.read()
+        await stream.close()
+
+        assert caught.value.code is Code.PREAMBLE_TIMEOUT
 
 
 async def still_works(session: Session) -> bool:

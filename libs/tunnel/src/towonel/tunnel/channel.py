@@ -1,10 +1,27 @@
-"""Multiplexer of a connection: a control stream of messages, and the streams beside it."""
+"""Channel over a connection: control messages for a state machine, and the streams beside them."""
 
 import asyncio
-from typing import Protocol, override
+from collections.abc import Callable
+from typing import Protocol, assert_never, override
 
 from towonel.tunnel.connection import Connection, ConnectionHandler
 from towonel.tunnel.core.close_reason import CloseReason
+from towonel.tunnel.core.events import (
+    Close,
+    CloseRequested,
+    Command,
+    ConnectionClosed,
+    Event,
+    HandshakeCompleted,
+    MessageReceived,
+    ReportEnded,
+    ReportGoingAway,
+    ReportOpened,
+    ReportRefused,
+    Send,
+)
+from towonel.tunnel.core.machine import Machine
+from towonel.tunnel.driver import Driver
 from towonel.tunnel.session_credit import SessionCredit
 from towonel.tunnel.stream import Stream
 from towonel.tunnel.streams import CONTROL_STREAM, Streams
@@ -13,58 +30,70 @@ from towonel.wire.messages import Abandoned, Decoder, Message, Window, encode
 
 
 class ChannelHandler(Protocol):
-    """Handler of what differs between edge and agent; errors it raises close the connection."""
-
-    @property
-    def takes_streams(self) -> bool:
-        """Whether streams and flow control have their place now."""
-        ...
-
-    def on_handshake_completed(self) -> None:
-        """The QUIC handshake is complete."""
-        ...
-
-    def on_message(self, message: Message) -> None:
-        """A message came that is not about flow control."""
-        ...
+    """Handler of what edge and agent do differently."""
 
     def on_stream(self, stream: Stream) -> None:
         """The peer opened a stream."""
         ...
 
-    def on_closed(self, reason: CloseReason) -> None:
-        """The connection is over; the streams know already."""
+    def on_opened(self) -> None:
+        """The session is open."""
+        ...
+
+    def on_refused(self, reason: CloseReason) -> None:
+        """The session ended before it was open; the last call."""
+        ...
+
+    def on_going_away(self) -> None:
+        """The peer wants no new streams."""
+        ...
+
+    def on_ended(self, reason: CloseReason) -> None:
+        """The session was open, and is over; the last call."""
         ...
 
 
 class Channel(ConnectionHandler):
-    """Sorts what arrives into messages and streams, and closes on what breaks the protocol.
+    """Channel of one end: sorts what arrives, and closes on what breaks the protocol.
 
     Args:
         connection: the one this is the handler of.
-        handler: the rest of the behaviour.
+        machine: decides.
+        handler: is called with streams and what the machine reports.
         opens: whether streams are opened at this end (the edge) or at the other.
+        now_ms: Unix time, where the machine wants it.
     """
 
-    def __init__(self, connection: Connection, handler: ChannelHandler, *, opens: bool) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        machine: Machine,
+        handler: ChannelHandler,
+        *,
+        opens: bool,
+        now_ms: Callable[[], int | None] = lambda: None,
+    ) -> None:
         self.connection = connection
+        self._machine = machine
         self._handler = handler
+        self._now_ms = now_ms
+        self._driver = Driver(machine, self._execute)
         self._decoder = Decoder()
         loop = asyncio.get_running_loop()
-        self._credit = SessionCredit(self.send, loop.time, lambda: connection.rtt_s)
+        self._credit = SessionCredit(self._send, loop.time, lambda: connection.rtt_s)
         self.streams = Streams(connection, self._credit, None if opens else handler.on_stream)
 
-    def send(self, message: Message) -> None:
-        """Send a message on the control stream.
+    def request(self, event: Event) -> None:
+        """Let the machine handle a request of this end."""
+        self._driver.handle(event)
 
-        Raises:
-            ProtocolError: TOO_LARGE for one that no peer would take.
-        """
-        self.connection.send(CONTROL_STREAM, encode(message))
+    def close(self, reason: CloseReason) -> None:
+        """End the session and every stream on it."""
+        self._driver.handle(CloseRequested(reason))
 
     @override
     def on_handshake_completed(self) -> None:
-        self._handler.on_handshake_completed()
+        self._driver.handle(HandshakeCompleted())
 
     @override
     def on_stream_data(self, stream_id: int, data: bytes, *, is_end: bool) -> None:
@@ -75,7 +104,7 @@ class Channel(ConnectionHandler):
                 self._require_session()
                 self.streams.receive(stream_id, data, is_end=is_end)
         except TowonelError as error:
-            self._close(error)
+            self.close(CloseReason(error.code, error.detail))
 
     @override
     def on_reset_stream(self, stream_id: int, code: Code) -> None:
@@ -83,7 +112,7 @@ class Channel(ConnectionHandler):
             self._require_session()
             self.streams.receive_reset(stream_id, code)
         except TowonelError as error:
-            self._close(error)
+            self.close(CloseReason(error.code, error.detail))
 
     @override
     def on_stop_sending(self, stream_id: int, code: Code) -> None:
@@ -91,12 +120,12 @@ class Channel(ConnectionHandler):
             self._require_session()
             self.streams.receive_stop(stream_id, code)
         except TowonelError as error:
-            self._close(error)
+            self.close(CloseReason(error.code, error.detail))
 
     @override
     def on_closed(self, reason: CloseReason) -> None:
         self.streams.fail(Code.SESSION_LOST)
-        self._handler.on_closed(reason)
+        self._driver.handle(ConnectionClosed(reason))
 
     def _handle_control_data(self, data: bytes, *, is_end: bool) -> None:
         for message in self._decoder.feed(data):
@@ -108,15 +137,32 @@ class Channel(ConnectionHandler):
                     self._require_session()
                     self.streams.receive_abandoned(message)
                 case _:
-                    self._handler.on_message(message)
+                    self._driver.handle(MessageReceived(message, self._now_ms()))
             if self.connection.close_reason is not None:
                 return
         if is_end:
             raise ProtocolError(Code.UNEXPECTED_MESSAGE, "control stream ended")
 
     def _require_session(self) -> None:
-        if not self._handler.takes_streams:
+        if not self._machine.takes_streams:
             raise ProtocolError(Code.UNEXPECTED_MESSAGE, "before Welcome")
 
-    def _close(self, error: TowonelError) -> None:
-        self.connection.close(CloseReason(error.code, error.detail))
+    def _execute(self, command: Command) -> None:
+        match command:
+            case Send(message):
+                self._send(message)
+            case Close(reason):
+                self.connection.close(reason)
+            case ReportOpened():
+                self._handler.on_opened()
+            case ReportRefused(reason):
+                self._handler.on_refused(reason)
+            case ReportGoingAway():
+                self._handler.on_going_away()
+            case ReportEnded(reason):
+                self._handler.on_ended(reason)
+            case _:
+                assert_never(command)
+
+    def _send(self, message: Message) -> None:
+        self.connection.send(CONTROL_STREAM, encode(message))

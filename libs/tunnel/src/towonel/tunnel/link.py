@@ -3,37 +3,22 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Collection, Generator
-from typing import assert_never, override
+from typing import override
 
 from towonel.identity.keys import NodeKey
 from towonel.tunnel.channel import Channel, ChannelHandler
 from towonel.tunnel.connection import Connection
 from towonel.tunnel.core.close_reason import CloseReason, to_error
-from towonel.tunnel.core.events import (
-    Close,
-    CloseRequested,
-    Command,
-    ConnectionClosed,
-    GoAwayRequested,
-    MessageReceived,
-    RenewRequested,
-    ReportEnded,
-    ReportGoingAway,
-    ReportOpened,
-    ReportRefused,
-    Send,
-)
+from towonel.tunnel.core.events import GoAwayRequested, RenewRequested
 from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
 from towonel.tunnel.core.link_machine import LinkMachine
 from towonel.tunnel.core.machine import State
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
-from towonel.tunnel.driver import Driver
 from towonel.tunnel.quic import agent_connection
 from towonel.tunnel.stream import Stream
 from towonel.tunnel.stream_requests import Handle, StreamTasks
 from towonel.tunnel.udp import Address, Endpoint, dialing_socket, resolve
 from towonel.wire.errors import Code
-from towonel.wire.messages import Message
 from towonel.wire.names import ServiceKey
 
 
@@ -61,7 +46,6 @@ class Link(ChannelHandler):
         self._timing = timing
         loop = asyncio.get_running_loop()
         self._machine = LinkMachine(edge, handshake, now=loop.time(), timing=timing)
-        self._driver = Driver(self._machine, self._execute)
         self._opened: asyncio.Future[None] = loop.create_future()
         self._closed: asyncio.Future[Code] = loop.create_future()
         self._going_away = asyncio.Event()
@@ -94,11 +78,6 @@ class Link(ChannelHandler):
         """Whether the edge hands over new clients: it has not sent GoAway, and is there."""
         return self._machine.state is State.OPEN
 
-    @property
-    @override
-    def takes_streams(self) -> bool:
-        return self._machine.takes_streams
-
     async def wait_opened(self) -> None:
         """Return once the edge has let this agent in.
 
@@ -117,56 +96,43 @@ class Link(ChannelHandler):
 
     def go_away(self) -> None:
         """Ask the edge for no more streams."""
-        self._driver.handle(GoAwayRequested())
+        self.channel.request(GoAwayRequested())
 
     def renew(self, grant: bytes) -> None:
         """Show the edge a newer grant."""
-        self._driver.handle(RenewRequested(grant))
+        self.channel.request(RenewRequested(grant))
 
     def close(self, code: Code) -> None:
         """End the link and every stream on it."""
-        self._driver.handle(CloseRequested(CloseReason(code)))
-
-    @override
-    def on_handshake_completed(self) -> None:
-        return  # the edge speaks first
-
-    @override
-    def on_message(self, message: Message) -> None:
-        self._driver.handle(MessageReceived(message))
+        self.channel.close(CloseReason(code))
 
     @override
     def on_stream(self, stream: Stream) -> None:
         self._on_stream(stream)
 
     @override
-    def on_closed(self, reason: CloseReason) -> None:
-        self._driver.handle(ConnectionClosed(reason))
+    def on_opened(self) -> None:
+        self._opened.set_result(None)
+
+    @override
+    def on_refused(self, reason: CloseReason) -> None:
+        self._opened.set_exception(to_error(reason))
+        self._opened.exception()  # read here: the dialler may have stopped waiting
+
+    @override
+    def on_going_away(self) -> None:
+        self._going_away.set()
+
+    @override
+    def on_ended(self, reason: CloseReason) -> None:
+        self._closed.set_result(reason.code)
 
     def _receive(self, data: bytes, address: Address) -> None:
         self.channel.connection.receive(data, address)
 
     def _make_channel(self, connection: Connection) -> Channel:
-        self.channel = Channel(connection, self, opens=False)
+        self.channel = Channel(connection, self._machine, self, opens=False)
         return self.channel
-
-    def _execute(self, command: Command) -> None:
-        match command:
-            case Send(message):
-                self.channel.send(message)
-            case Close(reason):
-                self.channel.connection.close(reason)
-            case ReportOpened():
-                self._opened.set_result(None)
-            case ReportRefused(reason):
-                self._opened.set_exception(to_error(reason))
-                self._opened.exception()  # read here: the dialler may have stopped waiting
-            case ReportGoingAway():
-                self._going_away.set()
-            case ReportEnded(reason):
-                self._closed.set_result(reason.code)
-            case _:
-                assert_never(command)
 
 
 @contextlib.asynccontextmanager

@@ -3,37 +3,23 @@
 import asyncio
 import secrets
 from collections.abc import Callable
-from typing import Protocol, assert_never, override
+from typing import Protocol, override
 
 from towonel.tunnel.channel import Channel, ChannelHandler
 from towonel.tunnel.connection import Connection
 from towonel.tunnel.core.close_reason import CloseReason
-from towonel.tunnel.core.events import (
-    Close,
-    CloseRequested,
-    Command,
-    ConnectionClosed,
-    GoAwayRequested,
-    HandshakeCompleted,
-    MessageReceived,
-    ReportEnded,
-    ReportGoingAway,
-    ReportOpened,
-    ReportRefused,
-    Send,
-)
+from towonel.tunnel.core.events import GoAwayRequested
 from towonel.tunnel.core.failure_detector import FailureDetector
 from towonel.tunnel.core.handshake import EdgeHandshake
 from towonel.tunnel.core.machine import State
-from towonel.tunnel.core.session_machine import AdmittedAgent, SessionMachine
+from towonel.tunnel.core.session_machine import SessionMachine
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
-from towonel.tunnel.driver import Driver
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.stream import Stream
 from towonel.wire import preamble as preambles
 from towonel.wire.errors import Code, ProtocolError, Unavailable
 from towonel.wire.ids import AgentId, TenantId
-from towonel.wire.messages import NONCE_BYTES, SESSION_ID_BYTES, Message
+from towonel.wire.messages import NONCE_BYTES, SESSION_ID_BYTES
 from towonel.wire.names import ServiceKey
 from towonel.wire.preamble import Preamble
 
@@ -83,8 +69,7 @@ class Session(ChannelHandler):
     ) -> None:
         self.connection = connection
         self._listener = listener
-        self._on_refused = on_refused
-        self._now_ms = now_ms
+        self._report_refused = on_refused
         self._loop = asyncio.get_running_loop()
         self.session_id = secrets.token_bytes(SESSION_ID_BYTES)
         self._machine = SessionMachine(
@@ -94,10 +79,9 @@ class Session(ChannelHandler):
             now=self._loop.time(),
             timing=timing,
         )
-        self._driver = Driver(self._machine, self._execute)
         self._silence_s = timing.silence_s
         self._detector = FailureDetector(timing.silence_s)
-        self.channel = Channel(connection, self, opens=True)
+        self.channel = Channel(connection, self._machine, self, opens=True, now_ms=now_ms)
 
     @property
     def peer(self) -> str:
@@ -118,11 +102,6 @@ class Session(ChannelHandler):
     def is_silent(self) -> bool:
         """Whether the agent owes a sign of life for too long."""
         return self._detector.is_silent(self.connection.last_received_at, self._loop.time())
-
-    @property
-    @override
-    def takes_streams(self) -> bool:
-        return self._machine.takes_streams
 
     async def open(self, preamble: Preamble, first: bytes, *, allow_silent: bool = True) -> Pipe:
         """Open a stream to the agent's service, and wait until the agent has reached its origin.
@@ -151,50 +130,34 @@ class Session(ChannelHandler):
 
     def close(self, code: Code) -> None:
         """End the session and every stream on it."""
-        self._driver.handle(CloseRequested(CloseReason(code)))
+        self.channel.close(CloseReason(code))
 
     def go_away(self) -> None:
         """Ask the agent to use another session for what comes."""
-        self._driver.handle(GoAwayRequested())
-
-    @override
-    def on_handshake_completed(self) -> None:
-        self._driver.handle(HandshakeCompleted())
-
-    @override
-    def on_message(self, message: Message) -> None:
-        self._driver.handle(MessageReceived(message, self._now_ms()))
+        self.channel.request(GoAwayRequested())
 
     @override
     def on_stream(self, stream: Stream) -> None:
         raise AssertionError("an agent's own streams are refused before")
 
     @override
-    def on_closed(self, reason: CloseReason) -> None:
-        self._driver.handle(ConnectionClosed(reason))
-
-    def _execute(self, command: Command) -> None:
-        match command:
-            case Send(message):
-                self.channel.send(message)
-            case Close(reason):
-                self.connection.close(reason)
-            case ReportOpened():
-                self._describe(self._machine.agent)
-                self._listener.on_admitted(self)
-            case ReportRefused(reason):
-                self._on_refused(reason.code, reason.detail, self.peer)
-            case ReportGoingAway():
-                pass  # `going_away` is looked at before each stream
-            case ReportEnded(reason):
-                self._listener.on_ended(self, reason.code)
-            case _:
-                assert_never(command)
-
-    def _describe(self, agent: AdmittedAgent) -> None:
-        grant = agent.grant
+    def on_opened(self) -> None:
+        agent, grant = self._machine.agent, self._machine.agent.grant
         self.agent_id, self.tenant_id, self.group = grant.agent_id, grant.tenant_id, grant.group
         self.services, self.software, self.since_ms = agent.services, agent.software, agent.since_ms
+        self._listener.on_admitted(self)
+
+    @override
+    def on_refused(self, reason: CloseReason) -> None:
+        self._report_refused(reason.code, reason.detail, self.peer)
+
+    @override
+    def on_going_away(self) -> None:
+        return  # `going_away` is looked at before each stream
+
+    @override
+    def on_ended(self, reason: CloseReason) -> None:
+        self._listener.on_ended(self, reason.code)
 
     async def _wait_for_answer(self, stream: Stream, *, allow_silent: bool) -> None:
         """Wait for the byte that accepts; ping while it does not come."""
