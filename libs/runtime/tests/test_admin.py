@@ -48,7 +48,7 @@ async def test_metrics_are_in_the_form_that_every_scraper_reads(client: httpx.As
 
 def test_a_process_is_counted_as_the_original_counts_its_own() -> None:
     registry = CollectorRegistry()
-    admin.count_process(registry)
+    admin.register_process_metrics(registry)
 
     assert {family.name for family in registry.collect()} == {  # inventory §10
         "process_cpu_seconds",
@@ -78,7 +78,7 @@ async def test_it_is_ready_while_every_check_holds(
 async def test_once_draining_it_is_never_ready_again(
     client: httpx.AsyncClient, health: Health
 ) -> None:
-    health.draining()
+    health.start_draining()
     health.set("database", ok=True)
 
     assert (await client.get("/readyz")).status_code == 503

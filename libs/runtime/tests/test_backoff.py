@@ -27,9 +27,9 @@ def test_only_a_try_that_held_long_enough_starts_over() -> None:
     rng, backoff = Random(1), Backoff(1, 100, reset_after_s=60)
     for _ in range(5):
         backoff.next_delay(rng)
-    backoff.healthy(59)
+    backoff.record_success(59)
     still_long = backoff.next_delay(rng)
-    backoff.healthy(60)
+    backoff.record_success(60)
 
     assert still_long >= 16
     assert backoff.next_delay(rng) <= 1

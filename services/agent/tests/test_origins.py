@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import pytest
 from support.tunnel import PREAMBLE, SERVICE, hub
 
-from towonel.agent.core.services import Directory, Origin, ProxyProtocol, Service
+from towonel.agent.core.services import OriginTable, Origin, ProxyProtocol, Service
 from towonel.agent.metrics import Metrics
 from towonel.agent.origins import Origins
 from towonel.tunnel.pipe import Pipe
@@ -30,7 +30,7 @@ def origins(port: int, proxied: ProxyProtocol = ProxyProtocol.NONE, **limits: fl
     service = Service(SERVICE, Origin("127.0.0.1", port, proxied))
     chosen = {"timeout_s": 5.0, "max_streams": 10, **limits}
     return Origins(
-        Directory([service]),
+        OriginTable([service]),
         Metrics(),
         timeout_s=chosen["timeout_s"],
         max_streams=int(chosen["max_streams"]),
@@ -141,7 +141,7 @@ async def test_an_origin_that_does_not_answer_is_given_up_in_time() -> None:
 
 async def test_a_name_that_does_not_resolve_is_unreachable() -> None:
     service = Service(SERVICE, Origin("nowhere.invalid", 1, ProxyProtocol.NONE))
-    chosen = Origins(Directory([service]), Metrics(), timeout_s=5, max_streams=10)
+    chosen = Origins(OriginTable([service]), Metrics(), timeout_s=5, max_streams=10)
     async with agent(chosen) as session:
         assert await refusal(session) is Code.ORIGIN_UNREACHABLE
 

@@ -10,11 +10,11 @@ import pytest
 from support.hub import TestHub, migrated, registration, running_hub
 
 from towonel.agent import reconcile
-from towonel.agent.core.services import Directory, parse_services
+from towonel.agent.core.services import OriginTable, parse_services
 from towonel.agent.links import Links
 from towonel.agent.metrics import Metrics
 from towonel.agent.origins import Origins
-from towonel.agent.reconcile import Identity, Reconciler
+from towonel.agent.reconcile import AgentIdentity, Reconciler
 from towonel.api.invites import InviteIn
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.identity.grants import GRANT_LIFETIME_MS
@@ -48,8 +48,8 @@ class Agent:
 async def agent(hub: TestHub, token: InviteToken) -> AsyncGenerator[Agent]:
     """A running agent that has one service."""
     key, metrics, health = NodeKey.from_seed(token.secret), Metrics(), Health()
-    identity = Identity(token, TenantKey.from_seed(token.seed), key, "default")
-    origins = Origins(Directory(SERVICES), metrics, timeout_s=1, max_streams=1)
+    identity = AgentIdentity(token, TenantKey.from_seed(token.seed), key, "default")
+    origins = Origins(OriginTable(SERVICES), metrics, timeout_s=1, max_streams=1)
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         links = Links(tasks, key, [s.key for s in SERVICES], origins, metrics, health)
         reconciler = Reconciler(hub.client(None), identity, SERVICES, links, None)

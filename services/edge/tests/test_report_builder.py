@@ -18,12 +18,12 @@ from pydantic_core import to_json
 from support.tunnel import EDGE, HUB, PEM, SERVICE, TENANT, Watch, World, new_key, until
 
 from towonel.api.reports import MAX_SESSIONS, MAX_TENANTS, EdgeReport
-from towonel.edge.core.balance import Balance
+from towonel.edge.core.balance import Balancer
 from towonel.edge.core.table import RouteTable
 from towonel.edge.core.traffic import KEPT_S, Traffic
 from towonel.edge.listeners.accept import Acceptor
 from towonel.edge.metrics import Metrics
-from towonel.edge.report_builder import MAX_REPORT_BYTES, ReportBuilder, fitting
+from towonel.edge.report_builder import MAX_REPORT_BYTES, ReportBuilder, fit_keys
 from towonel.edge.session_dialer import SessionDialer
 from towonel.edge.sessions import Sessions
 from towonel.edge.upstream import Upstream
@@ -52,12 +52,12 @@ class Edge:
     now_s: float = 0.0
 
     async def report(self) -> EdgeReport:
-        return await self.observer.report()
+        return await self.observer.build()
 
 
 @pytest.fixture
 async def edge(metrics: Metrics) -> AsyncGenerator[Edge]:
-    table, balance, traffic = RouteTable(), Balance(), Traffic()
+    table, balance, traffic = RouteTable(), Balancer(), Traffic()
     route = Route(ServiceKind.HTTPS, SERVICE.name, TENANT)
     table.apply(RouteDelta(1, snapshot=True, routes=(route,)))
     sessions = Sessions(table, balance, metrics)
@@ -110,7 +110,7 @@ async def test_an_agent_that_left_is_not_reported_and_nobody_is_in_the_last_repo
     edge: Edge,
 ) -> None:
     async with edge.hub.link():
-        last = await edge.observer.last_report()
+        last = await edge.observer.build_final()
         assert (last.sessions, last.sessions_active) == ([], 0)
         assert len((await edge.report()).sessions) == 1
     await until(lambda: not edge.sessions.all())
@@ -133,7 +133,7 @@ async def reports_of_a_download(edge: Edge, front: Front, *words: bytes) -> list
             reports.append(await edge.report())
         writer.close()
         await acceptor.stop_accepting()
-        await acceptor.crowd.wait_idle()
+        await acceptor.in_flight.wait_idle()
         return [*reports, await edge.report()]
 
 
@@ -164,7 +164,7 @@ async def test_a_client_that_is_refused_counts_for_the_edge_and_for_no_tenant(
         assert await reader.read() != b""
         writer.close()
         await acceptor.stop_accepting()
-        await acceptor.crowd.wait_idle()
+        await acceptor.in_flight.wait_idle()
     report = await edge.report()
 
     assert (report.connections_total, report.refused_total, report.bytes_in) == (1, 1, 0)
@@ -242,7 +242,7 @@ async def test_others_get_their_turn_while_a_report_is_put_together(edge: Edge) 
 @given(st.lists(st.text('ab"\\é', max_size=9), unique=True, max_size=9), st.integers(-5, 200))
 def test_as_many_keys_are_taken_as_fit(names: list[str], most: int) -> None:
     services = [ServiceKey(ServiceKind.TCP, name) for name in names]
-    keys, taken = fitting(services, most)
+    keys, taken = fit_keys(services, most)
 
     assert keys == list(islice(sorted(map(str, services)), len(keys)))
     assert taken == sum(len(to_json(key)) + 1 for key in keys)

@@ -15,12 +15,12 @@ from structlog.typing import EventDict
 
 from towonel.api.reports import EdgeReport
 from towonel.client.hub import HubClient
-from towonel.edge.core.balance import Balance
+from towonel.edge.core.balance import Balancer
 from towonel.edge.core.table import RouteTable
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.metrics import Metrics
 from towonel.edge.report_builder import ReportBuilder
-from towonel.edge.report_sender import MAX_PAUSE_S, ReportSender, reporting
+from towonel.edge.report_sender import MAX_PAUSE_S, ReportSender, send_reports
 from towonel.edge.sessions import Sessions
 from towonel.identity.keys import NodeKey
 from towonel.identity.signatures import Domain, Signature
@@ -83,7 +83,7 @@ def refused(status: int, code: str, retry_after: str = "") -> Answer:
 
 
 def observer(metrics: Metrics, traffic: Traffic | None = None) -> ReportBuilder:
-    sessions = Sessions(RouteTable(), Balance(), metrics)
+    sessions = Sessions(RouteTable(), Balancer(), metrics)
     return ReportBuilder(sessions, traffic or Traffic(), metrics, clock=lambda: 0.0)
 
 
@@ -187,7 +187,7 @@ async def test_the_last_report_says_what_was_done_and_that_nobody_is_here(
     metrics: Metrics,
 ) -> None:
     hub, traffic, pauses = Hub([taken()]), Traffic(), Pauses(1)
-    async with reporter_to(hub, metrics, pauses, traffic) as reporter, reporting(reporter):
+    async with reporter_to(hub, metrics, pauses, traffic) as reporter, send_reports(reporter):
         async with asyncio.timeout(20):
             await pauses.over.wait()
         with traffic.connection(TENANT) as tally:
@@ -206,7 +206,7 @@ async def test_a_hub_that_does_not_take_the_last_report_delays_the_end_by_little
     async with (
         asyncio.timeout(20),
         reporter_to(hub, metrics, Pauses(0)) as reporter,
-        reporting(reporter),
+        send_reports(reporter),
     ):
         pass
 
@@ -216,7 +216,7 @@ async def test_a_hub_that_does_not_take_the_last_report_delays_the_end_by_little
 async def test_an_edge_that_fails_says_no_goodbye(metrics: Metrics) -> None:
     hub = Hub([taken()])
     with pytest.RaisesGroup(KeyError):
-        async with reporter_to(hub, metrics, Pauses(0)) as reporter, reporting(reporter):
+        async with reporter_to(hub, metrics, Pauses(0)) as reporter, send_reports(reporter):
             raise KeyError
 
     assert hub.reports == []

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from towonel.agent.core.services import (
     MAX_SERVICES,
-    Directory,
+    OriginTable,
     Origin,
     ProxyProtocol,
     Service,
@@ -122,12 +122,12 @@ def preamble(service: str, authority: str | None) -> Preamble:
 def test_only_services_of_the_environment_are_found_and_for_the_names_they_cover(
     service: str, authority: str | None, is_served: bool
 ) -> None:
-    directory = Directory([one(), one(hostname="*.wild.eu")])
+    directory = OriginTable([one(), one(hostname="*.wild.eu")])
 
-    assert (directory.origin(preamble(service, authority)) is not None) is is_served
+    assert (directory.find(preamble(service, authority)) is not None) is is_served
 
 
 def test_a_service_of_another_kind_is_not_found_by_its_name() -> None:
     tcp = Preamble(ADDRESS, ADDRESS, ServiceKey(ServiceKind.TCP, "app.example.eu"))
 
-    assert Directory([one()]).origin(tcp) is None
+    assert OriginTable([one()]).find(tcp) is None

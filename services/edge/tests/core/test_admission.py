@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.edge.core.admission import Admission, Limits, Places, source_of
+from towonel.edge.core.admission import Admission, AdmissionLimits, KeyedLimit, source_of
 from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.ids import TenantId
 
@@ -13,7 +13,7 @@ HOME, OFFICE = ip_address("192.0.2.1"), ip_address("192.0.2.2")
 
 
 def test_one_client_too_many_is_overload_until_another_leaves() -> None:
-    admission = Admission(Limits(clients=2, per_source=9, per_tenant=9))
+    admission = Admission(AdmissionLimits(clients=2, per_source=9, per_tenant=9))
     first, _ = admission.take(), admission.take()
 
     with pytest.raises(Unavailable) as caught:
@@ -27,7 +27,7 @@ def test_one_client_too_many_is_overload_until_another_leaves() -> None:
 
 
 def test_a_source_has_its_own_limit() -> None:
-    admission = Admission(Limits(clients=9, per_source=1, per_tenant=9))
+    admission = Admission(AdmissionLimits(clients=9, per_source=1, per_tenant=9))
     first, second, third = (admission.take() for _ in range(3))
     admission.claim_source(first, HOME)
     admission.claim_source(second, OFFICE)
@@ -43,7 +43,7 @@ def test_a_source_has_its_own_limit() -> None:
 
 
 def test_a_tenant_has_its_own_limit() -> None:
-    admission = Admission(Limits(clients=9, per_source=9, per_tenant=1))
+    admission = Admission(AdmissionLimits(clients=9, per_source=9, per_tenant=1))
     first, second, third = (admission.take() for _ in range(3))
     admission.claim_tenant(first, ALICE)
     admission.claim_tenant(second, BOB)
@@ -58,7 +58,7 @@ def test_a_tenant_has_its_own_limit() -> None:
 
 
 def test_a_client_that_was_denied_gives_back_only_what_it_took() -> None:
-    admission = Admission(Limits(clients=9, per_source=1, per_tenant=1))
+    admission = Admission(AdmissionLimits(clients=9, per_source=1, per_tenant=1))
     first, second = admission.take(), admission.take()
     admission.claim_source(first, HOME)
     admission.claim_tenant(first, ALICE)
@@ -74,7 +74,7 @@ def test_a_client_that_was_denied_gives_back_only_what_it_took() -> None:
 
 
 def test_a_ticket_counts_once_however_often_it_is_given_back() -> None:
-    admission = Admission(Limits(clients=9, per_source=9, per_tenant=9))
+    admission = Admission(AdmissionLimits(clients=9, per_source=9, per_tenant=9))
     ticket, _ = admission.take(), admission.take()
     admission.claim_source(ticket, HOME)
 
@@ -100,11 +100,11 @@ def test_an_ipv6_source_is_its_whole_64_bit_network(address: str, source: str) -
 
 @given(st.lists(st.sampled_from("abc")), st.integers(0, 5))
 def test_places_never_exceed_their_limit_and_all_come_back(keys: list[str], limit: int) -> None:
-    places = Places[str](limit)
-    taken = [key for key in keys if places.take(key)]
+    places = KeyedLimit[str](limit)
+    taken = [key for key in keys if places.acquire(key)]
 
-    assert all(places.taken(key) == min(keys.count(key), limit) for key in keys)
+    assert all(places.count(key) == min(keys.count(key), limit) for key in keys)
     for key in taken:
         places.release(key)
-    assert all(places.taken(key) == 0 for key in keys)
+    assert all(places.count(key) == 0 for key in keys)
     assert not places._taken

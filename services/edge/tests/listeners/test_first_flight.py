@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from towonel.edge.listeners.first_flight import FREE_LOOKS, PAUSE_S, FirstFlight, close_gracefully
+from towonel.edge.listeners.first_flight import FREE_PEEKS, PEEK_PAUSE_S, FirstFlight, close_gracefully
 from towonel.wire import proxy
 from towonel.wire.errors import Code, TowonelError
 from towonel.wire.proxy import Address, ProxyHeader
@@ -46,7 +46,7 @@ async def test_a_client_can_make_us_look_only_so_often_a_second(pair: Pair) -> N
             await asyncio.sleep(0)
 
     assert reading.result() is Code.BAD_HELLO
-    assert flight._looks <= FREE_LOOKS + 1 + (loop.time() - start) / PAUSE_S
+    assert flight._looks <= FREE_PEEKS + 1 + (loop.time() - start) / PEEK_PAUSE_S
 
 
 async def failure(flight: FirstFlight) -> Code:

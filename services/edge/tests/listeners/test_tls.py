@@ -11,7 +11,7 @@ from typing import override
 
 import pytest
 
-from towonel.edge.core.admission import Limits
+from towonel.edge.core.admission import AdmissionLimits
 from towonel.edge.core.table import RouteTable
 from towonel.edge.core.trusted import parse_networks
 from towonel.edge.listeners.accept import Acceptor
@@ -95,7 +95,7 @@ async def test_what_was_relayed_is_counted_to_the_byte(
     async with front(APP, Straight(origin)) as acceptor:
         assert await echoed(acceptor.port, client_tls, payload) == payload
         await acceptor.stop_accepting()
-        await acceptor.crowd.wait_idle()
+        await acceptor.in_flight.wait_idle()
 
     assert counted("connections_total") == 1
     assert counted("active_connections") == 0
@@ -170,9 +170,9 @@ async def test_only_terminate_is_refused_of_the_tls_modes(
 @pytest.mark.parametrize(
     ("limits", "code"),
     [
-        (Limits(1, 9, 9), "overloaded"),
-        (Limits(9, 1, 9), "limit_exceeded"),
-        (Limits(9, 9, 1), "limit_exceeded"),
+        (AdmissionLimits(1, 9, 9), "overloaded"),
+        (AdmissionLimits(9, 1, 9), "limit_exceeded"),
+        (AdmissionLimits(9, 9, 1), "limit_exceeded"),
     ],
 )
 async def test_one_client_too_many_is_told_and_may_come_back_later(
@@ -180,7 +180,7 @@ async def test_one_client_too_many_is_told_and_may_come_back_later(
     origin: int,
     client_tls: ssl.SSLContext,
     counted: Counted,
-    limits: Limits,
+    limits: AdmissionLimits,
     code: str,
 ) -> None:
     async with front(APP, Straight(origin), limits) as acceptor:
@@ -234,7 +234,7 @@ async def test_a_trusted_proxy_tells_the_clients_address(
 async def test_limits_count_the_client_and_not_the_proxy(
     front: Front, origin: int, client_tls: ssl.SSLContext, counted: Counted
 ) -> None:
-    async with front(APP, Straight(origin), Limits(9, 0, 9), proxies=LOOPBACK) as acceptor:
+    async with front(APP, Straight(origin), AdmissionLimits(9, 0, 9), proxies=LOOPBACK) as acceptor:
         with pytest.raises(OSError, match=r".*"):
             await through_proxy(acceptor.port, client_tls, HEADER)
 

@@ -24,7 +24,7 @@ class Health:
     _reasons: dict[str, str] = field(default_factory=dict[str, str])
     _degraded: dict[str, str] = field(default_factory=dict[str, str])
 
-    def degraded(self, what: str, *, reason: str | None) -> None:
+    def set_degraded(self, what: str, *, reason: str | None) -> None:
         """Say that something works, but worse, and why; none: as it should."""
         if reason is None:
             self._degraded.pop(what, None)
@@ -38,7 +38,7 @@ class Health:
         else:
             self._reasons[check] = reason or "not yet"
 
-    def draining(self) -> None:
+    def start_draining(self) -> None:
         """Say that the process is about to end: it never gets ready again."""
         self._reasons[_STOPPING] = "draining"
 
@@ -53,7 +53,7 @@ class Health:
         return self._degraded | self._reasons
 
 
-def count_process(registry: CollectorRegistry) -> None:
+def register_process_metrics(registry: CollectorRegistry) -> None:
     """Put into a registry what its process uses: processor time, memory, files and threads."""
     ProcessCollector(registry=registry)
     threads = Gauge("process_threads", "Threads of this process.", registry=registry)

@@ -21,7 +21,7 @@ class Backoff:
         self._next_s = min(delay_s * 2, self._max_s)
         return rng.uniform(delay_s / 2, delay_s)
 
-    def healthy(self, for_s: float) -> None:
+    def record_success(self, for_s: float) -> None:
         """Say how long the last try held."""
         if for_s >= self._reset_after_s:
             self._next_s = self._first_s

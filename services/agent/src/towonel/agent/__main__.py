@@ -5,7 +5,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from towonel.agent.app import new_identity, serve
+from towonel.agent.app import create_identity, serve
 from towonel.agent.metrics import VERSION
 from towonel.agent.settings import AgentSettings
 from towonel.runtime import lifecycle, logs
@@ -37,7 +37,7 @@ def _prepared(
     if arguments.health_port is not None:
         address = ("0.0.0.0", arguments.health_port)  # noqa: S104 what the original's flag does
         settings = settings.model_copy(update={"health_listen_addr": address})
-    identity = new_identity(settings)
+    identity = create_identity(settings)
     if arguments.node_id_out is not None:
         replace(arguments.node_id_out, f"{identity.agent.public.hex()}\n".encode())
     run = partial(serve, settings, identity=identity)

@@ -6,11 +6,11 @@ import secrets
 
 import structlog
 
-from towonel.agent.core.services import Directory
+from towonel.agent.core.services import OriginTable
 from towonel.agent.links import Links
 from towonel.agent.metrics import VERSION, Metrics
 from towonel.agent.origins import Origins
-from towonel.agent.reconcile import Identity, Reconciler
+from towonel.agent.reconcile import AgentIdentity, Reconciler
 from towonel.agent.settings import AgentSettings
 from towonel.client.hub import HubClient
 from towonel.identity.keys import SEED_BYTES, NodeKey, TenantKey
@@ -22,9 +22,9 @@ from towonel.wire.errors import Denied
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
-def new_identity(settings: AgentSettings) -> Identity:
+def create_identity(settings: AgentSettings) -> AgentIdentity:
     """Return who the agent is from now on: its own key is new at each start, and never stored."""
-    return Identity(
+    return AgentIdentity(
         settings.invite_token,
         TenantKey.from_seed(settings.invite_token.seed),
         NodeKey.from_seed(secrets.token_bytes(SEED_BYTES)),
@@ -33,14 +33,14 @@ def new_identity(settings: AgentSettings) -> Identity:
 
 
 async def serve(
-    settings: AgentSettings, stopping: asyncio.Event, identity: Identity | None = None
+    settings: AgentSettings, stopping: asyncio.Event, identity: AgentIdentity | None = None
 ) -> None:
     """Serve until `stopping`; then take no new streams, and let those there are end."""
-    identity = identity or new_identity(settings)
+    identity = identity or create_identity(settings)
     health, metrics = Health(), Metrics()
     health.set("edges", ok=False, reason="not linked yet")
     origins = Origins(
-        Directory(settings.services),
+        OriginTable(settings.services),
         metrics,
         timeout_s=settings.origin_timeout_secs,
         max_streams=settings.max_streams,
@@ -63,7 +63,7 @@ async def serve(
         reconciler = Reconciler(hub, identity, settings.services, links, settings.trusted_edges)
         reconciling = tasks.create_task(reconciler.run())
         await stopping.wait()
-        health.draining()
+        health.start_draining()
         reconciling.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(settings.drain_timeout_secs):

@@ -7,7 +7,7 @@ from random import SystemRandom
 
 import structlog
 
-from towonel.agent.core.edges import Edge, moves
+from towonel.agent.core.edges import Edge, plan_links
 from towonel.agent.metrics import VERSION, Metrics
 from towonel.agent.origins import Origins
 from towonel.identity.keys import NodeKey
@@ -57,11 +57,11 @@ class Links:
             for link in self._live:
                 link.renew(grant)
 
-    def follow(self, wanted: Iterable[Edge]) -> None:
+    def update_edges(self, wanted: Iterable[Edge]) -> None:
         """Dial edges that are new, leave those that are gone, redial those that changed."""
         if self._draining:
             return
-        todo = moves(self._edges, wanted)
+        todo = plan_links(self._edges, wanted)
         for edge_id in todo.leave:
             self._keepers.pop(edge_id).cancel()
             del self._edges[edge_id]
@@ -95,7 +95,7 @@ class Links:
                 for address in edge.addresses:
                     if await self._link(edge, address, finishing):
                         break
-                backoff.healthy(loop.time() - started)
+                backoff.record_success(loop.time() - started)
                 if not self._draining:
                     await asyncio.sleep(backoff.next_delay(self._rng))
 

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from towonel.runtime.admin import count_process
+from towonel.runtime.admin import register_process_metrics
 
 VERSION = version("towonel-agent")
 
@@ -14,7 +14,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        count_process(registry)
+        register_process_metrics(registry)
         self.links = Gauge(
             "towonel_agent_links_active", "Edges this agent is linked to.", registry=registry
         )

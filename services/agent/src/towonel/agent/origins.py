@@ -6,7 +6,7 @@ import socket
 
 import structlog
 
-from towonel.agent.core.services import Directory, Origin, ProxyProtocol
+from towonel.agent.core.services import OriginTable, Origin, ProxyProtocol
 from towonel.agent.metrics import Metrics
 from towonel.tunnel.link import Incoming
 from towonel.tunnel.pipe import Pipe
@@ -26,7 +26,7 @@ class Origins:
     """Takes what edges hand over, and dials nothing but the origins of the environment."""
 
     def __init__(
-        self, directory: Directory, metrics: Metrics, *, timeout_s: float, max_streams: int
+        self, directory: OriginTable, metrics: Metrics, *, timeout_s: float, max_streams: int
     ) -> None:
         self._directory = directory
         self._metrics = metrics
@@ -53,7 +53,7 @@ class Origins:
                 self.idle.set()
 
     async def _serve(self, incoming: Incoming) -> None:
-        origin = self._directory.origin(incoming.preamble)
+        origin = self._directory.find(incoming.preamble)
         if origin is None:
             self._refuse(incoming, Code.NO_SERVICE, "")
             return

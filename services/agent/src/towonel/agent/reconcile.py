@@ -7,7 +7,7 @@ from random import SystemRandom
 
 import structlog
 
-from towonel.agent.core.edges import REFRESH_S, Edge, trusted
+from towonel.agent.core.edges import REFRESH_S, Edge, filter_trusted
 from towonel.agent.core.services import Service
 from towonel.agent.links import Links
 from towonel.api.edges import EdgeOut
@@ -29,7 +29,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Identity:
+class AgentIdentity:
     """Who the agent is, and for whom it speaks."""
 
     token: InviteToken
@@ -44,7 +44,7 @@ class Reconciler:
     def __init__(
         self,
         hub: HubClient,
-        identity: Identity,
+        identity: AgentIdentity,
         services: Sequence[Service],
         links: Links,
         allowed_edges: frozenset[bytes] | None,
@@ -74,7 +74,7 @@ class Reconciler:
             except TowonelError as error:
                 delay_s = self._refused(error)
             else:
-                backoff.healthy(0)
+                backoff.record_success(0)
                 delay_s = REFRESH_S * self._rng.uniform(0.8, 1)
             await asyncio.sleep(delay_s)
 
@@ -88,7 +88,7 @@ class Reconciler:
             grant, edges = base64url.decode(answer.grant), answer.edges
         self._grant, self._was_admitted = grant, True
         self._links.renew(grant)
-        self._links.follow(trusted(map(_edge, edges), self._allowed_edges))
+        self._links.update_edges(filter_trusted(map(_edge, edges), self._allowed_edges))
 
     async def _bootstrap(self) -> tuple[bytes, list[EdgeOut]]:
         identity = self._identity
@@ -131,7 +131,7 @@ class Reconciler:
         if not self._was_admitted and error.code in of_the_invite:
             raise GiveUp(f"the hub refuses the invite: {error}")
         if error.code in {Code.TENANT_REVOKED, Code.TENANT_SUSPENDED}:
-            self._links.follow(())
+            self._links.update_edges(())
         if error.code in {Code.GRANT_EXPIRED, Code.GRANT_INVALID}:
             self._grant = None
             return FIRST_DELAY_S

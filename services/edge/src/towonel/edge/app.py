@@ -14,16 +14,16 @@ from prometheus_client import CollectorRegistry
 from towonel.api.edges import EdgeRegisterIn
 from towonel.client.hub import HubClient
 from towonel.edge.core.admission import Admission
-from towonel.edge.core.balance import Balance
+from towonel.edge.core.balance import Balancer
 from towonel.edge.core.table import RouteTable
 from towonel.edge.core.traffic import Traffic
-from towonel.edge.identity import EdgeCredentials, load_identity, utc
-from towonel.edge.listeners.accept import Acceptor, accepting
-from towonel.edge.listeners.sockets import bound_sockets
+from towonel.edge.identity import EdgeCredentials, load_credentials, to_datetime
+from towonel.edge.listeners.accept import Acceptor, accept_clients
+from towonel.edge.listeners.sockets import bind_sockets
 from towonel.edge.listeners.tls import TlsListener
 from towonel.edge.metrics import Metrics
 from towonel.edge.report_builder import ReportBuilder
-from towonel.edge.report_sender import ReportSender, reporting
+from towonel.edge.report_sender import ReportSender, send_reports
 from towonel.edge.route_notifications import RedisNotifications
 from towonel.edge.routes import Registration, RouteFollower, RouteStore
 from towonel.edge.session_dialer import SessionDialer
@@ -54,7 +54,7 @@ class Edge:
         self.health.set(CHECK, ok=False, reason="not listening yet")
         self.metrics = Metrics(self.registry)
         self.doorbell = RedisNotifications()
-        table, balance = RouteTable(), Balance()
+        table, balance = RouteTable(), Balancer()
         self.sessions = Sessions(table, balance, self.metrics)
         traffic = Traffic()
         self.observer = ReportBuilder(self.sessions, traffic, self.metrics, clock=time.monotonic)
@@ -140,7 +140,7 @@ async def following(
     )
     async with (
         HubClient(settings.hub_url, allow_insecure=settings.allow_insecure_hub) as hub,
-        reporting(ReportSender(hub, identity.key, edge.observer, edge.metrics, rng=edge.rng)),
+        send_reports(ReportSender(hub, identity.key, edge.observer, edge.metrics, rng=edge.rng)),
         asyncio.TaskGroup() as tasks,
     ):
         feed = RouteFollower(
@@ -154,7 +154,7 @@ async def following(
         )
         followers = [
             tasks.create_task(feed.follow()),
-            tasks.create_task(edge.routes.keep_saved()),
+            tasks.create_task(edge.routes.save_changes()),
         ]
         if settings.redis_url is not None:
             url = settings.redis_url.get_secret_value()
@@ -172,13 +172,13 @@ async def _serve_clients(
 ) -> None:
     """Take clients once there are routes, for as long as nobody says stop; then drain."""
     async with asyncio.TaskGroup() as tasks:
-        first = [tasks.create_task(event.wait()) for event in (edge.routes.known, stopping)]
+        first = [tasks.create_task(event.wait()) for event in (edge.routes.loaded, stopping)]
         await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         for waiting in first:
             waiting.cancel()
     if stopping.is_set():
         return
-    async with accepting(sockets, edge.tls.serve, edge.metrics) as clients:
+    async with accept_clients(sockets, edge.tls.serve, edge.metrics) as clients:
         edge.health.set(CHECK, ok=True)
         log.info("edge.listening", port=clients.port, session_port=agents.port)
         await stopping.wait()
@@ -187,29 +187,29 @@ async def _serve_clients(
 
 async def _drain(edge: Edge, clients: Acceptor, agents: Listener) -> None:
     """Take no more clients, send agents elsewhere, and let what is under way come to its end."""
-    edge.health.draining()
+    edge.health.start_draining()
     await clients.stop_accepting()
-    log.info("edge.listener_closed", connections=clients.crowd.count)
+    log.info("edge.listener_closed", connections=clients.in_flight.count)
     try:
         async with asyncio.timeout(edge.settings.drain_timeout_s):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SETTLE_S):
                     await edge.tls.arriving.wait_idle()
             agents.go_away()
-            await clients.crowd.wait_idle()
+            await clients.in_flight.wait_idle()
     except TimeoutError:
-        log.warning("edge.drain_timed_out", connections=clients.crowd.count)
+        log.warning("edge.drain_timed_out", connections=clients.in_flight.count)
 
 
 def _identity(settings: EdgeSettings) -> EdgeCredentials:
-    now = utc(time.time_ns() // 1_000_000)
-    return load_identity(settings.token, settings.identity_key_path, settings.state_folder, now)
+    now = to_datetime(time.time_ns() // 1_000_000)
+    return load_credentials(settings.token, settings.identity_key_path, settings.state_folder, now)
 
 
 def _bind(settings: EdgeSettings) -> list[socket.socket]:
     host, port = settings.listen
     try:
-        return bound_sockets(host, port, settings.listen_workers)
+        return bind_sockets(host, port, settings.listen_workers)
     except OSError as error:
         raise _cannot_listen(host, port, error) from error
 

@@ -28,7 +28,7 @@ class EdgeCredentials:
     certificate_pem: str
 
 
-def load_identity(
+def load_credentials(
     token: EdgeToken | None, key_path: Path | None, state_dir: Path, now: datetime
 ) -> EdgeCredentials:
     """Return who this edge is; what is missing is made and kept.
@@ -80,6 +80,6 @@ def _keep(path: Path, pem: str) -> None:
         raise SecretFileError(f"{path}: cannot be written: {reason}") from error
 
 
-def utc(now_ms: int) -> datetime:
+def to_datetime(now_ms: int) -> datetime:
     """Return a wall-clock time in Unix milliseconds as a datetime."""
     return datetime.fromtimestamp(now_ms / 1000, UTC)

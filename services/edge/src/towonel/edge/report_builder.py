@@ -11,7 +11,7 @@ from itertools import islice
 
 from towonel.api.reports import MAX_SESSIONS, MAX_TENANTS, EdgeReport, SessionReport, TenantTraffic
 from towonel.edge.core.traffic import Tally, Traffic
-from towonel.edge.metrics import Metrics, value_of
+from towonel.edge.metrics import Metrics, sum_samples
 from towonel.edge.sessions import Sessions
 from towonel.tunnel.session import Session
 from towonel.wire.ids import TenantId
@@ -49,12 +49,12 @@ class ReportBuilder:
         self._version = version("towonel-edge")
         self._started_at_ms = sessions.now_ms()
 
-    async def report(self) -> EdgeReport:
+    async def build(self) -> EdgeReport:
         """Return how the edge is now."""
         self._traffic.sweep(self._sessions.tenants(), self._clock())
         return await self._whole(self._sessions.all())
 
-    async def last_report(self) -> EdgeReport:
+    async def build_final(self) -> EdgeReport:
         """Return how the edge is once it is gone: without agents, and with what it did."""
         return await self._whole([])
 
@@ -66,9 +66,9 @@ class ReportBuilder:
         return EdgeReport(
             version=self._version,
             started_at_ms=self._started_at_ms,
-            connections_active=value_of(self._metrics.connections_active),
-            connections_total=value_of(self._metrics.connections),
-            refused_total=value_of(self._metrics.connections_refused),
+            connections_active=sum_samples(self._metrics.connections_active),
+            connections_total=sum_samples(self._metrics.connections),
+            refused_total=sum_samples(self._metrics.connections_refused),
             bytes_in=total.bytes_in.count,
             bytes_out=total.bytes_out.count,
             sessions_active=len(sessions),
@@ -92,7 +92,7 @@ async def _sessions(sessions: list[Session], left_bytes: int) -> list[SessionRep
     left_bytes -= SESSION_BYTES * len(sessions)
     steps = 0
     for session in sorted(sessions, key=lambda session: len(session.services)):
-        services, taken_bytes = fitting(session.services, left_bytes // (len(sessions) - len(told)))
+        services, taken_bytes = fit_keys(session.services, left_bytes // (len(sessions) - len(told)))
         left_bytes -= taken_bytes
         told.append(_session(session, services))
         steps += 1 + len(services)
@@ -102,7 +102,7 @@ async def _sessions(sessions: list[Session], left_bytes: int) -> list[SessionRep
     return told
 
 
-def fitting(services: Iterable[ServiceKey], most_bytes: int) -> tuple[list[str], int]:
+def fit_keys(services: Iterable[ServiceKey], most_bytes: int) -> tuple[list[str], int]:
     """Return keys, in order, as many as fit in so many bytes of JSON, and the bytes they take."""
     keys: list[str] = []
     taken_bytes = 0

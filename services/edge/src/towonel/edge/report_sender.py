@@ -29,7 +29,7 @@ FINAL_REPORT_S = 1.0
 type Sleep = Callable[[float], Awaitable[None]]
 
 
-class Hub(Protocol):
+class ReportReceiver(Protocol):
     """What the reporter asks of a hub; `towonel.client.hub.HubClient` is one."""
 
     async def report_edge(self, edge: NodeKey, report: EdgeReport) -> EdgeReportOut:
@@ -51,7 +51,7 @@ class ReportSender:
 
     def __init__(
         self,
-        hub: Hub,
+        hub: ReportReceiver,
         key: NodeKey,
         observer: ReportBuilder,
         metrics: Metrics,
@@ -74,13 +74,13 @@ class ReportSender:
         while True:
             await self._sleep(pause_s)
             try:
-                interval_s = await self._tell(await self._observer.report())
+                interval_s = await self._tell(await self._observer.build())
             except Exception as error:  # noqa: BLE001 even our bug: clients are served on without
                 self._on_failed(error)
                 asked_s = error.retry_after_s if isinstance(error, Unavailable) else None
                 pause_s = max(backoff.next_delay(self._rng), min(asked_s or 0.0, MAX_ASKED_PAUSE_S))
             else:
-                backoff.healthy(0)
+                backoff.record_success(0)
                 self._on_recovered()
                 pause_s = interval_s * self._rng.uniform(1 - JITTER, 1 + JITTER)
 
@@ -88,7 +88,7 @@ class ReportSender:
         """Report once more, that nothing is live here now; a hub that does not answer misses it."""
         try:
             async with asyncio.timeout(FINAL_REPORT_S):
-                await self._tell(await self._observer.last_report())
+                await self._tell(await self._observer.build_final())
         except Exception as error:  # noqa: BLE001 as above
             log.debug("report.last_lost", error=type(error).__name__)
 
@@ -114,7 +114,7 @@ class ReportSender:
 
 
 @contextlib.asynccontextmanager
-async def reporting(reporter: ReportSender) -> AsyncGenerator[None]:
+async def send_reports(reporter: ReportSender) -> AsyncGenerator[None]:
     """Report for the time of the block, and once more at its end."""
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(reporter.report_forever())

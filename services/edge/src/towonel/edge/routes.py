@@ -36,7 +36,7 @@ SAVE_PAUSE_S = 1.0  # many changes in a row are one write
 CHECK = "routes"
 
 
-class Hub(Protocol):
+class RouteSource(Protocol):
     """What the feed asks of a hub; `towonel.client.hub.HubClient` is one."""
 
     async def register_edge(self, edge: NodeKey, registration: EdgeRegisterIn) -> EdgeRegisterOut:
@@ -73,7 +73,7 @@ class RouteStore:
         self._metrics = metrics
         self._health = health
         self._is_unsaved = asyncio.Event()
-        self.known = asyncio.Event()  # set once there is a table, from wherever
+        self.loaded = asyncio.Event()  # set once there is a table, from wherever
         self.hub_id: HubId | None = None
         health.set(CHECK, ok=False, reason="no routes yet: the hub has not answered")
 
@@ -104,7 +104,7 @@ class RouteStore:
         self._metrics.revision.set(delta.revision)
         self._metrics.routes.set(len(self._table))
         self._health.set(CHECK, ok=True)
-        self.known.set()
+        self.loaded.set()
         if before != delta.revision:
             self._is_unsaved.set()
         if change:
@@ -115,7 +115,7 @@ class RouteStore:
                 blocked=[tenant_id.hex() for tenant_id in change.blocked],
             )
 
-    async def keep_saved(self) -> None:
+    async def save_changes(self) -> None:
         """Write the file whenever something has changed."""
         while True:
             await self._is_unsaved.wait()
@@ -144,7 +144,7 @@ class RouteFollower:
 
     def __init__(
         self,
-        hub: Hub,
+        hub: RouteSource,
         registration: Registration,
         routes: RouteStore,
         doorbell: RedisNotifications,
@@ -176,7 +176,7 @@ class RouteFollower:
                 asked_s = error.retry_after_s if isinstance(error, Unavailable) else None
                 await asyncio.sleep(max(pause_s, min(asked_s or 0.0, ASK_EVERY_S)))
             else:
-                backoff.healthy(0)
+                backoff.record_success(0)
                 self._on_recovered()
                 if self._doorbell.is_listening:
                     await self._doorbell.wait(ASK_EVERY_S)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import override
 
-from towonel.edge.core.balance import MAX_TRIES, Balance, Draw
+from towonel.edge.core.balance import MAX_TRIES, Balancer, Draw
 from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import Sessions
 from towonel.edge.upstream import ClientConnection, Upstream
@@ -27,7 +27,7 @@ class SessionDialer(Upstream):
     def __init__(
         self,
         sessions: Sessions,
-        balance: Balance,
+        balance: Balancer,
         metrics: Metrics,
         *,
         clock: Callable[[], float],
@@ -75,7 +75,7 @@ class SessionDialer(Upstream):
             pipe = await session.open(preamble, visit.first, allow_silent=patient)
         except TowonelError as error:
             if error.code not in OF_THE_SESSION:
-                self._balance.failed(service, session.session_id, self._clock())
+                self._balance.record_failure(service, session.session_id, self._clock())
             raise
-        self._balance.worked(service, session.session_id)
+        self._balance.record_success(service, session.session_id)
         return pipe

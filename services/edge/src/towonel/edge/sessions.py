@@ -6,7 +6,7 @@ from typing import override
 
 import structlog
 
-from towonel.edge.core.balance import Balance
+from towonel.edge.core.balance import Balancer
 from towonel.edge.core.table import RouteTable
 from towonel.edge.metrics import Metrics
 from towonel.identity.grants import Grant
@@ -22,7 +22,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 class Sessions(AdmissionPolicy):
     """Decide which agents may come in, and keep a directory of those that did."""
 
-    def __init__(self, table: RouteTable, balance: Balance, metrics: Metrics) -> None:
+    def __init__(self, table: RouteTable, balance: Balancer, metrics: Metrics) -> None:
         self._table = table
         self._balance = balance
         self._metrics = metrics

@@ -16,7 +16,7 @@ from pydantic import (
 from redis.connection import parse_url
 
 from towonel.client.transport import parse_hub_url
-from towonel.edge.core.admission import Limits
+from towonel.edge.core.admission import AdmissionLimits
 from towonel.edge.core.trusted import DEFAULT_NETWORKS, Network, parse_networks
 from towonel.runtime.settings import CsvList, HostPort, Settings, parse_address
 from towonel.wire.errors import TowonelError
@@ -257,9 +257,9 @@ class EdgeSettings(Settings):
         return None if text is None else EdgeToken.decode(text.get_secret_value())
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> AdmissionLimits:
         """How many clients may be here."""
-        return Limits(self.max_clients, self.max_per_source, self.max_per_tenant)
+        return AdmissionLimits(self.max_clients, self.max_per_source, self.max_per_tenant)
 
     @property
     def proxies(self) -> tuple[Network, ...]:

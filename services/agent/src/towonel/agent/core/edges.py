@@ -19,22 +19,22 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
-class Moves:
+class LinkChanges:
     """What to do about a new list."""
 
     dial: tuple[Edge, ...]
     leave: tuple[EdgeId, ...]
 
 
-def trusted(edges: Iterable[Edge], allowed: Collection[bytes] | None) -> list[Edge]:
+def filter_trusted(edges: Iterable[Edge], allowed: Collection[bytes] | None) -> list[Edge]:
     """Return the edges that may be dialled: all of the hub's, or those of them that are allowed."""
     return [edge for edge in edges if allowed is None or edge.edge_id in allowed]
 
 
-def moves(linked: Mapping[EdgeId, Edge], wanted: Iterable[Edge]) -> Moves:
+def plan_links(linked: Mapping[EdgeId, Edge], wanted: Iterable[Edge]) -> LinkChanges:
     """Compare the edges there are links to with those wanted; a changed one is left and dialled."""
     by_id = {edge.edge_id: edge for edge in wanted}
-    return Moves(
+    return LinkChanges(
         dial=tuple(edge for edge_id, edge in by_id.items() if linked.get(edge_id) != edge),
         leave=tuple(edge_id for edge_id, edge in linked.items() if by_id.get(edge_id) != edge),
     )

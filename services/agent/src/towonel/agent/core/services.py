@@ -76,13 +76,13 @@ def parse_services(text: str) -> tuple[Service, ...]:
     return tuple(found)
 
 
-class Directory:
+class OriginTable:
     """Finds the origin that a preamble asks for; what is not of the environment is not there."""
 
     def __init__(self, services: Iterable[Service]) -> None:
         self._origins: Mapping[ServiceKey, Origin] = {s.key: s.origin for s in services}
 
-    def origin(self, preamble: Preamble) -> Origin | None:
+    def find(self, preamble: Preamble) -> Origin | None:
         """Return the origin of the preamble's service, if it is ours and covers the name asked for."""
         origin = self._origins.get(preamble.service)
         name = preamble.authority

@@ -14,7 +14,7 @@ IPV6_SOURCE_BITS = 64  # one subscriber gets a /64 at least, and may use every a
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class AdmissionLimits:
     """Clients at once; 0 admits nobody."""
 
     clients: int
@@ -31,19 +31,19 @@ def source_of(address: IPv4Address | IPv6Address) -> str:
     return str(ip_network((int(address), IPV6_SOURCE_BITS), strict=False))
 
 
-class Places[K]:
+class KeyedLimit[K]:
     """At most `limit` places for each key; keys without a taken place are forgotten."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._taken: dict[K, int] = {}
 
-    def taken(self, key: K) -> int:
+    def count(self, key: K) -> int:
         return self._taken.get(key, 0)
 
-    def take(self, key: K) -> bool:
+    def acquire(self, key: K) -> bool:
         """Take one, or return False when none is left."""
-        taken = self.taken(key)
+        taken = self.count(key)
         if taken >= self.limit:
             return False
         self._taken[key] = taken + 1
@@ -69,11 +69,11 @@ class Ticket:
 class Admission:
     """Hand out tickets while there are places, and take them back."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: AdmissionLimits) -> None:
         self.clients = 0
         self._limit = limits.clients
-        self._sources = Places[str](limits.per_source)
-        self._tenants = Places[TenantId](limits.per_tenant)
+        self._sources = KeyedLimit[str](limits.per_source)
+        self._tenants = KeyedLimit[TenantId](limits.per_tenant)
 
     def take(self) -> Ticket:
         """Admit one more client.
@@ -93,7 +93,7 @@ class Admission:
             Denied: LIMIT_EXCEEDED.
         """
         source = source_of(address)
-        if not self._sources.take(source):
+        if not self._sources.acquire(source):
             raise Denied(Code.LIMIT_EXCEEDED, f"source {source} has {self._sources.limit} clients")
         ticket.source = source
 
@@ -103,7 +103,7 @@ class Admission:
         Raises:
             Denied: LIMIT_EXCEEDED.
         """
-        if not self._tenants.take(tenant_id):
+        if not self._tenants.acquire(tenant_id):
             detail = f"tenant {tenant_id.hex()} has {self._tenants.limit} clients"
             raise Denied(Code.LIMIT_EXCEEDED, detail)
         ticket.tenant_id = tenant_id

@@ -43,7 +43,7 @@ class _Aside:
     until: float
 
 
-class Balance:
+class Balancer:
     """Remember which sessions failed whom, and order the rest by chance and load."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class Balance:
                 chosen.append(rank.pop(_less_loaded_of_two(rank, draw)))
         return chosen
 
-    def failed(self, service: ServiceKey, session_id: bytes, now: float) -> None:
+    def record_failure(self, service: ServiceKey, session_id: bytes, now: float) -> None:
         """Set a session aside for a service, the longer the more often in a row."""
         of_session = self._aside.setdefault(session_id, {})
         before = of_session.get(service)
@@ -80,7 +80,7 @@ class Balance:
         pause_s = FIRST_PAUSE_S if before is None else min(2 * before.pause_s, MAX_PAUSE_S)
         of_session[service] = _Aside(pause_s, now + pause_s)
 
-    def worked(self, service: ServiceKey, session_id: bytes) -> None:
+    def record_success(self, service: ServiceKey, session_id: bytes) -> None:
         """Forget the failures of a session for a service."""
         of_session = self._aside.get(session_id)
         if of_session is not None:

@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from towonel.edge.listeners.in_flight import InFlight
-from towonel.edge.listeners.sockets import readable
+from towonel.edge.listeners.sockets import wait_readable
 from towonel.edge.metrics import Metrics
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -45,7 +45,7 @@ class Acceptor:
         self._metrics = metrics
         self._tasks = tasks
         self._connections: set[asyncio.Task[None]] = set()
-        self.crowd = InFlight()  # of connections
+        self.in_flight = InFlight()  # of connections
         for sock in self._sockets:
             sock.listen(BACKLOG)
         self._loops = [tasks.create_task(self._accept_forever(sock)) for sock in self._sockets]
@@ -62,7 +62,7 @@ class Acceptor:
             sock.close()
         self._sockets.clear()
 
-    def end_all(self) -> None:
+    def cancel_all(self) -> None:
         """End every connection that is left."""
         for task in self._connections:
             task.cancel()
@@ -74,7 +74,7 @@ class Acceptor:
                     self._start(sock.accept()[0])
                 await asyncio.sleep(0)
             except BlockingIOError:
-                await readable(sock)
+                await wait_readable(sock)
             except ConnectionAbortedError:
                 continue  # the client left before its turn
             except OSError as error:
@@ -87,17 +87,17 @@ class Acceptor:
         sock.setblocking(False)
         task = self._tasks.create_task(self._handle(sock))
         self._connections.add(task)
-        self.crowd.acquire()
+        self.in_flight.acquire()
         task.add_done_callback(partial(self._ended, sock))
 
     def _ended(self, sock: socket.socket, task: asyncio.Task[None]) -> None:
         sock.close()  # here, because a task that is cancelled early never gets to run
         self._connections.discard(task)
-        self.crowd.release()
+        self.in_flight.release()
 
 
 @contextlib.asynccontextmanager
-async def accepting(
+async def accept_clients(
     sockets: Sequence[socket.socket], handle: Handle, metrics: Metrics
 ) -> AsyncIterator[Acceptor]:
     """Accept until the end of the block, or until told to stop; then end what is left."""
@@ -107,4 +107,4 @@ async def accepting(
             yield acceptor
         finally:
             await acceptor.stop_accepting()
-            acceptor.end_all()
+            acceptor.cancel_all()

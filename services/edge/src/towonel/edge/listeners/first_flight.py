@@ -9,15 +9,15 @@ import asyncio
 import contextlib
 import socket
 
-from towonel.edge.listeners.sockets import has_hung_up, readable
+from towonel.edge.listeners.sockets import has_hung_up, wait_readable
 from towonel.wire import clienthello, proxy
 from towonel.wire.clienthello import ClientHello, Incomplete
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.proxy import ProxyHeader
 
 FIRST_BYTES = 16 * 1024  # a ClientHello at its largest, and all that is kept for a retry
-FREE_LOOKS = 16  # more than any honest client needs; then a pause before each further one
-PAUSE_S = 0.05
+FREE_PEEKS = 16  # more than any honest client needs; then a pause before each further one
+PEEK_PAUSE_S = 0.05
 
 LINGER_S = 1.0  # a client far away needs a round trip to see the alert and close
 LINGER_BYTES = 256 * 1024
@@ -73,7 +73,7 @@ class FirstFlight:
         """Return what there is once there are `needed` bytes."""
         self._low_water(needed)
         while len(data := self._receive(FIRST_BYTES, socket.MSG_PEEK)) < needed:
-            await readable(self._sock)
+            await wait_readable(self._sock)
             if has_hung_up(self._sock) and len(self._receive(needed, socket.MSG_PEEK)) < needed:
                 raise _closed(f"after {len(data)} bytes or a few more")
             await self._pace()
@@ -82,8 +82,8 @@ class FirstFlight:
     async def _pace(self) -> None:
         """Bound the work that a client can cause before its deadline."""
         self._looks += 1
-        if self._looks > FREE_LOOKS:
-            await asyncio.sleep(PAUSE_S)
+        if self._looks > FREE_PEEKS:
+            await asyncio.sleep(PEEK_PAUSE_S)
 
     def _receive(self, length: int, flags: int = 0) -> bytes:
         try:
@@ -120,7 +120,7 @@ async def _drop(sock: socket.socket, most_bytes: int) -> None:
         try:
             data = sock.recv(FIRST_BYTES)
         except BlockingIOError:
-            await readable(sock)
+            await wait_readable(sock)
             continue
         if not data:
             return

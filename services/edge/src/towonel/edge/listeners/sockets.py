@@ -7,7 +7,7 @@ import socket
 HANG_UP = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 
 
-def bound_sockets(host: str, port: int, count: int) -> list[socket.socket]:
+def bind_sockets(host: str, port: int, count: int) -> list[socket.socket]:
     """Return `count` sockets bound to one address, which another process may share.
 
     A socket takes no share of the clients before it listens.
@@ -45,7 +45,7 @@ def _bound_socket(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def readable(sock: socket.socket) -> None:
+async def wait_readable(sock: socket.socket) -> None:
     """Wait until there is something to read, or SO_RCVLOWAT bytes of it, or the end."""
     loop = asyncio.get_running_loop()
     waiter: asyncio.Future[None] = loop.create_future()
