@@ -13,6 +13,7 @@ PURE = [
         "libs/wire/src/**/*.py",
         "libs/identity/src/**/*.py",
         "services/*/src/**/core/**/*.py",
+        "libs/runtime/src/towonel/runtime/addresses.py",
     )
     for path in sorted(ROOT.glob(pattern))
     if path.name != "__init__.py"

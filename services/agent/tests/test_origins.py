@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import pytest
 from support.tunnel import PREAMBLE, SERVICE, hub
 
-from towonel.agent.core.services import OriginTable, Origin, ProxyProtocol, Service
+from towonel.agent.core.services import Origin, OriginTable, ProxyProtocol, Service
 from towonel.agent.metrics import Metrics
 from towonel.agent.origins import Origins
 from towonel.tunnel.pipe import Pipe
@@ -66,7 +66,7 @@ async def test_a_client_reaches_its_origin_and_half_closes_travel(echo_port: int
         await pipe.write(b"world")
         await pipe.write_eof()
         answer = await read_all(pipe)
-        await chosen.idle.wait()
+        await chosen.in_flight.wait_idle()
 
     assert answer == b"hello world"
     assert chosen._metrics.carried.labels("edge_to_origin")._value.get() == 11

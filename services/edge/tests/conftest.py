@@ -1,4 +1,4 @@
-"""What the edge's tests share: an origin with its certificate, and a listener right before it."""
+"""Fixtures of the edge's tests: an origin with its certificate, and a TLS listener before it."""
 
 import asyncio
 import contextlib
@@ -71,13 +71,19 @@ def counted(registry: CollectorRegistry, metrics: Metrics) -> Callable[..., floa
 
 @pytest.fixture
 def front(metrics: Metrics) -> Callable[..., contextlib.AbstractAsyncContextManager[Acceptor]]:
-    """Starts a listener on a free port: `async with front(table, ways, ...) as acceptor`."""
+    """Starts a listener on a free port: `async with front(table, upstream, ...) as acceptor`."""
 
     def start(
-        table: RouteTable, ways: Upstream, limits: AdmissionLimits = AMPLE, **options: Any
+        table: RouteTable, upstream: Upstream, limits: AdmissionLimits = AMPLE, **options: Any
     ) -> contextlib.AbstractAsyncContextManager[Acceptor]:
-        options = {"traffic": Traffic(), "handshake_timeout_s": 5.0, "proxies": (), **options}
-        listener = TlsListener(table, ways, Admission(limits), metrics, **options)
+        options = {
+            "traffic": Traffic(),
+            "handshake_timeout_s": 5.0,
+            "linger_s": 1.0,
+            "proxies": (),
+            **options,
+        }
+        listener = TlsListener(table, upstream, Admission(limits), metrics, **options)
         sockets: list[socket.socket] = bind_sockets("127.0.0.1", 0, 1)
         return accept_clients(sockets, listener.serve, metrics)
 

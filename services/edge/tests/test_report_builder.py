@@ -1,4 +1,4 @@
-"""What an edge says of itself: agents on real sessions, downloads that go on, and no more than fits."""
+"""Reports of an edge: agents on real sessions, downloads in progress, and never more than fits."""
 
 import asyncio
 import contextlib
@@ -47,7 +47,7 @@ class Edge:
     table: RouteTable
     sessions: Sessions
     traffic: Traffic
-    ways: Upstream
+    upstream: Upstream
     observer: ReportBuilder
     now_s: float = 0.0
 
@@ -57,15 +57,22 @@ class Edge:
 
 @pytest.fixture
 async def edge(metrics: Metrics) -> AsyncGenerator[Edge]:
-    table, balance, traffic = RouteTable(), Balancer(), Traffic()
+    table, balancer, traffic = RouteTable(), Balancer(), Traffic()
     route = Route(ServiceKind.HTTPS, SERVICE.name, TENANT)
     table.apply(RouteDelta(1, snapshot=True, routes=(route,)))
-    sessions = Sessions(table, balance, metrics)
+    sessions = Sessions(table, balancer, metrics)
     sessions.trust(HubId(HUB.public))
-    ways = SessionDialer(sessions, balance, metrics, clock=lambda: 0.0, draw=Random(1).randrange)
+    upstream = SessionDialer(
+        sessions,
+        balancer,
+        metrics,
+        clock=lambda: 0.0,
+        draw=Random(1).randrange,
+        open_timeout_s=15.0,
+    )
     observer = ReportBuilder(sessions, traffic, metrics, clock=lambda: found.now_s)
     async with listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=sessions) as listener:
-        found = Edge(World(listener, Watch()), table, sessions, traffic, ways, observer)
+        found = Edge(World(listener, Watch()), table, sessions, traffic, upstream, observer)
         yield found
 
 
@@ -124,7 +131,7 @@ async def reports_of_a_download(edge: Edge, front: Front, *words: bytes) -> list
     reports: list[EdgeReport] = []
     async with (
         edge.hub.link(handle=generous),
-        front(edge.table, edge.ways, traffic=edge.traffic) as acceptor,
+        front(edge.table, edge.upstream, traffic=edge.traffic) as acceptor,
     ):
         reader, writer = await asyncio.open_connection("127.0.0.1", acceptor.port)
         for some in words:
@@ -158,7 +165,7 @@ async def test_a_download_that_is_still_going_on_grows_between_two_reports(
 async def test_a_client_that_is_refused_counts_for_the_edge_and_for_no_tenant(
     edge: Edge, front: Front
 ) -> None:
-    async with front(edge.table, edge.ways, traffic=edge.traffic) as acceptor:
+    async with front(edge.table, edge.upstream, traffic=edge.traffic) as acceptor:
         reader, writer = await asyncio.open_connection("127.0.0.1", acceptor.port)
         writer.write(client_hello())
         assert await reader.read() != b""

@@ -1,16 +1,17 @@
-"""Which edges are dialled and left as the hub's list changes."""
+"""Edges to link to: which are dialled and left as the hub's list changes."""
 
 import dataclasses
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.agent.core.edges import Edge, LinkChanges, plan_links, filter_trusted
+from towonel.agent.core.edges import Edge, LinkChanges, filter_trusted, plan_links
+from towonel.tunnel.handshake import EdgeIdentity
 from towonel.wire.ids import EdgeId
 
 
 def edge(number: int, certificate: str = "one") -> Edge:
-    return Edge(EdgeId(bytes([number]) * 32), certificate, b"", (("edge", 443),))
+    return Edge(EdgeIdentity(EdgeId(bytes([number]) * 32), certificate, b""), (("edge", 443),))
 
 
 A, B, C = edge(1), edge(2), edge(3)
@@ -36,12 +37,14 @@ def test_an_edge_with_another_certificate_or_address_is_dialled_again() -> None:
 
 
 @given(EDGES, EDGES)
-def test_carrying_out_the_moves_leads_to_what_is_wanted(have: list[Edge], want: list[Edge]) -> None:
+def test_carrying_out_the_changes_leads_to_the_wanted_links(
+    have: list[Edge], want: list[Edge]
+) -> None:
     links = linked(*have)
-    todo = plan_links(links, want)
-    for edge_id in todo.leave:
+    changes = plan_links(links, want)
+    for edge_id in changes.leave:
         del links[edge_id]
-    for item in todo.dial:
+    for item in changes.dial:
         assert item.edge_id not in links
         links[item.edge_id] = item
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from towonel.agent.core.services import (
     MAX_SERVICES,
-    OriginTable,
     Origin,
+    OriginTable,
     ProxyProtocol,
     Service,
     parse_services,

@@ -13,9 +13,9 @@ import pytest
 
 from towonel.edge.core.admission import AdmissionLimits
 from towonel.edge.core.table import RouteTable
-from towonel.edge.core.trusted import parse_networks
 from towonel.edge.listeners.accept import Acceptor
 from towonel.edge.upstream import ClientConnection, Upstream
+from towonel.runtime.addresses import parse_networks
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.sockets import SocketPipe
 from towonel.wire import proxy

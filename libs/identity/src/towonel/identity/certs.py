@@ -1,6 +1,6 @@
-"""The self-signed certificate of an edge, which agents trust because the hub named it.
+"""Self-signed certificates of edges, which agents trust because the hub names them.
 
-Its key is the edge's own Ed25519 key: who knows the edge's id knows the certificate's key.
+A certificate's key is the edge's own Ed25519 key, so the edge's id is the certificate's key.
 """
 
 import hashlib
@@ -47,10 +47,10 @@ def private_key_pem(key: NodeKey) -> bytes:
 
 
 def certificate_alone(pem: str) -> str:
-    """Return the first certificate in a text, without what else may stand there.
+    """Return the first certificate in a text, without anything else in it.
 
     Raises:
-        Denied: CERTIFICATE_MISMATCH where `pem` holds no certificate.
+        Denied: CERTIFICATE_MISMATCH if `pem` holds no certificate.
     """
     return _load(pem).public_bytes(Encoding.PEM).decode()
 
@@ -59,7 +59,7 @@ def certificate_sha256(pem: str) -> bytes:
     """Return the SHA-256 of the certificate in DER.
 
     Raises:
-        Denied: CERTIFICATE_MISMATCH where `pem` holds no certificate.
+        Denied: CERTIFICATE_MISMATCH if `pem` holds no certificate.
     """
     return hashlib.sha256(_load(pem).public_bytes(Encoding.DER)).digest()
 
@@ -68,7 +68,7 @@ def certificate_public_key(pem: str) -> bytes:
     """Return the 32-byte Ed25519 key of a certificate, which is the id of its edge.
 
     Raises:
-        Denied: CERTIFICATE_MISMATCH where it has a key of another kind, or is none.
+        Denied: CERTIFICATE_MISMATCH if its key is of another kind, or `pem` holds no certificate.
     """
     key = _load(pem).public_key()
     if not isinstance(key, Ed25519PublicKey):
@@ -80,7 +80,7 @@ def not_after(pem: str) -> datetime:
     """Return when the certificate ends, in UTC.
 
     Raises:
-        Denied: CERTIFICATE_MISMATCH where `pem` holds no certificate.
+        Denied: CERTIFICATE_MISMATCH if `pem` holds no certificate.
     """
     return _load(pem).not_valid_after_utc
 

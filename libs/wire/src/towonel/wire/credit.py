@@ -1,4 +1,4 @@
-"""How many bytes may be on the way: flow control that counts what the application has read.
+"""Credit-based flow control: bounds the bytes that the receiving application has not read yet.
 
 QUIC's own windows follow what was received, so a reader that sleeps would not slow its sender. A
 receiver therefore announces absolute limits of its own, and a sender stays below them.

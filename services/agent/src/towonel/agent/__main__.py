@@ -1,4 +1,4 @@
-"""`python -m towonel.agent`, `towonel-agent`: run the agent."""
+"""Entry point of the agent: `towonel-agent`, or `python -m towonel.agent`."""
 
 import argparse
 import sys
@@ -14,7 +14,7 @@ from towonel.runtime.secretfile import replace
 SECRET_MARKS = ("tt_inv_2_", "tt_edge_2_", "tt_key_1_")
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="towonel-agent",
         description="Publish the services beside this agent. All else is in its environment: "
@@ -30,7 +30,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _prepared(
+def _prepare(
     arguments: argparse.Namespace, settings: AgentSettings
 ) -> tuple[lifecycle.Serve, float]:
     logs.configure(settings.log_level, settings.log_format, "agent", redact=SECRET_MARKS)
@@ -46,7 +46,7 @@ def _prepared(
 
 def main() -> None:
     """Run until a signal, and exit with the lifecycle's code."""
-    sys.exit(lifecycle.main(AgentSettings, partial(_prepared, _arguments())))
+    sys.exit(lifecycle.main(AgentSettings, partial(_prepare, _parse_arguments())))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The agent, whole: links to edges, origins behind them, and the hub that names both."""
+"""Composition root of an agent: links to edges, origins behind them, and the hub."""
 
 import asyncio
 import contextlib
@@ -12,6 +12,7 @@ from towonel.agent.metrics import VERSION, Metrics
 from towonel.agent.origins import Origins
 from towonel.agent.reconcile import AgentIdentity, Reconciler
 from towonel.agent.settings import AgentSettings
+from towonel.agent.timing import DEFAULT_TIMING, Timing
 from towonel.client.hub import HubClient
 from towonel.identity.keys import SEED_BYTES, NodeKey, TenantKey
 from towonel.runtime import admin
@@ -23,7 +24,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 def create_identity(settings: AgentSettings) -> AgentIdentity:
-    """Return who the agent is from now on: its own key is new at each start, and never stored."""
+    """Return a new identity of the agent: its own key is new at each start, and never stored."""
     return AgentIdentity(
         settings.invite_token,
         TenantKey.from_seed(settings.invite_token.seed),
@@ -33,9 +34,12 @@ def create_identity(settings: AgentSettings) -> AgentIdentity:
 
 
 async def serve(
-    settings: AgentSettings, stopping: asyncio.Event, identity: AgentIdentity | None = None
+    settings: AgentSettings,
+    stopping: asyncio.Event,
+    identity: AgentIdentity | None = None,
+    timing: Timing = DEFAULT_TIMING,
 ) -> None:
-    """Serve until `stopping`; then take no new streams, and let those there are end."""
+    """Serve until `stopping`; then take no new streams, and let the open ones end."""
     identity = identity or create_identity(settings)
     health, metrics = Health(), Metrics()
     health.set("edges", ok=False, reason="not linked yet")
@@ -46,7 +50,7 @@ async def serve(
         max_streams=settings.max_streams,
     )
     async with (
-        _client(settings) as hub,
+        _open_client(settings) as hub,
         admin.serve(
             *settings.health_listen_addr,
             health,
@@ -59,8 +63,10 @@ async def serve(
     ):
         log.info("agent.started", agent_id=identity.agent.public.hex(), hub=hub.base_url)
         keys = [service.key for service in settings.services]
-        links = Links(tasks, identity.agent, keys, origins, metrics, health)
-        reconciler = Reconciler(hub, identity, settings.services, links, settings.trusted_edges)
+        links = Links(tasks, identity.agent, keys, origins, metrics, health, timing.links)
+        reconciler = Reconciler(
+            hub, identity, settings.services, links, settings.trusted_edges, timing.hub
+        )
         reconciling = tasks.create_task(reconciler.run())
         await stopping.wait()
         health.start_draining()
@@ -72,7 +78,7 @@ async def serve(
     log.info("agent.stopped")
 
 
-def _client(settings: AgentSettings) -> HubClient:
+def _open_client(settings: AgentSettings) -> HubClient:
     try:
         return HubClient(settings.invite_token.hub_url, allow_insecure=settings.allow_insecure_hub)
     except Denied as error:

@@ -1,4 +1,4 @@
-"""What the agent counts; names are the original's where it has them."""
+"""Metrics of the agent; names are the original's where it has them."""
 
 from importlib.metadata import version
 
@@ -10,7 +10,7 @@ VERSION = version("towonel-agent")
 
 
 class Metrics:
-    """The agent's metrics, in a registry of their own."""
+    """Metrics of the agent, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""What an edge counts; labels are codes and states, never names or ids."""
+"""Metrics of an edge; labels are codes and states, never names or ids."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -6,7 +6,7 @@ from towonel.runtime.admin import register_process_metrics
 
 
 class Metrics:
-    """The edge's metrics on one registry; a test has a registry of its own."""
+    """Metrics of an edge on one registry; a test has a registry of its own."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         register_process_metrics(registry)
@@ -46,7 +46,7 @@ class Metrics:
 
 
 def sum_samples(metric: Counter | Gauge) -> int:
-    """Return what was counted, over all labels: the very figure that is scraped."""
+    """Return a metric's value, summed over all labels: the very figure that is scraped."""
     return int(
         sum(
             sample.value
