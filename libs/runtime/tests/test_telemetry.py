@@ -148,7 +148,7 @@ async def test_a_collector_that_is_away_costs_a_bounded_end_and_one_warning(
         spend(provider, *["work"] * 5_000)  # more than the queue holds
 
     assert time.monotonic() - before < 20  # an exporter by itself goes on for a minute
-    assert len(lines(capsys, "traces.trouble")) == 1
+    assert len(lines(capsys, "traces.degraded")) == 1
 
 
 async def test_the_end_waits_for_the_collector_off_the_event_loop() -> None:
@@ -186,7 +186,7 @@ async def test_what_a_collector_refuses_is_told_without_a_secret(
         spend(provider, "work")
 
     written = capsys.readouterr().err
-    assert written.count("traces.trouble") == 1
+    assert written.count("traces.degraded") == 1
     assert "verysecret" not in written
     assert [span.name for span in collector.spans][:1] == ["work"]
 

@@ -71,11 +71,16 @@ async def serve(
         await stopping.wait()
         health.start_draining()
         reconciling.cancel()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(settings.drain_timeout_secs):
-                await links.drain()
-        links.close()
+        await _drain(links, settings.drain_timeout_secs)
     log.info("agent.stopped")
+
+
+async def _drain(links: Links, timeout_s: float) -> None:
+    """Let open streams end, for so many seconds at most, and close the links."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await links.drain()
+    links.close()
 
 
 def _open_client(settings: AgentSettings) -> HubClient:
