@@ -1,4 +1,4 @@
-"""Edge certificates: TLS libraries take them, and their key is the edge's id."""
+"""Edge certificates: TLS libraries accept them, and their key is the edge's id."""
 
 import contextlib
 import hashlib
@@ -80,7 +80,7 @@ def load_pair(context: ssl.SSLContext) -> None:
         context.load_cert_chain(file.name)
 
 
-def test_who_trusts_exactly_this_certificate_completes_the_handshake_and_nobody_else() -> None:
+def test_only_a_client_that_trusts_this_very_certificate_completes_the_handshake() -> None:
     handshake(EDGE_SERVER_NAME, PEM)
     other = self_signed(NodeKey.from_seed(bytes(32)), START)
 
@@ -97,7 +97,7 @@ def test_the_key_is_written_in_a_form_that_is_read() -> None:
 
 
 @pytest.mark.parametrize("pem", ["", "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----"])
-def test_what_is_no_certificate_is_refused(pem: str) -> None:
+def test_anything_but_a_certificate_is_refused(pem: str) -> None:
     for read in (certificate_sha256, certificate_public_key, not_after):
         with pytest.raises(Denied) as caught:
             read(pem)

@@ -73,7 +73,7 @@ def test_a_signed_payload_of_another_form_is_refused(payload: object) -> None:
     assert code_of(signed(payload)) is Code.GRANT_INVALID
 
 
-def test_a_signature_for_another_purpose_is_none() -> None:
+def test_a_signature_for_another_purpose_is_invalid() -> None:
     body = cbor2.dumps(PAYLOAD)
     token = cbor2.dumps({"payload": body, "signature": HUB.sign(body)})
 

@@ -43,7 +43,9 @@ async def client(health: Health) -> AsyncIterator[httpx.AsyncClient]:
         yield http
 
 
-async def test_it_is_alive_and_tells_its_version_and_metrics(client: httpx.AsyncClient) -> None:
+async def test_the_process_is_alive_and_shows_its_version_and_metrics(
+    client: httpx.AsyncClient,
+) -> None:
     assert (await client.get("/livez")).text == "ok"
     assert (await client.get("/healthz")).text == "ok"
     assert (await client.get("/version")).json() == {"name": "example", "version": "1.2"}
@@ -127,7 +129,7 @@ async def test_an_address_in_use_is_a_mistake_in_the_settings() -> None:
                 pass
 
 
-def test_a_failure_beside_the_application_is_not_told_as_its_crash(
+def test_a_failure_beside_the_application_is_not_reported_as_its_crash(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def fail() -> None:
@@ -141,7 +143,9 @@ def test_a_failure_beside_the_application_is_not_told_as_its_crash(
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-async def test_an_application_that_cannot_start_is_said(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_application_that_cannot_start_is_an_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     @contextlib.asynccontextmanager
     async def broken(app: Starlette) -> AsyncIterator[None]:
         yield app.state.missing

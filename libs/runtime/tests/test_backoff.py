@@ -1,4 +1,4 @@
-"""Backoff: longer each time, bounded, jittered, reset by health."""
+"""Exponential backoff: longer each time, bounded, jittered, reset by success."""
 
 from random import Random
 
@@ -17,7 +17,7 @@ def test_delays_double_to_the_maximum_and_keep_between_half_and_whole(seed: int)
     assert all(whole / 2 <= d <= whole for d, whole in zip(delays, wholes, strict=True))
 
 
-def test_two_who_fail_together_do_not_come_back_together() -> None:
+def test_two_callers_that_fail_together_do_not_retry_together() -> None:
     rng = Random(1)
 
     assert len({Backoff(1, 10).next_delay(rng) for _ in range(50)}) == 50

@@ -90,7 +90,7 @@ async def answer_lifespan(receive: Any, send: Any) -> None:
     ],
     ids=["tls", "half a line", "a head without an end"],
 )
-async def test_what_is_no_request_is_told_the_rule_as_any_other_mistake(junk: bytes) -> None:
+async def test_a_malformed_request_is_answered_with_the_rule_that_it_breaks(junk: bytes) -> None:
     async with serve_app(App(), "127.0.0.1", 0) as port, asyncio.timeout(20):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(junk)
@@ -107,7 +107,7 @@ async def test_what_is_no_request_is_told_the_rule_as_any_other_mistake(junk: by
 
 
 @pytest.mark.parametrize("path", ["/", "/slow"])
-async def test_what_comes_wrong_after_the_answer_began_only_ends_the_connection(path: str) -> None:
+async def test_an_error_after_the_answer_began_only_ends_the_connection(path: str) -> None:
     trouble, app = list[Any](), App()
     asyncio.get_running_loop().set_exception_handler(lambda _, told: trouble.append(told))
     async with serve_app(app, "127.0.0.1", 0) as port, asyncio.timeout(20):
@@ -149,7 +149,7 @@ class App:
 
 
 @pytest.mark.parametrize("word", ["", "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\n"])
-async def test_who_holds_every_place_and_asks_nothing_makes_room_for_who_asks(word: str) -> None:
+async def test_idle_connections_at_the_limit_make_room_for_a_request(word: str) -> None:
     app = App()
     async with serve_app(app, "127.0.0.1", 0, concurrency=20) as port, asyncio.timeout(20):
         busy = await asked(port, "/slow")
@@ -177,7 +177,7 @@ async def held(port: int, word: bytes) -> Streams:
     return streams
 
 
-async def test_who_come_all_at_once_shut_out_neither_each_other_nor_everybody_else() -> None:
+async def test_clients_that_come_all_at_once_shut_out_no_client() -> None:
     async with serve_app(App(), "127.0.0.1", 0, concurrency=64) as port, asyncio.timeout(20):
         kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(63)]
         burst = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]

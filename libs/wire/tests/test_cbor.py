@@ -1,4 +1,4 @@
-"""CBOR from strangers is one plain item, or one error."""
+"""Codec of CBOR: untrusted input is one plain item, or one error."""
 
 import cbor2
 import pytest

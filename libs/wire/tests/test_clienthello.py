@@ -196,5 +196,5 @@ def test_the_alert_says_what_is_wrong(code: Code, description: int) -> None:
     assert clienthello.alert(code) == bytes([21, 3, 3, 0, 2, 2, description])
 
 
-def test_who_does_not_speak_tls_gets_no_alert() -> None:
+def test_a_client_that_does_not_speak_tls_gets_no_alert() -> None:
     assert clienthello.alert(Code.NOT_TLS) == b""

@@ -1,4 +1,4 @@
-"""Clients are connected to origins of the environment, over a real tunnel, and to nothing else."""
+"""Relay to origins, over a real tunnel: clients reach those of the environment and no others."""
 
 import asyncio
 import contextlib
@@ -73,7 +73,7 @@ async def test_a_client_reaches_its_origin_and_half_closes_travel(echo_port: int
     assert chosen._metrics.streams_completed._value.get() == 1
 
 
-async def test_an_origin_that_wants_it_is_told_the_client_before_any_byte_of_it(
+async def test_an_origin_that_wants_it_gets_the_clients_address_before_any_byte(
     echo_port: int,
 ) -> None:
     async with agent(origins(echo_port, ProxyProtocol.V2)) as session, asyncio.timeout(20):
@@ -109,14 +109,14 @@ async def refusal(session: Session, service: ServiceKey = SERVICE) -> Code:
     return caught.value.code
 
 
-async def test_a_service_of_somebody_else_is_refused() -> None:
+async def test_a_service_that_is_not_in_the_environment_is_refused() -> None:
     async with agent(origins(1)) as session:
         other = ServiceKey(ServiceKind.HTTPS, "other.eu")
 
         assert await refusal(session, other) is Code.NO_SERVICE
 
 
-async def test_an_origin_that_is_down_is_told_by_its_code() -> None:
+async def test_an_origin_that_is_down_is_reported_by_its_code() -> None:
     chosen = origins(1)
     async with agent(chosen) as session:
         assert await refusal(session) is Code.ORIGIN_REFUSED

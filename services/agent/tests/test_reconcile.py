@@ -1,4 +1,4 @@
-"""The agent and a real hub: what it publishes, when it gives up, and what it outlives."""
+"""Reconciler with a real hub: what it publishes, when it gives up, and what it survives."""
 
 import asyncio
 import contextlib
@@ -133,7 +133,7 @@ async def test_an_agent_whose_name_is_not_covered_serves_once_it_is(hub: TestHub
         assert await published(hub) == []
 
 
-async def test_a_hub_that_is_away_is_asked_again_until_it_answers(
+async def test_an_unreachable_hub_is_asked_again_until_it_answers(
     hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token, asked = await hub.invite("a.eu"), 0

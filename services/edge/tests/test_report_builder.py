@@ -113,7 +113,7 @@ async def test_an_agent_is_reported_with_who_and_where_it_is_and_what_it_serves(
     assert before_ms - 60_000 < report.started_at_ms <= before_ms
 
 
-async def test_an_agent_that_left_is_not_reported_and_nobody_is_in_the_last_report(
+async def test_an_agent_that_left_is_not_reported_and_the_last_report_has_no_session(
     edge: Edge,
 ) -> None:
     async with edge.hub.link():
@@ -178,7 +178,7 @@ async def test_a_client_that_is_refused_counts_for_the_edge_and_for_no_tenant(
     assert report.tenants == []
 
 
-async def test_a_report_forgets_who_has_been_quiet_for_an_hour_without_an_agent(
+async def test_a_report_leaves_out_a_tenant_without_agent_or_client_for_an_hour(
     edge: Edge,
 ) -> None:
     for tenant_id in (TENANT, TenantId(b"u" * 32)):
@@ -215,7 +215,7 @@ def crowd(count: int) -> dict[bytes, Session]:
     }
 
 
-async def test_a_report_is_bounded_and_who_announces_much_hides_nobody(edge: Edge) -> None:
+async def test_a_report_is_bounded_and_large_sessions_displace_no_other(edge: Edge) -> None:
     edge.sessions._by_tenant[TENANT] = crowd(MAX_SESSIONS + 5)
     with contextlib.ExitStack() as connections:
         for n in range(MAX_TENANTS + 5):
@@ -233,7 +233,7 @@ async def test_a_report_is_bounded_and_who_announces_much_hides_nobody(edge: Edg
     assert 0 < len(report.sessions[-1].services) < 1000
 
 
-async def test_others_get_their_turn_while_a_report_is_put_together(edge: Edge) -> None:
+async def test_other_tasks_get_their_turn_while_a_report_is_built(edge: Edge) -> None:
     edge.sessions._by_tenant[TENANT] = crowd(1000)
     turns = 0
     async with asyncio.TaskGroup() as tasks:

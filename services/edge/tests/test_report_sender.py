@@ -132,7 +132,7 @@ async def test_reports_follow_each_other_as_often_as_the_hub_wants_but_not_in_st
     assert counted("reports_total", code="normal") == 4
 
 
-async def test_a_hub_that_is_away_costs_one_warning_and_is_asked_ever_less_often(
+async def test_an_unreachable_hub_costs_one_warning_and_is_asked_ever_less_often(
     metrics: Metrics, counted: Counted
 ) -> None:
     hub = Hub([*[httpx.ConnectError("refused")] * 6, taken()])
@@ -146,7 +146,7 @@ async def test_a_hub_that_is_away_costs_one_warning_and_is_asked_ever_less_often
     assert counted("reports_total", code="normal") == 2
 
 
-async def test_each_change_of_state_is_told_once_and_success_forgets_the_failures(
+async def test_each_change_of_state_is_logged_once_and_success_forgets_the_failures(
     metrics: Metrics,
 ) -> None:
     away, unknown = httpx.ConnectError("refused"), refused(403, "edge_unknown")
@@ -170,14 +170,14 @@ async def test_a_hub_in_need_is_left_alone_as_long_as_it_asks_within_reason(
     assert least <= pauses[1] <= most
 
 
-async def test_an_answer_that_is_none_is_an_outage_too(metrics: Metrics) -> None:
+async def test_an_invalid_answer_is_an_outage_too(metrics: Metrics) -> None:
     hub = Hub([taken(0), (200, b"junk", {}), taken()])
     _, logs = await run_reports(hub, metrics, 3)
 
     assert [line.get("code") for line in logs] == ["malformed", None]
 
 
-async def test_a_bug_of_ours_is_shown_once_and_ends_nothing(
+async def test_a_bug_of_ours_is_logged_once_and_ends_nothing(
     metrics: Metrics, counted: Counted
 ) -> None:
     hub = Hub([taken()])
@@ -191,7 +191,7 @@ async def test_a_bug_of_ours_is_shown_once_and_ends_nothing(
     assert hub.reports == []
 
 
-async def test_the_last_report_says_what_was_done_and_that_nobody_is_here(
+async def test_the_last_report_has_the_traffic_and_no_session(
     metrics: Metrics,
 ) -> None:
     hub, traffic, pauses = Hub([taken()]), Traffic(), Pauses(1)

@@ -1,4 +1,4 @@
-"""The edge's environment: defaults that follow from others, mistakes told at once."""
+"""Settings of an edge: defaults that follow from others, all mistakes reported at once."""
 
 from pathlib import Path
 
@@ -63,7 +63,7 @@ def test_trusted_proxies_are_networks_and_count_only_where_they_are_on() -> None
     assert load(EdgeSettings, networks).proxies == ()
 
 
-def test_blank_secrets_are_none() -> None:
+def test_blank_secrets_count_as_missing() -> None:
     blank = {"TOWONEL_EDGE_INVITE_TOKEN": " ", "TOWONEL_REDIS_URL": ""}
     settings = load(EdgeSettings, {**BESIDE_A_HUB, **blank})
 

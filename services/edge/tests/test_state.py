@@ -1,4 +1,4 @@
-"""What an edge keeps on disk: its certificate and the last routes."""
+"""State of an edge on disk: its certificate and the snapshot of the routes."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -79,7 +79,7 @@ async def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"towonel routes 1", encode(SNAPSHOT)[:-1]])
-async def test_a_broken_file_is_as_good_as_none(tmp_path: Path, content: bytes) -> None:
+async def test_a_broken_file_is_ignored(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "routes").write_bytes(content)
 
     assert await SnapshotFile(tmp_path / "routes").load() is None

@@ -1,4 +1,4 @@
-"""Services of the environment: what is taken, every mistake told, and who finds which origin."""
+"""Services of the environment: valid ones, mistakes reported, and the origin of each."""
 
 import json
 from ipaddress import ip_address
@@ -77,7 +77,7 @@ def test_no_services_are_fine() -> None:
         ([{"hostname": "a.eu", "origin": "a:1"}] * (MAX_SERVICES + 1), "at most 1000"),
     ],
 )
-def test_a_mistake_is_told_with_its_place_and_its_rule(value: object, rule: str) -> None:
+def test_a_mistake_is_reported_with_its_place_and_its_rule(value: object, rule: str) -> None:
     assert rule in problems(value)[0]
 
 
@@ -88,7 +88,7 @@ def test_an_origin_is_a_host_and_a_port(origin: str) -> None:
     assert "must be host:port" in problems([{"hostname": "a.eu", "origin": origin}])[0]
 
 
-def test_every_mistake_is_told_at_once() -> None:
+def test_every_mistake_is_reported_at_once() -> None:
     found = problems([{"hostname": "x", "origin": "y", "tls_mode": "z"}, 5])
 
     assert len(found) == 4

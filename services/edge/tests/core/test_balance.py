@@ -1,3 +1,5 @@
+"""Load balancer: power of two choices, cooldown after failures, silent sessions last."""
+
 from collections import Counter
 from dataclasses import dataclass
 from random import Random
@@ -35,11 +37,11 @@ def ordered(balance: Balancer, *agents: Agent, now: float = 0.0, seed: int = 0) 
     return [agent.name for agent in balance.order(WEB, agents, now=now, draw=draw)]
 
 
-def test_nobody_to_try_is_an_empty_order() -> None:
+def test_without_candidates_the_order_is_empty() -> None:
     assert ordered(Balancer()) == []
 
 
-def test_one_session_needs_no_chance() -> None:
+def test_one_session_needs_no_randomness() -> None:
     def never(_: int) -> int:
         raise AssertionError("nothing to draw")
 
@@ -77,11 +79,11 @@ def test_three_are_tried_at_most_each_of_them_once() -> None:
     assert len(set(order)) == 3
 
 
-def test_who_is_going_away_is_not_tried() -> None:
+def test_a_session_that_goes_away_is_not_tried() -> None:
     assert ordered(Balancer(), Agent("leaving", going_away=True), Agent("a", 9)) == ["a"]
 
 
-def test_who_is_silent_comes_last_after_who_failed() -> None:
+def test_a_silent_session_comes_last_after_one_that_failed() -> None:
     balance = Balancer()
     balance.record_failure(WEB, b"failed", now=0.0)
 
@@ -90,7 +92,7 @@ def test_who_is_silent_comes_last_after_who_failed() -> None:
     assert order == ["busy", "failed", "silent"]
 
 
-def test_a_session_that_failed_is_set_aside_for_a_moment_only() -> None:
+def test_a_session_that_failed_cools_down_for_a_moment_only() -> None:
     balance = Balancer()
     balance.record_failure(WEB, b"a", now=10.0)
 
@@ -140,7 +142,7 @@ def test_success_ends_the_pause_and_starts_the_next_from_the_beginning() -> None
     assert pauses(balance, 1) == [FIRST_PAUSE_S]
 
 
-def test_success_for_one_service_leaves_the_other_set_aside() -> None:
+def test_success_for_one_service_leaves_the_other_cooling_down() -> None:
     balance = Balancer()
     balance.record_failure(WEB, b"a", now=0.0)
     balance.record_success(SSH, b"a")
@@ -164,7 +166,7 @@ agents = st.lists(
 
 
 @given(agents, st.randoms(use_true_random=False), st.data())
-def test_whoever_there_is_the_order_holds_the_healthy_first_and_nobody_twice(
+def test_any_order_has_healthy_sessions_first_and_no_session_twice(
     candidates: list[Agent], random: Random, data: st.DataObject
 ) -> None:
     balance = Balancer()

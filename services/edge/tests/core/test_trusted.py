@@ -25,7 +25,7 @@ DEFAULT = parse_networks(DEFAULT_NETWORKS)
         "::ffff:10.0.0.1",
     ],
 )
-def test_machines_of_ones_own_are_trusted_by_default(address: str) -> None:
+def test_private_addresses_are_trusted_by_default(address: str) -> None:
     assert is_trusted(DEFAULT, ip_address(address))
 
 
@@ -33,7 +33,7 @@ def test_machines_of_ones_own_are_trusted_by_default(address: str) -> None:
     "address",
     ["172.32.0.1", "192.0.2.1", "::2", "2001:db8::1", "::ffff:192.0.2.1", "::", "11.0.0.0"],
 )
-def test_the_internet_is_not(address: str) -> None:
+def test_public_addresses_are_not_trusted_by_default(address: str) -> None:
     assert not is_trusted(DEFAULT, ip_address(address))
 
 

@@ -1,4 +1,4 @@
-"""Accepting: out of descriptors, out of work, and the last ones in the queue."""
+"""Accept loops: without descriptors, without clients, and with the last ones in the queue."""
 
 import asyncio
 import contextlib
@@ -78,7 +78,7 @@ async def test_without_descriptors_it_waits_without_spinning_and_then_goes_on(
     assert errors <= 3
 
 
-async def test_who_is_in_the_queue_is_served_although_accepting_stops(
+async def test_clients_in_the_queue_are_served_although_accepting_stops(
     acceptor: Acceptor,
 ) -> None:
     clients = [connect(acceptor.port) for _ in range(50)]  # the loop has not run since
@@ -147,7 +147,7 @@ def test_ipv6_any_takes_ipv4_clients_too() -> None:
             assert client.getpeername()[0] == "127.0.0.1"
 
 
-def test_an_address_that_somebody_has_for_himself_is_refused() -> None:
+def test_an_address_that_another_program_has_exclusively_is_refused() -> None:
     other = socket.create_server(("127.0.0.1", 0))
     with other, pytest.raises(OSError, match=r"in use"):
         bind_sockets("127.0.0.1", other.getsockname()[1], 2)

@@ -38,7 +38,7 @@ def hello_in_records_of_one_byte() -> list[bytes]:
     return [b"\x16\3\1\0\1" + handshake[at : at + 1] for at in range(len(handshake))]
 
 
-async def test_a_client_can_make_us_look_only_so_often_a_second(pair: Pair) -> None:
+async def test_a_client_can_cause_only_so_many_peeks_a_second(pair: Pair) -> None:
     """Each record of one byte is worth a look; 2000 of them must not be 2000 looks."""
     client, edge = pair
     flight = FirstFlight(edge)
@@ -60,7 +60,7 @@ async def failure(flight: FirstFlight) -> Code:
     return caught.value.code
 
 
-async def test_nothing_is_taken_off_the_socket_by_looking(pair: Pair) -> None:
+async def test_nothing_is_taken_off_the_socket_by_peeking(pair: Pair) -> None:
     client, edge = pair
     client.sendall(b"\x16\3\1\0\0")
 
