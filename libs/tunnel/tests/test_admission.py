@@ -20,7 +20,7 @@ from support.tunnel import (
     until,
 )
 
-from towonel.identity.certs import certificate_sha256, self_signed
+from towonel.identity.certs import certificate_sha256, create_certificate
 from towonel.identity.signatures import session_proof
 from towonel.tunnel import link as link_module
 from towonel.tunnel import listener as listener_module
@@ -100,7 +100,7 @@ def test_an_agent_answers_only_the_edge_it_dialled_in_a_version_it_speaks() -> N
 
 
 def test_an_edge_whose_facts_do_not_fit_is_not_dialled() -> None:
-    other = self_signed(new_key(), datetime(2026, 1, 1, tzinfo=UTC))
+    other = create_certificate(new_key(), datetime(2026, 1, 1, tzinfo=UTC))
 
     wrong_hash = dataclasses.replace(IDENTITY, certificate_sha256=bytes(32))
     wrong_key = EdgeIdentity(IDENTITY.edge_id, other, certificate_sha256(other))
@@ -142,7 +142,7 @@ async def test_a_revoked_tenant_is_refused_and_the_next_is_not() -> None:
 
 async def test_an_edge_with_another_certificate_is_not_trusted() -> None:
     key = new_key()
-    pem = self_signed(key, datetime(2026, 1, 1, tzinfo=UTC))
+    pem = create_certificate(key, datetime(2026, 1, 1, tzinfo=UTC))
     impostor = EdgeIdentity(EdgeId(key.public), pem, certificate_sha256(pem))
 
     async with hub() as place:

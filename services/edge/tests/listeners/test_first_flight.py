@@ -56,7 +56,7 @@ async def test_a_client_can_cause_only_so_many_peeks_a_second(pair: Pair) -> Non
 
 async def failure(flight: FirstFlight) -> Code:
     with pytest.raises(TowonelError) as caught:
-        await flight.client_hello()
+        await flight.read_client_hello()
     return caught.value.code
 
 
@@ -95,7 +95,7 @@ async def test_a_proxy_header_cut_anywhere_is_read_and_the_rest_left(pair: Pair)
     source = Address(ip_address("203.0.113.7"), 54321)
     header = proxy.encode(ProxyHeader(source, source, ((0x04, b"noop"),)))
     async with asyncio.TaskGroup() as tasks:
-        reading = tasks.create_task(FirstFlight(edge).proxy_header())
+        reading = tasks.create_task(FirstFlight(edge).read_proxy_header())
         for byte in header + b"rest":
             client.send(bytes([byte]))
             await asyncio.sleep(0)

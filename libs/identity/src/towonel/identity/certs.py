@@ -18,7 +18,7 @@ EDGE_SERVER_NAME = "edge.towonel.internal"  # no edge needs a public name: the p
 LIFETIME_DAYS = 3650
 
 
-def self_signed(key: NodeKey, not_before: datetime) -> str:
+def create_certificate(key: NodeKey, not_before: datetime) -> str:
     """Return a PEM certificate for the edge with this key, good for ten years."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, EDGE_SERVER_NAME)])
     serial = int.from_bytes(
@@ -46,7 +46,7 @@ def private_key_pem(key: NodeKey) -> bytes:
     return key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def certificate_alone(pem: str) -> str:
+def extract_certificate(pem: str) -> str:
     """Return the first certificate in a text, without anything else in it.
 
     Raises:

@@ -26,7 +26,7 @@ def load_or_create(path: Path, make: Callable[[], bytes]) -> bytes:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
-            _link_new(path, make())
+            _create_file(path, make())
     except OSError as error:
         raise SecretFileError(f"{path}: cannot be made: {error.strerror}") from error
     return read(path)
@@ -40,7 +40,7 @@ def create(path: Path, content: bytes) -> None:
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        is_new = _link_new(path, content)
+        is_new = _create_file(path, content)
     except OSError as error:
         raise SecretFileError(f"{path}: cannot be made: {error.strerror}") from error
     if not is_new:
@@ -81,7 +81,7 @@ def replace(path: Path, content: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def _link_new(path: Path, content: bytes) -> bool:
+def _create_file(path: Path, content: bytes) -> bool:
     """Create a file, or return False if the path exists already."""
     # A link fails if the path exists, and the content is complete before it has its name: no process
     # can read half a key, as it could after a plain O_EXCL and write.

@@ -81,43 +81,43 @@ class Fields:
         """Return a byte string of `size` bytes, or of at most `at_most`."""
         value = self.values.get(name)
         if not isinstance(value, bytes) or len(value) > at_most:
-            raise malformed(name, f"must be at most {at_most} bytes")
+            raise field_error(name, f"must be at most {at_most} bytes")
         if size is not None and len(value) != size:
-            raise malformed(name, f"must be {size} bytes")
+            raise field_error(name, f"must be {size} bytes")
         return value
 
     def uint(self, name: str, at_most: int = MAX_UINT) -> int:
         """Return an integer from 0 to `at_most`."""
         value = self.values.get(name)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= at_most:
-            raise malformed(name, f"must be an integer from 0 to {at_most}")
+            raise field_error(name, f"must be an integer from 0 to {at_most}")
         return value
 
     def text(self, name: str, at_most: int) -> str:
         """Return a text of at most `at_most` characters."""
         value = self.values.get(name)
         if not isinstance(value, str) or len(value) > at_most:
-            raise malformed(name, f"must be a text of at most {at_most} characters")
+            raise field_error(name, f"must be a text of at most {at_most} characters")
         return value
 
     def flag(self, name: str) -> bool:
         """Return true or false."""
         value = self.values.get(name)
         if not isinstance(value, bool):
-            raise malformed(name, "must be true or false")
+            raise field_error(name, "must be true or false")
         return value
 
     def items(self, name: str, at_most: int) -> list[object]:
         """Return an array of at most `at_most` items."""
         value = self.values.get(name)
         if not isinstance(value, list):
-            raise malformed(name, "must be an array")
+            raise field_error(name, "must be an array")
         items = cast("list[object]", value)
         if len(items) > at_most:
-            raise malformed(name, f"must have at most {at_most} items")
+            raise field_error(name, f"must have at most {at_most} items")
         return items
 
 
-def malformed(name: str, rule: str) -> ProtocolError:
+def field_error(name: str, rule: str) -> ProtocolError:
     """Return the error for a field that breaks a rule."""
     return ProtocolError(Code.MALFORMED, f"{name} {rule}")

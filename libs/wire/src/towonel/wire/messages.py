@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 from towonel.wire import cbor
-from towonel.wire.cbor import Fields, malformed
+from towonel.wire.cbor import Fields, field_error
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.names import MAX_HOSTNAME_CHARS, ServiceKey, ServiceKind, parse_service_key
 
@@ -146,7 +146,7 @@ def _decode(body: bytes) -> Message | None:
         raise ProtocolError(Code.MALFORMED, "expected an array of type and map")
     kind, value = cast("tuple[object, object]", item)
     if not isinstance(kind, int) or isinstance(kind, bool):
-        raise malformed("type", "must be an integer")
+        raise field_error("type", "must be an integer")
     reader = _READERS.get(kind)
     return reader(Fields.of(value)) if reader else None
 
@@ -154,7 +154,7 @@ def _decode(body: bytes) -> Message | None:
 def _read_challenge(fields: Fields) -> Challenge:
     versions = tuple(fields.items("versions", MAX_VERSIONS))
     if not all(isinstance(v, int) and not isinstance(v, bool) for v in versions):
-        raise malformed("versions", "must be integers")
+        raise field_error("versions", "must be integers")
     return Challenge(
         cast("tuple[int, ...]", versions),
         fields.octets("nonce", NONCE_BYTES),
@@ -180,7 +180,7 @@ def _read_service(item: object) -> ServiceKey:
     )
     kind = pair.text("kind", 8)
     if kind not in ServiceKind:
-        raise malformed("kind", "must be https, tcp or udp")
+        raise field_error("kind", "must be https, tcp or udp")
     name = pair.text("name", MAX_HOSTNAME_CHARS)
     return parse_service_key(ServiceKind(kind), name)
 

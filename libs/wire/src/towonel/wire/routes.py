@@ -7,7 +7,7 @@ from itertools import batched
 from typing import cast
 
 from towonel.wire import cbor
-from towonel.wire.cbor import Fields, malformed
+from towonel.wire.cbor import Fields, field_error
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import ID_BYTES, TenantId
 from towonel.wire.names import MAX_HOSTNAME_CHARS, ServiceKey, ServiceKind, parse_service_key
@@ -123,19 +123,19 @@ def _read(fields: Fields) -> Route | None:
         return None
     service = parse_service_key(ServiceKind(kind), name)
     if (port is None) is not (service.kind is ServiceKind.HTTPS):
-        raise malformed("port", "belongs to tcp and udp, and to them always")
+        raise field_error("port", "belongs to tcp and udp, and to them always")
     return Route(service.kind, service.name, tenant, port, TlsMode(mode))
 
 
 def _texts(fields: Fields, name: str) -> tuple[str, ...]:
     items = fields.items(name, MAX_ITEMS)
     if not all(isinstance(item, str) for item in items):
-        raise malformed(name, "must be texts")
+        raise field_error(name, "must be texts")
     return cast("tuple[str, ...]", tuple(items))
 
 
 def _tenants(fields: Fields, name: str) -> tuple[TenantId, ...]:
     items = fields.items(name, MAX_ITEMS)
     if not all(isinstance(item, bytes) and len(item) == ID_BYTES for item in items):
-        raise malformed(name, f"must be {ID_BYTES} bytes each")
+        raise field_error(name, f"must be {ID_BYTES} bytes each")
     return cast("tuple[TenantId, ...]", tuple(items))

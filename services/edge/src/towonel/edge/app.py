@@ -142,7 +142,7 @@ async def _follow_hub(
     """
     settings, timing = edge.settings, edge.timing
     body = EdgeRegisterIn(
-        addresses=settings.advertised(session_port),
+        addresses=settings.agent_addresses(session_port),
         certificate_pem=credentials.certificate_pem,
         version=version(NAME),
     )

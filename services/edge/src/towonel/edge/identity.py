@@ -43,7 +43,7 @@ def load_credentials(
     path = state_dir / CERTIFICATE_FILE
     pem = _read_certificate(path, key, now)
     if pem is None:
-        pem = certs.self_signed(key, now)
+        pem = certs.create_certificate(key, now)
         _save_certificate(path, pem)
     return EdgeCredentials(key, pem)
 

@@ -254,7 +254,7 @@ class EdgeSettings(Settings):
         """The networks whose peers must speak PROXY v2."""
         return parse_networks(self.proxy_protocol_trusted) if self.proxy_protocol else ()
 
-    def advertised(self, session_port: int) -> list[str]:
+    def agent_addresses(self, session_port: int) -> list[str]:
         """Return what agents dial, when sessions are taken on this port."""
         if self.advertised_addresses:
             return list(self.advertised_addresses)

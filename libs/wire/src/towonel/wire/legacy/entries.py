@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from towonel.wire import cbor
-from towonel.wire.cbor import MAX_UINT, Fields, malformed
+from towonel.wire.cbor import MAX_UINT, Fields, field_error
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import ID_BYTES, TenantId
 from towonel.wire.legacy.ops import Op, read_op, write_op
@@ -70,7 +70,7 @@ def decode_payload(data: bytes) -> EntryPayload:
         raise ProtocolError(Code.UNSUPPORTED_VERSION, f"entry of version {payload.version}")
     for name, value in (("sequence", payload.sequence), ("timestamp", payload.timestamp_ms)):
         if value > MAX_UINT:
-            raise malformed(name, f"must be at most {MAX_UINT}")
+            raise field_error(name, f"must be at most {MAX_UINT}")
     return payload
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self, final
 
-from towonel.wire.cbor import Fields, malformed
+from towonel.wire.cbor import Fields, field_error
 from towonel.wire.ids import ID_BYTES, AgentId
 from towonel.wire.routes import LAST_PORT, TlsMode
 
@@ -184,10 +184,10 @@ def read_op(item: object) -> Op:
     """
     named = Fields.of(item).values
     if len(named) != 1:
-        raise malformed("op", "must be a map of one key")
+        raise field_error("op", "must be a map of one key")
     [(name, body)] = named.items()
     if name not in _READERS:
-        raise malformed("op", f"{str(name)[:40]!r} is not known")
+        raise field_error("op", f"{str(name)[:40]!r} is not known")
     return _READERS[name](Fields.of(body))
 
 
@@ -208,7 +208,7 @@ def read_tls_mode(item: object) -> EntryTlsMode:
         case "terminate":
             return TlsMode.TERMINATE
         case other:
-            raise malformed("mode", f"{other!r} must be passthrough or terminate")
+            raise field_error("mode", f"{other!r} must be passthrough or terminate")
 
 
 _READERS: Mapping[str, Callable[[Fields], Op]] = {

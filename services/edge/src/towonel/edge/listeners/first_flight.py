@@ -28,7 +28,7 @@ class FirstFlight:
         self._sock = sock
         self._peeks = 0
 
-    async def proxy_header(self) -> ProxyHeader:
+    async def read_proxy_header(self) -> ProxyHeader:
         """Take the PROXY v2 header that a trusted peer must begin with.
 
         Raises:
@@ -42,7 +42,7 @@ class FirstFlight:
         self.take(length)
         return header
 
-    async def client_hello(self) -> tuple[ClientHello, bytes]:
+    async def read_client_hello(self) -> tuple[ClientHello, bytes]:
         """Return the hello, and all bytes that have arrived, at most 16 KiB, the hello included.
 
         Raises:

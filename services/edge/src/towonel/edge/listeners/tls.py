@@ -126,7 +126,7 @@ class TlsListener:
                 flight = FirstFlight(sock)
                 source, destination = await self._addresses(sock, flight)
                 self._admission.claim_source(ticket, source.ip)
-                hello, first = await flight.client_hello()
+                hello, first = await flight.read_client_hello()
         except TimeoutError as error:
             raise Unavailable(Code.CLIENT_TIMEOUT, "no ClientHello in time") from error
         return ClientRequest(flight, source, destination, hello.server_name, first)
@@ -136,7 +136,7 @@ class TlsListener:
         peer, local = _configure(sock)
         if not is_trusted(self._proxies, peer.ip):
             return peer, local
-        header = await flight.proxy_header()
+        header = await flight.read_proxy_header()
         return header.source, header.destination
 
     def _find_route(self, name: Hostname) -> Route:
