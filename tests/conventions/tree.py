@@ -23,7 +23,10 @@ TESTS = files(
 PURE = [
     path
     for path in files(
-        "libs/wire/src/**/*.py", "libs/identity/src/**/*.py", "*/*/src/**/core/**/*.py"
+        "libs/wire/src/**/*.py",
+        "libs/identity/src/**/*.py",
+        "*/*/src/**/core/**/*.py",
+        "libs/runtime/src/towonel/runtime/addresses.py",
     )
     if path.name != "__init__.py"
 ]

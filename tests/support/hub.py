@@ -30,7 +30,7 @@ from towonel.hub.live.route_changes import RouteChanges, make_route_changes, red
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import upgrade
 from towonel.hub.store.db.transactions import Store
-from towonel.identity.certs import self_signed
+from towonel.identity.certs import create_certificate
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.wire.tokens import InviteToken
 
@@ -96,7 +96,7 @@ def state(*hostnames: str, group: str = "default") -> DesiredState:
 
 
 def registration(key: NodeKey) -> EdgeRegisterIn:
-    pem = self_signed(key, datetime(2026, 1, 1, tzinfo=UTC))
+    pem = create_certificate(key, datetime(2026, 1, 1, tzinfo=UTC))
     return EdgeRegisterIn(addresses=["127.0.0.1:443"], certificate_pem=pem, version="1")
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import override
 
-from towonel.identity.certs import certificate_sha256, self_signed
+from towonel.identity.certs import certificate_sha256, create_certificate
 from towonel.identity.grants import Grant, issue
 from towonel.identity.keys import NodeKey
 from towonel.tunnel.core.handshake import EdgeIdentity
@@ -34,7 +34,7 @@ PREAMBLE = Preamble(
     Hostname("a.eu"),
 )
 HUB, EDGE = (NodeKey.from_seed(secrets.token_bytes(32)) for _ in range(2))
-PEM = self_signed(EDGE, datetime(2026, 1, 1, tzinfo=UTC))
+PEM = create_certificate(EDGE, datetime(2026, 1, 1, tzinfo=UTC))
 IDENTITY = EdgeIdentity(EdgeId(EDGE.public), PEM, certificate_sha256(PEM))
 
 

@@ -1,4 +1,4 @@
-"""Backups: the original's form of a key, and files that only their passphrase opens."""
+"""Encryption under a passphrase: the original's form of a key, and sealed files."""
 
 import pytest
 from hypothesis import given, settings
@@ -37,7 +37,7 @@ def test_what_is_sealed_opens_to_the_same(data: bytes, passphrase: str, random: 
 
 
 @pytest.mark.parametrize("passphrase", ["", "other", PASSPHRASE + " ", PASSPHRASE.upper()])
-def test_another_passphrase_opens_nothing_and_is_not_told(passphrase: str) -> None:
+def test_a_wrong_passphrase_opens_nothing_and_is_not_shown(passphrase: str) -> None:
     with pytest.raises(Denied) as of_key:
         import_key(KEY, passphrase)
     with pytest.raises(Denied) as of_file:
@@ -63,7 +63,7 @@ def test_a_changed_byte_is_noticed(at: int, change: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "towonel-key-v2:" + KEY, PREFIX, KEY + "AAAA", KEY[:-2], KEY + "=", PREFIX + "ü"]
 )
-def test_what_is_no_backup_of_a_key_is_refused_untried(text: str) -> None:
+def test_anything_but_a_backup_of_a_key_is_refused_untried(text: str) -> None:
     with pytest.raises(ProtocolError) as caught:
         import_key(text, PASSPHRASE)
 
@@ -71,7 +71,7 @@ def test_what_is_no_backup_of_a_key_is_refused_untried(text: str) -> None:
 
 
 @pytest.mark.parametrize("sealed", [b"", b"PK\x03\x04" + bytes(100), SEALED[: 18 + 43]])
-def test_what_is_no_sealed_file_is_refused_untried(sealed: bytes) -> None:
+def test_anything_but_a_sealed_file_is_refused_untried(sealed: bytes) -> None:
     with pytest.raises(ProtocolError) as caught:
         unseal(sealed, PASSPHRASE)
 

@@ -1,4 +1,4 @@
-"""Edge certificates: TLS libraries take them, and their key is the edge's id."""
+"""Edge certificates: TLS libraries accept them, and their key is the edge's id."""
 
 import contextlib
 import hashlib
@@ -14,19 +14,19 @@ from cryptography.x509 import BasicConstraints, load_pem_x509_certificate
 from towonel.identity.certs import (
     EDGE_SERVER_NAME,
     LIFETIME_DAYS,
-    certificate_alone,
     certificate_public_key,
     certificate_sha256,
+    create_certificate,
+    extract_certificate,
     not_after,
     private_key_pem,
-    self_signed,
 )
 from towonel.identity.keys import NodeKey
 from towonel.wire.errors import Code, Denied
 
 KEY = NodeKey.from_seed(b"\x2a" * 32)
 START = datetime(2026, 11, 24, tzinfo=UTC)
-PEM = self_signed(KEY, START)
+PEM = create_certificate(KEY, START)
 
 
 def test_a_certificate_carries_the_edges_key_and_is_signed_by_it() -> None:
@@ -46,7 +46,7 @@ def test_its_hash_is_of_the_der_bytes() -> None:
     "around", ["\x00é\n{pem}", "{pem}{pem}", "{pem}-----BEGIN CERTIFICATE-----\n"]
 )
 def test_what_stands_around_a_certificate_is_no_part_of_it(around: str) -> None:
-    assert certificate_alone(around.format(pem=PEM)) == PEM
+    assert extract_certificate(around.format(pem=PEM)) == PEM
 
 
 def test_it_may_not_sign_others() -> None:
@@ -80,9 +80,9 @@ def load_pair(context: ssl.SSLContext) -> None:
         context.load_cert_chain(file.name)
 
 
-def test_who_trusts_exactly_this_certificate_completes_the_handshake_and_nobody_else() -> None:
+def test_only_a_client_that_trusts_this_very_certificate_completes_the_handshake() -> None:
     handshake(EDGE_SERVER_NAME, PEM)
-    other = self_signed(NodeKey.from_seed(bytes(32)), START)
+    other = create_certificate(NodeKey.from_seed(bytes(32)), START)
 
     with pytest.raises(ssl.SSLCertVerificationError):
         handshake(EDGE_SERVER_NAME, other)
@@ -97,7 +97,7 @@ def test_the_key_is_written_in_a_form_that_is_read() -> None:
 
 
 @pytest.mark.parametrize("pem", ["", "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----"])
-def test_what_is_no_certificate_is_refused(pem: str) -> None:
+def test_anything_but_a_certificate_is_refused(pem: str) -> None:
     for read in (certificate_sha256, certificate_public_key, not_after):
         with pytest.raises(Denied) as caught:
             read(pem)

@@ -1,4 +1,4 @@
-"""No signature stands a changed byte, wherever it is: nodes', tenants' and the hub's own."""
+"""Signatures of nodes, tenants and hubs: any changed byte voids them."""
 
 from collections.abc import Callable
 

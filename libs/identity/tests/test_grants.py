@@ -1,4 +1,4 @@
-"""Grants: the hub's word, checked without the hub."""
+"""Grants: signed by the hub, verified without the hub."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.identity.grants import CLOCK_TOLERANCE_MS, Grant, issue, peek, verify
+from towonel.identity.grants import CLOCK_TOLERANCE_MS, Grant, issue, verify
 from towonel.identity.keys import NodeKey
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import AgentId, TenantId
@@ -26,7 +26,6 @@ def code_of(token: bytes, now_ms: int = NOW, hubs: tuple[bytes, ...] = (HUB.publ
 
 def test_a_grant_of_one_of_the_hubs_says_who_may_speak_for_whom() -> None:
     assert verify(TOKEN, (OTHER.public, HUB.public), NOW) == GRANT
-    assert peek(TOKEN) == GRANT
 
 
 def test_it_holds_from_its_beginning_to_its_end() -> None:
@@ -74,7 +73,7 @@ def test_a_signed_payload_of_another_form_is_refused(payload: object) -> None:
     assert code_of(signed(payload)) is Code.GRANT_INVALID
 
 
-def test_a_signature_for_another_purpose_is_none() -> None:
+def test_a_signature_for_another_purpose_is_invalid() -> None:
     body = cbor2.dumps(PAYLOAD)
     token = cbor2.dumps({"payload": body, "signature": HUB.sign(body)})
 

@@ -1,4 +1,4 @@
-"""Keys: the original's ids, signatures that hold, and nothing secret shown."""
+"""Signing keys: the original's ids, valid signatures, and no secret in any text."""
 
 import pytest
 from support import vectors
@@ -63,7 +63,7 @@ def test_a_tenants_signature_with_a_changed_byte_is_refused(at: int) -> None:
 
 
 @pytest.mark.parametrize("public", [b"", bytes(31), bytes(33)])
-def test_what_is_no_key_verifies_nothing(public: bytes) -> None:
+def test_anything_but_a_key_verifies_nothing(public: bytes) -> None:
     with pytest.raises(Denied):
         verify_node(public, NODE.sign(b"m"), b"m")
     with pytest.raises(Denied):

@@ -1,4 +1,4 @@
-"""Signed requests: good once said, for one purpose, one body and one minute."""
+"""Signed requests: valid for one purpose, one body and one minute."""
 
 from dataclasses import replace
 

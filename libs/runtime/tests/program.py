@@ -1,4 +1,4 @@
-"""A program for `test_lifecycle.py`: what it does is its argument."""
+"""Program for `test_lifecycle.py`; its argument names its behaviour."""
 
 import asyncio
 import sys

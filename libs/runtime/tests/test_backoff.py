@@ -1,4 +1,4 @@
-"""Backoff: longer each time, bounded, jittered, reset by health."""
+"""Exponential backoff: longer each time, bounded, jittered, reset by success."""
 
 from random import Random
 
@@ -17,7 +17,7 @@ def test_delays_double_to_the_maximum_and_keep_between_half_and_whole(seed: int)
     assert all(whole / 2 <= d <= whole for d, whole in zip(delays, wholes, strict=True))
 
 
-def test_two_who_fail_together_do_not_come_back_together() -> None:
+def test_two_callers_that_fail_together_do_not_retry_together() -> None:
     rng = Random(1)
 
     assert len({Backoff(1, 10).next_delay(rng) for _ in range(50)}) == 50
@@ -27,9 +27,9 @@ def test_only_a_try_that_held_long_enough_starts_over() -> None:
     rng, backoff = Random(1), Backoff(1, 100, reset_after_s=60)
     for _ in range(5):
         backoff.next_delay(rng)
-    backoff.healthy(59)
+    backoff.record_success(59)
     still_long = backoff.next_delay(rng)
-    backoff.healthy(60)
+    backoff.record_success(60)
 
     assert still_long >= 16
     assert backoff.next_delay(rng) <= 1

@@ -1,4 +1,4 @@
-"""Exit codes and signals of a real process."""
+"""Lifecycle: exit codes and signals of a real process."""
 
 import os
 import resource
@@ -99,7 +99,7 @@ def test_wrong_settings_end_with_78_and_every_mistake_on_a_line_of_its_own() -> 
 
 
 @pytest.mark.parametrize("way", ["finds-bad-setting", "finds-bad-secret"])
-def test_what_turns_out_wrong_while_starting_is_a_setting_too(way: str) -> None:
+def test_a_bad_setting_found_while_starting_ends_with_78_too(way: str) -> None:
     code, errors = Program(way).end()
 
     assert code == 78

@@ -1,4 +1,4 @@
-"""Logs: one JSON line an event, and never a secret."""
+"""Structured logging: one JSON line an event, and never a secret."""
 
 import json
 
@@ -66,7 +66,7 @@ def test_people_get_a_trace_as_python_writes_it(capsys: pytest.CaptureFixture[st
     assert "a_local = " not in written
 
 
-def test_what_strangers_say_moves_no_terminals_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_reach_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", "console", "example")
     structlog.get_logger().info("thing.refused", path="/\x1b]0;mine\x07\u202e\x9b2J")
 

@@ -1,4 +1,4 @@
-"""Secrets in files: made once, for their owner only, whole or not at all."""
+"""Secret files: created once, for their owner only, whole or not at all."""
 
 import stat
 import subprocess
@@ -85,7 +85,7 @@ def test_a_secret_that_others_may_use_is_refused_with_the_command_that_mends_it(
         read(path)
 
 
-def test_what_is_no_small_file_is_refused(tmp_path: Path) -> None:
+def test_anything_but_a_small_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir(mode=0o700)
     (tmp_path / "huge").write_bytes(bytes(65 * 1024))
     (tmp_path / "huge").chmod(0o600)

@@ -70,7 +70,7 @@ def test_every_mistake_is_named_at_once() -> None:
     assert "host:port" in found[3]
 
 
-def test_a_strange_variable_with_our_prefix_is_refused_and_others_are_not_ours() -> None:
+def test_an_unknown_variable_with_our_prefix_is_refused_and_others_are_ignored() -> None:
     assert "remove it" in problems({**GOOD, "EXAMPLE_ZZZZZZ": "1"})[0]
     assert load(Example, {**GOOD, "UNRELATED_PORT": "1"}).port == 80
 
@@ -117,7 +117,7 @@ def test_the_environment_is_read_where_nothing_is_handed_over(
     assert load(Example).port == 81
 
 
-def test_variables_tell_what_there_is_to_set() -> None:
+def test_variables_lists_every_setting() -> None:
     found = {variable.name: variable for variable in variables(Example)}
 
     assert found["EXAMPLE_KEY"].is_secret

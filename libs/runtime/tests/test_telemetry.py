@@ -1,4 +1,4 @@
-"""Traces: they arrive, the log names them, and a collector that is away costs nothing."""
+"""Tracing: spans arrive, log lines name them, and an unreachable collector costs nothing."""
 
 import asyncio
 import json
@@ -138,7 +138,7 @@ async def test_queries_and_marked_secrets_are_hidden_and_texts_are_bounded(
     assert found["long"] == "x" * 2_048
 
 
-async def test_a_collector_that_is_away_costs_a_bounded_end_and_one_warning(
+async def test_an_unreachable_collector_costs_a_bounded_end_and_one_warning(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logs.configure("info", "json", "example")
@@ -148,7 +148,7 @@ async def test_a_collector_that_is_away_costs_a_bounded_end_and_one_warning(
         spend(provider, *["work"] * 5_000)  # more than the queue holds
 
     assert time.monotonic() - before < 20  # an exporter by itself goes on for a minute
-    assert len(lines(capsys, "traces.trouble")) == 1
+    assert len(lines(capsys, "traces.degraded")) == 1
 
 
 async def test_the_end_waits_for_the_collector_off_the_event_loop() -> None:
@@ -173,7 +173,7 @@ async def test_the_end_waits_for_the_collector_off_the_event_loop() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 503])
-async def test_what_a_collector_refuses_is_told_without_a_secret(
+async def test_a_refusal_of_the_collector_is_logged_without_a_secret(
     collector: Collector,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -186,7 +186,7 @@ async def test_what_a_collector_refuses_is_told_without_a_secret(
         spend(provider, "work")
 
     written = capsys.readouterr().err
-    assert written.count("traces.trouble") == 1
+    assert written.count("traces.degraded") == 1
     assert "verysecret" not in written
     assert [span.name for span in collector.spans][:1] == ["work"]
 
@@ -243,7 +243,7 @@ def test_the_address_is_made_as_the_standard_says(given: dict[str, str], url: st
 
 
 @pytest.mark.parametrize("bad", ["collector:4318", "ftp://verysecret", "http://", "http://a:b"])
-def test_an_address_that_is_none_is_refused_without_showing_it(bad: str) -> None:
+def test_an_invalid_address_is_refused_without_showing_it(bad: str) -> None:
     with pytest.raises(SettingsError) as caught:
         settings(**{ENDPOINT: bad})
 

@@ -1,4 +1,4 @@
-"""What a listening socket gives to the connections that it takes."""
+"""Web server: socket options, time limits of clients, and room for new connections."""
 
 import asyncio
 import contextlib
@@ -8,8 +8,7 @@ from typing import Any, override
 
 import pytest
 
-from towonel.runtime import web
-from towonel.runtime.web import bind, serve_app
+from towonel.runtime.web import WebTiming, bind, serve_app
 
 
 async def test_no_answer_waits_for_the_client_to_have_read_what_came_before() -> None:
@@ -31,8 +30,7 @@ async def test_no_answer_waits_for_the_client_to_have_read_what_came_before() ->
     assert not delayed
 
 
-async def test_who_reads_nothing_of_an_answer_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "UNREAD_MS", 500)
+async def test_a_client_that_reads_nothing_of_an_answer_is_disconnected() -> None:
     lost: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
     class Answer(asyncio.Protocol):
@@ -47,17 +45,13 @@ async def test_who_reads_nothing_of_an_answer_is_let_go(monkeypatch: pytest.Monk
             lost.set_result(exc)
 
     loop = asyncio.get_running_loop()
-    async with await loop.create_server(Answer, sock=bind("127.0.0.1", 0)) as server:
+    async with await loop.create_server(Answer, sock=bind("127.0.0.1", 0, unread_ms=500)) as server:
         with socket.create_connection(server.sockets[0].getsockname()):
             async with asyncio.timeout(20):
                 assert isinstance(await lost, TimeoutError)
 
 
-async def test_a_body_that_goes_on_after_the_answer_holds_no_connection(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(web, "HEAD_TIMEOUT_S", 0.3)
-
+async def test_a_body_that_goes_on_after_the_answer_holds_no_connection() -> None:
     async def refuse(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await answer_lifespan(receive, send)
@@ -65,7 +59,8 @@ async def test_a_body_that_goes_on_after_the_answer_holds_no_connection(
         await send({"type": "http.response.start", "status": 404, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    async with serve_app(refuse, "127.0.0.1", 0) as port, asyncio.timeout(20):
+    timing = WebTiming(head_s=0.3)
+    async with serve_app(refuse, "127.0.0.1", 0, timing=timing) as port, asyncio.timeout(20):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n")
         head = await reader.readuntil(b"\r\n\r\n")
@@ -95,7 +90,7 @@ async def answer_lifespan(receive: Any, send: Any) -> None:
     ],
     ids=["tls", "half a line", "a head without an end"],
 )
-async def test_what_is_no_request_is_told_the_rule_as_any_other_mistake(junk: bytes) -> None:
+async def test_a_malformed_request_is_answered_with_the_rule_that_it_breaks(junk: bytes) -> None:
     async with serve_app(App(), "127.0.0.1", 0) as port, asyncio.timeout(20):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(junk)
@@ -112,7 +107,7 @@ async def test_what_is_no_request_is_told_the_rule_as_any_other_mistake(junk: by
 
 
 @pytest.mark.parametrize("path", ["/", "/slow"])
-async def test_what_comes_wrong_after_the_answer_began_only_ends_the_connection(path: str) -> None:
+async def test_an_error_after_the_answer_began_only_ends_the_connection(path: str) -> None:
     trouble, app = list[Any](), App()
     asyncio.get_running_loop().set_exception_handler(lambda _, told: trouble.append(told))
     async with serve_app(app, "127.0.0.1", 0) as port, asyncio.timeout(20):
@@ -154,7 +149,7 @@ class App:
 
 
 @pytest.mark.parametrize("word", ["", "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\n"])
-async def test_who_holds_every_place_and_asks_nothing_makes_room_for_who_asks(word: str) -> None:
+async def test_idle_connections_at_the_limit_make_room_for_a_request(word: str) -> None:
     app = App()
     async with serve_app(app, "127.0.0.1", 0, concurrency=20) as port, asyncio.timeout(20):
         busy = await asked(port, "/slow")
@@ -182,7 +177,7 @@ async def held(port: int, word: bytes) -> Streams:
     return streams
 
 
-async def test_who_come_all_at_once_shut_out_neither_each_other_nor_everybody_else() -> None:
+async def test_clients_that_come_all_at_once_shut_out_no_client() -> None:
     async with serve_app(App(), "127.0.0.1", 0, concurrency=64) as port, asyncio.timeout(20):
         kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(63)]
         burst = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]

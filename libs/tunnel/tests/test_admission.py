@@ -15,7 +15,7 @@ from support.tunnel import (
     until,
 )
 
-from towonel.identity.certs import certificate_sha256, self_signed
+from towonel.identity.certs import certificate_sha256, create_certificate
 from towonel.tunnel.channel import Channel
 from towonel.tunnel.connection import Connection
 from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
@@ -59,7 +59,7 @@ async def test_a_revoked_tenant_is_refused_and_the_next_is_not() -> None:
 
 async def test_an_edge_with_another_certificate_is_not_trusted() -> None:
     key = new_key()
-    pem = self_signed(key, datetime(2026, 1, 1, tzinfo=UTC))
+    pem = create_certificate(key, datetime(2026, 1, 1, tzinfo=UTC))
     impostor = EdgeIdentity(EdgeId(key.public), pem, certificate_sha256(pem))
 
     async with listening_edge() as edge:

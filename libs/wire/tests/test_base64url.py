@@ -1,4 +1,4 @@
-"""base64url: one text for each bytes, and no other is taken."""
+"""Codec of base64url: bytes have one text each, and every other text is refused."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Credit: a sender never overruns, a reader that reads is never starved."""
+"""Flow control: a sender never overruns its credit, and an active reader never starves."""
 
 from random import Random
 
@@ -56,7 +56,7 @@ def test_a_slow_reader_keeps_its_window() -> None:
     assert credit.consumed(50, now=10, rtt_s=RTT) == 200
 
 
-def test_a_lower_limit_is_old_news() -> None:
+def test_a_lower_limit_is_ignored() -> None:
     credit = SendCredit(100)
     credit.spend(60)
     credit.grant(80)

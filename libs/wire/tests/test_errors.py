@@ -1,4 +1,4 @@
-"""Codes: their numbers are on the wire, so they are frozen here."""
+"""Error codes: their numbers are on the wire, so they are frozen here."""
 
 from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
 

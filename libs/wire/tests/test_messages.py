@@ -1,4 +1,4 @@
-"""Control messages: any cut, bounds before buffers, unknown things skipped."""
+"""Codec of control messages: cut anywhere, bounded before buffered, unknown things ignored."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""Preambles: the client and the service, read from any cut."""
+"""Codec of preambles: client and service, read from bytes cut anywhere."""
 
 from ipaddress import ip_address
 

@@ -1,4 +1,4 @@
-"""PROXY v2: the header as the original and the specification have it, and nothing else."""
+"""Codec of PROXY v2: the headers of the specification and the original, and no others."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 

@@ -1,4 +1,4 @@
-"""Routes on their way from hub to edge."""
+"""Codec of routes between hub and edge."""
 
 import cbor2
 import pytest

@@ -1,4 +1,4 @@
-"""Tokens: byte-compatible with the original, and silent about what they hold."""
+"""Codec of tokens: the original's bytes, and no secret in any text about them."""
 
 import pytest
 from hypothesis import given

@@ -1,7 +1,7 @@
-"""What the agent counts; what it counts when is told where that happens."""
+"""Metrics of the agent's process; the other metrics are tested where they are counted."""
 
 from towonel.agent.metrics import Metrics
 
 
-def test_the_agent_tells_how_its_process_is() -> None:
+def test_the_agent_exports_the_metrics_of_its_process() -> None:
     assert Metrics().registry.get_sample_value("process_threads")

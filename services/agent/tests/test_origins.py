@@ -1,4 +1,4 @@
-"""Clients are connected to origins of the environment, over a real tunnel, and to nothing else."""
+"""Relay to origins, over a real tunnel: clients reach those of the environment and no others."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import pytest
 from support.tunnel import PREAMBLE, SERVICE, listening_edge
 
-from towonel.agent.core.services import Directory, Origin, ProxyProtocol, Service
+from towonel.agent.core.services import Origin, OriginTable, ProxyProtocol, Service
 from towonel.agent.metrics import Metrics
 from towonel.agent.origins import Origins
 from towonel.tunnel.pipe import Pipe
@@ -30,7 +30,7 @@ def origins(port: int, proxied: ProxyProtocol = ProxyProtocol.NONE, **limits: fl
     service = Service(SERVICE, Origin("127.0.0.1", port, proxied))
     chosen = {"timeout_s": 5.0, "max_streams": 10, **limits}
     return Origins(
-        Directory([service]),
+        OriginTable([service]),
         Metrics(),
         timeout_s=chosen["timeout_s"],
         max_streams=int(chosen["max_streams"]),
@@ -66,14 +66,14 @@ async def test_a_client_reaches_its_origin_and_half_closes_travel(echo_port: int
         await pipe.write(b"world")
         await pipe.write_eof()
         answer = await read_all(pipe)
-        await chosen.idle.wait()
+        await chosen.in_flight.wait_idle()
 
     assert answer == b"hello world"
     assert chosen._metrics.carried.labels("edge_to_origin")._value.get() == 11
     assert chosen._metrics.streams_completed._value.get() == 1
 
 
-async def test_an_origin_that_wants_it_is_told_the_client_before_any_byte_of_it(
+async def test_an_origin_that_wants_it_gets_the_clients_address_before_any_byte(
     echo_port: int,
 ) -> None:
     async with agent(origins(echo_port, ProxyProtocol.V2)) as session, asyncio.timeout(20):
@@ -109,14 +109,14 @@ async def refusal(session: Session, service: ServiceKey = SERVICE) -> Code:
     return caught.value.code
 
 
-async def test_a_service_of_somebody_else_is_refused() -> None:
+async def test_a_service_that_is_not_in_the_environment_is_refused() -> None:
     async with agent(origins(1)) as session:
         other = ServiceKey(ServiceKind.HTTPS, "other.eu")
 
         assert await refusal(session, other) is Code.NO_SERVICE
 
 
-async def test_an_origin_that_is_down_is_told_by_its_code() -> None:
+async def test_an_origin_that_is_down_is_reported_by_its_code() -> None:
     chosen = origins(1)
     async with agent(chosen) as session:
         assert await refusal(session) is Code.ORIGIN_REFUSED
@@ -141,7 +141,7 @@ async def test_an_origin_that_does_not_answer_is_given_up_in_time() -> None:
 
 async def test_a_name_that_does_not_resolve_is_unreachable() -> None:
     service = Service(SERVICE, Origin("nowhere.invalid", 1, ProxyProtocol.NONE))
-    chosen = Origins(Directory([service]), Metrics(), timeout_s=5, max_streams=10)
+    chosen = Origins(OriginTable([service]), Metrics(), timeout_s=5, max_streams=10)
     async with agent(chosen) as session:
         assert await refusal(session) is Code.ORIGIN_UNREACHABLE
 

@@ -1,4 +1,4 @@
-"""The agent and a real hub: what it publishes, when it gives up, and what it outlives."""
+"""Reconciler with a real hub: what it publishes, when it gives up, and what it survives."""
 
 import asyncio
 import contextlib
@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from support.hub import TestHub, migrated, registration, running_hub
 
-from towonel.agent import reconcile
-from towonel.agent.core.services import Directory, parse_services
+from towonel.agent.core.services import OriginTable, parse_services
 from towonel.agent.links import Links
 from towonel.agent.metrics import Metrics
 from towonel.agent.origins import Origins
-from towonel.agent.reconcile import Identity, Reconciler
+from towonel.agent.reconcile import AgentIdentity, Reconciler
+from towonel.agent.timing import HubTiming, LinkTiming
 from towonel.api.invites import InviteIn
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.identity.grants import GRANT_LIFETIME_MS
@@ -25,14 +25,12 @@ from towonel.wire import base64url
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.tokens import InviteToken
 
+TIMING = HubTiming(refresh_s=0.02, first_pause_s=0.02, max_pause_s=0.02, refused_pause_s=0.02)
 SERVICES = parse_services('[{"hostname": "a.eu", "origin": "127.0.0.1:1"}]')
 
 
 @pytest.fixture
-async def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TestHub]:
-    """A hub; agents ask it every moment."""
-    for name in ("REFRESH_S", "REFUSED_DELAY_S", "FIRST_DELAY_S", "MAX_DELAY_S"):
-        monkeypatch.setattr(reconcile, name, 0.02)
+async def hub(tmp_path: Path) -> AsyncIterator[TestHub]:
     async with running_hub(await migrated(tmp_path / "hub.db"), RouteChanges()) as hub:
         yield hub
 
@@ -48,11 +46,12 @@ class Agent:
 async def agent(hub: TestHub, token: InviteToken) -> AsyncGenerator[Agent]:
     """A running agent that has one service."""
     key, metrics, health = NodeKey.from_seed(token.secret), Metrics(), Health()
-    identity = Identity(token, TenantKey.from_seed(token.seed), key, "default")
-    origins = Origins(Directory(SERVICES), metrics, timeout_s=1, max_streams=1)
+    identity = AgentIdentity(token, TenantKey.from_seed(token.seed), key, "default")
+    origins = Origins(OriginTable(SERVICES), metrics, timeout_s=1, max_streams=1)
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        links = Links(tasks, key, [s.key for s in SERVICES], origins, metrics, health)
-        reconciler = Reconciler(hub.client(None), identity, SERVICES, links, None)
+        keys = [service.key for service in SERVICES]
+        links = Links(tasks, key, keys, origins, metrics, health, LinkTiming())
+        reconciler = Reconciler(hub.client(None), identity, SERVICES, links, None, TIMING)
         running = tasks.create_task(reconciler.run())
         yield Agent(reconciler, links, running)
         running.cancel()
@@ -134,7 +133,7 @@ async def test_an_agent_whose_name_is_not_covered_serves_once_it_is(hub: TestHub
         assert await published(hub) == []
 
 
-async def test_a_hub_that_is_away_is_asked_again_until_it_answers(
+async def test_an_unreachable_hub_is_asked_again_until_it_answers(
     hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token, asked = await hub.invite("a.eu"), 0

@@ -1,4 +1,4 @@
-"""The agent's environment: every mistake at once, and never the token."""
+"""Settings of the agent: all mistakes reported at once, and never the token."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What the edge's tests share: an origin with its certificate, and a listener right before it."""
+"""Fixtures of the edge's tests: an origin with its certificate, and a TLS listener before it."""
 
 import asyncio
 import contextlib
@@ -11,16 +11,16 @@ import pytest
 import trustme
 from prometheus_client import CollectorRegistry
 
-from towonel.edge.core.admission import Admission, Limits
+from towonel.edge.core.admission import Admission, AdmissionLimits
 from towonel.edge.core.table import RouteTable
 from towonel.edge.core.traffic import Traffic
-from towonel.edge.listeners.accept import Acceptor, accepting
-from towonel.edge.listeners.sockets import bound_sockets
+from towonel.edge.listeners.accept import Acceptor, accept_clients
+from towonel.edge.listeners.sockets import bind_sockets
 from towonel.edge.listeners.tls import TlsListener
 from towonel.edge.metrics import Metrics
 from towonel.edge.upstream import Upstream
 
-AMPLE = Limits(99, 99, 99)
+AMPLE = AdmissionLimits(99, 99, 99)
 NAMES = ("app.example.eu", "*.example.eu")
 
 
@@ -71,14 +71,20 @@ def counted(registry: CollectorRegistry, metrics: Metrics) -> Callable[..., floa
 
 @pytest.fixture
 def front(metrics: Metrics) -> Callable[..., contextlib.AbstractAsyncContextManager[Acceptor]]:
-    """Starts a listener on a free port: `async with front(table, ways, ...) as acceptor`."""
+    """Starts a listener on a free port: `async with front(table, upstream, ...) as acceptor`."""
 
     def start(
-        table: RouteTable, ways: Upstream, limits: Limits = AMPLE, **options: Any
+        table: RouteTable, upstream: Upstream, limits: AdmissionLimits = AMPLE, **options: Any
     ) -> contextlib.AbstractAsyncContextManager[Acceptor]:
-        options = {"traffic": Traffic(), "handshake_timeout_s": 5.0, "proxies": (), **options}
-        listener = TlsListener(table, ways, Admission(limits), metrics, **options)
-        sockets: list[socket.socket] = bound_sockets("127.0.0.1", 0, 1)
-        return accepting(sockets, listener.serve, metrics)
+        options = {
+            "traffic": Traffic(),
+            "handshake_timeout_s": 5.0,
+            "linger_s": 1.0,
+            "proxies": (),
+            **options,
+        }
+        listener = TlsListener(table, upstream, Admission(limits), metrics, **options)
+        sockets: list[socket.socket] = bind_sockets("127.0.0.1", 0, 1)
+        return accept_clients(sockets, listener.serve, metrics)
 
     return start

@@ -1,4 +1,4 @@
-"""Clients that are slow, broken or hostile: each gets its answer, and nobody else notices."""
+"""TLS listener and slow, broken or hostile clients: each gets its alert, others are served."""
 
 import asyncio
 import contextlib
@@ -31,16 +31,16 @@ DECODE_ERROR = bytes([21, 3, 3, 0, 2, 2, 50])
 INTERNAL_ERROR = bytes([21, 3, 3, 0, 2, 2, 80])
 
 
-class Straight(Upstream):
-    """A way without a tunnel."""
+class DirectUpstream(Upstream):
+    """Upstream without a tunnel: a TCP connection to the origin."""
 
     def __init__(self, port: int) -> None:
         self.port = port
 
     @override
-    async def open(self, visit: ClientConnection) -> Pipe:
+    async def open(self, client: ClientConnection) -> Pipe:
         pipe = SocketPipe(socket.create_connection(("127.0.0.1", self.port)))
-        await pipe.write(visit.first)
+        await pipe.write(client.first)
         return pipe
 
 
@@ -50,7 +50,7 @@ async def port(front: Front, origin: int) -> AsyncIterator[int]:
     table = RouteTable()
     route = Route(ServiceKind.HTTPS, NAME, TenantId(b"t" * 32))
     table.apply(RouteDelta(1, snapshot=True, routes=(route,)))
-    async with front(table, Straight(origin), handshake_timeout_s=DEADLINE_S) as acceptor:
+    async with front(table, DirectUpstream(origin), handshake_timeout_s=DEADLINE_S) as acceptor:
         yield acceptor.port
 
 

@@ -1,4 +1,4 @@
-"""What an edge says of itself: agents on real sessions, downloads that go on, and no more than fits."""
+"""Reports of an edge: agents on real sessions, downloads in progress, and never more than fits."""
 
 import asyncio
 import contextlib
@@ -28,12 +28,12 @@ from support.tunnel import (
 )
 
 from towonel.api.reports import MAX_SESSIONS, MAX_TENANTS, EdgeReport
-from towonel.edge.core.balance import Balance
+from towonel.edge.core.balance import Balancer
 from towonel.edge.core.table import RouteTable
 from towonel.edge.core.traffic import KEPT_S, Traffic
 from towonel.edge.listeners.accept import Acceptor
 from towonel.edge.metrics import Metrics
-from towonel.edge.report_builder import MAX_REPORT_BYTES, ReportBuilder, fitting
+from towonel.edge.report_builder import MAX_REPORT_BYTES, ReportBuilder, fit_keys
 from towonel.edge.session_dialer import SessionDialer
 from towonel.edge.sessions import Sessions
 from towonel.edge.upstream import Upstream
@@ -57,26 +57,33 @@ class Edge:
     table: RouteTable
     sessions: Sessions
     traffic: Traffic
-    ways: Upstream
+    upstream: Upstream
     observer: ReportBuilder
     now_s: float = 0.0
 
     async def report(self) -> EdgeReport:
-        return await self.observer.report()
+        return await self.observer.build()
 
 
 @pytest.fixture
 async def edge(metrics: Metrics) -> AsyncGenerator[Edge]:
-    table, balance, traffic = RouteTable(), Balance(), Traffic()
+    table, balancer, traffic = RouteTable(), Balancer(), Traffic()
     route = Route(ServiceKind.HTTPS, SERVICE.name, TENANT)
     table.apply(RouteDelta(1, snapshot=True, routes=(route,)))
-    sessions = Sessions(table, balance, metrics)
+    sessions = Sessions(table, balancer, metrics)
     sessions.trust(HubId(HUB.public))
-    ways = SessionDialer(sessions, balance, metrics, clock=lambda: 0.0, draw=Random(1).randrange)
+    upstream = SessionDialer(
+        sessions,
+        balancer,
+        metrics,
+        clock=lambda: 0.0,
+        draw=Random(1).randrange,
+        open_timeout_s=15.0,
+    )
     observer = ReportBuilder(sessions, traffic, metrics, clock=lambda: found.now_s)
     async with listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=sessions) as listener:
         found = Edge(
-            ListeningEdge(listener, RecordingPolicy()), table, sessions, traffic, ways, observer
+            ListeningEdge(listener, RecordingPolicy()), table, sessions, traffic, upstream, observer
         )
         yield found
 
@@ -118,11 +125,11 @@ async def test_an_agent_is_reported_with_who_and_where_it_is_and_what_it_serves(
     assert before_ms - 60_000 < report.started_at_ms <= before_ms
 
 
-async def test_an_agent_that_left_is_not_reported_and_nobody_is_in_the_last_report(
+async def test_an_agent_that_left_is_not_reported_and_the_last_report_has_no_session(
     edge: Edge,
 ) -> None:
     async with edge.hub.link():
-        last = await edge.observer.last_report()
+        last = await edge.observer.build_final()
         assert (last.sessions, last.sessions_active) == ([], 0)
         assert len((await edge.report()).sessions) == 1
     await until(lambda: not edge.sessions.all())
@@ -136,7 +143,7 @@ async def reports_of_a_download(edge: Edge, front: Front, *words: bytes) -> list
     reports: list[EdgeReport] = []
     async with (
         edge.hub.link(handle=generous),
-        front(edge.table, edge.ways, traffic=edge.traffic) as acceptor,
+        front(edge.table, edge.upstream, traffic=edge.traffic) as acceptor,
     ):
         reader, writer = await asyncio.open_connection("127.0.0.1", acceptor.port)
         for some in words:
@@ -145,7 +152,7 @@ async def reports_of_a_download(edge: Edge, front: Front, *words: bytes) -> list
             reports.append(await edge.report())
         writer.close()
         await acceptor.stop_accepting()
-        await acceptor.crowd.wait_idle()
+        await acceptor.in_flight.wait_idle()
         return [*reports, await edge.report()]
 
 
@@ -170,20 +177,20 @@ async def test_a_download_that_is_still_going_on_grows_between_two_reports(
 async def test_a_client_that_is_refused_counts_for_the_edge_and_for_no_tenant(
     edge: Edge, front: Front
 ) -> None:
-    async with front(edge.table, edge.ways, traffic=edge.traffic) as acceptor:
+    async with front(edge.table, edge.upstream, traffic=edge.traffic) as acceptor:
         reader, writer = await asyncio.open_connection("127.0.0.1", acceptor.port)
         writer.write(client_hello())
         assert await reader.read() != b""
         writer.close()
         await acceptor.stop_accepting()
-        await acceptor.crowd.wait_idle()
+        await acceptor.in_flight.wait_idle()
     report = await edge.report()
 
     assert (report.connections_total, report.refused_total, report.bytes_in) == (1, 1, 0)
     assert report.tenants == []
 
 
-async def test_a_report_forgets_who_has_been_quiet_for_an_hour_without_an_agent(
+async def test_a_report_leaves_out_a_tenant_without_agent_or_client_for_an_hour(
     edge: Edge,
 ) -> None:
     for tenant_id in (TENANT, TenantId(b"u" * 32)):
@@ -220,7 +227,7 @@ def crowd(count: int) -> dict[bytes, Session]:
     }
 
 
-async def test_a_report_is_bounded_and_who_announces_much_hides_nobody(edge: Edge) -> None:
+async def test_a_report_is_bounded_and_large_sessions_displace_no_other(edge: Edge) -> None:
     edge.sessions._by_tenant[TENANT] = crowd(MAX_SESSIONS + 5)
     with contextlib.ExitStack() as connections:
         for n in range(MAX_TENANTS + 5):
@@ -238,7 +245,7 @@ async def test_a_report_is_bounded_and_who_announces_much_hides_nobody(edge: Edg
     assert 0 < len(report.sessions[-1].services) < 1000
 
 
-async def test_others_get_their_turn_while_a_report_is_put_together(edge: Edge) -> None:
+async def test_other_tasks_get_their_turn_while_a_report_is_built(edge: Edge) -> None:
     edge.sessions._by_tenant[TENANT] = crowd(1000)
     turns = 0
     async with asyncio.TaskGroup() as tasks:
@@ -254,7 +261,7 @@ async def test_others_get_their_turn_while_a_report_is_put_together(edge: Edge) 
 @given(st.lists(st.text('ab"\\é', max_size=9), unique=True, max_size=9), st.integers(-5, 200))
 def test_as_many_keys_are_taken_as_fit(names: list[str], most: int) -> None:
     services = [ServiceKey(ServiceKind.TCP, name) for name in names]
-    keys, taken = fitting(services, most)
+    keys, taken = fit_keys(services, most)
 
     assert keys == list(islice(sorted(map(str, services)), len(keys)))
     assert taken == sum(len(to_json(key)) + 1 for key in keys)

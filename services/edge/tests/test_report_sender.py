@@ -1,4 +1,4 @@
-"""Reports on their way to a hub that is there, away, in need, or gone for good."""
+"""Sender of reports to a hub that is reachable, unreachable, overloaded, or gone for good."""
 
 import asyncio
 import contextlib
@@ -15,13 +15,14 @@ from structlog.typing import EventDict
 
 from towonel.api.reports import EdgeReport
 from towonel.client.hub import HubClient
-from towonel.edge.core.balance import Balance
+from towonel.edge.core.balance import Balancer
 from towonel.edge.core.table import RouteTable
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.metrics import Metrics
 from towonel.edge.report_builder import ReportBuilder
-from towonel.edge.report_sender import MAX_PAUSE_S, ReportSender, reporting
+from towonel.edge.report_sender import ReportSender, send_reports
 from towonel.edge.sessions import Sessions
+from towonel.edge.timing import ReportTiming
 from towonel.identity.keys import NodeKey
 from towonel.identity.signatures import Domain, Signature
 from towonel.wire.ids import TenantId
@@ -32,6 +33,7 @@ type Answer = tuple[int, bytes, dict[str, str]] | httpx.HTTPError | None  # None
 TENANT = TenantId(b"t" * 32)
 EDGE = NodeKey.from_seed(b"e" * 32)
 NOW_MS = 1_800_000_000_000
+TIMING = ReportTiming(final_report_s=0.05)
 
 
 @dataclass
@@ -82,28 +84,34 @@ def refused(status: int, code: str, retry_after: str = "") -> Answer:
     return status, body, {"retry-after": retry_after}
 
 
-def observer(metrics: Metrics, traffic: Traffic | None = None) -> ReportBuilder:
-    sessions = Sessions(RouteTable(), Balance(), metrics)
+def builder_of(metrics: Metrics, traffic: Traffic | None = None) -> ReportBuilder:
+    sessions = Sessions(RouteTable(), Balancer(), metrics)
     return ReportBuilder(sessions, traffic or Traffic(), metrics, clock=lambda: 0.0)
 
 
 @contextlib.asynccontextmanager
-async def reporter_to(
+async def sender_to(
     hub: Hub, metrics: Metrics, pauses: Pauses, traffic: Traffic | None = None
 ) -> AsyncGenerator[ReportSender]:
     transport = httpx.MockTransport(hub)
     async with HubClient("http://localhost", transport=transport, now_ms=lambda: NOW_MS) as client:
         yield ReportSender(
-            client, EDGE, observer(metrics, traffic), metrics, rng=Random(1), sleep=pauses
+            client,
+            EDGE,
+            builder_of(metrics, traffic),
+            metrics,
+            rng=Random(1),
+            timing=TIMING,
+            sleep=pauses,
         )
 
 
-async def story(hub: Hub, metrics: Metrics, most: int) -> tuple[list[float], list[EventDict]]:
+async def run_reports(hub: Hub, metrics: Metrics, most: int) -> tuple[list[float], list[EventDict]]:
     """Report so many times; return the pauses before each, and what was logged."""
     pauses = Pauses(most)
     with capture_logs() as logs:
-        async with reporter_to(hub, metrics, pauses) as reporter, asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(reporter.report_forever())
+        async with sender_to(hub, metrics, pauses) as sender, asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(sender.report_forever())
             async with asyncio.timeout(20):
                 await pauses.over.wait()
             task.cancel()
@@ -114,7 +122,7 @@ async def test_reports_follow_each_other_as_often_as_the_hub_wants_but_not_in_st
     metrics: Metrics, counted: Counted
 ) -> None:
     hub = Hub([taken(10), taken(20), taken(1)])
-    pauses, logs = await story(hub, metrics, 4)
+    pauses, logs = await run_reports(hub, metrics, 4)
 
     assert 0.5 <= pauses[0] <= 1
     assert [round(pause, -1) for pause in pauses[1:3]] == [10, 20]
@@ -124,26 +132,26 @@ async def test_reports_follow_each_other_as_often_as_the_hub_wants_but_not_in_st
     assert counted("reports_total", code="normal") == 4
 
 
-async def test_a_hub_that_is_away_costs_one_warning_and_is_asked_ever_less_often(
+async def test_an_unreachable_hub_costs_one_warning_and_is_asked_ever_less_often(
     metrics: Metrics, counted: Counted
 ) -> None:
     hub = Hub([*[httpx.ConnectError("refused")] * 6, taken()])
-    pauses, logs = await story(hub, metrics, 8)
+    pauses, logs = await run_reports(hub, metrics, 8)
 
-    assert [line["event"] for line in logs] == ["report.lost", "report.accepted"]
+    assert [line["event"] for line in logs] == ["report.failed", "report.accepted"]
     assert logs[0]["log_level"] == "warning"
     assert logs[0]["code"] == "hub_unavailable"
-    assert pauses[1] < pauses[3] < pauses[5] <= MAX_PAUSE_S
+    assert pauses[1] < pauses[3] < pauses[5] <= TIMING.max_pause_s
     assert counted("reports_total", code="hub_unavailable") == 6
     assert counted("reports_total", code="normal") == 2
 
 
-async def test_each_change_of_state_is_told_once_and_success_forgets_the_failures(
+async def test_each_change_of_state_is_logged_once_and_success_forgets_the_failures(
     metrics: Metrics,
 ) -> None:
     away, unknown = httpx.ConnectError("refused"), refused(403, "edge_unknown")
     hub = Hub([away, away, unknown, unknown, taken(), away, taken()])
-    pauses, logs = await story(hub, metrics, 8)
+    pauses, logs = await run_reports(hub, metrics, 8)
 
     told = " ".join(line.get("code", line["event"]) for line in logs)
     assert told == "hub_unavailable edge_unknown report.accepted hub_unavailable report.accepted"
@@ -157,24 +165,24 @@ async def test_a_hub_in_need_is_left_alone_as_long_as_it_asks_within_reason(
     metrics: Metrics, asked: str, least: float, most: float
 ) -> None:
     hub = Hub([refused(429, "rate_limited", asked), taken()])
-    pauses, _ = await story(hub, metrics, 2)
+    pauses, _ = await run_reports(hub, metrics, 2)
 
     assert least <= pauses[1] <= most
 
 
-async def test_an_answer_that_is_none_is_an_outage_too(metrics: Metrics) -> None:
+async def test_an_invalid_answer_is_an_outage_too(metrics: Metrics) -> None:
     hub = Hub([taken(0), (200, b"junk", {}), taken()])
-    _, logs = await story(hub, metrics, 3)
+    _, logs = await run_reports(hub, metrics, 3)
 
     assert [line.get("code") for line in logs] == ["malformed", None]
 
 
-async def test_a_bug_of_ours_is_shown_once_and_ends_nothing(
+async def test_a_bug_of_ours_is_logged_once_and_ends_nothing(
     metrics: Metrics, counted: Counted
 ) -> None:
     hub = Hub([taken()])
     metrics.connections_active.set(-1)
-    _, logs = await story(hub, metrics, 3)
+    _, logs = await run_reports(hub, metrics, 3)
 
     [line] = logs
     assert (line["code"], line["detail"]) == ("internal", "ValidationError")
@@ -183,11 +191,11 @@ async def test_a_bug_of_ours_is_shown_once_and_ends_nothing(
     assert hub.reports == []
 
 
-async def test_the_last_report_says_what_was_done_and_that_nobody_is_here(
+async def test_the_last_report_has_the_traffic_and_no_session(
     metrics: Metrics,
 ) -> None:
     hub, traffic, pauses = Hub([taken()]), Traffic(), Pauses(1)
-    async with reporter_to(hub, metrics, pauses, traffic) as reporter, reporting(reporter):
+    async with sender_to(hub, metrics, pauses, traffic) as sender, send_reports(sender):
         async with asyncio.timeout(20):
             await pauses.over.wait()
         with traffic.connection(TENANT) as tally:
@@ -199,24 +207,23 @@ async def test_the_last_report_says_what_was_done_and_that_nobody_is_here(
 
 @pytest.mark.parametrize("answer", [None, httpx.ConnectError("refused")])
 async def test_a_hub_that_does_not_take_the_last_report_delays_the_end_by_little(
-    metrics: Metrics, answer: httpx.HTTPError | None, monkeypatch: pytest.MonkeyPatch
+    metrics: Metrics, answer: httpx.HTTPError | None
 ) -> None:
-    monkeypatch.setattr("towonel.edge.report_sender.LAST_WORDS_S", 0.05)
     hub = Hub([answer])
     async with (
         asyncio.timeout(20),
-        reporter_to(hub, metrics, Pauses(0)) as reporter,
-        reporting(reporter),
+        sender_to(hub, metrics, Pauses(0)) as sender,
+        send_reports(sender),
     ):
         pass
 
     assert len(hub.reports) == 1
 
 
-async def test_an_edge_that_fails_says_no_goodbye(metrics: Metrics) -> None:
+async def test_an_edge_that_fails_sends_no_last_report(metrics: Metrics) -> None:
     hub = Hub([taken()])
     with pytest.RaisesGroup(KeyError):
-        async with reporter_to(hub, metrics, Pauses(0)) as reporter, reporting(reporter):
+        async with sender_to(hub, metrics, Pauses(0)) as sender, send_reports(sender):
             raise KeyError
 
     assert hub.reports == []

@@ -1,4 +1,4 @@
-"""The edge's environment: defaults that follow from others, mistakes told at once."""
+"""Settings of an edge: defaults that follow from others, all mistakes reported at once."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def test_beside_a_hub_everything_follows_from_the_data_folder_and_the_public_url
     assert settings.identity_key_path == Path("/state/node.key")
     assert settings.state_folder == Path("/state/edge")
     assert settings.hub_url == "http://127.0.0.1:9443"
-    assert settings.advertised(443) == ["hub.example.eu:443"]
+    assert settings.agent_addresses(443) == ["hub.example.eu:443"]
     assert settings.token is None
     assert settings.proxies == ()
 
@@ -44,7 +44,7 @@ def test_with_a_token_the_hub_is_the_tokens() -> None:
 
     assert settings.token == TOKEN
     assert settings.hub_url == "https://hub.example.eu"
-    assert settings.advertised(4433) == ["[2001:db8::1]:4433"]
+    assert settings.agent_addresses(4433) == ["[2001:db8::1]:4433"]
     assert "SSSS" not in repr(settings)
 
 
@@ -52,7 +52,7 @@ def test_addresses_that_are_given_are_advertised_under_either_name() -> None:
     for name in ("TOWONEL_EDGE_ADVERTISED_ADDRESSES", "TOWONEL_EDGE_PUBLIC_ADDRESSES"):
         settings = load(EdgeSettings, {**BESIDE_A_HUB, name: "a.eu:1, [::1]:2"})
 
-        assert settings.advertised(443) == ["a.eu:1", "[::1]:2"]
+        assert settings.agent_addresses(443) == ["a.eu:1", "[::1]:2"]
 
 
 def test_trusted_proxies_are_networks_and_count_only_where_they_are_on() -> None:
@@ -63,7 +63,7 @@ def test_trusted_proxies_are_networks_and_count_only_where_they_are_on() -> None
     assert load(EdgeSettings, networks).proxies == ()
 
 
-def test_blank_secrets_are_none() -> None:
+def test_blank_secrets_count_as_missing() -> None:
     blank = {"TOWONEL_EDGE_INVITE_TOKEN": " ", "TOWONEL_REDIS_URL": ""}
     settings = load(EdgeSettings, {**BESIDE_A_HUB, **blank})
 

@@ -1,4 +1,4 @@
-"""What an edge keeps on disk: its certificate and the last routes."""
+"""State of an edge on disk: its certificate and the snapshot of the routes."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.edge.identity import CERTIFICATE_FILE, load_identity, utc
+from towonel.edge.identity import CERTIFICATE_FILE, load_credentials, to_datetime
 from towonel.edge.snapshot import Snapshot, SnapshotFile, decode, encode
 from towonel.identity.certs import LIFETIME_DAYS, certificate_public_key
 from towonel.runtime.secretfile import SecretFileError
@@ -27,8 +27,8 @@ def test_an_edge_without_a_token_makes_its_key_once_and_keeps_its_certificate(
     tmp_path: Path,
 ) -> None:
     key = tmp_path / "node.key"
-    first = load_identity(None, key, tmp_path / "edge", NOW)
-    again = load_identity(None, key, tmp_path / "edge", NOW + timedelta(days=1))
+    first = load_credentials(None, key, tmp_path / "edge", NOW)
+    again = load_credentials(None, key, tmp_path / "edge", NOW + timedelta(days=1))
 
     assert len(key.read_bytes()) == 32
     assert again.key.public == first.key.public == certificate_public_key(first.certificate_pem)
@@ -36,9 +36,9 @@ def test_an_edge_without_a_token_makes_its_key_once_and_keeps_its_certificate(
 
 
 def test_a_certificate_of_another_key_or_near_its_end_is_made_anew(tmp_path: Path) -> None:
-    first = load_identity(None, tmp_path / "node.key", tmp_path, NOW)
-    other = load_identity(TOKEN, None, tmp_path, NOW)
-    late = load_identity(TOKEN, None, tmp_path, NOW + timedelta(days=LIFETIME_DAYS - 10))
+    first = load_credentials(None, tmp_path / "node.key", tmp_path, NOW)
+    other = load_credentials(TOKEN, None, tmp_path, NOW)
+    late = load_credentials(TOKEN, None, tmp_path, NOW + timedelta(days=LIFETIME_DAYS - 10))
 
     assert certificate_public_key(other.certificate_pem) == other.key.public != first.key.public
     assert late.certificate_pem != other.certificate_pem
@@ -48,7 +48,7 @@ def test_a_certificate_of_another_key_or_near_its_end_is_made_anew(tmp_path: Pat
 def test_a_broken_certificate_is_made_anew(tmp_path: Path, content: bytes) -> None:
     (tmp_path / CERTIFICATE_FILE).write_bytes(content)
 
-    found = load_identity(TOKEN, None, tmp_path, NOW)
+    found = load_credentials(TOKEN, None, tmp_path, NOW)
 
     assert (tmp_path / CERTIFICATE_FILE).read_text() == found.certificate_pem
 
@@ -60,13 +60,13 @@ def test_a_key_of_the_wrong_size_or_a_folder_that_cannot_be_written_is_named(
     (tmp_path / "node.key").chmod(0o600)
 
     with pytest.raises(SecretFileError, match="exactly 32 bytes"):
-        load_identity(None, tmp_path / "node.key", tmp_path, NOW)
+        load_credentials(None, tmp_path / "node.key", tmp_path, NOW)
     with pytest.raises(SecretFileError, match="cannot be written"):
-        load_identity(TOKEN, None, tmp_path / "node.key", NOW)
+        load_credentials(TOKEN, None, tmp_path / "node.key", NOW)
 
 
 def test_times_are_utc() -> None:
-    assert utc(1_795_478_400_000) == NOW
+    assert to_datetime(1_795_478_400_000) == NOW
 
 
 async def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ async def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"towonel routes 1", encode(SNAPSHOT)[:-1]])
-async def test_a_broken_file_is_as_good_as_none(tmp_path: Path, content: bytes) -> None:
+async def test_a_broken_file_is_ignored(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "routes").write_bytes(content)
 
     assert await SnapshotFile(tmp_path / "routes").load() is None

@@ -14,7 +14,7 @@ from e2e.processes.conftest import HOSTNAME
 from support.origins import Certificates, Nginx
 from support.stack import Stack, service
 
-from towonel.edge.session_dialer import OPEN_TIMEOUT_S
+from towonel.edge.timing import DEFAULT_TIMING
 
 LOAD = Path(__file__).parents[2] / "support/load.py"
 pytestmark = pytest.mark.processes
@@ -124,4 +124,4 @@ async def test_an_agent_killed_among_new_connections_costs_only_those_in_flight(
 
     assert sum(totals.failed.values()) <= 8
     assert totals.done == 2_000 - sum(totals.failed.values())
-    assert totals.slowest_s < OPEN_TIMEOUT_S / 2  # nobody waited for the dead one
+    assert totals.slowest_s < DEFAULT_TIMING.clients.open_s / 2  # nobody waited for the dead one

@@ -1,4 +1,4 @@
-"""Signed entries: what the tenant signed, and nothing that anybody changed since."""
+"""Verification of signed entries: only what the tenant signed, unchanged."""
 
 import dataclasses
 
@@ -64,7 +64,7 @@ def test_the_signature_is_checked_before_the_payload_is_read() -> None:
     assert refusal(KEY.public, signed(b"no CBOR")).code is Code.UNSUPPORTED_OP
 
 
-def test_the_version_is_told_before_another_tenant() -> None:
+def test_a_wrong_version_is_reported_before_another_tenant() -> None:
     payload = {**cbor2.loads(ENTRY.payload), "version": 2, "tenant_id": bytes(32)}
 
     assert refusal(KEY.public, signed(cbor2.dumps(payload))).code is Code.UNSUPPORTED_VERSION
@@ -94,6 +94,6 @@ def test_payload_entry_and_key_are_of_one_tenant(where: str) -> None:
     assert (error.code, error.detail) == (Code.INVALID_SIGNATURE, "signed for another tenant")
 
 
-def test_another_tenants_signature_is_none() -> None:
+def test_another_tenants_signature_is_invalid() -> None:
     assert refusal(OTHER.public, ENTRY).code is Code.INVALID_SIGNATURE
     assert refusal(b"", ENTRY).code is Code.INVALID_SIGNATURE

@@ -18,7 +18,7 @@ from support.tunnel import (
     now_ms,
 )
 
-from towonel.identity.certs import certificate_sha256, self_signed
+from towonel.identity.certs import certificate_sha256, create_certificate
 from towonel.identity.grants import Grant, verify
 from towonel.identity.keys import NodeKey
 from towonel.identity.signatures import session_proof
@@ -121,7 +121,7 @@ def test_an_agent_answers_only_the_edge_it_dialled_in_a_version_it_speaks() -> N
 
 
 def test_an_edge_whose_certificate_does_not_fit_its_identity_is_not_dialled() -> None:
-    other = self_signed(new_key(), datetime(2026, 1, 1, tzinfo=UTC))
+    other = create_certificate(new_key(), datetime(2026, 1, 1, tzinfo=UTC))
     IDENTITY.check()
 
     wrong_hash = dataclasses.replace(IDENTITY, certificate_sha256=bytes(32))

@@ -1,4 +1,4 @@
-"""Signed entries: the original's bytes, both ways, and one error for everything else."""
+"""Codec of signed entries: the original's bytes, both ways, and one error for all others."""
 
 from typing import Any
 
@@ -117,13 +117,13 @@ def test_a_payload_of_another_form_is_an_unsupported_op(changed: dict[str, objec
     assert refusal({**PAYLOAD, **changed}).code is Code.UNSUPPORTED_OP
 
 
-def test_what_is_no_map_is_an_unsupported_op() -> None:
+def test_anything_but_a_map_is_an_unsupported_op() -> None:
     assert refusal([]).code is Code.UNSUPPORTED_OP
     assert refusal({}).code is Code.UNSUPPORTED_OP
 
 
 @pytest.mark.parametrize("version", [0, 2, 2**64 - 1])
-def test_another_version_is_told_before_a_sequence_out_of_bounds(version: int) -> None:
+def test_a_wrong_version_is_reported_before_a_sequence_out_of_bounds(version: int) -> None:
     error = refusal({**PAYLOAD, "version": version, "sequence": 2**63})
 
     assert error.code is Code.UNSUPPORTED_VERSION
@@ -141,7 +141,7 @@ def test_numbers_that_no_table_can_hold_are_refused_by_name(name: str) -> None:
         assert error.detail.startswith(name)
 
 
-def test_keys_nobody_asks_for_are_skipped() -> None:
+def test_unknown_keys_are_ignored() -> None:
     assert decode_payload(cbor2.dumps({**PAYLOAD, "new": 1})).sequence == 0
     assert decode_entry(cbor2.dumps({**ENTRY, "new": 1})).payload == b"p"
 
@@ -193,7 +193,7 @@ def test_garbage_is_refused(data: bytes) -> None:
 
 
 @given(st.integers(0, 3580), st.integers(1, 255))
-def test_a_changed_byte_is_another_entry_or_none(at: int, change: int) -> None:
+def test_a_changed_byte_is_another_entry_or_an_error(at: int, change: int) -> None:
     data = bytearray.fromhex(VECTORS["entry"]["entry"])
     original = decode_entry(bytes(data))
     data[at % len(data)] ^= change
@@ -206,7 +206,7 @@ def test_a_changed_byte_is_another_entry_or_none(at: int, change: int) -> None:
 
 
 @given(st.integers(0, 300), st.integers(1, 255))
-def test_a_changed_byte_is_another_payload_or_none(at: int, change: int) -> None:
+def test_a_changed_byte_is_another_payload_or_an_error(at: int, change: int) -> None:
     data = bytearray.fromhex(VECTORS["payloads"][6]["payload"])
     original = decode_payload(bytes(data))
     data[at % len(data)] ^= change

@@ -1,4 +1,4 @@
-"""Heartbeats: the original's body, both ways."""
+"""Codec of heartbeats: the original's body, both ways."""
 
 import cbor2
 import pytest

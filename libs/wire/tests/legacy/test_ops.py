@@ -1,4 +1,4 @@
-"""Ops: their forms are the original's, and nothing else is one."""
+"""Codec of ops: the original's forms, and no others."""
 
 import pytest
 from hypothesis import given
@@ -45,7 +45,7 @@ def test_ops_of_one_form_are_not_the_same() -> None:
     assert len({upsert, delete, *(op for op, _ in FORMS)}) == len(FORMS)
 
 
-def test_fields_nobody_asks_for_are_skipped() -> None:
+def test_unknown_fields_are_ignored() -> None:
     form = {"upsert_hostname": {"hostname": "a.eu", "weight": 1}}
 
     assert read_op(form) == ops.UpsertHostname("a.eu")

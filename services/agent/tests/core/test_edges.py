@@ -1,16 +1,17 @@
-"""Which edges are dialled and left as the hub's list changes."""
+"""Edges to link to: which are dialled and left as the hub's list changes."""
 
 import dataclasses
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.agent.core.edges import Edge, Moves, moves, trusted
+from towonel.agent.core.edges import Edge, LinkChanges, filter_trusted, plan_links
+from towonel.tunnel.core.handshake import EdgeIdentity
 from towonel.wire.ids import EdgeId
 
 
 def edge(number: int, certificate: str = "one") -> Edge:
-    return Edge(EdgeId(bytes([number]) * 32), certificate, b"", (("edge", 443),))
+    return Edge(EdgeIdentity(EdgeId(bytes([number]) * 32), certificate, b""), (("edge", 443),))
 
 
 A, B, C = edge(1), edge(2), edge(3)
@@ -25,31 +26,33 @@ def linked(*edges: Edge) -> dict[EdgeId, Edge]:
 
 
 def test_new_edges_are_dialled_and_those_gone_are_left() -> None:
-    assert moves(linked(A, B), [B, C]) == Moves(dial=(C,), leave=(A.edge_id,))
+    assert plan_links(linked(A, B), [B, C]) == LinkChanges(dial=(C,), leave=(A.edge_id,))
 
 
 def test_an_edge_with_another_certificate_or_address_is_dialled_again() -> None:
     moved = dataclasses.replace(A, addresses=(("elsewhere", 443),))
 
-    assert moves(linked(A), [edge(1, "two")]) == Moves((edge(1, "two"),), (A.edge_id,))
-    assert moves(linked(A), [moved]) == Moves((moved,), (A.edge_id,))
+    assert plan_links(linked(A), [edge(1, "two")]) == LinkChanges((edge(1, "two"),), (A.edge_id,))
+    assert plan_links(linked(A), [moved]) == LinkChanges((moved,), (A.edge_id,))
 
 
 @given(EDGES, EDGES)
-def test_carrying_out_the_moves_leads_to_what_is_wanted(have: list[Edge], want: list[Edge]) -> None:
+def test_carrying_out_the_changes_leads_to_the_wanted_links(
+    have: list[Edge], want: list[Edge]
+) -> None:
     links = linked(*have)
-    todo = moves(links, want)
-    for edge_id in todo.leave:
+    changes = plan_links(links, want)
+    for edge_id in changes.leave:
         del links[edge_id]
-    for item in todo.dial:
+    for item in changes.dial:
         assert item.edge_id not in links
         links[item.edge_id] = item
 
     assert links == linked(*want)
-    assert moves(links, want) == Moves((), ())
+    assert plan_links(links, want) == LinkChanges((), ())
 
 
 def test_of_the_hubs_edges_only_allowed_ones_are_trusted() -> None:
-    assert trusted([A, B], None) == [A, B]
-    assert trusted([A, B], {B.edge_id, C.edge_id}) == [B]
-    assert trusted([A, B], frozenset()) == []
+    assert filter_trusted([A, B], None) == [A, B]
+    assert filter_trusted([A, B], {B.edge_id, C.edge_id}) == [B]
+    assert filter_trusted([A, B], frozenset()) == []

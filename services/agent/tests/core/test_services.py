@@ -1,4 +1,4 @@
-"""Services of the environment: what is taken, every mistake told, and who finds which origin."""
+"""Services of the environment: valid ones, mistakes reported, and the origin of each."""
 
 import json
 from ipaddress import ip_address
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from towonel.agent.core.services import (
     MAX_SERVICES,
-    Directory,
     Origin,
+    OriginTable,
     ProxyProtocol,
     Service,
     parse_services,
@@ -77,7 +77,7 @@ def test_no_services_are_fine() -> None:
         ([{"hostname": "a.eu", "origin": "a:1"}] * (MAX_SERVICES + 1), "at most 1000"),
     ],
 )
-def test_a_mistake_is_told_with_its_place_and_its_rule(value: object, rule: str) -> None:
+def test_a_mistake_is_reported_with_its_place_and_its_rule(value: object, rule: str) -> None:
     assert rule in problems(value)[0]
 
 
@@ -88,7 +88,7 @@ def test_an_origin_is_a_host_and_a_port(origin: str) -> None:
     assert "must be host:port" in problems([{"hostname": "a.eu", "origin": origin}])[0]
 
 
-def test_every_mistake_is_told_at_once() -> None:
+def test_every_mistake_is_reported_at_once() -> None:
     found = problems([{"hostname": "x", "origin": "y", "tls_mode": "z"}, 5])
 
     assert len(found) == 4
@@ -122,12 +122,12 @@ def preamble(service: str, authority: str | None) -> Preamble:
 def test_only_services_of_the_environment_are_found_and_for_the_names_they_cover(
     service: str, authority: str | None, is_served: bool
 ) -> None:
-    directory = Directory([one(), one(hostname="*.wild.eu")])
+    directory = OriginTable([one(), one(hostname="*.wild.eu")])
 
-    assert (directory.origin(preamble(service, authority)) is not None) is is_served
+    assert (directory.find(preamble(service, authority)) is not None) is is_served
 
 
 def test_a_service_of_another_kind_is_not_found_by_its_name() -> None:
     tcp = Preamble(ADDRESS, ADDRESS, ServiceKey(ServiceKind.TCP, "app.example.eu"))
 
-    assert Directory([one()]).origin(tcp) is None
+    assert OriginTable([one()]).find(tcp) is None

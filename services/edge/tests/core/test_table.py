@@ -1,3 +1,5 @@
+"""Route table: deltas, snapshots, wildcards and blocked tenants."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,7 +116,7 @@ def test_the_same_snapshot_again_changes_nothing() -> None:
     assert TableChange(unblocked=frozenset({ALICE}))
 
 
-def test_a_blocked_tenant_is_told_once_and_nobody_has_its_names_meanwhile() -> None:
+def test_a_blocked_tenant_is_reported_once_and_its_names_lead_nowhere() -> None:
     routes = table(https("app.example.eu", ALICE), https("*.example.eu", BOB))
 
     first = routes.apply(RouteDelta(2, snapshot=False, blocked=(ALICE,)))

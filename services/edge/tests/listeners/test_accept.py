@@ -1,4 +1,4 @@
-"""Accepting: out of descriptors, out of work, and the last ones in the queue."""
+"""Accept loops: without descriptors, without clients, and with the last ones in the queue."""
 
 import asyncio
 import contextlib
@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from support.tunnel import until
 
-from towonel.edge.listeners.accept import Acceptor, accepting
-from towonel.edge.listeners.sockets import bound_sockets
+from towonel.edge.listeners.accept import Acceptor, accept_clients
+from towonel.edge.listeners.sockets import bind_sockets
 from towonel.edge.metrics import Metrics
 
 type Counted = Callable[..., float]
@@ -27,7 +27,7 @@ async def greet(sock: socket.socket) -> None:
 
 @pytest.fixture
 async def acceptor(metrics: Metrics) -> AsyncIterator[Acceptor]:
-    async with accepting(bound_sockets("127.0.0.1", 0, 1), greet, metrics) as acceptor:
+    async with accept_clients(bind_sockets("127.0.0.1", 0, 1), greet, metrics) as acceptor:
         yield acceptor
 
 
@@ -78,38 +78,38 @@ async def test_without_descriptors_it_waits_without_spinning_and_then_goes_on(
     assert errors <= 3
 
 
-async def test_who_is_in_the_queue_is_served_although_accepting_stops(
+async def test_clients_in_the_queue_are_served_although_accepting_stops(
     acceptor: Acceptor,
 ) -> None:
     clients = [connect(acceptor.port) for _ in range(50)]  # the loop has not run since
 
     await acceptor.stop_accepting()
 
-    assert acceptor.crowd.count == 50
+    assert acceptor.in_flight.count == 50
     assert [await greeting(client) for client in clients] == [b"!"] * 50
     with pytest.raises(ConnectionRefusedError):
         connect(acceptor.port)
     for client in clients:
         client.close()
     async with asyncio.timeout(20):
-        await acceptor.crowd.wait_idle()
-    assert acceptor.crowd.count == 0
+        await acceptor.in_flight.wait_idle()
+    assert acceptor.in_flight.count == 0
 
 
 async def test_what_is_left_is_ended_on_demand(acceptor: Acceptor) -> None:
     client = connect(acceptor.port)
     assert await greeting(client) == b"!"
 
-    acceptor.end_all()
+    acceptor.cancel_all()
     async with asyncio.timeout(20):
-        await acceptor.crowd.wait_idle()
+        await acceptor.in_flight.wait_idle()
 
     assert await greeting(client) == b""
     client.close()
 
 
 async def test_a_client_that_was_ended_before_its_turn_is_closed_too(metrics: Metrics) -> None:
-    async with accepting(bound_sockets("127.0.0.1", 0, 1), greet, metrics) as acceptor:
+    async with accept_clients(bind_sockets("127.0.0.1", 0, 1), greet, metrics) as acceptor:
         client = connect(acceptor.port)
 
     assert await greeting(client) in {b"", b"!"}
@@ -117,13 +117,13 @@ async def test_a_client_that_was_ended_before_its_turn_is_closed_too(metrics: Me
 
 
 async def test_several_sockets_and_processes_share_one_port(metrics: Metrics) -> None:
-    async with accepting(bound_sockets("127.0.0.1", 0, 3), greet, metrics) as first:
-        others = bound_sockets("127.0.0.1", first.port, 2)
-        async with accepting(others, greet, metrics) as second:
+    async with accept_clients(bind_sockets("127.0.0.1", 0, 3), greet, metrics) as first:
+        others = bind_sockets("127.0.0.1", first.port, 2)
+        async with accept_clients(others, greet, metrics) as second:
             clients = [connect(first.port) for _ in range(60)]
             assert [await greeting(client) for client in clients] == [b"!"] * 60
-            assert first.crowd.count > 0
-            assert second.crowd.count > 0
+            assert first.in_flight.count > 0
+            assert second.in_flight.count > 0
             for client in clients:
                 client.close()
 
@@ -131,7 +131,7 @@ async def test_several_sockets_and_processes_share_one_port(metrics: Metrics) ->
 async def test_a_socket_that_is_bound_takes_no_clients_before_it_listens(
     acceptor: Acceptor,
 ) -> None:
-    waiting = bound_sockets("127.0.0.1", acceptor.port, 1)
+    waiting = bind_sockets("127.0.0.1", acceptor.port, 1)
     clients = [connect(acceptor.port) for _ in range(20)]
 
     assert [await greeting(client) for client in clients] == [b"!"] * 20
@@ -140,14 +140,14 @@ async def test_a_socket_that_is_bound_takes_no_clients_before_it_listens(
 
 
 def test_ipv6_any_takes_ipv4_clients_too() -> None:
-    (sock,) = bound_sockets("::", 0, 1)
+    (sock,) = bind_sockets("::", 0, 1)
     with sock:
         sock.listen()
         with socket.create_connection(("127.0.0.1", sock.getsockname()[1])) as client:
             assert client.getpeername()[0] == "127.0.0.1"
 
 
-def test_an_address_that_somebody_has_for_himself_is_refused() -> None:
+def test_an_address_that_another_program_has_exclusively_is_refused() -> None:
     other = socket.create_server(("127.0.0.1", 0))
     with other, pytest.raises(OSError, match=r"in use"):
-        bound_sockets("127.0.0.1", other.getsockname()[1], 2)
+        bind_sockets("127.0.0.1", other.getsockname()[1], 2)

@@ -1,4 +1,4 @@
-"""Looking at a client's first bytes: what is taken off the socket, and how often it is looked at."""
+"""First flight: what is taken off the socket, how often it is peeked at, and the graceful close."""
 
 import asyncio
 import socket
@@ -7,7 +7,12 @@ from ipaddress import ip_address
 
 import pytest
 
-from towonel.edge.listeners.first_flight import FREE_LOOKS, PAUSE_S, FirstFlight, close_gracefully
+from towonel.edge.listeners.first_flight import (
+    FREE_PEEKS,
+    PEEK_PAUSE_S,
+    FirstFlight,
+    close_gracefully,
+)
 from towonel.wire import proxy
 from towonel.wire.errors import Code, TowonelError
 from towonel.wire.proxy import Address, ProxyHeader
@@ -33,7 +38,7 @@ def hello_in_records_of_one_byte() -> list[bytes]:
     return [b"\x16\3\1\0\1" + handshake[at : at + 1] for at in range(len(handshake))]
 
 
-async def test_a_client_can_make_us_look_only_so_often_a_second(pair: Pair) -> None:
+async def test_a_client_can_cause_only_so_many_peeks_a_second(pair: Pair) -> None:
     """Each record of one byte is worth a look; 2000 of them must not be 2000 looks."""
     client, edge = pair
     flight = FirstFlight(edge)
@@ -46,16 +51,16 @@ async def test_a_client_can_make_us_look_only_so_often_a_second(pair: Pair) -> N
             await asyncio.sleep(0)
 
     assert reading.result() is Code.BAD_HELLO
-    assert flight._looks <= FREE_LOOKS + 1 + (loop.time() - start) / PAUSE_S
+    assert flight._peeks <= FREE_PEEKS + 1 + (loop.time() - start) / PEEK_PAUSE_S
 
 
 async def failure(flight: FirstFlight) -> Code:
     with pytest.raises(TowonelError) as caught:
-        await flight.client_hello()
+        await flight.read_client_hello()
     return caught.value.code
 
 
-async def test_nothing_is_taken_off_the_socket_by_looking(pair: Pair) -> None:
+async def test_nothing_is_taken_off_the_socket_by_peeking(pair: Pair) -> None:
     client, edge = pair
     client.sendall(b"\x16\3\1\0\0")
 
@@ -90,7 +95,7 @@ async def test_a_proxy_header_cut_anywhere_is_read_and_the_rest_left(pair: Pair)
     source = Address(ip_address("203.0.113.7"), 54321)
     header = proxy.encode(ProxyHeader(source, source, ((0x04, b"noop"),)))
     async with asyncio.TaskGroup() as tasks:
-        reading = tasks.create_task(FirstFlight(edge).proxy_header())
+        reading = tasks.create_task(FirstFlight(edge).read_proxy_header())
         for byte in header + b"rest":
             client.send(bytes([byte]))
             await asyncio.sleep(0)
@@ -106,30 +111,29 @@ async def test_a_closed_socket_is_a_client_that_left(pair: Pair) -> None:
     assert await failure(FirstFlight(edge)) is Code.CLIENT_CLOSED
 
 
-async def test_a_goodbye_ends_although_the_client_neither_reads_nor_closes(pair: Pair) -> None:
+async def test_a_graceful_close_ends_although_the_client_neither_reads_nor_closes(
+    pair: Pair,
+) -> None:
     client, edge = pair
     loop = asyncio.get_running_loop()
     start = loop.time()
 
     async with asyncio.timeout(20):
-        await close_gracefully(edge, b"bye")
+        await close_gracefully(edge, b"bye", linger_s=0.2)
 
     assert client.recv(99) == b"bye"
     assert client.recv(99) == b""
-    assert loop.time() - start > 0.9
+    assert loop.time() - start > 0.15
 
 
-async def test_a_goodbye_drops_only_so_much_of_a_flood(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("towonel.edge.listeners.first_flight.LINGER_S", 3600)
+async def test_a_graceful_close_drops_only_so_much_of_a_flood(pair: Pair) -> None:
     client, edge = pair
     client.setblocking(False)
     flood = bytes(8 * 1024 * 1024)
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         sending = tasks.create_task(loop.sock_sendall(client, flood))
-        await close_gracefully(edge, b"bye")
+        await close_gracefully(edge, b"bye", linger_s=3600)
         sending.cancel()
 
     assert client.recv(99) == b"bye"

@@ -1,4 +1,4 @@
-"""Clients that behave, over real sockets, with a way that leads straight to the origin."""
+"""TLS listener and well-behaved clients, over real sockets, with the origin as upstream."""
 
 import asyncio
 import socket
@@ -11,11 +11,11 @@ from typing import override
 
 import pytest
 
-from towonel.edge.core.admission import Limits
+from towonel.edge.core.admission import AdmissionLimits
 from towonel.edge.core.table import RouteTable
-from towonel.edge.core.trusted import parse_networks
 from towonel.edge.listeners.accept import Acceptor
 from towonel.edge.upstream import ClientConnection, Upstream
+from towonel.runtime.addresses import parse_networks
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.sockets import SocketPipe
 from towonel.wire import proxy
@@ -33,20 +33,20 @@ LOOPBACK = parse_networks(["127.0.0.0/8"])
 
 
 @dataclass
-class Straight(Upstream):
-    """A way without a tunnel: a TCP connection to the origin, or a refusal."""
+class DirectUpstream(Upstream):
+    """Upstream without a tunnel: a TCP connection to the origin, or a refusal."""
 
     port: int = 0
     failure: TowonelError | None = None
-    visits: list[ClientConnection] = field(default_factory=list[ClientConnection])
+    clients: list[ClientConnection] = field(default_factory=list[ClientConnection])
 
     @override
-    async def open(self, visit: ClientConnection) -> Pipe:
-        self.visits.append(visit)
+    async def open(self, client: ClientConnection) -> Pipe:
+        self.clients.append(client)
         if self.failure is not None:
             raise self.failure
         pipe = SocketPipe(socket.create_connection(("127.0.0.1", self.port)))
-        await pipe.write(visit.first)
+        await pipe.write(client.first)
         return pipe
 
 
@@ -75,16 +75,16 @@ async def echoed(
 async def test_a_client_reaches_the_origin_with_the_origins_own_certificate(
     front: Front, origin: int, client_tls: ssl.SSLContext, name: str
 ) -> None:
-    ways = Straight(origin)
+    upstream = DirectUpstream(origin)
 
-    async with front(APP, ways) as acceptor:
+    async with front(APP, upstream) as acceptor:
         assert await echoed(acceptor.port, client_tls, name=name) == b"hello"
 
-    visit = ways.visits[0]
-    assert visit.server_name == name
-    assert visit.route.name == ("app.example.eu" if name == "app.example.eu" else "*.example.eu")
-    assert visit.source.ip == ip_address("127.0.0.1")
-    assert visit.destination == Address(ip_address("127.0.0.1"), acceptor.port)
+    client = upstream.clients[0]
+    assert client.server_name == name
+    assert client.route.name == ("app.example.eu" if name == "app.example.eu" else "*.example.eu")
+    assert client.source.ip == ip_address("127.0.0.1")
+    assert client.destination == Address(ip_address("127.0.0.1"), acceptor.port)
 
 
 async def test_what_was_relayed_is_counted_to_the_byte(
@@ -92,10 +92,10 @@ async def test_what_was_relayed_is_counted_to_the_byte(
 ) -> None:
     payload = bytes(range(256)) * 4096
 
-    async with front(APP, Straight(origin)) as acceptor:
+    async with front(APP, DirectUpstream(origin)) as acceptor:
         assert await echoed(acceptor.port, client_tls, payload) == payload
         await acceptor.stop_accepting()
-        await acceptor.crowd.wait_idle()
+        await acceptor.in_flight.wait_idle()
 
     assert counted("connections_total") == 1
     assert counted("active_connections") == 0
@@ -105,7 +105,7 @@ async def test_what_was_relayed_is_counted_to_the_byte(
 
 
 async def test_openssl_sees_the_alert_of_an_unknown_name(front: Front, counted: Counted) -> None:
-    async with front(APP, Straight()) as acceptor:
+    async with front(APP, DirectUpstream()) as acceptor:
         process = await asyncio.create_subprocess_exec(
             *("openssl", "s_client", "-connect", f"127.0.0.1:{acceptor.port}"),
             *("-servername", "nobody.example.org"),
@@ -120,10 +120,10 @@ async def test_openssl_sees_the_alert_of_an_unknown_name(front: Front, counted: 
 
 
 @pytest.mark.parametrize("code", [Code.NO_AGENT, Code.ORIGIN_REFUSED, Code.OVERLOADED])
-async def test_a_way_that_fails_is_an_internal_error_to_the_client(
+async def test_an_upstream_that_fails_is_an_internal_error_to_the_client(
     front: Front, client_tls: ssl.SSLContext, counted: Counted, code: Code
 ) -> None:
-    async with front(APP, Straight(failure=Unavailable(code))) as acceptor:
+    async with front(APP, DirectUpstream(failure=Unavailable(code))) as acceptor:
         with pytest.raises(ssl.SSLError, match=r"(?i)internal.error"):
             await echoed(acceptor.port, client_tls)
 
@@ -133,13 +133,13 @@ async def test_a_way_that_fails_is_an_internal_error_to_the_client(
 async def test_a_bug_ends_its_own_client_only(
     front: Front, origin: int, client_tls: ssl.SSLContext, counted: Counted
 ) -> None:
-    class Broken(Straight):
+    class Broken(DirectUpstream):
         @override
-        async def open(self, visit: ClientConnection) -> Pipe:
-            if not self.visits:
-                self.visits.append(visit)
+        async def open(self, client: ClientConnection) -> Pipe:
+            if not self.clients:
+                self.clients.append(client)
                 raise ZeroDivisionError
-            return await super().open(visit)
+            return await super().open(client)
 
     async with front(APP, Broken(origin)) as acceptor:
         with pytest.raises(OSError, match=r".*"):
@@ -158,7 +158,9 @@ async def test_only_terminate_is_refused_of_the_tls_modes(
     mode: str,
     code: str | None,
 ) -> None:
-    async with front(table("app.example.eu", mode=TlsMode(mode)), Straight(origin)) as acceptor:
+    async with front(
+        table("app.example.eu", mode=TlsMode(mode)), DirectUpstream(origin)
+    ) as acceptor:
         if code is None:
             assert await echoed(acceptor.port, client_tls) == b"hello"
         else:
@@ -170,20 +172,20 @@ async def test_only_terminate_is_refused_of_the_tls_modes(
 @pytest.mark.parametrize(
     ("limits", "code"),
     [
-        (Limits(1, 9, 9), "overloaded"),
-        (Limits(9, 1, 9), "limit_exceeded"),
-        (Limits(9, 9, 1), "limit_exceeded"),
+        (AdmissionLimits(1, 9, 9), "overloaded"),
+        (AdmissionLimits(9, 1, 9), "limit_exceeded"),
+        (AdmissionLimits(9, 9, 1), "limit_exceeded"),
     ],
 )
-async def test_one_client_too_many_is_told_and_may_come_back_later(
+async def test_one_client_too_many_gets_an_alert_and_may_retry_later(
     front: Front,
     origin: int,
     client_tls: ssl.SSLContext,
     counted: Counted,
-    limits: Limits,
+    limits: AdmissionLimits,
     code: str,
 ) -> None:
-    async with front(APP, Straight(origin), limits) as acceptor:
+    async with front(APP, DirectUpstream(origin), limits) as acceptor:
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", acceptor.port, ssl=client_tls, server_hostname="app.example.eu"
         )
@@ -222,29 +224,31 @@ async def through_proxy(port: int, tls: ssl.SSLContext, header: bytes) -> bytes:
 async def test_a_trusted_proxy_tells_the_clients_address(
     front: Front, origin: int, client_tls: ssl.SSLContext
 ) -> None:
-    ways = Straight(origin)
+    upstream = DirectUpstream(origin)
 
-    async with front(APP, ways, proxies=LOOPBACK) as acceptor:
+    async with front(APP, upstream, proxies=LOOPBACK) as acceptor:
         assert await through_proxy(acceptor.port, client_tls, HEADER) == b"hello"
 
-    assert str(ways.visits[0].source) == "203.0.113.7:54321"
-    assert str(ways.visits[0].destination) == "198.51.100.1:443"
+    assert str(upstream.clients[0].source) == "203.0.113.7:54321"
+    assert str(upstream.clients[0].destination) == "198.51.100.1:443"
 
 
 async def test_limits_count_the_client_and_not_the_proxy(
     front: Front, origin: int, client_tls: ssl.SSLContext, counted: Counted
 ) -> None:
-    async with front(APP, Straight(origin), Limits(9, 0, 9), proxies=LOOPBACK) as acceptor:
+    async with front(
+        APP, DirectUpstream(origin), AdmissionLimits(9, 0, 9), proxies=LOOPBACK
+    ) as acceptor:
         with pytest.raises(OSError, match=r".*"):
             await through_proxy(acceptor.port, client_tls, HEADER)
 
     assert counted("connections_refused_total", code="limit_exceeded") == 1
 
 
-async def test_a_trusted_proxy_without_a_header_is_closed_without_a_word(
+async def test_a_trusted_proxy_without_a_header_is_closed_without_an_alert(
     front: Front, counted: Counted
 ) -> None:
-    async with front(APP, Straight(), proxies=LOOPBACK) as acceptor:
+    async with front(APP, DirectUpstream(), proxies=LOOPBACK) as acceptor:
         reader, writer = await asyncio.open_connection("127.0.0.1", acceptor.port)
         writer.write(bytes([22, 3, 1, 0, 5]) + bytes(20))
         assert await reader.read() == b""
@@ -253,8 +257,8 @@ async def test_a_trusted_proxy_without_a_header_is_closed_without_a_word(
     assert counted("connections_refused_total", code="bad_proxy_header") == 1
 
 
-async def test_a_header_of_somebody_else_is_no_tls(front: Front, counted: Counted) -> None:
-    async with front(APP, Straight(), proxies=parse_networks(["192.0.2.0/24"])) as acceptor:
+async def test_a_header_of_an_untrusted_peer_is_not_tls(front: Front, counted: Counted) -> None:
+    async with front(APP, DirectUpstream(), proxies=parse_networks(["192.0.2.0/24"])) as acceptor:
         reader, writer = await asyncio.open_connection("127.0.0.1", acceptor.port)
         writer.write(HEADER)
         assert await reader.read() == b""

@@ -2,10 +2,11 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from support.hostnames import covers
 
 from towonel.hub.core.ownership import Claim, claim_of
 from towonel.wire.ids import TenantId
-from towonel.wire.names import Hostname, covers
+from towonel.wire.names import Hostname
 
 A, B = TenantId(b"a" * 32), TenantId(b"b" * 32)
 OWNERS = {Hostname("*.example.eu"): A, Hostname("app.example.eu"): B}

@@ -135,7 +135,7 @@ async def _followed(hub: HubClient, last_id: int | None) -> AsyncGenerator[Audit
         try:
             async with aclosing(hub.audit.follow(last_event_id=last_id)) as events:
                 async for item in events:
-                    backoff.healthy(0)
+                    backoff.record_success(0)
                     last_id = item.id
                     yield item
             reason = "the hub stopped"

@@ -1,4 +1,4 @@
-r"""Secrets under a passphrase: a tenant's key as text, and whole files.
+r"""Encryption under a passphrase: of a tenant's key as text, and of whole files.
 
     key   towonel-key-v1: base64url( salt 16 | nonce 12 | AES-256-GCM of the 32-byte seed, tag 16 )
     file  "towonel-sealed-v1\n" | salt 16 | nonce 12 | AES-256-GCM of the file, tag 16
@@ -33,8 +33,8 @@ def export_key(seed: bytes, passphrase: str, *, salt: bytes, nonce: bytes) -> st
     """Return a tenant's 32-byte seed as the text of a backup.
 
     Args:
-        seed: what to keep.
-        passphrase: what will open it; trying one costs 19 MiB and some tens of milliseconds.
+        seed: what to encrypt.
+        passphrase: what opens it again; trying one costs 19 MiB and some tens of milliseconds.
         salt: 16 random bytes, never used before.
         nonce: 12 random bytes, likewise.
     """
@@ -42,11 +42,11 @@ def export_key(seed: bytes, passphrase: str, *, salt: bytes, nonce: bytes) -> st
 
 
 def import_key(text: str, passphrase: str) -> bytes:
-    """Return the seed of a backup, around which white space does not matter.
+    """Return the seed of a backup; white space around it is ignored.
 
     Raises:
-        ProtocolError: MALFORMED for what is no backup of a key.
-        Denied: UNAUTHORIZED for another passphrase, or a backup that was changed.
+        ProtocolError: MALFORMED for a text that is not a backup of a key.
+        Denied: UNAUTHORIZED for a wrong passphrase, or a backup that was changed.
     """
     text = text.strip()
     if not text.startswith(_KEY_PREFIX):
@@ -72,8 +72,8 @@ def unseal(sealed: bytes, passphrase: str) -> bytes:
     """Return what was sealed.
 
     Raises:
-        ProtocolError: MALFORMED for what is no sealed file, TOO_LARGE for one above 1 GiB.
-        Denied: UNAUTHORIZED for another passphrase, or a file that was changed or cut.
+        ProtocolError: MALFORMED for bytes that are not a sealed file, TOO_LARGE for one above 1 GiB.
+        Denied: UNAUTHORIZED for a wrong passphrase, or a file that was changed or cut.
     """
     if not sealed.startswith(_FILE_HEADER) or len(sealed) < len(_FILE_HEADER) + _OVERHEAD_BYTES:
         raise ProtocolError(Code.MALFORMED, "not a sealed file")
@@ -95,7 +95,7 @@ def _decrypt(data: bytes, passphrase: str, header: bytes) -> bytes:
 
 
 def _cipher(passphrase: str, salt: bytes) -> AESGCM:
-    # What a terminal gave that is not UTF-8 counts as the bytes it was.
+    # Input of a terminal that is not UTF-8 counts as its bytes.
     secret = passphrase.encode(errors="surrogateescape")
     kdf = Argon2id(salt=salt, length=32, iterations=_PASSES, lanes=_LANES, memory_cost=_MEMORY_KIB)
     return AESGCM(kdf.derive(secret))

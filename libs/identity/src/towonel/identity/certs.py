@@ -1,6 +1,6 @@
-"""The self-signed certificate of an edge, which agents trust because the hub named it.
+"""Self-signed certificates of edges, which agents trust because the hub names them.
 
-Its key is the edge's own Ed25519 key: who knows the edge's id knows the certificate's key.
+A certificate's key is the edge's own Ed25519 key, so the edge's id is the certificate's key.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ EDGE_SERVER_NAME = "edge.towonel.internal"  # no edge needs a public name: the p
 LIFETIME_DAYS = 3650
 
 
-def self_signed(key: NodeKey, not_before: datetime) -> str:
+def create_certificate(key: NodeKey, not_before: datetime) -> str:
     """Return a PEM certificate for the edge with this key, good for ten years."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, EDGE_SERVER_NAME)])
     serial = int.from_bytes(
@@ -46,11 +46,11 @@ def private_key_pem(key: NodeKey) -> bytes:
     return key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def certificate_alone(pem: str) -> str:
-    """Return the first certificate in a text, without what else may stand there.
+def extract_certificate(pem: str) -> str:
+    """Return the first certificate in a text, without anything else in it.
 
     Raises:
-        Denied: CERTIFICATE_MISMATCH where `pem` holds no certificate.
+        Denied: CERTIFICATE_MISMATCH if `pem` holds no certificate.
     """
     return _load(pem).public_bytes(Encoding.PEM).decode()
 
@@ -59,7 +59,7 @@ def certificate_sha256(pem: str) -> bytes:
     """Return the SHA-256 of the certificate in DER.
 
     Raises:
-        Denied: CERTIFICATE_MISMATCH where `pem` holds no certificate.
+        Denied: CERTIFICATE_MISMATCH if `pem` holds no certificate.
     """
     return hashlib.sha256(_load(pem).public_bytes(Encoding.DER)).digest()
 
@@ -68,7 +68,7 @@ def certificate_public_key(pem: str) -> bytes:
     """Return the 32-byte Ed25519 key of a certificate, which is the id of its edge.
 
     Raises:
-        Denied: CERTIFICATE_MISMATCH where it has a key of another kind, or is none.
+        Denied: CERTIFICATE_MISMATCH if its key is of another kind, or `pem` holds no certificate.
     """
     key = _load(pem).public_key()
     if not isinstance(key, Ed25519PublicKey):
@@ -80,7 +80,7 @@ def not_after(pem: str) -> datetime:
     """Return when the certificate ends, in UTC.
 
     Raises:
-        Denied: CERTIFICATE_MISMATCH where `pem` holds no certificate.
+        Denied: CERTIFICATE_MISMATCH if `pem` holds no certificate.
     """
     return _load(pem).not_valid_after_utc
 

@@ -1,4 +1,4 @@
-"""Grants: the hub's signed word that an agent may speak for a tenant, for a while.
+"""Grants: tokens signed by the hub that let an agent speak for a tenant, for a while.
 
 CBOR {payload: bytes, signature: bytes}; the Ed25519 signature covers a domain and the payload,
 CBOR {v: 1, agent, tenant, group, not_before, not_after}, times in Unix ms.
@@ -23,7 +23,7 @@ _MAX_PAYLOAD_BYTES = 512
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Who may speak for whom, and when."""
+    """Grant: the agent, the tenant it may speak for, and when."""
 
     agent_id: AgentId
     tenant_id: TenantId
@@ -33,7 +33,7 @@ class Grant:
 
 
 def issue(hub: NodeKey, grant: Grant) -> bytes:
-    """Return the grant as the hub hands it out."""
+    """Return the token of a grant, signed by the hub."""
     payload = cbor.encode(
         {
             "v": _VERSION,
@@ -62,15 +62,6 @@ def verify(token: bytes, hub_ids: Collection[bytes], now_ms: int) -> Grant:
     if now_ms >= grant.not_after_ms:
         raise Denied(Code.GRANT_EXPIRED, f"ended {(now_ms - grant.not_after_ms) // 1000} s ago")
     return grant
-
-
-def peek(token: bytes) -> Grant:
-    """Return what a grant says, its signature unchecked: for its holder, who got it from the hub.
-
-    Raises:
-        Denied: GRANT_INVALID for one that is broken.
-    """
-    return _parse(_split(token)[0])
 
 
 def _split(token: bytes) -> tuple[bytes, bytes]:

@@ -1,4 +1,4 @@
-"""Keys, and what they sign: Ed25519 for hubs, edges and agents, ML-DSA-65 for tenants.
+"""Signing keys: Ed25519 for hubs, edges and agents, ML-DSA-65 for tenants.
 
 A node's id is its public key; a tenant's is the SHA-256 of its public key, which is 1952 bytes.
 
@@ -24,7 +24,7 @@ TENANT_SIGNATURE_BYTES = 3309
 
 
 class NodeKey:
-    """The key of a hub, an edge or an agent."""
+    """Signing key of a hub, an edge or an agent."""
 
     def __init__(self, private: Ed25519PrivateKey) -> None:
         self._private = private
@@ -50,7 +50,7 @@ class NodeKey:
 
 
 class TenantKey:
-    """The key of a tenant, which whoever holds its invite token can make."""
+    """Signing key of a tenant, derived from the seed in its invite token."""
 
     def __init__(self, private: MLDSA65PrivateKey) -> None:
         self._private = private
@@ -80,7 +80,7 @@ def verify_node(public: bytes, signature: bytes, message: bytes) -> None:
     """Check a node's signature.
 
     Raises:
-        Denied: INVALID_SIGNATURE, also for a public key that is none.
+        Denied: INVALID_SIGNATURE, also for bytes that are not a public key.
     """
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
@@ -92,7 +92,7 @@ def verify_tenant(public: bytes, signature: bytes, message: bytes) -> None:
     """Check a tenant's signature.
 
     Raises:
-        Denied: INVALID_SIGNATURE, also for a public key that is none.
+        Denied: INVALID_SIGNATURE, also for bytes that are not a public key.
     """
     try:
         MLDSA65PublicKey.from_public_bytes(public).verify(signature, message)
@@ -101,10 +101,10 @@ def verify_tenant(public: bytes, signature: bytes, message: bytes) -> None:
 
 
 def hash_invite_secret(hash_key: bytes, secret: bytes) -> bytes:
-    """Return what a hub keeps of an invite's secret: its BLAKE3 hash under a 32-byte key."""
+    """Return what a hub stores of an invite's secret: its BLAKE3 hash under a 32-byte key."""
     return blake3.blake3(secret, key=hash_key).digest()
 
 
 def secrets_equal(one: bytes, other: bytes) -> bool:
-    """Compare in a time that tells nothing about where they differ."""
+    """Compare in constant time, whatever differs."""
     return hmac.compare_digest(one, other)

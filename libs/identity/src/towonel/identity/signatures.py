@@ -16,17 +16,18 @@ import blake3
 from towonel.identity.keys import NodeKey, TenantKey, verify_node, verify_tenant
 from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied, ProtocolError
+from towonel.wire.ids import ID_HEX
 
 MAX_SKEW_MS = 60_000
 _SESSION_DOMAIN = b"towonel/session-hello/v1"
 _HEADER = re.compile(
-    r"Signature (?P<id>[0-9a-f]{64})\.(?P<time>[0-9]{1,15})\.(?P<signature>[A-Za-z0-9_-]{1,5000})",
+    rf"Signature (?P<id>{ID_HEX.pattern})\.(?P<time>[0-9]{{1,15}})\.(?P<signature>[A-Za-z0-9_-]{{1,5000}})",
     re.ASCII,
 )
 
 
 class Domain(StrEnum):
-    """What a signed request is for; a signature for one is worth nothing in another."""
+    """Domain of a signed request: a signature for one is invalid in every other."""
 
     AGENT_HEARTBEAT = "towonel/agent-heartbeat/v1"
     EDGE_SUBSCRIBE = "towonel/edge-sub/v1"
@@ -40,7 +41,7 @@ class Domain(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The parts of a signed request's header."""
+    """Signature of a request: the parts of its header."""
 
     id: bytes
     timestamp_ms: int
@@ -51,7 +52,7 @@ class Signature:
         """Read the value of an Authorization header.
 
         Raises:
-            Denied: UNAUTHORIZED where it has another form.
+            Denied: UNAUTHORIZED if it has another form.
         """
         found = _HEADER.fullmatch(header)
         if found is None:

@@ -1,4 +1,4 @@
-"""The address where a process tells how it is: /livez, /readyz, /metrics and /version."""
+"""Admin server of a process: /livez, /readyz, /metrics and /version."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -12,34 +12,34 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from towonel.runtime.web import serve_app
+from towonel.runtime.web import DEFAULT_TIMING, WebTiming, serve_app
 
 _STOPPING = "stopping"
 
 
 @dataclass
 class Health:
-    """Named checks; the process is ready while every one holds and it is not stopping."""
+    """Health checks by name; the process is ready while all of them hold and it is not stopping."""
 
     _reasons: dict[str, str] = field(default_factory=dict[str, str])
     _degraded: dict[str, str] = field(default_factory=dict[str, str])
 
-    def degraded(self, what: str, *, reason: str | None) -> None:
-        """Say that something works, but worse, and why; none: as it should."""
+    def set_degraded(self, what: str, *, reason: str | None) -> None:
+        """Record that something works, but worse, and why; without a reason, that it works well."""
         if reason is None:
             self._degraded.pop(what, None)
         else:
             self._degraded[what] = reason
 
     def set(self, check: str, *, ok: bool, reason: str = "") -> None:
-        """Say whether a check holds, and why not."""
+        """Record whether a check holds, and if not, why."""
         if ok:
             self._reasons.pop(check, None)
         else:
             self._reasons[check] = reason or "not yet"
 
-    def draining(self) -> None:
-        """Say that the process is about to end: it never gets ready again."""
+    def start_draining(self) -> None:
+        """Record that the process is about to end: it never gets ready again."""
         self._reasons[_STOPPING] = "draining"
 
     @property
@@ -49,12 +49,12 @@ class Health:
 
     @property
     def reasons(self) -> Mapping[str, str]:
-        """Why not, by check; what is degraded is told, and keeps nobody from being ready."""
+        """Reasons for not being ready, by check; and of what is degraded, which does not prevent it."""
         return self._degraded | self._reasons
 
 
-def count_process(registry: CollectorRegistry) -> None:
-    """Put into a registry what its process uses: processor time, memory, files and threads."""
+def register_process_metrics(registry: CollectorRegistry) -> None:
+    """Register what this process uses: processor time, memory, files and threads."""
     ProcessCollector(registry=registry)
     threads = Gauge("process_threads", "Threads of this process.", registry=registry)
     threads.set_function(active_count)  # which the collector leaves out
@@ -70,47 +70,49 @@ async def serve(
     name: str,
     version: str,
     aliases: tuple[str, ...] = (),
+    timing: WebTiming = DEFAULT_TIMING,
 ) -> AsyncGenerator[int]:
     """Serve health and metrics while the context lasts; yields the port.
 
     Args:
-        host: where to listen; nothing secret is told here, but it need not be public.
+        host: where to listen; nothing here is secret, but it need not be public.
         port: 0 lets the system choose.
-        health: what /readyz tells.
+        health: what /readyz shows.
         registry: what /metrics shows.
         name: of the process, for /version.
         version: of the process.
         aliases: further paths that answer as /livez does.
+        timing: timers of the web server.
 
     Raises:
-        SettingsError: where the address cannot be had.
+        SettingsError: if the address cannot be bound.
     """
     paths: dict[str, Callable[[Request], Awaitable[Response]]] = {
-        "/readyz": partial(_readyz, health),
-        "/metrics": partial(_metrics, registry),
-        "/version": partial(_json, {"name": name, "version": version}),
+        "/readyz": partial(_answer_readyz, health),
+        "/metrics": partial(_answer_metrics, registry),
+        "/version": partial(_answer_json, {"name": name, "version": version}),
     }
-    paths |= dict.fromkeys(("/livez", *aliases), _livez)
+    paths |= dict.fromkeys(("/livez", *aliases), _answer_livez)
     app = Starlette()
     for path, answer in paths.items():
         app.add_route(path, answer)
-    async with serve_app(app, host, port, drain_s=1, concurrency=64) as bound:
+    async with serve_app(app, host, port, drain_s=1, concurrency=64, timing=timing) as bound:
         yield bound
 
 
-async def _livez(_request: Request) -> Response:
+async def _answer_livez(_request: Request) -> Response:
     return PlainTextResponse("ok")
 
 
-async def _readyz(health: Health, _request: Request) -> Response:
+async def _answer_readyz(health: Health, _request: Request) -> Response:
     word = "not ready" if not health.ready else "degraded" if health.reasons else "ready"
     body = {"status": word, "reasons": dict(health.reasons)}
     return JSONResponse(body, 200 if health.ready else 503)
 
 
-async def _metrics(registry: CollectorRegistry, _request: Request) -> Response:
+async def _answer_metrics(registry: CollectorRegistry, _request: Request) -> Response:
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
-async def _json(body: Mapping[str, str], _request: Request) -> Response:
+async def _answer_json(body: Mapping[str, str], _request: Request) -> Response:
     return JSONResponse(body)

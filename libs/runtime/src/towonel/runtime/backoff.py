@@ -1,12 +1,12 @@
-"""How long to wait before the next try: longer each time, never the same for everyone."""
+"""Exponential backoff with jitter: the pause before the next try grows with each failure."""
 
 from random import Random
 
 
 class Backoff:
-    """Delays that double from `first_s` to `max_s`, each drawn between a half and the whole.
+    """Backoff whose delays double from `first_s` to `max_s`, each drawn between half and whole.
 
-    A try that held for `reset_after_s` was a success: the next failure starts over.
+    A try that lasted for `reset_after_s` was a success: the next failure starts over.
     """
 
     def __init__(self, first_s: float, max_s: float, reset_after_s: float = 0.0) -> None:
@@ -21,7 +21,7 @@ class Backoff:
         self._next_s = min(delay_s * 2, self._max_s)
         return rng.uniform(delay_s / 2, delay_s)
 
-    def healthy(self, for_s: float) -> None:
-        """Say how long the last try held."""
-        if for_s >= self._reset_after_s:
+    def record_success(self, lasted_s: float) -> None:
+        """Start over if the last try lasted long enough to be a success."""
+        if lasted_s >= self._reset_after_s:
             self._next_s = self._first_s

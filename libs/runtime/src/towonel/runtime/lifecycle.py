@@ -1,4 +1,4 @@
-"""How a process ends: the first signal drains, the second ends it, and the exit code says which.
+"""Lifecycle of a process: the first signal drains it, the second ends it; and its exit codes.
 
 0   drained and done
 1   a failure, or a second signal
@@ -26,11 +26,11 @@ type Serve = Callable[[asyncio.Event], Awaitable[None]]
 
 
 class GiveUp(Exception):
-    """The process cannot do its work, for a reason that a person has to read."""
+    """Error that ends the process with one line, for a person to read and act on."""
 
 
 def main[S: Settings](cls: type[S], serve: Callable[[S], tuple[Serve, float]]) -> int:
-    """Load the settings, and run what `serve` makes of them; the exit code.
+    """Load the settings, run what `serve` makes of them, and return the exit code.
 
     Args:
         cls: the settings of the process.
@@ -42,7 +42,7 @@ def main[S: Settings](cls: type[S], serve: Callable[[S], tuple[Serve, float]]) -
         for problem in error.problems:
             print(problem, file=sys.stderr)  # noqa: T201 there is no log before there are settings
         return EXIT_SETTINGS
-    _allow_many_descriptors()
+    _raise_descriptor_limit()
     work, drain_s = serve(settings)
     return run(work, drain_s=drain_s)
 
@@ -54,26 +54,29 @@ def run(serve: Serve, *, drain_s: float) -> int:
     seconds. A second one cancels it.
     """
     try:
-        return asyncio.run(_Run(drain_s).whole(serve))
+        return asyncio.run(_Run(drain_s).execute(serve))
     except (SettingsError, SecretFileError) as error:
         print(error, file=sys.stderr)  # noqa: T201 one line that a person can act on
         return EXIT_SETTINGS
 
 
-def _allow_many_descriptors() -> None:
-    """Each client takes one, and the usual soft limit is 1024."""
+def _raise_descriptor_limit() -> None:
+    """Raise the soft limit on descriptors: each client takes one, and it is often 1024."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class _Run:
+    """Run of one coroutine function under the signals that end it."""
+
     def __init__(self, drain_s: float) -> None:
         self._drain_s = drain_s
         self._stopping = asyncio.Event()
         self._ended_by: int | None = None
         self._task: asyncio.Task[object] | None = None
 
-    async def whole(self, serve: Serve) -> int:
+    async def execute(self, serve: Serve) -> int:
+        """Run `serve` and return the exit code."""
         loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         for number in _SIGNALS:
@@ -81,10 +84,10 @@ class _Run:
         try:
             await serve(self._stopping)
         except asyncio.CancelledError:
-            log.warning("process.ended_early", exit_code=self._ended_by)
+            log.warning("process.cancelled", exit_code=self._ended_by)
             return EXIT_FAILED if self._ended_by is None else self._ended_by
-        except Exception as error:  # noqa: BLE001 the top of the process: it is said and counted
-            return _exit_code(error)
+        except Exception as error:  # noqa: BLE001 the top of the process: it is logged, and ends it
+            return _report_failure(error)
         finally:
             for number in _SIGNALS:
                 loop.remove_signal_handler(number)
@@ -92,21 +95,21 @@ class _Run:
 
     def _on_signal(self, number: signal.Signals) -> None:
         if self._stopping.is_set():
-            self._end(EXIT_FAILED)
+            self._cancel(EXIT_FAILED)
             return
-        log.info("process.stopping", signal=number.name, drain_s=self._drain_s)
+        log.info("process.stop_requested", signal=number.name, drain_s=self._drain_s)
         self._stopping.set()
-        asyncio.get_running_loop().call_later(self._drain_s, self._end, EXIT_DRAIN_DEADLINE)
+        asyncio.get_running_loop().call_later(self._drain_s, self._cancel, EXIT_DRAIN_DEADLINE)
 
-    def _end(self, exit_code: int) -> None:
+    def _cancel(self, exit_code: int) -> None:
         if self._ended_by is None and self._task is not None:
             self._ended_by = exit_code
             self._task.cancel()
 
 
-def _exit_code(error: BaseException) -> int:
-    """Say what went wrong, in one line where it is for a person, and return the exit code."""
-    single = _innermost(error)
+def _report_failure(error: BaseException) -> int:
+    """Log what went wrong, in one line if a person can act on it, and return the exit code."""
+    single = _unwrap_group(error)
     if isinstance(single, (SettingsError, SecretFileError)):
         raise single from None
     if isinstance(single, GiveUp):
@@ -118,10 +121,10 @@ def _exit_code(error: BaseException) -> int:
     return EXIT_FAILED
 
 
-def _innermost(error: BaseException) -> BaseException:
-    """What a nest of groups with one failure each is about."""
+def _unwrap_group(error: BaseException) -> BaseException:
+    """Return the error inside groups of one; a group of several is returned as it is."""
     if not isinstance(error, BaseExceptionGroup):
         return error
     group = cast("BaseExceptionGroup[BaseException]", error)
     inner = group.exceptions
-    return _innermost(inner[0]) if len(inner) == 1 else group
+    return _unwrap_group(inner[0]) if len(inner) == 1 else group

@@ -1,4 +1,4 @@
-"""Logs as events: one line each on standard error, keys not sentences, never a secret."""
+"""Structured logging: one event a line on standard error, keys not sentences, never a secret."""
 
 import logging
 import sys
@@ -18,7 +18,7 @@ _SECRET_KEYS = frozenset(
 
 
 class Redactor:
-    """Hides values whose key says that they are secret, and texts that contain a known mark."""
+    """Log processor that hides values under a secret's key, and values that contain a known mark."""
 
     def __init__(self, marks: tuple[str, ...]) -> None:
         self._marks = marks
@@ -33,7 +33,7 @@ class Redactor:
 
 
 def configure(level: str, fmt: Format, service: str, *, redact: tuple[str, ...] = ()) -> None:
-    """Send logs to standard error: JSON, or for people where that is a terminal and fmt `auto`.
+    """Send logs to standard error, as JSON, or for people if that is a terminal and fmt is `auto`.
 
     Args:
         level: debug, info, warning or error; lower ones are dropped early.
@@ -42,7 +42,7 @@ def configure(level: str, fmt: Format, service: str, *, redact: tuple[str, ...] 
         redact: marks that only secrets contain; a value with one is hidden whole.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
-    people = fmt == "console" or (fmt == "auto" and sys.stderr.isatty())
+    is_console = fmt == "console" or (fmt == "auto" and sys.stderr.isatty())
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -51,11 +51,11 @@ def configure(level: str, fmt: Format, service: str, *, redact: tuple[str, ...] 
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             Redactor(redact),
-            # As Python writes texts: what a stranger sent must not reach a terminal as it is.
+            # As Python writes texts: what a client sent must not reach a terminal as it is.
             structlog.dev.ConsoleRenderer(
                 repr_native_str=True, exception_formatter=structlog.dev.plain_traceback
             )
-            if people
+            if is_console
             else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),

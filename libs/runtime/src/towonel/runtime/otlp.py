@@ -1,4 +1,4 @@
-"""How spans leave the process: a bounded queue, a thread that posts them, and few words about it."""
+"""Exporter of traces over OTLP: a bounded queue, and a thread that posts what is in it."""
 
 import contextlib
 import logging
@@ -17,14 +17,14 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from towonel.runtime.settings import SettingsError
 
 MAX_ATTRIBUTE_CHARS = 2_048
-QUIET_S = 60.0  # between two warnings about OpenTelemetry's own troubles
+QUIET_S = 60.0  # between two warnings about OpenTelemetry's own problems
 _HIDDEN = "[hidden]"
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """A provider of spans, and what sends them."""
+    """Provider of spans, with the exporter that sends them."""
 
     provider: TracerProvider
     exporter: OTLPSpanExporter
@@ -38,18 +38,18 @@ class Traces:
         closer.start()
         closer.join(within_s)
         if closer.is_alive():
-            log.warning("traces.lost", reason="the collector did not take them in time")
-            # Wakes whoever waits to try once more.
+            log.warning("traces.dropped", reason="the collector did not take them in time")
+            # Wakes the thread, which waits to try once more.
             self.exporter.shutdown()  # type: ignore[no-untyped-call] # it has no types
 
 
 def start(url: str, service: str, version: str, redact: tuple[str, ...]) -> Traces:
-    """Return what makes spans and sends them to `url`.
+    """Return a provider of spans, which are sent to `url`.
 
     Raises:
-        SettingsError: where OTEL_ variables contradict each other.
+        SettingsError: if OTEL_ variables contradict each other.
     """
-    _hush()
+    _redirect_warnings()
     own = {"service.name": service, "service.version": version}
     provider = TracerProvider(
         resource=Resource.create(own).merge(OTELResourceDetector().detect()),
@@ -66,7 +66,7 @@ def start(url: str, service: str, version: str, redact: tuple[str, ...]) -> Trac
 
 
 class _Redactor(SpanProcessor):
-    """Hides what may be secret before a span can leave: queries, and texts with a known mark."""
+    """Span processor that hides possible secrets: queries, and texts with a known mark."""
 
     def __init__(self, marks: tuple[str, ...]) -> None:
         self._marks = marks
@@ -79,9 +79,9 @@ class _Redactor(SpanProcessor):
 
 
 class _Warnings(logging.Handler):
-    """OpenTelemetry's troubles as events of ours: one in QUIET_S, in fixed words.
+    """Log handler that turns OpenTelemetry's warnings into our events, one in QUIET_S.
 
-    Texts that go into these are left out: headers that it cannot read, and addresses, hold secrets.
+    Texts that are arguments of a warning are left out: its addresses and headers hold secrets.
     """
 
     _quiet_until = 0.0
@@ -95,26 +95,26 @@ class _Warnings(logging.Handler):
             return
         left_out, self._left_out, self._quiet_until = self._left_out, 0, now + QUIET_S
         with contextlib.suppress(OSError, ValueError):  # no reader of ours; a request goes on
-            log.warning("traces.trouble", problem=_text(record), left_out=left_out)
+            log.warning("traces.degraded", problem=_format_record(record), left_out=left_out)
 
 
-def _text(record: logging.LogRecord) -> str:
+def _format_record(record: logging.LogRecord) -> str:
     given = record.args if isinstance(record.args, tuple) else ()
     try:
-        return str(record.msg) % tuple(_shown(value) for value in given)
+        return str(record.msg) % tuple(_mask_text(value) for value in given)
     except (TypeError, ValueError):  # what we left out was a number after all
         return str(record.msg)
 
 
-def _shown(value: object) -> object:
-    """A number as it is, of an error its class; of a text nothing."""
+def _mask_text(value: object) -> object:
+    """Return a number as it is, the class of an error, and nothing of a text."""
     if isinstance(value, int | float):
         return value
     return type(value).__name__ if isinstance(value, BaseException) else "…"
 
 
-def _hush() -> None:
-    """Take OpenTelemetry's log lines, which are one a batch and quote the environment, for all."""
+def _redirect_warnings() -> None:
+    """Take over OpenTelemetry's log lines: one for each batch, and they quote the environment."""
     logger = logging.getLogger("opentelemetry")
     logger.propagate = False
     logger.handlers = [_Warnings(logging.WARNING)]

@@ -1,4 +1,4 @@
-"""Secrets in files that only their owner reads, made once even when two processes race."""
+"""Secret files: only their owner may read them, and one process of several creates each."""
 
 import os
 import stat
@@ -11,39 +11,39 @@ MAX_SECRET_BYTES = 64 * 1024
 
 
 class SecretFileError(Exception):
-    """A secret's file is missing, broken or open to others; the text says what to do."""
+    """Error of a secret's file that is missing, broken or open to others, with what to do."""
 
 
 def load_or_create(path: Path, make: Callable[[], bytes]) -> bytes:
-    """Return the secret in `path`; where there is no file, make one, mode 0600.
+    """Return the secret in `path`; a missing file is created, mode 0600.
 
-    The first of several creators wins, and all return what is in the file. The folder is made,
-    mode 0700, where it is missing.
+    The first of several creators wins, and all return what is in the file. A missing folder is
+    created, mode 0700.
 
     Raises:
-        SecretFileError: where the file cannot be made or read, or others may use it.
+        SecretFileError: if the file cannot be created or read, or others may use it.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
-            _create(path, make())
+            _create_file(path, make())
     except OSError as error:
         raise SecretFileError(f"{path}: cannot be made: {error.strerror}") from error
     return read(path)
 
 
 def create(path: Path, content: bytes) -> None:
-    """Write a new secret, mode 0600, whole or not at all; what is there already stays as it is.
+    """Write a new secret, mode 0600, whole or not at all; an existing file stays as it is.
 
     Raises:
-        SecretFileError: where there is something already, or the file cannot be made.
+        SecretFileError: if the path exists already, or the file cannot be created.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        made = _create(path, content)
+        is_new = _create_file(path, content)
     except OSError as error:
         raise SecretFileError(f"{path}: cannot be made: {error.strerror}") from error
-    if not made:
+    if not is_new:
         raise SecretFileError(f"{path}: exists already, and is not overwritten")
 
 
@@ -51,14 +51,14 @@ def read(path: Path) -> bytes:
     """Return the secret in `path`.
 
     Raises:
-        SecretFileError: where it cannot be read, is no file, is huge, or others may use it.
+        SecretFileError: if it cannot be read, is not a file, is huge, or others may use it.
     """
     try:
         with path.open("rb") as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_SECRET_BYTES:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_SECRET_BYTES:
                 raise SecretFileError(f"{path}: is not a small file")
-            if found.st_mode & _OTHERS:
+            if status.st_mode & _OTHERS:
                 raise SecretFileError(f"{path}: others may use it; run: chmod 600 {path}")
             return file.read()
     except OSError as error:
@@ -69,35 +69,35 @@ def replace(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, mode 0600, and wait until it is on the disk.
 
     Raises:
-        OSError: where the disk is full or the folder cannot be written.
+        OSError: if the disk is full or the folder cannot be temporary.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    written = _written(path, content)
+    temporary = _write_temporary(path, content)
     try:
-        written.replace(path)
+        temporary.replace(path)
     except OSError:
-        written.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
 
 
-def _create(path: Path, content: bytes) -> bool:
-    """Make a file, or return False where there is something already."""
-    # A link is made only where there is none, and the content is complete before it has its name:
-    # nobody can read half a key, as they could after a plain O_EXCL and write.
-    written = _written(path, content)
+def _create_file(path: Path, content: bytes) -> bool:
+    """Create a file, or return False if the path exists already."""
+    # A link fails if the path exists, and the content is complete before it has its name: no process
+    # can read half a key, as it could after a plain O_EXCL and write.
+    temporary = _write_temporary(path, content)
     try:
-        path.hardlink_to(written)
+        path.hardlink_to(temporary)
     except FileExistsError:
         return False
     finally:
-        written.unlink()
+        temporary.unlink()
     _sync_folder(path.parent)
     return True
 
 
-def _written(path: Path, content: bytes) -> Path:
-    """Return a new file beside `path`, made with O_EXCL and mode 0600, `content` on the disk."""
+def _write_temporary(path: Path, content: bytes) -> Path:
+    """Return a new file beside `path`, created with O_EXCL, mode 0600, and synced to the disk."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)

@@ -1,8 +1,8 @@
-"""Traces: whether this process sends any, and which one the code at hand belongs to.
+"""Tracing: settings, the provider of spans, and the current trace.
 
-They go by OTLP over HTTP to where the standard's OTEL_EXPORTER_OTLP_ENDPOINT says. Its other
-variables (headers, timeout, certificates, sampler, queue) are read by OpenTelemetry itself.
-Nothing is global: who makes spans is handed the provider, so that two can live in one process.
+Traces go by OTLP over HTTP to the standard's OTEL_EXPORTER_OTLP_ENDPOINT. Its other variables
+(headers, timeout, certificates, sampler, queue) are read by OpenTelemetry itself. There is no
+global provider: a caller that makes spans gets one, so that two can live in one process.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from towonel.runtime.settings import Settings
 FLUSH_S = 5.0  # what a collector that does not answer may cost at the end
 
 
-def _endpoint(value: object) -> object:
-    """A blank one is none, as the standard has it; the text is not told, it may hold a password."""
+def _parse_endpoint(value: object) -> object:
+    """Check an endpoint; blank is None, as in the standard, and no error shows a password in it."""
     if not isinstance(value, str):
         return value
     if not value.strip():
@@ -33,11 +33,11 @@ def _endpoint(value: object) -> object:
     return value.strip()
 
 
-Endpoint = Annotated[SecretStr | None, BeforeValidator(_endpoint)]
+Endpoint = Annotated[SecretStr | None, BeforeValidator(_parse_endpoint)]
 
 
 class TelemetrySettings(Settings):
-    """The settings of a process that can be traced."""
+    """Settings of a process that can be traced."""
 
     otlp_endpoint: Endpoint = Field(
         default=None,
@@ -53,7 +53,7 @@ class TelemetrySettings(Settings):
 
     @property
     def traces_url(self) -> str | None:
-        """Where traces are sent; None where they are not."""
+        """Where traces are sent; None if they are not."""
         if self.otlp_traces_endpoint is not None:
             return self.otlp_traces_endpoint.get_secret_value()
         if self.otlp_endpoint is not None:
@@ -70,7 +70,7 @@ async def tracing(
     redact: tuple[str, ...] = (),
     flush_s: float = FLUSH_S,
 ) -> AsyncGenerator[trace.TracerProvider | None]:
-    """Send traces while the context lasts, where the settings name a collector.
+    """Send traces while the context lasts, if the settings name a collector.
 
     A collector that fails costs no request anything: spans wait in a bounded queue, those that
     cannot be sent are dropped, and a warning says so at most once a minute. At the end what is
@@ -84,16 +84,16 @@ async def tracing(
         flush_s: the time that the end may take, in seconds.
 
     Yields:
-        What makes spans; None, at no cost, where no collector is named.
+        A provider of spans; None, at no cost, if no collector is named.
 
     Raises:
-        SettingsError: where OTEL_ variables contradict each other.
+        SettingsError: if OTEL_ variables contradict each other.
     """
     url = settings.traces_url
     if url is None:
         yield None
         return
-    provider, close = await asyncio.to_thread(_started, url, service, version, redact)
+    provider, close = await asyncio.to_thread(_start_provider, url, service, version, redact)
     try:
         yield provider
     finally:
@@ -109,7 +109,7 @@ def current_trace_id() -> str | None:
 def add_trace(
     _logger: object, _method: str, event: MutableMapping[str, object]
 ) -> Mapping[str, object]:
-    """Add `trace_id` and `span_id` to a log line, where there are any: a structlog processor."""
+    """Add `trace_id` and `span_id` to a log line, if there are any: a structlog processor."""
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         event["trace_id"] = trace.format_trace_id(context.trace_id)
@@ -117,10 +117,10 @@ def add_trace(
     return event
 
 
-def _started(
+def _start_provider(
     url: str, service: str, version: str, redact: tuple[str, ...]
 ) -> tuple[trace.TracerProvider, Callable[[float], None]]:
-    # 0.2 s and 12 MB, which only those pay who want traces.
+    # Importing takes 0.2 s and 12 MB, which only processes with traces pay.
     from towonel.runtime import otlp  # noqa: PLC0415
 
     traces = otlp.start(url, service, version, redact)

@@ -1,12 +1,14 @@
-"""An ASGI application on a socket of ours: no signals taken, and an end that lets requests finish."""
+"""Web server for an ASGI application: takes no signals, and lets requests finish at its end."""
 
 import asyncio
 import contextlib
 import json
 import socket
 from collections.abc import AsyncGenerator, Generator
+from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
-from typing import Any, override
+from typing import Any, cast, override
 
 import h11
 import uvicorn
@@ -17,23 +19,42 @@ from towonel.runtime.settings import SettingsError
 BACKLOG = 1024
 CONNECTIONS = 2_000
 MAX_HEADER_BYTES = 16 * 1024
-KEEP_ALIVE_S = 30
-HEAD_TIMEOUT_S = 15.0  # from the connection, or a head's first byte, to its last
-UNREAD_MS = 30_000  # for how long a client may take in nothing of what there is for it
 START_S = 30.0
 
 
-class _Protocol(H11Protocol):
-    """HTTP/1.1 that does not wait for ever, as uvicorn does, for a head or for what nobody reads."""
+@dataclass(frozen=True, slots=True)
+class WebTiming:
+    """Timers of a web server.
 
-    _late: asyncio.TimerHandle | None = None
+    Args:
+        head_s: from the connection, or a request head's first byte, to the head's last byte.
+        unread_ms: for how long a client may leave unread all that was sent to it.
+        keep_alive_s: for how long a connection may be idle after a response.
+    """
+
+    head_s: float = 15.0
+    unread_ms: int = 30_000
+    keep_alive_s: int = 30
+
+
+DEFAULT_TIMING = WebTiming()
+
+
+class _Protocol(H11Protocol):
+    """HTTP/1.1 with time limits that uvicorn lacks, and room for new connections at the limit."""
+
+    _head_timer: asyncio.TimerHandle | None = None
     idle_since = 0.0
+
+    def __init__(self, *args: Any, head_s: float, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._head_s = head_s
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.idle_since = self.loop.time()
-        self._expect_head()
+        self._start_head_timer()
         if self.limit_concurrency and len(self.connections) >= self.limit_concurrency:
             self._make_room(self.limit_concurrency)
 
@@ -42,9 +63,9 @@ class _Protocol(H11Protocol):
         super().data_received(data)
         # What still comes of a body whose request is answered counts to the time of the next head.
         if self.conn.their_state is h11.IDLE or self.conn.our_state is h11.DONE:
-            self._expect_head()
+            self._start_head_timer()
         else:
-            self._forget_head()
+            self._cancel_head_timer()
 
     @override
     def on_response_complete(self) -> None:
@@ -68,23 +89,23 @@ class _Protocol(H11Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._forget_head()
+        self._cancel_head_timer()
         super().connection_lost(exc)
 
-    def _expect_head(self) -> None:
-        if self._late is None:
-            self._late = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.close)
+    def _start_head_timer(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self._head_s, self.transport.close)
 
-    def _forget_head(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+    def _cancel_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
     def _make_room(self, places: int) -> None:
-        """Close connections on which nothing is asked, the longest idle first.
+        """Close connections without a request, the longest idle first.
 
-        Whoever holds every place without a word would shut everybody else out. Some are closed at once,
-        so that not each new connection has to.
+        Idle connections at the limit would shut out every new client. Several are closed at once, so
+        that the next new connections find room.
         """
         alive = [
             one
@@ -104,6 +125,8 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
+    """Server that handles no signals."""
+
     @contextlib.contextmanager
     @override
     def capture_signals(self) -> Generator[None]:
@@ -111,19 +134,19 @@ class _Server(uvicorn.Server):
         yield
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, unread_ms: int = DEFAULT_TIMING.unread_ms) -> socket.socket:
     """Return a listening TCP socket.
 
     Raises:
-        SettingsError: where the address is in use or not of this machine.
+        SettingsError: if the address is in use or not of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named, since asyncio turns Nagle off only where it is: an answer in two pieces took 40 ms.
+    # TCP is named, since asyncio turns Nagle off only then: an answer in two pieces took 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # on Linux; connections have it from their listener
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread_ms)
         listener.bind((host, port))
         listener.listen(BACKLOG)
     except OSError as error:
@@ -137,7 +160,13 @@ def bind(host: str, port: int) -> socket.socket:
 
 @contextlib.asynccontextmanager
 async def serve_app(
-    app: Any, host: str, port: int, *, drain_s: float = 10.0, concurrency: int = CONNECTIONS
+    app: Any,
+    host: str,
+    port: int,
+    *,
+    drain_s: float = 10.0,
+    concurrency: int = CONNECTIONS,
+    timing: WebTiming = DEFAULT_TIMING,
 ) -> AsyncGenerator[int]:
     """Serve `app` while the context lasts; yields the port, which the system chose for 0.
 
@@ -145,29 +174,14 @@ async def serve_app(
     `concurrency` connections the longest idle are closed.
 
     Raises:
-        SettingsError: where the address cannot be had.
-        RuntimeError: where the application fails to start.
+        SettingsError: if the address cannot be bound.
+        RuntimeError: if the application fails to start.
     """
-    with bind(host, port) as listener:
-        server = _Server(
-            uvicorn.Config(
-                app,
-                http=_Protocol,
-                ws="none",
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                limit_concurrency=concurrency,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=max(1, round(drain_s)),
-                h11_max_incomplete_event_size=MAX_HEADER_BYTES,
-            )
-        )
+    with bind(host, port, timing.unread_ms) as listener:
+        server = _Server(_configure(app, drain_s, concurrency, timing))
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(_serve(server, listener))
-            await _started(server, serving)
+            await _wait_started(server, serving)
             try:
                 yield int(listener.getsockname()[1])
             except Exception:  # the group would cancel the server, which tells it as a crash
@@ -178,14 +192,32 @@ async def serve_app(
                 server.should_exit = True
 
 
+def _configure(app: Any, drain_s: float, concurrency: int, timing: WebTiming) -> uvicorn.Config:
+    protocol = partial(_Protocol, head_s=timing.head_s)
+    return uvicorn.Config(
+        app,
+        http=cast("type[asyncio.Protocol]", protocol),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=concurrency,
+        timeout_keep_alive=timing.keep_alive_s,
+        timeout_graceful_shutdown=max(1, round(drain_s)),
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+    )
+
+
 async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
     try:
         await server.serve(sockets=[listener])
-    except SystemExit as error:  # how uvicorn says that the application did not start
+    except SystemExit as error:  # uvicorn's way to report that the application did not start
         raise RuntimeError("the application did not start; the log above says why") from error
 
 
-async def _started(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+async def _wait_started(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
     async with asyncio.timeout(START_S):
         while not server.started:
             if serving.done():

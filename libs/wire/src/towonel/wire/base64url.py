@@ -1,4 +1,4 @@
-"""The one text form of bytes: URL-safe base64 without padding (RFC 4648 §5), strict both ways."""
+"""Codec of base64url without padding (RFC 4648 §5), strict: each text stands for its bytes only."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""CBOR from strangers: one whole item, decoded within bounds, and its fields checked one by one."""
+"""Codec of CBOR for untrusted input: one item, decoded within bounds, and typed readers of fields."""
 
 import io
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ def array_head(count: int) -> bytes:
             return bytes([0x80 | count])
         if count < 1 << (8 * size):
             return bytes([0x80 | info]) + count.to_bytes(size)
-    raise AssertionError("nobody has four thousand million items")
+    raise AssertionError("no array of ours has 2**32 items")
 
 
 def map_head(count: int) -> bytes:
@@ -66,58 +66,58 @@ def decode(data: bytes) -> object:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The fields of one map; each reader names the field and the rule that it breaks."""
+    """Fields of one map; the error of each reader names the field and the rule that it breaks."""
 
     values: Mapping[str, Any]
 
     @classmethod
     def of(cls, value: object) -> "Fields":
-        """Take a decoded item as a map; keys nobody asks for are skipped."""
+        """Take a decoded item as a map; unknown keys are ignored."""
         if not isinstance(value, dict):
             raise ProtocolError(Code.MALFORMED, "expected a map")
         return cls(cast("Mapping[str, Any]", value))
 
     def octets(self, name: str, size: int | None = None, *, at_most: int = 65_536) -> bytes:
-        """A byte string of `size` bytes, or of `at_most`."""
+        """Return a byte string of `size` bytes, or of at most `at_most`."""
         value = self.values.get(name)
         if not isinstance(value, bytes) or len(value) > at_most:
-            raise malformed(name, f"must be at most {at_most} bytes")
+            raise field_error(name, f"must be at most {at_most} bytes")
         if size is not None and len(value) != size:
-            raise malformed(name, f"must be {size} bytes")
+            raise field_error(name, f"must be {size} bytes")
         return value
 
     def uint(self, name: str, at_most: int = MAX_UINT) -> int:
-        """An integer from 0 to `at_most`."""
+        """Return an integer from 0 to `at_most`."""
         value = self.values.get(name)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= at_most:
-            raise malformed(name, f"must be an integer from 0 to {at_most}")
+            raise field_error(name, f"must be an integer from 0 to {at_most}")
         return value
 
     def text(self, name: str, at_most: int) -> str:
-        """A text of at most `at_most` characters."""
+        """Return a text of at most `at_most` characters."""
         value = self.values.get(name)
         if not isinstance(value, str) or len(value) > at_most:
-            raise malformed(name, f"must be a text of at most {at_most} characters")
+            raise field_error(name, f"must be a text of at most {at_most} characters")
         return value
 
     def flag(self, name: str) -> bool:
-        """True or false."""
+        """Return true or false."""
         value = self.values.get(name)
         if not isinstance(value, bool):
-            raise malformed(name, "must be true or false")
+            raise field_error(name, "must be true or false")
         return value
 
     def items(self, name: str, at_most: int) -> list[object]:
-        """An array of at most `at_most` items."""
+        """Return an array of at most `at_most` items."""
         value = self.values.get(name)
         if not isinstance(value, list):
-            raise malformed(name, "must be an array")
+            raise field_error(name, "must be an array")
         items = cast("list[object]", value)
         if len(items) > at_most:
-            raise malformed(name, f"must have at most {at_most} items")
+            raise field_error(name, f"must have at most {at_most} items")
         return items
 
 
-def malformed(name: str, rule: str) -> ProtocolError:
-    """The error for a field that breaks a rule."""
+def field_error(name: str, rule: str) -> ProtocolError:
+    """Return the error for a field that breaks a rule."""
     return ProtocolError(Code.MALFORMED, f"{name} {rule}")

@@ -1,4 +1,4 @@
-"""The first flight of a TLS client: which name it asks for, read from bytes cut anywhere.
+"""Parser of a TLS client's first flight: the server name, read from bytes cut anywhere.
 
     record    | type 22 | version | length (u16) | fragment of the handshake ... |  any number of them
     handshake | type 1 | length (u24) | version | random 32 | session id | suites | compression | ext |
@@ -6,7 +6,7 @@
 Only what routing needs is read, and every length is checked against the one that encloses it. With
 Encrypted ClientHello the outer name is what is seen, and all that can be routed by.
 
-Source: RFC 8446 §4.1.2, §5.1; RFC 6066 §3; RFC 7301 §3.1.
+Source: RFC 8446 §4.1.2, §5.1; RFC 6066 §3.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MAX_HELLO_BYTES = 16 * 1024  # on the wire, record headers included; post-quantu
 _RECORD_HEADER, _HANDSHAKE_HEADER = 5, 4
 _MAX_FRAGMENT_BYTES = 1 << 14
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
-_SERVER_NAME, _ALPN, _ECH = 0, 16, 0xFE0D
+_SERVER_NAME = 0
 _HOST_NAME = 0
 
 _ALERT_DECODE_ERROR, _ALERT_INTERNAL_ERROR, _ALERT_UNRECOGNIZED_NAME = 50, 80, 112
@@ -33,16 +33,14 @@ _ALERTS = {
 
 @dataclass(frozen=True, slots=True)
 class ClientHello:
-    """What routing needs of a ClientHello."""
+    """ClientHello, as far as routing needs it."""
 
     server_name: Hostname
-    alpn: tuple[str, ...]
-    has_ech: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Incomplete:
-    """The bytes so far are fine, and nothing can be said before there are `needed` in all."""
+    """Result for valid bytes that are too few: `needed` in all, at least, before the next try."""
 
     needed: int
 
@@ -75,7 +73,7 @@ def read(data: bytes) -> ClientHello | Incomplete:
 
 
 def alert(code: Code) -> bytes:
-    """Return the TLS alert record that tells a client why it is refused, or nothing for no TLS.
+    """Return the TLS alert record that says why a client is refused; empty for one without TLS.
 
     Source: RFC 8446 §6.2.
     """
@@ -85,7 +83,7 @@ def alert(code: Code) -> bytes:
 
 
 def _needed(handshake: bytearray, at: int) -> int | None:
-    """Bytes of input needed for the whole hello, at least, when `at` were taken; None if all are."""
+    """Return the bytes needed for the whole hello, at least, after `at` of them; None if complete."""
     if len(handshake) < _HANDSHAKE_HEADER:
         missing = _HANDSHAKE_HEADER - len(handshake)
     else:
@@ -98,7 +96,7 @@ def _needed(handshake: bytearray, at: int) -> int | None:
 
 
 def _check_header(header: bytes, *, first: bool) -> int:
-    """Return the length in a record header, which may be cut; of what there is all must be TLS."""
+    """Return the length in a record header, or 0 if it is cut; every byte there must be TLS."""
     code = Code.NOT_TLS if first else Code.BAD_HELLO
     if header[:1] and header[0] != _HANDSHAKE:
         raise ProtocolError(code, f"record of type {header[0]}")
@@ -113,7 +111,7 @@ def _check_header(header: bytes, *, first: bool) -> int:
 
 
 class _Cursor:
-    """Takes vectors off bytes; each length must fit into what is left."""
+    """Cursor over bytes that takes vectors off; each length must fit into what is left."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -142,19 +140,15 @@ def _parse(handshake: bytes) -> ClientHello:
     body.vector(1)  # session id
     body.vector(2)  # cipher suites
     body.vector(1)  # compression methods
-    extensions = _extensions(body.vector(2)) if body.left else {}
+    extensions = _parse_extensions(body.vector(2)) if body.left else {}
     if body.left:
         raise ProtocolError(Code.BAD_HELLO, f"{body.left} bytes after the extensions")
     if _SERVER_NAME not in extensions:
         raise ProtocolError(Code.NO_SNI, "the client names no host")
-    return ClientHello(
-        _server_name(extensions[_SERVER_NAME]),
-        _alpn(extensions[_ALPN]) if _ALPN in extensions else (),
-        _ECH in extensions,
-    )
+    return ClientHello(_parse_server_name(extensions[_SERVER_NAME]))
 
 
-def _extensions(cursor: _Cursor) -> dict[int, _Cursor]:
+def _parse_extensions(cursor: _Cursor) -> dict[int, _Cursor]:
     found: dict[int, _Cursor] = {}
     while cursor.left:
         kind = cursor.number(2)
@@ -164,7 +158,7 @@ def _extensions(cursor: _Cursor) -> dict[int, _Cursor]:
     return found
 
 
-def _server_name(extension: _Cursor) -> Hostname:
+def _parse_server_name(extension: _Cursor) -> Hostname:
     names = extension.vector(2)
     kind, name = names.number(1), names.vector(2)
     if kind != _HOST_NAME or names.left or extension.left:
@@ -173,12 +167,3 @@ def _server_name(extension: _Cursor) -> Hostname:
         return parse_server_name(name.take(name.left).decode("ascii"))
     except UnicodeDecodeError as error:
         raise ProtocolError(Code.BAD_SNI, "a host name is ASCII") from error
-
-
-def _alpn(extension: _Cursor) -> tuple[str, ...]:
-    protocols: list[str] = []
-    names = extension.vector(2)
-    while names.left:
-        name = names.vector(1)
-        protocols.append(name.take(name.left).decode("ascii", errors="backslashreplace"))
-    return tuple(protocols)

@@ -1,4 +1,4 @@
-"""How many bytes may be on the way: flow control that counts what the application has read.
+"""Credit-based flow control: bounds the bytes that the receiving application has not read yet.
 
 QUIC's own windows follow what was received, so a reader that sleeps would not slow its sender. A
 receiver therefore announces absolute limits of its own, and a sender stays below them.
@@ -17,7 +17,7 @@ _FAST_ROUND_TRIPS = 2  # a window that is used up sooner than this is what limit
 
 
 class ReceiveCredit:
-    """The receiver's side: what may still come, and when to allow more."""
+    """Credit that a receiver grants: the limit on what may come, and when to raise it."""
 
     def __init__(self, window: int, maximum: int) -> None:
         self._window = window
@@ -36,7 +36,7 @@ class ReceiveCredit:
         """Count bytes that arrived.
 
         Raises:
-            ProtocolError: FLOW_CONTROL where they pass the announced limit.
+            ProtocolError: FLOW_CONTROL if they pass the announced limit.
         """
         if self._received + count > self.limit:
             over = self._received + count - self.limit
@@ -44,10 +44,10 @@ class ReceiveCredit:
         self._received += count
 
     def consumed(self, count: int, now: float, rtt_s: float) -> int | None:
-        """Count bytes the application has read, and return the new limit if it is worth saying.
+        """Count bytes the application has read, and return the new limit if it is to be announced.
 
-        It is once half of the window was read. Where two announcements come within two round
-        trips the window is what limits the sender, and doubles up to its maximum.
+        It is once half of the window was read. If two announcements come within two round trips,
+        the window is what limits the sender, and doubles up to its maximum.
         """
         assert count <= self.unread, "nothing can be read that did not arrive"
         self._consumed += count
@@ -62,7 +62,7 @@ class ReceiveCredit:
 
 
 class SendCredit:
-    """The sender's side: how much may still be sent."""
+    """Credit that a sender has: how much may still be sent."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -79,5 +79,5 @@ class SendCredit:
         self.sent += count
 
     def grant(self, limit: int) -> None:
-        """Take an announced limit; a lower one than before is old news."""
+        """Take an announced limit; a lower one than before is ignored."""
         self._limit = max(self._limit, limit)

@@ -1,4 +1,4 @@
-"""One word for each failure, and the three classes that carry it.
+"""Error codes, one for each failure, and the three exceptions that carry them.
 
 A `Code` is the same word everywhere: its number travels on QUIC, its lower-case name is the HTTP
 error code, the log value and the metric label. Numbers are frozen; a retired one is not reused.
@@ -8,9 +8,9 @@ from enum import IntEnum
 
 
 class Code(IntEnum):
-    """Why something ended or was refused."""
+    """Code of the reason why something ended or was refused."""
 
-    # Endings that are nobody's fault.
+    # Endings without an error of a peer.
     NORMAL = 0x00
     INTERNAL = 0x01
     CANCELLED = 0x02
@@ -89,7 +89,7 @@ class Code(IntEnum):
 
 
 class TowonelError(Exception):
-    """A failure with a code; `detail` is for our own log, a peer gets the code only."""
+    """Error with a code; `detail` is for our own log, a peer gets the code only."""
 
     def __init__(self, code: Code, detail: str = "") -> None:
         super().__init__(f"{code.word}: {detail}" if detail else code.word)
@@ -98,15 +98,15 @@ class TowonelError(Exception):
 
 
 class ProtocolError(TowonelError):
-    """The bytes break the format: close, never retry."""
+    """Error of bytes that break a format: close, never retry."""
 
 
 class Denied(TowonelError):
-    """Understood and refused: the operator or the user has to act."""
+    """Error of a request that is understood and refused: the operator or the user has to act."""
 
 
 class Unavailable(TowonelError):
-    """Not now: the caller may retry, after `retry_after_s` seconds where given."""
+    """Temporary error: the caller may retry, after `retry_after_s` seconds if given."""
 
     def __init__(self, code: Code, detail: str = "", *, retry_after_s: float | None = None) -> None:
         super().__init__(code, detail)

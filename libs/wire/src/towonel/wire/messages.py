@@ -1,11 +1,11 @@
-"""What edge and agent say to each other on the control stream of a session.
+"""Control messages of edge and agent, and their codec on the control stream of a session.
 
      0               4
     +---------------+----------------------------+
     | length (u32)  | CBOR array [type, map]     |
     +---------------+----------------------------+
 
-Types and keys that are not known are skipped, so that a newer peer can say more.
+Unknown types and keys are ignored, so that a newer peer can send more.
 """
 
 import struct
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 from towonel.wire import cbor
-from towonel.wire.cbor import Fields, malformed
+from towonel.wire.cbor import Fields, field_error
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.names import MAX_HOSTNAME_CHARS, ServiceKey, ServiceKind, parse_service_key
 
@@ -32,7 +32,7 @@ _LENGTH = struct.Struct(">I")
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """Edge to agent, first of all: what to sign, and which versions are spoken here."""
+    """Edge to agent, first of all: what to sign, and the versions that the edge supports."""
 
     type: ClassVar[int] = 1
     versions: tuple[int, ...]
@@ -42,7 +42,7 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Agent to edge: who speaks, for whom, and for which services."""
+    """Agent to edge: its grant, its services, and the proof of its key."""
 
     type: ClassVar[int] = 2
     version: int
@@ -80,7 +80,7 @@ class Abandoned:
 
 @dataclass(frozen=True, slots=True)
 class GoAway:
-    """Either way: no new streams, please; those there are may finish."""
+    """Either way: open no more streams; open ones may finish."""
 
     type: ClassVar[int] = 6
 
@@ -100,7 +100,7 @@ def encode(message: Message) -> bytes:
     """Return the frame of a message.
 
     Raises:
-        ProtocolError: TOO_LARGE for one that no peer would take.
+        ProtocolError: TOO_LARGE for a frame that every peer would refuse.
     """
     body = cbor.encode([message.type, _WRITERS[type(message)](message)])
     if len(body) > MAX_FRAME_BYTES:
@@ -109,7 +109,7 @@ def encode(message: Message) -> bytes:
 
 
 class Decoder:
-    """Turn a control stream, cut anywhere, back into messages."""
+    """Decoder of a control stream, cut anywhere, into messages."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -146,7 +146,7 @@ def _decode(body: bytes) -> Message | None:
         raise ProtocolError(Code.MALFORMED, "expected an array of type and map")
     kind, value = cast("tuple[object, object]", item)
     if not isinstance(kind, int) or isinstance(kind, bool):
-        raise malformed("type", "must be an integer")
+        raise field_error("type", "must be an integer")
     reader = _READERS.get(kind)
     return reader(Fields.of(value)) if reader else None
 
@@ -154,7 +154,7 @@ def _decode(body: bytes) -> Message | None:
 def _read_challenge(fields: Fields) -> Challenge:
     versions = tuple(fields.items("versions", MAX_VERSIONS))
     if not all(isinstance(v, int) and not isinstance(v, bool) for v in versions):
-        raise malformed("versions", "must be integers")
+        raise field_error("versions", "must be integers")
     return Challenge(
         cast("tuple[int, ...]", versions),
         fields.octets("nonce", NONCE_BYTES),
@@ -180,7 +180,7 @@ def _read_service(item: object) -> ServiceKey:
     )
     kind = pair.text("kind", 8)
     if kind not in ServiceKind:
-        raise malformed("kind", "must be https, tcp or udp")
+        raise field_error("kind", "must be https, tcp or udp")
     name = pair.text("name", MAX_HOSTNAME_CHARS)
     return parse_service_key(ServiceKind(kind), name)
 

@@ -1,4 +1,4 @@
-"""Names as they are written and compared: hostnames, service names and groups.
+"""Hostnames, service names and groups: how they are parsed and compared.
 
 A hostname may be a pattern, with `*` as its whole first label. Ownership and routing read a
 pattern differently: `*.example.eu` owns names of any depth below `example.eu`, and routes names
@@ -22,7 +22,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class ServiceKind(StrEnum):
-    """What a service speaks, as far as the tunnel cares."""
+    """Kind of a service: what its clients speak, as far as the tunnel is concerned."""
 
     HTTPS = "https"
     TCP = "tcp"
@@ -31,7 +31,7 @@ class ServiceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class ServiceKey:
-    """One published service of a tenant; for https the name is the published pattern."""
+    """Key of one service of a tenant; for https the name is the published pattern."""
 
     kind: ServiceKind
     name: str
@@ -73,13 +73,6 @@ def wildcard_of(name: Hostname) -> Hostname | None:
     """Return the pattern one level up that would route `name`, if there can be one."""
     first, _, rest = name.partition(".")
     return None if first == "*" or "." not in rest else Hostname(f"*.{rest}")
-
-
-def covers(pattern: Hostname, name: Hostname) -> bool:
-    """Tell whether the owner of `pattern` owns `name`, which may be a pattern itself."""
-    if pattern == name:
-        return True
-    return pattern.startswith("*.") and name.endswith(pattern[1:])
 
 
 def parse_service_name(text: str) -> str:

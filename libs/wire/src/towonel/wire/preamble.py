@@ -1,4 +1,4 @@
-"""The header that opens a stream: who the client is, and which service it asked for.
+"""Preamble of a stream: the client's address, and the service it asked for.
 
 It is a PROXY v2 header (`proxy.py`) with these TLVs:
 
@@ -31,7 +31,7 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", 
 
 @dataclass(frozen=True, slots=True)
 class Preamble:
-    """One client connection, as the agent learns of it."""
+    """Preamble of one client connection."""
 
     source: Address
     destination: Address
@@ -62,9 +62,9 @@ def read(data: bytes) -> tuple[Preamble, int] | None:
         if found is not None and found[1] <= MAX_PREAMBLE_BYTES:
             return _parse(found[0]), found[1]
     except (ProtocolError, UnicodeDecodeError) as error:
-        raise _bad(str(error)) from error
+        raise _error(str(error)) from error
     if found is not None or len(data) >= MAX_PREAMBLE_BYTES:
-        raise _bad(f"more than {MAX_PREAMBLE_BYTES} bytes")
+        raise _error(f"more than {MAX_PREAMBLE_BYTES} bytes")
     return None
 
 
@@ -76,7 +76,7 @@ def _parse(header: ProxyHeader) -> Preamble:
     ]
     fields = dict(ours)
     if len(fields) != len(ours):
-        raise _bad("a TLV occurs twice")
+        raise _error("a TLV occurs twice")
     authority = fields.get(proxy.TLV_AUTHORITY)
     traceparent = fields.get(TLV_TRACEPARENT)
     return Preamble(
@@ -91,15 +91,15 @@ def _parse(header: ProxyHeader) -> Preamble:
 def _parse_service(value: bytes) -> ServiceKey:
     kind = _KINDS.get(value[0]) if value else None
     if kind is None:
-        raise _bad("the service TLV is missing or of an unknown kind")
+        raise _error("the service TLV is missing or of an unknown kind")
     return parse_service_key(kind, value[1:].decode())
 
 
 def _parse_traceparent(text: str) -> str:
     if not _TRACEPARENT.fullmatch(text):
-        raise _bad("traceparent is not of W3C form")
+        raise _error("traceparent is not of W3C form")
     return text
 
 
-def _bad(detail: str) -> ProtocolError:
+def _error(detail: str) -> ProtocolError:
     return ProtocolError(Code.BAD_PREAMBLE, detail)

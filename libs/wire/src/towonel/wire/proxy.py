@@ -1,4 +1,4 @@
-"""PROXY protocol v2: the header that carries a client's address in front of its bytes.
+"""Codec of PROXY protocol v2: the header that carries a client's address in front of its bytes.
 
      0                       12    13    14        16
     +-----------------------+-----+-----+---------+-----------------------------+
@@ -27,7 +27,7 @@ _TLV = struct.Struct(">BH")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An IP address and a port."""
+    """IP address and port."""
 
     ip: IPv4Address | IPv6Address
     port: int
@@ -39,7 +39,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class ProxyHeader:
-    """Where a connection came from, where it went, and what else was said about it."""
+    """PROXY header: the source and destination of a connection, and more in TLVs."""
 
     source: Address
     destination: Address
@@ -67,15 +67,15 @@ def read(data: bytes) -> tuple[ProxyHeader, int] | None:
             a header above 4 KiB, or TLVs that do not fill it exactly.
     """
     if not SIGNATURE.startswith(data[: len(SIGNATURE)]):
-        raise _bad("no PROXY v2 signature")
+        raise _error("no PROXY v2 signature")
     if len(data) < _FIXED.size:
         return None
     _, command, family, length = _FIXED.unpack_from(data)
     if command != _VERSION_PROXY or family not in {_TCP4, _TCP6}:
-        raise _bad(f"command {command:#x} family {family:#x}: only PROXY over TCP is taken")
+        raise _error(f"command {command:#x} family {family:#x}: only PROXY over TCP is taken")
     end = _FIXED.size + length
     if end > MAX_HEADER_BYTES:
-        raise _bad(f"{end} bytes, at most {MAX_HEADER_BYTES} are taken")
+        raise _error(f"{end} bytes, at most {MAX_HEADER_BYTES} are taken")
     if len(data) < end:
         return None
     return _parse(family, data[_FIXED.size : end]), end
@@ -85,7 +85,7 @@ def _parse(family: int, body: bytes) -> ProxyHeader:
     size, make = (4, IPv4Address) if family == _TCP4 else (16, IPv6Address)
     addresses = 2 * size + 4
     if len(body) < addresses:
-        raise _bad("too short for its addresses")
+        raise _error("too short for its addresses")
     ports = struct.unpack_from(">HH", body, 2 * size)
     source = Address(make(body[:size]), ports[0])
     destination = Address(make(body[size : 2 * size]), ports[1])
@@ -97,11 +97,11 @@ def _parse_tlvs(data: bytes) -> tuple[tuple[int, bytes], ...]:
     at = 0
     while at < len(data):
         if len(data) - at < _TLV.size:
-            raise _bad("a TLV is cut")
+            raise _error("a TLV is cut")
         kind, length = _TLV.unpack_from(data, at)
         at += _TLV.size
         if length > len(data) - at:
-            raise _bad(f"TLV {kind:#x} is longer than the header")
+            raise _error(f"TLV {kind:#x} is longer than the header")
         found.append((kind, data[at : at + length]))
         at += length
     return tuple(found)
@@ -110,21 +110,21 @@ def _parse_tlvs(data: bytes) -> tuple[tuple[int, bytes], ...]:
 def _one_family(
     source: IPv4Address | IPv6Address, destination: IPv4Address | IPv6Address
 ) -> tuple[IPv4Address, IPv4Address] | tuple[IPv6Address, IPv6Address]:
-    source, destination = _unmapped(source), _unmapped(destination)
+    source, destination = _unmap(source), _unmap(destination)
     if isinstance(source, IPv4Address) and isinstance(destination, IPv6Address):
         destination = IPv4Address(0) if destination.is_unspecified else destination
     if isinstance(source, IPv4Address) and isinstance(destination, IPv4Address):
         return source, destination
-    return _mapped(source), _mapped(destination)
+    return _map(source), _map(destination)
 
 
-def _unmapped(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+def _unmap(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     return (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
 
 
-def _mapped(ip: IPv4Address | IPv6Address) -> IPv6Address:
+def _map(ip: IPv4Address | IPv6Address) -> IPv6Address:
     return ip if isinstance(ip, IPv6Address) else IPv6Address(b"\0" * 10 + b"\xff\xff" + ip.packed)
 
 
-def _bad(detail: str) -> ProtocolError:
+def _error(detail: str) -> ProtocolError:
     return ProtocolError(Code.BAD_PROXY_HEADER, detail)

@@ -1,4 +1,4 @@
-"""Routes as the hub hands them to edges: the whole table, or what changed since a revision."""
+"""Routes and their codec between hub and edges: a snapshot, or a delta since a revision."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from itertools import batched
 from typing import cast
 
 from towonel.wire import cbor
-from towonel.wire.cbor import Fields, malformed
+from towonel.wire.cbor import Fields, field_error
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import ID_BYTES, TenantId
 from towonel.wire.names import MAX_HOSTNAME_CHARS, ServiceKey, ServiceKind, parse_service_key
@@ -15,12 +15,12 @@ from towonel.wire.names import MAX_HOSTNAME_CHARS, ServiceKey, ServiceKind, pars
 FORMAT_VERSION = 1
 MAX_DELTA_BYTES = 64 * 1024 * 1024  # a snapshot of 100 000 routes takes about 15 MiB
 MAX_ITEMS = 1_000_000
-_MAX_PORT = 65_535
+LAST_PORT = 65_535
 _ROUTES_A_CHUNK = 500  # some 60 KiB; encoding them takes about a millisecond
 
 
 class TlsMode(StrEnum):
-    """Where the TLS of a hostname ends."""
+    """Mode of TLS for a hostname: where it is terminated."""
 
     PASSTHROUGH = "passthrough"
     TERMINATE = "terminate"
@@ -29,7 +29,7 @@ class TlsMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A public name or port, and the tenant's service behind it."""
+    """Route from a public name or port to a tenant's service."""
 
     kind: ServiceKind
     name: str
@@ -39,18 +39,18 @@ class Route:
 
     @property
     def service(self) -> ServiceKey:
-        """The service that agents announce for it."""
+        """The service that agents announce for this route."""
         return ServiceKey(self.kind, self.name)
 
     @property
     def key(self) -> str:
-        """What is public about it: `https:app.example.eu`, `tcp:2222`."""
+        """The public part of this route: `https:app.example.eu`, `tcp:2222`."""
         return f"{self.kind}:{self.name if self.port is None else self.port}"
 
 
 @dataclass(frozen=True, slots=True)
 class RouteDelta:
-    """What leads to `revision`: a snapshot replaces all there was, the blocked tenants included."""
+    """Delta that leads to `revision`; a snapshot replaces everything, blocked tenants included."""
 
     revision: int
     snapshot: bool
@@ -66,7 +66,7 @@ def encode_delta(delta: RouteDelta) -> bytes:
 
 
 def delta_chunks(delta: RouteDelta) -> Iterator[bytes]:
-    """Yield the delta as CBOR, in pieces, so that a large one delays nobody else."""
+    """Yield the delta as CBOR, in pieces, so that a large one delays no other request."""
     fields = {
         "v": FORMAT_VERSION,
         "revision": delta.revision,
@@ -83,7 +83,7 @@ def delta_chunks(delta: RouteDelta) -> Iterator[bytes]:
 
 
 def decode_delta(data: bytes) -> RouteDelta:
-    """Return the delta that `data` holds; routes of a kind or mode not known here are left out.
+    """Return the delta that `data` holds; routes of an unknown kind or mode are left out.
 
     Raises:
         ProtocolError: TOO_LARGE above 64 MiB, UNSUPPORTED_VERSION, MALFORMED, or BAD_NAME.
@@ -117,25 +117,25 @@ def _read(fields: Fields) -> Route | None:
     kind = fields.text("kind", 16)
     mode = fields.text("tls", 16) if "tls" in fields.values else TlsMode.PASSTHROUGH
     tenant = TenantId(fields.octets("tenant", ID_BYTES))
-    port = fields.uint("port", _MAX_PORT) if "port" in fields.values else None
+    port = fields.uint("port", LAST_PORT) if "port" in fields.values else None
     name = fields.text("name", MAX_HOSTNAME_CHARS)
     if kind not in ServiceKind or mode not in TlsMode:
         return None
     service = parse_service_key(ServiceKind(kind), name)
     if (port is None) is not (service.kind is ServiceKind.HTTPS):
-        raise malformed("port", "belongs to tcp and udp, and to them always")
+        raise field_error("port", "belongs to tcp and udp, and to them always")
     return Route(service.kind, service.name, tenant, port, TlsMode(mode))
 
 
 def _texts(fields: Fields, name: str) -> tuple[str, ...]:
     items = fields.items(name, MAX_ITEMS)
     if not all(isinstance(item, str) for item in items):
-        raise malformed(name, "must be texts")
+        raise field_error(name, "must be texts")
     return cast("tuple[str, ...]", tuple(items))
 
 
 def _tenants(fields: Fields, name: str) -> tuple[TenantId, ...]:
     items = fields.items(name, MAX_ITEMS)
     if not all(isinstance(item, bytes) and len(item) == ID_BYTES for item in items):
-        raise malformed(name, f"must be {ID_BYTES} bytes each")
+        raise field_error(name, f"must be {ID_BYTES} bytes each")
     return cast("tuple[TenantId, ...]", tuple(items))

@@ -21,6 +21,8 @@ _PARTS = (("invite id", INVITE_ID_BYTES), ("secret", SECRET_BYTES), ("seed", SEE
 
 @dataclass(frozen=True, slots=True)
 class _Token:
+    """Token of an invite: where the hub is, and the secrets to use it with."""
+
     prefix: ClassVar[str]
 
     hub_url: str
@@ -35,49 +37,49 @@ class _Token:
 
     @classmethod
     def decode(cls, text: str) -> Self:
-        """Return the token that `text` spells, around which white space does not matter.
+        """Return the token that `text` spells; white space around it is ignored.
 
         Raises:
             ProtocolError: BAD_TOKEN, naming the rule and never a part of the token.
         """
         text = text.strip()
         if not text.startswith(cls.prefix) or len(text) > MAX_TOKEN_CHARS:
-            raise _bad(f"expected a token that starts with {cls.prefix}")
+            raise _error(f"expected a token that starts with {cls.prefix}")
         segments = text.removeprefix(cls.prefix).split(".")
         if len(segments) != len(_PARTS) + 1:
-            raise _bad(f"expected 4 parts separated by dots, found {len(segments)}")
-        url = _part("hub url", segments[0], None)
+            raise _error(f"expected 4 parts separated by dots, found {len(segments)}")
+        url = _decode_part("hub url", segments[0], None)
         try:
             hub_url = url.decode()
         except UnicodeDecodeError:
-            raise _bad("the hub url is not UTF-8") from None
-        rest = [_part(name, segments[i], size) for i, (name, size) in enumerate(_PARTS, 1)]
+            raise _error("the hub url is not UTF-8") from None
+        rest = [_decode_part(name, segments[i], size) for i, (name, size) in enumerate(_PARTS, 1)]
         return cls(hub_url, *rest)
 
 
 class InviteToken(_Token):
-    """What an agent needs to speak for a tenant."""
+    """Token with which an agent speaks for a tenant."""
 
     __slots__ = ()
     prefix = "tt_inv_2_"
 
 
 class EdgeToken(_Token):
-    """What an edge needs to register with a hub."""
+    """Token with which an edge registers with a hub."""
 
     __slots__ = ()
     prefix = "tt_edge_2_"
 
 
-def _part(name: str, segment: str, size: int | None) -> bytes:
+def _decode_part(name: str, segment: str, size: int | None) -> bytes:
     try:
         data = base64url.decode(segment)
     except ProtocolError:
-        raise _bad(f"the {name} is not base64url without padding") from None
+        raise _error(f"the {name} is not base64url without padding") from None
     if size is not None and len(data) != size:
-        raise _bad(f"the {name} has {len(data)} bytes, expected {size}")
+        raise _error(f"the {name} has {len(data)} bytes, expected {size}")
     return data
 
 
-def _bad(rule: str) -> ProtocolError:
+def _error(rule: str) -> ProtocolError:
     return ProtocolError(Code.BAD_TOKEN, rule)

@@ -1,11 +1,11 @@
-"""`python -m towonel.agent`, `towonel-agent`: run the agent."""
+"""Entry point of the agent: `towonel-agent`, or `python -m towonel.agent`."""
 
 import argparse
 import sys
 from functools import partial
 from pathlib import Path
 
-from towonel.agent.app import new_identity, serve
+from towonel.agent.app import create_identity, serve
 from towonel.agent.metrics import VERSION
 from towonel.agent.settings import AgentSettings
 from towonel.runtime import lifecycle, logs
@@ -14,7 +14,7 @@ from towonel.runtime.secretfile import replace
 SECRET_MARKS = ("tt_inv_2_", "tt_edge_2_", "tt_key_1_")
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="towonel-agent",
         description="Publish the services beside this agent. All else is in its environment: "
@@ -30,14 +30,14 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _prepared(
+def _prepare(
     arguments: argparse.Namespace, settings: AgentSettings
 ) -> tuple[lifecycle.Serve, float]:
     logs.configure(settings.log_level, settings.log_format, "agent", redact=SECRET_MARKS)
     if arguments.health_port is not None:
         address = ("0.0.0.0", arguments.health_port)  # noqa: S104 what the original's flag does
         settings = settings.model_copy(update={"health_listen_addr": address})
-    identity = new_identity(settings)
+    identity = create_identity(settings)
     if arguments.node_id_out is not None:
         replace(arguments.node_id_out, f"{identity.agent.public.hex()}\n".encode())
     run = partial(serve, settings, identity=identity)
@@ -46,7 +46,7 @@ def _prepared(
 
 def main() -> None:
     """Run until a signal, and exit with the lifecycle's code."""
-    sys.exit(lifecycle.main(AgentSettings, partial(_prepared, _arguments())))
+    sys.exit(lifecycle.main(AgentSettings, partial(_prepare, _parse_arguments())))
 
 
 if __name__ == "__main__":

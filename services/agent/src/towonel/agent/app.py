@@ -1,4 +1,4 @@
-"""The agent, whole: links to edges, origins behind them, and the hub that names both."""
+"""Composition root of an agent: links to edges, origins behind them, and the hub."""
 
 import asyncio
 import contextlib
@@ -6,12 +6,13 @@ import secrets
 
 import structlog
 
-from towonel.agent.core.services import Directory
+from towonel.agent.core.services import OriginTable
 from towonel.agent.links import Links
 from towonel.agent.metrics import VERSION, Metrics
 from towonel.agent.origins import Origins
-from towonel.agent.reconcile import Identity, Reconciler
+from towonel.agent.reconcile import AgentIdentity, Reconciler
 from towonel.agent.settings import AgentSettings
+from towonel.agent.timing import DEFAULT_TIMING, Timing
 from towonel.client.hub import HubClient
 from towonel.identity.keys import SEED_BYTES, NodeKey, TenantKey
 from towonel.runtime import admin
@@ -22,9 +23,9 @@ from towonel.wire.errors import Denied
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
-def new_identity(settings: AgentSettings) -> Identity:
-    """Return who the agent is from now on: its own key is new at each start, and never stored."""
-    return Identity(
+def create_identity(settings: AgentSettings) -> AgentIdentity:
+    """Return a new identity of the agent: its own key is new at each start, and never stored."""
+    return AgentIdentity(
         settings.invite_token,
         TenantKey.from_seed(settings.invite_token.seed),
         NodeKey.from_seed(secrets.token_bytes(SEED_BYTES)),
@@ -33,20 +34,23 @@ def new_identity(settings: AgentSettings) -> Identity:
 
 
 async def serve(
-    settings: AgentSettings, stopping: asyncio.Event, identity: Identity | None = None
+    settings: AgentSettings,
+    stopping: asyncio.Event,
+    identity: AgentIdentity | None = None,
+    timing: Timing = DEFAULT_TIMING,
 ) -> None:
-    """Serve until `stopping`; then take no new streams, and let those there are end."""
-    identity = identity or new_identity(settings)
+    """Serve until `stopping`; then take no new streams, and let the open ones end."""
+    identity = identity or create_identity(settings)
     health, metrics = Health(), Metrics()
     health.set("edges", ok=False, reason="not linked yet")
     origins = Origins(
-        Directory(settings.services),
+        OriginTable(settings.services),
         metrics,
         timeout_s=settings.origin_timeout_secs,
         max_streams=settings.max_streams,
     )
     async with (
-        _client(settings) as hub,
+        _open_client(settings) as hub,
         admin.serve(
             *settings.health_listen_addr,
             health,
@@ -59,20 +63,27 @@ async def serve(
     ):
         log.info("agent.started", agent_id=identity.agent.public.hex(), hub=hub.base_url)
         keys = [service.key for service in settings.services]
-        links = Links(tasks, identity.agent, keys, origins, metrics, health)
-        reconciler = Reconciler(hub, identity, settings.services, links, settings.trusted_edges)
+        links = Links(tasks, identity.agent, keys, origins, metrics, health, timing.links)
+        reconciler = Reconciler(
+            hub, identity, settings.services, links, settings.trusted_edges, timing.hub
+        )
         reconciling = tasks.create_task(reconciler.run())
         await stopping.wait()
-        health.draining()
+        health.start_draining()
         reconciling.cancel()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(settings.drain_timeout_secs):
-                await links.drain()
-        links.close()
+        await _drain(links, settings.drain_timeout_secs)
     log.info("agent.stopped")
 
 
-def _client(settings: AgentSettings) -> HubClient:
+async def _drain(links: Links, timeout_s: float) -> None:
+    """Let open streams end, for so many seconds at most, and close the links."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await links.drain()
+    links.close()
+
+
+def _open_client(settings: AgentSettings) -> HubClient:
     try:
         return HubClient(settings.invite_token.hub_url, allow_insecure=settings.allow_insecure_hub)
     except Denied as error:

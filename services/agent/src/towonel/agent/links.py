@@ -1,4 +1,4 @@
-"""Links to every edge the hub names: dialled, kept, renewed, and dialled again."""
+"""Pool of links, one to every edge that the hub names: each is dialled again when it ends."""
 
 import asyncio
 import contextlib
@@ -7,25 +7,24 @@ from random import SystemRandom
 
 import structlog
 
-from towonel.agent.core.edges import Edge, moves
+from towonel.agent.core.edges import Edge, plan_links
 from towonel.agent.metrics import VERSION, Metrics
 from towonel.agent.origins import Origins
+from towonel.agent.timing import LinkTiming
 from towonel.identity.keys import NodeKey
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
-from towonel.tunnel.core.handshake import EdgeIdentity
 from towonel.tunnel.link import Link, dial
 from towonel.wire.errors import Code, TowonelError
 from towonel.wire.ids import EdgeId
 from towonel.wire.names import ServiceKey
 
-FIRST_DELAY_S, MAX_DELAY_S, HEALTHY_S = 0.5, 30.0, 60.0
 SOFTWARE = f"towonel-agent/{VERSION}"
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class Links:
-    """One task per edge; `follow` and `renew` are called with what the hub says."""
+    """Pool of links with one task per edge; the hub's answers come by `update_edges` and `renew`."""
 
     def __init__(
         self,
@@ -35,6 +34,7 @@ class Links:
         origins: Origins,
         metrics: Metrics,
         health: Health,
+        timing: LinkTiming,
     ) -> None:
         self._tasks = tasks
         self._key = key
@@ -42,67 +42,69 @@ class Links:
         self._origins = origins
         self._metrics = metrics
         self._health = health
+        self._timing = timing
         self._grant = b""
         self._edges: dict[EdgeId, Edge] = {}
-        self._keepers: dict[EdgeId, asyncio.Task[None]] = {}
-        self._live: set[Link] = set()
+        self._tasks_by_edge: dict[EdgeId, asyncio.Task[None]] = {}
+        self._links: set[Link] = set()
         self._draining = False
         self._rng = SystemRandom()
-        self._show()
+        self._update_health()
 
     def renew(self, grant: bytes) -> None:
-        """Use a newer grant, on the links there are and on those to come."""
+        """Use a newer grant, on the links there are and on new ones."""
         if grant != self._grant:
             self._grant = grant
-            for link in self._live:
+            for link in self._links:
                 link.renew(grant)
 
-    def follow(self, wanted: Iterable[Edge]) -> None:
+    def update_edges(self, wanted: Iterable[Edge]) -> None:
         """Dial edges that are new, leave those that are gone, redial those that changed."""
         if self._draining:
             return
-        todo = moves(self._edges, wanted)
-        for edge_id in todo.leave:
-            self._keepers.pop(edge_id).cancel()
+        changes = plan_links(self._edges, wanted)
+        for edge_id in changes.leave:
+            self._tasks_by_edge.pop(edge_id).cancel()
             del self._edges[edge_id]
-            log.info("edge.left", edge_id=edge_id.hex())
-        for edge in todo.dial:
+            log.info("edge.removed", edge_id=edge_id.hex())
+        for edge in changes.dial:
             self._edges[edge.edge_id] = edge
-            self._keepers[edge.edge_id] = self._tasks.create_task(self._keep(edge))
+            self._tasks_by_edge[edge.edge_id] = self._tasks.create_task(self._maintain_link(edge))
 
     async def drain(self) -> None:
-        """Take no more streams, and return when those there are have ended."""
+        """Take no more streams, and return when the open ones have ended."""
         self._draining = True
-        for link in self._live:
+        for link in self._links:
             link.go_away()
-        await self._origins.idle.wait()
+        await self._origins.in_flight.wait_idle()
 
     def close(self) -> None:
         """End every link now."""
         self._draining = True
-        for keeper in self._keepers.values():
-            keeper.cancel()
-        self._keepers.clear()
+        for task in self._tasks_by_edge.values():
+            task.cancel()
+        self._tasks_by_edge.clear()
         self._edges.clear()
 
-    async def _keep(self, edge: Edge) -> None:
-        """Keep one link to an edge: one after the other, and a new one before an old one goes."""
-        backoff = Backoff(FIRST_DELAY_S, MAX_DELAY_S, HEALTHY_S)
+    async def _maintain_link(self, edge: Edge) -> None:
+        """Link to an edge again and again; a new link is there before one that goes away has ended."""
+        timing = self._timing
+        backoff = Backoff(timing.first_pause_s, timing.max_pause_s, timing.healthy_s)
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as finishing:
             while not self._draining:
                 started = loop.time()
                 for address in edge.addresses:
-                    if await self._link(edge, address, finishing):
+                    if await self._hold_link(edge, address, finishing):
                         break
-                backoff.healthy(loop.time() - started)
+                backoff.record_success(loop.time() - started)
                 if not self._draining:
                     await asyncio.sleep(backoff.next_delay(self._rng))
 
-    async def _link(
+    async def _hold_link(
         self, edge: Edge, address: tuple[str, int], finishing: asyncio.TaskGroup
     ) -> bool:
-        """Hold a link until it ends, or until its edge says to go; whether there was one."""
+        """Hold a link until it ends or its edge sends GoAway; return whether the edge was reached."""
         facts = {"edge_id": edge.edge_id.hex(), "address": f"{address[0]}:{address[1]}"}
         async with contextlib.AsyncExitStack() as exits:
             try:
@@ -114,9 +116,9 @@ class Links:
                 return False
             log.info("link.opened", **facts)
             self._metrics.links_opened.inc()
-            if await _told_to_go(link):
-                log.info("link.going_away", **facts)
-                finishing.create_task(_finish(exits.pop_all(), link))
+            if await _wait_going_away(link):
+                log.info("link.go_away_received", **facts)
+                finishing.create_task(_wait_closed(exits.pop_all(), link))
                 return True
             code = await link.wait_closed()
             self._metrics.links_refused.labels(code.word).inc()
@@ -125,32 +127,31 @@ class Links:
 
     @contextlib.asynccontextmanager
     async def _dial(self, edge: Edge, address: tuple[str, int]) -> AsyncGenerator[Link]:
-        identity = EdgeIdentity(edge.edge_id, edge.certificate_pem, edge.certificate_sha256)
         async with dial(
             address,
-            edge=identity,
+            edge=edge.identity,
             key=self._key,
             grant=self._grant,
             services=self._services,
             handle=self._origins.handle,
             software=SOFTWARE,
         ) as link:
-            self._live.add(link)
-            self._show()
+            self._links.add(link)
+            self._update_health()
             try:
                 yield link
             finally:
-                self._live.discard(link)
-                self._show()
+                self._links.discard(link)
+                self._update_health()
 
-    def _show(self) -> None:
-        serving = sum(link.is_serving for link in self._live)
+    def _update_health(self) -> None:
+        serving = sum(link.is_serving for link in self._links)
         self._metrics.links.set(serving)
         self._health.set("edges", ok=serving > 0, reason="no link to any edge")
 
 
-async def _told_to_go(link: Link) -> bool:
-    """Wait for the link's end or its edge's GoAway; whether it was the latter."""
+async def _wait_going_away(link: Link) -> bool:
+    """Wait for the link's end or its edge's GoAway; return whether it was the latter."""
     async with asyncio.TaskGroup() as waiting:
         going = waiting.create_task(link.wait_going_away())
         ended = waiting.create_task(link.wait_closed())
@@ -161,7 +162,7 @@ async def _told_to_go(link: Link) -> bool:
     return is_going
 
 
-async def _finish(exits: contextlib.AsyncExitStack, link: Link) -> None:
+async def _wait_closed(exits: contextlib.AsyncExitStack, link: Link) -> None:
     """Let a link's streams end; the edge closes it."""
     async with exits:
         await link.wait_closed()

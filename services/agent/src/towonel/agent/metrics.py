@@ -1,20 +1,20 @@
-"""What the agent counts; names are the original's where it has them."""
+"""Metrics of the agent; names are the original's where it has them."""
 
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from towonel.runtime.admin import count_process
+from towonel.runtime.admin import register_process_metrics
 
 VERSION = version("towonel-agent")
 
 
 class Metrics:
-    """The agent's metrics, in a registry of their own."""
+    """Metrics of the agent, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        count_process(registry)
+        register_process_metrics(registry)
         self.links = Gauge(
             "towonel_agent_links_active", "Edges this agent is linked to.", registry=registry
         )

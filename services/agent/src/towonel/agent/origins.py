@@ -1,4 +1,4 @@
-"""Connections to origins, each carried to the client that asked for it."""
+"""Relay of streams to origins: each client's stream gets a connection to the origin it asks for."""
 
 import asyncio
 import errno
@@ -6,8 +6,9 @@ import socket
 
 import structlog
 
-from towonel.agent.core.services import Directory, Origin, ProxyProtocol
+from towonel.agent.core.services import Origin, OriginTable, ProxyProtocol
 from towonel.agent.metrics import Metrics
+from towonel.runtime.in_flight import InFlight
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.relay import relay
 from towonel.tunnel.sockets import SocketPipe
@@ -23,55 +24,45 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class Origins:
-    """Takes what edges hand over, and dials nothing but the origins of the environment."""
+    """Relay of the streams that edges hand over; it dials only the origins of the environment."""
 
     def __init__(
-        self, directory: Directory, metrics: Metrics, *, timeout_s: float, max_streams: int
+        self, table: OriginTable, metrics: Metrics, *, timeout_s: float, max_streams: int
     ) -> None:
-        self._directory = directory
+        self._table = table
         self._metrics = metrics
         self._to_origin = metrics.carried.labels("edge_to_origin")
         self._to_edge = metrics.carried.labels("origin_to_edge")
         self._timeout_s = timeout_s
         self._max_streams = max_streams
-        self._active = 0
-        self.idle = asyncio.Event()
-        self.idle.set()
+        self.in_flight = InFlight()
 
     async def handle(self, request: StreamRequest) -> None:
         """Connect to the origin that is asked for, and carry bytes until both sides are done."""
-        if self._active >= self._max_streams:
+        if self.in_flight.count >= self._max_streams:
             self._refuse(request, Code.OVERLOADED, "")
             return
-        self._active += 1
-        self.idle.clear()
-        self._metrics.streams.inc()
-        try:
+        with self.in_flight, self._metrics.streams.track_inprogress():
             await self._serve(request)
-        finally:
-            self._active -= 1
-            self._metrics.streams.dec()
-            if not self._active:
-                self.idle.set()
 
     async def _serve(self, request: StreamRequest) -> None:
-        origin = self._directory.origin(request.preamble)
+        origin = self._table.find(request.preamble)
         if origin is None:
             self._refuse(request, Code.NO_SERVICE, "")
             return
         try:
-            home = await self._connected(origin, request.preamble)
+            connection = await self._connect(origin, request.preamble)
         except Unavailable as error:
             self._refuse(request, error.code, error.detail)
             return
         try:
             stream = await request.accept()
             self._metrics.streams_accepted.inc()
-            self._count_end(await relay(stream, home, self._to_origin.inc, self._to_edge.inc))
+            self._count_end(await relay(stream, connection, self._to_origin.inc, self._to_edge.inc))
         except TowonelError as error:  # the client left while its origin was dialled
             self._metrics.stream_errors.labels(error.code.word).inc()
         finally:
-            await home.close()
+            await connection.close()
 
     def _count_end(self, code: Code) -> None:
         if code is Code.NORMAL:
@@ -85,30 +76,30 @@ class Origins:
         service = str(request.preamble.service)
         log.warning("stream.refused", service=service, code=code.word, detail=detail)
 
-    async def _connected(self, origin: Origin, preamble: Preamble) -> Pipe:
-        """Connect within the timeout, and say who the client is where the origin wants to know.
+    async def _connect(self, origin: Origin, preamble: Preamble) -> Pipe:
+        """Connect within the timeout, and send a PROXY header to an origin that wants one.
 
         Raises:
             Unavailable: ORIGIN_TIMEOUT, ORIGIN_REFUSED or ORIGIN_UNREACHABLE.
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                home = SocketPipe(await _dial(origin))
+                connection = SocketPipe(await _dial(origin))
                 if origin.proxy_protocol is ProxyProtocol.V2:
-                    await _introduce(home, preamble)
-                return home
+                    await _send_proxy_header(connection, preamble)
+                return connection
         except TimeoutError as error:
             detail = f"{origin}: no answer in {self._timeout_s:g} s"
             raise Unavailable(Code.ORIGIN_TIMEOUT, detail) from error
         except OSError as error:
-            raise Unavailable(_code(error), f"{origin}: {error.strerror or error}") from error
+            raise Unavailable(_to_code(error), f"{origin}: {error.strerror or error}") from error
 
 
-async def _introduce(home: Pipe, preamble: Preamble) -> None:
+async def _send_proxy_header(connection: Pipe, preamble: Preamble) -> None:
     try:
-        await home.write(_header(preamble))
+        await connection.write(_proxy_header(preamble))
     except BaseException:
-        await home.close()
+        await connection.close()
         raise
 
 
@@ -129,12 +120,12 @@ async def _dial(origin: Origin) -> socket.socket:
             connection.close()
             raise
         else:
-            _tune(connection)
+            _set_options(connection)
             return connection
     raise failure
 
 
-def _tune(connection: socket.socket) -> None:
+def _set_options(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
@@ -142,12 +133,12 @@ def _tune(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
 
 
-def _header(preamble: Preamble) -> bytes:
+def _proxy_header(preamble: Preamble) -> bytes:
     tlvs = ((proxy.TLV_AUTHORITY, preamble.authority.encode()),) if preamble.authority else ()
     return proxy.encode(ProxyHeader(preamble.source, preamble.destination, tlvs))
 
 
-def _code(error: OSError) -> Code:
+def _to_code(error: OSError) -> Code:
     if isinstance(error, ConnectionRefusedError):
         return Code.ORIGIN_REFUSED
     if error.errno in _UNREACHABLE or isinstance(error, socket.gaierror):

@@ -1,4 +1,7 @@
-"""The agent and its hub: prove the invite, publish the environment, keep grant and edges fresh."""
+"""Reconciler of the agent with its hub: gets a grant, publishes services, refreshes both.
+
+Links live on while the hub is unreachable.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,9 +10,10 @@ from random import SystemRandom
 
 import structlog
 
-from towonel.agent.core.edges import REFRESH_S, Edge, trusted
+from towonel.agent.core.edges import Edge, filter_trusted
 from towonel.agent.core.services import Service
 from towonel.agent.links import Links
+from towonel.agent.timing import HubTiming
 from towonel.api.edges import EdgeOut
 from towonel.api.services import DesiredState, ServiceIn
 from towonel.client.hub import HubClient
@@ -17,20 +21,18 @@ from towonel.identity.keys import NodeKey, TenantKey
 from towonel.runtime.backoff import Backoff
 from towonel.runtime.lifecycle import GiveUp
 from towonel.runtime.settings import parse_address
+from towonel.tunnel.core.handshake import EdgeIdentity
 from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
 from towonel.wire.ids import EdgeId
 from towonel.wire.tokens import InviteToken
 
-# A hub that returns is to find its agents within 5 s, so they ask often; the jitter spreads them.
-FIRST_DELAY_S, MAX_DELAY_S = 0.5, 3.0
-REFUSED_DELAY_S = 30.0  # an operator has to act; asking faster helps nobody
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Identity:
-    """Who the agent is, and for whom it speaks."""
+class AgentIdentity:
+    """Identity of the agent: its key, its group, and the tenant it speaks for."""
 
     token: InviteToken
     tenant: TenantKey
@@ -39,21 +41,23 @@ class Identity:
 
 
 class Reconciler:
-    """Asks the hub until it agrees, and again and again; links live on when it is away."""
+    """Reconciler that asks the hub until it agrees, and then refreshes for ever."""
 
     def __init__(
         self,
         hub: HubClient,
-        identity: Identity,
+        identity: AgentIdentity,
         services: Sequence[Service],
         links: Links,
         allowed_edges: frozenset[bytes] | None,
+        timing: HubTiming,
     ) -> None:
         self._hub = hub
         self._identity = identity
         self._services = services
         self._links = links
         self._allowed_edges = allowed_edges
+        self._timing = timing
         self._grant: bytes | None = None
         self._was_admitted = False
         self._rng = SystemRandom()
@@ -62,24 +66,25 @@ class Reconciler:
         """Work until cancelled.
 
         Raises:
-            GiveUp: where the hub refuses the invite before it ever took it.
+            GiveUp: if the hub refuses the invite before it has ever accepted it.
         """
-        backoff = Backoff(FIRST_DELAY_S, MAX_DELAY_S)
+        timing = self._timing
+        backoff = Backoff(timing.first_pause_s, timing.max_pause_s)
         while True:
             try:
-                await self._once()
+                await self._reconcile()
             except Unavailable as error:
                 delay_s = max(backoff.next_delay(self._rng), error.retry_after_s or 0)
-                log.warning("hub.unavailable", detail=error.detail, retry_s=round(delay_s, 1))
+                log.warning("hub.unreachable", detail=error.detail, retry_s=round(delay_s, 1))
             except TowonelError as error:
-                delay_s = self._refused(error)
+                delay_s = self._on_refused(error)
             else:
-                backoff.healthy(0)
-                delay_s = REFRESH_S * self._rng.uniform(0.8, 1)
+                backoff.record_success(0)
+                delay_s = timing.refresh_s * self._rng.uniform(0.8, 1)
             await asyncio.sleep(delay_s)
 
-    async def _once(self) -> None:
-        """Get a grant and publish where there is none yet; else keep what there is fresh."""
+    async def _reconcile(self) -> None:
+        """Get a grant and publish the services; with a grant, only refresh it and the edges."""
         if self._grant is None:
             grant, edges = await self._bootstrap()
             await self._publish()
@@ -88,7 +93,7 @@ class Reconciler:
             grant, edges = base64url.decode(answer.grant), answer.edges
         self._grant, self._was_admitted = grant, True
         self._links.renew(grant)
-        self._links.follow(trusted(map(_edge, edges), self._allowed_edges))
+        self._links.update_edges(filter_trusted(map(_to_edge, edges), self._allowed_edges))
 
     async def _bootstrap(self) -> tuple[bytes, list[EdgeOut]]:
         identity = self._identity
@@ -118,8 +123,8 @@ class Reconciler:
             unchanged=applied.unchanged,
         )
 
-    def _refused(self, error: TowonelError) -> float:
-        """Say what the hub refused; the seconds after which to ask again."""
+    def _on_refused(self, error: TowonelError) -> float:
+        """Act on a refusal, and return the seconds after which to ask again."""
         log.error("hub.refused", code=error.code.word, detail=error.detail)
         of_the_invite = {
             Code.UNAUTHORIZED,
@@ -131,17 +136,17 @@ class Reconciler:
         if not self._was_admitted and error.code in of_the_invite:
             raise GiveUp(f"the hub refuses the invite: {error}")
         if error.code in {Code.TENANT_REVOKED, Code.TENANT_SUSPENDED}:
-            self._links.follow(())
+            self._links.update_edges(())
         if error.code in {Code.GRANT_EXPIRED, Code.GRANT_INVALID}:
             self._grant = None
-            return FIRST_DELAY_S
-        return REFUSED_DELAY_S
+            return self._timing.first_pause_s
+        return self._timing.refused_pause_s
 
 
-def _edge(edge: EdgeOut) -> Edge:
-    return Edge(
+def _to_edge(edge: EdgeOut) -> Edge:
+    identity = EdgeIdentity(
         EdgeId(bytes.fromhex(edge.edge_id)),
         edge.certificate_pem,
         bytes.fromhex(edge.certificate_sha256),
-        tuple(parse_address(address) for address in edge.addresses),
     )
+    return Edge(identity, tuple(parse_address(address) for address in edge.addresses))

@@ -1,7 +1,6 @@
-"""What the agent's environment may say: all there is to configure."""
+"""Settings of the agent, read from its environment: it has no other configuration."""
 
 import json
-import re
 from typing import Annotated, ClassVar, cast
 
 from pydantic import BeforeValidator, Field
@@ -10,13 +9,12 @@ from pydantic_settings import NoDecode
 from towonel.agent.core.services import Service, parse_services
 from towonel.runtime.settings import HostPort, Settings
 from towonel.wire.errors import ProtocolError
+from towonel.wire.ids import ID_HEX
 from towonel.wire.names import parse_group
 from towonel.wire.tokens import InviteToken
 
-_EDGE_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
-
-def _token(value: object) -> object:
+def _parse_token(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
@@ -27,18 +25,18 @@ def _token(value: object) -> object:
         ) from None
 
 
-def _services(value: object) -> object:
+def _parse_services(value: object) -> object:
     return parse_services(value) if isinstance(value, str) else value
 
 
-def _group(value: str) -> str:
+def _check_group(value: str) -> str:
     try:
         return parse_group(value)
     except ProtocolError as error:
         raise ValueError(error.detail) from None
 
 
-def _edge_ids(value: object) -> object:
+def _parse_edge_ids(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
@@ -46,23 +44,23 @@ def _edge_ids(value: object) -> object:
     except json.JSONDecodeError:
         found = None
     ids = cast("list[object]", found) if isinstance(found, list) else [None]
-    texts = [item for item in ids if isinstance(item, str) and _EDGE_ID.fullmatch(item)]
+    texts = [item for item in ids if isinstance(item, str) and ID_HEX.fullmatch(item)]
     if len(texts) != len(ids):
         raise ValueError('must be a JSON array of edge ids, 64 hexadecimal digits each: ["ab12…"]')
     return frozenset(bytes.fromhex(text) for text in texts)
 
 
 class AgentSettings(Settings):
-    """The agent's variables; names and defaults are the original's where it has them."""
+    """Settings of the agent; names and defaults are the original's where it has them."""
 
     prefixes: ClassVar[tuple[str, ...]] = ("TOWONEL_AGENT_", "TOWONEL_INVITE_TOKEN")
 
-    invite_token: Annotated[InviteToken, NoDecode, BeforeValidator(_token)] = Field(
+    invite_token: Annotated[InviteToken, NoDecode, BeforeValidator(_parse_token)] = Field(
         validation_alias="TOWONEL_INVITE_TOKEN",
         description="The token that `towonel invite create` printed, tt_inv_2_…",
         repr=False,
     )
-    services: Annotated[tuple[Service, ...], NoDecode, BeforeValidator(_services)] = Field(
+    services: Annotated[tuple[Service, ...], NoDecode, BeforeValidator(_parse_services)] = Field(
         default=(),
         validation_alias="TOWONEL_AGENT_SERVICES",
         description=(
@@ -70,12 +68,14 @@ class AgentSettings(Settings):
             "(v2 unless none), `tls_mode` (passthrough)."
         ),
     )
-    group: Annotated[str, BeforeValidator(_group)] = Field(
+    group: Annotated[str, BeforeValidator(_check_group)] = Field(
         default="default",
         validation_alias="TOWONEL_AGENT_GROUP",
         description="Agents of one group are replicas: they share one environment.",
     )
-    trusted_edges: Annotated[frozenset[bytes], NoDecode, BeforeValidator(_edge_ids)] | None = Field(
+    trusted_edges: (
+        Annotated[frozenset[bytes], NoDecode, BeforeValidator(_parse_edge_ids)] | None
+    ) = Field(
         default=None,
         validation_alias="TOWONEL_AGENT_TRUSTED_EDGES",
         description="JSON array of edge ids: of the hub's edges only these are dialled.",

@@ -1,4 +1,4 @@
-"""The edge as a program: `towonel-edge`, or `python -m towonel.edge`."""
+"""Entry point of the edge: `towonel-edge`, or `python -m towonel.edge`."""
 
 import sys
 from functools import partial
@@ -12,7 +12,7 @@ from towonel.runtime.lifecycle import main as run_main
 SECRET_MARKS = ("tt_edge_2_", "tt_inv_2_", "tt_key_1_")
 
 
-def prepared(settings: EdgeSettings) -> tuple[Serve, float]:
+def prepare(settings: EdgeSettings) -> tuple[Serve, float]:
     """Return what to run with these settings, and how long its drain may take, in seconds."""
     logs.configure(settings.log_level, settings.log_format, "edge", redact=SECRET_MARKS)
     return partial(serve, settings), settings.drain_timeout_s
@@ -20,7 +20,7 @@ def prepared(settings: EdgeSettings) -> tuple[Serve, float]:
 
 def main() -> None:
     """Run an edge until a signal ends it, and exit with its code."""
-    sys.exit(run_main(EdgeSettings, prepared))
+    sys.exit(run_main(EdgeSettings, prepare))
 
 
 if __name__ == "__main__":

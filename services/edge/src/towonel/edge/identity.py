@@ -1,4 +1,4 @@
-"""Who this edge is: its key, and the certificate that agents are told to trust."""
+"""Credentials of this edge: its key, and the certificate that the hub names to agents."""
 
 import os
 from dataclasses import dataclass
@@ -22,29 +22,29 @@ RENEW_BEFORE = timedelta(days=30)  # an edge that is never restarted has this lo
 
 @dataclass(frozen=True, slots=True)
 class EdgeCredentials:
-    """The key of an edge and its certificate."""
+    """Key of an edge and its certificate."""
 
     key: NodeKey
     certificate_pem: str
 
 
-def load_identity(
+def load_credentials(
     token: EdgeToken | None, key_path: Path | None, state_dir: Path, now: datetime
 ) -> EdgeCredentials:
-    """Return who this edge is; what is missing is made and kept.
+    """Return the credentials of this edge; a missing key or certificate is created and stored.
 
     The key is the token's, else the file's, which a hub on the same machine shares. The certificate
     on disk is used while it is this key's and valid, so that agents need not learn a new one.
 
     Raises:
-        SecretFileError: a file cannot be read or written, or is open to others, or is no key.
+        SecretFileError: a file cannot be read or written, or is open to others, or holds no key.
     """
     key = _load_key(token, key_path)
     path = state_dir / CERTIFICATE_FILE
     pem = _read_certificate(path, key, now)
     if pem is None:
-        pem = certs.self_signed(key, now)
-        _keep(path, pem)
+        pem = certs.create_certificate(key, now)
+        _save_certificate(path, pem)
     return EdgeCredentials(key, pem)
 
 
@@ -67,12 +67,12 @@ def _read_certificate(path: Path, key: NodeKey, now: datetime) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, Denied) as error:
-        log.warning("edge.certificate_unreadable", path=str(path), error=str(error))
+        log.warning("certificate.read_failed", path=str(path), error=str(error))
         return None
     return pem if is_ours and is_valid else None
 
 
-def _keep(path: Path, pem: str) -> None:
+def _save_certificate(path: Path, pem: str) -> None:
     try:
         secretfile.replace(path, pem.encode())
     except OSError as error:
@@ -80,6 +80,6 @@ def _keep(path: Path, pem: str) -> None:
         raise SecretFileError(f"{path}: cannot be written: {reason}") from error
 
 
-def utc(now_ms: int) -> datetime:
+def to_datetime(now_ms: int) -> datetime:
     """Return a wall-clock time in Unix milliseconds as a datetime."""
     return datetime.fromtimestamp(now_ms / 1000, UTC)

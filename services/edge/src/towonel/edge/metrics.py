@@ -1,15 +1,15 @@
-"""What an edge counts; labels are codes and states, never names or ids."""
+"""Metrics of an edge; labels are codes and states, never names or ids."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from towonel.runtime.admin import count_process
+from towonel.runtime.admin import register_process_metrics
 
 
 class Metrics:
-    """The edge's metrics on one registry; a test has a registry of its own."""
+    """Metrics of an edge on one registry; a test has a registry of its own."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        count_process(registry)
+        register_process_metrics(registry)
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"towonel_edge_{name}", text, labels, registry=registry)
@@ -45,8 +45,8 @@ class Metrics:
         )
 
 
-def value_of(metric: Counter | Gauge) -> int:
-    """Return what was counted, over all labels: the very figure that is scraped."""
+def sum_samples(metric: Counter | Gauge) -> int:
+    """Return a metric's value, summed over all labels: the very figure that is scraped."""
     return int(
         sum(
             sample.value

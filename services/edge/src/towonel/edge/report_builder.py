@@ -1,4 +1,4 @@
-"""An edge as it is now, put into words for the hub.
+"""Builder of the edge's reports to the hub.
 
 A report is never larger than what the hub takes, whatever agents announce. When it would be, keys
 of services are left out, of those sessions that announced the most.
@@ -11,7 +11,7 @@ from itertools import islice
 
 from towonel.api.reports import MAX_SESSIONS, MAX_TENANTS, EdgeReport, SessionReport, TenantTraffic
 from towonel.edge.core.traffic import Tally, Traffic
-from towonel.edge.metrics import Metrics, value_of
+from towonel.edge.metrics import Metrics, sum_samples
 from towonel.edge.sessions import Sessions
 from towonel.tunnel.session import Session
 from towonel.wire.ids import TenantId
@@ -21,16 +21,16 @@ MAX_REPORT_BYTES = 8 * 1024 * 1024 - 4096  # the hub takes 8 MiB
 SESSION_BYTES = 544  # a session without services, at its largest, as JSON
 TENANT_BYTES = 208
 MAX_SOFTWARE_CHARS = 64
-STEP = 250  # items put into words before clients get their turn: well below a millisecond
+YIELD_EVERY = 250  # items built before clients get their turn: well below a millisecond
 
 
 class ReportBuilder:
-    """Looks at an edge.
+    """Builder of reports on one edge.
 
     Args:
         sessions: the agents.
-        traffic: what tenants' clients did; swept with each report.
-        metrics: what the edge counts altogether.
+        traffic: the tenants' traffic; swept with each report.
+        metrics: the edge's totals.
         clock: seconds, monotonic.
     """
 
@@ -49,61 +49,63 @@ class ReportBuilder:
         self._version = version("towonel-edge")
         self._started_at_ms = sessions.now_ms()
 
-    async def report(self) -> EdgeReport:
-        """Return how the edge is now."""
+    async def build(self) -> EdgeReport:
+        """Return a report on the edge as it is now."""
         self._traffic.sweep(self._sessions.tenants(), self._clock())
-        return await self._whole(self._sessions.all())
+        return await self._build(self._sessions.all())
 
-    async def last_report(self) -> EdgeReport:
-        """Return how the edge is once it is gone: without agents, and with what it did."""
-        return await self._whole([])
+    async def build_final(self) -> EdgeReport:
+        """Return the last report: without agents, and with all that was counted."""
+        return await self._build([])
 
-    async def _whole(self, sessions: list[Session]) -> EdgeReport:
-        tenants = await _tenants(self._traffic.tenants(MAX_TENANTS))
+    async def _build(self, sessions: list[Session]) -> EdgeReport:
+        tenants = await _report_tenants(self._traffic.tenants(MAX_TENANTS))
         left_bytes = MAX_REPORT_BYTES - TENANT_BYTES * len(tenants)
-        told = await _sessions(sessions[:MAX_SESSIONS], left_bytes)
+        reports = await _report_sessions(sessions[:MAX_SESSIONS], left_bytes)
         total = self._traffic.total()
         return EdgeReport(
             version=self._version,
             started_at_ms=self._started_at_ms,
-            connections_active=value_of(self._metrics.connections_active),
-            connections_total=value_of(self._metrics.connections),
-            refused_total=value_of(self._metrics.connections_refused),
+            connections_active=sum_samples(self._metrics.connections_active),
+            connections_total=sum_samples(self._metrics.connections),
+            refused_total=sum_samples(self._metrics.connections_refused),
             bytes_in=total.bytes_in,
             bytes_out=total.bytes_out,
             sessions_active=len(sessions),
-            sessions=told,
+            sessions=reports,
             tenants=tenants,
         )
 
 
-async def _tenants(tallies: dict[TenantId, Tally]) -> list[TenantTraffic]:
-    told: list[TenantTraffic] = []
+async def _report_tenants(tallies: dict[TenantId, Tally]) -> list[TenantTraffic]:
+    reports: list[TenantTraffic] = []
     for tenant_id, tally in tallies.items():
-        if len(told) % STEP == 0:
+        if len(reports) % YIELD_EVERY == 0:
             await asyncio.sleep(0)
-        told.append(_tenant(tenant_id, tally))
-    return told
+        reports.append(_report_tenant(tenant_id, tally))
+    return reports
 
 
-async def _sessions(sessions: list[Session], left_bytes: int) -> list[SessionReport]:
-    """Share what is left evenly; what the modest do not need is for the others."""
-    told: list[SessionReport] = []
+async def _report_sessions(sessions: list[Session], left_bytes: int) -> list[SessionReport]:
+    """Share the bytes left evenly; what small sessions do not need goes to the others."""
+    reports: list[SessionReport] = []
     left_bytes -= SESSION_BYTES * len(sessions)
     steps = 0
     for session in sorted(sessions, key=lambda session: len(session.services)):
-        services, taken_bytes = fitting(session.services, left_bytes // (len(sessions) - len(told)))
+        services, taken_bytes = fit_keys(
+            session.services, left_bytes // (len(sessions) - len(reports))
+        )
         left_bytes -= taken_bytes
-        told.append(_session(session, services))
+        reports.append(_report_session(session, services))
         steps += 1 + len(services)
-        if steps >= STEP:
+        if steps >= YIELD_EVERY:
             steps = 0
             await asyncio.sleep(0)
-    return told
+    return reports
 
 
-def fitting(services: Iterable[ServiceKey], most_bytes: int) -> tuple[list[str], int]:
-    """Return keys, in order, as many as fit in so many bytes of JSON, and the bytes they take."""
+def fit_keys(services: Iterable[ServiceKey], most_bytes: int) -> tuple[list[str], int]:
+    """Return as many keys, in order, as fit into `most_bytes` of JSON, and the bytes they take."""
     keys: list[str] = []
     taken_bytes = 0
     for key in sorted(map(str, services)):
@@ -115,7 +117,7 @@ def fitting(services: Iterable[ServiceKey], most_bytes: int) -> tuple[list[str],
     return keys, taken_bytes
 
 
-def _session(session: Session, services: list[str]) -> SessionReport:
+def _report_session(session: Session, services: list[str]) -> SessionReport:
     return SessionReport(
         session_id=session.session_id.hex(),
         agent_id=session.agent_id.hex(),
@@ -129,7 +131,7 @@ def _session(session: Session, services: list[str]) -> SessionReport:
     )
 
 
-def _tenant(tenant_id: TenantId, tally: Tally) -> TenantTraffic:
+def _report_tenant(tenant_id: TenantId, tally: Tally) -> TenantTraffic:
     return TenantTraffic(
         tenant_id=tenant_id.hex(),
         connections_active=tally.connections_active,

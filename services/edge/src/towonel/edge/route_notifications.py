@@ -57,7 +57,7 @@ class RedisNotifications:
             message = await messages.get_message(timeout=PING_EVERY_S)
             match message["type"] if message else None:
                 case "subscribe":
-                    backoff.healthy(0)
+                    backoff.record_success(0)
                     self._hear(is_listening=True)
                 case "message":
                     self._rung.set()

@@ -1,8 +1,8 @@
-"""Follow the hub's routes: register, ask for what changed, apply it, keep it on disk.
+"""Replication of the hub's routes: register, poll for changes, apply them, save them to disk.
 
-Without Redis the hub holds each question until there is news. With Redis the question is asked
-when the doorbell rings, and every 15 s all the same. While the hub is away the table stays as it
-is; the edge serves on.
+Without Redis the hub holds each poll until there is a change (long polling). With Redis the edge
+polls when it is notified, and every 15 s all the same. While the hub is unreachable the table stays
+as it is; the edge goes on serving.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from towonel.edge.metrics import Metrics
 from towonel.edge.route_notifications import RedisNotifications
 from towonel.edge.sessions import Sessions
 from towonel.edge.snapshot import Snapshot, SnapshotFile
+from towonel.edge.timing import RouteTiming
 from towonel.identity.keys import NodeKey
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
@@ -28,36 +29,34 @@ from towonel.wire.routes import RouteDelta
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-LONG_POLL_S = 25
-ASK_EVERY_S = 15.0  # with a doorbell, which may be deaf
-REGISTER_EVERY_S = 60.0
-FIRST_PAUSE_S, MAX_PAUSE_S = 0.25, 3.0  # a hub that is back is found within seconds
-SAVE_PAUSE_S = 1.0  # many changes in a row are one write
 CHECK = "routes"
 
 
-class Hub(Protocol):
-    """What the feed asks of a hub; `towonel.client.hub.HubClient` is one."""
+class RouteSource(Protocol):
+    """Source of routes; `towonel.client.hub.HubClient` is one."""
 
     async def register_edge(self, edge: NodeKey, registration: EdgeRegisterIn) -> EdgeRegisterOut:
-        """Say who and where this edge is."""
+        """Register an edge and its addresses."""
         ...
 
     async def follow_routes(self, edge: NodeKey, since: int | None, wait_s: int = 0) -> RouteDelta:
-        """Ask for what changed."""
+        """Return what changed since a revision, after at most `wait_s` seconds."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """This edge, as it tells the hub of itself."""
+    """Registration of this edge with the hub: the key that signs it, and its body."""
 
     key: NodeKey
     body: EdgeRegisterIn
 
 
 class RouteStore:
-    """The table, who must learn when it changes, and the file that outlives this process."""
+    """Store of the routes: the table, and the snapshot file that outlives this process.
+
+    Each change reaches the sessions, the metrics and the health check, too.
+    """
 
     def __init__(
         self,
@@ -73,12 +72,12 @@ class RouteStore:
         self._metrics = metrics
         self._health = health
         self._is_unsaved = asyncio.Event()
-        self.known = asyncio.Event()  # set once there is a table, from wherever
+        self.loaded = asyncio.Event()  # set once there is a table, from the file or the hub
         self.hub_id: HubId | None = None
         health.set(CHECK, ok=False, reason="no routes yet: the hub has not answered")
 
     async def load(self) -> None:
-        """Serve what the last run of this edge knew, until the hub has answered."""
+        """Use the routes of this edge's last run, until the hub has answered."""
         snapshot = await self._file.load()
         if snapshot is not None:
             self.trust(snapshot.hub_id)
@@ -87,7 +86,7 @@ class RouteStore:
             log.info("routes.loaded", revision=snapshot.routes.revision, routes=len(self._table))
 
     def trust(self, hub_id: HubId) -> None:
-        """Take grants of this hub from now on."""
+        """Accept grants of this hub from now on."""
         if hub_id == self.hub_id:
             return
         if self.hub_id is not None:
@@ -104,7 +103,7 @@ class RouteStore:
         self._metrics.revision.set(delta.revision)
         self._metrics.routes.set(len(self._table))
         self._health.set(CHECK, ok=True)
-        self.known.set()
+        self.loaded.set()
         if before != delta.revision:
             self._is_unsaved.set()
         if change:
@@ -115,12 +114,12 @@ class RouteStore:
                 blocked=[tenant_id.hex() for tenant_id in change.blocked],
             )
 
-    async def keep_saved(self) -> None:
-        """Write the file whenever something has changed."""
+    async def save_changes(self, pause_s: float) -> None:
+        """Write the file whenever something has changed, at most once in `pause_s` seconds."""
         while True:
             await self._is_unsaved.wait()
             await self.save()
-            await asyncio.sleep(SAVE_PAUSE_S)
+            await asyncio.sleep(pause_s)
 
     async def save(self) -> None:
         """Write the file, if something has changed since."""
@@ -130,63 +129,67 @@ class RouteStore:
 
 
 class RouteFollower:
-    """One edge's questions to its hub.
+    """Follower of the hub's routes, which polls for ever.
 
     Args:
-        hub: where to ask.
-        registration: this edge.
+        hub: where to poll.
+        registration: of this edge.
         routes: takes the answers.
-        doorbell: may ring when there is something to ask for.
-        metrics: tells whether the hub answers.
+        notifications: may say that there is a change to poll for.
+        metrics: shows whether the hub answers.
         clock: seconds, monotonic.
         rng: spreads the retries of many edges.
+        timing: the timers.
     """
 
     def __init__(
         self,
-        hub: Hub,
+        hub: RouteSource,
         registration: Registration,
         routes: RouteStore,
-        doorbell: RedisNotifications,
+        notifications: RedisNotifications,
         metrics: Metrics,
         *,
         clock: Callable[[], float],
         rng: Random,
+        timing: RouteTiming,
     ) -> None:
         self._hub = hub
         self._registration = registration
         self._routes = routes
-        self._doorbell = doorbell
+        self._notifications = notifications
         self._metrics = metrics
         self._clock = clock
         self._rng = rng
+        self._timing = timing
         self._since: int | None = None  # the first answer is whole: the hub may be another one now
         self._registered_at = float("-inf")
         self._failure: Code | None = None
 
     async def follow(self) -> None:
-        """Ask for ever; while the hub is away or refuses, ask less often."""
-        backoff = Backoff(FIRST_PAUSE_S, MAX_PAUSE_S)
+        """Poll for ever; while the hub is unreachable or refuses, poll less often."""
+        timing = self._timing
+        backoff = Backoff(timing.first_pause_s, timing.max_pause_s)
         while True:
             try:
-                await self._ask()
+                await self._poll()
             except TowonelError as error:
                 self._on_failed(error)
                 pause_s = backoff.next_delay(self._rng)
                 asked_s = error.retry_after_s if isinstance(error, Unavailable) else None
-                await asyncio.sleep(max(pause_s, min(asked_s or 0.0, ASK_EVERY_S)))
+                await asyncio.sleep(max(pause_s, min(asked_s or 0.0, timing.poll_every_s)))
             else:
-                backoff.healthy(0)
+                backoff.record_success(0)
                 self._on_recovered()
-                if self._doorbell.is_listening:
-                    await self._doorbell.wait(ASK_EVERY_S)
+                if self._notifications.is_listening:
+                    await self._notifications.wait(timing.poll_every_s)
 
-    async def _ask(self) -> None:
-        if self._clock() - self._registered_at >= REGISTER_EVERY_S:
+    async def _poll(self) -> None:
+        if self._clock() - self._registered_at >= self._timing.register_every_s:
             await self._register()
-        # The first answer must not wait for a second change, and a doorbell makes waiting needless.
-        is_held = self._since is not None and not self._doorbell.is_listening
-        key, wait_s = self._registration.key, LONG_POLL_S if is_held else 0
+        # The first answer must not wait for a second change; with notifications no poll need wait.
+        is_held = self._since is not None and not self._notifications.is_listening
+        key, wait_s = self._registration.key, self._timing.long_poll_s if is_held else 0
         delta = await self._hub.follow_routes(key, self._since, wait_s)
         self._routes.apply(delta)
         self._since = delta.revision
@@ -205,11 +208,11 @@ class RouteFollower:
         self._registered_at = float("-inf")
         self._metrics.hub_reachable.set(0)
         if error.code is not self._failure:
-            log.warning("hub.lost", code=error.code.word, detail=error.detail)
+            log.warning("hub.unreachable", code=error.code.word, detail=error.detail)
         self._failure = error.code
 
     def _on_recovered(self) -> None:
         self._metrics.hub_reachable.set(1)
         if self._failure is not None:
-            log.info("hub.found")
+            log.info("hub.reachable")
         self._failure = None

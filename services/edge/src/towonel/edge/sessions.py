@@ -1,4 +1,4 @@
-"""The agents that are connected, found by what they serve."""
+"""Registry of the agents' sessions, indexed by tenant and service."""
 
 import time
 from collections.abc import Collection, Iterable
@@ -6,7 +6,7 @@ from typing import override
 
 import structlog
 
-from towonel.edge.core.balance import Balance
+from towonel.edge.core.balance import Balancer
 from towonel.edge.core.table import RouteTable
 from towonel.edge.metrics import Metrics
 from towonel.identity.grants import Grant
@@ -20,9 +20,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class Sessions(AdmissionPolicy):
-    """Decide which agents may come in, and keep a directory of those that did."""
+    """Registry of sessions that also decides which agents are admitted."""
 
-    def __init__(self, table: RouteTable, balance: Balance, metrics: Metrics) -> None:
+    def __init__(self, table: RouteTable, balance: Balancer, metrics: Metrics) -> None:
         self._table = table
         self._balance = balance
         self._metrics = metrics
@@ -34,7 +34,7 @@ class Sessions(AdmissionPolicy):
         """Accept grants of this hub, and of no other from now on."""
         self._hub_id = hub_id
 
-    def serving(self, tenant_id: TenantId, service: ServiceKey) -> Collection[Session]:
+    def find(self, tenant_id: TenantId, service: ServiceKey) -> Collection[Session]:
         """Return the sessions on which a tenant's service can be reached."""
         return self._serving.get((tenant_id, service), {}).values()
 
@@ -71,7 +71,7 @@ class Sessions(AdmissionPolicy):
         self._by_tenant.setdefault(session.tenant_id, {})[session.session_id] = session
         self._metrics.sessions.inc()
         self._metrics.sessions_active.inc()
-        log.info("session.admitted", **_facts(session), services=len(session.services))
+        log.info("session.admitted", **_log_fields(session), services=len(session.services))
 
     @override
     def on_ended(self, session: Session, code: Code) -> None:
@@ -81,7 +81,7 @@ class Sessions(AdmissionPolicy):
         self._balance.forget(session.session_id)
         self._metrics.sessions_active.dec()
         self._metrics.sessions_ended.labels(code.word).inc()
-        log.info("session.ended", **_facts(session), code=code.word)
+        log.info("session.ended", **_log_fields(session), code=code.word)
 
     @override
     def on_refused(self, code: Code, detail: str, peer: str) -> None:
@@ -96,7 +96,7 @@ def _remove[K](index: dict[K, dict[bytes, Session]], key: K, session: Session) -
         index.pop(key, None)
 
 
-def _facts(session: Session) -> dict[str, str]:
+def _log_fields(session: Session) -> dict[str, str]:
     return {
         "session_id": session.session_id.hex(),
         "agent_id": session.agent_id.hex(),

@@ -1,4 +1,4 @@
-"""The variables of an edge."""
+"""Settings of an edge, read from its environment."""
 
 from ipaddress import ip_address
 from pathlib import Path
@@ -13,11 +13,12 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from redis.connection import parse_url
 
 from towonel.client.transport import parse_hub_url
-from towonel.edge.core.admission import Limits
-from towonel.edge.core.trusted import DEFAULT_NETWORKS, Network, parse_networks
+from towonel.edge.core.admission import AdmissionLimits
+from towonel.edge.core.trusted import DEFAULT_NETWORKS
+from towonel.runtime.addresses import WILDCARDS, Network, parse_networks
+from towonel.runtime.redis_url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort, Settings, parse_address
 from towonel.wire.errors import TowonelError
 from towonel.wire.tokens import EdgeToken
@@ -38,7 +39,7 @@ type IpPort = Annotated[HostPort, AfterValidator(_ip_and_port)]
 
 
 class EdgeSettings(Settings):
-    """What an edge is told by its environment; fields stand before those that depend on them."""
+    """Settings of an edge; a field stands before those that depend on it."""
 
     prefixes: ClassVar[tuple[str, ...]] = ("TOWONEL_EDGE_",)
 
@@ -116,7 +117,7 @@ class EdgeSettings(Settings):
         description="host:port list that agents dial. Default: the host of "
         "TOWONEL_HUB_PUBLIC_URL, or the listen address, with the session port.",
     )
-    redis_url: SecretStr | None = Field(
+    redis_url: RedisUrl = Field(
         default=None,
         validation_alias="TOWONEL_REDIS_URL",
         description="Redis that rings when routes change; without it the hub is long-polled.",
@@ -187,7 +188,7 @@ class EdgeSettings(Settings):
     def _find_key(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         if value is None and info.data.get("data_dir"):
             return info.data["data_dir"] / KEY_FILE  # type: ignore[no-any-return]  # a Path
-        if value is None and info.data.get("invite_token", "wrong, so told already") is None:
+        if value is None and info.data.get("invite_token", "invalid, and reported already") is None:
             raise ValueError("set it, or TOWONEL_EDGE_INVITE_TOKEN, or TOWONEL_DATA_DIR")
         return value
 
@@ -220,21 +221,8 @@ class EdgeSettings(Settings):
         for text in value:
             parse_address(text)
         listen: tuple[str, int] = info.data.get("listen", ("127.0.0.1", 443))
-        if not value and _own_host(info.data.get("hub_public_url"), listen[0]) is None:
+        if not value and _reachable_host(info.data.get("hub_public_url"), listen[0]) is None:
             raise ValueError("set it: where agents reach this machine, as in edge.example.eu:443")
-        return value
-
-    @field_validator("redis_url")
-    @classmethod
-    def _check_redis(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None or not value.get_secret_value().strip():
-            return None
-        try:
-            parse_url(value.get_secret_value())  # type: ignore[no-untyped-call]
-        except ValueError:  # its text could show a password
-            raise ValueError(
-                "must be redis://, rediss:// or unix://, as in redis://host:6379/0"
-            ) from None
         return value
 
     @field_validator("proxy_protocol_trusted")
@@ -245,7 +233,7 @@ class EdgeSettings(Settings):
 
     @property
     def state_folder(self) -> Path:
-        """Where the edge keeps what outlives it."""
+        """The folder for what outlives the process."""
         if self.state_dir is None:
             raise AssertionError("validated: it has a default, or loading fails")
         return self.state_dir
@@ -257,27 +245,27 @@ class EdgeSettings(Settings):
         return None if text is None else EdgeToken.decode(text.get_secret_value())
 
     @property
-    def limits(self) -> Limits:
-        """How many clients may be here."""
-        return Limits(self.max_clients, self.max_per_source, self.max_per_tenant)
+    def limits(self) -> AdmissionLimits:
+        """The limits on clients at once."""
+        return AdmissionLimits(self.max_clients, self.max_per_source, self.max_per_tenant)
 
     @property
     def proxies(self) -> tuple[Network, ...]:
-        """The networks that must speak PROXY v2."""
+        """The networks whose peers must speak PROXY v2."""
         return parse_networks(self.proxy_protocol_trusted) if self.proxy_protocol else ()
 
-    def advertised(self, session_port: int) -> list[str]:
+    def agent_addresses(self, session_port: int) -> list[str]:
         """Return what agents dial, when sessions are taken on this port."""
         if self.advertised_addresses:
             return list(self.advertised_addresses)
-        host = _own_host(self.hub_public_url, self.listen[0]) or self.listen[0]
+        host = _reachable_host(self.hub_public_url, self.listen[0]) or self.listen[0]
         return [f"[{host}]:{session_port}" if ":" in host else f"{host}:{session_port}"]
 
 
-def _own_host(hub_public_url: str | None, listen_host: str) -> str | None:
-    """Return how others reach this machine, where that can be told."""
+def _reachable_host(hub_public_url: str | None, listen_host: str) -> str | None:
+    """Return the host by which others reach this machine, or None if it is unknown."""
     host = urlsplit(hub_public_url).hostname if hub_public_url else None
     for candidate in (host, listen_host):
-        if candidate and candidate not in {"0.0.0.0", "::"}:  # noqa: S104 these reach nobody
+        if candidate and candidate not in WILDCARDS:
             return candidate
     return None

@@ -1,8 +1,8 @@
-"""The last routes on disk, from which an edge serves when it starts and its hub does not answer.
+"""Snapshot of the routes on disk, from which an edge starts when its hub does not answer.
 
     | "towonel routes 1" (16) | SHA-256 of the rest (32) | hub id (32) | route delta, CBOR ... |
 
-Written whole or not at all. A file that is broken in any way is as good as none.
+The file is written whole or not at all. A file that is broken in any way is ignored.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ HEADER_BYTES = len(MAGIC) + HASH_BYTES + ID_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All routes of one hub."""
+    """Snapshot of all routes of one hub."""
 
     hub_id: HubId
     routes: RouteDelta
@@ -50,7 +50,7 @@ def decode(data: bytes) -> Snapshot:
     if not data.startswith(MAGIC) or len(data) <= HEADER_BYTES:
         raise ProtocolError(Code.MALFORMED, "not a file of routes")
     if hashlib.sha256(body).digest() != data[len(MAGIC) : len(MAGIC) + HASH_BYTES]:
-        raise ProtocolError(Code.MALFORMED, "its hash is another")
+        raise ProtocolError(Code.MALFORMED, "its hash does not match")
     routes = decode_delta(body[ID_BYTES:])
     if not routes.snapshot:
         raise ProtocolError(Code.MALFORMED, "not all routes")
@@ -58,20 +58,20 @@ def decode(data: bytes) -> Snapshot:
 
 
 class SnapshotFile:
-    """The file, used from the event loop: disk and encoding are left to threads."""
+    """File of one snapshot, used from the event loop: disk and encoding are left to threads."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._writing = threading.Lock()  # a save outlives its cancellation, in its thread
 
     async def load(self) -> Snapshot | None:
-        """Return the last snapshot, or None where there is none that can be used."""
+        """Return the last snapshot, or None if it is missing or unusable."""
         try:
             return await asyncio.to_thread(self._load)
         except FileNotFoundError:
             return None
         except (OSError, ProtocolError) as error:
-            log.warning("edge.snapshot_unreadable", path=str(self._path), error=str(error))
+            log.warning("snapshot.read_failed", path=str(self._path), error=str(error))
             return None
 
     async def save(self, snapshot: Snapshot) -> None:
@@ -79,7 +79,7 @@ class SnapshotFile:
         try:
             await asyncio.to_thread(self._save, snapshot)
         except OSError as error:
-            log.warning("edge.snapshot_not_saved", path=str(self._path), error=str(error))
+            log.warning("snapshot.write_failed", path=str(self._path), error=str(error))
 
     def _load(self) -> Snapshot:
         with self._path.open("rb") as file:

@@ -1,7 +1,7 @@
-"""Give me a way to service S for this client: the one seam between listeners and what carries.
+"""Upstream: the interface between listeners and whatever carries a client to its service.
 
-Today a way is a QUIC stream on a session (`streams.py`). Whatever comes beside it (a lane, a native
-data path) answers the same question with the same `Pipe`.
+Today that is a QUIC stream on a session (`session_dialer.py`). Other transports (a lane, a native
+data path) implement the same interface and return the same `Pipe`.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from towonel.wire.routes import Route
 
 @dataclass(frozen=True, slots=True)
 class ClientConnection:
-    """One client, where it wants to go, and the first bytes it said."""
+    """Client connection: its addresses, its route, and the first bytes it sent."""
 
     source: Address
     destination: Address
@@ -25,10 +25,10 @@ class ClientConnection:
 
 
 class Upstream(Protocol):
-    """Finds a way from a client to a service."""
+    """Opener of pipes to services."""
 
-    async def open(self, visit: ClientConnection) -> Pipe:
-        """Return a pipe to the service; it has taken `visit.first` already.
+    async def open(self, client: ClientConnection) -> Pipe:
+        """Return a pipe to the service; it has taken `client.first` already.
 
         Raises:
             TowonelError: NO_AGENT, or why the last try failed.

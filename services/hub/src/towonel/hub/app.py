@@ -75,7 +75,7 @@ async def _serve(settings: HubSettings, hub: Hub, health: Health, stopping: asyn
         if settings.public_url is None:
             log.warning("hub.for_this_machine_only", unset="TOWONEL_HUB_PUBLIC_URL")
         await stopping.wait()
-        health.draining()
+        health.start_draining()
         meanwhile.cancel()
         hub.route_changes.close()
     with contextlib.suppress(TowonelError):  # what is noted every 15 s

@@ -99,7 +99,7 @@ async def _watch_database(hub: Hub, health: Health) -> None:
         except TowonelError as error:
             away = f"{error.detail}: routes are served from memory, writes are refused"
         health.set("database", ok=away is None, reason=away or "")
-        health.degraded("database", reason=worse)
+        health.set_degraded("database", reason=worse)
         hub.metrics.database.set(away is worse is None)
         if told != (told := away or worse):
             log.warning("database.trouble", reason=told) if told else log.info("database.well")
@@ -119,5 +119,5 @@ async def _watch_redis(hub: Hub, health: Health) -> None:
     while True:
         await hub.limiter.look()
         away = hub.route_changes.is_disconnected or hub.limiter.degraded
-        health.degraded("redis", reason="away: changes show later" if away else None)
+        health.set_degraded("redis", reason="away: changes show later" if away else None)
         await asyncio.sleep(LOOK_S)

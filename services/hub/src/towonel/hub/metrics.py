@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from towonel.runtime.admin import count_process
+from towonel.runtime.admin import register_process_metrics
 
 VERSION = version("towonel-hub")
 
@@ -15,7 +15,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        count_process(self.registry)
+        register_process_metrics(self.registry)
         counter = partial(Counter, registry=self.registry)
         gauge = partial(Gauge, registry=self.registry)
 

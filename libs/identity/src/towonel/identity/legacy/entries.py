@@ -1,4 +1,4 @@
-"""Entries of a tenant's log: made by who holds the tenant's key, checked by the hub."""
+"""Signing and verification of the original's entries in a tenant's log."""
 
 from towonel.identity.keys import TenantKey, tenant_id_of, verify_tenant
 from towonel.wire.errors import Code, Denied
@@ -12,15 +12,15 @@ def sign_entry(key: TenantKey, payload: EntryPayload) -> SignedEntry:
 
 
 def verify_entry(public_key: bytes, entry: SignedEntry) -> EntryPayload:
-    """Return what the tenant signed, each thing checked in the order of the original's hub.
+    """Return what the tenant signed, checked in the order of the original's hub.
 
     Args:
         public_key: of the tenant that the entry names, 1952 bytes.
         entry: as it was sent.
 
     Raises:
-        Denied: INVALID_SIGNATURE, at last also for a payload or a key of another tenant than the
-            entry names.
+        Denied: INVALID_SIGNATURE; last of all, also for a payload or a key of another tenant than
+            the entry names.
         ProtocolError: UNSUPPORTED_OP, UNSUPPORTED_VERSION or MALFORMED, of a payload that the
             tenant did sign.
     """

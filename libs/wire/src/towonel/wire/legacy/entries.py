@@ -1,17 +1,17 @@
-"""Signed configuration entries, byte-compatible with the original: what a tenant's log is made of.
+"""Codec of the original's signed entries, which make up a tenant's log.
 
     entry    {payload: bytes, signature: 3309 bytes, tenant_id: 32 bytes}
     payload  {version: 1, tenant_id: 32 bytes, sequence, timestamp: Unix ms, op}
 
-All CBOR, written in this order of keys; keys nobody asks for are skipped. The signature covers the
-payload as it was sent, so it is kept as bytes and never encoded again.
+All CBOR, written in this order of keys; unknown keys are ignored. The signature covers the payload
+as it was sent, so it is kept as bytes and never encoded again.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from towonel.wire import cbor
-from towonel.wire.cbor import MAX_UINT, Fields, malformed
+from towonel.wire.cbor import MAX_UINT, Fields, field_error
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import ID_BYTES, TenantId
 from towonel.wire.legacy.ops import Op, read_op, write_op
@@ -26,7 +26,7 @@ _MAX_U64 = 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class EntryPayload:
-    """What a tenant signs. `timestamp_ms` is its own word, and decides nothing."""
+    """Payload that a tenant signs; `timestamp_ms` is the tenant's claim, and decides nothing."""
 
     version: int
     tenant_id: TenantId
@@ -37,7 +37,7 @@ class EntryPayload:
 
 @dataclass(frozen=True, slots=True)
 class SignedEntry:
-    """A payload as it was signed, and the tenant that is said to have signed it."""
+    """Entry: a payload as it was signed, and the tenant that is said to have signed it."""
 
     payload: bytes
     signature: bytes = field(repr=False)
@@ -61,8 +61,8 @@ def decode_payload(data: bytes) -> EntryPayload:
     """Return what was signed.
 
     Raises:
-        ProtocolError: UNSUPPORTED_OP for what is no payload or has an op not known here, as the
-            original's hub says; then UNSUPPORTED_VERSION; then MALFORMED for a sequence or
+        ProtocolError: UNSUPPORTED_OP for an unknown op, and for bytes that are not a payload, as
+            the original's hub answers; then UNSUPPORTED_VERSION; then MALFORMED for a sequence or
             timestamp above 2^63 - 1, which no table could hold.
     """
     payload = _read_payload(data)
@@ -70,7 +70,7 @@ def decode_payload(data: bytes) -> EntryPayload:
         raise ProtocolError(Code.UNSUPPORTED_VERSION, f"entry of version {payload.version}")
     for name, value in (("sequence", payload.sequence), ("timestamp", payload.timestamp_ms)):
         if value > MAX_UINT:
-            raise malformed(name, f"must be at most {MAX_UINT}")
+            raise field_error(name, f"must be at most {MAX_UINT}")
     return payload
 
 

@@ -1,4 +1,4 @@
-"""The body of an original agent's heartbeat, which its own signature covers.
+"""Codec of the original's heartbeat: the body that an agent signs.
 
 CBOR {tenant_id: 32 bytes, agent_id: 32 bytes}, in this order of keys.
 """
@@ -12,7 +12,7 @@ from towonel.wire.ids import ID_BYTES, AgentId, TenantId
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """An agent's word that it is there, and for whom."""
+    """Heartbeat of an agent, which speaks for a tenant."""
 
     tenant_id: TenantId
     agent_id: AgentId

@@ -1,21 +1,18 @@
-"""Ops: what a signed entry can change, byte-compatible with the original.
+"""Codec of the original's ops: the changes that a signed entry can make.
 
 An op is CBOR, a map of one key that names it: {upsert_hostname: {hostname}}. Names are taken as
-they are: which ones a tenant may use is the hub's to say.
+they are: the hub decides which ones a tenant may use.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self, final
 
-from towonel.wire.cbor import Fields, malformed
+from towonel.wire.cbor import Fields, field_error
 from towonel.wire.ids import ID_BYTES, AgentId
-from towonel.wire.routes import TlsMode
+from towonel.wire.routes import LAST_PORT, TlsMode
 
-_MAX_NAME_CHARS = (
-    16 * 1024
-)  # as much as a payload can hold: the rules of names are not decided here
-_MAX_PORT = 65_535
+_MAX_NAME_CHARS = 16 * 1024  # as much as a payload can hold: the hub checks names
 
 type EntryTlsMode = Literal[TlsMode.PASSTHROUGH, TlsMode.TERMINATE]  # those the original knows
 
@@ -61,7 +58,7 @@ class _OfPort:
     @classmethod
     def read(cls, fields: Fields) -> Self:
         service = fields.text("service", _MAX_NAME_CHARS)
-        return cls(service, fields.uint("listen_port", _MAX_PORT))
+        return cls(service, fields.uint("listen_port", LAST_PORT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +77,7 @@ class _OfService:
 
 @final
 class UpsertHostname(_OfHostname):
-    """The tenant publishes a hostname or pattern."""
+    """Op that publishes a hostname or pattern."""
 
     __slots__ = ()
     name = "upsert_hostname"
@@ -88,7 +85,7 @@ class UpsertHostname(_OfHostname):
 
 @final
 class DeleteHostname(_OfHostname):
-    """It no longer does, and the hostname's TLS mode goes too."""
+    """Op that unpublishes a hostname, and removes its TLS mode."""
 
     __slots__ = ()
     name = "delete_hostname"
@@ -97,7 +94,7 @@ class DeleteHostname(_OfHostname):
 @final
 @dataclass(frozen=True, slots=True)
 class SetHostnameTls:
-    """Where the TLS of a hostname ends."""
+    """Op that sets the TLS mode of a hostname."""
 
     name: ClassVar[str] = "set_hostname_tls"
 
@@ -115,7 +112,7 @@ class SetHostnameTls:
 
 @final
 class UpsertAgent(_OfAgent):
-    """An agent serves the tenant."""
+    """Op that lets an agent serve the tenant."""
 
     __slots__ = ()
     name = "upsert_agent"
@@ -123,7 +120,7 @@ class UpsertAgent(_OfAgent):
 
 @final
 class RevokeAgent(_OfAgent):
-    """An agent no longer does."""
+    """Op that no longer lets an agent serve the tenant."""
 
     __slots__ = ()
     name = "revoke_agent"
@@ -131,7 +128,7 @@ class RevokeAgent(_OfAgent):
 
 @final
 class UpsertTcpService(_OfPort):
-    """The tenant publishes a tcp service on a port, instead of the port it had."""
+    """Op that publishes a tcp service on a port, and no longer on the port before."""
 
     __slots__ = ()
     name = "upsert_tcp_service"
@@ -139,7 +136,7 @@ class UpsertTcpService(_OfPort):
 
 @final
 class DeleteTcpService(_OfService):
-    """It no longer does."""
+    """Op that unpublishes a tcp service."""
 
     __slots__ = ()
     name = "delete_tcp_service"
@@ -147,7 +144,7 @@ class DeleteTcpService(_OfService):
 
 @final
 class UpsertUdpService(_OfPort):
-    """The tenant publishes a udp service on a port, instead of the port it had."""
+    """Op that publishes a udp service on a port, and no longer on the port before."""
 
     __slots__ = ()
     name = "upsert_udp_service"
@@ -155,7 +152,7 @@ class UpsertUdpService(_OfPort):
 
 @final
 class DeleteUdpService(_OfService):
-    """It no longer does."""
+    """Op that unpublishes a udp service."""
 
     __slots__ = ()
     name = "delete_udp_service"
@@ -183,14 +180,14 @@ def read_op(item: object) -> Op:
     """Return the op of a decoded item.
 
     Raises:
-        ProtocolError: MALFORMED, also for an op not known here.
+        ProtocolError: MALFORMED, also for an unknown op.
     """
     named = Fields.of(item).values
     if len(named) != 1:
-        raise malformed("op", "must be a map of one key")
+        raise field_error("op", "must be a map of one key")
     [(name, body)] = named.items()
     if name not in _READERS:
-        raise malformed("op", f"{str(name)[:40]!r} is not known")
+        raise field_error("op", f"{str(name)[:40]!r} is not known")
     return _READERS[name](Fields.of(body))
 
 
@@ -211,7 +208,7 @@ def read_tls_mode(item: object) -> EntryTlsMode:
         case "terminate":
             return TlsMode.TERMINATE
         case other:
-            raise malformed("mode", f"{other!r} must be passthrough or terminate")
+            raise field_error("mode", f"{other!r} must be passthrough or terminate")
 
 
 _READERS: Mapping[str, Callable[[Fields], Op]] = {

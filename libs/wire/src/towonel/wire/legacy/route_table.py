@@ -1,4 +1,4 @@
-"""The original's route table, which its edges follow as server-sent events.
+"""Encoder of the original's route table, which its edges follow as server-sent events.
 
     routes         {hostname: [agent, …]}
     tls_policies   {policies: {hostname: {mode}}}
@@ -10,30 +10,24 @@ CBOR, in this order of keys; all but `routes` are left out when empty. The same 
 bytes: inner keys are sorted.
 """
 
-import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import cbor2
 
 from towonel.wire import cbor
-from towonel.wire.cbor import MAX_DEPTH, Fields, malformed
-from towonel.wire.errors import Code, ProtocolError
-from towonel.wire.ids import ID_BYTES, AgentId, TenantId
-from towonel.wire.legacy.ops import EntryTlsMode, read_tls_mode, write_tls_mode
-from towonel.wire.names import MAX_HOSTNAME_CHARS, MAX_SERVICE_NAME_BYTES
+from towonel.wire.ids import AgentId, TenantId
+from towonel.wire.legacy.ops import EntryTlsMode, write_tls_mode
 
 MAX_TABLE_BYTES = 64 * 1024 * 1024  # as much as routes of our own form may have
-MAX_AGENTS = 1000  # of one route
-_MAX_PORT = 65_535
 
 type Agents = tuple[AgentId, ...]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class LegacyService:
-    """A tenant's tcp or udp service."""
+    """Key of a tenant's tcp or udp service."""
 
     tenant_id: TenantId
     name: str
@@ -41,7 +35,7 @@ class LegacyService:
 
 @dataclass(frozen=True, slots=True)
 class LegacyTable:
-    """Who serves each hostname and service, and which service each port leads to."""
+    """Route table: the agents of each hostname and service, and the service of each port."""
 
     routes: Mapping[str, Agents] = field(default_factory=dict[str, Agents])
     tls_modes: Mapping[str, EntryTlsMode] = field(default_factory=dict[str, EntryTlsMode])
@@ -65,26 +59,6 @@ def encode_table(table: LegacyTable) -> bytes:
     return cbor.encode({"routes": routes, **{k: v for k, v in optional.items() if v}})
 
 
-def decode_table(data: bytes) -> LegacyTable:
-    """Return the table that `data` holds.
-
-    Raises:
-        ProtocolError: TOO_LARGE above 64 MiB, or MALFORMED.
-    """
-    if len(data) > MAX_TABLE_BYTES:
-        raise ProtocolError(Code.TOO_LARGE, f"a table of {len(data)} bytes")
-    root = Fields.of(_decode(data)).values
-    policies = Fields.of(root.get("tls_policies", {"policies": {}})).values.get("policies")
-    return LegacyTable(
-        {_hostname(key): _agents(value) for key, value in _pairs(root.get("routes"))},
-        {_hostname(key): read_tls_mode(value) for key, value in _pairs(policies)},
-        _read_routes(root.get("tcp_routes", {})),
-        _read_listeners(root.get("tcp_listeners", {})),
-        _read_routes(root.get("udp_routes", {})),
-        _read_listeners(root.get("udp_listeners", {})),
-    )
-
-
 def _write_routes(routes: Mapping[LegacyService, Agents]) -> Mapping[Any, object]:
     return {
         cbor2.frozendict(_write_service(service)): list(agents)
@@ -98,49 +72,3 @@ def _write_listeners(listeners: Mapping[int, LegacyService]) -> Mapping[Any, obj
 
 def _write_service(service: LegacyService) -> Mapping[str, object]:
     return {"tenant": service.tenant_id, "service": service.name}
-
-
-def _decode(data: bytes) -> object:
-    # Not `cbor.decode`, which refuses keys that are not texts: here some are maps and numbers.
-    stream = io.BytesIO(data)
-    try:
-        item: object = cbor2.CBORDecoder(
-            stream, max_depth=MAX_DEPTH, allow_indefinite=False, allow_duplicate_keys=False
-        ).decode()
-    except Exception as error:  # tags decode to many types, and fail in as many ways
-        raise ProtocolError(Code.MALFORMED, f"not CBOR: {type(error).__name__}") from error
-    if stream.tell() != len(data):
-        raise ProtocolError(Code.MALFORMED, f"{len(data) - stream.tell()} bytes after the item")
-    return item
-
-
-def _pairs(item: object) -> Iterable[tuple[object, object]]:
-    return cast("Mapping[object, object]", Fields.of(item).values).items()
-
-
-def _hostname(item: object) -> str:
-    return Fields({"hostname": item}).text("hostname", MAX_HOSTNAME_CHARS)
-
-
-def _agents(item: object) -> Agents:
-    items = Fields({"agents": item}).items("agents", MAX_AGENTS)
-    return tuple(AgentId(Fields({"agent": one}).octets("agent", ID_BYTES)) for one in items)
-
-
-def _service(item: object) -> LegacyService:
-    if not isinstance(item, Mapping):
-        raise malformed("service", "must be a map")
-    fields = Fields(cast("Mapping[str, Any]", item))
-    tenant_id = TenantId(fields.octets("tenant", ID_BYTES))
-    return LegacyService(tenant_id, fields.text("service", MAX_SERVICE_NAME_BYTES))
-
-
-def _read_routes(item: object) -> Mapping[LegacyService, Agents]:
-    return {_service(key): _agents(value) for key, value in _pairs(item)}
-
-
-def _read_listeners(item: object) -> Mapping[int, LegacyService]:
-    return {
-        Fields({"port": key}).uint("port", _MAX_PORT): _service(value)
-        for key, value in _pairs(item)
-    }

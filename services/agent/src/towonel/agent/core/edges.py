@@ -1,40 +1,41 @@
-"""Which edges to dial, and which links to leave, as the hub's list changes."""
+"""Edges to link to: which to dial and which to leave when the hub's list changes."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from towonel.tunnel.core.handshake import EdgeIdentity
 from towonel.wire.ids import EdgeId
-
-REFRESH_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """An edge that the hub names: who it is, the certificate it shows, where it listens."""
+    """Edge as the hub names it: its identity, and where it listens."""
 
-    edge_id: EdgeId
-    certificate_pem: str
-    certificate_sha256: bytes
+    identity: EdgeIdentity
     addresses: tuple[tuple[str, int], ...]
+
+    @property
+    def edge_id(self) -> EdgeId:
+        return self.identity.edge_id
 
 
 @dataclass(frozen=True, slots=True)
-class Moves:
-    """What to do about a new list."""
+class LinkChanges:
+    """Links to make and to end."""
 
     dial: tuple[Edge, ...]
     leave: tuple[EdgeId, ...]
 
 
-def trusted(edges: Iterable[Edge], allowed: Collection[bytes] | None) -> list[Edge]:
-    """Return the edges that may be dialled: all of the hub's, or those of them that are allowed."""
+def filter_trusted(edges: Iterable[Edge], allowed: Collection[bytes] | None) -> list[Edge]:
+    """Return the edges that may be dialled: of the hub's those that are allowed; None allows all."""
     return [edge for edge in edges if allowed is None or edge.edge_id in allowed]
 
 
-def moves(linked: Mapping[EdgeId, Edge], wanted: Iterable[Edge]) -> Moves:
+def plan_links(linked: Mapping[EdgeId, Edge], wanted: Iterable[Edge]) -> LinkChanges:
     """Compare the edges there are links to with those wanted; a changed one is left and dialled."""
     by_id = {edge.edge_id: edge for edge in wanted}
-    return Moves(
+    return LinkChanges(
         dial=tuple(edge for edge_id, edge in by_id.items() if linked.get(edge_id) != edge),
         leave=tuple(edge_id for edge_id, edge in linked.items() if by_id.get(edge_id) != edge),
     )

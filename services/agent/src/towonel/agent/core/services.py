@@ -1,4 +1,4 @@
-"""What an agent publishes, and where each service's origin is."""
+"""Services of the environment: what an agent publishes, and the origin of each."""
 
 import difflib
 import json
@@ -16,15 +16,14 @@ from towonel.wire.names import (
     wildcard_of,
 )
 from towonel.wire.preamble import Preamble
-from towonel.wire.routes import TlsMode
+from towonel.wire.routes import LAST_PORT, TlsMode
 
 MAX_SERVICES = 1_000  # what a session's Hello takes
-_MAX_PORT = 65_535
 _FIELDS = ("hostname", "origin", "tls_mode", "proxy_protocol")
 
 
 class ProxyProtocol(StrEnum):
-    """Whether the origin is told the client's address."""
+    """PROXY protocol that tells an origin the client's address."""
 
     NONE = "none"
     V2 = "v2"
@@ -32,7 +31,7 @@ class ProxyProtocol(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a service is, as its agent dials it."""
+    """Origin of a service, as the agent dials it."""
 
     host: str
     port: int
@@ -45,7 +44,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service of the environment."""
+    """Service of the environment."""
 
     key: ServiceKey
     origin: Origin
@@ -56,7 +55,7 @@ def parse_services(text: str) -> tuple[Service, ...]:
     """Read the JSON array of services.
 
     Raises:
-        ValueError: its text has a line for every mistake, with the service, the field and the fix.
+        ValueError: its text has a line for each mistake, with the service, the field and the fix.
     """
     try:
         items: object = json.loads(text)
@@ -68,22 +67,22 @@ def parse_services(text: str) -> tuple[Service, ...]:
     if len(entries) > MAX_SERVICES:
         raise ValueError(f"has {len(entries)} services, at most {MAX_SERVICES} are taken")
     problems: list[str] = []
-    services = [_service(number, item, problems) for number, item in enumerate(entries)]
+    services = [_parse_service(number, item, problems) for number, item in enumerate(entries)]
     found = [service for service in services if service is not None]
-    problems += _doubles(found)
+    problems += _find_duplicates(found)
     if problems:
         raise ValueError("\n".join(problems))
     return tuple(found)
 
 
-class Directory:
-    """Finds the origin that a preamble asks for; what is not of the environment is not there."""
+class OriginTable:
+    """Table of the environment's origins, by service."""
 
     def __init__(self, services: Iterable[Service]) -> None:
         self._origins: Mapping[ServiceKey, Origin] = {s.key: s.origin for s in services}
 
-    def origin(self, preamble: Preamble) -> Origin | None:
-        """Return the origin of the preamble's service, if it is ours and covers the name asked for."""
+    def find(self, preamble: Preamble) -> Origin | None:
+        """Return the origin of a preamble's service, or None if there is none for the name it asks for."""
         origin = self._origins.get(preamble.service)
         name = preamble.authority
         if origin is None or name is None:
@@ -92,15 +91,15 @@ class Directory:
         return origin if pattern in {name, wildcard_of(name)} else None
 
 
-def _service(number: int, item: object, problems: list[str]) -> Service | None:
+def _parse_service(number: int, item: object, problems: list[str]) -> Service | None:
     if not isinstance(item, dict):
         problems.append(f'[{number}]: must be an object with "hostname" and "origin"')
         return None
     entry = cast("dict[str, object]", item)
     name = entry.get("hostname")
     where = f"[{number}]" + (f" ({name})" if isinstance(name, str) else "")
-    found = _unknown(entry)
-    key, origin = _key(entry, found), _origin(entry, found)
+    found = _find_unknown(entry)
+    key, origin = _parse_key(entry, found), _parse_origin(entry, found)
     mode = entry.get("tls_mode", "passthrough")
     if mode not in ("passthrough", {"mode": "passthrough"}):  # the original's form too
         found.append(f"tls_mode: must be passthrough, the only mode there is so far, not {mode!r}")
@@ -108,7 +107,7 @@ def _service(number: int, item: object, problems: list[str]) -> Service | None:
     return None if found or key is None or origin is None else Service(key, origin)
 
 
-def _unknown(entry: Mapping[str, object]) -> list[str]:
+def _find_unknown(entry: Mapping[str, object]) -> list[str]:
     problems: list[str] = []
     for field in entry:
         if field not in _FIELDS:
@@ -118,7 +117,7 @@ def _unknown(entry: Mapping[str, object]) -> list[str]:
     return problems
 
 
-def _key(entry: Mapping[str, object], problems: list[str]) -> ServiceKey | None:
+def _parse_key(entry: Mapping[str, object], problems: list[str]) -> ServiceKey | None:
     hostname = entry.get("hostname")
     if not isinstance(hostname, str):
         problems.append("hostname: is missing; give the public name, as in app.example.eu")
@@ -130,7 +129,7 @@ def _key(entry: Mapping[str, object], problems: list[str]) -> ServiceKey | None:
         return None
 
 
-def _origin(entry: Mapping[str, object], problems: list[str]) -> Origin | None:
+def _parse_origin(entry: Mapping[str, object], problems: list[str]) -> Origin | None:
     proxy = entry.get("proxy_protocol", ProxyProtocol.V2)
     if proxy not in {*ProxyProtocol}:
         problems.append(f"proxy_protocol: must be v2 or none, not {proxy!r}")
@@ -141,18 +140,18 @@ def _origin(entry: Mapping[str, object], problems: list[str]) -> Origin | None:
         return None
     host, _, port = text.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    is_port = port.isascii() and port.isdigit() and 0 < int(port) <= _MAX_PORT
+    is_port = port.isascii() and port.isdigit() and 0 < int(port) <= LAST_PORT
     if not bare or not is_port or (":" in bare and bare == host) or "/" in text:
         problems.append(f"origin: must be host:port, as in 127.0.0.1:8443, not {text!r}")
         return None
     return Origin(bare, int(port), ProxyProtocol(str(proxy)))
 
 
-def _doubles(services: Iterable[Service]) -> list[str]:
+def _find_duplicates(services: Iterable[Service]) -> list[str]:
     seen: set[ServiceKey] = set()
-    doubles: list[str] = []
+    duplicates: list[str] = []
     for service in services:
         if service.key in seen:
-            doubles.append(f"hostname {service.key.name}: occurs twice")
+            duplicates.append(f"hostname {service.key.name}: occurs twice")
         seen.add(service.key)
-    return doubles
+    return duplicates

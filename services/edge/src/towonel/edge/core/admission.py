@@ -1,99 +1,94 @@
-"""How many clients may be here at once: altogether, from one source, for one tenant.
+"""Admission control: limits on clients at once, in total, for each source and for each tenant.
 
-A client takes its places one after the other, as it becomes known who it is and what it wants, and
-gives all of them back when it leaves.
+A client is counted step by step, as it becomes known where it comes from and which tenant it wants
+to reach, and is no longer counted anywhere once it leaves.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_network
 
+from towonel.runtime.addresses import IpAddress, source_of
 from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.ids import TenantId
 
-IPV6_SOURCE_BITS = 64  # one subscriber gets a /64 at least, and may use every address in it
-
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Clients at once; 0 admits nobody."""
+class AdmissionLimits:
+    """Limits on clients at once; 0 admits no client."""
 
     clients: int
     per_source: int
     per_tenant: int
 
 
-def source_of(address: IPv4Address | IPv6Address) -> str:
-    """Return what counts as one source: an IPv4 address, or the /64 of an IPv6 one."""
-    if isinstance(address, IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ip_network((int(address), IPV6_SOURCE_BITS), strict=False))
-
-
-class Places[K]:
-    """At most `limit` places for each key; keys without a taken place are forgotten."""
+class KeyedLimit[K]:
+    """Counters with a limit, one for each key; a key whose count is 0 takes no memory."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._taken: dict[K, int] = {}
+        self._counts: dict[K, int] = {}
 
-    def taken(self, key: K) -> int:
-        return self._taken.get(key, 0)
+    def count(self, key: K) -> int:
+        return self._counts.get(key, 0)
 
-    def take(self, key: K) -> bool:
-        """Take one, or return False when none is left."""
-        taken = self.taken(key)
-        if taken >= self.limit:
+    def acquire(self, key: K) -> bool:
+        """Count one more, or return False at the limit."""
+        count = self.count(key)
+        if count >= self.limit:
             return False
-        self._taken[key] = taken + 1
+        self._counts[key] = count + 1
         return True
 
     def release(self, key: K) -> None:
-        left = self._taken[key] - 1
+        left = self._counts[key] - 1
         if left:
-            self._taken[key] = left
+            self._counts[key] = left
         else:
-            del self._taken[key]
+            del self._counts[key]
 
 
 @dataclass(slots=True)
 class Ticket:
-    """The places of one client."""
+    """Record of what one client counts for."""
 
     source: str | None = None
     tenant_id: TenantId | None = None
-    is_released: bool = False
 
 
 class Admission:
-    """Hand out tickets while there are places, and take them back."""
+    """Counters of the clients that are here, which refuse a client above a limit."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: AdmissionLimits) -> None:
         self.clients = 0
         self._limit = limits.clients
-        self._sources = Places[str](limits.per_source)
-        self._tenants = Places[TenantId](limits.per_tenant)
+        self._sources = KeyedLimit[str](limits.per_source)
+        self._tenants = KeyedLimit[TenantId](limits.per_tenant)
 
-    def take(self) -> Ticket:
-        """Admit one more client.
+    @contextmanager
+    def admit(self) -> Generator[Ticket]:
+        """Count one more client for the time of the block.
 
         Raises:
-            Unavailable: OVERLOADED, all places are taken.
+            Unavailable: OVERLOADED, the limit on all clients is reached.
         """
         if self.clients >= self._limit:
             raise Unavailable(Code.OVERLOADED, f"{self.clients} clients in flight")
         self.clients += 1
-        return Ticket()
+        ticket = Ticket()
+        try:
+            yield ticket
+        finally:
+            self._release(ticket)
 
-    def claim_source(self, ticket: Ticket, address: IPv4Address | IPv6Address) -> None:
+    def claim_source(self, ticket: Ticket, address: IpAddress) -> None:
         """Count the client for the address it comes from.
 
         Raises:
             Denied: LIMIT_EXCEEDED.
         """
         source = source_of(address)
-        if not self._sources.take(source):
+        if not self._sources.acquire(source):
             raise Denied(Code.LIMIT_EXCEEDED, f"source {source} has {self._sources.limit} clients")
         ticket.source = source
 
@@ -103,16 +98,12 @@ class Admission:
         Raises:
             Denied: LIMIT_EXCEEDED.
         """
-        if not self._tenants.take(tenant_id):
+        if not self._tenants.acquire(tenant_id):
             detail = f"tenant {tenant_id.hex()} has {self._tenants.limit} clients"
             raise Denied(Code.LIMIT_EXCEEDED, detail)
         ticket.tenant_id = tenant_id
 
-    def release(self, ticket: Ticket) -> None:
-        """Give back every place of a client; only the first call counts."""
-        if ticket.is_released:
-            return
-        ticket.is_released = True
+    def _release(self, ticket: Ticket) -> None:
         self.clients -= 1
         if ticket.source is not None:
             self._sources.release(ticket.source)

@@ -1,9 +1,9 @@
-"""In which order to try the sessions that serve a route.
+"""Load balancer over the sessions that serve a route: the less loaded of two random ones.
 
-The less loaded of two random ones comes first: nearly as even as looking at all of them, without
-every client of one moment running to the same session. A session on which opening failed is set
-aside for a while that doubles with each failure in a row, for that service only: the agent may
-well reach another origin. Set aside is not excluded: with nothing better, it is tried.
+That is nearly as even as looking at all of them, and does not send every client of one moment to
+the same session. After a failure to open a stream a session cools down for a time that doubles with
+each failure in a row, for that service only: the agent may well reach another origin. A session
+that cools down is not excluded: it is tried when there is no better one.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +20,7 @@ type Draw = Callable[[int], int]  # draw(n): a random number, 0 <= number < n
 
 
 class Candidate(Protocol):
-    """What a decision needs to know of a session."""
+    """Session, as far as a decision depends on it."""
 
     @property
     def session_id(self) -> bytes: ...
@@ -38,16 +38,16 @@ class Candidate(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Aside:
+class _Cooldown:
     pause_s: float
     until: float
 
 
-class Balance:
-    """Remember which sessions failed whom, and order the rest by chance and load."""
+class Balancer:
+    """Load balancer that remembers failures by session and service."""
 
     def __init__(self) -> None:
-        self._aside: dict[bytes, dict[ServiceKey, _Aside]] = {}  # by session id
+        self._cooldowns: dict[bytes, dict[ServiceKey, _Cooldown]] = {}  # by session id
 
     def order[C: Candidate](
         self, service: ServiceKey, candidates: Iterable[C], *, now: float, draw: Draw
@@ -70,32 +70,32 @@ class Balance:
                 chosen.append(rank.pop(_less_loaded_of_two(rank, draw)))
         return chosen
 
-    def failed(self, service: ServiceKey, session_id: bytes, now: float) -> None:
-        """Set a session aside for a service, the longer the more often in a row."""
-        of_session = self._aside.setdefault(session_id, {})
+    def record_failure(self, service: ServiceKey, session_id: bytes, now: float) -> None:
+        """Let a session cool down for a service: the more failures in a row, the longer."""
+        of_session = self._cooldowns.setdefault(session_id, {})
         before = of_session.get(service)
         # Clients that were under way together are one failure: the pause doubles once.
         if before is not None and now < before.until:
             return
         pause_s = FIRST_PAUSE_S if before is None else min(2 * before.pause_s, MAX_PAUSE_S)
-        of_session[service] = _Aside(pause_s, now + pause_s)
+        of_session[service] = _Cooldown(pause_s, now + pause_s)
 
-    def worked(self, service: ServiceKey, session_id: bytes) -> None:
+    def record_success(self, service: ServiceKey, session_id: bytes) -> None:
         """Forget the failures of a session for a service."""
-        of_session = self._aside.get(session_id)
+        of_session = self._cooldowns.get(session_id)
         if of_session is not None:
             of_session.pop(service, None)
 
     def forget(self, session_id: bytes) -> None:
         """Forget a session that has ended."""
-        self._aside.pop(session_id, None)
+        self._cooldowns.pop(session_id, None)
 
     def _rank(self, service: ServiceKey, candidate: Candidate, now: float) -> int:
-        """0 healthy, 1 set aside, 2 silent: nothing at all comes from it."""
+        """0 healthy, 1 cooling down, 2 silent: it sends nothing at all."""
         if candidate.is_silent:
             return 2
-        aside = self._aside.get(candidate.session_id, {}).get(service)
-        return 1 if aside is not None and now < aside.until else 0
+        cooldown = self._cooldowns.get(candidate.session_id, {}).get(service)
+        return 1 if cooldown is not None and now < cooldown.until else 0
 
 
 def _less_loaded_of_two(candidates: Sequence[Candidate], draw: Draw) -> int:

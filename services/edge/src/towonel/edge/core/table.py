@@ -1,7 +1,7 @@
-"""Which tenant and service a public name belongs to.
+"""Route table: the tenant and service that a public name belongs to.
 
-The hub sends deltas; this keeps what they add up to. A blocked tenant has no routes here, whatever
-the rows say, so a revocation holds even when it arrives before the rows are gone.
+The hub sends deltas; the table is their sum. A blocked tenant has no routes here, even while the
+table has rows of it, so a revocation holds even when it arrives before the rows are gone.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from towonel.wire.routes import Route, RouteDelta
 
 @dataclass(frozen=True, slots=True)
 class TableChange:
-    """What a delta did to the table.
+    """Effect of a delta on the table.
 
     `changed` are the keys of routes that were added, altered or removed; `blocked` are tenants that
     were not blocked before and are now: their sessions have to end.
@@ -28,7 +28,7 @@ class TableChange:
 
 
 class RouteTable:
-    """The routes as of one revision of one hub; `revision` is None before the first delta."""
+    """Table of the routes as of one revision; `revision` is None before the first delta."""
 
     def __init__(self) -> None:
         self._routes: dict[str, Route] = {}
@@ -39,7 +39,7 @@ class RouteTable:
         return len(self._routes)
 
     def apply(self, delta: RouteDelta) -> TableChange:
-        """Carry out a delta, or replace everything by a snapshot; say what that changed."""
+        """Apply a delta, or replace everything by a snapshot, and return what that changed."""
         self.revision = delta.revision
         removed, unblocked = set(delta.removed), set(delta.unblocked)
         if delta.snapshot:
@@ -67,7 +67,7 @@ class RouteTable:
         wildcard = wildcard_of(name)
         for pattern in (name,) if wildcard is None else (name, wildcard):
             route = self._routes.get(str(ServiceKey(ServiceKind.HTTPS, pattern)))
-            if route is not None:  # a blocked tenant's name is nobody else's meanwhile
+            if route is not None:  # while a tenant is blocked, no other gets its name
                 return None if self.is_blocked(route.tenant_id) else route
         return None
 

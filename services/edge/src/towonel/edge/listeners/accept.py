@@ -1,4 +1,4 @@
-"""Accept connections, hand each to a task of its own, and know which of them are left."""
+"""Accept loops: each connection gets a task of its own and is counted until it ends."""
 
 import asyncio
 import contextlib
@@ -9,9 +9,9 @@ from functools import partial
 
 import structlog
 
-from towonel.edge.listeners.in_flight import InFlight
-from towonel.edge.listeners.sockets import readable
+from towonel.edge.listeners.sockets import wait_readable
 from towonel.edge.metrics import Metrics
+from towonel.runtime.in_flight import InFlight
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -24,7 +24,7 @@ type Handle = Callable[[socket.socket], Coroutine[None, None, None]]
 
 
 class Acceptor:
-    """The accept loops of some sockets, and the connections that came of them.
+    """Accept loops of some sockets, and the connections they accepted.
 
     Args:
         sockets: bound and non-blocking; they listen from now on, and are owned by this.
@@ -45,7 +45,7 @@ class Acceptor:
         self._metrics = metrics
         self._tasks = tasks
         self._connections: set[asyncio.Task[None]] = set()
-        self.crowd = InFlight()  # of connections
+        self.in_flight = InFlight()  # of connections
         for sock in self._sockets:
             sock.listen(BACKLOG)
         self._loops = [tasks.create_task(self._accept_forever(sock)) for sock in self._sockets]
@@ -62,8 +62,8 @@ class Acceptor:
             sock.close()
         self._sockets.clear()
 
-    def end_all(self) -> None:
-        """End every connection that is left."""
+    def cancel_all(self) -> None:
+        """Cancel every connection that is left."""
         for task in self._connections:
             task.cancel()
 
@@ -74,7 +74,7 @@ class Acceptor:
                     self._start(sock.accept()[0])
                 await asyncio.sleep(0)
             except BlockingIOError:
-                await readable(sock)
+                await wait_readable(sock)
             except ConnectionAbortedError:
                 continue  # the client left before its turn
             except OSError as error:
@@ -87,24 +87,24 @@ class Acceptor:
         sock.setblocking(False)
         task = self._tasks.create_task(self._handle(sock))
         self._connections.add(task)
-        self.crowd.acquire()
-        task.add_done_callback(partial(self._ended, sock))
+        self.in_flight.acquire()
+        task.add_done_callback(partial(self._on_ended, sock))
 
-    def _ended(self, sock: socket.socket, task: asyncio.Task[None]) -> None:
+    def _on_ended(self, sock: socket.socket, task: asyncio.Task[None]) -> None:
         sock.close()  # here, because a task that is cancelled early never gets to run
         self._connections.discard(task)
-        self.crowd.release()
+        self.in_flight.release()
 
 
 @contextlib.asynccontextmanager
-async def accepting(
+async def accept_clients(
     sockets: Sequence[socket.socket], handle: Handle, metrics: Metrics
 ) -> AsyncIterator[Acceptor]:
-    """Accept until the end of the block, or until told to stop; then end what is left."""
+    """Accept until `stop_accepting` or the end of the block, and end what is left then."""
     async with asyncio.TaskGroup() as tasks:
         acceptor = Acceptor(sockets, handle, metrics, tasks)
         try:
             yield acceptor
         finally:
             await acceptor.stop_accepting()
-            acceptor.end_all()
+            acceptor.cancel_all()

@@ -1,89 +1,87 @@
-"""A client's first flight, looked at without taking it off the socket.
+"""First flight of a client, peeked at: the bytes stay on the socket.
 
-The bytes stay in the kernel until somebody is found who wants them. SO_RCVLOWAT lets the kernel
-wake us only when there is enough to go on, so a client that sends one byte at a time does not make
-us look at all of its bytes for each of them.
+They stay in the kernel until an upstream has taken them. SO_RCVLOWAT lets the kernel wake us only
+when there is enough to go on, so a client that sends one byte at a time does not make us peek at
+all of its bytes for each of them.
 """
 
 import asyncio
 import contextlib
 import socket
 
-from towonel.edge.listeners.sockets import has_hung_up, readable
+from towonel.edge.listeners.sockets import has_hung_up, wait_readable
 from towonel.wire import clienthello, proxy
 from towonel.wire.clienthello import ClientHello, Incomplete
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.proxy import ProxyHeader
 
 FIRST_BYTES = 16 * 1024  # a ClientHello at its largest, and all that is kept for a retry
-FREE_LOOKS = 16  # more than any honest client needs; then a pause before each further one
-PAUSE_S = 0.05
-
-LINGER_S = 1.0  # a client far away needs a round trip to see the alert and close
+FREE_PEEKS = 16  # more than an ordinary client needs; then a pause before each further one
+PEEK_PAUSE_S = 0.05
 LINGER_BYTES = 256 * 1024
 
 
 class FirstFlight:
-    """Looks at what a client sent first; each look costs time only when there is more to see."""
+    """Reader of a client's first bytes that peeks again only when more of them have arrived."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._looks = 0
+        self._peeks = 0
 
-    async def proxy_header(self) -> ProxyHeader:
+    async def read_proxy_header(self) -> ProxyHeader:
         """Take the PROXY v2 header that a trusted peer must begin with.
 
         Raises:
             ProtocolError: BAD_PROXY_HEADER.
             Unavailable: CLIENT_CLOSED.
         """
-        data = await self._look(1)
+        data = await self._peek(1)
         while (found := proxy.read(data)) is None:
-            data = await self._look(_header_needed(data))
+            data = await self._peek(_header_length(data))
         header, length = found
         self.take(length)
         return header
 
-    async def client_hello(self) -> tuple[ClientHello, bytes]:
-        """Return the hello, and all that can be seen by now, at most 16 KiB, hello included.
+    async def read_client_hello(self) -> tuple[ClientHello, bytes]:
+        """Return the hello, and all bytes that have arrived, at most 16 KiB, the hello included.
 
         Raises:
             ProtocolError: what is wrong with it.
             Unavailable: CLIENT_CLOSED.
         """
-        data = await self._look(1)
+        data = await self._peek(1)
         while isinstance(hello := clienthello.read(data), Incomplete):
-            data = await self._look(hello.needed)
+            data = await self._peek(hello.needed)
         return hello, data
 
     def take(self, length: int) -> None:
-        """Take bytes off the socket that were seen.
+        """Take bytes off the socket that were peeked at.
 
         Raises:
             Unavailable: CLIENT_CLOSED, a reset has thrown them away.
         """
-        self._low_water(1)
+        self._set_low_water(1)
         while length:
             data = self._receive(length)
             if not data:
-                raise _closed("while taking bytes that were seen")
+                raise _client_closed("while taking bytes that were peeked at")
             length -= len(data)
 
-    async def _look(self, needed: int) -> bytes:
-        """Return what there is once there are `needed` bytes."""
-        self._low_water(needed)
+    async def _peek(self, needed: int) -> bytes:
+        """Return what has arrived, once that is `needed` bytes."""
+        self._set_low_water(needed)
         while len(data := self._receive(FIRST_BYTES, socket.MSG_PEEK)) < needed:
-            await readable(self._sock)
+            await wait_readable(self._sock)
             if has_hung_up(self._sock) and len(self._receive(needed, socket.MSG_PEEK)) < needed:
-                raise _closed(f"after {len(data)} bytes or a few more")
+                raise _client_closed(f"after {len(data)} bytes or a few more")
             await self._pace()
         return data
 
     async def _pace(self) -> None:
         """Bound the work that a client can cause before its deadline."""
-        self._looks += 1
-        if self._looks > FREE_LOOKS:
-            await asyncio.sleep(PAUSE_S)
+        self._peeks += 1
+        if self._peeks > FREE_PEEKS:
+            await asyncio.sleep(PEEK_PAUSE_S)
 
     def _receive(self, length: int, flags: int = 0) -> bytes:
         try:
@@ -91,47 +89,47 @@ class FirstFlight:
         except (BlockingIOError, InterruptedError):
             return b""
         except OSError as error:
-            raise _closed(str(error)) from error
+            raise _client_closed(str(error)) from error
 
-    def _low_water(self, length: int) -> None:
+    def _set_low_water(self, length: int) -> None:
         try:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, length)
         except OSError as error:
-            raise _closed(str(error)) from error
+            raise _client_closed(str(error)) from error
 
 
-async def close_gracefully(sock: socket.socket, alert: bytes) -> None:
+async def close_gracefully(sock: socket.socket, alert: bytes, linger_s: float) -> None:
     """Send a last record, and close such that the client can read it.
 
     Closing while bytes are unread would send a reset, and that takes with it what the client has
-    not read yet. So what still comes is read and dropped, for a moment.
+    not read yet. So what still comes is read and dropped, for `linger_s` seconds.
     """
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
         if alert:
             sock.send(alert)  # the first bytes on this socket: there is room
         sock.shutdown(socket.SHUT_WR)
-        async with asyncio.timeout(LINGER_S):
-            await _drop(sock, LINGER_BYTES)
+        async with asyncio.timeout(linger_s):
+            await _discard(sock, LINGER_BYTES)
 
 
-async def _drop(sock: socket.socket, most_bytes: int) -> None:
+async def _discard(sock: socket.socket, most_bytes: int) -> None:
     while most_bytes > 0:
         try:
             data = sock.recv(FIRST_BYTES)
         except BlockingIOError:
-            await readable(sock)
+            await wait_readable(sock)
             continue
         if not data:
             return
         most_bytes -= len(data)
 
 
-def _header_needed(data: bytes) -> int:
-    """Bytes of a PROXY header in all, as far as `data` tells."""
+def _header_length(data: bytes) -> int:
+    """Return the bytes of a PROXY header in all, or as many as it takes to know that."""
     fixed = len(proxy.SIGNATURE) + 4
     return fixed if len(data) < fixed else fixed + int.from_bytes(data[fixed - 2 : fixed])
 
 
-def _closed(detail: str) -> Unavailable:
+def _client_closed(detail: str) -> Unavailable:
     return Unavailable(Code.CLIENT_CLOSED, detail)

@@ -1,4 +1,4 @@
-"""Bound sockets, and waiting for a socket without reading from it."""
+"""Sockets: binding them, and waiting on one without reading from it."""
 
 import asyncio
 import select
@@ -7,7 +7,7 @@ import socket
 HANG_UP = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 
 
-def bound_sockets(host: str, port: int, count: int) -> list[socket.socket]:
+def bind_sockets(host: str, port: int, count: int) -> list[socket.socket]:
     """Return `count` sockets bound to one address, which another process may share.
 
     A socket takes no share of the clients before it listens.
@@ -15,12 +15,12 @@ def bound_sockets(host: str, port: int, count: int) -> list[socket.socket]:
     Port 0 takes one free port for all. `::` takes IPv4 too.
 
     Raises:
-        OSError: the address is not ours, or somebody else has it for himself.
+        OSError: the address is not this machine's, or another program has it exclusively.
     """
     sockets: list[socket.socket] = []
     try:
         for _ in range(count):
-            sockets.append(_bound_socket(host, port))
+            sockets.append(_bind_socket(host, port))
             port = sockets[0].getsockname()[1]
     except OSError:
         for sock in sockets:
@@ -29,7 +29,7 @@ def bound_sockets(host: str, port: int, count: int) -> list[socket.socket]:
     return sockets
 
 
-def _bound_socket(host: str, port: int) -> socket.socket:
+def _bind_socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -45,8 +45,8 @@ def _bound_socket(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def readable(sock: socket.socket) -> None:
-    """Wait until there is something to read, or SO_RCVLOWAT bytes of it, or the end."""
+async def wait_readable(sock: socket.socket) -> None:
+    """Wait until SO_RCVLOWAT bytes can be read, or the peer has sent its end or a reset."""
     loop = asyncio.get_running_loop()
     waiter: asyncio.Future[None] = loop.create_future()
     descriptor = sock.fileno()
@@ -58,7 +58,7 @@ async def readable(sock: socket.socket) -> None:
 
 
 def has_hung_up(sock: socket.socket) -> bool:
-    """Whether the peer sends no more, whatever it sent that was not read yet."""
+    """Whether the peer sends no more, even if some of what it sent is still unread."""
     poll = select.poll()
     poll.register(sock, HANG_UP)
     return bool(poll.poll(0))

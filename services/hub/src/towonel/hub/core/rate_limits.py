@@ -6,16 +6,16 @@ same arithmetic runs here for one process and in Redis for all replicas.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Address, ip_address
 
-IPV6_SOURCE_BITS = 64  # one subscriber gets a /64 at least, and may use every address in it
+from towonel.runtime import addresses
+from towonel.runtime.addresses import IpAddress, Network, unmap
+
 MAX_HOPS = 32  # of a forwarded address; a chain of honest proxies is shorter
 
 FREE_STRIKES = 10  # wrong secrets that cost nothing: people mistype, scripts hold old keys
 MAX_LOCKOUT_MS = 15 * 60_000
 FORGET_MS = MAX_LOCKOUT_MS  # after the end of a lockout, or the last strike without one
-
-type Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +100,10 @@ def source_of(address: str) -> str:
     parsed = _parsed(address)
     if not isinstance(parsed, IPv6Address):
         return address
-    return str(ip_network((int(parsed), IPV6_SOURCE_BITS), strict=False))
+    return addresses.source_of(parsed)
 
 
-def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+def _parsed(text: str) -> IpAddress | None:
     """Return an address without port, brackets or zone; an IPv4 one that is mapped, as IPv4."""
     text = text.strip()
     if text.startswith("["):
@@ -111,8 +111,6 @@ def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        address = ip_address(text.partition("%")[0])
+        return unmap(ip_address(text.partition("%")[0]))
     except ValueError:
         return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address

@@ -153,7 +153,7 @@ class RedisRouteChanges(RouteChanges):
                 match message:
                     case {"type": "subscribe"}:
                         self.connected = True
-                        backoff.healthy(0)
+                        backoff.record_success(0)
                         self.request_refresh()  # something may have been rung while nobody listened
                     case {"type": "message", "data": data} if self._is_news(data):
                         self.request_refresh()

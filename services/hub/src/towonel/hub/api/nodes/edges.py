@@ -21,9 +21,9 @@ from towonel.hub.store import edges as store
 from towonel.hub.store.audit import AuditEvent, record
 from towonel.hub.store.tables import EdgeRow
 from towonel.identity.certs import (
-    certificate_alone,
     certificate_public_key,
     certificate_sha256,
+    extract_certificate,
 )
 from towonel.identity.signatures import Domain, Signature
 from towonel.runtime.settings import parse_address
@@ -46,7 +46,9 @@ async def register_edge(
     row = EdgeRow(
         edge_id=signed.id,
         addresses=json.dumps(wanted.addresses),
-        certificate_pem=certificate_alone(wanted.certificate_pem),  # agents trust all that is in it
+        certificate_pem=extract_certificate(
+            wanted.certificate_pem
+        ),  # agents trust all that is in it
         certificate_sha256=certificate_sha256(wanted.certificate_pem),
         version=wanted.version,
         last_seen_ms=hub.now_ms(),

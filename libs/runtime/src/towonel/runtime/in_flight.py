@@ -1,29 +1,29 @@
-"""How many are here, and waiting for the last one to leave."""
+"""Counter of work in flight, with an event for the end of the last piece."""
 
 import asyncio
 from types import TracebackType
 
 
 class InFlight:
-    """A count with an end to wait for; `with crowd:` counts one for the time of the block."""
+    """Counter to wait on; `with in_flight:` counts one for the time of the block."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._gone = asyncio.Event()
-        self._gone.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def acquire(self) -> None:
         self.count += 1
-        self._gone.clear()
+        self._idle.clear()
 
     def release(self) -> None:
         self.count -= 1
         if not self.count:
-            self._gone.set()
+            self._idle.set()
 
     async def wait_idle(self) -> None:
-        """Wait until nobody is here."""
-        await self._gone.wait()
+        """Wait until the count is 0."""
+        await self._idle.wait()
 
     def __enter__(self) -> None:
         self.acquire()

@@ -1,0 +1,59 @@
+"""IP addresses: URLs of listeners, networks, and what counts as one source."""
+
+from ipaddress import ip_address
+
+import pytest
+
+from towonel.runtime.addresses import loopback_url, parse_networks, source_of, unmap
+
+
+@pytest.mark.parametrize(
+    ("listen_addr", "url"),
+    [
+        (("192.0.2.1", 80), "http://192.0.2.1:80"),
+        (("0.0.0.0", 80), "http://127.0.0.1:80"),  # noqa: S104 compared, never bound
+        (("::", 80), "http://[::1]:80"),
+        (("2001:db8::1", 80), "http://[2001:db8::1]:80"),
+    ],
+)
+def test_a_listener_is_reached_from_its_own_machine(listen_addr: tuple[str, int], url: str) -> None:
+    assert loopback_url(listen_addr) == url
+
+
+def test_a_single_address_is_a_network_of_one() -> None:
+    [network] = parse_networks(["192.0.2.7"])
+
+    assert ip_address("192.0.2.7") in network
+    assert ip_address("192.0.2.8") not in network
+
+
+@pytest.mark.parametrize("text", ["nonsense", "10.0.0.1/8", "10.0.0.0/33", ""])
+def test_an_invalid_network_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_networks([text])
+
+
+@pytest.mark.parametrize(
+    ("address", "unmapped"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::1"),
+    ],
+)
+def test_an_ipv4_address_inside_ipv6_is_that_ipv4_address(address: str, unmapped: str) -> None:
+    assert unmap(ip_address(address)) == ip_address(unmapped)
+
+
+@pytest.mark.parametrize(
+    ("address", "source"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:aaaa::1", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:bbbb::2", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+    ],
+)
+def test_an_ipv6_source_is_its_whole_64_bit_network(address: str, source: str) -> None:
+    assert source_of(ip_address(address)) == source

@@ -1,0 +1,46 @@
+"""Timers of an agent, in seconds; the defaults are those of production."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class HubTiming:
+    """Timers of the agent's requests to its hub.
+
+    Args:
+        refresh_s: between requests for a newer grant and the list of edges.
+        first_pause_s: before the first retry.
+        max_pause_s: between retries, at most: a hub that is back finds its agents within 5 s.
+        refused_pause_s: after a refusal: an operator has to act, and asking faster does not help.
+    """
+
+    refresh_s: float = 60.0
+    first_pause_s: float = 0.5
+    max_pause_s: float = 3.0
+    refused_pause_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTiming:
+    """Timers of dialling an edge again.
+
+    Args:
+        first_pause_s: before the first retry.
+        max_pause_s: between retries, at most.
+        healthy_s: a link that lasted this long was a success: the next retry is a first one.
+    """
+
+    first_pause_s: float = 0.5
+    max_pause_s: float = 30.0
+    healthy_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Timers of the whole process."""
+
+    hub: HubTiming = field(default_factory=HubTiming)
+    links: LinkTiming = field(default_factory=LinkTiming)
+
+
+DEFAULT_TIMING = Timing()

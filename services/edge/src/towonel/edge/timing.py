@@ -1,0 +1,76 @@
+"""Timers of an edge, in seconds; the defaults are those of production."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTiming:
+    """Timers of following the hub's routes.
+
+    Args:
+        long_poll_s: how long the hub may hold a request while there is no change.
+        poll_every_s: between requests while Redis notifies of changes, since it may lose a message;
+            also the longest pause that a hub in need may ask for.
+        register_every_s: between registrations.
+        first_pause_s: before the first retry; a hub that is back is found within seconds.
+        max_pause_s: between retries, at most.
+        save_pause_s: between writes of the snapshot: many changes in a row are one write.
+    """
+
+    long_poll_s: int = 25
+    poll_every_s: float = 15.0
+    register_every_s: float = 60.0
+    first_pause_s: float = 0.25
+    max_pause_s: float = 3.0
+    save_pause_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTiming:
+    """Timers of the reports; the hub names the interval between them.
+
+    Args:
+        first_pause_s: before the first report, and the first retry.
+        max_pause_s: between retries, at most.
+        max_asked_pause_s: the longest pause that a hub in need may ask for.
+        final_report_s: for the last report, after which the edge ends without it.
+    """
+
+    first_pause_s: float = 1.0
+    max_pause_s: float = 10.0
+    max_asked_pause_s: float = 60.0
+    final_report_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTiming:
+    """Timers of one client.
+
+    Args:
+        open_s: for all tries to open a stream together; an agent gives its origin 10 s.
+        linger_s: for a refused client to read its alert: a round trip, from far away.
+    """
+
+    open_s: float = 15.0
+    linger_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Timers of the whole process.
+
+    Args:
+        routes: of following the hub's routes.
+        reports: of the reports to the hub.
+        clients: of each client.
+        settle_s: at the end, for clients that are choosing a session, before agents are told to
+            use other edges.
+    """
+
+    routes: RouteTiming = field(default_factory=RouteTiming)
+    reports: ReportTiming = field(default_factory=ReportTiming)
+    clients: ClientTiming = field(default_factory=ClientTiming)
+    settle_s: float = 2.0
+
+
+DEFAULT_TIMING = Timing()
