@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import Row, text
-from support import forked_hub
+from support import fork_server
 from support.hub import state, tenant_of
 from support.ports import free_port
 from support.postgres import Postgres
@@ -58,7 +58,7 @@ class Crash:
 
     async def round(self, chance: random.Random) -> None:
         """Start the hub, write from several connections, and kill it while they write."""
-        hub = forked_hub.start_hub(self.environ)
+        hub = await fork_server.start("hub", self.environ)
         try:
             await self._ready()
             key = (Path(self.environ["TOWONEL_DATA_DIR"]) / "operator.key").read_text()
@@ -71,7 +71,7 @@ class Crash:
                 hub.kill()
         finally:
             hub.kill()
-            await asyncio.to_thread(hub.join)
+            await hub.wait()
 
     def total(self) -> int:
         return sum(self.acknowledged.values())
@@ -157,7 +157,7 @@ def crash(request: pytest.FixtureRequest, tmp_path: Path) -> Crash:
         return Crash(Database.in_file(tmp_path / "hub.db"), environ)
     server: Postgres = request.getfixturevalue("server")
     database = server.database(migrated=False)
-    dsn = forked_hub.url_of(database)
+    dsn = fork_server.url_of(database)
     return Crash(
         database, environ | {"TOWONEL_HUB_DB_DRIVER": "postgres", "TOWONEL_HUB_DB_DSN": dsn}
     )
