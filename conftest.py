@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-pytest_plugins = ["support.run_report", "support.databases"]
+pytest_plugins = ["support.selection", "support.statements", "support.run_report"]
 
 # The background of a shell ignores the one and nohup the other, and so would every child of a test:
 # what is caught has its default again there, and what is ignored has not.

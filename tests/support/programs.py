@@ -168,8 +168,9 @@ async def in_process() -> AsyncIterator[InProcessRunner]:
         try:
             yield runner
         finally:
+            # Not cancelled: uvicorn would leave its listener in the loop, which goes on here.
             for program in reversed(runner.programs):
-                await program.kill()
+                await program.stop()
 
 
 @contextlib.asynccontextmanager

@@ -21,6 +21,8 @@ from towonel.hub.store.db.migrate import newest_revision, upgrade, upgrade_to
 from towonel.hub.store.db.offline import reading, writing
 from towonel.wire.errors import Code, Denied
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Database:

@@ -1,23 +1,16 @@
-"""Pytest plugin: which database a test runs on, and a check that both were asked the same.
+"""Pytest plugin: check that Postgres was sent every SQL statement that SQLite was sent.
 
-A test that takes a `database` runs on SQLite or on Postgres: a hash of its name says on which, so each
-run has half of them on either. Tests of SQL are marked `both_databases`; with `--both-databases` all
-tests run on both.
-
-With `--compare-statements` every SQL statement that SQLite was sent must have been sent to Postgres,
-too. What fails there is reached by tests of SQLite only: mark one of them `both_databases`.
+Most tests run on one of the two databases (see `selection`). What fails here is reached by tests on
+SQLite only: mark one of them `both_databases`. It takes a whole run, with `--compare-statements`.
 """
 
 import re
-import zlib
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-DIALECTS = ("sqlite", "postgres")
-_DIALECT = re.compile(r"(?<=[\[-])(?:sqlite|postgres)(?=[\]-])")
 _PARAMETER = re.compile(r"%\(\w+\)s|\?")
 _LISTS = (
     (re.compile(r"::[A-Z ]+(?:\(\d*\))?"), ""),  # the type of a parameter
@@ -72,33 +65,11 @@ STATEMENTS = Statements()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("databases")
-    group.addoption("--both-databases", action="store_true", help="run all tests on both")
-    group.addoption(
+    parser.addoption(
         "--compare-statements",
         action="store_true",
-        help="fail if SQLite was sent a statement that Postgres was not; for whole runs",
+        help="fail if SQLite was sent an SQL statement that Postgres was not; for whole runs",
     )
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out one of two databases, where a test is there for both and not marked."""
-    if config.getoption("both_databases"):
-        return
-    names = {item.nodeid for item in items}
-    dropped = [item for item in items if _is_elsewhere(item, names)]
-    config.hook.pytest_deselected(items=dropped)
-    items[:] = [item for item in items if item not in set(dropped)]
-
-
-def _is_elsewhere(item: pytest.Item, names: set[str]) -> bool:
-    found = _DIALECT.search(item.nodeid)
-    if found is None or item.get_closest_marker("both_databases"):
-        return False
-    neutral = _DIALECT.sub("", item.nodeid)
-    chosen = DIALECTS[zlib.crc32(neutral.encode()) % 2]
-    sibling = _DIALECT.sub(chosen, item.nodeid)
-    return found[0] != chosen and sibling in names
 
 
 @pytest.hookimpl(tryfirst=True)
