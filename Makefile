@@ -7,11 +7,11 @@ SOURCES := libs services cli tests bench conftest.py
 # A working uv on PATH, or one of our own inside the tree.
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(ROOT)/.tools/bin/uv)
 RUN := $(UV) run --frozen
-PYTEST_ARGS ?= -n 2 --dist loadgroup
+PYTEST_ARGS ?= -n 2 --dist loadgroup --no-loadscope-reorder --compare-statements
 # Tests start hundreds of processes: none of them compiles what another has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup tools demo test format lint types arch cover e2e docs bench bench-hub bench-edges check clean
+.PHONY: help setup tools demo test soak format lint types arch cover e2e docs bench bench-hub bench-edges check clean
 
 help: ## Show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2}'
@@ -38,8 +38,11 @@ cover: test ## The same, with branch coverage and its thresholds
 	@$(RUN) coverage report --include '*/towonel/wire/*,*/towonel/identity/*,*/core/*,*/runtime/addresses.py' --fail-under 100
 	@$(RUN) coverage report --fail-under 85
 
+soak: setup tools ## All tests, the long ones too, and on both databases: before a release
+	@$(RUN) pytest $(PYTEST_ARGS) --soak
+
 e2e: setup tools ## Only the end-to-end scenarios
-	@$(RUN) pytest $(PYTEST_ARGS) tests/e2e
+	@$(RUN) pytest -n 2 --dist loadgroup tests/e2e
 
 format: setup ## Rewrite the code in house layout
 	@$(RUN) ruff format $(SOURCES)

@@ -1,10 +1,12 @@
-"""What holds for every test, whoever starts them and whatever ran before."""
+"""Set-up of every test: signals, logs, and the report of the run."""
 
 import signal
 from collections.abc import Iterator
 
 import pytest
 import structlog
+
+pytest_plugins = ["support.selection", "support.statements", "support.run_report"]
 
 # The background of a shell ignores the one and nohup the other, and so would every child of a test:
 # what is caught has its default again there, and what is ignored has not.

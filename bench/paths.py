@@ -28,7 +28,7 @@ async def direct(folder: Path, origins: Origins) -> AsyncIterator[Origins]:
 @contextlib.asynccontextmanager
 async def towonel(folder: Path, origins: Origins) -> AsyncIterator[Origins]:
     """Hub, edge and agent as their users start them."""
-    async with own_processes(folder) as runner:
+    async with own_processes(folder, forked=False) as runner:
         stack = Stack(runner, folder / "state")
         await stack.start_hub()
         await stack.start_edge()

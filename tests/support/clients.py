@@ -28,7 +28,7 @@ class Client:
             writer.transport.abort()
 
     async def ask(self, command: str, payload: bytes = b"") -> bytes:
-        """Send one command to an `Asked` origin, and return all it answers."""
+        """Send one command to a `CommandOrigin`, and return all it answers."""
         async with self.connect() as (reader, writer):
             writer.write(command.encode() + b"\n" + payload)
             await writer.drain()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import copy
 import secrets
 import tempfile
 from collections.abc import AsyncGenerator
@@ -13,13 +14,18 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI
+from starlette.datastructures import State
+from starlette.middleware import Middleware
 from support.openapi_guard import OpenApiGuard
 
 from towonel.api.edges import EdgeRegisterIn
 from towonel.api.invites import InviteIn
 from towonel.api.services import DesiredState, ServiceIn
 from towonel.client.hub import HubClient
-from towonel.hub.api.application import create_app
+from towonel.hub.api.application import prepare, routed
+from towonel.hub.api.http import errors
+from towonel.hub.api.http.middleware import RequestMiddleware
+from towonel.hub.api.http.tracing import telemetry
 from towonel.hub.context import Hub, Policy
 from towonel.hub.core.rate_limits import Rate
 from towonel.hub.key_files import HubKeys
@@ -58,8 +64,11 @@ class TestHub:
 
     @cached_property
     def app(self) -> FastAPI:
-        """The API; making one takes as long as a hundred requests."""
-        return create_app(self.context)
+        """The API, with the routes that all hubs of this process share."""
+        app = copy.copy(_app_with_routes())
+        app.state = State({"hub": self.context})
+        app.user_middleware = [Middleware(RequestMiddleware, metrics=self.context.metrics)]
+        return app
 
     @cached_property
     def guarded_app(self) -> OpenApiGuard:
@@ -80,6 +89,14 @@ class TestHub:
     def raw(self) -> httpx.AsyncClient:
         transport = httpx.ASGITransport(self.guarded_app, raise_app_exceptions=False)
         return httpx.AsyncClient(transport=transport, base_url="http://hub")
+
+
+@cache
+def _app_with_routes() -> FastAPI:
+    """An API without a hub; making its routes takes as long as a hundred requests."""
+    app = prepare(routed(telemetry=telemetry(None)))
+    errors.install(app)
+    return app
 
 
 def new_key() -> NodeKey:

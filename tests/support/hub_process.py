@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
-import sys
+import signal
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import httpx
+from support import fork_server
 from support.ports import free_port
+from support.programs import execute
 
 from towonel.client.hub import HubClient
 from towonel.hub.app import serve
@@ -44,8 +46,10 @@ async def running(chosen: HubSettings) -> AsyncGenerator[HubClient]:
 
 
 @contextlib.asynccontextmanager
-async def own_process(folder: Path, log: Path, **more: str) -> AsyncGenerator[HubSettings]:
-    """A hub as its users start it, ready, until the context ends; its log is kept in a file."""
+async def own_process(
+    folder: Path, log: Path, *, forked: bool = True, **more: str
+) -> AsyncGenerator[HubSettings]:
+    """A hub in a process of its own, ready, until the context ends; its log is kept in a file."""
     chosen = settings(folder, **more)
     environ = {
         "TOWONEL_DATA_DIR": str(chosen.data_dir),
@@ -53,18 +57,15 @@ async def own_process(folder: Path, log: Path, **more: str) -> AsyncGenerator[Hu
         "TOWONEL_HUB_HEALTH_LISTEN_ADDR": f"127.0.0.1:{chosen.health_listen_addr[1]}",
         **more,
     }
-    with log.open("wb") as errors:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "towonel.hub"), env=environ, stderr=errors
-        )
+    hub = await (fork_server.start if forked else execute)("hub", environ, log)
     async with asyncio.TaskGroup() as tasks:
-        ended = tasks.create_task(process.wait())
+        ended = tasks.create_task(hub.wait())
         try:
             await ready(chosen, ended)
             yield chosen
         finally:
             with contextlib.suppress(ProcessLookupError):
-                process.kill()
+                hub.send_signal(signal.SIGKILL)
 
 
 async def ready(chosen: HubSettings, hub: asyncio.Task[Any]) -> None:

@@ -59,7 +59,7 @@ class Progress:
 
 
 @dataclass
-class Asked:
+class CommandOrigin:
     """An origin that obeys the first line of each connection.
 
     `echo` sends everything back; `source N` sends N bytes and closes; `sink` reads to the end of
@@ -134,11 +134,11 @@ def expected_digest(size: int) -> str:
 
 
 @contextlib.asynccontextmanager
-async def asked(
+async def command_origin(
     name: str, context: ssl.SSLContext | None, *, limit: int = 65_536
-) -> AsyncIterator[Asked]:
-    """Serve an `Asked` origin on a free port."""
-    origin = Asked(name)
+) -> AsyncIterator[CommandOrigin]:
+    """Serve a `CommandOrigin` on a free port."""
+    origin = CommandOrigin(name)
     server = await asyncio.start_server(origin.serve, "127.0.0.1", 0, ssl=context, limit=limit)
     origin.port = server.sockets[0].getsockname()[1]
     try:

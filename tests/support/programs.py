@@ -1,13 +1,15 @@
-"""Two ways to run the same three programs: inside this process, and by their commands."""
+"""Runners of the three programs: as tasks of this process, as forked processes, as commands."""
 
 import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
+
+from support import fork_server
 
 import towonel.agent.app
 import towonel.agent.settings
@@ -29,11 +31,11 @@ class Program(Protocol):
         ...
 
     async def kill(self) -> None:
-        """End it without a word."""
+        """End it at once."""
         ...
 
     def log(self) -> str:
-        """What it wrote so far, where it writes to a file of its own."""
+        """Return what it wrote so far, if it writes to a file of its own."""
         ...
 
 
@@ -90,11 +92,22 @@ class InProcessRunner:
         return program
 
 
+class Process(Protocol):
+    """A process of the machine: of asyncio, or forked."""
+
+    @property
+    def pid(self) -> int: ...
+
+    async def wait(self) -> int: ...
+
+    def send_signal(self, signal: int) -> None: ...
+
+
 @dataclass
 class OwnProcess:
-    """A program as its user starts it: a command and an environment."""
+    """A program in a process of its own."""
 
-    process: asyncio.subprocess.Process
+    process: Process
     log_file: Path
 
     async def stop(self) -> int:
@@ -117,28 +130,33 @@ class OwnProcess:
         return self.log_file.read_text()
 
     def resident_bytes(self) -> int:
-        """Resident memory of the process, without what it shares with others."""
+        """Return the resident memory of the process, without what it shares with others."""
         for line in Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Private_Dirty:"):
                 return int(line.split()[1]) * 1024
         raise AssertionError("smaps_rollup always has Private_Dirty")
 
 
+async def execute(program: str, environ: Mapping[str, str], output: Path) -> Process:
+    """Start a program as its user does: with a command and an environment."""
+    with output.open("wb") as log:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", f"towonel.{program}"),
+            env=dict(environ),
+            stdout=log,
+            stderr=log,
+        )
+
+
 @dataclass
 class ProcessRunner:
     folder: Path
+    start_process: Callable[[str, Mapping[str, str], Path], Awaitable[Process]]
     programs: list[OwnProcess] = field(default_factory=list)
 
     async def start(self, name: Name, environ: Mapping[str, str]) -> OwnProcess:
         log_file = self.folder / f"{len(self.programs)}-{name}.log"
-        with log_file.open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", f"towonel.{name}"),
-                env=dict(environ),
-                stdout=log,
-                stderr=log,
-            )
-        program = OwnProcess(process, log_file)
+        program = OwnProcess(await self.start_process(name, environ, log_file), log_file)
         self.programs.append(program)
         return program
 
@@ -150,13 +168,15 @@ async def in_process() -> AsyncIterator[InProcessRunner]:
         try:
             yield runner
         finally:
+            # Not cancelled: uvicorn would leave its listener in the loop, which goes on here.
             for program in reversed(runner.programs):
-                await program.kill()
+                await program.stop()
 
 
 @contextlib.asynccontextmanager
-async def own_processes(folder: Path) -> AsyncIterator[ProcessRunner]:
-    runner = ProcessRunner(folder)
+async def own_processes(folder: Path, *, forked: bool = True) -> AsyncIterator[ProcessRunner]:
+    """Run the programs as forked processes, or by their commands, which costs them their imports."""
+    runner = ProcessRunner(folder, fork_server.start if forked else execute)
     try:
         yield runner
     finally:

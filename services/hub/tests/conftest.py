@@ -1,4 +1,4 @@
-"""Every test of the API gets a hub of its own, once on SQLite and once on a real Postgres."""
+"""Fixtures of the hub's tests: a hub of the test's own, on SQLite or on a real Postgres."""
 
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
@@ -10,6 +10,11 @@ from support.postgres import Postgres
 
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load schemathesis here: its import takes a second, which other tests need not wait."""
+    config.pluginmanager.import_plugin("schemathesis.pytest.plugin")
 
 
 @pytest.fixture(scope="session")

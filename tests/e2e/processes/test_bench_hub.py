@@ -1,4 +1,4 @@
-"""The hub's benchmark runs, so that it is there when somebody wants figures; none is looked at."""
+"""Smoke test of the hub's benchmark: it runs; its figures are not looked at."""
 
 import asyncio
 import json
@@ -14,6 +14,7 @@ SMALL = "--tenants 20 --services 200 --rounds 1 --times 2 --edges 3"
 
 
 @pytest.mark.processes
+@pytest.mark.soak
 async def test_the_benchmark_measures_both_databases_alike() -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(ROOT / "bench/hub.py"), *SMALL.split()),

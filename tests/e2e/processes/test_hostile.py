@@ -1,29 +1,32 @@
-"""Clients that are slow, broken or hostile: each gets its answer, and nobody else notices."""
+"""Hostile and slow clients: each gets its answer, and others are served meanwhile."""
 
 import asyncio
 import contextlib
 from dataclasses import dataclass
 
 import pytest
-from e2e.processes.conftest import HOSTNAME
+import pytest_asyncio
 from e2e.processes.test_streams import client_hello
 from support.clients import Client, alert_of
-from support.origins import Asked, Certificates
+from support.origins import Certificates, CommandOrigin
 from support.stack import Stack, service, until
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 DEADLINE_S = 2
 UNRECOGNIZED_NAME = bytes([21, 3, 3, 0, 2, 2, 112])
 DECODE_ERROR = bytes([21, 3, 3, 0, 2, 2, 50])
 
 
-@pytest.fixture
-async def attacked(stack: Stack, origin: Asked) -> Stack:
-    """A stack whose edge gives up on a handshake after two seconds."""
-    edge = stack.edges[0]
-    await edge.program.stop()
-    edge.environ["TOWONEL_EDGE_HANDSHAKE_TIMEOUT_SECS"] = str(DEADLINE_S)
-    await stack.restart(edge)
-    await stack.start_agent(await stack.invite(HOSTNAME), service(HOSTNAME, origin.port))
+@pytest.fixture(scope="module")
+def edge_environ() -> dict[str, str]:
+    """The edge gives up on a handshake after two seconds."""
+    return {"TOWONEL_EDGE_HANDSHAKE_TIMEOUT_SECS": str(DEADLINE_S)}
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def attacked(stack: Stack, origin: CommandOrigin, hostname: str) -> Stack:
+    """A stack with a service, and an edge that others use meanwhile."""
+    await stack.start_agent(await stack.invite(hostname), service(hostname, origin.port))
     return stack
 
 
@@ -34,7 +37,8 @@ class Attack:
     code: str
 
 
-HELLO = client_hello(HOSTNAME)
+NAME = "app.example.eu"
+HELLO = client_hello(NAME)
 ATTACKS = {
     "16 KiB of junk": Attack(b"\x17" * 16_384, b"", "not_tls"),
     "HTTP": Attack(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"", "not_tls"),
@@ -53,7 +57,7 @@ ATTACKS = {
 
 def oversized_name() -> bytes:
     """A real hello whose name is replaced by one of 300 bytes, lengths mended."""
-    old, new = HOSTNAME.encode(), b"a" * 300
+    old, new = NAME.encode(), b"a" * 300
     extra = len(new) - len(old)
     at = HELLO.index(old)
     body = bytearray(HELLO[:at] + new + HELLO[at + len(old) :])
@@ -76,9 +80,9 @@ ATTACKS["a name of 300 bytes"] = Attack(oversized_name(), UNRECOGNIZED_NAME, "ba
 
 
 async def test_each_attack_gets_its_alert_and_is_counted_while_others_are_served(
-    attacked: Stack, certificates: Certificates
+    attacked: Stack, certificates: Certificates, hostname: str
 ) -> None:
-    visitor = Client(attacked.edge_port, certificates.client(), HOSTNAME)
+    visitor = Client(attacked.edge_port, certificates.client(), hostname)
     for name, attack in ATTACKS.items():
         answer = await alert_of(attacked.edge_port, attack.sent)
         counted = await attacked.edges[0].metric(
@@ -91,9 +95,9 @@ async def test_each_attack_gets_its_alert_and_is_counted_while_others_are_served
 
 
 async def test_a_hello_cut_anywhere_is_closed_at_the_deadline_or_at_its_end(
-    attacked: Stack, certificates: Certificates
+    attacked: Stack, certificates: Certificates, hostname: str
 ) -> None:
-    visitor = Client(attacked.edge_port, certificates.client(), HOSTNAME)
+    visitor = Client(attacked.edge_port, certificates.client(), hostname)
     cuts = range(0, len(HELLO), 7)
 
     async with asyncio.timeout(DEADLINE_S + 10), asyncio.TaskGroup() as tasks:
@@ -109,10 +113,10 @@ async def test_a_hello_cut_anywhere_is_closed_at_the_deadline_or_at_its_end(
 
 
 async def test_one_byte_a_moment_ends_at_one_deadline_however_long_it_trickles(
-    attacked: Stack, certificates: Certificates
+    attacked: Stack, certificates: Certificates, hostname: str
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", attacked.edge_port)
-    visitor = Client(attacked.edge_port, certificates.client(), HOSTNAME)
+    visitor = Client(attacked.edge_port, certificates.client(), hostname)
     sent = 0
 
     async with asyncio.timeout(DEADLINE_S + 8), asyncio.TaskGroup() as tasks:

@@ -1,14 +1,15 @@
-"""What the hub shows of a tunnel that runs, as its edges tell it."""
+"""Live views of the hub: agents, edges and traffic, as edges report them."""
 
 from functools import partial
 
-from e2e.processes.conftest import HOSTNAME
+import pytest
 from support.clients import Client
 from support.origins import Certificates, Nginx
 from support.stack import Stack, service, until
 
 from towonel.api.tenants import TenantDetail
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 TOLD_S = 30.0  # edges tell every ten seconds
 
 
@@ -22,11 +23,11 @@ async def carried(stack: Stack, tenant_id: str) -> bool:
 
 
 async def test_the_hub_shows_where_a_tenant_is_live_since_when_and_what_it_carried(
-    stack: Stack, web: Nginx, certificates: Certificates
+    stack: Stack, web: Nginx, certificates: Certificates, hostname: str
 ) -> None:
-    invite = await stack.new_invite(HOSTNAME)
-    await stack.start_agent(invite.token, service(HOSTNAME, web.plain), TOWONEL_AGENT_GROUP="home")
-    client = Client(stack.edge_port, certificates.client(), HOSTNAME)
+    invite = await stack.new_invite(hostname)
+    await stack.start_agent(invite.token, service(hostname, web.plain), TOWONEL_AGENT_GROUP="home")
+    client = Client(stack.edge_port, certificates.client(), hostname)
     assert await client.get() == b"hello from home\n"
     await until(partial(carried, stack, invite.tenant_id), TOLD_S)
 
@@ -35,7 +36,7 @@ async def test_the_hub_shows_where_a_tenant_is_live_since_when_and_what_it_carri
         (agent,) = (await operator.agents.list(live=True)).agents
         (edge,) = (await operator.edges.list()).edges
         told = await operator.edges.get(edge.node_id)
-        serving = (await operator.services.get(f"https:{HOSTNAME}")).agents
+        serving = (await operator.services.get(f"https:{hostname}")).agents
     assert tenant.traffic.bytes_out > len("hello from home")
     assert [one.agent_id for one in tenant.agents] == [agent.agent_id]
     assert (agent.group, agent.edges, agent.is_live) == ("home", [edge.node_id], True)
@@ -57,11 +58,11 @@ async def refuses(client: Client) -> bool:
 
 
 async def test_a_suspended_tenant_is_served_again_once_it_is_resumed_and_nobody_restarts_anything(
-    stack: Stack, web: Nginx, certificates: Certificates
+    stack: Stack, web: Nginx, certificates: Certificates, hostname: str
 ) -> None:
-    invite = await stack.new_invite(HOSTNAME)
-    await stack.start_agent(invite.token, service(HOSTNAME, web.plain))
-    client = Client(stack.edge_port, certificates.client(), HOSTNAME)
+    invite = await stack.new_invite(hostname)
+    await stack.start_agent(invite.token, service(hostname, web.plain))
+    client = Client(stack.edge_port, certificates.client(), hostname)
     assert await serves(client)
 
     async with stack.operator() as operator:

@@ -1,4 +1,4 @@
-"""Many clients at once, and what they notice when an agent dies among them."""
+"""Load: many clients at once, and what they notice when an agent dies among them."""
 
 import asyncio
 import contextlib
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.processes.conftest import HOSTNAME
 from support.origins import Certificates, Nginx
 from support.stack import Stack, service
 
 from towonel.edge.timing import DEFAULT_TIMING
 
 LOAD = Path(__file__).parents[2] / "support/load.py"
-pytestmark = pytest.mark.processes
+EACH = pytest.mark.parametrize("each", [16, pytest.param(313, marks=pytest.mark.soak)])
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass
@@ -48,10 +48,10 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def load(
-    stack: Stack, certificates: Certificates, workers: int, each: int, mode: str
+    stack: Stack, certificates: Certificates, hostname: str, workers: int, each: int, mode: str
 ) -> AsyncIterator[Running]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(LOAD), str(stack.edge_port), HOSTNAME, str(certificates.ca_file)),
+        *(sys.executable, str(LOAD), str(stack.edge_port), hostname, str(certificates.ca_file)),
         *(str(workers), str(each), mode),
         stdout=asyncio.subprocess.PIPE,
         env={"PYTHONPATH": str(LOAD.parents[1])},
@@ -65,63 +65,65 @@ async def load(
         await process.wait()
 
 
-async def agents(stack: Stack, web: Nginx, count: int) -> None:
-    token = await stack.invite(HOSTNAME)
+async def agents(stack: Stack, web: Nginx, hostname: str, count: int) -> None:
+    token = await stack.invite(hostname)
     for _ in range(count):
-        await stack.start_agent(token, service(HOSTNAME, web.plain))
+        await stack.start_agent(token, service(hostname, web.plain))
 
 
-async def test_20_000_requests_over_64_kept_connections_all_succeed(
-    processes: Stack, web: Nginx, certificates: Certificates
+@EACH
+async def test_requests_over_64_kept_connections_all_succeed(
+    processes: Stack, web: Nginx, certificates: Certificates, hostname: str, each: int
 ) -> None:
-    await agents(processes, web, 1)
+    await agents(processes, web, hostname, 1)
 
-    async with load(processes, certificates, 64, 313, "keep") as running:
+    async with load(processes, certificates, hostname, 64, each, "keep") as running:
         totals = await running.totals()
 
     assert totals.failed == {}
-    assert totals.done == 64 * 313
+    assert totals.done == 64 * each
 
 
-async def test_2_000_new_connections_all_succeed(
-    processes: Stack, web: Nginx, certificates: Certificates
+async def test_500_new_connections_all_succeed(
+    processes: Stack, web: Nginx, certificates: Certificates, hostname: str
 ) -> None:
-    await agents(processes, web, 1)
+    await agents(processes, web, hostname, 1)
 
-    async with load(processes, certificates, 16, 125, "new") as running:
+    async with load(processes, certificates, hostname, 16, 32, "new") as running:
         totals = await running.totals()
 
     assert totals.failed == {}
-    assert totals.done == 2_000
+    assert totals.done == 16 * 32
 
 
+@EACH
 async def test_an_agent_killed_among_kept_connections_costs_only_those_it_held(
-    processes: Stack, web: Nginx, certificates: Certificates
+    processes: Stack, web: Nginx, certificates: Certificates, hostname: str, each: int
 ) -> None:
-    await agents(processes, web, 2)
+    await agents(processes, web, hostname, 2)
     victim = processes.agents[0]
 
-    async with load(processes, certificates, 64, 313, "keep") as running:
-        await running.reached(8_000)
+    async with load(processes, certificates, hostname, 64, each, "keep") as running:
+        await running.reached(64 * each * 2 // 5)
         held = await victim.metric("towonel_agent_streams_active")
         await victim.program.kill()
         totals = await running.totals()
 
     assert 0 < held < 64
     assert sum(totals.failed.values()) <= held
-    assert totals.done == 64 * 313 - sum(totals.failed.values())
+    assert totals.done == 64 * each - sum(totals.failed.values())
 
 
 async def test_an_agent_killed_among_new_connections_costs_only_those_in_flight(
-    processes: Stack, web: Nginx, certificates: Certificates
+    processes: Stack, web: Nginx, certificates: Certificates, hostname: str
 ) -> None:
-    await agents(processes, web, 2)
+    await agents(processes, web, hostname, 2)
 
-    async with load(processes, certificates, 8, 250, "new") as running:
-        await running.reached(500)
+    async with load(processes, certificates, hostname, 8, 75, "new") as running:
+        await running.reached(200)
         await processes.agents[0].program.kill()
         totals = await running.totals()
 
     assert sum(totals.failed.values()) <= 8
-    assert totals.done == 2_000 - sum(totals.failed.values())
+    assert totals.done == 8 * 75 - sum(totals.failed.values())
     assert totals.slowest_s < DEFAULT_TIMING.clients.open_s / 2  # nobody waited for the dead one

@@ -7,48 +7,52 @@ import ssl
 import h2.config
 import h2.connection
 import h2.events
-from e2e.processes.conftest import HOSTNAME
+import pytest
 from support.clients import Client, curl, run
-from support.origins import Asked, Certificates, Nginx
+from support.origins import Certificates, CommandOrigin, Nginx
 from support.stack import Stack, service
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-def visitor(stack: Stack, certificates: Certificates, hostname: str = HOSTNAME) -> Client:
+
+def visitor(stack: Stack, certificates: Certificates, hostname: str) -> Client:
     return Client(stack.edge_port, certificates.client(), hostname)
 
 
 async def test_the_certificate_a_client_sees_is_the_origins_own(
-    stack: Stack, web: Nginx, certificates: Certificates
+    stack: Stack, web: Nginx, certificates: Certificates, hostname: str
 ) -> None:
-    await stack.start_agent(await stack.invite(HOSTNAME), service(HOSTNAME, web.plain))
+    await stack.start_agent(await stack.invite(hostname), service(hostname, web.plain))
 
-    async with visitor(stack, certificates).connect() as (_, writer):
+    async with visitor(stack, certificates, hostname).connect() as (_, writer):
         seen = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
 
-    pem = (web.folder.parent / f"{HOSTNAME}.crt").read_text()
+    pem = (web.folder.parent / f"{hostname}.crt").read_text()
     served = ssl.PEM_cert_to_DER_cert(pem[: pem.index("-----END") + 25])
     assert hashlib.sha256(seen).hexdigest() == hashlib.sha256(served).hexdigest()
 
 
-async def test_curl_gets_the_page(stack: Stack, web: Nginx, certificates: Certificates) -> None:
-    await stack.start_agent(await stack.invite(HOSTNAME), service(HOSTNAME, web.plain))
+async def test_curl_gets_the_page(
+    stack: Stack, web: Nginx, certificates: Certificates, hostname: str
+) -> None:
+    await stack.start_agent(await stack.invite(hostname), service(hostname, web.plain))
 
     for options in (("--http1.1",), ("--http2",)):
         code, output = await curl(
-            visitor(stack, certificates), str(certificates.ca_file), "/", *options
+            visitor(stack, certificates, hostname), str(certificates.ca_file), "/", *options
         )
 
         assert (code, output) == (0, "hello from home\n")
 
 
 async def test_openssl_completes_a_verified_handshake(
-    stack: Stack, web: Nginx, certificates: Certificates
+    stack: Stack, web: Nginx, certificates: Certificates, hostname: str
 ) -> None:
-    await stack.start_agent(await stack.invite(HOSTNAME), service(HOSTNAME, web.plain))
+    await stack.start_agent(await stack.invite(hostname), service(hostname, web.plain))
 
     code, output = await run(
         *("openssl", "s_client", "-connect", f"127.0.0.1:{stack.edge_port}"),
-        *("-servername", HOSTNAME, "-CAfile", str(certificates.ca_file)),
+        *("-servername", hostname, "-CAfile", str(certificates.ca_file)),
         *("-verify_return_error", "-brief"),
         stdin=b"",
     )
@@ -58,17 +62,17 @@ async def test_openssl_completes_a_verified_handshake(
 
 
 async def test_an_h2_client_runs_many_requests_on_one_connection(
-    stack: Stack, web: Nginx, certificates: Certificates
+    stack: Stack, web: Nginx, certificates: Certificates, hostname: str
 ) -> None:
-    await stack.start_agent(await stack.invite(HOSTNAME), service(HOSTNAME, web.plain))
+    await stack.start_agent(await stack.invite(hostname), service(hostname, web.plain))
     context = certificates.client()
     context.set_alpn_protocols(["h2"])
     http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
 
-    async with Client(stack.edge_port, context, HOSTNAME).connect() as (reader, writer):
+    async with Client(stack.edge_port, context, hostname).connect() as (reader, writer):
         http.initiate_connection()
         for stream in range(1, 41, 2):
-            names = {":method": "GET", ":path": "/", ":scheme": "https", ":authority": HOSTNAME}
+            names = {":method": "GET", ":path": "/", ":scheme": "https", ":authority": hostname}
             http.send_headers(stream, list(names.items()), end_stream=True)
         writer.write(http.data_to_send())
         bodies: dict[int, bytes] = {}
@@ -85,35 +89,40 @@ async def test_an_h2_client_runs_many_requests_on_one_connection(
 
 
 async def test_an_origin_that_reads_proxy_v2_learns_the_clients_address(
-    stack: Stack, web: Nginx, certificates: Certificates
+    stack: Stack, web: Nginx, certificates: Certificates, hostname: str
 ) -> None:
-    token = await stack.invite(HOSTNAME)
-    await stack.start_agent(token, service(HOSTNAME, web.proxied, proxy_protocol="v2"))
+    token = await stack.invite(hostname)
+    await stack.start_agent(token, service(hostname, web.proxied, proxy_protocol="v2"))
 
-    async with visitor(stack, certificates).connect() as streams:
-        streams[1].write(f"GET /who HTTP/1.0\r\nHost: {HOSTNAME}\r\n\r\n".encode())
+    async with visitor(stack, certificates, hostname).connect() as streams:
+        streams[1].write(f"GET /who HTTP/1.0\r\nHost: {hostname}\r\n\r\n".encode())
         answer = (await streams[0].read(-1)).decode()
         local = streams[1].get_extra_info("sockname")
 
-    assert answer.endswith(f"{local[0]}:{local[1]} {HOSTNAME}\n")
+    assert answer.endswith(f"{local[0]}:{local[1]} {hostname}\n")
 
 
 async def test_a_wildcard_serves_one_level_and_an_exact_name_wins(
-    stack: Stack, origin: Asked, web: Nginx, certificates: Certificates
+    stack: Stack,
+    origin: CommandOrigin,
+    web: Nginx,
+    certificates: Certificates,
+    hostname: str,
+    domain: str,
 ) -> None:
-    token = await stack.invite("*.example.eu")
+    token = await stack.invite(f"*.{domain}")
     await stack.start_agent(
-        token, service("*.example.eu", origin.port), service(HOSTNAME, web.plain)
+        token, service(f"*.{domain}", origin.port), service(hostname, web.plain)
     )
 
-    assert await visitor(stack, certificates).get() == b"hello from home\n"
-    assert await visitor(stack, certificates, "b.example.eu").ask("name") == b"home\n"
+    assert await visitor(stack, certificates, hostname).get() == b"hello from home\n"
+    assert await visitor(stack, certificates, f"b.{domain}").ask("name") == b"home\n"
 
 
 async def test_a_name_that_nobody_serves_gets_the_alert_for_it(
-    stack: Stack, origin: Asked, certificates: Certificates
+    stack: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
 ) -> None:
-    await stack.start_agent(await stack.invite(HOSTNAME), service(HOSTNAME, origin.port))
+    await stack.start_agent(await stack.invite(hostname), service(hostname, origin.port))
 
     code, output = await curl(
         Client(stack.edge_port, certificates.client(), "nobody.example.eu"),
@@ -125,24 +134,24 @@ async def test_a_name_that_nobody_serves_gets_the_alert_for_it(
 
 
 async def test_a_service_whose_agent_left_gets_an_alert_and_not_silence(
-    stack: Stack, origin: Asked, certificates: Certificates
+    stack: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
 ) -> None:
-    agent = await stack.start_agent(await stack.invite(HOSTNAME), service(HOSTNAME, origin.port))
+    agent = await stack.start_agent(await stack.invite(hostname), service(hostname, origin.port))
     await agent.program.stop()
 
     async with asyncio.timeout(20):
-        code, output = await curl(visitor(stack, certificates), str(certificates.ca_file))
+        code, output = await curl(visitor(stack, certificates, hostname), str(certificates.ca_file))
 
     assert code == 35, output
     assert "internal error" in output
 
 
 async def test_an_origin_that_is_down_costs_an_alert_and_is_counted(
-    stack: Stack, certificates: Certificates
+    stack: Stack, certificates: Certificates, hostname: str
 ) -> None:
-    agent = await stack.start_agent(await stack.invite(HOSTNAME), service(HOSTNAME, 1))
+    agent = await stack.start_agent(await stack.invite(hostname), service(hostname, 1))
 
-    code, output = await curl(visitor(stack, certificates), str(certificates.ca_file))
+    code, output = await curl(visitor(stack, certificates, hostname), str(certificates.ca_file))
 
     assert code == 35, output
     assert "internal error" in output
@@ -151,12 +160,12 @@ async def test_an_origin_that_is_down_costs_an_alert_and_is_counted(
 
 
 async def test_an_agent_that_cannot_reach_its_origin_costs_a_retry_and_not_the_connection(
-    stack: Stack, web: Nginx, certificates: Certificates
+    stack: Stack, web: Nginx, certificates: Certificates, hostname: str
 ) -> None:
-    token = await stack.invite(HOSTNAME)
-    await stack.start_agent(token, service(HOSTNAME, 1))
-    await stack.start_agent(token, service(HOSTNAME, web.plain))
-    client = visitor(stack, certificates)
+    token = await stack.invite(hostname)
+    await stack.start_agent(token, service(hostname, 1))
+    await stack.start_agent(token, service(hostname, web.plain))
+    client = visitor(stack, certificates, hostname)
 
     pages = [await client.get() for _ in range(20)]
 

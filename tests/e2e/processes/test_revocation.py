@@ -1,16 +1,17 @@
-"""What ends when an invite is revoked, and what a stranger gets."""
+"""Revocation: sessions and routes end at every edge; a wrong token is refused."""
 
 import asyncio
 from functools import partial
 from pathlib import Path
 
 import pytest
-from e2e.processes.conftest import HOSTNAME, started
+from e2e.processes.conftest import started
 from support.clients import Client
-from support.origins import Asked, Certificates
+from support.origins import Certificates, CommandOrigin
 from support.programs import OwnProcess, Program, own_processes
 from support.stack import Node, Stack, service, until
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 TOLD_S = 15  # an edge that is not told asks again after 25 s
 
 
@@ -20,12 +21,14 @@ async def second_edge(stack: Stack) -> None:
     await stack.start_edge(token)
 
 
-async def revoked(stack: Stack, origin: Asked, certificates: Certificates) -> None:
+async def revoke(
+    stack: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
+) -> None:
     """Two edges serve a client each; revoking the invite ends both, and the routes."""
     await second_edge(stack)
-    invite = await stack.new_invite(HOSTNAME)
-    await stack.start_agent(invite.token, service(HOSTNAME, origin.port))
-    clients = [Client(edge.port, certificates.client(), HOSTNAME) for edge in stack.edges]
+    invite = await stack.new_invite(hostname)
+    await stack.start_agent(invite.token, service(hostname, origin.port))
+    clients = [Client(edge.port, certificates.client(), hostname) for edge in stack.edges]
     for client in clients:
         await until(partial(serves, client))
 
@@ -62,34 +65,34 @@ async def serves(client: Client) -> bool:
 
 
 async def test_without_redis_every_edge_is_told_of_a_revoked_tenant(
-    stack: Stack, origin: Asked, certificates: Certificates
+    stack: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
 ) -> None:
-    await revoked(stack, origin, certificates)
+    await revoke(stack, origin, certificates, hostname)
 
     assert all(edge.port for edge in stack.edges)
 
 
 async def test_with_redis_every_edge_is_told_of_a_revoked_tenant(
-    tmp_path: Path, redis: str, origin: Asked, certificates: Certificates
+    tmp_path: Path, redis: str, origin: CommandOrigin, certificates: Certificates, hostname: str
 ) -> None:
     async with own_processes(tmp_path) as runner:
         stack = await started(Stack(runner, tmp_path / "state", redis_url=redis))
 
-        await revoked(stack, origin, certificates)
+        await revoke(stack, origin, certificates, hostname)
 
         assert len(stack.edges) == 2
 
 
 @pytest.mark.parametrize("spoiled", ["secret", "seed", "id"])
 async def test_a_token_with_a_wrong_part_is_refused_and_never_logged(
-    processes: Stack, origin: Asked, spoiled: str
+    processes: Stack, origin: CommandOrigin, spoiled: str, hostname: str
 ) -> None:
-    token = await processes.invite(HOSTNAME)
+    token = await processes.invite(hostname)
     parts = token.split(".")
     index = {"id": 1, "secret": 2, "seed": 3}[spoiled]
     parts[index] = ("B" if parts[index][0] == "A" else "A") + parts[index][1:]
 
-    agent = await processes.start_agent(".".join(parts), service(HOSTNAME, origin.port), wait=False)
+    agent = await processes.start_agent(".".join(parts), service(hostname, origin.port), wait=False)
 
     assert isinstance(agent.program, OwnProcess)
     assert await agent.program.wait() == 1

@@ -1,17 +1,28 @@
-"""Bytes under stress: readers that sleep, half-closes and resets, many at once."""
+"""Streams under stress: readers that sleep, half-closes and resets, many at once."""
 
 import asyncio
 import contextlib
 import random
 import ssl
+from collections.abc import AsyncIterator
 
 import pytest
-from e2e.processes.conftest import HOSTNAME
+import pytest_asyncio
+from e2e.processes.conftest import started, without_agents
 from support.clients import Client
-from support.origins import CHUNK, Asked, Certificates, Progress, digest, expected_digest, send
-from support.programs import OwnProcess
+from support.origins import (
+    CHUNK,
+    Certificates,
+    CommandOrigin,
+    Progress,
+    digest,
+    expected_digest,
+    send,
+)
+from support.programs import OwnProcess, own_processes
 from support.stack import Stack, service, until
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 MIB = 1024 * 1024
 SIZE = 64 * MIB
 GROWTH = 24 * MIB
@@ -29,42 +40,60 @@ async def warm(client: Client) -> None:
         await client.ask(f"sink {4 * MIB}", CHUNK * (4 * MIB // len(CHUNK)))
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def commands(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """A stack of real commands: a forked process shares most of its memory with others."""
+    folder = tmp_path_factory.mktemp("commands")
+    async with own_processes(folder, forked=False) as runner:
+        yield await started(Stack(runner, folder / "state"))
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def measured(commands: Stack) -> AsyncIterator[Stack]:
+    yield commands
+    await without_agents(commands)
+
+
+@pytest.mark.processes
+@pytest.mark.xdist_group("memory")
 async def test_a_client_that_sleeps_costs_no_memory_and_loses_no_byte(
-    processes: Stack, origin: Asked, certificates: Certificates
+    measured: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
 ) -> None:
-    await processes.start_agent(await processes.invite(HOSTNAME), service(HOSTNAME, origin.port))
-    client = Client(processes.edge_port, certificates.client(), HOSTNAME)
+    await measured.start_agent(await measured.invite(hostname), service(hostname, origin.port))
+    client = Client(measured.edge_port, certificates.client(), hostname)
     await warm(client)
-    before = resident(processes)
+    before = resident(measured)
 
     async with client.connect() as (reader, writer):
         origin.sent.count = 0
         writer.write(f"source {SIZE}\n".encode())
         await origin.sent.stalled()
-        asleep = resident(processes)
+        asleep = resident(measured)
         received = await digest(reader, SIZE)
 
     grown = [after - start for start, after in zip(before, asleep, strict=True)]
     assert len(grown) == 2
     assert max(grown) < GROWTH
     assert received == expected_digest(SIZE)
-    assert max(a - b for a, b in zip(resident(processes), before, strict=True)) < GROWTH
+    assert max(a - b for a, b in zip(resident(measured), before, strict=True)) < GROWTH
 
 
+@pytest.mark.processes
+@pytest.mark.xdist_group("memory")
 async def test_an_origin_that_sleeps_costs_no_memory_and_loses_no_byte(
-    processes: Stack, origin: Asked, certificates: Certificates
+    measured: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
 ) -> None:
-    await processes.start_agent(await processes.invite(HOSTNAME), service(HOSTNAME, origin.port))
-    client = Client(processes.edge_port, certificates.client(), HOSTNAME)
+    await measured.start_agent(await measured.invite(hostname), service(hostname, origin.port))
+    client = Client(measured.edge_port, certificates.client(), hostname)
     await warm(client)
-    before = resident(processes)
+    before = resident(measured)
 
     async with client.connect() as (reader, writer), asyncio.TaskGroup() as tasks:
         writer.write(f"sleep {SIZE}\n".encode())
         sent = Progress()
         tasks.create_task(send(writer, SIZE, sent))
         await sent.stalled()
-        asleep = resident(processes)
+        asleep = resident(measured)
         origin.wake.set()
         answer = (await reader.readline()).decode().strip()
 
@@ -102,11 +131,11 @@ async def converse(client: Client, seed: int) -> str:
 
 @pytest.mark.processes
 async def test_200_streams_with_random_endings_lose_and_leak_nothing(
-    processes: Stack, origin: Asked, certificates: Certificates
+    processes: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
 ) -> None:
-    token = await processes.invite(HOSTNAME)
-    agent = await processes.start_agent(token, service(HOSTNAME, origin.port))
-    client = Client(processes.edge_port, certificates.client(), HOSTNAME)
+    token = await processes.invite(hostname)
+    agent = await processes.start_agent(token, service(hostname, origin.port))
+    client = Client(processes.edge_port, certificates.client(), hostname)
 
     async with asyncio.TaskGroup() as tasks:
         all_ = [tasks.create_task(converse(client, seed)) for seed in range(200)]
@@ -123,7 +152,7 @@ async def test_200_streams_with_random_endings_lose_and_leak_nothing(
 
 
 async def test_a_half_close_by_either_side_leaves_the_other_direction_open(
-    stack: Stack, certificates: Certificates
+    stack: Stack, certificates: Certificates, hostname: str
 ) -> None:
     """TLS hides the half-close, so the bytes under it are what is closed here."""
     halves: list[bytes] = []
@@ -135,8 +164,8 @@ async def test_a_half_close_by_either_side_leaves_the_other_direction_open(
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    await stack.start_agent(await stack.invite(HOSTNAME), service(HOSTNAME, port))
-    hello = client_hello(HOSTNAME)
+    await stack.start_agent(await stack.invite(hostname), service(hostname, port))
+    hello = client_hello(hostname)
 
     reader, writer = await asyncio.open_connection("127.0.0.1", stack.edge_port)
     writer.write(hello + b"more")

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 from support.callers import OPERATOR, code_of, invite_id, keyed, publish, tenant_id, told
 from support.hub import TestHub, new_key, registration, running_hub, tenant_of
@@ -18,6 +19,8 @@ from towonel.identity.keys import NodeKey
 from towonel.wire import base64url, cbor
 from towonel.wire.errors import Code
 from towonel.wire.tokens import EdgeToken
+
+pytestmark = pytest.mark.both_databases
 
 type Fetch = Callable[..., Awaitable[Any]]
 ROWS = 7

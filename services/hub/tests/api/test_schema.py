@@ -28,7 +28,7 @@ ANYBODY = {
 }
 SIGNATURE_BYTES = 3309
 BOUNDED = settings(
-    max_examples=20,
+    max_examples=8,
     derandomize=True,
     deadline=None,
     database=None,
@@ -56,8 +56,15 @@ def test_an_operation_keeps_to_its_document(case: "Case[Any]", hub: Served) -> N
     case.call_and_validate(hub.url, auth=Authorization(name_of(case)), checks=CHECKS)
 
 
+@pytest.mark.soak
+@schema().parametrize()
+@settings(BOUNDED, max_examples=100)
+def test_an_operation_keeps_to_its_document_for_long(case: "Case[Any]", hub: Served) -> None:
+    case.call_and_validate(hub.url, auth=Authorization(name_of(case)), checks=CHECKS)
+
+
 @schema(phases={"coverage": {"enabled": False}}).parametrize()
-@settings(BOUNDED, max_examples=10)
+@settings(BOUNDED, max_examples=4)
 def test_nobody_writes_or_reads_without_a_key(case: "Case[Any]", untouched: Served) -> None:
     if name_of(case) == "submit_entry" and isinstance(case.body, bytes):
         case.body = forged(case.body)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from support import forked_hub
-from support.forked_hub import Ended
+from support import fork_server
+from support.fork_server import CommandResult
 from support.ports import free_port
 from support.postgres import Postgres
 from support.schema_0001 import make_first
@@ -52,9 +52,9 @@ class Place:
 
     def run(
         self, *arguments: str, also: Mapping[str, str] | None = None, user: int | None = None
-    ) -> Ended:
+    ) -> CommandResult:
         environ = self.environ | dict(also or {})
-        return forked_hub.run_command(environ, *arguments, folder=self.folder, user=user)
+        return fork_server.run_command(environ, *arguments, folder=self.folder, user=user)
 
 
 @pytest.fixture
@@ -73,17 +73,17 @@ def test_a_hub_is_backed_up_and_restored_elsewhere_keys_and_all(
     restored = there.run("restore", file, *keys, place.passphrase, "--json")
     again = there.run("restore", file, *keys, place.passphrase)
 
-    assert (saved.code, saved.complained) == (0, "")
-    assert saved.said.startswith(f"wrote {file}: ")
+    assert (saved.code, saved.stderr) == (0, "")
+    assert saved.stdout.startswith(f"wrote {file}: ")
     assert restored.code == 0
-    assert json.loads(restored.said)["rows"]["invites"] == 2
+    assert json.loads(restored.stdout)["rows"]["invites"] == 2
     folder = there.folder / "data"
     assert {name: (folder / name).read_bytes() for name in KEYS} == KEYS
     modes = {stat.S_IMODE((folder / name).stat().st_mode) for name in (*KEYS, "hub.db")}
     assert modes == {0o600}
     assert there.run("check").code == 0
-    assert (again.code, again.said) == (1, "")
-    assert "the database is not empty" in again.complained
+    assert (again.code, again.stdout) == (1, "")
+    assert "the database is not empty" in again.stderr
 
 
 def test_a_key_of_the_environment_is_in_the_backup_too(place: Place, tmp_path: Path) -> None:
@@ -108,12 +108,12 @@ def test_another_key_that_is_there_stops_a_restore_before_it_begins(
     ended = there.run("restore", file, *options)
 
     assert ended.code == 1
-    assert "operator.key: holds another key than the backup" in ended.complained
+    assert "operator.key: holds another key than the backup" in ended.stderr
     assert [path.name for path in (there.folder / "data").iterdir()] == ["operator.key"]
 
 
 def test_a_hub_moves_to_postgres_and_back(place: Place, tmp_path: Path, server: Postgres) -> None:
-    dsn = forked_hub.url_of(server.database(migrated=False))
+    dsn = fork_server.url_of(server.database(migrated=False))
     chosen = {"TOWONEL_HUB_DB_DRIVER": "postgres", "TOWONEL_HUB_DB_DSN": dsn}
     moved = place.run("migrate", "--from", str(place.database.path), also=chosen)
     checked = place.run("check", "--json", also=chosen)
@@ -122,9 +122,9 @@ def test_a_hub_moves_to_postgres_and_back(place: Place, tmp_path: Path, server: 
     restored = there.run("restore", str(tmp_path / "b"))
 
     assert [ended.code for ended in (moved, checked, saved, restored)] == [0, 0, 0, 0]
-    assert "***" in moved.said
-    assert "secret" not in moved.said
-    assert json.loads(checked.said) == {"ok": True, "problems": []}
+    assert "***" in moved.stdout
+    assert "secret" not in moved.stdout
+    assert json.loads(checked.stdout) == {"ok": True, "problems": []}
     assert check.problems(there.database) == []
 
 
@@ -134,8 +134,8 @@ def test_check_says_what_does_not_hold_and_exits_with_1(place: Place) -> None:
     told, listed = place.run("check"), place.run("check", "--json")
 
     wrong = "revision: pruned up to 99, beyond the last change 5"
-    assert (told.code, told.said) == (1, f"{wrong}\n")
-    assert (listed.code, json.loads(listed.said)) == (1, {"ok": False, "problems": [wrong]})
+    assert (told.code, told.stdout) == (1, f"{wrong}\n")
+    assert (listed.code, json.loads(listed.stdout)) == (1, {"ok": False, "problems": [wrong]})
 
 
 def newer(place: Place) -> None:
@@ -254,10 +254,10 @@ def test_a_mistake_is_told_in_a_line_with_its_exit_code(place: Place, mistake: s
         also={name: value.format(**words) for name, value in environ.items()},
     )
 
-    assert (ended.code, ended.said) == (code, "")
-    assert told.format(**words) in ended.complained
-    assert "Traceback" not in ended.complained
-    assert "hunter2" not in ended.complained
+    assert (ended.code, ended.stdout) == (code, "")
+    assert told.format(**words) in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "hunter2" not in ended.stderr
 
 
 # A process that has no terminal takes the one it is given, and becomes the command.
@@ -301,9 +301,9 @@ def test_a_file_that_may_not_be_read_is_told_in_a_line(place: Place, arguments: 
     words = [word.format(db=place.database.path) for word in arguments]
     ended = place.run(*words, user=NOBODY)
 
-    assert (ended.code, ended.said) == (1, "")
-    assert "ermission denied" in ended.complained
-    assert "Traceback" not in ended.complained
+    assert (ended.code, ended.stdout) == (1, "")
+    assert "ermission denied" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.processes

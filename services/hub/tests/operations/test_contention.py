@@ -20,6 +20,8 @@ from towonel.identity.keys import TenantKey
 from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.routes import Route
 
+pytestmark = pytest.mark.both_databases
+
 TENANTS, REPLICAS = 20, 10
 FIRST_PORT, PORTS_EACH, STEP = 30_000, 4, 3  # neighbours want one port both
 GREEDY = 4  # each fourth tenant also wants a name that is its neighbour's

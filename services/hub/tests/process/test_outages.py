@@ -28,6 +28,8 @@ from towonel.wire.errors import Code, Unavailable
 from towonel.wire.routes import RouteDelta
 from towonel.wire.tokens import InviteToken
 
+pytestmark = pytest.mark.both_databases
+
 AWAY = ["killed", "hanging"]
 
 

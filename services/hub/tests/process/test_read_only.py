@@ -22,6 +22,8 @@ from towonel.hub.store.retention import Retention
 from towonel.runtime.admin import Health
 from towonel.wire.errors import Code, Unavailable
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:

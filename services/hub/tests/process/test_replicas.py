@@ -33,6 +33,8 @@ from towonel.wire.ids import AgentId, TenantId
 from towonel.wire.legacy.heartbeat import Heartbeat, encode_heartbeat
 from towonel.wire.tokens import EdgeToken, InviteToken
 
+pytestmark = pytest.mark.both_databases
+
 NEVER = Rate(per_second=0.001, burst=4)
 type Pair = tuple[TestHub, TestHub]
 type Asked = tuple[str, str, bytes, str]  # method, path, body, Authorization

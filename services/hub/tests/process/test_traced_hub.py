@@ -36,7 +36,7 @@ class Seen:
 async def asked(folder: Path, collector: Collector, **more: str) -> Seen:
     """Ask a hub for what it serves and for what it refuses."""
     log = folder / "log"
-    async with own_process(folder / "state", log, **more) as chosen:
+    async with own_process(folder / "state", log, forked=False, **more) as chosen:
         key = (chosen.data_dir / "operator.key").read_text()
         url = f"http://127.0.0.1:{chosen.listen_addr[1]}"
         headers = {**HEADERS, "authorization": f"Bearer {key}"}

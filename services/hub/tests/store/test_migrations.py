@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Table, select, text
 from sqlmodel import SQLModel
-from support import forked_hub
+from support import fork_server
 from support.postgres import Postgres
 from support.schema_0001 import FIRST, make_first
 
@@ -20,6 +20,8 @@ from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import newest_revision, upgrade, upgrade_to
 from towonel.hub.store.db.offline import reading, writing
 from towonel.wire.errors import Code, Denied
+
+pytestmark = pytest.mark.both_databases
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -90,8 +92,8 @@ def test_a_database_of_a_newer_hub_is_refused_by_its_number(empty: Database) -> 
 
 def test_hubs_that_boot_at_once_migrate_once_and_all_come_up(empty: Database) -> None:
     make_first(empty)
-    with ProcessPoolExecutor(6, mp_context=forked_hub.fork_server()) as processes:
-        revisions = set(processes.map(forked_hub.boot, [forked_hub.url_of(empty)] * 6))
+    with ProcessPoolExecutor(6, mp_context=fork_server.context()) as processes:
+        revisions = set(processes.map(fork_server.boot, [fork_server.url_of(empty)] * 6))
 
     assert revisions == {newest_revision()}
     assert check.problems(empty) == []

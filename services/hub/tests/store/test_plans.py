@@ -25,6 +25,8 @@ from towonel.identity.keys import NodeKey
 from towonel.wire import base64url
 from towonel.wire.tokens import EdgeToken
 
+pytestmark = pytest.mark.both_databases
+
 TENANTS = 3_000
 # Few rows by nature: one an edge, one a tenant that was revoked today, one in all.
 SMALL = {"edges", "edge_invites", "edge_reports", "blocked_tenants", "revision", "alembic_version"}

@@ -24,6 +24,8 @@ from towonel.hub.store.tables import (
 from towonel.wire.ids import TenantId
 from towonel.wire.routes import RouteDelta
 
+pytestmark = pytest.mark.both_databases
+
 
 def key(number: int) -> bytes:
     return number.to_bytes(32)

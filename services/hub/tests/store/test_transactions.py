@@ -28,6 +28,8 @@ from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind
 from towonel.wire.routes import Route
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_an_empty_database_becomes_what_the_models_say(

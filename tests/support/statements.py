@@ -1,0 +1,109 @@
+"""Pytest plugin: check that Postgres was sent every SQL statement that SQLite was sent.
+
+Most tests run on one of the two databases (see `selection`). What fails here is reached by tests on
+SQLite only: mark one of them `both_databases`. It takes a whole run, with `--compare-statements`.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+_PARAMETER = re.compile(r"%\(\w+\)s|\?")
+_LISTS = (
+    (re.compile(r"::[A-Z ]+(?:\(\d*\))?"), ""),  # the type of a parameter
+    (re.compile(r"\(\?(?:, \?)+\)"), "(?)"),  # as many as there are values
+    (re.compile(r"(\(\?\))(?:, \(\?\))+"), r"\1"),
+)
+# What one of the two has no word for.
+_ONLY_SQLITE = re.compile(r"PRAGMA|BEGIN|VACUUM|.*\bsqlite_")
+
+
+class Statements:
+    """Set of the SQL statements that each dialect was sent, and the test that sent each first."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, dict[str, str]] = defaultdict(dict)
+        self.test = ""
+
+    def __call__(
+        self,
+        connection: Any,
+        _cursor: object,
+        statement: str,
+        _parameters: object,
+        _context: object,
+        _many: object,
+    ) -> None:
+        self.sent[connection.dialect.name].setdefault(statement, self.test)
+
+    def merge(self, others: Mapping[str, Mapping[str, str]]) -> None:
+        for dialect, statements in others.items():
+            self.sent[dialect] = {**statements, **self.sent[dialect]}
+
+    def missing(self) -> dict[str, str]:
+        """Return what SQLite was sent and Postgres was not, with a test that sent it."""
+        both = set(map(normalize, self.sent["postgresql"]))
+        return {
+            text: test
+            for statement, test in self.sent["sqlite"].items()
+            if (text := normalize(statement)) not in both and not _ONLY_SQLITE.match(text)
+        }
+
+
+def normalize(statement: str) -> str:
+    """Return a statement as both dialects have it: without types, counts and line breaks."""
+    text = " ".join(_PARAMETER.sub("?", statement).split())
+    for pattern, replacement in _LISTS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+STATEMENTS = Statements()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--compare-statements",
+        action="store_true",
+        help="fail if SQLite was sent an SQL statement that Postgres was not; for whole runs",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    STATEMENTS.test = item.nodeid
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if session.config.getoption("compare_statements"):
+        # Imported late: tests of pure code need none of it.
+        from sqlalchemy import Engine, event  # noqa: PLC0415
+
+        event.listen(Engine, "before_cursor_execute", STATEMENTS)
+
+
+def pytest_testnodedown(node: Any) -> None:
+    """Take what a worker of xdist saw."""
+    STATEMENTS.merge(getattr(node, "workeroutput", {}).get("statements", {}))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if not session.config.getoption("compare_statements"):
+        return
+    worker = getattr(session.config, "workeroutput", None)
+    if worker is not None:
+        worker["statements"] = {name: dict(sent) for name, sent in STATEMENTS.sent.items()}
+    elif STATEMENTS.missing() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    missing = STATEMENTS.missing()
+    if terminalreporter.config.getoption("compare_statements") and missing:
+        terminalreporter.section("statements that only SQLite was sent", red=True)
+        for text, test in sorted(missing.items()):
+            terminalreporter.write_line(f"{text}\n  {test}")
