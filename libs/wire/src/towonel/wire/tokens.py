@@ -12,6 +12,7 @@ from typing import ClassVar, Self
 from towonel.wire import base64url
 from towonel.wire.errors import Code, ProtocolError
 
+API_KEY_PREFIX = "tt_key_1_"
 INVITE_ID_BYTES = 16
 SECRET_BYTES = 32
 SEED_BYTES = 32
@@ -56,17 +57,21 @@ class _Token:
 
 
 class InviteToken(_Token):
-    """What an agent needs to speak for a tenant."""
+    """Invite of a tenant, for its agents."""
 
     __slots__ = ()
     prefix = "tt_inv_2_"
 
 
 class EdgeToken(_Token):
-    """What an edge needs to register with a hub."""
+    """Invite of an edge."""
 
     __slots__ = ()
     prefix = "tt_edge_2_"
+
+
+# Prefixes of all secrets, by which logs and traces find and remove them.
+SECRET_MARKS = (InviteToken.prefix, EdgeToken.prefix, API_KEY_PREFIX)
 
 
 def _part(name: str, segment: str, size: int | None) -> bytes:

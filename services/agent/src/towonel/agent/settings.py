@@ -5,7 +5,6 @@ import re
 from typing import Annotated, ClassVar, cast
 
 from pydantic import BeforeValidator, Field
-from pydantic_settings import NoDecode
 
 from towonel.agent.core.services import Service, parse_services
 from towonel.runtime.settings import HostPort, Settings
@@ -57,12 +56,12 @@ class AgentSettings(Settings):
 
     prefixes: ClassVar[tuple[str, ...]] = ("TOWONEL_AGENT_", "TOWONEL_INVITE_TOKEN")
 
-    invite_token: Annotated[InviteToken, NoDecode, BeforeValidator(_token)] = Field(
+    invite_token: Annotated[InviteToken, BeforeValidator(_token)] = Field(
         validation_alias="TOWONEL_INVITE_TOKEN",
         description="The token that `towonel invite create` printed, tt_inv_2_…",
         repr=False,
     )
-    services: Annotated[tuple[Service, ...], NoDecode, BeforeValidator(_services)] = Field(
+    services: Annotated[tuple[Service, ...], BeforeValidator(_services)] = Field(
         default=(),
         validation_alias="TOWONEL_AGENT_SERVICES",
         description=(
@@ -75,7 +74,7 @@ class AgentSettings(Settings):
         validation_alias="TOWONEL_AGENT_GROUP",
         description="Agents of one group are replicas: they share one environment.",
     )
-    trusted_edges: Annotated[frozenset[bytes], NoDecode, BeforeValidator(_edge_ids)] | None = Field(
+    trusted_edges: Annotated[frozenset[bytes], BeforeValidator(_edge_ids)] | None = Field(
         default=None,
         validation_alias="TOWONEL_AGENT_TRUSTED_EDGES",
         description="JSON array of edge ids: of the hub's edges only these are dialled.",

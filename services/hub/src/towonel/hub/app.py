@@ -21,7 +21,6 @@ from towonel.hub.live.route_cache import RouteCache
 from towonel.hub.live.route_changes import make_route_changes, redis_client
 from towonel.hub.metrics import VERSION, Metrics
 from towonel.hub.operations.declared_tenants import declare
-from towonel.hub.redaction import SECRET_MARKS
 from towonel.hub.settings import HubSettings
 from towonel.hub.store.db.migrate import upgrade
 from towonel.hub.store.db.postgres import is_away
@@ -35,6 +34,7 @@ from towonel.runtime.settings import SettingsError
 from towonel.runtime.telemetry import tracing
 from towonel.runtime.web import serve_app
 from towonel.wire.errors import Denied, TowonelError
+from towonel.wire.tokens import SECRET_MARKS
 
 BURST_S = 10  # of requests that a key may make at once, at its rate
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
