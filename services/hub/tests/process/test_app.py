@@ -14,11 +14,12 @@ from support.redis_server import running_redis
 from towonel.api.invites import InviteIn
 from towonel.hub.app import serve
 from towonel.hub.key_files import load_keys
-from towonel.hub.live.route_changes import CHANNEL, RedisRouteChanges
+from towonel.hub.live.route_changes import RedisRouteChanges
 from towonel.hub.settings import HubSettings
 from towonel.hub.store.db.database import Database
 from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import SettingsError, load
+from towonel.wire.routes import CHANGES_CHANNEL
 
 
 async def test_a_hub_keeps_its_keys_and_what_it_was_told(
@@ -45,7 +46,7 @@ async def test_a_hub_with_redis_rings_there(tmp_path: Path) -> None:
     async with running_redis(tmp_path) as url:
         chosen = settings(tmp_path / "state", TOWONEL_REDIS_URL=url)
         async with running(chosen) as client, Redis.from_url(url) as redis, redis.pubsub() as heard:
-            await heard.subscribe(CHANNEL)
+            await heard.subscribe(CHANGES_CHANNEL)
             created = await client.create_invite(InviteIn(hostnames=["a.eu"]))
             await client.revoke_invite(created.invite_id)
             async with asyncio.timeout(20):
@@ -66,17 +67,18 @@ async def test_a_bell_hears_other_replicas_and_survives_redis(tmp_path: Path) ->
         assert isinstance(ours, RedisRouteChanges)
         assert isinstance(theirs, RedisRouteChanges)
         async with asyncio.timeout(20):
-            while not ours.connected:
+            while not ours.is_connected:
                 await asyncio.sleep(0.01)
-            await ours.refresh_requested()  # of the subscription itself
+            news = asyncio.Event()
+            ours.on_news = news.set
             await theirs.publish(7)
-            await ours.refresh_requested()
+            await news.wait()
 
     assert theirs.revision == 7
-    assert ours.revision == 0  # it is a rumour, until the database has confirmed it
+    assert ours.revision == 0  # a claim, until the database has confirmed it
 
 
-async def test_a_bell_rings_here_when_redis_is_away() -> None:
+async def test_a_change_is_known_here_when_redis_is_away() -> None:
     async with (
         route_changes_over(f"redis://127.0.0.1:{free_port()}/0") as ours,
         asyncio.timeout(20),

@@ -18,7 +18,7 @@ from support.postgres import Postgres
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store import agents, routes, tables
 from towonel.hub.store.db import database as database_module
-from towonel.hub.store.db import sqlite, transactions
+from towonel.hub.store.db import sqlite
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import newest_revision, upgrade
 from towonel.hub.store.db.transactions import Store, Write
@@ -27,6 +27,10 @@ from towonel.wire.errors import Code, Unavailable
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind
 from towonel.wire.routes import Route
+
+
+async def ignore(_write: Write) -> None:
+    pass
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
@@ -158,7 +162,7 @@ async def test_there_are_never_more_connections_than_may_be(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with (
-        Store.open(database, RouteChanges().committed, max_connections=3, max_idle=1) as store,
+        Store.open(database, ignore, max_connections=3, max_idle=1) as store,
         contextlib.AsyncExitStack() as held,
     ):
         for _ in range(3):
@@ -180,7 +184,7 @@ async def test_a_write_waits_for_others_no_longer_than_it_may(
 ) -> None:
     async with hub.context.store.write():
         with monkeypatch.context() as hurried:
-            hurried.setattr(transactions, "BEGIN_S", 0.05)
+            hurried.setattr(hub.context.store, "_begin_s", 0.05)
             with pytest.raises(Unavailable, match="database: busy"):
                 async with hub.context.store.write():
                     pytest.fail("two writes at once")
@@ -219,7 +223,7 @@ async def test_who_leaves_at_any_moment_takes_no_connection_along(
 ) -> None:
     ended, pauses = False, 0
     while not ended:
-        async with Store.open(database, RouteChanges().committed) as store:
+        async with Store.open(database, ignore) as store:
             task = asyncio.create_task(used(store, do))
             for _ in range(pauses):
                 await asyncio.sleep(0)
