@@ -239,6 +239,50 @@ async def test_who_leaves_at_any_moment_takes_no_connection_along(
     gc.collect()  # which would complain of what is open
 
 
+@pytest.mark.parametrize("steps", range(1, 5))
+async def test_a_store_ends_after_the_close_of_a_session_that_is_cut_off(
+    tmp_path: Path, steps: int
+) -> None:
+    inside = asyncio.Event()
+
+    async def read(store: Store) -> None:
+        async with store.read() as reader:
+            await routes.revision(reader)
+            inside.set()
+            await asyncio.Event().wait()
+
+    async with Store.open(await migrated(tmp_path / "hub.db"), ignore) as store:
+        task = asyncio.create_task(read(store))
+        await inside.wait()
+        task.cancel()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()  # as it closes
+        pool = store.engine.pool
+
+    assert isinstance(pool, QueuePool)
+    assert (pool.checkedout(), task.cancelled()) == (0, True)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    gc.collect()  # which would complain of an open connection
+
+
+async def test_a_store_that_is_cancelled_as_it_ends_closes_all_the_same(database: Database) -> None:
+    async def run() -> None:
+        async with Store.open(database, ignore) as store:
+            await used(store, "read")
+
+    tasks = [asyncio.create_task(run()) for _ in range(8)]
+    for steps, task in enumerate(tasks):
+        while not task.done():
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.sleep(0)
+
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    gc.collect()
+
+
 async def used(store: Store, do: str) -> None:
     if do == "read":
         async with store.read() as reader:

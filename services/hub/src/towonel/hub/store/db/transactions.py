@@ -124,9 +124,7 @@ class Store:
         try:
             yield store
         finally:
-            while store._under_way:
-                await asyncio.wait(store._under_way)
-            await engine.dispose()
+            await _uninterrupted(store._close())
 
     @property
     def engine(self) -> Engine:
@@ -206,19 +204,39 @@ class Store:
         except asyncio.CancelledError:  # cut off half-way, it would be open for ever
             _ = self._started(_given_back(connecting))
             raise
-        _ = stack.push_async_exit(connection)
-        _ = await connection.execution_options(**options)
         session = AsyncSession(connection, expire_on_commit=False)
-        _ = await stack.enter_async_context(session)
+        _ = stack.push_async_callback(self._end, session, connection)
+        _ = await connection.execution_options(**options)
         _ = await session.connection()
         return session
 
+    async def _end(self, session: AsyncSession, connection: AsyncConnection) -> None:
+        """Close both; a caller that is cancelled meanwhile does not cut it off."""
+
+        async def close() -> None:
+            try:
+                await session.close()
+            finally:
+                await connection.close()
+
+        await asyncio.shield(self._started(close()))
+
     def _started[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Start what goes on when nobody waits for it any more; the end of the store does."""
-        task = asyncio.create_task(work)  # noqa: TID251 its failure is who waits' or nobody's
+        """Start what goes on when its caller is cancelled; the end of the store waits for it."""
+        task = asyncio.create_task(work)  # noqa: TID251 its failure is its caller's or no one's
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            _ = task.exception()  # else asyncio complains where the caller has left
+
+    async def _close(self) -> None:
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+        await self._engine.dispose()
 
     @contextlib.contextmanager
     def _watched(self) -> Generator[None]:
@@ -228,6 +246,19 @@ class Store:
             if error.code is Code.HUB_UNAVAILABLE:
                 self.trouble = error.detail
             raise
+
+
+async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end, and pass on a cancellation only then."""
+    task, interruption = asyncio.create_task(work), None  # noqa: TID251 it ends here
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            interruption = error
+    task.result()
+    if interruption is not None:
+        raise interruption
 
 
 async def _given_back(connecting: asyncio.Task[AsyncConnection]) -> None:
