@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from towonel.agent.settings import AgentSettings
-from towonel.cli.settings import CommandSettings
+from towonel.cli.settings import CommandSettings, ServeSettings
 from towonel.edge.settings import EdgeSettings
 from towonel.hub.api.application import routed
 from towonel.hub.settings import HubSettings
@@ -36,6 +36,7 @@ PROCESSES: dict[str, type[Settings]] = {
     "Edge": EdgeSettings,
     "Agent": AgentSettings,
     "Command line": CommandSettings,
+    "`towonel serve`": ServeSettings,
 }
 
 

@@ -29,13 +29,20 @@ from towonel.hub.api.http.tracing import telemetry
 from towonel.hub.context import Hub, Policy
 from towonel.hub.core.rate_limits import Rate
 from towonel.hub.key_files import HubKeys
+from towonel.hub.live.audit_signal import AuditSignal
 from towonel.hub.live.edge_reports import EdgeReports
 from towonel.hub.live.rate_limits import Limiter, MemoryLimiter
 from towonel.hub.live.route_cache import RouteCache
-from towonel.hub.live.route_changes import RouteChanges, make_route_changes, redis_client
+from towonel.hub.live.route_changes import (
+    RouteChanges,
+    make_route_changes,
+    on_commit,
+    redis_client,
+)
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import upgrade
 from towonel.hub.store.db.transactions import Store
+from towonel.hub.timing import Timing
 from towonel.identity.certs import create_certificate
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.wire.tokens import InviteToken
@@ -119,40 +126,53 @@ def registration(key: NodeKey) -> EdgeRegisterIn:
 
 @contextlib.asynccontextmanager
 async def route_changes_over(redis_url: str) -> AsyncGenerator[RouteChanges]:
-    """A bell over a Redis."""
-    async with redis_client(redis_url) as redis, make_route_changes(redis) as ringing:
-        yield ringing
+    """A watch on routes over a Redis."""
+    async with redis_client(redis_url) as redis, make_route_changes(redis) as changes:
+        yield changes
 
 
 @contextlib.asynccontextmanager
 async def running_hub(
-    database: Database, rung: RouteChanges, limits: Limiter | None = None, **chosen: Any
+    database: Database,
+    changes: RouteChanges,
+    limits: Limiter | None = None,
+    timing: Timing | None = None,
+    **chosen: Any,
 ) -> AsyncGenerator[TestHub]:
     """A hub on a migrated database; `chosen` are fields of its policy."""
     keys = HubKeys(new_key(), OPERATOR_KEY.encode(), secrets.token_bytes(32))
-    async with hub_with_keys(database, rung, keys, limits, **chosen) as hub:
+    async with hub_with_keys(database, changes, keys, limits, timing, **chosen) as hub:
         yield hub
 
 
 @contextlib.asynccontextmanager
 async def hub_with_keys(
     database: Database,
-    rung: RouteChanges,
+    changes: RouteChanges,
     keys: HubKeys,
     limits: Limiter | None = None,
+    timing: Timing | None = None,
     **chosen: Any,
 ) -> AsyncGenerator[TestHub]:
     """The same with keys that are given: replicas share them."""
+    timing = timing or Timing()
+    told = on_commit(changes, audited := AuditSignal())
     async with Store.open(
-        database, rung.committed, lambda: rung.revision, max_connections=10, max_idle=10
+        database,
+        told,
+        lambda: changes.revision,
+        max_connections=10,
+        max_idle=10,
+        begin_s=timing.database_begin_s,
+        answer_s=timing.database_answer_s,
     ) as store:
         clock = Clock()
-        directory = RouteCache(store)
-        await directory.catch_up()
-        rung.set_revision(directory.revision)
+        cache = RouteCache(store, changes)
+        await cache.catch_up()
+        changes.set_revision(cache.revision)
         limiter, policy = limits or MemoryLimiter(), Policy(**{**UNLIMITED, **chosen})
-        parts = (keys, store, rung, limiter, directory, EdgeReports(store))
-        hub = TestHub(Hub(*parts, "https://hub.example.eu", policy, now_ms=clock), clock)
+        parts = (keys, store, changes, audited, limiter, cache, EdgeReports(store))
+        hub = TestHub(Hub(*parts, "https://hub.example.eu", policy, timing, clock), clock)
         yield hub
         for client in hub.clients:
             await client.aclose()

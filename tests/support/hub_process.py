@@ -15,6 +15,7 @@ from support.programs import execute
 from towonel.client.hub import HubClient
 from towonel.hub.app import serve
 from towonel.hub.settings import HubSettings
+from towonel.hub.timing import Timing
 from towonel.runtime.settings import load
 
 
@@ -31,11 +32,11 @@ def settings(folder: Path, **more: str) -> HubSettings:
 
 
 @contextlib.asynccontextmanager
-async def running(chosen: HubSettings) -> AsyncGenerator[HubClient]:
+async def running(chosen: HubSettings, timing: Timing | None = None) -> AsyncGenerator[HubClient]:
     """A hub, until the context ends; its drain is part of it."""
     stopping = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        hub = tasks.create_task(serve(chosen, stopping))
+        hub = tasks.create_task(serve(chosen, stopping, timing))
         await ready(chosen, hub)
         key = (chosen.data_dir / "operator.key").read_text()
         async with HubClient(

@@ -15,10 +15,11 @@ from support.hub_process import running, settings
 from towonel.api.invites import InviteIn
 from towonel.client.hub import HubClient
 from towonel.hub.key_files import HubKeys
-from towonel.hub.live.rate_limits import limiter
+from towonel.hub.live.rate_limits import make_limiter
 from towonel.hub.live.route_changes import redis_client
 from towonel.hub.settings import HubSettings
 from towonel.hub.store.db.database import Database
+from towonel.hub.timing import Timing
 from towonel.identity.keys import NodeKey
 from towonel.wire.errors import Unavailable
 
@@ -78,10 +79,12 @@ async def ready_until(chosen: HubSettings, holds: Callable[[int, dict[str, str]]
 
 
 @contextlib.asynccontextmanager
-async def replicas(folder: Path, **more: str) -> AsyncGenerator[tuple[Replica, Replica]]:
+async def replicas(
+    folder: Path, timing: Timing | None = None, **more: str
+) -> AsyncGenerator[tuple[Replica, Replica]]:
     """Two hubs with their listeners and chores; with a Redis, both hear it."""
     one, two = (settings(folder / "state", **more) for _ in range(2))
-    async with running(one) as first, running(two) as second:
+    async with running(one, timing) as first, running(two, timing) as second:
         node = NodeKey.from_seed((folder / "state/node.key").read_bytes())
         pair = Replica(one, first, node), Replica(two, second, node)
         for replica in pair:
@@ -104,8 +107,9 @@ async def hubs(
     async with contextlib.AsyncExitStack() as stack:
         made: list[TestHub] = []
         for _ in range(2):
-            ringing = await stack.enter_async_context(route_changes_over(redis_url))
+            changes = await stack.enter_async_context(route_changes_over(redis_url))
             redis = await stack.enter_async_context(redis_client(redis_url))
-            hub = hub_with_keys(database, ringing, keys, limiter(redis), **chosen)
+            limits = make_limiter(redis, answer_s=10)  # one that is slow is not away
+            hub = hub_with_keys(database, changes, keys, limits, **chosen)
             made.append(await stack.enter_async_context(hub))
         yield made[0], made[1]

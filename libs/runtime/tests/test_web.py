@@ -195,3 +195,47 @@ async def test_clients_that_come_all_at_once_shut_out_no_client() -> None:
 def read_all(sock: socket.socket) -> bytes:
     with sock:
         return b"".join(iter(lambda: sock.recv(4096), b""))
+
+
+class Endless:
+    """An application that answers no request, and takes its time when it is cancelled."""
+
+    def __init__(self) -> None:
+        self.started, self.ended = asyncio.Event(), asyncio.Event()
+        self.port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            for phase in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{phase}.complete"})
+            return
+        self.started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.01)
+            self.ended.set()
+
+    async def serve(self) -> None:
+        async with serve_app(self, "127.0.0.1", 0) as port:
+            self.port.set_result(port)
+            await asyncio.Event().wait()
+
+
+async def test_a_server_that_is_cancelled_ends_its_requests_before_it_ends() -> None:
+    before, app = asyncio.all_tasks(), Endless()
+    serving = asyncio.create_task(app.serve())
+    async with asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", await app.port)
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        await app.started.wait()
+        serving.cancel()
+        await asyncio.wait([serving])
+        has_ended, left = app.ended.is_set(), asyncio.all_tasks() - before
+        await reader.read()
+    writer.close()
+
+    assert serving.cancelled()
+    assert has_ended
+    assert left == set()

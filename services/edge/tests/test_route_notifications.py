@@ -1,4 +1,4 @@
-"""The doorbell on a real Redis, also one that goes away and comes back."""
+"""Notifications from a real Redis, also one that goes away and comes back."""
 
 import asyncio
 import contextlib
@@ -10,49 +10,50 @@ from redis.asyncio import Redis
 from support.ports import free_port
 from support.redis_server import running_redis
 
-from towonel.edge.route_notifications import CHANNEL, RedisNotifications
+from towonel.edge.route_notifications import RedisNotifications
+from towonel.wire.routes import CHANGES_CHANNEL
 
 
 @contextlib.asynccontextmanager
 async def listening(url: str) -> AsyncGenerator[RedisNotifications]:
-    doorbell = RedisNotifications()
+    notifications = RedisNotifications()
     async with asyncio.timeout(25), asyncio.TaskGroup() as tasks:
-        listener = tasks.create_task(doorbell.listen(url, Random(1)))
-        yield doorbell
+        listener = tasks.create_task(notifications.listen(url, Random(1)))
+        yield notifications
         listener.cancel()
 
 
-async def heard(doorbell: RedisNotifications, *, is_listening: bool) -> None:
-    while doorbell.is_listening is not is_listening:
-        await doorbell.wait(5)
+async def until(notifications: RedisNotifications, *, is_listening: bool) -> None:
+    while notifications.is_listening is not is_listening:
+        await notifications.wait(5)
 
 
-async def test_a_ring_wakes_whoever_waits_and_silence_ends_with_the_time(tmp_path: Path) -> None:
-    async with running_redis(tmp_path) as url, listening(url) as doorbell:
-        await heard(doorbell, is_listening=True)
-        await doorbell.wait(0)
+async def test_a_message_ends_a_wait_and_silence_ends_with_the_time(tmp_path: Path) -> None:
+    async with running_redis(tmp_path) as url, listening(url) as notifications:
+        await until(notifications, is_listening=True)
+        await notifications.wait(0)
         async with Redis.from_url(url) as redis, asyncio.TaskGroup() as tasks:
-            waiting = tasks.create_task(doorbell.wait(20))
-            assert await redis.publish(CHANNEL, "not even a number") == 1
+            waiting = tasks.create_task(notifications.wait(20))
+            assert await redis.publish(CHANGES_CHANNEL, "not even a number") == 1
         loop = asyncio.get_running_loop()
-        rung_at = loop.time()
-        await doorbell.wait(0.05)
+        notified_at = loop.time()
+        await notifications.wait(0.05)
 
     assert waiting.done()
-    assert loop.time() > rung_at
+    assert loop.time() > notified_at
 
 
-async def test_a_redis_that_goes_away_rings_and_is_listened_to_again_when_it_is_back(
+async def test_a_redis_that_goes_away_ends_a_wait_and_is_listened_to_again_when_it_is_back(
     tmp_path: Path,
 ) -> None:
     port = free_port()
     async with running_redis(tmp_path, port) as url:
         running = contextlib.AsyncExitStack()
-        doorbell = await running.enter_async_context(listening(url))
-        await heard(doorbell, is_listening=True)
+        notifications = await running.enter_async_context(listening(url))
+        await until(notifications, is_listening=True)
     async with running:
-        await heard(doorbell, is_listening=False)
+        await until(notifications, is_listening=False)
         async with running_redis(tmp_path, port):
-            await heard(doorbell, is_listening=True)
+            await until(notifications, is_listening=True)
 
-    assert not doorbell.is_listening
+    assert not notifications.is_listening

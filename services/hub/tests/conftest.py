@@ -10,6 +10,7 @@ from support.postgres import Postgres
 
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
+from towonel.hub.timing import Timing
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,6 +36,12 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGener
 
 
 @pytest.fixture
-async def hub(database: Database) -> AsyncGenerator[TestHub]:
-    async with running_hub(database, RouteChanges()) as made:
+def timing() -> Timing:
+    """Timing of `hub`; a test that needs another is parametrized with it."""
+    return Timing()
+
+
+@pytest.fixture
+async def hub(database: Database, timing: Timing) -> AsyncGenerator[TestHub]:
+    async with running_hub(database, RouteChanges(), timing=timing) as made:
         yield made

@@ -78,7 +78,9 @@ class ServeSettings(Settings):
     """Which of hub and edge `towonel serve` starts, and how they find each other."""
 
     hub_enabled: bool = Field(
-        default=True, validation_alias="TOWONEL_HUB_ENABLED", description="Start a hub."
+        default=True,
+        validation_alias="TOWONEL_HUB_ENABLED",
+        description="Whether `towonel serve` starts a hub.",
     )
     edge_enabled: bool = Field(
         default=True, validation_alias="TOWONEL_EDGE_ENABLED", description="Start an edge."

@@ -158,7 +158,7 @@ async def test_a_stopping_hub_lets_waiting_edges_go(hub: TestHub) -> None:
         waiting = tasks.create_task(hub.client().follow_routes(hub.context.keys.node, 0, 25))
         while not hub.context.route_changes.waiting:
             await asyncio.sleep(0.01)
-        hub.context.route_changes.close()
+        hub.context.stop()
 
     assert waiting.result().revision == 0
 

@@ -126,7 +126,7 @@ async def test_of_too_many_requests_at_once_the_last_is_told_to_come_back(
         while not hub.context.route_changes.waiting:
             await asyncio.sleep(0.01)
         refused = await http.get("/v1/health")
-        hub.context.route_changes.close()
+        hub.context.stop()
     async with hub.raw() as http:
         answered = await http.get("/v1/health")
 

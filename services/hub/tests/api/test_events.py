@@ -14,6 +14,9 @@ from support.legacy_client import request_scope, streamed
 from towonel.api.invites import InviteIn
 from towonel.api.keys import KeyIn
 from towonel.hub.api.operator import audit
+from towonel.hub.timing import Timing
+
+WITHOUT_POLLING = pytest.mark.parametrize("timing", [Timing(events_poll_s=600)])
 
 
 async def write(hub: TestHub, first: int, last: int) -> None:
@@ -21,11 +24,11 @@ async def write(hub: TestHub, first: int, last: int) -> None:
         await hub.client().invites.create(InviteIn(hostnames=[f"n{number}.eu"]))
 
 
+@WITHOUT_POLLING
 async def test_who_breaks_off_anywhere_and_comes_back_gets_each_event_once_in_order(
     hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit, "MAX_EVENTS", 3)
-    monkeypatch.setattr(audit, "LOOK_S", 600.0)  # nothing is found by looking again
     draw, seen = Random(7), list[int]()
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         for part in range(3):  # three who write at once
@@ -56,11 +59,8 @@ async def test_a_last_event_that_is_no_number_is_refused(hub: TestHub, last: str
     assert told(answer) == (400, "invalid_request")
 
 
-async def test_a_quiet_stream_says_that_it_is_alive(
-    hub: TestHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(audit, "LOOK_S", 0.01)
-    monkeypatch.setattr(audit, "QUIET_S", 0.02)
+@pytest.mark.parametrize("timing", [Timing(events_poll_s=0.01, events_keepalive_s=0.02)])
+async def test_a_quiet_stream_says_that_it_is_alive(hub: TestHub) -> None:
     async with streamed(hub.app, "/v1/events", OPERATOR["authorization"]) as stream:
         await stream.status()
         blocks = [await stream.block() for _ in range(4)]
@@ -76,7 +76,7 @@ async def test_a_stopping_hub_ends_every_stream_and_forgets_who_followed(hub: Te
         await one.block()
         await two.block()
         followed = len(hub.context.followers)
-        hub.context.route_changes.close()
+        hub.context.stop()
 
         assert await one.ended()
         assert await two.ended()
@@ -150,11 +150,11 @@ async def slow_follower(hub: TestHub, reads: asyncio.Semaphore) -> AsyncGenerato
         following.cancel()
 
 
+@WITHOUT_POLLING
 async def test_a_follower_that_does_not_read_holds_back_the_hub_and_not_its_memory(
     hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit, "MAX_EVENTS", 5)
-    monkeypatch.setattr(audit, "LOOK_S", 600.0)
     reads = asyncio.Semaphore(3)  # the head, the greeting, one event
     await write(hub, 0, 20)
     async with slow_follower(hub, reads) as offered:

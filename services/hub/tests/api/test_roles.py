@@ -90,7 +90,7 @@ async def test_every_operation_admits_just_the_keys_that_its_document_names(hub:
         callers[role] = (role, False, await made_key(hub, role))
     for role in roles[:2]:
         callers[f"{role} of a tenant"] = (role, True, await made_key(hub, role, tenant))
-    hub.context.route_changes.close()  # so that streams end
+    hub.context.stop()  # so that streams end
     wrong: list[tuple[str, str, int]] = []
     async with hub.raw() as http:
         for asked in operations(hub.app.openapi()):

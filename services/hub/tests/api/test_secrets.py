@@ -10,14 +10,13 @@ from towonel.api.agents import BootstrapIn, RefreshIn
 from towonel.api.edge_invites import EdgeInviteOut
 from towonel.api.invites import InviteIn, InviteOut
 from towonel.hub.backup import copy
-from towonel.hub.redaction import SECRET_MARKS
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.offline import reading
 from towonel.hub.store.tables import EdgeInviteRow
 from towonel.runtime.logs import Redactor
 from towonel.wire import base64url
 from towonel.wire.errors import Denied
-from towonel.wire.tokens import EdgeToken, InviteToken
+from towonel.wire.tokens import SECRET_MARKS, EdgeToken, InviteToken
 
 
 @pytest.fixture

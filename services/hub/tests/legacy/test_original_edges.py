@@ -11,20 +11,23 @@ from support import vectors
 from support.hub import TestHub, new_key
 from support.legacy_client import LegacyClient, authorization, known_tenant, legacy_client, told
 
-from towonel.hub.api.legacy import route_stream
 from towonel.hub.store import agents
+from towonel.hub.timing import Timing
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.wire.errors import Unavailable
 
 VECTORS = vectors.load("entries")
 TABLES = vectors.load("legacy_table")
 BEAT = "towonel/agent-heartbeat/v1"
-ALIVE_S = route_stream.LOOK_S  # which tests here shorten
 
 
 @pytest.fixture
-async def node(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[LegacyClient]:
-    monkeypatch.setattr(route_stream, "LOOK_S", 0.02)
+def timing() -> Timing:
+    return Timing(route_stream_poll_s=0.02)
+
+
+@pytest.fixture
+async def node(hub: TestHub) -> AsyncGenerator[LegacyClient]:
     async with legacy_client(hub) as made:
         yield made
 
@@ -206,7 +209,7 @@ async def test_a_quiet_stream_says_that_it_is_alive(node: LegacyClient) -> None:
             said = [await stream.messages.get() for _ in range(3)]
 
     assert {message["body"][:1] for message in said} == {b":"}
-    assert ALIVE_S == 15
+    assert Timing().route_stream_poll_s == 15
 
 
 @contextlib.asynccontextmanager
@@ -240,7 +243,7 @@ async def test_a_stream_without_a_database_holds_to_what_it_said(
 async def test_a_stopping_hub_ends_the_stream(node: LegacyClient) -> None:
     async with node.subscribed(await node.edge()) as stream:
         await stream.table()
-        node.hub.context.route_changes.close()
+        node.hub.context.stop()
 
         assert await stream.ended()
     assert node.hub.context.subscribers == set()

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator
 from functools import partial
 from pathlib import Path
 
-import pytest
 from support.hub import state, tenant_of
 from support.hub_process import ready, settings
 from support.postgres import Postgres
@@ -19,21 +18,24 @@ from towonel.api.keys import KeyIn
 from towonel.client.hub import HubClient
 from towonel.hub.app import serve
 from towonel.hub.context import wall_clock_ms
+from towonel.hub.timing import Timing
 from towonel.identity.keys import NodeKey
 from towonel.wire.errors import Code, Denied
 from towonel.wire.tokens import EdgeToken, InviteToken
 
-NO_LOOK_S = 600.0  # nobody looks by itself: what is heard in time was told
+WITHOUT_POLLING = Timing(health_check_s=600, maintenance_s=600)  # what arrives in time was pushed
 
 
 @contextlib.asynccontextmanager
-async def pair(server: Postgres, folder: Path) -> AsyncGenerator[tuple[Replica, Replica]]:
+async def pair(
+    server: Postgres, folder: Path, timing: Timing | None = None
+) -> AsyncGenerator[tuple[Replica, Replica]]:
     name = server.database().url.database
     assert name
     where = on_postgres(server.dsn(name))
     async with (
         running_redis(folder) as url,
-        replicas(folder, **where, TOWONEL_REDIS_URL=url) as two,
+        replicas(folder, timing, **where, TOWONEL_REDIS_URL=url) as two,
     ):
         yield two
 
@@ -44,11 +46,9 @@ async def edge_of(replica: Replica) -> tuple[NodeKey, str]:
 
 
 async def test_a_change_at_one_hub_wakes_edges_at_the_other_without_a_look(
-    server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Postgres, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("towonel.hub.background.LOOK_S", NO_LOOK_S)
-    monkeypatch.setattr("towonel.hub.background.REFRESH_S", NO_LOOK_S)
-    async with pair(server, tmp_path) as (one, two):
+    async with pair(server, tmp_path, WITHOUT_POLLING) as (one, two):
         created = await one.client.invites.create(InviteIn(hostnames=["a.eu"]))
         tenant = tenant_of(InviteToken.decode(created.token))
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:

@@ -13,8 +13,7 @@ from support.ports import free_port
 from support.redis_server import running_redis
 
 from towonel.hub.core.rate_limits import FREE_STRIKES, Rate
-from towonel.hub.live import rate_limits
-from towonel.hub.live.rate_limits import Limiter, MemoryLimiter, RedisLimiter, limiter
+from towonel.hub.live.rate_limits import Limiter, MemoryLimiter, RedisLimiter, make_limiter
 from towonel.hub.live.route_changes import redis_client
 from towonel.wire.errors import Code, Unavailable
 
@@ -22,16 +21,13 @@ SLOW = Rate(per_second=0.5, burst=3)
 DOMAIN = "towonel/test/v1"
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Redis is away when it is, and not when this machine has much to do."""
-    monkeypatch.setattr(rate_limits, "ANSWER_S", 10.0)
-
-
 @contextlib.asynccontextmanager
-async def replica(redis_url: str | None) -> AsyncGenerator[Limiter]:
+async def replica(
+    redis_url: str | None, answer_s: float = 10, retry_s: float = 5
+) -> AsyncGenerator[Limiter]:
+    """The limits of a hub; a Redis that is slow as this machine has much to do is not away."""
     async with redis_client(redis_url) as redis:
-        yield limiter(redis)
+        yield make_limiter(redis, answer_s=answer_s, retry_s=retry_s)
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -170,12 +166,9 @@ async def test_without_redis_a_replica_limits_alone_and_says_so(tmp_path: Path) 
         assert not await alone.use_once(DOMAIN, b"a", 1)
 
 
-async def test_redis_is_asked_again_when_it_is_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rate_limits, "RETRY_S", 0.05)
+async def test_redis_is_asked_again_when_it_is_back(tmp_path: Path) -> None:
     port = free_port()
-    async with replica(f"redis://127.0.0.1:{port}/0") as asked:
+    async with replica(f"redis://127.0.0.1:{port}/0", retry_s=0.05) as asked:
         await asked.use_once(DOMAIN, b"a", 1)
         was_degraded = asked.degraded
         async with running_redis(tmp_path, port) as url, replica(url) as other:
@@ -190,21 +183,21 @@ async def test_redis_is_asked_again_when_it_is_back(
             assert not asked.degraded
 
 
-async def test_a_redis_that_says_nothing_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_limits, "ANSWER_S", 0.25)
+async def test_a_redis_that_says_nothing_costs_little() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        async with replica(f"redis://127.0.0.1:{port}/0") as asked, asyncio.timeout(20):
+        async with (
+            replica(f"redis://127.0.0.1:{port}/0", answer_s=0.25) as asked,
+            asyncio.timeout(20),
+        ):
             for number in range(100):
                 assert await asked.use_once(DOMAIN, b"a", number)
 
             assert asked.degraded
 
 
-async def test_memory_is_bounded_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_limits, "MAX_SOURCES", 10)
-    monkeypatch.setattr(rate_limits, "MAX_NONCES", 10)
-    asked = MemoryLimiter(lambda: 0)
+async def test_memory_is_bounded_whoever_asks() -> None:
+    asked = MemoryLimiter(lambda: 0, max_sources=10, max_nonces=10)
     for number in range(11):
         for _ in range(SLOW.burst):
             await asked.take(f"key-{number}", SLOW)
@@ -227,8 +220,8 @@ async def test_nonces_are_kept_for_as_long_as_their_time_passes() -> None:
 
 
 def test_a_hub_without_redis_is_not_degraded() -> None:
-    assert not limiter(None).degraded
-    assert isinstance(limiter(None), MemoryLimiter)
+    assert not make_limiter(None).degraded
+    assert isinstance(make_limiter(None), MemoryLimiter)
 
 
 async def test_a_hub_with_redis_shares() -> None:

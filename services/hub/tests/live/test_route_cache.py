@@ -9,38 +9,41 @@ from sqlmodel import col, delete, select, update
 from support.hub import TestHub, state, tenant_of
 
 from towonel.hub.live.route_cache import RouteCache
-from towonel.hub.store import route_history as source
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.tables import RevisionRow, RouteRow, ServiceRow
-from towonel.wire import routes
 from towonel.wire.routes import RouteDelta, decode_delta
 
 type Publish = Callable[..., Awaitable[None]]
 
 
 @pytest.fixture
-async def publish(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> Publish:
-    """Add names to a tenant with so many that a snapshot has pieces, and reading it parts."""
-    monkeypatch.setattr(routes, "_ROUTES_A_CHUNK", 2)
-    monkeypatch.setattr(source, "ROWS_AT_ONCE", 2)
+def cache(hub: TestHub) -> RouteCache:
+    """A cache that encodes and reads two routes at once."""
+    return RouteCache(hub.context.store, RouteChanges(), rows_at_once=2, routes_per_chunk=2)
+
+
+@pytest.fixture
+async def publish(hub: TestHub, cache: RouteCache) -> Publish:
+    """Add names to a tenant with so many that a snapshot has several chunks."""
     tenant, client = tenant_of(await hub.invite("*.eu")), hub.client()
 
     async def publish(*names: str) -> None:
         await client.apply_desired_state(tenant, state(*(f"s{at}.eu" for at in range(9)), *names))
-        await hub.context.route_cache.catch_up()
+        await cache.catch_up()
 
     await publish()
     return publish
 
 
-def begun(directory: RouteCache) -> Coroutine[Any, Any, Sequence[bytes]]:
-    """An edge that asked for everything, in the middle of what makes its answer."""
-    asked = directory.encoded(None)
+def begin_snapshot(cache: RouteCache) -> Coroutine[Any, Any, Sequence[bytes]]:
+    """A request for everything, in the middle of its encoding."""
+    asked = cache.encoded(None)
     asked.send(None)
     return asked
 
 
-def answered(asked: Coroutine[Any, Any, Sequence[bytes]]) -> Sequence[bytes]:
-    """What it is told, once it may go on."""
+def finish(asked: Coroutine[Any, Any, Sequence[bytes]]) -> Sequence[bytes]:
+    """Return its answer."""
     while True:
         try:
             asked.send(None)
@@ -54,58 +57,59 @@ def told(answer: Sequence[bytes]) -> RouteDelta:
 
 
 async def test_of_many_edges_that_ask_for_everything_one_pays(
-    hub: TestHub, publish: Publish
+    cache: RouteCache, publish: Publish
 ) -> None:
     async with asyncio.TaskGroup() as tasks:
-        asked = [tasks.create_task(hub.context.route_cache.encoded(None)) for _ in range(50)]
+        asked = [tasks.create_task(cache.encoded(None)) for _ in range(50)]
 
     assert len({id(task.result()) for task in asked}) == 1
     assert len(asked[0].result()) > 2
 
 
 async def test_a_change_meanwhile_makes_nobody_who_waits_pay_again(
-    hub: TestHub, publish: Publish
+    cache: RouteCache, publish: Publish
 ) -> None:
-    directory = hub.context.route_cache
-    first = begun(directory)
+    first = begin_snapshot(cache)
     async with asyncio.TaskGroup() as tasks:
-        others = [tasks.create_task(directory.encoded(None)) for _ in range(50)]
+        others = [tasks.create_task(cache.encoded(None)) for _ in range(50)]
         await asyncio.sleep(0)  # they wait now
         await publish("new.eu")
-        answer = answered(first)
+        answer = finish(first)
 
     assert {id(other.result()) for other in others} == {id(answer)}
 
 
 async def test_who_asks_after_a_change_is_told_of_it_whatever_was_begun_before(
-    hub: TestHub, publish: Publish
+    cache: RouteCache, publish: Publish
 ) -> None:
-    directory = hub.context.route_cache
-    first = begun(directory)
+    first = begin_snapshot(cache)
     await publish("new.eu")
-    before, after = told(answered(first)), told(await directory.encoded(None))
+    before, after = told(finish(first)), told(await cache.encoded(None))
 
     assert {route.name for route in after.routes} - {route.name for route in before.routes} == {
         "new.eu"
     }
-    assert after.revision == directory.revision > before.revision
+    assert after.revision == cache.revision > before.revision
 
 
 async def test_who_asks_for_a_change_does_not_wait_for_who_asks_for_everything(
-    hub: TestHub, publish: Publish
+    cache: RouteCache, publish: Publish
 ) -> None:
-    since = hub.context.route_cache.revision
+    since = cache.revision
     await publish("new.eu")
-    everything = begun(hub.context.route_cache)
+    everything = begin_snapshot(cache)
     async with asyncio.timeout(20):
-        change = told(await hub.context.route_cache.encoded(since))
-    answered(everything)
+        change = told(await cache.encoded(since))
+    finish(everything)
 
     assert [route.name for route in change.routes] == ["new.eu"]
 
 
-async def test_nobody_sees_half_of_what_is_read(hub: TestHub, publish: Publish) -> None:
-    fresh, seen = RouteCache(hub.context.store), set[int]()
+async def test_nobody_sees_half_of_what_is_read(
+    hub: TestHub, cache: RouteCache, publish: Publish
+) -> None:
+    fresh = RouteCache(hub.context.store, RouteChanges(), rows_at_once=2)
+    seen = set[int]()
     async with asyncio.TaskGroup() as tasks:
         reading = tasks.create_task(fresh.catch_up())
         while not reading.done():
@@ -113,19 +117,67 @@ async def test_nobody_sees_half_of_what_is_read(hub: TestHub, publish: Publish) 
             await asyncio.sleep(0)
 
     assert seen <= {0, 9}
-    assert fresh.delta(None) == hub.context.route_cache.delta(None)
+    assert fresh.delta(None) == cache.delta(None)
     assert len(fresh.delta(None).routes) == 9
 
 
-async def test_who_has_just_started_knows_what_changed_last(hub: TestHub, publish: Publish) -> None:
+async def test_who_has_just_started_knows_what_changed_last(
+    hub: TestHub, cache: RouteCache, publish: Publish
+) -> None:
     for names in (["old.eu"], [], ["new.eu"]):
         await publish(*names)
-    since = hub.context.route_cache.revision
+    since = cache.revision
     await publish("new.eu", "old.eu")  # a row that is older than others, and changed last
-    fresh = RouteCache(hub.context.store)
+    fresh = RouteCache(hub.context.store, RouteChanges())
     await fresh.catch_up()
 
     assert [route.name for route in fresh.delta(since).routes] == ["old.eu"]
+
+
+async def test_a_stopping_hub_answers_who_waits_now_and_later(hub: TestHub) -> None:
+    context = hub.context
+
+    async def wait() -> bool:
+        return await context.route_cache.wait_for_change(0, 30, context.stopping)
+
+    async with asyncio.timeout(20):
+        async with asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(wait())
+            while not context.route_changes.waiting:
+                await asyncio.sleep(0)
+            context.stop()
+        later = await wait()
+
+    assert (waiting.result(), later) == (True, True)
+
+
+async def test_a_change_while_the_cache_is_read_ends_the_wait(hub: TestHub) -> None:
+    context, tenant = hub.context, tenant_of(await hub.invite("*.eu"))
+    client = hub.client()
+    await client.apply_desired_state(tenant, state("a.eu"))
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        # The write comes in while the wait reads the change before it.
+        waiting = tasks.create_task(context.route_cache.wait_for_change(1, 30, context.stopping))
+        await asyncio.sleep(0)
+        await client.apply_desired_state(tenant, state("a.eu", "b.eu"))
+
+    assert waiting.result()
+    assert context.route_cache.revision == 2
+
+
+async def test_a_newer_revision_requests_a_refresh_once(hub: TestHub) -> None:
+    cache, changes = hub.context.route_cache, hub.context.route_changes
+    changes.set_revision(5)
+    changes.set_revision(5)
+    changes.on_news()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        await cache.refresh_requested()
+        second = tasks.create_task(cache.refresh_requested())
+        await asyncio.sleep(0)
+        was_done = second.done()
+        changes.set_revision(6)
+
+    assert not was_done
 
 
 async def failed_over(hub: TestHub, since: int) -> None:

@@ -1,4 +1,4 @@
-"""The bell between replicas: real Redis, which may die, lie, or say nothing."""
+"""Route changes between replicas: a real Redis, which may die, lie, or say nothing."""
 
 import asyncio
 import contextlib
@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from sqlmodel.ext.asyncio.session import AsyncSession
 from support.hub import route_changes_over
 from support.ports import free_port
 from support.redis_server import running_redis
 from support.replicas import replicas
 
-from towonel.hub.live.route_changes import CHANNEL, RedisRouteChanges, RouteChanges
+from towonel.hub.live.audit_signal import AuditSignal
+from towonel.hub.live.route_changes import RedisRouteChanges, RouteChanges, on_commit
+from towonel.hub.store.db.transactions import Write
+from towonel.wire.routes import CHANGES_CHANNEL
 
 
 async def test_a_change_at_one_replica_wakes_who_waits_at_the_other(tmp_path: Path) -> None:
@@ -37,7 +41,7 @@ async def test_a_stranger_in_redis_can_forge_nothing_and_stop_nothing(tmp_path: 
         Redis.from_url(url) as stranger,
     ):
         for lie in lies:
-            assert await stranger.publish(CHANNEL, lie) == 2
+            assert await stranger.publish(CHANGES_CHANNEL, lie) == 2
         await one.change("a.eu")
         await two.until("towonel_hub_routes_revision", 1)
         quiet = await two.client.follow_routes(two.node, 1, 1)
@@ -69,7 +73,7 @@ async def test_a_hub_works_on_while_redis_is_away_and_hears_it_again(tmp_path: P
     assert missed.revision == 1
 
 
-async def test_a_bell_takes_only_newer_numbers_for_news(tmp_path: Path) -> None:
+async def test_only_newer_numbers_are_news(tmp_path: Path) -> None:
     async with running_redis(tmp_path) as url, route_changes_over(url) as ours:
         assert isinstance(ours, RedisRouteChanges)
         ours.set_revision(7)
@@ -100,12 +104,40 @@ async def test_who_waits_is_not_woken_by_what_it_has(revision: int) -> None:
     assert ours.waiting == 0
 
 
-async def test_a_closed_bell_keeps_nobody_waiting() -> None:
+async def test_a_release_ends_the_waits_of_now_whatever_the_revision() -> None:
     ours = RouteChanges()
-    ours.close()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        waiting = [tasks.create_task(ours.wait_for(since, 30)) for since in (0, 7)]
+        while ours.waiting < len(waiting):
+            await asyncio.sleep(0)
+        ours.release()
+
+    assert (ours.waiting, ours.revision) == (0, 0)
+
+
+async def test_a_change_between_a_read_and_the_wait_ends_the_wait() -> None:
+    ours, audited = RouteChanges(), AuditSignal()
+    since, next_write = ours.revision, audited.next_write()
+    ours.set_revision(1)
+    audited.notify()
 
     async with asyncio.timeout(20):
-        await ours.wait_for(0, 30)
+        await ours.wait_for(since, 30)
+        await next_write.wait()
+    assert not audited.next_write().is_set()
+
+
+@pytest.mark.parametrize(("audited", "revision"), [(True, None), (False, 3), (True, 3)])
+async def test_a_commit_tells_those_whom_it_concerns(audited: bool, revision: int | None) -> None:
+    ours, signal, news = RouteChanges(), AuditSignal(), asyncio.Event()
+    ours.on_news = news.set
+    next_write = signal.next_write()
+    async with AsyncSession() as session:
+        await on_commit(ours, signal)(Write(session, revision=revision, audited=audited))
+
+    assert next_write.is_set() is audited
+    assert news.is_set() is (revision is not None)
+    assert ours.revision == (revision or 0)
 
 
 async def test_a_wait_ends_at_its_time() -> None:

@@ -353,7 +353,7 @@ class Life:
 async def born(database: Database, seed: int) -> AsyncGenerator[Life]:
     chosen: dict[str, Any] = {"quotas": Quotas(**MOST), "ports": PortRules(own=frozenset(OWN))}
     async with running_hub(database, RouteChanges(), **chosen) as hub, legacy_client(hub) as agent:
-        replica = RouteCache(hub.context.store)
+        replica = RouteCache(hub.context.store, RouteChanges())
         yield Life(database, hub, hub.client(), agent, replica, Random(seed))
 
 

@@ -1,24 +1,31 @@
 """The hub as a process: keys, settings, Redis, and its end."""
 
 import asyncio
+import gc
 import stat
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 from support.hub import route_changes_over
-from support.hub_process import running, settings
+from support.hub_process import ready, running, settings
 from support.ports import free_port
 from support.redis_server import running_redis
+from support.replicas import Replica
 
 from towonel.api.invites import InviteIn
+from towonel.client.hub import HubClient
 from towonel.hub.app import serve
 from towonel.hub.key_files import load_keys
-from towonel.hub.live.route_changes import CHANNEL, RedisRouteChanges
+from towonel.hub.live.route_changes import RedisRouteChanges
 from towonel.hub.settings import HubSettings
 from towonel.hub.store.db.database import Database
+from towonel.hub.timing import Timing
+from towonel.identity.keys import NodeKey
 from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import SettingsError, load
+from towonel.wire.errors import Unavailable
+from towonel.wire.routes import CHANGES_CHANNEL
 
 
 async def test_a_hub_keeps_its_keys_and_what_it_was_told(
@@ -45,7 +52,7 @@ async def test_a_hub_with_redis_rings_there(tmp_path: Path) -> None:
     async with running_redis(tmp_path) as url:
         chosen = settings(tmp_path / "state", TOWONEL_REDIS_URL=url)
         async with running(chosen) as client, Redis.from_url(url) as redis, redis.pubsub() as heard:
-            await heard.subscribe(CHANNEL)
+            await heard.subscribe(CHANGES_CHANNEL)
             created = await client.invites.create(InviteIn(hostnames=["a.eu"]))
             await client.invites.revoke(created.invite_id)
             async with asyncio.timeout(20):
@@ -66,17 +73,18 @@ async def test_a_bell_hears_other_replicas_and_survives_redis(tmp_path: Path) ->
         assert isinstance(ours, RedisRouteChanges)
         assert isinstance(theirs, RedisRouteChanges)
         async with asyncio.timeout(20):
-            while not ours.connected:
+            while not ours.is_connected:
                 await asyncio.sleep(0.01)
-            await ours.refresh_requested()  # of the subscription itself
+            news = asyncio.Event()
+            ours.on_news = news.set
             await theirs.publish(7)
-            await ours.refresh_requested()
+            await news.wait()
 
     assert theirs.revision == 7
-    assert ours.revision == 0  # it is a rumour, until the database has confirmed it
+    assert ours.revision == 0  # a claim, until the database has confirmed it
 
 
-async def test_a_bell_rings_here_when_redis_is_away() -> None:
+async def test_a_change_is_known_here_when_redis_is_away() -> None:
     async with (
         route_changes_over(f"redis://127.0.0.1:{free_port()}/0") as ours,
         asyncio.timeout(20),
@@ -85,6 +93,27 @@ async def test_a_bell_rings_here_when_redis_is_away() -> None:
         await ours.wait_for(2, 10)
 
     assert ours.revision == 3
+
+
+async def test_a_hub_that_is_cancelled_ends_its_requests_and_closes_its_database(
+    tmp_path: Path,
+) -> None:
+    chosen, before = settings(tmp_path / "state"), asyncio.all_tasks()
+    hub = asyncio.create_task(serve(chosen, asyncio.Event(), Timing(maintenance_s=0.01)))
+    await ready(chosen, hub)
+    node = NodeKey.from_seed((chosen.data_dir / "node.key").read_bytes())
+    async with HubClient(f"http://127.0.0.1:{chosen.listen_addr[1]}") as edge:
+        polling = asyncio.create_task(edge.follow_routes(node, 0, 30))
+        await Replica(chosen, edge, node).until("towonel_hub_route_waiters", 1)
+        hub.cancel()
+        await asyncio.wait([hub])
+        left = asyncio.all_tasks() - before - {polling}
+        with pytest.raises(Unavailable):
+            await polling
+
+    assert hub.cancelled()
+    assert left == set()
+    gc.collect()  # which would complain of an open connection
 
 
 async def test_an_address_in_use_is_a_mistake_in_the_settings(tmp_path: Path) -> None:

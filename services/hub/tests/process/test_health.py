@@ -5,22 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from support.hub_process import running, settings
 from support.ports import free_port
 from support.replicas import health, ready_until
 
 from towonel.api.invites import InviteIn
-from towonel.hub import background
 from towonel.hub.settings import HubSettings
+from towonel.hub.timing import Timing
 
 HIDDEN = ("metrics", "readyz", "livez")
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "LOOK_S", 0.1)
-    monkeypatch.setattr(background, "REFRESH_S", 0.1)
+QUICK = Timing(health_check_s=0.1, maintenance_s=0.1)
 
 
 async def told(chosen: HubSettings, path: str) -> tuple[int, Any]:
@@ -31,7 +27,7 @@ async def told(chosen: HubSettings, path: str) -> tuple[int, Any]:
 
 async def test_a_hub_that_is_well_says_so_without_a_key(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
-    async with running(chosen):
+    async with running(chosen, QUICK):
         alive, ready = await told(chosen, "livez"), await told(chosen, "readyz")
 
     assert alive == (200, "ok")
@@ -40,7 +36,7 @@ async def test_a_hub_that_is_well_says_so_without_a_key(tmp_path: Path) -> None:
 
 async def test_a_redis_that_is_not_there_degrades_a_hub_and_keeps_it_ready(tmp_path: Path) -> None:
     chosen = settings(tmp_path, TOWONEL_REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
-    async with running(chosen) as client:
+    async with running(chosen, QUICK) as client:
         await ready_until(chosen, lambda _status, reasons: "redis" in reasons)
         status, body = await told(chosen, "readyz")
         created = await client.invites.create(InviteIn(hostnames=["a.eu"]))
@@ -51,7 +47,7 @@ async def test_a_redis_that_is_not_there_degrades_a_hub_and_keeps_it_ready(tmp_p
 
 async def test_metrics_are_told_where_health_is_and_nowhere_else(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
-    async with running(chosen) as client:
+    async with running(chosen, QUICK) as client:
         await client.invites.create(InviteIn(hostnames=["a.eu"]))
         async with asyncio.timeout(20):
             while "towonel_hub_tenants_total 1.0\n" not in (await told(chosen, "metrics"))[1]:

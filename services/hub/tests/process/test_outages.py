@@ -18,10 +18,9 @@ from support.replicas import Replica, health, hubs, on_postgres, ready_until, re
 from towonel.api.invites import InviteIn
 from towonel.hub import background
 from towonel.hub.app import serve
-from towonel.hub.live import rate_limits, route_changes
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store import route_history
-from towonel.hub.store.db import postgres, transactions
+from towonel.hub.timing import Timing
 from towonel.identity.signatures import Domain, authorize_node
 from towonel.runtime.settings import SettingsError
 from towonel.wire.errors import Code, Unavailable
@@ -33,14 +32,13 @@ pytestmark = pytest.mark.both_databases
 AWAY = ["killed", "hanging"]
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hubs run in this process: shorter patience shows the same in less time."""
-    monkeypatch.setattr(postgres, "ANSWER_S", 1.5)
-    monkeypatch.setattr(transactions, "BEGIN_S", 2.5)
-    monkeypatch.setattr(background, "LOOK_S", 0.2)
-    monkeypatch.setattr(route_changes, "QUIET_S", 0.5)
-    monkeypatch.setattr(rate_limits, "RETRY_S", 0.5)
+QUICK = Timing(
+    health_check_s=0.2,
+    database_begin_s=2.5,
+    database_answer_s=1.5,
+    redis_retry_s=0.5,
+    redis_ping_s=0.5,
+)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +110,7 @@ async def test_without_redis_all_works_says_so_and_finds_it_again(
 ) -> None:
     async with redis_server(tmp_path) as redis:
         where = {**on_postgres(dsn_of(own)), "TOWONEL_REDIS_URL": redis.url}
-        async with replicas(tmp_path, **where) as (one, two):
+        async with replicas(tmp_path, QUICK, **where) as (one, two):
             before = await published(one, "a.eu")
             await two.until("towonel_hub_routes_revision", before)
             async with without_redis(redis, how):
@@ -158,7 +156,7 @@ async def refusals(replica: Replica) -> list[Unavailable]:
 async def test_without_postgres_edges_are_answered_from_memory(
     own: Postgres, tmp_path: Path, how: str
 ) -> None:
-    async with replicas(tmp_path, **on_postgres(dsn_of(own))) as (one, two):
+    async with replicas(tmp_path, QUICK, **on_postgres(dsn_of(own))) as (one, two):
         before = await published(one, "a.eu")
         for replica in (one, two):
             await replica.until("towonel_hub_directory_revision", before)
@@ -181,7 +179,7 @@ async def test_without_postgres_edges_are_answered_from_memory(
 async def test_without_postgres_all_else_is_told_to_come_back_and_can(
     own: Postgres, tmp_path: Path, how: str
 ) -> None:
-    async with replicas(tmp_path, **on_postgres(dsn_of(own))) as (one, two):
+    async with replicas(tmp_path, QUICK, **on_postgres(dsn_of(own))) as (one, two):
         async with asyncio.timeout(30), away(own, how):
             for replica in (one, two):
                 await replica.until("towonel_hub_database_up", 0)
@@ -196,15 +194,12 @@ async def test_without_postgres_all_else_is_told_to_come_back_and_can(
 
 async def cut_off(hub: TestHub, server: Postgres) -> None:
     async with hub.context.store.read() as reader:
-        async for _ in route_history.routes(reader, None):
+        async for _ in route_history.routes(reader, None, rows_at_once=1):
             server.cut_off(str(hub.context.store.engine.url.database))
 
 
-async def test_a_read_that_a_lost_server_cuts_off_leaves_nothing_behind(
-    own: Postgres, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(route_history, "ROWS_AT_ONCE", 1)
-    async with running_hub(own.database(), RouteChanges()) as hub:
+async def test_a_read_that_a_lost_server_cuts_off_leaves_nothing_behind(own: Postgres) -> None:
+    async with running_hub(own.database(), RouteChanges(), timing=QUICK) as hub:
         tenant = tenant_of(await hub.invite("*.a.eu"))
         names = [f"n{number}.a.eu" for number in range(100)]
         await hub.client().apply_desired_state(tenant, state(*names))
@@ -219,7 +214,7 @@ async def test_a_read_that_a_lost_server_cuts_off_leaves_nothing_behind(
 async def test_a_stranger_learns_nothing_of_a_database_that_is_away(own: Postgres) -> None:
     body = {"invite_id": "A" * 22, "invite_secret": ""}
     async with (
-        running_hub(own.database(), RouteChanges()) as hub,
+        running_hub(own.database(), RouteChanges(), timing=QUICK) as hub,
         hub.raw() as http,
         away(own, "killed"),
     ):
@@ -235,7 +230,7 @@ async def test_a_stranger_learns_nothing_of_a_database_that_is_away(own: Postgre
 async def test_what_was_rung_and_cannot_be_read_keeps_no_edge_waiting(
     own: Postgres, how: str
 ) -> None:
-    async with running_hub(own.database(), RouteChanges()) as hub:
+    async with running_hub(own.database(), RouteChanges(), timing=QUICK) as hub:
         client, tenant = hub.client(), tenant_of(await hub.invite("*.eu"))
         first = await client.apply_desired_state(tenant, state("a.eu"))
         await client.follow_routes(hub.context.keys.node, None)
@@ -261,7 +256,7 @@ async def test_an_edge_that_knows_more_is_not_set_back_while_postgres_is_away(
 ) -> None:
     async with (
         redis_server(tmp_path) as redis,
-        hubs(own.database(), redis.url) as (one, two),
+        hubs(own.database(), redis.url, timing=QUICK) as (one, two),
     ):
         node, tenant = one.context.keys.node, tenant_of(await one.invite("*.eu"))
         applied = await one.client().apply_desired_state(tenant, state("a.eu"))
@@ -273,7 +268,7 @@ async def test_an_edge_that_knows_more_is_not_set_back_while_postgres_is_away(
 
 
 async def test_what_was_noted_and_refused_before_an_outage_is_after_it(own: Postgres) -> None:
-    async with running_hub(own.database(), RouteChanges()) as hub:
+    async with running_hub(own.database(), RouteChanges(), timing=QUICK) as hub:
         client, node = hub.client(), hub.context.keys.node
         header = authorize_node(node, Domain.EDGE_SUBSCRIBE, b"", hub.clock() - 1)
         async with hub.raw() as http:
@@ -304,7 +299,7 @@ async def test_a_hub_that_starts_before_its_postgres_waits_for_it(
     chosen, stopping = settings(tmp_path / "state", **on_postgres(dsn_of(own))), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         async with away(own, "killed"):
-            tasks.create_task(serve(chosen, stopping))
+            tasks.create_task(serve(chosen, stopping, QUICK))
             _, reasons = await ready_until(chosen, has("database", 503))
             alive = await health(chosen, "livez")
         await ready_until(chosen, is_well)
@@ -319,7 +314,7 @@ async def test_a_hub_that_waits_for_its_postgres_can_be_stopped(
 ) -> None:
     chosen, stopping = settings(tmp_path / "state", **on_postgres(dsn_of(own))), asyncio.Event()
     async with away(own, "killed"), asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        hub = tasks.create_task(serve(chosen, stopping))
+        hub = tasks.create_task(serve(chosen, stopping, QUICK))
         await ready_until(chosen, has("waiting for it", 503))
         stopping.set()
 

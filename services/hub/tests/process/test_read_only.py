@@ -19,15 +19,12 @@ from towonel.hub import background
 from towonel.hub.app import serve
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.retention import Retention
+from towonel.hub.timing import Timing
 from towonel.runtime.admin import Health
 from towonel.wire.errors import Code, Unavailable
 
 pytestmark = pytest.mark.both_databases
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "LOOK_S", 0.1)
+QUICK = Timing(health_check_s=0.1)
 
 
 def is_worse(status: int, reasons: dict[str, str]) -> bool:
@@ -49,7 +46,7 @@ async def test_a_postgres_that_only_reads_is_told_of_and_left_for_one_that_write
 ) -> None:
     database = server.database()
     where = on_postgres(server.dsn(str(database.url.database)))
-    async with replicas(tmp_path, **where) as (one, two):
+    async with replicas(tmp_path, QUICK, **where) as (one, two):
         await one.change("before.eu")
         await asyncio.to_thread(server.let_write, database, may=False)
         errors = [await refused(one), await refused(two)]
@@ -76,7 +73,7 @@ async def test_a_hub_that_starts_on_a_postgres_that_only_reads_waits_until_it_wr
     chosen = settings(tmp_path, **where)
     server.let_write(database, may=False)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(serve(chosen, stopping))
+        tasks.create_task(serve(chosen, stopping, QUICK))
         status, reasons = await ready_until(
             chosen, lambda _, reasons: "waiting for it" in str(reasons)
         )
@@ -138,7 +135,7 @@ async def test_a_sqlite_that_takes_no_writes_answers_reads_and_says_why(
 
 async def test_readiness_tells_that_sqlite_takes_no_writes_until_it_does(tmp_path: Path) -> None:
     async with (
-        running_hub(await migrated(tmp_path / "hub.db"), RouteChanges()) as hub,
+        running_hub(await migrated(tmp_path / "hub.db"), RouteChanges(), timing=QUICK) as hub,
         watched(hub) as health,
         asyncio.timeout(30),
     ):

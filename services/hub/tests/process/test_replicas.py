@@ -18,7 +18,6 @@ from towonel.client.hub import HubClient
 from towonel.hub import background
 from towonel.hub.backup.check import problems
 from towonel.hub.core.rate_limits import FREE_STRIKES, Rate
-from towonel.hub.live import rate_limits
 from towonel.hub.store import retention
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.identity.signatures import (
@@ -38,12 +37,6 @@ pytestmark = pytest.mark.both_databases
 NEVER = Rate(per_second=0.001, burst=4)
 type Pair = tuple[TestHub, TestHub]
 type Asked = tuple[str, str, bytes, str]  # method, path, body, Authorization
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Redis that is slow because this machine has much to do is not away: limits stay shared."""
-    monkeypatch.setattr(rate_limits, "ANSWER_S", 10.0)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from support.hub import TestHub, state, tenant_of
 
 from towonel.hub import background
 from towonel.hub.live.route_cache import RouteCache
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store import retention, routes
 from towonel.hub.store.retention import Retention
 from towonel.hub.store.tables import (
@@ -142,7 +143,7 @@ async def test_live_routes_are_never_forgotten(hub: TestHub) -> None:
 
 async def told(hub: TestHub, since: int) -> RouteDelta:
     """What a hub tells that was started just now."""
-    fresh = RouteCache(hub.context.store)
+    fresh = RouteCache(hub.context.store, RouteChanges())
     await fresh.catch_up()
     return fresh.delta(since)
 

@@ -18,7 +18,7 @@ from support.postgres import Postgres
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store import agents, routes, tables
 from towonel.hub.store.db import database as database_module
-from towonel.hub.store.db import sqlite, transactions
+from towonel.hub.store.db import sqlite
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import newest_revision, upgrade
 from towonel.hub.store.db.transactions import Store, Write
@@ -29,6 +29,10 @@ from towonel.wire.names import Hostname, ServiceKind
 from towonel.wire.routes import Route
 
 pytestmark = pytest.mark.both_databases
+
+
+async def ignore(_write: Write) -> None:
+    pass
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
@@ -160,7 +164,7 @@ async def test_there_are_never_more_connections_than_may_be(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with (
-        Store.open(database, RouteChanges().committed, max_connections=3, max_idle=1) as store,
+        Store.open(database, ignore, max_connections=3, max_idle=1) as store,
         contextlib.AsyncExitStack() as held,
     ):
         for _ in range(3):
@@ -182,7 +186,7 @@ async def test_a_write_waits_for_others_no_longer_than_it_may(
 ) -> None:
     async with hub.context.store.write():
         with monkeypatch.context() as hurried:
-            hurried.setattr(transactions, "BEGIN_S", 0.05)
+            hurried.setattr(hub.context.store, "_begin_s", 0.05)
             with pytest.raises(Unavailable, match="database: busy"):
                 async with hub.context.store.write():
                     pytest.fail("two writes at once")
@@ -221,7 +225,7 @@ async def test_who_leaves_at_any_moment_takes_no_connection_along(
 ) -> None:
     ended, pauses = False, 0
     while not ended:
-        async with Store.open(database, RouteChanges().committed) as store:
+        async with Store.open(database, ignore) as store:
             task = asyncio.create_task(used(store, do))
             for _ in range(pauses):
                 await asyncio.sleep(0)
@@ -235,6 +239,50 @@ async def test_who_leaves_at_any_moment_takes_no_connection_along(
             while store.engine.pool.checkedout():
                 await asyncio.sleep(0.01)
     gc.collect()  # which would complain of what is open
+
+
+@pytest.mark.parametrize("steps", range(1, 5))
+async def test_a_store_ends_after_the_close_of_a_session_that_is_cut_off(
+    tmp_path: Path, steps: int
+) -> None:
+    inside = asyncio.Event()
+
+    async def read(store: Store) -> None:
+        async with store.read() as reader:
+            await routes.revision(reader)
+            inside.set()
+            await asyncio.Event().wait()
+
+    async with Store.open(await migrated(tmp_path / "hub.db"), ignore) as store:
+        task = asyncio.create_task(read(store))
+        await inside.wait()
+        task.cancel()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()  # as it closes
+        pool = store.engine.pool
+
+    assert isinstance(pool, QueuePool)
+    assert (pool.checkedout(), task.cancelled()) == (0, True)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    gc.collect()  # which would complain of an open connection
+
+
+async def test_a_store_that_is_cancelled_as_it_ends_closes_all_the_same(database: Database) -> None:
+    async def run() -> None:
+        async with Store.open(database, ignore) as store:
+            await used(store, "read")
+
+    tasks = [asyncio.create_task(run()) for _ in range(8)]
+    for steps, task in enumerate(tasks):
+        while not task.done():
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.sleep(0)
+
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    gc.collect()
 
 
 async def used(store: Store, do: str) -> None:

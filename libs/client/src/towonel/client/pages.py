@@ -18,7 +18,7 @@ class Paged(Protocol):
 
 
 class Fetch[P](Protocol):
-    """A `list_…` method, its filters bound: `partial(hub.list_agents, tenant_id=…)`."""
+    """A `list_…` method, its filters bound: `partial(hub.agents.list, tenant_id=…)`."""
 
     def __call__(self, *, cursor: str | None) -> Awaitable[P]:
         """Ask for the part that begins at `cursor`."""
@@ -30,7 +30,7 @@ async def pages[P: Paged, T](
 ) -> AsyncGenerator[T]:
     """Yield every item of a list, asking for parts as they are needed.
 
-        async for tenant in pages(hub.list_tenants, lambda page: page.tenants): ...
+        async for tenant in pages(hub.tenants.list, lambda page: page.tenants): ...
 
     Args:
         fetch: asks for one part.

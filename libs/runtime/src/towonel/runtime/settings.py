@@ -5,11 +5,19 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, cast, get_args, override
+from typing import Annotated, Any, ClassVar, Literal, cast, get_args
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretBytes, SecretStr, ValidationError
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretBytes,
+    SecretStr,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 MAX_FILE_BYTES = 64 * 1024
 _MAX_PORT = 65_535
@@ -30,15 +38,16 @@ def _split_csv(value: object) -> object:
     return value
 
 
-type CsvList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_csv)]
+type CsvList = Annotated[tuple[str, ...], BeforeValidator(_split_csv)]
 
 
-class Settings(BaseSettings):
-    """The variables of one process. Each field names its variable, and describes it."""
+class Settings(BaseModel):
+    """Settings of one process. Each field names its variable, and describes it."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True, validate_default=True)
 
     prefixes: ClassVar[tuple[str, ...]] = ()  # a variable with one of these must be known
+    foreign: ClassVar[tuple[str, ...]] = ()  # with such a prefix, but read by another process
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info",
@@ -50,19 +59,6 @@ class Settings(BaseSettings):
         validation_alias="TOWONEL_LOG_FORMAT",
         description="json for programs, console for people, auto to tell by the terminal.",
     )
-
-    @classmethod
-    @override
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take values only from what `load` hands over."""
-        return (init_settings,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +124,7 @@ def _parsed_address(value: object) -> object:
     return parse_address(value) if isinstance(value, str) else value
 
 
-type HostPort = Annotated[tuple[str, int], NoDecode, BeforeValidator(_parsed_address)]
+type HostPort = Annotated[tuple[str, int], BeforeValidator(_parsed_address)]
 
 
 def _names(field: FieldInfo) -> tuple[str, ...]:
@@ -167,6 +163,7 @@ def _value(name: str, given: Mapping[str, str], problems: list[str]) -> str | No
 
 def _unknown(cls: type[Settings], given: Iterable[str]) -> list[str]:
     known = {name for field in cls.model_fields.values() for name in _names(field)}
+    known.update(cls.foreign)
     known |= {name + _FILE for name in known}
     return [
         f"{name}: unknown variable{_suggestion(name, known)}"

@@ -210,11 +210,31 @@ def _configure(app: Any, drain_s: float, concurrency: int, timing: WebTiming) ->
     )
 
 
-async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
+async def _serve(server: _Server, listener: socket.socket) -> None:
     try:
         await server.serve(sockets=[listener])
     except SystemExit as error:  # uvicorn's way to report that the application did not start
         raise RuntimeError("the application did not start; the log above says why") from error
+    finally:
+        await _end(server)
+
+
+async def _end(server: _Server) -> None:
+    """End what uvicorn leaves behind where it is cancelled, or where requests outlast the drain.
+
+    A request that goes on would use what its application has closed by then.
+    """
+    for listener in getattr(server, "servers", ()):  # there are none before it has started
+        listener.close()
+    for connection in list(server.server_state.connections):
+        connection.transport.close()
+    if requests := set(server.server_state.tasks):
+        for request in requests:
+            if not request.cancelling():
+                request.cancel()
+        await asyncio.wait(requests)
+    if not server.lifespan.shutdown_event.is_set():
+        await server.lifespan.shutdown()
 
 
 async def _wait_started(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:

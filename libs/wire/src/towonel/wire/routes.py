@@ -13,10 +13,11 @@ from towonel.wire.ids import ID_BYTES, TenantId
 from towonel.wire.names import MAX_HOSTNAME_CHARS, ServiceKey, ServiceKind, parse_service_key
 
 FORMAT_VERSION = 1
+CHANGES_CHANNEL = "towonel:routes"  # of Redis, on which hubs publish each new revision, in decimal
 MAX_DELTA_BYTES = 64 * 1024 * 1024  # a snapshot of 100 000 routes takes about 15 MiB
 MAX_ITEMS = 1_000_000
 LAST_PORT = 65_535
-_ROUTES_A_CHUNK = 500  # some 60 KiB; encoding them takes about a millisecond
+ROUTES_PER_CHUNK = 500  # some 60 KiB; encoding them takes about a millisecond
 
 
 class TlsMode(StrEnum):
@@ -65,7 +66,7 @@ def encode_delta(delta: RouteDelta) -> bytes:
     return b"".join(delta_chunks(delta))
 
 
-def delta_chunks(delta: RouteDelta) -> Iterator[bytes]:
+def delta_chunks(delta: RouteDelta, routes_per_chunk: int = ROUTES_PER_CHUNK) -> Iterator[bytes]:
     """Yield the delta as CBOR, in pieces, so that a large one delays no other request."""
     fields = {
         "v": FORMAT_VERSION,
@@ -78,7 +79,7 @@ def delta_chunks(delta: RouteDelta) -> Iterator[bytes]:
     head = b"".join(cbor.encode(name) + cbor.encode(value) for name, value in fields.items())
     routes = cbor.encode("routes") + cbor.array_head(len(delta.routes))
     yield cbor.map_head(len(fields) + 1) + head + routes
-    for some in batched(delta.routes, _ROUTES_A_CHUNK, strict=False):
+    for some in batched(delta.routes, routes_per_chunk, strict=False):
         yield b"".join(cbor.encode(_write(route)) for route in some)
 
 

@@ -12,6 +12,7 @@ from typing import ClassVar, Self
 from towonel.wire import base64url
 from towonel.wire.errors import Code, ProtocolError
 
+API_KEY_PREFIX = "tt_key_1_"
 INVITE_ID_BYTES = 16
 SECRET_BYTES = 32
 SEED_BYTES = 32
@@ -69,6 +70,10 @@ class EdgeToken(_Token):
 
     __slots__ = ()
     prefix = "tt_edge_2_"
+
+
+# Prefixes of all secrets, by which logs and traces find and remove them.
+SECRET_MARKS = (InviteToken.prefix, EdgeToken.prefix, API_KEY_PREFIX)
 
 
 def _decode_part(name: str, segment: str, size: int | None) -> bytes:

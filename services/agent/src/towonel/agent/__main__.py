@@ -10,8 +10,7 @@ from towonel.agent.metrics import VERSION
 from towonel.agent.settings import AgentSettings
 from towonel.runtime import lifecycle, logs
 from towonel.runtime.secretfile import replace
-
-SECRET_MARKS = ("tt_inv_2_", "tt_edge_2_", "tt_key_1_")
+from towonel.wire.tokens import SECRET_MARKS
 
 
 def _parse_arguments() -> argparse.Namespace:

@@ -4,7 +4,6 @@ import json
 from typing import Annotated, ClassVar, cast
 
 from pydantic import BeforeValidator, Field
-from pydantic_settings import NoDecode
 
 from towonel.agent.core.services import Service, parse_services
 from towonel.runtime.settings import HostPort, Settings
@@ -55,12 +54,12 @@ class AgentSettings(Settings):
 
     prefixes: ClassVar[tuple[str, ...]] = ("TOWONEL_AGENT_", "TOWONEL_INVITE_TOKEN")
 
-    invite_token: Annotated[InviteToken, NoDecode, BeforeValidator(_parse_token)] = Field(
+    invite_token: Annotated[InviteToken, BeforeValidator(_parse_token)] = Field(
         validation_alias="TOWONEL_INVITE_TOKEN",
         description="The token that `towonel invite create` printed, tt_inv_2_…",
         repr=False,
     )
-    services: Annotated[tuple[Service, ...], NoDecode, BeforeValidator(_parse_services)] = Field(
+    services: Annotated[tuple[Service, ...], BeforeValidator(_parse_services)] = Field(
         default=(),
         validation_alias="TOWONEL_AGENT_SERVICES",
         description=(
@@ -73,9 +72,7 @@ class AgentSettings(Settings):
         validation_alias="TOWONEL_AGENT_GROUP",
         description="Agents of one group are replicas: they share one environment.",
     )
-    trusted_edges: (
-        Annotated[frozenset[bytes], NoDecode, BeforeValidator(_parse_edge_ids)] | None
-    ) = Field(
+    trusted_edges: Annotated[frozenset[bytes], BeforeValidator(_parse_edge_ids)] | None = Field(
         default=None,
         validation_alias="TOWONEL_AGENT_TRUSTED_EDGES",
         description="JSON array of edge ids: of the hub's edges only these are dialled.",

@@ -8,8 +8,7 @@ from towonel.edge.settings import EdgeSettings
 from towonel.runtime import logs
 from towonel.runtime.lifecycle import Serve
 from towonel.runtime.lifecycle import main as run_main
-
-SECRET_MARKS = ("tt_edge_2_", "tt_inv_2_", "tt_key_1_")
+from towonel.wire.tokens import SECRET_MARKS
 
 
 def prepare(settings: EdgeSettings) -> tuple[Serve, float]:

@@ -1,4 +1,4 @@
-"""The hub, whole: keys, database, memory, bell, API and what is done meanwhile."""
+"""Composition of the hub: keys, database, caches, API and background work."""
 
 import asyncio
 import contextlib
@@ -15,19 +15,20 @@ from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.core.rate_limits import Rate
 from towonel.hub.key_files import HubKeys, load_keys
+from towonel.hub.live.audit_signal import AuditSignal
 from towonel.hub.live.edge_reports import EdgeReports
-from towonel.hub.live.rate_limits import limiter
+from towonel.hub.live.rate_limits import make_limiter
 from towonel.hub.live.route_cache import RouteCache
-from towonel.hub.live.route_changes import make_route_changes, redis_client
+from towonel.hub.live.route_changes import make_route_changes, on_commit, redis_client
 from towonel.hub.metrics import VERSION, Metrics
 from towonel.hub.operations.declared_tenants import declare
-from towonel.hub.redaction import SECRET_MARKS
 from towonel.hub.settings import HubSettings
 from towonel.hub.store.db.migrate import upgrade
 from towonel.hub.store.db.postgres import is_away
 from towonel.hub.store.db.tracing import trace_queries
 from towonel.hub.store.db.transactions import Store
 from towonel.hub.store.retention import Retention
+from towonel.hub.timing import Timing
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
@@ -35,15 +36,18 @@ from towonel.runtime.settings import SettingsError
 from towonel.runtime.telemetry import tracing
 from towonel.runtime.web import serve_app
 from towonel.wire.errors import Denied, TowonelError
+from towonel.wire.tokens import SECRET_MARKS
 
 BURST_S = 10  # of requests that a key may make at once, at its rate
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
-async def serve(settings: HubSettings, stopping: asyncio.Event) -> None:
-    """Run the hub until `stopping`; requests in flight finish, waiting edges are let go.
+async def serve(
+    settings: HubSettings, stopping: asyncio.Event, timing: Timing | None = None
+) -> None:
+    """Run the hub until `stopping`; requests in flight finish, long polls are answered.
 
-    A Postgres that is not there yet is waited for: the hub runs meanwhile, and is not ready.
+    While Postgres is not there yet, the hub runs and is not ready.
 
     Raises:
         SettingsError: where an address or the database cannot be had.
@@ -56,7 +60,7 @@ async def serve(settings: HubSettings, stopping: asyncio.Event) -> None:
     ):
         keys = await asyncio.to_thread(load_keys, settings)
         if await _migrated(settings, health, stopping):
-            async with _hub(settings, keys, metrics) as hub:
+            async with _hub(settings, keys, metrics, timing or Timing()) as hub:
                 await _serve(settings, hub, health, stopping)
     log.info("hub.stopped")
 
@@ -69,56 +73,62 @@ async def _serve(settings: HubSettings, hub: Hub, health: Health, stopping: asyn
         asyncio.TaskGroup() as tasks,
     ):
         retention = Retention(settings.audit_retention_days)
-        meanwhile = tasks.create_task(background.run(hub, health, retention))
+        running = tasks.create_task(background.run(hub, health, retention))
         health.set("api", ok=True)
-        log.info("hub.ready", port=port, node_id=hub.keys.node.public.hex(), url=settings.url)
+        log.info("hub.started", port=port, node_id=hub.keys.node.public.hex(), url=settings.url)
         if settings.public_url is None:
-            log.warning("hub.for_this_machine_only", unset="TOWONEL_HUB_PUBLIC_URL")
+            log.warning("public_url.defaulted", unset="TOWONEL_HUB_PUBLIC_URL")
         await stopping.wait()
         health.start_draining()
-        meanwhile.cancel()
-        hub.route_changes.close()
-    with contextlib.suppress(TowonelError):  # what is noted every 15 s
+        running.cancel()
+        hub.stop()
+    with contextlib.suppress(TowonelError):  # what is saved every 15 s
         await background.flush(hub)
 
 
 @contextlib.asynccontextmanager
-async def _hub(settings: HubSettings, keys: HubKeys, metrics: Metrics) -> AsyncGenerator[Hub]:
+async def _hub(
+    settings: HubSettings, keys: HubKeys, metrics: Metrics, timing: Timing
+) -> AsyncGenerator[Hub]:
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
     async with (
         tracing("towonel-hub", VERSION, settings, redact=SECRET_MARKS) as provider,
         redis_client(redis_url) as redis,
-        make_route_changes(redis) as ringing,
+        make_route_changes(redis, timing.redis_ping_s) as changes,
         Store.open(
             settings.database,
-            ringing.committed,
-            lambda: ringing.revision,
+            on_commit(changes, audited := AuditSignal()),
+            lambda: changes.revision,
             max_connections=settings.max_connections,
             max_idle=settings.max_idle_connections,
+            begin_s=timing.database_begin_s,
+            answer_s=timing.database_answer_s,
         ) as store,
     ):
         trace_queries(store.engine, provider)
         policy = policy_of(settings)
         await _declare(store, settings, policy)
-        directory = RouteCache(store)
-        await directory.catch_up()
-        ringing.set_revision(directory.revision)
+        route_cache = RouteCache(store, changes)
+        await route_cache.catch_up()
+        changes.set_revision(route_cache.revision)
         yield Hub(
             keys,
             store,
-            ringing,
-            limiter(redis),
-            directory,
+            changes,
+            audited,
+            make_limiter(redis, answer_s=timing.redis_answer_s, retry_s=timing.redis_retry_s),
+            route_cache,
             EdgeReports(store),
             settings.url,
             policy,
+            timing,
             metrics=metrics,
             tracer_provider=provider,
         )
 
 
 def policy_of(settings: HubSettings) -> Policy:
-    """Return what the settings decide."""
+    """Return the policy that the settings describe."""
     per_key = settings.key_rate_limit_per_sec
     return Policy(
         ports=PortRules(
@@ -148,7 +158,7 @@ async def _declare(store: Store, settings: HubSettings, policy: Policy) -> None:
 
 
 async def _migrated(settings: HubSettings, health: Health, stopping: asyncio.Event) -> bool:
-    """Bring the database to the newest schema, once it is there; false when told to stop before."""
+    """Migrate the database once it is available; return False when the hub stops before."""
     backoff, rng = Backoff(0.5, 5), SystemRandom()
     while not stopping.is_set():
         try:
@@ -163,7 +173,7 @@ async def _migrated(settings: HubSettings, health: Health, stopping: asyncio.Eve
                     [f"TOWONEL_HUB_DB_DSN: cannot use {settings.database}: {reason}"]
                 ) from error
             health.set("database", ok=False, reason=f"waiting for it: {reason}")
-            log.warning("database.waited_for", reason=reason)
+            log.warning("database.unavailable", reason=reason)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(backoff.next_delay(rng)):
                     await stopping.wait()

@@ -1,4 +1,4 @@
-"""What a hub does beside answering: it prunes, catches up with replicas, and looks after itself."""
+"""Background work of a hub: maintenance, the refresh of its caches, and its health."""
 
 import asyncio
 import contextlib
@@ -12,55 +12,53 @@ from towonel.hub.store.tables import PENDING, REVOKED
 from towonel.runtime.admin import Health
 from towonel.wire.errors import TowonelError, Unavailable
 
-REFRESH_S = 15.0
-LOOK_S = 2.0  # how late /readyz tells that the database or Redis is away, or is back
-RUMOUR_PAUSE_S = 0.01  # whoever floods Redis gets at most 100 reads a second out of it
+REFRESH_PAUSE_S = 0.01  # a flood of messages in Redis causes at most 100 reads a second
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
-async def run(hub: Hub, health: Health, kept: Retention) -> None:
-    """Do it all for ever; a database that is away is tried again."""
+async def run(hub: Hub, health: Health, limits: Retention) -> None:
+    """Do all of it until it is cancelled; a database that is unavailable is tried again."""
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_maintain(hub, kept))
+        tasks.create_task(_maintain(hub, limits))
         tasks.create_task(_refresh_routes(hub))
         tasks.create_task(_watch_database(hub, health))
         tasks.create_task(_watch_redis(hub, health))
 
 
-async def _maintain(hub: Hub, kept: Retention) -> None:
+async def _maintain(hub: Hub, limits: Retention) -> None:
     while True:
         with contextlib.suppress(TowonelError):
             await flush(hub)
-            await prune(hub, kept)
+            await prune(hub, limits)
             await hub.route_cache.catch_up()
             await refresh_gauges(hub)
-        await asyncio.sleep(REFRESH_S)
+        await asyncio.sleep(hub.timing.maintenance_s)
 
 
-async def prune(hub: Hub, kept: Retention) -> None:
-    """Forget what is old, a part at a time: between two of them others write."""
+async def prune(hub: Hub, limits: Retention) -> None:
+    """Delete what is past its retention, a part at a time: between two of them others write."""
     more = True
     while more:
         async with hub.store.write() as change:
-            more = await retention.prune(change, hub.now_ms(), kept)
+            more = await retention.prune(change, hub.now_ms(), limits)
 
 
 async def flush(hub: Hub) -> None:
-    """Write down when keys were used and edges were here; what cannot be written waits."""
+    """Save when keys were used and edges were seen; what cannot be saved waits."""
     used, seen = dict(hub.key_uses), dict(hub.edges_seen)
     if not used and not seen:
         return
     async with hub.store.write_fact() as session:
         await api_keys.note_use(session, used)
         await edges.note_seen(session, seen)
-    for noted, pending in ((used, hub.key_uses), (seen, hub.edges_seen)):
-        for name, at_ms in noted.items():
+    for saved, pending in ((used, hub.key_uses), (seen, hub.edges_seen)):
+        for name, at_ms in saved.items():
             if pending.get(name) == at_ms:
                 del pending[name]
 
 
 async def refresh_gauges(hub: Hub) -> None:
-    """Count what only the database knows."""
+    """Update the metrics that are counted in the database."""
     async with hub.store.read() as session:
         count = await invites.count_by_status(session)
         hub.route_changes.set_revision(await routes.revision(session))
@@ -73,40 +71,50 @@ async def refresh_gauges(hub: Hub) -> None:
 
 
 async def _refresh_routes(hub: Hub) -> None:
-    """Read what changed, here or at a replica, before edges ask; what Redis tells is a rumour."""
+    """Keep the cache up to date before edges ask, also with what other replicas change."""
     while True:
-        await hub.route_changes.refresh_requested()
-        pause_s = RUMOUR_PAUSE_S
+        await hub.route_cache.refresh_requested()
+        pause_s = REFRESH_PAUSE_S
         try:
             await hub.route_cache.catch_up()
             hub.route_changes.set_revision(hub.route_cache.revision)
         except Unavailable:
-            hub.route_changes.request_refresh()
-            pause_s = LOOK_S
+            hub.route_cache.request_refresh()
+            pause_s = hub.timing.health_check_s
         await asyncio.sleep(pause_s)
 
 
 async def _watch_database(hub: Hub, health: Health) -> None:
-    """Tell /readyz and the metrics whether the database is away, and look what replicas changed."""
-    told = None
+    """Report the health of the database, and look for what other replicas changed."""
+    reported = None
     while True:
-        away = worse = None
+        unavailable = degraded = None
         try:
             async with hub.store.read() as session:
                 hub.route_changes.set_revision(await routes.revision(session))
             if hub.store.trouble is not None:
-                worse = await _trouble_with_writes(hub)
+                degraded = await _check_writes(hub)
         except TowonelError as error:
-            away = f"{error.detail}: routes are served from memory, writes are refused"
-        health.set("database", ok=away is None, reason=away or "")
-        health.set_degraded("database", reason=worse)
-        hub.metrics.database.set(away is worse is None)
-        if told != (told := away or worse):
-            log.warning("database.trouble", reason=told) if told else log.info("database.well")
-        await asyncio.sleep(LOOK_S)
+            unavailable = f"{error.detail}: routes are served from memory, writes are refused"
+        health.set("database", ok=unavailable is None, reason=unavailable or "")
+        health.set_degraded("database", reason=degraded)
+        hub.metrics.database.set(unavailable is degraded is None)
+        if reported != (reported := unavailable or degraded):
+            _log_database(unavailable, degraded)
+        await asyncio.sleep(hub.timing.health_check_s)
 
 
-async def _trouble_with_writes(hub: Hub) -> str | None:
+def _log_database(unavailable: str | None, degraded: str | None) -> None:
+    if unavailable:
+        log.warning("database.unavailable", reason=unavailable)
+    elif degraded:
+        log.warning("database.degraded", reason=degraded)
+    else:
+        log.info("database.recovered")
+
+
+async def _check_writes(hub: Hub) -> str | None:
+    """Return why writes are refused, or None where they work."""
     try:
         await hub.store.try_to_write()
     except TowonelError as error:
@@ -115,9 +123,9 @@ async def _trouble_with_writes(hub: Hub) -> str | None:
 
 
 async def _watch_redis(hub: Hub, health: Health) -> None:
-    """Tell /readyz whether Redis is away; the metrics ask for themselves."""
+    """Report the health of Redis on /readyz; the metrics read it themselves."""
     while True:
-        await hub.limiter.look()
-        away = hub.route_changes.is_disconnected or hub.limiter.degraded
-        health.set_degraded("redis", reason="away: changes show later" if away else None)
-        await asyncio.sleep(LOOK_S)
+        await hub.limiter.check()
+        is_away = hub.route_changes.is_disconnected or hub.limiter.degraded
+        health.set_degraded("redis", reason="away: changes show later" if is_away else None)
+        await asyncio.sleep(hub.timing.health_check_s)

@@ -17,7 +17,6 @@ from towonel.hub.backup import backup
 from towonel.hub.backup.check import problems
 from towonel.hub.key_files import check_key_files, key_files, write_key_files
 from towonel.hub.metrics import VERSION
-from towonel.hub.redaction import SECRET_MARKS
 from towonel.hub.settings import HubSettings
 from towonel.hub.store.db.database import Database
 from towonel.runtime import lifecycle, logs
@@ -25,6 +24,7 @@ from towonel.runtime.lifecycle import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SETTIN
 from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import SettingsError, load
 from towonel.wire.errors import TowonelError
+from towonel.wire.tokens import SECRET_MARKS
 
 app = typer.Typer(
     name="towonel hub",

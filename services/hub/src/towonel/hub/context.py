@@ -1,4 +1,4 @@
-"""What every endpoint works with."""
+"""Context of every endpoint: one hub, and the policy of its operator."""
 
 import asyncio
 import time
@@ -15,12 +15,14 @@ from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.core.rate_limits import Rate, client_address
 from towonel.hub.key_files import HubKeys
+from towonel.hub.live.audit_signal import AuditSignal
 from towonel.hub.live.edge_reports import EdgeReports
 from towonel.hub.live.rate_limits import Limiter
-from towonel.hub.live.route_cache import STALE_S, RouteCache
+from towonel.hub.live.route_cache import RouteCache
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.metrics import Metrics
 from towonel.hub.store.db.transactions import Store
+from towonel.hub.timing import Timing
 from towonel.wire.ids import AgentId, TenantId
 
 
@@ -31,7 +33,7 @@ def wall_clock_ms() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What an operator decides in the hub's settings."""
+    """Policy of the operator, from the hub's settings."""
 
     ports: PortRules = field(default_factory=PortRules)
     quotas: Quotas = field(default_factory=Quotas)
@@ -44,36 +46,42 @@ class Policy:
 
 @dataclass(frozen=True)
 class Hub:
-    """One hub: its keys, its database, what it keeps in memory, its bell and its clock.
+    """Dependencies of one hub: its keys, database, caches, signals and clock.
 
     Args:
-        keys: who it is, and who may command it.
+        keys: its own key, the operator's, and the one that hashes invites.
         store: the database.
-        bell: tells of changes, here and among replicas.
-        limiter: bounds what callers may ask.
-        directory: the routes, as edges are told them.
-        live: what edges reported.
+        route_changes: the revision of the routes, here and among replicas.
+        audited: is notified of each write to the audit log.
+        limiter: rate limits, lockouts and replay nonces.
+        route_cache: the routes in memory.
+        edge_reports: what edges reported.
         url: its address for tokens.
-        policy: what its operator decided.
+        policy: of its operator.
+        timing: its intervals and timeouts.
         now_ms: its clock.
-        metrics: what it counts.
-        key_uses: API keys that were used, and when, until that is written.
-        edges_seen: edges that asked, and when, until that is written.
+        metrics: its metrics.
+        stopping: is set when streams and long polls have to end.
+        key_uses: API keys that were used, and when, until that is saved.
+        edges_seen: edges that asked, and when, until that is saved.
         tracer_provider: where requests are traced, if they are.
-        subscribers: who follows the routes in the original's form.
-        followers: who follows the events, each by its stream.
+        subscribers: streams of the routes in the original's form.
+        followers: streams of events, and who follows each.
     """
 
     keys: HubKeys
     store: Store
     route_changes: RouteChanges
+    audited: AuditSignal
     limiter: Limiter
     route_cache: RouteCache
     edge_reports: EdgeReports
     url: str
     policy: Policy = field(default_factory=Policy)
+    timing: Timing = field(default_factory=Timing)
     now_ms: Callable[[], int] = wall_clock_ms
     metrics: Metrics = field(default_factory=Metrics)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     key_uses: dict[bytes, int] = field(default_factory=dict[bytes, int])
     edges_seen: dict[bytes, int] = field(default_factory=dict[bytes, int])
     tracer_provider: TracerProvider | None = None
@@ -83,36 +91,21 @@ class Hub:
     def __post_init__(self) -> None:
         self.metrics.revision.set_function(lambda: self.route_changes.revision)
         self.metrics.waiting.set_function(lambda: self.route_changes.waiting)
-        self.metrics.redis.set_function(lambda: self.route_changes.connected)
+        self.metrics.redis.set_function(lambda: self.route_changes.is_connected)
         self.metrics.subscribers.set_function(lambda: len(self.subscribers))
         self.metrics.followers.set_function(lambda: len(self.followers))
         self.metrics.directory.set_function(lambda: self.route_cache.revision)
         self.metrics.limiter.set_function(lambda: self.limiter.degraded)
 
     def is_active_edge(self, edge_id: bytes) -> bool:
-        """Whether an edge is the hub's own or has an invite, as far as the directory knows."""
+        """Whether an edge is the hub's own or has an invite, as far as the cache knows."""
         return edge_id == self.keys.node.public or edge_id in self.route_cache.edges
 
-    async def news(self, since: int, wait_s: float) -> bool:
-        """Return when the routes changed after a revision, the time is over, or the hub stops.
-
-        Returns:
-            Whether the directory is all there is; with a database that is away, nobody knows.
-        """
-        clock = asyncio.get_running_loop().time
-        end_s = clock() + wait_s
-        while True:
-            # An edge can know more than this replica: another one has told it.
-            knows = await self.route_cache.follow(max(since, self.route_changes.revision))
-            has_news = self.route_cache.revision > since or (
-                knows and self.route_cache.revision < since
-            )
-            left_s = end_s - clock()
-            if has_news or self.route_changes.closed or left_s <= 0:
-                return knows
-            # What was rung and is not to be had is asked for again soon, and not at once.
-            known = max(since, self.route_changes.revision)
-            await self.route_changes.wait_for(known, left_s if knows else min(left_s, STALE_S))
+    def stop(self) -> None:
+        """Have all streams and long polls end, now and later."""
+        self.stopping.set()
+        self.route_changes.release()
+        self.audited.notify()
 
     def address_of(self, peer: str, forwarded_for: str | None) -> str:
         """Return the address that a request is counted under."""

@@ -14,7 +14,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import NoDecode
 from redis.connection import parse_url  # pyright: ignore[reportUnknownVariableType] # untyped
 
 from towonel.hub.store.db.database import Database
@@ -58,6 +57,7 @@ class HubSettings(TelemetrySettings):
     """The hub's variables; names and defaults are the original's where it has them."""
 
     prefixes: ClassVar[tuple[str, ...]] = ("TOWONEL_HUB_", "TOWONEL_INVITE_HASH_")
+    foreign: ClassVar[tuple[str, ...]] = ("TOWONEL_HUB_URL", "TOWONEL_HUB_ENABLED")  # of `towonel`
 
     data_dir: Path = Field(
         default=Path(),
@@ -73,16 +73,6 @@ class HubSettings(TelemetrySettings):
         default=None,
         validation_alias="TOWONEL_REDIS_URL",
         description="Redis that wakes edges when routes change; without it they long-poll the hub.",
-    )
-    client_url: str | None = Field(
-        default=None,
-        validation_alias="TOWONEL_HUB_URL",
-        description="Where the `towonel` command finds a hub; the hub itself does not use it.",
-    )
-    enabled: bool = Field(
-        default=True,
-        validation_alias="TOWONEL_HUB_ENABLED",
-        description="Whether `towonel serve` starts a hub.",
     )
     listen_addr: HostPort = Field(
         default=("0.0.0.0", 8443),  # noqa: S104 it is a public API
@@ -151,7 +141,7 @@ class HubSettings(TelemetrySettings):
         description="Seconds that requests in flight get when the hub is told to stop.",
     )
 
-    tenants: Annotated[tuple[DeclaredTenant, ...], NoDecode, BeforeValidator(_tenants)] = Field(
+    tenants: Annotated[tuple[DeclaredTenant, ...], BeforeValidator(_tenants)] = Field(
         default=(),
         validation_alias="TOWONEL_TENANTS",
         description="JSON array of tenants without an invite: `name`, `id`, `pq_public_key`, as"

@@ -7,8 +7,8 @@ from towonel.identity.keys import secrets_equal
 from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied, ProtocolError
 from towonel.wire.ids import TenantId
+from towonel.wire.tokens import API_KEY_PREFIX
 
-KEY_PREFIX = "tt_key_1_"
 KEY_ID_BYTES = 8
 KEY_SECRET_BYTES = 32
 
@@ -84,7 +84,7 @@ class Presented:
         Raises:
             Denied: UNAUTHORIZED where it has another form.
         """
-        key_id, _, secret = text.removeprefix(KEY_PREFIX).partition(".")
+        key_id, _, secret = text.removeprefix(API_KEY_PREFIX).partition(".")
         try:
             parts = cls(base64url.decode(key_id), base64url.decode(secret))
         except ProtocolError:
@@ -95,7 +95,7 @@ class Presented:
 
     def encode(self) -> str:
         """Return the key as its owner keeps it."""
-        return f"{KEY_PREFIX}{base64url.encode(self.key_id)}.{base64url.encode(self.secret)}"
+        return f"{API_KEY_PREFIX}{base64url.encode(self.key_id)}.{base64url.encode(self.secret)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What edges reported, kept in memory by each hub process and refreshed from the database when asked."""
+"""Cache of what edges reported, in each hub process, refreshed from the database on demand."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from towonel.hub.store import reports
 from towonel.hub.store.db.transactions import Store
 from towonel.wire.errors import Unavailable
 
-READ_S = 2.0  # then what is known is shown; whoever asks reads the database, too
-REFRESH_MS = 1_000  # edges report every ten seconds; nobody sees more by asking faster
+READ_S = 2.0  # then the cached reports are served; a caller reads the database, too
+REFRESH_MS = 1_000  # edges report every ten seconds: to ask more often shows no more
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class EdgeReports:
-    """The newest report of each edge, and the view that they give together."""
+    """Cache of the newest report of each edge, and the view that they give together."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -29,23 +29,23 @@ class EdgeReports:
         self._view = LiveView({}, 0)
 
     async def refresh(self, now_ms: int) -> None:
-        """Take in what edges reported since; while the database is away, what was known fades."""
+        """Read what edges reported since; while the database is unavailable, what is cached expires."""
         asked = self._reads
         async with self._reading:
             if self._reads != asked or self._is_fresh(now_ms):
-                return  # whoever was before us has read meanwhile, or failed to
+                return  # the caller before this one has read meanwhile, or failed to
             try:
                 async with asyncio.timeout(READ_S), self._store.read() as session:
                     known = {edge_id: at_ms for edge_id, (at_ms, _) in self._reports.items()}
                     found = await reports.newer(session, known, now_ms - STALE_MS)
             except (TimeoutError, Unavailable) as error:
-                log.warning("live.stale", reason=str(error))
+                log.warning("edge_reports.update_failed", reason=str(error))
                 found = ()
             self._reports |= {edge_id: (at_ms, report) for edge_id, at_ms, report in found}
             fresh = {k: it for k, it in self._reports.items() if now_ms - it[0] <= STALE_MS}
             self._reports, self._read_ms = fresh, now_ms
-            shown = {edge_id.hex(): it for edge_id, it in fresh.items()}
-            self._view = await asyncio.to_thread(LiveView, shown, now_ms)
+            by_edge = {edge_id.hex(): it for edge_id, it in fresh.items()}
+            self._view = await asyncio.to_thread(LiveView, by_edge, now_ms)
             self._reads += 1
 
     def agent(self, agent_id: bytes) -> LiveAgent | None:

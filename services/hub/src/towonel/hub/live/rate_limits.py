@@ -1,7 +1,7 @@
-"""Rates, lockouts and replay nonces: one memory for all replicas in Redis, or one per process.
+"""Rate limits, lockouts and replay nonces: shared by all replicas in Redis, or one set per process.
 
-Redis holds nothing that cannot be lost. Without it every replica counts for itself, so that a
-client gets at most as many times the rate as there are replicas, and says that it does.
+Redis holds nothing that cannot be lost. While it is unavailable every replica counts for itself and
+says so: a client gets at most as many times the rate as there are replicas.
 """
 
 # redis-py's types leave its responses open.
@@ -19,19 +19,19 @@ from redis.exceptions import RedisError
 
 from towonel.hub.core import rate_limits
 from towonel.hub.core.rate_limits import Rate, Strikes, source_of
+from towonel.hub.timing import Timing
 from towonel.identity.signatures import MAX_SKEW_MS
 from towonel.wire.errors import Code, Unavailable
 
-MAX_SOURCES = 100_000  # remembered at once; who asked least recently is forgotten first
+MAX_SOURCES = 100_000  # remembered at once; the one that asked least recently is forgotten first
 MAX_NONCES = 65_536  # of one signer: it would have to sign one every 2 ms
 NONCE_MS = 2 * MAX_SKEW_MS  # a request's time may be as far ahead as it may lie behind
-ANSWER_S = 0.25  # a Redis slower than this is as good as away
-RETRY_S = 5.0  # between attempts to reach one that is away
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-# Both use Redis's own clock, so that replicas need not agree about the time. They are `limits.take`
-# and `limits.Strikes.struck`; a contract test holds them to each other. What else may write there is
-# hostile: a value of no sense counts as none, and one of too much as the most that there can be.
+# Both use Redis's own clock, so that replicas need not agree about the time. They are
+# `rate_limits.take` and `rate_limits.Strikes.struck`; a contract test holds them to each other. Others
+# who write there are hostile: a malformed value counts as missing, a value that is too large as the
+# largest that there can be.
 TAKE = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + t[2] / 1000
@@ -62,14 +62,14 @@ return lock
 
 
 class Limiter(Protocol):
-    """Bounds what callers may ask."""
+    """Interface of the rate limits, lockouts and replay nonces."""
 
     @property
     def degraded(self) -> bool:
-        """Whether limits are kept by this process alone, where replicas should share them."""
+        """Whether this process counts alone, where replicas should share their counts."""
         ...
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Find out whether they are shared, without a request that needs it."""
         ...
 
@@ -94,24 +94,29 @@ class Limiter(Protocol):
         ...
 
     async def use_once(self, domain: str, signer: bytes, timestamp_ms: int) -> bool:
-        """Take a signed request, or return False where it was taken before."""
+        """Return True for a signed request at its first use, then False."""
         ...
 
 
 class MemoryLimiter:
-    """Limits that one process keeps."""
+    """Rate limits in the memory of one process."""
 
     degraded = False
 
     def __init__(
-        self, now_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000
+        self,
+        now_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
+        *,
+        max_sources: int = MAX_SOURCES,
+        max_nonces: int = MAX_NONCES,
     ) -> None:
         self._now_ms = now_ms
-        self._full_at_ms = _Recent[float]()
-        self._strikes = _Recent[Strikes]()
+        self._max_nonces = max_nonces
+        self._full_at_ms = _Recent[float](max_sources)
+        self._strikes = _Recent[Strikes](max_sources)
         self._nonces: dict[tuple[str, bytes], dict[int, int]] = {}
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """See `Limiter`."""
 
     async def take(self, key: str, rate: Rate) -> None:
@@ -128,26 +133,42 @@ class MemoryLimiter:
 
     async def check_lockout(self, address: str) -> None:
         """See `Limiter`."""
-        found = self._strikes.get(source_of(address), Strikes())
-        _check_locked(found.locked_until_ms - self._now_ms())
+        strikes = self._strikes.get(source_of(address), Strikes())
+        _check_locked(strikes.locked_until_ms - self._now_ms())
 
     async def use_once(self, domain: str, signer: bytes, timestamp_ms: int) -> bool:
-        """See `Limiter`; a signer that sends too many forgets its own oldest, and nobody else's."""
+        """See `Limiter`; of a signer that sends too many, its own oldest are forgotten."""
         used, now_ms = self._nonces.setdefault((domain, signer), {}), self._now_ms()
         if timestamp_ms in used:
             return False
-        while used and (len(used) >= MAX_NONCES or next(iter(used.values())) <= now_ms):
+        while used and (len(used) >= self._max_nonces or next(iter(used.values())) <= now_ms):
             del used[next(iter(used))]
         used[timestamp_ms] = now_ms + NONCE_MS
         return True
 
 
 class RedisLimiter:
-    """The same for all replicas; while Redis is away, by this process alone."""
+    """Rate limits in Redis, for all replicas; while it is unavailable, in this process's memory.
 
-    def __init__(self, redis: Redis, alone: MemoryLimiter) -> None:
+    Args:
+        redis: the client.
+        fallback: the limits of this process.
+        answer_s: a Redis slower than this counts as unavailable.
+        retry_s: between attempts to reach one that is.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        fallback: MemoryLimiter,
+        *,
+        answer_s: float = Timing.redis_answer_s,
+        retry_s: float = Timing.redis_retry_s,
+    ) -> None:
         self._redis = redis
-        self._alone = alone
+        self._fallback = fallback
+        self._answer_s = answer_s
+        self._retry_s = retry_s
         self._away_until_s: float | None = None
         self._take = redis.register_script(TAKE)
         self._strike = redis.register_script(STRIKE)
@@ -157,7 +178,7 @@ class RedisLimiter:
         """Whether Redis did not answer when it was asked last."""
         return self._away_until_s is not None
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """See `Limiter`."""
         await self._ask(self._redis.ping)
 
@@ -167,13 +188,13 @@ class RedisLimiter:
             lambda: self._take(keys=[f"towonel:rate:{key}"], args=[rate.interval_ms, rate.burst])
         )
         if wait_ms is None:
-            await self._alone.take(key, rate)
+            await self._fallback.take(key, rate)
         else:
             _check_wait(float(wait_ms))
 
     async def strike(self, address: str) -> None:
         """See `Limiter`."""
-        await self._alone.strike(address)  # so that guessing costs the same when Redis goes away
+        await self._fallback.strike(address)  # so that guessing costs the same when Redis goes away
         source = source_of(address)
         arguments = [rate_limits.FREE_STRIKES, rate_limits.MAX_LOCKOUT_MS, rate_limits.FORGET_MS]
         await self._ask(
@@ -184,44 +205,45 @@ class RedisLimiter:
 
     async def check_lockout(self, address: str) -> None:
         """See `Limiter`."""
-        await self._alone.check_lockout(address)
+        await self._fallback.check_lockout(address)
         left_ms = await self._ask(lambda: self._redis.pttl(f"towonel:locked:{source_of(address)}"))
         _check_locked(min(left_ms or 0, rate_limits.MAX_LOCKOUT_MS))
 
     async def use_once(self, domain: str, signer: bytes, timestamp_ms: int) -> bool:
         """See `Limiter`."""
-        if not await self._alone.use_once(domain, signer, timestamp_ms):
+        if not await self._fallback.use_once(domain, signer, timestamp_ms):
             return False
         name = f"towonel:nonce:{domain}:{signer.hex()}:{timestamp_ms}"
-        kept = await self._ask(lambda: self._set_if_new(name))
-        return kept is not False
+        is_new = await self._ask(lambda: self._set_if_new(name))
+        return is_new is not False
 
     async def _set_if_new(self, name: str) -> bool:
         return bool(await self._redis.set(name, b"", nx=True, px=NONCE_MS))
 
     async def _ask(self, question: Callable[[], Any]) -> Any:
-        """Return Redis's answer; none while it is away."""
+        """Return Redis's answer, or None while it is unavailable."""
         if self._away_until_s is not None and time.monotonic() < self._away_until_s:
             return None
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(self._answer_s):
                 answer = await cast(Awaitable[Any], question())
         except (RedisError, OSError) as error:
             if self._away_until_s is None:
                 # The error's text may show the URL, and the URL may hold a password.
-                log.warning("limits.alone", reason=type(error).__name__)
-            self._away_until_s = time.monotonic() + RETRY_S
+                log.warning("rate_limits.degraded", reason=type(error).__name__)
+            self._away_until_s = time.monotonic() + self._retry_s
             return None
         if self._away_until_s is not None:
-            log.info("limits.shared")
+            log.info("rate_limits.restored")
         self._away_until_s = None
         return answer
 
 
 class _Recent[V]:
-    """At most `MAX_SOURCES` values; the one that was put longest ago goes first."""
+    """Bounded cache: of too many values, the one that was put longest ago is dropped."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_values: int) -> None:
+        self._max_values = max_values
         self._values: dict[str, V] = {}
 
     def get(self, key: str, default: V) -> V:
@@ -229,15 +251,22 @@ class _Recent[V]:
 
     def put(self, key: str, value: V) -> None:
         self._values.pop(key, None)
-        while len(self._values) >= MAX_SOURCES:
+        while len(self._values) >= self._max_values:
             del self._values[next(iter(self._values))]
         self._values[key] = value
 
 
-def limiter(redis: Redis | None) -> Limiter:
+def make_limiter(
+    redis: Redis | None,
+    *,
+    answer_s: float = Timing.redis_answer_s,
+    retry_s: float = Timing.redis_retry_s,
+) -> Limiter:
     """Return the limits, shared by replicas where there is a Redis."""
-    alone = MemoryLimiter()
-    return alone if redis is None else RedisLimiter(redis, alone)
+    memory = MemoryLimiter()
+    if redis is None:
+        return memory
+    return RedisLimiter(redis, memory, answer_s=answer_s, retry_s=retry_s)
 
 
 def _check_wait(wait_ms: float) -> None:

@@ -1,7 +1,7 @@
-"""The routes as edges are told them, kept in memory: no edge costs the database a query.
+"""Cache of all routes in memory, so that no edge costs the database a query.
 
-Each hub process has one, and catches up with the database when the bell tells of a newer revision. While
-the database is away it stays as it is, and edges are still answered.
+Each hub process has one, which catches up with the database when there is a newer revision. While the
+database is unavailable it stays as it is, and edges are still answered.
 """
 
 import asyncio
@@ -10,22 +10,42 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from towonel.hub.core.route_history import RouteHistory
+from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store import route_history as source
 from towonel.hub.store.db.transactions import Store
 from towonel.wire.errors import Unavailable
-from towonel.wire.routes import RouteDelta, delta_chunks
+from towonel.wire.routes import ROUTES_PER_CHUNK, RouteDelta, delta_chunks
 
-FOLLOW_S = 1.0  # an edge that asks waits no longer for the database; it is told what is known
-STALE_S = 2.0  # then, for so long, nobody asks it again on behalf of an edge
-MAX_ENCODED = 64  # answers kept for edges that ask the same, as all do after a change
+FOLLOW_S = 1.0  # an edge that asks waits no longer for the database; it gets what is cached
+STALE_S = 2.0  # then, for so long, the database is not asked again on behalf of an edge
+MAX_ENCODED = 64  # answers cached for edges that ask the same, as all do after a change
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class RouteCache:
-    """All routes at one revision, and what changed at which."""
+    """Cache of all routes at one revision, and of what changed since earlier ones.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: the database.
+        changes: tells that there may be a newer revision; it belongs to one cache.
+        rows_at_once: are read from the database before others get their turn.
+        routes_per_chunk: are encoded before others get theirs.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        changes: RouteChanges,
+        *,
+        rows_at_once: int = source.ROWS_AT_ONCE,
+        routes_per_chunk: int = ROUTES_PER_CHUNK,
+    ) -> None:
         self._store = store
+        self._changes = changes
+        self._rows_at_once = rows_at_once
+        self._routes_per_chunk = routes_per_chunk
+        changes.on_news = self.request_refresh
+        self._refresh_requested = asyncio.Event()
         self._catching_up = asyncio.Lock()
         self._encoding_all = asyncio.Lock()
         self._encoding_some = asyncio.Lock()
@@ -38,14 +58,42 @@ class RouteCache:
 
     @property
     def revision(self) -> int:
-        """What edges are told leads to this one."""
+        """The revision that edges get."""
         return self._known.revision
 
+    def request_refresh(self) -> None:
+        """Have the database asked whether something changed."""
+        self._refresh_requested.set()
+
+    async def refresh_requested(self) -> None:
+        """Return when the database should be asked since the last time this returned."""
+        await self._refresh_requested.wait()
+        self._refresh_requested.clear()
+
+    async def wait_for_change(self, since: int, wait_s: float, stopping: asyncio.Event) -> bool:
+        """Return when the routes changed after a revision, the time is over, or the hub stops.
+
+        Returns:
+            Whether the cache is up to date; a database that is unavailable leaves that open.
+        """
+        clock = asyncio.get_running_loop().time
+        end_s = clock() + wait_s
+        while True:
+            # An edge can know more than this replica: it was answered by another one.
+            is_current = await self.follow(max(since, self._changes.revision))
+            has_news = self.revision > since or (is_current and self.revision < since)
+            left_s = end_s - clock()
+            if has_news or stopping.is_set() or left_s <= 0:
+                return is_current
+            # A revision that cannot be read is asked for again soon, and not at once.
+            known = max(since, self._changes.revision)
+            await self._changes.wait_for(known, left_s if is_current else min(left_s, STALE_S))
+
     async def catch_up(self, revision: int | None = None) -> None:
-        """Read what changed since, at least up to a revision; without one, whatever there is.
+        """Read what changed, at least up to a revision; without one, whatever there is.
 
         Raises:
-            Unavailable: where the database does not answer; what was known stays.
+            Unavailable: where the database does not answer; the cache stays as it was.
         """
         async with self._catching_up:
             if revision is None or not self.is_loaded or revision > self.revision:
@@ -55,10 +103,10 @@ class RouteCache:
         """Catch up with a revision, or stay where it is while the database does not answer.
 
         Returns:
-            Whether this is all there is, and not only all that is known.
+            Whether the cache is up to date.
 
         Raises:
-            Unavailable: where there never was anything to serve.
+            Unavailable: where nothing was ever loaded.
         """
         if not self.is_loaded:
             await self.catch_up(revision)
@@ -69,11 +117,11 @@ class RouteCache:
         try:
             async with asyncio.timeout(FOLLOW_S), self._catching_up:
                 if revision > self.revision:
-                    if self._is_stale():  # whoever was before us has tried
+                    if self._is_stale():  # the caller before this one has tried
                         return False
                     await self._read()
         except (TimeoutError, Unavailable) as error:
-            log.warning("directory.stale", revision=self.revision, reason=str(error))
+            log.warning("route_cache.update_failed", revision=self.revision, reason=str(error))
             self._stale_until_s = asyncio.get_running_loop().time() + STALE_S
             return False
         return True
@@ -86,9 +134,10 @@ class RouteCache:
             head = await source.head(session)
             is_whole = not self.is_loaded or not head.pruned <= self.revision <= head.revision
             known = RouteHistory() if is_whole else self._known.copy()
+            since = None if is_whole else self.revision
             if is_whole or head.revision != self.revision:
-                async for steps in source.routes(session, None if is_whole else self.revision):
-                    known.apply(steps)
+                async for part in source.routes(session, since, self._rows_at_once):
+                    known.apply(part)
         known.finish(head.revision, head.pruned, head.blocks)
         if is_whole or head.revision != self.revision or head.blocks != self._known.blocks:
             self._version += 1
@@ -96,10 +145,10 @@ class RouteCache:
         self._known, self.edges, self.is_loaded = known, head.edges, True
 
     async def encoded(self, since: int | None) -> Sequence[bytes]:
-        """Return what changed since a revision, or everything, as an edge reads it, in pieces.
+        """Return what changed since a revision, or everything, encoded, in chunks.
 
-        It is as new as what was known when this was called. Of many edges that ask the same one
-        pays, and none that asks for a little waits for one that asks for everything.
+        It is as new as the cache was when this was called. Of many edges that ask the same, one
+        pays; an edge that asks for a little does not wait for one that asks for everything.
         """
         wanted = self._version
         key = since if self._known.covers(since) else None
@@ -109,7 +158,7 @@ class RouteCache:
 
     async def _encode(self, key: int | None) -> Sequence[bytes]:
         version, chunks = self._version, list[bytes]()
-        for chunk in delta_chunks(self.delta(key)):
+        for chunk in delta_chunks(self.delta(key), self._routes_per_chunk):
             chunks.append(chunk)
             await asyncio.sleep(0)
         if len(self._encoded) >= MAX_ENCODED:

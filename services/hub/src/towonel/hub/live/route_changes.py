@@ -1,7 +1,7 @@
-"""The bell that rings when routes change, in this process and, with Redis, in every replica.
+"""Watch on the revision of the routes, in this process and, with Redis, in every replica.
 
-It carries a revision and nothing else: who hears it asks the database. A lost ring costs time, never
-truth; what Redis says is a rumour, which the database confirms before anybody is woken.
+Redis carries a revision and nothing else: a receiver asks the database. A message that is lost costs
+time, never truth, and a revision that Redis claims wakes no caller before the database confirms it.
 """
 
 # redis-py's types leave its responses open.
@@ -9,7 +9,7 @@ truth; what Redis says is a rumour, which the database confirms before anybody i
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from random import SystemRandom
 from typing import override
 
@@ -17,157 +17,140 @@ import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import RedisError
 
+from towonel.hub.live.audit_signal import AuditSignal
 from towonel.hub.store.db.transactions import Write
+from towonel.hub.timing import Timing
 from towonel.runtime.backoff import Backoff
+from towonel.runtime.pubsub import Subscription
+from towonel.wire.routes import CHANGES_CHANNEL
 
-CHANNEL = "towonel:routes"
 PUBLISH_TIMEOUT_S = 0.5  # a write waits no longer; replicas look for themselves every 2 s
-QUIET_S = 2.0  # then Redis is asked whether it is still there; twice as long, and it is not
 MAX_CONNECTIONS = 32  # to Redis; a request holds one for less than a millisecond
 MAX_DIGITS = 19  # of a 64-bit revision
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
+def _ignore() -> None:
+    pass
+
+
 class RouteChanges:
-    """Tells waiters that the routes have a new revision."""
+    """Watch on the revision of the routes: callers wait for a newer one.
+
+    `on_news` is called when there may be a newer revision than the one that is known: the database
+    should be asked.
+    """
 
     def __init__(self) -> None:
         self.revision = 0
         self.waiting = 0
-        self.connected = False
-        self._rung = asyncio.Event()
-        self._audited = asyncio.Event()
-        self._rumoured = asyncio.Event()
-        self._closed = False
-
-    async def committed(self, change: Write) -> None:
-        """Tell of a write that was kept."""
-        if change.audited:
-            self._audited.set()
-            self._audited = asyncio.Event()
-        if change.revision is not None:
-            await self.publish(change.revision)
+        self.on_news: Callable[[], None] = _ignore
+        self._changed = asyncio.Event()
+        self._releases = 0
 
     async def publish(self, revision: int) -> None:
-        """Wake every waiter of an older revision."""
+        """Set the revision of a write that is committed, here and in all replicas."""
         self.set_revision(revision)
 
-    def next_write(self) -> asyncio.Event:
-        """Return what is set when this process writes to the audit log next, or the hub stops."""
-        return self._audited
-
     def set_revision(self, revision: int) -> None:
-        """Take a revision that is known to be true."""
+        """Set a revision that the database has, and wake every caller that waits for it."""
         if revision > self.revision:
             self.revision = revision
-            self.request_refresh()
+            self.on_news()
             self._wake()
 
     async def wait_for(self, since: int, timeout_s: float) -> None:
-        """Return when a revision after `since` was rung, the time is over, or the hub stops."""
+        """Return when there is a revision after `since`, the time is over, or at `release`."""
         self.waiting += 1
+        releases = self._releases
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
-                    while self.revision <= since and not self._closed:
-                        await self._rung.wait()
+                    while self.revision <= since and self._releases == releases:
+                        await self._changed.wait()
         finally:
             self.waiting -= 1
 
-    async def refresh_requested(self) -> None:
-        """Return when there is a newer revision, or somebody claims it: ask the database."""
-        await self._rumoured.wait()
-        self._rumoured.clear()
-
-    def request_refresh(self) -> None:
-        """Have the database asked whether something changed."""
-        self._rumoured.set()
-
-    def close(self) -> None:
-        """Let every waiter go, now and later."""
-        self._closed = True
-        self._audited.set()
+    def release(self) -> None:
+        """Wake every caller that waits now, whatever the revision."""
+        self._releases += 1
         self._wake()
 
     @property
-    def is_disconnected(self) -> bool:
-        """Whether there should be a Redis, and is none now."""
+    def is_connected(self) -> bool:
+        """Whether other replicas are heard."""
         return False
 
     @property
-    def closed(self) -> bool:
-        """Whether the hub stops."""
-        return self._closed
+    def is_disconnected(self) -> bool:
+        """Whether other replicas should be heard, and are not."""
+        return False
 
     def _wake(self) -> None:
-        self._rung.set()
-        self._rung = asyncio.Event()
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 class RedisRouteChanges(RouteChanges):
-    """The same over Redis: rings reach edges and replicas; what they ring is a rumour here."""
+    """The same over Redis: what is published reaches edges and other replicas."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, ping_s: float = Timing.redis_ping_s) -> None:
         super().__init__()
         self._redis = redis
+        self._subscription = Subscription(redis, CHANGES_CHANNEL, ping_s, Backoff(0.2, 5))
+
+    @property
+    @override
+    def is_connected(self) -> bool:
+        return self._subscription.is_connected
 
     @property
     @override
     def is_disconnected(self) -> bool:
-        return not self.connected
+        return not self.is_connected
 
     @override
     async def publish(self, revision: int) -> None:
-        """Wake waiters here, and everybody who listens on Redis."""
+        """Set the revision here, and tell edges and replicas; a Redis that is away costs little."""
         self.set_revision(revision)
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
-                await self._redis.publish(CHANNEL, str(revision))
+                await self._redis.publish(CHANGES_CHANNEL, str(revision))
         except (RedisError, OSError) as error:
-            log.warning("bell.not_rung", revision=revision, reason=type(error).__name__)
+            log.warning("redis.publish_failed", revision=revision, reason=type(error).__name__)
 
     async def listen(self) -> None:
-        """Hear what other replicas ring, for ever, whatever happens to Redis."""
-        backoff, rng = Backoff(0.2, 5), SystemRandom()
-        while True:
-            try:
-                await self._subscribed(backoff)
-            except (RedisError, OSError) as error:
-                # The error's text may show the URL, and the URL may hold a password.
-                log.warning("bell.lost", reason=type(error).__name__)
-            finally:
-                self.connected = False
-            await asyncio.sleep(backoff.next_delay(rng))
+        """Listen to what other replicas publish, for ever, whatever happens to Redis."""
+        await self._subscription.run(self._on_message, self._on_connection, SystemRandom())
 
-    async def _subscribed(self, backoff: Backoff) -> None:
-        async with self._redis.pubsub() as channel:
-            await channel.subscribe(CHANNEL)
-            is_asked = False
-            while True:
-                message = await channel.get_message(timeout=QUIET_S)
-                if message is None:
-                    if is_asked:  # it hangs, or the network lost it without a word
-                        raise TimeoutError("says nothing")
-                    await channel.ping()
-                is_asked = message is None
-                match message:
-                    case {"type": "subscribe"}:
-                        self.connected = True
-                        backoff.record_success(0)
-                        self.request_refresh()  # something may have been rung while nobody listened
-                    case {"type": "message", "data": data} if self._is_news(data):
-                        self.request_refresh()
-                    case _:
-                        pass
+    def _on_message(self, data: bytes) -> None:
+        if self._is_news(data):
+            self.on_news()
+
+    def _on_connection(self) -> None:
+        if self.is_connected:  # something may have been published while this replica was deaf
+            self.on_news()
 
     def _is_news(self, data: bytes) -> bool:
-        # Anybody in Redis can write this: a number of thousands of digits must not be read.
+        # Anyone in Redis can write this: a number of thousands of digits must not be read.
         return len(data) <= MAX_DIGITS and data.isdigit() and int(data) > self.revision
+
+
+def on_commit(changes: RouteChanges, audited: AuditSignal) -> Callable[[Write], Awaitable[None]]:
+    """Return what a store calls after each commit: followers of events and of routes are told."""
+
+    async def announce(write: Write) -> None:
+        if write.audited:
+            audited.notify()
+        if write.revision is not None:
+            await changes.publish(write.revision)
+
+    return announce
 
 
 @contextlib.asynccontextmanager
 async def redis_client(redis_url: str | None) -> AsyncGenerator[Redis | None]:
-    """Provide the connection to Redis, where there is a URL; it is made when it is used."""
+    """Provide a client of Redis, or None without a URL; it connects at its first use."""
     if redis_url is None:
         yield None
         return
@@ -183,15 +166,17 @@ async def redis_client(redis_url: str | None) -> AsyncGenerator[Redis | None]:
 
 
 @contextlib.asynccontextmanager
-async def make_route_changes(redis: Redis | None) -> AsyncGenerator[RouteChanges]:
-    """Provide the bell, over Redis where there is one."""
+async def make_route_changes(
+    redis: Redis | None, ping_s: float = Timing.redis_ping_s
+) -> AsyncGenerator[RouteChanges]:
+    """Provide the watch, over Redis where there is one."""
     if redis is None:
         yield RouteChanges()
         return
     async with asyncio.TaskGroup() as tasks:
-        ringing = RedisRouteChanges(redis)
-        listening = tasks.create_task(ringing.listen())
+        changes = RedisRouteChanges(redis, ping_s)
+        listening = tasks.create_task(changes.listen())
         try:
-            yield ringing
+            yield changes
         finally:
             listening.cancel()

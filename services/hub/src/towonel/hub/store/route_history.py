@@ -44,7 +44,9 @@ async def head(session: AsyncSession) -> Head:
     return Head(revision, pruned, await _blocks(session), await edge_invites.names(session))
 
 
-async def routes(session: AsyncSession, since: int | None) -> AsyncGenerator[Sequence[RouteChange]]:
+async def routes(
+    session: AsyncSession, since: int | None, rows_at_once: int = ROWS_AT_ONCE
+) -> AsyncGenerator[Sequence[RouteChange]]:
     """Yield the routes that changed since a revision, or all, in the order of their revisions.
 
     Those that are deleted are among them: an edge may have learned of them from another replica.
@@ -63,7 +65,7 @@ async def routes(session: AsyncSession, since: int | None) -> AsyncGenerator[Seq
     if since is not None:
         query = query.where(col(RouteRow.revision) > since)
     async with (await session.connection()).stream(query) as found:
-        async for part in found.partitions(ROWS_AT_ONCE):
+        async for part in found.partitions(rows_at_once):
             yield [_change(row) for row in part]
 
 

@@ -11,7 +11,7 @@ from structlog.contextvars import get_contextvars
 
 from towonel.hub.api.http.errors import problems
 from towonel.hub.context import Hub, HubDep
-from towonel.hub.core.access import KEY_PREFIX, KeyState, Presented, Principal, Role
+from towonel.hub.core.access import KeyState, Presented, Principal, Role
 from towonel.hub.core.rate_limits import source_of
 from towonel.hub.store import api_keys
 from towonel.hub.store.audit import Actor
@@ -20,6 +20,7 @@ from towonel.identity.keys import hash_invite_secret, secrets_equal
 from towonel.identity.signatures import Signature
 from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.ids import TenantId
+from towonel.wire.tokens import API_KEY_PREFIX
 
 MAX_IDEMPOTENCY_KEY_CHARS = 128
 
@@ -100,7 +101,7 @@ async def still_counts(hub: Hub, caller: Caller) -> bool:
 
 
 async def _principal(hub: Hub, given: str) -> Principal:
-    if not given.startswith(KEY_PREFIX):
+    if not given.startswith(API_KEY_PREFIX):
         if not secrets_equal(given.encode(), hub.keys.operator):
             raise Denied(Code.UNAUTHORIZED, "the operator key is wrong")
         return Principal("operator", Role.ADMIN)

@@ -23,7 +23,6 @@ from towonel.wire.names import ServiceKind
 from towonel.wire.routes import RouteDelta, TlsMode
 
 router = APIRouter(prefix="/v1")
-LOOK_S = 15.0  # agents come and go without a revision; a quiet table is shown to be alive
 MAX_SUBSCRIBERS = 256
 _ONCE = "towonel/edge-sub/v1/sse"  # a request for one form of the routes is no replay in the other
 
@@ -62,7 +61,7 @@ async def _events(hub: Hub, edge_id: bytes) -> AsyncGenerator[bytes]:
     try:
         yield b""  # for `streamed`
         sent = table = b""
-        while not hub.route_changes.closed and hub.is_active_edge(edge_id):
+        while not hub.stopping.is_set() and hub.is_active_edge(edge_id):
             revision = hub.route_cache.revision
             with contextlib.suppress(Unavailable):  # without a database, what was said last holds
                 with CancelScope(shield=True):  # a read that is cut off costs its connection
@@ -73,7 +72,8 @@ async def _events(hub: Hub, edge_id: bytes) -> AsyncGenerator[bytes]:
                 yield b"event: routes\ndata: " + base64url.encode(table).encode() + b"\n\n"
             else:
                 yield b": quiet\n\n"
-            await hub.news(revision, LOOK_S)
+            wait_s = hub.timing.route_stream_poll_s
+            await hub.route_cache.wait_for_change(revision, wait_s, hub.stopping)
     finally:
         hub.subscribers.discard(me)
 

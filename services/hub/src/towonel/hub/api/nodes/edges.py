@@ -126,9 +126,9 @@ async def follow_routes(
     """Return what changed since a revision, waiting for it if asked to; signed by an edge."""
     signed = await signed_edge(hub, request, authorization, Domain.EDGE_SUBSCRIBE)
     await take_once(hub, signed, Domain.EDGE_SUBSCRIBE)
-    knows = since is None or await hub.news(since, wait)
+    is_current = since is None or await hub.route_cache.wait_for_change(since, wait, hub.stopping)
     _check_allowed(hub, signed.id)
-    if since is not None and since > hub.route_cache.revision and not knows:
+    if since is not None and since > hub.route_cache.revision and not is_current:
         chunks: Sequence[bytes] = list(delta_chunks(RouteDelta(since, snapshot=False)))
     else:
         chunks = await hub.route_cache.encoded(since)

@@ -24,8 +24,6 @@ from towonel.hub.store.tables import AuditRow
 from towonel.wire.errors import Code, Unavailable
 
 router = APIRouter(prefix="/v1")
-LOOK_S = 2.0  # how late another replica's write may show
-QUIET_S = 15.0  # then a comment shows that the line is alive
 MAX_EVENTS = 100  # read at once: what a follower that does not read keeps in memory
 MAX_FOLLOWERS = 256  # each reads the database every two seconds
 MAX_OF_ONE_KEY = 64  # of them: no tenant's key can take every place
@@ -110,8 +108,8 @@ async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[byte
     try:
         yield b""  # for `streamed`
         yield b": following\n\n"
-        while not hub.route_changes.closed:
-            rung = hub.route_changes.next_write()
+        while not hub.stopping.is_set():
+            next_write = hub.audited.next_write()
             rows = await _after(hub, caller, last_id)
             if rows is None:
                 return
@@ -122,10 +120,10 @@ async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[byte
                     yield _event(item)
             if len(rows) == MAX_EVENTS:
                 continue
-            if clock() - said_at >= QUIET_S:
+            if clock() - said_at >= hub.timing.events_keepalive_s:
                 said_at = clock()
                 yield b": quiet\n\n"
-            await _wait(rung)
+            await _wait(next_write, hub.timing.events_poll_s)
     finally:
         del hub.followers[me]
 
@@ -141,10 +139,10 @@ async def _after(hub: Hub, caller: Caller, last_id: int) -> list[AuditRow] | Non
     return []  # the database comes back, or the follower leaves
 
 
-async def _wait(rung: asyncio.Event) -> None:
+async def _wait(next_write: asyncio.Event, timeout_s: float) -> None:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LOOK_S):
-            await rung.wait()
+        async with asyncio.timeout(timeout_s):
+            await next_write.wait()
 
 
 def _told(row: AuditRow, principal: Principal) -> AuditItem | None:

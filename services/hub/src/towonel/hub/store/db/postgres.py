@@ -1,9 +1,10 @@
-"""A connection to Postgres that waits for no answer for ever, and for none that nobody wants.
+"""Connection to Postgres with a timeout for each answer, and an end when its caller is cancelled.
 
 A server that hangs keeps its TCP connections alive, so that neither the kernel nor libpq notices.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, override
 
 from psycopg import AsyncConnection, AsyncServerCursor, Error, OperationalError
@@ -11,15 +12,16 @@ from psycopg.abc import PQGen
 from psycopg.waiting import wait_async
 from sqlalchemy.engine import ExceptionContext
 
-ANSWER_S = 8.0  # without a byte; a lock that is not had gives an error of its own before that
-# Classes of SQLSTATE: connections, resources, shutdown and start; and a server that only reads.
+from towonel.hub.timing import Timing
+
 READ_ONLY = "25006"
+# Classes of SQLSTATE: connections, resources, shutdown and start; and a read-only server.
 _AWAY = ("08", "53", "57", READ_ONLY)
-_STARTS = ("the database system is", "too many")  # refusals that pass by themselves
+_STARTS = ("the database system is", "too many")  # refusals that end by themselves
 
 
 class _ServerCursor(AsyncServerCursor[Any]):
-    """It ends with its connection; SQLAlchemy closes none where the connection is lost."""
+    """Server-side cursor that ends with its connection, where SQLAlchemy does not close it."""
 
     @override
     def __del__(self, *arguments: Any) -> None:
@@ -28,7 +30,9 @@ class _ServerCursor(AsyncServerCursor[Any]):
 
 
 class BoundedConnection(AsyncConnection[Any]):
-    """It closes where the server says nothing, or nobody waits for the answer any more."""
+    """Connection that closes where the server says nothing, or the caller is cancelled."""
+
+    answer_s = Timing.database_answer_s
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -39,8 +43,8 @@ class BoundedConnection(AsyncConnection[Any]):
         self, gen: PQGen[R], interval: float = 0.1, timeout: float | None = None
     ) -> R:
         try:
-            async with asyncio.timeout(ANSWER_S if timeout is None else timeout) as patience:
-                return await wait_async(_heard(gen, patience), self.pgconn.socket, interval)
+            async with asyncio.timeout(self.answer_s if timeout is None else timeout) as deadline:
+                return await wait_async(self._extended(gen, deadline), self.pgconn.socket, interval)
         except TimeoutError as error:
             self.pgconn.finish()
             raise OperationalError("the database does not answer") from error
@@ -49,41 +53,51 @@ class BoundedConnection(AsyncConnection[Any]):
             self.pgconn.finish()
             raise
 
+    def _extended[R](self, gen: PQGen[R], deadline: asyncio.Timeout) -> PQGen[R]:
+        """Extend the deadline with each byte: a long answer may take its time while it comes."""
+        clock = asyncio.get_running_loop().time
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if ready:
+                    deadline.reschedule(clock() + self.answer_s)
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            answer: R = end.value
+            return answer
 
-def _heard[R](gen: PQGen[R], patience: asyncio.Timeout) -> PQGen[R]:
-    """Pass on what libpq waits for; a long answer may take its time while it comes."""
-    clock = asyncio.get_running_loop().time
-    try:
-        wanted = next(gen)
-        while True:
-            ready = yield wanted
-            if ready:
-                patience.reschedule(clock() + ANSWER_S)
-            wanted = gen.send(ready)
-    except StopIteration as end:
-        answer: R = end.value
-        return answer
+
+def connector(answer_s: float) -> Callable[..., Awaitable[BoundedConnection]]:
+    """Return what connects to Postgres, with so many seconds for each answer."""
+
+    async def connect(*arguments: Any, **options: Any) -> BoundedConnection:
+        connection = await BoundedConnection.connect(*arguments, **options)
+        connection.answer_s = answer_s
+        return connection
+
+    return connect
 
 
 def leave_read_only(failure: ExceptionContext) -> None:
-    """Have the pool connect anew where it is at a server that only reads, as after a failover.
+    """Have the pool reconnect where its server is read-only, as after a failover.
 
-    Listens to `handle_error` of an engine. A standby is well and would be kept for ever, while the
-    address leads to the new primary long since.
+    Listens to `handle_error` of an engine. A standby is healthy and would be kept for ever, although
+    the address leads to the new primary by now.
     """
     if getattr(failure.original_exception, "sqlstate", None) == READ_ONLY:
         failure.is_disconnect = True
 
 
 def is_away(error: BaseException | None) -> bool:
-    """Whether a Postgres that cannot be used is only not there now, by what psycopg raised.
+    """Whether what psycopg raised means that Postgres is unavailable for now.
 
-    A refused connection has no SQLSTATE, only words: who says FATAL is there, and does not want us.
+    A refused connection has no SQLSTATE, only words: FATAL means that it is there and refuses us.
     """
     if not isinstance(error, Error):
         return False
     if error.sqlstate is not None:
         return error.sqlstate.startswith(_AWAY)
-    said = str(error)
-    is_refused = "FATAL" in said and not any(start in said for start in _STARTS)
+    message = str(error)
+    is_refused = "FATAL" in message and not any(start in message for start in _STARTS)
     return isinstance(error, OperationalError) and not is_refused

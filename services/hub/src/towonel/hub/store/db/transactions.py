@@ -19,11 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store.db.database import Database
-from towonel.hub.store.db.postgres import BoundedConnection, is_away
+from towonel.hub.store.db.postgres import connector, is_away
+from towonel.hub.timing import Timing
 from towonel.wire.errors import Code, Denied, Unavailable
-
-BEGIN_S = 8.0  # for writes before, a free connection and a database that answers: then it is 503
-
 
 _LOCK = text("SELECT 1 FROM revision WHERE id = 1 FOR UPDATE")
 SAME = text("UPDATE revision SET value = value WHERE id = 1")  # a write that changes nothing
@@ -75,11 +73,13 @@ class Store:
         told: Callable[[], int],
         *,
         is_sqlite: bool,
+        begin_s: float = Timing.database_begin_s,
     ) -> None:
         self._engine = engine
         self._committed = committed
         self._told = told
         self._is_sqlite = is_sqlite
+        self._begin_s = begin_s
         self._writing = asyncio.Lock()
         self._under_way = set[asyncio.Task[Any]]()
         self.trouble: str | None = None  # why a write was not kept; until `try_to_write` goes well
@@ -94,6 +94,8 @@ class Store:
         *,
         max_connections: int = 4,
         max_idle: int = 4,
+        begin_s: float = Timing.database_begin_s,
+        answer_s: float = Timing.database_answer_s,
     ) -> AsyncGenerator[Self]:
         """Connect to a migrated database.
 
@@ -103,26 +105,26 @@ class Store:
             told: tells the highest revision of the routes that edges were told.
             max_connections: how many there are at most.
             max_idle: how many of them are kept open.
+            begin_s: seconds that a transaction may take to begin.
+            answer_s: seconds without a byte from Postgres.
         """
         options = database.engine_options
         if not database.is_sqlite:
-            creator = {"async_creator_fn": BoundedConnection.connect}
+            creator = {"async_creator_fn": connector(answer_s)}
             options["connect_args"] = {**options["connect_args"], **creator}
         engine = create_async_engine(
             database.async_url,
             pool_size=max_idle,
             max_overflow=max_connections - max_idle,
-            pool_timeout=BEGIN_S,
+            pool_timeout=begin_s,
             **options,
         )
         database.prepare(engine.sync_engine)
-        store = cls(engine, committed, told, is_sqlite=database.is_sqlite)
+        store = cls(engine, committed, told, is_sqlite=database.is_sqlite, begin_s=begin_s)
         try:
             yield store
         finally:
-            while store._under_way:
-                await asyncio.wait(store._under_way)
-            await engine.dispose()
+            await _uninterrupted(store._close())
 
     @property
     def engine(self) -> Engine:
@@ -139,7 +141,7 @@ class Store:
         options = {} if self._is_sqlite else {"isolation_level": "REPEATABLE READ"}
         with _translated():
             async with contextlib.AsyncExitStack() as stack:
-                async with _begin():
+                async with _begin(self._begin_s):
                     session = await self._session(stack, options)
                 yield session
 
@@ -183,7 +185,7 @@ class Store:
     async def _writer(self, *, is_alone: bool) -> AsyncGenerator[AsyncSession]:
         with self._watched(), _translated():
             async with contextlib.AsyncExitStack() as stack:
-                async with _begin():
+                async with _begin(self._begin_s):
                     if is_alone:
                         await stack.enter_async_context(self._writing)
                     session = await self._session(stack, {"writes": True})
@@ -202,19 +204,39 @@ class Store:
         except asyncio.CancelledError:  # cut off half-way, it would be open for ever
             _ = self._started(_given_back(connecting))
             raise
-        _ = stack.push_async_exit(connection)
-        _ = await connection.execution_options(**options)
         session = AsyncSession(connection, expire_on_commit=False)
-        _ = await stack.enter_async_context(session)
+        _ = stack.push_async_callback(self._end, session, connection)
+        _ = await connection.execution_options(**options)
         _ = await session.connection()
         return session
 
+    async def _end(self, session: AsyncSession, connection: AsyncConnection) -> None:
+        """Close both; a caller that is cancelled meanwhile does not cut it off."""
+
+        async def close() -> None:
+            try:
+                await session.close()
+            finally:
+                await connection.close()
+
+        await asyncio.shield(self._started(close()))
+
     def _started[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Start what goes on when nobody waits for it any more; the end of the store does."""
-        task = asyncio.create_task(work)  # noqa: TID251 its failure is who waits' or nobody's
+        """Start what goes on when its caller is cancelled; the end of the store waits for it."""
+        task = asyncio.create_task(work)  # noqa: TID251 its failure is its caller's or no one's
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            _ = task.exception()  # else asyncio complains where the caller has left
+
+    async def _close(self) -> None:
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+        await self._engine.dispose()
 
     @contextlib.contextmanager
     def _watched(self) -> Generator[None]:
@@ -226,15 +248,28 @@ class Store:
             raise
 
 
+async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end, and pass on a cancellation only then."""
+    task, interruption = asyncio.create_task(work), None  # noqa: TID251 it ends here
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            interruption = error
+    task.result()
+    if interruption is not None:
+        raise interruption
+
+
 async def _given_back(connecting: asyncio.Task[AsyncConnection]) -> None:
     with contextlib.suppress(SQLAlchemyError):
         await (await connecting).close()
 
 
 @contextlib.asynccontextmanager
-async def _begin() -> AsyncGenerator[None]:
+async def _begin(timeout_s: float) -> AsyncGenerator[None]:
     try:
-        async with asyncio.timeout(BEGIN_S):
+        async with asyncio.timeout(timeout_s):
             yield
     except TimeoutError as error:
         raise Unavailable(

@@ -1,0 +1,87 @@
+"""Subscription to a channel of Redis that outlives the connection it is on."""
+
+# redis-py's types leave its responses open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from towonel.runtime.backoff import Backoff
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class Subscription:
+    """Subscriber of one channel, which connects again whenever the connection is lost.
+
+    Messages of the time between two connections are lost: a receiver asks again at each connection.
+
+    Args:
+        redis: the client; it is not closed.
+        channel: the name of the channel.
+        ping_s: seconds of silence after which Redis is pinged. One that hangs, or is gone without a
+            word, is noticed within twice this time.
+        backoff: between attempts to connect.
+    """
+
+    def __init__(self, redis: Redis, channel: str, ping_s: float, backoff: Backoff) -> None:
+        self._redis = redis
+        self._channel = channel
+        self._ping_s = ping_s
+        self._backoff = backoff
+        self.is_connected = False
+
+    async def run(
+        self, on_message: Callable[[bytes], None], on_connection: Callable[[], None], rng: Random
+    ) -> None:
+        """Receive until it is cancelled; while Redis is unavailable, keep trying.
+
+        Args:
+            on_message: is called with each message, which anyone in Redis may have sent.
+            on_connection: is called at each connection, and when one is lost.
+            rng: spreads the attempts of many processes.
+        """
+        while True:
+            try:
+                async with self._redis.pubsub() as messages:
+                    await messages.subscribe(self._channel)
+                    await self._receive(messages, on_message, on_connection)
+            except (RedisError, OSError) as error:
+                # The error's text may show the URL, and the URL may hold a password.
+                log.warning("redis.disconnected", reason=type(error).__name__)
+            finally:
+                if self.is_connected:
+                    self.is_connected = False
+                    on_connection()
+            await asyncio.sleep(self._backoff.next_delay(rng))
+
+    async def _receive(
+        self,
+        messages: PubSub,
+        on_message: Callable[[bytes], None],
+        on_connection: Callable[[], None],
+    ) -> None:
+        is_pinged = False
+        while True:
+            message = await messages.get_message(timeout=self._ping_s)
+            match message:
+                case None if is_pinged:
+                    raise TimeoutError("no answer to a ping")
+                case {"type": "subscribe"}:
+                    log.info("redis.connected")
+                    self._backoff.record_success(0)
+                    self.is_connected = True
+                    on_connection()  # also where the client has connected again by itself
+                case {"type": "message", "data": data}:
+                    on_message(data)
+                case _:
+                    pass
+            is_pinged = message is None
+            if is_pinged:
+                await messages.ping()

@@ -1,0 +1,109 @@
+"""A subscription on a real Redis, which dies, hangs, comes back, or refuses a password."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from random import Random
+
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+from support.ports import free_port
+from support.redis_server import redis_server, running_redis
+
+from towonel.runtime.backoff import Backoff
+from towonel.runtime.pubsub import Subscription
+
+
+class Receiver:
+    """A subscription that runs, and what it was told."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.subscription = Subscription(redis, "news", 0.1, Backoff(0.01, 0.05))
+        self.messages: list[bytes] = []
+        self.connections: list[bool] = []
+
+    async def run(self) -> None:
+        await self.subscription.run(self.messages.append, self.note, Random(1))
+
+    def note(self) -> None:
+        self.connections.append(self.subscription.is_connected)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not holds():
+                await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def receiving(url: str) -> AsyncGenerator[Receiver]:
+    async with Redis.from_url(url) as redis, asyncio.TaskGroup() as tasks:
+        receiver = Receiver(redis)
+        running = tasks.create_task(receiver.run())
+        yield receiver
+        running.cancel()
+
+
+async def publish(url: str, *messages: str) -> None:
+    async with Redis.from_url(url) as redis:
+        for message in messages:
+            await redis.publish("news", message)
+
+
+async def test_messages_arrive_in_order_until_the_end(tmp_path: Path) -> None:
+    async with running_redis(tmp_path) as url, receiving(url) as receiver:
+        await receiver.until(lambda: receiver.subscription.is_connected)
+        await publish(url, "one", "two")
+        await receiver.until(lambda: len(receiver.messages) == 2)
+
+    assert receiver.messages == [b"one", b"two"]
+    assert receiver.connections == [True, False]
+
+
+async def test_a_quiet_redis_is_pinged_and_stays_connected(tmp_path: Path) -> None:
+    async with running_redis(tmp_path) as url, receiving(url) as receiver:
+        await receiver.until(lambda: receiver.subscription.is_connected)
+        async with Redis.from_url(url) as redis:
+            pinged = 0
+            while pinged < 3:
+                pinged = (await redis.info("commandstats")).get("cmdstat_ping", {}).get("calls", 0)
+                await asyncio.sleep(0.02)
+
+        assert receiver.connections == [True]
+
+
+async def test_a_redis_that_hangs_is_noticed_and_found_again(tmp_path: Path) -> None:
+    async with redis_server(tmp_path) as server, receiving(server.url) as receiver:
+        await receiver.until(lambda: receiver.subscription.is_connected)
+        server.process.send_signal(signal.SIGSTOP)
+        await receiver.until(lambda: not receiver.subscription.is_connected)
+        server.process.send_signal(signal.SIGCONT)
+        await receiver.until(lambda: receiver.subscription.is_connected)
+        await publish(server.url, "again")
+        await receiver.until(lambda: b"again" in receiver.messages)
+
+        assert receiver.connections == [True, False, True]
+
+
+async def test_a_receiver_is_told_of_each_connection_of_one_that_was_killed(tmp_path: Path) -> None:
+    async with redis_server(tmp_path) as server, receiving(server.url) as receiver:
+        await receiver.until(lambda: receiver.subscription.is_connected)
+        told = len(receiver.connections)
+        server.process.kill()
+        await server.restart()
+        await receiver.until(lambda: len(receiver.connections) > told)
+        await receiver.until(lambda: receiver.connections[-1])
+        await publish(server.url, "again")
+        await receiver.until(lambda: receiver.messages == [b"again"])
+
+
+async def test_the_log_never_shows_the_password(tmp_path: Path) -> None:
+    url = f"redis://:hunter2@127.0.0.1:{free_port()}/0"
+    with capture_logs() as logs:
+        async with receiving(url) as receiver:
+            await receiver.until(lambda: len(logs) > 1)
+
+    assert {entry["event"] for entry in logs} == {"redis.disconnected"}
+    assert "hunter2" not in str(logs)
+    assert receiver.connections == []
