@@ -126,16 +126,21 @@ async def hub_with_keys(
     **chosen: Any,
 ) -> AsyncGenerator[TestHub]:
     """The same with keys that are given: replicas share them."""
+    clock = Clock()
     async with Store.open(
-        database, rung.committed, lambda: rung.revision, max_connections=10, max_idle=10
+        database,
+        rung.committed,
+        lambda: rung.revision,
+        now_ms=clock,
+        max_connections=10,
+        max_idle=10,
     ) as store:
-        clock = Clock()
         directory = RouteCache(store)
         await directory.catch_up()
         rung.set_revision(directory.revision)
         limiter, policy = limits or MemoryLimiter(), Policy(**{**UNLIMITED, **chosen})
         parts = (keys, store, rung, limiter, directory, EdgeReports(store))
-        hub = TestHub(Hub(*parts, "https://hub.example.eu", policy, now_ms=clock), clock)
+        hub = TestHub(Hub(*parts, "https://hub.example.eu", policy), clock)
         yield hub
         for client in hub.clients:
             await client.aclose()

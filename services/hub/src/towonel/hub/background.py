@@ -42,7 +42,7 @@ async def prune(hub: Hub, kept: Retention) -> None:
     more = True
     while more:
         async with hub.store.write() as change:
-            more = await retention.prune(change, hub.now_ms(), kept)
+            more = await retention.prune(change, kept)
 
 
 async def flush(hub: Hub) -> None:

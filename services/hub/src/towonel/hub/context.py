@@ -1,8 +1,7 @@
-"""What every endpoint works with."""
+"""Dependency container of the hub, and its policy."""
 
 import asyncio
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
@@ -13,7 +12,7 @@ from opentelemetry.trace import TracerProvider
 from towonel.hub.core.access import Principal
 from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
-from towonel.hub.core.rate_limits import Rate, client_address
+from towonel.hub.core.rate_limits import Rate
 from towonel.hub.key_files import HubKeys
 from towonel.hub.live.edge_reports import EdgeReports
 from towonel.hub.live.rate_limits import Limiter
@@ -24,14 +23,9 @@ from towonel.hub.store.db.transactions import Store
 from towonel.wire.ids import AgentId, TenantId
 
 
-def wall_clock_ms() -> int:
-    """Unix time in ms."""
-    return time.time_ns() // 1_000_000
-
-
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What an operator decides in the hub's settings."""
+    """Policy that the operator sets: ports, quotas, rate limits, trusted proxies."""
 
     ports: PortRules = field(default_factory=PortRules)
     quotas: Quotas = field(default_factory=Quotas)
@@ -44,24 +38,23 @@ class Policy:
 
 @dataclass(frozen=True)
 class Hub:
-    """One hub: its keys, its database, what it keeps in memory, its bell and its clock.
+    """Dependencies of one hub: keys, database, caches, rate limits, policy and metrics.
 
     Args:
-        keys: who it is, and who may command it.
+        keys: its node key, operator key and invite hash key.
         store: the database.
-        bell: tells of changes, here and among replicas.
-        limiter: bounds what callers may ask.
-        directory: the routes, as edges are told them.
-        live: what edges reported.
-        url: its address for tokens.
+        route_changes: notifications of changed routes, also from replicas.
+        limiter: rate limits and lockouts.
+        route_cache: the routes in memory, from which edges are served.
+        edge_reports: the newest report of each edge.
+        url: its public URL, for tokens.
         policy: what its operator decided.
-        now_ms: its clock.
-        metrics: what it counts.
-        key_uses: API keys that were used, and when, until that is written.
-        edges_seen: edges that asked, and when, until that is written.
-        tracer_provider: where requests are traced, if they are.
-        subscribers: who follows the routes in the original's form.
-        followers: who follows the events, each by its stream.
+        metrics: its metrics.
+        key_uses: when API keys were last used, until it is written to the database.
+        edges_seen: when edges were last seen, until it is written to the database.
+        tracer_provider: of the spans of requests, or None without tracing.
+        subscribers: open streams of routes in the original's form.
+        followers: open streams of events, with their callers.
     """
 
     keys: HubKeys
@@ -72,7 +65,6 @@ class Hub:
     edge_reports: EdgeReports
     url: str
     policy: Policy = field(default_factory=Policy)
-    now_ms: Callable[[], int] = wall_clock_ms
     metrics: Metrics = field(default_factory=Metrics)
     key_uses: dict[bytes, int] = field(default_factory=dict[bytes, int])
     edges_seen: dict[bytes, int] = field(default_factory=dict[bytes, int])
@@ -89,8 +81,12 @@ class Hub:
         self.metrics.directory.set_function(lambda: self.route_cache.revision)
         self.metrics.limiter.set_function(lambda: self.limiter.degraded)
 
+    def now_ms(self) -> int:
+        """Return Unix time in ms, by the clock that stamps writes."""
+        return self.store.now_ms()
+
     def is_active_edge(self, edge_id: bytes) -> bool:
-        """Whether an edge is the hub's own or has an invite, as far as the directory knows."""
+        """Whether an edge is the hub's own or has an active invite, as far as the cache knows."""
         return edge_id == self.keys.node.public or edge_id in self.route_cache.edges
 
     async def news(self, since: int, wait_s: float) -> bool:
@@ -113,10 +109,6 @@ class Hub:
             # What was rung and is not to be had is asked for again soon, and not at once.
             known = max(since, self.route_changes.revision)
             await self.route_changes.wait_for(known, left_s if knows else min(left_s, STALE_S))
-
-    def address_of(self, peer: str, forwarded_for: str | None) -> str:
-        """Return the address that a request is counted under."""
-        return client_address(peer, forwarded_for, self.policy.proxies)
 
 
 async def _hub(request: Request) -> Hub:
