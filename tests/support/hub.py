@@ -156,23 +156,24 @@ async def hub_with_keys(
 ) -> AsyncGenerator[TestHub]:
     """The same with keys that are given: replicas share them."""
     timing = timing or Timing()
-    told = on_commit(changes, audited := AuditSignal())
+    on_committed = on_commit(changes, audited := AuditSignal())
+    clock = Clock()
     async with Store.open(
         database,
-        told,
+        on_committed,
         lambda: changes.revision,
+        now_ms=clock,
         max_connections=10,
         max_idle=10,
         begin_s=timing.database_begin_s,
         answer_s=timing.database_answer_s,
     ) as store:
-        clock = Clock()
         cache = RouteCache(store, changes)
         await cache.catch_up()
         changes.set_revision(cache.revision)
         limiter, policy = limits or MemoryLimiter(), Policy(**{**UNLIMITED, **chosen})
         parts = (keys, store, changes, audited, limiter, cache, EdgeReports(store))
-        hub = TestHub(Hub(*parts, "https://hub.example.eu", policy, timing, clock), clock)
+        hub = TestHub(Hub(*parts, "https://hub.example.eu", policy, timing), clock)
         yield hub
         for client in hub.clients:
             await client.aclose()

@@ -12,7 +12,7 @@ from towonel.api.invites import InviteIn
 from towonel.api.keys import KeyEdit, KeyIn, KeyRotation
 from towonel.hub import background
 from towonel.hub.backup import copy
-from towonel.hub.core.access import Presented
+from towonel.hub.core.access import ApiKey
 from towonel.hub.core.rate_limits import FREE_STRIKES, Rate
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
@@ -45,7 +45,7 @@ async def test_a_key_opens_what_its_role_may_and_tells_whose_it_is(hub: TestHub)
     )
     found = await hub.client(created.key).keys.whoami()
 
-    assert found.actor == f"key:{Presented.parse(created.key).key_id.hex()}"
+    assert found.actor == f"key:{ApiKey.parse(created.key).key_id.hex()}"
     assert (found.role, found.tenant_id) == ("operator", tenant_id(token))
     assert (created.name, created.status, created.expires_at) == ("ci", "active", None)
     assert (await hub.client().keys.whoami()).model_dump() == {
@@ -70,9 +70,9 @@ async def test_a_key_is_shown_once_and_only_its_hash_is_kept(
         rows = [row for it in copy.reflect_tables(there) for row in copy.rows_of(there, it)]
     kept = [it.hex() if isinstance(it, bytes) else str(it) for row in rows for it in row]
 
-    assert Presented.parse(created.key).key_id.hex() in kept
+    assert ApiKey.parse(created.key).key_id.hex() in kept
     for key in (created.key, rotated.key):
-        secret = Presented.parse(key).secret
+        secret = ApiKey.parse(key).secret
         forms = (key, base64url.encode(secret), secret.hex(), str(secret))
         assert [text for text in [*shown, *kept] for form in forms if form in text] == []
 
@@ -81,10 +81,10 @@ async def test_a_wrong_secret_an_unknown_id_and_another_form_are_refused_alike(
     hub: TestHub,
 ) -> None:
     key = await made_key(hub, "admin")
-    right = Presented.parse(key)
+    right = ApiKey.parse(key)
     wrong = (
-        Presented(right.key_id, bytes(32)).encode(),
-        Presented(bytes(8), right.secret).encode(),
+        ApiKey(right.key_id, bytes(32)).encode(),
+        ApiKey(bytes(8), right.secret).encode(),
     )
     first, second = [await refusal(hub.client(text).keys.whoami()) for text in wrong]
 
@@ -123,7 +123,7 @@ async def test_a_key_rotates_itself_and_a_lost_answer_costs_nobody_the_old_secre
 ) -> None:
     first = (await hub.client().keys.create(KeyIn(name="a", role="admin"))).key
     client = hub.client(first)
-    which = base64url.encode(Presented.parse(first).key_id)
+    which = base64url.encode(ApiKey.parse(first).key_id)
     lost, again = [await client.keys.rotate(which, idempotency_key="r1") for _ in range(2)]
 
     assert lost == again
@@ -232,7 +232,7 @@ async def test_a_stream_of_events_ends_with_the_key_that_opened_it(
 
 async def test_guessing_locks_the_address_out_for_right_keys_too(hub: TestHub) -> None:
     right = await made_key(hub, "viewer")
-    wrong = Presented(Presented.parse(right).key_id, bytes(32)).encode()
+    wrong = ApiKey(ApiKey.parse(right).key_id, bytes(32)).encode()
     guesses = [await code_of(hub.client(wrong).keys.whoami()) for _ in range(FREE_STRIKES + 1)]
     locked = await refusal(hub.client(right).keys.whoami())
 

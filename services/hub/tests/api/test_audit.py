@@ -30,7 +30,7 @@ from towonel.api.ports import PortRange, ReservationIn
 from towonel.api.tenants import TenantEdit
 from towonel.hub.backup import copy
 from towonel.hub.live.route_changes import RouteChanges
-from towonel.hub.store.audit import MAX_DETAIL_BYTES, Actor, AuditEvent, record
+from towonel.hub.store.audit import MAX_DETAIL_BYTES, Actor
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.offline import reading
 from towonel.wire.errors import Code, Denied, Unavailable
@@ -247,9 +247,9 @@ async def test_the_newest_comes_first_and_ids_grow(hub: TestHub) -> None:
 
 
 async def test_a_row_that_would_be_too_long_names_its_fields(hub: TestHub) -> None:
-    async with hub.context.store.write() as change:
-        deed = AuditEvent("test.made", "test:1", after={"b": "x" * MAX_DETAIL_BYTES, "a": 1})
-        await record(change, Actor("operator", "r", "192.0.2.1"), deed, hub.clock.now_ms)
+    async with hub.context.store.write() as write:
+        after = {"b": "x" * MAX_DETAIL_BYTES, "a": 1}
+        write.audit(Actor("operator", "r", "192.0.2.1"), "test.made", "test:1", after=after)
     (row,) = await log(hub)
 
     assert row.after == {"too_long": True, "fields": ["a", "b"]}

@@ -170,7 +170,7 @@ async def test_what_is_pruned_is_made_up_for_by_a_snapshot(hub: TestHub) -> None
     await client.apply_desired_state(tenant, state("b.eu"))
     hub.clock.now_ms += retention.TOMBSTONE_MS + 1
     async with hub.context.store.write() as change:
-        await retention.prune(change, hub.clock.now_ms)
+        await retention.prune(change)
     await client.apply_desired_state(tenant, state("b.eu", "c.eu"))
 
     old, new = await client.follow_routes(node, 1), await client.follow_routes(node, 2)
@@ -187,7 +187,7 @@ async def test_blocks_and_nonces_are_forgotten_when_they_cannot_matter(hub: Test
     blocked = (await client.follow_routes(hub.context.keys.node, None)).blocked
     hub.clock.now_ms += retention.BLOCK_MS + 1
     async with hub.context.store.write() as change:
-        await retention.prune(change, hub.clock.now_ms)
+        await retention.prune(change)
     await hub.context.route_cache.catch_up()
 
     assert [tenant.hex() for tenant in blocked] == [created.tenant_id]

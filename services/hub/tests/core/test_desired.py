@@ -2,7 +2,8 @@
 
 import pytest
 
-from towonel.hub.core.desired import Current, Plan, Wanted, parse, plan
+from towonel.api.services import ServiceIn
+from towonel.hub.core.desired import Current, Plan, parse, plan
 from towonel.hub.core.ports import PortRules
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
@@ -26,8 +27,8 @@ def current(*own: Route, **changes: object) -> Current:
     return Current(own={route.key: route for route in own}, **values)  # type: ignore[arg-type]
 
 
-def wanted(kind: ServiceKind, name: str, port: int | None = None) -> Wanted:
-    return Wanted(kind, name, port, TlsMode.PASSTHROUGH)
+def wanted(kind: ServiceKind, name: str, port: int | None = None) -> ServiceIn:
+    return ServiceIn(kind=kind.value, name=name, port=port)
 
 
 def refusal(*routes: Route, **changes: object) -> Denied:
@@ -115,7 +116,7 @@ def test_where_ports_must_be_reserved_only_those_reserved_for_the_tenant_can_be_
     assert caught.value.code is Code.PORT_CONFLICT
     assert caught.value.detail == (
         "taken by another tenant: tcp:2224; reserved for another tenant: tcp:2222; "
-        "not reserved for this tenant, as this hub wants it: tcp:2223"
+        "not reserved for this tenant, as this hub requires: tcp:2223"
     )
     assert plan(A, asked[:1], there, reserved_only=True).created == (asked[0],)
 
@@ -126,7 +127,7 @@ def test_who_publishes_a_port_keeps_it_once_its_reservation_is_released() -> Non
     with pytest.raises(Denied) as caught:
         plan(A, [held, tcp("b", 2222)], there, reserved_only=True)
 
-    assert caught.value.detail == "not reserved for this tenant, as this hub wants it: tcp:2222"
+    assert caught.value.detail == "not reserved for this tenant, as this hub requires: tcp:2222"
     assert plan(A, [held], there, reserved_only=True).is_empty
     assert plan(A, [], there, reserved_only=True).deleted == (held,)
 

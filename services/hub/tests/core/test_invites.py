@@ -2,15 +2,21 @@
 
 import pytest
 
-from towonel.hub.core.invites import Standing, check_standing, expiry_ms, parse_patterns
+from towonel.hub.core.invites import check_invite, expiry_ms, parse_patterns
 from towonel.wire.errors import Code, Denied
 
 NOW = 1_000_000
 
 
-def code(standing: Standing, *, secret_matches: bool = True) -> Code:
+def check(expires_at_ms: int | None, *, revoked: bool = False, matches: bool = True) -> None:
+    check_invite(
+        secret_matches=matches, is_revoked=revoked, expires_at_ms=expires_at_ms, now_ms=NOW
+    )
+
+
+def code(expires_at_ms: int | None, *, revoked: bool = False, matches: bool = True) -> Code:
     with pytest.raises(Denied) as caught:
-        check_standing(standing, secret_matches=secret_matches, now_ms=NOW)
+        check(expires_at_ms, revoked=revoked, matches=matches)
     return caught.value.code
 
 
@@ -34,14 +40,14 @@ def test_no_expiry_and_0_mean_never() -> None:
 
 
 def test_an_invite_counts_until_its_last_millisecond() -> None:
-    check_standing(Standing(False, None), secret_matches=True, now_ms=NOW)
-    check_standing(Standing(False, NOW + 1), secret_matches=True, now_ms=NOW)
+    check(None)
+    check(NOW + 1)
 
-    assert code(Standing(False, NOW)) is Code.INVITE_EXPIRED
+    assert code(NOW) is Code.INVITE_EXPIRED
 
 
 def test_a_wrong_secret_and_a_revoked_invite_cannot_be_told_apart() -> None:
-    assert code(Standing(True, None)) is Code.UNAUTHORIZED
-    assert code(Standing(False, None), secret_matches=False) is Code.UNAUTHORIZED
-    assert code(Standing(False, NOW - 1), secret_matches=False) is Code.UNAUTHORIZED
-    assert code(Standing(True, NOW - 1)) is Code.UNAUTHORIZED
+    assert code(None, revoked=True) is Code.UNAUTHORIZED
+    assert code(None, matches=False) is Code.UNAUTHORIZED
+    assert code(NOW - 1, matches=False) is Code.UNAUTHORIZED
+    assert code(NOW - 1, revoked=True) is Code.UNAUTHORIZED

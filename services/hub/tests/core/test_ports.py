@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.hub.core.ports import LAST_PORT, PortRules, Range, check_reservation, free_ports
+from towonel.api.ports import LAST_PORT
+from towonel.hub.core.ports import PortRules, Range, check_reservation, free_ports
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 

@@ -216,7 +216,7 @@ async def test_nothing_that_was_verified_once_is_verified_again(hub: TestHub) ->
         async with hub.context.store.write() as change:  # so that no signature holds any more
             await change.session.exec(update(EntryRow).values(signature=bytes(3309)))
             await change.next_revision()
-            await retention.prune(change, hub.clock())
+            await retention.prune(change)
         async with agent.subscribed(await agent.edge()) as stream:
             shown = set((await stream.table())["routes"])
         await agent.accept(key, 3, "upsert_hostname", hostname="b.a.eu")

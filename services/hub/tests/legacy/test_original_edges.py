@@ -11,7 +11,7 @@ from support import vectors
 from support.hub import TestHub, new_key
 from support.legacy_client import LegacyClient, authorization, known_tenant, legacy_client, told
 
-from towonel.hub.store import agents
+from towonel.hub.store.legacy import heartbeats
 from towonel.hub.timing import Timing
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.wire.errors import Unavailable
@@ -232,7 +232,7 @@ async def test_a_stream_without_a_database_holds_to_what_it_said(
     async with node.subscribed(await node.edge()) as stream:
         await stream.table_with("a.eu")
         async with no_database(node.hub, monkeypatch):
-            node.hub.clock.now_ms += agents.HEARTBEAT_MS  # nobody can tell who is there
+            node.hub.clock.now_ms += heartbeats.HEARTBEAT_MS  # nobody can tell who is there
             held = [await stream.block() for _ in range(3)]
         after = await stream.table()
 

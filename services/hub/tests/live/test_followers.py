@@ -17,7 +17,7 @@ from towonel.api.invites import InviteIn
 from towonel.api.keys import KeyIn
 from towonel.client.hub import HubClient
 from towonel.hub.app import serve
-from towonel.hub.context import wall_clock_ms
+from towonel.hub.store.db.transactions import wall_clock_ms
 from towonel.hub.timing import Timing
 from towonel.identity.keys import NodeKey
 from towonel.wire.errors import Code, Denied

@@ -133,7 +133,7 @@ async def test_a_commit_tells_those_whom_it_concerns(audited: bool, revision: in
     ours.on_news = news.set
     next_write = signal.next_write()
     async with AsyncSession() as session:
-        await on_commit(ours, signal)(Write(session, revision=revision, audited=audited))
+        await on_commit(ours, signal)(Write(session, 0, 0, revision, audited))
 
     assert next_write.is_set() is audited
     assert news.is_set() is (revision is not None)

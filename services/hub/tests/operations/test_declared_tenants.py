@@ -24,7 +24,7 @@ def tenant(*hostnames: str) -> DeclaredTenant:
 
 
 async def boot(hub: TestHub, *tenants: DeclaredTenant) -> None:
-    await declare(hub.context.store, tenants, Quotas(), hub.clock())
+    await declare(hub.context.store, tenants, Quotas())
 
 
 async def statuses(hub: TestHub) -> list[tuple[str, list[str]]]:

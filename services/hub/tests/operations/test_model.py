@@ -283,7 +283,7 @@ class Life:
     async def a_day_passes(self) -> None:
         self.hub.clock.now_ms += DAY_MS
         async with self.hub.context.store.write() as change:
-            await retention.prune(change, self.hub.clock())
+            await retention.prune(change)
         await self.hub.context.route_cache.catch_up()
 
     async def a_lazy_edge_asks(self) -> None:

@@ -368,4 +368,4 @@ def agent(agent_id: bytes, at_ms: int) -> AgentRow:
 
 async def note(hub: TestHub, row: AgentRow) -> None:
     async with hub.context.store.write_fact() as noting:
-        await agents.seen(noting, row)
+        await agents.upsert_seen(noting, row)

@@ -12,6 +12,7 @@ from pydantic import (
 )
 
 HEX_32 = r"^[0-9a-f]{64}$"
+HEX_32_ANY_CASE = r"^[0-9a-fA-F]{64}$"  # what the hub accepts in paths and settings
 
 MAX_HOSTNAMES = 1_000
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DatabaseError, InterfaceError
 
 from towonel.hub import background
 from towonel.hub.api.application import create_app, prepare
-from towonel.hub.context import Hub, Policy, wall_clock_ms
+from towonel.hub.context import Hub, Policy
 from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.core.rate_limits import Rate
@@ -152,7 +152,7 @@ def policy_of(settings: HubSettings) -> Policy:
 
 async def _declare(store: Store, settings: HubSettings, policy: Policy) -> None:
     try:
-        await declare(store, settings.tenants, policy.quotas, wall_clock_ms())
+        await declare(store, settings.tenants, policy.quotas)
     except Denied as error:
         raise SettingsError([f"TOWONEL_TENANTS: {error.detail}"]) from error
 

@@ -40,7 +40,7 @@ async def prune(hub: Hub, limits: Retention) -> None:
     more = True
     while more:
         async with hub.store.write() as change:
-            more = await retention.prune(change, hub.now_ms(), limits)
+            more = await retention.prune(change, limits)
 
 
 async def flush(hub: Hub) -> None:

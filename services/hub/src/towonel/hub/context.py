@@ -1,8 +1,7 @@
 """Context of every endpoint: one hub, and the policy of its operator."""
 
 import asyncio
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
@@ -13,7 +12,7 @@ from opentelemetry.trace import TracerProvider
 from towonel.hub.core.access import Principal
 from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
-from towonel.hub.core.rate_limits import Rate, client_address
+from towonel.hub.core.rate_limits import Rate
 from towonel.hub.key_files import HubKeys
 from towonel.hub.live.audit_signal import AuditSignal
 from towonel.hub.live.edge_reports import EdgeReports
@@ -26,14 +25,9 @@ from towonel.hub.timing import Timing
 from towonel.wire.ids import AgentId, TenantId
 
 
-def wall_clock_ms() -> int:
-    """Unix time in ms."""
-    return time.time_ns() // 1_000_000
-
-
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Policy of the operator, from the hub's settings."""
+    """Policy that the operator sets: ports, quotas, rate limits, trusted proxies."""
 
     ports: PortRules = field(default_factory=PortRules)
     quotas: Quotas = field(default_factory=Quotas)
@@ -46,27 +40,26 @@ class Policy:
 
 @dataclass(frozen=True)
 class Hub:
-    """Dependencies of one hub: its keys, database, caches, signals and clock.
+    """Dependencies of one hub: keys, database, caches, rate limits, policy and metrics.
 
     Args:
-        keys: its own key, the operator's, and the one that hashes invites.
+        keys: its node key, operator key and invite hash key.
         store: the database.
         route_changes: the revision of the routes, here and among replicas.
         audited: is notified of each write to the audit log.
         limiter: rate limits, lockouts and replay nonces.
-        route_cache: the routes in memory.
-        edge_reports: what edges reported.
-        url: its address for tokens.
-        policy: of its operator.
+        route_cache: the routes in memory, from which edges are served.
+        edge_reports: the newest report of each edge.
+        url: its public URL, for tokens.
+        policy: what its operator decided.
         timing: its intervals and timeouts.
-        now_ms: its clock.
         metrics: its metrics.
         stopping: is set when streams and long polls have to end.
-        key_uses: API keys that were used, and when, until that is saved.
-        edges_seen: edges that asked, and when, until that is saved.
-        tracer_provider: where requests are traced, if they are.
-        subscribers: streams of the routes in the original's form.
-        followers: streams of events, and who follows each.
+        key_uses: when API keys were last used, until it is written to the database.
+        edges_seen: when edges were last seen, until it is written to the database.
+        tracer_provider: of the spans of requests, or None without tracing.
+        subscribers: open streams of routes in the original's form.
+        followers: open streams of events, with their callers.
     """
 
     keys: HubKeys
@@ -79,7 +72,6 @@ class Hub:
     url: str
     policy: Policy = field(default_factory=Policy)
     timing: Timing = field(default_factory=Timing)
-    now_ms: Callable[[], int] = wall_clock_ms
     metrics: Metrics = field(default_factory=Metrics)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     key_uses: dict[bytes, int] = field(default_factory=dict[bytes, int])
@@ -97,8 +89,12 @@ class Hub:
         self.metrics.directory.set_function(lambda: self.route_cache.revision)
         self.metrics.limiter.set_function(lambda: self.limiter.degraded)
 
+    def now_ms(self) -> int:
+        """Return Unix time in ms, by the clock that stamps writes."""
+        return self.store.now_ms()
+
     def is_active_edge(self, edge_id: bytes) -> bool:
-        """Whether an edge is the hub's own or has an invite, as far as the cache knows."""
+        """Whether an edge is the hub's own or has an active invite, as far as the cache knows."""
         return edge_id == self.keys.node.public or edge_id in self.route_cache.edges
 
     def stop(self) -> None:
@@ -106,10 +102,6 @@ class Hub:
         self.stopping.set()
         self.route_changes.release()
         self.audited.notify()
-
-    def address_of(self, peer: str, forwarded_for: str | None) -> str:
-        """Return the address that a request is counted under."""
-        return client_address(peer, forwarded_for, self.policy.proxies)
 
 
 async def _hub(request: Request) -> Hub:

@@ -1,4 +1,4 @@
-"""Tenants that the hub's own settings name, without an invite: their keys were made elsewhere."""
+"""Parser of TOWONEL_TENANTS: tenants declared by the settings, with keys made elsewhere."""
 
 import json
 from collections import Counter
@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from towonel.api.fields import HEX_32_ANY_CASE
 from towonel.identity.keys import TENANT_PUBLIC_KEY_BYTES, tenant_id_of
 from towonel.wire import base64url
 from towonel.wire.errors import ProtocolError
@@ -18,7 +19,7 @@ MAX_TENANTS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class DeclaredTenant:
-    """A tenant, the hostnames it may publish, and the agents that serve it from the beginning."""
+    """Declared tenant: its hostnames, and the agents that it has without registering them."""
 
     name: str
     tenant_id: TenantId
@@ -44,11 +45,11 @@ def _public_key(text: str) -> str:
     return text.strip()
 
 
-type _Id = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
+type _Id = Annotated[str, Field(pattern=HEX_32_ANY_CASE)]
 
 
 class _Item(BaseModel):
-    """One tenant as the variable has it; `direct_addresses` were the original's, and are not used."""
+    """Item of the JSON array; `direct_addresses` are accepted for the original's sake, and unused."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -64,10 +65,10 @@ _ITEMS = TypeAdapter(list[_Item])
 
 
 def parse_tenants(text: str) -> tuple[DeclaredTenant, ...]:
-    """Read the JSON array of tenants.
+    """Parse the JSON array of tenants.
 
     Raises:
-        ValueError: its text has a line for every mistake, with the tenant's place and the field.
+        ValueError: with one line per mistake, each with the index of the tenant and the field.
     Source: inventory §2, TENANTS.
     """
     try:
@@ -84,7 +85,7 @@ def parse_tenants(text: str) -> tuple[DeclaredTenant, ...]:
         for number, one in enumerate(tenants)
         if (tenant_id := tenant_id_of(one.public_key)) != one.tenant_id
     ]
-    problems += _doubles(tenants)
+    problems += _duplicates(tenants)
     if problems:
         raise ValueError("\n".join(problems))
     return tenants
@@ -100,15 +101,15 @@ def _tenant(item: _Item) -> DeclaredTenant:
     )
 
 
-def _doubles(tenants: tuple[DeclaredTenant, ...]) -> list[str]:
-    named = Counter(str(name) for one in tenants for name in one.hostnames)
-    named.update(one.tenant_id.hex() for one in tenants)
-    named.update(agent_id.hex() for one in tenants for agent_id in one.agents)
-    return sorted(f"{name}: occurs twice" for name, count in named.items() if count > 1)
+def _duplicates(tenants: tuple[DeclaredTenant, ...]) -> list[str]:
+    counts = Counter(str(name) for one in tenants for name in one.hostnames)
+    counts.update(one.tenant_id.hex() for one in tenants)
+    counts.update(agent_id.hex() for one in tenants for agent_id in one.agents)
+    return sorted(f"{name}: occurs twice" for name, count in counts.items() if count > 1)
 
 
 def _problem(item: object) -> str:
-    assert isinstance(item, dict), "pydantic tells of mistakes so"
+    assert isinstance(item, dict), "pydantic's error details"
     place = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"]]
-    said = str(item["msg"]).removeprefix("Value error, ")
-    return f"{''.join(place)}: {said}" if place else said
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return f"{''.join(place)}: {message}" if place else message

@@ -6,18 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.hub.core.desired import Wanted
+from towonel.api.services import ServiceIn
 from towonel.hub.core.legacy.signed_entries import (
     TenantState,
     apply,
     check_sequence,
-    checked,
-    compact,
+    normalize,
     removes,
     replay,
+    services,
     subject,
     supersedes,
-    wanted,
 )
 from towonel.wire.errors import Code, Denied, ProtocolError
 from towonel.wire.ids import AgentId
@@ -34,7 +33,6 @@ from towonel.wire.legacy.ops import (
     UpsertTcpService,
     UpsertUdpService,
 )
-from towonel.wire.names import ServiceKind
 from towonel.wire.routes import TlsMode
 
 HOSTNAMES = st.sampled_from(["a.eu", "*.a.eu"])
@@ -116,6 +114,11 @@ def test_a_log_leaves_what_the_model_says_however_it_is_replayed(log: list[Op]) 
     assert replay(log) == state
 
 
+def compact(log: list[Op]) -> list[Op]:
+    """Return the ops that a store has to keep: those of the state, and the newest of all."""
+    return [*replay(log).ops.values(), *(op for op in log[-1:] if removes(op))]
+
+
 @given(LOGS)
 def test_a_compacted_log_leaves_the_same_and_ends_the_same(log: list[Op]) -> None:
     short = compact(log)
@@ -168,7 +171,7 @@ def test_a_hostname_that_comes_back_has_lost_its_tls_mode() -> None:
     log: list[Op] = [WEB, TERMINATED, NO_WEB, WEB]
 
     assert compact(log) == [WEB]
-    assert wanted(replay(log))[0].tls_mode is TlsMode.PASSTHROUGH
+    assert services(replay(log))[0].tls_mode == "passthrough"
 
 
 @pytest.mark.parametrize(("last", "sequence"), [(None, 0), (None, 2**63 - 1), (0, 1), (3, 9)])
@@ -202,7 +205,7 @@ def test_the_sequences_taken_are_those_that_top_all_before(sent: list[int]) -> N
 def test_hostnames_are_compared_in_lower_case(
     kind: type[UpsertHostname] | type[DeleteHostname],
 ) -> None:
-    assert checked(kind("App.Example.EU")) == kind("app.example.eu")
+    assert normalize(kind("App.Example.EU")) == kind("app.example.eu")
 
 
 def test_other_ops_are_taken_as_they_are() -> None:
@@ -216,8 +219,8 @@ def test_other_ops_are_taken_as_they_are() -> None:
         DeleteUdpService("SSH"),
     ]
 
-    assert [checked(op) for op in ops] == ops
-    assert checked(SetHostnameTls("A.eu", TlsMode.TERMINATE)) == TERMINATED
+    assert [normalize(op) for op in ops] == ops
+    assert normalize(SetHostnameTls("A.eu", TlsMode.TERMINATE)) == TERMINATED
 
 
 @pytest.mark.parametrize(
@@ -236,7 +239,7 @@ def test_other_ops_are_taken_as_they_are() -> None:
 )
 def test_names_and_ports_that_break_a_rule_are_refused(op: Op) -> None:
     with pytest.raises(ProtocolError) as caught:
-        checked(op)
+        normalize(op)
 
     assert caught.value.code is Code.BAD_NAME
 
@@ -257,11 +260,11 @@ def test_a_state_publishes_hostnames_and_services() -> None:
         ]
     )
 
-    assert wanted(state) == [
-        Wanted(ServiceKind.HTTPS, "a.eu", None, TlsMode.TERMINATE),
-        Wanted(ServiceKind.HTTPS, "b.eu", None, TlsMode.PASSTHROUGH),
-        Wanted(ServiceKind.TCP, "db", 2001, TlsMode.PASSTHROUGH),
-        Wanted(ServiceKind.TCP, "ssh", 2002, TlsMode.PASSTHROUGH),
-        Wanted(ServiceKind.UDP, "ssh", 3000, TlsMode.PASSTHROUGH),
+    assert services(state) == [
+        ServiceIn(kind="https", name="a.eu", tls_mode="terminate"),
+        ServiceIn(kind="https", name="b.eu"),
+        ServiceIn(kind="tcp", name="db", port=2001),
+        ServiceIn(kind="tcp", name="ssh", port=2002),
+        ServiceIn(kind="udp", name="ssh", port=3000),
     ]
-    assert wanted(TenantState()) == []
+    assert services(TenantState()) == []

@@ -1,4 +1,4 @@
-"""The API as one ASGI application."""
+"""ASGI application of the API."""
 
 from typing import Any
 
@@ -10,12 +10,15 @@ from towonel.hub.api.http import errors
 from towonel.hub.api.http.middleware import RequestMiddleware
 from towonel.hub.api.http.tracing import telemetry
 from towonel.hub.api.legacy import entries, route_stream
-from towonel.hub.api.nodes import agents, edges
+from towonel.hub.api.legacy.examples import CBOR_BODIES
+from towonel.hub.api.nodes import agents, route_feed
+from towonel.hub.api.nodes import edges as edge_nodes
 from towonel.hub.api.openapi import document
 from towonel.hub.api.operator import (
     api_keys,
     audit,
     edge_invites,
+    edges,
     invites,
     ports,
     services,
@@ -39,7 +42,9 @@ ROUTERS = (
     tenants.router,
     entries.router,
     agents.router,
-    edges.router,  # before the others of /v1/routes: the feed is not a route's key
+    edge_nodes.router,
+    edges.router,
+    route_feed.router,  # before the others of /v1/routes: `feed` is not a route's key
     route_stream.router,
     services.router,
     ports.router,
@@ -50,7 +55,7 @@ ROUTERS = (
 
 
 def create_app(hub: Hub) -> FastAPI:
-    """Return the API of one hub; nothing is shared between two of them."""
+    """Return the API of one hub; two hubs share nothing."""
     app = routed(telemetry=telemetry(hub.tracer_provider))
     app.state.hub = hub
     errors.install(app)
@@ -59,13 +64,13 @@ def create_app(hub: Hub) -> FastAPI:
 
 
 def prepare(app: FastAPI) -> FastAPI:
-    """Make the routes now, and not while the first request waits."""
+    """Build the routes now, so that the first request does not wait for it."""
     _ = [*iter_route_contexts(app.routes)]
     return app
 
 
 def routed(**options: Any) -> FastAPI:
-    """Return the routes and their document, without a hub that could answer."""
+    """Return an application with the routes and the document, without a hub."""
     app = FastAPI(
         title="Towonel hub",
         version=VERSION,
@@ -80,5 +85,5 @@ def routed(**options: Any) -> FastAPI:
     )
     for router in ROUTERS:
         app.include_router(router)
-    document.install(app)
+    document.install(app, CBOR_BODIES)
     return app

@@ -1,25 +1,16 @@
-"""Rules of invites: what may be asked for, and when one still counts."""
+"""Rules of invites: hostname patterns, expiry and the check of a secret."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from towonel.wire.errors import Code, Denied, ProtocolError
 from towonel.wire.names import Hostname, parse_hostname
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What decides whether an invite may be used."""
-
-    is_revoked: bool
-    expires_at_ms: int | None
-
-
 def parse_patterns(hostnames: Iterable[str]) -> tuple[Hostname, ...]:
-    """Return the hostnames of an invite, each once, in the order they came.
+    """Parse the hostname patterns of an invite; duplicates are dropped, the order is kept.
 
     Raises:
-        Denied: INVALID_REQUEST, naming every one that breaks a rule.
+        Denied: INVALID_REQUEST, naming every invalid pattern.
     """
     patterns: dict[Hostname, None] = {}
     problems: list[str] = []
@@ -34,18 +25,20 @@ def parse_patterns(hostnames: Iterable[str]) -> tuple[Hostname, ...]:
 
 
 def expiry_ms(expires_in_secs: int | None, now_ms: int) -> int | None:
-    """Return when an invite ends; 0 and None mean never, as in the original."""
+    """Return when an invite expires; 0 and None mean never."""
     return now_ms + expires_in_secs * 1000 if expires_in_secs else None
 
 
-def check_standing(standing: Standing, *, secret_matches: bool, now_ms: int) -> None:
-    """Check that an invite may be used by whoever sent this secret.
+def check_invite(
+    *, secret_matches: bool, is_revoked: bool, expires_at_ms: int | None, now_ms: int
+) -> None:
+    """Check that an invite may be used by a caller that sent this secret.
 
     Raises:
-        Denied: UNAUTHORIZED, in the same words for a wrong secret and a revoked invite, so that
-            nobody learns which; INVITE_EXPIRED only for those who know the secret.
+        Denied: UNAUTHORIZED, with the same message for a wrong secret and a revoked invite, so that
+            a caller cannot tell them apart; INVITE_EXPIRED only if the secret is right.
     """
-    if standing.is_revoked or not secret_matches:
+    if is_revoked or not secret_matches:
         raise Denied(Code.UNAUTHORIZED, "the invite's secret is wrong, or the invite is revoked")
-    if standing.expires_at_ms is not None and now_ms >= standing.expires_at_ms:
+    if expires_at_ms is not None and now_ms >= expires_at_ms:
         raise Denied(Code.INVITE_EXPIRED, "the invite has expired; ask for a new one")

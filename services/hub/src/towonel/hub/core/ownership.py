@@ -1,4 +1,4 @@
-"""Who owns a hostname: the invite with the most specific pattern that covers it."""
+"""Ownership of hostnames: the most specific pattern that covers a name decides."""
 
 from collections.abc import Iterable, Mapping
 from enum import Enum
@@ -8,7 +8,7 @@ from towonel.wire.names import Hostname
 
 
 def candidates(name: Hostname) -> tuple[Hostname, ...]:
-    """Return every pattern that could own `name`, the most specific first.
+    """Return all patterns that could own `name`, the most specific first.
 
     `a.b.example.eu` can be owned by itself, `*.b.example.eu`, `*.example.eu` and `*.eu`;
     `*.b.example.eu` by itself, `*.example.eu` and `*.eu`.
@@ -19,7 +19,7 @@ def candidates(name: Hostname) -> tuple[Hostname, ...]:
 
 
 def owner_of(name: Hostname, owners: Mapping[Hostname, TenantId]) -> TenantId | None:
-    """Return the tenant that owns `name`, of the owners of patterns.
+    """Return the tenant that owns `name`.
 
     Args:
         name: a hostname or a pattern.
@@ -29,15 +29,15 @@ def owner_of(name: Hostname, owners: Mapping[Hostname, TenantId]) -> TenantId | 
 
 
 class Claim(Enum):
-    """What a tenant's invite says about a hostname."""
+    """Result of checking a tenant's claim to a hostname."""
 
     OWNED = "owned"
-    OUTRANKED = "outranked"  # covered, and covered more specifically by another tenant's
+    OUTRANKED = "outranked"  # covered, but another tenant has a more specific pattern
     FOREIGN = "foreign"  # not covered
 
 
 def claim_of(tenant_id: TenantId, name: Hostname, owners: Mapping[Hostname, TenantId]) -> Claim:
-    """Return how a tenant stands to `name`; the arguments are those of `owner_of`."""
+    """Return whether a tenant owns `name`; the arguments are those of `owner_of`."""
     if owner_of(name, owners) == tenant_id:
         return Claim.OWNED
     covered = any(owners.get(pattern) == tenant_id for pattern in candidates(name))
@@ -45,10 +45,10 @@ def claim_of(tenant_id: TenantId, name: Hostname, owners: Mapping[Hostname, Tena
 
 
 def taken(patterns: Iterable[Hostname], owners: Mapping[Hostname, TenantId]) -> list[Hostname]:
-    """Return those of the patterns that another invite holds, spelled the same."""
+    """Return the patterns that already have an owner."""
     return sorted(pattern for pattern in patterns if pattern in owners)
 
 
 def is_wildcard(pattern: Hostname) -> bool:
-    """Whether a pattern stands for many names."""
+    """Whether a pattern is a wildcard."""
     return pattern.startswith("*.")

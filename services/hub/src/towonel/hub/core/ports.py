@@ -1,19 +1,19 @@
-"""Whose a port is: reserved for a tenant, published by one, the hub's own, or free."""
+"""Rules of public ports: reservations, published ports, the hub's own ports and free ones."""
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import override
 
+from towonel.api.ports import LAST_PORT
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 
 FIRST_UNPRIVILEGED_PORT = 1024
-LAST_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Range:
-    """Ports of one protocol that are kept for one tenant, both ends included."""
+    """Range of ports of one protocol and one tenant, both ends included."""
 
     protocol: str
     first: int
@@ -28,7 +28,7 @@ class Range:
         return self.first <= port <= self.last
 
     def overlaps(self, other: "Range") -> bool:
-        """Whether a port is in both."""
+        """Whether two ranges of one protocol share a port."""
         same = self.protocol == other.protocol
         return same and self.first <= other.last and other.first <= self.last
 
@@ -40,11 +40,11 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class PortRules:
-    """What holds for every tenant.
+    """Rules of ports for all tenants.
 
     Args:
-        privileged: whether ports below 1024 may be had.
-        own: ports of the hub and its edges, which nobody gets.
+        privileged: whether tenants may have ports below 1024.
+        own: ports of the hub and its edges, which no tenant may have.
         reserved_only: whether a port must be reserved before it is published.
     """
 
@@ -53,7 +53,7 @@ class PortRules:
     reserved_only: bool = False
 
     def problem(self, first: int, last: int) -> str | None:
-        """Say why nobody may have these ports; None where somebody may."""
+        """Return why no tenant may have these ports, or None if they are allowed."""
         if first < FIRST_UNPRIVILEGED_PORT and not self.privileged:
             return (
                 f"port {first} is below {FIRST_UNPRIVILEGED_PORT}; the hub's operator can allow"
@@ -68,23 +68,24 @@ class PortRules:
 def check_reservation(
     wanted: Range, rules: PortRules, reserved: Iterable[Range], published: Iterable[Range]
 ) -> None:
-    """Check that ports can be kept for a tenant.
+    """Check that ports can be reserved for a tenant.
 
     Args:
-        wanted: the ports, and for whom.
-        rules: what holds for everybody.
-        reserved: all other reservations that could overlap.
-        published: ports in use that could overlap, each as a range of one.
+        wanted: the ports and their tenant.
+        rules: the rules for all tenants.
+        reserved: all reservations that could overlap.
+        published: published ports that could overlap, each as a range of one.
 
     Raises:
-        Denied: INVALID_REQUEST for ports nobody may have, PORT_CONFLICT naming who is in the way.
+        Denied: INVALID_REQUEST for ports that no tenant may have, PORT_CONFLICT naming the ranges
+            that overlap.
     """
     problem = rules.problem(wanted.first, wanted.last)
     if problem:
         raise Denied(Code.INVALID_REQUEST, problem)
-    kept = [str(held) for held in sorted(reserved) if held.overlaps(wanted)]
-    if kept:
-        raise Denied(Code.PORT_CONFLICT, f"reserved already: {', '.join(kept[:20])}")
+    overlapping = [str(held) for held in sorted(reserved) if held.overlaps(wanted)]
+    if overlapping:
+        raise Denied(Code.PORT_CONFLICT, f"reserved already: {', '.join(overlapping[:20])}")
     foreign = [
         str(held)
         for held in sorted(published)
@@ -95,7 +96,7 @@ def check_reservation(
 
 
 def free_ports(protocol: str, rules: PortRules, held: Iterable[Range], count: int) -> Iterator[int]:
-    """Yield the lowest ports that nobody has, at most `count`."""
+    """Yield the lowest free ports, at most `count`."""
     taken = sorted((held.first, held.last) for held in held if held.protocol == protocol)
     own = set(rules.own)
     port, found = (1 if rules.privileged else FIRST_UNPRIVILEGED_PORT), 0

@@ -1,4 +1,4 @@
-"""How much a tenant may have, and what is said to one that wants more."""
+"""Quotas of tenants."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ AGENT_RETRY_S = 60.0  # an agent that stopped is forgotten within three minutes
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """The most that a tenant may have of each."""
+    """Maximum number of each resource that a tenant may have."""
 
     services: int = 1_000
     agents: int = 100
@@ -22,11 +22,11 @@ def check(what: str, wanted: int, most: int) -> None:
 
     Args:
         what: the name of the quota: `services`, `ports`, `hostnames`.
-        wanted: how many there would be.
-        most: how many there may be.
+        wanted: the number after the change.
+        most: the maximum.
 
     Raises:
-        Denied: QUOTA_EXCEEDED, saying both numbers and what to do.
+        Denied: QUOTA_EXCEEDED, with both numbers and what to do.
     """
     if wanted > most:
         raise Denied(
@@ -40,7 +40,7 @@ def check_agents(running: int, most: int) -> None:
     """Check that one more agent may run.
 
     Raises:
-        Unavailable: RATE_LIMITED, because agents that stopped make room for others.
+        Unavailable: RATE_LIMITED rather than a refusal, because agents that stop free their place.
     """
     if running >= most:
         raise Unavailable(

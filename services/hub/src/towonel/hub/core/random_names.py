@@ -1,8 +1,8 @@
-"""Names for invites that were given none: two words a person can say and remember."""
+"""Random names for invites: two words that are easy to say and remember."""
 
 from collections.abc import Callable
 
-_FIRST = (
+_FIRST = [
     "amber",
     "brave",
     "calm",
@@ -35,8 +35,8 @@ _FIRST = (
     "swift",
     "tidy",
     "warm",
-)
-_SECOND = (
+]
+_SECOND = [
     "alder",
     "badger",
     "beech",
@@ -69,9 +69,9 @@ _SECOND = (
     "tern",
     "willow",
     "wren",
-)
+]
 
 
 def random_name(below: Callable[[int], int]) -> str:
-    """Return one of 1024 names; `below(n)` draws a number from 0 to n - 1."""
+    """Return one of 1024 names; `below(n)` returns a random number from 0 to n - 1."""
     return f"{_FIRST[below(len(_FIRST))]}-{_SECOND[below(len(_SECOND))]}"

@@ -1,6 +1,6 @@
-"""How often somebody may ask, how long somebody who guesses secrets must wait, and who that is.
+"""Rate limits (GCRA), lockouts after wrong secrets, and the client address of a request.
 
-A rate is kept as one number, the time at which its bucket is full again (GCRA, ITU-T I.371 §A): the
+The state of a rate is one number, the time at which its bucket is full again (GCRA, ITU-T I.371 §A): the
 same arithmetic runs here for one process and in Redis for all replicas.
 """
 
@@ -20,27 +20,27 @@ FORGET_MS = MAX_LOCKOUT_MS  # after the end of a lockout, or the last strike wit
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A steady rate, and how many may come at once."""
+    """Rate limit: a steady rate and a burst."""
 
     per_second: float
     burst: int
 
     @property
     def interval_ms(self) -> float:
-        """Between two at the steady rate."""
+        """Time between two requests at the steady rate."""
         return 1000 / self.per_second
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of one request: when the bucket is full again, and how long to wait, if at all."""
+    """Result of one request to a bucket; `wait_ms` is above 0 if it was refused."""
 
     full_at_ms: float
     wait_ms: float = 0
 
 
 def take(full_at_ms: float, rate: Rate, now_ms: float) -> Taken:
-    """Take one out of a bucket that is full at a time; a refused one takes nothing."""
+    """Take one token from a bucket that is full at `full_at_ms`; a refused request takes none."""
     full_at_ms = max(full_at_ms, now_ms)
     wait_ms = full_at_ms - now_ms - (rate.burst - 1) * rate.interval_ms
     if wait_ms > 0:
@@ -50,21 +50,21 @@ def take(full_at_ms: float, rate: Rate, now_ms: float) -> Taken:
 
 @dataclass(frozen=True, slots=True)
 class Strikes:
-    """How often a wrong secret came from an address, and until when it is refused."""
+    """Number of wrong secrets from an address, and until when it is locked out."""
 
     count: int = 0
     locked_until_ms: int = 0
     forget_at_ms: int = 0
 
     def struck(self, now_ms: int) -> "Strikes":
-        """Return what one more makes of it: each after the free ones doubles the wait, from 1 s."""
+        """Return the state after one more; each after the free ones doubles the lockout, from 1 s."""
         count = 1 if now_ms >= self.forget_at_ms else self.count + 1
         locked_ms = lockout_ms(count)
         return Strikes(count, now_ms + locked_ms, now_ms + locked_ms + FORGET_MS)
 
 
 def lockout_ms(strikes: int) -> int:
-    """Return how long an address is refused after so many wrong secrets."""
+    """Return how long an address is locked out after this many wrong secrets."""
     over = strikes - FREE_STRIKES
     if over <= 0:
         return 0
@@ -74,37 +74,37 @@ def lockout_ms(strikes: int) -> int:
 def client_address(peer: str, forwarded_for: str | None, trusted: Iterable[Network]) -> str:
     """Return the address that a request comes from.
 
-    A proxy that is trusted tells whom it got the request from, as the last of `X-Forwarded-For`; what
-    stands before that is believed only as long as it was said by trusted proxies too.
+    A trusted proxy appends the address of its client to `X-Forwarded-For`; earlier entries are used only
+    as long as a trusted proxy appended them too.
 
     Args:
-        peer: the other end of the connection; anything but an address is returned as it is.
-        forwarded_for: the header, hostile.
+        peer: the other end of the connection; anything but an address is returned unchanged.
+        forwarded_for: the header, untrusted.
         trusted: networks of proxies.
     """
     networks = tuple(trusted)
-    client = _parsed(peer)
+    client = _parse(peer)
     if client is None:
         return peer
     hops = (forwarded_for or "").rsplit(",", MAX_HOPS)[-MAX_HOPS:]
     while hops and any(client in network for network in networks):
-        said = _parsed(hops.pop())
-        if said is None:
+        hop = _parse(hops.pop())
+        if hop is None:
             break
-        client = said
+        client = hop
     return str(client)
 
 
 def source_of(address: str) -> str:
-    """Return what counts as one source: an IPv4 address, or the /64 of an IPv6 one."""
-    parsed = _parsed(address)
+    """Return the source that a rate limit counts: an IPv4 address, or the /64 of an IPv6 one."""
+    parsed = _parse(address)
     if not isinstance(parsed, IPv6Address):
         return address
     return addresses.source_of(parsed)
 
 
-def _parsed(text: str) -> IpAddress | None:
-    """Return an address without port, brackets or zone; an IPv4 one that is mapped, as IPv4."""
+def _parse(text: str) -> IpAddress | None:
+    """Parse an address, ignoring port, brackets and zone; an IPv4-mapped one becomes IPv4."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,4 +1,4 @@
-"""All routes at one revision, and what changed since earlier ones: what edges are told is read off here."""
+"""History of routes: all routes at one revision, and the deltas since earlier revisions."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -7,14 +7,13 @@ from itertools import takewhile
 from towonel.wire.ids import TenantId
 from towonel.wire.routes import Route, RouteDelta
 
-type RouteChange = tuple[
-    str, Route | None, int
-]  # a route's key, the route unless it ended, and when
+# The route's key, the route (None if it was removed), and the revision.
+type RouteChange = tuple[str, Route | None, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Whether a tenant's grants, void since some revision, hold again."""
+    """Block of a tenant: its grants are void since a revision, or valid again if `lifted`."""
 
     lifted: bool
     revision: int
@@ -22,13 +21,13 @@ class Block:
 
 @dataclass(slots=True)
 class RouteHistory:
-    """Routes and blocked tenants as they are now, and when each changed last.
+    """Current routes and blocks, with the revision of each one's last change.
 
     Args:
         revision: of the last change.
-        pruned: up to which revision traces of what ended are gone: nothing is told of before.
-        routes: that there are, by key.
-        blocks: of all tenants that have, or had not long ago, one.
+        pruned: the revision up to which tombstones were deleted; no delta can start before it.
+        routes: the live routes, by key.
+        blocks: of all tenants that are blocked, or were recently.
     """
 
     revision: int = 0
@@ -38,15 +37,15 @@ class RouteHistory:
     _changed: dict[str, int] = field(default_factory=dict[str, int])  # in the order of revisions
 
     def copy(self) -> "RouteHistory":
-        """Return one that goes on from here, while this one stays."""
+        """Return an independent copy."""
         return RouteHistory(
             self.revision, self.pruned, self.routes.copy(), self.blocks, self._changed.copy()
         )
 
-    def apply(self, steps: Iterable[RouteChange]) -> None:
-        """Take changes in, in the order of their revisions."""
-        for key, route, revision in steps:
-            self._changed.pop(key, None)  # so that it is put at the end
+    def apply(self, changes: Iterable[RouteChange]) -> None:
+        """Apply changes, in the order of their revisions."""
+        for key, route, revision in changes:
+            self._changed.pop(key, None)  # so that it moves to the end
             self._changed[key] = revision
             if route is None:
                 self.routes.pop(key, None)
@@ -54,18 +53,18 @@ class RouteHistory:
                 self.routes[key] = route
 
     def finish(self, revision: int, pruned: int, blocks: Mapping[TenantId, Block]) -> None:
-        """Say what the changes that were taken lead to."""
+        """Set the revision and blocks that the applied changes lead to."""
         self.revision, self.blocks = revision, blocks
         if pruned != self.pruned:
             self.pruned = pruned
             self._changed = {key: at for key, at in self._changed.items() if at > pruned}
 
     def covers(self, since: int | None) -> bool:
-        """Whether all that changed since a revision is known."""
+        """Whether a delta since a revision can be made."""
         return since is not None and self.pruned <= since <= self.revision
 
     def delta(self, since: int | None) -> RouteDelta:
-        """Return what changed since a revision; everything without one, or where it is not known."""
+        """Return the changes since a revision, or a snapshot if it is None or not covered."""
         if since is None or not self.covers(since):
             blocked = tuple(tenant for tenant, block in self.blocks.items() if not block.lifted)
             routes = tuple(self.routes.values())

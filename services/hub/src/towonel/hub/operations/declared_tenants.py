@@ -1,4 +1,4 @@
-"""Tenants that the settings name, made to be in the database as they are named, at boot."""
+"""Reconciliation of declared tenants: at boot, the database is made to match TOWONEL_TENANTS."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -8,78 +8,72 @@ from sqlmodel import select
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.operations import tenant_lifecycle
 from towonel.hub.store import invites, routes
-from towonel.hub.store.audit import Actor, AuditEvent, record
+from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Store, Write
+from towonel.hub.store.invites import NO_SECRET
 from towonel.hub.store.tables import PENDING, InviteRow
 from towonel.hub.tenant_settings import DeclaredTenant
 from towonel.wire.errors import Code, Denied
 from towonel.wire.tokens import INVITE_ID_BYTES
 
-NO_SECRET = b""  # no invite's hash: nobody can prove one that was never made
 _BOOT = Actor("settings", "boot", "")
 
 
-async def declare(
-    store: Store, tenants: Sequence[DeclaredTenant], quotas: Quotas, now_ms: int
-) -> None:
-    """Make what the settings name the tenants without a secret: all of them, and no others.
+async def declare(store: Store, tenants: Sequence[DeclaredTenant], quotas: Quotas) -> None:
+    """Add the declared tenants, and end those that are declared no longer.
 
-    One that was removed stays removed, as in the original. Nothing is written where all is so already.
+    A tenant that was removed stays removed, as in the original. Nothing is written if nothing changed.
 
     Raises:
         Denied: HOSTNAME_CONFLICT or QUOTA_EXCEEDED, naming the tenant; INVALID_REQUEST for one that
             has an invite.
     """
     query = select(InviteRow).where(InviteRow.secret_hash == NO_SECRET, InviteRow.status == PENDING)
-    async with store.write() as change:
-        held = {row.tenant_id: row for row in (await change.session.exec(query)).all()}
-        for gone in held.keys() - {one.tenant_id for one in tenants}:
-            await tenant_lifecycle.end(change, held[gone], now_ms)
-            await _record(change, "ended", gone, now_ms)
+    async with store.write() as write:
+        current = {row.tenant_id: row for row in (await write.session.exec(query)).all()}
+        for ended in current.keys() - {one.tenant_id for one in tenants}:
+            await tenant_lifecycle.end(write, current[ended])
+            write.audit(_BOOT, "tenant.ended", f"tenant:{ended.hex()}", ended)
         for one in tenants:
             try:
-                if await _declare(change, one, held.get(one.tenant_id), quotas, now_ms):
-                    await _record(change, "declared", one.tenant_id, now_ms)
+                await _declare(write, one, current.get(one.tenant_id), quotas)
             except Denied as error:
                 raise Denied(error.code, f"tenant {one.name}: {error.detail}") from error
 
 
 async def _declare(
-    change: Write, one: DeclaredTenant, row: InviteRow | None, quotas: Quotas, now_ms: int
-) -> bool:
-    """Return whether anything had to be changed."""
-    if await invites.is_removed(change.session, one.tenant_id):
-        return False
-    altered = row is None
+    write: Write, tenant: DeclaredTenant, row: InviteRow | None, quotas: Quotas
+) -> None:
+    if await invites.is_removed(write.session, tenant.tenant_id):
+        return
+    is_new = row is None
     if row is None:
-        row = await _new(change, one, now_ms)
-    if set(await invites.hostnames_of(change.session, row.invite_id)) != set(one.hostnames):
-        await tenant_lifecycle.set_hostnames(change, row, one.hostnames, quotas, now_ms)
-        row.version += 1
-        altered = True
-    return altered
+        row = await _add_or_restore(write, tenant)
+    held = await invites.hostnames_of(write.session, row.invite_id)
+    is_changed = set(held) != set(tenant.hostnames)
+    if is_changed:
+        await tenant_lifecycle.set_hostnames(write, row, tenant.hostnames, quotas)
+        write.touch(row)
+    if is_new or is_changed:
+        subject = f"tenant:{tenant.tenant_id.hex()}"
+        write.audit(_BOOT, "tenant.declared", subject, tenant.tenant_id)
 
 
-async def _new(change: Write, one: DeclaredTenant, now_ms: int) -> InviteRow:
-    before = await invites.invite_of_tenant(change.session, one.tenant_id)
-    if before is not None and before.secret_hash != NO_SECRET:
+async def _add_or_restore(write: Write, tenant: DeclaredTenant) -> InviteRow:
+    previous = await invites.find_by_tenant(write.session, tenant.tenant_id)
+    if previous is not None and previous.secret_hash != NO_SECRET:
         raise Denied(Code.INVALID_REQUEST, "has an invite already; leave it out of the settings")
-    if before is not None:  # it was declared, then not, and is again
-        await invites.restore(change, before)
-        await routes.unblock_tenant(change, one.tenant_id, now_ms)
-        return before
+    if previous is not None:  # it was declared earlier, and ended in between
+        await invites.restore(write, previous)
+        await routes.unblock_tenant(write, tenant.tenant_id)
+        return previous
     row = InviteRow(
-        invite_id=sha256(b"towonel declared tenant" + one.tenant_id).digest()[:INVITE_ID_BYTES],
-        name=one.name,
+        invite_id=sha256(b"towonel declared tenant" + tenant.tenant_id).digest()[:INVITE_ID_BYTES],
+        name=tenant.name,
         secret_hash=NO_SECRET,
-        tenant_id=one.tenant_id,
-        tenant_public_key=one.public_key,
-        created_at_ms=now_ms,
+        tenant_id=tenant.tenant_id,
+        tenant_public_key=tenant.public_key,
+        created_at_ms=write.now_ms,
     )
-    await invites.add_invite(change, row, ())
+    await invites.add_invite(write, row, ())
     return row
-
-
-async def _record(change: Write, verb: str, tenant_id: bytes, now_ms: int) -> None:
-    deed = AuditEvent(f"tenant.{verb}", f"tenant:{tenant_id.hex()}", tenant_id)
-    await record(change, _BOOT, deed, now_ms)

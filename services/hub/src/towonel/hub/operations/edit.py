@@ -1,100 +1,116 @@
-"""Edits of tenants: which fields of a row change, and how the audit log tells it."""
+"""Edits of invites and tenants: name, expiry, limits, hostnames and reserved ports."""
 
-import secrets
+from collections.abc import Iterable
 
 from towonel.api.invites import InviteEdit
 from towonel.api.ports import PortRange
 from towonel.api.tenants import TenantEdit
-from towonel.hub.api.presenters import limits_of, port_range, quotas_of, to_optional_ms
 from towonel.hub.context import Hub
 from towonel.hub.core.invites import parse_patterns
-from towonel.hub.core.ports import Range, check_reservation
-from towonel.hub.core.quotas import check as check_quota
+from towonel.hub.core.ports import Range
+from towonel.hub.core.timestamps import to_optional_ms
 from towonel.hub.operations import tenant_lifecycle
+from towonel.hub.operations.reserve_ports import reserve
 from towonel.hub.store import invites, ports
-from towonel.hub.store.audit import Actor, AuditEvent, record
+from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
-from towonel.hub.store.tables import InviteRow, ReservationRow
+from towonel.hub.store.tables import InviteRow
 from towonel.wire import base64url
+from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
-from towonel.wire.tokens import INVITE_ID_BYTES
+from towonel.wire.names import Hostname
 
 
 async def edit_invite(
-    hub: Hub, change: Write, actor: Actor, row: InviteRow, edit: InviteEdit
+    hub: Hub, write: Write, actor: Actor, row: InviteRow, edit: InviteEdit
 ) -> None:
-    """Carry out what an edit says; what it does not name stays.
+    """Apply an edit; fields that were not sent stay.
 
     Raises:
         Denied: by the rules of hostnames, ports and quotas; nothing is changed then.
     """
-    before = await _state(change, row)
+    before = await _snapshot(write, row)
     _set_fields(row, edit)
-    sent = edit.model_fields_set
-    if "expires_at" in sent:
+    if "expires_at" in edit.model_fields_set:
         row.expires_at_ms = to_optional_ms(edit.expires_at)
     if edit.hostnames is not None:
-        wanted = parse_patterns(edit.hostnames)
-        quotas = quotas_of(row, hub.policy.quotas)
-        await tenant_lifecycle.set_hostnames(change, row, wanted, quotas, hub.now_ms())
+        patterns = parse_patterns(edit.hostnames)
+        quotas = invites.quotas_of(row, hub.policy.quotas)
+        await tenant_lifecycle.set_hostnames(write, row, patterns, quotas)
     if edit.ports is not None:
-        await _set_ports(hub, change, row, edit.ports)
-    await _conclude(hub, change, actor, row, before)
+        await _set_ports(hub, write, row, edit.ports)
+    await _save(write, actor, row, before)
 
 
-async def edit_tenant(
-    hub: Hub, change: Write, actor: Actor, row: InviteRow, edit: TenantEdit
-) -> None:
-    """The same for what a tenant's edit can say."""
-    before = await _state(change, row)
+async def edit_tenant(write: Write, actor: Actor, row: InviteRow, edit: TenantEdit) -> None:
+    """Apply an edit; fields that were not sent stay."""
+    before = await _snapshot(write, row)
     _set_fields(row, edit)
-    await _conclude(hub, change, actor, row, before)
+    await _save(write, actor, row, before)
 
 
-async def reserve(hub: Hub, change: Write, row: InviteRow, wanted: Range) -> ReservationRow:
-    """Keep ports for a tenant.
+async def add_hostnames(
+    hub: Hub, write: Write, actor: Actor, row: InviteRow, added: Iterable[Hostname]
+) -> list[Hostname]:
+    """Add hostnames to an active invite; returns all that it has then.
 
     Raises:
-        Denied: INVALID_REQUEST, QUOTA_EXCEEDED or PORT_CONFLICT.
+        Denied: QUOTA_EXCEEDED or HOSTNAME_CONFLICT.
     """
-    session = change.session
-    held = await ports.of_tenant(session, row.tenant_id)
-    size = wanted.size + sum(ports.range_of(kept).size for kept in held)
-    check_quota("ports", size, quotas_of(row, hub.policy.quotas).ports)
-    area = (wanted.protocol, wanted.first, wanted.last)
-    check_reservation(
-        wanted,
-        hub.policy.ports,
-        await ports.reserved(session, *area),
-        await ports.published(session, *area),
-    )
-    made = ReservationRow(
-        reservation_id=secrets.token_bytes(INVITE_ID_BYTES),
-        protocol=wanted.protocol,
-        first_port=wanted.first,
-        last_port=wanted.last,
-        tenant_id=row.tenant_id,
-        created_at_ms=hub.now_ms(),
-    )
-    await ports.add(change, made)
-    return made
+    held = await invites.hostnames_of(write.session, row.invite_id)
+    patterns = list(dict.fromkeys([*map(Hostname, held), *added]))
+    await _save_hostnames(hub, write, actor, row, held, patterns)
+    return patterns
 
 
-async def _set_ports(hub: Hub, change: Write, row: InviteRow, wanted: list[PortRange]) -> None:
-    """Keep exactly these ports; ranges that stay the same keep their ids."""
-    asked = {
-        Range(item.protocol, item.first_port, item.last_port, TenantId(row.tenant_id))
-        for item in wanted
-    }
-    for held in await ports.of_tenant(change.session, row.tenant_id):
-        kept = ports.range_of(held)
-        if kept in asked:
-            asked.remove(kept)
+async def remove_hostname(
+    hub: Hub, write: Write, actor: Actor, row: InviteRow, removed: Hostname
+) -> list[Hostname]:
+    """Remove a hostname from an active invite; returns those that it has then.
+
+    Raises:
+        Denied: NOT_FOUND if it has no such hostname, INVALID_REQUEST if it has no other.
+    """
+    held = await invites.hostnames_of(write.session, row.invite_id)
+    if removed not in held:
+        raise Denied(Code.NOT_FOUND, f"the invite has no hostname {removed}")
+    if len(held) == 1:
+        raise Denied(Code.INVALID_REQUEST, "an invite keeps one hostname; revoke it instead")
+    patterns = [Hostname(pattern) for pattern in held if pattern != removed]
+    await _save_hostnames(hub, write, actor, row, held, patterns)
+    return patterns
+
+
+async def _save_hostnames(
+    hub: Hub,
+    write: Write,
+    actor: Actor,
+    row: InviteRow,
+    held: list[str],
+    patterns: list[Hostname],
+) -> None:
+    if patterns == held:
+        return
+    quotas = invites.quotas_of(row, hub.policy.quotas)
+    await tenant_lifecycle.set_hostnames(write, row, patterns, quotas)
+    write.touch(row)
+    before, after = {"hostnames": held}, {"hostnames": patterns}
+    write.audit(actor, "invite.updated", _subject(row), row.tenant_id, before=before, after=after)
+
+
+async def _set_ports(hub: Hub, write: Write, row: InviteRow, wanted: list[PortRange]) -> None:
+    """Replace the reservations of a tenant; ranges that stay the same keep their ids."""
+    tenant_id = TenantId(row.tenant_id)
+    missing = {Range(item.protocol, item.first_port, item.last_port, tenant_id) for item in wanted}
+    for held in await ports.of_tenant(write.session, row.tenant_id):
+        held_range = ports.range_of(held)
+        if held_range in missing:
+            missing.remove(held_range)
         else:
-            await ports.release(change, held)
-    await change.session.flush()
-    for item in sorted(asked):
-        await reserve(hub, change, row, item)
+            await ports.release(write, held)
+    await write.session.flush()
+    for item in sorted(missing):
+        await reserve(hub, write, row, item)
 
 
 def _set_fields(row: InviteRow, edit: InviteEdit | TenantEdit) -> None:
@@ -105,31 +121,35 @@ def _set_fields(row: InviteRow, edit: InviteEdit | TenantEdit) -> None:
             setattr(row, f"max_{name}", getattr(edit.limits, name))
 
 
-async def _conclude(
-    hub: Hub, change: Write, actor: Actor, row: InviteRow, before: dict[str, object]
-) -> None:
-    after = await _state(change, row)
-    altered = [name for name in after if after[name] != before[name]]
-    if not altered:
+async def _save(write: Write, actor: Actor, row: InviteRow, before: dict[str, object]) -> None:
+    after = await _snapshot(write, row)
+    changed = [name for name in after if after[name] != before[name]]
+    if not changed:
         return
-    row.version += 1
-    change.session.add(row)
-    deed = AuditEvent(
+    write.touch(row)
+    write.audit(
+        actor,
         "invite.updated",
-        f"invite:{base64url.encode(row.invite_id)}",
+        _subject(row),
         row.tenant_id,
-        {name: before[name] for name in altered},
-        {name: after[name] for name in altered},
+        before={name: before[name] for name in changed},
+        after={name: after[name] for name in changed},
     )
-    await record(change, actor, deed, hub.now_ms())
 
 
-async def _state(change: Write, row: InviteRow) -> dict[str, object]:
-    kept = await ports.of_tenant(change.session, row.tenant_id)
+async def _snapshot(write: Write, row: InviteRow) -> dict[str, object]:
+    """Return the fields that an edit can change, as the audit log has them."""
+    held = await ports.of_tenant(write.session, row.tenant_id)
     return {
         "name": row.name,
         "expires_at_ms": row.expires_at_ms,
-        "limits": limits_of(row).model_dump(),
-        "hostnames": await invites.hostnames_of(change.session, row.invite_id),
-        "ports": [port_range(item).model_dump() for item in kept],
+        "limits": invites.limits_of(row).model_dump(),
+        "hostnames": await invites.hostnames_of(write.session, row.invite_id),
+        "ports": [
+            item.model_dump(include={"protocol", "first_port", "last_port"}) for item in held
+        ],
     }
+
+
+def _subject(row: InviteRow) -> str:
+    return f"invite:{base64url.encode(row.invite_id)}"

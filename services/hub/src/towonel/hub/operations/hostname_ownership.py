@@ -1,8 +1,8 @@
-"""What follows when hostnames change owner: routes that end, and names kept from a wildcard.
+"""Reconciliation of routes with the ownership of hostnames, and placeholder routes.
 
-An edge serves a name by its exact route, else by its wildcard's. So where an invite has `app.example.eu` and
-another tenant `*.example.eu`, the name has a route of its owner even while nobody publishes it: a *kept*
-route, which no service stands behind, and which keeps the wildcard from answering for it.
+An edge serves a name by its exact route, else by its wildcard's. If one tenant's invite has `app.example.eu`
+and another tenant publishes `*.example.eu`, the exact name needs a route of its owner even while it is not
+published: a *placeholder* route, which has no service, and keeps the wildcard from serving the name.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -21,32 +21,32 @@ from towonel.wire.names import Hostname, ServiceKind, wildcard_of
 from towonel.wire.routes import Route
 
 
-async def reconcile_ownership(change: Write, patterns: Collection[Hostname], now_ms: int) -> None:
-    """Make routes agree with who owns what, after invites got or lost these patterns."""
+async def reconcile_ownership(write: Write, patterns: Collection[Hostname]) -> None:
+    """Update routes after invites gained or lost these patterns."""
     wildcards = [pattern for pattern in patterns if is_wildcard(pattern)]
     exact = [pattern for pattern in patterns if not is_wildcard(pattern)]
-    below = await _live_below(change.session, wildcards)
-    lost = await _outranked(change, [*exact, *below])
-    await remove(change, [f"https:{name}" for name in lost], now_ms)
-    kept = await _exact_patterns_below(change.session, wildcards)
-    await reconcile_placeholders(change, {*exact, *kept, *lost}, now_ms)
+    below = await _live_names_below(write.session, wildcards)
+    lost = await _drop_foreign_services(write, [*exact, *below])
+    await remove(write, [f"https:{name}" for name in lost])
+    covered = await _exact_patterns_below(write.session, wildcards)
+    await reconcile_placeholders(write, {*exact, *covered, *lost})
 
 
-async def reconcile_placeholders(change: Write, names: Iterable[Hostname], now_ms: int) -> None:
-    """Add and remove kept routes, after these names were published, withdrawn, got or lost."""
+async def reconcile_placeholders(write: Write, names: Iterable[Hostname]) -> None:
+    """Add and remove placeholder routes, after these names were withdrawn or changed owner."""
     exact = sorted({name for name in names if not is_wildcard(name)})
     for some in batched(exact, CHUNK, strict=False):
-        await _reconcile_placeholders(change, some, now_ms)
+        await _reconcile_placeholders(write, some)
 
 
-async def _reconcile_placeholders(change: Write, names: Sequence[Hostname], now_ms: int) -> None:
-    session = change.session
+async def _reconcile_placeholders(write: Write, names: Sequence[Hostname]) -> None:
+    session = write.session
     keys = {f"https:{name}": name for name in names}
     rows = await rows_of(session, list(keys))
     query = select(ServiceRow.key).where(col(ServiceRow.key).in_(list(keys)))
     published = set((await session.exec(query)).all())
     owners = await pattern_owners(session, {p for name in names for p in candidates(name)})
-    needless: list[str] = []
+    obsolete: list[str] = []
     for key, name in keys.items():
         if key in published:
             continue
@@ -56,15 +56,15 @@ async def _reconcile_placeholders(change: Write, names: Sequence[Hostname], now_
         holder = owners.get(name)
         rival = owner_of(above, owners) if above is not None else None
         if holder is None or rival in {None, holder}:
-            needless += [key] if is_live else []
+            obsolete += [key] if is_live else []
         elif row is None or not is_live or row.tenant_id != holder:
-            await put(change, Route(ServiceKind.HTTPS, name, TenantId(holder)), row)
-    await remove(change, needless, now_ms)
+            await put(write, Route(ServiceKind.HTTPS, name, TenantId(holder)), row)
+    await remove(write, obsolete)
 
 
-async def _outranked(change: Write, names: Sequence[Hostname]) -> list[Hostname]:
-    """Return the names whose routes are not their owner's, and forget who published them."""
-    session = change.session
+async def _drop_foreign_services(write: Write, names: Sequence[Hostname]) -> list[Hostname]:
+    """Delete the services of names that another tenant owns now; returns these names."""
+    session = write.session
     lost: list[Hostname] = []
     for some in batched(names, CHUNK, strict=False):
         rows = await rows_of(session, [f"https:{name}" for name in some])
@@ -77,24 +77,24 @@ async def _outranked(change: Write, names: Sequence[Hostname]) -> list[Hostname]
     return lost
 
 
-async def _live_below(session: AsyncSession, wildcards: Sequence[Hostname]) -> list[Hostname]:
-    """Return the names with a live route that a wildcard covers."""
-    found: list[Hostname] = []
+async def _live_names_below(session: AsyncSession, wildcards: Sequence[Hostname]) -> list[Hostname]:
+    """Return the names of live routes that one of the wildcards covers."""
+    names: list[Hostname] = []
     for wildcard in wildcards:
         query = select(RouteRow.name).where(
             RouteRow.kind == str(ServiceKind.HTTPS),
             col(RouteRow.removed_at_ms).is_(None),
             col(RouteRow.name).endswith(wildcard[1:], autoescape=True),
         )
-        found += map(Hostname, (await session.exec(query)).all())
-    return found
+        names += map(Hostname, (await session.exec(query)).all())
+    return names
 
 
 async def _exact_patterns_below(
     session: AsyncSession, wildcards: Sequence[Hostname]
 ) -> list[Hostname]:
-    """Return the exact patterns of live invites whose wildcard one of these covers."""
-    found: list[Hostname] = []
+    """Return the exact patterns of active invites that one of the wildcards covers."""
+    patterns: list[Hostname] = []
     for wildcard in wildcards:
         query = select(InviteHostnameRow.pattern).where(
             InviteHostnameRow.active,
@@ -103,5 +103,5 @@ async def _exact_patterns_below(
                 col(InviteHostnameRow.parent).endswith(wildcard[1:], autoescape=True),
             ),
         )
-        found += map(Hostname, (await session.exec(query)).all())
-    return found
+        patterns += map(Hostname, (await session.exec(query)).all())
+    return patterns

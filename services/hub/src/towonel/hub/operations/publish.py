@@ -1,47 +1,69 @@
-"""Publishing: what a group wants is decided by the rules and carried out, whole or not at all."""
+"""Publication of a group's desired state: planned by the rules, and applied whole or not at all."""
 
 from collections.abc import Mapping, Sequence
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.api.presenters import quotas_of
 from towonel.hub.context import Hub
 from towonel.hub.core import desired
 from towonel.hub.core.desired import Current, Plan
 from towonel.hub.core.ownership import candidates
 from towonel.hub.operations.hostname_ownership import reconcile_placeholders
-from towonel.hub.store import invites, ports, routes
+from towonel.hub.store import invites, nonces, ports, routes
+from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import InviteRow
+from towonel.identity.signatures import Domain, Signature
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind
 from towonel.wire.routes import Route
 
 
-async def publish(
-    hub: Hub, change: Write, invite: InviteRow, group: str, wanted: Sequence[Route]
+async def publish_desired_state(
+    hub: Hub, write: Write, actor: Actor, signed: Signature, group: str, wanted: Sequence[Route]
 ) -> Plan:
-    """Replace what a group publishes; the caller tells the audit log.
+    """Replace what a group of an active tenant publishes, as its signed request says.
+
+    Raises:
+        Denied: TENANT_NOT_ALLOWED, TENANT_REVOKED, TENANT_SUSPENDED, REPLAYED, or those of `publish`.
+    """
+    invite = await invites.get_tenant(write.session, TenantId(signed.id))
+    invites.check_active(invite)
+    await nonces.use(write.session, Domain.DESIRED_STATE, signed)
+    plan = await publish(hub, write, invite, group, wanted)
+    if not plan.is_empty:
+        before, after = before_and_after(plan)
+        subject = f"group:{group}"
+        write.audit(
+            actor, "services.published", subject, invite.tenant_id, before=before, after=after
+        )
+    return plan
+
+
+async def publish(
+    hub: Hub, write: Write, invite: InviteRow, group: str, wanted: Sequence[Route]
+) -> Plan:
+    """Replace what a group publishes, without an audit event.
 
     Raises:
         Denied: HOSTNAME_NOT_OWNED, HOSTNAME_CONFLICT, PORT_CONFLICT or QUOTA_EXCEEDED; nothing is
             changed then.
     """
     tenant_id = TenantId(invite.tenant_id)
-    current = await _current(change.session, tenant_id, group, wanted)
+    current = await _current(write.session, tenant_id, group, wanted)
     plan = desired.plan(tenant_id, wanted, current, reserved_only=hub.policy.ports.reserved_only)
-    desired.check_quotas(wanted, current, quotas_of(invite, hub.policy.quotas))
+    desired.check_quotas(wanted, current, invites.quotas_of(invite, hub.policy.quotas))
     if not plan.is_empty:
-        await routes.apply(change, tenant_id, group, plan, hub.now_ms())
-    # A sibling may publish what this group gave up: then the route stays, and only this ends.
-    await routes.drop_services(change, tenant_id, group, [route.key for route in wanted])
-    gone = [Hostname(r.name) for r in plan.deleted if r.kind is ServiceKind.HTTPS]
-    await reconcile_placeholders(change, gone, hub.now_ms())
+        await routes.apply(write, tenant_id, group, plan)
+    # A route that a sibling group publishes too stays; only this group's service ends.
+    await routes.drop_services(write, tenant_id, group, [route.key for route in wanted])
+    withdrawn = [Hostname(r.name) for r in plan.deleted if r.kind is ServiceKind.HTTPS]
+    await reconcile_placeholders(write, withdrawn)
     return plan
 
 
 def before_and_after(plan: Plan) -> tuple[Mapping[str, object], Mapping[str, object]]:
-    """Return what a plan takes away and what it brings, as the audit log tells it."""
+    """Return the route keys that a plan removes and adds, for the audit log."""
     before = [route.key for route in (*plan.changed, *plan.deleted)]
     after = [route.key for route in (*plan.created, *plan.changed)]
     return {"services": before}, {"services": after}
@@ -66,15 +88,13 @@ async def _current(
 
 
 async def _reserved(session: AsyncSession, wanted: Sequence[Route]) -> dict[str, TenantId]:
-    found: dict[str, TenantId] = {}
+    """Return the tenant that each wanted port is reserved for, by key."""
+    tenants: dict[str, TenantId] = {}
     for kind in (ServiceKind.TCP, ServiceKind.UDP):
-        asked = {route.port: route.key for route in wanted if route.kind is kind and route.port}
-        if asked:
-            ranges = await ports.reserved(session, kind.value, min(asked), max(asked))
-            found |= {
-                key: held.tenant_id
-                for port, key in asked.items()
-                for held in ranges
-                if port in held
+        keys = {route.port: route.key for route in wanted if route.kind is kind and route.port}
+        if keys:
+            ranges = await ports.reserved(session, kind.value, min(keys), max(keys))
+            tenants |= {
+                key: held.tenant_id for port, key in keys.items() for held in ranges if port in held
             }
-    return found
+    return tenants

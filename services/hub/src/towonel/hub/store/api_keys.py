@@ -1,4 +1,4 @@
-"""API keys in the database: hashes only."""
+"""Repository of API keys: hashes only."""
 
 from collections.abc import Mapping
 
@@ -10,14 +10,14 @@ from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import KeyRow
 
 
-async def add(change: Write, row: KeyRow) -> None:
+async def add(write: Write, row: KeyRow) -> None:
     """Add a key."""
-    change.session.add(row)
-    await change.session.flush()
+    write.session.add(row)
+    await write.session.flush()
 
 
 async def find(session: AsyncSession, key_id: bytes) -> KeyRow | None:
-    """Return a key, whatever its state."""
+    """Return a key, revoked or not."""
     return await session.get(KeyRow, key_id)
 
 
@@ -29,7 +29,7 @@ async def newest(session: AsyncSession, paging: Paging) -> Paged[KeyRow]:
 
 
 async def note_use(session: AsyncSession, used: Mapping[bytes, int]) -> None:
-    """Note when keys were used last."""
+    """Update when keys were last used."""
     for key_id, at_ms in sorted(used.items()):  # in one order, so that replicas cannot deadlock
         await session.exec(
             update(KeyRow)

@@ -1,4 +1,4 @@
-"""Edge invites in the database: which edges may work."""
+"""Repository of edge invites."""
 
 from collections.abc import Mapping
 
@@ -10,11 +10,11 @@ from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import PENDING, REVOKED, EdgeInviteRow
 
 
-async def add(change: Write, row: EdgeInviteRow) -> None:
-    """Add an edge invite; every replica learns of it with the routes."""
-    change.session.add(row)
-    await change.next_revision()
-    await change.session.flush()
+async def add(write: Write, row: EdgeInviteRow) -> None:
+    """Add an edge invite; replicas see it by the new revision of the routes."""
+    write.session.add(row)
+    await write.next_revision()
+    await write.session.flush()
 
 
 async def newest(session: AsyncSession, paging: Paging) -> Paged[EdgeInviteRow]:
@@ -29,19 +29,19 @@ async def find(session: AsyncSession, invite_id: bytes) -> EdgeInviteRow | None:
 
 
 async def is_active(session: AsyncSession, edge_id: bytes) -> bool:
-    """Whether an edge has an invite that counts."""
+    """Whether an edge has an active invite."""
     query = select(EdgeInviteRow.status).where(EdgeInviteRow.edge_id == edge_id)
     return (await session.exec(query)).first() == PENDING
 
 
 async def names(session: AsyncSession) -> Mapping[bytes, str]:
-    """Return the names of the edges that may work, by id."""
+    """Return the names of the edges with an active invite, by id."""
     query = select(EdgeInviteRow.edge_id, EdgeInviteRow.name).where(EdgeInviteRow.status == PENDING)
     return {bytes(edge_id): name for edge_id, name in (await session.exec(query)).all()}
 
 
-async def revoke(change: Write, row: EdgeInviteRow) -> None:
-    """Revoke an edge invite; every replica learns of it with the routes."""
+async def revoke(write: Write, row: EdgeInviteRow) -> None:
+    """Revoke an edge invite; replicas see it by the new revision of the routes."""
     row.status = REVOKED
-    change.session.add(row)
-    await change.next_revision()
+    write.session.add(row)
+    await write.next_revision()

@@ -1,4 +1,4 @@
-"""Registered edges in the database."""
+"""Repository of registered edges."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,19 +11,19 @@ from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import EdgeRow
 
 
-async def register(change: Write, row: EdgeRow) -> bool:
-    """Add an edge, or what is new about it; returns whether anything but the time is."""
-    known = await find(change.session, row.edge_id)
-    news = known is None or any(
+async def register(write: Write, row: EdgeRow) -> bool:
+    """Insert or update an edge; returns whether anything but the time changed."""
+    known = await find(write.session, row.edge_id)
+    is_changed = known is None or any(
         getattr(known, name) != getattr(row, name)
         for name in ("addresses", "certificate_pem", "version")
     )
-    await change.session.merge(row)
-    return news
+    await write.session.merge(row)
+    return is_changed
 
 
 async def note_seen(session: AsyncSession, seen: Mapping[bytes, int]) -> None:
-    """Note when edges were here."""
+    """Update when edges were last seen."""
     for edge_id, at_ms in sorted(seen.items()):  # in one order, so that replicas cannot deadlock
         await session.exec(
             update(EdgeRow)
@@ -33,22 +33,22 @@ async def note_seen(session: AsyncSession, seen: Mapping[bytes, int]) -> None:
 
 
 async def find(session: AsyncSession, edge_id: bytes) -> EdgeRow | None:
-    """Return an edge, if it ever registered."""
+    """Return an edge, or None if it never registered."""
     return await session.get(EdgeRow, edge_id)
 
 
 async def edges(session: AsyncSession, paging: Paging, allowed: Sequence[bytes]) -> Paged[EdgeRow]:
-    """Return a page of those of these edges that registered, by id."""
+    """Return a page of the registered ones of these edges, by id."""
     query = select(EdgeRow).where(col(EdgeRow.edge_id).in_(allowed))
     return await page(session, query, paging, (EdgeRow.edge_id,))
 
 
 async def registered(session: AsyncSession, allowed: Sequence[bytes]) -> Sequence[EdgeRow]:
-    """Return those of these edges that registered, by id."""
+    """Return the registered ones of these edges, by id."""
     query = select(EdgeRow).where(col(EdgeRow.edge_id).in_(allowed))
     return (await session.exec(query.order_by(col(EdgeRow.edge_id)))).all()
 
 
 def addresses_of(row: EdgeRow) -> list[str]:
-    """Return where an edge is reached."""
+    """Return the public addresses of an edge."""
     return [str(address) for address in json.loads(row.addresses)]

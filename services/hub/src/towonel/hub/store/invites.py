@@ -1,7 +1,7 @@
-"""Invites in the database; each is a tenant."""
+"""Repository of invites; each invite is one tenant."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import batched
 from typing import Any
 
@@ -10,7 +10,9 @@ from sqlalchemy.orm import defer
 from sqlmodel import col, delete, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from towonel.api.limits import Limits
 from towonel.hub.core.ownership import is_wildcard
+from towonel.hub.core.quotas import Quotas
 from towonel.hub.store.db.pagination import Paged, Paging, page
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.routes import CHUNK
@@ -19,19 +21,20 @@ from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, wildcard_of
 
-_PUBLIC_KEY: Any = InviteRow.tenant_public_key  # as a column: its type is that of a row's value
+NO_SECRET = b""  # the hash of a declared tenant: no secret has it
+_PUBLIC_KEY: Any = InviteRow.tenant_public_key  # typed as the value, but a column here
 
 
 @dataclass(frozen=True, slots=True)
 class InviteFilter:
-    """Which invites are asked for; what is none does not matter.
+    """Filter of invites; a field that is None is ignored.
 
     Args:
         status: pending or revoked.
         suspended: whether they are suspended.
         name: part of the name.
-        hostname: a pattern that they hold, spelled so.
-        tenant_id: the only one.
+        hostname: one of their patterns, exactly.
+        tenant_id: of the tenant.
     """
 
     status: str | None = None
@@ -41,7 +44,7 @@ class InviteFilter:
     tenant_id: bytes | None = None
 
     def where(self) -> list[Any]:
-        """Return what a row has to fulfil."""
+        """Return the conditions of the query."""
         found: list[Any] = []
         if self.status is not None:
             found.append(InviteRow.status == self.status)
@@ -76,21 +79,21 @@ async def pattern_owners(
     return found
 
 
-async def add_invite(change: Write, row: InviteRow, patterns: Sequence[Hostname]) -> None:
+async def add_invite(write: Write, row: InviteRow, patterns: Sequence[Hostname]) -> None:
     """Add an invite with its patterns.
 
     Raises:
-        Denied: HOSTNAME_CONFLICT where another write took one of the patterns meanwhile.
+        Denied: HOSTNAME_CONFLICT if a concurrent write took one of the patterns.
     """
-    change.session.add(row)
-    await change.session.flush()
-    await _add_patterns(change, row.invite_id, patterns, 0)
+    write.session.add(row)
+    await write.session.flush()
+    await _add_patterns(write, row.invite_id, patterns, 0)
 
 
 async def _add_patterns(
-    change: Write, invite_id: bytes, patterns: Sequence[Hostname], first: int
+    write: Write, invite_id: bytes, patterns: Sequence[Hostname], first: int
 ) -> None:
-    change.session.add_all(
+    write.session.add_all(
         InviteHostnameRow(
             invite_id=invite_id,
             pattern=pattern,
@@ -100,28 +103,28 @@ async def _add_patterns(
         for position, pattern in enumerate(patterns, first)
     )
     try:
-        await change.session.flush()
+        await write.session.flush()
     except IntegrityError as error:
         raise Denied(Code.HOSTNAME_CONFLICT, "a hostname was taken just now") from error
 
 
-async def invite(session: AsyncSession, invite_id: bytes) -> InviteRow | None:
+async def find(session: AsyncSession, invite_id: bytes) -> InviteRow | None:
     """Return an invite, revoked or not."""
     return await session.get(InviteRow, invite_id)
 
 
-async def invite_of_tenant(session: AsyncSession, tenant_id: bytes) -> InviteRow | None:
+async def find_by_tenant(session: AsyncSession, tenant_id: bytes) -> InviteRow | None:
     """Return the invite of a tenant, revoked or not."""
     return (await session.exec(select(InviteRow).where(InviteRow.tenant_id == tenant_id))).first()
 
 
 async def newest(
-    session: AsyncSession, paging: Paging, wanted: InviteFilter | None = None
+    session: AsyncSession, paging: Paging, matching: InviteFilter | None = None
 ) -> Paged[InviteRow]:
-    """Return a page of invites, the newest first; without the public keys, 2 KB each."""
+    """Return a page of invites, the newest first; without the public keys of 2 KB each."""
     query = select(InviteRow).options(defer(_PUBLIC_KEY, raiseload=True))
-    if wanted is not None:
-        query = query.where(*wanted.where())
+    if matching is not None:
+        query = query.where(*matching.where())
     order = (InviteRow.created_at_ms, InviteRow.invite_id)
     return await page(session, query, paging, order, descending=True)
 
@@ -135,7 +138,7 @@ async def count_by_status(session: AsyncSession) -> Mapping[str, int]:
 async def hostnames(
     session: AsyncSession, invite_ids: Sequence[bytes]
 ) -> Mapping[bytes, list[str]]:
-    """Return the patterns of these invites, in the order they were given."""
+    """Return the patterns of these invites, in their order."""
     query = (
         select(InviteHostnameRow.invite_id, InviteHostnameRow.pattern)
         .where(col(InviteHostnameRow.invite_id).in_(invite_ids))
@@ -148,27 +151,27 @@ async def hostnames(
 
 
 async def hostnames_of(session: AsyncSession, invite_id: bytes) -> list[str]:
-    """Return the patterns of one invite, in the order they were given."""
+    """Return the patterns of one invite, in their order."""
     return (await hostnames(session, [invite_id])).get(invite_id, [])
 
 
-async def add_patterns(change: Write, row: InviteRow, patterns: Sequence[Hostname]) -> None:
-    """Give an invite more patterns, none of which it has.
+async def add_patterns(write: Write, row: InviteRow, patterns: Sequence[Hostname]) -> None:
+    """Add patterns to an invite that has none of them.
 
     Raises:
-        Denied: HOSTNAME_CONFLICT where another write took one of them meanwhile.
+        Denied: HOSTNAME_CONFLICT if a concurrent write took one of them.
     """
     query = select(func.coalesce(func.max(InviteHostnameRow.position), -1)).where(
         InviteHostnameRow.invite_id == row.invite_id
     )
-    last = (await change.session.exec(query)).one()
-    await _add_patterns(change, row.invite_id, patterns, last + 1)
+    last = (await write.session.exec(query)).one()
+    await _add_patterns(write, row.invite_id, patterns, last + 1)
 
 
-async def drop_patterns(change: Write, row: InviteRow, patterns: Sequence[Hostname]) -> None:
-    """Take patterns away from an invite."""
+async def drop_patterns(write: Write, row: InviteRow, patterns: Sequence[Hostname]) -> None:
+    """Delete patterns of an invite."""
     for some in batched(patterns, CHUNK, strict=False):
-        await change.session.exec(
+        await write.session.exec(
             delete(InviteHostnameRow).where(
                 col(InviteHostnameRow.invite_id) == row.invite_id,
                 col(InviteHostnameRow.pattern).in_(some),
@@ -176,24 +179,22 @@ async def drop_patterns(change: Write, row: InviteRow, patterns: Sequence[Hostna
         )
 
 
-async def revoke(change: Write, row: InviteRow) -> None:
+async def revoke(write: Write, row: InviteRow) -> None:
     """Mark an invite as revoked, and its patterns as free."""
     row.status = REVOKED
-    row.version += 1
-    change.session.add(row)
-    await change.session.exec(
+    write.touch(row)
+    await write.session.exec(
         update(InviteHostnameRow)
         .where(col(InviteHostnameRow.invite_id) == row.invite_id)
         .values(active=False)
     )
 
 
-async def restore(change: Write, row: InviteRow) -> None:
-    """Take back that an invite was revoked; it has no patterns."""
+async def restore(write: Write, row: InviteRow) -> None:
+    """Make a revoked invite active again; it then has no patterns."""
     row.status = PENDING
-    row.version += 1
-    change.session.add(row)
-    await change.session.exec(
+    write.touch(row)
+    await write.session.exec(
         delete(InviteHostnameRow).where(col(InviteHostnameRow.invite_id) == row.invite_id)
     )
 
@@ -203,6 +204,45 @@ async def is_removed(session: AsyncSession, tenant_id: bytes) -> bool:
     return await session.get(RemovalRow, tenant_id) is not None
 
 
-async def mark_removed(change: Write, tenant_id: bytes, now_ms: int) -> None:
-    """Remember that a tenant was removed."""
-    await change.session.merge(RemovalRow(tenant_id=tenant_id, removed_at_ms=now_ms))
+async def mark_removed(write: Write, tenant_id: bytes) -> None:
+    """Record that a tenant was removed."""
+    await write.session.merge(RemovalRow(tenant_id=tenant_id, removed_at_ms=write.now_ms))
+
+
+def limits_of(row: InviteRow) -> Limits:
+    """Return a tenant's own limits; null where the hub's quota applies."""
+    return Limits(
+        services=row.max_services,
+        agents=row.max_agents,
+        ports=row.max_ports,
+        hostnames=row.max_hostnames,
+    )
+
+
+def quotas_of(row: InviteRow, default: Quotas) -> Quotas:
+    """Return the quotas of a tenant: its own limits, else the hub's."""
+    return replace(default, **limits_of(row).model_dump(exclude_none=True))
+
+
+async def get_tenant(session: AsyncSession, tenant_id: TenantId) -> InviteRow:
+    """Return the invite of a tenant that signed a request.
+
+    Raises:
+        Denied: TENANT_NOT_ALLOWED if this hub has no such tenant.
+    """
+    row = await find_by_tenant(session, tenant_id)
+    if row is None:
+        raise Denied(Code.TENANT_NOT_ALLOWED, "this hub has no such tenant")
+    return row
+
+
+def check_active(row: InviteRow) -> None:
+    """Check that a tenant is neither revoked nor suspended.
+
+    Raises:
+        Denied: TENANT_REVOKED or TENANT_SUSPENDED.
+    """
+    if row.status == REVOKED:
+        raise Denied(Code.TENANT_REVOKED, "the invite is revoked")
+    if row.suspended_at_ms is not None:
+        raise Denied(Code.TENANT_SUSPENDED, "the hub's operator has suspended this tenant")

@@ -1,4 +1,4 @@
-"""Signed requests that were accepted, remembered for as long as their time would pass."""
+"""Replay protection: nonces of accepted signed requests, kept for as long as their time is valid."""
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -9,10 +9,10 @@ from towonel.wire.errors import Code, Denied
 
 
 async def use(session: AsyncSession, domain: Domain, signature: Signature) -> None:
-    """Take a signed request once. Call it last, when all else about the request is right.
+    """Accept a signed request once. Call it last, when all else about the request is right.
 
     Raises:
-        Denied: REPLAYED where it was taken before, by any replica.
+        Denied: REPLAYED if any replica accepted it before.
     """
     session.add(
         NonceRow(domain=str(domain), signer=signature.id, timestamp_ms=signature.timestamp_ms)

@@ -1,4 +1,4 @@
-"""Ports in the database: those kept for tenants, and those published."""
+"""Repository of port reservations, and of published ports."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from towonel.wire.ids import TenantId
 
 
 async def find(session: AsyncSession, reservation_id: bytes) -> ReservationRow | None:
-    """Return a reservation."""
+    """Return a reservation, or None if there is none."""
     return await session.get(ReservationRow, reservation_id)
 
 
@@ -31,7 +31,7 @@ async def reservations(
 
 
 async def of_tenant(session: AsyncSession, tenant_id: bytes) -> Sequence[ReservationRow]:
-    """Return what is kept for a tenant, by protocol and port."""
+    """Return a tenant's reservations, by protocol and port."""
     query = select(ReservationRow).where(ReservationRow.tenant_id == tenant_id)
     order = (col(ReservationRow.protocol), col(ReservationRow.first_port))
     return (await session.exec(query.order_by(*order))).all()
@@ -68,24 +68,24 @@ async def published(session: AsyncSession, protocol: str, first: int, last: int)
     ]
 
 
-async def add(change: Write, row: ReservationRow) -> None:
-    """Keep ports for a tenant."""
-    change.session.add(row)
-    await change.session.flush()
+async def add(write: Write, row: ReservationRow) -> None:
+    """Add a reservation."""
+    write.session.add(row)
+    await write.session.flush()
 
 
-async def release(change: Write, row: ReservationRow) -> None:
-    """Keep ports no more."""
-    await change.session.delete(row)
+async def release(write: Write, row: ReservationRow) -> None:
+    """Delete a reservation."""
+    await write.session.delete(row)
 
 
-async def release_all(change: Write, tenant_id: bytes) -> None:
-    """Keep nothing more for a tenant."""
-    await change.session.exec(
+async def release_all(write: Write, tenant_id: bytes) -> None:
+    """Delete all reservations of a tenant."""
+    await write.session.exec(
         delete(ReservationRow).where(col(ReservationRow.tenant_id) == tenant_id)
     )
 
 
 def range_of(row: ReservationRow) -> Range:
-    """Return the range that a row holds."""
+    """Return the range of a reservation."""
     return Range(row.protocol, row.first_port, row.last_port, TenantId(row.tenant_id))

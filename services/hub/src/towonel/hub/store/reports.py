@@ -1,4 +1,4 @@
-"""What edges told last, in the database, so that every replica can show it."""
+"""Repository of edge reports: the newest of each edge, for all replicas."""
 
 import zlib
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ from towonel.hub.store.tables import ReportRow
 from towonel.wire.errors import Code, Denied
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
-MAX_REPORT_BYTES = 8 * 1024 * 1024  # inflated
+MAX_REPORT_BYTES = 8 * 1024 * 1024  # decompressed
 
 
 async def put(session: AsyncSession, edge_id: bytes, report: EdgeReport, now_ms: int) -> None:
-    """Keep an edge's newest report, in place of the one before.
+    """Store an edge's newest report, replacing the previous one.
 
     Raises:
-        Denied: TOO_LARGE where it is longer written out than it was sent, and than can be read.
+        Denied: TOO_LARGE if the JSON written here is longer than the body that was sent, and too long.
     """
     text = report.model_dump_json().encode()
     if len(text) > MAX_REPORT_BYTES:
@@ -35,26 +35,26 @@ async def put(session: AsyncSession, edge_id: bytes, report: EdgeReport, now_ms:
 async def newer(
     session: AsyncSession, known: Mapping[bytes, int], after_ms: int
 ) -> Sequence[tuple[bytes, int, EdgeReport]]:
-    """Return the reports that came after a time, but those that are known: edge, time and report.
+    """Return edge, time and report of the reports after a time that are not known yet.
 
-    One that cannot be read is left out: a replica of another version may have written it.
+    An unreadable report is skipped: a replica of another version may have written it.
     """
     query = select(ReportRow.edge_id, ReportRow.reported_at_ms)
     found = await session.exec(query.where(ReportRow.reported_at_ms > after_ms))
-    # By what is known and not by the clock: each replica stamps with its own.
-    news = [edge_id for edge_id, at_ms in found.all() if known.get(edge_id) != at_ms]
+    # Not by comparing times: each replica stamps with its own clock.
+    unknown = [edge_id for edge_id, at_ms in found.all() if known.get(edge_id) != at_ms]
     rows: list[ReportRow] = []
-    for some in batched(news, CHUNK, strict=False):
+    for some in batched(unknown, CHUNK, strict=False):
         bodies = select(ReportRow).where(col(ReportRow.edge_id).in_(some))
         rows += (await session.exec(bodies)).all()
     return [
         (row.edge_id, row.reported_at_ms, report)
         for row in rows
-        if (report := _report(row)) is not None
+        if (report := _decode(row)) is not None
     ]
 
 
-def _report(row: ReportRow) -> EdgeReport | None:
+def _decode(row: ReportRow) -> EdgeReport | None:
     try:
         text = zlib.decompressobj().decompress(row.body, MAX_REPORT_BYTES)
         return EdgeReport.model_validate_json(text)

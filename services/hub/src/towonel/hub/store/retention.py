@@ -1,4 +1,4 @@
-"""What is forgotten after a while, so that nothing grows without bound."""
+"""Retention: deletes old rows, so that no table grows without bound."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,40 +23,44 @@ from towonel.identity.grants import GRANT_LIFETIME_MS
 from towonel.identity.signatures import MAX_SKEW_MS
 
 DAY_MS = 24 * 3_600_000
-NONCE_MS = 2 * MAX_SKEW_MS  # later the request's own time refuses it
+NONCE_MS = 2 * MAX_SKEW_MS  # a later replay fails by its own time
 BLOCK_MS = GRANT_LIFETIME_MS + 3_600_000  # no grant outlives it, clocks an hour off included
 TOMBSTONE_MS = DAY_MS  # an edge away for longer gets a snapshot
-ANSWER_MS = DAY_MS  # of a create that was repeated
-AGENT_MS = GRANT_LIFETIME_MS  # who asked for nothing that long has no grant either
+ANSWER_MS = DAY_MS
+AGENT_MS = GRANT_LIFETIME_MS  # an agent not seen for that long has no valid grant either
 REPORT_MS = DAY_MS
-ROWS_AT_ONCE = 2_000  # of a table: other writes wait no longer than that takes
+ROWS_AT_ONCE = 2_000  # per table: other writes wait no longer than that takes
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What an operator decides about it."""
+    """Retention periods that the operator can set."""
 
     audit_days: int = 90
 
 
-async def prune(change: Write, now_ms: int, retention: Retention = Retention()) -> bool:
-    """Delete some of what is old; returns whether there may be more."""
-    session = change.session
+async def prune(write: Write, retention: Retention = Retention()) -> bool:
+    """Delete a batch of old rows of each table; returns whether there may be more."""
+    session, now_ms = write.session, write.now_ms
     audit_ms = retention.audit_days * DAY_MS
     counts = [
-        await _forget(session, NonceRow, col(NonceRow.timestamp_ms), now_ms - NONCE_MS),
-        await _forget(session, AnswerRow, col(AnswerRow.created_at_ms), now_ms - ANSWER_MS),
-        await _forget(session, AgentRow, col(AgentRow.last_seen_ms), now_ms - AGENT_MS),
-        await _forget(session, ReportRow, col(ReportRow.reported_at_ms), now_ms - REPORT_MS),
-        await _forget(session, AuditRow, col(AuditRow.at_ms), now_ms - audit_ms),
-        await _forget_traces(session, RouteRow, col(RouteRow.removed_at_ms), now_ms - TOMBSTONE_MS),
-        await _forget_traces(session, BlockRow, col(BlockRow.blocked_at_ms), now_ms - BLOCK_MS),
+        await _delete_before(session, NonceRow, col(NonceRow.timestamp_ms), now_ms - NONCE_MS),
+        await _delete_before(session, AnswerRow, col(AnswerRow.created_at_ms), now_ms - ANSWER_MS),
+        await _delete_before(session, AgentRow, col(AgentRow.last_seen_ms), now_ms - AGENT_MS),
+        await _delete_before(session, ReportRow, col(ReportRow.reported_at_ms), now_ms - REPORT_MS),
+        await _delete_before(session, AuditRow, col(AuditRow.at_ms), now_ms - audit_ms),
+        await _delete_tombstones(
+            session, RouteRow, col(RouteRow.removed_at_ms), now_ms - TOMBSTONE_MS
+        ),
+        await _delete_tombstones(session, BlockRow, col(BlockRow.blocked_at_ms), now_ms - BLOCK_MS),
     ]
     return ROWS_AT_ONCE in counts
 
 
-async def _forget(session: AsyncSession, table: type[SQLModel], at: Any, before_ms: int) -> int:
-    """Delete the oldest rows of a table; returns how many."""
+async def _delete_before(
+    session: AsyncSession, table: type[SQLModel], at: Any, before_ms: int
+) -> int:
+    """Delete the oldest rows of a table; returns the number."""
     old = select(at).where(at < before_ms).order_by(at).limit(ROWS_AT_ONCE)
     oldest = (await session.exec(old)).all()
     if oldest:
@@ -64,10 +68,10 @@ async def _forget(session: AsyncSession, table: type[SQLModel], at: Any, before_
     return len(oldest)
 
 
-async def _forget_traces(
+async def _delete_tombstones(
     session: AsyncSession, table: type[RouteRow | BlockRow], at: Any, before_ms: int
 ) -> int:
-    """Delete what tells edges that something is gone; an edge that knows less gets a snapshot."""
+    """Delete the oldest tombstones; an edge with an earlier revision then gets a snapshot."""
     (key,) = inspect(table).primary_key
     old = select_columns(key, col(table.revision)).where(at < before_ms)
     oldest = old.order_by(col(table.revision)).limit(ROWS_AT_ONCE)
@@ -75,7 +79,7 @@ async def _forget_traces(
     if found:
         newest = found[-1][1]
         await session.exec(delete(table).where(key.in_([key for key, _ in found])))
-        # A wall clock set back makes a later deletion look older: what was said stays said.
+        # `pruned` never decreases: with a clock set back, a later tombstone can look older.
         behind = col(RevisionRow.pruned) < newest
         await session.exec(update(RevisionRow).where(behind).values(pruned=newest))
     return len(found)

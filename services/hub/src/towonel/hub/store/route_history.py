@@ -1,4 +1,4 @@
-"""What the in-memory directory reads: routes, blocks and edges."""
+"""Queries of the route cache: routes, blocks and edges."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
 from towonel.wire.routes import Route, TlsMode
 
-ROWS_AT_ONCE = 2_000  # some 5 ms: nobody else waits longer for a directory that reads everything
+ROWS_AT_ONCE = 2_000  # about 5 ms: other tasks wait no longer while the whole table is read
 # By value: an enumeration's own lookup takes as long as all the rest of a row.
 _KINDS = {kind.value: kind for kind in ServiceKind}
 _MODES = {mode.value: mode for mode in TlsMode}
@@ -23,13 +23,13 @@ _MODES = {mode.value: mode for mode in TlsMode}
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What is read whole each time: all but the routes.
+    """Everything that is read whole each time, which is all but the routes.
 
     Args:
         revision: of the last change.
-        pruned: up to which revision traces of deletions are gone.
-        blocks: of all tenants that have, or had not long ago, one.
-        edges: names of the edges that may work, by id.
+        pruned: the revision up to which tombstones were deleted.
+        blocks: of all tenants that are blocked, or were recently.
+        edges: names of the edges with an active invite, by id.
     """
 
     revision: int
@@ -39,7 +39,7 @@ class Head:
 
 
 async def head(session: AsyncSession) -> Head:
-    """Return how far the database is."""
+    """Return the current head."""
     revision, pruned = (await session.exec(select(RevisionRow.value, RevisionRow.pruned))).one()
     return Head(revision, pruned, await _blocks(session), await edge_invites.names(session))
 
@@ -49,7 +49,7 @@ async def routes(
 ) -> AsyncGenerator[Sequence[RouteChange]]:
     """Yield the routes that changed since a revision, or all, in the order of their revisions.
 
-    Those that are deleted are among them: an edge may have learned of them from another replica.
+    Deleted ones are included: an edge may know them from another replica.
     """
     # Columns, not rows: of a hundred thousand, objects of the mapper would take seconds.
     query = select_columns(
@@ -66,10 +66,10 @@ async def routes(
         query = query.where(col(RouteRow.revision) > since)
     async with (await session.connection()).stream(query) as found:
         async for part in found.partitions(rows_at_once):
-            yield [_change(row) for row in part]
+            yield [_to_change(row) for row in part]
 
 
-def _change(row: Sequence[Any]) -> RouteChange:
+def _to_change(row: Sequence[Any]) -> RouteChange:
     key, kind, name, tenant, port, mode, revision, removed = row
     if removed is not None:
         return key, None, revision

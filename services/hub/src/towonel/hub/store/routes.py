@@ -1,4 +1,4 @@
-"""Routes, their revisions and what is left of deleted ones, in the database."""
+"""Repository of routes: live ones, tombstones, and the services behind them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -16,7 +16,7 @@ CHUNK = 500  # keys in one query: SQLite takes 32 766 variables, its older versi
 
 
 async def revision(session: AsyncSession) -> int:
-    """Return the number of the last change to the routes."""
+    """Return the current revision of the routes."""
     return (await session.exec(select(RevisionRow.value))).one()
 
 
@@ -44,7 +44,7 @@ async def published_by_siblings(session: AsyncSession, tenant_id: TenantId, grou
 
 
 async def tenants_of(session: AsyncSession, keys: Sequence[str]) -> Mapping[str, TenantId]:
-    """Return the tenant of each of these keys that somebody publishes, live or suspended."""
+    """Return the tenant of each published one of these keys, suspended or not."""
     found: dict[str, TenantId] = {}
     for start in range(0, len(keys), CHUNK):
         query = select(ServiceRow.key, ServiceRow.tenant_id).where(
@@ -54,23 +54,21 @@ async def tenants_of(session: AsyncSession, keys: Sequence[str]) -> Mapping[str,
     return found
 
 
-async def apply(change: Write, tenant_id: TenantId, group: str, plan: Plan, now_ms: int) -> None:
-    """Carry out a plan; the routes of siblings that stay are touched only where they change."""
+async def apply(write: Write, tenant_id: TenantId, group: str, plan: Plan) -> None:
+    """Apply a plan; routes that sibling groups publish too are written only if they change."""
     keys = [route.key for route in (*plan.created, *plan.changed)]
-    rows = await rows_of(change.session, keys)
+    rows = await rows_of(write.session, keys)
     for route in (*plan.created, *plan.changed):
         row = rows.get(route.key)
         if row is None or row.removed_at_ms is not None or route_of(row) != route:
-            await put(change, route, row)
-    await _add_services(change, tenant_id, group, [route.key for route in plan.created], now_ms)
-    await remove(change, [route.key for route in plan.deleted], now_ms)
+            await put(write, route, row)
+    await _add_services(write, tenant_id, group, [route.key for route in plan.created])
+    await remove(write, [route.key for route in plan.deleted])
 
 
-async def drop_services(
-    change: Write, tenant_id: TenantId, group: str, keep: Iterable[str]
-) -> None:
-    """Forget what a group published and does no more."""
-    await change.session.exec(
+async def drop_services(write: Write, tenant_id: TenantId, group: str, keep: Iterable[str]) -> None:
+    """Delete the services of a group but those of the kept keys."""
+    await write.session.exec(
         delete(ServiceRow).where(
             col(ServiceRow.tenant_id) == tenant_id,
             col(ServiceRow.group) == group,
@@ -79,38 +77,39 @@ async def drop_services(
     )
 
 
-async def block_tenant(change: Write, tenant_id: TenantId, now_ms: int) -> None:
-    """Void a tenant's grants: its sessions end, and no edge takes it."""
-    number = await change.next_revision()
-    await change.session.merge(BlockRow(tenant_id=tenant_id, revision=number, blocked_at_ms=now_ms))
+async def block_tenant(write: Write, tenant_id: TenantId) -> None:
+    """Block a tenant: its grants are void, its sessions end, and edges refuse it."""
+    number = await write.next_revision()
+    row = BlockRow(tenant_id=tenant_id, revision=number, blocked_at_ms=write.now_ms)
+    await write.session.merge(row)
 
 
-async def unblock_tenant(change: Write, tenant_id: TenantId, now_ms: int) -> None:
-    """Let a tenant's grants hold again."""
-    number = await change.next_revision()
-    row = BlockRow(tenant_id=tenant_id, revision=number, blocked_at_ms=now_ms, lifted=True)
-    await change.session.merge(row)
+async def unblock_tenant(write: Write, tenant_id: TenantId) -> None:
+    """Unblock a tenant: its grants are valid again."""
+    number = await write.next_revision()
+    row = BlockRow(tenant_id=tenant_id, revision=number, blocked_at_ms=write.now_ms, lifted=True)
+    await write.session.merge(row)
 
 
-async def withdraw(change: Write, tenant_id: TenantId, now_ms: int) -> None:
-    """Remove all that a tenant published."""
+async def withdraw(write: Write, tenant_id: TenantId) -> None:
+    """Remove all routes and services of a tenant."""
     query = select(RouteRow.key).where(
         RouteRow.tenant_id == tenant_id, col(RouteRow.removed_at_ms).is_(None)
     )
-    keys = list((await change.session.exec(query)).all())
-    await remove(change, keys, now_ms)
-    await change.session.exec(delete(ServiceRow).where(col(ServiceRow.tenant_id) == tenant_id))
+    keys = list((await write.session.exec(query)).all())
+    await remove(write, keys)
+    await write.session.exec(delete(ServiceRow).where(col(ServiceRow.tenant_id) == tenant_id))
 
 
 def route_of(row: RouteRow) -> Route:
-    """Return the route that a row holds."""
+    """Return the route of a row."""
     return Route(
         ServiceKind(row.kind), row.name, TenantId(row.tenant_id), row.port, TlsMode(row.tls_mode)
     )
 
 
 async def rows_of(session: AsyncSession, keys: Sequence[str]) -> dict[str, RouteRow]:
-    """Return the rows of these keys, removed ones included."""
+    """Return the rows of these keys, tombstones included."""
     found: dict[str, RouteRow] = {}
     for start in range(0, len(keys), CHUNK):
         query = select(RouteRow).where(col(RouteRow.key).in_(keys[start : start + CHUNK]))
@@ -118,22 +117,22 @@ async def rows_of(session: AsyncSession, keys: Sequence[str]) -> dict[str, Route
     return found
 
 
-async def remove(change: Write, keys: Sequence[str], now_ms: int) -> None:
-    """Remove routes that are live; edges are told that they are gone."""
-    for row in (await rows_of(change.session, keys)).values():
+async def remove(write: Write, keys: Sequence[str]) -> None:
+    """Turn live routes into tombstones."""
+    for row in (await rows_of(write.session, keys)).values():
         if row.removed_at_ms is None:
-            row.revision = await change.next_revision()
-            row.removed_at_ms = now_ms
-            change.session.add(row)
+            row.revision = await write.next_revision()
+            row.removed_at_ms = write.now_ms
+            write.session.add(row)
 
 
-async def put(change: Write, route: Route, row: RouteRow | None) -> None:
-    """Make a route live, or what is new about it.
+async def put(write: Write, route: Route, row: RouteRow | None) -> None:
+    """Insert or update a live route.
 
     Args:
-        change: the write that it is part of.
-        route: what there shall be.
-        row: of the same key, as `rows_of` returned it; none for a new key.
+        write: the transaction.
+        route: the new value.
+        row: of the same key, as `rows_of` returned it, or None for a new key.
     """
     new = RouteRow(
         key=route.key,
@@ -142,20 +141,18 @@ async def put(change: Write, route: Route, row: RouteRow | None) -> None:
         port=route.port,
         tenant_id=route.tenant_id,
         tls_mode=str(route.tls_mode),
-        revision=await change.next_revision(),
+        revision=await write.next_revision(),
     )
-    change.session.add(new if row is None else row.sqlmodel_update(new))
+    write.session.add(new if row is None else row.sqlmodel_update(new))
 
 
-async def _add_services(
-    change: Write, tenant_id: TenantId, group: str, keys: Iterable[str], now_ms: int
-) -> None:
+async def _add_services(write: Write, tenant_id: TenantId, group: str, keys: Iterable[str]) -> None:
     query = select(ServiceRow.key).where(
         ServiceRow.tenant_id == tenant_id, ServiceRow.group == group
     )
-    known = set((await change.session.exec(query)).all())
-    change.session.add_all(
-        ServiceRow(tenant_id=tenant_id, group=group, key=key, created_at_ms=now_ms)
+    known = set((await write.session.exec(query)).all())
+    write.session.add_all(
+        ServiceRow(tenant_id=tenant_id, group=group, key=key, created_at_ms=write.now_ms)
         for key in keys
         if key not in known
     )

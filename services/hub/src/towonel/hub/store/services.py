@@ -1,4 +1,4 @@
-"""Services and routes as they are listed."""
+"""Queries that list services and routes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from towonel.hub.store.tables import RouteRow, ServiceRow
 
 @dataclass(frozen=True, slots=True)
 class ServiceFilter:
-    """Which are asked for; what is none does not matter."""
+    """Filter of services and routes; a field that is None is ignored."""
 
     tenant_id: bytes | None = None
     kind: str | None = None
@@ -22,22 +22,23 @@ class ServiceFilter:
 
 
 async def services(
-    session: AsyncSession, paging: Paging, wanted: ServiceFilter
+    session: AsyncSession, paging: Paging, matching: ServiceFilter
 ) -> Paged[ServiceRow]:
     """Return a page of services, by key."""
     query = select(ServiceRow)
     conditions: list[Any] = []
-    if wanted.tenant_id is not None:
-        conditions.append(ServiceRow.tenant_id == wanted.tenant_id)
-    if wanted.group is not None:
-        conditions.append(ServiceRow.group == wanted.group)
-    if wanted.kind is not None:
-        conditions.append(col(ServiceRow.key).startswith(f"{wanted.kind}:"))
+    if matching.tenant_id is not None:
+        conditions.append(ServiceRow.tenant_id == matching.tenant_id)
+    if matching.group is not None:
+        conditions.append(ServiceRow.group == matching.group)
+    if matching.kind is not None:
+        conditions.append(col(ServiceRow.key).startswith(f"{matching.kind}:"))
         if session.get_bind().dialect.name == "sqlite":
-            # It finds no range in a pattern. Postgres may: most of its collations put ";" before ":".
+            # It derives no index range from a pattern. Not on Postgres: most of its collations put ";"
+            # before ":".
             conditions += [
-                col(ServiceRow.key) >= f"{wanted.kind}:",
-                col(ServiceRow.key) < f"{wanted.kind};",
+                col(ServiceRow.key) >= f"{matching.kind}:",
+                col(ServiceRow.key) < f"{matching.kind};",
             ]
     order = (ServiceRow.key, ServiceRow.tenant_id, ServiceRow.group)
     return await page(session, query.where(*conditions), paging, order)
@@ -49,18 +50,18 @@ async def services_of_key(session: AsyncSession, key: str) -> Sequence[ServiceRo
     return (await session.exec(query)).all()
 
 
-async def routes(session: AsyncSession, paging: Paging, wanted: ServiceFilter) -> Paged[RouteRow]:
+async def routes(session: AsyncSession, paging: Paging, matching: ServiceFilter) -> Paged[RouteRow]:
     """Return a page of live routes, by key."""
     query = select(RouteRow).where(col(RouteRow.removed_at_ms).is_(None))
-    if wanted.tenant_id is not None:
-        query = query.where(RouteRow.tenant_id == wanted.tenant_id)
-    if wanted.kind is not None:
-        query = query.where(RouteRow.kind == wanted.kind)
+    if matching.tenant_id is not None:
+        query = query.where(RouteRow.tenant_id == matching.tenant_id)
+    if matching.kind is not None:
+        query = query.where(RouteRow.kind == matching.kind)
     return await page(session, query, paging, (RouteRow.key,))
 
 
 async def live_route(session: AsyncSession, key: str) -> RouteRow | None:
-    """Return the route of a key, if it has one."""
+    """Return the live route of a key, or None."""
     row = (await rows_of(session, [key])).get(key)
     return None if row is None or row.removed_at_ms is not None else row
 

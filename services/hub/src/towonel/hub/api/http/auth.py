@@ -1,4 +1,4 @@
-"""Who asks: an operator with a key, a node or a tenant with a signature."""
+"""Authentication: API keys of operators, signatures of nodes and tenants, and If-Match."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -9,20 +9,24 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import BaseModel, ValidationError
 from structlog.contextvars import get_contextvars
 
-from towonel.hub.api.http.errors import problems
+from towonel.hub.api.http.errors import format_problems
 from towonel.hub.context import Hub, HubDep
-from towonel.hub.core.access import KeyState, Presented, Principal, Role
-from towonel.hub.core.rate_limits import source_of
+from towonel.hub.core import rate_limits
+from towonel.hub.core.access import (
+    ApiKey,
+    Principal,
+    Role,
+    key_status,
+    secret_matches,
+)
 from towonel.hub.store import api_keys
 from towonel.hub.store.audit import Actor
-from towonel.hub.store.idempotency import IdempotentRequest
+from towonel.hub.store.tables import KeyRow
 from towonel.identity.keys import hash_invite_secret, secrets_equal
 from towonel.identity.signatures import Signature
 from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.ids import TenantId
 from towonel.wire.tokens import API_KEY_PREFIX
-
-MAX_IDEMPOTENCY_KEY_CHARS = 128
 
 BEARER = HTTPBearer(
     scheme_name="bearerKey",
@@ -31,26 +35,30 @@ BEARER = HTTPBearer(
 )
 
 
-def _signed_by(scheme: str, whom: str) -> APIKeyHeader:
+def _signature_scheme(scheme: str, signer: str) -> APIKeyHeader:
     return APIKeyHeader(
         name="Authorization",
         scheme_name=scheme,
-        description=f"`Signature <id hex>.<Unix ms>.<signature, base64url>` by {whom};"
+        description=f"`Signature <id hex>.<Unix ms>.<signature, base64url>` by {signer};"
         " docs/protocol.md says over what.",
         auto_error=False,
     )
 
 
-EdgeSignature = Annotated[str | None, Security(_signed_by("edgeSignature", "the edge's key"))]
-AgentSignature = Annotated[str | None, Security(_signed_by("agentSignature", "the agent's key"))]
+EdgeSignature = Annotated[
+    str | None, Security(_signature_scheme("edgeSignature", "the edge's key"))
+]
+AgentSignature = Annotated[
+    str | None, Security(_signature_scheme("agentSignature", "the agent's key"))
+]
 TenantSignature = Annotated[
-    str | None, Security(_signed_by("tenantSignature", "the tenant's ML-DSA-65 key"))
+    str | None, Security(_signature_scheme("tenantSignature", "the tenant's ML-DSA-65 key"))
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks with a key, and how the audit log names the request."""
+    """Authenticated caller with an API key, and the actor that the audit log names."""
 
     principal: Principal
     actor: Actor
@@ -58,132 +66,116 @@ class Caller:
 
     @property
     def tenant_id(self) -> TenantId | None:
-        """The only tenant that the caller may see; none for all of them."""
+        """The only tenant that the caller may see, or None for all tenants."""
         return self.principal.tenant_id
 
 
-async def public(hub: HubDep, request: Request) -> None:
-    """Bound what one address may ask without a key."""
-    address = client_address(hub, request)
-    await hub.limiter.take(f"address:{source_of(address)}", hub.policy.per_address)
+async def limit_address(hub: HubDep, request: Request) -> None:
+    """Apply the rate limit of one address to a request without a key."""
+    source = rate_limits.source_of(client_address(hub, request))
+    await hub.limiter.take(f"address:{source}", hub.policy.per_address)
 
 
-Public = Depends(public)
+Public = Depends(limit_address)
 
 
-async def caller_of(hub: Hub, request: Request) -> Caller:
-    """Return who asks with a key.
+async def authenticate(hub: Hub, request: Request) -> Caller:
+    """Return the caller of a request with a key.
 
     Raises:
-        Denied: UNAUTHORIZED where there is none, or one that does not count.
-        Unavailable: RATE_LIMITED for an address that guesses, or a key that asks too often.
+        Denied: UNAUTHORIZED for a missing or invalid key.
+        Unavailable: RATE_LIMITED for an address that is locked out, or a key above its rate.
     """
-    given = _bearer_key(request)
+    key = _bearer_key(request)
     address = client_address(hub, request)
     await hub.limiter.check_lockout(address)
     try:
-        principal = await _principal(hub, given)
+        principal = await _principal(hub, key)
     except Denied:
         await hub.limiter.strike(address)
         raise
     await hub.limiter.take(principal.name, hub.policy.per_key)
-    return Caller(principal, actor(hub, request, principal.name), given.encode())
+    return Caller(principal, actor(hub, request, principal.name), key.encode())
 
 
-async def still_counts(hub: Hub, caller: Caller) -> bool:
-    """Whether the key of somebody who is being answered may still do what it could at first."""
+async def is_still_valid(hub: Hub, caller: Caller) -> bool:
+    """Whether the key of a long-lived request still has the same permissions."""
     try:
         return await _principal(hub, caller.secret.decode()) == caller.principal
     except Denied:
         return False
-    except Unavailable:  # a database that is away changes nobody's rights
+    except Unavailable:  # without the database, permissions stay as they were
         return True
 
 
-async def _principal(hub: Hub, given: str) -> Principal:
-    if not given.startswith(API_KEY_PREFIX):
-        if not secrets_equal(given.encode(), hub.keys.operator):
+async def _principal(hub: Hub, key: str) -> Principal:
+    if not key.startswith(API_KEY_PREFIX):
+        if not secrets_equal(key.encode(), hub.keys.operator):
             raise Denied(Code.UNAUTHORIZED, "the operator key is wrong")
         return Principal("operator", Role.ADMIN)
-    presented = Presented.parse(given)
+    presented = ApiKey.parse(key)
     async with hub.store.read() as session:
         row = await api_keys.find(session, presented.key_id)
     presented_hash = hash_invite_secret(hub.keys.invite_hash, presented.secret)
-    if row is None:
-        raise Denied(Code.UNAUTHORIZED, "the API key is wrong, expired or revoked")
-    state = KeyState(
-        row.secret_hash,
-        row.old_secret_hash,
-        row.old_until_ms,
-        row.expires_at_ms,
-        row.revoked_at_ms is not None,
-    )
-    if not state.matches(presented_hash, hub.now_ms()):
+    if row is None or not _opens(row, presented_hash, hub.now_ms()):
         raise Denied(Code.UNAUTHORIZED, "the API key is wrong, expired or revoked")
     hub.key_uses[row.key_id] = hub.now_ms()
     tenant_id = None if row.tenant_id is None else TenantId(row.tenant_id)
     return Principal(f"key:{row.key_id.hex()}", Role[row.role.upper()], tenant_id)
 
 
-def _with(role: Role, *, scoped: bool = False) -> Callable[..., Awaitable[Caller]]:
-    async def checked(
+def _opens(row: KeyRow, presented_hash: bytes, now_ms: int) -> bool:
+    matches = secret_matches(
+        presented_hash,
+        now_ms,
+        secret_hash=row.secret_hash,
+        old_secret_hash=row.old_secret_hash,
+        old_until_ms=row.old_until_ms,
+    )
+    revoked = row.revoked_at_ms is not None
+    status = key_status(revoked=revoked, expires_at_ms=row.expires_at_ms, now_ms=now_ms)
+    return matches and status == "active"
+
+
+def _require(role: Role, *, scoped: bool = False) -> Callable[..., Awaitable[Caller]]:
+    async def check(
         hub: HubDep,
         request: Request,
         _documented: Annotated[object, Security(BEARER)],
     ) -> Caller:
-        found = await caller_of(hub, request)
-        found.principal.require(role)
+        caller = await authenticate(hub, request)
+        caller.principal.require(role)
         if not scoped:
-            found.principal.require_all_tenants()
-        return found
+            caller.principal.require_all_tenants()
+        return caller
 
-    return checked
+    return check
 
 
-# The role is told in the document as a scope of the bearer key (OpenAPI 3.1 §4.8.30).
-Viewer = Annotated[Caller, Security(_with(Role.VIEWER), scopes=["viewer"])]
-TenantViewer = Annotated[Caller, Security(_with(Role.VIEWER, scoped=True), scopes=["viewer"])]
-TenantOperator = Annotated[Caller, Security(_with(Role.OPERATOR, scoped=True), scopes=["operator"])]
-Operator = Annotated[Caller, Security(_with(Role.OPERATOR), scopes=["operator"])]
-Admin = Annotated[Caller, Security(_with(Role.ADMIN), scopes=["admin"])]
+# The document has the role as a scope of the bearer key (OpenAPI 3.1 §4.8.30).
+Viewer = Annotated[Caller, Security(_require(Role.VIEWER), scopes=["viewer"])]
+TenantViewer = Annotated[Caller, Security(_require(Role.VIEWER, scoped=True), scopes=["viewer"])]
+TenantOperator = Annotated[
+    Caller, Security(_require(Role.OPERATOR, scoped=True), scopes=["operator"])
+]
+Operator = Annotated[Caller, Security(_require(Role.OPERATOR), scopes=["operator"])]
+Admin = Annotated[Caller, Security(_require(Role.ADMIN), scopes=["admin"])]
 
 
 def actor(hub: Hub, request: Request, name: str) -> Actor:
-    """Return how the audit log names a request."""
+    """Return the actor of a request for the audit log."""
     request_id = str(get_contextvars().get("request_id", ""))
     return Actor(name, request_id, client_address(hub, request))
 
 
 def client_address(hub: Hub, request: Request) -> str:
-    """Return who is at the other end, as far as trusted proxies tell."""
+    """Return the address of the client, behind trusted proxies."""
     peer = request.client.host if request.client else ""
     # Some proxies add a line of their own after the client's; together they are one list (RFC 9110 §5.3).
     forwarded_for = ",".join(request.headers.getlist("x-forwarded-for"))
-    return hub.address_of(peer, forwarded_for)
+    return rate_limits.client_address(peer, forwarded_for, hub.policy.proxies)
 
 
-async def _once(
-    request: Request,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            min_length=1,  # an unset variable of a script is no key: other requests have it, too
-            max_length=MAX_IDEMPOTENCY_KEY_CHARS,
-            description="Any text of yours: the same request with the same key, within a day, is"
-            " done once, and gets the same answer again.",
-        ),
-    ] = None,
-) -> Callable[[Caller], IdempotentRequest]:
-    body = await request.body()
-    asked = f"{request.method} {request.url.path}\n".encode() + body
-
-    def of(caller: Caller) -> IdempotentRequest:
-        return IdempotentRequest(caller.actor.name, caller.secret, idempotency_key, asked)
-
-    return of
-
-
-Idempotent = Annotated[Callable[[Caller], IdempotentRequest], Depends(_once)]
 IfMatch = Annotated[
     str | None,
     Header(
@@ -194,7 +186,7 @@ IfMatch = Annotated[
 
 
 def check_version(if_match: str | None, version: int) -> None:
-    """Check that an edit knows what it edits.
+    """Check that an edit is of the current version.
 
     Raises:
         Denied: PRECONDITION_FAILED.
@@ -223,11 +215,11 @@ def _bearer_key(request: Request) -> str:
     return key.strip()
 
 
-def signature(header: str | None) -> Signature:
-    """Return the signature of a request.
+def parse_signature(header: str | None) -> Signature:
+    """Parse the signature of a request.
 
     Raises:
-        Denied: UNAUTHORIZED where it is missing or of another form.
+        Denied: UNAUTHORIZED if it is missing or malformed.
     """
     if header is None:
         raise Denied(Code.UNAUTHORIZED, "the Authorization header is missing")
@@ -235,14 +227,14 @@ def signature(header: str | None) -> Signature:
 
 
 async def signed_body[M: BaseModel](request: Request, model: type[M]) -> tuple[bytes, M]:
-    """Return the bytes that were signed, and what they say.
+    """Return the signed bytes of a body, and the parsed body.
 
     Raises:
-        Denied: INVALID_REQUEST naming each field that breaks a rule.
+        Denied: INVALID_REQUEST naming each invalid field.
     """
     body = await request.body()
     try:
         return body, model.model_validate_json(body)
     except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False)
-        raise Denied(Code.INVALID_REQUEST, problems(found)) from None
+        details = error.errors(include_input=False, include_url=False)
+        raise Denied(Code.INVALID_REQUEST, format_problems(details)) from None

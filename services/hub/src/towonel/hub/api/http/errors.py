@@ -1,4 +1,4 @@
-"""Every failure as one envelope, `{"error": {"code", "message"}}`, with the status of its code."""
+"""Error responses: one envelope, `{"error": {"code", "message"}}`, and the status of each code."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -51,9 +51,9 @@ STATUS: Mapping[Code, int] = {
     Code.HUB_UNAVAILABLE: 503,
     Code.OVERLOADED: 503,
 }
-MAX_PROBLEMS = 20  # of a body, told in one answer
+MAX_PROBLEMS = 20  # of a body, in one response
 MAX_LOGGED_CHARS = 500
-# `curl -d` calls everything a form, unless told otherwise.
+# `curl -d` sends a form by default.
 _NO_OBJECT = "must be a JSON object, sent with content-type: application/json"
 _NO_PATH = "there is no such path; /docs and /v1/openapi.json tell which there are"
 _FRAMEWORK = {
@@ -84,7 +84,7 @@ STATUS_DESCRIPTIONS = {
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return how an operation's document names errors; `document` adds those that many have."""
+    """Return the documented errors of an operation; `document` adds the common ones."""
     return {
         status: {"model": ErrorOut, "description": STATUS_DESCRIPTIONS[status]}
         for status in statuses
@@ -92,16 +92,16 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception with the envelope."""
-    app.add_exception_handler(TowonelError, _ours)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _framework)
+    """Register the handlers that answer every exception with the envelope."""
+    app.add_exception_handler(TowonelError, _handle_towonel_error)
+    app.add_exception_handler(RequestValidationError, _handle_validation_error)
+    app.add_exception_handler(HTTPException, _handle_http_error)
 
 
 def envelope(
     status: int, code: Code, message: str, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """Return the answer for a failure."""
+    """Return the response for a failure."""
     trace_id = current_trace_id()
     body = ErrorOut(error=ErrorBody(code=code.word, message=message, trace_id=trace_id))
     return JSONResponse(body.model_dump(exclude_none=True), status, headers)
@@ -114,15 +114,15 @@ def status_of(error: TowonelError) -> int:
     return STATUS.get(error.code, 400 if isinstance(error, ProtocolError) else 403)
 
 
-def problems(found: Iterable[Any]) -> str:
-    """Return what is wrong with a body, field by field; what it said is left out."""
+def format_problems(details: Iterable[Any]) -> str:
+    """Return the problems of a body, field by field, without its values."""
     return "; ".join(
         f"{'.'.join(str(part)[:100] for part in item['loc']) or 'body'}: {item['msg']}"
-        for item in islice(found, MAX_PROBLEMS)
+        for item in islice(details, MAX_PROBLEMS)
     )
 
 
-async def _ours(request: Request, error: Exception) -> JSONResponse:
+async def _handle_towonel_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, TowonelError), "the handler is installed for these"
     status = status_of(error)
     headers: dict[str, str] = {}
@@ -130,29 +130,29 @@ async def _ours(request: Request, error: Exception) -> JSONResponse:
         headers["retry-after"] = str(math.ceil(error.retry_after_s or 1))
     if status == 401:  # noqa: PLR2004 RFC 9110 §15.5.2 wants the header
         headers["www-authenticate"] = "Bearer, Signature"
-    return _refused(request, status, error.code, error.detail or error.code.word, headers)
+    return _refuse(request, status, error.code, error.detail or error.code.word, headers)
 
 
-async def _invalid(request: Request, error: Exception) -> JSONResponse:
+async def _handle_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError), "the handler is installed for these"
-    # Of a body only the field is told; a query, a header or a path says which of these it is.
-    found = [
+    # A problem of a body names the field only; others name query, header or path, too.
+    details = [
         {**item, "loc": item["loc"][1:] if item["loc"][:1] == ("body",) else item["loc"]}
         for item in error.errors()
     ]
-    if (found[0]["loc"], found[0]["type"]) == ((), "model_attributes_type"):
-        found[0]["msg"] = _NO_OBJECT
-    return _refused(request, 400, Code.INVALID_REQUEST, problems(found))
+    if (details[0]["loc"], details[0]["type"]) == ((), "model_attributes_type"):
+        details[0]["msg"] = _NO_OBJECT
+    return _refuse(request, 400, Code.INVALID_REQUEST, format_problems(details))
 
 
-async def _framework(request: Request, error: Exception) -> JSONResponse:
+async def _handle_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException), "the handler is installed for these"
     code = _FRAMEWORK.get(error.status_code, Code.INVALID_REQUEST)
     message = _NO_PATH if code is Code.NOT_FOUND else str(error.detail)
-    return _refused(request, error.status_code, code, message, error.headers)
+    return _refuse(request, error.status_code, code, message, error.headers)
 
 
-def _refused(
+def _refuse(
     request: Request,
     status: int,
     code: Code,
@@ -160,9 +160,9 @@ def _refused(
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     request.app.state.hub.metrics.refused.labels(code.word).inc()
-    event = "request.refused" if status < 500 else "request.failed"  # noqa: PLR2004 the hub's fault
+    event = "request.refused" if status < 500 else "request.failed"  # noqa: PLR2004 an error of the hub
     detail = message[:MAX_LOGGED_CHARS]
     log.info(event, path=request.url.path, code=code.word, detail=detail)
-    # A driver's words name hosts and users of the database: strangers are answered, too.
-    told = "the database is away or busy; ask again" if code is Code.HUB_UNAVAILABLE else message
-    return envelope(status, code, told, headers)
+    # A driver's message names hosts and users of the database; callers without a key must not see it.
+    shown = "the database is away or busy; ask again" if code is Code.HUB_UNAVAILABLE else message
+    return envelope(status, code, shown, headers)

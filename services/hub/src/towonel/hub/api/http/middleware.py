@@ -1,4 +1,4 @@
-"""Around every request: an id, bounds on its body and on how many there are, and a log line."""
+"""Middleware of every request: request id, limits on bodies and concurrency, log and metrics."""
 
 import asyncio
 import re
@@ -20,14 +20,14 @@ MAX_BYTES = {
     "/v1/desired-state": 1024 * 1024,  # 1 000 services
     "/v1/edges/report": 8 * 1024 * 1024,  # 10 000 sessions
 }
-BODY_TIMEOUT_S = 20.0  # from the head to the last byte; honest ones take a round trip or two
-MAX_REQUESTS = CONNECTIONS - 100  # at once; some connections are left, on which to say no
-GONE = 499  # the client left before there was an answer; as nginx counts it
+BODY_TIMEOUT_S = 20.0  # from the head to the last byte; a normal body takes a round trip or two
+MAX_REQUESTS = CONNECTIONS - 100  # concurrent; the connections left are for refusals
+CLIENT_CLOSED = 499  # the client left before the response; nginx uses the same status
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
-class _Answer:
-    """What goes back, as far as it is known: `status` is 0 before there is one."""
+class _Response:
+    """Response as it is sent; `status` is 0 before it starts."""
 
     def __init__(self, send: Send, request_id: bytes) -> None:
         self._send = send
@@ -42,7 +42,7 @@ class _Answer:
 
 
 class RequestMiddleware:
-    """ASGI middleware; the outermost, so that it sees what the others answer."""
+    """ASGI middleware, the outermost, so that it sees every response."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -53,17 +53,17 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(send, _request_id(scope))
+        answer = _Response(send, _request_id(scope))
         self._running += 1
         with structlog.contextvars.bound_contextvars(request_id=answer.request_id.decode()):
             try:
-                await self._bounded(scope, receive, answer.send)
+                await self._call_within_limits(scope, receive, answer.send)
             except ClientDisconnect:
-                answer.status = answer.status or GONE
+                answer.status = answer.status or CLIENT_CLOSED
             except Exception as error:
                 log.exception("request.crashed", path=scope["path"], error=type(error).__name__)
                 if answer.status:
-                    raise  # half an answer is out: only the end of the connection can tell
+                    raise  # the response has started: only closing the connection can signal the failure
                 crash = "internal error; the hub's log has the details"
                 await envelope(500, Code.INTERNAL, crash)(scope, receive, answer.send)
             finally:
@@ -72,36 +72,38 @@ class RequestMiddleware:
                 self._metrics.requests.labels(endpoint, str(answer.status)).inc()
                 log.debug("request.answered", path=scope["path"], status=answer.status)
 
-    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _call_within_limits(self, scope: Scope, receive: Receive, send: Send) -> None:
         limit = MAX_BYTES.get(scope["path"], MAX_BODY_BYTES)
         deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT_S
-        taken, is_whole = 0, False
+        received_bytes, is_complete = 0, False
 
-        async def received() -> Message:
-            nonlocal taken, is_whole
+        async def receive_within_limits() -> Message:
+            nonlocal received_bytes, is_complete
             try:
-                async with asyncio.timeout_at(None if is_whole else deadline):
+                async with asyncio.timeout_at(None if is_complete else deadline):
                     message = await receive()
             except TimeoutError as error:
                 raise HTTPException(408, "the body did not come in time") from error
-            is_whole = not message.get("more_body", False)
-            taken += len(message.get("body", b""))
-            if taken > limit:
+            is_complete = not message.get("more_body", False)
+            received_bytes += len(message.get("body", b""))
+            if received_bytes > limit:
                 raise HTTPException(413, f"a body of more than {limit} bytes")
             return message
 
         if self._running > MAX_REQUESTS:
-            many = f"more than {MAX_REQUESTS} requests at once; ask again"
-            await envelope(503, Code.OVERLOADED, many, {"retry-after": "1"})(scope, receive, send)
+            message = f"more than {MAX_REQUESTS} requests at once; ask again"
+            await envelope(503, Code.OVERLOADED, message, {"retry-after": "1"})(
+                scope, receive, send
+            )
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > limit:
             answer = envelope(413, Code.TOO_LARGE, f"a body of more than {limit} bytes")
             await answer(scope, receive, send)
             return
-        await self._app(scope, received, send)
+        await self._app(scope, receive_within_limits, send)
 
 
 def _request_id(scope: Scope) -> bytes:
-    given: bytes = dict(scope["headers"]).get(b"x-request-id", b"")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode()
+    sent: bytes = dict(scope["headers"]).get(b"x-request-id", b"")
+    return sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex.encode()

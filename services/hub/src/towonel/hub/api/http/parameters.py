@@ -1,11 +1,11 @@
-"""What requests ask for, read from paths and queries: ids, pages and filters."""
+"""Parameters of paths and queries: ids, pages and filters."""
 
 import re
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query
 
-from towonel.api.fields import MAX_PAGE
+from towonel.api.fields import HEX_32_ANY_CASE, MAX_PAGE
 from towonel.hub.api.openapi.examples import NODE, TENANT
 from towonel.hub.store.db.pagination import MAX_CURSOR_CHARS, Paging
 from towonel.wire import base64url
@@ -14,7 +14,7 @@ from towonel.wire.ids import TenantId
 from towonel.wire.tokens import INVITE_ID_BYTES
 
 PAGE = 100
-_HEX_32 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+_HEX_32 = re.compile(HEX_32_ANY_CASE, re.ASCII)
 
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Rows in a page, at most.")]
 Cursor = Annotated[
@@ -22,7 +22,7 @@ Cursor = Annotated[
     Query(max_length=MAX_CURSOR_CHARS, description="`next_cursor` of the page before."),
 ]
 Text = Annotated[str | None, Query(max_length=253, pattern=r"^[^\x00-\x1f]*$")]
-# The patterns of ids are told only: what breaks one is answered with a rule in words.
+# The patterns of ids are documentation only: an invalid id is answered with a readable rule.
 InviteId = Annotated[
     str,
     Path(
@@ -41,7 +41,7 @@ KeyId = Annotated[
         json_schema_extra={"pattern": "^[A-Za-z0-9_-]{10}[AEIMQUYcgkosw048]$"},
     ),
 ]
-_HEX_PATTERN: dict[str, Any] = {"pattern": f"^{_HEX_32.pattern}$"}
+_HEX_PATTERN: dict[str, Any] = {"pattern": HEX_32_ANY_CASE}
 HexId = Annotated[
     str,
     Path(
@@ -76,12 +76,12 @@ async def _long_paging(limit: Limit = MAX_PAGE, cursor: Cursor = None) -> Paging
 
 
 Page = Annotated[Paging, Depends(_paging)]
-# The original's clients know no pages: they get as much as there can be in one.
+# The original's clients have no paging: their default is the largest page.
 LongPage = Annotated[Paging, Depends(_long_paging)]
 
 
 def parse_id(text: str) -> bytes:
-    """Return the 16 bytes of an invite's or reservation's id.
+    """Parse the id of an invite or a reservation, 16 bytes.
 
     Raises:
         Denied: INVALID_REQUEST.
@@ -95,14 +95,14 @@ def parse_id(text: str) -> bytes:
     return invite_id
 
 
-def parse_hex(text: str, what: str = "id") -> bytes:
-    """Return the 32 bytes of a tenant's, agent's or edge's id.
+def parse_hex(text: str, field: str) -> bytes:
+    """Parse the id of a tenant, agent or edge, 32 bytes.
 
     Raises:
         Denied: INVALID_REQUEST.
     """
     if not _HEX_32.fullmatch(text):
-        raise Denied(Code.INVALID_REQUEST, f"{what}: must be 64 hexadecimal digits")
+        raise Denied(Code.INVALID_REQUEST, f"{field}: must be 64 hexadecimal digits")
     return bytes.fromhex(text)
 
 

@@ -1,18 +1,18 @@
-"""Server-sent events: answers that have no end."""
+"""Server-sent events."""
 
 from collections.abc import AsyncGenerator
 
 from fastapi.responses import StreamingResponse
 
-# A stream passes a proxy event by event: nginx would keep them until it has a page of them.
+# Proxies must pass each event at once: nginx would buffer a page of them.
 _UNBUFFERED = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
-async def streamed(events: AsyncGenerator[bytes]) -> StreamingResponse:
-    """Answer with events.
+async def stream_events(events: AsyncGenerator[bytes]) -> StreamingResponse:
+    """Return the response that streams events.
 
-    What comes first is asked for here and told to nobody: up to there, `events` enters whoever
-    follows in the hub's lists, so that many who ask at once are counted before one is answered.
+    The first item is awaited here and not sent: up to it, the generator registers the follower, so that
+    concurrent requests are counted before one of them is answered.
     """
     await anext(events)
     return StreamingResponse(events, media_type="text/event-stream", headers=_UNBUFFERED)

@@ -1,13 +1,13 @@
-"""A span for every request, named by its route: FastAPI makes them, this says how."""
+"""Tracing options of FastAPI: a span for every request, named by its route."""
 
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import TracerProvider
 
 
 def telemetry(provider: TracerProvider | None) -> TelemetryConfig:
-    """Return `FastAPI(telemetry=...)`: spans of `provider` alone, or nothing at all.
+    """Return the value of `FastAPI(telemetry=...)`: spans of `provider` only, or nothing.
 
-    A span carries method, route, path, status and the class of an error. No headers, and no message
+    A span has method, route, path, status and the class of an error. No headers, and no message
     of an exception; the provider of `towonel.runtime.telemetry` hides the query. A `traceparent`
     of the client is the parent.
 

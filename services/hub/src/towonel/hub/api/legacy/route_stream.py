@@ -1,4 +1,4 @@
-"""Routes as the original's edges follow them: the whole table, as server-sent events."""
+"""Endpoint that the original's edges follow: the whole route table, as server-sent events."""
 
 import asyncio
 import contextlib
@@ -9,11 +9,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
 from towonel.hub.api.http.auth import EdgeSignature
+from towonel.hub.api.http.edge_auth import authenticate_edge, use_once
 from towonel.hub.api.http.errors import error_responses
-from towonel.hub.api.http.sse import streamed
-from towonel.hub.api.nodes.edges import signed_edge, take_once
+from towonel.hub.api.http.sse import stream_events
 from towonel.hub.context import Hub, HubDep
-from towonel.hub.store import agents
+from towonel.hub.store.legacy import heartbeats
 from towonel.identity.signatures import Domain
 from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied, Unavailable
@@ -24,7 +24,7 @@ from towonel.wire.routes import RouteDelta, TlsMode
 
 router = APIRouter(prefix="/v1")
 MAX_SUBSCRIBERS = 256
-_ONCE = "towonel/edge-sub/v1/sse"  # a request for one form of the routes is no replay in the other
+_ONCE = "towonel/edge-sub/v1/sse"  # the same signed request may be used once for each form
 
 
 @router.get(
@@ -44,29 +44,29 @@ async def subscribe_routes(
 ) -> StreamingResponse:
     """Follow the routes in the original's form; signed by an edge."""
     try:
-        signed = await signed_edge(hub, request, authorization, Domain.EDGE_SUBSCRIBE)
+        signed = await authenticate_edge(hub, request, authorization, Domain.EDGE_SUBSCRIBE)
     except Denied as error:
         if error.code is not Code.EDGE_UNKNOWN:
             raise
-        raise Denied(Code.UNAUTHORIZED, error.detail) from error  # the original's word
-    await take_once(hub, signed, _ONCE)
+        raise Denied(Code.UNAUTHORIZED, error.detail) from error  # the original's code
+    await use_once(hub, signed, _ONCE)
     if len(hub.subscribers) >= MAX_SUBSCRIBERS:
         raise Unavailable(Code.OVERLOADED, "too many subscribers", retry_after_s=30)
-    return await streamed(_events(hub, signed.id))
+    return await stream_events(_events(hub, signed.id))
 
 
 async def _events(hub: Hub, edge_id: bytes) -> AsyncGenerator[bytes]:
     me = object()
     hub.subscribers.add(me)
     try:
-        yield b""  # for `streamed`
+        yield b""  # for `stream_events`
         sent = table = b""
         while not hub.stopping.is_set() and hub.is_active_edge(edge_id):
             revision = hub.route_cache.revision
-            with contextlib.suppress(Unavailable):  # without a database, what was said last holds
-                with CancelScope(shield=True):  # a read that is cut off costs its connection
-                    live = await _live(hub)
-                table = await asyncio.to_thread(_encoded, hub.route_cache.delta(None), live)
+            with contextlib.suppress(Unavailable):  # without the database, the last table stays
+                with CancelScope(shield=True):  # a cancelled read would close its connection
+                    live = await _running_agents(hub)
+                table = await asyncio.to_thread(_encode, hub.route_cache.delta(None), live)
             if table != sent:
                 sent = table
                 yield b"event: routes\ndata: " + base64url.encode(table).encode() + b"\n\n"
@@ -78,17 +78,17 @@ async def _events(hub: Hub, edge_id: bytes) -> AsyncGenerator[bytes]:
         hub.subscribers.discard(me)
 
 
-async def _live(hub: Hub) -> Mapping[TenantId, tuple[AgentId, ...]]:
-    # Only agents that proved to be the tenant's: an edge's own word of its sessions adds none.
+async def _running_agents(hub: Hub) -> Mapping[TenantId, tuple[AgentId, ...]]:
+    # From the database, not from edge reports: only agents that proved to be the tenant's count.
     async with hub.store.read() as session:
-        seen = await agents.fresh(session, hub.now_ms())
+        running = await heartbeats.running(session, hub.now_ms())
     found: dict[TenantId, set[AgentId]] = {}
-    for tenant_id, agent_id in seen:
+    for tenant_id, agent_id in running:
         found.setdefault(tenant_id, set()).add(agent_id)
     return {tenant: tuple(sorted(ids)) for tenant, ids in found.items()}
 
 
-def _encoded(whole: RouteDelta, live: Mapping[TenantId, tuple[AgentId, ...]]) -> bytes:
+def _encode(whole: RouteDelta, live: Mapping[TenantId, tuple[AgentId, ...]]) -> bytes:
     table = LegacyTable({}, {}, {}, {}, {}, {})
     routes, modes = dict(table.routes), dict(table.tls_modes)
     services = {ServiceKind.TCP: dict(table.tcp_routes), ServiceKind.UDP: dict(table.udp_routes)}

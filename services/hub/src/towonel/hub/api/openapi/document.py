@@ -1,6 +1,7 @@
-"""The OpenAPI document, good enough to make a client from, and the page that shows it offline."""
+"""OpenAPI document, complete enough to generate a client from, and the page that shows it offline."""
 
 import copy
+from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
@@ -20,7 +21,7 @@ from towonel.api.errors import ErrorOut
 from towonel.api.reports import EdgeReport
 from towonel.api.services import DesiredState
 from towonel.hub.api.http.errors import STATUS, STATUS_DESCRIPTIONS
-from towonel.hub.api.openapi.examples import CBOR_BODIES, EXAMPLES
+from towonel.hub.api.openapi.examples import EXAMPLES
 
 DESCRIPTION = """\
 The system of record of a Towonel tunnel: invites, tenants, services, edges.
@@ -43,7 +44,7 @@ TAGS = [
     {"name": "audit", "description": "Every write: who, what, when, from where."},
     {"name": "health", "description": "Whether the hub is there."},
 ]
-# Bodies that are read as bytes, because a signature is over them.
+# JSON bodies that endpoints read as bytes, because a signature covers them.
 SIGNED: dict[str, type[BaseModel]] = {
     "bootstrap": BootstrapIn,
     "refresh": RefreshIn,
@@ -66,23 +67,28 @@ HEADERS = {
 _REFERENCE = "#/components/schemas/{model}"
 
 
-def install(app: FastAPI) -> None:
-    """Let `app` tell our document, and serve the page with everything it needs."""
-    whole: dict[str, Any] = {}
+def install(app: FastAPI, cbor_bodies: Mapping[str, str]) -> None:
+    """Make `app` serve our document, and the page with its assets.
+
+    Args:
+        app: with all routes.
+        cbor_bodies: descriptions of bodies that are CBOR, by operation id.
+    """
+    document: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:
-        if not whole:
-            whole.update(_document(app))
-        return whole
+        if not document:
+            document.update(_document(app, cbor_bodies))
+        return document
 
-    app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way
+    app.openapi = openapi  # type: ignore[method-assign] # as FastAPI documents it
     assets = StaticFiles(directory=str(files("fastapi_swagger.resources")))
     app.mount("/docs/assets", assets)
     app.add_api_route("/docs", _page, include_in_schema=False)
 
 
 async def _page() -> HTMLResponse:
-    """The page; its addresses are relative, so that it works behind any proxy."""
+    """Return the page; its URLs are relative, so that it works behind any proxy."""
     page = get_swagger_ui_html(
         openapi_url="v1/openapi.json",
         title="Towonel hub API",
@@ -99,8 +105,8 @@ async def _page() -> HTMLResponse:
     return page
 
 
-def _document(app: FastAPI) -> dict[str, Any]:
-    found = copy.deepcopy(
+def _document(app: FastAPI, cbor_bodies: Mapping[str, str]) -> dict[str, Any]:
+    document = copy.deepcopy(
         get_openapi(
             title=app.title,
             version=app.version,
@@ -110,18 +116,18 @@ def _document(app: FastAPI) -> dict[str, Any]:
             servers=[{"url": "..", "description": "where this document is, behind any proxy"}],
         )
     )
-    components: dict[str, Any] = found["components"]
+    components: dict[str, Any] = document["components"]
     schemas: dict[str, Any] = components["schemas"]
     schemas |= _signed_schemas()
-    for path in found["paths"].values():
+    for path in document["paths"].values():
         for operation in path.values():
-            _finish(operation)
+            _complete(operation, cbor_bodies)
         if any(_takes_if_match(operation) for operation in path.values()):
             for method in ("get", "patch"):
                 path[method]["responses"]["200"]["headers"] |= _headers("ETag")
     components["headers"] = {
-        name: {"description": said, "required": True, "schema": {"type": kind}}
-        for name, (_, said, kind) in HEADERS.items()
+        name: {"description": description, "required": True, "schema": {"type": kind}}
+        for name, (_, description, kind) in HEADERS.items()
     }
     components["responses"] = {
         _error_name(status): _error(status) for status in sorted(STATUS_DESCRIPTIONS)
@@ -130,26 +136,26 @@ def _document(app: FastAPI) -> dict[str, Any]:
         schemas.pop(unused, None)
     for name, example in EXAMPLES.items():
         schemas[name]["examples"] = [example]
-    return found
+    return document
 
 
-def _finish(operation: dict[str, Any]) -> None:
-    """Say of an operation what FastAPI cannot know."""
+def _complete(operation: dict[str, Any], cbor_bodies: Mapping[str, str]) -> None:
+    """Add to an operation what FastAPI cannot know."""
     name, responses = operation["operationId"], operation["responses"]
     if name in SIGNED:
         reference = {"$ref": _REFERENCE.format(model=SIGNED[name].__name__)}
         content: dict[str, Any] = {"application/json": {"schema": reference}}
         operation["requestBody"] = {"required": True, "content": content}
-    if name in CBOR_BODIES:
+    if name in cbor_bodies:
         content = {"application/cbor": {"schema": {"type": "string", "format": "binary"}}}
-        body = {"description": CBOR_BODIES[name], "required": True, "content": content}
+        body = {"description": cbor_bodies[name], "required": True, "content": content}
         operation["requestBody"] = body
     if name in SIGNED_OR_NOT:
         operation["security"].append({})
-    for taken in operation.get("parameters", []):
-        taken["schema"] = _without_null(taken["schema"])
+    for parameter in operation.get("parameters", []):
+        parameter["schema"] = _without_null(parameter["schema"])
     if "HTTPValidationError" in str(responses.get("422")):
-        del responses["422"]  # broken rules are answered with 400
+        del responses["422"]  # validation errors are 400
     for status in responses.keys() - {"200"} | _common_errors(operation):
         responses[status] = {"$ref": f"#/components/responses/{_error_name(int(status))}"}
     responses["200"]["headers"] = _headers("RequestId")
@@ -157,17 +163,17 @@ def _finish(operation: dict[str, Any]) -> None:
 
 
 def _common_errors(operation: dict[str, Any]) -> set[str]:
-    """Return the statuses of errors that follow from what an operation takes."""
-    found = {"413", "500"}
+    """Return the statuses of errors that follow from the parameters of an operation."""
+    statuses = {"413", "500"}
     if operation.get("security"):
-        found |= {"401", "403"}
+        statuses |= {"401", "403"}
     if operation.get("parameters") or "requestBody" in operation:
-        found |= {"400"}
+        statuses |= {"400"}
     if "requestBody" in operation:
-        found |= {"408"}
-    if operation["operationId"] != "health":  # which asks nobody
-        found |= {"429", "503"}
-    return found
+        statuses |= {"408"}
+    if operation["operationId"] != "health":  # it has no rate limit and reads no database
+        statuses |= {"429", "503"}
+    return statuses
 
 
 def _error_name(status: int) -> str:
@@ -176,11 +182,11 @@ def _error_name(status: int) -> str:
 
 def _error(status: int) -> dict[str, Any]:
     words = [f"`{code.word}`" for code, its_status in STATUS.items() if its_status == status]
-    said = STATUS_DESCRIPTIONS[status] + (f" Codes: {', '.join(words)}." if words else "")
+    description = STATUS_DESCRIPTIONS[status] + (f" Codes: {', '.join(words)}." if words else "")
     more = {401: ("Challenge",), 429: ("RetryAfter",), 503: ("RetryAfter",)}
     schema = {"$ref": _REFERENCE.format(model=ErrorOut.__name__)}
     return {
-        "description": said,
+        "description": description,
         "headers": _headers("RequestId", *more.get(status, ())),
         "content": {"application/json": {"schema": schema}},
     }
@@ -191,11 +197,11 @@ def _headers(*names: str) -> dict[str, Any]:
 
 
 def _takes_if_match(operation: dict[str, Any]) -> bool:
-    return any(taken["name"] == "if-match" for taken in operation.get("parameters", ()))
+    return any(it["name"] == "if-match" for it in operation.get("parameters", ()))
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """What is left out of a query or the headers is left out; neither can say null."""
+    """Return the schema of a parameter without null, which queries and headers cannot express."""
     others = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
     if len(others) != 1:
         return schema

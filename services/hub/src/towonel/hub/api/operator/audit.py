@@ -1,8 +1,7 @@
-"""What was written: the audit log, page by page or as it grows."""
+"""Endpoints of the audit log: pages, and a stream of new events."""
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncGenerator
 from typing import Annotated
 
@@ -12,21 +11,22 @@ from fastapi.responses import StreamingResponse
 
 from towonel.api.audit import AuditItem, AuditPage
 from towonel.api.fields import Moment
-from towonel.hub.api.http.auth import Caller, Operator, TenantViewer, still_counts
+from towonel.hub.api.http.auth import Caller, Operator, TenantViewer, is_still_valid
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import OfTenant, Page, Text
-from towonel.hub.api.http.sse import streamed
-from towonel.hub.api.presenters import to_datetime, to_optional_ms
+from towonel.hub.api.http.sse import stream_events
+from towonel.hub.api.presenters import to_audit_item
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.core.access import Principal
+from towonel.hub.core.timestamps import to_optional_ms
 from towonel.hub.store import audit as store
 from towonel.hub.store.tables import AuditRow
 from towonel.wire.errors import Code, Unavailable
 
 router = APIRouter(prefix="/v1")
-MAX_EVENTS = 100  # read at once: what a follower that does not read keeps in memory
+MAX_EVENTS = 100  # per query: the most that a follower that stalls keeps in memory
 MAX_FOLLOWERS = 256  # each reads the database every two seconds
-MAX_OF_ONE_KEY = 64  # of them: no tenant's key can take every place
+MAX_OF_ONE_KEY = 64  # of them, so that no tenant's key takes all places
 At = Annotated[Moment | None, Query(description="RFC 3339, as in 2026-11-24T12:00:00Z.")]
 
 
@@ -43,12 +43,12 @@ async def list_audit(
     until: At = None,
 ) -> AuditPage:
     """List writes, the newest first: who did what to what, from where."""
-    wanted = store.AuditFilter(
+    matching = store.AuditFilter(
         actor, action, subject, tenant_id, to_optional_ms(since), to_optional_ms(until)
     )
     async with hub.store.read() as session:
-        found = await store.newest(session, paging, wanted)
-    return AuditPage(audit=[shown(row) for row in found.rows], next_cursor=found.next_cursor)
+        page = await store.newest(session, paging, matching)
+    return AuditPage(audit=[to_audit_item(row) for row in page.rows], next_cursor=page.next_cursor)
 
 
 @router.get(
@@ -81,32 +81,16 @@ async def follow_events(
     if len(hub.followers) >= MAX_FOLLOWERS or own >= MAX_OF_ONE_KEY:
         raise Unavailable(Code.OVERLOADED, "too many follow the events", retry_after_s=30)
     start = newest if last_event_id is None else min(last_event_id, newest)
-    return await streamed(_events(hub, start, caller))
-
-
-def shown(row: AuditRow) -> AuditItem:
-    """Return a write as the API shows it."""
-    return AuditItem(
-        id=row.id or 0,
-        at=to_datetime(row.at_ms),
-        actor=row.actor,
-        action=row.action,
-        subject=row.subject,
-        tenant_id=row.tenant_id.hex() if row.tenant_id else None,
-        before=json.loads(row.before) if row.before else None,
-        after=json.loads(row.after) if row.after else None,
-        request_id=row.request_id,
-        address=row.address,
-    )
+    return await stream_events(_events(hub, start, caller))
 
 
 async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[bytes]:
     clock = asyncio.get_running_loop().time
-    said_at = clock()
+    sent_at = clock()
     me = object()
     hub.followers[me] = caller.principal
     try:
-        yield b""  # for `streamed`
+        yield b""  # for `stream_events`
         yield b": following\n\n"
         while not hub.stopping.is_set():
             next_write = hub.audited.next_write()
@@ -115,13 +99,13 @@ async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[byte
                 return
             for row in rows:
                 last_id = row.id or last_id
-                if (item := _told(row, caller.principal)) is not None:
-                    said_at = clock()
-                    yield _event(item)
+                if (item := _visible(row, caller.principal)) is not None:
+                    sent_at = clock()
+                    yield _encode(item)
             if len(rows) == MAX_EVENTS:
                 continue
-            if clock() - said_at >= hub.timing.events_keepalive_s:
-                said_at = clock()
+            if clock() - sent_at >= hub.timing.events_keepalive_s:
+                sent_at = clock()
                 yield b": quiet\n\n"
             await _wait(next_write, hub.timing.events_poll_s)
     finally:
@@ -129,14 +113,14 @@ async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[byte
 
 
 async def _after(hub: Hub, caller: Caller, last_id: int) -> list[AuditRow] | None:
-    """Return what was written after an event, or None where the follower's key counts no more."""
-    with CancelScope(shield=True):  # a read that is cut off costs its connection
-        if not await still_counts(hub, caller):
+    """Return the events after an id, or None if the caller's key is no longer valid."""
+    with CancelScope(shield=True):  # a cancelled read would close its connection
+        if not await is_still_valid(hub, caller):
             return None
         with contextlib.suppress(Unavailable):
             async with hub.store.read() as session:
                 return list(await store.after(session, last_id, MAX_EVENTS))
-    return []  # the database comes back, or the follower leaves
+    return []  # until the database is back, or the follower leaves
 
 
 async def _wait(next_write: asyncio.Event, timeout_s: float) -> None:
@@ -145,8 +129,9 @@ async def _wait(next_write: asyncio.Event, timeout_s: float) -> None:
             await next_write.wait()
 
 
-def _told(row: AuditRow, principal: Principal) -> AuditItem | None:
-    item = shown(row)
+def _visible(row: AuditRow, principal: Principal) -> AuditItem | None:
+    """Return the event as a caller may see it, or None."""
+    item = to_audit_item(row)
     if principal.reads_audit:
         return item
     of_another = principal.tenant_id is not None and row.tenant_id != principal.tenant_id
@@ -155,5 +140,5 @@ def _told(row: AuditRow, principal: Principal) -> AuditItem | None:
     return item.model_copy(update={"actor": "", "request_id": "", "address": ""})
 
 
-def _event(item: AuditItem) -> bytes:
+def _encode(item: AuditItem) -> bytes:
     return f"id: {item.id}\nevent: {item.action}\ndata: {item.model_dump_json()}\n\n".encode()

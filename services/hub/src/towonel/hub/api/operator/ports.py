@@ -1,4 +1,4 @@
-"""Ports that are kept for tenants."""
+"""Endpoints of port reservations."""
 
 from typing import Annotated
 
@@ -13,20 +13,17 @@ from towonel.api.ports import (
     ReservationIn,
     ReservationPage,
 )
-from towonel.hub.api.http.auth import Caller, Idempotent, TenantOperator, TenantViewer, Viewer
+from towonel.hub.api.http.auth import Caller, TenantOperator, TenantViewer, Viewer
 from towonel.hub.api.http.errors import error_responses
+from towonel.hub.api.http.idempotency import Idempotent, idempotent
 from towonel.hub.api.http.parameters import InviteId, OfTenant, Page, parse_id
-from towonel.hub.api.presenters import reservation
-from towonel.hub.context import Hub, HubDep
-from towonel.hub.core.ports import LAST_PORT, Range, free_ports
-from towonel.hub.operations.edit import reserve
+from towonel.hub.api.presenters import to_reservation
+from towonel.hub.context import HubDep
+from towonel.hub.operations import reserve_ports as operations
 from towonel.hub.store import invites
 from towonel.hub.store import ports as store
-from towonel.hub.store.audit import AuditEvent, record
-from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import REVOKED, InviteRow, ReservationRow
 from towonel.wire.errors import Code, Denied
-from towonel.wire.ids import TenantId
 
 router = APIRouter(prefix="/v1/ports", tags=["ports"])
 MAX_AVAILABLE = 200
@@ -43,10 +40,9 @@ async def list_ports(
     """List the ports that are kept for tenants, by protocol and number."""
     tenant = caller.principal.scope(tenant_id)
     async with hub.store.read() as session:
-        found = await store.reservations(session, paging, tenant, protocol)
-    return ReservationPage(
-        ports=[reservation(row) for row in found.rows], next_cursor=found.next_cursor
-    )
+        page = await store.reservations(session, paging, tenant, protocol)
+    items = [to_reservation(row) for row in page.rows]
+    return ReservationPage(ports=items, next_cursor=page.next_cursor)
 
 
 @router.get("/available", responses=error_responses(400))
@@ -58,33 +54,24 @@ async def available_ports(
 ) -> AvailablePorts:
     """Tell the lowest ports that nobody has or keeps."""
     async with hub.store.read() as session:
-        ports = await _free(hub, session, protocol, count)
+        ports = await operations.free_ports(hub, session, protocol, count)
     return AvailablePorts(protocol=protocol, ports=ports)
 
 
 @router.post("", responses=error_responses(400, 404, 409))
 async def reserve_ports(
-    hub: HubDep, caller: TenantOperator, body: ReservationIn, once: Idempotent
+    hub: HubDep, caller: TenantOperator, body: ReservationIn, request: Idempotent
 ) -> Reservation:
     """Keep a port or a range of ports for a tenant; without a number, the lowest free one."""
-    tenant_id = TenantId(bytes.fromhex(body.tenant_id))
-    async with hub.store.write() as change:
-        before = await once(caller).replay(change, Reservation)
-        if before is not None:
-            return before
-        tenant = await invites.invite_of_tenant(change.session, tenant_id)
-        is_live = tenant is not None and tenant.status != REVOKED
-        if tenant is None or not is_live or not caller.principal.may_see(tenant_id):
-            raise Denied(Code.NOT_FOUND, "no such tenant, or its invite is revoked")
-        first = body.first_port or await _one_free(hub, change.session, body.protocol)
-        wanted = Range(body.protocol, first, body.last_port or first, tenant_id)
-        made = reservation(await reserve(hub, change, tenant, wanted))
-        _touch(change, tenant)
-        after = {"ports": str(wanted)}
-        deed = AuditEvent("ports.reserved", f"ports:{made.reservation_id}", tenant_id, after=after)
-        await record(change, caller.actor, deed, hub.now_ms())
-        await once(caller).store(change, made, hub.now_ms())
-    return made
+    async with (
+        hub.store.write() as write,
+        idempotent(write, caller, request, Reservation) as answer,
+    ):
+        if answer.is_new:
+            tenant = await _get_active_tenant(write.session, caller, body.tenant_id)
+            row = await operations.reserve_ports(hub, write, caller.actor, tenant, body)
+            answer.body = to_reservation(row)
+    return answer.body
 
 
 @router.get("/{reservation_id}", responses=error_responses(400, 404))
@@ -93,7 +80,7 @@ async def get_port_reservation(
 ) -> Reservation:
     """Show what is kept under one id."""
     async with hub.store.read() as session:
-        return reservation(await _get_or_404(session, caller, reservation_id))
+        return to_reservation(await _get_or_404(session, caller, reservation_id))
 
 
 @router.delete("/{reservation_id}", responses=error_responses(400, 404))
@@ -101,22 +88,10 @@ async def release_ports(
     hub: HubDep, caller: TenantOperator, reservation_id: InviteId
 ) -> ReleasedOut:
     """Keep ports no more; what is published on them stays until its tenant ends it."""
-    async with hub.store.write() as change:
-        row = await _get_or_404(change.session, caller, reservation_id)
-        tenant = await invites.invite_of_tenant(change.session, row.tenant_id)
-        if tenant is not None:
-            _touch(change, tenant)
-        before = {"ports": str(store.range_of(row))}
-        await store.release(change, row)
-        deed = AuditEvent("ports.released", f"ports:{reservation_id}", row.tenant_id, before)
-        await record(change, caller.actor, deed, hub.now_ms())
+    async with hub.store.write() as write:
+        row = await _get_or_404(write.session, caller, reservation_id)
+        await operations.release_ports(write, caller.actor, row)
     return ReleasedOut(reservation_id=reservation_id)
-
-
-def _touch(change: Write, tenant: InviteRow) -> None:
-    """Give a tenant another ETag: its ports are a part of it."""
-    tenant.version += 1
-    change.session.add(tenant)
 
 
 async def _get_or_404(session: AsyncSession, caller: Caller, reservation_id: str) -> ReservationRow:
@@ -126,14 +101,8 @@ async def _get_or_404(session: AsyncSession, caller: Caller, reservation_id: str
     return row
 
 
-async def _free(hub: Hub, session: AsyncSession, protocol: str, count: int) -> list[int]:
-    held = await store.reserved(session, protocol, 1, LAST_PORT)
-    held += await store.published(session, protocol, 1, LAST_PORT)
-    return list(free_ports(protocol, hub.policy.ports, held, count))
-
-
-async def _one_free(hub: Hub, session: AsyncSession, protocol: str) -> int:
-    found = await _free(hub, session, protocol, 1)
-    if not found:
-        raise Denied(Code.PORT_CONFLICT, f"there is no free {protocol} port left")
-    return found[0]
+async def _get_active_tenant(session: AsyncSession, caller: Caller, tenant_id: str) -> InviteRow:
+    row = await invites.find_by_tenant(session, bytes.fromhex(tenant_id))
+    if row is None or row.status == REVOKED or not caller.principal.may_see(row.tenant_id):
+        raise Denied(Code.NOT_FOUND, "no such tenant, or its invite is revoked")
+    return row

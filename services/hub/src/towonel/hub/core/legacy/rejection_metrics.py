@@ -1,4 +1,4 @@
-"""Why a signed entry was refused, as a metric tells it: in the original's words where it has one."""
+"""Metric labels of refused signed entries: the original's where it has one."""
 
 from towonel.wire.errors import Code
 from towonel.wire.legacy.ops import (
@@ -12,7 +12,7 @@ from towonel.wire.legacy.ops import (
     UpsertUdpService,
 )
 
-INTERNAL = "internal"  # the hub's fault, or its database's
+INTERNAL = "internal"  # an error of the hub or its database
 _PLAIN = {
     Code.MALFORMED: "invalid_cbor",
     Code.TOO_LARGE: "invalid_cbor",
@@ -25,8 +25,8 @@ def reason(code: Code, op: Op | None) -> str:
     """Return the metric's label for a refusal.
 
     Args:
-        code: why.
-        op: what was asked for, where it could be read at all.
+        code: the error code.
+        op: of the entry, or None if it could not be decoded.
     """
     if code in _PLAIN:
         return _PLAIN[code]

@@ -1,16 +1,16 @@
-"""A tenant's log of signed entries: which may follow, what they leave, and which still matter.
+"""Log of a tenant's signed entries: sequence rule, replay to a state, and compaction.
 
-Each op is about one subject, such as `hostname:app.example.eu` or `tcp:ssh`, and the newest op of a
-subject says all there is to know of it. A log can therefore be kept as short as what its tenant has:
-whoever stores an entry may drop those of the subjects that it `supersedes`, and a newest entry that
-`removes` once another one follows. Such a log replays to the same state.
+Each op is about one subject, such as `hostname:app.example.eu` or `tcp:ssh`, and only the newest op of a
+subject matters. So the log needs no more entries than its tenant has subjects: a store may drop the
+entries of the subjects that a new one `supersedes`, and a newest entry that `removes` once another one
+follows. Such a log replays to the same state.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from towonel.hub.core.desired import Wanted
+from towonel.api.services import ServiceIn
 from towonel.wire.errors import Code, Denied, ProtocolError
 from towonel.wire.ids import AgentId
 from towonel.wire.legacy.ops import (
@@ -26,34 +26,34 @@ from towonel.wire.legacy.ops import (
     UpsertTcpService,
     UpsertUdpService,
 )
-from towonel.wire.names import ServiceKind, parse_hostname, parse_service_name
+from towonel.wire.names import parse_hostname, parse_service_name
 from towonel.wire.routes import TlsMode
 
 
 @dataclass(frozen=True, slots=True)
 class TenantState:
-    """What a log leaves.
+    """State after the replay of a log.
 
     Args:
-        ops: of each subject there is something about, the newest op; the longest unchanged first.
+        ops: the newest op of each subject that was not removed; the longest unchanged first.
     """
 
     ops: Mapping[str, Op] = field(default_factory=dict[str, Op])
 
     @property
     def hostnames(self) -> frozenset[str]:
-        """What the tenant publishes by https."""
+        """The published https hostnames."""
         return frozenset(op.hostname for op in self.ops.values() if isinstance(op, UpsertHostname))
 
     @property
     def tls_modes(self) -> Mapping[str, EntryTlsMode]:
-        """The mode of each hostname that was given one, published or not."""
+        """The TLS mode of each hostname that has one, published or not."""
         found = (op for op in self.ops.values() if isinstance(op, SetHostnameTls))
         return {op.hostname: op.mode for op in found}
 
     @property
     def agents(self) -> frozenset[AgentId]:
-        """Who serves the tenant."""
+        """The agents of the tenant."""
         return frozenset(op.agent_id for op in self.ops.values() if isinstance(op, UpsertAgent))
 
     @property
@@ -70,11 +70,11 @@ class TenantState:
 
 
 def check_sequence(last: int | None, sequence: int) -> None:
-    """Check that an entry comes after all others, so that none is replayed or put into the past.
+    """Check that an entry follows all earlier ones, so that none is replayed or inserted.
 
     Args:
-        last: the highest sequence that the tenant ever used; None before its first entry.
-        sequence: of the new entry; numbers may be left out, and the first may be any.
+        last: the highest sequence that the tenant ever used, or None before its first entry.
+        sequence: of the new entry; gaps are allowed, and the first may be any number.
 
     Raises:
         Denied: SEQUENCE_CONFLICT.
@@ -83,8 +83,8 @@ def check_sequence(last: int | None, sequence: int) -> None:
         raise Denied(Code.SEQUENCE_CONFLICT, f"sequence {sequence}, but {last} was used already")
 
 
-def checked(op: Op) -> Op:
-    """Return an op with its names as they are compared: hostnames in lower case.
+def normalize(op: Op) -> Op:
+    """Validate an op and return it with normalized names: hostnames in lower case.
 
     Raises:
         ProtocolError: BAD_NAME, with the rule that a name or port breaks.
@@ -103,7 +103,7 @@ def checked(op: Op) -> Op:
 
 
 def subject(op: Op) -> str:
-    """Return what an op is about; the newest op about it counts."""
+    """Return the subject of an op; only the newest op of a subject matters."""
     match op:
         case UpsertHostname(hostname) | DeleteHostname(hostname):
             return f"hostname:{hostname}"
@@ -120,9 +120,9 @@ def subject(op: Op) -> str:
 
 
 def supersedes(op: Op) -> tuple[str, ...]:
-    """Return the subjects whose earlier ops no longer matter after this one.
+    """Return the subjects whose earlier ops this one supersedes.
 
-    A hostname that is deleted loses its TLS mode: published again, it starts as passthrough.
+    A deleted hostname loses its TLS mode: published again, it starts as passthrough.
     """
     if isinstance(op, DeleteHostname):
         return subject(op), f"tls:{op.hostname}"
@@ -130,46 +130,45 @@ def supersedes(op: Op) -> tuple[str, ...]:
 
 
 def removes(op: Op) -> bool:
-    """Tell whether an op leaves nothing about its subject."""
+    """Whether an op removes its subject."""
     return isinstance(op, DeleteHostname | RevokeAgent | DeleteTcpService | DeleteUdpService)
 
 
 def apply(state: TenantState, op: Op) -> TenantState:
-    """Return what a further op leaves."""
+    """Return the state after one more op."""
     ops = dict(state.ops)
     _put(ops, op)
     return TenantState(ops)
 
 
 def replay(ops: Iterable[Op]) -> TenantState:
-    """Return what the ops of a log leave, the oldest first and each as `checked` returned it."""
-    found: dict[str, Op] = {}
+    """Return the state after the normalized ops of a log, the oldest first."""
+    state: dict[str, Op] = {}
     for op in ops:
-        _put(found, op)
-    return TenantState(found)
+        _put(state, op)
+    return TenantState(state)
 
 
-def compact(ops: Sequence[Op]) -> list[Op]:
-    """Return the ops that still matter, the oldest first.
-
-    The newest of all stays whatever it says: clients read the next sequence from the log's end.
-    """
-    return [*replay(ops).ops.values(), *(op for op in ops[-1:] if removes(op))]
-
-
-def wanted(state: TenantState) -> list[Wanted]:
+def services(state: TenantState) -> list[ServiceIn]:
     """Return the services that a log publishes, in the order of kind and name."""
     modes = state.tls_modes
-    ports = {ServiceKind.TCP: state.tcp_ports, ServiceKind.UDP: state.udp_ports}
     https = [
-        Wanted(ServiceKind.HTTPS, name, None, modes.get(name, TlsMode.PASSTHROUGH))
+        ServiceIn(
+            kind="https",
+            name=name,
+            tls_mode="terminate" if modes.get(name) is TlsMode.TERMINATE else "passthrough",
+        )
         for name in sorted(state.hostnames)
     ]
-    return https + [
-        Wanted(kind, name, port, TlsMode.PASSTHROUGH)
-        for kind, services in ports.items()
-        for name, port in sorted(services.items())
+    tcp = [
+        ServiceIn(kind="tcp", name=name, port=port)
+        for name, port in sorted(state.tcp_ports.items())
     ]
+    udp = [
+        ServiceIn(kind="udp", name=name, port=port)
+        for name, port in sorted(state.udp_ports.items())
+    ]
+    return https + tcp + udp
 
 
 def _put(ops: dict[str, Op], op: Op) -> None:

@@ -1,4 +1,4 @@
-"""Which database: a file of SQLite or a Postgres, and how each is opened."""
+"""Address and engine options of a database: a SQLite file or a Postgres server."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from towonel.hub.store.db import sqlite
 from towonel.hub.store.db.postgres import leave_read_only
 
 CONNECT_TIMEOUT_S = 3
-# A statement of ours takes milliseconds; a snapshot of 300 000 routes some seconds.
+# A normal statement takes milliseconds; a snapshot of 300 000 routes takes some seconds.
 _POSTGRES_OPTIONS = (
     "-c statement_timeout=30000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000"
 )
@@ -19,21 +19,21 @@ _POSTGRES_OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """One database, by its address without a driver."""
+    """Address of a database, without a driver."""
 
-    url: URL = field(repr=False)  # its own text hides one of the places where a password may be
+    url: URL = field(repr=False)  # URL's repr hides only one of the places where a password may be
 
     @classmethod
     def in_file(cls, path: Path) -> "Database":
-        """The SQLite database in a file, whatever characters its name has."""
+        """Return the SQLite database in a file; its name may have any characters."""
         return cls(URL.create("sqlite", database=str(path)))
 
     @classmethod
     def parse_file(cls, dsn: str) -> "Database":
-        """Read the path of a file, plain or as `sqlite:///var/lib/towonel/hub.db?mode=rwc`.
+        """Parse the path of a file, plain or as `sqlite:///var/lib/towonel/hub.db?mode=rwc`.
 
         Raises:
-            ValueError: saying the rule; never the DSN, which may be a server's with a password.
+            ValueError: with the rule, but never the DSN, which may hold a password.
         """
         scheme, separator, rest = dsn.partition("://")
         if separator and scheme != "sqlite":
@@ -45,10 +45,10 @@ class Database:
 
     @classmethod
     def parse(cls, dsn: str) -> "Database":
-        """Read `postgres://user:password@host:port/name?sslmode=require`.
+        """Parse `postgres://user:password@host:port/name?sslmode=require`.
 
         Raises:
-            ValueError: saying the rule; never the DSN, which may hold a password.
+            ValueError: with the rule, but never the DSN, which may hold a password.
         """
         try:
             url = make_url(dsn)
@@ -66,7 +66,7 @@ class Database:
 
     @property
     def path(self) -> Path | None:
-        """The file of SQLite; none where there is a server."""
+        """The SQLite file, or None for a server."""
         return Path(str(self.url.database)) if self.is_sqlite else None
 
     @property
@@ -82,7 +82,7 @@ class Database:
 
     @property
     def engine_options(self) -> dict[str, Any]:
-        """What `create_engine` and `create_async_engine` need beside the address."""
+        """Options of `create_engine` and `create_async_engine`."""
         # Parameters hold hashes, and errors are logged.
         shared: dict[str, Any] = {"hide_parameters": True}
         if self.is_sqlite:
@@ -95,7 +95,7 @@ class Database:
         return {**shared, "pool_pre_ping": True, "connect_args": connect}
 
     def prepare(self, engine: Engine, *, read_only: bool = False) -> None:
-        """Set up what every connection of an engine needs."""
+        """Set up the connections of an engine."""
         if self.is_sqlite:
             sqlite.prepare(engine, read_only=read_only)
         else:
@@ -103,5 +103,5 @@ class Database:
 
     @override
     def __str__(self) -> str:
-        """For people: a password is not shown, wherever in the address it is."""
+        """Return the address without any password."""
         return str(self.path or self.url.set(query={}).render_as_string())

@@ -1,4 +1,4 @@
-"""Pages of a list: each begins after the last row of the one before, wherever rows come and go."""
+"""Keyset pagination: a page starts after the last row of the previous one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ MAX_CURSOR_CHARS = 512
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Which part of a list is asked for: at most `limit` rows after `cursor`."""
+    """Requested page: at most `limit` rows after `cursor`."""
 
     limit: int
     cursor: str | None = None
@@ -25,7 +25,7 @@ class Paging:
 
 @dataclass(frozen=True, slots=True)
 class Paged[Row]:
-    """Rows, and the cursor of those after them; none at the end."""
+    """Page of rows; `next_cursor` is None on the last page."""
 
     rows: Sequence[Row]
     next_cursor: str | None
@@ -43,17 +43,17 @@ async def page[Row](
 
     Args:
         session: of the database.
-        query: a select of whole rows, filtered and in no order.
-        paging: which part.
-        order: attributes of the row that together order it without ties; an index has them.
-        descending: the highest first.
+        query: a select of whole rows, filtered and not ordered.
+        paging: the requested page.
+        order: attributes that order the rows without ties, and have an index.
+        descending: whether the highest come first.
 
     Raises:
-        Denied: INVALID_REQUEST for a cursor that is none of this list.
+        Denied: INVALID_REQUEST for a cursor of another list.
     """
     columns: list[Any] = [col(attribute) for attribute in order]
     if paging.cursor is not None:
-        last = _read(paging.cursor, columns)
+        last = _decode(paging.cursor, columns)
         bound = tuple_(*columns) < last if descending else tuple_(*columns) > last
         query = query.where(bound)
     ordered = [column.desc() if descending else column for column in columns]
@@ -65,8 +65,8 @@ async def page[Row](
     return Paged(rows, base64url.encode(cbor.encode(values)))
 
 
-def _read(cursor: str, columns: Sequence[Any]) -> tuple[Any, ...]:
-    wrong = Denied(Code.INVALID_REQUEST, "cursor: is not one that this list gave")
+def _decode(cursor: str, columns: Sequence[Any]) -> tuple[Any, ...]:
+    wrong = Denied(Code.INVALID_REQUEST, "cursor: is not a cursor of this list")
     if len(cursor) > MAX_CURSOR_CHARS:
         raise wrong
     try:
@@ -77,7 +77,7 @@ def _read(cursor: str, columns: Sequence[Any]) -> tuple[Any, ...]:
         raise wrong
     values = cast(list[object], decoded)
     kinds = [_kind(column) for column in columns]
-    # Exactly: a bool is an int, and a number beyond 64 bits is one that no database takes.
+    # Exact types: a bool is an int. No database accepts a number beyond 64 bits.
     fits = [type(value) is kind for value, kind in zip(values, kinds, strict=False)]
     if len(values) != len(kinds) or not all(fits):
         raise wrong
@@ -89,7 +89,7 @@ def _read(cursor: str, columns: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _kind(column: Any) -> type:
-    # `python_type` of a text column of SQLModel's is `object`.
+    # SQLModel's text columns have `object` as their `python_type`.
     if isinstance(column.type, LargeBinary):
         return bytes
     return int if isinstance(column.type, Integer) else str

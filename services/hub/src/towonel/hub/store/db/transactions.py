@@ -1,10 +1,11 @@
-"""The database: one engine, reads and writes, and the only place that commits."""
+"""Transactions: reads and writes of one database, and the only place that commits."""
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import (
@@ -18,71 +19,117 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from towonel.hub.store import audit
+from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.postgres import connector, is_away
 from towonel.hub.timing import Timing
 from towonel.wire.errors import Code, Denied, Unavailable
 
 _LOCK = text("SELECT 1 FROM revision WHERE id = 1 FOR UPDATE")
-SAME = text("UPDATE revision SET value = value WHERE id = 1")  # a write that changes nothing
+SAME = text("UPDATE revision SET value = value WHERE id = 1")  # a write that changes no value
 _NEXT = text("UPDATE revision SET value = value + 1 WHERE id = 1 RETURNING value")
-_LEAP = text("UPDATE revision SET value = :past, pruned = :past WHERE id = 1")
-REVISIONS_LOST = 1_000_000_000  # more than ever are, by a failover or between backup and restore
+_SKIP = text("UPDATE revision SET value = :past, pruned = :past WHERE id = 1")
+REVISIONS_LOST = 1_000_000_000  # more than a failover, or a restore of a backup, can ever lose
+
+
+def wall_clock_ms() -> int:
+    """Return Unix time in ms."""
+    return time.time_ns() // 1_000_000
+
+
+class Versioned(Protocol):
+    """Row with a version, which is its ETag."""
+
+    version: int
 
 
 @dataclass
 class Write:
-    """A write in progress: its session, and what it leads to, if it does.
+    """Write transaction: session, time, audit log, and what its commit announces.
 
     Args:
         session: of the database.
-        told: the highest revision that edges were told.
-        revision: of the routes, once it changed them.
-        audited: whether it left a trace that followers of events wait for.
+        now_ms: the time of the transaction.
+        served: the highest revision of the routes that edges received.
+        revision: of the routes, once the transaction changed them.
+        audited: whether it has an audit event.
     """
 
     session: AsyncSession
-    told: int = 0
+    now_ms: int
+    served: int
     revision: int | None = None
     audited: bool = False
+
+    def touch(self, row: Versioned) -> None:
+        """Write a changed row under a new version."""
+        row.version += 1
+        self.session.add(row)
+
+    def audit(
+        self,
+        actor: Actor,
+        action: str,
+        subject: str,
+        tenant_id: bytes | None = None,
+        *,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record an event in the audit log.
+
+        Args:
+            actor: of the request.
+            action: such as `invite.created`.
+            subject: such as `invite:<id>`.
+            tenant_id: the tenant concerned, if there is one.
+            before: the changed fields before, without secrets; None if the subject is new.
+            after: the changed fields after, without secrets; None if the subject was deleted.
+        """
+        row = audit.to_row(actor, action, subject, tenant_id, self.now_ms, before, after)
+        self.session.add(row)
+        self.audited = True
 
     async def next_revision(self) -> int:
         """Take the next revision of the routes; all routes of one write share it.
 
-        The row is locked until the commit, so revisions become visible in their order. One that edges
-        were told already was lost by a failover: it must not come back with another meaning, so that
-        they are given the whole table.
+        The row is locked until the commit, so revisions become visible in their order. If edges already
+        received this revision, a failover lost it: numbers are skipped, so that it does not come back with
+        other contents, and edges get a snapshot.
         """
         if self.revision is None:
             connection = await self.session.connection()
             number = int((await connection.execute(_NEXT)).scalar_one())
-            if number <= self.told:
-                await connection.execute(_LEAP, {"past": self.told + REVISIONS_LOST})
+            if number <= self.served:
+                await connection.execute(_SKIP, {"past": self.served + REVISIONS_LOST})
                 number = int((await connection.execute(_NEXT)).scalar_one())
             self.revision = number
         return self.revision
 
 
 class Store:
-    """Reads and writes of one database; `committed` is called after each write that was kept."""
+    """Database with transactions; `committed` is called after each commit of `write`."""
 
     def __init__(
         self,
         engine: AsyncEngine,
         committed: Callable[[Write], Awaitable[None]],
-        told: Callable[[], int],
+        served: Callable[[], int],
+        now_ms: Callable[[], int],
         *,
         is_sqlite: bool,
         begin_s: float = Timing.database_begin_s,
     ) -> None:
         self._engine = engine
         self._committed = committed
-        self._told = told
+        self._served = served
+        self.now_ms = now_ms
         self._is_sqlite = is_sqlite
         self._begin_s = begin_s
         self._writing = asyncio.Lock()
-        self._under_way = set[asyncio.Task[Any]]()
-        self.trouble: str | None = None  # why a write was not kept; until `try_to_write` goes well
+        self._unfinished = set[asyncio.Task[Any]]()
+        self.trouble: str | None = None  # why a write failed; None again after `try_to_write`
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -90,8 +137,9 @@ class Store:
         cls,
         database: Database,
         committed: Callable[[Write], Awaitable[None]],
-        told: Callable[[], int] = lambda: 0,
+        served: Callable[[], int] = lambda: 0,
         *,
+        now_ms: Callable[[], int] = wall_clock_ms,
         max_connections: int = 4,
         max_idle: int = 4,
         begin_s: float = Timing.database_begin_s,
@@ -100,11 +148,12 @@ class Store:
         """Connect to a migrated database.
 
         Args:
-            database: which one.
+            database: the database.
             committed: is called after each commit of `write`.
-            told: tells the highest revision of the routes that edges were told.
-            max_connections: how many there are at most.
-            max_idle: how many of them are kept open.
+            served: returns the highest revision of the routes that edges received.
+            now_ms: the clock of the hub.
+            max_connections: the maximum number of connections.
+            max_idle: how many idle connections stay open.
             begin_s: seconds that a transaction may take to begin.
             answer_s: seconds without a byte from Postgres.
         """
@@ -120,26 +169,28 @@ class Store:
             **options,
         )
         database.prepare(engine.sync_engine)
-        store = cls(engine, committed, told, is_sqlite=database.is_sqlite, begin_s=begin_s)
+        store = cls(
+            engine, committed, served, now_ms, is_sqlite=database.is_sqlite, begin_s=begin_s
+        )
         try:
             yield store
         finally:
-            await _uninterrupted(store._close())
+            await _run_to_end(store._close())
 
     @property
     def engine(self) -> Engine:
-        """The engine below, to watch it."""
+        """The engine, for instrumentation."""
         return self._engine.sync_engine
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncSession]:
-        """Read one consistent state.
+        """Read a consistent snapshot.
 
         Raises:
-            Unavailable: HUB_UNAVAILABLE where the database does not answer.
+            Unavailable: HUB_UNAVAILABLE if the database does not answer.
         """
         options = {} if self._is_sqlite else {"isolation_level": "REPEATABLE READ"}
-        with _translated():
+        with _translate_errors():
             async with contextlib.AsyncExitStack() as stack:
                 async with _begin(self._begin_s):
                     session = await self._session(stack, options)
@@ -147,49 +198,51 @@ class Store:
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncGenerator[Write]:
-        """Write all or nothing: committed at the end, rolled back where anything raises.
+        """Write atomically: committed at the end, rolled back if anything raises.
 
-        No two writes overlap, of all replicas: each sees what those before it did.
+        Writes of all replicas are serialized: each sees all earlier ones.
 
         Raises:
-            Unavailable: HUB_UNAVAILABLE where the database does not answer.
+            Unavailable: HUB_UNAVAILABLE if the database does not answer.
         """
         async with self._writer(is_alone=True) as session:
-            change = Write(session, self._told())
-            yield change
-        await self._committed(change)
+            write = Write(session, self.now_ms(), self._served())
+            yield write
+        await self._committed(write)
 
     @contextlib.asynccontextmanager
     async def write_fact(self) -> AsyncGenerator[AsyncSession]:
-        """Write a fact that stands alone: that a request was seen, or somebody is there.
+        """Write an independent fact, such as a nonce or when an agent was last seen.
 
-        On Postgres it waits for no other write. It must not touch routes, invites or the audit log.
+        On Postgres it does not wait for other writes. It must not touch routes, invites or the audit log.
 
         Raises:
-            Unavailable: HUB_UNAVAILABLE where the database does not answer.
+            Unavailable: HUB_UNAVAILABLE if the database does not answer.
         """
         async with self._writer(is_alone=self._is_sqlite) as session:
             yield session
 
     async def try_to_write(self) -> None:
-        """Write what is there already, to learn whether the database takes writes.
+        """Write an unchanged value, to check whether the database accepts writes.
 
         Raises:
-            Unavailable: HUB_UNAVAILABLE where it does not.
+            Unavailable: HUB_UNAVAILABLE if it does not.
         """
         async with self._writer(is_alone=True) as session:
             await (await session.connection()).execute(SAME)
-        self.trouble = None  # not after any write: a full disk takes those that change nothing
+        self.trouble = None  # not after any write: on a full disk some still succeed
 
     @contextlib.asynccontextmanager
     async def _writer(self, *, is_alone: bool) -> AsyncGenerator[AsyncSession]:
-        with self._watched(), _translated():
+        with self._record_trouble(), _translate_errors():
             async with contextlib.AsyncExitStack() as stack:
                 async with _begin(self._begin_s):
                     if is_alone:
                         await stack.enter_async_context(self._writing)
                     session = await self._session(stack, {"writes": True})
-                    if is_alone and not self._is_sqlite:  # that has the lock since BEGIN IMMEDIATE
+                    if (
+                        is_alone and not self._is_sqlite
+                    ):  # SQLite has the lock since BEGIN IMMEDIATE
                         await (await session.connection()).execute(_LOCK)
                 yield session
                 await session.commit()
@@ -198,11 +251,11 @@ class Store:
         self, stack: contextlib.AsyncExitStack, options: Mapping[str, object]
     ) -> AsyncSession:
         """Begin a transaction that ends with the stack."""
-        connecting = self._started(self._engine.connect().start())
+        connecting = self._start(self._engine.connect().start())
         try:
             connection = await asyncio.shield(connecting)
-        except asyncio.CancelledError:  # cut off half-way, it would be open for ever
-            _ = self._started(_given_back(connecting))
+        except asyncio.CancelledError:  # a half-open connection would leak
+            _ = self._start(_close_when_connected(connecting))
             raise
         session = AsyncSession(connection, expire_on_commit=False)
         _ = stack.push_async_callback(self._end, session, connection)
@@ -211,7 +264,7 @@ class Store:
         return session
 
     async def _end(self, session: AsyncSession, connection: AsyncConnection) -> None:
-        """Close both; a caller that is cancelled meanwhile does not cut it off."""
+        """Close both, even if the caller is cancelled meanwhile."""
 
         async def close() -> None:
             try:
@@ -219,27 +272,27 @@ class Store:
             finally:
                 await connection.close()
 
-        await asyncio.shield(self._started(close()))
+        await asyncio.shield(self._start(close()))
 
-    def _started[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Start what goes on when its caller is cancelled; the end of the store waits for it."""
-        task = asyncio.create_task(work)  # noqa: TID251 its failure is its caller's or no one's
-        self._under_way.add(task)
-        task.add_done_callback(self._ended)
+    def _start[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start a task that outlives the cancellation of its caller; closing the store waits for it."""
+        task = asyncio.create_task(work)  # noqa: TID251 the caller handles its failure, if it waits
+        self._unfinished.add(task)
+        task.add_done_callback(self._discard)
         return task
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._under_way.discard(task)
+    def _discard(self, task: asyncio.Task[Any]) -> None:
+        self._unfinished.discard(task)
         if not task.cancelled():
             _ = task.exception()  # else asyncio complains where the caller has left
 
     async def _close(self) -> None:
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        while self._unfinished:
+            await asyncio.wait(self._unfinished)
         await self._engine.dispose()
 
     @contextlib.contextmanager
-    def _watched(self) -> Generator[None]:
+    def _record_trouble(self) -> Generator[None]:
         try:
             yield
         except Unavailable as error:
@@ -248,7 +301,7 @@ class Store:
             raise
 
 
-async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
+async def _run_to_end(work: Coroutine[Any, Any, None]) -> None:
     """Run to the end, and pass on a cancellation only then."""
     task, interruption = asyncio.create_task(work), None  # noqa: TID251 it ends here
     while not task.done():
@@ -261,7 +314,7 @@ async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
         raise interruption
 
 
-async def _given_back(connecting: asyncio.Task[AsyncConnection]) -> None:
+async def _close_when_connected(connecting: asyncio.Task[AsyncConnection]) -> None:
     with contextlib.suppress(SQLAlchemyError):
         await (await connecting).close()
 
@@ -278,7 +331,7 @@ async def _begin(timeout_s: float) -> AsyncGenerator[None]:
 
 
 @contextlib.contextmanager
-def _translated() -> Generator[None]:
+def _translate_errors() -> Generator[None]:
     try:
         yield
     except PoolTimeoutError as error:
@@ -286,17 +339,17 @@ def _translated() -> Generator[None]:
             Code.HUB_UNAVAILABLE, "database: every connection is in use", retry_after_s=1
         ) from error
     except (OperationalError, InterfaceError) as error:
-        raise _away(error) from error
-    except DataError as error:  # the last line: models and rules refuse such values by name
+        raise _unavailable(error) from error
+    except DataError as error:  # the last resort: models and rules refuse such values by name
         raise Denied(Code.INVALID_REQUEST, "a value that the database cannot hold") from error
     except DBAPIError as error:
         if error.connection_invalidated or is_away(error.orig):
-            raise _away(error) from error
-        # Its own text shows values, and ends up in the log.
+            raise _unavailable(error) from error
+        # Its own message contains values, and would be logged.
         state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", "")
         raise RuntimeError(f"database: {type(error.orig).__name__} {state}") from None
 
 
-def _away(error: DBAPIError) -> Unavailable:
+def _unavailable(error: DBAPIError) -> Unavailable:
     reason = [*str(error.orig).strip().splitlines(), "the connection was lost"][0]
     return Unavailable(Code.HUB_UNAVAILABLE, f"database: {reason}", retry_after_s=2)

@@ -1,4 +1,4 @@
-"""A row that is put in the place of another, in one statement."""
+"""Upsert: insert a row or update it, in one statement."""
 
 from sqlalchemy import inspect
 from sqlalchemy.dialects import postgresql, sqlite
@@ -7,9 +7,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 
 async def upsert(session: AsyncSession, row: SQLModel, *replaced: str) -> None:
-    """Add a row; where its key is taken, replace only these columns of what is there.
+    """Insert a row, or update only these columns if its key exists.
 
-    Unlike a look and then a write, it cannot fail because a replica wrote in between.
+    Unlike a select and then an insert, it cannot fail because a replica wrote in between.
     """
     table = type(row)
     dialect = (await session.connection()).dialect.name

@@ -1,11 +1,11 @@
-"""Tenants' logs of signed entries in the database, no longer than what their tenants have."""
+"""Repository of signed entries: the compacted log of each tenant."""
 
 from collections.abc import Sequence
 
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.core.legacy.signed_entries import checked, removes, subject, supersedes
+from towonel.hub.core.legacy.signed_entries import normalize, removes, subject, supersedes
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import EntryRow, InviteRow
 from towonel.wire.ids import TenantId
@@ -14,7 +14,7 @@ from towonel.wire.legacy.ops import Op
 
 
 async def log(session: AsyncSession, tenant_id: TenantId) -> Sequence[SignedEntry]:
-    """Return a tenant's entries as they were signed, by sequence."""
+    """Return a tenant's entries, by sequence."""
     query = select(EntryRow).where(EntryRow.tenant_id == tenant_id).order_by(col(EntryRow.sequence))
     return [
         SignedEntry(row.payload, row.signature, TenantId(row.tenant_id))
@@ -23,18 +23,18 @@ async def log(session: AsyncSession, tenant_id: TenantId) -> Sequence[SignedEntr
 
 
 async def ops(session: AsyncSession, tenant_id: TenantId) -> list[Op]:
-    """Return what a tenant's entries say, by sequence; their signatures were checked once."""
-    return [checked(decode_payload(entry.payload).op) for entry in await log(session, tenant_id)]
+    """Return the ops of a tenant's entries, by sequence; their signatures are checked already."""
+    return [normalize(decode_payload(entry.payload).op) for entry in await log(session, tenant_id)]
 
 
 async def append(
-    change: Write, invite: InviteRow, entry: SignedEntry, payload: EntryPayload, op: Op
+    write: Write, invite: InviteRow, entry: SignedEntry, payload: EntryPayload, op: Op
 ) -> None:
-    """Add an entry that follows all others, and drop those that no longer matter."""
-    session = change.session
+    """Append an entry and delete those that it supersedes."""
+    session = write.session
     tenant_id = entry.tenant_id
     newest = await _newest(session, tenant_id)
-    if newest is not None and removes(checked(decode_payload(newest.payload).op)):
+    if newest is not None and removes(normalize(decode_payload(newest.payload).op)):
         await session.delete(newest)
     await session.exec(
         delete(EntryRow).where(
@@ -55,8 +55,8 @@ async def append(
     await session.flush()
 
 
-async def of_subject(session: AsyncSession, tenant_id: TenantId, about: str) -> Op | None:
-    """Return the newest op about a subject, if one is kept."""
+async def newest_op(session: AsyncSession, tenant_id: TenantId, about: str) -> Op | None:
+    """Return the newest op about a subject, or None."""
     query = (
         select(EntryRow)
         .where(EntryRow.tenant_id == tenant_id, EntryRow.subject == about)

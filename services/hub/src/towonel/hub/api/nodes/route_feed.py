@@ -1,0 +1,60 @@
+"""Endpoint of the feed of routes, which edges poll."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
+
+from towonel.hub.api.http.auth import EdgeSignature
+from towonel.hub.api.http.edge_auth import authenticate_edge, check_active_edge, use_once
+from towonel.hub.api.http.errors import error_responses
+from towonel.hub.context import HubDep
+from towonel.identity.signatures import Domain
+from towonel.wire.routes import RouteDelta, delta_chunks
+
+router = APIRouter(prefix="/v1")
+MAX_WAIT_S = 30
+CBOR = {"content": {"application/cbor": {"schema": {"type": "string", "format": "binary"}}}}
+
+
+@router.get(
+    "/routes/feed",
+    tags=["routes"],
+    response_class=StreamingResponse,
+    responses={
+        200: {**CBOR, "description": "What changed, or everything; docs/protocol.md says how."},
+        **error_responses(400),
+    },
+)
+async def follow_routes(
+    hub: HubDep,
+    request: Request,
+    authorization: EdgeSignature,
+    since: Annotated[
+        int | None, Query(ge=0, lt=1 << 63, description="The revision that the edge has.")
+    ] = None,
+    wait: Annotated[
+        float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for a change.")
+    ] = 0,
+) -> StreamingResponse:
+    """Return what changed since a revision, waiting for it if asked to; signed by an edge."""
+    signed = await authenticate_edge(hub, request, authorization, Domain.EDGE_SUBSCRIBE)
+    await use_once(hub, signed, Domain.EDGE_SUBSCRIBE)
+    is_current = since is None or await hub.route_cache.wait_for_change(since, wait, hub.stopping)
+    check_active_edge(hub, signed.id)
+    if since is not None and since > hub.route_cache.revision and not is_current:
+        chunks: Sequence[bytes] = list(delta_chunks(RouteDelta(since, snapshot=False)))
+    else:
+        chunks = await hub.route_cache.encoded(since)
+    length = sum(map(len, chunks))
+    return StreamingResponse(
+        _stream(chunks), media_type="application/cbor", headers={"content-length": str(length)}
+    )
+
+
+async def _stream(chunks: Sequence[bytes]) -> AsyncGenerator[bytes]:
+    for chunk in chunks:
+        yield chunk
+        await asyncio.sleep(0)

@@ -1,0 +1,74 @@
+"""Bootstrap of an agent: the proof of its invite, and its first grant."""
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from towonel.api.agents import BootstrapIn
+from towonel.hub.context import Hub
+from towonel.hub.core import quotas
+from towonel.hub.core.invites import check_invite
+from towonel.hub.operations.renew_grant import new_grant, to_agent_row
+from towonel.hub.store import agents, invites, nonces
+from towonel.hub.store.audit import Actor
+from towonel.hub.store.db.transactions import Write
+from towonel.hub.store.tables import REVOKED, InviteRow
+from towonel.identity.grants import Grant
+from towonel.identity.keys import hash_invite_secret, secrets_equal
+from towonel.identity.signatures import Domain, Signature
+from towonel.wire import base64url
+from towonel.wire.errors import Code, Denied, ProtocolError
+from towonel.wire.ids import AgentId, TenantId
+
+
+async def prove_invite(
+    hub: Hub, session: AsyncSession, invite_id: bytes, body: BootstrapIn, address: str
+) -> InviteRow:
+    """Return the active invite whose secret the body has; a wrong secret is a strike.
+
+    Raises:
+        Denied: NOT_FOUND, INVALID_REQUEST, UNAUTHORIZED, INVITE_EXPIRED, TENANT_REVOKED or
+            TENANT_SUSPENDED.
+    """
+    row = await invites.find(session, invite_id)
+    if row is None:
+        raise Denied(Code.NOT_FOUND, "no such invite")
+    try:
+        secret = base64url.decode(body.invite_secret)
+    except ProtocolError as error:
+        raise Denied(Code.INVALID_REQUEST, "invite_secret: is not base64url") from error
+    matches = secrets_equal(hash_invite_secret(hub.keys.invite_hash, secret), row.secret_hash)
+    if not matches:
+        await hub.limiter.strike(address)
+    check_invite(
+        secret_matches=matches,
+        is_revoked=row.status == REVOKED,
+        expires_at_ms=row.expires_at_ms,
+        now_ms=hub.now_ms(),
+    )
+    invites.check_active(row)
+    return row
+
+
+async def bootstrap_agent(
+    hub: Hub, write: Write, actor: Actor, invite: InviteRow, signed: Signature, group: str
+) -> Grant:
+    """Register an agent that proved the invite; returns its grant.
+
+    Raises:
+        Denied: REPLAYED, or TENANT_NOT_ALLOWED for a revoked agent.
+        Unavailable: RATE_LIMITED above the quota of agents.
+    """
+    await nonces.use(write.session, Domain.AGENT_BOOTSTRAP, signed)
+    grant = new_grant(AgentId(signed.id), TenantId(invite.tenant_id), group, write.now_ms)
+    await _check_agent(hub, write, invite, grant.agent_id)
+    await agents.upsert_seen(write.session, to_agent_row(grant, write.now_ms))
+    after = {"group": group}
+    write.audit(actor, "agent.bootstrapped", actor.name, invite.tenant_id, after=after)
+    return grant
+
+
+async def _check_agent(hub: Hub, write: Write, invite: InviteRow, agent_id: AgentId) -> None:
+    row = await agents.find(write.session, agent_id)
+    if row is not None and row.revoked_at_ms is not None:
+        raise Denied(Code.TENANT_NOT_ALLOWED, "this agent was revoked; start it anew")
+    running = await agents.count_running(write.session, invite.tenant_id, agent_id, write.now_ms)
+    quotas.check_agents(running, invites.quotas_of(invite, hub.policy.quotas).agents)

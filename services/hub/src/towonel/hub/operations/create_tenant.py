@@ -1,0 +1,58 @@
+"""Creation of a tenant: its invite, its token and its hostnames."""
+
+import secrets
+from collections.abc import Sequence
+
+from towonel.api.invites import InviteIn
+from towonel.hub.context import Hub
+from towonel.hub.core.invites import expiry_ms
+from towonel.hub.core.ownership import taken
+from towonel.hub.core.quotas import check as check_quota
+from towonel.hub.core.random_names import random_name
+from towonel.hub.operations.hostname_ownership import reconcile_ownership
+from towonel.hub.operations.tokens import new_token
+from towonel.hub.store import invites
+from towonel.hub.store.audit import Actor
+from towonel.hub.store.db.transactions import Write
+from towonel.hub.store.tables import InviteRow
+from towonel.identity.keys import TenantKey, hash_invite_secret
+from towonel.wire import base64url
+from towonel.wire.errors import Code, Denied
+from towonel.wire.names import Hostname
+from towonel.wire.tokens import InviteToken
+
+
+def new_invite(hub: Hub, body: InviteIn) -> tuple[InviteRow, InviteToken]:
+    """Return a new invite and its token; call it before the write, for making the key takes time."""
+    token = new_token(hub.url, InviteToken)
+    tenant = TenantKey.from_seed(token.seed)
+    now_ms = hub.now_ms()
+    row = InviteRow(
+        invite_id=token.invite_id,
+        name=(body.name or "").strip() or random_name(secrets.randbelow),
+        secret_hash=hash_invite_secret(hub.keys.invite_hash, token.secret),
+        expires_at_ms=expiry_ms(body.expires_in_secs, now_ms),
+        tenant_id=tenant.tenant_id,
+        tenant_public_key=tenant.public,
+        created_at_ms=now_ms,
+    )
+    return row, token
+
+
+async def create_tenant(
+    hub: Hub, write: Write, actor: Actor, row: InviteRow, patterns: Sequence[Hostname]
+) -> None:
+    """Add a tenant with the hostnames of its invite.
+
+    Raises:
+        Denied: QUOTA_EXCEEDED or HOSTNAME_CONFLICT.
+    """
+    check_quota("hostnames", len(patterns), hub.policy.quotas.hostnames)
+    conflicts = taken(patterns, await invites.pattern_owners(write.session, patterns))
+    if conflicts:
+        raise Denied(Code.HOSTNAME_CONFLICT, f"another invite has already: {', '.join(conflicts)}")
+    await invites.add_invite(write, row, patterns)
+    await reconcile_ownership(write, patterns)
+    after = {"name": row.name, "hostnames": patterns, "expires_at_ms": row.expires_at_ms}
+    subject = f"invite:{base64url.encode(row.invite_id)}"
+    write.audit(actor, "invite.created", subject, row.tenant_id, after=after)

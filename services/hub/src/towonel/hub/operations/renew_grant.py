@@ -1,0 +1,46 @@
+"""Renewal of an agent's grant."""
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from towonel.hub.store import agents, invites, nonces
+from towonel.hub.store.tables import AgentRow
+from towonel.identity.grants import GRANT_LIFETIME_MS, Grant
+from towonel.identity.signatures import Domain, Signature
+from towonel.wire.errors import Code, Denied
+from towonel.wire.ids import AgentId, TenantId
+
+
+async def refresh_agent(
+    session: AsyncSession, signed: Signature, grant: Grant, now_ms: int
+) -> Grant:
+    """Record that an agent is running; returns its grant, or a new one if half of it is over.
+
+    Raises:
+        Denied: TENANT_NOT_ALLOWED, TENANT_REVOKED, TENANT_SUSPENDED, REPLAYED, or GRANT_INVALID for a
+            revoked agent.
+    """
+    invites.check_active(await invites.get_tenant(session, grant.tenant_id))
+    await nonces.use(session, Domain.AGENT_REFRESH, signed)
+    row = await agents.find(session, grant.agent_id)
+    if row is not None and row.revoked_at_ms is not None:
+        raise Denied(Code.GRANT_INVALID, "this agent was revoked")
+    await agents.upsert_seen(session, to_agent_row(grant, now_ms))
+    if now_ms - grant.not_before_ms <= GRANT_LIFETIME_MS // 2:
+        return grant
+    return new_grant(grant.agent_id, grant.tenant_id, grant.group, now_ms)
+
+
+def new_grant(agent_id: AgentId, tenant_id: TenantId, group: str, now_ms: int) -> Grant:
+    """Return a grant that is valid from now on."""
+    return Grant(agent_id, tenant_id, group, now_ms, now_ms + GRANT_LIFETIME_MS)
+
+
+def to_agent_row(grant: Grant, now_ms: int) -> AgentRow:
+    """Return the row of an agent that is seen now."""
+    return AgentRow(
+        agent_id=grant.agent_id,
+        tenant_id=grant.tenant_id,
+        group=grant.group,
+        first_seen_ms=now_ms,
+        last_seen_ms=now_ms,
+    )
