@@ -13,7 +13,9 @@ from typing import override
 from towonel.identity.certs import certificate_sha256, create_certificate
 from towonel.identity.grants import Grant, issue
 from towonel.identity.keys import NodeKey
-from towonel.tunnel.core.handshake import EdgeIdentity
+from towonel.tunnel.channel import Channel
+from towonel.tunnel.connection import Connection
+from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.link import Link, dial
 from towonel.tunnel.listener import MAX_HANDSHAKES, AdmissionPolicy, Listener, listen
@@ -88,6 +90,30 @@ class RecordingPolicy(AdmissionPolicy):
         self.refused_with.append(code)
 
 
+class ScriptedLink(Link):
+    """Link that answers whatever comes with `script`, and with nothing else."""
+
+    def __init__(self, script: Callable[[Connection], None] = lambda _: None) -> None:
+        key = new_key()
+        handshake = AgentHandshake(key, grant_of(key), [SERVICE], "test")
+        super().__init__(IDENTITY, handshake, on_stream=lambda _: None)
+        self._script = script
+
+    @override
+    def _make_channel(self, connection: Connection) -> Channel:
+        self.channel = ScriptedChannel(connection, self._machine, self, opens=False)
+        self.channel.script = self._script
+        return self.channel
+
+
+class ScriptedChannel(Channel):
+    script: Callable[[Connection], None]
+
+    @override
+    def on_stream_data(self, stream_id: int, data: bytes, *, is_end: bool) -> None:
+        self.script(self.connection)
+
+
 @dataclass
 class ListeningEdge:
     """Edge on loopback; `link` dials it as an agent."""
@@ -95,6 +121,10 @@ class ListeningEdge:
     listener: Listener
     policy: RecordingPolicy
     timing: Timing = DEFAULT_TIMING
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return "127.0.0.1", self.listener.port
 
     @contextlib.asynccontextmanager
     async def link(
@@ -106,7 +136,7 @@ class ListeningEdge:
     ) -> AsyncGenerator[Link]:
         agent = agent or new_key()
         async with dial(
-            ("127.0.0.1", self.listener.port),
+            self.address,
             edge=edge,
             key=agent,
             grant=grant or grant_of(agent),

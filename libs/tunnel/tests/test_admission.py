@@ -2,13 +2,11 @@
 
 import socket
 from datetime import UTC, datetime
-from typing import override
 
 import pytest
 from support.tunnel import (
-    IDENTITY,
-    SERVICE,
     ListeningEdge,
+    ScriptedLink,
     grant_of,
     listening_edge,
     new_key,
@@ -16,11 +14,8 @@ from support.tunnel import (
 )
 
 from towonel.identity.certs import certificate_sha256, create_certificate
-from towonel.tunnel.channel import Channel
-from towonel.tunnel.connection import Connection
-from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
+from towonel.tunnel.core.handshake import EdgeIdentity
 from towonel.tunnel.core.timing import Timing
-from towonel.tunnel.link import Link
 from towonel.wire.errors import Code, TowonelError, Unavailable
 from towonel.wire.ids import EdgeId
 
@@ -111,30 +106,10 @@ async def test_a_renewal_with_the_grant_of_another_agent_ends_the_session() -> N
         assert await link.wait_closed() is Code.GRANT_FOREIGN
 
 
-class SilentLink(Link):
-    """Agent that never says Hello: the Challenge does not reach it."""
-
-    @override
-    def _make_channel(self, connection: Connection) -> Channel:
-        self.channel = DeafChannel(connection, self._machine, self, opens=False)
-        return self.channel
-
-
-class DeafChannel(Channel):
-    @override
-    def on_stream_data(self, stream_id: int, data: bytes, *, is_end: bool) -> None:
-        return
-
-
 async def test_an_agent_that_never_says_hello_is_closed_at_the_deadline() -> None:
-    key = new_key()
-    handshake = AgentHandshake(key, grant_of(key), [SERVICE], "test")
     async with listening_edge(Timing(hello_s=0.3)) as edge:
-        link = SilentLink(IDENTITY, handshake, on_stream=lambda _: None)
-        with (
-            link.connect(("127.0.0.1", edge.listener.port)),
-            pytest.raises(TowonelError) as caught,
-        ):
+        link = ScriptedLink()
+        with link.connect(edge.address), pytest.raises(TowonelError) as caught:
             await link.wait_opened()
 
         assert caught.value.code is Code.HELLO_TIMEOUT

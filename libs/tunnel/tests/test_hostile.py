@@ -4,7 +4,7 @@ import random
 import socket
 
 import pytest
-from support.tunnel import PREAMBLE, ListeningEdge, echo, listening_edge, until
+from support.tunnel import PREAMBLE, ListeningEdge, ScriptedLink, echo, listening_edge, until
 
 from towonel.tunnel.channel import Channel
 from towonel.tunnel.connection import Connection
@@ -15,7 +15,11 @@ from towonel.tunnel.stream_requests import StreamRequest
 from towonel.wire import preamble as preambles
 from towonel.wire.credit import SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES
 from towonel.wire.errors import Code, TowonelError
-from towonel.wire.messages import Abandoned, Challenge, Window, encode
+from towonel.wire.messages import Abandoned, Challenge, GoAway, Window, encode
+
+
+def send(connection: Connection, stream_id: int, data: bytes) -> None:
+    connection.send(stream_id, data)
 
 
 async def closes_with(edge: ListeningEdge, link: Link, code: Code) -> None:
@@ -42,6 +46,34 @@ async def test_control_bytes_that_break_the_protocol_close_the_session(
         link.channel.connection.send(1, data)
 
         await closes_with(edge, link, code)
+
+
+@pytest.mark.parametrize(
+    ("stream_id", "data"),
+    [(1, encode(Window(None, 1))), (1, encode(Abandoned(5, 1))), (0, b"x"), (1, encode(GoAway()))],
+)
+async def test_an_agent_that_has_not_said_hello_may_send_nothing_else(
+    stream_id: int, data: bytes
+) -> None:
+    async with listening_edge() as edge:
+        link = ScriptedLink(lambda connection: send(connection, stream_id, data))
+        with link.connect(edge.address), pytest.raises(TowonelError) as caught:
+            await link.wait_opened()
+
+        assert caught.value.code is Code.UNEXPECTED_MESSAGE
+        assert edge.policy.refused_with == [Code.UNEXPECTED_MESSAGE]
+
+
+async def test_an_agent_that_resets_a_stream_before_its_hello_is_refused() -> None:
+    def reset(connection: Connection) -> None:
+        connection.reset(1, Code.CANCELLED)
+
+    async with listening_edge() as edge:
+        link = ScriptedLink(reset)
+        with link.connect(edge.address), pytest.raises(TowonelError) as caught:
+            await link.wait_opened()
+
+        assert caught.value.code is Code.UNEXPECTED_MESSAGE
 
 
 async def test_an_agent_that_ends_its_control_stream_is_closed() -> None:

@@ -1,4 +1,4 @@
-"""What each tenant's clients did on this edge: connections, and bytes both ways, as they pass.
+"""Traffic counters of tenants on this edge: connections, and bytes both ways, as they pass.
 
 A tenant is remembered while it has a connection, and for an hour after the last sweep that found it
 with a session or a connection. That is long enough for a person who looks, and keeps reports as
@@ -19,7 +19,7 @@ MAX_QUIET = 10_000  # tenants without a connection; those with one are as many a
 
 @dataclass(slots=True)
 class Tally:
-    """What was counted for one tenant, or altogether."""
+    """Counters of one tenant, or of all together."""
 
     connections_active: int = 0
     connections_total: int = 0
@@ -35,7 +35,7 @@ class Tally:
 
 
 class Traffic:
-    """The tallies of all tenants, and of those together that are forgotten."""
+    """Counters of all tenants, and the sum of those that are forgotten."""
 
     def __init__(self, max_quiet: int = MAX_QUIET) -> None:
         self._max_quiet = max_quiet
