@@ -84,8 +84,8 @@ def client_hello() -> bytes:
     return outgoing.read()
 
 
-async def answer_generously(incoming: Incoming) -> None:
-    """Handle a stream as an agent whose origin answers each read with 100 KiB."""
+async def generous(incoming: Incoming) -> None:
+    """An agent whose origin answers whatever it reads with 100 KiB."""
     pipe = await incoming.accept()
     while await pipe.read():
         await pipe.write(bytes(100 * KIB))
@@ -130,7 +130,7 @@ async def reports_of_a_download(edge: Edge, front: Front, *words: bytes) -> list
     """Return the reports after each answer to a client, and after the client has left."""
     reports: list[EdgeReport] = []
     async with (
-        edge.hub.link(handle=answer_generously),
+        edge.hub.link(handle=generous),
         front(edge.table, edge.upstream, traffic=edge.traffic) as acceptor,
     ):
         reader, writer = await asyncio.open_connection("127.0.0.1", acceptor.port)
