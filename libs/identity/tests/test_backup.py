@@ -28,7 +28,7 @@ def test_a_sealed_file_has_the_bytes_of_the_vector() -> None:
     assert unseal(SEALED, PASSPHRASE) == FILE
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)  # Argon2 is slow by design
 @given(st.binary(max_size=300), st.text(max_size=20), st.binary(min_size=28, max_size=28))
 def test_what_is_sealed_opens_to_the_same(data: bytes, passphrase: str, random: bytes) -> None:
     sealed = seal(data, passphrase, salt=random[:16], nonce=random[16:])
@@ -47,7 +47,7 @@ def test_a_wrong_passphrase_opens_nothing_and_is_not_shown(passphrase: str) -> N
     assert str(of_key.value) == "unauthorized: another passphrase, or changed since"
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)  # Argon2 is slow by design
 @given(st.integers(0, 10_000), st.integers(1, 255))
 def test_a_changed_byte_is_noticed(at: int, change: int) -> None:
     sealed, key = bytearray(SEALED), bytearray(base64url.decode(KEY.removeprefix(PREFIX)))

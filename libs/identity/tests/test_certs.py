@@ -17,9 +17,9 @@ from towonel.identity.certs import (
     certificate_public_key,
     certificate_sha256,
     create_certificate,
+    encode_private_key,
     extract_certificate,
     not_after,
-    private_key_pem,
 )
 from towonel.identity.keys import NodeKey
 from towonel.wire.errors import Code, Denied
@@ -75,7 +75,7 @@ def handshake(server_name: str, trusted: str) -> None:
 
 def load_pair(context: ssl.SSLContext) -> None:
     with tempfile.NamedTemporaryFile() as file:
-        file.write(PEM.encode() + private_key_pem(KEY))
+        file.write(PEM.encode() + encode_private_key(KEY))
         file.flush()
         context.load_cert_chain(file.name)
 
@@ -91,7 +91,7 @@ def test_only_a_client_that_trusts_this_very_certificate_completes_the_handshake
 
 
 def test_the_key_is_written_in_a_form_that_is_read() -> None:
-    key = load_pem_private_key(private_key_pem(KEY), None)
+    key = load_pem_private_key(encode_private_key(KEY), None)
 
     assert key.public_key().public_bytes_raw() == KEY.public  # type: ignore[union-attr]
 

@@ -47,7 +47,7 @@ def test_any_changed_byte_voids_it(at: int, change: int) -> None:
     assert code_of(changed) is Code.GRANT_INVALID
 
 
-def signed(payload: object) -> bytes:
+def sign(payload: object) -> bytes:
     body = cbor2.dumps(payload)
     return cbor2.dumps({"payload": body, "signature": HUB.sign(b"towonel/grant/v1" + body)})
 
@@ -69,8 +69,8 @@ PAYLOAD = {
     ],
 )
 def test_a_signed_payload_of_another_form_is_refused(payload: object) -> None:
-    assert verify(signed(PAYLOAD), (HUB.public,), NOW) == GRANT
-    assert code_of(signed(payload)) is Code.GRANT_INVALID
+    assert verify(sign(PAYLOAD), (HUB.public,), NOW) == GRANT
+    assert code_of(sign(payload)) is Code.GRANT_INVALID
 
 
 def test_a_signature_for_another_purpose_is_invalid() -> None:

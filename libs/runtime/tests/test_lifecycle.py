@@ -13,7 +13,7 @@ PROGRAM = Path(__file__).parent / "program.py"
 
 
 class Program:
-    """A process that runs `program.py` in one of its ways."""
+    """Process that runs `program.py` with one of its behaviours."""
 
     def __init__(self, way: str, **environ: str) -> None:
         self.process = subprocess.Popen(

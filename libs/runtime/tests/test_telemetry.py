@@ -32,7 +32,7 @@ def settings(**given: str) -> TelemetrySettings:
     return load(TelemetrySettings, given)
 
 
-def nobody() -> str:
+def closed_url() -> str:
     """The address of a collector that does not run."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -44,7 +44,7 @@ def lines(capsys: pytest.CaptureFixture[str], event: str) -> list[dict[str, obje
     return [line for line in found if line["event"] == event]
 
 
-def spend(provider: TracerProvider | None, *names: str) -> None:
+def make_spans(provider: TracerProvider | None, *names: str) -> None:
     assert provider is not None
     for name in names:
         with provider.get_tracer("test").start_as_current_span(name):
@@ -91,7 +91,7 @@ async def test_spans_are_sent_while_the_process_runs(
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
     async with tracing("example", "1", collector.settings) as provider:
-        spend(provider, "work")
+        make_spans(provider, "work")
         await asyncio.to_thread(collector.wait, 1)
 
         assert [span.name for span in collector.spans] == ["work"]
@@ -104,7 +104,7 @@ async def test_the_standard_variables_name_the_service_and_the_headers(
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=lab")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20abc")
     async with tracing("example", "1", collector.settings) as provider:
-        spend(provider, "work")
+        make_spans(provider, "work")
 
     assert collector.resource()["service.name"] == "theirs"
     assert collector.resource()["deployment.environment"] == "lab"
@@ -117,8 +117,8 @@ async def test_two_of_them_live_in_one_process_and_do_not_mix() -> None:
             tracing("one", "1", first.settings) as one,
             tracing("two", "1", second.settings) as two,
         ):
-            spend(one, "first")
-            spend(two, "second")
+            make_spans(one, "first")
+            make_spans(two, "second")
 
     assert [span.name for span in first.spans] == ["first"]
     assert [span.name for span in second.spans] == ["second"]
@@ -144,8 +144,10 @@ async def test_an_unreachable_collector_costs_a_bounded_end_and_one_warning(
     logs.configure("info", "json", "example")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
     before = time.monotonic()
-    async with tracing("example", "1", settings(**{ENDPOINT: nobody()}), flush_s=0.3) as provider:
-        spend(provider, *["work"] * 5_000)  # more than the queue holds
+    async with tracing(
+        "example", "1", settings(**{ENDPOINT: closed_url()}), flush_s=0.3
+    ) as provider:
+        make_spans(provider, *["work"] * 5_000)  # more than the queue holds
 
     assert time.monotonic() - before < 20  # an exporter by itself goes on for a minute
     assert len(lines(capsys, "traces.degraded")) == 1
@@ -165,7 +167,7 @@ async def test_the_end_waits_for_the_collector_off_the_event_loop() -> None:
 
             ticking = tasks.create_task(tick())
             async with tracing("example", "1", settings(**{ENDPOINT: url}), flush_s=0.3) as made:
-                spend(made, "work")
+                make_spans(made, "work")
                 ticks = 0
             ticking.cancel()
 
@@ -183,7 +185,7 @@ async def test_a_refusal_of_the_collector_is_logged_without_a_secret(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=verysecret,bad verysecret")
     collector.status = status
     async with tracing("example", "1", collector.settings, flush_s=0.3) as provider:
-        spend(provider, "work")
+        make_spans(provider, "work")
 
     written = capsys.readouterr().err
     assert written.count("traces.degraded") == 1
@@ -195,9 +197,9 @@ async def test_a_warning_says_the_class_of_an_error_and_no_address(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logs.configure("info", "json", "example")
-    url = nobody().replace("//", "//user:verysecret@") + "/verysecret"
+    url = closed_url().replace("//", "//user:verysecret@") + "/verysecret"
     async with tracing("example", "1", settings(**{ENDPOINT: url}), flush_s=0.1) as provider:
-        spend(provider, "work")
+        make_spans(provider, "work")
 
     written = capsys.readouterr().err
     assert "ConnectionError" in written

@@ -96,7 +96,7 @@ async def test_a_malformed_request_is_answered_with_the_rule_that_it_breaks(junk
         writer.write(junk)
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         writer.close()
-        good = await asked(port)
+        good = await send_request(port)
         answer = await good[0].readuntil(b"done")
         good[1].close()
 
@@ -111,7 +111,7 @@ async def test_an_error_after_the_answer_began_only_ends_the_connection(path: st
     trouble, app = list[Any](), App()
     asyncio.get_running_loop().set_exception_handler(lambda _, told: trouble.append(told))
     async with serve_app(app, "127.0.0.1", 0) as port, asyncio.timeout(20):
-        reader, writer = await asked(port, path, "transfer-encoding: chunked\r\n")
+        reader, writer = await send_request(port, path, "transfer-encoding: chunked\r\n")
         await reader.readuntil(b"begun")
         app.go_on.set()
         writer.write(b"no chunk\r\n")
@@ -124,14 +124,14 @@ async def test_an_error_after_the_answer_began_only_ends_the_connection(path: st
 type Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def asked(port: int, path: str = "/", more: str = "") -> Streams:
+async def send_request(port: int, path: str = "/", more: str = "") -> Streams:
     streams = await asyncio.open_connection("127.0.0.1", port)
     streams[1].write(f"GET {path} HTTP/1.1\r\nhost: h\r\n{more}\r\n".encode())
     return streams
 
 
 class App:
-    """Answers; on one path the end comes once it may."""
+    """Application that answers; on one path it waits for `go_on` before the end."""
 
     def __init__(self) -> None:
         self.begun, self.go_on = asyncio.Event(), asyncio.Event()
@@ -152,10 +152,10 @@ class App:
 async def test_idle_connections_at_the_limit_make_room_for_a_request(word: str) -> None:
     app = App()
     async with serve_app(app, "127.0.0.1", 0, concurrency=20) as port, asyncio.timeout(20):
-        busy = await asked(port, "/slow")
+        busy = await send_request(port, "/slow")
         await app.begun.wait()
-        idle = [await held(port, word.encode()) for _ in range(60)]
-        other = await asked(port)
+        idle = [await hold_connection(port, word.encode()) for _ in range(60)]
+        other = await send_request(port)
         answers = [await other[0].readuntil(b"done")]
         app.go_on.set()
         answers.append(await busy[0].readuntil(b"done"))
@@ -168,8 +168,8 @@ async def test_idle_connections_at_the_limit_make_room_for_a_request(word: str) 
     assert 10 < ended.count(False) < 20
 
 
-async def held(port: int, word: bytes) -> Streams:
-    """Take a place, and keep it after the answer, if there is one."""
+async def hold_connection(port: int, word: bytes) -> Streams:
+    """Open a connection, and keep it open after the answer, if there is one."""
     streams = await asyncio.open_connection("127.0.0.1", port)
     streams[1].write(word)
     if word:

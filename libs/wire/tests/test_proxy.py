@@ -48,7 +48,7 @@ def test_a_header_cut_anywhere_waits_for_more(cut: int) -> None:
     assert proxy.read(FIXTURE[:cut]) is None
 
 
-def with_byte(at: int, value: int) -> bytes:
+def replace_byte(at: int, value: int) -> bytes:
     return FIXTURE[:at] + bytes([value]) + FIXTURE[at + 1 :]
 
 
@@ -57,15 +57,15 @@ def with_byte(at: int, value: int) -> bytes:
     [
         b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2\r\n",
         b"\x16\x03\x01",
-        with_byte(12, 0x20),  # LOCAL
-        with_byte(12, 0x11),  # version 1
-        with_byte(13, 0x00),  # UNSPEC
-        with_byte(13, 0x12),  # UDP
-        with_byte(13, 0x31),  # unix
-        with_byte(14, 0xFF),  # 65 309 bytes
-        with_byte(15, 11),  # too short for its addresses
-        with_byte(15, 13),  # a TLV of one byte
-        with_byte(30, 0x0F),  # a TLV longer than the rest
+        replace_byte(12, 0x20),  # LOCAL
+        replace_byte(12, 0x11),  # version 1
+        replace_byte(13, 0x00),  # UNSPEC
+        replace_byte(13, 0x12),  # UDP
+        replace_byte(13, 0x31),  # unix
+        replace_byte(14, 0xFF),  # 65 309 bytes
+        replace_byte(15, 11),  # too short for its addresses
+        replace_byte(15, 13),  # a TLV of one byte
+        replace_byte(30, 0x0F),  # a TLV longer than the rest
     ],
 )
 def test_other_headers_are_refused(data: bytes) -> None:

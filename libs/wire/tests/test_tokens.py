@@ -43,7 +43,7 @@ def test_the_two_kinds_never_decode_as_each_other() -> None:
         InviteToken.decode(edge.encode())
 
 
-def spoiled(index: int, part: bytes | str) -> str:
+def replace_segment(index: int, part: bytes | str) -> str:
     segments = GOOD.encode().removeprefix("tt_inv_2_").split(".")
     segments[index] = part if isinstance(part, str) else base64url.encode(part)
     return "tt_inv_2_" + ".".join(segments)
@@ -57,10 +57,10 @@ def spoiled(index: int, part: bytes | str) -> str:
         (GOOD.encode() + "A" * 4096, "tt_inv_2_"),
         ("tt_inv_2_a.b.c", "4 parts"),
         (GOOD.encode() + ".AA", "4 parts"),
-        (spoiled(0, b"\xff"), "not UTF-8"),
-        (spoiled(1, b"12345678"), "invite id has 8 bytes"),
-        (spoiled(2, "AA=="), "secret is not base64url"),
-        (spoiled(3, bytes(16)), "seed has 16 bytes"),
+        (replace_segment(0, b"\xff"), "not UTF-8"),
+        (replace_segment(1, b"12345678"), "invite id has 8 bytes"),
+        (replace_segment(2, "AA=="), "secret is not base64url"),
+        (replace_segment(3, bytes(16)), "seed has 16 bytes"),
     ],
 )
 def test_other_tokens_are_refused_by_the_rule_they_break(text: str, rule: str) -> None:

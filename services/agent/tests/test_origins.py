@@ -37,7 +37,7 @@ def origins(port: int, proxied: ProxyProtocol = ProxyProtocol.NONE, **limits: fl
     )
 
 
-async def opened(session: Session, service: ServiceKey = SERVICE) -> Pipe:
+async def open_stream(session: Session, service: ServiceKey = SERVICE) -> Pipe:
     return await session.open(dataclasses.replace(PREAMBLE, service=service), b"hello ")
 
 
@@ -62,7 +62,7 @@ async def echo_port() -> AsyncIterator[int]:
 async def test_a_client_reaches_its_origin_and_half_closes_travel(echo_port: int) -> None:
     chosen = origins(echo_port)
     async with agent(chosen) as session, asyncio.timeout(20):
-        pipe = await opened(session)
+        pipe = await open_stream(session)
         await pipe.write(b"world")
         await pipe.write_eof()
         answer = await read_all(pipe)
@@ -77,7 +77,7 @@ async def test_an_origin_that_wants_it_gets_the_clients_address_before_any_byte(
     echo_port: int,
 ) -> None:
     async with agent(origins(echo_port, ProxyProtocol.V2)) as session, asyncio.timeout(20):
-        pipe = await opened(session)
+        pipe = await open_stream(session)
         await pipe.write_eof()
         answer = await read_all(pipe)
 
@@ -105,7 +105,7 @@ async def test_a_server_that_speaks_first_gets_the_header_at_once() -> None:
 
 async def refusal(session: Session, service: ServiceKey = SERVICE) -> Code:
     with pytest.raises(TowonelError) as caught:
-        await opened(session, service)
+        await open_stream(session, service)
     return caught.value.code
 
 
@@ -148,7 +148,7 @@ async def test_a_name_that_does_not_resolve_is_unreachable() -> None:
 
 async def test_a_stream_too_many_is_sent_elsewhere(echo_port: int) -> None:
     async with agent(origins(echo_port, max_streams=1)) as session:
-        first = await opened(session)
+        first = await open_stream(session)
 
         assert await refusal(session) is Code.OVERLOADED
         await first.close()

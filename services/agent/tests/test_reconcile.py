@@ -65,7 +65,7 @@ async def grant_of(agent: Agent) -> bytes:
     return agent.reconciler._grant
 
 
-async def published(hub: TestHub) -> list[str]:
+async def published_keys(hub: TestHub) -> list[str]:
     hub.clock.now_ms += 1  # a request of its own, and not the last one's replay
     table = await hub.client().follow_routes(hub.context.keys.node, None)
     return [route.key for route in table.routes]
@@ -81,7 +81,7 @@ async def test_what_the_environment_says_is_published_and_the_edges_are_dialled(
             await asyncio.sleep(0.01)
 
         assert list(running.links._edges) == [node.public]
-        assert await published(hub) == ["https:a.eu"]
+        assert await published_keys(hub) == ["https:a.eu"]
 
 
 @pytest.mark.parametrize("spoiled", ["invite_id", "secret", "seed"])
@@ -130,7 +130,7 @@ async def test_an_agent_whose_name_is_not_covered_serves_once_it_is(hub: TestHub
         await asyncio.wait([running.running], timeout=0.3)
 
         assert not running.running.done()
-        assert await published(hub) == []
+        assert await published_keys(hub) == []
 
 
 async def test_an_unreachable_hub_is_asked_again_until_it_answers(
@@ -149,7 +149,7 @@ async def test_an_unreachable_hub_is_asked_again_until_it_answers(
         while asked < 2:
             await asyncio.sleep(0.01)
         monkeypatch.setattr(hub.context.store, "write", write)
-        while await published(hub) != ["https:a.eu"]:
+        while await published_keys(hub) != ["https:a.eu"]:
             await asyncio.sleep(0.01)
 
     assert asked >= 2

@@ -16,7 +16,7 @@ SERVICES = json.dumps([{"hostname": "a.eu", "origin": "127.0.0.1:1"}])
 GOOD = {"TOWONEL_INVITE_TOKEN": TOKEN.encode(), "TOWONEL_AGENT_SERVICES": SERVICES}
 
 
-def agent(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_agent(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     keep = {name: value for name, value in os.environ.items() if not name.startswith("TOWONEL_")}
     return subprocess.run(
         [sys.executable, "-m", "towonel.agent", *arguments],
@@ -39,7 +39,7 @@ def test_what_is_given_is_read() -> None:
 
 
 def test_every_mistake_is_named_at_once_and_the_process_ends_with_78() -> None:
-    ended = agent(
+    ended = run_agent(
         {
             "TOWONEL_INVITE_TOKEN": TOKEN.encode()[:-4],
             "TOWONEL_AGENT_SERVICES": '[{"hostname": "x"}]',
@@ -64,7 +64,7 @@ def test_every_mistake_is_named_at_once_and_the_process_ends_with_78() -> None:
 
 
 def test_without_a_token_the_variable_and_its_form_are_named() -> None:
-    ended = agent({})
+    ended = run_agent({})
 
     assert ended.returncode == 78
     assert "TOWONEL_INVITE_TOKEN" in ended.stderr
@@ -78,7 +78,7 @@ def test_a_list_of_trusted_edges_with_a_mistake_is_refused_whole(value: str) -> 
 
 def test_a_hub_in_the_clear_is_refused_before_anything_is_sent() -> None:
     token = InviteToken("http://hub.example.eu", bytes(16), bytes(32), bytes(32)).encode()
-    ended = agent({**GOOD, "TOWONEL_INVITE_TOKEN": token})
+    ended = run_agent({**GOOD, "TOWONEL_INVITE_TOKEN": token})
 
     assert ended.returncode == 78
     assert "https://" in ended.stderr
@@ -94,5 +94,5 @@ def test_the_token_is_hidden_and_known_as_a_secret() -> None:
 
 
 def test_help_and_version_need_no_environment() -> None:
-    assert "TOWONEL_AGENT_SERVICES" in agent({}, "--help").stdout
-    assert agent({}, "--version").stdout.startswith("towonel-agent 0.")
+    assert "TOWONEL_AGENT_SERVICES" in run_agent({}, "--help").stdout
+    assert run_agent({}, "--version").stdout.startswith("towonel-agent 0.")

@@ -63,7 +63,7 @@ def client_hello(name: str) -> bytes:
     return outgoing.read()
 
 
-def spelled(name: bytes) -> bytes:
+def hello_of(name: bytes) -> bytes:
     """A small ClientHello with any bytes as its server name."""
     entry = b"\0" + struct.pack(">H", len(name)) + name
     names = struct.pack(">H", len(entry)) + entry
@@ -85,10 +85,10 @@ ATTACKS = {
     "no ClientHello": (bytes([22, 3, 1, 0, 4, 2, 0, 0, 0]), DECODE_ERROR, "bad_hello"),
     "a hello that never ends": (ENDLESS, DECODE_ERROR, "hello_too_large"),
     "a hello without a name": (client_hello("192.0.2.1"), UNRECOGNIZED_NAME, "no_sni"),
-    "a name of 300 bytes": (spelled(b"a" * 300), UNRECOGNIZED_NAME, "bad_sni"),
-    "a pattern": (spelled(b"*.example.eu"), UNRECOGNIZED_NAME, "bad_sni"),
-    "a service for a name": (spelled(b"tcp:app.example.eu"), UNRECOGNIZED_NAME, "bad_sni"),
-    "somebody else's name": (spelled(b"nobody.example.eu"), UNRECOGNIZED_NAME, "no_route"),
+    "a name of 300 bytes": (hello_of(b"a" * 300), UNRECOGNIZED_NAME, "bad_sni"),
+    "a pattern": (hello_of(b"*.example.eu"), UNRECOGNIZED_NAME, "bad_sni"),
+    "a service for a name": (hello_of(b"tcp:app.example.eu"), UNRECOGNIZED_NAME, "bad_sni"),
+    "somebody else's name": (hello_of(b"nobody.example.eu"), UNRECOGNIZED_NAME, "no_route"),
 }
 
 
@@ -181,14 +181,14 @@ async def test_bytes_that_trickle_do_not_put_off_the_deadline(
     writer.close()
 
 
-def in_records(handshake: bytes, size: int) -> bytes:
+def split_records(handshake: bytes, size: int) -> bytes:
     pieces = [handshake[at : at + size] for at in range(0, len(handshake), size)]
     return b"".join(b"\x16\3\1" + struct.pack(">H", len(piece)) + piece for piece in pieces)
 
 
 @pytest.mark.parametrize("size", [1, 2, 100])
 async def test_a_hello_in_many_records_and_segments_is_served(port: int, size: int) -> None:
-    sent = in_records(HELLO[5:], size)
+    sent = split_records(HELLO[5:], size)
     assert len(sent) < 16 * 1024
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     step = len(sent) // 10

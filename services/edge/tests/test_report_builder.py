@@ -51,7 +51,7 @@ KIB = 1024
 
 @dataclass
 class Edge:
-    """An edge without a hub, `world` has its agents."""
+    """Edge without a hub; `hub` makes its agents."""
 
     hub: ListeningEdge
     table: RouteTable
@@ -139,7 +139,7 @@ async def test_an_agent_that_left_is_not_reported_and_the_last_report_has_no_ses
 
 
 async def reports_of_a_download(edge: Edge, front: Front, *words: bytes) -> list[EdgeReport]:
-    """What the edge says after each answer to a client's words, and once the client has left."""
+    """Return the reports after each answer to a client, and after the client has left."""
     reports: list[EdgeReport] = []
     async with (
         edge.hub.link(handle=generous),
@@ -204,8 +204,8 @@ async def test_a_report_leaves_out_a_tenant_without_agent_or_client_for_an_hour(
     assert [tenant.tenant_id for tenant in report.tenants] == [TENANT.hex()]
 
 
-def crowd(count: int) -> dict[bytes, Session]:
-    """Sessions at their largest, of which some announce all they can."""
+def many_sessions(count: int) -> dict[bytes, Session]:
+    """Return sessions of the largest size, of which some announce as much as they can."""
     many = frozenset(ServiceKey(ServiceKind.TCP, f'"{n:040}') for n in range(1000))
     one = frozenset([SERVICE])
     return {
@@ -228,7 +228,7 @@ def crowd(count: int) -> dict[bytes, Session]:
 
 
 async def test_a_report_is_bounded_and_large_sessions_displace_no_other(edge: Edge) -> None:
-    edge.sessions._by_tenant[TENANT] = crowd(MAX_SESSIONS + 5)
+    edge.sessions._by_tenant[TENANT] = many_sessions(MAX_SESSIONS + 5)
     with contextlib.ExitStack() as connections:
         for n in range(MAX_TENANTS + 5):
             connections.enter_context(edge.traffic.connection(TenantId(n.to_bytes(32))))
@@ -246,7 +246,7 @@ async def test_a_report_is_bounded_and_large_sessions_displace_no_other(edge: Ed
 
 
 async def test_other_tasks_get_their_turn_while_a_report_is_built(edge: Edge) -> None:
-    edge.sessions._by_tenant[TENANT] = crowd(1000)
+    edge.sessions._by_tenant[TENANT] = many_sessions(1000)
     turns = 0
     async with asyncio.TaskGroup() as tasks:
         reporting = tasks.create_task(edge.report())

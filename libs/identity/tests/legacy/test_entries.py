@@ -28,7 +28,7 @@ def refusal(public_key: bytes, entry: SignedEntry) -> TowonelError:
     return caught.value
 
 
-def signed(payload: bytes) -> SignedEntry:
+def sign(payload: bytes) -> SignedEntry:
     return SignedEntry(payload, KEY.sign(payload), KEY.tenant_id)
 
 
@@ -61,20 +61,20 @@ def test_the_signature_is_checked_before_the_payload_is_read() -> None:
     broken = dataclasses.replace(ENTRY, payload=b"no CBOR")
 
     assert refusal(KEY.public, broken).code is Code.INVALID_SIGNATURE
-    assert refusal(KEY.public, signed(b"no CBOR")).code is Code.UNSUPPORTED_OP
+    assert refusal(KEY.public, sign(b"no CBOR")).code is Code.UNSUPPORTED_OP
 
 
 def test_a_wrong_version_is_reported_before_another_tenant() -> None:
     payload = {**cbor2.loads(ENTRY.payload), "version": 2, "tenant_id": bytes(32)}
 
-    assert refusal(KEY.public, signed(cbor2.dumps(payload))).code is Code.UNSUPPORTED_VERSION
+    assert refusal(KEY.public, sign(cbor2.dumps(payload))).code is Code.UNSUPPORTED_VERSION
 
 
 def test_bytes_are_verified_as_they_came_and_never_encoded_again() -> None:
     payload = dict(reversed(cbor2.loads(ENTRY.payload).items()))
 
     assert cbor2.dumps(payload) != ENTRY.payload
-    assert verify_entry(KEY.public, signed(cbor2.dumps(payload))) == PAYLOAD
+    assert verify_entry(KEY.public, sign(cbor2.dumps(payload))) == PAYLOAD
 
 
 @pytest.mark.parametrize("where", ["payload", "entry", "key"])

@@ -53,8 +53,8 @@ ENTRIES = st.builds(
 )
 
 
-def described(vector: dict[str, Any]) -> EntryPayload:
-    """The payload that a vector tells in words."""
+def payload_of(vector: dict[str, Any]) -> EntryPayload:
+    """Return the payload that the fields of a vector describe."""
     body = dict(vector["fields"])
     if "agent_id" in body:
         body["agent_id"] = bytes.fromhex(body["agent_id"])
@@ -74,8 +74,8 @@ def refusal(value: object) -> ProtocolError:
 def test_payloads_have_the_bytes_of_the_original(vector: dict[str, Any]) -> None:
     data = bytes.fromhex(vector["payload"])
 
-    assert encode_payload(described(vector)) == data
-    assert decode_payload(data) == described(vector)
+    assert encode_payload(payload_of(vector)) == data
+    assert decode_payload(data) == payload_of(vector)
 
 
 def test_there_is_a_vector_for_every_op() -> None:

@@ -21,26 +21,26 @@ EDGES = st.lists(
 )
 
 
-def linked(*edges: Edge) -> dict[EdgeId, Edge]:
+def by_id(*edges: Edge) -> dict[EdgeId, Edge]:
     return {item.edge_id: item for item in edges}
 
 
 def test_new_edges_are_dialled_and_those_gone_are_left() -> None:
-    assert plan_links(linked(A, B), [B, C]) == LinkChanges(dial=(C,), leave=(A.edge_id,))
+    assert plan_links(by_id(A, B), [B, C]) == LinkChanges(dial=(C,), leave=(A.edge_id,))
 
 
 def test_an_edge_with_another_certificate_or_address_is_dialled_again() -> None:
     moved = dataclasses.replace(A, addresses=(("elsewhere", 443),))
 
-    assert plan_links(linked(A), [edge(1, "two")]) == LinkChanges((edge(1, "two"),), (A.edge_id,))
-    assert plan_links(linked(A), [moved]) == LinkChanges((moved,), (A.edge_id,))
+    assert plan_links(by_id(A), [edge(1, "two")]) == LinkChanges((edge(1, "two"),), (A.edge_id,))
+    assert plan_links(by_id(A), [moved]) == LinkChanges((moved,), (A.edge_id,))
 
 
 @given(EDGES, EDGES)
 def test_carrying_out_the_changes_leads_to_the_wanted_links(
     have: list[Edge], want: list[Edge]
 ) -> None:
-    links = linked(*have)
+    links = by_id(*have)
     changes = plan_links(links, want)
     for edge_id in changes.leave:
         del links[edge_id]
@@ -48,7 +48,7 @@ def test_carrying_out_the_changes_leads_to_the_wanted_links(
         assert item.edge_id not in links
         links[item.edge_id] = item
 
-    assert links == linked(*want)
+    assert links == by_id(*want)
     assert plan_links(links, want) == LinkChanges((), ())
 
 

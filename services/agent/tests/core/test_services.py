@@ -22,7 +22,7 @@ from towonel.wire.proxy import Address
 ADDRESS = Address(ip_address("192.0.2.1"), 1)
 
 
-def one(**fields: object) -> Service:
+def parse_one(**fields: object) -> Service:
     text = json.dumps([{"hostname": "app.example.eu", "origin": "127.0.0.1:8443", **fields}])
     (service,) = parse_services(text)
     return service
@@ -35,7 +35,7 @@ def problems(value: object) -> list[str]:
 
 
 def test_a_service_has_the_originals_defaults() -> None:
-    assert one() == Service(
+    assert parse_one() == Service(
         ServiceKey(ServiceKind.HTTPS, "app.example.eu"),
         Origin("127.0.0.1", 8443, ProxyProtocol.V2),
     )
@@ -43,15 +43,17 @@ def test_a_service_has_the_originals_defaults() -> None:
 
 @pytest.mark.parametrize("mode", ["passthrough", {"mode": "passthrough"}])
 def test_what_is_given_is_taken(mode: object) -> None:
-    service = one(hostname="*.Example.eu", origin="[::1]:1", proxy_protocol="none", tls_mode=mode)
+    service = parse_one(
+        hostname="*.Example.eu", origin="[::1]:1", proxy_protocol="none", tls_mode=mode
+    )
 
     assert str(service.key) == "https:*.example.eu"
     assert service.origin == Origin("::1", 1, ProxyProtocol.NONE)
 
 
 def test_origins_are_shown_as_people_write_them() -> None:
-    assert str(one(origin="[::1]:1").origin) == "[::1]:1"
-    assert str(one(origin="web:80").origin) == "web:80"
+    assert str(parse_one(origin="[::1]:1").origin) == "[::1]:1"
+    assert str(parse_one(origin="web:80").origin) == "web:80"
 
 
 def test_no_services_are_fine() -> None:
@@ -122,7 +124,7 @@ def preamble(service: str, authority: str | None) -> Preamble:
 def test_only_services_of_the_environment_are_found_and_for_the_names_they_cover(
     service: str, authority: str | None, is_served: bool
 ) -> None:
-    directory = OriginTable([one(), one(hostname="*.wild.eu")])
+    directory = OriginTable([parse_one(), parse_one(hostname="*.wild.eu")])
 
     assert (directory.find(preamble(service, authority)) is not None) is is_served
 
@@ -130,4 +132,4 @@ def test_only_services_of_the_environment_are_found_and_for_the_names_they_cover
 def test_a_service_of_another_kind_is_not_found_by_its_name() -> None:
     tcp = Preamble(ADDRESS, ADDRESS, ServiceKey(ServiceKind.TCP, "app.example.eu"))
 
-    assert OriginTable([one()]).find(tcp) is None
+    assert OriginTable([parse_one()]).find(tcp) is None

@@ -39,7 +39,7 @@ def hello_in_records_of_one_byte() -> list[bytes]:
 
 
 async def test_a_client_can_cause_only_so_many_peeks_a_second(pair: Pair) -> None:
-    """Each record of one byte is worth a look; 2000 of them must not be 2000 looks."""
+    """Each record of one byte is worth a peek; 2000 of them must not be 2000 peeks."""
     client, edge = pair
     flight = FirstFlight(edge)
     loop = asyncio.get_running_loop()

@@ -60,7 +60,7 @@ def table(*names: str, mode: TlsMode = TlsMode.PASSTHROUGH) -> RouteTable:
 APP = table("app.example.eu", "*.example.eu")
 
 
-async def echoed(
+async def echo(
     port: int, tls: ssl.SSLContext, data: bytes = b"hello", name: str = "app.example.eu"
 ) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=name)
@@ -78,7 +78,7 @@ async def test_a_client_reaches_the_origin_with_the_origins_own_certificate(
     upstream = DirectUpstream(origin)
 
     async with front(APP, upstream) as acceptor:
-        assert await echoed(acceptor.port, client_tls, name=name) == b"hello"
+        assert await echo(acceptor.port, client_tls, name=name) == b"hello"
 
     client = upstream.clients[0]
     assert client.server_name == name
@@ -93,7 +93,7 @@ async def test_what_was_relayed_is_counted_to_the_byte(
     payload = bytes(range(256)) * 4096
 
     async with front(APP, DirectUpstream(origin)) as acceptor:
-        assert await echoed(acceptor.port, client_tls, payload) == payload
+        assert await echo(acceptor.port, client_tls, payload) == payload
         await acceptor.stop_accepting()
         await acceptor.in_flight.wait_idle()
 
@@ -125,7 +125,7 @@ async def test_an_upstream_that_fails_is_an_internal_error_to_the_client(
 ) -> None:
     async with front(APP, DirectUpstream(failure=Unavailable(code))) as acceptor:
         with pytest.raises(ssl.SSLError, match=r"(?i)internal.error"):
-            await echoed(acceptor.port, client_tls)
+            await echo(acceptor.port, client_tls)
 
     assert counted("connections_refused_total", code=code.word) == 1
 
@@ -143,8 +143,8 @@ async def test_a_bug_ends_its_own_client_only(
 
     async with front(APP, Broken(origin)) as acceptor:
         with pytest.raises(OSError, match=r".*"):
-            await echoed(acceptor.port, client_tls)
-        assert await echoed(acceptor.port, client_tls) == b"hello"
+            await echo(acceptor.port, client_tls)
+        assert await echo(acceptor.port, client_tls) == b"hello"
 
     assert counted("connections_refused_total", code="internal") == 1
 
@@ -162,10 +162,10 @@ async def test_only_terminate_is_refused_of_the_tls_modes(
         table("app.example.eu", mode=TlsMode(mode)), DirectUpstream(origin)
     ) as acceptor:
         if code is None:
-            assert await echoed(acceptor.port, client_tls) == b"hello"
+            assert await echo(acceptor.port, client_tls) == b"hello"
         else:
             with pytest.raises(ssl.SSLError, match=r"(?i)internal.error"):
-                await echoed(acceptor.port, client_tls)
+                await echo(acceptor.port, client_tls)
             assert counted("connections_refused_total", code=code) == 1
 
 
@@ -190,14 +190,14 @@ async def test_one_client_too_many_gets_an_alert_and_may_retry_later(
             "127.0.0.1", acceptor.port, ssl=client_tls, server_hostname="app.example.eu"
         )
         with pytest.raises(ssl.SSLError, match=r"(?i)internal.error"):
-            await echoed(acceptor.port, client_tls)
+            await echo(acceptor.port, client_tls)
         writer.close()
         assert await reader.read() == b""
         await writer.wait_closed()
         async with asyncio.timeout(20):
             while counted("active_connections"):
                 await asyncio.sleep(0.01)
-        assert await echoed(acceptor.port, client_tls) == b"hello"
+        assert await echo(acceptor.port, client_tls) == b"hello"
 
     assert counted("connections_refused_total", code=code) == 1
 
@@ -207,7 +207,7 @@ HEADER = proxy.encode(
 )
 
 
-async def through_proxy(port: int, tls: ssl.SSLContext, header: bytes) -> bytes:
+async def echo_through_proxy(port: int, tls: ssl.SSLContext, header: bytes) -> bytes:
     """Send a header in two pieces, then speak TLS on the same connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for piece in (header[:7], header[7:]):
@@ -227,7 +227,7 @@ async def test_a_trusted_proxy_tells_the_clients_address(
     upstream = DirectUpstream(origin)
 
     async with front(APP, upstream, proxies=LOOPBACK) as acceptor:
-        assert await through_proxy(acceptor.port, client_tls, HEADER) == b"hello"
+        assert await echo_through_proxy(acceptor.port, client_tls, HEADER) == b"hello"
 
     assert str(upstream.clients[0].source) == "203.0.113.7:54321"
     assert str(upstream.clients[0].destination) == "198.51.100.1:443"
@@ -240,7 +240,7 @@ async def test_limits_count_the_client_and_not_the_proxy(
         APP, DirectUpstream(origin), AdmissionLimits(9, 0, 9), proxies=LOOPBACK
     ) as acceptor:
         with pytest.raises(OSError, match=r".*"):
-            await through_proxy(acceptor.port, client_tls, HEADER)
+            await echo_through_proxy(acceptor.port, client_tls, HEADER)
 
     assert counted("connections_refused_total", code="limit_exceeded") == 1
 

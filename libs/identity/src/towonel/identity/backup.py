@@ -83,18 +83,20 @@ def unseal(sealed: bytes, passphrase: str) -> bytes:
 
 
 def _encrypt(data: bytes, passphrase: str, salt: bytes, nonce: bytes, header: bytes) -> bytes:
-    return salt + nonce + _cipher(passphrase, salt).encrypt(nonce, data, header)
+    return salt + nonce + _derive_cipher(passphrase, salt).encrypt(nonce, data, header)
 
 
 def _decrypt(data: bytes, passphrase: str, header: bytes) -> bytes:
     salt, nonce = data[:SALT_BYTES], data[SALT_BYTES : SALT_BYTES + NONCE_BYTES]
     try:
-        return _cipher(passphrase, salt).decrypt(nonce, data[SALT_BYTES + NONCE_BYTES :], header)
+        return _derive_cipher(passphrase, salt).decrypt(
+            nonce, data[SALT_BYTES + NONCE_BYTES :], header
+        )
     except InvalidTag:
         raise Denied(Code.UNAUTHORIZED, "another passphrase, or changed since") from None
 
 
-def _cipher(passphrase: str, salt: bytes) -> AESGCM:
+def _derive_cipher(passphrase: str, salt: bytes) -> AESGCM:
     # Input of a terminal that is not UTF-8 counts as its bytes.
     secret = passphrase.encode(errors="surrogateescape")
     kdf = Argon2id(salt=salt, length=32, iterations=_PASSES, lanes=_LANES, memory_cost=_MEMORY_KIB)

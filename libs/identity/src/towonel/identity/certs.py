@@ -41,7 +41,7 @@ def create_certificate(key: NodeKey, not_before: datetime) -> str:
     return builder.sign(key.private, None).public_bytes(Encoding.PEM).decode()
 
 
-def private_key_pem(key: NodeKey) -> bytes:
+def encode_private_key(key: NodeKey) -> bytes:
     """Return the key in the form that TLS libraries load."""
     return key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 

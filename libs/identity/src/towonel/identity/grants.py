@@ -54,7 +54,7 @@ def verify(token: bytes, hub_ids: Collection[bytes], now_ms: int) -> Grant:
         Denied: GRANT_INVALID for one that is broken or not of these hubs, GRANT_EXPIRED.
     """
     payload, signature = _split(token)
-    if not any(_signed_by(hub, signature, payload) for hub in hub_ids):
+    if not any(_is_signed_by(hub, signature, payload) for hub in hub_ids):
         raise Denied(Code.GRANT_INVALID, "not signed by this edge's hub")
     grant = _parse(payload)
     if now_ms < grant.not_before_ms - CLOCK_TOLERANCE_MS:
@@ -89,7 +89,7 @@ def _parse(payload: bytes) -> Grant:
         raise Denied(Code.GRANT_INVALID, error.detail) from error
 
 
-def _signed_by(hub: bytes, signature: bytes, payload: bytes) -> bool:
+def _is_signed_by(hub: bytes, signature: bytes, payload: bytes) -> bool:
     try:
         verify_node(hub, signature, _DOMAIN + payload)
     except Denied:

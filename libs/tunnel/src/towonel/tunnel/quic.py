@@ -6,7 +6,7 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.tls import load_pem_private_key, load_pem_x509_certificates
 
-from towonel.identity.certs import EDGE_SERVER_NAME, private_key_pem
+from towonel.identity.certs import EDGE_SERVER_NAME, encode_private_key
 from towonel.identity.keys import NodeKey
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 
@@ -24,7 +24,7 @@ def edge_configuration(
     """Return the server's configuration."""
     configuration = _configuration(timing, is_client=False)
     configuration.certificate = load_pem_x509_certificates(certificate_pem.encode())[0]
-    configuration.private_key = load_pem_private_key(private_key_pem(key))
+    configuration.private_key = load_pem_private_key(encode_private_key(key))
     return configuration
 
 

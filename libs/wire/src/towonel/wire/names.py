@@ -49,7 +49,7 @@ def parse_hostname(text: str) -> Hostname:
     Source: RFC 1123 §2.1; the original's rules (two labels at least, `*` as the first only).
     """
     name = text.lower() if text.isascii() else text
-    problem = _hostname_problem(name)
+    problem = _find_problem(name)
     if problem:
         raise ProtocolError(Code.BAD_NAME, f"hostname {text[:300]!r} {problem}")
     return Hostname(name)
@@ -63,7 +63,7 @@ def parse_server_name(text: str) -> Hostname:
     Source: RFC 6066 §3.
     """
     name = text.lower() if text.isascii() else text
-    problem = "is a pattern" if name.startswith("*") else _hostname_problem(name)
+    problem = "is a pattern" if name.startswith("*") else _find_problem(name)
     if problem:
         raise ProtocolError(Code.BAD_SNI, f"server name {text[:300]!r} {problem}")
     return Hostname(name)
@@ -114,7 +114,7 @@ def parse_group(text: str) -> str:
     return text
 
 
-def _hostname_problem(name: str) -> str | None:
+def _find_problem(name: str) -> str | None:
     labels = name.split(".")
     if not 1 <= len(name) <= MAX_HOSTNAME_CHARS:
         return f"must have 1 to {MAX_HOSTNAME_CHARS} characters"

@@ -51,7 +51,7 @@ def encode(header: ProxyHeader) -> bytes:
 
     A client on IPv4 that reached an unspecified IPv6 address reached 0.0.0.0: both stay IPv4.
     """
-    source, destination = _one_family(header.source.ip, header.destination.ip)
+    source, destination = _to_one_family(header.source.ip, header.destination.ip)
     family = _TCP4 if isinstance(source, IPv4Address) else _TCP6
     ports = struct.pack(">HH", header.source.port, header.destination.port)
     tlvs = b"".join(_TLV.pack(kind, len(value)) + value for kind, value in header.tlvs)
@@ -107,7 +107,7 @@ def _parse_tlvs(data: bytes) -> tuple[tuple[int, bytes], ...]:
     return tuple(found)
 
 
-def _one_family(
+def _to_one_family(
     source: IPv4Address | IPv6Address, destination: IPv4Address | IPv6Address
 ) -> tuple[IPv4Address, IPv4Address] | tuple[IPv6Address, IPv6Address]:
     source, destination = _unmap(source), _unmap(destination)

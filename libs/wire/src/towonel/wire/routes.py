@@ -99,9 +99,9 @@ def decode_delta(data: bytes) -> RouteDelta:
         fields.uint("revision"),
         fields.flag("snapshot"),
         tuple(route for route in routes if route is not None),
-        _texts(fields, "removed"),
-        _tenants(fields, "blocked"),
-        _tenants(fields, "unblocked"),
+        _read_texts(fields, "removed"),
+        _read_tenants(fields, "blocked"),
+        _read_tenants(fields, "unblocked"),
     )
 
 
@@ -128,14 +128,14 @@ def _read(fields: Fields) -> Route | None:
     return Route(service.kind, service.name, tenant, port, TlsMode(mode))
 
 
-def _texts(fields: Fields, name: str) -> tuple[str, ...]:
+def _read_texts(fields: Fields, name: str) -> tuple[str, ...]:
     items = fields.items(name, MAX_ITEMS)
     if not all(isinstance(item, str) for item in items):
         raise field_error(name, "must be texts")
     return cast("tuple[str, ...]", tuple(items))
 
 
-def _tenants(fields: Fields, name: str) -> tuple[TenantId, ...]:
+def _read_tenants(fields: Fields, name: str) -> tuple[TenantId, ...]:
     items = fields.items(name, MAX_ITEMS)
     if not all(isinstance(item, bytes) and len(item) == ID_BYTES for item in items):
         raise field_error(name, f"must be {ID_BYTES} bytes each")

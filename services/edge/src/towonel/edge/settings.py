@@ -27,7 +27,7 @@ KEY_FILE = "node.key"
 STATE_FOLDER = "edge"
 
 
-def _ip_and_port(address: tuple[str, int]) -> tuple[str, int]:
+def _check_ip(address: tuple[str, int]) -> tuple[str, int]:
     try:
         ip_address(address[0])
     except ValueError:
@@ -35,7 +35,7 @@ def _ip_and_port(address: tuple[str, int]) -> tuple[str, int]:
     return address
 
 
-type IpPort = Annotated[HostPort, AfterValidator(_ip_and_port)]
+type IpPort = Annotated[HostPort, AfterValidator(_check_ip)]
 
 
 class EdgeSettings(Settings):
@@ -120,7 +120,7 @@ class EdgeSettings(Settings):
     redis_url: RedisUrl = Field(
         default=None,
         validation_alias="TOWONEL_REDIS_URL",
-        description="Redis that rings when routes change; without it the hub is long-polled.",
+        description="Redis that notifies of changed routes; without it the hub is long-polled.",
     )
     listen_workers: int = Field(
         default=1,

@@ -64,7 +64,7 @@ class FirstFlight:
         while length:
             data = self._receive(length)
             if not data:
-                raise _client_closed("while taking bytes that were peeked at")
+                raise _client_closed_error("while taking bytes that were peeked at")
             length -= len(data)
 
     async def _peek(self, needed: int) -> bytes:
@@ -73,7 +73,7 @@ class FirstFlight:
         while len(data := self._receive(FIRST_BYTES, socket.MSG_PEEK)) < needed:
             await wait_readable(self._sock)
             if has_hung_up(self._sock) and len(self._receive(needed, socket.MSG_PEEK)) < needed:
-                raise _client_closed(f"after {len(data)} bytes or a few more")
+                raise _client_closed_error(f"after {len(data)} bytes or a few more")
             await self._pace()
         return data
 
@@ -89,13 +89,13 @@ class FirstFlight:
         except (BlockingIOError, InterruptedError):
             return b""
         except OSError as error:
-            raise _client_closed(str(error)) from error
+            raise _client_closed_error(str(error)) from error
 
     def _set_low_water(self, length: int) -> None:
         try:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, length)
         except OSError as error:
-            raise _client_closed(str(error)) from error
+            raise _client_closed_error(str(error)) from error
 
 
 async def close_gracefully(sock: socket.socket, alert: bytes, linger_s: float) -> None:
@@ -131,5 +131,5 @@ def _header_length(data: bytes) -> int:
     return fixed if len(data) < fixed else fixed + int.from_bytes(data[fixed - 2 : fixed])
 
 
-def _client_closed(detail: str) -> Unavailable:
+def _client_closed_error(detail: str) -> Unavailable:
     return Unavailable(Code.CLIENT_CLOSED, detail)

@@ -124,14 +124,16 @@ class TlsListener:
         try:
             async with asyncio.timeout(self._handshake_timeout_s):
                 flight = FirstFlight(sock)
-                source, destination = await self._addresses(sock, flight)
+                source, destination = await self._read_addresses(sock, flight)
                 self._admission.claim_source(ticket, source.ip)
                 hello, first = await flight.read_client_hello()
         except TimeoutError as error:
             raise Unavailable(Code.CLIENT_TIMEOUT, "no ClientHello in time") from error
         return ClientRequest(flight, source, destination, hello.server_name, first)
 
-    async def _addresses(self, sock: socket.socket, flight: FirstFlight) -> tuple[Address, Address]:
+    async def _read_addresses(
+        self, sock: socket.socket, flight: FirstFlight
+    ) -> tuple[Address, Address]:
         """Return the client's address and the one it dialled; a trusted proxy's header names both."""
         peer, local = _configure(sock)
         if not is_trusted(self._proxies, peer.ip):
