@@ -1,9 +1,10 @@
-"""What schemathesis sends to a hub: its document, ids that exist, and signatures that hold."""
+"""Input of schemathesis: the hub's document, ids that exist, and signatures that hold."""
 
 from itertools import count
 from typing import Any, override
 
 import schemathesis
+import schemathesis.checks as found
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from requests import PreparedRequest
@@ -42,6 +43,15 @@ CONFIG: dict[str, Any] = {
     },
     "checks": {"negative_data_rejection": {"expected-statuses": [400, 401, 403, 404, 412, 413]}},
 }
+
+CHECKS = [
+    found.not_a_server_error,
+    found.status_code_conformance,
+    found.content_type_conformance,
+    found.response_schema_conformance,
+    found.response_headers_conformance,
+    found.negative_data_rejection,
+]
 
 
 def schema(**more: Any) -> OpenApiSchema:
