@@ -1,4 +1,4 @@
-"""A hub that has what the examples of its document name, served on loopback from a thread."""
+"""Example hub: it has what its document's examples name, and is served from a thread."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Generator
@@ -70,7 +70,7 @@ def dump(database: Database) -> dict[str, list[str]]:
 async def _served(database: Database) -> AsyncGenerator[Served]:
     async with hub_with_keys(database, RouteChanges(), HUB) as hub:
         await _fill(hub)
-        hub.context.route_changes.close()  # nobody waits for a change, and no stream goes on for ever
+        hub.context.route_changes.close()  # no request waits for a change, and streams end
         async with serve_app(create_app(hub.context), "127.0.0.1", 0, drain_s=1) as port:
             yield Served(f"http://127.0.0.1:{port}", hub)
 
@@ -83,7 +83,7 @@ async def _fill(hub: TestHub) -> None:
     )
     async with hub.context.store.write() as change:
         await invites.add_invite(change, invite, NAMES)
-        change.session.add(_kept(now_ms))
+        change.session.add(_reservation(now_ms))
         await api_keys.add(change, KeyRow(key_id=KEY_ID, role="viewer", **shared))
         await edge_invites.add(
             change, EdgeInviteRow(invite_id=INVITE_ID, edge_id=NODE.public, **shared)
@@ -95,7 +95,7 @@ async def _fill(hub: TestHub) -> None:
     await client.register_edge(NODE, EdgeRegisterIn.model_validate(EXAMPLES["EdgeRegisterIn"]))
 
 
-def _kept(now_ms: int) -> ReservationRow:
+def _reservation(now_ms: int) -> ReservationRow:
     return ReservationRow(
         reservation_id=INVITE_ID,
         protocol="tcp",

@@ -4,12 +4,11 @@ from itertools import count
 from typing import Any, override
 
 import schemathesis
-import schemathesis.checks as found
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from requests import PreparedRequest
 from requests.auth import AuthBase
-from schemathesis import Case, HookContext, SerializationContext
+from schemathesis import Case, HookContext, SerializationContext, checks
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 from support.example_hub import HUB, INVITE_ID, KEY_ID, NODE, TENANT
@@ -45,12 +44,12 @@ CONFIG: dict[str, Any] = {
 }
 
 CHECKS = [
-    found.not_a_server_error,
-    found.status_code_conformance,
-    found.content_type_conformance,
-    found.response_schema_conformance,
-    found.response_headers_conformance,
-    found.negative_data_rejection,
+    checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+    checks.response_headers_conformance,
+    checks.negative_data_rejection,
 ]
 
 
@@ -76,7 +75,7 @@ IDS = {
 
 
 class Authorization(AuthBase):
-    """Signs a request as whoever the operation is for; else it brings the operator key."""
+    """Signs a request as its operation wants; any other carries the operator key."""
 
     _stamps = count(NOW_MS + 1_000)
 

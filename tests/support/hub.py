@@ -1,4 +1,4 @@
-"""A hub on a database of its own, asked over ASGI by the real client."""
+"""Test hub: a hub on a database of its own, called over ASGI by the real client."""
 
 import asyncio
 import contextlib
@@ -72,7 +72,7 @@ class TestHub:
 
     @cached_property
     def guarded_app(self) -> OpenApiGuard:
-        """The same, which notes what it answers against its document."""
+        """The same, in a guard that compares what it answers with its document."""
         return OpenApiGuard(self.app)
 
     def client(self, key: str | None = OPERATOR_KEY) -> HubClient:
@@ -119,39 +119,39 @@ def registration(key: NodeKey) -> EdgeRegisterIn:
 
 @contextlib.asynccontextmanager
 async def route_changes_over(redis_url: str) -> AsyncGenerator[RouteChanges]:
-    """A bell over a Redis."""
-    async with redis_client(redis_url) as redis, make_route_changes(redis) as ringing:
-        yield ringing
+    """Route changes that come over a Redis."""
+    async with redis_client(redis_url) as redis, make_route_changes(redis) as changes:
+        yield changes
 
 
 @contextlib.asynccontextmanager
 async def running_hub(
-    database: Database, rung: RouteChanges, limits: Limiter | None = None, **chosen: Any
+    database: Database, changes: RouteChanges, limits: Limiter | None = None, **chosen: Any
 ) -> AsyncGenerator[TestHub]:
     """A hub on a migrated database; `chosen` are fields of its policy."""
     keys = HubKeys(new_key(), OPERATOR_KEY.encode(), secrets.token_bytes(32))
-    async with hub_with_keys(database, rung, keys, limits, **chosen) as hub:
+    async with hub_with_keys(database, changes, keys, limits, **chosen) as hub:
         yield hub
 
 
 @contextlib.asynccontextmanager
 async def hub_with_keys(
     database: Database,
-    rung: RouteChanges,
+    changes: RouteChanges,
     keys: HubKeys,
     limits: Limiter | None = None,
     **chosen: Any,
 ) -> AsyncGenerator[TestHub]:
     """The same with keys that are given: replicas share them."""
     async with Store.open(
-        database, rung.committed, lambda: rung.revision, max_connections=10, max_idle=10
+        database, changes.committed, lambda: changes.revision, max_connections=10, max_idle=10
     ) as store:
         clock = Clock()
-        directory = RouteCache(store)
-        await directory.catch_up()
-        rung.set_revision(directory.revision)
+        routes = RouteCache(store)
+        await routes.catch_up()
+        changes.set_revision(routes.revision)
         limiter, policy = limits or MemoryLimiter(), Policy(**{**UNLIMITED, **chosen})
-        parts = (keys, store, rung, limiter, directory, EdgeReports(store))
+        parts = (keys, store, changes, limiter, routes, EdgeReports(store))
         hub = TestHub(Hub(*parts, "https://hub.example.eu", policy, now_ms=clock), clock)
         yield hub
         for client in hub.clients:

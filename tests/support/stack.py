@@ -1,4 +1,4 @@
-"""One hub, its edges and agents on loopback, whichever way the programs run."""
+"""Stack: one hub, its edges and agents on loopback, whichever way the programs run."""
 
 import asyncio
 import json

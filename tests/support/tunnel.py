@@ -1,4 +1,4 @@
-"""An edge's listener and agents that dial it, on loopback."""
+"""Tunnel of the tests: an edge's listener and agents that dial it, on loopback."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What the edge's tests share: an origin with its certificate, and a listener right before it."""
+"""Fixtures of the edge's tests: an origin with its certificate, and a listener in front of it."""
 
 import asyncio
 import contextlib

@@ -12,10 +12,10 @@ from support.programs import OwnProcess, Program, own_processes
 from support.stack import Node, Stack, service, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-TOLD_S = 15  # an edge that is not told asks again after 25 s
+NOTIFIED_S = 15  # an edge that is not notified asks again after 25 s
 
 
-async def second_edge(stack: Stack) -> None:
+async def start_second_edge(stack: Stack) -> None:
     async with stack.operator() as operator:
         token = (await operator.create_edge_invite(name="second")).token
     await stack.start_edge(token)
@@ -25,7 +25,7 @@ async def revoke(
     stack: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
 ) -> None:
     """Two edges serve a client each; revoking the invite ends both, and the routes."""
-    await second_edge(stack)
+    await start_second_edge(stack)
     invite = await stack.new_invite(hostname)
     await stack.start_agent(invite.token, service(hostname, origin.port))
     clients = [Client(edge.port, certificates.client(), hostname) for edge in stack.edges]
@@ -38,15 +38,15 @@ async def revoke(
         await asyncio.wait([asyncio.Task(reader.readexactly(5)) for reader, _ in (first, second)])
         async with stack.operator() as operator:
             await operator.revoke_invite(invite.invite_id)
-        async with asyncio.timeout(TOLD_S):
-            await ended(first[0])
-            await ended(second[0])
+        async with asyncio.timeout(NOTIFIED_S):
+            await wait_end(first[0])
+            await wait_end(second[0])
             for edge, client in zip(stack.edges, clients, strict=True):
                 await until(partial(has_no_session, edge))
                 assert not await serves(client)
 
 
-async def ended(reader: asyncio.StreamReader) -> None:
+async def wait_end(reader: asyncio.StreamReader) -> None:
     try:
         assert await reader.read(-1) == b""
     except OSError:
