@@ -165,7 +165,7 @@ async def cluster_of(folder: Path, dsn: str) -> AsyncGenerator[Cluster]:
         where = {**on_postgres(dsn), **UNLIMITED, "TOWONEL_REDIS_URL": redis.url}
         hubs = [
             await stack.enter_async_context(
-                own_process(folder / "state", folder / f"hub-{number}.log", **where)
+                own_process(folder / "state", folder / f"hub-{number}.log", forked=True, **where)
             )
             for number in range(2)
         ]
