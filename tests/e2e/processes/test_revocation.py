@@ -5,11 +5,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from e2e.processes.conftest import started
 from support.clients import Client
 from support.origins import Certificates, CommandOrigin
-from support.programs import OwnProcess, Program, own_processes
-from support.stack import Node, Stack, service, until
+from support.programs import OwnProcess, Program
+from support.redis_server import running_redis
+from support.stack import Node, Stack, running_stack, service, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NOTIFIED_S = 15  # an edge that is not notified asks again after 25 s
@@ -72,12 +72,11 @@ async def test_without_redis_every_edge_is_told_of_a_revoked_tenant(
     assert all(edge.port for edge in stack.edges)
 
 
+@pytest.mark.processes
 async def test_with_redis_every_edge_is_told_of_a_revoked_tenant(
-    tmp_path: Path, redis: str, origin: CommandOrigin, certificates: Certificates, hostname: str
+    tmp_path: Path, origin: CommandOrigin, certificates: Certificates, hostname: str
 ) -> None:
-    async with own_processes(tmp_path) as runner:
-        stack = await started(Stack(runner, tmp_path / "state", redis_url=redis))
-
+    async with running_redis(tmp_path) as url, running_stack("processes", tmp_path, url) as stack:
         await revoke(stack, origin, certificates, hostname)
 
         assert len(stack.edges) == 2
