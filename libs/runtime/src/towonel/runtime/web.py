@@ -110,6 +110,19 @@ class _Server(uvicorn.Server):
         """Leave signals to the lifecycle, which owns them."""
         yield
 
+    async def abort(self) -> None:
+        """End at once, which uvicorn does not when it is cancelled: its listener would stay in the loop."""
+        for listening in self.servers:
+            listening.close()
+        running = [*self.server_state.tasks]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+        for connection in [*self.server_state.connections]:
+            if isinstance(connection, _Protocol):
+                connection.transport.abort()
+
 
 def bind(host: str, port: int) -> socket.socket:
     """Return a listening TCP socket.
@@ -178,11 +191,14 @@ async def serve_app(
                 server.should_exit = True
 
 
-async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
+async def _serve(server: _Server, listener: socket.socket) -> None:
     try:
         await server.serve(sockets=[listener])
     except SystemExit as error:  # how uvicorn says that the application did not start
         raise RuntimeError("the application did not start; the log above says why") from error
+    except asyncio.CancelledError:
+        await server.abort()
+        raise
 
 
 async def _started(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
