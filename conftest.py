@@ -24,7 +24,7 @@ LOGS["processors"][-1] = structlog.dev.ConsoleRenderer(
 
 @pytest.fixture(autouse=True)
 def logs() -> Iterator[None]:
-    """Log as before, whatever a test or what it started has configured."""
+    """Restore the configuration of logs, which a test may have changed."""
     structlog.configure(**LOGS)
     yield
     structlog.contextvars.clear_contextvars()

@@ -1,4 +1,4 @@
-"""How long a change takes to the last of many edges, over two hubs, with Redis and after its death.
+"""Benchmark of propagation: from a change to the last of many edges, with Redis and without it.
 
     make bench-edges BENCH_ARGS="--edges 500 --changes 200"
 

@@ -1,4 +1,4 @@
-"""A hub's database as it is after years: thousands of tenants, each with a handful of services."""
+"""Filler of a hub's database as it is after years: thousands of tenants, some services each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Edges as a hub sees them: they wait for changes, and tell every ten seconds who is connected."""
+"""Simulated edges: they wait for changes, and report every ten seconds who is connected."""
 
 import asyncio
 import contextlib

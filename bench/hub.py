@@ -1,4 +1,4 @@
-"""Measure a hub with many tenants, on SQLite and on Postgres side by side, in one run.
+"""Benchmark of a hub with many tenants, on SQLite and on Postgres side by side.
 
     make bench-hub BENCH_ARGS="--tenants 10000 --services 100000 --rounds 3"
 

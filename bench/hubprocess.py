@@ -1,4 +1,4 @@
-"""A hub as its operator starts it, and what it costs: time, processor, memory, and others' patience."""
+"""Hub process of a benchmark, and its cost: time, CPU, memory, and the latency of others."""
 
 import asyncio
 import contextlib

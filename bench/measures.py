@@ -1,4 +1,4 @@
-"""What is measured of a running hub; each function returns its figures by name."""
+"""Measurements of a running hub; each function returns its figures by name."""
 
 import asyncio
 import statistics

@@ -1,4 +1,4 @@
-"""The service behind every path of a benchmark: three ports, three behaviours.
+"""Origin of a benchmark, behind every path: three ports, three behaviours.
 
     python origin.py            prints {"bulk": port, "echo": port, "conn": port} and serves
 

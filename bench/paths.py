@@ -1,4 +1,4 @@
-"""The ways a client's bytes can take in one run: direct, through Towonel, through HAProxy twice."""
+"""Paths of a benchmark: direct, through Towonel, through HAProxy twice."""
 
 import contextlib
 import shutil

@@ -1,4 +1,4 @@
-"""Measure Towonel next to a direct connection, and to peers that are installed, in one run.
+"""Benchmark of Towonel next to a direct connection, and to peers that are installed.
 
     make bench BENCH_ARGS="--seconds 3 --rounds 3 --paths direct,towonel,haproxy"
 

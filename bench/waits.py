@@ -1,4 +1,4 @@
-"""Somebody who asks a hub for little, again and again: what holds its event loop up shows here.
+"""Latency probe of a hub: small requests again and again show what holds up its event loop.
 
     python waits.py URL         prints a line and begins; ends with its standard input, and prints
                                 {"others_waited_ms": the longest, "others_median_ms": …}

@@ -1,4 +1,4 @@
-"""What a benchmark does on a path: bulk, echo and new connections, for some seconds.
+"""Workloads of a benchmark on a path: bulk, echo and new connections, for some seconds.
 
     python workloads.py NAME PORT HOSTNAME CONNECTIONS SECONDS
 

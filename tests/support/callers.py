@@ -1,4 +1,4 @@
-"""Callers with keys of every kind, and what they are told."""
+"""API callers of the tests: clients with keys of every kind, and the refusals they get."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Clients out on the internet: Python's ssl over streams, and commands that people use."""
+"""TLS clients of the tests: Python's ssl over streams, and commands that people use."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The command `towonel`, and a hub that it talks to, started the way its user starts it."""
+"""Runner of the command `towonel`, and a hub for it to talk to."""
 
 import contextlib
 import json

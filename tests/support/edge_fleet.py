@@ -1,4 +1,4 @@
-"""Many edges that follow two hubs while tenants change what they publish and Redis is killed.
+"""Fleet of edges that follow two hubs while tenants publish and Redis is killed.
 
 The hubs are processes; the edges are the real client, each with its own key, over real sockets.
 """
@@ -45,17 +45,17 @@ class Edge:
 
     @property
     def digest(self) -> str:
-        """Return a hash of all that the table says, and of its revision."""
+        """Return a hash of all routes of the table, and of its revision."""
         return digest_of(self.table)
 
 
 def digest_of(table: RouteTable) -> str:
-    said = table.snapshot()
-    ordered = type(said)(
-        said.revision,
+    snapshot = table.snapshot()
+    ordered = type(snapshot)(
+        snapshot.revision,
         snapshot=True,
-        routes=tuple(sorted(said.routes, key=lambda route: route.key)),
-        blocked=tuple(sorted(said.blocked)),
+        routes=tuple(sorted(snapshot.routes, key=lambda route: route.key)),
+        blocked=tuple(sorted(snapshot.blocked)),
     )
     return hashlib.sha256(encode_delta(ordered)).hexdigest()
 
@@ -140,8 +140,8 @@ async def run(folder: Path, dsn: str, *, edges: int, changes: int, every_s: floa
     """Let edges follow two hubs; half-way through the changes Redis is killed, and stays away."""
     async with contextlib.AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(cluster_of(folder, dsn))
-        fleet = Fleet([await enlisted(stack, cluster, number) for number in range(edges)])
-        tenants = [await tenant(cluster.operators[0], number) for number in range(TENANTS)]
+        fleet = Fleet([await register_edge(stack, cluster, number) for number in range(edges)])
+        tenants = [await create_tenant(cluster.operators[0], number) for number in range(TENANTS)]
         written: list[Change] = []
         async with following(fleet):
             await fleet.until(edges)  # each of their invites is a revision
@@ -149,10 +149,12 @@ async def run(folder: Path, dsn: str, *, edges: int, changes: int, every_s: floa
                 if number == changes // 2:
                     await cluster.kill_redis()
                 operator = cluster.operators[number % 2]
-                written.append(await changed(operator, tenants, number, number < changes // 2))
+                written.append(await make_change(operator, tenants, number, number < changes // 2))
                 await asyncio.sleep(every_s)
             await fleet.until(written[-1].revision)
-        truth = {await told(operator, fleet.edges[0].key) for operator in cluster.operators}
+        truth = {
+            await served_digest(operator, fleet.edges[0].key) for operator in cluster.operators
+        }
         return Outcome(written, fleet, truth)
 
 
@@ -172,15 +174,15 @@ async def cluster_of(folder: Path, dsn: str) -> AsyncGenerator[Cluster]:
         yield Cluster(hubs, operators, redis.process)
 
 
-async def enlisted(stack: contextlib.AsyncExitStack, cluster: Cluster, number: int) -> Edge:
+async def register_edge(stack: contextlib.AsyncExitStack, cluster: Cluster, number: int) -> Edge:
     """Return a new edge, which follows one hub or the other."""
     made = await cluster.operators[number % 2].edge_invites.create(f"edge-{number}")
     client = await stack.enter_async_context(client_of(cluster.hubs[number % 2]))
     return Edge(client, NodeKey.from_seed(EdgeToken.decode(made.token).seed))
 
 
-async def told(hub: HubClient, edge: NodeKey) -> str:
-    """Return the digest of the whole table that a hub tells now."""
+async def served_digest(hub: HubClient, edge: NodeKey) -> str:
+    """Return the digest of the whole table that a hub serves now."""
     table = RouteTable()
     table.apply(await hub.follow_routes(edge, None))
     return digest_of(table)
@@ -190,18 +192,18 @@ def client_of(hub: HubSettings, key: str | None = None) -> HubClient:
     return HubClient(f"http://127.0.0.1:{hub.listen_addr[1]}", operator_key=key)
 
 
-async def tenant(operator: HubClient, number: int) -> TenantKey:
+async def create_tenant(operator: HubClient, number: int) -> TenantKey:
     created = await operator.invites.create(InviteIn(hostnames=[f"*.t{number}.example.eu"]))
     return tenant_of(InviteToken.decode(created.token))
 
 
-async def changed(
+async def make_change(
     operator: HubClient, tenants: list[TenantKey], number: int, with_redis: bool
 ) -> Change:
     """Make the next change: a tenant publishes other names; each tenth is a new tenant's first."""
     clock = asyncio.get_running_loop().time
     if number % TENANTS == TENANTS - 1:
-        tenants[number % len(tenants)] = await tenant(operator, 1_000 + number)
+        tenants[number % len(tenants)] = await create_tenant(operator, 1_000 + number)
     which = number % len(tenants)
     names = [f"n{number % 7}", f"m{number % 3}"]
     zone = f"t{1_000 + number}" if number % TENANTS == TENANTS - 1 else f"t{which}"

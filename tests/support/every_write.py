@@ -1,4 +1,4 @@
-"""Every operation that writes, each made once with what it needs, and what the audit log calls it."""
+"""Table of every operation that writes: a call of each, and its actions in the audit log."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A hub that has what the examples of its document name, served on loopback from a thread."""
+"""Example hub: it has what its document's examples name, and is served from a thread."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Generator
@@ -83,7 +83,7 @@ async def _fill(hub: TestHub) -> None:
     )
     async with hub.context.store.write() as change:
         await invites.add_invite(change, invite, NAMES)
-        change.session.add(_kept(now_ms))
+        change.session.add(_reservation(now_ms))
         await api_keys.add(change, KeyRow(key_id=KEY_ID, role="viewer", **shared))
         await edge_invites.add(
             change, EdgeInviteRow(invite_id=INVITE_ID, edge_id=NODE.public, **shared)
@@ -95,7 +95,7 @@ async def _fill(hub: TestHub) -> None:
     await client.register_edge(NODE, EdgeRegisterIn.model_validate(EXAMPLES["EdgeRegisterIn"]))
 
 
-def _kept(now_ms: int) -> ReservationRow:
+def _reservation(now_ms: int) -> ReservationRow:
     return ReservationRow(
         reservation_id=INVITE_ID,
         protocol="tcp",

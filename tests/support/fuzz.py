@@ -1,4 +1,4 @@
-"""What schemathesis sends to a hub: its document, ids that exist, and signatures that hold."""
+"""Input of schemathesis: the hub's document, ids that exist, and signatures that hold."""
 
 from itertools import count
 from typing import Any, override
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from requests import PreparedRequest
 from requests.auth import AuthBase
-from schemathesis import Case, HookContext, SerializationContext
+from schemathesis import Case, HookContext, SerializationContext, checks
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 from support.example_hub import HUB, INVITE_ID, KEY_ID, NODE, TENANT
@@ -43,6 +43,15 @@ CONFIG: dict[str, Any] = {
     "checks": {"negative_data_rejection": {"expected-statuses": [400, 401, 403, 404, 412, 413]}},
 }
 
+CHECKS = [
+    checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+    checks.response_headers_conformance,
+    checks.negative_data_rejection,
+]
+
 
 def schema(**more: Any) -> OpenApiSchema:
     """The hub's document, to be tested."""
@@ -66,7 +75,7 @@ IDS = {
 
 
 class Authorization(AuthBase):
-    """Signs a request as whoever the operation is for; else it brings the operator key."""
+    """Signs a request as its operation wants; any other carries the operator key."""
 
     _stamps = count(NOW_MS + 1_000)
 

@@ -1,4 +1,4 @@
-"""A hub on a database of its own, asked over ASGI by the real client."""
+"""Test hub: a hub on a database of its own, called over ASGI by the real client."""
 
 import asyncio
 import contextlib
@@ -79,7 +79,7 @@ class TestHub:
 
     @cached_property
     def guarded_app(self) -> OpenApiGuard:
-        """The same, which notes what it answers against its document."""
+        """The same, in a guard that compares what it answers with its document."""
         return OpenApiGuard(self.app)
 
     def client(self, key: str | None = OPERATOR_KEY) -> HubClient:

@@ -1,4 +1,4 @@
-"""A hub with its settings, keys and listeners, as the process runs it."""
+"""Hub process: a hub with its settings, keys and listeners, as a task or in a process of its own."""
 
 import asyncio
 import contextlib

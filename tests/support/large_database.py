@@ -1,4 +1,4 @@
-"""A database with thousands of tenants, put there without their keys, and statements as they are carried out."""
+"""Large database: thousands of tenants, put there without their keys; and a log of SQL statements."""
 
 import contextlib
 from collections.abc import Callable, Generator, Mapping
@@ -31,7 +31,7 @@ def _named(number: int) -> dict[str, Any]:
     return {
         "tenant_id": key,
         "created_at_ms": _at(number),
-        "name": f"n{number}.crowd.eu",
+        "name": f"n{number}.large.eu",
         "secret_hash": key,
         "version": 1,
     }
@@ -46,21 +46,21 @@ ROWS: Mapping[str, Callable[[int], dict[str, Any]]] = {
     },
     "invite_hostnames": lambda n: {
         "invite_id": _half(n),
-        "pattern": f"n{n}.crowd.eu",
+        "pattern": f"n{n}.large.eu",
         "position": 0,
         "active": True,
-        "parent": "*.crowd.eu",
+        "parent": "*.large.eu",
     },
     "services": lambda n: {
         "tenant_id": _key(n),
         "group": "g",
-        "key": f"https:n{n}.crowd.eu",
+        "key": f"https:n{n}.large.eu",
         "created_at_ms": _at(n),
     },
     "routes": lambda n: {
-        "key": f"https:n{n}.crowd.eu",
+        "key": f"https:n{n}.large.eu",
         "kind": "https",
-        "name": f"n{n}.crowd.eu",
+        "name": f"n{n}.large.eu",
         "port": None,
         "tenant_id": _key(n),
         "tls_mode": "passthrough",
@@ -143,7 +143,7 @@ class StatementLog:
 
 @contextlib.contextmanager
 def log_statements(engine: Engine) -> Generator[StatementLog]:
-    """See what an engine is asked."""
+    """Log the statements that an engine is sent."""
     seen = StatementLog()
     event.listen(engine, "before_cursor_execute", seen)
     try:

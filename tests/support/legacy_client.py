@@ -1,4 +1,4 @@
-"""The original's agent, command line and edge: raw requests, from its inventory and not from our code."""
+"""Legacy client: the original's programs as raw requests, from its inventory and not our code."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""A load generator in a process of its own, so that its work is not the test's.
+"""Load generator in a process of its own, so that its work is not the test's.
 
     python load.py PORT HOSTNAME CA_FILE WORKERS REQUESTS_EACH keep|new
 

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says an operation may answer, held against what it does answer."""
+"""Guard of the OpenAPI document: it notes each answer of a hub that the document does not list."""
 
 import json
 import re
@@ -14,26 +14,26 @@ from towonel.hub.api.application import routed
 
 @cache
 def documented() -> dict[str, dict[int, set[str]]]:
-    """The words that each status of each operation may come with."""
+    """Return the error codes that each status of each operation may have."""
     document: dict[str, Any] = routed().openapi()
     shared = document["components"]["responses"]
     return {
         operation["operationId"]: {
-            int(status): set(re.findall(r"`([a-z_]+)`", _description(said, shared)))
-            for status, said in operation["responses"].items()
+            int(status): set(re.findall(r"`([a-z_]+)`", _description(response, shared)))
+            for status, response in operation["responses"].items()
         }
         for methods in document["paths"].values()
         for operation in methods.values()
     }
 
 
-def _description(said: dict[str, Any], shared: dict[str, Any]) -> str:
-    name = said.get("$ref", "").rpartition("/")[2]
-    return str(shared[name]["description"] if name else said["description"])
+def _description(response: dict[str, Any], shared: dict[str, Any]) -> str:
+    name = response.get("$ref", "").rpartition("/")[2]
+    return str(shared[name]["description"] if name else response["description"])
 
 
 class OpenApiGuard:
-    """Around a hub's API: it notes every answer that the document does not tell of."""
+    """ASGI middleware around a hub's API that notes answers missing in the document."""
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
@@ -55,7 +55,7 @@ class OpenApiGuard:
             self._compare(route.name, status, body)
 
     def _compare(self, operation: str, status: int, body: bytes) -> None:
-        told = documented()[operation]
+        listed = documented()[operation]
         word = json.loads(body)["error"]["code"] if status >= 400 else ""
-        if status not in told or (word and word not in told[status]):
+        if status not in listed or (word and word not in listed[status]):
             self.surprises.add(f"{operation}: {status} {word}".rstrip())

@@ -1,4 +1,4 @@
-"""Services "at home": a TLS server that does what its client asks, and nginx."""
+"""Origins of the tests: a TLS server that obeys its client, and nginx."""
 
 import asyncio
 import contextlib

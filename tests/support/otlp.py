@@ -1,4 +1,4 @@
-"""A collector of traces: a real OTLP receiver, which tells what came."""
+"""OTLP collector of the tests: a real receiver, which keeps the spans it got."""
 
 import contextlib
 from collections.abc import Generator

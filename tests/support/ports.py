@@ -1,4 +1,4 @@
-"""Free ports that no two test processes hand out, whichever run they belong to."""
+"""Allocator of free ports, of which no two test processes hand out the same."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""A real Postgres: one server a test process, one database a test, made from a migrated template."""
+"""Postgres server of the tests: one a process, one database a test, from a migrated template."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from towonel.hub.store.db.migrate import upgrade
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 # A test's data may be lost with the machine, but not with the process: nothing waits for the disk.
-CARELESS = {"fsync": "off", "full_page_writes": "off"}
+UNSAFE = {"fsync": "off", "full_page_writes": "off"}
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "max_connections": "200",
@@ -75,7 +75,7 @@ class Postgres:
         self.execute(ended, name)
 
     def start(self) -> None:
-        chosen = SETTINGS | ({} if self.durable else CARELESS)
+        chosen = SETTINGS | ({} if self.durable else UNSAFE)
         options = [f"-c {name}={value}" for name, value in chosen.items()]
         self._run("pg_ctl", "-w", "-D", "data", "-l", "log", "-o", " ".join(options), "start")
 
@@ -83,7 +83,7 @@ class Postgres:
         self._run("pg_ctl", "-w", "-D", "data", "-m", how, "stop")
 
     def freeze(self) -> None:
-        """Stop every process of it where it stands: connections stay, and nobody answers."""
+        """Suspend all its processes: connections stay, and none answers."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:

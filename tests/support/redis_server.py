@@ -1,4 +1,4 @@
-"""A real Redis on a free port, which a test may kill."""
+"""Redis server of the tests on a free port, which a test may kill."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,7 @@ async def started(folder: Path, port: int) -> asyncio.subprocess.Process:
 
 @contextlib.asynccontextmanager
 async def redis_server(folder: Path, port: int | None = None) -> AsyncGenerator[RedisServer]:
-    """Run a Redis while the context lasts, whatever becomes of it meanwhile."""
+    """Run a Redis while the context lasts; a test may kill it."""
     port = port or free_port()
     server = RedisServer(folder, port, await started(folder, port))
     try:

@@ -1,4 +1,4 @@
-"""A hub as plain as it can be said: dicts and brute force, and nothing of the hub's own code.
+"""Reference model of the hub: dicts and brute force, and nothing of the hub's own code.
 
 Every method answers with the words of refusals that would be right, and changes something only where
 there are none.

@@ -1,4 +1,4 @@
-"""Two hubs as a cluster has them: the same keys, one database, one Redis."""
+"""Hub replicas: two hubs with the same keys, one database, one Redis."""
 
 import asyncio
 import contextlib
@@ -53,7 +53,7 @@ class Replica:
 
 
 async def retried[T](ask: Callable[[], Awaitable[T]]) -> T:
-    """Return the answer of a hub that may be away for a moment."""
+    """Return the answer of a hub that may be unavailable for a moment."""
     async with asyncio.timeout(20):
         while True:
             with contextlib.suppress(Unavailable):
@@ -82,7 +82,7 @@ async def ready_until(chosen: HubSettings, holds: Callable[[int, dict[str, str]]
 async def replicas(
     folder: Path, timing: Timing | None = None, **more: str
 ) -> AsyncGenerator[tuple[Replica, Replica]]:
-    """Two hubs with their listeners and chores; with a Redis, both hear it."""
+    """Two hubs with their listeners and background tasks; with a Redis, both are subscribed."""
     one, two = (settings(folder / "state", **more) for _ in range(2))
     async with running(one, timing) as first, running(two, timing) as second:
         node = NodeKey.from_seed((folder / "state/node.key").read_bytes())
@@ -102,14 +102,14 @@ def on_postgres(dsn: str) -> dict[str, str]:
 async def hubs(
     database: Database, redis_url: str, **chosen: Any
 ) -> AsyncGenerator[tuple[TestHub, TestHub]]:
-    """Two hubs asked without a network; `chosen` are fields of their policy."""
+    """Two hubs called without a network; `chosen` are fields of their policy."""
     keys = HubKeys(new_key(), OPERATOR_KEY.encode(), secrets.token_bytes(32))
     async with contextlib.AsyncExitStack() as stack:
         made: list[TestHub] = []
         for _ in range(2):
             changes = await stack.enter_async_context(route_changes_over(redis_url))
             redis = await stack.enter_async_context(redis_client(redis_url))
-            limits = make_limiter(redis, answer_s=10)  # one that is slow is not away
+            limits = make_limiter(redis, answer_s=10)  # a slow Redis is not an unavailable one
             hub = hub_with_keys(database, changes, keys, limits, **chosen)
             made.append(await stack.enter_async_context(hub))
         yield made[0], made[1]

@@ -1,4 +1,4 @@
-"""A database as the first hub left it, with something in each of its tables."""
+"""Database as the first hub left it, with a row in each of its tables."""
 
 from collections.abc import Mapping
 from typing import Any

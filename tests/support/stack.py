@@ -1,14 +1,15 @@
-"""One hub, its edges and agents on loopback, whichever way the programs run."""
+"""Stack: one hub, its edges and agents on loopback, whichever way the programs run."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 from support.ports import free_port
-from support.programs import Name, Program, Runner
+from support.programs import Name, Program, Runner, in_process, own_processes
 
 from towonel.api.invites import InviteIn, InviteOut
 from towonel.client.hub import HubClient
@@ -120,6 +121,12 @@ class Stack:
         key = (self.folder / "operator.key").read_text().strip()
         return HubClient(self.hub_url, operator_key=key)
 
+    async def stop_agents(self) -> None:
+        """End the agents, so that the next test begins without any."""
+        for agent in self.agents:
+            await agent.program.stop()
+        self.agents.clear()
+
     async def restart(self, node: Node[Program], *, wait: bool = True) -> None:
         """Start an ended part again, with the environment it had."""
         name: Name = "edge" if node in self.edges else "agent" if node in self.agents else "hub"
@@ -140,6 +147,22 @@ class Stack:
     def _shared(self) -> dict[str, str]:
         redis = {"TOWONEL_REDIS_URL": self.redis_url} if self.redis_url else {}
         return {"TOWONEL_DATA_DIR": str(self.folder), "TOWONEL_LOG_LEVEL": "info", **redis}
+
+
+@contextlib.asynccontextmanager
+async def running_stack(
+    kind: str, folder: Path, redis_url: str | None = None, **edge_environ: str
+) -> AsyncIterator[Stack]:
+    """Run a hub and its edge: `in-process`, as forked `processes`, or as `commands`."""
+    async with (
+        in_process()
+        if kind == "in-process"
+        else own_processes(folder, forked=kind != "commands") as runner
+    ):
+        stack = Stack(runner, folder / "state", redis_url)
+        await stack.start_hub()
+        await stack.start_edge(**edge_environ)
+        yield stack
 
 
 async def ready(node: Node[Program]) -> None:

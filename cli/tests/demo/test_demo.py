@@ -94,7 +94,14 @@ def test_it_stays_until_a_signal_and_then_takes_everything_with_it(
     assert left_behind(tmp_path) == []
 
 
-@pytest.mark.parametrize("step", ["1. ", "2. ", "4. "])
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param("1. ", marks=pytest.mark.soak),
+        "2. ",
+        pytest.param("4. ", marks=pytest.mark.soak),
+    ],
+)
 def test_a_signal_in_the_middle_leaves_nothing_either(tmp_path: Path, step: str) -> None:
     with demo(tmp_path, "--once", "--port-base", str(free_ports(6))) as process:
         read_until(process, step)

@@ -239,3 +239,28 @@ async def test_a_server_that_is_cancelled_ends_its_requests_before_it_ends() -> 
     assert serving.cancelled()
     assert has_ended
     assert left == set()
+
+
+async def test_a_server_that_is_cancelled_leaves_its_loop_as_it_was() -> None:
+    ports, app = asyncio.Queue[int](), App()
+
+    async def serve() -> None:
+        async with serve_app(app, "127.0.0.1", 0) as port:
+            await ports.put(port)
+            await asyncio.Event().wait()
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(serve())
+        reader, writer = await send_request(await ports.get(), "/slow")
+        await app.begun.wait()
+        serving.cancel()
+        rest = await reader.read()
+        writer.close()
+    again = App()
+    async with serve_app(again, "127.0.0.1", 0) as port, asyncio.timeout(20):
+        reader, writer = await send_request(port)  # its listener has the descriptor of the other
+        answer = await reader.readuntil(b"done")
+        writer.close()
+
+    assert b"done" not in rest
+    assert answer.startswith(b"HTTP/1.1 200")

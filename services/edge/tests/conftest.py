@@ -1,4 +1,4 @@
-"""Fixtures of the edge's tests: an origin with its certificate, and a TLS listener before it."""
+"""Fixtures of the edge's tests: an origin with its certificate, and a listener in front of it."""
 
 import asyncio
 import contextlib

@@ -18,6 +18,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("schemathesis.pytest.plugin")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what takes seconds to collect and is deselected then."""
+    is_long = collection_path.name == "test_schema_for_long.py"
+    return True if is_long and not config.getoption("soak") else None
+
+
 @pytest.fixture(scope="session")
 def server() -> Generator[Postgres]:
     with postgres.running() as running:

@@ -44,7 +44,7 @@ ATTACKS = {
     "HTTP": Attack(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"", "not_tls"),
     "a record of length 0": Attack(bytes([22, 3, 1, 0, 0]), DECODE_ERROR, "bad_hello"),
     "a hello without a name": Attack(client_hello("192.0.2.1"), UNRECOGNIZED_NAME, "no_sni"),
-    "a name of somebody else": Attack(
+    "a name without a route": Attack(
         client_hello("nobody.example.eu"), UNRECOGNIZED_NAME, "no_route"
     ),
     "a hello that never ends": Attack(
@@ -82,7 +82,7 @@ ATTACKS["a name of 300 bytes"] = Attack(oversized_name(), UNRECOGNIZED_NAME, "ba
 async def test_each_attack_gets_its_alert_and_is_counted_while_others_are_served(
     attacked: Stack, certificates: Certificates, hostname: str
 ) -> None:
-    visitor = Client(attacked.edge_port, certificates.client(), hostname)
+    other = Client(attacked.edge_port, certificates.client(), hostname)
     for name, attack in ATTACKS.items():
         answer = await alert_of(attacked.edge_port, attack.sent)
         counted = await attacked.edges[0].metric(
@@ -91,18 +91,18 @@ async def test_each_attack_gets_its_alert_and_is_counted_while_others_are_served
 
         assert (name, answer) == (name, attack.answer)
         assert counted >= 1, name
-        assert await visitor.ask("name") == b"home\n"
+        assert await other.ask("name") == b"home\n"
 
 
 async def test_a_hello_cut_anywhere_is_closed_at_the_deadline_or_at_its_end(
     attacked: Stack, certificates: Certificates, hostname: str
 ) -> None:
-    visitor = Client(attacked.edge_port, certificates.client(), hostname)
+    other = Client(attacked.edge_port, certificates.client(), hostname)
     cuts = range(0, len(HELLO), 7)
 
     async with asyncio.timeout(DEADLINE_S + 10), asyncio.TaskGroup() as tasks:
         closed = [tasks.create_task(alert_of(attacked.edge_port, HELLO[:cut])) for cut in cuts]
-        assert await visitor.ask("name") == b"home\n"
+        assert await other.ask("name") == b"home\n"
 
     assert len(closed) > 30
     assert all(len(task.result()) in {0, 7} for task in closed)
@@ -116,22 +116,22 @@ async def test_one_byte_a_moment_ends_at_one_deadline_however_long_it_trickles(
     attacked: Stack, certificates: Certificates, hostname: str
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", attacked.edge_port)
-    visitor = Client(attacked.edge_port, certificates.client(), hostname)
+    other = Client(attacked.edge_port, certificates.client(), hostname)
     sent = 0
 
     async with asyncio.timeout(DEADLINE_S + 8), asyncio.TaskGroup() as tasks:
-        ending = tasks.create_task(ended(reader))
+        ending = tasks.create_task(wait_end(reader))
         while not ending.done():
             writer.write(HELLO[sent : sent + 1])
             sent += 1
             await asyncio.wait([ending], timeout=0.05)
-        assert await visitor.ask("name") == b"home\n"
+        assert await other.ask("name") == b"home\n"
 
     assert 10 < sent < len(HELLO)
     writer.close()
 
 
-async def ended(reader: asyncio.StreamReader) -> None:
+async def wait_end(reader: asyncio.StreamReader) -> None:
     """Return when the edge has closed, in whichever way."""
     with contextlib.suppress(ConnectionError):
         await reader.read(-1)

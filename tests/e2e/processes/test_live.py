@@ -10,16 +10,16 @@ from support.stack import Stack, service, until
 from towonel.api.tenants import TenantDetail
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-TOLD_S = 30.0  # edges tell every ten seconds
+REPORTED_S = 30.0  # edges report every ten seconds
 
 
-async def shown(stack: Stack, tenant_id: str) -> TenantDetail:
+async def get_tenant(stack: Stack, tenant_id: str) -> TenantDetail:
     async with stack.operator() as operator:
         return (await operator.tenants.get(tenant_id)).value
 
 
-async def carried(stack: Stack, tenant_id: str) -> bool:
-    return (await shown(stack, tenant_id)).traffic.connections_total >= 1
+async def has_traffic(stack: Stack, tenant_id: str) -> bool:
+    return (await get_tenant(stack, tenant_id)).traffic.connections_total >= 1
 
 
 async def test_the_hub_shows_where_a_tenant_is_live_since_when_and_what_it_carried(
@@ -29,21 +29,21 @@ async def test_the_hub_shows_where_a_tenant_is_live_since_when_and_what_it_carri
     await stack.start_agent(invite.token, service(hostname, web.plain), TOWONEL_AGENT_GROUP="home")
     client = Client(stack.edge_port, certificates.client(), hostname)
     assert await client.get() == b"hello from home\n"
-    await until(partial(carried, stack, invite.tenant_id), TOLD_S)
+    await until(partial(has_traffic, stack, invite.tenant_id), REPORTED_S)
 
-    tenant = await shown(stack, invite.tenant_id)
+    tenant = await get_tenant(stack, invite.tenant_id)
     async with stack.operator() as operator:
         (agent,) = (await operator.agents.list(live=True)).agents
         (edge,) = (await operator.edges.list()).edges
-        told = await operator.edges.get(edge.node_id)
+        detail = await operator.edges.get(edge.node_id)
         serving = (await operator.services.get(f"https:{hostname}")).agents
     assert tenant.traffic.bytes_out > len("hello from home")
     assert [one.agent_id for one in tenant.agents] == [agent.agent_id]
     assert (agent.group, agent.edges, agent.is_live) == ("home", [edge.node_id], True)
     assert agent.live_since is not None
     assert [one.agent_id for one in serving] == [agent.agent_id]
-    assert (told.is_live, told.sessions) == (True, 1)
-    assert told.traffic.connections_total >= 1
+    assert (detail.is_live, detail.sessions) == (True, 1)
+    assert detail.traffic.connections_total >= 1
 
 
 async def serves(client: Client) -> bool:

@@ -12,12 +12,12 @@ BACK_S = 15.0
 LINKED_S = 60.0  # an agent dials again after at most half of it
 
 
-async def hub_away(stack: Stack) -> None:
+async def stop_hub(stack: Stack) -> None:
     assert stack.hub
     assert await stack.hub.program.stop() == 0
 
 
-async def traffic(client: Client, stop: asyncio.Event) -> int:
+async def ask_until(client: Client, stop: asyncio.Event) -> int:
     """Ask again and again, on one kept connection and on new ones; the count of answers."""
     answers = 0
     async with client.connect() as kept:
@@ -44,9 +44,9 @@ async def test_a_time_without_the_hub_fails_no_request(
     stop = asyncio.Event()
 
     async with asyncio.TaskGroup() as tasks:
-        clients = [tasks.create_task(traffic(client, stop)) for _ in range(4)]
-        await hub_away(fresh_processes)
-        tasks.create_task(after(away_s, stop))
+        clients = [tasks.create_task(ask_until(client, stop)) for _ in range(4)]
+        await stop_hub(fresh_processes)
+        tasks.create_task(set_after(away_s, stop))
 
     answers = [task.result() for task in clients]
     assert min(answers) > 5 * away_s
@@ -55,7 +55,7 @@ async def test_a_time_without_the_hub_fails_no_request(
     assert await client.get() == b"hello from home\n"
 
 
-async def after(seconds: float, event: asyncio.Event) -> None:
+async def set_after(seconds: float, event: asyncio.Event) -> None:
     await asyncio.sleep(seconds)
     event.set()
 
@@ -66,7 +66,7 @@ async def test_an_edge_restarted_without_the_hub_serves_from_its_snapshot(
     await fresh_stack.start_agent(await fresh_stack.invite(hostname), service(hostname, web.plain))
     client = Client(fresh_stack.edge_port, certificates.client(), hostname)
     await client.get()
-    await hub_away(fresh_stack)
+    await stop_hub(fresh_stack)
 
     assert await fresh_stack.edges[0].program.stop() == 0
     await fresh_stack.restart(fresh_stack.edges[0])
@@ -81,7 +81,7 @@ async def test_an_agent_started_without_the_hub_waits_and_serves_soon_after_its_
         await fresh_stack.invite(hostname), service(hostname, web.plain)
     )
     client = Client(fresh_stack.edge_port, certificates.client(), hostname)
-    await hub_away(fresh_stack)
+    await stop_hub(fresh_stack)
     assert await agent.program.stop() == 0
     await fresh_stack.restart(agent, wait=False)
     await until(lambda: refused(fresh_stack, client))
@@ -97,7 +97,7 @@ async def refused(stack: Stack, client: Client) -> bool:
 
 
 async def answers(client: Client) -> bool:
-    """Whether a visitor gets the page now."""
+    """Return whether a client gets the page now."""
     try:
         return await client.get() == b"hello from home\n"
     except (OSError, EOFError):

@@ -1,4 +1,4 @@
-"""A page of a service at home, seen by the clients people have."""
+"""TLS passthrough: a page of a service at home, seen by the clients people have."""
 
 import asyncio
 import hashlib
@@ -15,7 +15,7 @@ from support.stack import Stack, service
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-def visitor(stack: Stack, certificates: Certificates, hostname: str) -> Client:
+def client_of(stack: Stack, certificates: Certificates, hostname: str) -> Client:
     return Client(stack.edge_port, certificates.client(), hostname)
 
 
@@ -24,7 +24,7 @@ async def test_the_certificate_a_client_sees_is_the_origins_own(
 ) -> None:
     await stack.start_agent(await stack.invite(hostname), service(hostname, web.plain))
 
-    async with visitor(stack, certificates, hostname).connect() as (_, writer):
+    async with client_of(stack, certificates, hostname).connect() as (_, writer):
         seen = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
 
     pem = (web.folder.parent / f"{hostname}.crt").read_text()
@@ -39,7 +39,7 @@ async def test_curl_gets_the_page(
 
     for options in (("--http1.1",), ("--http2",)):
         code, output = await curl(
-            visitor(stack, certificates, hostname), str(certificates.ca_file), "/", *options
+            client_of(stack, certificates, hostname), str(certificates.ca_file), "/", *options
         )
 
         assert (code, output) == (0, "hello from home\n")
@@ -94,7 +94,7 @@ async def test_an_origin_that_reads_proxy_v2_learns_the_clients_address(
     token = await stack.invite(hostname)
     await stack.start_agent(token, service(hostname, web.proxied, proxy_protocol="v2"))
 
-    async with visitor(stack, certificates, hostname).connect() as streams:
+    async with client_of(stack, certificates, hostname).connect() as streams:
         streams[1].write(f"GET /who HTTP/1.0\r\nHost: {hostname}\r\n\r\n".encode())
         answer = (await streams[0].read(-1)).decode()
         local = streams[1].get_extra_info("sockname")
@@ -115,8 +115,8 @@ async def test_a_wildcard_serves_one_level_and_an_exact_name_wins(
         token, service(f"*.{domain}", origin.port), service(hostname, web.plain)
     )
 
-    assert await visitor(stack, certificates, hostname).get() == b"hello from home\n"
-    assert await visitor(stack, certificates, f"b.{domain}").ask("name") == b"home\n"
+    assert await client_of(stack, certificates, hostname).get() == b"hello from home\n"
+    assert await client_of(stack, certificates, f"b.{domain}").ask("name") == b"home\n"
 
 
 async def test_a_name_that_nobody_serves_gets_the_alert_for_it(
@@ -140,7 +140,9 @@ async def test_a_service_whose_agent_left_gets_an_alert_and_not_silence(
     await agent.program.stop()
 
     async with asyncio.timeout(20):
-        code, output = await curl(visitor(stack, certificates, hostname), str(certificates.ca_file))
+        code, output = await curl(
+            client_of(stack, certificates, hostname), str(certificates.ca_file)
+        )
 
     assert code == 35, output
     assert "internal error" in output
@@ -151,7 +153,7 @@ async def test_an_origin_that_is_down_costs_an_alert_and_is_counted(
 ) -> None:
     agent = await stack.start_agent(await stack.invite(hostname), service(hostname, 1))
 
-    code, output = await curl(visitor(stack, certificates, hostname), str(certificates.ca_file))
+    code, output = await curl(client_of(stack, certificates, hostname), str(certificates.ca_file))
 
     assert code == 35, output
     assert "internal error" in output
@@ -165,7 +167,7 @@ async def test_an_agent_that_cannot_reach_its_origin_costs_a_retry_and_not_the_c
     token = await stack.invite(hostname)
     await stack.start_agent(token, service(hostname, 1))
     await stack.start_agent(token, service(hostname, web.plain))
-    client = visitor(stack, certificates, hostname)
+    client = client_of(stack, certificates, hostname)
 
     pages = [await client.get() for _ in range(20)]
 

@@ -5,17 +5,17 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from e2e.processes.conftest import started
 from support.clients import Client
 from support.origins import Certificates, CommandOrigin
-from support.programs import OwnProcess, Program, own_processes
-from support.stack import Node, Stack, service, until
+from support.programs import OwnProcess, Program
+from support.redis_server import running_redis
+from support.stack import Node, Stack, running_stack, service, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-TOLD_S = 15  # an edge that is not told asks again after 25 s
+NOTIFIED_S = 15  # an edge that is not notified asks again after 25 s
 
 
-async def second_edge(stack: Stack) -> None:
+async def start_second_edge(stack: Stack) -> None:
     async with stack.operator() as operator:
         token = (await operator.edge_invites.create(name="second")).token
     await stack.start_edge(token)
@@ -25,7 +25,7 @@ async def revoke(
     stack: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
 ) -> None:
     """Two edges serve a client each; revoking the invite ends both, and the routes."""
-    await second_edge(stack)
+    await start_second_edge(stack)
     invite = await stack.new_invite(hostname)
     await stack.start_agent(invite.token, service(hostname, origin.port))
     clients = [Client(edge.port, certificates.client(), hostname) for edge in stack.edges]
@@ -38,15 +38,15 @@ async def revoke(
         await asyncio.wait([asyncio.Task(reader.readexactly(5)) for reader, _ in (first, second)])
         async with stack.operator() as operator:
             await operator.invites.revoke(invite.invite_id)
-        async with asyncio.timeout(TOLD_S):
-            await ended(first[0])
-            await ended(second[0])
+        async with asyncio.timeout(NOTIFIED_S):
+            await wait_end(first[0])
+            await wait_end(second[0])
             for edge, client in zip(stack.edges, clients, strict=True):
                 await until(partial(has_no_session, edge))
                 assert not await serves(client)
 
 
-async def ended(reader: asyncio.StreamReader) -> None:
+async def wait_end(reader: asyncio.StreamReader) -> None:
     try:
         assert await reader.read(-1) == b""
     except OSError:
@@ -72,12 +72,11 @@ async def test_without_redis_every_edge_is_told_of_a_revoked_tenant(
     assert all(edge.port for edge in stack.edges)
 
 
+@pytest.mark.processes
 async def test_with_redis_every_edge_is_told_of_a_revoked_tenant(
-    tmp_path: Path, redis: str, origin: CommandOrigin, certificates: Certificates, hostname: str
+    tmp_path: Path, origin: CommandOrigin, certificates: Certificates, hostname: str
 ) -> None:
-    async with own_processes(tmp_path) as runner:
-        stack = await started(Stack(runner, tmp_path / "state", redis_url=redis))
-
+    async with running_redis(tmp_path) as url, running_stack("processes", tmp_path, url) as stack:
         await revoke(stack, origin, certificates, hostname)
 
         assert len(stack.edges) == 2

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from e2e.processes.conftest import started, without_agents
 from support.clients import Client
 from support.origins import (
     CHUNK,
@@ -19,8 +18,8 @@ from support.origins import (
     expected_digest,
     send,
 )
-from support.programs import OwnProcess, own_processes
-from support.stack import Stack, service, until
+from support.programs import OwnProcess
+from support.stack import Stack, running_stack, service, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MIB = 1024 * 1024
@@ -43,15 +42,14 @@ async def warm(client: Client) -> None:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def commands(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """A stack of real commands: a forked process shares most of its memory with others."""
-    folder = tmp_path_factory.mktemp("commands")
-    async with own_processes(folder, forked=False) as runner:
-        yield await started(Stack(runner, folder / "state"))
+    async with running_stack("commands", tmp_path_factory.mktemp("s")) as stack:
+        yield stack
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def measured(commands: Stack) -> AsyncIterator[Stack]:
     yield commands
-    await without_agents(commands)
+    await commands.stop_agents()
 
 
 @pytest.mark.processes

@@ -1,4 +1,4 @@
-"""What the framework refuses has the envelope, too; times are RFC 3339 in UTC wherever they stand."""
+"""The envelope of errors, whatever refuses a request; times in answers are RFC 3339 in UTC."""
 
 import re
 from collections.abc import Iterator
@@ -10,9 +10,43 @@ from support.hub import TestHub, new_key, registration
 
 from towonel.api.keys import KeyIn
 from towonel.hub.api.http.middleware import MAX_BODY_BYTES
+from towonel.wire import base64url
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 JSON = {**OPERATOR, "content-type": "application/json"}
+SIGNED = (("POST", "/v1/bootstrap"), ("PUT", "/v1/desired-state"), ("POST", "/v1/agent/refresh"))
+# Bodies that are no invite, and their content types: first of a wrong kind, then of broken JSON.
+BROKEN_BODIES: tuple[tuple[bytes, str | None], ...] = (
+    (b'{"hostnames": ["a.eu"]}', "text/plain"),
+    (b'{"hostnames": ["a.eu"]}', "application/cbor"),
+    (b'{"hostnames": ["a.eu"]}', None),
+    (b"hostnames=a.eu", "application/x-www-form-urlencoded"),
+    *(
+        (body, "application/json")
+        for body in (
+            b"",
+            b"null",
+            b"NaN",
+            b"\xff\xfe",
+            b"[" * 60_000,
+            b"{'hostnames': []}",
+            b'{"hostnames": ["a.eu"],}',
+            b'{"hostnames": ["a.eu"]} {}',
+            b'{"hostnames": NaN}',
+            b'{"hostnames": [1]}',
+            b'{"hostnames": "a.eu"}',
+            b'{"hostnames": ["\\ud800.eu"]}',
+            b'{"hostnames": ["\\u0000.eu"]}',
+            b'{"hostnames": ["a.eu"], "name": 5}',
+            b'{"hostnames": ["a.eu"], "name": "\\ud800"}',
+            b'{"hostnames": ["a.eu"], "name": "\\u0000"}',
+            b'{"hostnames": ["a.eu"], "name": "\\u009b2J"}',
+            b'{"hostnames": ["a.eu"], "expires_in_secs": 1e400}',
+            b'{"hostnames": ["a.eu"], "expires_in_secs": -1}',
+            b'{"hostnames": ["a.eu"], "a": ' + b'{"a":' * 9_000,
+        )
+    ),
+)
 
 
 async def test_what_is_nowhere_is_404_whoever_asks(hub: TestHub) -> None:
@@ -45,6 +79,7 @@ async def test_a_wrong_method_is_405_and_told_the_right_ones(hub: TestHub) -> No
             ("GET", "/v1/bootstrap", {"POST"}),
             ("PUT", f"/v1/tenants/{'ab' * 32}", {"GET", "PATCH", "DELETE"}),
             ("TRACE", "/v1/health", {"GET"}),
+            ("DELETE", "/v1/health", {"GET"}),
         ):
             answer = await http.request(method, path, headers=OPERATOR)
 
@@ -52,29 +87,45 @@ async def test_a_wrong_method_is_405_and_told_the_right_ones(hub: TestHub) -> No
             assert set(answer.headers["allow"].split(", ")) <= allowed
 
 
-async def test_a_body_that_is_no_json_object_of_its_kind_is_400(hub: TestHub) -> None:
-    bodies: tuple[tuple[bytes, str | None], ...] = (
-        (b'{"hostnames": ["a.eu"]}', "text/plain"),
-        (b'{"hostnames": ["a.eu"]}', "application/cbor"),
-        (b'{"hostnames": ["a.eu"]}', None),
-        (b"hostnames=a.eu", "application/x-www-form-urlencoded"),
-        (b'{"hostnames": ["a.eu"],}', "application/json"),
-        (b'{"hostnames": ["a.eu"]} {}', "application/json"),
-        (b"{'hostnames': []}", "application/json"),
-        (b"NaN", "application/json"),
-        (b'{"hostnames": NaN}', "application/json"),
-        (b'{"hostnames": ["a.eu"], "name": 5}', "application/json"),
-        (b'{"hostnames": ["a.eu"], "a": ' + b'{"a":' * 9_000, "application/json"),
-    )
+async def test_an_invite_whose_body_is_not_one_is_400_and_makes_none(hub: TestHub) -> None:
     async with hub.raw() as http:
-        for body, kind in bodies:
+        for body, kind in BROKEN_BODIES:
             headers = OPERATOR if kind is None else {**OPERATOR, "content-type": kind}
             answer = await http.post("/v1/invites", content=body, headers=headers)
 
-            assert told(answer) == (400, "invalid_request"), body[:40]
+            assert told(answer) == (400, "invalid_request"), body[:60]
         listed = await http.get("/v1/invites", headers=OPERATOR)
 
     assert listed.json()["invites"] == []
+
+
+async def test_a_signed_request_whose_body_is_not_one_is_400(hub: TestHub) -> None:
+    headers = {"authorization": f"Signature {'0' * 64}.1.AA"}
+    async with hub.raw() as http:
+        for method, path in SIGNED:
+            for body in (b"[" * 60_000, b'{"group": "\\ud800"}', b"\xff", b"{}", b"5"):
+                answer = await http.request(method, path, content=body, headers=headers)
+
+                assert told(answer) == (400, "invalid_request"), (path, body[:60])
+
+
+async def test_a_parameter_or_a_field_of_a_wrong_form_is_400(hub: TestHub) -> None:
+    token = await hub.invite("a.eu")
+    proof = {
+        "invite_id": base64url.encode(token.invite_id),
+        "invite_secret": base64url.encode(token.secret),
+    }
+    broken = [
+        ("invite_secret", "A"),
+        ("invite_id", "AA"),
+        ("invite_secret", "!"),
+        ("agent_id", "x"),
+    ]
+    async with hub.raw() as http:
+        answers = [await http.post("/v1/bootstrap", json={**proof, n: v}) for n, v in broken]
+        answers.append(await http.get("/v1/routes/feed?since=-1"))
+
+    assert [told(answer) for answer in answers] == [(400, "invalid_request")] * 5
 
 
 async def test_a_refusal_does_not_repeat_what_was_sent(hub: TestHub) -> None:

@@ -18,13 +18,6 @@ def error_of(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]["code"]
 
 
-async def test_the_frameworks_errors_have_the_envelope(hub: TestHub) -> None:
-    async with hub.raw() as http:
-        assert error_of(await http.get("/nowhere")) == (404, "not_found")
-        assert error_of(await http.delete("/v1/health")) == (405, "method_not_allowed")
-        assert error_of(await http.get("/v1/routes/feed?since=-1")) == (400, "invalid_request")
-
-
 async def test_what_curl_does_unless_told_otherwise_is_told_what_to_do(hub: TestHub) -> None:
     form = {"content-type": "application/x-www-form-urlencoded", **OPERATOR}
     async with hub.raw() as http:

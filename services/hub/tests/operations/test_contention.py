@@ -20,9 +20,9 @@ from towonel.identity.keys import TenantKey
 from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.routes import Route
 
-pytestmark = pytest.mark.both_databases
+pytestmark = [pytest.mark.both_databases, pytest.mark.no_cover]
 
-TENANTS, REPLICAS = 20, 10
+TENANTS = 20
 FIRST_PORT, PORTS_EACH, STEP = 30_000, 4, 3  # neighbours want one port both
 GREEDY = 4  # each fourth tenant also wants a name that is its neighbour's
 
@@ -108,8 +108,14 @@ async def published(hub: TestHub) -> dict[str, Route]:
     return {route.key: route for route in hub.context.route_cache.delta(None).routes}
 
 
+@pytest.fixture(params=[4, pytest.param(10, marks=pytest.mark.soak)])
+def replicas(request: pytest.FixtureRequest) -> int:
+    """How many agents each tenant has."""
+    return int(request.param)
+
+
 @pytest.fixture
-async def tenants(arena: Arena) -> list[Contender]:
+async def tenants(arena: Arena, replicas: int) -> list[Contender]:
     """The tenants, after all their agents asked at once."""
     made = await contenders(arena.hubs[0])
     clients = [hub.client() for hub in arena.hubs]
@@ -117,13 +123,13 @@ async def tenants(arena: Arena) -> list[Contender]:
         arena.hubs[1].clock() + 10_000
     )  # or both would get the same requests
     async with asyncio.TaskGroup() as tasks:
-        for number in range(TENANTS * REPLICAS):
+        for number in range(TENANTS * replicas):
             tasks.create_task(apply(clients[number % 2], made[number // 2 % TENANTS]))
     return made
 
 
 async def test_each_name_and_port_has_one_owner_and_losers_learn_which_and_why(
-    arena: Arena, tenants: list[Contender]
+    arena: Arena, tenants: list[Contender], replicas: int
 ) -> None:
     seen = [await published(hub) for hub in arena.hubs]
     winners = [tenant for tenant in tenants if tenant.has_won]
@@ -133,6 +139,7 @@ async def test_each_name_and_port_has_one_owner_and_losers_learn_which_and_why(
         f"tcp:{port}": tenant.key.tenant_id for tenant in winners for port in tenant.ports
     }
     for tenant in tenants:
+        assert len(tenant.answers) == replicas
         (check_winner if tenant.has_won else check_loser)(tenant, seen[0])
     assert problems(arena.database) == []
     applied = (await arena.hubs[0].client().audit.list(action="services.published")).audit
@@ -147,7 +154,6 @@ def check_winner(winner: Contender, owned: dict[str, Route]) -> None:
 
 def check_loser(loser: Contender, owned: dict[str, Route]) -> None:
     """All its agents were told the same kind of thing, with every name and port that is not its."""
-    assert len(loser.answers) == REPLICAS
     taken = {port for port in loser.ports if f"tcp:{port}" in owned}
     for answer in loser.answers:
         assert isinstance(answer, Denied)
