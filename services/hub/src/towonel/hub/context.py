@@ -66,7 +66,7 @@ class Hub:
         edges_seen: edges that asked, and when, until that is saved.
         tracer_provider: where requests are traced, if they are.
         subscribers: streams of the routes in the original's form.
-        followers: streams of events, and who follows each.
+        followers: streams of events, each with its caller.
     """
 
     keys: HubKeys
@@ -94,7 +94,7 @@ class Hub:
         self.metrics.redis.set_function(lambda: self.route_changes.is_connected)
         self.metrics.subscribers.set_function(lambda: len(self.subscribers))
         self.metrics.followers.set_function(lambda: len(self.followers))
-        self.metrics.directory.set_function(lambda: self.route_cache.revision)
+        self.metrics.cache_revision.set_function(lambda: self.route_cache.revision)
         self.metrics.limiter.set_function(lambda: self.limiter.degraded)
 
     def is_active_edge(self, edge_id: bytes) -> bool:
