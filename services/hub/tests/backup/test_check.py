@@ -86,10 +86,10 @@ def broken(database: Database, statement: str) -> list[str]:
 
 
 async def test_of_thousands_of_one_kind_some_are_told(hub: TestHub, database: Database) -> None:
-    await hub.invite(*(f"n{number}.eu" for number in range(check.MAX_TOLD + 5)))
+    await hub.invite(*(f"n{number}.eu" for number in range(check.MAX_PROBLEMS + 5)))
     with writing(database) as connection:
         connection.execute(text("UPDATE invites SET status = 'revoked'"))
     found = check.problems(database)
 
-    assert len(found) == check.MAX_TOLD + 1
+    assert len(found) == check.MAX_PROBLEMS + 1
     assert found[-1] == "and more of the same"

@@ -170,8 +170,8 @@ def as_it_is(_place: Place) -> None:
 POSTGRES = {"TOWONEL_HUB_DB_DRIVER": "postgres"}
 FILE = "{folder}/b"
 MISTAKES: dict[str, tuple[Callable[[Place], None], list[str], dict[str, str], int, str]] = {
-    "no command": (as_it_is, ["backpu"], {}, 2, "No such command"),
-    "no file named": (as_it_is, ["backup"], {}, 2, "Missing argument"),
+    "no command": (as_it_is, ["backpu"], {}, 2, "invalid choice: 'backpu'"),
+    "no file named": (as_it_is, ["backup"], {}, 2, "the following arguments are required: FILE"),
     "an unknown variable": (as_it_is, ["check"], {"TOWONEL_HUB_X": "1"}, 78, "unknown variable"),
     "no DSN": (as_it_is, ["check"], POSTGRES, 78, "TOWONEL_HUB_DB_DSN: must be set for postgres"),
     "a DSN of a server": (

@@ -16,11 +16,9 @@ from support import fork_server
 from support.hub import state, tenant_of
 from support.ports import free_port
 from support.postgres import Postgres
-from typer.testing import CliRunner
 
 from towonel.api.invites import InviteEdit, InviteIn
 from towonel.client.hub import HubClient
-from towonel.hub.cli import app
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.offline import reading
 from towonel.wire.errors import TowonelError
@@ -125,8 +123,9 @@ class Crash:
 
     def check(self) -> str:
         """What `towonel-hub check` says, as its exit code and its words."""
-        result = CliRunner().invoke(app, ["check"], env=dict(self.environ))
-        return f"{result.exit_code}: {result.output}"
+        folder = Path(self.environ["TOWONEL_DATA_DIR"])
+        ended = forked_hub.run_command(self.environ, "check", folder=folder)
+        return f"{ended.code}: {ended.said}{ended.complained}"
 
 
 def is_whole(row: Row[Any], actions: tuple[str, ...]) -> bool:

@@ -328,7 +328,7 @@ async def test_a_hub_that_has_just_started_tells_what_ended_before_it(hub: TestH
     tenant = tenant_of(await hub.invite("*.eu"))
     whole = await client.apply_desired_state(tenant, state("a.eu", "b.eu"))
     await client.apply_desired_state(tenant, state("b.eu"))
-    hub.context.route_cache.__init__(hub.context.store)  # type: ignore[misc] # as after a restart
+    hub.context.route_cache.__init__(hub.context.store, hub.context.route_changes)  # type: ignore[misc] # as after a restart
     await hub.context.route_cache.catch_up()
     delta = await client.follow_routes(node, whole.revision)
 

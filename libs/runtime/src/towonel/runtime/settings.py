@@ -1,4 +1,4 @@
-"""Settings from the environment: read once, checked whole, every mistake named at once."""
+"""Settings of a process, from its environment: read once, with every mistake named at once."""
 
 import difflib
 import os
@@ -25,7 +25,7 @@ _FILE = "_FILE"
 
 
 class SettingsError(Exception):
-    """Every mistake found, each a line that names the variable, the rule and the fix."""
+    """Error of wrong settings: a line for each mistake, with the variable, the rule and the fix."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -63,7 +63,7 @@ class Settings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One variable, for the tables that document it."""
+    """Description of one variable, for the tables that document it."""
 
     name: str
     default: str
@@ -98,7 +98,7 @@ def load[S: Settings](cls: type[S], environ: Mapping[str, str] | None = None) ->
 
 
 def variables(cls: type[Settings]) -> list[Variable]:
-    """Return what there is to set, in the order of the fields."""
+    """Return all variables, in the order of the fields."""
     return [_variable(field) for field in cls.model_fields.values()]
 
 
@@ -120,11 +120,11 @@ def parse_address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _parsed_address(value: object) -> object:
+def _parse_address(value: object) -> object:
     return parse_address(value) if isinstance(value, str) else value
 
 
-type HostPort = Annotated[tuple[str, int], BeforeValidator(_parsed_address)]
+type HostPort = Annotated[tuple[str, int], BeforeValidator(_parse_address)]
 
 
 def _names(field: FieldInfo) -> tuple[str, ...]:
@@ -182,7 +182,7 @@ def _suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def _problems(cls: type[Settings], error: ValidationError) -> list[str]:
-    """One line a mistake; the value itself is left out, for it may be a secret."""
+    """Return a line for each mistake; the value itself is left out, for it may be a secret."""
     lines: list[str] = []
     meanings = {
         name: field.description for field in cls.model_fields.values() for name in _names(field)
@@ -205,7 +205,9 @@ def _problems(cls: type[Settings], error: ValidationError) -> list[str]:
 def _variable(field: FieldInfo) -> Variable:
     first, *others = _names(field)
     default = (
-        "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
+        "required"
+        if field.is_required()
+        else _to_text(field.get_default(call_default_factory=True))
     )
     kinds = {field.annotation, *get_args(field.annotation)}
     return Variable(
@@ -217,7 +219,7 @@ def _variable(field: FieldInfo) -> Variable:
     )
 
 
-def _shown(value: object) -> str:
+def _to_text(value: object) -> str:
     if value is None or value == ():
         return ""
     if isinstance(value, bool):

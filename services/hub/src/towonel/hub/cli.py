@@ -1,15 +1,14 @@
-"""`towonel-hub`: run the hub, or look after its database."""
+"""Command line of the hub: run it, or look after its database."""
 
-import contextlib
+import argparse
 import json
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import NoReturn, override
 
-import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from towonel.hub.app import serve
@@ -19,121 +18,122 @@ from towonel.hub.key_files import check_key_files, key_files, write_key_files
 from towonel.hub.metrics import VERSION
 from towonel.hub.settings import HubSettings
 from towonel.hub.store.db.database import Database
-from towonel.runtime import lifecycle, logs
-from towonel.runtime.lifecycle import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SETTINGS
+from towonel.runtime import lifecycle, logs, secretinput
+from towonel.runtime.lifecycle import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_SETTINGS
 from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import SettingsError, load
 from towonel.wire.errors import TowonelError
 from towonel.wire.tokens import SECRET_MARKS
 
-app = typer.Typer(
-    name="towonel hub",
-    help="Run the hub, or look after its database. Without a command: run it.",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-PassphraseFile = Annotated[
-    Path | None,
-    typer.Option(
+EXIT_USAGE = 2
+
+type Command = Callable[[argparse.Namespace], int]
+
+
+def main() -> int:
+    """Run the hub, or one command, and return the exit code."""
+    arguments = _parser().parse_args()
+    if arguments.command is None:
+        return lifecycle.main(HubSettings, _prepared)
+    return _run(arguments.command, arguments)
+
+
+def write_backup(arguments: argparse.Namespace) -> int:
+    """Write a consistent backup; the hub may run meanwhile."""
+    settings = load(HubSettings)
+    now = datetime.now(UTC)  # noqa: TID251 a command is where time comes from
+    with_keys, file = arguments.with_keys, arguments.passphrase_file
+    counts = backup.write(
+        settings.database,
+        arguments.file,
+        created_at=now.isoformat(timespec="seconds"),
+        hub_version=VERSION,
+        keys=key_files(settings) if with_keys else None,
+        passphrase=_passphrase(file, confirm=True) if with_keys else "",
+    )
+    return _report(f"wrote {arguments.file}", counts, as_json=arguments.json)
+
+
+def restore(arguments: argparse.Namespace) -> int:
+    """Fill a new database from a backup, of SQLite or Postgres, wherever it comes from."""
+    settings, keys = load(HubSettings), dict[str, bytes]()
+    if arguments.with_keys:
+        passphrase = _passphrase(arguments.passphrase_file, confirm=False)
+        keys = backup.read_keys(arguments.file, passphrase)
+    check_key_files(settings, keys)
+    counts = backup.restore(settings.database, arguments.file)
+    write_key_files(settings, keys)
+    return _report(f"restored {arguments.file}", counts, as_json=arguments.json)
+
+
+def migrate(arguments: argparse.Namespace) -> int:
+    """Copy a SQLite database into the one that the settings name, such as a Postgres."""
+    settings, source = load(HubSettings), arguments.source
+    if not source.is_file():
+        raise SettingsError([f"--from: {source} is no file"])
+    old, new = Database.in_file(source), settings.database
+    if old == new:
+        where = "TOWONEL_HUB_DB_DSN: names the database that --from does"
+        raise SettingsError([f"{where}; for a Postgres set TOWONEL_HUB_DB_DRIVER=postgres, too"])
+    counts = backup.copy_database(old, new)
+    return _report(f"copied {source} to {new}", counts, as_json=arguments.json)
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Check what must hold in the database; exit 1 and say what does not."""
+    database = load(HubSettings).database
+    violations = problems(database)
+    if arguments.json:
+        _print(json.dumps({"ok": not violations, "problems": violations}))
+    else:
+        _print("\n".join(violations) or f"{database}: all is well")
+    return EXIT_FAILED if violations else EXIT_OK
+
+
+class _Parser(argparse.ArgumentParser):
+    """Parser whose mistakes read as those of `towonel`."""
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        usage = self.format_usage().removeprefix("usage: ")
+        hint = f"Try '{self.prog} -h' for help."
+        self.exit(EXIT_USAGE, f"Usage: {usage}{hint}\n\nError: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    about = "Run the hub, or look after its database. Without a command: run it."
+    parser = _Parser(prog="towonel-hub", description=about, allow_abbrev=False)
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    def add(name: str, command: Command) -> argparse.ArgumentParser:
+        about = str(command.__doc__)
+        added = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
+        added.set_defaults(command=command)
+        return added
+
+    saving, filling = add("backup", write_backup), add("restore", restore)
+    _add_archive(saving, keys_help="Add the hub's keys, under a passphrase.")
+    _add_archive(filling, keys_help="Write the keys in it, too, where there are none.")
+    copying, checking = add("migrate", migrate), add("check", check)
+    source_help = "The SQLite database; stop its hub first. Required."
+    copying.add_argument(
+        "--from", dest="source", type=Path, required=True, metavar="FILE", help=source_help
+    )
+    for each in (saving, filling, copying, checking):
+        each.add_argument("--json", action="store_true", help="Print JSON, for programs.")
+    return parser
+
+
+def _add_archive(parser: argparse.ArgumentParser, *, keys_help: str) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="The backup.")
+    parser.add_argument("--with-keys", action="store_true", help=keys_help)
+    parser.add_argument(
         "--passphrase-file",
+        type=Path,
         metavar="FILE",
         help="Where the passphrase for the keys is; - reads standard input.",
-        allow_dash=True,
-    ),
-]
-BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
-
-
-@app.callback(invoke_without_command=True)
-def run(context: typer.Context) -> None:
-    """Run until a signal, and exit with the lifecycle's code."""
-    if context.invoked_subcommand is None:
-        sys.exit(lifecycle.main(HubSettings, _prepared))
-
-
-@app.command("backup")
-def write_backup(
-    file: BackupFile,
-    with_keys: Annotated[
-        bool, typer.Option("--with-keys", help="Add the hub's keys, under a passphrase.")
-    ] = False,
-    passphrase_file: PassphraseFile = None,
-    as_json: Json = False,
-) -> None:
-    """Write a consistent backup; the hub may run meanwhile."""
-    with _reported():
-        settings = load(HubSettings)
-        now = datetime.now(UTC)  # noqa: TID251 a command is where time comes from
-        counts = backup.write(
-            settings.database,
-            file,
-            created_at=now.isoformat(timespec="seconds"),
-            hub_version=VERSION,
-            keys=key_files(settings) if with_keys else None,
-            passphrase=_passphrase(passphrase_file, confirm=True) if with_keys else "",
-        )
-        _told(f"wrote {file}", counts, as_json=as_json)
-
-
-@app.command()
-def restore(
-    file: BackupFile,
-    with_keys: Annotated[
-        bool, typer.Option("--with-keys", help="Write the keys in it, too, where there are none.")
-    ] = False,
-    passphrase_file: PassphraseFile = None,
-    as_json: Json = False,
-) -> None:
-    """Fill a new database from a backup, of SQLite or Postgres, wherever it comes from."""
-    with _reported():
-        settings = load(HubSettings)
-        keys = (
-            backup.read_keys(file, _passphrase(passphrase_file, confirm=False)) if with_keys else {}
-        )
-        check_key_files(settings, keys)
-        counts = backup.restore(settings.database, file)
-        write_key_files(settings, keys)
-        _told(f"restored {file}", counts, as_json=as_json)
-
-
-@app.command()
-def migrate(
-    source: Annotated[
-        Path,
-        typer.Option("--from", metavar="FILE", help="The SQLite database; stop its hub first."),
-    ],
-    as_json: Json = False,
-) -> None:
-    """Copy a SQLite database into the one that the settings name, such as a Postgres."""
-    with _reported():
-        settings = load(HubSettings)
-        if not source.is_file():
-            raise SettingsError([f"--from: {source} is no file"])
-        old, new = Database.in_file(source), settings.database
-        if old == new:
-            where = "TOWONEL_HUB_DB_DSN: names the database that --from does"
-            raise SettingsError(
-                [f"{where}; for a Postgres set TOWONEL_HUB_DB_DRIVER=postgres, too"]
-            )
-        counts = backup.copy_database(old, new)
-        _told(f"copied {source} to {new}", counts, as_json=as_json)
-
-
-@app.command()
-def check(as_json: Json = False) -> None:
-    """Check what must hold in the database; exit 1 and say what does not."""
-    with _reported():
-        database = load(HubSettings).database
-        found = problems(database)
-        if as_json:
-            typer.echo(json.dumps({"ok": not found, "problems": found}))
-        else:
-            typer.echo("\n".join(found) or f"{database}: all is well")
-        if found:
-            raise typer.Exit(EXIT_FAILED)
+    )
 
 
 def _prepared(settings: HubSettings) -> tuple[lifecycle.Serve, float]:
@@ -141,44 +141,52 @@ def _prepared(settings: HubSettings) -> tuple[lifecycle.Serve, float]:
     return partial(serve, settings), settings.drain_timeout_secs + 10
 
 
-@contextlib.contextmanager
-def _reported() -> Generator[None]:
+def _run(command: Command, arguments: argparse.Namespace) -> int:
     """Turn what goes wrong into a line and an exit code."""
     try:
-        yield
-    except (KeyboardInterrupt, typer.Abort):  # Ctrl-C, also at the prompt
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        return command(arguments)
+    except KeyboardInterrupt:  # Ctrl-C, also at the prompt
+        return EXIT_INTERRUPTED
     except SettingsError as error:
-        _fail(error.problems, EXIT_SETTINGS)
-    except (TowonelError, SecretFileError) as error:
-        _fail([str(error)], EXIT_FAILED)
-    except SQLAlchemyError as error:
+        lines, code = error.problems, EXIT_SETTINGS
+    except (TowonelError, SecretFileError, SQLAlchemyError, OSError) as error:
+        lines, code = [_explain(error)], EXIT_FAILED
+    for line in lines:
+        print(f"towonel: {line}", file=sys.stderr)  # noqa: T201 a command line prints
+    return code
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, SQLAlchemyError):
         cause = getattr(error, "orig", None) or error
-        _fail([f"database: {str(cause).splitlines()[0]}"], EXIT_FAILED)
-    except OSError as error:
+        return f"database: {str(cause).splitlines()[0]}"
+    if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        _fail([f"{where}{error.strerror or error}"], EXIT_FAILED)
-
-
-def _fail(problems: list[str], code: int) -> None:
-    for problem in problems:
-        typer.echo(f"towonel: {problem}", err=True)
-    raise typer.Exit(code)
+        return f"{where}{error.strerror or error}"
+    return str(error)
 
 
 def _passphrase(file: Path | None, *, confirm: bool) -> str:
     if file is None:
         if sys.stdin is None or not sys.stdin.isatty():
             raise SettingsError(["--passphrase-file: needed where there is no terminal to ask at"])
-        return str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm))
-    secret = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    if not secret.strip():
+        return secretinput.ask("Passphrase", confirm=confirm)
+    try:
+        secret = secretinput.read(file).strip()
+    except ValueError as error:
+        raise SettingsError([f"--passphrase-file: {error}"]) from error
+    if not secret:
         raise SettingsError(["--passphrase-file: is empty"])
-    return secret.strip().decode(errors="surrogateescape")
+    return secret.decode(errors="surrogateescape")
 
 
-def _told(what: str, counts: Mapping[str, int], *, as_json: bool) -> None:
+def _report(what: str, counts: Mapping[str, int], *, as_json: bool) -> int:
     if as_json:
-        typer.echo(json.dumps({"rows": dict(counts)}))
+        _print(json.dumps({"rows": dict(counts)}))
     else:
-        typer.echo(f"{what}: {sum(counts.values())} rows in {len(counts)} tables")
+        _print(f"{what}: {sum(counts.values())} rows in {len(counts)} tables")
+    return EXIT_OK
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 a command line prints

@@ -86,7 +86,7 @@ class Hub:
         self.metrics.redis.set_function(lambda: self.route_changes.is_connected)
         self.metrics.subscribers.set_function(lambda: len(self.subscribers))
         self.metrics.followers.set_function(lambda: len(self.followers))
-        self.metrics.directory.set_function(lambda: self.route_cache.revision)
+        self.metrics.cache_revision.set_function(lambda: self.route_cache.revision)
         self.metrics.limiter.set_function(lambda: self.limiter.degraded)
 
     def now_ms(self) -> int:

@@ -1,4 +1,4 @@
-"""The hub's keys, read from files that are made at the first boot."""
+"""Key files of the hub, which are made at its first start."""
 
 import secrets
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ HASH_KEY_BYTES = 32  # BLAKE3's
 
 @dataclass(frozen=True, slots=True)
 class HubKeys:
-    """Who the hub is, who may command it, and how it hashes invites."""
+    """Keys of the hub: its identity, the operator's key, and the one that hashes invites."""
 
     node: NodeKey
     operator: bytes = field(repr=False)
@@ -38,20 +38,20 @@ def load_keys(settings: HubSettings) -> HubKeys:
 
 
 def key_files(settings: HubSettings) -> dict[str, bytes]:
-    """Return the keys as their files have them, by name, for a backup.
+    """Return the contents of the key files, by name, for a backup.
 
     Raises:
-        SecretFileError: where one is not there or cannot be read.
+        SecretFileError: where one is missing or cannot be read.
     """
-    paths, given = _paths(settings), settings.invite_hash_key
-    if given is None:
+    paths, variable = _paths(settings), settings.invite_hash_key
+    if variable is None:
         return {name: read(path) for name, path in paths.items()}
-    of_variable = {"invite_hash.key": given.get_secret_value().encode()}
-    return {name: read(paths[name]) for name in paths.keys() - of_variable.keys()} | of_variable
+    override = {"invite_hash.key": variable.get_secret_value().encode()}
+    return {name: read(paths[name]) for name in paths.keys() - override.keys()} | override
 
 
 def check_key_files(settings: HubSettings, keys: Mapping[str, bytes]) -> None:
-    """Check that keys from a backup can be written: there are none yet, or the same.
+    """Check that keys from a backup can be written: each is missing, or the same.
 
     Raises:
         SecretFileError: where another key is there.
@@ -62,7 +62,7 @@ def check_key_files(settings: HubSettings, keys: Mapping[str, bytes]) -> None:
 
 
 def write_key_files(settings: HubSettings, keys: Mapping[str, bytes]) -> None:
-    """Write keys from a backup where there are none.
+    """Write the keys of a backup that are missing.
 
     Raises:
         SecretFileError: where another key is there.

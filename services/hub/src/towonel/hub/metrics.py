@@ -1,4 +1,4 @@
-"""What the hub counts; names are the original's where it has them."""
+"""Prometheus metrics of the hub; names are the original's where it has them."""
 
 from functools import partial
 from importlib.metadata import version
@@ -11,7 +11,7 @@ VERSION = version("towonel-hub")
 
 
 class Metrics:
-    """The hub's metrics, in a registry of their own."""
+    """Metrics of one hub, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -46,7 +46,7 @@ class Metrics:
         )
         self.edges_live = gauge("towonel_hub_edges_live", "Edges that reported just now.")
         self.database = gauge("towonel_hub_database_up", "1 while the database takes writes.")
-        self.directory = gauge(
+        self.cache_revision = gauge(
             "towonel_hub_directory_revision", "Revision that edges are answered from."
         )
         self.limiter = gauge(

@@ -1,4 +1,4 @@
-"""What the hub's environment may say, and what follows from it."""
+"""Settings of the hub, from its environment."""
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -54,7 +54,7 @@ def _redis_url(value: SecretStr) -> SecretStr:
 
 
 class HubSettings(TelemetrySettings):
-    """The hub's variables; names and defaults are the original's where it has them."""
+    """Settings of the hub; names and defaults are the original's where it has them."""
 
     prefixes: ClassVar[tuple[str, ...]] = ("TOWONEL_HUB_", "TOWONEL_INVITE_HASH_")
     foreign: ClassVar[tuple[str, ...]] = ("TOWONEL_HUB_URL", "TOWONEL_HUB_ENABLED")  # of `towonel`
@@ -138,7 +138,7 @@ class HubSettings(TelemetrySettings):
         default=10,
         gt=0,
         validation_alias="TOWONEL_HUB_DRAIN_TIMEOUT_SECS",
-        description="Seconds that requests in flight get when the hub is told to stop.",
+        description="Seconds that requests in flight get when the hub stops.",
     )
 
     tenants: Annotated[tuple[DeclaredTenant, ...], BeforeValidator(_tenants)] = Field(
@@ -207,7 +207,7 @@ class HubSettings(TelemetrySettings):
     open_tenant_logs: bool = Field(
         default=False,
         validation_alias="TOWONEL_HUB_OPEN_TENANT_LOGS",
-        description="Whether anybody who knows a tenant's id may read its entries, as the original's"
+        description="Whether anyone who knows a tenant's id may read its entries, as the original's"
         " agents and command line expect before its 0.1.",
     )
     audit_retention_days: int = Field(
@@ -219,7 +219,7 @@ class HubSettings(TelemetrySettings):
 
     @field_validator("redis_url", mode="before")
     @classmethod
-    def _blank_is_none(cls, value: object) -> object:
+    def _blank_to_none(cls, value: object) -> object:
         return None if isinstance(value, str) and not value.strip() else value
 
     @field_validator("trusted_proxies")
@@ -252,7 +252,7 @@ class HubSettings(TelemetrySettings):
 
     @property
     def database(self) -> Database:
-        """Where the data is."""
+        """The database."""
         if self.db_driver == "postgres":
             return Database.parse(self._dsn)
         return Database.parse_file(self._dsn or str(self.data_dir / "hub.db"))
@@ -274,7 +274,7 @@ class HubSettings(TelemetrySettings):
 
     @property
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
-        """The networks whose word about a client's address is taken."""
+        """The networks whose X-Forwarded-For is believed."""
         return tuple(ip_network(item) for item in self.trusted_proxies)
 
     @property

@@ -1,4 +1,4 @@
-"""The file of a backup: a gzipped tar of a manifest, every table, and the hub's keys under a passphrase.
+"""Archive of a backup: a gzipped tar of a manifest, every table, and the hub's sealed keys.
 
 manifest.json      {format, hub, schema, created_at, tables: {name: {rows, columns}}, has_keys}
 tables/<name>.cbor a sequence of CBOR arrays, one a row (RFC 8742)
@@ -27,7 +27,7 @@ _CHUNK_BYTES = 1024 * 1024
 
 
 class TableHead(BaseModel):
-    """What a backup says of a table: how many rows it has, and what is in one."""
+    """Manifest of one table: how many rows it has, and their columns."""
 
     model_config = ConfigDict(frozen=True, strict=True)
     rows: int
@@ -35,7 +35,7 @@ class TableHead(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What a backup says of itself."""
+    """Manifest of a backup."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
     format: Literal["towonel-backup-v1"] = "towonel-backup-v1"
@@ -48,11 +48,11 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """An open backup, all of whose bytes are as they were written.
+    """Reader of a backup whose checksum was verified.
 
     Args:
         tar: its content.
-        members: its files, by name; what is no file is not among them.
+        members: its files, by name; links and folders are not among them.
     """
 
     tar: tarfile.TarFile
@@ -60,7 +60,7 @@ class Archive:
 
     @classmethod
     @contextlib.contextmanager
-    def opened(cls, path: Path) -> Generator[Self]:
+    def open(cls, path: Path) -> Generator[Self]:
         """Open a backup, and check that it is whole.
 
         Raises:
@@ -75,7 +75,11 @@ class Archive:
             yield cls(tar, members)
 
     def manifest(self) -> Manifest:
-        """Return what the backup says of itself."""
+        """Return the manifest.
+
+        Raises:
+            ProtocolError: MALFORMED.
+        """
         try:
             return Manifest.model_validate_json(self.head(MANIFEST))
         except ValidationError as error:
@@ -92,11 +96,11 @@ class Archive:
 
     def rows(self, table: str) -> Iterator[list[object]]:
         """Yield the rows of a table, as many as the manifest says."""
-        told = self.manifest().tables[table].rows
+        row_count = self.manifest().tables[table].rows
         with self._file(table_file(table)) as file:
             content = _Bounded(file)
             decoder = cbor2.CBORDecoder(cast("IO[bytes]", content), max_depth=2)
-            for _ in range(told):
+            for _ in range(row_count):
                 content.left = MAX_ROW_BYTES
                 with _malformed(f"the backup's table {table} lacks rows, or one is too large"):
                     row = decoder.decode()
@@ -114,7 +118,7 @@ class Archive:
 
 
 def table_file(name: str) -> str:
-    """Return what the file of a table is called."""
+    """Return the name of a table's file."""
     return f"tables/{name}.cbor"
 
 
@@ -140,7 +144,7 @@ def _malformed(what: str) -> Generator[None]:
 
 
 class _Inflated(gzip.GzipFile):
-    """What is in a gzip, which can inflate without end: nobody gets more of it at once than fits."""
+    """Bounded reader of a gzip, which can inflate without end: a read returns no more than fits."""
 
     def check_whole(self) -> None:
         """Read it to its end, where the checksum is, and go back."""
@@ -156,7 +160,7 @@ class _Inflated(gzip.GzipFile):
 
 
 class _Bounded(io.RawIOBase):
-    """Content of which one row may take `left` bytes more."""
+    """Bounded reader: the row that is decoded may take `left` bytes more."""
 
     def __init__(self, content: IO[bytes]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Backups of a hub: its database, and where wanted its keys under a passphrase."""
+"""Backup and restore of a hub: its database, and on demand its keys under a passphrase."""
 
 import contextlib
 import io
@@ -43,7 +43,7 @@ def write(
         path: of the file; it must not exist.
         created_at: the time, RFC 3339.
         hub_version: of the hub that writes it.
-        keys: the hub's key files by name, to be sealed; none leaves them out.
+        keys: the hub's key files by name, to be sealed; left out if None.
         passphrase: for the keys.
 
     Raises:
@@ -61,8 +61,8 @@ def write(
         tables = {name: _add_table(archive, content, name, path.parent) for name in content.columns}
         if keys is not None:
             _add(archive, KEYS, _sealed(keys, passphrase))
-        told: dict[str, Any] = {"hub": hub_version, "created_at": created_at, "tables": tables}
-        manifest = Manifest(revision=content.schema, has_keys=keys is not None, **told)
+        facts: dict[str, Any] = {"hub": hub_version, "created_at": created_at, "tables": tables}
+        manifest = Manifest(revision=content.schema, has_keys=keys is not None, **facts)
         _add(archive, MANIFEST, manifest.model_dump_json(by_alias=True, indent=1).encode())
     return {name: table.rows for name, table in tables.items()}
 
@@ -76,7 +76,7 @@ def restore(database: Database, path: Path) -> Mapping[str, int]:
         ProtocolError: MALFORMED for a file that is no backup, or not whole.
         OSError: where the file cannot be read.
     """
-    with Archive.opened(path) as archive:
+    with Archive.open(path) as archive:
         manifest = archive.manifest()
         columns = {name: table.columns for name, table in manifest.tables.items()}
         content = Content(manifest.revision, columns, archive.rows)
@@ -91,7 +91,7 @@ def read_keys(path: Path, passphrase: str) -> dict[str, bytes]:
         ProtocolError: MALFORMED.
         OSError: where the file cannot be read.
     """
-    with Archive.opened(path) as archive:
+    with Archive.open(path) as archive:
         if not archive.manifest().has_keys:
             raise Denied(Code.INVALID_REQUEST, "the backup was written without keys")
         found = cbor.decode(unseal(archive.head(KEYS), passphrase))
@@ -117,10 +117,10 @@ def copy_database(source: Database, target: Database) -> Mapping[str, int]:
 
 @contextlib.contextmanager
 def _private(path: Path) -> Generator[IO[bytes]]:
-    """Provide a file that nobody else reads, and that has its name once it is whole."""
+    """Provide a file that only its owner reads, and that gets its name once it is whole."""
     try:
         descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:  # it names a file that nobody asked for
+    except OSError as error:  # it names a temporary file, which no caller knows
         raise Denied(Code.INVALID_REQUEST, f"{path}: {error.strerror}") from error
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -1,4 +1,4 @@
-"""What must hold in every database of a hub, whatever happened to its process."""
+"""Integrity check of a database: invariants that hold whatever happened to the hub's process."""
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -28,19 +28,19 @@ from towonel.wire.ids import TenantId
 from towonel.wire.legacy.entries import SignedEntry
 from towonel.wire.names import Hostname, wildcard_of
 
-MAX_TOLD = 100  # of one kind; a broken database can have millions
+MAX_PROBLEMS = 100  # of one kind; a broken database can have millions
 
 type Check = Callable[[Connection], Iterator[str]]
 
 
 def problems(database: Database) -> list[str]:
-    """Return what is wrong with a database, each in a sentence; nothing where all holds."""
+    """Return the violations in a database, a sentence each; empty where there is none."""
     with reading(database) as connection:
         return problems_in(connection)
 
 
 def problems_in(connection: Connection) -> list[str]:
-    """Return the same of an open one."""
+    """Return the same of an open connection."""
     schema = schema_of(connection)
     if schema is None:
         return ["schema: the database is empty; start the hub on it once"]
@@ -49,7 +49,7 @@ def problems_in(connection: Connection) -> list[str]:
     found: list[str] = []
     for check in _CHECKS:
         for number, problem in enumerate(check(connection)):
-            if number == MAX_TOLD:
+            if number == MAX_PROBLEMS:
                 found.append("and more of the same")
                 break
             found.append(problem)
@@ -140,13 +140,13 @@ def _ports(connection: Connection) -> Iterator[str]:
         col(ReservationRow.last_port),
         col(ReservationRow.tenant_id),
     )
-    kept = sorted(Range(*row[:3], TenantId(bytes(row[3]))) for row in connection.execute(query))
-    for one, other in pairwise(kept):
+    reserved = sorted(Range(*row[:3], TenantId(bytes(row[3]))) for row in connection.execute(query))
+    for one, other in pairwise(reserved):
         if one.overlaps(other):
             yield f"ports: {one} and {other} are both reserved"
     live = select(col(InviteRow.tenant_id)).where(col(InviteRow.status) == PENDING)
     tenants = {bytes(tenant_id) for tenant_id in connection.scalars(live)}
-    for held in kept:
+    for held in reserved:
         if held.tenant_id not in tenants:
             yield f"ports: {held} are reserved for {held.tenant_id.hex()[:8]}, which is no tenant"
 
@@ -163,11 +163,11 @@ def _entries(connection: Connection) -> Iterator[str]:
     for tenant_id, sequence, payload, signature, public_key, last in connection.execute(query):
         name = f"entry: {sequence} of tenant {tenant_id.hex()[:8]}"
         try:
-            said = verify_entry(public_key, SignedEntry(payload, signature, TenantId(tenant_id)))
+            entry = verify_entry(public_key, SignedEntry(payload, signature, TenantId(tenant_id)))
         except TowonelError as error:
             yield f"{name}: {error}"
             continue
-        if said.sequence != sequence or last is None or sequence > last:
+        if entry.sequence != sequence or last is None or sequence > last:
             yield f"{name}: out of its place"
 
 

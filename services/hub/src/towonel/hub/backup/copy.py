@@ -1,7 +1,7 @@
-"""All tables of a database, out and in again: for backups, and from SQLite to Postgres.
+"""Export and import of all tables: for backups, and to copy from SQLite to Postgres.
 
 Rows travel as plain values under the names of their columns, so what comes from one kind of database, or from
-an older hub, goes into another. Tables are read as the database has them: the models tell of today's only.
+an older hub, goes into another. Tables are read as the database has them: the models describe today's only.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ type Row = Sequence[Any]
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a database holds, wherever it is read from.
+    """Content of a database, from another database or from a backup.
 
     Args:
         schema: its revision.

@@ -30,18 +30,18 @@ class EdgeReports:
 
     async def refresh(self, now_ms: int) -> None:
         """Read what edges reported since; while the database is unavailable, what is cached expires."""
-        asked = self._reads
+        reads = self._reads
         async with self._reading:
-            if self._reads != asked or self._is_fresh(now_ms):
+            if self._reads != reads or self._is_fresh(now_ms):
                 return  # the caller before this one has read meanwhile, or failed to
             try:
                 async with asyncio.timeout(READ_S), self._store.read() as session:
                     known = {edge_id: at_ms for edge_id, (at_ms, _) in self._reports.items()}
-                    found = await reports.newer(session, known, now_ms - STALE_MS)
+                    newer = await reports.newer(session, known, now_ms - STALE_MS)
             except (TimeoutError, Unavailable) as error:
                 log.warning("edge_reports.update_failed", reason=str(error))
-                found = ()
-            self._reports |= {edge_id: (at_ms, report) for edge_id, at_ms, report in found}
+                newer = ()
+            self._reports |= {edge_id: (at_ms, report) for edge_id, at_ms, report in newer}
             fresh = {k: it for k, it in self._reports.items() if now_ms - it[0] <= STALE_MS}
             self._reports, self._read_ms = fresh, now_ms
             by_edge = {edge_id.hex(): it for edge_id, it in fresh.items()}
@@ -53,7 +53,7 @@ class EdgeReports:
         return self._view.agents.get(agent_id.hex())
 
     def agent_ids(self) -> list[bytes]:
-        """Return all agents that are live."""
+        """Return the ids of all live agents."""
         return [bytes.fromhex(agent_id) for agent_id in self._view.agents]
 
     def agents_of(self, tenant_id: bytes) -> Sequence[str]:
@@ -61,7 +61,7 @@ class EdgeReports:
         return self._view.tenant(tenant_id.hex()).agents
 
     def traffic_of(self, tenant_id: bytes) -> Traffic:
-        """Return what edges carried for a tenant."""
+        """Return the traffic that edges carried for a tenant."""
         return self._view.tenant(tenant_id.hex()).traffic
 
     def serving(self, tenant_id: bytes, service: str) -> list[bytes]:
@@ -69,11 +69,11 @@ class EdgeReports:
         return [bytes.fromhex(it) for it in self._view.serving(tenant_id.hex(), service)]
 
     def edge_is_live(self, edge_id: bytes) -> bool:
-        """Whether an edge reported just now."""
+        """Whether an edge reported recently."""
         return edge_id.hex() in self._view.edges
 
     def edge_count(self) -> int:
-        """Return how many edges reported just now."""
+        """Return how many edges reported recently."""
         return len(self._view.edges)
 
     def sessions_of(self, edge_id: bytes) -> int:
@@ -82,7 +82,7 @@ class EdgeReports:
         return edge.sessions if edge else 0
 
     def traffic_of_edge(self, edge_id: bytes) -> Traffic:
-        """Return what an edge carried since it started."""
+        """Return the traffic of an edge since it started."""
         edge = self._view.edges.get(edge_id.hex())
         return edge.traffic if edge else Traffic()
 

@@ -36,8 +36,8 @@ TAKE = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + t[2] / 1000
 local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
-local kept = redis.pcall('GET', KEYS[1])
-local full = type(kept) == 'string' and tonumber(kept) or 0
+local stored = redis.pcall('GET', KEYS[1])
+local full = type(stored) == 'string' and tonumber(stored) or 0
 if not (full > now) then full = now end
 full = math.min(full, now + burst * interval)
 local wait = full - now - (burst - 1) * interval

@@ -137,7 +137,7 @@ class RedisRouteChanges(RouteChanges):
 
 
 def on_commit(changes: RouteChanges, audited: AuditSignal) -> Callable[[Write], Awaitable[None]]:
-    """Return what a store calls after each commit: followers of events and of routes are told."""
+    """Return the callback of a store, which announces each commit to followers and edges."""
 
     async def announce(write: Write) -> None:
         if write.audited:

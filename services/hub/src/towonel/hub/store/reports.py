@@ -60,5 +60,5 @@ def _decode(row: ReportRow) -> EdgeReport | None:
         return EdgeReport.model_validate_json(text)
     except (zlib.error, ValidationError) as error:
         edge_id = row.edge_id.hex()
-        log.warning("report.unreadable", edge_id=edge_id, reason=type(error).__name__)
+        log.warning("report.skipped", edge_id=edge_id, reason=type(error).__name__)
         return None

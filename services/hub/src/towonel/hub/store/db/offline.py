@@ -1,6 +1,6 @@
-"""Connections outside the hub's pool: for migrations, backups, copies and checks; blocking.
+"""Blocking connections outside the hub's pool: for migrations, backups, copies and checks.
 
-Each is one transaction: a consistent state out, all of it or nothing in.
+Each is one transaction: it reads one consistent state, or writes all or nothing.
 """
 
 import contextlib
@@ -13,9 +13,9 @@ from towonel.hub.store.db import sqlite
 from towonel.hub.store.db.database import Database
 from towonel.wire.errors import Code, Denied
 
-_LOCK = 0x746F776F  # of Postgres, for those who migrate or restore: "towo"
+_LOCK = 0x746F776F  # advisory lock of Postgres, for migrations and restores: "towo"
 # A copy of millions of rows takes its time, and may pause between two of them.
-_PATIENT = """
+_NO_TIMEOUTS = """
     SET LOCAL statement_timeout = 0;
     SET LOCAL lock_timeout = 0;
     SET LOCAL idle_in_transaction_session_timeout = 0
@@ -24,7 +24,7 @@ _PATIENT = """
 
 @contextlib.contextmanager
 def reading(database: Database) -> Generator[Connection]:
-    """Open a database at one consistent state, and change nothing; writers go on meanwhile.
+    """Open a database read-only, at one consistent state; writers go on meanwhile.
 
     Raises:
         Denied: INVALID_REQUEST where SQLite has no such file.
@@ -42,7 +42,7 @@ def reading(database: Database) -> Generator[Connection]:
     try:
         with engine.connect() as connection, connection.begin():
             if path is None:
-                connection.execute(text(_PATIENT))
+                connection.execute(text(_NO_TIMEOUTS))
             yield connection
     finally:
         engine.dispose()
@@ -50,9 +50,9 @@ def reading(database: Database) -> Generator[Connection]:
 
 @contextlib.contextmanager
 def writing(database: Database) -> Generator[Connection]:
-    """Open a database for one write, kept at the end or not at all; of several, one after the other.
+    """Open a database for one transaction, committed at the end; no two of them overlap.
 
-    A file of SQLite is made where there is none, for its owner only.
+    A missing file of SQLite is created, for its owner only.
     """
     path = database.path
     if path is not None:
@@ -64,7 +64,7 @@ def writing(database: Database) -> Generator[Connection]:
     try:
         with engine.connect().execution_options(writes=True) as connection, connection.begin():
             if path is None:
-                connection.execute(text(_PATIENT))
+                connection.execute(text(_NO_TIMEOUTS))
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             yield connection
     finally:

@@ -1,4 +1,4 @@
-"""How SQLite is opened: a write-ahead log, and transactions that begin where we say."""
+"""Set-up of SQLite connections: a write-ahead log, and transactions that begin explicitly."""
 
 import sqlite3
 from pathlib import Path
@@ -16,7 +16,7 @@ _PRAGMAS = (
 
 
 def prepare(engine: Engine, *, read_only: bool = False) -> None:
-    """Set every connection of an engine up.
+    """Set up every connection of an engine.
 
     A connection with the execution option `writes` takes the write lock at its beginning.
     """
@@ -27,7 +27,7 @@ def prepare(engine: Engine, *, read_only: bool = False) -> None:
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
-    """Open a file that must be there, and that stays as it is."""
+    """Open an existing file read-only."""
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
 
 

@@ -1,7 +1,7 @@
-"""A span for every query: its statement and how it ended, never its values.
+"""Spans of database queries: the statement and how it ended, never its values.
 
-OpenTelemetry's own instrumentation is not used: it refuses SQLAlchemy 2.1, knows one engine a
-process, and tells the texts of errors, in which databases quote values.
+OpenTelemetry's own instrumentation is not used: it refuses SQLAlchemy 2.1, knows one engine per
+process, and records the texts of errors, in which databases quote values.
 """
 
 from weakref import WeakKeyDictionary
@@ -14,7 +14,7 @@ _MAX_WORD = 32
 
 
 def trace_queries(engine: Engine, provider: TracerProvider | None) -> None:
-    """Make a span for each query of an engine; does nothing where there is no provider.
+    """Record a span for each query of an engine; without a provider, do nothing.
 
     Args:
         engine: of an AsyncEngine its `sync_engine`.
@@ -29,7 +29,7 @@ def trace_queries(engine: Engine, provider: TracerProvider | None) -> None:
 
 
 class _Queries:
-    """The spans of the queries that run; of one that nobody ends, nothing is kept."""
+    """Spans of the running queries; one that never ends is dropped with its query."""
 
     def __init__(self, tracer: Tracer, system: str) -> None:
         self._tracer = tracer
