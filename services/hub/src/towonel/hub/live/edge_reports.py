@@ -37,7 +37,7 @@ class EdgeReports:
             try:
                 async with asyncio.timeout(READ_S), self._store.read() as session:
                     known = {edge_id: at_ms for edge_id, (at_ms, _) in self._reports.items()}
-                    found = await reports.newer(session, known, now_ms - STALE_MS)
+                    found = await reports.find_newer(session, known, now_ms - STALE_MS)
             except (TimeoutError, Unavailable) as error:
                 log.warning("live.stale", reason=str(error))
                 found = ()

@@ -83,11 +83,13 @@ class RouteCache:
 
     async def _read(self) -> None:
         async with self._store.read() as session:
-            head = await source.head(session)
+            head = await source.read_head(session)
             is_whole = not self.is_loaded or not head.pruned <= self.revision <= head.revision
             known = RouteHistory() if is_whole else self._known.copy()
             if is_whole or head.revision != self.revision:
-                async for steps in source.routes(session, None if is_whole else self.revision):
+                async for steps in source.stream_routes(
+                    session, None if is_whole else self.revision
+                ):
                     known.apply(steps)
         known.finish(head.revision, head.pruned, head.blocks)
         if is_whole or head.revision != self.revision or head.blocks != self._known.blocks:
