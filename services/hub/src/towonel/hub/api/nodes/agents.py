@@ -16,7 +16,7 @@ from towonel.hub.api.http.auth import (
 )
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import parse_id
-from towonel.hub.api.presenters import to_edge_out
+from towonel.hub.api.presenters import to_applied_state, to_edge_out
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.core import desired
 from towonel.hub.operations.bootstrap_agent import bootstrap_agent, prove_invite
@@ -88,13 +88,7 @@ async def apply_desired_state(
     async with hub.store.write() as write:
         plan = await publish_desired_state(hub, write, actor, signed, group, desired_routes)
         revision = await routes.get_revision(write.session)
-    return AppliedState(
-        revision=revision,
-        created=[route.key for route in plan.created],
-        changed=[route.key for route in plan.changed],
-        deleted=[route.key for route in plan.deleted],
-        unchanged=plan.unchanged,
-    )
+    return to_applied_state(plan, revision)
 
 
 def _check_agent_signature(hub: Hub, header: str | None, raw: bytes, agent_id: str) -> Signature:
