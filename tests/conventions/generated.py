@@ -14,7 +14,7 @@ from typing import Any
 from towonel.agent.settings import AgentSettings
 from towonel.cli.settings import CommandSettings, ServeSettings
 from towonel.edge.settings import EdgeSettings
-from towonel.hub.api.application import routed
+from towonel.hub.api.application import create_app_without_hub
 from towonel.hub.settings import HubSettings
 from towonel.runtime.settings import Settings, Variable, variables
 from towonel.tunnel.core.link_machine import LinkMachine
@@ -146,7 +146,7 @@ def operations() -> str:
     """Every operation of the API, and whose key or signature it takes."""
     rows = [
         (f"`{method.upper()} {path}`", f"`{operation['operationId']}`", asker(operation))
-        for path, methods in sorted(routed().openapi()["paths"].items())
+        for path, methods in sorted(create_app_without_hub().openapi()["paths"].items())
         for method, operation in methods.items()
     ]
     return table(("request", "operation", "who may"), rows)

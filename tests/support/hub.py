@@ -22,10 +22,10 @@ from towonel.api.edges import EdgeRegisterIn
 from towonel.api.invites import InviteIn
 from towonel.api.services import DesiredState, ServiceIn
 from towonel.client.hub import HubClient
-from towonel.hub.api.application import prepare, routed
+from towonel.hub.api.application import prepare
 from towonel.hub.api.http import errors
 from towonel.hub.api.http.middleware import RequestMiddleware
-from towonel.hub.api.http.tracing import telemetry
+from towonel.hub.api.http.tracing import telemetry_config
 from towonel.hub.context import Hub, Policy
 from towonel.hub.core.rate_limits import Rate
 from towonel.hub.key_files import HubKeys
@@ -101,7 +101,7 @@ class TestHub:
 @cache
 def _app_with_routes() -> FastAPI:
     """An API without a hub; making its routes takes as long as a hundred requests."""
-    app = prepare(routed(telemetry=telemetry(None)))
+    app = prepare(create_app_without_hub(telemetry=telemetry_config(None)))
     errors.install(app)
     return app
 

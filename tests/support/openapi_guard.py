@@ -9,13 +9,13 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.types import Message, Receive, Scope, Send
 
-from towonel.hub.api.application import routed
+from towonel.hub.api.application import create_app_without_hub
 
 
 @cache
 def documented() -> dict[str, dict[int, set[str]]]:
     """Return the error codes that each status of each operation may have."""
-    document: dict[str, Any] = routed().openapi()
+    document: dict[str, Any] = create_app_without_hub().openapi()
     shared = document["components"]["responses"]
     return {
         operation["operationId"]: {

@@ -62,7 +62,7 @@ async def test_an_edge_that_asks_while_it_is_noted_is_noted_again(
         hub.context.edges_seen.update({edge_id: at_ms + 1 for edge_id, at_ms in seen.items()})
 
     hub.context.edges_seen[b"edge"] = 1
-    monkeypatch.setattr(edges, "note_seen", asks_again)
+    monkeypatch.setattr(edges, "update_seen", asks_again)
     await background.flush(hub.context)
 
     assert hub.context.edges_seen == {b"edge": 2}

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from support.otlp import Collector, collecting, values
 
-from towonel.hub.api.http.tracing import telemetry
+from towonel.hub.api.http.tracing import telemetry_config
 from towonel.hub.store.db.tracing import trace_queries
 from towonel.runtime.telemetry import current_trace_id, tracing
 
@@ -64,7 +64,7 @@ async def hub(collector: Collector, path: Path, *, on: bool = True) -> AsyncGene
             await connection.execute(text("CREATE TABLE thing (id TEXT UNIQUE, name TEXT)"))
             await connection.execute(text("INSERT INTO thing VALUES ('a', 'b')"))
         trace_queries(engine.sync_engine, provider)
-        app = FastAPI(telemetry=telemetry(provider))
+        app = FastAPI(telemetry=telemetry_config(provider))
         app.include_router(make_app(engine))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://hub") as client:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.hostnames import covers
 
-from towonel.hub.core.ownership import candidates, is_wildcard, owner_of, taken
+from towonel.hub.core.ownership import candidates, find_taken, is_wildcard, owner_of
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname
 
@@ -56,7 +56,9 @@ def test_the_owner_is_that_of_the_longest_pattern_that_covers_the_name(
 def test_equal_claims_are_told() -> None:
     held = owners(any_example_eu=A)
 
-    assert taken([Hostname("*.example.eu"), Hostname("app.example.eu")], held) == ["*.example.eu"]
+    assert find_taken([Hostname("*.example.eu"), Hostname("app.example.eu")], held) == [
+        "*.example.eu"
+    ]
 
 
 def test_a_wildcard_is_told_from_a_name() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from towonel.hub.core.desired import Current, check_quotas
-from towonel.hub.core.quotas import Quotas, check, check_agents
+from towonel.hub.core.quotas import Quotas, check_agents, check_quota
 from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
@@ -27,18 +27,18 @@ def current(siblings: set[str]) -> Current:
 
 
 def test_a_quota_is_what_may_be_had_and_one_more_is_refused_with_both_numbers() -> None:
-    check("ports", 10, 10)
+    check_quota("ports", 10, 10)
     with pytest.raises(Denied) as caught:
-        check("ports", 11, 10)
+        check_quota("ports", 11, 10)
 
     assert caught.value.code is Code.QUOTA_EXCEEDED
     assert "ports: 11 are wanted, and this tenant may have 10" in caught.value.detail
 
 
 def test_a_quota_of_0_allows_none() -> None:
-    check("ports", 0, 0)
+    check_quota("ports", 0, 0)
     with pytest.raises(Denied):
-        check("ports", 1, 0)
+        check_quota("ports", 1, 0)
 
 
 def test_one_more_agent_may_run_until_the_quota_is_reached() -> None:

@@ -73,11 +73,11 @@ def test_wrong_secrets_cost_nothing_at_first_and_then_twice_as_much_each() -> No
 def test_strikes_are_counted_until_a_while_after_the_last() -> None:
     strikes = Strikes()
     for _ in range(FREE_STRIKES + 1):
-        strikes = strikes.struck(5000)
+        strikes = strikes.add(5000)
 
     assert strikes == Strikes(FREE_STRIKES + 1, 6000, 6000 + FORGET_MS)
-    assert strikes.struck(6000 + FORGET_MS - 1).count == FREE_STRIKES + 2
-    assert strikes.struck(6000 + FORGET_MS).count == 1
+    assert strikes.add(6000 + FORGET_MS - 1).count == FREE_STRIKES + 2
+    assert strikes.add(6000 + FORGET_MS).count == 1
 
 
 @pytest.mark.parametrize(

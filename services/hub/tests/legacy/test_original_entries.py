@@ -47,7 +47,7 @@ async def state_of(hub: TestHub) -> tuple[int, int]:
     """The routes' revision, and how much was audited."""
     async with hub.context.store.read() as session:
         audited = (await session.exec(select(func.count(col(AuditRow.id))))).one()
-        return await routes.revision(session), audited
+        return await routes.get_revision(session), audited
 
 
 async def test_each_payload_of_the_vectors_is_taken_and_handed_out_as_the_same_bytes(

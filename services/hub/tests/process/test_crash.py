@@ -124,8 +124,8 @@ class Crash:
     def check(self) -> str:
         """What `towonel-hub check` says, as its exit code and its words."""
         folder = Path(self.environ["TOWONEL_DATA_DIR"])
-        ended = forked_hub.run_command(self.environ, "check", folder=folder)
-        return f"{ended.code}: {ended.said}{ended.complained}"
+        ended = fork_server.run_command(self.environ, "check", folder=folder)
+        return f"{ended.code}: {ended.stdout}{ended.stderr}"
 
 
 def is_whole(row: Row[Any], actions: tuple[str, ...]) -> bool:

@@ -194,7 +194,7 @@ async def test_without_postgres_all_else_is_told_to_come_back_and_can(
 
 async def cut_off(hub: TestHub, server: Postgres) -> None:
     async with hub.context.store.read() as reader:
-        async for _ in route_history.routes(reader, None, rows_at_once=1):
+        async for _ in route_history.stream_routes(reader, None, rows_at_once=1):
             server.cut_off(str(hub.context.store.engine.url.database))
 
 

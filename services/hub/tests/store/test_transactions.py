@@ -249,7 +249,7 @@ async def test_a_store_ends_after_the_close_of_a_session_that_is_cut_off(
 
     async def read(store: Store) -> None:
         async with store.read() as reader:
-            await routes.revision(reader)
+            await routes.get_revision(reader)
             inside.set()
             await asyncio.Event().wait()
 
@@ -288,7 +288,7 @@ async def test_a_store_that_is_cancelled_as_it_ends_closes_all_the_same(database
 async def used(store: Store, do: str) -> None:
     if do == "read":
         async with store.read() as reader:
-            await routes.revision(reader)
+            await routes.get_revision(reader)
     else:
         await store.try_to_write()
 
@@ -323,7 +323,7 @@ async def publish(hub: TestHub, writer: int) -> None:
 async def visible(hub: TestHub) -> tuple[int, list[int]]:
     """The revision, and those of all routes."""
     async with hub.context.store.read() as reader:
-        at = await routes.revision(reader)
+        at = await routes.get_revision(reader)
         found = await reader.exec(select(tables.RouteRow.revision))
         return at, sorted(found.all())
 
@@ -333,7 +333,7 @@ async def test_the_bell_rings_when_the_write_can_be_seen(database: Database) -> 
 
     async def committed(change: Write) -> None:
         async with store.read() as reader:
-            found.append(await routes.revision(reader) - (change.revision or 0))
+            found.append(await routes.get_revision(reader) - (change.revision or 0))
 
     async with Store.open(database, committed) as store:
         for _ in range(3):

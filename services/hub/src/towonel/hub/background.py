@@ -49,8 +49,8 @@ async def flush(hub: Hub) -> None:
     if not used and not seen:
         return
     async with hub.store.write_fact() as session:
-        await api_keys.note_use(session, used)
-        await edges.note_seen(session, seen)
+        await api_keys.update_used(session, used)
+        await edges.update_seen(session, seen)
     for saved, pending in ((used, hub.key_uses), (seen, hub.edges_seen)):
         for name, at_ms in saved.items():
             if pending.get(name) == at_ms:
@@ -61,7 +61,7 @@ async def refresh_gauges(hub: Hub) -> None:
     """Update the metrics that are counted in the database."""
     async with hub.store.read() as session:
         count = await invites.count_by_status(session)
-        hub.route_changes.set_revision(await routes.revision(session))
+        hub.route_changes.set_revision(await routes.get_revision(session))
     await hub.edge_reports.refresh(hub.now_ms())
     hub.metrics.tenants.set(count.get(PENDING, 0))
     for status in (PENDING, REVOKED):
@@ -91,7 +91,7 @@ async def _watch_database(hub: Hub, health: Health) -> None:
         unavailable = degraded = None
         try:
             async with hub.store.read() as session:
-                hub.route_changes.set_revision(await routes.revision(session))
+                hub.route_changes.set_revision(await routes.get_revision(session))
             if hub.store.trouble is not None:
                 degraded = await _check_writes(hub)
         except TowonelError as error:

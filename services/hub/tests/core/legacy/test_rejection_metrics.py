@@ -2,7 +2,7 @@
 
 import pytest
 
-from towonel.hub.core.legacy.rejection_metrics import reason
+from towonel.hub.core.legacy.rejection_metrics import reason_of
 from towonel.wire.errors import Code
 from towonel.wire.ids import AgentId
 from towonel.wire.legacy.ops import (
@@ -56,4 +56,4 @@ HOST, TCP, UDP = UpsertHostname("a.eu"), UpsertTcpService("a", 5), UpsertUdpServ
 def test_a_refusal_is_counted_in_the_original_s_words(
     code: Code, op: Op | None, wanted: str
 ) -> None:
-    assert reason(code, op) == wanted
+    assert reason_of(code, op) == wanted

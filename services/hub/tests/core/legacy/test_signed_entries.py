@@ -14,8 +14,8 @@ from towonel.hub.core.legacy.signed_entries import (
     normalize,
     removes,
     replay,
-    services,
-    subject,
+    services_of,
+    subject_of,
     supersedes,
 )
 from towonel.wire.errors import Code, Denied, ProtocolError
@@ -131,7 +131,7 @@ def test_a_compacted_log_leaves_the_same_and_ends_the_same(log: list[Op]) -> Non
 @given(LOGS)
 def test_a_compacted_log_is_no_longer_than_what_the_tenant_has(log: list[Op]) -> None:
     short = compact(log)
-    subjects = [subject(op) for op in short]
+    subjects = [subject_of(op) for op in short]
 
     assert len(set(subjects)) == len(subjects)
     assert not any(removes(op) for op in short[:-1])
@@ -144,7 +144,7 @@ def test_a_store_that_drops_what_each_entry_supersedes_keeps_the_compacted_log(
 ) -> None:
     stored: list[Op] = []
     for op in log:
-        kept = [old for old in stored if subject(old) not in supersedes(op) and not removes(old)]
+        kept = [old for old in stored if subject_of(old) not in supersedes(op) and not removes(old)]
         stored = [*kept, op]
 
     assert stored == compact(log)
@@ -159,9 +159,11 @@ def test_every_op_has_a_subject_that_upsert_and_delete_share() -> None:
         (UpsertUdpService("ssh", 1), DeleteUdpService("ssh"), "udp:ssh"),
     ]
 
-    assert [(subject(one), subject(two)) for one, two, _ in pairs] == [(s, s) for *_, s in pairs]
+    assert [(subject_of(one), subject_of(two)) for one, two, _ in pairs] == [
+        (s, s) for *_, s in pairs
+    ]
     assert [(removes(one), removes(two)) for one, two, _ in pairs] == [(False, True)] * 4
-    assert subject(TERMINATED) == "tls:a.eu"
+    assert subject_of(TERMINATED) == "tls:a.eu"
     assert not removes(TERMINATED)
     assert supersedes(NO_WEB) == ("hostname:a.eu", "tls:a.eu")
     assert supersedes(WEB) == ("hostname:a.eu",)
@@ -171,7 +173,7 @@ def test_a_hostname_that_comes_back_has_lost_its_tls_mode() -> None:
     log: list[Op] = [WEB, TERMINATED, NO_WEB, WEB]
 
     assert compact(log) == [WEB]
-    assert services(replay(log))[0].tls_mode == "passthrough"
+    assert services_of(replay(log))[0].tls_mode == "passthrough"
 
 
 @pytest.mark.parametrize(("last", "sequence"), [(None, 0), (None, 2**63 - 1), (0, 1), (3, 9)])
@@ -260,11 +262,11 @@ def test_a_state_publishes_hostnames_and_services() -> None:
         ]
     )
 
-    assert services(state) == [
+    assert services_of(state) == [
         ServiceIn(kind="https", name="a.eu", tls_mode="terminate"),
         ServiceIn(kind="https", name="b.eu"),
         ServiceIn(kind="tcp", name="db", port=2001),
         ServiceIn(kind="tcp", name="ssh", port=2002),
         ServiceIn(kind="udp", name="ssh", port=3000),
     ]
-    assert services(TenantState()) == []
+    assert services_of(TenantState()) == []

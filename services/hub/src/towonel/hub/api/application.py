@@ -8,7 +8,7 @@ from fastapi.routing import iter_route_contexts
 from towonel.api.health import HealthOut
 from towonel.hub.api.http import errors
 from towonel.hub.api.http.middleware import RequestMiddleware
-from towonel.hub.api.http.tracing import telemetry
+from towonel.hub.api.http.tracing import telemetry_config
 from towonel.hub.api.legacy import entries, route_stream
 from towonel.hub.api.legacy.examples import CBOR_BODIES
 from towonel.hub.api.nodes import agents, route_feed
@@ -56,7 +56,7 @@ ROUTERS = (
 
 def create_app(hub: Hub) -> FastAPI:
     """Return the API of one hub; two hubs share nothing."""
-    app = routed(telemetry=telemetry(hub.tracer_provider))
+    app = create_app_without_hub(telemetry=telemetry_config(hub.tracer_provider))
     app.state.hub = hub
     errors.install(app)
     app.add_middleware(RequestMiddleware, metrics=hub.metrics)
@@ -69,7 +69,7 @@ def prepare(app: FastAPI) -> FastAPI:
     return app
 
 
-def routed(**options: Any) -> FastAPI:
+def create_app_without_hub(**options: Any) -> FastAPI:
     """Return an application with the routes and the document, without a hub."""
     app = FastAPI(
         title="Towonel hub",

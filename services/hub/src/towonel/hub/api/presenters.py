@@ -12,10 +12,11 @@ from towonel.api.invites import InviteDetail, InviteItem, InviteStatus
 from towonel.api.keys import KeyItem
 from towonel.api.keys import Role as RoleName
 from towonel.api.ports import PortRange, Protocol, Reservation
-from towonel.api.services import RouteItem, ServiceItem
+from towonel.api.services import AppliedState, RouteItem, ServiceItem
 from towonel.api.tenants import TenantItem, TenantStatus
 from towonel.hub.context import Hub
 from towonel.hub.core.access import key_status
+from towonel.hub.core.desired import Plan
 from towonel.hub.core.timestamps import to_datetime, to_optional_datetime
 from towonel.hub.store.edges import addresses_of
 from towonel.hub.store.invites import limits_of
@@ -230,6 +231,17 @@ def to_route_item(row: RouteRow) -> RouteItem:
         tls_mode=row.tls_mode,
         tenant_id=row.tenant_id.hex(),
         revision=row.revision,
+    )
+
+
+def to_applied_state(plan: Plan, revision: int) -> AppliedState:
+    """Return what a desired state changed."""
+    return AppliedState(
+        revision=revision,
+        created=[route.key for route in plan.created],
+        changed=[route.key for route in plan.changed],
+        deleted=[route.key for route in plan.deleted],
+        unchanged=plan.unchanged,
     )
 
 

@@ -112,9 +112,9 @@ def check_quotas(routes: Sequence[Route], current: Current, most: Quotas) -> Non
     before = {*current.own, *current.siblings}
     after = {*(route.key for route in routes), *current.siblings}
     if len(after) > len(before):
-        quotas.check("services", len(after), most.services)
+        quotas.check_quota("services", len(after), most.services)
     if _count_ports(after) > _count_ports(before):
-        quotas.check("ports", _count_ports(after), most.ports)
+        quotas.check_quota("ports", _count_ports(after), most.ports)
 
 
 def _count_ports(keys: Iterable[str]) -> int:

@@ -44,7 +44,7 @@ def claim_of(tenant_id: TenantId, name: Hostname, owners: Mapping[Hostname, Tena
     return Claim.OUTRANKED if covered else Claim.FOREIGN
 
 
-def taken(patterns: Iterable[Hostname], owners: Mapping[Hostname, TenantId]) -> list[Hostname]:
+def find_taken(patterns: Iterable[Hostname], owners: Mapping[Hostname, TenantId]) -> list[Hostname]:
     """Return the patterns that already have an owner."""
     return sorted(pattern for pattern in patterns if pattern in owners)
 

@@ -66,12 +66,12 @@ class PortRules:
 
 
 def check_reservation(
-    wanted: Range, rules: PortRules, reserved: Iterable[Range], published: Iterable[Range]
+    requested: Range, rules: PortRules, reserved: Iterable[Range], published: Iterable[Range]
 ) -> None:
     """Check that ports can be reserved for a tenant.
 
     Args:
-        wanted: the ports and their tenant.
+        requested: the ports and their tenant.
         rules: the rules for all tenants.
         reserved: all reservations that could overlap.
         published: published ports that could overlap, each as a range of one.
@@ -80,16 +80,16 @@ def check_reservation(
         Denied: INVALID_REQUEST for ports that no tenant may have, PORT_CONFLICT naming the ranges
             that overlap.
     """
-    problem = rules.problem(wanted.first, wanted.last)
+    problem = rules.problem(requested.first, requested.last)
     if problem:
         raise Denied(Code.INVALID_REQUEST, problem)
-    overlapping = [str(held) for held in sorted(reserved) if held.overlaps(wanted)]
+    overlapping = [str(held) for held in sorted(reserved) if held.overlaps(requested)]
     if overlapping:
         raise Denied(Code.PORT_CONFLICT, f"reserved already: {', '.join(overlapping[:20])}")
     foreign = [
         str(held)
         for held in sorted(published)
-        if held.overlaps(wanted) and held.tenant_id != wanted.tenant_id
+        if held.overlaps(requested) and held.tenant_id != requested.tenant_id
     ]
     if foreign:
         raise Denied(Code.PORT_CONFLICT, f"published by another tenant: {', '.join(foreign[:20])}")

@@ -17,21 +17,21 @@ class Quotas:
     hostnames: int = 1_000
 
 
-def check(what: str, wanted: int, most: int) -> None:
+def check_quota(what: str, count: int, most: int) -> None:
     """Check a quota.
 
     Args:
         what: the name of the quota: `services`, `ports`, `hostnames`.
-        wanted: the number after the change.
+        count: the number after the change.
         most: the maximum.
 
     Raises:
         Denied: QUOTA_EXCEEDED, with both numbers and what to do.
     """
-    if wanted > most:
+    if count > most:
         raise Denied(
             Code.QUOTA_EXCEEDED,
-            f"{what}: {wanted} are wanted, and this tenant may have {most}; the hub's operator can"
+            f"{what}: {count} are wanted, and this tenant may have {most}; the hub's operator can"
             f" raise its limit `{what}`",
         )
 

@@ -32,20 +32,20 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class TakeResult:
     """Result of one request to a bucket; `wait_ms` is above 0 if it was refused."""
 
     full_at_ms: float
     wait_ms: float = 0
 
 
-def take(full_at_ms: float, rate: Rate, now_ms: float) -> Taken:
+def take(full_at_ms: float, rate: Rate, now_ms: float) -> TakeResult:
     """Take one token from a bucket that is full at `full_at_ms`; a refused request takes none."""
     full_at_ms = max(full_at_ms, now_ms)
     wait_ms = full_at_ms - now_ms - (rate.burst - 1) * rate.interval_ms
     if wait_ms > 0:
-        return Taken(full_at_ms, wait_ms)
-    return Taken(full_at_ms + rate.interval_ms)
+        return TakeResult(full_at_ms, wait_ms)
+    return TakeResult(full_at_ms + rate.interval_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Strikes:
     locked_until_ms: int = 0
     forget_at_ms: int = 0
 
-    def struck(self, now_ms: int) -> "Strikes":
+    def add(self, now_ms: int) -> "Strikes":
         """Return the state after one more; each after the free ones doubles the lockout, from 1 s."""
         count = 1 if now_ms >= self.forget_at_ms else self.count + 1
         locked_ms = lockout_ms(count)

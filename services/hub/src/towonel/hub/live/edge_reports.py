@@ -37,7 +37,7 @@ class EdgeReports:
             try:
                 async with asyncio.timeout(READ_S), self._store.read() as session:
                     known = {edge_id: at_ms for edge_id, (at_ms, _) in self._reports.items()}
-                    newer = await reports.newer(session, known, now_ms - STALE_MS)
+                    newer = await reports.find_newer(session, known, now_ms - STALE_MS)
             except (TimeoutError, Unavailable) as error:
                 log.warning("edge_reports.update_failed", reason=str(error))
                 newer = ()

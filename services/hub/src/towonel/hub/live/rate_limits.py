@@ -129,7 +129,7 @@ class MemoryLimiter:
         """See `Limiter`."""
         source = source_of(address)
         before = self._strikes.get(source, Strikes())
-        self._strikes.put(source, before.struck(self._now_ms()))
+        self._strikes.put(source, before.add(self._now_ms()))
 
     async def check_lockout(self, address: str) -> None:
         """See `Limiter`."""

@@ -131,12 +131,12 @@ class RouteCache:
 
     async def _read(self) -> None:
         async with self._store.read() as session:
-            head = await source.head(session)
+            head = await source.read_head(session)
             is_whole = not self.is_loaded or not head.pruned <= self.revision <= head.revision
             known = RouteHistory() if is_whole else self._known.copy()
             since = None if is_whole else self.revision
             if is_whole or head.revision != self.revision:
-                async for part in source.routes(session, since, self._rows_at_once):
+                async for part in source.stream_routes(session, since, self._rows_at_once):
                     known.apply(part)
         known.finish(head.revision, head.pruned, head.blocks)
         if is_whole or head.revision != self.revision or head.blocks != self._known.blocks:

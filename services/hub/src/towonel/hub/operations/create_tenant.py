@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from towonel.api.invites import InviteIn
 from towonel.hub.context import Hub
 from towonel.hub.core.invites import expiry_ms
-from towonel.hub.core.ownership import taken
-from towonel.hub.core.quotas import check as check_quota
+from towonel.hub.core.ownership import find_taken
+from towonel.hub.core.quotas import check_quota
 from towonel.hub.core.random_names import random_name
 from towonel.hub.operations.hostname_ownership import reconcile_ownership
 from towonel.hub.operations.tokens import new_token
@@ -48,7 +48,7 @@ async def create_tenant(
         Denied: QUOTA_EXCEEDED or HOSTNAME_CONFLICT.
     """
     check_quota("hostnames", len(patterns), hub.policy.quotas.hostnames)
-    conflicts = taken(patterns, await invites.pattern_owners(write.session, patterns))
+    conflicts = find_taken(patterns, await invites.find_owners(write.session, patterns))
     if conflicts:
         raise Denied(Code.HOSTNAME_CONFLICT, f"another invite has already: {', '.join(conflicts)}")
     await invites.add_invite(write, row, patterns)

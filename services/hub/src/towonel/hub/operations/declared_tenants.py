@@ -49,7 +49,7 @@ async def _declare(
     is_new = row is None
     if row is None:
         row = await _add_or_restore(write, tenant)
-    held = await invites.hostnames_of(write.session, row.invite_id)
+    held = await invites.get_hostnames(write.session, row.invite_id)
     is_changed = set(held) != set(tenant.hostnames)
     if is_changed:
         await tenant_lifecycle.set_hostnames(write, row, tenant.hostnames, quotas)

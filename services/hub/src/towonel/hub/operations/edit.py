@@ -57,7 +57,7 @@ async def add_hostnames(
     Raises:
         Denied: QUOTA_EXCEEDED or HOSTNAME_CONFLICT.
     """
-    held = await invites.hostnames_of(write.session, row.invite_id)
+    held = await invites.get_hostnames(write.session, row.invite_id)
     patterns = list(dict.fromkeys([*map(Hostname, held), *added]))
     await _save_hostnames(hub, write, actor, row, held, patterns)
     return patterns
@@ -71,7 +71,7 @@ async def remove_hostname(
     Raises:
         Denied: NOT_FOUND if it has no such hostname, INVALID_REQUEST if it has no other.
     """
-    held = await invites.hostnames_of(write.session, row.invite_id)
+    held = await invites.get_hostnames(write.session, row.invite_id)
     if removed not in held:
         raise Denied(Code.NOT_FOUND, f"the invite has no hostname {removed}")
     if len(held) == 1:
@@ -98,11 +98,11 @@ async def _save_hostnames(
     write.audit(actor, "invite.updated", _subject(row), row.tenant_id, before=before, after=after)
 
 
-async def _set_ports(hub: Hub, write: Write, row: InviteRow, wanted: list[PortRange]) -> None:
+async def _set_ports(hub: Hub, write: Write, row: InviteRow, ranges: list[PortRange]) -> None:
     """Replace the reservations of a tenant; ranges that stay the same keep their ids."""
     tenant_id = TenantId(row.tenant_id)
-    missing = {Range(item.protocol, item.first_port, item.last_port, tenant_id) for item in wanted}
-    for held in await ports.of_tenant(write.session, row.tenant_id):
+    missing = {Range(item.protocol, item.first_port, item.last_port, tenant_id) for item in ranges}
+    for held in await ports.list_of_tenant(write.session, row.tenant_id):
         held_range = ports.range_of(held)
         if held_range in missing:
             missing.remove(held_range)
@@ -139,12 +139,12 @@ async def _save(write: Write, actor: Actor, row: InviteRow, before: dict[str, ob
 
 async def _snapshot(write: Write, row: InviteRow) -> dict[str, object]:
     """Return the fields that an edit can change, as the audit log has them."""
-    held = await ports.of_tenant(write.session, row.tenant_id)
+    held = await ports.list_of_tenant(write.session, row.tenant_id)
     return {
         "name": row.name,
         "expires_at_ms": row.expires_at_ms,
         "limits": invites.limits_of(row).model_dump(),
-        "hostnames": await invites.hostnames_of(write.session, row.invite_id),
+        "hostnames": await invites.get_hostnames(write.session, row.invite_id),
         "ports": [
             item.model_dump(include={"protocol", "first_port", "last_port"}) for item in held
         ],

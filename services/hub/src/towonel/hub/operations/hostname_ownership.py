@@ -13,8 +13,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.core.ownership import candidates, is_wildcard, owner_of
 from towonel.hub.store.db.transactions import Write
-from towonel.hub.store.invites import pattern_owners
-from towonel.hub.store.routes import CHUNK, put, remove, rows_of
+from towonel.hub.store.invites import find_owners
+from towonel.hub.store.routes import CHUNK, find_rows, put, remove
 from towonel.hub.store.tables import InviteHostnameRow, RouteRow, ServiceRow
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind, wildcard_of
@@ -42,10 +42,10 @@ async def reconcile_placeholders(write: Write, names: Iterable[Hostname]) -> Non
 async def _reconcile_placeholders(write: Write, names: Sequence[Hostname]) -> None:
     session = write.session
     keys = {f"https:{name}": name for name in names}
-    rows = await rows_of(session, list(keys))
+    rows = await find_rows(session, list(keys))
     query = select(ServiceRow.key).where(col(ServiceRow.key).in_(list(keys)))
     published = set((await session.exec(query)).all())
-    owners = await pattern_owners(session, {p for name in names for p in candidates(name)})
+    owners = await find_owners(session, {p for name in names for p in candidates(name)})
     obsolete: list[str] = []
     for key, name in keys.items():
         if key in published:
@@ -67,8 +67,8 @@ async def _drop_foreign_services(write: Write, names: Sequence[Hostname]) -> lis
     session = write.session
     lost: list[Hostname] = []
     for some in batched(names, CHUNK, strict=False):
-        rows = await rows_of(session, [f"https:{name}" for name in some])
-        owners = await pattern_owners(session, {p for name in some for p in candidates(name)})
+        rows = await find_rows(session, [f"https:{name}" for name in some])
+        owners = await find_owners(session, {p for name in some for p in candidates(name)})
         for key, row in rows.items():
             owner = owner_of(Hostname(row.name), owners)
             if row.removed_at_ms is None and owner != row.tenant_id:

@@ -20,7 +20,12 @@ from towonel.wire.routes import Route
 
 
 async def publish_desired_state(
-    hub: Hub, write: Write, actor: Actor, signed: Signature, group: str, wanted: Sequence[Route]
+    hub: Hub,
+    write: Write,
+    actor: Actor,
+    signed: Signature,
+    group: str,
+    desired_routes: Sequence[Route],
 ) -> Plan:
     """Replace what a group of an active tenant publishes, as its signed request says.
 
@@ -30,7 +35,7 @@ async def publish_desired_state(
     invite = await invites.get_tenant(write.session, TenantId(signed.id))
     invites.check_active(invite)
     await nonces.use(write.session, Domain.DESIRED_STATE, signed)
-    plan = await publish(hub, write, invite, group, wanted)
+    plan = await publish(hub, write, invite, group, desired_routes)
     if not plan.is_empty:
         before, after = before_and_after(plan)
         subject = f"group:{group}"
@@ -41,7 +46,7 @@ async def publish_desired_state(
 
 
 async def publish(
-    hub: Hub, write: Write, invite: InviteRow, group: str, wanted: Sequence[Route]
+    hub: Hub, write: Write, invite: InviteRow, group: str, desired_routes: Sequence[Route]
 ) -> Plan:
     """Replace what a group publishes, without an audit event.
 
@@ -50,13 +55,15 @@ async def publish(
             changed then.
     """
     tenant_id = TenantId(invite.tenant_id)
-    current = await _current(write.session, tenant_id, group, wanted)
-    plan = desired.plan(tenant_id, wanted, current, reserved_only=hub.policy.ports.reserved_only)
-    desired.check_quotas(wanted, current, invites.quotas_of(invite, hub.policy.quotas))
+    current = await _current(write.session, tenant_id, group, desired_routes)
+    plan = desired.plan(
+        tenant_id, desired_routes, current, reserved_only=hub.policy.ports.reserved_only
+    )
+    desired.check_quotas(desired_routes, current, invites.quotas_of(invite, hub.policy.quotas))
     if not plan.is_empty:
         await routes.apply(write, tenant_id, group, plan)
     # A route that a sibling group publishes too stays; only this group's service ends.
-    await routes.drop_services(write, tenant_id, group, [route.key for route in wanted])
+    await routes.drop_services(write, tenant_id, group, [route.key for route in desired_routes])
     withdrawn = [Hostname(r.name) for r in plan.deleted if r.kind is ServiceKind.HTTPS]
     await reconcile_placeholders(write, withdrawn)
     return plan
@@ -70,30 +77,32 @@ def before_and_after(plan: Plan) -> tuple[Mapping[str, object], Mapping[str, obj
 
 
 async def _current(
-    session: AsyncSession, tenant_id: TenantId, group: str, wanted: Sequence[Route]
+    session: AsyncSession, tenant_id: TenantId, group: str, desired_routes: Sequence[Route]
 ) -> Current:
     patterns = {
         pattern
-        for route in wanted
+        for route in desired_routes
         if route.kind is ServiceKind.HTTPS
         for pattern in candidates(Hostname(route.name))
     }
     return Current(
-        own=await routes.published(session, tenant_id, group),
-        siblings=await routes.published_by_siblings(session, tenant_id, group),
-        tenants=await routes.tenants_of(session, [route.key for route in wanted]),
-        owners=await invites.pattern_owners(session, patterns),
-        reserved=await _reserved(session, wanted),
+        own=await routes.find_published(session, tenant_id, group),
+        siblings=await routes.find_sibling_keys(session, tenant_id, group),
+        tenants=await routes.find_tenants(session, [route.key for route in desired_routes]),
+        owners=await invites.find_owners(session, patterns),
+        reserved=await _reserved(session, desired_routes),
     )
 
 
-async def _reserved(session: AsyncSession, wanted: Sequence[Route]) -> dict[str, TenantId]:
-    """Return the tenant that each wanted port is reserved for, by key."""
+async def _reserved(session: AsyncSession, desired_routes: Sequence[Route]) -> dict[str, TenantId]:
+    """Return the tenant that each desired port is reserved for, by key."""
     tenants: dict[str, TenantId] = {}
     for kind in (ServiceKind.TCP, ServiceKind.UDP):
-        keys = {route.port: route.key for route in wanted if route.kind is kind and route.port}
+        keys = {
+            route.port: route.key for route in desired_routes if route.kind is kind and route.port
+        }
         if keys:
-            ranges = await ports.reserved(session, kind.value, min(keys), max(keys))
+            ranges = await ports.find_reserved(session, kind.value, min(keys), max(keys))
             tenants |= {
                 key: held.tenant_id for port, key in keys.items() for held in ranges if port in held
             }

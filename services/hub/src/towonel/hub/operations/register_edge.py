@@ -76,12 +76,12 @@ async def store_report(
 
 async def active_edges(hub: Hub, session: AsyncSession) -> Sequence[EdgeRow]:
     """Return the registered edges that are the hub's own or have an active invite."""
-    return await edges.registered(session, list(await active_edge_names(hub, session)))
+    return await edges.find_registered(session, list(await active_edge_names(hub, session)))
 
 
 async def active_edge_names(hub: Hub, session: AsyncSession) -> Mapping[bytes, str]:
     """Return the names of the hub's own edge and of those with an active invite, by id."""
-    return {hub.keys.node.public: "hub", **await edge_invites.names(session)}
+    return {hub.keys.node.public: "hub", **await edge_invites.find_names(session)}
 
 
 async def _check_invited(hub: Hub, session: AsyncSession, edge_id: bytes) -> None:

@@ -8,7 +8,7 @@ from towonel.api.ports import LAST_PORT, ReservationIn
 from towonel.hub.context import Hub
 from towonel.hub.core import ports as rules
 from towonel.hub.core.ports import Range, check_reservation
-from towonel.hub.core.quotas import check as check_quota
+from towonel.hub.core.quotas import check_quota
 from towonel.hub.store import invites, ports
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
@@ -29,35 +29,35 @@ async def reserve_ports(
     """
     first = body.first_port or await _lowest_free(hub, write.session, body.protocol)
     last = body.last_port or first
-    wanted = Range(body.protocol, first, last, TenantId(tenant.tenant_id))
-    row = await reserve(hub, write, tenant, wanted)
+    requested = Range(body.protocol, first, last, TenantId(tenant.tenant_id))
+    row = await reserve(hub, write, tenant, requested)
     write.touch(tenant)  # its ports are part of the tenant, so of its ETag
-    after = {"ports": str(wanted)}
+    after = {"ports": str(requested)}
     write.audit(actor, "ports.reserved", _subject(row), tenant.tenant_id, after=after)
     return row
 
 
-async def reserve(hub: Hub, write: Write, tenant: InviteRow, wanted: Range) -> ReservationRow:
+async def reserve(hub: Hub, write: Write, tenant: InviteRow, requested: Range) -> ReservationRow:
     """Add a reservation.
 
     Raises:
         Denied: INVALID_REQUEST, QUOTA_EXCEEDED or PORT_CONFLICT.
     """
-    held = await ports.of_tenant(write.session, tenant.tenant_id)
-    size = wanted.size + sum(ports.range_of(row).size for row in held)
+    held = await ports.list_of_tenant(write.session, tenant.tenant_id)
+    size = requested.size + sum(ports.range_of(row).size for row in held)
     check_quota("ports", size, invites.quotas_of(tenant, hub.policy.quotas).ports)
-    area = (wanted.protocol, wanted.first, wanted.last)
+    area = (requested.protocol, requested.first, requested.last)
     check_reservation(
-        wanted,
+        requested,
         hub.policy.ports,
-        await ports.reserved(write.session, *area),
-        await ports.published(write.session, *area),
+        await ports.find_reserved(write.session, *area),
+        await ports.find_published(write.session, *area),
     )
     row = ReservationRow(
         reservation_id=secrets.token_bytes(INVITE_ID_BYTES),
-        protocol=wanted.protocol,
-        first_port=wanted.first,
-        last_port=wanted.last,
+        protocol=requested.protocol,
+        first_port=requested.first,
+        last_port=requested.last,
         tenant_id=tenant.tenant_id,
         created_at_ms=write.now_ms,
     )
@@ -77,8 +77,8 @@ async def release_ports(write: Write, actor: Actor, row: ReservationRow) -> None
 
 async def free_ports(hub: Hub, session: AsyncSession, protocol: str, count: int) -> list[int]:
     """Return the lowest ports that are neither reserved nor published."""
-    held = await ports.reserved(session, protocol, 1, LAST_PORT)
-    held += await ports.published(session, protocol, 1, LAST_PORT)
+    held = await ports.find_reserved(session, protocol, 1, LAST_PORT)
+    held += await ports.find_published(session, protocol, 1, LAST_PORT)
     return list(rules.free_ports(protocol, hub.policy.ports, held, count))
 
 

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from sqlmodel import col, delete, update
 
-from towonel.hub.core.ownership import taken
-from towonel.hub.core.quotas import Quotas
-from towonel.hub.core.quotas import check as check_quota
+from towonel.hub.core.ownership import find_taken
+from towonel.hub.core.quotas import Quotas, check_quota
 from towonel.hub.operations.hostname_ownership import reconcile_ownership
 from towonel.hub.store import invites, ports, routes
 from towonel.hub.store.audit import Actor
@@ -26,7 +25,7 @@ _DECLARED = (
 async def end(write: Write, row: InviteRow) -> None:
     """Revoke a tenant's invite: its names and ports become free, its routes and grants end."""
     tenant_id = TenantId(row.tenant_id)
-    patterns = await invites.hostnames_of(write.session, row.invite_id)
+    patterns = await invites.get_hostnames(write.session, row.invite_id)
     await invites.revoke(write, row)
     await routes.withdraw(write, tenant_id)
     await ports.release_all(write, tenant_id)
@@ -91,13 +90,13 @@ async def set_hostnames(
     Raises:
         Denied: QUOTA_EXCEEDED, or HOSTNAME_CONFLICT naming those that another invite has.
     """
-    held = await invites.hostnames_of(write.session, row.invite_id)
+    held = await invites.get_hostnames(write.session, row.invite_id)
     added = [pattern for pattern in patterns if pattern not in set(held)]
     if added:  # an invite above a limit that was lowered may still lose hostnames
         check_quota("hostnames", len(patterns), most.hostnames)
     dropped = [Hostname(pattern) for pattern in held if pattern not in set(patterns)]
-    owners = await invites.pattern_owners(write.session, added)
-    conflicts = taken(added, owners)
+    owners = await invites.find_owners(write.session, added)
+    conflicts = find_taken(added, owners)
     if conflicts:
         raise Denied(Code.HOSTNAME_CONFLICT, f"another invite has already: {', '.join(conflicts)}")
     await invites.drop_patterns(write, row, dropped)

@@ -39,14 +39,16 @@ async def find(session: AsyncSession, agent_id: bytes) -> AgentRow | None:
     return await session.get(AgentRow, agent_id)
 
 
-async def newest(session: AsyncSession, paging: Paging, matching: AgentFilter) -> Paged[AgentRow]:
+async def list_page(
+    session: AsyncSession, paging: Paging, matching: AgentFilter
+) -> Paged[AgentRow]:
     """Return a page of agents, the newest first."""
     query = select(AgentRow).where(*matching.where())
     order = (AgentRow.first_seen_ms, AgentRow.agent_id)
     return await page(session, query, paging, order, descending=True)
 
 
-async def of_tenant(session: AsyncSession, tenant_id: bytes, limit: int) -> Sequence[AgentRow]:
+async def list_of_tenant(session: AsyncSession, tenant_id: bytes, limit: int) -> Sequence[AgentRow]:
     """Return a tenant's agents, the most recently seen first."""
     query = select(AgentRow).where(AgentRow.tenant_id == tenant_id)
     return (

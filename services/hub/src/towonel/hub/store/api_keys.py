@@ -21,14 +21,14 @@ async def find(session: AsyncSession, key_id: bytes) -> KeyRow | None:
     return await session.get(KeyRow, key_id)
 
 
-async def newest(session: AsyncSession, paging: Paging) -> Paged[KeyRow]:
+async def list_page(session: AsyncSession, paging: Paging) -> Paged[KeyRow]:
     """Return a page of all keys, the newest first."""
     return await page(
         session, select(KeyRow), paging, (KeyRow.created_at_ms, KeyRow.key_id), descending=True
     )
 
 
-async def note_use(session: AsyncSession, used: Mapping[bytes, int]) -> None:
+async def update_used(session: AsyncSession, used: Mapping[bytes, int]) -> None:
     """Update when keys were last used."""
     for key_id, at_ms in sorted(used.items()):  # in one order, so that replicas cannot deadlock
         await session.exec(

@@ -71,19 +71,21 @@ class AuditFilter:
         return found
 
 
-async def newest(session: AsyncSession, paging: Paging, matching: AuditFilter) -> Paged[AuditRow]:
+async def list_page(
+    session: AsyncSession, paging: Paging, matching: AuditFilter
+) -> Paged[AuditRow]:
     """Return a page of events, the newest first."""
     query = select(AuditRow).where(*matching.where())
     return await page(session, query, paging, (AuditRow.id,), descending=True)
 
 
-async def after(session: AsyncSession, last_id: int, limit: int) -> Sequence[AuditRow]:
+async def list_after(session: AsyncSession, last_id: int, limit: int) -> Sequence[AuditRow]:
     """Return the events after an id, the oldest first."""
     query = select(AuditRow).where(col(AuditRow.id) > last_id).order_by(col(AuditRow.id))
     return (await session.exec(query.limit(limit))).all()
 
 
-async def newest_id(session: AsyncSession) -> int:
+async def get_newest_id(session: AsyncSession) -> int:
     """Return the id of the newest event, or 0 if there is none."""
     query = select(AuditRow.id).order_by(col(AuditRow.id).desc()).limit(1)
     return (await session.exec(query)).first() or 0

@@ -17,7 +17,7 @@ async def add(write: Write, row: EdgeInviteRow) -> None:
     await write.session.flush()
 
 
-async def newest(session: AsyncSession, paging: Paging) -> Paged[EdgeInviteRow]:
+async def list_page(session: AsyncSession, paging: Paging) -> Paged[EdgeInviteRow]:
     """Return a page of edge invites, the newest first."""
     order = (EdgeInviteRow.created_at_ms, EdgeInviteRow.invite_id)
     return await page(session, select(EdgeInviteRow), paging, order, descending=True)
@@ -34,7 +34,7 @@ async def is_active(session: AsyncSession, edge_id: bytes) -> bool:
     return (await session.exec(query)).first() == PENDING
 
 
-async def names(session: AsyncSession) -> Mapping[bytes, str]:
+async def find_names(session: AsyncSession) -> Mapping[bytes, str]:
     """Return the names of the edges with an active invite, by id."""
     query = select(EdgeInviteRow.edge_id, EdgeInviteRow.name).where(EdgeInviteRow.status == PENDING)
     return {bytes(edge_id): name for edge_id, name in (await session.exec(query)).all()}

@@ -22,7 +22,7 @@ async def register(write: Write, row: EdgeRow) -> bool:
     return is_changed
 
 
-async def note_seen(session: AsyncSession, seen: Mapping[bytes, int]) -> None:
+async def update_seen(session: AsyncSession, seen: Mapping[bytes, int]) -> None:
     """Update when edges were last seen."""
     for edge_id, at_ms in sorted(seen.items()):  # in one order, so that replicas cannot deadlock
         await session.exec(
@@ -37,13 +37,15 @@ async def find(session: AsyncSession, edge_id: bytes) -> EdgeRow | None:
     return await session.get(EdgeRow, edge_id)
 
 
-async def edges(session: AsyncSession, paging: Paging, allowed: Sequence[bytes]) -> Paged[EdgeRow]:
+async def list_page(
+    session: AsyncSession, paging: Paging, allowed: Sequence[bytes]
+) -> Paged[EdgeRow]:
     """Return a page of the registered ones of these edges, by id."""
     query = select(EdgeRow).where(col(EdgeRow.edge_id).in_(allowed))
     return await page(session, query, paging, (EdgeRow.edge_id,))
 
 
-async def registered(session: AsyncSession, allowed: Sequence[bytes]) -> Sequence[EdgeRow]:
+async def find_registered(session: AsyncSession, allowed: Sequence[bytes]) -> Sequence[EdgeRow]:
     """Return the registered ones of these edges, by id."""
     query = select(EdgeRow).where(col(EdgeRow.edge_id).in_(allowed))
     return (await session.exec(query.order_by(col(EdgeRow.edge_id)))).all()

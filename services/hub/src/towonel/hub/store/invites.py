@@ -63,7 +63,7 @@ class InviteFilter:
         return found
 
 
-async def pattern_owners(
+async def find_owners(
     session: AsyncSession, patterns: Iterable[Hostname]
 ) -> dict[Hostname, TenantId]:
     """Return the tenant of each of these patterns that an active invite holds."""
@@ -118,7 +118,7 @@ async def find_by_tenant(session: AsyncSession, tenant_id: bytes) -> InviteRow |
     return (await session.exec(select(InviteRow).where(InviteRow.tenant_id == tenant_id))).first()
 
 
-async def newest(
+async def list_page(
     session: AsyncSession, paging: Paging, matching: InviteFilter | None = None
 ) -> Paged[InviteRow]:
     """Return a page of invites, the newest first; without the public keys of 2 KB each."""
@@ -135,7 +135,7 @@ async def count_by_status(session: AsyncSession) -> Mapping[str, int]:
     return dict((await session.exec(query)).all())
 
 
-async def hostnames(
+async def find_hostnames(
     session: AsyncSession, invite_ids: Sequence[bytes]
 ) -> Mapping[bytes, list[str]]:
     """Return the patterns of these invites, in their order."""
@@ -150,9 +150,9 @@ async def hostnames(
     return found
 
 
-async def hostnames_of(session: AsyncSession, invite_id: bytes) -> list[str]:
+async def get_hostnames(session: AsyncSession, invite_id: bytes) -> list[str]:
     """Return the patterns of one invite, in their order."""
-    return (await hostnames(session, [invite_id])).get(invite_id, [])
+    return (await find_hostnames(session, [invite_id])).get(invite_id, [])
 
 
 async def add_patterns(write: Write, row: InviteRow, patterns: Sequence[Hostname]) -> None:

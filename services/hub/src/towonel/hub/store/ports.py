@@ -17,7 +17,7 @@ async def find(session: AsyncSession, reservation_id: bytes) -> ReservationRow |
     return await session.get(ReservationRow, reservation_id)
 
 
-async def reservations(
+async def list_page(
     session: AsyncSession, paging: Paging, tenant_id: bytes | None, protocol: str | None
 ) -> Paged[ReservationRow]:
     """Return a page of reservations, by protocol and port."""
@@ -30,14 +30,14 @@ async def reservations(
     return await page(session, query, paging, order)
 
 
-async def of_tenant(session: AsyncSession, tenant_id: bytes) -> Sequence[ReservationRow]:
+async def list_of_tenant(session: AsyncSession, tenant_id: bytes) -> Sequence[ReservationRow]:
     """Return a tenant's reservations, by protocol and port."""
     query = select(ReservationRow).where(ReservationRow.tenant_id == tenant_id)
     order = (col(ReservationRow.protocol), col(ReservationRow.first_port))
     return (await session.exec(query.order_by(*order))).all()
 
 
-async def reserved(session: AsyncSession, protocol: str, first: int, last: int) -> list[Range]:
+async def find_reserved(session: AsyncSession, protocol: str, first: int, last: int) -> list[Range]:
     """Return the reservations that overlap these ports."""
     of_protocol = ReservationRow.protocol == protocol
     # No two of them overlap: of those that begin before, only the nearest can reach so far.
@@ -53,7 +53,9 @@ async def reserved(session: AsyncSession, protocol: str, first: int, last: int) 
     return [range_of(row) for row in (await session.exec(query)).all()]
 
 
-async def published(session: AsyncSession, protocol: str, first: int, last: int) -> list[Range]:
+async def find_published(
+    session: AsyncSession, protocol: str, first: int, last: int
+) -> list[Range]:
     """Return the routes on these ports, each as a range of one."""
     query = select(RouteRow.port, RouteRow.tenant_id).where(
         RouteRow.kind == protocol,

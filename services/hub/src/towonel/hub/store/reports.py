@@ -32,7 +32,7 @@ async def put(session: AsyncSession, edge_id: bytes, report: EdgeReport, now_ms:
     await upsert(session, row, "reported_at_ms", "body")
 
 
-async def newer(
+async def find_newer(
     session: AsyncSession, known: Mapping[bytes, int], after_ms: int
 ) -> Sequence[tuple[bytes, int, EdgeReport]]:
     """Return edge, time and report of the reports after a time that are not known yet.

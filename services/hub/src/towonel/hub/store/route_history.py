@@ -38,13 +38,13 @@ class Head:
     edges: Mapping[bytes, str]
 
 
-async def head(session: AsyncSession) -> Head:
+async def read_head(session: AsyncSession) -> Head:
     """Return the current head."""
     revision, pruned = (await session.exec(select(RevisionRow.value, RevisionRow.pruned))).one()
-    return Head(revision, pruned, await _blocks(session), await edge_invites.names(session))
+    return Head(revision, pruned, await _blocks(session), await edge_invites.find_names(session))
 
 
-async def routes(
+async def stream_routes(
     session: AsyncSession, since: int | None, rows_at_once: int = ROWS_AT_ONCE
 ) -> AsyncGenerator[Sequence[RouteChange]]:
     """Yield the routes that changed since a revision, or all, in the order of their revisions.

@@ -15,12 +15,14 @@ from towonel.wire.routes import Route, TlsMode
 CHUNK = 500  # keys in one query: SQLite takes 32 766 variables, its older versions 999
 
 
-async def revision(session: AsyncSession) -> int:
+async def get_revision(session: AsyncSession) -> int:
     """Return the current revision of the routes."""
     return (await session.exec(select(RevisionRow.value))).one()
 
 
-async def published(session: AsyncSession, tenant_id: TenantId, group: str) -> dict[str, Route]:
+async def find_published(
+    session: AsyncSession, tenant_id: TenantId, group: str
+) -> dict[str, Route]:
     """Return the routes that a group publishes, by key."""
     query = (
         select(RouteRow)
@@ -35,7 +37,7 @@ async def published(session: AsyncSession, tenant_id: TenantId, group: str) -> d
     return {row.key: route_of(row) for row in (await session.exec(query)).all()}
 
 
-async def published_by_siblings(session: AsyncSession, tenant_id: TenantId, group: str) -> set[str]:
+async def find_sibling_keys(session: AsyncSession, tenant_id: TenantId, group: str) -> set[str]:
     """Return the keys that other groups of the tenant publish."""
     query = select(ServiceRow.key).where(
         ServiceRow.tenant_id == tenant_id, ServiceRow.group != group
@@ -43,7 +45,7 @@ async def published_by_siblings(session: AsyncSession, tenant_id: TenantId, grou
     return set((await session.exec(query)).all())
 
 
-async def tenants_of(session: AsyncSession, keys: Sequence[str]) -> Mapping[str, TenantId]:
+async def find_tenants(session: AsyncSession, keys: Sequence[str]) -> Mapping[str, TenantId]:
     """Return the tenant of each published one of these keys, suspended or not."""
     found: dict[str, TenantId] = {}
     for start in range(0, len(keys), CHUNK):
@@ -57,7 +59,7 @@ async def tenants_of(session: AsyncSession, keys: Sequence[str]) -> Mapping[str,
 async def apply(write: Write, tenant_id: TenantId, group: str, plan: Plan) -> None:
     """Apply a plan; routes that sibling groups publish too are written only if they change."""
     keys = [route.key for route in (*plan.created, *plan.changed)]
-    rows = await rows_of(write.session, keys)
+    rows = await find_rows(write.session, keys)
     for route in (*plan.created, *plan.changed):
         row = rows.get(route.key)
         if row is None or row.removed_at_ms is not None or route_of(row) != route:
@@ -108,7 +110,7 @@ def route_of(row: RouteRow) -> Route:
     )
 
 
-async def rows_of(session: AsyncSession, keys: Sequence[str]) -> dict[str, RouteRow]:
+async def find_rows(session: AsyncSession, keys: Sequence[str]) -> dict[str, RouteRow]:
     """Return the rows of these keys, tombstones included."""
     found: dict[str, RouteRow] = {}
     for start in range(0, len(keys), CHUNK):
@@ -119,7 +121,7 @@ async def rows_of(session: AsyncSession, keys: Sequence[str]) -> dict[str, Route
 
 async def remove(write: Write, keys: Sequence[str]) -> None:
     """Turn live routes into tombstones."""
-    for row in (await rows_of(write.session, keys)).values():
+    for row in (await find_rows(write.session, keys)).values():
         if row.removed_at_ms is None:
             row.revision = await write.next_revision()
             row.removed_at_ms = write.now_ms

@@ -8,7 +8,7 @@ from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store.db.pagination import Paged, Paging, page
-from towonel.hub.store.routes import rows_of
+from towonel.hub.store.routes import find_rows
 from towonel.hub.store.tables import RouteRow, ServiceRow
 
 
@@ -21,7 +21,7 @@ class ServiceFilter:
     group: str | None = None
 
 
-async def services(
+async def list_services(
     session: AsyncSession, paging: Paging, matching: ServiceFilter
 ) -> Paged[ServiceRow]:
     """Return a page of services, by key."""
@@ -44,13 +44,15 @@ async def services(
     return await page(session, query.where(*conditions), paging, order)
 
 
-async def services_of_key(session: AsyncSession, key: str) -> Sequence[ServiceRow]:
+async def find_services(session: AsyncSession, key: str) -> Sequence[ServiceRow]:
     """Return every group's service behind one route."""
     query = select(ServiceRow).where(ServiceRow.key == key).order_by(col(ServiceRow.group))
     return (await session.exec(query)).all()
 
 
-async def routes(session: AsyncSession, paging: Paging, matching: ServiceFilter) -> Paged[RouteRow]:
+async def list_routes(
+    session: AsyncSession, paging: Paging, matching: ServiceFilter
+) -> Paged[RouteRow]:
     """Return a page of live routes, by key."""
     query = select(RouteRow).where(col(RouteRow.removed_at_ms).is_(None))
     if matching.tenant_id is not None:
@@ -60,9 +62,9 @@ async def routes(session: AsyncSession, paging: Paging, matching: ServiceFilter)
     return await page(session, query, paging, (RouteRow.key,))
 
 
-async def live_route(session: AsyncSession, key: str) -> RouteRow | None:
+async def find_live_route(session: AsyncSession, key: str) -> RouteRow | None:
     """Return the live route of a key, or None."""
-    row = (await rows_of(session, [key])).get(key)
+    row = (await find_rows(session, [key])).get(key)
     return None if row is None or row.removed_at_ms is not None else row
 
 

@@ -1,4 +1,4 @@
-"""The tables. Ids and hashes are raw bytes, times Unix milliseconds."""
+"""Tables. Ids and hashes are raw bytes, times Unix milliseconds."""
 
 # SQLModel declares __tablename__ as a directive, and documents setting it as done here.
 # pyright: reportIncompatibleVariableOverride=false, reportGeneralTypeIssues=false, reportAssignmentType=false
@@ -20,16 +20,16 @@ def _big(*, nullable: bool = False, index: bool = False) -> Column[int]:
 
 
 class RevisionRow(SQLModel, table=True):
-    """The number of the last change to the routes: one row, which every change locks."""
+    """Revision of the routes: one row, which every write locks."""
 
     __tablename__: ClassVar[str] = "revision"
     id: int = Field(default=1, primary_key=True)
     value: int = Field(default=0, sa_column=_big())
-    pruned: int = Field(default=0, sa_column=_big())  # traces of deletions are gone up to here
+    pruned: int = Field(default=0, sa_column=_big())  # tombstones up to here were deleted
 
 
 class InviteRow(SQLModel, table=True):
-    """One invite, which is one tenant."""
+    """Invite, which is one tenant."""
 
     __tablename__: ClassVar[str] = "invites"
     __table_args__ = (Index("ix_invites_newest", "created_at_ms", "invite_id"),)
@@ -41,7 +41,7 @@ class InviteRow(SQLModel, table=True):
     tenant_id: bytes = Field(sa_column=_bytes(unique=True))
     tenant_public_key: bytes = Field(sa_column=_bytes())
     created_at_ms: int = Field(sa_column=_big())
-    version: int = 1  # of the invite itself: what an edit must have seen
+    version: int = 1  # the ETag, for If-Match of edits
     suspended_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
     last_sequence: int | None = Field(default=None, sa_column=_big(nullable=True))
     max_services: int | None = None
@@ -51,7 +51,7 @@ class InviteRow(SQLModel, table=True):
 
 
 class InviteHostnameRow(SQLModel, table=True):
-    """A pattern of an invite; of the active ones each is there once, whoever asks at the same time."""
+    """Hostname pattern of an invite; an active one is unique, also among concurrent writes."""
 
     __tablename__: ClassVar[str] = "invite_hostnames"
     __table_args__ = (
@@ -59,7 +59,7 @@ class InviteHostnameRow(SQLModel, table=True):
             "ux_invite_hostnames_active",
             "pattern",
             unique=True,
-            sqlite_where=text("active = 1"),  # as queries say it: SQLite compares the words
+            sqlite_where=text("active = 1"),  # as in queries: SQLite compares the text
             postgresql_where=text("active"),
         ),
         Index("ix_invite_hostnames_parent", "parent"),
@@ -74,12 +74,12 @@ class InviteHostnameRow(SQLModel, table=True):
     position: int
     active: bool = True
     parent: str | None = (
-        None  # the wildcard that would serve it: `*.example.eu`; none for wildcards
+        None  # the wildcard that would serve it, `*.example.eu`; null for a wildcard
     )
 
 
 class EdgeInviteRow(SQLModel, table=True):
-    """One edge that may register."""
+    """Invite of one edge."""
 
     __tablename__: ClassVar[str] = "edge_invites"
     invite_id: bytes = Field(sa_column=_bytes(primary_key=True))
@@ -91,7 +91,7 @@ class EdgeInviteRow(SQLModel, table=True):
 
 
 class EdgeRow(SQLModel, table=True):
-    """Where a registered edge listens, and the certificate it shows."""
+    """Registered edge: its public addresses and its certificate."""
 
     __tablename__: ClassVar[str] = "edges"
     edge_id: bytes = Field(sa_column=_bytes(primary_key=True))
@@ -103,7 +103,7 @@ class EdgeRow(SQLModel, table=True):
 
 
 class ServiceRow(SQLModel, table=True):
-    """A service that a group of a tenant's agents publishes."""
+    """Service that a group of a tenant's agents publishes."""
 
     __tablename__: ClassVar[str] = "services"
     __table_args__ = (Index("ix_services_key", "key", "tenant_id", "group"),)
@@ -114,7 +114,7 @@ class ServiceRow(SQLModel, table=True):
 
 
 class RouteRow(SQLModel, table=True):
-    """A public name or port and whose it is; `removed_at_ms` marks what is left of a deleted one."""
+    """Route: a public name or port and its tenant; a tombstone if `removed_at_ms` is set."""
 
     __tablename__: ClassVar[str] = "routes"
     __table_args__ = (
@@ -143,7 +143,7 @@ class RouteRow(SQLModel, table=True):
 
 
 class BlockRow(SQLModel, table=True):
-    """A tenant whose grants are void, or hold again; kept for as long as a grant could live."""
+    """Block of a tenant's grants, lifted or not; kept as long as a grant can be valid."""
 
     __tablename__: ClassVar[str] = "blocked_tenants"
     tenant_id: bytes = Field(sa_column=_bytes(primary_key=True))
@@ -153,7 +153,7 @@ class BlockRow(SQLModel, table=True):
 
 
 class NonceRow(SQLModel, table=True):
-    """A signed request that was accepted: the same one again is a replay."""
+    """Nonce of an accepted signed request: the same one again is a replay."""
 
     __tablename__: ClassVar[str] = "nonces"
     domain: str = Field(primary_key=True)
@@ -164,7 +164,7 @@ class NonceRow(SQLModel, table=True):
 
 
 class RemovalRow(SQLModel, table=True):
-    """A tenant that was removed, known to this hub or not; its entries are refused for ever."""
+    """Removed tenant, known to this hub or not; its entries are refused for ever."""
 
     __tablename__: ClassVar[str] = "tenant_removals"
     tenant_id: bytes = Field(sa_column=_bytes(primary_key=True))
@@ -172,7 +172,7 @@ class RemovalRow(SQLModel, table=True):
 
 
 class EntryRow(SQLModel, table=True):
-    """A signed entry: the newest of its subject, or the newest of all."""
+    """Signed entry of the original's log: the newest of its subject, or the newest of all."""
 
     __tablename__: ClassVar[str] = "entries"
     __table_args__ = (Index("ix_entries_subject", "tenant_id", "subject"),)
@@ -184,7 +184,7 @@ class EntryRow(SQLModel, table=True):
 
 
 class AgentRow(SQLModel, table=True):
-    """An agent that proved an invite, sent a heartbeat, or was named by an entry."""
+    """Agent that proved an invite, sent a heartbeat, or was named by an entry."""
 
     __tablename__: ClassVar[str] = "agents"
     __table_args__ = (
@@ -201,7 +201,7 @@ class AgentRow(SQLModel, table=True):
 
 
 class ReportRow(SQLModel, table=True):
-    """What an edge told last about its sessions and traffic."""
+    """Newest report of an edge."""
 
     __tablename__: ClassVar[str] = "edge_reports"
     edge_id: bytes = Field(sa_column=_bytes(primary_key=True))
@@ -210,7 +210,7 @@ class ReportRow(SQLModel, table=True):
 
 
 class ReservationRow(SQLModel, table=True):
-    """Ports that only one tenant may publish, both ends included."""
+    """Port reservation of a tenant, both ends included."""
 
     __tablename__: ClassVar[str] = "port_reservations"
     __table_args__ = (
@@ -225,7 +225,7 @@ class ReservationRow(SQLModel, table=True):
 
 
 class KeyRow(SQLModel, table=True):
-    """An API key: hashes of its secret and, for a while, of the one before."""
+    """API key: hashes of its secret and, for a while, of the previous one."""
 
     __tablename__: ClassVar[str] = "api_keys"
     __table_args__ = (Index("ix_api_keys_newest", "created_at_ms", "key_id"),)
@@ -247,7 +247,7 @@ class KeyRow(SQLModel, table=True):
 
 
 class AuditRow(SQLModel, table=True):
-    """One write. Its ids grow in the order of commits, and are never used twice."""
+    """Event of the audit log. Ids grow in the order of commits, and are never reused."""
 
     __tablename__: ClassVar[str] = "audit"
     __table_args__ = (
@@ -274,7 +274,7 @@ class AuditRow(SQLModel, table=True):
 
 
 class AnswerRow(SQLModel, table=True):
-    """The answer to a create with an Idempotency-Key, sealed under the caller's own secret."""
+    """Answer to a request with an Idempotency-Key, encrypted under the caller's own secret."""
 
     __tablename__: ClassVar[str] = "idempotent_answers"
     answer_id: bytes = Field(sa_column=_bytes(primary_key=True))

@@ -95,7 +95,7 @@ async def authenticate(hub: Hub, request: Request) -> Caller:
         await hub.limiter.strike(address)
         raise
     await hub.limiter.take(principal.name, hub.policy.per_key)
-    return Caller(principal, actor(hub, request, principal.name), key.encode())
+    return Caller(principal, actor_of(hub, request, principal.name), key.encode())
 
 
 async def is_still_valid(hub: Hub, caller: Caller) -> bool:
@@ -162,7 +162,7 @@ Operator = Annotated[Caller, Security(_require(Role.OPERATOR), scopes=["operator
 Admin = Annotated[Caller, Security(_require(Role.ADMIN), scopes=["admin"])]
 
 
-def actor(hub: Hub, request: Request, name: str) -> Actor:
+def actor_of(hub: Hub, request: Request, name: str) -> Actor:
     """Return the actor of a request for the audit log."""
     request_id = str(get_contextvars().get("request_id", ""))
     return Actor(name, request_id, client_address(hub, request))

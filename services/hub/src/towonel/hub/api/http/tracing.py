@@ -4,7 +4,7 @@ from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import TracerProvider
 
 
-def telemetry(provider: TracerProvider | None) -> TelemetryConfig:
+def telemetry_config(provider: TracerProvider | None) -> TelemetryConfig:
     """Return the value of `FastAPI(telemetry=...)`: spans of `provider` only, or nothing.
 
     A span has method, route, path, status and the class of an error. No headers, and no message

@@ -12,7 +12,7 @@ from towonel.hub.api.http.auth import (
     AgentSignature,
     Public,
     TenantSignature,
-    actor,
+    actor_of,
     authenticate,
     parse_signature,
 )
@@ -88,7 +88,7 @@ async def list_entries(
     tenant = TenantId(parse_hex(tenant_id, "tenant_id"))
     await _check_reader(hub, request, tenant, signed_by)
     async with hub.store.read() as session:
-        log = await store.log(session, tenant)
+        log = await store.read_log(session, tenant)
     return Response(encode_log(log), media_type="application/cbor")
 
 
@@ -116,7 +116,7 @@ def _count_entry(metrics: Metrics, body: bytes) -> Generator[None]:
         yield
         reason = ""
     except TowonelError as error:
-        reason = rejection_metrics.reason(error.code, _decode_op(body))
+        reason = rejection_metrics.reason_of(error.code, _decode_op(body))
         raise
     finally:
         if reason:
@@ -140,9 +140,9 @@ async def _submit(hub: Hub, request: Request, body: bytes) -> int:
     invites.check_active(invite)
     payload = verify_entry(invite.tenant_public_key, entry)
     op = normalize(payload.op)
-    who = actor(hub, request, f"tenant:{entry.tenant_id.hex()}")
+    actor = actor_of(hub, request, f"tenant:{entry.tenant_id.hex()}")
     async with hub.store.write() as write:
-        await apply_entry(hub, write, who, entry, payload, op)
+        await apply_entry(hub, write, actor, entry, payload, op)
     return payload.sequence
 
 

@@ -81,7 +81,7 @@ async def _events(hub: Hub, edge_id: bytes) -> AsyncGenerator[bytes]:
 async def _running_agents(hub: Hub) -> Mapping[TenantId, tuple[AgentId, ...]]:
     # From the database, not from edge reports: only agents that proved to be the tenant's count.
     async with hub.store.read() as session:
-        running = await heartbeats.running(session, hub.now_ms())
+        running = await heartbeats.find_running(session, hub.now_ms())
     found: dict[TenantId, set[AgentId]] = {}
     for tenant_id, agent_id in running:
         found.setdefault(tenant_id, set()).add(agent_id)

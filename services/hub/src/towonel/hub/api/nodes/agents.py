@@ -9,14 +9,14 @@ from towonel.hub.api.http.auth import (
     AgentSignature,
     Public,
     TenantSignature,
-    actor,
+    actor_of,
     client_address,
     parse_signature,
     signed_body,
 )
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import parse_id
-from towonel.hub.api.presenters import to_edge_out
+from towonel.hub.api.presenters import to_applied_state, to_edge_out
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.core import desired
 from towonel.hub.operations.bootstrap_agent import bootstrap_agent, prove_invite
@@ -48,10 +48,10 @@ async def bootstrap(hub: HubDep, request: Request, authorization: AgentSignature
         if body.agent_id is None:
             return await _to_bootstrap_out(hub, session, invite, None)
     signed = _check_agent_signature(hub, authorization, raw, body.agent_id)
-    who = actor(hub, request, f"agent:{signed.id.hex()}")
+    actor = actor_of(hub, request, f"agent:{signed.id.hex()}")
     async with hub.store.write() as write:
         invite = await prove_invite(hub, write.session, invite_id, body, address)
-        grant = await bootstrap_agent(hub, write, who, invite, signed, group)
+        grant = await bootstrap_agent(hub, write, actor, invite, signed, group)
         return await _to_bootstrap_out(hub, write.session, invite, grant)
 
 
@@ -80,21 +80,15 @@ async def apply_desired_state(
     signed = parse_signature(authorization)
     raw, body = await signed_body(request, DesiredState)
     group, tenant_id = _parse_group(body.group), TenantId(signed.id)
-    wanted = desired.parse(body.services, tenant_id, hub.policy.ports)
+    desired_routes = desired.parse(body.services, tenant_id, hub.policy.ports)
     async with hub.store.read() as session:  # a wrong signature must not wait for the write lock
         invite = await invites.get_tenant(session, tenant_id)
     signed.check_tenant(invite.tenant_public_key, Domain.DESIRED_STATE, raw, hub.now_ms())
-    who = actor(hub, request, f"tenant:{tenant_id.hex()}")
+    actor = actor_of(hub, request, f"tenant:{tenant_id.hex()}")
     async with hub.store.write() as write:
-        plan = await publish_desired_state(hub, write, who, signed, group, wanted)
-        revision = await routes.revision(write.session)
-    return AppliedState(
-        revision=revision,
-        created=[route.key for route in plan.created],
-        changed=[route.key for route in plan.changed],
-        deleted=[route.key for route in plan.deleted],
-        unchanged=plan.unchanged,
-    )
+        plan = await publish_desired_state(hub, write, actor, signed, group, desired_routes)
+        revision = await routes.get_revision(write.session)
+    return to_applied_state(plan, revision)
 
 
 def _check_agent_signature(hub: Hub, header: str | None, raw: bytes, agent_id: str) -> Signature:
@@ -127,12 +121,12 @@ async def _to_bootstrap_out(
     hub: Hub, session: AsyncSession, row: InviteRow, grant: Grant | None
 ) -> BootstrapOut:
     active = await active_edges(hub, session)
-    trusted = [edge_id.hex() for edge_id in await edge_invites.names(session)]
+    trusted = [edge_id.hex() for edge_id in await edge_invites.find_names(session)]
     if any(edge.edge_id == hub.keys.node.public for edge in active):
         trusted.append(hub.keys.node.public.hex())
     return BootstrapOut(
         tenant_id=row.tenant_id.hex(),
-        hostnames=await invites.hostnames_of(session, row.invite_id),
+        hostnames=await invites.get_hostnames(session, row.invite_id),
         hub_node_id=hub.keys.node.public.hex(),
         trusted_edges=trusted,
         edge_node_id=trusted[0] if trusted else None,

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 
 from towonel.api.edges import EdgeRegisterIn, EdgeRegisterOut
 from towonel.api.reports import EdgeReport, EdgeReportOut
-from towonel.hub.api.http.auth import EdgeSignature, actor, signed_body
+from towonel.hub.api.http.auth import EdgeSignature, actor_of, signed_body
 from towonel.hub.api.http.edge_auth import authenticate_edge
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.context import HubDep
@@ -23,10 +23,10 @@ async def register_edge(
     signed = await authenticate_edge(hub, request, authorization, Domain.EDGE_REGISTER)
     _, body = await signed_body(request, EdgeRegisterIn)
     row = operations.to_edge_row(signed.id, body, hub.now_ms())
-    who = actor(hub, request, f"edge:{signed.id.hex()}")
+    actor = actor_of(hub, request, f"edge:{signed.id.hex()}")
     async with hub.store.write() as write:
-        await operations.register_edge(hub, write, who, signed, row)
-        revision = await routes.revision(write.session)
+        await operations.register_edge(hub, write, actor, signed, row)
+        revision = await routes.get_revision(write.session)
     return EdgeRegisterOut(hub_node_id=hub.keys.node.public.hex(), revision=revision)
 
 

@@ -39,7 +39,7 @@ async def create_key(hub: HubDep, caller: Admin, body: KeyIn, request: Idempoten
 async def list_keys(hub: HubDep, caller: Admin, paging: Page) -> KeyPage:
     """List API keys, the newest first, without their secrets."""
     async with hub.store.read() as session:
-        page = await store.newest(session, paging)
+        page = await store.list_page(session, paging)
     return KeyPage(keys=[to_key_item(hub, row) for row in page.rows], next_cursor=page.next_cursor)
 
 

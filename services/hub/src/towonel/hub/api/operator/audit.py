@@ -47,7 +47,7 @@ async def list_audit(
         actor, action, subject, tenant_id, to_optional_ms(since), to_optional_ms(until)
     )
     async with hub.store.read() as session:
-        page = await store.newest(session, paging, matching)
+        page = await store.list_page(session, paging, matching)
     return AuditPage(audit=[to_audit_item(row) for row in page.rows], next_cursor=page.next_cursor)
 
 
@@ -76,15 +76,15 @@ async def follow_events(
     Only who may read the audit log is told who made them, and of keys.
     """
     async with hub.store.read() as session:
-        newest = await store.newest_id(session)
+        newest = await store.get_newest_id(session)
     own = sum(principal.name == caller.principal.name for principal in hub.followers.values())
     if len(hub.followers) >= MAX_FOLLOWERS or own >= MAX_OF_ONE_KEY:
         raise Unavailable(Code.OVERLOADED, "too many follow the events", retry_after_s=30)
     start = newest if last_event_id is None else min(last_event_id, newest)
-    return await stream_events(_events(hub, start, caller))
+    return await stream_events(_stream(hub, start, caller))
 
 
-async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[bytes]:
+async def _stream(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[bytes]:
     clock = asyncio.get_running_loop().time
     sent_at = clock()
     me = object()
@@ -94,7 +94,7 @@ async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[byte
         yield b": following\n\n"
         while not hub.stopping.is_set():
             next_write = hub.audited.next_write()
-            rows = await _after(hub, caller, last_id)
+            rows = await _read_after(hub, caller, last_id)
             if rows is None:
                 return
             for row in rows:
@@ -112,14 +112,14 @@ async def _events(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[byte
         del hub.followers[me]
 
 
-async def _after(hub: Hub, caller: Caller, last_id: int) -> list[AuditRow] | None:
+async def _read_after(hub: Hub, caller: Caller, last_id: int) -> list[AuditRow] | None:
     """Return the events after an id, or None if the caller's key is no longer valid."""
     with CancelScope(shield=True):  # a cancelled read would close its connection
         if not await is_still_valid(hub, caller):
             return None
         with contextlib.suppress(Unavailable):
             async with hub.store.read() as session:
-                return list(await store.after(session, last_id, MAX_EVENTS))
+                return list(await store.list_after(session, last_id, MAX_EVENTS))
     return []  # until the database is back, or the follower leaves
 
 

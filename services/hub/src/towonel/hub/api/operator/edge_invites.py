@@ -41,7 +41,7 @@ async def create_edge_invite(
 async def list_edge_invites(hub: HubDep, caller: Viewer, paging: LongPage) -> EdgeInviteList:
     """List edge invites, the newest first; one page has a thousand unless asked for fewer."""
     async with hub.store.read() as session:
-        page = await store.newest(session, paging)
+        page = await store.list_page(session, paging)
     items = [to_edge_invite_item(row) for row in page.rows]
     return EdgeInviteList(invites=items, next_cursor=page.next_cursor)
 

@@ -21,7 +21,7 @@ async def list_edges(hub: HubDep, caller: Viewer, paging: LongPage) -> EdgeList:
     await hub.edge_reports.refresh(hub.now_ms())
     async with hub.store.read() as session:
         names = await active_edge_names(hub, session)
-        page = await store.edges(session, paging, list(names))
+        page = await store.list_page(session, paging, list(names))
     items = [to_edge_item(hub, row, names[row.edge_id]) for row in page.rows]
     return EdgeList(edges=items, next_cursor=page.next_cursor)
 

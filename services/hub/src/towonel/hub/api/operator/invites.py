@@ -62,8 +62,8 @@ async def list_invites(
     """List invites, the newest first; one page has a thousand unless asked for fewer."""
     matching = store.InviteFilter(status=status, name=name, hostname=hostname)
     async with hub.store.read() as session:
-        page = await store.newest(session, paging, matching)
-        hostnames = await store.hostnames(session, [row.invite_id for row in page.rows])
+        page = await store.list_page(session, paging, matching)
+        hostnames = await store.find_hostnames(session, [row.invite_id for row in page.rows])
     return InviteList(invites=to_invite_items(page.rows, hostnames), next_cursor=page.next_cursor)
 
 
@@ -144,8 +144,8 @@ async def _get_active(session: AsyncSession, invite_id: str) -> InviteRow:
 
 
 async def _detail(session: AsyncSession, row: InviteRow) -> InviteDetail:
-    hostnames = await store.hostnames_of(session, row.invite_id)
-    return to_invite_detail(row, hostnames, await ports.of_tenant(session, row.tenant_id))
+    hostnames = await store.get_hostnames(session, row.invite_id)
+    return to_invite_detail(row, hostnames, await ports.list_of_tenant(session, row.tenant_id))
 
 
 def _to_invite_out(row: InviteRow, token: InviteToken) -> InviteOut:

@@ -40,7 +40,7 @@ async def list_ports(
     """List the ports that are kept for tenants, by protocol and number."""
     tenant = caller.principal.scope(tenant_id)
     async with hub.store.read() as session:
-        page = await store.reservations(session, paging, tenant, protocol)
+        page = await store.list_page(session, paging, tenant, protocol)
     items = [to_reservation(row) for row in page.rows]
     return ReservationPage(ports=items, next_cursor=page.next_cursor)
 

@@ -43,8 +43,8 @@ async def list_services(
     tenant = caller.principal.scope(tenant_id)
     async with hub.store.read() as session:
         matching = ServiceFilter(tenant, kind and kind.value, group)
-        page = await services.services(session, paging, matching)
-        routes = await store.rows_of(session, sorted({row.key for row in page.rows}))
+        page = await services.list_services(session, paging, matching)
+        routes = await store.find_rows(session, sorted({row.key for row in page.rows}))
     await hub.edge_reports.refresh(hub.now_ms())
     items = [to_service_item(hub, row, routes[row.key]) for row in page.rows if row.key in routes]
     return ServicePage(services=items, next_cursor=page.next_cursor)
@@ -55,13 +55,13 @@ async def get_service(hub: HubDep, caller: TenantViewer, key: RouteKey) -> Servi
     """Show one public name or port: who publishes it, and which agents serve it now."""
     await hub.edge_reports.refresh(hub.now_ms())
     async with hub.store.read() as session:
-        route = await services.live_route(session, key)
-        rows = await services.services_of_key(session, key)
+        route = await services.find_live_route(session, key)
+        rows = await services.find_services(session, key)
         if route is None or not rows or not caller.principal.may_see(route.tenant_id):
             raise Denied(Code.NOT_FOUND, "no such service")
         serving = hub.edge_reports.serving(route.tenant_id, service_key(route))
         matching = agents.AgentFilter(TenantId(route.tenant_id), agent_ids=serving[:MAX_IDS])
-        page = await agents.newest(session, FIRST_AGENTS, matching)
+        page = await agents.list_page(session, FIRST_AGENTS, matching)
     return ServiceDetail(
         key=key,
         kind=ServiceKind(route.kind).value,
@@ -81,8 +81,10 @@ async def list_routes(
     """List public names and ports, by key, as edges serve them."""
     tenant = caller.principal.scope(tenant_id)
     async with hub.store.read() as session:
-        page = await services.routes(session, paging, ServiceFilter(tenant, kind and kind.value))
-        revision = await store.revision(session)
+        page = await services.list_routes(
+            session, paging, ServiceFilter(tenant, kind and kind.value)
+        )
+        revision = await store.get_revision(session)
     routes = [to_route_item(row) for row in page.rows]
     return RoutePage(revision=revision, routes=routes, next_cursor=page.next_cursor)
 
@@ -91,7 +93,7 @@ async def list_routes(
 async def get_route(hub: HubDep, caller: TenantViewer, key: RouteKey) -> RouteItem:
     """Show whose a public name or port is."""
     async with hub.store.read() as session:
-        row = await services.live_route(session, key)
+        row = await services.find_live_route(session, key)
     if row is None or not caller.principal.may_see(row.tenant_id):
         raise Denied(Code.NOT_FOUND, "no such route")
     return to_route_item(row)
@@ -117,7 +119,7 @@ async def list_agents(
     only = None if ids is None or len(ids) > MAX_IDS else ids
     matching = agents.AgentFilter(caller.principal.scope(tenant_id), group, only)
     async with hub.store.read() as session:
-        page = await agents.newest(session, paging, matching)
+        page = await agents.list_page(session, paging, matching)
     items = to_agent_items(hub, page.rows)
     if live is not None:
         items = [item for item in items if item.is_live is live]

@@ -47,8 +47,8 @@ async def list_tenants(
         tenant_id=caller.tenant_id,
     )
     async with hub.store.read() as session:
-        page = await invites.newest(session, paging, matching)
-        hostnames = await invites.hostnames(session, [row.invite_id for row in page.rows])
+        page = await invites.list_page(session, paging, matching)
+        hostnames = await invites.find_hostnames(session, [row.invite_id for row in page.rows])
     await hub.edge_reports.refresh(hub.now_ms())
     items = [to_tenant_item(hub, row, hostnames.get(row.invite_id, [])) for row in page.rows]
     return TenantPage(tenants=items, next_cursor=page.next_cursor)
@@ -127,15 +127,15 @@ async def _get_active(session: AsyncSession, caller: Caller, tenant_id: str) -> 
 
 
 async def _item(hub: Hub, session: AsyncSession, row: InviteRow) -> TenantItem:
-    return to_tenant_item(hub, row, await invites.hostnames_of(session, row.invite_id))
+    return to_tenant_item(hub, row, await invites.get_hostnames(session, row.invite_id))
 
 
 async def _detail(hub: Hub, session: AsyncSession, row: InviteRow) -> TenantDetail:
     item = await _item(hub, session, row)
-    rows = await agents.of_tenant(session, row.tenant_id, MAX_SHOWN_AGENTS)
+    rows = await agents.list_of_tenant(session, row.tenant_id, MAX_SHOWN_AGENTS)
     return TenantDetail(
         **item.model_dump(),
         services=await services.count_services(session, row.tenant_id),
-        ports=[to_port_range(held) for held in await ports.of_tenant(session, row.tenant_id)],
+        ports=[to_port_range(held) for held in await ports.list_of_tenant(session, row.tenant_id)],
         agents=to_agent_items(hub, rows),
     )

@@ -21,7 +21,7 @@ _PLAIN = {
 }
 
 
-def reason(code: Code, op: Op | None) -> str:
+def reason_of(code: Code, op: Op | None) -> str:
     """Return the metric's label for a refusal.
 
     Args:

@@ -102,7 +102,7 @@ def normalize(op: Op) -> Op:
             assert_never(op)
 
 
-def subject(op: Op) -> str:
+def subject_of(op: Op) -> str:
     """Return the subject of an op; only the newest op of a subject matters."""
     match op:
         case UpsertHostname(hostname) | DeleteHostname(hostname):
@@ -125,8 +125,8 @@ def supersedes(op: Op) -> tuple[str, ...]:
     A deleted hostname loses its TLS mode: published again, it starts as passthrough.
     """
     if isinstance(op, DeleteHostname):
-        return subject(op), f"tls:{op.hostname}"
-    return (subject(op),)
+        return subject_of(op), f"tls:{op.hostname}"
+    return (subject_of(op),)
 
 
 def removes(op: Op) -> bool:
@@ -149,7 +149,7 @@ def replay(ops: Iterable[Op]) -> TenantState:
     return TenantState(state)
 
 
-def services(state: TenantState) -> list[ServiceIn]:
+def services_of(state: TenantState) -> list[ServiceIn]:
     """Return the services that a log publishes, in the order of kind and name."""
     modes = state.tls_modes
     https = [
@@ -175,4 +175,4 @@ def _put(ops: dict[str, Op], op: Op) -> None:
     for gone in supersedes(op):
         ops.pop(gone, None)
     if not removes(op):
-        ops[subject(op)] = op
+        ops[subject_of(op)] = op

@@ -9,8 +9,7 @@ from towonel.hub.context import Hub
 from towonel.hub.core import desired
 from towonel.hub.core.legacy import signed_entries as rules
 from towonel.hub.core.ownership import Claim, candidates, claim_of
-from towonel.hub.core.quotas import Quotas
-from towonel.hub.core.quotas import check as check_quota
+from towonel.hub.core.quotas import Quotas, check_quota
 from towonel.hub.operations.legacy.heartbeat import ENTRIES_GROUP, new_agent_row
 from towonel.hub.operations.publish import before_and_after, publish
 from towonel.hub.store import agents, invites
@@ -39,7 +38,7 @@ async def apply_entry(
     invite = await invites.get_tenant(write.session, entry.tenant_id)
     invites.check_active(invite)
     rules.check_sequence(invite.last_sequence, payload.sequence)
-    previous = rules.replay(await entries.ops(write.session, entry.tenant_id))
+    previous = rules.replay(await entries.read_ops(write.session, entry.tenant_id))
     state = rules.apply(previous, op)
     if len(state.ops) > len(previous.ops):
         _check_quotas(state, invites.quotas_of(invite, hub.policy.quotas))
@@ -51,7 +50,7 @@ async def apply_entry(
         f"entry:{payload.sequence}",
         entry.tenant_id,
         before=before or None,
-        after={"op": op.name, "subject": rules.subject(op), **after},
+        after={"op": op.name, "subject": rules.subject_of(op), **after},
     )
 
 
@@ -69,7 +68,7 @@ async def _apply(
     if isinstance(op, UpsertAgent | RevokeAgent):
         await _name_agent(hub, write, tenant_id, op)
         return {}, {}
-    services = rules.services(state)
+    services = rules.services_of(state)
     hostname = getattr(op, "hostname", None)
     claims = await _claims(write.session, tenant_id, services, hostname)
     if hostname is not None:
@@ -105,7 +104,7 @@ async def _claims(
     names = {item.name for item in services if item.kind == "https"}
     names |= set() if also is None else {also}
     patterns = {pattern for name in names for pattern in candidates(Hostname(name))}
-    owners = await invites.pattern_owners(session, patterns)
+    owners = await invites.find_owners(session, patterns)
     return {name: claim_of(tenant_id, Hostname(name), owners) for name in names}
 
 

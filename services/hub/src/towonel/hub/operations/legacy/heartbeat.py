@@ -45,7 +45,7 @@ async def _get_agent(hub: Hub, session: AsyncSession, heartbeat: Heartbeat) -> A
     tenant_id, agent_id = heartbeat.tenant_id, heartbeat.agent_id
     row = await agents.find(session, agent_id)
     if row is None:  # its row expired after a day of silence: the entry that names it counts
-        op = await entries.newest_op(session, tenant_id, f"agent:{agent_id.hex()}")
+        op = await entries.find_newest_op(session, tenant_id, f"agent:{agent_id.hex()}")
         is_named = hub.policy.agents.get(agent_id) == tenant_id or isinstance(op, UpsertAgent)
         row = new_agent_row(tenant_id, agent_id, hub.now_ms()) if is_named else None
     if row is None or row.tenant_id != tenant_id or row.revoked_at_ms is not None:

@@ -1,4 +1,4 @@
-"""Bring a database to the newest schema, at boot."""
+"""Schema migration at boot."""
 
 from pathlib import Path
 
@@ -17,38 +17,38 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def upgrade(database: Database) -> None:
-    """Run the migrations that are missing: all or none of them; blocking, so call it in a thread.
+    """Run the missing migrations, all or none; blocking, so call it in a thread.
 
-    Of several hubs that boot at once, one migrates and the others wait for it.
+    If several hubs boot at once, one migrates and the others wait for it.
 
     Raises:
-        Denied: INVALID_REQUEST where a newer hub made the database.
+        Denied: INVALID_REQUEST if the database was migrated by a newer hub.
     """
     with writing(database) as connection:
         upgrade_to(connection, newest_revision())
-        # There may be nothing to migrate, and a Postgres that only reads is waited for as well.
+        # Even with nothing to migrate: this fails on a read-only Postgres, and the hub waits for it.
         connection.execute(SAME)
 
 
 def upgrade_to(connection: Connection, revision: str) -> None:
-    """Run the migrations up to a revision, in the transaction that is open.
+    """Run the migrations up to a revision, in the open transaction.
 
     Raises:
-        Denied: INVALID_REQUEST where the revision, or that of the database, is not known here.
+        Denied: INVALID_REQUEST if the revision, or that of the database, is unknown.
     """
-    for held in (schema_of(connection), revision):
-        if held is not None:
-            check_known(held)
+    for known in (schema_of(connection), revision):
+        if known is not None:
+            check_known(known)
     command.upgrade(configuration(connection), revision)
 
 
 def schema_of(connection: Connection) -> str | None:
-    """Return the revision of a database's schema; none where it has none."""
+    """Return the revision of a database's schema, or None for an empty database."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def check_known(revision: str) -> None:
-    """Check that this hub has migrations up to a revision.
+    """Check that this hub knows a revision.
 
     Raises:
         Denied: INVALID_REQUEST.
@@ -62,14 +62,14 @@ def check_known(revision: str) -> None:
 
 
 def newest_revision() -> str:
-    """Return the revision of the schema that this hub works with."""
+    """Return the revision of this hub's schema."""
     head = _scripts().get_current_head()
     assert head is not None, "the migrations are part of the package"
     return head
 
 
 def configuration(connection: Connection) -> Config:
-    """Return what Alembic needs to work on an open connection."""
+    """Return the configuration of Alembic for an open connection."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")

@@ -8,23 +8,17 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import (
-    DataError,
-    DBAPIError,
-    InterfaceError,
-    OperationalError,
-    SQLAlchemyError,
-)
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store import audit
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.database import Database
-from towonel.hub.store.db.postgres import connector, is_away
+from towonel.hub.store.db.errors import translate_errors
+from towonel.hub.store.db.postgres import connector
 from towonel.hub.timing import Timing
-from towonel.wire.errors import Code, Denied, Unavailable
+from towonel.wire.errors import Code, Unavailable
 
 _LOCK = text("SELECT 1 FROM revision WHERE id = 1 FOR UPDATE")
 SAME = text("UPDATE revision SET value = value WHERE id = 1")  # a write that changes no value
@@ -190,7 +184,7 @@ class Store:
             Unavailable: HUB_UNAVAILABLE if the database does not answer.
         """
         options = {} if self._is_sqlite else {"isolation_level": "REPEATABLE READ"}
-        with _translate_errors():
+        with translate_errors():
             async with contextlib.AsyncExitStack() as stack:
                 async with _begin(self._begin_s):
                     session = await self._session(stack, options)
@@ -234,7 +228,7 @@ class Store:
 
     @contextlib.asynccontextmanager
     async def _writer(self, *, is_alone: bool) -> AsyncGenerator[AsyncSession]:
-        with self._record_trouble(), _translate_errors():
+        with self._record_trouble(), translate_errors():
             async with contextlib.AsyncExitStack() as stack:
                 async with _begin(self._begin_s):
                     if is_alone:
@@ -328,28 +322,3 @@ async def _begin(timeout_s: float) -> AsyncGenerator[None]:
         raise Unavailable(
             Code.HUB_UNAVAILABLE, "database: busy, or it does not answer", retry_after_s=2
         ) from error
-
-
-@contextlib.contextmanager
-def _translate_errors() -> Generator[None]:
-    try:
-        yield
-    except PoolTimeoutError as error:
-        raise Unavailable(
-            Code.HUB_UNAVAILABLE, "database: every connection is in use", retry_after_s=1
-        ) from error
-    except (OperationalError, InterfaceError) as error:
-        raise _unavailable(error) from error
-    except DataError as error:  # the last resort: models and rules refuse such values by name
-        raise Denied(Code.INVALID_REQUEST, "a value that the database cannot hold") from error
-    except DBAPIError as error:
-        if error.connection_invalidated or is_away(error.orig):
-            raise _unavailable(error) from error
-        # Its own message contains values, and would be logged.
-        state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", "")
-        raise RuntimeError(f"database: {type(error.orig).__name__} {state}") from None
-
-
-def _unavailable(error: DBAPIError) -> Unavailable:
-    reason = [*str(error.orig).strip().splitlines(), "the connection was lost"][0]
-    return Unavailable(Code.HUB_UNAVAILABLE, f"database: {reason}", retry_after_s=2)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.core.legacy.signed_entries import normalize, removes, subject, supersedes
+from towonel.hub.core.legacy.signed_entries import normalize, removes, subject_of, supersedes
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import EntryRow, InviteRow
 from towonel.wire.ids import TenantId
@@ -13,7 +13,7 @@ from towonel.wire.legacy.entries import EntryPayload, SignedEntry, decode_payloa
 from towonel.wire.legacy.ops import Op
 
 
-async def log(session: AsyncSession, tenant_id: TenantId) -> Sequence[SignedEntry]:
+async def read_log(session: AsyncSession, tenant_id: TenantId) -> Sequence[SignedEntry]:
     """Return a tenant's entries, by sequence."""
     query = select(EntryRow).where(EntryRow.tenant_id == tenant_id).order_by(col(EntryRow.sequence))
     return [
@@ -22,9 +22,11 @@ async def log(session: AsyncSession, tenant_id: TenantId) -> Sequence[SignedEntr
     ]
 
 
-async def ops(session: AsyncSession, tenant_id: TenantId) -> list[Op]:
+async def read_ops(session: AsyncSession, tenant_id: TenantId) -> list[Op]:
     """Return the ops of a tenant's entries, by sequence; their signatures are checked already."""
-    return [normalize(decode_payload(entry.payload).op) for entry in await log(session, tenant_id)]
+    return [
+        normalize(decode_payload(entry.payload).op) for entry in await read_log(session, tenant_id)
+    ]
 
 
 async def append(
@@ -45,7 +47,7 @@ async def append(
         EntryRow(
             tenant_id=tenant_id,
             sequence=payload.sequence,
-            subject=subject(op),
+            subject=subject_of(op),
             payload=entry.payload,
             signature=entry.signature,
         )
@@ -55,7 +57,7 @@ async def append(
     await session.flush()
 
 
-async def newest_op(session: AsyncSession, tenant_id: TenantId, about: str) -> Op | None:
+async def find_newest_op(session: AsyncSession, tenant_id: TenantId, about: str) -> Op | None:
     """Return the newest op about a subject, or None."""
     query = (
         select(EntryRow)

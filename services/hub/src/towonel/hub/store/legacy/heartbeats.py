@@ -18,7 +18,7 @@ async def put(session: AsyncSession, row: AgentRow, now_ms: int) -> None:
     await upsert(session, at, "last_seen_ms")
 
 
-async def running(session: AsyncSession, now_ms: int) -> Sequence[tuple[TenantId, AgentId]]:
+async def find_running(session: AsyncSession, now_ms: int) -> Sequence[tuple[TenantId, AgentId]]:
     """Return tenant and id of each agent that was seen within `HEARTBEAT_MS`."""
     query = select(AgentRow.tenant_id, AgentRow.agent_id).where(
         AgentRow.last_seen_ms > now_ms - HEARTBEAT_MS, col(AgentRow.revoked_at_ms).is_(None)
