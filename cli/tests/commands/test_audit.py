@@ -81,7 +81,7 @@ def test_a_time_that_is_none_is_a_usage_error(hub: CommandedHub, since: str) -> 
 def test_a_line_tells_what_changed_and_steers_no_terminal(
     before: object, after: object, text: str
 ) -> None:
-    line = audit._line(item(1, before=before, after=after))
+    line = audit._format_line(item(1, before=before, after=after))
 
     assert (
         line == f"2026-11-24 12:00:00  operator  invite.updated  invite:x  from 192.0.2.1  {text}"

@@ -19,8 +19,8 @@ from support.commands import CommandedHub, towonel
 
 from towonel.cli.commands.status import status
 from towonel.cli.options.choices import Format
-from towonel.cli.output import Shown, show
-from towonel.cli.tables import shown_bytes
+from towonel.cli.output import Output, print_output
+from towonel.cli.tables import format_bytes
 from towonel.client.hub import HubClient
 from towonel.wire.errors import Unavailable
 
@@ -64,7 +64,7 @@ class Flaky(httpx.AsyncBaseTransport):
         return httpx.Response(200, stream=httpx.ByteStream(json.dumps(body).encode()))
 
 
-async def first(parts: AsyncGenerator[Shown], count: int) -> list[dict[str, Any]]:
+async def first(parts: AsyncGenerator[Output], count: int) -> list[dict[str, Any]]:
     return [(await anext(parts)).document for _ in range(count)]
 
 
@@ -118,8 +118,8 @@ async def test_once_it_fails_where_the_hub_is_away() -> None:
 def test_a_screen_takes_the_place_of_the_one_before_on_a_terminal_only(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    shown = Shown({}, "now").on_a_screen()
-    show(shown, Format.TABLE)
+    shown = Output({}, "now").as_screen()
+    print_output(shown, Format.TABLE)
 
     assert capsys.readouterr().out == "now\n"
 
@@ -159,7 +159,7 @@ async def test_ctrl_c_ends_it_with_130_and_no_traceback(hub: CommandedHub) -> No
     ],
 )  # fmt: skip
 def test_amounts_of_data_are_told_with_three_digits(count: int, text: str) -> None:
-    assert shown_bytes(count) == text
+    assert format_bytes(count) == text
 
 
 def test_the_hubs_own_program_is_behind_towonel_hub(tmp_path: Path) -> None:

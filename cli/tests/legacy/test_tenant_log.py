@@ -12,7 +12,7 @@ from support.commands import CommandedHub
 
 from towonel.api.invites import InviteIn
 from towonel.cli.legacy import tenant_log
-from towonel.cli.legacy.tenant_log import TenantLog, departures
+from towonel.cli.legacy.tenant_log import TenantLog, withdrawals
 from towonel.client.hub import HubClient
 from towonel.hub.core.legacy import signed_entries as rules
 from towonel.identity.keys import TenantKey
@@ -59,7 +59,7 @@ ops: st.SearchStrategy[Op] = st.one_of(
 
 @given(st.lists(ops))
 def test_after_the_departures_the_hub_has_nothing_of_the_tenant(log: list[Op]) -> None:
-    leaving = departures(log)
+    leaving = withdrawals(log)
 
     left = rules.replay(map(rules.checked, log))
     assert rules.replay([*map(rules.checked, log), *leaving]).ops == {}
@@ -75,7 +75,7 @@ def test_names_go_before_the_agents_that_serve_them() -> None:
         UpsertHostname("a.example.eu"),
     ]
 
-    assert departures(log) == [
+    assert withdrawals(log) == [
         DeleteHostname("a.example.eu"),
         DeleteTcpService("ssh"),
         DeleteUdpService("dns"),

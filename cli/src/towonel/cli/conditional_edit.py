@@ -13,7 +13,7 @@ Force = Annotated[
 ]
 
 
-async def edited[M](
+async def send_edit[M](
     send: Callable[[str | None], Awaitable[Tagged[M]]], etag: str | None, *, force: bool
 ) -> M:
     """Send an edit of what was read with this ETag, and return what there is now.

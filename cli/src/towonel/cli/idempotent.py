@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from towonel.wire.errors import Code, Unavailable
 
 
-async def once[T](create: Callable[[str], Awaitable[T]]) -> T:
+async def create_once[T](create: Callable[[str], Awaitable[T]]) -> T:
     """Make something at the hub; ask a second time where the first got no answer.
 
     Whether a request without an answer was carried out, nobody knows; asked again with the same

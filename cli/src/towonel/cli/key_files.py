@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from towonel.cli.usage import UsageError
+from towonel.cli.errors import UsageError
 from towonel.identity.keys import SEED_BYTES, TenantKey
 from towonel.runtime import secretfile
 
@@ -78,7 +78,7 @@ def read_tenant_key(path: Path) -> TenantKey:
     return TenantKey.from_seed(read_seed(path))
 
 
-def passphrase(file: Path | None, *, is_new: bool) -> str:
+def read_passphrase(file: Path | None, *, is_new: bool) -> str:
     """Return the passphrase in a file, or ask for it, twice where it `is_new`.
 
     Raises:
@@ -87,7 +87,7 @@ def passphrase(file: Path | None, *, is_new: bool) -> str:
     if file is None:
         if not _has_terminal():
             raise UsageError("--passphrase-file: needed where there is no terminal to ask at")
-        return _typed("Passphrase", is_new=is_new)
+        return _prompt("Passphrase", is_new=is_new)
     # Only the end of the line goes: a passphrase that is typed may begin or end with a space.
     text = read_text("--passphrase-file", file).removesuffix("\n").removesuffix("\r")
     if not text:
@@ -104,7 +104,7 @@ def ask_secret(what: str, without_terminal: str) -> str:
     if sys.stdin is None:
         raise UsageError(without_terminal)
     if sys.stdin.isatty():
-        return _typed(what)
+        return _prompt(what)
     text = read_text("standard input", _STDIN).strip()
     if not text:
         raise UsageError(without_terminal)
@@ -132,7 +132,7 @@ def read_text(flag: str, file: Path) -> str:
     return data.decode(errors="surrogateescape")
 
 
-def _typed(what: str, *, is_new: bool = False) -> str:
+def _prompt(what: str, *, is_new: bool = False) -> str:
     try:
         return str(typer.prompt(what, hide_input=True, confirmation_prompt=is_new, err=True))
     except typer.Abort:  # Ctrl-C ends with the same code everywhere

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_serializer
 
-from towonel.cli.usage import UsageError
+from towonel.cli.errors import UsageError
 from towonel.runtime import secretfile
 from towonel.runtime.settings import SettingsError
 
@@ -26,7 +26,7 @@ class Profile(BaseModel):
     key: SecretStr
 
     @field_serializer("key")
-    def _told(self, key: SecretStr) -> str:
+    def serialize_key(self, key: SecretStr) -> str:
         return key.get_secret_value()
 
 
@@ -69,7 +69,7 @@ class Profiles(BaseModel):
         except OSError as error:
             raise SettingsError([f"{path}: cannot be written: {error.strerror}"]) from error
 
-    def named(self, name: str | None) -> Profile | None:
+    def find(self, name: str | None) -> Profile | None:
         """Return a profile, or the current one for none; None where nobody logged in.
 
         Raises:
@@ -95,7 +95,7 @@ class Profiles(BaseModel):
         self.profiles[name] = profile
         self.current = name
 
-    def drop(self, name: str) -> None:
+    def remove(self, name: str) -> None:
         """Forget a profile."""
         del self.profiles[name]
         if self.current == name:

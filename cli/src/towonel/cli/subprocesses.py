@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
-_ECHO_S = 0.1  # nobody presses Ctrl-C twice in less
+_SIGNAL_DEBOUNCE_S = 0.1  # nobody presses Ctrl-C twice in less
 # Loaded before any fork: between fork and exec nothing may be imported.
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -44,12 +44,12 @@ async def start(program: Program, output: IO[bytes] | int) -> asyncio.subprocess
         stdout=output,
         stderr=output,
         process_group=0,
-        preexec_fn=_leash(os.getpid()),
+        preexec_fn=_die_with_parent(os.getpid()),
     )
 
 
 @contextmanager
-def signals_caught(handle: Callable[[signal.Signals], object]) -> Generator[None]:
+def handle_signals(handle: Callable[[signal.Signals], object]) -> Generator[None]:
     """Hand SIGTERM, SIGINT and SIGHUP to `handle`, in the running loop, while the context lasts.
 
     The same signal again at once is the same signal: timeout(1) and some runners send it to the
@@ -60,7 +60,7 @@ def signals_caught(handle: Callable[[signal.Signals], object]) -> Generator[None
     last_s = dict[signal.Signals, float]()
 
     def on_signal(number: signal.Signals) -> None:
-        is_echo = loop.time() - last_s.get(number, -_ECHO_S) < _ECHO_S
+        is_echo = loop.time() - last_s.get(number, -_SIGNAL_DEBOUNCE_S) < _SIGNAL_DEBOUNCE_S
         last_s[number] = loop.time()
         if not is_echo:
             handle(number)
@@ -80,7 +80,7 @@ def signals_caught(handle: Callable[[signal.Signals], object]) -> Generator[None
         signal.pthread_sigmask(signal.SIG_UNBLOCK, caught)
 
 
-def _leash(parent: int) -> Callable[[], None] | None:
+def _die_with_parent(parent: int) -> Callable[[], None] | None:
     libc = _LIBC
     if libc is None:
         return None

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from towonel.cli.output import EXIT_SETTINGS
-from towonel.cli.subprocesses import Program, signals_caught, start
+from towonel.cli.subprocesses import Program, handle_signals, start
+from towonel.runtime.exit_codes import EXIT_SETTINGS
 
 _OVERTIME_S = 15.0  # beyond its own drain deadline a program is stuck
 _HURRY_S = 5.0  # after a second signal
@@ -34,8 +34,8 @@ async def supervise(programs: Sequence[Program], *, drain_s: float) -> int:
         programs: started in this order.
         drain_s: how long any of them may drain after a first signal.
     """
-    group = _Group(drain_s)
-    with signals_caught(group.on_signal):
+    group = _ProgramGroup(drain_s)
+    with handle_signals(group.on_signal):
         try:
             async with asyncio.TaskGroup() as tasks:
                 for program in programs:
@@ -46,7 +46,7 @@ async def supervise(programs: Sequence[Program], *, drain_s: float) -> int:
 
 
 @dataclass(slots=True)
-class _Group:
+class _ProgramGroup:
     drain_s: float
     exit_code: int = 0
     is_stopping: bool = False
@@ -76,7 +76,7 @@ class _Group:
             process.terminate()
         code = await process.wait()
         del self.running[name]
-        exit_code = self._judged(code)
+        exit_code = self.exit_code_of(code)
         self.exit_code = self.exit_code or exit_code
         if self.is_stopping:
             log.info("program.ended", program=name, exit_code=exit_code)
@@ -89,7 +89,7 @@ class _Group:
         if not self.is_stopping:
             self._stop(signal.SIGTERM)
 
-    def _judged(self, code: int) -> int:
+    def exit_code_of(self, code: int) -> int:
         if self.is_stopping and -code in {signal.SIGTERM, signal.SIGINT}:
             return 0  # it was told to end before it could say how: nothing was lost
         if code < 0:

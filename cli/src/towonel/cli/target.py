@@ -5,9 +5,9 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from towonel.cli.errors import UsageError
 from towonel.cli.logins import FILE, Profile, Profiles
 from towonel.cli.settings import CommandSettings, config_folder
-from towonel.cli.usage import UsageError
 from towonel.client.hub import HubClient
 from towonel.client.transport import parse_hub_url
 from towonel.runtime import secretfile
@@ -35,7 +35,7 @@ class Target:
         return HubClient(self.hub_url, operator_key=key, allow_insecure=self.allow_insecure)
 
 
-def resolve(
+def resolve_target(
     settings: CommandSettings,
     hub_url: str | None,
     api_key: str | None,
@@ -57,7 +57,7 @@ def resolve(
         SettingsError: a variable that is none, or no key where one is needed.
     Source: inventory §1.8.
     """
-    key, login = _given_key(settings, api_key), _login(settings, hub_url, profile)
+    key, login = _explicit_key(settings, api_key), _login(settings, hub_url, profile)
     if key is None and login is not None:
         key = login.key
     if key is None:
@@ -86,7 +86,7 @@ def _url(settings: CommandSettings, flag: str | None, login: Profile | None) -> 
 def _login(settings: CommandSettings, hub_url: str | None, name: str | None) -> Profile | None:
     """Return the login that counts: the named one, else the current one if it is of that hub."""
     name = name or settings.profile or None
-    found = Profiles.read(config_folder()).named(name)
+    found = Profiles.read(config_folder()).find(name)
     url = hub_url or settings.hub_url
     if found is None or url is None or url.rstrip("/") == found.hub_url:
         return found
@@ -95,15 +95,15 @@ def _login(settings: CommandSettings, hub_url: str | None, name: str | None) -> 
     raise UsageError(f"--profile: {name} is a login of {found.hub_url}, and not of {url}")
 
 
-def _given_key(settings: CommandSettings, api_key: str | None) -> SecretStr | None:
+def _explicit_key(settings: CommandSettings, api_key: str | None) -> SecretStr | None:
     if api_key is not None:
-        return as_key(api_key, "--api-key")
+        return parse_key(api_key, "--api-key")
     if settings.operator_key is None or not settings.operator_key.get_secret_value().strip():
         return None
-    return as_key(settings.operator_key.get_secret_value(), "TOWONEL_OPERATOR_KEY")
+    return parse_key(settings.operator_key.get_secret_value(), "TOWONEL_OPERATOR_KEY")
 
 
-def as_key(text: str, where: str) -> SecretStr:
+def parse_key(text: str, where: str) -> SecretStr:
     """Return a key as it is sent.
 
     Raises:
@@ -130,4 +130,4 @@ def _key_in_file(path: Path, *, required: bool) -> SecretStr | None:
         raise SettingsError([f"{path}: cannot be read: {error.strerror}"]) from error
     except secretfile.SecretFileError as error:
         raise SettingsError([str(error)]) from error
-    return as_key(content.decode("ascii", errors="replace"), str(path))
+    return parse_key(content.decode("ascii", errors="replace"), str(path))

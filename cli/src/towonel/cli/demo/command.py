@@ -15,17 +15,17 @@ from towonel.cli.demo.ports import taken
 from towonel.cli.demo.processes import Household, StepFailed, household
 from towonel.cli.demo.steps import Demo
 from towonel.cli.options.flags import Json, examples
-from towonel.cli.output import EXIT_FAILED
 from towonel.cli.settings import foreign_environment
-from towonel.cli.subprocesses import signals_caught
+from towonel.cli.subprocesses import handle_signals
+from towonel.runtime.exit_codes import EXIT_FAILED
 
 PREFIX = "towonel-demo-"
 
 
-root = typer.Typer(rich_markup_mode=None)  # commands of the first level
+app = typer.Typer()
 
 
-@root.command(
+@app.command(
     epilog=examples("towonel demo", "towonel demo --once", "towonel demo --port-base 20000")
 )
 def demo(
@@ -72,7 +72,7 @@ class _Run:
 
     async def whole(self) -> int:
         self._task = asyncio.current_task()
-        with signals_caught(self._on_signal):
+        with handle_signals(self._on_signal):
             try:
                 return await self._in_a_folder()
             except asyncio.CancelledError:

@@ -29,10 +29,10 @@ FIRST_DELAY_S, MAX_DELAY_S = 0.05, 2.0  # the original's
 MAX_RETRY_AFTER_S = 30.0  # nobody waits longer in front of a terminal
 
 # In the order in which they go: names first, so that no client is sent to an agent that is gone.
-_DEPARTURES = (DeleteHostname, DeleteTcpService, DeleteUdpService, RevokeAgent)
+_WITHDRAWALS = (DeleteHostname, DeleteTcpService, DeleteUdpService, RevokeAgent)
 
 
-def departures(ops: Iterable[Op]) -> list[Op]:
+def withdrawals(ops: Iterable[Op]) -> list[Op]:
     """Return the ops that take back all that a log leaves.
 
     Args:
@@ -40,14 +40,14 @@ def departures(ops: Iterable[Op]) -> list[Op]:
     """
     left: dict[Op, None] = {}
     for op in ops:
-        taking_back = _taking_back(op)
+        taking_back = _withdrawal_of(op)
         left.pop(taking_back, None)
-        if not isinstance(op, _DEPARTURES):
+        if not isinstance(op, _WITHDRAWALS):
             left[taking_back] = None
-    return sorted(left, key=lambda op: _DEPARTURES.index(type(op)))
+    return sorted(left, key=lambda op: _WITHDRAWALS.index(type(op)))
 
 
-def _taking_back(op: Op) -> Op:
+def _withdrawal_of(op: Op) -> Op:
     """Return the op after which there is nothing about the subject of `op`; maybe itself."""
     match op:
         case UpsertHostname(hostname) | SetHostnameTls(hostname) | DeleteHostname(hostname):
@@ -81,7 +81,7 @@ class TenantLog:
         Raises:
             TowonelError: as `Entries.list`; a log that cannot be read is never empty.
         """
-        return await _patiently(self._read)
+        return await _retry(self._read)
 
     async def append(self, op: Op) -> int:
         """Add an entry after all others, and return its sequence.
@@ -90,7 +90,7 @@ class TenantLog:
             TowonelError: as `Entries.submit`; SEQUENCE_CONFLICT only where somebody else
                 was faster ten times.
         """
-        return await _patiently(lambda: self._submit(op))
+        return await _retry(lambda: self._submit(op))
 
     async def _read(self) -> list[EntryPayload]:
         entries = await self._hub.entries.list(self._tenant)
@@ -113,7 +113,7 @@ class TenantLog:
         return self._last
 
 
-async def _patiently[T](ask: Callable[[], Awaitable[T]]) -> T:
+async def _retry[T](ask: Callable[[], Awaitable[T]]) -> T:
     """Ask again where somebody else was faster, or the hub wants it slower."""
     backoff, rng = Backoff(FIRST_DELAY_S, MAX_DELAY_S), SystemRandom()
     for _ in range(ATTEMPTS - 1):

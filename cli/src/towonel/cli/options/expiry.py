@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from towonel.cli.errors import UsageError
 from towonel.cli.options.durations import parse_duration
-from towonel.cli.usage import UsageError
 
 Expires = Annotated[
     str | None,
@@ -20,7 +20,7 @@ ExpiresAt = Annotated[
 ]
 
 
-def seconds(flag: str, text: str, at_most_s: int, at_least_s: int = 0) -> int | None:
+def parse_lifetime(flag: str, text: str, at_most_s: int, at_least_s: int = 0) -> int | None:
     """Return how long something lasts; None for `never`.
 
     Raises:
@@ -36,7 +36,7 @@ def seconds(flag: str, text: str, at_most_s: int, at_least_s: int = 0) -> int | 
     return found
 
 
-def moment(
+def parse_expiry(
     expires: str | None, expires_at: str | None, now: datetime, at_most_s: int
 ) -> datetime | None:
     """Return when something is to end, given at least one of the two flags; None for `never`.
@@ -47,7 +47,7 @@ def moment(
     if expires is not None and expires_at is not None:
         raise UsageError("--expires-at: give --expires or --expires-at, not both")
     if expires_at is None:
-        lasts_s = seconds("--expires", expires or "", at_most_s)
+        lasts_s = parse_lifetime("--expires", expires or "", at_most_s)
         return None if lasts_s is None else now + timedelta(seconds=lasts_s)
     try:
         at = datetime.fromisoformat(expires_at.strip())

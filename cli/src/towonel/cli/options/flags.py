@@ -41,7 +41,7 @@ Name = Annotated[
 ItemId = Annotated[
     str, typer.Option("--id", metavar="ID", help="The id that `list` shows.", show_default=False)
 ]
-Output = Annotated[Format, typer.Option("--output", "-o", help="What to print.")]
+OutputFormat = Annotated[Format, typer.Option("--output", "-o", help="What to print.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs: --output json.")]
 
 

@@ -7,7 +7,7 @@ import typer
 from pydantic import ValidationError
 
 from towonel.api.bodies import Request
-from towonel.cli.usage import UsageError
+from towonel.cli.errors import UsageError
 
 _HEX_32 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 
@@ -19,7 +19,7 @@ TenantIdFlag = Annotated[
 ]
 
 
-def checked_hex(flag: str, text: str) -> str:
+def parse_hex_id(flag: str, text: str) -> str:
     """Return the id of a tenant or an agent as the hub spells it.
 
     Raises:
@@ -30,7 +30,7 @@ def checked_hex(flag: str, text: str) -> str:
     return text.strip().lower()
 
 
-def request[R: Request](model: type[R], **fields: Any) -> R:
+def build_request[R: Request](model: type[R], **fields: Any) -> R:
     """Return a request's body.
 
     Raises:

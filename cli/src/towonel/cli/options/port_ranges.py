@@ -3,7 +3,7 @@
 import re
 
 from towonel.api.ports import LAST_PORT, PortRange
-from towonel.cli.usage import UsageError
+from towonel.cli.errors import UsageError
 
 _RANGE = re.compile(r"(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?", re.ASCII)
 
@@ -39,11 +39,11 @@ def parse_ports(flag: str, text: str) -> PortRange:
             raise UsageError(f"{flag}: write tcp:2222 or udp:27015-27030")
 
 
-def shown_ports(first: int, last: int) -> str:
+def format_ports(first: int, last: int) -> str:
     """Return ports as `parse_range` reads them."""
     return str(first) if first == last else f"{first}-{last}"
 
 
-def shown_range(ports: PortRange) -> str:
+def format_range(ports: PortRange) -> str:
     """Return ports as `parse_ports` reads them."""
-    return f"{ports.protocol}:{shown_ports(ports.first_port, ports.last_port)}"
+    return f"{ports.protocol}:{format_ports(ports.first_port, ports.last_port)}"

@@ -9,13 +9,13 @@ from pydantic import (
 class Request(BaseModel):
     """A body that a client sends; a number is a number, and no text that looks like one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 class Answer(BaseModel):
     """A body that the hub sends."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class Page(Answer):

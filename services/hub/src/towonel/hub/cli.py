@@ -21,7 +21,7 @@ from towonel.hub.redaction import SECRET_MARKS
 from towonel.hub.settings import HubSettings
 from towonel.hub.store.db.database import Database
 from towonel.runtime import lifecycle, logs
-from towonel.runtime.lifecycle import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SETTINGS
+from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SETTINGS
 from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import SettingsError, load
 from towonel.wire.errors import TowonelError
