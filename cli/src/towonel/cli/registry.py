@@ -44,7 +44,7 @@ COMMANDS = {
     "status": _command("Tell whether the hub answers, and what is live.", "commands.status"),
     "serve": _command("Run a hub and an edge until a signal ends them.", "commands.serve"),
     "hub": _command("Backup, restore, migrate or check the hub of this machine.", "commands.hub"),
-    "demo": _command("Show the whole path of a tunnel on this computer.", "demo.command"),
+    "demo": _command("Show the whole path of a tunnel on this computer.", "demo.run"),
     "invite": _group(
         "Invites let a tenant publish hostnames.",
         "commands.invite.create",
