@@ -17,7 +17,7 @@ import httpx
 import pytest
 from support.commands import CommandedHub, towonel
 
-from towonel.cli.commands.status import status
+from towonel.cli.commands.status import status, watch_status
 from towonel.cli.options.choices import Format
 from towonel.cli.output import Output, print_output
 from towonel.cli.tables import format_bytes
@@ -94,13 +94,10 @@ class Empty(httpx.AsyncBaseTransport):
         return httpx.Response(200, stream=httpx.ByteStream(json.dumps(body).encode()))
 
 
-async def test_watching_counts_what_seldom_changes_only_now_and_then(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("towonel.cli.commands.status.RECOUNT", 2)
+async def test_watching_counts_what_seldom_changes_only_now_and_then() -> None:
     empty = Empty()
     async with HubClient("http://127.0.0.1:9", operator_key="key", transport=empty) as client:
-        parts = status(client, watch=True, every=0.001)
+        parts = watch_status(client, 0.001, recount_every=2)
         found = await first(parts, 3)
         await parts.aclose()
 
@@ -179,7 +176,7 @@ def test_the_hubs_own_program_is_behind_towonel_hub(tmp_path: Path) -> None:
 
 
 def test_a_machine_without_the_hub_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("towonel.cli.commands.hub.MODULE", "towonel_hub_of_nobody")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     said = towonel("hub", "check")
 
     assert said.exit_code == 1

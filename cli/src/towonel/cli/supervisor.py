@@ -1,4 +1,4 @@
-"""Programs that live and end together, as hub and edge of one box do.
+"""Supervisor of programs that live and end together, as hub and edge of one box do.
 
 signal 1            ─▶ passed on to all, who drain           ─▶ 0, or the first failure's code
 signal 2            ─▶ passed on to all, who end at once
@@ -17,24 +17,38 @@ import structlog
 from towonel.cli.subprocesses import Program, handle_signals, start
 from towonel.runtime.exit_codes import EXIT_SETTINGS
 
-_OVERTIME_S = 15.0  # beyond its own drain deadline a program is stuck
-_HURRY_S = 5.0  # after a second signal
-_COMPLAINTS_S = 1.0  # after wrong settings: the others may say what is wrong with theirs, too
 _KILLED_BY = 128  # a shell's exit code for death by signal n is 128 + n
 
 log = structlog.get_logger()
 
 
-async def supervise(programs: Sequence[Program], *, drain_s: float) -> int:
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long programs get in which to end.
+
+    Args:
+        drain_s: after a first signal.
+        overtime_s: beyond that; then a program is stuck, and is killed.
+        kill_after_s: after a second signal.
+        settings_grace_s: after wrong settings of another, to report those of its own.
+    """
+
+    drain_s: float
+    overtime_s: float = 15.0
+    kill_after_s: float = 5.0
+    settings_grace_s: float = 1.0
+
+
+async def supervise(programs: Sequence[Program], timing: Timing) -> int:
     """Run programs until all have ended, and return the exit code for the whole.
 
     Their output goes to our standard error as it is.
 
     Args:
         programs: started in this order.
-        drain_s: how long any of them may drain after a first signal.
+        timing: how long they get in which to end.
     """
-    group = _ProgramGroup(drain_s)
+    group = _ProgramGroup(timing)
     with handle_signals(group.on_signal):
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -47,7 +61,7 @@ async def supervise(programs: Sequence[Program], *, drain_s: float) -> int:
 
 @dataclass(slots=True)
 class _ProgramGroup:
-    drain_s: float
+    timing: Timing
     exit_code: int = 0
     is_stopping: bool = False
     running: dict[str, asyncio.subprocess.Process] = field(
@@ -82,8 +96,8 @@ class _ProgramGroup:
             log.info("program.ended", program=name, exit_code=exit_code)
             return
         log.error("program.ended_unasked", program=name, exit_code=exit_code)
-        patience_s = _COMPLAINTS_S if exit_code == EXIT_SETTINGS else 0.0
-        asyncio.get_running_loop().call_later(patience_s, self._stop_unless_stopping)
+        grace_s = self.timing.settings_grace_s if exit_code == EXIT_SETTINGS else 0.0
+        asyncio.get_running_loop().call_later(grace_s, self._stop_unless_stopping)
 
     def _stop_unless_stopping(self) -> None:
         if not self.is_stopping:
@@ -97,7 +111,8 @@ class _ProgramGroup:
         return code if code or self.is_stopping else 1
 
     def _stop(self, number: signal.Signals) -> None:
-        limit_s = _HURRY_S if self.is_stopping else self.drain_s + _OVERTIME_S
+        timing = self.timing
+        limit_s = timing.kill_after_s if self.is_stopping else timing.drain_s + timing.overtime_s
         self.is_stopping = True
         self.signal_all(number)
         asyncio.get_running_loop().call_later(limit_s, self.signal_all, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""`towonel audit`: what was written, by whom, and what is being written now."""
+"""`towonel audit`: the audit log, past and as it is written."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -24,7 +24,7 @@ from towonel.wire.errors import Code, Denied, Unavailable
 
 app = typer.Typer()
 FIRST_RETRY_S, MAX_RETRY_S = 0.5, 15.0
-MAX_RETRY_AFTER_S = 30.0  # nobody waits longer in front of a terminal
+MAX_RETRY_AFTER_S = 30.0  # longer than people wait in front of a terminal
 
 Actor = Annotated[
     str | None, typer.Option(metavar="NAME", help="Only what this one did: operator, key:ID.")
@@ -37,16 +37,16 @@ Since = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class _AuditFilter:
-    """Which writes; what is None does not matter."""
+class AuditFilter:
+    """Conditions on audit events, each ignored if None."""
 
-    tenant_id: str | None
-    actor: str | None
-    action: str | None
-    subject: str | None
+    tenant_id: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    subject: str | None = None
 
     def admits(self, item: AuditItem) -> bool:
-        """Whether a write is one of these."""
+        """Tell whether an event meets all conditions."""
         pairs = (
             (self.tenant_id, item.tenant_id),
             (self.actor, item.actor),
@@ -87,7 +87,7 @@ async def list_all(
 @hub_command(
     app, "tail", "towonel audit tail", "towonel audit tail -n 0 --action invite.created --json"
 )
-async def tail(
+def tail(
     hub: HubClient,
     tenant_id: TenantId = None,
     actor: Actor = None,
@@ -99,18 +99,32 @@ async def tail(
     ] = 10,
 ) -> AsyncGenerator[Output]:
     """Follow writes as they are made, until Ctrl-C. A hub that goes away is asked again."""
-    wanted = _AuditFilter(tenant_id, actor, action, subject)
+    wanted = AuditFilter(tenant_id, actor, action, subject)
+    return follow(hub, wanted, lines, Backoff(FIRST_RETRY_S, MAX_RETRY_S))
+
+
+async def follow(
+    hub: HubClient, wanted: AuditFilter, lines: int, backoff: Backoff
+) -> AsyncGenerator[Output]:
+    """Yield the last events, then new ones for ever; a hub that does not answer is asked again.
+
+    Args:
+        hub: the client of the hub.
+        wanted: which events.
+        lines: how many of the past.
+        backoff: the delays between tries.
+    """
     last_id: int | None = None
     for item in await _recent(hub, wanted, lines):
         last_id = item.id
         yield Output(item, _format_line(item))
-    async with aclosing(_follow(hub, last_id)) as items:
+    async with aclosing(_stream(hub, last_id, backoff)) as items:
         async for item in items:
             if wanted.admits(item):
                 yield Output(item, _format_line(item))
 
 
-async def _recent(hub: HubClient, wanted: _AuditFilter, lines: int) -> list[AuditItem]:
+async def _recent(hub: HubClient, wanted: AuditFilter, lines: int) -> list[AuditItem]:
     if lines == 0:
         return []
     try:
@@ -128,8 +142,10 @@ async def _recent(hub: HubClient, wanted: _AuditFilter, lines: int) -> list[Audi
     return page.audit[::-1]
 
 
-async def _follow(hub: HubClient, last_id: int | None) -> AsyncGenerator[AuditItem]:
-    backoff, rng = Backoff(FIRST_RETRY_S, MAX_RETRY_S), SystemRandom()
+async def _stream(
+    hub: HubClient, last_id: int | None, backoff: Backoff
+) -> AsyncGenerator[AuditItem]:
+    rng = SystemRandom()
     while True:
         wait_s = 0.0
         try:
@@ -146,7 +162,7 @@ async def _follow(hub: HubClient, last_id: int | None) -> AsyncGenerator[AuditIt
 
 
 def _parse_time(flag: str, text: str | None) -> datetime | None:
-    """Return a time that is told as such, or by how long it is past."""
+    """Return a time that is given as such, or by how long ago it was."""
     if text is None:
         return None
     try:
@@ -158,14 +174,16 @@ def _parse_time(flag: str, text: str | None) -> datetime | None:
     try:
         ago_s = parse_duration(text.strip().removesuffix("ago"))
         if ago_s is None:
-            raise ValueError("never is no time")  # noqa: TRY301 one answer for what is none
+            raise ValueError("never is not a time")  # noqa: TRY301 one message for all
         return now() - timedelta(seconds=ago_s)
     except (ValueError, OverflowError):
         raise UsageError(f"{flag}: write 90min, 2d or 2026-11-24T12:00:00Z") from None
 
 
 def _format_line(item: AuditItem) -> str:
-    origin = f"from {item.address}" if item.address else ""  # who may not know gets none
+    origin = (
+        f"from {item.address}" if item.address else ""
+    )  # empty for callers that may not know it
     parts = (_format_at(item), item.actor, item.action, item.subject, origin, _format_change(item))
     return printable("  ".join(part for part in parts if part))
 

@@ -9,7 +9,7 @@ from towonel.cli.errors import report_errors
 from towonel.cli.options.flags import Json, examples
 from towonel.cli.settings import ServeSettings, child_environment
 from towonel.cli.subprocesses import Program
-from towonel.cli.supervisor import supervise
+from towonel.cli.supervisor import Timing, supervise
 from towonel.client.transport import is_loopback
 from towonel.runtime import logs
 from towonel.runtime.addresses import WILDCARDS, loopback_url
@@ -43,7 +43,7 @@ def serve(as_json: Json = False) -> None:
             environ["TOWONEL_LOG_FORMAT"] = "json"
         programs = programs_for(settings, environ)
         logs.configure(settings.log_level, "json" if as_json else settings.log_format, "serve")
-    raise typer.Exit(asyncio.run(supervise(programs, drain_s=settings.edge_drain_s)))
+    raise typer.Exit(asyncio.run(supervise(programs, Timing(settings.edge_drain_s))))
 
 
 def programs_for(settings: ServeSettings, environ: Mapping[str, str]) -> list[Program]:

@@ -1,4 +1,4 @@
-"""`towonel status`: is the hub there, what does it know, and what is live."""
+"""`towonel status`: health of the hub, with counts of what it knows and what is live."""
 
 import asyncio
 import itertools
@@ -20,10 +20,8 @@ from towonel.wire.errors import Code, Denied, Unavailable
 
 MAX_COUNTED = 1_000  # one page of each
 MAX_EDGES = 50
-MAX_RETRY_AFTER_S = 30.0  # nobody waits longer in front of a terminal
-RECOUNT_EVERY = (
-    15  # refreshes between counts of what seldom changes: who watches must not cost much
-)
+MAX_RETRY_AFTER_S = 30.0  # longer than people wait in front of a terminal
+RECOUNT_EVERY = 15  # refreshes between counts of what seldom changes: watching must not cost much
 STATUSES: tuple[TenantStatus, ...] = get_args(TenantStatus.__value__)
 
 type Counts = dict[str, int | None]
@@ -40,7 +38,7 @@ app = typer.Typer()
     "towonel status --hub-url https://hub.example.eu",
     needs_key=False,
 )
-async def status(
+def status(
     hub: HubClient,
     watch: Annotated[
         bool,
@@ -51,24 +49,38 @@ async def status(
     ] = 2.0,
 ) -> AsyncGenerator[Output]:
     """Tell whether the hub answers; with a key, also what it knows and what is live."""
+    return watch_status(hub, every) if watch else _once(hub)
+
+
+async def watch_status(
+    hub: HubClient, every_s: float, recount_every: int = RECOUNT_EVERY
+) -> AsyncGenerator[Output]:
+    """Yield the status again and again, also that a hub does not answer.
+
+    Args:
+        hub: the client of the hub.
+        every_s: how often.
+        recount_every: after how many times all is counted again.
+    """
     counted: Counts = {}
-    if not watch:
-        yield await _status(hub, counted)
-        return
     for number in itertools.count():
-        wait_s = every
-        if number % RECOUNT_EVERY == 0:
+        wait_s = every_s
+        if number % recount_every == 0:
             counted.clear()
         try:
             yield (await _status(hub, counted)).as_screen()
         except Unavailable as error:
             yield _unavailable(hub, error).as_screen()
-            wait_s = max(every, min(error.retry_after_s or 0, MAX_RETRY_AFTER_S))
+            wait_s = max(every_s, min(error.retry_after_s or 0, MAX_RETRY_AFTER_S))
         await asyncio.sleep(wait_s)
 
 
+async def _once(hub: HubClient) -> AsyncGenerator[Output]:
+    yield await _status(hub, {})
+
+
 async def _status(hub: HubClient, counted: Counts) -> Output:
-    """Ask for everything but what is counted already; keep what was counted there."""
+    """Return the status; `counted` is a cache of what is slow to count."""
     health = await hub.health()
     document: dict[str, object] = {"hub_url": hub.base_url, **health.model_dump()}
     fields = _health_fields(hub, health)

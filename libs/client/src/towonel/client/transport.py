@@ -52,6 +52,7 @@ class HubTransport:
         now_ms: Callable[[], int],
         *,
         allow_insecure: bool = False,
+        silence_s: float = SILENCE_S,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         url = parse_hub_url(base_url, allow_insecure=allow_insecure)
@@ -59,6 +60,7 @@ class HubTransport:
         self._operator_key = operator_key
         self._now_ms = now_ms
         self._last_ms = 0
+        self._silence_s = silence_s
         self._http = _connections(url, transport)
 
     async def aclose(self) -> None:
@@ -113,14 +115,14 @@ class HubTransport:
         return body
 
     async def events(self, request: HubRequest) -> AsyncGenerator[Event]:
-        """Yield the events of a stream until the hub ends it, or is silent for `SILENCE_S`."""
+        """Yield the events of a stream until the hub ends it, or is silent for too long."""
         async with self._time_limit(request, request.timeout_s):
-            response = await self._open(request, SILENCE_S)
+            response = await self._open(request, self._silence_s)
         try:
             _check_events(response, request)
             decoder, pieces = EventDecoder(request.max_bytes), response.aiter_raw()
             while True:
-                async with self._time_limit(request, SILENCE_S):
+                async with self._time_limit(request, self._silence_s):
                     piece = await anext(pieces, None)
                 if piece is None:
                     return
