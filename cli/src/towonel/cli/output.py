@@ -30,7 +30,7 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Table, or the sentence `empty` where it has no rows."""
+    """Table, or the sentence `empty` without rows."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -61,37 +61,37 @@ class Output:
         return self
 
 
-def print_output(shown: Output, form: Format) -> None:
+def print_output(output: Output, form: Format) -> None:
     """Print the result of a command."""
     match form:
         case Format.JSON:
-            print_json(shown.document)
+            print_json(output.document)
         case Format.YAML:
             import yaml  # noqa: PLC0415 seldom asked, and slow to import
 
             text = yaml.safe_dump(
-                shown.document, sort_keys=False, allow_unicode=True, explicit_start=True
+                output.document, sort_keys=False, allow_unicode=True, explicit_start=True
             )
             print(text, end="", flush=True)  # noqa: T201 this is the output
         case Format.TABLE:
-            if shown.is_screen:
+            if output.is_screen:
                 console().clear()  # which does nothing where there is no terminal
-            for part in shown.blocks:
-                _print_block(part)
+            for block in output.blocks:
+                _print_block(block)
         case _:
             assert_never(form)
 
 
-def _print_block(part: Block) -> None:
-    match part:
+def _print_block(block: Block) -> None:
+    match block:
         case Fields(values):
             print_fields(values)
         case Rows(columns, rows, empty):
             print_table(columns, rows, empty=empty)
         case str():
-            typer.echo("\n".join(map(visible, part.split("\n"))))
+            typer.echo("\n".join(map(visible, block.split("\n"))))
         case _:
-            assert_never(part)
+            assert_never(block)
 
 
 def now() -> datetime:
@@ -100,7 +100,7 @@ def now() -> datetime:
 
 
 def console() -> Console:
-    """Return standard output as rich writes it: no colour for NO_COLOR or where nobody looks."""
+    """Return standard output as rich writes it: no colour for NO_COLOR or without a terminal."""
     return Console(highlight=False, markup=False, soft_wrap=True)
 
 
@@ -123,7 +123,7 @@ def print_fields(fields: Iterable[tuple[str, str]]) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
-    """Print rows under headings, or the sentence `empty` where there are none.
+    """Print rows under headings, or the sentence `empty` without rows.
 
     Nothing is cut or folded: an id must be found in one piece, to be copied and to be searched for.
     """
@@ -138,7 +138,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty:
 
 
 def format_time(at: datetime | int | None) -> str:
-    """Return a time (Unix ms where it is a number) for people, in UTC; never for None."""
+    """Format a time (an int is Unix ms) in UTC; `never` for None."""
     if at is None:
         return "never"
     try:
@@ -151,7 +151,7 @@ def format_time(at: datetime | int | None) -> str:
 
 
 def format_age(then_ms: int, now_ms: int) -> str:
-    """Return how long ago something was, in the unit that reads best."""
+    """Format how long ago a time was, in the unit that reads best."""
     seconds = max(0, now_ms - then_ms) // 1000
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:

@@ -1,4 +1,4 @@
-"""What the `towonel` command reads from its environment, and what it hands to those it starts."""
+"""Settings of the `towonel` command, and the environment of the programs that it starts."""
 
 import os
 from pathlib import Path
@@ -23,7 +23,7 @@ _FOR_THE_COMMAND_ONLY = frozenset(
 
 
 class CommandSettings(Settings):
-    """Where the hub is and what key opens it; found without help on the machine of the hub."""
+    """Hub and key of a command; not needed on the machine of the hub."""
 
     prefixes: ClassVar[tuple[str, ...]] = ()  # the hub's and the edge's own are checked by them
 
@@ -65,7 +65,7 @@ class CommandSettings(Settings):
 
 
 class TokenSettings(Settings):
-    """The invite token, for who wants the key in it."""
+    """Invite token, to take the key out of it."""
 
     invite_token: SecretStr | None = Field(
         default=None,
@@ -75,7 +75,7 @@ class TokenSettings(Settings):
 
 
 class ServeSettings(Settings):
-    """Which of hub and edge `towonel serve` starts, and how they find each other."""
+    """Programs that `towonel serve` starts, and how they find each other."""
 
     hub_enabled: bool = Field(
         default=True, validation_alias="TOWONEL_HUB_ENABLED", description="Start a hub."
@@ -101,15 +101,15 @@ class ServeSettings(Settings):
 
 
 def config_folder() -> Path:
-    """Return where a person's own configuration of `towonel` is."""
+    """Return the folder of a user's own configuration."""
     return Path(typer.get_app_dir("towonel"))
 
 
 def child_environment() -> dict[str, str]:
-    """Return the environment for a hub and an edge: ours, without what only the command reads."""
+    """Return the environment of a hub and an edge: ours, without variables of the command itself."""
     return {name: value for name, value in os.environ.items() if name not in _FOR_THE_COMMAND_ONLY}
 
 
 def foreign_environment() -> dict[str, str]:
-    """Return the environment without any variable of ours: a demo is the same for everybody."""
+    """Return the environment without any TOWONEL_ variable."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}

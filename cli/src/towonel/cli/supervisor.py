@@ -1,7 +1,7 @@
 """Supervisor of programs that live and end together, as hub and edge of one box do.
 
-signal 1            ─▶ passed on to all, who drain           ─▶ 0, or the first failure's code
-signal 2            ─▶ passed on to all, who end at once
+signal 1            ─▶ passed on to all; they drain          ─▶ 0, or the first failure's code
+signal 2            ─▶ passed on to all; they end at once
 one ends unasked    ─▶ SIGTERM to the others                 ─▶ its code; 1 where that is 0
 """
 
@@ -105,7 +105,7 @@ class _ProgramGroup:
 
     def exit_code_of(self, code: int) -> int:
         if self.is_stopping and -code in {signal.SIGTERM, signal.SIGINT}:
-            return 0  # it was told to end before it could say how: nothing was lost
+            return 0  # it was stopped before it had installed its handlers: nothing was lost
         if code < 0:
             return _KILLED_BY - code
         return code if code or self.is_stopping else 1

@@ -1,4 +1,4 @@
-"""Lists of the command line: whole unless asked for fewer, and numbers as people read them."""
+"""Tables of resources, and formats of their numbers."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -37,29 +37,29 @@ Group = Annotated[
 async def fetch_all[P: Paged, T: BaseModel](
     fetch: Fetch[P], items: Callable[[P], Iterable[T]], limit: int | None = None
 ) -> list[T]:
-    """Return a list, page after page, up to a limit."""
-    found: list[T] = []
+    """Fetch a list, page after page, up to a limit."""
+    fetched: list[T] = []
     async for item in pages(fetch, items):
-        found.append(item)
-        if len(found) == limit:
+        fetched.append(item)
+        if len(fetched) == limit:
             break
-    return found
+    return fetched
 
 
 def list_output[T: BaseModel](
     name: str,
-    found: Sequence[T],
+    listed: Sequence[T],
     columns: Sequence[str],
     row: Callable[[T], Sequence[str]],
     empty: str,
 ) -> Output:
-    """Return a list as it is printed; `name` is what it is called in JSON."""
-    document: dict[str, object] = {name: [item.model_dump(mode="json") for item in found]}
-    return Output(document, Rows(columns, [row(item) for item in found], empty))
+    """Return a list as output; `name` is its key in JSON."""
+    document: dict[str, object] = {name: [item.model_dump(mode="json") for item in listed]}
+    return Output(document, Rows(columns, [row(item) for item in listed], empty))
 
 
 def format_bytes(count: int) -> str:
-    """Return an amount of data with three digits at least: `999 B`, `1.50 KiB`, `12.3 GiB`."""
+    """Format an amount of data with three digits at least: `999 B`, `1.50 KiB`, `12.3 GiB`."""
     size = float(count)
     for unit in _UNITS[:-1]:
         if size < _STEP:
@@ -69,7 +69,7 @@ def format_bytes(count: int) -> str:
 
 
 def format_traffic(traffic: Traffic) -> str:
-    """Return what was carried, in a few words."""
+    """Format traffic counters."""
     return (
         f"{traffic.connections_active} open of {traffic.connections_total} connections,"
         f" {format_bytes(traffic.bytes_in)} in, {format_bytes(traffic.bytes_out)} out"
@@ -77,7 +77,7 @@ def format_traffic(traffic: Traffic) -> str:
 
 
 def format_live(since: datetime | None) -> str:
-    """Return since when something is live, or that it is not."""
+    """Format since when an agent is live, or that it is not."""
     return "no" if since is None else f"since {format_time(since)}"
 
 

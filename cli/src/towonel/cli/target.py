@@ -1,4 +1,4 @@
-"""Which hub a command talks to, and with which key: flag, environment, or the hub of this machine."""
+"""Target of a command: the hub and the key, from flags, the environment, a login or this machine."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ _NO_KEY = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A hub's address, and the operator key where there is one."""
+    """Address of a hub, and the key for it if there is one."""
 
     hub_url: str
     operator_key: SecretStr | None
@@ -43,7 +43,7 @@ def resolve_target(
     *,
     needs_key: bool,
 ) -> Target:
-    """Decide hub and key.
+    """Choose hub and key.
 
     Args:
         settings: what the environment says.
@@ -53,8 +53,8 @@ def resolve_target(
         needs_key: refuse to go on without a key.
 
     Raises:
-        UsageError: a flag that is no hub's URL, or names no profile.
-        SettingsError: a variable that is none, or no key where one is needed.
+        UsageError: a flag is not a valid URL, or names an unknown profile.
+        SettingsError: a variable is not a valid URL, or there is no key and one is needed.
     Source: inventory §1.8.
     """
     key, login = _explicit_key(settings, api_key), _login(settings, hub_url, profile)
@@ -73,7 +73,7 @@ def resolve_target(
 
 
 def _url(settings: CommandSettings, flag: str | None, login: Profile | None) -> tuple[str, str]:
-    """Return the hub to ask, and who named it."""
+    """Return the hub's URL, and the flag, variable or file that it is from."""
     if flag:
         return flag, "--hub-url"
     if settings.hub_url:
@@ -84,15 +84,15 @@ def _url(settings: CommandSettings, flag: str | None, login: Profile | None) -> 
 
 
 def _login(settings: CommandSettings, hub_url: str | None, name: str | None) -> Profile | None:
-    """Return the login that counts: the named one, else the current one if it is of that hub."""
+    """Return the named login, else the current one if it is of that hub."""
     name = name or settings.profile or None
-    found = Profiles.read(config_folder()).find(name)
+    login = Profiles.read(config_folder()).find(name)
     url = hub_url or settings.hub_url
-    if found is None or url is None or url.rstrip("/") == found.hub_url:
-        return found
+    if login is None or url is None or url.rstrip("/") == login.hub_url:
+        return login
     if name is None:
         return None
-    raise UsageError(f"--profile: {name} is a login of {found.hub_url}, and not of {url}")
+    raise UsageError(f"--profile: {name} is a login of {login.hub_url}, and not of {url}")
 
 
 def _explicit_key(settings: CommandSettings, api_key: str | None) -> SecretStr | None:
@@ -104,10 +104,10 @@ def _explicit_key(settings: CommandSettings, api_key: str | None) -> SecretStr |
 
 
 def parse_key(text: str, where: str) -> SecretStr:
-    """Return a key as it is sent.
+    """Check a key.
 
     Raises:
-        SettingsError: naming where it came from.
+        SettingsError: naming where it is from.
     """
     text = text.strip()
     if not text or not (text.isascii() and text.isprintable()) or " " in text:
@@ -126,7 +126,7 @@ def _key_in_file(path: Path, *, required: bool) -> SecretStr | None:
                 raise SettingsError([_NO_KEY.format(path=path)])
             return None
         content = secretfile.read(path)
-    except OSError as error:  # it is in a folder of somebody else
+    except OSError as error:  # in a folder of another user
         raise SettingsError([f"{path}: cannot be read: {error.strerror}"]) from error
     except secretfile.SecretFileError as error:
         raise SettingsError([str(error)]) from error

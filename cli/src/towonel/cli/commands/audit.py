@@ -53,7 +53,7 @@ class AuditFilter:
             (self.action, item.action),
             (self.subject, item.subject),
         )
-        return all(wanted in {None, found} for wanted, found in pairs)
+        return all(condition in {None, value} for condition, value in pairs)
 
 
 @hub_command(
@@ -79,9 +79,9 @@ async def list_all(
         since=_parse_time("--since", since),
         until=_parse_time("--until", until),
     )
-    found = await fetch_all(fetch, lambda page: page.audit, limit)
+    events = await fetch_all(fetch, lambda page: page.audit, limit)
     columns = ("AT", "ACTOR", "ACTION", "SUBJECT", "FROM", "WHAT")
-    return list_output("audit", found, columns, _to_row, "Nothing was written.")
+    return list_output("audit", events, columns, _to_row, "Nothing was written.")
 
 
 @hub_command(
@@ -99,44 +99,46 @@ def tail(
     ] = 10,
 ) -> AsyncGenerator[Output]:
     """Follow writes as they are made, until Ctrl-C. A hub that goes away is asked again."""
-    wanted = AuditFilter(tenant_id, actor, action, subject)
-    return follow(hub, wanted, lines, Backoff(FIRST_RETRY_S, MAX_RETRY_S))
+    audit_filter = AuditFilter(tenant_id, actor, action, subject)
+    return follow(hub, audit_filter, lines, Backoff(FIRST_RETRY_S, MAX_RETRY_S))
 
 
 async def follow(
-    hub: HubClient, wanted: AuditFilter, lines: int, backoff: Backoff
+    hub: HubClient, audit_filter: AuditFilter, lines: int, backoff: Backoff
 ) -> AsyncGenerator[Output]:
     """Yield the last events, then new ones for ever; a hub that does not answer is asked again.
 
     Args:
         hub: the client of the hub.
-        wanted: which events.
+        audit_filter: which events.
         lines: how many of the past.
         backoff: the delays between tries.
     """
     last_id: int | None = None
-    for item in await _recent(hub, wanted, lines):
+    for item in await _recent(hub, audit_filter, lines):
         last_id = item.id
         yield Output(item, _format_line(item))
     async with aclosing(_stream(hub, last_id, backoff)) as items:
         async for item in items:
-            if wanted.admits(item):
+            if audit_filter.admits(item):
                 yield Output(item, _format_line(item))
 
 
-async def _recent(hub: HubClient, wanted: AuditFilter, lines: int) -> list[AuditItem]:
+async def _recent(hub: HubClient, audit_filter: AuditFilter, lines: int) -> list[AuditItem]:
     if lines == 0:
         return []
     try:
         page = await hub.audit.list(
             limit=lines,
-            tenant_id=wanted.tenant_id,
-            actor=wanted.actor,
-            action=wanted.action,
-            subject=wanted.subject,
+            tenant_id=audit_filter.tenant_id,
+            actor=audit_filter.actor,
+            action=audit_filter.action,
+            subject=audit_filter.subject,
         )
     except Denied as error:
-        if error.code is not Code.FORBIDDEN:  # who may not read the log may still follow it
+        if (
+            error.code is not Code.FORBIDDEN
+        ):  # a caller that may not read the log may still follow it
             raise
         return []
     return page.audit[::-1]
@@ -217,13 +219,13 @@ def _format_change(item: AuditItem) -> str:
 
 def _flatten(values: Mapping[str, object], above: str = "") -> dict[str, object]:
     """Return `{"limits": {"services": 3}}` as `{"limits.services": 3}`."""
-    found: dict[str, object] = {}
+    flat: dict[str, object] = {}
     for name, value in values.items():
         if isinstance(value, dict):
-            found |= _flatten(cast("dict[str, object]", value), f"{above}{name}.")
+            flat |= _flatten(cast("dict[str, object]", value), f"{above}{name}.")
         else:
-            found[above + name] = value
-    return found
+            flat[above + name] = value
+    return flat
 
 
 def _format_value(value: object) -> str:

@@ -1,4 +1,4 @@
-"""`towonel edge`: the public machines, and what they carry."""
+"""`towonel edge`: registered edges, and their traffic."""
 
 from typing import Annotated
 
@@ -19,8 +19,8 @@ app = typer.Typer()
 @hub_command(app, "list", "towonel edge list", "towonel edge list --json")
 async def list_all(hub: HubClient, limit: Limit = None) -> Output:
     """List edges, by id, with what they carry. Those that registered and may still work."""
-    found = await fetch_all(hub.edges.list, lambda page: page.edges, limit)
-    return list_output("edges", found, COLUMNS, edge_row, "No edge has registered yet.")
+    edges = await fetch_all(hub.edges.list, lambda page: page.edges, limit)
+    return list_output("edges", edges, COLUMNS, edge_row, "No edge has registered yet.")
 
 
 @hub_command(app, "show", f"towonel edge show {'e1' * 32}")
@@ -28,7 +28,7 @@ async def show(
     hub: HubClient,
     edge: Annotated[str, typer.Argument(metavar="EDGE", help="The edge's id.", show_default=False)],
 ) -> Output:
-    """Show one edge: where it listens, and what it told last."""
+    """Show one edge: where it listens, and its last report."""
     item = await hub.edges.get(parse_hex_id("EDGE", edge))
     fields = [
         ("edge", item.node_id),

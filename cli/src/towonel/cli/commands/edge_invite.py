@@ -1,4 +1,4 @@
-"""`towonel edge-invite`: make, list and revoke what lets another edge in."""
+"""`towonel edge-invite`: create, list and revoke invites of edges."""
 
 import typer
 
@@ -17,33 +17,33 @@ app = typer.Typer()
 @hub_command(app, "create", "towonel edge-invite create --name frankfurt")
 async def create(hub: HubClient, name: Name = None) -> Output:
     """Make an edge invite, and print its token: the hub does not keep it."""
-    wanted = parse_invite_name(name)
-    made = await create_once(lambda key: hub.edge_invites.create(wanted, idempotency_key=key))
-    fields = [("invite", made.invite_id), ("edge", made.edge_node_id), ("name", made.name)]
-    told = "\nThe token, shown this once; give it to the edge:"
-    return Output(made, Fields(fields), told, f"TOWONEL_EDGE_INVITE_TOKEN={made.token}")
+    checked = parse_invite_name(name)
+    invite = await create_once(lambda key: hub.edge_invites.create(checked, idempotency_key=key))
+    fields = [("invite", invite.invite_id), ("edge", invite.edge_node_id), ("name", invite.name)]
+    caption = "\nThe token, shown this once; give it to the edge:"
+    return Output(invite, Fields(fields), caption, f"TOWONEL_EDGE_INVITE_TOKEN={invite.token}")
 
 
 @hub_command(app, "list", "towonel edge-invite list", "towonel edge-invite list --json")
 async def list_all(hub: HubClient) -> Output:
     """List edge invites, the newest first."""
-    found = await fetch_all(hub.edge_invites.list, lambda page: page.invites)
+    invites = await fetch_all(hub.edge_invites.list, lambda page: page.invites)
     columns = ("ID", "NAME", "STATUS", "EDGE")
-    return list_output("invites", found, columns, _to_row, "There is no edge invite yet.")
+    return list_output("invites", invites, columns, _to_row, "There is no edge invite yet.")
 
 
 @hub_command(app, "show", "towonel edge-invite show --id pJ4yYx1sT0mQ8aWv7c2d3g")
 async def show(hub: HubClient, invite_id: ItemId) -> Output:
     """Show one edge invite; its token is not kept."""
-    found = await hub.edge_invites.get(invite_id)
+    invite = await hub.edge_invites.get(invite_id)
     fields = [
-        ("invite", found.invite_id),
-        ("edge", found.edge_node_id),
-        ("name", found.name),
-        ("status", found.status),
-        ("created", format_time(found.created_at_ms)),
+        ("invite", invite.invite_id),
+        ("edge", invite.edge_node_id),
+        ("name", invite.name),
+        ("status", invite.status),
+        ("created", format_time(invite.created_at_ms)),
     ]
-    return Output(found, Fields(fields))
+    return Output(invite, Fields(fields))
 
 
 @hub_command(app, "revoke", "towonel edge-invite revoke --id pJ4yYx1sT0mQ8aWv7c2d3g")

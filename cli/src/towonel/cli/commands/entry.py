@@ -1,4 +1,4 @@
-"""`towonel entry`: a tenant's log of signed entries."""
+"""`towonel entry`: a tenant's log of signed entries, as the original has it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -77,15 +77,15 @@ async def list_all(
     """List a tenant's entries that still matter, by sequence."""
     if tenant_id is None:
         tenant = read_tenant_key(key_path or TENANT_KEY)
-        owner, found = tenant.tenant_id, await TenantLog(hub, tenant).read()
+        owner, entries = tenant.tenant_id, await TenantLog(hub, tenant).read()
     elif key_path is not None:
-        raise UsageError("--tenant-id: is asked with the operator's key, not with --key-path")
+        raise UsageError("--tenant-id: needs the operator's key, so give it without --key-path")
     else:
         owner = TenantId(bytes.fromhex(parse_hex_id("--tenant-id", tenant_id)))
-        found = [decode_payload(entry.payload) for entry in await hub.entries.list(owner)]
-    document: dict[str, object] = {"tenant_id": owner.hex(), "entries": [*map(_to_json, found)]}
+        entries = [decode_payload(entry.payload) for entry in await hub.entries.list(owner)]
+    document: dict[str, object] = {"tenant_id": owner.hex(), "entries": [*map(_to_json, entries)]}
     columns = ("SEQUENCE", "SIGNED", "OP", "WHAT")
-    return Output(document, Rows(columns, [*map(_to_row, found)], "There is no entry yet."))
+    return Output(document, Rows(columns, [*map(_to_row, entries)], "There is no entry yet."))
 
 
 def _to_json(entry: EntryPayload) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`towonel hub`: the hub's own program, which looks after its database."""
+"""`towonel hub`: runs the hub's own program, which maintains its database."""
 
 import importlib.util
 import os

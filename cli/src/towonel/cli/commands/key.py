@@ -1,4 +1,4 @@
-"""`towonel key`: API keys, each with a role, for people and programs that are not the operator."""
+"""`towonel key`: API keys, each with a role."""
 
 from typing import Annotated
 
@@ -38,30 +38,30 @@ async def create(
     ] = "never",
 ) -> Output:
     """Make a key, and print it: the hub keeps only a hash of it. With a tenant, it is for that alone."""
-    wanted = build_request(
+    key_request = build_request(
         KeyIn,
         name=name,
         role=role,
         tenant_id=None if tenant_id is None else parse_hex_id("--tenant-id", tenant_id),
         expires_in_secs=parse_lifetime("--expires", expires, MAX_EXPIRY_S, MIN_EXPIRY_S),
     )
-    made = await create_once(lambda key: hub.keys.create(wanted, idempotency_key=key))
-    return _render_secret(made, "\nThe key, shown this once:")
+    created = await create_once(lambda key: hub.keys.create(key_request, idempotency_key=key))
+    return _render_secret(created, "\nThe key, shown this once:")
 
 
 @hub_command(app, "list", "towonel key list", "towonel key list --json")
 async def list_all(hub: HubClient) -> Output:
     """List keys, the newest first, without their secrets."""
-    found = await fetch_all(hub.keys.list, lambda page: page.keys)
+    keys = await fetch_all(hub.keys.list, lambda page: page.keys)
     columns = ("ID", "NAME", "STATUS", "ROLE", "TENANT", "EXPIRES", "LAST USED")
-    return list_output("keys", found, columns, _to_row, "There is no key yet.")
+    return list_output("keys", keys, columns, _to_row, "There is no key yet.")
 
 
 @hub_command(app, "show", "towonel key show --id 7GkX0yQmJ4s")
 async def show(hub: HubClient, key_id: ItemId) -> Output:
     """Show one key, without its secret."""
-    found = (await hub.keys.get(key_id)).value
-    return Output(found, Fields(_fields(found)))
+    item = (await hub.keys.get(key_id)).value
+    return Output(item, Fields(_fields(item)))
 
 
 @hub_command(
@@ -84,12 +84,12 @@ async def edit(
         change["expires_at"] = parse_expiry(expires, expires_at, now(), MAX_EXPIRY_S)
     if not change:
         raise UsageError("nothing to change: give --name, --expires or --expires-at")
-    wanted = build_request(KeyEdit, **change)
+    edit_request = build_request(KeyEdit, **change)
     etag = (await hub.keys.get(key_id)).etag
-    found = await send_edit(
-        lambda if_match: hub.keys.update(key_id, wanted, if_match=if_match), etag, force=force
+    item = await send_edit(
+        lambda if_match: hub.keys.update(key_id, edit_request, if_match=if_match), etag, force=force
     )
-    return Output(found, Fields(_fields(found)))
+    return Output(item, Fields(_fields(item)))
 
 
 @hub_command(
@@ -108,9 +108,9 @@ async def rotate(
     """Give a key a new secret, and print it."""
     grace_s = parse_lifetime("--grace", grace, MAX_GRACE_S) or 0
     rotation = KeyRotation(grace_secs=grace_s)
-    made = await create_once(lambda key: hub.keys.rotate(key_id, rotation, idempotency_key=key))
+    rotated = await create_once(lambda key: hub.keys.rotate(key_id, rotation, idempotency_key=key))
     return _render_secret(
-        made, f"\nThe new key, shown this once; the old one works for {grace_s} s more:"
+        rotated, f"\nThe new key, shown this once; the old one works for {grace_s} s more:"
     )
 
 
@@ -121,8 +121,8 @@ async def revoke(hub: HubClient, key_id: ItemId) -> Output:
     return Output({"status": "revoked", "key_id": key_id}, f"revoked {key_id}")
 
 
-def _render_secret(made: KeyOut, told: str) -> Output:
-    return Output(made, Fields(_fields(made)), told, made.key)
+def _render_secret(key: KeyOut, caption: str) -> Output:
+    return Output(key, Fields(_fields(key)), caption, key.key)
 
 
 def _fields(key: KeyItem) -> list[tuple[str, str]]:

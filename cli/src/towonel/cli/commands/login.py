@@ -63,40 +63,42 @@ def login(
         else read_text("--key-file", key_file)
     )
     key = parse_key(text, "--key-file" if key_file else "the key")
-    kept = Profiles.read(config_folder())  # a broken file is told before a key is sent anywhere
-    whom = asyncio.run(
+    profiles = Profiles.read(
+        config_folder()
+    )  # a broken file is reported before a key is sent anywhere
+    identity = asyncio.run(
         _ask(HubClient(hub_url, operator_key=key.get_secret_value(), allow_insecure=insecure))
     )
-    kept.add(profile, Profile(hub_url=hub_url, key=key))
-    kept.write(config_folder())
-    document: dict[str, object] = {"profile": profile, "hub_url": hub_url, **whom.model_dump()}
-    return Output(document, f"logged in to {hub_url} as {whom.actor}, role {whom.role}")
+    profiles.add(profile, Profile(hub_url=hub_url, key=key))
+    profiles.write(config_folder())
+    document: dict[str, object] = {"profile": profile, "hub_url": hub_url, **identity.model_dump()}
+    return Output(document, f"logged in to {hub_url} as {identity.actor}, role {identity.role}")
 
 
 @local_command(app, "logout", "towonel logout", "towonel logout --profile work")
 def logout(profile: Named = None) -> Output:
     """Forget a login: the current one, or the named."""
-    kept = Profiles.read(config_folder())
-    name = profile or kept.current
-    if name is None or kept.find(name) is None:
+    profiles = Profiles.read(config_folder())
+    name = profile or profiles.current
+    if name is None or profiles.find(name) is None:
         raise UsageError("--profile: nobody is logged in")
-    kept.remove(name)
-    kept.write(config_folder())
-    document: dict[str, object] = {"profile": name, "current": kept.current}
+    profiles.remove(name)
+    profiles.write(config_folder())
+    document: dict[str, object] = {"profile": name, "current": profiles.current}
     return Output(document, f"logged out of {name}")
 
 
 @hub_command(app, "whoami", "towonel whoami", "towonel whoami --profile work --json")
 async def whoami(hub: HubClient) -> Output:
     """Tell whom the hub takes you for, and what you may do."""
-    whom = await hub.keys.whoami()
+    identity = await hub.keys.whoami()
     fields = [
         ("hub", hub.base_url),
-        ("you", whom.actor),
-        ("role", whom.role),
-        ("tenant", whom.tenant_id or "all of them"),
+        ("you", identity.actor),
+        ("role", identity.role),
+        ("tenant", identity.tenant_id or "all of them"),
     ]
-    return Output({"hub_url": hub.base_url, **whom.model_dump()}, Fields(fields))
+    return Output({"hub_url": hub.base_url, **identity.model_dump()}, Fields(fields))
 
 
 async def _ask(client: HubClient) -> WhoAmI:

@@ -1,4 +1,4 @@
-"""`towonel port`: public ports that are kept for tenants."""
+"""`towonel port`: public ports reserved for tenants."""
 
 from functools import partial
 from typing import Annotated
@@ -32,12 +32,12 @@ async def list_all(
     tenant_id: TenantIdFlag = None,
     protocol: Annotated[Protocol | None, typer.Option(help="Only its ports.")] = None,
 ) -> Output:
-    """List the ports that are kept, by protocol and number."""
-    wanted = None if tenant_id is None else parse_hex_id("--tenant-id", tenant_id)
-    fetch = partial(hub.ports.list, tenant_id=wanted, protocol=protocol)
-    found = await fetch_all(fetch, lambda page: page.ports)
+    """List reserved ports, by protocol and number."""
+    tenant = None if tenant_id is None else parse_hex_id("--tenant-id", tenant_id)
+    fetch = partial(hub.ports.list, tenant_id=tenant, protocol=protocol)
+    reservations = await fetch_all(fetch, lambda page: page.ports)
     columns = ("ID", "PROTOCOL", "PORTS", "TENANT", "SINCE")
-    return list_output("ports", found, columns, _to_row, "No port is reserved.")
+    return list_output("ports", reservations, columns, _to_row, "No port is reserved.")
 
 
 @hub_command(
@@ -49,7 +49,7 @@ async def list_all(
 async def reserve(
     hub: HubClient,
     tenant_id: Annotated[
-        str, typer.Option(metavar="HEX", help="For whom to keep them.", show_default=False)
+        str, typer.Option(metavar="HEX", help="The tenant to reserve them for.", show_default=False)
     ],
     protocol: Annotated[Protocol, typer.Option(show_default=False)],
     port: Annotated[
@@ -62,22 +62,24 @@ async def reserve(
         str | None, typer.Option(metavar="FIRST-LAST", help="Or a range of ports.")
     ] = None,
 ) -> Output:
-    """Keep a port or a range of ports for a tenant."""
+    """Reserve a port or a range of ports for a tenant."""
     tenant = parse_hex_id("--tenant-id", tenant_id)
     first, last = _parse_range(port, ports)
-    wanted = ReservationIn(tenant_id=tenant, protocol=protocol, first_port=first, last_port=last)
-    made = await create_once(lambda key: hub.ports.reserve(wanted, idempotency_key=key))
+    reservation = ReservationIn(
+        tenant_id=tenant, protocol=protocol, first_port=first, last_port=last
+    )
+    reserved = await create_once(lambda key: hub.ports.reserve(reservation, idempotency_key=key))
     fields = [
-        ("id", made.reservation_id),
-        ("tenant", made.tenant_id),
-        ("ports", f"{made.protocol}:{format_ports(made.first_port, made.last_port)}"),
+        ("id", reserved.reservation_id),
+        ("tenant", reserved.tenant_id),
+        ("ports", f"{reserved.protocol}:{format_ports(reserved.first_port, reserved.last_port)}"),
     ]
-    return Output(made, Fields(fields))
+    return Output(reserved, Fields(fields))
 
 
 @hub_command(app, "release", "towonel port release --id pJ4yYx1sT0mQ8aWv7c2d3g")
 async def release(hub: HubClient, reservation_id: ItemId) -> Output:
-    """Keep ports no more; what is published on them stays."""
+    """Release ports; what is published on them stays."""
     released = await hub.ports.release(reservation_id)
     return Output(released, f"released {reservation_id}")
 
@@ -95,10 +97,10 @@ async def available(
         int, typer.Option(metavar="N", min=1, max=MAX_COUNT, help="How many to show.")
     ] = 1,
 ) -> Output:
-    """Print the lowest ports that nobody has, one a line."""
-    found = await hub.ports.available(protocol, count)
-    free = map(str, found.ports)
-    return Output(found, *free) if found.ports else Output(found, "There is no free port left.")
+    """Print the lowest free ports, one a line."""
+    answer = await hub.ports.available(protocol, count)
+    free = map(str, answer.ports)
+    return Output(answer, *free) if answer.ports else Output(answer, "There is no free port left.")
 
 
 def _parse_range(port: int | None, ports: str | None) -> tuple[int | None, int | None]:

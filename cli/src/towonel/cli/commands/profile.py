@@ -1,4 +1,4 @@
-"""`towonel profile`: the logins that are kept."""
+"""`towonel profile`: saved logins."""
 
 from typing import Annotated
 
@@ -15,13 +15,13 @@ app = typer.Typer()
 @local_command(app, "list", "towonel profile list")
 def list_all() -> Output:
     """List the logins; keys are not shown."""
-    kept = Profiles.read(config_folder())
+    profiles = Profiles.read(config_folder())
     rows = [
-        ("*" if name == kept.current else "", name, one.hub_url)
-        for name, one in sorted(kept.profiles.items())
+        ("*" if name == profiles.current else "", name, one.hub_url)
+        for name, one in sorted(profiles.profiles.items())
     ]
     document: dict[str, object] = {
-        "current": kept.current,
+        "current": profiles.current,
         "profiles": [{"name": name, "hub_url": url} for _, name, url in rows],
     }
     return Output(document, Rows(("", "NAME", "HUB"), rows, "Nobody is logged in."))
@@ -31,9 +31,9 @@ def list_all() -> Output:
 def use(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name.", show_default=False)],
 ) -> Output:
-    """Choose the login that counts where none is named."""
-    kept = Profiles.read(config_folder())
-    kept.find(name)
-    kept.current = name
-    kept.write(config_folder())
+    """Choose the login that commands use without --profile."""
+    profiles = Profiles.read(config_folder())
+    profiles.find(name)
+    profiles.current = name
+    profiles.write(config_folder())
     return Output({"current": name}, f"using {name}")

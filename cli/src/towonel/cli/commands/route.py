@@ -20,9 +20,9 @@ async def list_all(
 ) -> Output:
     """List public names and ports, by key, as edges serve them."""
     fetch = partial(hub.routes.list, tenant_id=tenant_id, kind=kind)
-    found = await fetch_all(fetch, lambda page: page.routes, limit)
+    routes = await fetch_all(fetch, lambda page: page.routes, limit)
     columns = ("KEY", "NAME", "TLS", "REVISION", "TENANT")
-    return list_output("routes", found, columns, _to_row, "Nothing is published.")
+    return list_output("routes", routes, columns, _to_row, "Nothing is published.")
 
 
 @hub_command(app, "show", "towonel route show tcp:2222")

@@ -16,7 +16,7 @@ from towonel.runtime.addresses import WILDCARDS, loopback_url
 from towonel.runtime.settings import SettingsError, load
 
 _HUB_URL = "TOWONEL_EDGE_HUB_URL"
-# Each of these names the edge's hub already.
+# Each of these tells the edge its hub.
 _HUB_VARIABLES = (_HUB_URL, "TOWONEL_EDGE_HUB_URLS", "TOWONEL_EDGE_INVITE_TOKEN")
 
 
@@ -47,10 +47,10 @@ def serve(as_json: Json = False) -> None:
 
 
 def programs_for(settings: ServeSettings, environ: Mapping[str, str]) -> list[Program]:
-    """Return what to run.
+    """Return the programs to run.
 
     Raises:
-        SettingsError: where neither is enabled.
+        SettingsError: neither is enabled.
     """
     programs: list[Program] = []
     if settings.hub_enabled:
@@ -69,8 +69,8 @@ def _edge_environment(settings: ServeSettings, environ: Mapping[str, str]) -> di
     if is_told or not settings.hub_enabled:
         return dict(environ)
     host, _ = settings.hub_listen_addr
-    told = {_HUB_URL: loopback_url(settings.hub_listen_addr)}
+    variables = {_HUB_URL: loopback_url(settings.hub_listen_addr)}
     if not is_loopback(WILDCARDS.get(host, host)):
-        # Another address of this very machine: nobody is in between.
-        told["TOWONEL_ALLOW_INSECURE_HUB"] = "true"
-    return {**environ, **told}
+        # Another address of this very machine: the traffic does not leave it.
+        variables["TOWONEL_ALLOW_INSECURE_HUB"] = "true"
+    return {**environ, **variables}

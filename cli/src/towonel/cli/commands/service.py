@@ -24,9 +24,9 @@ async def list_all(
 ) -> Output:
     """List what groups of agents publish, by key."""
     fetch = partial(hub.services.list, tenant_id=tenant_id, group=group_name, kind=kind)
-    found = await fetch_all(fetch, lambda page: page.services, limit)
+    services = await fetch_all(fetch, lambda page: page.services, limit)
     columns = ("KEY", "NAME", "TLS", "GROUP", "AGENTS", "TENANT")
-    return list_output("services", found, columns, _to_row, "Nothing is published.")
+    return list_output("services", services, columns, _to_row, "Nothing is published.")
 
 
 @hub_command(app, "show", "towonel service show https:app.example.eu")

@@ -42,7 +42,7 @@ def status(
     hub: HubClient,
     watch: Annotated[
         bool,
-        typer.Option("--watch", "-w", help="Go on, until Ctrl-C; a hub that is away is shown."),
+        typer.Option("--watch", "-w", help="Repeat until Ctrl-C, also while the hub is away."),
     ] = False,
     every: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.5, max=3600, help="How often, with --watch.")
@@ -100,8 +100,8 @@ async def _status(hub: HubClient, counted: Counts) -> Output:
 
 
 def _unavailable(hub: HubClient, error: Unavailable) -> Output:
-    said = {"code": error.code.word, "message": error.detail}
-    document: dict[str, object] = {"hub_url": hub.base_url, "status": "away", "error": said}
+    failure = {"code": error.code.word, "message": error.detail}
+    document: dict[str, object] = {"hub_url": hub.base_url, "status": "away", "error": failure}
     at = now().strftime("%H:%M:%S")
     return Output(document, Fields([("hub", f"{hub.base_url} is away at {at}: {error.detail}")]))
 
@@ -116,15 +116,15 @@ def _health_fields(hub: HubClient, health: HealthOut) -> list[tuple[str, str]]:
 
 async def _count_all(hub: HubClient) -> Counts:
     """Return how many there are of each; None for what the key does not show."""
-    found: Counts = {}
+    counts: Counts = {}
     for standing in STATUSES:
         tenants = partial(hub.tenants.list, status=standing, limit=MAX_COUNTED)
-        found[f"tenants_{standing}"] = await _count(
+        counts[f"tenants_{standing}"] = await _count(
             fetch_all(tenants, lambda page: page.tenants, MAX_COUNTED)
         )
     services = partial(hub.services.list, limit=MAX_COUNTED)
-    found["services"] = await _count(fetch_all(services, lambda page: page.services, MAX_COUNTED))
-    return found
+    counts["services"] = await _count(fetch_all(services, lambda page: page.services, MAX_COUNTED))
+    return counts
 
 
 async def _agents_live(hub: HubClient) -> int | None:
@@ -132,9 +132,9 @@ async def _agents_live(hub: HubClient) -> int | None:
     return await _count(fetch_all(agents, lambda page: page.agents, MAX_COUNTED))
 
 
-async def _count(asked: Awaitable[Sized]) -> int | None:
-    found = await _unless_forbidden(asked)
-    return None if found is None else len(found)
+async def _count(items: Awaitable[Sized]) -> int | None:
+    allowed = await _unless_forbidden(items)
+    return None if allowed is None else len(allowed)
 
 
 async def _edges(hub: HubClient) -> list[EdgeItem] | None:
@@ -142,9 +142,9 @@ async def _edges(hub: HubClient) -> list[EdgeItem] | None:
     return await _unless_forbidden(fetch_all(fetch, lambda page: page.edges, MAX_EDGES))
 
 
-async def _unless_forbidden[T](asked: Awaitable[T]) -> T | None:
+async def _unless_forbidden[T](call: Awaitable[T]) -> T | None:
     try:
-        return await asked
+        return await call
     except Denied as error:
         if error.code is not Code.FORBIDDEN:
             raise

@@ -167,11 +167,11 @@ class Demo:
         try:
             key = secretfile.read(node.log.parent / "operator.key").decode().strip()
             async with HubClient(f"http://{HOST}:{self._ports.hub}", operator_key=key) as hub:
-                made = await hub.invites.create(InviteIn(name="demo", hostnames=[HOSTNAME]))
+                invite = await hub.invites.create(InviteIn(name="demo", hostnames=[HOSTNAME]))
         except (TowonelError, secretfile.SecretFileError) as error:
             raise StepFailed(str(error), node) from error
-        self._narration.facts(("token", f"tt_inv_2_... ({len(made.token)} characters)"))
-        return made.token
+        self._narration.facts(("token", f"tt_inv_2_... ({len(invite.token)} characters)"))
+        return invite.token
 
     async def _start_agent(self, processes: Processes, token: str) -> DemoProcess:
         self._narration.step(AGENT)
@@ -189,13 +189,13 @@ class Demo:
     async def _visit(self, certificate: Path, digest: str, agent: DemoProcess) -> None:
         self._narration.step(VISITOR)
         try:
-            seen = await page.fetch(self._ports.edge, certificate)
+            fetched = await page.fetch(self._ports.edge, certificate)
         except page.FetchFailed as error:
             raise StepFailed(f"no page through the tunnel: {error}", agent) from error
-        seen_digest = page.fingerprint(seen.certificate)
+        seen_digest = page.fingerprint(fetched.certificate)
         self._narration.facts(
-            ("answer", f"{seen.status}, over {seen.protocol}"),
-            ("page", json.dumps(seen.heading)),
+            ("answer", f"{fetched.status}, over {fetched.protocol}"),
+            ("page", json.dumps(fetched.heading)),
             ("certificate seen", f"SHA-256 {seen_digest}"),
             ("the service's own", f"SHA-256 {digest}"),
         )

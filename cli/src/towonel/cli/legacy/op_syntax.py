@@ -1,4 +1,4 @@
-"""Entries of a tenant's log as the command line spells them, both ways."""
+"""Parser and formats of the operations in a tenant's signed entries."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from towonel.wire.names import parse_hostname, parse_service_name
 
 
 class OpName(StrEnum):
-    """What an entry does, as `--op` has it."""
+    """Operations, as `--op` spells them."""
 
     UPSERT_HOSTNAME = "upsert-hostname"
     DELETE_HOSTNAME = "delete-hostname"
@@ -41,7 +41,7 @@ _FLAGS_OF: Mapping[OpName, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class OpFlags:
-    """What else was given; each op needs its own, and takes no other."""
+    """Other flags; each operation needs its own, and takes no other."""
 
     hostname: str | None = None
     agent_id: str | None = None
@@ -51,35 +51,35 @@ class OpFlags:
 
 
 def parse_op(name: OpName, flags: OpFlags) -> Op:
-    """Return the op that the flags ask for.
+    """Return the operation that the flags describe.
 
     Raises:
         UsageError: naming the flag that is missing, too many or wrong.
     """
-    given = {
+    values = {
         flag: value for flag in OpFlags.__slots__ if (value := getattr(flags, flag)) is not None
     }
     for flag in OpFlags.__slots__:
-        if (flag in _FLAGS_OF[name]) != (flag in given):
+        if (flag in _FLAGS_OF[name]) != (flag in values):
             rule = "is needed for" if flag in _FLAGS_OF[name] else "means nothing for"
             raise UsageError(f"--{flag.replace('_', '-')}: {rule} {name}")
     return read_op(
-        {name.replace("-", "_"): {flag: _parse_flag(flag, given[flag]) for flag in given}}
+        {name.replace("-", "_"): {flag: _parse_flag(flag, values[flag]) for flag in values}}
     )
 
 
 def op_to_json(op: Op) -> dict[str, object]:
-    """Return an op for programs."""
+    """Return an operation as JSON."""
     return {"op": _name(op), **{field: _plain(value) for field, value in op.body().items()}}
 
 
 def format_op(op: Op) -> str:
-    """Return an op for people: its name, then what it is about."""
+    """Format an operation: its name, then its fields."""
     return f"{_name(op)} {format_op_subject(op)}"
 
 
 def format_op_subject(op: Op) -> str:
-    """Return what an op is about, and what it says of it."""
+    """Format the fields of an operation."""
     return " ".join(str(_plain(value)) for value in op.body().values())
 
 
@@ -98,7 +98,7 @@ def _plain(value: object) -> object:
 
 
 def _parse_flag(flag: str, value: object) -> object:
-    """Return a flag's value as it is in an entry."""
+    """Return the value of a flag as an entry has it."""
     match flag, value:
         case "agent_id", str():
             return bytes.fromhex(parse_hex_id("--agent-id", value))

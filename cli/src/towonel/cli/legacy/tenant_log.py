@@ -28,27 +28,27 @@ ATTEMPTS = 10  # the original's
 FIRST_DELAY_S, MAX_DELAY_S = 0.05, 2.0  # the original's
 MAX_RETRY_AFTER_S = 30.0  # longer than people wait in front of a terminal
 
-# In the order in which they go: names first, so that no client is sent to an agent that is gone.
+# In this order: names first, so that no client is sent to an agent that is gone.
 _WITHDRAWALS = (DeleteHostname, DeleteTcpService, DeleteUdpService, RevokeAgent)
 
 
 def withdrawals(ops: Iterable[Op]) -> list[Op]:
-    """Return the ops that take back all that a log leaves.
+    """Return the operations that withdraw all that a log publishes.
 
     Args:
         ops: of the log, the oldest first.
     """
-    left: dict[Op, None] = {}
+    remaining: dict[Op, None] = {}
     for op in ops:
-        taking_back = _withdrawal_of(op)
-        left.pop(taking_back, None)
+        withdrawal = _withdrawal_of(op)
+        remaining.pop(withdrawal, None)
         if not isinstance(op, _WITHDRAWALS):
-            left[taking_back] = None
-    return sorted(left, key=lambda op: _WITHDRAWALS.index(type(op)))
+            remaining[withdrawal] = None
+    return sorted(remaining, key=lambda op: _WITHDRAWALS.index(type(op)))
 
 
 def _withdrawal_of(op: Op) -> Op:
-    """Return the op after which there is nothing about the subject of `op`; maybe itself."""
+    """Return the operation that removes the subject of `op`; itself if it does."""
     match op:
         case UpsertHostname(hostname) | SetHostnameTls(hostname) | DeleteHostname(hostname):
             return DeleteHostname(hostname.lower())
@@ -86,7 +86,7 @@ class TenantLog:
         self._last: int | None = None
 
     async def read(self) -> list[EntryPayload]:
-        """Return all entries that still matter, by sequence.
+        """Return all current entries, by sequence.
 
         Raises:
             TowonelError: as `Entries.list`; a log that cannot be read is never empty.
@@ -137,7 +137,7 @@ class TenantLog:
 
 
 def _retry_after_s(error: TowonelError) -> float | None:
-    """Return for how long to wait at least; None where asking again is of no use."""
+    """Return the least time to wait, or None if a retry is of no use."""
     match error:
         # Replayed: another command of this tenant signed in the same millisecond.
         case Denied(code=Code.SEQUENCE_CONFLICT | Code.REPLAYED):

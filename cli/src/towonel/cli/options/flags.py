@@ -1,4 +1,4 @@
-"""The flags that several commands share."""
+"""Flags that several commands share."""
 
 from typing import Annotated
 
@@ -46,5 +46,5 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs: --
 
 
 def examples(*lines: str) -> str:
-    """Return the end of a help text: commands to copy, one a line."""
+    """Return the epilog of a help text: commands to copy, one a line."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])

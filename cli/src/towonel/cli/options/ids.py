@@ -1,4 +1,4 @@
-"""Ids and other values of flags, checked before anything is asked, each mistake named by its flag."""
+"""Parsers of ids and request bodies from flags; each error names its flag."""
 
 import re
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ TenantIdFlag = Annotated[
 
 
 def parse_hex_id(flag: str, text: str) -> str:
-    """Return the id of a tenant or an agent as the hub spells it.
+    """Parse the id of a tenant, an agent or an edge.
 
     Raises:
         UsageError: naming the flag.
@@ -31,7 +31,7 @@ def parse_hex_id(flag: str, text: str) -> str:
 
 
 def build_request[R: Request](model: type[R], **fields: Any) -> R:
-    """Return a request's body.
+    """Build a request's body from flags.
 
     Raises:
         UsageError: naming the first flag whose value the hub would refuse.
@@ -41,5 +41,5 @@ def build_request[R: Request](model: type[R], **fields: Any) -> R:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = "-".join(str(part) for part in first["loc"][:1]).replace("_", "-")
-        said = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"--{name}: {said}" if name else said) from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"--{name}: {message}" if name else message) from None

@@ -194,10 +194,10 @@ def parse_hub_url(text: str, *, allow_insecure: bool = False) -> httpx.URL:
             passwords, queries and fragments.
     """
     try:
-        text.encode()  # what is not UTF-8 would get past httpx in some places
+        text.encode()  # httpx accepts text that is not UTF-8 in some places
         url = httpx.URL(text.strip())
     except (httpx.InvalidURL, UnicodeEncodeError) as error:
-        raise Denied(Code.INVALID_REQUEST, f"the hub's URL is not one: {error}") from None
+        raise Denied(Code.INVALID_REQUEST, f"the hub's URL is invalid: {error}") from None
     rule = _broken_rule(url, allow_insecure=allow_insecure)
     if rule is not None:
         raise Denied(Code.INVALID_REQUEST, f"the hub's URL {rule}")
@@ -230,7 +230,7 @@ def _connections(url: httpx.URL, transport: httpx.AsyncBaseTransport | None) -> 
     try:
         return httpx.AsyncClient(
             transport=transport,
-            # An empty context trusts nobody, and costs nothing where TLS is not used.
+            # Without TLS an empty context, which trusts no certificate and costs nothing.
             verify=httpx.create_ssl_context()
             if url.scheme == "https"
             else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
@@ -242,8 +242,8 @@ def _connections(url: httpx.URL, transport: httpx.AsyncBaseTransport | None) -> 
 
 
 def _check_events(response: httpx.Response, request: HubRequest) -> None:
-    found = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if found != EVENTS:
+    content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != EVENTS:
         raise ProtocolError(Code.MALFORMED, f"answer to {request.path}: no {EVENTS}")
 
 

@@ -27,9 +27,9 @@ async def list_all(
 ) -> Output:
     """List agents, the newest first. Those that are gone for a day are forgotten."""
     fetch = partial(hub.agents.list, tenant_id=tenant_id, group=group_name, live=live)
-    found = await fetch_all(fetch, lambda page: page.agents, limit)
-    document: dict[str, object] = {"agents": [item.model_dump(mode="json") for item in found]}
-    return Output(document, agent_rows(found))
+    agents = await fetch_all(fetch, lambda page: page.agents, limit)
+    document: dict[str, object] = {"agents": [item.model_dump(mode="json") for item in agents]}
+    return Output(document, agent_rows(agents))
 
 
 @hub_command(app, "show", f"towonel agent show {'a1' * 32}")

@@ -37,23 +37,23 @@ async def create(
 ) -> Output:
     """Make an invite, and print its token: the hub does not keep it."""
     invite = parse_invite(name, hostnames, expires)
-    made = await create_once(lambda key: hub.invites.create(invite, idempotency_key=key))
+    created = await create_once(lambda key: hub.invites.create(invite, idempotency_key=key))
     fields = Fields(
         [
-            ("invite", made.invite_id),
-            ("tenant", made.tenant_id),
-            ("name", made.name),
+            ("invite", created.invite_id),
+            ("tenant", created.tenant_id),
+            ("name", created.name),
             ("hostnames", ", ".join(invite.hostnames)),
-            ("expires", format_time(made.expires_at_ms)),
+            ("expires", format_time(created.expires_at_ms)),
         ]
     )
-    document = {**made.model_dump(), "hostnames": invite.hostnames}
-    told = "\nThe token, shown this once; give it to the agent:"
-    return Output(document, fields, told, made.token)
+    document = {**created.model_dump(), "hostnames": invite.hostnames}
+    caption = "\nThe token, shown this once; give it to the agent:"
+    return Output(document, fields, caption, created.token)
 
 
 def parse_invite(name: str | None, hostnames: str, expires: str) -> InviteIn:
-    """Return the request that the flags ask for.
+    """Return the request that the flags describe.
 
     Raises:
         UsageError: naming the flag and the rule.

@@ -1,4 +1,4 @@
-"""`towonel invite show` and `edit`: a live invite keeps its token, whatever changes about it."""
+"""`towonel invite show` and `edit`."""
 
 from typing import Annotated
 
@@ -29,12 +29,14 @@ AddPort = Annotated[
         "--add-port", "--port", metavar="PORTS", help="Keep tcp:2222 or udp:27015-27030 for it."
     ),
 ]
-RemovePort = Annotated[Several, typer.Option(metavar="PORTS", help="Keep them for it no more.")]
+RemovePort = Annotated[
+    Several, typer.Option(metavar="PORTS", help="Release ports, as for --add-port.")
+]
 
 
 @hub_command(app, "show", "towonel invite show --id pJ4yYx1sT0mQ8aWv7c2d3g")
 async def show(hub: HubClient, invite_id: ItemId) -> Output:
-    """Show one invite, whole but its token, which is not kept."""
+    """Show one invite; its token is not kept."""
     return _render((await hub.invites.get(invite_id)).value)
 
 
@@ -73,12 +75,12 @@ async def edit(
         *(add_port, remove_port, expires, expires_at),
         limits,
     )
-    found = await hub.invites.get(invite_id)
-    wanted = parse_edit(found.value, changes, now())
+    current = await hub.invites.get(invite_id)
+    edit_request = parse_edit(current.value, changes, now())
     return _render(
         await send_edit(
-            lambda if_match: hub.invites.update(invite_id, wanted, if_match=if_match),
-            found.etag,
+            lambda if_match: hub.invites.update(invite_id, edit_request, if_match=if_match),
+            current.etag,
             force=force,
         )
     )

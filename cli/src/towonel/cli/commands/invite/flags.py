@@ -30,7 +30,7 @@ Limit = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class InviteChanges:
-    """The flags of `invite edit`; what was not given is None or empty."""
+    """Flags of `invite edit`; None or empty if not given."""
 
     name: str | None = None
     hostnames: str | None = None
@@ -44,10 +44,10 @@ class InviteChanges:
 
 
 def parse_edit(invite: InviteDetail, changes: InviteChanges, now: datetime) -> InviteEdit:
-    """Return the edit that the flags ask for.
+    """Return the request that the flags describe.
 
     Raises:
-        UsageError: naming the flag and the rule, also where nothing is to change.
+        UsageError: naming the flag and the rule; also if nothing is to change.
     """
     fields: dict[str, object] = {}
     if changes.name is not None:
@@ -66,18 +66,18 @@ def parse_edit(invite: InviteDetail, changes: InviteChanges, now: datetime) -> I
     return build_request(InviteEdit, **fields)
 
 
-def parse_limits(**given: str | None) -> Limits | None:
-    """Return the limits that flags give, by name; None where they give none.
+def parse_limits(**texts: str | None) -> Limits | None:
+    """Return the limits in flags, by name; None without any.
 
     Raises:
         UsageError: naming the flag and the rule.
     """
-    limits = {name: _limit(name, text) for name, text in given.items() if text is not None}
+    limits = {name: _limit(name, text) for name, text in texts.items() if text is not None}
     return Limits(**limits) if limits else None
 
 
 def format_limits(limits: Limits) -> str:
-    """Return a tenant's own limits, for people."""
+    """Format the limits that a tenant has of its own."""
     own = {name: value for name, value in limits.model_dump().items() if value is not None}
     return ", ".join(f"{value} {name}" for name, value in own.items()) or "the hub's"
 
@@ -103,43 +103,45 @@ def parse_name(flag: str, text: str) -> str:
 
 
 def parse_invite_name(name: str | None) -> str | None:
-    """Return the name of an invite as given; None lets the hub choose one."""
+    """Check the name of an invite; None lets the hub choose one."""
     if name is not None and len(name) > MAX_NAME_CHARS:
         raise UsageError(f"--name: at most {MAX_NAME_CHARS} characters")
     return name
 
 
 def _hostnames(invite: InviteDetail, changes: InviteChanges) -> list[str]:
-    given = changes.hostnames
-    held = invite.hostnames if given is None else parse_hostnames("--hostnames", given)
+    replacement = changes.hostnames
+    current = (
+        invite.hostnames if replacement is None else parse_hostnames("--hostnames", replacement)
+    )
     added = [parse_name("--add-hostname", text) for text in changes.add_hostname or ()]
-    gone = [parse_name("--remove-hostname", text) for text in changes.remove_hostname or ()]
-    left = _add_and_remove("hostname", held, added, gone)
-    if not left:
+    removed = [parse_name("--remove-hostname", text) for text in changes.remove_hostname or ()]
+    result = _add_and_remove("hostname", current, added, removed)
+    if not result:
         raise UsageError("--remove-hostname: an invite keeps one hostname; revoke it instead")
-    return left
+    return result
 
 
 def _ports(invite: InviteDetail, changes: InviteChanges) -> list[PortRange]:
     added = [parse_ports("--add-port", text) for text in changes.add_port or ()]
-    gone = [parse_ports("--remove-port", text) for text in changes.remove_port or ()]
+    removed = [parse_ports("--remove-port", text) for text in changes.remove_port or ()]
     by_text = {format_range(ports): ports for ports in (*invite.ports, *added)}
-    held = map(format_range, invite.ports)
-    left = _add_and_remove("port", held, map(format_range, added), map(format_range, gone))
-    return [by_text[text] for text in left]
+    current = map(format_range, invite.ports)
+    result = _add_and_remove("port", current, map(format_range, added), map(format_range, removed))
+    return [by_text[text] for text in result]
 
 
 def _add_and_remove(
-    what: str, held: Iterable[str], added: Iterable[str], gone: Iterable[str]
+    what: str, current: Iterable[str], added: Iterable[str], removed: Iterable[str]
 ) -> list[str]:
-    """Return what is held then, each once, in the order it came."""
-    left = dict.fromkeys(held)
-    for text in gone:
-        if text not in left:
-            found = ", ".join(left) or "none"
-            raise UsageError(f"--remove-{what}: it has no {text}; it has {found}")
-        del left[text]
-    return list(left | dict.fromkeys(added))
+    """Return the current values without the removed and with the added, each once, in order."""
+    result = dict.fromkeys(current)
+    for text in removed:
+        if text not in result:
+            names = ", ".join(result) or "none"
+            raise UsageError(f"--remove-{what}: it has no {text}; it has {names}")
+        del result[text]
+    return list(result | dict.fromkeys(added))
 
 
 def _limit(name: str, text: str) -> int | None:

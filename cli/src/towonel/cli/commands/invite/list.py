@@ -26,20 +26,20 @@ async def list_all(
     hub: HubClient,
     status: Annotated[InviteStatus | None, typer.Option(help="Only those of this status.")] = None,
     hostname: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only those with it, spelled so.")
+        str | None, typer.Option(metavar="NAME", help="Only those with exactly this hostname.")
     ] = None,
     name: Annotated[
         str | None, typer.Option(metavar="PART", help="Only those with this in their name.")
     ] = None,
 ) -> Output:
     """List invites, the newest first."""
-    wanted = None if hostname is None else parse_name("--hostname", hostname)
-    fetch = partial(hub.invites.list, limit=AT_ONCE, status=status, hostname=wanted, name=name)
-    found = await fetch_all(fetch, lambda page: page.invites)
+    pattern = None if hostname is None else parse_name("--hostname", hostname)
+    fetch = partial(hub.invites.list, limit=AT_ONCE, status=status, hostname=pattern, name=name)
+    invites = await fetch_all(fetch, lambda page: page.invites)
     columns = ("ID", "NAME", "STATUS", "EXPIRES", "HOSTNAMES")
     is_filtered = any(given is not None for given in (status, hostname, name))
     empty = "There is no such invite." if is_filtered else "There is no invite yet."
-    return list_output("invites", found, columns, _to_row, empty)
+    return list_output("invites", invites, columns, _to_row, empty)
 
 
 def _to_row(invite: InviteItem) -> tuple[str, ...]:

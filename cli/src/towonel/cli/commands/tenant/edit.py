@@ -50,14 +50,14 @@ async def edit(
         services=max_services, agents=max_agents, ports=max_ports, hostnames=max_hostnames
     )
     fields = {"name": name, "limits": limits}
-    given = {field: value for field, value in fields.items() if value is not None}
-    if not given:
+    changes = {field: value for field, value in fields.items() if value is not None}
+    if not changes:
         raise UsageError("nothing to change: give at least one of the flags that --help lists")
-    wanted, found = build_request(TenantEdit, **given), await hub.tenants.get(wanted_id)
+    edit_request, current = build_request(TenantEdit, **changes), await hub.tenants.get(wanted_id)
     return _render(
         await send_edit(
-            lambda if_match: hub.tenants.update(wanted_id, wanted, if_match=if_match),
-            found.etag,
+            lambda if_match: hub.tenants.update(wanted_id, edit_request, if_match=if_match),
+            current.etag,
             force=force,
         )
     )

@@ -53,7 +53,7 @@ def public_key(key_path: KeyPath = TENANT_KEY) -> Output:
 def export_tenant_key(
     key_path: KeyPath = TENANT_KEY, passphrase_file: PassphraseFile = None
 ) -> Output:
-    """Print a tenant's key as text, under a passphrase."""
+    """Print a tenant's key as text, encrypted with a passphrase."""
     seed = read_seed(key_path)
     backup = export_key(
         seed,
@@ -82,7 +82,7 @@ def import_tenant_key(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="The same in a file, where nobody sees it; - reads standard input.",
+            help="The same in a file, which keeps it secret; - reads standard input.",
             show_default=False,
             allow_dash=True,
         ),
@@ -105,11 +105,11 @@ def import_tenant_key(
 )
 def key_from_token(key_path: NewKeyPath = TENANT_KEY) -> Output:
     """Write the key that an invite token holds. Reads TOWONEL_INVITE_TOKEN or standard input."""
-    given = load(TokenSettings).invite_token
+    token_setting = load(TokenSettings).invite_token
     text = (
         ask_secret("Token", "set TOWONEL_INVITE_TOKEN or _FILE, or give it on standard input")
-        if given is None
-        else given.get_secret_value()
+        if token_setting is None
+        else token_setting.get_secret_value()
     )
     token = InviteToken.decode(text)
     write_seed(key_path, token.seed)
@@ -136,5 +136,5 @@ def _render_key(path: Path, key: TenantKey, hub_url: str | None = None) -> Outpu
     }
     if hub_url is not None:
         return Output({**document, "hub_url": hub_url}, Fields([*fields, ("hub", hub_url)]))
-    told = "\nThe public key, which the hub's operator needs for TOWONEL_TENANTS:"
-    return Output(document, Fields(fields), told, public)
+    caption = "\nThe public key, which the hub's operator needs for TOWONEL_TENANTS:"
+    return Output(document, Fields(fields), caption, public)

@@ -49,7 +49,7 @@ async def leave(hub: HubClient, key_path: KeyPath = TENANT_KEY) -> AsyncGenerato
         try:
             sequence = await log.append(op)
         except Denied as error:
-            # A name that was taken from the tenant is published no more: there is nothing to undo.
+            # A name that was taken from the tenant is not published any more: nothing to undo.
             if error.code not in _NOT_OWNED:
                 raise
             yield Output(

@@ -22,15 +22,15 @@ async def list_all(
         str | None, typer.Option(metavar="PART", help="Only those with this in their name.")
     ] = None,
     hostname: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only the one that holds it, spelled so.")
+        str | None, typer.Option(metavar="NAME", help="Only those with exactly this hostname.")
     ] = None,
     limit: Limit = None,
 ) -> Output:
     """List tenants, the newest first, with what is live of them."""
     fetch = partial(hub.tenants.list, status=status, name=name, hostname=hostname)
-    found = await fetch_all(fetch, lambda page: page.tenants, limit)
+    tenants = await fetch_all(fetch, lambda page: page.tenants, limit)
     columns = ("TENANT", "NAME", "STATUS", "AGENTS", "OPEN", "HOSTNAMES")
-    return list_output("tenants", found, columns, _to_row, "There is no such tenant.")
+    return list_output("tenants", tenants, columns, _to_row, "There is no such tenant.")
 
 
 def _to_row(item: TenantItem) -> tuple[str, ...]:
