@@ -22,7 +22,17 @@ _FOR_THE_COMMAND_ONLY = frozenset(
 )
 
 
-class CommandSettings(Settings):
+class LocalHubSettings(Settings):
+    """Address of the hub of this machine."""
+
+    hub_listen_addr: HostPort = Field(
+        default=("0.0.0.0", 8443),  # noqa: S104 the hub's own default, to find its port
+        validation_alias="TOWONEL_HUB_LISTEN_ADDR",
+        description="Where the hub of this machine listens.",
+    )
+
+
+class CommandSettings(LocalHubSettings):
     """Hub and key of a command; not needed on the machine of the hub."""
 
     prefixes: ClassVar[tuple[str, ...]] = ()  # the hub's and the edge's own are checked by them
@@ -52,11 +62,6 @@ class CommandSettings(Settings):
         validation_alias="TOWONEL_DATA_DIR",
         description="The hub's folder; operator.key in it is the default key file.",
     )
-    hub_listen_addr: HostPort = Field(
-        default=("0.0.0.0", 8443),  # noqa: S104 the hub's own default, to find its port
-        validation_alias="TOWONEL_HUB_LISTEN_ADDR",
-        description="Where the hub of this machine listens.",
-    )
     allow_insecure_hub: bool = Field(
         default=False,
         validation_alias="TOWONEL_ALLOW_INSECURE_HUB",
@@ -74,7 +79,7 @@ class TokenSettings(Settings):
     )
 
 
-class ServeSettings(Settings):
+class ServeSettings(LocalHubSettings):
     """Programs that `towonel serve` starts, and how they find each other."""
 
     hub_enabled: bool = Field(
@@ -82,11 +87,6 @@ class ServeSettings(Settings):
     )
     edge_enabled: bool = Field(
         default=True, validation_alias="TOWONEL_EDGE_ENABLED", description="Start an edge."
-    )
-    hub_listen_addr: HostPort = Field(
-        default=("0.0.0.0", 8443),  # noqa: S104 as above
-        validation_alias="TOWONEL_HUB_LISTEN_ADDR",
-        description="Where the hub listens; the edge beside it is told.",
     )
     edge_hub_url: str | None = Field(
         default=None,
