@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from towonel.api.keys import KeyIn
 from towonel.api.ports import PortRange, ReservationIn
-from towonel.cli.options.expiry import moment, seconds
-from towonel.cli.options.ids import checked_hex, request
-from towonel.cli.options.port_ranges import parse_ports, parse_range, shown_range
-from towonel.cli.usage import UsageError
+from towonel.cli.errors import UsageError
+from towonel.cli.options.expiry import parse_expiry, parse_lifetime
+from towonel.cli.options.ids import build_request, parse_hex_id
+from towonel.cli.options.port_ranges import format_range, parse_ports, parse_range
 
 NOW = datetime(2027, 1, 1, 12, tzinfo=UTC)
 DAY_S = 86_400
@@ -25,12 +25,12 @@ def test_ports_are_read_as_they_are_shown(protocol: str, one: int, other: int) -
         {"protocol": protocol, "first_port": min(one, other), "last_port": max(one, other)}
     )
 
-    assert parse_ports("--port", shown_range(ports)) == ports
+    assert parse_ports("--port", format_range(ports)) == ports
 
 
 def test_a_single_port_is_its_own_range() -> None:
     assert parse_range("--ports", " 2222 ") == (2222, 2222)
-    assert shown_range(parse_ports("--port", "udp:53-53")) == "udp:53"
+    assert format_range(parse_ports("--port", "udp:53-53")) == "udp:53"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_ports_of_an_invite_name_their_protocol(text: str) -> None:
 def test_an_end_is_a_time_from_now_or_a_date(
     expires: str | None, expires_at: str | None, end: datetime | None
 ) -> None:
-    assert moment(expires, expires_at, NOW, 10 * DAY_S) == end
+    assert parse_expiry(expires, expires_at, NOW, 10 * DAY_S) == end
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_a_date_without_a_zone_is_in_utc_wherever_it_is_typed(tokyo: None) -> None:
-    assert moment(None, "2027-01-31", NOW, DAY_S) == datetime(2027, 1, 31, tzinfo=UTC)
+    assert parse_expiry(None, "2027-01-31", NOW, DAY_S) == datetime(2027, 1, 31, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -104,30 +104,30 @@ def test_an_end_that_cannot_be_meant_is_refused(
     expires: str | None, expires_at: str | None, told: str
 ) -> None:
     with pytest.raises(UsageError, match=told):
-        moment(expires, expires_at, NOW, 10 * DAY_S)
+        parse_expiry(expires, expires_at, NOW, 10 * DAY_S)
 
 
 def test_a_time_has_its_bounds_both_included() -> None:
-    assert seconds("--x", "1m", DAY_S, 60) == 60
-    assert seconds("--x", "1d", DAY_S, 60) == DAY_S
-    assert seconds("--x", "never", DAY_S, 60) is None
+    assert parse_lifetime("--x", "1m", DAY_S, 60) == 60
+    assert parse_lifetime("--x", "1d", DAY_S, 60) == DAY_S
+    assert parse_lifetime("--x", "never", DAY_S, 60) is None
     for text in ("59s", "25h"):
         with pytest.raises(UsageError, match="--x: at least 60s and at most 1d"):
-            seconds("--x", text, DAY_S, 60)
+            parse_lifetime("--x", text, DAY_S, 60)
 
 
 def test_an_id_is_spelled_as_the_hub_does() -> None:
-    assert checked_hex("--tenant-id", f" {'AB' * 32}\n") == "ab" * 32
+    assert parse_hex_id("--tenant-id", f" {'AB' * 32}\n") == "ab" * 32
 
 
 @pytest.mark.parametrize("text", ["", "ab", "ab" * 31 + "zz", "ab" * 33, "é" * 64])
 def test_what_is_no_id_names_its_flag(text: str) -> None:
     with pytest.raises(UsageError, match="--tenant-id: is 64 hexadecimal digits"):
-        checked_hex("--tenant-id", text)
+        parse_hex_id("--tenant-id", text)
 
 
 def test_a_body_that_the_hub_would_refuse_names_the_flag() -> None:
     with pytest.raises(UsageError, match=r"--name: .*at most 100"):
-        request(KeyIn, name="n" * 101, role="viewer")
+        build_request(KeyIn, name="n" * 101, role="viewer")
     with pytest.raises(UsageError, match=r"^last_port needs a first_port"):
-        request(ReservationIn, tenant_id="ab" * 32, protocol="tcp", last_port=1)
+        build_request(ReservationIn, tenant_id="ab" * 32, protocol="tcp", last_port=1)

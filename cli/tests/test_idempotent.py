@@ -9,7 +9,7 @@ from support.commands import CommandedHub
 from towonel.api.invites import InviteIn
 from towonel.api.keys import KeyIn
 from towonel.cli.commands import key as key_commands
-from towonel.cli.idempotent import once
+from towonel.cli.idempotent import create_once
 from towonel.client.hub import HubClient
 from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
 
@@ -36,7 +36,7 @@ async def test_a_lost_answer_is_fetched_and_nothing_is_made_twice(hub: Commanded
     wanted = InviteIn(hostnames=["once.example.eu"])
     transport = Losing()
     async with HubClient(hub.url, operator_key=hub.key, transport=transport) as client:
-        made = await once(lambda key: client.invites.create(wanted, idempotency_key=key))
+        made = await create_once(lambda key: client.invites.create(wanted, idempotency_key=key))
     async with hub.client() as client:
         found = (await client.invites.list(hostname="once.example.eu")).invites
 
@@ -77,7 +77,7 @@ async def test_only_a_request_without_an_answer_is_repeated_and_only_once(
         raise error
 
     with pytest.raises(type(error)):
-        await once(create)
+        await create_once(create)
     assert len(keys) == tries
     assert len(set(keys)) == 1
 
@@ -86,4 +86,4 @@ async def test_each_create_has_a_key_of_its_own() -> None:
     async def create(key: str) -> str:
         return key
 
-    assert await once(create) != await once(create)
+    assert await create_once(create) != await create_once(create)

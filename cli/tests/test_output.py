@@ -8,8 +8,8 @@ import pytest
 import typer
 
 from towonel.cli import output
+from towonel.cli.errors import UsageError, report_errors
 from towonel.cli.options.choices import Format
-from towonel.cli.usage import UsageError
 from towonel.runtime.settings import SettingsError
 from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
 
@@ -31,7 +31,7 @@ from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
 def test_each_kind_of_failure_has_its_exit_code(
     capsys: pytest.CaptureFixture[str], error: Exception, exit_code: int, text: str
 ) -> None:
-    with pytest.raises(typer.Exit) as caught, output.reported(as_json=False):
+    with pytest.raises(typer.Exit) as caught, report_errors(as_json=False):
         raise error
 
     assert caught.value.exit_code == exit_code
@@ -39,7 +39,7 @@ def test_each_kind_of_failure_has_its_exit_code(
 
 
 def test_a_failure_for_programs_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(typer.Exit), output.reported(as_json=True):
+    with pytest.raises(typer.Exit), report_errors(as_json=True):
         raise SettingsError(["A: x", "B: y"])
 
     assert json.loads(capsys.readouterr().err) == {
@@ -50,7 +50,7 @@ def test_a_failure_for_programs_is_one_document(capsys: pytest.CaptureFixture[st
 def test_what_the_hub_tells_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     output.print_fields([("name", "\x1b[2J[red]x")])
     output.print_table(["NAME"], [["\x1b[2J[red]x"]], empty="none")
-    output.show(output.Shown({}, "a\n  \x1b[2J[red]x" + "y" * 1000), Format.TABLE)
+    output.print_output(output.Output({}, "a\n  \x1b[2J[red]x" + "y" * 1000), Format.TABLE)
 
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
@@ -102,17 +102,17 @@ def test_no_rows_are_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_an_age_is_told_in_the_unit_that_reads_best(ago_ms: int, text: str) -> None:
-    assert output.age(1_000_000_000 - ago_ms, 1_000_000_000) == text
+    assert output.format_age(1_000_000_000 - ago_ms, 1_000_000_000) == text
 
 
 def test_times_are_in_utc_and_none_is_never() -> None:
-    assert output.shown_time(0) == "1970-01-01 00:00 UTC"
-    assert output.shown_time(None) == "never"
+    assert output.format_time(0) == "1970-01-01 00:00 UTC"
+    assert output.format_time(None) == "never"
 
 
 @pytest.mark.parametrize("at_ms", [2**62, -(2**62), 2**63 - 1])
 def test_a_time_that_no_calendar_has_is_shown_as_the_number_it_is(at_ms: int) -> None:
-    assert str(at_ms) in output.shown_time(at_ms)
+    assert str(at_ms) in output.format_time(at_ms)
 
 
 def on_a_terminal(**environ: str) -> bytes:
@@ -148,13 +148,13 @@ def test_a_result_is_printed_for_people_or_for_programs(
 ) -> None:
     fields, rows = output.Fields([("name", "ä")]), output.Rows(["A", "B"], [["1", "2"]], "none")
     document: dict[str, object] = {"name": "ä", "rows": [1]}
-    output.show(output.Shown(document, fields, "", rows, "done"), form)
+    output.print_output(output.Output(document, fields, "", rows, "done"), form)
 
     assert capsys.readouterr().out == text
 
 
 def test_ctrl_c_ends_with_130(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(typer.Exit) as caught, output.reported(as_json=False):
+    with pytest.raises(typer.Exit) as caught, report_errors(as_json=False):
         raise KeyboardInterrupt
 
     assert caught.value.exit_code == 130

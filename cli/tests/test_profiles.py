@@ -9,8 +9,8 @@ import pytest
 from support.commands import CommandedHub, towonel
 from typer.testing import Result
 
+from towonel.cli.errors import UsageError
 from towonel.cli.logins import MAX_PROFILES, Profile, Profiles
-from towonel.cli.usage import UsageError
 
 
 @dataclass(frozen=True)

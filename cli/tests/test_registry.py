@@ -1,4 +1,4 @@
-"""The list of commands: whole, readable, and there before anything else is imported."""
+"""The registry of commands: whole, readable, and there before anything else is imported."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from support.commands import towonel
 
 from towonel.cli.registry import COMMANDS, Commands
 
-GROUPS = [name for name, part in COMMANDS.items() if part.group is not None]
+GROUPS = [name for name, spec in COMMANDS.items() if spec.is_group]
 HEAVY = ("httpx", "structlog", "cryptography", "rich", "towonel.client.hub")
 IMPORTED = f"""
 import sys

@@ -35,10 +35,10 @@ from towonel.cli import supervisor
 from towonel.cli.subprocesses import Program
 from towonel.runtime import logs
 logs.configure("info", "json", "serve")
-if any("never" in text for text in sys.argv):
-    supervisor._HURRY_S = supervisor._OVERTIME_S = 0.2
+limit_s = 0.2 if any("never" in text for text in sys.argv) else 15.0
+timing = supervisor.Timing(0.2, overtime_s=limit_s, kill_after_s=limit_s)
 programs = [Program(text.split()[0], "puppet", os.environ, tuple(text.split())) for text in sys.argv[1:]]
-sys.exit(asyncio.run(supervisor.supervise(programs, drain_s=0.2)))
+sys.exit(asyncio.run(supervisor.supervise(programs, timing)))
 """
 
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from towonel.cli.errors import UsageError
 from towonel.cli.settings import CommandSettings
-from towonel.cli.target import Target, resolve
-from towonel.cli.usage import UsageError
+from towonel.cli.target import Target, resolve_target
 from towonel.runtime.addresses import loopback_url
 from towonel.runtime.settings import SettingsError, load
 
@@ -14,7 +14,7 @@ SECRET = "bad key with spaces"
 def decide(
     environ: dict[str, str], hub_url: str | None = None, api_key: str | None = None
 ) -> Target:
-    return resolve(load(CommandSettings, environ), hub_url, api_key, needs_key=True)
+    return resolve_target(load(CommandSettings, environ), hub_url, api_key, needs_key=True)
 
 
 def key_of(target: Target) -> str:
@@ -90,9 +90,9 @@ def test_where_a_key_is_optional_none_is_fine_but_a_broken_one_is_not(key_file: 
     broken = load(CommandSettings, {"TOWONEL_DATA_DIR": str(key_file.parent)})
     key_file.chmod(0o644)
 
-    assert resolve(lacking, None, None, needs_key=False).operator_key is None
+    assert resolve_target(lacking, None, None, needs_key=False).operator_key is None
     with pytest.raises(SettingsError, match="chmod 600"):
-        resolve(broken, None, None, needs_key=False)
+        resolve_target(broken, None, None, needs_key=False)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"two words", b""])

@@ -22,7 +22,7 @@ from towonel.api.edges import EdgeRegisterIn
 from towonel.api.invites import InviteIn
 from towonel.api.services import DesiredState, ServiceIn
 from towonel.client.hub import HubClient
-from towonel.hub.api.application import prepare
+from towonel.hub.api.application import create_app_without_hub, prepare
 from towonel.hub.api.http import errors
 from towonel.hub.api.http.middleware import RequestMiddleware
 from towonel.hub.api.http.tracing import telemetry_config

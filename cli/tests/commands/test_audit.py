@@ -17,9 +17,10 @@ from support.commands import CommandedHub
 from towonel.api.audit import AuditItem, AuditPage
 from towonel.api.invites import InviteIn
 from towonel.cli.commands import audit
-from towonel.cli.commands.audit import tail
+from towonel.cli.commands.audit import MAX_RETRY_S, AuditFilter, follow
 from towonel.client.audit import Audit
 from towonel.client.hub import HubClient
+from towonel.runtime.backoff import Backoff
 from towonel.wire.errors import Code, Denied, Unavailable
 
 
@@ -81,7 +82,7 @@ def test_a_time_that_is_none_is_a_usage_error(hub: CommandedHub, since: str) -> 
 def test_a_line_tells_what_changed_and_steers_no_terminal(
     before: object, after: object, text: str
 ) -> None:
-    line = audit._line(item(1, before=before, after=after))
+    line = audit._format_line(item(1, before=before, after=after))
 
     assert (
         line == f"2026-11-24 12:00:00  operator  invite.updated  invite:x  from 192.0.2.1  {text}"
@@ -140,27 +141,23 @@ class ScriptedHub(HubClient):
         self.log.may_list, self.log.retry_after_s, self.log.followed = may_list, retry_after_s, []
 
 
-async def ids(parts: AsyncGenerator[object], count: int) -> list[int]:
-    found = list[int]()
-    async with aclosing(parts) as shown:
+async def ids(
+    hub: HubClient, count: int, *, lines: int = 10, action: str | None = None
+) -> list[int]:
+    found, wanted = list[int](), AuditFilter(action=action)
+    async with aclosing(follow(hub, wanted, lines, Backoff(0.001, MAX_RETRY_S))) as shown:
         async for part in shown:
-            found.append(part.document["id"])  # type: ignore[attr-defined]
+            found.append(int(str(part.document["id"])))
             if len(found) == count:
                 break
     return found
 
 
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit, "FIRST_RETRY_S", 0.001)
-
-
-@pytest.mark.usefixtures("hasty")
 async def test_tail_goes_on_after_the_last_it_saw_when_the_hub_comes_back(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     async with ScriptedHub() as hub:
-        found = await ids(tail(hub, lines=2), 5)
+        found = await ids(hub, 5, lines=2)
 
     assert found == [1, 2, 3, 4, 5]
     assert hub.log.followed == [2, 3, 4]
@@ -169,30 +166,27 @@ async def test_tail_goes_on_after_the_last_it_saw_when_the_hub_comes_back(
     )
 
 
-@pytest.mark.usefixtures("hasty")
 async def test_who_may_not_read_the_log_follows_it_all_the_same() -> None:
     async with ScriptedHub(may_list=False) as hub:
-        assert await ids(tail(hub), 2) == [10, 11]
+        assert await ids(hub, 2) == [10, 11]
 
 
-@pytest.mark.usefixtures("hasty")
 async def test_tail_leaves_out_what_was_not_asked_for() -> None:
     async with ScriptedHub() as hub:
-        found = await ids(tail(hub, lines=0, action="invite.created"), 1)
+        found = await ids(hub, 1, lines=0, action="invite.created")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
-                await ids(tail(hub, lines=0, action="invite.updated"), 1)
+                await ids(hub, 1, lines=0, action="invite.updated")
 
     assert found == [10]
 
 
-@pytest.mark.usefixtures("hasty")
 async def test_tail_asks_again_no_sooner_than_the_hub_wants() -> None:
     async with ScriptedHub(retry_after_s=20) as hub:
-        assert await ids(tail(hub, lines=0), 1) == [10]
+        assert await ids(hub, 1, lines=0) == [10]
         hub.log.followed.clear()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
-                await ids(tail(hub, lines=0), 2)
+                await ids(hub, 2, lines=0)
 
     assert hub.log.followed == [None]

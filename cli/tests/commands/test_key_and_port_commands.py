@@ -11,8 +11,8 @@ from support.commands import CommandedHub
 from towonel.api.fields import MAX_HOSTNAMES
 from towonel.cli.commands import edge_invite, port
 from towonel.cli.commands import key as key_commands
-from towonel.cli.commands.invite import invites
-from towonel.cli.output import Shown
+from towonel.cli.commands.invite import list as invite_list
+from towonel.cli.output import Output
 from towonel.client.hub import HubClient
 from towonel.client.request import MAX_PAGE_BYTES
 
@@ -166,7 +166,7 @@ async def streamed(content: bytes) -> AsyncGenerator[bytes]:
 @pytest.mark.parametrize(
     ("list_all", "name"),
     [
-        (invites.list_all, "invites"),
+        (invite_list.list_all, "invites"),
         (edge_invite.list_all, "invites"),
         (key_commands.list_all, "keys"),
         (port.list_all, "ports"),
@@ -174,7 +174,7 @@ async def streamed(content: bytes) -> AsyncGenerator[bytes]:
     ids=["invite", "edge-invite", "key", "port"],
 )
 async def test_a_list_is_walked_to_its_end(
-    list_all: Callable[[HubClient], Coroutine[Any, Any, Shown]], name: str
+    list_all: Callable[[HubClient], Coroutine[Any, Any, Output]], name: str
 ) -> None:
     cursors = list[str | None]()
 
@@ -200,6 +200,6 @@ async def test_so_many_invites_are_asked_for_at_once_as_can_be_read() -> None:
 
     transport = httpx.MockTransport(page)
     async with HubClient("http://127.0.0.1:1", operator_key="k", transport=transport) as client:
-        await invites.list_all(client)
+        await invite_list.list_all(client)
 
     assert limits[0] * MAX_HOSTNAMES * 256 <= MAX_PAGE_BYTES

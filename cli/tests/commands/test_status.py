@@ -17,10 +17,10 @@ import httpx
 import pytest
 from support.commands import CommandedHub, towonel
 
-from towonel.cli.commands.status import status
+from towonel.cli.commands.status import status, watch_status
 from towonel.cli.options.choices import Format
-from towonel.cli.output import Shown, show
-from towonel.cli.tables import shown_bytes
+from towonel.cli.output import Output, print_output
+from towonel.cli.tables import format_bytes
 from towonel.client.hub import HubClient
 from towonel.wire.errors import Unavailable
 
@@ -64,7 +64,7 @@ class Flaky(httpx.AsyncBaseTransport):
         return httpx.Response(200, stream=httpx.ByteStream(json.dumps(body).encode()))
 
 
-async def first(parts: AsyncGenerator[Shown], count: int) -> list[dict[str, Any]]:
+async def first(parts: AsyncGenerator[Output], count: int) -> list[dict[str, Any]]:
     return [(await anext(parts)).document for _ in range(count)]
 
 
@@ -94,13 +94,10 @@ class Empty(httpx.AsyncBaseTransport):
         return httpx.Response(200, stream=httpx.ByteStream(json.dumps(body).encode()))
 
 
-async def test_watching_counts_what_seldom_changes_only_now_and_then(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("towonel.cli.commands.status.RECOUNT", 2)
+async def test_watching_counts_what_seldom_changes_only_now_and_then() -> None:
     empty = Empty()
     async with HubClient("http://127.0.0.1:9", operator_key="key", transport=empty) as client:
-        parts = status(client, watch=True, every=0.001)
+        parts = watch_status(client, 0.001, recount_every=2)
         found = await first(parts, 3)
         await parts.aclose()
 
@@ -118,8 +115,8 @@ async def test_once_it_fails_where_the_hub_is_away() -> None:
 def test_a_screen_takes_the_place_of_the_one_before_on_a_terminal_only(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    shown = Shown({}, "now").on_a_screen()
-    show(shown, Format.TABLE)
+    shown = Output({}, "now").as_screen()
+    print_output(shown, Format.TABLE)
 
     assert capsys.readouterr().out == "now\n"
 
@@ -159,7 +156,7 @@ async def test_ctrl_c_ends_it_with_130_and_no_traceback(hub: CommandedHub) -> No
     ],
 )  # fmt: skip
 def test_amounts_of_data_are_told_with_three_digits(count: int, text: str) -> None:
-    assert shown_bytes(count) == text
+    assert format_bytes(count) == text
 
 
 def test_the_hubs_own_program_is_behind_towonel_hub(tmp_path: Path) -> None:
@@ -179,7 +176,7 @@ def test_the_hubs_own_program_is_behind_towonel_hub(tmp_path: Path) -> None:
 
 
 def test_a_machine_without_the_hub_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("towonel.cli.commands.hub.MODULE", "towonel_hub_of_nobody")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     said = towonel("hub", "check")
 
     assert said.exit_code == 1

@@ -2,8 +2,8 @@
 
 import pytest
 
-from towonel.cli.legacy.op_syntax import OpFlags, OpName, op_document, op_from, op_text
-from towonel.cli.usage import UsageError
+from towonel.cli.errors import UsageError
+from towonel.cli.legacy.op_syntax import OpFlags, OpName, format_op, op_to_json, parse_op
 from towonel.wire.ids import AgentId
 from towonel.wire.legacy.ops import (
     DeleteHostname,
@@ -51,9 +51,9 @@ CASES: list[tuple[str, OpFlags, Op, str]] = [
 
 @pytest.mark.parametrize(("name", "flags", "op", "about"), CASES)
 def test_an_op_is_spelled_the_same_both_ways(name: str, flags: OpFlags, op: Op, about: str) -> None:
-    assert op_from(OpName(name), flags) == op
-    assert op_text(op).startswith(f"{name} {about}")
-    assert op_document(op)["op"] == name
+    assert parse_op(OpName(name), flags) == op
+    assert format_op(op).startswith(f"{name} {about}")
+    assert op_to_json(op)["op"] == name
 
 
 def test_every_op_has_a_case() -> None:
@@ -63,12 +63,12 @@ def test_every_op_has_a_case() -> None:
 def test_programs_get_the_fields_by_their_flags_names() -> None:
     op = SetHostnameTls(HOST, TlsMode.PASSTHROUGH)
 
-    assert op_document(op) == {
+    assert op_to_json(op) == {
         "op": "set-hostname-tls",
         "hostname": HOST,
         "mode": "passthrough",
     }
-    assert op_document(UpsertAgent(AGENT))["agent_id"] == "ab" * 32
+    assert op_to_json(UpsertAgent(AGENT))["agent_id"] == "ab" * 32
 
 
 @pytest.mark.parametrize(
@@ -100,4 +100,4 @@ def test_a_flag_that_is_missing_too_many_or_wrong_is_named(
     name: str, flags: OpFlags, told: str
 ) -> None:
     with pytest.raises(UsageError, match=told):
-        op_from(OpName(name), flags)
+        parse_op(OpName(name), flags)

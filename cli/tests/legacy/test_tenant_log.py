@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from support.commands import CommandedHub
 
 from towonel.api.invites import InviteIn
-from towonel.cli.legacy import tenant_log
-from towonel.cli.legacy.tenant_log import TenantLog, departures
+from towonel.cli.legacy.tenant_log import TenantLog, withdrawals
 from towonel.client.hub import HubClient
 from towonel.hub.core.legacy import signed_entries as rules
 from towonel.identity.keys import TenantKey
@@ -59,7 +58,7 @@ ops: st.SearchStrategy[Op] = st.one_of(
 
 @given(st.lists(ops))
 def test_after_the_departures_the_hub_has_nothing_of_the_tenant(log: list[Op]) -> None:
-    leaving = departures(log)
+    leaving = withdrawals(log)
 
     left = rules.replay(map(rules.normalize, log))
     assert rules.replay([*map(rules.normalize, log), *leaving]).ops == {}
@@ -75,7 +74,7 @@ def test_names_go_before_the_agents_that_serve_them() -> None:
         UpsertHostname("a.example.eu"),
     ]
 
-    assert departures(log) == [
+    assert withdrawals(log) == [
         DeleteHostname("a.example.eu"),
         DeleteTcpService("ssh"),
         DeleteUdpService("dns"),
@@ -98,7 +97,7 @@ class Hub:
 
     def log(self) -> TenantLog:
         client = HubClient("http://127.0.0.1:1", transport=httpx.MockTransport(self))
-        return TenantLog(client, TENANT)
+        return TenantLog(client, TENANT, first_delay_s=0, max_delay_s=0)
 
 
 def answer(status: int, body: bytes, **headers: str) -> httpx.Response:
@@ -121,12 +120,6 @@ def refused(status: int, code: Code, **headers: str) -> httpx.Response:
     body = json.dumps({"error": {"code": code.word, "message": "no"}})
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return answer(status, body.encode(), **named)
-
-
-@pytest.fixture
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tenant_log, "FIRST_DELAY_S", 0.0)
-    monkeypatch.setattr(tenant_log, "MAX_DELAY_S", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +157,7 @@ async def test_the_first_entry_of_all_is_number_one() -> None:
     assert await hub.log().append(OP) == 1
 
 
-async def test_who_was_slower_reads_again_and_follows(no_waiting: None) -> None:
+async def test_who_was_slower_reads_again_and_follows() -> None:
     conflict = refused(409, Code.SEQUENCE_CONFLICT)
     hub = Hub([log_until(7), log_until(12)], [conflict, accepted(13)])
 
@@ -172,7 +165,7 @@ async def test_who_was_slower_reads_again_and_follows(no_waiting: None) -> None:
     assert hub.sequences == [8, 13]
 
 
-async def test_who_was_slower_ten_times_is_told(no_waiting: None) -> None:
+async def test_who_was_slower_ten_times_is_told() -> None:
     conflicts = [refused(409, Code.SEQUENCE_CONFLICT) for _ in range(11)]
     hub = Hub([log_until(n) for n in range(11)], conflicts)
 
@@ -182,14 +175,14 @@ async def test_who_was_slower_ten_times_is_told(no_waiting: None) -> None:
     assert len(hub.sequences) == 10
 
 
-async def test_a_hub_that_wants_it_slower_is_asked_again_without_reading(no_waiting: None) -> None:
+async def test_a_hub_that_wants_it_slower_is_asked_again_without_reading() -> None:
     hub = Hub([log_until(7)], [refused(429, Code.RATE_LIMITED, retry_after="0"), accepted(8)])
 
     assert await hub.log().append(OP) == 8
     assert hub.sequences == [8, 8]
 
 
-async def test_a_request_of_the_same_millisecond_is_signed_again(no_waiting: None) -> None:
+async def test_a_request_of_the_same_millisecond_is_signed_again() -> None:
     hub = Hub([refused(401, Code.REPLAYED), log_until(7)], [accepted(8)])
 
     assert await hub.log().append(OP) == 8

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from towonel.client import pages as module
 from towonel.client.pages import pages
 from towonel.wire.errors import Code, ProtocolError
 
@@ -56,13 +55,12 @@ async def test_the_next_part_is_asked_for_when_it_is_needed() -> None:
     ],
 )
 async def test_cursors_that_lead_in_a_circle_are_an_error(
-    parts: dict[str | None, Part], monkeypatch: pytest.MonkeyPatch
+    parts: dict[str | None, Part],
 ) -> None:
-    monkeypatch.setattr(module, "MAX_PAGES", 10)
     listing = Listing(parts)
 
     with pytest.raises(ProtocolError) as caught:
-        [item async for item in pages(listing.fetch, numbers)]
+        [item async for item in pages(listing.fetch, numbers, max_pages=10)]
 
     assert caught.value.code is Code.MALFORMED
     assert len(listing.asked) <= 10

@@ -10,7 +10,6 @@ import pytest
 from support.scripted_server import Server, serving
 
 from towonel.api.audit import AuditItem
-from towonel.client import transport
 from towonel.client.hub import HubClient
 from towonel.identity.keys import NodeKey
 from towonel.identity.signatures import Domain, Signature
@@ -34,8 +33,8 @@ def event(name: str, data: str, number: int = 7) -> bytes:
     return f"id: {number}\nevent: {name}\ndata: {data}\n\n".encode()
 
 
-def client(url: str) -> HubClient:
-    return HubClient(url, operator_key="key", now_ms=lambda: NOW_MS)
+def client(url: str, silence_s: float = 20) -> HubClient:
+    return HubClient(url, operator_key="key", silence_s=silence_s, now_ms=lambda: NOW_MS)
 
 
 async def followed(url: str, last_event_id: int | None = None) -> list[AuditItem]:
@@ -115,11 +114,13 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 @pytest.mark.parametrize("silence_s", [0.1, 0.4])
 async def test_a_hub_that_falls_silent_is_unavailable_and_its_last_word_was_heard(
-    monkeypatch: pytest.MonkeyPatch, silence_s: float
+    silence_s: float,
 ) -> None:
-    monkeypatch.setattr(transport, "SILENCE_S", silence_s)
     clock = asyncio.get_running_loop().time
-    async with serving(silent) as port, client(f"http://127.0.0.1:{port}") as hub:
+    async with (
+        serving(silent) as port,
+        client(f"http://127.0.0.1:{port}", silence_s) as hub,
+    ):
         events = hub.audit.follow()
         assert await anext(events) == ITEM
         heard_at = clock()

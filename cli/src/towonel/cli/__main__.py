@@ -6,18 +6,19 @@ import os
 import sys
 
 from towonel.cli.app import app
+from towonel.runtime.exit_codes import EXIT_FAILED
 
 
 def main() -> None:
     """Run the command line; ends the process with its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A file's name may be no text at all, and a terminal may know few letters.
+        # File names need not be text, and a terminal may know few letters.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="towonel")
-    except OSError as error:  # what is told cannot be written: a full disk, a closed terminal
+    except OSError as error:  # the output cannot be written: a full disk, a closed terminal
         # Imported late: most runs need none of it.
-        from towonel.cli.output import EXIT_FAILED, warn  # noqa: PLC0415
+        from towonel.cli.errors import warn  # noqa: PLC0415
 
         with contextlib.suppress(OSError):
             warn(f"failed: {error.strerror or error}")

@@ -1,6 +1,5 @@
 """The command `towonel`: its parts, and what happens without any."""
 
-import importlib.metadata
 from typing import Annotated
 
 import typer
@@ -50,7 +49,9 @@ def without_command(
 ) -> None:
     """Run `serve` when no command is given, as the original does."""
     if version:
-        typer.echo(importlib.metadata.version("towonel-cli"))
+        from importlib.metadata import version as version_of  # noqa: PLC0415 seldom asked
+
+        typer.echo(version_of("towonel-cli"))
     elif show_completion is not None:
         completion.show(show_completion)
     elif install_completion is not None:

@@ -1,7 +1,7 @@
-"""How a command is made: it asks a hub or works here, and says what it has to say as data.
+"""Decorators that make a function a command: one that calls a hub, or one that works here.
 
-The flags that choose the hub, the key and the form of the output are the same everywhere; a command
-lists only its own.
+A command returns its output as data, and declares only flags of its own. Those that choose the hub,
+the key and the format of the output are added here, the same for all.
 """
 
 import asyncio
@@ -9,97 +9,100 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from functools import wraps
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, TypeAliasType, Union, get_args, get_origin
 
 import typer
 
+from towonel.cli.errors import UsageError, report_errors
 from towonel.cli.options.choices import Format
-from towonel.cli.options.flags import ApiKey, HubUrl, Json, Output, Profile, examples
-from towonel.cli.output import Shown, reported, show
+from towonel.cli.options.flags import ApiKey, HubUrl, Json, OutputFormat, Profile, examples
+from towonel.cli.output import Output, print_output
 from towonel.cli.settings import CommandSettings
-from towonel.cli.target import Target, resolve
-from towonel.cli.usage import UsageError
+from towonel.cli.target import Target, resolve_target
 from towonel.runtime.settings import load
 
-type Local = Callable[..., Shown]
-type Remote = Callable[..., Coroutine[Any, Any, Shown]] | Callable[..., AsyncGenerator[Shown]]
+type Local = Callable[..., Output]
+type Remote = Callable[..., Coroutine[Any, Any, Output]] | Callable[..., AsyncGenerator[Output]]
 
-_FORM: dict[str, tuple[Any, object]] = {
-    "output": (Output, Format.TABLE),
+type Flags = dict[str, tuple[Any, object]]  # annotation and default, by parameter
+
+_FORMAT_FLAGS: Flags = {
+    "output": (OutputFormat, Format.TABLE),
     "as_json": (Json, False),
 }
-_WHOM: dict[str, tuple[Any, object]] = {
+_TARGET_FLAGS: Flags = {
     "hub_url": (HubUrl, None),
     "api_key": (ApiKey, None),
     "profile": (Profile, None),
 }
 
 
-def group() -> typer.Typer:
-    """Return an empty group of commands; `parts` says what it is about."""
-    return typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-
-
 def local_command[C: Local](app: typer.Typer, name: str, *lines: str) -> Callable[[C], C]:
     """Add a command that needs no hub; `lines` are examples of its use."""
 
-    def added(body: C) -> C:
+    def decorate(body: C) -> C:
         @wraps(body)
-        def command(**given: Any) -> None:
-            form = _form(given)
-            with reported(as_json=form is not Format.TABLE):
-                _check_text(given)
-                show(body(**given), form)
+        def command(**arguments: Any) -> None:
+            output_format = _pop_format(arguments)
+            with report_errors(as_json=output_format is not Format.TABLE):
+                _require_utf8(arguments)
+                print_output(body(**arguments), output_format)
 
-        _add(app, name, command, body, lines, _FORM)
+        _register(app, name, command, _parameters(body), _FORMAT_FLAGS, lines)
         return body
 
-    return added
+    return decorate
 
 
 def hub_command[C: Remote](
     app: typer.Typer, name: str, *lines: str, needs_key: bool = True
 ) -> Callable[[C], C]:
-    """Add a command whose first argument is the client of the hub that its flags choose.
+    """Add a command that calls a hub: its first argument is the client of the one that flags choose.
 
-    One that yields is printed as it goes, until it ends or Ctrl-C does.
+    The outputs of a generator are printed as they come, until it ends or Ctrl-C ends it.
     """
 
-    def added(body: C) -> C:
+    def decorate(body: C) -> C:
         @wraps(body)
-        def command(**given: Any) -> None:
-            form = _form(given)
-            with reported(as_json=form is not Format.TABLE):
-                _check_text(given)
-                whom = {flag: given.pop(flag) for flag in _WHOM}
-                hub = resolve(load(CommandSettings), **whom, needs_key=needs_key)
-                asyncio.run(_asked(body, hub, given, form))
+        def command(**arguments: Any) -> None:
+            output_format = _pop_format(arguments)
+            with report_errors(as_json=output_format is not Format.TABLE):
+                _require_utf8(arguments)
+                target = {flag: arguments.pop(flag) for flag in _TARGET_FLAGS}
+                hub = resolve_target(load(CommandSettings), **target, needs_key=needs_key)
+                asyncio.run(_run(body, hub, arguments, output_format))
 
-        _add(app, name, command, body, lines, _WHOM | _FORM)
+        own = _parameters(body)[1:]  # without the client
+        _register(app, name, command, own, _TARGET_FLAGS | _FORMAT_FLAGS, lines)
         return body
 
-    return added
+    return decorate
 
 
-async def _asked(body: Remote, hub: Target, given: dict[str, Any], form: Format) -> None:
+async def _run(body: Remote, hub: Target, arguments: dict[str, Any], output_format: Format) -> None:
     async with hub.client() as client:
-        said = body(client, **given)
-        if isinstance(said, AsyncGenerator):
-            async with aclosing(said) as parts:
-                async for part in parts:
-                    show(part, form)
+        result = body(client, **arguments)
+        if isinstance(result, AsyncGenerator):
+            async with aclosing(result) as outputs:
+                async for output in outputs:
+                    print_output(output, output_format)
         else:
-            show(await said, form)
+            print_output(await result, output_format)
 
 
-def _form(given: dict[str, Any]) -> Format:
-    form: Format = given.pop("output")
-    return Format.JSON if given.pop("as_json") else form
+def _pop_format(arguments: dict[str, Any]) -> Format:
+    form: Format = arguments.pop("output")
+    return Format.JSON if arguments.pop("as_json") else form
 
 
-def _check_text(given: dict[str, Any]) -> None:
-    """Refuse what is no text, but as a file's name: no hub takes it, and no name is like it."""
-    for name, value in given.items():
+def _require_utf8(arguments: dict[str, Any]) -> None:
+    """Refuse bytes that are not text: no hub takes them, and no name has them.
+
+    Raises:
+        UsageError: naming the flag.
+    """
+    for name, value in arguments.items():
         for text in value if isinstance(value, list | tuple) else (value,):
             try:
                 _ = text.encode() if isinstance(text, str) else None
@@ -107,22 +110,38 @@ def _check_text(given: dict[str, Any]) -> None:
                 raise UsageError(f"{name.replace('_', '-')}: is not UTF-8") from None
 
 
-def _add(
+def _register(
     app: typer.Typer,
     name: str,
     command: Callable[..., None],
-    body: Callable[..., Any],
+    parameters: list[inspect.Parameter],
+    flags: Flags,
     lines: tuple[str, ...],
-    flags: dict[str, tuple[Any, object]],
 ) -> None:
-    """Give a command the arguments of its body, less the client, and those that all have."""
-    own = list(inspect.signature(body, eval_str=True).parameters.values())
-    own = own[1:] if flags is not _FORM else own
-    added = [
-        inspect.Parameter(flag, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        for flag, (kind, default) in flags.items()
+    """Add a command to an app, with parameters of its own and the flags that all have."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    own = [each.replace(kind=keyword, annotation=_expand(each.annotation)) for each in parameters]
+    shared = [
+        inspect.Parameter(flag, keyword, default=default, annotation=annotation)
+        for flag, (annotation, default) in flags.items()
     ]
-    own = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own]
-    command.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined] # PEP 362
-    command.__annotations__ = {one.name: one.annotation for one in (*own, *added)}
+    signature = inspect.Signature([*own, *shared])
+    command.__signature__ = signature  # type: ignore[attr-defined] # PEP 362
+    command.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
     app.command(name, epilog=examples(*lines))(command)
+
+
+def _parameters(body: Callable[..., Any]) -> list[inspect.Parameter]:
+    return list(inspect.signature(body, eval_str=True).parameters.values())
+
+
+def _expand(annotation: Any) -> Any:
+    """Return an annotation without aliases of the `type` statement, which typer cannot read."""
+    if isinstance(annotation, TypeAliasType):
+        return _expand(annotation.__value__)
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return Annotated[_expand(arguments[0]), *arguments[1:]]
+    if origin in {Union, UnionType}:
+        return Union[tuple(map(_expand, arguments))]  # noqa: UP007 of as many as there are
+    return annotation

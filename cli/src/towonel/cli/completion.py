@@ -1,7 +1,7 @@
-"""Shell completion: what makes a shell ask `towonel` which words may come next.
+"""Shell completion: scripts that make a shell ask `towonel` for the next word.
 
-The shell is always named. Typer's own flags take none and guess it from who started the command,
-which is make, cron or a container's init as often as it is a shell.
+The shell is always named. Typer's own flags guess it from the parent process, which is make, cron or
+a container's init as often as it is a shell.
 """
 
 from typing import Annotated
@@ -12,7 +12,7 @@ from typer import completion as typers
 from towonel.cli.options.choices import Shell
 
 PROGRAM = "towonel"
-_VARIABLE = "_TOWONEL_COMPLETE"  # in which the shell says what it wants to know
+_VARIABLE = "_TOWONEL_COMPLETE"  # in which the shell asks
 # The first Tab of a shell makes zsh load the script, and run it as the answer.
 _ZSH_FIRST_TAB = """
 
@@ -30,12 +30,12 @@ Show = Annotated[
 
 
 def prepare() -> None:
-    """Let shells ask; typer does so itself only together with its flags."""
+    """Answer shells; typer does so itself only together with its flags."""
     typers.get_completion_inspect_parameters()
 
 
 def install(shell: Shell) -> None:
-    """Write the script into the person's home, and say where."""
+    """Write the script into the user's home, and print where."""
     _, path = typers.install(  # type: ignore[attr-defined] # typer lists no exports
         shell=shell, prog_name=PROGRAM, complete_var=_VARIABLE
     )

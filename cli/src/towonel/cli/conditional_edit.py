@@ -1,4 +1,4 @@
-"""Edits that tell where somebody else changed the same thing meanwhile."""
+"""Conditional edits: refused if the same resource was changed meanwhile."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
@@ -8,23 +8,21 @@ import typer
 from towonel.client.transport import Tagged
 from towonel.wire.errors import Code, Denied
 
-Force = Annotated[
-    bool, typer.Option("--force", help="Change it also where somebody else just did.")
-]
+Force = Annotated[bool, typer.Option("--force", help="Change it even if it was changed meanwhile.")]
 
 
-async def edited[M](
+async def send_edit[M](
     send: Callable[[str | None], Awaitable[Tagged[M]]], etag: str | None, *, force: bool
 ) -> M:
-    """Send an edit of what was read with this ETag, and return what there is now.
+    """Send an edit of a resource that had this ETag, and return the resource as it is now.
 
     Args:
-        send: sends it, under the condition that it is given.
-        etag: of what the edit was made from.
-        force: send it without any condition.
+        send: sends the edit with the `If-Match` that it is given.
+        etag: of the resource that was read.
+        force: send it without a condition.
 
     Raises:
-        Denied: PRECONDITION_FAILED where it was changed since it was read.
+        Denied: PRECONDITION_FAILED it was changed since it was read.
     """
     try:
         return (await send(None if force else etag)).value

@@ -1,4 +1,4 @@
-"""Creates and rotations that are done once, also where their answer is lost on the way."""
+"""Idempotent creates and rotations: repeated once with the same key if the answer is lost."""
 
 import secrets
 from collections.abc import Awaitable, Callable
@@ -6,18 +6,18 @@ from collections.abc import Awaitable, Callable
 from towonel.wire.errors import Code, Unavailable
 
 
-async def once[T](create: Callable[[str], Awaitable[T]]) -> T:
-    """Make something at the hub; ask a second time where the first got no answer.
+async def create_once[T](create: Callable[[str], Awaitable[T]]) -> T:
+    """Create a resource; try a second time if the first request got no answer.
 
-    Whether a request without an answer was carried out, nobody knows; asked again with the same
-    Idempotency-Key, the hub does it if it has not, and gives the answer it gave if it has.
+    A request without an answer may have been carried out. With the same Idempotency-Key, the hub does
+    it if it has not, and repeats its answer if it has.
 
     Args:
-        create: asks, with the key it is given.
+        create: sends the request with the key it is given.
 
     Raises:
-        TowonelError: of the second try, or of the first where the hub did answer: it said no, or
-            when to come back.
+        TowonelError: of the second try; or of the first if the hub did answer it, with a refusal or
+            a time to retry after.
     """
     key = secrets.token_urlsafe(16)
     try:

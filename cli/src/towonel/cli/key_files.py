@@ -1,7 +1,7 @@
-"""Keys in files, 32 raw bytes as the original keeps them, and secrets that must not be flags.
+"""Readers and writers of key files, and of secrets that must not be flags.
 
-Others on the machine can see what a command was called with: passphrases, tokens and backups
-come from files, from standard input or from a prompt that shows nothing.
+A key is 32 raw bytes, as in the original. Other users of the machine can see the flags of a command:
+passphrases, tokens and backups come from files, from standard input or from a prompt.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from towonel.cli.usage import UsageError
+from towonel.cli.errors import UsageError
 from towonel.identity.keys import SEED_BYTES, TenantKey
 from towonel.runtime import secretfile
 
@@ -22,7 +22,9 @@ _STDIN, _TERMINAL = Path("-"), Path("/dev/tty")
 
 NewKeyPath = Annotated[
     Path,
-    typer.Option("--key-path", metavar="FILE", help="Where to write the key; never over a file."),
+    typer.Option(
+        "--key-path", metavar="FILE", help="Where to write the key; never replaces a file."
+    ),
 ]
 KeyPath = Annotated[
     Path, typer.Option("--key-path", metavar="FILE", help="The tenant's key, 32 bytes.")
@@ -40,10 +42,10 @@ PassphraseFile = Annotated[
 
 
 def new_seed(path: Path) -> bytes:
-    """Make a key, in a file that is not there yet, and return its 32 bytes.
+    """Generate a key in a new file, and return its 32 bytes.
 
     Raises:
-        UsageError: where there is a file already, or none can be made.
+        UsageError: the file exists already, or cannot be created.
     """
     seed = secrets.token_bytes(SEED_BYTES)
     write_seed(path, seed)
@@ -51,7 +53,7 @@ def new_seed(path: Path) -> bytes:
 
 
 def write_seed(path: Path, seed: bytes) -> None:
-    """Write a key to a file that is not there yet; errors as in `new_seed`."""
+    """Write a key to a new file; errors as in `new_seed`."""
     try:
         secretfile.create(path, seed)
     except secretfile.SecretFileError as error:
@@ -62,7 +64,7 @@ def read_seed(path: Path) -> bytes:
     """Return the 32 bytes of a key.
 
     Raises:
-        UsageError: where the file cannot be read, others may use it, or it has another size.
+        UsageError: the file cannot be read, other users may read it, or it has another size.
     """
     try:
         seed = secretfile.read(path)
@@ -78,7 +80,7 @@ def read_tenant_key(path: Path) -> TenantKey:
     return TenantKey.from_seed(read_seed(path))
 
 
-def passphrase(file: Path | None, *, is_new: bool) -> str:
+def read_passphrase(file: Path | None, *, is_new: bool) -> str:
     """Return the passphrase in a file, or ask for it, twice where it `is_new`.
 
     Raises:
@@ -87,7 +89,7 @@ def passphrase(file: Path | None, *, is_new: bool) -> str:
     if file is None:
         if not _has_terminal():
             raise UsageError("--passphrase-file: needed where there is no terminal to ask at")
-        return _typed("Passphrase", is_new=is_new)
+        return _prompt("Passphrase", is_new=is_new)
     # Only the end of the line goes: a passphrase that is typed may begin or end with a space.
     text = read_text("--passphrase-file", file).removesuffix("\n").removesuffix("\r")
     if not text:
@@ -96,15 +98,15 @@ def passphrase(file: Path | None, *, is_new: bool) -> str:
 
 
 def ask_secret(what: str, without_terminal: str) -> str:
-    """Return what is typed unseen, or what standard input holds where it is no terminal.
+    """Read a secret from a prompt without echo, or from standard input if that is not a terminal.
 
     Raises:
-        UsageError: `without_terminal`, where it holds nothing.
+        UsageError: `without_terminal`, if standard input is empty.
     """
     if sys.stdin is None:
         raise UsageError(without_terminal)
     if sys.stdin.isatty():
-        return _typed(what)
+        return _prompt(what)
     text = read_text("standard input", _STDIN).strip()
     if not text:
         raise UsageError(without_terminal)
@@ -112,7 +114,7 @@ def ask_secret(what: str, without_terminal: str) -> str:
 
 
 def read_text(flag: str, file: Path) -> str:
-    """Return the text in a file, or on standard input for `-`; what is not UTF-8 is kept as bytes.
+    """Return the text in a file, or on standard input for `-`; bytes that are not UTF-8 are kept.
 
     Raises:
         UsageError: where it cannot be read, or has more than 64 KiB.
@@ -132,7 +134,7 @@ def read_text(flag: str, file: Path) -> str:
     return data.decode(errors="surrogateescape")
 
 
-def _typed(what: str, *, is_new: bool = False) -> str:
+def _prompt(what: str, *, is_new: bool = False) -> str:
     try:
         return str(typer.prompt(what, hide_input=True, confirmation_prompt=is_new, err=True))
     except typer.Abort:  # Ctrl-C ends with the same code everywhere

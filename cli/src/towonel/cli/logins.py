@@ -1,13 +1,13 @@
-"""Logins: which hub a person asks, with which key, kept in a file that only they read.
+"""Saved logins: hubs and their keys, in a file that only its user can read.
 
-A key is for the hub it was given for, and is sent to no other.
+A key is sent to its own hub and to no other.
 """
 
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_serializer
 
-from towonel.cli.usage import UsageError
+from towonel.cli.errors import UsageError
 from towonel.runtime import secretfile
 from towonel.runtime.settings import SettingsError
 
@@ -18,7 +18,7 @@ NAME = r"^[A-Za-z0-9._-]{1,64}$"
 
 
 class Profile(BaseModel):
-    """One login."""
+    """A hub and the key for it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -26,12 +26,12 @@ class Profile(BaseModel):
     key: SecretStr
 
     @field_serializer("key")
-    def _told(self, key: SecretStr) -> str:
+    def serialize_key(self, key: SecretStr) -> str:
         return key.get_secret_value()
 
 
 class Profiles(BaseModel):
-    """All logins of a person, and the one that counts where none is named."""
+    """All logins of a user, and the current one."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -40,10 +40,10 @@ class Profiles(BaseModel):
 
     @classmethod
     def read(cls, folder: Path) -> "Profiles":
-        """Return what was kept; nothing where there is no file.
+        """Read the file; no logins if it does not exist.
 
         Raises:
-            SettingsError: where the file is broken, or others may read it.
+            SettingsError: the file is broken, or other users may read it.
         """
         path = folder / FILE
         try:
@@ -58,10 +58,10 @@ class Profiles(BaseModel):
             raise SettingsError([f"{path}: is broken; remove it and log in again"]) from None
 
     def write(self, folder: Path) -> None:
-        """Keep all of it, or leave what there was.
+        """Replace the file, or leave it as it was.
 
         Raises:
-            SettingsError: where the folder cannot be written.
+            SettingsError: the folder cannot be written.
         """
         path = folder / FILE
         try:
@@ -69,34 +69,34 @@ class Profiles(BaseModel):
         except OSError as error:
             raise SettingsError([f"{path}: cannot be written: {error.strerror}"]) from error
 
-    def named(self, name: str | None) -> Profile | None:
-        """Return a profile, or the current one for none; None where nobody logged in.
+    def find(self, name: str | None) -> Profile | None:
+        """Return the login of this name, or the current one for None; None if there are no logins.
 
         Raises:
-            UsageError: telling which there are, where there is none of that name.
+            UsageError: listing the names, if this is not one of them.
         """
-        wanted = name or self.current
-        if wanted is None:
+        chosen = name or self.current
+        if chosen is None:
             return None
-        found = self.profiles.get(wanted)
-        if found is None and name is not None:
-            there = ", ".join(sorted(self.profiles)) or "none; log in with `towonel login URL`"
-            raise UsageError(f"--profile: there is no {name!r}; there is: {there}")
-        return found
+        login = self.profiles.get(chosen)
+        if login is None and name is not None:
+            names = ", ".join(sorted(self.profiles)) or "none; log in with `towonel login URL`"
+            raise UsageError(f"--profile: there is no {name!r}; there is: {names}")
+        return login
 
     def add(self, name: str, profile: Profile) -> None:
         """Add or replace a profile, and make it the current one.
 
         Raises:
-            UsageError: where there are too many.
+            UsageError: there are too many.
         """
         if name not in self.profiles and len(self.profiles) >= MAX_PROFILES:
             raise UsageError(f"--profile: there are {MAX_PROFILES} already; log out of one")
         self.profiles[name] = profile
         self.current = name
 
-    def drop(self, name: str) -> None:
-        """Forget a profile."""
+    def remove(self, name: str) -> None:
+        """Remove a profile."""
         del self.profiles[name]
         if self.current == name:
             self.current = next(iter(sorted(self.profiles)), None)

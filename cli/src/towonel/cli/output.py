@@ -1,59 +1,46 @@
-"""What commands print: results on standard output, failures on standard error, both also for programs.
+"""Output of commands: tables and fields for people, JSON and YAML for programs."""
 
-Exit codes: 0 done, 1 refused or failed, 2 usage, 75 the hub cannot be asked now, 78 wrong configuration,
-130 Ctrl-C.
-"""
-
-import contextlib
 import json
-import os
 import re
-import sys
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import assert_never
 
 import typer
-import yaml
 from pydantic import BaseModel
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
 from towonel.cli.options.choices import Format
-from towonel.cli.usage import UsageError
 from towonel.client.envelope import printable, visible
-from towonel.runtime.settings import SettingsError
-from towonel.wire.errors import TowonelError, Unavailable
 
-EXIT_FAILED, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_SETTINGS, EXIT_INTERRUPTED = 1, 2, 75, 78, 130
 _CONTROLS = re.compile("[\x7f-\x9f]")  # JSON leaves these as they are; terminals obey them
 _FIELD_WIDTH = 11  # of names, so that what belongs together stands under each other
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Names and values, for people."""
+    """Names and values, in two columns."""
 
     values: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A table for people, or the sentence `empty` where it has no rows."""
+    """Table, or the sentence `empty` without rows."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     empty: str
 
 
-type Part = Fields | Rows | str
+type Block = Fields | Rows | str
 
 
-class Shown:
+class Output:
     """What a command has to say: `document` for programs, `parts` for people.
 
     Args:
@@ -61,53 +48,50 @@ class Shown:
         parts: printed one after the other; a string is a line of its own.
     """
 
-    def __init__(self, document: BaseModel | dict[str, object], *parts: Part) -> None:
+    def __init__(self, document: BaseModel | dict[str, object], *parts: Block) -> None:
         self.document: dict[str, object] = (
             document.model_dump(mode="json") if isinstance(document, BaseModel) else document
         )
-        self.parts = parts
+        self.blocks = parts
         self.is_screen = False
 
-    def on_a_screen(self) -> "Shown":
-        """Let it take the place of what a terminal shows."""
+    def as_screen(self) -> "Output":
+        """Clear the terminal before it is printed."""
         self.is_screen = True
         return self
 
 
-def show(shown: Shown, form: Format) -> None:
-    """Print what a command has to say."""
+def print_output(output: Output, form: Format) -> None:
+    """Print the result of a command."""
     match form:
         case Format.JSON:
-            print_json(shown.document)
+            print_json(output.document)
         case Format.YAML:
+            import yaml  # noqa: PLC0415 seldom asked, and slow to import
+
             text = yaml.safe_dump(
-                shown.document, sort_keys=False, allow_unicode=True, explicit_start=True
+                output.document, sort_keys=False, allow_unicode=True, explicit_start=True
             )
             print(text, end="", flush=True)  # noqa: T201 this is the output
         case Format.TABLE:
-            if shown.is_screen:
+            if output.is_screen:
                 console().clear()  # which does nothing where there is no terminal
-            for part in shown.parts:
-                _print_part(part)
+            for block in output.blocks:
+                _print_block(block)
         case _:
             assert_never(form)
 
 
-def _print_part(part: Part) -> None:
-    match part:
+def _print_block(block: Block) -> None:
+    match block:
         case Fields(values):
             print_fields(values)
         case Rows(columns, rows, empty):
             print_table(columns, rows, empty=empty)
         case str():
-            typer.echo("\n".join(map(visible, part.split("\n"))))
+            typer.echo("\n".join(map(visible, block.split("\n"))))
         case _:
-            assert_never(part)
-
-
-def warn(text: str) -> None:
-    """Tell people what does not belong to the result."""
-    typer.echo(f"towonel: {printable(text)}", err=True)
+            assert_never(block)
 
 
 def now() -> datetime:
@@ -116,17 +100,17 @@ def now() -> datetime:
 
 
 def console() -> Console:
-    """Return standard output as rich writes it: no colour for NO_COLOR or where nobody looks."""
+    """Return standard output as rich writes it: no colour for NO_COLOR or without a terminal."""
     return Console(highlight=False, markup=False, soft_wrap=True)
 
 
 def print_json(value: object) -> None:
     """Print one JSON document on a line of its own."""
-    text = _CONTROLS.sub(_escaped, json.dumps(value, ensure_ascii=False))
+    text = _CONTROLS.sub(_escape, json.dumps(value, ensure_ascii=False))
     print(text, flush=True)  # noqa: T201 this is the output
 
 
-def _escaped(control: re.Match[str]) -> str:
+def _escape(control: re.Match[str]) -> str:
     return f"\\u{ord(control[0]):04x}"
 
 
@@ -139,7 +123,7 @@ def print_fields(fields: Iterable[tuple[str, str]]) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
-    """Print rows under headings, or the sentence `empty` where there are none.
+    """Print rows under headings, or the sentence `empty` without rows.
 
     Nothing is cut or folded: an id must be found in one piece, to be copied and to be searched for.
     """
@@ -153,8 +137,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty:
         out.print(Text("  ".join(cells).rstrip(), style))
 
 
-def shown_time(at: datetime | int | None) -> str:
-    """Return a time (Unix ms where it is a number) for people, in UTC; never for None."""
+def format_time(at: datetime | int | None) -> str:
+    """Format a time (an int is Unix ms) in UTC; `never` for None."""
     if at is None:
         return "never"
     try:
@@ -166,38 +150,10 @@ def shown_time(at: datetime | int | None) -> str:
     return moment.strftime("%Y-%m-%d %H:%M UTC")
 
 
-def age(then_ms: int, now_ms: int) -> str:
-    """Return how long ago something was, in the unit that reads best."""
+def format_age(then_ms: int, now_ms: int) -> str:
+    """Format how long ago a time was, in the unit that reads best."""
     seconds = max(0, now_ms - then_ms) // 1000
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds // size} {unit} ago"
     return f"{seconds} s ago"
-
-
-@contextlib.contextmanager
-def reported(*, as_json: bool) -> Generator[None]:
-    """Turn what goes wrong inside into one message and an exit code, never a traceback."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-    except UsageError as error:
-        _end("usage", [str(error)], EXIT_USAGE, as_json=as_json)
-    except SettingsError as error:
-        _end("bad_configuration", error.problems, EXIT_SETTINGS, as_json=as_json)
-    except TowonelError as error:
-        exit_code = EXIT_UNAVAILABLE if isinstance(error, Unavailable) else EXIT_FAILED
-        _end(error.code.word, [error.detail], exit_code, as_json=as_json)
-
-
-def _end(code: str, problems: list[str], exit_code: int, *, as_json: bool) -> None:
-    if as_json:
-        text = json.dumps({"error": {"code": code, "message": "\n".join(problems)}})
-    else:
-        text = "\n".join(f"towonel: {code}: {problem}" for problem in problems)
-    try:
-        print(text, file=sys.stderr)  # noqa: T201 the error is the output
-    except OSError:  # the exit code tells it all the same, unless Python fails to write at its end
-        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 it lasts as long as the process
-    raise typer.Exit(exit_code)

@@ -1,4 +1,4 @@
-"""The parts of the command `towonel`, each imported when somebody wants it.
+"""Registry of the commands of `towonel`: the modules of each, imported when it is looked up.
 
 All together they take most of a second to import, which `--help`, a mistake or the Tab key should
 not wait for.
@@ -17,98 +17,129 @@ type Command = TyperCommand | TyperGroup
 
 @dataclass(frozen=True, slots=True)
 class CommandSpec:
-    """Where a command is.
+    """Where a command or a group of commands is declared.
 
     Args:
-        module: below `towonel.cli`.
         about: the line about it in the list of commands; of a group also its help.
-        group: the typer of a group in that module; without one, the command is in `root`.
-        plural: its other name, for a group.
+        modules: below `towonel.cli`; each has a typer `app` with its own commands.
+        is_group: whether those are commands below this one.
+        plural: other name of a group.
     """
 
-    module: str
     about: str
-    group: str | None = None
+    modules: tuple[str, ...]
+    is_group: bool = False
     plural: str | None = None
 
 
-def _group(module: str, plural: str | None, about: str, group: str = "app") -> CommandSpec:
-    return CommandSpec(module, about, group, plural)
+def _command(about: str, module: str) -> CommandSpec:
+    return CommandSpec(about, (module,))
+
+
+def _group(about: str, *modules: str, plural: str | None) -> CommandSpec:
+    return CommandSpec(about, modules, is_group=True, plural=plural)
 
 
 COMMANDS = {
-    "status": CommandSpec("commands.status", "Tell whether the hub answers, and what is live."),
-    "serve": CommandSpec("commands.serve", "Run a hub and an edge until a signal ends them."),
-    "hub": CommandSpec(
-        "commands.hub", "Backup, restore, migrate or check the hub of this machine."
+    "status": _command("Tell whether the hub answers, and what is live.", "commands.status"),
+    "serve": _command("Run a hub and an edge until a signal ends them.", "commands.serve"),
+    "hub": _command("Backup, restore, migrate or check the hub of this machine.", "commands.hub"),
+    "demo": _command("Show the whole path of a tunnel on this computer.", "demo.run"),
+    "invite": _group(
+        "Invites let a tenant publish hostnames.",
+        "commands.invite.create",
+        "commands.invite.list",
+        "commands.invite.revoke",
+        "commands.invite.edit",
+        plural="invites",
     ),
-    "demo": CommandSpec("demo.command", "Show the whole path of a tunnel on this computer."),
-    "invite": _group("commands.invite.edit", "invites", "Invites let a tenant publish hostnames."),
     "edge-invite": _group(
-        "commands.edge_invite", "edge-invites", "Edge invites let another edge in."
+        "Edge invites let another edge in.", "commands.edge_invite", plural="edge-invites"
     ),
     "tenant": _group(
-        "commands.tenant.key", "tenants", "Tenants publish services; each is one key."
+        "Tenants publish services; each is one key.",
+        "commands.tenant.list",
+        "commands.tenant.edit",
+        "commands.tenant.lifecycle",
+        "commands.tenant.key",
+        "commands.tenant.leave",
+        plural="tenants",
     ),
     "service": _group(
-        "commands.services", "services", "Services are what groups of agents publish.", "services"
+        "Services are what groups of agents publish.", "commands.service", plural="services"
     ),
     "route": _group(
-        "commands.services", "routes", "Routes are public names and ports, and whose.", "routes"
+        "Routes are public names and ports, and whose.", "commands.route", plural="routes"
     ),
-    "agent": _group("commands.agent.key", "agents", "Agents serve what their tenant publishes."),
-    "edge": _group("commands.edge", "edges", "Edges are the public machines that take clients."),
-    "port": _group("commands.port", "ports", "Ports are kept for a tenant, published or not."),
-    "key": _group("commands.key", "keys", "API keys let people and programs ask the hub."),
+    "agent": _group(
+        "Agents serve what their tenant publishes.",
+        "commands.agent.list",
+        "commands.agent.init",
+        plural="agents",
+    ),
+    "edge": _group(
+        "Edges are the public machines that take clients.", "commands.edge", plural="edges"
+    ),
+    "port": _group(
+        "Ports are kept for a tenant, published or not.", "commands.port", plural="ports"
+    ),
+    "key": _group("API keys let people and programs ask the hub.", "commands.key", plural="keys"),
     "entry": _group(
-        "commands.entry", "entries", "Entries are a tenant's signed changes, one by one."
+        "Entries are a tenant's signed changes, one by one.", "commands.entry", plural="entries"
     ),
-    "audit": _group("commands.audit", None, "The audit log has every write: who, what, when."),
-    "profile": _group("commands.login", "profiles", "Profiles are the logins that are kept."),
-    "login": CommandSpec("commands.login", "Check a key at its hub, and keep both."),
-    "logout": CommandSpec("commands.login", "Forget a login."),
-    "whoami": CommandSpec(
-        "commands.login", "Tell whom the hub takes you for, and what you may do."
+    "audit": _group(
+        "The audit log has every write: who, what, when.", "commands.audit", plural=None
     ),
+    "profile": _group(
+        "Profiles are the logins that are kept.", "commands.profile", plural="profiles"
+    ),
+    "login": _command("Check a key at its hub, and keep both.", "commands.login"),
+    "logout": _command("Forget a login.", "commands.login"),
+    "whoami": _command("Tell whom the hub takes you for, and what you may do.", "commands.login"),
 }
-_PLURALS = {part.plural: name for name, part in COMMANDS.items() if part.plural is not None}
+_SINGULARS = {spec.plural: name for name, spec in COMMANDS.items() if spec.plural is not None}
 
 
 class Commands(Mapping[str, Command]):
-    """All parts by name; looking one up imports it. Plurals are hidden: both are right."""
+    """Commands by name; looking one up imports its modules. Plurals are hidden: both are right."""
 
     @override
     def __getitem__(self, name: str) -> Command:
-        singular = _PLURALS.get(name, name)
-        part = COMMANDS[singular]
-        module = importlib.import_module(f"towonel.cli.{part.module}")
-        if part.group is None:
-            # Typer keeps the type of a command to itself.
-            commands: Mapping[str, Any] = typer.main.get_group(module.root).commands
-            command: Command = commands[name]
-        else:
-            command = typer.main.get_group(getattr(module, part.group))
-            command.name, command.help, command.hidden = name, part.about, name != singular
-        command.short_help = part.about
-        return command
+        singular = _SINGULARS.get(name, name)
+        spec = COMMANDS[singular]
+        group = typer.main.get_group(_merge(spec.modules))
+        command: Any = group if spec.is_group else group.commands[name]
+        if spec.is_group:
+            command.name, command.help, command.hidden = name, spec.about, name != singular
+        command.short_help = spec.about
+        return command  # type: ignore[no-any-return] # typer keeps the type of a command to itself
 
     @override
     def __iter__(self) -> Iterator[str]:
-        return iter((*COMMANDS, *_PLURALS))
+        return iter((*COMMANDS, *_SINGULARS))
 
     @override
     def __len__(self) -> int:
-        return len(COMMANDS) + len(_PLURALS)
+        return len(COMMANDS) + len(_SINGULARS)
 
 
 class Root(TyperGroup):
-    """The command `towonel`, made of its parts."""
+    """The command `towonel`, which has the commands of the registry."""
 
     def __init__(self, **attrs: Any) -> None:
         super().__init__(**attrs | {"commands": Commands()})
 
     @override
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """List the parts without importing them."""
+        """List the commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, part.about) for name, part in COMMANDS.items()])
+            formatter.write_dl([(name, spec.about) for name, spec in COMMANDS.items()])
+
+
+def _merge(modules: tuple[str, ...]) -> typer.Typer:
+    """Return one typer with the commands of several modules, in their order."""
+    merged = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+    for module in modules:
+        app: typer.Typer = importlib.import_module(f"towonel.cli.{module}").app
+        merged.registered_commands += app.registered_commands
+    return merged

@@ -1,4 +1,4 @@
-"""What the `towonel` command reads from its environment, and what it hands to those it starts."""
+"""Settings of the `towonel` command, and the environment of the programs that it starts."""
 
 import os
 from pathlib import Path
@@ -22,8 +22,18 @@ _FOR_THE_COMMAND_ONLY = frozenset(
 )
 
 
-class CommandSettings(Settings):
-    """Where the hub is and what key opens it; found without help on the machine of the hub."""
+class LocalHubSettings(Settings):
+    """Address of the hub of this machine."""
+
+    hub_listen_addr: HostPort = Field(
+        default=("0.0.0.0", 8443),  # noqa: S104 the hub's own default, to find its port
+        validation_alias="TOWONEL_HUB_LISTEN_ADDR",
+        description="Where the hub of this machine listens.",
+    )
+
+
+class CommandSettings(LocalHubSettings):
+    """Hub and key of a command; not needed on the machine of the hub."""
 
     prefixes: ClassVar[tuple[str, ...]] = ()  # the hub's and the edge's own are checked by them
 
@@ -52,11 +62,6 @@ class CommandSettings(Settings):
         validation_alias="TOWONEL_DATA_DIR",
         description="The hub's folder; operator.key in it is the default key file.",
     )
-    hub_listen_addr: HostPort = Field(
-        default=("0.0.0.0", 8443),  # noqa: S104 the hub's own default, to find its port
-        validation_alias="TOWONEL_HUB_LISTEN_ADDR",
-        description="Where the hub of this machine listens.",
-    )
     allow_insecure_hub: bool = Field(
         default=False,
         validation_alias="TOWONEL_ALLOW_INSECURE_HUB",
@@ -65,7 +70,7 @@ class CommandSettings(Settings):
 
 
 class TokenSettings(Settings):
-    """The invite token, for who wants the key in it."""
+    """Invite token, to take the key out of it."""
 
     invite_token: SecretStr | None = Field(
         default=None,
@@ -74,8 +79,8 @@ class TokenSettings(Settings):
     )
 
 
-class ServeSettings(Settings):
-    """Which of hub and edge `towonel serve` starts, and how they find each other."""
+class ServeSettings(LocalHubSettings):
+    """Programs that `towonel serve` starts, and how they find each other."""
 
     hub_enabled: bool = Field(
         default=True,
@@ -84,11 +89,6 @@ class ServeSettings(Settings):
     )
     edge_enabled: bool = Field(
         default=True, validation_alias="TOWONEL_EDGE_ENABLED", description="Start an edge."
-    )
-    hub_listen_addr: HostPort = Field(
-        default=("0.0.0.0", 8443),  # noqa: S104 as above
-        validation_alias="TOWONEL_HUB_LISTEN_ADDR",
-        description="Where the hub listens; the edge beside it is told.",
     )
     edge_hub_url: str | None = Field(
         default=None,
@@ -103,15 +103,15 @@ class ServeSettings(Settings):
 
 
 def config_folder() -> Path:
-    """Return where a person's own configuration of `towonel` is."""
+    """Return the folder of a user's own configuration."""
     return Path(typer.get_app_dir("towonel"))
 
 
 def child_environment() -> dict[str, str]:
-    """Return the environment for a hub and an edge: ours, without what only the command reads."""
+    """Return the environment of a hub and an edge: ours, without variables of the command itself."""
     return {name: value for name, value in os.environ.items() if name not in _FOR_THE_COMMAND_ONLY}
 
 
 def foreign_environment() -> dict[str, str]:
-    """Return the environment without any variable of ours: a demo is the same for everybody."""
+    """Return the environment without any TOWONEL_ variable."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}

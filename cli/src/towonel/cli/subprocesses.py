@@ -1,7 +1,6 @@
-"""Programs of ours that another of ours starts: they end with it, and the terminal is not theirs.
+"""Child processes: a program started in a process group of its own, which ends with its parent.
 
-Each gets a process group of its own, so that Ctrl-C reaches only the one that started them, and
-a leash: when that one dies without a word, the kernel sends them SIGTERM.
+Ctrl-C reaches only the parent. When that is killed, the kernel sends its children SIGTERM.
 """
 
 import asyncio
@@ -15,14 +14,14 @@ from dataclasses import dataclass, field
 from typing import IO
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
-_ECHO_S = 0.1  # nobody presses Ctrl-C twice in less
+_SIGNAL_DEBOUNCE_S = 0.1  # people press Ctrl-C more slowly
 # Loaded before any fork: between fork and exec nothing may be imported.
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run: a module and its arguments; `environ` may hold secrets and is never shown."""
+    """A module and its arguments; `environ` may hold secrets and is never printed."""
 
     name: str
     module: str
@@ -44,12 +43,12 @@ async def start(program: Program, output: IO[bytes] | int) -> asyncio.subprocess
         stdout=output,
         stderr=output,
         process_group=0,
-        preexec_fn=_leash(os.getpid()),
+        preexec_fn=_die_with_parent(os.getpid()),
     )
 
 
 @contextmanager
-def signals_caught(handle: Callable[[signal.Signals], object]) -> Generator[None]:
+def handle_signals(handle: Callable[[signal.Signals], object]) -> Generator[None]:
     """Hand SIGTERM, SIGINT and SIGHUP to `handle`, in the running loop, while the context lasts.
 
     The same signal again at once is the same signal: timeout(1) and some runners send it to the
@@ -60,9 +59,9 @@ def signals_caught(handle: Callable[[signal.Signals], object]) -> Generator[None
     last_s = dict[signal.Signals, float]()
 
     def on_signal(number: signal.Signals) -> None:
-        is_echo = loop.time() - last_s.get(number, -_ECHO_S) < _ECHO_S
+        is_repeat = loop.time() - last_s.get(number, -_SIGNAL_DEBOUNCE_S) < _SIGNAL_DEBOUNCE_S
         last_s[number] = loop.time()
-        if not is_echo:
+        if not is_repeat:
             handle(number)
 
     caught = [signal.SIGTERM, signal.SIGINT]
@@ -80,14 +79,14 @@ def signals_caught(handle: Callable[[signal.Signals], object]) -> Generator[None
         signal.pthread_sigmask(signal.SIG_UNBLOCK, caught)
 
 
-def _leash(parent: int) -> Callable[[], None] | None:
+def _die_with_parent(parent: int) -> Callable[[], None] | None:
     libc = _LIBC
     if libc is None:
         return None
 
-    def hold() -> None:
+    def ask_kernel() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the leash was on
+        if os.getppid() != parent:  # it died before that
             os._exit(1)
 
-    return hold
+    return ask_kernel

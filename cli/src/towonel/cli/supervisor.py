@@ -1,7 +1,7 @@
-"""Programs that live and end together, as hub and edge of one box do.
+"""Supervisor of programs that live and end together, as hub and edge of one box do.
 
-signal 1            ─▶ passed on to all, who drain           ─▶ 0, or the first failure's code
-signal 2            ─▶ passed on to all, who end at once
+signal 1            ─▶ passed on to all; they drain          ─▶ 0, or the first failure's code
+signal 2            ─▶ passed on to all; they end at once
 one ends unasked    ─▶ SIGTERM to the others                 ─▶ its code; 1 where that is 0
 """
 
@@ -14,28 +14,42 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from towonel.cli.output import EXIT_SETTINGS
-from towonel.cli.subprocesses import Program, signals_caught, start
+from towonel.cli.subprocesses import Program, handle_signals, start
+from towonel.runtime.exit_codes import EXIT_SETTINGS
 
-_OVERTIME_S = 15.0  # beyond its own drain deadline a program is stuck
-_HURRY_S = 5.0  # after a second signal
-_COMPLAINTS_S = 1.0  # after wrong settings: the others may say what is wrong with theirs, too
 _KILLED_BY = 128  # a shell's exit code for death by signal n is 128 + n
 
 log = structlog.get_logger()
 
 
-async def supervise(programs: Sequence[Program], *, drain_s: float) -> int:
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long programs get in which to end.
+
+    Args:
+        drain_s: after a first signal.
+        overtime_s: beyond that; then a program is stuck, and is killed.
+        kill_after_s: after a second signal.
+        settings_grace_s: after wrong settings of another, to report those of its own.
+    """
+
+    drain_s: float
+    overtime_s: float = 15.0
+    kill_after_s: float = 5.0
+    settings_grace_s: float = 1.0
+
+
+async def supervise(programs: Sequence[Program], timing: Timing) -> int:
     """Run programs until all have ended, and return the exit code for the whole.
 
     Their output goes to our standard error as it is.
 
     Args:
         programs: started in this order.
-        drain_s: how long any of them may drain after a first signal.
+        timing: how long they get in which to end.
     """
-    group = _Group(drain_s)
-    with signals_caught(group.on_signal):
+    group = _ProgramGroup(timing)
+    with handle_signals(group.on_signal):
         try:
             async with asyncio.TaskGroup() as tasks:
                 for program in programs:
@@ -46,8 +60,8 @@ async def supervise(programs: Sequence[Program], *, drain_s: float) -> int:
 
 
 @dataclass(slots=True)
-class _Group:
-    drain_s: float
+class _ProgramGroup:
+    timing: Timing
     exit_code: int = 0
     is_stopping: bool = False
     running: dict[str, asyncio.subprocess.Process] = field(
@@ -76,28 +90,29 @@ class _Group:
             process.terminate()
         code = await process.wait()
         del self.running[name]
-        exit_code = self._judged(code)
+        exit_code = self.exit_code_of(code)
         self.exit_code = self.exit_code or exit_code
         if self.is_stopping:
             log.info("program.ended", program=name, exit_code=exit_code)
             return
         log.error("program.ended_unasked", program=name, exit_code=exit_code)
-        patience_s = _COMPLAINTS_S if exit_code == EXIT_SETTINGS else 0.0
-        asyncio.get_running_loop().call_later(patience_s, self._stop_unless_stopping)
+        grace_s = self.timing.settings_grace_s if exit_code == EXIT_SETTINGS else 0.0
+        asyncio.get_running_loop().call_later(grace_s, self._stop_unless_stopping)
 
     def _stop_unless_stopping(self) -> None:
         if not self.is_stopping:
             self._stop(signal.SIGTERM)
 
-    def _judged(self, code: int) -> int:
+    def exit_code_of(self, code: int) -> int:
         if self.is_stopping and -code in {signal.SIGTERM, signal.SIGINT}:
-            return 0  # it was told to end before it could say how: nothing was lost
+            return 0  # it was stopped before it had installed its handlers: nothing was lost
         if code < 0:
             return _KILLED_BY - code
         return code if code or self.is_stopping else 1
 
     def _stop(self, number: signal.Signals) -> None:
-        limit_s = _HURRY_S if self.is_stopping else self.drain_s + _OVERTIME_S
+        timing = self.timing
+        limit_s = timing.kill_after_s if self.is_stopping else timing.drain_s + timing.overtime_s
         self.is_stopping = True
         self.signal_all(number)
         asyncio.get_running_loop().call_later(limit_s, self.signal_all, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Lists of the command line: whole unless asked for fewer, and numbers as people read them."""
+"""Tables of resources, and formats of their numbers."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 from pydantic import BaseModel
 
+from towonel.api.agents import AgentItem
 from towonel.api.traffic import Traffic
-from towonel.cli.output import Rows, Shown, shown_time
+from towonel.cli.output import Output, Rows, format_time
 from towonel.client.pages import Fetch, Paged, pages
 
 SHORT = (
@@ -33,55 +34,68 @@ Group = Annotated[
 ]
 
 
-async def listed[P: Paged, T: BaseModel](
+async def fetch_all[P: Paged, T: BaseModel](
     fetch: Fetch[P], items: Callable[[P], Iterable[T]], limit: int | None = None
 ) -> list[T]:
-    """Return a list, page after page, up to a limit."""
-    found: list[T] = []
+    """Fetch a list, page after page, up to a limit."""
+    fetched: list[T] = []
     async for item in pages(fetch, items):
-        found.append(item)
-        if len(found) == limit:
+        fetched.append(item)
+        if len(fetched) == limit:
             break
-    return found
+    return fetched
 
 
-def shown_list[T: BaseModel](
+def list_output[T: BaseModel](
     name: str,
-    found: Sequence[T],
+    listed: Sequence[T],
     columns: Sequence[str],
     row: Callable[[T], Sequence[str]],
     empty: str,
-) -> Shown:
-    """Return a list as it is printed; `name` is what it is called in JSON."""
-    document: dict[str, object] = {name: [item.model_dump(mode="json") for item in found]}
-    return Shown(document, Rows(columns, [row(item) for item in found], empty))
+) -> Output:
+    """Return a list as output; `name` is its key in JSON."""
+    document: dict[str, object] = {name: [item.model_dump(mode="json") for item in listed]}
+    return Output(document, Rows(columns, [row(item) for item in listed], empty))
 
 
-def shown_bytes(count: int) -> str:
-    """Return an amount of data with three digits at least: `999 B`, `1.50 KiB`, `12.3 GiB`."""
+def format_bytes(count: int) -> str:
+    """Format an amount of data with three digits at least: `999 B`, `1.50 KiB`, `12.3 GiB`."""
     size = float(count)
     for unit in _UNITS[:-1]:
         if size < _STEP:
-            return _digits(size, unit)
+            return _three_digits(size, unit)
         size /= _STEP
-    return _digits(size, _UNITS[-1])
+    return _three_digits(size, _UNITS[-1])
 
 
-def shown_traffic(traffic: Traffic) -> str:
-    """Return what was carried, in a few words."""
+def format_traffic(traffic: Traffic) -> str:
+    """Format traffic counters."""
     return (
         f"{traffic.connections_active} open of {traffic.connections_total} connections,"
-        f" {shown_bytes(traffic.bytes_in)} in, {shown_bytes(traffic.bytes_out)} out"
+        f" {format_bytes(traffic.bytes_in)} in, {format_bytes(traffic.bytes_out)} out"
     )
 
 
-def shown_live(since: datetime | None) -> str:
-    """Return since when something is live, or that it is not."""
-    return "no" if since is None else f"since {shown_time(since)}"
+def format_live(since: datetime | None) -> str:
+    """Format since when an agent is live, or that it is not."""
+    return "no" if since is None else f"since {format_time(since)}"
 
 
-def _digits(size: float, unit: str) -> str:
+def _three_digits(size: float, unit: str) -> str:
     if unit == "B":
         return f"{size:.0f} B"
     places = max(0, 3 - len(str(int(size))))
     return f"{size:.{places}f} {unit}"
+
+
+def agent_rows(agents: list[AgentItem]) -> Rows:
+    """Return agents as a table."""
+    columns = ("AGENT", "GROUP", "LIVE", "EDGES", "OPEN", "SOFTWARE")
+    return Rows(columns, [*map(agent_row, agents)], "No agent is known.")
+
+
+def agent_row(item: AgentItem) -> tuple[str, ...]:
+    """Return one agent as a row of that table."""
+    edges = ", ".join(edge[:SHORT] for edge in item.edges)
+    live = format_live(item.live_since)
+    return item.agent_id, item.group, live, edges, str(item.connections_active), item.software or ""

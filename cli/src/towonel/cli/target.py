@@ -1,13 +1,13 @@
-"""Which hub a command talks to, and with which key: flag, environment, or the hub of this machine."""
+"""Target of a command: the hub and the key, from flags, the environment, a login or this machine."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from towonel.cli.errors import UsageError
 from towonel.cli.logins import FILE, Profile, Profiles
 from towonel.cli.settings import CommandSettings, config_folder
-from towonel.cli.usage import UsageError
 from towonel.client.hub import HubClient
 from towonel.client.transport import parse_hub_url
 from towonel.runtime import secretfile
@@ -24,7 +24,7 @@ _NO_KEY = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A hub's address, and the operator key where there is one."""
+    """Address of a hub, and the key for it if there is one."""
 
     hub_url: str
     operator_key: SecretStr | None
@@ -35,7 +35,7 @@ class Target:
         return HubClient(self.hub_url, operator_key=key, allow_insecure=self.allow_insecure)
 
 
-def resolve(
+def resolve_target(
     settings: CommandSettings,
     hub_url: str | None,
     api_key: str | None,
@@ -43,7 +43,7 @@ def resolve(
     *,
     needs_key: bool,
 ) -> Target:
-    """Decide hub and key.
+    """Choose hub and key.
 
     Args:
         settings: what the environment says.
@@ -53,11 +53,11 @@ def resolve(
         needs_key: refuse to go on without a key.
 
     Raises:
-        UsageError: a flag that is no hub's URL, or names no profile.
-        SettingsError: a variable that is none, or no key where one is needed.
+        UsageError: a flag is not a valid URL, or names an unknown profile.
+        SettingsError: a variable is not a valid URL, or there is no key and one is needed.
     Source: inventory §1.8.
     """
-    key, login = _given_key(settings, api_key), _login(settings, hub_url, profile)
+    key, login = _explicit_key(settings, api_key), _login(settings, hub_url, profile)
     if key is None and login is not None:
         key = login.key
     if key is None:
@@ -73,7 +73,7 @@ def resolve(
 
 
 def _url(settings: CommandSettings, flag: str | None, login: Profile | None) -> tuple[str, str]:
-    """Return the hub to ask, and who named it."""
+    """Return the hub's URL, and the flag, variable or file that it is from."""
     if flag:
         return flag, "--hub-url"
     if settings.hub_url:
@@ -84,30 +84,30 @@ def _url(settings: CommandSettings, flag: str | None, login: Profile | None) -> 
 
 
 def _login(settings: CommandSettings, hub_url: str | None, name: str | None) -> Profile | None:
-    """Return the login that counts: the named one, else the current one if it is of that hub."""
+    """Return the named login, else the current one if it is of that hub."""
     name = name or settings.profile or None
-    found = Profiles.read(config_folder()).named(name)
+    login = Profiles.read(config_folder()).find(name)
     url = hub_url or settings.hub_url
-    if found is None or url is None or url.rstrip("/") == found.hub_url:
-        return found
+    if login is None or url is None or url.rstrip("/") == login.hub_url:
+        return login
     if name is None:
         return None
-    raise UsageError(f"--profile: {name} is a login of {found.hub_url}, and not of {url}")
+    raise UsageError(f"--profile: {name} is a login of {login.hub_url}, and not of {url}")
 
 
-def _given_key(settings: CommandSettings, api_key: str | None) -> SecretStr | None:
+def _explicit_key(settings: CommandSettings, api_key: str | None) -> SecretStr | None:
     if api_key is not None:
-        return as_key(api_key, "--api-key")
+        return parse_key(api_key, "--api-key")
     if settings.operator_key is None or not settings.operator_key.get_secret_value().strip():
         return None
-    return as_key(settings.operator_key.get_secret_value(), "TOWONEL_OPERATOR_KEY")
+    return parse_key(settings.operator_key.get_secret_value(), "TOWONEL_OPERATOR_KEY")
 
 
-def as_key(text: str, where: str) -> SecretStr:
-    """Return a key as it is sent.
+def parse_key(text: str, where: str) -> SecretStr:
+    """Check a key.
 
     Raises:
-        SettingsError: naming where it came from.
+        SettingsError: naming where it is from.
     """
     text = text.strip()
     if not text or not (text.isascii() and text.isprintable()) or " " in text:
@@ -126,8 +126,8 @@ def _key_in_file(path: Path, *, required: bool) -> SecretStr | None:
                 raise SettingsError([_NO_KEY.format(path=path)])
             return None
         content = secretfile.read(path)
-    except OSError as error:  # it is in a folder of somebody else
+    except OSError as error:  # in a folder of another user
         raise SettingsError([f"{path}: cannot be read: {error.strerror}"]) from error
     except secretfile.SecretFileError as error:
         raise SettingsError([str(error)]) from error
-    return as_key(content.decode("ascii", errors="replace"), str(path))
+    return parse_key(content.decode("ascii", errors="replace"), str(path))

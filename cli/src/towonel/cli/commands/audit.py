@@ -1,4 +1,4 @@
-"""`towonel audit`: what was written, by whom, and what is being written now."""
+"""`towonel audit`: the audit log, past and as it is written."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -12,19 +12,19 @@ from typing import Annotated, cast
 import typer
 
 from towonel.api.audit import AuditItem
-from towonel.cli.command import group, hub_command
+from towonel.cli.command import hub_command
+from towonel.cli.errors import UsageError, warn
 from towonel.cli.options.durations import parse_duration
-from towonel.cli.output import Shown, now, warn
-from towonel.cli.tables import Limit, TenantId, listed, shown_list
-from towonel.cli.usage import UsageError
+from towonel.cli.output import Output, now
+from towonel.cli.tables import Limit, TenantId, fetch_all, list_output
 from towonel.client.envelope import printable
 from towonel.client.hub import HubClient
 from towonel.runtime.backoff import Backoff
 from towonel.wire.errors import Code, Denied, Unavailable
 
-app = group()
+app = typer.Typer()
 FIRST_RETRY_S, MAX_RETRY_S = 0.5, 15.0
-MAX_RETRY_AFTER_S = 30.0  # nobody waits longer in front of a terminal
+MAX_RETRY_AFTER_S = 30.0  # longer than people wait in front of a terminal
 
 Actor = Annotated[
     str | None, typer.Option(metavar="NAME", help="Only what this one did: operator, key:ID.")
@@ -37,23 +37,23 @@ Since = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """Which writes; what is None does not matter."""
+class AuditFilter:
+    """Conditions on audit events, each ignored if None."""
 
-    tenant_id: str | None
-    actor: str | None
-    action: str | None
-    subject: str | None
+    tenant_id: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    subject: str | None = None
 
     def admits(self, item: AuditItem) -> bool:
-        """Whether a write is one of these."""
+        """Tell whether an event meets all conditions."""
         pairs = (
             (self.tenant_id, item.tenant_id),
             (self.actor, item.actor),
             (self.action, item.action),
             (self.subject, item.subject),
         )
-        return all(wanted in {None, found} for wanted, found in pairs)
+        return all(condition in {None, value} for condition, value in pairs)
 
 
 @hub_command(
@@ -68,7 +68,7 @@ async def list_all(
     since: Since = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Before; as --since.")] = None,
     limit: Limit = None,
-) -> Shown:
+) -> Output:
     """List writes, the newest first."""
     fetch = partial(
         hub.audit.list,
@@ -76,18 +76,18 @@ async def list_all(
         actor=actor,
         action=action,
         subject=subject,
-        since=_moment("--since", since),
-        until=_moment("--until", until),
+        since=_parse_time("--since", since),
+        until=_parse_time("--until", until),
     )
-    found = await listed(fetch, lambda page: page.audit, limit)
+    events = await fetch_all(fetch, lambda page: page.audit, limit)
     columns = ("AT", "ACTOR", "ACTION", "SUBJECT", "FROM", "WHAT")
-    return shown_list("audit", found, columns, _row, "Nothing was written.")
+    return list_output("audit", events, columns, _to_row, "Nothing was written.")
 
 
 @hub_command(
     app, "tail", "towonel audit tail", "towonel audit tail -n 0 --action invite.created --json"
 )
-async def tail(
+def tail(
     hub: HubClient,
     tenant_id: TenantId = None,
     actor: Actor = None,
@@ -97,39 +97,57 @@ async def tail(
         int,
         typer.Option("--lines", "-n", metavar="N", min=0, max=1_000, help="Begin with the last N."),
     ] = 10,
-) -> AsyncGenerator[Shown]:
+) -> AsyncGenerator[Output]:
     """Follow writes as they are made, until Ctrl-C. A hub that goes away is asked again."""
-    wanted = _Wanted(tenant_id, actor, action, subject)
+    audit_filter = AuditFilter(tenant_id, actor, action, subject)
+    return follow(hub, audit_filter, lines, Backoff(FIRST_RETRY_S, MAX_RETRY_S))
+
+
+async def follow(
+    hub: HubClient, audit_filter: AuditFilter, lines: int, backoff: Backoff
+) -> AsyncGenerator[Output]:
+    """Yield the last events, then new ones for ever; a hub that does not answer is asked again.
+
+    Args:
+        hub: the client of the hub.
+        audit_filter: which events.
+        lines: how many of the past.
+        backoff: the delays between tries.
+    """
     last_id: int | None = None
-    for item in await _last(hub, wanted, lines):
+    for item in await _recent(hub, audit_filter, lines):
         last_id = item.id
-        yield Shown(item, _line(item))
-    async with aclosing(_followed(hub, last_id)) as items:
+        yield Output(item, _format_line(item))
+    async with aclosing(_stream(hub, last_id, backoff)) as items:
         async for item in items:
-            if wanted.admits(item):
-                yield Shown(item, _line(item))
+            if audit_filter.admits(item):
+                yield Output(item, _format_line(item))
 
 
-async def _last(hub: HubClient, wanted: _Wanted, lines: int) -> list[AuditItem]:
+async def _recent(hub: HubClient, audit_filter: AuditFilter, lines: int) -> list[AuditItem]:
     if lines == 0:
         return []
     try:
         page = await hub.audit.list(
             limit=lines,
-            tenant_id=wanted.tenant_id,
-            actor=wanted.actor,
-            action=wanted.action,
-            subject=wanted.subject,
+            tenant_id=audit_filter.tenant_id,
+            actor=audit_filter.actor,
+            action=audit_filter.action,
+            subject=audit_filter.subject,
         )
     except Denied as error:
-        if error.code is not Code.FORBIDDEN:  # who may not read the log may still follow it
+        if (
+            error.code is not Code.FORBIDDEN
+        ):  # a caller that may not read the log may still follow it
             raise
         return []
     return page.audit[::-1]
 
 
-async def _followed(hub: HubClient, last_id: int | None) -> AsyncGenerator[AuditItem]:
-    backoff, rng = Backoff(FIRST_RETRY_S, MAX_RETRY_S), SystemRandom()
+async def _stream(
+    hub: HubClient, last_id: int | None, backoff: Backoff
+) -> AsyncGenerator[AuditItem]:
+    rng = SystemRandom()
     while True:
         wait_s = 0.0
         try:
@@ -145,8 +163,8 @@ async def _followed(hub: HubClient, last_id: int | None) -> AsyncGenerator[Audit
         await asyncio.sleep(max(wait_s, backoff.next_delay(rng)))
 
 
-def _moment(flag: str, text: str | None) -> datetime | None:
-    """Return a time that is told as such, or by how long it is past."""
+def _parse_time(flag: str, text: str | None) -> datetime | None:
+    """Return a time that is given as such, or by how long ago it was."""
     if text is None:
         return None
     try:
@@ -158,50 +176,59 @@ def _moment(flag: str, text: str | None) -> datetime | None:
     try:
         ago_s = parse_duration(text.strip().removesuffix("ago"))
         if ago_s is None:
-            raise ValueError("never is no time")  # noqa: TRY301 one answer for what is none
+            raise ValueError("never is not a time")  # noqa: TRY301 one message for all
         return now() - timedelta(seconds=ago_s)
     except (ValueError, OverflowError):
         raise UsageError(f"{flag}: write 90min, 2d or 2026-11-24T12:00:00Z") from None
 
 
-def _line(item: AuditItem) -> str:
-    origin = f"from {item.address}" if item.address else ""  # who may not know gets none
-    parts = (_at(item), item.actor, item.action, item.subject, origin, _what(item))
+def _format_line(item: AuditItem) -> str:
+    origin = (
+        f"from {item.address}" if item.address else ""
+    )  # empty for callers that may not know it
+    parts = (_format_at(item), item.actor, item.action, item.subject, origin, _format_change(item))
     return printable("  ".join(part for part in parts if part))
 
 
-def _row(item: AuditItem) -> tuple[str, ...]:
-    return _at(item), item.actor, item.action, item.subject, item.address, _what(item)
+def _to_row(item: AuditItem) -> tuple[str, ...]:
+    return (
+        _format_at(item),
+        item.actor,
+        item.action,
+        item.subject,
+        item.address,
+        _format_change(item),
+    )
 
 
-def _at(item: AuditItem) -> str:
+def _format_at(item: AuditItem) -> str:
     return item.at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _what(item: AuditItem) -> str:
+def _format_change(item: AuditItem) -> str:
     """Return what changed: `name=home`, or `name=old->new`."""
-    before, after = _flat(item.before or {}), _flat(item.after or {})
+    before, after = _flatten(item.before or {}), _flatten(item.after or {})
     return ", ".join(
-        f"{name}={_text(before[name])}->{_text(after.get(name))}"
+        f"{name}={_format_value(before[name])}->{_format_value(after.get(name))}"
         if name in before
-        else f"{name}={_text(after[name])}"
+        else f"{name}={_format_value(after[name])}"
         for name in before | after
         if name not in before or before[name] != after.get(name)
     )
 
 
-def _flat(values: Mapping[str, object], above: str = "") -> dict[str, object]:
+def _flatten(values: Mapping[str, object], above: str = "") -> dict[str, object]:
     """Return `{"limits": {"services": 3}}` as `{"limits.services": 3}`."""
-    found: dict[str, object] = {}
+    flat: dict[str, object] = {}
     for name, value in values.items():
         if isinstance(value, dict):
-            found |= _flat(cast("dict[str, object]", value), f"{above}{name}.")
+            flat |= _flatten(cast("dict[str, object]", value), f"{above}{name}.")
         else:
-            found[above + name] = value
-    return found
+            flat[above + name] = value
+    return flat
 
 
-def _text(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, list):
         return ",".join(map(str, cast("list[object]", value))) or "none"
     return "none" if value is None else str(value)

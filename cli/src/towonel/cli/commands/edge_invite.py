@@ -1,55 +1,57 @@
-"""`towonel edge-invite`: make, list and revoke what lets another edge in."""
+"""`towonel edge-invite`: create, list and revoke invites of edges."""
+
+import typer
 
 from towonel.api.edge_invites import EdgeInviteItem
-from towonel.cli.command import group, hub_command
-from towonel.cli.commands.invite.invites import checked_name
-from towonel.cli.idempotent import once
+from towonel.cli.command import hub_command
+from towonel.cli.commands.invite.flags import parse_invite_name
+from towonel.cli.idempotent import create_once
 from towonel.cli.options.flags import ItemId, Name
-from towonel.cli.output import Fields, Shown, shown_time
-from towonel.cli.tables import listed, shown_list
+from towonel.cli.output import Fields, Output, format_time
+from towonel.cli.tables import fetch_all, list_output
 from towonel.client.hub import HubClient
 
-app = group()
+app = typer.Typer()
 
 
 @hub_command(app, "create", "towonel edge-invite create --name frankfurt")
-async def create(hub: HubClient, name: Name = None) -> Shown:
+async def create(hub: HubClient, name: Name = None) -> Output:
     """Make an edge invite, and print its token: the hub does not keep it."""
-    wanted = checked_name(name)
-    made = await once(lambda key: hub.edge_invites.create(wanted, idempotency_key=key))
-    fields = [("invite", made.invite_id), ("edge", made.edge_node_id), ("name", made.name)]
-    told = "\nThe token, shown this once; give it to the edge:"
-    return Shown(made, Fields(fields), told, f"TOWONEL_EDGE_INVITE_TOKEN={made.token}")
+    checked = parse_invite_name(name)
+    invite = await create_once(lambda key: hub.edge_invites.create(checked, idempotency_key=key))
+    fields = [("invite", invite.invite_id), ("edge", invite.edge_node_id), ("name", invite.name)]
+    caption = "\nThe token, shown this once; give it to the edge:"
+    return Output(invite, Fields(fields), caption, f"TOWONEL_EDGE_INVITE_TOKEN={invite.token}")
 
 
 @hub_command(app, "list", "towonel edge-invite list", "towonel edge-invite list --json")
-async def list_all(hub: HubClient) -> Shown:
+async def list_all(hub: HubClient) -> Output:
     """List edge invites, the newest first."""
-    found = await listed(hub.edge_invites.list, lambda page: page.invites)
+    invites = await fetch_all(hub.edge_invites.list, lambda page: page.invites)
     columns = ("ID", "NAME", "STATUS", "EDGE")
-    return shown_list("invites", found, columns, _row, "There is no edge invite yet.")
+    return list_output("invites", invites, columns, _to_row, "There is no edge invite yet.")
 
 
 @hub_command(app, "show", "towonel edge-invite show --id pJ4yYx1sT0mQ8aWv7c2d3g")
-async def show(hub: HubClient, invite_id: ItemId) -> Shown:
+async def show(hub: HubClient, invite_id: ItemId) -> Output:
     """Show one edge invite; its token is not kept."""
-    found = await hub.edge_invites.get(invite_id)
+    invite = await hub.edge_invites.get(invite_id)
     fields = [
-        ("invite", found.invite_id),
-        ("edge", found.edge_node_id),
-        ("name", found.name),
-        ("status", found.status),
-        ("created", shown_time(found.created_at_ms)),
+        ("invite", invite.invite_id),
+        ("edge", invite.edge_node_id),
+        ("name", invite.name),
+        ("status", invite.status),
+        ("created", format_time(invite.created_at_ms)),
     ]
-    return Shown(found, Fields(fields))
+    return Output(invite, Fields(fields))
 
 
 @hub_command(app, "revoke", "towonel edge-invite revoke --id pJ4yYx1sT0mQ8aWv7c2d3g")
-async def revoke(hub: HubClient, invite_id: ItemId) -> Shown:
+async def revoke(hub: HubClient, invite_id: ItemId) -> Output:
     """Revoke an edge invite. The hub gives that edge no routes and names it to no agent."""
     await hub.edge_invites.revoke(invite_id)
-    return Shown({"status": "revoked", "invite_id": invite_id}, f"revoked {invite_id}")
+    return Output({"status": "revoked", "invite_id": invite_id}, f"revoked {invite_id}")
 
 
-def _row(invite: EdgeInviteItem) -> tuple[str, ...]:
+def _to_row(invite: EdgeInviteItem) -> tuple[str, ...]:
     return invite.invite_id, invite.name, invite.status, invite.edge_node_id

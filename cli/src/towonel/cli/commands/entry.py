@@ -1,4 +1,4 @@
-"""`towonel entry`: a tenant's log of signed entries."""
+"""`towonel entry`: a tenant's log of signed entries, as the original has it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,19 +6,26 @@ from typing import Annotated
 import typer
 
 from towonel.api.ports import LAST_PORT
-from towonel.cli.command import group, hub_command
+from towonel.cli.command import hub_command
+from towonel.cli.errors import UsageError
 from towonel.cli.key_files import TENANT_KEY, KeyPath, read_tenant_key
-from towonel.cli.legacy.op_syntax import OpFlags, OpName, op_document, op_from, op_subject, op_text
+from towonel.cli.legacy.op_syntax import (
+    OpFlags,
+    OpName,
+    format_op,
+    format_op_subject,
+    op_to_json,
+    parse_op,
+)
 from towonel.cli.legacy.tenant_log import TenantLog
 from towonel.cli.options.choices import TlsEnd
-from towonel.cli.options.ids import TenantIdFlag, checked_hex
-from towonel.cli.output import Rows, Shown, shown_time
-from towonel.cli.usage import UsageError
+from towonel.cli.options.ids import TenantIdFlag, parse_hex_id
+from towonel.cli.output import Output, Rows, format_time
 from towonel.client.hub import HubClient
 from towonel.wire.ids import TenantId
 from towonel.wire.legacy.entries import EntryPayload, decode_payload
 
-app = group()
+app = typer.Typer()
 
 
 @hub_command(
@@ -41,13 +48,13 @@ async def submit(
         int | None, typer.Option(metavar="PORT", min=1, max=LAST_PORT, help="Its public port.")
     ] = None,
     mode: Annotated[TlsEnd | None, typer.Option(help="Where a hostname's TLS ends.")] = None,
-) -> Shown:
+) -> Output:
     """Sign one change with the tenant's key. It goes to the end of the tenant's log."""
-    op = op_from(name, OpFlags(hostname, agent_id, service, listen_port, mode))
+    op = parse_op(name, OpFlags(hostname, agent_id, service, listen_port, mode))
     tenant = read_tenant_key(key_path)
     sequence = await TenantLog(hub, tenant).append(op)
-    document = {"tenant_id": tenant.tenant_id.hex(), "sequence": sequence, **op_document(op)}
-    return Shown(document, f"entry {sequence}: {op_text(op)}")
+    document = {"tenant_id": tenant.tenant_id.hex(), "sequence": sequence, **op_to_json(op)}
+    return Output(document, f"entry {sequence}: {format_op(op)}")
 
 
 @hub_command(
@@ -66,26 +73,26 @@ async def list_all(
         ),
     ] = None,
     tenant_id: TenantIdFlag = None,
-) -> Shown:
+) -> Output:
     """List a tenant's entries that still matter, by sequence."""
     if tenant_id is None:
         tenant = read_tenant_key(key_path or TENANT_KEY)
-        owner, found = tenant.tenant_id, await TenantLog(hub, tenant).read()
+        owner, entries = tenant.tenant_id, await TenantLog(hub, tenant).read()
     elif key_path is not None:
-        raise UsageError("--tenant-id: is asked with the operator's key, not with --key-path")
+        raise UsageError("--tenant-id: needs the operator's key, so give it without --key-path")
     else:
-        owner = TenantId(bytes.fromhex(checked_hex("--tenant-id", tenant_id)))
-        found = [decode_payload(entry.payload) for entry in await hub.entries.list(owner)]
-    document: dict[str, object] = {"tenant_id": owner.hex(), "entries": [*map(_item, found)]}
+        owner = TenantId(bytes.fromhex(parse_hex_id("--tenant-id", tenant_id)))
+        entries = [decode_payload(entry.payload) for entry in await hub.entries.list(owner)]
+    document: dict[str, object] = {"tenant_id": owner.hex(), "entries": [*map(_to_json, entries)]}
     columns = ("SEQUENCE", "SIGNED", "OP", "WHAT")
-    return Shown(document, Rows(columns, [*map(_row, found)], "There is no entry yet."))
+    return Output(document, Rows(columns, [*map(_to_row, entries)], "There is no entry yet."))
 
 
-def _item(entry: EntryPayload) -> dict[str, object]:
+def _to_json(entry: EntryPayload) -> dict[str, object]:
     place = {"sequence": entry.sequence, "timestamp_ms": entry.timestamp_ms}
-    return {**place, **op_document(entry.op)}
+    return {**place, **op_to_json(entry.op)}
 
 
-def _row(entry: EntryPayload) -> tuple[str, ...]:
-    name = str(op_document(entry.op)["op"])
-    return str(entry.sequence), shown_time(entry.timestamp_ms), name, op_subject(entry.op)
+def _to_row(entry: EntryPayload) -> tuple[str, ...]:
+    name = str(op_to_json(entry.op)["op"])
+    return str(entry.sequence), format_time(entry.timestamp_ms), name, format_op_subject(entry.op)

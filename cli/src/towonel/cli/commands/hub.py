@@ -1,4 +1,4 @@
-"""`towonel hub`: the hub's own program, which looks after its database."""
+"""`towonel hub`: runs the hub's own program, which maintains its database."""
 
 import importlib.util
 import os
@@ -6,16 +6,16 @@ import sys
 
 import typer
 
-from towonel.cli.output import EXIT_FAILED
 from towonel.cli.settings import child_environment
+from towonel.runtime.exit_codes import EXIT_FAILED
 
 MODULE = "towonel.hub"
 
 
-root = typer.Typer(rich_markup_mode=None)  # commands of the first level
+app = typer.Typer()
 
 
-@root.command(
+@app.command(
     context_settings={
         "allow_extra_args": True,
         "ignore_unknown_options": True,

@@ -1,4 +1,4 @@
-"""`towonel login`: keep which hub to ask, and with which key."""
+"""`towonel login`, `logout` and `whoami`: keep which hub to ask, and with which key."""
 
 import asyncio
 import re
@@ -8,21 +8,19 @@ from typing import Annotated
 import typer
 
 from towonel.api.keys import WhoAmI
-from towonel.cli.command import group, hub_command, local_command
+from towonel.cli.command import hub_command, local_command
+from towonel.cli.errors import UsageError
 from towonel.cli.key_files import ask_secret, read_text
 from towonel.cli.logins import DEFAULT, NAME, Profile, Profiles
-from towonel.cli.output import Fields, Rows, Shown
+from towonel.cli.output import Fields, Output
 from towonel.cli.settings import CommandSettings, config_folder
-from towonel.cli.target import as_key
-from towonel.cli.usage import UsageError
+from towonel.cli.target import parse_key
 from towonel.client.hub import HubClient
 from towonel.client.transport import parse_hub_url
 from towonel.runtime.settings import load
 from towonel.wire.errors import Denied
 
-root = typer.Typer(rich_markup_mode=None)  # commands of the first level
-app = group()
-
+app = typer.Typer()
 Named = Annotated[
     str | None,
     typer.Option("--profile", metavar="NAME", help="Its name.", show_default=False),
@@ -30,7 +28,7 @@ Named = Annotated[
 
 
 @local_command(
-    root,
+    app,
     "login",
     "towonel login https://hub.example.eu",
     "towonel login https://hub.example.eu --profile work --key-file key.txt",
@@ -50,7 +48,7 @@ def login(
             allow_dash=True,
         ),
     ] = None,
-) -> Shown:
+) -> Output:
     """Check a key at its hub, and keep both for the commands that follow."""
     if not re.fullmatch(NAME, profile):
         raise UsageError("--profile: is 1 to 64 letters, digits, dots, hyphens and underscores")
@@ -64,68 +62,43 @@ def login(
         if key_file is None
         else read_text("--key-file", key_file)
     )
-    key = as_key(text, "--key-file" if key_file else "the key")
-    kept = Profiles.read(config_folder())  # a broken file is told before a key is sent anywhere
-    whom = asyncio.run(
+    key = parse_key(text, "--key-file" if key_file else "the key")
+    profiles = Profiles.read(
+        config_folder()
+    )  # a broken file is reported before a key is sent anywhere
+    identity = asyncio.run(
         _ask(HubClient(hub_url, operator_key=key.get_secret_value(), allow_insecure=insecure))
     )
-    kept.add(profile, Profile(hub_url=hub_url, key=key))
-    kept.write(config_folder())
-    document: dict[str, object] = {"profile": profile, "hub_url": hub_url, **whom.model_dump()}
-    return Shown(document, f"logged in to {hub_url} as {whom.actor}, role {whom.role}")
+    profiles.add(profile, Profile(hub_url=hub_url, key=key))
+    profiles.write(config_folder())
+    document: dict[str, object] = {"profile": profile, "hub_url": hub_url, **identity.model_dump()}
+    return Output(document, f"logged in to {hub_url} as {identity.actor}, role {identity.role}")
 
 
-@local_command(root, "logout", "towonel logout", "towonel logout --profile work")
-def logout(profile: Named = None) -> Shown:
+@local_command(app, "logout", "towonel logout", "towonel logout --profile work")
+def logout(profile: Named = None) -> Output:
     """Forget a login: the current one, or the named."""
-    kept = Profiles.read(config_folder())
-    name = profile or kept.current
-    if name is None or kept.named(name) is None:
+    profiles = Profiles.read(config_folder())
+    name = profile or profiles.current
+    if name is None or profiles.find(name) is None:
         raise UsageError("--profile: nobody is logged in")
-    kept.drop(name)
-    kept.write(config_folder())
-    document: dict[str, object] = {"profile": name, "current": kept.current}
-    return Shown(document, f"logged out of {name}")
+    profiles.remove(name)
+    profiles.write(config_folder())
+    document: dict[str, object] = {"profile": name, "current": profiles.current}
+    return Output(document, f"logged out of {name}")
 
 
-@hub_command(root, "whoami", "towonel whoami", "towonel whoami --profile work --json")
-async def whoami(hub: HubClient) -> Shown:
+@hub_command(app, "whoami", "towonel whoami", "towonel whoami --profile work --json")
+async def whoami(hub: HubClient) -> Output:
     """Tell whom the hub takes you for, and what you may do."""
-    whom = await hub.keys.whoami()
+    identity = await hub.keys.whoami()
     fields = [
         ("hub", hub.base_url),
-        ("you", whom.actor),
-        ("role", whom.role),
-        ("tenant", whom.tenant_id or "all of them"),
+        ("you", identity.actor),
+        ("role", identity.role),
+        ("tenant", identity.tenant_id or "all of them"),
     ]
-    return Shown({"hub_url": hub.base_url, **whom.model_dump()}, Fields(fields))
-
-
-@local_command(app, "list", "towonel profile list")
-def list_all() -> Shown:
-    """List the logins; keys are not shown."""
-    kept = Profiles.read(config_folder())
-    rows = [
-        ("*" if name == kept.current else "", name, one.hub_url)
-        for name, one in sorted(kept.profiles.items())
-    ]
-    document: dict[str, object] = {
-        "current": kept.current,
-        "profiles": [{"name": name, "hub_url": url} for _, name, url in rows],
-    }
-    return Shown(document, Rows(("", "NAME", "HUB"), rows, "Nobody is logged in."))
-
-
-@local_command(app, "use", "towonel profile use work")
-def use(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name.", show_default=False)],
-) -> Shown:
-    """Choose the login that counts where none is named."""
-    kept = Profiles.read(config_folder())
-    kept.named(name)
-    kept.current = name
-    kept.write(config_folder())
-    return Shown({"current": name}, f"using {name}")
+    return Output({"hub_url": hub.base_url, **identity.model_dump()}, Fields(fields))
 
 
 async def _ask(client: HubClient) -> WhoAmI:

@@ -1,25 +1,24 @@
-"""`towonel port`: public ports that are kept for tenants."""
+"""`towonel port`: public ports reserved for tenants."""
 
 from functools import partial
 from typing import Annotated
 
 import typer
 
-from towonel.api.ports import LAST_PORT, Reservation, ReservationIn
-from towonel.cli.command import group, hub_command
-from towonel.cli.idempotent import once
-from towonel.cli.options.choices import Protocol
+from towonel.api.ports import LAST_PORT, Protocol, Reservation, ReservationIn
+from towonel.cli.command import hub_command
+from towonel.cli.errors import UsageError
+from towonel.cli.idempotent import create_once
 from towonel.cli.options.flags import ItemId
-from towonel.cli.options.ids import TenantIdFlag, checked_hex
-from towonel.cli.options.port_ranges import parse_range, shown_ports
-from towonel.cli.output import Fields, Shown, shown_time
-from towonel.cli.tables import listed, shown_list
-from towonel.cli.usage import UsageError
+from towonel.cli.options.ids import TenantIdFlag, parse_hex_id
+from towonel.cli.options.port_ranges import format_ports, parse_range
+from towonel.cli.output import Fields, Output, format_time
+from towonel.cli.tables import fetch_all, list_output
 from towonel.client.hub import HubClient
 
 MAX_COUNT = 200  # the hub's
 
-app = group()
+app = typer.Typer()
 
 
 @hub_command(
@@ -32,13 +31,13 @@ async def list_all(
     hub: HubClient,
     tenant_id: TenantIdFlag = None,
     protocol: Annotated[Protocol | None, typer.Option(help="Only its ports.")] = None,
-) -> Shown:
-    """List the ports that are kept, by protocol and number."""
-    wanted = None if tenant_id is None else checked_hex("--tenant-id", tenant_id)
-    fetch = partial(hub.ports.list, tenant_id=wanted, protocol=protocol)
-    found = await listed(fetch, lambda page: page.ports)
+) -> Output:
+    """List reserved ports, by protocol and number."""
+    tenant = None if tenant_id is None else parse_hex_id("--tenant-id", tenant_id)
+    fetch = partial(hub.ports.list, tenant_id=tenant, protocol=protocol)
+    reservations = await fetch_all(fetch, lambda page: page.ports)
     columns = ("ID", "PROTOCOL", "PORTS", "TENANT", "SINCE")
-    return shown_list("ports", found, columns, _row, "No port is reserved.")
+    return list_output("ports", reservations, columns, _to_row, "No port is reserved.")
 
 
 @hub_command(
@@ -50,7 +49,7 @@ async def list_all(
 async def reserve(
     hub: HubClient,
     tenant_id: Annotated[
-        str, typer.Option(metavar="HEX", help="For whom to keep them.", show_default=False)
+        str, typer.Option(metavar="HEX", help="The tenant to reserve them for.", show_default=False)
     ],
     protocol: Annotated[Protocol, typer.Option(show_default=False)],
     port: Annotated[
@@ -62,25 +61,27 @@ async def reserve(
     ports: Annotated[
         str | None, typer.Option(metavar="FIRST-LAST", help="Or a range of ports.")
     ] = None,
-) -> Shown:
-    """Keep a port or a range of ports for a tenant."""
-    tenant = checked_hex("--tenant-id", tenant_id)
-    first, last = _wanted(port, ports)
-    wanted = ReservationIn(tenant_id=tenant, protocol=protocol, first_port=first, last_port=last)
-    made = await once(lambda key: hub.ports.reserve(wanted, idempotency_key=key))
+) -> Output:
+    """Reserve a port or a range of ports for a tenant."""
+    tenant = parse_hex_id("--tenant-id", tenant_id)
+    first, last = _parse_range(port, ports)
+    reservation = ReservationIn(
+        tenant_id=tenant, protocol=protocol, first_port=first, last_port=last
+    )
+    reserved = await create_once(lambda key: hub.ports.reserve(reservation, idempotency_key=key))
     fields = [
-        ("id", made.reservation_id),
-        ("tenant", made.tenant_id),
-        ("ports", f"{made.protocol}:{shown_ports(made.first_port, made.last_port)}"),
+        ("id", reserved.reservation_id),
+        ("tenant", reserved.tenant_id),
+        ("ports", f"{reserved.protocol}:{format_ports(reserved.first_port, reserved.last_port)}"),
     ]
-    return Shown(made, Fields(fields))
+    return Output(reserved, Fields(fields))
 
 
 @hub_command(app, "release", "towonel port release --id pJ4yYx1sT0mQ8aWv7c2d3g")
-async def release(hub: HubClient, reservation_id: ItemId) -> Shown:
-    """Keep ports no more; what is published on them stays."""
+async def release(hub: HubClient, reservation_id: ItemId) -> Output:
+    """Release ports; what is published on them stays."""
     released = await hub.ports.release(reservation_id)
-    return Shown(released, f"released {reservation_id}")
+    return Output(released, f"released {reservation_id}")
 
 
 @hub_command(
@@ -95,14 +96,14 @@ async def available(
     count: Annotated[
         int, typer.Option(metavar="N", min=1, max=MAX_COUNT, help="How many to show.")
     ] = 1,
-) -> Shown:
-    """Print the lowest ports that nobody has, one a line."""
-    found = await hub.ports.available(protocol, count)
-    free = map(str, found.ports)
-    return Shown(found, *free) if found.ports else Shown(found, "There is no free port left.")
+) -> Output:
+    """Print the lowest free ports, one a line."""
+    answer = await hub.ports.available(protocol, count)
+    free = map(str, answer.ports)
+    return Output(answer, *free) if answer.ports else Output(answer, "There is no free port left.")
 
 
-def _wanted(port: int | None, ports: str | None) -> tuple[int | None, int | None]:
+def _parse_range(port: int | None, ports: str | None) -> tuple[int | None, int | None]:
     if ports is None:
         return port, port
     if port is not None:
@@ -110,7 +111,7 @@ def _wanted(port: int | None, ports: str | None) -> tuple[int | None, int | None
     return parse_range("--ports", ports)
 
 
-def _row(item: Reservation) -> tuple[str, ...]:
-    ports = shown_ports(item.first_port, item.last_port)
-    since = shown_time(item.created_at)
+def _to_row(item: Reservation) -> tuple[str, ...]:
+    ports = format_ports(item.first_port, item.last_port)
+    since = format_time(item.created_at)
     return item.reservation_id, item.protocol, ports, item.tenant_id, since

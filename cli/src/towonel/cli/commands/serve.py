@@ -5,25 +5,25 @@ from collections.abc import Mapping
 
 import typer
 
+from towonel.cli.errors import report_errors
 from towonel.cli.options.flags import Json, examples
-from towonel.cli.output import reported
 from towonel.cli.settings import ServeSettings, child_environment
 from towonel.cli.subprocesses import Program
-from towonel.cli.supervisor import supervise
+from towonel.cli.supervisor import Timing, supervise
 from towonel.client.transport import is_loopback
 from towonel.runtime import logs
 from towonel.runtime.addresses import WILDCARDS, loopback_url
 from towonel.runtime.settings import SettingsError, load
 
 _HUB_URL = "TOWONEL_EDGE_HUB_URL"
-# Each of these names the edge's hub already.
-_NAMES_A_HUB = (_HUB_URL, "TOWONEL_EDGE_HUB_URLS", "TOWONEL_EDGE_INVITE_TOKEN")
+# Each of these tells the edge its hub.
+_HUB_VARIABLES = (_HUB_URL, "TOWONEL_EDGE_HUB_URLS", "TOWONEL_EDGE_INVITE_TOKEN")
 
 
-root = typer.Typer(rich_markup_mode=None)  # commands of the first level
+app = typer.Typer()
 
 
-@root.command(
+@app.command(
     epilog=examples(
         "TOWONEL_DATA_DIR=/var/lib/towonel towonel serve",
         "TOWONEL_HUB_ENABLED=false towonel serve     # only an edge",
@@ -36,21 +36,21 @@ def serve(as_json: Json = False) -> None:
     standard error; --json makes it JSON even on a terminal. A first SIGTERM or Ctrl-C drains, a second
     ends at once. The exit code is that of the first to fail, 78 for wrong settings.
     """
-    with reported(as_json=as_json):
+    with report_errors(as_json=as_json):
         settings = load(ServeSettings)
         environ = child_environment()
         if as_json:
             environ["TOWONEL_LOG_FORMAT"] = "json"
         programs = programs_for(settings, environ)
         logs.configure(settings.log_level, "json" if as_json else settings.log_format, "serve")
-    raise typer.Exit(asyncio.run(supervise(programs, drain_s=settings.edge_drain_s)))
+    raise typer.Exit(asyncio.run(supervise(programs, Timing(settings.edge_drain_s))))
 
 
 def programs_for(settings: ServeSettings, environ: Mapping[str, str]) -> list[Program]:
-    """Return what to run.
+    """Return the programs to run.
 
     Raises:
-        SettingsError: where neither is enabled.
+        SettingsError: neither is enabled.
     """
     programs: list[Program] = []
     if settings.hub_enabled:
@@ -65,12 +65,12 @@ def programs_for(settings: ServeSettings, environ: Mapping[str, str]) -> list[Pr
 
 
 def _edge_environment(settings: ServeSettings, environ: Mapping[str, str]) -> dict[str, str]:
-    is_told = any(environ.get(name) or environ.get(f"{name}_FILE") for name in _NAMES_A_HUB)
+    is_told = any(environ.get(name) or environ.get(f"{name}_FILE") for name in _HUB_VARIABLES)
     if is_told or not settings.hub_enabled:
         return dict(environ)
     host, _ = settings.hub_listen_addr
-    told = {_HUB_URL: loopback_url(settings.hub_listen_addr)}
+    variables = {_HUB_URL: loopback_url(settings.hub_listen_addr)}
     if not is_loopback(WILDCARDS.get(host, host)):
-        # Another address of this very machine: nobody is in between.
-        told["TOWONEL_ALLOW_INSECURE_HUB"] = "true"
-    return {**environ, **told}
+        # Another address of this very machine: the traffic does not leave it.
+        variables["TOWONEL_ALLOW_INSECURE_HUB"] = "true"
+    return {**environ, **variables}

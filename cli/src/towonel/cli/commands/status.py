@@ -1,98 +1,109 @@
-"""`towonel status`: is the hub there, what does it know, and what is live."""
+"""`towonel status`: health of the hub, with counts of what it knows and what is live."""
 
 import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Awaitable, Sized
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, get_args
 
 import typer
 
 from towonel.api.edges import EdgeItem
 from towonel.api.health import HealthOut
+from towonel.api.tenants import TenantStatus
 from towonel.cli.command import hub_command
 from towonel.cli.commands.edge import COLUMNS, edge_row
-from towonel.cli.output import Fields, Rows, Shown, now
-from towonel.cli.tables import SHORT, listed
+from towonel.cli.output import Fields, Output, Rows, now
+from towonel.cli.tables import SHORT, fetch_all
 from towonel.client.hub import HubClient
 from towonel.wire.errors import Code, Denied, Unavailable
 
 MAX_COUNTED = 1_000  # one page of each
 MAX_EDGES = 50
-MAX_RETRY_AFTER_S = 30.0  # nobody waits longer in front of a terminal
-RECOUNT = 15  # refreshes between counts of what seldom changes: who watches must not cost much
-STANDINGS: tuple[Literal["active", "suspended", "revoked"], ...] = (
-    "active",
-    "suspended",
-    "revoked",
-)
+MAX_RETRY_AFTER_S = 30.0  # longer than people wait in front of a terminal
+RECOUNT_EVERY = 15  # refreshes between counts of what seldom changes: watching must not cost much
+STATUSES: tuple[TenantStatus, ...] = get_args(TenantStatus.__value__)
 
-type Counted = dict[str, int | None]
+type Counts = dict[str, int | None]
 
 
-root = typer.Typer(rich_markup_mode=None)  # commands of the first level
+app = typer.Typer()
 
 
 @hub_command(
-    root,
+    app,
     "status",
     "towonel status",
     "towonel status --watch",
     "towonel status --hub-url https://hub.example.eu",
     needs_key=False,
 )
-async def status(
+def status(
     hub: HubClient,
     watch: Annotated[
         bool,
-        typer.Option("--watch", "-w", help="Go on, until Ctrl-C; a hub that is away is shown."),
+        typer.Option("--watch", "-w", help="Repeat until Ctrl-C, also while the hub is away."),
     ] = False,
     every: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.5, max=3600, help="How often, with --watch.")
     ] = 2.0,
-) -> AsyncGenerator[Shown]:
+) -> AsyncGenerator[Output]:
     """Tell whether the hub answers; with a key, also what it knows and what is live."""
-    counted: Counted = {}
-    if not watch:
-        yield await _status(hub, counted)
-        return
+    return watch_status(hub, every) if watch else _once(hub)
+
+
+async def watch_status(
+    hub: HubClient, every_s: float, recount_every: int = RECOUNT_EVERY
+) -> AsyncGenerator[Output]:
+    """Yield the status again and again, also that a hub does not answer.
+
+    Args:
+        hub: the client of the hub.
+        every_s: how often.
+        recount_every: after how many times all is counted again.
+    """
+    counted: Counts = {}
     for number in itertools.count():
-        wait_s = every
-        if number % RECOUNT == 0:
+        wait_s = every_s
+        if number % recount_every == 0:
             counted.clear()
         try:
-            yield (await _status(hub, counted)).on_a_screen()
+            yield (await _status(hub, counted)).as_screen()
         except Unavailable as error:
-            yield _away(hub, error).on_a_screen()
-            wait_s = max(every, min(error.retry_after_s or 0, MAX_RETRY_AFTER_S))
+            yield _unavailable(hub, error).as_screen()
+            wait_s = max(every_s, min(error.retry_after_s or 0, MAX_RETRY_AFTER_S))
         await asyncio.sleep(wait_s)
 
 
-async def _status(hub: HubClient, counted: Counted) -> Shown:
-    """Ask for everything but what is counted already; keep what was counted there."""
+async def _once(hub: HubClient) -> AsyncGenerator[Output]:
+    yield await _status(hub, {})
+
+
+async def _status(hub: HubClient, counted: Counts) -> Output:
+    """Return the status; `counted` is a cache of what is slow to count."""
     health = await hub.health()
     document: dict[str, object] = {"hub_url": hub.base_url, **health.model_dump()}
     fields = _health_fields(hub, health)
     if not hub.has_key:
-        return Shown(document, Fields(fields), "\nWith a key, this also shows what is live.")
+        return Output(document, Fields(fields), "\nWith a key, this also shows what is live.")
     if not counted:
-        counted |= await _counted(hub)
+        counted |= await _count_all(hub)
     edges, known = await _edges(hub), counted | {"agents_live": await _agents_live(hub)}
     document |= known
     document["edges"] = None if edges is None else [e.model_dump(mode="json") for e in edges]
-    fields += [(name.replace("_", " "), _number(count)) for name, count in known.items()]
+    fields += [(name.replace("_", " "), _format_count(count)) for name, count in known.items()]
     if edges is None:
-        return Shown(document, Fields(fields), "\nThis key does not show edges.")
+        return Output(document, Fields(fields), "\nThis key does not show edges.")
     live = sum(edge.is_live for edge in edges)
-    fields.append(("edges live", f"{live} of {_number(len(edges), MAX_EDGES)}"))
-    return Shown(document, Fields(fields), "", _table(edges))
+    fields.append(("edges live", f"{live} of {_format_count(len(edges), MAX_EDGES)}"))
+    return Output(document, Fields(fields), "", _edge_table(edges))
 
 
-def _away(hub: HubClient, error: Unavailable) -> Shown:
-    said = {"code": error.code.word, "message": error.detail}
-    document: dict[str, object] = {"hub_url": hub.base_url, "status": "away", "error": said}
+def _unavailable(hub: HubClient, error: Unavailable) -> Output:
+    failure = {"code": error.code.word, "message": error.detail}
+    document: dict[str, object] = {"hub_url": hub.base_url, "status": "away", "error": failure}
     at = now().strftime("%H:%M:%S")
-    return Shown(document, Fields([("hub", f"{hub.base_url} is away at {at}: {error.detail}")]))
+    return Output(document, Fields([("hub", f"{hub.base_url} is away at {at}: {error.detail}")]))
 
 
 def _health_fields(hub: HubClient, health: HealthOut) -> list[tuple[str, str]]:
@@ -103,49 +114,49 @@ def _health_fields(hub: HubClient, health: HealthOut) -> list[tuple[str, str]]:
     ]
 
 
-async def _counted(hub: HubClient) -> Counted:
+async def _count_all(hub: HubClient) -> Counts:
     """Return how many there are of each; None for what the key does not show."""
-    found: Counted = {}
-    for standing in STANDINGS:
+    counts: Counts = {}
+    for standing in STATUSES:
         tenants = partial(hub.tenants.list, status=standing, limit=MAX_COUNTED)
-        found[f"tenants_{standing}"] = await _length(
-            listed(tenants, lambda page: page.tenants, MAX_COUNTED)
+        counts[f"tenants_{standing}"] = await _count(
+            fetch_all(tenants, lambda page: page.tenants, MAX_COUNTED)
         )
     services = partial(hub.services.list, limit=MAX_COUNTED)
-    found["services"] = await _length(listed(services, lambda page: page.services, MAX_COUNTED))
-    return found
+    counts["services"] = await _count(fetch_all(services, lambda page: page.services, MAX_COUNTED))
+    return counts
 
 
 async def _agents_live(hub: HubClient) -> int | None:
     agents = partial(hub.agents.list, live=True, limit=MAX_COUNTED)
-    return await _length(listed(agents, lambda page: page.agents, MAX_COUNTED))
+    return await _count(fetch_all(agents, lambda page: page.agents, MAX_COUNTED))
 
 
-async def _length(asked: Awaitable[Sized]) -> int | None:
-    found = await _allowed(asked)
-    return None if found is None else len(found)
+async def _count(items: Awaitable[Sized]) -> int | None:
+    allowed = await _unless_forbidden(items)
+    return None if allowed is None else len(allowed)
 
 
 async def _edges(hub: HubClient) -> list[EdgeItem] | None:
     fetch = partial(hub.edges.list, limit=MAX_EDGES)
-    return await _allowed(listed(fetch, lambda page: page.edges, MAX_EDGES))
+    return await _unless_forbidden(fetch_all(fetch, lambda page: page.edges, MAX_EDGES))
 
 
-async def _allowed[T](asked: Awaitable[T]) -> T | None:
+async def _unless_forbidden[T](call: Awaitable[T]) -> T | None:
     try:
-        return await asked
+        return await call
     except Denied as error:
         if error.code is not Code.FORBIDDEN:
             raise
         return None
 
 
-def _number(count: int | None, at_most: int = MAX_COUNTED) -> str:
+def _format_count(count: int | None, at_most: int = MAX_COUNTED) -> str:
     if count is None:
         return "not shown to this key"
     return f"{count} or more" if count == at_most else str(count)
 
 
-def _table(edges: list[EdgeItem]) -> Rows:
+def _edge_table(edges: list[EdgeItem]) -> Rows:
     rows = [(edge.node_id[:SHORT], *edge_row(edge)[1:]) for edge in edges]
     return Rows(COLUMNS, rows, "No edge has registered yet.")

@@ -1,15 +1,18 @@
-"""The programs of a demo: each with a log in its folder, none left when it is over."""
+"""Processes of the demo: their ports, environments and logs; all are stopped at the end."""
 
 import asyncio
 import contextlib
+import json
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import socket
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 
-from towonel.cli.demo.plan import HOST
+from towonel.cli.demo.page import HOST, HOSTNAME
 from towonel.cli.subprocesses import Program, start
 
 READY_S = 30.0
@@ -20,27 +23,34 @@ TAIL_LINES = 15
 _TAIL_BYTES = 64 * 1024
 
 
-class StepFailed(Exception):
-    """A step of the demo did not work: why, and what the program concerned said last."""
+class Ports(NamedTuple):
+    """Six ports in a row, all on loopback."""
 
-    def __init__(self, reason: str, member: "Member | None" = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.program = member.name if member else None
-        self.last_lines = member.last_lines() if member else []
+    edge: int
+    origin: int
+    hub: int
+    hub_health: int
+    edge_health: int
+    agent_health: int
+
+
+PORT_ROLES = (
+    "the edge, for clients and agents",
+    "the service at home",
+    "the hub's API",
+    "the hub's health",
+    "the edge's health",
+    "the agent's health",
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class DemoProcess:
     """A running program and its log."""
 
     name: str
     process: asyncio.subprocess.Process
     log: Path
-
-    @property
-    def has_ended(self) -> bool:
-        return self.process.returncode is not None
 
     def last_lines(self) -> list[str]:
         with self.log.open("rb") as file:
@@ -53,48 +63,62 @@ class Member:
 
     async def stop(self) -> None:
         """End it and wait until it has: drain, then a second signal, then SIGKILL."""
-        for number, patience_s in ((signal.SIGTERM, DRAIN_S), (signal.SIGTERM, STOP_S)):
-            self.signal(number)
+        for timeout_s in (DRAIN_S, STOP_S):
+            self.signal(signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(patience_s):
+                async with asyncio.timeout(timeout_s):
                     await self.process.wait()
                     return
         self.signal(signal.SIGKILL)
         await self.process.wait()
 
 
+class StepFailed(Exception):
+    """A step of the demo failed: the reason, and the program concerned if there is one."""
+
+    def __init__(self, reason: str, process: DemoProcess | None = None) -> None:
+        super().__init__(reason)
+        self.program = process.name if process else None
+        self.last_lines = process.last_lines() if process else []
+
+
 @dataclass(slots=True)
-class Household:
-    """Starts programs, waits for them, and knows when one has ended."""
+class Processes:
+    """Programs that run together: one that ends fails whatever is waited for."""
 
     folder: Path
     tasks: asyncio.TaskGroup
-    members: list[Member] = field(default_factory=list[Member])
+    running: list[DemoProcess] = field(default_factory=list[DemoProcess])
     _one_ended: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def start(self, program: Program) -> Member:
+    async def start(self, program: Program) -> DemoProcess:
         log = self.folder / f"{program.name}.log"
         with log.open("wb") as output:
-            member = Member(program.name, await start(program, output), log)
-        self.members.append(member)
-        self.tasks.create_task(self._watch(member))
-        return member
+            started = DemoProcess(program.name, await start(program, output), log)
+        self.running.append(started)
+        self.tasks.create_task(self._watch(started))
+        return started
 
-    async def ready(self, member: Member, url: str) -> None:
-        """Wait until a program's `/readyz` answers 200.
+    async def wait_ready(self, waited: DemoProcess, port: int) -> None:
+        """Wait until `/readyz` on a port of loopback answers 200.
 
         Raises:
-            StepFailed: it ended, or did not get ready in time.
+            StepFailed: a process ended, or this one was not ready in time.
         """
-        async with httpx.AsyncClient(trust_env=False, timeout=READY_S) as http:
-            await self._until(member, lambda: _answers(http, url))
+        try:
+            async with (
+                asyncio.timeout(READY_S),
+                httpx.AsyncClient(base_url=f"http://{HOST}:{port}", trust_env=False) as http,
+            ):
+                while not await _is_ready(http):
+                    self._check_all_run()
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            reason = f"{waited.name} is not ready after {READY_S:.0f} s"
+            raise StepFailed(reason, waited) from None
 
-    async def listening(self, member: Member, port: int) -> None:
-        """Wait until a program accepts connections on a port of loopback."""
-        await self._until(member, lambda: _accepts(port))
-
-    async def stay(self) -> None:
-        """Wait until a program ends that should not.
+    async def wait_until_one_ends(self) -> None:
+        """Wait until a process ends that should not.
 
         Raises:
             StepFailed: when one has.
@@ -103,57 +127,84 @@ class Household:
         self._check_all_run()
 
     def _check_all_run(self) -> None:
-        for member in self.members:
-            if member.has_ended:
-                raise StepFailed(_how_it_ended(member), member)
+        for each in self.running:
+            code = each.process.returncode
+            if code is not None:
+                ended = f"ended with exit code {code}"
+                killed = f"was ended by {signal.Signals(-code).name}" if code < 0 else ended
+                raise StepFailed(f"{each.name} {killed}", each)
 
-    async def _until(self, member: Member, condition: Callable[[], Awaitable[bool]]) -> None:
-        try:
-            async with asyncio.timeout(READY_S):
-                while not await condition():
-                    self._check_all_run()
-                    await asyncio.sleep(POLL_S)
-        except TimeoutError:
-            raise StepFailed(f"{member.name} is not ready after {READY_S:.0f} s", member) from None
-
-    async def _watch(self, member: Member) -> None:
-        await member.process.wait()
+    async def _watch(self, started: DemoProcess) -> None:
+        await started.process.wait()
         self._one_ended.set()
 
 
 @contextlib.asynccontextmanager
-async def household(folder: Path) -> AsyncGenerator[Household]:
-    """Yield a household; at the end every program of it is stopped, the last started first."""
+async def run_processes(folder: Path) -> AsyncGenerator[Processes]:
+    """Yield an empty set of processes; at the end all are stopped, the last started first."""
     async with asyncio.TaskGroup() as tasks:
-        home = Household(folder, tasks)
+        processes = Processes(folder, tasks)
         try:
-            yield home
+            yield processes
         finally:
-            for member in reversed(home.members):
-                await member.stop()
+            for each in reversed(processes.running):
+                await each.stop()
 
 
-async def _answers(http: httpx.AsyncClient, url: str) -> bool:
-    try:
-        return (await http.get(url)).is_success
-    except httpx.TransportError:
-        return False
+def serve_environment(ports: Ports, folder: Path) -> dict[str, str]:
+    """Return the variables of `towonel serve`: all on loopback, state in `folder`."""
+    return {
+        "TOWONEL_DATA_DIR": str(folder),
+        "TOWONEL_LOG_FORMAT": "json",
+        "TOWONEL_HUB_LISTEN_ADDR": f"{HOST}:{ports.hub}",
+        "TOWONEL_HUB_HEALTH_LISTEN_ADDR": f"{HOST}:{ports.hub_health}",
+        "TOWONEL_HUB_PUBLIC_URL": f"http://{HOST}:{ports.hub}",
+        "TOWONEL_EDGE_LISTEN_ADDR": f"{HOST}:{ports.edge}",
+        "TOWONEL_EDGE_HEALTH_LISTEN_ADDR": f"{HOST}:{ports.edge_health}",
+        "TOWONEL_EDGE_ADVERTISED_ADDRESSES": f"{HOST}:{ports.edge}",
+        "TOWONEL_EDGE_DRAIN_TIMEOUT_SECS": "3",  # the user waits for it
+    }
 
 
-async def _accepts(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(HOST, port)
-    except OSError:
-        return False
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
+def agent_environment(ports: Ports, token: str) -> dict[str, str]:
+    """Return the variables of the agent; the token and the services are all it needs."""
+    service = {
+        "hostname": HOSTNAME,
+        "origin": f"{HOST}:{ports.origin}",
+        "proxy_protocol": "none",  # this origin does not read PROXY headers
+    }
+    return {
+        "TOWONEL_INVITE_TOKEN": token,
+        "TOWONEL_AGENT_SERVICES": json.dumps([service]),
+        "TOWONEL_AGENT_HEALTH_LISTEN_ADDR": f"{HOST}:{ports.agent_health}",
+        "TOWONEL_AGENT_DRAIN_TIMEOUT_SECS": "3",
+        "TOWONEL_LOG_FORMAT": "json",
+    }
+
+
+def ports_in_use(ports: Ports) -> list[str]:
+    """Return a sentence for each port that another program uses."""
+    return [
+        f"port {port} ({role}) is in use"
+        for port, role in zip(ports, PORT_ROLES, strict=True)
+        if not (_can_bind(port, socket.SOCK_STREAM) and _can_bind(port, socket.SOCK_DGRAM))
+    ]
+
+
+def _can_bind(port: int, kind: socket.SocketKind) -> bool:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        if kind is socket.SOCK_STREAM:
+            # Connections that an earlier demo left in TIME_WAIT do not matter.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
     return True
 
 
-def _how_it_ended(member: Member) -> str:
-    """Say in words how a program ended that should have stayed."""
-    code = member.process.returncode or 0
-    if code < 0:
-        return f"{member.name} was ended by {signal.Signals(-code).name}"
-    return f"{member.name} ended with exit code {code}"
+async def _is_ready(http: httpx.AsyncClient) -> bool:
+    try:
+        return (await http.get("/readyz")).is_success
+    except httpx.TransportError:
+        return False

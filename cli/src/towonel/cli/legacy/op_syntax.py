@@ -1,19 +1,19 @@
-"""Entries of a tenant's log as the command line spells them, both ways."""
+"""Parser and formats of the operations in a tenant's signed entries."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from towonel.cli.errors import UsageError
 from towonel.cli.options.choices import TlsEnd
-from towonel.cli.options.ids import checked_hex
-from towonel.cli.usage import UsageError
+from towonel.cli.options.ids import parse_hex_id
 from towonel.wire.errors import ProtocolError
 from towonel.wire.legacy.ops import Op, read_op
 from towonel.wire.names import parse_hostname, parse_service_name
 
 
 class OpName(StrEnum):
-    """What an entry does, as `--op` has it."""
+    """Operations, as `--op` spells them."""
 
     UPSERT_HOSTNAME = "upsert-hostname"
     DELETE_HOSTNAME = "delete-hostname"
@@ -26,7 +26,7 @@ class OpName(StrEnum):
     DELETE_UDP_SERVICE = "delete-udp-service"
 
 
-_NEEDS: Mapping[OpName, tuple[str, ...]] = {
+_FLAGS_OF: Mapping[OpName, tuple[str, ...]] = {
     OpName.UPSERT_HOSTNAME: ("hostname",),
     OpName.DELETE_HOSTNAME: ("hostname",),
     OpName.SET_HOSTNAME_TLS: ("hostname", "mode"),
@@ -41,7 +41,7 @@ _NEEDS: Mapping[OpName, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class OpFlags:
-    """What else was given; each op needs its own, and takes no other."""
+    """Other flags; each operation needs its own, and takes no other."""
 
     hostname: str | None = None
     agent_id: str | None = None
@@ -50,34 +50,36 @@ class OpFlags:
     mode: TlsEnd | None = None
 
 
-def op_from(name: OpName, flags: OpFlags) -> Op:
-    """Return the op that the flags ask for.
+def parse_op(name: OpName, flags: OpFlags) -> Op:
+    """Return the operation that the flags describe.
 
     Raises:
         UsageError: naming the flag that is missing, too many or wrong.
     """
-    given = {
+    values = {
         flag: value for flag in OpFlags.__slots__ if (value := getattr(flags, flag)) is not None
     }
     for flag in OpFlags.__slots__:
-        if (flag in _NEEDS[name]) != (flag in given):
-            rule = "is needed for" if flag in _NEEDS[name] else "means nothing for"
+        if (flag in _FLAGS_OF[name]) != (flag in values):
+            rule = "is needed for" if flag in _FLAGS_OF[name] else "means nothing for"
             raise UsageError(f"--{flag.replace('_', '-')}: {rule} {name}")
-    return read_op({name.replace("-", "_"): {flag: _read(flag, given[flag]) for flag in given}})
+    return read_op(
+        {name.replace("-", "_"): {flag: _parse_flag(flag, values[flag]) for flag in values}}
+    )
 
 
-def op_document(op: Op) -> dict[str, object]:
-    """Return an op for programs."""
+def op_to_json(op: Op) -> dict[str, object]:
+    """Return an operation as JSON."""
     return {"op": _name(op), **{field: _plain(value) for field, value in op.body().items()}}
 
 
-def op_text(op: Op) -> str:
-    """Return an op for people: its name, then what it is about."""
-    return f"{_name(op)} {op_subject(op)}"
+def format_op(op: Op) -> str:
+    """Format an operation: its name, then its fields."""
+    return f"{_name(op)} {format_op_subject(op)}"
 
 
-def op_subject(op: Op) -> str:
-    """Return what an op is about, and what it says of it."""
+def format_op_subject(op: Op) -> str:
+    """Format the fields of an operation."""
     return " ".join(str(_plain(value)) for value in op.body().values())
 
 
@@ -95,11 +97,11 @@ def _plain(value: object) -> object:
             return value
 
 
-def _read(flag: str, value: object) -> object:
-    """Return a flag's value as it is in an entry."""
+def _parse_flag(flag: str, value: object) -> object:
+    """Return the value of a flag as an entry has it."""
     match flag, value:
         case "agent_id", str():
-            return bytes.fromhex(checked_hex("--agent-id", value))
+            return bytes.fromhex(parse_hex_id("--agent-id", value))
         case (("hostname" | "service"), str()):
             try:
                 return parse_hostname(value) if flag == "hostname" else parse_service_name(value)

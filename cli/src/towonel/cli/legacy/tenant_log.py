@@ -1,4 +1,4 @@
-"""A tenant's log as its holder reads it and adds to it, while others may do so too."""
+"""Reader and writer of a tenant's log of signed entries, which others may write at the same time."""
 
 import asyncio
 import time
@@ -26,29 +26,29 @@ from towonel.wire.legacy.ops import (
 
 ATTEMPTS = 10  # the original's
 FIRST_DELAY_S, MAX_DELAY_S = 0.05, 2.0  # the original's
-MAX_RETRY_AFTER_S = 30.0  # nobody waits longer in front of a terminal
+MAX_RETRY_AFTER_S = 30.0  # longer than people wait in front of a terminal
 
-# In the order in which they go: names first, so that no client is sent to an agent that is gone.
-_DEPARTURES = (DeleteHostname, DeleteTcpService, DeleteUdpService, RevokeAgent)
+# In this order: names first, so that no client is sent to an agent that is gone.
+_WITHDRAWALS = (DeleteHostname, DeleteTcpService, DeleteUdpService, RevokeAgent)
 
 
-def departures(ops: Iterable[Op]) -> list[Op]:
-    """Return the ops that take back all that a log leaves.
+def withdrawals(ops: Iterable[Op]) -> list[Op]:
+    """Return the operations that withdraw all that a log publishes.
 
     Args:
         ops: of the log, the oldest first.
     """
-    left: dict[Op, None] = {}
+    remaining: dict[Op, None] = {}
     for op in ops:
-        taking_back = _taking_back(op)
-        left.pop(taking_back, None)
-        if not isinstance(op, _DEPARTURES):
-            left[taking_back] = None
-    return sorted(left, key=lambda op: _DEPARTURES.index(type(op)))
+        withdrawal = _withdrawal_of(op)
+        remaining.pop(withdrawal, None)
+        if not isinstance(op, _WITHDRAWALS):
+            remaining[withdrawal] = None
+    return sorted(remaining, key=lambda op: _WITHDRAWALS.index(type(op)))
 
 
-def _taking_back(op: Op) -> Op:
-    """Return the op after which there is nothing about the subject of `op`; maybe itself."""
+def _withdrawal_of(op: Op) -> Op:
+    """Return the operation that removes the subject of `op`; itself if it does."""
     match op:
         case UpsertHostname(hostname) | SetHostnameTls(hostname) | DeleteHostname(hostname):
             return DeleteHostname(hostname.lower())
@@ -63,34 +63,44 @@ def _taking_back(op: Op) -> Op:
 
 
 class TenantLog:
-    """The log of a tenant whose key is here.
+    """Log of a tenant whose key is here.
 
     Args:
-        hub: where it is kept.
-        tenant: whose it is, and who signs.
+        hub: the client of the hub that keeps it.
+        tenant: the key that signs.
+        first_delay_s: before the second try; it doubles with each.
+        max_delay_s: at most.
     """
 
-    def __init__(self, hub: HubClient, tenant: TenantKey) -> None:
+    def __init__(
+        self,
+        hub: HubClient,
+        tenant: TenantKey,
+        *,
+        first_delay_s: float = FIRST_DELAY_S,
+        max_delay_s: float = MAX_DELAY_S,
+    ) -> None:
         self._hub = hub
         self._tenant = tenant
+        self._delays_s = first_delay_s, max_delay_s
         self._last: int | None = None
 
     async def read(self) -> list[EntryPayload]:
-        """Return all entries that still matter, by sequence.
+        """Return all current entries, by sequence.
 
         Raises:
             TowonelError: as `Entries.list`; a log that cannot be read is never empty.
         """
-        return await _patiently(self._read)
+        return await self._retry(self._read)
 
     async def append(self, op: Op) -> int:
         """Add an entry after all others, and return its sequence.
 
         Raises:
-            TowonelError: as `Entries.submit`; SEQUENCE_CONFLICT only where somebody else
-                was faster ten times.
+            TowonelError: as `Entries.submit`; SEQUENCE_CONFLICT only where another
+                writer was faster ten times.
         """
-        return await _patiently(lambda: self._submit(op))
+        return await self._retry(lambda: self._submit(op))
 
     async def _read(self) -> list[EntryPayload]:
         entries = await self._hub.entries.list(self._tenant)
@@ -112,23 +122,22 @@ class TenantLog:
             raise
         return self._last
 
-
-async def _patiently[T](ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask again where somebody else was faster, or the hub wants it slower."""
-    backoff, rng = Backoff(FIRST_DELAY_S, MAX_DELAY_S), SystemRandom()
-    for _ in range(ATTEMPTS - 1):
-        try:
-            return await ask()
-        except TowonelError as error:
-            delay_s = _retry_after_s(error)
-            if delay_s is None:
-                raise
-            await asyncio.sleep(max(delay_s, backoff.next_delay(rng)))
-    return await ask()
+    async def _retry[T](self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask again where another writer was faster, or the hub wants it slower."""
+        backoff, rng = Backoff(*self._delays_s), SystemRandom()
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return await ask()
+            except TowonelError as error:
+                delay_s = _retry_after_s(error)
+                if delay_s is None:
+                    raise
+                await asyncio.sleep(max(delay_s, backoff.next_delay(rng)))
+        return await ask()
 
 
 def _retry_after_s(error: TowonelError) -> float | None:
-    """Return for how long to wait at least; None where asking again is of no use."""
+    """Return the least time to wait, or None if a retry is of no use."""
     match error:
         # Replayed: another command of this tenant signed in the same millisecond.
         case Denied(code=Code.SEQUENCE_CONFLICT | Code.REPLAYED):

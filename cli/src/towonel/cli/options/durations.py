@@ -1,4 +1,4 @@
-"""How long an invite lives, as people write it: `48h`, `7d`, `1d 12h`, `never`."""
+"""Parser of durations: `48h`, `7d`, `1d 12h`, `never`."""
 
 import re
 
@@ -15,10 +15,10 @@ _MAX_CHARS = 64  # longer than any duration a person writes
 
 
 def parse_duration(text: str) -> int | None:
-    """Return the seconds of a duration, or None for `never`, `0` and nothing.
+    """Return the seconds of a duration, or None for `never`, `0` and empty text.
 
     Raises:
-        ValueError: with a sentence for the user, when it is neither.
+        ValueError: with a sentence for the user.
     Source: inventory §1.8 (the forms of the humantime crate, whole seconds and up).
     """
     text = text.strip()
@@ -36,9 +36,9 @@ def _parts(text: str) -> list[tuple[int, str]] | None:
     parts: list[tuple[int, str]] = []
     position = 0
     while position < len(text):
-        found = _PART.match(text, position)
-        if found is None:
+        match = _PART.match(text, position)
+        if match is None:
             return None
-        parts.append((int(found[1]), found[2]))
-        position = found.end()
+        parts.append((int(match[1]), match[2]))
+        position = match.end()
     return parts

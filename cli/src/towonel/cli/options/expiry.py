@@ -1,12 +1,12 @@
-"""When something ends, as flags say it: `--expires 7d`, or `--expires-at 2027-01-31T12:00:00Z`."""
+"""Flags for an expiry, and their parser: `--expires 7d`, or `--expires-at 2027-01-31T12:00:00Z`."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
+from towonel.cli.errors import UsageError
 from towonel.cli.options.durations import parse_duration
-from towonel.cli.usage import UsageError
 
 Expires = Annotated[
     str | None,
@@ -20,26 +20,26 @@ ExpiresAt = Annotated[
 ]
 
 
-def seconds(flag: str, text: str, at_most_s: int, at_least_s: int = 0) -> int | None:
-    """Return how long something lasts; None for `never`.
+def parse_lifetime(flag: str, text: str, at_most_s: int, at_least_s: int = 0) -> int | None:
+    """Return a lifetime in seconds; None for `never`.
 
     Raises:
         UsageError: naming the flag and the rule.
     """
     try:
-        found = parse_duration(text)
+        lifetime_s = parse_duration(text)
     except ValueError as error:
         raise UsageError(f"{flag}: {error}") from error
-    if found is not None and not at_least_s <= found <= at_most_s:
+    if lifetime_s is not None and not at_least_s <= lifetime_s <= at_most_s:
         least = f"at least {at_least_s}s and " if at_least_s else ""
         raise UsageError(f"{flag}: {least}at most {at_most_s // 86_400}d")
-    return found
+    return lifetime_s
 
 
-def moment(
+def parse_expiry(
     expires: str | None, expires_at: str | None, now: datetime, at_most_s: int
 ) -> datetime | None:
-    """Return when something is to end, given at least one of the two flags; None for `never`.
+    """Return the expiry in at least one of the two flags; None for `never`.
 
     Raises:
         UsageError: naming the flag and the rule.
@@ -47,7 +47,7 @@ def moment(
     if expires is not None and expires_at is not None:
         raise UsageError("--expires-at: give --expires or --expires-at, not both")
     if expires_at is None:
-        lasts_s = seconds("--expires", expires or "", at_most_s)
+        lasts_s = parse_lifetime("--expires", expires or "", at_most_s)
         return None if lasts_s is None else now + timedelta(seconds=lasts_s)
     try:
         at = datetime.fromisoformat(expires_at.strip())

@@ -1,4 +1,4 @@
-"""The flags that several commands share."""
+"""Flags that several commands share."""
 
 from typing import Annotated
 
@@ -41,10 +41,10 @@ Name = Annotated[
 ItemId = Annotated[
     str, typer.Option("--id", metavar="ID", help="The id that `list` shows.", show_default=False)
 ]
-Output = Annotated[Format, typer.Option("--output", "-o", help="What to print.")]
+OutputFormat = Annotated[Format, typer.Option("--output", "-o", help="What to print.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs: --output json.")]
 
 
 def examples(*lines: str) -> str:
-    """Return the end of a help text: commands to copy, one a line."""
+    """Return the epilog of a help text: commands to copy, one a line."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])

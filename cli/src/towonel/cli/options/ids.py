@@ -1,4 +1,4 @@
-"""Ids and other values of flags, checked before anything is asked, each mistake named by its flag."""
+"""Parsers of ids and request bodies from flags; each error names its flag."""
 
 import re
 from typing import Annotated, Any
@@ -7,7 +7,7 @@ import typer
 from pydantic import ValidationError
 
 from towonel.api.bodies import Request
-from towonel.cli.usage import UsageError
+from towonel.cli.errors import UsageError
 
 _HEX_32 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 
@@ -19,8 +19,8 @@ TenantIdFlag = Annotated[
 ]
 
 
-def checked_hex(flag: str, text: str) -> str:
-    """Return the id of a tenant or an agent as the hub spells it.
+def parse_hex_id(flag: str, text: str) -> str:
+    """Parse the id of a tenant, an agent or an edge.
 
     Raises:
         UsageError: naming the flag.
@@ -30,8 +30,8 @@ def checked_hex(flag: str, text: str) -> str:
     return text.strip().lower()
 
 
-def request[R: Request](model: type[R], **fields: Any) -> R:
-    """Return a request's body.
+def build_request[R: Request](model: type[R], **fields: Any) -> R:
+    """Build a request's body from flags.
 
     Raises:
         UsageError: naming the first flag whose value the hub would refuse.
@@ -41,5 +41,5 @@ def request[R: Request](model: type[R], **fields: Any) -> R:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = "-".join(str(part) for part in first["loc"][:1]).replace("_", "-")
-        said = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"--{name}: {said}" if name else said) from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"--{name}: {message}" if name else message) from None

@@ -1,9 +1,9 @@
-"""Ports as people write them: `2222`, `27015-27030`, `tcp:2222`, `udp:27015-27030`."""
+"""Parsers and formats of port ranges: `2222`, `27015-27030`, `tcp:2222`, `udp:27015-27030`."""
 
 import re
 
 from towonel.api.ports import LAST_PORT, PortRange
-from towonel.cli.usage import UsageError
+from towonel.cli.errors import UsageError
 
 _RANGE = re.compile(r"(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?", re.ASCII)
 
@@ -14,10 +14,10 @@ def parse_range(flag: str, text: str) -> tuple[int, int]:
     Raises:
         UsageError: naming the flag and the rule.
     """
-    found = _RANGE.fullmatch(text.strip())
-    if found is None:
+    match = _RANGE.fullmatch(text.strip())
+    if match is None:
         raise UsageError(f"{flag}: write a port or a range of ports, such as 2222 or 27015-27030")
-    first, last = int(found["first"]), int(found["last"] or found["first"])
+    first, last = int(match["first"]), int(match["last"] or match["first"])
     if not 1 <= first <= LAST_PORT or not 1 <= last <= LAST_PORT:
         raise UsageError(f"{flag}: {text}: ports are 1 to {LAST_PORT}")
     if first > last:
@@ -39,11 +39,11 @@ def parse_ports(flag: str, text: str) -> PortRange:
             raise UsageError(f"{flag}: write tcp:2222 or udp:27015-27030")
 
 
-def shown_ports(first: int, last: int) -> str:
-    """Return ports as `parse_range` reads them."""
+def format_ports(first: int, last: int) -> str:
+    """Format ports as `parse_range` reads them."""
     return str(first) if first == last else f"{first}-{last}"
 
 
-def shown_range(ports: PortRange) -> str:
-    """Return ports as `parse_ports` reads them."""
-    return f"{ports.protocol}:{shown_ports(ports.first_port, ports.last_port)}"
+def format_range(ports: PortRange) -> str:
+    """Format ports as `parse_ports` reads them."""
+    return f"{ports.protocol}:{format_ports(ports.first_port, ports.last_port)}"

@@ -15,7 +15,7 @@ class Request(BaseModel):
 class Answer(BaseModel):
     """A body that the hub sends."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class Page(Answer):

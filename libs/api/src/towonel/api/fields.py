@@ -24,7 +24,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:", re.ASCII)  # pydantic reads t
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 
 
-# The rules of names are told in the document; `wire.names` checks them, and says which one is broken.
+# The document has the rules of names; `wire.names` checks them, and says which one is broken.
 type Hostname = Annotated[
     str,
     Field(json_schema_extra={"pattern": rf"^(\*|{_LABEL})(\.{_LABEL})+$", "maxLength": 253}),
@@ -53,12 +53,12 @@ def _in_our_time(at: datetime) -> datetime:
     return at
 
 
-# A number could be seconds or milliseconds, so it is no moment.
+# A number could be seconds or milliseconds, so it is refused.
 Moment = Annotated[
     AwareDatetime, BeforeValidator(_as_text), AfterValidator(_in_our_time), Field(strict=False)
 ]
 
-# Not everything that keeps names can keep a NUL, and nobody can read the other control characters.
+# Not every database can store a NUL, and the other control characters cannot be read.
 Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 
 Name = Annotated[Text, Field(max_length=100)]

@@ -1,4 +1,4 @@
-"""What edges tell the hub every few seconds: who is connected to them, and what they carry.
+"""Bodies of the reports of edges: sessions and traffic, every few seconds.
 
 Counters only grow while an edge runs, from 0 at `started_at_ms`: a report that is lost loses
 nothing, because the next one says it again. Only the newest report of an edge means anything.
@@ -16,7 +16,7 @@ HEX_16 = r"^[0-9a-f]{32}$"
 MAX_SESSIONS = 10_000  # in one report
 MAX_TENANTS = 10_000  # in one report
 MAX_INTERVAL_S = 300
-_MAX_COUNT = (1 << 63) - 1  # what a database can keep
+_MAX_COUNT = (1 << 63) - 1  # the largest integer of a database
 
 _LAST_MS = 253_370_764_799_999  # the end of the last year that a moment can have
 

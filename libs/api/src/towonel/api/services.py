@@ -10,16 +10,19 @@ from pydantic import (
 from towonel.api.agents import AgentItem
 from towonel.api.bodies import Answer, Page, Request
 from towonel.api.fields import Group, Hex32
+from towonel.api.ports import LAST_PORT
 
 MAX_SERVICES = 1_000
+
+Kind = Literal["https", "tcp", "udp"]
 
 
 class ServiceIn(Request):
     """One service: `name` is a hostname for https, a service name for tcp and udp."""
 
-    kind: Literal["https", "tcp", "udp"]
+    kind: Kind
     name: str = Field(min_length=1, max_length=253)
-    port: int | None = Field(default=None, ge=1, le=65_535)
+    port: int | None = Field(default=None, ge=1, le=LAST_PORT)
     tls_mode: Literal["passthrough", "terminate", "agent"] = "passthrough"
 
 
@@ -44,7 +47,7 @@ class ServiceItem(Answer):
     """A service that a group publishes; `key` is its route: `https:app.example.eu`, `tcp:2222`."""
 
     key: str
-    kind: Literal["https", "tcp", "udp"]
+    kind: Kind
     name: str
     port: int | None
     tls_mode: str
@@ -64,7 +67,7 @@ class ServiceDetail(Answer):
     """One public name or port: its route, every group that publishes it, and who serves it now."""
 
     key: str
-    kind: Literal["https", "tcp", "udp"]
+    kind: Kind
     name: str
     port: int | None
     tls_mode: str
@@ -77,7 +80,7 @@ class RouteItem(Answer):
     """A public name or port, and whose it is."""
 
     key: str
-    kind: Literal["https", "tcp", "udp"]
+    kind: Kind
     name: str
     port: int | None
     tls_mode: str

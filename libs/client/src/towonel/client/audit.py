@@ -34,9 +34,9 @@ class Audit:
         Args:
             limit: how many at most, 1 to 1000.
             cursor: the `next_cursor` of the part before.
-            actor: only this one's.
+            actor: only events of this actor.
             action: only of this kind, `tenant.suspended`.
-            subject: only what was done to this.
+            subject: only events about this subject.
             tenant_id: only about this tenant, in hexadecimal.
             since: not before; RFC 3339 or a datetime with its zone.
             until: before; the same.

@@ -38,6 +38,6 @@ class EdgeInvites:
         return await self._hub.fetch(EdgeInviteItem, request)
 
     async def revoke(self, invite_id: str) -> RevokedOut:
-        """Take an edge out: the hub answers it no more, and names it to no agent."""
+        """Take an edge out: the hub does not answer it any more, and names it to no agent."""
         request = self._hub.with_key(HTTPMethod.DELETE, paths.by_id(_EDGE_INVITES, invite_id))
         return await self._hub.fetch(RevokedOut, request)

@@ -1,7 +1,7 @@
-"""What the hub's HTTP errors mean: `{"error": {"code", "message"}}` back into our exceptions.
+"""Decoder of the hub's error envelope, `{"error": {"code", "message"}}`, into exceptions.
 
-Only an answer with the hub's own envelope is a refusal. Anything else that is not a success (a proxy's
-error page, a captive portal) says nothing about us, so it counts as a hub that is not there.
+Only an answer with the hub's own envelope is a refusal. Any other answer that is not a success (a
+proxy's error page, a captive portal) counts as a hub that cannot be reached.
 """
 
 import json
@@ -11,11 +11,11 @@ from http import HTTPStatus
 from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
 
 MAX_MESSAGE_CHARS = 500  # of the hub's message that goes into an error; enough for a list of names
-MAX_RETRY_AFTER_S = 3600.0  # nobody may silence us for longer than this
+MAX_RETRY_AFTER_S = 3600.0  # bounds what an answer can ask for
 
 _FIRST_BROKEN, _FIRST_REFUSED, _FIRST_UNAVAILABLE = Code.MALFORMED, Code.UNAUTHORIZED, Code.NO_ROUTE
 
-# A code of a newer hub is one we do not know: its status says enough to act on.
+# For codes of a newer hub, which are unknown here.
 _BY_STATUS: dict[int, Code] = {
     HTTPStatus.UNAUTHORIZED: Code.UNAUTHORIZED,
     HTTPStatus.FORBIDDEN: Code.FORBIDDEN,
@@ -36,11 +36,11 @@ def error_from(status: int, body: bytes, headers: Mapping[str, str]) -> TowonelE
         body: the answer's body, already bounded.
         headers: the answer's headers, lower-case; `retry-after` in seconds is read.
     """
-    found = _envelope(body)
-    if found is None:
+    envelope = _envelope(body)
+    if envelope is None:
         detail = f"answered {status}, but not as a hub does: is this its address?"
         return Unavailable(Code.HUB_UNAVAILABLE, detail, retry_after_s=retry_after_s(headers))
-    word, message = found
+    word, message = envelope
     code = Code.__members__.get(word.upper()) or _code_of(status)
     detail = printable(message)
     if _may_be_repeated(status, code):
@@ -57,12 +57,12 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def printable(text: str) -> str:
-    """Return a stranger's words without what could move a terminal's cursor or forge a log line."""
+    """Return a remote text without characters that could move a cursor or forge a log line."""
     return visible(text[:MAX_MESSAGE_CHARS]).strip()
 
 
 def visible(text: str) -> str:
-    """Return a text with a space for each character that is no letter, sign or space."""
+    """Return a text with a space for each character that is not printable."""
     return "".join(char if char.isprintable() else " " for char in text)
 
 

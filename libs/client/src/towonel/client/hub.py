@@ -30,7 +30,7 @@ from towonel.client.request import CBOR, EVENTS, TOTAL_TIMEOUT_S, HubRequest
 from towonel.client.routes import Routes
 from towonel.client.services import Services
 from towonel.client.tenants import Tenants
-from towonel.client.transport import HubTransport
+from towonel.client.transport import SILENCE_S, HubTransport
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.identity.signatures import Domain, authorize_node, authorize_tenant
 from towonel.wire import base64url
@@ -55,6 +55,7 @@ class HubClient:
         base_url: the hub's address, `https://host[:port][/path]`.
         operator_key: the operator key or an API key, which authorizes operators' operations.
         allow_insecure: accept `http://` for hosts other than this one.
+        silence_s: how long a stream of the hub may be silent.
         transport: replaces the network, for tests.
         now_ms: wall clock in milliseconds since 1970.
 
@@ -68,11 +69,17 @@ class HubClient:
         *,
         operator_key: str | None = None,
         allow_insecure: bool = False,
+        silence_s: float = SILENCE_S,
         transport: httpx.AsyncBaseTransport | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._transport = HubTransport(
-            base_url, operator_key, now_ms, allow_insecure=allow_insecure, transport=transport
+            base_url,
+            operator_key,
+            now_ms,
+            allow_insecure=allow_insecure,
+            silence_s=silence_s,
+            transport=transport,
         )
         self.invites = Invites(self._transport)
         self.edge_invites = EdgeInvites(self._transport)

@@ -43,7 +43,7 @@ class Invites:
         name: str | None = None,
         hostname: str | None = None,
     ) -> InviteList:
-        """A thousand unless fewer are asked for; ProtocolError TOO_LARGE above 64 MiB of names."""
+        """List invites, a thousand unless `limit` says fewer; ProtocolError TOO_LARGE above 64 MiB."""
         query = {
             "limit": limit,
             "cursor": cursor,

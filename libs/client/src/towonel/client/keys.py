@@ -16,12 +16,12 @@ class Keys:
     def __init__(self, hub: HubTransport) -> None:
         self._hub = hub
 
-    async def create(self, wanted: KeyIn, *, idempotency_key: str | None = None) -> KeyOut:
+    async def create(self, key: KeyIn, *, idempotency_key: str | None = None) -> KeyOut:
         """Make a key; the answer holds its secret."""
         request = self._hub.with_key(
             HTTPMethod.POST,
             _KEYS,
-            wanted.model_dump_json(exclude_none=True).encode(),
+            key.model_dump_json(exclude_none=True).encode(),
             extra_headers={"idempotency-key": idempotency_key},
         )
         return await self._hub.fetch(KeyOut, request)
@@ -70,5 +70,5 @@ class Keys:
         return await self._hub.fetch(RevokedOut, request)
 
     async def whoami(self) -> WhoAmI:
-        """Ask whom the hub takes this client for; any key may."""
+        """Return the identity and role of the caller, with any key."""
         return await self._hub.fetch(WhoAmI, self._hub.with_key(HTTPMethod.GET, f"{_KEYS}/self"))

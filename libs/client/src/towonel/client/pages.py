@@ -1,24 +1,24 @@
-"""Walk a list that comes in pages, one item after the other."""
+"""Iterator over a list that comes in pages."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import Protocol
 
 from towonel.wire.errors import Code, ProtocolError
 
-MAX_PAGES = 100_000  # a hub that never comes to an end is broken
+MAX_PAGES = 100_000  # a hub whose list does not end is broken
 
 
 class Paged(Protocol):
-    """Part of a list: any answer of a `list_…` method."""
+    """Part of a list: the answer of any `list` method."""
 
     @property
     def next_cursor(self) -> str | None:
-        """What asks for the next part; None at the end."""
+        """Cursor of the next part; None at the end."""
         ...
 
 
 class Fetch[P](Protocol):
-    """A `list_…` method, its filters bound: `partial(hub.agents.list, tenant_id=…)`."""
+    """A `list` method, its filters bound: `partial(hub.agents.list, tenant_id=…)`."""
 
     def __call__(self, *, cursor: str | None) -> Awaitable[P]:
         """Ask for the part that begins at `cursor`."""
@@ -26,7 +26,7 @@ class Fetch[P](Protocol):
 
 
 async def pages[P: Paged, T](
-    fetch: Fetch[P], items: Callable[[P], Iterable[T]]
+    fetch: Fetch[P], items: Callable[[P], Iterable[T]], max_pages: int = MAX_PAGES
 ) -> AsyncGenerator[T]:
     """Yield every item of a list, asking for parts as they are needed.
 
@@ -34,13 +34,14 @@ async def pages[P: Paged, T](
 
     Args:
         fetch: asks for one part.
-        items: what of a part is wanted.
+        items: returns the items of a part.
+        max_pages: how many parts there may be.
 
     Raises:
         ProtocolError: MALFORMED where the hub's cursors lead nowhere.
     """
     cursor: str | None = None
-    for _ in range(MAX_PAGES):
+    for _ in range(max_pages):
         page = await fetch(cursor=cursor)
         for item in items(page):
             yield item

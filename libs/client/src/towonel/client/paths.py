@@ -1,4 +1,4 @@
-"""The paths of requests: what callers put into one can name a resource, and nothing else."""
+"""Builder of request paths: an argument can name a resource, and nothing else."""
 
 import re
 from urllib.parse import quote
@@ -15,7 +15,7 @@ def by_id(collection: str, item_id: str) -> str:
     """Return the path of an item: `/v1/invites` and an id as lists show it.
 
     Raises:
-        Denied: INVALID_REQUEST for what is no id.
+        Denied: INVALID_REQUEST if it is not an id.
     """
     rule = "an id is base64url text or hexadecimal, as `list` shows it"
     return _joined(collection, _ID, item_id, rule)
@@ -25,7 +25,7 @@ def by_key(collection: str, key: str) -> str:
     """Return the path of a route or service: `/v1/routes` and `https:app.example.eu`.
 
     Raises:
-        Denied: INVALID_REQUEST for what is no route's key.
+        Denied: INVALID_REQUEST if it is not a route's key.
     """
     rule = "a key is a kind and a name or port: https:app.example.eu, tcp:2222"
     return _joined(collection, _KEY, key, rule)
@@ -35,7 +35,7 @@ def by_hostname(collection: str, hostname: str) -> str:
     """Return the path of a hostname: `/v1/invites/…/hostnames` and `*.example.eu`.
 
     Raises:
-        Denied: INVALID_REQUEST for what is no hostname.
+        Denied: INVALID_REQUEST if it is not a hostname.
     """
     rule = "a hostname is ASCII letters, digits, hyphens and dots"
     return _joined(collection, _HOSTNAME, hostname, rule)

@@ -36,13 +36,13 @@ class Ports:
         )
 
     async def reserve(
-        self, wanted: ReservationIn, *, idempotency_key: str | None = None
+        self, reservation: ReservationIn, *, idempotency_key: str | None = None
     ) -> Reservation:
-        """Keep ports for a tenant. Denied PORT_CONFLICT or QUOTA_EXCEEDED."""
+        """Reserve ports for a tenant. Denied PORT_CONFLICT or QUOTA_EXCEEDED."""
         request = self._hub.with_key(
             HTTPMethod.POST,
             _PORTS,
-            wanted.model_dump_json(exclude_none=True).encode(),
+            reservation.model_dump_json(exclude_none=True).encode(),
             extra_headers={"idempotency-key": idempotency_key},
         )
         return await self._hub.fetch(Reservation, request)
@@ -52,12 +52,12 @@ class Ports:
         return await self._hub.fetch(Reservation, request)
 
     async def release(self, reservation_id: str) -> ReleasedOut:
-        """Keep ports no more; services on them stay."""
+        """Release ports; services on them stay."""
         request = self._hub.with_key(HTTPMethod.DELETE, paths.by_id(_PORTS, reservation_id))
         return await self._hub.fetch(ReleasedOut, request)
 
     async def available(self, protocol: Protocol, count: int = 1) -> AvailablePorts:
-        """Ask for the lowest ports that nobody has; fewer than `count` where there are no more."""
+        """Return the lowest free ports; fewer than `count` if there are no more."""
         query = {"protocol": protocol, "count": count}
         request = self._hub.with_key(HTTPMethod.GET, f"{_PORTS}/available", query=query)
         return await self._hub.fetch(AvailablePorts, request)

@@ -1,8 +1,8 @@
-"""Server-sent events: a byte stream, cut anywhere, back into the events that it carries.
+"""Decoder of server-sent events from a byte stream, cut anywhere.
 
     id: 7⏎ event: tenant.suspended⏎ data: {"id": 7, …}⏎ ⏎      ⏎ is LF, CR LF or CR
 
-Lines that begin with a colon are comments; they only show that the line is alive.
+Lines that begin with a colon are comments; they only show that the connection is alive.
 """
 
 import re
@@ -18,7 +18,7 @@ _END_OF_LINE = re.compile(rb"\r\n|\n|\r")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event; `id` is the last one seen, and empty where the sender numbers nothing."""
+    """One event; `id` is the last one seen, and empty if the sender gave none."""
 
     name: str
     data: str
@@ -26,7 +26,7 @@ class Event:
 
 
 class EventDecoder:
-    """Turn an event stream back into its events; one that is cut off at the end is no event.
+    """Decoder of an event stream; an event that is cut off at its end is dropped.
 
     Args:
         max_bytes: of one event, as received, and of one line of any kind.
@@ -46,7 +46,7 @@ class EventDecoder:
         """Yield every event that `data` completes; keep the rest.
 
         Raises:
-            ProtocolError: TOO_LARGE, or MALFORMED for what is not UTF-8; the decoder is of no use
+            ProtocolError: TOO_LARGE, or MALFORMED if it is not UTF-8; the decoder is of no use
                 after that.
         """
         if not data:

@@ -59,7 +59,7 @@ class Tenants:
         return await self._hub.fetch_with_etag(TenantDetail, request)
 
     async def suspend(self, tenant_id: str) -> TenantItem:
-        """Serve a tenant no more for now; it keeps its names, ports and token."""
+        """Stop serving a tenant for now; it keeps its names, ports and token."""
         path = f"{paths.by_id(_TENANTS, tenant_id)}/suspend"
         return await self._hub.fetch(TenantItem, self._hub.with_key(HTTPMethod.POST, path))
 

@@ -52,6 +52,7 @@ class HubTransport:
         now_ms: Callable[[], int],
         *,
         allow_insecure: bool = False,
+        silence_s: float = SILENCE_S,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         url = parse_hub_url(base_url, allow_insecure=allow_insecure)
@@ -59,6 +60,7 @@ class HubTransport:
         self._operator_key = operator_key
         self._now_ms = now_ms
         self._last_ms = 0
+        self._silence_s = silence_s
         self._http = _connections(url, transport)
 
     async def aclose(self) -> None:
@@ -113,14 +115,14 @@ class HubTransport:
         return body
 
     async def events(self, request: HubRequest) -> AsyncGenerator[Event]:
-        """Yield the events of a stream until the hub ends it, or is silent for `SILENCE_S`."""
+        """Yield the events of a stream until the hub ends it, or is silent for too long."""
         async with self._time_limit(request, request.timeout_s):
-            response = await self._open(request, SILENCE_S)
+            response = await self._open(request, self._silence_s)
         try:
             _check_events(response, request)
             decoder, pieces = EventDecoder(request.max_bytes), response.aiter_raw()
             while True:
-                async with self._time_limit(request, SILENCE_S):
+                async with self._time_limit(request, self._silence_s):
                     piece = await anext(pieces, None)
                 if piece is None:
                     return
@@ -192,10 +194,10 @@ def parse_hub_url(text: str, *, allow_insecure: bool = False) -> httpx.URL:
             passwords, queries and fragments.
     """
     try:
-        text.encode()  # what is not UTF-8 would get past httpx in some places
+        text.encode()  # httpx accepts text that is not UTF-8 in some places
         url = httpx.URL(text.strip())
     except (httpx.InvalidURL, UnicodeEncodeError) as error:
-        raise Denied(Code.INVALID_REQUEST, f"the hub's URL is not one: {error}") from None
+        raise Denied(Code.INVALID_REQUEST, f"the hub's URL is invalid: {error}") from None
     rule = _broken_rule(url, allow_insecure=allow_insecure)
     if rule is not None:
         raise Denied(Code.INVALID_REQUEST, f"the hub's URL {rule}")
@@ -228,7 +230,7 @@ def _connections(url: httpx.URL, transport: httpx.AsyncBaseTransport | None) -> 
     try:
         return httpx.AsyncClient(
             transport=transport,
-            # An empty context trusts nobody, and costs nothing where TLS is not used.
+            # Without TLS an empty context, which trusts no certificate and costs nothing.
             verify=httpx.create_ssl_context()
             if url.scheme == "https"
             else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
@@ -240,8 +242,8 @@ def _connections(url: httpx.URL, transport: httpx.AsyncBaseTransport | None) -> 
 
 
 def _check_events(response: httpx.Response, request: HubRequest) -> None:
-    found = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if found != EVENTS:
+    content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != EVENTS:
         raise ProtocolError(Code.MALFORMED, f"answer to {request.path}: no {EVENTS}")
 
 

@@ -15,10 +15,10 @@ from typing import cast
 
 import structlog
 
+from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_SETTINGS, EXIT_UNAVAILABLE
 from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import Settings, SettingsError, load
 
-EXIT_OK, EXIT_FAILED, EXIT_DRAIN_DEADLINE, EXIT_SETTINGS, EXIT_INTERRUPTED = 0, 1, 75, 78, 130
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 log = structlog.get_logger()
 
@@ -99,7 +99,7 @@ class _Run:
             return
         log.info("process.stop_requested", signal=number.name, drain_s=self._drain_s)
         self._stopping.set()
-        asyncio.get_running_loop().call_later(self._drain_s, self._cancel, EXIT_DRAIN_DEADLINE)
+        asyncio.get_running_loop().call_later(self._drain_s, self._cancel, EXIT_UNAVAILABLE)
 
     def _cancel(self, exit_code: int) -> None:
         if self._ended_by is None and self._task is not None:

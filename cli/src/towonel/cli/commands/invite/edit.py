@@ -1,4 +1,4 @@
-"""`towonel invite show` and `edit`: a live invite keeps its token, whatever changes about it."""
+"""`towonel invite show` and `edit`."""
 
 from typing import Annotated
 
@@ -6,16 +6,15 @@ import typer
 
 from towonel.api.invites import InviteDetail
 from towonel.cli.command import hub_command
-from towonel.cli.commands.invite.flags import InviteChanges, Limit, edit_from, shown_limits
-from towonel.cli.commands.invite.invites import app
-from towonel.cli.conditional_edit import Force, edited
+from towonel.cli.commands.invite.flags import InviteChanges, Limit, format_limits, parse_edit
+from towonel.cli.conditional_edit import Force, send_edit
 from towonel.cli.options.expiry import Expires, ExpiresAt
 from towonel.cli.options.flags import ItemId
-from towonel.cli.options.port_ranges import shown_range
-from towonel.cli.output import Fields, Shown, now, shown_time
+from towonel.cli.options.port_ranges import format_range
+from towonel.cli.output import Fields, Output, format_time, now
 from towonel.client.hub import HubClient
 
-__all__ = ["app"]  # the group, now with these commands
+app = typer.Typer()
 
 Several = list[str] | None
 NewName = Annotated[str | None, typer.Option(metavar="NAME", help="Its new name.")]
@@ -30,13 +29,15 @@ AddPort = Annotated[
         "--add-port", "--port", metavar="PORTS", help="Keep tcp:2222 or udp:27015-27030 for it."
     ),
 ]
-RemovePort = Annotated[Several, typer.Option(metavar="PORTS", help="Keep them for it no more.")]
+RemovePort = Annotated[
+    Several, typer.Option(metavar="PORTS", help="Release ports, as for --add-port.")
+]
 
 
 @hub_command(app, "show", "towonel invite show --id pJ4yYx1sT0mQ8aWv7c2d3g")
-async def show(hub: HubClient, invite_id: ItemId) -> Shown:
-    """Show one invite, whole but its token, which is not kept."""
-    return _shown((await hub.invites.get(invite_id)).value)
+async def show(hub: HubClient, invite_id: ItemId) -> Output:
+    """Show one invite; its token is not kept."""
+    return _render((await hub.invites.get(invite_id)).value)
 
 
 @hub_command(
@@ -61,7 +62,7 @@ async def edit(
     max_ports: Limit = None,
     max_hostnames: Limit = None,
     force: Force = False,
-) -> Shown:
+) -> Output:
     """Change what a live invite may do; its token stays good."""
     limits = {
         "services": max_services,
@@ -74,28 +75,28 @@ async def edit(
         *(add_port, remove_port, expires, expires_at),
         limits,
     )
-    found = await hub.invites.get(invite_id)
-    wanted = edit_from(found.value, changes, now())
-    return _shown(
-        await edited(
-            lambda if_match: hub.invites.update(invite_id, wanted, if_match=if_match),
-            found.etag,
+    current = await hub.invites.get(invite_id)
+    edit_request = parse_edit(current.value, changes, now())
+    return _render(
+        await send_edit(
+            lambda if_match: hub.invites.update(invite_id, edit_request, if_match=if_match),
+            current.etag,
             force=force,
         )
     )
 
 
-def _shown(invite: InviteDetail) -> Shown:
+def _render(invite: InviteDetail) -> Output:
     fields = [
         ("invite", invite.invite_id),
         ("tenant", invite.tenant_id),
         ("name", invite.name),
         ("status", invite.status),
         ("hostnames", ", ".join(invite.hostnames)),
-        ("ports", ", ".join(map(shown_range, invite.ports)) or "none"),
-        ("limits", shown_limits(invite.limits)),
-        ("created", shown_time(invite.created_at)),
-        ("expires", shown_time(invite.expires_at)),
-        ("suspended", shown_time(invite.suspended_at)),
+        ("ports", ", ".join(map(format_range, invite.ports)) or "none"),
+        ("limits", format_limits(invite.limits)),
+        ("created", format_time(invite.created_at)),
+        ("expires", format_time(invite.expires_at)),
+        ("suspended", format_time(invite.suspended_at)),
     ]
-    return Shown(invite, Fields(fields))
+    return Output(invite, Fields(fields))

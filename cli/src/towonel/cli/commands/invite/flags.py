@@ -1,4 +1,4 @@
-"""What flags change about an invite, decided from the invite as it is."""
+"""Flags of the commands on invites, and the request that they ask for."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,16 +7,19 @@ from typing import Annotated
 
 import typer
 
+from towonel.api.fields import MAX_HOSTNAMES
 from towonel.api.invites import InviteDetail, InviteEdit
 from towonel.api.limits import MAX_LIMIT, Limits
 from towonel.api.ports import PortRange
-from towonel.cli.commands.invite.invites import hostnames_from, parse_name
-from towonel.cli.options.expiry import moment
-from towonel.cli.options.ids import request
-from towonel.cli.options.port_ranges import parse_ports, shown_range
-from towonel.cli.usage import UsageError
+from towonel.cli.errors import UsageError
+from towonel.cli.options.expiry import parse_expiry
+from towonel.cli.options.ids import build_request
+from towonel.cli.options.port_ranges import format_range, parse_ports
+from towonel.wire.errors import ProtocolError
+from towonel.wire.names import parse_hostname
 
 MAX_EXPIRY_S = 10 * 366 * 86_400
+MAX_NAME_CHARS = 100
 _DEFAULT = "default"
 
 Limit = Annotated[
@@ -27,7 +30,7 @@ Limit = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class InviteChanges:
-    """The flags of `invite edit`; what was not given is None or empty."""
+    """Flags of `invite edit`; None or empty if not given."""
 
     name: str | None = None
     hostnames: str | None = None
@@ -40,11 +43,11 @@ class InviteChanges:
     limits: Mapping[str, str | None] | None = None
 
 
-def edit_from(invite: InviteDetail, changes: InviteChanges, now: datetime) -> InviteEdit:
-    """Return the edit that the flags ask for.
+def parse_edit(invite: InviteDetail, changes: InviteChanges, now: datetime) -> InviteEdit:
+    """Return the request that the flags describe.
 
     Raises:
-        UsageError: naming the flag and the rule, also where nothing is to change.
+        UsageError: naming the flag and the rule; also if nothing is to change.
     """
     fields: dict[str, object] = {}
     if changes.name is not None:
@@ -54,62 +57,91 @@ def edit_from(invite: InviteDetail, changes: InviteChanges, now: datetime) -> In
     if changes.add_port or changes.remove_port:
         fields["ports"] = _ports(invite, changes)
     if changes.expires is not None or changes.expires_at is not None:
-        fields["expires_at"] = moment(changes.expires, changes.expires_at, now, MAX_EXPIRY_S)
-    limits = limits_from(**(changes.limits or {}))
+        fields["expires_at"] = parse_expiry(changes.expires, changes.expires_at, now, MAX_EXPIRY_S)
+    limits = parse_limits(**(changes.limits or {}))
     if limits is not None:
         fields["limits"] = limits
     if not fields:
         raise UsageError("nothing to change: give at least one of the flags that --help lists")
-    return request(InviteEdit, **fields)
+    return build_request(InviteEdit, **fields)
 
 
-def limits_from(**given: str | None) -> Limits | None:
-    """Return the limits that flags give, by name; None where they give none.
+def parse_limits(**texts: str | None) -> Limits | None:
+    """Return the limits in flags, by name; None without any.
 
     Raises:
         UsageError: naming the flag and the rule.
     """
-    limits = {name: _limit(name, text) for name, text in given.items() if text is not None}
+    limits = {name: _limit(name, text) for name, text in texts.items() if text is not None}
     return Limits(**limits) if limits else None
 
 
-def shown_limits(limits: Limits) -> str:
-    """Return a tenant's own limits, for people."""
+def format_limits(limits: Limits) -> str:
+    """Format the limits that a tenant has of its own."""
     own = {name: value for name, value in limits.model_dump().items() if value is not None}
     return ", ".join(f"{value} {name}" for name, value in own.items()) or "the hub's"
 
 
+def parse_hostnames(flag: str, text: str) -> list[str]:
+    """Return the hostnames that commas separate.
+
+    Raises:
+        UsageError: naming the flag and the rule.
+    """
+    names = [item.strip() for item in text.split(",") if item.strip()]
+    if not 1 <= len(names) <= MAX_HOSTNAMES:
+        raise UsageError(f"{flag}: give 1 to {MAX_HOSTNAMES}, separated by commas")
+    return [parse_name(flag, item) for item in names]
+
+
+def parse_name(flag: str, text: str) -> str:
+    """Return one hostname as the hub spells it; errors as in `hostnames_from`."""
+    try:
+        return parse_hostname(text.strip())
+    except ProtocolError as error:
+        raise UsageError(f"{flag}: {error.detail}") from error
+
+
+def parse_invite_name(name: str | None) -> str | None:
+    """Check the name of an invite; None lets the hub choose one."""
+    if name is not None and len(name) > MAX_NAME_CHARS:
+        raise UsageError(f"--name: at most {MAX_NAME_CHARS} characters")
+    return name
+
+
 def _hostnames(invite: InviteDetail, changes: InviteChanges) -> list[str]:
-    given = changes.hostnames
-    held = invite.hostnames if given is None else hostnames_from("--hostnames", given)
+    replacement = changes.hostnames
+    current = (
+        invite.hostnames if replacement is None else parse_hostnames("--hostnames", replacement)
+    )
     added = [parse_name("--add-hostname", text) for text in changes.add_hostname or ()]
-    gone = [parse_name("--remove-hostname", text) for text in changes.remove_hostname or ()]
-    left = _changed("hostname", held, added, gone)
-    if not left:
+    removed = [parse_name("--remove-hostname", text) for text in changes.remove_hostname or ()]
+    result = _add_and_remove("hostname", current, added, removed)
+    if not result:
         raise UsageError("--remove-hostname: an invite keeps one hostname; revoke it instead")
-    return left
+    return result
 
 
 def _ports(invite: InviteDetail, changes: InviteChanges) -> list[PortRange]:
     added = [parse_ports("--add-port", text) for text in changes.add_port or ()]
-    gone = [parse_ports("--remove-port", text) for text in changes.remove_port or ()]
-    by_text = {shown_range(ports): ports for ports in (*invite.ports, *added)}
-    held = map(shown_range, invite.ports)
-    left = _changed("port", held, map(shown_range, added), map(shown_range, gone))
-    return [by_text[text] for text in left]
+    removed = [parse_ports("--remove-port", text) for text in changes.remove_port or ()]
+    by_text = {format_range(ports): ports for ports in (*invite.ports, *added)}
+    current = map(format_range, invite.ports)
+    result = _add_and_remove("port", current, map(format_range, added), map(format_range, removed))
+    return [by_text[text] for text in result]
 
 
-def _changed(
-    what: str, held: Iterable[str], added: Iterable[str], gone: Iterable[str]
+def _add_and_remove(
+    what: str, current: Iterable[str], added: Iterable[str], removed: Iterable[str]
 ) -> list[str]:
-    """Return what is held then, each once, in the order it came."""
-    left = dict.fromkeys(held)
-    for text in gone:
-        if text not in left:
-            found = ", ".join(left) or "none"
-            raise UsageError(f"--remove-{what}: it has no {text}; it has {found}")
-        del left[text]
-    return list(left | dict.fromkeys(added))
+    """Return the current values without the removed and with the added, each once, in order."""
+    result = dict.fromkeys(current)
+    for text in removed:
+        if text not in result:
+            names = ", ".join(result) or "none"
+            raise UsageError(f"--remove-{what}: it has no {text}; it has {names}")
+        del result[text]
+    return list(result | dict.fromkeys(added))
 
 
 def _limit(name: str, text: str) -> int | None:

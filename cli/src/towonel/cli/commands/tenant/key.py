@@ -1,14 +1,13 @@
-"""`towonel tenant`, of a tenant's own: make, keep and bring back its key, and leave a hub."""
+"""`towonel tenant init`, `public-key`, `export-key`, `import-key` and `key-from-token`: the tenant's own key."""
 
 import secrets
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from towonel.cli.command import hub_command, local_command
-from towonel.cli.commands.tenant.tenants import app
+from towonel.cli.command import local_command
+from towonel.cli.errors import UsageError
 from towonel.cli.key_files import (
     TENANT_KEY,
     KeyPath,
@@ -16,40 +15,33 @@ from towonel.cli.key_files import (
     PassphraseFile,
     ask_secret,
     new_seed,
-    passphrase,
+    read_passphrase,
     read_seed,
     read_tenant_key,
     read_text,
     write_seed,
 )
-from towonel.cli.legacy.op_syntax import op_document, op_text
-from towonel.cli.legacy.tenant_log import TenantLog, departures
-from towonel.cli.output import Fields, Shown
+from towonel.cli.output import Fields, Output
 from towonel.cli.settings import TokenSettings
-from towonel.cli.usage import UsageError
-from towonel.client.hub import HubClient
 from towonel.identity.backup import NONCE_BYTES, SALT_BYTES, export_key, import_key
 from towonel.identity.keys import TenantKey
 from towonel.runtime.settings import load
 from towonel.wire import base64url
-from towonel.wire.errors import Code, Denied
 from towonel.wire.tokens import InviteToken
 
-__all__ = ["app"]  # the group, now with these commands
-
-_FOREIGN = {Code.HOSTNAME_NOT_OWNED, Code.HOSTNAME_CONFLICT}
+app = typer.Typer()
 
 
 @local_command(app, "init", "towonel tenant init", "towonel tenant init --key-path home.key")
-def init(key_path: NewKeyPath = TENANT_KEY) -> Shown:
+def init(key_path: NewKeyPath = TENANT_KEY) -> Output:
     """Make a tenant's key. Print what the hub's operator needs to let it in."""
-    return _shown_key(key_path, TenantKey.from_seed(new_seed(key_path)))
+    return _render_key(key_path, TenantKey.from_seed(new_seed(key_path)))
 
 
 @local_command(app, "public-key", "towonel tenant public-key --key-path home.key")
-def public_key(key_path: KeyPath = TENANT_KEY) -> Shown:
+def public_key(key_path: KeyPath = TENANT_KEY) -> Output:
     """Print a tenant's id and public key again. Neither is a secret."""
-    return _shown_key(key_path, read_tenant_key(key_path))
+    return _render_key(key_path, read_tenant_key(key_path))
 
 
 @local_command(
@@ -60,17 +52,17 @@ def public_key(key_path: KeyPath = TENANT_KEY) -> Shown:
 )
 def export_tenant_key(
     key_path: KeyPath = TENANT_KEY, passphrase_file: PassphraseFile = None
-) -> Shown:
-    """Print a tenant's key as text, under a passphrase."""
+) -> Output:
+    """Print a tenant's key as text, encrypted with a passphrase."""
     seed = read_seed(key_path)
     backup = export_key(
         seed,
-        passphrase(passphrase_file, is_new=True),
+        read_passphrase(passphrase_file, is_new=True),
         salt=secrets.token_bytes(SALT_BYTES),
         nonce=secrets.token_bytes(NONCE_BYTES),
     )
     tenant_id = TenantKey.from_seed(seed).tenant_id.hex()
-    return Shown({"tenant_id": tenant_id, "backup": backup}, backup)
+    return Output({"tenant_id": tenant_id, "backup": backup}, backup)
 
 
 @local_command(
@@ -90,19 +82,19 @@ def import_tenant_key(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="The same in a file, where nobody sees it; - reads standard input.",
+            help="The same in a file, which keeps it secret; - reads standard input.",
             show_default=False,
             allow_dash=True,
         ),
     ] = None,
     key_path: NewKeyPath = TENANT_KEY,
     passphrase_file: PassphraseFile = None,
-) -> Shown:
+) -> Output:
     """Bring a tenant's key back from its backup."""
-    text = _backup(backup, backup_file, passphrase_file)
-    seed = import_key(text, passphrase(passphrase_file, is_new=False))
+    text = _read_backup(backup, backup_file, passphrase_file)
+    seed = import_key(text, read_passphrase(passphrase_file, is_new=False))
     write_seed(key_path, seed)
-    return _shown_key(key_path, TenantKey.from_seed(seed))
+    return _render_key(key_path, TenantKey.from_seed(seed))
 
 
 @local_command(
@@ -111,59 +103,20 @@ def import_tenant_key(
     "TOWONEL_INVITE_TOKEN_FILE=token.txt towonel tenant key-from-token",
     "towonel tenant key-from-token --key-path home.key < token.txt",
 )
-def key_from_token(key_path: NewKeyPath = TENANT_KEY) -> Shown:
+def key_from_token(key_path: NewKeyPath = TENANT_KEY) -> Output:
     """Write the key that an invite token holds. Reads TOWONEL_INVITE_TOKEN or standard input."""
-    given = load(TokenSettings).invite_token
+    token_setting = load(TokenSettings).invite_token
     text = (
         ask_secret("Token", "set TOWONEL_INVITE_TOKEN or _FILE, or give it on standard input")
-        if given is None
-        else given.get_secret_value()
+        if token_setting is None
+        else token_setting.get_secret_value()
     )
     token = InviteToken.decode(text)
     write_seed(key_path, token.seed)
-    return _shown_key(key_path, TenantKey.from_seed(token.seed), token.hub_url)
+    return _render_key(key_path, TenantKey.from_seed(token.seed), token.hub_url)
 
 
-@hub_command(
-    app,
-    "leave",
-    "towonel tenant leave --key-path home.key",
-    "towonel tenant leave --key-path home.key --hub-url https://hub.example.eu",
-    needs_key=False,
-)
-async def leave(hub: HubClient, key_path: KeyPath = TENANT_KEY) -> AsyncGenerator[Shown]:
-    """Take back all that a tenant's entries publish. What its agents publish ends with its invite."""
-    tenant = read_tenant_key(key_path)
-    log = TenantLog(hub, tenant)
-    ops = departures(payload.op for payload in await log.read())
-    document: dict[str, object] = {
-        "tenant_id": tenant.tenant_id.hex(),
-        "planned": [op_document(op) for op in ops],
-    }
-    if not ops:
-        yield Shown(document, "There is nothing to take back.")
-        return
-    yield Shown(
-        document,
-        f"tenant {tenant.tenant_id.hex()} leaves {hub.base_url}:",
-        *(f"  {op_text(op)}" for op in ops),
-    )
-    for op in ops:
-        try:
-            sequence = await log.append(op)
-        except Denied as error:
-            # A name that was taken from the tenant is published no more: there is nothing to undo.
-            if error.code not in _FOREIGN:
-                raise
-            yield Shown(
-                op_document(op) | {"skipped": error.code.word},
-                f"skipped {op_text(op)}: {error.detail}",
-            )
-        else:
-            yield Shown(op_document(op) | {"sequence": sequence}, f"done {op_text(op)}")
-
-
-def _backup(text: str | None, file: Path | None, passphrase_file: Path | None) -> str:
+def _read_backup(text: str | None, file: Path | None, passphrase_file: Path | None) -> str:
     if (text is None) == (file is None):
         raise UsageError("--backup-file or --backup: give one of them")
     if file is None:
@@ -173,7 +126,7 @@ def _backup(text: str | None, file: Path | None, passphrase_file: Path | None) -
     return read_text("--backup-file", file)
 
 
-def _shown_key(path: Path, key: TenantKey, hub_url: str | None = None) -> Shown:
+def _render_key(path: Path, key: TenantKey, hub_url: str | None = None) -> Output:
     tenant_id, public = key.tenant_id.hex(), base64url.encode(key.public)
     fields = [("key", str(path)), ("tenant", tenant_id)]
     document: dict[str, object] = {
@@ -182,6 +135,6 @@ def _shown_key(path: Path, key: TenantKey, hub_url: str | None = None) -> Shown:
         "pq_public_key": public,
     }
     if hub_url is not None:
-        return Shown({**document, "hub_url": hub_url}, Fields([*fields, ("hub", hub_url)]))
-    told = "\nThe public key, which the hub's operator needs for TOWONEL_TENANTS:"
-    return Shown(document, Fields(fields), told, public)
+        return Output({**document, "hub_url": hub_url}, Fields([*fields, ("hub", hub_url)]))
+    caption = "\nThe public key, which the hub's operator needs for TOWONEL_TENANTS:"
+    return Output(document, Fields(fields), caption, public)

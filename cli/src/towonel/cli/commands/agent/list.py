@@ -1,18 +1,17 @@
-"""`towonel agent`: what runs beside the services, and where it is linked."""
+"""`towonel agent list` and `show`."""
 
 from functools import partial
 from typing import Annotated
 
 import typer
 
-from towonel.cli.command import group, hub_command
-from towonel.cli.commands.tenant.tenants import agent_rows
-from towonel.cli.options.ids import checked_hex
-from towonel.cli.output import Fields, Shown, shown_time
-from towonel.cli.tables import Group, Limit, TenantId, listed, shown_live
+from towonel.cli.command import hub_command
+from towonel.cli.options.ids import parse_hex_id
+from towonel.cli.output import Fields, Output, format_time
+from towonel.cli.tables import Group, Limit, TenantId, agent_rows, fetch_all, format_live
 from towonel.client.hub import HubClient
 
-app = group()
+app = typer.Typer()
 
 
 @hub_command(app, "list", "towonel agent list", "towonel agent list --live --json")
@@ -25,12 +24,12 @@ async def list_all(
         typer.Option("--live/--not-live", help="Only those that an edge has, or has not."),
     ] = None,
     limit: Limit = None,
-) -> Shown:
+) -> Output:
     """List agents, the newest first. Those that are gone for a day are forgotten."""
     fetch = partial(hub.agents.list, tenant_id=tenant_id, group=group_name, live=live)
-    found = await listed(fetch, lambda page: page.agents, limit)
-    document: dict[str, object] = {"agents": [item.model_dump(mode="json") for item in found]}
-    return Shown(document, agent_rows(found))
+    agents = await fetch_all(fetch, lambda page: page.agents, limit)
+    document: dict[str, object] = {"agents": [item.model_dump(mode="json") for item in agents]}
+    return Output(document, agent_rows(agents))
 
 
 @hub_command(app, "show", f"towonel agent show {'a1' * 32}")
@@ -39,18 +38,18 @@ async def show(
     agent: Annotated[
         str, typer.Argument(metavar="AGENT", help="The agent's id.", show_default=False)
     ],
-) -> Shown:
+) -> Output:
     """Show one agent: whose it is, where it is linked, and since when."""
-    item = await hub.agents.get(checked_hex("AGENT", agent))
+    item = await hub.agents.get(parse_hex_id("AGENT", agent))
     fields = [
         ("agent", item.agent_id),
         ("tenant", item.tenant_id),
         ("group", item.group),
-        ("live", shown_live(item.live_since)),
+        ("live", format_live(item.live_since)),
         ("edges", ", ".join(item.edges) or "none"),
         ("open", f"{item.connections_active} connections"),
         ("software", item.software or "unknown"),
-        ("first seen", shown_time(item.first_seen_at)),
-        ("last seen", shown_time(item.last_seen_at)),
+        ("first seen", format_time(item.first_seen_at)),
+        ("last seen", format_time(item.last_seen_at)),
     ]
-    return Shown(item, Fields(fields))
+    return Output(item, Fields(fields))

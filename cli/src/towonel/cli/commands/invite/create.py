@@ -1,0 +1,65 @@
+"""`towonel invite create`: make an invite, and print its token."""
+
+from typing import Annotated
+
+import typer
+
+from towonel.api.invites import MAX_EXPIRY_S, InviteIn
+from towonel.cli.command import hub_command
+from towonel.cli.commands.invite.flags import parse_hostnames, parse_invite_name
+from towonel.cli.idempotent import create_once
+from towonel.cli.options.expiry import parse_lifetime
+from towonel.cli.options.flags import Name
+from towonel.cli.output import Fields, Output, format_time
+from towonel.client.hub import HubClient
+
+app = typer.Typer()
+
+
+@hub_command(
+    app,
+    "create",
+    "towonel invite create --hostnames app.example.eu",
+    "towonel invite create --name home --hostnames 'app.example.eu,*.home.example.eu' --expires 7d",
+)
+async def create(
+    hub: HubClient,
+    hostnames: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B", help="What the tenant may publish; quote a *.", show_default=False
+        ),
+    ],
+    name: Name = None,
+    expires: Annotated[
+        str, typer.Option(metavar="TIME", help="How long it can be used: 48h, 7d, never.")
+    ] = "never",
+) -> Output:
+    """Make an invite, and print its token: the hub does not keep it."""
+    invite = parse_invite(name, hostnames, expires)
+    created = await create_once(lambda key: hub.invites.create(invite, idempotency_key=key))
+    fields = Fields(
+        [
+            ("invite", created.invite_id),
+            ("tenant", created.tenant_id),
+            ("name", created.name),
+            ("hostnames", ", ".join(invite.hostnames)),
+            ("expires", format_time(created.expires_at_ms)),
+        ]
+    )
+    document = {**created.model_dump(), "hostnames": invite.hostnames}
+    caption = "\nThe token, shown this once; give it to the agent:"
+    return Output(document, fields, caption, created.token)
+
+
+def parse_invite(name: str | None, hostnames: str, expires: str) -> InviteIn:
+    """Return the request that the flags describe.
+
+    Raises:
+        UsageError: naming the flag and the rule.
+    """
+    return InviteIn(
+        name=parse_invite_name(name),
+        hostnames=parse_hostnames("--hostnames", hostnames),
+        expires_in_secs=parse_lifetime("--expires", expires, MAX_EXPIRY_S),
+    )

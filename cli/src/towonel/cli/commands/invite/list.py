@@ -1,0 +1,47 @@
+"""`towonel invite list`."""
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from towonel.api.invites import InviteItem, InviteStatus
+from towonel.cli.command import hub_command
+from towonel.cli.commands.invite.flags import parse_name
+from towonel.cli.output import Output, format_time
+from towonel.cli.tables import fetch_all, list_output
+from towonel.client.hub import HubClient
+
+AT_ONCE = 100  # each may have a thousand names
+app = typer.Typer()
+
+
+@hub_command(
+    app,
+    "list",
+    "towonel invite list",
+    "towonel invite list --status pending --hostname app.example.eu --json",
+)
+async def list_all(
+    hub: HubClient,
+    status: Annotated[InviteStatus | None, typer.Option(help="Only those of this status.")] = None,
+    hostname: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only those with exactly this hostname.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="PART", help="Only those with this in their name.")
+    ] = None,
+) -> Output:
+    """List invites, the newest first."""
+    pattern = None if hostname is None else parse_name("--hostname", hostname)
+    fetch = partial(hub.invites.list, limit=AT_ONCE, status=status, hostname=pattern, name=name)
+    invites = await fetch_all(fetch, lambda page: page.invites)
+    columns = ("ID", "NAME", "STATUS", "EXPIRES", "HOSTNAMES")
+    is_filtered = any(given is not None for given in (status, hostname, name))
+    empty = "There is no such invite." if is_filtered else "There is no invite yet."
+    return list_output("invites", invites, columns, _to_row, empty)
+
+
+def _to_row(invite: InviteItem) -> tuple[str, ...]:
+    expires = format_time(invite.expires_at_ms)
+    return invite.invite_id, invite.name, invite.status, expires, ", ".join(invite.hostnames)

@@ -1,0 +1,66 @@
+"""Errors of commands: one message on standard error and an exit code, never a traceback.
+
+0    done
+1    refused, or failed
+2    the command line is wrong
+75   the hub does not answer now, or wants it slower
+78   the configuration is wrong
+130  ended by Ctrl-C
+"""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import typer
+
+from towonel.client.envelope import printable
+from towonel.runtime.exit_codes import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_SETTINGS,
+    EXIT_UNAVAILABLE,
+    EXIT_USAGE,
+)
+from towonel.runtime.settings import SettingsError
+from towonel.wire.errors import TowonelError, Unavailable
+
+
+class UsageError(Exception):
+    """Flag or argument that cannot be meant; the text is for the user."""
+
+
+@contextlib.contextmanager
+def report_errors(*, as_json: bool) -> Generator[None]:
+    """Turn an error inside into a message and an exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except UsageError as error:
+        _exit("usage", [str(error)], EXIT_USAGE, as_json=as_json)
+    except SettingsError as error:
+        _exit("bad_configuration", error.problems, EXIT_SETTINGS, as_json=as_json)
+    except TowonelError as error:
+        exit_code = EXIT_UNAVAILABLE if isinstance(error, Unavailable) else EXIT_FAILED
+        _exit(error.code.word, [error.detail], exit_code, as_json=as_json)
+
+
+def warn(text: str) -> None:
+    """Print a line that does not belong to the result."""
+    typer.echo(f"towonel: {printable(text)}", err=True)
+
+
+def _exit(code: str, problems: list[str], exit_code: int, *, as_json: bool) -> None:
+    if as_json:
+        text = json.dumps({"error": {"code": code, "message": "\n".join(problems)}})
+    else:
+        text = "\n".join(f"towonel: {code}: {problem}" for problem in problems)
+    try:
+        print(text, file=sys.stderr)  # noqa: T201 the error is the output
+    except OSError:  # the exit code tells it all the same, unless Python fails to write at its end
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 it lasts as long as the process
+    raise typer.Exit(exit_code)

@@ -1,0 +1,117 @@
+"""The page of the demo, and the client that must tell the truth about it."""
+
+import asyncio
+import contextlib
+import ssl
+import subprocess
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from support.ports import free_port
+from support.scripted_server import Server, serving
+
+from towonel.cli.demo.page import (
+    HOSTNAME,
+    TITLE,
+    FetchFailed,
+    fetch,
+    fingerprint,
+    self_signed,
+    serve_page,
+)
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    certificate, key = self_signed(NOW)
+    (tmp_path / "origin.pem").write_bytes(certificate)
+    (tmp_path / "origin.key").write_bytes(key)
+    return tmp_path / "origin.pem"
+
+
+def der_of(certificate: Path) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(certificate.read_text())
+
+
+@contextlib.asynccontextmanager
+async def impostor(certificate: Path, server: Server) -> AsyncGenerator[int]:
+    """Port of another server with the certificate of the page."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_name("origin.key"))
+    async with serving(server.serve, context) as port:
+        yield port
+
+
+def test_the_fingerprint_is_the_one_openssl_prints(certificate: Path) -> None:
+    command = ("openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", str(certificate))
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert printed.strip().endswith(f"={fingerprint(der_of(certificate))}")
+
+
+async def test_a_client_sees_the_page_and_the_services_own_certificate(certificate: Path) -> None:
+    port = free_port()
+    with serve_page(port, certificate, certificate.with_name("origin.key")):
+        seen = await fetch(port, certificate)
+
+    assert (seen.status, seen.heading) == ("HTTP/1.1 200 OK", TITLE)
+    assert seen.certificate == der_of(certificate)
+    assert seen.protocol == "TLSv1.3"
+
+
+def test_the_page_ends_with_its_context_and_has_no_body_for_head(certificate: Path) -> None:
+    port, trusted = free_port(), ssl.create_default_context(cafile=str(certificate))
+    trusted.check_hostname = False
+    with (
+        httpx.Client(verify=trusted, trust_env=False) as http,
+        serve_page(port, certificate, certificate.with_name("origin.key")),
+    ):
+        answer = http.head(f"https://127.0.0.1:{port}/")
+    with pytest.raises(httpx.ConnectError), httpx.Client(verify=trusted) as http:
+        http.get(f"https://127.0.0.1:{port}/")
+
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+async def test_a_client_refuses_another_certificate(
+    certificate: Path, tmp_path: Path, server: Server
+) -> None:
+    other = tmp_path / "other.pem"
+    other.write_bytes(self_signed(NOW)[0])
+
+    async with impostor(certificate, server) as port:
+        with pytest.raises(FetchFailed, match="CERTIFICATE_VERIFY_FAILED"):
+            await fetch(port, other, patience_s=0.3)
+
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "rule"), [(502, "<h1>x</h1>", "502"), (200, "no heading", "not the page")]
+)
+async def test_a_client_says_what_was_there_instead_of_the_page(
+    certificate: Path, server: Server, status: int, body: str, rule: str
+) -> None:
+    server.reply(status, body)
+
+    async with impostor(certificate, server) as port:
+        with pytest.raises(FetchFailed, match=rule):
+            await fetch(port, certificate, patience_s=0.5)
+
+
+async def test_a_client_waits_for_a_page_that_comes_late(certificate: Path, server: Server) -> None:
+    server.reply(503)
+
+    async with impostor(certificate, server) as port, asyncio.TaskGroup() as tasks:
+        fetching = tasks.create_task(fetch(port, certificate))
+        while len(server.requests) < 2:
+            await asyncio.sleep(0.01)
+        server.reply(200, f"<h1>{TITLE}</h1>")
+
+    assert fetching.result().heading == TITLE
+    assert server.requests[0].headers["host"] == HOSTNAME
