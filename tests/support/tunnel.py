@@ -14,11 +14,11 @@ from towonel.identity.certs import certificate_sha256, create_certificate
 from towonel.identity.grants import Grant, issue
 from towonel.identity.keys import NodeKey
 from towonel.tunnel.channel import Channel
-from towonel.tunnel.connection import Connection
 from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.link import Link, dial
 from towonel.tunnel.listener import MAX_HANDSHAKES, AdmissionPolicy, Listener, listen
+from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.session import Session
 from towonel.tunnel.stream_requests import Handle, StreamRequest
 from towonel.wire.errors import Code

@@ -7,9 +7,9 @@ import pytest
 from support.tunnel import PREAMBLE, ListeningEdge, ScriptedLink, echo, listening_edge, until
 
 from towonel.tunnel.channel import Channel
-from towonel.tunnel.connection import Connection
 from towonel.tunnel.core.timing import Timing
 from towonel.tunnel.link import Link
+from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.session import Session
 from towonel.tunnel.stream_requests import StreamRequest
 from towonel.wire import preamble as preambles

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol, assert_never, override
 
-from towonel.tunnel.connection import Connection, ConnectionHandler
 from towonel.tunnel.core.close_reason import CloseReason
 from towonel.tunnel.core.events import (
     Close,
@@ -22,6 +21,7 @@ from towonel.tunnel.core.events import (
 )
 from towonel.tunnel.core.machine import Machine
 from towonel.tunnel.driver import Driver
+from towonel.tunnel.quic.connection import Connection, ConnectionHandler
 from towonel.tunnel.session_credit import SessionCredit
 from towonel.tunnel.stream import Stream
 from towonel.tunnel.streams import CONTROL_STREAM, Streams

@@ -7,17 +7,17 @@ from typing import override
 
 from towonel.identity.keys import NodeKey
 from towonel.tunnel.channel import Channel, ChannelHandler
-from towonel.tunnel.connection import Connection
 from towonel.tunnel.core.close_reason import CloseReason, to_error
 from towonel.tunnel.core.events import GoAwayRequested, RenewRequested
 from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
 from towonel.tunnel.core.link_machine import LinkMachine
 from towonel.tunnel.core.machine import State
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
-from towonel.tunnel.quic import agent_connection
+from towonel.tunnel.quic.configuration import agent_connection
+from towonel.tunnel.quic.connection import Connection
+from towonel.tunnel.quic.udp import Address, Endpoint, dialing_socket, resolve
 from towonel.tunnel.stream import Stream
 from towonel.tunnel.stream_requests import Handle, StreamTasks
-from towonel.tunnel.udp import Address, Endpoint, dialing_socket, resolve
 from towonel.wire.errors import Code
 from towonel.wire.names import ServiceKey
 

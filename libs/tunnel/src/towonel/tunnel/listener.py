@@ -14,15 +14,15 @@ from aioquic.quic.packet import QuicHeader, pull_quic_header
 from towonel.identity.certs import certificate_sha256
 from towonel.identity.grants import Grant
 from towonel.identity.keys import NodeKey
-from towonel.tunnel.address_validation import AddressValidator
 from towonel.tunnel.channel import Channel
-from towonel.tunnel.connection import Connection
 from towonel.tunnel.core.close_reason import CloseReason
 from towonel.tunnel.core.handshake import EdgeHandshake, EdgeIdentity
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
-from towonel.tunnel.quic import edge_configuration
+from towonel.tunnel.quic.address_validation import AddressValidator
+from towonel.tunnel.quic.configuration import edge_configuration
+from towonel.tunnel.quic.connection import Connection
+from towonel.tunnel.quic.udp import Address, Endpoint, bound_socket, resolve
 from towonel.tunnel.session import Session, SessionListener
-from towonel.tunnel.udp import Address, Endpoint, bound_socket, resolve
 from towonel.wire.errors import Code
 from towonel.wire.ids import AgentId, EdgeId
 

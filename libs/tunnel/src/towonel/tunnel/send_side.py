@@ -2,8 +2,8 @@
 
 import asyncio
 
-from towonel.tunnel.connection import Connection
 from towonel.tunnel.pipe import CHUNK_BYTES
+from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.session_credit import SessionCredit
 from towonel.wire.credit import STREAM_WINDOW_BYTES, SendCredit
 from towonel.wire.errors import Code, Unavailable

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Protocol, override
 
 from towonel.tunnel.channel import Channel, ChannelHandler
-from towonel.tunnel.connection import Connection
 from towonel.tunnel.core.close_reason import CloseReason
 from towonel.tunnel.core.events import GoAwayRequested
 from towonel.tunnel.core.failure_detector import FailureDetector
@@ -15,6 +14,7 @@ from towonel.tunnel.core.machine import State
 from towonel.tunnel.core.session_machine import SessionMachine
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.pipe import Pipe
+from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.stream import Stream
 from towonel.wire import preamble as preambles
 from towonel.wire.errors import Code, ProtocolError, Unavailable

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import override
 
-from towonel.tunnel.connection import Connection
 from towonel.tunnel.pipe import CHUNK_BYTES, Pipe
+from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.receive_side import ReceiveSide
 from towonel.tunnel.send_side import SendSide
 from towonel.tunnel.session_credit import SessionCredit

@@ -3,8 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Callable
 
-from towonel.tunnel.connection import Connection
 from towonel.tunnel.core.stream_ids import SeenStreams
+from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.session_credit import SessionCredit
 from towonel.tunnel.stream import Stream
 from towonel.wire.errors import Code, ProtocolError, Unavailable

@@ -5,7 +5,7 @@ from aioquic.quic.events import ConnectionTerminated
 from aioquic.quic.packet import QuicErrorCode
 from aioquic.tls import AlertDescription
 
-from towonel.tunnel.quic_close import NO_COMMON_VERSION, code_of, from_event
+from towonel.tunnel.quic.close_frame import NO_COMMON_VERSION, code_of, from_event
 from towonel.wire.errors import Code
 
 

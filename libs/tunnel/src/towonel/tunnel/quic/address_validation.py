@@ -16,7 +16,7 @@ from aioquic.quic.packet import (
 )
 from aioquic.quic.retry import QuicRetryTokenHandler
 
-from towonel.tunnel.udp import Address
+from towonel.tunnel.quic.udp import Address
 
 RETRY_ID_BYTES = 8
 

@@ -3,7 +3,7 @@
 from support.tunnel import EDGE, PEM
 
 from towonel.tunnel.core.timing import Timing
-from towonel.tunnel.quic import STREAMS_ALLOWED, agent_connection, edge_configuration
+from towonel.tunnel.quic.configuration import STREAMS_ALLOWED, agent_connection, edge_configuration
 
 
 def test_the_one_private_attribute_of_aioquic_is_still_there() -> None:

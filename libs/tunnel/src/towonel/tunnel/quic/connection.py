@@ -13,8 +13,8 @@ from aioquic.quic.connection import QuicConnection
 
 from towonel.tunnel.core.close_reason import CloseReason
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
-from towonel.tunnel.quic_close import code_of, from_event
-from towonel.tunnel.udp import Address
+from towonel.tunnel.quic.close_frame import code_of, from_event
+from towonel.tunnel.quic.udp import Address
 from towonel.wire.errors import Code
 
 INITIAL_RTT_S = 0.1  # until the first ping is answered
