@@ -77,7 +77,7 @@ class _ProgramGroup:
         log.info("program.started", program=program.name, pid=process.pid)
 
     def on_signal(self, number: signal.Signals) -> None:
-        log.info("programs.signalled", signal=number.name, programs=sorted(self.running))
+        log.info("signal.forwarded", signal=number.name, programs=sorted(self.running))
         self._stop(signal.SIGTERM if number is signal.SIGHUP else number)
 
     def signal_all(self, number: signal.Signals) -> None:
@@ -95,7 +95,7 @@ class _ProgramGroup:
         if self.is_stopping:
             log.info("program.ended", program=name, exit_code=exit_code)
             return
-        log.error("program.ended_unasked", program=name, exit_code=exit_code)
+        log.error("program.failed", program=name, exit_code=exit_code)
         grace_s = self.timing.settings_grace_s if exit_code == EXIT_SETTINGS else 0.0
         asyncio.get_running_loop().call_later(grace_s, self._stop_unless_stopping)
 
