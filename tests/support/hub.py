@@ -138,17 +138,8 @@ async def hub_with_keys(
     **chosen: Any,
 ) -> AsyncGenerator[TestHub]:
     """The same with keys that are given: replicas share them."""
-    timing = timing or Timing()
-    told = on_commit(changes, audited := AuditSignal())
-    async with Store.open(
-        database,
-        told,
-        lambda: changes.revision,
-        max_connections=10,
-        max_idle=10,
-        begin_s=timing.database_begin_s,
-        answer_s=timing.database_answer_s,
-    ) as store:
+    audited, timing = AuditSignal(), timing or Timing()
+    async with _store(database, changes, audited, timing) as store:
         clock = Clock()
         cache = RouteCache(store, changes)
         await cache.catch_up()
@@ -160,6 +151,20 @@ async def hub_with_keys(
         for client in hub.clients:
             await client.aclose()
         assert hub.guarded_app.surprises == set()
+
+
+def _store(
+    database: Database, changes: RouteChanges, audited: AuditSignal, timing: Timing
+) -> contextlib.AbstractAsyncContextManager[Store]:
+    return Store.open(
+        database,
+        on_commit(changes, audited),
+        lambda: changes.revision,
+        max_connections=10,
+        max_idle=10,
+        begin_s=timing.database_begin_s,
+        answer_s=timing.database_answer_s,
+    )
 
 
 async def migrated(path: Path) -> Database:

@@ -82,7 +82,7 @@ async def ready_until(chosen: HubSettings, holds: Callable[[int, dict[str, str]]
 async def replicas(
     folder: Path, timing: Timing | None = None, **more: str
 ) -> AsyncGenerator[tuple[Replica, Replica]]:
-    """Two hubs with their listeners and chores; with a Redis, both hear it."""
+    """Two hubs with their listeners and background work; with a Redis, both hear it."""
     one, two = (settings(folder / "state", **more) for _ in range(2))
     async with running(one, timing) as first, running(two, timing) as second:
         node = NodeKey.from_seed((folder / "state/node.key").read_bytes())

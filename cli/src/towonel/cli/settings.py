@@ -83,7 +83,9 @@ class ServeSettings(Settings):
         description="Whether `towonel serve` starts a hub.",
     )
     edge_enabled: bool = Field(
-        default=True, validation_alias="TOWONEL_EDGE_ENABLED", description="Start an edge."
+        default=True,
+        validation_alias="TOWONEL_EDGE_ENABLED",
+        description="Whether `towonel serve` starts an edge.",
     )
     hub_listen_addr: HostPort = Field(
         default=("0.0.0.0", 8443),  # noqa: S104 as above

@@ -21,6 +21,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.postgres import connector, is_away
 from towonel.hub.timing import Timing
+from towonel.runtime.cancellation import uninterrupted
 from towonel.wire.errors import Code, Denied, Unavailable
 
 _LOCK = text("SELECT 1 FROM revision WHERE id = 1 FOR UPDATE")
@@ -124,7 +125,7 @@ class Store:
         try:
             yield store
         finally:
-            await _uninterrupted(store._close())
+            await uninterrupted(store._close())
 
     @property
     def engine(self) -> Engine:
@@ -246,19 +247,6 @@ class Store:
             if error.code is Code.HUB_UNAVAILABLE:
                 self.trouble = error.detail
             raise
-
-
-async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
-    """Run to the end, and pass on a cancellation only then."""
-    task, interruption = asyncio.create_task(work), None  # noqa: TID251 it ends here
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            interruption = error
-    task.result()
-    if interruption is not None:
-        raise interruption
 
 
 async def _given_back(connecting: asyncio.Task[AsyncConnection]) -> None:
