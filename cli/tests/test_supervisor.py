@@ -120,7 +120,7 @@ async def test_the_same_signal_twice_at_once_is_one_signal(tmp_path: Path) -> No
         supervisor.process.terminate()
 
         assert await supervisor.ends() == 0
-        assert supervisor.log.read_text().count("programs.signalled") == 1
+        assert supervisor.log.read_text().count("signal.forwarded") == 1
 
 
 @pytest.mark.parametrize(("code", "whole"), [(3, 3), (78, 78), (0, 1)])

@@ -155,19 +155,8 @@ async def hub_with_keys(
     **chosen: Any,
 ) -> AsyncGenerator[TestHub]:
     """The same with keys that are given: replicas share them."""
-    timing = timing or Timing()
-    on_committed = on_commit(changes, audited := AuditSignal())
-    clock = Clock()
-    async with Store.open(
-        database,
-        on_committed,
-        lambda: changes.revision,
-        now_ms=clock,
-        max_connections=10,
-        max_idle=10,
-        begin_s=timing.database_begin_s,
-        answer_s=timing.database_answer_s,
-    ) as store:
+    audited, timing, clock = AuditSignal(), timing or Timing(), Clock()
+    async with _store(database, changes, audited, timing, clock) as store:
         cache = RouteCache(store, changes)
         await cache.catch_up()
         changes.set_revision(cache.revision)
@@ -178,6 +167,21 @@ async def hub_with_keys(
         for client in hub.clients:
             await client.aclose()
         assert hub.guarded_app.surprises == set()
+
+
+def _store(
+    database: Database, changes: RouteChanges, audited: AuditSignal, timing: Timing, clock: Clock
+) -> contextlib.AbstractAsyncContextManager[Store]:
+    return Store.open(
+        database,
+        on_commit(changes, audited),
+        lambda: changes.revision,
+        now_ms=clock,
+        max_connections=10,
+        max_idle=10,
+        begin_s=timing.database_begin_s,
+        answer_s=timing.database_answer_s,
+    )
 
 
 async def migrated(path: Path) -> Database:

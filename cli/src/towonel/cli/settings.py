@@ -88,7 +88,9 @@ class ServeSettings(LocalHubSettings):
         description="Whether `towonel serve` starts a hub.",
     )
     edge_enabled: bool = Field(
-        default=True, validation_alias="TOWONEL_EDGE_ENABLED", description="Start an edge."
+        default=True,
+        validation_alias="TOWONEL_EDGE_ENABLED",
+        description="Whether `towonel serve` starts an edge.",
     )
     edge_hub_url: str | None = Field(
         default=None,

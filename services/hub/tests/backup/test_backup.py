@@ -132,11 +132,11 @@ async def test_after_a_restore_edges_are_told_everything_for_what_they_know_is_u
     undone = hub.context.route_changes.revision
     await asyncio.to_thread(backup.restore, other, tmp_path / "b")
     async with hub_with_keys(other, RouteChanges(), hub.context.keys) as again:
-        directory = again.context.route_cache
+        cache = again.context.route_cache
 
-    assert [directory.delta(since).snapshot for since in (before, undone)] == [True, True]
-    assert directory.revision > undone > before
-    assert "undone.eu" not in [route.name for route in directory.delta(None).routes]
+    assert [cache.delta(since).snapshot for since in (before, undone)] == [True, True]
+    assert cache.revision > undone > before
+    assert "undone.eu" not in [route.name for route in cache.delta(None).routes]
 
 
 async def test_a_backup_is_one_moment_while_others_write(

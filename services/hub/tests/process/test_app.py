@@ -48,7 +48,7 @@ async def test_a_hub_keeps_its_keys_and_what_it_was_told(
     assert len((tmp_path / "state" / "operator.key").read_text()) == 43
 
 
-async def test_a_hub_with_redis_rings_there(tmp_path: Path) -> None:
+async def test_a_hub_with_redis_publishes_there(tmp_path: Path) -> None:
     async with running_redis(tmp_path) as url:
         chosen = settings(tmp_path / "state", TOWONEL_REDIS_URL=url)
         async with running(chosen) as client, Redis.from_url(url) as redis, redis.pubsub() as heard:
@@ -63,7 +63,7 @@ async def test_a_hub_with_redis_rings_there(tmp_path: Path) -> None:
     assert heard_at
 
 
-async def test_a_bell_hears_other_replicas_and_survives_redis(tmp_path: Path) -> None:
+async def test_a_replica_hears_the_others_and_survives_redis(tmp_path: Path) -> None:
     port = free_port()
     async with (
         running_redis(tmp_path, port) as url,

@@ -227,7 +227,7 @@ async def test_a_stranger_learns_nothing_of_a_database_that_is_away(own: Postgre
 
 
 @pytest.mark.parametrize("how", AWAY)
-async def test_what_was_rung_and_cannot_be_read_keeps_no_edge_waiting(
+async def test_a_revision_that_cannot_be_read_keeps_no_edge_waiting(
     own: Postgres, how: str
 ) -> None:
     async with running_hub(own.database(), RouteChanges(), timing=QUICK) as hub:

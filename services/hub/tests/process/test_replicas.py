@@ -344,7 +344,7 @@ async def test_an_edge_that_knows_more_than_a_replica_is_not_set_back(
         lags = two.context.route_cache.revision < applied.revision
         delta = await two.client().follow_routes(two.context.keys.node, applied.revision)
 
-    assert lags  # nobody has rung at the second one
+    assert lags  # the second one was told of nothing
     assert (delta.revision, delta.snapshot, delta.routes) == (applied.revision, False, ())
 
 

@@ -76,7 +76,7 @@ async def count(hub: TestHub) -> int:
         return len((await session.exec(select(EdgeRow))).all())
 
 
-async def test_a_write_that_fails_leaves_nothing_and_rings_for_nothing(hub: TestHub) -> None:
+async def test_a_write_that_fails_leaves_nothing_and_announces_nothing(hub: TestHub) -> None:
     async def fail() -> None:
         async with hub.context.store.write() as change:
             change.session.add(edge(1))
@@ -90,7 +90,7 @@ async def test_a_write_that_fails_leaves_nothing_and_rings_for_nothing(hub: Test
     assert hub.context.route_changes.revision == 0
 
 
-async def test_a_write_rings_once_with_its_one_revision(hub: TestHub) -> None:
+async def test_a_write_is_announced_once_with_its_one_revision(hub: TestHub) -> None:
     async with hub.context.store.write() as change:
         first, second = await change.next_revision(), await change.next_revision()
     async with hub.context.store.write() as change:
@@ -328,7 +328,7 @@ async def visible(hub: TestHub) -> tuple[int, list[int]]:
         return at, sorted(found.all())
 
 
-async def test_the_bell_rings_when_the_write_can_be_seen(database: Database) -> None:
+async def test_a_write_is_announced_when_it_can_be_seen(database: Database) -> None:
     found: list[int] = []
 
     async def committed(change: Write) -> None:

@@ -18,6 +18,7 @@ from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.errors import translate_errors
 from towonel.hub.store.db.postgres import connector
 from towonel.hub.timing import Timing
+from towonel.runtime.cancellation import uninterrupted
 from towonel.wire.errors import Code, Unavailable
 
 _LOCK = text("SELECT 1 FROM revision WHERE id = 1 FOR UPDATE")
@@ -151,25 +152,14 @@ class Store:
             begin_s: seconds that a transaction may take to begin.
             answer_s: seconds without a byte from Postgres.
         """
-        options = database.engine_options
-        if not database.is_sqlite:
-            creator = {"async_creator_fn": connector(answer_s)}
-            options["connect_args"] = {**options["connect_args"], **creator}
-        engine = create_async_engine(
-            database.async_url,
-            pool_size=max_idle,
-            max_overflow=max_connections - max_idle,
-            pool_timeout=begin_s,
-            **options,
-        )
-        database.prepare(engine.sync_engine)
+        engine = _create_engine(database, max_connections, max_idle, begin_s, answer_s)
         store = cls(
             engine, committed, served, now_ms, is_sqlite=database.is_sqlite, begin_s=begin_s
         )
         try:
             yield store
         finally:
-            await _run_to_end(store._close())
+            await uninterrupted(store._close())
 
     @property
     def engine(self) -> Engine:
@@ -295,17 +285,22 @@ class Store:
             raise
 
 
-async def _run_to_end(work: Coroutine[Any, Any, None]) -> None:
-    """Run to the end, and pass on a cancellation only then."""
-    task, interruption = asyncio.create_task(work), None  # noqa: TID251 it ends here
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            interruption = error
-    task.result()
-    if interruption is not None:
-        raise interruption
+def _create_engine(
+    database: Database, max_connections: int, max_idle: int, begin_s: float, answer_s: float
+) -> AsyncEngine:
+    options = database.engine_options
+    if not database.is_sqlite:
+        creator = {"async_creator_fn": connector(answer_s)}
+        options["connect_args"] = {**options["connect_args"], **creator}
+    engine = create_async_engine(
+        database.async_url,
+        pool_size=max_idle,
+        max_overflow=max_connections - max_idle,
+        pool_timeout=begin_s,
+        **options,
+    )
+    database.prepare(engine.sync_engine)
+    return engine
 
 
 async def _close_when_connected(connecting: asyncio.Task[AsyncConnection]) -> None:
