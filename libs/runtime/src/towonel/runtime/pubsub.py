@@ -78,7 +78,7 @@ class Subscription:
                     self._backoff.record_success(0)
                     self.is_connected = True
                     on_connection()  # also where the client has connected again by itself
-                case {"type": "message", "data": data}:
+                case {"type": "message", "data": bytes(data)}:
                     on_message(data)
                 case _:
                     pass

@@ -107,7 +107,7 @@ class _Protocol(H11Protocol):
         Idle connections at the limit would shut out every new client. Several are closed at once, so
         that the next new connections find room.
         """
-        alive = [
+        alive: list[_Protocol] = [
             one
             for one in self.connections
             if isinstance(one, _Protocol) and not one.transport.is_closing()

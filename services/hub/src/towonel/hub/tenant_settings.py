@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from towonel.api.fields import HEX_32_ANY_CASE
 from towonel.identity.keys import TENANT_PUBLIC_KEY_BYTES, tenant_id_of
@@ -108,8 +109,7 @@ def _duplicates(tenants: tuple[DeclaredTenant, ...]) -> list[str]:
     return sorted(f"{name}: occurs twice" for name, count in counts.items() if count > 1)
 
 
-def _problem(item: object) -> str:
-    assert isinstance(item, dict), "pydantic's error details"
+def _problem(item: ErrorDetails) -> str:
     place = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"]]
     message = str(item["msg"]).removeprefix("Value error, ")
     return f"{''.join(place)}: {message}" if place else message

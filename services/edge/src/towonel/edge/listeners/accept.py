@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from functools import partial
 
 import structlog
@@ -99,7 +99,7 @@ class Acceptor:
 @contextlib.asynccontextmanager
 async def accept_clients(
     sockets: Sequence[socket.socket], handle: Handle, metrics: Metrics
-) -> AsyncIterator[Acceptor]:
+) -> AsyncGenerator[Acceptor]:
     """Accept until `stop_accepting` or the end of the block, and end what is left then."""
     async with asyncio.TaskGroup() as tasks:
         acceptor = Acceptor(sockets, handle, metrics, tasks)

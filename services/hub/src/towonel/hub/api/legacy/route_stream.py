@@ -61,6 +61,7 @@ async def _events(hub: Hub, edge_id: bytes) -> AsyncGenerator[bytes]:
     try:
         yield b""  # for `stream_events`
         sent = table = b""
+        live: Mapping[TenantId, tuple[AgentId, ...]] = {}
         while not hub.stopping.is_set() and hub.is_active_edge(edge_id):
             revision = hub.route_cache.revision
             with contextlib.suppress(Unavailable):  # without the database, the last table stays

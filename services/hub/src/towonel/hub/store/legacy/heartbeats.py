@@ -1,6 +1,7 @@
 """Repository of the heartbeats of the original's agents."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -14,8 +15,8 @@ HEARTBEAT_MS = 90_000  # the original's limit: an agent without a newer one has 
 
 async def put(session: AsyncSession, row: AgentRow, now_ms: int) -> None:
     """Store a heartbeat of an agent that its tenant named, however long it was silent."""
-    at = AgentRow(**row.model_dump() | {"last_seen_ms": now_ms})
-    await upsert(session, at, "last_seen_ms")
+    values: dict[str, Any] = row.model_dump() | {"last_seen_ms": now_ms}
+    await upsert(session, AgentRow(**values), "last_seen_ms")
 
 
 async def find_running(session: AsyncSession, now_ms: int) -> Sequence[tuple[TenantId, AgentId]]:
