@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from towonel.cli.app import app
 from towonel.client.hub import HubClient
 
-START_S, STOP_S = 30, 40
+START_S, STOP_S = 60, 40
 
 
 def towonel(*arguments: str, stdin: str | bytes | None = None, **environ: str) -> Result:

@@ -163,7 +163,7 @@ def test_a_log_is_read_by_its_tenant_or_by_the_operator_not_by_both(tenant: Tena
     result = tenant.hub.run("entry", "list", *both)
 
     assert result.exit_code == 2
-    assert "not with --key-path" in result.stderr
+    assert "without --key-path" in result.stderr
 
 
 def test_a_key_that_the_hub_does_not_know_may_do_nothing(hub: CommandedHub, tmp_path: Path) -> None:

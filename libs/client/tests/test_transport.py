@@ -47,7 +47,7 @@ def test_https_anywhere_and_http_to_this_host_are_hubs(text: str) -> None:
         ("https://hub.example.eu/?a=b", "query"),
         ("https://hub.example.eu:99999", "65535"),
         ("https://hub.example.eu:0", "65535"),
-        ("https://hub.example.eu:https", "not one"),
+        ("https://hub.example.eu:https", "invalid"),
     ],
 )
 def test_an_unsafe_or_broken_address_is_refused_by_its_rule(text: str, rule: str) -> None:

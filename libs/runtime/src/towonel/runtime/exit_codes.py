@@ -3,6 +3,6 @@
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
-EXIT_UNAVAILABLE = 75  # EX_TEMPFAIL: what was asked does not answer now, or a drain took too long
+EXIT_UNAVAILABLE = 75  # EX_TEMPFAIL: worth another try later, or a drain took too long
 EXIT_SETTINGS = 78  # EX_CONFIG
 EXIT_INTERRUPTED = 130  # as a shell says that SIGINT ended a program
