@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from random import Random
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 
 from towonel.runtime.backoff import Backoff
 from towonel.runtime.pubsub import Subscription
@@ -43,7 +43,8 @@ class RedisNotifications:
         A connection that is made or lost is a notification, too: what was published while this edge
         was deaf is asked for at once.
         """
-        pool = BlockingConnectionPool.from_url(url, socket_connect_timeout=CONNECT_TIMEOUT_S)
-        async with Redis.from_pool(pool) as redis:
+        async with Redis.from_url(  # pyright: ignore[reportUnknownMemberType] its options have no type
+            url, socket_connect_timeout=CONNECT_TIMEOUT_S
+        ) as redis:
             self._subscription = Subscription(redis, CHANGES_CHANNEL, ping_s, Backoff(0.5, 15.0))
             await self._subscription.run(lambda _: self._notified.set(), self._notified.set, rng)
