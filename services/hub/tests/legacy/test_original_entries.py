@@ -21,7 +21,7 @@ from support.legacy_client import (
 
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.operations import tenant_lifecycle
-from towonel.hub.store import invites, routes
+from towonel.hub.store import routes, tenants
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.tables import AuditRow
@@ -287,7 +287,7 @@ async def test_an_entry_that_waits_while_its_tenant_is_suspended_is_refused(
         sent = tasks.create_task(agent.submit(key, 1, "upsert_hostname", hostname="a.eu"))
         while not store._writing._waiters:  # it has read that the tenant is active
             await asyncio.sleep(0.01)
-        row = await invites.find_by_tenant(change.session, key.tenant_id)
+        row = await tenants.find(change.session, key.tenant_id)
         assert row is not None
         await tenant_lifecycle.suspend(change, Actor("operator", "r", "192.0.2.1"), row)
 

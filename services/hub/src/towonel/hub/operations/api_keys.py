@@ -8,7 +8,7 @@ from towonel.hub.context import Hub
 from towonel.hub.core.access import KEY_ID_BYTES, KEY_SECRET_BYTES, ApiKey
 from towonel.hub.core.timestamps import to_optional_ms
 from towonel.hub.store import api_keys as store
-from towonel.hub.store import invites
+from towonel.hub.store import tenants
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import REVOKED, KeyRow
@@ -35,7 +35,7 @@ async def create_key(hub: Hub, write: Write, actor: Actor, body: KeyIn) -> tuple
         expires_at_ms=write.now_ms + expires_in_ms if expires_in_ms else None,
     )
     if row.tenant_id:
-        tenant = await invites.find_by_tenant(write.session, row.tenant_id)
+        tenant = await tenants.find(write.session, row.tenant_id)
         if tenant is None or tenant.status == REVOKED:
             raise Denied(Code.NOT_FOUND, "tenant_id: no such tenant, or its invite is revoked")
     await store.add(write, row)

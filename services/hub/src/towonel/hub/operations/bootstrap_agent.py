@@ -7,7 +7,7 @@ from towonel.hub.context import Hub
 from towonel.hub.core import quotas
 from towonel.hub.core.invites import check_invite
 from towonel.hub.operations.renew_grant import new_grant, to_agent_row
-from towonel.hub.store import agents, invites, nonces
+from towonel.hub.store import agents, invites, nonces, tenants
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import REVOKED, InviteRow
@@ -44,7 +44,7 @@ async def prove_invite(
         expires_at_ms=row.expires_at_ms,
         now_ms=hub.now_ms(),
     )
-    invites.check_active(row)
+    tenants.check_active(row)
     return row
 
 
@@ -71,4 +71,4 @@ async def _check_agent(hub: Hub, write: Write, invite: InviteRow, agent_id: Agen
     if row is not None and row.revoked_at_ms is not None:
         raise Denied(Code.TENANT_NOT_ALLOWED, "this agent was revoked; start it anew")
     running = await agents.count_running(write.session, invite.tenant_id, agent_id, write.now_ms)
-    quotas.check_agents(running, invites.quotas_of(invite, hub.policy.quotas).agents)
+    quotas.check_agents(running, tenants.quotas_of(invite, hub.policy.quotas).agents)

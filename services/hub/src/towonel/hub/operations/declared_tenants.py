@@ -7,7 +7,7 @@ from sqlmodel import select
 
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.operations import tenant_lifecycle
-from towonel.hub.store import invites, routes
+from towonel.hub.store import invites, routes, tenants
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Store, Write
 from towonel.hub.store.invites import NO_SECRET
@@ -44,7 +44,7 @@ async def declare(store: Store, tenants: Sequence[DeclaredTenant], quotas: Quota
 async def _declare(
     write: Write, tenant: DeclaredTenant, row: InviteRow | None, quotas: Quotas
 ) -> None:
-    if await invites.is_removed(write.session, tenant.tenant_id):
+    if await tenants.is_removed(write.session, tenant.tenant_id):
         return
     is_new = row is None
     if row is None:
@@ -60,7 +60,7 @@ async def _declare(
 
 
 async def _add_or_restore(write: Write, tenant: DeclaredTenant) -> InviteRow:
-    previous = await invites.find_by_tenant(write.session, tenant.tenant_id)
+    previous = await tenants.find(write.session, tenant.tenant_id)
     if previous is not None and previous.secret_hash != NO_SECRET:
         raise Denied(Code.INVALID_REQUEST, "has an invite already; leave it out of the settings")
     if previous is not None:  # it was declared earlier, and ended in between

@@ -11,7 +11,7 @@ from towonel.hub.core.ports import Range
 from towonel.hub.core.timestamps import to_optional_ms
 from towonel.hub.operations import tenant_lifecycle
 from towonel.hub.operations.reserve_ports import reserve
-from towonel.hub.store import invites, ports
+from towonel.hub.store import invites, ports, tenants
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import InviteRow
@@ -35,7 +35,7 @@ async def edit_invite(
         row.expires_at_ms = to_optional_ms(edit.expires_at)
     if edit.hostnames is not None:
         patterns = parse_patterns(edit.hostnames)
-        quotas = invites.quotas_of(row, hub.policy.quotas)
+        quotas = tenants.quotas_of(row, hub.policy.quotas)
         await tenant_lifecycle.set_hostnames(write, row, patterns, quotas)
     if edit.ports is not None:
         await _set_ports(hub, write, row, edit.ports)
@@ -91,7 +91,7 @@ async def _save_hostnames(
 ) -> None:
     if patterns == held:
         return
-    quotas = invites.quotas_of(row, hub.policy.quotas)
+    quotas = tenants.quotas_of(row, hub.policy.quotas)
     await tenant_lifecycle.set_hostnames(write, row, patterns, quotas)
     write.touch(row)
     before, after = {"hostnames": held}, {"hostnames": patterns}
@@ -143,7 +143,7 @@ async def _snapshot(write: Write, row: InviteRow) -> dict[str, object]:
     return {
         "name": row.name,
         "expires_at_ms": row.expires_at_ms,
-        "limits": invites.limits_of(row).model_dump(),
+        "limits": tenants.limits_of(row).model_dump(),
         "hostnames": await invites.get_hostnames(write.session, row.invite_id),
         "ports": [
             item.model_dump(include={"protocol", "first_port", "last_port"}) for item in held

@@ -9,7 +9,7 @@ from towonel.hub.core import desired
 from towonel.hub.core.desired import Current, Plan
 from towonel.hub.core.ownership import candidates
 from towonel.hub.operations.hostname_ownership import reconcile_placeholders
-from towonel.hub.store import invites, nonces, ports, routes
+from towonel.hub.store import invites, nonces, ports, routes, tenants
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import InviteRow
@@ -32,8 +32,8 @@ async def publish_desired_state(
     Raises:
         Denied: TENANT_NOT_ALLOWED, TENANT_REVOKED, TENANT_SUSPENDED, REPLAYED, or those of `publish`.
     """
-    invite = await invites.get_tenant(write.session, TenantId(signed.id))
-    invites.check_active(invite)
+    invite = await tenants.get(write.session, TenantId(signed.id))
+    tenants.check_active(invite)
     await nonces.use(write.session, Domain.DESIRED_STATE, signed)
     plan = await publish(hub, write, invite, group, desired_routes)
     if not plan.is_empty:
@@ -59,7 +59,7 @@ async def publish(
     plan = desired.plan(
         tenant_id, desired_routes, current, reserved_only=hub.policy.ports.reserved_only
     )
-    desired.check_quotas(desired_routes, current, invites.quotas_of(invite, hub.policy.quotas))
+    desired.check_quotas(desired_routes, current, tenants.quotas_of(invite, hub.policy.quotas))
     if not plan.is_empty:
         await routes.apply(write, tenant_id, group, plan)
     # A route that a sibling group publishes too stays; only this group's service ends.

@@ -2,7 +2,7 @@
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.store import agents, invites, nonces
+from towonel.hub.store import agents, nonces, tenants
 from towonel.hub.store.tables import AgentRow
 from towonel.identity.grants import GRANT_LIFETIME_MS, Grant
 from towonel.identity.signatures import Domain, Signature
@@ -19,7 +19,7 @@ async def refresh_agent(
         Denied: TENANT_NOT_ALLOWED, TENANT_REVOKED, TENANT_SUSPENDED, REPLAYED, or GRANT_INVALID for a
             revoked agent.
     """
-    invites.check_active(await invites.get_tenant(session, grant.tenant_id))
+    tenants.check_active(await tenants.get(session, grant.tenant_id))
     await nonces.use(session, Domain.AGENT_REFRESH, signed)
     row = await agents.find(session, grant.agent_id)
     if row is not None and row.revoked_at_ms is not None:

@@ -9,7 +9,7 @@ from towonel.hub.context import Hub
 from towonel.hub.core import ports as rules
 from towonel.hub.core.ports import Range, check_reservation
 from towonel.hub.core.quotas import check_quota
-from towonel.hub.store import invites, ports
+from towonel.hub.store import ports, tenants
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import InviteRow, ReservationRow
@@ -45,7 +45,7 @@ async def reserve(hub: Hub, write: Write, tenant: InviteRow, requested: Range) -
     """
     held = await ports.list_of_tenant(write.session, tenant.tenant_id)
     size = requested.size + sum(ports.range_of(row).size for row in held)
-    check_quota("ports", size, invites.quotas_of(tenant, hub.policy.quotas).ports)
+    check_quota("ports", size, tenants.quotas_of(tenant, hub.policy.quotas).ports)
     area = (requested.protocol, requested.first, requested.last)
     check_reservation(
         requested,
@@ -67,7 +67,7 @@ async def reserve(hub: Hub, write: Write, tenant: InviteRow, requested: Range) -
 
 async def release_ports(write: Write, actor: Actor, row: ReservationRow) -> None:
     """Delete a reservation; services that are published on its ports stay."""
-    tenant = await invites.find_by_tenant(write.session, row.tenant_id)
+    tenant = await tenants.find(write.session, row.tenant_id)
     if tenant is not None:
         write.touch(tenant)  # its ports are part of the tenant, so of its ETag
     before = {"ports": str(ports.range_of(row))}

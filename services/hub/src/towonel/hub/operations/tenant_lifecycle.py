@@ -7,7 +7,7 @@ from sqlmodel import col, delete, update
 from towonel.hub.core.ownership import find_taken
 from towonel.hub.core.quotas import Quotas, check_quota
 from towonel.hub.operations.hostname_ownership import reconcile_ownership
-from towonel.hub.store import invites, ports, routes
+from towonel.hub.store import invites, ports, routes, tenants
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import REVOKED, AgentRow, EntryRow, InviteRow
@@ -48,10 +48,10 @@ async def revoke(write: Write, actor: Actor, row: InviteRow) -> None:
 
 async def remove(write: Write, actor: Actor, tenant_id: TenantId) -> None:
     """End a tenant for ever and delete its entries; it may be unknown to this hub."""
-    row = await invites.find_by_tenant(write.session, tenant_id)
+    row = await tenants.find(write.session, tenant_id)
     if row is not None and row.status != REVOKED:
         await end(write, row)
-    await invites.mark_removed(write, tenant_id)
+    await tenants.mark_removed(write, tenant_id)
     await write.session.exec(delete(EntryRow).where(col(EntryRow.tenant_id) == tenant_id))
     await write.session.exec(
         update(AgentRow)

@@ -25,7 +25,7 @@ from towonel.hub.core.legacy.signed_entries import normalize
 from towonel.hub.metrics import Metrics
 from towonel.hub.operations.legacy.apply_entry import apply_entry
 from towonel.hub.operations.legacy.heartbeat import record_heartbeat
-from towonel.hub.store import invites
+from towonel.hub.store import tenants
 from towonel.hub.store.legacy import entries as store
 from towonel.identity.legacy.entries import verify_entry
 from towonel.identity.signatures import Domain
@@ -136,8 +136,8 @@ async def _submit(hub: Hub, request: Request, body: bytes) -> int:
     """Verify and apply an entry; returns its sequence."""
     entry = decode_entry(body)
     async with hub.store.read() as session:  # an invalid entry must not wait for the write lock
-        invite = await invites.get_tenant(session, entry.tenant_id)
-    invites.check_active(invite)
+        invite = await tenants.get(session, entry.tenant_id)
+    tenants.check_active(invite)
     payload = verify_entry(invite.tenant_public_key, entry)
     op = normalize(payload.op)
     actor = actor_of(hub, request, f"tenant:{entry.tenant_id.hex()}")
@@ -154,7 +154,7 @@ async def _check_reader(
     if header is not None and header.startswith("Signature "):
         signed = parse_signature(header)
         async with hub.store.read() as session:
-            invite = await invites.get_tenant(session, TenantId(signed.id))
+            invite = await tenants.get(session, TenantId(signed.id))
         signed.check_tenant_request(invite.tenant_public_key, hub.now_ms())
         if signed.id != tenant_id:
             raise Denied(Code.FORBIDDEN, "signed by another tenant")

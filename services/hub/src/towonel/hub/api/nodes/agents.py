@@ -16,14 +16,14 @@ from towonel.hub.api.http.auth import (
 )
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import parse_id
-from towonel.hub.api.presenters import to_applied_state, to_edge_out
+from towonel.hub.api.presenters.routing import to_applied_state, to_edge_out
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.core import desired
 from towonel.hub.operations.bootstrap_agent import bootstrap_agent, prove_invite
 from towonel.hub.operations.publish import publish_desired_state
 from towonel.hub.operations.register_edge import active_edges
 from towonel.hub.operations.renew_grant import refresh_agent
-from towonel.hub.store import edge_invites, edges, invites, routes
+from towonel.hub.store import edge_invites, edges, invites, routes, tenants
 from towonel.hub.store.tables import InviteRow
 from towonel.identity.grants import Grant, issue, verify
 from towonel.identity.signatures import Domain, Signature
@@ -82,7 +82,7 @@ async def apply_desired_state(
     group, tenant_id = _parse_group(body.group), TenantId(signed.id)
     desired_routes = desired.parse(body.services, tenant_id, hub.policy.ports)
     async with hub.store.read() as session:  # a wrong signature must not wait for the write lock
-        invite = await invites.get_tenant(session, tenant_id)
+        invite = await tenants.get(session, tenant_id)
     signed.check_tenant(invite.tenant_public_key, Domain.DESIRED_STATE, raw, hub.now_ms())
     actor = actor_of(hub, request, f"tenant:{tenant_id.hex()}")
     async with hub.store.write() as write:

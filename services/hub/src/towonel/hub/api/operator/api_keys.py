@@ -11,9 +11,9 @@ from towonel.hub.api.http.auth import Admin, IfMatch, TenantViewer, check_versio
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.idempotency import Idempotent, idempotent
 from towonel.hub.api.http.parameters import KeyId, Page
-from towonel.hub.api.presenters import to_key_item
 from towonel.hub.context import Hub, HubDep
-from towonel.hub.core.access import KEY_ID_BYTES, ApiKey
+from towonel.hub.core.access import KEY_ID_BYTES, ApiKey, key_status
+from towonel.hub.core.timestamps import to_datetime, to_optional_datetime
 from towonel.hub.operations import api_keys as operations
 from towonel.hub.store import api_keys as store
 from towonel.hub.store.tables import KeyRow
@@ -40,7 +40,7 @@ async def list_keys(hub: HubDep, caller: Admin, paging: Page) -> KeyPage:
     """List API keys, the newest first, without their secrets."""
     async with hub.store.read() as session:
         page = await store.list_page(session, paging)
-    return KeyPage(keys=[to_key_item(hub, row) for row in page.rows], next_cursor=page.next_cursor)
+    return KeyPage(keys=[_to_item(hub, row) for row in page.rows], next_cursor=page.next_cursor)
 
 
 @router.get("/self")
@@ -60,7 +60,7 @@ async def get_key(hub: HubDep, caller: Admin, key_id: KeyId, response: Response)
     async with hub.store.read() as session:
         row = await _get_or_404(session, key_id)
     response.headers["etag"] = etag(row.version)
-    return to_key_item(hub, row)
+    return _to_item(hub, row)
 
 
 @router.patch("/{key_id}", responses=error_responses(400, 404, 412))
@@ -78,7 +78,7 @@ async def update_key(
         check_version(if_match, row.version)
         operations.edit_key(write, caller.actor, row, body)
     response.headers["etag"] = etag(row.version)
-    return to_key_item(hub, row)
+    return _to_item(hub, row)
 
 
 @router.post("/{key_id}/rotate", responses=error_responses(400, 404, 409))
@@ -131,5 +131,25 @@ async def _get_active(session: AsyncSession, key_id: str) -> KeyRow:
     return row
 
 
+def _to_item(hub: Hub, row: KeyRow) -> KeyItem:
+    """Return the item of an API key."""
+    used_ms = max(hub.key_uses.get(row.key_id, 0), row.last_used_ms or 0)
+    return KeyItem(
+        key_id=base64url.encode(row.key_id),
+        name=row.name,
+        role=cast(Role, row.role),
+        tenant_id=row.tenant_id.hex() if row.tenant_id else None,
+        status=key_status(
+            revoked=row.revoked_at_ms is not None,
+            expires_at_ms=row.expires_at_ms,
+            now_ms=hub.now_ms(),
+        ),
+        created_at=to_datetime(row.created_at_ms),
+        expires_at=to_optional_datetime(row.expires_at_ms),
+        last_used_at=to_optional_datetime(used_ms or None),
+        rotated_at=to_optional_datetime(row.rotated_at_ms),
+    )
+
+
 def _to_key_out(hub: Hub, row: KeyRow, key: ApiKey) -> KeyOut:
-    return KeyOut(**to_key_item(hub, row).model_dump(), key=key.encode())
+    return KeyOut(**_to_item(hub, row).model_dump(), key=key.encode())

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncGenerator
 from typing import Annotated
 
@@ -15,10 +16,9 @@ from towonel.hub.api.http.auth import Caller, Operator, TenantViewer, is_still_v
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import OfTenant, Page, Text
 from towonel.hub.api.http.sse import stream_events
-from towonel.hub.api.presenters import to_audit_item
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.core.access import Principal
-from towonel.hub.core.timestamps import to_optional_ms
+from towonel.hub.core.timestamps import to_datetime, to_optional_ms
 from towonel.hub.store import audit as store
 from towonel.hub.store.tables import AuditRow
 from towonel.wire.errors import Code, Unavailable
@@ -48,7 +48,7 @@ async def list_audit(
     )
     async with hub.store.read() as session:
         page = await store.list_page(session, paging, matching)
-    return AuditPage(audit=[to_audit_item(row) for row in page.rows], next_cursor=page.next_cursor)
+    return AuditPage(audit=[_to_item(row) for row in page.rows], next_cursor=page.next_cursor)
 
 
 @router.get(
@@ -131,13 +131,29 @@ async def _wait(next_write: asyncio.Event, timeout_s: float) -> None:
 
 def _visible(row: AuditRow, principal: Principal) -> AuditItem | None:
     """Return the event as a caller may see it, or None."""
-    item = to_audit_item(row)
+    item = _to_item(row)
     if principal.reads_audit:
         return item
     of_another = principal.tenant_id is not None and row.tenant_id != principal.tenant_id
     if of_another or item.action.startswith("key."):
         return None
     return item.model_copy(update={"actor": "", "request_id": "", "address": ""})
+
+
+def _to_item(row: AuditRow) -> AuditItem:
+    """Return an event of the audit log."""
+    return AuditItem(
+        id=row.id or 0,
+        at=to_datetime(row.at_ms),
+        actor=row.actor,
+        action=row.action,
+        subject=row.subject,
+        tenant_id=row.tenant_id.hex() if row.tenant_id else None,
+        before=json.loads(row.before) if row.before else None,
+        after=json.loads(row.after) if row.after else None,
+        request_id=row.request_id,
+        address=row.address,
+    )
 
 
 def _encode(item: AuditItem) -> bytes:

@@ -9,7 +9,7 @@ from towonel.hub.api.http.auth import Operator, Viewer
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.idempotency import Idempotent, idempotent
 from towonel.hub.api.http.parameters import InviteId, LongPage, parse_id
-from towonel.hub.api.presenters import to_edge_invite_item
+from towonel.hub.api.presenters.tenants import to_edge_invite_item
 from towonel.hub.context import HubDep
 from towonel.hub.operations import edge_invites as operations
 from towonel.hub.store import edge_invites as store

@@ -6,7 +6,7 @@ from towonel.api.edges import EdgeItem, EdgeList
 from towonel.hub.api.http.auth import Viewer
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import HexId, LongPage, parse_hex
-from towonel.hub.api.presenters import to_edge_item
+from towonel.hub.api.presenters.routing import to_edge_item
 from towonel.hub.context import HubDep
 from towonel.hub.operations.register_edge import active_edge_names
 from towonel.hub.store import edges as store

@@ -20,7 +20,7 @@ from towonel.hub.api.http.auth import IfMatch, Operator, Viewer, check_version, 
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.idempotency import Idempotent, idempotent
 from towonel.hub.api.http.parameters import InviteId, LongPage, Pattern, Text, parse_id
-from towonel.hub.api.presenters import to_invite_detail, to_invite_items
+from towonel.hub.api.presenters.tenants import to_invite_detail, to_invite_items
 from towonel.hub.context import HubDep
 from towonel.hub.core.invites import parse_patterns
 from towonel.hub.operations import tenant_lifecycle

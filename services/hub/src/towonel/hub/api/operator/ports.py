@@ -17,11 +17,11 @@ from towonel.hub.api.http.auth import Caller, TenantOperator, TenantViewer, View
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.idempotency import Idempotent, idempotent
 from towonel.hub.api.http.parameters import InviteId, OfTenant, Page, parse_id
-from towonel.hub.api.presenters import to_reservation
+from towonel.hub.api.presenters.tenants import to_reservation
 from towonel.hub.context import HubDep
 from towonel.hub.operations import reserve_ports as operations
-from towonel.hub.store import invites
 from towonel.hub.store import ports as store
+from towonel.hub.store import tenants
 from towonel.hub.store.tables import REVOKED, InviteRow, ReservationRow
 from towonel.wire.errors import Code, Denied
 
@@ -102,7 +102,7 @@ async def _get_or_404(session: AsyncSession, caller: Caller, reservation_id: str
 
 
 async def _get_active_tenant(session: AsyncSession, caller: Caller, tenant_id: str) -> InviteRow:
-    row = await invites.find_by_tenant(session, bytes.fromhex(tenant_id))
+    row = await tenants.find(session, bytes.fromhex(tenant_id))
     if row is None or row.status == REVOKED or not caller.principal.may_see(row.tenant_id):
         raise Denied(Code.NOT_FOUND, "no such tenant, or its invite is revoked")
     return row

@@ -9,7 +9,7 @@ from towonel.api.services import RouteItem, RoutePage, ServiceDetail, ServicePag
 from towonel.hub.api.http.auth import TenantViewer
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import HexId, OfTenant, Page, RouteKey, Text, parse_hex
-from towonel.hub.api.presenters import (
+from towonel.hub.api.presenters.routing import (
     service_key,
     to_agent_items,
     to_route_item,

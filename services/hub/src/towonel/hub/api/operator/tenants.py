@@ -16,11 +16,12 @@ from towonel.api.tenants import (
 from towonel.hub.api.http.auth import Caller, IfMatch, Operator, TenantViewer, check_version, etag
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import HexId, Page, Text, parse_hex
-from towonel.hub.api.presenters import to_agent_items, to_port_range, to_tenant_item
+from towonel.hub.api.presenters.routing import to_agent_items
+from towonel.hub.api.presenters.tenants import to_port_range, to_tenant_item
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.operations import tenant_lifecycle
 from towonel.hub.operations.edit import edit_tenant
-from towonel.hub.store import agents, invites, ports, services
+from towonel.hub.store import agents, invites, ports, services, tenants
 from towonel.hub.store.tables import PENDING, REVOKED, InviteRow
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
@@ -113,7 +114,7 @@ async def remove_tenant(hub: HubDep, caller: Operator, tenant_id: HexId) -> Remo
 
 async def _get_or_404(session: AsyncSession, caller: Caller, tenant_id: str) -> InviteRow:
     parsed = parse_hex(tenant_id, "tenant_id")
-    row = await invites.find_by_tenant(session, parsed)
+    row = await tenants.find(session, parsed)
     if row is None or not caller.principal.may_see(parsed):
         raise Denied(Code.NOT_FOUND, "no such tenant")
     return row

@@ -12,7 +12,7 @@ from towonel.hub.core.ownership import Claim, candidates, claim_of
 from towonel.hub.core.quotas import Quotas, check_quota
 from towonel.hub.operations.legacy.heartbeat import ENTRIES_GROUP, new_agent_row
 from towonel.hub.operations.publish import before_and_after, publish
-from towonel.hub.store import agents, invites
+from towonel.hub.store import agents, invites, tenants
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.legacy import entries
@@ -35,13 +35,13 @@ async def apply_entry(
         Denied: TENANT_NOT_ALLOWED, TENANT_REVOKED, TENANT_SUSPENDED, SEQUENCE_CONFLICT, QUOTA_EXCEEDED,
             or those of `publish`.
     """
-    invite = await invites.get_tenant(write.session, entry.tenant_id)
-    invites.check_active(invite)
+    invite = await tenants.get(write.session, entry.tenant_id)
+    tenants.check_active(invite)
     rules.check_sequence(invite.last_sequence, payload.sequence)
     previous = rules.replay(await entries.read_ops(write.session, entry.tenant_id))
     state = rules.apply(previous, op)
     if len(state.ops) > len(previous.ops):
-        _check_quotas(state, invites.quotas_of(invite, hub.policy.quotas))
+        _check_quotas(state, tenants.quotas_of(invite, hub.policy.quotas))
     before, after = await _apply(hub, write, invite, op, state)
     await entries.append(write, invite, entry, payload, op)
     write.audit(

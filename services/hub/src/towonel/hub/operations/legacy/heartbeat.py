@@ -3,7 +3,7 @@
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.context import Hub
-from towonel.hub.store import agents, invites, nonces
+from towonel.hub.store import agents, nonces, tenants
 from towonel.hub.store.legacy import entries, heartbeats
 from towonel.hub.store.tables import AgentRow
 from towonel.identity.signatures import Domain, Signature
@@ -24,7 +24,7 @@ async def record_heartbeat(
         Denied: TENANT_REVOKED, TENANT_SUSPENDED, REPLAYED, or TENANT_NOT_ALLOWED for an agent that is
             not the tenant's.
     """
-    invites.check_active(await invites.get_tenant(session, heartbeat.tenant_id))
+    tenants.check_active(await tenants.get(session, heartbeat.tenant_id))
     row = await _get_agent(hub, session, heartbeat)
     await nonces.use(session, Domain.AGENT_HEARTBEAT, signed)
     await heartbeats.put(session, row, hub.now_ms())

@@ -224,9 +224,7 @@ class Store:
                     if is_alone:
                         await stack.enter_async_context(self._writing)
                     session = await self._session(stack, {"writes": True})
-                    if (
-                        is_alone and not self._is_sqlite
-                    ):  # SQLite has the lock since BEGIN IMMEDIATE
+                    if is_alone and not self._is_sqlite:  # which has it since BEGIN IMMEDIATE
                         await (await session.connection()).execute(_LOCK)
                 yield session
                 await session.commit()

@@ -1,0 +1,111 @@
+"""Presenters of agents, edges, services and routes: database rows as the bodies of the API."""
+
+from collections.abc import Iterable
+
+from towonel.api.agents import AgentItem
+from towonel.api.edges import EdgeItem, EdgeOut
+from towonel.api.services import AppliedState, RouteItem, ServiceItem
+from towonel.hub.context import Hub
+from towonel.hub.core.desired import Plan
+from towonel.hub.core.timestamps import to_datetime, to_optional_datetime
+from towonel.hub.store.edges import addresses_of
+from towonel.hub.store.tables import (
+    AgentRow,
+    EdgeRow,
+    RouteRow,
+    ServiceRow,
+)
+from towonel.wire.names import ServiceKey, ServiceKind
+
+
+def to_agent_items(hub: Hub, rows: Iterable[AgentRow]) -> list[AgentItem]:
+    """Return the items of agents, with what the newest edge reports say of them."""
+    items: list[AgentItem] = []
+    for row in rows:
+        live = hub.edge_reports.agent(row.agent_id)
+        items.append(
+            AgentItem(
+                agent_id=row.agent_id.hex(),
+                tenant_id=row.tenant_id.hex(),
+                group=row.group,
+                is_live=live is not None,
+                first_seen_at=to_datetime(row.first_seen_ms),
+                last_seen_at=to_datetime(row.last_seen_ms),
+                live_since=to_optional_datetime(live.since_ms if live else None),
+                edges=sorted(live.edges) if live else [],
+                software=live.software if live else None,
+                connections_active=live.active_streams if live else 0,
+            )
+        )
+    return items
+
+
+def to_edge_out(row: EdgeRow) -> EdgeOut:
+    """Return an edge as agents need it."""
+    return EdgeOut(
+        edge_id=row.edge_id.hex(),
+        addresses=addresses_of(row),
+        certificate_sha256=row.certificate_sha256.hex(),
+        certificate_pem=row.certificate_pem,
+    )
+
+
+def to_edge_item(hub: Hub, row: EdgeRow, name: str) -> EdgeItem:
+    """Return the item of an edge, with what its newest report says."""
+    seen_ms = max(row.last_seen_ms, hub.edges_seen.get(row.edge_id, 0))
+    return EdgeItem(
+        node_id=row.edge_id.hex(),
+        name=name,
+        addresses=addresses_of(row),
+        certificate_sha256=row.certificate_sha256.hex(),
+        version=row.version,
+        last_seen_ms=seen_ms,
+        last_seen_at=to_datetime(seen_ms),
+        is_live=hub.edge_reports.edge_is_live(row.edge_id),
+        sessions=hub.edge_reports.sessions_of(row.edge_id),
+        traffic=hub.edge_reports.traffic_of_edge(row.edge_id),
+    )
+
+
+def to_service_item(hub: Hub, row: ServiceRow, route: RouteRow) -> ServiceItem:
+    """Return the item of a service and its route."""
+    return ServiceItem(
+        key=row.key,
+        kind=ServiceKind(route.kind).value,
+        name=route.name,
+        port=route.port,
+        tls_mode=route.tls_mode,
+        tenant_id=row.tenant_id.hex(),
+        group=row.group,
+        created_at=to_datetime(row.created_at_ms),
+        agents_live=len(hub.edge_reports.serving(row.tenant_id, service_key(route))),
+    )
+
+
+def service_key(route: RouteRow) -> str:
+    """Return the key of a route's service, as edges report it."""
+    return str(ServiceKey(ServiceKind(route.kind), route.name))
+
+
+def to_route_item(row: RouteRow) -> RouteItem:
+    """Return the item of a route."""
+    return RouteItem(
+        key=row.key,
+        kind=ServiceKind(row.kind).value,
+        name=row.name,
+        port=row.port,
+        tls_mode=row.tls_mode,
+        tenant_id=row.tenant_id.hex(),
+        revision=row.revision,
+    )
+
+
+def to_applied_state(plan: Plan, revision: int) -> AppliedState:
+    """Return what a desired state changed."""
+    return AppliedState(
+        revision=revision,
+        created=[route.key for route in plan.created],
+        changed=[route.key for route in plan.changed],
+        deleted=[route.key for route in plan.deleted],
+        unchanged=plan.unchanged,
+    )

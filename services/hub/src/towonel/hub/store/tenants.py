@@ -1,0 +1,67 @@
+"""Repository of tenants: the invite of a tenant, its status, its quotas and its removal."""
+
+from dataclasses import replace
+
+from sqlmodel import select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from towonel.api.limits import Limits
+from towonel.hub.core.quotas import Quotas
+from towonel.hub.store.db.transactions import Write
+from towonel.hub.store.tables import REVOKED, InviteRow, RemovalRow
+from towonel.wire.errors import Code, Denied
+from towonel.wire.ids import TenantId
+
+
+async def find(session: AsyncSession, tenant_id: bytes) -> InviteRow | None:
+    """Return the invite of a tenant, revoked or not."""
+    return (await session.exec(select(InviteRow).where(InviteRow.tenant_id == tenant_id))).first()
+
+
+async def get(session: AsyncSession, tenant_id: TenantId) -> InviteRow:
+    """Return the invite of a tenant that signed a request.
+
+    Raises:
+        Denied: TENANT_NOT_ALLOWED if this hub has no such tenant.
+    """
+    row = await find(session, tenant_id)
+    if row is None:
+        raise Denied(Code.TENANT_NOT_ALLOWED, "this hub has no such tenant")
+    return row
+
+
+def check_active(row: InviteRow) -> None:
+    """Check that a tenant is neither revoked nor suspended.
+
+    Raises:
+        Denied: TENANT_REVOKED or TENANT_SUSPENDED.
+    """
+    if row.status == REVOKED:
+        raise Denied(Code.TENANT_REVOKED, "the invite is revoked")
+    if row.suspended_at_ms is not None:
+        raise Denied(Code.TENANT_SUSPENDED, "the hub's operator has suspended this tenant")
+
+
+async def is_removed(session: AsyncSession, tenant_id: bytes) -> bool:
+    """Whether a tenant was removed from this hub."""
+    return await session.get(RemovalRow, tenant_id) is not None
+
+
+async def mark_removed(write: Write, tenant_id: bytes) -> None:
+    """Record that a tenant was removed."""
+    await write.session.merge(RemovalRow(tenant_id=tenant_id, removed_at_ms=write.now_ms))
+
+
+def limits_of(row: InviteRow) -> Limits:
+    """Return a tenant's own limits; null where the hub's quota applies."""
+    return Limits(
+        services=row.max_services,
+        agents=row.max_agents,
+        ports=row.max_ports,
+        hostnames=row.max_hostnames,
+    )
+
+
+def quotas_of(row: InviteRow, default: Quotas) -> Quotas:
+    """Return the quotas of a tenant: its own limits, else the hub's."""
+    return replace(default, **limits_of(row).model_dump(exclude_none=True))
