@@ -117,8 +117,8 @@ async def pages(client: HubClient) -> None:
     await client.list_audit(action="nothing")
     await client.list_audit(subject="nothing")
     await client.list_services(kind="https", limit=10)
-    await client.get_service("https:n7.crowd.eu")
-    await client.list_invites(hostname="n7.crowd.eu")
+    await client.get_service("https:n7.large.eu")
+    await client.list_invites(hostname="n7.large.eu")
 
 
 async def old_things(hub: TestHub) -> None:
