@@ -19,7 +19,11 @@ _DIFFERENCES = (
     (re.compile(r'"'), ""),
     (re.compile(r"%%"), "%"),
     (re.compile(r" OFFSET \?| RETURNING .*"), ""),
-    (re.compile(r"\(SELECT [^()]*(?:\([^()]*\))?[^()]* WHERE 1!=1\)"), "(?)"),  # an empty list
+    # An empty list, of SQLite and of Postgres.
+    (re.compile(r"\(SELECT [^()]*(?:\([^()]*\))?[^()]* WHERE 1!=1\)"), "(?)"),
+    (re.compile(r"\(NULL\) (?:AND|OR) \(1 !?= 1\)"), "(?)"),
+    (re.compile(r"lower\((\w+\.\w+)\) LIKE '%' \|\| lower\(\?\)"), r"\1 ILIKE '%' || ?"),
+    (re.compile(r" AND (\w+\.\w+) >= \? AND \1 < \?"), ""),  # the range of a prefix, for its index
     (re.compile(r"(\b\w+\.\w+) = 1\b"), r"\1"),
     (re.compile(r"(\b\w+\.\w+) = 0\b"), r"NOT \1"),
     (re.compile(r"\(\?(?:, \?)+\)"), "(?)"),
