@@ -11,7 +11,7 @@ import zlib
 import pytest
 
 DIALECTS = ("sqlite", "postgres")
-_DIALECT = re.compile(r"(?<=[\[-])(?:sqlite|postgres)(?=[\]-])")
+DIALECT = re.compile(r"(?<=[\[-])(?:sqlite|postgres)(?=[\]-])")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,8 +36,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _is_elsewhere(item: pytest.Item, names: set[str]) -> bool:
     """Return whether a test runs on the other database; one asked for by its full name runs."""
-    found = _DIALECT.search(item.nodeid)
+    found = DIALECT.search(item.nodeid)
     if found is None or item.get_closest_marker("both_databases"):
         return False
-    chosen = DIALECTS[zlib.crc32(_DIALECT.sub("", item.nodeid).encode()) % 2]
-    return found[0] != chosen and _DIALECT.sub(chosen, item.nodeid) in names
+    chosen = DIALECTS[zlib.crc32(DIALECT.sub("", item.nodeid).encode()) % 2]
+    return found[0] != chosen and DIALECT.sub(chosen, item.nodeid) in names

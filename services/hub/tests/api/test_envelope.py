@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 import httpx
+import pytest
 from support.callers import OPERATOR, invite_id, keyed, publish, tenant_id, told
 from support.every_write import every_write, scene
 from support.hub import TestHub, new_key, registration
@@ -171,6 +172,7 @@ async def test_every_edit_refuses_fields_it_does_not_know(hub: TestHub) -> None:
                 assert str(next(iter(body))) in answer.json()["error"]["message"]
 
 
+@pytest.mark.both_databases
 async def test_times_are_rfc_3339_in_utc_in_every_answer(hub: TestHub) -> None:
     there, found = await scene(hub), list[str]()
     for write, _ in every_write(there).values():

@@ -7,6 +7,7 @@ from support.hub import TestHub, running_hub, tenant_of
 from towonel.api.invites import InviteEdit
 from towonel.api.limits import Limits
 from towonel.api.ports import Protocol, ReservationIn
+from towonel.api.services import DesiredState, ServiceIn
 from towonel.hub.core.ports import PortRules
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
@@ -202,3 +203,15 @@ async def test_a_reservation_changes_the_etag_of_its_tenant(hub: TestHub) -> Non
 
     assert stale is Code.PRECONDITION_FAILED
     assert len(set(tags)) == 3
+
+
+async def test_a_port_keeps_its_route_when_its_service_gets_another_name(hub: TestHub) -> None:
+    tenant = tenant_of(await hub.invite("a.eu"))
+    for name in ("old", "new"):
+        hub.clock.now_ms += 10
+        services = [ServiceIn(kind="tcp", name=name, port=2000)]
+        state = DesiredState(group="g", services=services)
+        await hub.client().apply_desired_state(tenant, state)
+    (listed,) = (await hub.client().list_services()).services
+
+    assert (listed.key, listed.name) == ("tcp:2000", "new")

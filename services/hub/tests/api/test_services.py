@@ -153,6 +153,7 @@ async def test_agents_are_known_from_their_bootstrap_and_live_by_what_edges_tell
     assert (await client.services.list()).services[0].agents_live == 1
 
 
+@pytest.mark.both_databases
 async def test_agents_are_found_by_group_tenant_and_whether_they_are_live(hub: TestHub) -> None:
     ids, _ = await three_agents(hub)
     client = hub.client()
@@ -187,6 +188,7 @@ async def test_every_live_agent_is_listed_however_many_there_are(
     assert sorted(found) == sorted(agent.public.hex() for agent in agents[:4])
 
 
+@pytest.mark.both_databases
 async def test_a_key_of_a_tenant_sees_its_own_in_every_list_and_nothing_else(hub: TestHub) -> None:
     mine, other = await hub.invite("a.eu"), await hub.invite("b.eu")
     for token, name, port in ((mine, "a.eu", 2222), (other, "b.eu", 3333)):

@@ -190,6 +190,7 @@ async def failed_over(hub: TestHub, since: int) -> None:
         await change.session.exec(update(RevisionRow).values(value=since))
 
 
+@pytest.mark.both_databases
 async def test_revisions_that_a_failover_lost_never_come_back_with_another_meaning(
     hub: TestHub,
 ) -> None:

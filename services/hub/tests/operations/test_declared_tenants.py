@@ -79,6 +79,7 @@ async def test_other_hostnames_are_taken_over_and_what_was_published_ends(hub: T
     assert [route.key for route in routes.routes] == ["https:b.example.eu"]
 
 
+@pytest.mark.both_databases
 async def test_one_that_is_no_longer_named_ends_and_comes_back_when_it_is(hub: TestHub) -> None:
     await boot(hub, tenant("app.example.eu"))
     await boot(hub)

@@ -117,8 +117,8 @@ async def pages(client: HubClient) -> None:
     await client.audit.list(action="nothing")
     await client.audit.list(subject="nothing")
     await client.services.list(kind="https", limit=10)
-    await client.services.get("https:n7.crowd.eu")
-    await client.invites.list(hostname="n7.crowd.eu")
+    await client.services.get("https:n7.large.eu")
+    await client.invites.list(hostname="n7.large.eu")
 
 
 async def old_things(hub: TestHub) -> None:
