@@ -24,7 +24,7 @@ class Heard:
 
     body: bytes
     pieces: int
-    asked_s: float
+    requested_s: float
     first_s: float
     last_s: float
 
@@ -33,8 +33,8 @@ class Heard:
         return {
             "bytes": len(self.body),
             "pieces": self.pieces,
-            "first_ms": (self.first_s - self.asked_s) * 1000,
-            "last_ms": (self.last_s - self.asked_s) * 1000,
+            "first_ms": (self.first_s - self.requested_s) * 1000,
+            "last_ms": (self.last_s - self.requested_s) * 1000,
         }
 
     @property

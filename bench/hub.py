@@ -43,7 +43,7 @@ type Measured = AsyncIterator[tuple[str, Figures]]
 
 @dataclass(frozen=True)
 class Kind:
-    """A database, and how a hub is told of it."""
+    """A database, and the settings of a hub on it."""
 
     name: str
     database: Database
@@ -65,9 +65,9 @@ def databases(folder: Path) -> Iterator[list[Kind]]:
     with postgres.running(durable=True) as server:
         made = server.database(migrated=False)
         dsn = made.url.render_as_string(hide_password=False)
-        told = {"TOWONEL_HUB_DB_DRIVER": "postgres", "TOWONEL_HUB_DB_DSN": dsn}
+        settings = {"TOWONEL_HUB_DB_DRIVER": "postgres", "TOWONEL_HUB_DB_DSN": dsn}
         sqlite = Database.in_file(folder / "hub.db")
-        yield [Kind("sqlite", sqlite, {}), Kind("postgres", made, told)]
+        yield [Kind("sqlite", sqlite, {}), Kind("postgres", made, settings)]
 
 
 async def measured(folder: Path, kind: Kind, chosen: Chosen) -> Measured:
@@ -127,14 +127,14 @@ async def run(chosen: Chosen) -> Results:
 
 def table(results: Results) -> Table:
     """The medians of both databases, and what Postgres is to SQLite."""
-    shown = Table(title="medians; SQLite synchronous=FULL, Postgres fsync=on")
+    drawn = Table(title="medians; SQLite synchronous=FULL, Postgres fsync=on")
     for heading in ("figure", "sqlite", "postgres", "postgres / sqlite"):
-        shown.add_column(heading, justify="left" if heading == "figure" else "right")
+        drawn.add_column(heading, justify="left" if heading == "figure" else "right")
     for figure, kinds in results.items():
         one, other = (statistics.median(kinds[kind]) for kind in ("sqlite", "postgres"))
         ratio = f"{other / one:.2f}" if one else ""
-        shown.add_row(figure, f"{one:,.2f}", f"{other:,.2f}", ratio)
-    return shown
+        drawn.add_row(figure, f"{one:,.2f}", f"{other:,.2f}", ratio)
+    return drawn
 
 
 def _arguments() -> Chosen:
@@ -143,7 +143,7 @@ def _arguments() -> Chosen:
     )
     parser.add_argument("--tenants", type=int, default=10_000, help="how many there are")
     parser.add_argument("--services", type=int, default=100_000, help="of all of them together")
-    parser.add_argument("--rounds", type=int, default=3, help="how often; the median is shown")
+    parser.add_argument("--rounds", type=int, default=3, help="how often; the median is printed")
     parser.add_argument("--times", type=int, default=40, help="each page and write in a round")
     parser.add_argument("--edges", type=int, default=50, help=f"that listen; at most {EDGES}")
     given = parser.parse_args()

@@ -47,9 +47,9 @@ async def storm(hub: Running) -> Figures:
     async with others(hub) as waited:
         started_s, before_ms = time.perf_counter(), hub.processor_ms
         async with asyncio.TaskGroup() as tasks:
-            asked = [tasks.create_task(followers.ask(hub, at, None)) for at in range(AT_ONCE)]
+            requests = [tasks.create_task(followers.ask(hub, at, None)) for at in range(AT_ONCE)]
         spent_ms = hub.processor_ms - before_ms
-    heard = [task.result() for task in asked]
+    heard = [task.result() for task in requests]
     assert len({one.body for one in heard}) == 1, "they all got the same"
     return {
         "last_ms": (max(one.last_s for one in heard) - started_s) * 1000,

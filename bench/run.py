@@ -71,16 +71,16 @@ async def run(paths: list[str], seconds: float, rounds: int) -> Results:
 
 def table(results: Results) -> Table:
     """The medians, each next to its ratio to the direct path of the same run."""
-    shown = Table(title="medians; x = ratio to direct")
+    drawn = Table(title="medians; x = ratio to direct")
     for column in ("workload", "connections", "path", "figure", "median", "x direct"):
-        shown.add_column(column, justify="left" if column in {"workload", "path"} else "right")
+        drawn.add_column(column, justify="left" if column in {"workload", "path"} else "right")
     for (name, connections, path), figures in sorted(results.items()):
         for key, values in figures.items():
             median = statistics.median(values)
             base = results.get((name, connections, "direct"), {}).get(key)
             ratio = f"{median / statistics.median(base):.3f}" if base else ""
-            shown.add_row(name, str(connections), path, key, f"{median:,.3f}", ratio)
-    return shown
+            drawn.add_row(name, str(connections), path, key, f"{median:,.3f}", ratio)
+    return drawn
 
 
 if __name__ == "__main__":
@@ -88,7 +88,7 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=3, help="how long each measurement takes")
-    parser.add_argument("--rounds", type=int, default=3, help="how often; the median is shown")
+    parser.add_argument("--rounds", type=int, default=3, help="how often; the median is printed")
     parser.add_argument("--paths", default=",".join(PATHS), help="which paths, comma-separated")
     chosen = parser.parse_args()
     names = available(chosen.paths.split(","))

@@ -20,17 +20,17 @@ PAUSE_S = 0.005
 def main(url: str) -> None:
     where = urlsplit(url)
     hub = http.client.HTTPConnection(where.hostname or "", where.port)
-    asked(hub)  # the first is slower: a hub makes much of itself when it is needed
-    waits = [asked(hub)]
+    probe(hub)  # the first is slower: a hub makes much of itself when it is needed
+    waits = [probe(hub)]
     print("begun", flush=True)
     while not select.select([sys.stdin], [], [], PAUSE_S)[0]:
-        waits.append(asked(hub))
+        waits.append(probe(hub))
     print(
         json.dumps({"others_waited_ms": max(waits), "others_median_ms": statistics.median(waits)})
     )
 
 
-def asked(hub: http.client.HTTPConnection) -> float:
+def probe(hub: http.client.HTTPConnection) -> float:
     started = time.perf_counter()
     hub.request("GET", "/v1/health")
     answer = hub.getresponse()

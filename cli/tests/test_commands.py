@@ -14,14 +14,14 @@ HOST = "app.example.eu"
 
 @pytest.fixture
 def invite(hub: CommandedHub) -> Iterator[dict[str, object]]:
-    made = hub.asked("invite", "create", "--name", "home", "--hostnames", HOST, "--expires", "7d")
+    made = hub.json_of("invite", "create", "--name", "home", "--hostnames", HOST, "--expires", "7d")
     yield made
     hub.run("invite", "revoke", "--id", str(made["invite_id"]))
 
 
 def test_an_invite_is_made_listed_and_revoked(hub: CommandedHub) -> None:
-    made = hub.asked("invite", "create", "--hostnames", "a.example.eu, *.B.example.eu")
-    listed = hub.asked("invite", "list")["invites"]
+    made = hub.json_of("invite", "create", "--hostnames", "a.example.eu, *.B.example.eu")
+    listed = hub.json_of("invite", "list")["invites"]
     revoked = hub.run("invite", "revoke", "--id", str(made["invite_id"]))
 
     assert str(made["token"]).startswith("tt_inv_2_")
@@ -45,7 +45,7 @@ def test_a_token_stands_on_a_line_of_its_own_and_is_shown_only_when_made(hub: Co
 
 def test_an_edge_invite_is_made_listed_and_revoked(hub: CommandedHub) -> None:
     made = hub.run("edge-invite", "create", "--name", "main")
-    listed = hub.asked("edge-invite", "list")["invites"]
+    listed = hub.json_of("edge-invite", "list")["invites"]
 
     assert made.stdout.splitlines()[-1].startswith("TOWONEL_EDGE_INVITE_TOKEN=tt_edge_2_")
     [invite_id] = [item["invite_id"] for item in listed if item["name"] == "main"]
@@ -61,7 +61,7 @@ def test_lists_fit_programs_that_read_lines(hub: CommandedHub, invite: dict[str,
 
 
 def test_status_tells_what_the_hub_knows(hub: CommandedHub, invite: dict[str, object]) -> None:
-    known = hub.asked("status")
+    known = hub.json_of("status")
     shown = hub.run("status").stdout
 
     assert known["status"] == "ok"

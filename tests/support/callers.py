@@ -50,7 +50,7 @@ async def code_of(refused: Awaitable[object]) -> Code:
     return (await refusal(refused)).code
 
 
-def told(answer: httpx.Response) -> tuple[int, str]:
+def body_of(answer: httpx.Response) -> tuple[int, str]:
     """The status and the word of a refusal; every one has the whole envelope."""
     error = answer.json()["error"]
     assert error["message"]

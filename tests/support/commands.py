@@ -43,15 +43,15 @@ class CommandedHub:
     def run(self, *arguments: str, stdin: str | None = None, **environ: str) -> Result:
         return towonel(*arguments, stdin=stdin, **(self.environ | environ))
 
-    def told(self, *arguments: str) -> str:
+    def stdout_of(self, *arguments: str) -> str:
         """What it tells people, of a command that does what it should."""
         result = self.run(*arguments)
         assert result.exit_code == 0, result.output
         return result.stdout
 
-    def asked(self, *arguments: str) -> dict[str, Any]:
+    def json_of(self, *arguments: str) -> dict[str, Any]:
         """What it tells programs."""
-        found = json.loads(self.told(*arguments, "--json"))
+        found = json.loads(self.stdout_of(*arguments, "--json"))
         assert isinstance(found, dict)
         return found
 

@@ -64,8 +64,8 @@ async def scene(hub: TestHub) -> Scene:
     tenant, revoked, removed = [await hub.invite(f"{n}.eu") for n in "abc"]
     edge = await client.edge_invites.create("first")
     key = await client.keys.create(VIEWER)
-    asked = ReservationIn(tenant_id=tenant_id(tenant), protocol="tcp", first_port=3000)
-    ports = await client.ports.reserve(asked)
+    reservation = ReservationIn(tenant_id=tenant_id(tenant), protocol="tcp", first_port=3000)
+    ports = await client.ports.reserve(reservation)
     writer = hub.client()
     writer._transport._http.headers["x-request-id"] = REQUEST_ID
     return Scene(hub, writer, tenant, revoked, removed, edge, key, ports)
@@ -94,14 +94,14 @@ def invite_writes(it: Scene) -> dict[str, tuple[Write, list[str]]]:
 def tenant_writes(it: Scene) -> dict[str, tuple[Write, list[str]]]:
     client, of = it.client, tenant_id(it.tenant)
     edit = TenantEdit(limits=Limits(ports=7))
-    asked = ReservationIn(tenant_id=of, protocol="udp", first_port=2000, last_port=2001)
+    reservation = ReservationIn(tenant_id=of, protocol="udp", first_port=2000, last_port=2001)
     release = it.ports.reservation_id
     return {
         "update_tenant": (lambda: client.tenants.update(of, edit), ["invite.updated"]),
         "suspend_tenant": (lambda: client.tenants.suspend(of), ["tenant.suspended"]),
         "resume_tenant": (lambda: client.tenants.resume(of), ["tenant.resumed"]),
         "remove_tenant": (lambda: client.tenants.remove(tenant_id(it.removed)), ["tenant.removed"]),
-        "reserve_ports": (lambda: client.ports.reserve(asked), ["ports.reserved"]),
+        "reserve_ports": (lambda: client.ports.reserve(reservation), ["ports.reserved"]),
         "release_ports": (lambda: client.ports.release(release), ["ports.released"]),
     }
 

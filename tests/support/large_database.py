@@ -126,7 +126,7 @@ class StatementLog:
     """The statements of an engine, each once, with the parameters it came with first; how many came."""
 
     statements: dict[str, Any] = field(default_factory=dict[str, Any])
-    asked: int = 0
+    count: int = 0
 
     def __call__(
         self,
@@ -137,7 +137,7 @@ class StatementLog:
         _context: object,
         _many: object,
     ) -> None:
-        self.asked += 1
+        self.count += 1
         self.statements.setdefault(statement, parameters)
 
 

@@ -137,7 +137,7 @@ def authorization(key: NodeKey, domain: str, body: bytes, at_ms: int) -> str:
     return f"Signature {node}.{at_ms}.{b64(key.sign(message.encode()))}"
 
 
-def told(answer: httpx.Response) -> tuple[int, str]:
+def body_of(answer: httpx.Response) -> tuple[int, str]:
     """The status and the word of a refusal."""
     error = answer.json()["error"]
     assert error["message"]

@@ -70,7 +70,7 @@ class Tenant:
 
     @property
     def sequences(self) -> list[int]:
-        """Those of the entries that are kept."""
+        """The entries that the log retains."""
         found = {sequence for sequence, _ in self.log.values()}
         return sorted(found | ({self.last or 0} if self.ends_with_removal else set()))
 
@@ -111,7 +111,7 @@ class Plain:
         return found.pop() if found else None
 
     def table(self) -> dict[str, tuple[int, Item]]:
-        """What edges serve: what is published, and names kept from another tenant's wildcard."""
+        """What edges serve: what is published, and names reserved from another tenant's wildcard."""
         found = {
             key: (tenant.number, self.said[key])
             for tenant in self.tenants
@@ -185,7 +185,7 @@ class Plain:
             return {"not_found"}
         tenant.state, tenant.blocked_ms = "revoked", now_ms
         tenant.groups.clear()
-        self.reserved = {kept for kept in self.reserved if kept[0] != tenant.number}
+        self.reserved = {area for area in self.reserved if area[0] != tenant.number}
         return set()
 
     def remove(self, tenant: Tenant, now_ms: int) -> set[str]:
@@ -233,10 +233,10 @@ class Plain:
         wrong = {"quota_exceeded"} if held + len(ports) > tenant.limits["ports"] else set()
         wrong |= {"invalid_request"} if self.own_ports & set(ports) else set()
         for port in ports:
-            kept = any(
+            reserved = any(
                 kind == protocol and low <= port <= high for _, kind, low, high in self.reserved
             )
-            if kept or self.publisher(f"{protocol}:{port}") not in {None, tenant.number}:
+            if reserved or self.publisher(f"{protocol}:{port}") not in {None, tenant.number}:
                 wrong |= {"port_conflict"}
         if not wrong:
             self.reserved.add((tenant.number, protocol, first, last))
@@ -247,7 +247,7 @@ class Plain:
             return {"not_found"}
         before, wrong = set(self.reserved), set[str]()
         mine = {(tenant.number, *area) for area in wanted}
-        self.reserved = {kept for kept in before if kept[0] != tenant.number or kept in mine}
+        self.reserved = {area for area in before if area[0] != tenant.number or area in mine}
         for _, protocol, first, last in mine - self.reserved:
             wrong |= self.reserve(tenant, protocol, first, last)
         if wrong:

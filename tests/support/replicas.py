@@ -23,7 +23,7 @@ from towonel.hub.timing import Timing
 from towonel.identity.keys import NodeKey
 from towonel.wire.errors import Unavailable
 
-type Told = tuple[int, dict[str, str]]
+type Readiness = tuple[int, dict[str, str]]
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Replica:
             while await self.metric(name) != value:
                 await asyncio.sleep(0.02)
 
-    async def ready_until(self, holds: Callable[[int, dict[str, str]], bool]) -> Told:
+    async def ready_until(self, holds: Callable[[int, dict[str, str]], bool]) -> Readiness:
         return await ready_until(self.chosen, holds)
 
     async def change(self, hostname: str) -> None:
@@ -67,7 +67,9 @@ async def health(chosen: HubSettings, what: str) -> httpx.Response:
         return await http.get(f"http://127.0.0.1:{chosen.health_listen_addr[1]}/{what}")
 
 
-async def ready_until(chosen: HubSettings, holds: Callable[[int, dict[str, str]], bool]) -> Told:
+async def ready_until(
+    chosen: HubSettings, holds: Callable[[int, dict[str, str]], bool]
+) -> Readiness:
     """Return what /readyz says, status and reasons, once it is what is waited for."""
     async with asyncio.timeout(30):
         while True:

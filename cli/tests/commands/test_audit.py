@@ -41,9 +41,9 @@ def item(number: int, **more: object) -> AuditItem:
 
 
 def test_a_write_is_listed_with_who_what_and_from_where(hub: CommandedHub) -> None:
-    made = hub.asked("invite", "create", "--name", "audited", "--hostnames", "audited.example.eu")
+    made = hub.json_of("invite", "create", "--name", "audited", "--hostnames", "audited.example.eu")
     subject = f"invite:{made['invite_id']}"
-    rows = hub.told("audit", "list", "--subject", subject, "--since", "1h").splitlines()
+    rows = hub.stdout_of("audit", "list", "--subject", subject, "--since", "1h").splitlines()
 
     assert rows[0].split() == ["AT", "ACTOR", "ACTION", "SUBJECT", "FROM", "WHAT"]
     assert rows[1].split()[2:6] == ["operator", "invite.created", subject, "127.0.0.1"]
@@ -54,7 +54,7 @@ def test_a_write_is_listed_with_who_what_and_from_where(hub: CommandedHub) -> No
 def test_an_hour_from_now_nothing_was_written(hub: CommandedHub) -> None:
     later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 
-    assert hub.told("audit", "list", "--since", later) == "Nothing was written.\n"
+    assert hub.stdout_of("audit", "list", "--since", later) == "Nothing was written.\n"
 
 
 @pytest.mark.parametrize("since", ["soon", "never", "", "99999999d", "2026-13-01"])

@@ -18,17 +18,17 @@ HOSTS = ["edit.example.eu", "*.edit.example.eu"]
 
 @pytest.fixture
 def invite(hub: CommandedHub) -> Iterator[str]:
-    made = hub.asked("invite", "create", "--name", "editable", "--hostnames", ",".join(HOSTS))
+    made = hub.json_of("invite", "create", "--name", "editable", "--hostnames", ",".join(HOSTS))
     yield made["invite_id"]
     hub.run("invite", "revoke", "--id", made["invite_id"])
 
 
 def edited(hub: CommandedHub, invite_id: str, line: str) -> dict[str, Any]:
-    return hub.asked("invite", "edit", "--id", invite_id, *line.split())
+    return hub.json_of("invite", "edit", "--id", invite_id, *line.split())
 
 
 def test_an_invite_is_shown_whole(hub: CommandedHub, invite: str) -> None:
-    lines = hub.told("invite", "show", "--id", invite).splitlines()
+    lines = hub.stdout_of("invite", "show", "--id", invite).splitlines()
 
     shown = {line[:11].strip(): line[11:] for line in lines}
     assert shown["invite"] == invite
@@ -40,7 +40,7 @@ def test_an_invite_is_shown_whole(hub: CommandedHub, invite: str) -> None:
 
 
 def test_only_what_is_given_changes(hub: CommandedHub, invite: str) -> None:
-    before = hub.asked("invite", "show", "--id", invite)
+    before = hub.json_of("invite", "show", "--id", invite)
     after = edited(hub, invite, "--name renamed --max-services 20 --max-agents 3")
 
     assert after == before | {
@@ -66,7 +66,7 @@ def test_ports_are_kept_and_let_go(hub: CommandedHub, invite: str) -> None:
 
     assert [item["first_port"] for item in kept["ports"]] == [42_222, 42_015]
     assert left["ports"] == [{"protocol": "udp", "first_port": 42_015, "last_port": 42_030}]
-    assert "ports      udp:42015-42030\n" in hub.told("invite", "show", "--id", invite)
+    assert "ports      udp:42015-42030\n" in hub.stdout_of("invite", "show", "--id", invite)
 
 
 def test_an_end_is_moved(hub: CommandedHub, invite: str) -> None:
@@ -96,13 +96,13 @@ def test_an_end_is_moved(hub: CommandedHub, invite: str) -> None:
 def test_an_edit_that_cannot_be_meant_changes_nothing(
     hub: CommandedHub, invite: str, line: str, exit_code: int, told: str
 ) -> None:
-    before = hub.asked("invite", "show", "--id", invite)
+    before = hub.json_of("invite", "show", "--id", invite)
     result = hub.run("invite", "edit", "--id", invite, *line.split())
 
     assert result.exit_code == exit_code
     assert told in result.stderr
     assert result.stderr.count("\n") == 1
-    assert hub.asked("invite", "show", "--id", invite) == before
+    assert hub.json_of("invite", "show", "--id", invite) == before
 
 
 class Contended(Invites):
@@ -144,23 +144,23 @@ async def test_force_overwrites_the_edit_of_somebody_else(hub: CommandedHub, inv
 
 def test_invites_are_found_by_status_hostname_and_name(hub: CommandedHub, invite: str) -> None:
     def found(*flags: str) -> list[str]:
-        return [item["invite_id"] for item in hub.asked("invite", "list", *flags)["invites"]]
+        return [item["invite_id"] for item in hub.json_of("invite", "list", *flags)["invites"]]
 
     assert found("--hostname", "EDIT.example.eu", "--status", "pending") == [invite]
     assert found("--name", "ditabl", "--status", "pending") == [invite]
     assert found("--hostname", "nobody.example.eu") == []
     assert invite not in found("--hostname", HOSTS[1], "--status", "revoked")
     assert invite in found()
-    assert hub.told("invite", "list", "--name", "nobody") == "There is no such invite.\n"
+    assert hub.stdout_of("invite", "list", "--name", "nobody") == "There is no such invite.\n"
     assert hub.run("invite", "list", "--hostname", "x").exit_code == 2
     assert hub.run("invite", "list", "--status", "lost").exit_code == 2
 
 
 def test_an_edge_invite_is_shown(hub: CommandedHub) -> None:
-    made = hub.asked("edge-invite", "create", "--name", "oslo")
-    shown = hub.asked("edge-invite", "show", "--id", made["invite_id"])
+    made = hub.json_of("edge-invite", "create", "--name", "oslo")
+    shown = hub.json_of("edge-invite", "show", "--id", made["invite_id"])
 
     assert shown["edge_node_id"] == made["edge_node_id"]
     assert (shown["name"], shown["status"]) == ("oslo", "pending")
-    assert made["token"] not in hub.told("edge-invite", "show", "--id", made["invite_id"])
+    assert made["token"] not in hub.stdout_of("edge-invite", "show", "--id", made["invite_id"])
     assert hub.run("edge-invite", "show", "--id", "A" * 22).exit_code == 1

@@ -21,22 +21,22 @@ NOBODY = "0f" * 32
 
 @pytest.fixture
 def tenant_id(hub: CommandedHub) -> Iterator[str]:
-    made = hub.asked("invite", "create", "--hostnames", "ports.example.eu")
+    made = hub.json_of("invite", "create", "--hostnames", "ports.example.eu")
     yield made["tenant_id"]
     hub.run("invite", "revoke", "--id", made["invite_id"])
 
 
 @pytest.fixture
 def key(hub: CommandedHub) -> dict[str, Any]:
-    return hub.asked("key", "create", "--name", "ci", "--role", "viewer")
+    return hub.json_of("key", "create", "--name", "ci", "--role", "viewer")
 
 
 def test_a_keys_secret_stands_on_a_line_of_its_own_and_is_shown_only_when_made(
     hub: CommandedHub,
 ) -> None:
-    told = hub.told("key", "create", "--name", "ci", "--role", "operator", "--expires", "90d")
+    told = hub.stdout_of("key", "create", "--name", "ci", "--role", "operator", "--expires", "90d")
     secret = told.splitlines()[-1]
-    listed = hub.told("key", "list") + hub.told("key", "list", "--json")
+    listed = hub.stdout_of("key", "list") + hub.stdout_of("key", "list", "--json")
 
     assert secret.startswith("tt_key_1_")
     assert hub.run("invite", "list", TOWONEL_OPERATOR_KEY=secret).exit_code == 0
@@ -54,7 +54,7 @@ def test_a_key_may_do_what_its_role_says(hub: CommandedHub, key: dict[str, Any])
 
 def test_a_key_for_one_tenant_sees_that_one_alone(hub: CommandedHub, tenant_id: str) -> None:
     flags = ("--name", "home", "--role", "viewer", "--tenant-id", tenant_id.upper())
-    made = hub.asked("key", "create", *flags)
+    made = hub.json_of("key", "create", *flags)
     secret = str(made["key"])
 
     assert made["tenant_id"] == tenant_id
@@ -64,25 +64,25 @@ def test_a_key_for_one_tenant_sees_that_one_alone(hub: CommandedHub, tenant_id: 
 
 def test_a_key_is_edited_rotated_and_revoked(hub: CommandedHub, key: dict[str, Any]) -> None:
     which = ("--id", str(key["key_id"]))
-    renamed = hub.asked("key", "edit", *which, "--name", "cd", "--expires", "1d")
-    ends = hub.asked("key", "edit", *which, "--expires", "never", "--force")
-    rotated = hub.told("key", "rotate", *which, "--grace", "0").splitlines()[-1]
+    renamed = hub.json_of("key", "edit", *which, "--name", "cd", "--expires", "1d")
+    ends = hub.json_of("key", "edit", *which, "--expires", "never", "--force")
+    rotated = hub.stdout_of("key", "rotate", *which, "--grace", "0").splitlines()[-1]
     old = hub.run("port", "list", "--api-key", str(key["key"]))
     new = hub.run("port", "list", "--api-key", rotated)
-    revoked = hub.told("key", "revoke", *which)
+    revoked = hub.stdout_of("key", "revoke", *which)
 
     assert (renamed["name"], ends["name"]) == ("cd", "cd")
     assert renamed["expires_at"] is not None
     assert ends["expires_at"] is None
     assert (old.exit_code, new.exit_code) == (1, 0)
     assert revoked == f"revoked {key['key_id']}\n"
-    assert hub.asked("key", "show", *which)["status"] == "revoked"
+    assert hub.json_of("key", "show", *which)["status"] == "revoked"
 
 
 def test_the_old_secret_works_on_for_as_long_as_was_said(
     hub: CommandedHub, key: dict[str, Any]
 ) -> None:
-    told = hub.told("key", "rotate", "--id", str(key["key_id"]), "--grace", "1h")
+    told = hub.stdout_of("key", "rotate", "--id", str(key["key_id"]), "--grace", "1h")
 
     assert "the old one works for 3600 s more" in told
     assert hub.run("port", "list", "--api-key", str(key["key"])).exit_code == 0
@@ -90,11 +90,11 @@ def test_the_old_secret_works_on_for_as_long_as_was_said(
 
 def test_ports_are_reserved_listed_and_released(hub: CommandedHub, tenant_id: str) -> None:
     tenant = ("--tenant-id", tenant_id, "--protocol")
-    one = hub.asked("port", "reserve", *tenant, "tcp", "--port", "43222")
-    some = hub.told("port", "reserve", *tenant, "udp", "--ports", "43015-43030")
-    free = hub.asked("port", "reserve", *tenant, "udp")
-    listed = hub.told("port", "list", "--tenant-id", tenant_id).splitlines()
-    released = hub.told("port", "release", "--id", one["reservation_id"])
+    one = hub.json_of("port", "reserve", *tenant, "tcp", "--port", "43222")
+    some = hub.stdout_of("port", "reserve", *tenant, "udp", "--ports", "43015-43030")
+    free = hub.json_of("port", "reserve", *tenant, "udp")
+    listed = hub.stdout_of("port", "list", "--tenant-id", tenant_id).splitlines()
+    released = hub.stdout_of("port", "release", "--id", one["reservation_id"])
 
     assert "ports      udp:43015-43030\n" in some
     assert free["first_port"] == free["last_port"]
@@ -105,17 +105,17 @@ def test_ports_are_reserved_listed_and_released(hub: CommandedHub, tenant_id: st
         ["udp", "43015-43030"],
     ]
     assert released == f"released {one['reservation_id']}\n"
-    assert hub.told("port", "list", "--tenant-id", tenant_id, "--protocol", "tcp") == (
+    assert hub.stdout_of("port", "list", "--tenant-id", tenant_id, "--protocol", "tcp") == (
         "No port is reserved.\n"
     )
 
 
 def test_free_ports_are_printed_one_a_line(hub: CommandedHub, tenant_id: str) -> None:
-    first, second = hub.told("port", "available", "--protocol", "tcp", "--count", "2").split()
+    first, second = hub.stdout_of("port", "available", "--protocol", "tcp", "--count", "2").split()
     tenant = ("--tenant-id", tenant_id, "--protocol", "tcp")
-    hub.told("port", "reserve", *tenant, "--port", first)
+    hub.stdout_of("port", "reserve", *tenant, "--port", first)
 
-    assert hub.told("port", "available", "--protocol", "tcp") == f"{second}\n"
+    assert hub.stdout_of("port", "available", "--protocol", "tcp") == f"{second}\n"
 
 
 ID = "A" * 22

@@ -26,21 +26,21 @@ from towonel.wire.errors import Unavailable
 
 
 def test_with_a_key_it_counts_what_there_is(hub: CommandedHub) -> None:
-    before = hub.asked("status")
-    hub.asked("invite", "create", "--hostnames", "counted.example.eu")
-    after = hub.asked("status")
+    before = hub.json_of("status")
+    hub.json_of("invite", "create", "--hostnames", "counted.example.eu")
+    after = hub.json_of("status")
 
     assert after["tenants_active"] == before["tenants_active"] + 1
     assert after["status"] == "ok"
-    told = hub.told("status")
+    told = hub.stdout_of("status")
     assert "agents live" in told
     assert re.search(r"^edges live +\d+ of \d+$", told, re.MULTILINE)
 
 
 def test_a_key_of_one_tenant_sees_what_it_may(hub: CommandedHub) -> None:
-    tenant_id = hub.asked("invite", "create", "--hostnames", "own.example.eu")["tenant_id"]
+    tenant_id = hub.json_of("invite", "create", "--hostnames", "own.example.eu")["tenant_id"]
     create = ("key", "create", "--name", "x", "--role", "viewer", "--tenant-id", tenant_id)
-    key = hub.asked(*create)["key"]
+    key = hub.json_of(*create)["key"]
     seen = hub.run("status", "--json", TOWONEL_OPERATOR_KEY=key)
     told = hub.run("status", TOWONEL_OPERATOR_KEY=key).stdout
 

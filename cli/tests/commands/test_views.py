@@ -56,8 +56,8 @@ def published(hub: CommandedHub) -> Published:
 
 def test_a_tenant_is_listed_and_shown(published: Published) -> None:
     hub, tenant_id = published.hub, published.invite.tenant_id
-    lines = hub.told("tenants", "list", "--hostname", HOST).splitlines()
-    shown = hub.told("tenant", "show", tenant_id)
+    lines = hub.stdout_of("tenants", "list", "--hostname", HOST).splitlines()
+    shown = hub.stdout_of("tenant", "show", tenant_id)
 
     assert lines[0].split() == ["TENANT", "NAME", "STATUS", "AGENTS", "OPEN", "HOSTNAMES"]
     assert lines[1].split() == [tenant_id, "views", "active", "0", "0", HOST]
@@ -67,21 +67,21 @@ def test_a_tenant_is_listed_and_shown(published: Published) -> None:
 
 def test_a_tenant_is_edited_and_its_defaults_come_back(published: Published) -> None:
     hub, tenant_id = published.hub, published.invite.tenant_id
-    limited = hub.asked("tenant", "edit", tenant_id, "--max-services", "3", "--name", "other")
-    back = hub.asked("tenant", "edit", tenant_id, "--max-services", "default", "--name", "views")
+    limited = hub.json_of("tenant", "edit", tenant_id, "--max-services", "3", "--name", "other")
+    back = hub.json_of("tenant", "edit", tenant_id, "--max-services", "default", "--name", "views")
 
     assert (limited["name"], limited["limits"]["services"]) == ("other", 3)
     assert (back["name"], back["limits"]["services"]) == ("views", None)
 
 
 def test_a_tenant_rests_comes_back_and_ends(hub: CommandedHub) -> None:
-    made = hub.asked("invite", "create", "--hostnames", "life.example.eu")
+    made = hub.json_of("invite", "create", "--hostnames", "life.example.eu")
     tenant_id = made["tenant_id"]
     told = [
-        hub.told("tenant", "suspend", tenant_id),
-        hub.told("tenant", "list", "--status", "suspended").splitlines()[1].split()[2] + "\n",
-        hub.told("tenant", "resume", "--tenant-id", tenant_id),
-        hub.told("tenant", "remove", "--tenant-id", tenant_id),
+        hub.stdout_of("tenant", "suspend", tenant_id),
+        hub.stdout_of("tenant", "list", "--status", "suspended").splitlines()[1].split()[2] + "\n",
+        hub.stdout_of("tenant", "resume", "--tenant-id", tenant_id),
+        hub.stdout_of("tenant", "remove", "--tenant-id", tenant_id),
     ]
 
     assert told == [
@@ -90,27 +90,27 @@ def test_a_tenant_rests_comes_back_and_ends(hub: CommandedHub) -> None:
         f"resumed {tenant_id}\n",
         f"removed {tenant_id}\n",
     ]
-    assert hub.asked("tenant", "show", tenant_id)["status"] == "revoked"
+    assert hub.json_of("tenant", "show", tenant_id)["status"] == "revoked"
 
 
 def test_services_and_routes_are_listed_and_shown(published: Published) -> None:
     hub, tenant_id = published.hub, published.invite.tenant_id
     key = f"https:{HOST}"
-    service = hub.told("service", "list", "--group", "home").splitlines()[1].split()
-    route = hub.told("routes", "list", "--tenant-id", tenant_id).splitlines()[1].split()
+    service = hub.stdout_of("service", "list", "--group", "home").splitlines()[1].split()
+    route = hub.stdout_of("routes", "list", "--tenant-id", tenant_id).splitlines()[1].split()
 
     assert service == [key, HOST, "passthrough", "home", "0", tenant_id[:16]]
     assert [route[0], route[4]] == [key, tenant_id]
-    assert hub.asked("service", "show", key)["groups"] == ["home"]
-    assert hub.asked("route", "show", key)["tenant_id"] == tenant_id
-    assert hub.told("service", "list", "--kind", "udp") == "Nothing is published.\n"
+    assert hub.json_of("service", "show", key)["groups"] == ["home"]
+    assert hub.json_of("route", "show", key)["tenant_id"] == tenant_id
+    assert hub.stdout_of("service", "list", "--kind", "udp") == "Nothing is published.\n"
 
 
 def test_agents_are_listed_and_shown(published: Published) -> None:
     hub, agent_id = published.hub, published.agent.public.hex()
-    known = hub.asked("agent", "list", "--tenant-id", published.invite.tenant_id)["agents"]
-    live = hub.told("agents", "list", "--live")
-    shown = hub.told("agent", "show", agent_id)
+    known = hub.json_of("agent", "list", "--tenant-id", published.invite.tenant_id)["agents"]
+    live = hub.stdout_of("agents", "list", "--live")
+    shown = hub.stdout_of("agent", "show", agent_id)
 
     assert [(item["agent_id"], item["group"]) for item in known] == [(agent_id, "home")]
     assert live == "No agent is known.\n"
@@ -119,8 +119,8 @@ def test_agents_are_listed_and_shown(published: Published) -> None:
 
 def test_edges_are_listed_and_shown(published: Published) -> None:
     hub, edge_id = published.hub, published.edge.public.hex()
-    rows = hub.told("edge", "list").splitlines()
-    shown = hub.told("edges", "show", edge_id)
+    rows = hub.stdout_of("edge", "list").splitlines()
+    shown = hub.stdout_of("edges", "show", edge_id)
 
     assert rows[0].split()[3:8] == ["LIVE", "SESSIONS", "OPEN", "IN", "OUT"]
     assert any(row.startswith(f"{edge_id}  rome  127.0.0.1:443  no    0  ") for row in rows)
@@ -129,8 +129,8 @@ def test_edges_are_listed_and_shown(published: Published) -> None:
 
 
 def test_a_list_is_whole_unless_fewer_are_asked_for(published: Published) -> None:
-    whole = published.hub.asked("tenant", "list")["tenants"]
-    first = published.hub.asked("tenant", "list", "--limit", "1")["tenants"]
+    whole = published.hub.json_of("tenant", "list")["tenants"]
+    first = published.hub.json_of("tenant", "list", "--limit", "1")["tenants"]
 
     assert len(whole) > 1
     assert first == whole[:1]

@@ -22,17 +22,17 @@ class Tenant:
 
     def submit(self, op: str) -> str:
         line = f"entry submit --key-path {self.key_path} --op {op}"
-        return self.hub.told(*line.split())
+        return self.hub.stdout_of(*line.split())
 
     def entries(self) -> list[dict[str, object]]:
-        found = self.hub.asked("entry", "list", "--key-path", self.key_path)["entries"]
+        found = self.hub.json_of("entry", "list", "--key-path", self.key_path)["entries"]
         assert isinstance(found, list)
         return found
 
 
 @pytest.fixture
 def tenant(hub: CommandedHub, tmp_path: Path) -> Iterator[Tenant]:
-    made = hub.asked("invite", "create", "--hostnames", "entry.example.eu,*.entry.example.eu")
+    made = hub.json_of("invite", "create", "--hostnames", "entry.example.eu,*.entry.example.eu")
     path = tmp_path / "tenant.key"
     path.write_bytes(InviteToken.decode(made["token"]).seed)
     path.chmod(0o600)
@@ -75,14 +75,14 @@ def test_what_is_published_is_taken_back_one_by_one(tenant: Tenant) -> None:
 
 def test_an_operator_reads_any_log_with_the_key(tenant: Tenant) -> None:
     tenant.submit("upsert-hostname --hostname entry.example.eu")
-    listed = tenant.hub.told("entry", "list", "--tenant-id", tenant.tenant_id.upper())
+    listed = tenant.hub.stdout_of("entry", "list", "--tenant-id", tenant.tenant_id.upper())
 
     assert listed.splitlines()[0].split() == ["SEQUENCE", "SIGNED", "OP", "WHAT"]
     assert listed.splitlines()[1].split()[-2:] == ["upsert-hostname", "entry.example.eu"]
 
 
 def test_an_empty_log_is_a_sentence(tenant: Tenant) -> None:
-    assert tenant.hub.told("entry", "list", "--key-path", tenant.key_path) == (
+    assert tenant.hub.stdout_of("entry", "list", "--key-path", tenant.key_path) == (
         "There is no entry yet.\n"
     )
 
@@ -91,8 +91,8 @@ def test_who_leaves_says_first_what_goes_and_is_done_then(tenant: Tenant) -> Non
     tenant.submit("upsert-hostname --hostname entry.example.eu")
     tenant.submit("upsert-tcp-service --service ssh --listen-port 41222")
     tenant.submit(f"upsert-agent --agent-id {tenant.agent_id}")
-    left = tenant.hub.told("tenant", "leave", "--key-path", tenant.key_path)
-    again = tenant.hub.told("tenant", "leave", "--key-path", tenant.key_path)
+    left = tenant.hub.stdout_of("tenant", "leave", "--key-path", tenant.key_path)
+    again = tenant.hub.stdout_of("tenant", "leave", "--key-path", tenant.key_path)
 
     ops = [
         "delete-hostname entry.example.eu",
@@ -105,7 +105,7 @@ def test_who_leaves_says_first_what_goes_and_is_done_then(tenant: Tenant) -> Non
         *(f"done {op}" for op in ops),
     ]
     assert again == "There is nothing to take back.\n"
-    routes = tenant.hub.told("entry", "list", "--tenant-id", tenant.tenant_id)
+    routes = tenant.hub.stdout_of("entry", "list", "--tenant-id", tenant.tenant_id)
     assert "upsert" not in routes
 
 
@@ -113,8 +113,8 @@ def test_a_name_that_was_taken_away_keeps_nobody_from_leaving(tenant: Tenant) ->
     tenant.submit("upsert-hostname --hostname entry.example.eu")
     tenant.submit("upsert-hostname --hostname b.entry.example.eu")
     taken = ("--remove-hostname", "*.entry.example.eu")
-    tenant.hub.told("invite", "edit", "--id", tenant.invite_id, *taken)
-    lines = tenant.hub.told("tenant", "leave", "--key-path", tenant.key_path, "--json")
+    tenant.hub.stdout_of("invite", "edit", "--id", tenant.invite_id, *taken)
+    lines = tenant.hub.stdout_of("tenant", "leave", "--key-path", tenant.key_path, "--json")
     plan, *steps = map(json.loads, lines.splitlines())
 
     assert [op["hostname"] for op in plan["planned"]] == [
@@ -168,7 +168,7 @@ def test_a_log_is_read_by_its_tenant_or_by_the_operator_not_by_both(tenant: Tena
 
 def test_a_key_that_the_hub_does_not_know_may_do_nothing(hub: CommandedHub, tmp_path: Path) -> None:
     path = str(tmp_path / "new.key")
-    hub.told("tenant", "init", "--key-path", path)
+    hub.stdout_of("tenant", "init", "--key-path", path)
     name = ("--hostname", "entry.example.eu")
     result = hub.run("entry", "submit", "--key-path", path, "--op", "upsert-hostname", *name)
 

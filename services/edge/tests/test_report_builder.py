@@ -30,7 +30,7 @@ from support.tunnel import (
 from towonel.api.reports import MAX_SESSIONS, MAX_TENANTS, EdgeReport
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.table import RouteTable
-from towonel.edge.core.traffic import KEPT_S, Traffic
+from towonel.edge.core.traffic import RETENTION_S, Traffic
 from towonel.edge.listeners.accept import Acceptor
 from towonel.edge.metrics import Metrics
 from towonel.edge.report_builder import MAX_REPORT_BYTES, ReportBuilder, fit_keys
@@ -198,7 +198,7 @@ async def test_a_report_leaves_out_a_tenant_without_agent_or_client_for_an_hour(
             pass
     async with edge.hub.link():
         assert len((await edge.report()).tenants) == 2
-        edge.now_s = KEPT_S
+        edge.now_s = RETENTION_S
         report = await edge.report()
 
     assert [tenant.tenant_id for tenant in report.tenants] == [TENANT.hex()]

@@ -13,7 +13,9 @@ def main() -> None:
     """Run the command line; ends the process with its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         # File names need not be text, and a terminal may know few letters.
-        sys.stdout.reconfigure(errors="backslashreplace")
+        sys.stdout.reconfigure(  # pyright: ignore[reportUnknownMemberType] of any buffer
+            errors="backslashreplace"
+        )
     try:
         app(prog_name="towonel")
     except OSError as error:  # the output cannot be written: a full disk, a closed terminal

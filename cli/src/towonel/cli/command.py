@@ -6,7 +6,7 @@ the key and the format of the output are added here, the same for all.
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from functools import wraps
 from types import UnionType
@@ -103,7 +103,8 @@ def _require_utf8(arguments: dict[str, Any]) -> None:
         UsageError: naming the flag.
     """
     for name, value in arguments.items():
-        for text in value if isinstance(value, list | tuple) else (value,):
+        texts: Sequence[object] = value if isinstance(value, list | tuple) else (value,)
+        for text in texts:
             try:
                 _ = text.encode() if isinstance(text, str) else None
             except UnicodeEncodeError:

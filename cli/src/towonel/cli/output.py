@@ -41,18 +41,18 @@ type Block = Fields | Rows | str
 
 
 class Output:
-    """What a command has to say: `document` for programs, `parts` for people.
+    """Output of a command: `document` for programs, `blocks` for people.
 
     Args:
         document: a model, or what JSON can hold.
-        parts: printed one after the other; a string is a line of its own.
+        blocks: printed one after the other; a string is a line of its own.
     """
 
-    def __init__(self, document: BaseModel | dict[str, object], *parts: Block) -> None:
+    def __init__(self, document: BaseModel | dict[str, object], *blocks: Block) -> None:
         self.document: dict[str, object] = (
             document.model_dump(mode="json") if isinstance(document, BaseModel) else document
         )
-        self.blocks = parts
+        self.blocks = blocks
         self.is_screen = False
 
     def as_screen(self) -> "Output":

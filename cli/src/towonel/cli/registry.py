@@ -17,7 +17,7 @@ type Command = TyperCommand | TyperGroup
 
 @dataclass(frozen=True, slots=True)
 class CommandSpec:
-    """Where a command or a group of commands is declared.
+    """Location of a command, or of a group of commands.
 
     Args:
         about: the line about it in the list of commands; of a group also its help.
@@ -127,7 +127,8 @@ class Root(TyperGroup):
     """The command `towonel`, which has the commands of the registry."""
 
     def __init__(self, **attrs: Any) -> None:
-        super().__init__(**attrs | {"commands": Commands()})
+        attrs["commands"] = Commands()
+        super().__init__(**attrs)
 
     @override
     def format_commands(self, ctx: Any, formatter: Any) -> None:

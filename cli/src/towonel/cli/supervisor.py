@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long programs get in which to end.
+    """Time limits of programs that end.
 
     Args:
         drain_s: after a first signal.

@@ -5,7 +5,7 @@ import contextlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.edge.core.traffic import KEPT_S, Traffic
+from towonel.edge.core.traffic import RETENTION_S, Traffic
 from towonel.wire.ids import TenantId
 
 ONE, OTHER, THIRD = (TenantId(letter * 32) for letter in (b"a", b"b", b"c"))
@@ -67,12 +67,12 @@ def test_a_tenant_is_forgotten_an_hour_after_it_was_found_of_use() -> None:
     visit(traffic, OTHER)
     traffic.sweep((), 100)
     traffic.sweep((OTHER,), 200)
-    traffic.sweep((), 100 + KEPT_S - 1)
+    traffic.sweep((), 100 + RETENTION_S - 1)
     assert len(traffic.tenants(9)) == 2
 
-    traffic.sweep((), 100 + KEPT_S)
+    traffic.sweep((), 100 + RETENTION_S)
     assert list(traffic.tenants(9)) == [OTHER]
-    traffic.sweep((), 200 + KEPT_S)
+    traffic.sweep((), 200 + RETENTION_S)
     assert traffic.tenants(9) == {}
     assert figures(traffic) == (0, 2, 2, 4)
 
@@ -82,10 +82,10 @@ def test_a_new_connection_starts_the_hour_again_and_an_open_one_is_kept_for_ever
     visit(traffic, ONE)
     traffic.sweep((), 0)
     with traffic.connection(ONE):
-        traffic.sweep((), 10 * KEPT_S)
+        traffic.sweep((), 10 * RETENTION_S)
         assert list(traffic.tenants(9)) == [ONE]
-    traffic.sweep((), 20 * KEPT_S)
-    traffic.sweep((), 21 * KEPT_S - 1)
+    traffic.sweep((), 20 * RETENTION_S)
+    traffic.sweep((), 21 * RETENTION_S - 1)
 
     assert list(traffic.tenants(9)) == [ONE]
 
@@ -104,7 +104,7 @@ def test_the_sum_counts_everybody_whoever_is_forgotten(visits: list[tuple[Tenant
     traffic = Traffic(max_quiet=1)
     for at, (tenant_id, count) in enumerate(visits):
         visit(traffic, tenant_id, count, 2 * count)
-        traffic.sweep((ONE,), at * KEPT_S / 2)
+        traffic.sweep((ONE,), at * RETENTION_S / 2)
 
     carried = sum(count for _, count in visits)
     assert figures(traffic) == (0, len(visits), carried, 2 * carried)

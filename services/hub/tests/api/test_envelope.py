@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from support.callers import OPERATOR, invite_id, keyed, publish, tenant_id, told
+from support.callers import OPERATOR, body_of, invite_id, keyed, publish, tenant_id
 from support.every_write import every_write, scene
 from support.hub import TestHub, new_key, registration
 
@@ -60,7 +60,7 @@ async def test_what_is_nowhere_is_404_whoever_asks(hub: TestHub) -> None:
                 if path.startswith("/v1/routes/") and not headers:
                     wanted = (401, "unauthorized")
 
-                assert told(answer) == wanted, path
+                assert body_of(answer) == wanted, path
 
 
 async def test_a_path_with_a_slash_too_many_sends_nobody_elsewhere(hub: TestHub) -> None:
@@ -68,7 +68,7 @@ async def test_a_path_with_a_slash_too_many_sends_nobody_elsewhere(hub: TestHub)
         for method, path in (("GET", "/v1/invites/"), ("POST", "/v1/invites/"), ("GET", "/docs/")):
             answer = await http.request(method, path, headers=OPERATOR)
 
-            assert told(answer) == (404, "not_found")
+            assert body_of(answer) == (404, "not_found")
             assert "location" not in answer.headers
 
 
@@ -84,7 +84,7 @@ async def test_a_wrong_method_is_405_and_told_the_right_ones(hub: TestHub) -> No
         ):
             answer = await http.request(method, path, headers=OPERATOR)
 
-            assert told(answer) == (405, "method_not_allowed")
+            assert body_of(answer) == (405, "method_not_allowed")
             assert set(answer.headers["allow"].split(", ")) <= allowed
 
 
@@ -94,7 +94,7 @@ async def test_an_invite_whose_body_is_not_one_is_400_and_makes_none(hub: TestHu
             headers = OPERATOR if kind is None else {**OPERATOR, "content-type": kind}
             answer = await http.post("/v1/invites", content=body, headers=headers)
 
-            assert told(answer) == (400, "invalid_request"), body[:60]
+            assert body_of(answer) == (400, "invalid_request"), body[:60]
         listed = await http.get("/v1/invites", headers=OPERATOR)
 
     assert listed.json()["invites"] == []
@@ -107,7 +107,7 @@ async def test_a_signed_request_whose_body_is_not_one_is_400(hub: TestHub) -> No
             for body in (b"[" * 60_000, b'{"group": "\\ud800"}', b"\xff", b"{}", b"5"):
                 answer = await http.request(method, path, content=body, headers=headers)
 
-                assert told(answer) == (400, "invalid_request"), (path, body[:60])
+                assert body_of(answer) == (400, "invalid_request"), (path, body[:60])
 
 
 async def test_a_parameter_or_a_field_of_a_wrong_form_is_400(hub: TestHub) -> None:
@@ -126,7 +126,7 @@ async def test_a_parameter_or_a_field_of_a_wrong_form_is_400(hub: TestHub) -> No
         answers = [await http.post("/v1/bootstrap", json={**proof, n: v}) for n, v in broken]
         answers.append(await http.get("/v1/routes/feed?since=-1"))
 
-    assert [told(answer) for answer in answers] == [(400, "invalid_request")] * 5
+    assert [body_of(answer) for answer in answers] == [(400, "invalid_request")] * 5
 
 
 async def test_a_refusal_does_not_repeat_what_was_sent(hub: TestHub) -> None:
@@ -140,7 +140,7 @@ async def test_a_refusal_does_not_repeat_what_was_sent(hub: TestHub) -> None:
         answers = [await http.post("/v1/invites", json=body, headers=OPERATOR) for body in sent]
         answers.append(await http.get(f"/v1/tenants?status={secret}", headers=OPERATOR))
 
-    assert [told(answer)[0] for answer in answers] == [400] * 4
+    assert [body_of(answer)[0] for answer in answers] == [400] * 4
     assert [answer.text for answer in answers if "hush" in answer.text] == []
 
 
@@ -151,7 +151,7 @@ async def test_a_body_just_as_long_as_allowed_is_read(hub: TestHub) -> None:
         over = await http.post("/v1/invites", content=body.ljust(MAX_BODY_BYTES + 1), headers=JSON)
 
     assert fits.status_code == 200
-    assert told(over) == (413, "too_large")
+    assert body_of(over) == (413, "too_large")
 
 
 async def test_every_edit_refuses_fields_it_does_not_know(hub: TestHub) -> None:
@@ -168,7 +168,7 @@ async def test_every_edit_refuses_fields_it_does_not_know(hub: TestHub) -> None:
             for body in ({"role": "admin"}, {"tenant_id": None}, {"status": "x", "version": 1}):
                 answer = await http.request(method, path, json=body, headers=OPERATOR)
 
-                assert told(answer) == (400, "invalid_request")
+                assert body_of(answer) == (400, "invalid_request")
                 assert str(next(iter(body))) in answer.json()["error"]["message"]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 import httpx
-from support.callers import OPERATOR, invite_id, tenant_id, told
+from support.callers import OPERATOR, body_of, invite_id, tenant_id
 from support.hub import TestHub
 
 from towonel.api.invites import HostnamesIn
@@ -53,7 +53,7 @@ async def test_an_edit_of_what_was_seen_is_made_and_a_second_one_is_stale(hub: T
 
             assert made.status_code == 200
             assert made.headers["etag"] == now.headers["etag"] != seen
-            assert told(stale) == (412, "precondition_failed")
+            assert body_of(stale) == (412, "precondition_failed")
             assert now.headers["etag"] in stale.json()["error"]["message"]
             assert (after.json(), after.headers["etag"]) == (now.json(), now.headers["etag"])
 
@@ -74,8 +74,8 @@ async def test_what_is_no_tag_of_now_is_refused(hub: TestHub) -> None:
         for path, body in (await patches(hub)).values():
             seen = (await http.get(path, headers=OPERATOR)).headers["etag"]
             for tag in ("1", '"0"', '"1 "', "", '""', seen.strip('"'), f"w/{seen}", "**"):
-                assert told(await edit(http, path, body, tag)) == (412, "precondition_failed")
-            assert told(await edit(http, path, body, '"1"' * 30)) == (400, "invalid_request")
+                assert body_of(await edit(http, path, body, tag)) == (412, "precondition_failed")
+            assert body_of(await edit(http, path, body, '"1"' * 30)) == (400, "invalid_request")
 
 
 async def test_an_edit_that_changes_nothing_keeps_the_tag(hub: TestHub) -> None:

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from support.callers import OPERATOR, following, told
+from support.callers import OPERATOR, body_of, following
 from support.hub import TestHub
 from support.legacy_client import request_scope, streamed
 
@@ -56,7 +56,7 @@ async def test_a_last_event_that_is_no_number_is_refused(hub: TestHub, last: str
     async with hub.raw() as http:
         answer = await http.get("/v1/events", headers={**OPERATOR, "last-event-id": last})
 
-    assert told(answer) == (400, "invalid_request")
+    assert body_of(answer) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("timing", [Timing(events_poll_s=0.01, events_keepalive_s=0.02)])
@@ -95,7 +95,7 @@ async def test_one_key_leaves_room_for_the_followers_of_others(
             await write(hub, 0, 1)
             event = await other()
 
-    assert told(refused) == (503, "overloaded")
+    assert body_of(refused) == (503, "overloaded")
     assert event["action"] == "invite.created"
 
 
@@ -110,7 +110,7 @@ async def test_one_follower_too_many_is_told_to_come_back_and_can(
             await write(hub, 0, 1)
             event = await again()
 
-    assert told(refused) == (503, "overloaded")
+    assert body_of(refused) == (503, "overloaded")
     assert int(refused.headers["retry-after"]) >= 1
     assert event["action"] == "invite.created"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from sqlmodel import select
-from support.callers import OPERATOR, bearer, code_of, keyed, made_key, refusal, tenant_id, told
+from support.callers import OPERATOR, bearer, body_of, code_of, keyed, made_key, refusal, tenant_id
 from support.hub import TestHub, tenant_of
 
 from towonel.api.invites import InviteIn
@@ -202,6 +202,6 @@ async def test_a_key_that_is_empty_or_too_long_is_refused(hub: TestHub, key: str
         answer = await http.post("/v1/edge-invites", headers=headers)
         nobodys = await http.post("/v1/edge-invites", headers={**headers, **bearer("wrong")})
 
-    assert told(answer) == (400, "invalid_request")
+    assert body_of(answer) == (400, "invalid_request")
     assert "idempotency-key" in answer.json()["error"]["message"]
-    assert told(nobodys) == (401, "unauthorized")
+    assert body_of(nobodys) == (401, "unauthorized")

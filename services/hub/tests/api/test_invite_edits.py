@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from support.callers import (
     OPERATOR,
+    body_of,
     code_of,
     invite_id,
     publish,
@@ -11,7 +12,6 @@ from support.callers import (
     refusal,
     served,
     tenant_id,
-    told,
 )
 from support.hub import TestHub, new_key, tenant_of
 
@@ -148,7 +148,7 @@ async def test_an_end_that_is_no_moment_is_refused_by_its_name(hub: TestHub) -> 
         for at in no_moments:
             answer = await http.patch(path, json={"expires_at": at}, headers=OPERATOR)
 
-            assert told(answer) == (400, "invalid_request")
+            assert body_of(answer) == (400, "invalid_request")
             assert "expires_at" in answer.json()["error"]["message"]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from support.callers import OPERATOR, code_of, invite_id, keyed, publish, tenant_id, told
+from support.callers import OPERATOR, body_of, code_of, invite_id, keyed, publish, tenant_id
 from support.hub import TestHub, new_key, registration, running_hub, tenant_of
 from support.postgres import Postgres
 
@@ -146,7 +146,7 @@ async def test_a_cursor_that_is_none_of_the_list_is_refused(hub: TestHub) -> Non
         for name, cursor in itertools.product(("invites", "services", "ports", "audit"), cursors):
             answer = await http.get(f"/v1/{name}", params={"cursor": cursor}, headers=OPERATOR)
 
-            assert told(answer) == (400, "invalid_request"), (name, cursor)
+            assert body_of(answer) == (400, "invalid_request"), (name, cursor)
             assert "cursor" in answer.json()["error"]["message"]
 
 
@@ -155,7 +155,7 @@ async def test_a_limit_is_1_to_1000(hub: TestHub) -> None:
         for limit in ("0", "-1", "1001", "x", "1.5", "1e2", "9" * 40):
             answer = await http.get(f"/v1/tenants?limit={limit}", headers=OPERATOR)
 
-            assert told(answer) == (400, "invalid_request")
+            assert body_of(answer) == (400, "invalid_request")
             assert "limit" in answer.json()["error"]["message"]
         for limit in ("1", "1000"):
             assert (await http.get(f"/v1/tenants?limit={limit}", headers=OPERATOR)).is_success
@@ -244,7 +244,7 @@ async def test_a_filter_with_a_value_that_cannot_be_is_refused_by_its_name(hub: 
         ):
             answer = await http.get(path, headers=OPERATOR)
 
-            assert told(answer) == (400, "invalid_request"), path
+            assert body_of(answer) == (400, "invalid_request"), path
             assert field in answer.json()["error"]["message"]
 
 

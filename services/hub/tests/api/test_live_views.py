@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from sqlmodel import update
-from support.callers import keyed, publish, tenant_id, told
+from support.callers import body_of, keyed, publish, tenant_id
 from support.hub import TestHub, new_key, registration, tenant_of
 from support.legacy_client import legacy_client
 
@@ -151,12 +151,12 @@ async def test_only_edges_with_an_invite_are_heard_and_what_they_sign_once(hub: 
             return await http.post("/v1/edges/report", content=other, headers=headers)
 
     for edge in (gone, stranger):
-        assert told(await answers(edge, body)) == (403, "edge_unknown")
+        assert body_of(await answers(edge, body)) == (403, "edge_unknown")
     node = hub.context.keys.node
-    assert told(await answers(node, body + b" ")) == (400, "invalid_signature")
+    assert body_of(await answers(node, body + b" ")) == (400, "invalid_signature")
     assert (await hub.client().agents.list(live=True)).agents == []
     assert (await answers(node, body)).json()["next_interval_secs"] == 10
-    assert told(await answers(node, body)) == (401, "replayed")
+    assert body_of(await answers(node, body)) == (401, "replayed")
 
 
 async def test_an_edge_that_lies_about_tenants_moves_no_agent_to_another(hub: TestHub) -> None:
@@ -223,7 +223,7 @@ async def test_a_moment_that_no_calendar_has_is_refused(hub: TestHub, field: str
     (said if field in said else said["sessions"][0])[field] = LAST_MOMENT_MS + 1
     refused = await post(hub, json.dumps(said).encode())
 
-    assert told(refused) == (400, "invalid_request"), refused.text
+    assert body_of(refused) == (400, "invalid_request"), refused.text
     assert field in refused.json()["error"]["message"]
 
 
@@ -239,7 +239,7 @@ async def test_ten_thousand_sessions_are_shown_and_one_more_is_refused(hub: Test
     refused = await post(hub, json.dumps(more).encode())
 
     assert taken.status_code == 200
-    assert told(refused) == (400, "invalid_request")
+    assert body_of(refused) == (400, "invalid_request")
     assert (await client.edges.get(node.public.hex())).sessions == 10_000
     assert (await client.tenants.get(tenant)).value.agents_live == 10_000
     shown = (await client.agents.list(live=True)).agents
@@ -265,7 +265,7 @@ async def test_a_report_of_8_mib_is_shown_and_a_longer_one_is_refused(hub: TestH
     (seen,) = (await hub.client().agents.list(live=True)).agents
 
     assert taken.status_code == 200
-    assert told(refused) == (413, "too_large")
+    assert body_of(refused) == (413, "too_large")
     assert seen.agent_id == agent.public.hex()
 
 
@@ -280,7 +280,7 @@ async def test_a_report_that_grows_when_it_is_written_out_is_refused(hub: TestHu
     refused = await post(hub, body)
 
     assert len(body) == MAX_REPORT_BYTES == middleware.MAX_BYTES["/v1/edges/report"]
-    assert told(refused) == (413, "too_large")
+    assert body_of(refused) == (413, "too_large")
     assert (await hub.client().agents.list(live=True)).agents == []
 
 

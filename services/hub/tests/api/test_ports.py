@@ -212,6 +212,6 @@ async def test_a_port_keeps_its_route_when_its_service_gets_another_name(hub: Te
         services = [ServiceIn(kind="tcp", name=name, port=2000)]
         state = DesiredState(group="g", services=services)
         await hub.client().apply_desired_state(tenant, state)
-    (listed,) = (await hub.client().list_services()).services
+    (listed,) = (await hub.client().services.list()).services
 
     assert (listed.key, listed.name) == ("tcp:2000", "new")

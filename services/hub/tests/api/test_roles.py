@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.routing import APIRoute
-from support.callers import bearer, invite_id, made_key, tenant_id, told
+from support.callers import bearer, body_of, invite_id, made_key, tenant_id
 from support.hub import TestHub, new_key, tenant_of
 
 from towonel.api.keys import Role
@@ -74,7 +74,7 @@ async def ask(http: httpx.AsyncClient, asked: Operation, key: str | None, **ids:
     headers = {} if key is None else bearer(key)
     answer = await http.request(asked.method, path, params=query, headers=headers)
     if answer.is_error:
-        told(answer)
+        body_of(answer)
     return answer.status_code
 
 
@@ -168,7 +168,7 @@ async def test_a_key_of_a_tenant_gets_the_same_answer_for_what_is_anothers_and_w
         ]
 
     there, nowhere = answers[:9], answers[9:]
-    assert [told(answer)[0] for answer in there] == [404, 403, 403, 404, 404, 404, 404, 403, 403]
+    assert [body_of(answer)[0] for answer in there] == [404, 403, 403, 404, 404, 404, 404, 403, 403]
     assert [answer.text for answer in there] == [answer.text for answer in nowhere]
 
 
@@ -196,5 +196,5 @@ async def test_a_key_of_a_tenant_cannot_make_itself_greater(hub: TestHub, role: 
             for method, path, body in asked
         ]
 
-    assert {told(answer) for answer in answers} == {(403, "forbidden")}
+    assert {body_of(answer) for answer in answers} == {(403, "forbidden")}
     assert len((await hub.client().audit.list()).audit) == 2  # the invite and the key

@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Callable
 
 from support.callers import (
     OPERATOR,
+    body_of,
     code_of,
     invite_id,
     publish,
     publish_ports,
     served,
     tenant_id,
-    told,
 )
 from support.hub import TestHub, new_key, tenant_of
 from support.legacy_client import legacy_client
@@ -69,7 +69,7 @@ async def test_the_originals_programs_are_refused_while_suspended(hub: TestHub) 
         bootstrap = await there.http.post("/v1/bootstrap", json=proof)
         entry = await there.submit(tenant_of(token), 1, "upsert_hostname", hostname="a.eu")
 
-    assert told(bootstrap) == told(entry) == (403, "tenant_suspended")
+    assert body_of(bootstrap) == body_of(entry) == (403, "tenant_suspended")
 
 
 async def test_a_wrong_secret_does_not_learn_that_a_tenant_is_suspended(hub: TestHub) -> None:
@@ -79,7 +79,7 @@ async def test_a_wrong_secret_does_not_learn_that_a_tenant_is_suspended(hub: Tes
     async with hub.raw() as http:
         answer = await http.post("/v1/bootstrap", json=proof)
 
-    assert told(answer) == (401, "unauthorized")
+    assert body_of(answer) == (401, "unauthorized")
 
 
 async def test_the_originals_edges_are_not_told_of_a_suspended_tenant(hub: TestHub) -> None:
@@ -204,4 +204,4 @@ async def test_an_id_in_another_form_is_invalid(hub: TestHub) -> None:
                 await http.delete(f"/v1/tenants/{which}", headers=OPERATOR),
             ]
 
-            assert [told(answer) for answer in answers] == [(400, "invalid_request")] * 4
+            assert [body_of(answer) for answer in answers] == [(400, "invalid_request")] * 4

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlmodel import update
 from support.hub import TestHub, new_key, running_hub, state, tenant_of
-from support.legacy_client import LegacyClient, legacy_client, told
+from support.legacy_client import LegacyClient, body_of, legacy_client
 
 from towonel.api.invites import InviteIn
 from towonel.api.ports import ReservationIn
@@ -130,7 +130,7 @@ async def test_a_wildcard_reaches_nothing_that_only_ends_like_it(hub: TestHub) -
         key = await agent.tenant("*.example.eu")
         for name in ("evilexample.eu", "example.eu", "a.evilexample.eu"):
             sent = await agent.submit(key, 1, "upsert_hostname", hostname=name)
-            assert told(sent) == (403, "hostname_not_owned")
+            assert body_of(sent) == (403, "hostname_not_owned")
             with pytest.raises(Denied) as caught:
                 await hub.client().apply_desired_state(key, state(name))
             assert caught.value.code is Code.HOSTNAME_NOT_OWNED
@@ -146,7 +146,7 @@ async def test_a_sequence_that_no_table_holds_is_refused(hub: TestHub, sequence:
         sent = await agent.submit(key, sequence, "upsert_hostname", hostname="a.eu")
         await agent.accept(key, 0, "upsert_hostname", hostname="a.eu")
 
-    assert told(sent) == (400, "invalid_request")
+    assert body_of(sent) == (400, "invalid_request")
 
 
 async def test_the_last_sequence_there_is_ends_a_log_and_overflows_nowhere(hub: TestHub) -> None:
@@ -155,7 +155,7 @@ async def test_the_last_sequence_there_is_ends_a_log_and_overflows_nowhere(hub: 
         await agent.accept(key, 7, "upsert_hostname", hostname="a.a.eu")
         await agent.accept(key, LAST, "upsert_hostname", hostname="b.a.eu")
         over = [
-            told(await agent.submit(key, sequence, "upsert_hostname", hostname="c.a.eu"))
+            body_of(await agent.submit(key, sequence, "upsert_hostname", hostname="c.a.eu"))
             for sequence in (LAST, 0, LAST + 1)
         ]
         said = [entry["payload"] for entry in await agent.log(key.tenant_id)]
@@ -201,7 +201,7 @@ async def test_a_tenant_cannot_fill_the_log_with_things_it_does_not_have(
             ]
             for at, (op, fields) in enumerate(ops):
                 sent = await agent.submit(key, 4 * number + at, op, **fields)
-                refused += [] if sent.status_code == 200 else [told(sent)]
+                refused += [] if sent.status_code == 200 else [body_of(sent)]
         log = await agent.log(key.tenant_id)
 
     assert set(refused) == {(409, "quota_exceeded")}
@@ -261,7 +261,7 @@ async def test_no_hostname_can_be_read_as_a_service(hub: TestHub, name: str) -> 
         hub.client().invites.create(InviteIn(hostnames=[name])),
     ]
 
-    assert told(sent) == (400, "invalid_request")
+    assert body_of(sent) == (400, "invalid_request")
     for asked in refused:
         with pytest.raises(Denied) as caught:
             await asked
@@ -286,7 +286,7 @@ async def test_the_nodes_own_ports_are_nobodys(database: Database, protocol: str
                 assert caught.value.code is Code.INVALID_REQUEST
             fields = {"service": "s", "listen_port": port}
             sent = await agent.submit(key, 1, f"upsert_{protocol}_service", **fields)
-            assert told(sent) == (400, "invalid_request")
+            assert body_of(sent) == (400, "invalid_request")
 
         assert await table_of(hub) == {}
 

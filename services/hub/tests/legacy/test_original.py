@@ -12,10 +12,10 @@ from support.legacy_client import (
     Token,
     authorization,
     b64,
+    body_of,
     legacy_client,
     payload,
     signed,
-    told,
     unb64,
 )
 
@@ -101,7 +101,7 @@ async def test_an_invite_that_breaks_a_rule_is_an_invalid_request(
 ) -> None:
     sent = await cli.http.post("/v1/invites", json=body, headers=OPERATOR)
 
-    assert told(sent) == (400, "invalid_request")
+    assert body_of(sent) == (400, "invalid_request")
 
 
 async def test_a_name_is_promised_once_in_whatever_case_until_its_invite_is_revoked(
@@ -112,7 +112,7 @@ async def test_a_name_is_promised_once_in_whatever_case_until_its_invite_is_revo
     refused = await cli.http.post("/v1/invites", json=body, headers=OPERATOR)
     await cli.delete(f"/v1/invites/{made['invite_id']}")
 
-    assert told(refused) == (409, "hostname_conflict")
+    assert body_of(refused) == (409, "hostname_conflict")
     assert (await cli.invite("app.example.eu"))["status"] == "ok"
 
 
@@ -149,7 +149,7 @@ async def test_an_edge_invite_is_made_listed_and_revoked(cli: LegacyClient) -> N
     assert made == {"status": "ok", **about}
     assert listed == [{**about, "status": "pending", "created_at_ms": cli.hub.clock()}]
     assert revoked.json() == {"status": "revoked"}
-    assert told(await cli.delete(f"/v1/edge-invites/{made['invite_id']}")) == (404, "not_found")
+    assert body_of(await cli.delete(f"/v1/edge-invites/{made['invite_id']}")) == (404, "not_found")
 
 
 @pytest.mark.parametrize("kind", ["invites", "edge-invites"])
@@ -159,8 +159,8 @@ async def test_what_is_revoked_twice_or_unknown_is_not_found(cli: LegacyClient, 
     path = f"/v1/{kind}/{made['invite_id']}"
 
     assert (await cli.delete(path)).json() == {"status": "revoked"}
-    assert told(await cli.delete(path)) == (404, "not_found")
-    assert told(await cli.delete(f"/v1/{kind}/{b64(bytes(16))}")) == (404, "not_found")
+    assert body_of(await cli.delete(path)) == (404, "not_found")
+    assert body_of(await cli.delete(f"/v1/{kind}/{b64(bytes(16))}")) == (404, "not_found")
 
 
 @pytest.mark.parametrize("kind", ["invites", "edge-invites"])
@@ -168,7 +168,7 @@ async def test_what_is_revoked_twice_or_unknown_is_not_found(cli: LegacyClient, 
 async def test_an_id_that_is_none_is_an_invalid_request(
     cli: LegacyClient, kind: str, invite_id: str
 ) -> None:
-    assert told(await cli.delete(f"/v1/{kind}/{invite_id}")) == (400, "invalid_request")
+    assert body_of(await cli.delete(f"/v1/{kind}/{invite_id}")) == (400, "invalid_request")
 
 
 async def test_a_removed_tenant_may_nothing_and_one_never_seen_can_be_removed(
@@ -182,12 +182,12 @@ async def test_a_removed_tenant_may_nothing_and_one_never_seen_can_be_removed(
     entry = signed(tenant, payload(tenant, 2, {"upsert_hostname": {"hostname": "a.eu"}}))
 
     assert removed.json() == {"status": "removed", "tenant_id": made["tenant_id"]}
-    assert told(await cli.post_entry(entry)) == (403, "tenant_not_allowed")
-    assert told(await cli.http.post("/v1/bootstrap", json=token.proof)) == (401, "unauthorized")
+    assert body_of(await cli.post_entry(entry)) == (403, "tenant_not_allowed")
+    assert body_of(await cli.http.post("/v1/bootstrap", json=token.proof)) == (401, "unauthorized")
     assert await cli.log(tenant.tenant_id) == []
     unknown = await cli.delete(f"/v1/tenants/{'ab' * 32}")
     assert unknown.json() == {"status": "removed", "tenant_id": "ab" * 32}
-    assert told(await cli.delete("/v1/tenants/abc")) == (400, "invalid_request")
+    assert body_of(await cli.delete("/v1/tenants/abc")) == (400, "invalid_request")
 
 
 async def test_a_bootstrap_has_every_field_of_the_original_however_often_it_is_asked(
@@ -217,7 +217,7 @@ async def test_a_wrong_secret_and_a_revoked_invite_are_told_the_same(cli: Legacy
     await cli.delete(f"/v1/invites/{made['invite_id']}")
     revoked = await cli.http.post("/v1/bootstrap", json=proof)
 
-    assert told(wrong) == told(revoked) == (401, "unauthorized")
+    assert body_of(wrong) == body_of(revoked) == (401, "unauthorized")
     assert wrong.json() == revoked.json()
 
 
@@ -225,11 +225,11 @@ async def test_who_guesses_the_secret_of_an_invite_is_locked_out(cli: LegacyClie
     proof = Token.parse((await cli.invite("a.eu"))["token"], "tt_inv_2_").proof
     wrong = {**proof, "invite_secret": b64(bytes(32))}
     guesses = [
-        told(await cli.http.post("/v1/bootstrap", json=wrong)) for _ in range(FREE_STRIKES + 1)
+        body_of(await cli.http.post("/v1/bootstrap", json=wrong)) for _ in range(FREE_STRIKES + 1)
     ]
 
     assert set(guesses) == {(401, "unauthorized")}
-    assert told(await cli.http.post("/v1/bootstrap", json=proof)) == (429, "rate_limited")
+    assert body_of(await cli.http.post("/v1/bootstrap", json=proof)) == (429, "rate_limited")
 
 
 async def test_an_unknown_an_expired_and_a_broken_invite_each_have_their_word(
@@ -240,7 +240,7 @@ async def test_an_unknown_an_expired_and_a_broken_invite_each_have_their_word(
     cli.hub.clock.now_ms += 60_000
 
     async def asked(**other: str) -> tuple[int, str]:
-        return told(await cli.http.post("/v1/bootstrap", json={**proof, **other}))
+        return body_of(await cli.http.post("/v1/bootstrap", json={**proof, **other}))
 
     assert await asked() == (410, "invite_expired")
     assert await asked(invite_id=b64(bytes(16))) == (404, "not_found")
@@ -266,7 +266,7 @@ async def test_an_operators_mistake_with_the_key_has_its_own_message(
     headers.append({"authorization": "Basic b3BlcmF0b3ItCmtleQ=="})
     answers = [await cli.http.request(method, path, headers=sent) for sent in headers]
 
-    assert [told(answer) for answer in answers] == [(401, "unauthorized")] * 4
+    assert [body_of(answer) for answer in answers] == [(401, "unauthorized")] * 4
     messages = [answer.json()["error"]["message"] for answer in answers]
     assert len(set(messages)) == 3  # missing, malformed or of another scheme, wrong
 
@@ -284,8 +284,8 @@ async def test_a_body_above_64_kib_is_refused_and_a_path_that_is_none_not_found(
     fits = await cli.http.post("/v1/entries", content=bytes(64 * 1024))
     large = await cli.http.post("/v1/entries", content=bytes(64 * 1024 + 1))
 
-    assert told(fits) == (400, "invalid_request")
-    assert told(large) == (413, "too_large")
+    assert body_of(fits) == (400, "invalid_request")
+    assert body_of(large) == (413, "too_large")
     assert (await cli.http.get("/v1/nothing")).status_code == 404
 
 
@@ -307,7 +307,7 @@ async def test_what_anybody_may_ask_is_limited_by_address_and_nothing_else(
         limited.append(await http.get("/v1/routes/subscribe", headers=stranger))
         free = [await http.get("/v1/health"), await http.get("/v1/edges", headers=OPERATOR)]
 
-    assert [told(answer) for answer in limited] == [(429, "rate_limited")] * 5
+    assert [body_of(answer) for answer in limited] == [(429, "rate_limited")] * 5
     assert all(int(answer.headers["retry-after"]) > 0 for answer in limited)
     assert [answer.status_code for answer in free] == [200] * 2
 

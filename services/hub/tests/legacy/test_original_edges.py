@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 from support import vectors
 from support.hub import TestHub, new_key
-from support.legacy_client import LegacyClient, authorization, known_tenant, legacy_client, told
+from support.legacy_client import LegacyClient, authorization, body_of, known_tenant, legacy_client
 
 from towonel.hub.store.legacy import heartbeats
 from towonel.hub.timing import Timing
@@ -75,12 +75,12 @@ async def test_only_an_agent_that_its_tenant_named_is_heard(node: LegacyClient) 
     other, theirs = await published(node, "b.eu")
     await node.accept(key, 3, "revoke_agent", agent_id=agent.public)
 
-    assert told(await node.heartbeat(agent, key.tenant_id)) == (403, "tenant_not_allowed")
-    assert told(await node.heartbeat(new_key(), key.tenant_id)) == (403, "tenant_not_allowed")
-    assert told(await node.heartbeat(theirs, key.tenant_id)) == (403, "tenant_not_allowed")
-    assert told(await node.heartbeat(theirs, bytes(32))) == (403, "tenant_not_allowed")
+    assert body_of(await node.heartbeat(agent, key.tenant_id)) == (403, "tenant_not_allowed")
+    assert body_of(await node.heartbeat(new_key(), key.tenant_id)) == (403, "tenant_not_allowed")
+    assert body_of(await node.heartbeat(theirs, key.tenant_id)) == (403, "tenant_not_allowed")
+    assert body_of(await node.heartbeat(theirs, bytes(32))) == (403, "tenant_not_allowed")
     signed_for_another = await node.heartbeat(agent, other.tenant_id, theirs.public)
-    assert told(signed_for_another) == (401, "unauthorized")
+    assert body_of(signed_for_another) == (401, "unauthorized")
     assert (await node.heartbeat(theirs, other.tenant_id)).status_code == 200
 
 
@@ -95,7 +95,7 @@ async def test_the_heartbeat_of_the_vectors_is_read_as_what_it_says(node: Legacy
     }
 
     assert cbor2.dumps(said) == body  # as `Original.heartbeat` writes it
-    assert told(sent) == (401, "unauthorized")
+    assert body_of(sent) == (401, "unauthorized")
     assert "not signed by the agent" in sent.json()["error"]["message"]
 
 
@@ -198,8 +198,8 @@ async def test_a_stranger_and_a_revoked_edge_are_unauthorized(node: LegacyClient
     for key in (edge, new_key()):
         header = authorization(key, "towonel/edge-sub/v1", b"", node.hub.clock())
         sent = await node.http.get("/v1/routes/subscribe", headers={"authorization": header})
-        assert told(sent) == (401, "unauthorized")
-    assert told(await node.http.get("/v1/routes/subscribe")) == (401, "unauthorized")
+        assert body_of(sent) == (401, "unauthorized")
+    assert body_of(await node.http.get("/v1/routes/subscribe")) == (401, "unauthorized")
 
 
 async def test_a_quiet_stream_says_that_it_is_alive(node: LegacyClient) -> None:

@@ -12,11 +12,11 @@ from support.hub import TestHub, new_key, running_hub
 from support.legacy_client import (
     LegacyClient,
     b64,
+    body_of,
     known_tenant,
     legacy_client,
     payload,
     signed,
-    told,
 )
 
 from towonel.hub.live.route_changes import RouteChanges
@@ -136,7 +136,7 @@ async def test_a_sequence_that_is_used_or_past_is_a_conflict(
     before = await state_of(agent.hub)
     refused = await agent.submit(key, sequence, "upsert_hostname", hostname="b.a.eu")
 
-    assert told(refused) == (409, "sequence_conflict")
+    assert body_of(refused) == (409, "sequence_conflict")
     assert await state_of(agent.hub) == before
     assert len(await agent.log(key.tenant_id)) == 1
 
@@ -151,7 +151,7 @@ async def test_an_entry_is_taken_once_also_after_its_traces_were_compacted(
     await agent.accept(key, 3, "upsert_hostname", hostname="a.eu")
     await agent.accept(key, 4, "delete_hostname", hostname="a.eu")
 
-    assert told(await agent.post_entry(first)) == (409, "sequence_conflict")
+    assert body_of(await agent.post_entry(first)) == (409, "sequence_conflict")
     assert (await agent.hub.client().routes.list()).routes == []
 
 
@@ -206,7 +206,7 @@ async def test_an_op_that_may_not_be_is_refused_with_the_originals_word(
     before = await state_of(agent.hub)
     refused = await agent.post_entry(signed(key, payload(key, 1, op)))
 
-    assert told(refused) == word
+    assert body_of(refused) == word
     assert await state_of(agent.hub) == before
     assert await agent.log(key.tenant_id) == []
 
@@ -219,7 +219,7 @@ async def test_an_op_that_may_not_be_is_refused_with_the_originals_word(
 async def test_a_body_that_is_no_entry_is_an_invalid_request(
     agent: LegacyClient, body: bytes
 ) -> None:
-    assert told(await agent.post_entry(body)) == (400, "invalid_request")
+    assert body_of(await agent.post_entry(body)) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("size", [0, 64, 100, 3308, 3310])
@@ -229,7 +229,7 @@ async def test_a_signature_of_another_length_is_an_invalid_request(
     key = await agent.tenant("a.eu")
     entry = signed(key, payload(key, 1, HOST), signature=bytes(size))
 
-    assert told(await agent.post_entry(entry)) == (400, "invalid_request")
+    assert body_of(await agent.post_entry(entry)) == (400, "invalid_request")
 
 
 async def test_what_is_wrong_is_told_in_the_originals_order(agent: LegacyClient) -> None:
@@ -238,7 +238,7 @@ async def test_what_is_wrong_is_told_in_the_originals_order(agent: LegacyClient)
     second = payload(key, 1, {"upsert_moon": {}}, version=2)
 
     async def word(entry: bytes) -> tuple[int, str]:
-        return told(await agent.post_entry(entry))
+        return body_of(await agent.post_entry(entry))
 
     unknown = signed(stranger, b"junk", **forged)
     assert await word(unknown) == (403, "tenant_not_allowed")
@@ -264,9 +264,9 @@ async def test_a_port_of_another_tenant_is_an_invalid_request_and_its_own_kind_i
     await agent.accept(two, 1, "upsert_udp_service", service="ssh", listen_port=2222)
     again = await agent.submit(one, 2, "upsert_tcp_service", service="web", listen_port=2222)
 
-    assert told(refused) == (400, "invalid_request")
+    assert body_of(refused) == (400, "invalid_request")
     assert "2222" in refused.json()["error"]["message"]
-    assert told(again) == (400, "invalid_request")
+    assert body_of(again) == (400, "invalid_request")
 
 
 async def test_an_agent_of_another_tenant_is_left_alone(agent: LegacyClient) -> None:
@@ -274,7 +274,7 @@ async def test_an_agent_of_another_tenant_is_left_alone(agent: LegacyClient) -> 
     await agent.accept(one, 1, "upsert_agent", agent_id=theirs.public)
     for op in ("upsert_agent", "revoke_agent"):
         refused = await agent.submit(two, 1, op, agent_id=theirs.public)
-        assert told(refused) == (400, "invalid_request")
+        assert body_of(refused) == (400, "invalid_request")
 
     assert (await agent.heartbeat(theirs, one.tenant_id)).status_code == 200
 
@@ -291,7 +291,7 @@ async def test_an_entry_that_waits_while_its_tenant_is_suspended_is_refused(
         assert row is not None
         await tenant_lifecycle.suspend(change, Actor("operator", "r", "192.0.2.1"), row)
 
-    assert told(sent.result()) == (403, "tenant_suspended")
+    assert body_of(sent.result()) == (403, "tenant_suspended")
     assert await agent.log(key.tenant_id) == []
 
 
@@ -301,8 +301,8 @@ async def test_a_log_is_closed_unless_the_operator_opens_it_to_the_originals_age
     tenant_id = (await agent.tenant("a.eu")).tenant_id
     path = f"/v1/tenants/{tenant_id.hex()}/entries"
 
-    assert told(await agent.http.get(path)) == (401, "unauthorized")
-    assert told(await agent.http.get("/v1/tenants/zz/entries")) == (400, "invalid_request")
+    assert body_of(await agent.http.get(path)) == (401, "unauthorized")
+    assert body_of(await agent.http.get("/v1/tenants/zz/entries")) == (400, "invalid_request")
 
 
 async def test_an_open_log_needs_no_key(database: Database) -> None:
@@ -366,7 +366,7 @@ async def test_the_hub_takes_no_entry_with_a_changed_byte_wherever_it_is(
     for at in [*range(250), *range(250, len(entry), 29), *range(len(entry) - 50, len(entry))]:
         changed = bytearray(entry)
         changed[at] ^= 1 << at % 8
-        refused.add(told(await agent.post_entry(bytes(changed))))
+        refused.add(body_of(await agent.post_entry(bytes(changed))))
     assert {(400, "invalid_signature"), (403, "tenant_not_allowed")} <= refused
     assert {status for status, _ in refused} == {400, 403}
     assert await state_of(agent.hub) == before

@@ -169,7 +169,7 @@ async def test_a_newer_revision_requests_a_refresh_once(hub: TestHub) -> None:
     cache, changes = hub.context.route_cache, hub.context.route_changes
     changes.set_revision(5)
     changes.set_revision(5)
-    changes.on_news()
+    changes.on_change()
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         await cache.refresh_requested()
         second = tasks.create_task(cache.refresh_requested())

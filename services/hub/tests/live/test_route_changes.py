@@ -78,13 +78,13 @@ async def test_only_newer_numbers_are_news(tmp_path: Path) -> None:
         assert isinstance(ours, RedisRouteChanges)
         ours.set_revision(7)
 
-        assert [ours._is_news(data) for data in (b"6", b"7", b"8", b"9" * 19)] == [
+        assert [ours._is_newer(data) for data in (b"6", b"7", b"8", b"9" * 19)] == [
             False,
             False,
             True,
             True,
         ]
-        assert not ours._is_news(b"9" * 20)
+        assert not ours._is_newer(b"9" * 20)
 
 
 @pytest.mark.parametrize("revision", [1, 2])
@@ -130,7 +130,7 @@ async def test_a_change_between_a_read_and_the_wait_ends_the_wait() -> None:
 @pytest.mark.parametrize(("audited", "revision"), [(True, None), (False, 3), (True, 3)])
 async def test_a_commit_tells_those_whom_it_concerns(audited: bool, revision: int | None) -> None:
     ours, signal, news = RouteChanges(), AuditSignal(), asyncio.Event()
-    ours.on_news = news.set
+    ours.on_change = news.set
     next_write = signal.next_write()
     async with AsyncSession() as session:
         await on_commit(ours, signal)(Write(session, 0, 0, revision, audited))

@@ -2,7 +2,7 @@
 
 import pytest
 from support.hub import TestHub, new_key, running_hub, state
-from support.legacy_client import legacy_client, told
+from support.legacy_client import body_of, legacy_client
 
 from towonel.api.invites import InviteIn
 from towonel.api.tenants import TenantEdit
@@ -142,7 +142,7 @@ async def test_a_declared_agent_is_heard_from_the_beginning_and_is_nobody_elses(
         stolen = await node.submit(thief, 1, "upsert_agent", agent_id=agent.public)
         heard = await node.heartbeat(agent, KEY.tenant_id)
 
-    assert told(stolen) == (400, "invalid_request")
+    assert body_of(stolen) == (400, "invalid_request")
     assert heard.status_code == 200
 
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 
 import pytest
 from support.hub import TestHub, new_key, running_hub, state, tenant_of
-from support.legacy_client import legacy_client, told
+from support.legacy_client import body_of, legacy_client
 
 from towonel.api.invites import HostnamesIn, InviteEdit
 from towonel.api.limits import Limits
@@ -80,7 +80,7 @@ async def test_a_log_above_the_limit_may_shrink_entry_by_entry(hub: TestHub) -> 
         await agent.accept(key, 9, "upsert_agent", agent_id=agents[1].public)
         await agent.accept(key, 10, "delete_hostname", hostname="n4.a.eu")
 
-    assert {told(sent) for sent in more} == {(409, "quota_exceeded")}
+    assert {body_of(sent) for sent in more} == {(409, "quota_exceeded")}
     assert len((await hub.client().routes.list()).routes) == 3
 
 
@@ -134,5 +134,5 @@ async def test_a_log_with_a_port_whose_reservation_was_released_goes_on(
             again = await agent.submit(key, 4, "upsert_tcp_service", listen_port=2000, **service)
         left = (await hub.client().routes.list()).routes
 
-    assert [told(sent) for sent in (more, again)] == [(400, "invalid_request")] * 2
+    assert [body_of(sent) for sent in (more, again)] == [(400, "invalid_request")] * 2
     assert [route.key for route in left] == ["https:a.eu"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.hub import TestHub, new_key, running_hub
-from support.legacy_client import LegacyClient, legacy_client, told
+from support.legacy_client import LegacyClient, body_of, legacy_client
 from support.reference_model import Item, Op, Plain, Tenant
 
 from towonel.api.invites import HostnamesIn, InviteEdit, InviteIn
@@ -228,7 +228,7 @@ class Life:
         fields = self._fields(tenant, op)
         sent = await self.original.submit(self.key(tenant), sequence, op.word, **fields)
         assert (sent.status_code == 200) is not bool(right), (sent.text, right)
-        assert sent.status_code == 200 or told(sent)[1] in right, (sent.text, right)
+        assert sent.status_code == 200 or body_of(sent)[1] in right, (sent.text, right)
 
     def _fields(self, tenant: Tenant, op: Op) -> dict[str, object]:
         if "agent" in op.word:

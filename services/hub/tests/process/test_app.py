@@ -76,7 +76,7 @@ async def test_a_replica_hears_the_others_and_survives_redis(tmp_path: Path) -> 
             while not ours.is_connected:
                 await asyncio.sleep(0.01)
             news = asyncio.Event()
-            ours.on_news = news.set
+            ours.on_change = news.set
             await theirs.publish(7)
             await news.wait()
 

@@ -65,8 +65,8 @@ def programs_for(settings: ServeSettings, environ: Mapping[str, str]) -> list[Pr
 
 
 def _edge_environment(settings: ServeSettings, environ: Mapping[str, str]) -> dict[str, str]:
-    is_told = any(environ.get(name) or environ.get(f"{name}_FILE") for name in _HUB_VARIABLES)
-    if is_told or not settings.hub_enabled:
+    names_hub = any(environ.get(name) or environ.get(f"{name}_FILE") for name in _HUB_VARIABLES)
+    if names_hub or not settings.hub_enabled:
         return dict(environ)
     host, _ = settings.hub_listen_addr
     variables = {_HUB_URL: loopback_url(settings.hub_listen_addr)}

@@ -128,7 +128,7 @@ class _PageHandler(BaseHTTPRequestHandler):
         return "home"
 
     @override
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         """Print nothing: the terminal is the narration's."""
 
 

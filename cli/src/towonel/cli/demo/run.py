@@ -48,7 +48,7 @@ STEPS = {
     "A visitor": f"Someone opens https://{HOSTNAME}, and reaches the edge. It reads the name in the"
     " first packet and hands the rest, still encrypted, down the tunnel.",
 }
-SERVICE, PUBLIC, INVITE, AGENT, VISITOR = STEPS
+SERVICE, PUBLIC, INVITE, AGENT, CLIENT = STEPS
 EQUAL = "equal: the TLS ends at the service, and nobody in between can read it"
 _INDENT = " " * 3
 _MAX_WIDTH = 100  # longer lines are hard to read
@@ -143,7 +143,7 @@ class Demo:
                 )
                 node = await self._start_hub_and_edge(processes)
                 agent = await self._start_agent(processes, await self._invite(node))
-                await self._visit(certificate, digest, agent)
+                await self._fetch_page(certificate, digest, agent)
                 await self._stay(processes, curl_line(self._ports, certificate))
         except StepFailed as error:
             self._narration.failed(self._narration.title, error)
@@ -186,8 +186,8 @@ class Demo:
         )
         return agent
 
-    async def _visit(self, certificate: Path, digest: str, agent: DemoProcess) -> None:
-        self._narration.step(VISITOR)
+    async def _fetch_page(self, certificate: Path, digest: str, agent: DemoProcess) -> None:
+        self._narration.step(CLIENT)
         try:
             fetched = await page.fetch(self._ports.edge, certificate)
         except page.FetchFailed as error:

@@ -91,7 +91,7 @@ def _plain(value: object) -> object:
     match value:
         case bytes():
             return value.hex()
-        case {"mode": mode}:
+        case {"mode": str(mode)}:
             return mode
         case _:
             return value

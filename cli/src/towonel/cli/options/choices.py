@@ -8,7 +8,7 @@ Shell = Literal["bash", "zsh", "fish"]
 
 
 class Format(StrEnum):
-    """How results are printed."""
+    """Format of what a command prints."""
 
     TABLE = "table"
     JSON = "json"

@@ -22,7 +22,7 @@ class BootstrapIn(Request):
 
 
 class BootstrapOut(Answer):
-    """What an agent needs: the original's fields, then the grant and the edges to dial."""
+    """Bootstrap data of an agent: the original's fields, then the grant and the edges to dial."""
 
     status: Literal["ok"] = "ok"
     tenant_id: Hex32

@@ -22,7 +22,7 @@ class EdgeOut(Answer):
 
 
 class EdgeRegisterIn(Request):
-    """Where an edge is reached by agents, and the certificate it shows them."""
+    """Registration of an edge: the addresses for agents, and the certificate that it shows them."""
 
     addresses: list[Annotated[str, Field(max_length=300)]] = Field(min_length=1, max_length=16)
     certificate_pem: str = Field(max_length=8_192)

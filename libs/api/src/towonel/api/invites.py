@@ -61,7 +61,7 @@ class RevokedOut(Answer):
 
 
 class InviteEdit(Request):
-    """What changes about a live invite; fields that are not sent stay as they are."""
+    """Changes of a live invite; fields that are not sent stay as they are."""
 
     name: Name | None = Field(default=None, min_length=1)
     hostnames: Hostnames | None = None

@@ -20,7 +20,7 @@ class KeyIn(Request):
 
 
 class KeyEdit(Request):
-    """What changes about a key; fields that are not sent stay as they are."""
+    """Changes of a key; fields that are not sent stay as they are."""
 
     name: Name | None = Field(default=None, min_length=1)
     expires_at: Moment | None = Field(default=None, description="null: never")

@@ -12,7 +12,7 @@ type Limit = Annotated[int, Field(ge=0, le=MAX_LIMIT)]
 
 
 class Limits(Request):
-    """How much a tenant may have; null is the hub's default."""
+    """Quotas of a tenant; null is the hub's default."""
 
     services: Limit | None = None
     agents: Limit | None = None

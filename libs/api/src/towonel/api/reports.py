@@ -43,7 +43,7 @@ class SessionReport(Request):
 
 
 class TenantTraffic(Request):
-    """What one tenant's clients did; `bytes_in` went from them to origins, `bytes_out` came back.
+    """Traffic of one tenant's clients; `bytes_in` went from them to origins, `bytes_out` came back.
 
     An edge forgets a tenant that has had neither a session nor a connection for an hour: its
     counters then start at 0 again. Those of the whole edge never go back.

@@ -34,7 +34,7 @@ class DesiredState(Request):
 
 
 class AppliedState(Answer):
-    """What a desired state changed, by route key: `https:app.example.eu`, `tcp:2222`."""
+    """Changes made by a desired state, by route key: `https:app.example.eu`, `tcp:2222`."""
 
     revision: int
     created: list[str]

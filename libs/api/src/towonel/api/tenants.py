@@ -15,7 +15,7 @@ type TenantStatus = Literal["active", "suspended", "revoked"]
 
 
 class TenantEdit(Request):
-    """What changes about a tenant; fields that are not sent stay as they are."""
+    """Changes of a tenant; fields that are not sent stay as they are."""
 
     name: Name | None = Field(default=None, min_length=1)
     limits: Limits | None = None

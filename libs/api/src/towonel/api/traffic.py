@@ -4,7 +4,7 @@ from towonel.api.bodies import Answer
 
 
 class Traffic(Answer):
-    """What edges have told, since their start; bytes as clients see them."""
+    """Traffic that edges reported since their start; bytes as clients see them."""
 
     connections_active: int = 0
     connections_total: int = 0

@@ -79,9 +79,9 @@ class ReportSender:
                 interval_s = await self._send(await self._builder.build())
             except Exception as error:  # noqa: BLE001 even our bug: clients are served on without
                 self._on_failed(error)
-                asked_s = error.retry_after_s if isinstance(error, Unavailable) else None
-                asked_s = min(asked_s or 0.0, timing.max_asked_pause_s)
-                pause_s = max(backoff.next_delay(self._rng), asked_s)
+                retry_after_s = error.retry_after_s if isinstance(error, Unavailable) else None
+                retry_after_s = min(retry_after_s or 0.0, timing.max_requested_pause_s)
+                pause_s = max(backoff.next_delay(self._rng), retry_after_s)
             else:
                 backoff.record_success(0)
                 self._on_recovered()

@@ -176,8 +176,8 @@ class RouteFollower:
             except TowonelError as error:
                 self._on_failed(error)
                 pause_s = backoff.next_delay(self._rng)
-                asked_s = error.retry_after_s if isinstance(error, Unavailable) else None
-                await asyncio.sleep(max(pause_s, min(asked_s or 0.0, timing.poll_every_s)))
+                retry_after_s = error.retry_after_s if isinstance(error, Unavailable) else None
+                await asyncio.sleep(max(pause_s, min(retry_after_s or 0.0, timing.poll_every_s)))
             else:
                 backoff.record_success(0)
                 self._on_recovered()

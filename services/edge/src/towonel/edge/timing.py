@@ -32,13 +32,13 @@ class ReportTiming:
     Args:
         first_pause_s: before the first report, and the first retry.
         max_pause_s: between retries, at most.
-        max_asked_pause_s: the longest pause that a hub in need may ask for.
+        max_requested_pause_s: the longest pause that a hub in need may ask for.
         final_report_s: for the last report, after which the edge ends without it.
     """
 
     first_pause_s: float = 1.0
     max_pause_s: float = 10.0
-    max_asked_pause_s: float = 60.0
+    max_requested_pause_s: float = 60.0
     final_report_s: float = 1.0
 
 

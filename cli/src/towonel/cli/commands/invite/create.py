@@ -47,7 +47,7 @@ async def create(
             ("expires", format_time(created.expires_at_ms)),
         ]
     )
-    document = {**created.model_dump(), "hostnames": invite.hostnames}
+    document: dict[str, object] = {**created.model_dump(), "hostnames": invite.hostnames}
     caption = "\nThe token, shown this once; give it to the agent:"
     return Output(document, fields, caption, created.token)
 

@@ -13,7 +13,7 @@ from itertools import chain, islice
 
 from towonel.wire.ids import TenantId
 
-KEPT_S = 3600.0
+RETENTION_S = 3600.0
 MAX_QUIET = 10_000  # tenants without a connection; those with one are as many as clients at most
 
 
@@ -79,7 +79,7 @@ class Traffic:
         for tenant_id, tally in list(self._quiet.items()):
             if tally.wanted_at is None or tenant_id in present:
                 tally.wanted_at = now
-            elif now - tally.wanted_at >= KEPT_S:
+            elif now - tally.wanted_at >= RETENTION_S:
                 self._forget(tenant_id)
 
     def _rest(self, tenant_id: TenantId) -> None:

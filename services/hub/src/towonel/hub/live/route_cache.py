@@ -44,7 +44,7 @@ class RouteCache:
         self._changes = changes
         self._rows_at_once = rows_at_once
         self._routes_per_chunk = routes_per_chunk
-        changes.on_news = self.request_refresh
+        changes.on_change = self.request_refresh
         self._refresh_requested = asyncio.Event()
         self._catching_up = asyncio.Lock()
         self._encoding_all = asyncio.Lock()
@@ -81,9 +81,9 @@ class RouteCache:
         while True:
             # An edge can know more than this replica: it was answered by another one.
             is_current = await self.follow(max(since, self._changes.revision))
-            has_news = self.revision > since or (is_current and self.revision < since)
+            has_changed = self.revision > since or (is_current and self.revision < since)
             left_s = end_s - clock()
-            if has_news or stopping.is_set() or left_s <= 0:
+            if has_changed or stopping.is_set() or left_s <= 0:
                 return is_current
             # A revision that cannot be read is asked for again soon, and not at once.
             known = max(since, self._changes.revision)

@@ -37,14 +37,14 @@ def _ignore() -> None:
 class RouteChanges:
     """Watch on the revision of the routes: callers wait for a newer one.
 
-    `on_news` is called when there may be a newer revision than the one that is known: the database
+    `on_change` is called when there may be a newer revision than the one that is known: the database
     should be asked.
     """
 
     def __init__(self) -> None:
         self.revision = 0
         self.waiting = 0
-        self.on_news: Callable[[], None] = _ignore
+        self.on_change: Callable[[], None] = _ignore
         self._changed = asyncio.Event()
         self._releases = 0
 
@@ -56,7 +56,7 @@ class RouteChanges:
         """Set a revision that the database has, and wake every caller that waits for it."""
         if revision > self.revision:
             self.revision = revision
-            self.on_news()
+            self.on_change()
             self._wake()
 
     async def wait_for(self, since: int, timeout_s: float) -> None:
@@ -124,14 +124,14 @@ class RedisRouteChanges(RouteChanges):
         await self._subscription.run(self._on_message, self._on_connection, SystemRandom())
 
     def _on_message(self, data: bytes) -> None:
-        if self._is_news(data):
-            self.on_news()
+        if self._is_newer(data):
+            self.on_change()
 
     def _on_connection(self) -> None:
         if self.is_connected:  # something may have been published while this replica was deaf
-            self.on_news()
+            self.on_change()
 
-    def _is_news(self, data: bytes) -> bool:
+    def _is_newer(self, data: bytes) -> bool:
         # Anyone in Redis can write this: a number of thousands of digits must not be read.
         return len(data) <= MAX_DIGITS and data.isdigit() and int(data) > self.revision
 

@@ -164,5 +164,7 @@ def _refuse(
     detail = message[:MAX_LOGGED_CHARS]
     log.info(event, path=request.url.path, code=code.word, detail=detail)
     # A driver's message names hosts and users of the database; callers without a key must not see it.
-    shown = "the database is away or busy; ask again" if code is Code.HUB_UNAVAILABLE else message
-    return envelope(status, code, shown, headers)
+    public_message = (
+        "the database is away or busy; ask again" if code is Code.HUB_UNAVAILABLE else message
+    )
+    return envelope(status, code, public_message, headers)

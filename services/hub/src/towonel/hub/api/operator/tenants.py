@@ -27,7 +27,7 @@ from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 
 router = APIRouter(prefix="/v1/tenants", tags=["tenants"])
-MAX_SHOWN_AGENTS = 100
+MAX_LISTED_AGENTS = 100
 
 
 @router.get("", responses=error_responses(400))
@@ -133,7 +133,7 @@ async def _item(hub: Hub, session: AsyncSession, row: InviteRow) -> TenantItem:
 
 async def _detail(hub: Hub, session: AsyncSession, row: InviteRow) -> TenantDetail:
     item = await _item(hub, session, row)
-    rows = await agents.list_of_tenant(session, row.tenant_id, MAX_SHOWN_AGENTS)
+    rows = await agents.list_of_tenant(session, row.tenant_id, MAX_LISTED_AGENTS)
     return TenantDetail(
         **item.model_dump(),
         services=await services.count_services(session, row.tenant_id),

@@ -6,9 +6,10 @@ from typing import Any, override
 
 from sqlalchemy import URL, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from towonel.hub.store.db import sqlite
-from towonel.hub.store.db.postgres import leave_read_only
+from towonel.hub.store.db.postgres import connector, leave_read_only
 
 CONNECT_TIMEOUT_S = 3
 # A normal statement takes milliseconds; a snapshot of 300 000 routes takes some seconds.
@@ -93,6 +94,24 @@ class Database:
             "options": _POSTGRES_OPTIONS,
         }
         return {**shared, "pool_pre_ping": True, "connect_args": connect}
+
+    def create_engine(
+        self, *, max_connections: int, max_idle: int, begin_s: float, answer_s: float
+    ) -> AsyncEngine:
+        """Return an engine with a pool of connections; `Store.open` says what its limits mean."""
+        options = self.engine_options
+        if not self.is_sqlite:
+            creator = {"async_creator_fn": connector(answer_s)}
+            options["connect_args"] = {**options["connect_args"], **creator}
+        engine = create_async_engine(
+            self.async_url,
+            pool_size=max_idle,
+            max_overflow=max_connections - max_idle,
+            pool_timeout=begin_s,
+            **options,
+        )
+        self.prepare(engine.sync_engine)
+        return engine
 
     def prepare(self, engine: Engine, *, read_only: bool = False) -> None:
         """Set up the connections of an engine."""

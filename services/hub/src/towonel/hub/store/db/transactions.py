@@ -9,14 +9,13 @@ from typing import Any, Protocol, Self
 
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store import audit
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.errors import translate_errors
-from towonel.hub.store.db.postgres import connector
 from towonel.hub.timing import Timing
 from towonel.runtime.cancellation import uninterrupted
 from towonel.wire.errors import Code, Unavailable
@@ -152,7 +151,9 @@ class Store:
             begin_s: seconds that a transaction may take to begin.
             answer_s: seconds without a byte from Postgres.
         """
-        engine = _create_engine(database, max_connections, max_idle, begin_s, answer_s)
+        engine = database.create_engine(
+            max_connections=max_connections, max_idle=max_idle, begin_s=begin_s, answer_s=answer_s
+        )
         store = cls(
             engine, committed, served, now_ms, is_sqlite=database.is_sqlite, begin_s=begin_s
         )
@@ -281,24 +282,6 @@ class Store:
             if error.code is Code.HUB_UNAVAILABLE:
                 self.trouble = error.detail
             raise
-
-
-def _create_engine(
-    database: Database, max_connections: int, max_idle: int, begin_s: float, answer_s: float
-) -> AsyncEngine:
-    options = database.engine_options
-    if not database.is_sqlite:
-        creator = {"async_creator_fn": connector(answer_s)}
-        options["connect_args"] = {**options["connect_args"], **creator}
-    engine = create_async_engine(
-        database.async_url,
-        pool_size=max_idle,
-        max_overflow=max_connections - max_idle,
-        pool_timeout=begin_s,
-        **options,
-    )
-    database.prepare(engine.sync_engine)
-    return engine
 
 
 async def _close_when_connected(connecting: asyncio.Task[AsyncConnection]) -> None:
