@@ -103,7 +103,7 @@ def _require_utf8(arguments: dict[str, Any]) -> None:
         UsageError: naming the flag.
     """
     for name, value in arguments.items():
-        texts: Sequence[object] = value if isinstance(value, list | tuple) else (value,)
+        texts = cast("Sequence[object]", value) if isinstance(value, list | tuple) else (value,)
         for text in texts:
             try:
                 _ = text.encode() if isinstance(text, str) else None
