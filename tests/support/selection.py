@@ -23,9 +23,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("processes") is None)  # what waits longest
-    for item in items:
-        if item.get_closest_marker("processes"):
-            item.add_marker("no_cover")  # what it runs is elsewhere, and tracing takes its time
     if config.getoption("soak"):
         return
     names = {item.nodeid for item in items}

@@ -11,7 +11,6 @@ from support.fuzz import CHECKS, Authorization, name_of, schema
 
 from towonel.hub.store.db.database import Database
 
-pytestmark = pytest.mark.no_cover
 # What may be asked without a key: the hub's health, and what a secret or a signature in the body proves.
 ANYBODY = {
     "health": {200, 400, 413},

@@ -20,7 +20,7 @@ from towonel.identity.keys import TenantKey
 from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.routes import Route
 
-pytestmark = [pytest.mark.both_databases, pytest.mark.no_cover]
+pytestmark = pytest.mark.both_databases
 
 TENANTS = 20
 FIRST_PORT, PORTS_EACH, STEP = 30_000, 4, 3  # neighbours want one port both

@@ -32,7 +32,7 @@ from towonel.wire.names import Hostname, wildcard_of
 from towonel.wire.routes import RouteDelta
 from towonel.wire.tokens import InviteToken
 
-pytestmark = [pytest.mark.both_databases, pytest.mark.no_cover]
+pytestmark = pytest.mark.both_databases
 
 MOST = {"services": 5, "agents": 2, "ports": 4, "hostnames": 3}
 FIRST_PORT, OWN = 1024, {1026}

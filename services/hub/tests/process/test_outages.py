@@ -27,7 +27,7 @@ from towonel.wire.errors import Code, Unavailable
 from towonel.wire.routes import RouteDelta
 from towonel.wire.tokens import InviteToken
 
-pytestmark = [pytest.mark.both_databases, pytest.mark.no_cover]
+pytestmark = pytest.mark.both_databases
 
 AWAY = ["killed", "hanging"]
 
