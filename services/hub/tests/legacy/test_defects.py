@@ -72,8 +72,8 @@ DEFECTS: dict[int, tuple[str, ...]] = {
     ),
     12: (
         f"{HUB}/api/test_hostile.py::test_a_body_that_never_comes_is_given_up",
-        "libs/runtime/tests/test_admin.py::test_who_never_finishes_a_head_is_hung_up_on",
-        "libs/runtime/tests/test_admin.py::test_who_says_nothing_at_all_is_hung_up_on",
+        "libs/runtime/tests/test_admin.py::test_a_client_that_never_finishes_a_head_is_disconnected",
+        "libs/runtime/tests/test_admin.py::test_a_client_that_sends_nothing_is_disconnected",
     ),
     15: (f"{HERE}::test_no_hostname_can_be_read_as_a_service",),
     17: (
