@@ -6,8 +6,8 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from filling import Size, edge, routes_of, tenant_id
 from hubprocess import Figures, Running, connections
+from seed_database import Size, edge, routes_of, tenant_id
 
 from towonel.api.reports import EdgeReport, SessionReport, TenantTraffic
 from towonel.client.hub import HubClient

@@ -26,11 +26,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import measures
-from filling import EDGES, WRITERS, Size, fill
 from followers import following
 from hubprocess import Figures, Running, running
 from rich.console import Console
 from rich.table import Table
+from seed_database import EDGES, WRITERS, Size, fill
 from support import postgres
 
 from towonel.hub.backup import check

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 import followers
-from filling import Size, routes_of, tenant
 from hubprocess import Figures, Running, others
+from seed_database import Size, routes_of, tenant
 from sqlalchemy import text
 
 from towonel.api.services import DesiredState, ServiceIn

@@ -18,7 +18,7 @@ from support.replicas import on_postgres
 
 from towonel.api.invites import InviteIn
 from towonel.client.hub import HubClient
-from towonel.edge.core.table import RouteTable
+from towonel.edge.core.route_table import RouteTable
 from towonel.hub.settings import HubSettings
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.wire.errors import Unavailable
@@ -26,7 +26,7 @@ from towonel.wire.routes import encode_delta
 from towonel.wire.tokens import EdgeToken, InviteToken
 
 POLL_S = 25
-RETRY_S = 0.25  # as an edge waits first
+RETRY_S = 0.25  # as an edge latency_probe first
 TENANTS = 10
 UNLIMITED = {
     "TOWONEL_HUB_KEY_RATE_LIMIT_PER_SEC": "100000",

@@ -12,7 +12,7 @@ import trustme
 from prometheus_client import CollectorRegistry
 
 from towonel.edge.core.admission import Admission, AdmissionLimits
-from towonel.edge.core.table import RouteTable
+from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.listeners.accept import Acceptor, accept_clients
 from towonel.edge.listeners.sockets import bind_sockets

@@ -12,7 +12,7 @@ from typing import override
 import pytest
 from support.tunnel import until
 
-from towonel.edge.core.table import RouteTable
+from towonel.edge.core.route_table import RouteTable
 from towonel.edge.listeners.accept import Acceptor
 from towonel.edge.upstream import ClientConnection, Upstream
 from towonel.tunnel.pipe import Pipe

@@ -29,7 +29,7 @@ from support.tunnel import (
 
 from towonel.api.reports import MAX_SESSIONS, MAX_TENANTS, EdgeReport
 from towonel.edge.core.balance import Balancer
-from towonel.edge.core.table import RouteTable
+from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import RETENTION_S, Traffic
 from towonel.edge.listeners.accept import Acceptor
 from towonel.edge.metrics import Metrics

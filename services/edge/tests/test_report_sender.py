@@ -16,7 +16,7 @@ from structlog.typing import EventDict
 from towonel.api.reports import EdgeReport
 from towonel.client.hub import HubClient
 from towonel.edge.core.balance import Balancer
-from towonel.edge.core.table import RouteTable
+from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.metrics import Metrics
 from towonel.edge.report_builder import ReportBuilder

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.edge.identity import CERTIFICATE_FILE, load_credentials, to_datetime
+from towonel.edge.credentials import CERTIFICATE_FILE, load_credentials, to_datetime
 from towonel.edge.snapshot import Snapshot, SnapshotFile, decode, encode
 from towonel.identity.certs import LIFETIME_DAYS, certificate_public_key
 from towonel.runtime.secretfile import SecretFileError

@@ -12,7 +12,7 @@ from typing import override
 import pytest
 
 from towonel.edge.core.admission import AdmissionLimits
-from towonel.edge.core.table import RouteTable
+from towonel.edge.core.route_table import RouteTable
 from towonel.edge.listeners.accept import Acceptor
 from towonel.edge.upstream import ClientConnection, Upstream
 from towonel.runtime.addresses import parse_networks

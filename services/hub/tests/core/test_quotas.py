@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from towonel.hub.core.desired import Current, check_quotas
+from towonel.hub.core.desired_state import Current, check_quotas
 from towonel.hub.core.quotas import Quotas, check_agents, check_quota
 from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.ids import TenantId

@@ -15,17 +15,17 @@ from towonel.api.edges import EdgeRegisterIn
 from towonel.client.hub import HubClient
 from towonel.edge.core.admission import Admission
 from towonel.edge.core.balance import Balancer
-from towonel.edge.core.table import RouteTable
+from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
-from towonel.edge.identity import EdgeCredentials, load_credentials, to_datetime
+from towonel.edge.credentials import EdgeCredentials, load_credentials, to_datetime
 from towonel.edge.listeners.accept import Acceptor, accept_clients
 from towonel.edge.listeners.sockets import bind_sockets
 from towonel.edge.listeners.tls import TlsListener
 from towonel.edge.metrics import Metrics
 from towonel.edge.report_builder import ReportBuilder
 from towonel.edge.report_sender import ReportSender, send_reports
+from towonel.edge.route_follower import Registration, RouteFollower, RouteStore
 from towonel.edge.route_notifications import RedisNotifications
-from towonel.edge.routes import Registration, RouteFollower, RouteStore
 from towonel.edge.session_dialer import SessionDialer
 from towonel.edge.sessions import Sessions
 from towonel.edge.settings import EdgeSettings

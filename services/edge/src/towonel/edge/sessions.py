@@ -7,7 +7,7 @@ from typing import override
 import structlog
 
 from towonel.edge.core.balance import Balancer
-from towonel.edge.core.table import RouteTable
+from towonel.edge.core.route_table import RouteTable
 from towonel.edge.metrics import Metrics
 from towonel.identity.grants import Grant
 from towonel.tunnel.listener import AdmissionPolicy

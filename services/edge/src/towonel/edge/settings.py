@@ -16,7 +16,7 @@ from pydantic import (
 
 from towonel.client.transport import parse_hub_url
 from towonel.edge.core.admission import AdmissionLimits
-from towonel.edge.core.trusted import DEFAULT_NETWORKS
+from towonel.edge.core.trusted_proxies import DEFAULT_NETWORKS
 from towonel.runtime.addresses import WILDCARDS, Network, parse_networks
 from towonel.runtime.redis_url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort, Settings, parse_address

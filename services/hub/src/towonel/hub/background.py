@@ -44,7 +44,7 @@ async def prune(hub: Hub, limits: Retention) -> None:
 
 
 async def flush(hub: Hub) -> None:
-    """Save when keys were used and edges were seen; what cannot be saved waits."""
+    """Save when keys were used and edges were seen; what cannot be saved latency_probe."""
     used, seen = dict(hub.key_uses), dict(hub.edges_seen)
     if not used and not seen:
         return

@@ -19,9 +19,9 @@ from typing import assert_never
 import structlog
 
 from towonel.edge.core.admission import Admission, Ticket
-from towonel.edge.core.table import RouteTable
+from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Tally, Traffic
-from towonel.edge.core.trusted import is_trusted
+from towonel.edge.core.trusted_proxies import is_trusted
 from towonel.edge.listeners.first_flight import FirstFlight, close_gracefully
 from towonel.edge.metrics import Metrics
 from towonel.edge.upstream import ClientConnection, Upstream

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.context import Hub
-from towonel.hub.core import desired
-from towonel.hub.core.desired import Current, Plan
+from towonel.hub.core import desired_state
+from towonel.hub.core.desired_state import Current, Plan
 from towonel.hub.core.ownership import candidates
 from towonel.hub.operations.hostname_ownership import reconcile_placeholders
 from towonel.hub.store import invites, nonces, ports, routes, tenants
@@ -56,10 +56,12 @@ async def publish(
     """
     tenant_id = TenantId(invite.tenant_id)
     current = await _current(write.session, tenant_id, group, desired_routes)
-    plan = desired.plan(
+    plan = desired_state.plan(
         tenant_id, desired_routes, current, reserved_only=hub.policy.ports.reserved_only
     )
-    desired.check_quotas(desired_routes, current, tenants.quotas_of(invite, hub.policy.quotas))
+    desired_state.check_quotas(
+        desired_routes, current, tenants.quotas_of(invite, hub.policy.quotas)
+    )
     if not plan.is_empty:
         await routes.apply(write, tenant_id, group, plan)
     # A route that a sibling group publishes too stays; only this group's service ends.

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.core.desired import Plan
+from towonel.hub.core.desired_state import Plan
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import BlockRow, RevisionRow, RouteRow, ServiceRow
 from towonel.wire.ids import TenantId

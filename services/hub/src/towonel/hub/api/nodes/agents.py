@@ -18,7 +18,7 @@ from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import parse_id
 from towonel.hub.api.presenters.routing import to_applied_state, to_edge_out
 from towonel.hub.context import Hub, HubDep
-from towonel.hub.core import desired
+from towonel.hub.core import desired_state
 from towonel.hub.operations.bootstrap_agent import bootstrap_agent, prove_invite
 from towonel.hub.operations.publish import publish_desired_state
 from towonel.hub.operations.register_edge import active_edges
@@ -80,7 +80,7 @@ async def apply_desired_state(
     signed = parse_signature(authorization)
     raw, body = await signed_body(request, DesiredState)
     group, tenant_id = _parse_group(body.group), TenantId(signed.id)
-    desired_routes = desired.parse(body.services, tenant_id, hub.policy.ports)
+    desired_routes = desired_state.parse(body.services, tenant_id, hub.policy.ports)
     async with hub.store.read() as session:  # a wrong signature must not wait for the write lock
         invite = await tenants.get(session, tenant_id)
     signed.check_tenant(invite.tenant_public_key, Domain.DESIRED_STATE, raw, hub.now_ms())

@@ -24,8 +24,8 @@ from towonel.hub.api.presenters.tenants import to_invite_detail, to_invite_items
 from towonel.hub.context import HubDep
 from towonel.hub.core.invites import parse_patterns
 from towonel.hub.operations import tenant_lifecycle
-from towonel.hub.operations.create_tenant import create_tenant, new_invite
-from towonel.hub.operations.edit import add_hostnames, edit_invite, remove_hostname
+from towonel.hub.operations.create_invite import create_tenant, new_invite
+from towonel.hub.operations.edit_invite import add_hostnames, edit_invite, remove_hostname
 from towonel.hub.store import invites as store
 from towonel.hub.store import ports
 from towonel.hub.store.tables import REVOKED, InviteRow

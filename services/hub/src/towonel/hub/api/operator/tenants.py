@@ -20,7 +20,7 @@ from towonel.hub.api.presenters.routing import to_agent_items
 from towonel.hub.api.presenters.tenants import to_port_range, to_tenant_item
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.operations import tenant_lifecycle
-from towonel.hub.operations.edit import edit_tenant
+from towonel.hub.operations.edit_invite import edit_tenant
 from towonel.hub.store import agents, invites, ports, services, tenants
 from towonel.hub.store.tables import PENDING, REVOKED, InviteRow
 from towonel.wire.errors import Code, Denied

@@ -6,7 +6,7 @@ from towonel.api.agents import AgentItem
 from towonel.api.edges import EdgeItem, EdgeOut
 from towonel.api.services import AppliedState, RouteItem, ServiceItem
 from towonel.hub.context import Hub
-from towonel.hub.core.desired import Plan
+from towonel.hub.core.desired_state import Plan
 from towonel.hub.core.timestamps import to_datetime, to_optional_datetime
 from towonel.hub.store.edges import addresses_of
 from towonel.hub.store.tables import (

@@ -6,7 +6,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.api.services import ServiceIn
 from towonel.hub.context import Hub
-from towonel.hub.core import desired
+from towonel.hub.core import desired_state
 from towonel.hub.core.legacy import signed_entries as rules
 from towonel.hub.core.ownership import Claim, candidates, claim_of
 from towonel.hub.core.quotas import Quotas, check_quota
@@ -74,7 +74,7 @@ async def _apply(
     if hostname is not None:
         _check_claim(hostname, claims[hostname])
     allowed = _allowed_services(hub, services, claims, getattr(op, "service", None))
-    routes = desired.parse(allowed, tenant_id, hub.policy.ports)
+    routes = desired_state.parse(allowed, tenant_id, hub.policy.ports)
     plan = await publish(hub, write, invite, ENTRIES_GROUP, routes)
     return ({}, {}) if plan.is_empty else before_and_after(plan)
 

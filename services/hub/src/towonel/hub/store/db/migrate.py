@@ -26,7 +26,7 @@ def upgrade(database: Database) -> None:
     """
     with writing(database) as connection:
         upgrade_to(connection, newest_revision())
-        # Even with nothing to migrate: this fails on a read-only Postgres, and the hub waits for it.
+        # Even with nothing to migrate: this fails on a read-only Postgres, and the hub latency_probe for it.
         connection.execute(SAME)
 
 

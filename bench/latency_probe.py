@@ -1,6 +1,6 @@
 """Latency probe of a hub: small requests again and again show what holds up its event loop.
 
-    python waits.py URL         prints a line and begins; ends with its standard input, and prints
+    python latency_probe.py URL         prints a line and begins; ends with its standard input, and prints
                                 {"others_waited_ms": the longest, "others_median_ms": …}
 
 A process of its own, so that what it sees is the hub and not the benchmark.
@@ -21,12 +21,17 @@ def main(url: str) -> None:
     where = urlsplit(url)
     hub = http.client.HTTPConnection(where.hostname or "", where.port)
     probe(hub)  # the first is slower: a hub makes much of itself when it is needed
-    waits = [probe(hub)]
+    latency_probe = [probe(hub)]
     print("begun", flush=True)
     while not select.select([sys.stdin], [], [], PAUSE_S)[0]:
-        waits.append(probe(hub))
+        latency_probe.append(probe(hub))
     print(
-        json.dumps({"others_waited_ms": max(waits), "others_median_ms": statistics.median(waits)})
+        json.dumps(
+            {
+                "others_waited_ms": max(latency_probe),
+                "others_median_ms": statistics.median(latency_probe),
+            }
+        )
     )
 
 

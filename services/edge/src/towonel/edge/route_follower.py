@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 
 from towonel.api.edges import EdgeRegisterIn, EdgeRegisterOut
-from towonel.edge.core.table import RouteTable
+from towonel.edge.core.route_table import RouteTable
 from towonel.edge.metrics import Metrics
 from towonel.edge.route_notifications import RedisNotifications
 from towonel.edge.sessions import Sessions

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from towonel.edge.core.trusted import DEFAULT_NETWORKS, is_trusted
+from towonel.edge.core.trusted_proxies import DEFAULT_NETWORKS, is_trusted
 from towonel.runtime.addresses import parse_networks
 
 DEFAULT = parse_networks(DEFAULT_NETWORKS)

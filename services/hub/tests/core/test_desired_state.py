@@ -3,7 +3,7 @@
 import pytest
 
 from towonel.api.services import ServiceIn
-from towonel.hub.core.desired import Current, Plan, parse, plan
+from towonel.hub.core.desired_state import Current, Plan, parse, plan
 from towonel.hub.core.ports import PortRules
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId

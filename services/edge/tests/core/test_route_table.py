@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.edge.core.table import RouteTable, TableChange
+from towonel.edge.core.route_table import RouteTable, TableChange
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind
 from towonel.wire.routes import Route, RouteDelta, TlsMode, decode_delta, encode_delta
