@@ -27,13 +27,13 @@ $(ROOT)/.tools/bin/uv:
 setup: $(if $(filter uv,$(UV)),,$(ROOT)/.tools/bin/uv) ## Install Python packages into .venv
 	@$(UV) sync --frozen --quiet
 
-tools: ## Install the programs that the tests drive (nginx, redis, curl, openssl)
+tools: ## Install the programs that the tests drive (nginx, redis, postgresql, curl, openssl)
 	@.ci/tools
 
 demo: setup ## Run hub, edge, agent and an origin here; ONCE=1 exits after one request
 	@$(RUN) towonel demo $(if $(ONCE),--once)
 
-test: setup tools ## Set up what the tests need and run them all
+test: setup tools ## Set up what the tests need and run them, without the long ones
 	@$(RUN) pytest $(PYTEST_ARGS)
 
 # Branches are traced where they must all be taken; lines elsewhere, which costs a tenth of the time.

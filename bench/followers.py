@@ -85,7 +85,7 @@ class Followers:
 
 
 @contextlib.asynccontextmanager
-async def following(
+async def simulate_edges(
     hub: Running, size: Size, revision: int, count: int
 ) -> AsyncIterator[Followers]:
     """As many edges as there are to be, all tenants' agents among their sessions."""

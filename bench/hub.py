@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import measures
-from followers import following
-from hubprocess import Figures, Running, running
+from followers import simulate_edges
+from hubprocess import Figures, Running, run_hub
 from rich.console import Console
 from rich.table import Table
 from seed_database import EDGES, WRITERS, Size, fill
@@ -70,9 +70,9 @@ def databases(folder: Path) -> Iterator[list[Kind]]:
         yield [Kind("sqlite", sqlite, {}), Kind("postgres", made, settings)]
 
 
-async def measured(folder: Path, kind: Kind, chosen: Chosen) -> Measured:
+async def measure(folder: Path, kind: Kind, chosen: Chosen) -> Measured:
     """Everything once, on one hub process."""
-    async with running(folder, kind.environ) as hub:
+    async with run_hub(folder, kind.environ) as hub:
         boot = {"ready_s": hub.ready_s, "hub_cpu_ms": hub.processor_ms, "hub_mib": hub.resident_mib}
         yield "boot", boot
         yield "idle", await measures.idle(hub)
@@ -88,15 +88,15 @@ async def measured(folder: Path, kind: Kind, chosen: Chosen) -> Measured:
         for at_once in (1, WRITERS):
             figures = await measures.writes(hub, chosen.size, at_once, chosen.times)
             yield f"writes, {at_once} at once", figures
-        async for name, figures in _followed(hub, chosen):
+        async for name, figures in _measure_followers(hub, chosen):
             yield f"{chosen.edges} edges: {name}", figures
         yield "every route changes", await measures.everything_changes(hub, kind.database)
 
 
-async def _followed(hub: Running, chosen: Chosen) -> Measured:
+async def _measure_followers(hub: Running, chosen: Chosen) -> Measured:
     async with hub.client() as client:
         revision = (await client.routes.list(limit=1)).revision
-    async with following(hub, chosen.size, revision, chosen.edges) as them:
+    async with simulate_edges(hub, chosen.size, revision, chosen.edges) as them:
         yield "idle", await measures.idle(hub)
         yield "change", await measures.change_to_many(hub, chosen.size, them, chosen.edges)
         pages = (await measures.pages(hub, chosen.times)).values()
@@ -115,7 +115,7 @@ async def run(chosen: Chosen) -> Results:
             print(json.dumps(said), flush=True)
         for number in range(chosen.rounds):
             for kind in kinds:
-                async for what, figures in measured(Path(name), kind, chosen):
+                async for what, figures in measure(Path(name), kind, chosen):
                     said = {"database": kind.name, "measured": what, "round": number, **figures}
                     print(json.dumps(said), flush=True)
                     for figure, value in figures.items():

@@ -58,7 +58,7 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, more: Mapping[str, str]) -> AsyncIterator[Running]:
+async def run_hub(folder: Path, more: Mapping[str, str]) -> AsyncIterator[Running]:
     """A hub on a filled database, ready, until the context ends."""
     port, health = free_port(), free_port()
     environ = {
@@ -72,7 +72,7 @@ async def running(folder: Path, more: Mapping[str, str]) -> AsyncIterator[Runnin
     started = time.perf_counter()
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "towonel.hub", env=environ)
     try:
-        await _ready(f"http://127.0.0.1:{health}/readyz", process)
+        await _wait_ready(f"http://127.0.0.1:{health}/readyz", process)
         ready_s = time.perf_counter() - started
         key = (folder / "operator.key").read_text().strip()
         yield Running(process, f"http://127.0.0.1:{port}", key, ready_s)
@@ -87,7 +87,7 @@ def connections() -> httpx.AsyncClient:
     return httpx.AsyncClient(timeout=60, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
 
-async def _ready(url: str, process: asyncio.subprocess.Process) -> None:
+async def _wait_ready(url: str, process: asyncio.subprocess.Process) -> None:
     async with asyncio.timeout(READY_S), connections() as http:
         while process.returncode is None:
             with contextlib.suppress(httpx.TransportError):

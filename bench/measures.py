@@ -122,8 +122,8 @@ async def pages(hub: Running, times: int) -> dict[str, Figures]:
             for depth, at in (("first", None), ("deep", cursor)):
                 if depth == "deep" and cursor is None:
                     continue
-                ask = partial(listed(client, name), limit=LIMIT, cursor=at)
-                found[f"page of {name}, {depth}"] = await _timed(hub, ask, times)
+                ask = partial(list_all(client, name), limit=LIMIT, cursor=at)
+                found[f"page of {name}, {depth}"] = await _time(hub, ask, times)
     return found
 
 
@@ -144,7 +144,7 @@ async def writes(hub: Running, size: Size, at_once: int, times: int) -> Figures:
     return {"writes_s": count / took_s, "hub_cpu_ms": (hub.processor_ms - before_ms) / count}
 
 
-def listed(client: HubClient, name: str) -> Callable[..., Awaitable[Any]]:
+def list_all(client: HubClient, name: str) -> Callable[..., Awaitable[Any]]:
     ask: Callable[..., Awaitable[Any]] = getattr(client, name).list
     return ask
 
@@ -159,7 +159,7 @@ def state(size: Size, number: int, turn: int) -> DesiredState:
     return DesiredState(group="default", services=services)
 
 
-async def _timed(hub: Running, ask: Callable[[], Awaitable[Any]], times: int) -> Figures:
+async def _time(hub: Running, ask: Callable[[], Awaitable[Any]], times: int) -> Figures:
     took_ms, before_ms = list[float](), hub.processor_ms
     for _ in range(times):
         started = time.perf_counter()
@@ -175,7 +175,7 @@ async def _timed(hub: Running, ask: Callable[[], Awaitable[Any]], times: int) ->
 async def _deep(client: HubClient, name: str) -> str | None:
     cursor: str | None = None
     for _ in range(DEEP):
-        following = (await listed(client, name)(limit=1000, cursor=cursor)).next_cursor
+        following = (await list_all(client, name)(limit=1000, cursor=cursor)).next_cursor
         if following is None:
             break
         cursor = following
@@ -183,7 +183,7 @@ async def _deep(client: HubClient, name: str) -> str | None:
 
 
 def _touch(database: Database) -> None:
-    with offline.writing(database) as connection:
+    with offline.open_for_writing(database) as connection:
         connection.execute(text("UPDATE revision SET value = value + 1"))
         everything = "UPDATE routes SET revision = (SELECT value FROM revision)"
         connection.execute(text(everything))

@@ -13,7 +13,7 @@ from towonel.hub.backup import copy
 from towonel.hub.backup.copy import Content
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import newest_revision
-from towonel.hub.store.db.offline import writing
+from towonel.hub.store.db.offline import open_for_writing
 from towonel.hub.store.tables import (
     AgentRow,
     AuditRow,
@@ -91,7 +91,7 @@ def fill(database: Database, size: Size) -> None:
 
     copy.fill(database, Content(newest_revision(), columns, rows))
     if not database.is_sqlite:
-        with writing(database) as connection:  # as Postgres does by itself within a minute
+        with open_for_writing(database) as connection:  # as Postgres does by itself within a minute
             connection.execute(text("ANALYZE"))
 
 

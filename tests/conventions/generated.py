@@ -77,8 +77,13 @@ def env_example() -> str:
     lines = ["# Every variable there is; `make docs` writes this file from the code.\n"]
     for name, found in by_process().items():
         lines.append(f"\n# --- {name} ---\n")
-        lines += [f"# {v.description}\n#{v.name}={v.default}\n" for v in found]
+        lines += [f"# {v.description}\n#{v.name}={_example(v.default)}\n" for v in found]
     return "".join(lines)
+
+
+def _example(default: str) -> str:
+    """Return what stands in the file: of a required variable nothing, which no program takes for it."""
+    return "" if default == "required" else default
 
 
 def message_table() -> str:

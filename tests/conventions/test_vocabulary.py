@@ -38,6 +38,8 @@ OLD_WORDS = {
 # A function of such a name says neither what it does nor what it returns.
 BARE_PARTICIPLES = {
     *("found", "lost", "given", "told", "shown", "kept", "asked", "held", "known", "seen", "taken"),
+    *("encoded", "serving", "reading", "writing", "reserved", "migrated", "prepared", "sealed"),
+    *("committed", "received", "consumed", "signed", "joined", "typed", "needed"),
     *("opened", "bounded", "resolved", "checked", "counted", "written", "introduced", "proven"),
 }
 RIDDLES = ("What ", "Who ", "How ", "Which ", "Whose ", "Where ", "When ", "Why ")

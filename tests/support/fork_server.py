@@ -22,7 +22,7 @@ from sqlalchemy import text
 
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import upgrade
-from towonel.hub.store.db.offline import reading
+from towonel.hub.store.db.offline import open_read_only
 
 COMMAND_TIMEOUT_S = 40
 # Not this module: Python 3.13.0 looks for what it preloads without pytest's own paths.
@@ -127,7 +127,7 @@ def boot(url: str) -> str:
     """Migrate a database, as a hub does first, and return the revision of its schema."""
     database = Database.parse(url) if "@" in url else Database.parse_file(url)
     upgrade(database)
-    with reading(database) as connection:
+    with open_read_only(database) as connection:
         return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, event, insert, text
 
 from towonel.hub.backup import copy
 from towonel.hub.store.db.database import Database
-from towonel.hub.store.db.offline import writing
+from towonel.hub.store.db.offline import open_for_writing
 
 NOW_MS = 1_700_000_000_000
 
@@ -112,7 +112,7 @@ ROWS: Mapping[str, Callable[[int], dict[str, Any]]] = {
 
 def fill(database: Database, tenants: int) -> None:
     """Give each of so many tenants one row of everything, and let the planner know."""
-    with writing(database) as connection:
+    with open_for_writing(database) as connection:
         for table in copy.reflect_tables(connection):
             if table.name in ROWS:
                 rows = [ROWS[table.name](number) for number in range(tenants)]

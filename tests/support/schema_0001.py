@@ -8,7 +8,7 @@ from sqlalchemy import insert
 from towonel.hub.backup import copy
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import upgrade_to
-from towonel.hub.store.db.offline import writing
+from towonel.hub.store.db.offline import open_for_writing
 
 TENANT, OTHER = b"t" * 32, b"o" * 32
 INVITE: dict[str, Any] = {
@@ -74,7 +74,7 @@ FIRST: Mapping[str, list[dict[str, Any]]] = {
 
 def make_first(database: Database) -> None:
     """A database as the first hub left it."""
-    with writing(database) as connection:
+    with open_for_writing(database) as connection:
         upgrade_to(connection, "0001")
         for table in copy.reflect_tables(connection):
             connection.execute(table.delete())

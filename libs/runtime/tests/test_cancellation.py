@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from towonel.runtime.cancellation import uninterrupted
+from towonel.runtime.cancellation import finish_despite_cancellation
 
 
 async def test_a_cancellation_is_passed_on_after_the_end() -> None:
@@ -15,7 +15,7 @@ async def test_a_cancellation_is_passed_on_after_the_end() -> None:
             await asyncio.sleep(0)
             steps.append(number)
 
-    task = asyncio.create_task(uninterrupted(work()))
+    task = asyncio.create_task(finish_despite_cancellation(work()))
     while not task.done():
         await asyncio.sleep(0)
         task.cancel()
@@ -30,4 +30,4 @@ async def test_a_failure_is_the_caller_s() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await uninterrupted(work())
+        await finish_despite_cancellation(work())

@@ -14,20 +14,20 @@ RTT = 0.1
 
 def test_bytes_up_to_the_limit_may_come_and_not_one_more() -> None:
     credit = ReceiveCredit(100, 400)
-    credit.received(100)
+    credit.receive(100)
 
     assert credit.unread == 100
     with pytest.raises(ProtocolError) as caught:
-        credit.received(1)
+        credit.receive(1)
     assert caught.value.code is Code.FLOW_CONTROL
 
 
 def test_a_new_limit_is_announced_when_half_of_the_window_is_read() -> None:
     credit = ReceiveCredit(100, 100)
-    credit.received(100)
+    credit.receive(100)
 
-    assert credit.consumed(49, now=0, rtt_s=RTT) is None
-    assert credit.consumed(1, now=0, rtt_s=RTT) == 150
+    assert credit.consume(49, now=0, rtt_s=RTT) is None
+    assert credit.consume(1, now=0, rtt_s=RTT) == 150
     assert credit.unread == 50
 
 
@@ -37,8 +37,8 @@ def test_the_window_doubles_up_to_its_maximum_when_it_is_used_up_within_two_roun
     for now in (0.0, 0.19, 0.38, 0.57):
         limit = None
         while limit is None:
-            credit.received(50)
-            limit = credit.consumed(50, now=now, rtt_s=RTT)
+            credit.receive(50)
+            limit = credit.consume(50, now=now, rtt_s=RTT)
         windows.append(limit - total(credit))
 
     assert windows == [100, 200, 300, 300]
@@ -50,10 +50,10 @@ def total(credit: ReceiveCredit) -> int:
 
 def test_a_slow_reader_keeps_its_window() -> None:
     credit = ReceiveCredit(100, 400)
-    credit.received(100)
-    credit.consumed(50, now=0, rtt_s=RTT)
+    credit.receive(100)
+    credit.consume(50, now=0, rtt_s=RTT)
 
-    assert credit.consumed(50, now=10, rtt_s=RTT) == 200
+    assert credit.consume(50, now=10, rtt_s=RTT) == 200
 
 
 def test_a_lower_limit_is_ignored() -> None:
@@ -70,7 +70,7 @@ def test_overdrawing_and_reading_what_did_not_come_are_bugs() -> None:
     with pytest.raises(AssertionError):
         SendCredit(1).spend(2)
     with pytest.raises(AssertionError):
-        ReceiveCredit(1, 1).consumed(1, now=0, rtt_s=RTT)
+        ReceiveCredit(1, 1).consume(1, now=0, rtt_s=RTT)
 
 
 @given(st.integers(1, 1000), st.integers(1, 8), st.integers(0, 2**32))
@@ -88,8 +88,8 @@ def test_whatever_the_delays_nothing_overruns_and_all_arrives(
         sender.spend(size)
         arrived = random.randint(0, on_the_way + size)
         on_the_way += size - arrived
-        receiver.received(arrived)
-        limit = receiver.consumed(receiver.unread, now, RTT)
+        receiver.receive(arrived)
+        limit = receiver.consume(receiver.unread, now, RTT)
         announced += [limit] if limit else []
 
     assert total(receiver) == goal

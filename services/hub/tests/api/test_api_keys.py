@@ -16,7 +16,7 @@ from towonel.hub.core.access import ApiKey
 from towonel.hub.core.rate_limits import FREE_STRIKES, Rate
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
-from towonel.hub.store.db.offline import reading
+from towonel.hub.store.db.offline import open_read_only
 from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied
 
@@ -66,7 +66,7 @@ async def test_a_key_is_shown_once_and_only_its_hash_is_kept(
         (await client.keys.get(created.key_id)).value.model_dump_json(),
         (await client.audit.list()).model_dump_json(),
     ]
-    with reading(database) as there:
+    with open_read_only(database) as there:
         rows = [row for it in copy.reflect_tables(there) for row in copy.rows_of(there, it)]
     kept = [it.hex() if isinstance(it, bytes) else str(it) for row in rows for it in row]
 

@@ -32,7 +32,7 @@ from towonel.hub.backup import copy
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.audit import MAX_DETAIL_BYTES, Actor
 from towonel.hub.store.db.database import Database
-from towonel.hub.store.db.offline import reading
+from towonel.hub.store.db.offline import open_read_only
 from towonel.wire.errors import Code, Denied, Unavailable
 
 NOTES = {"refresh", "heartbeat", "report_edge"}  # that somebody is there is no write
@@ -85,7 +85,7 @@ async def test_no_secret_is_in_the_log_nor_in_the_events(hub: TestHub, database:
     for write, _ in every_write(there).values():
         hub.clock.now_ms += 1_000
         await write()
-    with reading(database) as connection:
+    with open_read_only(database) as connection:
         (table,) = [it for it in copy.reflect_tables(connection) if it.name == "audit"]
         rows = [str(list(row)) for row in copy.rows_of(connection, table)]
     kept = "\n".join(rows)

@@ -16,7 +16,7 @@ from towonel.client.hub import HubClient
 from towonel.hub.backup import copy
 from towonel.hub.store import retention
 from towonel.hub.store.db.database import Database
-from towonel.hub.store.db.offline import reading
+from towonel.hub.store.db.offline import open_read_only
 from towonel.hub.store.tables import AnswerRow, AuditRow
 from towonel.wire.errors import Code
 from towonel.wire.tokens import InviteToken
@@ -144,7 +144,7 @@ async def test_the_answer_is_kept_so_that_only_its_caller_can_read_it(
 ) -> None:
     made = await hub.client().invites.create(INVITE, idempotency_key="k")
     secret = InviteToken.decode(made.token).secret
-    with reading(database) as connection:
+    with open_read_only(database) as connection:
         rows = [
             row
             for table in copy.reflect_tables(connection)

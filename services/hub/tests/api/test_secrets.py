@@ -11,7 +11,7 @@ from towonel.api.edge_invites import EdgeInviteOut
 from towonel.api.invites import InviteIn, InviteOut
 from towonel.hub.backup import copy
 from towonel.hub.store.db.database import Database
-from towonel.hub.store.db.offline import reading
+from towonel.hub.store.db.offline import open_read_only
 from towonel.hub.store.tables import EdgeInviteRow
 from towonel.runtime.logs import Redactor
 from towonel.wire import base64url
@@ -112,7 +112,7 @@ async def test_the_database_keeps_hashes_and_no_secret(hub: TestHub, database: D
     created = InviteToken.decode(
         (await hub.client().invites.create(InviteIn(hostnames=["a.eu"]))).token
     )
-    with reading(database) as connection:
+    with open_read_only(database) as connection:
         content = copy.content_of(connection)
         rows = [row for name in content.columns for row in content.rows(name)]
     dump = "\n".join(value.hex() for row in rows for value in row if isinstance(value, bytes))

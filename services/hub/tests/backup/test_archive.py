@@ -20,7 +20,7 @@ from towonel.hub.backup import backup, copy
 from towonel.hub.backup.archive import MAX_ROW_BYTES
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import newest_revision, schema_of
-from towonel.hub.store.db.offline import reading
+from towonel.hub.store.db.offline import open_read_only
 from towonel.wire.errors import Code, Denied, ProtocolError
 
 NONCE = ["d", b"s", 8]
@@ -44,7 +44,7 @@ def restored(folder: Path, content: bytes) -> Database:
         backup.restore(database, folder / "b")
     except Exception:
         if (folder / "new.db").exists():
-            with reading(database) as connection:
+            with open_read_only(database) as connection:
                 assert schema_of(connection) is None
                 assert copy.reflect_tables(connection) == []
         assert {path.name for path in folder.iterdir()} <= {

@@ -31,7 +31,7 @@ from towonel.api.ports import ReservationIn
 from towonel.hub.backup import backup, check, copy
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
-from towonel.hub.store.db.offline import reading, writing
+from towonel.hub.store.db.offline import open_for_writing, open_read_only
 from towonel.hub.store.tables import ReportRow
 from towonel.wire.errors import Code, Denied, ProtocolError
 
@@ -52,7 +52,7 @@ def save(database: Database, path: Path, **keys: Any) -> Mapping[str, int]:
 
 
 def rows_in(database: Database) -> Rows:
-    with reading(database) as connection:
+    with open_read_only(database) as connection:
         content = copy.content_of(connection)
         found = {name: [tuple(row) for row in content.rows(name)] for name in content.columns}
     return {name: sorted(rows, key=repr) for name, rows in found.items()}
@@ -87,7 +87,7 @@ async def test_a_backup_restores_into_either_kind_with_all_that_was_there(
     hub: TestHub, database: Database, other: Database, tmp_path: Path
 ) -> None:
     await populate(hub)
-    with writing(database) as connection:
+    with open_for_writing(database) as connection:
         report = {"edge_id": b"e", "reported_at_ms": 1, "body": b"\0\xff"}
         connection.execute(insert(ReportRow), report)
     path = tmp_path / "hub.tar.gz"

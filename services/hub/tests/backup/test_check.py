@@ -8,7 +8,7 @@ from towonel.api.ports import ReservationIn
 from towonel.api.services import DesiredState, ServiceIn
 from towonel.hub.backup import check
 from towonel.hub.store.db.database import Database
-from towonel.hub.store.db.offline import writing
+from towonel.hub.store.db.offline import open_for_writing
 
 BROKEN = {
     "revision: there are 0 rows, and there must be one": "DELETE FROM revision",
@@ -78,7 +78,7 @@ async def test_each_thing_that_cannot_be_is_named(hub: TestHub, database: Databa
 def broken(database: Database, statement: str) -> list[str]:
     """What is found after a statement that is taken back then."""
     nobody = f"CAST('{'o' * 32}' AS {'BLOB' if database.is_sqlite else 'bytea'})"
-    with writing(database) as connection:
+    with open_for_writing(database) as connection:
         connection.execute(text(statement.format(nobody=nobody)))
         found = check.problems_in(connection)
         connection.rollback()
@@ -87,7 +87,7 @@ def broken(database: Database, statement: str) -> list[str]:
 
 async def test_of_thousands_of_one_kind_some_are_told(hub: TestHub, database: Database) -> None:
     await hub.invite(*(f"n{number}.eu" for number in range(check.MAX_PROBLEMS + 5)))
-    with writing(database) as connection:
+    with open_for_writing(database) as connection:
         connection.execute(text("UPDATE invites SET status = 'revoked'"))
     found = check.problems(database)
 

@@ -20,7 +20,7 @@ from support.schema_0001 import make_first
 from towonel.hub.backup import backup, check
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import upgrade
-from towonel.hub.store.db.offline import writing
+from towonel.hub.store.db.offline import open_for_writing
 
 NOBODY = 65_534
 KEYS = {"node.key": b"n" * 32, "operator.key": b"o" * 43, "invite_hash.key": b"ab" * 32}
@@ -129,7 +129,7 @@ def test_a_hub_moves_to_postgres_and_back(place: Place, tmp_path: Path, server: 
 
 
 def test_check_says_what_does_not_hold_and_exits_with_1(place: Place) -> None:
-    with writing(place.database) as connection:
+    with open_for_writing(place.database) as connection:
         connection.execute(text("UPDATE revision SET pruned = 99"))
     told, listed = place.run("check"), place.run("check", "--json")
 
@@ -139,7 +139,7 @@ def test_check_says_what_does_not_hold_and_exits_with_1(place: Place) -> None:
 
 
 def newer(place: Place) -> None:
-    with writing(place.database) as connection:
+    with open_for_writing(place.database) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
 

@@ -71,8 +71,8 @@ def test_a_list_is_of_the_keys_tenant_and_of_no_other() -> None:
 
 @pytest.mark.parametrize("role", Role)
 def test_the_audit_log_is_for_operators_of_all_tenants(role: Role) -> None:
-    assert Principal("key:1", role).reads_audit == (role is not Role.VIEWER)
-    assert not Principal("key:1", role, A).reads_audit
+    assert Principal("key:1", role).may_read_audit == (role is not Role.VIEWER)
+    assert not Principal("key:1", role, A).may_read_audit
 
 
 @given(

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.hostnames import covers
 
-from towonel.hub.core.ownership import Claim, claim_of
+from towonel.hub.core.ownership import Claim, check_claim
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname
 
@@ -16,22 +16,22 @@ PATTERNS = st.one_of(NAMES, NAMES.map(lambda name: Hostname(f"*.{name}")))
 
 
 def test_what_a_pattern_covers_is_owned_unless_another_covers_it_closer() -> None:
-    assert claim_of(A, Hostname("x.example.eu"), OWNERS) is Claim.OWNED
-    assert claim_of(B, Hostname("app.example.eu"), OWNERS) is Claim.OWNED
-    assert claim_of(A, Hostname("app.example.eu"), OWNERS) is Claim.OUTRANKED
+    assert check_claim(A, Hostname("x.example.eu"), OWNERS) is Claim.OWNED
+    assert check_claim(B, Hostname("app.example.eu"), OWNERS) is Claim.OWNED
+    assert check_claim(A, Hostname("app.example.eu"), OWNERS) is Claim.OUTRANKED
 
 
 def test_a_name_beyond_every_pattern_is_foreign_whoever_owns_it() -> None:
-    assert claim_of(B, Hostname("x.example.eu"), OWNERS) is Claim.FOREIGN
-    assert claim_of(A, Hostname("evilexample.eu"), OWNERS) is Claim.FOREIGN
-    assert claim_of(A, Hostname("example.eu"), OWNERS) is Claim.FOREIGN
+    assert check_claim(B, Hostname("x.example.eu"), OWNERS) is Claim.FOREIGN
+    assert check_claim(A, Hostname("evilexample.eu"), OWNERS) is Claim.FOREIGN
+    assert check_claim(A, Hostname("example.eu"), OWNERS) is Claim.FOREIGN
 
 
 @given(PATTERNS, st.dictionaries(PATTERNS, st.sampled_from([A, B]), max_size=6))
 def test_a_name_has_at_most_one_owner_and_is_foreign_to_those_that_do_not_cover_it(
     name: Hostname, found: dict[Hostname, TenantId]
 ) -> None:
-    claims = {tenant: claim_of(tenant, name, found) for tenant in (A, B)}
+    claims = {tenant: check_claim(tenant, name, found) for tenant in (A, B)}
     covering = {tenant for pattern, tenant in found.items() if covers(pattern, name)}
 
     assert list(claims.values()).count(Claim.OWNED) == bool(covering)

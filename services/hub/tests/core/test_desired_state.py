@@ -3,7 +3,7 @@
 import pytest
 
 from towonel.api.services import ServiceIn
-from towonel.hub.core.desired_state import Current, Plan, parse, plan
+from towonel.hub.core.desired_state import CurrentState, Plan, parse, plan
 from towonel.hub.core.ports import PortRules
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
@@ -22,9 +22,9 @@ def tcp(name: str, port: int) -> Route:
     return Route(ServiceKind.TCP, name, A, port)
 
 
-def current(*own: Route, **changes: object) -> Current:
+def current(*own: Route, **changes: object) -> CurrentState:
     values = {"siblings": set(), "tenants": {}, "owners": OWNERS, **changes}
-    return Current(own={route.key: route for route in own}, **values)  # type: ignore[arg-type]
+    return CurrentState(own={route.key: route for route in own}, **values)  # type: ignore[arg-type]
 
 
 def wanted(kind: ServiceKind, name: str, port: int | None = None) -> ServiceIn:

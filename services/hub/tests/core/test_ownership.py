@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.hostnames import covers
 
-from towonel.hub.core.ownership import candidates, find_taken, is_wildcard, owner_of
+from towonel.hub.core.ownership import candidates, find_owner, find_taken, is_wildcard
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname
 
@@ -32,15 +32,15 @@ def test_a_name_can_be_owned_by_itself_and_by_every_level_above() -> None:
 def test_an_exact_invite_beats_anothers_wildcard_and_the_longer_wildcard_the_shorter() -> None:
     found = owners(any_example_eu=A, app_example_eu=B, any_b_example_eu=C)
 
-    assert owner_of(Hostname("app.example.eu"), found) == B
-    assert owner_of(Hostname("other.example.eu"), found) == A
-    assert owner_of(Hostname("x.b.example.eu"), found) == C
-    assert owner_of(Hostname("x.y.example.eu"), found) == A
+    assert find_owner(Hostname("app.example.eu"), found) == B
+    assert find_owner(Hostname("other.example.eu"), found) == A
+    assert find_owner(Hostname("x.b.example.eu"), found) == C
+    assert find_owner(Hostname("x.y.example.eu"), found) == A
 
 
 @pytest.mark.parametrize("name", ["example.eu", "evilexample.eu", "other.org"])
 def test_a_wildcard_owns_nothing_beside_or_above_it(name: str) -> None:
-    assert owner_of(Hostname(name), owners(any_example_eu=A)) is None
+    assert find_owner(Hostname(name), owners(any_example_eu=A)) is None
 
 
 @given(PATTERNS, st.dictionaries(PATTERNS, st.sampled_from([A, B, C]), max_size=6))
@@ -50,7 +50,7 @@ def test_the_owner_is_that_of_the_longest_pattern_that_covers_the_name(
     covering = [pattern for pattern in found if covers(pattern, name)]
     best = max(covering, key=lambda p: (p == name, len(p.split("."))), default=None)
 
-    assert owner_of(name, found) == (found[best] if best else None)
+    assert find_owner(name, found) == (found[best] if best else None)
 
 
 def test_equal_claims_are_told() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from towonel.hub.core.desired_state import Current, check_quotas
+from towonel.hub.core.desired_state import CurrentState, check_quotas
 from towonel.hub.core.quotas import Quotas, check_agents, check_quota
 from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.ids import TenantId
@@ -22,8 +22,8 @@ def refusal(wanted: list[Route], siblings: set[str], most: Quotas) -> Denied:
     return caught.value
 
 
-def current(siblings: set[str]) -> Current:
-    return Current(own={}, siblings=siblings, tenants={}, owners={})
+def current(siblings: set[str]) -> CurrentState:
+    return CurrentState(own={}, siblings=siblings, tenants={}, owners={})
 
 
 def test_a_quota_is_what_may_be_had_and_one_more_is_refused_with_both_numbers() -> None:
@@ -68,7 +68,7 @@ def test_only_services_with_a_port_count_as_ports_each_protocol_for_itself() -> 
 
 def test_who_is_above_a_lowered_limit_keeps_what_it_has_or_gives_some_up() -> None:
     own = {route.key: route for route in (WEB, SSH, DNS)}
-    there = Current(own=own, siblings={"tcp:1"}, tenants={}, owners={})
+    there = CurrentState(own=own, siblings={"tcp:1"}, tenants={}, owners={})
     for wanted in ([WEB, SSH, DNS], [SSH, DNS], [WEB], []):
         check_quotas(wanted, there, Quotas(services=1, ports=0))
     with pytest.raises(Denied, match="services: 5"):

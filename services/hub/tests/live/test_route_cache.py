@@ -37,7 +37,7 @@ async def publish(hub: TestHub, cache: RouteCache) -> Publish:
 
 def begin_snapshot(cache: RouteCache) -> Coroutine[Any, Any, Sequence[bytes]]:
     """A request for everything, in the middle of its encoding."""
-    asked = cache.encoded(None)
+    asked = cache.encode_since(None)
     asked.send(None)
     return asked
 
@@ -60,7 +60,7 @@ async def test_of_many_edges_that_ask_for_everything_one_pays(
     cache: RouteCache, publish: Publish
 ) -> None:
     async with asyncio.TaskGroup() as tasks:
-        asked = [tasks.create_task(cache.encoded(None)) for _ in range(50)]
+        asked = [tasks.create_task(cache.encode_since(None)) for _ in range(50)]
 
     assert len({id(task.result()) for task in asked}) == 1
     assert len(asked[0].result()) > 2
@@ -71,7 +71,7 @@ async def test_a_change_meanwhile_makes_nobody_who_waits_pay_again(
 ) -> None:
     first = begin_snapshot(cache)
     async with asyncio.TaskGroup() as tasks:
-        others = [tasks.create_task(cache.encoded(None)) for _ in range(50)]
+        others = [tasks.create_task(cache.encode_since(None)) for _ in range(50)]
         await asyncio.sleep(0)  # they wait now
         await publish("new.eu")
         answer = finish(first)
@@ -84,7 +84,7 @@ async def test_who_asks_after_a_change_is_told_of_it_whatever_was_begun_before(
 ) -> None:
     first = begin_snapshot(cache)
     await publish("new.eu")
-    before, after = told(finish(first)), told(await cache.encoded(None))
+    before, after = told(finish(first)), told(await cache.encode_since(None))
 
     assert {route.name for route in after.routes} - {route.name for route in before.routes} == {
         "new.eu"
@@ -99,7 +99,7 @@ async def test_who_asks_for_a_change_does_not_wait_for_who_asks_for_everything(
     await publish("new.eu")
     everything = begin_snapshot(cache)
     async with asyncio.timeout(20):
-        change = told(await cache.encoded(since))
+        change = told(await cache.encode_since(since))
     finish(everything)
 
     assert [route.name for route in change.routes] == ["new.eu"]

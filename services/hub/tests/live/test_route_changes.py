@@ -117,21 +117,21 @@ async def test_a_release_ends_the_waits_of_now_whatever_the_revision() -> None:
 
 async def test_a_change_between_a_read_and_the_wait_ends_the_wait() -> None:
     ours, audited = RouteChanges(), AuditSignal()
-    since, next_write = ours.revision, audited.next_write()
+    since, next_write = ours.revision, audited.next_write_event()
     ours.set_revision(1)
     audited.notify()
 
     async with asyncio.timeout(20):
         await ours.wait_for(since, 30)
         await next_write.wait()
-    assert not audited.next_write().is_set()
+    assert not audited.next_write_event().is_set()
 
 
 @pytest.mark.parametrize(("audited", "revision"), [(True, None), (False, 3), (True, 3)])
 async def test_a_commit_tells_those_whom_it_concerns(audited: bool, revision: int | None) -> None:
     ours, signal, news = RouteChanges(), AuditSignal(), asyncio.Event()
     ours.on_change = news.set
-    next_write = signal.next_write()
+    next_write = signal.next_write_event()
     async with AsyncSession() as session:
         await on_commit(ours, signal)(Write(session, 0, 0, revision, audited))
 

@@ -20,7 +20,7 @@ from support.postgres import Postgres
 from towonel.api.invites import InviteEdit, InviteIn
 from towonel.client.hub import HubClient
 from towonel.hub.store.db.database import Database
-from towonel.hub.store.db.offline import reading
+from towonel.hub.store.db.offline import open_read_only
 from towonel.wire.errors import TowonelError
 from towonel.wire.tokens import InviteToken
 
@@ -108,7 +108,7 @@ class Crash:
 
     def lost(self) -> list[str]:
         """What does not agree with what was acknowledged, or with its own trace."""
-        with reading(self.database) as connection:
+        with open_read_only(self.database) as connection:
             rows = connection.execute(text(TENANTS)).all()
             told: dict[bytes, list[str]] = {}
             for tenant, action in connection.execute(text(TRACES)):

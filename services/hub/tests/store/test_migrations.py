@@ -18,7 +18,7 @@ from support.schema_0001 import FIRST, make_first
 from towonel.hub.backup import check, copy
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import newest_revision, upgrade, upgrade_to
-from towonel.hub.store.db.offline import reading, writing
+from towonel.hub.store.db.offline import open_for_writing, open_read_only
 from towonel.wire.errors import Code, Denied
 
 pytestmark = pytest.mark.both_databases
@@ -49,7 +49,7 @@ def test_a_database_of_the_first_hub_becomes_todays_with_all_that_was_in_it(
     make_first(empty)
     upgrade(empty)
 
-    with reading(empty) as connection:
+    with open_read_only(empty) as connection:
         found = {
             table.name: all_rows(connection, table) for table in copy.reflect_tables(connection)
         }
@@ -71,7 +71,7 @@ def test_a_database_of_the_first_hub_becomes_todays_with_all_that_was_in_it(
 
 def test_the_first_tables_are_all_tried(tmp_path: Path) -> None:
     database = Database.in_file(tmp_path / "hub.db")
-    with writing(database) as connection:
+    with open_for_writing(database) as connection:
         upgrade_to(connection, "0001")
         present = {table.name for table in copy.reflect_tables(connection)}
 
@@ -80,7 +80,7 @@ def test_the_first_tables_are_all_tried(tmp_path: Path) -> None:
 
 def test_a_database_of_a_newer_hub_is_refused_by_its_number(empty: Database) -> None:
     upgrade(empty)
-    with writing(empty) as connection:
+    with open_for_writing(empty) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
     with pytest.raises(Denied, match="schema '9999' is of a newer hub") as caught:
@@ -97,7 +97,7 @@ def test_hubs_that_boot_at_once_migrate_once_and_all_come_up(empty: Database) ->
 
     assert revisions == {newest_revision()}
     assert check.problems(empty) == []
-    with reading(empty) as connection:
+    with open_read_only(empty) as connection:
         counts = {t.name: len(all_rows(connection, t)) for t in copy.reflect_tables(connection)}
     assert {name: counts[name] for name in FIRST} == {
         name: len(rows) for name, rows in FIRST.items()

@@ -19,7 +19,7 @@ from towonel.client.hub import HubClient
 from towonel.hub import background
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
-from towonel.hub.store.db.offline import writing
+from towonel.hub.store.db.offline import open_for_writing
 from towonel.hub.store.retention import NONCE_MS, Retention
 from towonel.identity.keys import NodeKey
 from towonel.wire import base64url
@@ -136,7 +136,7 @@ async def test_no_statement_reads_the_whole_of_a_large_table(
         await operators_path(crowded, client)
         await pages(client)
         await old_things(crowded)
-    with writing(database) as connection:
+    with open_for_writing(database) as connection:
         found = [(plan, statement) for statement, plan in scans(connection, seen)]
 
     assert found == []
@@ -148,7 +148,7 @@ async def test_a_statement_that_reads_a_whole_table_is_found(
 ) -> None:
     with log_statements(crowded.context.store.engine) as seen:
         await crowded.client().invites.list(name="nobody")
-    with writing(database) as connection:
+    with open_for_writing(database) as connection:
         found = {plan for _, plan in scans(connection, seen)}
 
     assert len(found) == 1

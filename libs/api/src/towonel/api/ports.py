@@ -25,7 +25,7 @@ class PortRange(Request):
     last_port: Port
 
     @model_validator(mode="after")
-    def _ordered(self) -> "PortRange":
+    def _check_order(self) -> "PortRange":
         if self.first_port > self.last_port:
             raise ValueError("first_port must not be above last_port")
         return self
@@ -40,7 +40,7 @@ class ReservationIn(Request):
     last_port: Port | None = None
 
     @model_validator(mode="after")
-    def _ordered(self) -> "ReservationIn":
+    def _check_order(self) -> "ReservationIn":
         if self.last_port is not None and (self.first_port or LAST_PORT + 1) > self.last_port:
             raise ValueError("last_port needs a first_port that is not above it")
         return self

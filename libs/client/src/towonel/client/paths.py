@@ -18,7 +18,7 @@ def by_id(collection: str, item_id: str) -> str:
         Denied: INVALID_REQUEST if it is not an id.
     """
     rule = "an id is base64url text or hexadecimal, as `list` shows it"
-    return _joined(collection, _ID, item_id, rule)
+    return _join(collection, _ID, item_id, rule)
 
 
 def by_key(collection: str, key: str) -> str:
@@ -28,7 +28,7 @@ def by_key(collection: str, key: str) -> str:
         Denied: INVALID_REQUEST if it is not a route's key.
     """
     rule = "a key is a kind and a name or port: https:app.example.eu, tcp:2222"
-    return _joined(collection, _KEY, key, rule)
+    return _join(collection, _KEY, key, rule)
 
 
 def by_hostname(collection: str, hostname: str) -> str:
@@ -38,10 +38,10 @@ def by_hostname(collection: str, hostname: str) -> str:
         Denied: INVALID_REQUEST if it is not a hostname.
     """
     rule = "a hostname is ASCII letters, digits, hyphens and dots"
-    return _joined(collection, _HOSTNAME, hostname, rule)
+    return _join(collection, _HOSTNAME, hostname, rule)
 
 
-def _joined(collection: str, form: re.Pattern[str], segment: str, rule: str) -> str:
+def _join(collection: str, form: re.Pattern[str], segment: str, rule: str) -> str:
     if not form.fullmatch(segment):
         raise Denied(Code.INVALID_REQUEST, rule)
     return f"{collection}/{quote(segment, safe='')}"

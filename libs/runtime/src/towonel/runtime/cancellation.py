@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 
-async def uninterrupted(work: Coroutine[Any, Any, None]) -> None:
+async def finish_despite_cancellation(work: Coroutine[Any, Any, None]) -> None:
     """Run to the end, and pass on a cancellation only then; `work` bounds its own time."""
     task, interruption = asyncio.create_task(work), None  # noqa: TID251 it ends here
     while not task.done():

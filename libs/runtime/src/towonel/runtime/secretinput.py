@@ -35,13 +35,13 @@ def ask(what: str, *, confirm: bool = False) -> str:
         KeyboardInterrupt: at Ctrl-C, and where the input ends.
     """
     while True:
-        secret = _typed(f"{what}: ")
-        if not confirm or _typed("Repeat for confirmation: ") == secret:
+        secret = _read_typed(f"{what}: ")
+        if not confirm or _read_typed("Repeat for confirmation: ") == secret:
             return secret
         print("Error: The two entered values do not match.", file=sys.stderr)  # noqa: T201
 
 
-def _typed(prompt: str) -> str:
+def _read_typed(prompt: str) -> str:
     try:
         while not (secret := getpass.getpass(prompt)):
             pass

@@ -56,15 +56,15 @@ class SessionCredit:
         Raises:
             ProtocolError: FLOW_CONTROL, more than the stream or the session was granted.
         """
-        stream.received(count)
-        self._receive.received(count)
+        stream.receive(count)
+        self._receive.receive(count)
 
     def consume(self, stream_id: int, stream: ReceiveCredit | None, count: int) -> None:
         """Announce room for bytes that were read; `stream` is None if no more may come on it."""
         now, rtt_s = self._clock(), self._rtt()
-        if stream is not None and (limit := stream.consumed(count, now, rtt_s)) is not None:
+        if stream is not None and (limit := stream.consume(count, now, rtt_s)) is not None:
             self._send_message(Window(stream_id, limit))
-        if (limit := self._receive.consumed(count, now, rtt_s)) is not None:
+        if (limit := self._receive.consume(count, now, rtt_s)) is not None:
             self._send_message(Window(None, limit))
 
     def report_abandoned(self, stream_id: int, sent_bytes: int) -> None:

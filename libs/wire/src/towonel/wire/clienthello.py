@@ -58,7 +58,7 @@ def read(data: bytes) -> ClientHello | Incomplete:
     handshake = bytearray()
     at = 0
     while True:
-        need = _needed(handshake, at)
+        need = _bytes_needed(handshake, at)
         if need is None:
             break
         if len(data) - at < _RECORD_HEADER:
@@ -66,7 +66,7 @@ def read(data: bytes) -> ClientHello | Incomplete:
             return Incomplete(max(need, at + _RECORD_HEADER))
         end = at + _RECORD_HEADER + _check_header(data[at : at + _RECORD_HEADER], first=at == 0)
         handshake += data[at + _RECORD_HEADER : end]
-        if len(data) < end and (rest := _needed(handshake, len(data))) is not None:
+        if len(data) < end and (rest := _bytes_needed(handshake, len(data))) is not None:
             return Incomplete(min(max(rest, len(data) + 1), end))
         at = end
     return _parse(bytes(handshake))
@@ -82,7 +82,7 @@ def alert(code: Code) -> bytes:
     return bytes([21, 3, 3, 0, 2, 2, _ALERTS.get(code, _ALERT_INTERNAL_ERROR)])
 
 
-def _needed(handshake: bytearray, at: int) -> int | None:
+def _bytes_needed(handshake: bytearray, at: int) -> int | None:
     """Return the bytes needed for the whole hello, at least, after `at` of them; None if complete."""
     if len(handshake) < _HANDSHAKE_HEADER:
         missing = _HANDSHAKE_HEADER - len(handshake)

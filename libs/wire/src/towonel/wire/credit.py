@@ -32,7 +32,7 @@ class ReceiveCredit:
         """Bytes that arrived and that the application has not read."""
         return self._received - self._consumed
 
-    def received(self, count: int) -> None:
+    def receive(self, count: int) -> None:
         """Count bytes that arrived.
 
         Raises:
@@ -43,7 +43,7 @@ class ReceiveCredit:
             raise ProtocolError(Code.FLOW_CONTROL, f"{over} bytes beyond the limit {self.limit}")
         self._received += count
 
-    def consumed(self, count: int, now: float, rtt_s: float) -> int | None:
+    def consume(self, count: int, now: float, rtt_s: float) -> int | None:
         """Count bytes the application has read, and return the new limit if it is to be announced.
 
         It is once half of the window was read. If two announcements come within two round trips,

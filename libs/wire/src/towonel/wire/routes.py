@@ -80,7 +80,7 @@ def delta_chunks(delta: RouteDelta, routes_per_chunk: int = ROUTES_PER_CHUNK) ->
     routes = cbor.encode("routes") + cbor.array_head(len(delta.routes))
     yield cbor.map_head(len(fields) + 1) + head + routes
     for some in batched(delta.routes, routes_per_chunk, strict=False):
-        yield b"".join(cbor.encode(_write(route)) for route in some)
+        yield b"".join(cbor.encode(_encode_route(route)) for route in some)
 
 
 def decode_delta(data: bytes) -> RouteDelta:
@@ -94,7 +94,7 @@ def decode_delta(data: bytes) -> RouteDelta:
     fields = Fields.of(cbor.decode(data))
     if fields.uint("v") != FORMAT_VERSION:
         raise ProtocolError(Code.UNSUPPORTED_VERSION, f"routes of version {fields.uint('v')}")
-    routes = (_read(Fields.of(item)) for item in fields.items("routes", MAX_ITEMS))
+    routes = (_decode_route(Fields.of(item)) for item in fields.items("routes", MAX_ITEMS))
     return RouteDelta(
         fields.uint("revision"),
         fields.flag("snapshot"),
@@ -105,7 +105,7 @@ def decode_delta(data: bytes) -> RouteDelta:
     )
 
 
-def _write(route: Route) -> dict[str, object]:
+def _encode_route(route: Route) -> dict[str, object]:
     value: dict[str, object] = {"kind": str(route.kind), "name": route.name}
     if route.port is not None:
         value["port"] = route.port
@@ -114,7 +114,7 @@ def _write(route: Route) -> dict[str, object]:
     return {**value, "tenant": route.tenant_id}
 
 
-def _read(fields: Fields) -> Route | None:
+def _decode_route(fields: Fields) -> Route | None:
     kind = fields.text("kind", 16)
     mode = fields.text("tls", 16) if "tls" in fields.values else TlsMode.PASSTHROUGH
     tenant = TenantId(fields.octets("tenant", ID_BYTES))

@@ -59,8 +59,8 @@ async def serve(
         *settings.health_listen_addr, health, metrics.registry, name="hub", version=VERSION
     ):
         keys = await asyncio.to_thread(load_keys, settings)
-        if await _migrated(settings, health, stopping):
-            async with _hub(settings, keys, metrics, timing or Timing()) as hub:
+        if await _migrate_when_ready(settings, health, stopping):
+            async with _open_hub(settings, keys, metrics, timing or Timing()) as hub:
                 await _serve(settings, hub, health, stopping)
     log.info("hub.stopped")
 
@@ -87,7 +87,7 @@ async def _serve(settings: HubSettings, hub: Hub, health: Health, stopping: asyn
 
 
 @contextlib.asynccontextmanager
-async def _hub(
+async def _open_hub(
     settings: HubSettings, keys: HubKeys, metrics: Metrics, timing: Timing
 ) -> AsyncGenerator[Hub]:
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
@@ -157,7 +157,9 @@ async def _declare(store: Store, settings: HubSettings, policy: Policy) -> None:
         raise SettingsError([f"TOWONEL_TENANTS: {error.detail}"]) from error
 
 
-async def _migrated(settings: HubSettings, health: Health, stopping: asyncio.Event) -> bool:
+async def _migrate_when_ready(
+    settings: HubSettings, health: Health, stopping: asyncio.Event
+) -> bool:
     """Migrate the database once it is available; return False when the hub stops before."""
     backoff, rng = Backoff(0.5, 5), SystemRandom()
     while not stopping.is_set():

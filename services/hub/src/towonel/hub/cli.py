@@ -34,7 +34,7 @@ def main() -> int:
     """Run the hub, or one command, and return the exit code."""
     arguments = _parser().parse_args()
     if arguments.command is None:
-        return lifecycle.main(HubSettings, _prepared)
+        return lifecycle.main(HubSettings, _prepare)
     return _run(arguments.command, arguments)
 
 
@@ -136,7 +136,7 @@ def _add_archive(parser: argparse.ArgumentParser, *, keys_help: str) -> None:
     )
 
 
-def _prepared(settings: HubSettings) -> tuple[lifecycle.Serve, float]:
+def _prepare(settings: HubSettings) -> tuple[lifecycle.Serve, float]:
     logs.configure(settings.log_level, settings.log_format, "hub", redact=SECRET_MARKS)
     return partial(serve, settings), settings.drain_timeout_secs + 10
 

@@ -65,7 +65,7 @@ class Hub:
     keys: HubKeys
     store: Store
     route_changes: RouteChanges
-    audited: AuditSignal
+    audit_signal: AuditSignal
     limiter: Limiter
     route_cache: RouteCache
     edge_reports: EdgeReports
@@ -101,7 +101,7 @@ class Hub:
         """Have all streams and long polls end, now and later."""
         self.stopping.set()
         self.route_changes.release()
-        self.audited.notify()
+        self.audit_signal.notify()
 
 
 async def _hub(request: Request) -> Hub:

@@ -14,7 +14,7 @@ from itertools import chain, islice
 from towonel.wire.ids import TenantId
 
 RETENTION_S = 3600.0
-MAX_QUIET = 10_000  # tenants without a connection; those with one are as many as clients at most
+MAX_IDLE = 10_000  # tenants without a connection; those with one are as many as clients at most
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class Tally:
     connections_total: int = 0
     bytes_in: int = 0  # from clients to origins
     bytes_out: int = 0
-    wanted_at: float | None = None  # when a sweep last found it of use
+    last_used_at: float | None = None  # when a sweep last found it of use
 
     def add(self, other: "Tally") -> None:
         self.connections_active += other.connections_active
@@ -37,7 +37,7 @@ class Tally:
 class Traffic:
     """Counters of all tenants, and the sum of those that are forgotten."""
 
-    def __init__(self, max_quiet: int = MAX_QUIET) -> None:
+    def __init__(self, max_quiet: int = MAX_IDLE) -> None:
         self._max_quiet = max_quiet
         self._busy: dict[TenantId, Tally] = {}
         self._quiet: dict[TenantId, Tally] = {}  # the longest quiet first
@@ -55,7 +55,7 @@ class Traffic:
         finally:
             tally.connections_active -= 1
             if not tally.connections_active:
-                self._rest(tenant_id)
+                self._mark_idle(tenant_id)
 
     def tenants(self, most: int) -> dict[TenantId, Tally]:
         """Return up to `most` tenants: those with connections first, then the latest that had."""
@@ -77,14 +77,14 @@ class Traffic:
             now: seconds, monotonic.
         """
         for tenant_id, tally in list(self._quiet.items()):
-            if tally.wanted_at is None or tenant_id in present:
-                tally.wanted_at = now
-            elif now - tally.wanted_at >= RETENTION_S:
+            if tally.last_used_at is None or tenant_id in present:
+                tally.last_used_at = now
+            elif now - tally.last_used_at >= RETENTION_S:
                 self._forget(tenant_id)
 
-    def _rest(self, tenant_id: TenantId) -> None:
+    def _mark_idle(self, tenant_id: TenantId) -> None:
         tally = self._busy.pop(tenant_id)
-        tally.wanted_at = None
+        tally.last_used_at = None
         self._quiet[tenant_id] = tally
         if len(self._quiet) > self._max_quiet:
             self._forget(next(iter(self._quiet)))

@@ -21,7 +21,7 @@ from towonel.hub.backup.archive import (
 )
 from towonel.hub.backup.copy import Content
 from towonel.hub.store.db.database import Database
-from towonel.hub.store.db.offline import reading
+from towonel.hub.store.db.offline import open_read_only
 from towonel.identity.backup import NONCE_BYTES, SALT_BYTES, seal, unseal
 from towonel.wire import cbor
 from towonel.wire.errors import Code, Denied, ProtocolError
@@ -53,14 +53,14 @@ def write(
     if keys is not None and not passphrase:
         raise Denied(Code.INVALID_REQUEST, "keys are only written under a passphrase")
     with (
-        reading(database) as connection,
+        open_read_only(database) as connection,
         _private(path) as file,
         tarfile.open(fileobj=file, mode="w:gz") as archive,
     ):
         content = copy.content_of(connection)
         tables = {name: _add_table(archive, content, name, path.parent) for name in content.columns}
         if keys is not None:
-            _add(archive, KEYS, _sealed(keys, passphrase))
+            _add(archive, KEYS, _seal(keys, passphrase))
         facts: dict[str, Any] = {"hub": hub_version, "created_at": created_at, "tables": tables}
         manifest = Manifest(revision=content.schema, has_keys=keys is not None, **facts)
         _add(archive, MANIFEST, manifest.model_dump_json(by_alias=True, indent=1).encode())
@@ -111,7 +111,7 @@ def copy_database(source: Database, target: Database) -> Mapping[str, int]:
     Raises:
         Denied: INVALID_REQUEST where the target has something in it, or the source nothing.
     """
-    with reading(source) as connection:
+    with open_read_only(source) as connection:
         return copy.fill(target, copy.content_of(connection))
 
 
@@ -146,7 +146,7 @@ def _add_table(archive: tarfile.TarFile, content: Content, name: str, folder: Pa
     return TableHead(rows=count, columns=list(content.columns[name]))
 
 
-def _sealed(keys: Mapping[str, bytes], passphrase: str) -> bytes:
+def _seal(keys: Mapping[str, bytes], passphrase: str) -> bytes:
     salt, nonce = secrets.token_bytes(SALT_BYTES), secrets.token_bytes(NONCE_BYTES)
     return seal(cbor.encode(dict(keys)), passphrase, salt=salt, nonce=nonce)
 

@@ -6,11 +6,11 @@ from itertools import pairwise
 from sqlalchemy import Connection, func, select, text
 from sqlmodel import col
 
-from towonel.hub.core.ownership import is_wildcard, owner_of
+from towonel.hub.core.ownership import find_owner, is_wildcard
 from towonel.hub.core.ports import Range
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import newest_revision, schema_of
-from towonel.hub.store.db.offline import reading
+from towonel.hub.store.db.offline import open_read_only
 from towonel.hub.store.tables import (
     PENDING,
     BlockRow,
@@ -35,7 +35,7 @@ type Check = Callable[[Connection], Iterator[str]]
 
 def problems(database: Database) -> list[str]:
     """Return the violations in a database, a sentence each; empty where there is none."""
-    with reading(database) as connection:
+    with open_read_only(database) as connection:
         return problems_in(connection)
 
 
@@ -109,7 +109,7 @@ def _owners(connection: Connection) -> Iterator[str]:
         col(RouteRow.kind), col(RouteRow.name), col(RouteRow.key), col(RouteRow.tenant_id)
     ).where(col(RouteRow.removed_at_ms).is_(None))
     for kind, name, key, tenant_id in connection.execute(live):
-        owner = owner_of(Hostname(name), owners) if kind == "https" else None
+        owner = find_owner(Hostname(name), owners) if kind == "https" else None
         if kind == "https" and owner != bytes(tenant_id):
             whose = owner.hex()[:8] if owner else "nobody"
             yield f"route: {key} is routed to {tenant_id.hex()[:8]}, and {whose} owns it"

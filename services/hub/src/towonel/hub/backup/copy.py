@@ -15,7 +15,7 @@ from sqlmodel import SQLModel
 from towonel.hub.store import tables
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import check_known, newest_revision, schema_of, upgrade_to
-from towonel.hub.store.db.offline import writing
+from towonel.hub.store.db.offline import open_for_writing
 from towonel.hub.store.db.transactions import REVISIONS_LOST
 from towonel.wire.errors import Code, Denied, ProtocolError
 
@@ -91,7 +91,7 @@ def fill(database: Database, content: Content, *, undoes: bool = False) -> Mappi
         Denied: INVALID_REQUEST where the database has rows, or the content is of a newer hub.
         ProtocolError: MALFORMED for content that does not fit its schema.
     """
-    with writing(database) as connection:
+    with open_for_writing(database) as connection:
         _check_empty(connection)
         if schema_of(connection) not in {None, content.schema}:
             _drop(connection)

@@ -65,7 +65,7 @@ class Principal:
         return self.tenant_id or tenant_id
 
     @property
-    def reads_audit(self) -> bool:
+    def may_read_audit(self) -> bool:
         """Whether this caller may see actors, addresses and events about API keys."""
         return self.role >= Role.OPERATOR and self.tenant_id is None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from towonel.api.services import ServiceIn
 from towonel.hub.core import quotas
-from towonel.hub.core.ownership import Claim, claim_of
+from towonel.hub.core.ownership import Claim, check_claim
 from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
 from towonel.wire.errors import Code, Denied, ProtocolError
@@ -16,7 +16,7 @@ from towonel.wire.routes import Route, TlsMode
 
 
 @dataclass(frozen=True, slots=True)
-class Current:
+class CurrentState:
     """Current state that a plan is compared with.
 
     Args:
@@ -74,7 +74,11 @@ def parse(services: Iterable[ServiceIn], tenant_id: TenantId, rules: PortRules) 
 
 
 def plan(
-    tenant_id: TenantId, routes: Sequence[Route], current: Current, *, reserved_only: bool = False
+    tenant_id: TenantId,
+    routes: Sequence[Route],
+    current: CurrentState,
+    *,
+    reserved_only: bool = False,
 ) -> Plan:
     """Return the changes from the current state to a group's desired routes.
 
@@ -101,7 +105,7 @@ def plan(
     )
 
 
-def check_quotas(routes: Sequence[Route], current: Current, most: Quotas) -> None:
+def check_quotas(routes: Sequence[Route], current: CurrentState, most: Quotas) -> None:
     """Check the number of services and ports of all groups of a tenant.
 
     A tenant above a limit that was lowered may keep what it has, or give up some of it.
@@ -122,10 +126,10 @@ def _count_ports(keys: Iterable[str]) -> int:
 
 
 def _check_conflicts(
-    tenant_id: TenantId, routes: Sequence[Route], current: Current, *, reserved_only: bool
+    tenant_id: TenantId, routes: Sequence[Route], current: CurrentState, *, reserved_only: bool
 ) -> None:
     claims = {
-        route.name: claim_of(tenant_id, Hostname(route.name), current.owners)
+        route.name: check_claim(tenant_id, Hostname(route.name), current.owners)
         for route in routes
         if route.kind is ServiceKind.HTTPS
     }

@@ -18,7 +18,7 @@ def candidates(name: Hostname) -> tuple[Hostname, ...]:
     return (name, *(Hostname(f"*{name[at:]}") for at in above))
 
 
-def owner_of(name: Hostname, owners: Mapping[Hostname, TenantId]) -> TenantId | None:
+def find_owner(name: Hostname, owners: Mapping[Hostname, TenantId]) -> TenantId | None:
     """Return the tenant that owns `name`.
 
     Args:
@@ -36,9 +36,9 @@ class Claim(Enum):
     FOREIGN = "foreign"  # not covered
 
 
-def claim_of(tenant_id: TenantId, name: Hostname, owners: Mapping[Hostname, TenantId]) -> Claim:
+def check_claim(tenant_id: TenantId, name: Hostname, owners: Mapping[Hostname, TenantId]) -> Claim:
     """Return whether a tenant owns `name`; the arguments are those of `owner_of`."""
-    if owner_of(name, owners) == tenant_id:
+    if find_owner(name, owners) == tenant_id:
         return Claim.OWNED
     covered = any(owners.get(pattern) == tenant_id for pattern in candidates(name))
     return Claim.OUTRANKED if covered else Claim.FOREIGN

@@ -9,7 +9,7 @@ class AuditSignal:
     def __init__(self) -> None:
         self._next = asyncio.Event()
 
-    def next_write(self) -> asyncio.Event:
+    def next_write_event(self) -> asyncio.Event:
         """Return the event that the next write sets; take it before the log is read."""
         return self._next
 

@@ -144,7 +144,7 @@ class RouteCache:
             self._encoded.clear()
         self._known, self.edges, self.is_loaded = known, head.edges, True
 
-    async def encoded(self, since: int | None) -> Sequence[bytes]:
+    async def encode_since(self, since: int | None) -> Sequence[bytes]:
         """Return what changed since a revision, or everything, encoded, in chunks.
 
         It is as new as the cache was when this was called. Of many edges that ask the same, one

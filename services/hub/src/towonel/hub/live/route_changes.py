@@ -140,7 +140,7 @@ def on_commit(changes: RouteChanges, audited: AuditSignal) -> Callable[[Write], 
     """Return the callback of a store, which announces each commit to followers and edges."""
 
     async def announce(write: Write) -> None:
-        if write.audited:
+        if write.has_audit_event:
             audited.notify()
         if write.revision is not None:
             await changes.publish(write.revision)

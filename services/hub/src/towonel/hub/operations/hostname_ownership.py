@@ -11,7 +11,7 @@ from itertools import batched
 from sqlmodel import col, delete, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.core.ownership import candidates, is_wildcard, owner_of
+from towonel.hub.core.ownership import candidates, find_owner, is_wildcard
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.invites import find_owners
 from towonel.hub.store.routes import CHUNK, find_rows, put, remove
@@ -54,7 +54,7 @@ async def _reconcile_placeholders(write: Write, names: Sequence[Hostname]) -> No
         is_live = row is not None and row.removed_at_ms is None
         above = wildcard_of(name)
         holder = owners.get(name)
-        rival = owner_of(above, owners) if above is not None else None
+        rival = find_owner(above, owners) if above is not None else None
         if holder is None or rival in {None, holder}:
             obsolete += [key] if is_live else []
         elif row is None or not is_live or row.tenant_id != holder:
@@ -70,7 +70,7 @@ async def _drop_foreign_services(write: Write, names: Sequence[Hostname]) -> lis
         rows = await find_rows(session, [f"https:{name}" for name in some])
         owners = await find_owners(session, {p for name in some for p in candidates(name)})
         for key, row in rows.items():
-            owner = owner_of(Hostname(row.name), owners)
+            owner = find_owner(Hostname(row.name), owners)
             if row.removed_at_ms is None and owner != row.tenant_id:
                 lost.append(Hostname(row.name))
                 await session.exec(delete(ServiceRow).where(col(ServiceRow.key) == key))

@@ -6,7 +6,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.context import Hub
 from towonel.hub.core import desired_state
-from towonel.hub.core.desired_state import Current, Plan
+from towonel.hub.core.desired_state import CurrentState, Plan
 from towonel.hub.core.ownership import candidates
 from towonel.hub.operations.hostname_ownership import reconcile_placeholders
 from towonel.hub.store import invites, nonces, ports, routes, tenants
@@ -80,23 +80,25 @@ def before_and_after(plan: Plan) -> tuple[Mapping[str, object], Mapping[str, obj
 
 async def _current(
     session: AsyncSession, tenant_id: TenantId, group: str, desired_routes: Sequence[Route]
-) -> Current:
+) -> CurrentState:
     patterns = {
         pattern
         for route in desired_routes
         if route.kind is ServiceKind.HTTPS
         for pattern in candidates(Hostname(route.name))
     }
-    return Current(
+    return CurrentState(
         own=await routes.find_published(session, tenant_id, group),
         siblings=await routes.find_sibling_keys(session, tenant_id, group),
         tenants=await routes.find_tenants(session, [route.key for route in desired_routes]),
         owners=await invites.find_owners(session, patterns),
-        reserved=await _reserved(session, desired_routes),
+        reserved=await _find_reservations(session, desired_routes),
     )
 
 
-async def _reserved(session: AsyncSession, desired_routes: Sequence[Route]) -> dict[str, TenantId]:
+async def _find_reservations(
+    session: AsyncSession, desired_routes: Sequence[Route]
+) -> dict[str, TenantId]:
     """Return the tenant that each desired port is reserved for, by key."""
     tenants: dict[str, TenantId] = {}
     for kind in (ServiceKind.TCP, ServiceKind.UDP):

@@ -26,7 +26,7 @@ DAY_MS = 24 * 3_600_000
 NONCE_MS = 2 * MAX_SKEW_MS  # a later replay fails by its own time
 BLOCK_MS = GRANT_LIFETIME_MS + 3_600_000  # no grant outlives it, clocks an hour off included
 TOMBSTONE_MS = DAY_MS  # an edge away for longer gets a snapshot
-ANSWER_MS = DAY_MS
+IDEMPOTENCY_MS = DAY_MS
 AGENT_MS = GRANT_LIFETIME_MS  # an agent not seen for that long has no valid grant either
 REPORT_MS = DAY_MS
 ROWS_AT_ONCE = 2_000  # per table: other writes wait no longer than that takes
@@ -45,7 +45,9 @@ async def prune(write: Write, retention: Retention = Retention()) -> bool:
     audit_ms = retention.audit_days * DAY_MS
     counts = [
         await _delete_before(session, NonceRow, col(NonceRow.timestamp_ms), now_ms - NONCE_MS),
-        await _delete_before(session, AnswerRow, col(AnswerRow.created_at_ms), now_ms - ANSWER_MS),
+        await _delete_before(
+            session, AnswerRow, col(AnswerRow.created_at_ms), now_ms - IDEMPOTENCY_MS
+        ),
         await _delete_before(session, AgentRow, col(AgentRow.last_seen_ms), now_ms - AGENT_MS),
         await _delete_before(session, ReportRow, col(ReportRow.reported_at_ms), now_ms - REPORT_MS),
         await _delete_before(session, AuditRow, col(AuditRow.at_ms), now_ms - audit_ms),

@@ -47,7 +47,7 @@ async def follow_routes(
     if since is not None and since > hub.route_cache.revision and not is_current:
         chunks: Sequence[bytes] = list(delta_chunks(RouteDelta(since, snapshot=False)))
     else:
-        chunks = await hub.route_cache.encoded(since)
+        chunks = await hub.route_cache.encode_since(since)
     length = sum(map(len, chunks))
     return StreamingResponse(
         _stream(chunks), media_type="application/cbor", headers={"content-length": str(length)}

@@ -93,7 +93,7 @@ async def _stream(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[byte
         yield b""  # for `stream_events`
         yield b": following\n\n"
         while not hub.stopping.is_set():
-            next_write = hub.audited.next_write()
+            next_write = hub.audit_signal.next_write_event()
             rows = await _read_after(hub, caller, last_id)
             if rows is None:
                 return
@@ -132,7 +132,7 @@ async def _wait(next_write: asyncio.Event, timeout_s: float) -> None:
 def _visible(row: AuditRow, principal: Principal) -> AuditItem | None:
     """Return the event as a caller may see it, or None."""
     item = _to_item(row)
-    if principal.reads_audit:
+    if principal.may_read_audit:
         return item
     of_another = principal.tenant_id is not None and row.tenant_id != principal.tenant_id
     if of_another or item.action.startswith("key."):

@@ -8,7 +8,7 @@ from towonel.api.services import ServiceIn
 from towonel.hub.context import Hub
 from towonel.hub.core import desired_state
 from towonel.hub.core.legacy import signed_entries as rules
-from towonel.hub.core.ownership import Claim, candidates, claim_of
+from towonel.hub.core.ownership import Claim, candidates, check_claim
 from towonel.hub.core.quotas import Quotas, check_quota
 from towonel.hub.operations.legacy.heartbeat import ENTRIES_GROUP, new_agent_row
 from towonel.hub.operations.publish import before_and_after, publish
@@ -105,7 +105,7 @@ async def _claims(
     names |= set() if also is None else {also}
     patterns = {pattern for name in names for pattern in candidates(Hostname(name))}
     owners = await invites.find_owners(session, patterns)
-    return {name: claim_of(tenant_id, Hostname(name), owners) for name in names}
+    return {name: check_claim(tenant_id, Hostname(name), owners) for name in names}
 
 
 async def _name_agent(

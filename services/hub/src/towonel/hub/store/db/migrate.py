@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from towonel.hub.store.db.database import Database
-from towonel.hub.store.db.offline import writing
+from towonel.hub.store.db.offline import open_for_writing
 from towonel.hub.store.db.transactions import SAME
 from towonel.wire.errors import Code, Denied
 
@@ -24,7 +24,7 @@ def upgrade(database: Database) -> None:
     Raises:
         Denied: INVALID_REQUEST if the database was migrated by a newer hub.
     """
-    with writing(database) as connection:
+    with open_for_writing(database) as connection:
         upgrade_to(connection, newest_revision())
         # Even with nothing to migrate: this fails on a read-only Postgres, and the hub latency_probe for it.
         connection.execute(SAME)

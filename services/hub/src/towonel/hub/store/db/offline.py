@@ -23,7 +23,7 @@ _NO_TIMEOUTS = """
 
 
 @contextlib.contextmanager
-def reading(database: Database) -> Generator[Connection]:
+def open_read_only(database: Database) -> Generator[Connection]:
     """Open a database read-only, at one consistent state; writers go on meanwhile.
 
     Raises:
@@ -49,7 +49,7 @@ def reading(database: Database) -> Generator[Connection]:
 
 
 @contextlib.contextmanager
-def writing(database: Database) -> Generator[Connection]:
+def open_for_writing(database: Database) -> Generator[Connection]:
     """Open a database for one transaction, committed at the end; no two of them overlap.
 
     A missing file of SQLite is created, for its owner only.

@@ -17,7 +17,7 @@ from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.errors import translate_errors
 from towonel.hub.timing import Timing
-from towonel.runtime.cancellation import uninterrupted
+from towonel.runtime.cancellation import finish_despite_cancellation
 from towonel.wire.errors import Code, Unavailable
 
 _LOCK = text("SELECT 1 FROM revision WHERE id = 1 FOR UPDATE")
@@ -52,9 +52,9 @@ class Write:
 
     session: AsyncSession
     now_ms: int
-    served: int
+    served_revision: int
     revision: int | None = None
-    audited: bool = False
+    has_audit_event: bool = False
 
     def touch(self, row: Versioned) -> None:
         """Write a changed row under a new version."""
@@ -83,7 +83,7 @@ class Write:
         """
         row = audit.to_row(actor, action, subject, tenant_id, self.now_ms, before, after)
         self.session.add(row)
-        self.audited = True
+        self.has_audit_event = True
 
     async def next_revision(self) -> int:
         """Take the next revision of the routes; all routes of one write share it.
@@ -95,8 +95,8 @@ class Write:
         if self.revision is None:
             connection = await self.session.connection()
             number = int((await connection.execute(_NEXT)).scalar_one())
-            if number <= self.served:
-                await connection.execute(_SKIP, {"past": self.served + REVISIONS_LOST})
+            if number <= self.served_revision:
+                await connection.execute(_SKIP, {"past": self.served_revision + REVISIONS_LOST})
                 number = int((await connection.execute(_NEXT)).scalar_one())
             self.revision = number
         return self.revision
@@ -160,7 +160,7 @@ class Store:
         try:
             yield store
         finally:
-            await uninterrupted(store._close())
+            await finish_despite_cancellation(store._close())
 
     @property
     def engine(self) -> Engine:
@@ -219,7 +219,7 @@ class Store:
 
     @contextlib.asynccontextmanager
     async def _writer(self, *, is_alone: bool) -> AsyncGenerator[AsyncSession]:
-        with self._record_trouble(), translate_errors():
+        with self._record_failure(), translate_errors():
             async with contextlib.AsyncExitStack() as stack:
                 async with _begin(self._begin_s):
                     if is_alone:
@@ -275,7 +275,7 @@ class Store:
         await self._engine.dispose()
 
     @contextlib.contextmanager
-    def _record_trouble(self) -> Generator[None]:
+    def _record_failure(self) -> Generator[None]:
         try:
             yield
         except Unavailable as error:
