@@ -55,7 +55,7 @@ def published(hub: CommandedHub) -> Published:
 
 
 def test_a_tenant_is_listed_and_shown(published: Published) -> None:
-    hub, tenant_id = published.hub, published.invite.tenant_id
+    hub, tenant_id = published.hub, published.invite.tenant_id.hex()
     lines = hub.told("tenants", "list", "--hostname", HOST).splitlines()
     shown = hub.told("tenant", "show", tenant_id)
 
@@ -66,7 +66,7 @@ def test_a_tenant_is_listed_and_shown(published: Published) -> None:
 
 
 def test_a_tenant_is_edited_and_its_defaults_come_back(published: Published) -> None:
-    hub, tenant_id = published.hub, published.invite.tenant_id
+    hub, tenant_id = published.hub, published.invite.tenant_id.hex()
     limited = hub.asked("tenant", "edit", tenant_id, "--max-services", "3", "--name", "other")
     back = hub.asked("tenant", "edit", tenant_id, "--max-services", "default", "--name", "views")
 
@@ -94,7 +94,7 @@ def test_a_tenant_rests_comes_back_and_ends(hub: CommandedHub) -> None:
 
 
 def test_services_and_routes_are_listed_and_shown(published: Published) -> None:
-    hub, tenant_id = published.hub, published.invite.tenant_id
+    hub, tenant_id = published.hub, published.invite.tenant_id.hex()
     key = f"https:{HOST}"
     service = hub.told("service", "list", "--group", "home").splitlines()[1].split()
     route = hub.told("routes", "list", "--tenant-id", tenant_id).splitlines()[1].split()
@@ -108,7 +108,7 @@ def test_services_and_routes_are_listed_and_shown(published: Published) -> None:
 
 def test_agents_are_listed_and_shown(published: Published) -> None:
     hub, agent_id = published.hub, published.agent.public.hex()
-    known = hub.asked("agent", "list", "--tenant-id", published.invite.tenant_id)["agents"]
+    known = hub.asked("agent", "list", "--tenant-id", published.invite.tenant_id.hex())["agents"]
     live = hub.told("agents", "list", "--live")
     shown = hub.told("agent", "show", agent_id)
 

@@ -8,15 +8,15 @@ from towonel.api.traffic import Traffic
 from towonel.hub.core.live_view import STALE_MS, LiveTenant, LiveView
 
 NOW_MS = 1_800_000_000_000
-PARIS, BERLIN = "0e" * 32, "1e" * 32
-ALICE, BOB = "0a" * 32, "0b" * 32
-TENANT, OTHER = "0c" * 32, "0d" * 32
+PARIS, BERLIN = b"\x0e" * 32, b"\x1e" * 32
+ALICE, BOB = b"\x0a" * 32, b"\x0b" * 32
+TENANT, OTHER = b"\x0c" * 32, b"\x0d" * 32
 APP, SSH = "https:app.example.eu", "tcp:ssh"
 
 
-def session(agent: str = ALICE, **changes: object) -> SessionReport:
+def session(agent: bytes = ALICE, **changes: object) -> SessionReport:
     facts = {
-        "session_id": "00" * 16,
+        "session_id": bytes(16),
         "agent_id": agent,
         "tenant_id": TENANT,
         "group": "default",
@@ -29,7 +29,7 @@ def session(agent: str = ALICE, **changes: object) -> SessionReport:
     return SessionReport.model_validate({**facts, **changes})
 
 
-def traffic(tenant: str = TENANT, factor: int = 1) -> TenantTraffic:
+def traffic(tenant: bytes = TENANT, factor: int = 1) -> TenantTraffic:
     return TenantTraffic(
         tenant_id=tenant,
         connections_active=factor,
@@ -77,8 +77,8 @@ def test_an_agent_on_two_edges_is_one_since_its_first_session_and_as_its_newest_
 
 
 def test_of_two_sessions_of_one_moment_the_same_one_counts_whoever_reports_it() -> None:
-    one = session(session_id="01" * 16, software="one")
-    two = session(session_id="02" * 16, software="two")
+    one = session(session_id=b"\x01" * 16, software="one")
+    two = session(session_id=b"\x02" * 16, software="two")
 
     for live in (view(paris=report(one, two)), view(paris=report(two), berlin=report(one))):
         assert live.agents[ALICE].software == "two"

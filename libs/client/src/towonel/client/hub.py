@@ -123,7 +123,7 @@ class HubClient:
             BootstrapIn(
                 invite_id=base64url.encode(token.invite_id),
                 invite_secret=base64url.encode(token.secret),
-                agent_id=agent.public.hex(),
+                agent_id=agent.public,
                 group=group,
             )
             .model_dump_json()

@@ -44,33 +44,32 @@ class EdgeReports:
             self._reports |= {edge_id: (at_ms, report) for edge_id, at_ms, report in newer}
             fresh = {k: it for k, it in self._reports.items() if now_ms - it[0] <= STALE_MS}
             self._reports, self._read_ms = fresh, now_ms
-            by_edge = {edge_id.hex(): it for edge_id, it in fresh.items()}
-            self._view = await asyncio.to_thread(LiveView, by_edge, now_ms)
+            self._view = await asyncio.to_thread(LiveView, fresh, now_ms)
             self._reads += 1
 
     def agent(self, agent_id: bytes) -> LiveAgent | None:
         """Return an agent that an edge has a session with."""
-        return self._view.agents.get(agent_id.hex())
+        return self._view.agents.get(agent_id)
 
     def agent_ids(self) -> list[bytes]:
         """Return the ids of all live agents."""
-        return [bytes.fromhex(agent_id) for agent_id in self._view.agents]
+        return list(self._view.agents)
 
-    def agents_of(self, tenant_id: bytes) -> Sequence[str]:
-        """Return the ids of a tenant's live agents, in hexadecimal."""
-        return self._view.tenant(tenant_id.hex()).agents
+    def agents_of(self, tenant_id: bytes) -> Sequence[bytes]:
+        """Return the ids of a tenant's live agents."""
+        return self._view.tenant(tenant_id).agents
 
     def traffic_of(self, tenant_id: bytes) -> Traffic:
         """Return the traffic that edges carried for a tenant."""
-        return self._view.tenant(tenant_id.hex()).traffic
+        return self._view.tenant(tenant_id).traffic
 
-    def serving(self, tenant_id: bytes, service: str) -> list[bytes]:
+    def serving(self, tenant_id: bytes, service: str) -> Sequence[bytes]:
         """Return the agents that serve a tenant's service, `https:app.example.eu` or `tcp:ssh`."""
-        return [bytes.fromhex(it) for it in self._view.serving(tenant_id.hex(), service)]
+        return self._view.serving(tenant_id, service)
 
     def edge_is_live(self, edge_id: bytes) -> bool:
         """Whether an edge reported recently."""
-        return edge_id.hex() in self._view.edges
+        return edge_id in self._view.edges
 
     def edge_count(self) -> int:
         """Return how many edges reported recently."""
@@ -78,12 +77,12 @@ class EdgeReports:
 
     def sessions_of(self, edge_id: bytes) -> int:
         """Return how many agents an edge has sessions with."""
-        edge = self._view.edges.get(edge_id.hex())
+        edge = self._view.edges.get(edge_id)
         return edge.sessions if edge else 0
 
     def traffic_of_edge(self, edge_id: bytes) -> Traffic:
         """Return the traffic of an edge since it started."""
-        edge = self._view.edges.get(edge_id.hex())
+        edge = self._view.edges.get(edge_id)
         return edge.traffic if edge else Traffic()
 
     def _is_fresh(self, now_ms: int) -> bool:

@@ -68,7 +68,7 @@ async def get_service(hub: HubDep, caller: TenantViewer, key: RouteKey) -> Servi
         name=route.name,
         port=route.port,
         tls_mode=route.tls_mode,
-        tenant_id=route.tenant_id.hex(),
+        tenant_id=route.tenant_id,
         groups=[row.group for row in rows],
         agents=to_agent_items(hub, page.rows),
     )

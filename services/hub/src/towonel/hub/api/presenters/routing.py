@@ -25,8 +25,8 @@ def to_agent_items(hub: Hub, rows: Iterable[AgentRow]) -> list[AgentItem]:
         live = hub.edge_reports.agent(row.agent_id)
         items.append(
             AgentItem(
-                agent_id=row.agent_id.hex(),
-                tenant_id=row.tenant_id.hex(),
+                agent_id=row.agent_id,
+                tenant_id=row.tenant_id,
                 group=row.group,
                 is_live=live is not None,
                 first_seen_at=to_datetime(row.first_seen_ms),
@@ -43,9 +43,9 @@ def to_agent_items(hub: Hub, rows: Iterable[AgentRow]) -> list[AgentItem]:
 def to_edge_out(row: EdgeRow) -> EdgeOut:
     """Return an edge as agents need it."""
     return EdgeOut(
-        edge_id=row.edge_id.hex(),
+        edge_id=row.edge_id,
         addresses=addresses_of(row),
-        certificate_sha256=row.certificate_sha256.hex(),
+        certificate_sha256=row.certificate_sha256,
         certificate_pem=row.certificate_pem,
     )
 
@@ -54,10 +54,10 @@ def to_edge_item(hub: Hub, row: EdgeRow, name: str) -> EdgeItem:
     """Return the item of an edge, with what its newest report says."""
     seen_ms = max(row.last_seen_ms, hub.edges_seen.get(row.edge_id, 0))
     return EdgeItem(
-        node_id=row.edge_id.hex(),
+        node_id=row.edge_id,
         name=name,
         addresses=addresses_of(row),
-        certificate_sha256=row.certificate_sha256.hex(),
+        certificate_sha256=row.certificate_sha256,
         version=row.version,
         last_seen_ms=seen_ms,
         last_seen_at=to_datetime(seen_ms),
@@ -75,7 +75,7 @@ def to_service_item(hub: Hub, row: ServiceRow, route: RouteRow) -> ServiceItem:
         name=route.name,
         port=route.port,
         tls_mode=route.tls_mode,
-        tenant_id=row.tenant_id.hex(),
+        tenant_id=row.tenant_id,
         group=row.group,
         created_at=to_datetime(row.created_at_ms),
         agents_live=len(hub.edge_reports.serving(row.tenant_id, service_key(route))),
@@ -95,7 +95,7 @@ def to_route_item(row: RouteRow) -> RouteItem:
         name=row.name,
         port=row.port,
         tls_mode=row.tls_mode,
-        tenant_id=row.tenant_id.hex(),
+        tenant_id=row.tenant_id,
         revision=row.revision,
     )
 
