@@ -66,8 +66,8 @@ async def refresh_gauges(hub: Hub) -> None:
     hub.metrics.tenants.set(count.get(PENDING, 0))
     for status in (PENDING, REVOKED):
         hub.metrics.invites.labels(status).set(count.get(status, 0))
-    hub.metrics.agents_live.set(len(hub.edge_reports.agent_ids()))
-    hub.metrics.edges_live.set(hub.edge_reports.edge_count())
+    hub.metrics.agents_live.set(len(hub.edge_reports.view.agents))
+    hub.metrics.edges_live.set(len(hub.edge_reports.view.edges))
 
 
 async def _refresh_routes(hub: Hub) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from towonel.api.agents import AgentItem
 from towonel.api.edges import EdgeItem, EdgeOut
 from towonel.api.services import AppliedState, RouteItem, ServiceItem
+from towonel.api.traffic import Traffic
 from towonel.hub.context import Hub
 from towonel.hub.core.desired import Plan
 from towonel.hub.core.timestamps import to_datetime, to_optional_datetime
@@ -22,7 +23,7 @@ def to_agent_items(hub: Hub, rows: Iterable[AgentRow]) -> list[AgentItem]:
     """Return the items of agents, with what the newest edge reports say of them."""
     items: list[AgentItem] = []
     for row in rows:
-        live = hub.edge_reports.agent(row.agent_id)
+        live = hub.edge_reports.view.agents.get(row.agent_id)
         items.append(
             AgentItem(
                 agent_id=row.agent_id,
@@ -32,7 +33,7 @@ def to_agent_items(hub: Hub, rows: Iterable[AgentRow]) -> list[AgentItem]:
                 first_seen_at=to_datetime(row.first_seen_ms),
                 last_seen_at=to_datetime(row.last_seen_ms),
                 live_since=to_optional_datetime(live.since_ms if live else None),
-                edges=sorted(live.edges) if live else [],
+                edges=list(live.edges) if live else [],
                 software=live.software if live else None,
                 connections_active=live.active_streams if live else 0,
             )
@@ -53,6 +54,7 @@ def to_edge_out(row: EdgeRow) -> EdgeOut:
 def to_edge_item(hub: Hub, row: EdgeRow, name: str) -> EdgeItem:
     """Return the item of an edge, with what its newest report says."""
     seen_ms = max(row.last_seen_ms, hub.edges_seen.get(row.edge_id, 0))
+    live = hub.edge_reports.view.edges.get(row.edge_id)
     return EdgeItem(
         node_id=row.edge_id,
         name=name,
@@ -61,9 +63,9 @@ def to_edge_item(hub: Hub, row: EdgeRow, name: str) -> EdgeItem:
         version=row.version,
         last_seen_ms=seen_ms,
         last_seen_at=to_datetime(seen_ms),
-        is_live=hub.edge_reports.edge_is_live(row.edge_id),
-        sessions=hub.edge_reports.sessions_of(row.edge_id),
-        traffic=hub.edge_reports.traffic_of_edge(row.edge_id),
+        is_live=live is not None,
+        sessions=live.sessions if live else 0,
+        traffic=live.traffic if live else Traffic(),
     )
 
 
@@ -78,7 +80,7 @@ def to_service_item(hub: Hub, row: ServiceRow, route: RouteRow) -> ServiceItem:
         tenant_id=row.tenant_id,
         group=row.group,
         created_at=to_datetime(row.created_at_ms),
-        agents_live=len(hub.edge_reports.serving(row.tenant_id, service_key(route))),
+        agents_live=len(hub.edge_reports.view.serving(row.tenant_id, service_key(route))),
     )
 
 

@@ -82,6 +82,7 @@ def to_edge_invite_item(row: EdgeInviteRow) -> EdgeInviteItem:
 
 def to_tenant_item(hub: Hub, row: InviteRow, hostnames: list[str]) -> TenantItem:
     """Return the item of a tenant, with what the newest edge reports say of it."""
+    live = hub.edge_reports.view.tenant(row.tenant_id)
     return TenantItem(
         tenant_id=row.tenant_id,
         invite_id=base64url.encode(row.invite_id),
@@ -92,8 +93,8 @@ def to_tenant_item(hub: Hub, row: InviteRow, hostnames: list[str]) -> TenantItem
         created_at=to_datetime(row.created_at_ms),
         expires_at=to_optional_datetime(row.expires_at_ms),
         suspended_at=to_optional_datetime(row.suspended_at_ms),
-        agents_live=len(hub.edge_reports.agents_of(row.tenant_id)),
-        traffic=hub.edge_reports.traffic_of(row.tenant_id),
+        agents_live=len(live.agents),
+        traffic=live.traffic,
     )
 
 
