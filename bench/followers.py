@@ -125,9 +125,9 @@ def _report(size: Size, number: int, count: int) -> EdgeReport:
     """Each agent has a session with one edge."""
     sessions = [
         SessionReport(
-            session_id=at.to_bytes(16).hex(),
-            agent_id=at.to_bytes(32).hex(),
-            tenant_id=tenant_id(at).hex(),
+            session_id=at.to_bytes(16),
+            agent_id=at.to_bytes(32),
+            tenant_id=tenant_id(at),
             group="default",
             peer="192.0.2.1:50000",
             since_ms=1,

@@ -99,7 +99,7 @@ async def _wait_ready(url: str, process: asyncio.subprocess.Process) -> None:
 
 @contextlib.asynccontextmanager
 async def others(hub: Running) -> AsyncIterator[Figures]:
-    """How long somebody else latency_probe for small answers meanwhile; the figures are there at the end."""
+    """How long somebody else waits for small answers meanwhile; the figures are there at the end."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(HERE / "latency_probe.py"), hub.url), stdin=PIPE, stdout=PIPE
     )

@@ -21,15 +21,15 @@ def main(url: str) -> None:
     where = urlsplit(url)
     hub = http.client.HTTPConnection(where.hostname or "", where.port)
     probe(hub)  # the first is slower: a hub makes much of itself when it is needed
-    latency_probe = [probe(hub)]
+    waits = [probe(hub)]
     print("begun", flush=True)
     while not select.select([sys.stdin], [], [], PAUSE_S)[0]:
-        latency_probe.append(probe(hub))
+        waits.append(probe(hub))
     print(
         json.dumps(
             {
-                "others_waited_ms": max(latency_probe),
-                "others_median_ms": statistics.median(latency_probe),
+                "others_waited_ms": max(waits),
+                "others_median_ms": statistics.median(waits),
             }
         )
     )

@@ -117,7 +117,7 @@ def test_a_time_has_its_bounds_both_included() -> None:
 
 
 def test_an_id_is_spelled_as_the_hub_does() -> None:
-    assert parse_hex_id("--tenant-id", f" {'AB' * 32}\n") == "ab" * 32
+    assert parse_hex_id("--tenant-id", f" {'AB' * 32}\n") == b"\xab" * 32
 
 
 @pytest.mark.parametrize("text", ["", "ab", "ab" * 31 + "zz", "ab" * 33, "é" * 64])

@@ -26,7 +26,7 @@ OPERATOR = {"authorization": "Bearer operator-key"}
 
 async def made_key(hub: TestHub, role: Role, tenant: TenantKey | None = None) -> str:
     """The secret of a new API key."""
-    tenant_id = None if tenant is None else tenant.tenant_id.hex()
+    tenant_id = None if tenant is None else tenant.tenant_id
     wanted = KeyIn(name=secrets.token_hex(4), role=role, tenant_id=tenant_id)
     return (await hub.client().keys.create(wanted)).key
 
@@ -62,8 +62,8 @@ def invite_id(token: InviteToken) -> str:
     return base64url.encode(token.invite_id)
 
 
-def tenant_id(token: InviteToken) -> str:
-    return tenant_of(token).tenant_id.hex()
+def tenant_id(token: InviteToken) -> bytes:
+    return tenant_of(token).tenant_id
 
 
 async def publish(hub: TestHub, token: InviteToken, *hostnames: str, group: str = "default") -> int:
@@ -82,12 +82,12 @@ async def publish_ports(
     return (await hub.client().apply_desired_state(tenant_of(token), wanted)).revision
 
 
-async def served(hub: TestHub) -> dict[str, str]:
+async def served(hub: TestHub) -> dict[str, bytes]:
     """What edges are told now: the tenant of each route that is not of a blocked tenant."""
     hub.clock.now_ms += 10
     delta = await hub.client().follow_routes(hub.context.keys.node, None)
     routes: tuple[Route, ...] = delta.routes
-    return {r.key: r.tenant_id.hex() for r in routes if r.tenant_id not in delta.blocked}
+    return {r.key: r.tenant_id for r in routes if r.tenant_id not in delta.blocked}
 
 
 @contextlib.asynccontextmanager

@@ -26,7 +26,7 @@ from towonel.wire.routes import encode_delta
 from towonel.wire.tokens import EdgeToken, InviteToken
 
 POLL_S = 25
-RETRY_S = 0.25  # as an edge latency_probe first
+RETRY_S = 0.25  # as an edge waits first
 TENANTS = 10
 UNLIMITED = {
     "TOWONEL_HUB_KEY_RATE_LIMIT_PER_SEC": "100000",

@@ -70,7 +70,7 @@ def dump(database: Database) -> dict[str, list[str]]:
 async def _served(database: Database) -> AsyncGenerator[Served]:
     async with hub_with_keys(database, RouteChanges(), HUB) as hub:
         await _fill(hub)
-        hub.context.stop()  # no long poll latency_probe, and every stream ends
+        hub.context.stop()  # no long poll waits, and every stream ends
         async with serve_app(create_app(hub.context), "127.0.0.1", 0, drain_s=1) as port:
             yield Served(f"http://127.0.0.1:{port}", hub)
 

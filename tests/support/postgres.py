@@ -17,7 +17,7 @@ from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import upgrade
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-# A test's data may be lost with the machine, but not with the process: nothing latency_probe for the disk.
+# A test's data may be lost with the machine, but not with the process: nothing waits for the disk.
 UNSAFE = {"fsync": "off", "full_page_writes": "off"}
 SETTINGS = {
     "listen_addresses": "127.0.0.1",

@@ -22,9 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    items.sort(
-        key=lambda item: item.get_closest_marker("processes") is None
-    )  # what latency_probe longest
+    items.sort(key=lambda item: item.get_closest_marker("processes") is None)  # what waits longest
     if config.getoption("soak"):
         return
     names = {item.nodeid for item in items}

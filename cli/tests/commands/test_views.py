@@ -55,7 +55,7 @@ def published(hub: CommandedHub) -> Published:
 
 
 def test_a_tenant_is_listed_and_shown(published: Published) -> None:
-    hub, tenant_id = published.hub, published.invite.tenant_id
+    hub, tenant_id = published.hub, published.invite.tenant_id.hex()
     lines = hub.stdout_of("tenants", "list", "--hostname", HOST).splitlines()
     shown = hub.stdout_of("tenant", "show", tenant_id)
 
@@ -66,7 +66,7 @@ def test_a_tenant_is_listed_and_shown(published: Published) -> None:
 
 
 def test_a_tenant_is_edited_and_its_defaults_come_back(published: Published) -> None:
-    hub, tenant_id = published.hub, published.invite.tenant_id
+    hub, tenant_id = published.hub, published.invite.tenant_id.hex()
     limited = hub.json_of("tenant", "edit", tenant_id, "--max-services", "3", "--name", "other")
     back = hub.json_of("tenant", "edit", tenant_id, "--max-services", "default", "--name", "views")
 
@@ -94,7 +94,7 @@ def test_a_tenant_rests_comes_back_and_ends(hub: CommandedHub) -> None:
 
 
 def test_services_and_routes_are_listed_and_shown(published: Published) -> None:
-    hub, tenant_id = published.hub, published.invite.tenant_id
+    hub, tenant_id = published.hub, published.invite.tenant_id.hex()
     key = f"https:{HOST}"
     service = hub.stdout_of("service", "list", "--group", "home").splitlines()[1].split()
     route = hub.stdout_of("routes", "list", "--tenant-id", tenant_id).splitlines()[1].split()
@@ -108,7 +108,7 @@ def test_services_and_routes_are_listed_and_shown(published: Published) -> None:
 
 def test_agents_are_listed_and_shown(published: Published) -> None:
     hub, agent_id = published.hub, published.agent.public.hex()
-    known = hub.json_of("agent", "list", "--tenant-id", published.invite.tenant_id)["agents"]
+    known = hub.json_of("agent", "list", "--tenant-id", published.invite.tenant_id.hex())["agents"]
     live = hub.stdout_of("agents", "list", "--live")
     shown = hub.stdout_of("agent", "show", agent_id)
 

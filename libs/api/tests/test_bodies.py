@@ -3,12 +3,13 @@
 from datetime import UTC, datetime
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from towonel.api.fields import Hex32
 from towonel.api.keys import KeyOut
 from towonel.api.ports import PortRange, ReservationIn
 
-ID = "ab" * 32
+ID = b"\xab" * 32
 AT = datetime(2026, 11, 24, tzinfo=UTC)
 
 
@@ -42,6 +43,38 @@ def test_a_reservation_without_a_first_port_or_in_disorder_is_refused(
 ) -> None:
     with pytest.raises(ValidationError):
         ReservationIn(tenant_id=ID, protocol="udp", first_port=first, last_port=last)
+
+
+def test_an_id_is_bytes_and_in_json_hexadecimal() -> None:
+    made = ReservationIn(tenant_id=ID, protocol="udp")
+    text = made.model_dump_json()
+
+    assert f'"tenant_id":"{"ab" * 32}"' in text
+    assert made == ReservationIn.model_validate_json(text)
+    assert made == ReservationIn.model_validate(made.model_dump())
+    for mode in ("validation", "serialization"):
+        schema = TypeAdapter(Hex32).json_schema(mode=mode)
+        assert schema == {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("AB" * 32, "string_pattern_mismatch"),
+        ("ab" * 31, "string_pattern_mismatch"),
+        ("ab" * 32 + "\n", "string_pattern_mismatch"),
+        ("é" * 64, "string_pattern_mismatch"),
+        (ID[1:], "string_type"),
+        (ID + b"\n", "string_type"),
+        (7, "string_type"),
+        (None, "string_type"),
+    ],
+)
+def test_what_is_no_id_is_refused(value: object, problem: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        ReservationIn.model_validate({"tenant_id": value, "protocol": "udp"})
+
+    assert [error["type"] for error in caught.value.errors()] == [problem]
 
 
 def test_the_secret_of_a_key_is_in_no_repr() -> None:

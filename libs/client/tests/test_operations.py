@@ -42,7 +42,7 @@ from towonel.client.transport import Tagged
 from towonel.wire.errors import Code, Denied
 
 AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
-ID, INVITE_ID = "ab" * 32, "pJ4yYx1sT0mQ8aWv7c2d3g"
+ID, HEX, INVITE_ID = b"\xab" * 32, "ab" * 32, "pJ4yYx1sT0mQ8aWv7c2d3g"
 KEY = "https:*.example.eu"
 TRAFFIC = Traffic(connections_active=1, bytes_in=2)
 INVITE = InviteOut(token="t", invite_id="aa", tenant_id=ID, name="n", expires_at_ms=None)
@@ -119,30 +119,30 @@ READS = [
     ),
     Ask(
         lambda c: c.services.list(limit=5, cursor="c", tenant_id=ID, group="g", kind="tcp"),
-        f"GET /v1/services?{EVERY}&tenant_id={ID}&group=g&kind=tcp",
+        f"GET /v1/services?{EVERY}&tenant_id={HEX}&group=g&kind=tcp",
         ServicePage(services=[]),
     ),
     Ask(lambda c: c.services.get(KEY), "GET /v1/services/https%3A%2A.example.eu", SERVICE),
     Ask(
         lambda c: c.routes.list(limit=5, cursor="c", tenant_id=ID, kind="udp"),
-        f"GET /v1/routes?{EVERY}&tenant_id={ID}&kind=udp",
+        f"GET /v1/routes?{EVERY}&tenant_id={HEX}&kind=udp",
         RoutePage(revision=7, routes=[ROUTE]),
     ),
     Ask(lambda c: c.routes.get("tcp:2222"), "GET /v1/routes/tcp%3A2222", ROUTE),
     Ask(
         lambda c: c.agents.list(limit=5, cursor="c", tenant_id=ID, group="g", live=True),
-        f"GET /v1/agents?{EVERY}&tenant_id={ID}&group=g&live=true",
+        f"GET /v1/agents?{EVERY}&tenant_id={HEX}&group=g&live=true",
         AgentPage(agents=[AGENT]),
     ),
     Ask(lambda c: c.agents.list(live=False), "GET /v1/agents?live=false", AgentPage(agents=[])),
-    Ask(lambda c: c.agents.get(ID), f"GET /v1/agents/{ID}", AGENT),
+    Ask(lambda c: c.agents.get(ID), f"GET /v1/agents/{HEX}", AGENT),
     Ask(
         lambda c: c.edges.list(limit=5, cursor="c"), f"GET /v1/edges?{EVERY}", EdgeList(edges=[])
     ),
-    Ask(lambda c: c.edges.get(ID), f"GET /v1/edges/{ID}", EDGE),
+    Ask(lambda c: c.edges.get(ID), f"GET /v1/edges/{HEX}", EDGE),
     Ask(
         lambda c: c.ports.list(limit=5, cursor="c", tenant_id=ID, protocol="udp"),
-        f"GET /v1/ports?{EVERY}&tenant_id={ID}&protocol=udp",
+        f"GET /v1/ports?{EVERY}&tenant_id={HEX}&protocol=udp",
         ReservationPage(ports=[PORTS]),
     ),
     Ask(lambda c: c.ports.get(INVITE_ID), f"GET /v1/ports/{INVITE_ID}", PORTS),
@@ -162,7 +162,7 @@ READS = [
             limit=5, cursor="c", actor="a", action="b", subject="s", tenant_id=ID, since=AT,
             until="2026-11-25T00:00:00Z",
         ),
-        f"GET /v1/audit?{EVERY}&actor=a&action=b&subject=s&tenant_id={ID}"
+        f"GET /v1/audit?{EVERY}&actor=a&action=b&subject=s&tenant_id={HEX}"
         "&since=2026-11-24T12%3A00%3A00%2B00%3A00&until=2026-11-25T00%3A00%3A00Z",
         AuditPage(audit=[AUDIT]),
     ),
@@ -178,9 +178,9 @@ WRITES = [
         "DELETE /v1/invites/aa/hostnames/%2A.a.b", HOSTNAMES,
     ),
     Ask(lambda c: c.edge_invites.revoke("aa"), "DELETE /v1/edge-invites/aa", RevokedOut()),
-    Ask(lambda c: c.tenants.suspend(ID), f"POST /v1/tenants/{ID}/suspend", TENANT),
-    Ask(lambda c: c.tenants.resume(ID), f"POST /v1/tenants/{ID}/resume", TENANT),
-    Ask(lambda c: c.tenants.remove(ID), f"DELETE /v1/tenants/{ID}", RemovedOut(tenant_id=ID)),
+    Ask(lambda c: c.tenants.suspend(ID), f"POST /v1/tenants/{HEX}/suspend", TENANT),
+    Ask(lambda c: c.tenants.resume(ID), f"POST /v1/tenants/{HEX}/resume", TENANT),
+    Ask(lambda c: c.tenants.remove(ID), f"DELETE /v1/tenants/{HEX}", RemovedOut(tenant_id=ID)),
     Ask(
         lambda c: c.ports.release(INVITE_ID),
         f"DELETE /v1/ports/{INVITE_ID}", ReleasedOut(reservation_id=INVITE_ID),
@@ -205,7 +205,7 @@ CREATES = [
         lambda c: c.ports.reserve(
             ReservationIn(protocol="tcp", tenant_id=ID), idempotency_key="once"
         ),
-        "POST /v1/ports", PORTS, {"protocol": "tcp", "tenant_id": ID},
+        "POST /v1/ports", PORTS, {"protocol": "tcp", "tenant_id": HEX},
     ),
     Ask(
         lambda c: c.keys.create(KeyIn(name="n", role="viewer"), idempotency_key="once"),
@@ -214,7 +214,7 @@ CREATES = [
 ]  # fmt: skip
 GETS_WITH_TAG = [
     Ask(lambda c: c.invites.get("aa"), "GET /v1/invites/aa", DETAIL),
-    Ask(lambda c: c.tenants.get(ID), f"GET /v1/tenants/{ID}", TENANT_DETAIL),
+    Ask(lambda c: c.tenants.get(ID), f"GET /v1/tenants/{HEX}", TENANT_DETAIL),
     Ask(lambda c: c.keys.get("kk"), "GET /v1/keys/kk", KEY_ITEM),
 ]
 EDITS = [
@@ -226,7 +226,7 @@ EDITS = [
     ),
     Ask(
         lambda c: c.tenants.update(ID, TenantEdit(name="n"), if_match='"3"'),
-        f"PATCH /v1/tenants/{ID}", TENANT_DETAIL, {"name": "n"},
+        f"PATCH /v1/tenants/{HEX}", TENANT_DETAIL, {"name": "n"},
     ),
     Ask(
         lambda c: c.keys.update("kk", KeyEdit(expires_at=None), if_match='"3"'),

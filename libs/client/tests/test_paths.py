@@ -36,6 +36,7 @@ ANY = [
         (paths.by_id, "pJ4yYx1sT0mQ8aWv7c2d3g", "/v1/x/pJ4yYx1sT0mQ8aWv7c2d3g"),
         (paths.by_id, "-_", "/v1/x/-_"),
         (paths.by_id, "b7" * 32, "/v1/x/" + "b7" * 32),
+        (paths.by_id, b"\xb7" * 32, "/v1/x/" + "b7" * 32),
         (paths.by_key, "https:*.example.eu", "/v1/x/https%3A%2A.example.eu"),
         (paths.by_key, "tcp:2222", "/v1/x/tcp%3A2222"),
         (paths.by_key, "udp:53", "/v1/x/udp%3A53"),
@@ -44,7 +45,7 @@ ANY = [
     ],
 )
 def test_a_name_is_the_last_part_of_the_path(
-    build: Callable[[str, str], str], segment: str, path: str
+    build: Callable[[str, bytes | str], str], segment: bytes | str, path: str
 ) -> None:
     assert build("/v1/x", segment) == path
 

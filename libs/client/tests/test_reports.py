@@ -15,9 +15,9 @@ from towonel.wire.errors import Code, Denied, ProtocolError
 NOW_MS = 1_800_000_000_000
 EDGE = NodeKey.from_seed(b"\x01" * 32)
 SESSION = SessionReport(
-    session_id="0a" * 16,
-    agent_id="0b" * 32,
-    tenant_id="0c" * 32,
+    session_id=b"\x0a" * 16,
+    agent_id=b"\x0b" * 32,
+    tenant_id=b"\x0c" * 32,
     group="default",
     peer="[2001:db8::7]:4433",
     since_ms=NOW_MS,
@@ -26,7 +26,7 @@ SESSION = SessionReport(
     software="towonel-agent 1.0",
 )
 TENANT = TenantTraffic(
-    tenant_id="0c" * 32, connections_active=1, connections_total=2, bytes_in=3, bytes_out=4
+    tenant_id=b"\x0c" * 32, connections_active=1, connections_total=2, bytes_in=3, bytes_out=4
 )
 REPORT = EdgeReport(
     version="0.1.0",

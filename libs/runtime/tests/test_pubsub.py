@@ -61,6 +61,18 @@ async def test_messages_arrive_in_order_until_the_end(tmp_path: Path) -> None:
     assert receiver.connections == [True, False]
 
 
+async def test_messages_are_bytes_also_where_the_url_asks_for_text(tmp_path: Path) -> None:
+    async with (
+        running_redis(tmp_path) as url,
+        receiving(f"{url}?decode_responses=true") as receiver,
+    ):
+        await receiver.until(lambda: receiver.subscription.is_connected)
+        await publish(url, "one")
+        await receiver.until(lambda: receiver.messages != [])
+
+    assert receiver.messages == [b"one"]
+
+
 async def test_a_quiet_redis_is_pinged_and_stays_connected(tmp_path: Path) -> None:
     async with running_redis(tmp_path) as url, receiving(url) as receiver:
         await receiver.until(lambda: receiver.subscription.is_connected)

@@ -38,7 +38,7 @@ async def test_a_client_that_reads_nothing_of_an_answer_is_disconnected() -> Non
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             assert isinstance(transport, asyncio.Transport)
             transport.write(bytes(64 * 1024 * 1024))
-            transport.close()  # which latency_probe for what was written
+            transport.close()  # which waits for what was written
 
         @override
         def connection_lost(self, exc: Exception | None) -> None:
@@ -131,7 +131,7 @@ async def send_request(port: int, path: str = "/", more: str = "") -> Streams:
 
 
 class App:
-    """Application that answers; on one path it latency_probe for `go_on` before the end."""
+    """Application that answers; on one path it waits for `go_on` before the end."""
 
     def __init__(self) -> None:
         self.begun, self.go_on = asyncio.Event(), asyncio.Event()

@@ -44,10 +44,11 @@ def records(data: bytes, *sizes: int) -> bytes:
     return out
 
 
-def real(hostname: str = NAME, alpn: list[str] | None = None) -> bytes:
+def real(hostname: str = NAME) -> bytes:
     """The first flight of Python's own TLS client."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     context = ssl.create_default_context()
+    context.set_alpn_protocols(["h2", "http/1.1"])
     tls = context.wrap_bio(incoming, outgoing, server_hostname=hostname)
     with contextlib.suppress(ssl.SSLWantReadError):
         tls.do_handshake()
@@ -142,6 +143,9 @@ def test_one_byte_records_cost_few_wakes_and_not_one_each() -> None:
         (records(b"\x01" + vector(3, bytes(10))), Code.BAD_HELLO),
         (records(b"\x01" + vector(3, GOOD[4:] + b"\0")), Code.BAD_HELLO),
         (records(handshake((0, b""))), Code.BAD_HELLO),
+        (records(handshake(server_name(NAME.encode()), (16, b"\0\x09\x02h2"))), Code.BAD_HELLO),
+        (records(handshake(server_name(NAME.encode()), (16, b"\0\x03\x09h2"))), Code.BAD_HELLO),
+        (records(handshake(server_name(NAME.encode()), (16, b""))), Code.BAD_HELLO),
         (records(handshake((0, vector(2, b"\0\xff\xff")))), Code.BAD_HELLO),
         (records(handshake(server_name(NAME.encode(), kind=1))), Code.BAD_SNI),
         (records(handshake((0, server_name(b"a.eu")[1] + b"\0"))), Code.BAD_SNI),

@@ -114,9 +114,9 @@ async def test_an_agent_is_reported_with_who_and_where_it_is_and_what_it_serves(
         [session] = report.sessions
         [known] = edge.sessions.all()
 
-    assert session.session_id == known.session_id.hex()
-    assert session.agent_id == agent.public.hex()
-    assert session.tenant_id == TENANT.hex()
+    assert session.session_id == known.session_id
+    assert session.agent_id == agent.public
+    assert session.tenant_id == TENANT
     assert (session.group, session.software) == ("g", "test")
     assert session.services == ["https:a.eu"]
     assert session.peer == known.peer
@@ -169,7 +169,7 @@ async def test_a_download_that_is_still_going_on_grows_between_two_reports(
     assert [report.sessions[0].active_streams for report in reports[:3]] == [1, 1, 1]
     for report in reports:
         [tenant] = report.tenants
-        assert (tenant.tenant_id, tenant.connections_total) == (TENANT.hex(), 1)
+        assert (tenant.tenant_id, tenant.connections_total) == (TENANT, 1)
         assert tenant.connections_active == report.connections_active
         assert (tenant.bytes_in, tenant.bytes_out) == (report.bytes_in, report.bytes_out)
 
@@ -201,7 +201,7 @@ async def test_a_report_leaves_out_a_tenant_without_agent_or_client_for_an_hour(
         edge.now_s = RETENTION_S
         report = await edge.report()
 
-    assert [tenant.tenant_id for tenant in report.tenants] == [TENANT.hex()]
+    assert [tenant.tenant_id for tenant in report.tenants] == [TENANT]
 
 
 def many_sessions(count: int) -> dict[bytes, Session]:

@@ -13,12 +13,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 REPORTED_S = 30.0  # edges report every ten seconds
 
 
-async def get_tenant(stack: Stack, tenant_id: str) -> TenantDetail:
+async def get_tenant(stack: Stack, tenant_id: bytes) -> TenantDetail:
     async with stack.operator() as operator:
         return (await operator.tenants.get(tenant_id)).value
 
 
-async def has_traffic(stack: Stack, tenant_id: str) -> bool:
+async def has_traffic(stack: Stack, tenant_id: bytes) -> bool:
     return (await get_tenant(stack, tenant_id)).traffic.connections_total >= 1
 
 

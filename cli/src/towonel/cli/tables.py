@@ -96,6 +96,7 @@ def agent_rows(agents: list[AgentItem]) -> Rows:
 
 def agent_row(item: AgentItem) -> tuple[str, ...]:
     """Return one agent as a row of that table."""
-    edges = ", ".join(edge[:SHORT] for edge in item.edges)
+    edges = ", ".join(edge.hex()[:SHORT] for edge in item.edges)
     live = format_live(item.live_since)
-    return item.agent_id, item.group, live, edges, str(item.connections_active), item.software or ""
+    active = str(item.connections_active)
+    return item.agent_id.hex(), item.group, live, edges, active, item.software or ""

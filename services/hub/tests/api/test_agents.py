@@ -36,7 +36,7 @@ async def test_a_proven_invite_gives_a_grant_and_the_edges(hub: TestHub) -> None
     assert grant.not_after_ms == welcome.grant_expires_at_ms == hub.clock() + GRANT_LIFETIME_MS
     assert welcome.hostnames == ["a.eu"]
     (edge,) = welcome.edges
-    assert edge.edge_id == hub.context.keys.node.public.hex() == welcome.edge_node_id
+    assert edge.edge_id == hub.context.keys.node.public == welcome.edge_node_id
     assert welcome.trusted_edges == [edge.edge_id]
     assert welcome.edge_addresses == edge.addresses == ["127.0.0.1:443"]
 
@@ -80,7 +80,7 @@ def signed_bootstrap(token: InviteToken, agent: NodeKey) -> bytes:
     asked = BootstrapIn(
         invite_id=base64url.encode(token.invite_id),
         invite_secret=base64url.encode(token.secret),
-        agent_id=agent.public.hex(),
+        agent_id=agent.public,
     )
     return asked.model_dump_json().encode()
 
@@ -214,7 +214,7 @@ async def test_an_agent_that_comes_again_was_seen_first_when_it_was(hub: TestHub
     seen = list[AgentItem]()
     for group in ("blue", "green"):
         await client.bootstrap(token, agent, group)
-        seen.append(await client.agents.get(agent.public.hex()))
+        seen.append(await client.agents.get(agent.public))
         hub.clock.now_ms += 5_000
 
     assert seen[0].first_seen_at == seen[1].first_seen_at

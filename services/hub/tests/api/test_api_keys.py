@@ -193,7 +193,7 @@ async def test_a_refused_key_counts_as_no_use(hub: TestHub) -> None:
 async def test_a_key_of_one_tenant_is_no_admin_and_needs_a_tenant_that_lives(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
     admin = KeyIn(name="x", role="admin", tenant_id=tenant_id(token))
-    nobody = KeyIn(name="x", role="viewer", tenant_id="ab" * 32)
+    nobody = KeyIn(name="x", role="viewer", tenant_id=b"\xab" * 32)
     ended = KeyIn(name="x", role="viewer", tenant_id=tenant_id(token))
     refused = [await code_of(client.keys.create(wanted)) for wanted in (admin, nobody)]
     await client.invites.revoke(invite_id(token))

@@ -30,12 +30,12 @@ async def test_the_hubs_own_edge_and_invited_ones_register_and_are_listed(hub: T
     client = hub.client()
     for key in (hub.context.keys.node, edge):
         answer = await client.register_edge(key, registration(key))
-        assert answer.hub_node_id == hub.context.keys.node.public.hex()
+        assert answer.hub_node_id == hub.context.keys.node.public
 
     listed = {item.node_id: item for item in (await client.edges.list()).edges}
-    assert set(listed) == {edge.public.hex(), hub.context.keys.node.public.hex()}
-    assert listed[edge.public.hex()].name == "second"
-    assert listed[edge.public.hex()].addresses == ["127.0.0.1:443"]
+    assert set(listed) == {edge.public, hub.context.keys.node.public}
+    assert listed[edge.public].name == "second"
+    assert listed[edge.public].addresses == ["127.0.0.1:443"]
 
 
 async def test_a_stranger_gets_neither_registration_nor_routes(hub: TestHub) -> None:
@@ -190,5 +190,5 @@ async def test_blocks_and_nonces_are_forgotten_when_they_cannot_matter(hub: Test
         await retention.prune(change)
     await hub.context.route_cache.catch_up()
 
-    assert [tenant.hex() for tenant in blocked] == [created.tenant_id]
+    assert [*blocked] == [created.tenant_id]
     assert (await client.follow_routes(hub.context.keys.node, None)).blocked == ()

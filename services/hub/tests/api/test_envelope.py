@@ -160,7 +160,7 @@ async def test_every_edit_refuses_fields_it_does_not_know(hub: TestHub) -> None:
     async with hub.raw() as http:
         for method, path in (
             ("PATCH", f"/v1/invites/{invite_id(token)}"),
-            ("PATCH", f"/v1/tenants/{tenant_id(token)}"),
+            ("PATCH", f"/v1/tenants/{tenant_id(token).hex()}"),
             ("PATCH", f"/v1/keys/{key.key_id}"),
             ("POST", f"/v1/keys/{key.key_id}/rotate"),
             ("POST", "/v1/edge-invites"),
@@ -187,7 +187,7 @@ async def test_times_are_rfc_3339_in_utc_in_every_answer(hub: TestHub) -> None:
     await (await keyed(hub, "viewer")).keys.whoami()
     paths = (
         *("tenants", "services", "agents", "keys", "audit", "ports", "edges", "invites", "routes"),
-        *(f"tenants/{tenant_id(there.tenant)}", f"invites/{invite_id(there.tenant)}"),
+        *(f"tenants/{tenant_id(there.tenant).hex()}", f"invites/{invite_id(there.tenant)}"),
         *(f"agents/{agent.public.hex()}", f"keys/{there.key.key_id}", f"edges/{node.public.hex()}"),
     )
     async with hub.raw() as http:

@@ -18,7 +18,7 @@ async def patches(hub: TestHub) -> dict[str, tuple[str, object]]:
     key = await hub.client().keys.create(KeyIn(name="k", role="viewer"))
     return {
         "update_invite": (f"/v1/invites/{invite_id(token)}", {"name": "new"}),
-        "update_tenant": (f"/v1/tenants/{tenant_id(other)}", {"limits": {"ports": 5}}),
+        "update_tenant": (f"/v1/tenants/{tenant_id(other).hex()}", {"limits": {"ports": 5}}),
         "update_key": (f"/v1/keys/{key.key_id}", {"name": "new"}),
     }
 

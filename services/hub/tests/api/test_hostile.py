@@ -1,4 +1,4 @@
-"""What is sent to harm: every answer is an envelope, none is our fault, nobody else latency_probe for it."""
+"""What is sent to harm: every answer is an envelope, none is our fault, nobody else waits for it."""
 
 import asyncio
 import contextlib
@@ -72,9 +72,7 @@ async def test_a_thousand_names_of_a_hundred_labels_each_are_no_trouble(hub: Tes
     deep = [f"n{number}." + "a." * 100 + f"x{number}.example.eu" for number in range(1000)]
     body = state(*deep).model_dump_json().encode()
     header = authorize_tenant(tenant, Domain.DESIRED_STATE, body, hub.clock.now_ms)
-    async with (
-        hub.raw() as http
-    ):  # which latency_probe, unlike a client, for as long as the hub works
+    async with hub.raw() as http:  # which waits, unlike a client, for as long as the hub works
         answer = await http.put(
             "/v1/desired-state", content=body, headers={"authorization": header}
         )

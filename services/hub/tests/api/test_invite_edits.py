@@ -13,7 +13,7 @@ from support.callers import (
     served,
     tenant_id,
 )
-from support.hub import TestHub, new_key, tenant_of
+from support.hub import TestHub, new_key
 
 from towonel.api.invites import HostnamesIn, InviteEdit
 from towonel.api.limits import Limits
@@ -256,7 +256,7 @@ async def test_what_is_above_a_lowered_limit_can_be_made_less_but_not_more(hub: 
 
 async def test_a_revoked_invite_is_edited_no_more(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu", "b.eu"), hub.client()
-    which, of = invite_id(token), tenant_of(token).tenant_id.hex()
+    which, of = invite_id(token), tenant_id(token)
     await client.invites.revoke(which)
     calls = (
         client.invites.update(which, InviteEdit(name="x")),

@@ -125,7 +125,7 @@ async def test_an_edge_that_registers_meanwhile_hides_no_other(hub: TestHub) -> 
         await client.register_edge(key, registration(key))
     found = await walk(client.edges.list, "edges", "node_id", 2)
 
-    assert found == sorted(key.public.hex() for key in edges)
+    assert found == sorted(key.public for key in edges)
 
 
 async def edge(hub: TestHub) -> NodeKey:
@@ -218,7 +218,7 @@ async def test_ports_are_found_by_tenant_and_protocol(hub: TestHub) -> None:
         of = {"tenant_id": tenant_id(token), "protocol": protocol}
         await client.ports.reserve(ReservationIn.model_validate(of))
 
-    async def ports(**wanted: str) -> list[tuple[str, int]]:
+    async def ports(**wanted: bytes | str) -> list[tuple[str, int]]:
         found = (await client.ports.list(**wanted)).ports  # type: ignore[arg-type]
         return [(it.protocol, it.first_port) for it in found]
 

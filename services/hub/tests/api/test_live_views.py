@@ -25,11 +25,11 @@ HUGE = 2**63 - 1
 LAST_MOMENT_MS = 253_370_764_799_999  # of the year 9998
 
 
-def session(agent: str, tenant: str, **more: Any) -> dict[str, Any]:
+def session(agent: bytes, tenant: bytes, **more: Any) -> dict[str, Any]:
     return {
         "session_id": "ab" * 16,
-        "agent_id": agent,
-        "tenant_id": tenant,
+        "agent_id": agent.hex(),
+        "tenant_id": tenant.hex(),
         "group": "g",
         "peer": "192.0.2.1:1",
         "since_ms": 1_600_000_000_000,
@@ -46,10 +46,10 @@ def traffic(number: int) -> dict[str, int]:
 
 
 def report(
-    sessions: Iterable[dict[str, Any]] = (), tenants: Iterable[str] = (), number: int = 0
+    sessions: Iterable[dict[str, Any]] = (), tenants: Iterable[bytes] = (), number: int = 0
 ) -> EdgeReport:
     sessions = list(sessions)
-    told = [{"tenant_id": tenant, **traffic(number)} for tenant in tenants]
+    told = [{"tenant_id": tenant.hex(), **traffic(number)} for tenant in tenants]
     return EdgeReport.model_validate(
         {
             "version": "1",
@@ -81,7 +81,7 @@ async def test_edges_together_show_a_tenant_its_agents_and_what_they_carried(hub
     token, agent = await one_agent(hub)
     client, tenant = hub.client(), tenant_id(token)
     node, other = hub.context.keys.node, await invited_edge(hub)
-    here, there = session(agent.public.hex(), tenant), session(agent.public.hex(), tenant)
+    here, there = session(agent.public, tenant), session(agent.public, tenant)
     await client.register_edge(node, registration(node))
     await client.report_edge(node, report([{**here, "since_ms": 5_000}], [tenant], 2))
     await client.report_edge(other, report([{**there, "since_ms": 6_000}], [tenant], 3))
@@ -90,13 +90,13 @@ async def test_edges_together_show_a_tenant_its_agents_and_what_they_carried(hub
 
     assert shown.traffic == listed.traffic == Traffic.model_validate(traffic(5))
     assert (shown.agents_live, listed.agents_live) == (1, 1)
-    assert shown.agents == [await client.agents.get(agent.public.hex())]
+    assert shown.agents == [await client.agents.get(agent.public)]
     (seen,) = shown.agents
     assert (seen.connections_active, seen.software) == (2, "agent/1")
-    assert seen.edges == sorted([node.public.hex(), other.public.hex()])
+    assert seen.edges == sorted([node.public, other.public])
     assert seen.live_since is not None
     assert seen.live_since.timestamp() == 5
-    edge = await client.edges.get(other.public.hex())
+    edge = await client.edges.get(other.public)
     assert (edge.is_live, edge.sessions, edge.traffic.bytes_in) == (True, 1, 3)
     assert edge in (await client.edges.list()).edges
 
@@ -105,12 +105,12 @@ async def test_an_edge_that_falls_silent_is_gone_with_all_that_was_on_it(hub: Te
     token, agent = await one_agent(hub)
     client, tenant, node = hub.client(), tenant_id(token), hub.context.keys.node
     await client.register_edge(node, registration(node))
-    await client.report_edge(node, report([session(agent.public.hex(), tenant)], [tenant], 2))
+    await client.report_edge(node, report([session(agent.public, tenant)], [tenant], 2))
 
     async def live() -> tuple[bool, bool, int, int, int, int]:
         (service,) = (await client.services.list()).services
-        edge, shown = await client.edges.get(node.public.hex()), await client.tenants.get(tenant)
-        told = await client.agents.get(agent.public.hex())
+        edge, shown = await client.edges.get(node.public), await client.tenants.get(tenant)
+        told = await client.agents.get(agent.public)
         page = (await client.agents.list(live=True)).agents
         numbers = (shown.value.agents_live, service.agents_live, len(page), edge.sessions)
         return edge.is_live, told.is_live, *numbers
@@ -127,13 +127,13 @@ async def test_what_an_edge_tells_replaces_what_it_told_and_nothing_of_others(hu
     token, agent = await one_agent(hub)
     client, tenant, node = hub.client(), tenant_id(token), hub.context.keys.node
     liar = await invited_edge(hub)
-    honest = report([session(agent.public.hex(), tenant)], [tenant], 7)
+    honest = report([session(agent.public, tenant)], [tenant], 7)
     await client.report_edge(node, honest)
-    await client.report_edge(liar, report([session(agent.public.hex(), tenant)], [tenant], 1))
+    await client.report_edge(liar, report([session(agent.public, tenant)], [tenant], 1))
     await client.report_edge(liar, report())
     hub.clock.now_ms += 2_000
 
-    assert (await client.agents.get(agent.public.hex())).edges == [node.public.hex()]
+    assert (await client.agents.get(agent.public)).edges == [node.public]
     assert (await client.tenants.get(tenant)).value.traffic.bytes_in == 7
 
 
@@ -142,7 +142,7 @@ async def test_only_edges_with_an_invite_are_heard_and_what_they_sign_once(hub: 
     gone, stranger = NodeKey.from_seed(EdgeToken.decode(made.token).seed), new_key()
     await hub.client().edge_invites.revoke(made.invite_id)
     token, agent = await one_agent(hub)
-    body = report([session(agent.public.hex(), tenant_id(token))]).model_dump_json().encode()
+    body = report([session(agent.public, tenant_id(token))]).model_dump_json().encode()
 
     async def answers(edge: NodeKey, other: bytes) -> httpx.Response:
         header = authorize_node(edge, Domain.EDGE_REPORT, body, hub.clock())
@@ -164,16 +164,16 @@ async def test_an_edge_that_lies_about_tenants_moves_no_agent_to_another(hub: Te
     theirs, victim = await one_agent(hub, "b.eu")
     liar, client = await invited_edge(hub), hub.client()
     claims = [
-        session(victim.public.hex(), tenant_id(mine), since_ms=LAST_MOMENT_MS),
-        session(new_key().public.hex(), tenant_id(theirs), services=["https:b.eu"]),
+        session(victim.public, tenant_id(mine), since_ms=LAST_MOMENT_MS),
+        session(new_key().public, tenant_id(theirs), services=["https:b.eu"]),
     ]
     await client.report_edge(liar, report(claims, [tenant_id(mine)], HUGE))
     scoped = await keyed(hub, "viewer", tenant_of(mine))
 
-    assert [it.agent_id for it in (await scoped.agents.list()).agents] == [agent.public.hex()]
+    assert [it.agent_id for it in (await scoped.agents.list()).agents] == [agent.public]
     assert (await scoped.services.get("https:a.eu")).agents == []
     assert (await client.services.get("https:b.eu")).agents == []
-    assert (await client.agents.get(victim.public.hex())).tenant_id == tenant_id(theirs)
+    assert (await client.agents.get(victim.public)).tenant_id == tenant_id(theirs)
 
 
 async def test_an_edge_that_lies_adds_no_agent_to_what_the_originals_edges_serve(
@@ -184,7 +184,7 @@ async def test_an_edge_that_lies_adds_no_agent_to_what_the_originals_edges_serve
         key, agent = await node.tenant("a.eu"), new_key()
         await node.accept(key, 1, "upsert_agent", agent_id=agent.public)
         await node.accept(key, 2, "upsert_hostname", hostname="a.eu")
-        claim = session(rogue.public.hex(), key.tenant_id.hex())
+        claim = session(rogue.public, key.tenant_id)
         await hub.client().report_edge(liar, report([claim]))
         async with node.subscribed(liar) as stream:
             table = await stream.table()
@@ -199,12 +199,12 @@ async def test_the_largest_numbers_break_no_view(hub: TestHub) -> None:
     await client.register_edge(node, registration(node))
     late = {"since_ms": LAST_MOMENT_MS, "active_streams": HUGE}
     for edge in edges:
-        told = session(agent.public.hex(), tenant, **late)
+        told = session(agent.public, tenant, **late)
         await client.report_edge(edge, report([told], [tenant], HUGE))
 
-    assert (await client.agents.get(agent.public.hex())).connections_active == 2 * HUGE
+    assert (await client.agents.get(agent.public)).connections_active == 2 * HUGE
     assert (await client.tenants.get(tenant)).value.traffic.bytes_out == 2 * HUGE
-    assert (await client.edges.get(node.public.hex())).traffic.bytes_in == HUGE
+    assert (await client.edges.get(node.public)).traffic.bytes_in == HUGE
     assert len((await client.agents.list(live=True)).agents) == 1
 
 
@@ -219,7 +219,7 @@ async def post(hub: TestHub, body: bytes) -> httpx.Response:
 
 @pytest.mark.parametrize("field", ["since_ms", "started_at_ms"])
 async def test_a_moment_that_no_calendar_has_is_refused(hub: TestHub, field: str) -> None:
-    said = report([session("0a" * 32, "0b" * 32)]).model_dump(mode="json")
+    said = report([session(b"\x0a" * 32, b"\x0b" * 32)]).model_dump(mode="json")
     (said if field in said else said["sessions"][0])[field] = LAST_MOMENT_MS + 1
     refused = await post(hub, json.dumps(said).encode())
 
@@ -231,22 +231,22 @@ async def test_ten_thousand_sessions_are_shown_and_one_more_is_refused(hub: Test
     token, agent = await one_agent(hub)
     tenant, client, node = tenant_id(token), hub.client(), hub.context.keys.node
     await client.register_edge(node, registration(node))
-    ids = [agent.public.hex(), *(f"{number:064x}" for number in range(9_999))]
+    ids = [agent.public, *(number.to_bytes(32) for number in range(9_999))]
     full = report([session(agent_id, tenant) for agent_id in ids])
     taken = await post(hub, full.model_dump_json().encode())
     more = full.model_dump(mode="json")
-    more["sessions"].append(session("ff" * 32, tenant))
+    more["sessions"].append(session(b"\xff" * 32, tenant))
     refused = await post(hub, json.dumps(more).encode())
 
     assert taken.status_code == 200
     assert body_of(refused) == (400, "invalid_request")
-    assert (await client.edges.get(node.public.hex())).sessions == 10_000
+    assert (await client.edges.get(node.public)).sessions == 10_000
     assert (await client.tenants.get(tenant)).value.agents_live == 10_000
     shown = (await client.agents.list(live=True)).agents
-    assert [it.agent_id for it in shown] == [agent.public.hex()]
+    assert [it.agent_id for it in shown] == [agent.public]
 
 
-def long_body(said: EdgeReport, agent: str, tenant: str, size: int) -> bytes:
+def long_body(said: EdgeReport, agent: bytes, tenant: bytes, size: int) -> bytes:
     """A report with as many more sessions as fit into a size, as bytes."""
     one = session(agent, tenant, services=[f"https:{'x' * 249}.eu"] * 100)
     text = said.model_dump_json()
@@ -259,19 +259,19 @@ def long_body(said: EdgeReport, agent: str, tenant: str, size: int) -> bytes:
 
 async def test_a_report_of_8_mib_is_shown_and_a_longer_one_is_refused(hub: TestHub) -> None:
     token, agent = await one_agent(hub)
-    body = long_body(report(), agent.public.hex(), tenant_id(token), MAX_REPORT_BYTES)
+    body = long_body(report(), agent.public, tenant_id(token), MAX_REPORT_BYTES)
     taken = await post(hub, body.ljust(MAX_REPORT_BYTES))
     refused = await post(hub, body.ljust(MAX_REPORT_BYTES + 1))
     (seen,) = (await hub.client().agents.list(live=True)).agents
 
     assert taken.status_code == 200
     assert body_of(refused) == (413, "too_large")
-    assert seen.agent_id == agent.public.hex()
+    assert seen.agent_id == agent.public
 
 
 async def test_a_report_that_grows_when_it_is_written_out_is_refused(hub: TestHub) -> None:
     token, agent = await one_agent(hub)
-    body = long_body(report(), agent.public.hex(), tenant_id(token), MAX_REPORT_BYTES)
+    body = long_body(report(), agent.public, tenant_id(token), MAX_REPORT_BYTES)
     body = body.replace(b'"refused_total":0,', b"")  # it is written out all the same
     room = MAX_REPORT_BYTES - len(body)
     more = [b'"%s"' % (b"x" * 100)] * (room // 103 - 1)
@@ -288,7 +288,7 @@ async def test_a_report_that_grows_when_it_is_written_out_is_refused(hub: TestHu
 async def test_a_kept_report_that_cannot_be_read_hides_no_other(hub: TestHub, kept: str) -> None:
     token, agent = await one_agent(hub)
     client, liar = hub.client(), await invited_edge(hub)
-    whole = report([session(agent.public.hex(), tenant_id(token))])
+    whole = report([session(agent.public, tenant_id(token))])
     broken = {
         "a bomb": zlib.compress(bytes(4 * MAX_REPORT_BYTES)),
         "no deflate": b"\x00junk",
@@ -299,7 +299,7 @@ async def test_a_kept_report_that_cannot_be_read_hides_no_other(hub: TestHub, ke
     async with hub.context.store.write() as change:
         await change.session.exec(update(ReportRow).values(body=broken[kept]))
     await client.report_edge(hub.context.keys.node, whole)
-    told_by = (await client.agents.get(agent.public.hex())).edges
+    told_by = (await client.agents.get(agent.public)).edges
 
-    assert told_by == [hub.context.keys.node.public.hex()]
-    assert not (await client.edges.get(liar.public.hex())).is_live
+    assert told_by == [hub.context.keys.node.public]
+    assert not (await client.edges.get(liar.public)).is_live

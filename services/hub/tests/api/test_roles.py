@@ -81,7 +81,7 @@ async def ask(http: httpx.AsyncClient, asked: Operation, key: str | None, **ids:
 @pytest.mark.both_databases
 async def test_every_operation_admits_just_the_keys_that_its_document_names(hub: TestHub) -> None:
     token = await hub.invite("a.eu")
-    tenant, own = tenant_of(token), tenant_id(token)
+    tenant, own = tenant_of(token), tenant_id(token).hex()
     callers: dict[str, tuple[str | None, bool, str | None]] = {
         "nobody": (None, False, None),
         "the operator": ("admin", False, "operator-key"),
@@ -159,7 +159,7 @@ async def test_a_key_of_a_tenant_gets_the_same_answer_for_what_is_anothers_and_w
     await hub.client().bootstrap(other, agent, "default")
     asked = ReservationIn(tenant_id=tenant_id(other), protocol="tcp")
     kept = (await hub.client().ports.reserve(asked)).reservation_id
-    sent = pryings(tenant_id(other), agent.public.hex(), kept, invite_id(other))
+    sent = pryings(tenant_id(other).hex(), agent.public.hex(), kept, invite_id(other))
     sent += pryings("ab" * 32, "ab" * 32, "A" * 22, "A" * 22)
     async with hub.raw() as http:
         answers = [
@@ -176,7 +176,7 @@ async def test_a_key_of_a_tenant_gets_the_same_answer_for_what_is_anothers_and_w
 async def test_a_key_of_a_tenant_cannot_make_itself_greater(hub: TestHub, role: Role) -> None:
     token = await hub.invite("a.eu")
     key = await made_key(hub, role, tenant_of(token))
-    own = tenant_id(token)
+    own = tenant_id(token).hex()
     asked: list[tuple[str, str, object]] = [
         ("POST", "/v1/keys", {"name": "x", "role": "admin"}),
         ("POST", "/v1/keys", {"name": "x", "role": "viewer", "tenant_id": own}),

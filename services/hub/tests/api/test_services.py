@@ -25,8 +25,8 @@ from towonel.wire.tokens import InviteToken
 
 def session(agent: NodeKey, token: InviteToken, since_ms: int, *services: str) -> SessionReport:
     return SessionReport(
-        session_id="ab" * 16,
-        agent_id=agent.public.hex(),
+        session_id=b"\xab" * 16,
+        agent_id=agent.public,
         tenant_id=tenant_id(token),
         group="blue",
         peer="192.0.2.1:1",
@@ -109,7 +109,7 @@ async def test_lists_are_filtered_by_tenant_kind_and_group(hub: TestHub) -> None
     await publish_ports(hub, two, "udp", [2222])
     client, of = hub.client(), tenant_id
 
-    async def services(**wanted: str) -> list[str]:
+    async def services(**wanted: bytes | str) -> list[str]:
         return [it.key for it in (await client.services.list(**wanted)).services]  # type: ignore[arg-type]
 
     assert await services(kind="https") == ["https:a.eu", "https:b.eu"]
@@ -122,7 +122,7 @@ async def test_lists_are_filtered_by_tenant_kind_and_group(hub: TestHub) -> None
     assert [it.key for it in routes] == ["udp:2222"]
 
 
-async def three_agents(hub: TestHub) -> tuple[list[str], int]:
+async def three_agents(hub: TestHub) -> tuple[list[bytes], int]:
     """Three agents, of which an edge has the second; their ids, the newest first, and since when."""
     token, client, node = await hub.invite("a.eu"), hub.client(), hub.context.keys.node
     agents = [new_key() for _ in range(3)]
@@ -132,7 +132,7 @@ async def three_agents(hub: TestHub) -> tuple[list[str], int]:
     await publish(hub, token, "a.eu", group="blue")
     since_ms = hub.clock.now_ms
     await client.report_edge(node, report(session(agents[1], token, since_ms, "https:a.eu")))
-    return [agent.public.hex() for agent in reversed(agents)], since_ms
+    return [agent.public for agent in reversed(agents)], since_ms
 
 
 async def test_agents_are_known_from_their_bootstrap_and_live_by_what_edges_tell(
@@ -147,7 +147,7 @@ async def test_agents_are_known_from_their_bootstrap_and_live_by_what_edges_tell
     assert [it.agent_id for it in listed] == ids
     assert [it.is_live for it in listed] == [False, True, False]
     assert shown == listed[1]
-    assert (shown.edges, shown.software) == ([node.public.hex()], "agent/1")
+    assert (shown.edges, shown.software) == ([node.public], "agent/1")
     assert shown.live_since == datetime.fromtimestamp(since_ms / 1000, UTC)
     assert [it.agent_id for it in service.agents] == [ids[1]]
     assert (await client.services.list()).services[0].agents_live == 1
@@ -158,7 +158,7 @@ async def test_agents_are_found_by_group_tenant_and_whether_they_are_live(hub: T
     ids, _ = await three_agents(hub)
     client = hub.client()
 
-    async def found(**wanted: Any) -> list[str]:
+    async def found(**wanted: Any) -> list[bytes]:
         return [it.agent_id for it in (await client.agents.list(**wanted)).agents]
 
     assert await found(live=True) == [ids[1]]
@@ -177,7 +177,7 @@ async def test_every_live_agent_is_listed_however_many_there_are(
     for agent in agents:
         await client.bootstrap(token, agent, "g")
     await client.report_edge(node, report(*(session(agent, token, 1) for agent in agents[:4])))
-    found, cursor = list[str](), None
+    found, cursor = list[bytes](), None
     while True:
         page = await client.agents.list(live=True, limit=2, cursor=cursor)
         found += [it.agent_id for it in page.agents]
@@ -185,7 +185,7 @@ async def test_every_live_agent_is_listed_however_many_there_are(
         if cursor is None:
             break
 
-    assert sorted(found) == sorted(agent.public.hex() for agent in agents[:4])
+    assert sorted(found) == sorted(agent.public for agent in agents[:4])
 
 
 @pytest.mark.both_databases

@@ -51,11 +51,11 @@ async def test_a_suspended_tenant_is_refused_whatever_it_asks_and_served_again_a
         lambda: client.heartbeat(agent, tenant),
         lambda: publish(hub, token, "a.eu"),
     ]
-    await client.tenants.suspend(tenant.hex())
+    await client.tenants.suspend(tenant)
     assert await code_of(client.bootstrap(token, new_key(), "default")) is Code.TENANT_SUSPENDED
     for call in calls:
         assert await code_of(call()) is Code.TENANT_SUSPENDED
-    await client.tenants.resume(tenant.hex())
+    await client.tenants.resume(tenant)
 
     for call in calls:
         await call()
@@ -157,10 +157,10 @@ async def test_a_tenant_that_ended_neither_rests_nor_comes_back(hub: TestHub) ->
 
 
 async def test_a_tenant_that_nobody_knew_can_be_removed_and_twice(hub: TestHub) -> None:
-    removed = [await hub.client().tenants.remove("ab" * 32) for _ in range(2)]
+    removed = [await hub.client().tenants.remove(b"\xab" * 32) for _ in range(2)]
 
     assert [item.status for item in removed] == ["removed", "removed"]
-    assert await code_of(hub.client().tenants.get("ab" * 32)) is Code.NOT_FOUND
+    assert await code_of(hub.client().tenants.get(b"\xab" * 32)) is Code.NOT_FOUND
 
 
 async def test_a_suspended_tenant_that_is_revoked_stays_blocked(hub: TestHub) -> None:
@@ -191,7 +191,7 @@ async def test_a_tenant_shows_what_it_may_have_and_what_it_has(hub: TestHub) -> 
     assert (shown.invite_id, shown.hostnames) == (invite_id(token), ["a.eu", "*.a.eu"])
     assert (shown.services, shown.agents_live) == (2, 0)
     assert [(kept.first_port, kept.last_port) for kept in shown.ports] == [(5000, 5009)]
-    assert [(item.agent_id, item.group) for item in shown.agents] == [(agent.public.hex(), "blue")]
+    assert [(item.agent_id, item.group) for item in shown.agents] == [(agent.public, "blue")]
 
 
 async def test_an_id_in_another_form_is_invalid(hub: TestHub) -> None:

@@ -65,7 +65,7 @@ def but_revision(rows: Rows) -> Rows:
 async def populate(hub: TestHub) -> str:
     """Something in every table, as the API puts it there; returns what was created with a key."""
     client, token, agent = hub.client(), await hub.invite("a.eu", "*.b.eu"), new_key()
-    tenant_id = tenant_of(token).tenant_id.hex()
+    tenant_id = tenant_of(token).tenant_id
     await client.register_edge(hub.context.keys.node, registration(hub.context.keys.node))
     await client.edge_invites.create("second")
     await client.bootstrap(token, agent, "g")

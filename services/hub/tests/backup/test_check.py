@@ -49,7 +49,7 @@ async def populate(hub: TestHub) -> tuple[str, str]:
     tcp = ServiceIn(kind="tcp", name="ssh", port=2222)
     services = DesiredState(group="g", services=[*state("a.eu").services, tcp])
     await client.apply_desired_state(tenant, services)
-    tenant_id = tenant.tenant_id.hex()
+    tenant_id = tenant.tenant_id
     for first, last in ((3000, 3009), (3010, 3011)):
         await client.ports.reserve(
             ReservationIn(protocol="tcp", first_port=first, last_port=last, tenant_id=tenant_id)
@@ -58,8 +58,8 @@ async def populate(hub: TestHub) -> tuple[str, str]:
         key = await theirs.tenant("b.c.eu")
         await theirs.accept(key, 1, "upsert_agent", agent_id=new_key().public)
     suspended = await hub.invite("d.eu")
-    await client.tenants.suspend(tenant_of(suspended).tenant_id.hex())
-    return tenant_id[:8], key.tenant_id.hex()[:8]
+    await client.tenants.suspend(tenant_of(suspended).tenant_id)
+    return tenant_id.hex()[:8], key.tenant_id.hex()[:8]
 
 
 async def test_each_thing_that_cannot_be_is_named(hub: TestHub, database: Database) -> None:

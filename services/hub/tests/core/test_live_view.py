@@ -8,15 +8,15 @@ from towonel.api.traffic import Traffic
 from towonel.hub.core.live_view import STALE_MS, LiveTenant, LiveView
 
 NOW_MS = 1_800_000_000_000
-PARIS, BERLIN = "0e" * 32, "1e" * 32
-ALICE, BOB = "0a" * 32, "0b" * 32
-TENANT, OTHER = "0c" * 32, "0d" * 32
+PARIS, BERLIN = b"\x0e" * 32, b"\x1e" * 32
+ALICE, BOB = b"\x0a" * 32, b"\x0b" * 32
+TENANT, OTHER = b"\x0c" * 32, b"\x0d" * 32
 APP, SSH = "https:app.example.eu", "tcp:ssh"
 
 
-def session(agent: str = ALICE, **changes: object) -> SessionReport:
+def session(agent: bytes = ALICE, **changes: object) -> SessionReport:
     facts = {
-        "session_id": "00" * 16,
+        "session_id": bytes(16),
         "agent_id": agent,
         "tenant_id": TENANT,
         "group": "default",
@@ -29,7 +29,7 @@ def session(agent: str = ALICE, **changes: object) -> SessionReport:
     return SessionReport.model_validate({**facts, **changes})
 
 
-def traffic(tenant: str = TENANT, factor: int = 1) -> TenantTraffic:
+def traffic(tenant: bytes = TENANT, factor: int = 1) -> TenantTraffic:
     return TenantTraffic(
         tenant_id=tenant,
         connections_active=factor,
@@ -63,7 +63,7 @@ def test_without_reports_nothing_is_live() -> None:
     live = LiveView({}, NOW_MS)
 
     assert (live.agents, live.tenants, live.edges) == ({}, {}, {})
-    assert live.serving(TENANT, APP) == ()
+    assert live.agents_serving(TENANT, APP) == ()
     assert live.tenant(TENANT) == LiveTenant((), Traffic())
 
 
@@ -77,8 +77,8 @@ def test_an_agent_on_two_edges_is_one_since_its_first_session_and_as_its_newest_
 
 
 def test_of_two_sessions_of_one_moment_the_same_one_counts_whoever_reports_it() -> None:
-    one = session(session_id="01" * 16, software="one")
-    two = session(session_id="02" * 16, software="two")
+    one = session(session_id=b"\x01" * 16, software="one")
+    two = session(session_id=b"\x02" * 16, software="two")
 
     for live in (view(paris=report(one, two)), view(paris=report(two), berlin=report(one))):
         assert live.agents[ALICE].software == "two"
@@ -114,9 +114,9 @@ def test_a_service_is_served_by_its_own_tenants_agents_only() -> None:
         berlin=report(session(services=[APP])),
     )
 
-    assert live.serving(TENANT, APP) == live.serving(TENANT, SSH) == (ALICE,)
-    assert live.serving(OTHER, APP) == (BOB,)
-    assert live.serving(OTHER, SSH) == ()
+    assert live.agents_serving(TENANT, APP) == live.agents_serving(TENANT, SSH) == (ALICE,)
+    assert live.agents_serving(OTHER, APP) == (BOB,)
+    assert live.agents_serving(OTHER, SSH) == ()
 
 
 def test_an_edge_that_said_nothing_for_35_s_is_gone_with_all_that_was_on_it() -> None:
@@ -125,7 +125,7 @@ def test_an_edge_that_said_nothing_for_35_s_is_gone_with_all_that_was_on_it() ->
 
     gone = view(paris=told, age_ms=STALE_MS + 1)
     assert (gone.agents, gone.tenants, gone.edges) == ({}, {}, {})
-    assert gone.serving(TENANT, APP) == ()
+    assert gone.agents_serving(TENANT, APP) == ()
     mixed = LiveView({PARIS: (0, told), BERLIN: (NOW_MS, told)}, NOW_MS)
     assert mixed.agents[ALICE].edges == (BERLIN,)
 
@@ -158,4 +158,4 @@ def test_every_session_is_found_from_every_side(
             assert edge in agent.edges
             assert one.agent_id in live.tenant(one.tenant_id).agents
             for key in one.services:
-                assert one.agent_id in live.serving(one.tenant_id, key)
+                assert one.agent_id in live.agents_serving(one.tenant_id, key)

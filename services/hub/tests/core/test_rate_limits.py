@@ -23,13 +23,13 @@ TWO_A_SECOND = Rate(per_second=2, burst=3)
 
 
 def test_a_burst_is_let_through_and_then_the_steady_rate() -> None:
-    full_at_ms, latency_probe = 0.0, list[float]()
+    full_at_ms, waits = 0.0, list[float]()
     for now_ms in (1000, 1000, 1000, 1000, 1499, 1500):
         taken = take(full_at_ms, TWO_A_SECOND, now_ms)
         full_at_ms = taken.full_at_ms
-        latency_probe.append(taken.wait_ms)
+        waits.append(taken.wait_ms)
 
-    assert latency_probe == [0, 0, 0, 500, 1, 0]
+    assert waits == [0, 0, 0, 500, 1, 0]
 
 
 @given(
@@ -64,9 +64,9 @@ def test_who_waits_as_long_as_told_is_let_through(per_second: int, burst: int) -
 
 
 def test_wrong_secrets_cost_nothing_at_first_and_then_twice_as_much_each() -> None:
-    latency_probe = [lockout_ms(count) for count in range(FREE_STRIKES - 1, FREE_STRIKES + 4)]
+    waits = [lockout_ms(count) for count in range(FREE_STRIKES - 1, FREE_STRIKES + 4)]
 
-    assert latency_probe == [0, 0, 1000, 2000, 4000]
+    assert waits == [0, 0, 1000, 2000, 4000]
     assert lockout_ms(FREE_STRIKES + 11) == lockout_ms(10**9) == MAX_LOCKOUT_MS
 
 

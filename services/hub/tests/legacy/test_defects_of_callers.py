@@ -110,9 +110,7 @@ async def test_a_change_that_comes_while_a_table_is_made_is_told_next(hub: TestH
         await hub.context.edge_reports.refresh(hub.clock())
         held = busy.submit(free.wait)
         async with agent.subscribed(edge) as stream, asyncio.timeout(20):
-            while (
-                not busy._work_queue.qsize()
-            ):  # the table is made, and latency_probe to be encoded
+            while not busy._work_queue.qsize():  # the table is made, and waits to be encoded
                 await asyncio.sleep(0.01)
             await agent.accept(key, 3, "upsert_hostname", hostname="b.a.eu")
             free.set()

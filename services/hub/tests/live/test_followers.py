@@ -1,4 +1,4 @@
-"""Who latency_probe at one hub for what happens at the other, over real sockets."""
+"""Who waits at one hub for what happens at the other, over real sockets."""
 
 import asyncio
 import contextlib

@@ -60,11 +60,11 @@ async def test_the_order_of_hostnames_is_no_change(hub: TestHub) -> None:
 
 async def test_an_edit_of_what_another_boot_changed_is_refused(hub: TestHub) -> None:
     await boot(hub, tenant("app.example.eu"))
-    seen = await hub.client().tenants.get(KEY.tenant_id.hex())
+    seen = await hub.client().tenants.get(KEY.tenant_id)
     await boot(hub, tenant("b.example.eu"))
     edit = TenantEdit(name="new")
     with pytest.raises(Denied) as caught:
-        await hub.client().tenants.update(KEY.tenant_id.hex(), edit, if_match=seen.etag)
+        await hub.client().tenants.update(KEY.tenant_id, edit, if_match=seen.etag)
 
     assert caught.value.code is Code.PRECONDITION_FAILED
 
@@ -104,7 +104,7 @@ async def test_a_revocation_that_the_next_boot_would_undo_is_refused(hub: TestHu
 
 async def test_one_that_was_removed_stays_removed(hub: TestHub) -> None:
     await boot(hub, tenant("app.example.eu"))
-    await hub.client().tenants.remove(KEY.tenant_id.hex())
+    await hub.client().tenants.remove(KEY.tenant_id)
     await boot(hub, tenant("app.example.eu"))
 
     assert [status for status, _ in await statuses(hub)] == ["revoked"]

@@ -97,7 +97,7 @@ async def test_hostnames_above_the_limit_go_one_by_one(hub: TestHub) -> None:
 
 async def reserved(hub: TestHub, tenant: TenantKey) -> str:
     wanted = ReservationIn(
-        tenant_id=tenant.tenant_id.hex(), protocol="tcp", first_port=2000, last_port=2001
+        tenant_id=tenant.tenant_id, protocol="tcp", first_port=2000, last_port=2001
     )
     return (await hub.client().ports.reserve(wanted)).reservation_id
 

@@ -181,7 +181,7 @@ class Life:
 
     async def stand(self) -> None:
         tenant, now_ms = self.someone, self.hub.clock()
-        tenant_id = self.key(tenant).tenant_id.hex()
+        tenant_id = self.key(tenant).tenant_id
         how = "resume" if tenant.state == "suspended" and self.draw.random() < 0.7 else None
         asked: Coroutine[Any, Any, object]
         match how or self.draw.choice(["revoke", "remove", "suspend", "suspend", "resume"]):
@@ -340,12 +340,12 @@ class Life:
     def ids(self) -> list[bytes]:
         return [TenantKey.from_seed(token.seed).tenant_id for token in self.tokens]
 
-    def number_of(self, tenant_id: str) -> int:
-        return self.ids().index(bytes.fromhex(tenant_id))
+    def number_of(self, tenant_id: bytes) -> int:
+        return self.ids().index(TenantId(tenant_id))
 
     def _area(self, tenant: Tenant, protocol: str, *ports: int) -> ReservationIn:
         names = dict(zip(("first_port", "last_port"), ports, strict=False))
-        tenant_id = self.key(tenant).tenant_id.hex()
+        tenant_id = self.key(tenant).tenant_id
         return ReservationIn.model_validate({"tenant_id": tenant_id, "protocol": protocol, **names})
 
 

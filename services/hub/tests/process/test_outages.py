@@ -86,7 +86,7 @@ async def published(replica: Replica, *hostnames: str) -> int:
 
 @contextlib.asynccontextmanager
 async def polling(replica: Replica, since: int) -> AsyncGenerator[asyncio.Task[RouteDelta]]:
-    """An edge that latency_probe for a change; the context ends when it got its answer."""
+    """An edge that waits for a change; the context ends when it got its answer."""
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(replica.client.follow_routes(replica.node, since, 30))
         await replica.until("towonel_hub_route_waiters", 1)
@@ -130,7 +130,7 @@ async def test_without_redis_all_works_says_so_and_finds_it_again(
 
 
 async def heard(at: Replica, since: int, write: Awaitable[int]) -> tuple[RouteDelta, int]:
-    """Return what an edge that latency_probe at one hub gets of a write at another."""
+    """Return what an edge that waits at one hub gets of a write at another."""
     async with asyncio.timeout(20), polling(at, since) as waiting:
         revision = await write
     return waiting.result(), revision

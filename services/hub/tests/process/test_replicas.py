@@ -112,7 +112,7 @@ def agents_requests(hub: TestHub, agent: NodeKey, token: InviteToken) -> dict[st
     wanted = BootstrapIn(
         invite_id=base64url.encode(token.invite_id),
         invite_secret=base64url.encode(token.secret),
-        agent_id=agent.public.hex(),
+        agent_id=agent.public,
         group="g",
     )
     body = wanted.model_dump_json().encode()
@@ -181,9 +181,9 @@ async def answer_to(hub: TestHub, asked: Asked) -> str:
 
 def report(agent: NodeKey, tenant_id: bytes) -> EdgeReport:
     session = SessionReport(
-        session_id="ab" * 16,
-        agent_id=agent.public.hex(),
-        tenant_id=tenant_id.hex(),
+        session_id=b"\xab" * 16,
+        agent_id=agent.public,
+        tenant_id=tenant_id,
         group="g",
         peer="192.0.2.1:443",
         since_ms=1,
@@ -197,7 +197,7 @@ def report(agent: NodeKey, tenant_id: bytes) -> EdgeReport:
         started_at_ms=1,
         sessions_active=1,
         sessions=[session],
-        tenants=[TenantTraffic(tenant_id=tenant_id.hex(), **counts)],
+        tenants=[TenantTraffic(tenant_id=tenant_id, **counts)],
         **counts,
     )
 
@@ -205,9 +205,9 @@ def report(agent: NodeKey, tenant_id: bytes) -> EdgeReport:
 async def seen_live(hub: TestHub, agent: NodeKey, tenant_id: bytes) -> list[object]:
     client = hub.client()
     return [
-        await client.agents.get(agent.public.hex()),
-        await client.edges.get(hub.context.keys.node.public.hex()),
-        (await client.tenants.get(tenant_id.hex())).value,
+        await client.agents.get(agent.public),
+        await client.edges.get(hub.context.keys.node.public),
+        (await client.tenants.get(tenant_id)).value,
         await client.services.get("https:a.eu"),
     ]
 

@@ -212,7 +212,7 @@ async def test_on_postgres_a_replica_waits_for_another_no_longer_than_it_may(
                     pytest.fail("two writes at once")
             async with (
                 two.context.store.write_fact() as noting
-            ):  # what stands alone latency_probe for nobody
+            ):  # what stands alone waits for nobody
                 noting.add(edge(1))
 
         assert await count(one) == 1

@@ -48,7 +48,7 @@ class AuditFilter:
     def admits(self, item: AuditItem) -> bool:
         """Tell whether an event meets all conditions."""
         pairs = (
-            (self.tenant_id, item.tenant_id),
+            (self.tenant_id, item.tenant_id.hex() if item.tenant_id else None),
             (self.actor, item.actor),
             (self.action, item.action),
             (self.subject, item.subject),

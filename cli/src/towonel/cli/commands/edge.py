@@ -31,10 +31,10 @@ async def show(
     """Show one edge: where it listens, and its last report."""
     item = await hub.edges.get(parse_hex_id("EDGE", edge))
     fields = [
-        ("edge", item.node_id),
+        ("edge", item.node_id.hex()),
         ("name", item.name),
         ("addresses", ", ".join(item.addresses)),
-        ("certificate", f"SHA-256 {item.certificate_sha256}"),
+        ("certificate", f"SHA-256 {item.certificate_sha256.hex()}"),
         ("version", item.version),
         ("live", "yes" if item.is_live else "no"),
         ("last seen", format_time(item.last_seen_at)),
@@ -48,7 +48,7 @@ def edge_row(item: EdgeItem) -> tuple[str, ...]:
     """Return one edge as a row of a table."""
     traffic, now_ms = item.traffic, round(now().timestamp() * 1000)
     return (
-        item.node_id,
+        item.node_id.hex(),
         item.name,
         ", ".join(item.addresses),
         "yes" if item.is_live else "no",

@@ -19,7 +19,11 @@ async def create(hub: HubClient, name: Name = None) -> Output:
     """Make an edge invite, and print its token: the hub does not keep it."""
     checked = parse_invite_name(name)
     invite = await create_once(lambda key: hub.edge_invites.create(checked, idempotency_key=key))
-    fields = [("invite", invite.invite_id), ("edge", invite.edge_node_id), ("name", invite.name)]
+    fields = [
+        ("invite", invite.invite_id),
+        ("edge", invite.edge_node_id.hex()),
+        ("name", invite.name),
+    ]
     caption = "\nThe token, shown this once; give it to the edge:"
     return Output(invite, Fields(fields), caption, f"TOWONEL_EDGE_INVITE_TOKEN={invite.token}")
 
@@ -38,7 +42,7 @@ async def show(hub: HubClient, invite_id: ItemId) -> Output:
     invite = await hub.edge_invites.get(invite_id)
     fields = [
         ("invite", invite.invite_id),
-        ("edge", invite.edge_node_id),
+        ("edge", invite.edge_node_id.hex()),
         ("name", invite.name),
         ("status", invite.status),
         ("created", format_time(invite.created_at_ms)),
@@ -54,4 +58,4 @@ async def revoke(hub: HubClient, invite_id: ItemId) -> Output:
 
 
 def _to_row(invite: EdgeInviteItem) -> tuple[str, ...]:
-    return invite.invite_id, invite.name, invite.status, invite.edge_node_id
+    return invite.invite_id, invite.name, invite.status, invite.edge_node_id.hex()

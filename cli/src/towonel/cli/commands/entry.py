@@ -81,7 +81,7 @@ async def list_all(
     elif key_path is not None:
         raise UsageError("--tenant-id: needs the operator's key, so give it without --key-path")
     else:
-        owner = TenantId(bytes.fromhex(parse_hex_id("--tenant-id", tenant_id)))
+        owner = TenantId(parse_hex_id("--tenant-id", tenant_id))
         entries = [decode_payload(entry.payload) for entry in await hub.entries.list(owner)]
     document: dict[str, object] = {"tenant_id": owner.hex(), "entries": [*map(_to_json, entries)]}
     columns = ("SEQUENCE", "SIGNED", "OP", "WHAT")

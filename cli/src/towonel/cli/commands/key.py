@@ -131,7 +131,7 @@ def _fields(key: KeyItem) -> list[tuple[str, str]]:
         ("name", key.name),
         ("status", key.status),
         ("role", key.role),
-        ("tenant", key.tenant_id or "every one"),
+        ("tenant", _format_tenant(key) or "every one"),
         ("created", format_time(key.created_at)),
         ("expires", format_time(key.expires_at)),
         ("last used", format_time(key.last_used_at)),
@@ -141,4 +141,8 @@ def _fields(key: KeyItem) -> list[tuple[str, str]]:
 
 def _to_row(key: KeyItem) -> tuple[str, ...]:
     expires, used = format_time(key.expires_at), format_time(key.last_used_at)
-    return key.key_id, key.name, key.status, key.role, key.tenant_id or "", expires, used
+    return key.key_id, key.name, key.status, key.role, _format_tenant(key), expires, used
+
+
+def _format_tenant(key: KeyItem) -> str:
+    return "" if key.tenant_id is None else key.tenant_id.hex()

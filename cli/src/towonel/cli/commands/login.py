@@ -96,7 +96,7 @@ async def whoami(hub: HubClient) -> Output:
         ("hub", hub.base_url),
         ("you", identity.actor),
         ("role", identity.role),
-        ("tenant", identity.tenant_id or "all of them"),
+        ("tenant", identity.tenant_id.hex() if identity.tenant_id else "all of them"),
     ]
     return Output({"hub_url": hub.base_url, **identity.model_dump()}, Fields(fields))
 

@@ -71,7 +71,7 @@ async def reserve(
     reserved = await create_once(lambda key: hub.ports.reserve(reservation, idempotency_key=key))
     fields = [
         ("id", reserved.reservation_id),
-        ("tenant", reserved.tenant_id),
+        ("tenant", reserved.tenant_id.hex()),
         ("ports", f"{reserved.protocol}:{format_ports(reserved.first_port, reserved.last_port)}"),
     ]
     return Output(reserved, Fields(fields))
@@ -114,4 +114,4 @@ def _parse_range(port: int | None, ports: str | None) -> tuple[int | None, int |
 def _to_row(item: Reservation) -> tuple[str, ...]:
     ports = format_ports(item.first_port, item.last_port)
     since = format_time(item.created_at)
-    return item.reservation_id, item.protocol, ports, item.tenant_id, since
+    return item.reservation_id, item.protocol, ports, item.tenant_id.hex(), since

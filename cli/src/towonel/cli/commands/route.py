@@ -33,11 +33,11 @@ async def show(hub: HubClient, key: RouteKey) -> Output:
         ("route", item.key),
         ("name", item.name),
         ("tls", item.tls_mode),
-        ("tenant", item.tenant_id),
+        ("tenant", item.tenant_id.hex()),
         ("revision", str(item.revision)),
     ]
     return Output(item, Fields(fields))
 
 
 def _to_row(item: RouteItem) -> tuple[str, ...]:
-    return item.key, item.name, item.tls_mode, str(item.revision), item.tenant_id
+    return item.key, item.name, item.tls_mode, str(item.revision), item.tenant_id.hex()

@@ -37,12 +37,12 @@ async def show(hub: HubClient, key: RouteKey) -> Output:
         ("service", item.key),
         ("name", item.name),
         ("tls", item.tls_mode),
-        ("tenant", item.tenant_id),
+        ("tenant", item.tenant_id.hex()),
         ("groups", ", ".join(item.groups)),
     ]
     return Output(item, Fields(fields), "", agent_rows(item.agents))
 
 
 def _to_row(item: ServiceItem) -> tuple[str, ...]:
-    tenant, live = item.tenant_id[:SHORT], str(item.agents_live)
+    tenant, live = item.tenant_id.hex()[:SHORT], str(item.agents_live)
     return item.key, item.name, item.tls_mode, item.group, live, tenant

@@ -110,7 +110,7 @@ def _health_fields(hub: HubClient, health: HealthOut) -> list[tuple[str, str]]:
     return [
         ("hub", f"{hub.base_url} is up"),
         ("version", f"{health.version}, protocol {health.protocol_version}"),
-        ("node id", health.node_id),
+        ("node id", health.node_id.hex()),
     ]
 
 
@@ -158,5 +158,5 @@ def _format_count(count: int | None, at_most: int = MAX_COUNTED) -> str:
 
 
 def _edge_table(edges: list[EdgeItem]) -> Rows:
-    rows = [(edge.node_id[:SHORT], *edge_row(edge)[1:]) for edge in edges]
+    rows = [(edge.node_id.hex()[:SHORT], *edge_row(edge)[1:]) for edge in edges]
     return Rows(COLUMNS, rows, "No edge has registered yet.")

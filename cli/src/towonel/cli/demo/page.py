@@ -98,7 +98,7 @@ def serve_page(port: int, certificate: Path, key: Path) -> Generator[None]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     with ThreadingHTTPServer((HOST, port), _PageHandler) as server:
-        # The handshake latency_probe for the first read, in the client's own thread.
+        # The handshake waits for the first read, in the client's own thread.
         server.socket = context.wrap_socket(
             server.socket, server_side=True, do_handshake_on_connect=False
         )

@@ -162,7 +162,7 @@ def serve_environment(ports: Ports, folder: Path) -> dict[str, str]:
         "TOWONEL_EDGE_LISTEN_ADDR": f"{HOST}:{ports.edge}",
         "TOWONEL_EDGE_HEALTH_LISTEN_ADDR": f"{HOST}:{ports.edge_health}",
         "TOWONEL_EDGE_ADVERTISED_ADDRESSES": f"{HOST}:{ports.edge}",
-        "TOWONEL_EDGE_DRAIN_TIMEOUT_SECS": "3",  # the user latency_probe for it
+        "TOWONEL_EDGE_DRAIN_TIMEOUT_SECS": "3",  # the user waits for it
     }
 
 

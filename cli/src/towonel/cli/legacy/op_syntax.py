@@ -101,7 +101,7 @@ def _parse_flag(flag: str, value: object) -> object:
     """Return the value of a flag as an entry has it."""
     match flag, value:
         case "agent_id", str():
-            return bytes.fromhex(parse_hex_id("--agent-id", value))
+            return parse_hex_id("--agent-id", value)
         case (("hostname" | "service"), str()):
             try:
                 return parse_hostname(value) if flag == "hostname" else parse_service_name(value)

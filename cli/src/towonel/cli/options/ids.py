@@ -19,7 +19,7 @@ TenantIdFlag = Annotated[
 ]
 
 
-def parse_hex_id(flag: str, text: str) -> str:
+def parse_hex_id(flag: str, text: str) -> bytes:
     """Parse the id of a tenant, an agent or an edge.
 
     Raises:
@@ -27,7 +27,7 @@ def parse_hex_id(flag: str, text: str) -> str:
     """
     if not _HEX_32.fullmatch(text.strip()):
         raise UsageError(f"{flag}: is 64 hexadecimal digits")
-    return text.strip().lower()
+    return bytes.fromhex(text.strip())
 
 
 def build_request[R: Request](model: type[R], **fields: Any) -> R:

@@ -1,6 +1,8 @@
 """Field types that several bodies share: hostnames, ids, names, times."""
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
@@ -10,8 +12,8 @@ from pydantic import (
     BeforeValidator,
     Field,
 )
+from pydantic_core import CoreSchema, core_schema
 
-HEX_32 = r"^[0-9a-f]{64}$"
 HEX_32_ANY_CASE = r"^[0-9a-fA-F]{64}$"  # what the hub accepts in paths and settings
 
 MAX_HOSTNAMES = 1_000
@@ -36,7 +38,32 @@ type Group = Annotated[
     str, Field(min_length=1, max_length=63, json_schema_extra={"pattern": "^[a-z0-9-]{1,63}$"})
 ]
 
-type Hex32 = Annotated[str, Field(pattern=HEX_32)]
+
+@dataclass(frozen=True, slots=True)
+class HexCodec:
+    """Codec of `size` bytes, which are lower-case hexadecimal digits in JSON and in dumps."""
+
+    size: int
+
+    def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> CoreSchema:
+        """Return the schema of the text, which is decoded; bytes of that size are taken as they are."""
+        text = core_schema.str_schema(pattern=f"^[0-9a-f]{{{2 * self.size}}}$")
+        decoded = core_schema.no_info_after_validator_function(bytes.fromhex, text)
+        return core_schema.json_or_python_schema(
+            decoded,
+            core_schema.no_info_wrap_validator_function(self._decode, decoded),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                bytes.hex, return_schema=text
+            ),
+        )
+
+    def _decode(self, value: object, decode: Callable[[object], bytes]) -> bytes:
+        if isinstance(value, bytes) and len(value) == self.size:
+            return value
+        return decode(value)
+
+
+type Hex32 = Annotated[bytes, HexCodec(32)]
 
 type Base64 = Annotated[str, Field(max_length=1_500, pattern=r"^[A-Za-z0-9_-]*$")]
 

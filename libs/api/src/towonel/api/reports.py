@@ -9,10 +9,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from towonel.api.bodies import Answer, Request
-from towonel.api.fields import Hex32
+from towonel.api.fields import Hex32, HexCodec
 from towonel.api.services import MAX_SERVICES
 
-HEX_16 = r"^[0-9a-f]{32}$"
 MAX_SESSIONS = 10_000  # in one report
 MAX_TENANTS = 10_000  # in one report
 MAX_INTERVAL_S = 300
@@ -31,7 +30,7 @@ class SessionReport(Request):
     Any agent may announce any name: a service means something together with its tenant only.
     """
 
-    session_id: Annotated[str, Field(pattern=HEX_16)]
+    session_id: Annotated[bytes, HexCodec(16)]
     agent_id: Hex32
     tenant_id: Hex32
     group: str = Field(max_length=63)

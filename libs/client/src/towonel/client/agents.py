@@ -10,7 +10,7 @@ _AGENTS = "/v1/agents"
 
 
 class Agents:
-    """Client of `/v1/agents`; ids in hexadecimal."""
+    """Client of `/v1/agents`."""
 
     def __init__(self, hub: HubTransport) -> None:
         self._hub = hub
@@ -20,7 +20,7 @@ class Agents:
         *,
         limit: int | None = None,
         cursor: str | None = None,
-        tenant_id: str | None = None,
+        tenant_id: bytes | str | None = None,
         group: str | None = None,
         live: bool | None = None,
     ) -> AgentPage:
@@ -36,6 +36,6 @@ class Agents:
             AgentPage, self._hub.with_key(HTTPMethod.GET, _AGENTS, query=query)
         )
 
-    async def get(self, agent_id: str) -> AgentItem:
+    async def get(self, agent_id: bytes) -> AgentItem:
         request = self._hub.with_key(HTTPMethod.GET, paths.by_id(_AGENTS, agent_id))
         return await self._hub.fetch(AgentItem, request)

@@ -25,7 +25,7 @@ class Audit:
         actor: str | None = None,
         action: str | None = None,
         subject: str | None = None,
-        tenant_id: str | None = None,
+        tenant_id: bytes | str | None = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
     ) -> AuditPage:

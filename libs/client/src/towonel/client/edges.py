@@ -10,7 +10,7 @@ _EDGES = "/v1/edges"
 
 
 class Edges:
-    """Client of `/v1/edges`; ids in hexadecimal."""
+    """Client of `/v1/edges`."""
 
     def __init__(self, hub: HubTransport) -> None:
         self._hub = hub
@@ -21,6 +21,6 @@ class Edges:
             EdgeList, self._hub.with_key(HTTPMethod.GET, _EDGES, query=query)
         )
 
-    async def get(self, edge_id: str) -> EdgeItem:
+    async def get(self, edge_id: bytes) -> EdgeItem:
         request = self._hub.with_key(HTTPMethod.GET, paths.by_id(_EDGES, edge_id))
         return await self._hub.fetch(EdgeItem, request)

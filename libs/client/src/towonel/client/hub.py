@@ -123,13 +123,13 @@ class HubClient:
             BootstrapIn(
                 invite_id=base64url.encode(token.invite_id),
                 invite_secret=base64url.encode(token.secret),
-                agent_id=agent.public.hex(),
+                agent_id=agent.public,
                 group=group,
             )
             .model_dump_json()
             .encode()
         )
-        request = self._signed(
+        request = self._sign_request(
             HTTPMethod.POST, "/v1/bootstrap", agent, Domain.AGENT_BOOTSTRAP, body
         )
         return await self._transport.fetch(BootstrapOut, request)
@@ -137,7 +137,7 @@ class HubClient:
     async def refresh(self, grant: bytes, agent: NodeKey) -> RefreshOut:
         """Trade a grant for a fresh one. Denied TENANT_REVOKED once the invite is revoked."""
         body = RefreshIn(grant=base64url.encode(grant)).model_dump_json().encode()
-        request = self._signed(
+        request = self._sign_request(
             HTTPMethod.POST, "/v1/agent/refresh", agent, Domain.AGENT_REFRESH, body
         )
         return await self._transport.fetch(RefreshOut, request)
@@ -170,7 +170,7 @@ class HubClient:
     async def register_edge(self, edge: NodeKey, registration: EdgeRegisterIn) -> EdgeRegisterOut:
         """Tell where an edge listens and its certificate. Denied EDGE_UNKNOWN without an invite."""
         body = registration.model_dump_json().encode()
-        request = self._signed(
+        request = self._sign_request(
             HTTPMethod.POST, "/v1/edges/register", edge, Domain.EDGE_REGISTER, body
         )
         return await self._transport.fetch(EdgeRegisterOut, request)
@@ -178,7 +178,9 @@ class HubClient:
     async def report_edge(self, edge: NodeKey, report: EdgeReport) -> EdgeReportOut:
         """Tell which agents an edge has and what it carried. Denied EDGE_UNKNOWN as to register."""
         body = report.model_dump_json().encode()
-        request = self._signed(HTTPMethod.POST, "/v1/edges/report", edge, Domain.EDGE_REPORT, body)
+        request = self._sign_request(
+            HTTPMethod.POST, "/v1/edges/report", edge, Domain.EDGE_REPORT, body
+        )
         return await self._transport.fetch(EdgeReportOut, request)
 
     async def follow_routes(self, edge: NodeKey, since: int | None, wait_s: int = 0) -> RouteDelta:
@@ -223,7 +225,7 @@ class HubClient:
                 if event.name == "routes":
                     yield base64url.decode(event.data)
 
-    def _signed(
+    def _sign_request(
         self, method: HTTPMethod, path: str, key: NodeKey, domain: Domain, body: bytes
     ) -> HubRequest:
         return HubRequest(

@@ -11,14 +11,15 @@ _HOSTNAME = re.compile(r"[A-Za-z0-9*-][A-Za-z0-9*.-]{0,252}", re.ASCII)
 _KEY = re.compile(r"(?:https|tcp|udp):[A-Za-z0-9*-][A-Za-z0-9*.-]{0,252}", re.ASCII)
 
 
-def by_id(collection: str, item_id: str) -> str:
-    """Return the path of an item: `/v1/invites` and an id as lists show it.
+def by_id(collection: str, item_id: bytes | str) -> str:
+    """Return the path of an item: `/v1/invites` and an id as lists show it; bytes are hexadecimal there.
 
     Raises:
         Denied: INVALID_REQUEST if it is not an id.
     """
     rule = "an id is base64url text or hexadecimal, as `list` shows it"
-    return _join(collection, _ID, item_id, rule)
+    text = item_id.hex() if isinstance(item_id, bytes) else item_id
+    return _join(collection, _ID, text, rule)
 
 
 def by_key(collection: str, key: str) -> str:

@@ -27,7 +27,7 @@ class Ports:
         *,
         limit: int | None = None,
         cursor: str | None = None,
-        tenant_id: str | None = None,
+        tenant_id: bytes | str | None = None,
         protocol: Protocol | None = None,
     ) -> ReservationPage:
         query = {"limit": limit, "cursor": cursor, "tenant_id": tenant_id, "protocol": protocol}

@@ -12,7 +12,7 @@ MAX_PAGE_BYTES = 64 * 1024 * 1024  # 100 invites, each of 1 000 names as long as
 JSON, CBOR, EVENTS = "application/json", "application/cbor", "text/event-stream"
 _VISIBLE = re.compile(r"[!-~](?:[ -~]{0,998}[!-~])?", re.ASCII)  # nothing that could end a header
 
-type Query = Mapping[str, str | int | None]
+type Query = Mapping[str, str | int | bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class HubRequest:
         path: below the hub's address, percent-encoded.
         body: empty if there is none.
         authorization: a whole header value, where it is signed made for exactly this `body`.
-        query: parameters; ignored if None.
+        query: parameters, bytes in hexadecimal; ignored if None.
         extra_headers: by lower-case name; ignored if None.
         content_type: of the body.
         accept: the answers that can be read.
@@ -65,7 +65,11 @@ class HubRequest:
 
     def params(self) -> dict[str, str | int]:
         """Return the query parameters that are set."""
-        return {name: value for name, value in (self.query or {}).items() if value is not None}
+        return {
+            name: value.hex() if isinstance(value, bytes) else value
+            for name, value in (self.query or {}).items()
+            if value is not None
+        }
 
 
 def is_header_value(text: str) -> bool:

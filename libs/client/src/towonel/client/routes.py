@@ -20,7 +20,7 @@ class Routes:
         *,
         limit: int | None = None,
         cursor: str | None = None,
-        tenant_id: str | None = None,
+        tenant_id: bytes | str | None = None,
         kind: str | None = None,
     ) -> RoutePage:
         query = {"limit": limit, "cursor": cursor, "tenant_id": tenant_id, "kind": kind}

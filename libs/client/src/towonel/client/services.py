@@ -20,7 +20,7 @@ class Services:
         *,
         limit: int | None = None,
         cursor: str | None = None,
-        tenant_id: str | None = None,
+        tenant_id: bytes | str | None = None,
         group: str | None = None,
         kind: str | None = None,
     ) -> ServicePage:

@@ -17,7 +17,7 @@ _TENANTS = "/v1/tenants"
 
 
 class Tenants:
-    """Client of `/v1/tenants`; ids in hexadecimal."""
+    """Client of `/v1/tenants`."""
 
     def __init__(self, hub: HubTransport) -> None:
         self._hub = hub
@@ -42,12 +42,12 @@ class Tenants:
             TenantPage, self._hub.with_key(HTTPMethod.GET, _TENANTS, query=query)
         )
 
-    async def get(self, tenant_id: str) -> Tagged[TenantDetail]:
+    async def get(self, tenant_id: bytes) -> Tagged[TenantDetail]:
         request = self._hub.with_key(HTTPMethod.GET, paths.by_id(_TENANTS, tenant_id))
         return await self._hub.fetch_with_etag(TenantDetail, request)
 
     async def update(
-        self, tenant_id: str, edit: TenantEdit, *, if_match: str | None = None
+        self, tenant_id: bytes, edit: TenantEdit, *, if_match: str | None = None
     ) -> Tagged[TenantDetail]:
         """Change the fields that the edit sets. Denied PRECONDITION_FAILED if it changed since."""
         request = self._hub.with_key(
@@ -58,17 +58,17 @@ class Tenants:
         )
         return await self._hub.fetch_with_etag(TenantDetail, request)
 
-    async def suspend(self, tenant_id: str) -> TenantItem:
+    async def suspend(self, tenant_id: bytes) -> TenantItem:
         """Stop serving a tenant for now; it keeps its names, ports and token."""
         path = f"{paths.by_id(_TENANTS, tenant_id)}/suspend"
         return await self._hub.fetch(TenantItem, self._hub.with_key(HTTPMethod.POST, path))
 
-    async def resume(self, tenant_id: str) -> TenantItem:
+    async def resume(self, tenant_id: bytes) -> TenantItem:
         """Serve a suspended tenant again."""
         path = f"{paths.by_id(_TENANTS, tenant_id)}/resume"
         return await self._hub.fetch(TenantItem, self._hub.with_key(HTTPMethod.POST, path))
 
-    async def remove(self, tenant_id: str) -> RemovedOut:
+    async def remove(self, tenant_id: bytes) -> RemovedOut:
         """End a tenant for ever; the hub refuses its key even if it never knew it."""
         request = self._hub.with_key(HTTPMethod.DELETE, paths.by_id(_TENANTS, tenant_id))
         return await self._hub.fetch(RemovedOut, request)

@@ -32,14 +32,14 @@ class Traces:
     def close(self, within_s: float) -> None:
         """Send what is left, and end; blocks for `within_s` seconds at most.
 
-        OpenTelemetry's own end latency_probe for each batch as long as it takes, so a thread latency_probe there.
+        OpenTelemetry's own end waits for each batch as long as it takes, so a thread waits there.
         """
         closer = threading.Thread(target=self.provider.shutdown, name="traces-end", daemon=True)
         closer.start()
         closer.join(within_s)
         if closer.is_alive():
             log.warning("traces.dropped", reason="the collector did not take them in time")
-            # Wakes the thread, which latency_probe to try once more.
+            # Wakes the thread, which waits to try once more.
             self.exporter.shutdown()  # type: ignore[no-untyped-call] # it has no types
 
 

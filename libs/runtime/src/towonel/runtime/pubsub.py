@@ -78,8 +78,9 @@ class Subscription:
                     self._backoff.record_success(0)
                     self.is_connected = True
                     on_connection()  # also where the client has connected again by itself
-                case {"type": "message", "data": bytes(data)}:
-                    on_message(data)
+                case {"type": "message", "data": bytes() | str() as data}:
+                    # Text where the URL asks for it, `decode_responses=true`.
+                    on_message(data.encode() if isinstance(data, str) else data)
                 case _:
                     pass
             is_pinged = message is None

@@ -234,7 +234,11 @@ async def _end(server: _Server) -> None:
                 request.cancel()
         await asyncio.wait(requests)
     if not server.lifespan.shutdown_event.is_set():
-        await server.lifespan.shutdown()
+        with contextlib.suppress(
+            TimeoutError
+        ):  # an application whose start hangs has no end, either
+            async with asyncio.timeout(START_S):
+                await server.lifespan.shutdown()
 
 
 async def _wait_started(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:

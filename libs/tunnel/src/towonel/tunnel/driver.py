@@ -1,6 +1,6 @@
 """Driver of a state machine on the event loop.
 
-Not a coroutine that latency_probe for the next event: QUIC calls back for each datagram, and a queue and a
+Not a coroutine that waits for the next event: QUIC calls back for each datagram, and a queue and a
 task in between would reorder messages with the streams beside them. So the events of a machine are
 calls, and its deadline is one timer of the loop.
 """

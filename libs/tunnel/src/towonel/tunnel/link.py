@@ -118,6 +118,7 @@ class Link(ChannelHandler):
     def on_refused(self, reason: CloseReason) -> None:
         self._opened.set_exception(to_error(reason))
         self._opened.exception()  # read here: the dialler may have stopped waiting
+        self._closed.set_result(reason.code)
 
     @override
     def on_going_away(self) -> None:

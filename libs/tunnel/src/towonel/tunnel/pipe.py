@@ -26,7 +26,7 @@ class Pipe(Protocol):
         ...
 
     async def write(self, data: bytes) -> None:
-        """Hand over all of `data`; latency_probe while the far side takes nothing.
+        """Hand over all of `data`; waits while the far side takes nothing.
 
         Raises:
             TowonelError: the far side reads no more, or is gone.
@@ -38,7 +38,7 @@ class Pipe(Protocol):
         ...
 
     def abort(self, code: Code) -> None:
-        """End both directions at once and drop what is buffered; idempotent, never latency_probe."""
+        """End both directions at once and drop what is buffered; idempotent, never waits."""
         ...
 
     async def close(self) -> None:

@@ -18,7 +18,7 @@ MAX_HELLO_BYTES = 16 * 1024  # on the wire, record headers included; post-quantu
 _RECORD_HEADER, _HANDSHAKE_HEADER = 5, 4
 _MAX_FRAGMENT_BYTES = 1 << 14
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
-_SERVER_NAME = 0
+_SERVER_NAME, _ALPN = 0, 16  # extensions
 _HOST_NAME = 0
 
 _ALERT_DECODE_ERROR, _ALERT_INTERNAL_ERROR, _ALERT_UNRECOGNIZED_NAME = 50, 80, 112
@@ -143,6 +143,7 @@ def _parse(handshake: bytes) -> ClientHello:
     extensions = _parse_extensions(body.vector(2)) if body.left else {}
     if body.left:
         raise ProtocolError(Code.BAD_HELLO, f"{body.left} bytes after the extensions")
+    _check_alpn(extensions.get(_ALPN))
     if _SERVER_NAME not in extensions:
         raise ProtocolError(Code.NO_SNI, "the client names no host")
     return ClientHello(_parse_server_name(extensions[_SERVER_NAME]))
@@ -156,6 +157,14 @@ def _parse_extensions(cursor: _Cursor) -> dict[int, _Cursor]:
             raise ProtocolError(Code.BAD_HELLO, f"extension {kind} occurs twice")
         found[kind] = cursor.vector(2)
     return found
+
+
+def _check_alpn(extension: _Cursor | None) -> None:
+    """Check the list of protocols (RFC 7301 §3.1); which they are is the origin's affair."""
+    if extension is not None:
+        names = extension.vector(2)
+        while names.left:
+            names.vector(1)
 
 
 def _parse_server_name(extension: _Cursor) -> Hostname:

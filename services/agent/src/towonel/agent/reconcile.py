@@ -98,14 +98,14 @@ class Reconciler:
     async def _bootstrap(self) -> tuple[bytes, list[EdgeOut]]:
         identity = self._identity
         answer = await self._hub.bootstrap(identity.token, identity.agent, identity.group)
-        if answer.tenant_id != identity.tenant.tenant_id.hex():
+        if answer.tenant_id != identity.tenant.tenant_id:
             raise Denied(
                 Code.TENANT_NOT_ALLOWED,
                 "the hub knows this invite as another tenant's: wrong token",
             )
         if answer.grant is None:
             raise Denied(Code.GRANT_INVALID, "the hub gave no grant: is it an older version?")
-        log.info("agent.admitted", tenant_id=answer.tenant_id, hostnames=answer.hostnames)
+        log.info("agent.admitted", tenant_id=answer.tenant_id.hex(), hostnames=answer.hostnames)
         return base64url.decode(answer.grant), answer.edges
 
     async def _publish(self) -> None:
@@ -144,9 +144,5 @@ class Reconciler:
 
 
 def _to_edge(edge: EdgeOut) -> Edge:
-    identity = EdgeIdentity(
-        EdgeId(bytes.fromhex(edge.edge_id)),
-        edge.certificate_pem,
-        bytes.fromhex(edge.certificate_sha256),
-    )
+    identity = EdgeIdentity(EdgeId(edge.edge_id), edge.certificate_pem, edge.certificate_sha256)
     return Edge(identity, tuple(parse_address(address) for address in edge.addresses))

@@ -119,9 +119,9 @@ def fit_keys(services: Iterable[ServiceKey], most_bytes: int) -> tuple[list[str]
 
 def _report_session(session: Session, services: list[str]) -> SessionReport:
     return SessionReport(
-        session_id=session.session_id.hex(),
-        agent_id=session.agent_id.hex(),
-        tenant_id=session.tenant_id.hex(),
+        session_id=session.session_id,
+        agent_id=session.agent_id,
+        tenant_id=session.tenant_id,
         group=session.group,
         peer=session.peer,
         since_ms=session.since_ms,
@@ -133,7 +133,7 @@ def _report_session(session: Session, services: list[str]) -> SessionReport:
 
 def _report_tenant(tenant_id: TenantId, tally: Tally) -> TenantTraffic:
     return TenantTraffic(
-        tenant_id=tenant_id.hex(),
+        tenant_id=tenant_id,
         connections_active=tally.connections_active,
         connections_total=tally.connections_total,
         bytes_in=tally.bytes_in,

@@ -45,7 +45,7 @@ class ReportSender:
         metrics: counts them.
         rng: spreads the reports of many edges.
         timing: the timers.
-        sleep: latency_probe for so many seconds.
+        sleep: waits for so many seconds.
     """
 
     def __init__(

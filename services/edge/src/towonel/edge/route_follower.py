@@ -196,12 +196,12 @@ class RouteFollower:
 
     async def _register(self) -> None:
         answer = await self._hub.register_edge(self._registration.key, self._registration.body)
-        hub_id = HubId(bytes.fromhex(answer.hub_node_id))
+        hub_id = HubId(answer.hub_node_id)
         if hub_id != self._routes.hub_id:
             self._since = None
         self._routes.trust(hub_id)
         self._registered_at = self._clock()
-        log.debug("edge.registered", hub_id=answer.hub_node_id, revision=answer.revision)
+        log.debug("edge.registered", hub_id=hub_id.hex(), revision=answer.revision)
 
     def _on_failed(self, error: TowonelError) -> None:
         """Register again once the hub is back: it may have forgotten, or be another."""

@@ -44,7 +44,7 @@ async def prune(hub: Hub, limits: Retention) -> None:
 
 
 async def flush(hub: Hub) -> None:
-    """Save when keys were used and edges were seen; what cannot be saved latency_probe."""
+    """Save when keys were used and edges were seen; what cannot be saved waits."""
     used, seen = dict(hub.key_uses), dict(hub.edges_seen)
     if not used and not seen:
         return
@@ -66,8 +66,8 @@ async def refresh_gauges(hub: Hub) -> None:
     hub.metrics.tenants.set(count.get(PENDING, 0))
     for status in (PENDING, REVOKED):
         hub.metrics.invites.labels(status).set(count.get(status, 0))
-    hub.metrics.agents_live.set(len(hub.edge_reports.agent_ids()))
-    hub.metrics.edges_live.set(hub.edge_reports.edge_count())
+    hub.metrics.agents_live.set(len(hub.edge_reports.view.agents))
+    hub.metrics.edges_live.set(len(hub.edge_reports.view.edges))
 
 
 async def _refresh_routes(hub: Hub) -> None:

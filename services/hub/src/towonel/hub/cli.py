@@ -112,15 +112,15 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(command=command)
         return added
 
-    saving, seed_database = add("backup", write_backup), add("restore", restore)
+    saving, filling = add("backup", write_backup), add("restore", restore)
     _add_archive(saving, keys_help="Add the hub's keys, under a passphrase.")
-    _add_archive(seed_database, keys_help="Write the keys in it, too, where there are none.")
+    _add_archive(filling, keys_help="Write the keys in it, too, where there are none.")
     copying, checking = add("migrate", migrate), add("check", check)
     source_help = "The SQLite database; stop its hub first. Required."
     copying.add_argument(
         "--from", dest="source", type=Path, required=True, metavar="FILE", help=source_help
     )
-    for each in (saving, seed_database, copying, checking):
+    for each in (saving, filling, copying, checking):
         each.add_argument("--json", action="store_true", help="Print JSON, for programs.")
     return parser
 

@@ -42,11 +42,11 @@ async def show(
     """Show one agent: whose it is, where it is linked, and since when."""
     item = await hub.agents.get(parse_hex_id("AGENT", agent))
     fields = [
-        ("agent", item.agent_id),
-        ("tenant", item.tenant_id),
+        ("agent", item.agent_id.hex()),
+        ("tenant", item.tenant_id.hex()),
         ("group", item.group),
         ("live", format_live(item.live_since)),
-        ("edges", ", ".join(item.edges) or "none"),
+        ("edges", ", ".join(edge.hex() for edge in item.edges) or "none"),
         ("open", f"{item.connections_active} connections"),
         ("software", item.software or "unknown"),
         ("first seen", format_time(item.first_seen_at)),

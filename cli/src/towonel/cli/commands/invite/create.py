@@ -41,7 +41,7 @@ async def create(
     fields = Fields(
         [
             ("invite", created.invite_id),
-            ("tenant", created.tenant_id),
+            ("tenant", created.tenant_id.hex()),
             ("name", created.name),
             ("hostnames", ", ".join(invite.hostnames)),
             ("expires", format_time(created.expires_at_ms)),

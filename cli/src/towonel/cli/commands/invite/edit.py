@@ -89,7 +89,7 @@ async def edit(
 def _render(invite: InviteDetail) -> Output:
     fields = [
         ("invite", invite.invite_id),
-        ("tenant", invite.tenant_id),
+        ("tenant", invite.tenant_id.hex()),
         ("name", invite.name),
         ("status", invite.status),
         ("hostnames", ", ".join(invite.hostnames)),

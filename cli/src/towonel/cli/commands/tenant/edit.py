@@ -65,7 +65,7 @@ async def edit(
 
 def _render(tenant: TenantDetail) -> Output:
     fields = [
-        ("tenant", tenant.tenant_id),
+        ("tenant", tenant.tenant_id.hex()),
         ("invite", tenant.invite_id),
         ("name", tenant.name),
         ("status", tenant.status),

@@ -16,7 +16,7 @@ TenantFlag = Annotated[
 ]
 
 
-def parse_tenant_id(argument: str | None, flag: str | None) -> str:
+def parse_tenant_id(argument: str | None, flag: str | None) -> bytes:
     """Return the tenant's id, given once, as an argument or as a flag."""
     if (argument is None) == (flag is None):
         raise UsageError("TENANT: give a tenant's id, once")

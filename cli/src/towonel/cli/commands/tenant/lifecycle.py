@@ -16,7 +16,7 @@ async def suspend(
 ) -> Output:
     """Stop serving a tenant. Its sessions end; it keeps its names, ports and token."""
     item = await hub.tenants.suspend(parse_tenant_id(tenant, tenant_id))
-    return Output(item, f"suspended {item.tenant_id}")
+    return Output(item, f"suspended {item.tenant_id.hex()}")
 
 
 @hub_command(app, "resume", f"towonel tenant resume {'b7' * 32}")
@@ -25,7 +25,7 @@ async def resume(
 ) -> Output:
     """Serve a suspended tenant again."""
     item = await hub.tenants.resume(parse_tenant_id(tenant, tenant_id))
-    return Output(item, f"resumed {item.tenant_id}")
+    return Output(item, f"resumed {item.tenant_id.hex()}")
 
 
 @hub_command(app, "remove", f"towonel tenant remove --tenant-id {'b7' * 32}")
@@ -34,4 +34,4 @@ async def remove(
 ) -> Output:
     """End a tenant for ever. Its key is refused from now on, even if this hub never knew it."""
     removed = await hub.tenants.remove(parse_tenant_id(tenant, tenant_id))
-    return Output(removed, f"removed {removed.tenant_id}")
+    return Output(removed, f"removed {removed.tenant_id.hex()}")

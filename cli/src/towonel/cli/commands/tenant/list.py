@@ -36,4 +36,4 @@ async def list_all(
 def _to_row(item: TenantItem) -> tuple[str, ...]:
     active = str(item.traffic.connections_active)
     names = ", ".join(item.hostnames)
-    return item.tenant_id, item.name, item.status, str(item.agents_live), active, names
+    return item.tenant_id.hex(), item.name, item.status, str(item.agents_live), active, names

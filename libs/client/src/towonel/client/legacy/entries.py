@@ -46,7 +46,7 @@ class Entries:
             tenant_id, authorization = tenant, self._hub.bearer()
         request = HubRequest(
             HTTPMethod.GET,
-            f"{paths.by_id('/v1/tenants', tenant_id.hex())}/entries",
+            f"{paths.by_id('/v1/tenants', tenant_id)}/entries",
             authorization=authorization,
             accept=CBOR,
             max_bytes=MAX_LOG_BYTES,

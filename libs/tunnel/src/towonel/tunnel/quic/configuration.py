@@ -12,9 +12,7 @@ from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 
 ALPN = "towonel/1"
 QUIC_WINDOW_BYTES = 16 * 1024 * 1024  # QUIC's own limits stay above ours, which do the work
-STREAMS_ALLOWED = (
-    4096  # by an agent: four times what an edge opens, so that none ever latency_probe
-)
+STREAMS_ALLOWED = 4096  # by an agent: four times what an edge opens, so that none ever waits
 
 # aioquic logs every lost packet and closed connection; what matters of it is in `CloseReason`.
 logging.getLogger("quic").setLevel(logging.CRITICAL)

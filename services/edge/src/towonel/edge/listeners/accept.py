@@ -51,7 +51,7 @@ class Acceptor:
         self._loops = [tasks.create_task(self._accept_forever(sock)) for sock in self._sockets]
 
     async def stop_accepting(self) -> None:
-        """Take what latency_probe in the kernel's queue, which closing would reset; then close."""
+        """Take what waits in the kernel's queue, which closing would reset; then close."""
         for loop in self._loops:
             loop.cancel()
         await asyncio.wait(self._loops)

@@ -33,7 +33,7 @@ _health = APIRouter(prefix="/v1", tags=["health"])
 @_health.get("/health")
 async def health(hub: HubDep) -> HealthOut:
     """Say that the hub is there, and who it is."""
-    return HealthOut(node_id=hub.keys.node.public.hex(), version=VERSION)
+    return HealthOut(node_id=hub.keys.node.public, version=VERSION)
 
 
 ROUTERS = (

@@ -1,8 +1,7 @@
 """Aggregated view of the newest reports of all edges: live agents, tenants and edges.
 
-Ids are hexadecimal, as in the reports. A view is a snapshot; make another when a report arrives or
-time passes. It takes the models of the API, which are frozen values without IO: copies of them here would
-be the same fields twice.
+A view is a snapshot; make another when a report arrives or time passes. It takes the models of the
+API, which are frozen values without IO: copies of them here would be the same fields twice.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +12,7 @@ from towonel.api.traffic import Traffic
 
 STALE_MS = 35_000  # three reports are missing: the edge stopped, or cannot reach the hub
 
-type Reports = Mapping[str, tuple[int, EdgeReport]]  # edge id -> time of arrival, and the report
+type Reports = Mapping[bytes, tuple[int, EdgeReport]]  # edge id -> time of arrival, and the report
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,7 @@ class LiveAgent:
 
     software: str
     since_ms: int
-    edges: tuple[str, ...]
+    edges: tuple[bytes, ...]
     active_streams: int
 
 
@@ -30,7 +29,7 @@ class LiveAgent:
 class LiveTenant:
     """Tenant with a session or a recent connection on any edge."""
 
-    agents: tuple[str, ...] = ()
+    agents: tuple[bytes, ...] = ()
     traffic: Traffic = field(default_factory=Traffic)
 
 
@@ -46,7 +45,7 @@ class LiveEdge:
 class _EdgeSession:
     """Session and its edge."""
 
-    edge_id: str
+    edge_id: bytes
     session: SessionReport
 
 
@@ -67,16 +66,16 @@ class LiveView:
         self.agents = {agent: _agent(of) for agent, of in _by_agent(sessions).items()}
         traffic = [part for _, report in fresh.values() for part in report.tenants]
         self.tenants = _tenants(sessions, traffic)
-        self._serving = _serving(sessions)
+        self._serving = _index_by_service(sessions)
 
-    def serving(self, tenant_id: str, key: str) -> tuple[str, ...]:
+    def agents_serving(self, tenant_id: bytes, key: str) -> tuple[bytes, ...]:
         """Return the agents that serve a service, `https:app.example.eu` or `tcp:ssh`.
 
         An agent of another tenant that announces the same key is not included.
         """
         return self._serving.get((tenant_id, key), ())
 
-    def tenant(self, tenant_id: str) -> LiveTenant:
+    def tenant(self, tenant_id: bytes) -> LiveTenant:
         """Return the live agents and traffic of a tenant; both may be empty."""
         return self.tenants.get(tenant_id, LiveTenant())
 
@@ -85,8 +84,8 @@ def _edge(report: EdgeReport) -> LiveEdge:
     return LiveEdge(report.sessions_active, _sum([report]))
 
 
-def _by_agent(sessions: Iterable[_EdgeSession]) -> dict[str, list[_EdgeSession]]:
-    found: dict[str, list[_EdgeSession]] = {}
+def _by_agent(sessions: Iterable[_EdgeSession]) -> dict[bytes, list[_EdgeSession]]:
+    found: dict[bytes, list[_EdgeSession]] = {}
     for one in sessions:
         found.setdefault(one.session.agent_id, []).append(one)
     return found
@@ -104,11 +103,11 @@ def _agent(sessions: list[_EdgeSession]) -> LiveAgent:
 
 def _tenants(
     sessions: Iterable[_EdgeSession], traffic: Iterable[TenantTraffic]
-) -> dict[str, LiveTenant]:
-    agents: dict[str, list[str]] = {}
+) -> dict[bytes, LiveTenant]:
+    agents: dict[bytes, list[bytes]] = {}
     for one in sessions:
         agents.setdefault(one.session.tenant_id, []).append(one.session.agent_id)
-    parts: dict[str, list[TenantTraffic]] = {}
+    parts: dict[bytes, list[TenantTraffic]] = {}
     for part in traffic:
         parts.setdefault(part.tenant_id, []).append(part)
     return {
@@ -117,15 +116,17 @@ def _tenants(
     }
 
 
-def _serving(sessions: Iterable[_EdgeSession]) -> dict[tuple[str, str], tuple[str, ...]]:
-    found: dict[tuple[str, str], list[str]] = {}
+def _index_by_service(
+    sessions: Iterable[_EdgeSession],
+) -> dict[tuple[bytes, str], tuple[bytes, ...]]:
+    found: dict[tuple[bytes, str], list[bytes]] = {}
     for one in sessions:
         for key in one.session.services:
             found.setdefault((one.session.tenant_id, key), []).append(one.session.agent_id)
     return {key: _sorted_ids(agents) for key, agents in found.items()}
 
 
-def _sorted_ids(ids: Iterable[str]) -> tuple[str, ...]:
+def _sorted_ids(ids: Iterable[bytes]) -> tuple[bytes, ...]:
     return tuple(sorted(set(ids)))
 
 

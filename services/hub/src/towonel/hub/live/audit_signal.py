@@ -14,6 +14,6 @@ class AuditSignal:
         return self._next
 
     def notify(self) -> None:
-        """Wake every follower that latency_probe for the next write."""
+        """Wake every follower that waits for the next write."""
         self._next.set()
         self._next = asyncio.Event()

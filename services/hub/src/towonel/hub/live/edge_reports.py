@@ -1,13 +1,11 @@
 """Cache of what edges reported, in each hub process, refreshed from the database on demand."""
 
 import asyncio
-from collections.abc import Sequence
 
 import structlog
 
 from towonel.api.reports import EdgeReport
-from towonel.api.traffic import Traffic
-from towonel.hub.core.live_view import STALE_MS, LiveAgent, LiveView
+from towonel.hub.core.live_view import STALE_MS, LiveView
 from towonel.hub.store import reports
 from towonel.hub.store.db.transactions import Store
 from towonel.wire.errors import Unavailable
@@ -18,15 +16,15 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class EdgeReports:
-    """Cache of the newest report of each edge, and the view that they give together."""
+    """Cache of the newest report of each edge; `view` is what they say together."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._reading = asyncio.Lock()
         self._reports: dict[bytes, tuple[int, EdgeReport]] = {}
-        self._reads = 0
+        self._reads: int = 0
         self._read_ms: int | None = None
-        self._view = LiveView({}, 0)
+        self.view = LiveView({}, 0)
 
     async def refresh(self, now_ms: int) -> None:
         """Read what edges reported since; while the database is unavailable, what is cached expires."""
@@ -41,50 +39,11 @@ class EdgeReports:
             except (TimeoutError, Unavailable) as error:
                 log.warning("edge_reports.update_failed", reason=str(error))
                 newer = ()
-            self._reports |= {edge_id: (at_ms, report) for edge_id, at_ms, report in newer}
-            fresh = {k: it for k, it in self._reports.items() if now_ms - it[0] <= STALE_MS}
+            received = self._reports | {edge: (at_ms, report) for edge, at_ms, report in newer}
+            fresh = {edge: it for edge, it in received.items() if now_ms - it[0] <= STALE_MS}
             self._reports, self._read_ms = fresh, now_ms
-            by_edge = {edge_id.hex(): it for edge_id, it in fresh.items()}
-            self._view = await asyncio.to_thread(LiveView, by_edge, now_ms)
+            self.view = await asyncio.to_thread(LiveView, fresh, now_ms)
             self._reads += 1
-
-    def agent(self, agent_id: bytes) -> LiveAgent | None:
-        """Return an agent that an edge has a session with."""
-        return self._view.agents.get(agent_id.hex())
-
-    def agent_ids(self) -> list[bytes]:
-        """Return the ids of all live agents."""
-        return [bytes.fromhex(agent_id) for agent_id in self._view.agents]
-
-    def agents_of(self, tenant_id: bytes) -> Sequence[str]:
-        """Return the ids of a tenant's live agents, in hexadecimal."""
-        return self._view.tenant(tenant_id.hex()).agents
-
-    def traffic_of(self, tenant_id: bytes) -> Traffic:
-        """Return the traffic that edges carried for a tenant."""
-        return self._view.tenant(tenant_id.hex()).traffic
-
-    def serving(self, tenant_id: bytes, service: str) -> list[bytes]:
-        """Return the agents that serve a tenant's service, `https:app.example.eu` or `tcp:ssh`."""
-        return [bytes.fromhex(it) for it in self._view.serving(tenant_id.hex(), service)]
-
-    def edge_is_live(self, edge_id: bytes) -> bool:
-        """Whether an edge reported recently."""
-        return edge_id.hex() in self._view.edges
-
-    def edge_count(self) -> int:
-        """Return how many edges reported recently."""
-        return len(self._view.edges)
-
-    def sessions_of(self, edge_id: bytes) -> int:
-        """Return how many agents an edge has sessions with."""
-        edge = self._view.edges.get(edge_id.hex())
-        return edge.sessions if edge else 0
-
-    def traffic_of_edge(self, edge_id: bytes) -> Traffic:
-        """Return the traffic of an edge since it started."""
-        edge = self._view.edges.get(edge_id.hex())
-        return edge.traffic if edge else Traffic()
 
     def _is_fresh(self, now_ms: int) -> bool:
         return self._read_ms is not None and 0 <= now_ms - self._read_ms < REFRESH_MS

@@ -16,7 +16,7 @@ from towonel.hub.store.db.transactions import Store
 from towonel.wire.errors import Unavailable
 from towonel.wire.routes import ROUTES_PER_CHUNK, RouteDelta, delta_chunks
 
-FOLLOW_S = 1.0  # an edge that asks latency_probe no longer for the database; it gets what is cached
+FOLLOW_S = 1.0  # an edge that asks waits no longer for the database; it gets what is cached
 STALE_S = 2.0  # then, for so long, the database is not asked again on behalf of an edge
 MAX_ENCODED = 64  # answers cached for edges that ask the same, as all do after a change
 log: structlog.stdlib.BoundLogger = structlog.get_logger()

@@ -24,7 +24,7 @@ from towonel.runtime.backoff import Backoff
 from towonel.runtime.pubsub import Subscription
 from towonel.wire.routes import CHANGES_CHANNEL
 
-PUBLISH_TIMEOUT_S = 0.5  # a write latency_probe no longer; replicas look for themselves every 2 s
+PUBLISH_TIMEOUT_S = 0.5  # a write waits no longer; replicas look for themselves every 2 s
 MAX_CONNECTIONS = 32  # to Redis; a request holds one for less than a millisecond
 MAX_DIGITS = 19  # of a 64-bit revision
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -53,7 +53,7 @@ class RouteChanges:
         self.set_revision(revision)
 
     def set_revision(self, revision: int) -> None:
-        """Set a revision that the database has, and wake every caller that latency_probe for it."""
+        """Set a revision that the database has, and wake every caller that waits for it."""
         if revision > self.revision:
             self.revision = revision
             self.on_change()
@@ -72,7 +72,7 @@ class RouteChanges:
             self.waiting -= 1
 
     def release(self) -> None:
-        """Wake every caller that latency_probe now, whatever the revision."""
+        """Wake every caller that waits now, whatever the revision."""
         self._releases += 1
         self._wake()
 

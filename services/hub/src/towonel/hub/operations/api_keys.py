@@ -29,7 +29,7 @@ async def create_key(hub: Hub, write: Write, actor: Actor, body: KeyIn) -> tuple
         key_id=key.key_id,
         name=body.name,
         role=body.role,
-        tenant_id=None if body.tenant_id is None else bytes.fromhex(body.tenant_id),
+        tenant_id=body.tenant_id,
         secret_hash=hash_invite_secret(hub.keys.invite_hash, key.secret),
         created_at_ms=write.now_ms,
         expires_at_ms=write.now_ms + expires_in_ms if expires_in_ms else None,

@@ -91,9 +91,9 @@ async def apply_desired_state(
     return to_applied_state(plan, revision)
 
 
-def _check_agent_signature(hub: Hub, header: str | None, raw: bytes, agent_id: str) -> Signature:
+def _check_agent_signature(hub: Hub, header: str | None, raw: bytes, agent_id: bytes) -> Signature:
     signed = parse_signature(header)
-    if signed.id.hex() != agent_id:
+    if signed.id != agent_id:
         raise Denied(Code.INVALID_SIGNATURE, "not signed by the agent it names")
     signed.check_node(Domain.AGENT_BOOTSTRAP, raw, hub.now_ms())
     return signed
@@ -121,13 +121,13 @@ async def _to_bootstrap_out(
     hub: Hub, session: AsyncSession, row: InviteRow, grant: Grant | None
 ) -> BootstrapOut:
     active = await active_edges(hub, session)
-    trusted = [edge_id.hex() for edge_id in await edge_invites.find_names(session)]
+    trusted = list(await edge_invites.find_names(session))
     if any(edge.edge_id == hub.keys.node.public for edge in active):
-        trusted.append(hub.keys.node.public.hex())
+        trusted.append(hub.keys.node.public)
     return BootstrapOut(
-        tenant_id=row.tenant_id.hex(),
+        tenant_id=row.tenant_id,
         hostnames=await invites.get_hostnames(session, row.invite_id),
-        hub_node_id=hub.keys.node.public.hex(),
+        hub_node_id=hub.keys.node.public,
         trusted_edges=trusted,
         edge_node_id=trusted[0] if trusted else None,
         edge_addresses=[address for edge in active for address in edges.addresses_of(edge)],

@@ -27,7 +27,7 @@ async def register_edge(
     async with hub.store.write() as write:
         await operations.register_edge(hub, write, actor, signed, row)
         revision = await routes.get_revision(write.session)
-    return EdgeRegisterOut(hub_node_id=hub.keys.node.public.hex(), revision=revision)
+    return EdgeRegisterOut(hub_node_id=hub.keys.node.public, revision=revision)
 
 
 @router.post("/report", responses=error_responses(400))

@@ -50,7 +50,7 @@ async def whoami(hub: HubDep, caller: TenantViewer) -> WhoAmI:
     return WhoAmI(
         actor=principal.name,
         role=cast(Role, principal.role.name.lower()),
-        tenant_id=principal.tenant_id.hex() if principal.tenant_id else None,
+        tenant_id=principal.tenant_id,
     )
 
 
@@ -138,7 +138,7 @@ def _to_item(hub: Hub, row: KeyRow) -> KeyItem:
         key_id=base64url.encode(row.key_id),
         name=row.name,
         role=cast(Role, row.role),
-        tenant_id=row.tenant_id.hex() if row.tenant_id else None,
+        tenant_id=row.tenant_id,
         status=key_status(
             revoked=row.revoked_at_ms is not None,
             expires_at_ms=row.expires_at_ms,

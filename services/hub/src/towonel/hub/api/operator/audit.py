@@ -148,7 +148,7 @@ def _to_item(row: AuditRow) -> AuditItem:
         actor=row.actor,
         action=row.action,
         subject=row.subject,
-        tenant_id=row.tenant_id.hex() if row.tenant_id else None,
+        tenant_id=row.tenant_id,
         before=json.loads(row.before) if row.before else None,
         after=json.loads(row.after) if row.after else None,
         request_id=row.request_id,

@@ -81,5 +81,5 @@ def _to_edge_invite_out(row: EdgeInviteRow, token: EdgeToken) -> EdgeInviteOut:
         token=token.encode(),
         invite_id=base64url.encode(row.invite_id),
         name=row.name,
-        edge_node_id=row.edge_id.hex(),
+        edge_node_id=row.edge_id,
     )

@@ -152,7 +152,7 @@ def _to_invite_out(row: InviteRow, token: InviteToken) -> InviteOut:
     return InviteOut(
         token=token.encode(),
         invite_id=base64url.encode(row.invite_id),
-        tenant_id=row.tenant_id.hex(),
+        tenant_id=row.tenant_id,
         name=row.name,
         expires_at_ms=row.expires_at_ms,
     )

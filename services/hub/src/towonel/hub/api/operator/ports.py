@@ -101,8 +101,8 @@ async def _get_or_404(session: AsyncSession, caller: Caller, reservation_id: str
     return row
 
 
-async def _get_active_tenant(session: AsyncSession, caller: Caller, tenant_id: str) -> InviteRow:
-    row = await tenants.find(session, bytes.fromhex(tenant_id))
+async def _get_active_tenant(session: AsyncSession, caller: Caller, tenant_id: bytes) -> InviteRow:
+    row = await tenants.find(session, tenant_id)
     if row is None or row.status == REVOKED or not caller.principal.may_see(row.tenant_id):
         raise Denied(Code.NOT_FOUND, "no such tenant, or its invite is revoked")
     return row

@@ -59,7 +59,7 @@ async def get_service(hub: HubDep, caller: TenantViewer, key: RouteKey) -> Servi
         rows = await services.find_services(session, key)
         if route is None or not rows or not caller.principal.may_see(route.tenant_id):
             raise Denied(Code.NOT_FOUND, "no such service")
-        serving = hub.edge_reports.serving(route.tenant_id, service_key(route))
+        serving = hub.edge_reports.view.agents_serving(route.tenant_id, service_key(route))
         matching = agents.AgentFilter(TenantId(route.tenant_id), agent_ids=serving[:MAX_IDS])
         page = await agents.list_page(session, FIRST_AGENTS, matching)
     return ServiceDetail(
@@ -68,7 +68,7 @@ async def get_service(hub: HubDep, caller: TenantViewer, key: RouteKey) -> Servi
         name=route.name,
         port=route.port,
         tls_mode=route.tls_mode,
-        tenant_id=route.tenant_id.hex(),
+        tenant_id=route.tenant_id,
         groups=[row.group for row in rows],
         agents=to_agent_items(hub, page.rows),
     )
@@ -115,7 +115,7 @@ async def list_agents(
     With `live`, a page can have fewer than `limit`, or none, and a page after it.
     """
     await hub.edge_reports.refresh(hub.now_ms())
-    ids = hub.edge_reports.agent_ids() if live else None
+    ids = list(hub.edge_reports.view.agents) if live else None
     only = None if ids is None or len(ids) > MAX_IDS else ids
     matching = agents.AgentFilter(caller.principal.scope(tenant_id), group, only)
     async with hub.store.read() as session:

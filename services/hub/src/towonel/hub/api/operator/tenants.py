@@ -109,7 +109,7 @@ async def remove_tenant(hub: HubDep, caller: Operator, tenant_id: HexId) -> Remo
     removed = TenantId(parse_hex(tenant_id, "tenant_id"))
     async with hub.store.write() as write:
         await tenant_lifecycle.remove(write, caller.actor, removed)
-    return RemovedOut(tenant_id=removed.hex())
+    return RemovedOut(tenant_id=removed)
 
 
 async def _get_or_404(session: AsyncSession, caller: Caller, tenant_id: str) -> InviteRow:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from towonel.api.agents import AgentItem
 from towonel.api.edges import EdgeItem, EdgeOut
 from towonel.api.services import AppliedState, RouteItem, ServiceItem
+from towonel.api.traffic import Traffic
 from towonel.hub.context import Hub
 from towonel.hub.core.desired_state import Plan
 from towonel.hub.core.timestamps import to_datetime, to_optional_datetime
@@ -22,17 +23,17 @@ def to_agent_items(hub: Hub, rows: Iterable[AgentRow]) -> list[AgentItem]:
     """Return the items of agents, with what the newest edge reports say of them."""
     items: list[AgentItem] = []
     for row in rows:
-        live = hub.edge_reports.agent(row.agent_id)
+        live = hub.edge_reports.view.agents.get(row.agent_id)
         items.append(
             AgentItem(
-                agent_id=row.agent_id.hex(),
-                tenant_id=row.tenant_id.hex(),
+                agent_id=row.agent_id,
+                tenant_id=row.tenant_id,
                 group=row.group,
                 is_live=live is not None,
                 first_seen_at=to_datetime(row.first_seen_ms),
                 last_seen_at=to_datetime(row.last_seen_ms),
                 live_since=to_optional_datetime(live.since_ms if live else None),
-                edges=sorted(live.edges) if live else [],
+                edges=list(live.edges) if live else [],
                 software=live.software if live else None,
                 connections_active=live.active_streams if live else 0,
             )
@@ -43,9 +44,9 @@ def to_agent_items(hub: Hub, rows: Iterable[AgentRow]) -> list[AgentItem]:
 def to_edge_out(row: EdgeRow) -> EdgeOut:
     """Return an edge as agents need it."""
     return EdgeOut(
-        edge_id=row.edge_id.hex(),
+        edge_id=row.edge_id,
         addresses=addresses_of(row),
-        certificate_sha256=row.certificate_sha256.hex(),
+        certificate_sha256=row.certificate_sha256,
         certificate_pem=row.certificate_pem,
     )
 
@@ -53,17 +54,18 @@ def to_edge_out(row: EdgeRow) -> EdgeOut:
 def to_edge_item(hub: Hub, row: EdgeRow, name: str) -> EdgeItem:
     """Return the item of an edge, with what its newest report says."""
     seen_ms = max(row.last_seen_ms, hub.edges_seen.get(row.edge_id, 0))
+    live = hub.edge_reports.view.edges.get(row.edge_id)
     return EdgeItem(
-        node_id=row.edge_id.hex(),
+        node_id=row.edge_id,
         name=name,
         addresses=addresses_of(row),
-        certificate_sha256=row.certificate_sha256.hex(),
+        certificate_sha256=row.certificate_sha256,
         version=row.version,
         last_seen_ms=seen_ms,
         last_seen_at=to_datetime(seen_ms),
-        is_live=hub.edge_reports.edge_is_live(row.edge_id),
-        sessions=hub.edge_reports.sessions_of(row.edge_id),
-        traffic=hub.edge_reports.traffic_of_edge(row.edge_id),
+        is_live=live is not None,
+        sessions=live.sessions if live else 0,
+        traffic=live.traffic if live else Traffic(),
     )
 
 
@@ -75,10 +77,10 @@ def to_service_item(hub: Hub, row: ServiceRow, route: RouteRow) -> ServiceItem:
         name=route.name,
         port=route.port,
         tls_mode=route.tls_mode,
-        tenant_id=row.tenant_id.hex(),
+        tenant_id=row.tenant_id,
         group=row.group,
         created_at=to_datetime(row.created_at_ms),
-        agents_live=len(hub.edge_reports.serving(row.tenant_id, service_key(route))),
+        agents_live=len(hub.edge_reports.view.agents_serving(row.tenant_id, service_key(route))),
     )
 
 
@@ -95,7 +97,7 @@ def to_route_item(row: RouteRow) -> RouteItem:
         name=row.name,
         port=row.port,
         tls_mode=row.tls_mode,
-        tenant_id=row.tenant_id.hex(),
+        tenant_id=row.tenant_id,
         revision=row.revision,
     )
 

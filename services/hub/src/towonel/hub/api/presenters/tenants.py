@@ -42,7 +42,7 @@ def to_invite_items(
             hostnames=hostnames.get(row.invite_id, []),
             status=invite_status(row),
             expires_at_ms=row.expires_at_ms,
-            tenant_id=row.tenant_id.hex(),
+            tenant_id=row.tenant_id,
             created_at_ms=row.created_at_ms,
         )
         for row in rows
@@ -59,7 +59,7 @@ def to_invite_detail(
         hostnames=hostnames,
         status=invite_status(row),
         expires_at_ms=row.expires_at_ms,
-        tenant_id=row.tenant_id.hex(),
+        tenant_id=row.tenant_id,
         created_at_ms=row.created_at_ms,
         created_at=to_datetime(row.created_at_ms),
         expires_at=to_optional_datetime(row.expires_at_ms),
@@ -75,15 +75,16 @@ def to_edge_invite_item(row: EdgeInviteRow) -> EdgeInviteItem:
         invite_id=base64url.encode(row.invite_id),
         name=row.name,
         status=invite_status(row),
-        edge_node_id=row.edge_id.hex(),
+        edge_node_id=row.edge_id,
         created_at_ms=row.created_at_ms,
     )
 
 
 def to_tenant_item(hub: Hub, row: InviteRow, hostnames: list[str]) -> TenantItem:
     """Return the item of a tenant, with what the newest edge reports say of it."""
+    live = hub.edge_reports.view.tenant(row.tenant_id)
     return TenantItem(
-        tenant_id=row.tenant_id.hex(),
+        tenant_id=row.tenant_id,
         invite_id=base64url.encode(row.invite_id),
         name=row.name,
         status=tenant_status(row),
@@ -92,8 +93,8 @@ def to_tenant_item(hub: Hub, row: InviteRow, hostnames: list[str]) -> TenantItem
         created_at=to_datetime(row.created_at_ms),
         expires_at=to_optional_datetime(row.expires_at_ms),
         suspended_at=to_optional_datetime(row.suspended_at_ms),
-        agents_live=len(hub.edge_reports.agents_of(row.tenant_id)),
-        traffic=hub.edge_reports.traffic_of(row.tenant_id),
+        agents_live=len(live.agents),
+        traffic=live.traffic,
     )
 
 
@@ -107,7 +108,7 @@ def to_reservation(row: ReservationRow) -> Reservation:
     """Return a reservation."""
     return Reservation(
         reservation_id=base64url.encode(row.reservation_id),
-        tenant_id=row.tenant_id.hex(),
+        tenant_id=row.tenant_id,
         protocol=cast(Protocol, row.protocol),
         first_port=row.first_port,
         last_port=row.last_port,

@@ -26,7 +26,7 @@ def upgrade(database: Database) -> None:
     """
     with open_for_writing(database) as connection:
         upgrade_to(connection, newest_revision())
-        # Even with nothing to migrate: this fails on a read-only Postgres, and the hub latency_probe for it.
+        # Even with nothing to migrate: this fails on a read-only Postgres, and the hub waits for it.
         connection.execute(SAME)
 
 

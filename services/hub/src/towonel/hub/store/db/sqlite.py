@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-BUSY_MS = 5_000  # how long a write latency_probe for another process's
+BUSY_MS = 5_000  # how long a write waits for another process's
 _PRAGMAS = (
     f"busy_timeout = {BUSY_MS}",  # first: turning the log on can wait for others, too
     "synchronous = FULL",  # what was acknowledged outlives a power cut
@@ -46,6 +46,6 @@ def _keep_log(connection: Any, _record: object) -> None:
 
 
 def _begin(connection: Any) -> None:
-    # A read that turns into a write can fail half-way; a write that says so at once only latency_probe.
+    # A read that turns into a write can fail half-way; a write that says so at once only waits.
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

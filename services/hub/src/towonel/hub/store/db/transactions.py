@@ -258,8 +258,8 @@ class Store:
         await asyncio.shield(self._start(close()))
 
     def _start[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Start a task that outlives the cancellation of its caller; closing the store latency_probe for it."""
-        task = asyncio.create_task(work)  # noqa: TID251 the caller handles its failure, if it latency_probe
+        """Start a task that outlives the cancellation of its caller; closing the store waits for it."""
+        task = asyncio.create_task(work)  # noqa: TID251 the caller handles its failure, if it waits
         self._unfinished.add(task)
         task.add_done_callback(self._discard)
         return task
