@@ -62,11 +62,11 @@ def test_lists_fit_programs_that_read_lines(hub: CommandedHub, invite: dict[str,
 
 def test_status_tells_what_the_hub_knows(hub: CommandedHub, invite: dict[str, object]) -> None:
     known = hub.json_of("status")
-    shown = hub.run("status").stdout
+    displayed = hub.run("status").stdout
 
     assert known["status"] == "ok"
     assert known["tenants_active"] > 0
-    assert f"{hub.url} is up" in shown
+    assert f"{hub.url} is up" in displayed
 
 
 def test_status_without_the_operator_key_tells_only_that_the_hub_is_up(
@@ -113,12 +113,12 @@ def test_a_mistake_gets_its_exit_code_and_one_line(
     exit_code: int,
     code: str,
 ) -> None:
-    told = hub.run(*arguments, **environ)
+    reported = hub.run(*arguments, **environ)
     for_programs = hub.run(*arguments, "--json", **environ)
 
-    assert told.exit_code == for_programs.exit_code == exit_code
-    assert told.stderr.startswith(f"towonel: {code}: ")
-    assert told.stdout == for_programs.stdout == ""
+    assert reported.exit_code == for_programs.exit_code == exit_code
+    assert reported.stderr.startswith(f"towonel: {code}: ")
+    assert reported.stdout == for_programs.stdout == ""
     assert json.loads(for_programs.stderr)["error"]["code"] == code
 
 

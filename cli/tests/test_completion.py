@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.commands import towonel
 
-ASKED = {
+REQUESTED = {
     "bash": lambda line: {
         "_TOWONEL_COMPLETE": "complete_bash",
         "COMP_WORDS": line,
@@ -26,11 +26,11 @@ ASKED = {
 def answered(shell: str, line: str) -> str:
     """What a shell is told that may stand at the end of a line."""
     command = (sys.executable, "-m", "towonel.cli")
-    environ = os.environ | ASKED[shell](line)
+    environ = os.environ | REQUESTED[shell](line)
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize("shell", list(ASKED))
+@pytest.mark.parametrize("shell", list(REQUESTED))
 def test_a_script_names_the_command_in_the_shell_that_was_named(shell: str) -> None:
     said = towonel("--show-completion", shell)
 
@@ -52,12 +52,12 @@ def test_the_first_tab_of_a_zsh_is_answered(
     assert "loadautofunc" in script.rpartition("compdef")[2]
 
 
-@pytest.mark.parametrize("shell", list(ASKED))
+@pytest.mark.parametrize("shell", list(REQUESTED))
 def test_the_start_of_a_command_is_completed_to_the_singular(shell: str) -> None:
-    told = answered(shell, "towonel ten")
+    reported = answered(shell, "towonel ten")
 
-    assert "tenant" in told
-    assert "tenants" not in told.replace("Tenants", "")
+    assert "tenant" in reported
+    assert "tenants" not in reported.replace("Tenants", "")
 
 
 def test_flags_and_what_they_may_be_are_completed() -> None:
@@ -93,7 +93,7 @@ def test_a_shell_that_is_not_named_or_not_known_is_a_usage_error(arguments: tupl
 
 
 def test_the_help_tells_the_exit_codes() -> None:
-    told = towonel("--help").stdout
+    reported = towonel("--help").stdout
 
     for code in ("0 ", "1 ", "2 ", "75 ", "78 ", "130 "):
-        assert f"\n    {code}" in told
+        assert f"\n    {code}" in reported

@@ -47,9 +47,9 @@ def test_a_single_port_is_its_own_range() -> None:
         ("999999", "write a port"),
     ],
 )
-def test_what_is_no_port_is_refused_with_the_rule(text: str, told: str) -> None:
+def test_what_is_no_port_is_refused_with_the_rule(text: str, reported: str) -> None:
     for parse, given_text in ((parse_range, text), (parse_ports, f"tcp:{text}")):
-        with pytest.raises(UsageError, match=f"--x: .*{told}"):
+        with pytest.raises(UsageError, match=f"--x: .*{reported}"):
             parse("--x", given_text)
 
 
@@ -101,9 +101,9 @@ def test_a_date_without_a_zone_is_in_utc_wherever_it_is_typed(tokyo: None) -> No
     ],
 )
 def test_an_end_that_cannot_be_meant_is_refused(
-    expires: str | None, expires_at: str | None, told: str
+    expires: str | None, expires_at: str | None, reported: str
 ) -> None:
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=reported):
         parse_expiry(expires, expires_at, NOW, 10 * DAY_S)
 
 

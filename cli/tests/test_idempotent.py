@@ -50,9 +50,9 @@ async def test_a_lost_secret_of_a_rotated_key_is_fetched(hub: CommandedHub) -> N
         key_id = (await client.keys.create(KeyIn(name="once", role="viewer"))).key_id
     transport = Losing()
     async with HubClient(hub.url, operator_key=hub.key, transport=transport) as client:
-        shown = await key_commands.rotate(client, key_id)
+        displayed = await key_commands.rotate(client, key_id)
 
-    async with HubClient(hub.url, operator_key=str(shown.document["key"])) as client:
+    async with HubClient(hub.url, operator_key=str(displayed.document["key"])) as client:
         assert (await client.keys.whoami()).role == "viewer"
     assert len(transport.keys) == 2
     assert len(set(transport.keys)) == 1

@@ -102,12 +102,12 @@ def test_no_line_ends_in_a_traceback(nobody: dict[str, str], line: list[str]) ->
     ],
 )
 def test_what_is_no_text_is_a_usage_error(
-    nobody: dict[str, str], line: tuple[str, ...], told: str
+    nobody: dict[str, str], line: tuple[str, ...], reported: str
 ) -> None:
     said = towonel(*line, TOWONEL_OPERATOR_KEY="key", **nobody)
 
     assert said.exit_code == 2
-    assert said.stderr == f"towonel: usage: {told}\n"
+    assert said.stderr == f"towonel: usage: {reported}\n"
 
 
 @pytest.mark.parametrize(

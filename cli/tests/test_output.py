@@ -52,10 +52,10 @@ def test_what_the_hub_tells_cannot_steer_the_terminal(capsys: pytest.CaptureFixt
     output.print_table(["NAME"], [["\x1b[2J[red]x"]], empty="none")
     output.print_output(output.Output({}, "a\n  \x1b[2J[red]x" + "y" * 1000), Format.TABLE)
 
-    shown = capsys.readouterr().out
-    assert "\x1b" not in shown
-    assert shown.count("[2J[red]x") == 3
-    assert shown.endswith("a\n   [2J[red]x" + "y" * 1000 + "\n")
+    displayed = capsys.readouterr().out
+    assert "\x1b" not in displayed
+    assert displayed.count("[2J[red]x") == 3
+    assert displayed.endswith("a\n   [2J[red]x" + "y" * 1000 + "\n")
 
 
 def test_json_tells_a_terminal_nothing_to_obey(capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,9 +43,9 @@ def original(hub: CommandedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return Original(hub)
 
 
-def token_of(told: str) -> InviteToken:
+def token_of(reported: str) -> InviteToken:
     """The token, which is the last line and nothing else."""
-    return InviteToken.decode(told.splitlines()[-1])
+    return InviteToken.decode(reported.splitlines()[-1])
 
 
 @pytest.mark.parametrize(
@@ -60,30 +60,32 @@ def token_of(told: str) -> InviteToken:
     ],
 )
 def test_an_invite_is_made_listed_and_revoked(original: Original, expires: str, end: str) -> None:
-    told = original(
+    reported = original(
         "towonel invite create --hub-url {url} --api-key {key} --name home"
         f" --hostnames parity-a.example.eu,parity-b.example.eu {expires}"
     )
     listed = original("towonel invite list")
-    [invite_id] = re.findall(r"^invite +(\S{22})$", told, re.MULTILINE)
+    [invite_id] = re.findall(r"^invite +(\S{22})$", reported, re.MULTILINE)
     original("towonel invite revoke --id {id}", id=invite_id)
 
-    tenant = TenantKey.from_seed(token_of(told).seed).tenant_id.hex()
-    assert re.search(f"^tenant +{tenant}$", told, re.MULTILINE)
-    assert re.search("^hostnames +parity-a.example.eu, parity-b.example.eu$", told, re.MULTILINE)
-    assert re.search(f"^expires +{end}", told, re.MULTILINE)
+    tenant = TenantKey.from_seed(token_of(reported).seed).tenant_id.hex()
+    assert re.search(f"^tenant +{tenant}$", reported, re.MULTILINE)
+    assert re.search(
+        "^hostnames +parity-a.example.eu, parity-b.example.eu$", reported, re.MULTILINE
+    )
+    assert re.search(f"^expires +{end}", reported, re.MULTILINE)
     assert listed.split()[:3] == ["ID", "NAME", "STATUS"]
     assert re.search(f"^{invite_id} +home +pending ", listed, re.MULTILINE)
     assert re.search(f"^{invite_id} +home +revoked ", original("towonel invite list"), re.MULTILINE)
 
 
 def test_an_edge_invite_is_made_listed_and_revoked(original: Original) -> None:
-    told = original("towonel edge-invite create --name frankfurt")
-    [invite_id] = re.findall(r"^invite +(\S{22})$", told, re.MULTILINE)
+    reported = original("towonel edge-invite create --name frankfurt")
+    [invite_id] = re.findall(r"^invite +(\S{22})$", reported, re.MULTILINE)
     listed = original("towonel edge-invite list")
     original("towonel edge-invite revoke --id {id}", id=invite_id)
 
-    assert re.match(r"TOWONEL_EDGE_INVITE_TOKEN=tt_edge_2_\S+$", told.splitlines()[-1])
+    assert re.match(r"TOWONEL_EDGE_INVITE_TOKEN=tt_edge_2_\S+$", reported.splitlines()[-1])
     assert listed.split()[:3] == ["ID", "NAME", "STATUS"]
     assert re.search(f"^{invite_id} +frankfurt +pending ", listed, re.MULTILINE)
     again = original("towonel edge-invite list")
@@ -92,15 +94,15 @@ def test_an_edge_invite_is_made_listed_and_revoked(original: Original) -> None:
 
 @pytest.mark.parametrize("where", ["", " --key-path tenant.key", " --key-path other.key"])
 def test_a_tenant_makes_its_key_once(original: Original, tmp_path: Path, where: str) -> None:
-    told = original(f"towonel tenant init{where}")
+    reported = original(f"towonel tenant init{where}")
     again = original.typed(f"towonel tenant init{where}")
 
     [path] = tmp_path.iterdir()
     key = TenantKey.from_seed(path.read_bytes())
     assert path.name == (where.split() or ["tenant.key"])[-1]
     assert path.stat().st_mode & 0o777 == 0o600
-    assert re.search(f"^tenant +{key.tenant_id.hex()}$", told, re.MULTILINE)
-    assert base64.urlsafe_b64decode(told.splitlines()[-1] + "=") == key.public
+    assert re.search(f"^tenant +{key.tenant_id.hex()}$", reported, re.MULTILINE)
+    assert base64.urlsafe_b64decode(reported.splitlines()[-1] + "=") == key.public
     assert again.exit_code == 2
     assert "exists already" in again.stderr
     assert key.tenant_id == TenantKey.from_seed(path.read_bytes()).tenant_id
@@ -145,8 +147,8 @@ def test_a_tenants_key_is_brought_back_from_its_backup(original: Original, tmp_p
 
 
 def lines_of(command: TyperGroup, before: str) -> Iterator[str]:
-    shown = {name: part for name, part in command.commands.items() if not part.hidden}
-    for name, part in shown.items():
+    displayed = {name: part for name, part in command.commands.items() if not part.hidden}
+    for name, part in displayed.items():
         line = f"{before} {name}".strip()
         yield from lines_of(part, line) if isinstance(part, TyperGroup) else [line]
 

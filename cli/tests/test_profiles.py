@@ -166,13 +166,13 @@ def test_an_address_that_was_broken_by_hand_is_blamed_on_the_file(person: Person
 
 
 def test_there_are_only_so_many() -> None:
-    kept = Profiles()
+    retained = Profiles()
     profile = Profile.model_validate({"hub_url": "https://hub.example.eu", "key": "secret"})
     for number in range(MAX_PROFILES):
-        kept.add(str(number), profile)
+        retained.add(str(number), profile)
 
     with pytest.raises(UsageError, match="log out of one"):
-        kept.add("more", profile)
-    kept.add("0", profile)
-    assert kept.current == "0"
-    assert "secret" not in repr(kept)
+        retained.add("more", profile)
+    retained.add("0", profile)
+    assert retained.current == "0"
+    assert "secret" not in repr(retained)

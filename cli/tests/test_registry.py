@@ -37,8 +37,8 @@ def test_every_name_is_a_command_and_only_the_plurals_are_hidden() -> None:
 
 @pytest.mark.parametrize("name", [None, *GROUPS])
 def test_no_line_of_a_list_of_commands_is_cut(name: str | None) -> None:
-    told = towonel(*([] if name is None else [name]), "--help").stdout
+    reported = towonel(*([] if name is None else [name]), "--help").stdout
 
-    listed = told.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    listed = reported.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
     assert len(listed) >= 1
     assert [line for line in listed if line.endswith("...") or not line.strip()] == []

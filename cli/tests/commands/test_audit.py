@@ -145,8 +145,8 @@ async def ids(
     hub: HubClient, count: int, *, lines: int = 10, action: str | None = None
 ) -> list[int]:
     found, wanted = list[int](), AuditFilter(action=action)
-    async with aclosing(follow(hub, wanted, lines, Backoff(0.001, MAX_RETRY_S))) as shown:
-        async for part in shown:
+    async with aclosing(follow(hub, wanted, lines, Backoff(0.001, MAX_RETRY_S))) as displayed:
+        async for part in displayed:
             found.append(int(str(part.document["id"])))
             if len(found) == count:
                 break

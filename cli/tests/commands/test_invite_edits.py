@@ -30,13 +30,13 @@ def edited(hub: CommandedHub, invite_id: str, line: str) -> dict[str, Any]:
 def test_an_invite_is_shown_whole(hub: CommandedHub, invite: str) -> None:
     lines = hub.stdout_of("invite", "show", "--id", invite).splitlines()
 
-    shown = {line[:11].strip(): line[11:] for line in lines}
-    assert shown["invite"] == invite
-    assert len(shown["tenant"]) == 64
-    assert (shown["name"], shown["status"]) == ("editable", "pending")
-    assert shown["hostnames"] == ", ".join(HOSTS)
-    assert (shown["ports"], shown["limits"]) == ("none", "the hub's")
-    assert (shown["expires"], shown["suspended"]) == ("never", "never")
+    displayed = {line[:11].strip(): line[11:] for line in lines}
+    assert displayed["invite"] == invite
+    assert len(displayed["tenant"]) == 64
+    assert (displayed["name"], displayed["status"]) == ("editable", "pending")
+    assert displayed["hostnames"] == ", ".join(HOSTS)
+    assert (displayed["ports"], displayed["limits"]) == ("none", "the hub's")
+    assert (displayed["expires"], displayed["suspended"]) == ("never", "never")
 
 
 def test_only_what_is_given_changes(hub: CommandedHub, invite: str) -> None:
@@ -61,10 +61,10 @@ def test_hostnames_come_and_go(hub: CommandedHub, invite: str) -> None:
 
 
 def test_ports_are_kept_and_let_go(hub: CommandedHub, invite: str) -> None:
-    kept = edited(hub, invite, "--port tcp:42222 --add-port udp:42015-42030")
+    retained = edited(hub, invite, "--port tcp:42222 --add-port udp:42015-42030")
     left = edited(hub, invite, "--remove-port tcp:42222")
 
-    assert [item["first_port"] for item in kept["ports"]] == [42_222, 42_015]
+    assert [item["first_port"] for item in retained["ports"]] == [42_222, 42_015]
     assert left["ports"] == [{"protocol": "udp", "first_port": 42_015, "last_port": 42_030}]
     assert "ports      udp:42015-42030\n" in hub.stdout_of("invite", "show", "--id", invite)
 
@@ -94,13 +94,13 @@ def test_an_end_is_moved(hub: CommandedHub, invite: str) -> None:
     ],
 )
 def test_an_edit_that_cannot_be_meant_changes_nothing(
-    hub: CommandedHub, invite: str, line: str, exit_code: int, told: str
+    hub: CommandedHub, invite: str, line: str, exit_code: int, reported: str
 ) -> None:
     before = hub.json_of("invite", "show", "--id", invite)
     result = hub.run("invite", "edit", "--id", invite, *line.split())
 
     assert result.exit_code == exit_code
-    assert told in result.stderr
+    assert reported in result.stderr
     assert result.stderr.count("\n") == 1
     assert hub.json_of("invite", "show", "--id", invite) == before
 
@@ -137,9 +137,9 @@ async def test_an_edit_of_somebody_else_in_between_is_told(hub: CommandedHub, in
 async def test_force_overwrites_the_edit_of_somebody_else(hub: CommandedHub, invite: str) -> None:
     added = ["edit4.example.eu"]
     async with ContendedHub(hub) as client:
-        shown = await edit.edit(client, invite, add_hostname=added, force=True)
+        displayed = await edit.edit(client, invite, add_hostname=added, force=True)
 
-    assert shown.document["hostnames"] == [*HOSTS, *added]
+    assert displayed.document["hostnames"] == [*HOSTS, *added]
 
 
 def test_invites_are_found_by_status_hostname_and_name(hub: CommandedHub, invite: str) -> None:
@@ -158,9 +158,9 @@ def test_invites_are_found_by_status_hostname_and_name(hub: CommandedHub, invite
 
 def test_an_edge_invite_is_shown(hub: CommandedHub) -> None:
     made = hub.json_of("edge-invite", "create", "--name", "oslo")
-    shown = hub.json_of("edge-invite", "show", "--id", made["invite_id"])
+    displayed = hub.json_of("edge-invite", "show", "--id", made["invite_id"])
 
-    assert shown["edge_node_id"] == made["edge_node_id"]
-    assert (shown["name"], shown["status"]) == ("oslo", "pending")
+    assert displayed["edge_node_id"] == made["edge_node_id"]
+    assert (displayed["name"], displayed["status"]) == ("oslo", "pending")
     assert made["token"] not in hub.stdout_of("edge-invite", "show", "--id", made["invite_id"])
     assert hub.run("edge-invite", "show", "--id", "A" * 22).exit_code == 1

@@ -34,8 +34,10 @@ def key(hub: CommandedHub) -> dict[str, Any]:
 def test_a_keys_secret_stands_on_a_line_of_its_own_and_is_shown_only_when_made(
     hub: CommandedHub,
 ) -> None:
-    told = hub.stdout_of("key", "create", "--name", "ci", "--role", "operator", "--expires", "90d")
-    secret = told.splitlines()[-1]
+    reported = hub.stdout_of(
+        "key", "create", "--name", "ci", "--role", "operator", "--expires", "90d"
+    )
+    secret = reported.splitlines()[-1]
     listed = hub.stdout_of("key", "list") + hub.stdout_of("key", "list", "--json")
 
     assert secret.startswith("tt_key_1_")
@@ -82,9 +84,9 @@ def test_a_key_is_edited_rotated_and_revoked(hub: CommandedHub, key: dict[str, A
 def test_the_old_secret_works_on_for_as_long_as_was_said(
     hub: CommandedHub, key: dict[str, Any]
 ) -> None:
-    told = hub.stdout_of("key", "rotate", "--id", str(key["key_id"]), "--grace", "1h")
+    reported = hub.stdout_of("key", "rotate", "--id", str(key["key_id"]), "--grace", "1h")
 
-    assert "the old one works for 3600 s more" in told
+    assert "the old one works for 3600 s more" in reported
     assert hub.run("port", "list", "--api-key", str(key["key"])).exit_code == 0
 
 

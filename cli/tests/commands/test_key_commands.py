@@ -42,18 +42,18 @@ def backup_of(name: str = "tenant.key", under: str = "pass") -> str:
 
 
 def test_a_key_tells_its_public_part_as_often_as_asked() -> None:
-    shown = json.loads(towonel("tenant", "public-key", "--json").stdout)
+    displayed = json.loads(towonel("tenant", "public-key", "--json").stdout)
 
     key = TenantKey.from_seed(SEED)
-    assert shown["tenant_id"] == key.tenant_id.hex()
-    assert base64.urlsafe_b64decode(shown["pq_public_key"] + "=") == key.public
-    assert len(shown["pq_public_key"]) == 2603
+    assert displayed["tenant_id"] == key.tenant_id.hex()
+    assert base64.urlsafe_b64decode(displayed["pq_public_key"] + "=") == key.public
+    assert len(displayed["pq_public_key"]) == 2603
 
 
 def test_an_agents_id_is_that_of_its_key() -> None:
-    shown = json.loads(towonel("agent", "init", "--json").stdout)
+    displayed = json.loads(towonel("agent", "init", "--json").stdout)
 
-    assert shown["agent_id"] == NodeKey.from_seed(Path("agent.key").read_bytes()).public.hex()
+    assert displayed["agent_id"] == NodeKey.from_seed(Path("agent.key").read_bytes()).public.hex()
     assert Path("agent.key").stat().st_mode & 0o777 == 0o600
     assert towonel("agent", "init").exit_code == 2
 
@@ -136,7 +136,7 @@ MISTAKES: list[tuple[str, str, int, str]] = [
 
 @pytest.mark.parametrize(("line", "stdin", "exit_code", "told"), MISTAKES)
 def test_a_mistake_is_one_line_and_leaves_every_key_as_it_is(
-    line: str, stdin: str, exit_code: int, told: str
+    line: str, stdin: str, exit_code: int, reported: str
 ) -> None:
     write("short.key", SEED[:16])
     write("long.key", SEED + b"\n")
@@ -149,7 +149,7 @@ def test_a_mistake_is_one_line_and_leaves_every_key_as_it_is(
     result = towonel(*line.split(), stdin=piped)
 
     assert result.exit_code == exit_code, result.output
-    assert told in result.stderr
+    assert reported in result.stderr
     assert result.stderr.count("\n") == 1
     assert result.stdout == ""
     assert sorted(Path().iterdir()) == before

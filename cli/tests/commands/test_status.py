@@ -32,9 +32,9 @@ def test_with_a_key_it_counts_what_there_is(hub: CommandedHub) -> None:
 
     assert after["tenants_active"] == before["tenants_active"] + 1
     assert after["status"] == "ok"
-    told = hub.stdout_of("status")
-    assert "agents live" in told
-    assert re.search(r"^edges live +\d+ of \d+$", told, re.MULTILINE)
+    reported = hub.stdout_of("status")
+    assert "agents live" in reported
+    assert re.search(r"^edges live +\d+ of \d+$", reported, re.MULTILINE)
 
 
 def test_a_key_of_one_tenant_sees_what_it_may(hub: CommandedHub) -> None:
@@ -42,23 +42,23 @@ def test_a_key_of_one_tenant_sees_what_it_may(hub: CommandedHub) -> None:
     create = ("key", "create", "--name", "x", "--role", "viewer", "--tenant-id", tenant_id)
     key = hub.json_of(*create)["key"]
     seen = hub.run("status", "--json", TOWONEL_OPERATOR_KEY=key)
-    told = hub.run("status", TOWONEL_OPERATOR_KEY=key).stdout
+    reported = hub.run("status", TOWONEL_OPERATOR_KEY=key).stdout
 
     found = json.loads(seen.stdout)
     assert (found["tenants_active"], found["edges"]) == (1, None)
-    assert "This key does not show edges." in told
+    assert "This key does not show edges." in reported
 
 
 class Flaky(httpx.AsyncBaseTransport):
     """A hub that is away, then there without anything."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.requested = 0
 
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.asked += 1
-        if self.asked == 1:
+        self.requested += 1
+        if self.requested == 1:
             raise httpx.ConnectError("refused")
         body = {"status": "ok", "node_id": "a" * 64, "version": "1", "protocol_version": 1}
         return httpx.Response(200, stream=httpx.ByteStream(json.dumps(body).encode()))
@@ -83,12 +83,12 @@ class Empty(httpx.AsyncBaseTransport):
     """A hub without anything, and what it was asked for."""
 
     def __init__(self) -> None:
-        self.asked = Counter[str]()
+        self.requested = Counter[str]()
 
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         name = request.url.path.removeprefix("/v1/")
-        self.asked[name] += 1
+        self.requested[name] += 1
         health = {"status": "ok", "node_id": "a" * 64, "version": "1", "protocol_version": 1}
         body = health if name == "health" else {name: [], "next_cursor": None}
         return httpx.Response(200, stream=httpx.ByteStream(json.dumps(body).encode()))
@@ -103,7 +103,7 @@ async def test_watching_counts_what_seldom_changes_only_now_and_then() -> None:
 
     assert found[0] == found[1] == found[2]
     assert (found[1]["tenants_active"], found[1]["agents_live"], found[1]["edges"]) == (0, 0, [])
-    assert empty.asked == {"health": 3, "agents": 3, "edges": 3, "services": 2, "tenants": 6}
+    assert empty.requested == {"health": 3, "agents": 3, "edges": 3, "services": 2, "tenants": 6}
 
 
 async def test_once_it_fails_where_the_hub_is_away() -> None:
@@ -115,8 +115,8 @@ async def test_once_it_fails_where_the_hub_is_away() -> None:
 def test_a_screen_takes_the_place_of_the_one_before_on_a_terminal_only(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    shown = Output({}, "now").as_screen()
-    print_output(shown, Format.TABLE)
+    displayed = Output({}, "now").as_screen()
+    print_output(displayed, Format.TABLE)
 
     assert capsys.readouterr().out == "now\n"
 

@@ -57,12 +57,12 @@ def published(hub: CommandedHub) -> Published:
 def test_a_tenant_is_listed_and_shown(published: Published) -> None:
     hub, tenant_id = published.hub, published.invite.tenant_id.hex()
     lines = hub.stdout_of("tenants", "list", "--hostname", HOST).splitlines()
-    shown = hub.stdout_of("tenant", "show", tenant_id)
+    displayed = hub.stdout_of("tenant", "show", tenant_id)
 
     assert lines[0].split() == ["TENANT", "NAME", "STATUS", "AGENTS", "OPEN", "HOSTNAMES"]
     assert lines[1].split() == [tenant_id, "views", "active", "0", "0", HOST]
-    assert "limits     the hub's\n" in shown
-    assert published.agent.public.hex() in shown
+    assert "limits     the hub's\n" in displayed
+    assert published.agent.public.hex() in displayed
 
 
 def test_a_tenant_is_edited_and_its_defaults_come_back(published: Published) -> None:
@@ -77,14 +77,14 @@ def test_a_tenant_is_edited_and_its_defaults_come_back(published: Published) -> 
 def test_a_tenant_rests_comes_back_and_ends(hub: CommandedHub) -> None:
     made = hub.json_of("invite", "create", "--hostnames", "life.example.eu")
     tenant_id = made["tenant_id"]
-    told = [
+    reported = [
         hub.stdout_of("tenant", "suspend", tenant_id),
         hub.stdout_of("tenant", "list", "--status", "suspended").splitlines()[1].split()[2] + "\n",
         hub.stdout_of("tenant", "resume", "--tenant-id", tenant_id),
         hub.stdout_of("tenant", "remove", "--tenant-id", tenant_id),
     ]
 
-    assert told == [
+    assert reported == [
         f"suspended {tenant_id}\n",
         "suspended\n",
         f"resumed {tenant_id}\n",
@@ -110,22 +110,22 @@ def test_agents_are_listed_and_shown(published: Published) -> None:
     hub, agent_id = published.hub, published.agent.public.hex()
     known = hub.json_of("agent", "list", "--tenant-id", published.invite.tenant_id.hex())["agents"]
     live = hub.stdout_of("agents", "list", "--live")
-    shown = hub.stdout_of("agent", "show", agent_id)
+    displayed = hub.stdout_of("agent", "show", agent_id)
 
     assert [(item["agent_id"], item["group"]) for item in known] == [(agent_id, "home")]
     assert live == "No agent is known.\n"
-    assert "live       no\n" in shown
+    assert "live       no\n" in displayed
 
 
 def test_edges_are_listed_and_shown(published: Published) -> None:
     hub, edge_id = published.hub, published.edge.public.hex()
     rows = hub.stdout_of("edge", "list").splitlines()
-    shown = hub.stdout_of("edges", "show", edge_id)
+    displayed = hub.stdout_of("edges", "show", edge_id)
 
     assert rows[0].split()[3:8] == ["LIVE", "SESSIONS", "OPEN", "IN", "OUT"]
     assert any(row.startswith(f"{edge_id}  rome  127.0.0.1:443  no    0  ") for row in rows)
-    assert "live        no\n" in shown
-    assert "traffic     0 open of 0 connections, 0 B in, 0 B out\n" in shown
+    assert "live        no\n" in displayed
+    assert "traffic     0 open of 0 connections, 0 B in, 0 B out\n" in displayed
 
 
 def test_a_list_is_whole_unless_fewer_are_asked_for(published: Published) -> None:

@@ -97,7 +97,7 @@ def test_programs_get_the_fields_by_their_flags_names() -> None:
     ],
 )
 def test_a_flag_that_is_missing_too_many_or_wrong_is_named(
-    name: str, flags: OpFlags, told: str
+    name: str, flags: OpFlags, reported: str
 ) -> None:
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=reported):
         parse_op(OpName(name), flags)

@@ -18,10 +18,10 @@ class Part:
 @dataclass
 class Listing:
     parts: dict[str | None, Part]
-    asked: list[str | None] = field(default_factory=list)
+    requested: list[str | None] = field(default_factory=list)
 
     async def fetch(self, *, limit: int | None = None, cursor: str | None = None) -> Part:
-        self.asked.append(cursor)
+        self.requested.append(cursor)
         return self.parts[cursor]
 
 
@@ -35,7 +35,7 @@ async def test_every_item_comes_once_and_in_order() -> None:
     )
 
     assert [item async for item in pages(listing.fetch, numbers)] == [1, 2, 3]
-    assert listing.asked == [None, "b", "c"]
+    assert listing.requested == [None, "b", "c"]
 
 
 async def test_the_next_part_is_asked_for_when_it_is_needed() -> None:
@@ -43,7 +43,7 @@ async def test_the_next_part_is_asked_for_when_it_is_needed() -> None:
     walk = pages(listing.fetch, numbers)
 
     assert [await anext(walk), await anext(walk)] == [1, 2]
-    assert listing.asked == [None]
+    assert listing.requested == [None]
     await walk.aclose()
 
 
@@ -63,4 +63,4 @@ async def test_cursors_that_lead_in_a_circle_are_an_error(
         [item async for item in pages(listing.fetch, numbers, max_pages=10)]
 
     assert caught.value.code is Code.MALFORMED
-    assert len(listing.asked) <= 10
+    assert len(listing.requested) <= 10

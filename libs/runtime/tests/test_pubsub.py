@@ -101,10 +101,10 @@ async def test_a_redis_that_hangs_is_noticed_and_found_again(tmp_path: Path) -> 
 async def test_a_receiver_is_told_of_each_connection_of_one_that_was_killed(tmp_path: Path) -> None:
     async with redis_server(tmp_path) as server, receiving(server.url) as receiver:
         await receiver.until(lambda: receiver.subscription.is_connected)
-        told = len(receiver.connections)
+        reported = len(receiver.connections)
         server.process.kill()
         await server.restart()
-        await receiver.until(lambda: len(receiver.connections) > told)
+        await receiver.until(lambda: len(receiver.connections) > reported)
         await receiver.until(lambda: receiver.connections[-1])
         await publish(server.url, "again")
         await receiver.until(lambda: receiver.messages == [b"again"])

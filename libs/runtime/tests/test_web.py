@@ -109,7 +109,7 @@ async def test_a_malformed_request_is_answered_with_the_rule_that_it_breaks(junk
 @pytest.mark.parametrize("path", ["/", "/slow"])
 async def test_an_error_after_the_answer_began_only_ends_the_connection(path: str) -> None:
     trouble, app = list[Any](), App()
-    asyncio.get_running_loop().set_exception_handler(lambda _, told: trouble.append(told))
+    asyncio.get_running_loop().set_exception_handler(lambda _, reported: trouble.append(reported))
     async with serve_app(app, "127.0.0.1", 0) as port, asyncio.timeout(20):
         reader, writer = await send_request(port, path, "transfer-encoding: chunked\r\n")
         await reader.readuntil(b"begun")
@@ -179,13 +179,13 @@ async def hold_connection(port: int, word: bytes) -> Streams:
 
 async def test_clients_that_come_all_at_once_shut_out_no_client() -> None:
     async with serve_app(App(), "127.0.0.1", 0, concurrency=64) as port, asyncio.timeout(20):
-        kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(63)]
+        retained = [await asyncio.open_connection("127.0.0.1", port) for _ in range(63)]
         burst = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
         for one in burst:  # the loop has not run since
             one.sendall(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
         answers = [await asyncio.to_thread(read_all, one) for one in burst]
-        lost = [reader.at_eof() for reader, _ in kept].count(True)
-        for _, writer in kept:
+        lost = [reader.at_eof() for reader, _ in retained].count(True)
+        for _, writer in retained:
             writer.close()
 
     assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)

@@ -73,13 +73,13 @@ async def test_a_newer_session_takes_the_place_of_the_older() -> None:
 
 
 async def test_a_grant_that_ends_ends_the_session_unless_it_is_renewed() -> None:
-    kept, lost = new_key(), new_key()
+    retained, lost = new_key(), new_key()
     async with (
         listening_edge() as edge,
-        edge.link(kept, grant=grant_of(kept, lives_ms=700)) as renewed,
+        edge.link(retained, grant=grant_of(retained, lives_ms=700)) as renewed,
         edge.link(lost, grant=grant_of(lost, lives_ms=700)) as over,
     ):
-        renewed.renew(grant_of(kept))
+        renewed.renew(grant_of(retained))
 
         assert await over.wait_closed() is Code.GRANT_EXPIRED
         assert edge.policy.ended_with == [Code.GRANT_EXPIRED]

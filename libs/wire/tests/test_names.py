@@ -40,11 +40,11 @@ def test_case_does_not_matter() -> None:
 def test_other_names_are_refused_with_the_rule(text: str) -> None:
     with pytest.raises(ProtocolError) as pattern:
         parse_hostname(text)
-    with pytest.raises(ProtocolError) as asked:
+    with pytest.raises(ProtocolError) as requested:
         parse_server_name(text)
 
     assert pattern.value.code is Code.BAD_NAME
-    assert asked.value.code is Code.BAD_SNI
+    assert requested.value.code is Code.BAD_SNI
     assert repr(text)[:20] in pattern.value.detail
 
 

@@ -136,23 +136,23 @@ async def test_an_agent_whose_name_is_not_covered_serves_once_it_is(hub: TestHub
 async def test_an_unreachable_hub_is_asked_again_until_it_answers(
     hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    token, asked = await hub.invite("a.eu"), 0
+    token, requested = await hub.invite("a.eu"), 0
     write = hub.context.store.write
 
     def away() -> None:
-        nonlocal asked
-        asked += 1
+        nonlocal requested
+        requested += 1
         raise Unavailable(Code.HUB_UNAVAILABLE, "database")
 
     monkeypatch.setattr(hub.context.store, "write", away)
     async with agent(hub, token):
-        while asked < 2:
+        while requested < 2:
             await asyncio.sleep(0.01)
         monkeypatch.setattr(hub.context.store, "write", write)
         while await published_keys(hub) != ["https:a.eu"]:
             await asyncio.sleep(0.01)
 
-    assert asked >= 2
+    assert requested >= 2
 
 
 async def test_a_grant_is_renewed_before_it_ends(hub: TestHub) -> None:

@@ -153,8 +153,10 @@ async def test_each_change_of_state_is_logged_once_and_success_forgets_the_failu
     hub = Hub([away, away, unknown, unknown, taken(), away, taken()])
     pauses, logs = await run_reports(hub, metrics, 8)
 
-    told = " ".join(line.get("code", line["event"]) for line in logs)
-    assert told == "hub_unavailable edge_unknown report.accepted hub_unavailable report.accepted"
+    reported = " ".join(line.get("code", line["event"]) for line in logs)
+    assert (
+        reported == "hub_unavailable edge_unknown report.accepted hub_unavailable report.accepted"
+    )
     assert pauses[6] <= 1.0
 
 
@@ -162,9 +164,9 @@ async def test_each_change_of_state_is_logged_once_and_success_forgets_the_failu
     ("asked", "least", "most"), [("20", 20, 20), ("3600", 60, 60), ("0", 0, 2)]
 )
 async def test_a_hub_in_need_is_left_alone_as_long_as_it_asks_within_reason(
-    metrics: Metrics, asked: str, least: float, most: float
+    metrics: Metrics, requested: str, least: float, most: float
 ) -> None:
-    hub = Hub([refused(429, "rate_limited", asked), taken()])
+    hub = Hub([refused(429, "rate_limited", requested), taken()])
     pauses, _ = await run_reports(hub, metrics, 2)
 
     assert least <= pauses[1] <= most

@@ -20,9 +20,9 @@ async def stop_hub(stack: Stack) -> None:
 async def ask_until(client: Client, stop: asyncio.Event) -> int:
     """Ask again and again, on one kept connection and on new ones; the count of answers."""
     answers = 0
-    async with client.connect() as kept:
+    async with client.connect() as retained:
         while not stop.is_set():
-            await request(kept, client.hostname)
+            await request(retained, client.hostname)
             await client.get()
             answers += 2
             await asyncio.sleep(0.02)

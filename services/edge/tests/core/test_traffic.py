@@ -11,7 +11,9 @@ from towonel.wire.ids import TenantId
 ONE, OTHER, THIRD = (TenantId(letter * 32) for letter in (b"a", b"b", b"c"))
 
 
-def visit(traffic: Traffic, tenant_id: TenantId, bytes_in: int = 1, bytes_out: int = 2) -> None:
+def fetch_page(
+    traffic: Traffic, tenant_id: TenantId, bytes_in: int = 1, bytes_out: int = 2
+) -> None:
     with traffic.connection(tenant_id) as tally:
         tally.bytes_in += bytes_in
         tally.bytes_out += bytes_out
@@ -29,7 +31,7 @@ def figures(traffic: Traffic) -> tuple[int, int, int, int]:
 
 def test_a_connection_counts_while_it_is_open_and_its_bytes_as_they_pass() -> None:
     traffic = Traffic()
-    visit(traffic, ONE)
+    fetch_page(traffic, ONE)
     with traffic.connection(ONE) as first, traffic.connection(ONE) as second:
         first.bytes_out += 10
         second.bytes_in += 20
@@ -53,18 +55,18 @@ def test_a_connection_that_ends_badly_ends_all_the_same() -> None:
 def test_who_has_connections_comes_first_and_then_who_had_them_last() -> None:
     traffic = Traffic()
     for tenant_id in (ONE, OTHER):
-        visit(traffic, tenant_id)
+        fetch_page(traffic, tenant_id)
     with traffic.connection(THIRD):
         assert list(traffic.tenants(9)) == [THIRD, OTHER, ONE]
         assert list(traffic.tenants(2)) == [THIRD, OTHER]
-        visit(traffic, ONE)
+        fetch_page(traffic, ONE)
         assert list(traffic.tenants(9)) == [THIRD, ONE, OTHER]
 
 
 def test_a_tenant_is_forgotten_an_hour_after_it_was_found_of_use() -> None:
     traffic = Traffic()
-    visit(traffic, ONE)
-    visit(traffic, OTHER)
+    fetch_page(traffic, ONE)
+    fetch_page(traffic, OTHER)
     traffic.sweep((), 100)
     traffic.sweep((OTHER,), 200)
     traffic.sweep((), 100 + RETENTION_S - 1)
@@ -79,7 +81,7 @@ def test_a_tenant_is_forgotten_an_hour_after_it_was_found_of_use() -> None:
 
 def test_a_new_connection_starts_the_hour_again_and_an_open_one_is_kept_for_ever() -> None:
     traffic = Traffic()
-    visit(traffic, ONE)
+    fetch_page(traffic, ONE)
     traffic.sweep((), 0)
     with traffic.connection(ONE):
         traffic.sweep((), 10 * RETENTION_S)
@@ -93,19 +95,19 @@ def test_a_new_connection_starts_the_hour_again_and_an_open_one_is_kept_for_ever
 def test_of_too_many_quiet_tenants_the_longest_quiet_is_forgotten() -> None:
     traffic = Traffic(max_quiet=2)
     for tenant_id in (ONE, OTHER, ONE, THIRD):
-        visit(traffic, tenant_id)
+        fetch_page(traffic, tenant_id)
 
     assert list(traffic.tenants(9)) == [THIRD, ONE]
     assert figures(traffic) == (0, 4, 4, 8)
 
 
 @given(st.lists(st.tuples(st.sampled_from([ONE, OTHER, THIRD]), st.integers(0, 9)), max_size=30))
-def test_the_sum_counts_everybody_whoever_is_forgotten(visits: list[tuple[TenantId, int]]) -> None:
+def test_the_sum_counts_everybody_whoever_is_forgotten(fetches: list[tuple[TenantId, int]]) -> None:
     traffic = Traffic(max_quiet=1)
-    for at, (tenant_id, count) in enumerate(visits):
-        visit(traffic, tenant_id, count, 2 * count)
+    for at, (tenant_id, count) in enumerate(fetches):
+        fetch_page(traffic, tenant_id, count, 2 * count)
         traffic.sweep((ONE,), at * RETENTION_S / 2)
 
-    carried = sum(count for _, count in visits)
-    assert figures(traffic) == (0, len(visits), carried, 2 * carried)
+    carried = sum(count for _, count in fetches)
+    assert figures(traffic) == (0, len(fetches), carried, 2 * carried)
     assert len(traffic.tenants(9)) <= 1

@@ -37,7 +37,7 @@ def connect(port: int) -> socket.socket:
     return sock
 
 
-async def read_greeting(sock: socket.socket) -> bytes:
+async def read_hello(sock: socket.socket) -> bytes:
     async with asyncio.timeout(20):
         return await asyncio.get_running_loop().sock_recv(sock, 1)
 
@@ -65,7 +65,7 @@ async def test_without_descriptors_it_waits_without_spinning_and_then_goes_on(
     acceptor: Acceptor, counted: Counted
 ) -> None:
     with connect(acceptor.port) as early:
-        assert await read_greeting(early) == b"!"
+        assert await read_hello(early) == b"!"
         with use_up_descriptors():
             late = connect(acceptor.port)
             await until(lambda: counted("accept_errors_total") >= 2)
@@ -73,7 +73,7 @@ async def test_without_descriptors_it_waits_without_spinning_and_then_goes_on(
             with pytest.raises(BlockingIOError):
                 late.recv(1)
         with late:
-            assert await read_greeting(late) == b"!"
+            assert await read_hello(late) == b"!"
 
     assert errors <= 3
 
@@ -86,7 +86,7 @@ async def test_clients_in_the_queue_are_served_although_accepting_stops(
     await acceptor.stop_accepting()
 
     assert acceptor.in_flight.count == 50
-    assert [await read_greeting(client) for client in clients] == [b"!"] * 50
+    assert [await read_hello(client) for client in clients] == [b"!"] * 50
     with pytest.raises(ConnectionRefusedError):
         connect(acceptor.port)
     for client in clients:
@@ -98,13 +98,13 @@ async def test_clients_in_the_queue_are_served_although_accepting_stops(
 
 async def test_what_is_left_is_ended_on_demand(acceptor: Acceptor) -> None:
     client = connect(acceptor.port)
-    assert await read_greeting(client) == b"!"
+    assert await read_hello(client) == b"!"
 
     acceptor.cancel_all()
     async with asyncio.timeout(20):
         await acceptor.in_flight.wait_idle()
 
-    assert await read_greeting(client) == b""
+    assert await read_hello(client) == b""
     client.close()
 
 
@@ -112,7 +112,7 @@ async def test_a_client_that_was_ended_before_its_turn_is_closed_too(metrics: Me
     async with accept_clients(bind_sockets("127.0.0.1", 0, 1), greet, metrics) as acceptor:
         client = connect(acceptor.port)
 
-    assert await read_greeting(client) in {b"", b"!"}
+    assert await read_hello(client) in {b"", b"!"}
     client.close()
 
 
@@ -121,7 +121,7 @@ async def test_several_sockets_and_processes_share_one_port(metrics: Metrics) ->
         others = bind_sockets("127.0.0.1", first.port, 2)
         async with accept_clients(others, greet, metrics) as second:
             clients = [connect(first.port) for _ in range(60)]
-            assert [await read_greeting(client) for client in clients] == [b"!"] * 60
+            assert [await read_hello(client) for client in clients] == [b"!"] * 60
             assert first.in_flight.count > 0
             assert second.in_flight.count > 0
             for client in clients:
@@ -134,7 +134,7 @@ async def test_a_socket_that_is_bound_takes_no_clients_before_it_listens(
     waiting = bind_sockets("127.0.0.1", acceptor.port, 1)
     clients = [connect(acceptor.port) for _ in range(20)]
 
-    assert [await read_greeting(client) for client in clients] == [b"!"] * 20
+    assert [await read_hello(client) for client in clients] == [b"!"] * 20
     for sock in (*waiting, *clients):
         sock.close()
 

@@ -77,12 +77,12 @@ async def test_wrong_unknown_and_expired_invites_are_refused_each_with_its_code(
 
 
 def signed_bootstrap(token: InviteToken, agent: NodeKey) -> bytes:
-    asked = BootstrapIn(
+    requested = BootstrapIn(
         invite_id=base64url.encode(token.invite_id),
         invite_secret=base64url.encode(token.secret),
         agent_id=agent.public,
     )
-    return asked.model_dump_json().encode()
+    return requested.model_dump_json().encode()
 
 
 async def test_a_grant_is_given_only_to_the_agent_that_signs(hub: TestHub) -> None:
@@ -149,9 +149,9 @@ async def test_a_name_of_another_tenant_is_refused_and_nothing_is_applied(hub: T
 
 async def test_a_stranger_cannot_publish(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
-    stranger = tenant_of(changed(token, seed=bytes(32)))
+    outsider = tenant_of(changed(token, seed=bytes(32)))
 
-    assert await code_of(client.apply_desired_state(stranger, state())) is Code.TENANT_NOT_ALLOWED
+    assert await code_of(client.apply_desired_state(outsider, state())) is Code.TENANT_NOT_ALLOWED
 
 
 async def test_a_tenants_signature_counts_once_and_for_its_body(hub: TestHub) -> None:

@@ -61,20 +61,20 @@ async def test_a_key_is_shown_once_and_only_its_hash_is_kept(
     client = hub.client()
     created = await client.keys.create(VIEWER)
     rotated = await client.keys.rotate(created.key_id)
-    shown = [
+    displayed = [
         (await client.keys.list()).model_dump_json(),
         (await client.keys.get(created.key_id)).value.model_dump_json(),
         (await client.audit.list()).model_dump_json(),
     ]
     with open_read_only(database) as there:
         rows = [row for it in copy.reflect_tables(there) for row in copy.rows_of(there, it)]
-    kept = [it.hex() if isinstance(it, bytes) else str(it) for row in rows for it in row]
+    retained = [it.hex() if isinstance(it, bytes) else str(it) for row in rows for it in row]
 
-    assert ApiKey.parse(created.key).key_id.hex() in kept
+    assert ApiKey.parse(created.key).key_id.hex() in retained
     for key in (created.key, rotated.key):
         secret = ApiKey.parse(key).secret
         forms = (key, base64url.encode(secret), secret.hex(), str(secret))
-        assert [text for text in [*shown, *kept] for form in forms if form in text] == []
+        assert [text for text in [*displayed, *retained] for form in forms if form in text] == []
 
 
 async def test_a_wrong_secret_an_unknown_id_and_another_form_are_refused_alike(
@@ -137,11 +137,11 @@ async def test_a_key_ends_on_its_time_and_an_edit_moves_that(hub: TestHub) -> No
     assert created.expires_at == at(hub.clock.now_ms + HOUR_MS)
     hub.clock.now_ms += HOUR_MS
     ended = await opens(hub, created.key)
-    shown = (await client.keys.get(created.key_id)).value
+    displayed = (await client.keys.get(created.key_id)).value
     edit = KeyEdit(expires_at=at(hub.clock.now_ms + 1), name="longer")
     moved = (await client.keys.update(created.key_id, edit)).value
 
-    assert (ended, shown.status) == (False, "expired")
+    assert (ended, displayed.status) == (False, "expired")
     assert (moved.status, moved.name) == ("active", "longer")
     assert await opens(hub, created.key)
     forever = (await client.keys.update(created.key_id, KeyEdit(expires_at=None))).value
@@ -173,13 +173,13 @@ async def test_its_last_use_is_told_at_once_and_kept(hub: TestHub) -> None:
     before = (await client.keys.get(created.key_id)).value
     hub.clock.now_ms += 5_000
     await opens(hub, created.key)
-    told = (await client.keys.get(created.key_id)).value
+    reported = (await client.keys.get(created.key_id)).value
     await background.flush(hub.context)
     hub.context.key_uses.clear()
-    (kept,) = (await client.keys.list()).keys
+    (retained,) = (await client.keys.list()).keys
 
     assert before.last_used_at is None
-    assert told.last_used_at == kept.last_used_at == at(hub.clock.now_ms)
+    assert reported.last_used_at == retained.last_used_at == at(hub.clock.now_ms)
 
 
 async def test_a_refused_key_counts_as_no_use(hub: TestHub) -> None:
@@ -248,8 +248,8 @@ async def test_each_key_has_a_rate_of_its_own_and_is_told_when_to_come_back(
         one = await made_key(hub, "viewer")
         two = await made_key(hub, "viewer")
         async with hub.raw() as http, asyncio.timeout(20):
-            asked = {"authorization": f"Bearer {one}"}
-            answers = [await http.get("/v1/keys/self", headers=asked) for _ in range(4)]
+            requested = {"authorization": f"Bearer {one}"}
+            answers = [await http.get("/v1/keys/self", headers=requested) for _ in range(4)]
 
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
         assert 1 <= int(answers[-1].headers["retry-after"]) <= 10

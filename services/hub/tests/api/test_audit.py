@@ -88,17 +88,17 @@ async def test_no_secret_is_in_the_log_nor_in_the_events(hub: TestHub, database:
     with open_read_only(database) as connection:
         (table,) = [it for it in copy.reflect_tables(connection) if it.name == "audit"]
         rows = [str(list(row)) for row in copy.rows_of(connection, table)]
-    kept = "\n".join(rows)
+    retained = "\n".join(rows)
 
     assert len(there.secrets) == 5
     assert len(rows) > len(every_write(there))
-    assert [secret for secret in there.secret_parts() if secret in kept] == []
+    assert [secret for secret in there.secret_parts() if secret in retained] == []
 
 
 async def test_an_edit_tells_only_what_it_changed_and_how_it_was(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
-    kept = [PortRange(protocol="tcp", first_port=2222, last_port=2223)]
-    edit = InviteEdit(hostnames=["a.eu", "b.eu"], ports=kept, limits=Limits(agents=2))
+    retained = [PortRange(protocol="tcp", first_port=2222, last_port=2223)]
+    edit = InviteEdit(hostnames=["a.eu", "b.eu"], ports=retained, limits=Limits(agents=2))
     await client.invites.update(invite_id(token), edit)
     (row, _) = await log(hub)
 
@@ -107,7 +107,7 @@ async def test_an_edit_tells_only_what_it_changed_and_how_it_was(hub: TestHub) -
     assert row.before == {"hostnames": ["a.eu"], "ports": [], "limits": unlimited}
     assert row.after == {
         "hostnames": ["a.eu", "b.eu"],
-        "ports": [kept[0].model_dump()],
+        "ports": [retained[0].model_dump()],
         "limits": {**unlimited, "agents": 2},
     }
 
@@ -130,11 +130,11 @@ async def test_an_entry_is_one_write_told_with_what_it_publishes(hub: TestHub) -
             fields = {"service": "ssh", "listen_port": port}
             await there.accept(tenant, sequence, "upsert_tcp_service", **fields)
         await there.accept(tenant, 3, "upsert_agent", agent_id=bytes(32))
-    told = [(row.subject, row.before, row.after) for row in (await log(hub))[:3]]
+    reported = [(row.subject, row.before, row.after) for row in (await log(hub))[:3]]
 
     assert {row.action for row in (await log(hub))[:3]} == {"entry.applied"}
     about = {"op": "upsert_tcp_service", "subject": "tcp:ssh"}
-    assert told == [
+    assert reported == [
         ("entry:3", None, {"op": "upsert_agent", "subject": f"agent:{'00' * 32}"}),
         ("entry:2", {"services": ["tcp:2222"]}, {**about, "services": ["tcp:2223"]}),
         ("entry:1", {"services": []}, {**about, "services": ["tcp:2222"]}),

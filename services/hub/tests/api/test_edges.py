@@ -39,11 +39,11 @@ async def test_the_hubs_own_edge_and_invited_ones_register_and_are_listed(hub: T
 
 
 async def test_a_stranger_gets_neither_registration_nor_routes(hub: TestHub) -> None:
-    stranger = new_key()
+    outsider = new_key()
 
-    refused = hub.client().register_edge(stranger, registration(stranger))
+    refused = hub.client().register_edge(outsider, registration(outsider))
     assert await code_of(refused) is Code.EDGE_UNKNOWN
-    assert await code_of(hub.client().follow_routes(stranger, None)) is Code.EDGE_UNKNOWN
+    assert await code_of(hub.client().follow_routes(outsider, None)) is Code.EDGE_UNKNOWN
 
 
 async def test_an_edge_whose_signature_is_wrong_is_not_read(hub: TestHub) -> None:
@@ -94,9 +94,9 @@ async def test_agents_are_told_an_edges_certificate_and_nothing_around_it(hub: T
     honest, other = registration(key), registration(new_key())
     more = honest.certificate_pem + other.certificate_pem + "\0"
     await client.register_edge(key, honest.model_copy(update={"certificate_pem": more}))
-    (told,) = (await client.bootstrap(token, new_key(), "default")).edges
+    (reported,) = (await client.bootstrap(token, new_key(), "default")).edges
 
-    assert told.certificate_pem == honest.certificate_pem
+    assert reported.certificate_pem == honest.certificate_pem
 
 
 async def test_addresses_must_be_host_and_port(hub: TestHub) -> None:

@@ -21,14 +21,14 @@ def error_of(answer: httpx.Response) -> tuple[int, str]:
 async def test_what_curl_does_unless_told_otherwise_is_told_what_to_do(hub: TestHub) -> None:
     form = {"content-type": "application/x-www-form-urlencoded", **OPERATOR}
     async with hub.raw() as http:
-        told = [
+        reported = [
             (await http.post("/v1/invites", content=b'{"hostnames": []}', headers=form)).text,
             (await http.post("/v1/invites", json=["a.example.eu"], headers=OPERATOR)).text,
             (await http.get("/v1/invite", headers=OPERATOR)).text,
         ]
 
-    assert ["content-type: application/json" in text for text in told] == [True, True, False]
-    assert "/v1/openapi.json" in told[2]
+    assert ["content-type: application/json" in text for text in reported] == [True, True, False]
+    assert "/v1/openapi.json" in reported[2]
 
 
 @pytest.mark.parametrize("declared", [True, False])
@@ -65,10 +65,10 @@ async def test_a_bug_is_an_internal_error_that_tells_nothing(
 
 async def test_a_request_id_is_kept_or_made(hub: TestHub) -> None:
     async with hub.raw() as http:
-        kept = await http.get("/v1/health", headers={"x-request-id": "abc-1"})
+        retained = await http.get("/v1/health", headers={"x-request-id": "abc-1"})
         made = await http.get("/v1/health", headers={"x-request-id": "bad id\t"})
 
-    assert kept.headers["x-request-id"] == "abc-1"
+    assert retained.headers["x-request-id"] == "abc-1"
     assert len(made.headers["x-request-id"]) == 32
 
 

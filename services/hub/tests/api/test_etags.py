@@ -98,13 +98,13 @@ async def test_whatever_else_changes_a_tenant_or_a_key_changes_its_tag(hub: Test
     token, client = await hub.invite("a.eu"), hub.client()
     which, of = invite_id(token), tenant_id(token)
     key = await client.keys.create(KeyIn(name="k", role="viewer"))
-    asked = ReservationIn(tenant_id=of, protocol="tcp")
+    requested = ReservationIn(tenant_id=of, protocol="tcp")
     steps: list[Callable[[], Awaitable[object]]] = [
         lambda: client.invites.add_hostnames(which, HostnamesIn(hostnames=["b.eu"])),
         lambda: client.invites.remove_hostname(which, "b.eu"),
         lambda: client.tenants.suspend(of),
         lambda: client.tenants.resume(of),
-        lambda: client.ports.reserve(asked),
+        lambda: client.ports.reserve(requested),
         lambda: released(client),
         lambda: client.invites.revoke(which),
     ]

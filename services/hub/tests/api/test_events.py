@@ -120,8 +120,8 @@ async def test_of_many_who_ask_at_once_no_more_are_taken_than_there_may_be(
 ) -> None:
     monkeypatch.setattr(audit, "MAX_FOLLOWERS", 2)
     async with contextlib.AsyncExitStack() as stack:
-        asked = [streamed(hub.app, "/v1/events", OPERATOR["authorization"]) for _ in range(6)]
-        streams = [await stack.enter_async_context(one) for one in asked]
+        requested = [streamed(hub.app, "/v1/events", OPERATOR["authorization"]) for _ in range(6)]
+        streams = [await stack.enter_async_context(one) for one in requested]
         statuses = [await stream.status() for stream in streams]
 
     assert sorted(statuses) == [200] * 2 + [503] * 4

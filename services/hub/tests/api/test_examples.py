@@ -37,8 +37,8 @@ def test_every_body_that_the_document_shows_is_taken(hub: Served) -> None:
     answers = dict[str, tuple[int, str]]()
     for name, method, path, body in OPERATIONS:
         if name == "create_invite":  # its names are taken by the invite that all others are about
-            assert asked(hub, "revoke_invite", "delete", "/v1/invites/{invite_id}").ok
-        answer = asked(hub, name, method, path, shown(name, body))
+            assert requested(hub, "revoke_invite", "delete", "/v1/invites/{invite_id}").ok
+        answer = requested(hub, name, method, path, displayed(name, body))
         answers[name] = answer.status_code, answer.text if answer.status_code >= 400 else ""
 
     assert len(answers) > 12
@@ -47,7 +47,7 @@ def test_every_body_that_the_document_shows_is_taken(hub: Served) -> None:
     }
 
 
-def asked(
+def requested(
     hub: Served, name: str, method: str, path: str, body: bytes | None = None
 ) -> requests.Response:
     headers = {"content-type": "application/json"}
@@ -56,7 +56,7 @@ def asked(
     return requests.request(method, url, data=body, headers=headers, auth=auth, timeout=20)
 
 
-def shown(name: str, body: dict[str, Any]) -> bytes:
+def displayed(name: str, body: dict[str, Any]) -> bytes:
     """The bytes of an example; those of an entry are signed here, as its text says."""
     if "application/json" in body["content"]:
         schema = re.findall(r"schemas/(\w+)", str(body["content"]))[0]

@@ -104,10 +104,10 @@ async def test_a_thousand_services_are_the_most(hub: TestHub) -> None:
 
 
 async def test_a_refused_request_leaves_no_trace_of_its_signature(hub: TestHub) -> None:
-    stranger = new_key()
+    outsider = new_key()
     for _ in range(3):
         with pytest.raises(Denied):
-            await hub.client().register_edge(stranger, registration(stranger))
+            await hub.client().register_edge(outsider, registration(outsider))
     await hub.client().register_edge(hub.context.keys.node, registration(hub.context.keys.node))
     async with hub.context.store.read() as session:
         signers = [row.signer for row in (await session.exec(select(NonceRow))).all()]

@@ -151,10 +151,10 @@ async def test_the_answer_is_kept_so_that_only_its_caller_can_read_it(
             for row in copy.rows_of(connection, table)
         ]
     async with hub.context.store.read() as session:
-        (kept,) = (await session.exec(select(AnswerRow))).all()
+        (retained,) = (await session.exec(select(AnswerRow))).all()
 
     held = b"".join(value for row in rows for value in row if isinstance(value, bytes))
-    assert kept.sealed in held
+    assert retained.sealed in held
     assert secret not in held
     assert made.token.encode() not in held
     assert b"operator-key" not in held
@@ -186,10 +186,10 @@ async def test_an_answer_is_given_again_to_the_operator_of_a_tenant_only_for_its
 ) -> None:
     one, two = await hub.invite("a.eu"), await hub.invite("b.eu")
     keys = [await made_key(hub, "operator", tenant_of(token)) for token in (one, two)]
-    asked = ReservationIn(tenant_id=tenant_id(one), protocol="udp")
-    made = await hub.client(keys[0]).ports.reserve(asked, idempotency_key="k")
-    again = await hub.client(keys[0]).ports.reserve(asked, idempotency_key="k")
-    foreign = hub.client(keys[1]).ports.reserve(asked, idempotency_key="k")
+    requested = ReservationIn(tenant_id=tenant_id(one), protocol="udp")
+    made = await hub.client(keys[0]).ports.reserve(requested, idempotency_key="k")
+    again = await hub.client(keys[0]).ports.reserve(requested, idempotency_key="k")
+    foreign = hub.client(keys[1]).ports.reserve(requested, idempotency_key="k")
 
     assert made == again
     assert await code_of(foreign) is Code.NOT_FOUND

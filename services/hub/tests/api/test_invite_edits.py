@@ -29,17 +29,17 @@ async def test_every_field_is_changed_and_those_that_are_not_sent_stay(hub: Test
     token, client = await hub.invite("a.eu", "b.eu"), hub.client()
     await client.invites.update(invite_id(token), InviteEdit(name=" home ", hostnames=["c.eu"]))
     at = datetime(2027, 1, 1, tzinfo=UTC)
-    kept = [ports("tcp", 2222, 2222), ports("udp", 5000, 5009)]
-    edit = InviteEdit(expires_at=at, ports=kept, limits=Limits(services=3, ports=20))
+    retained = [ports("tcp", 2222, 2222), ports("udp", 5000, 5009)]
+    edit = InviteEdit(expires_at=at, ports=retained, limits=Limits(services=3, ports=20))
     changed = (await client.invites.update(invite_id(token), edit)).value
-    edit = InviteEdit(expires_at=None, ports=kept[1:], limits=Limits(services=None))
+    edit = InviteEdit(expires_at=None, ports=retained[1:], limits=Limits(services=None))
     changed_again = (await client.invites.update(invite_id(token), edit)).value
 
-    assert (changed.name, changed.hostnames, changed.ports) == ("home", ["c.eu"], kept)
+    assert (changed.name, changed.hostnames, changed.ports) == ("home", ["c.eu"], retained)
     assert (changed.expires_at, changed.limits) == (at, Limits(services=3, ports=20))
     assert changed_again.expires_at is None
     assert changed_again.limits == Limits(ports=20)
-    assert changed_again.ports == kept[1:]
+    assert changed_again.ports == retained[1:]
     assert (await client.invites.get(invite_id(token))).value == changed_again
 
 
@@ -78,17 +78,17 @@ async def test_routes_of_ports_that_go_to_another_end_only_when_their_tenant_say
     hub: TestHub,
 ) -> None:
     one, two = await hub.invite("a.eu"), await hub.invite("b.eu")
-    client, kept = hub.client(), InviteEdit(ports=[ports("tcp", 2222, 2225)])
-    await client.invites.update(invite_id(one), kept)
+    client, retained = hub.client(), InviteEdit(ports=[ports("tcp", 2222, 2225)])
+    await client.invites.update(invite_id(one), retained)
     await publish_ports(hub, one, "tcp", [2222])
     await client.invites.update(invite_id(one), InviteEdit(ports=[]))
-    clash = await refusal(client.invites.update(invite_id(two), kept))
+    clash = await refusal(client.invites.update(invite_id(two), retained))
     await publish_ports(hub, one, "tcp", [])
-    changed = await client.invites.update(invite_id(two), kept)
+    changed = await client.invites.update(invite_id(two), retained)
 
     assert clash.code is Code.PORT_CONFLICT
     assert "tcp:2222" in clash.detail
-    assert changed.value.ports == kept.ports
+    assert changed.value.ports == retained.ports
     assert await code_of(publish_ports(hub, one, "tcp", [2222])) is Code.PORT_CONFLICT
 
 
@@ -120,7 +120,7 @@ async def test_ranges_that_stay_keep_their_ids(hub: TestHub) -> None:
     after = (await client.ports.list()).ports
 
     assert before[0] == after[0]
-    assert [(kept.protocol, kept.first_port, kept.last_port) for kept in after] == [
+    assert [(retained.protocol, retained.first_port, retained.last_port) for retained in after] == [
         ("tcp", 2222, 2225),
         ("udp", 9000, 9001),
     ]
@@ -156,7 +156,7 @@ async def test_an_exact_invite_beats_a_wildcard_and_gives_the_name_back(hub: Tes
     wide = await hub.invite("*.example.eu")
     await publish(hub, wide, "*.example.eu", "app.example.eu")
     narrow = await hub.invite("app.example.eu")
-    kept = await served(hub)
+    retained = await served(hub)
     outranked = await code_of(publish(hub, wide, "*.example.eu", "app.example.eu"))
     await publish(hub, narrow, "app.example.eu")
     await publish(hub, narrow)
@@ -166,7 +166,7 @@ async def test_an_exact_invite_beats_a_wildcard_and_gives_the_name_back(hub: Tes
     await publish(hub, wide, "*.example.eu", "app.example.eu")
 
     wildcard = {"https:*.example.eu": tenant_id(wide)}
-    assert kept == withdrawn == {**wildcard, "https:app.example.eu": tenant_id(narrow)}
+    assert retained == withdrawn == {**wildcard, "https:app.example.eu": tenant_id(narrow)}
     assert outranked is Code.HOSTNAME_CONFLICT
     assert given_back == wildcard
     assert await served(hub) == {**wildcard, "https:app.example.eu": tenant_id(wide)}
@@ -210,10 +210,10 @@ async def test_a_name_is_kept_from_a_wildcard_whichever_comes_first_until_one_go
     without_late = await served(hub)
     await hub.client().invites.revoke(invite_id(wide))
 
-    kept = {"https:early.example.eu": tenant_id(early)}
+    retained = {"https:early.example.eu": tenant_id(early)}
     assert alone == {}
-    assert between == {**kept, "https:late.example.eu": tenant_id(late)}
-    assert without_late == kept
+    assert between == {**retained, "https:late.example.eu": tenant_id(late)}
+    assert without_late == retained
     assert await served(hub) == {}
 
 
@@ -233,8 +233,8 @@ async def test_a_hostname_is_added_once_and_removed_but_for_the_last(hub: TestHu
 
 async def test_a_hostname_of_another_invite_is_not_added(hub: TestHub) -> None:
     one, _ = await hub.invite("a.eu"), await hub.invite("b.eu")
-    asked = HostnamesIn(hostnames=["c.eu", "B.eu"])
-    refused = await refusal(hub.client().invites.add_hostnames(invite_id(one), asked))
+    requested = HostnamesIn(hostnames=["c.eu", "B.eu"])
+    refused = await refusal(hub.client().invites.add_hostnames(invite_id(one), requested))
 
     assert refused.code is Code.HOSTNAME_CONFLICT
     assert "b.eu" in refused.detail

@@ -49,7 +49,7 @@ def report(
     sessions: Iterable[dict[str, Any]] = (), tenants: Iterable[bytes] = (), number: int = 0
 ) -> EdgeReport:
     sessions = list(sessions)
-    told = [{"tenant_id": tenant.hex(), **traffic(number)} for tenant in tenants]
+    reported = [{"tenant_id": tenant.hex(), **traffic(number)} for tenant in tenants]
     return EdgeReport.model_validate(
         {
             "version": "1",
@@ -57,7 +57,7 @@ def report(
             **traffic(number),
             "sessions_active": len(sessions),
             "sessions": sessions,
-            "tenants": told,
+            "tenants": reported,
         }
     )
 
@@ -85,13 +85,13 @@ async def test_edges_together_show_a_tenant_its_agents_and_what_they_carried(hub
     await client.register_edge(node, registration(node))
     await client.report_edge(node, report([{**here, "since_ms": 5_000}], [tenant], 2))
     await client.report_edge(other, report([{**there, "since_ms": 6_000}], [tenant], 3))
-    shown = (await client.tenants.get(tenant)).value
+    displayed = (await client.tenants.get(tenant)).value
     (listed,) = (await client.tenants.list()).tenants
 
-    assert shown.traffic == listed.traffic == Traffic.model_validate(traffic(5))
-    assert (shown.agents_live, listed.agents_live) == (1, 1)
-    assert shown.agents == [await client.agents.get(agent.public)]
-    (seen,) = shown.agents
+    assert displayed.traffic == listed.traffic == Traffic.model_validate(traffic(5))
+    assert (displayed.agents_live, listed.agents_live) == (1, 1)
+    assert displayed.agents == [await client.agents.get(agent.public)]
+    (seen,) = displayed.agents
     assert (seen.connections_active, seen.software) == (2, "agent/1")
     assert seen.edges == sorted([node.public, other.public])
     assert seen.live_since is not None
@@ -109,11 +109,11 @@ async def test_an_edge_that_falls_silent_is_gone_with_all_that_was_on_it(hub: Te
 
     async def live() -> tuple[bool, bool, int, int, int, int]:
         (service,) = (await client.services.list()).services
-        edge, shown = await client.edges.get(node.public), await client.tenants.get(tenant)
-        told = await client.agents.get(agent.public)
+        edge, displayed = await client.edges.get(node.public), await client.tenants.get(tenant)
+        reported = await client.agents.get(agent.public)
         page = (await client.agents.list(live=True)).agents
-        numbers = (shown.value.agents_live, service.agents_live, len(page), edge.sessions)
-        return edge.is_live, told.is_live, *numbers
+        numbers = (displayed.value.agents_live, service.agents_live, len(page), edge.sessions)
+        return edge.is_live, reported.is_live, *numbers
 
     assert await live() == (True, True, 1, 1, 1, 1)
     hub.clock.now_ms += 35_000
@@ -139,7 +139,7 @@ async def test_what_an_edge_tells_replaces_what_it_told_and_nothing_of_others(hu
 
 async def test_only_edges_with_an_invite_are_heard_and_what_they_sign_once(hub: TestHub) -> None:
     made = await hub.client().edge_invites.create("short")
-    gone, stranger = NodeKey.from_seed(EdgeToken.decode(made.token).seed), new_key()
+    gone, outsider = NodeKey.from_seed(EdgeToken.decode(made.token).seed), new_key()
     await hub.client().edge_invites.revoke(made.invite_id)
     token, agent = await one_agent(hub)
     body = report([session(agent.public, tenant_id(token))]).model_dump_json().encode()
@@ -150,7 +150,7 @@ async def test_only_edges_with_an_invite_are_heard_and_what_they_sign_once(hub: 
             headers = {"authorization": header}
             return await http.post("/v1/edges/report", content=other, headers=headers)
 
-    for edge in (gone, stranger):
+    for edge in (gone, outsider):
         assert body_of(await answers(edge, body)) == (403, "edge_unknown")
     node = hub.context.keys.node
     assert body_of(await answers(node, body + b" ")) == (400, "invalid_signature")
@@ -199,8 +199,8 @@ async def test_the_largest_numbers_break_no_view(hub: TestHub) -> None:
     await client.register_edge(node, registration(node))
     late = {"since_ms": LAST_MOMENT_MS, "active_streams": HUGE}
     for edge in edges:
-        told = session(agent.public, tenant, **late)
-        await client.report_edge(edge, report([told], [tenant], HUGE))
+        reported = session(agent.public, tenant, **late)
+        await client.report_edge(edge, report([reported], [tenant], HUGE))
 
     assert (await client.agents.get(agent.public)).connections_active == 2 * HUGE
     assert (await client.tenants.get(tenant)).value.traffic.bytes_out == 2 * HUGE
@@ -242,8 +242,8 @@ async def test_ten_thousand_sessions_are_shown_and_one_more_is_refused(hub: Test
     assert body_of(refused) == (400, "invalid_request")
     assert (await client.edges.get(node.public)).sessions == 10_000
     assert (await client.tenants.get(tenant)).value.agents_live == 10_000
-    shown = (await client.agents.list(live=True)).agents
-    assert [it.agent_id for it in shown] == [agent.public]
+    displayed = (await client.agents.list(live=True)).agents
+    assert [it.agent_id for it in displayed] == [agent.public]
 
 
 def long_body(said: EdgeReport, agent: bytes, tenant: bytes, size: int) -> bytes:
@@ -285,7 +285,9 @@ async def test_a_report_that_grows_when_it_is_written_out_is_refused(hub: TestHu
 
 
 @pytest.mark.parametrize("kept", ["a bomb", "no deflate", "no report", "of another version"])
-async def test_a_kept_report_that_cannot_be_read_hides_no_other(hub: TestHub, kept: str) -> None:
+async def test_a_kept_report_that_cannot_be_read_hides_no_other(
+    hub: TestHub, retained: str
+) -> None:
     token, agent = await one_agent(hub)
     client, liar = hub.client(), await invited_edge(hub)
     whole = report([session(agent.public, tenant_id(token))])
@@ -297,9 +299,9 @@ async def test_a_kept_report_that_cannot_be_read_hides_no_other(hub: TestHub, ke
     }
     await client.report_edge(liar, whole)
     async with hub.context.store.write() as change:
-        await change.session.exec(update(ReportRow).values(body=broken[kept]))
+        await change.session.exec(update(ReportRow).values(body=broken[retained]))
     await client.report_edge(hub.context.keys.node, whole)
-    told_by = (await client.agents.get(agent.public)).edges
+    reported_by = (await client.agents.get(agent.public)).edges
 
-    assert told_by == [hub.context.keys.node.public]
+    assert reported_by == [hub.context.keys.node.public]
     assert not (await client.edges.get(liar.public)).is_live

@@ -113,15 +113,15 @@ def value(hub: TestHub, name: str, **labels: str) -> float:
 def test_every_metric_of_the_original_is_told_under_its_name(hub: TestHub) -> None:
     hub.context.metrics.entries_rejected.labels("internal")
     hub.context.metrics.requests.labels("/v1/health", "200")
-    told = list(families(generate_latest(hub.context.metrics.registry).decode()))
+    reported = list(families(generate_latest(hub.context.metrics.registry).decode()))
     labels = {
-        family.name: set(family.samples[0].labels) - {"le"} for family in told if family.samples
+        family.name: set(family.samples[0].labels) - {"le"} for family in reported if family.samples
     }
 
-    assert ORIGINAL.items() <= {family.name: family.type for family in told}.items()
+    assert ORIGINAL.items() <= {family.name: family.type for family in reported}.items()
     assert labels["towonel_hub_entries_rejected"] == {"reason"}
     assert labels["towonel_hub_requests"] == {"endpoint", "status"}
-    assert [family.name for family in told if not family.documentation] == []
+    assert [family.name for family in reported if not family.documentation] == []
 
 
 @pytest.mark.parametrize("reason", REASONS)

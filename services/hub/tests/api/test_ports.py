@@ -27,7 +27,7 @@ def wanted(
     return ReservationIn(tenant_id=of, protocol=protocol, first_port=first, last_port=last)
 
 
-async def kept(hub: TestHub) -> list[tuple[str, int, int]]:
+async def retained(hub: TestHub) -> list[tuple[str, int, int]]:
     found = (await hub.client().ports.list()).ports
     return [(it.protocol, it.first_port, it.last_port) for it in found]
 
@@ -37,11 +37,13 @@ async def test_a_port_and_a_range_are_kept_and_told(hub: TestHub) -> None:
     one = await client.ports.reserve(wanted(token, 2222))
     many = await client.ports.reserve(wanted(token, 5000, 5009, "udp"))
 
-    assert await kept(hub) == [("tcp", 2222, 2222), ("udp", 5000, 5009)]
+    assert await retained(hub) == [("tcp", 2222, 2222), ("udp", 5000, 5009)]
     assert await client.ports.get(many.reservation_id) == many
     assert one.tenant_id == tenant_id(token)
     detail = (await client.invites.get(invite_id(token))).value
-    assert [(it.protocol, it.first_port, it.last_port) for it in detail.ports] == await kept(hub)
+    assert [(it.protocol, it.first_port, it.last_port) for it in detail.ports] == await retained(
+        hub
+    )
 
 
 async def test_the_protocols_do_not_share_their_ports(hub: TestHub) -> None:
@@ -101,7 +103,7 @@ async def test_a_released_port_is_anybodys_and_what_is_published_on_it_stays(
     await client.ports.release(made.reservation_id)
     await publish_ports(hub, two, "tcp", [2223])
 
-    assert await kept(hub) == []
+    assert await retained(hub) == []
     assert await code_of(client.ports.release(made.reservation_id)) is Code.NOT_FOUND
     assert await code_of(client.ports.get(made.reservation_id)) is Code.NOT_FOUND
     assert await code_of(publish_ports(hub, two, "tcp", [2222])) is Code.PORT_CONFLICT
@@ -171,7 +173,7 @@ async def test_reservations_end_with_their_tenant(hub: TestHub) -> None:
     again = await client.ports.reserve(wanted(two, 2222))
 
     assert again.tenant_id == tenant_id(two)
-    assert await kept(hub) == [("tcp", 2222, 2222)]
+    assert await retained(hub) == [("tcp", 2222, 2222)]
 
 
 async def test_the_operator_of_a_tenant_keeps_and_releases_its_own_ports(hub: TestHub) -> None:
@@ -188,7 +190,7 @@ async def test_the_operator_of_a_tenant_keeps_and_releases_its_own_ports(hub: Te
 
     assert listed == [made]
     assert refused == [Code.NOT_FOUND, Code.NOT_FOUND]
-    assert await kept(hub) == [("tcp", 3000, 3000)]
+    assert await retained(hub) == [("tcp", 3000, 3000)]
 
 
 async def test_a_reservation_changes_the_etag_of_its_tenant(hub: TestHub) -> None:

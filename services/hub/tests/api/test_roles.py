@@ -68,11 +68,11 @@ def operations(document: dict[str, Any]) -> Iterator[Operation]:
             yield Operation(found["operationId"], method, path, role, frozenset(wanted))
 
 
-async def ask(http: httpx.AsyncClient, asked: Operation, key: str | None, **ids: str) -> int:
-    path = asked.path.format(**{**IDS, **ids})
+async def ask(http: httpx.AsyncClient, requested: Operation, key: str | None, **ids: str) -> int:
+    path = requested.path.format(**{**IDS, **ids})
     query = {"protocol": "tcp"} if path.endswith("available") else None
     headers = {} if key is None else bearer(key)
-    answer = await http.request(asked.method, path, params=query, headers=headers)
+    answer = await http.request(requested.method, path, params=query, headers=headers)
     if answer.is_error:
         body_of(answer)
     return answer.status_code
@@ -94,12 +94,12 @@ async def test_every_operation_admits_just_the_keys_that_its_document_names(hub:
     hub.context.stop()  # so that streams end
     wrong: list[tuple[str, str, int]] = []
     async with hub.raw() as http:
-        for asked in operations(hub.app.openapi()):
-            ids = {"tenant_id": own} if asked.method == "get" else {}
+        for requested in operations(hub.app.openapi()):
+            ids = {"tenant_id": own} if requested.method == "get" else {}
             for who, (held, of_tenant, key) in callers.items():
-                status = await ask(http, asked, key, **ids)
-                if asked.let_in(status) is not asked.admits(held, of_tenant=of_tenant):
-                    wrong.append((asked.name, who, status))
+                status = await ask(http, requested, key, **ids)
+                if requested.let_in(status) is not requested.admits(held, of_tenant=of_tenant):
+                    wrong.append((requested.name, who, status))
 
     assert wrong == []
 
@@ -107,12 +107,12 @@ async def test_every_operation_admits_just_the_keys_that_its_document_names(hub:
 async def test_without_a_key_it_is_401_and_with_a_lesser_one_403(hub: TestHub) -> None:
     viewer = await made_key(hub, "viewer")
     async with hub.raw() as http:
-        for asked in operations(hub.app.openapi()):
-            if asked.role in {None, "viewer"}:
+        for requested in operations(hub.app.openapi()):
+            if requested.role in {None, "viewer"}:
                 continue
 
-            assert await ask(http, asked, None) == 401
-            assert await ask(http, asked, viewer) == 403
+            assert await ask(http, requested, None) == 401
+            assert await ask(http, requested, viewer) == 403
 
 
 def test_whatever_is_not_read_only_needs_more_than_a_viewer(hub: TestHub) -> None:
@@ -128,11 +128,11 @@ def test_whatever_is_not_read_only_needs_more_than_a_viewer(hub: TestHub) -> Non
 
 def test_nothing_answers_that_the_document_does_not_tell(hub: TestHub) -> None:
     app = hub.app
-    told_paths = set(app.openapi()["paths"])
+    reported_paths = set(app.openapi()["paths"])
     served = {route.path for route in app.routes if isinstance(route, APIRoute)}
 
-    assert served - told_paths == {"/docs"}
-    names = {name for path in told_paths for name in re.findall(r"{(\w+)}", path)}
+    assert served - reported_paths == {"/docs"}
+    names = {name for path in reported_paths for name in re.findall(r"{(\w+)}", path)}
     assert names <= IDS.keys()
 
 
@@ -157,9 +157,9 @@ async def test_a_key_of_a_tenant_gets_the_same_answer_for_what_is_anothers_and_w
     mine, other = await hub.invite("a.eu"), await hub.invite("b.eu")
     agent, key = new_key(), await made_key(hub, "operator", tenant_of(mine))
     await hub.client().bootstrap(other, agent, "default")
-    asked = ReservationIn(tenant_id=tenant_id(other), protocol="tcp")
-    kept = (await hub.client().ports.reserve(asked)).reservation_id
-    sent = pryings(tenant_id(other).hex(), agent.public.hex(), kept, invite_id(other))
+    requested = ReservationIn(tenant_id=tenant_id(other), protocol="tcp")
+    retained = (await hub.client().ports.reserve(requested)).reservation_id
+    sent = pryings(tenant_id(other).hex(), agent.public.hex(), retained, invite_id(other))
     sent += pryings("ab" * 32, "ab" * 32, "A" * 22, "A" * 22)
     async with hub.raw() as http:
         answers = [
@@ -177,7 +177,7 @@ async def test_a_key_of_a_tenant_cannot_make_itself_greater(hub: TestHub, role: 
     token = await hub.invite("a.eu")
     key = await made_key(hub, role, tenant_of(token))
     own = tenant_id(token).hex()
-    asked: list[tuple[str, str, object]] = [
+    requested: list[tuple[str, str, object]] = [
         ("POST", "/v1/keys", {"name": "x", "role": "admin"}),
         ("POST", "/v1/keys", {"name": "x", "role": "viewer", "tenant_id": own}),
         ("GET", "/v1/keys", None),
@@ -193,7 +193,7 @@ async def test_a_key_of_a_tenant_cannot_make_itself_greater(hub: TestHub, role: 
     async with hub.raw() as http:
         answers = [
             await http.request(method, path, json=body, headers=bearer(key))
-            for method, path, body in asked
+            for method, path, body in requested
         ]
 
     assert {body_of(answer) for answer in answers} == {(403, "forbidden")}

@@ -96,7 +96,7 @@ async def test_a_database_error_does_not_show_its_values(hub: TestHub) -> None:
 
 
 def test_models_do_not_print_their_secrets() -> None:
-    shown = [
+    displayed = [
         InviteOut(
             token="tt_inv_2_hush", invite_id="", tenant_id="0" * 64, name="", expires_at_ms=None
         ),
@@ -105,7 +105,7 @@ def test_models_do_not_print_their_secrets() -> None:
         RefreshIn(grant="hush"),
     ]
 
-    assert [model for model in shown if "hush" in repr(model) or "hush" in str(model)] == []
+    assert [model for model in displayed if "hush" in repr(model) or "hush" in str(model)] == []
 
 
 async def test_the_database_keeps_hashes_and_no_secret(hub: TestHub, database: Database) -> None:

@@ -51,7 +51,7 @@ async def test_a_service_tells_its_route_its_groups_and_its_tenant(hub: TestHub)
     await publish(hub, token, "a.eu", group="green")
     await publish_ports(hub, token, "tcp", [2222])
     listed = (await client.services.list()).services
-    shown = await client.services.get("https:a.eu")
+    displayed = await client.services.get("https:a.eu")
     port = await client.services.get("tcp:2222")
 
     assert [(it.key, it.group) for it in listed] == [
@@ -60,7 +60,7 @@ async def test_a_service_tells_its_route_its_groups_and_its_tenant(hub: TestHub)
         ("https:a.eu", "green"),
         ("tcp:2222", "tcps"),
     ]
-    assert (shown.groups, shown.tenant_id) == (["blue", "green"], tenant_id(token))
+    assert (displayed.groups, displayed.tenant_id) == (["blue", "green"], tenant_id(token))
     assert (port.kind, port.name, port.port) == ("tcp", "s2222", 2222)
     assert (await client.services.get("https:*.a.eu")).name == "*.a.eu"
 
@@ -141,14 +141,14 @@ async def test_agents_are_known_from_their_bootstrap_and_live_by_what_edges_tell
     ids, since_ms = await three_agents(hub)
     client, node = hub.client(), hub.context.keys.node
     listed = (await client.agents.list()).agents
-    shown = await client.agents.get(ids[1])
+    displayed = await client.agents.get(ids[1])
     service = await client.services.get("https:a.eu")
 
     assert [it.agent_id for it in listed] == ids
     assert [it.is_live for it in listed] == [False, True, False]
-    assert shown == listed[1]
-    assert (shown.edges, shown.software) == ([node.public], "agent/1")
-    assert shown.live_since == datetime.fromtimestamp(since_ms / 1000, UTC)
+    assert displayed == listed[1]
+    assert (displayed.edges, displayed.software) == ([node.public], "agent/1")
+    assert displayed.live_since == datetime.fromtimestamp(since_ms / 1000, UTC)
     assert [it.agent_id for it in service.agents] == [ids[1]]
     assert (await client.services.list()).services[0].agents_live == 1
 

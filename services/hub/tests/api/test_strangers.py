@@ -42,10 +42,10 @@ async def test_nobody_reads_what_a_stranger_says_as_an_edge(hub: TestHub, path: 
 async def test_a_stranger_who_calls_itself_an_edge_keeps_no_writer_waiting(
     hub: TestHub, path: str
 ) -> None:
-    stranger = new_key()
+    outsider = new_key()
     async with hub.context.store.write(), asyncio.timeout(20):
-        body = registration(stranger).model_dump_json().encode()
-        assert await sent(hub, path, stranger, body) == (403, "edge_unknown")
+        body = registration(outsider).model_dump_json().encode()
+        assert await sent(hub, path, outsider, body) == (403, "edge_unknown")
 
 
 @pytest.mark.parametrize("path", OF_EDGES)
@@ -56,8 +56,8 @@ async def test_an_address_may_not_call_itself_an_edge_as_often_as_it_likes(
         answers = [await sent(hub, path, new_key()) for _ in range(3)]
         answers += [await sent(hub, path, hub.context.keys.node) for _ in range(3)]
 
-    strangers = ["edge_unknown", "edge_unknown", "rate_limited"]
-    assert [code for _, code in answers] == [*strangers, *["invalid_request"] * 3]
+    outsiders = ["edge_unknown", "edge_unknown", "rate_limited"]
+    assert [code for _, code in answers] == [*outsiders, *["invalid_request"] * 3]
 
 
 async def test_who_guesses_keys_silences_nobody_who_signs(hub: TestHub) -> None:

@@ -99,12 +99,12 @@ async def test_the_originals_edges_are_not_told_of_a_suspended_tenant(hub: TestH
 
 async def test_a_suspended_tenant_keeps_its_names_and_ports(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
-    asked = ReservationIn(tenant_id=tenant_id(token), protocol="tcp", first_port=2222)
-    await client.ports.reserve(asked)
-    shown = await client.tenants.suspend(tenant_id(token))
+    requested = ReservationIn(tenant_id=tenant_id(token), protocol="tcp", first_port=2222)
+    await client.ports.reserve(requested)
+    displayed = await client.tenants.suspend(tenant_id(token))
     other = await hub.invite("b.eu")
 
-    assert (shown.status, shown.hostnames) == ("suspended", ["a.eu"])
+    assert (displayed.status, displayed.hostnames) == ("suspended", ["a.eu"])
     assert await code_of(hub.invite("a.eu")) is Code.HOSTNAME_CONFLICT
     assert await code_of(publish_ports(hub, other, "tcp", [2222])) is Code.PORT_CONFLICT
 
@@ -129,8 +129,8 @@ async def test_suspending_and_resuming_twice_is_doing_it_once(hub: TestHub) -> N
 
 async def test_a_removed_tenant_is_gone_and_its_names_and_ports_are_free(hub: TestHub) -> None:
     token, agent, client = await hub.invite("a.eu"), new_key(), hub.client()
-    asked = ReservationIn(tenant_id=tenant_id(token), protocol="tcp", first_port=2222)
-    await client.ports.reserve(asked)
+    requested = ReservationIn(tenant_id=tenant_id(token), protocol="tcp", first_port=2222)
+    await client.ports.reserve(requested)
     await client.bootstrap(token, agent, "default")
     revision = await publish(hub, token, "a.eu")
     await client.tenants.remove(tenant_id(token))
@@ -176,22 +176,28 @@ async def test_a_suspended_tenant_that_is_revoked_stays_blocked(hub: TestHub) ->
 
 async def test_a_tenant_shows_what_it_may_have_and_what_it_has(hub: TestHub) -> None:
     token, agent, client = await hub.invite("a.eu", "*.a.eu"), new_key(), hub.client()
-    asked = ReservationIn(
+    requested = ReservationIn(
         tenant_id=tenant_id(token), protocol="udp", first_port=5000, last_port=5009
     )
-    await client.ports.reserve(asked)
+    await client.ports.reserve(requested)
     await client.bootstrap(token, agent, "blue")
     await publish(hub, token, "a.eu", "b.a.eu", group="blue")
     await publish(hub, token, "a.eu", group="green")
     edit = TenantEdit(name="renamed", limits=Limits(services=7))
     await client.tenants.update(tenant_id(token), edit)
-    shown = (await client.tenants.get(tenant_id(token))).value
+    displayed = (await client.tenants.get(tenant_id(token))).value
 
-    assert (shown.name, shown.limits, shown.status) == ("renamed", Limits(services=7), "active")
-    assert (shown.invite_id, shown.hostnames) == (invite_id(token), ["a.eu", "*.a.eu"])
-    assert (shown.services, shown.agents_live) == (2, 0)
-    assert [(kept.first_port, kept.last_port) for kept in shown.ports] == [(5000, 5009)]
-    assert [(item.agent_id, item.group) for item in shown.agents] == [(agent.public, "blue")]
+    assert (displayed.name, displayed.limits, displayed.status) == (
+        "renamed",
+        Limits(services=7),
+        "active",
+    )
+    assert (displayed.invite_id, displayed.hostnames) == (invite_id(token), ["a.eu", "*.a.eu"])
+    assert (displayed.services, displayed.agents_live) == (2, 0)
+    assert [(retained.first_port, retained.last_port) for retained in displayed.ports] == [
+        (5000, 5009)
+    ]
+    assert [(item.agent_id, item.group) for item in displayed.agents] == [(agent.public, "blue")]
 
 
 async def test_an_id_in_another_form_is_invalid(hub: TestHub) -> None:

@@ -23,7 +23,7 @@ PARENT = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
 
 
 @dataclass
-class World:
+class ListeningEdge:
     client: httpx.AsyncClient
     engine: AsyncEngine
 
@@ -56,7 +56,9 @@ def make_app(engine: AsyncEngine) -> APIRouter:
 
 
 @contextlib.asynccontextmanager
-async def hub(collector: Collector, path: Path, *, on: bool = True) -> AsyncGenerator[World]:
+async def hub(
+    collector: Collector, path: Path, *, on: bool = True
+) -> AsyncGenerator[ListeningEdge]:
     async with tracing("hub", "1", collector.settings, redact=("tt_inv_",)) as made:
         provider = made if on else None
         engine = create_async_engine(f"sqlite+aiosqlite:///{path}/a.db")
@@ -68,17 +70,17 @@ async def hub(collector: Collector, path: Path, *, on: bool = True) -> AsyncGene
         app.include_router(make_app(engine))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://hub") as client:
-            yield World(client, engine)
+            yield ListeningEdge(client, engine)
         await engine.dispose()
 
 
 async def test_a_request_and_its_query_are_one_trace(collector: Collector, tmp_path: Path) -> None:
     async with hub(collector, tmp_path) as there:
-        told = (await there.client.get("/v1/things/a")).json()
+        reported = (await there.client.get("/v1/things/a")).json()
 
     request, query = collector.span("GET /v1/things/{thing_id}"), collector.span("SELECT")
     assert query.parent_span_id == request.span_id
-    assert query.trace_id.hex() == request.trace_id.hex() == told
+    assert query.trace_id.hex() == request.trace_id.hex() == reported
     assert (request.kind, query.kind) == (SERVER, CLIENT)
     assert (
         values(request.attributes).items()
@@ -97,10 +99,10 @@ async def test_a_request_and_its_query_are_one_trace(collector: Collector, tmp_p
 
 async def test_the_client_may_bring_its_trace(collector: Collector, tmp_path: Path) -> None:
     async with hub(collector, tmp_path) as there:
-        told = (await there.client.get("/v1/things/a", headers=PARENT)).json()
+        reported = (await there.client.get("/v1/things/a", headers=PARENT)).json()
 
     request = collector.span("GET /v1/things/{thing_id}")
-    assert told == request.trace_id.hex() == "ab" * 16
+    assert reported == request.trace_id.hex() == "ab" * 16
     assert request.parent_span_id.hex() == "cd" * 8
 
 
@@ -141,10 +143,10 @@ async def test_what_matches_nothing_has_no_name_of_the_client_s_choice(
 
 async def test_without_a_provider_nothing_is_made(collector: Collector, tmp_path: Path) -> None:
     async with hub(collector, tmp_path, on=False) as there:
-        told = await there.client.get("/v1/things/a", headers=PARENT)
+        reported = await there.client.get("/v1/things/a", headers=PARENT)
         with pytest.raises(IntegrityError):
             async with there.engine.begin() as connection:
                 await connection.execute(text("INSERT INTO thing VALUES ('a', 'c')"))
 
-    assert told.json() is None
+    assert reported.json() is None
     assert collector.spans == []

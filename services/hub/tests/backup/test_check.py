@@ -68,7 +68,7 @@ async def test_each_thing_that_cannot_be_is_named(hub: TestHub, database: Databa
     for problem, statement in BROKEN.items():
         found = broken(database, statement)
         wanted = problem.replace("TENANT", tenant).replace("THEIRS", theirs)
-        if not any(told.startswith(wanted) for told in found):
+        if not any(reported.startswith(wanted) for reported in found):
             unnamed[problem] = found
 
     assert unnamed == {}

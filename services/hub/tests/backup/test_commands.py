@@ -131,10 +131,10 @@ def test_a_hub_moves_to_postgres_and_back(place: Place, tmp_path: Path, server: 
 def test_check_says_what_does_not_hold_and_exits_with_1(place: Place) -> None:
     with open_for_writing(place.database) as connection:
         connection.execute(text("UPDATE revision SET pruned = 99"))
-    told, listed = place.run("check"), place.run("check", "--json")
+    reported, listed = place.run("check"), place.run("check", "--json")
 
     wrong = "revision: pruned up to 99, beyond the last change 5"
-    assert (told.code, told.stdout) == (1, f"{wrong}\n")
+    assert (reported.code, reported.stdout) == (1, f"{wrong}\n")
     assert (listed.code, json.loads(listed.stdout)) == (1, {"ok": False, "problems": [wrong]})
 
 
@@ -246,7 +246,7 @@ MISTAKES: dict[str, tuple[Callable[[Place], None], list[str], dict[str, str], in
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_told_in_a_line_with_its_exit_code(place: Place, mistake: str) -> None:
-    prepare, arguments, environ, code, told = MISTAKES[mistake]
+    prepare, arguments, environ, code, reported = MISTAKES[mistake]
     words = {"folder": str(place.folder), "port": str(free_port())}
     prepare(place)
     ended = place.run(
@@ -255,7 +255,7 @@ def test_a_mistake_is_told_in_a_line_with_its_exit_code(place: Place, mistake: s
     )
 
     assert (ended.code, ended.stdout) == (code, "")
-    assert told.format(**words) in ended.stderr
+    assert reported.format(**words) in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "hunter2" not in ended.stderr
 

@@ -108,17 +108,17 @@ def test_a_port_reserved_for_another_is_refused_and_ones_own_is_not() -> None:
 
 
 def test_where_ports_must_be_reserved_only_those_reserved_for_the_tenant_can_be_had() -> None:
-    asked = [tcp("a", 2221), tcp("b", 2222), tcp("c", 2223), tcp("d", 2224)]
+    requested = [tcp("a", 2221), tcp("b", 2222), tcp("c", 2223), tcp("d", 2224)]
     there = current(reserved={"tcp:2221": A, "tcp:2222": B}, tenants={"tcp:2224": B})
     with pytest.raises(Denied) as caught:
-        plan(A, asked, there, reserved_only=True)
+        plan(A, requested, there, reserved_only=True)
 
     assert caught.value.code is Code.PORT_CONFLICT
     assert caught.value.detail == (
         "taken by another tenant: tcp:2224; reserved for another tenant: tcp:2222; "
         "not reserved for this tenant, as this hub requires: tcp:2223"
     )
-    assert plan(A, asked[:1], there, reserved_only=True).created == (asked[0],)
+    assert plan(A, requested[:1], there, reserved_only=True).created == (requested[0],)
 
 
 def test_who_publishes_a_port_keeps_it_once_its_reservation_is_released() -> None:
@@ -133,9 +133,9 @@ def test_who_publishes_a_port_keeps_it_once_its_reservation_is_released() -> Non
 
 
 def test_services_become_routes() -> None:
-    asked = [wanted(ServiceKind.HTTPS, "App.Example.eu"), wanted(ServiceKind.UDP, "game", 2000)]
+    requested = [wanted(ServiceKind.HTTPS, "App.Example.eu"), wanted(ServiceKind.UDP, "game", 2000)]
 
-    routes = parse(asked, A, PortRules())
+    routes = parse(requested, A, PortRules())
 
     assert [route.key for route in routes] == ["https:app.example.eu", "udp:2000"]
 

@@ -56,7 +56,9 @@ def report(*sessions: SessionReport, tenants: tuple[TenantTraffic, ...] = ()) ->
 
 def view(*, age_ms: int = 0, **edges: EdgeReport) -> LiveView:
     ids = {"paris": PARIS, "berlin": BERLIN}
-    return LiveView({ids[name]: (NOW_MS - age_ms, told) for name, told in edges.items()}, NOW_MS)
+    return LiveView(
+        {ids[name]: (NOW_MS - age_ms, reported) for name, reported in edges.items()}, NOW_MS
+    )
 
 
 def test_without_reports_nothing_is_live() -> None:
@@ -108,9 +110,9 @@ def test_an_edge_is_what_it_says_of_itself_also_of_sessions_it_did_not_list() ->
 
 
 def test_a_service_is_served_by_its_own_tenants_agents_only() -> None:
-    stranger = session(BOB, tenant_id=OTHER, services=[APP])
+    outsider = session(BOB, tenant_id=OTHER, services=[APP])
     live = view(
-        paris=report(session(services=[APP, SSH]), stranger),
+        paris=report(session(services=[APP, SSH]), outsider),
         berlin=report(session(services=[APP])),
     )
 
@@ -120,13 +122,13 @@ def test_a_service_is_served_by_its_own_tenants_agents_only() -> None:
 
 
 def test_an_edge_that_said_nothing_for_35_s_is_gone_with_all_that_was_on_it() -> None:
-    told = report(session(), tenants=(traffic(),))
-    assert ALICE in view(paris=told, age_ms=STALE_MS).agents
+    reported = report(session(), tenants=(traffic(),))
+    assert ALICE in view(paris=reported, age_ms=STALE_MS).agents
 
-    gone = view(paris=told, age_ms=STALE_MS + 1)
+    gone = view(paris=reported, age_ms=STALE_MS + 1)
     assert (gone.agents, gone.tenants, gone.edges) == ({}, {}, {})
     assert gone.agents_serving(TENANT, APP) == ()
-    mixed = LiveView({PARIS: (0, told), BERLIN: (NOW_MS, told)}, NOW_MS)
+    mixed = LiveView({PARIS: (0, reported), BERLIN: (NOW_MS, reported)}, NOW_MS)
     assert mixed.agents[ALICE].edges == (BERLIN,)
 
 

@@ -68,9 +68,9 @@ def test_ports_are_kept_unless_reserved_by_anybody_or_published_by_another(
     wanted: Range, reserved: list[Range], published: list[Range]
 ) -> None:
     own = numbers(wanted)
-    kept = any(own & numbers(held) for held in reserved)
+    retained = any(own & numbers(held) for held in reserved)
     foreign = any(own & numbers(held) for held in published if held.tenant_id != wanted.tenant_id)
-    if not (kept or foreign):
+    if not (retained or foreign):
         check_reservation(wanted, ANYTHING, reserved, published)
         return
     assert refusal(wanted, ANYTHING, reserved, published).code is Code.PORT_CONFLICT
@@ -78,10 +78,10 @@ def test_ports_are_kept_unless_reserved_by_anybody_or_published_by_another(
 
 def test_a_refusal_names_all_that_is_in_the_way_and_nothing_else() -> None:
     reserved = [tcp(2009, 2011), tcp(2000, 2001), tcp(3000), Range("udp", 2000, 2001, B)]
-    kept = refusal(tcp(2000, 2010), reserved=reserved)
+    retained = refusal(tcp(2000, 2010), reserved=reserved)
     published = refusal(tcp(2000, 2010), published=[tcp(2005, tenant=B), tcp(2004)])
 
-    assert kept.detail == "reserved already: tcp:2000-2001, tcp:2009-2011"
+    assert retained.detail == "reserved already: tcp:2000-2001, tcp:2009-2011"
     assert published.detail == "published by another tenant: tcp:2005"
 
 

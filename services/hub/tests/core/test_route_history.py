@@ -22,7 +22,7 @@ def step(key: str, tenant: TenantId | None, revision: int) -> RouteChange:
     return key, Route(ServiceKind.HTTPS, key.removeprefix("https:"), tenant), revision
 
 
-def told(*lives: Life) -> list[RouteHistory]:
+def reported(*lives: Life) -> list[RouteHistory]:
     """Histories of a hub that takes a change at a time, one after each revision."""
     found = [RouteHistory()]
     blocks: dict[TenantId, Block] = {}
@@ -41,7 +41,7 @@ def told(*lives: Life) -> list[RouteHistory]:
 def test_whatever_an_edge_had_a_delta_leads_it_to_what_there_is(
     lives: list[Life], since: int
 ) -> None:
-    histories = told(*lives)
+    histories = reported(*lives)
     newest, edge = histories[-1], histories[min(since, len(lives))].delta(None)
     delta = newest.delta(edge.revision)
     routes = {route.key: route for route in (*edge.routes, *delta.routes)}
@@ -55,7 +55,7 @@ def test_whatever_an_edge_had_a_delta_leads_it_to_what_there_is(
 
 def test_a_change_is_told_alone() -> None:
     begun: Life = ([(KEYS[0], TENANTS[0]), (KEYS[1], TENANTS[0])], {TENANTS[1]: False})
-    newest = told(begun, ([(KEYS[1], None)], {TENANTS[2]: False}))[-1]
+    newest = reported(begun, ([(KEYS[1], None)], {TENANTS[2]: False}))[-1]
 
     assert newest.delta(1) == RouteDelta(
         2, snapshot=False, removed=(KEYS[1],), blocked=(TENANTS[2],)
@@ -68,7 +68,7 @@ def test_what_went_and_came_back_is_told_as_the_last_of_it() -> None:
         ([(KEYS[1], TENANTS[0])], {}),
         ([(KEYS[0], TENANTS[1])], {}),
     ]
-    delta = told(*lives)[-1].delta(0)
+    delta = reported(*lives)[-1].delta(0)
 
     assert [(route.key, route.tenant_id) for route in delta.routes] == [
         (KEYS[1], TENANTS[0]),
@@ -77,7 +77,7 @@ def test_what_went_and_came_back_is_told_as_the_last_of_it() -> None:
 
 
 def test_an_edge_that_knows_too_little_or_too_much_is_told_everything() -> None:
-    newest = told(([(KEYS[0], TENANTS[0])], {}), ([(KEYS[1], TENANTS[0])], {}))[-1]
+    newest = reported(([(KEYS[0], TENANTS[0])], {}), ([(KEYS[1], TENANTS[0])], {}))[-1]
     newest.finish(2, 1, {TENANTS[0]: Block(lifted=False, revision=2)})
 
     assert [newest.delta(since).snapshot for since in (None, 0, 1, 2, 3)] == [
@@ -87,14 +87,14 @@ def test_an_edge_that_knows_too_little_or_too_much_is_told_everything() -> None:
 
 
 def test_of_what_is_pruned_no_trace_is_kept() -> None:
-    newest = told(([(KEYS[0], TENANTS[0])], {}), ([(KEYS[0], None)], {}))[-1]
+    newest = reported(([(KEYS[0], TENANTS[0])], {}), ([(KEYS[0], None)], {}))[-1]
     newest.finish(2, 2, {})
 
     assert newest == RouteHistory(2, 2)
 
 
 def test_a_copy_goes_on_alone() -> None:
-    one = told(([(KEYS[0], TENANTS[0])], {}))[-1]
+    one = reported(([(KEYS[0], TENANTS[0])], {}))[-1]
     other = one.copy()
     other.apply([step(KEYS[0], None, 2)])
     other.finish(2, 0, {})

@@ -218,10 +218,10 @@ async def test_nothing_that_was_verified_once_is_verified_again(hub: TestHub) ->
             await change.next_revision()
             await retention.prune(change)
         async with agent.subscribed(await agent.edge()) as stream:
-            shown = set((await stream.table())["routes"])
+            displayed = set((await stream.table())["routes"])
         await agent.accept(key, 3, "upsert_hostname", hostname="b.a.eu")
 
-        assert shown == {"a.a.eu"}
+        assert displayed == {"a.a.eu"}
         assert len(await agent.log(key.tenant_id)) == 3
         assert (await agent.heartbeat(me, key.tenant_id)).status_code == 200
         assert set(await table_of(hub)) == {"https:a.a.eu", "https:b.a.eu"}
@@ -262,9 +262,9 @@ async def test_no_hostname_can_be_read_as_a_service(hub: TestHub, name: str) -> 
     ]
 
     assert body_of(sent) == (400, "invalid_request")
-    for asked in refused:
+    for requested in refused:
         with pytest.raises(Denied) as caught:
-            await asked
+            await requested
         assert caught.value.code is Code.INVALID_REQUEST
 
 
@@ -280,9 +280,12 @@ async def test_the_nodes_own_ports_are_nobodys(database: Database, protocol: str
             wanted = DesiredState(group="g", services=[service])
             area = {"protocol": protocol, "tenant_id": key.tenant_id.hex(), "first_port": port - 9}
             around = ReservationIn.model_validate({**area, "last_port": port + 9})
-            for asked in (client.apply_desired_state(key, wanted), client.ports.reserve(around)):
+            for requested in (
+                client.apply_desired_state(key, wanted),
+                client.ports.reserve(around),
+            ):
                 with pytest.raises(Denied) as caught:
-                    await asked
+                    await requested
                 assert caught.value.code is Code.INVALID_REQUEST
             fields = {"service": "s", "listen_port": port}
             sent = await agent.submit(key, 1, f"upsert_{protocol}_service", **fields)

@@ -48,13 +48,13 @@ async def test_what_strangers_sign_leaves_nothing_behind(hub: TestHub) -> None:
         key = await agent.tenant("a.eu")
         before, statuses = await rows(hub), set[int]()
         for _ in range(5):
-            stranger = new_key()
-            statuses.add((await agent.heartbeat(stranger, key.tenant_id)).status_code)
-            body = registration(stranger).model_dump_json().encode()
+            outsider = new_key()
+            statuses.add((await agent.heartbeat(outsider, key.tenant_id)).status_code)
+            body = registration(outsider).model_dump_json().encode()
             for request, domain in SIGNED.items():
                 method, path = request.split()
                 sent = body if method == "POST" else b""
-                header = authorization(stranger, domain, sent, hub.clock())
+                header = authorization(outsider, domain, sent, hub.clock())
                 answer = await agent.http.request(
                     method, path, content=sent, headers={"authorization": header}
                 )
@@ -148,7 +148,7 @@ async def test_an_edge_that_is_revoked_is_cut_off_from_what_it_follows(hub: Test
 async def test_nothing_is_read_without_a_key(hub: TestHub) -> None:
     tenant = tenant_of(await hub.invite("a.eu"))
     ids = {"tenant_id": tenant.tenant_id.hex(), "key": "https:a.eu", "agent_id": "00" * 32}
-    told_to_nobody = dict[str, int]()
+    reported_to_nobody = dict[str, int]()
     app = create_app(hub.context)
     async with hub.raw() as http:
         for path, methods in app.openapi()["paths"].items():
@@ -156,10 +156,10 @@ async def test_nothing_is_read_without_a_key(hub: TestHub) -> None:
                 filled = path
                 for name in ("invite_id", "key_id", "edge_id", "reservation_id", *ids):
                     filled = filled.replace(f"{{{name}}}", ids.get(name, "x"))
-                told_to_nobody[path] = (await http.get(filled)).status_code
+                reported_to_nobody[path] = (await http.get(filled)).status_code
 
-    assert len(told_to_nobody) > 15
-    assert set(told_to_nobody.values()) == {401}
+    assert len(reported_to_nobody) > 15
+    assert set(reported_to_nobody.values()) == {401}
 
 
 async def test_clients_behind_one_proxy_do_not_share_a_limit(database: Database) -> None:
@@ -167,13 +167,13 @@ async def test_clients_behind_one_proxy_do_not_share_a_limit(database: Database)
     behind["per_address"] = Rate(0.001, 2)
     async with running_hub(database, RouteChanges(), **behind) as hub, hub.raw() as http:
 
-        async def asked(client: str) -> int:
+        async def requested(client: str) -> int:
             body = {"invite_id": "A" * 22, "invite_secret": "AAAA"}
             headers = {"x-forwarded-for": f"6.6.6.6, {client}"}
             return (await http.post("/v1/bootstrap", json=body, headers=headers)).status_code
 
-        one = [await asked("198.51.100.1") for _ in range(3)]
-        other = [await asked("198.51.100.2") for _ in range(3)]
+        one = [await requested("198.51.100.1") for _ in range(3)]
+        other = [await requested("198.51.100.2") for _ in range(3)]
 
     assert one == other == [404, 404, 429]
 

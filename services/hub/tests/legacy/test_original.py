@@ -239,14 +239,14 @@ async def test_an_unknown_an_expired_and_a_broken_invite_each_have_their_word(
     proof = Token.parse(made["token"], "tt_inv_2_").proof
     cli.hub.clock.now_ms += 60_000
 
-    async def asked(**other: str) -> tuple[int, str]:
+    async def requested(**other: str) -> tuple[int, str]:
         return body_of(await cli.http.post("/v1/bootstrap", json={**proof, **other}))
 
-    assert await asked() == (410, "invite_expired")
-    assert await asked(invite_id=b64(bytes(16))) == (404, "not_found")
-    assert await asked(invite_id=b64(bytes(15))) == (400, "invalid_request")
-    assert await asked(invite_secret="no base64!") == (400, "invalid_request")
-    assert await asked(invite_id=f"{proof['invite_id']}==") == (400, "invalid_request")
+    assert await requested() == (410, "invite_expired")
+    assert await requested(invite_id=b64(bytes(16))) == (404, "not_found")
+    assert await requested(invite_id=b64(bytes(15))) == (400, "invalid_request")
+    assert await requested(invite_secret="no base64!") == (400, "invalid_request")
+    assert await requested(invite_id=f"{proof['invite_id']}==") == (400, "invalid_request")
 
 
 OPERATORS = [
@@ -302,9 +302,9 @@ async def test_what_anybody_may_ask_is_limited_by_address_and_nothing_else(
     ):
         await http.post("/v1/bootstrap")
         header = authorization(new_key(), "towonel/edge-sub/v1", b"", hub.clock())
-        stranger = {"authorization": header}
-        limited = [await http.request(*asked) for asked in anybody]
-        limited.append(await http.get("/v1/routes/subscribe", headers=stranger))
+        outsider = {"authorization": header}
+        limited = [await http.request(*requested) for requested in anybody]
+        limited.append(await http.get("/v1/routes/subscribe", headers=outsider))
         free = [await http.get("/v1/health"), await http.get("/v1/edges", headers=OPERATOR)]
 
     assert [body_of(answer) for answer in limited] == [(429, "rate_limited")] * 5
@@ -326,11 +326,11 @@ async def test_answers_have_the_fields_of_the_original_and_more_only_where_it_ig
     made = await cli.http.post("/v1/invites", json={"hostnames": ["a.eu"]}, headers=OPERATOR)
     proof = Token.parse(made.json()["token"], "tt_inv_2_").proof
     welcome = await cli.http.post("/v1/bootstrap", json=proof)
-    asked = {"status", "tenant_id", "hostnames", "hub_node_id", "trusted_edges"}
+    requested = {"status", "tenant_id", "hostnames", "hub_node_id", "trusted_edges"}
 
     assert keys_of(made) == {
         *("status", "token", "invite_id", "tenant_id", "name", "expires_at_ms"),
     }
-    assert keys_of(welcome) >= {*asked, "edge_node_id", "edge_addresses"}
+    assert keys_of(welcome) >= {*requested, "edge_node_id", "edge_addresses"}
     assert keys_of(await cli.http.get("/v1/invites", headers=OPERATOR)) >= {"invites"}
     assert keys_of(await cli.http.get("/v1/edges", headers=OPERATOR)) >= {"edges"}

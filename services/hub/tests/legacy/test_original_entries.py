@@ -233,23 +233,23 @@ async def test_a_signature_of_another_length_is_an_invalid_request(
 
 
 async def test_what_is_wrong_is_told_in_the_originals_order(agent: LegacyClient) -> None:
-    key, stranger = await agent.tenant("a.eu"), TenantKey.from_seed(bytes(32))
+    key, outsider = await agent.tenant("a.eu"), TenantKey.from_seed(bytes(32))
     forged = {"signature": bytes(3309)}
     second = payload(key, 1, {"upsert_moon": {}}, version=2)
 
     async def word(entry: bytes) -> tuple[int, str]:
         return body_of(await agent.post_entry(entry))
 
-    unknown = signed(stranger, b"junk", **forged)
+    unknown = signed(outsider, b"junk", **forged)
     assert await word(unknown) == (403, "tenant_not_allowed")
     assert await word(signed(key, b"junk", **forged)) == (400, "invalid_signature")
     assert await word(signed(key, b"junk")) == (400, "unsupported_op")
     assert await word(signed(key, second)) == (400, "unsupported_op")
-    newer = payload(key, 1, HOST, version=2, tenant_id=stranger.tenant_id)
+    newer = payload(key, 1, HOST, version=2, tenant_id=outsider.tenant_id)
     assert await word(signed(key, newer)) == (422, "unsupported_version")
-    foreign = payload(key, 1, {"upsert_hostname": {"hostname": "-"}}, tenant_id=stranger.tenant_id)
+    foreign = payload(key, 1, {"upsert_hostname": {"hostname": "-"}}, tenant_id=outsider.tenant_id)
     assert await word(signed(key, foreign)) == (400, "invalid_signature")
-    assert await word(signed(stranger, payload(key, 1, HOST), tenant_id=key.tenant_id)) == (
+    assert await word(signed(outsider, payload(key, 1, HOST), tenant_id=key.tenant_id)) == (
         400,
         "invalid_signature",
     )

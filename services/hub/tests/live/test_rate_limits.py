@@ -40,18 +40,18 @@ async def limited(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         assert not made.degraded
 
 
-async def refused_s(asked: Limiter, key: str, rate: Rate) -> float:
+async def refused_s(requested: Limiter, key: str, rate: Rate) -> float:
     """Return how long one who asks too often is sent away."""
     with pytest.raises(Unavailable) as caught:
-        await asked.take(key, rate)
+        await requested.take(key, rate)
     assert caught.value.code is Code.RATE_LIMITED
     assert caught.value.retry_after_s
     return caught.value.retry_after_s
 
 
-async def locked_s(asked: Limiter, address: str) -> float:
+async def locked_s(requested: Limiter, address: str) -> float:
     with pytest.raises(Unavailable, match="too many wrong secrets") as caught:
-        await asked.check_lockout(address)
+        await requested.check_lockout(address)
     assert caught.value.retry_after_s
     return caught.value.retry_after_s
 
@@ -94,8 +94,8 @@ async def test_who_guesses_is_locked_out_longer_and_longer(limited: Limiter) -> 
 
 
 async def test_a_signed_request_is_taken_once(limited: Limiter) -> None:
-    asked = [(DOMAIN, b"a", 1), (DOMAIN, b"a", 1), (DOMAIN, b"a", 2), (DOMAIN, b"b", 1)]
-    taken = [await limited.use_once(*one) for one in asked]
+    requested = [(DOMAIN, b"a", 1), (DOMAIN, b"a", 1), (DOMAIN, b"a", 2), (DOMAIN, b"b", 1)]
+    taken = [await limited.use_once(*one) for one in requested]
 
     assert taken == [True, False, True, True]
     assert await limited.use_once("towonel/other/v1", b"a", 1)
@@ -103,8 +103,8 @@ async def test_a_signed_request_is_taken_once(limited: Limiter) -> None:
 
 async def test_replicas_share_what_they_limit(tmp_path: Path) -> None:
     async with running_redis(tmp_path) as url, replica(url) as one, replica(url) as two:
-        for asked in (one, two, one):
-            await asked.take("key", SLOW)
+        for requested in (one, two, one):
+            await requested.take("key", SLOW)
         for _ in range(FREE_STRIKES + 5):
             await one.strike("192.0.2.1")
         taken = await one.use_once(DOMAIN, b"a", 1)
@@ -121,34 +121,38 @@ LIES = ["x", "", "inf", "-inf", "nan", "1e300", "-1e300", "9" * 4_000]
 @contextlib.asynccontextmanager
 async def lied_to(folder: Path, key: str, lie: str | None) -> AsyncGenerator[tuple[Limiter, Redis]]:
     """Limits in a Redis where a stranger has set a key; none: to a value of another type."""
-    async with running_redis(folder) as url, replica(url) as asked, Redis.from_url(url) as stranger:
+    async with (
+        running_redis(folder) as url,
+        replica(url) as requested,
+        Redis.from_url(url) as outsider,
+    ):
         if lie is None:
-            await stranger.rpush(key, "x")
+            await outsider.rpush(key, "x")
         else:
-            await stranger.set(key, lie)
-        yield asked, stranger
-        assert not asked.degraded
+            await outsider.set(key, lie)
+        yield requested, outsider
+        assert not requested.degraded
 
 
 @pytest.mark.parametrize("lie", [*LIES, None])
 async def test_a_lie_about_a_rate_costs_a_burst_at_most(tmp_path: Path, lie: str | None) -> None:
-    async with lied_to(tmp_path, "towonel:rate:key", lie) as (asked, _):
+    async with lied_to(tmp_path, "towonel:rate:key", lie) as (requested, _):
         with contextlib.suppress(Unavailable):
             for _ in range(SLOW.burst):
-                await asked.take("key", SLOW)
-        waited_s = await refused_s(asked, "key", SLOW)
+                await requested.take("key", SLOW)
+        waited_s = await refused_s(requested, "key", SLOW)
 
     assert waited_s <= 2  # as long as anybody who used up a burst
 
 
 @pytest.mark.parametrize("lie", [*LIES, None])
 async def test_a_lie_about_strikes_locks_nobody_out(tmp_path: Path, lie: str | None) -> None:
-    async with lied_to(tmp_path, "towonel:strikes:192.0.2.1", lie) as (asked, stranger):
-        await asked.strike("192.0.2.1")
-        await asked.check_lockout("192.0.2.1")
-        await stranger.set("towonel:locked:192.0.2.2", "x", px=10**15)
+    async with lied_to(tmp_path, "towonel:strikes:192.0.2.1", lie) as (requested, outsider):
+        await requested.strike("192.0.2.1")
+        await requested.check_lockout("192.0.2.1")
+        await outsider.set("towonel:locked:192.0.2.2", "x", px=10**15)
 
-        assert await locked_s(asked, "192.0.2.2") <= 900
+        assert await locked_s(requested, "192.0.2.2") <= 900
 
 
 async def test_without_redis_a_replica_limits_alone_and_says_so(tmp_path: Path) -> None:
@@ -168,55 +172,55 @@ async def test_without_redis_a_replica_limits_alone_and_says_so(tmp_path: Path) 
 
 async def test_redis_is_asked_again_when_it_is_back(tmp_path: Path) -> None:
     port = free_port()
-    async with replica(f"redis://127.0.0.1:{port}/0", retry_s=0.05) as asked:
-        await asked.use_once(DOMAIN, b"a", 1)
-        was_degraded = asked.degraded
+    async with replica(f"redis://127.0.0.1:{port}/0", retry_s=0.05) as requested:
+        await requested.use_once(DOMAIN, b"a", 1)
+        was_degraded = requested.degraded
         async with running_redis(tmp_path, port) as url, replica(url) as other:
             async with asyncio.timeout(20):
                 for number in itertools.count(2):
-                    await asked.use_once(DOMAIN, b"a", number)
+                    await requested.use_once(DOMAIN, b"a", number)
                     if not await other.use_once(DOMAIN, b"a", number):
                         break
                     await asyncio.sleep(0.01)
 
             assert was_degraded
-            assert not asked.degraded
+            assert not requested.degraded
 
 
 async def test_a_redis_that_says_nothing_costs_little() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         async with (
-            replica(f"redis://127.0.0.1:{port}/0", answer_s=0.25) as asked,
+            replica(f"redis://127.0.0.1:{port}/0", answer_s=0.25) as requested,
             asyncio.timeout(20),
         ):
             for number in range(100):
-                assert await asked.use_once(DOMAIN, b"a", number)
+                assert await requested.use_once(DOMAIN, b"a", number)
 
-            assert asked.degraded
+            assert requested.degraded
 
 
 async def test_memory_is_bounded_whoever_asks() -> None:
-    asked = MemoryLimiter(lambda: 0, max_sources=10, max_nonces=10)
+    requested = MemoryLimiter(lambda: 0, max_sources=10, max_nonces=10)
     for number in range(11):
         for _ in range(SLOW.burst):
-            await asked.take(f"key-{number}", SLOW)
-        assert await asked.use_once(DOMAIN, b"a", number)
+            await requested.take(f"key-{number}", SLOW)
+        assert await requested.use_once(DOMAIN, b"a", number)
 
-    await asked.take("key-0", SLOW)  # forgotten
-    await refused_s(asked, "key-10", SLOW)
-    assert not await asked.use_once(DOMAIN, b"a", 10)
-    assert await asked.use_once(DOMAIN, b"a", 0)
+    await requested.take("key-0", SLOW)  # forgotten
+    await refused_s(requested, "key-10", SLOW)
+    assert not await requested.use_once(DOMAIN, b"a", 10)
+    assert await requested.use_once(DOMAIN, b"a", 0)
 
 
 async def test_nonces_are_kept_for_as_long_as_their_time_passes() -> None:
     now_ms = 0
-    asked = MemoryLimiter(lambda: now_ms)
-    await asked.use_once(DOMAIN, b"a", 60_000)
+    requested = MemoryLimiter(lambda: now_ms)
+    await requested.use_once(DOMAIN, b"a", 60_000)
     now_ms = 119_999
-    await asked.use_once(DOMAIN, b"a", 1)
+    await requested.use_once(DOMAIN, b"a", 1)
 
-    assert not await asked.use_once(DOMAIN, b"a", 60_000)
+    assert not await requested.use_once(DOMAIN, b"a", 60_000)
 
 
 def test_a_hub_without_redis_is_not_degraded() -> None:

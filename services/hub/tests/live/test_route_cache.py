@@ -37,22 +37,22 @@ async def publish(hub: TestHub, cache: RouteCache) -> Publish:
 
 def begin_snapshot(cache: RouteCache) -> Coroutine[Any, Any, Sequence[bytes]]:
     """A request for everything, in the middle of its encoding."""
-    asked = cache.encode_since(None)
-    asked.send(None)
-    return asked
+    requested = cache.encode_since(None)
+    requested.send(None)
+    return requested
 
 
-def finish(asked: Coroutine[Any, Any, Sequence[bytes]]) -> Sequence[bytes]:
+def finish(requested: Coroutine[Any, Any, Sequence[bytes]]) -> Sequence[bytes]:
     """Return its answer."""
     while True:
         try:
-            asked.send(None)
+            requested.send(None)
         except StopIteration as ended:
             answer: Sequence[bytes] = ended.value
             return answer
 
 
-def told(answer: Sequence[bytes]) -> RouteDelta:
+def reported(answer: Sequence[bytes]) -> RouteDelta:
     return decode_delta(b"".join(answer))
 
 
@@ -60,10 +60,10 @@ async def test_of_many_edges_that_ask_for_everything_one_pays(
     cache: RouteCache, publish: Publish
 ) -> None:
     async with asyncio.TaskGroup() as tasks:
-        asked = [tasks.create_task(cache.encode_since(None)) for _ in range(50)]
+        requested = [tasks.create_task(cache.encode_since(None)) for _ in range(50)]
 
-    assert len({id(task.result()) for task in asked}) == 1
-    assert len(asked[0].result()) > 2
+    assert len({id(task.result()) for task in requested}) == 1
+    assert len(requested[0].result()) > 2
 
 
 async def test_a_change_meanwhile_makes_nobody_who_waits_pay_again(
@@ -84,7 +84,7 @@ async def test_who_asks_after_a_change_is_told_of_it_whatever_was_begun_before(
 ) -> None:
     first = begin_snapshot(cache)
     await publish("new.eu")
-    before, after = told(finish(first)), told(await cache.encode_since(None))
+    before, after = reported(finish(first)), reported(await cache.encode_since(None))
 
     assert {route.name for route in after.routes} - {route.name for route in before.routes} == {
         "new.eu"
@@ -99,7 +99,7 @@ async def test_who_asks_for_a_change_does_not_wait_for_who_asks_for_everything(
     await publish("new.eu")
     everything = begin_snapshot(cache)
     async with asyncio.timeout(20):
-        change = told(await cache.encode_since(since))
+        change = reported(await cache.encode_since(since))
     finish(everything)
 
     assert [route.name for route in change.routes] == ["new.eu"]

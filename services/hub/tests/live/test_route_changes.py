@@ -38,10 +38,10 @@ async def test_a_stranger_in_redis_can_forge_nothing_and_stop_nothing(tmp_path: 
     async with (
         running_redis(tmp_path) as url,
         replicas(tmp_path, TOWONEL_REDIS_URL=url) as (one, two),
-        Redis.from_url(url) as stranger,
+        Redis.from_url(url) as outsider,
     ):
         for lie in lies:
-            assert await stranger.publish(CHANGES_CHANNEL, lie) == 2
+            assert await outsider.publish(CHANGES_CHANNEL, lie) == 2
         await one.change("a.eu")
         await two.until("towonel_hub_routes_revision", 1)
         quiet = await two.client.follow_routes(two.node, 1, 1)
@@ -129,14 +129,14 @@ async def test_a_change_between_a_read_and_the_wait_ends_the_wait() -> None:
 
 @pytest.mark.parametrize(("audited", "revision"), [(True, None), (False, 3), (True, 3)])
 async def test_a_commit_tells_those_whom_it_concerns(audited: bool, revision: int | None) -> None:
-    ours, signal, news = RouteChanges(), AuditSignal(), asyncio.Event()
-    ours.on_change = news.set
+    ours, signal, updates = RouteChanges(), AuditSignal(), asyncio.Event()
+    ours.on_change = updates.set
     next_write = signal.next_write_event()
     async with AsyncSession() as session:
         await on_commit(ours, signal)(Write(session, 0, 0, revision, audited))
 
     assert next_write.is_set() is audited
-    assert news.is_set() is (revision is not None)
+    assert updates.is_set() is (revision is not None)
     assert ours.revision == (revision or 0)
 
 

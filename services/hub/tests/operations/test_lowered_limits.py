@@ -26,9 +26,9 @@ async def lowered(hub: TestHub, token: InviteToken, limits: Limits = LOW) -> Non
     await hub.client().invites.update(invite_id, InviteEdit(limits=limits))
 
 
-async def refused(asked: Awaitable[object]) -> Code:
+async def refused(requested: Awaitable[object]) -> Code:
     with pytest.raises(Denied) as caught:
-        await asked
+        await requested
     return caught.value.code
 
 
@@ -105,9 +105,9 @@ async def reserved(hub: TestHub, tenant: TenantKey) -> str:
 async def test_ports_whose_reservation_was_released_may_stay_and_go(database: Database) -> None:
     async with running_hub(database, RouteChanges(), ports=PortRules(reserved_only=True)) as hub:
         client, tenant = hub.client(), tenant_of(await hub.invite("a.eu"))
-        kept = await reserved(hub, tenant)
+        retained = await reserved(hub, tenant)
         await client.apply_desired_state(tenant, ports(2000, 2001))
-        await client.ports.release(kept)
+        await client.ports.release(retained)
         more = DesiredState(
             group="default", services=[*ports(2000, 2001).services, *state("a.eu").services]
         )
@@ -125,9 +125,9 @@ async def test_a_log_with_a_port_whose_reservation_was_released_goes_on(
     async with running_hub(database, RouteChanges(), ports=PortRules(reserved_only=True)) as hub:
         async with legacy_client(hub) as agent:
             key, service = await agent.tenant("a.eu"), {"service": "ssh"}
-            kept = await reserved(hub, key)
+            retained = await reserved(hub, key)
             await agent.accept(key, 1, "upsert_tcp_service", listen_port=2000, **service)
-            await hub.client().ports.release(kept)
+            await hub.client().ports.release(retained)
             await agent.accept(key, 2, "upsert_hostname", hostname="a.eu")
             more = await agent.submit(key, 3, "upsert_udp_service", listen_port=2000, **service)
             await agent.accept(key, 3, "delete_tcp_service", **service)

@@ -95,10 +95,10 @@ class Life:
     eager: Edge = field(default_factory=Edge)
     lazy: Edge = field(default_factory=Edge)
 
-    async def ask[T](self, right: set[str], asked: Coroutine[Any, Any, T]) -> T | None:
+    async def ask[T](self, right: set[str], requested: Coroutine[Any, Any, T]) -> T | None:
         """Ask the hub for what the model refused with these words, or took where there are none."""
         try:
-            answer = await asked
+            answer = await requested
         except TowonelError as error:
             assert error.code.word in right, (error, right)
             return None
@@ -183,21 +183,21 @@ class Life:
         tenant, now_ms = self.someone, self.hub.clock()
         tenant_id = self.key(tenant).tenant_id
         how = "resume" if tenant.state == "suspended" and self.draw.random() < 0.7 else None
-        asked: Coroutine[Any, Any, object]
+        requested: Coroutine[Any, Any, object]
         match how or self.draw.choice(["revoke", "remove", "suspend", "suspend", "resume"]):
             case "revoke":
                 right = self.plain.revoke(tenant, now_ms)
-                asked = self.client.invites.revoke(self.invite_id(tenant))
+                requested = self.client.invites.revoke(self.invite_id(tenant))
             case "remove":
                 right = self.plain.remove(tenant, now_ms)
-                asked = self.client.tenants.remove(tenant_id)
+                requested = self.client.tenants.remove(tenant_id)
             case "suspend":
                 right = self.plain.switch(tenant, "suspended", now_ms)
-                asked = self.client.tenants.suspend(tenant_id)
+                requested = self.client.tenants.suspend(tenant_id)
             case _:
                 right = self.plain.switch(tenant, "active", now_ms)
-                asked = self.client.tenants.resume(tenant_id)
-        await self.ask(right, asked)
+                requested = self.client.tenants.resume(tenant_id)
+        await self.ask(right, requested)
 
     async def set_limit(self) -> None:
         tenant, what = self.someone, self.draw.choice([*MOST])
@@ -257,9 +257,9 @@ class Life:
 
     async def set_ports(self) -> None:
         tenant = self.someone
-        kept = sorted(self.plain.reserved)
+        retained = sorted(self.plain.reserved)
         held = [
-            (kind, first, last) for number, kind, first, last in kept if number == tenant.number
+            (kind, first, last) for number, kind, first, last in retained if number == tenant.number
         ]
         wanted = held[:1]
         for _ in range(self.draw.choice([0, 1, 2])):
@@ -321,11 +321,11 @@ class Life:
         for protocol in ("tcp", "udp"):
             available = await self.client.ports.available(protocol, 5)
             assert available.ports == self.plain.free(protocol, FIRST_PORT, 5)
-        kept = {
+        retained = {
             (self.number_of(it.tenant_id), it.protocol, it.first_port, it.last_port)
             for it in (await self.client.ports.list()).ports
         }
-        assert kept == self.plain.reserved
+        assert retained == self.plain.reserved
 
     async def check_services(self) -> None:
         listed = (await self.client.services.list()).services

@@ -133,6 +133,6 @@ async def test_invites_that_ask_for_one_name_at_once_get_it_once(hub: TestHub) -
         return True
 
     async with asyncio.TaskGroup() as tasks:
-        asked = [tasks.create_task(ask()) for _ in range(10)]
+        requested = [tasks.create_task(ask()) for _ in range(10)]
 
-    assert [task.result() for task in asked].count(True) == 1
+    assert [task.result() for task in requested].count(True) == 1

@@ -75,10 +75,10 @@ async def test_a_replica_hears_the_others_and_survives_redis(tmp_path: Path) -> 
         async with asyncio.timeout(20):
             while not ours.is_connected:
                 await asyncio.sleep(0.01)
-            news = asyncio.Event()
-            ours.on_change = news.set
+            updates = asyncio.Event()
+            ours.on_change = updates.set
             await theirs.publish(7)
-            await news.wait()
+            await updates.wait()
 
     assert theirs.revision == 7
     assert ours.revision == 0  # a claim, until the database has confirmed it

@@ -110,10 +110,10 @@ class Crash:
         """What does not agree with what was acknowledged, or with its own trace."""
         with open_read_only(self.database) as connection:
             rows = connection.execute(text(TENANTS)).all()
-            told: dict[bytes, list[str]] = {}
+            reported: dict[bytes, list[str]] = {}
             for tenant, action in connection.execute(text(TRACES)):
-                told.setdefault(bytes(tenant), []).append(action)
-        found = {row.pattern: tuple(told.get(bytes(row.tenant_id), ())) for row in rows}
+                reported.setdefault(bytes(tenant), []).append(action)
+        found = {row.pattern: tuple(reported.get(bytes(row.tenant_id), ())) for row in rows}
         half = [str(row) for row in rows if not is_whole(row, found[row.pattern])]
         return half + [
             f"{name}: {stage} was acknowledged, {found.get(name)} is there"

@@ -64,9 +64,9 @@ def dsn_of(server: Postgres) -> str:
     return server.dsn(name)
 
 
-async def unavailable(asked: Awaitable[object]) -> Unavailable:
+async def unavailable(requested: Awaitable[object]) -> Unavailable:
     with pytest.raises(Unavailable) as caught:
-        await asked
+        await requested
     return caught.value
 
 
@@ -114,7 +114,7 @@ async def test_without_redis_all_works_says_so_and_finds_it_again(
             before = await published(one, "a.eu")
             await two.until("towonel_hub_routes_revision", before)
             async with without_redis(redis, how):
-                told = [await replica.ready_until(has("redis", 200)) for replica in (one, two)]
+                reported = [await replica.ready_until(has("redis", 200)) for replica in (one, two)]
                 for replica in (one, two):
                     await replica.until("towonel_hub_redis_connected", 0)
                     await replica.until("towonel_hub_limiter_degraded", 1)
@@ -124,7 +124,7 @@ async def test_without_redis_all_works_says_so_and_finds_it_again(
             again, last = await heard(one, changed, published(two, "c.eu"))
             missed = await one.client.follow_routes(one.node, before)
 
-    assert [status for status, _ in told] == [200, 200]
+    assert [status for status, _ in reported] == [200, 200]
     assert [route.name for route in (*waiting.routes, *again.routes)] == ["b.eu", "c.eu"]
     assert (missed.revision, len(missed.routes)) == (last, 2)
 
@@ -140,7 +140,7 @@ async def refusals(replica: Replica) -> list[Unavailable]:
     """Ask for what needs a database, many times at once."""
     client = replica.client
     async with asyncio.TaskGroup() as tasks:
-        asked = [
+        requested = [
             tasks.create_task(unavailable(it))
             for _ in range(4)  # a client has sixteen connections
             for it in (
@@ -149,7 +149,7 @@ async def refusals(replica: Replica) -> list[Unavailable]:
                 client.agents.list(),
             )
         ]
-    return [task.result() for task in asked]
+    return [task.result() for task in requested]
 
 
 @pytest.mark.parametrize("how", AWAY)
@@ -162,13 +162,15 @@ async def test_without_postgres_edges_are_answered_from_memory(
             await replica.until("towonel_hub_directory_revision", before)
         async with asyncio.timeout(50), polling(two, before) as waiting:
             async with away(own, how):
-                told = [await replica.ready_until(has("database", 503)) for replica in (one, two)]
+                reported = [
+                    await replica.ready_until(has("database", 503)) for replica in (one, two)
+                ]
                 whole = [await r.client.follow_routes(r.node, None) for r in (one, two)]
                 quiet = await one.client.follow_routes(one.node, before, 1)
                 still_waits = not waiting.done()
             changed = await retried(lambda: published(one, "b.eu"))
 
-    assert all("memory" in reasons["database"] for _, reasons in told)
+    assert all("memory" in reasons["database"] for _, reasons in reported)
     assert [[route.name for route in table.routes] for table in whole] == [["a.eu"]] * 2
     assert (quiet.revision, quiet.snapshot, quiet.routes) == (before, False, ())
     assert still_waits
@@ -237,13 +239,13 @@ async def test_a_revision_that_cannot_be_read_keeps_no_edge_waiting(
         second = await client.apply_desired_state(tenant, state("b.eu"))
         async with away(own, how):
             async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-                asked = [
+                requested = [
                     tasks.create_task(
                         client.follow_routes(hub.context.keys.node, first.revision, 1)
                     )
                     for _ in range(100)
                 ]
-            answers = {task.result() for task in asked}
+            answers = {task.result() for task in requested}
         async with asyncio.timeout(20):
             while (await client.follow_routes(hub.context.keys.node, 1)).revision < second.revision:
                 await asyncio.sleep(0.05)
@@ -272,13 +274,13 @@ async def test_what_was_noted_and_refused_before_an_outage_is_after_it(own: Post
         client, node = hub.client(), hub.context.keys.node
         header = authorize_node(node, Domain.EDGE_SUBSCRIBE, b"", hub.clock() - 1)
         async with hub.raw() as http:
-            asked = "/v1/routes/feed", {"authorization": header}
-            first = await http.get(asked[0], headers=asked[1])
+            requested = "/v1/routes/feed", {"authorization": header}
+            first = await http.get(requested[0], headers=requested[1])
             async with away(own, "killed"):
                 await client.follow_routes(node, None)
                 await unavailable(background.flush(hub.context))
                 noted = dict(hub.context.edges_seen)
-            again = await http.get(asked[0], headers=asked[1])
+            again = await http.get(requested[0], headers=requested[1])
         await flushed(hub)
 
     assert (first.status_code, again.json()["error"]["code"]) == (200, "replayed")

@@ -50,7 +50,7 @@ async def test_a_postgres_that_only_reads_is_told_of_and_left_for_one_that_write
         await one.change("before.eu")
         await asyncio.to_thread(server.let_write, database, may=False)
         errors = [await refused(one), await refused(two)]
-        told = [await replica.ready_until(is_worse) for replica in (one, two)]
+        reported = [await replica.ready_until(is_worse) for replica in (one, two)]
         await one.until("towonel_hub_database_up", 0)
         listed = await two.client.invites.list()
         # Connections of before stay as they were: only new ones can write.
@@ -61,7 +61,7 @@ async def test_a_postgres_that_only_reads_is_told_of_and_left_for_one_that_write
             await retried(partial(replica.client.invites.create, after))
 
     assert [(it.code, it.retry_after_s) for it in errors] == [(Code.HUB_UNAVAILABLE, 2)] * 2
-    assert all("reads are answered, writes are refused" in it["database"] for _, it in told)
+    assert all("reads are answered, writes are refused" in it["database"] for _, it in reported)
     assert len(listed.invites) == 1
 
 
@@ -144,12 +144,12 @@ async def test_readiness_tells_that_sqlite_takes_no_writes_until_it_does(tmp_pat
                 await hub.invite("a.eu")
             while "database" not in health.reasons:
                 await asyncio.sleep(0.02)
-            told, is_ready = health.reasons["database"], health.ready
+            reported, is_ready = health.reasons["database"], health.ready
         while health.reasons:
             await asyncio.sleep(0.02)
         await hub.invite("a.eu")
 
-    assert told == (
+    assert reported == (
         "database: attempt to write a readonly database: reads are answered, writes are refused"
     )
     assert is_ready

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.both_databases
 
 NEVER = Rate(per_second=0.001, burst=4)
 type Pair = tuple[TestHub, TestHub]
-type Asked = tuple[str, str, bytes, str]  # method, path, body, Authorization
+type Requested = tuple[str, str, bytes, str]  # method, path, body, Authorization
 
 
 @pytest.fixture
@@ -82,12 +82,14 @@ async def test_who_guesses_at_both_is_locked_out_of_both(server: Postgres, redis
     assert codes == [Code.RATE_LIMITED] * 2
 
 
-def node_asks(hub: TestHub, key: NodeKey, path: str, domain: Domain, body: bytes = b"") -> Asked:
+def node_asks(
+    hub: TestHub, key: NodeKey, path: str, domain: Domain, body: bytes = b""
+) -> Requested:
     header = authorize_node(key, domain, body, hub.clock())
     return ("POST" if body else "GET", path, body, header)
 
 
-async def every_signed_request(hub: TestHub) -> dict[str, Asked]:
+async def every_signed_request(hub: TestHub) -> dict[str, Requested]:
     """One good request of each kind that is signed."""
     token, agent = await hub.invite("a.eu"), new_key()
     grant = (await hub.client().bootstrap(token, agent, "g")).grant or ""
@@ -106,7 +108,7 @@ async def every_signed_request(hub: TestHub) -> dict[str, Asked]:
     }
 
 
-def agents_requests(hub: TestHub, agent: NodeKey, token: InviteToken) -> dict[str, Asked]:
+def agents_requests(hub: TestHub, agent: NodeKey, token: InviteToken) -> dict[str, Requested]:
     tenant = TenantId(tenant_of(token).tenant_id)
     beat = encode_heartbeat(Heartbeat(tenant, AgentId(agent.public)))
     wanted = BootstrapIn(
@@ -122,18 +124,18 @@ def agents_requests(hub: TestHub, agent: NodeKey, token: InviteToken) -> dict[st
     }
 
 
-def edges_requests(hub: TestHub, agent: NodeKey, token: InviteToken) -> dict[str, Asked]:
+def edges_requests(hub: TestHub, agent: NodeKey, token: InviteToken) -> dict[str, Requested]:
     node = hub.context.keys.node
-    news = report(agent, tenant_of(token).tenant_id).model_dump_json().encode()
+    updates = report(agent, tenant_of(token).tenant_id).model_dump_json().encode()
     known = registration(node).model_dump_json().encode()
     return {
         "register": node_asks(hub, node, "/v1/edges/register", Domain.EDGE_REGISTER, known),
-        "report": node_asks(hub, node, "/v1/edges/report", Domain.EDGE_REPORT, news),
+        "report": node_asks(hub, node, "/v1/edges/report", Domain.EDGE_REPORT, updates),
         "feed": node_asks(hub, node, "/v1/routes/feed", Domain.EDGE_SUBSCRIBE),
     }
 
 
-def tenants_requests(tenant: TenantKey, now_ms: int) -> dict[str, Asked]:
+def tenants_requests(tenant: TenantKey, now_ms: int) -> dict[str, Requested]:
     wanted = state("a.eu").model_dump_json().encode()
     signed = authorize_tenant(tenant, Domain.DESIRED_STATE, wanted, now_ms)
     log = f"/v1/tenants/{tenant.tenant_id.hex()}/entries"
@@ -150,8 +152,8 @@ async def test_a_signed_request_is_taken_by_one_of_them_once(
         requests = await every_signed_request(pair[0])
         pair[1].clock.now_ms = pair[0].clock.now_ms
         answers = {
-            name: [await answer_to(hub, asked) for hub in (*pair, pair[0])]
-            for name, asked in requests.items()
+            name: [await answer_to(hub, requested) for hub in (*pair, pair[0])]
+            for name, requested in requests.items()
         }
 
     assert answers == {name: ["ok", "replayed", "replayed"] for name in requests}
@@ -164,16 +166,16 @@ async def test_of_two_that_get_a_signed_request_at_once_one_takes_it(
     async with hubs(server.database(), redis_url) as pair:
         requests = await every_signed_request(pair[0])
         pair[1].clock.now_ms = pair[0].clock.now_ms
-        for name, asked in requests.items():
+        for name, requested in requests.items():
             async with asyncio.TaskGroup() as tasks:
-                asking = [tasks.create_task(answer_to(hub, asked)) for hub in (*pair, *pair)]
+                asking = [tasks.create_task(answer_to(hub, requested)) for hub in (*pair, *pair)]
             answers[name] = sorted(task.result() for task in asking)
 
     assert answers == {name: ["ok", *["replayed"] * 3] for name in requests}
 
 
-async def answer_to(hub: TestHub, asked: Asked) -> str:
-    method, path, body, header = asked
+async def answer_to(hub: TestHub, requested: Requested) -> str:
+    method, path, body, header = requested
     async with hub.raw() as http:
         answer = await http.request(method, path, content=body, headers={"authorization": header})
     return "ok" if answer.is_success else str(answer.json()["error"]["code"])
@@ -235,7 +237,7 @@ async def test_what_an_edge_reports_to_one_is_seen_at_both_whatever_their_clocks
 async def test_an_edge_may_tell_two_of_them_at_once_for_the_first_time(
     server: Postgres, redis_url: str
 ) -> None:
-    told: list[str] = []
+    reported: list[str] = []
     async with hubs(server.database(), redis_url) as (one, two):
         node, agent = one.context.keys.node, new_key()
 
@@ -248,14 +250,14 @@ async def test_an_edge_may_tell_two_of_them_at_once_for_the_first_time(
             try:
                 await client.report_edge(node, report(agent, bytes(32)))
             except TowonelError as error:
-                told.append(error.code.word)
+                reported.append(error.code.word)
 
         async with asyncio.TaskGroup() as tasks:
             for client in clients:
                 tasks.create_task(tell(client))
 
-    assert set(told) <= {"hub_unavailable"}  # to be asked again; never a mistake of the hub's
-    assert len(told) < 10
+    assert set(reported) <= {"hub_unavailable"}  # to be asked again; never a mistake of the hub's
+    assert len(reported) < 10
 
 
 async def test_a_create_with_one_idempotency_key_is_done_once_whoever_is_asked(
@@ -295,10 +297,10 @@ async def test_when_a_key_was_used_last_is_never_set_back(server: Postgres, redi
         await two.client(made.key).keys.whoami()
         await background.flush(two.context)
         await background.flush(one.context)
-        kept = (await one.client().keys.get(made.key_id)).value
+        retained = (await one.client().keys.get(made.key_id)).value
 
-        assert kept.last_used_at is not None
-        assert round(kept.last_used_at.timestamp() * 1000) == two.clock.now_ms
+        assert retained.last_used_at is not None
+        assert round(retained.last_used_at.timestamp() * 1000) == two.clock.now_ms
 
 
 async def test_retention_by_both_at_once_is_as_one(server: Postgres, redis_url: str) -> None:

@@ -33,7 +33,7 @@ class Seen:
     lines: list[dict[str, Any]]
 
 
-async def asked(folder: Path, collector: Collector, **more: str) -> Seen:
+async def requested(folder: Path, collector: Collector, **more: str) -> Seen:
     """Ask a hub for what it serves and for what it refuses."""
     log = folder / "log"
     async with own_process(folder / "state", log, forked=False, **more) as chosen:
@@ -53,7 +53,7 @@ async def asked(folder: Path, collector: Collector, **more: str) -> Seen:
 async def test_a_trace_goes_from_the_caller_to_the_query_the_envelope_and_the_log(
     collector: Collector, tmp_path: Path
 ) -> None:
-    seen = await asked(
+    seen = await requested(
         tmp_path,
         collector,
         OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
@@ -76,7 +76,7 @@ async def test_a_trace_goes_from_the_caller_to_the_query_the_envelope_and_the_lo
 
 
 async def test_without_a_collector_nothing_is_traced(collector: Collector, tmp_path: Path) -> None:
-    seen = await asked(tmp_path, collector)
+    seen = await requested(tmp_path, collector)
 
     assert (seen.served.status_code, seen.refused.status_code) == (200, 400)
     assert "trace_id" not in seen.refused.json()["error"]

@@ -55,8 +55,8 @@ def test_a_database_of_the_first_hub_becomes_todays_with_all_that_was_in_it(
         }
         assert differences(connection) == []
     for name, wanted in FIRST.items():
-        kept = [{column: row[column] for column in wanted[0]} for row in found[name]]
-        assert sorted(kept, key=repr) == sorted(wanted, key=repr)
+        retained = [{column: row[column] for column in wanted[0]} for row in found[name]]
+        assert sorted(retained, key=repr) == sorted(wanted, key=repr)
     assert {row["pattern"]: row["parent"] for row in found["invite_hostnames"]} == {
         "app.example.eu": "*.example.eu",
         "*.b.eu": None,

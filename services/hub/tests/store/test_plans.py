@@ -163,11 +163,11 @@ def scans(connection: Connection, seen: StatementLog) -> Iterator[tuple[str, str
         if "pg_catalog" in statement or "FROM" not in statement:
             continue
         explain = "EXPLAIN QUERY PLAN" if is_sqlite else "EXPLAIN (FORMAT JSON)"
-        told = connection.exec_driver_sql(f"{explain} {statement}", parameters).all()
+        reported = connection.exec_driver_sql(f"{explain} {statement}", parameters).all()
         if is_sqlite:
-            found = list(_sqlite_scans(statement, [row.detail for row in told]))
+            found = list(_sqlite_scans(statement, [row.detail for row in reported]))
         else:
-            found = list(_postgres_scans(told[0][0][0]["Plan"], stops=False))
+            found = list(_postgres_scans(reported[0][0][0]["Plan"], stops=False))
         yield from ((statement, scan) for scan in found)
 
 

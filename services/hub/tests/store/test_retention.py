@@ -92,16 +92,16 @@ async def count(hub: TestHub, table: type[Any]) -> int:
 
 @pytest.mark.parametrize("what", KINDS)
 async def test_each_kind_is_kept_for_its_time_and_then_forgotten(hub: TestHub, what: str) -> None:
-    make, kept_ms = KINDS[what]
+    make, retained_ms = KINDS[what]
     now = hub.clock.now_ms
     await put(hub, [make(number, now) for number in (1, 2, 3)])
-    hub.clock.now_ms = now + kept_ms
+    hub.clock.now_ms = now + retained_ms
     await background.prune(hub.context, KEEP)
-    kept = await count(hub, type(make(0, 0)))
+    retained = await count(hub, type(make(0, 0)))
     hub.clock.now_ms += 1
     await background.prune(hub.context, KEEP)
 
-    assert kept == 3
+    assert retained == 3
     assert await count(hub, type(make(0, 0))) == 0
 
 
@@ -141,7 +141,7 @@ async def test_live_routes_are_never_forgotten(hub: TestHub) -> None:
     assert await count(hub, RouteRow) == 1
 
 
-async def told(hub: TestHub, since: int) -> RouteDelta:
+async def reported(hub: TestHub, since: int) -> RouteDelta:
     """What a hub tells that was started just now."""
     fresh = RouteCache(hub.context.store, RouteChanges())
     await fresh.catch_up()
@@ -155,14 +155,14 @@ async def test_an_edge_older_than_what_was_forgotten_gets_everything(hub: TestHu
     before = hub.context.route_changes.revision
     await client.apply_desired_state(tenant_of(token), state("a.eu"))
     since = hub.context.route_changes.revision
-    delta = await told(hub, before)
+    delta = await reported(hub, before)
     hub.clock.now_ms += retention.TOMBSTONE_MS + 1
     await background.prune(hub.context, KEEP)
 
     assert (delta.snapshot, delta.removed) == (False, ("https:b.eu",))
-    assert (await told(hub, before)).snapshot
-    assert [route.key for route in (await told(hub, before)).routes] == ["https:a.eu"]
-    assert not (await told(hub, since)).snapshot
+    assert (await reported(hub, before)).snapshot
+    assert [route.key for route in (await reported(hub, before)).routes] == ["https:a.eu"]
+    assert not (await reported(hub, since)).snapshot
 
 
 async def test_an_edge_that_missed_the_end_of_a_block_gets_everything(hub: TestHub) -> None:
@@ -174,7 +174,7 @@ async def test_an_edge_that_missed_the_end_of_a_block_gets_everything(hub: TestH
         await routes.unblock_tenant(change, tenant)
     hub.clock.now_ms += retention.BLOCK_MS + 1
     await background.prune(hub.context, KEEP)
-    delta = await told(hub, blocked)
+    delta = await reported(hub, blocked)
 
     assert (delta.snapshot, delta.blocked) == (True, ())
 

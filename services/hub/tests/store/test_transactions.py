@@ -175,10 +175,10 @@ async def test_there_are_never_more_connections_than_may_be(
         await held.aclose()
         pool = store.engine.pool
         assert isinstance(pool, QueuePool)
-        kept = pool.checkedin()
+        retained = pool.checkedin()
 
     assert caught.value.code is Code.HUB_UNAVAILABLE
-    assert kept == 1
+    assert retained == 1
 
 
 async def test_a_write_waits_for_others_no_longer_than_it_may(

@@ -144,8 +144,10 @@ def test_a_store_that_drops_what_each_entry_supersedes_keeps_the_compacted_log(
 ) -> None:
     stored: list[Op] = []
     for op in log:
-        kept = [old for old in stored if subject_of(old) not in supersedes(op) and not removes(old)]
-        stored = [*kept, op]
+        retained = [
+            old for old in stored if subject_of(old) not in supersedes(op) and not removes(old)
+        ]
+        stored = [*retained, op]
 
     assert stored == compact(log)
 
