@@ -34,7 +34,7 @@ def test_a_single_port_is_its_own_range() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("30-20", "first port is above the last"),
         ("0", "ports are 1 to 65535"),
@@ -90,7 +90,7 @@ def test_a_date_without_a_zone_is_in_utc_wherever_it_is_typed(tokyo: None) -> No
 
 
 @pytest.mark.parametrize(
-    ("expires", "expires_at", "told"),
+    ("expires", "expires_at", "reported"),
     [
         ("7d", "2027-01-31", "--expires-at: give --expires or --expires-at"),
         ("soon", None, "--expires: write a number and a unit"),

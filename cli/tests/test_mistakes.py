@@ -92,7 +92,7 @@ def test_no_line_ends_in_a_traceback(nobody: dict[str, str], line: list[str]) ->
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "reported"),
     [
         (("tenant", "list", "--name", "\udcff"), "name: is not UTF-8"),
         (("service", "show", "\udcff"), "key: is not UTF-8"),

@@ -76,7 +76,7 @@ def test_an_end_is_moved(hub: CommandedHub, invite: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "exit_code", "told"),
+    ("line", "exit_code", "reported"),
     [
         ("", 2, "nothing to change"),
         ("--remove-hostname x.example.eu", 2, "it has no x.example.eu; it has edit.example.eu"),

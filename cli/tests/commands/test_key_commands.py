@@ -134,7 +134,7 @@ MISTAKES: list[tuple[str, str, int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("line", "stdin", "exit_code", "told"), MISTAKES)
+@pytest.mark.parametrize(("line", "stdin", "exit_code", "reported"), MISTAKES)
 def test_a_mistake_is_one_line_and_leaves_every_key_as_it_is(
     line: str, stdin: str, exit_code: int, reported: str
 ) -> None:

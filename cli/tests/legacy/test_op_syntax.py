@@ -72,7 +72,7 @@ def test_programs_get_the_fields_by_their_flags_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "flags", "told"),
+    ("name", "flags", "reported"),
     [
         ("upsert-hostname", OpFlags(), "--hostname: is needed for upsert-hostname"),
         ("set-hostname-tls", OpFlags(hostname=HOST), "--mode: is needed for set-hostname-tls"),

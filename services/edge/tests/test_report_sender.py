@@ -161,7 +161,7 @@ async def test_each_change_of_state_is_logged_once_and_success_forgets_the_failu
 
 
 @pytest.mark.parametrize(
-    ("asked", "least", "most"), [("20", 20, 20), ("3600", 60, 60), ("0", 0, 2)]
+    ("requested", "least", "most"), [("20", 20, 20), ("3600", 60, 60), ("0", 0, 2)]
 )
 async def test_a_hub_in_need_is_left_alone_as_long_as_it_asks_within_reason(
     metrics: Metrics, requested: str, least: float, most: float

@@ -284,7 +284,7 @@ async def test_a_report_that_grows_when_it_is_written_out_is_refused(hub: TestHu
     assert (await hub.client().agents.list(live=True)).agents == []
 
 
-@pytest.mark.parametrize("kept", ["a bomb", "no deflate", "no report", "of another version"])
+@pytest.mark.parametrize("retained", ["a bomb", "no deflate", "no report", "of another version"])
 async def test_a_kept_report_that_cannot_be_read_hides_no_other(
     hub: TestHub, retained: str
 ) -> None:
