@@ -84,16 +84,17 @@ async def test_requests_over_64_kept_connections_all_succeed(
     assert totals.done == 64 * each
 
 
-async def test_500_new_connections_all_succeed(
-    processes: Stack, web: Nginx, certificates: Certificates, hostname: str
+@pytest.mark.parametrize("each", [32, pytest.param(125, marks=pytest.mark.soak)])
+async def test_new_connections_all_succeed(
+    processes: Stack, web: Nginx, certificates: Certificates, hostname: str, each: int
 ) -> None:
     await agents(processes, web, hostname, 1)
 
-    async with load(processes, certificates, hostname, 16, 32, "new") as running:
+    async with load(processes, certificates, hostname, 16, each, "new") as running:
         totals = await running.totals()
 
     assert totals.failed == {}
-    assert totals.done == 16 * 32
+    assert totals.done == 16 * each
 
 
 @EACH
@@ -114,16 +115,17 @@ async def test_an_agent_killed_among_kept_connections_costs_only_those_it_held(
     assert totals.done == 64 * each - sum(totals.failed.values())
 
 
+@pytest.mark.parametrize("each", [75, pytest.param(250, marks=pytest.mark.soak)])
 async def test_an_agent_killed_among_new_connections_costs_only_those_in_flight(
-    processes: Stack, web: Nginx, certificates: Certificates, hostname: str
+    processes: Stack, web: Nginx, certificates: Certificates, hostname: str, each: int
 ) -> None:
     await agents(processes, web, hostname, 2)
 
-    async with load(processes, certificates, hostname, 8, 75, "new") as running:
+    async with load(processes, certificates, hostname, 8, each, "new") as running:
         await running.reached(200)
         await processes.agents[0].program.kill()
         totals = await running.totals()
 
     assert sum(totals.failed.values()) <= 8
-    assert totals.done == 8 * 75 - sum(totals.failed.values())
+    assert totals.done == 8 * each - sum(totals.failed.values())
     assert totals.slowest_s < DEFAULT_TIMING.clients.open_s / 2  # nobody waited for the dead one
