@@ -1,6 +1,10 @@
 """Documents say what the code does."""
 
+import ast
+import re
+
 from conventions.generated import PROCESSES, documents
+from conventions.tree import ROOT, SOURCES
 
 from towonel.runtime.settings import variables
 
@@ -20,3 +24,55 @@ def test_every_setting_is_described_and_keeps_the_naming() -> None:
     assert [v.name for v in found if len(v.description) < 20] == []
     # Those of OpenTelemetry are told by its standard.
     assert [v.name for v in found if not v.name.startswith(("TOWONEL_", "OTEL_"))] == []
+
+
+LOGGING = {
+    "debug",
+    "info",
+    "warning",
+    "error",
+    "exception",
+    "write",
+}  # `write` is one of them, chosen
+
+
+def log_events() -> set[str]:
+    """Return every string that a logger is handed as its event, also by way of a value `event`."""
+    values = [
+        value
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        for value in event_values(node)
+    ]
+    return {
+        text.value
+        for value in values
+        for text in ast.walk(value)
+        if isinstance(text, ast.Constant)
+        and isinstance(text.value, str)
+        and re.fullmatch(r"[a-z_]+\.[a-z]+(?:_[a-z]+)*", text.value)
+    }
+
+
+def event_values(node: ast.AST) -> list[ast.expr]:
+    match node:
+        case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name), args=[first, *_]) if (
+            name in LOGGING
+        ):
+            return [first]
+        case ast.Assign(targets=[ast.Name(id="event")], value=value):
+            return [value]
+        case _:
+            return []
+
+
+def test_every_log_event_is_in_the_table_of_operations_and_none_is_that_nobody_logs() -> None:
+    """Prevents an event that an operator meets in a log and finds nowhere."""
+    text = (ROOT / "docs/operations.md").read_text()
+    _, _, section = text.partition("## Log events")
+    rows = re.findall(r"^\| (`[^|]+) \|", section.partition("\n## ")[0], re.MULTILINE)
+    listed = {event for row in rows for event in re.findall(r"`([^`]+)`", row)}
+
+    assert len(listed) > 50
+    assert log_events() - listed == set()
+    assert listed - log_events() == set()
