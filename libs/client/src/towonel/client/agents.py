@@ -1,7 +1,5 @@
 """Client of the agents that the hub knows."""
 
-from http import HTTPMethod
-
 from towonel.api.agents import AgentItem, AgentPage
 from towonel.client import paths
 from towonel.client.transport import HubTransport
@@ -32,10 +30,7 @@ class Agents:
             "group": group,
             "live": live,
         }
-        return await self._hub.fetch(
-            AgentPage, self._hub.with_key(HTTPMethod.GET, _AGENTS, query=query)
-        )
+        return await self._hub.get(AgentPage, _AGENTS, query)
 
     async def get(self, agent_id: bytes) -> AgentItem:
-        request = self._hub.with_key(HTTPMethod.GET, paths.by_id(_AGENTS, agent_id))
-        return await self._hub.fetch(AgentItem, request)
+        return await self._hub.get(AgentItem, paths.by_id(_AGENTS, agent_id))

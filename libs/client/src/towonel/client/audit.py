@@ -51,9 +51,7 @@ class Audit:
             "since": _rfc3339(since),
             "until": _rfc3339(until),
         }
-        return await self._hub.fetch(
-            AuditPage, self._hub.with_key(HTTPMethod.GET, "/v1/audit", query=query)
-        )
+        return await self._hub.get(AuditPage, "/v1/audit", query)
 
     async def follow(self, *, last_event_id: int | None = None) -> AsyncGenerator[AuditItem]:
         """Yield writes as they happen, until the hub ends the stream; `aclose` it when left early.

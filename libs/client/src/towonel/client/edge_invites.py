@@ -30,12 +30,10 @@ class EdgeInvites:
 
     async def list(self, *, limit: int | None = None, cursor: str | None = None) -> EdgeInviteList:
         query = {"limit": limit, "cursor": cursor}
-        request = self._hub.with_key(HTTPMethod.GET, _EDGE_INVITES, query=query)
-        return await self._hub.fetch(EdgeInviteList, request)
+        return await self._hub.get(EdgeInviteList, _EDGE_INVITES, query)
 
     async def get(self, invite_id: str) -> EdgeInviteItem:
-        request = self._hub.with_key(HTTPMethod.GET, paths.by_id(_EDGE_INVITES, invite_id))
-        return await self._hub.fetch(EdgeInviteItem, request)
+        return await self._hub.get(EdgeInviteItem, paths.by_id(_EDGE_INVITES, invite_id))
 
     async def revoke(self, invite_id: str) -> RevokedOut:
         """Take an edge out: the hub does not answer it any more, and names it to no agent."""

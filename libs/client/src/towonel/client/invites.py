@@ -51,13 +51,10 @@ class Invites:
             "name": name,
             "hostname": hostname,
         }
-        return await self._hub.fetch(
-            InviteList, self._hub.with_key(HTTPMethod.GET, _INVITES, query=query)
-        )
+        return await self._hub.get(InviteList, _INVITES, query)
 
     async def get(self, invite_id: str) -> Tagged[InviteDetail]:
-        request = self._hub.with_key(HTTPMethod.GET, paths.by_id(_INVITES, invite_id))
-        return await self._hub.fetch_with_etag(InviteDetail, request)
+        return await self._hub.get_with_etag(InviteDetail, paths.by_id(_INVITES, invite_id))
 
     async def update(
         self, invite_id: str, edit: InviteEdit, *, if_match: str | None = None

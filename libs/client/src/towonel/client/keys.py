@@ -28,13 +28,10 @@ class Keys:
 
     async def list(self, *, limit: int | None = None, cursor: str | None = None) -> KeyPage:
         query = {"limit": limit, "cursor": cursor}
-        return await self._hub.fetch(
-            KeyPage, self._hub.with_key(HTTPMethod.GET, _KEYS, query=query)
-        )
+        return await self._hub.get(KeyPage, _KEYS, query)
 
     async def get(self, key_id: str) -> Tagged[KeyItem]:
-        request = self._hub.with_key(HTTPMethod.GET, paths.by_id(_KEYS, key_id))
-        return await self._hub.fetch_with_etag(KeyItem, request)
+        return await self._hub.get_with_etag(KeyItem, paths.by_id(_KEYS, key_id))
 
     async def update(
         self, key_id: str, edit: KeyEdit, *, if_match: str | None = None
@@ -71,4 +68,4 @@ class Keys:
 
     async def whoami(self) -> WhoAmI:
         """Return the identity and role of the caller, with any key."""
-        return await self._hub.fetch(WhoAmI, self._hub.with_key(HTTPMethod.GET, f"{_KEYS}/self"))
+        return await self._hub.get(WhoAmI, f"{_KEYS}/self")

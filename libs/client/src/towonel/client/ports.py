@@ -31,9 +31,7 @@ class Ports:
         protocol: Protocol | None = None,
     ) -> ReservationPage:
         query = {"limit": limit, "cursor": cursor, "tenant_id": tenant_id, "protocol": protocol}
-        return await self._hub.fetch(
-            ReservationPage, self._hub.with_key(HTTPMethod.GET, _PORTS, query=query)
-        )
+        return await self._hub.get(ReservationPage, _PORTS, query)
 
     async def reserve(
         self, reservation: ReservationIn, *, idempotency_key: str | None = None
@@ -48,8 +46,7 @@ class Ports:
         return await self._hub.fetch(Reservation, request)
 
     async def get(self, reservation_id: str) -> Reservation:
-        request = self._hub.with_key(HTTPMethod.GET, paths.by_id(_PORTS, reservation_id))
-        return await self._hub.fetch(Reservation, request)
+        return await self._hub.get(Reservation, paths.by_id(_PORTS, reservation_id))
 
     async def release(self, reservation_id: str) -> ReleasedOut:
         """Release ports; services on them stay."""
@@ -59,5 +56,4 @@ class Ports:
     async def available(self, protocol: Protocol, count: int = 1) -> AvailablePorts:
         """Return the lowest free ports; fewer than `count` if there are no more."""
         query = {"protocol": protocol, "count": count}
-        request = self._hub.with_key(HTTPMethod.GET, f"{_PORTS}/available", query=query)
-        return await self._hub.fetch(AvailablePorts, request)
+        return await self._hub.get(AvailablePorts, f"{_PORTS}/available", query)

@@ -1,7 +1,5 @@
 """Client of the routes: public names and ports."""
 
-from http import HTTPMethod
-
 from towonel.api.services import RouteItem, RoutePage
 from towonel.client import paths
 from towonel.client.transport import HubTransport
@@ -24,10 +22,7 @@ class Routes:
         kind: str | None = None,
     ) -> RoutePage:
         query = {"limit": limit, "cursor": cursor, "tenant_id": tenant_id, "kind": kind}
-        return await self._hub.fetch(
-            RoutePage, self._hub.with_key(HTTPMethod.GET, _ROUTES, query=query)
-        )
+        return await self._hub.get(RoutePage, _ROUTES, query)
 
     async def get(self, key: str) -> RouteItem:
-        request = self._hub.with_key(HTTPMethod.GET, paths.by_key(_ROUTES, key))
-        return await self._hub.fetch(RouteItem, request)
+        return await self._hub.get(RouteItem, paths.by_key(_ROUTES, key))

@@ -1,7 +1,5 @@
 """Client of the published services."""
 
-from http import HTTPMethod
-
 from towonel.api.services import ServiceDetail, ServicePage
 from towonel.client import paths
 from towonel.client.transport import HubTransport
@@ -31,10 +29,7 @@ class Services:
             "group": group,
             "kind": kind,
         }
-        return await self._hub.fetch(
-            ServicePage, self._hub.with_key(HTTPMethod.GET, _SERVICES, query=query)
-        )
+        return await self._hub.get(ServicePage, _SERVICES, query)
 
     async def get(self, key: str) -> ServiceDetail:
-        request = self._hub.with_key(HTTPMethod.GET, paths.by_key(_SERVICES, key))
-        return await self._hub.fetch(ServiceDetail, request)
+        return await self._hub.get(ServiceDetail, paths.by_key(_SERVICES, key))

@@ -38,13 +38,10 @@ class Tenants:
             "name": name,
             "hostname": hostname,
         }
-        return await self._hub.fetch(
-            TenantPage, self._hub.with_key(HTTPMethod.GET, _TENANTS, query=query)
-        )
+        return await self._hub.get(TenantPage, _TENANTS, query)
 
     async def get(self, tenant_id: bytes) -> Tagged[TenantDetail]:
-        request = self._hub.with_key(HTTPMethod.GET, paths.by_id(_TENANTS, tenant_id))
-        return await self._hub.fetch_with_etag(TenantDetail, request)
+        return await self._hub.get_with_etag(TenantDetail, paths.by_id(_TENANTS, tenant_id))
 
     async def update(
         self, tenant_id: bytes, edit: TenantEdit, *, if_match: str | None = None

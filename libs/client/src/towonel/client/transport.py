@@ -8,6 +8,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPMethod
 from ipaddress import ip_address
 
 import httpx
@@ -98,6 +99,14 @@ class HubTransport:
         return HubRequest(
             method, path, body, self.bearer(), query, extra_headers, max_bytes=MAX_PAGE_BYTES
         )
+
+    async def get[M: BaseModel](self, model: type[M], path: str, query: Query | None = None) -> M:
+        """Return what a key may read there."""
+        return await self.fetch(model, self.with_key(HTTPMethod.GET, path, query=query))
+
+    async def get_with_etag[M: BaseModel](self, model: type[M], path: str) -> Tagged[M]:
+        """Return what a key may read there, and its ETag."""
+        return await self.fetch_with_etag(model, self.with_key(HTTPMethod.GET, path))
 
     async def fetch[M: BaseModel](self, model: type[M], request: HubRequest) -> M:
         """Return the JSON answer to a request."""
