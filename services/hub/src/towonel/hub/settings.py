@@ -14,11 +14,11 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from redis.connection import parse_url  # pyright: ignore[reportUnknownVariableType] # untyped
 
 from towonel.hub.store.db.database import Database
 from towonel.hub.tenant_settings import DeclaredTenant, parse_tenants
 from towonel.runtime.addresses import WILDCARDS, loopback_url
+from towonel.runtime.redis_url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort
 from towonel.runtime.telemetry import TelemetrySettings
 
@@ -43,16 +43,6 @@ def _tenants(value: object) -> object:
     return parse_tenants(value) if isinstance(value, str) else value
 
 
-def _redis_url(value: SecretStr) -> SecretStr:
-    try:
-        parse_url(value.get_secret_value())  # type: ignore[no-untyped-call] # redis has no types here
-    except ValueError:  # its text could show a password
-        raise ValueError(
-            "must be redis://, rediss:// or unix://, as in redis://host:6379/0"
-        ) from None
-    return value
-
-
 class HubSettings(TelemetrySettings):
     """Settings of the hub; names and defaults are the original's where it has them."""
 
@@ -69,7 +59,7 @@ class HubSettings(TelemetrySettings):
         validation_alias="TOWONEL_IDENTITY_KEY_PATH",
         description="The hub's own key, 32 raw bytes; made where missing. `node.key` in the data folder.",
     )
-    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(
+    redis_url: RedisUrl = Field(
         default=None,
         validation_alias="TOWONEL_REDIS_URL",
         description="Redis that wakes edges when routes change; without it they long-poll the hub.",
@@ -216,11 +206,6 @@ class HubSettings(TelemetrySettings):
         validation_alias="TOWONEL_HUB_AUDIT_RETENTION_DAYS",
         description="For how many days the audit log remembers.",
     )
-
-    @field_validator("redis_url", mode="before")
-    @classmethod
-    def _blank_to_none(cls, value: object) -> object:
-        return None if isinstance(value, str) and not value.strip() else value
 
     @field_validator("trusted_proxies")
     @classmethod
