@@ -7,11 +7,8 @@ import tempfile
 from itertools import cycle, islice
 from pathlib import Path
 
-FIRST, LAST, SLOT_SIZE = (
-    16_000,
-    32_000,
-    400,
-)  # below the range the kernel takes for outgoing connections
+FIRST, LAST = 16_000, 32_000  # below the range that the kernel takes for outgoing connections
+SLOT_SIZE = 400
 
 
 def is_free(port: int) -> bool:
