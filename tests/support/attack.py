@@ -1,0 +1,93 @@
+"""Attack measurement: what a hostile peer costs its victim, and whether others are served meanwhile."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+from support.programs import OwnProcess, Program
+
+MEMORY_LIMIT = 24 * 1024 * 1024
+SERVED_WITHIN_S = 2.0
+LOG_LINES_PER_S = 50
+_BETWEEN_S = 0.1
+
+
+@dataclass
+class Measured:
+    """What was seen while an attack lasted."""
+
+    peak_bytes: int = 0
+    waits_s: list[float] = field(default_factory=list[float])
+    failures: list[str] = field(default_factory=list[str])
+
+
+@contextlib.asynccontextmanager
+async def withstanding(
+    victim: Program, serve: Callable[[], Awaitable[object]], *, memory: int = MEMORY_LIMIT
+) -> AsyncIterator[Measured]:
+    """Attack `victim` inside this context; what it must withstand is asserted when it ends.
+
+    Args:
+        victim: the attacked process; one of its own, as memory is measured.
+        serve: what an honest client or agent does, over and over; it raises if it is not served.
+        memory: bytes by which the victim may grow.
+
+    Raises:
+        AssertionError: if the victim grew by more, an honest caller failed or waited for more than
+            two seconds, or the log got more than 50 lines a second.
+    """
+    assert isinstance(victim, OwnProcess), "memory is that of a process of its own"
+    await serve()  # what the first call allocates is not the attack's
+    before, lines, started = victim.resident_bytes(), _count_lines(victim), _now()
+    seen = Measured(before)
+    async with asyncio.TaskGroup() as tasks:
+        honest = tasks.create_task(_keep_serving(serve, seen))
+        memory_watch = tasks.create_task(_watch_memory(victim, seen))
+        try:
+            yield seen
+            await _serve_once_more(seen)
+        finally:
+            honest.cancel()
+            memory_watch.cancel()
+    lasted_s = _now() - started
+    grown = seen.peak_bytes - before
+
+    assert not seen.failures, f"honest callers were not served: {seen.failures[:3]}"
+    assert grown < memory, f"the victim grew by {grown / 2**20:.1f} MiB"
+    assert max(seen.waits_s) < SERVED_WITHIN_S, f"an honest caller waited {max(seen.waits_s):.1f} s"
+    assert _count_lines(victim) - lines < LOG_LINES_PER_S * max(lasted_s, 1)
+
+
+async def _keep_serving(serve: Callable[[], Awaitable[object]], seen: Measured) -> None:
+    while True:
+        started = _now()
+        try:
+            await serve()
+        except Exception as error:  # noqa: BLE001 whatever it is, the honest caller was not served
+            seen.failures.append(f"{type(error).__name__}: {error}")
+        seen.waits_s.append(_now() - started)
+        await asyncio.sleep(_BETWEEN_S)
+
+
+async def _serve_once_more(seen: Measured) -> None:
+    """Wait until an honest caller was served whose call began after the attack's last packet."""
+    count = len(seen.waits_s)
+    async with asyncio.timeout(60):
+        while len(seen.waits_s) < count + 2:
+            await asyncio.sleep(_BETWEEN_S)
+
+
+async def _watch_memory(victim: OwnProcess, seen: Measured) -> None:
+    while True:
+        seen.peak_bytes = max(seen.peak_bytes, victim.resident_bytes())
+        await asyncio.sleep(_BETWEEN_S)
+
+
+def _count_lines(victim: OwnProcess) -> int:
+    with victim.log_file.open("rb") as log:
+        return sum(1 for _ in log)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
