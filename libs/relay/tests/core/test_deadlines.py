@@ -1,0 +1,136 @@
+"""Wheel of deadlines: nothing expires early, nothing later than a tick, nothing is kept."""
+
+from dataclasses import dataclass, field
+from typing import override
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from towonel.relay.core.deadlines import TICK_S, DeadlineWheel, Timed
+
+
+@dataclass(eq=False)
+class Item(Timed):
+    """Item that notes when it expired."""
+
+    clock: list[float]
+    expired_at: list[float] = field(default_factory=list[float])
+
+    @override
+    def expire(self) -> None:
+        self.expired_at.append(self.clock[0])
+
+
+class Run:
+    """A wheel, its clock, and a step of time."""
+
+    def __init__(self, start: float = 100.0) -> None:
+        self.clock = [start]
+        self.wheel = DeadlineWheel(start)
+
+    def item(self, after_s: float | None = None) -> Item:
+        item = Item(self.clock)
+        if after_s is not None:
+            self.wheel.arm(item, after_s)
+        return item
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock[0] += seconds
+        self.wheel.advance(self.clock[0])
+
+
+@pytest.fixture
+def run() -> Run:
+    return Run()
+
+
+@given(st.floats(0, 300), st.lists(st.floats(0.01, 40), min_size=1, max_size=30))
+def test_an_item_expires_once_after_its_time_and_within_a_tick_of_being_looked_at(
+    after_s: float, steps: list[float]
+) -> None:
+    run = Run()
+    item, before = run.item(after_s), 100.0
+    for step in [*steps, 400.0]:
+        before = run.clock[0]
+        run.pass_time(step)
+        if item.expired_at:
+            break
+
+    late = item.expired_at[0] - 100.0 - after_s
+    assert late > 0
+    assert before - 100.0 - after_s < 2 * TICK_S
+    assert run.wheel.count == 0
+    run.pass_time(400.0)
+    assert len(item.expired_at) == 1
+
+
+def test_a_later_deadline_replaces_an_earlier_one(run: Run) -> None:
+    item = run.item(1)
+    for _ in range(8):
+        run.pass_time(0.5)
+        run.wheel.arm(item, 1)
+
+    assert item.expired_at == []
+    run.pass_time(2)
+    assert item.expired_at == [106.0]
+
+
+def test_an_earlier_deadline_replaces_a_later_one(run: Run) -> None:
+    item = run.item(200)
+    run.wheel.arm(item, 1)
+    run.pass_time(2)
+
+    assert item.expired_at == [102.0]
+    run.pass_time(300)
+    assert len(item.expired_at) == 1
+
+
+def test_a_disarmed_item_is_forgotten_at_once(run: Run) -> None:
+    item, other = run.item(1), run.item()
+    run.wheel.disarm(item)
+    run.wheel.disarm(other)
+
+    assert run.wheel.count == 0
+    run.pass_time(2)
+    assert item.expired_at == []
+
+
+def test_an_item_may_disarm_another_of_the_same_tick(run: Run) -> None:
+    items: list[Item] = []
+
+    class Disarming(Item):
+        @override
+        def expire(self) -> None:
+            super().expire()
+            for item in items:
+                run.wheel.disarm(item)
+
+    items += [Disarming(run.clock), Disarming(run.clock)]
+    for item in items:
+        run.wheel.arm(item, 1)
+    run.pass_time(2)
+
+    assert sum(len(item.expired_at) for item in items) == 1
+    assert run.wheel.count == 0
+
+
+def test_a_wheel_with_nothing_to_expire_asks_for_no_turn_and_goes_on_afterwards(run: Run) -> None:
+    assert run.wheel.wait_s(run.clock[0]) is None
+    run.pass_time(1000)
+    item = run.item(1)
+
+    wait_s = run.wheel.wait_s(run.clock[0])
+    assert wait_s is not None
+    assert 0 < wait_s <= TICK_S
+    run.pass_time(0.9)
+    assert item.expired_at == []
+    run.pass_time(0.6)
+    assert item.expired_at == [1101.5]
+
+
+def test_an_item_that_does_not_say_what_it_does_cannot_expire(run: Run) -> None:
+    run.wheel.arm(Timed(), 0)
+
+    with pytest.raises(NotImplementedError):
+        run.pass_time(1)
