@@ -71,6 +71,11 @@ class LaneState:
         return self._sent == _NONE or (self._sent == _END and self._received == _NONE)
 
     @property
+    def sent_last(self) -> bool:
+        """Whether this side's last frame of the use is sent."""
+        return self._sent != _NONE
+
+    @property
     def owes_last(self) -> bool:
         """Whether the peer has ended the use by RESET or REJECT, and waits for a last frame."""
         return self._received == _RESET and self._sent == _NONE

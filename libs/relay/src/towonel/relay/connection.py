@@ -1,0 +1,235 @@
+"""Connection of a client or origin, relayed over a lane for as long as it lasts.
+
+    socket ── frames ──▶ lane        stops while the lane has pending output
+    socket ◀── deliver ── lane       what the socket does not take is pending, and the lane stops
+
+An end of bytes is passed on as one, and a failure as a failure: sockets linger for zero seconds, so that
+only an orderly end, for which that is cleared, looks like one. A socket that takes no more may still
+have an answer under way, which is carried to its end first.
+"""
+
+import os
+import socket
+import struct
+from typing import Final, override
+
+from towonel.relay.frame_writer import FrameWriter
+from towonel.relay.loop import BROKEN, Loop
+from towonel.relay.memory import BUFFER_BYTES, Memory
+from towonel.relay.pipes import Pipe
+from towonel.relay.socket_end import SPLICE_FLAGS, SocketEnd
+from towonel.wire.errors import Code
+from towonel.wire.lanes import FrameType
+
+_LINGER_OFF: Final = struct.pack("ii", 0, 0)
+
+
+class Owner:
+    """Owner of connections: it is told how each of them ended."""
+
+    def on_connection_ended(self, connection: "Connection") -> None:
+        """Act on the end of a connection, whose `code` and counters are final."""
+        raise NotImplementedError
+
+
+class Connection(SocketEnd):
+    """Connection of a client or origin.
+
+    Args:
+        sock: as of `SocketEnd`; it lingers for zero seconds.
+        loop: where it is registered already.
+        memory: what bytes pass through.
+        lane: its lane; this end has sent its first frame there, or `first` is its type.
+        owner: told when it has ended.
+        reset: code of a failure of this socket.
+        idle_s: how long nothing may move; 0 for as long as it likes.
+
+    Attributes:
+        received, sent: bytes that came from the socket, and that it took.
+        code: why it ended; NORMAL until then, and after an orderly end.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        loop: Loop,
+        memory: Memory,
+        lane: FrameWriter,
+        owner: Owner,
+        *,
+        reset: Code,
+        idle_s: float = 0,
+        first: FrameType = FrameType.DATA,
+    ) -> None:
+        super().__init__(sock, loop, memory)
+        self.lane: FrameWriter | None = lane
+        self.received = self.sent = 0
+        self.code = Code.NORMAL
+        self._owner = owner
+        self._reset = reset
+        self._idle_s = idle_s
+        self._moved = 0  # bytes in all, when the idle limit was last looked at
+        self._kind = first
+        self._input_over = False  # END is sent
+        self._output_over = False  # END came
+        self._closed = False
+        if idle_s:
+            loop.wheel.arm(self, idle_s)
+
+    # From the socket to the lane.
+
+    @override
+    def on_readable(self) -> None:
+        lane = self.lane
+        if lane is None:
+            return
+        body = self.memory.body_view
+        while self.readable and lane.clear and lane.state.may_send:
+            try:
+                count = self.sock.recv_into(body)
+            except BlockingIOError:
+                self.readable = False
+                return
+            except OSError:
+                self.fail(self._reset)
+                return
+            if not count:
+                self._end_input(lane)
+                return
+            self.received += count
+            lane.send_data(count, self._kind)
+            self._kind = FrameType.DATA
+            if count == BUFFER_BYTES:
+                self.loop.queue(self)
+                return
+            if not self.hung_up:
+                self.readable = False
+
+    @override
+    def take_turn(self) -> bool:
+        """Splice what has come into the lane; copy it, where there is no pipe."""
+        lane = self.lane
+        if lane is None or not self.readable or not lane.clear or not lane.state.may_send:
+            return False
+        pipe = self.memory.pipes.borrow()
+        if pipe is None:
+            self.on_readable()
+            return False  # `on_readable` asks for a turn if there is more
+        return self._splice(lane, pipe)
+
+    def _splice(self, lane: FrameWriter, pipe: Pipe) -> bool:
+        try:
+            count = os.splice(self.descriptor, pipe.writer, pipe.size, flags=SPLICE_FLAGS)
+        except BlockingIOError:
+            self.memory.pipes.give_back(pipe, empty=True)
+            self.readable = False
+            return False
+        except OSError:
+            self.memory.pipes.give_back(pipe, empty=True)
+            self.fail(self._reset)
+            return False
+        if not count:
+            self.memory.pipes.give_back(pipe, empty=True)
+            self._end_input(lane)
+            return False
+        self.received += count
+        lane.send_spliced(pipe, count, self._kind)
+        self._kind = FrameType.DATA
+        return lane.clear
+
+    def _end_input(self, lane: FrameWriter) -> None:
+        self.readable = False
+        self._input_over = True
+        lane.send_end()
+        if self.broken:
+            self.fail(self._reset)
+        else:
+            self._close_if_over()
+
+    @override
+    def on_ready(self, events: int) -> None:
+        if events & BROKEN and self._input_over and not self._closed:
+            self.fail(self._reset)  # nothing is read any more that could show it
+        else:
+            super().on_ready(events)
+
+    # From the lane to the socket.
+
+    def deliver(self, data: memoryview) -> None:
+        """Write bytes that came on the lane."""
+        if not self.broken:
+            self.sent += self.send(data)
+
+    def deliver_pipe(self, pipe: Pipe, length: int) -> None:
+        """Write bytes that came on the lane, and are in a pipe."""
+        self.sent += self.send_pipe(pipe, length)
+
+    def end_output(self) -> None:
+        """Pass on that the lane's bytes are over, after those that are pending."""
+        self._output_over = True
+        self._shut_down_if_flushed()
+
+    @override
+    def on_sent(self, count: int) -> None:
+        self.sent += count
+
+    @override
+    def on_clear(self) -> None:
+        if self._output_over:
+            self._shut_down_if_flushed()
+        elif self.lane is not None:
+            self.lane.on_readable()
+
+    @override
+    def on_broken(self) -> None:
+        if self._input_over:
+            self.fail(self._reset)
+
+    def _shut_down_if_flushed(self) -> None:
+        if not self.clear or self._closed:
+            return
+        if self._input_over:
+            self._close_if_over()
+            return
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.fail(self._reset)
+
+    # Its end.
+
+    def fail(self, code: Code) -> None:
+        """End both ways: a reset for the socket, and a RESET for the lane, unless it has ended."""
+        lane = self.lane
+        if lane is not None:
+            lane.send_reset(code)
+        self._finish(code)
+
+    def abort(self, code: Code) -> None:
+        """End by a reset: the lane or its other end has failed the connection."""
+        self._finish(code)
+
+    @override
+    def expire(self) -> None:
+        moved = self.received + self.sent
+        if moved != self._moved:
+            self._moved = moved
+            self.loop.wheel.arm(self, self._idle_s)
+        else:
+            self.fail(Code.CLIENT_TIMEOUT)
+
+    def _close_if_over(self) -> None:
+        if self._input_over and self._output_over and self.clear and not self._closed:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_OFF)
+            self._finish(Code.NORMAL)
+
+    def _finish(self, code: Code) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self.code = code
+        lane, self.lane = self.lane, None
+        self.close()
+        if lane is not None:
+            lane.on_connection_gone()
+        self._owner.on_connection_ended(self)

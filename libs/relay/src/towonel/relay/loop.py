@@ -1,0 +1,108 @@
+"""Event loop over epoll: readiness flags, fair turns for bulk, and a wheel of deadlines.
+
+    poll ──▶ on_ready of each ready descriptor ──▶ deadlines ──▶ turns, for a millisecond ──▶ poll
+
+Descriptors are registered once, edge-triggered, for reading and writing. Their handlers keep what they
+were told in flags and use it up, so that no message costs a call to change what is waited for.
+"""
+
+import select
+import time
+from collections import deque
+from typing import Final
+
+from towonel.relay.core.deadlines import DeadlineWheel, Timed
+
+READABLE: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+WRITABLE: Final = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
+BROKEN: Final = select.EPOLLHUP | select.EPOLLERR
+ENDED: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+_EDGES: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_MAX_EVENTS: Final = 256
+_TURNS_S: Final = 0.001  # of bulk, before epoll is asked what else there is
+
+
+class Handler(Timed):
+    """Owner of a registered descriptor."""
+
+    queued: bool = False  # for a turn
+
+    def on_ready(self, events: int) -> None:
+        """Act on what epoll says of the descriptor."""
+        raise NotImplementedError
+
+    def take_turn(self) -> bool:
+        """Carry a bounded part of bulk, and return whether there is more to carry now."""
+        raise NotImplementedError
+
+
+class Loop:
+    """Event loop of one thread."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Handler] = {}
+        self._turns: deque[Handler] = deque()
+        self._stopping = False
+        self.wheel = DeadlineWheel(time.monotonic())
+
+    def add(self, descriptor: int, handler: Handler, events: int = _EDGES) -> None:
+        """Register a descriptor; its handler is told what it is ready for already."""
+        self._handlers[descriptor] = handler
+        self._epoll.register(descriptor, events)
+
+    def replace(self, descriptor: int, handler: Handler) -> None:
+        """Give a registered descriptor another handler, which assumes that it is ready for all."""
+        self._handlers[descriptor] = handler
+
+    def forget(self, descriptor: int) -> None:
+        """Unregister a descriptor that is about to be closed, which takes it out of epoll."""
+        del self._handlers[descriptor]
+
+    def release(self, descriptor: int) -> None:
+        """Unregister a descriptor that stays open, and is handed to somebody else."""
+        del self._handlers[descriptor]
+        self._epoll.unregister(descriptor)
+
+    def queue(self, handler: Handler) -> None:
+        """Give a handler's bulk a turn, after those that wait already."""
+        if not handler.queued:
+            handler.queued = True
+            self._turns.append(handler)
+
+    def stop(self) -> None:
+        """Let `run` return after this round."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Run until `stop`."""
+        while not self._stopping:
+            self.run_once()
+
+    def run_once(self) -> None:
+        """Wait for what comes next, and act on it."""
+        wheel = self.wheel
+        wait_s = 0.0 if self._turns else wheel.wait_s(time.monotonic())
+        handlers = self._handlers
+        for descriptor, events in self._epoll.poll(wait_s, _MAX_EVENTS):
+            handler = handlers.get(descriptor)
+            if handler is not None:
+                handler.on_ready(events)
+        wheel.advance(time.monotonic())
+        if self._turns:
+            self._take_turns()
+
+    def close(self) -> None:
+        """Close the epoll descriptor."""
+        self._epoll.close()
+
+    def _take_turns(self) -> None:
+        turns = self._turns
+        until = time.monotonic() + _TURNS_S
+        while turns:
+            handler = turns.popleft()
+            handler.queued = False
+            if handler.take_turn():
+                self.queue(handler)
+            if time.monotonic() >= until:
+                return

@@ -1,0 +1,143 @@
+"""Socket of the relay: what epoll said of it, and its bounded pending output.
+
+Output is what the socket did not take at once: bytes, and then what is in a pipe. While there is any,
+the end is not `clear`, and whoever feeds it waits; so it is at most one buffer and one pipe.
+"""
+
+import os
+import socket
+from typing import Final, override
+
+from towonel.relay.loop import ENDED, READABLE, WRITABLE, Handler, Loop
+from towonel.relay.memory import Memory
+from towonel.relay.pipes import Pipe
+
+SPLICE_FLAGS: Final = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK if hasattr(os, "splice") else 0
+
+
+class SocketEnd(Handler):
+    """Socket in the loop.
+
+    Args:
+        sock: connected and non-blocking; it belongs to this from now on.
+        loop: tells when it is ready.
+        memory: what bytes pass through.
+
+    Attributes:
+        readable: whether `recv` may find something.
+        hung_up: whether the peer has ended its bytes, of which some may not be read yet.
+        clear: whether there is no pending output, and the socket takes more.
+        broken: whether the socket takes nothing any more.
+    """
+
+    def __init__(self, sock: socket.socket, loop: Loop, memory: Memory) -> None:
+        self.sock = sock
+        self.descriptor = sock.fileno()
+        self.loop = loop
+        self.memory = memory
+        self.readable = True
+        self.hung_up = False
+        self.clear = True
+        self.broken = False
+        self._held = b""
+        self._pipe: Pipe | None = None
+        self._pipe_bytes = 0
+
+    @override
+    def on_ready(self, events: int) -> None:
+        if events & ENDED:
+            self.hung_up = True
+        if events & WRITABLE and not self.clear and not self.broken and self.flush():
+            self.on_clear()
+        if events & READABLE:
+            self.readable = True
+            self.on_readable()
+
+    def on_readable(self) -> None:
+        """Read what there is, or leave it while it cannot be passed on."""
+        raise NotImplementedError
+
+    def on_clear(self) -> None:
+        """Go on feeding the socket."""
+        raise NotImplementedError
+
+    def on_broken(self) -> None:
+        """Act on the end of all output."""
+        raise NotImplementedError
+
+    def send(self, data: bytes | memoryview, flags: int = 0) -> int:
+        """Send bytes, hold what the socket does not take, and return how many it took."""
+        if not self.clear:
+            assert self._pipe is None, "who sends after a pipe waits until the end is clear"
+            if not self.broken:
+                self._held += data
+            return 0
+        try:
+            sent = self.sock.send(data, flags)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._fail_output()
+            return 0
+        if sent < len(data):
+            self._held = bytes(data[sent:])
+            self.clear = False
+        return sent
+
+    def send_pipe(self, pipe: Pipe, length: int) -> int:
+        """Send what is in a pipe, after what is held; the pipe goes back once it is empty."""
+        if self.broken:
+            self.memory.pipes.give_back(pipe, empty=False)
+            return 0
+        self._pipe, self._pipe_bytes = pipe, length
+        return self._empty_pipe() if self.clear else 0
+
+    def flush(self) -> bool:
+        """Send pending output, and return whether the end is clear now."""
+        held, self._held = self._held, b""
+        self.clear = True
+        if held:
+            self.on_sent(self.send(held, socket.MSG_MORE if self._pipe is not None else 0))
+        if self._pipe is not None and self.clear:
+            self.on_sent(self._empty_pipe())
+        return self.clear
+
+    def on_sent(self, count: int) -> None:
+        """Count bytes of pending output that the socket took."""
+
+    def break_off(self) -> None:
+        """Drop pending output: the socket takes no more."""
+        self.broken = True
+        self.clear = False
+        self._held = b""
+        if self._pipe is not None:
+            self.memory.pipes.give_back(self._pipe, empty=False)
+            self._pipe = None
+
+    def close(self) -> None:
+        """Close the socket; what is pending is lost."""
+        self.break_off()
+        self.loop.wheel.disarm(self)
+        self.loop.forget(self.descriptor)
+        self.sock.close()
+
+    def _fail_output(self) -> None:
+        self.break_off()
+        self.on_broken()
+
+    def _empty_pipe(self) -> int:
+        pipe, length = self._pipe, self._pipe_bytes
+        assert pipe is not None, "what is in it is to be sent"
+        try:
+            while self._pipe_bytes:
+                self._pipe_bytes -= os.splice(
+                    pipe.reader, self.descriptor, self._pipe_bytes, flags=SPLICE_FLAGS
+                )
+        except BlockingIOError:
+            self.clear = False
+        except OSError:
+            self._fail_output()
+        else:
+            self._pipe = None
+            self.memory.pipes.give_back(pipe, empty=True)
+        return length - self._pipe_bytes
