@@ -108,6 +108,20 @@ def test_a_reset_is_a_reset_at_the_other_side(use: Use, first: str) -> None:
     use.wait_idle()
 
 
+@pytest.mark.parametrize("first", ["client", "origin"])
+def test_a_side_that_ended_its_bytes_and_then_vanishes_is_noticed_while_nothing_comes_for_it(
+    use: Use, first: str
+) -> None:
+    one, other = (use.client, use.origin) if first == "client" else (use.origin, use.client)
+    one.shutdown(socket.SHUT_WR)
+    assert receive(other, 1) == b""
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    one.close()
+
+    assert [end.code for end in use.wait_ended()] == [Code.CLIENT_CLOSED] * 2
+    use.wait_idle()
+
+
 def test_a_lane_is_used_by_one_client_after_another(relay: Relay) -> None:
     for number in range(40):
         use = relay.open_use(f"client {number}".encode())

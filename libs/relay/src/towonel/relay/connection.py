@@ -138,7 +138,14 @@ class Connection(SocketEnd):
         return lane.clear
 
     def _end_input(self, lane: FrameWriter) -> None:
+        """Pass on that the socket's bytes are over.
+
+        A socket that failed while it was written to reads as one that has ended, unless that came first.
+        """
         self.readable = False
+        if self.broken and not self.ended_well:
+            self.fail(self._reset)
+            return
         self._input_over = True
         lane.send_end()
         if self.broken:

@@ -8,7 +8,7 @@ import os
 import socket
 from typing import Final, override
 
-from towonel.relay.loop import ENDED, READABLE, WRITABLE, Handler, Loop
+from towonel.relay.loop import BROKEN, ENDED, READABLE, WRITABLE, Handler, Loop
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import Pipe
 
@@ -26,6 +26,7 @@ class SocketEnd(Handler):
     Attributes:
         readable: whether `recv` may find something.
         hung_up: whether the peer has ended its bytes, of which some may not be read yet.
+        ended_well: whether it did so by an end (FIN), before any failure.
         clear: whether there is no pending output, and the socket takes more.
         broken: whether the socket takes nothing any more.
     """
@@ -36,7 +37,7 @@ class SocketEnd(Handler):
         self.loop = loop
         self.memory = memory
         self.readable = True
-        self.hung_up = False
+        self.hung_up = self.ended_well = False
         self.clear = True
         self.broken = False
         self._held = b""
@@ -47,6 +48,7 @@ class SocketEnd(Handler):
     def on_ready(self, events: int) -> None:
         if events & ENDED:
             self.hung_up = True
+            self.ended_well = self.ended_well or not events & BROKEN
         if events & WRITABLE and not self.clear and not self.broken and self.flush():
             self.on_clear()
         if events & READABLE:
