@@ -89,10 +89,10 @@ def test_every_row_of_a_table_of_promises_names_the_test_that_keeps_it(
     rows = [line.strip("|").split("|") for line in lines if line.startswith("|")][2:]
 
     assert len(rows) > 0
-    assert [row for row in rows if not tests_exist(row[-1])] == []
+    assert [row for row in rows if not names_real_tests(row[-1])] == []
 
 
-def tests_exist(cell: str) -> bool:
+def names_real_tests(cell: str) -> bool:
     """Whether a cell names tests as `path::name`, and each of them is there."""
     named = re.findall(r"`([^`]+\.py)::(test_\w+)`", cell)
     return bool(named) and all(

@@ -17,9 +17,26 @@ _BETWEEN_S = 0.1
 class Measured:
     """What was seen while an attack lasted."""
 
+    victim: OwnProcess
+    bytes_before: int = field(init=False)
     peak_bytes: int = 0
     waits_s: list[float] = field(default_factory=list[float])
     failures: list[str] = field(default_factory=list[str])
+
+    def __post_init__(self) -> None:
+        self.bytes_before = self.victim.resident_bytes()
+        self._lines_before = _count_lines(self.victim)
+        self._started = _now()
+
+    def check(self, memory: int) -> None:
+        """Assert what the victim must withstand."""
+        grown = self.peak_bytes - self.bytes_before
+        lasted_s = max(_now() - self._started, 1)
+        assert not self.failures, f"honest callers were not served: {self.failures[:3]}"
+        assert grown < memory, f"the victim grew by {grown / 2**20:.1f} MiB"
+        assert max(self.waits_s) < SERVED_WITHIN_S, "an honest caller waited for too long"
+        lines = _count_lines(self.victim) - self._lines_before
+        assert lines < LOG_LINES_PER_S * lasted_s, f"{lines} lines of log in {lasted_s:.1f} s"
 
 
 @contextlib.asynccontextmanager
@@ -39,24 +56,17 @@ async def withstanding(
     """
     assert isinstance(victim, OwnProcess), "memory is that of a process of its own"
     await serve()  # what the first call allocates is not the attack's
-    before, lines, started = victim.resident_bytes(), _count_lines(victim), _now()
-    seen = Measured(before)
+    seen = Measured(victim)
     async with asyncio.TaskGroup() as tasks:
-        honest = tasks.create_task(_keep_serving(serve, seen))
-        memory_watch = tasks.create_task(_watch_memory(victim, seen))
+        watches = [tasks.create_task(_keep_serving(serve, seen))]
+        watches.append(tasks.create_task(_watch_memory(seen)))
         try:
             yield seen
             await _serve_once_more(seen)
         finally:
-            honest.cancel()
-            memory_watch.cancel()
-    lasted_s = _now() - started
-    grown = seen.peak_bytes - before
-
-    assert not seen.failures, f"honest callers were not served: {seen.failures[:3]}"
-    assert grown < memory, f"the victim grew by {grown / 2**20:.1f} MiB"
-    assert max(seen.waits_s) < SERVED_WITHIN_S, f"an honest caller waited {max(seen.waits_s):.1f} s"
-    assert _count_lines(victim) - lines < LOG_LINES_PER_S * max(lasted_s, 1)
+            for watch in watches:
+                watch.cancel()
+    seen.check(memory)
 
 
 async def _keep_serving(serve: Callable[[], Awaitable[object]], seen: Measured) -> None:
@@ -78,9 +88,9 @@ async def _serve_once_more(seen: Measured) -> None:
             await asyncio.sleep(_BETWEEN_S)
 
 
-async def _watch_memory(victim: OwnProcess, seen: Measured) -> None:
+async def _watch_memory(seen: Measured) -> None:
     while True:
-        seen.peak_bytes = max(seen.peak_bytes, victim.resident_bytes())
+        seen.peak_bytes = max(seen.peak_bytes, seen.victim.resident_bytes())
         await asyncio.sleep(_BETWEEN_S)
 
 
