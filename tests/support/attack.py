@@ -43,16 +43,10 @@ class Measured:
 async def withstanding(
     victim: Program, serve: Callable[[], Awaitable[object]], *, memory: int = MEMORY_LIMIT
 ) -> AsyncIterator[Measured]:
-    """Attack `victim` inside this context; what it must withstand is asserted when it ends.
+    """Attack `victim`, a process, inside this context; at its end, assert what it must withstand.
 
-    Args:
-        victim: the attacked process; one of its own, as memory is measured.
-        serve: what an honest client or agent does, over and over; it raises if it is not served.
-        memory: bytes by which the victim may grow.
-
-    Raises:
-        AssertionError: if the victim grew by more, an honest caller failed or waited for more than
-            two seconds, or the log got more than 50 lines a second.
+    It grows by less than `memory` bytes, writes less than 50 lines of log a second, and `serve`,
+    what an honest client or agent does over and over, takes less than two seconds each time.
     """
     assert isinstance(victim, OwnProcess), "memory is that of a process of its own"
     await serve()  # what the first call allocates is not the attack's
