@@ -16,7 +16,8 @@ from towonel.identity.keys import NodeKey
 from towonel.tunnel.channel import Channel
 from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
-from towonel.tunnel.link import Link, dial
+from towonel.tunnel.dial import dial
+from towonel.tunnel.link import Link
 from towonel.tunnel.listener import MAX_HANDSHAKES, AdmissionPolicy, Listener, listen
 from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.session import Session
@@ -136,7 +137,7 @@ class ListeningEdge:
     ) -> AsyncGenerator[Link]:
         agent = agent or new_key()
         async with dial(
-            self.address,
+            [self.address],
             edge=edge,
             key=agent,
             grant=grant or grant_of(agent),
@@ -156,11 +157,13 @@ class ListeningEdge:
 
 @contextlib.asynccontextmanager
 async def listening_edge(
-    timing: Timing = DEFAULT_TIMING, max_handshakes: int = MAX_HANDSHAKES
+    timing: Timing = DEFAULT_TIMING,
+    max_handshakes: int = MAX_HANDSHAKES,
+    host: str = "127.0.0.1",
 ) -> AsyncGenerator[ListeningEdge]:
     policy = RecordingPolicy()
     async with listen(
-        "127.0.0.1",
+        host,
         0,
         key=EDGE,
         certificate_pem=PEM,

@@ -49,11 +49,12 @@ async def agent(hub: TestHub, token: InviteToken) -> AsyncGenerator[Agent]:
     """A running agent that has one service."""
     key, metrics, health = NodeKey.from_seed(token.secret), Metrics(), Health()
     identity = AgentIdentity(token, TenantKey.from_seed(token.seed), key, "default")
-    dialer = OriginDialer(Resolver(), timeout_s=1)
+    resolver = Resolver()
+    dialer = OriginDialer(resolver, timeout_s=1)
     origins = Origins(OriginTable(SERVICES), dialer, metrics, max_streams=1)
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         keys = [service.key for service in SERVICES]
-        links = Links(tasks, key, keys, origins, metrics, health, LinkTiming())
+        links = Links(tasks, key, keys, origins, resolver, metrics, health, LinkTiming())
         reconciler = Reconciler(hub.client(None), identity, SERVICES, links, None, health, TIMING)
         running = tasks.create_task(reconciler.run())
         yield Agent(reconciler, links, running)

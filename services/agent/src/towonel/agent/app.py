@@ -61,7 +61,7 @@ async def serve(
     ):
         log.info("agent.started", agent_id=identity.agent.public.hex(), hub=hub.base_url)
         keys = [service.key for service in settings.services]
-        links = Links(tasks, identity.agent, keys, origins, metrics, health, timing.links)
+        links = Links(tasks, identity.agent, keys, origins, resolver, metrics, health, timing.links)
         reconciler = Reconciler(
             hub, identity, settings.services, links, settings.trusted_edges, health, timing.hub
         )
