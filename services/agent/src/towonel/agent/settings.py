@@ -40,7 +40,7 @@ def _parse_edge_ids(value: object) -> object:
         return value
     try:
         found: object = json.loads(value)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         found = None
     ids = cast("list[object]", found) if isinstance(found, list) else [None]
     texts = [item for item in ids if isinstance(item, str) and ID_HEX.fullmatch(item)]
