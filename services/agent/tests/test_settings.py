@@ -69,8 +69,7 @@ def test_a_service_of_the_wrong_shape_is_one_line() -> None:
         load(AgentSettings, {**GOOD, "TOWONEL_AGENT_SERVICES": wrong})
 
     assert caught.value.problems == [
-        "TOWONEL_AGENT_SERVICES: [0] (a.eu).proxy_protocol: "
-        """must be "v2" or "none", not ['v2']"""
+        'TOWONEL_AGENT_SERVICES: [0] (a.eu).proxy_protocol: must be "v2" or "none", not [\'v2\']'
     ]
 
 

@@ -11,10 +11,13 @@ from towonel.runtime.lifecycle import main as run_main
 from towonel.wire.tokens import SECRET_MARKS
 
 
+CLEANUP_S = 5.0  # after the drain: the last report, and the routes on disk
+
+
 def prepare(settings: EdgeSettings) -> tuple[Serve, float]:
     """Return what to run with these settings, and how long its drain may take, in seconds."""
     logs.configure(settings.log_level, settings.log_format, "edge", redact=SECRET_MARKS)
-    return partial(serve, settings), settings.drain_timeout_s
+    return partial(serve, settings), settings.drain_timeout_s + CLEANUP_S
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from towonel.wire.preamble import Preamble
 from towonel.wire.routes import LAST_PORT, TlsMode
 
 MAX_SERVICES = 1_000  # what a session's Hello takes
-_MAX_SHOWN_CHARS = 100
+_MAX_VALUE_CHARS = 100
 _PORT_DIGITS = 5
 _HOST = re.compile(r"[^\s/?#@:%\[\]\\\x00-\x20\x7f]+")
 _FIELDS = ("hostname", "origin", "tls_mode", "proxy_protocol")
@@ -203,7 +203,7 @@ def _show(value: object) -> str:
 def _shorten(text: str) -> str:
     """Return a text as it fits into one line of a terminal, whatever is in it."""
     printable = text if text.isprintable() else repr(text)
-    return printable if len(printable) <= _MAX_SHOWN_CHARS else f"{printable[:_MAX_SHOWN_CHARS]}…"
+    return printable if len(printable) <= _MAX_VALUE_CHARS else f"{printable[:_MAX_VALUE_CHARS]}…"
 
 
 def _find_duplicates(services: Iterable[Service]) -> list[str]:
