@@ -10,7 +10,6 @@ from towonel.runtime.lifecycle import Serve
 from towonel.runtime.lifecycle import main as run_main
 from towonel.wire.tokens import SECRET_MARKS
 
-
 CLEANUP_S = 5.0  # after the drain: the last report, and the routes on disk
 
 
