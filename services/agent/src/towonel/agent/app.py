@@ -51,14 +51,7 @@ async def serve(
     )
     async with (
         _open_client(settings) as hub,
-        admin.serve(
-            *settings.health_listen_addr,
-            health,
-            metrics.registry,
-            name="agent",
-            version=VERSION,
-            aliases=("/healthz",),
-        ),
+        _serve_health(settings, health, metrics),
         asyncio.TaskGroup() as tasks,
     ):
         log.info("agent.started", agent_id=identity.agent.public.hex(), hub=hub.base_url)
@@ -73,6 +66,20 @@ async def serve(
         reconciling.cancel()
         await _drain(links, settings.drain_timeout_secs)
     log.info("agent.stopped")
+
+
+def _serve_health(
+    settings: AgentSettings, health: Health, metrics: Metrics
+) -> contextlib.AbstractAsyncContextManager[int]:
+    return admin.serve(
+        *settings.health_listen_addr,
+        health,
+        metrics.registry,
+        name="agent",
+        version=VERSION,
+        variable=settings.variable_of("health_listen_addr"),
+        aliases=("/healthz",),
+    )
 
 
 async def _drain(links: Links, timeout_s: float) -> None:

@@ -56,7 +56,12 @@ async def serve(
     health, metrics = Health(), Metrics()
     health.set("api", ok=False)
     async with admin.serve(
-        *settings.health_listen_addr, health, metrics.registry, name="hub", version=VERSION
+        *settings.health_listen_addr,
+        health,
+        metrics.registry,
+        name="hub",
+        version=VERSION,
+        variable=settings.variable_of("health_listen_addr"),
     ):
         keys = await asyncio.to_thread(load_keys, settings)
         if await _migrate_when_ready(settings, health, stopping):
@@ -68,7 +73,10 @@ async def serve(
 async def _serve(settings: HubSettings, hub: Hub, health: Health, stopping: asyncio.Event) -> None:
     async with (
         serve_app(
-            prepare(create_app(hub)), *settings.listen_addr, drain_s=settings.drain_timeout_secs
+            prepare(create_app(hub)),
+            *settings.listen_addr,
+            variable=settings.variable_of("listen_addr"),
+            drain_s=settings.drain_timeout_secs,
         ) as port,
         asyncio.TaskGroup() as tasks,
     ):
