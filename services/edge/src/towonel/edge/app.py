@@ -57,7 +57,7 @@ class Edge:
         self.metrics = Metrics(self.registry)
         self.notifications = RedisNotifications()
         table, balancer = RouteTable(), Balancer()
-        self.sessions = Sessions(table, balancer, self.metrics)
+        self.sessions = Sessions(table, balancer, self.metrics, settings.session_limits)
         traffic = Traffic()
         self.reports = ReportBuilder(self.sessions, traffic, self.metrics, clock=time.monotonic)
         file = SnapshotFile(settings.state_folder / SNAPSHOT_FILE)
