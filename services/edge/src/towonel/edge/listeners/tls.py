@@ -117,7 +117,7 @@ class TlsListener:
         with self.arriving:
             request = await self._read(sock, ticket)
             route = self._find_route(request.server_name)
-            self._admission.claim_tenant(ticket, route.tenant_id)
+            self._admission.claim_tenant(ticket, route.tenant_id, self._upstream.places(route))
             return request, route, await self._upstream.open(_to_connection(request, route))
 
     async def _read(self, sock: socket.socket, ticket: Ticket) -> ClientRequest:
