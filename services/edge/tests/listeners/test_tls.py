@@ -269,6 +269,27 @@ async def test_a_trusted_proxy_tells_the_clients_address(
     assert str(upstream.clients[0].destination) == "198.51.100.1:443"
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        proxy.SIGNATURE + b"\x20\0\0\0",  # LOCAL
+        proxy.SIGNATURE + b"\x21\0\0\0",  # PROXY of an unspecified family
+        HEADER[:13] + b"\x31" + HEADER[14:],  # of a Unix socket
+    ],
+)
+async def test_a_trusted_proxy_that_names_no_client_is_the_client(
+    front: Front, origin: int, client_tls: ssl.SSLContext, header: bytes
+) -> None:
+    upstream = DirectUpstream(origin)
+
+    async with front(APP, upstream, proxies=LOOPBACK) as acceptor:
+        assert await echo_through_proxy(acceptor.port, client_tls, header) == b"hello"
+        own = Address(ip_address("127.0.0.1"), acceptor.port)
+
+    assert upstream.clients[0].source.ip == own.ip
+    assert upstream.clients[0].destination == own
+
+
 async def test_limits_count_the_client_and_not_the_proxy(
     front: Front, origin: int, client_tls: ssl.SSLContext, counted: Counted
 ) -> None:
