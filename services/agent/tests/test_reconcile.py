@@ -51,7 +51,7 @@ async def agent(hub: TestHub, token: InviteToken) -> AsyncGenerator[Agent]:
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         keys = [service.key for service in SERVICES]
         links = Links(tasks, key, keys, origins, metrics, health, LinkTiming())
-        reconciler = Reconciler(hub.client(None), identity, SERVICES, links, None, TIMING)
+        reconciler = Reconciler(hub.client(None), identity, SERVICES, links, None, health, TIMING)
         running = tasks.create_task(reconciler.run())
         yield Agent(reconciler, links, running)
         running.cancel()

@@ -252,6 +252,18 @@ async def test_one_agent_too_many_waits_until_another_is_gone(database: Database
         assert known == 2
 
 
+async def test_agents_that_stopped_before_the_clock_was_put_back_take_no_place(
+    database: Database,
+) -> None:
+    async with running_hub(database, RouteChanges(), quotas=Quotas(agents=1)) as hub:
+        token, client = await hub.invite("a.eu"), hub.client()
+        hub.clock.now_ms += 3 * 3_600_000
+        await client.bootstrap(token, new_key(), "default")
+        hub.clock.now_ms -= 3 * 3_600_000
+
+        assert (await client.bootstrap(token, new_key(), "default")).grant is not None
+
+
 async def test_a_refused_document_is_applied_in_no_part(database: Database) -> None:
     async with running_hub(database, RouteChanges(), quotas=Quotas(services=2)) as hub:
         token = await hub.invite("*.a.eu")

@@ -65,7 +65,7 @@ async def serve(
         keys = [service.key for service in settings.services]
         links = Links(tasks, identity.agent, keys, origins, metrics, health, timing.links)
         reconciler = Reconciler(
-            hub, identity, settings.services, links, settings.trusted_edges, timing.hub
+            hub, identity, settings.services, links, settings.trusted_edges, health, timing.hub
         )
         reconciling = tasks.create_task(reconciler.run())
         await stopping.wait()

@@ -156,6 +156,7 @@ async def _follow_hub(
             edge.routes,
             edge.notifications,
             edge.metrics,
+            edge.health,
             clock=time.monotonic,
             rng=edge.rng,
             timing=timing.routes,

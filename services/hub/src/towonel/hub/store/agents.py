@@ -64,6 +64,7 @@ async def count_running(
         AgentRow.tenant_id == tenant_id,
         AgentRow.agent_id != excluded_id,
         AgentRow.last_seen_ms > now_ms - FRESH_MS,
+        AgentRow.last_seen_ms < now_ms + FRESH_MS,  # later ones are of a clock put back since
         col(AgentRow.revoked_at_ms).is_(None),
     )
     return (await session.exec(query)).one()
