@@ -205,8 +205,11 @@ async def _serve_clients(
     async with accept_clients(sockets, edge.tls.serve, edge.metrics) as clients:
         edge.health.set(CHECK, ok=True)
         log.info("edge.started", port=clients.port, session_port=agents.port)
-        await stopping.wait()
-        await _drain(edge, clients, agents)
+        try:
+            await stopping.wait()
+            await _drain(edge, clients, agents)
+        finally:
+            edge.tls.refusals.flush()
 
 
 async def _drain(edge: Edge, clients: Acceptor, agents: Listener) -> None:

@@ -203,6 +203,14 @@ class EdgeSettings(Settings):
         validation_alias="TOWONEL_EDGE_MAX_CONNECTIONS_PER_TENANT",
         description="Client connections at once to one tenant.",
     )
+    max_source_share: float = Field(
+        default=0.25,
+        gt=0,
+        le=1,
+        validation_alias="TOWONEL_EDGE_MAX_SOURCE_SHARE",
+        description="Share of all places, and of those to one tenant (1024 for each session of an "
+        "agent), that one source may take; 1 behind a load balancer that hides its clients.",
+    )
 
     max_sessions: int = Field(
         default=MAX_SESSIONS,
@@ -317,7 +325,9 @@ class EdgeSettings(Settings):
     @property
     def limits(self) -> AdmissionLimits:
         """The limits on clients at once."""
-        return AdmissionLimits(self.max_clients, self.max_per_source, self.max_per_tenant)
+        return AdmissionLimits(
+            self.max_clients, self.max_per_source, self.max_per_tenant, self.max_source_share
+        )
 
     @property
     def session_limits(self) -> SessionLimits:
