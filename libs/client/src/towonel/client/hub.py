@@ -8,7 +8,14 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from http import HTTPMethod
 
-from towonel.api.agents import BootstrapIn, BootstrapOut, RefreshIn, RefreshOut
+from towonel.api.agents import (
+    BootstrapIn,
+    BootstrapOut,
+    LeaveIn,
+    LeaveOut,
+    RefreshIn,
+    RefreshOut,
+)
 from towonel.api.edges import EdgeRegisterIn, EdgeRegisterOut
 from towonel.api.legacy import HeartbeatOut
 from towonel.api.reports import EdgeReport, EdgeReportOut
@@ -61,6 +68,18 @@ class HubClient(OperatorClient):
             HTTPMethod.POST, "/v1/agent/refresh", agent, Domain.AGENT_REFRESH, body
         )
         return await self._transport.fetch(RefreshOut, request)
+
+    async def leave(self, grant: bytes, agent: NodeKey) -> LeaveOut:
+        """Tell that an agent ends, so that another may take its place at once.
+
+        Raises:
+            Denied: NOT_FOUND by a hub of a version before this operation.
+        """
+        body = LeaveIn(grant=base64url.encode(grant)).model_dump_json().encode()
+        request = self._sign_request(
+            HTTPMethod.POST, "/v1/agent/leave", agent, Domain.AGENT_LEAVE, body
+        )
+        return await self._transport.fetch(LeaveOut, request)
 
     async def heartbeat(self, agent: NodeKey, tenant_id: TenantId) -> HeartbeatOut:
         """Tell, as the original's agents do, that an agent is there for a tenant."""
