@@ -51,6 +51,21 @@ async def test_the_process_is_alive_and_shows_its_version_and_metrics(
     assert (await client.get("/version")).json() == {"name": "example", "version": "1.2"}
 
 
+async def test_metrics_say_whether_it_is_ready_and_what_is_degraded(
+    client: httpx.AsyncClient, health: Health
+) -> None:
+    health.set("routes", ok=False)
+    health.set_degraded("redis", reason="does not answer")
+    health.set_degraded("disk", reason="full")
+    health.set_degraded("disk", reason=None)
+
+    lines = (await client.get("/metrics")).text.splitlines()
+
+    assert "towonel_example_ready 0.0" in lines
+    assert 'towonel_example_degraded{check="redis"} 1.0' in lines
+    assert 'towonel_example_degraded{check="disk"} 0.0' in lines
+
+
 async def test_metrics_are_in_the_form_that_every_scraper_reads(client: httpx.AsyncClient) -> None:
     answer = await client.get("/metrics")
 

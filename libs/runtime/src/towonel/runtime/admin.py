@@ -1,13 +1,16 @@
 """Admin server of a process: /livez, /readyz, /metrics and /version."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from threading import active_count
+from typing import override
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -23,6 +26,7 @@ class Health:
 
     _reasons: dict[str, str] = field(default_factory=dict[str, str])
     _degraded: dict[str, str] = field(default_factory=dict[str, str])
+    _ever_degraded: set[str] = field(default_factory=set[str])
 
     def set_degraded(self, what: str, *, reason: str | None) -> None:
         """Record that something works, but worse, and why; without a reason, that it works well."""
@@ -30,6 +34,7 @@ class Health:
             self._degraded.pop(what, None)
         else:
             self._degraded[what] = reason
+            self._ever_degraded.add(what)
 
     def set(self, check: str, *, ok: bool, reason: str = "") -> None:
         """Record whether a check holds, and if not, why."""
@@ -51,6 +56,34 @@ class Health:
     def reasons(self) -> Mapping[str, str]:
         """Reasons for not being ready, by check; and of what is degraded, which does not prevent it."""
         return self._degraded | self._reasons
+
+    @property
+    def degraded(self) -> Mapping[str, bool]:
+        """Whether it is degraded now, by each thing that ever was."""
+        return {what: what in self._degraded for what in sorted(self._ever_degraded)}
+
+
+class HealthCollector(Collector):
+    """Collector of two metrics of a process's health: ready, and what is degraded."""
+
+    def __init__(self, health: Health, prefix: str) -> None:
+        self._health = health
+        self._prefix = prefix
+
+    @override
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield `PREFIX_ready`, and `PREFIX_degraded` for each thing that ever was."""
+        ready = "1 while /readyz answers 200, else 0."
+        yield GaugeMetricFamily(f"{self._prefix}_ready", ready, int(self._health.ready))
+        degraded = GaugeMetricFamily(
+            f"{self._prefix}_degraded",
+            "1 while something works, but worse: see /readyz.",
+            None,
+            ["check"],
+        )
+        for what, now in self._health.degraded.items():
+            degraded.add_metric([what], int(now))
+        yield degraded
 
 
 def register_process_metrics(registry: CollectorRegistry) -> None:
@@ -79,7 +112,7 @@ async def serve(
         port: 0 lets the system choose.
         health: what /readyz shows.
         registry: what /metrics shows.
-        name: of the process, for /version.
+        name: of the process, for /version, and for the names of its health's metrics.
         version: of the process.
         aliases: further paths that answer as /livez does.
         timing: timers of the web server.
@@ -87,6 +120,7 @@ async def serve(
     Raises:
         SettingsError: if the address cannot be bound.
     """
+    registry.register(HealthCollector(health, f"towonel_{name.removeprefix("towonel-")}"))
     paths: dict[str, Callable[[Request], Awaitable[Response]]] = {
         "/readyz": partial(_answer_readyz, health),
         "/metrics": partial(_answer_metrics, registry),
