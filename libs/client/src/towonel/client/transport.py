@@ -108,6 +108,33 @@ class HubTransport:
         """Return what a key may read there, and its ETag."""
         return await self.fetch_with_etag(model, self.with_key(HTTPMethod.GET, path))
 
+    async def post[M: BaseModel](
+        self,
+        model: type[M],
+        path: str,
+        body: BaseModel | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> M:
+        """Make something there with a key; `idempotency_key` makes a repetition safe."""
+        data = b"" if body is None else body.model_dump_json(exclude_none=True).encode()
+        headers = {"idempotency-key": idempotency_key}
+        request = self.with_key(HTTPMethod.POST, path, data, extra_headers=headers)
+        return await self.fetch(model, request)
+
+    async def edit[M: BaseModel](
+        self, model: type[M], path: str, edit: BaseModel, *, if_match: str | None
+    ) -> Tagged[M]:
+        """Change the fields that `edit` sets. Denied PRECONDITION_FAILED if they changed since."""
+        data = edit.model_dump_json(exclude_unset=True).encode()
+        headers = {"if-match": if_match}
+        request = self.with_key(HTTPMethod.PATCH, path, data, extra_headers=headers)
+        return await self.fetch_with_etag(model, request)
+
+    async def delete[M: BaseModel](self, model: type[M], path: str) -> M:
+        """End with a key what is there."""
+        return await self.fetch(model, self.with_key(HTTPMethod.DELETE, path))
+
     async def fetch[M: BaseModel](self, model: type[M], request: HubRequest) -> M:
         """Return the JSON answer to a request."""
         body, _ = await self._exchange(request)
