@@ -6,6 +6,7 @@ agents and edges, which sign with a key of their own, are methods of the client 
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from http import HTTPMethod
 
 from towonel.api.agents import (
@@ -24,7 +25,13 @@ from towonel.client.legacy.entries import Entries
 from towonel.client.operator import OperatorClient
 from towonel.client.request import CBOR, EVENTS, TOTAL_TIMEOUT_S, HubRequest
 from towonel.identity.keys import NodeKey, TenantKey
-from towonel.identity.signatures import Domain, authorize_node, authorize_tenant
+from towonel.identity.signatures import (
+    BODY_HASH_HEADER,
+    Domain,
+    authorize_node,
+    authorize_tenant,
+    hash_body,
+)
 from towonel.wire import base64url
 from towonel.wire.ids import AgentId, TenantId
 from towonel.wire.legacy.heartbeat import Heartbeat, encode_heartbeat
@@ -120,6 +127,7 @@ class HubClient(OperatorClient):
         request = self._sign_request(
             HTTPMethod.POST, "/v1/edges/report", edge, Domain.EDGE_REPORT, body
         )
+        request = replace(request, extra_headers={BODY_HASH_HEADER: hash_body(body)})
         return await self._transport.fetch(EdgeReportOut, request)
 
     async def follow_routes(self, edge: NodeKey, since: int | None, wait_s: int = 0) -> RouteDelta:

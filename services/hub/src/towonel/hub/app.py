@@ -10,6 +10,7 @@ from sqlalchemy.exc import DatabaseError, InterfaceError
 
 from towonel.hub import background
 from towonel.hub.api.application import create_app, prepare
+from towonel.hub.bounds import MIB, Bounds
 from towonel.hub.context import Hub, Policy
 from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
@@ -131,6 +132,7 @@ async def _open_hub(
             settings.url,
             policy,
             timing,
+            Bounds(body_bytes=settings.body_memory_mib * MIB),
             metrics=metrics,
             tracer_provider=provider,
         )
