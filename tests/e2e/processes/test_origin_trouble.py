@@ -16,7 +16,6 @@ from support.programs import OwnProcess, Process, ProcessRunner
 from support.stack import Stack, service, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.processes]
-LIMITS = {"TOWONEL_AGENT_ORIGIN_TIMEOUT_SECS": "2"}
 DEAD_SERVER = "127.9.9.9"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file over /etc/resolv.conf")
 
@@ -54,7 +53,12 @@ async def test_an_origin_whose_name_servers_are_silent_hinders_no_other_and_not_
     wanted["origin"] = "nas.example:443"
     with silent_name_server():
         processes.runner = runner
-        agent = await processes.start_agent(token, service(hostname, web.plain), wanted, **LIMITS)
+        agent = await processes.start_agent(
+            token,
+            service(hostname, web.plain),
+            wanted,
+            TOWONEL_AGENT_ORIGIN_TIMEOUT_SECS="2",
+        )
         processes.runner = forking
         async with stuck_clients(Client(processes.edge_port, certificates.client(), dead)):
             client = Client(processes.edge_port, certificates.client(), hostname)
