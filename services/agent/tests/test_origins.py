@@ -111,6 +111,7 @@ async def test_an_origin_that_wants_it_gets_the_clients_address_before_any_byte(
     found = proxy.read(answer)
     assert found is not None
     header, length = found
+    assert header is not None, "it names a client"
     assert (header.source, header.destination) == (PREAMBLE.source, PREAMBLE.destination)
     assert header.tlvs == ((proxy.TLV_AUTHORITY, b"a.eu"),)
     assert answer[length:] == b"hello "

@@ -98,9 +98,10 @@ async def test_an_agent_told_to_stop_finishes_its_streams(
 async def test_an_agent_that_cuts_a_stream_at_its_deadline_says_so_and_ends_with_75(
     processes: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
 ) -> None:
-    limits = {"TOWONEL_AGENT_DRAIN_TIMEOUT_SECS": "0.5"}
     wanted = service(hostname, origin.port)
-    agent = await processes.start_agent(await processes.invite(hostname), wanted, **limits)
+    agent = await processes.start_agent(
+        await processes.invite(hostname), wanted, TOWONEL_AGENT_DRAIN_TIMEOUT_SECS="0.5"
+    )
     client = Client(processes.edge_port, certificates.client(), hostname)
 
     async with client.connect() as (reader, writer):

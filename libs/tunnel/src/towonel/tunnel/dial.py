@@ -37,7 +37,7 @@ async def dial(
         services: of this agent.
         handle: serves each client; it runs in a task of its own.
         software: of this agent, for the edge's log; at most 64 characters.
-        timing: all but `hello_s` and `silence_s`.
+        timing: `welcome_s`, `address_delay_s`, `preamble_s`, and those of the connection.
 
     Raises:
         Denied: with the edge's code, or CERTIFICATE_MISMATCH, EDGE_UNKNOWN.

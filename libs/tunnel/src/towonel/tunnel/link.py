@@ -59,7 +59,13 @@ class Link(ChannelHandler):
         self.peer = format_address(peer)
         endpoint = Endpoint(dialing_socket(peer), self._receive)
         quic = agent_connection(self._edge.certificate_pem, self._timing)
-        connection = Connection(quic, endpoint.send, self._make_channel, timing=self._timing)
+        connection = Connection(
+            quic,
+            endpoint.send,
+            self._make_channel,
+            keepalive_s=self._timing.agent_keepalive_s,
+            timing=self._timing,
+        )
         try:
             connection.connect(peer)
             yield

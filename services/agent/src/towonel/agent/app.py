@@ -1,6 +1,7 @@
 """Composition root of an agent: links to edges, origins behind them, and the hub."""
 
 import asyncio
+import contextlib
 import secrets
 
 import structlog
@@ -67,14 +68,7 @@ async def serve(
     agent = Agent(settings, identity or create_identity(settings))
     async with (
         _open_client(settings) as hub,
-        admin.serve(
-            *settings.health_listen_addr,
-            agent.health,
-            agent.metrics.registry,
-            name="agent",
-            version=VERSION,
-            aliases=("/healthz",),
-        ),
+        _serve_health(agent),
     ):
         log.info("agent.started", agent_id=agent.identity.agent.public.hex(), hub=hub.base_url)
         cut = await _serve_clients(agent, hub, stopping, timing)
@@ -118,6 +112,19 @@ async def _serve_clients(
         health.start_draining()
         reconciling.cancel()
         return await _drain(links, agent.origins, settings.drain_timeout_secs)
+
+
+def _serve_health(agent: Agent) -> contextlib.AbstractAsyncContextManager[int]:
+    settings = agent.settings
+    return admin.serve(
+        *settings.health_listen_addr,
+        agent.health,
+        agent.metrics.registry,
+        name="agent",
+        version=VERSION,
+        variable=settings.variable_of("health_listen_addr"),
+        aliases=("/healthz",),
+    )
 
 
 async def _drain(links: Links, origins: Origins, timeout_s: float) -> int:
