@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from towonel.agent.edge_addresses import resolve_edge
-from towonel.runtime.resolver import Answer, LookupThreads, Resolver
+from towonel.runtime.dns.lookups import Answer, LookupThreads
+from towonel.runtime.dns.resolver import Resolver
 
 SIX, FOUR = ("2001:db8::1", 443, 0, 0), ("192.0.2.1", 443)
 

@@ -21,8 +21,8 @@ from towonel.hub.live.route_changes import RouteChanges
 from towonel.identity.grants import GRANT_LIFETIME_MS
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.runtime.admin import Health
+from towonel.runtime.dns.resolver import Resolver
 from towonel.runtime.lifecycle import GiveUp
-from towonel.runtime.resolver import Resolver
 from towonel.wire import base64url
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.tokens import InviteToken

@@ -17,8 +17,8 @@ from typing import cast
 
 import structlog
 
+from towonel.runtime.dns.lookups import EventLoop
 from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_SETTINGS, EXIT_UNAVAILABLE
-from towonel.runtime.resolver import EventLoop
 from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import Settings, SettingsError, load
 

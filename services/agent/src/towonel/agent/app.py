@@ -18,8 +18,8 @@ from towonel.client.hub import HubClient
 from towonel.identity.keys import SEED_BYTES, NodeKey, TenantKey
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
+from towonel.runtime.dns.resolver import Resolver
 from towonel.runtime.lifecycle import DrainTimedOut
-from towonel.runtime.resolver import Resolver
 from towonel.runtime.settings import SettingsError
 from towonel.wire.errors import Denied
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 
-from towonel.runtime.resolver import Resolver, SocketAddress
+from towonel.runtime.dns.resolver import Resolver, SocketAddress
 
 RESOLVE_S = 5.0
 SETTLE_S = 0.05  # for slower names, once one has resolved (RFC 8305 §3)

@@ -15,7 +15,7 @@ from towonel.agent.timing import LinkTiming
 from towonel.identity.keys import NodeKey
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
-from towonel.runtime.resolver import Resolver
+from towonel.runtime.dns.resolver import Resolver
 from towonel.tunnel.dial import dial
 from towonel.tunnel.link import Link
 from towonel.wire.errors import Code, TowonelError
