@@ -36,11 +36,25 @@ class LinkTiming:
 
 
 @dataclass(frozen=True, slots=True)
+class OriginTiming:
+    """Timers of a connection to an origin.
+
+    Args:
+        unacknowledged_s: for which an origin may acknowledge nothing of what was sent to it.
+        check_s: between looks at what origins acknowledge.
+    """
+
+    unacknowledged_s: float = 15.0
+    check_s: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
 class Timing:
     """Timers of the whole process."""
 
     hub: HubTiming = field(default_factory=HubTiming)
     links: LinkTiming = field(default_factory=LinkTiming)
+    origins: OriginTiming = field(default_factory=OriginTiming)
 
 
 DEFAULT_TIMING = Timing()
