@@ -115,7 +115,8 @@ async def _serve_clients(
         reconciling.cancel()
         cut = await _drain(links, agent.origins, settings.drain_timeout_secs)
         watching.cancel()
-        return cut
+    await reconciler.leave()
+    return cut
 
 
 def _serve_health(agent: Agent) -> contextlib.AbstractAsyncContextManager[int]:
