@@ -122,7 +122,7 @@ async def serve(
     Raises:
         SettingsError: if the address cannot be bound; it names `variable`.
     """
-    registry.register(HealthCollector(health, f"towonel_{name.removeprefix("towonel-")}"))
+    registry.register(HealthCollector(health, f"towonel_{name.removeprefix('towonel-')}"))
     app = _make_app(health, registry, {"name": name, "version": version}, aliases)
     async with serve_app(
         app, host, port, variable=variable, drain_s=1, concurrency=64, timing=timing
