@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal, cast, get_args
 
 import structlog
@@ -88,6 +89,11 @@ class Settings(BaseModel):
     def add_warnings(self, lines: Iterable[str]) -> None:
         """Add what was noticed while the variables were read."""
         self._warnings += tuple(lines)
+
+    @property
+    def key_paths(self) -> dict[str, Path]:
+        """The key files of the process, by the field that names each; one may be missing."""
+        return {}
 
     def find_warnings(self) -> Iterator[str]:
         """Yield what is unusual about these values."""

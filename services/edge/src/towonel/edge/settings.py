@@ -275,6 +275,12 @@ class EdgeSettings(Settings):
         )
 
     @property
+    @override
+    def key_paths(self) -> dict[str, Path]:
+        path = None if self.invite_token else self.identity_key_path
+        return {} if path is None else {"identity_key_path": path}
+
+    @property
     def state_folder(self) -> Path:
         """The folder for what outlives the process."""
         if self.state_dir is None:
