@@ -25,7 +25,7 @@ VERSION_ALERTS = frozenset(
         AlertDescription.protocol_version,
     }
 )
-TRANSPORT_CODES = {
+TRANSPORT_CODES: dict[int, Code] = {
     QuicErrorCode.FLOW_CONTROL_ERROR: Code.FLOW_CONTROL,
     QuicErrorCode.STREAM_LIMIT_ERROR: Code.UNEXPECTED_MESSAGE,
     QuicErrorCode.STREAM_STATE_ERROR: Code.UNEXPECTED_MESSAGE,
