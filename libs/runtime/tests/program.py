@@ -1,8 +1,11 @@
 """Program for `test_lifecycle.py`; its argument names its behaviour."""
 
 import asyncio
+import os
+import signal
 import sys
 from functools import partial
+from threading import Event
 from typing import ClassVar
 
 from pydantic import Field
@@ -38,6 +41,13 @@ async def serve(way: str, stopping: asyncio.Event) -> None:
                 raise lifecycle.GiveUp("the other side says no")
         case "finds-bad-setting":
             raise SettingsError(["PROGRAM_PORT: is taken"])
+        case "drains-too-long":
+            await wait("drains", stopping)
+            raise lifecycle.DrainTimedOut
+        case "leaves-a-thread":
+            thread = asyncio.get_running_loop().run_in_executor(None, Event().wait)
+            await wait("drains", stopping)
+            assert not thread.done()
         case "finds-bad-secret":
             raise SecretFileError("PROGRAM_PORT: is taken")
         case _:
@@ -49,13 +59,15 @@ async def wait(way: str, stopping: asyncio.Event) -> None:
     await stopping.wait()
     say("draining")
     try:
-        await (asyncio.sleep(0) if way == "drains" else asyncio.Event().wait())
+        await (asyncio.sleep(0) if way.startswith("drains") else asyncio.Event().wait())
     finally:
         say("released")
 
 
 def prepared(way: str, settings: ProgramSettings) -> tuple[lifecycle.Serve, float]:
     logs.configure("info", "json", "program")
+    if way == "drains-early":
+        os.kill(os.getpid(), signal.SIGTERM)
     return partial(serve, way), settings.drain_s
 
 
