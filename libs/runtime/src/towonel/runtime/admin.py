@@ -120,7 +120,7 @@ async def serve(
     Raises:
         SettingsError: if the address cannot be bound.
     """
-    registry.register(HealthCollector(health, f"towonel_{name.removeprefix("towonel-")}"))
+    registry.register(HealthCollector(health, f"towonel_{name.removeprefix('towonel-')}"))
     paths: dict[str, Callable[[Request], Awaitable[Response]]] = {
         "/readyz": partial(_answer_readyz, health),
         "/metrics": partial(_answer_metrics, registry),

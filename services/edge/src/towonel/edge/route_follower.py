@@ -39,8 +39,10 @@ class RouteSource(Protocol):
         """Register an edge and its addresses."""
         ...
 
-    async def follow_routes(self, edge: NodeKey, since: int | None, wait_s: int = 0) -> RouteDelta:
-        """Return what changed since a revision, after at most `wait_s` seconds."""
+    async def follow_routes(
+        self, edge: NodeKey, since: int | None, wait_s: int = 0, tag: bytes | None = None
+    ) -> RouteDelta:
+        """Return what changed since a revision with a tag, after at most `wait_s` seconds."""
         ...
 
 
@@ -104,7 +106,7 @@ class RouteStore:
         self._metrics.routes.set(len(self._table))
         self._health.set(CHECK, ok=True)
         self.loaded.set()
-        if before != delta.revision:
+        if change or before != delta.revision:
             self._is_unsaved.set()
         if change:
             log.info(
@@ -163,6 +165,7 @@ class RouteFollower:
         self._rng = rng
         self._timing = timing
         self._since: int | None = None  # the first answer is whole: the hub may be another one now
+        self._tag: bytes | None = None
         self._registered_at = float("-inf")
         self._failure: Code | None = None
 
@@ -190,15 +193,15 @@ class RouteFollower:
         # The first answer must not wait for a second change; with notifications no poll need wait.
         is_held = self._since is not None and not self._notifications.is_listening
         key, wait_s = self._registration.key, self._timing.long_poll_s if is_held else 0
-        delta = await self._hub.follow_routes(key, self._since, wait_s)
+        delta = await self._hub.follow_routes(key, self._since, wait_s, self._tag)
         self._routes.apply(delta)
-        self._since = delta.revision
+        self._since, self._tag = delta.revision, delta.tag
 
     async def _register(self) -> None:
         answer = await self._hub.register_edge(self._registration.key, self._registration.body)
         hub_id = HubId(answer.hub_node_id)
         if hub_id != self._routes.hub_id:
-            self._since = None
+            self._since = self._tag = None
         self._routes.trust(hub_id)
         self._registered_at = self._clock()
         log.debug("edge.registered", hub_id=hub_id.hex(), revision=answer.revision)

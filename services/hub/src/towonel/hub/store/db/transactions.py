@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
@@ -19,10 +20,15 @@ from towonel.hub.store.db.errors import translate_errors
 from towonel.hub.timing import Timing
 from towonel.runtime.cancellation import finish_despite_cancellation
 from towonel.wire.errors import Code, Unavailable
+from towonel.wire.routes import TAG_BYTES
 
 _LOCK = text("SELECT 1 FROM revision WHERE id = 1 FOR UPDATE")
 SAME = text("UPDATE revision SET value = value WHERE id = 1")  # a write that changes no value
 _NEXT = text("UPDATE revision SET value = value + 1 WHERE id = 1 RETURNING value")
+_TAG = text(
+    "INSERT INTO revision_tags (revision, tag) VALUES (:revision, :tag)"
+    " ON CONFLICT (revision) DO UPDATE SET tag = excluded.tag"
+)
 _SKIP = text("UPDATE revision SET value = :past, pruned = :past WHERE id = 1")
 REVISIONS_LOST = 1_000_000_000  # more than a failover, or a restore of a backup, can ever lose
 
@@ -86,7 +92,7 @@ class Write:
         self.has_audit_event = True
 
     async def next_revision(self) -> int:
-        """Take the next revision of the routes; all routes of one write share it.
+        """Take the next revision of the routes, under a random tag; all routes of one write share it.
 
         The row is locked until the commit, so revisions become visible in their order. If edges already
         received this revision, a failover lost it: numbers are skipped, so that it does not come back with
@@ -98,6 +104,8 @@ class Write:
             if number <= self.served_revision:
                 await connection.execute(_SKIP, {"past": self.served_revision + REVISIONS_LOST})
                 number = int((await connection.execute(_NEXT)).scalar_one())
+            tag = secrets.token_bytes(TAG_BYTES)
+            await connection.execute(_TAG, {"revision": number, "tag": tag})
             self.revision = number
         return self.revision
 
