@@ -17,7 +17,7 @@ from towonel.hub.store import tables
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import check_known, newest_revision, schema_of, upgrade_to
 from towonel.hub.store.db.offline import open_for_writing
-from towonel.hub.store.db.transactions import REVISIONS_LOST
+from towonel.hub.store.db.revisions import REVISIONS_LOST
 from towonel.wire.errors import Code, Denied, ProtocolError
 from towonel.wire.routes import TAG_BYTES
 
