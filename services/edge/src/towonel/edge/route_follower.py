@@ -47,8 +47,10 @@ class RouteSource(Protocol):
         """Register an edge and its addresses."""
         ...
 
-    async def follow_routes(self, edge: NodeKey, since: int | None, wait_s: int = 0) -> RouteDelta:
-        """Return what changed since a revision, after at most `wait_s` seconds."""
+    async def follow_routes(
+        self, edge: NodeKey, since: int | None, wait_s: int = 0, tag: bytes | None = None
+    ) -> RouteDelta:
+        """Return what changed since a revision with a tag, after at most `wait_s` seconds."""
         ...
 
 
@@ -115,7 +117,7 @@ class RouteStore:
         self._metrics.routes.set(len(self._table))
         self._health.set(CHECK, ok=True)
         self.loaded.set()
-        if before != delta.revision:
+        if change or before != delta.revision:
             self._is_unsaved.set()
         if change:
             log.info(
@@ -177,6 +179,7 @@ class RouteFollower:
         self._rng = rng
         self._timing = timing
         self._since: int | None = None  # the first answer is whole: the hub may be another one now
+        self._tag: bytes | None = None  # of the revision `_since`
         self._register_at = float("-inf")
         self._started_at = clock()
         self._was_reached = False
@@ -206,9 +209,9 @@ class RouteFollower:
         if self._clock() >= self._register_at:
             await self._register()
         key = self._registration.key
-        delta = await self._hub.follow_routes(key, self._since, self._long_poll_s())
+        delta = await self._hub.follow_routes(key, self._since, self._long_poll_s(), self._tag)
         self._routes.apply(delta)
-        self._since = delta.revision
+        self._since, self._tag = delta.revision, delta.tag
 
     def _long_poll_s(self) -> int:
         """Return how long the hub may hold the next poll: not beyond the next registration.
@@ -238,7 +241,7 @@ class RouteFollower:
 
     def _trust(self, hub_id: HubId) -> None:
         if hub_id != self._routes.hub_id:
-            self._since = None
+            self._since = self._tag = None
         self._routes.trust(hub_id)
 
     def _on_failed(self, error: TowonelError) -> None:
