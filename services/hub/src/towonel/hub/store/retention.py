@@ -5,10 +5,11 @@ from typing import Any
 
 from sqlalchemy import inspect
 from sqlalchemy import select as select_columns
-from sqlmodel import SQLModel, col, delete, select, update
+from sqlmodel import SQLModel, and_, col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store.db.transactions import Write
+from towonel.hub.store.routes import find_excess_tombstone
 from towonel.hub.store.tables import (
     AgentRow,
     AnswerRow,
@@ -38,10 +39,12 @@ class Retention:
     Args:
         audit_days: of the audit log.
         rows_at_once: per table: other writes wait no longer than that takes.
+        tombstones: of routes; of more the oldest are deleted, and edges that knew them get a snapshot.
     """
 
     audit_days: int = 90
     rows_at_once: int = 2_000
+    tombstones: int = 20_000
 
 
 async def prune(write: Write, retention: Retention = Retention()) -> bool:
@@ -63,11 +66,12 @@ async def prune(write: Write, retention: Retention = Retention()) -> bool:
         ),
         await _delete_before(session, AuditRow, col(AuditRow.at_ms), now_ms - audit_ms, most),
         await _delete_tombstones(
-            session, RouteRow, col(RouteRow.removed_at_ms), now_ms - TOMBSTONE_MS, most
+            session, RouteRow, col(RouteRow.removed_at_ms) < now_ms - TOMBSTONE_MS, most
         ),
         await _delete_tombstones(
-            session, BlockRow, col(BlockRow.blocked_at_ms), now_ms - BLOCK_MS, most
+            session, BlockRow, col(BlockRow.blocked_at_ms) < now_ms - BLOCK_MS, most
         ),
+        await _delete_excess_tombstones(session, retention.tombstones, most),
     ]
     return most in counts
 
@@ -83,12 +87,21 @@ async def _delete_before(
     return len(oldest)
 
 
+async def _delete_excess_tombstones(session: AsyncSession, retained: int, most: int) -> int:
+    """Delete the oldest tombstones of routes of those that are too many; returns the number."""
+    newest = await find_excess_tombstone(session, retained)
+    if newest is None:
+        return 0
+    is_old = and_(col(RouteRow.removed_at_ms).is_not(None), col(RouteRow.revision) <= newest)
+    return await _delete_tombstones(session, RouteRow, is_old, most)
+
+
 async def _delete_tombstones(
-    session: AsyncSession, table: type[RouteRow | BlockRow], at: Any, before_ms: int, most: int
+    session: AsyncSession, table: type[RouteRow | BlockRow], is_old: Any, most: int
 ) -> int:
     """Delete the oldest tombstones; an edge with an earlier revision then gets a snapshot."""
     (key,) = inspect(table).primary_key
-    old = select_columns(key, col(table.revision)).where(at < before_ms)
+    old = select_columns(key, col(table.revision)).where(is_old)
     oldest = old.order_by(col(table.revision)).limit(most)
     found = (await (await session.connection()).execute(oldest)).all()
     if found:

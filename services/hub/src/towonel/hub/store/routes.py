@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlmodel import col, delete, select
+from sqlmodel import col, delete, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.core.desired_state import Plan
@@ -42,7 +42,35 @@ async def find_sibling_keys(session: AsyncSession, tenant_id: TenantId, group: s
     query = select(ServiceRow.key).where(
         ServiceRow.tenant_id == tenant_id, ServiceRow.group != group
     )
-    return set((await session.exec(query)).all())
+    return set((await session.exec(query.distinct())).all())
+
+
+async def count_sibling_services(
+    session: AsyncSession, tenant_id: TenantId, group: str
+) -> dict[str, int]:
+    """Return the number of services of each other group of the tenant."""
+    query = (
+        select(ServiceRow.group, func.count())
+        .where(ServiceRow.tenant_id == tenant_id, ServiceRow.group != group)
+        .group_by(ServiceRow.group)
+    )
+    return dict((await session.exec(query)).all())
+
+
+async def find_excess_tombstone(session: AsyncSession, most: int) -> int | None:
+    """Return the revision of the newest tombstone of those beyond the `most` newest, or None."""
+    is_removed = col(RouteRow.removed_at_ms) >= 0  # for an index, whose rows are those that have it
+    count = (await session.exec(select(func.count()).where(is_removed))).one()
+    if count <= most:  # as a rule: the other query reads more than this one's index
+        return None
+    query = (
+        select(RouteRow.revision)
+        .where(is_removed)
+        .order_by(col(RouteRow.revision).desc())
+        .offset(most)
+        .limit(1)
+    )
+    return (await session.exec(query)).first()
 
 
 async def find_tenants(session: AsyncSession, keys: Sequence[str]) -> Mapping[str, TenantId]:
