@@ -5,11 +5,10 @@ from typing import Any
 
 from sqlalchemy import inspect
 from sqlalchemy import select as select_columns
-from sqlmodel import SQLModel, and_, col, delete, select, update
+from sqlmodel import SQLModel, and_, col, delete, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store.db.transactions import Write
-from towonel.hub.store.routes import find_excess_tombstone
 from towonel.hub.store.tables import (
     AgentRow,
     AnswerRow,
@@ -89,7 +88,7 @@ async def _delete_before(
 
 async def _delete_excess_tombstones(session: AsyncSession, retained: int, most: int) -> int:
     """Delete the oldest tombstones of routes of those that are too many; returns the number."""
-    newest = await find_excess_tombstone(session, retained)
+    newest = await _find_excess_tombstone(session, retained)
     if newest is None:
         return 0
     is_old = and_(col(RouteRow.removed_at_ms).is_not(None), col(RouteRow.revision) <= newest)
@@ -111,3 +110,19 @@ async def _delete_tombstones(
         behind = col(RevisionRow.pruned) < newest
         await session.exec(update(RevisionRow).where(behind).values(pruned=newest))
     return len(found)
+
+
+async def _find_excess_tombstone(session: AsyncSession, most: int) -> int | None:
+    """Return the revision of the newest tombstone of those beyond the `most` newest, or None."""
+    is_removed = col(RouteRow.removed_at_ms) >= 0  # for an index, whose rows are those that have it
+    count = (await session.exec(select(func.count()).where(is_removed))).one()
+    if count <= most:  # as a rule: the other query reads more than this one's index
+        return None
+    query = (
+        select(RouteRow.revision)
+        .where(is_removed)
+        .order_by(col(RouteRow.revision).desc())
+        .offset(most)
+        .limit(1)
+    )
+    return (await session.exec(query)).first()

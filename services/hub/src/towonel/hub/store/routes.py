@@ -57,22 +57,6 @@ async def count_sibling_services(
     return dict((await session.exec(query)).all())
 
 
-async def find_excess_tombstone(session: AsyncSession, most: int) -> int | None:
-    """Return the revision of the newest tombstone of those beyond the `most` newest, or None."""
-    is_removed = col(RouteRow.removed_at_ms) >= 0  # for an index, whose rows are those that have it
-    count = (await session.exec(select(func.count()).where(is_removed))).one()
-    if count <= most:  # as a rule: the other query reads more than this one's index
-        return None
-    query = (
-        select(RouteRow.revision)
-        .where(is_removed)
-        .order_by(col(RouteRow.revision).desc())
-        .offset(most)
-        .limit(1)
-    )
-    return (await session.exec(query)).first()
-
-
 async def find_tenants(session: AsyncSession, keys: Sequence[str]) -> Mapping[str, TenantId]:
     """Return the tenant of each published one of these keys, suspended or not."""
     found: dict[str, TenantId] = {}
