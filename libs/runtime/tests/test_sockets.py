@@ -5,6 +5,7 @@ import contextlib
 import resource
 import socket
 from collections.abc import Iterator
+from typing import override
 
 import pytest
 
@@ -32,6 +33,7 @@ class Listener(socket.socket):
 
     failures = 2
 
+    @override
     def accept(self) -> tuple[socket.socket, object]:
         if self.failures:
             self.failures -= 1
