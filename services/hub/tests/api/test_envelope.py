@@ -15,7 +15,12 @@ from towonel.wire import base64url
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 JSON = {**OPERATOR, "content-type": "application/json"}
-SIGNED = (("POST", "/v1/bootstrap"), ("PUT", "/v1/desired-state"), ("POST", "/v1/agent/refresh"))
+SIGNED = (
+    ("POST", "/v1/bootstrap"),
+    ("PUT", "/v1/desired-state"),
+    ("POST", "/v1/agent/refresh"),
+    ("POST", "/v1/agent/leave"),
+)
 # Bodies that are no invite, and their content types: first of a wrong kind, then of broken JSON.
 BROKEN_BODIES: tuple[tuple[bytes, str | None], ...] = (
     (b'{"hostnames": ["a.eu"]}', "text/plain"),

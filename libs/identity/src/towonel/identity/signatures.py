@@ -35,6 +35,7 @@ class Domain(StrEnum):
     EDGE_SUBSCRIBE = "towonel/edge-sub/v1"
     AGENT_BOOTSTRAP = "towonel/agent-bootstrap/v1"
     AGENT_REFRESH = "towonel/agent-refresh/v1"
+    AGENT_LEAVE = "towonel/agent-leave/v1"
     EDGE_REGISTER = "towonel/edge-register/v1"
     EDGE_REPORT = "towonel/edge-report/v1"
     DESIRED_STATE = "towonel/desired-state/v1"

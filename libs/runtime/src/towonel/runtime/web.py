@@ -14,8 +14,8 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from towonel.runtime.environment.ports import listen_error
 from towonel.runtime.log_limit import LogLimit
-from towonel.runtime.settings import SettingsError
 from towonel.runtime.sockets import PAUSE_S, accept_forever, accept_waiting, limit_by_descriptors
 
 BACKLOG = 1024
@@ -188,11 +188,13 @@ class _Server(uvicorn.Server):
             sock.close()
 
 
-def bind(host: str, port: int, unread_ms: int = DEFAULT_TIMING.unread_ms) -> socket.socket:
+def bind(
+    host: str, port: int, unread_ms: int = DEFAULT_TIMING.unread_ms, *, variable: str = ""
+) -> socket.socket:
     """Return a listening TCP socket.
 
     Raises:
-        SettingsError: if the address is in use or not of this machine.
+        SettingsError: if the address is in use or not of this machine; it names the variable.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # TCP is named, since asyncio turns Nagle off only then: an answer in two pieces took 40 ms.
@@ -205,9 +207,7 @@ def bind(host: str, port: int, unread_ms: int = DEFAULT_TIMING.unread_ms) -> soc
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise SettingsError(
-            [f"cannot listen on {host}:{port}: {error.strerror or error}"]
-        ) from error
+        raise listen_error(variable, host, port, error) from error
     listener.setblocking(False)
     return listener
 
@@ -218,6 +218,7 @@ async def serve_app(
     host: str,
     port: int,
     *,
+    variable: str = "",
     drain_s: float = 10.0,
     concurrency: int = CONNECTIONS,
     timing: WebTiming = DEFAULT_TIMING,
@@ -226,12 +227,13 @@ async def serve_app(
 
     At the end no new connection is taken, requests in flight get `drain_s` seconds. Of more than
     `concurrency` connections, or as many as descriptors allow, the longest idle are closed.
+    `variable` is that of the address.
 
     Raises:
         SettingsError: if the address cannot be bound.
         RuntimeError: if the application fails to start.
     """
-    with bind(host, port, timing.unread_ms) as listener:
+    with bind(host, port, timing.unread_ms, variable=variable) as listener:
         places = limit_by_descriptors(concurrency)
         server = _Server(_configure(app, drain_s, places, timing))
         async with asyncio.TaskGroup() as tasks:

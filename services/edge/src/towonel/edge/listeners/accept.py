@@ -6,13 +6,10 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from functools import partial
 
-import structlog
-
 from towonel.edge.metrics import Metrics
 from towonel.runtime.in_flight import InFlight
+from towonel.runtime.log_limit import LogLimit
 from towonel.runtime.sockets import PAUSE_S, accept_forever, accept_waiting
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 BACKLOG = 1024  # connections the kernel keeps while the loop is busy; somaxconn caps it
 
@@ -42,6 +39,7 @@ class Acceptor:
         self._tasks = tasks
         self._connections: set[asyncio.Task[None]] = set()
         self.in_flight = InFlight()  # of connections
+        self._log_limit = LogLimit()
         for sock in self._sockets:
             sock.listen(BACKLOG)
         self._loops = [
@@ -66,7 +64,7 @@ class Acceptor:
 
     def _on_error(self, word: str) -> None:
         self._metrics.accept_errors.inc()
-        log.warning("edge.accept_failed", error=word, pause_s=PAUSE_S)
+        self._log_limit.warning("edge.accept_failed", key=word, error=word, pause_s=PAUSE_S)
 
     def _start(self, sock: socket.socket) -> None:
         task = self._tasks.create_task(self._handle(sock))

@@ -5,6 +5,7 @@ database is unavailable it stays as it is, and edges are still answered.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 
 import structlog
@@ -70,9 +71,14 @@ class RouteCache:
         """Have the database asked whether something changed."""
         self._refresh_requested.set()
 
-    async def refresh_requested(self) -> None:
-        """Return when the database should be asked since the last time this returned."""
-        await self._refresh_requested.wait()
+    async def refresh_requested(self, at_most_s: float) -> None:
+        """Return when the database should be asked since the last time this returned.
+
+        Without a request it returns after `at_most_s` seconds: a replica can change what has no revision.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(at_most_s):
+                await self._refresh_requested.wait()
         self._refresh_requested.clear()
 
     async def wait_for_change(self, since: int, wait_s: float, stopping: asyncio.Event) -> bool:

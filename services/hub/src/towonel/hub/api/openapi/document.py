@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.staticfiles import StaticFiles
 
-from towonel.api.agents import BootstrapIn, RefreshIn
+from towonel.api.agents import BootstrapIn, LeaveIn, RefreshIn
 from towonel.api.edges import EdgeRegisterIn
 from towonel.api.errors import ErrorOut
 from towonel.api.reports import EdgeReport
@@ -48,6 +48,7 @@ TAGS = [
 SIGNED: dict[str, type[BaseModel]] = {
     "bootstrap": BootstrapIn,
     "refresh": RefreshIn,
+    "leave": LeaveIn,
     "apply_desired_state": DesiredState,
     "register_edge": EdgeRegisterIn,
     "report_edge": EdgeReport,
