@@ -171,19 +171,11 @@ class _Server(uvicorn.Server):
             listener.close()
 
     async def _connect(self, sock: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        config = self.config
-
-        def make_protocol() -> asyncio.Protocol:
-            return config.http_protocol_class(  # type: ignore[call-arg]
-                config=config,
-                server_state=self.server_state,
-                app_state=self.lifespan.state,
-                _loop=loop,
-            )
-
+        loop, protocol = asyncio.get_running_loop(), cast(Any, self.config.http_protocol_class)
+        options = {"server_state": self.server_state, "app_state": self.lifespan.state}
+        connect = partial(protocol, config=self.config, _loop=loop, **options)
         try:
-            await loop.connect_accepted_socket(make_protocol, sock)
+            await loop.connect_accepted_socket(connect, sock)
         except OSError:  # the client has left
             sock.close()
 
