@@ -143,6 +143,21 @@ async def test_chores_go_on_until_a_backlog_is_gone(hub: TestHub) -> None:
     assert await count(hub, NonceRow) == 0
 
 
+async def test_of_too_many_tombstones_the_oldest_are_forgotten_and_edges_get_everything(
+    hub: TestHub,
+) -> None:
+    tenant = tenant_of(await hub.invite("*.eu"))
+    for names in (["a.eu", "b.eu", "c.eu"], ["b.eu", "c.eu"], ["c.eu"], []):
+        hub.clock.now_ms += 1
+        await hub.client().apply_desired_state(tenant, state(*names))
+    await background.prune(hub.context, replace(KEEP, tombstones=2, rows_at_once=1))
+    old, new = await reported(hub, 1), await reported(hub, 2)
+
+    assert await count(hub, RouteRow) == 2
+    assert (old.snapshot, old.removed) == (True, ())
+    assert (new.snapshot, new.removed) == (False, ("https:b.eu", "https:c.eu"))
+
+
 async def test_live_routes_are_never_forgotten(hub: TestHub) -> None:
     await put(hub, [tombstone(1, None)])
     hub.clock.now_ms += 10**12
