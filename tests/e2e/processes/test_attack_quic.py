@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import pytest_asyncio
-from e2e.processes.test_streams import client_hello
 from support.attack import withstanding
-from support.clients import Client
+from support.clients import Client, client_hello
 from support.origins import Certificates, CommandOrigin
 from support.raw_quic import (
     PING,
