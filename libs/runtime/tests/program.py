@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 import sys
+import threading
+import warnings
 from functools import partial
 from threading import Event
 from typing import ClassVar
@@ -41,6 +43,17 @@ async def serve(way: str, stopping: asyncio.Event) -> None:
                 raise lifecycle.GiveUp("the other side says no")
         case "finds-bad-setting":
             raise SettingsError(["PROGRAM_PORT: is taken"])
+        case "finds-bad-secret":
+            raise SecretFileError("PROGRAM_PORT: is taken")
+        case "misbehaves":
+            misbehave()
+            raise Uncaught from ZeroDivisionError()
+        case _:
+            await drain(way, stopping)
+
+
+async def drain(way: str, stopping: asyncio.Event) -> None:
+    match way:
         case "drains-too-long":
             await wait("drains", stopping)
             raise lifecycle.DrainTimedOut
@@ -48,10 +61,30 @@ async def serve(way: str, stopping: asyncio.Event) -> None:
             thread = asyncio.get_running_loop().run_in_executor(None, Event().wait)
             await wait("drains", stopping)
             assert not thread.done()
-        case "finds-bad-secret":
-            raise SecretFileError("PROGRAM_PORT: is taken")
         case _:
             await wait(way, stopping)
+
+
+class Uncaught(BaseException):
+    """An exception that the lifecycle lets through."""
+
+
+class Broken:
+    """An object whose destructor fails."""
+
+    def __del__(self) -> None:
+        raise ZeroDivisionError
+
+
+def misbehave() -> None:
+    """Warn, and fail where nothing catches it: in a destructor, a thread, a callback of the loop."""
+    warnings.warn("old", stacklevel=2)
+    Broken()
+    thread = threading.Thread(target=lambda: 1 // 0)
+    thread.start()
+    thread.join()
+    context = {"message": "in a callback", "exception": ZeroDivisionError()}
+    asyncio.get_running_loop().call_exception_handler(context)
 
 
 async def wait(way: str, stopping: asyncio.Event) -> None:

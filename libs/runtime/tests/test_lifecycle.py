@@ -1,5 +1,6 @@
 """Lifecycle: exit codes and signals of a real process."""
 
+import json
 import os
 import resource
 import signal
@@ -122,6 +123,20 @@ def test_wrong_settings_end_with_78_and_every_mistake_on_a_line_of_its_own() -> 
         "PROGRAM_DRIAN",
         "PROGRAM_DRAIN_S",
     ]
+
+
+def test_whatever_python_and_its_libraries_say_is_a_line_of_json() -> None:
+    code, errors = Program("misbehaves").end()
+    lines = [json.loads(line) for line in errors.splitlines()]
+
+    assert code == 1
+    assert {(line["event"], line["level"]) for line in lines} == {
+        ("library.logged", "warning"),
+        ("library.logged", "error"),
+        ("process.exception_ignored", "error"),
+        ("process.crashed", "error"),
+    }
+    assert sum("ZeroDivisionError" in line.get("exception", "") for line in lines) == 4
 
 
 @pytest.mark.parametrize("way", ["finds-bad-setting", "finds-bad-secret"])

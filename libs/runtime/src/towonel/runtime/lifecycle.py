@@ -17,6 +17,7 @@ from typing import cast
 
 import structlog
 
+from towonel.runtime import logs
 from towonel.runtime.dns.lookups import EventLoop
 from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_SETTINGS, EXIT_UNAVAILABLE
 from towonel.runtime.secretfile import SecretFileError
@@ -52,6 +53,7 @@ def main[S: Settings](cls: type[S], serve: Callable[[S], tuple[Serve, float]]) -
         return EXIT_SETTINGS
     _raise_descriptor_limit()
     work, drain_s = serve(settings)
+    logs.capture_uncaught()
     return run(work, drain_s=drain_s, early=early)
 
 

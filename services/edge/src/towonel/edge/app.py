@@ -23,6 +23,7 @@ from towonel.edge.listeners.sockets import bind_sockets
 from towonel.edge.listeners.tls import TlsListener
 from towonel.edge.metrics import Metrics
 from towonel.edge.own_addresses import guess_addresses
+from towonel.edge.relays import Relays
 from towonel.edge.report_builder import ReportBuilder
 from towonel.edge.report_sender import ReportSender, send_reports
 from towonel.edge.route_follower import Registration, RouteFollower, RouteStore
@@ -61,8 +62,11 @@ class Edge:
         self.sessions = Sessions(table, balancer, self.metrics, settings.session_limits)
         traffic = Traffic()
         self.reports = ReportBuilder(self.sessions, traffic, self.metrics, clock=time.monotonic)
+        self.relays = Relays(
+            table, idle_s=settings.idle_timeout_s, timing=timing.clients, clock=time.monotonic
+        )
         file = SnapshotFile(settings.state_folder / SNAPSHOT_FILE)
-        self.routes = RouteStore(table, self.sessions, file, self.metrics, self.health)
+        self.routes = RouteStore(table, self.sessions, self.relays, file, self.metrics, self.health)
         upstream = SessionDialer(
             self.sessions,
             balancer,
@@ -76,6 +80,7 @@ class Edge:
             upstream,
             Admission(settings.limits),
             self.metrics,
+            relays=self.relays,
             traffic=traffic,
             handshake_timeout_s=settings.handshake_timeout_s,
             linger_s=timing.clients.linger_s,
@@ -210,7 +215,10 @@ async def _serve_clients(
             waiting.cancel()
     if stopping.is_set():
         return 0
-    async with accept_clients(sockets, edge.tls.serve, edge.metrics) as clients:
+    async with (
+        edge.relays.watch(),
+        accept_clients(sockets, edge.tls.serve, edge.metrics) as clients,
+    ):
         edge.health.set(CHECK, ok=True)
         log.info("edge.started", port=clients.port, session_port=agents.port)
         try:
