@@ -1,11 +1,12 @@
 """Admission of agents at an edge, and the code of a refusal on both sides."""
 
 import socket
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.tunnel import (
     ListeningEdge,
+    RecordingPolicy,
     ScriptedLink,
     grant_of,
     listening_edge,
@@ -16,6 +17,7 @@ from support.tunnel import (
 from towonel.identity.certs import certificate_sha256, create_certificate
 from towonel.tunnel.core.handshake import EdgeIdentity
 from towonel.tunnel.core.timing import Timing
+from towonel.tunnel.listener import listen
 from towonel.wire.errors import Code, TowonelError, Unavailable
 from towonel.wire.ids import EdgeId
 
@@ -50,6 +52,16 @@ async def test_a_revoked_tenant_is_refused_and_the_next_is_not() -> None:
         edge.policy.refuses = None
         async with edge.link():
             assert len(edge.policy.sessions) == 1
+
+
+async def test_an_edge_is_trusted_whose_certificate_was_made_by_a_clock_that_was_ahead() -> None:
+    key = new_key()
+    pem = create_certificate(key, datetime.now(UTC) + timedelta(hours=3))
+    wanted = EdgeIdentity(EdgeId(key.public), pem, certificate_sha256(pem))
+    policy = RecordingPolicy()
+    listening = listen("127.0.0.1", 0, key=key, certificate_pem=pem, policy=policy)
+    async with listening as listener, ListeningEdge(listener, policy).link(edge=wanted):
+        assert len(policy.sessions) == 1
 
 
 async def test_an_edge_with_another_certificate_is_not_trusted() -> None:
