@@ -68,11 +68,12 @@ class Stack:
     def edge_port(self) -> int:
         return self.edges[0].port
 
-    async def start_hub(self) -> Node[Program]:
+    async def start_hub(self, **extra: str) -> Node[Program]:
         environ = {
             **self._shared(),
             "TOWONEL_HUB_LISTEN_ADDR": f"127.0.0.1:{self.hub_port}",
             "TOWONEL_HUB_PUBLIC_URL": self.hub_url,
+            **extra,
         }
         self.hub = await self._start("hub", self.hub_port, environ, "TOWONEL_HUB")
         return self.hub
