@@ -36,18 +36,20 @@ class ForeignAnswer(Unavailable):
         self.status = status
 
 
-def error_from(status: int, body: bytes, headers: Mapping[str, str], asked: str) -> TowonelError:
+def error_from(
+    status: int, body: bytes, headers: Mapping[str, str], requested: str
+) -> TowonelError:
     """Return the exception that an answer of the hub stands for.
 
     Args:
         status: the HTTP status, anything but 2xx.
         body: the answer's body, already bounded.
         headers: the answer's headers, lower-case; `retry-after` in seconds is read.
-        asked: the request's method and address, for an answer that is no hub's.
+        requested: the request's method and address, for an answer that is no hub's.
     """
     envelope = _envelope(body)
     if envelope is None:
-        detail = f"{asked}: answered {status}, but not as a hub does: is this its address?"
+        detail = f"{requested}: answered {status}, but not as a hub does: is this its address?"
         return ForeignAnswer(status, detail, retry_after_s=retry_after_s(headers))
     word, message = envelope
     code = Code.__members__.get(word.upper()) or _code_of(status)
