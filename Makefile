@@ -36,7 +36,7 @@ install: python ## Install the programs into .venv, without developer tools
 setup: python ## Install the programs and developer tools into .venv
 	@$(UV) sync --frozen --quiet
 
-tools: ## Install the programs that the tests drive (nginx, redis, postgresql, curl, openssl)
+tools: ## Install the programs that the tests drive (nginx, redis, postgresql, curl, openssl, haproxy, libfaketime)
 	@.ci/tools
 
 demo: install ## Run hub, edge, agent and an origin here; ONCE=1 exits after one request, PORT_BASE=N chooses ports

@@ -3,6 +3,7 @@
 import ast
 import re
 
+import pytest
 from conventions.generated import PROCESSES, documents
 from conventions.tree import ROOT, SOURCES
 
@@ -76,3 +77,25 @@ def test_every_log_event_is_in_the_table_of_operations_and_none_is_that_nobody_l
     assert len(listed) > 50
     assert log_events() - listed == set()
     assert listed - log_events() == set()
+
+
+@pytest.mark.parametrize(("document", "heading"), [("docs/security.md", "## Bounds")])
+def test_every_row_of_a_table_of_promises_names_the_test_that_keeps_it(
+    document: str, heading: str
+) -> None:
+    """Prevents a bound, or an answer to an outage, that is only written down."""
+    _, _, section = (ROOT / document).read_text().partition(f"\n{heading}\n")
+    lines = section.partition("\n## ")[0].splitlines()
+    rows = [line.strip("|").split("|") for line in lines if line.startswith("|")][2:]
+
+    assert len(rows) > 0
+    assert [row for row in rows if not names_real_tests(row[-1])] == []
+
+
+def names_real_tests(cell: str) -> bool:
+    """Whether a cell names tests as `path::name`, and each of them is there."""
+    named = re.findall(r"`([^`]+\.py)::(test_\w+)`", cell)
+    return bool(named) and all(
+        (ROOT / path).is_file() and f"def {name}(" in (ROOT / path).read_text()
+        for path, name in named
+    )

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from support.plain_http import plain_client
 
 from towonel.runtime import admin, web
 from towonel.runtime.admin import Health
@@ -39,7 +40,7 @@ async def client(health: Health) -> AsyncIterator[httpx.AsyncClient]:
         aliases=("/healthz",),
         timing=WebTiming(head_s=HEAD_S),
     )
-    async with served as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+    async with served as port, plain_client(base_url=f"http://127.0.0.1:{port}") as http:
         yield http
 
 
@@ -49,6 +50,21 @@ async def test_the_process_is_alive_and_shows_its_version_and_metrics(
     assert (await client.get("/livez")).text == "ok"
     assert (await client.get("/healthz")).text == "ok"
     assert (await client.get("/version")).json() == {"name": "example", "version": "1.2"}
+
+
+async def test_metrics_say_whether_it_is_ready_and_what_is_degraded(
+    client: httpx.AsyncClient, health: Health
+) -> None:
+    health.set("routes", ok=False)
+    health.set_degraded("redis", reason="does not answer")
+    health.set_degraded("disk", reason="full")
+    health.set_degraded("disk", reason=None)
+
+    lines = (await client.get("/metrics")).text.splitlines()
+
+    assert "towonel_example_ready 0.0" in lines
+    assert 'towonel_example_degraded{check="redis"} 1.0' in lines
+    assert 'towonel_example_degraded{check="disk"} 0.0' in lines
 
 
 async def test_metrics_are_in_the_form_that_every_scraper_reads(client: httpx.AsyncClient) -> None:
@@ -109,7 +125,7 @@ async def test_a_request_in_flight_is_answered_while_the_server_ends() -> None:
     app = Starlette(routes=[Route("/", slow)])
     async with (
         asyncio.TaskGroup() as tasks,
-        httpx.AsyncClient() as http,
+        plain_client() as http,
         web.serve_app(app, "127.0.0.1", 0) as port,
     ):
         answer = tasks.create_task(http.get(f"http://127.0.0.1:{port}/"))

@@ -6,9 +6,17 @@ agents and edges, which sign with a key of their own, are methods of the client 
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from http import HTTPMethod
 
-from towonel.api.agents import BootstrapIn, BootstrapOut, RefreshIn, RefreshOut
+from towonel.api.agents import (
+    BootstrapIn,
+    BootstrapOut,
+    LeaveIn,
+    LeaveOut,
+    RefreshIn,
+    RefreshOut,
+)
 from towonel.api.edges import EdgeRegisterIn, EdgeRegisterOut
 from towonel.api.legacy import HeartbeatOut
 from towonel.api.reports import EdgeReport, EdgeReportOut
@@ -17,7 +25,13 @@ from towonel.client.legacy.entries import Entries
 from towonel.client.operator import OperatorClient
 from towonel.client.request import CBOR, EVENTS, TOTAL_TIMEOUT_S, HubRequest
 from towonel.identity.keys import NodeKey, TenantKey
-from towonel.identity.signatures import Domain, authorize_node, authorize_tenant
+from towonel.identity.signatures import (
+    BODY_HASH_HEADER,
+    Domain,
+    authorize_node,
+    authorize_tenant,
+    hash_body,
+)
 from towonel.wire import base64url
 from towonel.wire.ids import AgentId, TenantId
 from towonel.wire.legacy.heartbeat import Heartbeat, encode_heartbeat
@@ -62,6 +76,18 @@ class HubClient(OperatorClient):
         )
         return await self._transport.fetch(RefreshOut, request)
 
+    async def leave(self, grant: bytes, agent: NodeKey) -> LeaveOut:
+        """Tell that an agent ends, so that another may take its place at once.
+
+        Raises:
+            Denied: NOT_FOUND by a hub of a version before this operation.
+        """
+        body = LeaveIn(grant=base64url.encode(grant)).model_dump_json().encode()
+        request = self._sign_request(
+            HTTPMethod.POST, "/v1/agent/leave", agent, Domain.AGENT_LEAVE, body
+        )
+        return await self._transport.fetch(LeaveOut, request)
+
     async def heartbeat(self, agent: NodeKey, tenant_id: TenantId) -> HeartbeatOut:
         """Tell, as the original's agents do, that an agent is there for a tenant."""
         body = encode_heartbeat(Heartbeat(tenant_id, AgentId(agent.public)))
@@ -101,22 +127,26 @@ class HubClient(OperatorClient):
         request = self._sign_request(
             HTTPMethod.POST, "/v1/edges/report", edge, Domain.EDGE_REPORT, body
         )
+        request = replace(request, extra_headers={BODY_HASH_HEADER: hash_body(body)})
         return await self._transport.fetch(EdgeReportOut, request)
 
-    async def follow_routes(self, edge: NodeKey, since: int | None, wait_s: int = 0) -> RouteDelta:
+    async def follow_routes(
+        self, edge: NodeKey, since: int | None, wait_s: int = 0, tag: bytes | None = None
+    ) -> RouteDelta:
         """Ask for the routes changed after revision `since`; all of them for None.
 
         Args:
             edge: the edge that asks.
             since: the revision the edge has.
             wait_s: how long the hub may hold an answer that has no news; 0 to 30 s.
+            tag: of that revision, as the hub sent it; with another one the answer is everything.
         """
         now_ms = self._transport.timestamp_ms()
         request = HubRequest(
             HTTPMethod.GET,
             "/v1/routes/feed",
             authorization=authorize_node(edge, Domain.EDGE_SUBSCRIBE, b"", now_ms),
-            query={"since": since, "wait": wait_s},
+            query={"since": since, "wait": wait_s, "tag": None if tag is None else tag.hex()},
             accept=CBOR,
             max_bytes=MAX_ROUTES_BYTES,
             timeout_s=wait_s + TOTAL_TIMEOUT_S,

@@ -1,7 +1,5 @@
 """Client of the reservations of public ports."""
 
-from http import HTTPMethod
-
 from towonel.api.ports import (
     AvailablePorts,
     Protocol,
@@ -37,21 +35,16 @@ class Ports:
         self, reservation: ReservationIn, *, idempotency_key: str | None = None
     ) -> Reservation:
         """Reserve ports for a tenant. Denied PORT_CONFLICT or QUOTA_EXCEEDED."""
-        request = self._hub.with_key(
-            HTTPMethod.POST,
-            _PORTS,
-            reservation.model_dump_json(exclude_none=True).encode(),
-            extra_headers={"idempotency-key": idempotency_key},
+        return await self._hub.post(
+            Reservation, _PORTS, reservation, idempotency_key=idempotency_key
         )
-        return await self._hub.fetch(Reservation, request)
 
     async def get(self, reservation_id: str) -> Reservation:
         return await self._hub.get(Reservation, paths.by_id(_PORTS, reservation_id))
 
     async def release(self, reservation_id: str) -> ReleasedOut:
         """Release ports; services on them stay."""
-        request = self._hub.with_key(HTTPMethod.DELETE, paths.by_id(_PORTS, reservation_id))
-        return await self._hub.fetch(ReleasedOut, request)
+        return await self._hub.delete(ReleasedOut, paths.by_id(_PORTS, reservation_id))
 
     async def available(self, protocol: Protocol, count: int = 1) -> AvailablePorts:
         """Return the lowest free ports; fewer than `count` if there are no more."""

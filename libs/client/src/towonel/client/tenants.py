@@ -1,7 +1,5 @@
 """Client of the tenants: read, edit, suspend, resume and remove them."""
 
-from http import HTTPMethod
-
 from towonel.api.tenants import (
     RemovedOut,
     TenantDetail,
@@ -47,25 +45,19 @@ class Tenants:
         self, tenant_id: bytes, edit: TenantEdit, *, if_match: str | None = None
     ) -> Tagged[TenantDetail]:
         """Change the fields that the edit sets. Denied PRECONDITION_FAILED if it changed since."""
-        request = self._hub.with_key(
-            HTTPMethod.PATCH,
-            paths.by_id(_TENANTS, tenant_id),
-            edit.model_dump_json(exclude_unset=True).encode(),
-            extra_headers={"if-match": if_match},
-        )
-        return await self._hub.fetch_with_etag(TenantDetail, request)
+        path = paths.by_id(_TENANTS, tenant_id)
+        return await self._hub.edit(TenantDetail, path, edit, if_match=if_match)
 
     async def suspend(self, tenant_id: bytes) -> TenantItem:
         """Stop serving a tenant for now; it keeps its names, ports and token."""
         path = f"{paths.by_id(_TENANTS, tenant_id)}/suspend"
-        return await self._hub.fetch(TenantItem, self._hub.with_key(HTTPMethod.POST, path))
+        return await self._hub.post(TenantItem, path)
 
     async def resume(self, tenant_id: bytes) -> TenantItem:
         """Serve a suspended tenant again."""
         path = f"{paths.by_id(_TENANTS, tenant_id)}/resume"
-        return await self._hub.fetch(TenantItem, self._hub.with_key(HTTPMethod.POST, path))
+        return await self._hub.post(TenantItem, path)
 
     async def remove(self, tenant_id: bytes) -> RemovedOut:
         """End a tenant for ever; the hub refuses its key even if it never knew it."""
-        request = self._hub.with_key(HTTPMethod.DELETE, paths.by_id(_TENANTS, tenant_id))
-        return await self._hub.fetch(RemovedOut, request)
+        return await self._hub.delete(RemovedOut, paths.by_id(_TENANTS, tenant_id))

@@ -1,0 +1,97 @@
+"""Attack measurement: what a hostile peer costs its victim, and whether others are served meanwhile."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+from support.programs import OwnProcess, Program
+
+MEMORY_LIMIT = 24 * 1024 * 1024
+SERVED_WITHIN_S = 2.0
+LOG_LINES_PER_S = 50
+_BETWEEN_S = 0.1
+
+
+@dataclass
+class Measured:
+    """What was seen while an attack lasted."""
+
+    victim: OwnProcess
+    bytes_before: int = field(init=False)
+    peak_bytes: int = 0
+    waits_s: list[float] = field(default_factory=list[float])
+    failures: list[str] = field(default_factory=list[str])
+
+    def __post_init__(self) -> None:
+        self.bytes_before = self.victim.resident_bytes()
+        self._lines_before = _count_lines(self.victim)
+        self._started = _now()
+
+    def check(self, memory: int) -> None:
+        """Assert what the victim must withstand."""
+        grown = self.peak_bytes - self.bytes_before
+        lasted_s = max(_now() - self._started, 1)
+        assert not self.failures, f"honest callers were not served: {self.failures[:3]}"
+        assert grown < memory, f"the victim grew by {grown / 2**20:.1f} MiB"
+        assert max(self.waits_s) < SERVED_WITHIN_S, "an honest caller waited for too long"
+        lines = _count_lines(self.victim) - self._lines_before
+        assert lines < LOG_LINES_PER_S * lasted_s, f"{lines} lines of log in {lasted_s:.1f} s"
+
+
+@contextlib.asynccontextmanager
+async def withstanding(
+    victim: Program, serve: Callable[[], Awaitable[object]], *, memory: int = MEMORY_LIMIT
+) -> AsyncIterator[Measured]:
+    """Attack `victim`, a process, inside this context; at its end, assert what it must withstand.
+
+    It grows by less than `memory` bytes, writes less than 50 lines of log a second, and `serve`,
+    what an honest client or agent does over and over, takes less than two seconds each time.
+    """
+    assert isinstance(victim, OwnProcess), "memory is that of a process of its own"
+    await serve()  # what the first call allocates is not the attack's
+    seen = Measured(victim)
+    async with asyncio.TaskGroup() as tasks:
+        watches = [tasks.create_task(_keep_serving(serve, seen))]
+        watches.append(tasks.create_task(_watch_memory(seen)))
+        try:
+            yield seen
+            await _serve_once_more(seen)
+        finally:
+            for watch in watches:
+                watch.cancel()
+    seen.check(memory)
+
+
+async def _keep_serving(serve: Callable[[], Awaitable[object]], seen: Measured) -> None:
+    while True:
+        started = _now()
+        try:
+            await serve()
+        except Exception as error:  # noqa: BLE001 whatever it is, the honest caller was not served
+            seen.failures.append(f"{type(error).__name__}: {error}")
+        seen.waits_s.append(_now() - started)
+        await asyncio.sleep(_BETWEEN_S)
+
+
+async def _serve_once_more(seen: Measured) -> None:
+    """Wait until an honest caller was served whose call began after the attack's last packet."""
+    count = len(seen.waits_s)
+    async with asyncio.timeout(60):
+        while len(seen.waits_s) < count + 2:
+            await asyncio.sleep(_BETWEEN_S)
+
+
+async def _watch_memory(seen: Measured) -> None:
+    while True:
+        seen.peak_bytes = max(seen.peak_bytes, seen.victim.resident_bytes())
+        await asyncio.sleep(_BETWEEN_S)
+
+
+def _count_lines(victim: OwnProcess) -> int:
+    with victim.log_file.open("rb") as log:
+        return sum(1 for _ in log)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
