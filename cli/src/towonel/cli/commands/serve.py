@@ -25,8 +25,10 @@ app = typer.Typer()
 
 @app.command(
     epilog=examples(
-        "TOWONEL_DATA_DIR=/var/lib/towonel towonel serve",
-        "TOWONEL_HUB_ENABLED=false towonel serve     # only an edge",
+        "TOWONEL_DATA_DIR=/var/lib/towonel TOWONEL_HUB_PUBLIC_URL=https://hub.example.eu:8443"
+        " towonel serve",
+        "TOWONEL_HUB_ENABLED=false TOWONEL_EDGE_INVITE_TOKEN_FILE=token.txt towonel serve"
+        "     # only an edge",
     )
 )
 def serve(as_json: Json = False) -> None:
