@@ -30,11 +30,12 @@ app = typer.Typer()
     )
 )
 def serve(as_json: Json = False) -> None:
-    """Run a hub and an edge until a signal ends them, or one of them ends.
+    """Run a hub and an edge until a signal ends them; one that ends by itself is started again.
 
     TOWONEL_HUB_ENABLED=false or TOWONEL_EDGE_ENABLED=false leaves one out. The log of both is on
     standard error; --json makes it JSON even on a terminal. A first SIGTERM or Ctrl-C drains, a second
-    ends at once. The exit code is that of the first to fail, 78 for wrong settings.
+    ends at once. Wrong settings end both with 78 at their first start. Else the exit code is that of
+    the first that failed to drain, or was down.
     """
     with report_errors(as_json=as_json):
         settings = load(ServeSettings)

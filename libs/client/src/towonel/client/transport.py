@@ -23,6 +23,7 @@ from towonel.client.request import (
     is_header_value,
 )
 from towonel.client.sse import Event, EventDecoder
+from towonel.client.timestamps import next_timestamp
 from towonel.wire import hub_urls
 from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
 
@@ -73,8 +74,8 @@ class HubTransport:
         return self._operator_key is not None
 
     def timestamp_ms(self) -> int:
-        """Return the time for a signature; never the same twice, or the hub sees a replay."""
-        self._last_ms = max(self._now_ms(), self._last_ms + 1)
+        """Return the time for a signature; see `next_timestamp`."""
+        self._last_ms = next_timestamp(self._now_ms(), self._last_ms)
         return self._last_ms
 
     def bearer(self) -> str:

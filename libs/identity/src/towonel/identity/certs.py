@@ -16,10 +16,15 @@ from towonel.wire.errors import Code, Denied
 
 EDGE_SERVER_NAME = "edge.towonel.internal"  # no edge needs a public name: the pin is what counts
 LIFETIME_DAYS = 3650
+TOLERANCE = timedelta(minutes=5)  # for agents whose clocks are behind the edge's
 
 
-def create_certificate(key: NodeKey, not_before: datetime) -> str:
-    """Return a PEM certificate for the edge with this key, good for ten years."""
+def create_certificate(key: NodeKey, now: datetime) -> str:
+    """Return a PEM certificate for the edge with this key, good for ten years.
+
+    It is good a little earlier than now: an agent whose clock is behind has to trust it at once.
+    """
+    not_before = now - TOLERANCE
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, EDGE_SERVER_NAME)])
     serial = int.from_bytes(
         hashlib.sha256(key.public + not_before.isoformat().encode()).digest()[:16]

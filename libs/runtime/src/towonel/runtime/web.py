@@ -19,6 +19,9 @@ from towonel.runtime.environment.ports import listen_error
 BACKLOG = 1024
 CONNECTIONS = 2_000
 MAX_HEADER_BYTES = 16 * 1024
+RECEIVE_BYTES = 16 * 1024
+# Of a body whose request is answered: a client that reads the answer only then should get it.
+MAX_UNWANTED_BYTES = 1024 * 1024
 START_S = 30.0
 
 
@@ -45,6 +48,7 @@ class _Protocol(H11Protocol):
 
     _head_timer: asyncio.TimerHandle | None = None
     idle_since = 0.0
+    _unwanted_bytes = 0
 
     def __init__(self, *args: Any, head_s: float, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -53,6 +57,8 @@ class _Protocol(H11Protocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # What a client sends ahead of its turn is held: asyncio reads 256 KiB at once.
+        transport.max_size = RECEIVE_BYTES  # type: ignore[attr-defined]
         self.idle_since = self.loop.time()
         self._start_head_timer()
         if self.limit_concurrency and len(self.connections) >= self.limit_concurrency:
@@ -62,10 +68,14 @@ class _Protocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         # What still comes of a body whose request is answered counts to the time of the next head.
-        if self.conn.their_state is h11.IDLE or self.conn.our_state is h11.DONE:
+        is_answered = self.conn.our_state is h11.DONE
+        if self.conn.their_state is h11.IDLE or is_answered:
             self._start_head_timer()
         else:
             self._cancel_head_timer()
+        self._unwanted_bytes = self._unwanted_bytes + len(data) if is_answered else 0
+        if self._unwanted_bytes > MAX_UNWANTED_BYTES:
+            self.transport.close()
 
     @override
     def on_response_complete(self) -> None:
@@ -201,6 +211,7 @@ def _configure(app: Any, drain_s: float, concurrency: int, timing: WebTiming) ->
         ws="none",
         lifespan="on",
         log_config=None,
+        log_level="error",  # its warnings are what any client can cause, without a limit
         access_log=False,
         server_header=False,
         proxy_headers=False,

@@ -55,7 +55,13 @@ class Link(ChannelHandler):
         """Hold a connection, its handshake begun, and close it at the end."""
         endpoint = Endpoint(dialing_socket(peer), self._receive)
         quic = agent_connection(self._edge.certificate_pem, self._timing)
-        connection = Connection(quic, endpoint.send, self._make_channel, timing=self._timing)
+        connection = Connection(
+            quic,
+            endpoint.send,
+            self._make_channel,
+            keepalive_s=self._timing.agent_keepalive_s,
+            timing=self._timing,
+        )
         try:
             connection.connect(peer)
             yield
@@ -158,7 +164,7 @@ async def dial(
         services: of this agent.
         handle: serves each client; it runs in a task of its own.
         software: of this agent, for the edge's log; at most 64 characters.
-        timing: all but `hello_s` and `silence_s`.
+        timing: `welcome_s`, `preamble_s`, and those of the connection.
 
     Raises:
         Denied: with the edge's code, or CERTIFICATE_MISMATCH, EDGE_UNKNOWN.

@@ -57,7 +57,7 @@ class Edge:
         self.metrics = Metrics(self.registry)
         self.notifications = RedisNotifications()
         table, balancer = RouteTable(), Balancer()
-        self.sessions = Sessions(table, balancer, self.metrics)
+        self.sessions = Sessions(table, balancer, self.metrics, settings.session_limits)
         traffic = Traffic()
         self.reports = ReportBuilder(self.sessions, traffic, self.metrics, clock=time.monotonic)
         file = SnapshotFile(settings.state_folder / SNAPSHOT_FILE)
@@ -162,6 +162,7 @@ async def _follow_hub(
             edge.routes,
             edge.notifications,
             edge.metrics,
+            edge.health,
             clock=time.monotonic,
             rng=edge.rng,
             timing=timing.routes,
@@ -204,8 +205,11 @@ async def _serve_clients(
     async with accept_clients(sockets, edge.tls.serve, edge.metrics) as clients:
         edge.health.set(CHECK, ok=True)
         log.info("edge.started", port=clients.port, session_port=agents.port)
-        await stopping.wait()
-        await _drain(edge, clients, agents)
+        try:
+            await stopping.wait()
+            await _drain(edge, clients, agents)
+        finally:
+            edge.tls.refusals.flush()
 
 
 async def _drain(edge: Edge, clients: Acceptor, agents: Listener) -> None:

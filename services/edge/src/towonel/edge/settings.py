@@ -17,6 +17,13 @@ from pydantic import (
 
 from towonel.client.transport import parse_hub_url
 from towonel.edge.core.admission import AdmissionLimits
+from towonel.edge.core.session_limits import (
+    MAX_SEND_MIB_PER_TENANT,
+    MAX_SESSIONS,
+    MAX_SESSIONS_PER_TENANT,
+    MIB,
+    SessionLimits,
+)
 from towonel.edge.core.trusted_proxies import DEFAULT_NETWORKS
 from towonel.runtime.addresses import WILDCARDS, Network, parse_networks, to_address
 from towonel.runtime.redis_url import RedisUrl
@@ -196,6 +203,35 @@ class EdgeSettings(Settings):
         validation_alias="TOWONEL_EDGE_MAX_CONNECTIONS_PER_TENANT",
         description="Client connections at once to one tenant.",
     )
+    max_source_share: float = Field(
+        default=0.25,
+        gt=0,
+        le=1,
+        validation_alias="TOWONEL_EDGE_MAX_SOURCE_SHARE",
+        description="Share of all places, and of those to one tenant (1024 for each session of an "
+        "agent), that one source may take; 1 behind a load balancer that hides its clients.",
+    )
+
+    max_sessions: int = Field(
+        default=MAX_SESSIONS,
+        ge=1,
+        validation_alias="TOWONEL_EDGE_MAX_SESSIONS",
+        description="Agent sessions at once.",
+    )
+    max_sessions_per_tenant: int = Field(
+        default=MAX_SESSIONS_PER_TENANT,
+        ge=1,
+        validation_alias="TOWONEL_EDGE_MAX_SESSIONS_PER_TENANT",
+        description="Agent sessions at once of one tenant; above the hub's "
+        "TOWONEL_HUB_QUOTA_AGENTS, so that agents can be replaced.",
+    )
+    max_send_buffer_per_tenant_mib: int = Field(
+        default=MAX_SEND_MIB_PER_TENANT,
+        ge=1,
+        validation_alias="TOWONEL_EDGE_MAX_SEND_BUFFER_PER_TENANT_MIB",
+        description="Bytes, in MiB, sent to the agents of one tenant that none has acknowledged; "
+        "above it clients wait.",
+    )
 
     @field_validator("invite_token")
     @classmethod
@@ -296,7 +332,18 @@ class EdgeSettings(Settings):
     @property
     def limits(self) -> AdmissionLimits:
         """The limits on clients at once."""
-        return AdmissionLimits(self.max_clients, self.max_per_source, self.max_per_tenant)
+        return AdmissionLimits(
+            self.max_clients, self.max_per_source, self.max_per_tenant, self.max_source_share
+        )
+
+    @property
+    def session_limits(self) -> SessionLimits:
+        """The limits on sessions of agents."""
+        return SessionLimits(
+            self.max_sessions,
+            self.max_sessions_per_tenant,
+            self.max_send_buffer_per_tenant_mib * MIB,
+        )
 
     @property
     def proxies(self) -> tuple[Network, ...]:

@@ -183,6 +183,13 @@ class HubSettings(TelemetrySettings):
         validation_alias="TOWONEL_HUB_KEY_RATE_LIMIT_PER_SEC",
         description="Requests a second that one operator's or API key may make; the burst is ten times that.",
     )
+    body_memory_mib: int = Field(
+        default=16,
+        ge=2,
+        validation_alias="TOWONEL_HUB_BODY_MEMORY_MIB",
+        description="MiB of request bodies that are held before their sender is known. Above it, the"
+        " address that sends most is told to come back.",
+    )
     quota_services: int = Field(
         default=1_000,
         ge=0,
