@@ -175,6 +175,13 @@ class EdgeSettings(Settings):
         validation_alias="TOWONEL_EDGE_HANDSHAKE_TIMEOUT_SECS",
         description="From accept until the whole ClientHello is here, in seconds.",
     )
+    idle_timeout_s: float = Field(
+        default=0,
+        ge=0,
+        le=7 * 86400,
+        validation_alias="TOWONEL_EDGE_IDLE_TIMEOUT_SECS",
+        description="For how long a client may send and get nothing, in seconds; 0 is for ever.",
+    )
     drain_timeout_s: float = Field(
         default=25,
         gt=0,

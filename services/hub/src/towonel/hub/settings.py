@@ -218,6 +218,30 @@ class HubSettings(TelemetrySettings):
         validation_alias="TOWONEL_HUB_QUOTA_HOSTNAMES",
         description="Hostnames that an invite may have, unless its own limit says otherwise.",
     )
+    quota_groups: int = Field(
+        default=32,
+        ge=0,
+        validation_alias="TOWONEL_HUB_QUOTA_GROUPS",
+        description="Groups of a tenant that may publish something.",
+    )
+    quota_group_services: int = Field(
+        default=10_000,
+        ge=0,
+        validation_alias="TOWONEL_HUB_QUOTA_GROUP_SERVICES",
+        description="Services that all groups of a tenant may publish, where one that two groups publish counts twice.",
+    )
+    route_changes_per_sec: float = Field(
+        default=10,
+        gt=0,
+        validation_alias="TOWONEL_HUB_ROUTE_CHANGES_PER_SEC",
+        description="Services a second that a tenant may add, change or remove.",
+    )
+    route_changes_burst: int = Field(
+        default=10_000,
+        ge=1,
+        validation_alias="TOWONEL_HUB_ROUTE_CHANGES_BURST",
+        description="How many of them may come at once.",
+    )
     reserved_ports: CsvList = Field(
         default=("443", "8443", "9090", "9091"),
         validation_alias="TOWONEL_HUB_RESERVED_PORTS",
