@@ -96,6 +96,11 @@ class RawQuic:
             while not condition():
                 await asyncio.sleep(0.005)
 
+    def leave(self) -> None:
+        """Close as an honest client does."""
+        self.quic.close()
+        self.flush()
+
     def has_seen(self, kind: type[events.QuicEvent]) -> bool:
         return any(isinstance(event, kind) for event in self.seen)
 

@@ -207,6 +207,7 @@ class Listener(SessionListener):
 
         def on_connection_id(connection_id: bytes, is_valid: bool) -> None:
             if is_valid:
+                self._by_id.pop(retry_id, None)  # given out after the handshake, which used it
                 ids.add(connection_id)
                 self._by_id[connection_id] = connection
             else:

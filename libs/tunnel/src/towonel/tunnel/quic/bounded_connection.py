@@ -137,9 +137,10 @@ class BoundedConnection(QuicConnection):
 
         After the peer has said why it closes, its resets answer what crossed that on the way.
         """
-        if self._close_event is not None or any(
-            data.startswith(own_id.cid, 1) for own_id in self._host_cids
-        ):
+        for own_id in self._host_cids:
+            if data.startswith(own_id.cid, 1):
+                return False
+        if self._close_event is not None:
             return False
         peer_ids = [self._peer_cid, *self._peer_cid_available]
         return is_reset(data, [peer_id.stateless_reset_token for peer_id in peer_ids])
@@ -185,19 +186,22 @@ class BoundedConnection(QuicConnection):
 
     @override
     def _get_or_create_stream(self, frame_type: int, stream_id: int) -> QuicStream:
+        found = self._streams.get(stream_id)
+        if found is not None:
+            return found
         count = len(self._streams)
         stream = super()._get_or_create_stream(frame_type, stream_id)
-        if len(self._streams) > count:
-            for created in self._streams_queue[count - len(self._streams) :]:
-                self._bound(created)
+        for created in self._streams_queue[count - len(self._streams) :]:
+            self._bound(created)
         return stream
 
     @override
     def _get_or_create_stream_for_send(self, stream_id: int) -> QuicStream:
-        count = len(self._streams)
+        found = self._streams.get(stream_id)
+        if found is not None:
+            return found
         stream = super()._get_or_create_stream_for_send(stream_id)
-        if len(self._streams) > count:
-            self._bound(stream)
+        self._bound(stream)
         return stream
 
     def _bound(self, stream: QuicStream) -> None:
