@@ -61,13 +61,14 @@ def public(found: object) -> set[str]:
 def client_methods() -> dict[str, Callable[..., Any]]:
     """Methods of the typed client, by operation."""
     client = HubClient("http://localhost")
-    groups = public(client) - public(HubClient)
+    own = {name for name in public(HubClient) if callable(getattr(HubClient, name))}
+    groups = public(client) - own - LOCAL
     grouped = {
         operation_id(group, name): getattr(getattr(client, group), name)
         for group in groups
         for name in public(getattr(client, group))
     }
-    return grouped | {name: getattr(client, name) for name in public(HubClient) - LOCAL}
+    return grouped | {name: getattr(client, name) for name in own - LOCAL}
 
 
 def resolved(node: dict[str, Any]) -> dict[str, Any]:

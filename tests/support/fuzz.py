@@ -26,6 +26,7 @@ from towonel.wire.ids import AgentId, TenantId
 DOMAINS = {
     "bootstrap": Domain.AGENT_BOOTSTRAP,
     "refresh": Domain.AGENT_REFRESH,
+    "leave": Domain.AGENT_LEAVE,
     "heartbeat": Domain.AGENT_HEARTBEAT,
     "register_edge": Domain.EDGE_REGISTER,
     "report_edge": Domain.EDGE_REPORT,
@@ -124,7 +125,7 @@ def flatmap_body(context: HookContext, body: Any) -> st.SearchStrategy[Any]:
             return st.one_of(st.just(body), ENTRIES)
         case "heartbeat":
             return st.one_of(st.just(body), st.just(BEAT))
-        case "refresh" if _is_valid(RefreshIn, body):
+        case "refresh" | "leave" if _is_valid(RefreshIn, body):
             return st.sampled_from([body, {"grant": base64url.encode(issue(HUB.node, GRANT))}])
         case _:
             return st.just(body)

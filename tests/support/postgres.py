@@ -59,7 +59,11 @@ class Postgres:
         return f"postgres://towonel:secret@127.0.0.1:{self.port}/{name}"
 
     def execute(self, statement: str, *values: str) -> None:
-        with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
+        self.execute_in("postgres", statement, *values)
+
+    def execute_in(self, name: str, statement: str, *values: str) -> None:
+        """Execute a statement in a database, as the superuser."""
+        with psycopg.connect(self.dsn(name), autocommit=True) as connection:
             connection.execute(statement.encode(), values)
 
     def let_write(self, database: Database, *, may: bool) -> None:

@@ -85,7 +85,7 @@ def test_a_value_may_come_from_a_file(tmp_path: Path) -> None:
 
 def test_a_file_and_a_value_or_a_missing_file_are_mistakes(tmp_path: Path) -> None:
     missing = problems({"EXAMPLE_KEY_FILE": str(tmp_path / "none")})
-    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    (tmp_path / "binary").write_bytes(b"\xff\x00")
 
     assert missing[0].startswith("EXAMPLE_KEY_FILE: cannot read")
     assert "not both" in problems({**GOOD, "EXAMPLE_KEY_FILE": "/x"})[0]

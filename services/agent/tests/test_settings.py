@@ -58,6 +58,7 @@ def test_every_mistake_is_named_at_once_and_the_process_ends_with_78() -> None:
         "TOWONEL_AGENT_SERVICES",
         "TOWONEL_AGENT_GROUP",
         "TOWONEL_AGENT_TRUSTED_EDGES",
+        "TOWONEL_AGENT_TRUSTED_EDGES",
     ]
     assert "did you mean TOWONEL_AGENT_SERVICES?" in ended.stderr
     assert TOKEN.encode()[40:60] not in ended.stderr + ended.stdout

@@ -1,13 +1,18 @@
 """Settings of the `towonel` command, and the environment of the programs that it starts."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 import typer
 from pydantic import Field, SecretStr
 
+from towonel.runtime.environment.names import FILE_SUFFIX
+from towonel.runtime.environment.text import clean
 from towonel.runtime.settings import HostPort, Settings
+from towonel.wire.legacy.variables import REPLACED_VARIABLES
+from towonel.wire.variables import VARIABLES
 
 _OURS = "TOWONEL_"
 _FOR_THE_COMMAND_ONLY = frozenset(
@@ -25,6 +30,10 @@ _FOR_THE_COMMAND_ONLY = frozenset(
 class LocalHubSettings(Settings):
     """Address of the hub of this machine."""
 
+    prefixes: ClassVar[tuple[str, ...]] = (_OURS,)
+    foreign: ClassVar[frozenset[str]] = VARIABLES
+    replaced: ClassVar[Mapping[str, str]] = REPLACED_VARIABLES
+
     hub_listen_addr: HostPort = Field(
         default=("0.0.0.0", 8443),  # noqa: S104 the hub's own default, to find its port
         validation_alias="TOWONEL_HUB_LISTEN_ADDR",
@@ -34,8 +43,6 @@ class LocalHubSettings(Settings):
 
 class CommandSettings(LocalHubSettings):
     """Hub and key of a command; not needed on the machine of the hub."""
-
-    prefixes: ClassVar[tuple[str, ...]] = ()  # the hub's and the edge's own are checked by them
 
     hub_url: str | None = Field(
         default=None,
@@ -82,10 +89,11 @@ class TokenSettings(Settings):
 class ServeSettings(LocalHubSettings):
     """Programs that `towonel serve` starts, and how they find each other."""
 
-    hub_enabled: bool = Field(
-        default=True,
+    hub_enabled: bool | None = Field(
+        default=None,
         validation_alias="TOWONEL_HUB_ENABLED",
-        description="Whether `towonel serve` starts a hub.",
+        description="Whether `towonel serve` starts a hub. Default: true, but not where"
+        " TOWONEL_EDGE_INVITE_TOKEN is set and no variable of the hub.",
     )
     edge_enabled: bool = Field(
         default=True,
@@ -99,9 +107,21 @@ class ServeSettings(LocalHubSettings):
     )
     edge_drain_s: float = Field(
         default=25.0,
+        gt=0,
+        le=3600,
         validation_alias="TOWONEL_EDGE_DRAIN_TIMEOUT_SECS",
         description="How long the edge may drain; what is left after it is ended.",
     )
+
+
+def is_hub_wanted(settings: ServeSettings, environ: Mapping[str, str]) -> bool:
+    """Whether `towonel serve` starts a hub: a token alone makes this machine an edge of another."""
+    if settings.hub_enabled is not None:
+        return settings.hub_enabled
+    names = {name.removesuffix(FILE_SUFFIX) for name, value in environ.items() if clean(value)}
+    of_a_hub = {name for name in VARIABLES & names if name.startswith("TOWONEL_HUB_")}
+    is_edge_of_another = settings.edge_enabled and "TOWONEL_EDGE_INVITE_TOKEN" in names
+    return bool(of_a_hub - {"TOWONEL_HUB_URL"}) or not is_edge_of_another
 
 
 def config_folder() -> Path:

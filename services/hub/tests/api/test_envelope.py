@@ -10,12 +10,17 @@ from support.every_write import every_write, scene
 from support.hub import TestHub, new_key, registration
 
 from towonel.api.keys import KeyIn
-from towonel.hub.api.http.middleware import MAX_BODY_BYTES
+from towonel.hub.api.http.request_body import MAX_BODY_BYTES
 from towonel.wire import base64url
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 JSON = {**OPERATOR, "content-type": "application/json"}
-SIGNED = (("POST", "/v1/bootstrap"), ("PUT", "/v1/desired-state"), ("POST", "/v1/agent/refresh"))
+SIGNED = (
+    ("POST", "/v1/bootstrap"),
+    ("PUT", "/v1/desired-state"),
+    ("POST", "/v1/agent/refresh"),
+    ("POST", "/v1/agent/leave"),
+)
 # Bodies that are no invite, and their content types: first of a wrong kind, then of broken JSON.
 BROKEN_BODIES: tuple[tuple[bytes, str | None], ...] = (
     (b'{"hostnames": ["a.eu"]}', "text/plain"),

@@ -24,7 +24,7 @@ OPERATIONS = [
     if "requestBody" in operation
 ]
 # It takes a grant, and one that holds for somebody else's hub cannot be shown.
-SECRET = {"refresh"}
+SECRET = {"refresh", "leave"}
 
 
 @pytest.fixture

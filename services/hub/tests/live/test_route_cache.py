@@ -171,8 +171,8 @@ async def test_a_newer_revision_requests_a_refresh_once(hub: TestHub) -> None:
     changes.set_revision(5)
     changes.on_change()
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        await cache.refresh_requested()
-        second = tasks.create_task(cache.refresh_requested())
+        await cache.refresh_requested(60)
+        second = tasks.create_task(cache.refresh_requested(60))
         await asyncio.sleep(0)
         was_done = second.done()
         changes.set_revision(6)

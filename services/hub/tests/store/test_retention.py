@@ -1,6 +1,7 @@
 """What is forgotten, when, and in parts that hold nobody up."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -47,6 +48,7 @@ def tombstone(number: int, at_ms: int | None) -> RouteRow:
 
 DAYS = 30
 KEEP = Retention(audit_days=DAYS)
+IN_PARTS = replace(KEEP, rows_at_once=4)
 KINDS: dict[str, tuple[Callable[[int, int], SQLModel], int]] = {
     "a signed request": (
         lambda n, at: NonceRow(domain="d", signer=key(n), timestamp_ms=at),
@@ -106,10 +108,7 @@ async def test_each_kind_is_kept_for_its_time_and_then_forgotten(hub: TestHub, w
 
 
 @pytest.mark.parametrize("what", KINDS)
-async def test_a_backlog_is_forgotten_in_parts_the_oldest_first(
-    hub: TestHub, what: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 4)
+async def test_a_backlog_is_forgotten_in_parts_the_oldest_first(hub: TestHub, what: str) -> None:
     make, _ = KINDS[what]
     table = type(make(0, 0))
     await put(hub, [make(number, number) for number in range(1, 10)])
@@ -117,18 +116,15 @@ async def test_a_backlog_is_forgotten_in_parts_the_oldest_first(
     more = True
     while more:
         async with hub.context.store.write() as change:
-            more = await retention.prune(change, KEEP)
+            more = await retention.prune(change, IN_PARTS)
         left.append(await count(hub, table))
 
     assert left == [5, 1, 0]
 
 
-async def test_chores_go_on_until_a_backlog_is_gone(
-    hub: TestHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 4)
+async def test_chores_go_on_until_a_backlog_is_gone(hub: TestHub) -> None:
     await put(hub, [NonceRow(domain="d", signer=key(n), timestamp_ms=n) for n in range(10)])
-    await background.prune(hub.context, KEEP)
+    await background.prune(hub.context, IN_PARTS)
 
     assert await count(hub, NonceRow) == 0
 

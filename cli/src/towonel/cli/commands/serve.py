@@ -7,13 +7,13 @@ import typer
 
 from towonel.cli.errors import report_errors
 from towonel.cli.options.flags import Json, examples
-from towonel.cli.settings import ServeSettings, child_environment
+from towonel.cli.settings import ServeSettings, child_environment, is_hub_wanted
 from towonel.cli.subprocesses import Program
 from towonel.cli.supervisor import Timing, supervise
-from towonel.client.transport import is_loopback
 from towonel.runtime import logs
 from towonel.runtime.addresses import WILDCARDS, loopback_url
 from towonel.runtime.settings import SettingsError, load
+from towonel.wire.hub_urls import is_loopback
 
 _HUB_URL = "TOWONEL_EDGE_HUB_URL"
 # Each of these tells the edge its hub.
@@ -30,11 +30,12 @@ app = typer.Typer()
     )
 )
 def serve(as_json: Json = False) -> None:
-    """Run a hub and an edge until a signal ends them, or one of them ends.
+    """Run a hub and an edge until a signal ends them; one that ends by itself is started again.
 
     TOWONEL_HUB_ENABLED=false or TOWONEL_EDGE_ENABLED=false leaves one out. The log of both is on
     standard error; --json makes it JSON even on a terminal. A first SIGTERM or Ctrl-C drains, a second
-    ends at once. The exit code is that of the first to fail, 78 for wrong settings.
+    ends at once. Wrong settings end both with 78 at their first start. Else the exit code is that of
+    the first that failed to drain, or was down.
     """
     with report_errors(as_json=as_json):
         settings = load(ServeSettings)
@@ -53,10 +54,13 @@ def programs_for(settings: ServeSettings, environ: Mapping[str, str]) -> list[Pr
         SettingsError: neither is enabled.
     """
     programs: list[Program] = []
-    if settings.hub_enabled:
+    has_hub = is_hub_wanted(settings, environ)
+    if has_hub:
         programs.append(Program("hub", "towonel.hub", environ))
     if settings.edge_enabled:
-        programs.append(Program("edge", "towonel.edge", _edge_environment(settings, environ)))
+        programs.append(
+            Program("edge", "towonel.edge", _edge_environment(settings, environ, has_hub=has_hub))
+        )
     if not programs:
         raise SettingsError(
             ["TOWONEL_HUB_ENABLED and TOWONEL_EDGE_ENABLED are both false: nothing to run"]
@@ -64,9 +68,11 @@ def programs_for(settings: ServeSettings, environ: Mapping[str, str]) -> list[Pr
     return programs
 
 
-def _edge_environment(settings: ServeSettings, environ: Mapping[str, str]) -> dict[str, str]:
-    names_hub = any(environ.get(name) or environ.get(f"{name}_FILE") for name in _HUB_VARIABLES)
-    if names_hub or not settings.hub_enabled:
+def _edge_environment(
+    settings: ServeSettings, environ: Mapping[str, str], *, has_hub: bool
+) -> dict[str, str]:
+    named = [environ.get(name) or environ.get(f"{name}_FILE") for name in _HUB_VARIABLES]
+    if not has_hub or any(text and text.strip() for text in named):
         return dict(environ)
     host, _ = settings.hub_listen_addr
     variables = {_HUB_URL: loopback_url(settings.hub_listen_addr)}

@@ -30,7 +30,7 @@ from towonel.cli.options.flags import Json, examples
 from towonel.cli.output import console, print_json
 from towonel.cli.settings import foreign_environment
 from towonel.cli.subprocesses import Program, handle_signals
-from towonel.client.hub import HubClient
+from towonel.client.operator import OperatorClient
 from towonel.runtime import secretfile
 from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_OK
 from towonel.wire.errors import TowonelError
@@ -166,7 +166,7 @@ class Demo:
         self._narration.step(INVITE)
         try:
             key = secretfile.read(node.log.parent / "operator.key").decode().strip()
-            async with HubClient(f"http://{HOST}:{self._ports.hub}", operator_key=key) as hub:
+            async with OperatorClient(f"http://{HOST}:{self._ports.hub}", operator_key=key) as hub:
                 invite = await hub.invites.create(InviteIn(name="demo", hostnames=[HOSTNAME]))
         except (TowonelError, secretfile.SecretFileError) as error:
             raise StepFailed(str(error), node) from error

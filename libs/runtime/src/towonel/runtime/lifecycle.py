@@ -16,6 +16,7 @@ from typing import cast
 import structlog
 
 from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_SETTINGS, EXIT_UNAVAILABLE
+from towonel.runtime.resolver import EventLoop
 from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import Settings, SettingsError, load
 
@@ -54,7 +55,7 @@ def run(serve: Serve, *, drain_s: float) -> int:
     seconds. A second one cancels it.
     """
     try:
-        return asyncio.run(_Run(drain_s).execute(serve))
+        return asyncio.run(_Run(drain_s).execute(serve), loop_factory=EventLoop)
     except (SettingsError, SecretFileError) as error:
         print(error, file=sys.stderr)  # noqa: T201 one line that a person can act on
         return EXIT_SETTINGS

@@ -22,6 +22,7 @@ from towonel.edge.listeners.accept import Acceptor, accept_clients
 from towonel.edge.listeners.sockets import bind_sockets
 from towonel.edge.listeners.tls import TlsListener
 from towonel.edge.metrics import Metrics
+from towonel.edge.own_addresses import guess_addresses
 from towonel.edge.report_builder import ReportBuilder
 from towonel.edge.report_sender import ReportSender, send_reports
 from towonel.edge.route_follower import Registration, RouteFollower, RouteStore
@@ -33,7 +34,7 @@ from towonel.edge.snapshot import SNAPSHOT_FILE, SnapshotFile
 from towonel.edge.timing import DEFAULT_TIMING, Timing
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
-from towonel.runtime.settings import SettingsError
+from towonel.runtime.environment.ports import listen_error
 from towonel.tunnel.listener import Listener, listen
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -104,6 +105,7 @@ async def serve(
                 edge.registry,
                 name=NAME,
                 version=version(NAME),
+                variable=settings.variable_of("health_listen"),
                 aliases=ALIASES,
             ),
             _listen_for_agents(edge, credentials) as agents,
@@ -116,7 +118,8 @@ async def serve(
 @contextlib.asynccontextmanager
 async def _listen_for_agents(edge: Edge, credentials: EdgeCredentials) -> AsyncGenerator[Listener]:
     """Take sessions of agents for the time of the block."""
-    host, port = edge.settings.session_listen or edge.settings.listen
+    settings = edge.settings
+    host, port = settings.session_listen or settings.listen
     listener = listen(
         host,
         port,
@@ -128,7 +131,9 @@ async def _listen_for_agents(edge: Edge, credentials: EdgeCredentials) -> AsyncG
         try:
             agents = await stack.enter_async_context(listener)
         except OSError as error:
-            raise _listen_error(host, port, error) from error
+            field = "session_listen" if settings.session_listen else "listen"
+            variable = settings.variable_of(field)
+            raise listen_error(variable, host, port, error, socket.SOCK_DGRAM) from error
         yield agents
 
 
@@ -142,7 +147,8 @@ async def _follow_hub(
     """
     settings, timing = edge.settings, edge.timing
     body = EdgeRegisterIn(
-        addresses=settings.agent_addresses(session_port),
+        addresses=settings.agent_addresses(session_port)
+        or guess_addresses(settings.listen[0], session_port),
         certificate_pem=credentials.certificate_pem,
         version=version(NAME),
     )
@@ -156,6 +162,7 @@ async def _follow_hub(
             edge.routes,
             edge.notifications,
             edge.metrics,
+            edge.health,
             clock=time.monotonic,
             rng=edge.rng,
             timing=timing.routes,
@@ -198,8 +205,11 @@ async def _serve_clients(
     async with accept_clients(sockets, edge.tls.serve, edge.metrics) as clients:
         edge.health.set(CHECK, ok=True)
         log.info("edge.started", port=clients.port, session_port=agents.port)
-        await stopping.wait()
-        await _drain(edge, clients, agents)
+        try:
+            await stopping.wait()
+            await _drain(edge, clients, agents)
+        finally:
+            edge.tls.refusals.flush()
 
 
 async def _drain(edge: Edge, clients: Acceptor, agents: Listener) -> None:
@@ -228,8 +238,4 @@ def _bind(settings: EdgeSettings) -> list[socket.socket]:
     try:
         return bind_sockets(host, port, settings.listen_workers)
     except OSError as error:
-        raise _listen_error(host, port, error) from error
-
-
-def _listen_error(host: str, port: int, error: OSError) -> SettingsError:
-    return SettingsError([f"cannot listen on {host}:{port}: {error.strerror or error}"])
+        raise listen_error(settings.variable_of("listen"), host, port, error) from error

@@ -30,6 +30,7 @@ from towonel.wire.routes import RouteDelta
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 CHECK = "routes"
+HUB = "hub"
 
 
 class RouteSource(Protocol):
@@ -137,6 +138,7 @@ class RouteFollower:
         routes: takes the answers.
         notifications: may say that there is a change to poll for.
         metrics: shows whether the hub answers.
+        health: the same.
         clock: seconds, monotonic.
         rng: spreads the retries of many edges.
         timing: the timers.
@@ -149,6 +151,7 @@ class RouteFollower:
         routes: RouteStore,
         notifications: RedisNotifications,
         metrics: Metrics,
+        health: Health,
         *,
         clock: Callable[[], float],
         rng: Random,
@@ -159,6 +162,7 @@ class RouteFollower:
         self._routes = routes
         self._notifications = notifications
         self._metrics = metrics
+        self._health = health
         self._clock = clock
         self._rng = rng
         self._timing = timing
@@ -207,12 +211,18 @@ class RouteFollower:
         """Register again once the hub is back: it may have forgotten, or be another."""
         self._registered_at = float("-inf")
         self._metrics.hub_reachable.set(0)
+        is_away = isinstance(error, Unavailable)
+        what = "does not answer" if is_away else f"refuses this edge ({error})"
+        self._health.set_degraded(HUB, reason=f"the hub {what}: routes are those it told last")
         if error.code is not self._failure:
-            log.warning("hub.unreachable", code=error.code.word, detail=error.detail)
+            write = log.warning if is_away else log.error
+            event = "hub.unreachable" if is_away else "hub.refused"
+            write(event, code=error.code.word, detail=error.detail)
         self._failure = error.code
 
     def _on_recovered(self) -> None:
         self._metrics.hub_reachable.set(1)
+        self._health.set_degraded(HUB, reason=None)
         if self._failure is not None:
             log.info("hub.reachable")
         self._failure = None

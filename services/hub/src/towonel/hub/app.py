@@ -10,6 +10,7 @@ from sqlalchemy.exc import DatabaseError, InterfaceError
 
 from towonel.hub import background
 from towonel.hub.api.application import create_app, prepare
+from towonel.hub.bounds import MIB, Bounds
 from towonel.hub.context import Hub, Policy
 from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
@@ -23,8 +24,8 @@ from towonel.hub.live.route_changes import make_route_changes, on_commit, redis_
 from towonel.hub.metrics import VERSION, Metrics
 from towonel.hub.operations.declared_tenants import declare
 from towonel.hub.settings import HubSettings
+from towonel.hub.store.db.errors import describe, is_corrupt, is_passing
 from towonel.hub.store.db.migrate import upgrade
-from towonel.hub.store.db.postgres import is_away
 from towonel.hub.store.db.tracing import trace_queries
 from towonel.hub.store.db.transactions import Store
 from towonel.hub.store.retention import Retention
@@ -32,6 +33,7 @@ from towonel.hub.timing import Timing
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
+from towonel.runtime.lifecycle import GiveUp
 from towonel.runtime.settings import SettingsError
 from towonel.runtime.telemetry import tracing
 from towonel.runtime.web import serve_app
@@ -56,7 +58,12 @@ async def serve(
     health, metrics = Health(), Metrics()
     health.set("api", ok=False)
     async with admin.serve(
-        *settings.health_listen_addr, health, metrics.registry, name="hub", version=VERSION
+        *settings.health_listen_addr,
+        health,
+        metrics.registry,
+        name="hub",
+        version=VERSION,
+        variable=settings.variable_of("health_listen_addr"),
     ):
         keys = await asyncio.to_thread(load_keys, settings)
         if await _migrate_when_ready(settings, health, stopping):
@@ -68,7 +75,10 @@ async def serve(
 async def _serve(settings: HubSettings, hub: Hub, health: Health, stopping: asyncio.Event) -> None:
     async with (
         serve_app(
-            prepare(create_app(hub)), *settings.listen_addr, drain_s=settings.drain_timeout_secs
+            prepare(create_app(hub)),
+            *settings.listen_addr,
+            variable=settings.variable_of("listen_addr"),
+            drain_s=settings.drain_timeout_secs,
         ) as port,
         asyncio.TaskGroup() as tasks,
     ):
@@ -122,6 +132,7 @@ async def _open_hub(
             settings.url,
             policy,
             timing,
+            Bounds(body_bytes=settings.body_memory_mib * MIB),
             metrics=metrics,
             tracer_provider=provider,
         )
@@ -168,12 +179,12 @@ async def _migrate_when_ready(
         except Denied as error:
             problem = f"TOWONEL_HUB_DB_DSN: {settings.database}: {error.detail}"
             raise SettingsError([problem]) from error
-        except (DatabaseError, InterfaceError, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) else _first_line(error)
-            if isinstance(error, OSError) or not is_away(error.orig):
-                raise SettingsError(
-                    [f"TOWONEL_HUB_DB_DSN: cannot use {settings.database}: {reason}"]
-                ) from error
+        except OSError as error:
+            raise _unusable(settings, str(error.strerror)) from error
+        except (DatabaseError, InterfaceError) as error:
+            reason = describe(error.orig)
+            if not is_passing(error.orig):
+                raise _unusable(settings, reason, error) from error
             health.set("database", ok=False, reason=f"waiting for it: {reason}")
             log.warning("database.unavailable", reason=reason)
             with contextlib.suppress(TimeoutError):
@@ -185,5 +196,11 @@ async def _migrate_when_ready(
     return False
 
 
-def _first_line(error: DatabaseError | InterfaceError) -> str:
-    return (str(error.orig).splitlines() or [""])[0]
+def _unusable(
+    settings: HubSettings, reason: str, error: DatabaseError | InterfaceError | None = None
+) -> Exception:
+    """Return the error that ends the hub; a database that broke is no mistake in the settings."""
+    problem = f"cannot use {settings.database}: {reason}"
+    if error is not None and is_corrupt(error.orig):
+        return GiveUp(f"{problem}: restore a backup, or repair it")
+    return SettingsError([f"TOWONEL_HUB_DB_DSN: {problem}"])

@@ -1,7 +1,9 @@
 """Background work of a hub: maintenance, the refresh of its caches, and its health."""
 
 import asyncio
-import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -10,29 +12,60 @@ from towonel.hub.store import api_keys, edges, invites, retention, routes
 from towonel.hub.store.retention import Retention
 from towonel.hub.store.tables import PENDING, REVOKED
 from towonel.runtime.admin import Health
-from towonel.wire.errors import TowonelError, Unavailable
+from towonel.wire.errors import TowonelError
 
 REFRESH_PAUSE_S = 0.01  # a flood of messages in Redis causes at most 100 reads a second
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Background task: a round of work that is done for ever, and returns the pause after it."""
+
+    name: str
+    work: Callable[[], Awaitable[float]]
+
+
 async def run(hub: Hub, health: Health, limits: Retention) -> None:
-    """Do all of it until it is cancelled; a database that is unavailable is tried again."""
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_maintain(hub, limits))
-        tasks.create_task(_refresh_routes(hub))
-        tasks.create_task(_watch_database(hub, health))
-        tasks.create_task(_watch_redis(hub, health))
+    """Do all of it until it is cancelled; what fails is reported, and tried again."""
+    every_s = hub.timing.maintenance_s
+    database = DatabaseWatch(hub, health)
+    tasks = (
+        Task("usage times", partial(_pause_after, every_s, lambda: flush(hub))),
+        Task("retention", partial(_pause_after, every_s, lambda: prune(hub, limits))),
+        Task("gauges", partial(_pause_after, every_s, lambda: refresh_gauges(hub))),
+        Task("routes", lambda: _refresh_routes(hub)),
+        Task("database check", database.check),
+        Task("redis check", lambda: _check_redis(hub, health)),
+    )
+    async with asyncio.TaskGroup() as group:
+        for task in tasks:
+            group.create_task(repeat(task, health, retry_s=hub.timing.health_check_s))
 
 
-async def _maintain(hub: Hub, limits: Retention) -> None:
+async def repeat(task: Task, health: Health, *, retry_s: float) -> None:
+    """Repeat a task for ever; while it fails, whatever the reason, it is degraded and goes on."""
+    failure: str | None = None
     while True:
-        with contextlib.suppress(TowonelError):
-            await flush(hub)
-            await prune(hub, limits)
-            await hub.route_cache.catch_up()
-            await refresh_gauges(hub)
-        await asyncio.sleep(hub.timing.maintenance_s)
+        reason, cause, pause_s = None, None, retry_s
+        try:
+            pause_s = await task.work()
+        except TowonelError as error:
+            reason = error.detail
+        except Exception as error:  # noqa: BLE001 one dead task would end the whole hub
+            reason, cause = f"failed: {type(error).__name__}", error
+        health.set_degraded(task.name, reason=reason)
+        if reason is not None and reason != failure:
+            log.warning("background.failed", task=task.name, reason=reason, exc_info=cause)
+        elif reason is None and failure is not None:
+            log.info("background.recovered", task=task.name)
+        failure = reason
+        await asyncio.sleep(pause_s)
+
+
+async def _pause_after(pause_s: float, work: Callable[[], Awaitable[None]]) -> float:
+    await work()
+    return pause_s
 
 
 async def prune(hub: Hub, limits: Retention) -> None:
@@ -70,25 +103,29 @@ async def refresh_gauges(hub: Hub) -> None:
     hub.metrics.edges_live.set(len(hub.edge_reports.view.edges))
 
 
-async def _refresh_routes(hub: Hub) -> None:
+async def _refresh_routes(hub: Hub) -> float:
     """Keep the cache up to date before edges ask, also with what other replicas change."""
-    while True:
-        await hub.route_cache.refresh_requested()
-        pause_s = REFRESH_PAUSE_S
-        try:
-            await hub.route_cache.catch_up()
-            hub.route_changes.set_revision(hub.route_cache.revision)
-        except Unavailable:
-            hub.route_cache.request_refresh()
-            pause_s = hub.timing.health_check_s
-        await asyncio.sleep(pause_s)
+    await hub.route_cache.refresh_requested(at_most_s=hub.timing.maintenance_s)
+    try:
+        await hub.route_cache.catch_up()
+    except Exception:
+        hub.route_cache.request_refresh()
+        raise
+    hub.route_changes.set_revision(hub.route_cache.revision)
+    return REFRESH_PAUSE_S
 
 
-async def _watch_database(hub: Hub, health: Health) -> None:
-    """Report the health of the database, and look for what other replicas changed."""
-    reported = None
-    while True:
-        unavailable = degraded = None
+class DatabaseWatch:
+    """Check of the database, repeated; it also looks for what other replicas changed."""
+
+    def __init__(self, hub: Hub, health: Health) -> None:
+        self._hub = hub
+        self._health = health
+        self._reported: str | None = None
+
+    async def check(self) -> float:
+        """Report the health of the database."""
+        hub, unavailable, degraded = self._hub, None, None
         try:
             async with hub.store.read() as session:
                 hub.route_changes.set_revision(await routes.get_revision(session))
@@ -96,12 +133,13 @@ async def _watch_database(hub: Hub, health: Health) -> None:
                 degraded = await _check_writes(hub)
         except TowonelError as error:
             unavailable = f"{error.detail}: routes are served from memory, writes are refused"
-        health.set("database", ok=unavailable is None, reason=unavailable or "")
-        health.set_degraded("database", reason=degraded)
+        self._health.set("database", ok=unavailable is None, reason=unavailable or "")
+        self._health.set_degraded("database", reason=degraded)
         hub.metrics.database.set(unavailable is degraded is None)
-        if reported != (reported := unavailable or degraded):
+        if self._reported != (unavailable or degraded):
+            self._reported = unavailable or degraded
             _log_database(unavailable, degraded)
-        await asyncio.sleep(hub.timing.health_check_s)
+        return hub.timing.health_check_s
 
 
 def _log_database(unavailable: str | None, degraded: str | None) -> None:
@@ -122,10 +160,9 @@ async def _check_writes(hub: Hub) -> str | None:
     return None
 
 
-async def _watch_redis(hub: Hub, health: Health) -> None:
+async def _check_redis(hub: Hub, health: Health) -> float:
     """Report the health of Redis on /readyz; the metrics read it themselves."""
-    while True:
-        await hub.limiter.check()
-        is_away = hub.route_changes.is_disconnected or hub.limiter.degraded
-        health.set_degraded("redis", reason="away: changes show later" if is_away else None)
-        await asyncio.sleep(hub.timing.health_check_s)
+    await hub.limiter.check()
+    is_away = hub.route_changes.is_disconnected or hub.limiter.degraded
+    health.set_degraded("redis", reason="away: changes show later" if is_away else None)
+    return hub.timing.health_check_s

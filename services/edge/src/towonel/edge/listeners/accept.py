@@ -7,13 +7,10 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from functools import partial
 
-import structlog
-
 from towonel.edge.listeners.sockets import wait_readable
 from towonel.edge.metrics import Metrics
 from towonel.runtime.in_flight import InFlight
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+from towonel.runtime.log_limit import LogLimit
 
 BACKLOG = 1024  # connections the kernel keeps while the loop is busy; somaxconn caps it
 BATCH = 64  # connections accepted in one turn of the loop; the others get theirs in between
@@ -46,6 +43,7 @@ class Acceptor:
         self._tasks = tasks
         self._connections: set[asyncio.Task[None]] = set()
         self.in_flight = InFlight()  # of connections
+        self._log_limit = LogLimit()
         for sock in self._sockets:
             sock.listen(BACKLOG)
         self._loops = [tasks.create_task(self._accept_forever(sock)) for sock in self._sockets]
@@ -80,7 +78,7 @@ class Acceptor:
             except OSError as error:
                 self._metrics.accept_errors.inc()
                 word = errno.errorcode.get(error.errno or 0, "unknown")
-                log.warning("edge.accept_failed", error=word, pause_s=PAUSE_S)
+                self._log_limit.warning("edge.accept_failed", key=word, error=word, pause_s=PAUSE_S)
                 await asyncio.sleep(PAUSE_S)
 
     def _start(self, sock: socket.socket) -> None:

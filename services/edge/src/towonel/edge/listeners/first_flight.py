@@ -28,8 +28,8 @@ class FirstFlight:
         self._sock = sock
         self._peeks = 0
 
-    async def read_proxy_header(self) -> ProxyHeader:
-        """Take the PROXY v2 header that a trusted peer must begin with.
+    async def read_proxy_header(self) -> ProxyHeader | None:
+        """Take the PROXY v2 header that a trusted peer must begin with; None if it has no addresses.
 
         Raises:
             ProtocolError: BAD_PROXY_HEADER.

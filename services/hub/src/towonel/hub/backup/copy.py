@@ -23,7 +23,7 @@ assert tables.RouteRow.metadata is SQLModel.metadata, (
     "importing the rows is what fills the metadata"
 )
 ROWS_AT_ONCE = 500
-_SEEDED = "revision"  # a new database has its one row already
+_SEEDED = {"revision", "revision_tags"}  # a new database has a row in them already
 _INTEGERS = range(-(1 << 63), 1 << 63)
 
 type Row = Sequence[Any]
@@ -110,7 +110,7 @@ def _fill(connection: Connection, target: Table, content: Content) -> int:
     if sorted(names) != sorted(target.columns.keys()):
         raise ProtocolError(Code.MALFORMED, f"not the columns of {target.name}: {names}")
     kinds = [(target.c[name].type.python_type, bool(target.c[name].nullable)) for name in names]
-    if target.name == _SEEDED:
+    if target.name in _SEEDED:
         connection.execute(target.delete())
     count = 0
     for part in batched(content.rows(target.name), ROWS_AT_ONCE, strict=False):
@@ -133,7 +133,7 @@ def _fits(row: Row, kinds: Sequence[tuple[type, bool]]) -> bool:
 def _check_empty(connection: Connection) -> None:
     """Check that there is nothing yet that a copy would mix with."""
     for target in reflect_tables(connection):
-        if target.name == _SEEDED:
+        if target.name in _SEEDED:
             continue
         if connection.execute(select(1).select_from(target).limit(1)).first() is not None:
             raise Denied(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from towonel.wire.errors import Code, Denied, Unavailable
 
-AGENT_RETRY_S = 60.0  # an agent that stopped is forgotten within three minutes
+AGENT_RETRY_S = 10.0  # edges report as often which sessions have ended
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ database is unavailable it stays as it is, and edges are still answered.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 
 import structlog
@@ -14,7 +15,7 @@ from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store import route_history as source
 from towonel.hub.store.db.transactions import Store
 from towonel.wire.errors import Unavailable
-from towonel.wire.routes import ROUTES_PER_CHUNK, RouteDelta, delta_chunks
+from towonel.wire.routes import ROUTES_PER_CHUNK, Route, RouteDelta, delta_chunks
 
 FOLLOW_S = 1.0  # an edge that asks waits no longer for the database; it gets what is cached
 STALE_S = 2.0  # then, for so long, the database is not asked again on behalf of an edge
@@ -61,13 +62,23 @@ class RouteCache:
         """The revision that edges get."""
         return self._known.revision
 
+    @property
+    def routes(self) -> Mapping[str, Route]:
+        """The live routes, by key."""
+        return self._known.routes
+
     def request_refresh(self) -> None:
         """Have the database asked whether something changed."""
         self._refresh_requested.set()
 
-    async def refresh_requested(self) -> None:
-        """Return when the database should be asked since the last time this returned."""
-        await self._refresh_requested.wait()
+    async def refresh_requested(self, at_most_s: float) -> None:
+        """Return when the database should be asked since the last time this returned.
+
+        Without a request it returns after `at_most_s` seconds: a replica can change what has no revision.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(at_most_s):
+                await self._refresh_requested.wait()
         self._refresh_requested.clear()
 
     async def wait_for_change(self, since: int, wait_s: float, stopping: asyncio.Event) -> bool:

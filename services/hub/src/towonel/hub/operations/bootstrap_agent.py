@@ -48,10 +48,20 @@ async def prove_invite(
     return row
 
 
+async def refresh_reports(hub: Hub, invite: InviteRow, agent_id: bytes) -> None:
+    """Read what edges tell of sessions that ended, where that decides about one more agent."""
+    async with hub.store.read() as session:
+        granted = await _count_running(hub, session, invite.tenant_id, agent_id, has_reports=False)
+    if granted >= tenants.quotas_of(invite, hub.policy.quotas).agents:
+        await hub.edge_reports.refresh(hub.now_ms())
+
+
 async def bootstrap_agent(
     hub: Hub, write: Write, actor: Actor, invite: InviteRow, signed: Signature, group: str
 ) -> Grant:
     """Register an agent that proved the invite; returns its grant.
+
+    Call `refresh_reports` before, outside the transaction.
 
     Raises:
         Denied: REPLAYED, or TENANT_NOT_ALLOWED for a revoked agent.
@@ -60,7 +70,7 @@ async def bootstrap_agent(
     await nonces.use(write.session, Domain.AGENT_BOOTSTRAP, signed)
     grant = new_grant(AgentId(signed.id), TenantId(invite.tenant_id), group, write.now_ms)
     await _check_agent(hub, write, invite, grant.agent_id)
-    await agents.upsert_seen(write.session, to_agent_row(grant, write.now_ms))
+    await agents.upsert_bootstrapped(write.session, to_agent_row(grant, write.now_ms))
     after = {"group": group}
     write.audit(actor, "agent.bootstrapped", actor.name, invite.tenant_id, after=after)
     return grant
@@ -70,5 +80,21 @@ async def _check_agent(hub: Hub, write: Write, invite: InviteRow, agent_id: Agen
     row = await agents.find(write.session, agent_id)
     if row is not None and row.revoked_at_ms is not None:
         raise Denied(Code.TENANT_NOT_ALLOWED, "this agent was revoked; start it anew")
-    running = await agents.count_running(write.session, invite.tenant_id, agent_id, write.now_ms)
+    has_reports = bool(hub.edge_reports.view.edges)
+    running = await _count_running(
+        hub, write.session, invite.tenant_id, agent_id, has_reports=has_reports
+    )
     quotas.check_agents(running, tenants.quotas_of(invite, hub.policy.quotas).agents)
+
+
+async def _count_running(
+    hub: Hub, session: AsyncSession, tenant_id: bytes, excluded_id: bytes, *, has_reports: bool
+) -> int:
+    """Return how many other agents of a tenant serve, or hold a grant with which they may."""
+    now_ms = hub.now_ms()
+    live = set(hub.edge_reports.view.tenant(tenant_id).agents) - {excluded_id}
+    live -= await agents.find_just_left(session, live, now_ms)
+    waiting = await agents.find_waiting(
+        session, tenant_id, excluded_id, now_ms, has_reports=has_reports
+    )
+    return len(live | waiting)

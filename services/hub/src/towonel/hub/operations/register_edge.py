@@ -8,7 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from towonel.api.edges import EdgeRegisterIn
 from towonel.api.reports import EdgeReport
 from towonel.hub.context import Hub
-from towonel.hub.store import edge_invites, edges, nonces, reports
+from towonel.hub.store import agents, edge_invites, edges, nonces, reports
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import EdgeRow
@@ -72,6 +72,8 @@ async def store_report(
     await _check_invited(hub, session, signed.id)
     await nonces.use(session, Domain.EDGE_REPORT, signed)
     await reports.put(session, signed.id, report, hub.now_ms())
+    agent_ids = {one.agent_id for one in report.sessions}
+    await agents.mark_sessions(session, agent_ids, hub.now_ms())
 
 
 async def active_edges(hub: Hub, session: AsyncSession) -> Sequence[EdgeRow]:

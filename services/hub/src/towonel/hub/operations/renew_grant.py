@@ -17,14 +17,22 @@ async def refresh_agent(
 
     Raises:
         Denied: TENANT_NOT_ALLOWED, TENANT_REVOKED, TENANT_SUSPENDED, REPLAYED, or GRANT_INVALID for a
-            revoked agent.
+            agent that was revoked, or said that it ended.
     """
     tenants.check_active(await tenants.get(session, grant.tenant_id))
     await nonces.use(session, Domain.AGENT_REFRESH, signed)
     row = await agents.find(session, grant.agent_id)
     if row is not None and row.revoked_at_ms is not None:
         raise Denied(Code.GRANT_INVALID, "this agent was revoked")
-    await agents.upsert_seen(session, to_agent_row(grant, now_ms))
+    if row is not None and row.left_at_ms is not None:
+        raise Denied(Code.GRANT_INVALID, "this agent said that it ended; bootstrap it again")
+    renewed = renew(grant, now_ms)
+    await agents.upsert_seen(session, to_agent_row(renewed, now_ms))
+    return renewed
+
+
+def renew(grant: Grant, now_ms: int) -> Grant:
+    """Return the same grant, or a new one if half of it is over."""
     if now_ms - grant.not_before_ms <= GRANT_LIFETIME_MS // 2:
         return grant
     return new_grant(grant.agent_id, grant.tenant_id, grant.group, now_ms)
@@ -43,4 +51,5 @@ def to_agent_row(grant: Grant, now_ms: int) -> AgentRow:
         group=grant.group,
         first_seen_ms=now_ms,
         last_seen_ms=now_ms,
+        grant_until_ms=grant.not_after_ms,
     )

@@ -29,41 +29,54 @@ TOMBSTONE_MS = DAY_MS  # an edge away for longer gets a snapshot
 IDEMPOTENCY_MS = DAY_MS
 AGENT_MS = GRANT_LIFETIME_MS  # an agent not seen for that long has no valid grant either
 REPORT_MS = DAY_MS
-ROWS_AT_ONCE = 2_000  # per table: other writes wait no longer than that takes
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Retention periods that the operator can set."""
+    """Retention periods that the operator can set, and how much is deleted at once.
+
+    Args:
+        audit_days: of the audit log.
+        rows_at_once: per table: other writes wait no longer than that takes.
+    """
 
     audit_days: int = 90
+    rows_at_once: int = 2_000
 
 
 async def prune(write: Write, retention: Retention = Retention()) -> bool:
     """Delete a batch of old rows of each table; returns whether there may be more."""
-    session, now_ms = write.session, write.now_ms
+    session, now_ms, most = write.session, write.now_ms, retention.rows_at_once
     audit_ms = retention.audit_days * DAY_MS
     counts = [
-        await _delete_before(session, NonceRow, col(NonceRow.timestamp_ms), now_ms - NONCE_MS),
         await _delete_before(
-            session, AnswerRow, col(AnswerRow.created_at_ms), now_ms - IDEMPOTENCY_MS
+            session, NonceRow, col(NonceRow.timestamp_ms), now_ms - NONCE_MS, most
         ),
-        await _delete_before(session, AgentRow, col(AgentRow.last_seen_ms), now_ms - AGENT_MS),
-        await _delete_before(session, ReportRow, col(ReportRow.reported_at_ms), now_ms - REPORT_MS),
-        await _delete_before(session, AuditRow, col(AuditRow.at_ms), now_ms - audit_ms),
+        await _delete_before(
+            session, AnswerRow, col(AnswerRow.created_at_ms), now_ms - IDEMPOTENCY_MS, most
+        ),
+        await _delete_before(
+            session, AgentRow, col(AgentRow.last_seen_ms), now_ms - AGENT_MS, most
+        ),
+        await _delete_before(
+            session, ReportRow, col(ReportRow.reported_at_ms), now_ms - REPORT_MS, most
+        ),
+        await _delete_before(session, AuditRow, col(AuditRow.at_ms), now_ms - audit_ms, most),
         await _delete_tombstones(
-            session, RouteRow, col(RouteRow.removed_at_ms), now_ms - TOMBSTONE_MS
+            session, RouteRow, col(RouteRow.removed_at_ms), now_ms - TOMBSTONE_MS, most
         ),
-        await _delete_tombstones(session, BlockRow, col(BlockRow.blocked_at_ms), now_ms - BLOCK_MS),
+        await _delete_tombstones(
+            session, BlockRow, col(BlockRow.blocked_at_ms), now_ms - BLOCK_MS, most
+        ),
     ]
-    return ROWS_AT_ONCE in counts
+    return most in counts
 
 
 async def _delete_before(
-    session: AsyncSession, table: type[SQLModel], at: Any, before_ms: int
+    session: AsyncSession, table: type[SQLModel], at: Any, before_ms: int, most: int
 ) -> int:
     """Delete the oldest rows of a table; returns the number."""
-    old = select(at).where(at < before_ms).order_by(at).limit(ROWS_AT_ONCE)
+    old = select(at).where(at < before_ms).order_by(at).limit(most)
     oldest = (await session.exec(old)).all()
     if oldest:
         await session.exec(delete(table).where(at <= oldest[-1]))
@@ -71,12 +84,12 @@ async def _delete_before(
 
 
 async def _delete_tombstones(
-    session: AsyncSession, table: type[RouteRow | BlockRow], at: Any, before_ms: int
+    session: AsyncSession, table: type[RouteRow | BlockRow], at: Any, before_ms: int, most: int
 ) -> int:
     """Delete the oldest tombstones; an edge with an earlier revision then gets a snapshot."""
     (key,) = inspect(table).primary_key
     old = select_columns(key, col(table.revision)).where(at < before_ms)
-    oldest = old.order_by(col(table.revision)).limit(ROWS_AT_ONCE)
+    oldest = old.order_by(col(table.revision)).limit(most)
     found = (await (await session.connection()).execute(oldest)).all()
     if found:
         newest = found[-1][1]

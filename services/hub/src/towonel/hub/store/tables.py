@@ -28,6 +28,14 @@ class RevisionRow(SQLModel, table=True):
     pruned: int = Field(default=0, sa_column=_big())  # tombstones up to here were deleted
 
 
+class RevisionTagRow(SQLModel, table=True):
+    """Random tag of a revision: the same number with another tag is of another history."""
+
+    __tablename__: ClassVar[str] = "revision_tags"
+    revision: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    tag: bytes = Field(sa_column=_bytes())
+
+
 class InviteRow(SQLModel, table=True):
     """Invite, which is one tenant."""
 
@@ -198,6 +206,11 @@ class AgentRow(SQLModel, table=True):
     first_seen_ms: int = Field(sa_column=_big())
     last_seen_ms: int = Field(sa_column=_big())
     revoked_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
+    grant_until_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
+    left_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
+    session_seen_ms: int | None = Field(
+        default=None, sa_column=_big(nullable=True)
+    )  # when an edge first reported a session of it
 
 
 class ReportRow(SQLModel, table=True):

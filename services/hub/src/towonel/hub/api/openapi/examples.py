@@ -81,6 +81,7 @@ EXAMPLES: dict[str, Any] = {
         ],
     },
     "RefreshIn": {"grant": "omdwYXlsb2Fk"},
+    "LeaveIn": {"grant": "omdwYXlsb2Fk"},
     "ErrorOut": {
         "error": {
             "code": "hostname_conflict",
