@@ -172,14 +172,16 @@ class ListeningEdge:
 
 @contextlib.asynccontextmanager
 async def listening_edge(
-    timing: Timing = DEFAULT_TIMING, max_handshakes: int = MAX_HANDSHAKES
+    timing: Timing = DEFAULT_TIMING,
+    max_handshakes: int = MAX_HANDSHAKES,
+    certificate_pem: str = PEM,
 ) -> AsyncGenerator[ListeningEdge]:
     policy = RecordingPolicy()
     async with listen(
         "127.0.0.1",
         0,
         key=EDGE,
-        certificate_pem=PEM,
+        certificate_pem=certificate_pem,
         policy=policy,
         timing=timing,
         max_handshakes=max_handshakes,

@@ -11,16 +11,8 @@ from e2e.processes.test_streams import client_hello
 from support.attack import withstanding
 from support.clients import Client
 from support.origins import Certificates, CommandOrigin
-from support.raw_quic import (
-    PING,
-    AgentIdentity,
-    RawAgent,
-    RawQuic,
-    crypto_frame,
-    frame,
-    raw_agent,
-    stream_frame,
-)
+from support.raw_agent import AgentIdentity, RawAgent, raw_agent
+from support.raw_quic import PING, RawQuic, crypto_frame, frame, stream_frame
 from support.stack import Stack, service
 
 from towonel.client.hub import HubClient

@@ -190,7 +190,7 @@ class Listener(SessionListener):
         place = self._handshaking.find(source)
         if isinstance(place, Full):
             detail = f"{len(self._handshaking)} handshakes"
-            self._policy.on_refused(Code.OVERLOADED, detail, address[0])
+            self._policy.on_refused(Code.OVERLOADED, detail, f"{address[0]}:{address[1]}")
             return None
         if place.evicted is not None:
             place.evicted.close(CloseReason(Code.OVERLOADED, "handshakes of one source"))

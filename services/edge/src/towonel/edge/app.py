@@ -210,6 +210,7 @@ async def _serve_clients(
             await _drain(edge, clients, agents)
         finally:
             edge.tls.refusals.flush()
+            edge.sessions.flush()
 
 
 async def _drain(edge: Edge, clients: Acceptor, agents: Listener) -> None:
