@@ -16,8 +16,8 @@ from towonel.tunnel.core.receive_windows import AGENT_SIZES, EDGE_SIZES, WindowS
 from towonel.tunnel.core.send_budget import MAX_STREAM_BYTES
 from towonel.tunnel.quic.bounded_connection import (
     MAX_CRYPTO_BYTES,
-    MAX_KEPT_ACKS,
     MAX_PEER_IDS,
+    MAX_RETAINED_ACKS,
     BoundedConnection,
 )
 from towonel.tunnel.quic.bounded_stream import BoundedReceiver, BoundedSender
@@ -234,12 +234,12 @@ def test_connection_ids_that_are_issued_and_used_up_without_end_close() -> None:
 
 def test_acknowledgements_that_a_peer_never_confirms_are_forgotten() -> None:
     pair = Pair().open()
-    for _ in range(4 * MAX_KEPT_ACKS):
+    for _ in range(4 * MAX_RETAINED_ACKS):
         pair.now += 0.01
         pair.attack(frame(PING))
         pair.edge.datagrams_to_send(now=pair.now + 0.005)
 
-    assert len(pair.edge._spaces[Epoch.ONE_RTT].sent_packets) <= 2 * MAX_KEPT_ACKS + 20
+    assert len(pair.edge._spaces[Epoch.ONE_RTT].sent_packets) <= 2 * MAX_RETAINED_ACKS + 20
 
 
 def test_what_is_sent_is_held_until_it_is_acknowledged() -> None:

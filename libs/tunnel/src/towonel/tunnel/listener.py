@@ -271,11 +271,9 @@ async def listen(
     """
     edge = EdgeIdentity(EdgeId(key.public), certificate_pem, certificate_sha256(certificate_pem))
     edge.check()
-    sock = bound_socket(await resolve(host, port))
-    configuration = edge_configuration(key, certificate_pem, timing)
     listener = Listener(
-        sock,
-        configuration,
+        bound_socket(await resolve(host, port)),
+        edge_configuration(key, certificate_pem, timing),
         edge,
         key.derive(RESET_KEY),
         policy,

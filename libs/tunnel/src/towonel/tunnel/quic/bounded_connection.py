@@ -33,9 +33,9 @@ from towonel.tunnel.quic.stateless_reset import STATELESS_RESET, is_reset
 MAX_CRYPTO_BYTES = HANDSHAKE_SIZES.stream_bytes  # at each level of encryption, in all
 TLS_OUTPUT_BYTES = 4096  # ours at each level: a certificate and a proof take a quarter of it
 MAX_PEER_IDS = 1024  # connection ids that a peer may have issued and retired
-MAX_KEPT_ACKS = 256  # packets with nothing but an acknowledgement, which a peer need not answer
+MAX_RETAINED_ACKS = 256  # packets with nothing but an acknowledgement, which a peer need not answer
 
-KEPT_AFTER_END = frozenset(  # what a late call about a stream is answered from
+RETAINED_AFTER_END = frozenset(  # what a late call about a stream is answered from
     {
         "_is_client",
         "_local_max_streams_bidi",
@@ -109,9 +109,11 @@ class BoundedConnection(QuicConnection):
         aioquic refers to itself from its callbacks, so that it would otherwise stay for as long as
         the collector of cycles pleases: hundreds of connections, where strangers come and go.
         """
-        kept = {name: value for name, value in self.__dict__.items() if name in KEPT_AFTER_END}
+        retained = {
+            name: value for name, value in self.__dict__.items() if name in RETAINED_AFTER_END
+        }
         self.__dict__.clear()
-        self.__dict__.update(kept, _streams={})
+        self.__dict__.update(retained, _streams={})
 
     @override
     def receive_datagram(self, data: bytes, addr: NetworkAddress, now: float) -> None:
@@ -128,7 +130,7 @@ class BoundedConnection(QuicConnection):
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, NetworkAddress]]:
         datagrams = super().datagrams_to_send(now)
         for space in self._spaces.values():
-            if len(space.sent_packets) - space.ack_eliciting_in_flight > 2 * MAX_KEPT_ACKS:
+            if len(space.sent_packets) - space.ack_eliciting_in_flight > 2 * MAX_RETAINED_ACKS:
                 _forget_acks(space)
         return datagrams
 
@@ -289,5 +291,5 @@ class BoundedConnection(QuicConnection):
 def _forget_acks(space: QuicPacketSpace) -> None:
     """Forget packets that a peer need not acknowledge, but for the newest."""
     acks = [number for number, packet in space.sent_packets.items() if not packet.in_flight]
-    for number in acks[:-MAX_KEPT_ACKS]:
+    for number in acks[:-MAX_RETAINED_ACKS]:
         del space.sent_packets[number]
