@@ -7,9 +7,8 @@ from functools import partial
 
 import pytest
 import pytest_asyncio
-from e2e.processes.test_streams import client_hello
 from support.attack import withstanding
-from support.clients import Client
+from support.clients import Client, client_hello
 from support.origins import Certificates, CommandOrigin
 from support.raw_agent import AgentIdentity, RawAgent, raw_agent
 from support.raw_quic import PING, RawQuic, crypto_frame, frame, stream_frame
