@@ -24,19 +24,16 @@ def create_certificate(key: NodeKey, now: datetime, server_name: str = EDGE_SERV
 
     It is good a little earlier than now: an agent whose clock is behind has to trust it at once.
     """
-    not_before = now - TOLERANCE
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, server_name)])
-    serial = int.from_bytes(
-        hashlib.sha256(key.public + not_before.isoformat().encode()).digest()[:16]
-    )
+    serial = int.from_bytes(hashlib.sha256(key.public + now.isoformat().encode()).digest()[:16])
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.private.public_key())
         .serial_number(serial >> 1 | 1)
-        .not_valid_before(not_before)
-        .not_valid_after(not_before + timedelta(days=LIFETIME_DAYS))
+        .not_valid_before(now - TOLERANCE)
+        .not_valid_after(now + timedelta(days=LIFETIME_DAYS))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(server_name)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

@@ -226,6 +226,7 @@ async def _serve_clients(
             return await _drain(edge, clients, agents)
         finally:
             edge.tls.refusals.flush()
+            edge.sessions.flush()
 
 
 async def _drain(edge: Edge, clients: Acceptor, agents: Listener) -> int:
