@@ -9,6 +9,7 @@ from support.raw_quic import RawQuic
 from support.tunnel import (
     EDGE,
     ListeningEdge,
+    RecordingPolicy,
     ScriptedLink,
     grant_of,
     listening_edge,
@@ -20,6 +21,7 @@ from towonel.identity.certs import certificate_sha256, create_certificate
 from towonel.tunnel.core.handshake import EdgeIdentity
 from towonel.tunnel.core.handshake_places import MAX_HANDSHAKES_PER_SOURCE
 from towonel.tunnel.core.timing import Timing
+from towonel.tunnel.listener import listen
 from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
 from towonel.wire.ids import EdgeId
 
@@ -54,6 +56,16 @@ async def test_a_revoked_tenant_is_refused_and_the_next_is_not() -> None:
         edge.policy.refuses = None
         async with edge.link():
             assert len(edge.policy.sessions) == 1
+
+
+async def test_an_edge_is_trusted_whose_certificate_was_made_by_a_clock_that_was_ahead() -> None:
+    key = new_key()
+    pem = create_certificate(key, datetime.now(UTC) + timedelta(hours=3))
+    wanted = EdgeIdentity(EdgeId(key.public), pem, certificate_sha256(pem))
+    policy = RecordingPolicy()
+    listening = listen("127.0.0.1", 0, key=key, certificate_pem=pem, policy=policy)
+    async with listening as listener, ListeningEdge(listener, policy).link(edge=wanted):
+        assert len(policy.sessions) == 1
 
 
 async def test_an_edge_with_another_certificate_is_not_trusted() -> None:

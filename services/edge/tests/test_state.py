@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from towonel.edge.credentials import CERTIFICATE_FILE, load_credentials, to_datetime
 from towonel.edge.snapshot import Snapshot, SnapshotFile, decode, encode
-from towonel.identity.certs import LIFETIME_DAYS, certificate_public_key
+from towonel.identity.certs import LIFETIME_DAYS, VALID_FROM, certificate_public_key
 from towonel.runtime.secretfile import SecretFileError
 from towonel.wire.errors import ProtocolError
 from towonel.wire.ids import HubId, TenantId
@@ -42,6 +42,13 @@ def test_a_certificate_of_another_key_or_near_its_end_is_made_anew(tmp_path: Pat
 
     assert certificate_public_key(other.certificate_pem) == other.key.public != first.key.public
     assert late.certificate_pem != other.certificate_pem
+
+
+def test_a_certificate_that_is_not_good_yet_is_made_anew(tmp_path: Path) -> None:
+    first = load_credentials(TOKEN, None, tmp_path, NOW)
+    before = VALID_FROM - timedelta(days=1)
+
+    assert load_credentials(TOKEN, None, tmp_path, before).certificate_pem != first.certificate_pem
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"-----BEGIN CERTIFICATE-----"])

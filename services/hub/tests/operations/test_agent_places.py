@@ -115,7 +115,7 @@ async def test_one_agent_too_many_is_asked_to_wait(fleet: Fleet) -> None:
         known = len((await reader.exec(select(AgentRow))).all())
 
     assert isinstance(refused, Unavailable)
-    assert (refused.code, refused.retry_after_s) == (Code.RATE_LIMITED, 10)
+    assert (refused.code, refused.retry_after_s) == (Code.RATE_LIMITED, 5)
     assert known == 2
 
 

@@ -90,6 +90,16 @@ class Reconciler:
                 delay_s = timing.refresh_s * self._rng.uniform(0.8, 1)
             await asyncio.sleep(delay_s)
 
+    async def leave(self) -> None:
+        """Give this agent's place back: the last request, once no stream is left."""
+        if self._grant is None:
+            return
+        try:
+            async with asyncio.timeout(self._timing.leave_s):
+                await self._hub.leave(self._grant, self._identity.agent)
+        except (TimeoutError, TowonelError) as error:  # the hub learns it from edges, or is older
+            log.debug("agent.leave_failed", detail=str(error))
+
     async def _reconcile(self) -> None:
         """Get a grant and publish the services; with a grant, only refresh it and the edges."""
         if self._grant is None:

@@ -70,7 +70,7 @@ def _read_certificate(path: Path, key: NodeKey, now: datetime) -> str | None:
     try:
         pem = path.read_text("ascii")
         is_ours = certs.certificate_public_key(pem) == key.public
-        is_valid = now + RENEW_BEFORE < certs.not_after(pem)
+        is_valid = certs.not_before(pem) <= now < certs.not_after(pem) - RENEW_BEFORE
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, Denied) as error:

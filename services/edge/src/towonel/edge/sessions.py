@@ -1,5 +1,6 @@
 """Registry of the agents' sessions, indexed by tenant and service."""
 
+import asyncio
 import time
 from collections.abc import Collection, Iterable
 from ipaddress import ip_address
@@ -43,6 +44,7 @@ class Sessions(AdmissionPolicy):
         self._agents = LogLimit(max_keys=MAX_AGENTS)
         metrics.send_buffer.set_function(self._count_held_bytes)
         self._hub_id: HubId | None = None
+        self.has_ended = asyncio.Event()  # one of them; cleared by who reports it
         self._serving: dict[tuple[TenantId, ServiceKey], dict[bytes, Session]] = {}
         self._by_tenant: dict[TenantId, dict[bytes, Session]] = {}
 
@@ -119,6 +121,7 @@ class Sessions(AdmissionPolicy):
         self._balance.forget(session.session_id)
         self._metrics.sessions_active.dec()
         self._metrics.sessions_ended.labels(code.word).inc()
+        self.has_ended.set()
         key = (session.agent_id, code)
         self._agents.info("session.ended", key=key, **_log_fields(session), code=code.word)
 
