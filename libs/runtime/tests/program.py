@@ -1,10 +1,13 @@
 """Program for `test_lifecycle.py`; its argument names its behaviour."""
 
 import asyncio
+import os
+import signal
 import sys
 import threading
 import warnings
 from functools import partial
+from threading import Event
 from typing import ClassVar
 
 from pydantic import Field
@@ -29,6 +32,13 @@ async def fail() -> None:
 
 
 async def serve(way: str, stopping: asyncio.Event) -> None:
+    if way == "misbehaves":
+        misbehave()
+        raise Uncaught from ZeroDivisionError()
+    await behave(way, stopping)
+
+
+async def behave(way: str, stopping: asyncio.Event) -> None:
     match way:
         case "crashes":
             await fail()
@@ -40,11 +50,15 @@ async def serve(way: str, stopping: asyncio.Event) -> None:
                 raise lifecycle.GiveUp("the other side says no")
         case "finds-bad-setting":
             raise SettingsError(["PROGRAM_PORT: is taken"])
+        case "drains-too-long":
+            await wait("drains", stopping)
+            raise lifecycle.DrainTimedOut
+        case "leaves-a-thread":
+            thread = asyncio.get_running_loop().run_in_executor(None, Event().wait)
+            await wait("drains", stopping)
+            assert not thread.done()
         case "finds-bad-secret":
             raise SecretFileError("PROGRAM_PORT: is taken")
-        case "misbehaves":
-            misbehave()
-            raise Uncaught from ZeroDivisionError()
         case _:
             await wait(way, stopping)
 
@@ -76,15 +90,17 @@ async def wait(way: str, stopping: asyncio.Event) -> None:
     await stopping.wait()
     say("draining")
     try:
-        await (asyncio.sleep(0) if way == "drains" else asyncio.Event().wait())
+        await (asyncio.sleep(0) if way.startswith("drains") else asyncio.Event().wait())
     finally:
         say("released")
 
 
 def prepared(way: str, settings: ProgramSettings) -> tuple[lifecycle.Serve, float]:
     logs.configure("info", "json", "program")
+    if way == "drains-early":
+        os.kill(os.getpid(), signal.SIGTERM)
     return partial(serve, way), settings.drain_s
 
 
 if __name__ == "__main__":
-    sys.exit(lifecycle.main(ProgramSettings, partial(prepared, sys.argv[1])))
+    sys.exit(lifecycle.main(ProgramSettings, partial(prepared, sys.argv[1]), cleanup_s=0.1))

@@ -62,8 +62,38 @@ def test_a_drain_that_takes_too_long_is_ended_with_75() -> None:
     program = Program("hangs", PROGRAM_DRAIN_S="0.1")
     program.until("started")
     program.signal()
+    code, errors = program.end()
+    asked, cancelled = (json.loads(line) for line in errors.splitlines())
+
+    assert code == 75
+    assert (asked["event"], asked["drain_s"]) == ("process.stop_requested", 0.1)
+    assert (cancelled["event"], cancelled["exit_code"]) == ("process.cancelled", 75)
+
+
+def test_a_drain_that_cut_something_by_itself_ends_with_75() -> None:
+    program = Program("drains-too-long")
+    program.until("started")
+    program.signal()
 
     assert program.end()[0] == 75
+
+
+def test_a_signal_before_the_loop_runs_drains_too() -> None:
+    program = Program("drains-early")
+
+    assert program.end()[0] == 0
+
+
+def test_a_signal_while_it_ends_does_not_change_its_exit_code() -> None:
+    program = Program("leaves-a-thread")
+    program.until("started")
+    program.signal()
+    program.until("draining")
+    program.until("released")
+    while program.process.poll() is None:  # what is left of it waits for its thread
+        program.signal()
+
+    assert program.end()[0] == 0
 
 
 def test_a_crash_is_logged_with_its_trace_and_ends_with_1() -> None:

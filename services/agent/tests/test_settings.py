@@ -64,6 +64,16 @@ def test_every_mistake_is_named_at_once_and_the_process_ends_with_78() -> None:
     assert TOKEN.encode()[40:60] not in ended.stderr + ended.stdout
 
 
+def test_a_service_of_the_wrong_shape_is_one_line() -> None:
+    wrong = '[{"hostname": "a.eu", "origin": "127.0.0.1:1", "proxy_protocol": ["v2"]}]'
+    with pytest.raises(SettingsError) as caught:
+        load(AgentSettings, {**GOOD, "TOWONEL_AGENT_SERVICES": wrong})
+
+    assert caught.value.problems == [
+        'TOWONEL_AGENT_SERVICES: [0] (a.eu).proxy_protocol: must be "v2" or "none", not [\'v2\']'
+    ]
+
+
 def test_without_a_token_the_variable_and_its_form_are_named() -> None:
     ended = run_agent({})
 
@@ -71,7 +81,7 @@ def test_without_a_token_the_variable_and_its_form_are_named() -> None:
     assert "TOWONEL_INVITE_TOKEN" in ended.stderr
 
 
-@pytest.mark.parametrize("value", ["[", "{}", '["xyz"]', "[1]", '["AB"]'])
+@pytest.mark.parametrize("value", ["[", "{}", '["xyz"]', "[1]", '["AB"]', "[" * 100_000])
 def test_a_list_of_trusted_edges_with_a_mistake_is_refused_whole(value: str) -> None:
     with pytest.raises(SettingsError, match="JSON array of edge ids"):
         load(AgentSettings, {**GOOD, "TOWONEL_AGENT_TRUSTED_EDGES": value})
