@@ -32,13 +32,6 @@ async def fail() -> None:
 
 
 async def serve(way: str, stopping: asyncio.Event) -> None:
-    if way == "misbehaves":
-        misbehave()
-        raise Uncaught from ZeroDivisionError()
-    await behave(way, stopping)
-
-
-async def behave(way: str, stopping: asyncio.Event) -> None:
     match way:
         case "crashes":
             await fail()
@@ -50,6 +43,17 @@ async def behave(way: str, stopping: asyncio.Event) -> None:
                 raise lifecycle.GiveUp("the other side says no")
         case "finds-bad-setting":
             raise SettingsError(["PROGRAM_PORT: is taken"])
+        case "finds-bad-secret":
+            raise SecretFileError("PROGRAM_PORT: is taken")
+        case "misbehaves":
+            misbehave()
+            raise Uncaught from ZeroDivisionError()
+        case _:
+            await drain(way, stopping)
+
+
+async def drain(way: str, stopping: asyncio.Event) -> None:
+    match way:
         case "drains-too-long":
             await wait("drains", stopping)
             raise lifecycle.DrainTimedOut
@@ -57,8 +61,6 @@ async def behave(way: str, stopping: asyncio.Event) -> None:
             thread = asyncio.get_running_loop().run_in_executor(None, Event().wait)
             await wait("drains", stopping)
             assert not thread.done()
-        case "finds-bad-secret":
-            raise SecretFileError("PROGRAM_PORT: is taken")
         case _:
             await wait(way, stopping)
 

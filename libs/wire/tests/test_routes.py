@@ -9,7 +9,7 @@ from towonel.wire import routes
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
-from towonel.wire.routes import Route, RouteDelta, TlsMode, decode_delta, encode_delta
+from towonel.wire.routes import TAG_BYTES, Route, RouteDelta, TlsMode, decode_delta, encode_delta
 
 TENANTS = st.binary(min_size=32, max_size=32).map(TenantId)
 ROUTES = st.one_of(
@@ -37,6 +37,7 @@ DELTAS = st.builds(
     st.lists(st.just("https:a.eu"), max_size=3).map(tuple),
     st.lists(TENANTS, max_size=3).map(tuple),
     st.lists(TENANTS, max_size=3).map(tuple),
+    st.none() | st.binary(min_size=TAG_BYTES, max_size=TAG_BYTES),
 )
 TENANT = bytes(range(32))
 ROUTE = {"kind": "https", "name": "a.eu", "tls": "passthrough", "tenant": TENANT}

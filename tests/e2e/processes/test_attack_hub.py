@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import re
+import resource
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 import pytest
 from support.attack import withstanding
-from support.programs import own_processes
+from support.programs import Process, ProcessRunner, execute, own_processes
 from support.stack import Stack
 
 from towonel.client.hub import HubClient
@@ -98,7 +99,7 @@ async def test_invented_reports_of_8_mib_take_neither_memory_nor_the_places_of_e
 
 
 async def test_bodies_that_stay_unfinished_leave_room_for_others(stack: Stack) -> None:
-    """A hundred clients begin the largest desired state there can be, and do not end it."""
+    """Forty clients begin the largest desired state there can be, and do not end it."""
     assert stack.hub is not None
     head = (
         f"PUT /v1/desired-state HTTP/1.1\r\nhost: hub\r\ncontent-length: {MIB}\r\n"
@@ -110,7 +111,7 @@ async def test_bodies_that_stay_unfinished_leave_room_for_others(stack: Stack) -
         asyncio.timeout(20),
         contextlib.AsyncExitStack() as connections,
     ):
-        for _ in range(100):
+        for _ in range(40):
             _, writer = await asyncio.open_connection("127.0.0.1", stack.hub_port)
             connections.callback(writer.close)
             writer.write(head.encode() + bytes(MIB - 1))
@@ -150,3 +151,27 @@ async def ask_for_long_paths(port: int, answered: list[bytes], ending: asyncio.E
             assert length
             await reader.readexactly(int(length[1]))
             answered.append(head[9:12])
+
+
+async def test_more_silent_connections_than_descriptors_keep_nobody_out(tmp_path: Path) -> None:
+    runner = ProcessRunner(tmp_path, execute_with_200_descriptors)
+    stack = Stack(runner, tmp_path)
+    hub = await stack.start_hub()
+    async with (
+        honest_callers(stack) as serve,
+        withstanding(hub.program, serve),
+        asyncio.timeout(20),
+        contextlib.AsyncExitStack() as silent,
+    ):
+        for _ in range(260):
+            _, writer = await asyncio.open_connection("127.0.0.1", stack.hub_port)
+            silent.callback(writer.close)
+    await hub.program.kill()
+
+
+async def execute_with_200_descriptors(
+    program: str, environ: Mapping[str, str], output: Path
+) -> Process:
+    process = await execute(program, environ, output)
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (200, 200))  # it imports as yet
+    return process

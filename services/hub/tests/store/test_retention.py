@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlmodel import SQLModel, func, select
+from sqlmodel import SQLModel, func, select, update
 from support.hub import TestHub, state, tenant_of
 
 from towonel.hub import background
+from towonel.hub.core.route_history import TAGS
 from towonel.hub.live.route_cache import RouteCache
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store import retention, routes
@@ -21,6 +22,7 @@ from towonel.hub.store.tables import (
     NonceRow,
     ReportRow,
     RevisionRow,
+    RevisionTagRow,
     RouteRow,
 )
 from towonel.wire.ids import TenantId
@@ -82,6 +84,18 @@ KINDS: dict[str, tuple[Callable[[int, int], SQLModel], int]] = {
 }
 
 
+async def test_tags_are_kept_for_the_newest_revisions(hub: TestHub) -> None:
+    tags = [RevisionTagRow(revision=number, tag=b"12345678") for number in (1, 2, 3)]
+    await put(hub, list(tags))
+    async with hub.context.store.write() as change:
+        await change.session.exec(update(RevisionRow).values(value=TAGS + 2))
+    await background.prune(hub.context, KEEP)
+    async with hub.context.store.read() as session:
+        left = (await session.exec(select(RevisionTagRow.revision))).all()
+
+    assert sorted(left) == [2, 3]
+
+
 async def put(hub: TestHub, rows: list[SQLModel]) -> None:
     async with hub.context.store.write() as change:
         change.session.add_all(rows)
@@ -127,6 +141,21 @@ async def test_chores_go_on_until_a_backlog_is_gone(hub: TestHub) -> None:
     await background.prune(hub.context, IN_PARTS)
 
     assert await count(hub, NonceRow) == 0
+
+
+async def test_of_too_many_tombstones_the_oldest_are_forgotten_and_edges_get_everything(
+    hub: TestHub,
+) -> None:
+    tenant = tenant_of(await hub.invite("*.eu"))
+    for names in (["a.eu", "b.eu", "c.eu"], ["b.eu", "c.eu"], ["c.eu"], []):
+        hub.clock.now_ms += 1
+        await hub.client().apply_desired_state(tenant, state(*names))
+    await background.prune(hub.context, replace(KEEP, tombstones=2, rows_at_once=1))
+    old, new = await reported(hub, 1), await reported(hub, 2)
+
+    assert await count(hub, RouteRow) == 2
+    assert (old.snapshot, old.removed) == (True, ())
+    assert (new.snapshot, new.removed) == (False, ("https:b.eu", "https:c.eu"))
 
 
 async def test_live_routes_are_never_forgotten(hub: TestHub) -> None:

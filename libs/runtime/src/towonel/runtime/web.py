@@ -15,6 +15,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from towonel.runtime.environment.ports import listen_error
+from towonel.runtime.log_limit import LogLimit
+from towonel.runtime.sockets import PAUSE_S, accept_forever, accept_waiting, limit_by_descriptors
 
 BACKLOG = 1024
 CONNECTIONS = 2_000
@@ -135,13 +137,47 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """Server that handles no signals."""
+    """Server that handles no signals, and accepts by a loop that knows what to do without descriptors.
+
+    That of asyncio (`_accept_connection`) logs each failure, and starts itself anew for each.
+    """
 
     @contextlib.contextmanager
     @override
     def capture_signals(self) -> Generator[None]:
         """Leave signals to the lifecycle, which owns them."""
         yield
+
+    @contextlib.asynccontextmanager
+    async def accept(
+        self, listener: socket.socket, tasks: asyncio.TaskGroup
+    ) -> AsyncGenerator[None]:
+        """Serve the clients of a listening socket for the time of the block, and close it."""
+        log_limit = LogLimit()
+
+        def log_error(word: str) -> None:
+            log_limit.warning("http.accept_failed", key=word, error=word, pause_s=PAUSE_S)
+
+        def start(sock: socket.socket) -> None:
+            tasks.create_task(self._connect(sock))
+
+        accepting = tasks.create_task(accept_forever(listener, start, log_error))
+        try:
+            yield
+        finally:
+            accepting.cancel()
+            await asyncio.wait([accepting])
+            accept_waiting(listener, start)
+            listener.close()
+
+    async def _connect(self, sock: socket.socket) -> None:
+        loop, protocol = asyncio.get_running_loop(), cast(Any, self.config.http_protocol_class)
+        options = {"server_state": self.server_state, "app_state": self.lifespan.state}
+        connect = partial(protocol, config=self.config, _loop=loop, **options)
+        try:
+            await loop.connect_accepted_socket(connect, sock)
+        except OSError:  # the client has left
+            sock.close()
 
 
 def bind(
@@ -182,19 +218,22 @@ async def serve_app(
     """Serve `app` while the context lasts; yields the port, which the system chose for 0.
 
     At the end no new connection is taken, requests in flight get `drain_s` seconds. Of more than
-    `concurrency` connections the longest idle are closed. `variable` is that of the address.
+    `concurrency` connections, or as many as descriptors allow, the longest idle are closed.
+    `variable` is that of the address.
 
     Raises:
         SettingsError: if the address cannot be bound.
         RuntimeError: if the application fails to start.
     """
     with bind(host, port, timing.unread_ms, variable=variable) as listener:
-        server = _Server(_configure(app, drain_s, concurrency, timing))
+        places = limit_by_descriptors(concurrency)
+        server = _Server(_configure(app, drain_s, places, timing))
         async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(_serve(server, listener))
+            serving = tasks.create_task(_serve(server))
             await _wait_started(server, serving)
             try:
-                yield int(listener.getsockname()[1])
+                async with server.accept(listener, tasks):
+                    yield int(listener.getsockname()[1])
             except Exception:  # the group would cancel the server, which tells it as a crash
                 server.should_exit = True
                 await asyncio.wait([serving])
@@ -222,9 +261,9 @@ def _configure(app: Any, drain_s: float, concurrency: int, timing: WebTiming) ->
     )
 
 
-async def _serve(server: _Server, listener: socket.socket) -> None:
+async def _serve(server: _Server) -> None:
     try:
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=[])  # it has its clients from `accept`
     except SystemExit as error:  # uvicorn's way to report that the application did not start
         raise RuntimeError("the application did not start; the log above says why") from error
     finally:
@@ -236,8 +275,6 @@ async def _end(server: _Server) -> None:
 
     A request that goes on would use what its application has closed by then.
     """
-    for listener in getattr(server, "servers", ()):  # there are none before it has started
-        listener.close()
     for connection in list(server.server_state.connections):
         connection.transport.close()
     if requests := set(server.server_state.tasks):

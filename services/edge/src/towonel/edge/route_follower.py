@@ -33,7 +33,7 @@ from towonel.wire.routes import RouteDelta
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 CHECK = "routes"
-HUB, REGISTRATION = "hub", "registration"  # what is degraded
+HUB, REGISTRATION, SNAPSHOT = "hub", "registration", "snapshot"  # what is degraded
 
 
 class RouteSource(Protocol):
@@ -47,8 +47,10 @@ class RouteSource(Protocol):
         """Register an edge and its addresses."""
         ...
 
-    async def follow_routes(self, edge: NodeKey, since: int | None, wait_s: int = 0) -> RouteDelta:
-        """Return what changed since a revision, after at most `wait_s` seconds."""
+    async def follow_routes(
+        self, edge: NodeKey, since: int | None, wait_s: int = 0, tag: bytes | None = None
+    ) -> RouteDelta:
+        """Return what changed since a revision with a tag, after at most `wait_s` seconds."""
         ...
 
 
@@ -115,7 +117,7 @@ class RouteStore:
         self._metrics.routes.set(len(self._table))
         self._health.set(CHECK, ok=True)
         self.loaded.set()
-        if before != delta.revision:
+        if change or before != delta.revision:
             self._is_unsaved.set()
         if change:
             log.info(
@@ -126,17 +128,26 @@ class RouteStore:
             )
 
     async def save_changes(self, pause_s: float) -> None:
-        """Write the file whenever something has changed, at most once in `pause_s` seconds."""
+        """Write the file whenever something has changed, at most once in `pause_s` seconds.
+
+        A disk that takes nothing is tried ten times less often: encoding all routes is work.
+        """
         while True:
             await self._is_unsaved.wait()
-            await self.save()
-            await asyncio.sleep(pause_s)
+            is_saved = await self.save()
+            await asyncio.sleep(pause_s if is_saved else 10 * pause_s)
 
-    async def save(self) -> None:
-        """Write the file, if something has changed since."""
-        if self.hub_id is not None and self._is_unsaved.is_set():
-            self._is_unsaved.clear()
-            await self._file.save(Snapshot(self.hub_id, self._table.snapshot()))
+    async def save(self) -> bool:
+        """Write the file, if something has changed since; return whether the disk takes it."""
+        if self.hub_id is None or not self._is_unsaved.is_set():
+            return True
+        self._is_unsaved.clear()
+        problem = await self._file.save(Snapshot(self.hub_id, self._table.snapshot()))
+        if problem is not None:
+            self._is_unsaved.set()
+            problem = f"routes cannot be stored, a restart needs the hub: {problem}"
+        self._health.set_degraded(SNAPSHOT, reason=problem)
+        return problem is None
 
 
 class RouteFollower:
@@ -177,6 +188,7 @@ class RouteFollower:
         self._rng = rng
         self._timing = timing
         self._since: int | None = None  # the first answer is whole: the hub may be another one now
+        self._tag: bytes | None = None  # of the revision `_since`
         self._register_at = float("-inf")
         self._started_at = clock()
         self._was_reached = False
@@ -206,9 +218,9 @@ class RouteFollower:
         if self._clock() >= self._register_at:
             await self._register()
         key = self._registration.key
-        delta = await self._hub.follow_routes(key, self._since, self._long_poll_s())
+        delta = await self._hub.follow_routes(key, self._since, self._long_poll_s(), self._tag)
         self._routes.apply(delta)
-        self._since = delta.revision
+        self._since, self._tag = delta.revision, delta.tag
 
     def _long_poll_s(self) -> int:
         """Return how long the hub may hold the next poll: not beyond the next registration.
@@ -238,7 +250,7 @@ class RouteFollower:
 
     def _trust(self, hub_id: HubId) -> None:
         if hub_id != self._routes.hub_id:
-            self._since = None
+            self._since = self._tag = None
         self._routes.trust(hub_id)
 
     def _on_failed(self, error: TowonelError) -> None:

@@ -128,7 +128,10 @@ class DatabaseWatch:
         hub, unavailable, degraded = self._hub, None, None
         try:
             async with hub.store.read() as session:
-                hub.route_changes.set_revision(await routes.get_revision(session))
+                revision, tag = await routes.get_head(session)
+            if (revision, tag) != (hub.route_cache.revision, hub.route_cache.tag):
+                hub.route_cache.request_refresh()  # also where the database was put back
+            hub.route_changes.set_revision(revision)
             if hub.store.trouble is not None:
                 degraded = await _check_writes(hub)
         except TowonelError as error:

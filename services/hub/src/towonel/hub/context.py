@@ -37,6 +37,7 @@ class Policy:
     quotas: Quotas = field(default_factory=Quotas)
     per_address: Rate = Rate(5, 30)  # noqa: RUF009 it is frozen
     per_key: Rate = Rate(50, 500)  # noqa: RUF009 as above
+    route_changes: Rate = Rate(10, 10_000)  # noqa: RUF009 as above
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     open_tenant_logs: bool = False
     agents: Mapping[AgentId, TenantId] = field(default_factory=dict[AgentId, TenantId])  # declared

@@ -27,6 +27,12 @@ from towonel.wire.variables import VARIABLES
 
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
+# The fields of the key files, and the name of each in the data folder.
+KEY_FILES = {
+    "identity_key_path": "node.key",
+    "operator_api_key_path": "operator.key",
+    "invite_hash_key_path": "invite_hash.key",
+}
 _MAX_QUOTA = 1_000_000  # what no database of a hub has room for
 
 
@@ -212,6 +218,30 @@ class HubSettings(TelemetrySettings):
         validation_alias="TOWONEL_HUB_QUOTA_HOSTNAMES",
         description="Hostnames that an invite may have, unless its own limit says otherwise.",
     )
+    quota_groups: int = Field(
+        default=32,
+        ge=0,
+        validation_alias="TOWONEL_HUB_QUOTA_GROUPS",
+        description="Groups of a tenant that may publish something.",
+    )
+    quota_group_services: int = Field(
+        default=10_000,
+        ge=0,
+        validation_alias="TOWONEL_HUB_QUOTA_GROUP_SERVICES",
+        description="Services that all groups of a tenant may publish, where one that two groups publish counts twice.",
+    )
+    route_changes_per_sec: float = Field(
+        default=10,
+        gt=0,
+        validation_alias="TOWONEL_HUB_ROUTE_CHANGES_PER_SEC",
+        description="Services a second that a tenant may add, change or remove.",
+    )
+    route_changes_burst: int = Field(
+        default=10_000,
+        ge=1,
+        validation_alias="TOWONEL_HUB_ROUTE_CHANGES_BURST",
+        description="How many of them may come at once.",
+    )
     reserved_ports: CsvList = Field(
         default=("443", "8443", "9090", "9091"),
         validation_alias="TOWONEL_HUB_RESERVED_PORTS",
@@ -278,6 +308,13 @@ class HubSettings(TelemetrySettings):
         """The database."""
         dsn = self.db_dsn.get_secret_value() if self.db_dsn else str(self.data_dir / "hub.db")
         return _parse_database(self.db_driver, dsn)
+
+    @property
+    @override
+    def key_paths(self) -> dict[str, Path]:
+        return {
+            field: getattr(self, field) or self.data_dir / name for field, name in KEY_FILES.items()
+        }
 
     @property
     def max_connections(self) -> int:

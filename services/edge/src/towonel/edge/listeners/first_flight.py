@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import socket
 
-from towonel.edge.listeners.sockets import has_hung_up, wait_readable
+from towonel.edge.listeners.sockets import has_hung_up
+from towonel.runtime.sockets import wait_readable
 from towonel.wire import clienthello, proxy
 from towonel.wire.clienthello import ClientHello, Incomplete
 from towonel.wire.errors import Code, Unavailable

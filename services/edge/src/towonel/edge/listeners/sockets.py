@@ -1,6 +1,5 @@
-"""Sockets: binding them, and waiting on one without reading from it."""
+"""Sockets: binding them, and whether the peer of one is still there."""
 
-import asyncio
 import select
 import socket
 
@@ -56,25 +55,8 @@ def _keep_alive(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
 
 
-async def wait_readable(sock: socket.socket) -> None:
-    """Wait until SO_RCVLOWAT bytes can be read, or the peer has sent its end or a reset."""
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-    descriptor = sock.fileno()
-    loop.add_reader(descriptor, _wake, waiter)
-    try:
-        await waiter
-    finally:
-        loop.remove_reader(descriptor)
-
-
 def has_hung_up(sock: socket.socket) -> bool:
     """Whether the peer sends no more, even if some of what it sent is still unread."""
     poll = select.poll()
     poll.register(sock, HANG_UP)
     return bool(poll.poll(0))
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
