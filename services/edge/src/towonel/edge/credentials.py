@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from towonel.identity import certs
-from towonel.identity.keys import SEED_BYTES, NodeKey
+from towonel.identity.keys import BLANK, SEED_BYTES, NodeKey, is_blank
 from towonel.runtime import secretfile
 from towonel.runtime.secretfile import SecretFileError
 from towonel.wire.errors import Denied
@@ -56,6 +56,8 @@ def _load_key(token: EdgeToken | None, path: Path | None) -> NodeKey:
     seed = secretfile.load_or_create(path, lambda: os.urandom(SEED_BYTES))
     if len(seed) != SEED_BYTES:
         raise SecretFileError(f"{path}: must be exactly {SEED_BYTES} bytes, has {len(seed)}")
+    if is_blank(seed):
+        raise SecretFileError(f"{path}: {BLANK}")
     return NodeKey.from_seed(seed)
 
 
