@@ -27,7 +27,7 @@ $(ROOT)/.tools/bin/uv:
 setup: $(if $(filter uv,$(UV)),,$(ROOT)/.tools/bin/uv) ## Install Python packages into .venv
 	@$(UV) sync --frozen --quiet
 
-tools: ## Install the programs that the tests drive (nginx, redis, postgresql, curl, openssl)
+tools: ## Install the programs that the tests drive (nginx, redis, postgresql, curl, openssl, haproxy, libfaketime)
 	@.ci/tools
 
 demo: setup ## Run hub, edge, agent and an origin here; ONCE=1 exits after one request

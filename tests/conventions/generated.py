@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from towonel.agent.settings import AgentSettings
-from towonel.cli.settings import CommandSettings, ServeSettings
+from towonel.cli.settings import CommandSettings, ServeSettings, TokenSettings
 from towonel.edge.settings import EdgeSettings
 from towonel.hub.api.application import create_app_without_hub
 from towonel.hub.settings import HubSettings
@@ -74,16 +74,41 @@ def described(variable: Variable) -> str:
 
 def env_example() -> str:
     """Every variable of the services, commented out, with its default."""
-    lines = ["# Every variable there is; `make docs` writes this file from the code.\n"]
+    lines = [
+        "## Every variable there is; `make docs` writes this file from the code.\n",
+        "## Remove the # before a name to set it: `sed 's/^#//' .env.example` sets every default.\n",
+    ]
     for name, found in by_process().items():
-        lines.append(f"\n# --- {name} ---\n")
-        lines += [f"# {v.description}\n#{v.name}={_example(v.default)}\n" for v in found]
+        lines.append(f"\n## --- {name} ---\n")
+        lines += [f"## {v.description}\n#{v.name}={_example(v.default)}\n" for v in found]
     return "".join(lines)
 
 
 def _example(default: str) -> str:
     """Return what stands in the file: of a required variable nothing, which no program takes for it."""
     return "" if default == "required" else default
+
+
+def variable_names() -> str:
+    """Return the module with the names of all variables, which no program can import from another."""
+    classes: list[type[Settings]] = [*PROCESSES.values(), TokenSettings]
+    found = {
+        name
+        for cls in classes
+        for variable in variables(cls)
+        for name in (variable.name, *variable.deprecated)
+    }
+    lines = "".join(f'        "{name}",\n' for name in sorted(found))
+    return f'''"""Names of the environment variables of all programs; `make docs` writes this file.
+
+Each program knows those of the others by it, and can name the variables that none of them reads.
+"""
+
+VARIABLES = frozenset(
+    {{
+{lines}    }}
+)
+'''
 
 
 def message_table() -> str:
@@ -223,7 +248,10 @@ def documents() -> dict[Path, str]:
         path: BLOCK.sub(lambda m: f"{m[1]}\n{BLOCKS[m['name']]()}\n{m[3]}", path.read_text())
         for path in (ROOT / "README.md", ROOT / "docs/protocol.md", ROOT / "docs/api.md")
     }
-    return wanted | {ROOT / ".env.example": env_example()}
+    return wanted | {
+        ROOT / ".env.example": env_example(),
+        ROOT / "libs/wire/src/towonel/wire/variables.py": variable_names(),
+    }
 
 
 if __name__ == "__main__":

@@ -78,6 +78,15 @@ async def curl(client: Client, ca_file: str, path: str = "/", *options: str) -> 
     )
 
 
+def client_hello(hostname: str) -> bytes:
+    """The first flight of a real TLS client."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=hostname)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
 async def alert_of(port: int, sent: bytes, within_s: float = 15.0) -> bytes:
     """Send bytes to the edge, and return all it says before it closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

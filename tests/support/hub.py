@@ -26,6 +26,7 @@ from towonel.hub.api.application import create_app_without_hub, prepare
 from towonel.hub.api.http import errors
 from towonel.hub.api.http.middleware import RequestMiddleware
 from towonel.hub.api.http.tracing import telemetry_config
+from towonel.hub.bounds import Bounds
 from towonel.hub.context import Hub, Policy
 from towonel.hub.core.rate_limits import Rate
 from towonel.hub.key_files import HubKeys
@@ -74,7 +75,7 @@ class TestHub:
         """The API, with the routes that all hubs of this process share."""
         app = copy.copy(_app_with_routes())
         app.state = State({"hub": self.context})
-        app.user_middleware = [Middleware(RequestMiddleware, metrics=self.context.metrics)]
+        app.user_middleware = [Middleware(RequestMiddleware, hub=self.context)]
         return app
 
     @cached_property
@@ -137,11 +138,12 @@ async def running_hub(
     changes: RouteChanges,
     limits: Limiter | None = None,
     timing: Timing | None = None,
+    bounds: Bounds | None = None,
     **chosen: Any,
 ) -> AsyncGenerator[TestHub]:
     """A hub on a migrated database; `chosen` are fields of its policy."""
     keys = HubKeys(new_key(), OPERATOR_KEY.encode(), secrets.token_bytes(32))
-    async with hub_with_keys(database, changes, keys, limits, timing, **chosen) as hub:
+    async with hub_with_keys(database, changes, keys, limits, timing, bounds, **chosen) as hub:
         yield hub
 
 
@@ -152,6 +154,7 @@ async def hub_with_keys(
     keys: HubKeys,
     limits: Limiter | None = None,
     timing: Timing | None = None,
+    bounds: Bounds | None = None,
     **chosen: Any,
 ) -> AsyncGenerator[TestHub]:
     """The same with keys that are given: replicas share them."""
@@ -162,7 +165,8 @@ async def hub_with_keys(
         changes.set_revision(cache.revision)
         limiter, policy = limits or MemoryLimiter(), Policy(**{**UNLIMITED, **chosen})
         parts = (keys, store, changes, audited, limiter, cache, EdgeReports(store))
-        hub = TestHub(Hub(*parts, "https://hub.example.eu", policy, timing), clock)
+        url = "https://hub.example.eu"
+        hub = TestHub(Hub(*parts, url, policy, timing, bounds or Bounds()), clock)
         yield hub
         for client in hub.clients:
             await client.aclose()

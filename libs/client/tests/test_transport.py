@@ -11,7 +11,7 @@ from support.scripted_server import Server, serving
 from towonel.api.invites import InviteIn
 from towonel.client.hub import HubClient
 from towonel.client.request import MAX_ANSWER_BYTES, MAX_PAGE_BYTES, HubRequest
-from towonel.client.transport import is_loopback, parse_hub_url
+from towonel.client.transport import parse_hub_url
 from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
 
 HEALTH = {"status": "ok", "node_id": "ab" * 32, "version": "1.2.3", "protocol_version": 1}
@@ -47,7 +47,9 @@ def test_https_anywhere_and_http_to_this_host_are_hubs(text: str) -> None:
         ("https://hub.example.eu/?a=b", "query"),
         ("https://hub.example.eu:99999", "65535"),
         ("https://hub.example.eu:0", "65535"),
-        ("https://hub.example.eu:https", "invalid"),
+        ("https://hub.example.eu:https", "65535"),
+        ("https://xn--999999999.example.eu", "neither a name"),
+        ("https://xn--0.example.eu", "invalid"),  # decodes, and IDNA has no such name
     ],
 )
 def test_an_unsafe_or_broken_address_is_refused_by_its_rule(text: str, rule: str) -> None:
@@ -62,7 +64,7 @@ def test_http_elsewhere_is_a_choice_that_has_to_be_made() -> None:
     url = parse_hub_url("http://hub.example.eu", allow_insecure=True)
 
     assert url.host == "hub.example.eu"
-    assert not is_loopback(url.host)
+    assert url.scheme == "http"
 
 
 async def test_an_answer_becomes_a_model(server: Server) -> None:

@@ -19,6 +19,7 @@ from towonel.wire.messages import Abandoned, Challenge, GoAway, Window, encode
 
 
 def send(connection: Connection, stream_id: int, data: bytes) -> None:
+    connection._quic._remote_max_streams_bidi = 10  # whatever the edge allows
     connection.send(stream_id, data)
 
 
@@ -60,6 +61,7 @@ async def test_an_agent_that_has_not_said_hello_may_send_nothing_else(
         with link.connect(edge.address), pytest.raises(TowonelError) as caught:
             await link.wait_opened()
 
+        await until(lambda: edge.policy.refused_with)
         assert caught.value.code is Code.UNEXPECTED_MESSAGE
         assert edge.policy.refused_with == [Code.UNEXPECTED_MESSAGE]
 
@@ -85,7 +87,7 @@ async def test_an_agent_that_ends_its_control_stream_is_closed() -> None:
 
 async def test_an_agent_that_opens_a_stream_is_closed() -> None:
     async with listening_edge() as edge, edge.session() as (_, link):
-        link.channel.connection.send(0, b"hello")
+        send(link.channel.connection, 0, b"hello")
 
         await closes_with(edge, link, Code.UNEXPECTED_MESSAGE)
 

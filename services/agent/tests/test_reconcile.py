@@ -12,6 +12,7 @@ from support.hub import TestHub, migrated, registration, running_hub
 from towonel.agent.core.services import OriginTable, parse_services
 from towonel.agent.links import Links
 from towonel.agent.metrics import Metrics
+from towonel.agent.origin_dialer import OriginDialer
 from towonel.agent.origins import Origins
 from towonel.agent.reconcile import AgentIdentity, Reconciler
 from towonel.agent.timing import HubTiming, LinkTiming
@@ -20,6 +21,7 @@ from towonel.hub.live.route_changes import RouteChanges
 from towonel.identity.grants import GRANT_LIFETIME_MS
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.runtime.admin import Health
+from towonel.runtime.dns.resolver import Resolver
 from towonel.runtime.lifecycle import GiveUp
 from towonel.wire import base64url
 from towonel.wire.errors import Code, Unavailable
@@ -47,11 +49,13 @@ async def agent(hub: TestHub, token: InviteToken) -> AsyncGenerator[Agent]:
     """A running agent that has one service."""
     key, metrics, health = NodeKey.from_seed(token.secret), Metrics(), Health()
     identity = AgentIdentity(token, TenantKey.from_seed(token.seed), key, "default")
-    origins = Origins(OriginTable(SERVICES), metrics, timeout_s=1, max_streams=1)
+    resolver = Resolver()
+    dialer = OriginDialer(resolver, timeout_s=1)
+    origins = Origins(OriginTable(SERVICES), dialer, metrics, max_streams=1)
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         keys = [service.key for service in SERVICES]
-        links = Links(tasks, key, keys, origins, metrics, health, LinkTiming())
-        reconciler = Reconciler(hub.client(None), identity, SERVICES, links, None, TIMING)
+        links = Links(tasks, key, keys, origins, resolver, metrics, health, LinkTiming())
+        reconciler = Reconciler(hub.client(None), identity, SERVICES, links, None, health, TIMING)
         running = tasks.create_task(reconciler.run())
         yield Agent(reconciler, links, running)
         running.cancel()

@@ -95,13 +95,43 @@ def test_a_mistake_is_named_with_its_rule_and_without_its_secret(
     assert "S1NLU0" not in found
 
 
-def test_without_folder_token_or_address_each_is_asked_for() -> None:
+def test_without_a_folder_and_a_token_the_key_is_asked_for() -> None:
     with pytest.raises(SettingsError) as caught:
         load(EdgeSettings, {})
 
-    names = [line.partition(":")[0] for line in caught.value.problems]
-    assert names == [
-        "TOWONEL_IDENTITY_KEY_PATH",
-        "TOWONEL_EDGE_STATE_DIR",
-        "TOWONEL_EDGE_ADVERTISED_ADDRESSES",
+    assert caught.value.problems == [
+        "TOWONEL_IDENTITY_KEY_PATH: set it, or TOWONEL_EDGE_INVITE_TOKEN, or TOWONEL_DATA_DIR"
     ]
+
+
+def test_a_token_alone_makes_an_edge() -> None:
+    settings = load(EdgeSettings, {"TOWONEL_EDGE_INVITE_TOKEN": TOKEN.encode()})
+
+    assert settings.hub_url == "https://hub.example.eu"
+    assert settings.state_folder == Path("edge")
+    assert settings.agent_addresses(443) == []
+
+
+def test_of_several_hubs_the_first_is_used_and_the_variable_is_deprecated() -> None:
+    urls = {"TOWONEL_EDGE_HUB_URLS": "https://a.eu,https://b.eu"}
+    settings = load(EdgeSettings, {**BESIDE_A_HUB, **urls})
+    both = load(EdgeSettings, {**BESIDE_A_HUB, **urls, "TOWONEL_EDGE_HUB_URL": "https://c.eu"})
+
+    assert (settings.hub_url, both.hub_url) == ("https://a.eu", "https://c.eu")
+    (warning,) = settings.warnings
+    assert warning.startswith("TOWONEL_EDGE_HUB_URLS: deprecated; use TOWONEL_EDGE_HUB_URL")
+    assert warning.endswith(": 1 more are not used")
+
+
+def test_the_hub_of_a_token_is_held_to_the_rule_of_hubs() -> None:
+    token = EdgeToken("https://me:hunter2@hub.example.eu", bytes(16), bytes(32), bytes(32))
+    found = problem(TOWONEL_EDGE_INVITE_TOKEN=token.encode())
+
+    assert found.startswith("TOWONEL_EDGE_HUB_URL: the one in TOWONEL_EDGE_INVITE_TOKEN: ")
+    assert "hunter2" not in found
+
+
+def test_sessions_taken_at_one_address_are_advertised_there() -> None:
+    session = {"TOWONEL_DATA_DIR": "/state", "TOWONEL_EDGE_SESSION_LISTEN_ADDR": "192.0.2.7:4433"}
+
+    assert load(EdgeSettings, session).agent_addresses(4433) == ["192.0.2.7:4433"]

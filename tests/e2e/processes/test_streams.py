@@ -1,14 +1,12 @@
 """Streams under stress: readers that sleep, half-closes and resets, many at once."""
 
 import asyncio
-import contextlib
 import random
-import ssl
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from support.clients import Client
+from support.clients import Client, client_hello
 from support.origins import (
     CHUNK,
     Certificates,
@@ -174,12 +172,3 @@ async def test_a_half_close_by_either_side_leaves_the_other_direction_open(
     assert answer == b"after your end"
     writer.close()
     server.close()
-
-
-def client_hello(hostname: str) -> bytes:
-    """The first flight of a real TLS client."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=hostname)
-    with contextlib.suppress(ssl.SSLWantReadError):
-        tls.do_handshake()
-    return outgoing.read()

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from towonel.cli.errors import UsageError
 from towonel.cli.logins import FILE, Profile, Profiles
 from towonel.cli.settings import CommandSettings, config_folder
-from towonel.client.hub import HubClient
+from towonel.client.operator import OperatorClient
 from towonel.client.transport import parse_hub_url
 from towonel.runtime import secretfile
 from towonel.runtime.addresses import loopback_url
@@ -30,9 +30,9 @@ class Target:
     operator_key: SecretStr | None
     allow_insecure: bool
 
-    def client(self) -> HubClient:
+    def client[C: OperatorClient](self, kind: type[C]) -> C:
         key = None if self.operator_key is None else self.operator_key.get_secret_value()
-        return HubClient(self.hub_url, operator_key=key, allow_insecure=self.allow_insecure)
+        return kind(self.hub_url, operator_key=key, allow_insecure=self.allow_insecure)
 
 
 def resolve_target(

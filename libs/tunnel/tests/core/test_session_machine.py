@@ -41,7 +41,13 @@ class Dialogue:
     def __init__(self) -> None:
         self.policy = RecordingPolicy()
         self.agent = new_key()
-        handshake = EdgeHandshake(IDENTITY, self.policy.hub_ids, self.policy.refuse, lambda: False)
+        handshake = EdgeHandshake(
+            IDENTITY,
+            self.policy.hub_ids,
+            self.policy.refuse,
+            self.policy.refuse_more,
+            lambda: False,
+        )
         self.machine = SessionMachine(handshake, nonce=NONCE, session_id=SESSION_ID, now=100)
 
     def grant(

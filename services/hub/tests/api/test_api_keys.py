@@ -182,6 +182,20 @@ async def test_its_last_use_is_told_at_once_and_kept(hub: TestHub) -> None:
     assert reported.last_used_at == retained.last_used_at == at(hub.clock.now_ms)
 
 
+async def test_a_use_after_the_clock_was_put_back_replaces_the_one_of_before(hub: TestHub) -> None:
+    client = hub.client()
+    created = await client.keys.create(VIEWER)
+    hub.clock.now_ms += 3 * 3_600_000
+    await opens(hub, created.key)
+    await background.flush(hub.context)
+    hub.clock.now_ms -= 2 * 3_600_000
+    await opens(hub, created.key)
+    await background.flush(hub.context)
+
+    retained = (await client.keys.get(created.key_id)).value
+    assert retained.last_used_at == at(hub.clock.now_ms)
+
+
 async def test_a_refused_key_counts_as_no_use(hub: TestHub) -> None:
     created = await hub.client().keys.create(VIEWER)
     await hub.client().keys.revoke(created.key_id)

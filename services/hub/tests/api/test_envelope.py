@@ -10,7 +10,7 @@ from support.every_write import every_write, scene
 from support.hub import TestHub, new_key, registration
 
 from towonel.api.keys import KeyIn
-from towonel.hub.api.http.middleware import MAX_BODY_BYTES
+from towonel.hub.api.http.request_body import MAX_BODY_BYTES
 from towonel.wire import base64url
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")

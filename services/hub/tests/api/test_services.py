@@ -12,7 +12,7 @@ from towonel.api.invites import HostnamesIn, InviteIn
 from towonel.api.limits import Limits
 from towonel.api.reports import EdgeReport, SessionReport
 from towonel.api.tenants import TenantEdit
-from towonel.hub.api.operator import services
+from towonel.hub.bounds import Bounds
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
@@ -166,10 +166,8 @@ async def test_agents_are_found_by_group_tenant_and_whether_they_are_live(hub: T
     assert await found(tenant_id="ab" * 32) == []
 
 
-async def test_every_live_agent_is_listed_however_many_there_are(
-    hub: TestHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(services, "MAX_IDS", 2)
+@pytest.mark.parametrize("bounds", [Bounds(agent_ids=2)])
+async def test_every_live_agent_is_listed_however_many_there_are(hub: TestHub) -> None:
     token, client, node = await hub.invite("a.eu"), hub.client(), hub.context.keys.node
     agents = [new_key() for _ in range(5)]
     for agent in agents:

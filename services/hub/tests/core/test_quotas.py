@@ -59,6 +59,36 @@ def test_services_of_all_groups_count_and_one_that_two_publish_counts_once() -> 
     assert "services: 3" in refused.detail
 
 
+def test_groups_that_publish_nothing_do_not_count() -> None:
+    others = {f"g{number}": 1 for number in range(32)}
+    check_quotas([], grouped(others), Quotas())
+    check_quotas([WEB], grouped({"a": 1}), Quotas(groups=2))
+    with pytest.raises(
+        Denied, match="groups: 33 are wanted, and this tenant may have 32"
+    ) as caught:
+        check_quotas([WEB], grouped(others), Quotas())
+
+    assert "TOWONEL_HUB_QUOTA_GROUPS" in caught.value.detail
+
+
+def test_a_service_that_many_groups_publish_counts_once_in_each() -> None:
+    check_quotas([WEB, SSH], grouped({"a": 2, "b": 1}), Quotas(group_services=5))
+    with pytest.raises(Denied, match="together publish 5, and may publish 4") as caught:
+        check_quotas([WEB, SSH], grouped({"a": 2, "b": 1}), Quotas(group_services=4))
+
+    assert "TOWONEL_HUB_QUOTA_GROUP_SERVICES" in caught.value.detail
+
+
+def test_a_group_that_stays_as_large_is_kept_above_lowered_quotas() -> None:
+    there = replace(grouped({"a": 9}), own={WEB.key: WEB, SSH.key: SSH})
+    for wanted in ([WEB, SSH], [WEB, DNS], [WEB], []):
+        check_quotas(wanted, there, Quotas(groups=1, group_services=1))
+
+
+def grouped(groups: dict[str, int]) -> CurrentState:
+    return replace(current(set()), groups=groups)
+
+
 def test_only_services_with_a_port_count_as_ports_each_protocol_for_itself() -> None:
     check_quotas([WEB, SSH, DNS], current({"https:b.eu"}), Quotas(ports=2))
 

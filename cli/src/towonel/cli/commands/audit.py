@@ -18,7 +18,7 @@ from towonel.cli.options.durations import parse_duration
 from towonel.cli.output import Output, now
 from towonel.cli.tables import Limit, TenantId, fetch_all, list_output
 from towonel.client.envelope import printable
-from towonel.client.hub import HubClient
+from towonel.client.operator import OperatorClient
 from towonel.runtime.backoff import Backoff
 from towonel.wire.errors import Code, Denied, Unavailable
 
@@ -60,7 +60,7 @@ class AuditFilter:
     app, "list", "towonel audit list --since 1h", "towonel audit list -n 20 --actor operator"
 )
 async def list_all(
-    hub: HubClient,
+    hub: OperatorClient,
     tenant_id: TenantId = None,
     actor: Actor = None,
     action: Action = None,
@@ -88,7 +88,7 @@ async def list_all(
     app, "tail", "towonel audit tail", "towonel audit tail -n 0 --action invite.created --json"
 )
 def tail(
-    hub: HubClient,
+    hub: OperatorClient,
     tenant_id: TenantId = None,
     actor: Actor = None,
     action: Action = None,
@@ -104,7 +104,7 @@ def tail(
 
 
 async def follow(
-    hub: HubClient, audit_filter: AuditFilter, lines: int, backoff: Backoff
+    hub: OperatorClient, audit_filter: AuditFilter, lines: int, backoff: Backoff
 ) -> AsyncGenerator[Output]:
     """Yield the last events, then new ones for ever; a hub that does not answer is asked again.
 
@@ -124,7 +124,7 @@ async def follow(
                 yield Output(item, _format_line(item))
 
 
-async def _recent(hub: HubClient, audit_filter: AuditFilter, lines: int) -> list[AuditItem]:
+async def _recent(hub: OperatorClient, audit_filter: AuditFilter, lines: int) -> list[AuditItem]:
     if lines == 0:
         return []
     try:
@@ -145,7 +145,7 @@ async def _recent(hub: HubClient, audit_filter: AuditFilter, lines: int) -> list
 
 
 async def _stream(
-    hub: HubClient, last_id: int | None, backoff: Backoff
+    hub: OperatorClient, last_id: int | None, backoff: Backoff
 ) -> AsyncGenerator[AuditItem]:
     rng = SystemRandom()
     while True:

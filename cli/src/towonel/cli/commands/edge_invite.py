@@ -9,13 +9,13 @@ from towonel.cli.idempotent import create_once
 from towonel.cli.options.flags import ItemId, Name
 from towonel.cli.output import Fields, Output, format_time
 from towonel.cli.tables import fetch_all, list_output
-from towonel.client.hub import HubClient
+from towonel.client.operator import OperatorClient
 
 app = typer.Typer()
 
 
 @hub_command(app, "create", "towonel edge-invite create --name frankfurt")
-async def create(hub: HubClient, name: Name = None) -> Output:
+async def create(hub: OperatorClient, name: Name = None) -> Output:
     """Make an edge invite, and print its token: the hub does not keep it."""
     checked = parse_invite_name(name)
     invite = await create_once(lambda key: hub.edge_invites.create(checked, idempotency_key=key))
@@ -29,7 +29,7 @@ async def create(hub: HubClient, name: Name = None) -> Output:
 
 
 @hub_command(app, "list", "towonel edge-invite list", "towonel edge-invite list --json")
-async def list_all(hub: HubClient) -> Output:
+async def list_all(hub: OperatorClient) -> Output:
     """List edge invites, the newest first."""
     invites = await fetch_all(hub.edge_invites.list, lambda page: page.invites)
     columns = ("ID", "NAME", "STATUS", "EDGE")
@@ -37,7 +37,7 @@ async def list_all(hub: HubClient) -> Output:
 
 
 @hub_command(app, "show", "towonel edge-invite show --id pJ4yYx1sT0mQ8aWv7c2d3g")
-async def show(hub: HubClient, invite_id: ItemId) -> Output:
+async def show(hub: OperatorClient, invite_id: ItemId) -> Output:
     """Show one edge invite; its token is not kept."""
     invite = await hub.edge_invites.get(invite_id)
     fields = [
@@ -51,7 +51,7 @@ async def show(hub: HubClient, invite_id: ItemId) -> Output:
 
 
 @hub_command(app, "revoke", "towonel edge-invite revoke --id pJ4yYx1sT0mQ8aWv7c2d3g")
-async def revoke(hub: HubClient, invite_id: ItemId) -> Output:
+async def revoke(hub: OperatorClient, invite_id: ItemId) -> Output:
     """Revoke an edge invite. The hub gives that edge no routes and names it to no agent."""
     await hub.edge_invites.revoke(invite_id)
     return Output({"status": "revoked", "invite_id": invite_id}, f"revoked {invite_id}")

@@ -7,14 +7,14 @@ import typer
 
 from towonel.cli.errors import report_errors
 from towonel.cli.options.flags import Json, examples
-from towonel.cli.settings import ServeSettings, child_environment
+from towonel.cli.settings import ServeSettings, child_environment, is_hub_wanted
 from towonel.cli.subprocesses import Program
 from towonel.cli.supervisor import Timing, supervise
-from towonel.client.transport import is_loopback
 from towonel.runtime import logs
 from towonel.runtime.addresses import WILDCARDS, loopback_url
 from towonel.runtime.foreign_database import describe_foreign_file
 from towonel.runtime.settings import SettingsError, load
+from towonel.wire.hub_urls import is_loopback
 
 _HUB_URL = "TOWONEL_EDGE_HUB_URL"
 # Each of these tells the edge its hub.
@@ -64,10 +64,13 @@ def programs_for(settings: ServeSettings, environ: Mapping[str, str]) -> list[Pr
         SettingsError: neither is enabled.
     """
     programs: list[Program] = []
-    if settings.hub_enabled:
+    has_hub = is_hub_wanted(settings, environ)
+    if has_hub:
         programs.append(Program("hub", "towonel.hub", environ))
     if settings.edge_enabled:
-        programs.append(Program("edge", "towonel.edge", _edge_environment(settings, environ)))
+        programs.append(
+            Program("edge", "towonel.edge", _edge_environment(settings, environ, has_hub=has_hub))
+        )
     if not programs:
         raise SettingsError(
             ["TOWONEL_HUB_ENABLED and TOWONEL_EDGE_ENABLED are both false: nothing to run"]
@@ -75,9 +78,11 @@ def programs_for(settings: ServeSettings, environ: Mapping[str, str]) -> list[Pr
     return programs
 
 
-def _edge_environment(settings: ServeSettings, environ: Mapping[str, str]) -> dict[str, str]:
-    names_hub = any(environ.get(name) or environ.get(f"{name}_FILE") for name in _HUB_VARIABLES)
-    if names_hub or not settings.hub_enabled:
+def _edge_environment(
+    settings: ServeSettings, environ: Mapping[str, str], *, has_hub: bool
+) -> dict[str, str]:
+    named = [environ.get(name) or environ.get(f"{name}_FILE") for name in _HUB_VARIABLES]
+    if not has_hub or any(text and text.strip() for text in named):
         return dict(environ)
     host, _ = settings.hub_listen_addr
     variables = {_HUB_URL: loopback_url(settings.hub_listen_addr)}

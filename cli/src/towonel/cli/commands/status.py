@@ -15,7 +15,7 @@ from towonel.cli.command import hub_command
 from towonel.cli.commands.edge import COLUMNS, edge_row
 from towonel.cli.output import Fields, Output, Rows, now
 from towonel.cli.tables import SHORT, fetch_all
-from towonel.client.hub import HubClient
+from towonel.client.operator import OperatorClient
 from towonel.wire.errors import Code, Denied, Unavailable
 
 MAX_COUNTED = 1_000  # one page of each
@@ -39,7 +39,7 @@ app = typer.Typer()
     needs_key=False,
 )
 def status(
-    hub: HubClient,
+    hub: OperatorClient,
     watch: Annotated[
         bool,
         typer.Option("--watch", "-w", help="Repeat until Ctrl-C, also while the hub is away."),
@@ -53,7 +53,7 @@ def status(
 
 
 async def watch_status(
-    hub: HubClient, every_s: float, recount_every: int = RECOUNT_EVERY
+    hub: OperatorClient, every_s: float, recount_every: int = RECOUNT_EVERY
 ) -> AsyncGenerator[Output]:
     """Yield the status again and again, also that a hub does not answer.
 
@@ -75,11 +75,11 @@ async def watch_status(
         await asyncio.sleep(wait_s)
 
 
-async def _once(hub: HubClient) -> AsyncGenerator[Output]:
+async def _once(hub: OperatorClient) -> AsyncGenerator[Output]:
     yield await _status(hub, {})
 
 
-async def _status(hub: HubClient, counted: Counts) -> Output:
+async def _status(hub: OperatorClient, counted: Counts) -> Output:
     """Return the status; `counted` is a cache of what is slow to count."""
     health = await hub.health()
     document: dict[str, object] = {"hub_url": hub.base_url, **health.model_dump()}
@@ -99,14 +99,14 @@ async def _status(hub: HubClient, counted: Counts) -> Output:
     return Output(document, Fields(fields), "", _edge_table(edges))
 
 
-def _unavailable(hub: HubClient, error: Unavailable) -> Output:
+def _unavailable(hub: OperatorClient, error: Unavailable) -> Output:
     failure = {"code": error.code.word, "message": error.detail}
     document: dict[str, object] = {"hub_url": hub.base_url, "status": "away", "error": failure}
     at = now().strftime("%H:%M:%S")
     return Output(document, Fields([("hub", f"{hub.base_url} is away at {at}: {error.detail}")]))
 
 
-def _health_fields(hub: HubClient, health: HealthOut) -> list[tuple[str, str]]:
+def _health_fields(hub: OperatorClient, health: HealthOut) -> list[tuple[str, str]]:
     return [
         ("hub", f"{hub.base_url} is up"),
         ("version", f"{health.version}, protocol {health.protocol_version}"),
@@ -114,7 +114,7 @@ def _health_fields(hub: HubClient, health: HealthOut) -> list[tuple[str, str]]:
     ]
 
 
-async def _count_all(hub: HubClient) -> Counts:
+async def _count_all(hub: OperatorClient) -> Counts:
     """Return how many there are of each; None for what the key does not show."""
     counts: Counts = {}
     for standing in STATUSES:
@@ -127,7 +127,7 @@ async def _count_all(hub: HubClient) -> Counts:
     return counts
 
 
-async def _agents_live(hub: HubClient) -> int | None:
+async def _agents_live(hub: OperatorClient) -> int | None:
     agents = partial(hub.agents.list, live=True, limit=MAX_COUNTED)
     return await _count(fetch_all(agents, lambda page: page.agents, MAX_COUNTED))
 
@@ -137,7 +137,7 @@ async def _count(items: Awaitable[Sized]) -> int | None:
     return None if allowed is None else len(allowed)
 
 
-async def _edges(hub: HubClient) -> list[EdgeItem] | None:
+async def _edges(hub: OperatorClient) -> list[EdgeItem] | None:
     fetch = partial(hub.edges.list, limit=MAX_EDGES)
     return await _unless_forbidden(fetch_all(fetch, lambda page: page.edges, MAX_EDGES))
 

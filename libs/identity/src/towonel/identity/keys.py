@@ -46,6 +46,11 @@ class NodeKey:
         """The key itself, for certificates."""
         return self._private
 
+    def derive(self, context: str) -> bytes:
+        """Return 32 secret bytes for one purpose, which tell nothing of the key."""
+        seed = self._private.private_bytes_raw()
+        return blake3.blake3(seed, derive_key_context=context).digest()
+
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte signature."""
         return self._private.sign(message)

@@ -13,17 +13,37 @@ type Network = IPv4Network | IPv6Network
 def loopback_url(listen_addr: tuple[str, int]) -> str:
     """Return the URL at which a listener is reached from its own machine."""
     host, port = listen_addr
-    host = WILDCARDS.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{to_address(WILDCARDS.get(host, host), port)}"
+
+
+def to_address(host: str, port: int) -> str:
+    """Return `host:port`, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
     """Return the networks; a single address is a network of one.
 
     Raises:
-        ValueError: what is wrong with which of them.
+        ValueError: with a line for each that is none, and what it must be.
     """
-    return tuple(ip_network(text) for text in texts)
+    found: list[Network] = []
+    problems: list[str] = []
+    for text in texts:
+        try:
+            found.append(ip_network(text))
+        except ValueError:
+            problems.append(f"{text!r} is not a network such as {_suggest_network(text)}")
+    if problems:
+        raise ValueError("\n".join(problems))
+    return tuple(found)
+
+
+def _suggest_network(text: str) -> str:
+    try:
+        return str(ip_network(text, strict=False))  # the address of one machine in it was given
+    except ValueError:
+        return "10.0.0.0/8 or fd00::/8"
 
 
 def unmap(address: IpAddress) -> IpAddress:

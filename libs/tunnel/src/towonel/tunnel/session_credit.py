@@ -25,7 +25,7 @@ class SessionCredit:
         self._clock = clock
         self._rtt = rtt
         self._receive = ReceiveCredit(SESSION_WINDOW_BYTES, SESSION_WINDOW_BYTES)
-        self._send = SendCredit(SESSION_WINDOW_BYTES)
+        self._send = SendCredit(SESSION_WINDOW_BYTES, SESSION_WINDOW_BYTES)
         self._blocked: dict[int, Callable[[], None]] = {}  # stream id -> wake, oldest first
 
     @property
@@ -33,11 +33,20 @@ class SessionCredit:
         """Number of bytes that may be sent now, over all streams."""
         return self._send.available
 
+    @property
+    def sent_bytes(self) -> int:
+        """Number of bytes that were sent, over all streams."""
+        return self._send.sent
+
     def spend(self, count: int) -> None:
         self._send.spend(count)
 
     def grant(self, limit: int) -> None:
-        """Raise the limit that the peer gave, and wake blocked streams, the oldest first."""
+        """Raise the limit that the peer gave, and wake blocked streams, the oldest first.
+
+        Raises:
+            ProtocolError: FLOW_CONTROL, more than a peer may grant.
+        """
         self._send.grant(limit)
         blocked, self._blocked = self._blocked, {}
         for wake in blocked.values():

@@ -92,10 +92,13 @@ def delta_chunks(delta: RouteDelta, routes_per_chunk: int = ROUTES_PER_CHUNK) ->
 
 
 def decode_delta(data: bytes) -> RouteDelta:
-    """Return the delta that `data` holds; routes of an unknown kind or mode are left out.
+    """Return the delta that `data` holds.
+
+    Routes of a kind, a mode or a form of name that is unknown here are left out: a newer hub may
+    have them, and all other routes matter more.
 
     Raises:
-        ProtocolError: TOO_LARGE above 64 MiB, UNSUPPORTED_VERSION, MALFORMED, or BAD_NAME.
+        ProtocolError: TOO_LARGE above 64 MiB, UNSUPPORTED_VERSION, or MALFORMED.
     """
     if len(data) > MAX_DELTA_BYTES:
         raise ProtocolError(Code.TOO_LARGE, f"routes of {len(data)} bytes")
@@ -131,7 +134,10 @@ def _decode_route(fields: Fields) -> Route | None:
     name = fields.text("name", MAX_HOSTNAME_CHARS)
     if kind not in ServiceKind or mode not in TlsMode:
         return None
-    service = parse_service_key(ServiceKind(kind), name)
+    try:
+        service = parse_service_key(ServiceKind(kind), name)
+    except ProtocolError:
+        return None
     if (port is None) is not (service.kind is ServiceKind.HTTPS):
         raise field_error("port", "belongs to tcp and udp, and to them always")
     return Route(service.kind, service.name, tenant, port, TlsMode(mode))

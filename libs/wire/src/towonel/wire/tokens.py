@@ -38,12 +38,12 @@ class _Token:
 
     @classmethod
     def decode(cls, text: str) -> Self:
-        """Return the token that `text` spells; white space around it is ignored.
+        """Return the token that `text` spells; white space in it is ignored, as of wrapped lines.
 
         Raises:
             ProtocolError: BAD_TOKEN, naming the rule and never a part of the token.
         """
-        text = text.strip()
+        text = "".join(text.split())
         if not text.startswith(cls.prefix) or len(text) > MAX_TOKEN_CHARS:
             raise _error(f"expected a token that starts with {cls.prefix}")
         segments = text.removeprefix(cls.prefix).split(".")

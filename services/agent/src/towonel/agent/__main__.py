@@ -9,22 +9,34 @@ from towonel.agent.app import create_identity, serve
 from towonel.agent.metrics import VERSION
 from towonel.agent.settings import AgentSettings
 from towonel.runtime import lifecycle, logs
+from towonel.runtime.command_line import check_settings, make_parser
 from towonel.runtime.secretfile import replace
+from towonel.runtime.settings import log_warnings
+from towonel.wire.routes import LAST_PORT
 from towonel.wire.tokens import SECRET_MARKS
+
+ABOUT = (
+    "Publish the services beside this agent. All else is in its environment: TOWONEL_INVITE_TOKEN,"
+    " TOWONEL_AGENT_SERVICES; see the README for every variable."
+)
+
+
+def _parse_port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= LAST_PORT):
+        raise argparse.ArgumentTypeError(f"must be a port, 0 to {LAST_PORT}")
+    return int(text)
 
 
 def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="towonel-agent",
-        description="Publish the services beside this agent. All else is in its environment: "
-        "TOWONEL_INVITE_TOKEN, TOWONEL_AGENT_SERVICES; see the README for every variable.",
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
+    parser = make_parser("towonel-agent", ABOUT, VERSION)
     parser.add_argument(
-        "--health-port", type=int, metavar="PORT", help="serve health on 0.0.0.0 and this port"
+        "--health-port",
+        type=_parse_port,
+        metavar="PORT",
+        help="Serve health on 0.0.0.0 and this port.",
     )
     parser.add_argument(
-        "--node-id-out", type=Path, metavar="PATH", help="write the agent's id to this file"
+        "--node-id-out", type=Path, metavar="PATH", help="Write the agent's id to this file."
     )
     return parser.parse_args()
 
@@ -33,6 +45,7 @@ def _prepare(
     arguments: argparse.Namespace, settings: AgentSettings
 ) -> tuple[lifecycle.Serve, float]:
     logs.configure(settings.log_level, settings.log_format, "agent", redact=SECRET_MARKS)
+    log_warnings(settings)
     if arguments.health_port is not None:
         address = ("0.0.0.0", arguments.health_port)  # noqa: S104 what the original's flag does
         settings = settings.model_copy(update={"health_listen_addr": address})
@@ -45,7 +58,13 @@ def _prepare(
 
 def main() -> None:
     """Run until a signal, and exit with the lifecycle's code."""
-    sys.exit(lifecycle.main(AgentSettings, partial(_prepare, _parse_arguments())))
+    arguments = _parse_arguments()
+    if arguments.check:
+        sys.exit(check_settings(AgentSettings))
+    try:
+        sys.exit(lifecycle.main(AgentSettings, partial(_prepare, arguments)))
+    except OSError as error:  # before the process runs, only of the one file that it is to write
+        sys.exit(f"--node-id-out: cannot write {arguments.node_id_out}: {error.strerror}")
 
 
 if __name__ == "__main__":

@@ -18,15 +18,17 @@ from towonel.api.edges import EdgeOut
 from towonel.api.services import DesiredState, ServiceIn
 from towonel.client.hub import HubClient
 from towonel.identity.keys import NodeKey, TenantKey
+from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
 from towonel.runtime.lifecycle import GiveUp
 from towonel.runtime.settings import parse_address
 from towonel.tunnel.core.handshake import EdgeIdentity
 from towonel.wire import base64url
-from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
+from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
 from towonel.wire.ids import EdgeId
 from towonel.wire.tokens import InviteToken
 
+HUB = "hub"
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
@@ -50,6 +52,7 @@ class Reconciler:
         services: Sequence[Service],
         links: Links,
         allowed_edges: frozenset[bytes] | None,
+        health: Health,
         timing: HubTiming,
     ) -> None:
         self._hub = hub
@@ -57,6 +60,7 @@ class Reconciler:
         self._services = services
         self._links = links
         self._allowed_edges = allowed_edges
+        self._health = health
         self._timing = timing
         self._grant: bytes | None = None
         self._was_admitted = False
@@ -76,10 +80,13 @@ class Reconciler:
             except Unavailable as error:
                 delay_s = max(backoff.next_delay(self._rng), error.retry_after_s or 0)
                 log.warning("hub.unreachable", detail=error.detail, retry_s=round(delay_s, 1))
+                self._health.set_degraded(HUB, reason=f"the hub does not answer: {error.detail}")
             except TowonelError as error:
-                delay_s = self._on_refused(error)
+                delay_s = self._on_refused(error, backoff)
+                self._health.set_degraded(HUB, reason=f"the hub refuses this agent: {error}")
             else:
                 backoff.record_success(0)
+                self._health.set_degraded(HUB, reason=None)
                 delay_s = timing.refresh_s * self._rng.uniform(0.8, 1)
             await asyncio.sleep(delay_s)
 
@@ -123,7 +130,7 @@ class Reconciler:
             unchanged=applied.unchanged,
         )
 
-    def _on_refused(self, error: TowonelError) -> float:
+    def _on_refused(self, error: TowonelError, backoff: Backoff) -> float:
         """Act on a refusal, and return the seconds after which to ask again."""
         log.error("hub.refused", code=error.code.word, detail=error.detail)
         of_the_invite = {
@@ -140,9 +147,15 @@ class Reconciler:
         if error.code in {Code.GRANT_EXPIRED, Code.GRANT_INVALID}:
             self._grant = None
             return self._timing.first_pause_s
+        if error.code in {Code.CLOCK_SKEW, Code.REPLAYED}:  # a clock gets right by itself
+            return backoff.next_delay(self._rng)
         return self._timing.refused_pause_s
 
 
 def _to_edge(edge: EdgeOut) -> Edge:
     identity = EdgeIdentity(EdgeId(edge.edge_id), edge.certificate_pem, edge.certificate_sha256)
-    return Edge(identity, tuple(parse_address(address) for address in edge.addresses))
+    try:
+        return Edge(identity, tuple(parse_address(address) for address in edge.addresses))
+    except ValueError as error:
+        detail = f"the hub names an edge at {edge.addresses!r}: {error}"
+        raise ProtocolError(Code.MALFORMED, detail) from None

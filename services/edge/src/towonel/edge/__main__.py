@@ -2,24 +2,36 @@
 
 import sys
 from functools import partial
+from importlib.metadata import version
 
-from towonel.edge.app import serve
+from towonel.edge.app import NAME, serve
 from towonel.edge.settings import EdgeSettings
 from towonel.runtime import logs
+from towonel.runtime.command_line import check_settings, make_parser
 from towonel.runtime.lifecycle import Serve
 from towonel.runtime.lifecycle import main as run_main
+from towonel.runtime.settings import log_warnings
 from towonel.wire.tokens import SECRET_MARKS
+
+CLEANUP_S = 5.0  # after the drain: the last report, and the routes on disk
+ABOUT = (
+    "Run an edge: clients connect to it, and agents. All else is in its environment:"
+    " TOWONEL_EDGE_INVITE_TOKEN makes this machine an edge of a hub elsewhere; see the README for"
+    " every variable."
+)
 
 
 def prepare(settings: EdgeSettings) -> tuple[Serve, float]:
     """Return what to run with these settings, and how long its drain may take, in seconds."""
     logs.configure(settings.log_level, settings.log_format, "edge", redact=SECRET_MARKS)
-    return partial(serve, settings), settings.drain_timeout_s
+    log_warnings(settings)
+    return partial(serve, settings), settings.drain_timeout_s + CLEANUP_S
 
 
 def main() -> None:
     """Run an edge until a signal ends it, and exit with its code."""
-    sys.exit(run_main(EdgeSettings, prepare))
+    arguments = make_parser(NAME, ABOUT, version(NAME)).parse_args()
+    sys.exit(check_settings(EdgeSettings) if arguments.check else run_main(EdgeSettings, prepare))
 
 
 if __name__ == "__main__":

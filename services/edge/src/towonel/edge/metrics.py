@@ -36,6 +36,9 @@ class Metrics:
         self.sessions_refused = counter(
             "sessions_rejected", "Agent sessions refused, by code.", "code"
         )
+        self.send_buffer = gauge(
+            "send_buffer_bytes", "Bytes sent on sessions that no agent has acknowledged yet."
+        )
         self.sessions_ended = counter("sessions_ended", "Agent sessions ended, by code.", "code")
         self.routes = gauge("routes", "Routes in the table.")
         self.revision = gauge("route_revision", "Revision of the route table.")

@@ -10,6 +10,7 @@ from towonel.edge.sessions import Sessions
 from towonel.edge.upstream import ClientConnection, Upstream
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.session import Session
+from towonel.tunnel.streams import MAX_STREAMS
 from towonel.wire.errors import Code, TowonelError, Unavailable
 from towonel.wire.preamble import Preamble
 from towonel.wire.routes import Route
@@ -39,6 +40,10 @@ class SessionDialer(Upstream):
         self._clock = clock
         self._draw = draw
         self._open_timeout_s = open_timeout_s
+
+    @override
+    def places(self, route: Route) -> int:
+        return MAX_STREAMS * len(self._sessions.find(route.tenant_id, route.service))
 
     @override
     async def open(self, client: ClientConnection) -> Pipe:

@@ -2,14 +2,19 @@
 
 import time
 from collections.abc import Collection, Iterable
+from ipaddress import ip_address
 from typing import override
 
 import structlog
 
 from towonel.edge.core.balance import Balancer
+from towonel.edge.core.log_limit import LogLimit
 from towonel.edge.core.route_table import RouteTable
+from towonel.edge.core.session_limits import DEFAULT_LIMITS, SessionLimits
 from towonel.edge.metrics import Metrics
 from towonel.identity.grants import Grant
+from towonel.runtime.addresses import source_of
+from towonel.tunnel.core.send_budget import SendBudget
 from towonel.tunnel.listener import AdmissionPolicy
 from towonel.tunnel.session import Session
 from towonel.wire.errors import Code
@@ -22,10 +27,21 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 class Sessions(AdmissionPolicy):
     """Registry of sessions that also decides which agents are admitted."""
 
-    def __init__(self, table: RouteTable, balance: Balancer, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        table: RouteTable,
+        balance: Balancer,
+        metrics: Metrics,
+        limits: SessionLimits = DEFAULT_LIMITS,
+    ) -> None:
         self._table = table
         self._balance = balance
         self._metrics = metrics
+        self._limits = limits
+        self._count = 0
+        self._send_budgets: dict[TenantId, SendBudget] = {}  # of tenants that have a session
+        self._refusals = LogLimit[Code]()
+        metrics.send_buffer.set_function(self._count_held_bytes)
         self._hub_id: HubId | None = None
         self._serving: dict[tuple[TenantId, ServiceKey], dict[bytes, Session]] = {}
         self._by_tenant: dict[TenantId, dict[bytes, Session]] = {}
@@ -61,6 +77,22 @@ class Sessions(AdmissionPolicy):
         return Code.TENANT_REVOKED if self._table.is_blocked(grant.tenant_id) else None
 
     @override
+    def refuse_more(self, grant: Grant) -> Code | None:
+        return self._limits.refuse(self._count, len(self._by_tenant.get(grant.tenant_id, ())))
+
+    @override
+    def source_of(self, host: str) -> str:
+        return source_of(ip_address(host.partition("%")[0]))
+
+    @override
+    def send_budget_of(self, tenant_id: TenantId) -> SendBudget:
+        budget = self._send_budgets.get(tenant_id)
+        if budget is None:
+            budget = SendBudget(self._limits.send_bytes_per_tenant)
+            self._send_budgets[tenant_id] = budget
+        return budget
+
+    @override
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
 
@@ -69,6 +101,7 @@ class Sessions(AdmissionPolicy):
         for service in session.services:
             self._serving.setdefault((session.tenant_id, service), {})[session.session_id] = session
         self._by_tenant.setdefault(session.tenant_id, {})[session.session_id] = session
+        self._count += 1
         self._metrics.sessions.inc()
         self._metrics.sessions_active.inc()
         log.info("session.admitted", **_log_fields(session), services=len(session.services))
@@ -78,6 +111,9 @@ class Sessions(AdmissionPolicy):
         for service in session.services:
             _remove(self._serving, (session.tenant_id, service), session)
         _remove(self._by_tenant, session.tenant_id, session)
+        if session.tenant_id not in self._by_tenant:
+            self._send_budgets.pop(session.tenant_id, None)
+        self._count -= 1
         self._balance.forget(session.session_id)
         self._metrics.sessions_active.dec()
         self._metrics.sessions_ended.labels(code.word).inc()
@@ -86,7 +122,13 @@ class Sessions(AdmissionPolicy):
     @override
     def on_refused(self, code: Code, detail: str, peer: str) -> None:
         self._metrics.sessions_refused.labels(code.word).inc()
-        log.info("session.refused", code=code.word, detail=detail, peer=peer)
+        held_back = self._refusals.admit(code, time.monotonic())
+        if held_back is not None:
+            more = {"not_logged": held_back} if held_back else {}
+            log.info("session.refused", code=code.word, detail=detail, peer=peer, **more)
+
+    def _count_held_bytes(self) -> int:
+        return sum(budget.held for budget in self._send_budgets.values())
 
 
 def _remove[K](index: dict[K, dict[bytes, Session]], key: K, session: Session) -> None:

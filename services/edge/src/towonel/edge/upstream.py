@@ -27,6 +27,10 @@ class ClientConnection:
 class Upstream(Protocol):
     """Opener of pipes to services."""
 
+    def places(self, route: Route) -> int:
+        """Return how many pipes there can be at once, open ones included; 0 without an agent."""
+        ...
+
     async def open(self, client: ClientConnection) -> Pipe:
         """Return a pipe to the service; it has taken `client.first` already.
 

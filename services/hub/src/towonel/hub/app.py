@@ -10,6 +10,7 @@ from sqlalchemy.exc import DatabaseError, InterfaceError
 
 from towonel.hub import background
 from towonel.hub.api.application import create_app, prepare
+from towonel.hub.bounds import MIB, Bounds
 from towonel.hub.context import Hub, Policy
 from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
@@ -59,7 +60,12 @@ async def serve(
     health.set("api", ok=False)
     await asyncio.to_thread(_check_file, settings)  # before keys are made beside it
     async with admin.serve(
-        *settings.health_listen_addr, health, metrics.registry, name="hub", version=VERSION
+        *settings.health_listen_addr,
+        health,
+        metrics.registry,
+        name="hub",
+        version=VERSION,
+        variable=settings.variable_of("health_listen_addr"),
     ):
         has_keys = has_operator_key(settings)
         keys = await asyncio.to_thread(load_keys, settings)
@@ -72,7 +78,10 @@ async def serve(
 async def _serve(settings: HubSettings, hub: Hub, health: Health, stopping: asyncio.Event) -> None:
     async with (
         serve_app(
-            prepare(create_app(hub)), *settings.listen_addr, drain_s=settings.drain_timeout_secs
+            prepare(create_app(hub)),
+            *settings.listen_addr,
+            variable=settings.variable_of("listen_addr"),
+            drain_s=settings.drain_timeout_secs,
         ) as port,
         asyncio.TaskGroup() as tasks,
     ):
@@ -126,6 +135,7 @@ async def _open_hub(
             settings.url,
             policy,
             timing,
+            Bounds(body_bytes=settings.body_memory_mib * MIB),
             metrics=metrics,
             tracer_provider=provider,
         )
@@ -145,8 +155,11 @@ def policy_of(settings: HubSettings) -> Policy:
             agents=settings.quota_agents,
             ports=settings.quota_ports,
             hostnames=settings.quota_hostnames,
+            groups=settings.quota_groups,
+            group_services=settings.quota_group_services,
         ),
         per_address=Rate(settings.rate_limit_per_sec, settings.rate_limit_burst),
+        route_changes=Rate(settings.route_changes_per_sec, settings.route_changes_burst),
         per_key=Rate(per_key, max(1, round(BURST_S * per_key))),
         proxies=settings.proxies,
         open_tenant_logs=settings.open_tenant_logs,

@@ -14,7 +14,7 @@ from towonel.hub.store.tables import PENDING, REVOKED
 from towonel.runtime.admin import Health
 from towonel.wire.errors import TowonelError
 
-REFRESH_PAUSE_S = 0.01  # a flood of messages in Redis causes at most 100 reads a second
+REFRESH_PAUSE_S = 0.1  # a flood of messages in Redis causes at most ten reads a second
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 

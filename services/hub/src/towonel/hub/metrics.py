@@ -25,13 +25,12 @@ class Metrics:
             ["endpoint", "status"],
         )
         self.refused = counter("towonel_hub_refused", "Refused requests, by code.", ["code"])
+        self.body_bytes = gauge("towonel_hub_body_bytes", "Bytes of bodies of unknown senders.")
         self.invites = gauge("towonel_hub_invites", "Invites, by status.", ["status"])
         self.tenants = gauge("towonel_hub_tenants_total", "Invites that are not revoked.")
         self.revision = gauge("towonel_hub_routes_revision", "Number of the last change.")
         self.waiting = gauge("towonel_hub_route_waiters", "Edges that wait for a change.")
-        self.entries_accepted = counter(
-            "towonel_hub_entries_accepted", "Signed entries that were applied."
-        )
+        self.entries_accepted = counter("towonel_hub_entries_accepted", "Applied signed entries.")
         self.entries_rejected = counter(
             "towonel_hub_entries_rejected",
             "Signed entries that were refused, by reason.",

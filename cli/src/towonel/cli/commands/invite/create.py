@@ -11,7 +11,7 @@ from towonel.cli.idempotent import create_once
 from towonel.cli.options.expiry import parse_lifetime
 from towonel.cli.options.flags import Name
 from towonel.cli.output import Fields, Output, format_time
-from towonel.client.hub import HubClient
+from towonel.client.operator import OperatorClient
 
 app = typer.Typer()
 
@@ -23,7 +23,7 @@ app = typer.Typer()
     "towonel invite create --name home --hostnames 'app.example.eu,*.home.example.eu' --expires 7d",
 )
 async def create(
-    hub: HubClient,
+    hub: OperatorClient,
     hostnames: Annotated[
         str,
         typer.Option(

@@ -12,7 +12,7 @@ from towonel.cli.options.expiry import Expires, ExpiresAt
 from towonel.cli.options.flags import ItemId
 from towonel.cli.options.port_ranges import format_range
 from towonel.cli.output import Fields, Output, format_time, now
-from towonel.client.hub import HubClient
+from towonel.client.operator import OperatorClient
 
 app = typer.Typer()
 
@@ -35,7 +35,7 @@ RemovePort = Annotated[
 
 
 @hub_command(app, "show", "towonel invite show --id pJ4yYx1sT0mQ8aWv7c2d3g")
-async def show(hub: HubClient, invite_id: ItemId) -> Output:
+async def show(hub: OperatorClient, invite_id: ItemId) -> Output:
     """Show one invite; its token is not kept."""
     return _render((await hub.invites.get(invite_id)).value)
 
@@ -47,7 +47,7 @@ async def show(hub: HubClient, invite_id: ItemId) -> Output:
     "towonel invite edit --id pJ4yYx1sT0mQ8aWv7c2d3g --port udp:27015-27030 --max-services 20",
 )
 async def edit(
-    hub: HubClient,
+    hub: OperatorClient,
     invite_id: ItemId,
     name: NewName = None,
     hostnames: Hostnames = None,

@@ -10,7 +10,7 @@ from towonel.cli.command import hub_command
 from towonel.cli.commands.invite.flags import parse_name
 from towonel.cli.output import Output, format_time
 from towonel.cli.tables import fetch_all, list_output
-from towonel.client.hub import HubClient
+from towonel.client.operator import OperatorClient
 
 AT_ONCE = 100  # each may have a thousand names
 app = typer.Typer()
@@ -23,7 +23,7 @@ app = typer.Typer()
     "towonel invite list --status pending --hostname app.example.eu --json",
 )
 async def list_all(
-    hub: HubClient,
+    hub: OperatorClient,
     status: Annotated[InviteStatus | None, typer.Option(help="Only those of this status.")] = None,
     hostname: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only those with exactly this hostname.")

@@ -15,14 +15,14 @@ from towonel.cli.options.ids import build_request
 from towonel.cli.options.port_ranges import format_range
 from towonel.cli.output import Fields, Output, format_time
 from towonel.cli.tables import agent_rows, format_traffic
-from towonel.client.hub import HubClient
+from towonel.client.operator import OperatorClient
 
 app = typer.Typer()
 
 
 @hub_command(app, "show", f"towonel tenant show {'b7' * 32}")
 async def show(
-    hub: HubClient, tenant: TenantArgument = None, tenant_id: TenantFlag = None
+    hub: OperatorClient, tenant: TenantArgument = None, tenant_id: TenantFlag = None
 ) -> Output:
     """Show one tenant: what it may have and has, and where."""
     return _render((await hub.tenants.get(parse_tenant_id(tenant, tenant_id))).value)
@@ -34,7 +34,7 @@ async def show(
     f"towonel tenant edit {'b7' * 32} --max-services 20 --max-agents default",
 )
 async def edit(
-    hub: HubClient,
+    hub: OperatorClient,
     tenant: TenantArgument = None,
     tenant_id: TenantFlag = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Its new name.")] = None,

@@ -9,14 +9,14 @@ from towonel.api.tenants import TenantItem, TenantStatus
 from towonel.cli.command import hub_command
 from towonel.cli.output import Output
 from towonel.cli.tables import Limit, fetch_all, list_output
-from towonel.client.hub import HubClient
+from towonel.client.operator import OperatorClient
 
 app = typer.Typer()
 
 
 @hub_command(app, "list", "towonel tenant list", "towonel tenant list --status suspended --json")
 async def list_all(
-    hub: HubClient,
+    hub: OperatorClient,
     status: Annotated[TenantStatus | None, typer.Option(help="Only those.")] = None,
     name: Annotated[
         str | None, typer.Option(metavar="PART", help="Only those with this in their name.")

@@ -1,15 +1,14 @@
-"""Failure detector: whether a peer that was pinged has been silent since."""
+"""Failure detector: for how long a peer has owed the answer to a ping."""
 
 
 class FailureDetector:
-    """Suspects a peer from which nothing came for `silence_s` after a ping.
+    """Detector that remembers the first ping without an answer; whatever the peer sends is one.
 
     Times are in seconds on a monotonic clock. While a ping is unanswered no other is needed: the
     age of the first is what counts.
     """
 
-    def __init__(self, silence_s: float) -> None:
-        self._silence_s = silence_s
+    def __init__(self) -> None:
         self._pinged_at: float | None = None
 
     def record_ping(self, at: float) -> None:
@@ -20,8 +19,8 @@ class FailureDetector:
         """Whether every ping so far is answered, or there was none."""
         return self._pinged_at is None or last_received_at >= self._pinged_at
 
-    def is_silent(self, last_received_at: float, now: float) -> bool:
-        """Whether the peer owes a sign of life for too long."""
+    def unanswered_s(self, last_received_at: float, now: float) -> float:
+        """Return the age of the first unanswered ping; 0 where there is none."""
         if self._pinged_at is None or last_received_at >= self._pinged_at:
-            return False
-        return now - self._pinged_at >= self._silence_s
+            return 0.0
+        return now - self._pinged_at

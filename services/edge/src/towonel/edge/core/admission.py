@@ -1,7 +1,8 @@
 """Admission control: limits on clients at once, in total, for each source and for each tenant.
 
 A client is counted step by step, as it becomes known where it comes from and which tenant it wants
-to reach, and is no longer counted anywhere once it leaves.
+to reach, and is no longer counted anywhere once it leaves. One source gets only a share of whatever
+places there are, so that it alone cannot keep everybody else out.
 """
 
 from collections.abc import Generator
@@ -15,11 +16,19 @@ from towonel.wire.ids import TenantId
 
 @dataclass(frozen=True, slots=True)
 class AdmissionLimits:
-    """Limits on clients at once; 0 admits no client."""
+    """Limits on clients at once; 0 admits no client.
+
+    `source_share` is what one source may take of all places, and of those to one tenant.
+    """
 
     clients: int
     per_source: int
     per_tenant: int
+    source_share: float = 1.0
+
+    def source_limit(self, places: int) -> int:
+        """Return how many of `places` one source may take: one at least."""
+        return max(int(places * self.source_share), 1)
 
 
 class KeyedLimit[K]:
@@ -32,10 +41,10 @@ class KeyedLimit[K]:
     def count(self, key: K) -> int:
         return self._counts.get(key, 0)
 
-    def acquire(self, key: K) -> bool:
-        """Count one more, or return False at the limit."""
+    def acquire(self, key: K, limit: int | None = None) -> bool:
+        """Count one more, or return False at the limit, or at a lower one for this key now."""
         count = self.count(key)
-        if count >= self.limit:
+        if count >= self.limit or (limit is not None and count >= limit):
             return False
         self._counts[key] = count + 1
         return True
@@ -54,6 +63,7 @@ class Ticket:
 
     source: str | None = None
     tenant_id: TenantId | None = None
+    pair: tuple[str, TenantId] | None = None
 
 
 class Admission:
@@ -61,9 +71,12 @@ class Admission:
 
     def __init__(self, limits: AdmissionLimits) -> None:
         self.clients = 0
-        self._limit = limits.clients
-        self._sources = KeyedLimit[str](limits.per_source)
+        self._limits = limits
+        per_source = min(limits.per_source, limits.source_limit(limits.clients))
+        self._sources = KeyedLimit[str](per_source)
         self._tenants = KeyedLimit[TenantId](limits.per_tenant)
+        of_tenant = limits.source_limit(limits.per_tenant)
+        self._pairs = KeyedLimit[tuple[str, TenantId]](of_tenant)
 
     @contextmanager
     def admit(self) -> Generator[Ticket]:
@@ -72,7 +85,7 @@ class Admission:
         Raises:
             Unavailable: OVERLOADED, the limit on all clients is reached.
         """
-        if self.clients >= self._limit:
+        if self.clients >= self._limits.clients:
             raise Unavailable(Code.OVERLOADED, f"{self.clients} clients in flight")
         self.clients += 1
         ticket = Ticket()
@@ -92,8 +105,14 @@ class Admission:
             raise Denied(Code.LIMIT_EXCEEDED, f"source {source} has {self._sources.limit} clients")
         ticket.source = source
 
-    def claim_tenant(self, ticket: Ticket, tenant_id: TenantId) -> None:
-        """Count the client for the tenant it wants to reach.
+    def claim_tenant(self, ticket: Ticket, tenant_id: TenantId, places: int) -> None:
+        """Count the client for the tenant it wants to reach, and its source for its share of that.
+
+        Args:
+            ticket: of the client; its source is claimed already.
+            tenant_id: that it wants to reach.
+            places: for all clients together, on the sessions that serve what it wants; 0 if there
+                is none, which is for the upstream to refuse.
 
         Raises:
             Denied: LIMIT_EXCEEDED.
@@ -102,6 +121,14 @@ class Admission:
             detail = f"tenant {tenant_id.hex()} has {self._tenants.limit} clients"
             raise Denied(Code.LIMIT_EXCEEDED, detail)
         ticket.tenant_id = tenant_id
+        if ticket.source is None:
+            raise AssertionError("the source is claimed before the tenant")
+        pair = (ticket.source, tenant_id)
+        limit = self._limits.source_limit(places) if places else None
+        if not self._pairs.acquire(pair, limit):
+            detail = f"source {ticket.source} has its share of tenant {tenant_id.hex()}"
+            raise Denied(Code.LIMIT_EXCEEDED, f"{detail}: {self._pairs.count(pair)} clients")
+        ticket.pair = pair
 
     def _release(self, ticket: Ticket) -> None:
         self.clients -= 1
@@ -109,3 +136,5 @@ class Admission:
             self._sources.release(ticket.source)
         if ticket.tenant_id is not None:
             self._tenants.release(ticket.tenant_id)
+        if ticket.pair is not None:
+            self._pairs.release(ticket.pair)

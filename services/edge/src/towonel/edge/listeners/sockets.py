@@ -1,9 +1,10 @@
-"""Sockets: binding them, and waiting on one without reading from it."""
+"""Sockets: binding them, and whether the peer of one is still there."""
 
-import asyncio
 import select
 import socket
 
+# An idle client that is gone is noticed after two minutes.
+KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES = 60, 15, 4
 HANG_UP = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 
 
@@ -36,6 +37,7 @@ def _bind_socket(host: str, port: int) -> socket.socket:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        _keep_alive(sock)
         if host == "::":
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         sock.bind((host, port))
@@ -45,16 +47,12 @@ def _bind_socket(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def wait_readable(sock: socket.socket) -> None:
-    """Wait until SO_RCVLOWAT bytes can be read, or the peer has sent its end or a reset."""
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-    descriptor = sock.fileno()
-    loop.add_reader(descriptor, _wake, waiter)
-    try:
-        await waiter
-    finally:
-        loop.remove_reader(descriptor)
+def _keep_alive(sock: socket.socket) -> None:
+    """Have the kernel probe idle clients; the sockets that it accepts inherit this (man 7 tcp)."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
 
 
 def has_hung_up(sock: socket.socket) -> bool:
@@ -62,8 +60,3 @@ def has_hung_up(sock: socket.socket) -> bool:
     poll = select.poll()
     poll.register(sock, HANG_UP)
     return bool(poll.poll(0))
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

@@ -58,7 +58,7 @@ class LiveView:
     """
 
     def __init__(self, reports: Reports, now_ms: int) -> None:
-        fresh = {edge: it for edge, it in sorted(reports.items()) if now_ms - it[0] <= STALE_MS}
+        fresh = {edge: it for edge, it in sorted(reports.items()) if is_fresh(it[0], now_ms)}
         sessions = [
             _EdgeSession(edge, session) for edge, it in fresh.items() for session in it[1].sessions
         ]
@@ -78,6 +78,11 @@ class LiveView:
     def tenant(self, tenant_id: bytes) -> LiveTenant:
         """Return the live agents and traffic of a tenant; both may be empty."""
         return self.tenants.get(tenant_id, LiveTenant())
+
+
+def is_fresh(reported_at_ms: int, now_ms: int) -> bool:
+    """Tell whether a report is live; one from beyond what clocks differ is of a clock put back since."""
+    return abs(now_ms - reported_at_ms) <= STALE_MS
 
 
 def _edge(report: EdgeReport) -> LiveEdge:

@@ -9,12 +9,23 @@ AGENT_RETRY_S = 10.0  # edges report as often which sessions have ended
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """Maximum number of each resource that a tenant may have."""
+    """Maximum number of each resource that a tenant may have.
+
+    Args:
+        services: one that several groups publish counts once.
+        agents: that run at once.
+        ports: published and reserved ones, each for itself.
+        hostnames: of an invite.
+        groups: that publish something.
+        group_services: services, counted in each of its groups.
+    """
 
     services: int = 1_000
     agents: int = 100
     ports: int = 100
     hostnames: int = 1_000
+    groups: int = 32
+    group_services: int = 10_000
 
 
 def check_quota(what: str, count: int, most: int) -> None:
@@ -33,6 +44,31 @@ def check_quota(what: str, count: int, most: int) -> None:
             Code.QUOTA_EXCEEDED,
             f"{what}: {count} are wanted, and this tenant may have {most}; the hub's operator can"
             f" raise its limit `{what}`",
+        )
+
+
+def check_groups(count: int, services: int, most: Quotas) -> None:
+    """Check the number of groups that publish something, and of what they publish together.
+
+    Args:
+        count: of groups, after the change.
+        services: of each of them, added up.
+        most: the quotas.
+
+    Raises:
+        Denied: QUOTA_EXCEEDED, with both numbers and what to do.
+    """
+    if count > most.groups:
+        raise Denied(
+            Code.QUOTA_EXCEEDED,
+            f"groups: {count} are wanted, and this tenant may have {most.groups}; use one that it has,"
+            " or ask the hub's operator to raise TOWONEL_HUB_QUOTA_GROUPS",
+        )
+    if services > most.group_services:
+        raise Denied(
+            Code.QUOTA_EXCEEDED,
+            f"services: all groups together publish {services}, and may publish {most.group_services};"
+            " use fewer groups, or ask the hub's operator to raise TOWONEL_HUB_QUOTA_GROUP_SERVICES",
         )
 
 

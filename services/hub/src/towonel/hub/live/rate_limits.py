@@ -36,13 +36,14 @@ TAKE = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + t[2] / 1000
 local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local count = math.min(tonumber(ARGV[3]), burst)
 local stored = redis.pcall('GET', KEYS[1])
 local full = type(stored) == 'string' and tonumber(stored) or 0
 if not (full > now) then full = now end
 full = math.min(full, now + burst * interval)
-local wait = full - now - (burst - 1) * interval
+local wait = full - now - (burst - count) * interval
 if wait > 0 then return tostring(wait) end
-full = full + interval
+full = full + count * interval
 redis.call('SET', KEYS[1], string.format('%.3f', full), 'PX', math.ceil(full - now) + 1)
 return '0'
 """
@@ -73,8 +74,8 @@ class Limiter(Protocol):
         """Find out whether they are shared, without a request that needs it."""
         ...
 
-    async def take(self, key: str, rate: Rate) -> None:
-        """Count one request.
+    async def take(self, key: str, rate: Rate, count: int = 1) -> None:
+        """Count one request, or what it asks for.
 
         Raises:
             Unavailable: RATE_LIMITED, and when to come back.
@@ -119,9 +120,9 @@ class MemoryLimiter:
     async def check(self) -> None:
         """See `Limiter`."""
 
-    async def take(self, key: str, rate: Rate) -> None:
+    async def take(self, key: str, rate: Rate, count: int = 1) -> None:
         """See `Limiter`."""
-        taken = rate_limits.take(self._full_at_ms.get(key, 0), rate, self._now_ms())
+        taken = rate_limits.take(self._full_at_ms.get(key, 0), rate, self._now_ms(), count)
         self._full_at_ms.put(key, taken.full_at_ms)
         _check_wait(taken.wait_ms)
 
@@ -182,13 +183,12 @@ class RedisLimiter:
         """See `Limiter`."""
         await self._ask(self._redis.ping)
 
-    async def take(self, key: str, rate: Rate) -> None:
+    async def take(self, key: str, rate: Rate, count: int = 1) -> None:
         """See `Limiter`."""
-        wait_ms = await self._ask(
-            lambda: self._take(keys=[f"towonel:rate:{key}"], args=[rate.interval_ms, rate.burst])
-        )
+        arguments = [rate.interval_ms, rate.burst, count]
+        wait_ms = await self._ask(lambda: self._take(keys=[f"towonel:rate:{key}"], args=arguments))
         if wait_ms is None:
-            await self._fallback.take(key, rate)
+            await self._fallback.take(key, rate, count)
         else:
             _check_wait(float(wait_ms))
 

@@ -53,6 +53,7 @@ async def publish(
     Raises:
         Denied: HOSTNAME_NOT_OWNED, HOSTNAME_CONFLICT, PORT_CONFLICT or QUOTA_EXCEEDED; nothing is
             changed then.
+        Unavailable: RATE_LIMITED for a tenant that changes its routes too often.
     """
     tenant_id = TenantId(invite.tenant_id)
     current = await _current(write.session, tenant_id, group, desired_routes)
@@ -63,6 +64,8 @@ async def publish(
         desired_routes, current, tenants.quotas_of(invite, hub.policy.quotas)
     )
     if not plan.is_empty:
+        # Every edge hears of each change, and a deleted name is remembered for a day.
+        await hub.limiter.take(f"changes:{tenant_id.hex()}", hub.policy.route_changes, plan.size)
         await routes.apply(write, tenant_id, group, plan)
     # A route that a sibling group publishes too stays; only this group's service ends.
     await routes.drop_services(write, tenant_id, group, [route.key for route in desired_routes])
@@ -90,6 +93,7 @@ async def _current(
     return CurrentState(
         own=await routes.find_published(session, tenant_id, group),
         siblings=await routes.find_sibling_keys(session, tenant_id, group),
+        groups=await routes.count_sibling_services(session, tenant_id, group),
         tenants=await routes.find_tenants(session, [route.key for route in desired_routes]),
         owners=await invites.find_owners(session, patterns),
         reserved=await _find_reservations(session, desired_routes),

@@ -73,11 +73,12 @@ async def find_waiting(
         has_reports: whether edges report at all. An agent that an edge had a session with, and none has
             now, has ended then; without reports its grant counts for as long as it is valid.
     """
+    seen_ms = col(AgentRow.last_seen_ms)  # one to come is of a clock that was put back since
     holds_grant = col(AgentRow.grant_until_ms) > now_ms
     if has_reports:
         holds_grant &= col(AgentRow.session_seen_ms).is_(None)
-        holds_grant &= col(AgentRow.last_seen_ms) > now_ms - CONNECT_MS
-    was_just_seen = col(AgentRow.last_seen_ms) > now_ms - FRESH_MS
+        holds_grant &= seen_ms.between(now_ms - CONNECT_MS, now_ms + CONNECT_MS)
+    was_just_seen = seen_ms.between(now_ms - FRESH_MS, now_ms + FRESH_MS)
     query = select(AgentRow.agent_id).where(
         AgentRow.tenant_id == tenant_id,
         AgentRow.agent_id != excluded_id,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlmodel import col, delete, select
+from sqlmodel import col, delete, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.core.desired_state import Plan
@@ -58,7 +58,19 @@ async def find_sibling_keys(session: AsyncSession, tenant_id: TenantId, group: s
     query = select(ServiceRow.key).where(
         ServiceRow.tenant_id == tenant_id, ServiceRow.group != group
     )
-    return set((await session.exec(query)).all())
+    return set((await session.exec(query.distinct())).all())
+
+
+async def count_sibling_services(
+    session: AsyncSession, tenant_id: TenantId, group: str
+) -> dict[str, int]:
+    """Return the number of services of each other group of the tenant."""
+    query = (
+        select(ServiceRow.group, func.count())
+        .where(ServiceRow.tenant_id == tenant_id, ServiceRow.group != group)
+        .group_by(ServiceRow.group)
+    )
+    return dict((await session.exec(query)).all())
 
 
 async def find_tenants(session: AsyncSession, keys: Sequence[str]) -> Mapping[str, TenantId]:

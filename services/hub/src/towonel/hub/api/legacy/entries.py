@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response, Security
 
 from towonel.api.legacy import HeartbeatOut
+from towonel.hub.api.http.address_limit import Public
 from towonel.hub.api.http.auth import (
     BEARER,
     AgentSignature,
-    Public,
     TenantSignature,
     actor_of,
     authenticate,

@@ -12,12 +12,11 @@ from towonel.api.agents import (
     RefreshOut,
 )
 from towonel.api.services import AppliedState, DesiredState
+from towonel.hub.api.http.address_limit import Public, client_address
 from towonel.hub.api.http.auth import (
     AgentSignature,
-    Public,
     TenantSignature,
     actor_of,
-    client_address,
     parse_signature,
     signed_body,
 )

@@ -165,15 +165,13 @@ def _complete(operation: dict[str, Any], cbor_bodies: Mapping[str, str]) -> None
 
 def _common_errors(operation: dict[str, Any]) -> set[str]:
     """Return the statuses of errors that follow from the parameters of an operation."""
-    statuses = {"413", "500"}
+    statuses = {"413", "429", "500", "503"}
     if operation.get("security"):
         statuses |= {"401", "403"}
     if operation.get("parameters") or "requestBody" in operation:
         statuses |= {"400"}
     if "requestBody" in operation:
         statuses |= {"408"}
-    if operation["operationId"] != "health":  # it has no rate limit and reads no database
-        statuses |= {"429", "503"}
     return statuses
 
 

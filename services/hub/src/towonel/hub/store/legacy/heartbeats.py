@@ -22,7 +22,9 @@ async def put(session: AsyncSession, row: AgentRow, now_ms: int) -> None:
 async def find_running(session: AsyncSession, now_ms: int) -> Sequence[tuple[TenantId, AgentId]]:
     """Return tenant and id of each agent that was seen within `HEARTBEAT_MS`."""
     query = select(AgentRow.tenant_id, AgentRow.agent_id).where(
-        AgentRow.last_seen_ms > now_ms - HEARTBEAT_MS, col(AgentRow.revoked_at_ms).is_(None)
+        AgentRow.last_seen_ms > now_ms - HEARTBEAT_MS,
+        AgentRow.last_seen_ms < now_ms + HEARTBEAT_MS,  # later ones are of a clock put back since
+        col(AgentRow.revoked_at_ms).is_(None),
     )
     found = (await session.exec(query)).all()
     return [(TenantId(tenant), AgentId(agent)) for tenant, agent in found]

@@ -1,0 +1,97 @@
+"""Halves of a QUIC stream that bound what a peer makes them hold.
+
+aioquic keeps what arrives out of order, what is not acknowledged, and both of them on a stream that
+was reset, for as long as the peer likes. These halves count what they hold where a connection can
+see it, and drop what nobody can need any more.
+"""
+
+from typing import override
+
+from aioquic.quic.events import StreamDataReceived, StreamReset
+from aioquic.quic.packet import QuicErrorCode, QuicStreamFrame
+from aioquic.quic.packet_builder import QuicDeliveryState
+from aioquic.quic.rangeset import RangeSet
+from aioquic.quic.stream import QuicStreamReceiver, QuicStreamSender
+
+from towonel.tunnel.core.receive_windows import ReceiveWindows
+from towonel.tunnel.core.send_budget import MAX_STREAM_BYTES, SendBudget
+
+
+class PacketRefused(Exception):
+    """Packet that is dropped as if it had been lost: it would open one gap too many."""
+
+
+class BoundedReceiver(QuicStreamReceiver):
+    """Receiving half.
+
+    Args:
+        stream_id: None for the TLS handshake.
+        windows: that all streams of the connection share.
+        limit: that the peer was told.
+    """
+
+    def __init__(self, stream_id: int | None, windows: ReceiveWindows, limit: int) -> None:
+        super().__init__(stream_id=stream_id, readable=True)
+        self._windows = windows
+        self.limit = limit
+
+    def slide(self) -> None:
+        """Raise the limit, if so much was delivered that it is due."""
+        self.limit = self._windows.stream_limit(self.limit, self._buffer_start)
+
+    @override
+    def handle_frame(self, frame: QuicStreamFrame) -> StreamDataReceived | None:
+        delivered, gaps = self._buffer_start, len(self._ranges)
+        if frame.offset > delivered and not self._windows.allows_gap:
+            raise PacketRefused
+        event = super().handle_frame(frame)
+        self._windows.record(self._buffer_start - delivered, len(self._ranges) - gaps)
+        self.slide()
+        return event
+
+    @override
+    def handle_reset(
+        self, *, final_size: int, error_code: int = QuicErrorCode.NO_ERROR
+    ) -> StreamReset | None:
+        was_finished = self.is_finished
+        event = super().handle_reset(final_size=final_size, error_code=error_code)
+        if not was_finished:
+            self._windows.record(self.highest_offset - self._buffer_start, -len(self._ranges))
+            self._buffer, self._ranges = bytearray(), RangeSet()
+            self._buffer_start = self.highest_offset
+        return event
+
+
+class BoundedSender(QuicStreamSender):
+    """Sending half.
+
+    Args:
+        stream_id: of QUIC.
+        budget: of the connection.
+    """
+
+    def __init__(self, stream_id: int | None, budget: SendBudget) -> None:
+        super().__init__(stream_id=stream_id, writable=True)
+        self.budget = SendBudget(MAX_STREAM_BYTES, budget)
+
+    @override
+    def write(self, data: bytes, end_stream: bool = False) -> None:
+        super().write(data, end_stream)
+        if data:
+            self.budget.take(len(data))
+
+    @override
+    def on_data_delivery(
+        self, delivery: QuicDeliveryState, start: int, stop: int, fin: bool
+    ) -> None:
+        before = self._buffer_start
+        super().on_data_delivery(delivery, start, stop, fin)
+        if self._buffer_start > before:
+            self.budget.release(self._buffer_start - before)
+
+    @override
+    def reset(self, error_code: int) -> None:
+        super().reset(error_code)
+        if self._reset_error_code is not None and self._buffer:
+            self._buffer, self._pending, self._acked = bytearray(), RangeSet(), RangeSet()
+            self.budget.release(self.budget.held)

@@ -1,0 +1,177 @@
+"""Attacks on a hub by strangers who speak HTTP themselves: what they cost it, and who is served meanwhile."""
+
+import asyncio
+import contextlib
+import re
+import resource
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+
+import pytest
+from support.attack import withstanding
+from support.programs import Process, ProcessRunner, execute, own_processes
+from support.stack import Stack
+
+from towonel.client.hub import HubClient
+from towonel.hub.bounds import Bounds
+from towonel.identity.keys import NodeKey
+from towonel.identity.signatures import BODY_HASH_HEADER
+
+pytestmark = [pytest.mark.attack, pytest.mark.processes]
+MIB = 1024 * 1024
+LARGEST = 8 * MIB
+BUDGET = Bounds().body_bytes
+
+
+@pytest.fixture
+async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
+    """A hub in a process of its own."""
+    async with own_processes(tmp_path) as runner:
+        stack = Stack(runner, tmp_path)
+        await stack.start_hub()
+        yield stack
+
+
+@contextlib.asynccontextmanager
+async def honest_callers(stack: Stack) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """An operator with a key and the hub's own edge; what is yielded asks for both."""
+    edge = NodeKey.from_seed((stack.folder / "node.key").read_bytes())
+    async with stack.operator() as operator, HubClient(stack.hub_url) as client:
+
+        async def serve() -> None:
+            await operator.invites.list()
+            await client.follow_routes(edge, None)
+
+        yield serve
+
+
+async def send(port: int, head: str, body: bytes = b"") -> bytes:
+    """Send a request, all of it whatever comes back; returns the first line of the answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(head.encode())
+        for start in range(0, len(body), MIB):
+            writer.write(body[start : start + MIB])
+            await writer.drain()
+        return await reader.readline()
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+def report_head(edge_id: bytes, *headers: str) -> str:
+    signature = f"Signature {edge_id.hex()}.{time.time_ns() // 1_000_000}.{'A' * 86}"
+    lines = [
+        "POST /v1/edges/report HTTP/1.1",
+        "host: hub",
+        f"content-length: {LARGEST}",
+        f"authorization: {signature}",
+        *headers,
+    ]
+    return "\r\n".join(lines) + "\r\n\r\n"
+
+
+async def test_invented_reports_of_8_mib_take_neither_memory_nor_the_places_of_edges(
+    stack: Stack,
+) -> None:
+    assert stack.hub is not None
+    own_edge = NodeKey.from_seed((stack.folder / "node.key").read_bytes()).public
+    heads = [
+        report_head(bytes(32)),
+        report_head(own_edge),
+        report_head(own_edge, f"{BODY_HASH_HEADER}: {'0' * 64}"),
+    ]
+    async with (
+        honest_callers(stack) as serve,
+        withstanding(stack.hub.program, serve),
+        asyncio.TaskGroup() as tasks,
+    ):
+        sent = [
+            tasks.create_task(send(stack.hub_port, head, bytes(LARGEST)))
+            for head in heads
+            for _ in range(20)
+        ]
+
+    statuses = {task.result()[9:12] for task in sent}
+    assert statuses <= {b"400", b"403", b"429", b"503", b""}
+
+
+async def test_bodies_that_stay_unfinished_leave_room_for_others(stack: Stack) -> None:
+    """Forty clients begin the largest desired state there can be, and do not end it."""
+    assert stack.hub is not None
+    head = (
+        f"PUT /v1/desired-state HTTP/1.1\r\nhost: hub\r\ncontent-length: {MIB}\r\n"
+        f"authorization: Signature {'ab' * 32}.{time.time_ns() // 1_000_000}.AAAA\r\n\r\n"
+    )
+    async with (
+        honest_callers(stack) as serve,
+        withstanding(stack.hub.program, serve),
+        asyncio.timeout(20),
+        contextlib.AsyncExitStack() as connections,
+    ):
+        for _ in range(40):
+            _, writer = await asyncio.open_connection("127.0.0.1", stack.hub_port)
+            connections.callback(writer.close)
+            writer.write(head.encode() + bytes(MIB - 1))
+        while (held := await stack.hub.metric("towonel_hub_body_bytes")) < BUDGET - 2 * MIB:
+            await asyncio.sleep(0.05)
+
+    assert held <= BUDGET
+
+
+async def test_paths_of_15_kb_fill_no_log(stack: Stack) -> None:
+    assert stack.hub is not None
+    ending, answered = asyncio.Event(), list[bytes]()
+    size_before = len(stack.hub.program.log())
+    async with (
+        honest_callers(stack) as serve,
+        withstanding(stack.hub.program, serve),
+        asyncio.TaskGroup() as tasks,
+    ):
+        for _ in range(4):
+            tasks.create_task(ask_for_long_paths(stack.hub_port, answered, ending))
+        while len(answered) < 400:
+            await asyncio.sleep(0.05)
+        ending.set()
+
+    assert {b"404", b"429"} == set(answered)
+    assert len(stack.hub.program.log()) - size_before < 50_000
+
+
+async def ask_for_long_paths(port: int, answered: list[bytes], ending: asyncio.Event) -> None:
+    """Ask on one connection, and note the status of each answer, until `ending`."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with contextlib.closing(writer):
+        while not ending.is_set():
+            writer.write(b"GET /" + b"a" * 15_000 + b" HTTP/1.1\r\nhost: hub\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", head)
+            assert length
+            await reader.readexactly(int(length[1]))
+            answered.append(head[9:12])
+
+
+async def test_more_silent_connections_than_descriptors_keep_nobody_out(tmp_path: Path) -> None:
+    runner = ProcessRunner(tmp_path, execute_with_200_descriptors)
+    stack = Stack(runner, tmp_path)
+    hub = await stack.start_hub()
+    async with (
+        honest_callers(stack) as serve,
+        withstanding(hub.program, serve),
+        asyncio.timeout(20),
+        contextlib.AsyncExitStack() as silent,
+    ):
+        for _ in range(260):
+            _, writer = await asyncio.open_connection("127.0.0.1", stack.hub_port)
+            silent.callback(writer.close)
+    await hub.program.kill()
+
+
+async def execute_with_200_descriptors(
+    program: str, environ: Mapping[str, str], output: Path
+) -> Process:
+    process = await execute(program, environ, output)
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (200, 200))  # it imports as yet
+    return process
