@@ -12,7 +12,7 @@ from towonel.cli.subprocesses import Program
 from towonel.cli.supervisor import Timing, supervise
 from towonel.runtime import logs
 from towonel.runtime.addresses import WILDCARDS, loopback_url
-from towonel.runtime.foreign_database import describe_foreign_file
+from towonel.runtime.legacy.foreign_database import describe_foreign_file
 from towonel.runtime.settings import SettingsError, load
 from towonel.wire.hub_urls import is_loopback
 
@@ -51,7 +51,7 @@ def serve(as_json: Json = False) -> None:
 
 def _check_data_folder(settings: ServeSettings, environ: Mapping[str, str]) -> None:
     """Check that the hub's database is not another program's, before an edge makes files beside it."""
-    if settings.hub_enabled and not environ.get("TOWONEL_HUB_DB_DSN"):
+    if is_hub_wanted(settings, environ) and not environ.get("TOWONEL_HUB_DB_DSN"):
         path = settings.data_dir / "hub.db"
         if (whose := describe_foreign_file(path)) is not None:
             raise SettingsError([f"TOWONEL_DATA_DIR: {path} {whose}"])

@@ -12,7 +12,7 @@ from sqlmodel import SQLModel
 
 from towonel.hub.store.db import sqlite
 from towonel.hub.store.db.database import Database
-from towonel.runtime.foreign_database import describe_foreign, describe_foreign_file
+from towonel.runtime.legacy.foreign_database import describe_foreign, describe_foreign_file
 from towonel.wire.errors import Code, Denied
 
 _LOCK = 0x746F776F  # advisory lock of Postgres, for migrations and restores: "towo"

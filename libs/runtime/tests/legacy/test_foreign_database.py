@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from towonel.runtime.foreign_database import describe_foreign, describe_foreign_file
+from towonel.runtime.legacy.foreign_database import describe_foreign, describe_foreign_file
 
 ORIGINAL = ("_sqlx_migrations", "entries", "invites", "tenant_removals")
 
