@@ -149,6 +149,11 @@ def route_table() -> str:
             "array of 32 bytes",
             "tenants whose grants are void, and those that hold again",
         ),
+        (
+            "`tag`",
+            f"{routes.TAG_BYTES} bytes",
+            "random for each revision; missing from hubs of older versions",
+        ),
     ]
     return table(("key", "form", "meaning"), rows)
 

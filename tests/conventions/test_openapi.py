@@ -11,6 +11,7 @@ import pytest
 from fastapi.routing import iter_route_contexts
 from openapi_spec_validator import validate
 from pydantic import BaseModel
+from support.openapi import document
 
 from towonel import api
 from towonel.client.hub import HubClient
@@ -18,7 +19,7 @@ from towonel.hub.api.application import create_app_without_hub
 from towonel.hub.api.http.errors import STATUS
 from towonel.hub.api.openapi.examples import EXAMPLES
 
-DOCUMENT: dict[str, Any] = create_app_without_hub().openapi()
+DOCUMENT = document()
 COMPONENTS = DOCUMENT["components"]
 OPERATIONS: dict[str, dict[str, Any]] = {
     operation["operationId"]: {**operation, "path": path, "method": method}

@@ -93,11 +93,15 @@ class CommandResult:
 
 
 def run_command(
-    environ: Mapping[str, str], *arguments: str, folder: Path, user: int | None = None
+    environ: Mapping[str, str],
+    *arguments: str,
+    folder: Path,
+    user: int | None = None,
+    program: str = "hub",
 ) -> CommandResult:
     """Run `towonel-hub` with these arguments to its end, as another user where one is given."""
     stdout, stderr = folder / "stdout", folder / "stderr"
-    work = ("hub", dict(environ), arguments, (str(stdout), str(stderr)), user)
+    work = (program, dict(environ), arguments, (str(stdout), str(stderr)), user)
     child = context().Process(target=_run, args=work, daemon=True)
     child.start()
     child.join(timeout=COMMAND_TIMEOUT_S)
@@ -115,6 +119,7 @@ def _run(
     how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
     for descriptor, path in enumerate(outputs, 1):
         os.dup2(os.open(path, how), descriptor)
+        os.chdir(Path(path).parent)  # where a program that is told no folder makes its files
     os.environ.clear()
     os.environ.update(environ)
     sys.argv = [f"towonel-{program}", *arguments]

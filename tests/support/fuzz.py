@@ -1,5 +1,6 @@
 """Input of schemathesis: the hub's document, ids that exist, and signatures that hold."""
 
+from copy import deepcopy
 from itertools import count
 from typing import Any, override
 
@@ -14,9 +15,9 @@ from schemathesis.specs.openapi.schemas import OpenApiSchema
 from support.example_hub import HUB, INVITE_ID, KEY_ID, NODE, TENANT
 from support.hub import OPERATOR_KEY, Clock
 from support.legacy_client import payload, signed
+from support.openapi import document
 
 from towonel.api.agents import RefreshIn
-from towonel.hub.api.application import create_app_without_hub
 from towonel.identity.grants import GRANT_LIFETIME_MS, Grant, issue
 from towonel.identity.signatures import Domain, authorize_node, authorize_tenant
 from towonel.wire import base64url, cbor
@@ -57,7 +58,7 @@ CHECKS = [
 def schema(**more: Any) -> OpenApiSchema:
     """The hub's document, to be tested."""
     config = SchemathesisConfig.from_dict({**CONFIG, **more})
-    return schemathesis.openapi.from_dict(create_app_without_hub().openapi(), config=config)
+    return schemathesis.openapi.from_dict(deepcopy(document()), config=config)
 
 
 GRANT = Grant(

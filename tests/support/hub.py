@@ -179,7 +179,7 @@ def _store(
     return Store.open(
         database,
         on_commit(changes, audited),
-        lambda: changes.revision,
+        lambda: changes.highest,
         now_ms=clock,
         max_connections=10,
         max_idle=10,

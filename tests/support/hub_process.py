@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 from support import fork_server
+from support.plain_http import plain_client
 from support.ports import free_port
 from support.programs import execute
 
@@ -72,7 +73,7 @@ async def own_process(
 async def ready(chosen: HubSettings, hub: asyncio.Task[Any]) -> None:
     """Return when the hub says that it is ready, or has ended."""
     url = f"http://127.0.0.1:{chosen.health_listen_addr[1]}/readyz"
-    async with asyncio.timeout(40), httpx.AsyncClient() as http:
+    async with asyncio.timeout(40), plain_client() as http:
         while not hub.done():
             with contextlib.suppress(httpx.TransportError):
                 if (await http.get(url)).is_success:

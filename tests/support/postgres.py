@@ -52,6 +52,15 @@ class Postgres:
         """Delete a database; hundreds would take gigabytes, and long to delete at the end."""
         self.execute(f"DROP DATABASE {database.url.database} WITH (FORCE)")
 
+    def copy(self, name: str, to: str) -> None:
+        """Keep a copy of a database that nobody is connected to."""
+        self.execute(f"CREATE DATABASE {to} TEMPLATE {name}")
+
+    def put_back(self, name: str, older: str) -> None:
+        """Have a database be an older copy of it, as a failover that lost commits does."""
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        self.execute(f"ALTER DATABASE {older} RENAME TO {name}")
+
     def named(self, name: str) -> Database:
         return Database.parse(self.dsn(name))
 

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 from support.hub import OPERATOR_KEY, TestHub, hub_with_keys, new_key, route_changes_over
 from support.hub_process import running, settings
+from support.plain_http import plain_client
 
 from towonel.api.invites import InviteIn
 from towonel.client.hub import HubClient
@@ -63,7 +64,7 @@ async def retried[T](ask: Callable[[], Awaitable[T]]) -> T:
 
 async def health(chosen: HubSettings, what: str) -> httpx.Response:
     """Ask a hub's health address."""
-    async with httpx.AsyncClient() as http:
+    async with plain_client() as http:
         return await http.get(f"http://127.0.0.1:{chosen.health_listen_addr[1]}/{what}")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from support.plain_http import plain_client
 from support.ports import free_port
 from support.programs import Name, Program, Runner, in_process, own_processes
 
@@ -28,7 +29,7 @@ class Node[P: Program]:
 
     async def metric(self, name: str, **labels: str) -> float:
         """The sum of the samples of a metric that carry these labels."""
-        async with httpx.AsyncClient() as http:
+        async with plain_client() as http:
             text = (await http.get(f"http://127.0.0.1:{self.health_port}/metrics")).text
         assert f"# TYPE {name} " in text, f"there is no metric {name}"
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
@@ -67,11 +68,12 @@ class Stack:
     def edge_port(self) -> int:
         return self.edges[0].port
 
-    async def start_hub(self) -> Node[Program]:
+    async def start_hub(self, **extra: str) -> Node[Program]:
         environ = {
             **self._shared(),
             "TOWONEL_HUB_LISTEN_ADDR": f"127.0.0.1:{self.hub_port}",
             "TOWONEL_HUB_PUBLIC_URL": self.hub_url,
+            **extra,
         }
         self.hub = await self._start("hub", self.hub_port, environ, "TOWONEL_HUB")
         return self.hub
@@ -167,7 +169,7 @@ async def running_stack(
 
 async def ready(node: Node[Program]) -> None:
     """Wait until `/readyz` answers 200."""
-    async with httpx.AsyncClient() as http:
+    async with plain_client() as http:
 
         async def says_ready() -> bool:
             try:

@@ -18,7 +18,8 @@ from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
 from towonel.tunnel.core.handshake_places import MAX_HANDSHAKES
 from towonel.tunnel.core.send_budget import SendBudget
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
-from towonel.tunnel.link import Link, dial
+from towonel.tunnel.dial import dial
+from towonel.tunnel.link import Link
 from towonel.tunnel.listener import AdmissionPolicy, Listener, listen
 from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.session import Session
@@ -152,7 +153,7 @@ class ListeningEdge:
     ) -> AsyncGenerator[Link]:
         agent = agent or new_key()
         async with dial(
-            self.address,
+            [self.address],
             edge=edge,
             key=agent,
             grant=grant or grant_of(agent),
@@ -172,11 +173,13 @@ class ListeningEdge:
 
 @contextlib.asynccontextmanager
 async def listening_edge(
-    timing: Timing = DEFAULT_TIMING, max_handshakes: int = MAX_HANDSHAKES
+    timing: Timing = DEFAULT_TIMING,
+    max_handshakes: int = MAX_HANDSHAKES,
+    host: str = "127.0.0.1",
 ) -> AsyncGenerator[ListeningEdge]:
     policy = RecordingPolicy()
     async with listen(
-        "127.0.0.1",
+        host,
         0,
         key=EDGE,
         certificate_pem=PEM,

@@ -59,6 +59,23 @@ def test_an_edge_that_has_a_hub_already_is_told_nothing(name: str) -> None:
     assert edge.environ == {name: "elsewhere"}
 
 
+def test_a_token_alone_starts_an_edge_and_no_hub() -> None:
+    token = {"TOWONEL_EDGE_INVITE_TOKEN": "tt_edge_2_…"}
+    links = {"TOWONEL_HUB_PORT": "tcp://10.0.0.7:8443", "TOWONEL_HUB_DB_DSN": ""}
+
+    assert list(programs(**token)) == ["edge"]
+    assert list(programs(TOWONEL_EDGE_INVITE_TOKEN_FILE="/run/secrets/token")) == ["edge"]
+    assert list(programs(**token, **links, TOWONEL_HUB_URL="https://hub.example.eu")) == ["edge"]
+
+
+def test_a_hub_runs_beside_a_token_where_a_variable_says_so() -> None:
+    token = {"TOWONEL_EDGE_INVITE_TOKEN": "tt_edge_2_…"}
+
+    assert list(programs(**token, TOWONEL_HUB_ENABLED="true")) == ["hub", "edge"]
+    assert list(programs(**token, TOWONEL_HUB_PUBLIC_URL="https://hub.eu")) == ["hub", "edge"]
+    assert list(programs(**token, TOWONEL_EDGE_ENABLED="false")) == ["hub"]
+
+
 def test_an_edge_alone_is_told_nothing() -> None:
     assert programs(TOWONEL_HUB_ENABLED="false")["edge"].environ == {"TOWONEL_HUB_ENABLED": "false"}
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.client.timestamps import MAX_LEAD_MS, next_timestamp
+from towonel.client.request import MAX_LEAD_MS, next_timestamp
 from towonel.identity.signatures import MAX_SKEW_MS
 
 NOW_MS = 1_700_000_000_000

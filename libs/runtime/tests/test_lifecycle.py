@@ -1,5 +1,6 @@
 """Lifecycle: exit codes and signals of a real process."""
 
+import json
 import os
 import resource
 import signal
@@ -65,6 +66,32 @@ def test_a_drain_that_takes_too_long_is_ended_with_75() -> None:
     assert program.end()[0] == 75
 
 
+def test_a_drain_that_cut_something_by_itself_ends_with_75() -> None:
+    program = Program("drains-too-long")
+    program.until("started")
+    program.signal()
+
+    assert program.end()[0] == 75
+
+
+def test_a_signal_before_the_loop_runs_drains_too() -> None:
+    program = Program("drains-early")
+
+    assert program.end()[0] == 0
+
+
+def test_a_signal_while_it_ends_does_not_change_its_exit_code() -> None:
+    program = Program("leaves-a-thread")
+    program.until("started")
+    program.signal()
+    program.until("draining")
+    program.until("released")
+    while program.process.poll() is None:  # what is left of it waits for its thread
+        program.signal()
+
+    assert program.end()[0] == 0
+
+
 def test_a_crash_is_logged_with_its_trace_and_ends_with_1() -> None:
     code, errors = Program("crashes").end()
 
@@ -96,6 +123,20 @@ def test_wrong_settings_end_with_78_and_every_mistake_on_a_line_of_its_own() -> 
         "PROGRAM_DRIAN",
         "PROGRAM_DRAIN_S",
     ]
+
+
+def test_whatever_python_and_its_libraries_say_is_a_line_of_json() -> None:
+    code, errors = Program("misbehaves").end()
+    lines = [json.loads(line) for line in errors.splitlines()]
+
+    assert code == 1
+    assert {(line["event"], line["level"]) for line in lines} == {
+        ("library.logged", "warning"),
+        ("library.logged", "error"),
+        ("process.exception_ignored", "error"),
+        ("process.crashed", "error"),
+    }
+    assert sum("ZeroDivisionError" in line.get("exception", "") for line in lines) == 4
 
 
 @pytest.mark.parametrize("way", ["finds-bad-setting", "finds-bad-secret"])

@@ -10,10 +10,10 @@ from random import Random
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 from support.ports import free_port
-from support.redis_server import redis_server, running_redis
+from support.redis_server import flood, redis_server, running_redis
 
 from towonel.runtime.backoff import Backoff
-from towonel.runtime.pubsub import Subscription
+from towonel.runtime.pubsub import BATCH, PAUSE_S, Subscription
 
 
 class Receiver:
@@ -71,6 +71,20 @@ async def test_messages_are_bytes_also_where_the_url_asks_for_text(tmp_path: Pat
         await receiver.until(lambda: receiver.messages != [])
 
     assert receiver.messages == [b"one"]
+
+
+async def test_a_flood_of_messages_is_received_slowly_and_delays_nothing_else(
+    tmp_path: Path,
+) -> None:
+    async with redis_server(tmp_path) as server, receiving(server.url) as receiver:
+        await receiver.until(lambda: receiver.subscription.is_connected)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        async with flood(server.port, "news"):
+            await receiver.until(lambda: len(receiver.messages) >= 4 * BATCH)
+        lasted_s = loop.time() - started
+
+    assert len(receiver.messages) <= BATCH * (lasted_s / PAUSE_S + 2)
 
 
 async def test_a_quiet_redis_is_pinged_and_stays_connected(tmp_path: Path) -> None:

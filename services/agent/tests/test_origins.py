@@ -15,7 +15,8 @@ from towonel.agent.core.services import Origin, OriginTable, ProxyProtocol, Serv
 from towonel.agent.metrics import Metrics
 from towonel.agent.origin_dialer import OriginDialer
 from towonel.agent.origins import Origins
-from towonel.runtime.resolver import Answer, LookupThreads, Resolver
+from towonel.runtime.dns.lookups import Answer, LookupThreads
+from towonel.runtime.dns.resolver import Resolver
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.session import Session
 from towonel.tunnel.sockets import RESET_ON_CLOSE

@@ -21,8 +21,8 @@ from towonel.hub.live.route_changes import RouteChanges
 from towonel.identity.grants import GRANT_LIFETIME_MS
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.runtime.admin import Health
+from towonel.runtime.dns.resolver import Resolver
 from towonel.runtime.lifecycle import GiveUp
-from towonel.runtime.resolver import Resolver
 from towonel.wire import base64url
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.tokens import InviteToken
@@ -49,11 +49,12 @@ async def agent(hub: TestHub, token: InviteToken) -> AsyncGenerator[Agent]:
     """A running agent that has one service."""
     key, metrics, health = NodeKey.from_seed(token.secret), Metrics(), Health()
     identity = AgentIdentity(token, TenantKey.from_seed(token.seed), key, "default")
-    dialer = OriginDialer(Resolver(), timeout_s=1)
+    resolver = Resolver()
+    dialer = OriginDialer(resolver, timeout_s=1)
     origins = Origins(OriginTable(SERVICES), dialer, metrics, max_streams=1)
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         keys = [service.key for service in SERVICES]
-        links = Links(tasks, key, keys, origins, metrics, health, LinkTiming())
+        links = Links(tasks, key, keys, origins, resolver, metrics, health, LinkTiming())
         reconciler = Reconciler(hub.client(None), identity, SERVICES, links, None, health, TIMING)
         running = tasks.create_task(reconciler.run())
         yield Agent(reconciler, links, running)

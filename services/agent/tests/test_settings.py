@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,58 @@ def run_agent(environ: dict[str, str], *arguments: str) -> subprocess.CompletedP
         timeout=30,
         check=False,
     )
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        f"\ufeff{TOKEN.encode()}\r\n",
+        f'"{TOKEN.encode()}"',
+        f"{TOKEN.encode()[:60]}\n  {TOKEN.encode()[60:120]}\r\n{TOKEN.encode()[120:]}",
+    ],
+)
+def test_a_token_is_read_as_editors_and_terminals_write_it(written: str) -> None:
+    assert load(AgentSettings, GOOD | {"TOWONEL_INVITE_TOKEN": written}).invite_token == TOKEN
+
+
+def test_what_is_empty_is_not_set_and_service_links_are_passed_over() -> None:
+    environ = {
+        "TOWONEL_INVITE_TOKEN": TOKEN.encode(),
+        "TOWONEL_INVITE_TOKEN_FILE": "",
+        "TOWONEL_AGENT_SERVICES": "",
+        "TOWONEL_AGENT_TRUSTED_EDGES": " ",
+        "TOWONEL_AGENT_GROUP": "",
+        "TOWONEL_LOG_LEVEL": "",
+        "TOWONEL_ALLOW_INSECURE_HUB": "true\r",
+        "TOWONEL_HUB_PORT": "tcp://10.0.0.7:8443",
+        "TOWONEL_AGENT_SERVICE_HOST": "10.0.0.8",
+    }
+    settings = load(AgentSettings, environ)
+
+    assert (settings.services, settings.group, settings.log_level) == ((), "default", "info")
+    assert settings.trusted_edges is None
+    assert settings.allow_insecure_hub
+
+
+def test_trusted_edges_are_a_list_of_either_form() -> None:
+    ids = ("ab" * 32, "cd" * 32)
+    for form in (",".join(ids), json.dumps(ids)):
+        settings = load(AgentSettings, GOOD | {"TOWONEL_AGENT_TRUSTED_EDGES": form})
+
+        assert settings.trusted_edges == frozenset(map(bytes.fromhex, ids))
+
+
+def test_a_file_of_many_services_is_read_whole(tmp_path: Path) -> None:
+    services = [
+        {"hostname": f"app-{number}.home.example.eu", "origin": "127.0.0.1:8443"}
+        for number in range(1_000)
+    ]
+    (tmp_path / "services").write_text(json.dumps(services, indent=2), "utf-16")
+    given = {"TOWONEL_AGENT_SERVICES_FILE": str(tmp_path / "services")}
+    settings = load(AgentSettings, {"TOWONEL_INVITE_TOKEN": TOKEN.encode(), **given})
+
+    assert (tmp_path / "services").stat().st_size > 2 * 64 * 1024
+    assert len(settings.services) == 1_000
 
 
 def test_what_is_given_is_read() -> None:
@@ -64,6 +117,16 @@ def test_every_mistake_is_named_at_once_and_the_process_ends_with_78() -> None:
     assert TOKEN.encode()[40:60] not in ended.stderr + ended.stdout
 
 
+def test_a_service_of_the_wrong_shape_is_one_line() -> None:
+    wrong = '[{"hostname": "a.eu", "origin": "127.0.0.1:1", "proxy_protocol": ["v2"]}]'
+    with pytest.raises(SettingsError) as caught:
+        load(AgentSettings, {**GOOD, "TOWONEL_AGENT_SERVICES": wrong})
+
+    assert caught.value.problems == [
+        'TOWONEL_AGENT_SERVICES: [0] (a.eu).proxy_protocol: must be "v2" or "none", not [\'v2\']'
+    ]
+
+
 def test_without_a_token_the_variable_and_its_form_are_named() -> None:
     ended = run_agent({})
 
@@ -71,7 +134,7 @@ def test_without_a_token_the_variable_and_its_form_are_named() -> None:
     assert "TOWONEL_INVITE_TOKEN" in ended.stderr
 
 
-@pytest.mark.parametrize("value", ["[", "{}", '["xyz"]', "[1]", '["AB"]'])
+@pytest.mark.parametrize("value", ["[", "{}", '["xyz"]', "[1]", '["AB"]', "[" * 100_000])
 def test_a_list_of_trusted_edges_with_a_mistake_is_refused_whole(value: str) -> None:
     with pytest.raises(SettingsError, match="JSON array of edge ids"):
         load(AgentSettings, {**GOOD, "TOWONEL_AGENT_TRUSTED_EDGES": value})

@@ -51,7 +51,7 @@ def test_nothing_is_no_tenant(text: str) -> None:
         ([item(colour="red")], r"\[0\]\.colour: unknown field; there are name, id"),
         ([{}], r"\[0\]\.name: is missing"),
         ([item(id="b7")], r"\[0\]\.id: must be 64 hexadecimal digits"),
-        ([item(hostnames=["a_b.eu"])], r"\[0\]\.hostnames\[0\]: "),
+        ([item(hostnames=["a b.eu"])], r"\[0\]\.hostnames\[0\]: "),
         ([item(pq_public_key="AA==")], r"\[0\]\.pq_public_key: must be base64url without padding"),
         ([item(pq_public_key="AAAA")], r"must be 1952 bytes, and is 3"),
         ([item(id=OTHER.tenant_id.hex())], rf"\[0\]\.id: is not of .* {KEY.tenant_id.hex()}"),

@@ -4,15 +4,18 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from support.attack import withstanding
 from support.clients import Client, client_hello
 from support.origins import Certificates, CommandOrigin
+from support.redis_server import flood, redis_server
 from support.stack import Stack, running_stack, service, until
 
 from towonel.tunnel.streams import MAX_STREAMS
+from towonel.wire.routes import CHANGES_CHANNEL as CHANNEL
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.attack]
 REFUSED = "towonel_edge_connections_refused_total"
@@ -61,3 +64,21 @@ async def test_one_address_that_holds_connections_does_not_hold_all_places(
         hello = client_hello(hostname)
         async with silent_clients(attacked.edge_port, hello, 2_000, "127.0.0.2"):
             await until(refused_all_but_a_share, within_s=25)
+
+
+@pytest.mark.soak
+async def test_a_flood_of_messages_in_redis_delays_no_client(
+    tmp_path: Path, origin: CommandOrigin, certificates: Certificates, hostname: str
+) -> None:
+    async with (
+        redis_server(tmp_path) as redis,
+        running_stack("processes", tmp_path, redis.url) as stack,
+    ):
+        await serve(stack, hostname, origin)
+        honest = Client(stack.edge_port, certificates.client(), hostname)
+
+        async def ask() -> None:
+            assert await honest.ask("name") == b"home\n"
+
+        async with withstanding(stack.edges[0].program, ask) as seen, flood(redis.port, CHANNEL):
+            await until(lambda: len(seen.waits_s) >= 15)

@@ -10,6 +10,7 @@ import pytest
 from support.clients import Client
 from support.faketime import ShiftedClock
 from support.origins import Certificates, Nginx
+from support.plain_http import plain_client
 from support.programs import Program, own_processes
 from support.stack import Node, Stack, service, until
 
@@ -20,7 +21,7 @@ FOUND_S = 20.0
 
 async def says(node: Node[Program], words: str) -> bool:
     """Whether `/readyz` gives this reason."""
-    async with httpx.AsyncClient() as http:
+    async with plain_client() as http:
         try:
             return words in (await http.get(f"http://127.0.0.1:{node.health_port}/readyz")).text
         except httpx.TransportError:

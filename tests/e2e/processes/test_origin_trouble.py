@@ -2,22 +2,20 @@
 
 import asyncio
 import contextlib
-import os
 import socket
-import sys
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 from support.clients import Client
+from support.mounts import Mounts, needs_root, start_agent
 from support.origins import Certificates, Nginx
-from support.programs import OwnProcess, Process, ProcessRunner
 from support.stack import Stack, service, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.processes]
-DEAD_SERVER = "127.9.9.9"
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file over /etc/resolv.conf")
+LIMITS = {"TOWONEL_AGENT_ORIGIN_TIMEOUT_SECS": "2"}
+SILENT = "127.9.9.9"
 
 
 async def test_an_origin_that_does_not_read_the_default_header_is_told_once(
@@ -47,26 +45,20 @@ async def is_three(metric: Awaitable[float]) -> bool:
 async def test_an_origin_whose_name_servers_are_silent_hinders_no_other_and_not_the_end(
     processes: Stack, web: Nginx, certificates: Certificates, hostname: str, tmp_path: Path
 ) -> None:
-    dead = f"dead.{hostname}"
-    runner, forking = ProcessRunner(tmp_path, partial(execute_apart, tmp_path)), processes.runner
+    dead, resolv = f"dead.{hostname}", f"nameserver {SILENT}\noptions timeout:30 attempts:5\n"
+    mounts = Mounts(tmp_path, {"/etc/resolv.conf": resolv})
     token, wanted = await processes.invite(hostname, dead), service(dead, 443)
     wanted["origin"] = "nas.example:443"
     with silent_name_server():
-        processes.runner = runner
-        agent = await processes.start_agent(
-            token,
-            service(hostname, web.plain),
-            wanted,
-            TOWONEL_AGENT_ORIGIN_TIMEOUT_SECS="2",
+        agent = await start_agent(
+            processes, mounts, token, service(hostname, web.plain), wanted, **LIMITS
         )
-        processes.runner = forking
         async with stuck_clients(Client(processes.edge_port, certificates.client(), dead)):
             client = Client(processes.edge_port, certificates.client(), hostname)
             async with asyncio.timeout(5):
                 assert await client.get() == b"hello from home\n"
-        assert isinstance(agent.program, OwnProcess)
         async with asyncio.timeout(20):
-            assert await agent.program.stop() == 0
+            assert await agent.stop() == 0
 
 
 @contextlib.asynccontextmanager
@@ -83,23 +75,5 @@ async def stuck_clients(client: Client) -> AsyncIterator[None]:
 @contextlib.contextmanager
 def silent_name_server() -> Iterator[None]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind((DEAD_SERVER, 53))
+        server.bind((SILENT, 53))
         yield
-
-
-async def execute_apart(
-    folder: Path, program: str, environ: Mapping[str, str], output: Path
-) -> Process:
-    """Start a program in a mount namespace of its own, with that name server and no other."""
-    resolv = folder / "resolv.conf"
-    resolv.write_text(f"nameserver {DEAD_SERVER}\noptions timeout:30 attempts:5\n")
-    mounted = (
-        f"mount --bind {resolv} /etc/resolv.conf && exec {sys.executable} -m towonel.{program}"
-    )
-    with output.open("wb") as log:
-        return await asyncio.create_subprocess_exec(
-            *("unshare", "--mount", "sh", "-c", mounted),
-            env={"PATH": os.environ["PATH"], **environ},
-            stdout=log,
-            stderr=log,
-        )

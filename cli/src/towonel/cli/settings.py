@@ -27,12 +27,16 @@ _FOR_THE_COMMAND_ONLY = frozenset(
 )
 
 
-class LocalHubSettings(Settings):
-    """Address of the hub of this machine."""
+class _Settings(Settings):
+    """Settings of a command, which knows the variables of all programs."""
 
     prefixes: ClassVar[tuple[str, ...]] = (_OURS,)
     foreign: ClassVar[frozenset[str]] = VARIABLES
     replaced: ClassVar[Mapping[str, str]] = REPLACED_VARIABLES
+
+
+class LocalHubSettings(_Settings):
+    """Address of the hub of this machine."""
 
     hub_listen_addr: HostPort = Field(
         default=("0.0.0.0", 8443),  # noqa: S104 the hub's own default, to find its port
@@ -76,7 +80,7 @@ class CommandSettings(LocalHubSettings):
     )
 
 
-class TokenSettings(Settings):
+class TokenSettings(_Settings):
     """Invite token, to take the key out of it."""
 
     invite_token: SecretStr | None = Field(

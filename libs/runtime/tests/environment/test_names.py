@@ -33,7 +33,7 @@ def test_service_links_are_passed_over() -> None:
     ("name", "value"),
     [
         ("OUR_WEB_PORT", "8443"),
-        ("OUR_WEB_PORT", ""),
+        ("OUR_WEB_PORT", "tcp://10.0.0.7"),
         ("OUR_WEB_SERVICE_HOST", "web.example.eu"),
         ("OUR_WEB_SERVICE_PORT", "https"),
         ("OUR_WEB_PORT_8443_TCP_PROTO", "quic"),
@@ -47,6 +47,7 @@ def test_what_only_looks_like_a_link_is_named(name: str, value: str) -> None:
 
 
 def test_names_of_others_and_files_of_ours_are_no_mistake() -> None:
+    assert unknown(OUR_DATADIR="", OUR_X='""') == []
     assert unknown("PATH", "OUR_TOKEN", "OUR_TOKEN_FILE", "OURS") == []
 
 

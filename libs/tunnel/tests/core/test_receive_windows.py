@@ -12,8 +12,8 @@ from towonel.tunnel.core.receive_windows import (
 from towonel.wire.credit import MAX_STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES
 from towonel.wire.messages import MAX_FRAME_BYTES
 
-SLIDING = WindowSizes(100, 400, slides=True)
-FIXED = WindowSizes(100, 400, slides=False)
+SLIDING = WindowSizes(100, 400, gaps=2, slides=True)
+FIXED = WindowSizes(100, 400, gaps=2, slides=False)
 
 
 def test_before_admission_limits_stand_still() -> None:
@@ -43,14 +43,14 @@ def test_the_limit_of_a_stream_slides_once_a_quarter_was_delivered(
 
 def test_a_wider_window_counts_at_once() -> None:
     windows = ReceiveWindows(FIXED)
-    windows.sizes = WindowSizes(800, 3200, slides=True)
+    windows.sizes = WindowSizes(800, 3200, gaps=2, slides=True)
 
     assert windows.connection_limit(400) == 3200
     assert windows.stream_limit(100, 0) == 800
 
 
 def test_gaps_are_bounded_over_all_streams() -> None:
-    windows = ReceiveWindows(SLIDING, max_gaps=2)
+    windows = ReceiveWindows(SLIDING)
     windows.record(0, 2)
     assert not windows.allows_gap
     windows.record(0, -1)
@@ -59,7 +59,7 @@ def test_gaps_are_bounded_over_all_streams() -> None:
 
 
 def test_the_sizes_let_an_honest_peer_do_what_the_protocol_allows() -> None:
-    assert WindowSizes(128 * 1024, 256 * 1024, slides=False) == EDGE_SIZES
+    assert WindowSizes(128 * 1024, 256 * 1024, gaps=32, slides=False) == EDGE_SIZES
     assert EDGE_SIZES.stream_bytes > MAX_FRAME_BYTES
     assert AGENT_SIZES.stream_bytes >= STREAM_WINDOW_BYTES
     assert ADMITTED_SIZES.stream_bytes >= MAX_STREAM_WINDOW_BYTES

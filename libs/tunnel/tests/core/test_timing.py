@@ -9,6 +9,7 @@ def test_the_defaults_are_those_of_the_protocol() -> None:
     assert asdict(DEFAULT_TIMING) == {
         "hello_s": 5,
         "welcome_s": 5,
+        "address_delay_s": 0.25,
         "preamble_s": 5,
         "silence_s": 0.4,
         "open_silence_s": 3,

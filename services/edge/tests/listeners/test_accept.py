@@ -12,9 +12,10 @@ import pytest
 from structlog.testing import capture_logs
 from support.tunnel import until
 
-from towonel.edge.listeners.accept import PAUSE_S, Acceptor, accept_clients
+from towonel.edge.listeners.accept import Acceptor, accept_clients
 from towonel.edge.listeners.sockets import bind_sockets
 from towonel.edge.metrics import Metrics
+from towonel.runtime.sockets import PAUSE_S
 
 type Counted = Callable[..., float]
 

@@ -6,11 +6,11 @@ import re
 import stat
 from pathlib import Path
 
-import httpx
 import pytest
 from redis.asyncio import Redis
 from support.hub import route_changes_over
 from support.hub_process import own_process, ready, running, settings
+from support.plain_http import plain_client
 from support.ports import free_port
 from support.redis_server import running_redis
 from support.replicas import Replica
@@ -58,7 +58,7 @@ async def test_the_filter_of_the_documents_finds_who_guesses_keys_in_the_log(
     log = tmp_path / "log"
     async with own_process(tmp_path / "state", log, TOWONEL_HUB_TRUSTED_PROXIES="127.0.0.1") as hub:
         url = f"http://127.0.0.1:{hub.listen_addr[1]}"
-        async with httpx.AsyncClient(base_url=url) as http:
+        async with plain_client(base_url=url) as http:
             for path, key, client in (("/v1/keys", "x", "192.0.2.7"), ("/none", "x", "192.0.2.8")):
                 headers = {"authorization": f"Bearer {key}", "x-forwarded-for": client}
                 await http.get(path, headers=headers)

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Row, text
 from support import fork_server
 from support.hub import state, tenant_of
+from support.plain_http import plain_client
 from support.ports import free_port
 from support.postgres import Postgres
 
@@ -99,7 +100,7 @@ class Crash:
 
     async def _ready(self) -> None:
         url = f"http://{self.environ['TOWONEL_HUB_HEALTH_LISTEN_ADDR']}/readyz"
-        async with asyncio.timeout(20), httpx.AsyncClient() as http:
+        async with asyncio.timeout(20), plain_client() as http:
             while True:
                 with contextlib.suppress(httpx.TransportError):
                     if (await http.get(url)).is_success:

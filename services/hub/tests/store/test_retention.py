@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlmodel import SQLModel, func, select
+from sqlmodel import SQLModel, func, select, update
 from support.hub import TestHub, state, tenant_of
 
 from towonel.hub import background
+from towonel.hub.core.route_history import TAGS
 from towonel.hub.live.route_cache import RouteCache
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store import retention, routes
@@ -21,6 +22,7 @@ from towonel.hub.store.tables import (
     NonceRow,
     ReportRow,
     RevisionRow,
+    RevisionTagRow,
     RouteRow,
 )
 from towonel.wire.ids import TenantId
@@ -80,6 +82,18 @@ KINDS: dict[str, tuple[Callable[[int, int], SQLModel], int]] = {
         retention.BLOCK_MS,
     ),
 }
+
+
+async def test_tags_are_kept_for_the_newest_revisions(hub: TestHub) -> None:
+    tags = [RevisionTagRow(revision=number, tag=b"12345678") for number in (1, 2, 3)]
+    await put(hub, list(tags))
+    async with hub.context.store.write() as change:
+        await change.session.exec(update(RevisionRow).values(value=TAGS + 2))
+    await background.prune(hub.context, KEEP)
+    async with hub.context.store.read() as session:
+        left = (await session.exec(select(RevisionTagRow.revision))).all()
+
+    assert sorted(left) == [2, 3]
 
 
 async def put(hub: TestHub, rows: list[SQLModel]) -> None:

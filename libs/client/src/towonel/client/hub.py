@@ -130,20 +130,23 @@ class HubClient(OperatorClient):
         request = replace(request, extra_headers={BODY_HASH_HEADER: hash_body(body)})
         return await self._transport.fetch(EdgeReportOut, request)
 
-    async def follow_routes(self, edge: NodeKey, since: int | None, wait_s: int = 0) -> RouteDelta:
+    async def follow_routes(
+        self, edge: NodeKey, since: int | None, wait_s: int = 0, tag: bytes | None = None
+    ) -> RouteDelta:
         """Ask for the routes changed after revision `since`; all of them for None.
 
         Args:
             edge: the edge that asks.
             since: the revision the edge has.
             wait_s: how long the hub may hold an answer that has no news; 0 to 30 s.
+            tag: of that revision, as the hub sent it; with another one the answer is everything.
         """
         now_ms = self._transport.timestamp_ms()
         request = HubRequest(
             HTTPMethod.GET,
             "/v1/routes/feed",
             authorization=authorize_node(edge, Domain.EDGE_SUBSCRIBE, b"", now_ms),
-            query={"since": since, "wait": wait_s},
+            query={"since": since, "wait": wait_s, "tag": None if tag is None else tag.hex()},
             accept=CBOR,
             max_bytes=MAX_ROUTES_BYTES,
             timeout_s=wait_s + TOTAL_TIMEOUT_S,

@@ -21,9 +21,9 @@ from towonel.client.request import (
     HubRequest,
     Query,
     is_header_value,
+    next_timestamp,
 )
 from towonel.client.sse import Event, EventDecoder
-from towonel.client.timestamps import next_timestamp
 from towonel.wire import hub_urls
 from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
 

@@ -19,13 +19,13 @@ LIFETIME_DAYS = 3650
 TOLERANCE = timedelta(minutes=5)  # for agents whose clocks are behind the edge's
 
 
-def create_certificate(key: NodeKey, now: datetime) -> str:
-    """Return a PEM certificate for the edge with this key, good for ten years.
+def create_certificate(key: NodeKey, now: datetime, server_name: str = EDGE_SERVER_NAME) -> str:
+    """Return a PEM certificate for the server with this key, good for ten years.
 
     It is good a little earlier than now: an agent whose clock is behind has to trust it at once.
     """
     not_before = now - TOLERANCE
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, EDGE_SERVER_NAME)])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, server_name)])
     serial = int.from_bytes(
         hashlib.sha256(key.public + not_before.isoformat().encode()).digest()[:16]
     )
@@ -37,9 +37,7 @@ def create_certificate(key: NodeKey, now: datetime) -> str:
         .serial_number(serial >> 1 | 1)
         .not_valid_before(not_before)
         .not_valid_after(not_before + timedelta(days=LIFETIME_DAYS))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(EDGE_SERVER_NAME)]), critical=False
-        )
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(server_name)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     )

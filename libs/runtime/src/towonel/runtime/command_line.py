@@ -4,6 +4,7 @@ import argparse
 import sys
 from typing import NoReturn, override
 
+from towonel.runtime import secretfile
 from towonel.runtime.exit_codes import EXIT_OK, EXIT_SETTINGS, EXIT_USAGE
 from towonel.runtime.settings import Settings, SettingsError, load
 
@@ -31,9 +32,13 @@ def make_parser(program: str, about: str, version: str) -> Parser:
 
 
 def check_settings(cls: type[Settings]) -> int:
-    """Say what is wrong with the settings, or worth a word, and return the exit code."""
+    """Say what is wrong with the settings, or worth a word, and return the exit code.
+
+    Key files that exist are looked at, and nothing is made.
+    """
     try:
         settings = load(cls)
+        _check_keys(settings)
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201 a command line prints
         return EXIT_SETTINGS
@@ -41,3 +46,15 @@ def check_settings(cls: type[Settings]) -> int:
         print(f"warning: {line}", file=sys.stderr)  # noqa: T201
     print("the settings are complete and valid")  # noqa: T201
     return EXIT_OK
+
+
+def _check_keys(settings: Settings) -> None:
+    problems: list[str] = []
+    for field, path in settings.key_paths.items():
+        try:
+            if path.exists():
+                secretfile.read(path)
+        except (OSError, secretfile.SecretFileError) as error:
+            problems.append(f"{settings.variable_of(field)}: {error}")
+    if problems:
+        raise SettingsError(problems)

@@ -7,6 +7,8 @@
 """
 
 import asyncio
+import atexit
+import os
 import resource
 import signal
 import sys
@@ -15,8 +17,9 @@ from typing import cast
 
 import structlog
 
+from towonel.runtime import logs
+from towonel.runtime.dns.lookups import EventLoop
 from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_SETTINGS, EXIT_UNAVAILABLE
-from towonel.runtime.resolver import EventLoop
 from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import Settings, SettingsError, load
 
@@ -30,6 +33,10 @@ class GiveUp(Exception):
     """Error that ends the process with one line, for a person to read and act on."""
 
 
+class DrainTimedOut(Exception):
+    """Outcome of a drain that ended what had not ended by itself; raised once that is done and logged."""
+
+
 def main[S: Settings](cls: type[S], serve: Callable[[S], tuple[Serve, float]]) -> int:
     """Load the settings, run what `serve` makes of them, and return the exit code.
 
@@ -37,6 +44,7 @@ def main[S: Settings](cls: type[S], serve: Callable[[S], tuple[Serve, float]]) -
         cls: the settings of the process.
         serve: returns the coroutine function to run, and the seconds its drain may take.
     """
+    early = _EarlySignals()
     try:
         settings = load(cls)
     except SettingsError as error:
@@ -45,17 +53,18 @@ def main[S: Settings](cls: type[S], serve: Callable[[S], tuple[Serve, float]]) -
         return EXIT_SETTINGS
     _raise_descriptor_limit()
     work, drain_s = serve(settings)
-    return run(work, drain_s=drain_s)
+    logs.capture_uncaught()
+    return run(work, drain_s=drain_s, early=early)
 
 
-def run(serve: Serve, *, drain_s: float) -> int:
+def run(serve: Serve, *, drain_s: float, early: "_EarlySignals | None" = None) -> int:
     """Run `serve` until it returns, and return the process's exit code.
 
     The first SIGTERM or SIGINT sets the event that `serve` gets; from then on it has `drain_s`
     seconds. A second one cancels it.
     """
     try:
-        return asyncio.run(_Run(drain_s).execute(serve), loop_factory=EventLoop)
+        return asyncio.run(_Run(drain_s, early).execute(serve), loop_factory=EventLoop)
     except (SettingsError, SecretFileError) as error:
         print(error, file=sys.stderr)  # noqa: T201 one line that a person can act on
         return EXIT_SETTINGS
@@ -67,31 +76,55 @@ def _raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+class _EarlySignals:
+    """Signals that came before there was a loop to handle them."""
+
+    def __init__(self) -> None:
+        self.came: list[signal.Signals] = []
+        for number in _SIGNALS:
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, _frame: object) -> None:
+        self.came.append(signal.Signals(number))
+
+
 class _Run:
     """Run of one coroutine function under the signals that end it."""
 
-    def __init__(self, drain_s: float) -> None:
+    def __init__(self, drain_s: float, early: _EarlySignals | None = None) -> None:
         self._drain_s = drain_s
+        self._early = early
         self._stopping = asyncio.Event()
         self._ended_by: int | None = None
         self._task: asyncio.Task[object] | None = None
 
     async def execute(self, serve: Serve) -> int:
-        """Run `serve` and return the exit code."""
+        """Run `serve` and return the exit code; from then on a signal ends the process with it."""
         loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self._on_signal, number)
+        for number in self._early.came if self._early else ():
+            self._on_signal(number)
+        exit_code = EXIT_FAILED
+        try:
+            exit_code = await self._serve(serve)
+        finally:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+            _end_at_next_signal(exit_code)
+        return exit_code
+
+    async def _serve(self, serve: Serve) -> int:
         try:
             await serve(self._stopping)
         except asyncio.CancelledError:
             log.warning("process.cancelled", exit_code=self._ended_by)
             return EXIT_FAILED if self._ended_by is None else self._ended_by
+        except DrainTimedOut:
+            return EXIT_UNAVAILABLE
         except Exception as error:  # noqa: BLE001 the top of the process: it is logged, and ends it
             return _report_failure(error)
-        finally:
-            for number in _SIGNALS:
-                loop.remove_signal_handler(number)
         return EXIT_OK
 
     def _on_signal(self, number: signal.Signals) -> None:
@@ -106,6 +139,22 @@ class _Run:
         if self._ended_by is None and self._task is not None:
             self._ended_by = exit_code
             self._task.cancel()
+
+
+def _end_at_next_signal(exit_code: int) -> None:
+    """Let a signal that comes now end the process with its own exit code, and not with the signal's."""
+
+    def end(_number: int, _frame: object) -> None:
+        os._exit(exit_code)
+
+    for number in _SIGNALS:
+        signal.signal(number, end)
+    atexit.register(_ignore_signals)  # Python takes its handlers away before the process ends
+
+
+def _ignore_signals() -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _report_failure(error: BaseException) -> int:

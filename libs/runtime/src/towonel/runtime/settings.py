@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal, cast, get_args
 
 import structlog
@@ -89,6 +90,11 @@ class Settings(BaseModel):
         """Add what was noticed while the variables were read."""
         self._warnings += tuple(lines)
 
+    @property
+    def key_paths(self) -> dict[str, Path]:
+        """The key files of the process, by the field that names each; one may be missing."""
+        return {}
+
     def find_warnings(self) -> Iterator[str]:
         """Yield what is unusual about these values."""
         yield from ()
@@ -119,24 +125,13 @@ def load[S: Settings](cls: type[S], environ: Mapping[str, str] | None = None) ->
     reading = read_values([name for field in fields.values() for name in _names(field)], given)
     known = {name for field in fields.values() for name in _names(field)} | cls.foreign
     problems = reading.problems + find_unknown(given, known, cls.replaced, cls.prefixes)
+    unreadable = _find_unreadable(cls, reading)
     try:
-        settings = cls.model_validate(_choose(cls, reading))
+        settings = cls.model_validate(_choose(cls, reading) | unreadable)
     except ValidationError as error:
-        found = [
-            next(
-                (
-                    one
-                    for one in reading.warnings
-                    if one.startswith(f"{_variable_of(line)}{FILE_SUFFIX}: ")
-                ),
-                line,
-            )
-            for line in explain(error, fields, _names, reading.values)
-        ]
-        named = {_variable_of(line) for line in problems}
-        raise SettingsError(
-            problems + [line for line in found if _variable_of(line) not in named]
-        ) from None
+        found = explain(error, fields, _names, reading.values, frozenset(unreadable))
+        problems += [_blame_empty_file(line, reading) for line in found]
+        raise SettingsError(problems) from None
     if problems:
         raise SettingsError(problems)
     settings.add_warnings(reading.warnings)
@@ -201,9 +196,25 @@ def _variable_of(line: str) -> str:
     return line.partition(":")[0].partition("[")[0].removesuffix(FILE_SUFFIX)
 
 
-def _choose(cls: type[Settings], reading: Reading) -> dict[str, str]:
+def _find_unreadable(cls: type[Settings], reading: Reading) -> dict[str, object]:
+    """Return fields whose variables have no value, with one that no field takes.
+
+    What depends on such a field can tell it from one that is not set, and asks for nothing else.
+    """
+    names = {_variable_of(line) for line in reading.problems}
+    fields = cls.model_fields.items()
+    return {name: object() for name, field in fields if names & {*_names(field)}}
+
+
+def _blame_empty_file(line: str, reading: Reading) -> str:
+    """Return the line of a variable that must be set, or that of its file, if that is empty."""
+    start = f"{_variable_of(line)}{FILE_SUFFIX}: "
+    return next((one for one in reading.warnings if one.startswith(start)), line)
+
+
+def _choose(cls: type[Settings], reading: Reading) -> dict[str, object]:
     """Return the value of each field; an older name counts where the newer is not set."""
-    values: dict[str, str] = {}
+    values: dict[str, object] = {}
     for field_name, field in cls.model_fields.items():
         newest, *older = _names(field)
         found = [name for name in (newest, *older) if name in reading.values]

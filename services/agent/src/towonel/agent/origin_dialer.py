@@ -8,7 +8,7 @@ from aiohappyeyeballs import start_connection  # pyright: ignore[reportUnknownVa
 
 from towonel.agent.core.services import Origin, ProxyProtocol
 from towonel.agent.origin_pipe import OriginPipe
-from towonel.runtime.resolver import Resolver, SocketAddress
+from towonel.runtime.dns.resolver import Resolver, SocketAddress
 from towonel.wire import proxy
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.preamble import Preamble

@@ -24,7 +24,7 @@ from towonel.runtime.lifecycle import GiveUp
 from towonel.runtime.settings import parse_address
 from towonel.tunnel.core.handshake import EdgeIdentity
 from towonel.wire import base64url
-from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
+from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
 from towonel.wire.ids import EdgeId
 from towonel.wire.tokens import InviteToken
 
@@ -154,4 +154,8 @@ class Reconciler:
 
 def _to_edge(edge: EdgeOut) -> Edge:
     identity = EdgeIdentity(EdgeId(edge.edge_id), edge.certificate_pem, edge.certificate_sha256)
-    return Edge(identity, tuple(parse_address(address) for address in edge.addresses))
+    try:
+        return Edge(identity, tuple(parse_address(address) for address in edge.addresses))
+    except ValueError as error:
+        detail = f"the hub names an edge at {edge.addresses!r}: {error}"
+        raise ProtocolError(Code.MALFORMED, detail) from None

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from towonel.agent.core.services import Service, parse_services
-from towonel.runtime.environment.lists import split_list
+from towonel.runtime.environment.lists import parse_json, split_list
 from towonel.runtime.settings import HostPort, Settings
 from towonel.wire.errors import ProtocolError
 from towonel.wire.ids import ID_HEX
@@ -28,7 +28,10 @@ def _parse_token(value: object) -> object:
 
 
 def _parse_services(value: object) -> object:
-    return parse_services(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    parse_json(value)  # names what is wrong with the text, such as a nesting that is too deep
+    return parse_services(value)
 
 
 def _check_group(value: str) -> str:
@@ -69,7 +72,7 @@ class AgentSettings(Settings):
             "(v2 unless none), `tls_mode` (passthrough)."
         ),
     )
-    group: Annotated[str, BeforeValidator(_check_group)] = Field(
+    group: Annotated[str, AfterValidator(_check_group)] = Field(
         default="default",
         validation_alias="TOWONEL_AGENT_GROUP",
         description="Agents of one group are replicas: they share one environment.",

@@ -23,6 +23,7 @@ from towonel.edge.listeners.sockets import bind_sockets
 from towonel.edge.listeners.tls import TlsListener
 from towonel.edge.metrics import Metrics
 from towonel.edge.own_addresses import guess_addresses
+from towonel.edge.relays import Relays
 from towonel.edge.report_builder import ReportBuilder
 from towonel.edge.report_sender import ReportSender, send_reports
 from towonel.edge.route_follower import Registration, RouteFollower, RouteStore
@@ -35,6 +36,7 @@ from towonel.edge.timing import DEFAULT_TIMING, Timing
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
 from towonel.runtime.environment.ports import listen_error
+from towonel.runtime.lifecycle import DrainTimedOut
 from towonel.tunnel.listener import Listener, listen
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -60,8 +62,11 @@ class Edge:
         self.sessions = Sessions(table, balancer, self.metrics, settings.session_limits)
         traffic = Traffic()
         self.reports = ReportBuilder(self.sessions, traffic, self.metrics, clock=time.monotonic)
+        self.relays = Relays(
+            table, idle_s=settings.idle_timeout_s, timing=timing.clients, clock=time.monotonic
+        )
         file = SnapshotFile(settings.state_folder / SNAPSHOT_FILE)
-        self.routes = RouteStore(table, self.sessions, file, self.metrics, self.health)
+        self.routes = RouteStore(table, self.sessions, self.relays, file, self.metrics, self.health)
         upstream = SessionDialer(
             self.sessions,
             balancer,
@@ -75,6 +80,7 @@ class Edge:
             upstream,
             Admission(settings.limits),
             self.metrics,
+            relays=self.relays,
             traffic=traffic,
             handshake_timeout_s=settings.handshake_timeout_s,
             linger_s=timing.clients.linger_s,
@@ -90,6 +96,7 @@ async def serve(
     Raises:
         SettingsError: an address cannot be listened on.
         SecretFileError: a key cannot be used.
+        DrainTimedOut: some connections had not ended in time.
     """
     edge = Edge(settings, timing)
     credentials = await asyncio.to_thread(_load_credentials, settings)
@@ -111,8 +118,10 @@ async def serve(
             _listen_for_agents(edge, credentials) as agents,
             _follow_hub(edge, credentials, agents.port),
         ):
-            await _serve_clients(edge, sockets, agents, stopping)
+            cut = await _serve_clients(edge, sockets, agents, stopping)
     log.info("edge.stopped")
+    if cut:
+        raise DrainTimedOut
 
 
 @contextlib.asynccontextmanager
@@ -193,26 +202,33 @@ async def _follow_routes(edge: Edge, follower: RouteFollower) -> AsyncGenerator[
 
 async def _serve_clients(
     edge: Edge, sockets: list[socket.socket], agents: Listener, stopping: asyncio.Event
-) -> None:
-    """Take clients once there are routes, until the process is to stop; then drain."""
+) -> int:
+    """Take clients once there are routes, until the process is to stop; then drain.
+
+    Returns:
+        how many connections were cut.
+    """
     async with asyncio.TaskGroup() as tasks:
         first = [tasks.create_task(event.wait()) for event in (edge.routes.loaded, stopping)]
         await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         for waiting in first:
             waiting.cancel()
     if stopping.is_set():
-        return
-    async with accept_clients(sockets, edge.tls.serve, edge.metrics) as clients:
+        return 0
+    async with (
+        edge.relays.watch(),
+        accept_clients(sockets, edge.tls.serve, edge.metrics) as clients,
+    ):
         edge.health.set(CHECK, ok=True)
         log.info("edge.started", port=clients.port, session_port=agents.port)
         try:
             await stopping.wait()
-            await _drain(edge, clients, agents)
+            return await _drain(edge, clients, agents)
         finally:
             edge.tls.refusals.flush()
 
 
-async def _drain(edge: Edge, clients: Acceptor, agents: Listener) -> None:
+async def _drain(edge: Edge, clients: Acceptor, agents: Listener) -> int:
     """Take no more clients, send agents elsewhere, and let connections in flight end."""
     edge.health.start_draining()
     await clients.stop_accepting()
@@ -226,6 +242,8 @@ async def _drain(edge: Edge, clients: Acceptor, agents: Listener) -> None:
             await clients.in_flight.wait_idle()
     except TimeoutError:
         log.warning("edge.drain_timed_out", connections=clients.in_flight.count)
+        return clients.in_flight.count
+    return 0
 
 
 def _load_credentials(settings: EdgeSettings) -> EdgeCredentials:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from towonel.edge.settings import EdgeSettings
 from towonel.identity import certs
 from towonel.identity.keys import SEED_BYTES, NodeKey
 from towonel.runtime import secretfile
@@ -16,6 +17,8 @@ from towonel.wire.tokens import EdgeToken
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
+_KEY_VARIABLE = EdgeSettings.model_fields["identity_key_path"].validation_alias
+_STATE_VARIABLE = EdgeSettings.model_fields["state_dir"].validation_alias
 CERTIFICATE_FILE = "edge-cert.pem"
 RENEW_BEFORE = timedelta(days=30)  # an edge that is never restarted has this long to be
 
@@ -53,9 +56,13 @@ def _load_key(token: EdgeToken | None, path: Path | None) -> NodeKey:
         return NodeKey.from_seed(token.seed)
     if path is None:
         raise AssertionError("settings ask for a token or a key path")
-    seed = secretfile.load_or_create(path, lambda: os.urandom(SEED_BYTES))
+    try:
+        seed = secretfile.load_or_create(path, lambda: os.urandom(SEED_BYTES))
+    except SecretFileError as error:
+        raise SecretFileError(f"{_KEY_VARIABLE}: {error}") from error
     if len(seed) != SEED_BYTES:
-        raise SecretFileError(f"{path}: must be exactly {SEED_BYTES} bytes, has {len(seed)}")
+        rule = f"must be exactly {SEED_BYTES} bytes, has {len(seed)}"
+        raise SecretFileError(f"{_KEY_VARIABLE}: {path}: {rule}")
     return NodeKey.from_seed(seed)
 
 
@@ -77,7 +84,7 @@ def _save_certificate(path: Path, pem: str) -> None:
         secretfile.replace(path, pem.encode())
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise SecretFileError(f"{path}: cannot be written: {reason}") from error
+        raise SecretFileError(f"{_STATE_VARIABLE}: {path}: cannot be written: {reason}") from error
 
 
 def to_datetime(now_ms: int) -> datetime:

@@ -175,6 +175,13 @@ class EdgeSettings(Settings):
         validation_alias="TOWONEL_EDGE_HANDSHAKE_TIMEOUT_SECS",
         description="From accept until the whole ClientHello is here, in seconds.",
     )
+    idle_timeout_s: float = Field(
+        default=0,
+        ge=0,
+        le=7 * 86400,
+        validation_alias="TOWONEL_EDGE_IDLE_TIMEOUT_SECS",
+        description="For how long a client may send and get nothing, in seconds; 0 is for ever.",
+    )
     drain_timeout_s: float = Field(
         default=25,
         gt=0,
@@ -249,7 +256,8 @@ class EdgeSettings(Settings):
     def _find_key(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         if value is None and info.data.get("data_dir"):
             return info.data["data_dir"] / KEY_FILE  # type: ignore[no-any-return]  # a Path
-        if value is None and info.data.get("invite_token", "invalid, and reported already") is None:
+        has_wrong = bool({"data_dir", "invite_token"} - info.data.keys())  # and reported already
+        if value is None and not has_wrong and info.data["invite_token"] is None:
             raise ValueError("set it, or TOWONEL_EDGE_INVITE_TOKEN, or TOWONEL_DATA_DIR")
         return value
 
@@ -308,6 +316,12 @@ class EdgeSettings(Settings):
             "TOWONEL_EDGE_HUB_URLS: deprecated; use TOWONEL_EDGE_HUB_URL, which is one hub"
             + f": {others} more are not used" * (others > 0)
         )
+
+    @property
+    @override
+    def key_paths(self) -> dict[str, Path]:
+        path = None if self.invite_token else self.identity_key_path
+        return {} if path is None else {"identity_key_path": path}
 
     @property
     def state_folder(self) -> Path:

@@ -108,7 +108,7 @@ async def _open_hub(
         Store.open(
             settings.database,
             on_commit(changes, audited := AuditSignal()),
-            lambda: changes.revision,
+            lambda: changes.highest,
             max_connections=settings.max_connections,
             max_idle=settings.max_idle_connections,
             begin_s=timing.database_begin_s,

@@ -14,7 +14,7 @@ from towonel.hub.store.tables import PENDING, REVOKED
 from towonel.runtime.admin import Health
 from towonel.wire.errors import TowonelError
 
-REFRESH_PAUSE_S = 0.01  # a flood of messages in Redis causes at most 100 reads a second
+REFRESH_PAUSE_S = 0.1  # a flood of messages in Redis causes at most ten reads a second
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
@@ -128,7 +128,10 @@ class DatabaseWatch:
         hub, unavailable, degraded = self._hub, None, None
         try:
             async with hub.store.read() as session:
-                hub.route_changes.set_revision(await routes.get_revision(session))
+                revision, tag = await routes.get_head(session)
+            if (revision, tag) != (hub.route_cache.revision, hub.route_cache.tag):
+                hub.route_cache.request_refresh()  # also where the database was put back
+            hub.route_changes.set_revision(revision)
             if hub.store.trouble is not None:
                 degraded = await _check_writes(hub)
         except TowonelError as error:

@@ -27,6 +27,12 @@ from towonel.wire.variables import VARIABLES
 
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
+# The fields of the key files, and the name of each in the data folder.
+KEY_FILES = {
+    "identity_key_path": "node.key",
+    "operator_api_key_path": "operator.key",
+    "invite_hash_key_path": "invite_hash.key",
+}
 _MAX_QUOTA = 1_000_000  # what no database of a hub has room for
 
 
@@ -302,6 +308,13 @@ class HubSettings(TelemetrySettings):
         """The database."""
         dsn = self.db_dsn.get_secret_value() if self.db_dsn else str(self.data_dir / "hub.db")
         return _parse_database(self.db_driver, dsn)
+
+    @property
+    @override
+    def key_paths(self) -> dict[str, Path]:
+        return {
+            field: getattr(self, field) or self.data_dir / name for field, name in KEY_FILES.items()
+        }
 
     @property
     def max_connections(self) -> int:

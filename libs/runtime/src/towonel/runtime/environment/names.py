@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher
 from ipaddress import ip_address
 
+from towonel.runtime.environment.text import clean
+
 FILE_SUFFIX = "_FILE"
 _NEAR = 2  # letters that two names may differ by: one replaced or swapped, or two too many
 
@@ -26,6 +28,8 @@ def find_unknown(
 ) -> list[str]:
     """Return a line for each variable that begins with a prefix of ours and that nothing reads.
 
+    An empty one is not set.
+
     Args:
         environ: the environment.
         known: names that are read, without `_FILE`.
@@ -38,6 +42,7 @@ def find_unknown(
         f"{name}: {_advise(name.removesuffix(FILE_SUFFIX), names, replaced)}"
         for name, value in sorted(environ.items())
         if name.startswith(prefixes)
+        and clean(value)
         and not {name, name.removesuffix(FILE_SUFFIX)} & names
         and not is_service_link(name, value)
     ]

@@ -11,6 +11,7 @@ from towonel.runtime.environment.names import FILE_SUFFIX
 from towonel.runtime.environment.text import find_oddity
 
 MAX_ITEMS_NAMED = 20  # of one setting: a list of thousands may be wrong throughout
+_MAX_LINE = 400  # of a message, which may quote a value
 _BOUNDS = {"gt": "greater than", "ge": "at least", "le": "at most"}
 
 type Names = Callable[[FieldInfo], tuple[str, ...]]
@@ -21,6 +22,7 @@ def explain(
     fields: Mapping[str, FieldInfo],
     names: Names,
     given: Mapping[str, str],
+    skipped: frozenset[str],
 ) -> list[str]:
     """Return a line for each mistake: the variable, the rule and the fix.
 
@@ -31,19 +33,22 @@ def explain(
         fields: of that class, by name.
         names: returns the variables of a field.
         given: the values that were read, by variable.
+        skipped: fields that have a line already.
     """
-    by_variable = {name: field for field in fields.values() for name in names(field)}
+    owners = {name: key for key, field in fields.items() for name in (key, *names(field))}
     lines: list[str] = []
     for item in error.errors(include_input=False, include_url=False):
         place = [str(part) for part in item["loc"]]
-        field = by_variable.get(place[0], fields.get(place[0])) if place else None
-        if field is None:  # a rule about several variables names them itself
+        if not place:  # a rule about several variables names them itself
             lines.append(item["msg"].removeprefix("Value error, "))
             continue
+        if owners[place[0]] in skipped:
+            continue
+        field = fields[owners[place[0]]]
         variable = next((name for name in names(field) if name in given), names(field)[0])
         message = _explain_one(item["type"], item["msg"], field, variable)
         inner = "".join(f"[{part}]" for part in place[1:] if part.isdigit())
-        found = [f"{variable}{inner}: {line}" for line in message.split("\n")]
+        found = [f"{variable}{inner}: {_shorten(line)}" for line in message.split("\n")]
         oddity = find_oddity(given.get(variable, ""))
         lines += _limit([found[0] + (f" ({oddity})" if oddity else ""), *found[1:]])
     return lines
@@ -77,6 +82,10 @@ def _limit(lines: list[str]) -> list[str]:
         return lines
     variable = lines[0].partition(":")[0].partition("[")[0]
     return [*lines[:MAX_ITEMS_NAMED], f"{variable}: has {rest} more mistakes"]
+
+
+def _shorten(line: str) -> str:
+    return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]}…"
 
 
 def _find_kinds(annotation: Any) -> Iterable[Any]:

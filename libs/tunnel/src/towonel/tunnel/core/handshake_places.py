@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-MAX_HANDSHAKES = 256  # connections that have not proved anything yet; each lives 5 s at most
+MAX_HANDSHAKES = 192  # connections that have not proved anything yet; each lives 5 s at most
 MAX_HANDSHAKES_PER_SOURCE = 16  # of one IPv4 address or IPv6 /64
 
 

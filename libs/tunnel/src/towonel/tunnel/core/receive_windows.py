@@ -13,25 +13,34 @@ Source: RFC 9000 §4.1 (flow control), §21.5 (stream fragmentation).
 
 from dataclasses import dataclass
 
-MAX_GAPS = 2048  # at once on a connection; each costs a range, and time for every frame
 _STEP = 4  # a limit is raised once a quarter of its window was used: a frame, and no waiting
 
 
 @dataclass(frozen=True, slots=True)
 class WindowSizes:
-    """Sizes of the windows, of one stream and of all together; `slides` once a peer is trusted."""
+    """Sizes of the windows.
+
+    Args:
+        stream_bytes: of one stream.
+        connection_bytes: of all streams together.
+        gaps: before bytes that arrived, on all streams; each costs memory, and time for each frame.
+        slides: whether limits follow what was delivered.
+    """
 
     stream_bytes: int
     connection_bytes: int
+    gaps: int
     slides: bool
 
 
 # Before admission the limits stand still: a Hello takes one frame of at most 64 KiB.
-EDGE_SIZES = WindowSizes(128 * 1024, 256 * 1024, slides=False)
+EDGE_SIZES = WindowSizes(128 * 1024, 256 * 1024, gaps=32, slides=False)
 # An edge opens streams before its Welcome arrives; each may carry as much as our own credit allows.
-AGENT_SIZES = WindowSizes(256 * 1024, 256 * 1024, slides=False)
+AGENT_SIZES = WindowSizes(256 * 1024, 256 * 1024, gaps=32, slides=False)
 # A stream's is as wide as our own credit grows. The other is what may lie out of order.
-ADMITTED_SIZES = WindowSizes(8 * 1024 * 1024, 16 * 1024 * 1024, slides=True)
+# A gap is a run of lost packets: so many lost runs in a round trip are congestion anyway.
+ADMITTED_SIZES = WindowSizes(8 * 1024 * 1024, 16 * 1024 * 1024, gaps=256, slides=True)
+HANDSHAKE_SIZES = WindowSizes(16 * 1024, 16 * 1024, gaps=16, slides=False)  # of TLS messages
 
 
 class ReceiveWindows:
@@ -39,19 +48,17 @@ class ReceiveWindows:
 
     Args:
         sizes: at first.
-        max_gaps: that may be open at once.
     """
 
-    def __init__(self, sizes: WindowSizes, max_gaps: int = MAX_GAPS) -> None:
+    def __init__(self, sizes: WindowSizes) -> None:
         self.sizes = sizes
-        self._max_gaps = max_gaps
         self._delivered = 0
         self._gaps = 0
 
     @property
     def allows_gap(self) -> bool:
         """Whether bytes may be kept that others must come before."""
-        return self._gaps < self._max_gaps
+        return self._gaps < self.sizes.gaps
 
     def record(self, delivered: int, gaps: int) -> None:
         """Count bytes that were delivered in order or will never come, and gaps more or fewer."""

@@ -9,7 +9,8 @@ class Timing:
 
     Args:
         hello_s: at an edge, from the first datagram to a Hello that holds.
-        welcome_s: at an agent, from dialling to the edge's Welcome; as long for its name to resolve.
+        welcome_s: at an agent, from dialling an address to the edge's Welcome.
+        address_delay_s: at an agent, between two addresses of an edge (RFC 8305 §5).
         preamble_s: at an agent, from a stream's first byte to the end of its preamble.
         silence_s: an answer to a ping takes a round trip; the slowest links have 0.3 s.
         open_silence_s: at an edge, for which a client waits for an agent that says nothing at all.
@@ -26,6 +27,7 @@ class Timing:
 
     hello_s: float = 5.0
     welcome_s: float = 5.0
+    address_delay_s: float = 0.25
     preamble_s: float = 5.0
     silence_s: float = 0.4
     open_silence_s: float = 3.0

@@ -25,15 +25,28 @@ from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream
 
-from towonel.tunnel.core.receive_windows import ReceiveWindows, WindowSizes
+from towonel.tunnel.core.receive_windows import HANDSHAKE_SIZES, ReceiveWindows, WindowSizes
 from towonel.tunnel.core.send_budget import MAX_SESSION_BYTES, SendBudget
 from towonel.tunnel.quic.bounded_stream import BoundedReceiver, BoundedSender, PacketRefused
 from towonel.tunnel.quic.stateless_reset import STATELESS_RESET, is_reset
 
-MAX_CRYPTO_BYTES = 16 * 1024  # of TLS messages at each level of encryption, in all
-MAX_CRYPTO_GAPS = 16
+MAX_CRYPTO_BYTES = HANDSHAKE_SIZES.stream_bytes  # at each level of encryption, in all
+TLS_OUTPUT_BYTES = 4096  # ours at each level: a certificate and a proof take a quarter of it
 MAX_PEER_IDS = 1024  # connection ids that a peer may have issued and retired
 MAX_KEPT_ACKS = 256  # packets with nothing but an acknowledgement, which a peer need not answer
+
+KEPT_AFTER_END = frozenset(  # what a late call about a stream is answered from
+    {
+        "_is_client",
+        "_local_max_streams_bidi",
+        "_local_max_streams_uni",
+        "_local_next_stream_id_bidi",
+        "_local_next_stream_id_uni",
+        "_network_paths",
+        "last_received_at",
+        "send_budget",
+    }
+)
 
 type MakeResetToken = Callable[[bytes], bytes]
 
@@ -90,6 +103,16 @@ class BoundedConnection(QuicConnection):
         sender = None if stream is None else stream.sender
         return sender.budget if isinstance(sender, BoundedSender) else self.send_budget
 
+    def release(self) -> None:
+        """Drop what an ended connection held; its streams are known as finished ones.
+
+        aioquic refers to itself from its callbacks, so that it would otherwise stay for as long as
+        the collector of cycles pleases: hundreds of connections, where strangers come and go.
+        """
+        kept = {name: value for name, value in self.__dict__.items() if name in KEPT_AFTER_END}
+        self.__dict__.clear()
+        self.__dict__.update(kept, _streams={})
+
     @override
     def receive_datagram(self, data: bytes, addr: NetworkAddress, now: float) -> None:
         if self._is_client and self._is_reset(data):
@@ -140,7 +163,10 @@ class BoundedConnection(QuicConnection):
     @override
     def _initialize(self, peer_cid: bytes) -> None:
         super()._initialize(peer_cid)
-        handshake = ReceiveWindows(self._windows.sizes, MAX_CRYPTO_GAPS)
+        self._crypto_buffers = {
+            epoch: Buffer(capacity=TLS_OUTPUT_BYTES) for epoch in self._crypto_buffers
+        }
+        handshake = ReceiveWindows(HANDSHAKE_SIZES)
         for stream in self._crypto_streams.values():
             stream.receiver = BoundedReceiver(None, handshake, MAX_CRYPTO_BYTES)
 

@@ -1,7 +1,5 @@
 """Mapping of the ends of QUIC connections, TLS alerts among them, to our codes."""
 
-from collections.abc import Mapping
-
 from aioquic.quic.events import ConnectionTerminated
 from aioquic.quic.packet import QuicErrorCode
 from aioquic.tls import AlertDescription
@@ -27,7 +25,7 @@ VERSION_ALERTS = frozenset(
         AlertDescription.protocol_version,
     }
 )
-TRANSPORT_CODES: Mapping[int, Code] = {
+TRANSPORT_CODES: dict[int, Code] = {
     QuicErrorCode.FLOW_CONTROL_ERROR: Code.FLOW_CONTROL,
     QuicErrorCode.STREAM_LIMIT_ERROR: Code.UNEXPECTED_MESSAGE,
     QuicErrorCode.STREAM_STATE_ERROR: Code.UNEXPECTED_MESSAGE,

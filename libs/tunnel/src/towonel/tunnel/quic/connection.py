@@ -177,8 +177,9 @@ class Connection:
 
     def ping(self) -> None:
         """Ask for a sign of life, which also measures the round trip, unless it was asked for."""
-        self._pings.ask(self._loop.time(), self._last_received_at)
-        self._transmit_soon()
+        if self.close_reason is None:
+            self._pings.ask(self._loop.time(), self._last_received_at)
+            self._transmit_soon()
 
     def hasten_check(self) -> None:
         """Look soon whether the peer is there: a stream was opened, and somebody waits."""
@@ -288,5 +289,6 @@ class Connection:
             if handle is not None:
                 handle.cancel()
         self._quic.send_budget.leave()
+        self._quic.release()
         self._handler.on_closed(reason)
         self._on_closed()

@@ -85,8 +85,20 @@ def bound_socket(address: Address) -> socket.socket:
 
 
 def dialing_socket(address: Address) -> socket.socket:
-    """Return a non-blocking socket on a port of the kernel's choice, to talk to `address`."""
+    """Return a non-blocking socket on a port of the kernel's choice, to talk to `address`.
+
+    Raises:
+        OSError: there is no route to it, as to IPv6 on a machine without.
+    """
+    with _new_socket(address) as probe:
+        probe.connect(address)
     return _new_socket(address)
+
+
+def format_address(address: Address) -> str:
+    """Return an address as people write it: `192.0.2.1:443`, `[2001:db8::1]:443`."""
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _new_socket(address: Address) -> socket.socket:

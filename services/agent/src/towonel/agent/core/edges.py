@@ -18,6 +18,13 @@ class Edge:
     def edge_id(self) -> EdgeId:
         return self.identity.edge_id
 
+    @property
+    def advertised(self) -> str:
+        """Where it listens, for people to read."""
+        return ", ".join(
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.addresses
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class LinkChanges:

@@ -25,6 +25,7 @@ from towonel.edge.core.trusted_proxies import is_trusted
 from towonel.edge.listeners.first_flight import FirstFlight
 from towonel.edge.listeners.refusals import ClientRecord, Refusals
 from towonel.edge.metrics import Metrics
+from towonel.edge.relays import Relays
 from towonel.edge.upstream import ClientConnection, Upstream
 from towonel.runtime.addresses import Network, unmap
 from towonel.runtime.in_flight import InFlight
@@ -58,6 +59,7 @@ class TlsListener:
         upstream: opens a pipe to a service.
         admission: the limits.
         metrics: what is counted.
+        relays: where a client is registered while it is relayed.
         traffic: what is counted for each tenant.
         handshake_timeout_s: from accept until the whole ClientHello is here.
         linger_s: for a refused client to read its alert.
@@ -71,6 +73,7 @@ class TlsListener:
         admission: Admission,
         metrics: Metrics,
         *,
+        relays: Relays,
         traffic: Traffic,
         handshake_timeout_s: float,
         linger_s: float,
@@ -80,6 +83,7 @@ class TlsListener:
         self._upstream = upstream
         self._admission = admission
         self._metrics = metrics
+        self._relays = relays
         self._traffic = traffic
         self._handshake_timeout_s = handshake_timeout_s
         self._proxies = proxies
@@ -109,7 +113,7 @@ class TlsListener:
         with self._admission.admit() as ticket:
             request, route, pipe = await self._open(sock, ticket, client)
             with self._traffic.connection(route.tenant_id) as tally:
-                await self._relay(sock, request, pipe, tally)
+                await self._relay(sock, request, pipe, route, tally)
 
     async def _open(
         self, sock: socket.socket, ticket: Ticket, client: ClientRecord
@@ -161,23 +165,28 @@ class TlsListener:
                 assert_never(route.tls_mode)
 
     async def _relay(
-        self, sock: socket.socket, request: ClientRequest, pipe: Pipe, tally: Tally
+        self, sock: socket.socket, request: ClientRequest, pipe: Pipe, route: Route, tally: Tally
     ) -> None:
         """Carry bytes to the end; what the upstream took already comes off the socket first."""
 
         def count_in(count: int) -> None:
             tally.bytes_in += count
+            tracked.bytes_in += count
             self._metrics.bytes_in.inc(count)
 
         def count_out(count: int) -> None:
             tally.bytes_out += count
+            tracked.bytes_out += count
             self._metrics.bytes_out.inc(count)
 
         client = SocketPipe(sock, broken=Code.CLIENT_CLOSED)
         try:
-            request.flight.take(len(request.first))
-            count_in(len(request.first))
-            code = await relay(client, pipe, count_in, count_out)
+            with self._relays.track(
+                sock, client, pipe, request.server_name, route.tenant_id
+            ) as tracked:
+                request.flight.take(len(request.first))
+                count_in(len(request.first))
+                code = await relay(client, pipe, count_in, count_out)
         finally:
             await pipe.close()
         await client.close()

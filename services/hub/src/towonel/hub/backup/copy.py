@@ -4,20 +4,22 @@ Rows travel as plain values under the names of their columns, so what comes from
 an older hub, goes into another. Tables are read as the database has them: the models describe today's only.
 """
 
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, Table, func, insert, inspect, select, text, update
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, col
 
 from towonel.hub.store import tables
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import check_known, newest_revision, schema_of, upgrade_to
 from towonel.hub.store.db.offline import open_for_writing
-from towonel.hub.store.db.transactions import REVISIONS_LOST
+from towonel.hub.store.db.revisions import REVISIONS_LOST
 from towonel.wire.errors import Code, Denied, ProtocolError
+from towonel.wire.routes import TAG_BYTES
 
 assert tables.RouteRow.metadata is SQLModel.metadata, (
     "importing the rows is what fills the metadata"
@@ -157,3 +159,6 @@ def _go_on_counting(connection: Connection, *, undoes: bool) -> None:
     if undoes:
         value = tables.RevisionRow.value + REVISIONS_LOST
         connection.execute(update(tables.RevisionRow).values(value=value, pruned=value))
+        now = connection.scalar(select(col(tables.RevisionRow.value)))
+        tag = {"revision": now, "tag": secrets.token_bytes(TAG_BYTES)}
+        connection.execute(insert(tables.RevisionTagRow).values(tag))

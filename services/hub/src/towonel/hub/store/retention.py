@@ -8,6 +8,7 @@ from sqlalchemy import select as select_columns
 from sqlmodel import SQLModel, and_, col, delete, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from towonel.hub.core.route_history import TAGS
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import (
     AgentRow,
@@ -17,6 +18,7 @@ from towonel.hub.store.tables import (
     NonceRow,
     ReportRow,
     RevisionRow,
+    RevisionTagRow,
     RouteRow,
 )
 from towonel.identity.grants import GRANT_LIFETIME_MS
@@ -70,6 +72,7 @@ async def prune(write: Write, retention: Retention = Retention()) -> bool:
         await _delete_tombstones(
             session, BlockRow, col(BlockRow.blocked_at_ms) < now_ms - BLOCK_MS, most
         ),
+        await _delete_tags(session, most),
         await _delete_excess_tombstones(session, retention.tombstones, most),
     ]
     return most in counts
@@ -84,6 +87,13 @@ async def _delete_before(
     if oldest:
         await session.exec(delete(table).where(at <= oldest[-1]))
     return len(oldest)
+
+
+async def _delete_tags(session: AsyncSession, most: int) -> int:
+    """Delete the tags of old revisions; returns the number."""
+    newest = (await session.exec(select(RevisionRow.value))).one()
+    number = col(RevisionTagRow.revision)
+    return await _delete_before(session, RevisionTagRow, number, newest - TAGS, most)
 
 
 async def _delete_excess_tombstones(session: AsyncSession, retained: int, most: int) -> int:

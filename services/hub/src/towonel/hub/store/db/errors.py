@@ -1,8 +1,9 @@
 """Translation of database errors."""
 
+import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 
 from psycopg import Error
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
@@ -50,6 +51,22 @@ def translate_errors() -> Generator[None]:
         raise RuntimeError(f"database: {type(error.orig).__name__} {state}") from None
 
 
+@contextlib.asynccontextmanager
+async def limit_begin(timeout_s: float) -> AsyncGenerator[None]:
+    """Limit the time in which a transaction may begin.
+
+    Raises:
+        Unavailable: HUB_UNAVAILABLE.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except TimeoutError as error:
+        raise Unavailable(
+            Code.HUB_UNAVAILABLE, "database: busy, or it does not answer", retry_after_s=2
+        ) from error
+
+
 def is_damaged(error: BaseException | None) -> bool:
     """Whether a driver's error means that the database itself is broken, until somebody repairs it."""
     if isinstance(error, Error):
@@ -66,6 +83,11 @@ def is_corrupt(error: BaseException | None) -> bool:
 def is_passing(error: BaseException | None) -> bool:
     """Whether a driver's error means that the database is unavailable for now."""
     return is_away(error) or _sqlite_code(error) in _PASSING_CODES
+
+
+def is_locked(error: BaseException | None) -> bool:
+    """Whether SQLite's error means that another process has the file locked."""
+    return _sqlite_code(error) == sqlite3.SQLITE_BUSY
 
 
 def describe(error: BaseException | None) -> str:

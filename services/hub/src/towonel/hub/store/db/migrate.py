@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.offline import open_for_writing
-from towonel.hub.store.db.transactions import SAME
+from towonel.hub.store.db.revisions import SAME
 from towonel.wire.errors import Code, Denied
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -9,15 +9,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from towonel.runtime.resolver import (
-    FRESH_S,
-    MAX_NAMES,
-    STALE_S,
-    Answer,
-    EventLoop,
-    LookupThreads,
-    Resolver,
-)
+from towonel.runtime.dns.lookups import Answer, EventLoop, LookupThreads
+from towonel.runtime.dns.resolver import FRESH_S, MAX_NAMES, STALE_S, Resolver
 
 DEAD = "dead.example.eu"
 
