@@ -29,6 +29,23 @@ def is_blank(seed: bytes) -> bool:
     return not any(seed)
 
 
+_PRIME = 2**255 - 19  # RFC 8032 §5.1
+_D = -121665 * pow(121666, -1, _PRIME) % _PRIME
+
+
+def is_node_id(public: bytes) -> bool:
+    """Whether bytes are the public key of a node: a point of Ed25519 (RFC 8032 §5.1.3).
+
+    Half of all values of 32 bytes are none; programs that decode them fail on the rest of the list, too.
+    """
+    if len(public) != SEED_BYTES:
+        return False
+    y = int.from_bytes(public, "little") & (1 << 255) - 1
+    # x² is u/v, which is a square where u·v is one.
+    u, v = (y * y - 1) % _PRIME, (_D * y * y + 1) % _PRIME
+    return pow(u * v, (_PRIME - 1) // 2, _PRIME) != _PRIME - 1
+
+
 class NodeKey:
     """Signing key of a hub, an edge or an agent."""
 
