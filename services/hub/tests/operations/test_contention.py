@@ -10,10 +10,10 @@ from support.hub import TestHub, migrated, running_hub, tenant_of
 from support.postgres import Postgres
 from support.redis_server import running_redis
 from support.replicas import hubs
-from towonel.client.timestamps import MAX_LEAD_MS
 
 from towonel.api.services import AppliedState, DesiredState, ServiceIn
 from towonel.client.hub import HubClient
+from towonel.client.request import MAX_LEAD_MS
 from towonel.hub.backup.check import problems
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
