@@ -35,6 +35,7 @@ def test_a_certificate_carries_the_edges_key_and_is_signed_by_it() -> None:
     certificate.verify_directly_issued_by(certificate)
 
     assert certificate_public_key(PEM) == KEY.public
+    assert certificate.not_valid_before_utc == START - timedelta(minutes=5)
     assert not_after(PEM) == START + timedelta(days=LIFETIME_DAYS)
     assert certificate.serial_number > 0
 

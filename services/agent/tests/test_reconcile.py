@@ -48,7 +48,9 @@ class Agent:
 
 
 @contextlib.asynccontextmanager
-async def agent(hub: TestHub, token: InviteToken) -> AsyncGenerator[Agent]:
+async def agent(
+    hub: TestHub, token: InviteToken, timing: HubTiming = TIMING
+) -> AsyncGenerator[Agent]:
     """A running agent that has one service."""
     key, metrics, health = NodeKey.from_seed(token.secret), Metrics(), Health()
     identity = AgentIdentity(token, TenantKey.from_seed(token.seed), key, "default")
@@ -58,7 +60,7 @@ async def agent(hub: TestHub, token: InviteToken) -> AsyncGenerator[Agent]:
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         keys = [service.key for service in SERVICES]
         links = Links(tasks, key, keys, origins, resolver, metrics, health, LinkTiming())
-        reconciler = Reconciler(hub.client(None), identity, SERVICES, links, None, health, TIMING)
+        reconciler = Reconciler(hub.client(None), identity, SERVICES, links, None, health, timing)
         running = tasks.create_task(reconciler.run())
         yield Agent(reconciler, links, running)
         running.cancel()
@@ -152,14 +154,42 @@ async def test_an_unreachable_hub_is_asked_again_until_it_answers(
         raise Unavailable(Code.HUB_UNAVAILABLE, "database")
 
     monkeypatch.setattr(hub.context.store, "write", away)
-    async with agent(hub, token):
-        while requested < 2:
-            await asyncio.sleep(0.01)
-        monkeypatch.setattr(hub.context.store, "write", write)
-        while await published_keys(hub) != ["https:a.eu"]:
-            await asyncio.sleep(0.01)
+    with capture_logs() as lines:
+        async with agent(hub, token):
+            while requested < 2:
+                await asyncio.sleep(0.01)
+            monkeypatch.setattr(hub.context.store, "write", write)
+            while await published_keys(hub) != ["https:a.eu"]:
+                await asyncio.sleep(0.01)
 
     assert requested >= 2
+    assert "hub.unreachable" not in {line["event"] for line in lines}  # it may just be starting
+
+
+@pytest.mark.parametrize("was_there", [True, False])
+async def test_a_hub_that_is_away_is_warned_of_once(
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch, *, was_there: bool
+) -> None:
+    token, refused = await hub.invite("a.eu"), 0
+
+    def away() -> None:
+        nonlocal refused
+        refused += 1
+        raise Unavailable(Code.HUB_UNAVAILABLE, "database")
+
+    with capture_logs() as lines:
+        async with agent(hub, token, dataclasses.replace(TIMING, start_s=0.1)) as started:
+            if was_there:
+                await grant_of(started)
+            for way in ("read", "write", "write_fact"):
+                monkeypatch.setattr(hub.context.store, way, away)
+            while "hub.unreachable" not in {line["event"] for line in lines}:
+                await asyncio.sleep(0.01)
+            seen = refused
+            while refused < seen + 3:
+                await asyncio.sleep(0.01)
+
+    assert [line["event"] for line in lines].count("hub.unreachable") == 1
 
 
 async def test_an_agent_that_leaves_gives_its_place_back_at_once(tmp_path: Path) -> None:

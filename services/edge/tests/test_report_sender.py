@@ -177,14 +177,21 @@ async def test_each_change_of_state_is_logged_once_and_success_forgets_the_failu
     metrics: Metrics,
 ) -> None:
     away, unknown = httpx.ConnectError("refused"), refused(403, "edge_unknown")
-    hub = Hub([away, away, unknown, unknown, taken(), away, taken()])
-    pauses, logs = await run_reports(hub, metrics, 8)
+    hub = Hub([taken(), away, away, unknown, unknown, taken(), away, taken()])
+    pauses, logs = await run_reports(hub, metrics, 9)
 
     reported = " ".join(line.get("code", line["event"]) for line in logs)
     assert (
         reported == "hub_unavailable edge_unknown report.accepted hub_unavailable report.accepted"
     )
-    assert pauses[6] <= 1.0
+    assert pauses[7] <= 1.0
+
+
+async def test_a_hub_that_starts_together_with_the_edge_is_no_warning(metrics: Metrics) -> None:
+    hub = Hub([*[httpx.ConnectError("refused")] * 4, taken()])
+    _, logs = await run_reports(hub, metrics, 6)
+
+    assert logs == []
 
 
 @pytest.mark.parametrize(

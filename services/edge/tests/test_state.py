@@ -68,6 +68,10 @@ def test_a_key_of_the_wrong_size_or_a_folder_that_cannot_be_written_is_named(
 
     with pytest.raises(SecretFileError, match="exactly 32 bytes"):
         load_credentials(None, tmp_path / "node.key", tmp_path, NOW)
+    (tmp_path / "zeros").write_bytes(bytes(32))
+    (tmp_path / "zeros").chmod(0o600)
+    with pytest.raises(SecretFileError, match="holds only zeros"):
+        load_credentials(None, tmp_path / "zeros", tmp_path, NOW)
     with pytest.raises(SecretFileError, match="cannot be written"):
         load_credentials(TOKEN, None, tmp_path / "node.key", NOW)
 

@@ -111,6 +111,7 @@ async def serve_page(port: int, certificate: Path, key: Path) -> AsyncGenerator[
         yield
     finally:
         server.close()
+        await asyncio.sleep(0)  # those that were accepted just now become clients
         server.abort_clients()
         await server.wait_closed()
 

@@ -22,6 +22,7 @@ from towonel.wire.errors import Code, TowonelError, Unavailable
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
+PATIENCE = 5  # failures, some 20 s, before a hub that has never answered is more than starting
 JITTER = 0.1  # of the interval: edges that started together do not report together for ever
 
 type Sleep = Callable[[float], Awaitable[None]]
@@ -70,6 +71,8 @@ class ReportSender:
         self._timing = timing
         self._sleep = sleep
         self._failure: Code | None = None
+        self._was_accepted = False
+        self._failures = 0  # in a row
 
     async def report_forever(self) -> None:
         """Report as often as the hub wants it; while it does not answer, keep trying."""
@@ -124,6 +127,10 @@ class ReportSender:
         else:
             code, detail, bug = Code.INTERNAL, type(error).__name__, error
         self._metrics.reports.labels(code.word).inc()
+        self._failures += 1
+        may_be_starting = not self._was_accepted and self._failures < PATIENCE
+        if code is Code.HUB_UNAVAILABLE and may_be_starting:
+            return
         if code is not self._failure:
             log.warning("report.failed", code=code.word, detail=detail, exc_info=bug)
         self._failure = code
@@ -131,7 +138,7 @@ class ReportSender:
     def _on_recovered(self) -> None:
         if self._failure is not None:
             log.info("report.accepted")
-        self._failure = None
+        self._failure, self._failures, self._was_accepted = None, 0, True
 
 
 async def _call(sleep: Sleep, seconds: float) -> None:
