@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from support.hub import TestHub, migrated, registration, running_hub
+from support.callers import code_of
+from support.hub import TestHub, migrated, new_key, registration, running_hub
 
 from towonel.agent.core.services import OriginTable, parse_services
 from towonel.agent.links import Links
@@ -18,6 +19,7 @@ from towonel.agent.origins import Origins
 from towonel.agent.reconcile import AgentIdentity, Reconciler
 from towonel.agent.timing import HubTiming, LinkTiming
 from towonel.api.invites import InviteIn
+from towonel.hub.core.quotas import Quotas
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.identity.grants import GRANT_LIFETIME_MS
 from towonel.identity.keys import NodeKey, TenantKey
@@ -188,6 +190,33 @@ async def test_a_hub_that_is_away_is_warned_of_once(
                 await asyncio.sleep(0.01)
 
     assert [line["event"] for line in lines].count("hub.unreachable") == 1
+
+
+async def test_an_agent_that_leaves_gives_its_place_back_at_once(tmp_path: Path) -> None:
+    database = await migrated(tmp_path / "hub.db")
+    async with running_hub(database, RouteChanges(), quotas=Quotas(agents=1)) as hub:
+        token = await hub.invite("a.eu")
+        async with agent(hub, token) as first:
+            await grant_of(first)
+        refused = await code_of(hub.client().bootstrap(token, new_key(), "default"))
+        hub.clock.now_ms += 1
+        await first.reconciler.leave()
+
+        assert refused is Code.RATE_LIMITED
+        assert (await hub.client().bootstrap(token, new_key(), "default")).grant is not None
+
+
+async def test_an_agent_ends_without_a_hub_that_could_be_told(hub: TestHub) -> None:
+    async with agent(hub, await hub.invite("a.eu")) as running:
+        await running.reconciler.leave()  # it may have no grant yet
+        await grant_of(running)
+    hub.context.stop()
+    hub.clock.now_ms += 2 * GRANT_LIFETIME_MS
+
+    with capture_logs() as lines:
+        await running.reconciler.leave()
+
+    assert "agent.leave_failed" in [line["event"] for line in lines]
 
 
 async def test_a_grant_is_renewed_before_it_ends(hub: TestHub) -> None:

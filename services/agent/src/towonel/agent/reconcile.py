@@ -95,6 +95,16 @@ class Reconciler:
                 await self._wait_outdated(timing.refresh_s * self._rng.uniform(0.8, 1) - delay_s)
             await asyncio.sleep(delay_s)
 
+    async def leave(self) -> None:
+        """Give this agent's place back: the last request, once no stream is left."""
+        if self._grant is None:
+            return
+        try:
+            async with asyncio.timeout(self._timing.leave_s):
+                await self._hub.leave(self._grant, self._identity.agent)
+        except (TimeoutError, TowonelError) as error:  # the hub learns it from edges, or is older
+            log.debug("agent.leave_failed", detail=str(error))
+
     def _log_unreachable(self, error: Unavailable, retry_s: float) -> None:
         """Warn once that the hub is away; one that was never there may just be starting, too."""
         waited_s = asyncio.get_running_loop().time() - self._started_at
