@@ -89,7 +89,7 @@ async def test_no_expiry_and_0_are_never(
     "body",
     [
         {"hostnames": []}, {}, {"hostnames": ["localhost"]}, {"hostnames": ["*"]},
-        {"hostnames": ["a..eu"]}, {"hostnames": ["a_b.eu"]}, {"hostnames": ["a.eu."]},
+        {"hostnames": ["a..eu"]}, {"hostnames": ["a b.eu"]}, {"hostnames": ["a.eu."]},
         {"hostnames": ["-a.eu"]}, {"hostnames": ["a.*.eu"]}, {"hostnames": [f"{'a' * 64}.eu"]},
         {"hostnames": ["a.eu"], "expires_in_secs": 30 * DAY_S + 1},
         {"hostnames": ["a.eu"], "expires_in_secs": -1},
