@@ -26,6 +26,7 @@ from towonel.wire.legacy.variables import REPLACED_VARIABLES
 from towonel.wire.variables import VARIABLES
 
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+_MAX_PORT = 65_535
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 # The fields of the key files, and the name of each in the data folder.
 KEY_FILES = {
@@ -58,7 +59,12 @@ def _tenants(value: object) -> object:
 
 
 def _parse_database(driver: str, dsn: str) -> Database:
-    return Database.parse(dsn) if driver == "postgres" else Database.parse_file(dsn)
+    if driver != "postgres":
+        return Database.parse_file(dsn)
+    database = Database.parse(dsn)
+    if database.url.port is not None and not 0 < database.url.port <= _MAX_PORT:
+        raise ValueError(f"has a port that is none: it must be from 1 to {_MAX_PORT}")
+    return database
 
 
 class HubSettings(TelemetrySettings):
@@ -275,7 +281,9 @@ class HubSettings(TelemetrySettings):
     @field_validator("reserved_ports")
     @classmethod
     def _ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        wrong = [item for item in value if not _PORT.fullmatch(item) or not 0 < int(item) <= 65_535]  # noqa: PLR2004 the last port
+        wrong = [
+            item for item in value if not _PORT.fullmatch(item) or not 0 < int(item) <= _MAX_PORT
+        ]
         if wrong:
             raise ValueError("\n".join(f"{item!r} is not a port, 1 to 65535" for item in wrong))
         return value
