@@ -22,8 +22,6 @@ def test_a_command_names_unknown_variables_and_knows_those_of_all_programs() -> 
     with pytest.raises(SettingsError) as caught:
         load(CommandSettings, {**known, "TOWONEL_DATADIR": "/data", "TOWONEL_MAIL_FROM": "a"})
 
-    assert caught.value.problems == [
-        "TOWONEL_DATADIR: unknown variable; did you mean TOWONEL_DATA_DIR?",
-        "TOWONEL_MAIL_FROM: is not read; the hub has API keys instead of accounts:"
-        " `towonel key create`; remove it",
-    ]
+    unknown, replaced = caught.value.problems
+    assert unknown == "TOWONEL_DATADIR: unknown variable; did you mean TOWONEL_DATA_DIR?"
+    assert replaced.startswith("TOWONEL_MAIL_FROM: is not read; the hub has API keys instead")

@@ -192,6 +192,7 @@ class HubSettings(TelemetrySettings):
     body_memory_mib: int = Field(
         default=16,
         ge=2,
+        le=1_000_000,
         validation_alias="TOWONEL_HUB_BODY_MEMORY_MIB",
         description="MiB of request bodies that are held before their sender is known. Above it, the"
         " address that sends most is told to come back.",
@@ -227,24 +228,28 @@ class HubSettings(TelemetrySettings):
     quota_groups: int = Field(
         default=32,
         ge=0,
+        le=_MAX_QUOTA,
         validation_alias="TOWONEL_HUB_QUOTA_GROUPS",
         description="Groups of a tenant that may publish something.",
     )
     quota_group_services: int = Field(
         default=10_000,
         ge=0,
+        le=_MAX_QUOTA,
         validation_alias="TOWONEL_HUB_QUOTA_GROUP_SERVICES",
         description="Services that all groups of a tenant may publish, where one that two groups publish counts twice.",
     )
     route_changes_per_sec: float = Field(
         default=10,
         gt=0,
+        le=1_000_000,
         validation_alias="TOWONEL_HUB_ROUTE_CHANGES_PER_SEC",
         description="Services a second that a tenant may add, change or remove.",
     )
     route_changes_burst: int = Field(
         default=10_000,
         ge=1,
+        le=1_000_000,
         validation_alias="TOWONEL_HUB_ROUTE_CHANGES_BURST",
         description="How many of them may come at once.",
     )
