@@ -13,7 +13,7 @@ from support.replicas import hubs
 
 from towonel.api.services import AppliedState, DesiredState, ServiceIn
 from towonel.client.hub import HubClient
-from towonel.client.timestamps import MAX_LEAD_MS
+from towonel.client.request import MAX_LEAD_MS
 from towonel.hub.backup.check import problems
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database

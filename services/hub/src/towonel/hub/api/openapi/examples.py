@@ -85,7 +85,8 @@ EXAMPLES: dict[str, Any] = {
     "ErrorOut": {
         "error": {
             "code": "hostname_conflict",
-            "message": "another invite has already: app.example.eu",
+            "message": "another invite has already: app.example.eu (invite"
+            " pJ4yYx1sT0mQ8aWv7c2d3g, 'home', expired)",
         }
     },
 }
