@@ -62,4 +62,6 @@ async def serving(connected: Connected, tls: ssl.SSLContext | None = None) -> As
     server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     async with server:
         yield server.sockets[0].getsockname()[1]
+        server.close()
+        await asyncio.sleep(0)  # those that were accepted just now become clients
         server.abort_clients()

@@ -110,7 +110,8 @@ async def test_ports_in_use_are_named_with_their_role_and_a_way_out(
     assert exit_code == 1
     assert f"port {edge} (the edge, for clients and agents) is in use" in output
     assert f"port {hub} (the hub's API) is in use" in output
-    assert "--port-base" in output
+    assert "--port-base 20000" in output
+    assert "make demo PORT_BASE=20000" in output
 
 
 @pytest.mark.parametrize("step", [PUBLIC, AGENT])

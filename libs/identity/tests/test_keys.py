@@ -31,6 +31,16 @@ def test_a_seed_gives_the_ids_of_the_original() -> None:
     assert tenant_id_of(TENANT.public) == TENANT.tenant_id
 
 
+def test_a_derived_key_is_the_same_each_time_and_another_for_each_purpose_and_key() -> None:
+    derived = NODE.derive("one purpose")
+
+    assert len(derived) == 32
+    assert NodeKey.from_seed(SEED).derive("one purpose") == derived
+    assert NODE.derive("another purpose") != derived
+    assert NodeKey.from_seed(bytes(32)).derive("one purpose") != derived
+    assert derived != SEED
+
+
 def test_a_nodes_signature_is_the_one_of_the_vector() -> None:
     assert NODE.sign(b"message").hex() == VECTORS["node_signature_of_message"]
 

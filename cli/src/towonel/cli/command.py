@@ -19,7 +19,7 @@ from towonel.cli.options.choices import Format
 from towonel.cli.options.flags import ApiKey, HubUrl, Json, OutputFormat, Profile, examples
 from towonel.cli.output import Output, print_output
 from towonel.cli.settings import CommandSettings
-from towonel.cli.target import resolve_target
+from towonel.cli.target import Target, open_client, resolve_target
 from towonel.client.operator import OperatorClient
 from towonel.runtime.settings import load
 
@@ -74,8 +74,7 @@ def hub_command[C: Remote](
                 _require_utf8(arguments)
                 target = {flag: arguments.pop(flag) for flag in _TARGET_FLAGS}
                 hub = resolve_target(load(CommandSettings), **target, needs_key=needs_key)
-                opened = hub.client(client.annotation)
-                asyncio.run(_run(body, opened, arguments, output_format))
+                asyncio.run(_run(body, hub, client.annotation, arguments, output_format))
 
         _register(app, name, command, own, _TARGET_FLAGS | _FORMAT_FLAGS, lines)
         return body
@@ -84,9 +83,13 @@ def hub_command[C: Remote](
 
 
 async def _run(
-    body: Remote, opened: OperatorClient, arguments: dict[str, Any], output_format: Format
+    body: Remote,
+    hub: Target,
+    kind: type[OperatorClient],
+    arguments: dict[str, Any],
+    output_format: Format,
 ) -> None:
-    async with opened as client:
+    async with open_client(hub, kind) as client:
         result = body(client, **arguments)
         if isinstance(result, AsyncGenerator):
             async with aclosing(result) as outputs:

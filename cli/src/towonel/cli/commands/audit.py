@@ -1,6 +1,7 @@
 """`towonel audit`: the audit log, past and as it is written."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from towonel.cli.errors import UsageError, warn
 from towonel.cli.options.durations import parse_duration
 from towonel.cli.output import Output, now
 from towonel.cli.tables import Limit, TenantId, fetch_all, list_output
+from towonel.cli.target import is_unknown_operation
 from towonel.client.envelope import printable
 from towonel.client.operator import OperatorClient
 from towonel.runtime.backoff import Backoff
@@ -148,7 +150,7 @@ async def _stream(
     hub: OperatorClient, last_id: int | None, backoff: Backoff
 ) -> AsyncGenerator[AuditItem]:
     rng = SystemRandom()
-    while True:
+    for attempt in itertools.count():
         wait_s = 0.0
         try:
             async with aclosing(hub.audit.follow(last_event_id=last_id)) as events:
@@ -158,6 +160,8 @@ async def _stream(
                     yield item
             reason = "the hub stopped"
         except Unavailable as error:
+            if attempt == 0 and is_unknown_operation(error):
+                raise
             reason, wait_s = error.detail, min(error.retry_after_s or 0, MAX_RETRY_AFTER_S)
         warn(f"{reason}; asking again")
         await asyncio.sleep(max(wait_s, backoff.next_delay(rng)))

@@ -7,7 +7,7 @@ from towonel.cli.command import hub_command
 from towonel.cli.commands.invite.flags import parse_invite_name
 from towonel.cli.idempotent import create_once
 from towonel.cli.options.flags import ItemId, Name
-from towonel.cli.output import Fields, Output, format_time
+from towonel.cli.output import Fields, Output, format_time, token_blocks
 from towonel.cli.tables import fetch_all, list_output
 from towonel.client.operator import OperatorClient
 
@@ -24,8 +24,8 @@ async def create(hub: OperatorClient, name: Name = None) -> Output:
         ("edge", invite.edge_node_id.hex()),
         ("name", invite.name),
     ]
-    caption = "\nThe token, shown this once; give it to the edge:"
-    return Output(invite, Fields(fields), caption, f"TOWONEL_EDGE_INVITE_TOKEN={invite.token}")
+    token = token_blocks("edge", "TOWONEL_EDGE_INVITE_TOKEN", invite.token)
+    return Output(invite, Fields(fields), *token)
 
 
 @hub_command(app, "list", "towonel edge-invite list", "towonel edge-invite list --json")

@@ -44,7 +44,7 @@ async def list_all(
     app,
     "reserve",
     f"towonel port reserve --tenant-id {'b7' * 32} --protocol tcp --port 2222",
-    f"towonel port reserve --tenant-id {'b7' * 32} --protocol udp --ports 27015-27030",
+    f"towonel port reserve --tenant-id {'b7' * 32} --protocol udp --ports 30000-30015",
 )
 async def reserve(
     hub: OperatorClient,

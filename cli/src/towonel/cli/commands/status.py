@@ -15,6 +15,7 @@ from towonel.cli.command import hub_command
 from towonel.cli.commands.edge import COLUMNS, edge_row
 from towonel.cli.output import Fields, Output, Rows, now
 from towonel.cli.tables import SHORT, fetch_all
+from towonel.cli.target import is_unknown_operation
 from towonel.client.operator import OperatorClient
 from towonel.wire.errors import Code, Denied, Unavailable
 
@@ -70,6 +71,8 @@ async def watch_status(
         try:
             yield (await _status(hub, counted)).as_screen()
         except Unavailable as error:
+            if number == 0 and is_unknown_operation(error):
+                raise
             yield _unavailable(hub, error).as_screen()
             wait_s = max(every_s, min(error.retry_after_s or 0, MAX_RETRY_AFTER_S))
         await asyncio.sleep(wait_s)

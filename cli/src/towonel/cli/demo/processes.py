@@ -15,7 +15,7 @@ import httpx
 from towonel.cli.demo.page import HOST, HOSTNAME, FetchFailed, retry
 from towonel.cli.subprocesses import Program, start
 
-READY_S = 30.0
+READY_S = 60.0  # slow machines compile the programs first
 DRAIN_S = 5.0  # then a second signal
 STOP_S = 15.0  # then SIGKILL, which `towonel serve` never needs: it ends its own by then
 TAIL_LINES = 15

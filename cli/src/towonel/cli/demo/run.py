@@ -52,6 +52,7 @@ STEPS = {
 }
 SERVICE, PUBLIC, INVITE, AGENT, CLIENT = STEPS
 ABOUT = "All of it on this computer, for show: hub, edge, agent and the service."
+OTHER_PORTS = "Choose others: towonel demo --port-base 20000, or make demo PORT_BASE=20000"
 EQUAL = "equal: the TLS ends at the service, and nobody in between can read it"
 _MAX_WIDTH = 100  # longer lines are hard to read
 
@@ -77,22 +78,22 @@ def demo(
     Everything it makes is in a temporary folder, which it deletes.
     """
     ports = dict(zip(Port, range(port_base, port_base + len(Port)), strict=True))
-    shown = Demo(ports, Format.JSON if as_json else Format.TABLE, stays=not once)
-    raise typer.Exit(asyncio.run(run(shown)))
+    form = Format.JSON if as_json else Format.TABLE
+    raise typer.Exit(asyncio.run(run(Demo(ports, form, stays=not once))))
 
 
-async def run(shown: "Demo") -> int:
+async def run(demo: "Demo") -> int:
     """Run the demo, and return its exit code. Whatever happens, nothing is left running."""
-    shown.say({}, "Towonel: a service at home, on the public internet.", wrap(ABOUT))
-    problems = ports_in_use(shown.ports)
+    demo.say({}, "Towonel: a service at home, on the public internet.", wrap(ABOUT))
+    problems = ports_in_use(demo.ports)
     if problems:
-        reason = f"{'; '.join(problems)}. Choose others with --port-base"
-        shown.title = "ports"
-        shown.report(StepFailed(reason))
+        reason = f"{'; '.join(problems)}. {OTHER_PORTS}"
+        demo.title = "ports"
+        demo.report(StepFailed(reason))
         return EXIT_FAILED
-    with handle_signals(shown.on_signal):
-        exit_code = await shown.run()
-    shown.say({"stopped": True}, "\nEverything is stopped, and the folder is deleted.")
+    with handle_signals(demo.on_signal):
+        exit_code = await demo.run()
+    demo.say({"stopped": True}, "\nEverything is stopped, and the folder is deleted.")
     return exit_code
 
 

@@ -191,7 +191,8 @@ class HubTransport:
             body = await _read(response, min(request.max_bytes, MAX_ANSWER_BYTES))
         finally:
             await response.aclose()
-        raise error_from(response.status_code, body, response.headers)
+        requested = f"{request.method} {self.base_url}{request.path}"
+        raise error_from(response.status_code, body, response.headers, requested)
 
     @contextlib.asynccontextmanager
     async def _time_limit(self, request: HubRequest, within_s: float) -> AsyncGenerator[None]:

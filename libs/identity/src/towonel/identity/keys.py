@@ -18,9 +18,15 @@ from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 
 SEED_BYTES = 32
+BLANK = "holds only zeros, as after a crash of the disk; restore it, or delete it, and a new key is made"
 NODE_SIGNATURE_BYTES = 64
 TENANT_PUBLIC_KEY_BYTES = 1952
 TENANT_SIGNATURE_BYTES = 3309
+
+
+def is_blank(seed: bytes) -> bool:
+    """Whether a seed has no bit set: it was never a key, and everybody would guess it."""
+    return not any(seed)
 
 
 _PRIME = 2**255 - 19  # RFC 8032 §5.1

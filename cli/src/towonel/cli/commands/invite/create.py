@@ -1,5 +1,6 @@
 """`towonel invite create`: make an invite, and print its token."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ from towonel.cli.commands.invite.flags import parse_hostnames, parse_invite_name
 from towonel.cli.idempotent import create_once
 from towonel.cli.options.expiry import parse_lifetime
 from towonel.cli.options.flags import Name
-from towonel.cli.output import Fields, Output, format_time
+from towonel.cli.output import Fields, Output, format_time, token_blocks
 from towonel.client.operator import OperatorClient
 
 app = typer.Typer()
@@ -25,14 +26,19 @@ app = typer.Typer()
 async def create(
     hub: OperatorClient,
     hostnames: Annotated[
-        str,
+        list[str],
         typer.Option(
-            metavar="A,B", help="What the tenant may publish; quote a *.", show_default=False
+            metavar="A,B",
+            help="What the tenant may publish; quote a *; repeat it.",
+            show_default=False,
         ),
     ],
     name: Name = None,
     expires: Annotated[
-        str, typer.Option(metavar="TIME", help="How long it can be used: 48h, 7d, never.")
+        str,
+        typer.Option(
+            metavar="TIME", help="How long agents can join with it: 48h, 7d, at most 30d; or never."
+        ),
     ] = "never",
 ) -> Output:
     """Make an invite, and print its token: the hub does not keep it."""
@@ -48,18 +54,18 @@ async def create(
         ]
     )
     document: dict[str, object] = {**created.model_dump(), "hostnames": invite.hostnames}
-    caption = "\nThe token, shown this once; give it to the agent:"
-    return Output(document, fields, caption, created.token)
+    return Output(document, fields, *token_blocks("agent", "TOWONEL_INVITE_TOKEN", created.token))
 
 
-def parse_invite(name: str | None, hostnames: str, expires: str) -> InviteIn:
+def parse_invite(name: str | None, hostnames: Sequence[str], expires: str) -> InviteIn:
     """Return the request that the flags describe.
 
     Raises:
         UsageError: naming the flag and the rule.
     """
+    names = parse_hostnames("--hostnames", hostnames)
     return InviteIn(
         name=parse_invite_name(name),
-        hostnames=parse_hostnames("--hostnames", hostnames),
+        hostnames=names,
         expires_in_secs=parse_lifetime("--expires", expires, MAX_EXPIRY_S),
     )

@@ -19,14 +19,17 @@ app = typer.Typer()
 Several = list[str] | None
 NewName = Annotated[str | None, typer.Option(metavar="NAME", help="Its new name.")]
 Hostnames = Annotated[
-    str | None, typer.Option(metavar="A,B", help="All that it may publish; quote a *.")
+    Several, typer.Option(metavar="A,B", help="All that it may publish; quote a *; repeat it.")
 ]
-AddHostname = Annotated[Several, typer.Option(metavar="NAME", help="One more; repeat it.")]
-RemoveHostname = Annotated[Several, typer.Option(metavar="NAME", help="One less; repeat it.")]
+AddHostname = Annotated[Several, typer.Option(metavar="A,B", help="More; repeat it.")]
+RemoveHostname = Annotated[Several, typer.Option(metavar="A,B", help="No more these; repeat it.")]
 AddPort = Annotated[
     Several,
     typer.Option(
-        "--add-port", "--port", metavar="PORTS", help="Keep tcp:2222 or udp:27015-27030 for it."
+        "--add-port",
+        "--port",
+        metavar="PORTS",
+        help="Keep tcp:2222,udp:27015-27030 for it; repeat it.",
     ),
 ]
 RemovePort = Annotated[

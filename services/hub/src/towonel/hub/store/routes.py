@@ -10,7 +10,6 @@ from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import (
     BlockRow,
     RevisionRow,
-    RevisionTagRow,
     RouteRow,
     ServiceRow,
 )
@@ -24,16 +23,6 @@ CHUNK = 500  # keys in one query: SQLite takes 32 766 variables, its older versi
 async def get_revision(session: AsyncSession) -> int:
     """Return the current revision of the routes."""
     return (await session.exec(select(RevisionRow.value))).one()
-
-
-async def get_head(session: AsyncSession) -> tuple[int, bytes | None]:
-    """Return the current revision of the routes and its tag."""
-    query = select(RevisionRow.value, RevisionTagRow.tag).join(
-        RevisionTagRow, col(RevisionTagRow.revision) == RevisionRow.value, isouter=True
-    )
-    found: tuple[int, bytes | None] = (await session.exec(query)).one()
-    revision, tag = found
-    return revision, None if tag is None else bytes(tag)
 
 
 async def find_published(
