@@ -98,7 +98,7 @@ def _render(invite: InviteDetail) -> Output:
         ("invite", invite.invite_id),
         ("tenant", invite.tenant_id.hex()),
         ("name", invite.name),
-        ("status", invite.status),
+        ("status", invite.state or invite.status),
         ("hostnames", ", ".join(invite.hostnames)),
         ("ports", ", ".join(map(format_range, invite.ports)) or "none"),
         ("limits", format_limits(invite.limits)),
