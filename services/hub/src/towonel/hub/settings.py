@@ -19,7 +19,7 @@ from towonel.hub.tenant_settings import DeclaredTenant, parse_tenants
 from towonel.runtime.addresses import WILDCARDS, Network, loopback_url, parse_networks
 from towonel.runtime.redis_url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort
-from towonel.runtime.telemetry import TelemetrySettings
+from towonel.runtime.tracing.telemetry import TelemetrySettings
 from towonel.wire.errors import Denied
 from towonel.wire.hub_urls import parse_hub_url
 from towonel.wire.legacy.variables import REPLACED_VARIABLES

@@ -15,7 +15,7 @@ from towonel.hub.api.http.methods import find_methods
 from towonel.hub.api.http.problems import format_problems
 from towonel.hub.context import Hub
 from towonel.hub.core.rate_limits import source_of
-from towonel.runtime.telemetry import current_trace_id
+from towonel.runtime.tracing.telemetry import current_trace_id
 from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
 
 STATUS: Mapping[Code, int] = {
