@@ -47,7 +47,7 @@ test: setup tools ## Set up what the tests need and run them, without the long o
 
 # Branches are traced where they must all be taken; lines elsewhere, which costs a tenth of the time.
 cover: setup tools ## The same, with coverage: all branches of pure code, nine in ten lines of the rest
-	@$(RUN) pytest -n 2 $(PURE_TESTS) --cov --cov-branch --cov-report=
+	@$(RUN) pytest $(PURE_TESTS) --cov --cov-branch --cov-report=
 	@$(RUN) coverage report --include $(PURE_CODE) --fail-under 100
 	@COVERAGE_CORE=sysmon $(RUN) pytest $(PYTEST_ARGS) $(addprefix --ignore=,$(PURE_TESTS)) --cov --cov-report=
 	@$(RUN) coverage report --fail-under 90

@@ -23,8 +23,10 @@ from towonel.runtime.settings import Settings, variables
 
 LINE = re.compile(r"(?:TOWONEL|OTEL)_[A-Z0-9_]*(?:\[\d+\])*: \S.*", re.DOTALL)
 CLASSES = pytest.mark.parametrize("cls", [*PROGRAMS], ids=lambda cls: cls.__name__)
-IN_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-AT_ANY_SPEED = settings(deadline=None)
+SHORT = settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+LONG = settings(SHORT, max_examples=1_000)
 
 
 def check_lines(problems: list[str]) -> None:
@@ -34,10 +36,22 @@ def check_lines(problems: list[str]) -> None:
 
 @CLASSES
 @given(data=st.data())
-@AT_ANY_SPEED
+@SHORT
 def test_no_environment_is_worse_than_mistakes_with_their_variables(
     cls: type[Settings], data: st.DataObject
 ) -> None:
+    check_environment(cls, data)
+
+
+@pytest.mark.soak
+@CLASSES
+@given(data=st.data())
+@LONG
+def test_no_environment_of_many_is_worse(cls: type[Settings], data: st.DataObject) -> None:
+    check_environment(cls, data)
+
+
+def check_environment(cls: type[Settings], data: st.DataObject) -> None:
     names = st.sampled_from(names_of(cls)) | st.from_regex(r"TOWONEL_[A-Z_]{1,20}", fullmatch=True)
     environ = data.draw(st.dictionaries(names, VALUES, max_size=6))
 
@@ -46,7 +60,7 @@ def test_no_environment_is_worse_than_mistakes_with_their_variables(
 
 @CLASSES
 @given(data=st.data())
-@IN_FOLDER
+@SHORT
 def test_no_file_is_worse_than_a_mistake(
     cls: type[Settings], data: st.DataObject, tmp_path: Path
 ) -> None:
@@ -78,8 +92,20 @@ def wrong_of(cls: type[Settings], name: str) -> st.SearchStrategy[tuple[str, str
 
 @CLASSES
 @given(data=st.data())
-@AT_ANY_SPEED
+@SHORT
 def test_all_mistakes_are_named_at_once(cls: type[Settings], data: st.DataObject) -> None:
+    check_mistakes(cls, data)
+
+
+@pytest.mark.soak
+@CLASSES
+@given(data=st.data())
+@LONG
+def test_all_mistakes_of_many_are_named_at_once(cls: type[Settings], data: st.DataObject) -> None:
+    check_mistakes(cls, data)
+
+
+def check_mistakes(cls: type[Settings], data: st.DataObject) -> None:
     # Whether an address is one of a database depends on which database it is.
     apart = {"TOWONEL_HUB_DB_DRIVER"}
     names = sorted({one.name for one in variables(cls)} - apart)
@@ -116,7 +142,7 @@ def test_every_number_has_bounds_and_every_choice_is_one(cls: type[Settings]) ->
 
 @CLASSES
 @given(data=st.data())
-@AT_ANY_SPEED
+@SHORT
 def test_no_secret_is_ever_shown(cls: type[Settings], data: st.DataObject) -> None:
     secrets = [one.name for one in variables(cls) if one.is_secret]
     frames = st.sampled_from(["{}", "tt_inv_2_{}", "http://u:{}@h", "“{}”", "{}\n{}", "[{}]"])

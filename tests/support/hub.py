@@ -49,7 +49,7 @@ from towonel.identity.keys import NodeKey, TenantKey
 from towonel.wire.tokens import InviteToken
 
 OPERATOR_KEY = "operator-key"
-UNLIMITED: dict[str, Any] = {"per_address": Rate(1e6, 10**6), "per_key": Rate(1e6, 10**6)}
+UNLIMITED = dict.fromkeys(("per_address", "per_key", "reports"), Rate(1e6, 10**6))
 
 
 @dataclass

@@ -176,13 +176,14 @@ async def listening_edge(
     timing: Timing = DEFAULT_TIMING,
     max_handshakes: int = MAX_HANDSHAKES,
     host: str = "127.0.0.1",
+    certificate_pem: str = PEM,
 ) -> AsyncGenerator[ListeningEdge]:
     policy = RecordingPolicy()
     async with listen(
         host,
         0,
         key=EDGE,
-        certificate_pem=PEM,
+        certificate_pem=certificate_pem,
         policy=policy,
         timing=timing,
         max_handshakes=max_handshakes,

@@ -105,4 +105,4 @@ def prepared(way: str, settings: ProgramSettings) -> tuple[lifecycle.Serve, floa
 
 
 if __name__ == "__main__":
-    sys.exit(lifecycle.main(ProgramSettings, partial(prepared, sys.argv[1])))
+    sys.exit(lifecycle.main(ProgramSettings, partial(prepared, sys.argv[1]), cleanup_s=0.1))

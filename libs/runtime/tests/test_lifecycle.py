@@ -62,8 +62,12 @@ def test_a_drain_that_takes_too_long_is_ended_with_75() -> None:
     program = Program("hangs", PROGRAM_DRAIN_S="0.1")
     program.until("started")
     program.signal()
+    code, errors = program.end()
+    asked, cancelled = (json.loads(line) for line in errors.splitlines())
 
-    assert program.end()[0] == 75
+    assert code == 75
+    assert (asked["event"], asked["drain_s"]) == ("process.stop_requested", 0.1)
+    assert (cancelled["event"], cancelled["exit_code"]) == ("process.cancelled", 75)
 
 
 def test_a_drain_that_cut_something_by_itself_ends_with_75() -> None:

@@ -45,7 +45,7 @@ async def receiving(url: str) -> AsyncGenerator[Receiver]:
         running.cancel()
 
 
-async def publish(url: str, *messages: str) -> None:
+async def publish(url: str, *messages: str | bytes) -> None:
     async with Redis.from_url(url) as redis:
         for message in messages:
             await redis.publish("news", message)
@@ -59,6 +59,20 @@ async def test_messages_arrive_in_order_until_the_end(tmp_path: Path) -> None:
 
     assert receiver.messages == [b"one", b"two"]
     assert receiver.connections == [True, False]
+
+
+async def test_a_message_that_is_no_text_where_the_url_asks_for_it_ends_nothing(
+    tmp_path: Path,
+) -> None:
+    async with (
+        running_redis(tmp_path) as url,
+        receiving(f"{url}?decode_responses=true") as receiver,
+    ):
+        await receiver.until(lambda: receiver.subscription.is_connected)
+        await publish(url, b"\xff\xfe")
+        await receiver.until(lambda: receiver.connections == [True, False, True])
+        await publish(url, "one")
+        await receiver.until(lambda: receiver.messages == [b"one"])
 
 
 async def test_messages_are_bytes_also_where_the_url_asks_for_text(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.hub import TestHub, migrated, registration, running_hub
+from structlog.testing import capture_logs
+from support.callers import code_of
+from support.hub import TestHub, migrated, new_key, registration, running_hub
 
 from towonel.agent.core.services import OriginTable, parse_services
 from towonel.agent.links import Links
@@ -17,6 +19,7 @@ from towonel.agent.origins import Origins
 from towonel.agent.reconcile import AgentIdentity, Reconciler
 from towonel.agent.timing import HubTiming, LinkTiming
 from towonel.api.invites import InviteIn
+from towonel.hub.core.quotas import Quotas
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.identity.grants import GRANT_LIFETIME_MS
 from towonel.identity.keys import NodeKey, TenantKey
@@ -45,7 +48,9 @@ class Agent:
 
 
 @contextlib.asynccontextmanager
-async def agent(hub: TestHub, token: InviteToken) -> AsyncGenerator[Agent]:
+async def agent(
+    hub: TestHub, token: InviteToken, timing: HubTiming = TIMING
+) -> AsyncGenerator[Agent]:
     """A running agent that has one service."""
     key, metrics, health = NodeKey.from_seed(token.secret), Metrics(), Health()
     identity = AgentIdentity(token, TenantKey.from_seed(token.seed), key, "default")
@@ -55,7 +60,7 @@ async def agent(hub: TestHub, token: InviteToken) -> AsyncGenerator[Agent]:
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         keys = [service.key for service in SERVICES]
         links = Links(tasks, key, keys, origins, resolver, metrics, health, LinkTiming())
-        reconciler = Reconciler(hub.client(None), identity, SERVICES, links, None, health, TIMING)
+        reconciler = Reconciler(hub.client(None), identity, SERVICES, links, None, health, timing)
         running = tasks.create_task(reconciler.run())
         yield Agent(reconciler, links, running)
         running.cancel()
@@ -149,14 +154,69 @@ async def test_an_unreachable_hub_is_asked_again_until_it_answers(
         raise Unavailable(Code.HUB_UNAVAILABLE, "database")
 
     monkeypatch.setattr(hub.context.store, "write", away)
-    async with agent(hub, token):
-        while requested < 2:
-            await asyncio.sleep(0.01)
-        monkeypatch.setattr(hub.context.store, "write", write)
-        while await published_keys(hub) != ["https:a.eu"]:
-            await asyncio.sleep(0.01)
+    with capture_logs() as lines:
+        async with agent(hub, token):
+            while requested < 2:
+                await asyncio.sleep(0.01)
+            monkeypatch.setattr(hub.context.store, "write", write)
+            while await published_keys(hub) != ["https:a.eu"]:
+                await asyncio.sleep(0.01)
 
     assert requested >= 2
+    assert "hub.unreachable" not in {line["event"] for line in lines}  # it may just be starting
+
+
+@pytest.mark.parametrize("was_there", [True, False])
+async def test_a_hub_that_is_away_is_warned_of_once(
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch, *, was_there: bool
+) -> None:
+    token, refused = await hub.invite("a.eu"), 0
+
+    def away() -> None:
+        nonlocal refused
+        refused += 1
+        raise Unavailable(Code.HUB_UNAVAILABLE, "database")
+
+    with capture_logs() as lines:
+        async with agent(hub, token, dataclasses.replace(TIMING, start_s=0.1)) as started:
+            if was_there:
+                await grant_of(started)
+            for way in ("read", "write", "write_fact"):
+                monkeypatch.setattr(hub.context.store, way, away)
+            while "hub.unreachable" not in {line["event"] for line in lines}:
+                await asyncio.sleep(0.01)
+            seen = refused
+            while refused < seen + 3:
+                await asyncio.sleep(0.01)
+
+    assert [line["event"] for line in lines].count("hub.unreachable") == 1
+
+
+async def test_an_agent_that_leaves_gives_its_place_back_at_once(tmp_path: Path) -> None:
+    database = await migrated(tmp_path / "hub.db")
+    async with running_hub(database, RouteChanges(), quotas=Quotas(agents=1)) as hub:
+        token = await hub.invite("a.eu")
+        async with agent(hub, token) as first:
+            await grant_of(first)
+        refused = await code_of(hub.client().bootstrap(token, new_key(), "default"))
+        hub.clock.now_ms += 1
+        await first.reconciler.leave()
+
+        assert refused is Code.RATE_LIMITED
+        assert (await hub.client().bootstrap(token, new_key(), "default")).grant is not None
+
+
+async def test_an_agent_ends_without_a_hub_that_could_be_told(hub: TestHub) -> None:
+    async with agent(hub, await hub.invite("a.eu")) as running:
+        await running.reconciler.leave()  # it may have no grant yet
+        await grant_of(running)
+    hub.context.stop()
+    hub.clock.now_ms += 2 * GRANT_LIFETIME_MS
+
+    with capture_logs() as lines:
+        await running.reconciler.leave()
+
+    assert "agent.leave_failed" in [line["event"] for line in lines]
 
 
 async def test_a_grant_is_renewed_before_it_ends(hub: TestHub) -> None:

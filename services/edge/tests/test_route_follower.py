@@ -74,11 +74,11 @@ class Following:
     timing: RouteTiming = QUICK
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     health: Health = field(default_factory=Health)
-    notifications: RedisNotifications = field(default_factory=RedisNotifications)
     table: RouteTable = field(default_factory=RouteTable)
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.registry)
+        self.notifications = RedisNotifications(self.health)
         sessions = Sessions(self.table, Balancer(), self.metrics)
         file = SnapshotFile(self.folder / "routes.snapshot")
         relays = Relays(self.table, clock=time.monotonic)
@@ -198,3 +198,22 @@ async def test_a_hub_that_always_has_changes_is_asked_ten_times_a_second(
     lasted_s = time.monotonic() - started
 
     assert hub.count(FEED) <= 10 * lasted_s + 2
+
+
+async def test_a_disk_that_takes_no_routes_makes_the_edge_degraded_until_it_does(
+    hub: ScriptedHub, tmp_path: Path, lines: list[EventDict]
+) -> None:
+    blocker = tmp_path / "folder"
+    blocker.write_text("no folder")
+    edge = Following(blocker)
+    async with edge.run(hub.url), asyncio.TaskGroup() as tasks:
+        saving = tasks.create_task(edge.routes.save_changes(0.01))
+        await until(lambda: "snapshot" in edge.health.reasons)
+        reason = edge.health.reasons["snapshot"]
+        blocker.unlink()
+        await until(lambda: "snapshot" not in edge.health.reasons)
+        saving.cancel()
+
+    assert "a restart needs the hub" in reason
+    assert (blocker / "routes.snapshot").exists()
+    assert [line["event"] for line in lines].count("snapshot.write_failed") == 1

@@ -28,8 +28,10 @@ async def attacked(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[St
         yield stack
 
 
-async def serve(stack: Stack, hostname: str, origin: CommandOrigin) -> None:
-    await stack.start_agent(await stack.invite(hostname), service(hostname, origin.port))
+async def serve(stack: Stack, **origins: int) -> None:
+    """Start an agent for these hostnames and the ports of their origins."""
+    services = [service(name, port) for name, port in origins.items()]
+    await stack.start_agent(await stack.invite(*origins), *services)
 
 
 @contextlib.asynccontextmanager
@@ -43,13 +45,16 @@ async def silent_clients(port: int, hello: bytes, count: int, source: str) -> As
             sock.bind((source, 0))
             await loop.sock_connect(sock, ("127.0.0.1", port))
             await loop.sock_sendall(sock, hello)
+            await asyncio.sleep(0.001)  # it is places that they take, and not the processor
         yield
 
 
 async def test_one_address_that_holds_connections_does_not_hold_all_places(
-    attacked: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
+    attacked: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str, domain: str
 ) -> None:
-    await serve(attacked, hostname, origin)
+    silent = socket.create_server(("127.0.0.1", 0), backlog=MAX_STREAMS)  # nothing accepts
+    victim = f"silent.{domain}"
+    await serve(attacked, **{hostname: origin.port, victim: silent.getsockname()[1]})
     honest = Client(attacked.edge_port, certificates.client(), hostname)
     edge = attacked.edges[0]
 
@@ -61,9 +66,10 @@ async def test_one_address_that_holds_connections_does_not_hold_all_places(
         return refused == 2_000 - MAX_STREAMS // 4
 
     async with withstanding(edge.program, ask):
-        hello = client_hello(hostname)
+        hello = client_hello(victim)
         async with silent_clients(attacked.edge_port, hello, 2_000, "127.0.0.2"):
             await until(refused_all_but_a_share, within_s=25)
+    silent.close()
 
 
 @pytest.mark.soak
@@ -74,7 +80,7 @@ async def test_a_flood_of_messages_in_redis_delays_no_client(
         redis_server(tmp_path) as redis,
         running_stack("processes", tmp_path, redis.url) as stack,
     ):
-        await serve(stack, hostname, origin)
+        await serve(stack, **{hostname: origin.port})
         honest = Client(stack.edge_port, certificates.client(), hostname)
 
         async def ask() -> None:

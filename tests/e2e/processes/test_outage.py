@@ -7,6 +7,8 @@ from support.clients import Client, request
 from support.origins import Certificates, Nginx
 from support.stack import Stack, service, until
 
+from towonel.edge.credentials import CERTIFICATE_FILE
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 BACK_S = 15.0
 LINKED_S = 60.0  # an agent dials again after at most half of it
@@ -88,6 +90,21 @@ async def test_an_agent_started_without_the_hub_waits_and_serves_soon_after_its_
 
     assert fresh_stack.hub
     await fresh_stack.restart(fresh_stack.hub)
+
+    await until(lambda: answers(client), BACK_S)
+
+
+async def test_an_edge_that_lost_its_certificate_has_its_agents_back_within_seconds(
+    fresh_stack: Stack, web: Nginx, certificates: Certificates, hostname: str
+) -> None:
+    await fresh_stack.start_agent(await fresh_stack.invite(hostname), service(hostname, web.plain))
+    edge = fresh_stack.edges[0]
+    client = Client(edge.port, certificates.client(), hostname)
+    await client.get()
+    assert await edge.program.stop() == 0
+    (fresh_stack.folder / "edge" / CERTIFICATE_FILE).unlink()
+
+    await fresh_stack.restart(edge)
 
     await until(lambda: answers(client), BACK_S)
 

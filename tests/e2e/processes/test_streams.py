@@ -21,8 +21,8 @@ from support.stack import Stack, running_stack, service, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MIB = 1024 * 1024
-SIZE = 64 * MIB
-GROWTH = 24 * MIB
+SIZE = 40 * MIB
+GROWTH = 16 * MIB
 
 
 def resident(stack: Stack) -> list[int]:

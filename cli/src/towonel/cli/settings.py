@@ -104,6 +104,11 @@ class ServeSettings(LocalHubSettings):
         validation_alias="TOWONEL_EDGE_ENABLED",
         description="Whether `towonel serve` starts an edge.",
     )
+    data_dir: Path = Field(
+        default=Path(),
+        validation_alias="TOWONEL_DATA_DIR",
+        description="The folder of hub and edge.",
+    )
     edge_hub_url: str | None = Field(
         default=None,
         validation_alias="TOWONEL_EDGE_HUB_URL",

@@ -47,7 +47,7 @@ def test_one_more_agent_may_run_until_the_quota_is_reached() -> None:
         check_agents(2, 2)
 
     assert caught.value.code is Code.RATE_LIMITED
-    assert caught.value.retry_after_s == 10
+    assert caught.value.retry_after_s == 5
     assert "agents: 2 run, and this tenant may run 2" in caught.value.detail
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from towonel.hub.bounds import Bounds
+from towonel.hub.context import Policy
 from towonel.hub.live.rate_limits import MemoryLimiter
 from towonel.hub.live.report_intake import ReportIntake
 from towonel.wire.errors import Code, Unavailable
@@ -23,7 +24,7 @@ def refused(code: Code) -> Iterator[None]:
 
 
 def new_intake(bounds: Bounds | None = None) -> ReportIntake:
-    return ReportIntake(MemoryLimiter(), bounds or Bounds())
+    return ReportIntake(MemoryLimiter(), Policy().reports, bounds or Bounds())
 
 
 async def test_an_edge_sends_one_report_at_a_time() -> None:
@@ -80,7 +81,7 @@ async def test_in_the_name_of_one_edge_one_body_without_a_proof_is_read_at_a_tim
 
 async def test_an_edge_reports_once_in_five_seconds_after_a_few() -> None:
     clock = [0]
-    intake = ReportIntake(MemoryLimiter(lambda: clock[0]), Bounds())
+    intake = ReportIntake(MemoryLimiter(lambda: clock[0]), Policy().reports, Bounds())
     for _ in range(3):
         await intake.count(ONE)
     with refused(Code.RATE_LIMITED):

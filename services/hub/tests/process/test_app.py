@@ -154,7 +154,10 @@ async def test_an_address_in_use_is_a_mistake_in_the_settings(tmp_path: Path) ->
     ("name", "content", "rule"),
     [
         ("node.key", b"short", "exactly 32 bytes, has 5"),
+        ("node.key", bytes(32), "holds only zeros"),
         ("operator.key", b" \n", "is empty"),
+        ("operator.key", b"J3vYw4bYq0m1dGk2Zx7Qe\n", "has 21 characters, and needs at least 32"),
+        ("invite_hash.key", b"0" * 64, "holds only zeros"),
         ("invite_hash.key", b"xyz", "64 hexadecimal digits"),
         ("invite_hash.key", b"ab", "64 hexadecimal digits"),
     ],

@@ -51,6 +51,7 @@ class Crash:
     database: Database
     environ: Mapping[str, str]
     acknowledged: dict[str, int] = field(default_factory=dict[str, int])
+    _progress: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def url(self) -> str:
@@ -67,7 +68,8 @@ class Crash:
                 for _ in range(WRITERS):
                     tasks.create_task(self._write(key))
                 while self.total() < enough:
-                    await asyncio.sleep(0)
+                    self._progress.clear()
+                    await self._progress.wait()
                 hub.kill()
         finally:
             hub.kill()
@@ -87,16 +89,20 @@ class Crash:
         name = f"n{len(self.acknowledged)}.eu"
         self.acknowledged[name] = 0
         created = await client.invites.create(InviteIn(hostnames=[name]))
-        self.acknowledged[name] += 1
+        self._acknowledge(name)
         await client.invites.update(created.invite_id, InviteEdit(name="renamed"))
-        self.acknowledged[name] += 1
+        self._acknowledge(name)
         tenant = tenant_of(InviteToken.decode(created.token))
         await client.apply_desired_state(tenant, state(name))
-        self.acknowledged[name] += 1
+        self._acknowledge(name)
         await client.apply_desired_state(tenant, state())
-        self.acknowledged[name] += 1
+        self._acknowledge(name)
         await client.invites.revoke(created.invite_id)
+        self._acknowledge(name)
+
+    def _acknowledge(self, name: str) -> None:
         self.acknowledged[name] += 1
+        self._progress.set()
 
     async def _ready(self) -> None:
         url = f"http://{self.environ['TOWONEL_HUB_HEALTH_LISTEN_ADDR']}/readyz"

@@ -12,6 +12,7 @@ from towonel.cli.subprocesses import Program
 from towonel.cli.supervisor import Timing, supervise
 from towonel.runtime import logs
 from towonel.runtime.addresses import WILDCARDS, loopback_url
+from towonel.runtime.legacy.foreign_database import describe_foreign_file
 from towonel.runtime.settings import SettingsError, load
 from towonel.wire.hub_urls import is_loopback
 
@@ -42,11 +43,20 @@ def serve(as_json: Json = False) -> None:
     with report_errors(as_json=as_json):
         settings = load(ServeSettings)
         environ = child_environment()
+        _check_data_folder(settings, environ)
         if as_json:
             environ["TOWONEL_LOG_FORMAT"] = "json"
         programs = programs_for(settings, environ)
         logs.configure(settings.log_level, "json" if as_json else settings.log_format, "serve")
     raise typer.Exit(asyncio.run(supervise(programs, Timing(settings.edge_drain_s))))
+
+
+def _check_data_folder(settings: ServeSettings, environ: Mapping[str, str]) -> None:
+    """Check that the hub's database is not another program's, before an edge makes files beside it."""
+    if is_hub_wanted(settings, environ) and not environ.get("TOWONEL_HUB_DB_DSN"):
+        path = settings.data_dir / "hub.db"
+        if (whose := describe_foreign_file(path)) is not None:
+            raise SettingsError([f"TOWONEL_DATA_DIR: {path} {whose}"])
 
 
 def programs_for(settings: ServeSettings, environ: Mapping[str, str]) -> list[Program]:

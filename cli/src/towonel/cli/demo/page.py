@@ -8,7 +8,7 @@ import secrets
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -21,7 +21,6 @@ TITLE = "Hello from home"
 REQUEST_S = 10.0
 FETCH_S = 15.0  # for the route to reach the edge
 RETRY_S = 0.05
-_CLOCK_SLACK = timedelta(hours=1)
 _PAGE = f"""<!doctype html>
 <title>{TITLE}</title>
 <h1>{TITLE}</h1>
@@ -93,7 +92,7 @@ async def _fetch_once(http: httpx.AsyncClient, port: int) -> Page:
 def self_signed(now: datetime) -> tuple[bytes, bytes]:
     """Return certificate and private key for the demo's hostname, both PEM."""
     key = NodeKey.from_seed(secrets.token_bytes(SEED_BYTES))
-    certificate = create_certificate(key, now - _CLOCK_SLACK, HOSTNAME)
+    certificate = create_certificate(key, now, HOSTNAME)
     return certificate.encode(), encode_private_key(key)
 
 

@@ -24,6 +24,7 @@ from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import Settings, SettingsError, load
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+CLEANUP_S = 10.0  # last reports, and what is saved to disk
 log = structlog.get_logger()
 
 type Serve = Callable[[asyncio.Event], Awaitable[None]]
@@ -37,12 +38,15 @@ class DrainTimedOut(Exception):
     """Outcome of a drain that ended what had not ended by itself; raised once that is done and logged."""
 
 
-def main[S: Settings](cls: type[S], serve: Callable[[S], tuple[Serve, float]]) -> int:
+def main[S: Settings](
+    cls: type[S], serve: Callable[[S], tuple[Serve, float]], *, cleanup_s: float = CLEANUP_S
+) -> int:
     """Load the settings, run what `serve` makes of them, and return the exit code.
 
     Args:
         cls: the settings of the process.
         serve: returns the coroutine function to run, and the seconds its drain may take.
+        cleanup_s: for what comes after the drain, which may cut connections but ends in order.
     """
     early = _EarlySignals()
     try:
@@ -54,17 +58,23 @@ def main[S: Settings](cls: type[S], serve: Callable[[S], tuple[Serve, float]]) -
     _raise_descriptor_limit()
     work, drain_s = serve(settings)
     logs.capture_uncaught()
-    return run(work, drain_s=drain_s, early=early)
+    return run(work, drain_s=drain_s, cleanup_s=cleanup_s, early=early)
 
 
-def run(serve: Serve, *, drain_s: float, early: "_EarlySignals | None" = None) -> int:
+def run(
+    serve: Serve,
+    *,
+    drain_s: float,
+    cleanup_s: float = CLEANUP_S,
+    early: "_EarlySignals | None" = None,
+) -> int:
     """Run `serve` until it returns, and return the process's exit code.
 
     The first SIGTERM or SIGINT sets the event that `serve` gets; from then on it has `drain_s`
-    seconds. A second one cancels it.
+    seconds to drain, and `cleanup_s` to end. A second one cancels it.
     """
     try:
-        return asyncio.run(_Run(drain_s, early).execute(serve), loop_factory=EventLoop)
+        return asyncio.run(_Run(drain_s, cleanup_s, early).execute(serve), loop_factory=EventLoop)
     except (SettingsError, SecretFileError) as error:
         print(error, file=sys.stderr)  # noqa: T201 one line that a person can act on
         return EXIT_SETTINGS
@@ -91,8 +101,11 @@ class _EarlySignals:
 class _Run:
     """Run of one coroutine function under the signals that end it."""
 
-    def __init__(self, drain_s: float, early: _EarlySignals | None = None) -> None:
+    def __init__(
+        self, drain_s: float, cleanup_s: float, early: _EarlySignals | None = None
+    ) -> None:
         self._drain_s = drain_s
+        self._cleanup_s = cleanup_s
         self._early = early
         self._stopping = asyncio.Event()
         self._ended_by: int | None = None
@@ -133,7 +146,8 @@ class _Run:
             return
         log.info("process.stop_requested", signal=number.name, drain_s=self._drain_s)
         self._stopping.set()
-        asyncio.get_running_loop().call_later(self._drain_s, self._cancel, EXIT_UNAVAILABLE)
+        deadline_s = self._drain_s + self._cleanup_s
+        asyncio.get_running_loop().call_later(deadline_s, self._cancel, EXIT_UNAVAILABLE)
 
     def _cancel(self, exit_code: int) -> None:
         if self._ended_by is None and self._task is not None:

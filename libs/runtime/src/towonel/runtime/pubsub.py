@@ -58,7 +58,7 @@ class Subscription:
                 async with self._redis.pubsub() as messages:
                     await messages.subscribe(self._channel)
                     await self._receive(messages, on_message, on_connection)
-            except (RedisError, OSError) as error:
+            except (RedisError, OSError, ValueError) as error:  # of bytes that are no text, too
                 # The error's text may show the URL, and the URL may hold a password.
                 log.warning("redis.disconnected", reason=type(error).__name__)
             finally:

@@ -190,7 +190,7 @@ class Listener(SessionListener):
         place = self._handshaking.find(source)
         if isinstance(place, Full):
             detail = f"{len(self._handshaking)} handshakes"
-            self._policy.on_refused(Code.OVERLOADED, detail, address[0])
+            self._policy.on_refused(Code.OVERLOADED, detail, f"{address[0]}:{address[1]}")
             return None
         if place.evicted is not None:
             place.evicted.close(CloseReason(Code.OVERLOADED, "handshakes of one source"))
@@ -207,6 +207,7 @@ class Listener(SessionListener):
 
         def on_connection_id(connection_id: bytes, is_valid: bool) -> None:
             if is_valid:
+                self._by_id.pop(retry_id, None)  # given out after the handshake, which used it
                 ids.add(connection_id)
                 self._by_id[connection_id] = connection
             else:
@@ -270,11 +271,9 @@ async def listen(
     """
     edge = EdgeIdentity(EdgeId(key.public), certificate_pem, certificate_sha256(certificate_pem))
     edge.check()
-    sock = bound_socket(await resolve(host, port))
-    configuration = edge_configuration(key, certificate_pem, timing)
     listener = Listener(
-        sock,
-        configuration,
+        bound_socket(await resolve(host, port)),
+        edge_configuration(key, certificate_pem, timing),
         edge,
         key.derive(RESET_KEY),
         policy,

@@ -53,7 +53,7 @@ def _prepare(
     if arguments.node_id_out is not None:
         replace(arguments.node_id_out, f"{identity.agent.public.hex()}\n".encode())
     run = partial(serve, settings, identity=identity)
-    return run, settings.drain_timeout_secs + 5
+    return run, settings.drain_timeout_secs
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ def create_identity(settings: AgentSettings) -> AgentIdentity:
 class Agent:
     """Parts of an agent that hold no resource, wired together."""
 
-    def __init__(self, settings: AgentSettings, identity: AgentIdentity) -> None:
+    def __init__(self, settings: AgentSettings, identity: AgentIdentity, timing: Timing) -> None:
         self.settings = settings
         self.identity = identity
         self.health = Health()
@@ -51,6 +51,7 @@ class Agent:
             OriginDialer(self.resolver, settings.origin_timeout_secs),
             self.metrics,
             max_streams=settings.max_streams,
+            timing=timing.origins,
         )
 
 
@@ -65,7 +66,7 @@ async def serve(
     Raises:
         DrainTimedOut: some had not ended in time.
     """
-    agent = Agent(settings, identity or create_identity(settings))
+    agent = Agent(settings, identity or create_identity(settings), timing)
     async with (
         _open_client(settings) as hub,
         _serve_health(agent),
@@ -108,10 +109,14 @@ async def _serve_clients(
             timing.hub,
         )
         reconciling = tasks.create_task(reconciler.run())
+        watching = tasks.create_task(agent.origins.watch.run())
         await stopping.wait()
         health.start_draining()
         reconciling.cancel()
-        return await _drain(links, agent.origins, settings.drain_timeout_secs)
+        cut = await _drain(links, agent.origins, settings.drain_timeout_secs)
+        watching.cancel()
+    await reconciler.leave()
+    return cut
 
 
 def _serve_health(agent: Agent) -> contextlib.AbstractAsyncContextManager[int]:

@@ -53,6 +53,7 @@ class Links:
         self._tasks_by_edge: dict[EdgeId, asyncio.Task[None]] = {}
         self._links: set[Link] = set()
         self._draining = False
+        self.is_outdated = asyncio.Event()  # an edge has another certificate than the hub named
         self._rng = SystemRandom()
         self._update_health()
 
@@ -113,6 +114,8 @@ class Links:
             except (TowonelError, OSError) as error:
                 code = error.code if isinstance(error, TowonelError) else Code.SESSION_LOST
                 self._metrics.links_refused.labels(code.word).inc()
+                if code is Code.CERTIFICATE_MISMATCH:
+                    self.is_outdated.set()
                 log.warning("link.failed", **facts, code=code.word, detail=str(error))
                 return
             facts["peer"] = link.peer

@@ -7,6 +7,8 @@ from towonel.agent.core.services import MAX_SERVICES, Origin, OriginTable, Proxy
 from towonel.agent.metrics import Metrics
 from towonel.agent.origin_dialer import OriginDialer
 from towonel.agent.origin_pipe import OriginPipe
+from towonel.agent.origin_watch import OriginWatch
+from towonel.agent.timing import DEFAULT_TIMING, OriginTiming
 from towonel.runtime.in_flight import InFlight
 from towonel.runtime.log_limit import LogLimit
 from towonel.tunnel.relay import relay
@@ -26,7 +28,13 @@ class Origins:
     """Relay of the streams that edges hand over; it dials only the origins of the environment."""
 
     def __init__(
-        self, table: OriginTable, dialer: OriginDialer, metrics: Metrics, *, max_streams: int
+        self,
+        table: OriginTable,
+        dialer: OriginDialer,
+        metrics: Metrics,
+        *,
+        max_streams: int,
+        timing: OriginTiming = DEFAULT_TIMING.origins,
     ) -> None:
         self._table = table
         self._dialer = dialer
@@ -37,6 +45,7 @@ class Origins:
         self._refusals = LogLimit()
         self._hints = LogLimit(interval_s=HINT_INTERVAL_S, max_keys=MAX_SERVICES)
         self.in_flight = InFlight()
+        self.watch = OriginWatch(timing)
 
     async def handle(self, request: StreamRequest) -> None:
         """Connect to the origin that is asked for, and carry bytes until both sides are done."""
@@ -64,7 +73,9 @@ class Origins:
         try:
             stream = await request.accept()
             self._metrics.streams_accepted.inc()
-            self._count_end(await relay(stream, pipe, self._to_origin.inc, self._to_edge.inc))
+            with self.watch.track(pipe):
+                end = await relay(stream, pipe, self._to_origin.inc, self._to_edge.inc)
+            self._count_end(end)
         except TowonelError as error:  # the client left while its origin was dialled
             self._metrics.stream_errors.labels(error.code.word).inc()
         finally:

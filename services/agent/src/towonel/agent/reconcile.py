@@ -4,6 +4,7 @@ Links live on while the hub is unreachable.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import SystemRandom
@@ -64,6 +65,8 @@ class Reconciler:
         self._timing = timing
         self._grant: bytes | None = None
         self._was_admitted = False
+        self._is_away_logged = False
+        self._started_at = asyncio.get_running_loop().time()
         self._rng = SystemRandom()
 
     async def run(self) -> None:
@@ -79,16 +82,43 @@ class Reconciler:
                 await self._reconcile()
             except Unavailable as error:
                 delay_s = max(backoff.next_delay(self._rng), error.retry_after_s or 0)
-                log.warning("hub.unreachable", detail=error.detail, retry_s=round(delay_s, 1))
+                self._log_unreachable(error, delay_s)
                 self._health.set_degraded(HUB, reason=f"the hub does not answer: {error.detail}")
             except TowonelError as error:
                 delay_s = self._on_refused(error, backoff)
                 self._health.set_degraded(HUB, reason=f"the hub refuses this agent: {error}")
             else:
                 backoff.record_success(0)
+                self._is_away_logged = False
                 self._health.set_degraded(HUB, reason=None)
-                delay_s = timing.refresh_s * self._rng.uniform(0.8, 1)
+                delay_s = timing.first_pause_s
+                await self._wait_outdated(timing.refresh_s * self._rng.uniform(0.8, 1) - delay_s)
             await asyncio.sleep(delay_s)
+
+    async def leave(self) -> None:
+        """Give this agent's place back: the last request, once no stream is left."""
+        if self._grant is None:
+            return
+        try:
+            async with asyncio.timeout(self._timing.leave_s):
+                await self._hub.leave(self._grant, self._identity.agent)
+        except (TimeoutError, TowonelError) as error:  # the hub learns it from edges, or is older
+            log.debug("agent.leave_failed", detail=str(error))
+
+    def _log_unreachable(self, error: Unavailable, retry_s: float) -> None:
+        """Warn once that the hub is away; one that was never there may just be starting, too."""
+        waited_s = asyncio.get_running_loop().time() - self._started_at
+        is_starting = not self._was_admitted and waited_s < self._timing.start_s
+        if not self._is_away_logged and not is_starting:
+            self._is_away_logged = True
+            log.warning("hub.unreachable", detail=error.detail, retry_s=round(retry_s, 1))
+
+    async def _wait_outdated(self, timeout_s: float) -> None:
+        """Wait until an edge has a certificate of which only the hub can have heard, or for so long."""
+        self._links.is_outdated.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._links.is_outdated.wait()
 
     async def _reconcile(self) -> None:
         """Get a grant and publish the services; with a grant, only refresh it and the edges."""

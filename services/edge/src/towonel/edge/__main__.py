@@ -13,7 +13,6 @@ from towonel.runtime.lifecycle import main as run_main
 from towonel.runtime.settings import log_warnings
 from towonel.wire.tokens import SECRET_MARKS
 
-CLEANUP_S = 5.0  # after the drain: the last report, and the routes on disk
 ABOUT = (
     "Run an edge: clients connect to it, and agents. All else is in its environment:"
     " TOWONEL_EDGE_INVITE_TOKEN makes this machine an edge of a hub elsewhere; see the README for"
@@ -25,7 +24,7 @@ def prepare(settings: EdgeSettings) -> tuple[Serve, float]:
     """Return what to run with these settings, and how long its drain may take, in seconds."""
     logs.configure(settings.log_level, settings.log_format, "edge", redact=SECRET_MARKS)
     log_warnings(settings)
-    return partial(serve, settings), settings.drain_timeout_s + CLEANUP_S
+    return partial(serve, settings), settings.drain_timeout_s
 
 
 def main() -> None:

@@ -57,7 +57,7 @@ class Edge:
         self.health = Health()
         self.health.set(CHECK, ok=False, reason="not listening yet")
         self.metrics = Metrics(self.registry)
-        self.notifications = RedisNotifications()
+        self.notifications = RedisNotifications(self.health)
         table, balancer = RouteTable(), Balancer()
         self.sessions = Sessions(table, balancer, self.metrics, settings.session_limits)
         traffic = Traffic()
@@ -163,7 +163,13 @@ async def _follow_hub(
     )
     async with HubClient(settings.hub_url, allow_insecure=settings.allow_insecure_hub) as hub:
         sender = ReportSender(
-            hub, credentials.key, edge.reports, edge.metrics, rng=edge.rng, timing=timing.reports
+            hub,
+            credentials.key,
+            edge.reports,
+            edge.sessions.has_ended,
+            edge.metrics,
+            rng=edge.rng,
+            timing=timing.reports,
         )
         follower = RouteFollower(
             hub,
@@ -226,6 +232,7 @@ async def _serve_clients(
             return await _drain(edge, clients, agents)
         finally:
             edge.tls.refusals.flush()
+            edge.sessions.flush()
 
 
 async def _drain(edge: Edge, clients: Acceptor, agents: Listener) -> int:

@@ -9,7 +9,7 @@ import structlog
 
 from towonel.edge.settings import EdgeSettings
 from towonel.identity import certs
-from towonel.identity.keys import SEED_BYTES, NodeKey
+from towonel.identity.keys import BLANK, SEED_BYTES, NodeKey, is_blank
 from towonel.runtime import secretfile
 from towonel.runtime.secretfile import SecretFileError
 from towonel.wire.errors import Denied
@@ -63,6 +63,8 @@ def _load_key(token: EdgeToken | None, path: Path | None) -> NodeKey:
     if len(seed) != SEED_BYTES:
         rule = f"must be exactly {SEED_BYTES} bytes, has {len(seed)}"
         raise SecretFileError(f"{_KEY_VARIABLE}: {path}: {rule}")
+    if is_blank(seed):
+        raise SecretFileError(f"{_KEY_VARIABLE}: {path}: {BLANK}")
     return NodeKey.from_seed(seed)
 
 
@@ -70,7 +72,7 @@ def _read_certificate(path: Path, key: NodeKey, now: datetime) -> str | None:
     try:
         pem = path.read_text("ascii")
         is_ours = certs.certificate_public_key(pem) == key.public
-        is_valid = now + RENEW_BEFORE < certs.not_after(pem)
+        is_valid = certs.not_before(pem) <= now < certs.not_after(pem) - RENEW_BEFORE
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, Denied) as error:

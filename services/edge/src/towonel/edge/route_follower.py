@@ -33,7 +33,7 @@ from towonel.wire.routes import RouteDelta
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 CHECK = "routes"
-HUB, REGISTRATION = "hub", "registration"  # what is degraded
+HUB, REGISTRATION, SNAPSHOT = "hub", "registration", "snapshot"  # what is degraded
 
 
 class RouteSource(Protocol):
@@ -128,17 +128,26 @@ class RouteStore:
             )
 
     async def save_changes(self, pause_s: float) -> None:
-        """Write the file whenever something has changed, at most once in `pause_s` seconds."""
+        """Write the file whenever something has changed, at most once in `pause_s` seconds.
+
+        A disk that takes nothing is tried ten times less often: encoding all routes is work.
+        """
         while True:
             await self._is_unsaved.wait()
-            await self.save()
-            await asyncio.sleep(pause_s)
+            is_saved = await self.save()
+            await asyncio.sleep(pause_s if is_saved else 10 * pause_s)
 
-    async def save(self) -> None:
-        """Write the file, if something has changed since."""
-        if self.hub_id is not None and self._is_unsaved.is_set():
-            self._is_unsaved.clear()
-            await self._file.save(Snapshot(self.hub_id, self._table.snapshot()))
+    async def save(self) -> bool:
+        """Write the file, if something has changed since; return whether the disk takes it."""
+        if self.hub_id is None or not self._is_unsaved.is_set():
+            return True
+        self._is_unsaved.clear()
+        problem = await self._file.save(Snapshot(self.hub_id, self._table.snapshot()))
+        if problem is not None:
+            self._is_unsaved.set()
+            problem = f"routes cannot be stored, a restart needs the hub: {problem}"
+        self._health.set_degraded(SNAPSHOT, reason=problem)
+        return problem is None
 
 
 class RouteFollower:

@@ -1,19 +1,18 @@
 """Registry of the agents' sessions, indexed by tenant and service."""
 
+import asyncio
 import time
 from collections.abc import Collection, Iterable
 from ipaddress import ip_address
 from typing import override
 
-import structlog
-
 from towonel.edge.core.balance import Balancer
-from towonel.edge.core.log_limit import LogLimit
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.session_limits import DEFAULT_LIMITS, SessionLimits
 from towonel.edge.metrics import Metrics
 from towonel.identity.grants import Grant
 from towonel.runtime.addresses import source_of
+from towonel.runtime.log_limit import LogLimit
 from towonel.tunnel.core.send_budget import SendBudget
 from towonel.tunnel.listener import AdmissionPolicy
 from towonel.tunnel.session import Session
@@ -21,7 +20,8 @@ from towonel.wire.errors import Code
 from towonel.wire.ids import HubId, TenantId
 from towonel.wire.names import ServiceKey
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+MAX_SOURCES = 10  # addresses with a line about a refusal in one second
+MAX_AGENTS = 100  # agents with a line in one second; an edge that is started again admits them all
 
 
 class Sessions(AdmissionPolicy):
@@ -40,9 +40,11 @@ class Sessions(AdmissionPolicy):
         self._limits = limits
         self._count = 0
         self._send_budgets: dict[TenantId, SendBudget] = {}  # of tenants that have a session
-        self._refusals = LogLimit[Code]()
+        self._refusals = LogLimit(max_keys=MAX_SOURCES)
+        self._agents = LogLimit(max_keys=MAX_AGENTS)
         metrics.send_buffer.set_function(self._count_held_bytes)
         self._hub_id: HubId | None = None
+        self.has_ended = asyncio.Event()  # one of them; cleared by who reports it
         self._serving: dict[tuple[TenantId, ServiceKey], dict[bytes, Session]] = {}
         self._by_tenant: dict[TenantId, dict[bytes, Session]] = {}
 
@@ -104,7 +106,9 @@ class Sessions(AdmissionPolicy):
         self._count += 1
         self._metrics.sessions.inc()
         self._metrics.sessions_active.inc()
-        log.info("session.admitted", **_log_fields(session), services=len(session.services))
+        fields = _log_fields(session)
+        services = len(session.services)
+        self._agents.info("session.admitted", key=session.agent_id, **fields, services=services)
 
     @override
     def on_ended(self, session: Session, code: Code) -> None:
@@ -117,15 +121,20 @@ class Sessions(AdmissionPolicy):
         self._balance.forget(session.session_id)
         self._metrics.sessions_active.dec()
         self._metrics.sessions_ended.labels(code.word).inc()
-        log.info("session.ended", **_log_fields(session), code=code.word)
+        self.has_ended.set()
+        key = (session.agent_id, code)
+        self._agents.info("session.ended", key=key, **_log_fields(session), code=code.word)
 
     @override
     def on_refused(self, code: Code, detail: str, peer: str) -> None:
         self._metrics.sessions_refused.labels(code.word).inc()
-        held_back = self._refusals.admit(code, time.monotonic())
-        if held_back is not None:
-            more = {"not_logged": held_back} if held_back else {}
-            log.info("session.refused", code=code.word, detail=detail, peer=peer, **more)
+        key = (code, peer.rpartition(":")[0])
+        self._refusals.info("session.refused", key=key, code=code.word, detail=detail, peer=peer)
+
+    def flush(self) -> None:
+        """Write the lines that are counted: at the end of the process."""
+        self._refusals.flush()
+        self._agents.flush()
 
     def _count_held_bytes(self) -> int:
         return sum(budget.held for budget in self._send_budgets.values())

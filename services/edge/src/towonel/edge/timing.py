@@ -39,12 +39,14 @@ class ReportTiming:
         first_pause_s: before the first report, and the first retry.
         max_pause_s: between retries, at most.
         max_requested_pause_s: the longest pause that a hub in need may ask for.
+        after_end_s: between reports, where a session has ended since: somebody may wait for its place.
         final_report_s: for the last report, after which the edge ends without it.
     """
 
     first_pause_s: float = 1.0
     max_pause_s: float = 10.0
     max_requested_pause_s: float = 60.0
+    after_end_s: float = 6.0
     final_report_s: float = 1.0
 
 

@@ -15,7 +15,7 @@ from towonel.hub.context import Hub, Policy
 from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.core.rate_limits import Rate
-from towonel.hub.key_files import HubKeys, load_keys
+from towonel.hub.key_files import HubKeys, has_operator_key, load_keys
 from towonel.hub.live.audit_signal import AuditSignal
 from towonel.hub.live.edge_reports import EdgeReports
 from towonel.hub.live.rate_limits import make_limiter
@@ -26,6 +26,7 @@ from towonel.hub.operations.declared_tenants import declare
 from towonel.hub.settings import HubSettings
 from towonel.hub.store.db.errors import describe, is_corrupt, is_passing
 from towonel.hub.store.db.migrate import upgrade
+from towonel.hub.store.db.offline import check_file
 from towonel.hub.store.db.tracing import trace_queries
 from towonel.hub.store.db.transactions import Store
 from towonel.hub.store.retention import Retention
@@ -57,6 +58,7 @@ async def serve(
     """
     health, metrics = Health(), Metrics()
     health.set("api", ok=False)
+    await asyncio.to_thread(_check_file, settings)  # before keys are made beside it
     async with admin.serve(
         *settings.health_listen_addr,
         health,
@@ -65,8 +67,9 @@ async def serve(
         version=VERSION,
         variable=settings.variable_of("health_listen_addr"),
     ):
+        has_keys = has_operator_key(settings)
         keys = await asyncio.to_thread(load_keys, settings)
-        if await _migrate_when_ready(settings, health, stopping):
+        if await _migrate_when_ready(settings, health, stopping, has_keys=has_keys):
             async with _open_hub(settings, keys, metrics, timing or Timing()) as hub:
                 await _serve(settings, hub, health, stopping)
     log.info("hub.stopped")
@@ -171,14 +174,21 @@ async def _declare(store: Store, settings: HubSettings, policy: Policy) -> None:
         raise SettingsError([f"TOWONEL_TENANTS: {error.detail}"]) from error
 
 
+def _check_file(settings: HubSettings) -> None:
+    try:
+        check_file(settings.database)
+    except Denied as error:
+        raise SettingsError([f"TOWONEL_HUB_DB_DSN: {error.detail}"]) from error
+
+
 async def _migrate_when_ready(
-    settings: HubSettings, health: Health, stopping: asyncio.Event
+    settings: HubSettings, health: Health, stopping: asyncio.Event, *, has_keys: bool
 ) -> bool:
     """Migrate the database once it is available; return False when the hub stops before."""
     backoff, rng = Backoff(0.5, 5), SystemRandom()
     while not stopping.is_set():
         try:
-            await asyncio.to_thread(upgrade, settings.database)
+            is_new = await asyncio.to_thread(upgrade, settings.database)
         except Denied as error:
             problem = f"TOWONEL_HUB_DB_DSN: {settings.database}: {error.detail}"
             raise SettingsError([problem]) from error
@@ -194,6 +204,8 @@ async def _migrate_when_ready(
                 async with asyncio.timeout(backoff.next_delay(rng)):
                     await stopping.wait()
         else:
+            if is_new and has_keys:
+                log.warning("database.new_beside_keys", database=str(settings.database))
             health.set("database", ok=True)
             return True
     return False

@@ -8,7 +8,7 @@ from functools import partial
 import structlog
 
 from towonel.hub.context import Hub
-from towonel.hub.store import api_keys, edges, invites, retention, routes
+from towonel.hub.store import api_keys, edges, invites, retention, route_history, routes
 from towonel.hub.store.retention import Retention
 from towonel.hub.store.tables import PENDING, REVOKED
 from towonel.runtime.admin import Health
@@ -128,7 +128,7 @@ class DatabaseWatch:
         hub, unavailable, degraded = self._hub, None, None
         try:
             async with hub.store.read() as session:
-                revision, tag = await routes.get_head(session)
+                revision, tag = await route_history.find_newest(session)
             if (revision, tag) != (hub.route_cache.revision, hub.route_cache.tag):
                 hub.route_cache.request_refresh()  # also where the database was put back
             hub.route_changes.set_revision(revision)

@@ -129,7 +129,7 @@ def _add_archive(parser: argparse.ArgumentParser, *, keys_help: str) -> None:
 def _prepare(settings: HubSettings) -> tuple[lifecycle.Serve, float]:
     logs.configure(settings.log_level, settings.log_format, "hub", redact=SECRET_MARKS)
     log_warnings(settings)
-    return partial(serve, settings), settings.drain_timeout_secs + 10
+    return partial(serve, settings), settings.drain_timeout_secs
 
 
 def _run(command: Command, arguments: argparse.Namespace) -> int:

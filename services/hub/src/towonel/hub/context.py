@@ -38,6 +38,7 @@ class Policy:
     per_address: Rate = Rate(5, 30)  # noqa: RUF009 it is frozen
     per_key: Rate = Rate(50, 500)  # noqa: RUF009 as above
     route_changes: Rate = Rate(10, 10_000)  # noqa: RUF009 as above
+    reports: Rate = Rate(1 / 5, 3)  # noqa: RUF009 as above; edges report every ten seconds
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     open_tenant_logs: bool = False
     agents: Mapping[AgentId, TenantId] = field(default_factory=dict[AgentId, TenantId])  # declared
@@ -101,7 +102,7 @@ class Hub:
     @cached_property
     def report_intake(self) -> ReportIntake:
         """Admission of the reports of edges."""
-        return ReportIntake(self.limiter, self.bounds)
+        return ReportIntake(self.limiter, self.policy.reports, self.bounds)
 
     def now_ms(self) -> int:
         """Return Unix time in ms, by the clock that stamps writes."""

@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from towonel.hub.settings import KEY_FILES, HubSettings
-from towonel.identity.keys import SEED_BYTES, NodeKey
+from towonel.identity.keys import BLANK, SEED_BYTES, NodeKey, is_blank
 from towonel.runtime.secretfile import SecretFileError, load_or_create, read
 from towonel.wire import base64url
 
 HASH_KEY_BYTES = 32  # BLAKE3's
+MIN_OPERATOR_KEY_CHARS = 32  # one that the hub makes has 43
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,11 @@ def write_key_files(settings: HubSettings, keys: Mapping[str, bytes]) -> None:
     check_key_files(settings, keys)
 
 
+def has_operator_key(settings: HubSettings) -> bool:
+    """Whether the hub has made its operator key before; `node.key` can be the edge's that starts beside it."""
+    return _paths(settings)["operator.key"].exists()
+
+
 def _paths(settings: HubSettings) -> dict[str, Path]:
     """Return the key files by their usual names, which a backup has."""
     paths = settings.key_paths
@@ -89,6 +95,8 @@ def _node_seed(_settings: HubSettings, path: Path) -> bytes:
     seed = load_or_create(path, lambda: secrets.token_bytes(SEED_BYTES))
     if len(seed) != SEED_BYTES:
         raise SecretFileError(f"{path}: must be exactly {SEED_BYTES} bytes, has {len(seed)}")
+    if is_blank(seed):
+        raise SecretFileError(f"{path}: {BLANK}")
     return seed
 
 
@@ -96,6 +104,11 @@ def _operator_key(_settings: HubSettings, path: Path) -> bytes:
     key = load_or_create(path, lambda: base64url.encode(secrets.token_bytes(32)).encode()).strip()
     if not key:
         raise SecretFileError(f"{path}: is empty; delete it, and a new key is made")
+    if len(key) < MIN_OPERATOR_KEY_CHARS:
+        raise SecretFileError(
+            f"{path}: has {len(key)} characters, and needs at least {MIN_OPERATOR_KEY_CHARS}: was it cut"
+            " off? Restore it, or delete it, and a new key is made"
+        )
     return key
 
 
@@ -109,6 +122,8 @@ def _invite_hash_key(settings: HubSettings, path: Path) -> bytes:
         key = b""
     if len(key) != HASH_KEY_BYTES:
         raise SecretFileError(f"{path}: must be 64 hexadecimal digits")
+    if is_blank(key):
+        raise SecretFileError(f"{path}: {BLANK}")
     return key
 
 

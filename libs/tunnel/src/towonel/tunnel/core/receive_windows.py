@@ -52,7 +52,7 @@ class ReceiveWindows:
 
     def __init__(self, sizes: WindowSizes) -> None:
         self.sizes = sizes
-        self._delivered = 0
+        self.delivered = 0  # in order, or known never to come
         self._gaps = 0
 
     @property
@@ -61,13 +61,13 @@ class ReceiveWindows:
         return self._gaps < self.sizes.gaps
 
     def record(self, delivered: int, gaps: int) -> None:
-        """Count bytes that were delivered in order or will never come, and gaps more or fewer."""
-        self._delivered += delivered
+        """Count bytes that were delivered, and gaps more or fewer."""
+        self.delivered += delivered
         self._gaps += gaps
 
     def connection_limit(self, limit: int) -> int:
         """Return what the limit on all streams together is now, from what it was."""
-        return self._slide(limit, self._delivered, self.sizes.connection_bytes)
+        return self._slide(limit, self.delivered, self.sizes.connection_bytes)
 
     def stream_limit(self, limit: int, delivered: int) -> int:
         """Return what the limit of a stream is now, of which so much was delivered."""

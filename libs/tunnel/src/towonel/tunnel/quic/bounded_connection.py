@@ -33,9 +33,9 @@ from towonel.tunnel.quic.stateless_reset import STATELESS_RESET, is_reset
 MAX_CRYPTO_BYTES = HANDSHAKE_SIZES.stream_bytes  # at each level of encryption, in all
 TLS_OUTPUT_BYTES = 4096  # ours at each level: a certificate and a proof take a quarter of it
 MAX_PEER_IDS = 1024  # connection ids that a peer may have issued and retired
-MAX_KEPT_ACKS = 256  # packets with nothing but an acknowledgement, which a peer need not answer
+MAX_RETAINED_ACKS = 256  # packets with nothing but an acknowledgement, which a peer need not answer
 
-KEPT_AFTER_END = frozenset(  # what a late call about a stream is answered from
+RETAINED_AFTER_END = frozenset(  # what a late call about a stream is answered from
     {
         "_is_client",
         "_local_max_streams_bidi",
@@ -109,9 +109,11 @@ class BoundedConnection(QuicConnection):
         aioquic refers to itself from its callbacks, so that it would otherwise stay for as long as
         the collector of cycles pleases: hundreds of connections, where strangers come and go.
         """
-        kept = {name: value for name, value in self.__dict__.items() if name in KEPT_AFTER_END}
+        retained = {
+            name: value for name, value in self.__dict__.items() if name in RETAINED_AFTER_END
+        }
         self.__dict__.clear()
-        self.__dict__.update(kept, _streams={})
+        self.__dict__.update(retained, _streams={})
 
     @override
     def receive_datagram(self, data: bytes, addr: NetworkAddress, now: float) -> None:
@@ -128,7 +130,7 @@ class BoundedConnection(QuicConnection):
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, NetworkAddress]]:
         datagrams = super().datagrams_to_send(now)
         for space in self._spaces.values():
-            if len(space.sent_packets) - space.ack_eliciting_in_flight > 2 * MAX_KEPT_ACKS:
+            if len(space.sent_packets) - space.ack_eliciting_in_flight > 2 * MAX_RETAINED_ACKS:
                 _forget_acks(space)
         return datagrams
 
@@ -137,9 +139,10 @@ class BoundedConnection(QuicConnection):
 
         After the peer has said why it closes, its resets answer what crossed that on the way.
         """
-        if self._close_event is not None or any(
-            data.startswith(own_id.cid, 1) for own_id in self._host_cids
-        ):
+        for own_id in self._host_cids:
+            if data.startswith(own_id.cid, 1):
+                return False
+        if self._close_event is not None:
             return False
         peer_ids = [self._peer_cid, *self._peer_cid_available]
         return is_reset(data, [peer_id.stateless_reset_token for peer_id in peer_ids])
@@ -185,19 +188,22 @@ class BoundedConnection(QuicConnection):
 
     @override
     def _get_or_create_stream(self, frame_type: int, stream_id: int) -> QuicStream:
+        found = self._streams.get(stream_id)
+        if found is not None:
+            return found
         count = len(self._streams)
         stream = super()._get_or_create_stream(frame_type, stream_id)
-        if len(self._streams) > count:
-            for created in self._streams_queue[count - len(self._streams) :]:
-                self._bound(created)
+        for created in self._streams_queue[count - len(self._streams) :]:
+            self._bound(created)
         return stream
 
     @override
     def _get_or_create_stream_for_send(self, stream_id: int) -> QuicStream:
-        count = len(self._streams)
+        found = self._streams.get(stream_id)
+        if found is not None:
+            return found
         stream = super()._get_or_create_stream_for_send(stream_id)
-        if len(self._streams) > count:
-            self._bound(stream)
+        self._bound(stream)
         return stream
 
     def _bound(self, stream: QuicStream) -> None:
@@ -285,5 +291,5 @@ class BoundedConnection(QuicConnection):
 def _forget_acks(space: QuicPacketSpace) -> None:
     """Forget packets that a peer need not acknowledge, but for the newest."""
     acks = [number for number, packet in space.sent_packets.items() if not packet.in_flight]
-    for number in acks[:-MAX_KEPT_ACKS]:
+    for number in acks[:-MAX_RETAINED_ACKS]:
         del space.sent_packets[number]

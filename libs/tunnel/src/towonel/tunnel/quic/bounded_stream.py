@@ -41,6 +41,16 @@ class BoundedReceiver(QuicStreamReceiver):
 
     @override
     def handle_frame(self, frame: QuicStreamFrame) -> StreamDataReceived | None:
+        delivered = self._buffer_start
+        if frame.offset != delivered or self._buffer:
+            return self._handle_gap(frame)
+        event = super().handle_frame(frame)
+        self._windows.delivered += self._buffer_start - delivered
+        self.slide()
+        return event
+
+    def _handle_gap(self, frame: QuicStreamFrame) -> StreamDataReceived | None:
+        """Handle a frame that opens a gap, fills one, or comes again."""
         delivered, gaps = self._buffer_start, len(self._ranges)
         if frame.offset > delivered and not self._windows.allows_gap:
             raise PacketRefused

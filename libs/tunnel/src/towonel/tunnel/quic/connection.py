@@ -94,6 +94,7 @@ class Connection:
         self._detector = FailureDetector()
         self._pings = Pings(quic.send_ping, self._detector)
         self._keepalive = Keepalive(self._detector, keepalive_s, timing, self._began_at)
+        self.send_budget = quic.send_budget  # of what is sent and not acknowledged
         self.close_reason: CloseReason | None = None
         self._handler = make_handler(self)  # last: it sees a whole connection
 
@@ -112,11 +113,6 @@ class Connection:
     def unanswered_s(self) -> float:
         """For how long the peer has owed the answer to a ping; 0 where it owes none."""
         return self._detector.unanswered_s(self._last_received_at, self._loop.time())
-
-    @property
-    def send_budget(self) -> SendBudget:
-        """The budget of what is sent, and not acknowledged."""
-        return self._quic.send_budget
 
     @property
     def has_room_for_stream(self) -> bool:
@@ -288,7 +284,7 @@ class Connection:
         for handle in (self._transmission, self._timer, self._check):
             if handle is not None:
                 handle.cancel()
-        self._quic.send_budget.leave()
+        self.send_budget.leave()
         self._quic.release()
         self._handler.on_closed(reason)
         self._on_closed()

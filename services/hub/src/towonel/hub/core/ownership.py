@@ -1,6 +1,6 @@
 """Ownership of hostnames: the most specific pattern that covers a name decides."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
 
 from towonel.wire.ids import TenantId
@@ -16,6 +16,16 @@ def candidates(name: Hostname) -> tuple[Hostname, ...]:
     dots = [at for at, char in enumerate(name) if char == "."]
     above = dots[1:] if is_wildcard(name) else dots
     return (name, *(Hostname(f"*{name[at:]}") for at in above))
+
+
+def is_covered(name: Hostname, wildcards: Collection[Hostname]) -> bool:
+    """Whether one of the wildcards covers a name or a pattern."""
+    dot = name.find(".")
+    while dot >= 0:
+        if f"*{name[dot:]}" in wildcards:
+            return True
+        dot = name.find(".", dot + 1)
+    return False
 
 
 def find_owner(name: Hostname, owners: Mapping[Hostname, TenantId]) -> TenantId | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from towonel.wire.errors import Code, Denied, Unavailable
 
-AGENT_RETRY_S = 10.0  # edges report as often which sessions have ended
+AGENT_RETRY_S = 5.0  # edges report about as soon which sessions have ended
 
 
 @dataclass(frozen=True, slots=True)

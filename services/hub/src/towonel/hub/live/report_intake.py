@@ -12,8 +12,6 @@ from towonel.hub.live.rate_limits import Limiter
 from towonel.hub.live.route_cache import RouteCache
 from towonel.wire.errors import Code, Unavailable
 
-RATE = Rate(1 / 5, 3)  # edges report every ten seconds, once more at their end and at their start
-
 
 class ReportIntake:
     """Admission of reports; a place is held while the body is read and stored.
@@ -24,11 +22,13 @@ class ReportIntake:
 
     Args:
         limiter: counts the reports of each edge.
+        rate: of the reports of each edge.
         bounds: of the hub.
     """
 
-    def __init__(self, limiter: Limiter, bounds: Bounds) -> None:
+    def __init__(self, limiter: Limiter, rate: Rate, bounds: Bounds) -> None:
         self._limiter = limiter
+        self._rate = rate
         self._bounds = bounds
         self._places = asyncio.Semaphore(bounds.reports)
         self._sending: set[bytes] = set()
@@ -41,7 +41,7 @@ class ReportIntake:
         Raises:
             Unavailable: RATE_LIMITED, and when to come back.
         """
-        await self._limiter.take(f"report:{edge_id.hex()}", RATE)
+        await self._limiter.take(f"report:{edge_id.hex()}", self._rate)
 
     @contextlib.asynccontextmanager
     async def admit(self, edge_id: bytes) -> AsyncGenerator[None]:

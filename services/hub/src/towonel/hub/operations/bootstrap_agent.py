@@ -6,7 +6,7 @@ from towonel.api.agents import BootstrapIn
 from towonel.hub.context import Hub
 from towonel.hub.core import quotas
 from towonel.hub.core.invites import check_invite
-from towonel.hub.operations.renew_grant import new_grant, to_agent_row
+from towonel.hub.operations.renew_grant import is_revoked, new_grant, to_agent_row
 from towonel.hub.store import agents, invites, nonces, tenants
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
@@ -78,7 +78,7 @@ async def bootstrap_agent(
 
 async def _check_agent(hub: Hub, write: Write, invite: InviteRow, agent_id: AgentId) -> None:
     row = await agents.find(write.session, agent_id)
-    if row is not None and row.revoked_at_ms is not None:
+    if is_revoked(row, TenantId(invite.tenant_id)):
         raise Denied(Code.TENANT_NOT_ALLOWED, "this agent was revoked; start it anew")
     has_reports = bool(hub.edge_reports.view.edges)
     running = await _count_running(

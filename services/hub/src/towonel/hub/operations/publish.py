@@ -90,10 +90,11 @@ async def _current(
         if route.kind is ServiceKind.HTTPS
         for pattern in candidates(Hostname(route.name))
     }
+    siblings, groups = await routes.find_siblings(session, tenant_id, group)
     return CurrentState(
         own=await routes.find_published(session, tenant_id, group),
-        siblings=await routes.find_sibling_keys(session, tenant_id, group),
-        groups=await routes.count_sibling_services(session, tenant_id, group),
+        siblings=siblings,
+        groups=groups,
         tenants=await routes.find_tenants(session, [route.key for route in desired_routes]),
         owners=await invites.find_owners(session, patterns),
         reserved=await _find_reservations(session, desired_routes),

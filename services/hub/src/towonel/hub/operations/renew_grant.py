@@ -22,13 +22,18 @@ async def refresh_agent(
     tenants.check_active(await tenants.get(session, grant.tenant_id))
     await nonces.use(session, Domain.AGENT_REFRESH, signed)
     row = await agents.find(session, grant.agent_id)
-    if row is not None and row.revoked_at_ms is not None:
+    if is_revoked(row, grant.tenant_id):
         raise Denied(Code.GRANT_INVALID, "this agent was revoked")
     if row is not None and row.left_at_ms is not None:
         raise Denied(Code.GRANT_INVALID, "this agent said that it ended; bootstrap it again")
     renewed = renew(grant, now_ms)
     await agents.upsert_seen(session, to_agent_row(renewed, now_ms))
     return renewed
+
+
+def is_revoked(row: AgentRow | None, tenant_id: TenantId) -> bool:
+    """Whether a tenant revoked its agent; what other tenants do to that id does not count."""
+    return row is not None and row.tenant_id == tenant_id and row.revoked_at_ms is not None
 
 
 def renew(grant: Grant, now_ms: int) -> Grant:

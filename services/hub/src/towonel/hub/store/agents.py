@@ -104,13 +104,14 @@ async def find_just_left(
 
 async def upsert_bootstrapped(session: AsyncSession, row: AgentRow) -> None:
     """Add an agent that has its first grant, or update it as one that starts anew."""
-    columns = ("grant_until_ms", "left_at_ms", "session_seen_ms")
+    columns = ("grant_until_ms", "left_at_ms", "session_seen_ms", "revoked_at_ms")
     await upsert(session, row, "tenant_id", "group", "last_seen_ms", *columns)
 
 
 async def upsert_seen(session: AsyncSession, row: AgentRow) -> None:
     """Add an agent or update when it was last seen, and its grant; `first_seen_ms` stays."""
-    await upsert(session, row, "tenant_id", "group", "last_seen_ms", "grant_until_ms")
+    columns = ("grant_until_ms", "revoked_at_ms")  # revoked by another tenant, if at all
+    await upsert(session, row, "tenant_id", "group", "last_seen_ms", *columns)
 
 
 async def mark_left(session: AsyncSession, agent_id: bytes, tenant_id: bytes, now_ms: int) -> None:

@@ -51,6 +51,13 @@ async def read_head(session: AsyncSession, known: int) -> Head:
     return Head(revision, tags.get(revision), tags.get(known), pruned, blocks, edges)
 
 
+async def find_newest(session: AsyncSession) -> tuple[int, bytes | None]:
+    """Return the current revision, and its tag if it has one."""
+    revision = (await session.exec(select(RevisionRow.value))).one()
+    row = await session.get(RevisionTagRow, revision)
+    return revision, None if row is None else bytes(row.tag)
+
+
 async def read_tags(session: AsyncSession, since: int | None) -> dict[int, bytes]:
     """Return the tags of the newest revisions, or of those after one, in their order."""
     query = select(RevisionTagRow.revision, RevisionTagRow.tag)

@@ -10,7 +10,6 @@ from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import (
     BlockRow,
     RevisionRow,
-    RevisionTagRow,
     RouteRow,
     ServiceRow,
 )
@@ -24,16 +23,6 @@ CHUNK = 500  # keys in one query: SQLite takes 32 766 variables, its older versi
 async def get_revision(session: AsyncSession) -> int:
     """Return the current revision of the routes."""
     return (await session.exec(select(RevisionRow.value))).one()
-
-
-async def get_head(session: AsyncSession) -> tuple[int, bytes | None]:
-    """Return the current revision of the routes and its tag."""
-    query = select(RevisionRow.value, RevisionTagRow.tag).join(
-        RevisionTagRow, col(RevisionTagRow.revision) == RevisionRow.value, isouter=True
-    )
-    found: tuple[int, bytes | None] = (await session.exec(query)).one()
-    revision, tag = found
-    return revision, None if tag is None else bytes(tag)
 
 
 async def find_published(
@@ -53,24 +42,14 @@ async def find_published(
     return {row.key: route_of(row) for row in (await session.exec(query)).all()}
 
 
-async def find_sibling_keys(session: AsyncSession, tenant_id: TenantId, group: str) -> set[str]:
-    """Return the keys that other groups of the tenant publish."""
-    query = select(ServiceRow.key).where(
-        ServiceRow.tenant_id == tenant_id, ServiceRow.group != group
-    )
-    return set((await session.exec(query.distinct())).all())
-
-
-async def count_sibling_services(
+async def find_siblings(
     session: AsyncSession, tenant_id: TenantId, group: str
-) -> dict[str, int]:
-    """Return the number of services of each other group of the tenant."""
-    query = (
-        select(ServiceRow.group, func.count())
-        .where(ServiceRow.tenant_id == tenant_id, ServiceRow.group != group)
-        .group_by(ServiceRow.group)
-    )
-    return dict((await session.exec(query)).all())
+) -> tuple[set[str], dict[str, int]]:
+    """Return the keys that other groups of the tenant publish, and the number of each group."""
+    of_others = (col(ServiceRow.tenant_id) == tenant_id) & (col(ServiceRow.group) != group)
+    keys = await session.exec(select(ServiceRow.key).where(of_others).distinct())
+    counts = select(ServiceRow.group, func.count()).where(of_others).group_by(ServiceRow.group)
+    return set(keys.all()), dict((await session.exec(counts)).all())
 
 
 async def find_tenants(session: AsyncSession, keys: Sequence[str]) -> Mapping[str, TenantId]:

@@ -16,6 +16,7 @@ from towonel.hub.core.access import (
     ApiKey,
     Principal,
     Role,
+    key_name,
     key_status,
     secret_matches,
 )
@@ -116,7 +117,7 @@ async def _principal(hub: Hub, key: str) -> Principal:
         raise Denied(Code.UNAUTHORIZED, "the API key is wrong, expired or revoked")
     hub.key_uses[row.key_id] = hub.now_ms()
     tenant_id = None if row.tenant_id is None else TenantId(row.tenant_id)
-    return Principal(f"key:{row.key_id.hex()}", Role[row.role.upper()], tenant_id)
+    return Principal(key_name(row.key_id), Role[row.role.upper()], tenant_id)
 
 
 def _opens(row: KeyRow, presented_hash: bytes, now_ms: int) -> bool:

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from towonel.api.errors import ErrorBody, ErrorOut
 from towonel.hub.api.http.address_limit import client_address, limit_address
+from towonel.hub.api.http.methods import find_methods
 from towonel.hub.context import Hub
 from towonel.hub.core.rate_limits import source_of
 from towonel.runtime.telemetry import current_trace_id
@@ -168,7 +169,11 @@ async def _handle_http_error(request: Request, error: Exception) -> JSONResponse
         return respond(hub, request, limited)
     code = _FRAMEWORK.get(error.status_code, Code.INVALID_REQUEST)
     message = _NO_PATH if code is Code.NOT_FOUND else str(error.detail)
-    return _refuse(hub, request, error.status_code, code, message, error.headers)
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if code is Code.METHOD_NOT_ALLOWED:
+        headers["allow"] = ", ".join(find_methods(request.app, request.scope["path"]))
+        message = f"{request.method} is not allowed here; allowed are {headers['allow']}"
+    return _refuse(hub, request, error.status_code, code, message, headers)
 
 
 def _refuse(

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from towonel.hub.api.http.address_limit import client_source, limit_address
 from towonel.hub.api.http.errors import envelope, respond, shorten
+from towonel.hub.api.http.methods import as_get
 from towonel.hub.api.http.request_body import MAX_BODY_BYTES, MAX_BYTES, RequestBody
 from towonel.hub.context import Hub
 from towonel.hub.core.body_budget import BodyBudget
@@ -49,7 +50,9 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Response(send, _request_id(scope))
+        if scope["method"] == "HEAD":
+            scope, receive, send = as_get(scope, receive, send)
+        answer, path = _Response(send, _request_id(scope)), shorten(scope["path"])
         self._running += 1
         with structlog.contextvars.bound_contextvars(request_id=answer.request_id.decode()):
             try:
@@ -57,7 +60,6 @@ class RequestMiddleware:
             except ClientDisconnect:
                 answer.status = answer.status or CLIENT_CLOSED
             except Exception as error:
-                path = shorten(scope["path"])
                 log.exception("request.crashed", path=path, error=type(error).__name__)
                 if answer.status:
                     raise  # the response has started: only closing the connection can signal the failure
@@ -67,7 +69,7 @@ class RequestMiddleware:
                 self._running -= 1
                 endpoint = getattr(scope.get("route"), "path", "unmatched")
                 self._hub.metrics.requests.labels(endpoint, str(answer.status)).inc()
-                log.debug("request.answered", path=shorten(scope["path"]), status=answer.status)
+                log.debug("request.answered", path=path, status=answer.status)
 
     async def _call_within_limits(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)

@@ -17,7 +17,7 @@ from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import OfTenant, Page, Text
 from towonel.hub.api.http.sse import stream_events
 from towonel.hub.context import Hub, HubDep
-from towonel.hub.core.access import Principal
+from towonel.hub.core.access import Principal, current_name, old_key_name
 from towonel.hub.core.timestamps import to_datetime, to_optional_ms
 from towonel.hub.store import audit as store
 from towonel.hub.store.tables import AuditRow
@@ -40,8 +40,9 @@ async def list_audit(
     until: At = None,
 ) -> AuditPage:
     """List writes, the newest first: who did what to what, from where."""
+    actors = None if actor is None else {actor, old_key_name(actor), current_name(actor)}
     matching = store.AuditFilter(
-        actor, action, subject, tenant_id, to_optional_ms(since), to_optional_ms(until)
+        actors, action, subject, tenant_id, to_optional_ms(since), to_optional_ms(until)
     )
     async with hub.store.read() as session:
         page = await store.list_page(session, paging, matching)
@@ -142,7 +143,7 @@ def _to_item(row: AuditRow) -> AuditItem:
     return AuditItem(
         id=row.id or 0,
         at=to_datetime(row.at_ms),
-        actor=row.actor,
+        actor=current_name(row.actor),
         action=row.action,
         subject=row.subject,
         tenant_id=row.tenant_id,

@@ -16,7 +16,7 @@ from towonel.hub.store import agents, invites, tenants
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.legacy import entries
-from towonel.hub.store.tables import InviteRow
+from towonel.hub.store.tables import AgentRow, InviteRow
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 from towonel.wire.legacy.entries import EntryPayload, SignedEntry
@@ -111,10 +111,28 @@ async def _claims(
 async def _name_agent(
     hub: Hub, write: Write, tenant_id: TenantId, op: UpsertAgent | RevokeAgent
 ) -> None:
+    """Add or revoke an agent of a tenant; it is another's only while that one's agent runs.
+
+    A revoked id that is not the tenant's ends nothing: anybody may write down any id.
+    """
     row = await agents.find(write.session, op.agent_id)
-    holder = hub.policy.agents.get(op.agent_id) if row is None else row.tenant_id
-    if holder not in {None, tenant_id}:
-        raise Denied(Code.INVALID_REQUEST, "agent_id: belongs to another tenant")
+    if row is not None and row.tenant_id != tenant_id:
+        if isinstance(op, RevokeAgent):
+            return
+        _check_free(row, write.now_ms)
+        row = row.sqlmodel_update(new_agent_row(tenant_id, op.agent_id, write.now_ms))
+    if hub.policy.agents.get(op.agent_id, tenant_id) != tenant_id:
+        raise Denied(Code.INVALID_REQUEST, "agent_id: TOWONEL_TENANTS gives it to another tenant")
     row = row or new_agent_row(tenant_id, op.agent_id, write.now_ms)
     row.revoked_at_ms = write.now_ms if isinstance(op, RevokeAgent) else None
     write.session.add(row)
+
+
+def _check_free(row: AgentRow, now_ms: int) -> None:
+    """Check that an agent of another tenant does not run.
+
+    Raises:
+        Denied: INVALID_REQUEST.
+    """
+    if row.revoked_at_ms is None and now_ms - row.last_seen_ms < agents.FRESH_MS:
+        raise Denied(Code.INVALID_REQUEST, "agent_id: another tenant's agent runs with it")

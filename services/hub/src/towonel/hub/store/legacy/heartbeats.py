@@ -16,7 +16,8 @@ HEARTBEAT_MS = 90_000  # the original's limit: an agent without a newer one has 
 async def put(session: AsyncSession, row: AgentRow, now_ms: int) -> None:
     """Store a heartbeat of an agent that its tenant named, however long it was silent."""
     values: dict[str, Any] = row.model_dump() | {"last_seen_ms": now_ms}
-    await upsert(session, AgentRow(**values), "last_seen_ms")
+    columns = ("tenant_id", "group", "revoked_at_ms")  # where it was another tenant's
+    await upsert(session, AgentRow(**values), "last_seen_ms", *columns)
 
 
 async def find_running(session: AsyncSession, now_ms: int) -> Sequence[tuple[TenantId, AgentId]]:
