@@ -64,8 +64,7 @@ def test_a_database_of_the_first_hub_becomes_todays_with_all_that_was_in_it(
         "x.y.z.eu": "*.y.z.eu",
     }
     assert {row["version"] for row in found["invites"]} == {1}
-    used = {row["status"]: row["used_at_ms"] is not None for row in found["invites"]}
-    assert used == {"pending": True, "revoked": False}  # the first has a service
+    assert [row["status"] for row in found["invites"] if row["used_at_ms"]] == ["pending"]
     assert [row["created_at_ms"] for row in found["services"]] == [0]
     assert [row["lifted"] for row in found["blocked_tenants"]] == [False]
     assert check.problems(empty) == []
