@@ -7,7 +7,7 @@ from support import edge_fleet, postgres
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("edges", [20, pytest.param(100, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("edges", [12, pytest.param(100, marks=pytest.mark.soak)])
 async def test_no_change_is_lost_when_redis_is_killed_halfway(tmp_path: Path, edges: int) -> None:
     with postgres.running() as server:
         name = server.database(migrated=False).url.database
