@@ -12,6 +12,7 @@ import pytest
 from support.edge_fleet import UNLIMITED
 from support.hub_process import running, settings
 
+from towonel.hub.backup import check
 from towonel.hub.store.db.database import Database
 
 ROOT = Path(__file__).parents[3]
@@ -45,14 +46,13 @@ async def test_what_it_fills_is_sound_and_can_be_measured(
 ) -> None:
     monkeypatch.syspath_prepend(ROOT / "bench")
     # Imported late: the folder is on the path only here.
-    import hub as benchmark  # noqa: PLC0415
     import measures  # noqa: PLC0415
     from hubprocess import Running  # noqa: PLC0415
     from seed_database import Size, fill  # noqa: PLC0415
 
     database, size = Database.in_file(tmp_path / "hub.db"), Size(8, 40)
     fill(database, size)
-    found = benchmark.check.problems(database)
+    found = check.problems(database)
     chosen = settings(tmp_path, **UNLIMITED)
     async with running(chosen):
         key = (tmp_path / "operator.key").read_text().strip()
