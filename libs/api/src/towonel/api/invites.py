@@ -39,7 +39,6 @@ class InviteOut(Answer):
     tenant_id: Hex32
     name: str
     expires_at_ms: int | None
-    expires_at: AwareDatetime | None = None
 
 
 class InviteItem(Answer):

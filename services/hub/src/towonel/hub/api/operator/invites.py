@@ -24,7 +24,6 @@ from towonel.hub.api.http.parameters import InviteId, LongPage, Pattern, Text, p
 from towonel.hub.api.presenters.tenants import to_invite_detail, to_invite_items
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.core.invites import parse_patterns
-from towonel.hub.core.timestamps import to_optional_datetime
 from towonel.hub.operations import tenant_lifecycle
 from towonel.hub.operations.create_invite import create_tenant, new_invite
 from towonel.hub.operations.edit_invite import add_hostnames, edit_invite, remove_hostname
@@ -163,5 +162,4 @@ def _to_invite_out(row: InviteRow, token: InviteToken) -> InviteOut:
         tenant_id=row.tenant_id,
         name=row.name,
         expires_at_ms=row.expires_at_ms,
-        expires_at=to_optional_datetime(row.expires_at_ms),
     )
