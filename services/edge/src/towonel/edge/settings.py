@@ -18,6 +18,7 @@ from pydantic import (
 from towonel.client.transport import parse_hub_url
 from towonel.edge.core.admission import AdmissionLimits
 from towonel.edge.core.session_limits import (
+    MAX_RECEIVE_MIB_PER_TENANT,
     MAX_SEND_MIB_PER_TENANT,
     MAX_SESSIONS,
     MAX_SESSIONS_PER_TENANT,
@@ -242,6 +243,14 @@ class EdgeSettings(Settings):
         description="Bytes, in MiB, sent to the agents of one tenant that none has acknowledged; "
         "above it clients wait.",
     )
+    max_receive_buffer_per_tenant_mib: int = Field(
+        default=MAX_RECEIVE_MIB_PER_TENANT,
+        ge=1,
+        le=1_000_000,
+        validation_alias="TOWONEL_EDGE_MAX_RECEIVE_BUFFER_PER_TENANT_MIB",
+        description="Bytes, in MiB, received from the agents of one tenant that its clients have not "
+        "taken; above it an agent waits, with 1 MiB at least.",
+    )
 
     @field_validator("invite_token")
     @classmethod
@@ -353,6 +362,7 @@ class EdgeSettings(Settings):
             self.max_sessions,
             self.max_sessions_per_tenant,
             self.max_send_buffer_per_tenant_mib * MIB,
+            self.max_receive_buffer_per_tenant_mib * MIB,
         )
 
     @property
