@@ -313,6 +313,7 @@ async def test_serving_ends_once_whichever_sees_that_first(
             for hub in (one, two) * 3:
                 hub.clock.now_ms += 60_000
                 tasks.create_task(background.end_serving(hub.context))
+        await two.context.route_cache.catch_up()
         table = await two.client().follow_routes(two.context.keys.node, 0)
         events = (await client.audit.list(action="tenant.serving_ended")).audit
 

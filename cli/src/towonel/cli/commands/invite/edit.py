@@ -115,7 +115,7 @@ def _render(invite: InviteDetail) -> Output:
         ("limits", format_limits(invite.limits)),
         ("created", format_time(invite.created_at)),
         ("expires", format_time(invite.expires_at)),
-        ("serving ends", format_time(invite.serves_until)),
+        ("ends", format_time(invite.serves_until)),
         ("suspended", format_time(invite.suspended_at)),
     ]
     return Output(invite, Fields(fields))

@@ -49,7 +49,7 @@ async def list_all(
         name=name,
     )
     invites = await fetch_all(fetch, lambda page: page.invites)
-    columns = ("ID", "NAME", "STATUS", "EXPIRES", "SERVING ENDS", "HOSTNAMES")
+    columns = ("ID", "NAME", "STATUS", "EXPIRES", "ENDS", "HOSTNAMES")
     is_filtered = any(given is not None for given in (status, state, hostname, name))
     empty = "There is no such invite." if is_filtered else "There is no invite yet."
     return list_output("invites", invites, columns, _to_row, empty)

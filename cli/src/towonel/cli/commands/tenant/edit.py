@@ -75,7 +75,7 @@ def _render(tenant: TenantDetail) -> Output:
         ("limits", format_limits(tenant.limits)),
         ("created", format_time(tenant.created_at)),
         ("expires", format_time(tenant.expires_at)),
-        ("serving ends", format_time(tenant.serves_until)),
+        ("ends", format_time(tenant.serves_until)),
         ("traffic", format_traffic(tenant.traffic)),
     ]
     return Output(tenant, Fields(fields), "", agent_rows(tenant.agents))
