@@ -91,7 +91,7 @@ def test_an_edge_invite_is_made_listed_and_revoked(hub: CommandedHub) -> None:
 def test_lists_fit_programs_that_read_lines(hub: CommandedHub, invite: dict[str, object]) -> None:
     lines = hub.run("invite", "list").stdout.splitlines()
 
-    assert lines[0].split() == ["ID", "NAME", "STATUS", "EXPIRES", "HOSTNAMES"]
+    assert lines[0].split() == ["ID", "NAME", "STATUS", "EXPIRES", "ENDS", "HOSTNAMES"]
     assert any(str(invite["invite_id"]) in line and HOST in line for line in lines)
 
 

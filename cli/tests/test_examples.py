@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PASSPHRASE = "correct horse"
 # These go on until they are told to end; what they do has tests of its own.
-ENDLESS = re.compile(r"\b(serve|demo)\b|status --watch|audit tail|^towonel$")
+ENDLESS = re.compile(r"(?<!-)\b(serve|demo)\b|status --watch|audit tail|^towonel$")
 OTHER_PROGRAMS = re.compile(r"towonel hub ")  # the hub's own: services/hub/tests/process
 SERVE = (
     "TOWONEL_DATA_DIR=/var/lib/towonel TOWONEL_HUB_PUBLIC_URL=https://hub.example.eu:8443"

@@ -7,7 +7,7 @@ from towonel.cli.options.durations import parse_duration
 UNITS = {"s": 1, "min": 60, "h": 3_600, "days": 86_400, "w": 604_800}
 
 
-@pytest.mark.parametrize("text", ["never", "", "0", "  never ", "0s", "0d 0h"])
+@pytest.mark.parametrize("text", ["never", "forever", "", "0", "  never ", "0s", "0d 0h"])
 def test_never_has_several_spellings(text: str) -> None:
     assert parse_duration(text) is None
 

@@ -135,6 +135,8 @@ async def test_another_scheme_is_refused(hub: TestHub) -> None:
         ('{"hostnames": []}', "hostnames"),
         ('{"hostnames": ["single"]}', "single"),
         ('{"hostnames": ["a.eu"], "expires_in_secs": 99999999}', "expires_in_secs"),
+        ('{"hostnames": ["a.eu"], "serves_for_secs": 0}', "serves_for_secs"),
+        ('{"hostnames": ["a.eu"], "serves_for_secs": 1e9}', "serves_for_secs"),
         ('{"hostnames": ["a.eu"], "exipres": 1}', "exipres"),
         ("{", "JSON"),
         ("[]", "body"),

@@ -14,6 +14,7 @@ from towonel.api.invites import InviteIn, InviteOut
 from towonel.api.keys import KeyIn
 from towonel.api.ports import ReservationIn
 from towonel.client.hub import HubClient
+from towonel.hub import background
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.identity.keys import NodeKey
 from towonel.wire import base64url, cbor
@@ -217,14 +218,17 @@ async def test_invites_are_found_by_what_can_still_be_done_with_them(hub: TestHu
     used, _ = [await hub.invite(name) for name in ("used.eu", "pending.eu")]
     brief = InviteIn(hostnames=["expired.eu"], expires_in_secs=15)
     expired = InviteToken.decode((await client.invites.create(brief)).token)
-    for token in (used, expired):
+    trial = InviteIn(hostnames=["ended.eu"], expires_in_secs=15, serves_for_secs=15)
+    ended = InviteToken.decode((await client.invites.create(trial)).token)
+    for token in (used, expired, ended):
         await client.bootstrap(token, new_key(), "default")
     revoked = await hub.invite("revoked.eu")
     await client.invites.revoke(invite_id(revoked))
     hub.clock.now_ms += 15_000
+    await background.end_serving(hub.context)
     listed = {item.hostnames[0]: item for item in (await client.invites.list()).invites}
 
-    for state in ("pending", "used", "expired", "revoked"):
+    for state in ("pending", "used", "expired", "ended", "revoked"):
         (found,) = (await client.invites.list(state=state)).invites
         assert found == listed[f"{state}.eu"]
         assert found.state == state

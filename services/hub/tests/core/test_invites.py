@@ -2,7 +2,13 @@
 
 import pytest
 
-from towonel.hub.core.invites import check_invite, expiry_ms, invite_state, parse_patterns
+from towonel.hub.core.invites import (
+    check_invite,
+    expiry_ms,
+    invite_state,
+    is_serving_over,
+    parse_patterns,
+)
 from towonel.wire.errors import Code, Denied
 
 NOW = 1_000_000
@@ -54,19 +60,29 @@ def test_a_wrong_secret_and_a_revoked_invite_cannot_be_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("revoked", "expires", "used", "state"),
+    ("revoked", "ended", "expires", "used", "state"),
     [
-        (False, None, None, "pending"),
-        (False, 1_001, None, "pending"),
-        (False, 1_001, 5, "used"),
-        (False, 1_000, 5, "expired"),
-        (False, 1_000, None, "expired"),
-        (True, 1_000, 5, "revoked"),
+        (False, False, None, None, "pending"),
+        (False, False, 1_001, None, "pending"),
+        (False, False, 1_001, 5, "used"),
+        (False, False, 1_000, 5, "expired"),
+        (False, False, 1_000, None, "expired"),
+        (False, True, None, 5, "ended"),
+        (False, True, 1_000, 5, "ended"),
+        (True, True, 1_000, 5, "revoked"),
     ],
 )
 def test_the_state_of_an_invite_is_what_can_still_be_done_with_it(
-    revoked: bool, expires: int | None, used: int | None, state: str
+    revoked: bool, ended: bool, expires: int | None, used: int | None, state: str
 ) -> None:
-    found = invite_state(is_revoked=revoked, expires_at_ms=expires, used_at_ms=used, now_ms=1_000)
+    found = invite_state(
+        is_revoked=revoked, has_ended=ended, expires_at_ms=expires, used_at_ms=used, now_ms=1_000
+    )
 
     assert found == state
+
+
+def test_a_tenant_is_served_until_its_last_millisecond() -> None:
+    assert not is_serving_over(None, NOW)
+    assert not is_serving_over(NOW + 1, NOW)
+    assert is_serving_over(NOW, NOW)

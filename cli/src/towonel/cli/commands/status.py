@@ -14,7 +14,7 @@ from towonel.api.tenants import TenantStatus
 from towonel.cli.command import hub_command
 from towonel.cli.commands.edge import COLUMNS, edge_row
 from towonel.cli.output import Fields, Output, Rows, now
-from towonel.cli.tables import SHORT, fetch_all
+from towonel.cli.tables import SHORT, fetch_all, format_status
 from towonel.cli.target import is_unknown_operation
 from towonel.client.operator import OperatorClient
 from towonel.wire.errors import Code, Denied, Unavailable
@@ -121,10 +121,12 @@ async def _count_all(hub: OperatorClient) -> Counts:
     """Return how many there are of each; None for what the key does not show."""
     counts: Counts = {}
     for standing in STATUSES:
-        tenants = partial(hub.tenants.list, status=standing, limit=MAX_COUNTED)
-        counts[f"tenants_{standing}"] = await _count(
-            fetch_all(tenants, lambda page: page.tenants, MAX_COUNTED)
-        )
+        fetch = partial(hub.tenants.list, status=standing, limit=MAX_COUNTED)
+        tenants = await _unless_forbidden(fetch_all(fetch, lambda page: page.tenants, MAX_COUNTED))
+        for status in (standing, "ended") if standing == "suspended" else (standing,):
+            counts[f"tenants_{status}"] = (
+                None if tenants is None else [*map(format_status, tenants)].count(status)
+            )
     services = partial(hub.services.list, limit=MAX_COUNTED)
     counts["services"] = await _count(fetch_all(services, lambda page: page.services, MAX_COUNTED))
     return counts

@@ -11,13 +11,13 @@ _UNIT_S = {
     **dict.fromkeys(("M", "month", "months"), 2_630_016),  # 30.44 days
     **dict.fromkeys(("y", "year", "years"), 31_557_600),  # 365.25 days
 }
-_NEVER = {"", "0", "never"}
+_NEVER = {"", "0", "never", "forever"}
 _PART = re.compile(r"\s*([0-9]{1,9})\s*([A-Za-z]+)", re.ASCII)
 _MAX_CHARS = 64  # longer than any duration a person writes
 
 
 def parse_duration(text: str) -> int | None:
-    """Return the seconds of a duration, or None for `never`, `0` and empty text.
+    """Return the seconds of a duration, or None for `never`, `forever`, `0` and empty text.
 
     Raises:
         ValueError: with a sentence for the user.

@@ -8,6 +8,7 @@ from functools import partial
 import structlog
 
 from towonel.hub.context import Hub
+from towonel.hub.operations import tenant_lifecycle
 from towonel.hub.store import api_keys, edges, invites, retention, route_history, routes
 from towonel.hub.store.retention import Retention
 from towonel.hub.store.tables import PENDING, REVOKED
@@ -33,6 +34,9 @@ async def run(hub: Hub, health: Health, limits: Retention) -> None:
     tasks = (
         Task("usage times", partial(_pause_after, every_s, lambda: flush(hub))),
         Task("retention", partial(_pause_after, every_s, lambda: prune(hub, limits))),
+        Task(
+            "serving", partial(_pause_after, hub.timing.serving_check_s, lambda: end_serving(hub))
+        ),
         Task("gauges", partial(_pause_after, every_s, lambda: refresh_gauges(hub))),
         Task("routes", lambda: _refresh_routes(hub)),
         Task("database check", database.check),
@@ -74,6 +78,15 @@ async def prune(hub: Hub, limits: Retention) -> None:
     while more:
         async with hub.store.write() as change:
             more = await retention.prune(change, limits)
+
+
+async def end_serving(hub: Hub) -> None:
+    """End serving of tenants whose time is over; of several hubs one ends it, for writes are serialized."""
+    async with hub.store.read() as session:
+        more = bool(await invites.find_overdue(session, hub.now_ms(), 1))
+    while more:
+        async with hub.store.write() as write:
+            more = await tenant_lifecycle.end_overdue(write)
 
 
 async def flush(hub: Hub) -> None:

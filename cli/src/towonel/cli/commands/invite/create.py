@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from towonel.api.invites import MAX_EXPIRY_S, InviteIn
+from towonel.api.invites import MAX_EXPIRY_S, MAX_SERVING_S, InviteIn
 from towonel.cli.command import hub_command
 from towonel.cli.commands.invite.flags import parse_hostnames, parse_invite_name
 from towonel.cli.idempotent import create_once
@@ -22,6 +22,7 @@ app = typer.Typer()
     "create",
     "towonel invite create --hostnames app.example.eu",
     "towonel invite create --name home --hostnames 'app.example.eu,*.home.example.eu' --expires 7d",
+    "towonel invite create --hostnames app.example.eu --expires 48h --serve-for 30d",
 )
 async def create(
     hub: OperatorClient,
@@ -40,9 +41,15 @@ async def create(
             metavar="TIME", help="How long agents can join with it: 48h, 7d, at most 30d; or never."
         ),
     ] = "never",
+    serve_for: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME", help="How long from now the tenant is served: 30d; or forever."
+        ),
+    ] = "forever",
 ) -> Output:
     """Make an invite, and print its token: the hub does not keep it."""
-    invite = parse_invite(name, hostnames, expires)
+    invite = parse_invite(name, hostnames, expires, serve_for)
     created = await create_once(lambda key: hub.invites.create(invite, idempotency_key=key))
     fields = Fields(
         [
@@ -51,13 +58,20 @@ async def create(
             ("name", created.name),
             ("hostnames", ", ".join(invite.hostnames)),
             ("expires", format_time(created.expires_at_ms)),
+            ("served for", serve_for),
         ]
     )
-    document: dict[str, object] = {**created.model_dump(), "hostnames": invite.hostnames}
+    document: dict[str, object] = {
+        **created.model_dump(),
+        "hostnames": invite.hostnames,
+        "serves_for_secs": invite.serves_for_secs,
+    }
     return Output(document, fields, *token_blocks("agent", "TOWONEL_INVITE_TOKEN", created.token))
 
 
-def parse_invite(name: str | None, hostnames: Sequence[str], expires: str) -> InviteIn:
+def parse_invite(
+    name: str | None, hostnames: Sequence[str], expires: str, serve_for: str
+) -> InviteIn:
     """Return the request that the flags describe.
 
     Raises:
@@ -68,4 +82,5 @@ def parse_invite(name: str | None, hostnames: Sequence[str], expires: str) -> In
         name=parse_invite_name(name),
         hostnames=names,
         expires_in_secs=parse_lifetime("--expires", expires, MAX_EXPIRY_S),
+        serves_for_secs=parse_lifetime("--serve-for", serve_for, MAX_SERVING_S),
     )

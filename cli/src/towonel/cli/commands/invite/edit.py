@@ -21,6 +21,14 @@ UntilJoined = Annotated[
     str | None,
     typer.Option("--expires", metavar="TIME", help="How long agents can join: 48h, 7d, never."),
 ]
+ServeFor = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="How long from now it is served: 48h, 30d, forever."),
+]
+ServeUntil = Annotated[
+    str | None,
+    typer.Option(metavar="DATE", help="Or until when: 2027-01-31, 2027-01-31T12:00:00Z."),
+]
 NewName = Annotated[str | None, typer.Option(metavar="NAME", help="Its new name.")]
 Hostnames = Annotated[
     Several, typer.Option(metavar="A,B", help="All that it may publish; quote a *; repeat it.")
@@ -51,6 +59,7 @@ async def show(hub: OperatorClient, invite_id: ItemId) -> Output:
     app,
     "edit",
     "towonel invite edit --id pJ4yYx1sT0mQ8aWv7c2d3g --add-hostname b.example.eu --expires never",
+    "towonel invite edit --id pJ4yYx1sT0mQ8aWv7c2d3g --serve-for 30d",
     "towonel invite edit --id pJ4yYx1sT0mQ8aWv7c2d3g --port udp:27015-27030 --max-services 20",
 )
 async def edit(
@@ -64,6 +73,8 @@ async def edit(
     remove_port: RemovePort = None,
     expires: UntilJoined = None,
     expires_at: ExpiresAt = None,
+    serve_for: ServeFor = None,
+    serve_until: ServeUntil = None,
     max_services: Limit = None,
     max_agents: Limit = None,
     max_ports: Limit = None,
@@ -80,7 +91,7 @@ async def edit(
     changes = InviteChanges(
         *(name, hostnames, add_hostname, remove_hostname),
         *(add_port, remove_port, expires, expires_at),
-        limits,
+        *(serve_for, serve_until, limits),
     )
     current = await hub.invites.get(invite_id)
     edit_request = parse_edit(current.value, changes, now())
@@ -104,6 +115,7 @@ def _render(invite: InviteDetail) -> Output:
         ("limits", format_limits(invite.limits)),
         ("created", format_time(invite.created_at)),
         ("expires", format_time(invite.expires_at)),
+        ("ends", format_time(invite.serves_until)),
         ("suspended", format_time(invite.suspended_at)),
     ]
     return Output(invite, Fields(fields))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from towonel.api.fields import MAX_HOSTNAMES
-from towonel.api.invites import InviteDetail, InviteEdit
+from towonel.api.invites import MAX_SERVING_S, InviteDetail, InviteEdit
 from towonel.api.limits import MAX_LIMIT, Limits
 from towonel.api.ports import PortRange
 from towonel.cli.errors import UsageError
@@ -40,6 +40,8 @@ class InviteChanges:
     remove_port: Sequence[str] | None = None
     expires: str | None = None
     expires_at: str | None = None
+    serve_for: str | None = None
+    serve_until: str | None = None
     limits: Mapping[str, str | None] | None = None
 
 
@@ -58,6 +60,11 @@ def parse_edit(invite: InviteDetail, changes: InviteChanges, now: datetime) -> I
         fields["ports"] = _ports(invite, changes)
     if changes.expires is not None or changes.expires_at is not None:
         fields["expires_at"] = parse_expiry(changes.expires, changes.expires_at, now, MAX_EXPIRY_S)
+    if changes.serve_for is not None or changes.serve_until is not None:
+        fields["serves_until"] = parse_expiry(
+            *(changes.serve_for, changes.serve_until, now, MAX_SERVING_S),
+            ("--serve-for", "--serve-until"),
+        )
     limits = parse_limits(**(changes.limits or {}))
     if limits is not None:
         fields["limits"] = limits

@@ -28,7 +28,7 @@ async def list_all(
     state: Annotated[
         InviteState | None,
         typer.Option(
-            help="Only those nobody used yet, some joined with, expired, or were revoked."
+            help="Only those nobody used yet, some joined with, expired, are served no more, or were revoked."
         ),
     ] = None,
     hostname: Annotated[
@@ -49,13 +49,13 @@ async def list_all(
         name=name,
     )
     invites = await fetch_all(fetch, lambda page: page.invites)
-    columns = ("ID", "NAME", "STATUS", "EXPIRES", "HOSTNAMES")
+    columns = ("ID", "NAME", "STATUS", "EXPIRES", "ENDS", "HOSTNAMES")
     is_filtered = any(given is not None for given in (status, state, hostname, name))
     empty = "There is no such invite." if is_filtered else "There is no invite yet."
     return list_output("invites", invites, columns, _to_row, empty)
 
 
 def _to_row(invite: InviteItem) -> tuple[str, ...]:
-    expires = format_time(invite.expires_at_ms)
+    expires, ends = format_time(invite.expires_at_ms), format_time(invite.serves_until)
     state = invite.state or invite.status  # earlier hubs tell no state
-    return invite.invite_id, invite.name, state, expires, ", ".join(invite.hostnames)
+    return invite.invite_id, invite.name, state, expires, ends, ", ".join(invite.hostnames)

@@ -1,4 +1,4 @@
-"""Rules of invites: hostname patterns, expiry and the check of a secret."""
+"""Rules of invites: hostname patterns, expiry, the end of serving and the check of a secret."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -30,18 +30,30 @@ def expiry_ms(expires_in_secs: int | None, now_ms: int) -> int | None:
     return now_ms + expires_in_secs * 1000 if expires_in_secs else None
 
 
-type InviteState = Literal["pending", "used", "expired", "revoked"]
+def is_serving_over(serves_until_ms: int | None, now_ms: int) -> bool:
+    """Whether a tenant is to be served no more; None means that it is served for ever."""
+    return serves_until_ms is not None and now_ms >= serves_until_ms
+
+
+type InviteState = Literal["pending", "used", "expired", "ended", "revoked"]
 
 
 def invite_state(
-    *, is_revoked: bool, expires_at_ms: int | None, used_at_ms: int | None, now_ms: int
+    *,
+    is_revoked: bool,
+    has_ended: bool,
+    expires_at_ms: int | None,
+    used_at_ms: int | None,
+    now_ms: int,
 ) -> InviteState:
     """Return what can still be done with an invite.
 
-    Nobody can join with one that has expired; who joined before goes on being served.
+    Nobody can join with one that has expired; who joined before goes on being served until it has ended.
     """
     if is_revoked:
         return "revoked"
+    if has_ended:
+        return "ended"
     if expires_at_ms is not None and now_ms >= expires_at_ms:
         return "expired"
     return "pending" if used_at_ms is None else "used"

@@ -32,6 +32,7 @@ def new_invite(hub: Hub, body: InviteIn) -> tuple[InviteRow, InviteToken]:
         name=(body.name or "").strip() or random_name(secrets.randbelow),
         secret_hash=hash_invite_secret(hub.keys.invite_hash, token.secret),
         expires_at_ms=expiry_ms(body.expires_in_secs, now_ms),
+        serves_until_ms=expiry_ms(body.serves_for_secs, now_ms),
         tenant_id=tenant.tenant_id,
         tenant_public_key=tenant.public,
         created_at_ms=now_ms,
@@ -54,6 +55,11 @@ async def create_tenant(
         raise Denied(Code.HOSTNAME_CONFLICT, f"another invite has already: {holders}")
     await invites.add_invite(write, row, patterns)
     await reconcile_ownership(write, patterns)
-    after = {"name": row.name, "hostnames": patterns, "expires_at_ms": row.expires_at_ms}
+    after = {
+        "name": row.name,
+        "hostnames": patterns,
+        "expires_at_ms": row.expires_at_ms,
+        "serves_until_ms": row.serves_until_ms,
+    }
     subject = f"invite:{base64url.encode(row.invite_id)}"
     write.audit(actor, "invite.created", subject, row.tenant_id, after=after)

@@ -15,7 +15,7 @@ from towonel.hub.core.ownership import is_wildcard
 from towonel.hub.store.db.pagination import Paged, Paging, page
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.routes import CHUNK
-from towonel.hub.store.tables import PENDING, REVOKED, InviteHostnameRow, InviteRow
+from towonel.hub.store.tables import PENDING, REVOKED, SERVED, InviteHostnameRow, InviteRow
 from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
@@ -34,7 +34,7 @@ class InviteFilter:
         status: pending or revoked.
         state: what can still be done with them at `now_ms`.
         now_ms: the time.
-        suspended: whether they are suspended.
+        suspended: whether they are not served, by an operator or because their time is over.
         name: part of the name.
         hostname: one of their patterns, exactly.
         tenant_id: of the tenant.
@@ -56,8 +56,8 @@ class InviteFilter:
         if self.state is not None:
             found += self._in_state(self.state)
         if self.suspended is not None:
-            at = col(InviteRow.suspended_at_ms)
-            found.append(at.is_not(None) if self.suspended else at.is_(None))
+            at_ms = func.coalesce(InviteRow.suspended_at_ms, InviteRow.ended_at_ms)
+            found.append(at_ms.is_not(None) if self.suspended else at_ms.is_(None))
         if self.name is not None:
             found.append(col(InviteRow.name).icontains(self.name, autoescape=True))
         if self.hostname is not None:
@@ -73,7 +73,10 @@ class InviteFilter:
         if state == "revoked":
             return [InviteRow.status == REVOKED]
         expires_at_ms = col(InviteRow.expires_at_ms)
-        live: list[Any] = [InviteRow.status == PENDING]
+        ended_at_ms = col(InviteRow.ended_at_ms)
+        if state == "ended":
+            return [InviteRow.status == PENDING, ended_at_ms.is_not(None)]
+        live: list[Any] = [InviteRow.status == PENDING, ended_at_ms.is_(None)]
         if state == "expired":
             return [*live, expires_at_ms <= self.now_ms]
         live.append(expires_at_ms.is_(None) | (expires_at_ms > self.now_ms))
@@ -102,6 +105,7 @@ def state_of(row: InviteRow, now_ms: int) -> InviteState:
     """Return what can still be done with an invite."""
     return invite_state(
         is_revoked=row.status == REVOKED,
+        has_ended=row.ended_at_ms is not None,
         expires_at_ms=row.expires_at_ms,
         used_at_ms=row.used_at_ms,
         now_ms=now_ms,
@@ -167,6 +171,12 @@ async def list_page(
         query = query.where(*matching.where())
     order = (InviteRow.created_at_ms, InviteRow.invite_id)
     return await page(session, query, paging, order, descending=True)
+
+
+async def find_overdue(session: AsyncSession, now_ms: int, most: int) -> Sequence[InviteRow]:
+    """Return active invites that are served, and whose time of being served is over."""
+    query = select(InviteRow).where(SERVED, col(InviteRow.serves_until_ms) <= now_ms)
+    return (await session.exec(query.limit(most))).all()
 
 
 async def count_by_status(session: AsyncSession) -> Mapping[str, int]:

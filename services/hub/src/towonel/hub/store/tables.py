@@ -9,6 +9,9 @@ from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, text
 from sqlmodel import BigInteger, Field, SQLModel
 
 PENDING, REVOKED = "pending", "revoked"
+SERVED = text(
+    "status = 'pending' AND ended_at_ms IS NULL"
+)  # as in queries: SQLite compares the text
 
 
 def _bytes(*, primary_key: bool = False, unique: bool = False) -> Column[bytes]:
@@ -40,7 +43,10 @@ class InviteRow(SQLModel, table=True):
     """Invite, which is one tenant."""
 
     __tablename__: ClassVar[str] = "invites"
-    __table_args__ = (Index("ix_invites_newest", "created_at_ms", "invite_id"),)
+    __table_args__ = (
+        Index("ix_invites_newest", "created_at_ms", "invite_id"),
+        Index("ix_invites_ending", "serves_until_ms", sqlite_where=SERVED, postgresql_where=SERVED),
+    )
     invite_id: bytes = Field(sa_column=_bytes(primary_key=True))
     name: str
     secret_hash: bytes = Field(sa_column=_bytes())
@@ -53,6 +59,8 @@ class InviteRow(SQLModel, table=True):
     suspended_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
     last_sequence: int | None = Field(default=None, sa_column=_big(nullable=True))
     used_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
+    serves_until_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
+    ended_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))  # not by the clock
     max_services: int | None = None
     max_agents: int | None = None
     max_ports: int | None = None

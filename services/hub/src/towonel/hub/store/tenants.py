@@ -31,7 +31,7 @@ async def get(session: AsyncSession, tenant_id: TenantId) -> InviteRow:
 
 
 def check_active(row: InviteRow) -> None:
-    """Check that a tenant is neither revoked nor suspended.
+    """Check that a tenant is neither revoked nor suspended, and that its time is not over.
 
     Raises:
         Denied: TENANT_REVOKED or TENANT_SUSPENDED.
@@ -40,6 +40,16 @@ def check_active(row: InviteRow) -> None:
         raise Denied(Code.TENANT_REVOKED, "the invite is revoked")
     if row.suspended_at_ms is not None:
         raise Denied(Code.TENANT_SUSPENDED, "the hub's operator has suspended this tenant")
+    if row.ended_at_ms is not None:
+        raise Denied(
+            Code.TENANT_SUSPENDED,
+            "the time for which the hub serves this tenant is over; its operator can extend it",
+        )
+
+
+def is_suspended(row: InviteRow) -> bool:
+    """Whether a tenant is not served, by an operator or because its time is over."""
+    return row.suspended_at_ms is not None or row.ended_at_ms is not None
 
 
 async def is_removed(session: AsyncSession, tenant_id: bytes) -> bool:

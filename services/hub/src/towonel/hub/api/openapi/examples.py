@@ -20,6 +20,7 @@ EXAMPLES: dict[str, Any] = {
         "name": "home",
         "hostnames": ["app.example.eu", "*.home.example.eu"],
         "expires_in_secs": 604_800,
+        "serves_for_secs": 2_592_000,
     },
     "InviteEdit": {"hostnames": ["app.example.eu"], "limits": {"services": 20}},
     "HostnamesIn": {"hostnames": ["blog.example.eu"]},

@@ -93,7 +93,7 @@ async def update_invite(
     response: Response,
     if_match: IfMatch = None,
 ) -> InviteDetail:
-    """Change the name, hostnames, ports, limits or expiry of a live invite; its token stays good."""
+    """Change the name, hostnames, ports, limits, expiry or end of serving of a live invite; its token stays good."""
     async with hub.store.write() as write:
         row = await _get_active(write.session, invite_id)
         check_version(if_match, row.version)

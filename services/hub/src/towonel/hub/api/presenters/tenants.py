@@ -17,7 +17,7 @@ from towonel.hub.store.tables import (
     InviteRow,
     ReservationRow,
 )
-from towonel.hub.store.tenants import limits_of
+from towonel.hub.store.tenants import is_suspended, limits_of
 from towonel.wire import base64url
 
 
@@ -25,7 +25,7 @@ def tenant_status(row: InviteRow) -> TenantStatus:
     """Return the status of a tenant."""
     if row.status == REVOKED:
         return "revoked"
-    return "active" if row.suspended_at_ms is None else "suspended"
+    return "suspended" if is_suspended(row) else "active"
 
 
 def invite_status(row: InviteRow | EdgeInviteRow) -> InviteStatus:
@@ -50,6 +50,7 @@ def to_invite_items(
             created_at=to_datetime(row.created_at_ms),
             expires_at=to_optional_datetime(row.expires_at_ms),
             used_at=to_optional_datetime(row.used_at_ms),
+            serves_until=to_optional_datetime(row.serves_until_ms),
         )
         for row in rows
     ]
@@ -72,6 +73,7 @@ def to_invite_detail(
         suspended_at=to_optional_datetime(row.suspended_at_ms),
         state=state_of(row, now_ms),
         used_at=to_optional_datetime(row.used_at_ms),
+        serves_until=to_optional_datetime(row.serves_until_ms),
         limits=limits_of(row),
         ports=[to_port_range(reserved) for reserved in reservations],
     )
@@ -87,6 +89,7 @@ def to_edge_invite_item(row: EdgeInviteRow) -> EdgeInviteItem:
         created_at_ms=row.created_at_ms,
         state=invite_state(
             is_revoked=row.status == REVOKED,
+            has_ended=False,
             expires_at_ms=None,
             used_at_ms=row.used_at_ms,
             now_ms=0,
@@ -111,6 +114,8 @@ def to_tenant_item(hub: Hub, row: InviteRow, hostnames: list[str]) -> TenantItem
         suspended_at=to_optional_datetime(row.suspended_at_ms),
         agents_live=len(live.agents),
         traffic=live.traffic,
+        serves_until=to_optional_datetime(row.serves_until_ms),
+        ended_at=to_optional_datetime(row.ended_at_ms),
     )
 
 
