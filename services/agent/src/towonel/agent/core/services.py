@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from typing import cast, override
 
 from towonel.runtime.environment.lists import parse_json
+from towonel.wire.addresses import format_address
 from towonel.wire.errors import ProtocolError
 from towonel.wire.names import (
     Hostname,
@@ -44,7 +45,7 @@ class Origin:
 
     @override
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return format_address(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)
