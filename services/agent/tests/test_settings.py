@@ -118,6 +118,15 @@ def test_a_service_of_the_wrong_shape_is_one_line() -> None:
     ]
 
 
+def test_a_number_that_python_does_not_convert_is_refused_without_its_words() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(AgentSettings, {**GOOD, "TOWONEL_AGENT_SERVICES": f"[{'1' * 5_000}]"})
+
+    assert caught.value.problems == [
+        "TOWONEL_AGENT_SERVICES: is not JSON that can be used: a number in it is too long"
+    ]
+
+
 def test_without_a_token_the_variable_and_its_form_are_named(tmp_path: Path) -> None:
     ended = run_agent(tmp_path, {})
 
