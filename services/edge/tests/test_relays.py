@@ -274,7 +274,7 @@ async def test_a_client_whose_network_vanishes_ends_once_it_owes_an_acknowledgem
 
 async def test_the_kernel_probes_idle_clients(started: Edge) -> None:
     _, writer = await started.connect("app.example.eu")
-    (relay,) = started.relays.all()
+    (relay,) = started.relays._relays
     options = [
         relay.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
         relay.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),
