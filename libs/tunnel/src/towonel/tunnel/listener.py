@@ -162,8 +162,13 @@ class Listener(SessionListener):
         return self._state is ListenerState.DRAINING
 
     def _refuse_more(self, grant: Grant) -> Code | None:
-        """Ask the policy, unless the agent's newer session takes the place of its older one."""
-        return None if grant.agent_id in self._sessions else self._policy.refuse_more(grant)
+        """Ask the policy, unless the agent's newer session takes the place of its older one.
+
+        One of another tenant does too, but is one more of that tenant.
+        """
+        older = self._sessions.get(grant.agent_id)
+        is_replacement = older is not None and older.tenant_id == grant.tenant_id
+        return None if is_replacement else self._policy.refuse_more(grant)
 
     def _receive(self, data: bytes, address: Address) -> None:
         """Hand a datagram to its connection; another opens one, is refused, or is dropped."""

@@ -26,12 +26,10 @@ _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)", re.ASCII)  # as the last label o
 
 @dataclass(frozen=True, slots=True)
 class HubUrl:
-    """URL of a hub, in its parts."""
+    """URL of a hub: the parts that decide how it is dialled."""
 
     scheme: str
     host: str
-    port: int | None
-    path: str
 
     @property
     def is_cleartext(self) -> bool:
@@ -76,16 +74,15 @@ def _parse(text: str) -> HubUrl:
     if "?" in text or "#" in text:
         raise ValueError("must not have a query or a fragment")
     scheme, _, rest = text.partition("://")
-    authority, slash, path = rest.partition("/")
+    authority, _, path = rest.partition("/")
     if "@" in authority:
         raise ValueError("must not carry a user name or password")
     if not _PATH.fullmatch(path):
         raise ValueError("has a path with characters that no URL has")
-    host, port = _split_authority(authority)
-    return HubUrl(scheme.lower(), host, port, slash + path)
+    return HubUrl(scheme.lower(), _parse_host(authority))
 
 
-def _split_authority(authority: str) -> tuple[str, int | None]:
+def _parse_host(authority: str) -> str:
     try:
         name = urlsplit(f"//{authority}").hostname or ""
     except ValueError:  # of brackets that do not match, or hold no address
@@ -97,7 +94,7 @@ def _split_authority(authority: str) -> tuple[str, int | None]:
     if colon and not (_PORT.fullmatch(digits) and 0 < int(digits) <= MAX_PORT):
         raise ValueError(f"has a port that is none: it must be from 1 to {MAX_PORT}")
     _check_host(name, in_brackets=end > 0)
-    return name, int(digits) if colon else None
+    return name
 
 
 def _check_host(host: str, *, in_brackets: bool) -> None:

@@ -61,6 +61,10 @@ class Sessions(AdmissionPolicy):
         """Return the sessions on which a tenant's service can be reached."""
         return self._serving.get((tenant_id, service), {}).values()
 
+    def count_of(self, tenant_id: TenantId) -> int:
+        """Return how many sessions a tenant has."""
+        return len(self._by_tenant.get(tenant_id, ()))
+
     def all(self) -> list[Session]:
         """Return every session there is."""
         return [session for own in self._by_tenant.values() for session in own.values()]
@@ -85,7 +89,7 @@ class Sessions(AdmissionPolicy):
 
     @override
     def refuse_more(self, grant: Grant) -> Code | None:
-        return self._limits.refuse(self._count, len(self._by_tenant.get(grant.tenant_id, ())))
+        return self._limits.refuse(self._count, self.count_of(grant.tenant_id))
 
     @override
     def source_of(self, host: str) -> str:

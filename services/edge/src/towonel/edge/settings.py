@@ -217,8 +217,8 @@ class EdgeSettings(Settings):
         gt=0,
         le=1,
         validation_alias="TOWONEL_EDGE_MAX_SOURCE_SHARE",
-        description="Share of all places, and of those to one tenant (1024 for each session of an "
-        "agent), that one source may take; 1 behind a load balancer that hides its clients.",
+        description="Share of all places, and of those to one tenant and to one service (1024 for each "
+        "session of an agent), that one source may take; 1 behind a load balancer that hides its clients.",
     )
 
     max_sessions: int = Field(
@@ -371,11 +371,19 @@ class EdgeSettings(Settings):
         """The networks whose peers must speak PROXY v2."""
         return parse_networks(self.proxy_protocol_trusted) if self.proxy_protocol else ()
 
+    @property
+    def session_address(self) -> IpPort:
+        """Where agents connect (UDP)."""
+        return self.session_listen or self.listen
+
     def agent_addresses(self, session_port: int) -> list[str]:
         """Return what agents dial, when sessions are taken on this port; none where it is unknown."""
         if self.advertised_addresses:
             return list(self.advertised_addresses)
         public = urlsplit(self.hub_public_url).hostname if self.hub_public_url else None
-        own = (self.session_listen or self.listen)[0]
-        hosts = (host for host in (public, own, self.listen[0]) if host and host not in WILDCARDS)
+        hosts = (
+            host
+            for host in (public, self.session_address[0], self.listen[0])
+            if host and host not in WILDCARDS
+        )
         return [format_address(host, session_port) for host in hosts][:1]

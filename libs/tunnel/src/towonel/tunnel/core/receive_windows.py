@@ -1,8 +1,8 @@
 """Receive windows of a QUIC connection: how far a peer may send beyond what was delivered.
 
-aioquic keeps what arrives out of order in one buffer for each stream, with zeros where bytes are
-missing, so a window bounds memory whether it is filled or not. Limits slide with what was delivered
-in order, and never with what merely arrived:
+What arrives out of order is kept until what is missing comes. A window bounds how many bytes that
+are, and the number of gaps what they take beside themselves. Limits slide with what was delivered in
+order, and never with what merely arrived:
 
     0         delivered                           limit
     |-- gone --|--- gaps, and bytes behind them ---|
