@@ -79,8 +79,10 @@ async def bootstrap_agent(
 
 async def _check_agent(hub: Hub, write: Write, invite: InviteRow, agent_id: AgentId) -> None:
     row = await agents.find(write.session, agent_id)
-    if is_revoked(row, TenantId(invite.tenant_id)):
+    if is_revoked(row, TenantId(invite.tenant_id), write.now_ms):
         raise Denied(Code.TENANT_NOT_ALLOWED, "this agent was revoked; start it anew")
+    if hub.policy.agents.get(agent_id, invite.tenant_id) != invite.tenant_id:
+        raise Denied(Code.TENANT_NOT_ALLOWED, "TOWONEL_TENANTS gives this agent to another tenant")
     has_reports = bool(hub.edge_reports.view.edges)
     running = await _count_running(
         hub, write.session, invite.tenant_id, agent_id, has_reports=has_reports

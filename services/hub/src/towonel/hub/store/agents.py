@@ -109,9 +109,11 @@ async def upsert_bootstrapped(session: AsyncSession, row: AgentRow) -> None:
 
 
 async def upsert_seen(session: AsyncSession, row: AgentRow) -> None:
-    """Add an agent or update when it was last seen, and its grant; `first_seen_ms` stays."""
-    columns = ("grant_until_ms", "revoked_at_ms")  # revoked by another tenant, if at all
-    await upsert(session, row, "tenant_id", "group", "last_seen_ms", *columns)
+    """Add an agent or update when it was last seen, and its grant.
+
+    `tenant_id` and `revoked_at_ms` stay: another write may have changed them since they were read.
+    """
+    await upsert(session, row, "group", "last_seen_ms", "grant_until_ms")
 
 
 async def mark_left(session: AsyncSession, agent_id: bytes, tenant_id: bytes, now_ms: int) -> None:

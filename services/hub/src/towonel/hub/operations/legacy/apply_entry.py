@@ -111,18 +111,20 @@ async def _claims(
 async def _name_agent(
     hub: Hub, write: Write, tenant_id: TenantId, op: UpsertAgent | RevokeAgent
 ) -> None:
-    """Add or revoke an agent of a tenant; it is another's only while that one's agent runs.
+    """Add or revoke an agent of a tenant; one of another tenant is added once it runs there no more.
 
-    A revoked id that is not the tenant's ends nothing: anybody may write down any id.
+    Anybody may write down any id: a name alone neither ends nor takes what is another tenant's. The
+    agent's own next heartbeat does.
     """
     row = await agents.find(write.session, op.agent_id)
     if row is not None and row.tenant_id != tenant_id:
         if isinstance(op, RevokeAgent):
             return
         _check_free(row, write.now_ms)
-        row = row.sqlmodel_update(new_agent_row(tenant_id, op.agent_id, write.now_ms))
     if hub.policy.agents.get(op.agent_id, tenant_id) != tenant_id:
         raise Denied(Code.INVALID_REQUEST, "agent_id: TOWONEL_TENANTS gives it to another tenant")
+    if row is not None and row.tenant_id != tenant_id:
+        return
     row = row or new_agent_row(tenant_id, op.agent_id, write.now_ms)
     row.revoked_at_ms = write.now_ms if isinstance(op, RevokeAgent) else None
     write.session.add(row)
