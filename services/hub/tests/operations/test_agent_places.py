@@ -199,8 +199,8 @@ async def test_who_leaves_is_excused_from_earlier_reports_and_from_no_later_one(
 
 
 async def test_a_tenant_has_so_many_valid_grants_however_its_agents_end(fleet: Fleet) -> None:
-    most = 2 * GRANTS_PER_AGENT
-    for number in range(most):
+    agent = new_key()
+    for number in range(2 * GRANTS_PER_AGENT):
         agent = await fleet.start()
         if number % 2:
             await fleet.leave(agent)

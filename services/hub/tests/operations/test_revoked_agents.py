@@ -115,7 +115,7 @@ async def test_an_agent_joins_another_tenant_with_its_own_heartbeat(two: TwoTena
 
 
 async def test_an_agent_of_a_declared_tenant_joins_no_other(database: Database) -> None:
-    agent, declared = new_key(), {}
+    agent, declared = new_key(), dict[bytes, bytes]()
     async with running_hub(database, RouteChanges(), agents=declared) as hub:
         one, two = await hub.invite("a.eu"), await hub.invite("b.eu")
         declared[agent.public] = tenant_of(one).tenant_id
