@@ -47,6 +47,16 @@ full = full + count * interval
 redis.call('SET', KEYS[1], string.format('%.3f', full), 'PX', math.ceil(full - now) + 1)
 return '0'
 """
+GIVE_BACK = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + t[2] / 1000
+local stored = redis.pcall('GET', KEYS[1])
+local full = type(stored) == 'string' and tonumber(stored) or 0
+full = full - tonumber(ARGV[1])
+if not (full > now) then return redis.call('DEL', KEYS[1]) end
+local left = math.min(math.ceil(full - now) + 1, 2 ^ 40)
+return redis.call('SET', KEYS[1], string.format('%.3f', full), 'PX', string.format('%d', left))
+"""
 STRIKE = """
 local count = redis.pcall('INCR', KEYS[1])
 if type(count) ~= 'number' or count < 1 then
@@ -80,6 +90,10 @@ class Limiter(Protocol):
         Raises:
             Unavailable: RATE_LIMITED, and when to come back.
         """
+        ...
+
+    async def give_back(self, key: str, rate: Rate, count: int) -> None:
+        """Uncount what was taken and not used."""
         ...
 
     async def strike(self, address: str) -> None:
@@ -125,6 +139,10 @@ class MemoryLimiter:
         taken = rate_limits.take(self._full_at_ms.get(key, 0), rate, self._now_ms(), count)
         self._full_at_ms.put(key, taken.full_at_ms)
         _check_wait(taken.wait_ms)
+
+    async def give_back(self, key: str, rate: Rate, count: int) -> None:
+        """See `Limiter`."""
+        self._full_at_ms.put(key, self._full_at_ms.get(key, 0) - count * rate.interval_ms)
 
     async def strike(self, address: str) -> None:
         """See `Limiter`."""
@@ -172,6 +190,7 @@ class RedisLimiter:
         self._retry_s = retry_s
         self._away_until_s: float | None = None
         self._take = redis.register_script(TAKE)
+        self._give_back = redis.register_script(GIVE_BACK)
         self._strike = redis.register_script(STRIKE)
 
     @property
@@ -191,6 +210,15 @@ class RedisLimiter:
             await self._fallback.take(key, rate, count)
         else:
             _check_wait(float(wait_ms))
+
+    async def give_back(self, key: str, rate: Rate, count: int) -> None:
+        """See `Limiter`."""
+        arguments = [count * rate.interval_ms]
+        done = await self._ask(
+            lambda: self._give_back(keys=[f"towonel:rate:{key}"], args=arguments)
+        )
+        if done is None:
+            await self._fallback.give_back(key, rate, count)
 
     async def strike(self, address: str) -> None:
         """See `Limiter`."""
