@@ -69,11 +69,6 @@ class EdgeSettings(Settings):
     foreign: ClassVar[frozenset[str]] = VARIABLES
     replaced: ClassVar[Mapping[str, str]] = REPLACED_VARIABLES
 
-    data_dir: Path | None = Field(
-        default=None,
-        validation_alias="TOWONEL_DATA_DIR",
-        description="Folder for keys and state; gives the other paths their defaults.",
-    )
     invite_token: SecretStr | None = Field(
         default=None,
         validation_alias="TOWONEL_EDGE_INVITE_TOKEN",
@@ -81,10 +76,15 @@ class EdgeSettings(Settings):
     )
     identity_key_path: Path | None = Field(
         default=None,
-        validate_default=True,
         validation_alias="TOWONEL_IDENTITY_KEY_PATH",
         description="Key of an edge without a token; beside a hub, the hub's own. "
         "Default: node.key in TOWONEL_DATA_DIR.",
+    )
+    data_dir: Path | None = Field(
+        default=None,
+        validate_default=True,
+        validation_alias="TOWONEL_DATA_DIR",
+        description="Folder for keys and state; gives the other paths their defaults.",
     )
     state_dir: Path | None = Field(
         default=None,
@@ -264,14 +264,15 @@ class EdgeSettings(Settings):
             raise ValueError(error.detail) from None  # the cause could show the token
         return value
 
-    @field_validator("identity_key_path")
+    @field_validator("data_dir")
     @classmethod
-    def _find_key(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if value is None and info.data.get("data_dir"):
-            return info.data["data_dir"] / KEY_FILE  # type: ignore[no-any-return]  # a Path
-        has_wrong = bool({"data_dir", "invite_token"} - info.data.keys())  # and reported already
-        if value is None and not has_wrong and info.data["invite_token"] is None:
-            raise ValueError("set it, or TOWONEL_EDGE_INVITE_TOKEN, or TOWONEL_DATA_DIR")
+    def _check_key_source(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        others = ("invite_token", "identity_key_path")  # one that is wrong is reported already
+        if value is None and all(info.data.get(one, 0) is None for one in others):
+            raise ValueError(
+                "must be set to a folder for keys and state, as in /var/lib/towonel; an edge of a hub"
+                " elsewhere takes TOWONEL_EDGE_INVITE_TOKEN instead, or TOWONEL_IDENTITY_KEY_PATH"
+            )
         return value
 
     @field_validator("state_dir")
@@ -333,8 +334,14 @@ class EdgeSettings(Settings):
     @property
     @override
     def key_paths(self) -> dict[str, Path]:
-        path = None if self.invite_token else self.identity_key_path
+        path = None if self.invite_token else self.key_path
         return {} if path is None else {"identity_key_path": path}
+
+    @property
+    def key_path(self) -> Path | None:
+        """The key's file, which an edge with a token need not have."""
+        in_folder = None if self.data_dir is None else self.data_dir / KEY_FILE
+        return self.identity_key_path or in_folder
 
     @property
     def state_folder(self) -> Path:
