@@ -14,10 +14,10 @@ from towonel.identity.certs import certificate_sha256, create_certificate
 from towonel.identity.grants import Grant, issue
 from towonel.identity.keys import NodeKey
 from towonel.tunnel.channel import Channel
+from towonel.tunnel.core.bounds.handshake_places import MAX_HANDSHAKES
+from towonel.tunnel.core.bounds.receive_budget import ReceiveBudget
+from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
-from towonel.tunnel.core.handshake_places import MAX_HANDSHAKES
-from towonel.tunnel.core.receive_budget import ReceiveBudget
-from towonel.tunnel.core.send_budget import SendBudget
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.dial import dial
 from towonel.tunnel.link import Link

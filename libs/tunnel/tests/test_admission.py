@@ -17,8 +17,8 @@ from support.tunnel import (
 )
 
 from towonel.identity.certs import certificate_sha256, create_certificate
+from towonel.tunnel.core.bounds.handshake_places import MAX_HANDSHAKES_PER_SOURCE
 from towonel.tunnel.core.handshake import EdgeIdentity
-from towonel.tunnel.core.handshake_places import MAX_HANDSHAKES_PER_SOURCE
 from towonel.tunnel.core.timing import Timing
 from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
 from towonel.wire.ids import EdgeId, TenantId

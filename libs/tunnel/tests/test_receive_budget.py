@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 from support.tunnel import PREAMBLE, ListeningEdge, listening_edge, until
 
-from towonel.tunnel.core.receive_budget import MIN_SESSION_BYTES, ReceiveBudget
+from towonel.tunnel.core.bounds.receive_budget import MIN_SESSION_BYTES, ReceiveBudget
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.session import Session
 from towonel.tunnel.stream_requests import StreamRequest

@@ -7,7 +7,7 @@ from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.session_limits import SessionLimits
 from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import Sessions
-from towonel.tunnel.core.receive_budget import ReceiveShare
+from towonel.tunnel.core.bounds.receive_budget import ReceiveShare
 from towonel.wire.ids import TenantId
 
 ALICE, BOB = TenantId(b"a" * 32), TenantId(b"b" * 32)

@@ -12,8 +12,8 @@ from aioquic.tls import Epoch
 from support.raw_quic import PING, crypto_frame, frame, packet, stream_frame
 from support.tunnel import EDGE, PEM
 
-from towonel.tunnel.core.receive_windows import AGENT_SIZES, EDGE_SIZES, WindowSizes
-from towonel.tunnel.core.send_budget import MAX_STREAM_BYTES
+from towonel.tunnel.core.bounds.receive_windows import AGENT_SIZES, EDGE_SIZES, WindowSizes
+from towonel.tunnel.core.bounds.send_budget import MAX_STREAM_BYTES
 from towonel.tunnel.quic.bounded_connection import (
     MAX_CRYPTO_BYTES,
     MAX_PEER_IDS,

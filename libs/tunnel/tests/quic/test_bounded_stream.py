@@ -5,8 +5,8 @@ from aioquic.quic.stream import FinalSizeError, QuicStreamReceiver
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.tunnel.core.receive_windows import ADMITTED_SIZES, ReceiveWindows
-from towonel.tunnel.core.sparse_buffer import BLOCK_BYTES
+from towonel.tunnel.core.bounds.receive_windows import ADMITTED_SIZES, ReceiveWindows
+from towonel.tunnel.core.bounds.sparse_buffer import BLOCK_BYTES
 from towonel.tunnel.quic.bounded_stream import BoundedReceiver
 
 DATA = bytes(number * 7 % 251 for number in range(5 * BLOCK_BYTES))

@@ -15,11 +15,11 @@ from towonel.identity.certs import certificate_sha256
 from towonel.identity.grants import Grant
 from towonel.identity.keys import NodeKey
 from towonel.tunnel.channel import Channel
+from towonel.tunnel.core.bounds.handshake_places import MAX_HANDSHAKES, Full, HandshakePlaces
+from towonel.tunnel.core.bounds.receive_budget import ReceiveBudget
+from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.core.close_reason import CloseReason
 from towonel.tunnel.core.handshake import EdgeHandshake, EdgeIdentity
-from towonel.tunnel.core.handshake_places import MAX_HANDSHAKES, Full, HandshakePlaces
-from towonel.tunnel.core.receive_budget import ReceiveBudget
-from towonel.tunnel.core.send_budget import SendBudget
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.quic.address_validation import AddressValidator
 from towonel.tunnel.quic.configuration import edge_configuration, edge_connection

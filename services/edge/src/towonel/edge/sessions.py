@@ -14,8 +14,8 @@ from towonel.edge.metrics import Metrics
 from towonel.identity.grants import Grant
 from towonel.runtime.addresses import source_of
 from towonel.runtime.log_limit import LogLimit
-from towonel.tunnel.core.receive_budget import ReceiveBudget
-from towonel.tunnel.core.send_budget import SendBudget
+from towonel.tunnel.core.bounds.receive_budget import ReceiveBudget
+from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.listener import AdmissionPolicy
 from towonel.tunnel.session import Session
 from towonel.wire.errors import Code

@@ -13,9 +13,9 @@ from aioquic.quic.packet_builder import QuicDeliveryState
 from aioquic.quic.rangeset import RangeSet
 from aioquic.quic.stream import FinalSizeError, QuicStreamReceiver, QuicStreamSender
 
-from towonel.tunnel.core.receive_windows import ReceiveWindows
-from towonel.tunnel.core.send_budget import MAX_STREAM_BYTES, SendBudget
-from towonel.tunnel.core.sparse_buffer import SparseBuffer
+from towonel.tunnel.core.bounds.receive_windows import ReceiveWindows
+from towonel.tunnel.core.bounds.send_budget import MAX_STREAM_BYTES, SendBudget
+from towonel.tunnel.core.bounds.sparse_buffer import SparseBuffer
 
 
 class PacketRefused(Exception):

@@ -13,7 +13,7 @@ Source: RFC 9000 §4.1 (flow control), §21.5 (stream fragmentation).
 
 from dataclasses import dataclass
 
-from towonel.tunnel.core.receive_budget import STEP_BYTES, ReceiveShare
+from towonel.tunnel.core.bounds.receive_budget import STEP_BYTES, ReceiveShare
 
 _STEP = 4  # a limit is raised once a quarter of its window was used: a frame, and no waiting
 
