@@ -88,12 +88,8 @@ class RecordingPolicy(AdmissionPolicy):
         return host
 
     @override
-    def send_budget_of(self, tenant_id: TenantId) -> SendBudget:
-        return self.send_budget
-
-    @override
-    def receive_budget_of(self, tenant_id: TenantId) -> ReceiveBudget:
-        return self.receive_budget
+    def budgets_of(self, tenant_id: TenantId) -> tuple[SendBudget, ReceiveBudget]:
+        return self.send_budget, self.receive_budget
 
     @override
     def now_ms(self) -> int:

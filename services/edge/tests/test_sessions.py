@@ -20,7 +20,7 @@ async def test_what_clients_of_a_tenant_have_not_taken_counts_until_nobody_holds
     sessions = Sessions(RouteTable(), Balancer(), metrics, LIMITS)
     first, second, other = (ReceiveShare() for _ in range(3))
     for share, tenant in ((first, ALICE), (second, ALICE), (other, BOB)):
-        share.join(sessions.receive_budget_of(tenant))
+        share.join(sessions.budgets_of(tenant)[1])
     first.take(2**21)
     other.take(5)
 
@@ -28,6 +28,6 @@ async def test_what_clients_of_a_tenant_have_not_taken_counts_until_nobody_holds
     assert (second.room, other.room) == (2**20, 2**22 - 5)
     first.leave()
     second.leave()
-    assert sessions.receive_budget_of(ALICE).held == 2**21
+    assert sessions.budgets_of(ALICE)[1].held == 2**21
     del first, second
     assert counted("receive_buffer_bytes") == 5

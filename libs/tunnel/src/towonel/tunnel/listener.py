@@ -56,12 +56,8 @@ class AdmissionPolicy(SessionListener, Protocol):
         """Return what counts as one source of handshakes."""
         ...
 
-    def send_budget_of(self, tenant_id: TenantId) -> SendBudget:
-        """Return the budget of what is sent on all sessions of a tenant."""
-        ...
-
-    def receive_budget_of(self, tenant_id: TenantId) -> ReceiveBudget:
-        """Return the budget of what arrived on all sessions of a tenant."""
+    def budgets_of(self, tenant_id: TenantId) -> tuple[SendBudget, ReceiveBudget]:
+        """Return the budgets of what is sent and of what arrived on all sessions of a tenant."""
         ...
 
     def on_refused(self, code: Code, detail: str, peer: str) -> None:
@@ -144,8 +140,9 @@ class Listener(SessionListener):
     def on_admitted(self, session: Session) -> None:
         """Let a newer session of an agent take the place of the older."""
         self._handshaking.leave(session.connection)
-        session.connection.send_budget.join(self._policy.send_budget_of(session.tenant_id))
-        session.connection.receive_share.join(self._policy.receive_budget_of(session.tenant_id))
+        send, receive = self._policy.budgets_of(session.tenant_id)
+        session.connection.send_budget.join(send)
+        session.connection.receive_share.join(receive)
         older = self._sessions.get(session.agent_id)
         self._sessions[session.agent_id] = session
         self._policy.on_admitted(session)

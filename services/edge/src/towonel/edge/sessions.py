@@ -96,17 +96,13 @@ class Sessions(AdmissionPolicy):
         return source_of(ip_address(host.partition("%")[0]))
 
     @override
-    def send_budget_of(self, tenant_id: TenantId) -> SendBudget:
-        budget = self._send_budgets.get(tenant_id)
-        if budget is None:
-            budget = SendBudget(self._limits.send_bytes_per_tenant)
-            self._send_budgets[tenant_id] = budget
-        return budget
-
-    @override
-    def receive_budget_of(self, tenant_id: TenantId) -> ReceiveBudget:
-        budget = ReceiveBudget(self._limits.receive_bytes_per_tenant)
-        return self._receive_budgets.setdefault(tenant_id, budget)
+    def budgets_of(self, tenant_id: TenantId) -> tuple[SendBudget, ReceiveBudget]:
+        send = SendBudget(self._limits.send_bytes_per_tenant)
+        receive = ReceiveBudget(self._limits.receive_bytes_per_tenant)
+        return (
+            self._send_budgets.setdefault(tenant_id, send),
+            self._receive_budgets.setdefault(tenant_id, receive),
+        )
 
     @override
     def now_ms(self) -> int:

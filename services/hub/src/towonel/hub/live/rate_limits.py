@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from towonel.hub.core import rate_limits
 from towonel.hub.core.rate_limits import Rate, Strikes, source_of
+from towonel.hub.live.recent_values import RecentValues
 from towonel.hub.timing import Timing
 from towonel.identity.signatures import MAX_SKEW_MS
 from towonel.wire.errors import Code, Unavailable
@@ -127,8 +128,8 @@ class MemoryLimiter:
     ) -> None:
         self._now_ms = now_ms
         self._max_nonces = max_nonces
-        self._full_at_ms = _Recent[float](max_sources)
-        self._strikes = _Recent[Strikes](max_sources)
+        self._full_at_ms = RecentValues[float](max_sources)
+        self._strikes = RecentValues[Strikes](max_sources)
         self._nonces: dict[tuple[str, bytes], dict[int, int]] = {}
 
     async def check(self) -> None:
@@ -265,23 +266,6 @@ class RedisLimiter:
             log.info("rate_limits.restored")
         self._away_until_s = None
         return answer
-
-
-class _Recent[V]:
-    """Bounded cache: of too many values, the one that was put longest ago is dropped."""
-
-    def __init__(self, max_values: int) -> None:
-        self._max_values = max_values
-        self._values: dict[str, V] = {}
-
-    def get(self, key: str, default: V) -> V:
-        return self._values.get(key, default)
-
-    def put(self, key: str, value: V) -> None:
-        self._values.pop(key, None)
-        while len(self._values) >= self._max_values:
-            del self._values[next(iter(self._values))]
-        self._values[key] = value
 
 
 def make_limiter(

@@ -63,8 +63,8 @@ class RouteCache:
         return self._known.revision
 
     @property
-    def known(self) -> RouteHistory:
-        """What is cached; each refresh replaces it."""
+    def history(self) -> RouteHistory:
+        """Routes and changes that are cached; each refresh replaces them."""
         return self._known
 
     @property
