@@ -5,12 +5,13 @@ import contextlib
 import os
 import re
 import signal
-import sys
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support import fork_server
+from support.fork_server import ForkedProcess
 
 # Signals are waited for and lines are written whole: neither can fall between two steps of it.
 PUPPET = """
@@ -59,7 +60,7 @@ sys.exit(asyncio.run(supervisor.supervise(programs, timing)))
 
 @dataclass
 class Supervisor:
-    process: asyncio.subprocess.Process
+    process: ForkedProcess
     log: Path
 
     async def says(self, text: str) -> str:
@@ -77,20 +78,15 @@ class Supervisor:
 async def supervising(folder: Path, *puppets: str) -> AsyncGenerator[Supervisor]:
     """A puppet is `NAME N:CODE [PLAN]`: it ends with CODE at the Nth signal."""
     (folder / "puppet.py").write_text(PUPPET)
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", DRIVER, *puppets),
-            env=os.environ | {"PYTHONPATH": str(folder)},
-            cwd=folder,
-            stderr=output,
-        )
+    (folder / "driver.py").write_text(DRIVER)
+    log, environ = folder / "log", os.environ | {"PYTHONPATH": str(folder)}
+    log.touch()
+    process = await fork_server.start(str(folder / "driver.py"), environ, log, puppets)
     try:
         yield Supervisor(process, log)
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        process.kill()
+        await process.wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -120,7 +116,7 @@ async def test_a_second_signal_is_passed_on_too(tmp_path: Path) -> None:
     async with supervising(tmp_path, "hub 2:1", "edge 2:1") as supervisor:
         await supervisor.says("hub up")
         await supervisor.says("edge up")
-        supervisor.process.terminate()
+        supervisor.process.send_signal(signal.SIGTERM)
         await supervisor.says("hub got SIGTERM")
         await supervisor.says("edge got SIGTERM")
         supervisor.process.send_signal(signal.SIGINT)
@@ -132,8 +128,8 @@ async def test_a_second_signal_is_passed_on_too(tmp_path: Path) -> None:
 async def test_the_same_signal_twice_at_once_is_one_signal(tmp_path: Path) -> None:
     async with supervising(tmp_path, "hub 2:1 deaf") as supervisor:
         await supervisor.says("hub up")
-        supervisor.process.terminate()
-        supervisor.process.terminate()
+        supervisor.process.send_signal(signal.SIGTERM)
+        supervisor.process.send_signal(signal.SIGTERM)
 
         assert await supervisor.ends() == 0
         assert supervisor.log.read_text().count("signal.forwarded") == 1
@@ -146,7 +142,7 @@ async def test_one_that_ends_unasked_is_started_again_and_the_other_goes_on(
     async with supervising(tmp_path, "hub 1:0", f"edge 1:0 once exit{code}") as supervisor:
         await supervisor.says("hub up")
         await supervisor.says(r"(?s)edge up.*edge up")
-        supervisor.process.terminate()
+        supervisor.process.send_signal(signal.SIGTERM)
 
         assert await supervisor.ends() == 0
         log = supervisor.log.read_text()
@@ -161,7 +157,7 @@ async def test_one_that_is_killed_is_started_again(tmp_path: Path) -> None:
         pid = await supervisor.says(r'"program": "edge", "pid": (\d+)')
         os.kill(int(pid), signal.SIGKILL)
         await supervisor.says(r"(?s)edge up.*edge up")
-        supervisor.process.terminate()
+        supervisor.process.send_signal(signal.SIGTERM)
 
         assert await supervisor.ends() == 0
         assert await supervisor.says(f'"exit_code": {128 + signal.SIGKILL}, "retry_s"')
@@ -171,7 +167,7 @@ async def test_a_signal_ends_one_that_waits_for_its_next_start(tmp_path: Path) -
     async with supervising(tmp_path, "hub 1:0", "edge 1:0 patient exit4") as supervisor:
         await supervisor.says("hub up")
         await supervisor.says("program.failed")
-        supervisor.process.terminate()
+        supervisor.process.send_signal(signal.SIGTERM)
 
         assert await supervisor.ends() == 4
         assert supervisor.log.read_text().count("edge up") == 1
@@ -188,7 +184,7 @@ async def test_wrong_settings_later_are_tried_some_times_and_leave_the_other_alo
 ) -> None:
     async with supervising(tmp_path, "hub 1:0", "edge 1:0 first1 exit78") as supervisor:
         await supervisor.says("program.given_up")
-        supervisor.process.terminate()
+        supervisor.process.send_signal(signal.SIGTERM)
 
         assert await supervisor.ends() == 78
         log = supervisor.log.read_text()
@@ -205,7 +201,7 @@ async def test_a_failed_drain_is_the_exit_code(tmp_path: Path) -> None:
     async with supervising(tmp_path, "hub 1:75", "edge 1:0") as supervisor:
         await supervisor.says("hub up")
         await supervisor.says("edge up")
-        supervisor.process.terminate()
+        supervisor.process.send_signal(signal.SIGTERM)
 
         assert await supervisor.ends() == 75
 
@@ -213,7 +209,7 @@ async def test_a_failed_drain_is_the_exit_code(tmp_path: Path) -> None:
 async def test_one_that_was_not_up_yet_when_told_to_end_lost_nothing(tmp_path: Path) -> None:
     async with supervising(tmp_path, "hub 1:0 deaf") as supervisor:
         await supervisor.says("hub up")
-        supervisor.process.terminate()
+        supervisor.process.send_signal(signal.SIGTERM)
 
         assert await supervisor.ends() == 0
 
@@ -221,7 +217,7 @@ async def test_one_that_was_not_up_yet_when_told_to_end_lost_nothing(tmp_path: P
 async def test_one_that_does_not_listen_is_killed_after_its_deadline(tmp_path: Path) -> None:
     async with supervising(tmp_path, "hub never", "edge 1:0") as supervisor:
         await supervisor.says("hub up")
-        supervisor.process.terminate()
+        supervisor.process.send_signal(signal.SIGTERM)
 
         assert await supervisor.ends() == 128 + signal.SIGKILL
 

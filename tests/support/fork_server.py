@@ -32,6 +32,7 @@ PRELOADED = [
     "towonel.hub.app",
     "towonel.edge.app",
     "towonel.agent.app",
+    "towonel.cli.app",
 ]
 
 
@@ -74,13 +75,27 @@ class ForkedProcess:
 
 
 async def start(
-    program: str, environ: Mapping[str, str], output: Path | None = None
+    program: str,
+    environ: Mapping[str, str],
+    output: Path | None = None,
+    arguments: Sequence[str] = (),
 ) -> ForkedProcess:
     """Start a program, such as `hub`, as its command does; `output` gets both of its outputs."""
-    outputs = () if output is None else (str(output), str(output))
-    child = context().Process(target=_run, args=(program, dict(environ), (), outputs), daemon=True)
-    await asyncio.to_thread(child.start)
-    return ForkedProcess(child)
+    outputs = () if output is None else (output, output)
+    return ForkedProcess(await asyncio.to_thread(fork, program, environ, arguments, outputs))
+
+
+def fork(
+    program: str,
+    environ: Mapping[str, str],
+    arguments: Sequence[str] = (),
+    outputs: Sequence[Path] = (),
+) -> BaseProcess:
+    """Start a program, or the script at a path; `outputs` are files for its two outputs."""
+    work = (program, dict(environ), arguments, [str(path) for path in outputs])
+    child = context().Process(target=_run, args=work, daemon=True)
+    child.start()
+    return child
 
 
 @dataclass(frozen=True)
@@ -99,7 +114,7 @@ def run_command(
     user: int | None = None,
     program: str = "hub",
 ) -> CommandResult:
-    """Run `towonel-hub` with these arguments to its end, as another user where one is given."""
+    """Run a program with these arguments to its end, as another user where one is given."""
     stdout, stderr = folder / "stdout", folder / "stderr"
     work = (program, dict(environ), arguments, (str(stdout), str(stderr)), user)
     child = context().Process(target=_run, args=work, daemon=True)
@@ -125,7 +140,10 @@ def _run(
     sys.argv = [f"towonel-{program}", *arguments]
     if user is not None:
         os.setuid(user)
-    runpy.run_module(f"towonel.{program}", run_name="__main__")
+    if program.endswith(".py"):
+        runpy.run_path(program, run_name="__main__")
+    else:
+        runpy.run_module(f"towonel.{program}", run_name="__main__")
 
 
 def boot(url: str) -> str:

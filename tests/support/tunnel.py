@@ -16,6 +16,7 @@ from towonel.identity.keys import NodeKey
 from towonel.tunnel.channel import Channel
 from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
 from towonel.tunnel.core.handshake_places import MAX_HANDSHAKES
+from towonel.tunnel.core.receive_budget import ReceiveBudget
 from towonel.tunnel.core.send_budget import SendBudget
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.dial import dial
@@ -68,6 +69,7 @@ class RecordingPolicy(AdmissionPolicy):
     refuses: Code | None = None
     refuses_more: Code | None = None
     send_budget: SendBudget = field(default_factory=lambda: SendBudget(2**40))
+    receive_budget: ReceiveBudget = field(default_factory=ReceiveBudget)
 
     @override
     def hub_ids(self) -> tuple[bytes, ...]:
@@ -88,6 +90,10 @@ class RecordingPolicy(AdmissionPolicy):
     @override
     def send_budget_of(self, tenant_id: TenantId) -> SendBudget:
         return self.send_budget
+
+    @override
+    def receive_budget_of(self, tenant_id: TenantId) -> ReceiveBudget:
+        return self.receive_budget
 
     @override
     def now_ms(self) -> int:

@@ -114,7 +114,7 @@ async def test_ports_in_use_are_named_with_their_role_and_a_way_out(
     assert "make demo PORT_BASE=20000" in output
 
 
-@pytest.mark.parametrize("step", [PUBLIC, AGENT])
+@pytest.mark.parametrize("step", [PUBLIC, pytest.param(AGENT, marks=pytest.mark.soak)])
 async def test_a_signal_in_the_middle_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

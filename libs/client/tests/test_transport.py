@@ -11,7 +11,7 @@ from support.scripted_server import Server, serving
 from towonel.api.invites import InviteIn
 from towonel.client.hub import HubClient
 from towonel.client.request import MAX_ANSWER_BYTES, MAX_PAGE_BYTES, HubRequest
-from towonel.client.transport import parse_hub_url
+from towonel.client.transport import to_httpx_url
 from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
 
 HEALTH = {"status": "ok", "node_id": "ab" * 32, "version": "1.2.3", "protocol_version": 1}
@@ -30,7 +30,7 @@ KEY = "operator-key-that-must-not-leak"
     ],
 )
 def test_https_anywhere_and_http_to_this_host_are_hubs(text: str) -> None:
-    assert str(parse_hub_url(text)) == str(parse_hub_url(text.strip()))
+    assert str(to_httpx_url(text)) == str(to_httpx_url(text.strip()))
 
 
 @pytest.mark.parametrize(
@@ -54,14 +54,14 @@ def test_https_anywhere_and_http_to_this_host_are_hubs(text: str) -> None:
 )
 def test_an_unsafe_or_broken_address_is_refused_by_its_rule(text: str, rule: str) -> None:
     with pytest.raises(Denied, match=rule) as caught:
-        parse_hub_url(text)
+        to_httpx_url(text)
 
     assert caught.value.code is Code.INVALID_REQUEST
     assert "secret" not in str(caught.value)
 
 
 def test_http_elsewhere_is_a_choice_that_has_to_be_made() -> None:
-    url = parse_hub_url("http://hub.example.eu", allow_insecure=True)
+    url = to_httpx_url("http://hub.example.eu", allow_insecure=True)
 
     assert url.host == "hub.example.eu"
     assert url.scheme == "http"

@@ -77,8 +77,12 @@ print(load_or_create(Path(sys.argv[1]), lambda: secrets.token_bytes(32)).hex())
 def test_creators_that_race_all_get_the_same_secret(tmp_path: Path) -> None:
     command = [sys.executable, "-c", CREATE, str(tmp_path / "state" / "node.key")]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    racers = [subprocess.Popen(command, text=True, **pipes) for _ in range(6)]  # type: ignore[call-overload]
-    made = {racer.communicate("go\n")[0].strip() for racer in racers}
+    racers = [subprocess.Popen(command, text=True, **pipes) for _ in range(4)]  # type: ignore[call-overload]
+    for racer in racers:
+        assert racer.stdin
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    made = {racer.communicate()[0].strip() for racer in racers}
 
     assert len(made) == 1
     assert len(made.pop()) == 64

@@ -61,7 +61,7 @@ def resolver_of(*answers: str) -> Resolver:
             for address in next(following).split()
         ]
 
-    return Resolver(LookupThreads(look_up))
+    return Resolver(LookupThreads(look_up), min_age_s=0)
 
 
 async def open_stream(session: Session, service: ServiceKey = SERVICE) -> Pipe:

@@ -1,12 +1,10 @@
 """Settings of the agent: all mistakes reported at once, and never the token."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support.fork_server import CommandResult, run_command
 
 from towonel.agent.settings import AgentSettings
 from towonel.runtime.settings import SettingsError, load, variables
@@ -17,16 +15,8 @@ SERVICES = json.dumps([{"hostname": "a.eu", "origin": "127.0.0.1:1"}])
 GOOD = {"TOWONEL_INVITE_TOKEN": TOKEN.encode(), "TOWONEL_AGENT_SERVICES": SERVICES}
 
 
-def run_agent(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    keep = {name: value for name, value in os.environ.items() if not name.startswith("TOWONEL_")}
-    return subprocess.run(
-        [sys.executable, "-m", "towonel.agent", *arguments],
-        env={**keep, **environ},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+def run_agent(folder: Path, environ: dict[str, str], *arguments: str) -> CommandResult:
+    return run_command(environ, *arguments, folder=folder, program="agent")
 
 
 @pytest.mark.parametrize(
@@ -91,18 +81,19 @@ def test_what_is_given_is_read() -> None:
     assert settings.health_listen_addr == ("127.0.0.1", 9090)
 
 
-def test_every_mistake_is_named_at_once_and_the_process_ends_with_78() -> None:
+def test_every_mistake_is_named_at_once_and_the_process_ends_with_78(tmp_path: Path) -> None:
     ended = run_agent(
+        tmp_path,
         {
             "TOWONEL_INVITE_TOKEN": TOKEN.encode()[:-4],
             "TOWONEL_AGENT_SERVICES": '[{"hostname": "x"}]',
             "TOWONEL_AGENT_GROUP": "No Group",
             "TOWONEL_AGENT_TRUSTED_EDGES": '["ab", 5]',
             "TOWONEL_AGENT_SERVICE": "[]",
-        }
+        },
     )
 
-    assert ended.returncode == 78
+    assert ended.code == 78
     names = [line.partition(":")[0].partition("[")[0] for line in ended.stderr.splitlines()]
     assert names == [
         "TOWONEL_AGENT_SERVICE",
@@ -127,10 +118,19 @@ def test_a_service_of_the_wrong_shape_is_one_line() -> None:
     ]
 
 
-def test_without_a_token_the_variable_and_its_form_are_named() -> None:
-    ended = run_agent({})
+def test_a_number_that_python_does_not_convert_is_refused_without_its_words() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(AgentSettings, {**GOOD, "TOWONEL_AGENT_SERVICES": f"[{'1' * 5_000}]"})
 
-    assert ended.returncode == 78
+    assert caught.value.problems == [
+        "TOWONEL_AGENT_SERVICES: is not JSON that can be used: a number in it is too long"
+    ]
+
+
+def test_without_a_token_the_variable_and_its_form_are_named(tmp_path: Path) -> None:
+    ended = run_agent(tmp_path, {})
+
+    assert ended.code == 78
     assert "TOWONEL_INVITE_TOKEN" in ended.stderr
 
 
@@ -140,11 +140,11 @@ def test_a_list_of_trusted_edges_with_a_mistake_is_refused_whole(value: str) -> 
         load(AgentSettings, {**GOOD, "TOWONEL_AGENT_TRUSTED_EDGES": value})
 
 
-def test_a_hub_in_the_clear_is_refused_before_anything_is_sent() -> None:
+def test_a_hub_in_the_clear_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
     token = InviteToken("http://hub.example.eu", bytes(16), bytes(32), bytes(32)).encode()
-    ended = run_agent({**GOOD, "TOWONEL_INVITE_TOKEN": token})
+    ended = run_agent(tmp_path, {**GOOD, "TOWONEL_INVITE_TOKEN": token})
 
-    assert ended.returncode == 78
+    assert ended.code == 78
     assert "https://" in ended.stderr
     assert "TOWONEL_ALLOW_INSECURE_HUB" in ended.stderr
 
@@ -157,6 +157,6 @@ def test_the_token_is_hidden_and_known_as_a_secret() -> None:
     assert token.is_secret
 
 
-def test_help_and_version_need_no_environment() -> None:
-    assert "TOWONEL_AGENT_SERVICES" in run_agent({}, "--help").stdout
-    assert run_agent({}, "--version").stdout.startswith("towonel-agent 0.")
+def test_help_and_version_need_no_environment(tmp_path: Path) -> None:
+    assert "TOWONEL_AGENT_SERVICES" in run_agent(tmp_path, {}, "--help").stdout
+    assert run_agent(tmp_path, {}, "--version").stdout.startswith("towonel-agent 0.")

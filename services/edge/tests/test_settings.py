@@ -135,3 +135,14 @@ def test_sessions_taken_at_one_address_are_advertised_there() -> None:
     session = {"TOWONEL_DATA_DIR": "/state", "TOWONEL_EDGE_SESSION_LISTEN_ADDR": "192.0.2.7:4433"}
 
     assert load(EdgeSettings, session).agent_addresses(4433) == ["192.0.2.7:4433"]
+
+
+def test_the_buffers_of_a_tenant_are_set_one_by_one_in_mebibytes() -> None:
+    environ = {
+        "TOWONEL_EDGE_MAX_SEND_BUFFER_PER_TENANT_MIB": "3",
+        "TOWONEL_EDGE_MAX_RECEIVE_BUFFER_PER_TENANT_MIB": "5",
+    }
+    limits = load(EdgeSettings, {**BESIDE_A_HUB, **environ}).session_limits
+
+    assert limits.send_bytes_per_tenant == 3 * 2**20
+    assert limits.receive_bytes_per_tenant == 5 * 2**20

@@ -2,12 +2,18 @@
 
 import asyncio
 import json
+import os
 import sys
 from asyncio.subprocess import PIPE
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from support.edge_fleet import UNLIMITED
+from support.hub_process import running, settings
+
+from towonel.hub.backup import check
+from towonel.hub.store.db.database import Database
 
 ROOT = Path(__file__).parents[3]
 SMALL = "--tenants 20 --services 200 --rounds 1 --times 2 --edges 3"
@@ -33,3 +39,31 @@ async def test_the_benchmark_measures_both_databases_alike() -> None:
         *figures["postgres"]
     }
     assert "fsync=on" in table.decode()
+
+
+async def test_what_it_fills_is_sound_and_can_be_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "bench")
+    # Imported late: the folder is on the path only here.
+    import measures  # noqa: PLC0415
+    from hubprocess import Running  # noqa: PLC0415
+    from seed_database import Size, fill  # noqa: PLC0415
+
+    database, size = Database.in_file(tmp_path / "hub.db"), Size(8, 40)
+    fill(database, size)
+    found = check.problems(database)
+    chosen = settings(tmp_path, **UNLIMITED)
+    async with running(chosen):
+        key = (tmp_path / "operator.key").read_text().strip()
+        hub = Running(os.getpid(), f"http://127.0.0.1:{chosen.listen_addr[1]}", key, 0.0)
+        everything = await measures.snapshot(hub)
+        changed = await measures.change(hub, size, 1)
+        written = await measures.writes(hub, size, 2, 4)
+        pages = await measures.pages(hub, 1)
+
+    assert found == []
+    assert everything["changes"] >= size.services
+    assert changed["bytes"] > 0
+    assert written["writes_s"] > 0
+    assert {f"page of {name}, first" for name in measures.LISTS} <= {*pages}

@@ -46,7 +46,7 @@ async def test_a_time_without_the_hub_fails_no_request(
     stop = asyncio.Event()
 
     async with asyncio.TaskGroup() as tasks:
-        clients = [tasks.create_task(ask_until(client, stop)) for _ in range(4)]
+        clients = [tasks.create_task(ask_until(client, stop)) for _ in range(2)]
         await stop_hub(fresh_processes)
         tasks.create_task(set_after(away_s, stop))
 

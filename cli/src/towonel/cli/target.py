@@ -13,7 +13,7 @@ from towonel.cli.logins import FILE, Profile, Profiles
 from towonel.cli.settings import CommandSettings, config_folder
 from towonel.client.envelope import ForeignAnswer, printable
 from towonel.client.operator import OperatorClient
-from towonel.client.transport import parse_hub_url
+from towonel.client.transport import to_httpx_url
 from towonel.runtime import secretfile
 from towonel.runtime.addresses import loopback_url
 from towonel.runtime.settings import SettingsError
@@ -114,7 +114,7 @@ def resolve_target(
         key = _key_in_file(_key_path(settings), required=needs_key)
     url, where = _url(settings, hub_url, login)
     try:
-        parse_hub_url(url, allow_insecure=settings.allow_insecure_hub)
+        to_httpx_url(url, allow_insecure=settings.allow_insecure_hub)
     except Denied as error:
         if hub_url:
             raise UsageError(f"{where}: {error.detail}") from error

@@ -4,13 +4,20 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, override
 
 import pytest
 
 from towonel.runtime.dns.lookups import Answer, EventLoop, LookupThreads
-from towonel.runtime.dns.resolver import FRESH_S, MAX_NAMES, STALE_S, Resolver
+from towonel.runtime.dns.resolver import (
+    FRESH_S,
+    MAX_NAMES,
+    MIN_AGE_S,
+    STALE_S,
+    Resolver,
+)
 
 DEAD = "dead.example.eu"
 
@@ -45,6 +52,12 @@ def server() -> Iterator[NameServer]:
     server = NameServer()
     yield server
     server.ended.set()
+
+
+async def code_of(asking: Awaitable[Answer]) -> int | None:
+    with pytest.raises(socket.gaierror) as caught:
+        await asking
+    return caught.value.errno
 
 
 @dataclass
@@ -123,6 +136,56 @@ async def test_more_names_than_threads_queue_and_are_answered(server: NameServer
     assert all(task.result() for task in [*dead, queued])
 
 
+@dataclass
+class ThreadLimit:
+    """Maker of threads that do not start while the system has no more, as `Thread.start` tells it."""
+
+    is_reached: bool = True
+
+    def __call__(self, **arguments: Any) -> threading.Thread:
+        limit = self
+
+        class LimitedThread(threading.Thread):
+            @override
+            def start(self) -> None:
+                if limit.is_reached:
+                    raise RuntimeError("can't start new thread")
+                super().start()
+
+        return LimitedThread(**arguments)
+
+
+async def test_a_name_without_a_thread_fails_and_is_looked_up_once_there_are_some(
+    server: NameServer,
+) -> None:
+    limit = ThreadLimit()
+    lookups = LookupThreads(server.look_up, max_threads=1, make_thread=limit)
+    async with asyncio.timeout(10):
+        for _ in range(3):
+            with pytest.raises(OSError, match="can't start new thread"):
+                await lookups.ask("a.example.eu")
+        limit.is_reached = False
+
+        assert await lookups.ask("a.example.eu") == answer("192.0.2.1")
+
+
+async def test_an_answer_is_given_though_no_thread_is_left_for_those_that_queue(
+    server: NameServer,
+) -> None:
+    limit = ThreadLimit(is_reached=False)
+    lookups = LookupThreads(server.look_up, max_threads=1, make_thread=limit)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        dead = tasks.create_task(lookups.ask(DEAD))
+        queued = [tasks.create_task(code_of(lookups.ask(f"{n}.eu"))) for n in range(2)]
+        while DEAD not in server.asked:
+            await asyncio.sleep(0.01)
+        limit.is_reached = True
+        server.ended.set()
+
+    assert dead.result() == answer("192.0.2.1")
+    assert [task.result() for task in queued] == [socket.EAI_AGAIN] * 2
+
+
 async def test_an_answer_is_used_again_while_it_is_fresh(
     server: NameServer, cached: Cached
 ) -> None:
@@ -140,10 +203,22 @@ async def test_an_answer_that_is_expired_is_asked_for_anew(
 ) -> None:
     await cached.address()
     server.found = answer("192.0.2.2")
+    cached.clock.now_s += MIN_AGE_S
     cached.resolver.expire("a.example.eu")
     cached.resolver.expire("unknown.example.eu")
 
     assert await cached.address() == "192.0.2.2"
+
+
+async def test_an_origin_that_refuses_every_client_costs_one_look_up_a_second(
+    server: NameServer, cached: Cached
+) -> None:
+    for _ in range(30):
+        await cached.address()
+        cached.resolver.expire("a.example.eu")
+        cached.clock.now_s += MIN_AGE_S / 10
+
+    assert len(server.asked) == 3
 
 
 @pytest.mark.parametrize("way", ["silent", "away"])

@@ -43,6 +43,7 @@ def test_what_is_meant_by_a_list(text: str, items: tuple[str, ...]) -> None:
         ("[a]", "is not JSON"),
         ('["a", null, true, {}]', r"\[1\] must be a text.*\n\[2\] must.*\n\[3\] must"),
         ("[" * 100_000 + "]", "nested too deeply"),
+        ("[" + "1" * 5_000 + "]", "a number in it is too long"),
     ],
 )
 def test_an_array_with_mistakes_is_refused_with_each_of_them(text: str, reason: str) -> None:

@@ -72,7 +72,7 @@ def test_no_services_are_fine() -> None:
         ([{"hostname": "a.eu", "orign": "a:1"}], "did you mean origin?"),
         ([{"hostname": "a.eu", "origin": "a:1", "zzz": 1}], "there are hostname, origin"),
         ("[" * 100_000, "nested too deeply"),
-        ("[" + "1" * 5_000 + "]", "a number is too long"),
+        ("[" + "1" * 5_000 + "]", "a number in it is too long"),
         ('[{"hostname": "a.eu", "origin": "a:1", "origin": "b:1"}]', "occurs twice in it"),
         ([{"hostname": "a.eu", "origin": 5}], "origin: must be a text, not 5"),
         ([{"hostname": "a.eu", "origin": "a:1", "proxy_protocol": "v1"}], 'must be "v2" or "none"'),

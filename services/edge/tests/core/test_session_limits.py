@@ -5,7 +5,7 @@ import pytest
 from towonel.edge.core.session_limits import DEFAULT_LIMITS, SessionLimits
 from towonel.wire.errors import Code
 
-LIMITS = SessionLimits(sessions=10, per_tenant=3, send_bytes_per_tenant=1)
+LIMITS = SessionLimits(10, 3, send_bytes_per_tenant=1, receive_bytes_per_tenant=1)
 
 
 @pytest.mark.parametrize(

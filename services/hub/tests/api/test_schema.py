@@ -23,7 +23,7 @@ ANYBODY = {
 SIGNATURE_BYTES = 3309
 SCHEMA = schema(phases={"coverage": {"enabled": False}})  # which `make soak` has
 BOUNDED = settings(
-    max_examples=10,
+    max_examples=6,
     derandomize=True,
     deadline=None,
     database=None,
@@ -73,7 +73,7 @@ def locked(untouched: Untouched) -> Generator[Served]:
 
 
 @SCHEMA.parametrize()
-@settings(BOUNDED, max_examples=4)
+@settings(BOUNDED, max_examples=3)
 def test_nobody_writes_or_reads_without_a_key(case: "Case[Any]", locked: Served) -> None:
     if name_of(case) == "submit_entry" and isinstance(case.body, bytes):
         case.body = forged(case.body)

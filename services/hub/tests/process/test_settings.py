@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from towonel.client.transport import parse_hub_url
+from towonel.client.transport import to_httpx_url
 from towonel.hub.settings import HubSettings
 from towonel.identity.keys import TenantKey
 from towonel.runtime.settings import SettingsError, load
@@ -119,7 +119,7 @@ def test_a_public_url_that_no_client_takes_is_refused(url: str, rule: str) -> No
 def test_a_public_url_is_one_that_clients_take(url: str) -> None:
     public = loaded(TOWONEL_HUB_PUBLIC_URL=url).url
 
-    assert str(parse_hub_url(public, allow_insecure=True)).rstrip("/") == url.rstrip("/")
+    assert str(to_httpx_url(public, allow_insecure=True)).rstrip("/") == url.rstrip("/")
 
 
 def test_a_public_url_in_the_clear_is_taken_with_a_warning() -> None:

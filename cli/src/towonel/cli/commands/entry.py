@@ -55,10 +55,10 @@ async def submit(
     tenant = read_tenant_key(key_path)
     sequence = await TenantLog(hub, tenant).append(op)
     document = {"tenant_id": tenant.tenant_id.hex(), "sequence": sequence, **op_to_json(op)}
-    is_kept = isinstance(op, UpsertTcpService | UpsertUdpService)
+    is_reserved = isinstance(op, UpsertTcpService | UpsertUdpService)
     note = (
         "\nIts port is kept for it; edges do not listen on ports of services yet."
-        if is_kept
+        if is_reserved
         else ""
     )
     return Output(document, f"entry {sequence}: {format_op(op)}{note}")

@@ -16,7 +16,7 @@ from towonel.cli.output import Fields, Output
 from towonel.cli.settings import CommandSettings, config_folder
 from towonel.cli.target import parse_key
 from towonel.client.operator import OperatorClient
-from towonel.client.transport import parse_hub_url
+from towonel.client.transport import to_httpx_url
 from towonel.runtime.settings import load
 from towonel.wire.errors import Denied
 
@@ -54,7 +54,7 @@ def login(
         raise UsageError("--profile: is 1 to 64 letters, digits, dots, hyphens and underscores")
     insecure = load(CommandSettings).allow_insecure_hub
     try:
-        hub_url = str(parse_hub_url(url, allow_insecure=insecure)).rstrip("/")
+        hub_url = str(to_httpx_url(url, allow_insecure=insecure)).rstrip("/")
     except Denied as error:
         raise UsageError(f"URL: {error.detail}") from error
     text = (

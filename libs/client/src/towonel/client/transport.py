@@ -56,7 +56,7 @@ class HubTransport:
         silence_s: float = SILENCE_S,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        url = parse_hub_url(base_url, allow_insecure=allow_insecure)
+        url = to_httpx_url(base_url, allow_insecure=allow_insecure)
         self.base_url = str(url).rstrip("/")
         self._operator_key = operator_key
         self._now_ms = now_ms
@@ -223,7 +223,7 @@ def parse_answer[M: BaseModel](model: type[M], body: bytes | str, request: HubRe
         ) from None  # the cause would carry the answer, which may hold a token
 
 
-def parse_hub_url(text: str, *, allow_insecure: bool = False) -> httpx.URL:
+def to_httpx_url(text: str, *, allow_insecure: bool = False) -> httpx.URL:
     """Return the address of a hub.
 
     Raises:

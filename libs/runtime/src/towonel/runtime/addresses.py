@@ -13,10 +13,10 @@ type Network = IPv4Network | IPv6Network
 def loopback_url(listen_addr: tuple[str, int]) -> str:
     """Return the URL at which a listener is reached from its own machine."""
     host, port = listen_addr
-    return f"http://{to_address(WILDCARDS.get(host, host), port)}"
+    return f"http://{format_address(WILDCARDS.get(host, host), port)}"
 
 
-def to_address(host: str, port: int) -> str:
+def format_address(host: str, port: int) -> str:
     """Return `host:port`, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

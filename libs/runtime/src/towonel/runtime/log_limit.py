@@ -47,16 +47,6 @@ class LogLimit:
         # A counted line belongs to many requests: it must not carry the context of one of them.
         self._context = contextvars.copy_context()
 
-    @property
-    def keys(self) -> int:
-        """Number of keys that are remembered now."""
-        return len(self._pending)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether there was no line for an interval."""
-        return self._timer is None
-
     def info(self, event: str, *, key: Hashable, **fields: object) -> None:
         """Log at level info: write the line, or count it.
 

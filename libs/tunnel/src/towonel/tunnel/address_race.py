@@ -13,7 +13,8 @@ from towonel.tunnel.core.address_order import interleave
 from towonel.tunnel.core.close_reason import CloseReason, to_error
 from towonel.tunnel.core.timing import Timing
 from towonel.tunnel.link import Link
-from towonel.tunnel.quic.udp import Address, format_address
+from towonel.tunnel.quic.udp import Address
+from towonel.wire.addresses import format_address
 from towonel.wire.errors import Code, TowonelError
 
 # An address with such a failure may be another machine's, or out of reach; with any other, it is the edge's.
@@ -54,7 +55,7 @@ async def open_any(
             except TowonelError as error:
                 if error.code not in _OF_THE_ADDRESS:
                     raise
-                code, failures[format_address(attempt.peer)] = error.code, error.detail
+                code, failures[format_address(*attempt.peer[:2])] = error.code, error.detail
                 left.remove(attempt.peer)
                 continue
             exits.push(on_failure.pop_all())
@@ -73,7 +74,7 @@ async def _race(
             try:
                 attempt = _begin(peer, make_link())
             except OSError as error:  # no route
-                failures[format_address(peer)] = error.strerror or str(error)
+                failures[format_address(*peer[:2])] = error.strerror or str(error)
                 continue
             exits.push(attempt.exits)
             attempts[attempt.link.answered] = attempt
@@ -81,7 +82,7 @@ async def _race(
                 return winner
         if winner := await _wait_answered(attempts, timing.welcome_s):
             return winner
-    silent = [format_address(attempt.peer) for attempt in attempts.values()]
+    silent = [format_address(*attempt.peer[:2]) for attempt in attempts.values()]
     reason = f"no answer within {timing.welcome_s:g} s: is UDP blocked?"
     failures.update(dict.fromkeys(silent, reason))
     return None

@@ -85,7 +85,9 @@ class Channel(ConnectionHandler):
         loop = asyncio.get_running_loop()
         self._clock = loop.time
         self._messages = MessageBudget(loop.time())
-        self._credit = SessionCredit(self._send, loop.time, lambda: connection.rtt_s)
+        self._credit = SessionCredit(
+            self._send, loop.time, lambda: connection.rtt_s, connection.receive_share
+        )
         self.streams = Streams(
             connection, self._credit, self._messages, None if opens else handler.on_stream
         )

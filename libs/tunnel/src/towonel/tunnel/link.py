@@ -14,8 +14,9 @@ from towonel.tunnel.core.machine import State
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.quic.configuration import agent_connection
 from towonel.tunnel.quic.connection import Connection
-from towonel.tunnel.quic.udp import Address, Endpoint, dialing_socket, format_address
+from towonel.tunnel.quic.udp import Address, Endpoint, dialing_socket
 from towonel.tunnel.stream import Stream
+from towonel.wire.addresses import format_address
 from towonel.wire.errors import Code
 
 
@@ -56,7 +57,7 @@ class Link(ChannelHandler):
         Raises:
             OSError: there is no route to the address.
         """
-        self.peer = format_address(peer)
+        self.peer = format_address(*peer[:2])
         endpoint = Endpoint(dialing_socket(peer), self._receive)
         quic = agent_connection(self._edge.certificate_pem, self._timing)
         connection = Connection(

@@ -18,6 +18,7 @@ from towonel.tunnel.channel import Channel
 from towonel.tunnel.core.close_reason import CloseReason
 from towonel.tunnel.core.handshake import EdgeHandshake, EdgeIdentity
 from towonel.tunnel.core.handshake_places import MAX_HANDSHAKES, Full, HandshakePlaces
+from towonel.tunnel.core.receive_budget import ReceiveBudget
 from towonel.tunnel.core.send_budget import SendBudget
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.quic.address_validation import AddressValidator
@@ -57,6 +58,10 @@ class AdmissionPolicy(SessionListener, Protocol):
 
     def send_budget_of(self, tenant_id: TenantId) -> SendBudget:
         """Return the budget of what is sent on all sessions of a tenant."""
+        ...
+
+    def receive_budget_of(self, tenant_id: TenantId) -> ReceiveBudget:
+        """Return the budget of what arrived on all sessions of a tenant."""
         ...
 
     def on_refused(self, code: Code, detail: str, peer: str) -> None:
@@ -140,6 +145,7 @@ class Listener(SessionListener):
         """Let a newer session of an agent take the place of the older."""
         self._handshaking.leave(session.connection)
         session.connection.send_budget.join(self._policy.send_budget_of(session.tenant_id))
+        session.connection.receive_share.join(self._policy.receive_budget_of(session.tenant_id))
         older = self._sessions.get(session.agent_id)
         self._sessions[session.agent_id] = session
         self._policy.on_admitted(session)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import override
 
+from towonel.wire.addresses import format_address
 from towonel.wire.errors import Code, ProtocolError
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
@@ -36,7 +37,7 @@ class Address:
 
     @override
     def __str__(self) -> str:
-        return f"[{self.ip}]:{self.port}" if self.ip.version == 6 else f"{self.ip}:{self.port}"  # noqa: PLR2004 IP's version
+        return format_address(str(self.ip), self.port)
 
 
 @dataclass(frozen=True, slots=True)

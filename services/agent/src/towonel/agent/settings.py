@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from towonel.agent.core.services import Service, parse_services
-from towonel.runtime.environment.lists import parse_json, split_list
+from towonel.runtime.environment.lists import split_list
 from towonel.runtime.settings import HostPort, Settings
 from towonel.wire.errors import ProtocolError
 from towonel.wire.ids import ID_HEX
@@ -28,10 +28,7 @@ def _parse_token(value: object) -> object:
 
 
 def _parse_services(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    parse_json(value)  # names what is wrong with the text, such as a nesting that is too deep
-    return parse_services(value)
+    return parse_services(value) if isinstance(value, str) else value
 
 
 def _check_group(value: str) -> str:

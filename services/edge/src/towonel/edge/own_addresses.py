@@ -5,7 +5,8 @@ import socket
 
 import structlog
 
-from towonel.runtime.addresses import WILDCARDS, to_address
+from towonel.runtime.addresses import WILDCARDS
+from towonel.wire.addresses import format_address
 
 # Of networks that no machine has (RFC 5737, RFC 3849): the way to them is the way to all others.
 _ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
@@ -19,7 +20,7 @@ def guess_addresses(listen_host: str, port: int) -> list[str]:
     """
     families = (socket.AF_INET, socket.AF_INET6) if listen_host == "::" else (socket.AF_INET,)
     hosts = [host for family in families for host in _find_source(family)]
-    found = [to_address(host, port) for host in hosts or [WILDCARDS[listen_host]]]
+    found = [format_address(host, port) for host in hosts or [WILDCARDS[listen_host]]]
     log.warning("addresses.guessed", addresses=found, unset="TOWONEL_EDGE_ADVERTISED_ADDRESSES")
     return found
 

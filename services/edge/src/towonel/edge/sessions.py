@@ -5,6 +5,7 @@ import time
 from collections.abc import Collection, Iterable
 from ipaddress import ip_address
 from typing import override
+from weakref import WeakValueDictionary
 
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
@@ -13,6 +14,7 @@ from towonel.edge.metrics import Metrics
 from towonel.identity.grants import Grant
 from towonel.runtime.addresses import source_of
 from towonel.runtime.log_limit import LogLimit
+from towonel.tunnel.core.receive_budget import ReceiveBudget
 from towonel.tunnel.core.send_budget import SendBudget
 from towonel.tunnel.listener import AdmissionPolicy
 from towonel.tunnel.session import Session
@@ -43,6 +45,9 @@ class Sessions(AdmissionPolicy):
         self._refusals = LogLimit(max_keys=MAX_SOURCES)
         self._agents = LogLimit(max_keys=MAX_AGENTS)
         metrics.send_buffer.set_function(self._count_held_bytes)
+        # An ended session has its tenant's for as long as a client reads what had come on it.
+        self._receive_budgets = WeakValueDictionary[TenantId, ReceiveBudget]()
+        metrics.receive_buffer.set_function(self._count_unread_bytes)
         self._hub_id: HubId | None = None
         self.has_ended = asyncio.Event()  # one of them; cleared by who reports it
         self._serving: dict[tuple[TenantId, ServiceKey], dict[bytes, Session]] = {}
@@ -95,6 +100,11 @@ class Sessions(AdmissionPolicy):
         return budget
 
     @override
+    def receive_budget_of(self, tenant_id: TenantId) -> ReceiveBudget:
+        budget = ReceiveBudget(self._limits.receive_bytes_per_tenant)
+        return self._receive_budgets.setdefault(tenant_id, budget)
+
+    @override
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
 
@@ -138,6 +148,9 @@ class Sessions(AdmissionPolicy):
 
     def _count_held_bytes(self) -> int:
         return sum(budget.held for budget in self._send_budgets.values())
+
+    def _count_unread_bytes(self) -> int:
+        return sum(budget.held for budget in self._receive_budgets.values())
 
 
 def _remove[K](index: dict[K, dict[bytes, Session]], key: K, session: Session) -> None:

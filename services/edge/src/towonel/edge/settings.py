@@ -15,9 +15,10 @@ from pydantic import (
     field_validator,
 )
 
-from towonel.client.transport import parse_hub_url
+from towonel.client.transport import to_httpx_url
 from towonel.edge.core.admission import AdmissionLimits
 from towonel.edge.core.session_limits import (
+    MAX_RECEIVE_MIB_PER_TENANT,
     MAX_SEND_MIB_PER_TENANT,
     MAX_SESSIONS,
     MAX_SESSIONS_PER_TENANT,
@@ -25,9 +26,10 @@ from towonel.edge.core.session_limits import (
     SessionLimits,
 )
 from towonel.edge.core.trusted_proxies import DEFAULT_NETWORKS
-from towonel.runtime.addresses import WILDCARDS, Network, parse_networks, to_address
+from towonel.runtime.addresses import WILDCARDS, Network, parse_networks
 from towonel.runtime.redis_url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort, Settings, parse_address
+from towonel.wire.addresses import format_address
 from towonel.wire.errors import TowonelError
 from towonel.wire.legacy.variables import REPLACED_VARIABLES
 from towonel.wire.tokens import EdgeToken
@@ -50,7 +52,7 @@ type IpPort = Annotated[HostPort, AfterValidator(_check_ip)]
 
 def _check_url(value: str) -> str:
     try:
-        parse_hub_url(value, allow_insecure=True)
+        to_httpx_url(value, allow_insecure=True)
     except TowonelError as error:
         raise ValueError(error.detail) from None
     return value
@@ -242,6 +244,14 @@ class EdgeSettings(Settings):
         description="Bytes, in MiB, sent to the agents of one tenant that none has acknowledged; "
         "above it clients wait.",
     )
+    max_receive_buffer_per_tenant_mib: int = Field(
+        default=MAX_RECEIVE_MIB_PER_TENANT,
+        ge=1,
+        le=1_000_000,
+        validation_alias="TOWONEL_EDGE_MAX_RECEIVE_BUFFER_PER_TENANT_MIB",
+        description="Bytes, in MiB, received from the agents of one tenant that its clients have not "
+        "taken; above it an agent waits, with 1 MiB at least.",
+    )
 
     @field_validator("invite_token")
     @classmethod
@@ -282,7 +292,7 @@ class EdgeSettings(Settings):
             value = f"http://127.0.0.1:{info.data.get('hub_listen', ('', 8443))[1]}"
         try:
             allow_insecure = info.data.get("allow_insecure_hub", False)
-            return str(parse_hub_url(value, allow_insecure=allow_insecure))
+            return str(to_httpx_url(value, allow_insecure=allow_insecure))
         except TowonelError as error:
             raise ValueError(source + error.detail) from None
 
@@ -353,6 +363,7 @@ class EdgeSettings(Settings):
             self.max_sessions,
             self.max_sessions_per_tenant,
             self.max_send_buffer_per_tenant_mib * MIB,
+            self.max_receive_buffer_per_tenant_mib * MIB,
         )
 
     @property
@@ -367,4 +378,4 @@ class EdgeSettings(Settings):
         public = urlsplit(self.hub_public_url).hostname if self.hub_public_url else None
         own = (self.session_listen or self.listen)[0]
         hosts = (host for host in (public, own, self.listen[0]) if host and host not in WILDCARDS)
-        return [to_address(host, session_port) for host in hosts][:1]
+        return [format_address(host, session_port) for host in hosts][:1]

@@ -26,13 +26,18 @@ class LookupThreads:
     Args:
         look_up: blocks, and answers as `socket.getaddrinfo` does.
         max_threads: at once; further questions queue.
+        make_thread: of the arguments of `threading.Thread`.
     """
 
     def __init__(
-        self, look_up: LookUp = socket.getaddrinfo, max_threads: int = MAX_THREADS
+        self,
+        look_up: LookUp = socket.getaddrinfo,
+        max_threads: int = MAX_THREADS,
+        make_thread: Callable[..., Thread] = Thread,
     ) -> None:
         self._look_up = look_up
         self._max_threads = max_threads
+        self._make_thread = make_thread
         self._running = 0
         self._queue: deque[Question] = deque()
         self._answers: dict[Question, asyncio.Future[Answer]] = {}
@@ -41,7 +46,7 @@ class LookupThreads:
         """Return the answer to a question; who stops waiting stops nobody else.
 
         Raises:
-            OSError: the name does not resolve.
+            OSError: the name does not resolve, or the system has no thread for it.
         """
         answer = self._answers.get(question)
         if answer is None:
@@ -53,9 +58,15 @@ class LookupThreads:
     def _start_threads(self) -> None:
         loop = asyncio.get_running_loop()
         while self._queue and self._running < self._max_threads:
-            self._running += 1
+            question = self._queue.popleft()
             # A daemon: the process ends without it.
-            Thread(target=self._run, args=(loop, self._queue.popleft()), daemon=True).start()
+            thread = self._make_thread(target=self._run, args=(loop, question), daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # at a limit on threads, of the user or of the container
+                self._answer(question, socket.gaierror(socket.EAI_AGAIN, f"no look-up: {error}"))
+            else:
+                self._running += 1
 
     def _run(self, loop: asyncio.AbstractEventLoop, question: Question) -> None:
         try:
@@ -67,7 +78,10 @@ class LookupThreads:
 
     def _finish(self, question: Question, found: Answer | Exception) -> None:
         self._running -= 1
+        self._answer(question, found)
         self._start_threads()
+
+    def _answer(self, question: Question, found: Answer | Exception) -> None:
         answer = self._answers.pop(question)
         if isinstance(found, UnicodeError):  # of the IDNA codec
             found = socket.gaierror(socket.EAI_NONAME, "it is no name that DNS can hold")

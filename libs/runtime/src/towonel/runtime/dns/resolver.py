@@ -12,6 +12,7 @@ type SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
 MAX_NAMES = 1_024  # in the cache
 FRESH_S = 5.0  # a container that is started anew has another address
+MIN_AGE_S = 1.0  # so long an answer counts, even if nothing answers at its addresses
 STALE_S = 3_600.0  # while name servers do not answer, the last addresses are used (RFC 8767)
 STALE_WAIT_S = 1.0  # for an answer, where there are such addresses
 
@@ -31,6 +32,7 @@ class Resolver:
         lookups: the threads.
         clock: seconds, monotonic.
         stale_wait_s: for an answer, while there are addresses that are no longer fresh.
+        min_age_s: of an answer before `expire` has an effect.
     """
 
     def __init__(
@@ -38,10 +40,12 @@ class Resolver:
         lookups: LookupThreads | None = None,
         clock: Callable[[], float] = time.monotonic,
         stale_wait_s: float = STALE_WAIT_S,
+        min_age_s: float = MIN_AGE_S,
     ) -> None:
         self._lookups = lookups or LookupThreads()
         self._clock = clock
         self._stale_wait_s = stale_wait_s
+        self._min_age_s = min_age_s
         self._cache: dict[str, _Entry] = {}
 
     async def resolve(self, host: str, port: int) -> tuple[SocketAddress, ...]:
@@ -54,9 +58,10 @@ class Resolver:
         return tuple(_with_port(address, port) for address in found)
 
     def expire(self, host: str) -> None:
-        """Have a name looked up anew: nothing answers at its addresses."""
-        if entry := self._cache.get(host):
-            self._cache[host] = replace(entry, at_s=min(entry.at_s, self._clock() - FRESH_S))
+        """Have a name looked up anew: nothing answers at its addresses. Not if it just was."""
+        entry, now_s = self._cache.get(host), self._clock()
+        if entry and now_s - entry.at_s >= self._min_age_s:
+            self._cache[host] = replace(entry, at_s=min(entry.at_s, now_s - FRESH_S))
 
     async def _find(self, host: str) -> tuple[SocketAddress, ...]:
         entry, now_s = self._cache.get(host), self._clock()

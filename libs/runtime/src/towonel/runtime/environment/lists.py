@@ -2,26 +2,35 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import cast
 
 from towonel.runtime.environment.text import clean
+
+type MakeObject = Callable[[list[tuple[str, object]]], dict[str, object]]
 
 # `[::1]:443` begins with a bracket, too.
 _JSON = re.compile(r"""\[ (?: .* \] | \s* ["'] .*)""", re.VERBOSE | re.DOTALL)
 
 
-def parse_json(text: str) -> object:
+def parse_json(text: str, make_object: MakeObject = dict) -> object:
     """Return the value of a JSON text.
 
+    Args:
+        text: of a setting.
+        make_object: from the names and values of an object.
+
     Raises:
-        ValueError: it is none, or nested too deeply.
+        ValueError: it is none, nested too deeply, or has a number of too many digits.
     """
     try:
-        return json.loads(text)
+        return cast("object", json.loads(text, object_pairs_hook=make_object))
     except json.JSONDecodeError as error:
         raise ValueError(f"is not JSON: {error.msg} at character {error.pos + 1}") from None
     except RecursionError:
         raise ValueError("is not JSON that can be used: it is nested too deeply") from None
+    except ValueError:  # an integer of more digits than Python converts
+        raise ValueError("is not JSON that can be used: a number in it is too long") from None
 
 
 def split_list(text: str) -> tuple[str, ...]:

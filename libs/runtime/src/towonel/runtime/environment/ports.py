@@ -4,7 +4,7 @@ import errno
 import socket
 from collections.abc import Iterator
 
-from towonel.runtime.addresses import to_address
+from towonel.runtime.addresses import format_address
 from towonel.runtime.settings import SettingsError
 
 _UNPRIVILEGED = 8_000  # added to a port that takes a privilege
@@ -28,7 +28,7 @@ def listen_error(
         kind: SOCK_STREAM for TCP, SOCK_DGRAM for UDP.
     """
     start = f"{variable}: " if variable else ""
-    reason = f"{start}cannot listen on {to_address(host, port)}: {error.strerror or error}"
+    reason = f"{start}cannot listen on {format_address(host, port)}: {error.strerror or error}"
     advice = _advise(variable, host, port, error, kind)
     return SettingsError([f"{reason}; {advice}" if advice else reason])
 
@@ -47,7 +47,7 @@ def _advise(
         "it takes a privilege (CAP_NET_BIND_SERVICE); " if error.errno != errno.EADDRINUSE else ""
     )
     found = f"port {free} is free"
-    return f"{hint}{found}: {variable}={to_address(host, free)}" if variable else hint + found
+    return f"{hint}{found}: {variable}={format_address(host, free)}" if variable else hint + found
 
 
 def _candidates(port: int) -> Iterator[int]:

@@ -13,6 +13,8 @@ Source: RFC 9000 §4.1 (flow control), §21.5 (stream fragmentation).
 
 from dataclasses import dataclass
 
+from towonel.tunnel.core.receive_budget import STEP_BYTES, ReceiveShare
+
 _STEP = 4  # a limit is raised once a quarter of its window was used: a frame, and no waiting
 
 
@@ -52,6 +54,7 @@ class ReceiveWindows:
 
     def __init__(self, sizes: WindowSizes) -> None:
         self.sizes = sizes
+        self.share = ReceiveShare()
         self.delivered = 0  # in order, or known never to come
         self._gaps = 0
 
@@ -67,10 +70,16 @@ class ReceiveWindows:
 
     def connection_limit(self, limit: int) -> int:
         """Return what the limit on all streams together is now, from what it was."""
-        window = self.sizes.connection_bytes
-        if not self.sizes.slides or self.delivered + window - limit < window // _STEP:
+        size = self.sizes.connection_bytes
+        if not self.sizes.slides or self.delivered + size - limit < size // _STEP:
             return limit
-        return self.delivered + window
+        window = min(size, self.share.room)
+        step = min(size // _STEP, max(window // _STEP, STEP_BYTES))
+        if self.delivered + window - limit >= step:
+            return self.delivered + window
+        if limit - self.delivered < STEP_BYTES:
+            self.share.wait()
+        return limit
 
     def stream_limit(self, limit: int, delivered: int) -> int:
         """Return what the limit of a stream is now, of which so much was delivered.

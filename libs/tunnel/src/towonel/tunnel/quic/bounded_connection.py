@@ -81,6 +81,7 @@ class BoundedConnection(QuicConnection):
         self._make_reset_token = make_reset_token
         self._windows = ReceiveWindows(windows)
         self.send_budget = SendBudget(MAX_SESSION_BYTES)
+        self.receive_share = self._windows.share
         self.last_received_at: float | None = None  # a packet that only the peer can have sent
         self._set_limits(windows, streams)
         self._set_reset_tokens()

@@ -95,6 +95,8 @@ class Connection:
         self._pings = Pings(quic.send_ping, self._detector)
         self._keepalive = Keepalive(self._detector, keepalive_s, timing, self._began_at)
         self.send_budget = quic.send_budget  # of what is sent and not acknowledged
+        self.receive_share = quic.receive_share  # of what arrived and is not read
+        self.receive_share.wake = self._transmit_soon
         self.close_reason: CloseReason | None = None
         self._handler = make_handler(self)  # last: it sees a whole connection
 
@@ -285,6 +287,7 @@ class Connection:
             if handle is not None:
                 handle.cancel()
         self.send_budget.leave()
+        self.receive_share.leave()
         self._quic.release()
         self._handler.on_closed(reason)
         self._on_closed()

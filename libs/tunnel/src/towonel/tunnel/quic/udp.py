@@ -95,12 +95,6 @@ def dialing_socket(address: Address) -> socket.socket:
     return _new_socket(address)
 
 
-def format_address(address: Address) -> str:
-    """Return an address as people write it: `192.0.2.1:443`, `[2001:db8::1]:443`."""
-    host, port = address[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def _new_socket(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)

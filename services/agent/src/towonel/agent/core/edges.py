@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from towonel.tunnel.core.handshake import EdgeIdentity
+from towonel.wire.addresses import format_address
 from towonel.wire.ids import EdgeId
 
 
@@ -21,9 +22,7 @@ class Edge:
     @property
     def advertised(self) -> str:
         """Where it listens, for people to read."""
-        return ", ".join(
-            f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.addresses
-        )
+        return ", ".join(format_address(host, port) for host, port in self.addresses)
 
 
 @dataclass(frozen=True, slots=True)

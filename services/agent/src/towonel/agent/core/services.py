@@ -1,7 +1,6 @@
 """Services of the environment: what an agent publishes, and the origin of each."""
 
 import difflib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,6 +8,8 @@ from enum import StrEnum
 from ipaddress import ip_address
 from typing import cast, override
 
+from towonel.runtime.environment.lists import parse_json
+from towonel.wire.addresses import format_address
 from towonel.wire.errors import ProtocolError
 from towonel.wire.names import (
     Hostname,
@@ -44,7 +45,7 @@ class Origin:
 
     @override
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return format_address(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def parse_services(text: str) -> tuple[Service, ...]:
     Raises:
         ValueError: its text has a line for each mistake, with the service, the field and the fix.
     """
-    items = _parse_json(text)
+    items = parse_json(text, _make_object)
     if not isinstance(items, list):
         raise ValueError('must be a JSON array, as in [{"hostname": "app.example.eu", …}]')  # noqa: TRY004 one kind of mistake
     entries = cast("list[object]", items)
@@ -79,17 +80,6 @@ def parse_services(text: str) -> tuple[Service, ...]:
 
 class _RepeatedFields(dict[str, object]):
     """Object in which a field occurs twice: which of them counts, readers of JSON do not agree on."""
-
-
-def _parse_json(text: str) -> object:
-    try:
-        return cast("object", json.loads(text, object_pairs_hook=_make_object))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"is not JSON: {error.msg} at character {error.pos + 1}") from None
-    except RecursionError:
-        raise ValueError("is not JSON that could be services: it is nested too deeply") from None
-    except ValueError:  # an integer of more digits than Python converts
-        raise ValueError("is not JSON that could be services: a number is too long") from None
 
 
 def _make_object(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""When an invite of a tenant or an edge was first used."""
+"""The first use of each invite of a tenant or an edge."""
 
 import sqlalchemy as sa
 from alembic import op
