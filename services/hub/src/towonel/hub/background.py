@@ -9,7 +9,7 @@ import structlog
 
 from towonel.hub.context import Hub
 from towonel.hub.operations import tenant_lifecycle
-from towonel.hub.store import api_keys, edges, invites, retention, route_history, routes
+from towonel.hub.store import api_keys, edges, invites, retention, route_history, routes, tenants
 from towonel.hub.store.retention import Retention
 from towonel.hub.store.tables import PENDING, REVOKED
 from towonel.runtime.admin import Health
@@ -83,7 +83,7 @@ async def prune(hub: Hub, limits: Retention) -> None:
 async def end_serving(hub: Hub) -> None:
     """End serving of tenants whose time is over; of several hubs one ends it, for writes are serialized."""
     async with hub.store.read() as session:
-        more = bool(await invites.find_overdue(session, hub.now_ms(), 1))
+        more = bool(await tenants.find_overdue(session, hub.now_ms(), 1))
     while more:
         async with hub.store.write() as write:
             more = await tenant_lifecycle.end_overdue(write)

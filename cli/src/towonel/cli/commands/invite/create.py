@@ -16,6 +16,11 @@ from towonel.client.operator import OperatorClient
 
 app = typer.Typer()
 
+ServeFor = Annotated[
+    str,
+    typer.Option(metavar="TIME", help="How long from now the tenant is served: 30d; or forever."),
+]
+
 
 @hub_command(
     app,
@@ -41,12 +46,7 @@ async def create(
             metavar="TIME", help="How long agents can join with it: 48h, 7d, at most 30d; or never."
         ),
     ] = "never",
-    serve_for: Annotated[
-        str,
-        typer.Option(
-            metavar="TIME", help="How long from now the tenant is served: 30d; or forever."
-        ),
-    ] = "forever",
+    serve_for: ServeFor = "forever",
 ) -> Output:
     """Make an invite, and print its token: the hub does not keep it."""
     invite = parse_invite(name, hostnames, expires, serve_for)

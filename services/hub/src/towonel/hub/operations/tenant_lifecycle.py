@@ -102,7 +102,7 @@ async def set_serving_end(
 
 async def end_overdue(write: Write, most: int = ENDED_AT_ONCE) -> bool:
     """End serving of tenants whose time is over, some of them; returns whether there may be more."""
-    rows = await invites.find_overdue(write.session, write.now_ms, most)
+    rows = await tenants.find_overdue(write.session, write.now_ms, most)
     for row in rows:
         await _end_or_resume(write, _HUB, row)
     return len(rows) == most

@@ -15,7 +15,7 @@ from towonel.hub.core.ownership import is_wildcard
 from towonel.hub.store.db.pagination import Paged, Paging, page
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.routes import CHUNK
-from towonel.hub.store.tables import PENDING, REVOKED, SERVED, InviteHostnameRow, InviteRow
+from towonel.hub.store.tables import PENDING, REVOKED, InviteHostnameRow, InviteRow
 from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
@@ -171,12 +171,6 @@ async def list_page(
         query = query.where(*matching.where())
     order = (InviteRow.created_at_ms, InviteRow.invite_id)
     return await page(session, query, paging, order, descending=True)
-
-
-async def find_overdue(session: AsyncSession, now_ms: int, most: int) -> Sequence[InviteRow]:
-    """Return active invites that are served, and whose time of being served is over."""
-    query = select(InviteRow).where(SERVED, col(InviteRow.serves_until_ms) <= now_ms)
-    return (await session.exec(query.limit(most))).all()
 
 
 async def count_by_status(session: AsyncSession) -> Mapping[str, int]:

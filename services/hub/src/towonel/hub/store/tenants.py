@@ -1,14 +1,15 @@
 """Repository of tenants: the invite of a tenant, its status, its quotas and its removal."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlmodel import select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.api.limits import Limits
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.store.db.transactions import Write
-from towonel.hub.store.tables import REVOKED, InviteRow, RemovalRow
+from towonel.hub.store.tables import REVOKED, SERVED, InviteRow, RemovalRow
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 
@@ -28,6 +29,12 @@ async def get(session: AsyncSession, tenant_id: TenantId) -> InviteRow:
     if row is None:
         raise Denied(Code.TENANT_NOT_ALLOWED, "this hub has no such tenant")
     return row
+
+
+async def find_overdue(session: AsyncSession, now_ms: int, most: int) -> Sequence[InviteRow]:
+    """Return active invites that are served, and whose time of being served is over."""
+    query = select(InviteRow).where(SERVED, col(InviteRow.serves_until_ms) <= now_ms)
+    return (await session.exec(query.limit(most))).all()
 
 
 def check_active(row: InviteRow) -> None:
