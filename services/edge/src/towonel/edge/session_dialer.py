@@ -45,8 +45,8 @@ class SessionDialer(Upstream):
     @override
     def places(self, route: Route) -> dict[ServiceKey | None, int]:
         return {
-            None: MAX_STREAMS * self._sessions.count_of(route.tenant_id),
-            route.service: MAX_STREAMS * len(self._sessions.find(route.tenant_id, route.service)),
+            service: MAX_STREAMS * len(self._sessions.find(route.tenant_id, service))
+            for service in (None, route.service)
         }
 
     @override

@@ -57,13 +57,11 @@ class Sessions(AdmissionPolicy):
         """Accept grants of this hub, and of no other from now on."""
         self._hub_id = hub_id
 
-    def find(self, tenant_id: TenantId, service: ServiceKey) -> Collection[Session]:
-        """Return the sessions on which a tenant's service can be reached."""
+    def find(self, tenant_id: TenantId, service: ServiceKey | None) -> Collection[Session]:
+        """Return the sessions on which a tenant's service can be reached, or all of the tenant."""
+        if service is None:
+            return self._by_tenant.get(tenant_id, {}).values()
         return self._serving.get((tenant_id, service), {}).values()
-
-    def count_of(self, tenant_id: TenantId) -> int:
-        """Return how many sessions a tenant has."""
-        return len(self._by_tenant.get(tenant_id, ()))
 
     def all(self) -> list[Session]:
         """Return every session there is."""
@@ -89,7 +87,7 @@ class Sessions(AdmissionPolicy):
 
     @override
     def refuse_more(self, grant: Grant) -> Code | None:
-        return self._limits.refuse(self._count, self.count_of(grant.tenant_id))
+        return self._limits.refuse(self._count, len(self.find(grant.tenant_id, None)))
 
     @override
     def source_of(self, host: str) -> str:
