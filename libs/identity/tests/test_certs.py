@@ -14,6 +14,7 @@ from cryptography.x509 import BasicConstraints, load_pem_x509_certificate
 from towonel.identity.certs import (
     EDGE_SERVER_NAME,
     LIFETIME_DAYS,
+    VALID_FROM,
     certificate_public_key,
     certificate_sha256,
     create_certificate,
@@ -35,7 +36,7 @@ def test_a_certificate_carries_the_edges_key_and_is_signed_by_it() -> None:
     certificate.verify_directly_issued_by(certificate)
 
     assert certificate_public_key(PEM) == KEY.public
-    assert certificate.not_valid_before_utc == START - timedelta(minutes=5)
+    assert certificate.not_valid_before_utc == VALID_FROM
     assert not_after(PEM) == START + timedelta(days=LIFETIME_DAYS)
     assert certificate.serial_number > 0
 

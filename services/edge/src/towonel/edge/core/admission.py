@@ -121,8 +121,7 @@ class Admission:
             detail = f"tenant {tenant_id.hex()} has {self._tenants.limit} clients"
             raise Denied(Code.LIMIT_EXCEEDED, detail)
         ticket.tenant_id = tenant_id
-        if ticket.source is None:
-            raise AssertionError("the source is claimed before the tenant")
+        assert ticket.source is not None, "the source is claimed before the tenant"
         pair = (ticket.source, tenant_id)
         limit = self._limits.source_limit(places) if places else None
         if not self._pairs.acquire(pair, limit):
