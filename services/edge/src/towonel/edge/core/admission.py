@@ -125,8 +125,7 @@ class Admission:
             detail = f"tenant {tenant_id.hex()} has {self._tenants.limit} clients"
             raise Denied(Code.LIMIT_EXCEEDED, detail)
         ticket.tenant_id = tenant_id
-        if ticket.source is None:
-            raise AssertionError("the source is claimed before the tenant")
+        assert ticket.source is not None, "the source is claimed before the tenant"
         for service, count in places.items():
             self._claim_share(ticket, (ticket.source, tenant_id, service), count)
 
