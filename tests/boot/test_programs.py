@@ -88,6 +88,16 @@ def test_what_an_unknown_variable_should_be_is_said(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["edge", "agent"])
+@pytest.mark.parametrize("arguments", [(), ("--check",)])
+def test_a_file_of_authorities_that_does_not_exist_is_named(
+    name: str, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    environ = {**GOOD[name], "SSL_CERT_FILE": str(tmp_path / "ca.pem")}
+
+    assert variables(run(name, tmp_path, environ, *arguments)) == ["SSL_CERT_FILE"]
+
+
 @pytest.mark.parametrize("arguments", [(), ("--check",)])
 def test_every_key_file_that_cannot_be_used_is_named(
     arguments: tuple[str, ...], tmp_path: Path

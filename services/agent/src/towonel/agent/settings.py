@@ -58,6 +58,7 @@ class AgentSettings(Settings):
     prefixes: ClassVar[tuple[str, ...]] = ("TOWONEL_",)
     foreign: ClassVar[frozenset[str]] = VARIABLES
     replaced: ClassVar[Mapping[str, str]] = REPLACED_VARIABLES
+    verifies_hub: ClassVar[bool] = True
 
     invite_token: Annotated[InviteToken, BeforeValidator(_parse_token)] = Field(
         validation_alias="TOWONEL_INVITE_TOKEN",
