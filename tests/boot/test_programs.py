@@ -17,7 +17,10 @@ NAMES = ("hub", "edge", "agent")
 GOOD = {
     "hub": {"TOWONEL_HUB_PUBLIC_URL": "https://hub.example.eu:8443"},
     "edge": {"TOWONEL_EDGE_INVITE_TOKEN": EDGE_INVITE},
-    "agent": {"TOWONEL_INVITE_TOKEN": INVITE},
+    "agent": {
+        "TOWONEL_INVITE_TOKEN": INVITE,
+        "TOWONEL_AGENT_SERVICES": '[{"hostname": "app.example.eu", "origin": "127.0.0.1:4443"}]',
+    },
 }
 WRONG = {
     "TOWONEL_DATADIR": "/data",
