@@ -66,7 +66,7 @@ def is_loopback(host: str) -> bool:
 
 def _parse(text: str) -> HubUrl:
     if not _SCHEME.match(text):
-        raise ValueError(_SCHEME_RULE)
+        raise ValueError(_SCHEME_RULE + _suggest_scheme(text))
     if len(text) > MAX_URL_CHARS:
         raise ValueError(f"must have at most {MAX_URL_CHARS} characters")
     if not text.isascii() or not text.isprintable() or " " in text:
@@ -83,6 +83,17 @@ def _parse(text: str) -> HubUrl:
         raise ValueError("has a path with characters that no URL has")
     host, port = _split_authority(authority)
     return HubUrl(scheme.lower(), host, port, slash + path)
+
+
+def _suggest_scheme(text: str) -> str:
+    """Return what a text without a scheme should be, if it is an address of this machine."""
+    try:
+        host, _ = _split_authority(text)
+    except ValueError:
+        return ""
+    return (
+        f", or be http://{text} for this machine" if is_loopback(host) and "@" not in text else ""
+    )
 
 
 def _split_authority(authority: str) -> tuple[str, int | None]:
