@@ -32,6 +32,12 @@ def test_a_url_has_its_parts(text: str, url: HubUrl) -> None:
     [
         ("", "must start with https://"),
         ("hub.example.eu", "must start with https://"),
+        (
+            "localhost:1234",
+            "must start with https://, or be http://localhost:1234 for this machine",
+        ),
+        ("[::1]:1234", r"or be http://\[::1\]:1234 for"),
+        ("me:hunter2@localhost", "must start with https://$"),
         ("https://", "names no host"),
         ("https:///path", "names no host"),
         ("https://:443", "names no host"),

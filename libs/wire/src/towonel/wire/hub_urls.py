@@ -64,7 +64,7 @@ def is_loopback(host: str) -> bool:
 
 def _parse(text: str) -> HubUrl:
     if not _SCHEME.match(text):
-        raise ValueError(_SCHEME_RULE)
+        raise ValueError(_SCHEME_RULE + _suggest_scheme(text))
     if len(text) > MAX_URL_CHARS:
         raise ValueError(f"must have at most {MAX_URL_CHARS} characters")
     if not text.isascii() or not text.isprintable() or " " in text:
@@ -80,6 +80,15 @@ def _parse(text: str) -> HubUrl:
     if not _PATH.fullmatch(path):
         raise ValueError("has a path with characters that no URL has")
     return HubUrl(scheme.lower(), _parse_host(authority))
+
+
+def _suggest_scheme(text: str) -> str:
+    """Return what a text without a scheme should be, if it is an address of this machine."""
+    try:
+        host = _parse_host(text)
+    except ValueError:
+        return ""
+    return f", or be http://{text} for this machine" if is_loopback(host) and "@" not in text else ""
 
 
 def _parse_host(authority: str) -> str:

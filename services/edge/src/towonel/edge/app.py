@@ -142,7 +142,7 @@ async def _listen_for_agents(edge: Edge, credentials: EdgeCredentials) -> AsyncG
         except OSError as error:
             field = "session_listen" if settings.session_listen else "listen"
             variable = settings.variable_of(field)
-            raise listen_error(variable, host, port, error, socket.SOCK_DGRAM) from error
+            raise listen_error(variable, host, port, error) from error
         yield agents
 
 

@@ -68,6 +68,7 @@ class EdgeSettings(Settings):
     prefixes: ClassVar[tuple[str, ...]] = ("TOWONEL_",)
     foreign: ClassVar[frozenset[str]] = VARIABLES
     replaced: ClassVar[Mapping[str, str]] = REPLACED_VARIABLES
+    verifies_hub: ClassVar[bool] = True
 
     invite_token: SecretStr | None = Field(
         default=None,
