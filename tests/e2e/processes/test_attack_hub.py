@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 import pytest
-from support.attack import withstanding
+from support.attack import MEMORY_LIMIT, withstanding
 from support.programs import Process, ProcessRunner, execute, own_processes
 from support.stack import Stack
 
@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.attack, pytest.mark.processes]
 MIB = 1024 * 1024
 LARGEST = 8 * MIB
 BUDGET = Bounds().body_bytes
+PLACES = Bounds().awaited_bodies
 
 
 @pytest.fixture
@@ -119,6 +120,32 @@ async def test_bodies_that_stay_unfinished_leave_room_for_others(stack: Stack) -
             await asyncio.sleep(0.05)
 
     assert held <= BUDGET
+
+
+async def test_requests_that_wait_for_their_body_leave_places_for_others(stack: Stack) -> None:
+    """One address begins more bodies, with an invented key, than there are requests at once."""
+    assert stack.hub is not None
+    head = (
+        "POST /v1/invites HTTP/1.1\r\nhost: hub\r\ncontent-type: application/json\r\n"
+        "authorization: Bearer x\r\ncontent-length: 9\r\n\r\n{"
+    )
+    async with (
+        honest_callers(stack) as serve,
+        # Nearly as many connections as there may be are open: of 6 KiB each, without a request.
+        withstanding(stack.hub.program, serve, memory=MEMORY_LIMIT + 12 * MIB),
+        asyncio.timeout(60),
+        contextlib.AsyncExitStack() as connections,
+    ):
+        awaited = list[float]()
+        for number in range(Bounds().requests):
+            _, writer = await asyncio.open_connection("127.0.0.1", stack.hub_port)
+            connections.callback(writer.close)
+            writer.write(head.encode())
+            if number % 50 == 0:  # the hub answers, so that it has read those before
+                awaited.append(await stack.hub.metric("towonel_hub_awaited_bodies"))
+        await stack.invite("a.eu")
+
+    assert max(awaited) == PLACES
 
 
 async def test_paths_of_15_kb_fill_no_log(stack: Stack) -> None:
