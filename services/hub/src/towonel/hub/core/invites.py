@@ -1,8 +1,8 @@
 """Rules of invites: hostname patterns, expiry and the check of a secret."""
 
 from collections.abc import Iterable
-from typing import Literal
 
+from towonel.api.invites import InviteState
 from towonel.wire.errors import Code, Denied, ProtocolError
 from towonel.wire.names import Hostname, parse_hostname
 
@@ -28,9 +28,6 @@ def parse_patterns(hostnames: Iterable[str]) -> tuple[Hostname, ...]:
 def expiry_ms(expires_in_secs: int | None, now_ms: int) -> int | None:
     """Return when an invite expires; 0 and None mean never."""
     return now_ms + expires_in_secs * 1000 if expires_in_secs else None
-
-
-type InviteState = Literal["pending", "used", "expired", "revoked"]
 
 
 def invite_state(
