@@ -88,7 +88,9 @@ def _suggest_scheme(text: str) -> str:
         host = _parse_host(text)
     except ValueError:
         return ""
-    return f", or be http://{text} for this machine" if is_loopback(host) and "@" not in text else ""
+    return (
+        f", or be http://{text} for this machine" if is_loopback(host) and "@" not in text else ""
+    )
 
 
 def _parse_host(authority: str) -> str:
