@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 import typer
 from support.commands import towonel
-from support.example_hub import NODE, PROOF, SEED, TENANT, Served, served
+from support.example_hub import KEY_ID, NODE, PROOF, SEED, TENANT, Served, served
 from support.hub import OPERATOR_KEY, migrated
 from support.ports import free_port
 from typer.core import TyperGroup
 from typer.testing import Result
 
 from towonel.cli.app import app
+from towonel.wire import base64url
 from towonel.wire.tokens import InviteToken
 
 ROOT = Path(__file__).parents[2]
@@ -103,35 +104,44 @@ def write_files(folder: Path, hub: Served) -> None:
     (folder / "home.backup").write_text(exported.stdout)
 
 
-def typed(line: str, number: int, hub: Served, folder: Path) -> Result:
-    """What a shell makes of a line, with the ids of this hub for those of the example."""
-    write_files(folder, hub)
-    if re.search("tenant (init|import-key|key-from-token)", line):
-        for path in folder.glob("*.key"):
-            path.unlink()  # they make one
+def real(line: str, number: int, hub: Served) -> str:
+    """A line with what this hub has for what the example names."""
     names = {
         r"https://hub\.example\.\w+(:8443)?": hub.url,
         "b7" * 32: TENANT.tenant_id.hex(),
         "(a1|e1)" * 32: NODE.public.hex(),
         "pJ4yYx1sT0mQ8aWv7c2d3g": PROOF.invite_id,
-        "7GkX0yQmJ4s": "Yx1sT0mQ8aU",
+        "7GkX0yQmJ4s": base64url.encode(KEY_ID),
     }
     if "invite create" in line:
         names[r"example\.eu"] = f"x{number}.example.net"  # nobody has these yet
-    for example, real in names.items():
-        line = re.sub(example, real, line)
-    line, _, source = line.partition(" < ")
-    line, stdin = line.partition(" > ")[0], (folder / (source or "key.txt")).read_text()
+    for example, known in names.items():
+        line = re.sub(example, known, line)
+    return line
+
+
+def redirect(line: str, folder: Path) -> tuple[str, str]:
+    """The command in a line, and its standard input: of somebody who logs in, it is a key."""
     if " | " in line:
-        line, stdin = line.partition(" | ")[2], (folder / "home.backup").read_text()
+        return line.partition(" | ")[2], (folder / "home.backup").read_text()
+    command, _, source = line.partition(" < ")
+    return command.partition(" > ")[0], (folder / (source or "key.txt")).read_text()
+
+
+def typed(line: str, number: int, hub: Served, folder: Path) -> Result:
+    """What comes of a line that somebody types."""
+    write_files(folder, hub)
+    if re.search("tenant (init|import-key|key-from-token)", line):
+        for path in folder.glob("*.key"):
+            path.unlink()  # they make one
     hub.hub.clock.now_ms = time.time_ns() // 1_000_000
-    words = shlex.split(line)
-    environ = dict(word.split("=", 1) for word in words if re.match("[A-Z_]+=", word))
+    command, stdin = redirect(real(line, number, hub), folder)
+    words = shlex.split(command)
+    first = words.index("towonel")
+    environ = dict(word.split("=", 1) for word in words[:first])
     environ |= {"TOWONEL_HUB_URL": hub.url, "TOWONEL_OPERATOR_KEY_FILE": "key.txt"}
     environ |= {"XDG_CONFIG_HOME": str(folder / "config"), "HOME": str(folder)}
-    if "TOKEN_FILE" in line:
-        environ["TOWONEL_INVITE_TOKEN_FILE"] = "token.txt"
-    return towonel(*words[words.index("towonel") + 1 :], stdin=stdin, **environ)
+    return towonel(*words[first + 1 :], stdin=stdin, **environ)
 
 
 def order(line: str) -> tuple[int, bool, str]:
@@ -155,7 +165,6 @@ def test_every_example_is_run_here_or_by_the_tests_of_what_goes_on_for_ever() ->
     assert {line for line in EVERY - TYPED if "towonel hub" not in line} == {
         SERVE,
         "TOWONEL_HUB_ENABLED=false TOWONEL_EDGE_INVITE_TOKEN_FILE=token.txt towonel serve",
-        "TOWONEL_HUB_ENABLED=false towonel serve",
         "towonel audit tail",
         "towonel audit tail -n 0 --action invite.created --json",
         "towonel demo",

@@ -137,7 +137,7 @@ def test_every_number_has_bounds_and_every_choice_is_one(cls: type[Settings]) ->
     for field, name in zip(cls.model_fields.values(), variables(cls), strict=True):
         kinds = str(field.annotation)
         if any(word in kinds for word in ("int", "float", "bool", "Literal")):
-            assert {"9" * 5_000, "inf", "-1"} <= {*find_wrong(cls, name.name)}, name.name
+            assert {"9" * 300, "9" * 5_000, "inf", "-1"} <= {*find_wrong(cls, name.name)}, name.name
 
 
 @CLASSES

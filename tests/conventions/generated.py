@@ -6,6 +6,7 @@ A block between `<!-- generated: NAME -->` and `<!-- /generated -->` is replaced
 """
 
 import dataclasses
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -187,6 +188,30 @@ def operations() -> str:
     return table(("request", "operation", "who may"), rows)
 
 
+def bodies() -> str:
+    """Every JSON body that a caller with a key sends: an example, and all its fields."""
+    document = create_app_without_hub().openapi()
+    schemas, rows = document["components"]["schemas"], list[tuple[str, ...]]()
+    for path, methods in sorted(document["paths"].items()):
+        for method, operation in methods.items():
+            name = body_schema(operation)
+            if name is None or "bearerKey" not in str(operation.get("security")):
+                continue
+            schema = schemas[name]
+            example = json.dumps(schema["examples"][0], ensure_ascii=False)
+            required = schema.get("required", [])
+            fields = [f"**{it}**" if it in required else it for it in schema["properties"]]
+            rows.append((f"`{method.upper()} {path}`", f"`{example}`", ", ".join(fields)))
+    return table(("request", "body", "fields, those that must be sent in bold"), rows)
+
+
+def body_schema(operation: dict[str, Any]) -> str | None:
+    """Return the name of the schema of an operation's body, or None if it has none in JSON."""
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    found = re.search(r"#/components/schemas/(\w+)", str(content))
+    return found[1] if found else None
+
+
 def asker(operation: dict[str, Any]) -> str:
     """Return the roles and signatures that an operation takes."""
     found: list[str] = []
@@ -233,6 +258,7 @@ def event_name(event: type) -> str:
 
 BLOCKS = {
     "operations": operations,
+    "bodies": bodies,
     "settings": settings,
     "messages": message_table,
     "state_machines": state_machines,

@@ -30,7 +30,19 @@ PROGRAMS: dict[type[Settings], dict[str, str]] = {
 }
 
 WRONG = (
-    *("x", "nan", "inf", "-1", "1e309", "9" * 5_000, "maybe", "No Group", "nowhere", ":memory:"),
+    *(
+        "x",
+        "nan",
+        "inf",
+        "-1",
+        "1e309",
+        "9" * 300,
+        "9" * 5_000,
+        "maybe",
+        "No Group",
+        "nowhere",
+        ":memory:",
+    ),
     *("https://hub.example.eu:99999", "https://me:pw@hub.eu", "http://[", "redis:/x", "ftp://x"),
     *("[", "[1, null]", '{"a": 1}', "[" * 100_000, '[{"hostname": []}]', '["10.0.0.0/33"]'),
     *(

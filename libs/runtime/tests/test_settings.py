@@ -114,8 +114,7 @@ def test_a_choice_names_what_there_is() -> None:
 
 
 def test_of_a_thousand_mistakes_in_one_list_some_are_named_and_the_rest_counted() -> None:
-    numbers = json.dumps([None] * 1_000)
-    found = problems({**GOOD, "EXAMPLE_NAMES": numbers})
+    found = problems({**GOOD, "EXAMPLE_NAMES": json.dumps([None] * 1_000)})
 
     assert len(found) == MAX_ITEMS_NAMED + 1
     assert found[-1] == f"EXAMPLE_NAMES: has {1_000 - MAX_ITEMS_NAMED} more mistakes"

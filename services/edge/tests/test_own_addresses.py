@@ -23,7 +23,9 @@ def test_a_guess_is_of_this_machine_and_is_logged(listen: str) -> None:
             own.bind((host, 0))
     assert found
     assert all(address.endswith(":4433") for address in found)
-    assert [line["event"] for line in logged] == ["addresses.guessed"]
+    assert [(line["event"], line["log_level"]) for line in logged] == [
+        ("addresses.guessed", "warning")
+    ]
     assert logged[0]["unset"] == "TOWONEL_EDGE_ADVERTISED_ADDRESSES"
 
 

@@ -135,7 +135,9 @@ def is_hub_wanted(settings: ServeSettings, environ: Mapping[str, str]) -> bool:
 
 def config_folder() -> Path:
     """Return the folder of a user's own configuration."""
-    return Path(typer.get_app_dir("towonel"))
+    found = Path(typer.get_app_dir("towonel"))
+    # The standard says that an empty or relative XDG_CONFIG_HOME is none.
+    return found if found.is_absolute() else Path.home() / ".config" / "towonel"
 
 
 def child_environment() -> dict[str, str]:

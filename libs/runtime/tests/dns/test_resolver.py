@@ -61,10 +61,12 @@ class Cached:
 
     server: NameServer
     clock: Clock = field(default_factory=Clock)
+    stale_wait_s: float = 20.0
     resolver: Resolver = field(init=False)
 
     def __post_init__(self) -> None:
-        self.resolver = Resolver(LookupThreads(self.server.look_up), self.clock, stale_wait_s=0.02)
+        lookups = LookupThreads(self.server.look_up)
+        self.resolver = Resolver(lookups, self.clock, stale_wait_s=self.stale_wait_s)
 
     async def address(self, host: str = "a.example.eu") -> str:
         return (await self.resolver.resolve(host, 80))[0][0]
@@ -146,8 +148,9 @@ async def test_an_answer_that_is_expired_is_asked_for_anew(
 
 @pytest.mark.parametrize("way", ["silent", "away"])
 async def test_the_last_answer_is_used_while_name_servers_are_away_and_not_for_ever(
-    server: NameServer, cached: Cached, way: str
+    server: NameServer, way: str
 ) -> None:
+    cached = Cached(server, stale_wait_s=0.02)
     await cached.address()
     cached.clock.now_s += STALE_S - 1
     server.is_dead, server.found = way == "silent", socket.gaierror(socket.EAI_AGAIN, "away")

@@ -46,7 +46,17 @@ def test_a_wider_window_counts_at_once() -> None:
     windows.sizes = WindowSizes(800, 3200, gaps=2, slides=True)
 
     assert windows.connection_limit(400) == 3200
-    assert windows.stream_limit(100, 0) == 800
+    assert windows.widest_limit(100, 0) == 800
+
+
+def test_a_stream_that_is_hardly_used_keeps_its_first_limit() -> None:
+    windows = ReceiveWindows(WindowSizes(800, 3200, gaps=2, slides=True))
+
+    assert windows.stream_limit(100, 24) == 100
+    assert windows.stream_limit(100, 25) == 825
+    assert windows.stream_limit(825, 200) == 825
+    assert windows.stream_limit(825, 225) == 1025
+    assert ReceiveWindows(FIXED).widest_limit(100, 50) == 100
 
 
 def test_gaps_are_bounded_over_all_streams() -> None:

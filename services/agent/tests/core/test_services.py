@@ -68,7 +68,7 @@ def test_no_services_are_fine() -> None:
         ([1], "[0]: must be an object"),
         ([{}], "hostname: is missing"),
         ([{"hostname": "a.eu"}], "[0] (a.eu).origin: is missing"),
-        ([{"hostname": "a_b.eu", "origin": "a:1"}], "a_b"),
+        ([{"hostname": "a b.eu", "origin": "a:1"}], "a b.eu"),
         ([{"hostname": "a.eu", "orign": "a:1"}], "did you mean origin?"),
         ([{"hostname": "a.eu", "origin": "a:1", "zzz": 1}], "there are hostname, origin"),
         ("[" * 100_000, "nested too deeply"),

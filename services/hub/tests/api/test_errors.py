@@ -1,16 +1,18 @@
 """Every answer that is an error has the envelope, whoever made it."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 from support.callers import OPERATOR
-from support.hub import TestHub
+from support.hub import TestHub, tenant_of
 
 from towonel.hub.api.http.errors import STATUS, STATUS_DESCRIPTIONS, status_of
 from towonel.hub.api.http.request_body import MAX_BODY_BYTES, MAX_BYTES
 from towonel.hub.bounds import Bounds
+from towonel.identity.signatures import Domain, authorize_tenant
 from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
 
 
@@ -29,6 +31,44 @@ async def test_what_curl_does_unless_told_otherwise_is_told_what_to_do(hub: Test
 
     assert ["content-type: application/json" in text for text in reported] == [True, True, False]
     assert "/v1/openapi.json" in reported[2]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        (
+            "/v1/invites",
+            {"hostnames": ["a.eu"], "expires": "90d"},
+            "expires: is unknown (did you mean expires_in_secs?), known are expires_in_secs, hostnames, name",
+        ),
+        ("/v1/ports", {"tenant_id": "ab" * 32, "protocol": "tcp", "port": 22}, "did you mean"),
+        ("/v1/invites", {"hostnames": ["a.eu"], "zzz": 1}, "zzz: is unknown, known are expires_in"),
+    ],
+)
+async def test_an_unknown_field_is_told_the_nearest_and_which_there_are(
+    hub: TestHub, path: str, body: dict[str, object], message: str
+) -> None:
+    async with hub.raw() as http:
+        answer = await http.post(path, json=body, headers=OPERATOR)
+
+    assert error_of(answer) == (400, "invalid_request")
+    assert message in answer.json()["error"]["message"]
+
+
+async def test_an_unknown_field_within_a_signed_body_is_told_the_nearest(hub: TestHub) -> None:
+    token = await hub.invite("a.eu")
+    service = {"kind": "https", "name": "a.eu", "hostname": "a.eu"}
+    body = json.dumps({"group": "g", "services": [service]}).encode()
+    header = authorize_tenant(tenant_of(token), Domain.DESIRED_STATE, body, hub.clock.now_ms)
+    async with hub.raw() as http:
+        answer = await http.put(
+            "/v1/desired-state", content=body, headers={"authorization": header}
+        )
+
+    told = (
+        "services.0.hostname: is unknown (did you mean name?), known are kind, name, port, tls_mode"
+    )
+    assert answer.json()["error"]["message"] == told
 
 
 @pytest.mark.parametrize("declared", [True, False])

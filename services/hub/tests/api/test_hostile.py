@@ -15,8 +15,8 @@ from support.large_database import log_statements
 from towonel.api.agents import RefreshIn
 from towonel.api.services import DesiredState, ServiceIn
 from towonel.hub.api.application import create_app
-from towonel.hub.api.http.errors import MAX_PROBLEMS
 from towonel.hub.api.http.middleware import RequestMiddleware
+from towonel.hub.api.http.problems import MAX_PROBLEMS
 from towonel.hub.bounds import Bounds
 from towonel.hub.store import invites, retention
 from towonel.hub.store.tables import InviteRow, NonceRow, RevisionRow

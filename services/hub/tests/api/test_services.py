@@ -11,6 +11,7 @@ from support.hub import TestHub, new_key, running_hub, tenant_of
 from towonel.api.invites import HostnamesIn, InviteIn
 from towonel.api.limits import Limits
 from towonel.api.reports import EdgeReport, SessionReport
+from towonel.api.services import DesiredState, ServiceIn
 from towonel.api.tenants import TenantEdit
 from towonel.hub.bounds import Bounds
 from towonel.hub.core.quotas import Quotas
@@ -164,6 +165,19 @@ async def test_agents_are_found_by_group_tenant_and_whether_they_are_live(hub: T
     assert await found(group="green") == [ids[2]]
     assert await found(group="blue", live=False) == [ids[0]]
     assert await found(tenant_id="ab" * 32) == []
+
+
+async def test_a_service_that_no_edge_listens_for_is_marked(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
+    ssh = ServiceIn(kind="tcp", name="ssh", port=2222)
+    wanted = DesiredState(group="g", services=[ServiceIn(kind="https", name="a.eu"), ssh])
+    applied = await client.apply_desired_state(tenant_of(token), wanted)
+    services = {item.key: item.is_served for item in (await client.services.list()).services}
+    routes = {item.key: item.is_served for item in (await client.routes.list()).routes}
+
+    assert applied.not_served == ["tcp:2222"]
+    assert services == routes == {"https:a.eu": True, "tcp:2222": False}
+    assert not (await client.services.get("tcp:2222")).is_served
 
 
 @pytest.mark.parametrize("bounds", [Bounds(agent_ids=2)])

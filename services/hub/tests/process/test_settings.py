@@ -59,6 +59,7 @@ def test_a_server_is_shown_without_its_password(dsn: str) -> None:
         ("postgres", "mysql://u:hunter2@h/db", "must be postgres://user:password@host"),
         ("postgres", "postgres://u:hunter2@h", "names no database"),
         ("postgres", "postgres://u:hunter2@h:port/db", "must be postgres://user:password@host"),
+        ("postgres", "postgres://u:hunter2@h:99999/db", "from 1 to 65535"),
         ("postgres", "host=h password=hunter2", "must be postgres://user:password@host"),
         ("sqlite", "postgres://u:hunter2@h/db", "set TOWONEL_HUB_DB_DRIVER=postgres"),
         ("sqlite", ":memory:", "must be the path of a file"),

@@ -44,7 +44,7 @@ async def show(hub: OperatorClient, invite_id: ItemId) -> Output:
         ("invite", invite.invite_id),
         ("edge", invite.edge_node_id.hex()),
         ("name", invite.name),
-        ("status", invite.status),
+        ("status", invite.state or invite.status),
         ("created", format_time(invite.created_at_ms)),
     ]
     return Output(invite, Fields(fields))
@@ -58,4 +58,4 @@ async def revoke(hub: OperatorClient, invite_id: ItemId) -> Output:
 
 
 def _to_row(invite: EdgeInviteItem) -> tuple[str, ...]:
-    return invite.invite_id, invite.name, invite.status, invite.edge_node_id.hex()
+    return invite.invite_id, invite.name, invite.state or invite.status, invite.edge_node_id.hex()

@@ -15,10 +15,15 @@ from towonel.api.ports import MAX_RANGES, PortRange
 MAX_EXPIRY_S = 30 * 24 * 3600
 
 type InviteStatus = Literal["pending", "revoked"]
+type InviteState = Literal["pending", "used", "expired", "revoked"]
 
 
 class InviteIn(Request):
-    """A tenant to be: `expires_in_secs` of 0 or none means never."""
+    """A tenant to be.
+
+    `expires_in_secs` is how long agents can join with the token; 0 or none means for ever. Agents that
+    joined are served until the invite is revoked.
+    """
 
     name: Name | None = None
     hostnames: Hostnames
@@ -37,7 +42,11 @@ class InviteOut(Answer):
 
 
 class InviteItem(Answer):
-    """An invite in a list."""
+    """An invite in a list.
+
+    `status` has the original's words; `state` tells apart what nobody used yet, what agents joined with,
+    and what nobody can join with any more. The times in ms are the original's, too.
+    """
 
     invite_id: str
     name: str
@@ -46,6 +55,10 @@ class InviteItem(Answer):
     expires_at_ms: int | None
     tenant_id: Hex32
     created_at_ms: int
+    state: InviteState | None = None
+    created_at: AwareDatetime | None = None
+    expires_at: AwareDatetime | None = None
+    used_at: AwareDatetime | None = None
 
 
 class InviteList(Page):
@@ -61,7 +74,10 @@ class RevokedOut(Answer):
 
 
 class InviteEdit(Request):
-    """Changes of a live invite; fields that are not sent stay as they are."""
+    """Changes of a live invite; fields that are not sent stay as they are.
+
+    `expires_at` is until when agents can join.
+    """
 
     name: Name | None = Field(default=None, min_length=1)
     hostnames: Hostnames | None = None
@@ -96,5 +112,7 @@ class InviteDetail(Answer):
     created_at: AwareDatetime
     expires_at: AwareDatetime | None
     suspended_at: AwareDatetime | None
+    state: InviteState | None = None
+    used_at: AwareDatetime | None = None
     limits: Limits
     ports: list[PortRange]

@@ -9,7 +9,7 @@ from typing import Literal, override
 
 import structlog
 
-from towonel.runtime.telemetry import add_trace
+from towonel.runtime.tracing.telemetry import add_trace
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 

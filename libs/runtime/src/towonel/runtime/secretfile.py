@@ -7,11 +7,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import structlog
-
 from towonel.runtime.environment.values import open_at_once
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
 MAX_SECRET_BYTES = 64 * 1024
 
 
@@ -83,6 +80,9 @@ def _check_status(path: Path, status: os.stat_result) -> None:
 
 
 def _warn(path: Path, reason: str) -> None:
+    import structlog  # noqa: PLC0415 with rich and pygments, for which no command should wait
+
+    log: structlog.stdlib.BoundLogger = structlog.get_logger()
     if structlog.is_configured():
         log.warning("secret_file.shared", path=str(path), reason=reason)
     else:  # a command, whose standard output is for what was asked

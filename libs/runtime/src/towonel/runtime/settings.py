@@ -8,7 +8,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, cast, get_args
 
-import structlog
 from pydantic import (
     AliasChoices,
     BaseModel,
@@ -34,8 +33,6 @@ _HOST = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*\.?",
     re.ASCII | re.IGNORECASE,
 )
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class SettingsError(Exception):
@@ -140,6 +137,9 @@ def load[S: Settings](cls: type[S], environ: Mapping[str, str] | None = None) ->
 
 def log_warnings(settings: Settings) -> None:
     """Log what is accepted, and yet worth a word; once logs are configured."""
+    import structlog  # noqa: PLC0415 with rich and pygments, for which no command should wait
+
+    log: structlog.stdlib.BoundLogger = structlog.get_logger()
     for line in settings.warnings:
         variable, _, reason = line.partition(": ")
         log.warning("setting.questioned", variable=variable, reason=reason)

@@ -9,7 +9,7 @@ from towonel.agent.app import create_identity, serve
 from towonel.agent.metrics import VERSION
 from towonel.agent.settings import AgentSettings
 from towonel.runtime import lifecycle, logs
-from towonel.runtime.command_line import check_settings, make_parser
+from towonel.runtime.environment.command_line import check_settings, make_parser
 from towonel.runtime.secretfile import replace
 from towonel.runtime.settings import log_warnings
 from towonel.wire.routes import LAST_PORT

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from towonel.edge.app import NAME, serve
 from towonel.edge.settings import EdgeSettings
 from towonel.runtime import logs
-from towonel.runtime.command_line import check_settings, make_parser
+from towonel.runtime.environment.command_line import check_settings, make_parser
 from towonel.runtime.lifecycle import Serve
 from towonel.runtime.lifecycle import main as run_main
 from towonel.runtime.settings import log_warnings

@@ -222,12 +222,14 @@ class EdgeSettings(Settings):
     max_sessions: int = Field(
         default=MAX_SESSIONS,
         ge=1,
+        le=10_000_000,
         validation_alias="TOWONEL_EDGE_MAX_SESSIONS",
         description="Agent sessions at once.",
     )
     max_sessions_per_tenant: int = Field(
         default=MAX_SESSIONS_PER_TENANT,
         ge=1,
+        le=10_000_000,
         validation_alias="TOWONEL_EDGE_MAX_SESSIONS_PER_TENANT",
         description="Agent sessions at once of one tenant; above the hub's "
         "TOWONEL_HUB_QUOTA_AGENTS, so that agents can be replaced.",
@@ -235,6 +237,7 @@ class EdgeSettings(Settings):
     max_send_buffer_per_tenant_mib: int = Field(
         default=MAX_SEND_MIB_PER_TENANT,
         ge=1,
+        le=1_000_000,
         validation_alias="TOWONEL_EDGE_MAX_SEND_BUFFER_PER_TENANT_MIB",
         description="Bytes, in MiB, sent to the agents of one tenant that none has acknowledged; "
         "above it clients wait.",

@@ -36,7 +36,7 @@ from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
 from towonel.runtime.lifecycle import GiveUp
 from towonel.runtime.settings import SettingsError
-from towonel.runtime.telemetry import tracing
+from towonel.runtime.tracing.telemetry import tracing
 from towonel.runtime.web import serve_app
 from towonel.wire.errors import Denied, TowonelError
 from towonel.wire.tokens import SECRET_MARKS

@@ -18,7 +18,7 @@ from towonel.hub.metrics import VERSION
 from towonel.hub.settings import HubSettings
 from towonel.hub.store.db.database import Database
 from towonel.runtime import lifecycle, logs, secretinput
-from towonel.runtime.command_line import check_settings, make_parser
+from towonel.runtime.environment.command_line import check_settings, make_parser
 from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_SETTINGS
 from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import SettingsError, load, log_warnings

@@ -19,13 +19,14 @@ from towonel.hub.tenant_settings import DeclaredTenant, parse_tenants
 from towonel.runtime.addresses import WILDCARDS, Network, loopback_url, parse_networks
 from towonel.runtime.redis_url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort
-from towonel.runtime.telemetry import TelemetrySettings
+from towonel.runtime.tracing.telemetry import TelemetrySettings
 from towonel.wire.errors import Denied
 from towonel.wire.hub_urls import parse_hub_url
 from towonel.wire.legacy.variables import REPLACED_VARIABLES
 from towonel.wire.variables import VARIABLES
 
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+_MAX_PORT = 65_535
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 # The fields of the key files, and the name of each in the data folder.
 KEY_FILES = {
@@ -58,7 +59,12 @@ def _tenants(value: object) -> object:
 
 
 def _parse_database(driver: str, dsn: str) -> Database:
-    return Database.parse(dsn) if driver == "postgres" else Database.parse_file(dsn)
+    if driver != "postgres":
+        return Database.parse_file(dsn)
+    database = Database.parse(dsn)
+    if database.url.port is not None and not 0 < database.url.port <= _MAX_PORT:
+        raise ValueError(f"has a port that is none: it must be from 1 to {_MAX_PORT}")
+    return database
 
 
 class HubSettings(TelemetrySettings):
@@ -186,6 +192,7 @@ class HubSettings(TelemetrySettings):
     body_memory_mib: int = Field(
         default=16,
         ge=2,
+        le=1_000_000,
         validation_alias="TOWONEL_HUB_BODY_MEMORY_MIB",
         description="MiB of request bodies that are held before their sender is known. Above it, the"
         " address that sends most is told to come back.",
@@ -221,24 +228,28 @@ class HubSettings(TelemetrySettings):
     quota_groups: int = Field(
         default=32,
         ge=0,
+        le=_MAX_QUOTA,
         validation_alias="TOWONEL_HUB_QUOTA_GROUPS",
         description="Groups of a tenant that may publish something.",
     )
     quota_group_services: int = Field(
         default=10_000,
         ge=0,
+        le=_MAX_QUOTA,
         validation_alias="TOWONEL_HUB_QUOTA_GROUP_SERVICES",
         description="Services that all groups of a tenant may publish, where one that two groups publish counts twice.",
     )
     route_changes_per_sec: float = Field(
         default=10,
         gt=0,
+        le=1_000_000,
         validation_alias="TOWONEL_HUB_ROUTE_CHANGES_PER_SEC",
         description="Services a second that a tenant may add, change or remove.",
     )
     route_changes_burst: int = Field(
         default=10_000,
         ge=1,
+        le=1_000_000,
         validation_alias="TOWONEL_HUB_ROUTE_CHANGES_BURST",
         description="How many of them may come at once.",
     )
@@ -275,7 +286,9 @@ class HubSettings(TelemetrySettings):
     @field_validator("reserved_ports")
     @classmethod
     def _ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        wrong = [item for item in value if not _PORT.fullmatch(item) or not 0 < int(item) <= 65_535]  # noqa: PLR2004 the last port
+        wrong = [
+            item for item in value if not _PORT.fullmatch(item) or not 0 < int(item) <= _MAX_PORT
+        ]
         if wrong:
             raise ValueError("\n".join(f"{item!r} is not a port, 1 to 65535" for item in wrong))
         return value

@@ -230,7 +230,7 @@ def test_other_ops_are_taken_as_they_are() -> None:
 @pytest.mark.parametrize(
     "op",
     [
-        UpsertHostname("a_b.eu"),
+        UpsertHostname("a b.eu"),
         DeleteHostname("single"),
         SetHostnameTls("a.*.eu", TlsMode.TERMINATE),
         UpsertTcpService("", 2222),

@@ -8,7 +8,7 @@ from towonel.api.invites import InviteDetail
 from towonel.cli.command import hub_command
 from towonel.cli.commands.invite.flags import InviteChanges, Limit, format_limits, parse_edit
 from towonel.cli.conditional_edit import Force, send_edit
-from towonel.cli.options.expiry import Expires, ExpiresAt
+from towonel.cli.options.expiry import ExpiresAt
 from towonel.cli.options.flags import ItemId
 from towonel.cli.options.port_ranges import format_range
 from towonel.cli.output import Fields, Output, format_time, now
@@ -17,6 +17,10 @@ from towonel.client.operator import OperatorClient
 app = typer.Typer()
 
 Several = list[str] | None
+UntilJoined = Annotated[
+    str | None,
+    typer.Option("--expires", metavar="TIME", help="How long agents can join: 48h, 7d, never."),
+]
 NewName = Annotated[str | None, typer.Option(metavar="NAME", help="Its new name.")]
 Hostnames = Annotated[
     Several, typer.Option(metavar="A,B", help="All that it may publish; quote a *; repeat it.")
@@ -58,7 +62,7 @@ async def edit(
     remove_hostname: RemoveHostname = None,
     add_port: AddPort = None,
     remove_port: RemovePort = None,
-    expires: Expires = None,
+    expires: UntilJoined = None,
     expires_at: ExpiresAt = None,
     max_services: Limit = None,
     max_agents: Limit = None,
@@ -94,7 +98,7 @@ def _render(invite: InviteDetail) -> Output:
         ("invite", invite.invite_id),
         ("tenant", invite.tenant_id.hex()),
         ("name", invite.name),
-        ("status", invite.status),
+        ("status", invite.state or invite.status),
         ("hostnames", ", ".join(invite.hostnames)),
         ("ports", ", ".join(map(format_range, invite.ports)) or "none"),
         ("limits", format_limits(invite.limits)),

@@ -48,7 +48,8 @@ def explain(
         variable = next((name for name in names(field) if name in given), names(field)[0])
         message = _explain_one(item["type"], item["msg"], field, variable)
         inner = "".join(f"[{part}]" for part in place[1:] if part.isdigit())
-        found = [f"{variable}{inner}: {_shorten(line)}" for line in message.split("\n")]
+        texts = dict.fromkeys(map(_shorten, message.split("\n")))  # an item may occur twice
+        found = [f"{variable}{inner}: {text}" for text in texts]
         oddity = find_oddity(given.get(variable, ""))
         lines += _limit([found[0] + (f" ({oddity})" if oddity else ""), *found[1:]])
     return lines

@@ -67,13 +67,21 @@ class ReceiveWindows:
 
     def connection_limit(self, limit: int) -> int:
         """Return what the limit on all streams together is now, from what it was."""
-        return self._slide(limit, self.delivered, self.sizes.connection_bytes)
+        window = self.sizes.connection_bytes
+        if not self.sizes.slides or self.delivered + window - limit < window // _STEP:
+            return limit
+        return self.delivered + window
 
     def stream_limit(self, limit: int, delivered: int) -> int:
-        """Return what the limit of a stream is now, of which so much was delivered."""
-        return self._slide(limit, delivered, self.sizes.stream_bytes)
+        """Return what the limit of a stream is now, of which so much was delivered.
 
-    def _slide(self, limit: int, delivered: int, window: int) -> int:
-        if not self.sizes.slides or delivered + window - limit < window // _STEP:
+        It stays until a quarter of it was used: most streams never need another.
+        """
+        used = min(self.sizes.stream_bytes, limit) - (limit - delivered)
+        if used * _STEP < min(self.sizes.stream_bytes, limit):
             return limit
-        return delivered + window
+        return self.widest_limit(limit, delivered)
+
+    def widest_limit(self, limit: int, delivered: int) -> int:
+        """Return the limit of a stream with its whole window."""
+        return max(limit, delivered + self.sizes.stream_bytes) if self.sizes.slides else limit

@@ -95,7 +95,7 @@ class BoundedConnection(QuicConnection):
         self._windows.sizes = sizes
         for stream in self._streams.values():
             if isinstance(stream.receiver, BoundedReceiver):
-                stream.receiver.slide()
+                stream.receiver.widen()
 
     def budget_of(self, stream_id: int) -> SendBudget:
         """Return the budget of what is sent on a stream."""
@@ -203,15 +203,15 @@ class BoundedConnection(QuicConnection):
         if found is not None:
             return found
         stream = super()._get_or_create_stream_for_send(stream_id)
-        self._bound(stream)
+        self._bound(stream).widen()
         return stream
 
-    def _bound(self, stream: QuicStream) -> None:
+    def _bound(self, stream: QuicStream) -> BoundedReceiver:
         """Replace both halves of a new stream."""
         limit = stream.max_stream_data_local
-        stream.receiver = BoundedReceiver(stream.stream_id, self._windows, limit)
-        stream.receiver.slide()
+        stream.receiver = receiver = BoundedReceiver(stream.stream_id, self._windows, limit)
         stream.sender = BoundedSender(stream.stream_id, self.send_budget)
+        return receiver
 
     @override
     def _handle_ack_frame(self, context: QuicReceiveContext, frame_type: int, buf: Buffer) -> None:

@@ -39,6 +39,10 @@ class BoundedReceiver(QuicStreamReceiver):
         """Raise the limit, if so much was delivered that it is due."""
         self.limit = self._windows.stream_limit(self.limit, self._buffer_start)
 
+    def widen(self) -> None:
+        """Raise the limit by the whole window: the peer was admitted, or is told with other news."""
+        self.limit = self._windows.widest_limit(self.limit, self._buffer_start)
+
     @override
     def handle_frame(self, frame: QuicStreamFrame) -> StreamDataReceived | None:
         delivered = self._buffer_start

@@ -70,6 +70,7 @@ async def bootstrap_agent(
     await nonces.use(write.session, Domain.AGENT_BOOTSTRAP, signed)
     grant = new_grant(AgentId(signed.id), TenantId(invite.tenant_id), group, write.now_ms)
     await _check_agent(hub, write, invite, grant.agent_id)
+    invites.mark_used(write, invite)
     await agents.upsert_bootstrapped(write.session, to_agent_row(grant, write.now_ms))
     after = {"group": group}
     write.audit(actor, "agent.bootstrapped", actor.name, invite.tenant_id, after=after)

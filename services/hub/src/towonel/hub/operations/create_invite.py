@@ -50,7 +50,8 @@ async def create_tenant(
     check_quota("hostnames", len(patterns), hub.policy.quotas.hostnames)
     conflicts = find_taken(patterns, await invites.find_owners(write.session, patterns))
     if conflicts:
-        raise Denied(Code.HOSTNAME_CONFLICT, f"another invite has already: {', '.join(conflicts)}")
+        holders = await invites.name_holders(write.session, conflicts, write.now_ms)
+        raise Denied(Code.HOSTNAME_CONFLICT, f"another invite has already: {holders}")
     await invites.add_invite(write, row, patterns)
     await reconcile_ownership(write, patterns)
     after = {"name": row.name, "hostnames": patterns, "expires_at_ms": row.expires_at_ms}

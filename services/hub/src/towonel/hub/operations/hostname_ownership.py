@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlmodel import col, delete, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel.sql.expression import SelectOfScalar
 
 from towonel.hub.core.ownership import candidates, find_owner, is_covered, is_wildcard
 from towonel.hub.store.db.transactions import Write
@@ -115,7 +116,7 @@ async def _exact_patterns_below(
 async def _find_covered(
     session: AsyncSession,
     wildcards: Sequence[Hostname],
-    query: Any,
+    query: SelectOfScalar[str],
     condition: Callable[[Hostname], Any],
 ) -> list[Hostname]:
     """Return the names of a query that one of the wildcards covers.

@@ -63,6 +63,7 @@ async def publish(
     desired_state.check_quotas(
         desired_routes, current, tenants.quotas_of(invite, hub.policy.quotas)
     )
+    invites.mark_used(write, invite)  # the original's agents are not bootstrapped by a write
     if not plan.is_empty:
         # Every edge hears of each change, and a deleted name is remembered for a day.
         await hub.limiter.take(f"changes:{tenant_id.hex()}", hub.policy.route_changes, plan.size)

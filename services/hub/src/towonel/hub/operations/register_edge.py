@@ -56,6 +56,7 @@ async def register_edge(
     """
     await _check_invited(hub, write.session, row.edge_id)
     await nonces.use(write.session, Domain.EDGE_REGISTER, signed)
+    await edge_invites.mark_used(write, row.edge_id)
     if await edges.register(write, row):
         after = {"addresses": edges.addresses_of(row), "version": row.version}
         write.audit(actor, "edge.registered", actor.name, after=after)

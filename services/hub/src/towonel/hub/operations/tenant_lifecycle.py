@@ -98,7 +98,8 @@ async def set_hostnames(
     owners = await invites.find_owners(write.session, added)
     conflicts = find_taken(added, owners)
     if conflicts:
-        raise Denied(Code.HOSTNAME_CONFLICT, f"another invite has already: {', '.join(conflicts)}")
+        holders = await invites.name_holders(write.session, conflicts, write.now_ms)
+        raise Denied(Code.HOSTNAME_CONFLICT, f"another invite has already: {holders}")
     await invites.drop_patterns(write, row, dropped)
     await invites.add_patterns(write, row, added)
     await reconcile_ownership(write, [*added, *dropped])

@@ -52,6 +52,7 @@ class InviteRow(SQLModel, table=True):
     version: int = 1  # the ETag, for If-Match of edits
     suspended_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
     last_sequence: int | None = Field(default=None, sa_column=_big(nullable=True))
+    used_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
     max_services: int | None = None
     max_agents: int | None = None
     max_ports: int | None = None
@@ -96,6 +97,7 @@ class EdgeInviteRow(SQLModel, table=True):
     status: str = PENDING
     edge_id: bytes = Field(sa_column=_bytes(unique=True))
     created_at_ms: int = Field(sa_column=_big(index=True))
+    used_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
 
 
 class EdgeRow(SQLModel, table=True):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from structlog.contextvars import get_contextvars
 
 from towonel.hub.api.http.address_limit import client_address, limit_address
-from towonel.hub.api.http.errors import format_problems
+from towonel.hub.api.http.problems import format_problems
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.core.access import (
     ApiKey,
@@ -234,4 +234,4 @@ def parse_body[M: BaseModel](body: bytes, model: type[M]) -> M:
         return model.model_validate_json(body)
     except ValidationError as error:
         details = error.errors(include_input=False, include_url=False)
-        raise Denied(Code.INVALID_REQUEST, format_problems(details)) from None
+        raise Denied(Code.INVALID_REQUEST, format_problems(details, model)) from None

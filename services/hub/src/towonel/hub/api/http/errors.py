@@ -1,8 +1,7 @@
 """Error responses: one envelope, `{"error": {"code", "message"}}`, and the status of each code."""
 
 import math
-from collections.abc import Iterable, Mapping
-from itertools import islice
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,9 +12,10 @@ from starlette.exceptions import HTTPException
 from towonel.api.errors import ErrorBody, ErrorOut
 from towonel.hub.api.http.address_limit import client_address, limit_address
 from towonel.hub.api.http.methods import find_methods
+from towonel.hub.api.http.problems import format_problems
 from towonel.hub.context import Hub
 from towonel.hub.core.rate_limits import source_of
-from towonel.runtime.telemetry import current_trace_id
+from towonel.runtime.tracing.telemetry import current_trace_id
 from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
 
 STATUS: Mapping[Code, int] = {
@@ -52,7 +52,6 @@ STATUS: Mapping[Code, int] = {
     Code.HUB_UNAVAILABLE: 503,
     Code.OVERLOADED: 503,
 }
-MAX_PROBLEMS = 20  # of a body, in one response
 MAX_LOGGED_CHARS = 500
 MAX_LOGGED_PATH_CHARS = 200
 # `curl -d` sends a form by default.
@@ -117,14 +116,6 @@ def status_of(error: TowonelError) -> int:
     return STATUS.get(error.code, 400 if isinstance(error, ProtocolError) else 403)
 
 
-def format_problems(details: Iterable[Any]) -> str:
-    """Return the problems of a body, field by field, without its values."""
-    return "; ".join(
-        f"{'.'.join(str(part)[:100] for part in item['loc']) or 'body'}: {item['msg']}"
-        for item in islice(details, MAX_PROBLEMS)
-    )
-
-
 def respond(hub: Hub, request: Request, error: TowonelError) -> JSONResponse:
     """Return the response for a failure, and log and count it."""
     status = status_of(error)
@@ -155,9 +146,9 @@ async def _handle_validation_error(request: Request, error: Exception) -> JSONRe
     ]
     if (details[0]["loc"], details[0]["type"]) == ((), "model_attributes_type"):
         details[0]["msg"] = _NO_OBJECT
-    return respond(
-        request.app.state.hub, request, Denied(Code.INVALID_REQUEST, format_problems(details))
-    )
+    body = getattr(request.scope.get("route"), "body_field", None)
+    problems = format_problems(details, body and body.field_info.annotation)
+    return respond(request.app.state.hub, request, Denied(Code.INVALID_REQUEST, problems))
 
 
 async def _handle_http_error(request: Request, error: Exception) -> JSONResponse:

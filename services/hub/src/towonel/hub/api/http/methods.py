@@ -12,7 +12,7 @@ def find_methods(app: FastAPI, path: str) -> list[str]:
     """Return the methods of all routes of a path: the framework tells those of one route only."""
     found: set[str] = set()
     for route in iter_route_contexts(app.routes):
-        if route.methods and compile_path(route.path)[0].match(path):
+        if route.methods and route.path and compile_path(route.path)[0].match(path):
             found |= route.methods
     return sorted(found | {"HEAD"} if "GET" in found else found)
 

@@ -112,7 +112,7 @@ async def apply_desired_state(
     async with hub.store.write() as write:
         plan = await publish_desired_state(hub, write, actor, signed, group, desired_routes)
         revision = await routes.get_revision(write.session)
-    return to_applied_state(plan, revision)
+    return to_applied_state(plan, desired_routes, revision)
 
 
 def _check_agent_signature(hub: Hub, header: str | None, raw: bytes, agent_id: bytes) -> Signature:

@@ -16,7 +16,11 @@ BBd1YtoPaboQyuyGhe7bwsPSLGm2yIy5xacRcvug3rYzR1vl2UFBBA==
 -----END CERTIFICATE-----
 """
 EXAMPLES: dict[str, Any] = {
-    "InviteIn": {"name": "home", "hostnames": ["app.example.eu", "*.home.example.eu"]},
+    "InviteIn": {
+        "name": "home",
+        "hostnames": ["app.example.eu", "*.home.example.eu"],
+        "expires_in_secs": 604_800,
+    },
     "InviteEdit": {"hostnames": ["app.example.eu"], "limits": {"services": 20}},
     "HostnamesIn": {"hostnames": ["blog.example.eu"]},
     "TenantEdit": {"limits": {"agents": 4, "ports": 10}},
@@ -85,7 +89,8 @@ EXAMPLES: dict[str, Any] = {
     "ErrorOut": {
         "error": {
             "code": "hostname_conflict",
-            "message": "another invite has already: app.example.eu",
+            "message": "another invite has already: app.example.eu (invite"
+            " pJ4yYx1sT0mQ8aWv7c2d3g, 'home', expired)",
         }
     },
 }

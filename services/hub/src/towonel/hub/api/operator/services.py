@@ -5,7 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from towonel.api.agents import AgentItem, AgentPage
-from towonel.api.services import RouteItem, RoutePage, ServiceDetail, ServicePage
+from towonel.api.services import (
+    SERVED_KINDS,
+    RouteItem,
+    RoutePage,
+    ServiceDetail,
+    ServicePage,
+)
 from towonel.hub.api.http.auth import TenantViewer
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import HexId, OfTenant, Page, RouteKey, Text, parse_hex
@@ -72,6 +78,7 @@ async def get_service(hub: HubDep, caller: TenantViewer, key: RouteKey) -> Servi
         tenant_id=route.tenant_id,
         groups=[row.group for row in rows],
         agents=to_agent_items(hub, page.rows),
+        is_served=route.kind in SERVED_KINDS,
     )
 
 

@@ -8,7 +8,9 @@ from towonel.api.invites import InviteDetail, InviteItem, InviteStatus
 from towonel.api.ports import PortRange, Protocol, Reservation
 from towonel.api.tenants import TenantItem, TenantStatus
 from towonel.hub.context import Hub
+from towonel.hub.core.invites import invite_state
 from towonel.hub.core.timestamps import to_datetime, to_optional_datetime
+from towonel.hub.store.invites import state_of
 from towonel.hub.store.tables import (
     REVOKED,
     EdgeInviteRow,
@@ -32,7 +34,7 @@ def invite_status(row: InviteRow | EdgeInviteRow) -> InviteStatus:
 
 
 def to_invite_items(
-    rows: Iterable[InviteRow], hostnames: Mapping[bytes, list[str]]
+    rows: Iterable[InviteRow], hostnames: Mapping[bytes, list[str]], now_ms: int
 ) -> list[InviteItem]:
     """Return the items of a list of invites."""
     return [
@@ -44,13 +46,17 @@ def to_invite_items(
             expires_at_ms=row.expires_at_ms,
             tenant_id=row.tenant_id,
             created_at_ms=row.created_at_ms,
+            state=state_of(row, now_ms),
+            created_at=to_datetime(row.created_at_ms),
+            expires_at=to_optional_datetime(row.expires_at_ms),
+            used_at=to_optional_datetime(row.used_at_ms),
         )
         for row in rows
     ]
 
 
 def to_invite_detail(
-    row: InviteRow, hostnames: list[str], reservations: Iterable[ReservationRow]
+    row: InviteRow, hostnames: list[str], reservations: Iterable[ReservationRow], now_ms: int
 ) -> InviteDetail:
     """Return the details of an invite."""
     return InviteDetail(
@@ -64,6 +70,8 @@ def to_invite_detail(
         created_at=to_datetime(row.created_at_ms),
         expires_at=to_optional_datetime(row.expires_at_ms),
         suspended_at=to_optional_datetime(row.suspended_at_ms),
+        state=state_of(row, now_ms),
+        used_at=to_optional_datetime(row.used_at_ms),
         limits=limits_of(row),
         ports=[to_port_range(reserved) for reserved in reservations],
     )
@@ -77,6 +85,14 @@ def to_edge_invite_item(row: EdgeInviteRow) -> EdgeInviteItem:
         status=invite_status(row),
         edge_node_id=row.edge_id,
         created_at_ms=row.created_at_ms,
+        state=invite_state(
+            is_revoked=row.status == REVOKED,
+            expires_at_ms=None,
+            used_at_ms=row.used_at_ms,
+            now_ms=0,
+        ),
+        created_at=to_datetime(row.created_at_ms),
+        used_at=to_optional_datetime(row.used_at_ms),
     )
 
 
