@@ -34,4 +34,6 @@ async def get(port: int, target: str) -> httpx.Response:
             await writer.wait_closed()
     if not head:
         raise ConnectionResetError("the connection ended before the answer")
-    return httpx.Response(int(head.split()[1]), content=body)
+    status, *lines = head.decode().split("\r\n")
+    headers = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+    return httpx.Response(int(status.split()[1]), headers=headers, content=body)
