@@ -12,6 +12,11 @@ from support.commands import towonel
 from support.ports import free_port
 from support.scripted_server import Request, Server, serving
 
+from towonel.cli.settings import CommandSettings
+from towonel.cli.target import open_client, resolve_target
+from towonel.client.operator import OperatorClient
+from towonel.wire.errors import Unavailable
+
 ID = "pJ4yYx1sT0mQ8aWv7c2d3g"
 TENANT = "b7" * 32
 HEALTH = {"status": "ok", "node_id": "ab" * 32, "version": "0.0.9", "protocol_version": 1}
@@ -107,14 +112,18 @@ async def test_a_server_that_is_no_hub_is_named_with_what_named_it(
 async def test_a_hub_that_nobody_named_is_told_with_the_default_and_the_way_out(
     old_hub: OldHub, monkeypatch: pytest.MonkeyPatch, status: int | None
 ) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/nowhere")
     port = old_hub.port if status else free_port()
     old_hub.status, old_hub.has_health = status or 404, False
-    monkeypatch.setattr("towonel.cli.target.loopback_url", lambda _: f"http://127.0.0.1:{port}")
-    exit_code, stderr = await said("status", TOWONEL_HUB_URL="")
+    # As if this were the default's port: what listens at 8443 here is not known.
+    settings = CommandSettings.model_construct(set(), hub_listen_addr=("127.0.0.1", port))
+    target = resolve_target(settings, None, None, needs_key=False)
+    with pytest.raises(Unavailable) as caught:
+        async with open_client(target, OperatorClient) as hub:
+            await hub.health()
 
-    assert exit_code == 75
-    assert f"http://127.0.0.1:{port}/v1/health: " in stderr
-    assert "the default of TOWONEL_HUB_LISTEN_ADDR; set that" in stderr
+    assert f"http://127.0.0.1:{port}/v1/health: " in caught.value.detail
+    assert "the default of TOWONEL_HUB_LISTEN_ADDR; set that" in caught.value.detail
 
 
 async def test_flags_variables_and_logins_are_named_as_what_an_address_is_from(

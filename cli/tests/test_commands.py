@@ -130,6 +130,7 @@ REFUSED: list[tuple[list[str], dict[str, str], int, str]] = [
     (["invite", "list"], {"TOWONEL_DATA_DIR": "/nowhere"}, 78, "bad_configuration"),
     (["invite", "list"], {"TOWONEL_HUB_URL": "nonsense"}, 78, "bad_configuration"),
     (["status"], {"TOWONEL_HUB_LISTEN_ADDR": "nonsense"}, 78, "bad_configuration"),
+    (["status"], {"SSL_CERT_FILE": "/nowhere/ca.pem"}, 78, "bad_configuration"),
     (
         ["serve"],
         {"TOWONEL_HUB_ENABLED": "false", "TOWONEL_EDGE_ENABLED": "false"},

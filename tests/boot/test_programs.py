@@ -17,7 +17,10 @@ NAMES = ("hub", "edge", "agent")
 GOOD = {
     "hub": {"TOWONEL_HUB_PUBLIC_URL": "https://hub.example.eu:8443"},
     "edge": {"TOWONEL_EDGE_INVITE_TOKEN": EDGE_INVITE},
-    "agent": {"TOWONEL_INVITE_TOKEN": INVITE},
+    "agent": {
+        "TOWONEL_INVITE_TOKEN": INVITE,
+        "TOWONEL_AGENT_SERVICES": '[{"hostname": "app.example.eu", "origin": "127.0.0.1:4443"}]',
+    },
 }
 WRONG = {
     "TOWONEL_DATADIR": "/data",
@@ -86,6 +89,16 @@ def test_what_an_unknown_variable_should_be_is_said(tmp_path: Path) -> None:
         line.startswith("TOWONEL_IROH_RELAY_URLS: is not read; there are no relays")
         for line in lines
     )
+
+
+@pytest.mark.parametrize("name", ["edge", "agent"])
+@pytest.mark.parametrize("arguments", [(), ("--check",)])
+def test_a_file_of_authorities_that_does_not_exist_is_named(
+    name: str, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    environ = {**GOOD[name], "SSL_CERT_FILE": str(tmp_path / "ca.pem")}
+
+    assert variables(run(name, tmp_path, environ, *arguments)) == ["SSL_CERT_FILE"]
 
 
 @pytest.mark.parametrize("arguments", [(), ("--check",)])

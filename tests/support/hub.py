@@ -49,6 +49,7 @@ from towonel.identity.keys import NodeKey, TenantKey
 from towonel.wire.tokens import InviteToken
 
 OPERATOR_KEY = "operator-key"
+MAX_CONNECTIONS = 10  # to the database
 UNLIMITED = dict.fromkeys(("per_address", "per_key", "reports"), Rate(1e6, 10**6))
 
 
@@ -83,8 +84,13 @@ class TestHub:
         """The same, in a guard that compares what it answers with its document."""
         return OpenApiGuard(self.app)
 
-    def client(self, key: str | None = OPERATOR_KEY) -> HubClient:
-        transport = httpx.ASGITransport(self.guarded_app, raise_app_exceptions=False)
+    def transport(self) -> httpx.ASGITransport:
+        return httpx.ASGITransport(self.guarded_app, raise_app_exceptions=False)
+
+    def client(
+        self, key: str | None = OPERATOR_KEY, transport: httpx.AsyncBaseTransport | None = None
+    ) -> HubClient:
+        transport = transport or self.transport()
         url = "http://127.0.0.1"
         client = HubClient(url, operator_key=key, transport=transport, now_ms=self.clock)
         self.clients.append(client)
@@ -95,8 +101,7 @@ class TestHub:
         return InviteToken.decode(created.token)
 
     def raw(self) -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(self.guarded_app, raise_app_exceptions=False)
-        return httpx.AsyncClient(transport=transport, base_url="http://hub")
+        return httpx.AsyncClient(transport=self.transport(), base_url="http://hub")
 
 
 @cache
@@ -181,8 +186,8 @@ def _store(
         on_commit(changes, audited),
         lambda: changes.highest,
         now_ms=clock,
-        max_connections=10,
-        max_idle=10,
+        max_connections=MAX_CONNECTIONS,
+        max_idle=MAX_CONNECTIONS,
         begin_s=timing.database_begin_s,
         answer_s=timing.database_answer_s,
     )

@@ -14,10 +14,10 @@ from towonel.identity.certs import certificate_sha256, create_certificate
 from towonel.identity.grants import Grant, issue
 from towonel.identity.keys import NodeKey
 from towonel.tunnel.channel import Channel
+from towonel.tunnel.core.bounds.handshake_places import MAX_HANDSHAKES
+from towonel.tunnel.core.bounds.receive_budget import ReceiveBudget
+from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
-from towonel.tunnel.core.handshake_places import MAX_HANDSHAKES
-from towonel.tunnel.core.receive_budget import ReceiveBudget
-from towonel.tunnel.core.send_budget import SendBudget
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.dial import dial
 from towonel.tunnel.link import Link
@@ -88,12 +88,8 @@ class RecordingPolicy(AdmissionPolicy):
         return host
 
     @override
-    def send_budget_of(self, tenant_id: TenantId) -> SendBudget:
-        return self.send_budget
-
-    @override
-    def receive_budget_of(self, tenant_id: TenantId) -> ReceiveBudget:
-        return self.receive_budget
+    def budgets_of(self, tenant_id: TenantId) -> tuple[SendBudget, ReceiveBudget]:
+        return self.send_budget, self.receive_budget
 
     @override
     def now_ms(self) -> int:

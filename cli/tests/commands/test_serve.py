@@ -1,4 +1,8 @@
+import json
+from pathlib import Path
+
 import pytest
+from support.commands import towonel
 
 from towonel.cli.commands.serve import programs_for
 from towonel.cli.settings import ServeSettings, child_environment, foreign_environment
@@ -102,6 +106,37 @@ def test_the_demo_is_the_same_whatever_the_environment_says(
 
     assert "PATH" in environ
     assert not [name for name in environ if name.startswith("TOWONEL_")]
+
+
+@pytest.mark.processes
+def test_without_variables_the_folder_is_asked_for_and_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = towonel()
+
+    assert ended.exit_code == 78
+    assert ended.stderr.startswith("towonel: bad_configuration: TOWONEL_DATA_DIR: must be set")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.processes
+@pytest.mark.soak
+def test_mistakes_of_both_programs_are_named_at_once(tmp_path: Path) -> None:
+    wrong = {
+        "TOWONEL_LOG_FORMAT": "json",
+        "TOWONEL_HUB_RATE_LIMIT_BURST": "many",
+        "TOWONEL_EDGE_MAX_SESSIONS": "many",
+        "TOWONEL_REDIS_URL": "nonsense",  # read by both
+    }
+    ended = towonel("serve", "--json", TOWONEL_DATA_DIR=str(tmp_path), **wrong)
+
+    assert ended.exit_code == 78
+    lines = json.loads(ended.stderr)["error"]["message"].splitlines()
+    assert sorted(line.partition(":")[0] for line in lines) == sorted(
+        {*wrong} - {"TOWONEL_LOG_FORMAT"}
+    )
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_program_never_shows_its_environment() -> None:

@@ -1,6 +1,9 @@
 import asyncio
 import json
+import re
+import shlex
 import ssl
+import subprocess
 import traceback
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from towonel.client.transport import to_httpx_url
 from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
 
 HEALTH = {"status": "ok", "node_id": "ab" * 32, "version": "1.2.3", "protocol_version": 1}
+README = Path(__file__).parents[3] / "README.md"
 KEY = "operator-key-that-must-not-leak"
 
 
@@ -220,6 +224,20 @@ async def test_a_private_authority_is_named_by_the_usual_variable(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
 
     assert await tls_health(server, authority) == "ok"
+
+
+async def test_the_authority_that_the_readme_makes_is_trusted(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = re.search(r"`(openssl req -x509 [^`]+)`", README.read_text())
+    assert found
+    subprocess.run(shlex.split(found[1]), cwd=tmp_path, check=True, capture_output=True)
+    cert, key = (tmp_path / "ca.pem", tmp_path / "ca.key")
+    monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+
+    assert (
+        await tls_health(server, trustme.CA.from_pem(cert.read_bytes(), key.read_bytes())) == "ok"
+    )
 
 
 async def test_proxies_of_the_environment_are_not_asked_for_this_host(

@@ -11,6 +11,7 @@ from towonel.identity.keys import (
     NodeKey,
     TenantKey,
     hash_invite_secret,
+    is_blank,
     is_node_id,
     secrets_equal,
     tenant_id_of,
@@ -22,6 +23,11 @@ from towonel.wire.errors import Code, Denied
 VECTORS = vectors.load("identity")
 SEED = b"\x2a" * 32
 NODE, TENANT = NodeKey.from_seed(SEED), TenantKey.from_seed(SEED)
+
+
+def test_only_a_seed_of_zeros_is_blank() -> None:
+    assert is_blank(bytes(32))
+    assert not is_blank(bytes(31) + b"\x01")
 
 
 def test_a_seed_gives_the_ids_of_the_original() -> None:

@@ -17,11 +17,11 @@ from support.tunnel import (
 )
 
 from towonel.identity.certs import certificate_sha256, create_certificate
+from towonel.tunnel.core.bounds.handshake_places import MAX_HANDSHAKES_PER_SOURCE
 from towonel.tunnel.core.handshake import EdgeIdentity
-from towonel.tunnel.core.handshake_places import MAX_HANDSHAKES_PER_SOURCE
 from towonel.tunnel.core.timing import Timing
 from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
-from towonel.wire.ids import EdgeId
+from towonel.wire.ids import EdgeId, TenantId
 
 
 async def refused(edge: ListeningEdge, code: Code, **link: object) -> None:
@@ -192,6 +192,9 @@ async def test_an_agent_above_a_limit_on_sessions_is_told_so_but_may_replace_its
         edge.policy.refuses_more = Code.LIMIT_EXCEEDED
         with pytest.raises(Denied) as caught:
             async with edge.link():
+                pass
+        with pytest.raises(Denied):
+            async with edge.link(agent, grant=grant_of(agent, tenant=TenantId(b"o" * 32))):
                 pass
         async with edge.link(agent):
             assert await older.wait_closed() is Code.SUPERSEDED

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 from support.tunnel import PREAMBLE, ListeningEdge, listening_edge, until
 
-from towonel.tunnel.core.receive_budget import MIN_SESSION_BYTES, ReceiveBudget
+from towonel.tunnel.core.bounds.receive_budget import MIN_SESSION_BYTES, ReceiveBudget
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.session import Session
 from towonel.tunnel.stream_requests import StreamRequest
@@ -70,3 +70,13 @@ async def test_agents_of_a_tenant_wait_while_its_clients_do_not_read_and_nothing
 
     assert answers == [ANSWER] * SESSIONS * STREAMS
     assert BUDGET <= held <= BUDGET + SESSIONS * MIN_SESSION_BYTES
+
+
+async def test_an_agent_hears_at_once_that_its_session_has_room_again() -> None:
+    async with listening_edge() as edge, edge.session(answer) as (session, _):
+        connection = session.connection
+        await until(lambda: connection._transmission is None)
+        connection.receive_share.wait()
+        edge.policy.receive_budget.release(0)
+
+        assert connection._transmission is not None

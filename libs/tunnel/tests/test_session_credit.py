@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from towonel.tunnel.core.receive_budget import ReceiveShare
+from towonel.tunnel.core.bounds.receive_budget import ReceiveShare
 from towonel.tunnel.receive_side import ReceiveSide
 from towonel.tunnel.session_credit import SessionCredit
 from towonel.wire.credit import SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES

@@ -7,7 +7,7 @@ import random
 import pytest
 from support.tunnel import PREAMBLE, echo, listening_edge, until
 
-from towonel.tunnel.core.send_budget import SendBudget
+from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.core.timing import Timing
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.session import Session

@@ -11,16 +11,16 @@ from towonel.wire.hub_urls import HubUrl, is_loopback, parse_hub_url
 @pytest.mark.parametrize(
     ("text", "url"),
     [
-        ("https://hub.example.eu", HubUrl("https", "hub.example.eu", None, "")),
+        ("https://hub.example.eu", HubUrl("https", "hub.example.eu")),
         (
             " HTTPS://Hub.Example.EU:8443/a%20b/\n",
-            HubUrl("https", "hub.example.eu", 8443, "/a%20b/"),
+            HubUrl("https", "hub.example.eu"),
         ),
-        ("https://[2001:db8::1]:443", HubUrl("https", "2001:db8::1", 443, "")),
-        ("https://192.0.2.1", HubUrl("https", "192.0.2.1", None, "")),
-        ("https://xn--bcher-kva.example/", HubUrl("https", "xn--bcher-kva.example", None, "/")),
-        ("https://hub_1.internal.", HubUrl("https", "hub_1.internal.", None, "")),
-        ("http://localhost:1", HubUrl("http", "localhost", 1, "")),
+        ("https://[2001:db8::1]:443", HubUrl("https", "2001:db8::1")),
+        ("https://192.0.2.1", HubUrl("https", "192.0.2.1")),
+        ("https://xn--bcher-kva.example/", HubUrl("https", "xn--bcher-kva.example")),
+        ("https://hub_1.internal.", HubUrl("https", "hub_1.internal.")),
+        ("http://localhost:1", HubUrl("http", "localhost")),
     ],
 )
 def test_a_url_has_its_parts(text: str, url: HubUrl) -> None:
@@ -32,6 +32,12 @@ def test_a_url_has_its_parts(text: str, url: HubUrl) -> None:
     [
         ("", "must start with https://"),
         ("hub.example.eu", "must start with https://"),
+        (
+            "localhost:1234",
+            "must start with https://, or be http://localhost:1234 for this machine",
+        ),
+        ("[::1]:1234", r"or be http://\[::1\]:1234 for"),
+        ("me:hunter2@localhost", "must start with https://$"),
         ("https://", "names no host"),
         ("https:///path", "names no host"),
         ("https://:443", "names no host"),

@@ -5,7 +5,9 @@ import contextlib
 import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
+from typing import override
 
+import httpx
 import pytest
 from structlog.testing import capture_logs
 from support.callers import code_of
@@ -27,7 +29,7 @@ from towonel.runtime.admin import Health
 from towonel.runtime.dns.resolver import Resolver
 from towonel.runtime.lifecycle import GiveUp
 from towonel.wire import base64url
-from towonel.wire.errors import Code, Unavailable
+from towonel.wire.errors import Code
 from towonel.wire.tokens import InviteToken
 
 TIMING = HubTiming(refresh_s=0.02, first_pause_s=0.02, max_pause_s=0.02, refused_pause_s=0.02)
@@ -41,6 +43,22 @@ async def hub(tmp_path: Path) -> AsyncIterator[TestHub]:
 
 
 @dataclasses.dataclass
+class Way(httpx.AsyncBaseTransport):
+    """The network between an agent and its hub; while it is cut, connections are refused."""
+
+    hub: TestHub
+    is_cut: bool
+    refused: int = 0
+
+    @override
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.is_cut:
+            self.refused += 1
+            raise httpx.ConnectError("Connection refused", request=request)
+        return await self.hub.transport().handle_async_request(request)
+
+
+@dataclasses.dataclass
 class Agent:
     reconciler: Reconciler
     links: Links
@@ -49,7 +67,7 @@ class Agent:
 
 @contextlib.asynccontextmanager
 async def agent(
-    hub: TestHub, token: InviteToken, timing: HubTiming = TIMING
+    hub: TestHub, token: InviteToken, timing: HubTiming = TIMING, way: Way | None = None
 ) -> AsyncGenerator[Agent]:
     """A running agent that has one service."""
     key, metrics, health = NodeKey.from_seed(token.secret), Metrics(), Health()
@@ -60,7 +78,8 @@ async def agent(
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         keys = [service.key for service in SERVICES]
         links = Links(tasks, key, keys, origins, resolver, metrics, health, LinkTiming())
-        reconciler = Reconciler(hub.client(None), identity, SERVICES, links, None, health, timing)
+        client = hub.client(None, way)
+        reconciler = Reconciler(client, identity, SERVICES, links, None, health, timing)
         running = tasks.create_task(reconciler.run())
         yield Agent(reconciler, links, running)
         running.cancel()
@@ -142,51 +161,31 @@ async def test_an_agent_whose_name_is_not_covered_serves_once_it_is(hub: TestHub
         assert await published_keys(hub) == []
 
 
-async def test_an_unreachable_hub_is_asked_again_until_it_answers(
-    hub: TestHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    token, requested = await hub.invite("a.eu"), 0
-    write = hub.context.store.write
-
-    def away() -> None:
-        nonlocal requested
-        requested += 1
-        raise Unavailable(Code.HUB_UNAVAILABLE, "database")
-
-    monkeypatch.setattr(hub.context.store, "write", away)
+async def test_an_unreachable_hub_is_asked_again_until_it_answers(hub: TestHub) -> None:
+    token, way = await hub.invite("a.eu"), Way(hub, is_cut=True)
     with capture_logs() as lines:
-        async with agent(hub, token):
-            while requested < 2:
+        async with agent(hub, token, way=way):
+            while way.refused < 2:
                 await asyncio.sleep(0.01)
-            monkeypatch.setattr(hub.context.store, "write", write)
+            way.is_cut = False
             while await published_keys(hub) != ["https:a.eu"]:
                 await asyncio.sleep(0.01)
 
-    assert requested >= 2
     assert "hub.unreachable" not in {line["event"] for line in lines}  # it may just be starting
 
 
 @pytest.mark.parametrize("was_there", [True, False])
-async def test_a_hub_that_is_away_is_warned_of_once(
-    hub: TestHub, monkeypatch: pytest.MonkeyPatch, *, was_there: bool
-) -> None:
-    token, refused = await hub.invite("a.eu"), 0
-
-    def away() -> None:
-        nonlocal refused
-        refused += 1
-        raise Unavailable(Code.HUB_UNAVAILABLE, "database")
-
+async def test_a_hub_that_is_away_is_warned_of_once(hub: TestHub, *, was_there: bool) -> None:
+    token, way = await hub.invite("a.eu"), Way(hub, is_cut=not was_there)
     with capture_logs() as lines:
-        async with agent(hub, token, dataclasses.replace(TIMING, start_s=0.1)) as started:
+        async with agent(hub, token, dataclasses.replace(TIMING, start_s=0.1), way) as started:
             if was_there:
                 await grant_of(started)
-            for way in ("read", "write", "write_fact"):
-                monkeypatch.setattr(hub.context.store, way, away)
+            way.is_cut = True
             while "hub.unreachable" not in {line["event"] for line in lines}:
                 await asyncio.sleep(0.01)
-            seen = refused
-            while refused < seen + 3:
+            seen = way.refused
+            while way.refused < seen + 3:
                 await asyncio.sleep(0.01)
 
     assert [line["event"] for line in lines].count("hub.unreachable") == 1

@@ -50,6 +50,14 @@ def test_what_is_empty_is_not_set_and_service_links_are_passed_over() -> None:
     assert settings.allow_insecure_hub
 
 
+@pytest.mark.parametrize("value", ["", "[]"])
+def test_an_agent_without_a_service_is_questioned(value: str) -> None:
+    (warning,) = load(AgentSettings, GOOD | {"TOWONEL_AGENT_SERVICES": value}).warnings
+
+    assert warning.startswith("TOWONEL_AGENT_SERVICES: has no service")
+    assert load(AgentSettings, GOOD).warnings == ()
+
+
 def test_trusted_edges_are_a_list_of_either_form() -> None:
     ids = ("ab" * 32, "cd" * 32)
     for form in (",".join(ids), json.dumps(ids)):

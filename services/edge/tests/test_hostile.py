@@ -18,7 +18,7 @@ from towonel.edge.upstream import ClientConnection, Upstream
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.sockets import SocketPipe
 from towonel.wire.ids import TenantId
-from towonel.wire.names import ServiceKind
+from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.routes import Route, RouteDelta
 
 type Front = Callable[..., AbstractAsyncContextManager[Acceptor]]
@@ -38,8 +38,8 @@ class DirectUpstream(Upstream):
         self.port = port
 
     @override
-    def places(self, route: Route) -> int:
-        return 1024
+    def places(self, route: Route) -> dict[ServiceKey | None, int]:
+        return {None: 1024}
 
     @override
     async def open(self, client: ClientConnection) -> Pipe:

@@ -6,7 +6,9 @@ from ipaddress import ip_address
 import pytest
 import structlog
 
-from towonel.edge.own_addresses import guess_addresses
+from towonel.edge.own_addresses import find_addresses, guess_addresses
+from towonel.edge.settings import EdgeSettings
+from towonel.runtime.settings import load
 
 ALL = "0.0.0.0"  # noqa: S104 a name of all addresses, and nothing is bound
 
@@ -37,3 +39,5 @@ def test_without_a_network_the_guess_is_loopback(monkeypatch: pytest.MonkeyPatch
 
     assert guess_addresses(ALL, 443) == ["127.0.0.1:443"]
     assert guess_addresses("::", 443) == ["[::1]:443"]
+    session = {"TOWONEL_DATA_DIR": "/state", "TOWONEL_EDGE_SESSION_LISTEN_ADDR": "[::]:4433"}
+    assert find_addresses(load(EdgeSettings, session), 4433) == ["[::1]:4433"]

@@ -23,7 +23,7 @@ from towonel.edge.upstream import ClientConnection, Upstream
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.sockets import SocketPipe
 from towonel.wire.ids import TenantId
-from towonel.wire.names import ServiceKind
+from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.routes import Route, RouteDelta
 
 type Front = Callable[..., AbstractAsyncContextManager[Acceptor]]
@@ -95,8 +95,8 @@ class PairUpstream(Upstream):
         self.gate.set()
 
     @override
-    def places(self, route: Route) -> int:
-        return 1024
+    def places(self, route: Route) -> dict[ServiceKey | None, int]:
+        return {None: 1024}
 
     @override
     async def open(self, client: ClientConnection) -> Pipe:
@@ -274,7 +274,7 @@ async def test_a_client_whose_network_vanishes_ends_once_it_owes_an_acknowledgem
 
 async def test_the_kernel_probes_idle_clients(started: Edge) -> None:
     _, writer = await started.connect("app.example.eu")
-    (relay,) = started.relays.all()
+    (relay,) = started.relays._relays
     options = [
         relay.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
         relay.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),

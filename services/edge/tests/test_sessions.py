@@ -7,7 +7,7 @@ from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.session_limits import SessionLimits
 from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import Sessions
-from towonel.tunnel.core.receive_budget import ReceiveShare
+from towonel.tunnel.core.bounds.receive_budget import ReceiveShare
 from towonel.wire.ids import TenantId
 
 ALICE, BOB = TenantId(b"a" * 32), TenantId(b"b" * 32)
@@ -20,7 +20,7 @@ async def test_what_clients_of_a_tenant_have_not_taken_counts_until_nobody_holds
     sessions = Sessions(RouteTable(), Balancer(), metrics, LIMITS)
     first, second, other = (ReceiveShare() for _ in range(3))
     for share, tenant in ((first, ALICE), (second, ALICE), (other, BOB)):
-        share.join(sessions.receive_budget_of(tenant))
+        share.join(sessions.budgets_of(tenant)[1])
     first.take(2**21)
     other.take(5)
 
@@ -28,6 +28,6 @@ async def test_what_clients_of_a_tenant_have_not_taken_counts_until_nobody_holds
     assert (second.room, other.room) == (2**20, 2**22 - 5)
     first.leave()
     second.leave()
-    assert sessions.receive_budget_of(ALICE).held == 2**21
+    assert sessions.budgets_of(ALICE)[1].held == 2**21
     del first, second
     assert counted("receive_buffer_bytes") == 5

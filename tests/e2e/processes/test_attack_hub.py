@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import re
 import resource
 import time
@@ -9,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 import pytest
-from support.attack import withstanding
+from support.attack import MEMORY_LIMIT, withstanding
 from support.programs import Process, ProcessRunner, execute, own_processes
 from support.stack import Stack
 
@@ -21,7 +22,9 @@ from towonel.identity.signatures import BODY_HASH_HEADER
 pytestmark = [pytest.mark.attack, pytest.mark.processes]
 MIB = 1024 * 1024
 LARGEST = 8 * MIB
+SENDERS = 8  # of each kind, each with its address
 BUDGET = Bounds().body_bytes
+PLACES = Bounds().awaited_bodies
 
 
 @pytest.fixture
@@ -46,16 +49,22 @@ async def honest_callers(stack: Stack) -> AsyncIterator[Callable[[], Awaitable[N
         yield serve
 
 
-async def send(port: int, head: str, body: bytes = b"") -> bytes:
-    """Send a request, all of it whatever comes back; returns the first line of the answer."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def send(port: int, head: str, body: bytes, source: str) -> bytes:
+    """Send a request from an address, all of it whatever comes back; returns the answer's first line.
+
+    The hub answers and then resets what it does not want: what came before is read meanwhile.
+    """
+    local = (source, 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=local)
+    answer = asyncio.create_task(reader.readline())
     try:
-        writer.write(head.encode())
-        for start in range(0, len(body), MIB):
-            writer.write(body[start : start + MIB])
-            await writer.drain()
-        return await reader.readline()
-    except ConnectionError:
+        with contextlib.suppress(ConnectionError):
+            writer.write(head.encode())
+            for start in range(0, len(body), MIB):
+                writer.write(body[start : start + MIB])
+                await writer.drain()
+        with contextlib.suppress(ConnectionError):
+            return await answer
         return b""
     finally:
         writer.close()
@@ -89,13 +98,19 @@ async def test_invented_reports_of_8_mib_take_neither_memory_nor_the_places_of_e
         asyncio.TaskGroup() as tasks,
     ):
         sent = [
-            tasks.create_task(send(stack.hub_port, head, bytes(LARGEST)))
+            tasks.create_task(send(stack.hub_port, head, bytes(LARGEST), f"127.0.1.{number}"))
             for head in heads
-            for _ in range(20)
+            for number in range(1, SENDERS + 1)  # else the limit of one address stops most
         ]
 
-    statuses = {task.result()[9:12] for task in sent}
-    assert statuses <= {b"400", b"403", b"429", b"503", b""}
+    answers = [task.result()[9:12] for task in sent]
+    unknown, unproved, hashed = (
+        set(part) for part in itertools.batched(answers, SENDERS, strict=True)
+    )
+    assert b"403" in unknown
+    assert {b"400", b"429"} <= unproved
+    assert b"400" in hashed
+    assert {*answers} <= {b"400", b"403", b"429", b"503", b""}
 
 
 async def test_bodies_that_stay_unfinished_leave_room_for_others(stack: Stack) -> None:
@@ -119,6 +134,32 @@ async def test_bodies_that_stay_unfinished_leave_room_for_others(stack: Stack) -
             await asyncio.sleep(0.05)
 
     assert held <= BUDGET
+
+
+async def test_requests_that_wait_for_their_body_leave_places_for_others(stack: Stack) -> None:
+    """One address begins more bodies, with an invented key, than there are requests at once."""
+    assert stack.hub is not None
+    head = (
+        "POST /v1/invites HTTP/1.1\r\nhost: hub\r\ncontent-type: application/json\r\n"
+        "authorization: Bearer x\r\ncontent-length: 9\r\n\r\n{"
+    )
+    async with (
+        honest_callers(stack) as serve,
+        # Nearly as many connections as there may be are open: of 6 KiB each, without a request.
+        withstanding(stack.hub.program, serve, memory=MEMORY_LIMIT + 12 * MIB),
+        asyncio.timeout(60),
+        contextlib.AsyncExitStack() as connections,
+    ):
+        awaited = list[float]()
+        for number in range(Bounds().requests):
+            _, writer = await asyncio.open_connection("127.0.0.1", stack.hub_port)
+            connections.callback(writer.close)
+            writer.write(head.encode())
+            if number % 50 == 0:  # the hub answers, so that it has read those before
+                awaited.append(await stack.hub.metric("towonel_hub_awaited_bodies"))
+        await stack.invite("a.eu")
+
+    assert max(awaited) == PLACES
 
 
 async def test_paths_of_15_kb_fill_no_log(stack: Stack) -> None:

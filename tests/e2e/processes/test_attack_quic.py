@@ -157,17 +157,25 @@ async def test_a_source_has_few_handshakes_at_once_and_others_are_served(
     assert await refused(processes, "overloaded") > 0
 
 
-async def test_an_agent_that_sends_one_byte_far_away_is_closed_and_takes_little_memory(
+async def test_agents_that_send_one_byte_far_away_take_little_memory_and_are_closed_beyond(
     processes: Stack, serve: Callable[[], Awaitable[object]]
 ) -> None:
-    token = await processes.invite("far.example.eu")
-    async with withstanding(processes.edges[0].program, serve):
-        for _ in range(4):
-            async with raw_agent(processes, token, "far.example.eu") as agent:
-                for end in (MIB, 2 * MIB, 4 * MIB, 8 * MIB, *ENDS):
+    async with contextlib.AsyncExitStack() as exits:
+        agents: list[RawAgent] = []
+        for number in range(16 // SESSIONS):
+            name = f"far{number}.example.eu"
+            token = await processes.invite(name)
+            opening = [raw_agent(processes, token, name) for _ in range(SESSIONS)]
+            agents += [await exits.enter_async_context(agent) for agent in opening]
+        async with withstanding(processes.edges[0].program, serve):
+            for agent in agents:
+                for end in (MIB, 2 * MIB, 4 * MIB, 8 * MIB):
                     agent.send(stream_frame(1, end - 1, b"x"))
-                    await asyncio.sleep(0.02)
-                await agent.until(lambda: agent.is_closed)
+                await asyncio.sleep(0.02)
+        assert not any(agent.is_closed for agent in agents)
+        for agent in agents:
+            agent.send(stream_frame(1, ENDS[0] - 1, b"x"))
+            await agent.until(lambda: agent.is_closed)  # noqa: B023 called before the next agent
 
 
 async def upload(stack: Stack, hostname: str) -> None:

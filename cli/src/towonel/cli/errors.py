@@ -25,6 +25,7 @@ from towonel.runtime.exit_codes import (
     EXIT_UNAVAILABLE,
     EXIT_USAGE,
 )
+from towonel.runtime.interrupts import raise_at_interrupt
 from towonel.runtime.settings import SettingsError
 from towonel.wire.errors import TowonelError, Unavailable
 
@@ -37,6 +38,7 @@ class UsageError(Exception):
 def report_errors(*, as_json: bool) -> Generator[None]:
     """Turn an error inside into a message and an exit code."""
     try:
+        raise_at_interrupt()
         yield
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None

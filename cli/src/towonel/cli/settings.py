@@ -48,6 +48,8 @@ class LocalHubSettings(_Settings):
 class CommandSettings(LocalHubSettings):
     """Hub and key of a command; not needed on the machine of the hub."""
 
+    verifies_hub: ClassVar[bool] = True
+
     hub_url: str | None = Field(
         default=None,
         validation_alias="TOWONEL_HUB_URL",

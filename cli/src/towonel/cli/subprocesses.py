@@ -47,6 +47,21 @@ async def start(program: Program, output: IO[bytes] | int) -> asyncio.subprocess
     )
 
 
+async def collect_errors(program: Program) -> tuple[int, str]:
+    """Run a program to its end, and return its exit code and its standard error.
+
+    Raises:
+        OSError: where the system has no room for another process.
+    """
+    process = await start(program, asyncio.subprocess.PIPE)
+    try:
+        _, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    return await process.wait(), errors.decode(errors="replace")
+
+
 @contextmanager
 def handle_signals(handle: Callable[[signal.Signals], object]) -> Generator[None]:
     """Hand SIGTERM, SIGINT and SIGHUP to `handle`, in the running loop, while the context lasts.

@@ -1,5 +1,6 @@
 """Errors of addresses that cannot be listened on: the variable, the reason, and what to set."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -30,7 +31,7 @@ def test_a_port_in_use_is_named_with_its_variable_and_one_that_is_free(
         if kind is socket.SOCK_STREAM:
             taken.listen()
         port = taken.getsockname()[1]
-        (line,) = listen_error("A_ADDR", host, port, failure(errno.EADDRINUSE), kind).problems
+        (line,) = listen_error("A_ADDR", host, port, failure(errno.EADDRINUSE)).problems
         address = f"[{host}]" if ":" in host else host
         start, _, free = line.partition(f" is free: A_ADDR={address}:")
 
@@ -39,6 +40,28 @@ def test_a_port_in_use_is_named_with_its_variable_and_one_that_is_free(
         )
         with socket.socket(family, kind) as other:
             other.bind((host, int(free)))
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_a_port_that_either_tcp_or_udp_has_taken_is_not_advised(kind: socket.SocketKind) -> None:
+    with contextlib.ExitStack() as taken:
+        port, after = _take_neighbours(taken, kind)
+        (line,) = listen_error("A", "127.0.0.1", port, failure(errno.EADDRINUSE)).problems
+        free = int(line.rpartition(":")[2])
+
+    assert free > after
+
+
+def _take_neighbours(taken: contextlib.ExitStack, kind: socket.SocketKind) -> tuple[int, int]:
+    """Return two ports one after the other, of which the second is taken for one kind alone."""
+    for port in range(20_000, 30_000, 2):
+        second = taken.enter_context(socket.socket(socket.AF_INET, kind))
+        with contextlib.suppress(OSError):
+            second.bind(("127.0.0.1", port + 1))
+            if kind is socket.SOCK_STREAM:
+                second.listen()
+            return port, port + 1
+    raise AssertionError("no port is free")
 
 
 def test_a_privileged_port_says_which_privilege() -> None:

@@ -12,8 +12,8 @@ from aioquic.tls import Epoch
 from support.raw_quic import PING, crypto_frame, frame, packet, stream_frame
 from support.tunnel import EDGE, PEM
 
-from towonel.tunnel.core.receive_windows import AGENT_SIZES, EDGE_SIZES, WindowSizes
-from towonel.tunnel.core.send_budget import MAX_STREAM_BYTES
+from towonel.tunnel.core.bounds.receive_windows import AGENT_SIZES, EDGE_SIZES, WindowSizes
+from towonel.tunnel.core.bounds.send_budget import MAX_STREAM_BYTES
 from towonel.tunnel.quic.bounded_connection import (
     MAX_CRYPTO_BYTES,
     MAX_PEER_IDS,
@@ -125,7 +125,7 @@ def test_a_byte_beyond_a_limit_closes_and_one_within_it_is_all_that_is_kept(
     pair.attack(stream_frame(stream_id, offset, b"x"))
 
     assert pair.close_code == code
-    assert len(pair.receiver._buffer) <= EDGE_SIZES.stream_bytes
+    assert len(pair.receiver._fragments.blocks) == (code is None)
 
 
 def test_before_admission_limits_do_not_follow_what_is_delivered() -> None:
@@ -179,10 +179,10 @@ def test_a_packet_that_opens_one_gap_too_many_is_dropped_and_may_come_again() ->
 def test_a_reset_drops_what_was_kept_and_its_bytes_count_as_delivered() -> None:
     pair = Pair().open()
     pair.attack(stream_frame(CONTROL, 50_000, b"x"))
-    assert len(pair.receiver._buffer) == 50_001
+    assert len(pair.receiver._fragments.blocks) == 1
     pair.attack(frame(0x04, CONTROL, 0, 60_000), frame(0x04, CONTROL, 0, 60_000))
 
-    assert (len(pair.receiver._buffer), len(pair.receiver._ranges)) == (0, 0)
+    assert (len(pair.receiver._fragments.blocks), len(pair.receiver._ranges)) == (0, 0)
     assert pair.edge._windows.delivered == 60_000
     assert pair.edge._windows._gaps == 0
 

@@ -92,13 +92,19 @@ def test_a_mistake_is_reported_with_its_place_and_its_rule(value: object, rule: 
 @pytest.mark.parametrize(
     "origin",
     [
-        *("", "host", "host:", ":80", "host:0", "host:65536", "::1:80", "https://a:1", "a:²"),
+        *("", "host", "host:", ":80", "host:0", "host:65536", "https://a:1", "a:²"),
         *("host:" + "1" * 5000, "a..b:80", f"{'x' * 64}:80", "a b:80", "a\nb:80", "u@h:80"),
         *("[a]:80", "[127.0.0.1]:80", "[::1:80", "[]:80", "\ud800:80"),
     ],
 )
 def test_an_origin_is_a_host_and_a_port(origin: str) -> None:
     assert "must be host:port" in problems([{"hostname": "a.eu", "origin": origin}])[0]
+
+
+def test_an_ipv6_origin_without_brackets_is_shown_with_them() -> None:
+    (found,) = problems([{"hostname": "a.eu", "origin": "::1:443"}])
+
+    assert "an IPv6 address needs brackets, as in [::1]:443" in found
 
 
 def test_every_mistake_is_reported_at_once() -> None:

@@ -19,7 +19,7 @@ from towonel.tunnel.pipe import Pipe
 from towonel.wire import proxy
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.ids import TenantId
-from towonel.wire.names import ServiceKind
+from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.proxy import Address, ProxyHeader
 from towonel.wire.routes import Route, RouteDelta
 
@@ -34,8 +34,8 @@ class NoAgent(Upstream):
     """Upstream of services that no agent serves."""
 
     @override
-    def places(self, route: Route) -> int:
-        return 0
+    def places(self, route: Route) -> dict[ServiceKey | None, int]:
+        return {None: 0}
 
     @override
     async def open(self, client: ClientConnection) -> Pipe:

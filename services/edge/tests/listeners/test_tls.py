@@ -22,7 +22,7 @@ from towonel.tunnel.sockets import SocketPipe
 from towonel.wire import proxy
 from towonel.wire.errors import Code, TowonelError, Unavailable
 from towonel.wire.ids import TenantId
-from towonel.wire.names import ServiceKind
+from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.proxy import Address, ProxyHeader
 from towonel.wire.routes import Route, RouteDelta, TlsMode
 
@@ -44,8 +44,8 @@ class DirectUpstream(Upstream):
     clients: list[ClientConnection] = field(default_factory=list[ClientConnection])
 
     @override
-    def places(self, route: Route) -> int:
-        return self.capacity
+    def places(self, route: Route) -> dict[ServiceKey | None, int]:
+        return {None: self.capacity}
 
     @override
     async def open(self, client: ClientConnection) -> Pipe:

@@ -8,16 +8,14 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 from sqlmodel import select
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 from support.hub import TestHub, new_key, registration, state, tenant_of
 from support.large_database import log_statements
 
 from towonel.api.agents import RefreshIn
 from towonel.api.services import DesiredState, ServiceIn
-from towonel.hub.api.application import create_app
 from towonel.hub.api.http.middleware import RequestMiddleware
 from towonel.hub.api.http.problems import MAX_PROBLEMS
-from towonel.hub.bounds import Bounds
 from towonel.hub.store import invites, retention
 from towonel.hub.store.tables import InviteRow, NonceRow, RevisionRow
 from towonel.identity.signatures import Domain, authorize_node, authorize_tenant
@@ -231,83 +229,3 @@ async def test_an_answer_that_breaks_off_half_way_is_not_made_whole(hub: TestHub
             await http.get("/")
 
     assert hub.context.metrics.requests.labels("unmatched", "200")._value.get() == 1
-
-
-async def test_a_client_that_leaves_within_its_body_is_counted_and_no_crash(
-    hub: TestHub, capsys: pytest.CaptureFixture[str]
-) -> None:
-    async def leave() -> dict[str, object]:
-        return {"type": "http.disconnect"}
-
-    await create_app(hub.context)(post("/v1/bootstrap"), leave, nobody)
-
-    requests = hub.context.metrics.requests
-    assert requests.labels("/v1/bootstrap", "499")._value.get() == 1
-    assert "crashed" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("bounds", [Bounds(body_s=0.1)])
-async def test_a_body_that_never_comes_is_given_up(hub: TestHub) -> None:
-    sent: list[Message] = []
-
-    async def say_nothing() -> Message:
-        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
-
-    async def note(message: Message) -> None:
-        sent.append(message)
-
-    async with asyncio.timeout(20):
-        await create_app(hub.context)(post("/v1/bootstrap"), say_nothing, note)
-
-    assert sent[0]["status"] == 408
-    assert b"client_timeout" in sent[1]["body"]
-
-
-@pytest.mark.parametrize("bounds", [Bounds(body_bytes=1_000)])
-async def test_above_the_budget_of_bodies_the_source_that_holds_most_is_told_to_come_back(
-    hub: TestHub,
-) -> None:
-    first, second = SendingClient("192.0.2.1", 900, ends=False), SendingClient("192.0.2.2", 200)
-    app = create_app(hub.context)
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        tasks.create_task(first.call(app))
-        await first.has_sent.wait()
-        await second.call(app)
-
-    assert (first.answers[0]["status"], second.answers[0]["status"]) == (503, 400)
-    assert (b"retry-after", b"2") in first.answers[0]["headers"]
-
-
-class SendingClient:
-    """A client that sends a body, and its end or nothing more."""
-
-    def __init__(self, address: str, size: int, *, ends: bool = True) -> None:
-        self.scope = {**post("/v1/bootstrap"), "client": (address, 1)}
-        self.has_sent = asyncio.Event()
-        self.answers: list[Message] = []
-        self._body = iter([{"type": "http.request", "body": bytes(size), "more_body": not ends}])
-
-    async def call(self, app: ASGIApp) -> None:
-        await app(self.scope, self._receive, self._send)
-
-    async def _receive(self) -> Message:
-        if (message := next(self._body, None)) is not None:
-            return message
-        self.has_sent.set()
-        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
-
-    async def _send(self, message: Message) -> None:
-        self.answers.append(message)
-
-
-def post(path: str) -> Scope:
-    """A request whose head promises a body."""
-    return {
-        "type": "http", "method": "POST", "path": path, "query_string": b"", "http_version": "1.1",
-        "scheme": "http", "raw_path": path.encode(), "root_path": "", "client": ("192.0.2.1", 1),
-        "headers": [(b"host", b"hub"), (b"content-length", b"20")], "server": ("hub", 80),
-    }  # fmt: skip
-
-
-async def nobody(_message: Message) -> None:
-    return

@@ -13,7 +13,7 @@ def new_body(source: str, evicted: list[str] | None = None, name: str = "") -> H
 
 
 def test_within_the_budget_nobody_loses_a_body() -> None:
-    budget, evicted = BodyBudget(100), list[str]()
+    budget, evicted = BodyBudget(100, 100), list[str]()
     with budget.hold(one := new_body("a", evicted)), budget.hold(other := new_body("b", evicted)):
         budget.add(one, 60)
         budget.add(other, 40)
@@ -23,7 +23,7 @@ def test_within_the_budget_nobody_loses_a_body() -> None:
 
 
 def test_above_it_the_source_that_holds_most_loses_its_largest_body() -> None:
-    budget, evicted = BodyBudget(100), list[str]()
+    budget, evicted = BodyBudget(100, 100), list[str]()
     bodies = {
         "small": new_body("greedy", evicted, "small"),
         "large": new_body("greedy", evicted, "large"),
@@ -42,7 +42,7 @@ def test_above_it_the_source_that_holds_most_loses_its_largest_body() -> None:
 
 
 def test_a_source_that_fills_it_alone_evicts_only_itself() -> None:
-    budget, evicted = BodyBudget(100), list[str]()
+    budget, evicted = BodyBudget(100, 100), list[str]()
     with budget.hold(honest := new_body("honest", evicted)):
         budget.add(honest, 10)
         for _ in range(5):
@@ -53,22 +53,49 @@ def test_a_source_that_fills_it_alone_evicts_only_itself() -> None:
 
 
 def test_a_request_that_is_being_carried_out_is_left_alone() -> None:
-    budget, evicted = BodyBudget(100), list[str]()
+    budget, evicted = BodyBudget(100, 100), list[str]()
     with (
         budget.hold(running := new_body("a", evicted)),
         budget.hold(late := new_body("b", evicted)),
     ):
         budget.add(running, 90)
-        running.is_complete = True
+        budget.settle(running)
         budget.add(late, 20)
 
         assert evicted == ["b"]
         assert budget.held_bytes == 90
 
 
+def test_a_body_without_a_place_ends_the_oldest_of_the_source_that_has_most() -> None:
+    budget, evicted = BodyBudget(100, 3), list[str]()
+    with ExitStack() as stack:
+        for source, name in (("a", "a1"), ("b", "b1"), ("b", "b2"), ("c", "c1"), ("d", "d1")):
+            stack.enter_context(budget.hold(body := new_body(source, evicted, name)))
+            budget.wait(body)
+            budget.wait(body)  # each time that it waits for more
+
+        assert evicted == ["b1", "a1"]  # then each has one, and the oldest goes
+        assert budget.awaited == 3
+    assert budget.awaited == 0
+
+
+def test_a_body_that_is_settled_needs_no_place() -> None:
+    budget, evicted = BodyBudget(100, 1), list[str]()
+    with (
+        budget.hold(complete := new_body("a", evicted)),
+        budget.hold(other := new_body("b", evicted)),
+    ):
+        budget.wait(complete)
+        budget.settle(complete)
+        budget.wait(other)
+        budget.wait(complete)
+
+        assert (evicted, budget.awaited) == ([], 1)
+
+
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 60)), max_size=40))
 def test_it_is_never_exceeded_and_ends_empty(steps: list[tuple[int, int]]) -> None:
-    budget = BodyBudget(100)
+    budget = BodyBudget(100, 100)
     with ExitStack() as stack:
         bodies = [new_body(f"source-{number % 3}") for number in range(5)]
         for body in bodies:

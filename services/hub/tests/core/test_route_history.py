@@ -1,5 +1,7 @@
 """What edges are told, against the plainest model: an edge that takes every delta has what there is."""
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +52,7 @@ def test_whatever_an_edge_had_a_delta_leads_it_to_what_there_is(
     assert not delta.snapshot
     assert {key: it for key, it in routes.items() if key not in delta.removed} == newest.routes
     assert blocked == {*newest.delta(None).blocked}
+    assert newest.tenants == Counter(route.tenant_id for route in newest.routes.values())
     assert (delta.revision, delta.blocked) == (len(lives), tuple(dict.fromkeys(delta.blocked)))
 
 

@@ -11,7 +11,7 @@ from support.hub import TestHub, new_key, registration, running_hub
 
 from towonel.api.agents import BootstrapOut
 from towonel.api.reports import EdgeReport
-from towonel.hub.core.quotas import Quotas
+from towonel.hub.core.quotas import GRANTS_PER_AGENT, Quotas
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.agents import CONNECT_MS, FRESH_MS
 from towonel.hub.store.db.database import Database
@@ -185,6 +185,34 @@ async def test_who_leaves_and_stays_on_an_edge_counts_again(fleet: Fleet) -> Non
     await fleet.report(one, other, after_ms=40_000)
 
     assert await fleet.wants_one_more() is Code.RATE_LIMITED
+
+
+async def test_who_leaves_is_excused_from_earlier_reports_and_from_no_later_one(
+    fleet: Fleet,
+) -> None:
+    one, other = await fleet.start(), await fleet.start()
+    await fleet.report(one, other)
+    await fleet.leave(one)
+    await fleet.report(one, other)
+
+    assert await fleet.wants_one_more() is Code.RATE_LIMITED
+
+
+async def test_a_tenant_has_so_many_valid_grants_however_its_agents_end(fleet: Fleet) -> None:
+    agent = new_key()
+    for number in range(2 * GRANTS_PER_AGENT):
+        agent = await fleet.start()
+        if number % 2:
+            await fleet.leave(agent)
+        else:  # an edge has it, and then no more
+            await fleet.report(agent)
+            await fleet.report()
+    refused = await fleet.wants_one_more()
+    await fleet.start(agent)
+    fleet.hub.clock.now_ms += GRANT_LIFETIME_MS
+
+    assert refused is Code.RATE_LIMITED
+    assert await fleet.wants_one_more() is None
 
 
 async def test_an_agent_that_no_edge_ever_had_counts_for_a_quarter_of_an_hour(

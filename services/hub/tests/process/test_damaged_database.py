@@ -138,3 +138,21 @@ async def test_whatever_a_background_task_raises_is_reported_once_and_it_goes_on
     assert reasons[:5] == [None, failed, failed, None, "failed: OSError"]
     events = [line["event"] for line in logged]
     assert events[:3] == ["background.failed", "background.recovered", "background.failed"]
+
+
+async def test_a_task_that_works_leaves_what_it_reported_under_its_own_name() -> None:
+    health, rounds = Health(), asyncio.Queue[None]()
+
+    async def check() -> float:
+        await rounds.put(None)
+        health.set_degraded("database", reason="writes are refused")
+        return 0
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        watch = tasks.create_task(repeat(Task("database", check), health, retry_s=0))
+        for _ in range(3):
+            await rounds.get()
+        degraded = health.degraded
+        watch.cancel()
+
+    assert degraded == {"database": True}

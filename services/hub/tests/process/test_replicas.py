@@ -249,7 +249,6 @@ async def test_an_edge_may_tell_two_of_them_at_once_for_the_first_time(
     reported: list[str] = []
     async with hubs(server.database(), redis_url) as (one, two):
         node, agent = one.context.keys.node, new_key()
-
         two.clock.now_ms += 500  # or their requests would be the same
         clients = [hub.client() for hub in (one, two) * 5]
         for number, client in enumerate(clients):

@@ -1,17 +1,19 @@
 """`towonel serve`: the hub and the edge of one box, as two processes."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import typer
 
 from towonel.cli.errors import report_errors
 from towonel.cli.options.flags import Json, examples
 from towonel.cli.settings import ServeSettings, child_environment, is_hub_wanted
-from towonel.cli.subprocesses import Program
+from towonel.cli.subprocesses import Program, collect_errors
 from towonel.cli.supervisor import Timing, supervise
 from towonel.runtime import logs
 from towonel.runtime.addresses import WILDCARDS, loopback_url
+from towonel.runtime.exit_codes import EXIT_SETTINGS
 from towonel.runtime.legacy.foreign_database import describe_foreign_file
 from towonel.runtime.settings import SettingsError, load
 from towonel.wire.hub_urls import is_loopback
@@ -37,7 +39,7 @@ def serve(as_json: Json = False) -> None:
 
     TOWONEL_HUB_ENABLED=false or TOWONEL_EDGE_ENABLED=false leaves one out. The log of both is on
     standard error; --json makes it JSON even on a terminal. A first SIGTERM or Ctrl-C drains, a second
-    ends at once. Wrong settings end both with 78 at their first start. Else the exit code is that of
+    ends at once. Wrong settings of either end both with 78, before any file is made. Else the exit code is that of
     the first that failed to drain, or was down.
     """
     with report_errors(as_json=as_json):
@@ -47,6 +49,7 @@ def serve(as_json: Json = False) -> None:
         if as_json:
             environ["TOWONEL_LOG_FORMAT"] = "json"
         programs = programs_for(settings, environ)
+        asyncio.run(check_programs(programs))
         logs.configure(settings.log_level, "json" if as_json else settings.log_format, "serve")
     raise typer.Exit(asyncio.run(supervise(programs, Timing(settings.edge_drain_s))))
 
@@ -78,6 +81,23 @@ def programs_for(settings: ServeSettings, environ: Mapping[str, str]) -> list[Pr
             ["TOWONEL_HUB_ENABLED and TOWONEL_EDGE_ENABLED are both false: nothing to run"]
         )
     return programs
+
+
+async def check_programs(programs: Sequence[Program]) -> None:
+    """Let programs check their settings, before one of them makes files and another cannot start.
+
+    Raises:
+        SettingsError: with the mistakes of all.
+    """
+    if len(programs) == 1:  # it checks them itself before it makes anything
+        return
+    checks = [replace(one, arguments=("--check",)) for one in programs]
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(collect_errors(check)) for check in checks]
+    ended = [task.result() for task in running]
+    wrong = [errors.splitlines() for code, errors in ended if code == EXIT_SETTINGS]
+    if wrong:
+        raise SettingsError(list(dict.fromkeys(line for lines in wrong for line in lines)))
 
 
 def _edge_environment(

@@ -75,6 +75,8 @@ def _check_status(path: Path, status: os.stat_result) -> None:
         )
     if status.st_mode & stat.S_IRWXO:
         raise SecretFileError(f"{path}: everybody may use it; run: chmod 600 {path}")
+    # Also writing: `fsGroup` makes 0660 of what a volume has, and the program, which is in the group and
+    # is not the owner, can change that as little as who mounted it. Nobody else is in that group.
     if status.st_mode & stat.S_IRWXG:
         _warn(path, f"its group may use it; unless that is meant, run: chmod 600 {path}")
 

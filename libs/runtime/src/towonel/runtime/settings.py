@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from towonel.runtime.environment.certificates import find_certificate_problem
 from towonel.runtime.environment.lists import split_list
 from towonel.runtime.environment.names import FILE_SUFFIX, find_unknown
 from towonel.runtime.environment.rules import explain
@@ -60,6 +61,7 @@ class Settings(BaseModel):
     prefixes: ClassVar[tuple[str, ...]] = ()  # a variable with one of these must be known
     foreign: ClassVar[frozenset[str]] = frozenset()  # known, but read by another process
     replaced: ClassVar[Mapping[str, str]] = {}  # read no more, and what to do instead
+    verifies_hub: ClassVar[bool] = False  # by TLS, with the authorities of the environment
 
     _warnings: tuple[str, ...] = PrivateAttr(())
 
@@ -122,6 +124,8 @@ def load[S: Settings](cls: type[S], environ: Mapping[str, str] | None = None) ->
     reading = read_values([name for field in fields.values() for name in _names(field)], given)
     known = {name for field in fields.values() for name in _names(field)} | cls.foreign
     problems = reading.problems + find_unknown(given, known, cls.replaced, cls.prefixes)
+    if cls.verifies_hub and (problem := find_certificate_problem(given)) is not None:
+        problems.append(problem)
     unreadable = _find_unreadable(cls, reading)
     try:
         settings = cls.model_validate(_choose(cls, reading) | unreadable)

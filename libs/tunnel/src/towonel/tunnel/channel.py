@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol, assert_never, override
 
+from towonel.tunnel.core.bounds.message_budget import MessageBudget
 from towonel.tunnel.core.close_reason import CloseReason
 from towonel.tunnel.core.events import (
     Close,
@@ -20,7 +21,6 @@ from towonel.tunnel.core.events import (
     Send,
 )
 from towonel.tunnel.core.machine import Machine
-from towonel.tunnel.core.message_budget import MessageBudget
 from towonel.tunnel.driver import Driver
 from towonel.tunnel.quic.connection import Connection, ConnectionHandler
 from towonel.tunnel.session_credit import SessionCredit

@@ -15,11 +15,11 @@ from towonel.identity.certs import certificate_sha256
 from towonel.identity.grants import Grant
 from towonel.identity.keys import NodeKey
 from towonel.tunnel.channel import Channel
+from towonel.tunnel.core.bounds.handshake_places import MAX_HANDSHAKES, Full, HandshakePlaces
+from towonel.tunnel.core.bounds.receive_budget import ReceiveBudget
+from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.core.close_reason import CloseReason
 from towonel.tunnel.core.handshake import EdgeHandshake, EdgeIdentity
-from towonel.tunnel.core.handshake_places import MAX_HANDSHAKES, Full, HandshakePlaces
-from towonel.tunnel.core.receive_budget import ReceiveBudget
-from towonel.tunnel.core.send_budget import SendBudget
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.quic.address_validation import AddressValidator
 from towonel.tunnel.quic.configuration import edge_configuration, edge_connection
@@ -56,12 +56,8 @@ class AdmissionPolicy(SessionListener, Protocol):
         """Return what counts as one source of handshakes."""
         ...
 
-    def send_budget_of(self, tenant_id: TenantId) -> SendBudget:
-        """Return the budget of what is sent on all sessions of a tenant."""
-        ...
-
-    def receive_budget_of(self, tenant_id: TenantId) -> ReceiveBudget:
-        """Return the budget of what arrived on all sessions of a tenant."""
+    def budgets_of(self, tenant_id: TenantId) -> tuple[SendBudget, ReceiveBudget]:
+        """Return the budgets of what is sent and of what arrived on all sessions of a tenant."""
         ...
 
     def on_refused(self, code: Code, detail: str, peer: str) -> None:
@@ -144,8 +140,9 @@ class Listener(SessionListener):
     def on_admitted(self, session: Session) -> None:
         """Let a newer session of an agent take the place of the older."""
         self._handshaking.leave(session.connection)
-        session.connection.send_budget.join(self._policy.send_budget_of(session.tenant_id))
-        session.connection.receive_share.join(self._policy.receive_budget_of(session.tenant_id))
+        send, receive = self._policy.budgets_of(session.tenant_id)
+        session.connection.send_budget.join(send)
+        session.connection.receive_share.join(receive)
         older = self._sessions.get(session.agent_id)
         self._sessions[session.agent_id] = session
         self._policy.on_admitted(session)
@@ -162,8 +159,13 @@ class Listener(SessionListener):
         return self._state is ListenerState.DRAINING
 
     def _refuse_more(self, grant: Grant) -> Code | None:
-        """Ask the policy, unless the agent's newer session takes the place of its older one."""
-        return None if grant.agent_id in self._sessions else self._policy.refuse_more(grant)
+        """Ask the policy, unless the agent's newer session takes the place of its older one.
+
+        One of another tenant does too, but is one more of that tenant.
+        """
+        older = self._sessions.get(grant.agent_id)
+        is_replacement = older is not None and older.tenant_id == grant.tenant_id
+        return None if is_replacement else self._policy.refuse_more(grant)
 
     def _receive(self, data: bytes, address: Address) -> None:
         """Hand a datagram to its connection; another opens one, is refused, or is dropped."""

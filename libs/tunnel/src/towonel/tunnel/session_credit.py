@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from towonel.tunnel.core.receive_budget import ReceiveShare
+from towonel.tunnel.core.bounds.receive_budget import ReceiveShare
 from towonel.wire.credit import SESSION_WINDOW_BYTES, ReceiveCredit, SendCredit
 from towonel.wire.messages import Abandoned, Message, Window
 

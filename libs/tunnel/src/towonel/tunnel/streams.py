@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable
 
-from towonel.tunnel.core.message_budget import MessageBudget
+from towonel.tunnel.core.bounds.message_budget import MessageBudget
 from towonel.tunnel.core.stream_ids import SeenStreams
 from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.session_credit import SessionCredit

@@ -26,12 +26,10 @@ _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)", re.ASCII)  # as the last label o
 
 @dataclass(frozen=True, slots=True)
 class HubUrl:
-    """URL of a hub, in its parts."""
+    """URL of a hub: the parts that decide how it is dialled."""
 
     scheme: str
     host: str
-    port: int | None
-    path: str
 
     @property
     def is_cleartext(self) -> bool:
@@ -66,7 +64,7 @@ def is_loopback(host: str) -> bool:
 
 def _parse(text: str) -> HubUrl:
     if not _SCHEME.match(text):
-        raise ValueError(_SCHEME_RULE)
+        raise ValueError(_SCHEME_RULE + _suggest_scheme(text))
     if len(text) > MAX_URL_CHARS:
         raise ValueError(f"must have at most {MAX_URL_CHARS} characters")
     if not text.isascii() or not text.isprintable() or " " in text:
@@ -76,16 +74,26 @@ def _parse(text: str) -> HubUrl:
     if "?" in text or "#" in text:
         raise ValueError("must not have a query or a fragment")
     scheme, _, rest = text.partition("://")
-    authority, slash, path = rest.partition("/")
+    authority, _, path = rest.partition("/")
     if "@" in authority:
         raise ValueError("must not carry a user name or password")
     if not _PATH.fullmatch(path):
         raise ValueError("has a path with characters that no URL has")
-    host, port = _split_authority(authority)
-    return HubUrl(scheme.lower(), host, port, slash + path)
+    return HubUrl(scheme.lower(), _parse_host(authority))
 
 
-def _split_authority(authority: str) -> tuple[str, int | None]:
+def _suggest_scheme(text: str) -> str:
+    """Return what a text without a scheme should be, if it is an address of this machine."""
+    try:
+        host = _parse_host(text)
+    except ValueError:
+        return ""
+    return (
+        f", or be http://{text} for this machine" if is_loopback(host) and "@" not in text else ""
+    )
+
+
+def _parse_host(authority: str) -> str:
     try:
         name = urlsplit(f"//{authority}").hostname or ""
     except ValueError:  # of brackets that do not match, or hold no address
@@ -97,7 +105,7 @@ def _split_authority(authority: str) -> tuple[str, int | None]:
     if colon and not (_PORT.fullmatch(digits) and 0 < int(digits) <= MAX_PORT):
         raise ValueError(f"has a port that is none: it must be from 1 to {MAX_PORT}")
     _check_host(name, in_brackets=end > 0)
-    return name, int(digits) if colon else None
+    return name
 
 
 def _check_host(host: str, *, in_brackets: bool) -> None:

@@ -18,6 +18,11 @@ SECRET_BYTES = 32
 SEED_BYTES = 32
 MAX_TOKEN_CHARS = 4096  # a hub url of 2 KiB is far beyond any real one
 _PARTS = (("invite id", INVITE_ID_BYTES), ("secret", SECRET_BYTES), ("seed", SEED_BYTES))
+# Whose token begins with a prefix, and the command that makes one.
+_KINDS = {
+    "tt_inv_2_": ("an agent's", "towonel invite create"),
+    "tt_edge_2_": ("an edge's", "towonel edge-invite create"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class _Token:
         """
         text = "".join(text.split())
         if not text.startswith(cls.prefix) or len(text) > MAX_TOKEN_CHARS:
-            raise _error(f"expected a token that starts with {cls.prefix}")
+            raise _error(f"expected a token that starts with {cls.prefix}{_find_mixup(cls, text)}")
         segments = text.removeprefix(cls.prefix).split(".")
         if len(segments) != len(_PARTS) + 1:
             raise _error(f"expected 4 parts separated by dots, found {len(segments)}")
@@ -74,6 +79,14 @@ class EdgeToken(_Token):
 
 # Prefixes of all secrets, by which logs and traces find and remove them.
 SECRET_MARKS = (InviteToken.prefix, EdgeToken.prefix, API_KEY_PREFIX)
+
+
+def _find_mixup(expected: type[_Token], text: str) -> str:
+    """Return words about a token of the other kind; none where it is no such token."""
+    found = next((kind for kind in _KINDS if text.startswith(kind)), expected.prefix)
+    if found == expected.prefix:
+        return ""
+    return f"; that is {_KINDS[found][0]} token: use `{_KINDS[expected.prefix][1]}`"
 
 
 def _decode_part(name: str, segment: str, size: int | None) -> bytes:

@@ -9,12 +9,12 @@ from aiohappyeyeballs import start_connection  # pyright: ignore[reportUnknownVa
 from towonel.agent.core.services import Origin, ProxyProtocol
 from towonel.agent.origin_pipe import OriginPipe
 from towonel.runtime.dns.resolver import Resolver, SocketAddress
+from towonel.tunnel.tcp_keepalive import keep_alive
 from towonel.wire import proxy
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.preamble import Preamble
 from towonel.wire.proxy import ProxyHeader
 
-KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES = 60, 15, 4
 ATTEMPT_DELAY_S = 0.25  # between two addresses (RFC 8305 §5)
 _UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL}
 
@@ -74,16 +74,9 @@ async def _connect_any(addresses: tuple[SocketAddress, ...]) -> socket.socket:
         for address in addresses
     ]
     sock = await start_connection(infos, happy_eyeballs_delay=ATTEMPT_DELAY_S)
-    _set_options(sock)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    keep_alive(sock)
     return sock
-
-
-def _set_options(connection: socket.socket) -> None:
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
 
 
 async def _send_proxy_header(pipe: OriginPipe, preamble: Preamble) -> None:

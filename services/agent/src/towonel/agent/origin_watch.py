@@ -9,9 +9,8 @@ from collections.abc import Generator
 
 from towonel.agent.origin_pipe import OriginPipe
 from towonel.agent.timing import OriginTiming
+from towonel.tunnel.tcp_output import with_pauses
 from towonel.wire.errors import Code
-
-YIELD_EVERY = 100  # pipes looked at before others get their turn: below a millisecond
 
 
 class OriginWatch:
@@ -35,8 +34,6 @@ class OriginWatch:
         timing, loop = self._timing, asyncio.get_running_loop()
         while True:
             await asyncio.sleep(timing.check_s)
-            for number, pipe in enumerate(tuple(self._pipes), start=1):
+            async for pipe in with_pauses(self._pipes):
                 if pipe.is_unacknowledged(loop.time(), timing.unacknowledged_s):
                     pipe.abort(Code.ORIGIN_TIMEOUT)
-                if number % YIELD_EVERY == 0:
-                    await asyncio.sleep(0)

@@ -1,7 +1,7 @@
 """Settings of the agent, read from its environment: it has no other configuration."""
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, ClassVar, override
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -55,6 +55,7 @@ class AgentSettings(Settings):
     prefixes: ClassVar[tuple[str, ...]] = ("TOWONEL_",)
     foreign: ClassVar[frozenset[str]] = VARIABLES
     replaced: ClassVar[Mapping[str, str]] = REPLACED_VARIABLES
+    verifies_hub: ClassVar[bool] = True
 
     invite_token: Annotated[InviteToken, BeforeValidator(_parse_token)] = Field(
         validation_alias="TOWONEL_INVITE_TOKEN",
@@ -110,3 +111,11 @@ class AgentSettings(Settings):
         validation_alias="TOWONEL_ALLOW_INSECURE_HUB",
         description="Accept an http:// hub that is not on this machine: secrets travel in the clear.",
     )
+
+    @override
+    def find_warnings(self) -> Iterator[str]:
+        if not self.services:
+            yield (
+                "TOWONEL_AGENT_SERVICES: has no service, so this agent publishes none; set it as in"
+                ' [{"hostname": "app.example.eu", "origin": "127.0.0.1:8443"}]'
+            )

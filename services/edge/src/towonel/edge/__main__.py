@@ -1,36 +1,14 @@
 """Entry point of the edge: `towonel-edge`, or `python -m towonel.edge`."""
 
-import sys
-from functools import partial
-from importlib.metadata import version
-
-from towonel.edge.app import NAME, serve
-from towonel.edge.settings import EdgeSettings
-from towonel.runtime import logs
-from towonel.runtime.environment.command_line import check_settings, make_parser
-from towonel.runtime.lifecycle import Serve
-from towonel.runtime.lifecycle import main as run_main
-from towonel.runtime.settings import log_warnings
-from towonel.wire.tokens import SECRET_MARKS
-
-ABOUT = (
-    "Run an edge: clients connect to it, and agents. All else is in its environment:"
-    " TOWONEL_EDGE_INVITE_TOKEN makes this machine an edge of a hub elsewhere; see the README for"
-    " every variable."
-)
-
-
-def prepare(settings: EdgeSettings) -> tuple[Serve, float]:
-    """Return what to run with these settings, and how long its drain may take, in seconds."""
-    logs.configure(settings.log_level, settings.log_format, "edge", redact=SECRET_MARKS)
-    log_warnings(settings)
-    return partial(serve, settings), settings.drain_timeout_s
+from towonel.runtime.interrupts import end_at_interrupt
 
 
 def main() -> None:
-    """Run an edge until a signal ends it, and exit with its code."""
-    arguments = make_parser(NAME, ABOUT, version(NAME)).parse_args()
-    sys.exit(check_settings(EdgeSettings) if arguments.check else run_main(EdgeSettings, prepare))
+    """Run the edge until a signal ends it, and exit with its code."""
+    end_at_interrupt()
+    from towonel.edge import cli  # noqa: PLC0415 Ctrl-C may come while it is imported
+
+    cli.main()
 
 
 if __name__ == "__main__":

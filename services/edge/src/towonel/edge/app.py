@@ -22,7 +22,7 @@ from towonel.edge.listeners.accept import Acceptor, accept_clients
 from towonel.edge.listeners.sockets import bind_sockets
 from towonel.edge.listeners.tls import TlsListener
 from towonel.edge.metrics import Metrics
-from towonel.edge.own_addresses import guess_addresses
+from towonel.edge.own_addresses import find_addresses
 from towonel.edge.relays import Relays
 from towonel.edge.report_builder import ReportBuilder
 from towonel.edge.report_sender import ReportSender, send_reports
@@ -128,7 +128,7 @@ async def serve(
 async def _listen_for_agents(edge: Edge, credentials: EdgeCredentials) -> AsyncGenerator[Listener]:
     """Take sessions of agents for the time of the block."""
     settings = edge.settings
-    host, port = settings.session_listen or settings.listen
+    host, port = settings.session_address
     listener = listen(
         host,
         port,
@@ -142,7 +142,7 @@ async def _listen_for_agents(edge: Edge, credentials: EdgeCredentials) -> AsyncG
         except OSError as error:
             field = "session_listen" if settings.session_listen else "listen"
             variable = settings.variable_of(field)
-            raise listen_error(variable, host, port, error, socket.SOCK_DGRAM) from error
+            raise listen_error(variable, host, port, error) from error
         yield agents
 
 
@@ -156,8 +156,7 @@ async def _follow_hub(
     """
     settings, timing = edge.settings, edge.timing
     body = EdgeRegisterIn(
-        addresses=settings.agent_addresses(session_port)
-        or guess_addresses(settings.listen[0], session_port),
+        addresses=find_addresses(settings, session_port),
         certificate_pem=credentials.certificate_pem,
         version=version(NAME),
     )
@@ -255,7 +254,7 @@ async def _drain(edge: Edge, clients: Acceptor, agents: Listener) -> int:
 
 def _load_credentials(settings: EdgeSettings) -> EdgeCredentials:
     now = to_datetime(time.time_ns() // 1_000_000)
-    return load_credentials(settings.token, settings.identity_key_path, settings.state_folder, now)
+    return load_credentials(settings.token, settings.key_path, settings.state_folder, now)
 
 
 def _bind(settings: EdgeSettings) -> list[socket.socket]:

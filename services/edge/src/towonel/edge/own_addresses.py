@@ -5,12 +5,19 @@ import socket
 
 import structlog
 
+from towonel.edge.settings import EdgeSettings
 from towonel.runtime.addresses import WILDCARDS
 from towonel.wire.addresses import format_address
 
 # Of networks that no machine has (RFC 5737, RFC 3849): the way to them is the way to all others.
 _ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+def find_addresses(settings: EdgeSettings, session_port: int) -> list[str]:
+    """Return what agents dial: what the settings say, or a guess."""
+    stated = settings.agent_addresses(session_port)
+    return stated or guess_addresses(settings.session_address[0], session_port)
 
 
 def guess_addresses(listen_host: str, port: int) -> list[str]:

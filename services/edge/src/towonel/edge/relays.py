@@ -13,12 +13,10 @@ from dataclasses import dataclass, field
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.timing import DEFAULT_TIMING, ClientTiming
 from towonel.tunnel.pipe import Pipe
-from towonel.tunnel.tcp_output import OutputWatch, read_output_state
+from towonel.tunnel.tcp_output import OutputWatch, read_output_state, with_pauses
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKey, ServiceKind, wildcard_of
-
-YIELD_EVERY = 100  # relays looked at before clients get their turn: below a millisecond
 
 
 @dataclass(slots=True, eq=False)
@@ -101,10 +99,6 @@ class Relays:
         finally:
             self._forget(relay)
 
-    def all(self) -> list[Relay]:
-        """Return every relay there is."""
-        return list(self._relays)
-
     def recheck(self, routes: Iterable[str]) -> None:
         """End relays whose route went, or has another owner, soon; `routes` are what changed."""
         self._changed_routes.update(self._by_route.keys() & set(routes))
@@ -131,14 +125,14 @@ class Relays:
             self._has_changed.clear()
             changed, self._changed_routes = self._changed_routes, set()
             affected = {relay for key in changed for relay in self._by_route.get(key, ())}
-            async for relay in _with_pauses(affected):
+            async for relay in with_pauses(affected):
                 if not self._is_routed(relay):
                     relay.end(Code.NO_ROUTE)
 
     async def _end_silent(self) -> None:
         while True:
             await asyncio.sleep(self._timing.check_s)
-            async for relay in _with_pauses(self._relays):
+            async for relay in with_pauses(self._relays):
                 if relay in self._relays and self._is_silent(relay, self._clock()):
                     relay.end(Code.CLIENT_TIMEOUT)
 
@@ -169,11 +163,3 @@ class Relays:
             of_route.discard(relay)
             if not of_route:
                 del self._by_route[key]
-
-
-async def _with_pauses(relays: set[Relay]) -> AsyncGenerator[Relay]:
-    """Yield each of these relays, and let clients have their turn in between."""
-    for number, relay in enumerate(tuple(relays)):
-        if number % YIELD_EVERY == 0:
-            await asyncio.sleep(0)
-        yield relay

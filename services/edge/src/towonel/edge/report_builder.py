@@ -25,6 +25,7 @@ from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey
 
 MAX_REPORT_BYTES = 8 * 1024 * 1024 - 4096  # the hub takes 8 MiB
+EDGE_TEXTS = 20  # names of fields and values beside the lists
 SESSION_BYTES = 544  # a session without services, at its largest, as JSON
 SESSION_TEXTS = 16  # names of fields and values
 TENANT_BYTES = 208
@@ -70,8 +71,8 @@ class ReportBuilder:
     async def _build(self, sessions: list[Session]) -> EdgeReport:
         tenants = await _report_tenants(self._traffic.tenants(MAX_TENANTS))
         left_bytes = MAX_REPORT_BYTES - TENANT_BYTES * len(tenants)
-        left_keys = MAX_TEXTS - 20 - TENANT_TEXTS * len(tenants)
-        reports = await _report_sessions(sessions[:MAX_SESSIONS], left_bytes, left_keys)
+        left_texts = MAX_TEXTS - EDGE_TEXTS - TENANT_TEXTS * len(tenants)
+        reports = await _report_sessions(sessions[:MAX_SESSIONS], left_bytes, left_texts)
         total = self._traffic.total()
         return EdgeReport(
             version=self._version,
@@ -97,20 +98,20 @@ async def _report_tenants(tallies: dict[TenantId, Tally]) -> list[TenantTraffic]
 
 
 async def _report_sessions(
-    sessions: list[Session], left_bytes: int, left_keys: int
+    sessions: list[Session], left_bytes: int, left_texts: int
 ) -> list[SessionReport]:
     """Share what is left evenly; what small sessions do not need goes to the others."""
     reports: list[SessionReport] = []
     left_bytes -= SESSION_BYTES * len(sessions)
-    left_keys -= SESSION_TEXTS * len(sessions)
+    left_texts -= SESSION_TEXTS * len(sessions)
     steps = 0
     for session in sorted(sessions, key=lambda session: len(session.services)):
         others = len(sessions) - len(reports)
         services, taken_bytes = fit_keys(
-            session.services, left_bytes // others, left_keys // others
+            session.services, left_bytes // others, left_texts // others
         )
         left_bytes -= taken_bytes
-        left_keys -= len(services)
+        left_texts -= len(services)
         reports.append(_report_session(session, services))
         steps += 1 + len(services)
         if steps >= YIELD_EVERY:

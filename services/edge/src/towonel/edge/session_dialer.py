@@ -12,6 +12,7 @@ from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.session import Session
 from towonel.tunnel.streams import MAX_STREAMS
 from towonel.wire.errors import Code, TowonelError, Unavailable
+from towonel.wire.names import ServiceKey
 from towonel.wire.preamble import Preamble
 from towonel.wire.routes import Route
 
@@ -42,8 +43,11 @@ class SessionDialer(Upstream):
         self._open_timeout_s = open_timeout_s
 
     @override
-    def places(self, route: Route) -> int:
-        return MAX_STREAMS * len(self._sessions.find(route.tenant_id, route.service))
+    def places(self, route: Route) -> dict[ServiceKey | None, int]:
+        return {
+            service: MAX_STREAMS * len(self._sessions.find(route.tenant_id, service))
+            for service in (None, route.service)
+        }
 
     @override
     async def open(self, client: ClientConnection) -> Pipe:

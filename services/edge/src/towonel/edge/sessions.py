@@ -14,8 +14,8 @@ from towonel.edge.metrics import Metrics
 from towonel.identity.grants import Grant
 from towonel.runtime.addresses import source_of
 from towonel.runtime.log_limit import LogLimit
-from towonel.tunnel.core.receive_budget import ReceiveBudget
-from towonel.tunnel.core.send_budget import SendBudget
+from towonel.tunnel.core.bounds.receive_budget import ReceiveBudget
+from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.listener import AdmissionPolicy
 from towonel.tunnel.session import Session
 from towonel.wire.errors import Code
@@ -57,8 +57,10 @@ class Sessions(AdmissionPolicy):
         """Accept grants of this hub, and of no other from now on."""
         self._hub_id = hub_id
 
-    def find(self, tenant_id: TenantId, service: ServiceKey) -> Collection[Session]:
-        """Return the sessions on which a tenant's service can be reached."""
+    def find(self, tenant_id: TenantId, service: ServiceKey | None) -> Collection[Session]:
+        """Return the sessions on which a tenant's service can be reached, or all of the tenant."""
+        if service is None:
+            return self._by_tenant.get(tenant_id, {}).values()
         return self._serving.get((tenant_id, service), {}).values()
 
     def all(self) -> list[Session]:
@@ -85,24 +87,20 @@ class Sessions(AdmissionPolicy):
 
     @override
     def refuse_more(self, grant: Grant) -> Code | None:
-        return self._limits.refuse(self._count, len(self._by_tenant.get(grant.tenant_id, ())))
+        return self._limits.refuse(self._count, len(self.find(grant.tenant_id, None)))
 
     @override
     def source_of(self, host: str) -> str:
         return source_of(ip_address(host.partition("%")[0]))
 
     @override
-    def send_budget_of(self, tenant_id: TenantId) -> SendBudget:
-        budget = self._send_budgets.get(tenant_id)
-        if budget is None:
-            budget = SendBudget(self._limits.send_bytes_per_tenant)
-            self._send_budgets[tenant_id] = budget
-        return budget
-
-    @override
-    def receive_budget_of(self, tenant_id: TenantId) -> ReceiveBudget:
-        budget = ReceiveBudget(self._limits.receive_bytes_per_tenant)
-        return self._receive_budgets.setdefault(tenant_id, budget)
+    def budgets_of(self, tenant_id: TenantId) -> tuple[SendBudget, ReceiveBudget]:
+        send = SendBudget(self._limits.send_bytes_per_tenant)
+        receive = ReceiveBudget(self._limits.receive_bytes_per_tenant)
+        return (
+            self._send_budgets.setdefault(tenant_id, send),
+            self._receive_budgets.setdefault(tenant_id, receive),
+        )
 
     @override
     def now_ms(self) -> int:

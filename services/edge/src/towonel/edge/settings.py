@@ -68,12 +68,8 @@ class EdgeSettings(Settings):
     prefixes: ClassVar[tuple[str, ...]] = ("TOWONEL_",)
     foreign: ClassVar[frozenset[str]] = VARIABLES
     replaced: ClassVar[Mapping[str, str]] = REPLACED_VARIABLES
+    verifies_hub: ClassVar[bool] = True
 
-    data_dir: Path | None = Field(
-        default=None,
-        validation_alias="TOWONEL_DATA_DIR",
-        description="Folder for keys and state; gives the other paths their defaults.",
-    )
     invite_token: SecretStr | None = Field(
         default=None,
         validation_alias="TOWONEL_EDGE_INVITE_TOKEN",
@@ -81,10 +77,15 @@ class EdgeSettings(Settings):
     )
     identity_key_path: Path | None = Field(
         default=None,
-        validate_default=True,
         validation_alias="TOWONEL_IDENTITY_KEY_PATH",
         description="Key of an edge without a token; beside a hub, the hub's own. "
         "Default: node.key in TOWONEL_DATA_DIR.",
+    )
+    data_dir: Path | None = Field(
+        default=None,
+        validate_default=True,
+        validation_alias="TOWONEL_DATA_DIR",
+        description="Folder for keys and state; gives the other paths their defaults.",
     )
     state_dir: Path | None = Field(
         default=None,
@@ -217,8 +218,8 @@ class EdgeSettings(Settings):
         gt=0,
         le=1,
         validation_alias="TOWONEL_EDGE_MAX_SOURCE_SHARE",
-        description="Share of all places, and of those to one tenant (1024 for each session of an "
-        "agent), that one source may take; 1 behind a load balancer that hides its clients.",
+        description="Share of all places, and of those to one tenant and to one service (1024 for each "
+        "session of an agent), that one source may take; 1 behind a load balancer that hides its clients.",
     )
 
     max_sessions: int = Field(
@@ -264,14 +265,15 @@ class EdgeSettings(Settings):
             raise ValueError(error.detail) from None  # the cause could show the token
         return value
 
-    @field_validator("identity_key_path")
+    @field_validator("data_dir")
     @classmethod
-    def _find_key(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if value is None and info.data.get("data_dir"):
-            return info.data["data_dir"] / KEY_FILE  # type: ignore[no-any-return]  # a Path
-        has_wrong = bool({"data_dir", "invite_token"} - info.data.keys())  # and reported already
-        if value is None and not has_wrong and info.data["invite_token"] is None:
-            raise ValueError("set it, or TOWONEL_EDGE_INVITE_TOKEN, or TOWONEL_DATA_DIR")
+    def _check_key_source(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        others = ("invite_token", "identity_key_path")  # one that is wrong is reported already
+        if value is None and all(info.data.get(one, 0) is None for one in others):
+            raise ValueError(
+                "must be set to a folder for keys and state, as in /var/lib/towonel; an edge of a hub"
+                " elsewhere takes TOWONEL_EDGE_INVITE_TOKEN instead, or TOWONEL_IDENTITY_KEY_PATH"
+            )
         return value
 
     @field_validator("state_dir")
@@ -333,8 +335,14 @@ class EdgeSettings(Settings):
     @property
     @override
     def key_paths(self) -> dict[str, Path]:
-        path = None if self.invite_token else self.identity_key_path
+        path = None if self.invite_token else self.key_path
         return {} if path is None else {"identity_key_path": path}
+
+    @property
+    def key_path(self) -> Path | None:
+        """The key's file, which an edge with a token need not have."""
+        in_folder = None if self.data_dir is None else self.data_dir / KEY_FILE
+        return self.identity_key_path or in_folder
 
     @property
     def state_folder(self) -> Path:
@@ -371,11 +379,19 @@ class EdgeSettings(Settings):
         """The networks whose peers must speak PROXY v2."""
         return parse_networks(self.proxy_protocol_trusted) if self.proxy_protocol else ()
 
+    @property
+    def session_address(self) -> IpPort:
+        """Where agents connect (UDP)."""
+        return self.session_listen or self.listen
+
     def agent_addresses(self, session_port: int) -> list[str]:
         """Return what agents dial, when sessions are taken on this port; none where it is unknown."""
         if self.advertised_addresses:
             return list(self.advertised_addresses)
         public = urlsplit(self.hub_public_url).hostname if self.hub_public_url else None
-        own = (self.session_listen or self.listen)[0]
-        hosts = (host for host in (public, own, self.listen[0]) if host and host not in WILDCARDS)
+        hosts = (
+            host
+            for host in (public, self.session_address[0], self.listen[0])
+            if host and host not in WILDCARDS
+        )
         return [format_address(host, session_port) for host in hosts][:1]

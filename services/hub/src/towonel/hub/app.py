@@ -36,8 +36,9 @@ from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
 from towonel.runtime.lifecycle import GiveUp
 from towonel.runtime.settings import SettingsError
+from towonel.runtime.sockets import limit_by_descriptors
 from towonel.runtime.tracing.telemetry import tracing
-from towonel.runtime.web import serve_app
+from towonel.runtime.web import CONNECTIONS, serve_app
 from towonel.wire.errors import Denied, TowonelError
 from towonel.wire.tokens import SECRET_MARKS
 
@@ -135,10 +136,16 @@ async def _open_hub(
             settings.url,
             policy,
             timing,
-            Bounds(body_bytes=settings.body_memory_mib * MIB),
+            bounds_of(settings),
             metrics=metrics,
             tracer_provider=provider,
         )
+
+
+def bounds_of(settings: HubSettings) -> Bounds:
+    """Return the bounds that the settings and the limit of open files leave."""
+    awaited_bodies = limit_by_descriptors(CONNECTIONS) // 8
+    return Bounds(awaited_bodies=awaited_bodies, body_bytes=settings.body_memory_mib * MIB)
 
 
 def policy_of(settings: HubSettings) -> Policy:

@@ -32,15 +32,15 @@ async def run(hub: Hub, health: Health, limits: Retention) -> None:
     every_s = hub.timing.maintenance_s
     database = DatabaseWatch(hub, health)
     tasks = (
-        Task("usage times", partial(_pause_after, every_s, lambda: flush(hub))),
+        Task("usage_times", partial(_pause_after, every_s, lambda: flush(hub))),
         Task("retention", partial(_pause_after, every_s, lambda: prune(hub, limits))),
         Task(
             "serving", partial(_pause_after, hub.timing.serving_check_s, lambda: end_serving(hub))
         ),
         Task("gauges", partial(_pause_after, every_s, lambda: refresh_gauges(hub))),
         Task("routes", lambda: _refresh_routes(hub)),
-        Task("database check", database.check),
-        Task("redis check", lambda: _check_redis(hub, health)),
+        Task("database", database.check),
+        Task("redis", lambda: _check_redis(hub, health)),
     )
     async with asyncio.TaskGroup() as group:
         for task in tasks:
@@ -58,7 +58,8 @@ async def repeat(task: Task, health: Health, *, retry_s: float) -> None:
             reason = error.detail
         except Exception as error:  # noqa: BLE001 one dead task would end the whole hub
             reason, cause = f"failed: {type(error).__name__}", error
-        health.set_degraded(task.name, reason=reason)
+        if reason is not None or failure is not None:  # a check reports under its name itself
+            health.set_degraded(task.name, reason=reason)
         if reason is not None and reason != failure:
             log.warning("background.failed", task=task.name, reason=reason, exc_info=cause)
         elif reason is None and failure is not None:

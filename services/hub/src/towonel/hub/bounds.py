@@ -12,7 +12,9 @@ class Bounds:
     """Bounds of a hub; whoever starts one may choose others.
 
     Args:
-        requests: in progress at once; the connections left are for refusals.
+        requests: in progress at once, but for those that wait for their body; the connections left
+            are for refusals.
+        awaited_bodies: requests that wait for their body, whose sender is mostly not known yet.
         body_s: from the head of a request to the last byte of its body; a normal one takes a round
             trip or two.
         body_bytes: of all bodies that are held before their sender is known.
@@ -26,6 +28,7 @@ class Bounds:
     """
 
     requests: int = CONNECTIONS - 100
+    awaited_bodies: int = CONNECTIONS // 8
     body_s: float = 20.0
     body_bytes: int = 16 * MIB
     reports: int = 4

@@ -20,6 +20,7 @@ from towonel.hub.store.db.database import Database
 from towonel.runtime import lifecycle, logs, secretinput
 from towonel.runtime.environment.command_line import check_settings, make_parser
 from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_SETTINGS
+from towonel.runtime.interrupts import raise_at_interrupt
 from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import SettingsError, load, log_warnings
 from towonel.wire.errors import TowonelError
@@ -135,6 +136,7 @@ def _prepare(settings: HubSettings) -> tuple[lifecycle.Serve, float]:
 def _run(command: Command, arguments: argparse.Namespace) -> int:
     """Turn what goes wrong into a line and an exit code."""
     try:
+        raise_at_interrupt()
         return command(arguments)
     except KeyboardInterrupt:  # Ctrl-C, also at the prompt
         return EXIT_INTERRUPTED

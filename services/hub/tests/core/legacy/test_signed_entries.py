@@ -248,6 +248,13 @@ def test_names_and_ports_that_break_a_rule_are_refused(op: Op) -> None:
     assert caught.value.code is Code.BAD_NAME
 
 
+def test_an_agent_whose_id_is_no_public_key_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="not an Ed25519 public key") as caught:
+        normalize(UpsertAgent(AgentId(b"\x02" + bytes(31))))
+
+    assert caught.value.code is Code.BAD_NAME
+
+
 def test_a_state_publishes_hostnames_and_services() -> None:
     unpublished = SetHostnameTls("not.published.eu", TlsMode.TERMINATE)
     state = replay(

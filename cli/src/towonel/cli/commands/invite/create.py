@@ -51,22 +51,18 @@ async def create(
     """Make an invite, and print its token: the hub does not keep it."""
     invite = parse_invite(name, hostnames, expires, serve_for)
     created = await create_once(lambda key: hub.invites.create(invite, idempotency_key=key))
-    fields = Fields(
-        [
-            ("invite", created.invite_id),
-            ("tenant", created.tenant_id.hex()),
-            ("name", created.name),
-            ("hostnames", ", ".join(invite.hostnames)),
-            ("expires", format_time(created.expires_at_ms)),
-            ("served for", serve_for),
-        ]
-    )
-    document: dict[str, object] = {
-        **created.model_dump(),
-        "hostnames": invite.hostnames,
-        "serves_for_secs": invite.serves_for_secs,
-    }
-    return Output(document, fields, *token_blocks("agent", "TOWONEL_INVITE_TOKEN", created.token))
+    fields = [
+        ("invite", created.invite_id),
+        ("tenant", created.tenant_id.hex()),
+        ("name", created.name),
+        ("hostnames", ", ".join(invite.hostnames)),
+        ("expires", format_time(created.expires_at_ms)),
+        ("served for", serve_for),
+    ]
+    document: dict[str, object] = created.model_dump()
+    document |= {"hostnames": invite.hostnames, "serves_for_secs": invite.serves_for_secs}
+    token = token_blocks("agent", "TOWONEL_INVITE_TOKEN", created.token)
+    return Output(document, Fields(fields), *token)
 
 
 def parse_invite(

@@ -9,6 +9,7 @@ from towonel.runtime.settings import SettingsError
 
 _UNPRIVILEGED = 8_000  # added to a port that takes a privilege
 _TRIED = 50
+_KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM)  # an edge takes one port for both
 
 
 def listen_error(
@@ -16,7 +17,6 @@ def listen_error(
     host: str,
     port: int,
     error: OSError,
-    kind: socket.SocketKind = socket.SOCK_STREAM,
 ) -> SettingsError:
     """Return the error of an address that cannot be listened on, with what to set instead.
 
@@ -25,22 +25,19 @@ def listen_error(
         host: of the address.
         port: of the address.
         error: what the system said.
-        kind: SOCK_STREAM for TCP, SOCK_DGRAM for UDP.
     """
     start = f"{variable}: " if variable else ""
     reason = f"{start}cannot listen on {format_address(host, port)}: {error.strerror or error}"
-    advice = _advise(variable, host, port, error, kind)
+    advice = _advise(variable, host, port, error)
     return SettingsError([f"{reason}; {advice}" if advice else reason])
 
 
-def _advise(
-    variable: str, host: str, port: int, error: OSError, kind: socket.SocketKind
-) -> str | None:
+def _advise(variable: str, host: str, port: int, error: OSError) -> str | None:
     if error.errno == errno.EADDRNOTAVAIL:
         return f"no network of this machine has it; {variable or 'an address'}=0.0.0.0:{port} takes all"
     if error.errno not in {errno.EADDRINUSE, errno.EACCES, errno.EPERM}:
         return None
-    free = next((one for one in _candidates(port) if _is_free(host, one, kind)), None)
+    free = next((one for one in _candidates(port) if _is_free(host, one)), None)
     if free is None:
         return None
     hint = (
@@ -55,7 +52,11 @@ def _candidates(port: int) -> Iterator[int]:
         yield from range(first + 1, min(first + _TRIED, 65_536))
 
 
-def _is_free(host: str, port: int, kind: socket.SocketKind) -> bool:
+def _is_free(host: str, port: int) -> bool:
+    return all(_can_bind(host, port, kind) for kind in _KINDS)
+
+
+def _can_bind(host: str, port: int, kind: socket.SocketKind) -> bool:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, kind) as probe:

@@ -16,7 +16,7 @@ from aioquic.quic.packet import (
 )
 from aioquic.quic.retry import TOKEN_LIFETIME, QuicRetryTokenHandler
 
-from towonel.tunnel.core.recent_ids import RecentIds
+from towonel.tunnel.core.bounds.recent_ids import RecentIds
 from towonel.tunnel.quic.udp import Address
 
 RETRY_ID_BYTES = 8

@@ -25,8 +25,8 @@ from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream
 
-from towonel.tunnel.core.receive_windows import HANDSHAKE_SIZES, ReceiveWindows, WindowSizes
-from towonel.tunnel.core.send_budget import MAX_SESSION_BYTES, SendBudget
+from towonel.tunnel.core.bounds.receive_windows import HANDSHAKE_SIZES, ReceiveWindows, WindowSizes
+from towonel.tunnel.core.bounds.send_budget import MAX_SESSION_BYTES, SendBudget
 from towonel.tunnel.quic.bounded_stream import BoundedReceiver, BoundedSender, PacketRefused
 from towonel.tunnel.quic.stateless_reset import STATELESS_RESET, is_reset
 

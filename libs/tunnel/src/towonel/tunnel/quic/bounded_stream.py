@@ -1,8 +1,8 @@
 """Halves of a QUIC stream that bound what a peer makes them hold.
 
-aioquic keeps what arrives out of order, what is not acknowledged, and both of them on a stream that
-was reset, for as long as the peer likes. These halves count what they hold where a connection can
-see it, and drop what nobody can need any more.
+aioquic keeps what arrives out of order, with zeros where bytes are missing, what is not acknowledged,
+and both of them on a stream that was reset, for as long as the peer likes. These halves hold what
+came and no zeros, count it where a connection can see it, and drop what nobody can need any more.
 """
 
 from typing import override
@@ -11,10 +11,11 @@ from aioquic.quic.events import StreamDataReceived, StreamReset
 from aioquic.quic.packet import QuicErrorCode, QuicStreamFrame
 from aioquic.quic.packet_builder import QuicDeliveryState
 from aioquic.quic.rangeset import RangeSet
-from aioquic.quic.stream import QuicStreamReceiver, QuicStreamSender
+from aioquic.quic.stream import FinalSizeError, QuicStreamReceiver, QuicStreamSender
 
-from towonel.tunnel.core.receive_windows import ReceiveWindows
-from towonel.tunnel.core.send_budget import MAX_STREAM_BYTES, SendBudget
+from towonel.tunnel.core.bounds.receive_windows import ReceiveWindows
+from towonel.tunnel.core.bounds.send_budget import MAX_STREAM_BYTES, SendBudget
+from towonel.tunnel.core.bounds.sparse_buffer import SparseBuffer
 
 
 class PacketRefused(Exception):
@@ -33,6 +34,7 @@ class BoundedReceiver(QuicStreamReceiver):
     def __init__(self, stream_id: int | None, windows: ReceiveWindows, limit: int) -> None:
         super().__init__(stream_id=stream_id, readable=True)
         self._windows = windows
+        self._fragments = SparseBuffer()
         self.limit = limit
 
     def slide(self) -> None:
@@ -46,7 +48,7 @@ class BoundedReceiver(QuicStreamReceiver):
     @override
     def handle_frame(self, frame: QuicStreamFrame) -> StreamDataReceived | None:
         delivered = self._buffer_start
-        if frame.offset != delivered or self._buffer:
+        if frame.offset != delivered or self._fragments.blocks or self._final_size is not None:
             return self._handle_gap(frame)
         event = super().handle_frame(frame)
         self._windows.delivered += self._buffer_start - delivered
@@ -54,14 +56,47 @@ class BoundedReceiver(QuicStreamReceiver):
         return event
 
     def _handle_gap(self, frame: QuicStreamFrame) -> StreamDataReceived | None:
-        """Handle a frame that opens a gap, fills one, or comes again."""
+        """Handle a frame that opens a gap, fills one, comes again, or comes after the last."""
         delivered, gaps = self._buffer_start, len(self._ranges)
         if frame.offset > delivered and not self._windows.allows_gap:
             raise PacketRefused
-        event = super().handle_frame(frame)
-        self._windows.record(self._buffer_start - delivered, len(self._ranges) - gaps)
+        self._check_size(frame)
+        if self.is_finished:
+            return None
+        self._keep(max(frame.offset, delivered), frame.data[max(delivered - frame.offset, 0) :])
+        data = self._take()
+        self._windows.record(len(data), len(self._ranges) - gaps)
         self.slide()
-        return event
+        self.is_finished = self._buffer_start == self._final_size
+        if not data and not self.is_finished:
+            return None
+        return StreamDataReceived(data, self.is_finished, self._stream_id)  # type: ignore[arg-type]  # None for TLS, as in aioquic
+
+    def _check_size(self, frame: QuicStreamFrame) -> None:
+        """Record how far the stream goes; nothing is beyond its end (RFC 9000 §4.5)."""
+        end = frame.offset + len(frame.data)
+        highest = max(end, self.highest_offset)
+        final_size = end if frame.fin else self._final_size
+        has_other = self._final_size not in {None, final_size}
+        if has_other or (final_size is not None and highest > final_size):
+            raise FinalSizeError("data beyond the final size, or another final size")
+        self._final_size, self.highest_offset = final_size, highest
+
+    def _keep(self, offset: int, data: bytes) -> None:
+        if data:
+            self._ranges.add(offset, offset + len(data))
+            self._fragments.write(offset, data)
+
+    def _take(self) -> bytes:
+        """Take what is now in order."""
+        if not len(self._ranges) or self._ranges[0].start != self._buffer_start:
+            return b""
+        run = self._ranges.shift()
+        data = self._fragments.take(run.start, run.stop)
+        self._buffer_start = run.stop
+        if not len(self._ranges):
+            self._fragments.clear()
+        return data
 
     @override
     def handle_reset(
@@ -71,7 +106,8 @@ class BoundedReceiver(QuicStreamReceiver):
         event = super().handle_reset(final_size=final_size, error_code=error_code)
         if not was_finished:
             self._windows.record(self.highest_offset - self._buffer_start, -len(self._ranges))
-            self._buffer, self._ranges = bytearray(), RangeSet()
+            self._ranges = RangeSet()
+            self._fragments.clear()
             self._buffer_start = self.highest_offset
         return event
 

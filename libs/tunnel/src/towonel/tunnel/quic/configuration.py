@@ -7,7 +7,7 @@ from aioquic.tls import load_pem_private_key, load_pem_x509_certificates
 
 from towonel.identity.certs import EDGE_SERVER_NAME, encode_private_key
 from towonel.identity.keys import NodeKey
-from towonel.tunnel.core.receive_windows import AGENT_SIZES, EDGE_SIZES
+from towonel.tunnel.core.bounds.receive_windows import AGENT_SIZES, EDGE_SIZES
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.quic.bounded_connection import BoundedConnection, MakeResetToken
 

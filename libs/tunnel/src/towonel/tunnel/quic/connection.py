@@ -10,11 +10,11 @@ from typing import Protocol
 
 from aioquic.quic import events
 
+from towonel.tunnel.core.bounds.receive_windows import ADMITTED_SIZES
+from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.core.close_reason import CloseReason
 from towonel.tunnel.core.failure_detector import FailureDetector
 from towonel.tunnel.core.keepalive import Action, Keepalive
-from towonel.tunnel.core.receive_windows import ADMITTED_SIZES
-from towonel.tunnel.core.send_budget import SendBudget
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.quic.bounded_connection import BoundedConnection
 from towonel.tunnel.quic.close_frame import code_of, from_event

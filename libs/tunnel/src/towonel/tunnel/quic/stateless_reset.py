@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from aioquic.quic.events import ConnectionTerminated
 from aioquic.quic.packet import STATELESS_RESET_TOKEN_SIZE, QuicErrorCode, QuicFrameType
 
-from towonel.tunnel.core.token_bucket import TokenBucket
+from towonel.tunnel.core.bounds.token_bucket import TokenBucket
 
 MIN_RESET_BYTES = 5 + STATELESS_RESET_TOKEN_SIZE
 MAX_RESET_BYTES = 42  # as of a short packet of QUIC, so that it does not stand out

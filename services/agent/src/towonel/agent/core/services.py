@@ -157,7 +157,10 @@ def _parse_origin(entry: Mapping[str, object], problems: list[str]) -> Origin | 
     host, _, port = text.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not _is_port(port) or not _is_host(bare, in_brackets=bare != host):
-        problems.append(f"origin: must be host:port, as in 127.0.0.1:8443, not {_show(text)}")
+        rule = "must be host:port, as in 127.0.0.1:8443"
+        if _is_port(port) and _is_host(host, in_brackets=True):
+            rule = f"an IPv6 address needs brackets, as in [{host}]:{port}"
+        problems.append(f"origin: {rule}, not {_show(text)}")
         return None
     return Origin(bare, int(port), ProxyProtocol(proxy))
 

@@ -5,20 +5,23 @@ to reach, and is no longer counted anywhere once it leaves. One source gets only
 places there are, so that it alone cannot keep everybody else out.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from towonel.runtime.addresses import IpAddress, source_of
 from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.ids import TenantId
+from towonel.wire.names import ServiceKey
+
+type ShareKey = tuple[str, TenantId, ServiceKey | None]  # None: all services of the tenant
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionLimits:
     """Limits on clients at once; 0 admits no client.
 
-    `source_share` is what one source may take of all places, and of those to one tenant.
+    `source_share` is what one source may take of all places, and of those to one tenant or service.
     """
 
     clients: int
@@ -63,7 +66,7 @@ class Ticket:
 
     source: str | None = None
     tenant_id: TenantId | None = None
-    pair: tuple[str, TenantId] | None = None
+    shares: list[ShareKey] = field(default_factory=list[ShareKey])
 
 
 class Admission:
@@ -75,8 +78,7 @@ class Admission:
         per_source = min(limits.per_source, limits.source_limit(limits.clients))
         self._sources = KeyedLimit[str](per_source)
         self._tenants = KeyedLimit[TenantId](limits.per_tenant)
-        of_tenant = limits.source_limit(limits.per_tenant)
-        self._pairs = KeyedLimit[tuple[str, TenantId]](of_tenant)
+        self._shares = KeyedLimit[ShareKey](limits.source_limit(limits.per_tenant))
 
     @contextmanager
     def admit(self) -> Generator[Ticket]:
@@ -105,14 +107,16 @@ class Admission:
             raise Denied(Code.LIMIT_EXCEEDED, f"source {source} has {self._sources.limit} clients")
         ticket.source = source
 
-    def claim_tenant(self, ticket: Ticket, tenant_id: TenantId, places: int) -> None:
+    def claim_tenant(
+        self, ticket: Ticket, tenant_id: TenantId, places: Mapping[ServiceKey | None, int]
+    ) -> None:
         """Count the client for the tenant it wants to reach, and its source for its share of that.
 
         Args:
             ticket: of the client; its source is claimed already.
             tenant_id: that it wants to reach.
-            places: for all clients together, on the sessions that serve what it wants; 0 if there
-                is none, which is for the upstream to refuse.
+            places: for all clients together, on the sessions of the tenant (None), and on those
+                that serve what it wants; 0 if there is none, which is for the upstream to refuse.
 
         Raises:
             Denied: LIMIT_EXCEEDED.
@@ -121,14 +125,17 @@ class Admission:
             detail = f"tenant {tenant_id.hex()} has {self._tenants.limit} clients"
             raise Denied(Code.LIMIT_EXCEEDED, detail)
         ticket.tenant_id = tenant_id
-        if ticket.source is None:
-            raise AssertionError("the source is claimed before the tenant")
-        pair = (ticket.source, tenant_id)
+        assert ticket.source is not None, "the source is claimed before the tenant"
+        for service, count in places.items():
+            self._claim_share(ticket, (ticket.source, tenant_id, service), count)
+
+    def _claim_share(self, ticket: Ticket, key: ShareKey, places: int) -> None:
         limit = self._limits.source_limit(places) if places else None
-        if not self._pairs.acquire(pair, limit):
-            detail = f"source {ticket.source} has its share of tenant {tenant_id.hex()}"
-            raise Denied(Code.LIMIT_EXCEEDED, f"{detail}: {self._pairs.count(pair)} clients")
-        ticket.pair = pair
+        if not self._shares.acquire(key, limit):
+            source, tenant_id, service = key
+            detail = f"source {source} has its share of {service or 'all'} of {tenant_id.hex()}"
+            raise Denied(Code.LIMIT_EXCEEDED, f"{detail}: {self._shares.count(key)} clients")
+        ticket.shares.append(key)
 
     def _release(self, ticket: Ticket) -> None:
         self.clients -= 1
@@ -136,5 +143,5 @@ class Admission:
             self._sources.release(ticket.source)
         if ticket.tenant_id is not None:
             self._tenants.release(ticket.tenant_id)
-        if ticket.pair is not None:
-            self._pairs.release(ticket.pair)
+        for key in ticket.shares:
+            self._shares.release(key)

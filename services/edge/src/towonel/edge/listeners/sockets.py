@@ -3,8 +3,8 @@
 import select
 import socket
 
-# An idle client that is gone is noticed after two minutes.
-KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES = 60, 15, 4
+from towonel.tunnel.tcp_keepalive import keep_alive
+
 HANG_UP = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 
 
@@ -37,7 +37,7 @@ def _bind_socket(host: str, port: int) -> socket.socket:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        _keep_alive(sock)
+        keep_alive(sock)
         if host == "::":
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         sock.bind((host, port))
@@ -45,14 +45,6 @@ def _bind_socket(host: str, port: int) -> socket.socket:
         sock.close()
         raise
     return sock
-
-
-def _keep_alive(sock: socket.socket) -> None:
-    """Have the kernel probe idle clients; the sockets that it accepts inherit this (man 7 tcp)."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
 
 
 def has_hung_up(sock: socket.socket) -> bool:

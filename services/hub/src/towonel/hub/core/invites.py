@@ -1,8 +1,8 @@
 """Rules of invites: hostname patterns, expiry, the end of serving and the check of a secret."""
 
 from collections.abc import Iterable
-from typing import Literal
 
+from towonel.api.invites import InviteState
 from towonel.wire.errors import Code, Denied, ProtocolError
 from towonel.wire.names import Hostname, parse_hostname
 
@@ -33,9 +33,6 @@ def expiry_ms(expires_in_secs: int | None, now_ms: int) -> int | None:
 def is_serving_over(serves_until_ms: int | None, now_ms: int) -> bool:
     """Whether a tenant is to be served no more; None means that it is served for ever."""
     return serves_until_ms is not None and now_ms >= serves_until_ms
-
-
-type InviteState = Literal["pending", "used", "expired", "ended", "revoked"]
 
 
 def invite_state(

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from towonel.wire.errors import Code, Denied, Unavailable
 
+GRANTS_PER_AGENT = (
+    10  # agents that end and start again have a new one each; nothing ends the old ones
+)
 AGENT_RETRY_S = 5.0  # edges report about as soon which sessions have ended
 
 
@@ -83,5 +86,25 @@ def check_agents(running: int, most: int) -> None:
             Code.RATE_LIMITED,
             f"agents: {running} run, and this tenant may run {most}; stop one, or ask the hub's"
             " operator to raise its limit `agents`",
+            retry_after_s=AGENT_RETRY_S,
+        )
+
+
+def check_grants(valid: int, most: int) -> None:
+    """Check that one more agent may have a grant, also where most that have one have ended.
+
+    Args:
+        valid: grants of other agents, whatever became of them.
+        most: the quota of agents.
+
+    Raises:
+        Unavailable: RATE_LIMITED, because grants expire.
+    """
+    if valid >= most * GRANTS_PER_AGENT:
+        raise Unavailable(
+            Code.RATE_LIMITED,
+            f"agents: {valid} were started whose grants are still valid, and this tenant may start"
+            f" {most * GRANTS_PER_AGENT} in a day; restart agents less often, or ask the hub's operator"
+            " to raise its limit `agents`",
             retry_after_s=AGENT_RETRY_S,
         )

@@ -1,10 +1,12 @@
 """History of routes: all routes at one revision, and the deltas since earlier revisions."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 
 from towonel.wire.ids import TenantId
+from towonel.wire.names import ServiceKind
 from towonel.wire.routes import Route, RouteDelta
 
 TAGS = 10_000  # of the newest revisions are known; an edge that knows none of them gets a snapshot
@@ -30,6 +32,8 @@ class RouteHistory:
         pruned: the revision up to which tombstones were deleted; no delta can start before it.
         routes: the live routes, by key.
         blocks: of all tenants that are blocked, or were recently.
+        tenants: how many live routes each has, to look one up without a walk over all routes.
+        port_services: how many live routes of ports each service has: `tenant id, tcp:ssh`.
         tags: random ones of the newest revisions: the same revision with another is of another history.
     """
 
@@ -38,6 +42,8 @@ class RouteHistory:
     routes: dict[str, Route] = field(default_factory=dict[str, Route])
     blocks: Mapping[TenantId, Block] = field(default_factory=dict[TenantId, Block])
     tags: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    tenants: Counter[bytes] = field(default_factory=Counter[bytes])
+    port_services: Counter[tuple[bytes, str]] = field(default_factory=Counter[tuple[bytes, str]])
     _changed: dict[str, int] = field(default_factory=dict[str, int])  # in the order of revisions
 
     def copy(self) -> "RouteHistory":
@@ -48,6 +54,8 @@ class RouteHistory:
             self.routes.copy(),
             self.blocks,
             self.tags.copy(),
+            self.tenants.copy(),
+            self.port_services.copy(),
             self._changed.copy(),
         )
 
@@ -61,10 +69,17 @@ class RouteHistory:
         for key, route, revision in changes:
             self._changed.pop(key, None)  # so that it moves to the end
             self._changed[key] = revision
-            if route is None:
-                self.routes.pop(key, None)
-            else:
+            replaced = self.routes.pop(key, None) if route is None else self.routes.get(key)
+            if replaced is not None:
+                self._count(replaced, -1)
+            if route is not None:
+                self._count(route, 1)
                 self.routes[key] = route
+
+    def _count(self, route: Route, by: int) -> None:
+        _add(self.tenants, route.tenant_id, by)
+        if route.kind is not ServiceKind.HTTPS:
+            _add(self.port_services, (route.tenant_id, str(route.service)), by)
 
     def finish(self, revision: int, pruned: int, blocks: Mapping[TenantId, Block]) -> None:
         """Set the revision and blocks that the applied changes lead to."""
@@ -106,3 +121,9 @@ class RouteHistory:
             unblocked=tuple(tenant for tenant, lifted in blocks if lifted),
             tag=self.tag,
         )
+
+
+def _add[K](counts: Counter[K], key: K, by: int) -> None:
+    counts[key] += by
+    if not counts[key]:
+        del counts[key]

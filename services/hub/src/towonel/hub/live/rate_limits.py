@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from towonel.hub.core import rate_limits
 from towonel.hub.core.rate_limits import Rate, Strikes, source_of
+from towonel.hub.live.recent_values import RecentValues
 from towonel.hub.timing import Timing
 from towonel.identity.signatures import MAX_SKEW_MS
 from towonel.wire.errors import Code, Unavailable
@@ -46,6 +47,16 @@ if wait > 0 then return tostring(wait) end
 full = full + count * interval
 redis.call('SET', KEYS[1], string.format('%.3f', full), 'PX', math.ceil(full - now) + 1)
 return '0'
+"""
+GIVE_BACK = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + t[2] / 1000
+local stored = redis.pcall('GET', KEYS[1])
+local full = type(stored) == 'string' and tonumber(stored) or 0
+full = full - tonumber(ARGV[1])
+if not (full > now) then return redis.call('DEL', KEYS[1]) end
+local left = math.min(math.ceil(full - now) + 1, 2 ^ 40)
+return redis.call('SET', KEYS[1], string.format('%.3f', full), 'PX', string.format('%d', left))
 """
 STRIKE = """
 local count = redis.pcall('INCR', KEYS[1])
@@ -82,6 +93,10 @@ class Limiter(Protocol):
         """
         ...
 
+    async def give_back(self, key: str, rate: Rate, count: int) -> None:
+        """Uncount what was taken and not used."""
+        ...
+
     async def strike(self, address: str) -> None:
         """Count a wrong secret."""
         ...
@@ -113,8 +128,8 @@ class MemoryLimiter:
     ) -> None:
         self._now_ms = now_ms
         self._max_nonces = max_nonces
-        self._full_at_ms = _Recent[float](max_sources)
-        self._strikes = _Recent[Strikes](max_sources)
+        self._full_at_ms = RecentValues[float](max_sources)
+        self._strikes = RecentValues[Strikes](max_sources)
         self._nonces: dict[tuple[str, bytes], dict[int, int]] = {}
 
     async def check(self) -> None:
@@ -125,6 +140,10 @@ class MemoryLimiter:
         taken = rate_limits.take(self._full_at_ms.get(key, 0), rate, self._now_ms(), count)
         self._full_at_ms.put(key, taken.full_at_ms)
         _check_wait(taken.wait_ms)
+
+    async def give_back(self, key: str, rate: Rate, count: int) -> None:
+        """See `Limiter`."""
+        self._full_at_ms.put(key, self._full_at_ms.get(key, 0) - count * rate.interval_ms)
 
     async def strike(self, address: str) -> None:
         """See `Limiter`."""
@@ -172,6 +191,7 @@ class RedisLimiter:
         self._retry_s = retry_s
         self._away_until_s: float | None = None
         self._take = redis.register_script(TAKE)
+        self._give_back = redis.register_script(GIVE_BACK)
         self._strike = redis.register_script(STRIKE)
 
     @property
@@ -191,6 +211,15 @@ class RedisLimiter:
             await self._fallback.take(key, rate, count)
         else:
             _check_wait(float(wait_ms))
+
+    async def give_back(self, key: str, rate: Rate, count: int) -> None:
+        """See `Limiter`."""
+        arguments = [count * rate.interval_ms]
+        done = await self._ask(
+            lambda: self._give_back(keys=[f"towonel:rate:{key}"], args=arguments)
+        )
+        if done is None:
+            await self._fallback.give_back(key, rate, count)
 
     async def strike(self, address: str) -> None:
         """See `Limiter`."""
@@ -237,23 +266,6 @@ class RedisLimiter:
             log.info("rate_limits.restored")
         self._away_until_s = None
         return answer
-
-
-class _Recent[V]:
-    """Bounded cache: of too many values, the one that was put longest ago is dropped."""
-
-    def __init__(self, max_values: int) -> None:
-        self._max_values = max_values
-        self._values: dict[str, V] = {}
-
-    def get(self, key: str, default: V) -> V:
-        return self._values.get(key, default)
-
-    def put(self, key: str, value: V) -> None:
-        self._values.pop(key, None)
-        while len(self._values) >= self._max_values:
-            del self._values[next(iter(self._values))]
-        self._values[key] = value
 
 
 def make_limiter(

@@ -1,15 +1,12 @@
-"""Admission of the reports of edges: one at a time of each, few in all, not too often, and filtered."""
+"""Admission of the reports of edges: one at a time of each, few in all, and not too often."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Generator
 
-from towonel.api.reports import EdgeReport
 from towonel.hub.bounds import Bounds
 from towonel.hub.core.rate_limits import Rate
-from towonel.hub.core.report_filter import PublishedServices
 from towonel.hub.live.rate_limits import Limiter
-from towonel.hub.live.route_cache import RouteCache
 from towonel.wire.errors import Code, Unavailable
 
 
@@ -33,7 +30,6 @@ class ReportIntake:
         self._places = asyncio.Semaphore(bounds.reports)
         self._sending: set[bytes] = set()
         self._unproved: set[bytes] = set()
-        self._published: tuple[int, PublishedServices] | None = None
 
     async def count(self, edge_id: bytes) -> None:
         """Count a report whose edge proved itself.
@@ -77,12 +73,6 @@ class ReportIntake:
             )
         with _hold(self._unproved, edge_id):
             yield
-
-    def filter(self, report: EdgeReport, cache: RouteCache) -> EdgeReport:
-        """Return a report without the names and the tenants that have no route."""
-        if self._published is None or self._published[0] != cache.revision:
-            self._published = cache.revision, PublishedServices(cache.routes)
-        return self._published[1].filter(report)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store import route_history as source
 from towonel.hub.store.db.transactions import Store
 from towonel.wire.errors import Unavailable
-from towonel.wire.routes import ROUTES_PER_CHUNK, Route, RouteDelta, delta_chunks
+from towonel.wire.routes import ROUTES_PER_CHUNK, RouteDelta, delta_chunks
 
 FOLLOW_S = 1.0  # an edge that asks waits no longer for the database; it gets what is cached
 STALE_S = 2.0  # then, for so long, the database is not asked again on behalf of an edge
@@ -63,9 +63,9 @@ class RouteCache:
         return self._known.revision
 
     @property
-    def routes(self) -> Mapping[str, Route]:
-        """The live routes, by key."""
-        return self._known.routes
+    def history(self) -> RouteHistory:
+        """Routes and changes that are cached; each refresh replaces them."""
+        return self._known
 
     @property
     def tag(self) -> bytes | None:

@@ -65,7 +65,7 @@ async def bootstrap_agent(
 
     Raises:
         Denied: REPLAYED, or TENANT_NOT_ALLOWED for a revoked agent.
-        Unavailable: RATE_LIMITED above the quota of agents.
+        Unavailable: RATE_LIMITED above the quota of agents, or of their grants.
     """
     await nonces.use(write.session, Domain.AGENT_BOOTSTRAP, signed)
     grant = new_grant(AgentId(signed.id), TenantId(invite.tenant_id), group, write.now_ms)
@@ -79,22 +79,29 @@ async def bootstrap_agent(
 
 async def _check_agent(hub: Hub, write: Write, invite: InviteRow, agent_id: AgentId) -> None:
     row = await agents.find(write.session, agent_id)
-    if is_revoked(row, TenantId(invite.tenant_id)):
+    if is_revoked(row, TenantId(invite.tenant_id), write.now_ms):
         raise Denied(Code.TENANT_NOT_ALLOWED, "this agent was revoked; start it anew")
+    if hub.policy.agents.get(agent_id, invite.tenant_id) != invite.tenant_id:
+        raise Denied(Code.TENANT_NOT_ALLOWED, "TOWONEL_TENANTS gives this agent to another tenant")
     has_reports = bool(hub.edge_reports.view.edges)
     running = await _count_running(
         hub, write.session, invite.tenant_id, agent_id, has_reports=has_reports
     )
-    quotas.check_agents(running, tenants.quotas_of(invite, hub.policy.quotas).agents)
+    most = tenants.quotas_of(invite, hub.policy.quotas).agents
+    quotas.check_agents(running, most)
+    grants = await agents.count_grants(write.session, invite.tenant_id, agent_id, write.now_ms)
+    quotas.check_grants(grants, most)
 
 
 async def _count_running(
     hub: Hub, session: AsyncSession, tenant_id: bytes, excluded_id: bytes, *, has_reports: bool
 ) -> int:
     """Return how many other agents of a tenant serve, or hold a grant with which they may."""
-    now_ms = hub.now_ms()
-    live = set(hub.edge_reports.view.tenant(tenant_id).agents) - {excluded_id}
-    live -= await agents.find_just_left(session, live, now_ms)
+    now_ms, view = hub.now_ms(), hub.edge_reports.view
+    live = set(view.tenant(tenant_id).agents) - {excluded_id}
+    left = await agents.find_left(session, tenant_id, live)
+    # Who is in a later report goes on serving, whatever it said.
+    live -= {it for it, at_ms in left.items() if view.agents[it].reported_at_ms <= at_ms}
     waiting = await agents.find_waiting(
         session, tenant_id, excluded_id, now_ms, has_reports=has_reports
     )

@@ -16,14 +16,16 @@ async def refresh_agent(
     """Record that an agent is running; returns its grant, or a new one if half of it is over.
 
     Raises:
-        Denied: TENANT_NOT_ALLOWED, TENANT_REVOKED, TENANT_SUSPENDED, REPLAYED, or GRANT_INVALID for a
-            agent that was revoked, or said that it ended.
+        Denied: TENANT_NOT_ALLOWED, TENANT_REVOKED, TENANT_SUSPENDED, REPLAYED, or GRANT_INVALID for an
+            agent that was revoked, has joined another tenant since, or said that it ended.
     """
     tenants.check_active(await tenants.get(session, grant.tenant_id))
     await nonces.use(session, Domain.AGENT_REFRESH, signed)
     row = await agents.find(session, grant.agent_id)
-    if is_revoked(row, grant.tenant_id):
+    if is_revoked(row, grant.tenant_id, now_ms):
         raise Denied(Code.GRANT_INVALID, "this agent was revoked")
+    if row is not None and row.tenant_id != grant.tenant_id:
+        raise Denied(Code.GRANT_INVALID, "this agent has joined another tenant; bootstrap it again")
     if row is not None and row.left_at_ms is not None:
         raise Denied(Code.GRANT_INVALID, "this agent said that it ended; bootstrap it again")
     renewed = renew(grant, now_ms)
@@ -31,9 +33,15 @@ async def refresh_agent(
     return renewed
 
 
-def is_revoked(row: AgentRow | None, tenant_id: TenantId) -> bool:
-    """Whether a tenant revoked its agent; what other tenants do to that id does not count."""
-    return row is not None and row.tenant_id == tenant_id and row.revoked_at_ms is not None
+def is_revoked(row: AgentRow | None, tenant_id: TenantId, now_ms: int) -> bool:
+    """Whether an agent may not be admitted by a tenant because it was revoked.
+
+    Another tenant's revocation counts while a grant is valid that the agent itself asked that tenant
+    for: the agent has one row, and a new one in its place would undo the revocation.
+    """
+    if row is None or row.revoked_at_ms is None:
+        return False
+    return row.tenant_id == tenant_id or (row.grant_until_ms or 0) > now_ms
 
 
 def renew(grant: Grant, now_ms: int) -> Grant:

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from itertools import batched
 from typing import Any
 
-from sqlmodel import col, select, update
+from sqlmodel import col, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.core.live_view import STALE_MS
 from towonel.hub.store.db.pagination import Paged, Paging, page
 from towonel.hub.store.db.upsert import upsert
 from towonel.hub.store.routes import CHUNK
@@ -89,16 +88,31 @@ async def find_waiting(
     return {bytes(agent_id) for agent_id in (await session.exec(query)).all()}
 
 
-async def find_just_left(
-    session: AsyncSession, agent_ids: Collection[bytes], now_ms: int
-) -> set[bytes]:
-    """Return those of these agents that said they ended, and that old reports may still name."""
-    found: set[bytes] = set()
+async def count_grants(
+    session: AsyncSession, tenant_id: bytes, excluded_id: bytes, now_ms: int
+) -> int:
+    """Return how many other agents of a tenant have a valid grant, also those that ended."""
+    query = select(func.count()).where(
+        AgentRow.tenant_id == tenant_id,
+        AgentRow.agent_id != excluded_id,
+        col(AgentRow.grant_until_ms) > now_ms,
+    )
+    return (await session.exec(query)).one()
+
+
+async def find_left(
+    session: AsyncSession, tenant_id: bytes, agent_ids: Collection[bytes]
+) -> dict[bytes, int]:
+    """Return when those of these agents of a tenant left that said they ended."""
+    found: dict[bytes, int] = {}
     for some in batched(sorted(agent_ids), CHUNK, strict=False):
-        query = select(AgentRow.agent_id).where(
-            col(AgentRow.agent_id).in_(some), col(AgentRow.left_at_ms) > now_ms - STALE_MS
+        query = select(AgentRow.agent_id, AgentRow.left_at_ms).where(
+            AgentRow.tenant_id == tenant_id,
+            col(AgentRow.agent_id).in_(some),
+            col(AgentRow.left_at_ms).is_not(None),
         )
-        found |= {bytes(agent_id) for agent_id in (await session.exec(query)).all()}
+        rows = (await session.exec(query)).all()
+        found |= {bytes(agent_id): at_ms for agent_id, at_ms in rows if at_ms is not None}
     return found
 
 
@@ -109,9 +123,11 @@ async def upsert_bootstrapped(session: AsyncSession, row: AgentRow) -> None:
 
 
 async def upsert_seen(session: AsyncSession, row: AgentRow) -> None:
-    """Add an agent or update when it was last seen, and its grant; `first_seen_ms` stays."""
-    columns = ("grant_until_ms", "revoked_at_ms")  # revoked by another tenant, if at all
-    await upsert(session, row, "tenant_id", "group", "last_seen_ms", *columns)
+    """Add an agent or update when it was last seen, and its grant.
+
+    `tenant_id` and `revoked_at_ms` stay: another write may have changed them since they were read.
+    """
+    await upsert(session, row, "group", "last_seen_ms", "grant_until_ms")
 
 
 async def mark_left(session: AsyncSession, agent_id: bytes, tenant_id: bytes, now_ms: int) -> None:

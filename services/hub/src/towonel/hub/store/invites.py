@@ -10,7 +10,8 @@ from sqlalchemy.orm import defer
 from sqlmodel import col, delete, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.core.invites import InviteState, invite_state
+from towonel.api.invites import InviteState
+from towonel.hub.core.invites import invite_state
 from towonel.hub.core.ownership import is_wildcard
 from towonel.hub.store.db.pagination import Paged, Paging, page
 from towonel.hub.store.db.transactions import Write

@@ -64,7 +64,7 @@ async def receive_report(
     await _prove(hub, request, signed, Domain.EDGE_REPORT, declared)
     await intake.count(signed.id)
     async with intake.admit(signed.id):
-        request.state.body.is_trusted = True
+        request.state.body.trust()
         body = await request.body()
         if hash_body(body) != declared:
             raise Denied(Code.INVALID_SIGNATURE, f"the body is not what {BODY_HASH_HEADER} says")

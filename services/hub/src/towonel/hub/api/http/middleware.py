@@ -42,9 +42,10 @@ class RequestMiddleware:
     def __init__(self, app: ASGIApp, hub: Hub) -> None:
         self._app = app
         self._hub = hub
-        self._bodies = BodyBudget(hub.bounds.body_bytes)
+        self._bodies = BodyBudget(hub.bounds.body_bytes, hub.bounds.awaited_bodies)
         self._running = 0
         hub.metrics.body_bytes.set_function(lambda: self._bodies.held_bytes)
+        hub.metrics.awaited_bodies.set_function(lambda: self._bodies.awaited)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -91,7 +92,7 @@ class RequestMiddleware:
             Unavailable: OVERLOADED, or RATE_LIMITED for an address that has no key.
             Denied: TOO_LARGE.
         """
-        if self._running > self._hub.bounds.requests:
+        if self._running - self._bodies.awaited > self._hub.bounds.requests:
             message = f"more than {self._hub.bounds.requests} requests at once; ask again"
             raise Unavailable(Code.OVERLOADED, message, retry_after_s=1)
         is_open = request.scope["path"].startswith(OPEN_PATHS)

@@ -1,4 +1,4 @@
-"""Limits of a request's body: its size, its time, and the memory of all bodies together."""
+"""Limits of a request's body: its size, its time, and the memory and places of all bodies together."""
 
 import asyncio
 
@@ -36,7 +36,12 @@ class RequestBody:
         self._reading: asyncio.Timeout | None = None
         self._received_bytes = 0
         self.held = HeldBody(source, self._give_up)
-        self.is_trusted = False  # its sender is known by now, and has limits of its own
+        self._is_trusted = False
+
+    def trust(self) -> None:
+        """Count no more of it: its sender is known by now, and has limits of its own."""
+        self._is_trusted = True
+        self._budget.settle(self.held)
 
     async def receive(self) -> Message:
         """Return the next message.
@@ -45,16 +50,18 @@ class RequestBody:
             HTTPException: 408 for a body that does not come in time, 413 for one that is too large,
                 503 for one that had to make room for others.
         """
+        self._check_evicted()
+        self._budget.wait(self.held)
         message = await self._receive_in_time()
         if not message.get("more_body", False):
             self._deadline = None
+            self._budget.settle(self.held)
         size = len(message.get("body", b""))
         self._received_bytes += size
         if self._received_bytes > self._max_bytes:
             raise HTTPException(413, f"a body of more than {self._max_bytes} bytes")
-        if size and not self.is_trusted:
+        if size and not self._is_trusted:
             self._check_evicted()
-            self.held.is_complete = self._deadline is None
             self._budget.add(self.held, size)
             self._check_evicted()
         return message

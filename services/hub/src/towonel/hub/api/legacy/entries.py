@@ -23,7 +23,8 @@ from towonel.hub.core.access import Role
 from towonel.hub.core.legacy import rejection_metrics
 from towonel.hub.core.legacy.signed_entries import normalize
 from towonel.hub.metrics import Metrics
-from towonel.hub.operations.legacy.apply_entry import apply_entry
+from towonel.hub.operations.change_tokens import take_changes
+from towonel.hub.operations.legacy.apply_entry import apply_entry, count_entry_changes
 from towonel.hub.operations.legacy.heartbeat import record_heartbeat
 from towonel.hub.store import tenants
 from towonel.hub.store.legacy import entries as store
@@ -141,8 +142,10 @@ async def _submit(hub: Hub, request: Request, body: bytes) -> int:
     payload = verify_entry(invite.tenant_public_key, entry)
     op = normalize(payload.op)
     actor = actor_of(hub, request, f"tenant:{entry.tenant_id.hex()}")
-    async with hub.store.write() as write:
-        await apply_entry(hub, write, actor, entry, payload, op)
+    async with hub.store.read() as session:
+        count = await count_entry_changes(hub, session, entry.tenant_id, op)
+    async with take_changes(hub, entry.tenant_id, count) as tokens, hub.store.write() as write:
+        await apply_entry(hub, write, actor, entry, payload, op, tokens)
     return payload.sequence
 
 

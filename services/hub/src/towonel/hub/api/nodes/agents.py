@@ -30,7 +30,8 @@ from towonel.hub.operations.bootstrap_agent import (
     prove_invite,
     refresh_reports,
 )
-from towonel.hub.operations.publish import publish_desired_state
+from towonel.hub.operations.change_tokens import take_changes
+from towonel.hub.operations.publish import count_changes, publish_desired_state
 from towonel.hub.operations.register_edge import active_edges
 from towonel.hub.operations.release_agent import release_agent
 from towonel.hub.operations.renew_grant import refresh_agent
@@ -109,8 +110,10 @@ async def apply_desired_state(
         invite = await tenants.get(session, tenant_id)
     signed.check_tenant(invite.tenant_public_key, Domain.DESIRED_STATE, raw, hub.now_ms())
     actor = actor_of(hub, request, f"tenant:{tenant_id.hex()}")
-    async with hub.store.write() as write:
-        plan = await publish_desired_state(hub, write, actor, signed, group, desired_routes)
+    async with hub.store.read() as session:
+        count = await count_changes(hub, session, tenant_id, group, desired_routes)
+    async with take_changes(hub, tenant_id, count) as tokens, hub.store.write() as write:
+        plan = await publish_desired_state(hub, write, actor, signed, group, desired_routes, tokens)
         revision = await routes.get_revision(write.session)
     return to_applied_state(plan, desired_routes, revision)
 

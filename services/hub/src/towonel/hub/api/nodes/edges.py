@@ -8,6 +8,7 @@ from towonel.hub.api.http.auth import EdgeSignature, actor_of, signed_body
 from towonel.hub.api.http.edge_auth import authenticate_edge, receive_report
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.context import HubDep
+from towonel.hub.core.report_filter import filter_report
 from towonel.hub.operations import register_edge as operations
 from towonel.hub.store import routes
 from towonel.identity.signatures import Domain
@@ -34,7 +35,7 @@ async def register_edge(
 async def report_edge(hub: HubDep, request: Request, authorization: EdgeSignature) -> EdgeReportOut:
     """Tell which sessions an edge has and what it carried; signed by the edge."""
     async with receive_report(hub, request, authorization) as (signed, report):
-        known = hub.report_intake.filter(report, hub.route_cache)
+        known = filter_report(report, hub.route_cache.history)
         async with hub.store.write_fact() as session:
             await operations.store_report(hub, session, signed, known)
     return EdgeReportOut()

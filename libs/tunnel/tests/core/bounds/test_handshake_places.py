@@ -1,6 +1,6 @@
 """Places of handshakes: who gets one, and who loses it."""
 
-from towonel.tunnel.core.handshake_places import Free, Full, HandshakePlaces
+from towonel.tunnel.core.bounds.handshake_places import Free, Full, HandshakePlaces
 
 
 def fill(places: HandshakePlaces[str], source: str, count: int) -> None:

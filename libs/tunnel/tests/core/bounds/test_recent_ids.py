@@ -1,6 +1,6 @@
 """Set of ids that were seen lately."""
 
-from towonel.tunnel.core.recent_ids import RecentIds
+from towonel.tunnel.core.bounds.recent_ids import RecentIds
 
 
 def test_an_id_is_remembered_for_the_time_and_forgotten_after_twice_the_time() -> None:

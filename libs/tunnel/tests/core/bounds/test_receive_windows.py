@@ -2,7 +2,7 @@
 
 import pytest
 
-from towonel.tunnel.core.receive_windows import (
+from towonel.tunnel.core.bounds.receive_windows import (
     ADMITTED_SIZES,
     AGENT_SIZES,
     EDGE_SIZES,

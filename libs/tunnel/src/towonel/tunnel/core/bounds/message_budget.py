@@ -4,7 +4,7 @@ Messages about flow control follow the bytes and streams that they are about, so
 budget grows with; the little that comes back with time is for all other messages.
 """
 
-from towonel.tunnel.core.token_bucket import TokenBucket
+from towonel.tunnel.core.bounds.token_bucket import TokenBucket
 from towonel.wire.errors import Code, Denied
 
 BURST = 4096.0

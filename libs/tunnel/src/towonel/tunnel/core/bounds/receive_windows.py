@@ -1,8 +1,8 @@
 """Receive windows of a QUIC connection: how far a peer may send beyond what was delivered.
 
-aioquic keeps what arrives out of order in one buffer for each stream, with zeros where bytes are
-missing, so a window bounds memory whether it is filled or not. Limits slide with what was delivered
-in order, and never with what merely arrived:
+What arrives out of order is kept until what is missing comes. A window bounds how many bytes that
+are, and the number of gaps what they take beside themselves. Limits slide with what was delivered in
+order, and never with what merely arrived:
 
     0         delivered                           limit
     |-- gone --|--- gaps, and bytes behind them ---|
@@ -13,7 +13,7 @@ Source: RFC 9000 §4.1 (flow control), §21.5 (stream fragmentation).
 
 from dataclasses import dataclass
 
-from towonel.tunnel.core.receive_budget import STEP_BYTES, ReceiveShare
+from towonel.tunnel.core.bounds.receive_budget import STEP_BYTES, ReceiveShare
 
 _STEP = 4  # a limit is raised once a quarter of its window was used: a frame, and no waiting
 

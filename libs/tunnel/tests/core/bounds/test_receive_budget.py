@@ -2,13 +2,13 @@
 
 import pytest
 
-from towonel.tunnel.core.receive_budget import (
+from towonel.tunnel.core.bounds.receive_budget import (
     MIN_SESSION_BYTES,
     STEP_BYTES,
     ReceiveBudget,
     ReceiveShare,
 )
-from towonel.tunnel.core.receive_windows import ADMITTED_SIZES, ReceiveWindows
+from towonel.tunnel.core.bounds.receive_windows import ADMITTED_SIZES, ReceiveWindows
 
 MIB = 1024 * 1024
 SIZE = ADMITTED_SIZES.connection_bytes

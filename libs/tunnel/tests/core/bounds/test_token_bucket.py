@@ -1,6 +1,6 @@
 """Token bucket."""
 
-from towonel.tunnel.core.token_bucket import TokenBucket
+from towonel.tunnel.core.bounds.token_bucket import TokenBucket
 
 
 def test_a_burst_is_let_through_and_then_so_many_a_second() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from towonel.tunnel.core.message_budget import (
+from towonel.tunnel.core.bounds.message_budget import (
     BURST,
     BYTES_A_MESSAGE,
     MESSAGES_A_STREAM,

@@ -1,6 +1,6 @@
 """Send budget: what is held, at each level, and who is woken when there is room."""
 
-from towonel.tunnel.core.send_budget import WAKE_BYTES, SendBudget
+from towonel.tunnel.core.bounds.send_budget import WAKE_BYTES, SendBudget
 
 
 class Writers:
