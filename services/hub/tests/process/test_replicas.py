@@ -316,18 +316,17 @@ async def test_serving_ends_once_whichever_sees_that_first(
     server: Postgres, redis_url: str
 ) -> None:
     async with hubs(server.database(), redis_url) as (one, two):
-        client = one.client()
-        made = await client.invites.create(InviteIn(hostnames=["a.eu"], serves_for_secs=60))
+        body, client = InviteIn(hostnames=["a.eu"], serves_for_secs=60), one.client()
+        made = await client.invites.create(body)
         async with asyncio.TaskGroup() as tasks:
             for hub in (one, two) * 3:
                 hub.clock.now_ms += 60_000
                 tasks.create_task(background.end_serving(hub.context))
         await two.context.route_cache.catch_up()
         table = await two.client().follow_routes(two.context.keys.node, 0)
-        events = (await client.audit.list(action="tenant.serving_ended")).audit
+        (_,) = (await client.audit.list(action="tenant.serving_ended")).audit
 
     assert table.blocked == (made.tenant_id,)
-    assert len(events) == 1
 
 
 async def test_retention_by_both_at_once_is_as_one(server: Postgres, redis_url: str) -> None:
