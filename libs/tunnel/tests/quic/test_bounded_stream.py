@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from towonel.tunnel.core.bounds.receive_windows import ADMITTED_SIZES, ReceiveWindows
-from towonel.tunnel.core.bounds.sparse_buffer import BLOCK_BYTES
 from towonel.tunnel.quic.bounded_stream import BoundedReceiver
+from towonel.tunnel.quic.sparse_buffer import BLOCK_BYTES
 
 DATA = bytes(number * 7 % 251 for number in range(5 * BLOCK_BYTES))
 EDGES = st.sampled_from([0, 1, 2, 3, BLOCK_BYTES - 1, BLOCK_BYTES, 2 * BLOCK_BYTES + 1])

@@ -16,8 +16,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 def find_addresses(settings: EdgeSettings, session_port: int) -> list[str]:
     """Return what agents dial: what the settings say, or a guess."""
-    stated = settings.agent_addresses(session_port)
-    return stated or guess_addresses(settings.session_address[0], session_port)
+    configured = settings.agent_addresses(session_port)
+    return configured or guess_addresses(settings.session_address[0], session_port)
 
 
 def guess_addresses(listen_host: str, port: int) -> list[str]:

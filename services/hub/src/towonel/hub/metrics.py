@@ -26,9 +26,7 @@ class Metrics:
         )
         self.refused = counter("towonel_hub_refused", "Refused requests, by code.", ["code"])
         self.body_bytes = gauge("towonel_hub_body_bytes", "Bytes of bodies of unknown senders.")
-        self.awaited_bodies = gauge(
-            "towonel_hub_awaited_bodies", "Requests whose body is not here yet."
-        )
+        self.awaited_bodies = gauge("towonel_hub_awaited_bodies", "Requests without their body.")
         self.invites = gauge("towonel_hub_invites", "Invites, by status.", ["status"])
         self.tenants = gauge("towonel_hub_tenants_total", "Invites that are not revoked.")
         self.revision = gauge("towonel_hub_routes_revision", "Number of the last change.")
@@ -43,9 +41,7 @@ class Metrics:
             "towonel_hub_sse_subscribers_connected", "Streams of routes in the original's form."
         )
         self.followers = gauge("towonel_hub_event_followers", "Streams of events.")
-        self.agents_live = gauge(
-            "towonel_hub_agents_live", "Agents that an edge has a session with."
-        )
+        self.agents_live = gauge("towonel_hub_agents_live", "Agents that have a session.")
         self.edges_live = gauge("towonel_hub_edges_live", "Edges that reported just now.")
         self.database = gauge("towonel_hub_database_up", "1 while the database takes writes.")
         self.cache_revision = gauge(

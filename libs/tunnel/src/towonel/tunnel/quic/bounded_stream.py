@@ -15,7 +15,7 @@ from aioquic.quic.stream import FinalSizeError, QuicStreamReceiver, QuicStreamSe
 
 from towonel.tunnel.core.bounds.receive_windows import ReceiveWindows
 from towonel.tunnel.core.bounds.send_budget import MAX_STREAM_BYTES, SendBudget
-from towonel.tunnel.core.bounds.sparse_buffer import SparseBuffer
+from towonel.tunnel.quic.sparse_buffer import SparseBuffer
 
 
 class PacketRefused(Exception):

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.tunnel.core.bounds.sparse_buffer import BLOCK_BYTES, SparseBuffer
+from towonel.tunnel.quic.sparse_buffer import BLOCK_BYTES, SparseBuffer
 
 
 def test_bytes_far_apart_take_a_block_each() -> None:
