@@ -63,7 +63,7 @@ class RouteCache:
         return self._known.revision
 
     @property
-    def known(self) -> RouteHistory:
+    def history(self) -> RouteHistory:
         """What is cached; each refresh replaces it."""
         return self._known
 

@@ -35,7 +35,7 @@ async def register_edge(
 async def report_edge(hub: HubDep, request: Request, authorization: EdgeSignature) -> EdgeReportOut:
     """Tell which sessions an edge has and what it carried; signed by the edge."""
     async with receive_report(hub, request, authorization) as (signed, report):
-        known = filter_report(report, hub.route_cache.known)
+        known = filter_report(report, hub.route_cache.history)
         async with hub.store.write_fact() as session:
             await operations.store_report(hub, session, signed, known)
     return EdgeReportOut()
