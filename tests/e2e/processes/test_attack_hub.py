@@ -82,18 +82,18 @@ def report_head(edge_id: bytes, *headers: str) -> str:
     return "\r\n".join(lines) + "\r\n\r\n"
 
 
-def invented_reports(seed: bytes) -> list[str]:
+def invented_reports(stack: Stack) -> list[str]:
     """Return heads in the name of an unknown edge, of a known one, and with a hash of no body."""
-    own_edge = NodeKey.from_seed(seed).public
-    hashed = f"{BODY_HASH_HEADER}: {'0' * 64}"
-    return [report_head(bytes(32)), report_head(own_edge), report_head(own_edge, hashed)]
+    own_edge = NodeKey.from_seed((stack.folder / "node.key").read_bytes()).public
+    hashed = report_head(own_edge, f"{BODY_HASH_HEADER}: {'0' * 64}")
+    return [report_head(bytes(32)), report_head(own_edge), hashed]
 
 
 async def test_invented_reports_of_8_mib_take_neither_memory_nor_the_places_of_edges(
     stack: Stack,
 ) -> None:
     assert stack.hub is not None
-    heads = invented_reports((stack.folder / "node.key").read_bytes())
+    heads = invented_reports(stack)
     async with (
         honest_callers(stack) as serve,
         withstanding(stack.hub.program, serve),
