@@ -138,7 +138,7 @@ def test_a_status_follows_the_code_else_the_class() -> None:
     assert set(STATUS.values()) <= set(STATUS_DESCRIPTIONS) | {405}
 
 
-@pytest.mark.parametrize("timing", [Timing(database_begin_s=0.05)])
+@pytest.mark.parametrize("timing", [Timing(database_begin_s=2)])  # enough to connect
 async def test_what_is_unavailable_says_when_to_come_back(hub: TestHub) -> None:
     async with hub.raw() as http, AsyncExitStack() as stack, asyncio.timeout(20):
         for _ in range(MAX_CONNECTIONS):
