@@ -9,7 +9,7 @@ from towonel.runtime.settings import SettingsError
 
 _UNPRIVILEGED = 8_000  # added to a port that takes a privilege
 _TRIED = 50
-_KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM)  # an edge takes one port for both
+_KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM)  # some take one port for both
 
 
 def listen_error(
