@@ -1,12 +1,15 @@
 """Which database the settings name, how many connections it gets, and that no password is shown."""
 
 import json
+import resource
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from towonel.client.transport import to_httpx_url
+from towonel.hub.app import bounds_of
+from towonel.hub.bounds import Bounds
 from towonel.hub.settings import HubSettings
 from towonel.identity.keys import TenantKey
 from towonel.runtime.settings import SettingsError, load
@@ -175,3 +178,17 @@ def test_a_key_may_be_wrapped_and_a_file_of_tenants_large(tmp_path: Path) -> Non
     assert len(chosen.tenants) == 40
     assert chosen.invite_hash_key is not None
     assert chosen.invite_hash_key.get_secret_value() == "ab" * 16 + "cd" * 16
+
+
+@pytest.mark.parametrize(("files", "awaited"), [(4_096, Bounds().awaited_bodies), (1_024, 96)])
+def test_awaited_bodies_take_no_more_than_an_eighth_of_the_connections(
+    files: int, awaited: int
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(files, limits[1]), limits[1]))
+    try:
+        bounds = bounds_of(loaded())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    assert bounds.awaited_bodies == awaited

@@ -26,7 +26,7 @@ class Metrics:
         )
         self.refused = counter("towonel_hub_refused", "Refused requests, by code.", ["code"])
         self.body_bytes = gauge("towonel_hub_body_bytes", "Bytes of bodies of unknown senders.")
-        self.awaited_bodies = gauge("towonel_hub_awaited_bodies", "Requests without their body.")
+        self.awaited_bodies = gauge("towonel_hub_awaited_bodies", "Bodies that are awaited.")
         self.invites = gauge("towonel_hub_invites", "Invites, by status.", ["status"])
         self.tenants = gauge("towonel_hub_tenants_total", "Invites that are not revoked.")
         self.revision = gauge("towonel_hub_routes_revision", "Number of the last change.")
