@@ -5,7 +5,13 @@ from dataclasses import replace
 import pytest
 
 from towonel.hub.core.desired_state import CurrentState, check_quotas
-from towonel.hub.core.quotas import Quotas, check_agents, check_quota
+from towonel.hub.core.quotas import (
+    GRANTS_PER_AGENT,
+    Quotas,
+    check_agents,
+    check_grants,
+    check_quota,
+)
 from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
@@ -33,6 +39,17 @@ def test_a_quota_is_what_may_be_had_and_one_more_is_refused_with_both_numbers() 
 
     assert caught.value.code is Code.QUOTA_EXCEEDED
     assert "ports: 11 are wanted, and this tenant may have 10" in caught.value.detail
+
+
+def test_a_tenant_starts_ten_times_as_many_agents_in_a_day_as_may_run() -> None:
+    most = 3 * GRANTS_PER_AGENT
+    check_grants(most - 1, 3)
+    with pytest.raises(Unavailable) as caught:
+        check_grants(most, 3)
+
+    assert GRANTS_PER_AGENT == 10
+    assert caught.value.code is Code.RATE_LIMITED
+    assert "30 were started" in caught.value.detail
 
 
 def test_a_quota_of_0_allows_none() -> None:
