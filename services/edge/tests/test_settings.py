@@ -1,11 +1,13 @@
 """Settings of an edge: defaults that follow from others, all mistakes reported at once."""
 
+import resource
 from pathlib import Path
 
 import pytest
 
 from towonel.edge.settings import EdgeSettings
 from towonel.runtime.settings import SettingsError, load
+from towonel.runtime.sockets import SPARE_DESCRIPTORS
 from towonel.wire.tokens import EdgeToken
 
 TOKEN = EdgeToken("https://hub.example.eu", bytes(16), b"S" * 32, b"K" * 32)
@@ -46,6 +48,19 @@ def test_with_a_token_the_hub_is_the_tokens() -> None:
     assert settings.hub_url == "https://hub.example.eu"
     assert settings.agent_addresses(4433) == ["[2001:db8::1]:4433"]
     assert "SSSS" not in repr(settings)
+
+
+def test_there_are_no_more_places_for_clients_than_the_limit_of_open_files_leaves() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    settings = load(EdgeSettings, BESIDE_A_HUB)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2_000, hard))
+    try:
+        limits = settings.limits
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert settings.max_clients == 50_000
+    assert limits.clients == 2_000 - SPARE_DESCRIPTORS
 
 
 def test_addresses_that_are_given_are_advertised_under_either_name() -> None:

@@ -29,6 +29,7 @@ from towonel.edge.core.trusted_proxies import DEFAULT_NETWORKS
 from towonel.runtime.addresses import WILDCARDS, Network, parse_networks
 from towonel.runtime.redis_url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort, Settings, parse_address
+from towonel.runtime.sockets import limit_by_descriptors
 from towonel.wire.addresses import format_address
 from towonel.wire.errors import TowonelError
 from towonel.wire.legacy.variables import REPLACED_VARIABLES
@@ -197,7 +198,7 @@ class EdgeSettings(Settings):
         ge=1,
         le=10_000_000,
         validation_alias="TOWONEL_EDGE_MAX_INFLIGHT_CONNECTIONS",
-        description="Client connections at once.",
+        description="Client connections at once; fewer where the limit of open files is lower.",
     )
     max_per_source: int = Field(
         default=2_000,
@@ -359,9 +360,10 @@ class EdgeSettings(Settings):
 
     @property
     def limits(self) -> AdmissionLimits:
-        """The limits on clients at once."""
+        """The limits on clients at once: no more than the limit of open files leaves."""
+        clients = limit_by_descriptors(self.max_clients)
         return AdmissionLimits(
-            self.max_clients, self.max_per_source, self.max_per_tenant, self.max_source_share
+            clients, self.max_per_source, self.max_per_tenant, self.max_source_share
         )
 
     @property
