@@ -195,7 +195,7 @@ class Listener(SessionListener):
         if original_id is None:
             return None
         source = self._policy.source_of(address[0])
-        place = self._handshaking.find(source)
+        place = self._handshaking.find(source, self._loop.time())
         if isinstance(place, Full):
             detail = f"{len(self._handshaking)} handshakes"
             self._policy.on_refused(Code.OVERLOADED, detail, f"{address[0]}:{address[1]}")
@@ -204,7 +204,7 @@ class Listener(SessionListener):
             place.evicted.close(CloseReason(Code.OVERLOADED, "handshakes of one source"))
         self._validator.spend(header.destination_cid)
         connection = self._open(header.destination_cid, original_id)
-        self._handshaking.take(source, connection)
+        self._handshaking.take(source, connection, self._loop.time())
         return connection
 
     def _open(self, retry_id: bytes, original_id: bytes) -> Connection:

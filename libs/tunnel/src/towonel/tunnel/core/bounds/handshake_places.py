@@ -1,9 +1,16 @@
-"""Places of handshakes: bounds connections that have proved nothing yet, by source and in all."""
+"""Places of handshakes: bounds connections that have proved nothing yet, by source and in all.
+
+Sources without number, each with one handshake, would keep everybody else out for as long as a handshake
+may take. So of sources that have as many, the oldest makes room once an honest one would be done.
+"""
 
 from dataclasses import dataclass
 
 MAX_HANDSHAKES = 192  # connections that have not proved anything yet; each lives 5 s at most
 MAX_HANDSHAKES_PER_SOURCE = 16  # of one IPv4 address or IPv6 /64
+
+
+PATIENCE_S = 1.0  # three round trips of the slowest links
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,31 +39,35 @@ class HandshakePlaces[T]:
         self._total = total
         self._per_source = per_source
         self._by_source: dict[str, list[T]] = {}  # the oldest first
-        self._sources: dict[T, str] = {}
+        self._sources: dict[T, tuple[str, float]] = {}  # and since when; the oldest first
 
     def __len__(self) -> int:
         return len(self._sources)
 
-    def find(self, source: str) -> Full | Free[T]:
-        """Look for a place for one more handshake of a source."""
+    def find(self, source: str, now: float) -> Full | Free[T]:
+        """Look for a place for one more handshake of a source; `now` is in monotonic seconds."""
         count = len(self._by_source.get(source, ()))
         if count >= self._per_source or self._total == 0:
             return Full()
         if len(self._sources) < self._total:
             return Free(None)
         fullest = max(self._by_source.values(), key=len)
-        return Free(fullest[0]) if len(fullest) > count + 1 else Full()
+        if len(fullest) > count + 1:
+            return Free(fullest[0])
+        oldest, (_, since) = next(iter(self._sources.items()))
+        return Free(oldest) if count == 0 and now - since >= PATIENCE_S else Full()
 
-    def take(self, source: str, holder: T) -> None:
+    def take(self, source: str, holder: T, now: float) -> None:
         """Take a place that was found, whose former holder has left."""
         self._by_source.setdefault(source, []).append(holder)
-        self._sources[holder] = source
+        self._sources[holder] = (source, now)
 
     def leave(self, holder: T) -> None:
         """Give a place back. Idempotent."""
-        source = self._sources.pop(holder, None)
-        if source is None:
+        taken = self._sources.pop(holder, None)
+        if taken is None:
             return
+        source, _ = taken
         holders = self._by_source[source]
         holders.remove(holder)
         if not holders:
