@@ -1,8 +1,9 @@
 """Agent that an edge has admitted, and that keeps no rule of the protocol."""
 
+import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from support.raw_quic import CONTROL, RawQuic, stream_frame
 from support.stack import Stack, until
@@ -12,6 +13,7 @@ from towonel.client.hub import HubClient
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
 from towonel.wire import base64url
+from towonel.wire.errors import Code, Unavailable
 from towonel.wire.ids import EdgeId
 from towonel.wire.messages import Challenge, Decoder, Hello, Message, Welcome, encode
 from towonel.wire.names import ServiceKey, ServiceKind
@@ -63,6 +65,16 @@ class RawAgent(RawQuic):
         await self.message(Welcome)
 
 
+async def patiently[T](ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask a hub again when it says so: all tests of a module come from one address."""
+    while True:
+        try:
+            return await ask()
+        except Unavailable as refused:
+            assert refused.code is Code.RATE_LIMITED
+            await asyncio.sleep(refused.retry_after_s or 1)
+
+
 class AgentIdentity:
     """What a hub has given an agent."""
 
@@ -74,11 +86,12 @@ class AgentIdentity:
         self.edge: EdgeIdentity | None = None
 
     async def bootstrap(self, hub: HubClient, group: str = "raw") -> "AgentIdentity":
-        answer = await hub.bootstrap(self.token, self.key, group)
+        answer = await patiently(lambda: hub.bootstrap(self.token, self.key, group))
         assert answer.grant
         self.grant = base64url.decode(answer.grant)
         services = [ServiceIn(kind="https", name=name) for name in answer.hostnames]
-        await hub.apply_desired_state(self.tenant, DesiredState(group=group, services=services))
+        state = DesiredState(group=group, services=services)
+        await patiently(lambda: hub.apply_desired_state(self.tenant, state))
         edge = answer.edges[0]
         self.edge = EdgeIdentity(
             EdgeId(edge.edge_id), edge.certificate_pem, edge.certificate_sha256

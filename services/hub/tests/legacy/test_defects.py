@@ -71,7 +71,7 @@ DEFECTS: dict[int, tuple[str, ...]] = {
         "services/agent/tests/core/test_edges.py::test_new_edges_are_dialled_and_those_gone_are_left",
     ),
     12: (
-        f"{HUB}/api/test_hostile.py::test_a_body_that_never_comes_is_given_up",
+        f"{HUB}/api/test_bodies.py::test_a_body_that_never_comes_is_given_up",
         "libs/runtime/tests/test_admin.py::test_a_client_that_never_finishes_a_head_is_disconnected",
         "libs/runtime/tests/test_admin.py::test_a_client_that_sends_nothing_is_disconnected",
     ),

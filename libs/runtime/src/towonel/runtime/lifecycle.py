@@ -8,11 +8,13 @@
 
 import asyncio
 import atexit
+import contextlib
 import os
 import resource
 import signal
+import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import cast
 
 import structlog
@@ -113,19 +115,15 @@ class _Run:
 
     async def execute(self, serve: Serve) -> int:
         """Run `serve` and return the exit code; from then on a signal ends the process with it."""
-        loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, self._on_signal, number)
-        for number in self._early.came if self._early else ():
-            self._on_signal(number)
         exit_code = EXIT_FAILED
-        try:
-            exit_code = await self._serve(serve)
-        finally:
-            for number in _SIGNALS:
-                loop.remove_signal_handler(number)
-            _end_at_next_signal(exit_code)
+        with _handle_signals(self._on_signal):
+            for number in self._early.came if self._early else ():
+                self._on_signal(number)
+            try:
+                exit_code = await self._serve(serve)
+            finally:
+                _end_at_next_signal(exit_code)
         return exit_code
 
     async def _serve(self, serve: Serve) -> int:
@@ -153,6 +151,28 @@ class _Run:
         if self._ended_by is None and self._task is not None:
             self._ended_by = exit_code
             self._task.cancel()
+
+
+@contextlib.contextmanager
+def _handle_signals(handle: Callable[[signal.Signals], None]) -> Generator[None]:
+    """Have the running loop call `handle`; whoever leaves this has set other handlers.
+
+    The loop's own way takes its handlers back by the default action, which ends the process.
+    """
+    loop = asyncio.get_running_loop()
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        for end in (reader, writer):
+            end.setblocking(False)
+        loop.add_reader(reader, reader.recv, 4096)  # what wakes the loop has no meaning
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        for number in _SIGNALS:
+            signal.signal(number, lambda n, _: loop.call_soon_threadsafe(handle, signal.Signals(n)))
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(-1)
+            loop.remove_reader(reader)
 
 
 def _end_at_next_signal(exit_code: int) -> None:
