@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO
 
+from towonel.runtime import signals
+
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _SIGNAL_DEBOUNCE_S = 0.1  # people press Ctrl-C more slowly
 # Loaded before any fork: between fork and exec nothing may be imported.
@@ -82,16 +84,11 @@ def handle_signals(handle: Callable[[signal.Signals], object]) -> Generator[None
     caught = [signal.SIGTERM, signal.SIGINT]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup means it
         caught.append(signal.SIGHUP)
-    for number in caught:
-        loop.add_signal_handler(number, on_signal, number)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_BLOCK, caught)
-        for number in caught:
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, caught)
+    with signals.handle_signals(caught, on_signal):
+        try:
+            yield
+        finally:
+            signals.ignore_signals(caught)
 
 
 def _die_with_parent(parent: int) -> Callable[[], None] | None:

@@ -8,13 +8,11 @@
 
 import asyncio
 import atexit
-import contextlib
 import os
 import resource
 import signal
-import socket
 import sys
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 import structlog
@@ -24,6 +22,7 @@ from towonel.runtime.dns.lookups import EventLoop
 from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_SETTINGS, EXIT_UNAVAILABLE
 from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import Settings, SettingsError, load
+from towonel.runtime.signals import handle_signals, ignore_signals
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 CLEANUP_S = 10.0  # last reports, and what is saved to disk
@@ -117,7 +116,7 @@ class _Run:
         """Run `serve` and return the exit code; from then on a signal ends the process with it."""
         self._task = asyncio.current_task()
         exit_code = EXIT_FAILED
-        with _handle_signals(self._on_signal):
+        with handle_signals(_SIGNALS, self._on_signal):
             for number in self._early.came if self._early else ():
                 self._on_signal(number)
             try:
@@ -153,28 +152,6 @@ class _Run:
             self._task.cancel()
 
 
-@contextlib.contextmanager
-def _handle_signals(handle: Callable[[signal.Signals], None]) -> Generator[None]:
-    """Have the running loop call `handle`; whoever leaves this has set other handlers.
-
-    The loop's own way takes its handlers back by the default action, which ends the process.
-    """
-    loop = asyncio.get_running_loop()
-    reader, writer = socket.socketpair()
-    with reader, writer:
-        for end in (reader, writer):
-            end.setblocking(False)
-        loop.add_reader(reader, reader.recv, 4096)  # what wakes the loop has no meaning
-        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-        for number in _SIGNALS:
-            signal.signal(number, lambda n, _: loop.call_soon_threadsafe(handle, signal.Signals(n)))
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(-1)
-            loop.remove_reader(reader)
-
-
 def _end_at_next_signal(exit_code: int) -> None:
     """Let a signal that comes now end the process with its own exit code, and not with the signal's."""
 
@@ -183,12 +160,9 @@ def _end_at_next_signal(exit_code: int) -> None:
 
     for number in _SIGNALS:
         signal.signal(number, end)
-    atexit.register(_ignore_signals)  # Python takes its handlers away before the process ends
-
-
-def _ignore_signals() -> None:
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    atexit.register(
+        ignore_signals, _SIGNALS
+    )  # Python takes its handlers away before the process ends
 
 
 def _report_failure(error: BaseException) -> int:
