@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from towonel.runtime.addresses import loopback_url, parse_networks, source_of, unmap
+from towonel.runtime.addresses import is_ip, loopback_url, parse_networks, source_of, unmap
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,14 @@ from towonel.runtime.addresses import loopback_url, parse_networks, source_of, u
 )
 def test_a_listener_is_reached_from_its_own_machine(listen_addr: tuple[str, int], url: str) -> None:
     assert loopback_url(listen_addr) == url
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("192.0.2.1", True), ("2001:db8::1", True), ("[::1]", False), ("a.eu", False), ("", False)],
+)
+def test_an_ip_address_is_told_from_all_else(text: str, expected: bool) -> None:
+    assert is_ip(text) is expected
 
 
 def test_a_single_address_is_a_network_of_one() -> None:

@@ -1,7 +1,7 @@
 """IP addresses: listeners as seen from their own machine, networks, and sources of traffic."""
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 compared, never bound
 IPV6_SOURCE_BITS = 64  # one subscriber gets a /64 at least, and may use every address in it
@@ -19,6 +19,15 @@ def loopback_url(listen_addr: tuple[str, int]) -> str:
 def format_address(host: str, port: int) -> str:
     """Return `host:port`, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_ip(text: str) -> bool:
+    """Whether a text is an IP address, without brackets."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:

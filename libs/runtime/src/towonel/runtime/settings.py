@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, cast, get_args
 
@@ -21,6 +20,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from towonel.runtime.addresses import is_ip
 from towonel.runtime.environment.certificates import find_certificate_problem
 from towonel.runtime.environment.lists import split_list
 from towonel.runtime.environment.names import FILE_SUFFIX, find_unknown
@@ -169,17 +169,9 @@ def parse_address(text: str) -> tuple[str, int]:
         raise ValueError("must be host:port, as in 0.0.0.0:443")
     if len(port) > _MAX_PORT_DIGITS or int(port) > _MAX_PORT:
         raise ValueError(f"the port must be at most {_MAX_PORT}, as in 0.0.0.0:443")
-    if not _HOST.fullmatch(host) and not _is_ip(host):
+    if not _HOST.fullmatch(host) and not is_ip(host):
         raise ValueError("the host must be a name or an IP address, as in 0.0.0.0:443")
     return host, int(port)
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _parse_address(value: object) -> object:

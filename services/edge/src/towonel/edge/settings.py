@@ -1,7 +1,6 @@
 """Settings of an edge, read from its environment."""
 
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, ClassVar, override
 from urllib.parse import urlsplit
@@ -26,7 +25,7 @@ from towonel.edge.core.session_limits import (
     SessionLimits,
 )
 from towonel.edge.core.trusted_proxies import DEFAULT_NETWORKS
-from towonel.runtime.addresses import WILDCARDS, Network, parse_networks
+from towonel.runtime.addresses import WILDCARDS, Network, is_ip, parse_networks
 from towonel.runtime.redis_url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort, Settings, parse_address
 from towonel.runtime.sockets import limit_by_descriptors
@@ -41,10 +40,8 @@ STATE_FOLDER = "edge"
 
 
 def _check_ip(address: tuple[str, int]) -> tuple[str, int]:
-    try:
-        ip_address(address[0])
-    except ValueError:
-        raise ValueError("must be an IP address and a port, as in 0.0.0.0:443") from None
+    if not is_ip(address[0]):
+        raise ValueError("must be an IP address and a port, as in 0.0.0.0:443")
     return address
 
 

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher
-from ipaddress import ip_address
 
+from towonel.runtime.addresses import is_ip
 from towonel.runtime.environment.text import clean
 
 FILE_SUFFIX = "_FILE"
@@ -51,19 +51,11 @@ def find_unknown(
 def is_service_link(name: str, value: str) -> bool:
     """Whether a variable has the name and the value that Kubernetes gives to a service's."""
     return (
-        bool(_ADDRESS.fullmatch(name) and _is_address(value))
+        bool(_ADDRESS.fullmatch(name) and is_ip(value))
         or bool(_NUMBER.fullmatch(name) and value.isascii() and value.isdigit())
         or bool(_PROTOCOL.fullmatch(name) and value in {"tcp", "udp", "sctp"})
         or bool(_URL.fullmatch(name) and _LINK_URL.fullmatch(value))
     )
-
-
-def _is_address(value: str) -> bool:
-    try:
-        ip_address(value)
-    except ValueError:
-        return False
-    return True
 
 
 def _advise(name: str, known: frozenset[str], replaced: Mapping[str, str]) -> str:
