@@ -130,7 +130,7 @@ async def test_whatever_a_background_task_raises_is_reported_once_and_it_goes_on
 
     with structlog.testing.capture_logs() as logged:
         async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(repeat(Task("task", work), health, retry_s=0))
+            task = tasks.create_task(repeat(Task("task", work, 0), health, retry_s=0))
             await finished.wait()
             task.cancel()
 
@@ -149,7 +149,7 @@ async def test_a_task_that_works_leaves_what_it_reported_under_its_own_name() ->
         return 0
 
     async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
-        watch = tasks.create_task(repeat(Task("database", check), health, retry_s=0))
+        watch = tasks.create_task(repeat(Task("database", check, 0), health, retry_s=0))
         for _ in range(3):
             await rounds.get()
         degraded = health.degraded

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 
 import structlog
 
@@ -21,39 +20,38 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Background task: a round of work that is done for ever, and returns the pause after it."""
+    """Background task: a round of work that is done for ever, with a pause after it."""
 
     name: str
-    work: Callable[[], Awaitable[float]]
+    work: Callable[[], Awaitable[object]]
+    pause_s: float
 
 
 async def run(hub: Hub, health: Health, limits: Retention) -> None:
     """Do all of it until it is cancelled; what fails is reported, and tried again."""
-    every_s = hub.timing.maintenance_s
+    every_s, check_s = hub.timing.maintenance_s, hub.timing.health_check_s
     database = DatabaseWatch(hub, health)
     tasks = (
-        Task("usage_times", partial(_pause_after, every_s, lambda: flush(hub))),
-        Task("retention", partial(_pause_after, every_s, lambda: prune(hub, limits))),
-        Task(
-            "serving", partial(_pause_after, hub.timing.serving_check_s, lambda: end_serving(hub))
-        ),
-        Task("gauges", partial(_pause_after, every_s, lambda: refresh_gauges(hub))),
-        Task("routes", lambda: _refresh_routes(hub)),
-        Task("database", database.check),
-        Task("redis", lambda: _check_redis(hub, health)),
+        Task("usage_times", lambda: flush(hub), every_s),
+        Task("retention", lambda: prune(hub, limits), every_s),
+        Task("serving", lambda: end_serving(hub), hub.timing.serving_check_s),
+        Task("gauges", lambda: refresh_gauges(hub), every_s),
+        Task("routes", lambda: _refresh_routes(hub), REFRESH_PAUSE_S),
+        Task("database", database.check, check_s),
+        Task("redis", lambda: _check_redis(hub, health), check_s),
     )
     async with asyncio.TaskGroup() as group:
         for task in tasks:
-            group.create_task(repeat(task, health, retry_s=hub.timing.health_check_s))
+            group.create_task(repeat(task, health, retry_s=check_s))
 
 
 async def repeat(task: Task, health: Health, *, retry_s: float) -> None:
     """Repeat a task for ever; while it fails, whatever the reason, it is degraded and goes on."""
     failure: str | None = None
     while True:
-        reason, cause, pause_s = None, None, retry_s
+        reason, cause = None, None
         try:
-            pause_s = await task.work()
+            await task.work()
         except TowonelError as error:
             reason = error.detail
         except Exception as error:  # noqa: BLE001 one dead task would end the whole hub
@@ -65,12 +63,7 @@ async def repeat(task: Task, health: Health, *, retry_s: float) -> None:
         elif reason is None and failure is not None:
             log.info("background.recovered", task=task.name)
         failure = reason
-        await asyncio.sleep(pause_s)
-
-
-async def _pause_after(pause_s: float, work: Callable[[], Awaitable[None]]) -> float:
-    await work()
-    return pause_s
+        await asyncio.sleep(task.pause_s if reason is None else retry_s)
 
 
 async def prune(hub: Hub, limits: Retention) -> None:
@@ -117,7 +110,7 @@ async def refresh_gauges(hub: Hub) -> None:
     hub.metrics.edges_live.set(len(hub.edge_reports.view.edges))
 
 
-async def _refresh_routes(hub: Hub) -> float:
+async def _refresh_routes(hub: Hub) -> None:
     """Keep the cache up to date before edges ask, also with what other replicas change."""
     await hub.route_cache.refresh_requested(at_most_s=hub.timing.maintenance_s)
     try:
@@ -126,7 +119,6 @@ async def _refresh_routes(hub: Hub) -> float:
         hub.route_cache.request_refresh()
         raise
     hub.route_changes.set_revision(hub.route_cache.revision)
-    return REFRESH_PAUSE_S
 
 
 class DatabaseWatch:
@@ -137,7 +129,7 @@ class DatabaseWatch:
         self._health = health
         self._reported: str | None = None
 
-    async def check(self) -> float:
+    async def check(self) -> None:
         """Report the health of the database."""
         hub, unavailable, degraded = self._hub, None, None
         try:
@@ -156,7 +148,6 @@ class DatabaseWatch:
         if self._reported != (unavailable or degraded):
             self._reported = unavailable or degraded
             _log_database(unavailable, degraded)
-        return hub.timing.health_check_s
 
 
 def _log_database(unavailable: str | None, degraded: str | None) -> None:
@@ -177,9 +168,8 @@ async def _check_writes(hub: Hub) -> str | None:
     return None
 
 
-async def _check_redis(hub: Hub, health: Health) -> float:
+async def _check_redis(hub: Hub, health: Health) -> None:
     """Report the health of Redis on /readyz; the metrics read it themselves."""
     await hub.limiter.check()
     is_away = hub.route_changes.is_disconnected or hub.limiter.degraded
     health.set_degraded("redis", reason="away: changes show later" if is_away else None)
-    return hub.timing.health_check_s

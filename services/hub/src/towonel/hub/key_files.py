@@ -82,7 +82,7 @@ def write_key_files(settings: HubSettings, keys: Mapping[str, bytes]) -> None:
 
 def has_operator_key(settings: HubSettings) -> bool:
     """Whether the hub has made its operator key before; `node.key` can be the edge's that starts beside it."""
-    return _paths(settings)["operator.key"].exists()
+    return settings.key_paths["operator_api_key_path"].exists()
 
 
 def _paths(settings: HubSettings) -> dict[str, Path]:
@@ -114,7 +114,7 @@ def _operator_key(_settings: HubSettings, path: Path) -> bytes:
 
 def _invite_hash_key(settings: HubSettings, path: Path) -> bytes:
     if settings.invite_hash_key is not None:
-        return bytes.fromhex(settings.invite_hash_key.get_secret_value().strip())
+        return bytes.fromhex(settings.invite_hash_key.get_secret_value())
     text = load_or_create(path, lambda: secrets.token_hex(HASH_KEY_BYTES).encode()).strip()
     try:
         key = bytes.fromhex(text.decode("ascii"))

@@ -5,6 +5,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from towonel.hub.core import counts
+
 
 @dataclass(slots=True, eq=False)
 class HeldBody:
@@ -93,16 +95,9 @@ class BodyBudget:
     def _leave(self, body: HeldBody) -> None:
         if body in self._awaited:
             del self._awaited[body]
-            _add(self._awaited_of, body.source, -1)
+            counts.add(self._awaited_of, body.source, -1)
 
     def _count(self, body: HeldBody, size: int) -> None:
         body.size += size
         self.held_bytes += size
-        _add(self._bytes_of, body.source, size)
-
-
-def _add(counter: Counter[str], source: str, count: int) -> None:
-    """Add to the count of a source, and forget one that has nothing."""
-    counter[source] += count
-    if not counter[source]:
-        del counter[source]
+        counts.add(self._bytes_of, body.source, size)

@@ -18,6 +18,8 @@ def filter_report(report: EdgeReport, known: RouteHistory) -> EdgeReport:
 def _filter_session(session: SessionReport, known: RouteHistory) -> SessionReport:
     tenant_id = session.tenant_id
     services = [key for key in session.services if _is_published(tenant_id, key, known)]
+    if len(services) == len(session.services):  # as a rule
+        return session
     return session.model_copy(update={"services": services})
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 
+from towonel.hub.core import counts
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
 from towonel.wire.routes import Route, RouteDelta
@@ -77,9 +78,9 @@ class RouteHistory:
                 self.routes[key] = route
 
     def _count(self, route: Route, by: int) -> None:
-        _add(self.tenants, route.tenant_id, by)
+        counts.add(self.tenants, route.tenant_id, by)
         if route.kind is not ServiceKind.HTTPS:
-            _add(self.port_services, (route.tenant_id, str(route.service)), by)
+            counts.add(self.port_services, (route.tenant_id, str(route.service)), by)
 
     def finish(self, revision: int, pruned: int, blocks: Mapping[TenantId, Block]) -> None:
         """Set the revision and blocks that the applied changes lead to."""
@@ -121,9 +122,3 @@ class RouteHistory:
             unblocked=tuple(tenant for tenant, lifted in blocks if lifted),
             tag=self.tag,
         )
-
-
-def _add[K](counts: Counter[K], key: K, by: int) -> None:
-    counts[key] += by
-    if not counts[key]:
-        del counts[key]

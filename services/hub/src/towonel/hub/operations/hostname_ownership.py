@@ -13,17 +13,36 @@ from sqlmodel import col, delete, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
 
-from towonel.hub.core.ownership import candidates, find_owner, is_covered, is_wildcard
+from towonel.hub.core.ownership import (
+    candidates,
+    find_owner,
+    find_taken,
+    is_covered,
+    is_wildcard,
+)
 from towonel.hub.store.db.transactions import Write
-from towonel.hub.store.invites import find_owners
+from towonel.hub.store.invites import find_owners, name_holders
 from towonel.hub.store.route_history import ROWS_AT_ONCE
 from towonel.hub.store.routes import CHUNK, find_rows, put, remove
 from towonel.hub.store.tables import InviteHostnameRow, RouteRow, ServiceRow
+from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind, wildcard_of
 from towonel.wire.routes import Route
 
 MAX_SCANS = 2  # of a table, each for one wildcard: SQL compares faster than we do
+
+
+async def check_free(write: Write, patterns: Sequence[Hostname]) -> None:
+    """Check that no active invite has one of these patterns.
+
+    Raises:
+        Denied: HOSTNAME_CONFLICT, naming those that one has, and which.
+    """
+    conflicts = find_taken(patterns, await find_owners(write.session, patterns))
+    if conflicts:
+        holders = await name_holders(write.session, conflicts, write.now_ms)
+        raise Denied(Code.HOSTNAME_CONFLICT, f"another invite has already: {holders}")
 
 
 async def reconcile_ownership(write: Write, patterns: Collection[Hostname]) -> None:

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from sqlmodel import col, delete, update
 
 from towonel.hub.core.invites import is_serving_over
-from towonel.hub.core.ownership import find_taken
 from towonel.hub.core.quotas import Quotas, check_quota
-from towonel.hub.operations.hostname_ownership import reconcile_ownership
+from towonel.hub.operations.hostname_ownership import check_free, reconcile_ownership
 from towonel.hub.store import invites, ports, routes, tenants
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
@@ -128,11 +127,7 @@ async def set_hostnames(
     if added:  # an invite above a limit that was lowered may still lose hostnames
         check_quota("hostnames", len(patterns), most.hostnames)
     dropped = [Hostname(pattern) for pattern in held if pattern not in set(patterns)]
-    owners = await invites.find_owners(write.session, added)
-    conflicts = find_taken(added, owners)
-    if conflicts:
-        holders = await invites.name_holders(write.session, conflicts, write.now_ms)
-        raise Denied(Code.HOSTNAME_CONFLICT, f"another invite has already: {holders}")
+    await check_free(write, added)
     await invites.drop_patterns(write, row, dropped)
     await invites.add_patterns(write, row, added)
     await reconcile_ownership(write, [*added, *dropped])

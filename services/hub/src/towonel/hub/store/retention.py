@@ -10,6 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.core.route_history import TAGS
 from towonel.hub.store.db.transactions import Write
+from towonel.hub.store.routes import get_revision
 from towonel.hub.store.tables import (
     AgentRow,
     AnswerRow,
@@ -91,7 +92,7 @@ async def _delete_before(
 
 async def _delete_tags(session: AsyncSession, most: int) -> int:
     """Delete the tags of old revisions; returns the number."""
-    newest = (await session.exec(select(RevisionRow.value))).one()
+    newest = await get_revision(session)
     number = col(RevisionTagRow.revision)
     return await _delete_before(session, RevisionTagRow, number, newest - TAGS, most)
 

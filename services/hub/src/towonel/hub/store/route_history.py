@@ -10,6 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.core.route_history import TAGS, Block, RouteChange
 from towonel.hub.store import edge_invites
+from towonel.hub.store.routes import get_revision
 from towonel.hub.store.tables import BlockRow, RevisionRow, RevisionTagRow, RouteRow
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
@@ -27,7 +28,6 @@ class Head:
 
     Args:
         revision: of the last change.
-        tag: of that revision.
         known_tag: of the revision that the cache has.
         pruned: the revision up to which tombstones were deleted.
         blocks: of all tenants that are blocked, or were recently.
@@ -35,7 +35,6 @@ class Head:
     """
 
     revision: int
-    tag: bytes | None
     known_tag: bytes | None
     pruned: int
     blocks: Mapping[TenantId, Block]
@@ -45,17 +44,20 @@ class Head:
 async def read_head(session: AsyncSession, known: int) -> Head:
     """Return the current head, and the tag of a known revision."""
     revision, pruned = (await session.exec(select(RevisionRow.value, RevisionRow.pruned))).one()
-    query = select(RevisionTagRow).where(col(RevisionTagRow.revision).in_([revision, known]))
-    tags = {row.revision: bytes(row.tag) for row in (await session.exec(query)).all()}
+    known_tag = await _find_tag(session, known)
     blocks, edges = await _blocks(session), await edge_invites.find_names(session)
-    return Head(revision, tags.get(revision), tags.get(known), pruned, blocks, edges)
+    return Head(revision, known_tag, pruned, blocks, edges)
 
 
 async def find_newest(session: AsyncSession) -> tuple[int, bytes | None]:
     """Return the current revision, and its tag if it has one."""
-    revision = (await session.exec(select(RevisionRow.value))).one()
+    revision = await get_revision(session)
+    return revision, await _find_tag(session, revision)
+
+
+async def _find_tag(session: AsyncSession, revision: int) -> bytes | None:
     row = await session.get(RevisionTagRow, revision)
-    return revision, None if row is None else bytes(row.tag)
+    return None if row is None else bytes(row.tag)
 
 
 async def read_tags(session: AsyncSession, since: int | None) -> dict[int, bytes]:

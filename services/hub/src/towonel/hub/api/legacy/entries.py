@@ -138,12 +138,11 @@ async def _submit(hub: Hub, request: Request, body: bytes) -> int:
     entry = decode_entry(body)
     async with hub.store.read() as session:  # an invalid entry must not wait for the write lock
         invite = await tenants.get(session, entry.tenant_id)
-    tenants.check_active(invite)
-    payload = verify_entry(invite.tenant_public_key, entry)
-    op = normalize(payload.op)
-    actor = actor_of(hub, request, f"tenant:{entry.tenant_id.hex()}")
-    async with hub.store.read() as session:
+        tenants.check_active(invite)
+        payload = verify_entry(invite.tenant_public_key, entry)
+        op = normalize(payload.op)
         count = await count_entry_changes(hub, session, entry.tenant_id, op)
+    actor = actor_of(hub, request, f"tenant:{entry.tenant_id.hex()}")
     async with take_changes(hub, entry.tenant_id, count) as tokens, hub.store.write() as write:
         await apply_entry(hub, write, actor, entry, payload, op, tokens)
     return payload.sequence

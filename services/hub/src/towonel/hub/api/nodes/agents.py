@@ -108,10 +108,9 @@ async def apply_desired_state(
     desired_routes = desired_state.parse(body.services, tenant_id, hub.policy.ports)
     async with hub.store.read() as session:  # a wrong signature must not wait for the write lock
         invite = await tenants.get(session, tenant_id)
-    signed.check_tenant(invite.tenant_public_key, Domain.DESIRED_STATE, raw, hub.now_ms())
-    actor = actor_of(hub, request, f"tenant:{tenant_id.hex()}")
-    async with hub.store.read() as session:
+        signed.check_tenant(invite.tenant_public_key, Domain.DESIRED_STATE, raw, hub.now_ms())
         count = await count_changes(hub, session, tenant_id, group, desired_routes)
+    actor = actor_of(hub, request, f"tenant:{tenant_id.hex()}")
     async with take_changes(hub, tenant_id, count) as tokens, hub.store.write() as write:
         plan = await publish_desired_state(hub, write, actor, signed, group, desired_routes, tokens)
         revision = await routes.get_revision(write.session)
