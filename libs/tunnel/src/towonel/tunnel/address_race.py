@@ -55,7 +55,7 @@ async def open_any(
             except TowonelError as error:
                 if error.code not in _OF_THE_ADDRESS:
                     raise
-                code, failures[format_address(*attempt.peer[:2])] = error.code, error.detail
+                code, failures[attempt.link.peer] = error.code, error.detail
                 left.remove(attempt.peer)
                 continue
             exits.push(on_failure.pop_all())
@@ -82,7 +82,7 @@ async def _race(
                 return winner
         if winner := await _wait_answered(attempts, timing.welcome_s):
             return winner
-    silent = [format_address(*attempt.peer[:2]) for attempt in attempts.values()]
+    silent = [attempt.link.peer for attempt in attempts.values()]
     reason = f"no answer within {timing.welcome_s:g} s: is UDP blocked?"
     failures.update(dict.fromkeys(silent, reason))
     return None

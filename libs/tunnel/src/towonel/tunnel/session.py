@@ -161,22 +161,18 @@ class Session(ChannelHandler):
 
     async def _wait_for_answer(self, stream: Stream, *, allow_silent: bool) -> None:
         """Wait for the byte that accepts; ping while it does not come."""
-        give_up_at = self._loop.time() + (self._open_silence_s if allow_silent else 0)
+        patience_s = self._open_silence_s if allow_silent else self._silence_s
+        give_up_at = self._loop.time() + (patience_s if allow_silent else 0)
         while True:
             self.connection.ping()
             try:
                 async with asyncio.timeout(self._silence_s):
                     answer = await stream.read(1)
             except TimeoutError:
-                if self._is_hopeless(give_up_at, allow_silent=allow_silent):
+                is_patient = self._loop.time() < give_up_at
+                if not is_patient and self.connection.unanswered_s >= patience_s:
                     raise Unavailable(Code.SESSION_SILENT, self.peer) from None
                 continue
             if answer != ACCEPTED:
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, f"{answer!r} instead of an answer")
             return
-
-    def _is_hopeless(self, give_up_at: float, *, allow_silent: bool) -> bool:
-        """Whether a client has waited long enough for an agent that is silent all the time."""
-        patience_s = self._open_silence_s if allow_silent else self._silence_s
-        is_patient = self._loop.time() < give_up_at
-        return self.connection.unanswered_s >= patience_s and not is_patient

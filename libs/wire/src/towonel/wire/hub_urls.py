@@ -10,17 +10,14 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
+from towonel.wire.addresses import LAST_PORT, is_port
 from towonel.wire.errors import Code, Denied
+from towonel.wire.names import LABEL, MAX_HOSTNAME_CHARS
 
 MAX_URL_CHARS = 2048  # a token has room for it
-MAX_PORT = 65_535
-_MAX_HOST_CHARS = 253
 _SCHEME = re.compile(r"https?://", re.ASCII | re.IGNORECASE)
 _SCHEME_RULE = "must start with https://"
-_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*", re.ASCII)
-# With underscores, which names inside of a network may have.
-_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)", re.ASCII)  # as the last label only of an address
 
 
@@ -102,15 +99,15 @@ def _parse_host(authority: str) -> str:
     _, colon, digits = authority[end:].partition(":")
     if not name:
         raise ValueError("names no host, as in https://hub.example.eu:8443")
-    if colon and not (_PORT.fullmatch(digits) and 0 < int(digits) <= MAX_PORT):
-        raise ValueError(f"has a port that is none: it must be from 1 to {MAX_PORT}")
+    if colon and not is_port(digits):
+        raise ValueError(f"has a port that is none: it must be from 1 to {LAST_PORT}")
     _check_host(name, in_brackets=end > 0)
     return name
 
 
 def _check_host(host: str, *, in_brackets: bool) -> None:
     labels = host.removesuffix(".").split(".")
-    is_valid = len(host) <= _MAX_HOST_CHARS and all(map(_is_label, labels))
+    is_valid = len(host) <= MAX_HOSTNAME_CHARS and all(map(_is_label, labels))
     if in_brackets or _NUMBER.fullmatch(labels[-1]):
         try:
             is_valid = isinstance(ip_address(host), IPv6Address) is in_brackets
@@ -121,7 +118,7 @@ def _check_host(host: str, *, in_brackets: bool) -> None:
 
 
 def _is_label(label: str) -> bool:
-    if not _LABEL.fullmatch(label):
+    if not LABEL.fullmatch(label):
         return False
     try:
         label.removeprefix("xn--").encode().decode(

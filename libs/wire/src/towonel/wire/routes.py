@@ -7,6 +7,7 @@ from itertools import batched
 from typing import cast
 
 from towonel.wire import cbor
+from towonel.wire.addresses import LAST_PORT
 from towonel.wire.cbor import Fields, field_error
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import ID_BYTES, TenantId
@@ -16,7 +17,6 @@ FORMAT_VERSION = 1
 CHANGES_CHANNEL = "towonel:routes"  # of Redis, on which hubs publish each new revision, in decimal
 MAX_DELTA_BYTES = 64 * 1024 * 1024  # a snapshot of 100 000 routes takes about 15 MiB
 MAX_ITEMS = 1_000_000
-LAST_PORT = 65_535
 TAG_BYTES = 8
 ROUTES_PER_CHUNK = 500  # some 60 KiB; encoding them takes about a millisecond
 

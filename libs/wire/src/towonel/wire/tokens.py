@@ -18,11 +18,6 @@ SECRET_BYTES = 32
 SEED_BYTES = 32
 MAX_TOKEN_CHARS = 4096  # a hub url of 2 KiB is far beyond any real one
 _PARTS = (("invite id", INVITE_ID_BYTES), ("secret", SECRET_BYTES), ("seed", SEED_BYTES))
-# Whose token begins with a prefix, and the command that makes one.
-_KINDS = {
-    "tt_inv_2_": ("an agent's", "towonel invite create"),
-    "tt_edge_2_": ("an edge's", "towonel edge-invite create"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +25,8 @@ class _Token:
     """Token of an invite: where the hub is, and the secrets to use it with."""
 
     prefix: ClassVar[str]
+    owner: ClassVar[str]
+    command: ClassVar[str]  # that makes one
 
     hub_url: str
     invite_id: bytes
@@ -68,6 +65,7 @@ class InviteToken(_Token):
 
     __slots__ = ()
     prefix = "tt_inv_2_"
+    owner, command = "an agent's", "towonel invite create"
 
 
 class EdgeToken(_Token):
@@ -75,6 +73,7 @@ class EdgeToken(_Token):
 
     __slots__ = ()
     prefix = "tt_edge_2_"
+    owner, command = "an edge's", "towonel edge-invite create"
 
 
 # Prefixes of all secrets, by which logs and traces find and remove them.
@@ -83,10 +82,9 @@ SECRET_MARKS = (InviteToken.prefix, EdgeToken.prefix, API_KEY_PREFIX)
 
 def _find_mixup(expected: type[_Token], text: str) -> str:
     """Return words about a token of the other kind; none where it is no such token."""
-    found = next((kind for kind in _KINDS if text.startswith(kind)), expected.prefix)
-    if found == expected.prefix:
-        return ""
-    return f"; that is {_KINDS[found][0]} token: use `{_KINDS[expected.prefix][1]}`"
+    kinds = (InviteToken, EdgeToken)
+    found = next((kind for kind in kinds if text.startswith(kind.prefix)), expected)
+    return "" if found is expected else f"; that is {found.owner} token: use `{expected.command}`"
 
 
 def _decode_part(name: str, segment: str, size: int | None) -> bytes:

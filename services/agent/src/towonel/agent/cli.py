@@ -12,7 +12,7 @@ from towonel.runtime import lifecycle, logs
 from towonel.runtime.environment.command_line import check_settings, make_parser
 from towonel.runtime.secretfile import replace
 from towonel.runtime.settings import log_warnings
-from towonel.wire.routes import LAST_PORT
+from towonel.wire.addresses import LAST_PORT
 from towonel.wire.tokens import SECRET_MARKS
 
 ABOUT = (

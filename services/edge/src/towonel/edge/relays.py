@@ -10,13 +10,13 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from dataclasses import dataclass, field
 
-from towonel.edge.core.route_table import RouteTable
+from towonel.edge.core.route_table import RouteTable, route_keys
 from towonel.edge.timing import DEFAULT_TIMING, ClientTiming
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.tcp_output import OutputWatch, read_output_state, with_pauses
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.ids import TenantId
-from towonel.wire.names import Hostname, ServiceKey, ServiceKind, wildcard_of
+from towonel.wire.names import Hostname
 
 
 @dataclass(slots=True, eq=False)
@@ -29,9 +29,8 @@ class Relay:
     server_name: Hostname
     tenant_id: TenantId
     active_at: float  # when bytes were last found to have passed
-    bytes_in: int = 0
-    bytes_out: int = 0
-    seen_bytes: tuple[int, int] = (0, 0)
+    carried_bytes: int = 0
+    seen_bytes: int = 0  # of those, at the last look
     is_outstanding: bool = False
     output: OutputWatch = field(default_factory=OutputWatch)
 
@@ -39,12 +38,6 @@ class Relay:
         """End both sides at once."""
         self.client.abort(code)
         self.upstream.abort(code)
-
-    def route_keys(self) -> Iterable[str]:
-        """Return the keys of all routes that decide about its name."""
-        wildcard = wildcard_of(self.server_name)
-        names = (self.server_name,) if wildcard is None else (self.server_name, wildcard)
-        return (str(ServiceKey(ServiceKind.HTTPS, name)) for name in names)
 
 
 class Relays:
@@ -92,7 +85,7 @@ class Relays:
         if not self._is_routed(relay):
             raise Unavailable(Code.NO_ROUTE, f"{server_name}: its route went")
         self._relays.add(relay)
-        for key in relay.route_keys():
+        for key in route_keys(relay.server_name):
             self._by_route.setdefault(key, set()).add(relay)
         try:
             yield relay
@@ -142,9 +135,8 @@ class Relays:
 
     def _is_silent(self, relay: Relay, now: float) -> bool:
         """Whether a client acknowledges nothing, or has been idle for too long."""
-        seen_bytes = (relay.bytes_in, relay.bytes_out)
-        if seen_bytes != relay.seen_bytes:
-            relay.seen_bytes, relay.active_at = seen_bytes, now
+        if relay.carried_bytes != relay.seen_bytes:
+            relay.seen_bytes, relay.active_at = relay.carried_bytes, now
         elif self._idle_s and now - relay.active_at >= self._idle_s:
             return True
         elif not relay.is_outstanding:  # as of the last look, and nothing was sent since
@@ -158,7 +150,7 @@ class Relays:
 
     def _forget(self, relay: Relay) -> None:
         self._relays.discard(relay)
-        for key in relay.route_keys():
+        for key in route_keys(relay.server_name):
             of_route = self._by_route[key]
             of_route.discard(relay)
             if not of_route:

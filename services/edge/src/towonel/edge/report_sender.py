@@ -6,7 +6,7 @@ here ends nothing, and a hub that stays unreachable causes one line in the log.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from random import Random
 from typing import Protocol
 
@@ -25,7 +25,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 PATIENCE = 5  # failures, some 20 s, before a hub that has never answered is more than starting
 JITTER = 0.1  # of the interval: edges that started together do not report together for ever
 
-type Sleep = Callable[[float], Awaitable[None]]
+type Sleep = Callable[[float], Coroutine[None, None, None]]
 
 
 class ReportReceiver(Protocol):
@@ -97,7 +97,7 @@ class ReportSender:
         """Wait for the next report's time, which the end of a session brings forward."""
         async with asyncio.TaskGroup() as tasks:
             waits = [
-                tasks.create_task(_call(self._sleep, interval_s)),
+                tasks.create_task(self._sleep(interval_s)),
                 tasks.create_task(self._wait_ended()),
             ]
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -139,10 +139,6 @@ class ReportSender:
         if self._failure is not None:
             log.info("report.accepted")
         self._failure, self._failures, self._was_accepted = None, 0, True
-
-
-async def _call(sleep: Sleep, seconds: float) -> None:
-    await sleep(seconds)
 
 
 @contextlib.asynccontextmanager

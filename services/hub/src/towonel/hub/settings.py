@@ -20,14 +20,13 @@ from towonel.runtime.addresses import WILDCARDS, Network, loopback_url, parse_ne
 from towonel.runtime.redis_url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort
 from towonel.runtime.tracing.telemetry import TelemetrySettings
+from towonel.wire.addresses import LAST_PORT, is_port
 from towonel.wire.errors import Denied
 from towonel.wire.hub_urls import parse_hub_url
 from towonel.wire.legacy.variables import REPLACED_VARIABLES
 from towonel.wire.variables import VARIABLES
 
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
-_MAX_PORT = 65_535
-_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 # The fields of the key files, and the name of each in the data folder.
 KEY_FILES = {
     "identity_key_path": "node.key",
@@ -62,8 +61,8 @@ def _parse_database(driver: str, dsn: str) -> Database:
     if driver != "postgres":
         return Database.parse_file(dsn)
     database = Database.parse(dsn)
-    if database.url.port is not None and not 0 < database.url.port <= _MAX_PORT:
-        raise ValueError(f"has a port that is none: it must be from 1 to {_MAX_PORT}")
+    if database.url.port is not None and not 0 < database.url.port <= LAST_PORT:
+        raise ValueError(f"has a port that is none: it must be from 1 to {LAST_PORT}")
     return database
 
 
@@ -286,9 +285,7 @@ class HubSettings(TelemetrySettings):
     @field_validator("reserved_ports")
     @classmethod
     def _ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        wrong = [
-            item for item in value if not _PORT.fullmatch(item) or not 0 < int(item) <= _MAX_PORT
-        ]
+        wrong = [item for item in value if not is_port(item)]
         if wrong:
             raise ValueError("\n".join(f"{item!r} is not a port, 1 to 65535" for item in wrong))
         return value

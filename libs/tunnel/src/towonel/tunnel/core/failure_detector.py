@@ -9,7 +9,7 @@ class FailureDetector:
     """
 
     def __init__(self) -> None:
-        self._pinged_at: float | None = None
+        self._pinged_at = float("-inf")
 
     def record_ping(self, at: float) -> None:
         """Note a ping that `needs_ping` asked for."""
@@ -17,10 +17,8 @@ class FailureDetector:
 
     def needs_ping(self, last_received_at: float) -> bool:
         """Whether every ping so far is answered, or there was none."""
-        return self._pinged_at is None or last_received_at >= self._pinged_at
+        return last_received_at >= self._pinged_at
 
     def unanswered_s(self, last_received_at: float, now: float) -> float:
         """Return the age of the first unanswered ping; 0 where there is none."""
-        if self._pinged_at is None or last_received_at >= self._pinged_at:
-            return 0.0
-        return now - self._pinged_at
+        return 0.0 if self.needs_ping(last_received_at) else now - self._pinged_at

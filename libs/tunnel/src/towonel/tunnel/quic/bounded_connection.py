@@ -216,9 +216,7 @@ class BoundedConnection(QuicConnection):
 
     @override
     def _handle_ack_frame(self, context: QuicReceiveContext, frame_type: int, buf: Buffer) -> None:
-        start = buf.tell()
-        largest = buf.pull_uint_var()
-        buf.seek(start)
+        (largest,) = _peek_numbers(buf, 1)
         if largest >= self._packet_number:
             raise QuicConnectionError(
                 QuicErrorCode.PROTOCOL_VIOLATION, frame_type, "acknowledges what was not sent"
@@ -229,10 +227,8 @@ class BoundedConnection(QuicConnection):
     def _handle_crypto_frame(
         self, context: QuicReceiveContext, frame_type: int, buf: Buffer
     ) -> None:
-        start = buf.tell()
-        end = buf.pull_uint_var() + buf.pull_uint_var()
-        buf.seek(start)
-        if end > MAX_CRYPTO_BYTES:
+        offset, length = _peek_numbers(buf, 2)
+        if offset + length > MAX_CRYPTO_BYTES:
             raise QuicConnectionError(
                 QuicErrorCode.CRYPTO_BUFFER_EXCEEDED, frame_type, "TLS messages without end"
             )
@@ -287,6 +283,14 @@ class BoundedConnection(QuicConnection):
         frame.push_uint_var(stream.stream_id)
         frame.push_uint_var(receiver.limit)
         stream.max_stream_data_local = stream.max_stream_data_local_sent = receiver.limit
+
+
+def _peek_numbers(buf: Buffer, count: int) -> list[int]:
+    """Return the first numbers of a frame, and leave them there for aioquic."""
+    start = buf.tell()
+    numbers = [buf.pull_uint_var() for _ in range(count)]
+    buf.seek(start)
+    return numbers
 
 
 def _forget_acks(space: QuicPacketSpace) -> None:

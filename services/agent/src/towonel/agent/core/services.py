@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import cast, override
 
 from towonel.runtime.environment.lists import parse_json
-from towonel.wire.addresses import format_address
+from towonel.wire.addresses import format_address, is_port
 from towonel.wire.errors import ProtocolError
 from towonel.wire.names import (
     Hostname,
@@ -19,11 +19,10 @@ from towonel.wire.names import (
     wildcard_of,
 )
 from towonel.wire.preamble import Preamble
-from towonel.wire.routes import LAST_PORT, TlsMode
+from towonel.wire.routes import TlsMode
 
 MAX_SERVICES = 1_000  # what a session's Hello takes
 _MAX_VALUE_CHARS = 100
-_PORT_DIGITS = 5
 _HOST = re.compile(r"[^\s/?#@:%\[\]\\\x00-\x20\x7f]+")
 _FIELDS = ("hostname", "origin", "tls_mode", "proxy_protocol")
 
@@ -156,22 +155,13 @@ def _parse_origin(entry: Mapping[str, object], problems: list[str]) -> Origin | 
         return None
     host, _, port = text.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not _is_port(port) or not _is_host(bare, in_brackets=bare != host):
+    if not is_port(port) or not _is_host(bare, in_brackets=bare != host):
         rule = "must be host:port, as in 127.0.0.1:8443"
-        if _is_port(port) and _is_host(host, in_brackets=True):
+        if is_port(port) and _is_host(host, in_brackets=True):
             rule = f"an IPv6 address needs brackets, as in [{host}]:{port}"
         problems.append(f"origin: {rule}, not {_show(text)}")
         return None
     return Origin(bare, int(port), ProxyProtocol(proxy))
-
-
-def _is_port(text: str) -> bool:
-    return (
-        text.isascii()
-        and text.isdigit()
-        and len(text) <= _PORT_DIGITS
-        and 0 < int(text) <= LAST_PORT
-    )
 
 
 def _is_host(text: str, *, in_brackets: bool) -> bool:

@@ -88,22 +88,17 @@ class Refusals:
         self._of_services.flush()
 
     def _log(self, client: ClientRecord, error: TowonelError) -> None:
-        code, detail, fields = error.code, error.detail, client.fields()
+        code = error.code
+        fields = {"code": code.word, "detail": error.detail, **client.fields()}
         of_source, of_service = (code, client.source), (code, client.tenant, client.service)
         if code is Code.CLIENT_CLOSED:  # as health checks and scanners do: nobody was refused
-            log.debug("client.refused", code=code.word, detail=detail, **fields)
+            log.debug("client.refused", **fields)
         elif code is Code.BAD_PROXY_HEADER:
-            self._of_sources.warning(
-                "proxy.refused", key=of_source, code=code.word, detail=detail, **fields
-            )
+            self._of_sources.warning("proxy.refused", key=of_source, **fields)
         elif code > Code.NO_ROUTE:
-            self._of_services.info(
-                "client.refused", key=of_service, code=code.word, detail=detail, **fields
-            )
+            self._of_services.info("client.refused", key=of_service, **fields)
         else:
-            self._of_sources.info(
-                "client.refused", key=of_source, code=code.word, detail=detail, **fields
-            )
+            self._of_sources.info("client.refused", key=of_source, **fields)
 
 
 def _alert(code: Code) -> bytes:

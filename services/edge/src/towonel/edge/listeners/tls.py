@@ -171,12 +171,12 @@ class TlsListener:
 
         def count_in(count: int) -> None:
             tally.bytes_in += count
-            tracked.bytes_in += count
+            tracked.carried_bytes += count
             self._metrics.bytes_in.inc(count)
 
         def count_out(count: int) -> None:
             tally.bytes_out += count
-            tracked.bytes_out += count
+            tracked.carried_bytes += count
             self._metrics.bytes_out.inc(count)
 
         client = SocketPipe(sock, broken=Code.CLIENT_CLOSED)

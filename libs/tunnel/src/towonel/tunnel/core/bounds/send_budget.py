@@ -6,6 +6,7 @@ its session, of all sessions of a tenant.
 """
 
 from collections.abc import Callable, Hashable
+from itertools import islice
 
 from towonel.wire.credit import MAX_STREAM_WINDOW_BYTES, SESSION_WINDOW_BYTES
 
@@ -77,5 +78,5 @@ class SendBudget:
         if not self._waiting:
             return
         count = self.available // min(WAKE_BYTES, self._limit) if self.held else len(self._waiting)
-        for key in list(self._waiting)[:count]:
+        for key in list(islice(self._waiting, count)):
             self._waiting.pop(key)()
