@@ -39,6 +39,13 @@ class Client:
         async with self.connect() as streams:
             return await request(streams, self.hostname, path)
 
+    async def has_page(self) -> bool:
+        """Whether it gets the page of `Nginx` now."""
+        try:
+            return await self.get() == b"hello from home\n"
+        except (OSError, EOFError):
+            return False
+
 
 async def request(streams: Streams, hostname: str, path: str = "/") -> bytes:
     """One keep-alive HTTP/1.1 request on an open connection."""

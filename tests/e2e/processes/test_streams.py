@@ -29,7 +29,7 @@ def resident(stack: Stack) -> list[int]:
 
 
 async def warm(client: Client) -> None:
-    """Let every part reach its working size before it is processes."""
+    """Let every part reach its working size before it is measured."""
     await client.ask(f"source {4 * MIB}")
     await client.ask(f"sink {4 * MIB}", CHUNK * (4 * MIB // len(CHUNK)))
 

@@ -43,6 +43,11 @@ class TwoTenants:
     async def name(self, token: InviteToken, sequence: int, op: str) -> None:
         await self.client.accept(tenant_of(token), sequence, op, agent_id=self.agent.public)
 
+    async def name_later(self, token: InviteToken) -> None:
+        """Name the agent for a tenant, once its own is no longer fresh."""
+        self.hub.clock.now_ms += FRESH_MS
+        await self.name(token, 1, "upsert_agent")
+
     async def owner(self) -> bytes:
         (listed,) = (await self.hub.client().agents.list()).agents
         return listed.tenant_id
@@ -67,8 +72,7 @@ async def test_a_revoked_agent_that_joins_another_tenant_stays_revoked(two: TwoT
 async def test_a_revoked_agent_that_another_tenant_names_stays_revoked(two: TwoTenants) -> None:
     grant = await two.bootstrap(two.one)
     await two.name(two.one, 1, "revoke_agent")
-    two.hub.clock.now_ms += FRESH_MS
-    await two.name(two.two, 1, "upsert_agent")
+    await two.name_later(two.two)
     heartbeat = await two.client.heartbeat(two.agent, tenant_of(two.two).tenant_id)
 
     assert heartbeat.status_code == 403
@@ -96,8 +100,7 @@ async def test_a_grant_of_the_tenant_that_an_agent_left_is_not_renewed(two: TwoT
 
 async def test_a_name_alone_takes_no_agent_from_its_tenant(two: TwoTenants) -> None:
     grant = await two.bootstrap(two.one)
-    two.hub.clock.now_ms += FRESH_MS
-    await two.name(two.two, 1, "upsert_agent")
+    await two.name_later(two.two)
     await two.refresh(grant)
 
     assert await two.owner() == tenant_of(two.one).tenant_id
@@ -105,8 +108,7 @@ async def test_a_name_alone_takes_no_agent_from_its_tenant(two: TwoTenants) -> N
 
 async def test_an_agent_joins_another_tenant_with_its_own_heartbeat(two: TwoTenants) -> None:
     grant = await two.bootstrap(two.one)
-    two.hub.clock.now_ms += FRESH_MS
-    await two.name(two.two, 1, "upsert_agent")
+    await two.name_later(two.two)
     heartbeat = await two.client.heartbeat(two.agent, tenant_of(two.two).tenant_id)
 
     assert heartbeat.status_code == 200

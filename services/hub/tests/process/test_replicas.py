@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
+from support.callers import code_of
 from support.hub import TestHub, new_key, registration, state, tenant_of
 from support.postgres import Postgres
 from support.redis_server import running_redis
@@ -43,12 +44,6 @@ type Requested = tuple[str, str, bytes, str]  # method, path, body, Authorizatio
 async def redis_url(tmp_path: Path) -> AsyncGenerator[str]:
     async with running_redis(tmp_path) as url:
         yield url
-
-
-async def code_of(refused: object) -> Code:
-    with pytest.raises(TowonelError) as caught:
-        await refused  # type: ignore[misc]
-    return caught.value.code
 
 
 async def test_requests_of_one_key_are_counted_together(server: Postgres, redis_url: str) -> None:
