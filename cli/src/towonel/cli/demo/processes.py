@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import signal
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,6 +13,7 @@ import httpx
 
 from towonel.cli.demo.page import HOST, HOSTNAME, FetchFailed, retry
 from towonel.cli.subprocesses import Program, start
+from towonel.runtime.environment.ports import is_free
 
 READY_S = 60.0  # slow machines compile the programs first
 DRAIN_S = 5.0  # then a second signal
@@ -148,17 +148,8 @@ def ports_in_use(ports: Ports) -> list[str]:
     return [
         f"port {number} ({port}) is in use"
         for port, number in ports.items()
-        if not _can_bind(number)
+        if not is_free(HOST, number)
     ]
-
-
-def _can_bind(port: int) -> bool:
-    try:
-        with socket.create_server((HOST, port)), socket.socket(type=socket.SOCK_DGRAM) as udp:
-            udp.bind((HOST, port))
-    except OSError:
-        return False
-    return True
 
 
 async def _fail_at_its_end(started: DemoProcess) -> None:

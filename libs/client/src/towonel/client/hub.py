@@ -9,6 +9,8 @@ from contextlib import aclosing
 from dataclasses import replace
 from http import HTTPMethod
 
+from pydantic import BaseModel
+
 from towonel.api.agents import (
     BootstrapIn,
     BootstrapOut,
@@ -53,27 +55,19 @@ class HubClient(OperatorClient):
 
     async def bootstrap(self, token: InviteToken, agent: NodeKey, group: str) -> BootstrapOut:
         """Prove an invite and get a grant for the agent whose key signs the request."""
-        body = (
-            BootstrapIn(
-                invite_id=base64url.encode(token.invite_id),
-                invite_secret=base64url.encode(token.secret),
-                agent_id=agent.public,
-                group=group,
-            )
-            .model_dump_json()
-            .encode()
+        sent = BootstrapIn(
+            invite_id=base64url.encode(token.invite_id),
+            invite_secret=base64url.encode(token.secret),
+            agent_id=agent.public,
+            group=group,
         )
-        request = self._sign_request(
-            HTTPMethod.POST, "/v1/bootstrap", agent, Domain.AGENT_BOOTSTRAP, body
-        )
+        request = self._sign_post("/v1/bootstrap", agent, Domain.AGENT_BOOTSTRAP, sent)
         return await self._transport.fetch(BootstrapOut, request)
 
     async def refresh(self, grant: bytes, agent: NodeKey) -> RefreshOut:
         """Trade a grant for a fresh one. Denied TENANT_REVOKED once the invite is revoked."""
-        body = RefreshIn(grant=base64url.encode(grant)).model_dump_json().encode()
-        request = self._sign_request(
-            HTTPMethod.POST, "/v1/agent/refresh", agent, Domain.AGENT_REFRESH, body
-        )
+        sent = RefreshIn(grant=base64url.encode(grant))
+        request = self._sign_post("/v1/agent/refresh", agent, Domain.AGENT_REFRESH, sent)
         return await self._transport.fetch(RefreshOut, request)
 
     async def leave(self, grant: bytes, agent: NodeKey) -> LeaveOut:
@@ -82,10 +76,8 @@ class HubClient(OperatorClient):
         Raises:
             Denied: NOT_FOUND by a hub of a version before this operation.
         """
-        body = LeaveIn(grant=base64url.encode(grant)).model_dump_json().encode()
-        request = self._sign_request(
-            HTTPMethod.POST, "/v1/agent/leave", agent, Domain.AGENT_LEAVE, body
-        )
+        sent = LeaveIn(grant=base64url.encode(grant))
+        request = self._sign_post("/v1/agent/leave", agent, Domain.AGENT_LEAVE, sent)
         return await self._transport.fetch(LeaveOut, request)
 
     async def heartbeat(self, agent: NodeKey, tenant_id: TenantId) -> HeartbeatOut:
@@ -115,19 +107,13 @@ class HubClient(OperatorClient):
 
     async def register_edge(self, edge: NodeKey, registration: EdgeRegisterIn) -> EdgeRegisterOut:
         """Tell where an edge listens and its certificate. Denied EDGE_UNKNOWN without an invite."""
-        body = registration.model_dump_json().encode()
-        request = self._sign_request(
-            HTTPMethod.POST, "/v1/edges/register", edge, Domain.EDGE_REGISTER, body
-        )
+        request = self._sign_post("/v1/edges/register", edge, Domain.EDGE_REGISTER, registration)
         return await self._transport.fetch(EdgeRegisterOut, request)
 
     async def report_edge(self, edge: NodeKey, report: EdgeReport) -> EdgeReportOut:
         """Tell which agents an edge has and what it carried. Denied EDGE_UNKNOWN as to register."""
-        body = report.model_dump_json().encode()
-        request = self._sign_request(
-            HTTPMethod.POST, "/v1/edges/report", edge, Domain.EDGE_REPORT, body
-        )
-        request = replace(request, extra_headers={BODY_HASH_HEADER: hash_body(body)})
+        request = self._sign_post("/v1/edges/report", edge, Domain.EDGE_REPORT, report)
+        request = replace(request, extra_headers={BODY_HASH_HEADER: hash_body(request.body)})
         return await self._transport.fetch(EdgeReportOut, request)
 
     async def follow_routes(
@@ -175,9 +161,7 @@ class HubClient(OperatorClient):
                 if event.name == "routes":
                     yield base64url.decode(event.data)
 
-    def _sign_request(
-        self, method: HTTPMethod, path: str, key: NodeKey, domain: Domain, body: bytes
-    ) -> HubRequest:
-        return HubRequest(
-            method, path, body, authorize_node(key, domain, body, self._transport.timestamp_ms())
-        )
+    def _sign_post(self, path: str, key: NodeKey, domain: Domain, sent: BaseModel) -> HubRequest:
+        body = sent.model_dump_json().encode()
+        authorization = authorize_node(key, domain, body, self._transport.timestamp_ms())
+        return HubRequest(HTTPMethod.POST, path, body, authorization)

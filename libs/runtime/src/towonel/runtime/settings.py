@@ -121,8 +121,9 @@ def load[S: Settings](cls: type[S], environ: Mapping[str, str] | None = None) ->
     """
     given = normalize(os.environ if environ is None else environ)
     fields = cls.model_fields
-    reading = read_values([name for field in fields.values() for name in _names(field)], given)
-    known = {name for field in fields.values() for name in _names(field)} | cls.foreign
+    names = [name for field in fields.values() for name in _names(field)]
+    reading = read_values(names, given)
+    known = cls.foreign.union(names)
     problems = reading.problems + find_unknown(given, known, cls.replaced, cls.prefixes)
     if cls.verifies_hub and (problem := find_certificate_problem(given)) is not None:
         problems.append(problem)

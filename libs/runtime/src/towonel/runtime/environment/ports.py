@@ -37,7 +37,7 @@ def _advise(variable: str, host: str, port: int, error: OSError) -> str | None:
         return f"no network of this machine has it; {variable or 'an address'}=0.0.0.0:{port} takes all"
     if error.errno not in {errno.EADDRINUSE, errno.EACCES, errno.EPERM}:
         return None
-    free = next((one for one in _candidates(port) if _is_free(host, one)), None)
+    free = next((one for one in _candidates(port) if is_free(host, one)), None)
     if free is None:
         return None
     hint = (
@@ -52,7 +52,8 @@ def _candidates(port: int) -> Iterator[int]:
         yield from range(first + 1, min(first + _TRIED, 65_536))
 
 
-def _is_free(host: str, port: int) -> bool:
+def is_free(host: str, port: int) -> bool:
+    """Whether a port can be listened on, for TCP and for UDP."""
     return all(_can_bind(host, port, kind) for kind in _KINDS)
 
 

@@ -12,6 +12,11 @@ _UNUSABLE = re.compile("(?P<surrogate>[\ud800-\udfff])|[\x00-\x08\x0e-\x1f\x7f-\
 _ODD = re.compile(
     f"(?P<quote>[\u2018-\u201f\u00ab\u00bb])|(?P<invisible>[{_INVISIBLE}\u00a0\u2000-\u200a\u3000])|(?P<line>[\r\n])"
 )
+_ODDITIES = {
+    "quote": "a typographic quote",
+    "invisible": "a character that cannot be seen",
+    "line": "a line break",
+}
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -57,21 +62,12 @@ def find_unusable(text: str) -> str | None:
 def find_oddity(text: str) -> str | None:
     """Return what people seldom mean to have in a value, to explain why it was refused; or None."""
     found = _ODD.search(text)
-    match found and found.lastgroup:
-        case "quote":
-            return f"it has a typographic quote {_locate(found)}"
-        case "invisible":
-            return f"it has a character that cannot be seen {_locate(found)}"
-        case "line":
-            return f"it has a line break {_locate(found)}"
-        case _:
-            pass
+    if found:
+        return f"it has {_ODDITIES[str(found.lastgroup)]} {_locate(found)}"
     if {text[:1], text[-1:]} & set(_QUOTES):
         return "it has a quote at one end"
     return None
 
 
-def _locate(found: re.Match[str] | None) -> str:
-    if found is None:
-        return ""
+def _locate(found: re.Match[str]) -> str:
     return f"(U+{ord(found[0]):04X}) at character {found.start() + 1}"
