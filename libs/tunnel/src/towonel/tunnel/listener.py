@@ -201,7 +201,7 @@ class Listener(SessionListener):
             self._policy.on_refused(Code.OVERLOADED, detail, f"{address[0]}:{address[1]}")
             return None
         if place.evicted is not None:
-            place.evicted.close(CloseReason(Code.OVERLOADED, "handshakes of one source"))
+            place.evicted.close(CloseReason(Code.OVERLOADED, "it made room for another handshake"))
         self._validator.spend(header.destination_cid)
         connection = self._open(header.destination_cid, original_id)
         self._handshaking.take(source, connection, self._loop.time())
