@@ -9,7 +9,7 @@ from typing import override
 
 import pytest
 
-from towonel.runtime.sockets import accept_forever, limit_by_descriptors
+from towonel.runtime.sockets import abort_server, accept_forever, limit_by_descriptors
 
 
 @contextlib.contextmanager
@@ -56,3 +56,17 @@ async def test_an_accept_that_fails_is_told_and_tried_again_after_a_pause() -> N
 
     assert errors == ["EMFILE", "EMFILE"]
     assert not is_blocking
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_server_that_stops_cuts_off_a_client_in_any_turn_of_its_accept(turns: int) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+    with socket.create_connection(server.sockets[0].getsockname()) as client:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await abort_server(server)
+
+        client.settimeout(5)  # by now the end has arrived
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b""

@@ -15,6 +15,7 @@ import httpx
 
 from towonel.identity.certs import create_certificate, encode_private_key
 from towonel.identity.keys import SEED_BYTES, NodeKey
+from towonel.runtime.sockets import abort_server
 
 HOSTNAME, HOST = "app.demo.example", "127.0.0.1"
 TITLE = "Hello from home"
@@ -110,10 +111,7 @@ async def serve_page(port: int, certificate: Path, key: Path) -> AsyncGenerator[
     try:
         yield
     finally:
-        server.close()
-        await asyncio.sleep(0)  # those that were accepted just now become clients
-        server.abort_clients()
-        await server.wait_closed()
+        await abort_server(server)
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

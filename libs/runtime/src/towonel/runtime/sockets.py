@@ -1,4 +1,4 @@
-"""Sockets: the accept loop, and waiting on one without reading from it."""
+"""Sockets: the accept loop, its end, and waiting on a socket without reading from it."""
 
 import asyncio
 import errno
@@ -45,6 +45,21 @@ def accept_waiting(sock: socket.socket, on_accepted: Callable[[socket.socket], N
             on_accepted(_accept(sock))
     except OSError:
         return
+
+
+async def abort_server(server: asyncio.Server) -> None:
+    """Stop a server of asyncio and cut off its clients, those accepted a moment ago among them.
+
+    A connection is accepted in one turn of the loop and becomes a client in the next; a server
+    that is closed in between forgets it, open.
+    """
+    loop = asyncio.get_running_loop()
+    for listener in server.sockets:
+        loop.remove_reader(listener.fileno())
+    await asyncio.sleep(0)
+    server.close()
+    server.abort_clients()
+    await server.wait_closed()
 
 
 async def wait_readable(sock: socket.socket) -> None:
