@@ -7,6 +7,7 @@ SOURCES := libs services cli tests bench conftest.py
 # A working uv on PATH, or one of our own inside the tree.
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(ROOT)/.tools/bin/uv)
 RUN := $(UV) run --frozen
+PYTHON := $(shell cat .python-version)
 PYTEST_ARGS ?= -n 2 --dist loadgroup --no-loadscope-reorder --compare-statements
 PURE_TESTS := libs/wire libs/identity libs/tunnel/tests/core libs/runtime/tests/test_addresses.py \
   services/hub/tests/core services/edge/tests/core services/agent/tests/core
@@ -14,31 +15,39 @@ PURE_CODE := '*/towonel/wire/*,*/towonel/identity/*,*/core/*,*/runtime/addresses
 # Tests start hundreds of processes: none of them compiles what another has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup tools demo test soak format lint types arch cover e2e docs bench bench-hub bench-edges check clean
+.PHONY: help python install setup tools demo test soak format lint types arch cover e2e docs bench bench-hub bench-edges check clean
 
 help: ## Show this help
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
 
 $(ROOT)/.tools/bin/uv:
 	@echo "uv is not on PATH: installing it into .tools"
 	@python3 -m venv .tools >/dev/null 2>&1 && .tools/bin/python -m pip install --quiet --disable-pip-version-check uv \
 	|| { echo "cannot install uv: python3 with the venv and pip modules is needed (Debian: apt-get install python3-venv)" >&2; exit 1; }
 
-setup: $(if $(filter uv,$(UV)),,$(ROOT)/.tools/bin/uv) ## Install Python packages into .venv
+# uv itself would explain it in five lines.
+python: $(if $(filter uv,$(UV)),,$(ROOT)/.tools/bin/uv)
+	@$(UV) python find >/dev/null 2>&1 || $(UV) python install --quiet >/dev/null 2>&1 \
+	|| { echo "Python $(PYTHON) is needed, and cannot be downloaded here: install it, so that python$(PYTHON) is on PATH" >&2; exit 1; }
+
+install: python ## Install the programs into .venv, without developer tools
+	@$(UV) sync --frozen --quiet --no-dev --inexact
+
+setup: python ## Install the programs and developer tools into .venv
 	@$(UV) sync --frozen --quiet
 
-tools: ## Install the programs that the tests drive (nginx, redis, postgresql, curl, openssl)
+tools: ## Install the programs that the tests drive (nginx, redis, postgresql, curl, openssl, haproxy, libfaketime)
 	@.ci/tools
 
-demo: setup ## Run hub, edge, agent and an origin here; ONCE=1 exits after one request
-	@$(RUN) towonel demo $(if $(ONCE),--once)
+demo: install ## Run hub, edge, agent and an origin here; ONCE=1 exits after one request, PORT_BASE=N chooses ports
+	@$(UV) run --no-sync towonel demo $(if $(ONCE),--once) $(if $(PORT_BASE),--port-base $(PORT_BASE))
 
 test: setup tools ## Set up what the tests need and run them, without the long ones
 	@$(RUN) pytest $(PYTEST_ARGS)
 
 # Branches are traced where they must all be taken; lines elsewhere, which costs a tenth of the time.
 cover: setup tools ## The same, with coverage: all branches of pure code, nine in ten lines of the rest
-	@$(RUN) pytest -n 2 $(PURE_TESTS) --cov --cov-branch --cov-report=
+	@$(RUN) pytest $(PURE_TESTS) --cov --cov-branch --cov-report=
 	@$(RUN) coverage report --include $(PURE_CODE) --fail-under 100
 	@COVERAGE_CORE=sysmon $(RUN) pytest $(PYTEST_ARGS) $(addprefix --ignore=,$(PURE_TESTS)) --cov --cov-report=
 	@$(RUN) coverage report --fail-under 90

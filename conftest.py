@@ -1,6 +1,7 @@
 """Set-up of every test: signals, logs, and the report of the run."""
 
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
+
+# httpx looks for it at each request, to know whether trio runs: a search through all paths.
+sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
 # The default shows every local variable of a traceback, which takes a minute for a whole hub.
 LOGS = structlog.get_config()

@@ -31,7 +31,7 @@ type Figures = dict[str, float]
 class Running:
     """A hub process, and where it listens; `ready_s` is from its start until /readyz says so."""
 
-    process: asyncio.subprocess.Process
+    pid: int
     url: str
     key: str
     ready_s: float
@@ -41,19 +41,19 @@ class Running:
 
     @property
     def resident_mib(self) -> float:
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
     @property
     def peak_mib(self) -> float:
         """The most memory that it ever had."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
     @property
     def processor_ms(self) -> float:
         """What all its threads took, user and system: unlike time, no neighbour adds to it."""
-        stat = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        stat = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(stat[11]) + int(stat[12])) * 1000 / os.sysconf("SC_CLK_TCK")
 
 
@@ -75,7 +75,7 @@ async def run_hub(folder: Path, more: Mapping[str, str]) -> AsyncIterator[Runnin
         await _wait_ready(f"http://127.0.0.1:{health}/readyz", process)
         ready_s = time.perf_counter() - started
         key = (folder / "operator.key").read_text().strip()
-        yield Running(process, f"http://127.0.0.1:{port}", key, ready_s)
+        yield Running(process.pid, f"http://127.0.0.1:{port}", key, ready_s)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()

@@ -43,11 +43,46 @@ def test_a_token_stands_on_a_line_of_its_own_and_is_shown_only_when_made(hub: Co
     )
 
 
+@pytest.mark.parametrize(
+    ("line", "variable"),
+    [
+        ("invite create --hostnames alike.example.eu", "TOWONEL_INVITE_TOKEN"),
+        ("edge-invite create", "TOWONEL_EDGE_INVITE_TOKEN"),
+    ],
+)
+def test_a_token_stands_alone_on_the_last_line_and_as_the_variable_that_takes_it(
+    hub: CommandedHub, line: str, variable: str
+) -> None:
+    lines = hub.stdout_of(*line.split()).splitlines()
+
+    assert lines[-1].startswith("tt_")
+    assert lines.count(f"{variable}={lines[-1]}") == 1
+
+
+def test_every_name_of_a_repeated_list_is_taken(hub: CommandedHub) -> None:
+    names = [f"{letter}.repeated.example.eu" for letter in "abcdef"]
+    made = hub.json_of(
+        *("invite", "create", "--hostnames", ",".join(names[:2]), "--hostnames", names[2])
+    )
+    edit = ("invite", "edit", "--id", str(made["invite_id"]))
+    more = hub.json_of(*edit, "--add-hostname", names[3], "--add-hostname", ",".join(names[4:]))
+    less = hub.json_of(
+        *edit, "--remove-hostname", ",".join(names[:2]), "--remove-hostname", names[2]
+    )
+    new = hub.json_of(*edit, "--hostnames", names[0], "--hostnames", names[1])
+    ports = hub.json_of(*edit, "--add-port", "tcp:22022,udp:22023", "--add-port", "tcp:22024")
+
+    assert made["hostnames"] == names[:3]
+    assert sorted(more["hostnames"]) == names
+    assert sorted(less["hostnames"]) == names[3:]
+    assert sorted(new["hostnames"]) == names[:2]
+    assert sorted(item["first_port"] for item in ports["ports"]) == [22022, 22023, 22024]
+
+
 def test_an_edge_invite_is_made_listed_and_revoked(hub: CommandedHub) -> None:
-    made = hub.run("edge-invite", "create", "--name", "main")
+    hub.run("edge-invite", "create", "--name", "main")
     listed = hub.json_of("edge-invite", "list")["invites"]
 
-    assert made.stdout.splitlines()[-1].startswith("TOWONEL_EDGE_INVITE_TOKEN=tt_edge_2_")
     [invite_id] = [item["invite_id"] for item in listed if item["name"] == "main"]
     assert hub.run("edge-invite", "revoke", "--id", invite_id).exit_code == 0
     assert "revoked" in hub.run("edge-invite", "list").stdout
@@ -56,7 +91,7 @@ def test_an_edge_invite_is_made_listed_and_revoked(hub: CommandedHub) -> None:
 def test_lists_fit_programs_that_read_lines(hub: CommandedHub, invite: dict[str, object]) -> None:
     lines = hub.run("invite", "list").stdout.splitlines()
 
-    assert lines[0].split() == ["ID", "NAME", "STATUS", "EXPIRES", "HOSTNAMES"]
+    assert lines[0].split() == ["ID", "NAME", "STATUS", "EXPIRES", "ENDS", "HOSTNAMES"]
     assert any(str(invite["invite_id"]) in line and HOST in line for line in lines)
 
 
@@ -95,6 +130,7 @@ REFUSED: list[tuple[list[str], dict[str, str], int, str]] = [
     (["invite", "list"], {"TOWONEL_DATA_DIR": "/nowhere"}, 78, "bad_configuration"),
     (["invite", "list"], {"TOWONEL_HUB_URL": "nonsense"}, 78, "bad_configuration"),
     (["status"], {"TOWONEL_HUB_LISTEN_ADDR": "nonsense"}, 78, "bad_configuration"),
+    (["status"], {"SSL_CERT_FILE": "/nowhere/ca.pem"}, 78, "bad_configuration"),
     (
         ["serve"],
         {"TOWONEL_HUB_ENABLED": "false", "TOWONEL_EDGE_ENABLED": "false"},

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import towonel
+from support.fork_server import run_command
 
 REQUESTED = {
     "bash": lambda line: {
@@ -23,11 +24,12 @@ REQUESTED = {
 }
 
 
-def answered(shell: str, line: str) -> str:
+def answered(folder: Path, shell: str, line: str) -> str:
     """What a shell is told that may stand at the end of a line."""
-    command = (sys.executable, "-m", "towonel.cli")
     environ = os.environ | REQUESTED[shell](line)
-    return subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout
+    ended = run_command(environ, folder=folder, program="cli")
+    assert ended.code == 0, ended
+    return ended.stdout
 
 
 @pytest.mark.parametrize("shell", list(REQUESTED))
@@ -53,16 +55,16 @@ def test_the_first_tab_of_a_zsh_is_answered(
 
 
 @pytest.mark.parametrize("shell", list(REQUESTED))
-def test_the_start_of_a_command_is_completed_to_the_singular(shell: str) -> None:
-    reported = answered(shell, "towonel ten")
+def test_the_start_of_a_command_is_completed_to_the_singular(shell: str, tmp_path: Path) -> None:
+    reported = answered(tmp_path, shell, "towonel ten")
 
     assert "tenant" in reported
     assert "tenants" not in reported.replace("Tenants", "")
 
 
-def test_flags_and_what_they_may_be_are_completed() -> None:
-    assert answered("bash", "towonel tenant list --st").split() == ["--status"]
-    choices = answered("bash", "towonel tenant list --status ").split()
+def test_flags_and_what_they_may_be_are_completed(tmp_path: Path) -> None:
+    assert answered(tmp_path, "bash", "towonel tenant list --st").split() == ["--status"]
+    choices = answered(tmp_path, "bash", "towonel tenant list --status ").split()
     assert choices == ["active", "suspended", "revoked"]
 
 

@@ -6,13 +6,14 @@ A block between `<!-- generated: NAME -->` and `<!-- /generated -->` is replaced
 """
 
 import dataclasses
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from towonel.agent.settings import AgentSettings
-from towonel.cli.settings import CommandSettings, ServeSettings
+from towonel.cli.settings import CommandSettings, ServeSettings, TokenSettings
 from towonel.edge.settings import EdgeSettings
 from towonel.hub.api.application import create_app_without_hub
 from towonel.hub.settings import HubSettings
@@ -74,16 +75,41 @@ def described(variable: Variable) -> str:
 
 def env_example() -> str:
     """Every variable of the services, commented out, with its default."""
-    lines = ["# Every variable there is; `make docs` writes this file from the code.\n"]
+    lines = [
+        "## Every variable there is; `make docs` writes this file from the code.\n",
+        "## Remove the # before a name to set it: `sed 's/^#//' .env.example` sets every default.\n",
+    ]
     for name, found in by_process().items():
-        lines.append(f"\n# --- {name} ---\n")
-        lines += [f"# {v.description}\n#{v.name}={_example(v.default)}\n" for v in found]
+        lines.append(f"\n## --- {name} ---\n")
+        lines += [f"## {v.description}\n#{v.name}={_example(v.default)}\n" for v in found]
     return "".join(lines)
 
 
 def _example(default: str) -> str:
     """Return what stands in the file: of a required variable nothing, which no program takes for it."""
     return "" if default == "required" else default
+
+
+def variable_names() -> str:
+    """Return the module with the names of all variables, which no program can import from another."""
+    classes: list[type[Settings]] = [*PROCESSES.values(), TokenSettings]
+    found = {
+        name
+        for cls in classes
+        for variable in variables(cls)
+        for name in (variable.name, *variable.deprecated)
+    }
+    lines = "".join(f'        "{name}",\n' for name in sorted(found))
+    return f'''"""Names of the environment variables of all programs; `make docs` writes this file.
+
+Each program knows those of the others by it, and can name the variables that none of them reads.
+"""
+
+VARIABLES = frozenset(
+    {{
+{lines}    }}
+)
+'''
 
 
 def message_table() -> str:
@@ -124,6 +150,11 @@ def route_table() -> str:
             "array of 32 bytes",
             "tenants whose grants are void, and those that hold again",
         ),
+        (
+            "`tag`",
+            f"{routes.TAG_BYTES} bytes",
+            "random for each revision; missing from hubs of older versions",
+        ),
     ]
     return table(("key", "form", "meaning"), rows)
 
@@ -155,6 +186,30 @@ def operations() -> str:
         for method, operation in methods.items()
     ]
     return table(("request", "operation", "who may"), rows)
+
+
+def bodies() -> str:
+    """Every JSON body that a caller with a key sends: an example, and all its fields."""
+    document = create_app_without_hub().openapi()
+    schemas, rows = document["components"]["schemas"], list[tuple[str, ...]]()
+    for path, methods in sorted(document["paths"].items()):
+        for method, operation in methods.items():
+            name = body_schema(operation)
+            if name is None or "bearerKey" not in str(operation.get("security")):
+                continue
+            schema = schemas[name]
+            example = json.dumps(schema["examples"][0], ensure_ascii=False)
+            required = schema.get("required", [])
+            fields = [f"**{it}**" if it in required else it for it in schema["properties"]]
+            rows.append((f"`{method.upper()} {path}`", f"`{example}`", ", ".join(fields)))
+    return table(("request", "body", "fields, those that must be sent in bold"), rows)
+
+
+def body_schema(operation: dict[str, Any]) -> str | None:
+    """Return the name of the schema of an operation's body, or None if it has none in JSON."""
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    found = re.search(r"#/components/schemas/(\w+)", str(content))
+    return found[1] if found else None
 
 
 def asker(operation: dict[str, Any]) -> str:
@@ -203,6 +258,7 @@ def event_name(event: type) -> str:
 
 BLOCKS = {
     "operations": operations,
+    "bodies": bodies,
     "settings": settings,
     "messages": message_table,
     "state_machines": state_machines,
@@ -218,7 +274,10 @@ def documents() -> dict[Path, str]:
         path: BLOCK.sub(lambda m: f"{m[1]}\n{BLOCKS[m['name']]()}\n{m[3]}", path.read_text())
         for path in (ROOT / "README.md", ROOT / "docs/protocol.md", ROOT / "docs/api.md")
     }
-    return wanted | {ROOT / ".env.example": env_example()}
+    return wanted | {
+        ROOT / ".env.example": env_example(),
+        ROOT / "libs/wire/src/towonel/wire/variables.py": variable_names(),
+    }
 
 
 if __name__ == "__main__":

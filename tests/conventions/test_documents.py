@@ -79,7 +79,13 @@ def test_every_log_event_is_in_the_table_of_operations_and_none_is_that_nobody_l
     assert listed - log_events() == set()
 
 
-@pytest.mark.parametrize(("document", "heading"), [("docs/security.md", "## Bounds")])
+@pytest.mark.parametrize(
+    ("document", "heading"),
+    [
+        ("docs/security.md", "## Bounds"),
+        ("docs/operations.md", "## When something is away"),
+    ],
+)
 def test_every_row_of_a_table_of_promises_names_the_test_that_keeps_it(
     document: str, heading: str
 ) -> None:

@@ -4,7 +4,7 @@ import ast
 import re
 from pathlib import Path
 
-from conventions.tree import HUB, PURE, RUNTIME, TESTS, relative
+from conventions.tree import HUB, PURE, RUNTIME, SOURCES, TESTS, relative
 
 DOMAIN_WORDS = re.compile(r"\b(tunnel|agent|edge|hub|tenant|hostname|route)s?\b", re.IGNORECASE)
 
@@ -68,3 +68,17 @@ def test_no_test_sleeps() -> None:
     ]
 
     assert sleeping == []
+
+
+def test_no_log_line_overwrites_what_every_line_has() -> None:
+    """Prevents a line whose `service` is not the process, as collectors of logs take it to be."""
+    overwriting = [
+        f"{relative(path)}:{node.lineno}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if node.func.attr in {"debug", "info", "warning", "error", "exception"}
+        if {keyword.arg for keyword in node.keywords} & {"service", "event", "level", "timestamp"}
+    ]
+
+    assert overwriting == []

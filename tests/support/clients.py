@@ -39,6 +39,13 @@ class Client:
         async with self.connect() as streams:
             return await request(streams, self.hostname, path)
 
+    async def has_page(self) -> bool:
+        """Whether it gets the page of `Nginx` now."""
+        try:
+            return await self.get() == b"hello from home\n"
+        except (OSError, EOFError):
+            return False
+
 
 async def request(streams: Streams, hostname: str, path: str = "/") -> bytes:
     """One keep-alive HTTP/1.1 request on an open connection."""
@@ -76,6 +83,15 @@ async def curl(client: Client, ca_file: str, path: str = "/", *options: str) -> 
         *options,
         url,
     )
+
+
+def client_hello(hostname: str) -> bytes:
+    """The first flight of a real TLS client."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=hostname)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
 
 
 async def alert_of(port: int, sent: bytes, within_s: float = 15.0) -> bytes:

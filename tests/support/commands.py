@@ -3,14 +3,13 @@
 import contextlib
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support import fork_server
 from support.ports import free_port
 from typer.testing import CliRunner, Result
 
@@ -66,22 +65,21 @@ def commanded_hub(folder: Path) -> Iterator[CommandedHub]:
     found = CommandedHub(f"http://127.0.0.1:{port}", folder)
     environ = {
         "TOWONEL_DATA_DIR": str(folder),
-        "TOWONEL_EDGE_ENABLED": "false",
         "TOWONEL_HUB_LISTEN_ADDR": f"127.0.0.1:{port}",
         "TOWONEL_HUB_HEALTH_LISTEN_ADDR": f"127.0.0.1:{free_port()}",
         "TOWONEL_HUB_PUBLIC_URL": found.url,
         "TOWONEL_HUB_RATE_LIMIT_PER_SEC": "1000",
         "TOWONEL_HUB_RATE_LIMIT_BURST": "1000",
     }
-    with (folder / "log").open("wb") as log:
-        command = (sys.executable, "-m", "towonel.cli")
-        process = subprocess.Popen(command, env=os.environ | environ, stderr=log)
+    log = folder / "log"
+    process = fork_server.fork("hub", os.environ | environ, outputs=(log, log))
     try:
         deadline = time.monotonic() + START_S
         while found.run("status").exit_code != 0:
-            assert time.monotonic() < deadline, (folder / "log").read_text()
+            assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
         yield found
     finally:
         process.terminate()
-        assert process.wait(timeout=STOP_S) == 0
+        process.join(STOP_S)
+        assert process.exitcode == 0

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from anyio.from_thread import start_blocking_portal
@@ -16,6 +17,7 @@ from towonel.api.services import DesiredState
 from towonel.hub.api.application import create_app
 from towonel.hub.api.openapi.examples import EXAMPLES
 from towonel.hub.key_files import HubKeys
+from towonel.hub.live.rate_limits import MemoryLimiter
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store import api_keys, edge_invites, invites
 from towonel.hub.store.db.database import Database
@@ -27,6 +29,7 @@ from towonel.wire.names import Hostname
 from towonel.wire.tokens import InviteToken
 
 SEED = b"*" * 32
+HOUR_MS = 3_600_000
 PROOF = BootstrapIn.model_validate(EXAMPLES["BootstrapIn"])
 INVITE_ID, SECRET = (base64url.decode(text) for text in (PROOF.invite_id, PROOF.invite_secret))
 KEY_ID = base64url.decode("Yx1sT0mQ8aU")
@@ -68,7 +71,8 @@ def dump(database: Database) -> dict[str, list[str]]:
 
 @contextlib.asynccontextmanager
 async def _served(database: Database) -> AsyncGenerator[Served]:
-    async with hub_with_keys(database, RouteChanges(), HUB) as hub:
+    limits = MemoryLimiter(count(0, HOUR_MS).__next__)  # nobody comes too often
+    async with hub_with_keys(database, RouteChanges(), HUB, limits) as hub:
         await _fill(hub)
         hub.context.stop()  # no long poll waits, and every stream ends
         async with serve_app(create_app(hub.context), "127.0.0.1", 0, drain_s=1) as port:

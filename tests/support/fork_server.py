@@ -32,6 +32,7 @@ PRELOADED = [
     "towonel.hub.app",
     "towonel.edge.app",
     "towonel.agent.app",
+    "towonel.cli.app",
 ]
 
 
@@ -74,13 +75,27 @@ class ForkedProcess:
 
 
 async def start(
-    program: str, environ: Mapping[str, str], output: Path | None = None
+    program: str,
+    environ: Mapping[str, str],
+    output: Path | None = None,
+    arguments: Sequence[str] = (),
 ) -> ForkedProcess:
     """Start a program, such as `hub`, as its command does; `output` gets both of its outputs."""
-    outputs = () if output is None else (str(output), str(output))
-    child = context().Process(target=_run, args=(program, dict(environ), (), outputs), daemon=True)
-    await asyncio.to_thread(child.start)
-    return ForkedProcess(child)
+    outputs = () if output is None else (output, output)
+    return ForkedProcess(await asyncio.to_thread(fork, program, environ, arguments, outputs))
+
+
+def fork(
+    program: str,
+    environ: Mapping[str, str],
+    arguments: Sequence[str] = (),
+    outputs: Sequence[Path] = (),
+) -> BaseProcess:
+    """Start a program, or the script at a path; `outputs` are files for its two outputs."""
+    work = (program, dict(environ), arguments, [str(path) for path in outputs])
+    child = context().Process(target=_run, args=work, daemon=True)
+    child.start()
+    return child
 
 
 @dataclass(frozen=True)
@@ -93,11 +108,15 @@ class CommandResult:
 
 
 def run_command(
-    environ: Mapping[str, str], *arguments: str, folder: Path, user: int | None = None
+    environ: Mapping[str, str],
+    *arguments: str,
+    folder: Path,
+    user: int | None = None,
+    program: str = "hub",
 ) -> CommandResult:
-    """Run `towonel-hub` with these arguments to its end, as another user where one is given."""
+    """Run a program with these arguments to its end, as another user where one is given."""
     stdout, stderr = folder / "stdout", folder / "stderr"
-    work = ("hub", dict(environ), arguments, (str(stdout), str(stderr)), user)
+    work = (program, dict(environ), arguments, (str(stdout), str(stderr)), user)
     child = context().Process(target=_run, args=work, daemon=True)
     child.start()
     child.join(timeout=COMMAND_TIMEOUT_S)
@@ -115,12 +134,16 @@ def _run(
     how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
     for descriptor, path in enumerate(outputs, 1):
         os.dup2(os.open(path, how), descriptor)
+        os.chdir(Path(path).parent)  # where a program that is told no folder makes its files
     os.environ.clear()
     os.environ.update(environ)
     sys.argv = [f"towonel-{program}", *arguments]
     if user is not None:
         os.setuid(user)
-    runpy.run_module(f"towonel.{program}", run_name="__main__")
+    if program.endswith(".py"):
+        runpy.run_path(program, run_name="__main__")
+    else:
+        runpy.run_module(f"towonel.{program}", run_name="__main__")
 
 
 def boot(url: str) -> str:

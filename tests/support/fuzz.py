@@ -1,5 +1,6 @@
 """Input of schemathesis: the hub's document, ids that exist, and signatures that hold."""
 
+from copy import deepcopy
 from itertools import count
 from typing import Any, override
 
@@ -14,9 +15,9 @@ from schemathesis.specs.openapi.schemas import OpenApiSchema
 from support.example_hub import HUB, INVITE_ID, KEY_ID, NODE, TENANT
 from support.hub import OPERATOR_KEY, Clock
 from support.legacy_client import payload, signed
+from support.openapi import document
 
 from towonel.api.agents import RefreshIn
-from towonel.hub.api.application import create_app_without_hub
 from towonel.identity.grants import GRANT_LIFETIME_MS, Grant, issue
 from towonel.identity.signatures import Domain, authorize_node, authorize_tenant
 from towonel.wire import base64url, cbor
@@ -26,6 +27,7 @@ from towonel.wire.ids import AgentId, TenantId
 DOMAINS = {
     "bootstrap": Domain.AGENT_BOOTSTRAP,
     "refresh": Domain.AGENT_REFRESH,
+    "leave": Domain.AGENT_LEAVE,
     "heartbeat": Domain.AGENT_HEARTBEAT,
     "register_edge": Domain.EDGE_REGISTER,
     "report_edge": Domain.EDGE_REPORT,
@@ -56,7 +58,7 @@ CHECKS = [
 def schema(**more: Any) -> OpenApiSchema:
     """The hub's document, to be tested."""
     config = SchemathesisConfig.from_dict({**CONFIG, **more})
-    return schemathesis.openapi.from_dict(create_app_without_hub().openapi(), config=config)
+    return schemathesis.openapi.from_dict(deepcopy(document()), config=config)
 
 
 GRANT = Grant(
@@ -124,7 +126,7 @@ def flatmap_body(context: HookContext, body: Any) -> st.SearchStrategy[Any]:
             return st.one_of(st.just(body), ENTRIES)
         case "heartbeat":
             return st.one_of(st.just(body), st.just(BEAT))
-        case "refresh" if _is_valid(RefreshIn, body):
+        case "refresh" | "leave" if _is_valid(RefreshIn, body):
             return st.sampled_from([body, {"grant": base64url.encode(issue(HUB.node, GRANT))}])
         case _:
             return st.just(body)

@@ -26,6 +26,7 @@ from towonel.hub.api.application import create_app_without_hub, prepare
 from towonel.hub.api.http import errors
 from towonel.hub.api.http.middleware import RequestMiddleware
 from towonel.hub.api.http.tracing import telemetry_config
+from towonel.hub.bounds import Bounds
 from towonel.hub.context import Hub, Policy
 from towonel.hub.core.rate_limits import Rate
 from towonel.hub.key_files import HubKeys
@@ -48,7 +49,8 @@ from towonel.identity.keys import NodeKey, TenantKey
 from towonel.wire.tokens import InviteToken
 
 OPERATOR_KEY = "operator-key"
-UNLIMITED: dict[str, Any] = {"per_address": Rate(1e6, 10**6), "per_key": Rate(1e6, 10**6)}
+MAX_CONNECTIONS = 10  # to the database
+UNLIMITED = dict.fromkeys(("per_address", "per_key", "reports"), Rate(1e6, 10**6))
 
 
 @dataclass
@@ -74,7 +76,7 @@ class TestHub:
         """The API, with the routes that all hubs of this process share."""
         app = copy.copy(_app_with_routes())
         app.state = State({"hub": self.context})
-        app.user_middleware = [Middleware(RequestMiddleware, metrics=self.context.metrics)]
+        app.user_middleware = [Middleware(RequestMiddleware, hub=self.context)]
         return app
 
     @cached_property
@@ -82,8 +84,13 @@ class TestHub:
         """The same, in a guard that compares what it answers with its document."""
         return OpenApiGuard(self.app)
 
-    def client(self, key: str | None = OPERATOR_KEY) -> HubClient:
-        transport = httpx.ASGITransport(self.guarded_app, raise_app_exceptions=False)
+    def transport(self) -> httpx.ASGITransport:
+        return httpx.ASGITransport(self.guarded_app, raise_app_exceptions=False)
+
+    def client(
+        self, key: str | None = OPERATOR_KEY, transport: httpx.AsyncBaseTransport | None = None
+    ) -> HubClient:
+        transport = transport or self.transport()
         url = "http://127.0.0.1"
         client = HubClient(url, operator_key=key, transport=transport, now_ms=self.clock)
         self.clients.append(client)
@@ -94,8 +101,7 @@ class TestHub:
         return InviteToken.decode(created.token)
 
     def raw(self) -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(self.guarded_app, raise_app_exceptions=False)
-        return httpx.AsyncClient(transport=transport, base_url="http://hub")
+        return httpx.AsyncClient(transport=self.transport(), base_url="http://hub")
 
 
 @cache
@@ -137,11 +143,12 @@ async def running_hub(
     changes: RouteChanges,
     limits: Limiter | None = None,
     timing: Timing | None = None,
+    bounds: Bounds | None = None,
     **chosen: Any,
 ) -> AsyncGenerator[TestHub]:
     """A hub on a migrated database; `chosen` are fields of its policy."""
     keys = HubKeys(new_key(), OPERATOR_KEY.encode(), secrets.token_bytes(32))
-    async with hub_with_keys(database, changes, keys, limits, timing, **chosen) as hub:
+    async with hub_with_keys(database, changes, keys, limits, timing, bounds, **chosen) as hub:
         yield hub
 
 
@@ -152,6 +159,7 @@ async def hub_with_keys(
     keys: HubKeys,
     limits: Limiter | None = None,
     timing: Timing | None = None,
+    bounds: Bounds | None = None,
     **chosen: Any,
 ) -> AsyncGenerator[TestHub]:
     """The same with keys that are given: replicas share them."""
@@ -162,7 +170,8 @@ async def hub_with_keys(
         changes.set_revision(cache.revision)
         limiter, policy = limits or MemoryLimiter(), Policy(**{**UNLIMITED, **chosen})
         parts = (keys, store, changes, audited, limiter, cache, EdgeReports(store))
-        hub = TestHub(Hub(*parts, "https://hub.example.eu", policy, timing), clock)
+        url = "https://hub.example.eu"
+        hub = TestHub(Hub(*parts, url, policy, timing, bounds or Bounds()), clock)
         yield hub
         for client in hub.clients:
             await client.aclose()
@@ -175,10 +184,10 @@ def _store(
     return Store.open(
         database,
         on_commit(changes, audited),
-        lambda: changes.revision,
+        lambda: changes.highest,
         now_ms=clock,
-        max_connections=10,
-        max_idle=10,
+        max_connections=MAX_CONNECTIONS,
+        max_idle=MAX_CONNECTIONS,
         begin_s=timing.database_begin_s,
         answer_s=timing.database_answer_s,
     )

@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
-import httpx
-from support import fork_server
+from support import fork_server, plain_http
+from support.polling import pauses
 from support.ports import free_port
 from support.programs import execute
 
@@ -71,10 +71,11 @@ async def own_process(
 
 async def ready(chosen: HubSettings, hub: asyncio.Task[Any]) -> None:
     """Return when the hub says that it is ready, or has ended."""
-    url = f"http://127.0.0.1:{chosen.health_listen_addr[1]}/readyz"
-    async with asyncio.timeout(40), httpx.AsyncClient() as http:
-        while not hub.done():
-            with contextlib.suppress(httpx.TransportError):
-                if (await http.get(url)).is_success:
+    async with asyncio.timeout(40):
+        for pause_s in pauses():
+            if hub.done():
+                return
+            with contextlib.suppress(OSError):
+                if (await plain_http.get(chosen.health_listen_addr[1], "/readyz")).is_success:
                     return
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(pause_s)

@@ -106,6 +106,7 @@ ROWS: Mapping[str, Callable[[int], dict[str, Any]]] = {
         "sealed": _key(n),
         "created_at_ms": _at(n),
     },
+    "revision_tags": lambda n: {"revision": n + 1, "tag": _key(n)[-8:]},
     "tenant_removals": lambda n: {"tenant_id": _key(n), "removed_at_ms": _at(n)},
 }
 

@@ -8,21 +8,19 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.types import Message, Receive, Scope, Send
-
-from towonel.hub.api.application import create_app_without_hub
+from support.openapi import document
 
 
 @cache
 def documented() -> dict[str, dict[int, set[str]]]:
     """Return the error codes that each status of each operation may have."""
-    document: dict[str, Any] = create_app_without_hub().openapi()
-    shared = document["components"]["responses"]
+    shared = document()["components"]["responses"]
     return {
         operation["operationId"]: {
             int(status): set(re.findall(r"`([a-z_]+)`", _description(response, shared)))
             for status, response in operation["responses"].items()
         }
-        for methods in document["paths"].values()
+        for methods in document()["paths"].values()
         for operation in methods.values()
     }
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import trustme
 from support.ports import free_port
 
+from towonel.runtime.sockets import abort_server
+
 CHUNK = bytes(range(256)) * 256  # 64 KiB
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 
@@ -144,8 +146,7 @@ async def command_origin(
     try:
         yield origin
     finally:
-        server.close()
-        server.close_clients()
+        await abort_server(server)
 
 
 NGINX_CONFIGURATION = """

@@ -15,7 +15,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from towonel.runtime.settings import load
-from towonel.runtime.telemetry import TelemetrySettings
+from towonel.runtime.tracing.telemetry import TelemetrySettings
 
 type Values = dict[str, str | int]
 

@@ -52,6 +52,15 @@ class Postgres:
         """Delete a database; hundreds would take gigabytes, and long to delete at the end."""
         self.execute(f"DROP DATABASE {database.url.database} WITH (FORCE)")
 
+    def copy(self, name: str, to: str) -> None:
+        """Keep a copy of a database that nobody is connected to."""
+        self.execute(f"CREATE DATABASE {to} TEMPLATE {name}")
+
+    def put_back(self, name: str, older: str) -> None:
+        """Have a database be an older copy of it, as a failover that lost commits does."""
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        self.execute(f"ALTER DATABASE {older} RENAME TO {name}")
+
     def named(self, name: str) -> Database:
         return Database.parse(self.dsn(name))
 
@@ -59,7 +68,11 @@ class Postgres:
         return f"postgres://towonel:secret@127.0.0.1:{self.port}/{name}"
 
     def execute(self, statement: str, *values: str) -> None:
-        with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
+        self.execute_in("postgres", statement, *values)
+
+    def execute_in(self, name: str, statement: str, *values: str) -> None:
+        """Execute a statement in a database, as the superuser."""
+        with psycopg.connect(self.dsn(name), autocommit=True) as connection:
             connection.execute(statement.encode(), values)
 
     def let_write(self, database: Database, *, may: bool) -> None:

@@ -130,11 +130,15 @@ class OwnProcess:
         return self.log_file.read_text()
 
     def resident_bytes(self) -> int:
-        """Return the resident memory of the process, without what it shares with others."""
+        """Return the resident memory of the process.
+
+        What it shares with the process that it was forked from counts before and after it is
+        written to: only memory that it takes makes this grow.
+        """
         for line in Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Private_Dirty:"):
+            if line.startswith("Rss:"):
                 return int(line.split()[1]) * 1024
-        raise AssertionError("smaps_rollup always has Private_Dirty")
+        raise AssertionError("smaps_rollup always has Rss")
 
 
 async def execute(program: str, environ: Mapping[str, str], output: Path) -> Process:

@@ -59,3 +59,20 @@ async def running_redis(folder: Path, port: int | None = None) -> AsyncGenerator
     """Run a Redis while the context lasts; yields its URL."""
     async with redis_server(folder, port) as server:
         yield server.url
+
+
+@contextlib.asynccontextmanager
+async def flood(port: int, channel: str) -> AsyncGenerator[None]:
+    """Publish as fast as Redis can while the context lasts."""
+    program = shutil.which("redis-benchmark")
+    assert program, "redis-benchmark is missing: run `make tools`"
+    process = await asyncio.create_subprocess_exec(
+        *(program, "-p", str(port), "-c", "1", "-P", "100", "-n", "100000000", "-q"),
+        *("publish", channel, "x" * 32),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.kill()
+        await process.wait()

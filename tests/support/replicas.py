@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from support import plain_http
 from support.hub import OPERATOR_KEY, TestHub, hub_with_keys, new_key, route_changes_over
 from support.hub_process import running, settings
+from support.polling import pauses
 
 from towonel.api.invites import InviteIn
 from towonel.client.hub import HubClient
@@ -40,8 +42,10 @@ class Replica:
 
     async def until(self, name: str, value: float, within_s: float = 20) -> None:
         async with asyncio.timeout(within_s):
-            while await self.metric(name) != value:
-                await asyncio.sleep(0.02)
+            for pause_s in pauses():
+                if await self.metric(name) == value:
+                    return
+                await asyncio.sleep(pause_s)
 
     async def ready_until(self, holds: Callable[[int, dict[str, str]], bool]) -> Readiness:
         return await ready_until(self.chosen, holds)
@@ -63,8 +67,7 @@ async def retried[T](ask: Callable[[], Awaitable[T]]) -> T:
 
 async def health(chosen: HubSettings, what: str) -> httpx.Response:
     """Ask a hub's health address."""
-    async with httpx.AsyncClient() as http:
-        return await http.get(f"http://127.0.0.1:{chosen.health_listen_addr[1]}/{what}")
+    return await plain_http.get(chosen.health_listen_addr[1], f"/{what}")
 
 
 async def ready_until(
@@ -72,12 +75,13 @@ async def ready_until(
 ) -> Readiness:
     """Return what /readyz says, status and reasons, once it is what is waited for."""
     async with asyncio.timeout(30):
-        while True:
-            with contextlib.suppress(httpx.TransportError):  # it may not listen yet
+        for pause_s in pauses():
+            with contextlib.suppress(OSError):  # it may not listen yet
                 answer = await health(chosen, "readyz")
                 if holds(answer.status_code, answer.json()["reasons"]):
                     return answer.status_code, answer.json()["reasons"]
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(pause_s)
+    raise AssertionError("pauses do not end")
 
 
 @contextlib.asynccontextmanager

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
+from towonel.runtime.sockets import abort_server
+
 
 @dataclass
 class Request:
@@ -60,6 +62,7 @@ type Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitabl
 @contextlib.asynccontextmanager
 async def serving(connected: Connected, tls: ssl.SSLContext | None = None) -> AsyncGenerator[int]:
     server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
-    async with server:
+    try:
         yield server.sockets[0].getsockname()[1]
-        server.abort_clients()
+    finally:
+        await abort_server(server)

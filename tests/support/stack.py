@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
+from support import plain_http
+from support.polling import pauses
 from support.ports import free_port
 from support.programs import Name, Program, Runner, in_process, own_processes
 
@@ -28,8 +29,7 @@ class Node[P: Program]:
 
     async def metric(self, name: str, **labels: str) -> float:
         """The sum of the samples of a metric that carry these labels."""
-        async with httpx.AsyncClient() as http:
-            text = (await http.get(f"http://127.0.0.1:{self.health_port}/metrics")).text
+        text = (await plain_http.get(self.health_port, "/metrics")).text
         assert f"# TYPE {name} " in text, f"there is no metric {name}"
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
         return sum(
@@ -67,11 +67,12 @@ class Stack:
     def edge_port(self) -> int:
         return self.edges[0].port
 
-    async def start_hub(self) -> Node[Program]:
+    async def start_hub(self, **extra: str) -> Node[Program]:
         environ = {
             **self._shared(),
             "TOWONEL_HUB_LISTEN_ADDR": f"127.0.0.1:{self.hub_port}",
             "TOWONEL_HUB_PUBLIC_URL": self.hub_url,
+            **extra,
         }
         self.hub = await self._start("hub", self.hub_port, environ, "TOWONEL_HUB")
         return self.hub
@@ -167,26 +168,26 @@ async def running_stack(
 
 async def ready(node: Node[Program]) -> None:
     """Wait until `/readyz` answers 200."""
-    async with httpx.AsyncClient() as http:
 
-        async def says_ready() -> bool:
-            try:
-                url = f"http://127.0.0.1:{node.health_port}/readyz"
-                return (await http.get(url)).status_code == httpx.codes.OK
-            except httpx.TransportError:
-                return False
-
+    async def says_ready() -> bool:
         try:
-            await until(says_ready, READY_S)
-        except TimeoutError:
-            raise AssertionError(f"not ready within {READY_S} s\n{node.program.log()}") from None
+            return (await plain_http.get(node.health_port, "/readyz")).is_success
+        except OSError:
+            return False
+
+    try:
+        await until(says_ready, READY_S)
+    except TimeoutError:
+        raise AssertionError(f"not ready within {READY_S} s\n{node.program.log()}") from None
 
 
 async def until(condition: Callable[[], object], within_s: float = 20.0) -> None:
-    """Wait for a condition, asked every 20 ms; a coroutine function is awaited."""
+    """Wait for a condition, asked again and again; a coroutine function is awaited."""
     async with asyncio.timeout(within_s):
-        while not await _value(condition()):
-            await asyncio.sleep(0.02)
+        for pause_s in pauses():
+            if await _value(condition()):
+                return
+            await asyncio.sleep(pause_s)
 
 
 async def _value(value: object) -> object:

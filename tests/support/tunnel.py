@@ -14,10 +14,14 @@ from towonel.identity.certs import certificate_sha256, create_certificate
 from towonel.identity.grants import Grant, issue
 from towonel.identity.keys import NodeKey
 from towonel.tunnel.channel import Channel
+from towonel.tunnel.core.bounds.handshake_places import MAX_HANDSHAKES
+from towonel.tunnel.core.bounds.receive_budget import ReceiveBudget
+from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
-from towonel.tunnel.link import Link, dial
-from towonel.tunnel.listener import MAX_HANDSHAKES, AdmissionPolicy, Listener, listen
+from towonel.tunnel.dial import dial
+from towonel.tunnel.link import Link
+from towonel.tunnel.listener import AdmissionPolicy, Listener, listen
 from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.session import Session
 from towonel.tunnel.stream_requests import Handle, StreamRequest
@@ -63,6 +67,9 @@ class RecordingPolicy(AdmissionPolicy):
     ended_with: list[Code] = field(default_factory=list)
     refused_with: list[Code] = field(default_factory=list)
     refuses: Code | None = None
+    refuses_more: Code | None = None
+    send_budget: SendBudget = field(default_factory=lambda: SendBudget(2**40))
+    receive_budget: ReceiveBudget = field(default_factory=ReceiveBudget)
 
     @override
     def hub_ids(self) -> tuple[bytes, ...]:
@@ -71,6 +78,18 @@ class RecordingPolicy(AdmissionPolicy):
     @override
     def refuse(self, grant: Grant) -> Code | None:
         return self.refuses
+
+    @override
+    def refuse_more(self, grant: Grant) -> Code | None:
+        return self.refuses_more
+
+    @override
+    def source_of(self, host: str) -> str:
+        return host
+
+    @override
+    def budgets_of(self, tenant_id: TenantId) -> tuple[SendBudget, ReceiveBudget]:
+        return self.send_budget, self.receive_budget
 
     @override
     def now_ms(self) -> int:
@@ -136,7 +155,7 @@ class ListeningEdge:
     ) -> AsyncGenerator[Link]:
         agent = agent or new_key()
         async with dial(
-            self.address,
+            [self.address],
             edge=edge,
             key=agent,
             grant=grant or grant_of(agent),
@@ -156,14 +175,17 @@ class ListeningEdge:
 
 @contextlib.asynccontextmanager
 async def listening_edge(
-    timing: Timing = DEFAULT_TIMING, max_handshakes: int = MAX_HANDSHAKES
+    timing: Timing = DEFAULT_TIMING,
+    max_handshakes: int = MAX_HANDSHAKES,
+    host: str = "127.0.0.1",
+    certificate_pem: str = PEM,
 ) -> AsyncGenerator[ListeningEdge]:
     policy = RecordingPolicy()
     async with listen(
-        "127.0.0.1",
+        host,
         0,
         key=EDGE,
-        certificate_pem=PEM,
+        certificate_pem=certificate_pem,
         policy=policy,
         timing=timing,
         max_handshakes=max_handshakes,

@@ -1,6 +1,7 @@
 """Live invites on the command line: shown, found and edited, against a real hub."""
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any, override
 
 import pytest
@@ -36,7 +37,7 @@ def test_an_invite_is_shown_whole(hub: CommandedHub, invite: str) -> None:
     assert (displayed["name"], displayed["status"]) == ("editable", "pending")
     assert displayed["hostnames"] == ", ".join(HOSTS)
     assert (displayed["ports"], displayed["limits"]) == ("none", "the hub's")
-    assert (displayed["expires"], displayed["suspended"]) == ("never", "never")
+    assert {displayed[name] for name in ("expires", "ends", "suspended")} == {"never"}
 
 
 def test_only_what_is_given_changes(hub: CommandedHub, invite: str) -> None:
@@ -75,6 +76,31 @@ def test_an_end_is_moved(hub: CommandedHub, invite: str) -> None:
     assert edited(hub, invite, "--expires never")["expires_at"] is None
 
 
+def test_serving_ends_and_goes_on_by_a_flag_of_its_own(hub: CommandedHub) -> None:
+    host = "trial.example.eu"
+    made = hub.json_of("invite", "create", "--hostnames", host, "--serve-for", "30d")
+    invite, tenant = made["invite_id"], made["tenant_id"]
+    found = hub.json_of("invite", "show", "--id", invite)
+    past = edited(hub, invite, "--serve-until 2020-01-31")
+    counted = hub.json_of("status")
+    shown = hub.stdout_of("tenant", "list", "--hostname", host)
+    listed = hub.stdout_of("invite", "list", "--state", "ended")
+    refused = hub.run("tenant", "resume", tenant)
+    longer = edited(hub, invite, "--serve-for forever")
+    hub.run("invite", "revoke", "--id", invite)
+
+    served_for = datetime.fromisoformat(found["serves_until"]) - datetime.fromisoformat(
+        found["created_at"]
+    )
+    assert (served_for, found["expires_at"]) == (timedelta(days=30), None)
+    assert (past["state"], past["serves_until"][:10]) == ("ended", "2020-01-31")
+    assert counted["tenants_ended"] == 1
+    assert shown.splitlines()[1].split()[2] == "ended"
+    assert "2020-01-31 00:00 UTC" in listed
+    assert (refused.exit_code, "serves_until" in refused.stderr) == (1, True)
+    assert (longer["state"], longer["serves_until"]) == ("pending", None)
+
+
 @pytest.mark.parametrize(
     ("line", "exit_code", "reported"),
     [
@@ -87,6 +113,10 @@ def test_an_end_is_moved(hub: CommandedHub, invite: str) -> None:
         ("--port udp:30-20", 2, "the first port is above the last"),
         ("--port tcp:80", 1, "port 80 is below 1024"),
         ("--expires 1d --expires-at 2037-01-01", 2, "not both"),
+        ("--serve-for 1d --serve-until 2037-01-01", 2, "--serve-until: give --serve-for or"),
+        ("--serve-for soon", 2, "--serve-for: write a number"),
+        ("--serve-for 11y", 2, "--serve-for: at most 3660d"),
+        ("--serve-until soon", 2, "--serve-until: write a date"),
         ("--max-ports many", 2, "--max-ports: is a number up to 1000000, or default"),
         ("--max-ports 1000001", 2, "--max-ports: "),
         ("--max-ports 99999999999", 2, "--max-ports: "),

@@ -110,7 +110,12 @@ MISTAKES: list[tuple[str, str, int, str]] = [
     ("tenant public-key --key-path missing.key", "", 2, "missing.key: cannot be read"),
     ("tenant export-key --key-path short.key", "", 2, "short.key: has 16 bytes, a key has 32"),
     ("tenant public-key --key-path long.key", "", 2, "long.key: has 33 bytes"),
-    ("tenant public-key --key-path open.key", "", 2, "others may use it; run: chmod 600 open.key"),
+    (
+        "tenant public-key --key-path open.key",
+        "",
+        2,
+        "everybody may use it; run: chmod 600 open.key",
+    ),
     ("tenant export-key --key-path .", "", 2, "cannot be read: Is a directory"),
     ("entry list --key-path short.key", "", 2, "short.key: has 16 bytes"),
     ("entry submit --key-path open.key --op upsert-hostname --hostname a.eu", "", 2, "chmod 600"),
@@ -140,7 +145,7 @@ def test_a_mistake_is_one_line_and_leaves_every_key_as_it_is(
 ) -> None:
     write("short.key", SEED[:16])
     write("long.key", SEED + b"\n")
-    write("open.key", SEED, 0o640)
+    write("open.key", SEED, 0o644)
     write("empty", b"\n")
     write("huge", bytes(65_537))
     edge = EdgeToken("https://hub.example.eu", b"i" * 16, b"s" * 32, SEED).encode()

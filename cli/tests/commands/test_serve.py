@@ -1,4 +1,8 @@
+import json
+from pathlib import Path
+
 import pytest
+from support.commands import towonel
 
 from towonel.cli.commands.serve import programs_for
 from towonel.cli.settings import ServeSettings, child_environment, foreign_environment
@@ -59,6 +63,23 @@ def test_an_edge_that_has_a_hub_already_is_told_nothing(name: str) -> None:
     assert edge.environ == {name: "elsewhere"}
 
 
+def test_a_token_alone_starts_an_edge_and_no_hub() -> None:
+    token = {"TOWONEL_EDGE_INVITE_TOKEN": "tt_edge_2_…"}
+    links = {"TOWONEL_HUB_PORT": "tcp://10.0.0.7:8443", "TOWONEL_HUB_DB_DSN": ""}
+
+    assert list(programs(**token)) == ["edge"]
+    assert list(programs(TOWONEL_EDGE_INVITE_TOKEN_FILE="/run/secrets/token")) == ["edge"]
+    assert list(programs(**token, **links, TOWONEL_HUB_URL="https://hub.example.eu")) == ["edge"]
+
+
+def test_a_hub_runs_beside_a_token_where_a_variable_says_so() -> None:
+    token = {"TOWONEL_EDGE_INVITE_TOKEN": "tt_edge_2_…"}
+
+    assert list(programs(**token, TOWONEL_HUB_ENABLED="true")) == ["hub", "edge"]
+    assert list(programs(**token, TOWONEL_HUB_PUBLIC_URL="https://hub.eu")) == ["hub", "edge"]
+    assert list(programs(**token, TOWONEL_EDGE_ENABLED="false")) == ["hub"]
+
+
 def test_an_edge_alone_is_told_nothing() -> None:
     assert programs(TOWONEL_HUB_ENABLED="false")["edge"].environ == {"TOWONEL_HUB_ENABLED": "false"}
 
@@ -85,6 +106,37 @@ def test_the_demo_is_the_same_whatever_the_environment_says(
 
     assert "PATH" in environ
     assert not [name for name in environ if name.startswith("TOWONEL_")]
+
+
+@pytest.mark.processes
+def test_without_variables_the_folder_is_asked_for_and_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = towonel()
+
+    assert ended.exit_code == 78
+    assert ended.stderr.startswith("towonel: bad_configuration: TOWONEL_DATA_DIR: must be set")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.processes
+@pytest.mark.soak
+def test_mistakes_of_both_programs_are_named_at_once(tmp_path: Path) -> None:
+    wrong = {
+        "TOWONEL_LOG_FORMAT": "json",
+        "TOWONEL_HUB_RATE_LIMIT_BURST": "many",
+        "TOWONEL_EDGE_MAX_SESSIONS": "many",
+        "TOWONEL_REDIS_URL": "nonsense",  # read by both
+    }
+    ended = towonel("serve", "--json", TOWONEL_DATA_DIR=str(tmp_path), **wrong)
+
+    assert ended.exit_code == 78
+    lines = json.loads(ended.stderr)["error"]["message"].splitlines()
+    assert sorted(line.partition(":")[0] for line in lines) == sorted(
+        {*wrong} - {"TOWONEL_LOG_FORMAT"}
+    )
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_program_never_shows_its_environment() -> None:

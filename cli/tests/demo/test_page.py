@@ -56,7 +56,7 @@ def test_the_fingerprint_is_the_one_openssl_prints(certificate: Path) -> None:
 
 async def test_a_client_sees_the_page_and_the_services_own_certificate(certificate: Path) -> None:
     port = free_port()
-    with serve_page(port, certificate, certificate.with_name("origin.key")):
+    async with serve_page(port, certificate, certificate.with_name("origin.key")):
         seen = await fetch(port, certificate)
 
     assert (seen.status, seen.heading) == ("HTTP/1.1 200 OK", TITLE)
@@ -64,18 +64,39 @@ async def test_a_client_sees_the_page_and_the_services_own_certificate(certifica
     assert seen.protocol == "TLSv1.3"
 
 
-def test_the_page_ends_with_its_context_and_has_no_body_for_head(certificate: Path) -> None:
-    port, trusted = free_port(), ssl.create_default_context(cafile=str(certificate))
+async def test_the_page_ends_with_its_context_and_has_no_body_for_head(certificate: Path) -> None:
+    port, trusted = free_port(), ssl.create_default_context()
     trusted.check_hostname = False
-    with (
-        httpx.Client(verify=trusted, trust_env=False) as http,
-        serve_page(port, certificate, certificate.with_name("origin.key")),
-    ):
-        answer = http.head(f"https://127.0.0.1:{port}/")
-    with pytest.raises(httpx.ConnectError), httpx.Client(verify=trusted) as http:
-        http.get(f"https://127.0.0.1:{port}/")
+    trusted.load_verify_locations(certificate)
+    url = f"https://127.0.0.1:{port}/"
+    async with httpx.AsyncClient(verify=trusted, trust_env=False) as http:
+        async with serve_page(port, certificate, certificate.with_name("origin.key")):
+            answer = await http.head(url)
+        with pytest.raises(httpx.ConnectError):
+            await http.get(url)
 
     assert (answer.status_code, answer.content) == (200, b"")
+    assert int(answer.headers["content-length"]) > len(TITLE)
+
+
+@pytest.mark.parametrize("request_", [b"", b"GET / HTTP/1.1\r\n", b"x" * 100_000])
+async def test_the_page_survives_a_client_that_asks_for_nothing(
+    certificate: Path, request_: bytes
+) -> None:
+    port, trusted = free_port(), ssl.create_default_context(cafile=str(certificate))
+    async with serve_page(port, certificate, certificate.with_name("origin.key")):
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=trusted, server_hostname=HOSTNAME
+        )
+        with contextlib.suppress(ConnectionError):
+            writer.write(request_)
+            await writer.drain()
+        writer.transport.abort()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        seen = await fetch(port, certificate)
+
+    assert seen.heading == TITLE
 
 
 async def test_a_client_refuses_another_certificate(

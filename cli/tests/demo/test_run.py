@@ -1,10 +1,12 @@
 """The demo when something is wrong: programs that end, ports in use, signals in the middle."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import socket
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,15 @@ from support.ports import free_port, free_ports
 from support.scripted_server import Server, serving
 
 from towonel.cli.demo.page import HOST
-from towonel.cli.demo.processes import Ports, StepFailed, run_processes
-from towonel.cli.demo.run import AGENT, PUBLIC, STEPS, Demo, Narration, run
+from towonel.cli.demo.processes import (
+    Port,
+    Ports,
+    Processes,
+    StepFailed,
+    wait_ready,
+)
+from towonel.cli.demo.run import AGENT, PUBLIC, STEPS, Demo, run
+from towonel.cli.options.choices import Format
 from towonel.cli.subprocesses import Program
 
 # They wait for a line of standard input, of which there is none: they end at once, or never.
@@ -23,27 +32,54 @@ STAYS = Program("stays", "http.server", os.environ, ("--bind", HOST, str(free_po
 
 def six_ports() -> Ports:
     base = free_ports(6)
-    return Ports(*range(base, base + 6))
+    return dict(zip(Port, range(base, base + 6), strict=True))
+
+
+@contextlib.asynccontextmanager
+async def run_processes(folder: Path) -> AsyncGenerator[Processes]:
+    """An empty set of processes, whose failure is raised alone; all are stopped at the end."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            processes = Processes(folder, tasks)
+            try:
+                yield processes
+            finally:
+                await processes.stop()
+    except* StepFailed as failures:
+        failure = failures.exceptions[0]
+    else:
+        return
+    raise failure
 
 
 async def test_one_that_ends_while_another_is_waited_for_is_the_one_named(tmp_path: Path) -> None:
-    async with run_processes(tmp_path) as processes:
-        stays = await processes.start(STAYS)
-        broken = await processes.start(ENDS)
-        await broken.process.wait()
-        with pytest.raises(StepFailed, match="broken ended with exit code 1") as caught:
-            await processes.wait_ready(stays, free_port())
+    async def wait_for_another() -> None:
+        async with run_processes(tmp_path) as processes:
+            stays = await processes.start(STAYS)
+            await processes.start(ENDS)
+            await wait_ready(stays, free_port())
+
+    with pytest.raises(StepFailed, match="broken ended with exit code 1") as caught:
+        await wait_for_another()
 
     assert caught.value.program == "broken"
     assert "towonel.cli.demo" in caught.value.last_lines[-1]
 
 
 async def test_one_that_ends_while_all_should_stay_is_named_by_its_signal(tmp_path: Path) -> None:
-    async with run_processes(tmp_path) as processes:
-        stays = await processes.start(STAYS)
-        stays.signal(signal.SIGKILL)
-        with pytest.raises(StepFailed, match="stays was ended by SIGKILL"):
-            await processes.wait_until_one_ends()
+    async def kill_and_stay() -> None:
+        async with run_processes(tmp_path) as processes:
+            (await processes.start(STAYS)).signal(signal.SIGKILL)
+            await asyncio.Event().wait()
+
+    with pytest.raises(StepFailed, match="stays was ended by SIGKILL"):
+        await kill_and_stay()
+
+
+async def test_one_that_is_never_ready_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StepFailed, match="stays is not ready after 0 s"):
+        async with run_processes(tmp_path) as processes:
+            await wait_ready(await processes.start(STAYS), free_port(), patience_s=0.1)
 
 
 async def test_processes_are_stopped_at_the_end(tmp_path: Path) -> None:
@@ -56,7 +92,7 @@ async def test_processes_are_stopped_at_the_end(tmp_path: Path) -> None:
 async def test_one_that_answers_is_ready(tmp_path: Path, server: Server) -> None:
     server.reply(200)
     async with serving(server.serve) as port, run_processes(tmp_path) as processes:
-        await processes.wait_ready(await processes.start(STAYS), port)
+        await wait_ready(await processes.start(STAYS), port)
 
     assert server.requests[0].target == "/readyz"
 
@@ -65,73 +101,93 @@ async def test_ports_in_use_are_named_with_their_role_and_a_way_out(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     ports = six_ports()
-    with socket.create_server((HOST, ports.edge)), socket.create_server((HOST, ports.hub)):
-        exit_code = await run(ports, Narration(as_json=False), stays=False)
+    edge, hub = ports[Port.EDGE], ports[Port.HUB]
+    with socket.create_server((HOST, edge)), socket.socket(type=socket.SOCK_DGRAM) as other:
+        other.bind((HOST, hub))
+        exit_code = await run(Demo(ports, Format.TABLE, stays=False))
 
     output = capsys.readouterr().out
     assert exit_code == 1
-    assert f"port {ports.edge} (the edge, for clients and agents) is in use" in output
-    assert f"port {ports.hub} (the hub's API) is in use" in output
-    assert "--port-base" in output
+    assert f"port {edge} (the edge, for clients and agents) is in use" in output
+    assert f"port {hub} (the hub's API) is in use" in output
+    assert "--port-base 20000" in output
+    assert "make demo PORT_BASE=20000" in output
 
 
-@pytest.mark.parametrize("step", [PUBLIC, AGENT])
+@pytest.mark.parametrize("step", [PUBLIC, pytest.param(AGENT, marks=pytest.mark.soak)])
 async def test_a_signal_in_the_middle_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    narration = Narration(as_json=True)
-    demo = Demo(six_ports(), narration, stays=False)
+    demo = Demo(six_ports(), Format.JSON, stays=False)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(demo.run())
-        while narration.title != step:
+        while demo.title != step:
             await asyncio.sleep(0.01)
         demo.on_signal(signal.SIGTERM)
 
     assert running.result() == 1
     assert list(tmp_path.iterdir()) == []
-    assert demo._processes
-    assert all(each.process.returncode is not None for each in demo._processes.running)
+    assert demo.processes
+    assert all(each.process.returncode is not None for each in demo.processes.running)
+
+
+@pytest.mark.soak
+async def test_a_program_that_dies_while_the_demo_stays_is_told_with_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    demo = Demo(six_ports(), Format.JSON, stays=True)
+    told = ""
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(demo.run())
+        while '"curl"' not in told:
+            await asyncio.sleep(0.05)
+            told += capsys.readouterr().out
+        assert demo.processes
+        demo.processes.running[-1].signal(signal.SIGKILL)
+
+    failure = json.loads(capsys.readouterr().out)
+    assert running.result() == 1
+    assert (failure["ok"], failure["program"]) == (False, "agent")
+    assert failure["reason"] == "agent was ended by SIGKILL"
+    assert failure["log"]
 
 
 def test_sentences_fit_a_narrow_terminal_but_a_command_is_never_cut(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")
-    narration = Narration(as_json=False)
-    narration.opening()
-    narration.step(AGENT)
-    narration.facts(("name", "value"))
-    narration.invitation("curl " + "x" * 100, "/folder", stays=True)
+    demo = Demo(six_ports(), Format.TABLE, stays=True)
+    demo.show_step(AGENT)
+    demo.show_facts(("name", "value"))
+    demo.show_curl(tmp_path / ("x" * 100))
     error = StepFailed("it broke")
     error.program, error.last_lines = "agent", ["[bold]last words[/bold]"]
-    narration.failed(AGENT, error)
-    narration.closing()
+    demo.report(error)
 
     lines = capsys.readouterr().out.splitlines()
-    assert "   curl " + "x" * 100 in lines
-    assert "   name              value" in lines
+    assert any(line.startswith("curl ") and "x" * 100 in line for line in lines)
+    assert "name       value" in lines
     assert f"4. {AGENT}" in lines
-    assert "   The last lines of agent's log:" in lines
-    assert "   | [bold]last words[/bold]" in lines
+    assert "The last lines of agent's log:" in lines
+    assert "| [bold]last words[/bold]" in lines
     words = STEPS[AGENT].split()
     assert max(len(line) for line in lines if line.split()[:1] and line.split()[0] in words) < 40
     assert not any(line != line.rstrip() for line in lines)
 
 
 def test_for_programs_each_step_is_a_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
-    narration = Narration(as_json=True)
-    narration.opening()
-    narration.step(AGENT)
-    narration.facts(("a", "b"))
-    narration.invitation("curl", "/folder", stays=False)
-    narration.failed(AGENT, StepFailed("why"))
-    narration.closing()
+    demo = Demo(six_ports(), Format.JSON, stays=False)
+    demo.say({}, "only for people")
+    demo.show_step(AGENT)
+    demo.show_facts(("a", "b"))
+    demo.show_curl(Path("/folder/pem"))
+    demo.report(StepFailed("why"))
 
-    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
-        {"step": AGENT, "text": STEPS[AGENT]},
-        {"facts": {"a": "b"}},
-        {"ok": True, "curl": "curl", "folder": "/folder", "stays": False},
-        {"ok": False, "step": AGENT, "reason": "why", "program": None, "log": []},
-        {"stopped": True},
-    ]
+    step, facts, done, failed = map(json.loads, capsys.readouterr().out.splitlines())
+    assert step == {"step": AGENT, "text": STEPS[AGENT]}
+    assert facts == {"facts": {"a": "b"}}
+    assert done.pop("curl").startswith("curl --resolve app.demo.example:")
+    assert done == {"ok": True, "folder": "/folder", "stays": False}
+    assert failed == {"ok": False, "step": AGENT, "reason": "why", "program": None, "log": []}

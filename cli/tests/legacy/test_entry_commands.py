@@ -1,15 +1,19 @@
 """Signed entries on the command line, against a real hub."""
 
 import json
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from support.commands import CommandedHub
+from support.hub import new_key
 
 from towonel.wire.tokens import InviteToken
+
+
+def new_agent_id() -> str:
+    return new_key().public.hex()
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class Tenant:
     invite_id: str
     tenant_id: str
     key_path: str
-    agent_id: str = field(default_factory=lambda: secrets.token_hex(32))
+    agent_id: str = field(default_factory=new_agent_id)
 
     def submit(self, op: str) -> str:
         line = f"entry submit --key-path {self.key_path} --op {op}"

@@ -37,12 +37,12 @@ from towonel.wire.tokens import InviteToken
 
 TENANT = TenantKey.from_seed(b"\x05" * 32)
 OP = UpsertHostname("a.example.eu")
-AGENT = AgentId(b"\x01" * 32)
+AGENT = AgentId(b"\x58" + b"\x66" * 31)  # the base point of RFC 8032
 
 hostnames = st.sampled_from(["a.example.eu", "A.Example.EU", "*.b.example.eu"])
 services = st.sampled_from(["ssh", "dns"])
 ports = st.integers(1, 9)
-agents = st.sampled_from([AGENT, AgentId(b"\x02" * 32)])
+agents = st.sampled_from([AGENT, AgentId(bytes(32))])
 ops: st.SearchStrategy[Op] = st.one_of(
     st.builds(UpsertHostname, hostnames),
     st.builds(DeleteHostname, hostnames),

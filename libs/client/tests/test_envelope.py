@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.client.envelope import error_from, printable, retry_after_s
+from towonel.client.envelope import ForeignAnswer, error_from, printable, retry_after_s
 from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
+
+REQUESTED = "GET https://hub.example.eu/v1/edges"
 
 
 def envelope(code: str, message: str = "because") -> bytes:
@@ -30,7 +32,7 @@ def envelope(code: str, message: str = "because") -> bytes:
 def test_the_hubs_word_becomes_its_code_and_says_who_has_to_act(
     status: int, word: str, kind: type[Exception]
 ) -> None:
-    error = error_from(status, envelope(word), {})
+    error = error_from(status, envelope(word), {}, REQUESTED)
 
     assert type(error) is kind
     assert error.code.word == word
@@ -56,7 +58,7 @@ def test_the_hubs_word_becomes_its_code_and_says_who_has_to_act(
     ],
 )
 def test_a_word_of_a_newer_hub_is_read_by_its_status(status: int, code: Code) -> None:
-    assert error_from(status, envelope("word_of_tomorrow"), {}).code is code
+    assert error_from(status, envelope("word_of_tomorrow"), {}, REQUESTED).code is code
 
 
 @pytest.mark.parametrize(
@@ -64,11 +66,11 @@ def test_a_word_of_a_newer_hub_is_read_by_its_status(status: int, code: Code) ->
 )
 @pytest.mark.parametrize("status", [302, 400, 401, 404, 502])
 def test_an_error_that_is_not_the_hubs_means_the_hub_is_not_there(status: int, body: bytes) -> None:
-    error = error_from(status, body, {"retry-after": "7"})
+    error = error_from(status, body, {"retry-after": "7"}, REQUESTED)
 
-    assert isinstance(error, Unavailable)
-    assert error.code is Code.HUB_UNAVAILABLE
-    assert error.retry_after_s == 7
+    assert isinstance(error, ForeignAnswer)
+    assert (error.code, error.status, error.retry_after_s) == (Code.HUB_UNAVAILABLE, status, 7)
+    assert error.detail.startswith(f"{REQUESTED}: answered {status}")
 
 
 @pytest.mark.parametrize(
@@ -86,4 +88,4 @@ def test_a_strangers_words_cannot_steer_a_terminal_or_forge_a_line() -> None:
 
 @given(st.integers(300, 599), st.binary())
 def test_any_answer_that_is_no_success_becomes_an_error_of_ours(status: int, body: bytes) -> None:
-    assert error_from(status, body, {}).code in Code
+    assert error_from(status, body, {}, REQUESTED).code in Code

@@ -71,6 +71,18 @@ async def test_refresh_shows_the_grant_and_is_signed_by_the_agent(server: Server
     check(request, Domain.AGENT_REFRESH)
 
 
+async def test_an_agent_that_leaves_shows_its_grant_and_signs(server: Server) -> None:
+    server.reply(200, json.dumps({"status": "ok"}))
+
+    async with client(server) as hub:
+        await hub.leave(b"grant", NODE)
+
+    [request] = server.requests
+    assert request.target == "/v1/agent/leave"
+    assert json.loads(request.body) == {"grant": base64url.encode(b"grant")}
+    check(request, Domain.AGENT_LEAVE)
+
+
 async def test_an_agent_of_the_original_tells_that_it_is_there(server: Server) -> None:
     server.reply(200, json.dumps({"status": "ok", "next_interval_secs": 20}))
     tenant_id = TenantId(TENANT.tenant_id)

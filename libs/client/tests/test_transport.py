@@ -1,6 +1,9 @@
 import asyncio
 import json
+import re
+import shlex
 import ssl
+import subprocess
 import traceback
 from pathlib import Path
 
@@ -11,10 +14,11 @@ from support.scripted_server import Server, serving
 from towonel.api.invites import InviteIn
 from towonel.client.hub import HubClient
 from towonel.client.request import MAX_ANSWER_BYTES, MAX_PAGE_BYTES, HubRequest
-from towonel.client.transport import is_loopback, parse_hub_url
+from towonel.client.transport import to_httpx_url
 from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
 
 HEALTH = {"status": "ok", "node_id": "ab" * 32, "version": "1.2.3", "protocol_version": 1}
+README = Path(__file__).parents[3] / "README.md"
 KEY = "operator-key-that-must-not-leak"
 
 
@@ -30,7 +34,7 @@ KEY = "operator-key-that-must-not-leak"
     ],
 )
 def test_https_anywhere_and_http_to_this_host_are_hubs(text: str) -> None:
-    assert str(parse_hub_url(text)) == str(parse_hub_url(text.strip()))
+    assert str(to_httpx_url(text)) == str(to_httpx_url(text.strip()))
 
 
 @pytest.mark.parametrize(
@@ -47,22 +51,24 @@ def test_https_anywhere_and_http_to_this_host_are_hubs(text: str) -> None:
         ("https://hub.example.eu/?a=b", "query"),
         ("https://hub.example.eu:99999", "65535"),
         ("https://hub.example.eu:0", "65535"),
-        ("https://hub.example.eu:https", "invalid"),
+        ("https://hub.example.eu:https", "65535"),
+        ("https://xn--999999999.example.eu", "neither a name"),
+        ("https://xn--0.example.eu", "invalid"),  # decodes, and IDNA has no such name
     ],
 )
 def test_an_unsafe_or_broken_address_is_refused_by_its_rule(text: str, rule: str) -> None:
     with pytest.raises(Denied, match=rule) as caught:
-        parse_hub_url(text)
+        to_httpx_url(text)
 
     assert caught.value.code is Code.INVALID_REQUEST
     assert "secret" not in str(caught.value)
 
 
 def test_http_elsewhere_is_a_choice_that_has_to_be_made() -> None:
-    url = parse_hub_url("http://hub.example.eu", allow_insecure=True)
+    url = to_httpx_url("http://hub.example.eu", allow_insecure=True)
 
     assert url.host == "hub.example.eu"
-    assert not is_loopback(url.host)
+    assert url.scheme == "http"
 
 
 async def test_an_answer_becomes_a_model(server: Server) -> None:
@@ -218,6 +224,20 @@ async def test_a_private_authority_is_named_by_the_usual_variable(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
 
     assert await tls_health(server, authority) == "ok"
+
+
+async def test_the_authority_that_the_readme_makes_is_trusted(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = re.search(r"`(openssl req -x509 [^`]+)`", README.read_text())
+    assert found
+    subprocess.run(shlex.split(found[1]), cwd=tmp_path, check=True, capture_output=True)
+    cert, key = (tmp_path / "ca.pem", tmp_path / "ca.key")
+    monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+
+    assert (
+        await tls_health(server, trustme.CA.from_pem(cert.read_bytes(), key.read_bytes())) == "ok"
+    )
 
 
 async def test_proxies_of_the_environment_are_not_asked_for_this_host(

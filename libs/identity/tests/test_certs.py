@@ -14,12 +14,14 @@ from cryptography.x509 import BasicConstraints, load_pem_x509_certificate
 from towonel.identity.certs import (
     EDGE_SERVER_NAME,
     LIFETIME_DAYS,
+    VALID_FROM,
     certificate_public_key,
     certificate_sha256,
     create_certificate,
     encode_private_key,
     extract_certificate,
     not_after,
+    not_before,
 )
 from towonel.identity.keys import NodeKey
 from towonel.wire.errors import Code, Denied
@@ -34,8 +36,16 @@ def test_a_certificate_carries_the_edges_key_and_is_signed_by_it() -> None:
     certificate.verify_directly_issued_by(certificate)
 
     assert certificate_public_key(PEM) == KEY.public
+    assert certificate.not_valid_before_utc == VALID_FROM
     assert not_after(PEM) == START + timedelta(days=LIFETIME_DAYS)
     assert certificate.serial_number > 0
+
+
+@pytest.mark.parametrize("clock", [datetime(1970, 1, 1, tzinfo=UTC), START + timedelta(days=365)])
+def test_one_that_is_made_by_a_wrong_clock_is_good_once_the_clock_is_right(clock: datetime) -> None:
+    pem = create_certificate(KEY, clock)
+
+    assert not_before(pem) < START < not_after(pem)
 
 
 def test_its_hash_is_of_the_der_bytes() -> None:
@@ -98,7 +108,7 @@ def test_the_key_is_written_in_a_form_that_is_read() -> None:
 
 @pytest.mark.parametrize("pem", ["", "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----"])
 def test_anything_but_a_certificate_is_refused(pem: str) -> None:
-    for read in (certificate_sha256, certificate_public_key, not_after):
+    for read in (certificate_sha256, certificate_public_key, not_before, not_after):
         with pytest.raises(Denied) as caught:
             read(pem)
 

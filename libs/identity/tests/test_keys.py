@@ -1,6 +1,8 @@
 """Signing keys: the original's ids, valid signatures, and no secret in any text."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support import vectors
 
 from towonel.identity.keys import (
@@ -9,6 +11,8 @@ from towonel.identity.keys import (
     NodeKey,
     TenantKey,
     hash_invite_secret,
+    is_blank,
+    is_node_id,
     secrets_equal,
     tenant_id_of,
     verify_node,
@@ -21,11 +25,26 @@ SEED = b"\x2a" * 32
 NODE, TENANT = NodeKey.from_seed(SEED), TenantKey.from_seed(SEED)
 
 
+def test_only_a_seed_of_zeros_is_blank() -> None:
+    assert is_blank(bytes(32))
+    assert not is_blank(bytes(31) + b"\x01")
+
+
 def test_a_seed_gives_the_ids_of_the_original() -> None:
     assert TENANT.tenant_id.hex() == VECTORS["tenant_id"]
     assert NODE.public.hex() == VECTORS["node_id"]
     assert len(TENANT.public) == TENANT_PUBLIC_KEY_BYTES
     assert tenant_id_of(TENANT.public) == TENANT.tenant_id
+
+
+def test_a_derived_key_is_the_same_each_time_and_another_for_each_purpose_and_key() -> None:
+    derived = NODE.derive("one purpose")
+
+    assert len(derived) == 32
+    assert NodeKey.from_seed(SEED).derive("one purpose") == derived
+    assert NODE.derive("another purpose") != derived
+    assert NodeKey.from_seed(bytes(32)).derive("one purpose") != derived
+    assert derived != SEED
 
 
 def test_a_nodes_signature_is_the_one_of_the_vector() -> None:
@@ -93,3 +112,28 @@ def test_secrets_are_equal_only_when_every_byte_is() -> None:
     assert secrets_equal(b"same", b"same")
     assert not secrets_equal(b"same", b"samE")
     assert not secrets_equal(b"same", b"same ")
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_every_public_key_is_the_id_of_a_node(seed: bytes) -> None:
+    assert is_node_id(NodeKey.from_seed(seed).public)
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_an_id_of_a_node_is_what_rfc_8032_decodes(public: bytes) -> None:
+    assert is_node_id(public) == can_decode(public)
+
+
+@pytest.mark.parametrize("size", [0, 31, 33])
+def test_an_id_of_a_node_has_32_bytes(size: int) -> None:
+    assert not is_node_id(bytes(size))
+
+
+def can_decode(public: bytes) -> bool:
+    """Recover x as RFC 8032 §5.1.3 says, step by step."""
+    p = 2**255 - 19
+    d = -121665 * pow(121666, -1, p) % p
+    y = int.from_bytes(public, "little") % 2**255
+    u, v = (y * y - 1) % p, (d * y * y + 1) % p
+    x = u * pow(v, 3, p) * pow(u * pow(v, 7, p), (p - 5) // 8, p) % p
+    return v * x * x % p in {u, -u % p}

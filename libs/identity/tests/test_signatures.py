@@ -138,6 +138,7 @@ def test_the_purposes_are_frozen() -> None:
         "towonel/edge-sub/v1",
         "towonel/agent-bootstrap/v1",
         "towonel/agent-refresh/v1",
+        "towonel/agent-leave/v1",
         "towonel/edge-register/v1",
         "towonel/edge-report/v1",
         "towonel/desired-state/v1",

@@ -1,8 +1,13 @@
 """Program for `test_lifecycle.py`; its argument names its behaviour."""
 
 import asyncio
+import os
+import signal
 import sys
+import threading
+import warnings
 from functools import partial
+from threading import Event
 from typing import ClassVar
 
 from pydantic import Field
@@ -40,8 +45,46 @@ async def serve(way: str, stopping: asyncio.Event) -> None:
             raise SettingsError(["PROGRAM_PORT: is taken"])
         case "finds-bad-secret":
             raise SecretFileError("PROGRAM_PORT: is taken")
+        case "misbehaves":
+            misbehave()
+            raise Uncaught from ZeroDivisionError()
+        case _:
+            await drain(way, stopping)
+
+
+async def drain(way: str, stopping: asyncio.Event) -> None:
+    match way:
+        case "drains-too-long":
+            await wait("drains", stopping)
+            raise lifecycle.DrainTimedOut
+        case "leaves-a-thread":
+            thread = asyncio.get_running_loop().run_in_executor(None, Event().wait)
+            await wait("drains", stopping)
+            assert not thread.done()
         case _:
             await wait(way, stopping)
+
+
+class Uncaught(BaseException):
+    """An exception that the lifecycle lets through."""
+
+
+class Broken:
+    """An object whose destructor fails."""
+
+    def __del__(self) -> None:
+        raise ZeroDivisionError
+
+
+def misbehave() -> None:
+    """Warn, and fail where nothing catches it: in a destructor, a thread, a callback of the loop."""
+    warnings.warn("old", stacklevel=2)
+    Broken()
+    thread = threading.Thread(target=lambda: 1 // 0)
+    thread.start()
+    thread.join()
+    context = {"message": "in a callback", "exception": ZeroDivisionError()}
+    asyncio.get_running_loop().call_exception_handler(context)
 
 
 async def wait(way: str, stopping: asyncio.Event) -> None:
@@ -49,15 +92,17 @@ async def wait(way: str, stopping: asyncio.Event) -> None:
     await stopping.wait()
     say("draining")
     try:
-        await (asyncio.sleep(0) if way == "drains" else asyncio.Event().wait())
+        await (asyncio.sleep(0) if way.startswith("drains") else asyncio.Event().wait())
     finally:
         say("released")
 
 
 def prepared(way: str, settings: ProgramSettings) -> tuple[lifecycle.Serve, float]:
     logs.configure("info", "json", "program")
+    if way == "drains-early":
+        os.kill(os.getpid(), signal.SIGTERM)
     return partial(serve, way), settings.drain_s
 
 
 if __name__ == "__main__":
-    sys.exit(lifecycle.main(ProgramSettings, partial(prepared, sys.argv[1])))
+    sys.exit(lifecycle.main(ProgramSettings, partial(prepared, sys.argv[1]), cleanup_s=0.1))

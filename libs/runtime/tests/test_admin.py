@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from support.plain_http import plain_client
 
 from towonel.runtime import admin, web
 from towonel.runtime.admin import Health
@@ -39,7 +40,7 @@ async def client(health: Health) -> AsyncIterator[httpx.AsyncClient]:
         aliases=("/healthz",),
         timing=WebTiming(head_s=HEAD_S),
     )
-    async with served as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+    async with served as port, plain_client(base_url=f"http://127.0.0.1:{port}") as http:
         yield http
 
 
@@ -124,7 +125,7 @@ async def test_a_request_in_flight_is_answered_while_the_server_ends() -> None:
     app = Starlette(routes=[Route("/", slow)])
     async with (
         asyncio.TaskGroup() as tasks,
-        httpx.AsyncClient() as http,
+        plain_client() as http,
         web.serve_app(app, "127.0.0.1", 0) as port,
     ):
         answer = tasks.create_task(http.get(f"http://127.0.0.1:{port}/"))

@@ -1,6 +1,7 @@
 """Structured logging: one JSON line an event, and never a secret."""
 
 import json
+import logging
 
 import pytest
 import structlog
@@ -64,6 +65,28 @@ def test_people_get_a_trace_as_python_writes_it(capsys: pytest.CaptureFixture[st
     written = capsys.readouterr().err
     assert 'int(f"{a_local} no number")' in written
     assert "a_local = " not in written
+
+
+def test_what_a_library_logs_is_an_event_of_the_same_form(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("info", "json", "example", redact=("tok_",))
+    library = logging.getLogger("asyncio")
+    library.warning("slow %s\nand more", "callback")
+    library.info("not of interest")
+    try:
+        int("x")
+    except ValueError:
+        library.exception("with tok_abc")
+    library.error("wrong %d", "no number")
+
+    written = capsys.readouterr().err.splitlines()
+    slow, failed = (json.loads(line) for line in written[:2])
+    assert (slow["event"], slow["level"]) == ("library.logged", "warning")
+    assert (slow["logger"], slow["detail"]) == ("asyncio", "slow callback\nand more")
+    assert slow["service"] == "example"
+    assert failed["detail"] == "[hidden]"
+    assert "ValueError" in failed["exception"]
 
 
 def test_control_characters_reach_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,10 +10,10 @@ from random import Random
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 from support.ports import free_port
-from support.redis_server import redis_server, running_redis
+from support.redis_server import flood, redis_server, running_redis
 
 from towonel.runtime.backoff import Backoff
-from towonel.runtime.pubsub import Subscription
+from towonel.runtime.pubsub import BATCH, PAUSE_S, Subscription
 
 
 class Receiver:
@@ -45,7 +45,7 @@ async def receiving(url: str) -> AsyncGenerator[Receiver]:
         running.cancel()
 
 
-async def publish(url: str, *messages: str) -> None:
+async def publish(url: str, *messages: str | bytes) -> None:
     async with Redis.from_url(url) as redis:
         for message in messages:
             await redis.publish("news", message)
@@ -61,6 +61,20 @@ async def test_messages_arrive_in_order_until_the_end(tmp_path: Path) -> None:
     assert receiver.connections == [True, False]
 
 
+async def test_a_message_that_is_no_text_where_the_url_asks_for_it_ends_nothing(
+    tmp_path: Path,
+) -> None:
+    async with (
+        running_redis(tmp_path) as url,
+        receiving(f"{url}?decode_responses=true") as receiver,
+    ):
+        await receiver.until(lambda: receiver.subscription.is_connected)
+        await publish(url, b"\xff\xfe")
+        await receiver.until(lambda: receiver.connections == [True, False, True])
+        await publish(url, "one")
+        await receiver.until(lambda: receiver.messages == [b"one"])
+
+
 async def test_messages_are_bytes_also_where_the_url_asks_for_text(tmp_path: Path) -> None:
     async with (
         running_redis(tmp_path) as url,
@@ -71,6 +85,20 @@ async def test_messages_are_bytes_also_where_the_url_asks_for_text(tmp_path: Pat
         await receiver.until(lambda: receiver.messages != [])
 
     assert receiver.messages == [b"one"]
+
+
+async def test_a_flood_of_messages_is_received_slowly_and_delays_nothing_else(
+    tmp_path: Path,
+) -> None:
+    async with redis_server(tmp_path) as server, receiving(server.url) as receiver:
+        await receiver.until(lambda: receiver.subscription.is_connected)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        async with flood(server.port, "news"):
+            await receiver.until(lambda: len(receiver.messages) >= 4 * BATCH)
+        lasted_s = loop.time() - started
+
+    assert len(receiver.messages) <= BATCH * (lasted_s / PAUSE_S + 2)
 
 
 async def test_a_quiet_redis_is_pinged_and_stays_connected(tmp_path: Path) -> None:

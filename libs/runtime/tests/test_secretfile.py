@@ -1,13 +1,24 @@
 """Secret files: created once, for their owner only, whole or not at all."""
 
+import os
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from towonel.runtime.secretfile import SecretFileError, create, load_or_create, read, replace
+
+
+@pytest.fixture(autouse=True)
+def _no_logs() -> Iterator[None]:
+    """As in a command: another test of this process may have configured logs."""
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
 
 
 def names(folder: Path) -> list[str]:
@@ -66,15 +77,19 @@ print(load_or_create(Path(sys.argv[1]), lambda: secrets.token_bytes(32)).hex())
 def test_creators_that_race_all_get_the_same_secret(tmp_path: Path) -> None:
     command = [sys.executable, "-c", CREATE, str(tmp_path / "state" / "node.key")]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    racers = [subprocess.Popen(command, text=True, **pipes) for _ in range(6)]  # type: ignore[call-overload]
-    made = {racer.communicate("go\n")[0].strip() for racer in racers}
+    racers = [subprocess.Popen(command, text=True, **pipes) for _ in range(4)]  # type: ignore[call-overload]
+    for racer in racers:
+        assert racer.stdin
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    made = {racer.communicate()[0].strip() for racer in racers}
 
     assert len(made) == 1
     assert len(made.pop()) == 64
 
 
-@pytest.mark.parametrize("bits", [0o640, 0o604, 0o620])
-def test_a_secret_that_others_may_use_is_refused_with_the_command_that_mends_it(
+@pytest.mark.parametrize("bits", [0o604, 0o602, 0o644, 0o666])
+def test_a_secret_that_everybody_may_use_is_refused_with_the_command_that_mends_it(
     tmp_path: Path, bits: int
 ) -> None:
     path = tmp_path / "node.key"
@@ -83,6 +98,37 @@ def test_a_secret_that_others_may_use_is_refused_with_the_command_that_mends_it(
 
     with pytest.raises(SecretFileError, match="chmod 600"):
         read(path)
+
+
+@pytest.mark.parametrize("bits", [0o440, 0o640, 0o660])
+def test_a_secret_that_its_group_may_use_is_read_with_a_warning(
+    tmp_path: Path, bits: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "node.key"
+    path.write_bytes(b"x")
+    path.chmod(bits)
+
+    assert read(path) == b"x"
+    said = capsys.readouterr()
+    assert f"warning: {path}: its group may use it" in said.err
+    assert said.out == ""
+
+
+def test_a_process_logs_the_warning_about_a_group(tmp_path: Path) -> None:
+    path = tmp_path / "node.key"
+    path.write_bytes(b"x")
+    path.chmod(0o640)
+    with structlog.testing.capture_logs() as logged:
+        read(path)
+
+    assert [(line["event"], line["path"]) for line in logged] == [("secret_file.shared", str(path))]
+
+
+def test_a_pipe_is_refused_without_waiting_for_its_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+
+    with pytest.raises(SecretFileError, match="is not a file"):
+        read(tmp_path / "pipe")
 
 
 def test_anything_but_a_small_file_is_refused(tmp_path: Path) -> None:

@@ -1,19 +1,23 @@
 """Settings: every mistake at once, and no secret in any of them."""
 
+import json
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AliasChoices, Field, SecretStr
 
+from towonel.runtime.environment.rules import MAX_ITEMS_NAMED
 from towonel.runtime.settings import (
     CsvList,
     HostPort,
     Settings,
     SettingsError,
     load,
+    log_warnings,
     parse_address,
     variables,
 )
@@ -56,6 +60,66 @@ def test_an_older_name_still_works_and_the_newer_wins() -> None:
     assert load(Example, {**old, "EXAMPLE_LISTEN": "b:2"}).listen == ("b", 2)
 
 
+def test_an_older_name_is_deprecated_and_an_empty_file_questioned(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    environ = {**GOOD, "EXAMPLE_BIND": "a:1", "EXAMPLE_NAMES_FILE": str(tmp_path / "empty")}
+    settings = load(Example, environ)
+    with structlog.testing.capture_logs() as logged:
+        log_warnings(settings)
+
+    assert settings.warnings == (
+        f"EXAMPLE_NAMES_FILE: {tmp_path}/empty is empty, which counts as not set",
+        "EXAMPLE_BIND: deprecated; use EXAMPLE_LISTEN",
+    )
+    assert logged[1] == {
+        "event": "setting.questioned",
+        "log_level": "warning",
+        "variable": "EXAMPLE_BIND",
+        "reason": "deprecated; use EXAMPLE_LISTEN",
+    }
+
+
+def test_an_empty_file_of_what_must_be_set_is_the_mistake(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+
+    assert problems({"EXAMPLE_KEY_FILE": str(tmp_path / "empty")}) == [
+        f"EXAMPLE_KEY_FILE: {tmp_path}/empty is empty, which counts as not set"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("PORT", "x", "must be a whole number, at least 1"),
+        (
+            "PORT",
+            "“1”",
+            "must be a whole number, at least 1 (it has a typographic quote (U+201C) at",
+        ),
+        ("NAMES", '["a"', "is not JSON"),
+        ("LISTEN", "a" * 64 + ":1", "the host must be a name or an IP address"),
+        ("LISTEN", "a:" + "1" * 5_000, "the port must be at most 65535"),
+    ],
+)
+def test_a_rule_is_in_words_with_what_may_have_gone_wrong(name: str, value: str, line: str) -> None:
+    (problem,) = problems({**GOOD, f"EXAMPLE_{name}": value})
+
+    assert problem.startswith(f"EXAMPLE_{name}: {line}")
+
+
+def test_a_choice_names_what_there_is() -> None:
+    assert problems({**GOOD, "TOWONEL_LOG_LEVEL": "loud"}) == [
+        "TOWONEL_LOG_LEVEL: must be debug, info, warning or error"
+    ]
+
+
+def test_of_a_thousand_mistakes_in_one_list_some_are_named_and_the_rest_counted() -> None:
+    found = problems({**GOOD, "EXAMPLE_NAMES": json.dumps([None] * 1_000)})
+
+    assert len(found) == MAX_ITEMS_NAMED + 1
+    assert found[-1] == f"EXAMPLE_NAMES: has {1_000 - MAX_ITEMS_NAMED} more mistakes"
+
+
 def test_every_mistake_is_named_at_once() -> None:
     found = problems({"EXAMPLE_PORT": "0", "EXAMPLE_LISTEN": "nowhere", "EXAMPLE_PROT": "1"})
 
@@ -85,7 +149,7 @@ def test_a_value_may_come_from_a_file(tmp_path: Path) -> None:
 
 def test_a_file_and_a_value_or_a_missing_file_are_mistakes(tmp_path: Path) -> None:
     missing = problems({"EXAMPLE_KEY_FILE": str(tmp_path / "none")})
-    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    (tmp_path / "binary").write_bytes(b"\xff\x00")
 
     assert missing[0].startswith("EXAMPLE_KEY_FILE: cannot read")
     assert "not both" in problems({**GOOD, "EXAMPLE_KEY_FILE": "/x"})[0]

@@ -75,6 +75,46 @@ async def test_a_body_that_goes_on_after_the_answer_holds_no_connection() -> Non
     assert head.startswith(b"HTTP/1.1 404")
 
 
+async def test_of_a_body_whose_request_is_answered_no_more_than_a_mebibyte_is_read() -> None:
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await answer_lifespan(receive, send)
+            return
+        await send({"type": "http.response.start", "status": 413, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    body = bytes(64 * 1024 * 1024)
+    async with serve_app(refuse, "127.0.0.1", 0) as port, asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: %d\r\n\r\n" % len(body))
+        head = await reader.readuntil(b"\r\n\r\n")
+        with pytest.raises(ConnectionError):
+            await write_slowly(writer, body)
+        writer.close()
+
+    assert head.startswith(b"HTTP/1.1 413")
+
+
+async def test_what_no_client_should_send_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answer_lifespan(receive, send)
+
+    async with serve_app(app, "127.0.0.1", 0) as port, asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"this is no HTTP\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert caplog.records == []
+
+
+async def write_slowly(writer: asyncio.StreamWriter, body: bytes) -> None:
+    for start in range(0, len(body), 65_536):
+        writer.write(body[start : start + 65_536])
+        await writer.drain()
+
+
 async def answer_lifespan(receive: Any, send: Any) -> None:
     for said in ("startup", "shutdown"):
         await receive()

@@ -1,10 +1,13 @@
 """Admission of agents at an edge, and the code of a refusal on both sides."""
 
+import contextlib
 import socket
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from support.raw_quic import RawQuic
 from support.tunnel import (
+    EDGE,
     ListeningEdge,
     ScriptedLink,
     grant_of,
@@ -14,10 +17,11 @@ from support.tunnel import (
 )
 
 from towonel.identity.certs import certificate_sha256, create_certificate
+from towonel.tunnel.core.bounds.handshake_places import MAX_HANDSHAKES_PER_SOURCE
 from towonel.tunnel.core.handshake import EdgeIdentity
 from towonel.tunnel.core.timing import Timing
-from towonel.wire.errors import Code, TowonelError, Unavailable
-from towonel.wire.ids import EdgeId
+from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
+from towonel.wire.ids import EdgeId, TenantId
 
 
 async def refused(edge: ListeningEdge, code: Code, **link: object) -> None:
@@ -137,6 +141,86 @@ async def test_handshakes_are_bounded() -> None:
 
         assert set(edge.policy.refused_with) == {Code.OVERLOADED}
         assert edge.listener._by_id == {}
+
+
+async def test_the_handshakes_of_a_source_are_bounded_and_a_place_is_given_back() -> None:
+    async with listening_edge(Timing(hello_s=0.5)) as edge, contextlib.AsyncExitStack() as exits:
+        for _ in range(MAX_HANDSHAKES_PER_SOURCE + 4):
+            exits.enter_context(RawQuic(edge.listener.port))
+        await until(lambda: len(edge.listener._handshaking) == MAX_HANDSHAKES_PER_SOURCE)
+        await until(lambda: Code.OVERLOADED in edge.policy.refused_with)
+        await until(lambda: Code.HELLO_TIMEOUT in edge.policy.refused_with)
+
+        async with edge.link():
+            assert len(edge.policy.sessions) == 1
+
+
+async def test_the_fullest_source_makes_room_for_another() -> None:
+    async with listening_edge(max_handshakes=2) as edge, contextlib.AsyncExitStack() as exits:
+        for _ in range(2):
+            stranger = exits.enter_context(RawQuic(edge.listener.port, "127.0.0.66"))
+            await stranger.connected()
+        async with edge.link():
+            assert len(edge.policy.sessions) == 1
+
+        assert edge.policy.refused_with == [Code.OVERLOADED]
+
+
+async def test_a_token_opens_one_connection() -> None:
+    async with listening_edge() as edge:
+        with RawQuic(edge.listener.port) as stranger:
+            await stranger.connected()
+            captured = stranger.sent[1]  # the Initial with the token of the Retry
+            stranger.leave()
+            await until(lambda: edge.policy.refused_with)
+            for _ in range(20):
+                stranger.send_datagram(captured)
+            await still_linking(edge)
+
+        assert len(edge.listener._handshaking) == 0
+        assert len(edge.policy.refused_with) == 1
+
+
+async def still_linking(edge: ListeningEdge) -> None:
+    async with edge.link():
+        assert len(edge.policy.sessions) == 1
+
+
+async def test_an_agent_above_a_limit_on_sessions_is_told_so_but_may_replace_its_own() -> None:
+    agent = new_key()
+    async with listening_edge() as edge, edge.link(agent) as older:
+        edge.policy.refuses_more = Code.LIMIT_EXCEEDED
+        with pytest.raises(Denied) as caught:
+            async with edge.link():
+                pass
+        with pytest.raises(Denied):
+            async with edge.link(agent, grant=grant_of(agent, tenant=TenantId(b"o" * 32))):
+                pass
+        async with edge.link(agent):
+            assert await older.wait_closed() is Code.SUPERSEDED
+
+    assert caught.value.code is Code.LIMIT_EXCEEDED
+
+
+async def test_an_agent_notices_at_once_that_its_edge_was_started_again() -> None:
+    timing = Timing(agent_keepalive_s=0.1)
+    async with listening_edge(timing) as edge, edge.link() as link:
+        forgotten = edge.listener._by_id.copy()
+        edge.listener._by_id.clear()  # as a new process knows nothing of them
+
+        assert await link.wait_closed() is Code.SESSION_LOST
+        edge.listener._by_id.update(forgotten)
+
+
+@pytest.mark.parametrize("behind_s", [240, 3 * 3600])
+async def test_an_agent_whose_clock_is_behind_the_edges_trusts_a_new_certificate(
+    behind_s: int,
+) -> None:
+    pem = create_certificate(EDGE, datetime.now(UTC) + timedelta(seconds=behind_s))
+    identity = EdgeIdentity(EdgeId(EDGE.public), pem, certificate_sha256(pem))
+
+    async with listening_edge(certificate_pem=pem) as edge, edge.link(edge=identity):
+        assert len(edge.policy.sessions) == 1
 
 
 async def test_after_the_listener_closes_agents_know_why() -> None:

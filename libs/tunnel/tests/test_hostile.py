@@ -9,16 +9,19 @@ from support.tunnel import PREAMBLE, ListeningEdge, ScriptedLink, echo, listenin
 from towonel.tunnel.channel import Channel
 from towonel.tunnel.core.timing import Timing
 from towonel.tunnel.link import Link
-from towonel.tunnel.quic.connection import Connection
+from towonel.tunnel.quic.bounded_connection import BoundedConnection
+from towonel.tunnel.quic.connection import MAX_QUIC_STREAMS, Connection
 from towonel.tunnel.session import Session
 from towonel.tunnel.stream_requests import StreamRequest
+from towonel.tunnel.streams import MAX_STREAMS
 from towonel.wire import preamble as preambles
 from towonel.wire.credit import SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES
-from towonel.wire.errors import Code, TowonelError
+from towonel.wire.errors import Code, TowonelError, Unavailable
 from towonel.wire.messages import Abandoned, Challenge, GoAway, Window, encode
 
 
 def send(connection: Connection, stream_id: int, data: bytes) -> None:
+    connection._quic._remote_max_streams_bidi = 10  # whatever the edge allows
     connection.send(stream_id, data)
 
 
@@ -60,6 +63,7 @@ async def test_an_agent_that_has_not_said_hello_may_send_nothing_else(
         with link.connect(edge.address), pytest.raises(TowonelError) as caught:
             await link.wait_opened()
 
+        await until(lambda: edge.policy.refused_with)
         assert caught.value.code is Code.UNEXPECTED_MESSAGE
         assert edge.policy.refused_with == [Code.UNEXPECTED_MESSAGE]
 
@@ -85,7 +89,7 @@ async def test_an_agent_that_ends_its_control_stream_is_closed() -> None:
 
 async def test_an_agent_that_opens_a_stream_is_closed() -> None:
     async with listening_edge() as edge, edge.session() as (_, link):
-        link.channel.connection.send(0, b"hello")
+        send(link.channel.connection, 0, b"hello")
 
         await closes_with(edge, link, Code.UNEXPECTED_MESSAGE)
 
@@ -186,3 +190,31 @@ async def test_mangled_datagrams_do_not_disturb_their_connection(
             assert await still_works(session)
 
     assert isinstance(link.channel, Channel)
+
+
+async def test_a_session_has_so_many_streams_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with listening_edge() as edge, edge.session() as (session, _):
+        streams = [session.channel.streams.open() for _ in range(MAX_STREAMS)]
+        with pytest.raises(Unavailable) as open_ones:
+            session.channel.streams.open()
+        for stream in streams:
+            stream.abort(Code.CANCELLED)
+        await until(lambda: session.active == 0)
+        monkeypatch.setattr(BoundedConnection, "stream_count", MAX_QUIC_STREAMS)
+        with pytest.raises(Unavailable) as retained_ones:
+            session.channel.streams.open()
+
+    assert open_ones.value.code is retained_ones.value.code is Code.OVERLOADED
+
+
+async def test_a_peer_that_acknowledges_no_control_message_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with listening_edge() as edge, edge.session() as (session, link):
+        monkeypatch.setattr(link.channel.connection, "receive", lambda *_: None)
+        while not edge.policy.ended_with:
+            session.channel._send(Window(None, 1))
+
+    assert edge.policy.ended_with == [Code.OVERLOADED]

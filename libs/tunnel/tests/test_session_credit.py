@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from towonel.tunnel.core.bounds.receive_budget import ReceiveShare
 from towonel.tunnel.receive_side import ReceiveSide
 from towonel.tunnel.session_credit import SessionCredit
 from towonel.wire.credit import SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES
@@ -16,7 +17,7 @@ class Credit:
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
-        self.credit = SessionCredit(self.messages.append, lambda: 0.0, lambda: 0.1)
+        self.credit = SessionCredit(self.messages.append, lambda: 0.0, lambda: 0.1, ReceiveShare())
 
     def returned_bytes(self) -> int:
         return self.credit._receive._consumed

@@ -7,6 +7,7 @@ import random
 import pytest
 from support.tunnel import PREAMBLE, echo, listening_edge, until
 
+from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.core.timing import Timing
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.session import Session
@@ -181,6 +182,81 @@ async def test_a_silent_agent_is_refused_unless_the_caller_allows_silence(
         assert not is_silent(session)
         assert await waiting.result().read() == b"x"
         await waiting.result().close()
+
+
+async def test_a_client_waits_no_longer_than_its_time_for_an_agent_that_is_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    timing = Timing(silence_s=0.05, open_silence_s=0.3)
+    async with listening_edge(timing) as edge, edge.session() as (session, link):
+        monkeypatch.setattr(link.channel.connection, "receive", lambda *_: None)
+
+        assert await code_of(session.open(PREAMBLE, b"x")) is Code.SESSION_SILENT
+
+
+@pytest.mark.parametrize("ends", ["agent", "edge"])
+async def test_a_peer_that_does_not_answer_is_given_up_soon_while_there_are_streams(
+    monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    async def hold(request: StreamRequest) -> None:
+        await read_all(await request.accept())
+
+    timing = Timing(probe_s=0.1, dead_s=0.3)
+    async with listening_edge(timing) as edge, edge.session(hold) as (session, link):
+        pipe = await session.open(PREAMBLE, b"x")
+        dead = link.channel.connection if ends == "agent" else session.connection
+        monkeypatch.setattr(dead, "receive", lambda *_: None)
+        monkeypatch.setattr(dead, "_send", lambda *_: None)
+
+        if ends == "agent":
+            assert await code_of(pipe.read()) is Code.SESSION_LOST
+            await until(lambda: edge.policy.ended_with)
+        else:
+            assert await link.wait_closed() is Code.SESSION_LOST
+
+
+async def test_a_session_without_streams_is_kept_through_a_silence() -> None:
+    timing = Timing(probe_s=0.02, dead_s=0.1, agent_keepalive_s=0.02, edge_keepalive_s=0.02)
+    async with listening_edge(timing) as edge, edge.session() as (session, link):
+        pipe = await session.open(PREAMBLE, b"x")
+        assert await pipe.read() == b"x"
+        await pipe.close()
+        await until(lambda: session.active == link.active == 0)
+        connection = link.channel.connection
+        receive, count = connection.receive, []
+        connection.receive = lambda *_: count.append(1)  # type: ignore[method-assign]
+        await until(lambda: len(count) > 5)
+        connection.receive = receive  # type: ignore[method-assign]
+
+        pipe = await session.open(PREAMBLE, b"y")
+        assert await pipe.read() == b"y"
+        await pipe.close()
+
+
+async def test_writers_wait_while_too_much_of_a_tenant_is_not_acknowledged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    got: list[bytes] = []
+
+    async def sink(request: StreamRequest) -> None:
+        got.append(await read_all(await request.accept()))
+
+    async with listening_edge() as edge:
+        edge.policy.send_budget = SendBudget(100_000)
+        async with edge.session(sink) as (session, link):
+            pipes = [await session.open(PREAMBLE, b"") for _ in range(2)]
+            receive = link.channel.connection.receive
+            monkeypatch.setattr(link.channel.connection, "receive", lambda *_: None)
+            async with asyncio.TaskGroup() as tasks:
+                for pipe in pipes:
+                    tasks.create_task(pour(pipe, 200_000))
+                held = await quiet(lambda: edge.policy.send_budget.held)
+                monkeypatch.setattr(link.channel.connection, "receive", receive)
+            await until(lambda: len(got) == 2)
+
+        assert held == 100_000
+        assert [len(data) for data in got] == [200_000, 200_000]
+        await until(lambda: edge.policy.send_budget.held == 0)
 
 
 def is_silent(session: Session) -> bool:

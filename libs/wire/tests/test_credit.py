@@ -57,7 +57,7 @@ def test_a_slow_reader_keeps_its_window() -> None:
 
 
 def test_a_lower_limit_is_ignored() -> None:
-    credit = SendCredit(100)
+    credit = SendCredit(100, 200)
     credit.spend(60)
     credit.grant(80)
     credit.grant(120)
@@ -68,7 +68,7 @@ def test_a_lower_limit_is_ignored() -> None:
 
 def test_overdrawing_and_reading_what_did_not_come_are_bugs() -> None:
     with pytest.raises(AssertionError):
-        SendCredit(1).spend(2)
+        SendCredit(1, 1).spend(2)
     with pytest.raises(AssertionError):
         ReceiveCredit(1, 1).consume(1, now=0, rtt_s=RTT)
 
@@ -78,7 +78,7 @@ def test_whatever_the_delays_nothing_overruns_and_all_arrives(
     window: int, factor: int, seed: int
 ) -> None:
     random = Random(seed)
-    receiver, sender = ReceiveCredit(window, window * factor), SendCredit(window)
+    receiver, sender = ReceiveCredit(window, window * factor), SendCredit(window, window * factor)
     goal, on_the_way, now = window * 5, 0, 0.0
     announced = [window]
     while sender.sent < goal or on_the_way:
@@ -94,3 +94,16 @@ def test_whatever_the_delays_nothing_overruns_and_all_arrives(
 
     assert total(receiver) == goal
     assert receiver.limit <= goal + window * factor
+
+
+@pytest.mark.parametrize("limit", [161, 2**62 - 1])
+def test_a_limit_beyond_what_was_sent_and_a_whole_window_is_refused(limit: int) -> None:
+    credit = SendCredit(100, 100)
+    credit.spend(60)
+
+    with pytest.raises(ProtocolError) as caught:
+        credit.grant(limit)
+    assert caught.value.code is Code.FLOW_CONTROL
+    assert credit.available == 40
+    credit.grant(160)
+    assert credit.available == 100

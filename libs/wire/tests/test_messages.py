@@ -134,7 +134,7 @@ def test_known_messages_of_the_wrong_form_are_refused(value: object) -> None:
 
 def test_a_service_with_a_bad_name_is_refused() -> None:
     with pytest.raises(ProtocolError) as caught:
-        list(Decoder().feed(frame([2, {**HELLO, "services": [["https", "a_b.eu"]]}])))
+        list(Decoder().feed(frame([2, {**HELLO, "services": [["https", "a b.eu"]]}])))
 
     assert caught.value.code is Code.BAD_NAME
 

@@ -80,6 +80,8 @@ def test_unknown_tlvs_are_skipped() -> None:
         header(SSH, (0xEF, bytes(1024))),
         header(SSH, (0xEF, bytes(2048)))[: preamble.MAX_PREAMBLE_BYTES],
         b"GET / HTTP/1.1",
+        header(SSH).replace(b"\x21\x11", b"\x20\x11"),  # LOCAL
+        header(SSH).replace(b"\x21\x11", b"\x21\x00"),  # UNSPEC
     ],
 )
 def test_other_preambles_are_refused(data: bytes) -> None:

@@ -57,11 +57,8 @@ def replace_byte(at: int, value: int) -> bytes:
     [
         b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2\r\n",
         b"\x16\x03\x01",
-        replace_byte(12, 0x20),  # LOCAL
         replace_byte(12, 0x11),  # version 1
-        replace_byte(13, 0x00),  # UNSPEC
-        replace_byte(13, 0x12),  # UDP
-        replace_byte(13, 0x31),  # unix
+        replace_byte(12, 0x22),  # a command that does not exist
         replace_byte(14, 0xFF),  # 65 309 bytes
         replace_byte(15, 11),  # too short for its addresses
         replace_byte(15, 13),  # a TLV of one byte
@@ -73,6 +70,29 @@ def test_other_headers_are_refused(data: bytes) -> None:
         proxy.read(data)
 
     assert caught.value.code is Code.BAD_PROXY_HEADER
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        proxy.SIGNATURE + bytes.fromhex("20 00 0000"),  # as HAProxy's check-send-proxy
+        proxy.SIGNATURE + bytes.fromhex("20 11 000c") + bytes(12),
+        replace_byte(12, 0x20),  # LOCAL with addresses, which are not read
+        proxy.SIGNATURE + bytes.fromhex("21 00 0000"),  # UNSPEC
+        replace_byte(13, 0x00),
+        replace_byte(13, 0x12),  # UDP
+        replace_byte(13, 0x31),  # unix
+        replace_byte(13, 0xF7),  # unassigned
+    ],
+)
+def test_a_header_without_addresses_of_tcp_leaves_those_of_the_connection(data: bytes) -> None:
+    assert proxy.read(data + b"rest") == (None, len(data))
+    assert proxy.read(data[:-1]) is None
+
+
+def test_version_1_is_refused_by_its_name() -> None:
+    with pytest.raises(ProtocolError, match="PROXY v1, only v2"):
+        proxy.read(b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2\r\n")
 
 
 @pytest.mark.parametrize(
@@ -89,6 +109,7 @@ def test_families_meet(source: str, destination: str, written: tuple[str, str]) 
     found = proxy.read(proxy.encode(header))
 
     assert found is not None
+    assert found[0] is not None
     assert (found[0].source.ip, found[0].destination.ip) == tuple(map(ip_address, written))
 
 

@@ -71,6 +71,15 @@ def test_other_tokens_are_refused_by_the_rule_they_break(text: str, rule: str) -
     assert base64url.encode(GOOD.seed) not in str(caught.value)
 
 
+def test_a_token_of_the_other_kind_is_told_with_the_command_that_makes_the_right_one() -> None:
+    of_an_edge = EdgeToken("https://h", bytes(16), b"S" * 32, b"K" * 32).encode()
+
+    with pytest.raises(ProtocolError, match="an agent's token: use `towonel edge-invite create`"):
+        EdgeToken.decode(GOOD.encode())
+    with pytest.raises(ProtocolError, match="an edge's token: use `towonel invite create`"):
+        InviteToken.decode(of_an_edge)
+
+
 def test_a_token_never_shows_its_secret_or_seed() -> None:
     token = InviteToken("https://h", bytes(16), b"S" * 32, b"K" * 32)
 

@@ -5,24 +5,31 @@ import contextlib
 import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
+from typing import override
 
+import httpx
 import pytest
-from support.hub import TestHub, migrated, registration, running_hub
+from structlog.testing import capture_logs
+from support.callers import code_of
+from support.hub import TestHub, migrated, new_key, registration, running_hub
 
 from towonel.agent.core.services import OriginTable, parse_services
 from towonel.agent.links import Links
 from towonel.agent.metrics import Metrics
+from towonel.agent.origin_dialer import OriginDialer
 from towonel.agent.origins import Origins
 from towonel.agent.reconcile import AgentIdentity, Reconciler
 from towonel.agent.timing import HubTiming, LinkTiming
 from towonel.api.invites import InviteIn
+from towonel.hub.core.quotas import Quotas
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.identity.grants import GRANT_LIFETIME_MS
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.runtime.admin import Health
+from towonel.runtime.dns.resolver import Resolver
 from towonel.runtime.lifecycle import GiveUp
 from towonel.wire import base64url
-from towonel.wire.errors import Code, Unavailable
+from towonel.wire.errors import Code
 from towonel.wire.tokens import InviteToken
 
 TIMING = HubTiming(refresh_s=0.02, first_pause_s=0.02, max_pause_s=0.02, refused_pause_s=0.02)
@@ -36,6 +43,22 @@ async def hub(tmp_path: Path) -> AsyncIterator[TestHub]:
 
 
 @dataclasses.dataclass
+class Way(httpx.AsyncBaseTransport):
+    """The network between an agent and its hub; while it is cut, connections are refused."""
+
+    hub: TestHub
+    is_cut: bool
+    refused: int = 0
+
+    @override
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.is_cut:
+            self.refused += 1
+            raise httpx.ConnectError("Connection refused", request=request)
+        return await self.hub.transport().handle_async_request(request)
+
+
+@dataclasses.dataclass
 class Agent:
     reconciler: Reconciler
     links: Links
@@ -43,15 +66,20 @@ class Agent:
 
 
 @contextlib.asynccontextmanager
-async def agent(hub: TestHub, token: InviteToken) -> AsyncGenerator[Agent]:
+async def agent(
+    hub: TestHub, token: InviteToken, timing: HubTiming = TIMING, way: Way | None = None
+) -> AsyncGenerator[Agent]:
     """A running agent that has one service."""
     key, metrics, health = NodeKey.from_seed(token.secret), Metrics(), Health()
     identity = AgentIdentity(token, TenantKey.from_seed(token.seed), key, "default")
-    origins = Origins(OriginTable(SERVICES), metrics, timeout_s=1, max_streams=1)
+    resolver = Resolver()
+    dialer = OriginDialer(resolver, timeout_s=1)
+    origins = Origins(OriginTable(SERVICES), dialer, metrics, max_streams=1)
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         keys = [service.key for service in SERVICES]
-        links = Links(tasks, key, keys, origins, metrics, health, LinkTiming())
-        reconciler = Reconciler(hub.client(None), identity, SERVICES, links, None, TIMING)
+        links = Links(tasks, key, keys, origins, resolver, metrics, health, LinkTiming())
+        client = hub.client(None, way)
+        reconciler = Reconciler(client, identity, SERVICES, links, None, health, timing)
         running = tasks.create_task(reconciler.run())
         yield Agent(reconciler, links, running)
         running.cancel()
@@ -133,26 +161,61 @@ async def test_an_agent_whose_name_is_not_covered_serves_once_it_is(hub: TestHub
         assert await published_keys(hub) == []
 
 
-async def test_an_unreachable_hub_is_asked_again_until_it_answers(
-    hub: TestHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    token, requested = await hub.invite("a.eu"), 0
-    write = hub.context.store.write
+async def test_an_unreachable_hub_is_asked_again_until_it_answers(hub: TestHub) -> None:
+    token, way = await hub.invite("a.eu"), Way(hub, is_cut=True)
+    with capture_logs() as lines:
+        async with agent(hub, token, way=way):
+            while way.refused < 2:
+                await asyncio.sleep(0.01)
+            way.is_cut = False
+            while await published_keys(hub) != ["https:a.eu"]:
+                await asyncio.sleep(0.01)
 
-    def away() -> None:
-        nonlocal requested
-        requested += 1
-        raise Unavailable(Code.HUB_UNAVAILABLE, "database")
+    assert "hub.unreachable" not in {line["event"] for line in lines}  # it may just be starting
 
-    monkeypatch.setattr(hub.context.store, "write", away)
-    async with agent(hub, token):
-        while requested < 2:
-            await asyncio.sleep(0.01)
-        monkeypatch.setattr(hub.context.store, "write", write)
-        while await published_keys(hub) != ["https:a.eu"]:
-            await asyncio.sleep(0.01)
 
-    assert requested >= 2
+@pytest.mark.parametrize("was_there", [True, False])
+async def test_a_hub_that_is_away_is_warned_of_once(hub: TestHub, *, was_there: bool) -> None:
+    token, way = await hub.invite("a.eu"), Way(hub, is_cut=not was_there)
+    with capture_logs() as lines:
+        async with agent(hub, token, dataclasses.replace(TIMING, start_s=0.1), way) as started:
+            if was_there:
+                await grant_of(started)
+            way.is_cut = True
+            while "hub.unreachable" not in {line["event"] for line in lines}:
+                await asyncio.sleep(0.01)
+            seen = way.refused
+            while way.refused < seen + 3:
+                await asyncio.sleep(0.01)
+
+    assert [line["event"] for line in lines].count("hub.unreachable") == 1
+
+
+async def test_an_agent_that_leaves_gives_its_place_back_at_once(tmp_path: Path) -> None:
+    database = await migrated(tmp_path / "hub.db")
+    async with running_hub(database, RouteChanges(), quotas=Quotas(agents=1)) as hub:
+        token = await hub.invite("a.eu")
+        async with agent(hub, token) as first:
+            await grant_of(first)
+        refused = await code_of(hub.client().bootstrap(token, new_key(), "default"))
+        hub.clock.now_ms += 1
+        await first.reconciler.leave()
+
+        assert refused is Code.RATE_LIMITED
+        assert (await hub.client().bootstrap(token, new_key(), "default")).grant is not None
+
+
+async def test_an_agent_ends_without_a_hub_that_could_be_told(hub: TestHub) -> None:
+    async with agent(hub, await hub.invite("a.eu")) as running:
+        await running.reconciler.leave()  # it may have no grant yet
+        await grant_of(running)
+    hub.context.stop()
+    hub.clock.now_ms += 2 * GRANT_LIFETIME_MS
+
+    with capture_logs() as lines:
+        await running.reconciler.leave()
+
+    assert "agent.leave_failed" in [line["event"] for line in lines]
 
 
 async def test_a_grant_is_renewed_before_it_ends(hub: TestHub) -> None:

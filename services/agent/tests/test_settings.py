@@ -1,11 +1,10 @@
 """Settings of the agent: all mistakes reported at once, and never the token."""
 
 import json
-import os
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
+from support.fork_server import CommandResult, run_command
 
 from towonel.agent.settings import AgentSettings
 from towonel.runtime.settings import SettingsError, load, variables
@@ -16,16 +15,68 @@ SERVICES = json.dumps([{"hostname": "a.eu", "origin": "127.0.0.1:1"}])
 GOOD = {"TOWONEL_INVITE_TOKEN": TOKEN.encode(), "TOWONEL_AGENT_SERVICES": SERVICES}
 
 
-def run_agent(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    keep = {name: value for name, value in os.environ.items() if not name.startswith("TOWONEL_")}
-    return subprocess.run(
-        [sys.executable, "-m", "towonel.agent", *arguments],
-        env={**keep, **environ},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+def run_agent(folder: Path, environ: dict[str, str], *arguments: str) -> CommandResult:
+    return run_command(environ, *arguments, folder=folder, program="agent")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        f"\ufeff{TOKEN.encode()}\r\n",
+        f'"{TOKEN.encode()}"',
+        f"{TOKEN.encode()[:60]}\n  {TOKEN.encode()[60:120]}\r\n{TOKEN.encode()[120:]}",
+    ],
+)
+def test_a_token_is_read_as_editors_and_terminals_write_it(written: str) -> None:
+    assert load(AgentSettings, GOOD | {"TOWONEL_INVITE_TOKEN": written}).invite_token == TOKEN
+
+
+def test_what_is_empty_is_not_set_and_service_links_are_passed_over() -> None:
+    environ = {
+        "TOWONEL_INVITE_TOKEN": TOKEN.encode(),
+        "TOWONEL_INVITE_TOKEN_FILE": "",
+        "TOWONEL_AGENT_SERVICES": "",
+        "TOWONEL_AGENT_TRUSTED_EDGES": " ",
+        "TOWONEL_AGENT_GROUP": "",
+        "TOWONEL_LOG_LEVEL": "",
+        "TOWONEL_ALLOW_INSECURE_HUB": "true\r",
+        "TOWONEL_HUB_PORT": "tcp://10.0.0.7:8443",
+        "TOWONEL_AGENT_SERVICE_HOST": "10.0.0.8",
+    }
+    settings = load(AgentSettings, environ)
+
+    assert (settings.services, settings.group, settings.log_level) == ((), "default", "info")
+    assert settings.trusted_edges is None
+    assert settings.allow_insecure_hub
+
+
+@pytest.mark.parametrize("value", ["", "[]"])
+def test_an_agent_without_a_service_is_questioned(value: str) -> None:
+    (warning,) = load(AgentSettings, GOOD | {"TOWONEL_AGENT_SERVICES": value}).warnings
+
+    assert warning.startswith("TOWONEL_AGENT_SERVICES: has no service")
+    assert load(AgentSettings, GOOD).warnings == ()
+
+
+def test_trusted_edges_are_a_list_of_either_form() -> None:
+    ids = ("ab" * 32, "cd" * 32)
+    for form in (",".join(ids), json.dumps(ids)):
+        settings = load(AgentSettings, GOOD | {"TOWONEL_AGENT_TRUSTED_EDGES": form})
+
+        assert settings.trusted_edges == frozenset(map(bytes.fromhex, ids))
+
+
+def test_a_file_of_many_services_is_read_whole(tmp_path: Path) -> None:
+    services = [
+        {"hostname": f"app-{number}.home.example.eu", "origin": "127.0.0.1:8443"}
+        for number in range(1_000)
+    ]
+    (tmp_path / "services").write_text(json.dumps(services, indent=2), "utf-16")
+    given = {"TOWONEL_AGENT_SERVICES_FILE": str(tmp_path / "services")}
+    settings = load(AgentSettings, {"TOWONEL_INVITE_TOKEN": TOKEN.encode(), **given})
+
+    assert (tmp_path / "services").stat().st_size > 2 * 64 * 1024
+    assert len(settings.services) == 1_000
 
 
 def test_what_is_given_is_read() -> None:
@@ -38,18 +89,19 @@ def test_what_is_given_is_read() -> None:
     assert settings.health_listen_addr == ("127.0.0.1", 9090)
 
 
-def test_every_mistake_is_named_at_once_and_the_process_ends_with_78() -> None:
+def test_every_mistake_is_named_at_once_and_the_process_ends_with_78(tmp_path: Path) -> None:
     ended = run_agent(
+        tmp_path,
         {
             "TOWONEL_INVITE_TOKEN": TOKEN.encode()[:-4],
             "TOWONEL_AGENT_SERVICES": '[{"hostname": "x"}]',
             "TOWONEL_AGENT_GROUP": "No Group",
             "TOWONEL_AGENT_TRUSTED_EDGES": '["ab", 5]',
             "TOWONEL_AGENT_SERVICE": "[]",
-        }
+        },
     )
 
-    assert ended.returncode == 78
+    assert ended.code == 78
     names = [line.partition(":")[0].partition("[")[0] for line in ended.stderr.splitlines()]
     assert names == [
         "TOWONEL_AGENT_SERVICE",
@@ -58,29 +110,49 @@ def test_every_mistake_is_named_at_once_and_the_process_ends_with_78() -> None:
         "TOWONEL_AGENT_SERVICES",
         "TOWONEL_AGENT_GROUP",
         "TOWONEL_AGENT_TRUSTED_EDGES",
+        "TOWONEL_AGENT_TRUSTED_EDGES",
     ]
     assert "did you mean TOWONEL_AGENT_SERVICES?" in ended.stderr
     assert TOKEN.encode()[40:60] not in ended.stderr + ended.stdout
 
 
-def test_without_a_token_the_variable_and_its_form_are_named() -> None:
-    ended = run_agent({})
+def test_a_service_of_the_wrong_shape_is_one_line() -> None:
+    wrong = '[{"hostname": "a.eu", "origin": "127.0.0.1:1", "proxy_protocol": ["v2"]}]'
+    with pytest.raises(SettingsError) as caught:
+        load(AgentSettings, {**GOOD, "TOWONEL_AGENT_SERVICES": wrong})
 
-    assert ended.returncode == 78
+    assert caught.value.problems == [
+        'TOWONEL_AGENT_SERVICES: [0] (a.eu).proxy_protocol: must be "v2" or "none", not [\'v2\']'
+    ]
+
+
+def test_a_number_that_python_does_not_convert_is_refused_without_its_words() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(AgentSettings, {**GOOD, "TOWONEL_AGENT_SERVICES": f"[{'1' * 5_000}]"})
+
+    assert caught.value.problems == [
+        "TOWONEL_AGENT_SERVICES: is not JSON that can be used: a number in it is too long"
+    ]
+
+
+def test_without_a_token_the_variable_and_its_form_are_named(tmp_path: Path) -> None:
+    ended = run_agent(tmp_path, {})
+
+    assert ended.code == 78
     assert "TOWONEL_INVITE_TOKEN" in ended.stderr
 
 
-@pytest.mark.parametrize("value", ["[", "{}", '["xyz"]', "[1]", '["AB"]'])
+@pytest.mark.parametrize("value", ["[", "{}", '["xyz"]', "[1]", '["AB"]', "[" * 100_000])
 def test_a_list_of_trusted_edges_with_a_mistake_is_refused_whole(value: str) -> None:
     with pytest.raises(SettingsError, match="JSON array of edge ids"):
         load(AgentSettings, {**GOOD, "TOWONEL_AGENT_TRUSTED_EDGES": value})
 
 
-def test_a_hub_in_the_clear_is_refused_before_anything_is_sent() -> None:
+def test_a_hub_in_the_clear_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
     token = InviteToken("http://hub.example.eu", bytes(16), bytes(32), bytes(32)).encode()
-    ended = run_agent({**GOOD, "TOWONEL_INVITE_TOKEN": token})
+    ended = run_agent(tmp_path, {**GOOD, "TOWONEL_INVITE_TOKEN": token})
 
-    assert ended.returncode == 78
+    assert ended.code == 78
     assert "https://" in ended.stderr
     assert "TOWONEL_ALLOW_INSECURE_HUB" in ended.stderr
 
@@ -93,6 +165,6 @@ def test_the_token_is_hidden_and_known_as_a_secret() -> None:
     assert token.is_secret
 
 
-def test_help_and_version_need_no_environment() -> None:
-    assert "TOWONEL_AGENT_SERVICES" in run_agent({}, "--help").stdout
-    assert run_agent({}, "--version").stdout.startswith("towonel-agent 0.")
+def test_help_and_version_need_no_environment(tmp_path: Path) -> None:
+    assert "TOWONEL_AGENT_SERVICES" in run_agent(tmp_path, {}, "--help").stdout
+    assert run_agent(tmp_path, {}, "--version").stdout.startswith("towonel-agent 0.")

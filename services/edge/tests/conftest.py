@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from towonel.edge.listeners.accept import Acceptor, accept_clients
 from towonel.edge.listeners.sockets import bind_sockets
 from towonel.edge.listeners.tls import TlsListener
 from towonel.edge.metrics import Metrics
+from towonel.edge.relays import Relays
 from towonel.edge.upstream import Upstream
 
 AMPLE = AdmissionLimits(99, 99, 99)
@@ -74,9 +76,14 @@ def front(metrics: Metrics) -> Callable[..., contextlib.AbstractAsyncContextMana
     """Starts a listener on a free port: `async with front(table, upstream, ...) as acceptor`."""
 
     def start(
-        table: RouteTable, upstream: Upstream, limits: AdmissionLimits = AMPLE, **options: Any
+        table: RouteTable,
+        upstream: Upstream,
+        limits: AdmissionLimits = AMPLE,
+        host: str = "127.0.0.1",
+        **options: Any,
     ) -> contextlib.AbstractAsyncContextManager[Acceptor]:
         options = {
+            "relays": Relays(table, clock=time.monotonic),
             "traffic": Traffic(),
             "handshake_timeout_s": 5.0,
             "linger_s": 1.0,
@@ -84,7 +91,7 @@ def front(metrics: Metrics) -> Callable[..., contextlib.AbstractAsyncContextMana
             **options,
         }
         listener = TlsListener(table, upstream, Admission(limits), metrics, **options)
-        sockets: list[socket.socket] = bind_sockets("127.0.0.1", 0, 1)
+        sockets: list[socket.socket] = bind_sockets(host, 0, 1)
         return accept_clients(sockets, listener.serve, metrics)
 
     return start

@@ -1,7 +1,6 @@
 """TLS listener and slow, broken or hostile clients: each gets its alert, others are served."""
 
 import asyncio
-import contextlib
 import socket
 import ssl
 import struct
@@ -10,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import override
 
 import pytest
+from support.clients import client_hello
 from support.tunnel import until
 
 from towonel.edge.core.route_table import RouteTable
@@ -18,7 +18,7 @@ from towonel.edge.upstream import ClientConnection, Upstream
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.sockets import SocketPipe
 from towonel.wire.ids import TenantId
-from towonel.wire.names import ServiceKind
+from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.routes import Route, RouteDelta
 
 type Front = Callable[..., AbstractAsyncContextManager[Acceptor]]
@@ -38,6 +38,10 @@ class DirectUpstream(Upstream):
         self.port = port
 
     @override
+    def places(self, route: Route) -> dict[ServiceKey | None, int]:
+        return {None: 1024}
+
+    @override
     async def open(self, client: ClientConnection) -> Pipe:
         pipe = SocketPipe(socket.create_connection(("127.0.0.1", self.port)))
         await pipe.write(client.first)
@@ -52,15 +56,6 @@ async def port(front: Front, origin: int) -> AsyncIterator[int]:
     table.apply(RouteDelta(1, snapshot=True, routes=(route,)))
     async with front(table, DirectUpstream(origin), handshake_timeout_s=DEADLINE_S) as acceptor:
         yield acceptor.port
-
-
-def client_hello(name: str) -> bytes:
-    """The bytes a real client sends first."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    context = ssl.create_default_context()
-    with contextlib.suppress(ssl.SSLWantReadError):
-        context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
-    return outgoing.read()
 
 
 def hello_of(name: bytes) -> bytes:

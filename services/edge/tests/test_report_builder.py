@@ -261,10 +261,11 @@ async def test_other_tasks_get_their_turn_while_a_report_is_built(edge: Edge) ->
 @given(st.lists(st.text('ab"\\é', max_size=9), unique=True, max_size=9), st.integers(-5, 200))
 def test_as_many_keys_are_taken_as_fit(names: list[str], most: int) -> None:
     services = [ServiceKey(ServiceKind.TCP, name) for name in names]
-    keys, taken = fit_keys(services, most)
+    keys, taken = fit_keys(services, most, 9)
 
     assert keys == list(islice(sorted(map(str, services)), len(keys)))
     assert taken == sum(len(to_json(key)) + 1 for key in keys)
     assert taken <= max(0, most)
     if len(keys) < len(names):
         assert taken + len(to_json(sorted(map(str, services))[len(keys)])) + 1 > most
+    assert fit_keys(services, most, 2)[0] == keys[:2]

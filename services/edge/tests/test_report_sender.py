@@ -20,7 +20,7 @@ from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.metrics import Metrics
 from towonel.edge.report_builder import ReportBuilder
-from towonel.edge.report_sender import ReportSender, send_reports
+from towonel.edge.report_sender import ReportSender, Sleep, send_reports
 from towonel.edge.sessions import Sessions
 from towonel.edge.timing import ReportTiming
 from towonel.identity.keys import NodeKey
@@ -33,7 +33,7 @@ type Answer = tuple[int, bytes, dict[str, str]] | httpx.HTTPError | None  # None
 TENANT = TenantId(b"t" * 32)
 EDGE = NodeKey.from_seed(b"e" * 32)
 NOW_MS = 1_800_000_000_000
-TIMING = ReportTiming(final_report_s=0.05)
+TIMING = ReportTiming(final_report_s=0.05, after_end_s=0.05)
 
 
 @dataclass
@@ -91,7 +91,11 @@ def builder_of(metrics: Metrics, traffic: Traffic | None = None) -> ReportBuilde
 
 @contextlib.asynccontextmanager
 async def sender_to(
-    hub: Hub, metrics: Metrics, pauses: Pauses, traffic: Traffic | None = None
+    hub: Hub,
+    metrics: Metrics,
+    pauses: Sleep,
+    traffic: Traffic | None = None,
+    has_ended: asyncio.Event | None = None,
 ) -> AsyncGenerator[ReportSender]:
     transport = httpx.MockTransport(hub)
     async with HubClient("http://localhost", transport=transport, now_ms=lambda: NOW_MS) as client:
@@ -99,6 +103,7 @@ async def sender_to(
             client,
             EDGE,
             builder_of(metrics, traffic),
+            has_ended or asyncio.Event(),
             metrics,
             rng=Random(1),
             timing=TIMING,
@@ -116,6 +121,28 @@ async def run_reports(hub: Hub, metrics: Metrics, most: int) -> tuple[list[float
                 await pauses.over.wait()
             task.cancel()
     return pauses.taken, [line for line in logs if line["log_level"] != "debug"]
+
+
+async def test_the_end_of_a_session_brings_the_next_report_forward_but_not_a_refused_one(
+    metrics: Metrics,
+) -> None:
+    pauses = Pauses(1)  # the first one is over at once, all others never
+    hub, ended = Hub([taken(), taken(), refused(503, "hub_unavailable")]), asyncio.Event()
+    async with (
+        asyncio.timeout(20),
+        sender_to(hub, metrics, pauses, has_ended=ended) as sender,
+        asyncio.TaskGroup() as tasks,
+    ):
+        reporting = tasks.create_task(sender.report_forever())
+        for count in (2, 3):
+            while len(hub.reports) < count:
+                ended.set()
+                await asyncio.sleep(0.01)
+        ended.set()
+        await asyncio.wait([reporting], timeout=5 * TIMING.after_end_s)
+        reporting.cancel()
+
+    assert len(hub.reports) == 3
 
 
 async def test_reports_follow_each_other_as_often_as_the_hub_wants_but_not_in_step(
@@ -150,14 +177,21 @@ async def test_each_change_of_state_is_logged_once_and_success_forgets_the_failu
     metrics: Metrics,
 ) -> None:
     away, unknown = httpx.ConnectError("refused"), refused(403, "edge_unknown")
-    hub = Hub([away, away, unknown, unknown, taken(), away, taken()])
-    pauses, logs = await run_reports(hub, metrics, 8)
+    hub = Hub([taken(), away, away, unknown, unknown, taken(), away, taken()])
+    pauses, logs = await run_reports(hub, metrics, 9)
 
     reported = " ".join(line.get("code", line["event"]) for line in logs)
     assert (
         reported == "hub_unavailable edge_unknown report.accepted hub_unavailable report.accepted"
     )
-    assert pauses[6] <= 1.0
+    assert pauses[7] <= 1.0
+
+
+async def test_a_hub_that_starts_together_with_the_edge_is_no_warning(metrics: Metrics) -> None:
+    hub = Hub([*[httpx.ConnectError("refused")] * 4, taken()])
+    _, logs = await run_reports(hub, metrics, 6)
+
+    assert logs == []
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,13 @@ from support.ports import free_port
 from support.redis_server import running_redis
 
 from towonel.edge.route_notifications import RedisNotifications
+from towonel.runtime.admin import Health
 from towonel.wire.routes import CHANGES_CHANNEL
 
 
 @contextlib.asynccontextmanager
-async def listening(url: str) -> AsyncGenerator[RedisNotifications]:
-    notifications = RedisNotifications()
+async def listening(url: str, health: Health | None = None) -> AsyncGenerator[RedisNotifications]:
+    notifications = RedisNotifications(health or Health())
     async with asyncio.timeout(25), asyncio.TaskGroup() as tasks:
         listener = tasks.create_task(notifications.listen(url, Random(1)))
         yield notifications
@@ -46,13 +47,15 @@ async def test_a_message_ends_a_wait_and_silence_ends_with_the_time(tmp_path: Pa
 async def test_a_redis_that_goes_away_ends_a_wait_and_is_listened_to_again_when_it_is_back(
     tmp_path: Path,
 ) -> None:
-    port = free_port()
+    port, health = free_port(), Health()
     async with running_redis(tmp_path, port) as url:
         running = contextlib.AsyncExitStack()
-        notifications = await running.enter_async_context(listening(url))
+        notifications = await running.enter_async_context(listening(url, health))
         await until(notifications, is_listening=True)
+        assert health.reasons == {}
     async with running:
         await until(notifications, is_listening=False)
+        assert health.reasons == {"redis": "away: the hub is polled"}
         async with running_redis(tmp_path, port):
             await until(notifications, is_listening=True)
 

@@ -1,11 +1,13 @@
 """Settings of an edge: defaults that follow from others, all mistakes reported at once."""
 
+import resource
 from pathlib import Path
 
 import pytest
 
 from towonel.edge.settings import EdgeSettings
 from towonel.runtime.settings import SettingsError, load
+from towonel.runtime.sockets import SPARE_DESCRIPTORS
 from towonel.wire.tokens import EdgeToken
 
 TOKEN = EdgeToken("https://hub.example.eu", bytes(16), b"S" * 32, b"K" * 32)
@@ -24,7 +26,7 @@ def problem(**environ: str) -> str:
 def test_beside_a_hub_everything_follows_from_the_data_folder_and_the_public_url() -> None:
     settings = load(EdgeSettings, {**BESIDE_A_HUB, "TOWONEL_HUB_LISTEN_ADDR": "0.0.0.0:9443"})
 
-    assert settings.identity_key_path == Path("/state/node.key")
+    assert settings.key_path == Path("/state/node.key")
     assert settings.state_folder == Path("/state/edge")
     assert settings.hub_url == "http://127.0.0.1:9443"
     assert settings.agent_addresses(443) == ["hub.example.eu:443"]
@@ -46,6 +48,19 @@ def test_with_a_token_the_hub_is_the_tokens() -> None:
     assert settings.hub_url == "https://hub.example.eu"
     assert settings.agent_addresses(4433) == ["[2001:db8::1]:4433"]
     assert "SSSS" not in repr(settings)
+
+
+def test_there_are_no_more_places_for_clients_than_the_limit_of_open_files_leaves() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    settings = load(EdgeSettings, BESIDE_A_HUB)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2_000, hard))
+    try:
+        limits = settings.limits
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert settings.max_clients == 50_000
+    assert limits.clients == 2_000 - SPARE_DESCRIPTORS
 
 
 def test_addresses_that_are_given_are_advertised_under_either_name() -> None:
@@ -95,13 +110,55 @@ def test_a_mistake_is_named_with_its_rule_and_without_its_secret(
     assert "S1NLU0" not in found
 
 
-def test_without_folder_token_or_address_each_is_asked_for() -> None:
+def test_without_a_key_and_a_token_the_folder_is_asked_for() -> None:
     with pytest.raises(SettingsError) as caught:
         load(EdgeSettings, {})
 
-    names = [line.partition(":")[0] for line in caught.value.problems]
-    assert names == [
-        "TOWONEL_IDENTITY_KEY_PATH",
-        "TOWONEL_EDGE_STATE_DIR",
-        "TOWONEL_EDGE_ADVERTISED_ADDRESSES",
-    ]
+    (line,) = caught.value.problems
+    assert line.startswith("TOWONEL_DATA_DIR: must be set to a folder")
+    assert "TOWONEL_EDGE_INVITE_TOKEN" in line
+    assert "TOWONEL_IDENTITY_KEY_PATH" in line
+
+
+def test_a_token_alone_makes_an_edge() -> None:
+    settings = load(EdgeSettings, {"TOWONEL_EDGE_INVITE_TOKEN": TOKEN.encode()})
+
+    assert settings.hub_url == "https://hub.example.eu"
+    assert settings.state_folder == Path("edge")
+    assert settings.agent_addresses(443) == []
+
+
+def test_of_several_hubs_the_first_is_used_and_the_variable_is_deprecated() -> None:
+    urls = {"TOWONEL_EDGE_HUB_URLS": "https://a.eu,https://b.eu"}
+    settings = load(EdgeSettings, {**BESIDE_A_HUB, **urls})
+    both = load(EdgeSettings, {**BESIDE_A_HUB, **urls, "TOWONEL_EDGE_HUB_URL": "https://c.eu"})
+
+    assert (settings.hub_url, both.hub_url) == ("https://a.eu", "https://c.eu")
+    (warning,) = settings.warnings
+    assert warning.startswith("TOWONEL_EDGE_HUB_URLS: deprecated; use TOWONEL_EDGE_HUB_URL")
+    assert warning.endswith(": 1 more are not used")
+
+
+def test_the_hub_of_a_token_is_held_to_the_rule_of_hubs() -> None:
+    token = EdgeToken("https://me:hunter2@hub.example.eu", bytes(16), bytes(32), bytes(32))
+    found = problem(TOWONEL_EDGE_INVITE_TOKEN=token.encode())
+
+    assert found.startswith("TOWONEL_EDGE_HUB_URL: the one in TOWONEL_EDGE_INVITE_TOKEN: ")
+    assert "hunter2" not in found
+
+
+def test_sessions_taken_at_one_address_are_advertised_there() -> None:
+    session = {"TOWONEL_DATA_DIR": "/state", "TOWONEL_EDGE_SESSION_LISTEN_ADDR": "192.0.2.7:4433"}
+
+    assert load(EdgeSettings, session).agent_addresses(4433) == ["192.0.2.7:4433"]
+
+
+def test_the_buffers_of_a_tenant_are_set_one_by_one_in_mebibytes() -> None:
+    environ = {
+        "TOWONEL_EDGE_MAX_SEND_BUFFER_PER_TENANT_MIB": "3",
+        "TOWONEL_EDGE_MAX_RECEIVE_BUFFER_PER_TENANT_MIB": "5",
+    }
+    limits = load(EdgeSettings, {**BESIDE_A_HUB, **environ}).session_limits
+
+    assert limits.send_bytes_per_tenant == 3 * 2**20
+    assert limits.receive_bytes_per_tenant == 5 * 2**20

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from towonel.edge.credentials import CERTIFICATE_FILE, load_credentials, to_datetime
 from towonel.edge.snapshot import Snapshot, SnapshotFile, decode, encode
-from towonel.identity.certs import LIFETIME_DAYS, certificate_public_key
+from towonel.identity.certs import LIFETIME_DAYS, VALID_FROM, certificate_public_key
 from towonel.runtime.secretfile import SecretFileError
 from towonel.wire.errors import ProtocolError
 from towonel.wire.ids import HubId, TenantId
@@ -44,6 +44,13 @@ def test_a_certificate_of_another_key_or_near_its_end_is_made_anew(tmp_path: Pat
     assert late.certificate_pem != other.certificate_pem
 
 
+def test_a_certificate_that_is_not_good_yet_is_made_anew(tmp_path: Path) -> None:
+    first = load_credentials(TOKEN, None, tmp_path, NOW)
+    before = VALID_FROM - timedelta(days=1)
+
+    assert load_credentials(TOKEN, None, tmp_path, before).certificate_pem != first.certificate_pem
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"-----BEGIN CERTIFICATE-----"])
 def test_a_broken_certificate_is_made_anew(tmp_path: Path, content: bytes) -> None:
     (tmp_path / CERTIFICATE_FILE).write_bytes(content)
@@ -61,6 +68,10 @@ def test_a_key_of_the_wrong_size_or_a_folder_that_cannot_be_written_is_named(
 
     with pytest.raises(SecretFileError, match="exactly 32 bytes"):
         load_credentials(None, tmp_path / "node.key", tmp_path, NOW)
+    (tmp_path / "zeros").write_bytes(bytes(32))
+    (tmp_path / "zeros").chmod(0o600)
+    with pytest.raises(SecretFileError, match="holds only zeros"):
+        load_credentials(None, tmp_path / "zeros", tmp_path, NOW)
     with pytest.raises(SecretFileError, match="cannot be written"):
         load_credentials(TOKEN, None, tmp_path / "node.key", NOW)
 

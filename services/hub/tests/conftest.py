@@ -8,6 +8,7 @@ from support import postgres
 from support.hub import TestHub, migrated, running_hub
 from support.postgres import Postgres
 
+from towonel.hub.bounds import Bounds
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
 from towonel.hub.timing import Timing
@@ -48,6 +49,12 @@ def timing() -> Timing:
 
 
 @pytest.fixture
-async def hub(database: Database, timing: Timing) -> AsyncGenerator[TestHub]:
-    async with running_hub(database, RouteChanges(), timing=timing) as made:
+def bounds() -> Bounds:
+    """Bounds of `hub`; a test that needs others is parametrized with them."""
+    return Bounds()
+
+
+@pytest.fixture
+async def hub(database: Database, timing: Timing, bounds: Bounds) -> AsyncGenerator[TestHub]:
+    async with running_hub(database, RouteChanges(), timing=timing, bounds=bounds) as made:
         yield made

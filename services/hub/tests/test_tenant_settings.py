@@ -48,10 +48,10 @@ def test_nothing_is_no_tenant(text: str) -> None:
 @pytest.mark.parametrize(
     ("items", "problem"),
     [
-        ([item(colour="red")], r"\[0\]\.colour: Extra inputs"),
-        ([{}], r"\[0\]\.name: Field required"),
-        ([item(id="b7")], r"\[0\]\.id: String should match"),
-        ([item(hostnames=["a_b.eu"])], r"\[0\]\.hostnames\[0\]: "),
+        ([item(colour="red")], r"\[0\]\.colour: unknown field; there are name, id"),
+        ([{}], r"\[0\]\.name: is missing"),
+        ([item(id="b7")], r"\[0\]\.id: must be 64 hexadecimal digits"),
+        ([item(hostnames=["a b.eu"])], r"\[0\]\.hostnames\[0\]: "),
         ([item(pq_public_key="AA==")], r"\[0\]\.pq_public_key: must be base64url without padding"),
         ([item(pq_public_key="AAAA")], r"must be 1952 bytes, and is 3"),
         ([item(id=OTHER.tenant_id.hex())], rf"\[0\]\.id: is not of .* {KEY.tenant_id.hex()}"),
@@ -59,13 +59,31 @@ def test_nothing_is_no_tenant(text: str) -> None:
         ([item(), item()], f"{KEY.tenant_id.hex()}: occurs twice"),
         ([item(agent_node_ids=[AGENT.hex()] * 2)], f"{AGENT.hex()}: occurs twice"),
         ([item()] * (MAX_TENANTS + 1), "at most 1000 are taken"),
-        ("home", "should be a valid list"),
+        ("home", "must be a JSON array"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_each_mistake_is_named(items: list[object], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         parse_tenants(json.dumps(items))
+
+
+def test_mistakes_of_every_kind_and_tenant_are_named_at_once() -> None:
+    wrapped = item(OTHER, pq_public_key="\n".join(str(item(OTHER)["pq_public_key"]).partition("-")))
+    with pytest.raises(ValueError, match="unknown field") as caught:
+        read(item(colour="red"), 5, item(id=OTHER.tenant_id.hex()), wrapped)
+
+    assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == [
+        "[0].colour",
+        "[1]",
+        "[2].id",
+        OTHER.tenant_id.hex(),
+    ]
+
+
+def test_what_is_nested_too_deeply_is_refused() -> None:
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse_tenants("[" * 100_000)
 
 
 def test_what_is_no_json_is_told_with_its_place() -> None:

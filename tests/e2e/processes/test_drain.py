@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 
 import pytest
 from support.clients import Client, Streams
-from support.origins import Certificates, Nginx
+from support.origins import Certificates, CommandOrigin, Nginx
 from support.stack import Stack, service, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -92,3 +93,48 @@ async def test_an_agent_told_to_stop_finishes_its_streams(
 
     assert len(body) == 2 * MIB
     assert stopped.result() == 0
+
+
+@pytest.mark.processes
+async def test_an_agent_that_cuts_a_stream_at_its_deadline_says_so_and_ends_with_75(
+    processes: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
+) -> None:
+    wanted = service(hostname, origin.port)
+    agent = await processes.start_agent(
+        await processes.invite(hostname), wanted, TOWONEL_AGENT_DRAIN_TIMEOUT_SECS="0.5"
+    )
+    client = Client(processes.edge_port, certificates.client(), hostname)
+
+    async with client.connect() as (reader, writer):
+        writer.write(b"echo\nhello")
+        assert await reader.readexactly(5) == b"hello"
+        code = await agent.program.stop()
+
+    assert code == 75
+    (cut,) = [line for line in agent.program.log().splitlines() if "drain_timed_out" in line]
+    assert '"streams": 1' in cut
+
+
+async def test_an_edge_past_its_deadline_says_so_line_by_line_in_json_and_ends_with_75(
+    fresh_processes: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
+) -> None:
+    edge = fresh_processes.edges[0]
+    assert await edge.program.stop() == 0
+    edge.environ["TOWONEL_EDGE_DRAIN_TIMEOUT_SECS"] = "0.5"
+    await fresh_processes.restart(edge)
+    await fresh_processes.start_agent(
+        await fresh_processes.invite(hostname), service(hostname, origin.port)
+    )
+    client = Client(edge.port, certificates.client(), hostname)
+
+    async with client.connect() as (reader, writer):
+        writer.write(b"echo\nhello")
+        assert await reader.readexactly(5) == b"hello"
+        code = await edge.program.stop()
+    lines = [json.loads(line) for line in edge.program.log().splitlines()]
+    said = {line["event"]: line for line in lines}
+
+    assert code == 75
+    assert said["process.stop_requested"]["drain_s"] == 0.5
+    assert said["edge.drain_timed_out"]["connections"] == 1
+    assert lines[-1]["event"] == "edge.stopped"

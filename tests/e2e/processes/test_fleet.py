@@ -7,13 +7,17 @@ from support import edge_fleet, postgres
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("edges", [20, pytest.param(100, marks=pytest.mark.soak)])
-async def test_no_change_is_lost_when_redis_is_killed_halfway(tmp_path: Path, edges: int) -> None:
+@pytest.mark.parametrize(
+    ("edges", "changes"), [(10, 20), pytest.param(100, 40, marks=pytest.mark.soak)]
+)
+async def test_no_change_is_lost_when_redis_is_killed_halfway(
+    tmp_path: Path, edges: int, changes: int
+) -> None:
     with postgres.running() as server:
         name = server.database(migrated=False).url.database
         assert name
         outcome = await edge_fleet.run(
-            tmp_path, server.dsn(name), edges=edges, changes=40, every_s=0.05
+            tmp_path, server.dsn(name), edges=edges, changes=changes, every_s=0.05
         )
     fleet = outcome.fleet.edges
 

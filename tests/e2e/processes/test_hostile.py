@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
-from e2e.processes.test_streams import client_hello
-from support.clients import Client, alert_of
+from support.clients import Client, alert_of, client_hello
 from support.origins import Certificates, CommandOrigin
 from support.stack import Stack, service, until
 

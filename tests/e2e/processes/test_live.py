@@ -1,5 +1,6 @@
 """Live views of the hub: agents, edges and traffic, as edges report them."""
 
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -7,6 +8,7 @@ from support.clients import Client
 from support.origins import Certificates, Nginx
 from support.stack import Stack, service, until
 
+from towonel.api.invites import InviteEdit, InviteOut
 from towonel.api.tenants import TenantDetail
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -46,27 +48,42 @@ async def test_the_hub_shows_where_a_tenant_is_live_since_when_and_what_it_carri
     assert detail.traffic.connections_total >= 1
 
 
-async def serves(client: Client) -> bool:
-    try:
-        return await client.get() == b"hello from home\n"
-    except (OSError, EOFError):
-        return False
+async def serve_page(
+    stack: Stack, web: Nginx, certificates: Certificates, hostname: str
+) -> tuple[InviteOut, Client]:
+    """Return a tenant's invite, and a client that gets its page."""
+    invite = await stack.new_invite(hostname)
+    await stack.start_agent(invite.token, service(hostname, web.plain))
+    client = Client(stack.edge_port, certificates.client(), hostname)
+    assert await client.has_page()
+    return invite, client
 
 
 async def refuses(client: Client) -> bool:
-    return not await serves(client)
+    return not await client.has_page()
+
+
+async def test_a_tenant_is_served_until_its_time_and_again_once_that_is_extended(
+    stack: Stack, web: Nginx, certificates: Certificates, hostname: str
+) -> None:
+    invite, client = await serve_page(stack, web, certificates, hostname)
+    async with stack.operator() as operator:
+        at = datetime.now(UTC) + timedelta(seconds=1)
+        await operator.invites.update(invite.invite_id, InviteEdit(serves_until=at))
+        await until(partial(refuses, client))
+        ended = (await operator.invites.get(invite.invite_id)).value
+        await operator.invites.update(invite.invite_id, InviteEdit(serves_until=None))
+    await until(client.has_page, 60)
+
+    assert ended.state == "ended"
 
 
 async def test_a_suspended_tenant_is_served_again_once_it_is_resumed_and_nobody_restarts_anything(
     stack: Stack, web: Nginx, certificates: Certificates, hostname: str
 ) -> None:
-    invite = await stack.new_invite(hostname)
-    await stack.start_agent(invite.token, service(hostname, web.plain))
-    client = Client(stack.edge_port, certificates.client(), hostname)
-    assert await serves(client)
-
+    invite, client = await serve_page(stack, web, certificates, hostname)
     async with stack.operator() as operator:
         await operator.tenants.suspend(invite.tenant_id)
         await until(partial(refuses, client))
         await operator.tenants.resume(invite.tenant_id)
-    await until(partial(serves, client), 60)
+    await until(client.has_page, 60)

@@ -119,6 +119,19 @@ async def test_a_wildcard_serves_one_level_and_an_exact_name_wins(
     assert await client_of(stack, certificates, f"b.{domain}").ask("name") == b"home\n"
 
 
+async def test_names_with_an_underscore_are_served_by_a_wildcard_and_by_themselves(
+    stack: Stack, origin: CommandOrigin, certificates: Certificates, domain: str
+) -> None:
+    token = await stack.invite(f"*.{domain}")
+    published = (f"*.{domain}", f"c_d.{domain}")
+    await stack.start_agent(token, *(service(name, origin.port) for name in published))
+    tls = certificates.client()
+    tls.check_hostname = False  # OpenSSL matches no such name with a wildcard
+
+    for name in (f"a_b.{domain}", f"c_d.{domain}"):
+        assert await Client(stack.edge_port, tls, name).ask("name") == b"home\n"
+
+
 async def test_a_name_that_nobody_serves_gets_the_alert_for_it(
     stack: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
 ) -> None:

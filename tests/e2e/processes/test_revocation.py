@@ -46,6 +46,31 @@ async def revoke(
                 assert not await serves(client)
 
 
+async def test_clients_of_a_hostname_that_is_taken_from_a_live_invite_end_and_others_stay(
+    stack: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str, domain: str
+) -> None:
+    other = f"other.{domain}"
+    invite = await stack.new_invite(hostname, other)
+    services = [service(name, origin.port) for name in (hostname, other)]
+    await stack.start_agent(invite.token, *services)
+    taken, left = (
+        Client(stack.edge_port, certificates.client(), name) for name in (hostname, other)
+    )
+
+    async with taken.connect() as ending, left.connect() as staying:
+        for reader, writer in (ending, staying):
+            writer.write(b"echo\nhello")
+            await reader.readexactly(5)
+        async with stack.operator() as operator:
+            await operator.invites.remove_hostname(invite.invite_id, hostname)
+        async with asyncio.timeout(NOTIFIED_S):
+            await wait_end(ending[0])
+        staying[1].write(b"again")
+
+        assert await staying[0].readexactly(5) == b"again"
+        assert not await serves(taken)
+
+
 async def wait_end(reader: asyncio.StreamReader) -> None:
     try:
         assert await reader.read(-1) == b""

@@ -5,12 +5,15 @@ import io
 import os
 import sys
 
-from towonel.cli.app import app
 from towonel.runtime.exit_codes import EXIT_FAILED
+from towonel.runtime.interrupts import end_at_interrupt
 
 
 def main() -> None:
     """Run the command line; ends the process with its exit code."""
+    end_at_interrupt()
+    from towonel.cli.app import app  # noqa: PLC0415 Ctrl-C may come while it is imported
+
     if isinstance(sys.stdout, io.TextIOWrapper):
         # File names need not be text, and a terminal may know few letters.
         sys.stdout.reconfigure(  # pyright: ignore[reportUnknownMemberType] of any buffer

@@ -1,5 +1,6 @@
 """The command `towonel`: its parts, and what happens without any."""
 
+import json
 from typing import Annotated
 
 import typer
@@ -42,7 +43,7 @@ completion.prepare()
 @app.callback(invoke_without_command=True)
 def without_command(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Print the version.")] = False,
     install_completion: completion.Install = None,
     show_completion: completion.Show = None,
     as_json: Json = False,
@@ -51,7 +52,8 @@ def without_command(
     if version:
         from importlib.metadata import version as version_of  # noqa: PLC0415 seldom asked
 
-        typer.echo(version_of("towonel-cli"))
+        number = version_of("towonel-cli")
+        typer.echo(json.dumps({"version": number}) if as_json else number)
     elif show_completion is not None:
         completion.show(show_completion)
     elif install_completion is not None:

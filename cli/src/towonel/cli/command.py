@@ -19,7 +19,8 @@ from towonel.cli.options.choices import Format
 from towonel.cli.options.flags import ApiKey, HubUrl, Json, OutputFormat, Profile, examples
 from towonel.cli.output import Output, print_output
 from towonel.cli.settings import CommandSettings
-from towonel.cli.target import Target, resolve_target
+from towonel.cli.target import Target, open_client, resolve_target
+from towonel.client.operator import OperatorClient
 from towonel.runtime.settings import load
 
 type Local = Callable[..., Output]
@@ -58,12 +59,14 @@ def local_command[C: Local](app: typer.Typer, name: str, *lines: str) -> Callabl
 def hub_command[C: Remote](
     app: typer.Typer, name: str, *lines: str, needs_key: bool = True
 ) -> Callable[[C], C]:
-    """Add a command that calls a hub: its first argument is the client of the one that flags choose.
+    """Add a command that calls a hub: its first argument is a client of the one that flags choose.
 
-    The outputs of a generator are printed as they come, until it ends or Ctrl-C ends it.
+    The annotation of that argument says which kind of client. The outputs of a generator are printed as they come, until it ends or Ctrl-C ends it.
     """
 
     def decorate(body: C) -> C:
+        client, *own = _parameters(body)
+
         @wraps(body)
         def command(**arguments: Any) -> None:
             output_format = _pop_format(arguments)
@@ -71,17 +74,22 @@ def hub_command[C: Remote](
                 _require_utf8(arguments)
                 target = {flag: arguments.pop(flag) for flag in _TARGET_FLAGS}
                 hub = resolve_target(load(CommandSettings), **target, needs_key=needs_key)
-                asyncio.run(_run(body, hub, arguments, output_format))
+                asyncio.run(_run(body, hub, client.annotation, arguments, output_format))
 
-        own = _parameters(body)[1:]  # without the client
         _register(app, name, command, own, _TARGET_FLAGS | _FORMAT_FLAGS, lines)
         return body
 
     return decorate
 
 
-async def _run(body: Remote, hub: Target, arguments: dict[str, Any], output_format: Format) -> None:
-    async with hub.client() as client:
+async def _run(
+    body: Remote,
+    hub: Target,
+    kind: type[OperatorClient],
+    arguments: dict[str, Any],
+    output_format: Format,
+) -> None:
+    async with open_client(hub, kind) as client:
         result = body(client, **arguments)
         if isinstance(result, AsyncGenerator):
             async with aclosing(result) as outputs:

@@ -25,6 +25,7 @@ from towonel.runtime.exit_codes import (
     EXIT_UNAVAILABLE,
     EXIT_USAGE,
 )
+from towonel.runtime.interrupts import raise_at_interrupt
 from towonel.runtime.settings import SettingsError
 from towonel.wire.errors import TowonelError, Unavailable
 
@@ -37,6 +38,7 @@ class UsageError(Exception):
 def report_errors(*, as_json: bool) -> Generator[None]:
     """Turn an error inside into a message and an exit code."""
     try:
+        raise_at_interrupt()
         yield
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -49,12 +51,21 @@ def report_errors(*, as_json: bool) -> Generator[None]:
         _exit(error.code.word, [error.detail], exit_code, as_json=as_json)
 
 
+def report_usage(message: str) -> int:
+    """Print a mistake in the command line as JSON, and return its exit code."""
+    return _report("usage", [message], EXIT_USAGE, as_json=True)
+
+
 def warn(text: str) -> None:
     """Print a line that does not belong to the result."""
     typer.echo(f"towonel: {printable(text)}", err=True)
 
 
 def _exit(code: str, problems: list[str], exit_code: int, *, as_json: bool) -> None:
+    raise typer.Exit(_report(code, problems, exit_code, as_json=as_json))
+
+
+def _report(code: str, problems: list[str], exit_code: int, *, as_json: bool) -> int:
     if as_json:
         text = json.dumps({"error": {"code": code, "message": "\n".join(problems)}})
     else:
@@ -63,4 +74,4 @@ def _exit(code: str, problems: list[str], exit_code: int, *, as_json: bool) -> N
         print(text, file=sys.stderr)  # noqa: T201 the error is the output
     except OSError:  # the exit code tells it all the same, unless Python fails to write at its end
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 it lasts as long as the process
-    raise typer.Exit(exit_code)
+    return exit_code

@@ -20,7 +20,7 @@ NAME = r"^[A-Za-z0-9._-]{1,64}$"
 class Profile(BaseModel):
     """A hub and the key for it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     hub_url: str
     key: SecretStr
@@ -33,7 +33,7 @@ class Profile(BaseModel):
 class Profiles(BaseModel):
     """All logins of a user, and the current one."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     current: str | None = None
     profiles: dict[str, Profile] = Field(default_factory=dict[str, Profile])

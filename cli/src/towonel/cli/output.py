@@ -61,6 +61,12 @@ class Output:
         return self
 
 
+def token_blocks(program: str, variable: str, token: str) -> tuple[Block, ...]:
+    """Return a new token for people: as the variable of a program, and alone, on the last line."""
+    caption = f"\nThe token, shown this once, for the environment of the {program}:"
+    return caption, f"{variable}={token}", "\nThe same without the variable's name:", token
+
+
 def print_output(output: Output, form: Format) -> None:
     """Print the result of a command."""
     match form:

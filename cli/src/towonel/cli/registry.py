@@ -5,12 +5,19 @@ not wait for.
 """
 
 import importlib
-from collections.abc import Iterator, Mapping
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, override
 
 import typer
+from typer._click.exceptions import ClickException  # the base of all usage errors, not exported
 from typer.core import TyperCommand, TyperGroup
+
+HELP = "help"
+_DOCUMENT = re.compile(r"(?:^| )(?:--json|(?:--output[ =]|-o[ =]?)(?:json|yaml))(?: |$)")
 
 type Command = TyperCommand | TyperGroup
 
@@ -131,10 +138,34 @@ class Root(TyperGroup):
         super().__init__(**attrs)
 
     @override
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        """Run a line: `help COMMAND` is `COMMAND --help`; mistakes are JSON where that is wanted."""
+        words = sys.argv[1:] if args is None else list(args)
+        if words[:1] == [HELP]:
+            words = [*words[1:], "--help"]
+        if not asks_for_document(words):
+            return super().main(words, *rest, **options)
+        try:
+            code = super().main(words, *rest, **options | {"standalone_mode": False})
+        except ClickException as error:
+            from towonel.cli.errors import report_usage  # noqa: PLC0415 seldom needed, and slow
+
+            code = report_usage(error.format_message())
+        sys.exit(code)
+
+    @override
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the commands without importing them."""
+        lines = {name: spec.about for name, spec in COMMANDS.items()}
+        lines[HELP] = "Print this, or the help of a command."
         with formatter.section("Commands"):
-            formatter.write_dl([(name, spec.about) for name, spec in COMMANDS.items()])
+            formatter.write_dl([*lines.items()])
+
+
+def asks_for_document(words: Sequence[str]) -> bool:
+    """Tell whether a line asks for JSON or YAML, be it right or wrong otherwise."""
+    line = " ".join(takewhile(lambda word: word != "--", words))
+    return _DOCUMENT.search(line) is not None
 
 
 def _merge(modules: tuple[str, ...]) -> typer.Typer:

@@ -1,13 +1,18 @@
 """Settings of the `towonel` command, and the environment of the programs that it starts."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 import typer
 from pydantic import Field, SecretStr
 
+from towonel.runtime.environment.names import FILE_SUFFIX
+from towonel.runtime.environment.text import clean
 from towonel.runtime.settings import HostPort, Settings
+from towonel.wire.legacy.variables import REPLACED_VARIABLES
+from towonel.wire.variables import VARIABLES
 
 _OURS = "TOWONEL_"
 _FOR_THE_COMMAND_ONLY = frozenset(
@@ -22,7 +27,15 @@ _FOR_THE_COMMAND_ONLY = frozenset(
 )
 
 
-class LocalHubSettings(Settings):
+class _Settings(Settings):
+    """Settings of a command, which knows the variables of all programs."""
+
+    prefixes: ClassVar[tuple[str, ...]] = (_OURS,)
+    foreign: ClassVar[frozenset[str]] = VARIABLES
+    replaced: ClassVar[Mapping[str, str]] = REPLACED_VARIABLES
+
+
+class LocalHubSettings(_Settings):
     """Address of the hub of this machine."""
 
     hub_listen_addr: HostPort = Field(
@@ -35,7 +48,7 @@ class LocalHubSettings(Settings):
 class CommandSettings(LocalHubSettings):
     """Hub and key of a command; not needed on the machine of the hub."""
 
-    prefixes: ClassVar[tuple[str, ...]] = ()  # the hub's and the edge's own are checked by them
+    verifies_hub: ClassVar[bool] = True
 
     hub_url: str | None = Field(
         default=None,
@@ -69,7 +82,7 @@ class CommandSettings(LocalHubSettings):
     )
 
 
-class TokenSettings(Settings):
+class TokenSettings(_Settings):
     """Invite token, to take the key out of it."""
 
     invite_token: SecretStr | None = Field(
@@ -82,15 +95,21 @@ class TokenSettings(Settings):
 class ServeSettings(LocalHubSettings):
     """Programs that `towonel serve` starts, and how they find each other."""
 
-    hub_enabled: bool = Field(
-        default=True,
+    hub_enabled: bool | None = Field(
+        default=None,
         validation_alias="TOWONEL_HUB_ENABLED",
-        description="Whether `towonel serve` starts a hub.",
+        description="Whether `towonel serve` starts a hub. Default: true, but not where"
+        " TOWONEL_EDGE_INVITE_TOKEN is set and no variable of the hub.",
     )
     edge_enabled: bool = Field(
         default=True,
         validation_alias="TOWONEL_EDGE_ENABLED",
         description="Whether `towonel serve` starts an edge.",
+    )
+    data_dir: Path = Field(
+        default=Path(),
+        validation_alias="TOWONEL_DATA_DIR",
+        description="The folder of hub and edge.",
     )
     edge_hub_url: str | None = Field(
         default=None,
@@ -99,14 +118,28 @@ class ServeSettings(LocalHubSettings):
     )
     edge_drain_s: float = Field(
         default=25.0,
+        gt=0,
+        le=3600,
         validation_alias="TOWONEL_EDGE_DRAIN_TIMEOUT_SECS",
         description="How long the edge may drain; what is left after it is ended.",
     )
 
 
+def is_hub_wanted(settings: ServeSettings, environ: Mapping[str, str]) -> bool:
+    """Whether `towonel serve` starts a hub: a token alone makes this machine an edge of another."""
+    if settings.hub_enabled is not None:
+        return settings.hub_enabled
+    names = {name.removesuffix(FILE_SUFFIX) for name, value in environ.items() if clean(value)}
+    of_a_hub = {name for name in VARIABLES & names if name.startswith("TOWONEL_HUB_")}
+    is_edge_of_another = settings.edge_enabled and "TOWONEL_EDGE_INVITE_TOKEN" in names
+    return bool(of_a_hub - {"TOWONEL_HUB_URL"}) or not is_edge_of_another
+
+
 def config_folder() -> Path:
     """Return the folder of a user's own configuration."""
-    return Path(typer.get_app_dir("towonel"))
+    found = Path(typer.get_app_dir("towonel"))
+    # The standard says that an empty or relative XDG_CONFIG_HOME is none.
+    return found if found.is_absolute() else Path.home() / ".config" / "towonel"
 
 
 def child_environment() -> dict[str, str]:

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO
 
+from towonel.runtime import signals
+
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _SIGNAL_DEBOUNCE_S = 0.1  # people press Ctrl-C more slowly
 # Loaded before any fork: between fork and exec nothing may be imported.
@@ -47,6 +49,21 @@ async def start(program: Program, output: IO[bytes] | int) -> asyncio.subprocess
     )
 
 
+async def collect_errors(program: Program) -> tuple[int, str]:
+    """Run a program to its end, and return its exit code and its standard error.
+
+    Raises:
+        OSError: where the system has no room for another process.
+    """
+    process = await start(program, asyncio.subprocess.PIPE)
+    try:
+        _, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    return await process.wait(), errors.decode(errors="replace")
+
+
 @contextmanager
 def handle_signals(handle: Callable[[signal.Signals], object]) -> Generator[None]:
     """Hand SIGTERM, SIGINT and SIGHUP to `handle`, in the running loop, while the context lasts.
@@ -67,16 +84,11 @@ def handle_signals(handle: Callable[[signal.Signals], object]) -> Generator[None
     caught = [signal.SIGTERM, signal.SIGINT]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup means it
         caught.append(signal.SIGHUP)
-    for number in caught:
-        loop.add_signal_handler(number, on_signal, number)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_BLOCK, caught)
-        for number in caught:
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, caught)
+    with signals.handle_signals(caught, on_signal):
+        try:
+            yield
+        finally:
+            signals.ignore_signals(caught)
 
 
 def _die_with_parent(parent: int) -> Callable[[], None] | None:

@@ -8,6 +8,7 @@ import typer
 from pydantic import BaseModel
 
 from towonel.api.agents import AgentItem
+from towonel.api.tenants import TenantItem
 from towonel.api.traffic import Traffic
 from towonel.cli.output import Output, Rows, format_time
 from towonel.client.pages import Fetch, Paged, pages
@@ -44,6 +45,12 @@ async def fetch_all[P: Paged, T: BaseModel](
         if len(fetched) == limit:
             break
     return fetched
+
+
+def format_status(tenant: TenantItem) -> str:
+    """Return the status of a tenant; one whose time is over is suspended in the API's words."""
+    is_ended = tenant.status == "suspended" and tenant.ended_at is not None
+    return "ended" if is_ended else tenant.status
 
 
 def list_output[T: BaseModel](

@@ -1,6 +1,9 @@
 """Target of a command: the hub and the key, from flags, the environment, a login or this machine."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -8,13 +11,24 @@ from pydantic import SecretStr
 from towonel.cli.errors import UsageError
 from towonel.cli.logins import FILE, Profile, Profiles
 from towonel.cli.settings import CommandSettings, config_folder
-from towonel.client.hub import HubClient
-from towonel.client.transport import parse_hub_url
+from towonel.client.envelope import ForeignAnswer, printable
+from towonel.client.operator import OperatorClient
+from towonel.client.transport import to_httpx_url
 from towonel.runtime import secretfile
 from towonel.runtime.addresses import loopback_url
 from towonel.runtime.settings import SettingsError
-from towonel.wire.errors import Denied
+from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
 
+DEFAULT = (
+    "the default of TOWONEL_HUB_LISTEN_ADDR; set that as the hub of this machine has it, set"
+    " TOWONEL_HUB_URL, or log in"
+)
+# Statuses, without an envelope, with which older hubs answer operations that they do not have.
+_OF_UNKNOWN_OPERATIONS = {
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.NOT_IMPLEMENTED,
+}
 KEY_FILE = "operator.key"
 _NO_KEY = (
     "no operator key: {path} does not exist. Run this on the machine of the hub with its"
@@ -24,15 +38,51 @@ _NO_KEY = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Address of a hub, and the key for it if there is one."""
+    """Address of a hub, where it is from, and the key for it if there is one."""
 
     hub_url: str
+    source: str
     operator_key: SecretStr | None
     allow_insecure: bool
 
-    def client(self) -> HubClient:
+    def client[C: OperatorClient](self, kind: type[C]) -> C:
         key = None if self.operator_key is None else self.operator_key.get_secret_value()
-        return HubClient(self.hub_url, operator_key=key, allow_insecure=self.allow_insecure)
+        return kind(self.hub_url, operator_key=key, allow_insecure=self.allow_insecure)
+
+
+@asynccontextmanager
+async def open_client[C: OperatorClient](target: Target, kind: type[C]) -> AsyncGenerator[C]:
+    """Yield a client of the hub; where there is no answer, tell why that may be.
+
+    Raises:
+        Denied: UNSUPPORTED_OP: the hub is there, but is too old for the operation.
+        Unavailable: naming what the hub's address is from.
+    """
+    async with target.client(kind) as client:
+        try:
+            yield client
+        except Unavailable as error:
+            if error.code is not Code.HUB_UNAVAILABLE:
+                raise
+            if is_unknown_operation(error):
+                await _refuse_old_hub(client, error)
+            detail = f"{error.detail} (the address is from {target.source})"
+            raise Unavailable(error.code, detail, retry_after_s=error.retry_after_s) from None
+
+
+def is_unknown_operation(error: Unavailable) -> bool:
+    """Tell whether the hub, if one is there, is too old for what it was asked."""
+    return isinstance(error, ForeignAnswer) and error.status in _OF_UNKNOWN_OPERATIONS
+
+
+async def _refuse_old_hub(client: OperatorClient, error: Unavailable) -> None:
+    """Raise Denied if a hub is there all the same."""
+    try:
+        version = (await client.health()).version
+    except TowonelError:
+        return
+    old = f"this hub is too old: version {printable(version)} has no such operation; upgrade it"
+    raise Denied(Code.UNSUPPORTED_OP, f"{old} ({error.detail})") from None
 
 
 def resolve_target(
@@ -64,12 +114,12 @@ def resolve_target(
         key = _key_in_file(_key_path(settings), required=needs_key)
     url, where = _url(settings, hub_url, login)
     try:
-        parse_hub_url(url, allow_insecure=settings.allow_insecure_hub)
+        to_httpx_url(url, allow_insecure=settings.allow_insecure_hub)
     except Denied as error:
         if hub_url:
             raise UsageError(f"{where}: {error.detail}") from error
         raise SettingsError([f"{where}: {error.detail}"]) from error
-    return Target(url, key, settings.allow_insecure_hub)
+    return Target(url, where, key, settings.allow_insecure_hub)
 
 
 def _url(settings: CommandSettings, flag: str | None, login: Profile | None) -> tuple[str, str]:
@@ -80,7 +130,8 @@ def _url(settings: CommandSettings, flag: str | None, login: Profile | None) -> 
         return settings.hub_url, "TOWONEL_HUB_URL"
     if login:
         return login.hub_url, str(config_folder() / FILE)
-    return loopback_url(settings.hub_listen_addr), "TOWONEL_HUB_LISTEN_ADDR"
+    is_set = "hub_listen_addr" in settings.model_fields_set
+    return loopback_url(settings.hub_listen_addr), "TOWONEL_HUB_LISTEN_ADDR" if is_set else DEFAULT
 
 
 def _login(settings: CommandSettings, hub_url: str | None, name: str | None) -> Profile | None:

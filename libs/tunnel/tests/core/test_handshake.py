@@ -34,7 +34,7 @@ def edge(
     policy: RecordingPolicy | None = None, *, is_draining: Callable[[], bool] = lambda: False
 ) -> EdgeHandshake:
     policy = policy or RecordingPolicy()
-    return EdgeHandshake(IDENTITY, policy.hub_ids, policy.refuse, is_draining)
+    return EdgeHandshake(IDENTITY, policy.hub_ids, policy.refuse, policy.refuse_more, is_draining)
 
 
 def code_of(call: object, *arguments: object) -> Code:

@@ -67,8 +67,9 @@ STEPS = st.lists(
 
 
 def edge() -> Machine:
+    policy = RecordingPolicy()
     handshake = EdgeHandshake(
-        IDENTITY, RecordingPolicy().hub_ids, RecordingPolicy().refuse, lambda: False
+        IDENTITY, policy.hub_ids, policy.refuse, policy.refuse_more, lambda: False
     )
     return SessionMachine(handshake, nonce=NONCE, session_id=b"s" * 16, now=0)
 

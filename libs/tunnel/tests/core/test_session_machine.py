@@ -41,7 +41,13 @@ class Dialogue:
     def __init__(self) -> None:
         self.policy = RecordingPolicy()
         self.agent = new_key()
-        handshake = EdgeHandshake(IDENTITY, self.policy.hub_ids, self.policy.refuse, lambda: False)
+        handshake = EdgeHandshake(
+            IDENTITY,
+            self.policy.hub_ids,
+            self.policy.refuse,
+            self.policy.refuse_more,
+            lambda: False,
+        )
         self.machine = SessionMachine(handshake, nonce=NONCE, session_id=SESSION_ID, now=100)
 
     def grant(
@@ -224,3 +230,23 @@ def test_a_closed_session_ignores_whatever_comes() -> None:
     assert dialogue.machine.handle(CloseRequested(CloseReason(Code.DRAINING)), 103) == []
     assert dialogue.hear(GoAway(), 103) == []
     assert dialogue.machine.tick(10**6) == []
+
+
+def test_a_second_renewal_within_ten_seconds_ends_the_session() -> None:
+    dialogue = Dialogue().open()
+    newer = Renew(dialogue.grant(lives_s=600))
+    assert dialogue.hear(newer, 102) == []
+    assert dialogue.hear(newer, 112) == []
+
+    detail = "two renewals within 10 s"
+    assert dialogue.hear(newer, 121.9) == ended(Code.RATE_LIMITED, detail)
+
+
+def test_an_agent_above_a_limit_on_sessions_is_refused_but_its_renewals_are_not() -> None:
+    dialogue, admitted = Dialogue().challenge(), Dialogue().open()
+    dialogue.policy.refuses_more = admitted.policy.refuses_more = Code.LIMIT_EXCEEDED
+    [close, _] = dialogue.hear(dialogue.hello(), 101)
+
+    assert isinstance(close, Close)
+    assert close.reason.code is Code.LIMIT_EXCEEDED
+    assert admitted.hear(Renew(admitted.grant(lives_s=600)), 102) == []

@@ -9,8 +9,14 @@ def test_the_defaults_are_those_of_the_protocol() -> None:
     assert asdict(DEFAULT_TIMING) == {
         "hello_s": 5,
         "welcome_s": 5,
+        "address_delay_s": 0.25,
         "preamble_s": 5,
         "silence_s": 0.4,
-        "keepalive_s": 10,
+        "open_silence_s": 3,
+        "probe_s": 2,
+        "dead_s": 6,
+        "renew_s": 10,
+        "edge_keepalive_s": 10,
+        "agent_keepalive_s": 5,
         "idle_s": 30,
     }

@@ -30,6 +30,8 @@ from towonel.wire.errors import Code
         (QuicErrorCode.VERSION_NEGOTIATION_ERROR, 6, "", Code.UNSUPPORTED_VERSION),
         (QuicErrorCode.INTERNAL_ERROR, 0, NO_COMMON_VERSION, Code.UNSUPPORTED_VERSION),
         (QuicErrorCode.INTERNAL_ERROR, 0, "Idle timeout", Code.SESSION_LOST),
+        (QuicErrorCode.FLOW_CONTROL_ERROR, 8, "", Code.FLOW_CONTROL),
+        (QuicErrorCode.STREAM_LIMIT_ERROR, 8, "", Code.UNEXPECTED_MESSAGE),
     ],
 )
 def test_every_end_of_a_connection_becomes_one_code(

@@ -25,6 +25,12 @@ def by_id(*edges: Edge) -> dict[EdgeId, Edge]:
     return {item.edge_id: item for item in edges}
 
 
+def test_where_an_edge_listens_is_written_as_people_do() -> None:
+    both = dataclasses.replace(A, addresses=(("edge.eu", 443), ("2001:db8::1", 8443)))
+
+    assert both.advertised == "edge.eu:443, [2001:db8::1]:8443"
+
+
 def test_new_edges_are_dialled_and_those_gone_are_left() -> None:
     assert plan_links(by_id(A, B), [B, C]) == LinkChanges(dial=(C,), leave=(A.edge_id,))
 

@@ -68,11 +68,17 @@ def test_no_services_are_fine() -> None:
         ([1], "[0]: must be an object"),
         ([{}], "hostname: is missing"),
         ([{"hostname": "a.eu"}], "[0] (a.eu).origin: is missing"),
-        ([{"hostname": "a_b.eu", "origin": "a:1"}], "a_b"),
+        ([{"hostname": "a b.eu", "origin": "a:1"}], "a b.eu"),
         ([{"hostname": "a.eu", "orign": "a:1"}], "did you mean origin?"),
         ([{"hostname": "a.eu", "origin": "a:1", "zzz": 1}], "there are hostname, origin"),
-        ([{"hostname": "a.eu", "origin": "a:1", "proxy_protocol": "v1"}], "must be v2 or none"),
-        ([{"hostname": "a.eu", "origin": "a:1", "proxy_protocol": True}], "must be v2 or none"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[" + "1" * 5_000 + "]", "a number in it is too long"),
+        ('[{"hostname": "a.eu", "origin": "a:1", "origin": "b:1"}]', "occurs twice in it"),
+        ([{"hostname": "a.eu", "origin": 5}], "origin: must be a text, not 5"),
+        ([{"hostname": "a.eu", "origin": "a:1", "proxy_protocol": "v1"}], 'must be "v2" or "none"'),
+        ([{"hostname": "a.eu", "origin": "a:1", "proxy_protocol": True}], 'must be "v2" or "none"'),
+        ([{"hostname": "a.eu", "origin": "a:1", "proxy_protocol": ["v2"]}], "none\", not ['v2']"),
+        ([{"hostname": "a.eu", "origin": "a:1", "proxy_protocol": None}], 'none", not None'),
         ([{"hostname": "a.eu", "origin": "a:1", "tls_mode": "terminate"}], "must be passthrough"),
         ([{"hostname": "a.eu", "origin": "a:1", "tls_mode": []}], "must be passthrough"),
         ([{"hostname": "a.eu", "origin": "a:1"}] * 2, "a.eu: occurs twice"),
@@ -84,10 +90,21 @@ def test_a_mistake_is_reported_with_its_place_and_its_rule(value: object, rule: 
 
 
 @pytest.mark.parametrize(
-    "origin", ["", "host", "host:", ":80", "host:0", "host:65536", "::1:80", "https://a:1", "a:²"]
+    "origin",
+    [
+        *("", "host", "host:", ":80", "host:0", "host:65536", "https://a:1", "a:²"),
+        *("host:" + "1" * 5000, "a..b:80", f"{'x' * 64}:80", "a b:80", "a\nb:80", "u@h:80"),
+        *("[a]:80", "[127.0.0.1]:80", "[::1:80", "[]:80", "\ud800:80"),
+    ],
 )
 def test_an_origin_is_a_host_and_a_port(origin: str) -> None:
     assert "must be host:port" in problems([{"hostname": "a.eu", "origin": origin}])[0]
+
+
+def test_an_ipv6_origin_without_brackets_is_shown_with_them() -> None:
+    (found,) = problems([{"hostname": "a.eu", "origin": "::1:443"}])
+
+    assert "an IPv6 address needs brackets, as in [::1]:443" in found
 
 
 def test_every_mistake_is_reported_at_once() -> None:
@@ -96,12 +113,47 @@ def test_every_mistake_is_reported_at_once() -> None:
     assert len(found) == 4
 
 
-@given(st.text(max_size=100))
-def test_any_text_is_services_or_a_mistake(text: str) -> None:
+@pytest.mark.parametrize(
+    "host", ["web", "my_db", "nas.local", "a.eu.", "bücher.example", "1.2.3.4"]
+)
+def test_an_origin_may_be_any_name_that_the_machine_can_resolve(host: str) -> None:
+    assert parse_one(origin=f"{host}:80").origin.host == host
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+ORIGINS = st.from_regex(r"\[?[a-z0-9.:_-]{0,9}\]?:?[0-9]{0,6}", fullmatch=True)
+SERVICES = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "hostname": st.sampled_from(["a.eu", "*.b.eu", "", "a\nb"]) | JSON,
+            "origin": ORIGINS | JSON,
+            "proxy_protocol": st.sampled_from(["v2", "none"]) | JSON,
+            "tls_mode": st.sampled_from(["passthrough", {"mode": "passthrough"}]) | JSON,
+            "orign": JSON,
+        },
+    )
+    | JSON,
+    max_size=3,
+)
+
+
+@given(st.text(max_size=100) | JSON.map(json.dumps) | SERVICES.map(json.dumps))
+def test_any_text_is_services_or_mistakes_with_their_places(text: str) -> None:
     try:
-        assert isinstance(parse_services(text), tuple)
+        found = parse_services(text)
     except ValueError as error:
-        assert str(error)
+        for line in str(error).split("\n"):
+            assert line.isprintable()
+            assert line.startswith(("[", "is not JSON", "must be a JSON array", "hostname "))
+    else:
+        assert all(0 < service.origin.port <= 65_535 for service in found)
 
 
 def preamble(service: str, authority: str | None) -> Preamble:

@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from support.tunnel import until
 
 from towonel.edge.listeners.accept import Acceptor, accept_clients
 from towonel.edge.listeners.sockets import bind_sockets
 from towonel.edge.metrics import Metrics
+from towonel.runtime.sockets import PAUSE_S
 
 type Counted = Callable[..., float]
 
@@ -76,6 +78,23 @@ async def test_without_descriptors_it_waits_without_spinning_and_then_goes_on(
             assert await read_hello(late) == b"!"
 
     assert errors <= 3
+
+
+async def test_a_lack_of_descriptors_is_a_line_a_second(
+    acceptor: Acceptor, counted: Counted
+) -> None:
+    with use_up_descriptors(), capture_logs() as lines:
+        late = connect(acceptor.port)
+        await until(lambda: counted("accept_errors_total") >= 6)
+    late.close()
+
+    assert lines[0] == {
+        "event": "edge.accept_failed",
+        "log_level": "warning",
+        "error": "EMFILE",
+        "pause_s": PAUSE_S,
+    }
+    assert len(lines) <= 3
 
 
 async def test_clients_in_the_queue_are_served_although_accepting_stops(

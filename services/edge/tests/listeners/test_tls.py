@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from typing import override
 
 import pytest
+from support.clients import client_hello
 
 from towonel.edge.core.admission import AdmissionLimits
 from towonel.edge.core.route_table import RouteTable
@@ -21,7 +22,7 @@ from towonel.tunnel.sockets import SocketPipe
 from towonel.wire import proxy
 from towonel.wire.errors import Code, TowonelError, Unavailable
 from towonel.wire.ids import TenantId
-from towonel.wire.names import ServiceKind
+from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.proxy import Address, ProxyHeader
 from towonel.wire.routes import Route, RouteDelta, TlsMode
 
@@ -29,6 +30,7 @@ type Front = Callable[..., AbstractAsyncContextManager[Acceptor]]
 type Counted = Callable[..., float]
 
 TENANT = TenantId(b"t" * 32)
+INTERNAL_ERROR = bytes([21, 3, 3, 0, 2, 2, 80])
 LOOPBACK = parse_networks(["127.0.0.0/8"])
 
 
@@ -38,7 +40,12 @@ class DirectUpstream(Upstream):
 
     port: int = 0
     failure: TowonelError | None = None
+    capacity: int = 0
     clients: list[ClientConnection] = field(default_factory=list[ClientConnection])
+
+    @override
+    def places(self, route: Route) -> dict[ServiceKey | None, int]:
+        return {None: self.capacity}
 
     @override
     async def open(self, client: ClientConnection) -> Pipe:
@@ -202,6 +209,35 @@ async def test_one_client_too_many_gets_an_alert_and_may_retry_later(
     assert counted("connections_refused_total", code=code) == 1
 
 
+async def test_one_source_gets_its_share_of_a_tenants_places_and_others_get_the_rest(
+    front: Front, origin: int, client_tls: ssl.SSLContext, counted: Counted
+) -> None:
+    limits = AdmissionLimits(99, 99, 99, source_share=0.25)
+    upstream = DirectUpstream(origin, capacity=8)
+
+    async with front(APP, upstream, limits, proxies=LOOPBACK) as acceptor:
+        held = [await connect_from(acceptor.port, "203.0.113.7") for _ in range(3)]
+        refused = await held[2][0].read()
+        held.append(await connect_from(acceptor.port, "203.0.113.8"))
+        async with asyncio.timeout(20):
+            while len(upstream.clients) < 3:
+                await asyncio.sleep(0.01)
+        for _, writer in held:
+            writer.close()
+
+    assert refused == INTERNAL_ERROR
+    assert counted("connections_refused_total", code="limit_exceeded") == 1
+
+
+async def connect_from(port: int, source: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Say a ClientHello and then nothing, as a client of this address."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    home = Address(ip_address(source), 54321)
+    writer.write(proxy.encode(ProxyHeader(home, Address(ip_address("198.51.100.1"), 443))))
+    writer.write(client_hello("app.example.eu"))
+    return reader, writer
+
+
 HEADER = proxy.encode(
     ProxyHeader(Address(ip_address("203.0.113.7"), 54321), Address(ip_address("198.51.100.1"), 443))
 )
@@ -231,6 +267,27 @@ async def test_a_trusted_proxy_tells_the_clients_address(
 
     assert str(upstream.clients[0].source) == "203.0.113.7:54321"
     assert str(upstream.clients[0].destination) == "198.51.100.1:443"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        proxy.SIGNATURE + b"\x20\0\0\0",  # LOCAL
+        proxy.SIGNATURE + b"\x21\0\0\0",  # PROXY of an unspecified family
+        HEADER[:13] + b"\x31" + HEADER[14:],  # of a Unix socket
+    ],
+)
+async def test_a_trusted_proxy_that_names_no_client_is_the_client(
+    front: Front, origin: int, client_tls: ssl.SSLContext, header: bytes
+) -> None:
+    upstream = DirectUpstream(origin)
+
+    async with front(APP, upstream, proxies=LOOPBACK) as acceptor:
+        assert await echo_through_proxy(acceptor.port, client_tls, header) == b"hello"
+        own = Address(ip_address("127.0.0.1"), acceptor.port)
+
+    assert upstream.clients[0].source.ip == own.ip
+    assert upstream.clients[0].destination == own
 
 
 async def test_limits_count_the_client_and_not_the_proxy(

@@ -2,7 +2,7 @@
 
 import asyncio
 
-import pytest
+from support.callers import code_of
 from support.hub import TestHub, new_key, registration, state, tenant_of
 
 from towonel.api.agents import AgentItem, BootstrapIn
@@ -12,14 +12,8 @@ from towonel.identity.grants import GRANT_LIFETIME_MS, verify
 from towonel.identity.keys import NodeKey
 from towonel.identity.signatures import Domain, authorize_node, authorize_tenant
 from towonel.wire import base64url
-from towonel.wire.errors import Code, Denied, TowonelError
+from towonel.wire.errors import Code, Denied
 from towonel.wire.tokens import InviteToken
-
-
-async def code_of(refused: object) -> Code:
-    with pytest.raises(TowonelError) as caught:
-        await refused  # type: ignore[misc]
-    return caught.value.code
 
 
 async def test_a_proven_invite_gives_a_grant_and_the_edges(hub: TestHub) -> None:

@@ -45,7 +45,7 @@ async def test_a_key_opens_what_its_role_may_and_tells_whose_it_is(hub: TestHub)
     )
     found = await hub.client(created.key).keys.whoami()
 
-    assert found.actor == f"key:{ApiKey.parse(created.key).key_id.hex()}"
+    assert found.actor == f"key:{created.key_id}"
     assert (found.role, found.tenant_id) == ("operator", tenant_id(token))
     assert (created.name, created.status, created.expires_at) == ("ci", "active", None)
     assert (await hub.client().keys.whoami()).model_dump() == {
@@ -180,6 +180,20 @@ async def test_its_last_use_is_told_at_once_and_kept(hub: TestHub) -> None:
 
     assert before.last_used_at is None
     assert reported.last_used_at == retained.last_used_at == at(hub.clock.now_ms)
+
+
+async def test_a_use_after_the_clock_was_put_back_replaces_the_one_of_before(hub: TestHub) -> None:
+    client = hub.client()
+    created = await client.keys.create(VIEWER)
+    hub.clock.now_ms += 3 * 3_600_000
+    await opens(hub, created.key)
+    await background.flush(hub.context)
+    hub.clock.now_ms -= 2 * 3_600_000
+    await opens(hub, created.key)
+    await background.flush(hub.context)
+
+    retained = (await client.keys.get(created.key_id)).value
+    assert retained.last_used_at == at(hub.clock.now_ms)
 
 
 async def test_a_refused_key_counts_as_no_use(hub: TestHub) -> None:

@@ -29,13 +29,14 @@ from towonel.api.limits import Limits
 from towonel.api.ports import PortRange, ReservationIn
 from towonel.api.tenants import TenantEdit
 from towonel.hub.backup import copy
+from towonel.hub.core.access import ApiKey
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.audit import MAX_DETAIL_BYTES, Actor
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.offline import open_read_only
 from towonel.wire.errors import Code, Denied, Unavailable
 
-NOTES = {"refresh", "heartbeat", "report_edge"}  # that somebody is there is no write
+NOTES = {"refresh", "heartbeat", "leave", "report_edge"}  # that somebody is there is no write
 SIGNERS = {
     "register_edge": "edge:",
     "bootstrap": "agent:",
@@ -50,6 +51,24 @@ async def log(hub: TestHub, **wanted: Any) -> list[AuditItem]:
 
 def at(now_ms: int) -> datetime:
     return datetime.fromtimestamp(now_ms / 1000, UTC)
+
+
+async def test_a_key_has_one_id_as_actor_and_as_subject_also_in_rows_of_earlier_hubs(
+    hub: TestHub,
+) -> None:
+    made = await hub.client().keys.create(KeyIn(name="ci", role="operator"))
+    client = hub.client(made.key)
+    await client.invites.create(InviteIn(hostnames=["a.eu"]))
+    name = f"key:{made.key_id}"
+    old_name = f"key:{ApiKey.parse(made.key).key_id.hex()}"
+    async with hub.context.store.write() as write:
+        write.audit(Actor(old_name, "r", "192.0.2.1"), "invite.created", "invite:old")
+
+    assert [item.action for item in await log(hub, subject=name)] == ["key.created"]
+    for actor in (name, old_name):
+        found = await log(hub, actor=actor)
+        assert found[0].subject == "invite:old"
+        assert [item.actor for item in found] == [name] * 2
 
 
 async def test_every_write_leaves_its_row_with_who_from_where_and_when(hub: TestHub) -> None:

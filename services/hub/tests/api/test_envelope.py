@@ -1,5 +1,6 @@
 """The envelope of errors, whatever refuses a request; times in answers are RFC 3339 in UTC."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 
@@ -10,12 +11,17 @@ from support.every_write import every_write, scene
 from support.hub import TestHub, new_key, registration
 
 from towonel.api.keys import KeyIn
-from towonel.hub.api.http.middleware import MAX_BODY_BYTES
+from towonel.hub.api.http.request_body import MAX_BODY_BYTES
 from towonel.wire import base64url
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 JSON = {**OPERATOR, "content-type": "application/json"}
-SIGNED = (("POST", "/v1/bootstrap"), ("PUT", "/v1/desired-state"), ("POST", "/v1/agent/refresh"))
+SIGNED = (
+    ("POST", "/v1/bootstrap"),
+    ("PUT", "/v1/desired-state"),
+    ("POST", "/v1/agent/refresh"),
+    ("POST", "/v1/agent/leave"),
+)
 # Bodies that are no invite, and their content types: first of a wrong kind, then of broken JSON.
 BROKEN_BODIES: tuple[tuple[bytes, str | None], ...] = (
     (b'{"hostnames": ["a.eu"]}', "text/plain"),
@@ -75,17 +81,43 @@ async def test_a_path_with_a_slash_too_many_sends_nobody_elsewhere(hub: TestHub)
 async def test_a_wrong_method_is_405_and_told_the_right_ones(hub: TestHub) -> None:
     async with hub.raw() as http:
         for method, path, allowed in (
-            ("PUT", "/v1/invites", {"GET", "POST"}),
-            ("POST", "/v1/audit", {"GET"}),
-            ("GET", "/v1/bootstrap", {"POST"}),
-            ("PUT", f"/v1/tenants/{'ab' * 32}", {"GET", "PATCH", "DELETE"}),
-            ("TRACE", "/v1/health", {"GET"}),
-            ("DELETE", "/v1/health", {"GET"}),
+            ("PUT", "/v1/invites", "GET, HEAD, POST"),
+            ("POST", "/v1/audit", "GET, HEAD"),
+            ("GET", "/v1/bootstrap", "POST"),
+            ("HEAD", "/v1/bootstrap", "POST"),
+            ("PUT", f"/v1/tenants/{'ab' * 32}", "DELETE, GET, HEAD, PATCH"),
+            ("TRACE", "/v1/health", "GET, HEAD"),
+            ("DELETE", "/v1/health", "GET, HEAD"),
+            ("POST", "/v1/openapi.json", "GET, HEAD"),
         ):
             answer = await http.request(method, path, headers=OPERATOR)
 
-            assert body_of(answer) == (405, "method_not_allowed")
-            assert set(answer.headers["allow"].split(", ")) <= allowed
+            assert answer.status_code == 405
+            assert answer.headers["allow"] == allowed
+            assert method == "HEAD" or body_of(answer) == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/health", "/v1/invites", "/v1/keys/self", "/docs", "/v1/openapi.json", "/v1/events"],
+)
+async def test_head_tells_the_headers_of_get_and_no_body(hub: TestHub, path: str) -> None:
+    async with hub.raw() as http, asyncio.timeout(20):
+        told = await http.head(path, headers=OPERATOR)
+        if path != "/v1/events":  # which never ends
+            got = await http.get(path, headers=OPERATOR)
+            assert {**got.headers, "x-request-id": ""} == {**told.headers, "x-request-id": ""}
+
+    assert (told.status_code, told.content) == (200, b"")
+    assert not hub.context.followers
+
+
+async def test_head_is_refused_as_get_is(hub: TestHub) -> None:
+    async with hub.raw() as http:
+        refused = await http.head("/v1/invites")
+        unknown = await http.head("/v1/nothing")
+
+    assert (refused.status_code, unknown.status_code) == (401, 404)
 
 
 async def test_an_invite_whose_body_is_not_one_is_400_and_makes_none(hub: TestHub) -> None:

@@ -13,7 +13,7 @@ from support.legacy_client import request_scope, streamed
 
 from towonel.api.invites import InviteIn
 from towonel.api.keys import KeyIn
-from towonel.hub.api.operator import audit
+from towonel.hub.bounds import Bounds
 from towonel.hub.timing import Timing
 
 WITHOUT_POLLING = pytest.mark.parametrize("timing", [Timing(events_poll_s=600)])
@@ -25,10 +25,10 @@ async def write(hub: TestHub, first: int, last: int) -> None:
 
 
 @WITHOUT_POLLING
+@pytest.mark.parametrize("bounds", [Bounds(events=3)])
 async def test_who_breaks_off_anywhere_and_comes_back_gets_each_event_once_in_order(
-    hub: TestHub, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub,
 ) -> None:
-    monkeypatch.setattr(audit, "MAX_EVENTS", 3)
     draw, seen = Random(7), list[int]()
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         for part in range(3):  # three who write at once
@@ -83,10 +83,8 @@ async def test_a_stopping_hub_ends_every_stream_and_forgets_who_followed(hub: Te
     assert (followed, hub.context.followers) == (2, {})
 
 
-async def test_one_key_leaves_room_for_the_followers_of_others(
-    hub: TestHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(audit, "MAX_OF_ONE_KEY", 1)
+@pytest.mark.parametrize("bounds", [Bounds(followers_of_key=1)])
+async def test_one_key_leaves_room_for_the_followers_of_others(hub: TestHub) -> None:
     made = await hub.client().keys.create(KeyIn(name="mine", role="viewer"))
     async with following(hub, made.key), hub.raw() as http:
         headers = {"authorization": f"Bearer {made.key}"}
@@ -99,10 +97,8 @@ async def test_one_key_leaves_room_for_the_followers_of_others(
     assert event["action"] == "invite.created"
 
 
-async def test_one_follower_too_many_is_told_to_come_back_and_can(
-    hub: TestHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(audit, "MAX_FOLLOWERS", 2)
+@pytest.mark.parametrize("bounds", [Bounds(followers=2)])
+async def test_one_follower_too_many_is_told_to_come_back_and_can(hub: TestHub) -> None:
     async with following(hub, "operator-key"):
         async with following(hub, "operator-key"), hub.raw() as http:
             refused = await http.get("/v1/events", headers=OPERATOR)
@@ -115,10 +111,8 @@ async def test_one_follower_too_many_is_told_to_come_back_and_can(
     assert event["action"] == "invite.created"
 
 
-async def test_of_many_who_ask_at_once_no_more_are_taken_than_there_may_be(
-    hub: TestHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(audit, "MAX_FOLLOWERS", 2)
+@pytest.mark.parametrize("bounds", [Bounds(followers=2)])
+async def test_of_many_who_ask_at_once_no_more_are_taken_than_there_may_be(hub: TestHub) -> None:
     async with contextlib.AsyncExitStack() as stack:
         requested = [streamed(hub.app, "/v1/events", OPERATOR["authorization"]) for _ in range(6)]
         streams = [await stack.enter_async_context(one) for one in requested]
@@ -151,10 +145,10 @@ async def slow_follower(hub: TestHub, reads: asyncio.Semaphore) -> AsyncGenerato
 
 
 @WITHOUT_POLLING
+@pytest.mark.parametrize("bounds", [Bounds(events=5)])
 async def test_a_follower_that_does_not_read_holds_back_the_hub_and_not_its_memory(
-    hub: TestHub, monkeypatch: pytest.MonkeyPatch
+    hub: TestHub,
 ) -> None:
-    monkeypatch.setattr(audit, "MAX_EVENTS", 5)
     reads = asyncio.Semaphore(3)  # the head, the greeting, one event
     await write(hub, 0, 20)
     async with slow_follower(hub, reads) as offered:

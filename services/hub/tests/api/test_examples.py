@@ -10,11 +10,11 @@ import requests
 from support.example_hub import TENANT, Served, served
 from support.fuzz import IDS, Authorization
 from support.legacy_client import signed
+from support.openapi import document
 
-from towonel.hub.api.application import create_app_without_hub
 from towonel.hub.store.db.database import Database
 
-DOCUMENT: dict[str, Any] = create_app_without_hub().openapi()
+DOCUMENT: dict[str, Any] = document()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 # From the last to the first: limits are lowered after what they would forbid, and invites come last.
 OPERATIONS = [
@@ -24,7 +24,7 @@ OPERATIONS = [
     if "requestBody" in operation
 ]
 # It takes a grant, and one that holds for somebody else's hub cannot be shown.
-SECRET = {"refresh"}
+SECRET = {"refresh", "leave"}
 
 
 @pytest.fixture

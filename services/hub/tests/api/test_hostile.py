@@ -8,17 +8,14 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 from sqlmodel import select
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 from support.hub import TestHub, new_key, registration, state, tenant_of
 from support.large_database import log_statements
 
 from towonel.api.agents import RefreshIn
 from towonel.api.services import DesiredState, ServiceIn
-from towonel.hub.api.application import create_app
-from towonel.hub.api.http import middleware
-from towonel.hub.api.http.errors import MAX_PROBLEMS
 from towonel.hub.api.http.middleware import RequestMiddleware
-from towonel.hub.metrics import Metrics
+from towonel.hub.api.http.problems import MAX_PROBLEMS
 from towonel.hub.store import invites, retention
 from towonel.hub.store.tables import InviteRow, NonceRow, RevisionRow
 from towonel.identity.signatures import Domain, authorize_node, authorize_tenant
@@ -221,60 +218,14 @@ async def test_a_name_that_another_replica_took_meanwhile_is_a_conflict(hub: Tes
     assert len((await hub.client().invites.list()).invites) == 1
 
 
-async def test_an_answer_that_breaks_off_half_way_is_not_made_whole() -> None:
+async def test_an_answer_that_breaks_off_half_way_is_not_made_whole(hub: TestHub) -> None:
     async def half(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise ZeroDivisionError
 
-    metrics = Metrics()
-    transport = httpx.ASGITransport(RequestMiddleware(half, metrics))
+    transport = httpx.ASGITransport(RequestMiddleware(half, hub.context))
     async with httpx.AsyncClient(transport=transport, base_url="http://hub") as http:
         with pytest.raises(ZeroDivisionError):
             await http.get("/")
 
-    assert metrics.requests.labels("unmatched", "200")._value.get() == 1
-
-
-async def test_a_client_that_leaves_within_its_body_is_counted_and_no_crash(
-    hub: TestHub, capsys: pytest.CaptureFixture[str]
-) -> None:
-    async def leave() -> dict[str, object]:
-        return {"type": "http.disconnect"}
-
-    await create_app(hub.context)(post("/v1/bootstrap"), leave, nobody)
-
-    requests = hub.context.metrics.requests
-    assert requests.labels("/v1/bootstrap", "499")._value.get() == 1
-    assert "crashed" not in capsys.readouterr().out
-
-
-async def test_a_body_that_never_comes_is_given_up(
-    hub: TestHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(middleware, "BODY_TIMEOUT_S", 0.1)
-    sent: list[Message] = []
-
-    async def say_nothing() -> Message:
-        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
-
-    async def note(message: Message) -> None:
-        sent.append(message)
-
-    async with asyncio.timeout(20):
-        await create_app(hub.context)(post("/v1/bootstrap"), say_nothing, note)
-
-    assert sent[0]["status"] == 408
-    assert b"client_timeout" in sent[1]["body"]
-
-
-def post(path: str) -> Scope:
-    """A request whose head promises a body."""
-    return {
-        "type": "http", "method": "POST", "path": path, "query_string": b"", "http_version": "1.1",
-        "scheme": "http", "raw_path": path.encode(), "root_path": "", "client": ("192.0.2.1", 1),
-        "headers": [(b"host", b"hub"), (b"content-length", b"20")], "server": ("hub", 80),
-    }  # fmt: skip
-
-
-async def nobody(_message: Message) -> None:
-    return
+    assert hub.context.metrics.requests.labels("unmatched", "200")._value.get() == 1

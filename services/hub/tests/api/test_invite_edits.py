@@ -146,10 +146,11 @@ async def test_an_end_that_is_no_moment_is_refused_by_its_name(hub: TestHub) -> 
     )
     async with hub.raw() as http:
         for at in no_moments:
-            answer = await http.patch(path, json={"expires_at": at}, headers=OPERATOR)
+            for field in ("expires_at", "serves_until"):
+                answer = await http.patch(path, json={field: at}, headers=OPERATOR)
 
-            assert body_of(answer) == (400, "invalid_request")
-            assert "expires_at" in answer.json()["error"]["message"]
+                assert body_of(answer) == (400, "invalid_request")
+                assert field in answer.json()["error"]["message"]
 
 
 async def test_an_exact_invite_beats_a_wildcard_and_gives_the_name_back(hub: TestHub) -> None:

@@ -1,9 +1,10 @@
 """Invites over the API, as the operator sees them."""
 
 import pytest
-from support.hub import TestHub, new_key, state, tenant_of
+from support.hub import TestHub, new_key, registration, state, tenant_of
 
-from towonel.api.invites import InviteIn
+from towonel.api.invites import HostnamesIn, InviteIn
+from towonel.identity.keys import NodeKey
 from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied
 from towonel.wire.tokens import EdgeToken, InviteToken
@@ -42,6 +43,37 @@ async def test_equal_claims_are_refused_and_more_specific_ones_are_not(hub: Test
         await hub.invite("x.eu", "*.Example.EU")
     assert caught.value.code is Code.HOSTNAME_CONFLICT
     assert "*.example.eu" in caught.value.detail
+
+
+async def test_a_conflict_names_the_invite_that_has_the_name_and_how_it_stands(
+    hub: TestHub,
+) -> None:
+    client = hub.client()
+    brief = InviteIn(name="home", hostnames=["a.eu"], expires_in_secs=15)
+    held = await client.invites.create(brief)
+    other = await hub.invite("b.eu")
+    hub.clock.now_ms += 15_000
+    with pytest.raises(Denied) as created:
+        await hub.invite("c.eu", "a.eu")
+    with pytest.raises(Denied) as added:
+        await client.invites.add_hostnames(
+            base64url.encode(other.invite_id), HostnamesIn(hostnames=["a.eu"])
+        )
+
+    message = f"another invite has already: a.eu (invite {held.invite_id}, 'home', expired)"
+    assert [it.value.detail for it in (created, added)] == [message] * 2
+
+
+async def test_an_edge_invite_is_used_once_its_edge_has_registered(hub: TestHub) -> None:
+    client = hub.client()
+    made = await client.edge_invites.create("there")
+    edge = NodeKey.from_seed(EdgeToken.decode(made.token).seed)
+    (before,) = (await client.edge_invites.list()).invites
+    await client.register_edge(edge, registration(edge))
+    (after,) = (await client.edge_invites.list()).invites
+
+    assert (before.state, before.used_at) == ("pending", None)
+    assert (after.state, after.used_at) == ("used", after.created_at)
 
 
 async def test_a_revoked_invite_frees_its_names_and_cannot_be_revoked_again(hub: TestHub) -> None:
@@ -103,6 +135,8 @@ async def test_another_scheme_is_refused(hub: TestHub) -> None:
         ('{"hostnames": []}', "hostnames"),
         ('{"hostnames": ["single"]}', "single"),
         ('{"hostnames": ["a.eu"], "expires_in_secs": 99999999}', "expires_in_secs"),
+        ('{"hostnames": ["a.eu"], "serves_for_secs": 0}', "serves_for_secs"),
+        ('{"hostnames": ["a.eu"], "serves_for_secs": 1e9}', "serves_for_secs"),
         ('{"hostnames": ["a.eu"], "exipres": 1}', "exipres"),
         ("{", "JSON"),
         ("[]", "body"),

@@ -14,11 +14,12 @@ from towonel.api.invites import InviteIn, InviteOut
 from towonel.api.keys import KeyIn
 from towonel.api.ports import ReservationIn
 from towonel.client.hub import HubClient
+from towonel.hub import background
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.identity.keys import NodeKey
 from towonel.wire import base64url, cbor
 from towonel.wire.errors import Code
-from towonel.wire.tokens import EdgeToken
+from towonel.wire.tokens import EdgeToken, InviteToken
 
 pytestmark = pytest.mark.both_databases
 
@@ -210,6 +211,32 @@ async def test_invites_and_tenants_are_found_by_how_they_stand(hub: TestHub) -> 
     assert await tenants(status="active") == {"Home_1", "100%"}
     assert await tenants(status="suspended") == {"home-2"}
     assert await tenants(status="revoked") == {"office"}
+
+
+async def test_invites_are_found_by_what_can_still_be_done_with_them(hub: TestHub) -> None:
+    client = hub.client()
+    used, _ = [await hub.invite(name) for name in ("used.eu", "pending.eu")]
+    brief = InviteIn(hostnames=["expired.eu"], expires_in_secs=15)
+    expired = InviteToken.decode((await client.invites.create(brief)).token)
+    trial = InviteIn(hostnames=["ended.eu"], expires_in_secs=15, serves_for_secs=15)
+    ended = InviteToken.decode((await client.invites.create(trial)).token)
+    for token in (used, expired, ended):
+        await client.bootstrap(token, new_key(), "default")
+    revoked = await hub.invite("revoked.eu")
+    await client.invites.revoke(invite_id(revoked))
+    hub.clock.now_ms += 15_000
+    await background.end_serving(hub.context)
+    listed = {item.hostnames[0]: item for item in (await client.invites.list()).invites}
+
+    for state in ("pending", "used", "expired", "ended", "revoked"):
+        (found,) = (await client.invites.list(state=state)).invites
+        assert found == listed[f"{state}.eu"]
+        assert found.state == state
+        assert (await client.invites.get(found.invite_id)).value.state == state
+    assert (listed["expired.eu"].status, listed["used.eu"].status) == ("pending", "pending")
+    assert [listed[f"{name}.eu"].used_at is not None for name in ("pending", "used", "expired")] == [
+        False, True, True,
+    ]  # fmt: skip
 
 
 async def test_ports_are_found_by_tenant_and_protocol(hub: TestHub) -> None:

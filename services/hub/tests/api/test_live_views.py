@@ -7,18 +7,20 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlmodel import update
+from sqlmodel import select, update
 from support.callers import body_of, keyed, publish, tenant_id
 from support.hub import TestHub, new_key, registration, tenant_of
 from support.legacy_client import legacy_client
 
-from towonel.api.reports import EdgeReport
+from towonel.api.reports import MAX_TEXTS, EdgeReport
 from towonel.api.traffic import Traffic
-from towonel.hub.api.http import middleware
+from towonel.hub.api.http.request_body import MAX_BYTES
+from towonel.hub.store import reports
 from towonel.hub.store.reports import MAX_REPORT_BYTES
 from towonel.hub.store.tables import ReportRow
 from towonel.identity.keys import NodeKey
 from towonel.identity.signatures import Domain, authorize_node
+from towonel.wire.errors import Code, Denied
 from towonel.wire.tokens import EdgeToken, InviteToken
 
 HUGE = 2**63 - 1
@@ -264,24 +266,42 @@ async def test_a_report_of_8_mib_is_shown_and_a_longer_one_is_refused(hub: TestH
     refused = await post(hub, body.ljust(MAX_REPORT_BYTES + 1))
     (seen,) = (await hub.client().agents.list(live=True)).agents
 
+    assert MAX_BYTES["/v1/edges/report"] == MAX_REPORT_BYTES
     assert taken.status_code == 200
     assert body_of(refused) == (413, "too_large")
     assert seen.agent_id == agent.public
 
 
-async def test_a_report_that_grows_when_it_is_written_out_is_refused(hub: TestHub) -> None:
+async def test_names_without_a_route_are_not_kept(hub: TestHub) -> None:
     token, agent = await one_agent(hub)
-    body = long_body(report(), agent.public, tenant_id(token), MAX_REPORT_BYTES)
-    body = body.replace(b'"refused_total":0,', b"")  # it is written out all the same
-    room = MAX_REPORT_BYTES - len(body)
-    more = [b'"%s"' % (b"x" * 100)] * (room // 103 - 1)
-    more.append(b'"%s"' % (b"x" * (room % 103 + 100)))
-    body = body.replace(b'"services":[', b'"services":[' + b",".join(more) + b",", 1)
-    refused = await post(hub, body)
+    body = long_body(report(), agent.public, tenant_id(token), MAX_REPORT_BYTES - 100)
+    taken = await post(hub, body.replace(b'"services":[', b'"services":["https:a.eu",', 1))
+    async with hub.context.store.read() as session:
+        (stored,) = (await session.exec(select(ReportRow.body))).all()
+    text = zlib.decompress(stored)
 
-    assert len(body) == MAX_REPORT_BYTES == middleware.MAX_BYTES["/v1/edges/report"]
+    assert taken.status_code == 200
+    assert text.count(b"https:") == text.count(b"https:a.eu") == 1
+    assert (await hub.client().services.get("https:a.eu")).agents[0].agent_id == agent.public
+
+
+async def test_a_report_of_too_many_names_is_refused(hub: TestHub) -> None:
+    token, agent = await one_agent(hub)
+    names = [str(number) for number in range(1_000)]
+    sessions = [session(agent.public, tenant_id(token), services=names)] * (MAX_TEXTS // 1_000)
+    refused = await post(hub, report(sessions).model_dump_json().encode())
+
     assert body_of(refused) == (413, "too_large")
-    assert (await hub.client().agents.list(live=True)).agents == []
+
+
+async def test_a_report_that_is_too_long_written_out_is_not_stored(hub: TestHub) -> None:
+    names = ["x" * 260] * 1_000
+    longest = report([session(bytes(32), bytes(32), services=names)] * 33)
+    async with hub.context.store.write_fact() as write:
+        with pytest.raises(Denied) as caught:
+            await reports.put(write, bytes(32), longest, 0)
+
+    assert caught.value.code is Code.TOO_LARGE
 
 
 @pytest.mark.parametrize("retained", ["a bomb", "no deflate", "no report", "of another version"])

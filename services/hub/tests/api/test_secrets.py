@@ -6,7 +6,7 @@ import pytest
 import structlog
 from support.hub import OPERATOR_KEY, TestHub, new_key, state, tenant_of
 
-from towonel.api.agents import BootstrapIn, RefreshIn
+from towonel.api.agents import BootstrapIn, LeaveIn, RefreshIn
 from towonel.api.edge_invites import EdgeInviteOut
 from towonel.api.invites import InviteIn, InviteOut
 from towonel.hub.backup import copy
@@ -103,6 +103,7 @@ def test_models_do_not_print_their_secrets() -> None:
         EdgeInviteOut(token="hush", invite_id="", name="", edge_node_id="0" * 64),
         BootstrapIn(invite_id="AA", invite_secret="hush"),
         RefreshIn(grant="hush"),
+        LeaveIn(grant="hush"),
     ]
 
     assert [model for model in displayed if "hush" in repr(model) or "hush" in str(model)] == []

@@ -5,21 +5,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlmodel import select
 from support.callers import code_of, invite_id, keyed, publish, publish_ports, refusal, tenant_id
 from support.hub import TestHub, new_key, running_hub, tenant_of
 
 from towonel.api.invites import HostnamesIn, InviteIn
 from towonel.api.limits import Limits
 from towonel.api.reports import EdgeReport, SessionReport
+from towonel.api.services import DesiredState, ServiceIn
 from towonel.api.tenants import TenantEdit
-from towonel.hub.api.operator import services
+from towonel.hub.bounds import Bounds
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
-from towonel.hub.store.tables import AgentRow
 from towonel.identity.keys import NodeKey
-from towonel.wire.errors import Code, Unavailable
+from towonel.wire.errors import Code
 from towonel.wire.tokens import InviteToken
 
 
@@ -168,10 +167,21 @@ async def test_agents_are_found_by_group_tenant_and_whether_they_are_live(hub: T
     assert await found(tenant_id="ab" * 32) == []
 
 
-async def test_every_live_agent_is_listed_however_many_there_are(
-    hub: TestHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(services, "MAX_IDS", 2)
+async def test_a_service_that_no_edge_listens_for_is_marked(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
+    ssh = ServiceIn(kind="tcp", name="ssh", port=2222)
+    wanted = DesiredState(group="g", services=[ServiceIn(kind="https", name="a.eu"), ssh])
+    applied = await client.apply_desired_state(tenant_of(token), wanted)
+    services = {item.key: item.is_served for item in (await client.services.list()).services}
+    routes = {item.key: item.is_served for item in (await client.routes.list()).routes}
+
+    assert applied.not_served == ["tcp:2222"]
+    assert services == routes == {"https:a.eu": True, "tcp:2222": False}
+    assert not (await client.services.get("tcp:2222")).is_served
+
+
+@pytest.mark.parametrize("bounds", [Bounds(agent_ids=2)])
+async def test_every_live_agent_is_listed_however_many_there_are(hub: TestHub) -> None:
     token, client, node = await hub.invite("a.eu"), hub.client(), hub.context.keys.node
     agents = [new_key() for _ in range(5)]
     for agent in agents:
@@ -232,24 +242,6 @@ async def test_what_a_tenant_publishes_is_bound_by_its_quotas(database: Database
         assert "ports: 1 are wanted, and this tenant may have 0" in ports.detail
         assert "hostnames: 5 are wanted, and this tenant may have 4" in hostnames.detail
         assert "hostnames: 5" in more.detail
-
-
-async def test_one_agent_too_many_waits_until_another_is_gone(database: Database) -> None:
-    async with running_hub(database, RouteChanges(), quotas=Quotas(agents=2)) as hub:
-        token, client = await hub.invite("a.eu"), hub.client()
-        agents = [new_key() for _ in range(3)]
-        for agent in (*agents[:2], agents[0]):
-            await client.bootstrap(token, agent, "default")
-            hub.clock.now_ms += 1
-        refused = await refusal(client.bootstrap(token, agents[2], "default"))
-        async with hub.context.store.read() as session:
-            known = len((await session.exec(select(AgentRow))).all())
-        hub.clock.now_ms += 180_000
-        await client.bootstrap(token, agents[2], "default")
-
-        assert isinstance(refused, Unavailable)
-        assert (refused.code, refused.retry_after_s) == (Code.RATE_LIMITED, 60)
-        assert known == 2
 
 
 async def test_a_refused_document_is_applied_in_no_part(database: Database) -> None:

@@ -11,7 +11,7 @@ from towonel.hub.core.rate_limits import FREE_STRIKES, Rate
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
 from towonel.identity.keys import NodeKey
-from towonel.identity.signatures import Domain, authorize_node
+from towonel.identity.signatures import BODY_HASH_HEADER, Domain, authorize_node, hash_body
 from towonel.wire.errors import Unavailable
 
 OF_EDGES = {
@@ -58,6 +58,84 @@ async def test_an_address_may_not_call_itself_an_edge_as_often_as_it_likes(
 
     outsiders = ["edge_unknown", "edge_unknown", "rate_limited"]
     assert [code for _, code in answers] == [*outsiders, *["invalid_request"] * 3]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", "/v1/health", {}),
+        ("GET", "/v1/health", {"authorization": "Bearer x"}),
+        ("GET", "/nowhere", {}),
+        ("GET", "/nowhere", {"authorization": "Bearer x"}),
+        ("DELETE", "/v1/invites", {"authorization": "Bearer x"}),
+        ("GET", "/docs", {}),
+        ("GET", "/docs/assets/swagger-ui.css", {"authorization": "Bearer x"}),
+        ("GET", "/v1/openapi.json", {}),
+        ("GET", "/v1/invites", {}),
+        ("GET", "/v1/invites", {"authorization": "Basic x"}),
+        ("POST", "/v1/invites", {"authorization": "Bearer x", "content-length": "99999999"}),
+    ],
+)
+async def test_every_request_without_a_key_counts_against_its_address(
+    database: Database, method: str, path: str, headers: dict[str, str]
+) -> None:
+    async with (
+        running_hub(database, RouteChanges(), per_address=Rate(0.001, 2)) as hub,
+        hub.raw() as http,
+    ):
+        answers = [await http.request(method, path, headers=headers) for _ in range(3)]
+        key = {"authorization": "Bearer operator-key"}
+        honest = await http.get("/v1/invites", headers=key)
+
+    assert [answer.status_code == 429 for answer in answers] == [False, False, True]
+    assert answers[-1].json()["error"]["code"] == "rate_limited"
+    assert int(answers[-1].headers["retry-after"]) >= 1
+    assert honest.status_code == 200
+
+
+@pytest.mark.parametrize("with_hash", [True, False])
+async def test_a_signature_of_an_edge_that_is_invented_counts_against_its_address(
+    database: Database, with_hash: bool
+) -> None:
+    async with running_hub(database, RouteChanges(), per_address=Rate(0.001, 2)) as hub:
+        edge = hub.context.keys.node.public.hex()
+        headers = {"authorization": f"Signature {edge}.{hub.clock.now_ms}.{'A' * 86}"}
+        headers |= {BODY_HASH_HEADER: hash_body(b"{")} if with_hash else {}
+        async with hub.raw() as http:
+            sent = [
+                await http.post("/v1/edges/report", content=b"{", headers=headers) for _ in "123"
+            ]
+
+    codes = [answer.json()["error"]["code"] for answer in sent]
+    assert codes == ["invalid_signature", "invalid_signature", "rate_limited"]
+
+
+async def test_what_strangers_cause_is_logged_once_a_second_with_its_path_cut(
+    hub: TestHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with hub.raw() as http:
+        for _ in range(50):
+            await http.get("/" + "a" * 5_000)
+    hub.context.stop()
+    lines = [line for line in capsys.readouterr().out.splitlines() if "request.refused" in line]
+
+    assert len(lines) == 2
+    assert "count=49" in lines[1]
+    assert all(len(line) < 800 for line in lines)
+    assert all("address=127.0.0.1" in line and "code=not_found" in line for line in lines)
+
+
+async def test_a_wrong_key_is_logged_with_the_address_it_came_from(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proxy = (ip_network("127.0.0.0/8"),)
+    async with running_hub(database, RouteChanges(), proxies=proxy) as hub, hub.raw() as http:
+        for number in range(1, 4):
+            headers = {"authorization": "Bearer wrong", "x-forwarded-for": f"192.0.2.{number}"}
+            await http.get("/v1/invites", headers=headers)
+    seen = [line for line in capsys.readouterr().out.splitlines() if "code=unauthorized" in line]
+
+    assert [f"address=192.0.2.{number}" in seen[number - 1] for number in (1, 2, 3)] == [True] * 3
 
 
 async def test_who_guesses_keys_silences_nobody_who_signs(hub: TestHub) -> None:

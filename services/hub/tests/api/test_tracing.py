@@ -16,7 +16,7 @@ from support.otlp import Collector, collecting, values
 
 from towonel.hub.api.http.tracing import telemetry_config
 from towonel.hub.store.db.tracing import trace_queries
-from towonel.runtime.telemetry import current_trace_id, tracing
+from towonel.runtime.tracing.telemetry import current_trace_id, tracing
 
 SERVER, CLIENT = SpanKind.SERVER.value + 1, SpanKind.CLIENT.value + 1  # as OTLP numbers them
 PARENT = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}

@@ -23,6 +23,9 @@ from towonel.hub.store.db.migrate import newest_revision, schema_of
 from towonel.hub.store.db.offline import open_read_only
 from towonel.wire.errors import Code, Denied, ProtocolError
 
+FEW = settings(  # each restores a database
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 NONCE = ["d", b"s", 8]
 
 
@@ -223,9 +226,7 @@ def test_a_byte_that_changed_anywhere_is_noticed(sound: bytes, tmp_path: Path) -
 
 
 @given(data=st.binary(max_size=64))
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@FEW
 def test_garbage_for_a_table_is_refused_in_words(sound: bytes, tmp_path: Path, data: bytes) -> None:
     with contextlib.suppress(ProtocolError):
         restored(tmp_path, with_file("tables/nonces.cbor", data)(sound))
@@ -238,9 +239,7 @@ def test_garbage_for_a_table_is_refused_in_words(sound: bytes, tmp_path: Path, d
         max_size=2,
     )
 )
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@FEW
 def test_any_rows_are_taken_or_refused_in_words(
     sound: bytes, tmp_path: Path, rows: list[list[object]]
 ) -> None:

@@ -10,7 +10,10 @@ from towonel.hub.core.access import (
     ApiKey,
     Principal,
     Role,
+    current_name,
+    key_name,
     key_status,
+    old_key_name,
     secret_matches,
 )
 from towonel.wire.errors import Code, Denied
@@ -145,3 +148,18 @@ def test_a_key_counts_until_its_last_millisecond() -> None:
 def test_a_revoked_key_is_revoked_whenever_it_expires() -> None:
     assert key_status(revoked=True, expires_at_ms=None, now_ms=NOW) == "revoked"
     assert key_status(revoked=True, expires_at_ms=NOW - 1, now_ms=NOW) == "revoked"
+
+
+@given(st.binary(min_size=KEY_ID_BYTES, max_size=KEY_ID_BYTES))
+def test_an_actor_of_an_earlier_hub_is_the_same_key(key_id: bytes) -> None:
+    old = f"key:{key_id.hex()}"
+
+    assert old_key_name(key_name(key_id)) == old
+    assert current_name(old) == key_name(key_id)
+
+
+@pytest.mark.parametrize(
+    "name", ["operator", "key:", "key:AA", "key:not base64", "AAAAAAAAAAA", f"tenant:{'ab' * 8}"]
+)
+def test_an_actor_that_is_no_key_has_one_name(name: str) -> None:
+    assert old_key_name(name) == current_name(name) == name

@@ -136,6 +136,11 @@ def test_a_report_from_the_future_of_another_replicas_clock_is_live() -> None:
     assert PARIS in view(paris=report(), age_ms=-5000).edges
 
 
+def test_a_report_of_a_clock_that_was_put_back_since_is_not_live() -> None:
+    assert PARIS in view(paris=report(), age_ms=-STALE_MS).edges
+    assert PARIS not in view(paris=report(), age_ms=-STALE_MS - 1).edges
+
+
 SESSIONS = st.builds(
     session,
     st.sampled_from([ALICE, BOB]),

@@ -1,11 +1,17 @@
 """Ownership: the most specific invite owns a name, checked against the plainest model."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.hostnames import covers
 
-from towonel.hub.core.ownership import candidates, find_owner, find_taken, is_wildcard
+from towonel.hub.core.ownership import (
+    candidates,
+    find_owner,
+    find_taken,
+    is_covered,
+    is_wildcard,
+)
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname
 
@@ -27,6 +33,14 @@ def test_a_name_can_be_owned_by_itself_and_by_every_level_above() -> None:
         "*.eu",
     )
     assert candidates(Hostname("*.b.eu")) == ("*.b.eu", "*.eu")
+
+
+@given(PATTERNS, st.frozensets(PATTERNS.filter(is_wildcard), max_size=4))
+@example(Hostname("a.b.c"), frozenset({Hostname("*.c")}))  # chance alone seldom finds one
+def test_a_name_is_covered_by_the_wildcards_that_could_own_it(
+    name: Hostname, wildcards: frozenset[Hostname]
+) -> None:
+    assert is_covered(name, wildcards) == bool(wildcards.intersection(candidates(name)))
 
 
 def test_an_exact_invite_beats_anothers_wildcard_and_the_longer_wildcard_the_shorter() -> None:

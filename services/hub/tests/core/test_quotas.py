@@ -5,7 +5,13 @@ from dataclasses import replace
 import pytest
 
 from towonel.hub.core.desired_state import CurrentState, check_quotas
-from towonel.hub.core.quotas import Quotas, check_agents, check_quota
+from towonel.hub.core.quotas import (
+    GRANTS_PER_AGENT,
+    Quotas,
+    check_agents,
+    check_grants,
+    check_quota,
+)
 from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
@@ -35,6 +41,17 @@ def test_a_quota_is_what_may_be_had_and_one_more_is_refused_with_both_numbers() 
     assert "ports: 11 are wanted, and this tenant may have 10" in caught.value.detail
 
 
+def test_a_tenant_starts_ten_times_as_many_agents_in_a_day_as_may_run() -> None:
+    most = 3 * GRANTS_PER_AGENT
+    check_grants(most - 1, 3)
+    with pytest.raises(Unavailable) as caught:
+        check_grants(most, 3)
+
+    assert GRANTS_PER_AGENT == 10
+    assert caught.value.code is Code.RATE_LIMITED
+    assert "30 were started" in caught.value.detail
+
+
 def test_a_quota_of_0_allows_none() -> None:
     check_quota("ports", 0, 0)
     with pytest.raises(Denied):
@@ -47,7 +64,7 @@ def test_one_more_agent_may_run_until_the_quota_is_reached() -> None:
         check_agents(2, 2)
 
     assert caught.value.code is Code.RATE_LIMITED
-    assert caught.value.retry_after_s == 60
+    assert caught.value.retry_after_s == 5
     assert "agents: 2 run, and this tenant may run 2" in caught.value.detail
 
 
@@ -57,6 +74,36 @@ def test_services_of_all_groups_count_and_one_that_two_publish_counts_once() -> 
     refused = refusal([WEB, SSH], {"https:b.eu"}, Quotas(services=2))
     assert refused.code is Code.QUOTA_EXCEEDED
     assert "services: 3" in refused.detail
+
+
+def test_groups_that_publish_nothing_do_not_count() -> None:
+    others = {f"g{number}": 1 for number in range(32)}
+    check_quotas([], grouped(others), Quotas())
+    check_quotas([WEB], grouped({"a": 1}), Quotas(groups=2))
+    with pytest.raises(
+        Denied, match="groups: 33 are wanted, and this tenant may have 32"
+    ) as caught:
+        check_quotas([WEB], grouped(others), Quotas())
+
+    assert "TOWONEL_HUB_QUOTA_GROUPS" in caught.value.detail
+
+
+def test_a_service_that_many_groups_publish_counts_once_in_each() -> None:
+    check_quotas([WEB, SSH], grouped({"a": 2, "b": 1}), Quotas(group_services=5))
+    with pytest.raises(Denied, match="together publish 5, and may publish 4") as caught:
+        check_quotas([WEB, SSH], grouped({"a": 2, "b": 1}), Quotas(group_services=4))
+
+    assert "TOWONEL_HUB_QUOTA_GROUP_SERVICES" in caught.value.detail
+
+
+def test_a_group_that_stays_as_large_is_kept_above_lowered_quotas() -> None:
+    there = replace(grouped({"a": 9}), own={WEB.key: WEB, SSH.key: SSH})
+    for wanted in ([WEB, SSH], [WEB, DNS], [WEB], []):
+        check_quotas(wanted, there, Quotas(groups=1, group_services=1))
+
+
+def grouped(groups: dict[str, int]) -> CurrentState:
+    return replace(current(set()), groups=groups)
 
 
 def test_only_services_with_a_port_count_as_ports_each_protocol_for_itself() -> None:

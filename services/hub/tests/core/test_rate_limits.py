@@ -54,6 +54,16 @@ def test_no_window_holds_more_than_the_burst_and_the_rate(
             assert count <= burst + (end_ms - start_ms) * per_second / 1000 + 1e-6
 
 
+def test_several_are_taken_at_once_and_more_than_the_bucket_holds_as_all_of_it() -> None:
+    full_at_ms, waits = 0.0, list[float]()
+    for now_ms, count in ((1000, 2), (1000, 2), (1500, 2), (4000, 9), (4000, 1), (5500, 9)):
+        taken = take(full_at_ms, TWO_A_SECOND, now_ms, count)
+        full_at_ms = taken.full_at_ms
+        waits.append(taken.wait_ms)
+
+    assert waits == [0, 500, 0, 0, 500, 0]
+
+
 @given(st.integers(1, 50), st.integers(1, 10))
 def test_who_waits_as_long_as_told_is_let_through(per_second: int, burst: int) -> None:
     rate, taken, now_ms = Rate(per_second, burst), take(0, Rate(per_second, burst), 1000), 1000.0

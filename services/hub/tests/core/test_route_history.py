@@ -1,9 +1,11 @@
 """What edges are told, against the plainest model: an edge that takes every delta has what there is."""
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.hub.core.route_history import Block, RouteChange, RouteHistory
+from towonel.hub.core.route_history import TAGS, Block, RouteChange, RouteHistory
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
 from towonel.wire.routes import Route, RouteDelta
@@ -50,6 +52,7 @@ def test_whatever_an_edge_had_a_delta_leads_it_to_what_there_is(
     assert not delta.snapshot
     assert {key: it for key, it in routes.items() if key not in delta.removed} == newest.routes
     assert blocked == {*newest.delta(None).blocked}
+    assert newest.tenants == Counter(route.tenant_id for route in newest.routes.values())
     assert (delta.revision, delta.blocked) == (len(lives), tuple(dict.fromkeys(delta.blocked)))
 
 
@@ -101,3 +104,21 @@ def test_a_copy_goes_on_alone() -> None:
 
     assert (one.revision, list(one.routes)) == (1, [KEYS[0]])
     assert one.delta(0).removed == ()
+
+
+def test_a_revision_with_another_tag_is_of_another_history() -> None:
+    newest = reported(([(KEYS[0], TENANTS[0])], {}), ([(KEYS[1], TENANTS[0])], {}))[-1]
+    newest.tags |= {1: b"one", 2: b"two"}
+
+    assert [newest.covers(1, tag) for tag in (None, b"one", b"two")] == [True, True, False]
+    assert [newest.is_at(2, tag) for tag in (None, b"two", b"one")] == [True, True, False]
+    assert not newest.is_at(1, b"one")
+    assert [newest.delta(since).tag for since in (None, 1)] == [b"two", b"two"]
+
+
+def test_a_revision_whose_tag_is_no_longer_known_is_not_covered() -> None:
+    newest = RouteHistory(tags={number: b"%d" % number for number in range(TAGS + 2)})
+    newest.finish(TAGS + 1, 0, {})
+
+    assert [newest.covers(since, b"%d" % since) for since in (0, 1, 2)] == [False, False, True]
+    assert newest.covers(1)

@@ -71,7 +71,7 @@ DEFECTS: dict[int, tuple[str, ...]] = {
         "services/agent/tests/core/test_edges.py::test_new_edges_are_dialled_and_those_gone_are_left",
     ),
     12: (
-        f"{HUB}/api/test_hostile.py::test_a_body_that_never_comes_is_given_up",
+        f"{HUB}/api/test_bodies.py::test_a_body_that_never_comes_is_given_up",
         "libs/runtime/tests/test_admin.py::test_a_client_that_never_finishes_a_head_is_disconnected",
         "libs/runtime/tests/test_admin.py::test_a_client_that_sends_nothing_is_disconnected",
     ),
@@ -96,7 +96,7 @@ DEFECTS: dict[int, tuple[str, ...]] = {
         f"{HUB}/process/test_boot.py::test_a_hub_told_to_stop_lets_edges_go_and_ends_with_0_at_once",
         "libs/runtime/tests/test_lifecycle.py::test_a_crash_of_a_task_is_a_crash",
         "libs/runtime/tests/test_admin.py::test_it_is_ready_while_every_check_holds",
-        "cli/tests/test_supervisor.py::test_the_first_failure_gives_the_exit_code",
+        "cli/tests/test_supervisor.py::test_one_that_ends_unasked_is_started_again_and_the_other_goes_on",
     ),
     25: (f"{HERE}::test_replicas_that_boot_at_once_leave_each_other_alone",),
     26: (f"{HERE}::test_a_tls_mode_holds_for_a_name_that_only_a_wildcard_covers",),

@@ -89,7 +89,7 @@ async def test_no_expiry_and_0_are_never(
     "body",
     [
         {"hostnames": []}, {}, {"hostnames": ["localhost"]}, {"hostnames": ["*"]},
-        {"hostnames": ["a..eu"]}, {"hostnames": ["a_b.eu"]}, {"hostnames": ["a.eu."]},
+        {"hostnames": ["a..eu"]}, {"hostnames": ["a b.eu"]}, {"hostnames": ["a.eu."]},
         {"hostnames": ["-a.eu"]}, {"hostnames": ["a.*.eu"]}, {"hostnames": [f"{'a' * 64}.eu"]},
         {"hostnames": ["a.eu"], "expires_in_secs": 30 * DAY_S + 1},
         {"hostnames": ["a.eu"], "expires_in_secs": -1},
@@ -127,15 +127,18 @@ async def test_invites_are_listed_the_newest_first(cli: LegacyClient) -> None:
         ("second", "pending"),
         ("first", "revoked"),
     ]
-    assert listed[0] == {
-        "invite_id": second["invite_id"],
-        "name": "second",
-        "hostnames": ["b.eu"],
-        "status": "pending",
-        "expires_at_ms": None,
-        "tenant_id": second["tenant_id"],
-        "created_at_ms": cli.hub.clock(),
-    }
+    assert (
+        listed[0].items()
+        >= {
+            "invite_id": second["invite_id"],
+            "name": "second",
+            "hostnames": ["b.eu"],
+            "status": "pending",
+            "expires_at_ms": None,
+            "tenant_id": second["tenant_id"],
+            "created_at_ms": cli.hub.clock(),
+        }.items()
+    )
 
 
 async def test_an_edge_invite_is_made_listed_and_revoked(cli: LegacyClient) -> None:
@@ -147,7 +150,8 @@ async def test_an_edge_invite_is_made_listed_and_revoked(cli: LegacyClient) -> N
     edge_id = new_key().from_seed(token.seed).public.hex()
     about = {"invite_id": token.invite_id, "name": "rome", "edge_node_id": edge_id}
     assert made == {"status": "ok", **about}
-    assert listed == [{**about, "status": "pending", "created_at_ms": cli.hub.clock()}]
+    wanted = {**about, "status": "pending", "created_at_ms": cli.hub.clock()}
+    assert [item.items() >= wanted.items() for item in listed] == [True]
     assert revoked.json() == {"status": "revoked"}
     assert body_of(await cli.delete(f"/v1/edge-invites/{made['invite_id']}")) == (404, "not_found")
 
@@ -294,7 +298,7 @@ async def test_what_anybody_may_ask_is_limited_by_address_and_nothing_else(
 ) -> None:
     anybody = [
         ("POST", "/v1/bootstrap"), ("POST", "/v1/entries"), ("POST", "/v1/agent/heartbeat"),
-        ("GET", f"/v1/tenants/{'ab' * 32}/entries"),
+        ("GET", f"/v1/tenants/{'ab' * 32}/entries"), ("GET", "/v1/health"),
     ]  # fmt: skip
     async with (
         running_hub(database, RouteChanges(), per_address=Rate(0.001, 1)) as hub,
@@ -305,11 +309,11 @@ async def test_what_anybody_may_ask_is_limited_by_address_and_nothing_else(
         outsider = {"authorization": header}
         limited = [await http.request(*requested) for requested in anybody]
         limited.append(await http.get("/v1/routes/subscribe", headers=outsider))
-        free = [await http.get("/v1/health"), await http.get("/v1/edges", headers=OPERATOR)]
+        free = await http.get("/v1/edges", headers=OPERATOR)
 
-    assert [body_of(answer) for answer in limited] == [(429, "rate_limited")] * 5
+    assert [body_of(answer) for answer in limited] == [(429, "rate_limited")] * 6
     assert all(int(answer.headers["retry-after"]) > 0 for answer in limited)
-    assert [answer.status_code for answer in free] == [200] * 2
+    assert free.status_code == 200
 
 
 async def test_a_request_id_comes_back(cli: LegacyClient) -> None:

@@ -240,6 +240,18 @@ async def test_a_stream_without_a_database_holds_to_what_it_said(
     assert after == {"routes": {}}
 
 
+async def test_a_heartbeat_from_before_the_clock_was_put_back_is_none(node: LegacyClient) -> None:
+    key, agent = await published(node, "a.eu")
+    node.hub.clock.now_ms += 3 * 3_600_000
+    assert (await node.heartbeat(agent, key.tenant_id)).status_code == 200
+    async with node.hub.context.store.read() as session:
+        before = await heartbeats.find_running(session, node.hub.clock())
+        after = await heartbeats.find_running(session, node.hub.clock() - 3 * 3_600_000)
+
+    assert before == [(key.tenant_id, agent.public)]
+    assert after == []
+
+
 async def test_a_stopping_hub_ends_the_stream(node: LegacyClient) -> None:
     async with node.subscribed(await node.edge()) as stream:
         await stream.table()

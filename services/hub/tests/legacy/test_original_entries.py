@@ -269,16 +269,6 @@ async def test_a_port_of_another_tenant_is_an_invalid_request_and_its_own_kind_i
     assert body_of(again) == (400, "invalid_request")
 
 
-async def test_an_agent_of_another_tenant_is_left_alone(agent: LegacyClient) -> None:
-    one, two, theirs = await agent.tenant("a.eu"), await agent.tenant("b.eu"), new_key()
-    await agent.accept(one, 1, "upsert_agent", agent_id=theirs.public)
-    for op in ("upsert_agent", "revoke_agent"):
-        refused = await agent.submit(two, 1, op, agent_id=theirs.public)
-        assert body_of(refused) == (400, "invalid_request")
-
-    assert (await agent.heartbeat(theirs, one.tenant_id)).status_code == 200
-
-
 async def test_an_entry_that_waits_while_its_tenant_is_suspended_is_refused(
     agent: LegacyClient,
 ) -> None:

@@ -56,6 +56,30 @@ async def locked_s(requested: Limiter, address: str) -> float:
     return caught.value.retry_after_s
 
 
+async def test_several_can_be_taken_at_once(limited: Limiter) -> None:
+    await limited.take("many", SLOW, 2)
+    with pytest.raises(Unavailable) as caught:
+        await limited.take("many", SLOW, 2)
+    await limited.take("many", SLOW)
+    await limited.take("others", SLOW, 9)  # more than a bucket holds: all of it
+
+    assert 1.5 < (caught.value.retry_after_s or 0) <= 2
+    assert 1.5 < await refused_s(limited, "others", SLOW) <= 2
+
+
+async def test_what_is_given_back_can_be_taken_again(limited: Limiter) -> None:
+    await limited.take("key", SLOW, 3)
+    await limited.give_back("key", SLOW, 2)
+    await limited.take("key", SLOW, 2)
+    refused = await refused_s(limited, "key", SLOW)
+    await limited.give_back("key", SLOW, 3)
+    await limited.give_back("key", SLOW, 3)  # no bucket holds more than its burst
+    await limited.take("key", SLOW, 3)
+
+    assert 1.5 < refused <= 2
+    assert await refused_s(limited, "key", SLOW) > 1.5
+
+
 async def test_more_than_a_burst_is_refused_and_others_are_not(limited: Limiter) -> None:
     for _ in range(SLOW.burst):
         await limited.take("one", SLOW)

@@ -8,9 +8,11 @@ import pytest
 from sqlmodel import col, delete, select, update
 from support.hub import TestHub, state, tenant_of
 
+from towonel.hub.background import DatabaseWatch
 from towonel.hub.live.route_cache import RouteCache
 from towonel.hub.live.route_changes import RouteChanges
-from towonel.hub.store.tables import RevisionRow, RouteRow, ServiceRow
+from towonel.hub.store.tables import RevisionRow, RevisionTagRow, RouteRow, ServiceRow
+from towonel.runtime.admin import Health
 from towonel.wire.routes import RouteDelta, decode_delta
 
 type Publish = Callable[..., Awaitable[None]]
@@ -171,8 +173,8 @@ async def test_a_newer_revision_requests_a_refresh_once(hub: TestHub) -> None:
     changes.set_revision(5)
     changes.on_change()
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        await cache.refresh_requested()
-        second = tasks.create_task(cache.refresh_requested())
+        await cache.refresh_requested(60)
+        second = tasks.create_task(cache.refresh_requested(60))
         await asyncio.sleep(0)
         was_done = second.done()
         changes.set_revision(6)
@@ -211,3 +213,69 @@ async def test_revisions_that_a_failover_lost_never_come_back_with_another_meani
         {"a.eu", "b.eu", "c.eu"},
     )
     assert not (await client.follow_routes(node, last.revision - 1)).snapshot
+
+
+async def rewrite_history(hub: TestHub, revision: int) -> None:
+    """Have the database be another one at a revision, as after a failover and some writes."""
+    async with hub.context.store.write_fact() as session:
+        await session.exec(delete(RouteRow).where(col(RouteRow.name) == "a.eu"))
+        await session.exec(update(RevisionRow).values(value=revision))
+        await session.exec(delete(RevisionTagRow).where(col(RevisionTagRow.revision) >= revision))
+        session.add(RevisionTagRow(revision=revision, tag=b"another!"))
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("back", [0, 1])
+async def test_an_edge_that_waits_gets_everything_once_the_history_is_another(
+    hub: TestHub, back: int
+) -> None:
+    context, tenant = hub.context, tenant_of(await hub.invite("*.eu"))
+    client, node, newest = hub.client(), context.keys.node, 0
+    for names in (["a.eu"], ["a.eu", "b.eu"], ["a.eu", "b.eu", "c.eu"]):
+        hub.clock.now_ms += 1
+        newest = (await client.apply_desired_state(tenant, state(*names))).revision
+    known = await client.follow_routes(node, None)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(client.follow_routes(node, newest, 30, known.tag))
+        while not context.route_changes.waiting:
+            await asyncio.sleep(0.01)
+        await rewrite_history(hub, newest - back)
+        await DatabaseWatch(context, Health()).check()
+        await context.route_cache.refresh_requested(20)
+        await context.route_cache.catch_up()
+
+    answer = waiting.result()
+    assert (answer.revision, answer.snapshot, answer.tag) == (newest - back, True, b"another!")
+    assert {route.name for route in answer.routes} == {"b.eu", "c.eu"}
+
+
+async def test_an_edge_of_a_version_without_tags_is_answered_by_the_number_alone(
+    hub: TestHub,
+) -> None:
+    tenant, client = tenant_of(await hub.invite("*.eu")), hub.client()
+    first = await client.apply_desired_state(tenant, state("a.eu"))
+    hub.clock.now_ms += 1
+    await client.apply_desired_state(tenant, state("a.eu", "b.eu"))
+    without = await client.follow_routes(hub.context.keys.node, first.revision)
+    hub.clock.now_ms += 1
+    foreign = await client.follow_routes(hub.context.keys.node, first.revision, 0, b"12345678")
+
+    assert (without.snapshot, [route.name for route in without.routes]) == (False, ["b.eu"])
+    assert (foreign.snapshot, len(foreign.routes)) == (True, 2)
+
+
+@pytest.mark.both_databases
+async def test_after_another_history_no_revision_is_given_that_an_edge_may_have(
+    hub: TestHub,
+) -> None:
+    context, tenant = hub.context, tenant_of(await hub.invite("*.eu"))
+    client, newest = hub.client(), 0
+    for names in (["a.eu"], ["a.eu", "b.eu"]):
+        hub.clock.now_ms += 1
+        newest = (await client.apply_desired_state(tenant, state(*names))).revision
+    await rewrite_history(hub, newest - 1)
+    await context.route_cache.catch_up()
+    hub.clock.now_ms += 1
+    after = await client.apply_desired_state(tenant, state("d.eu"))
+
+    assert context.route_changes.highest == after.revision > newest + 1

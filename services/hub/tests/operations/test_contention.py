@@ -13,6 +13,7 @@ from support.replicas import hubs
 
 from towonel.api.services import AppliedState, DesiredState, ServiceIn
 from towonel.client.hub import HubClient
+from towonel.client.request import MAX_LEAD_MS
 from towonel.hub.backup.check import problems
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
@@ -119,9 +120,8 @@ async def tenants(arena: Arena, replicas: int) -> list[Contender]:
     """The tenants, after all their agents asked at once."""
     made = await contenders(arena.hubs[0])
     clients = [hub.client() for hub in arena.hubs]
-    clients[1]._transport._last_ms = (
-        arena.hubs[1].clock() + 10_000
-    )  # or both would get the same requests
+    # Or both would get the same requests.
+    clients[1]._transport._last_ms = arena.hubs[1].clock() + MAX_LEAD_MS // 2
     async with asyncio.TaskGroup() as tasks:
         for number in range(TENANTS * replicas):
             tasks.create_task(apply(clients[number % 2], made[number // 2 % TENANTS]))

@@ -49,6 +49,17 @@ async def test_the_same_boot_again_changes_nothing(hub: TestHub) -> None:
     assert [item.action for item in before] == ["tenant.declared"]
 
 
+async def test_a_suspended_tenant_that_is_declared_again_stays_suspended(hub: TestHub) -> None:
+    await boot(hub, tenant("app.example.eu"))
+    await hub.client().tenants.suspend(KEY.tenant_id)
+    await boot(hub)
+    await boot(hub, tenant("app.example.eu"))
+    table = await hub.client().follow_routes(hub.context.keys.node, None)
+
+    assert await statuses(hub) == [("suspended", ["app.example.eu"])]
+    assert table.blocked == (KEY.tenant_id,)
+
+
 async def test_the_order_of_hostnames_is_no_change(hub: TestHub) -> None:
     await boot(hub, tenant("app.example.eu"))
     await boot(hub, tenant("b.example.eu", "app.example.eu"))

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from support.hub import TestHub, state, tenant_of
+from support.large_database import log_statements
 
 from towonel.api.services import AppliedState
 from towonel.identity.keys import TenantKey
@@ -44,6 +45,33 @@ async def test_a_withdrawn_name_is_kept_from_anothers_wildcard_and_not_from_ones
         await client.apply_desired_state(second, state(*published))
 
     assert await owners(hub) == {"*.example.eu": first.tenant_id, APP: second.tenant_id}
+
+
+async def test_of_many_wildcards_in_one_invite_each_takes_its_names_and_no_others(
+    hub: TestHub,
+) -> None:
+    first = tenant_of(await hub.invite("*.example.eu", "*.other.eu"))
+    names = [f"n{n}.w{n}.example.eu" for n in range(5)]
+    kept = ["w1.example.eu", "w1.other.eu", "xw1.example.eu"]
+    await hub.client().apply_desired_state(first, state(*names, *kept))
+    reserved = tenant_of(await hub.invite("own.w3.example.eu"))
+    second = tenant_of(await hub.invite(*(f"*.w{n}.example.eu" for n in range(1, 200))))
+    await hub.client().apply_desired_state(second, state("*.w3.example.eu"))
+
+    assert await owners(hub) == {
+        **dict.fromkeys([names[0], *kept], first.tenant_id),
+        "own.w3.example.eu": reserved.tenant_id,
+        "*.w3.example.eu": second.tenant_id,
+    }
+
+
+async def test_nine_hundred_wildcards_are_not_looked_up_one_by_one(hub: TestHub) -> None:
+    with log_statements(hub.context.store.engine) as few:
+        await hub.invite(*(f"*.w{n}.one.eu" for n in range(3)))
+    with log_statements(hub.context.store.engine) as many:
+        await hub.invite(*(f"*.w{n}.two.eu" for n in range(900)))
+
+    assert many.count <= few.count + 10
 
 
 async def test_who_lost_a_name_cannot_delete_it(hub: TestHub) -> None:

@@ -2,13 +2,15 @@
 
 import asyncio
 import gc
+import re
 import stat
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 from support.hub import route_changes_over
-from support.hub_process import ready, running, settings
+from support.hub_process import own_process, ready, running, settings
+from support.plain_http import plain_client
 from support.ports import free_port
 from support.redis_server import running_redis
 from support.replicas import Replica
@@ -26,6 +28,8 @@ from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import SettingsError, load
 from towonel.wire.errors import Unavailable
 from towonel.wire.routes import CHANGES_CHANNEL
+
+DOCUMENT = Path(__file__).parents[4] / "docs/operations.md"
 
 
 async def test_a_hub_keeps_its_keys_and_what_it_was_told(
@@ -46,6 +50,23 @@ async def test_a_hub_keeps_its_keys_and_what_it_was_told(
         path = tmp_path / "state" / name
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert len((tmp_path / "state" / "operator.key").read_text()) == 43
+
+
+async def test_the_filter_of_the_documents_finds_who_guesses_keys_in_the_log(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log"
+    async with own_process(tmp_path / "state", log, TOWONEL_HUB_TRUSTED_PROXIES="127.0.0.1") as hub:
+        url = f"http://127.0.0.1:{hub.listen_addr[1]}"
+        async with plain_client(base_url=url) as http:
+            for path, key, client in (("/v1/keys", "x", "192.0.2.7"), ("/none", "x", "192.0.2.8")):
+                headers = {"authorization": f"Bearer {key}", "x-forwarded-for": client}
+                await http.get(path, headers=headers)
+    line = re.search(r"^failregex = (.*)$", DOCUMENT.read_text(), re.MULTILINE)
+    assert line
+    found = re.findall(line[1].replace("<ADDR>", "([0-9a-f.:]+)"), log.read_text(), re.MULTILINE)
+
+    assert found == ["192.0.2.7"]
 
 
 async def test_a_hub_with_redis_publishes_there(tmp_path: Path) -> None:
@@ -133,7 +154,10 @@ async def test_an_address_in_use_is_a_mistake_in_the_settings(tmp_path: Path) ->
     ("name", "content", "rule"),
     [
         ("node.key", b"short", "exactly 32 bytes, has 5"),
+        ("node.key", bytes(32), "holds only zeros"),
         ("operator.key", b" \n", "is empty"),
+        ("operator.key", b"J3vYw4bYq0m1dGk2Zx7Qe\n", "has 21 characters, and needs at least 32"),
+        ("invite_hash.key", b"0" * 64, "holds only zeros"),
         ("invite_hash.key", b"xyz", "64 hexadecimal digits"),
         ("invite_hash.key", b"ab", "64 hexadecimal digits"),
     ],

@@ -9,11 +9,11 @@ from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
 from alembic import op
 from sqlalchemy.exc import OperationalError
 from support.hub_process import ready, settings
+from support.plain_http import plain_client
 
 from towonel.client.hub import HubClient
 from towonel.hub.app import serve
@@ -139,7 +139,7 @@ def client(chosen: HubSettings) -> HubClient:
 
 async def somebody_waits(chosen: HubSettings) -> None:
     url = f"http://127.0.0.1:{chosen.health_listen_addr[1]}/metrics"
-    async with httpx.AsyncClient() as http:
+    async with plain_client() as http:
         while "towonel_hub_route_waiters 1.0" not in (await http.get(url)).text:
             await asyncio.sleep(0.02)
 

@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import httpx
 from support.hub_process import running, settings
+from support.plain_http import plain_client
 from support.ports import free_port
 from support.replicas import health, ready_until
 
@@ -53,7 +53,7 @@ async def test_metrics_are_told_where_health_is_and_nowhere_else(tmp_path: Path)
             while "towonel_hub_tenants_total 1.0\n" not in (await reported(chosen, "metrics"))[1]:
                 await asyncio.sleep(0.02)
         metrics = await health(chosen, "metrics")
-        async with httpx.AsyncClient() as http:
+        async with plain_client() as http:
             public = [await http.get(f"{client.base_url}/{path}") for path in HIDDEN]
 
     assert metrics.headers["content-type"].startswith("text/plain; version=")

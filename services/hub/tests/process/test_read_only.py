@@ -113,7 +113,7 @@ async def watched(hub: TestHub) -> AsyncGenerator[Health]:
 
 @pytest.mark.parametrize(
     ("pragma", "reason"),
-    [("query_only", "a readonly database"), ("max_page_count", "disk is full")],
+    [("query_only", "a readonly database"), ("max_page_count", "disk full")],
 )
 async def test_a_sqlite_that_takes_no_writes_answers_reads_and_says_why(
     tmp_path: Path, pragma: str, reason: str

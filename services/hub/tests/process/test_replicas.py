@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
+from support.callers import code_of
 from support.hub import TestHub, new_key, registration, state, tenant_of
 from support.postgres import Postgres
 from support.redis_server import running_redis
@@ -43,12 +44,6 @@ type Requested = tuple[str, str, bytes, str]  # method, path, body, Authorizatio
 async def redis_url(tmp_path: Path) -> AsyncGenerator[str]:
     async with running_redis(tmp_path) as url:
         yield url
-
-
-async def code_of(refused: object) -> Code:
-    with pytest.raises(TowonelError) as caught:
-        await refused  # type: ignore[misc]
-    return caught.value.code
 
 
 async def test_requests_of_one_key_are_counted_together(server: Postgres, redis_url: str) -> None:
@@ -171,7 +166,16 @@ async def test_of_two_that_get_a_signed_request_at_once_one_takes_it(
                 asking = [tasks.create_task(answer_to(hub, requested)) for hub in (*pair, *pair)]
             answers[name] = sorted(task.result() for task in asking)
 
-    assert answers == {name: ["ok", *["replayed"] * 3] for name in requests}
+    # Of reports, those that come while another is taken are told to wait.
+    told = {code for answer in answers.values() for code in answer[1:]}
+    assert {name: answer[0] for name, answer in answers.items()} == dict.fromkeys(requests, "ok")
+    assert {len(answer) for answer in answers.values()} == {4}
+    assert "ok" not in told
+    assert told - {"rate_limited"} == {"replayed"}
+    assert [name for name, answer in answers.items() if "rate_limited" in answer] in (
+        [],
+        ["report"],
+    )
 
 
 async def answer_to(hub: TestHub, requested: Requested) -> str:
@@ -240,7 +244,6 @@ async def test_an_edge_may_tell_two_of_them_at_once_for_the_first_time(
     reported: list[str] = []
     async with hubs(server.database(), redis_url) as (one, two):
         node, agent = one.context.keys.node, new_key()
-
         two.clock.now_ms += 500  # or their requests would be the same
         clients = [hub.client() for hub in (one, two) * 5]
         for number, client in enumerate(clients):
@@ -256,7 +259,8 @@ async def test_an_edge_may_tell_two_of_them_at_once_for_the_first_time(
             for client in clients:
                 tasks.create_task(tell(client))
 
-    assert set(reported) <= {"hub_unavailable"}  # to be asked again; never a mistake of the hub's
+    # To be asked again; never a mistake of the hub's.
+    assert set(reported) <= {"hub_unavailable", "rate_limited"}
     assert len(reported) < 10
 
 
@@ -301,6 +305,23 @@ async def test_when_a_key_was_used_last_is_never_set_back(server: Postgres, redi
 
         assert retained.last_used_at is not None
         assert round(retained.last_used_at.timestamp() * 1000) == two.clock.now_ms
+
+
+async def test_serving_ends_once_whichever_sees_that_first(
+    server: Postgres, redis_url: str
+) -> None:
+    async with hubs(server.database(), redis_url) as (one, two):
+        body, client = InviteIn(hostnames=["a.eu"], serves_for_secs=60), one.client()
+        made = await client.invites.create(body)
+        async with asyncio.TaskGroup() as tasks:
+            for hub in (one, two) * 3:
+                hub.clock.now_ms += 60_000
+                tasks.create_task(background.end_serving(hub.context))
+        await two.context.route_cache.catch_up()
+        table = await two.client().follow_routes(two.context.keys.node, 0)
+        (_,) = (await client.audit.list(action="tenant.serving_ended")).audit
+
+    assert table.blocked == (made.tenant_id,)
 
 
 async def test_retention_by_both_at_once_is_as_one(server: Postgres, redis_url: str) -> None:

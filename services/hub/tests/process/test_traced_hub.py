@@ -11,6 +11,7 @@ import httpx
 import pytest
 from support.hub_process import own_process
 from support.otlp import Collector, collecting, values
+from support.plain_http import plain_client
 
 TRACE, PARENT_SPAN = "ab" * 16, "cd" * 8
 HEADERS = {"traceparent": f"00-{TRACE}-{PARENT_SPAN}-01", "x-request-id": "of-the-test"}
@@ -40,7 +41,7 @@ async def requested(folder: Path, collector: Collector, **more: str) -> Seen:
         key = (chosen.data_dir / "operator.key").read_text()
         url = f"http://127.0.0.1:{chosen.listen_addr[1]}"
         headers = {**HEADERS, "authorization": f"Bearer {key}"}
-        async with httpx.AsyncClient(base_url=url, headers=headers) as http:
+        async with plain_client(base_url=url, headers=headers) as http:
             served = await http.get("/v1/invites")
             refused = await http.get("/v1/invites?cursor=none")
         async with asyncio.timeout(20):

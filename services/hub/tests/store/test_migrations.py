@@ -43,17 +43,21 @@ def differences(connection: Connection) -> list[Any]:
     return found
 
 
+def read_all(database: Database) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of all tables, which are those of the models."""
+    with open_read_only(database) as connection:
+        assert differences(connection) == []
+        tables = copy.reflect_tables(connection)
+        return {table.name: all_rows(connection, table) for table in tables}
+
+
 def test_a_database_of_the_first_hub_becomes_todays_with_all_that_was_in_it(
     empty: Database,
 ) -> None:
     make_first(empty)
     upgrade(empty)
 
-    with open_read_only(empty) as connection:
-        found = {
-            table.name: all_rows(connection, table) for table in copy.reflect_tables(connection)
-        }
-        assert differences(connection) == []
+    found = read_all(empty)
     for name, wanted in FIRST.items():
         retained = [{column: row[column] for column in wanted[0]} for row in found[name]]
         assert sorted(retained, key=repr) == sorted(wanted, key=repr)
@@ -64,6 +68,7 @@ def test_a_database_of_the_first_hub_becomes_todays_with_all_that_was_in_it(
         "x.y.z.eu": "*.y.z.eu",
     }
     assert {row["version"] for row in found["invites"]} == {1}
+    assert [row["status"] for row in found["invites"] if row["used_at_ms"]] == ["pending"]
     assert [row["created_at_ms"] for row in found["services"]] == [0]
     assert [row["lifted"] for row in found["blocked_tenants"]] == [False]
     assert check.problems(empty) == []

@@ -125,6 +125,7 @@ async def old_things(hub: TestHub) -> None:
     """What is forgotten, with a clock that moved so far that a tenth of the nonces are old."""
     hub.clock.now_ms = large_database.NOW_MS + NONCE_MS - TENANTS * 9 // 10
     await background.prune(hub.context, Retention())
+    await background.end_serving(hub.context)
 
 
 async def test_no_statement_reads_the_whole_of_a_large_table(

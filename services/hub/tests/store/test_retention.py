@@ -1,13 +1,15 @@
 """What is forgotten, when, and in parts that hold nobody up."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlmodel import SQLModel, func, select
+from sqlmodel import SQLModel, func, select, update
 from support.hub import TestHub, state, tenant_of
 
 from towonel.hub import background
+from towonel.hub.core.route_history import TAGS
 from towonel.hub.live.route_cache import RouteCache
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store import retention, routes
@@ -20,6 +22,7 @@ from towonel.hub.store.tables import (
     NonceRow,
     ReportRow,
     RevisionRow,
+    RevisionTagRow,
     RouteRow,
 )
 from towonel.wire.ids import TenantId
@@ -47,6 +50,7 @@ def tombstone(number: int, at_ms: int | None) -> RouteRow:
 
 DAYS = 30
 KEEP = Retention(audit_days=DAYS)
+IN_PARTS = replace(KEEP, rows_at_once=4)
 KINDS: dict[str, tuple[Callable[[int, int], SQLModel], int]] = {
     "a signed request": (
         lambda n, at: NonceRow(domain="d", signer=key(n), timestamp_ms=at),
@@ -80,6 +84,18 @@ KINDS: dict[str, tuple[Callable[[int, int], SQLModel], int]] = {
 }
 
 
+async def test_tags_are_kept_for_the_newest_revisions(hub: TestHub) -> None:
+    tags = [RevisionTagRow(revision=number, tag=b"12345678") for number in (1, 2, 3)]
+    await put(hub, list(tags))
+    async with hub.context.store.write() as change:
+        await change.session.exec(update(RevisionRow).values(value=TAGS + 2))
+    await background.prune(hub.context, KEEP)
+    async with hub.context.store.read() as session:
+        left = (await session.exec(select(RevisionTagRow.revision))).all()
+
+    assert sorted(left) == [2, 3]
+
+
 async def put(hub: TestHub, rows: list[SQLModel]) -> None:
     async with hub.context.store.write() as change:
         change.session.add_all(rows)
@@ -106,10 +122,7 @@ async def test_each_kind_is_kept_for_its_time_and_then_forgotten(hub: TestHub, w
 
 
 @pytest.mark.parametrize("what", KINDS)
-async def test_a_backlog_is_forgotten_in_parts_the_oldest_first(
-    hub: TestHub, what: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 4)
+async def test_a_backlog_is_forgotten_in_parts_the_oldest_first(hub: TestHub, what: str) -> None:
     make, _ = KINDS[what]
     table = type(make(0, 0))
     await put(hub, [make(number, number) for number in range(1, 10)])
@@ -117,20 +130,32 @@ async def test_a_backlog_is_forgotten_in_parts_the_oldest_first(
     more = True
     while more:
         async with hub.context.store.write() as change:
-            more = await retention.prune(change, KEEP)
+            more = await retention.prune(change, IN_PARTS)
         left.append(await count(hub, table))
 
     assert left == [5, 1, 0]
 
 
-async def test_chores_go_on_until_a_backlog_is_gone(
-    hub: TestHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 4)
+async def test_chores_go_on_until_a_backlog_is_gone(hub: TestHub) -> None:
     await put(hub, [NonceRow(domain="d", signer=key(n), timestamp_ms=n) for n in range(10)])
-    await background.prune(hub.context, KEEP)
+    await background.prune(hub.context, IN_PARTS)
 
     assert await count(hub, NonceRow) == 0
+
+
+async def test_of_too_many_tombstones_the_oldest_are_forgotten_and_edges_get_everything(
+    hub: TestHub,
+) -> None:
+    tenant = tenant_of(await hub.invite("*.eu"))
+    for names in (["a.eu", "b.eu", "c.eu"], ["b.eu", "c.eu"], ["c.eu"], []):
+        hub.clock.now_ms += 1
+        await hub.client().apply_desired_state(tenant, state(*names))
+    await background.prune(hub.context, replace(KEEP, tombstones=2, rows_at_once=1))
+    old, new = await reported(hub, 1), await reported(hub, 2)
+
+    assert await count(hub, RouteRow) == 2
+    assert (old.snapshot, old.removed) == (True, ())
+    assert (new.snapshot, new.removed) == (False, ("https:b.eu", "https:c.eu"))
 
 
 async def test_live_routes_are_never_forgotten(hub: TestHub) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import gc
-import sqlite3
+import itertools
 import stat
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import QueuePool, create_engine, text
 from sqlmodel import SQLModel, select
+from support.cancellation import CancelledAt
 from support.hub import TestHub, migrated, running_hub
 from support.postgres import Postgres
 
@@ -112,28 +113,6 @@ async def test_writes_at_the_same_time_all_happen_one_after_the_other(hub: TestH
     assert await count(hub) == 30
 
 
-async def test_a_database_that_is_locked_is_unavailable_and_not_a_crash(
-    tmp_path: Path,
-) -> None:
-    async with running_hub(await migrated(tmp_path / "hub.db"), RouteChanges()) as hub:
-        await _locked(hub, tmp_path)
-
-
-async def _locked(hub: TestHub, tmp_path: Path) -> None:
-    other = sqlite3.connect(tmp_path / "hub.db", isolation_level=None)
-    other.execute("BEGIN EXCLUSIVE")
-    async with hub.context.store.read() as session:
-        raw = await (await session.connection()).get_raw_connection()
-        await raw.driver_connection.execute("PRAGMA busy_timeout = 10")  # type: ignore[union-attr]
-
-    with pytest.raises(Unavailable) as caught:
-        async with hub.context.store.write():
-            pass
-    other.execute("ROLLBACK")
-    other.close()
-    assert caught.value.code is Code.HUB_UNAVAILABLE
-
-
 async def test_every_connection_of_sqlite_is_set_up(tmp_path: Path) -> None:
     async with running_hub(await migrated(tmp_path / "hub.db"), RouteChanges()) as hub:
         found = [await pragmas(hub.context.store)]
@@ -147,7 +126,7 @@ async def test_every_connection_of_sqlite_is_set_up(tmp_path: Path) -> None:
     wanted = {
         "journal_mode": "wal",
         "synchronous": 2,
-        "busy_timeout": sqlite.BUSY_MS,
+        "busy_timeout": sqlite.SHORT_BUSY_MS,
         "foreign_keys": 1,
     }
     assert found == [wanted, wanted]
@@ -219,26 +198,30 @@ async def test_on_postgres_a_replica_waits_for_another_no_longer_than_it_may(
     assert caught.value.retry_after_s == 2
 
 
-@pytest.mark.parametrize("do", ["read", "write"])
+@pytest.mark.parametrize(
+    ("do", "when_answered"), [("read", False), ("read", True), ("write", False)]
+)
 async def test_who_leaves_at_any_moment_takes_no_connection_along(
-    database: Database, do: str
+    database: Database, do: str, when_answered: bool
 ) -> None:
-    ended, pauses = False, 0
-    while not ended:
+    for step in itertools.count():
         async with Store.open(database, ignore) as store:
-            task = asyncio.create_task(used(store, do))
-            for _ in range(pauses):
-                await asyncio.sleep(0)
-            ended, pauses = task.done(), pauses * 2 + 1
-            for _ in range(2):  # one in a hurry
-                task.cancel()
-                await asyncio.sleep(0)
-            await asyncio.wait([task])
+            work = CancelledAt(used(store, do), step, when_answered=when_answered)
+            await asyncio.wait([asyncio.create_task(work.run())])
             await used(store, do)
-            assert isinstance(store.engine.pool, QueuePool)
-            while store.engine.pool.checkedout():
-                await asyncio.sleep(0.01)
+            await until_free(store)
+        if not work.was_reached:
+            break
     gc.collect()  # which would complain of what is open
+
+    assert step > 2
+
+
+async def until_free(store: Store) -> None:
+    assert isinstance(store.engine.pool, QueuePool)
+    async with asyncio.timeout(20):
+        while store.engine.pool.checkedout():
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("steps", range(1, 5))

@@ -1,6 +1,7 @@
 """`towonel audit`: the audit log, past and as it is written."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ from towonel.cli.errors import UsageError, warn
 from towonel.cli.options.durations import parse_duration
 from towonel.cli.output import Output, now
 from towonel.cli.tables import Limit, TenantId, fetch_all, list_output
+from towonel.cli.target import is_unknown_operation
 from towonel.client.envelope import printable
-from towonel.client.hub import HubClient
+from towonel.client.operator import OperatorClient
 from towonel.runtime.backoff import Backoff
 from towonel.wire.errors import Code, Denied, Unavailable
 
@@ -60,7 +62,7 @@ class AuditFilter:
     app, "list", "towonel audit list --since 1h", "towonel audit list -n 20 --actor operator"
 )
 async def list_all(
-    hub: HubClient,
+    hub: OperatorClient,
     tenant_id: TenantId = None,
     actor: Actor = None,
     action: Action = None,
@@ -88,7 +90,7 @@ async def list_all(
     app, "tail", "towonel audit tail", "towonel audit tail -n 0 --action invite.created --json"
 )
 def tail(
-    hub: HubClient,
+    hub: OperatorClient,
     tenant_id: TenantId = None,
     actor: Actor = None,
     action: Action = None,
@@ -104,7 +106,7 @@ def tail(
 
 
 async def follow(
-    hub: HubClient, audit_filter: AuditFilter, lines: int, backoff: Backoff
+    hub: OperatorClient, audit_filter: AuditFilter, lines: int, backoff: Backoff
 ) -> AsyncGenerator[Output]:
     """Yield the last events, then new ones for ever; a hub that does not answer is asked again.
 
@@ -124,7 +126,7 @@ async def follow(
                 yield Output(item, _format_line(item))
 
 
-async def _recent(hub: HubClient, audit_filter: AuditFilter, lines: int) -> list[AuditItem]:
+async def _recent(hub: OperatorClient, audit_filter: AuditFilter, lines: int) -> list[AuditItem]:
     if lines == 0:
         return []
     try:
@@ -145,10 +147,10 @@ async def _recent(hub: HubClient, audit_filter: AuditFilter, lines: int) -> list
 
 
 async def _stream(
-    hub: HubClient, last_id: int | None, backoff: Backoff
+    hub: OperatorClient, last_id: int | None, backoff: Backoff
 ) -> AsyncGenerator[AuditItem]:
     rng = SystemRandom()
-    while True:
+    for attempt in itertools.count():
         wait_s = 0.0
         try:
             async with aclosing(hub.audit.follow(last_event_id=last_id)) as events:
@@ -158,6 +160,8 @@ async def _stream(
                     yield item
             reason = "the hub stopped"
         except Unavailable as error:
+            if attempt == 0 and is_unknown_operation(error):
+                raise
             reason, wait_s = error.detail, min(error.retry_after_s or 0, MAX_RETRY_AFTER_S)
         warn(f"{reason}; asking again")
         await asyncio.sleep(max(wait_s, backoff.next_delay(rng)))

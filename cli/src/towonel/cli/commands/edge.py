@@ -9,7 +9,7 @@ from towonel.cli.command import hub_command
 from towonel.cli.options.ids import parse_hex_id
 from towonel.cli.output import Fields, Output, format_age, format_time, now
 from towonel.cli.tables import Limit, fetch_all, format_bytes, format_traffic, list_output
-from towonel.client.hub import HubClient
+from towonel.client.operator import OperatorClient
 
 COLUMNS = ("EDGE", "NAME", "ADDRESSES", "LIVE", "SESSIONS", "OPEN", "IN", "OUT", "LAST SEEN")
 
@@ -17,7 +17,7 @@ app = typer.Typer()
 
 
 @hub_command(app, "list", "towonel edge list", "towonel edge list --json")
-async def list_all(hub: HubClient, limit: Limit = None) -> Output:
+async def list_all(hub: OperatorClient, limit: Limit = None) -> Output:
     """List edges, by id, with what they carry. Those that registered and may still work."""
     edges = await fetch_all(hub.edges.list, lambda page: page.edges, limit)
     return list_output("edges", edges, COLUMNS, edge_row, "No edge has registered yet.")
@@ -25,7 +25,7 @@ async def list_all(hub: HubClient, limit: Limit = None) -> Output:
 
 @hub_command(app, "show", f"towonel edge show {'e1' * 32}")
 async def show(
-    hub: HubClient,
+    hub: OperatorClient,
     edge: Annotated[str, typer.Argument(metavar="EDGE", help="The edge's id.", show_default=False)],
 ) -> Output:
     """Show one edge: where it listens, and its last report."""

@@ -24,6 +24,7 @@ from towonel.cli.output import Output, Rows, format_time
 from towonel.client.hub import HubClient
 from towonel.wire.ids import TenantId
 from towonel.wire.legacy.entries import EntryPayload, decode_payload
+from towonel.wire.legacy.ops import UpsertTcpService, UpsertUdpService
 
 app = typer.Typer()
 
@@ -54,7 +55,13 @@ async def submit(
     tenant = read_tenant_key(key_path)
     sequence = await TenantLog(hub, tenant).append(op)
     document = {"tenant_id": tenant.tenant_id.hex(), "sequence": sequence, **op_to_json(op)}
-    return Output(document, f"entry {sequence}: {format_op(op)}")
+    is_reserved = isinstance(op, UpsertTcpService | UpsertUdpService)
+    note = (
+        "\nIts port is kept for it; edges do not listen on ports of services yet."
+        if is_reserved
+        else ""
+    )
+    return Output(document, f"entry {sequence}: {format_op(op)}{note}")
 
 
 @hub_command(

@@ -14,7 +14,7 @@ from towonel.cli.options.flags import ItemId
 from towonel.cli.options.ids import TenantIdFlag, build_request, parse_hex_id
 from towonel.cli.output import Fields, Output, format_time, now
 from towonel.cli.tables import fetch_all, list_output
-from towonel.client.hub import HubClient
+from towonel.client.operator import OperatorClient
 
 MIN_EXPIRY_S, MAX_EXPIRY_S = 60, 10 * 366 * 86_400  # the hub's
 MAX_GRACE_S = 30 * 86_400  # the hub's
@@ -29,7 +29,7 @@ app = typer.Typer()
     f"towonel key create --name home --role viewer --tenant-id {'b7' * 32}",
 )
 async def create(
-    hub: HubClient,
+    hub: OperatorClient,
     name: Annotated[str, typer.Option(metavar="NAME", help="Who it is for.", show_default=False)],
     role: Annotated[Role, typer.Option(help="What it may do.", show_default=False)],
     tenant_id: TenantIdFlag = None,
@@ -50,7 +50,7 @@ async def create(
 
 
 @hub_command(app, "list", "towonel key list", "towonel key list --json")
-async def list_all(hub: HubClient) -> Output:
+async def list_all(hub: OperatorClient) -> Output:
     """List keys, the newest first, without their secrets."""
     keys = await fetch_all(hub.keys.list, lambda page: page.keys)
     columns = ("ID", "NAME", "STATUS", "ROLE", "TENANT", "EXPIRES", "LAST USED")
@@ -58,7 +58,7 @@ async def list_all(hub: HubClient) -> Output:
 
 
 @hub_command(app, "show", "towonel key show --id 7GkX0yQmJ4s")
-async def show(hub: HubClient, key_id: ItemId) -> Output:
+async def show(hub: OperatorClient, key_id: ItemId) -> Output:
     """Show one key, without its secret."""
     item = (await hub.keys.get(key_id)).value
     return Output(item, Fields(_fields(item)))
@@ -71,7 +71,7 @@ async def show(hub: HubClient, key_id: ItemId) -> Output:
     "towonel key edit --id 7GkX0yQmJ4s --expires 30d",
 )
 async def edit(
-    hub: HubClient,
+    hub: OperatorClient,
     key_id: ItemId,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Its new name.")] = None,
     expires: Expires = None,
@@ -99,7 +99,7 @@ async def edit(
     "towonel key rotate --id 7GkX0yQmJ4s --grace 7d",
 )
 async def rotate(
-    hub: HubClient,
+    hub: OperatorClient,
     key_id: ItemId,
     grace: Annotated[
         str, typer.Option(metavar="TIME", help="How long the old secret still works: 0, 1h, 7d.")
@@ -115,7 +115,7 @@ async def rotate(
 
 
 @hub_command(app, "revoke", "towonel key revoke --id 7GkX0yQmJ4s")
-async def revoke(hub: HubClient, key_id: ItemId) -> Output:
+async def revoke(hub: OperatorClient, key_id: ItemId) -> Output:
     """End a key: it opens nothing from now on."""
     await hub.keys.revoke(key_id)
     return Output({"status": "revoked", "key_id": key_id}, f"revoked {key_id}")

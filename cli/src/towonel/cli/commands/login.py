@@ -15,8 +15,8 @@ from towonel.cli.logins import DEFAULT, NAME, Profile, Profiles
 from towonel.cli.output import Fields, Output
 from towonel.cli.settings import CommandSettings, config_folder
 from towonel.cli.target import parse_key
-from towonel.client.hub import HubClient
-from towonel.client.transport import parse_hub_url
+from towonel.client.operator import OperatorClient
+from towonel.client.transport import to_httpx_url
 from towonel.runtime.settings import load
 from towonel.wire.errors import Denied
 
@@ -54,7 +54,7 @@ def login(
         raise UsageError("--profile: is 1 to 64 letters, digits, dots, hyphens and underscores")
     insecure = load(CommandSettings).allow_insecure_hub
     try:
-        hub_url = str(parse_hub_url(url, allow_insecure=insecure)).rstrip("/")
+        hub_url = str(to_httpx_url(url, allow_insecure=insecure)).rstrip("/")
     except Denied as error:
         raise UsageError(f"URL: {error.detail}") from error
     text = (
@@ -67,7 +67,7 @@ def login(
         config_folder()
     )  # a broken file is reported before a key is sent anywhere
     identity = asyncio.run(
-        _ask(HubClient(hub_url, operator_key=key.get_secret_value(), allow_insecure=insecure))
+        _ask(OperatorClient(hub_url, operator_key=key.get_secret_value(), allow_insecure=insecure))
     )
     profiles.add(profile, Profile(hub_url=hub_url, key=key))
     profiles.write(config_folder())
@@ -89,7 +89,7 @@ def logout(profile: Named = None) -> Output:
 
 
 @hub_command(app, "whoami", "towonel whoami", "towonel whoami --profile work --json")
-async def whoami(hub: HubClient) -> Output:
+async def whoami(hub: OperatorClient) -> Output:
     """Tell whom the hub takes you for, and what you may do."""
     identity = await hub.keys.whoami()
     fields = [
@@ -101,6 +101,6 @@ async def whoami(hub: HubClient) -> Output:
     return Output({"hub_url": hub.base_url, **identity.model_dump()}, Fields(fields))
 
 
-async def _ask(client: HubClient) -> WhoAmI:
+async def _ask(client: OperatorClient) -> WhoAmI:
     async with client as hub:
         return await hub.keys.whoami()

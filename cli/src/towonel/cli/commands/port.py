@@ -14,7 +14,7 @@ from towonel.cli.options.ids import TenantIdFlag, parse_hex_id
 from towonel.cli.options.port_ranges import format_ports, parse_range
 from towonel.cli.output import Fields, Output, format_time
 from towonel.cli.tables import fetch_all, list_output
-from towonel.client.hub import HubClient
+from towonel.client.operator import OperatorClient
 
 MAX_COUNT = 200  # the hub's
 
@@ -28,7 +28,7 @@ app = typer.Typer()
     f"towonel port list --protocol udp --tenant-id {'b7' * 32}",
 )
 async def list_all(
-    hub: HubClient,
+    hub: OperatorClient,
     tenant_id: TenantIdFlag = None,
     protocol: Annotated[Protocol | None, typer.Option(help="Only its ports.")] = None,
 ) -> Output:
@@ -44,10 +44,10 @@ async def list_all(
     app,
     "reserve",
     f"towonel port reserve --tenant-id {'b7' * 32} --protocol tcp --port 2222",
-    f"towonel port reserve --tenant-id {'b7' * 32} --protocol udp --ports 27015-27030",
+    f"towonel port reserve --tenant-id {'b7' * 32} --protocol udp --ports 30000-30015",
 )
 async def reserve(
-    hub: HubClient,
+    hub: OperatorClient,
     tenant_id: Annotated[
         str, typer.Option(metavar="HEX", help="The tenant to reserve them for.", show_default=False)
     ],
@@ -78,7 +78,7 @@ async def reserve(
 
 
 @hub_command(app, "release", "towonel port release --id pJ4yYx1sT0mQ8aWv7c2d3g")
-async def release(hub: HubClient, reservation_id: ItemId) -> Output:
+async def release(hub: OperatorClient, reservation_id: ItemId) -> Output:
     """Release ports; what is published on them stays."""
     released = await hub.ports.release(reservation_id)
     return Output(released, f"released {reservation_id}")
@@ -91,7 +91,7 @@ async def release(hub: HubClient, reservation_id: ItemId) -> Output:
     "towonel port available --protocol udp --count 16",
 )
 async def available(
-    hub: HubClient,
+    hub: OperatorClient,
     protocol: Annotated[Protocol, typer.Option(show_default=False)],
     count: Annotated[
         int, typer.Option(metavar="N", min=1, max=MAX_COUNT, help="How many to show.")

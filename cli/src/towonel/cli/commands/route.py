@@ -9,14 +9,14 @@ from towonel.cli.command import hub_command
 from towonel.cli.options.routes import OfKind, RouteKey
 from towonel.cli.output import Fields, Output
 from towonel.cli.tables import Limit, TenantId, fetch_all, list_output
-from towonel.client.hub import HubClient
+from towonel.client.operator import OperatorClient
 
 app = typer.Typer()
 
 
 @hub_command(app, "list", "towonel route list", "towonel route list --kind udp --json")
 async def list_all(
-    hub: HubClient, tenant_id: TenantId = None, kind: OfKind = None, limit: Limit = None
+    hub: OperatorClient, tenant_id: TenantId = None, kind: OfKind = None, limit: Limit = None
 ) -> Output:
     """List public names and ports, by key, as edges serve them."""
     fetch = partial(hub.routes.list, tenant_id=tenant_id, kind=kind)
@@ -26,7 +26,7 @@ async def list_all(
 
 
 @hub_command(app, "show", "towonel route show tcp:2222")
-async def show(hub: HubClient, key: RouteKey) -> Output:
+async def show(hub: OperatorClient, key: RouteKey) -> Output:
     """Show whose a public name or port is."""
     item = await hub.routes.get(key)
     fields = [

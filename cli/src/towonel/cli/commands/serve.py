@@ -1,19 +1,22 @@
 """`towonel serve`: the hub and the edge of one box, as two processes."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import typer
 
 from towonel.cli.errors import report_errors
 from towonel.cli.options.flags import Json, examples
-from towonel.cli.settings import ServeSettings, child_environment
-from towonel.cli.subprocesses import Program
+from towonel.cli.settings import ServeSettings, child_environment, is_hub_wanted
+from towonel.cli.subprocesses import Program, collect_errors
 from towonel.cli.supervisor import Timing, supervise
-from towonel.client.transport import is_loopback
 from towonel.runtime import logs
 from towonel.runtime.addresses import WILDCARDS, loopback_url
+from towonel.runtime.exit_codes import EXIT_SETTINGS
+from towonel.runtime.legacy.foreign_database import describe_foreign_file
 from towonel.runtime.settings import SettingsError, load
+from towonel.wire.hub_urls import is_loopback
 
 _HUB_URL = "TOWONEL_EDGE_HUB_URL"
 # Each of these tells the edge its hub.
@@ -25,25 +28,38 @@ app = typer.Typer()
 
 @app.command(
     epilog=examples(
-        "TOWONEL_DATA_DIR=/var/lib/towonel towonel serve",
-        "TOWONEL_HUB_ENABLED=false towonel serve     # only an edge",
+        "TOWONEL_DATA_DIR=/var/lib/towonel TOWONEL_HUB_PUBLIC_URL=https://hub.example.eu:8443"
+        " towonel serve",
+        "TOWONEL_HUB_ENABLED=false TOWONEL_EDGE_INVITE_TOKEN_FILE=token.txt towonel serve"
+        "     # only an edge",
     )
 )
 def serve(as_json: Json = False) -> None:
-    """Run a hub and an edge until a signal ends them, or one of them ends.
+    """Run a hub and an edge until a signal ends them; one that ends by itself is started again.
 
     TOWONEL_HUB_ENABLED=false or TOWONEL_EDGE_ENABLED=false leaves one out. The log of both is on
     standard error; --json makes it JSON even on a terminal. A first SIGTERM or Ctrl-C drains, a second
-    ends at once. The exit code is that of the first to fail, 78 for wrong settings.
+    ends at once. Wrong settings of either end both with 78, before any file is made. Else the exit code is that of
+    the first that failed to drain, or was down.
     """
     with report_errors(as_json=as_json):
         settings = load(ServeSettings)
         environ = child_environment()
+        _check_data_folder(settings, environ)
         if as_json:
             environ["TOWONEL_LOG_FORMAT"] = "json"
         programs = programs_for(settings, environ)
+        asyncio.run(check_programs(programs))
         logs.configure(settings.log_level, "json" if as_json else settings.log_format, "serve")
     raise typer.Exit(asyncio.run(supervise(programs, Timing(settings.edge_drain_s))))
+
+
+def _check_data_folder(settings: ServeSettings, environ: Mapping[str, str]) -> None:
+    """Check that the hub's database is not another program's, before an edge makes files beside it."""
+    if is_hub_wanted(settings, environ) and not environ.get("TOWONEL_HUB_DB_DSN"):
+        path = settings.data_dir / "hub.db"
+        if (whose := describe_foreign_file(path)) is not None:
+            raise SettingsError([f"TOWONEL_DATA_DIR: {path} {whose}"])
 
 
 def programs_for(settings: ServeSettings, environ: Mapping[str, str]) -> list[Program]:
@@ -53,10 +69,13 @@ def programs_for(settings: ServeSettings, environ: Mapping[str, str]) -> list[Pr
         SettingsError: neither is enabled.
     """
     programs: list[Program] = []
-    if settings.hub_enabled:
+    has_hub = is_hub_wanted(settings, environ)
+    if has_hub:
         programs.append(Program("hub", "towonel.hub", environ))
     if settings.edge_enabled:
-        programs.append(Program("edge", "towonel.edge", _edge_environment(settings, environ)))
+        programs.append(
+            Program("edge", "towonel.edge", _edge_environment(settings, environ, has_hub=has_hub))
+        )
     if not programs:
         raise SettingsError(
             ["TOWONEL_HUB_ENABLED and TOWONEL_EDGE_ENABLED are both false: nothing to run"]
@@ -64,9 +83,28 @@ def programs_for(settings: ServeSettings, environ: Mapping[str, str]) -> list[Pr
     return programs
 
 
-def _edge_environment(settings: ServeSettings, environ: Mapping[str, str]) -> dict[str, str]:
-    names_hub = any(environ.get(name) or environ.get(f"{name}_FILE") for name in _HUB_VARIABLES)
-    if names_hub or not settings.hub_enabled:
+async def check_programs(programs: Sequence[Program]) -> None:
+    """Let programs check their settings, before one of them makes files and another cannot start.
+
+    Raises:
+        SettingsError: with the mistakes of all.
+    """
+    if len(programs) == 1:  # it checks them itself before it makes anything
+        return
+    checks = [replace(one, arguments=("--check",)) for one in programs]
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(collect_errors(check)) for check in checks]
+    ended = [task.result() for task in running]
+    wrong = [errors.splitlines() for code, errors in ended if code == EXIT_SETTINGS]
+    if wrong:
+        raise SettingsError(list(dict.fromkeys(line for lines in wrong for line in lines)))
+
+
+def _edge_environment(
+    settings: ServeSettings, environ: Mapping[str, str], *, has_hub: bool
+) -> dict[str, str]:
+    named = [environ.get(name) or environ.get(f"{name}_FILE") for name in _HUB_VARIABLES]
+    if not has_hub or any(text and text.strip() for text in named):
         return dict(environ)
     host, _ = settings.hub_listen_addr
     variables = {_HUB_URL: loopback_url(settings.hub_listen_addr)}

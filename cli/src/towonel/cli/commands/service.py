@@ -9,14 +9,14 @@ from towonel.cli.command import hub_command
 from towonel.cli.options.routes import OfKind, RouteKey
 from towonel.cli.output import Fields, Output
 from towonel.cli.tables import SHORT, Group, Limit, TenantId, agent_rows, fetch_all, list_output
-from towonel.client.hub import HubClient
+from towonel.client.operator import OperatorClient
 
 app = typer.Typer()
 
 
 @hub_command(app, "list", "towonel service list", "towonel service list --kind tcp --group home")
 async def list_all(
-    hub: HubClient,
+    hub: OperatorClient,
     tenant_id: TenantId = None,
     group_name: Group = None,
     kind: OfKind = None,
@@ -30,7 +30,7 @@ async def list_all(
 
 
 @hub_command(app, "show", "towonel service show https:app.example.eu")
-async def show(hub: HubClient, key: RouteKey) -> Output:
+async def show(hub: OperatorClient, key: RouteKey) -> Output:
     """Show one public name or port. Who publishes it, and which agents serve it now."""
     item = await hub.services.get(key)
     fields = [

@@ -14,8 +14,9 @@ from towonel.api.tenants import TenantStatus
 from towonel.cli.command import hub_command
 from towonel.cli.commands.edge import COLUMNS, edge_row
 from towonel.cli.output import Fields, Output, Rows, now
-from towonel.cli.tables import SHORT, fetch_all
-from towonel.client.hub import HubClient
+from towonel.cli.tables import SHORT, fetch_all, format_status
+from towonel.cli.target import is_unknown_operation
+from towonel.client.operator import OperatorClient
 from towonel.wire.errors import Code, Denied, Unavailable
 
 MAX_COUNTED = 1_000  # one page of each
@@ -39,7 +40,7 @@ app = typer.Typer()
     needs_key=False,
 )
 def status(
-    hub: HubClient,
+    hub: OperatorClient,
     watch: Annotated[
         bool,
         typer.Option("--watch", "-w", help="Repeat until Ctrl-C, also while the hub is away."),
@@ -53,7 +54,7 @@ def status(
 
 
 async def watch_status(
-    hub: HubClient, every_s: float, recount_every: int = RECOUNT_EVERY
+    hub: OperatorClient, every_s: float, recount_every: int = RECOUNT_EVERY
 ) -> AsyncGenerator[Output]:
     """Yield the status again and again, also that a hub does not answer.
 
@@ -70,16 +71,18 @@ async def watch_status(
         try:
             yield (await _status(hub, counted)).as_screen()
         except Unavailable as error:
+            if number == 0 and is_unknown_operation(error):
+                raise
             yield _unavailable(hub, error).as_screen()
             wait_s = max(every_s, min(error.retry_after_s or 0, MAX_RETRY_AFTER_S))
         await asyncio.sleep(wait_s)
 
 
-async def _once(hub: HubClient) -> AsyncGenerator[Output]:
+async def _once(hub: OperatorClient) -> AsyncGenerator[Output]:
     yield await _status(hub, {})
 
 
-async def _status(hub: HubClient, counted: Counts) -> Output:
+async def _status(hub: OperatorClient, counted: Counts) -> Output:
     """Return the status; `counted` is a cache of what is slow to count."""
     health = await hub.health()
     document: dict[str, object] = {"hub_url": hub.base_url, **health.model_dump()}
@@ -99,14 +102,14 @@ async def _status(hub: HubClient, counted: Counts) -> Output:
     return Output(document, Fields(fields), "", _edge_table(edges))
 
 
-def _unavailable(hub: HubClient, error: Unavailable) -> Output:
+def _unavailable(hub: OperatorClient, error: Unavailable) -> Output:
     failure = {"code": error.code.word, "message": error.detail}
     document: dict[str, object] = {"hub_url": hub.base_url, "status": "away", "error": failure}
     at = now().strftime("%H:%M:%S")
     return Output(document, Fields([("hub", f"{hub.base_url} is away at {at}: {error.detail}")]))
 
 
-def _health_fields(hub: HubClient, health: HealthOut) -> list[tuple[str, str]]:
+def _health_fields(hub: OperatorClient, health: HealthOut) -> list[tuple[str, str]]:
     return [
         ("hub", f"{hub.base_url} is up"),
         ("version", f"{health.version}, protocol {health.protocol_version}"),
@@ -114,20 +117,22 @@ def _health_fields(hub: HubClient, health: HealthOut) -> list[tuple[str, str]]:
     ]
 
 
-async def _count_all(hub: HubClient) -> Counts:
+async def _count_all(hub: OperatorClient) -> Counts:
     """Return how many there are of each; None for what the key does not show."""
     counts: Counts = {}
     for standing in STATUSES:
-        tenants = partial(hub.tenants.list, status=standing, limit=MAX_COUNTED)
-        counts[f"tenants_{standing}"] = await _count(
-            fetch_all(tenants, lambda page: page.tenants, MAX_COUNTED)
-        )
+        fetch = partial(hub.tenants.list, status=standing, limit=MAX_COUNTED)
+        tenants = await _unless_forbidden(fetch_all(fetch, lambda page: page.tenants, MAX_COUNTED))
+        for status in (standing, "ended") if standing == "suspended" else (standing,):
+            counts[f"tenants_{status}"] = (
+                None if tenants is None else [*map(format_status, tenants)].count(status)
+            )
     services = partial(hub.services.list, limit=MAX_COUNTED)
     counts["services"] = await _count(fetch_all(services, lambda page: page.services, MAX_COUNTED))
     return counts
 
 
-async def _agents_live(hub: HubClient) -> int | None:
+async def _agents_live(hub: OperatorClient) -> int | None:
     agents = partial(hub.agents.list, live=True, limit=MAX_COUNTED)
     return await _count(fetch_all(agents, lambda page: page.agents, MAX_COUNTED))
 
@@ -137,7 +142,7 @@ async def _count(items: Awaitable[Sized]) -> int | None:
     return None if allowed is None else len(allowed)
 
 
-async def _edges(hub: HubClient) -> list[EdgeItem] | None:
+async def _edges(hub: OperatorClient) -> list[EdgeItem] | None:
     fetch = partial(hub.edges.list, limit=MAX_EDGES)
     return await _unless_forbidden(fetch_all(fetch, lambda page: page.edges, MAX_EDGES))
 

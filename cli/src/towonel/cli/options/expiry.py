@@ -1,4 +1,4 @@
-"""Flags for an expiry, and their parser: `--expires 7d`, or `--expires-at 2027-01-31T12:00:00Z`."""
+"""Flags for an end, and their parser: `--expires 7d`, or `--expires-at 2027-01-31T12:00:00Z`."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -37,22 +37,26 @@ def parse_lifetime(flag: str, text: str, at_most_s: int, at_least_s: int = 0) ->
 
 
 def parse_expiry(
-    expires: str | None, expires_at: str | None, now: datetime, at_most_s: int
+    expires: str | None,
+    expires_at: str | None,
+    now: datetime,
+    at_most_s: int,
+    flags: tuple[str, str] = ("--expires", "--expires-at"),
 ) -> datetime | None:
-    """Return the expiry in at least one of the two flags; None for `never`.
+    """Return the end in at least one of the two flags; None for `never`.
 
     Raises:
         UsageError: naming the flag and the rule.
     """
     if expires is not None and expires_at is not None:
-        raise UsageError("--expires-at: give --expires or --expires-at, not both")
+        raise UsageError(f"{flags[1]}: give {flags[0]} or {flags[1]}, not both")
     if expires_at is None:
-        lasts_s = parse_lifetime("--expires", expires or "", at_most_s)
+        lasts_s = parse_lifetime(flags[0], expires or "", at_most_s)
         return None if lasts_s is None else now + timedelta(seconds=lasts_s)
     try:
         at = datetime.fromisoformat(expires_at.strip())
     except ValueError:
         raise UsageError(
-            "--expires-at: write a date, such as 2027-01-31 or 2027-01-31T12:00:00Z"
+            f"{flags[1]}: write a date, such as 2027-01-31 or 2027-01-31T12:00:00Z"
         ) from None
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at

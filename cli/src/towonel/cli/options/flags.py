@@ -42,7 +42,17 @@ ItemId = Annotated[
     str, typer.Option("--id", metavar="ID", help="The id that `list` shows.", show_default=False)
 ]
 OutputFormat = Annotated[Format, typer.Option("--output", "-o", help="What to print.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs: --output json.")]
+
+
+def _or_at_root(context: typer.Context, value: bool) -> bool:
+    """Return whether JSON is wanted, also by `towonel --json status`."""
+    return value or context.find_root().params.get("as_json") is True
+
+
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print JSON, for programs: --output json.", callback=_or_at_root),
+]
 
 
 def examples(*lines: str) -> str:

@@ -50,6 +50,18 @@ class RefreshOut(Answer):
     edges: list[EdgeOut]
 
 
+class LeaveIn(Request):
+    """The grant of an agent that ends: its place in the quota of agents is free from now on."""
+
+    grant: Base64 = Field(repr=False)
+
+
+class LeaveOut(Answer):
+    """That the place is free. The agent is known again once it bootstraps."""
+
+    status: Literal["ok"] = "ok"
+
+
 class AgentItem(Answer):
     """An agent: known since its bootstrap, live while an edge has its session."""
 

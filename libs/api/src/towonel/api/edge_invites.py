@@ -2,13 +2,11 @@
 
 from typing import Literal
 
-from pydantic import (
-    Field,
-)
+from pydantic import AwareDatetime, Field
 
 from towonel.api.bodies import Answer, Page, Request
 from towonel.api.fields import Hex32, Name
-from towonel.api.invites import InviteStatus
+from towonel.api.invites import InviteState, InviteStatus
 
 
 class EdgeInviteIn(Request):
@@ -35,6 +33,9 @@ class EdgeInviteItem(Answer):
     status: InviteStatus
     edge_node_id: Hex32
     created_at_ms: int
+    state: InviteState | None = None
+    created_at: AwareDatetime | None = None
+    used_at: AwareDatetime | None = None
 
 
 class EdgeInviteList(Page):

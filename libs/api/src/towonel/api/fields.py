@@ -23,7 +23,7 @@ FIRST_YEAR, LAST_YEAR = 1970, 9998  # in any zone a year that `datetime` has
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:", re.ASCII)  # pydantic reads the rest
 
-_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 
 
 # The document has the rules of names; `wire.names` checks them, and says which one is broken.

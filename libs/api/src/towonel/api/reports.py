@@ -14,6 +14,7 @@ from towonel.api.services import MAX_SERVICES
 
 MAX_SESSIONS = 10_000  # in one report
 MAX_TENANTS = 10_000  # in one report
+MAX_TEXTS = 500_000  # in one report: each takes more memory than bytes of the body
 MAX_INTERVAL_S = 300
 _MAX_COUNT = (1 << 63) - 1  # the largest integer of a database
 

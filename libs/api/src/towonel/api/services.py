@@ -1,6 +1,6 @@
 """Bodies about services and routes, and the desired state that publishes them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AwareDatetime,
@@ -33,14 +33,22 @@ class DesiredState(Request):
     services: list[ServiceIn] = Field(max_length=MAX_SERVICES)
 
 
+SERVED_KINDS = frozenset({"https"})  # edges listen for no others yet: their ports are kept
+type IsServed = Annotated[bool, Field(description="Whether edges listen for this kind of service.")]
+
+
 class AppliedState(Answer):
-    """Changes made by a desired state, by route key: `https:app.example.eu`, `tcp:2222`."""
+    """Changes made by a desired state, by route key: `https:app.example.eu`, `tcp:2222`.
+
+    `not_served` are those that keep their name and port, and that no edge listens for yet.
+    """
 
     revision: int
     created: list[str]
     changed: list[str]
     deleted: list[str]
     unchanged: int
+    not_served: list[str] = Field(default_factory=list[str])
 
 
 class ServiceItem(Answer):
@@ -55,6 +63,7 @@ class ServiceItem(Answer):
     group: str
     created_at: AwareDatetime
     agents_live: int
+    is_served: IsServed = True
 
 
 class ServicePage(Page):
@@ -74,6 +83,7 @@ class ServiceDetail(Answer):
     tenant_id: Hex32
     groups: list[str]
     agents: list["AgentItem"]
+    is_served: IsServed = True
 
 
 class RouteItem(Answer):
@@ -86,6 +96,7 @@ class RouteItem(Answer):
     tls_mode: str
     tenant_id: Hex32
     revision: int
+    is_served: IsServed = True
 
 
 class RoutePage(Page):

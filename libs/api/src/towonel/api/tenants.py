@@ -22,7 +22,7 @@ class TenantEdit(Request):
 
 
 class TenantItem(Answer):
-    """One tenant."""
+    """One tenant; with `ended_at` it is suspended because the time of `serves_until` is over."""
 
     tenant_id: Hex32
     invite_id: str
@@ -35,6 +35,8 @@ class TenantItem(Answer):
     suspended_at: AwareDatetime | None
     agents_live: int
     traffic: Traffic
+    serves_until: AwareDatetime | None = None
+    ended_at: AwareDatetime | None = None
 
 
 class TenantPage(Page):

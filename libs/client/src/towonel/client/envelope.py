@@ -28,18 +28,29 @@ _BY_STATUS: dict[int, Code] = {
 }
 
 
-def error_from(status: int, body: bytes, headers: Mapping[str, str]) -> TowonelError:
+class ForeignAnswer(Unavailable):
+    """Answer that is no hub's: of a proxy, of another server, or of a hub without that operation."""
+
+    def __init__(self, status: int, detail: str, *, retry_after_s: float | None) -> None:
+        super().__init__(Code.HUB_UNAVAILABLE, detail, retry_after_s=retry_after_s)
+        self.status = status
+
+
+def error_from(
+    status: int, body: bytes, headers: Mapping[str, str], requested: str
+) -> TowonelError:
     """Return the exception that an answer of the hub stands for.
 
     Args:
         status: the HTTP status, anything but 2xx.
         body: the answer's body, already bounded.
         headers: the answer's headers, lower-case; `retry-after` in seconds is read.
+        requested: the request's method and address, for an answer that is no hub's.
     """
     envelope = _envelope(body)
     if envelope is None:
-        detail = f"answered {status}, but not as a hub does: is this its address?"
-        return Unavailable(Code.HUB_UNAVAILABLE, detail, retry_after_s=retry_after_s(headers))
+        detail = f"{requested}: answered {status}, but not as a hub does: is this its address?"
+        return ForeignAnswer(status, detail, retry_after_s=retry_after_s(headers))
     word, message = envelope
     code = Code.__members__.get(word.upper()) or _code_of(status)
     detail = printable(message)

@@ -1,38 +1,39 @@
-"""Typed client of the hub's REST API.
+"""Typed client of the whole REST API of the hub.
 
 Operators' operations are grouped by resource: `create_invite` is `hub.invites.create(…)`. Those of
 agents and edges, which sign with a key of their own, are methods of the client itself.
 """
 
-import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from http import HTTPMethod
-from typing import Self
 
-import httpx
+from pydantic import BaseModel
 
-from towonel.api.agents import BootstrapIn, BootstrapOut, RefreshIn, RefreshOut
+from towonel.api.agents import (
+    BootstrapIn,
+    BootstrapOut,
+    LeaveIn,
+    LeaveOut,
+    RefreshIn,
+    RefreshOut,
+)
 from towonel.api.edges import EdgeRegisterIn, EdgeRegisterOut
-from towonel.api.health import HealthOut
 from towonel.api.legacy import HeartbeatOut
 from towonel.api.reports import EdgeReport, EdgeReportOut
 from towonel.api.services import AppliedState, DesiredState
-from towonel.client.agents import Agents
-from towonel.client.audit import Audit
-from towonel.client.edge_invites import EdgeInvites
-from towonel.client.edges import Edges
-from towonel.client.invites import Invites
-from towonel.client.keys import Keys
 from towonel.client.legacy.entries import Entries
-from towonel.client.ports import Ports
+from towonel.client.operator import OperatorClient
 from towonel.client.request import CBOR, EVENTS, TOTAL_TIMEOUT_S, HubRequest
-from towonel.client.routes import Routes
-from towonel.client.services import Services
-from towonel.client.tenants import Tenants
-from towonel.client.transport import SILENCE_S, HubTransport
 from towonel.identity.keys import NodeKey, TenantKey
-from towonel.identity.signatures import Domain, authorize_node, authorize_tenant
+from towonel.identity.signatures import (
+    BODY_HASH_HEADER,
+    Domain,
+    authorize_node,
+    authorize_tenant,
+    hash_body,
+)
 from towonel.wire import base64url
 from towonel.wire.ids import AgentId, TenantId
 from towonel.wire.legacy.heartbeat import Heartbeat, encode_heartbeat
@@ -44,103 +45,40 @@ MAX_ROUTES_BYTES = 64 * 1024 * 1024  # the bound of `wire.routes`: a table of so
 _TABLE_EVENT_BYTES = MAX_TABLE_BYTES * 4 // 3 + 64 * 1024  # as base64, in lines with their names
 
 
-class HubClient:
-    """Client of one hub. Make one per hub and keep it: connections are reused; `async with` closes.
-
-    Each method raises Denied with the hub's code when refused, Unavailable (HUB_UNAVAILABLE,
-    RATE_LIMITED with `retry_after_s`) when it may be asked again, and ProtocolError (MALFORMED,
-    TOO_LARGE) for an answer that is not a hub's.
-
-    Args:
-        base_url: the hub's address, `https://host[:port][/path]`.
-        operator_key: the operator key or an API key, which authorizes operators' operations.
-        allow_insecure: accept `http://` for hosts other than this one.
-        silence_s: how long a stream of the hub may be silent.
-        transport: replaces the network, for tests.
-        now_ms: wall clock in milliseconds since 1970.
-
-    Raises:
-        Denied: INVALID_REQUEST for an address that is not usable or not safe.
-    """
-
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        operator_key: str | None = None,
-        allow_insecure: bool = False,
-        silence_s: float = SILENCE_S,
-        transport: httpx.AsyncBaseTransport | None = None,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-    ) -> None:
-        self._transport = HubTransport(
-            base_url,
-            operator_key,
-            now_ms,
-            allow_insecure=allow_insecure,
-            silence_s=silence_s,
-            transport=transport,
-        )
-        self.invites = Invites(self._transport)
-        self.edge_invites = EdgeInvites(self._transport)
-        self.tenants = Tenants(self._transport)
-        self.services = Services(self._transport)
-        self.routes = Routes(self._transport)
-        self.agents = Agents(self._transport)
-        self.edges = Edges(self._transport)
-        self.ports = Ports(self._transport)
-        self.keys = Keys(self._transport)
-        self.audit = Audit(self._transport)
-        self.entries = Entries(self._transport)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the connections; requests in flight fail."""
-        await self._transport.aclose()
+class HubClient(OperatorClient):
+    """Client of one hub for operators, agents, edges and tenants; arguments as of OperatorClient."""
 
     @property
-    def base_url(self) -> str:
-        """Address of the hub, without a slash at the end."""
-        return self._transport.base_url
-
-    @property
-    def has_key(self) -> bool:
-        """Whether operators' operations can be called."""
-        return self._transport.has_key
-
-    async def health(self) -> HealthOut:
-        """Return that the hub is up, and its id and version."""
-        return await self._transport.fetch(HealthOut, HubRequest(HTTPMethod.GET, "/v1/health"))
+    def entries(self) -> Entries:
+        """Logs of signed entries, as the original has them."""
+        return Entries(self._transport)
 
     async def bootstrap(self, token: InviteToken, agent: NodeKey, group: str) -> BootstrapOut:
         """Prove an invite and get a grant for the agent whose key signs the request."""
-        body = (
-            BootstrapIn(
-                invite_id=base64url.encode(token.invite_id),
-                invite_secret=base64url.encode(token.secret),
-                agent_id=agent.public,
-                group=group,
-            )
-            .model_dump_json()
-            .encode()
+        sent = BootstrapIn(
+            invite_id=base64url.encode(token.invite_id),
+            invite_secret=base64url.encode(token.secret),
+            agent_id=agent.public,
+            group=group,
         )
-        request = self._sign_request(
-            HTTPMethod.POST, "/v1/bootstrap", agent, Domain.AGENT_BOOTSTRAP, body
-        )
+        request = self._sign_post("/v1/bootstrap", agent, Domain.AGENT_BOOTSTRAP, sent)
         return await self._transport.fetch(BootstrapOut, request)
 
     async def refresh(self, grant: bytes, agent: NodeKey) -> RefreshOut:
         """Trade a grant for a fresh one. Denied TENANT_REVOKED once the invite is revoked."""
-        body = RefreshIn(grant=base64url.encode(grant)).model_dump_json().encode()
-        request = self._sign_request(
-            HTTPMethod.POST, "/v1/agent/refresh", agent, Domain.AGENT_REFRESH, body
-        )
+        sent = RefreshIn(grant=base64url.encode(grant))
+        request = self._sign_post("/v1/agent/refresh", agent, Domain.AGENT_REFRESH, sent)
         return await self._transport.fetch(RefreshOut, request)
+
+    async def leave(self, grant: bytes, agent: NodeKey) -> LeaveOut:
+        """Tell that an agent ends, so that another may take its place at once.
+
+        Raises:
+            Denied: NOT_FOUND by a hub of a version before this operation.
+        """
+        sent = LeaveIn(grant=base64url.encode(grant))
+        request = self._sign_post("/v1/agent/leave", agent, Domain.AGENT_LEAVE, sent)
+        return await self._transport.fetch(LeaveOut, request)
 
     async def heartbeat(self, agent: NodeKey, tenant_id: TenantId) -> HeartbeatOut:
         """Tell, as the original's agents do, that an agent is there for a tenant."""
@@ -169,34 +107,32 @@ class HubClient:
 
     async def register_edge(self, edge: NodeKey, registration: EdgeRegisterIn) -> EdgeRegisterOut:
         """Tell where an edge listens and its certificate. Denied EDGE_UNKNOWN without an invite."""
-        body = registration.model_dump_json().encode()
-        request = self._sign_request(
-            HTTPMethod.POST, "/v1/edges/register", edge, Domain.EDGE_REGISTER, body
-        )
+        request = self._sign_post("/v1/edges/register", edge, Domain.EDGE_REGISTER, registration)
         return await self._transport.fetch(EdgeRegisterOut, request)
 
     async def report_edge(self, edge: NodeKey, report: EdgeReport) -> EdgeReportOut:
         """Tell which agents an edge has and what it carried. Denied EDGE_UNKNOWN as to register."""
-        body = report.model_dump_json().encode()
-        request = self._sign_request(
-            HTTPMethod.POST, "/v1/edges/report", edge, Domain.EDGE_REPORT, body
-        )
+        request = self._sign_post("/v1/edges/report", edge, Domain.EDGE_REPORT, report)
+        request = replace(request, extra_headers={BODY_HASH_HEADER: hash_body(request.body)})
         return await self._transport.fetch(EdgeReportOut, request)
 
-    async def follow_routes(self, edge: NodeKey, since: int | None, wait_s: int = 0) -> RouteDelta:
+    async def follow_routes(
+        self, edge: NodeKey, since: int | None, wait_s: int = 0, tag: bytes | None = None
+    ) -> RouteDelta:
         """Ask for the routes changed after revision `since`; all of them for None.
 
         Args:
             edge: the edge that asks.
             since: the revision the edge has.
             wait_s: how long the hub may hold an answer that has no news; 0 to 30 s.
+            tag: of that revision, as the hub sent it; with another one the answer is everything.
         """
         now_ms = self._transport.timestamp_ms()
         request = HubRequest(
             HTTPMethod.GET,
             "/v1/routes/feed",
             authorization=authorize_node(edge, Domain.EDGE_SUBSCRIBE, b"", now_ms),
-            query={"since": since, "wait": wait_s},
+            query={"since": since, "wait": wait_s, "tag": None if tag is None else tag.hex()},
             accept=CBOR,
             max_bytes=MAX_ROUTES_BYTES,
             timeout_s=wait_s + TOTAL_TIMEOUT_S,
@@ -225,9 +161,7 @@ class HubClient:
                 if event.name == "routes":
                     yield base64url.decode(event.data)
 
-    def _sign_request(
-        self, method: HTTPMethod, path: str, key: NodeKey, domain: Domain, body: bytes
-    ) -> HubRequest:
-        return HubRequest(
-            method, path, body, authorize_node(key, domain, body, self._transport.timestamp_ms())
-        )
+    def _sign_post(self, path: str, key: NodeKey, domain: Domain, sent: BaseModel) -> HubRequest:
+        body = sent.model_dump_json().encode()
+        authorization = authorize_node(key, domain, body, self._transport.timestamp_ms())
+        return HubRequest(HTTPMethod.POST, path, body, authorization)

@@ -32,6 +32,7 @@ class Invites:
         limit: int | None = None,
         cursor: str | None = None,
         status: str | None = None,
+        state: str | None = None,
         name: str | None = None,
         hostname: str | None = None,
     ) -> InviteList:
@@ -40,6 +41,7 @@ class Invites:
             "limit": limit,
             "cursor": cursor,
             "status": status,
+            "state": state,
             "name": name,
             "hostname": hostname,
         }

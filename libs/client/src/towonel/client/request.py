@@ -9,6 +9,7 @@ from towonel.wire.errors import Code, Denied
 TOTAL_TIMEOUT_S = 10.0
 MAX_ANSWER_BYTES = 4 * 1024 * 1024  # a page or a route table has a limit of its own
 MAX_PAGE_BYTES = 64 * 1024 * 1024  # 100 invites, each of 1 000 names as long as can be, are 26 MB
+MAX_LEAD_MS = 1_000  # far below the skew that a hub allows, far above a burst of requests
 JSON, CBOR, EVENTS = "application/json", "application/cbor", "text/event-stream"
 _VISIBLE = re.compile(r"[!-~](?:[ -~]{0,998}[!-~])?", re.ASCII)  # nothing that could end a header
 
@@ -75,3 +76,13 @@ class HubRequest:
 def is_header_value(text: str) -> bool:
     """Tell whether a text can be sent as it is: visible ASCII, at most 1000 characters."""
     return _VISIBLE.fullmatch(text) is not None
+
+
+def next_timestamp(now_ms: int, last_ms: int) -> int:
+    """Return the time to sign with after a request that was signed with `last_ms`.
+
+    A hub takes the same time from one signer as a replay, so requests within a millisecond are
+    numbered on. A clock that was put back by more is followed: who went on from the old time would
+    be refused for as long as the clock had been ahead.
+    """
+    return last_ms + 1 if 0 <= last_ms - now_ms < MAX_LEAD_MS else now_ms

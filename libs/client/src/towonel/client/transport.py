@@ -9,7 +9,6 @@ import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPMethod
-from ipaddress import ip_address
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -22,12 +21,13 @@ from towonel.client.request import (
     HubRequest,
     Query,
     is_header_value,
+    next_timestamp,
 )
 from towonel.client.sse import Event, EventDecoder
+from towonel.wire import hub_urls
 from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
 
 CONNECT_TIMEOUT_S = 5.0
-MAX_PORT = 65_535
 KEEP_ALIVE_S = 4.0  # below any server's, so that a request meets no connection being closed
 SILENCE_S = 45.0  # of a stream, whose hub says something every 15 s
 
@@ -56,7 +56,7 @@ class HubTransport:
         silence_s: float = SILENCE_S,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        url = parse_hub_url(base_url, allow_insecure=allow_insecure)
+        url = to_httpx_url(base_url, allow_insecure=allow_insecure)
         self.base_url = str(url).rstrip("/")
         self._operator_key = operator_key
         self._now_ms = now_ms
@@ -74,8 +74,8 @@ class HubTransport:
         return self._operator_key is not None
 
     def timestamp_ms(self) -> int:
-        """Return the time for a signature; never the same twice, or the hub sees a replay."""
-        self._last_ms = max(self._now_ms(), self._last_ms + 1)
+        """Return the time for a signature; see `next_timestamp`."""
+        self._last_ms = next_timestamp(self._now_ms(), self._last_ms)
         return self._last_ms
 
     def bearer(self) -> str:
@@ -191,7 +191,8 @@ class HubTransport:
             body = await _read(response, min(request.max_bytes, MAX_ANSWER_BYTES))
         finally:
             await response.aclose()
-        raise error_from(response.status_code, body, response.headers)
+        requested = f"{request.method} {self.base_url}{request.path}"
+        raise error_from(response.status_code, body, response.headers, requested)
 
     @contextlib.asynccontextmanager
     async def _time_limit(self, request: HubRequest, within_s: float) -> AsyncGenerator[None]:
@@ -222,44 +223,20 @@ def parse_answer[M: BaseModel](model: type[M], body: bytes | str, request: HubRe
         ) from None  # the cause would carry the answer, which may hold a token
 
 
-def parse_hub_url(text: str, *, allow_insecure: bool = False) -> httpx.URL:
+def to_httpx_url(text: str, *, allow_insecure: bool = False) -> httpx.URL:
     """Return the address of a hub.
 
     Raises:
         Denied: INVALID_REQUEST for anything but `https://` (or `http://` to this host), and for
             passwords, queries and fragments.
     """
+    hub_urls.parse_hub_url(text, allow_insecure=allow_insecure)
     try:
-        text.encode()  # httpx accepts text that is not UTF-8 in some places
         url = httpx.URL(text.strip())
-    except (httpx.InvalidURL, UnicodeEncodeError) as error:
+        _ = url.host  # of an international name, decoded only here
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise Denied(Code.INVALID_REQUEST, f"the hub's URL is invalid: {error}") from None
-    rule = _broken_rule(url, allow_insecure=allow_insecure)
-    if rule is not None:
-        raise Denied(Code.INVALID_REQUEST, f"the hub's URL {rule}")
     return url
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host of a URL is this machine, by its spelling alone."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _broken_rule(url: httpx.URL, *, allow_insecure: bool) -> str | None:
-    rules = {
-        "must start with https://": url.scheme in {"https", "http"},
-        "names no host": bool(url.host),
-        "has a port beyond 65535, or 0": url.port is None or 0 < url.port <= MAX_PORT,
-        "must not carry a user name or password": not url.userinfo,
-        "must not have a query or a fragment": not (url.query or url.fragment),
-        "must start with https:// unless the host is loopback or TOWONEL_ALLOW_INSECURE_HUB=true": (
-            url.scheme == "https" or allow_insecure or is_loopback(url.host)
-        ),
-    }
-    return next((rule for rule, holds in rules.items() if not holds), None)
 
 
 def _connections(url: httpx.URL, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
@@ -270,7 +247,7 @@ def _connections(url: httpx.URL, transport: httpx.AsyncBaseTransport | None) -> 
             verify=httpx.create_ssl_context()
             if url.scheme == "https"
             else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-            trust_env=not is_loopback(url.host),  # a proxy cannot reach our own loopback
+            trust_env=not hub_urls.is_loopback(url.host),  # a proxy cannot reach our own loopback
             limits=httpx.Limits(max_connections=16, keepalive_expiry=KEEP_ALIVE_S),
         )
     except (ImportError, ValueError) as error:

@@ -4,7 +4,7 @@ A certificate's key is the edge's own Ed25519 key, so the edge's id is the certi
 """
 
 import hashlib
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -16,25 +16,27 @@ from towonel.wire.errors import Code, Denied
 
 EDGE_SERVER_NAME = "edge.towonel.internal"  # no edge needs a public name: the pin is what counts
 LIFETIME_DAYS = 3650
+# Before any clock that is right. A certificate outlives the clock that it was made by: one that was ahead
+# must not make agents wait until its time has come.
+VALID_FROM = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-def create_certificate(key: NodeKey, not_before: datetime) -> str:
-    """Return a PEM certificate for the edge with this key, good for ten years."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, EDGE_SERVER_NAME)])
-    serial = int.from_bytes(
-        hashlib.sha256(key.public + not_before.isoformat().encode()).digest()[:16]
-    )
+def create_certificate(key: NodeKey, now: datetime, server_name: str = EDGE_SERVER_NAME) -> str:
+    """Return a PEM certificate for the server with this key, good from long ago for ten years from now.
+
+    What makes agents trust it is that the hub names it, and not its age.
+    """
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, server_name)])
+    serial = int.from_bytes(hashlib.sha256(key.public + now.isoformat().encode()).digest()[:16])
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.private.public_key())
         .serial_number(serial >> 1 | 1)
-        .not_valid_before(not_before)
-        .not_valid_after(not_before + timedelta(days=LIFETIME_DAYS))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(EDGE_SERVER_NAME)]), critical=False
-        )
+        .not_valid_before(VALID_FROM)
+        .not_valid_after(max(now, VALID_FROM) + timedelta(days=LIFETIME_DAYS))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(server_name)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     )
@@ -74,6 +76,15 @@ def certificate_public_key(pem: str) -> bytes:
     if not isinstance(key, Ed25519PublicKey):
         raise Denied(Code.CERTIFICATE_MISMATCH, "an edge's certificate has an Ed25519 key")
     return key.public_bytes_raw()
+
+
+def not_before(pem: str) -> datetime:
+    """Return when the certificate begins, in UTC.
+
+    Raises:
+        Denied: CERTIFICATE_MISMATCH if `pem` holds no certificate.
+    """
+    return _load(pem).not_valid_before_utc
 
 
 def not_after(pem: str) -> datetime:

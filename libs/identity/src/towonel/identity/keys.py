@@ -18,9 +18,32 @@ from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 
 SEED_BYTES = 32
+BLANK = "holds only zeros, as after a crash of the disk; restore it, or delete it, and a new key is made"
 NODE_SIGNATURE_BYTES = 64
 TENANT_PUBLIC_KEY_BYTES = 1952
 TENANT_SIGNATURE_BYTES = 3309
+
+
+def is_blank(seed: bytes) -> bool:
+    """Whether a seed has no bit set: it was never a key, and everybody would guess it."""
+    return not any(seed)
+
+
+_PRIME = 2**255 - 19  # RFC 8032 §5.1
+_D = -121665 * pow(121666, -1, _PRIME) % _PRIME
+
+
+def is_node_id(public: bytes) -> bool:
+    """Whether bytes are the public key of a node: a point of Ed25519 (RFC 8032 §5.1.3).
+
+    Half of all values of 32 bytes are none; programs that decode them fail on the rest of the list, too.
+    """
+    if len(public) != SEED_BYTES:
+        return False
+    y = int.from_bytes(public, "little") & (1 << 255) - 1
+    # x² is u/v, which is a square where u·v is one.
+    u, v = (y * y - 1) % _PRIME, (_D * y * y + 1) % _PRIME
+    return pow(u * v, (_PRIME - 1) // 2, _PRIME) != _PRIME - 1
 
 
 class NodeKey:
@@ -39,6 +62,11 @@ class NodeKey:
     def private(self) -> Ed25519PrivateKey:
         """The key itself, for certificates."""
         return self._private
+
+    def derive(self, context: str) -> bytes:
+        """Return 32 secret bytes for one purpose, which tell nothing of the key."""
+        seed = self._private.private_bytes_raw()
+        return blake3.blake3(seed, derive_key_context=context).digest()
 
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte signature."""

@@ -19,6 +19,8 @@ from towonel.wire.errors import Code, Denied, ProtocolError
 from towonel.wire.ids import ID_HEX
 
 MAX_SKEW_MS = 60_000
+# With it, a receiver can check the signature of a large body before it reads the body.
+BODY_HASH_HEADER = "towonel-body-blake3"
 _SESSION_DOMAIN = b"towonel/session-hello/v1"
 _HEADER = re.compile(
     rf"Signature (?P<id>{ID_HEX.pattern})\.(?P<time>[0-9]{{1,15}})\.(?P<signature>[A-Za-z0-9_-]{{1,5000}})",
@@ -33,6 +35,7 @@ class Domain(StrEnum):
     EDGE_SUBSCRIBE = "towonel/edge-sub/v1"
     AGENT_BOOTSTRAP = "towonel/agent-bootstrap/v1"
     AGENT_REFRESH = "towonel/agent-refresh/v1"
+    AGENT_LEAVE = "towonel/agent-leave/v1"
     EDGE_REGISTER = "towonel/edge-register/v1"
     EDGE_REPORT = "towonel/edge-report/v1"
     DESIRED_STATE = "towonel/desired-state/v1"
@@ -69,8 +72,18 @@ class Signature:
         Raises:
             Denied: CLOCK_SKEW beyond 60 s, or INVALID_SIGNATURE.
         """
-        self._check_time(now_ms)
-        verify_node(self.id, self.signature, self._message(domain, body))
+        self.check_node_hash(domain, hash_body(body), now_ms)
+
+    def check_node_hash(self, domain: Domain, body_hash: str, now_ms: int) -> None:
+        """Check that the node of this id signed the body with this hash, not long ago.
+
+        Raises:
+            Denied: CLOCK_SKEW beyond 60 s, or INVALID_SIGNATURE.
+        """
+        self.check_time(now_ms)
+        verify_node(
+            self.id, self.signature, _message(domain, self.id, self.timestamp_ms, body_hash)
+        )
 
     def check_tenant(self, public_key: bytes, domain: Domain, body: bytes, now_ms: int) -> None:
         """Check that the tenant with this key signed `body`, not long ago.
@@ -78,8 +91,9 @@ class Signature:
         Raises:
             Denied: CLOCK_SKEW beyond 60 s, or INVALID_SIGNATURE.
         """
-        self._check_time(now_ms)
-        verify_tenant(public_key, self.signature, self._message(domain, body))
+        self.check_time(now_ms)
+        message = _message(domain, self.id, self.timestamp_ms, hash_body(body))
+        verify_tenant(public_key, self.signature, message)
 
     def check_tenant_request(self, public_key: bytes, now_ms: int) -> None:
         """Check that the tenant with this key asked, not long ago.
@@ -89,27 +103,34 @@ class Signature:
         Raises:
             Denied: CLOCK_SKEW beyond 60 s, or INVALID_SIGNATURE.
         """
-        self._check_time(now_ms)
+        self.check_time(now_ms)
         verify_tenant(public_key, self.signature, _request_message(self.id, self.timestamp_ms))
 
-    def _check_time(self, now_ms: int) -> None:
+    def check_time(self, now_ms: int) -> None:
+        """Check that this was signed not long ago, which takes no body.
+
+        Raises:
+            Denied: CLOCK_SKEW beyond 60 s.
+        """
         skew_ms = self.timestamp_ms - now_ms
         if abs(skew_ms) > MAX_SKEW_MS:
             raise Denied(Code.CLOCK_SKEW, f"signed {skew_ms / 1000:+.0f} s from the hub's time")
 
-    def _message(self, domain: Domain, body: bytes) -> bytes:
-        return _message(domain, self.id, self.timestamp_ms, body)
+
+def hash_body(body: bytes) -> str:
+    """Return what a signature covers of a body: its BLAKE3 hash, in hexadecimal."""
+    return blake3.blake3(body).hexdigest()
 
 
 def authorize_node(key: NodeKey, domain: Domain, body: bytes, now_ms: int) -> str:
     """Return the Authorization header of a request that a node signs."""
-    signature = key.sign(_message(domain, key.public, now_ms, body))
+    signature = key.sign(_message(domain, key.public, now_ms, hash_body(body)))
     return _header(key.public, now_ms, signature)
 
 
 def authorize_tenant(key: TenantKey, domain: Domain, body: bytes, now_ms: int) -> str:
     """Return the Authorization header of a request that a tenant signs."""
-    signature = key.sign(_message(domain, key.tenant_id, now_ms, body))
+    signature = key.sign(_message(domain, key.tenant_id, now_ms, hash_body(body)))
     return _header(key.tenant_id, now_ms, signature)
 
 
@@ -127,8 +148,8 @@ def session_proof(nonce: bytes, edge_id: bytes, certificate_sha256: bytes) -> by
     return _SESSION_DOMAIN + nonce + edge_id + certificate_sha256
 
 
-def _message(domain: Domain, signer: bytes, time_ms: int, body: bytes) -> bytes:
-    return f"{domain}/{signer.hex()}/{time_ms}/{blake3.blake3(body).hexdigest()}".encode()
+def _message(domain: Domain, signer: bytes, time_ms: int, body_hash: str) -> bytes:
+    return f"{domain}/{signer.hex()}/{time_ms}/{body_hash}".encode()
 
 
 def _request_message(signer: bytes, time_ms: int) -> bytes:

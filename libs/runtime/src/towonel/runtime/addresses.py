@@ -1,7 +1,7 @@
 """IP addresses: listeners as seen from their own machine, networks, and sources of traffic."""
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 compared, never bound
 IPV6_SOURCE_BITS = 64  # one subscriber gets a /64 at least, and may use every address in it
@@ -13,17 +13,46 @@ type Network = IPv4Network | IPv6Network
 def loopback_url(listen_addr: tuple[str, int]) -> str:
     """Return the URL at which a listener is reached from its own machine."""
     host, port = listen_addr
-    host = WILDCARDS.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{format_address(WILDCARDS.get(host, host), port)}"
+
+
+def format_address(host: str, port: int) -> str:
+    """Return `host:port`, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_ip(text: str) -> bool:
+    """Whether a text is an IP address, without brackets."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
     """Return the networks; a single address is a network of one.
 
     Raises:
-        ValueError: what is wrong with which of them.
+        ValueError: with a line for each that is none, and what it must be.
     """
-    return tuple(ip_network(text) for text in texts)
+    found: list[Network] = []
+    problems: list[str] = []
+    for text in texts:
+        try:
+            found.append(ip_network(text))
+        except ValueError:
+            problems.append(f"{text!r} is not a network such as {_suggest_network(text)}")
+    if problems:
+        raise ValueError("\n".join(problems))
+    return tuple(found)
+
+
+def _suggest_network(text: str) -> str:
+    try:
+        return str(ip_network(text, strict=False))  # the address of one machine in it was given
+    except ValueError:
+        return "10.0.0.0/8 or fd00::/8"
 
 
 def unmap(address: IpAddress) -> IpAddress:

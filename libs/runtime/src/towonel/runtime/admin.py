@@ -102,6 +102,7 @@ async def serve(
     *,
     name: str,
     version: str,
+    variable: str = "",
     aliases: tuple[str, ...] = (),
     timing: WebTiming = DEFAULT_TIMING,
 ) -> AsyncGenerator[int]:
@@ -114,24 +115,34 @@ async def serve(
         registry: what /metrics shows.
         name: of the process, for /version, and for the names of its health's metrics.
         version: of the process.
+        variable: that names the address.
         aliases: further paths that answer as /livez does.
         timing: timers of the web server.
 
     Raises:
-        SettingsError: if the address cannot be bound.
+        SettingsError: if the address cannot be bound; it names `variable`.
     """
     registry.register(HealthCollector(health, f"towonel_{name.removeprefix('towonel-')}"))
+    app = _make_app(health, registry, {"name": name, "version": version}, aliases)
+    async with serve_app(
+        app, host, port, variable=variable, drain_s=1, concurrency=64, timing=timing
+    ) as bound:
+        yield bound
+
+
+def _make_app(
+    health: Health, registry: CollectorRegistry, about: Mapping[str, str], aliases: tuple[str, ...]
+) -> Starlette:
     paths: dict[str, Callable[[Request], Awaitable[Response]]] = {
         "/readyz": partial(_answer_readyz, health),
         "/metrics": partial(_answer_metrics, registry),
-        "/version": partial(_answer_json, {"name": name, "version": version}),
+        "/version": partial(_answer_json, about),
     }
     paths |= dict.fromkeys(("/livez", *aliases), _answer_livez)
     app = Starlette()
     for path, answer in paths.items():
         app.add_route(path, answer)
-    async with serve_app(app, host, port, drain_s=1, concurrency=64, timing=timing) as bound:
-        yield bound
+    return app
 
 
 async def _answer_livez(_request: Request) -> Response:

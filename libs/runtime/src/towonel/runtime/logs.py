@@ -2,12 +2,16 @@
 
 import logging
 import sys
+import threading
 from collections.abc import Mapping, MutableMapping
-from typing import Literal
+from types import TracebackType
+from typing import Literal, override
 
 import structlog
 
-from towonel.runtime.telemetry import add_trace
+from towonel.runtime.tracing.telemetry import add_trace
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 type Format = Literal["auto", "console", "json"]
 
@@ -63,4 +67,46 @@ def configure(level: str, fmt: Format, service: str, *, redact: tuple[str, ...] 
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(service=service)
-    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, force=True)
+    handlers = [_LibraryHandler()]
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=handlers, force=True)
+
+
+def capture_uncaught() -> None:
+    """Log what Python would write to standard error as text: for a process of its own.
+
+    That are warnings, and exceptions that nothing catches, in a thread or a destructor too.
+    """
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _log_uncaught
+    sys.unraisablehook = _log_unraisable
+    threading.excepthook = _log_unraisable
+
+
+class _LibraryHandler(logging.Handler):
+    """Handler of what libraries log, as events of the same form as ours."""
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        event = "library.logged"
+        try:
+            log.log(
+                record.levelno,
+                event,
+                logger=record.name,
+                detail=record.getMessage(),
+                exc_info=record.exc_info,
+            )
+        except Exception:  # noqa: BLE001 a record that cannot be formatted: as logging does it
+            self.handleError(record)
+
+
+def _log_uncaught(
+    _kind: type[BaseException], error: BaseException, _traceback: TracebackType | None
+) -> None:
+    log.error("process.crashed", exc_info=error)
+
+
+def _log_unraisable(
+    arguments: "sys.UnraisableHookArgs | threading.ExceptHookArgs",
+) -> None:
+    log.error("process.exception_ignored", exc_info=arguments.exc_value)

@@ -14,6 +14,11 @@ from redis.exceptions import RedisError
 
 from towonel.runtime.backoff import Backoff
 
+# Whoever publishes must not be able to take the processor: the backlog is left to Redis, which ends
+# a subscriber whose backlog becomes too long, and that one connects again.
+BATCH = 20  # messages received without a pause
+PAUSE_S = 0.05
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
@@ -21,6 +26,7 @@ class Subscription:
     """Subscriber of one channel, which connects again whenever the connection is lost.
 
     Messages of the time between two connections are lost: a receiver asks again at each connection.
+    At most `BATCH` messages are received in `PAUSE_S` seconds.
 
     Args:
         redis: the client; it is not closed.
@@ -52,7 +58,7 @@ class Subscription:
                 async with self._redis.pubsub() as messages:
                     await messages.subscribe(self._channel)
                     await self._receive(messages, on_message, on_connection)
-            except (RedisError, OSError) as error:
+            except (RedisError, OSError, ValueError) as error:  # of bytes that are no text, too
                 # The error's text may show the URL, and the URL may hold a password.
                 log.warning("redis.disconnected", reason=type(error).__name__)
             finally:
@@ -67,7 +73,7 @@ class Subscription:
         on_message: Callable[[bytes], None],
         on_connection: Callable[[], None],
     ) -> None:
-        is_pinged = False
+        is_pinged, received = False, 0
         while True:
             message = await messages.get_message(timeout=self._ping_s)
             match message:
@@ -81,6 +87,9 @@ class Subscription:
                 case {"type": "message", "data": bytes() | str() as data}:
                     # Text where the URL asks for it, `decode_responses=true`.
                     on_message(data.encode() if isinstance(data, str) else data)
+                    received += 1
+                    if received % BATCH == 0:
+                        await asyncio.sleep(PAUSE_S)
                 case _:
                     pass
             is_pinged = message is None

@@ -1,12 +1,14 @@
-"""Secret files: only their owner may read them, and one process of several creates each."""
+"""Secret files: closed to all but their owner and group; of several processes one creates each."""
 
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+from towonel.runtime.environment.values import open_at_once
+
 MAX_SECRET_BYTES = 64 * 1024
 
 
@@ -50,19 +52,43 @@ def create(path: Path, content: bytes) -> None:
 def read(path: Path) -> bytes:
     """Return the secret in `path`.
 
+    Its group may read it, which is logged: Kubernetes gives the files of a volume to a group, by
+    `fsGroup`, and to nobody else.
+
     Raises:
-        SecretFileError: if it cannot be read, is not a file, is huge, or others may use it.
+        SecretFileError: if it cannot be read, is not a file, is huge, or everybody may use it.
     """
     try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_SECRET_BYTES:
-                raise SecretFileError(f"{path}: is not a small file")
-            if status.st_mode & _OTHERS:
-                raise SecretFileError(f"{path}: others may use it; run: chmod 600 {path}")
+        with open(path, "rb", opener=open_at_once) as file:
+            _check_status(path, os.fstat(file.fileno()))
             return file.read()
     except OSError as error:
         raise SecretFileError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _check_status(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise SecretFileError(f"{path}: is not a file")
+    if status.st_size > MAX_SECRET_BYTES:
+        raise SecretFileError(
+            f"{path}: is too large for a secret: at most {MAX_SECRET_BYTES} bytes"
+        )
+    if status.st_mode & stat.S_IRWXO:
+        raise SecretFileError(f"{path}: everybody may use it; run: chmod 600 {path}")
+    # Also writing: `fsGroup` makes 0660 of what a volume has, and the program, which is in the group and
+    # is not the owner, can change that as little as who mounted it. Nobody else is in that group.
+    if status.st_mode & stat.S_IRWXG:
+        _warn(path, f"its group may use it; unless that is meant, run: chmod 600 {path}")
+
+
+def _warn(path: Path, reason: str) -> None:
+    import structlog  # noqa: PLC0415 with rich and pygments, for which no command should wait
+
+    log: structlog.stdlib.BoundLogger = structlog.get_logger()
+    if structlog.is_configured():
+        log.warning("secret_file.shared", path=str(path), reason=reason)
+    else:  # a command, whose standard output is for what was asked
+        print(f"warning: {path}: {reason}", file=sys.stderr)  # noqa: T201
 
 
 def replace(path: Path, content: bytes) -> None:

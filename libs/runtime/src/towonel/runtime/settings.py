@@ -1,11 +1,11 @@
 """Settings of a process, from its environment: read once, with every mistake named at once."""
 
-import difflib
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, cast, get_args
+from typing import Annotated, ClassVar, Literal, cast, get_args
 
 from pydantic import (
     AliasChoices,
@@ -13,15 +13,27 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretBytes,
     SecretStr,
     ValidationError,
 )
 from pydantic.fields import FieldInfo
 
-MAX_FILE_BYTES = 64 * 1024
+from towonel.runtime.addresses import is_ip
+from towonel.runtime.environment.certificates import find_certificate_problem
+from towonel.runtime.environment.lists import split_list
+from towonel.runtime.environment.names import FILE_SUFFIX, find_unknown
+from towonel.runtime.environment.rules import explain
+from towonel.runtime.environment.values import Reading, normalize, read_values
+
 _MAX_PORT = 65_535
-_FILE = "_FILE"
+_MAX_PORT_DIGITS = 5
+# A name, with the underscores of some containers' names; what else there may be has an address.
+_HOST = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*\.?",
+    re.ASCII | re.IGNORECASE,
+)
 
 
 class SettingsError(Exception):
@@ -32,22 +44,26 @@ class SettingsError(Exception):
         self.problems = problems
 
 
-def _split_csv(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(part for item in value.split(",") if (part := item.strip()))
-    return value
+def _split(value: object) -> object:
+    return split_list(value) if isinstance(value, str) else value
 
 
-type CsvList = Annotated[tuple[str, ...], BeforeValidator(_split_csv)]
+type CsvList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
 class Settings(BaseModel):
     """Settings of one process. Each field names its variable, and describes it."""
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, populate_by_name=True, validate_default=True, allow_inf_nan=False
+    )
 
     prefixes: ClassVar[tuple[str, ...]] = ()  # a variable with one of these must be known
-    foreign: ClassVar[tuple[str, ...]] = ()  # with such a prefix, but read by another process
+    foreign: ClassVar[frozenset[str]] = frozenset()  # known, but read by another process
+    replaced: ClassVar[Mapping[str, str]] = {}  # read no more, and what to do instead
+    verifies_hub: ClassVar[bool] = False  # by TLS, with the authorities of the environment
+
+    _warnings: tuple[str, ...] = PrivateAttr(())
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info",
@@ -59,6 +75,28 @@ class Settings(BaseModel):
         validation_alias="TOWONEL_LOG_FORMAT",
         description="json for programs, console for people, auto to tell by the terminal.",
     )
+
+    def variable_of(self, field: str) -> str:
+        """Return the variable of a field, to name it where its value turns out to be of no use."""
+        return _names(type(self).model_fields[field])[0]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is accepted, and yet worth a word: a line each, which begins with the variable."""
+        return self._warnings + tuple(self.find_warnings())
+
+    def add_warnings(self, lines: Iterable[str]) -> None:
+        """Add what was noticed while the variables were read."""
+        self._warnings += tuple(lines)
+
+    @property
+    def key_paths(self) -> dict[str, Path]:
+        """The key files of the process, by the field that names each; one may be missing."""
+        return {}
+
+    def find_warnings(self) -> Iterator[str]:
+        """Yield what is unusual about these values."""
+        yield from ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,26 +113,41 @@ class Variable:
 def load[S: Settings](cls: type[S], environ: Mapping[str, str] | None = None) -> S:
     """Read the settings of a process.
 
-    Any variable may be given as `<NAME>_FILE` instead, the path of a file with its value.
+    Any variable may be given as `<NAME>_FILE` instead, the path of a file with its value. One that
+    is empty, or blank, is not set.
 
     Raises:
         SettingsError: with every mistake there is.
     """
-    given = dict(os.environ if environ is None else environ)
-    problems: list[str] = []
-    values = _values(cls, given, problems)
-    problems += _unknown(cls, given)
+    given = normalize(os.environ if environ is None else environ)
+    fields = cls.model_fields
+    names = [name for field in fields.values() for name in _names(field)]
+    reading = read_values(names, given)
+    known = cls.foreign.union(names)
+    problems = reading.problems + find_unknown(given, known, cls.replaced, cls.prefixes)
+    if cls.verifies_hub and (problem := find_certificate_problem(given)) is not None:
+        problems.append(problem)
+    unreadable = _find_unreadable(cls, reading)
     try:
-        settings = cls(**values)
+        settings = cls.model_validate(_choose(cls, reading) | unreadable)
     except ValidationError as error:
-        found = _problems(cls, error)
-        named = {line.partition(":")[0] for line in problems}
-        raise SettingsError(
-            problems + [line for line in found if line.partition(":")[0] not in named]
-        ) from None
+        found = explain(error, fields, _names, reading.values, frozenset(unreadable))
+        problems += [_blame_empty_file(line, reading) for line in found]
+        raise SettingsError(problems) from None
     if problems:
         raise SettingsError(problems)
+    settings.add_warnings(reading.warnings)
     return settings
+
+
+def log_warnings(settings: Settings) -> None:
+    """Log what is accepted, and yet worth a word; once logs are configured."""
+    import structlog  # noqa: PLC0415 with rich and pygments, for which no command should wait
+
+    log: structlog.stdlib.BoundLogger = structlog.get_logger()
+    for line in settings.warnings:
+        variable, _, reason = line.partition(": ")
+        log.warning("setting.questioned", variable=variable, reason=reason)
 
 
 def variables(cls: type[Settings]) -> list[Variable]:
@@ -115,8 +168,10 @@ def parse_address(text: str) -> tuple[str, int]:
         raise ValueError("an IPv6 address needs brackets, as in [::1]:443")
     if not separator or not host or not (port.isascii() and port.isdigit()):
         raise ValueError("must be host:port, as in 0.0.0.0:443")
-    if int(port) > _MAX_PORT:
-        raise ValueError(f"the port must be at most {_MAX_PORT}")
+    if len(port) > _MAX_PORT_DIGITS or int(port) > _MAX_PORT:
+        raise ValueError(f"the port must be at most {_MAX_PORT}, as in 0.0.0.0:443")
+    if not _HOST.fullmatch(host) and not is_ip(host):
+        raise ValueError("the host must be a name or an IP address, as in 0.0.0.0:443")
     return host, int(port)
 
 
@@ -134,72 +189,40 @@ def _names(field: FieldInfo) -> tuple[str, ...]:
     return (str(alias),)
 
 
-def _values(cls: type[Settings], given: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+def _variable_of(line: str) -> str:
+    return line.partition(":")[0].partition("[")[0].removesuffix(FILE_SUFFIX)
+
+
+def _find_unreadable(cls: type[Settings], reading: Reading) -> dict[str, object]:
+    """Return fields whose variables have no value, with one that no field takes.
+
+    What depends on such a field can tell it from one that is not set, and asks for nothing else.
+    """
+    names = {_variable_of(line) for line in reading.problems}
+    fields = cls.model_fields.items()
+    return {name: object() for name, field in fields if names & {*_names(field)}}
+
+
+def _blame_empty_file(line: str, reading: Reading) -> str:
+    """Return the line of a variable that must be set, or that of its file, if that is empty."""
+    start = f"{_variable_of(line)}{FILE_SUFFIX}: "
+    return next((one for one in reading.warnings if one.startswith(start)), line)
+
+
+def _choose(cls: type[Settings], reading: Reading) -> dict[str, object]:
+    """Return the value of each field; an older name counts where the newer is not set."""
+    values: dict[str, object] = {}
     for field_name, field in cls.model_fields.items():
-        for name in _names(field):
-            value = _value(name, given, problems)
-            if value is not None:
-                values[field_name] = value
-                break
+        newest, *older = _names(field)
+        found = [name for name in (newest, *older) if name in reading.values]
+        if found:
+            values[field_name] = reading.values[found[0]]
+        reading.warnings.extend(
+            f"{name}: deprecated; use {newest}" + (", which wins over it" * (name != found[0]))
+            for name in found
+            if name != newest
+        )
     return values
-
-
-def _value(name: str, given: Mapping[str, str], problems: list[str]) -> str | None:
-    path = given.get(name + _FILE)
-    if path is None:
-        return given.get(name)
-    if name in given:
-        problems.append(f"{name}: set it or {name}{_FILE}, not both")
-        return None
-    try:
-        with Path(path).open() as file:
-            return file.read(MAX_FILE_BYTES).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        problems.append(f"{name}{_FILE}: cannot read {path}: {reason}")
-        return None
-
-
-def _unknown(cls: type[Settings], given: Iterable[str]) -> list[str]:
-    known = {name for field in cls.model_fields.values() for name in _names(field)}
-    known.update(cls.foreign)
-    known |= {name + _FILE for name in known}
-    return [
-        f"{name}: unknown variable{_suggestion(name, known)}"
-        for name in sorted(given)
-        if name.startswith(cls.prefixes or ("\0",)) and name not in known
-    ]
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-    return (
-        f"; did you mean {near[0]}?"
-        if near
-        else "; remove it, or see the README for those there are"
-    )
-
-
-def _problems(cls: type[Settings], error: ValidationError) -> list[str]:
-    """Return a line for each mistake; the value itself is left out, for it may be a secret."""
-    lines: list[str] = []
-    meanings = {
-        name: field.description for field in cls.model_fields.values() for name in _names(field)
-    }
-    for item in error.errors(include_input=False, include_url=False):
-        where = [str(part) for part in item["loc"]]
-        message = item["msg"].removeprefix("Value error, ")
-        if not where:  # a rule about several variables names them itself
-            lines.append(message)
-            continue
-        field = cls.model_fields.get(where[0])
-        name = _names(field)[0] if field else where[0]
-        if item["type"] == "missing" and name in meanings:
-            message = f"must be set, or {name}{_FILE}. {meanings[name]}"
-        inner = "".join(f"[{part}]" for part in where[1:])
-        lines += [f"{name}{inner}: {line}" for line in message.split("\n")]
-    return lines
 
 
 def _variable(field: FieldInfo) -> Variable:

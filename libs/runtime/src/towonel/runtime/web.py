@@ -14,11 +14,16 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from towonel.runtime.settings import SettingsError
+from towonel.runtime.environment.ports import listen_error
+from towonel.runtime.log_limit import LogLimit
+from towonel.runtime.sockets import PAUSE_S, accept_forever, accept_waiting, limit_by_descriptors
 
 BACKLOG = 1024
 CONNECTIONS = 2_000
 MAX_HEADER_BYTES = 16 * 1024
+RECEIVE_BYTES = 16 * 1024
+# Of a body whose request is answered: a client that reads the answer only then should get it.
+MAX_UNWANTED_BYTES = 1024 * 1024
 START_S = 30.0
 
 
@@ -45,6 +50,7 @@ class _Protocol(H11Protocol):
 
     _head_timer: asyncio.TimerHandle | None = None
     idle_since = 0.0
+    _unwanted_bytes = 0
 
     def __init__(self, *args: Any, head_s: float, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -53,6 +59,8 @@ class _Protocol(H11Protocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # What a client sends ahead of its turn is held: asyncio reads 256 KiB at once.
+        transport.max_size = RECEIVE_BYTES  # type: ignore[attr-defined]
         self.idle_since = self.loop.time()
         self._start_head_timer()
         if self.limit_concurrency and len(self.connections) >= self.limit_concurrency:
@@ -62,10 +70,14 @@ class _Protocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         # What still comes of a body whose request is answered counts to the time of the next head.
-        if self.conn.their_state is h11.IDLE or self.conn.our_state is h11.DONE:
+        is_answered = self.conn.our_state is h11.DONE
+        if self.conn.their_state is h11.IDLE or is_answered:
             self._start_head_timer()
         else:
             self._cancel_head_timer()
+        self._unwanted_bytes = self._unwanted_bytes + len(data) if is_answered else 0
+        if self._unwanted_bytes > MAX_UNWANTED_BYTES:
+            self.transport.close()
 
     @override
     def on_response_complete(self) -> None:
@@ -125,7 +137,10 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """Server that handles no signals."""
+    """Server that handles no signals, and accepts by a loop that knows what to do without descriptors.
+
+    That of asyncio (`_accept_connection`) logs each failure, and starts itself anew for each.
+    """
 
     @contextlib.contextmanager
     @override
@@ -133,12 +148,45 @@ class _Server(uvicorn.Server):
         """Leave signals to the lifecycle, which owns them."""
         yield
 
+    @contextlib.asynccontextmanager
+    async def accept(
+        self, listener: socket.socket, tasks: asyncio.TaskGroup
+    ) -> AsyncGenerator[None]:
+        """Serve the clients of a listening socket for the time of the block, and close it."""
+        log_limit = LogLimit()
 
-def bind(host: str, port: int, unread_ms: int = DEFAULT_TIMING.unread_ms) -> socket.socket:
+        def log_error(word: str) -> None:
+            log_limit.warning("http.accept_failed", key=word, error=word, pause_s=PAUSE_S)
+
+        def start(sock: socket.socket) -> None:
+            tasks.create_task(self._connect(sock))
+
+        accepting = tasks.create_task(accept_forever(listener, start, log_error))
+        try:
+            yield
+        finally:
+            accepting.cancel()
+            await asyncio.wait([accepting])
+            accept_waiting(listener, start)
+            listener.close()
+
+    async def _connect(self, sock: socket.socket) -> None:
+        loop, protocol = asyncio.get_running_loop(), cast(Any, self.config.http_protocol_class)
+        options = {"server_state": self.server_state, "app_state": self.lifespan.state}
+        connect = partial(protocol, config=self.config, _loop=loop, **options)
+        try:
+            await loop.connect_accepted_socket(connect, sock)
+        except OSError:  # the client has left
+            sock.close()
+
+
+def bind(
+    host: str, port: int, unread_ms: int = DEFAULT_TIMING.unread_ms, *, variable: str = ""
+) -> socket.socket:
     """Return a listening TCP socket.
 
     Raises:
-        SettingsError: if the address is in use or not of this machine.
+        SettingsError: if the address is in use or not of this machine; it names the variable.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # TCP is named, since asyncio turns Nagle off only then: an answer in two pieces took 40 ms.
@@ -151,9 +199,7 @@ def bind(host: str, port: int, unread_ms: int = DEFAULT_TIMING.unread_ms) -> soc
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise SettingsError(
-            [f"cannot listen on {host}:{port}: {error.strerror or error}"]
-        ) from error
+        raise listen_error(variable, host, port, error) from error
     listener.setblocking(False)
     return listener
 
@@ -164,6 +210,7 @@ async def serve_app(
     host: str,
     port: int,
     *,
+    variable: str = "",
     drain_s: float = 10.0,
     concurrency: int = CONNECTIONS,
     timing: WebTiming = DEFAULT_TIMING,
@@ -171,19 +218,22 @@ async def serve_app(
     """Serve `app` while the context lasts; yields the port, which the system chose for 0.
 
     At the end no new connection is taken, requests in flight get `drain_s` seconds. Of more than
-    `concurrency` connections the longest idle are closed.
+    `concurrency` connections, or as many as descriptors allow, the longest idle are closed.
+    `variable` is that of the address.
 
     Raises:
         SettingsError: if the address cannot be bound.
         RuntimeError: if the application fails to start.
     """
-    with bind(host, port, timing.unread_ms) as listener:
-        server = _Server(_configure(app, drain_s, concurrency, timing))
+    with bind(host, port, timing.unread_ms, variable=variable) as listener:
+        places = limit_by_descriptors(concurrency)
+        server = _Server(_configure(app, drain_s, places, timing))
         async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(_serve(server, listener))
+            serving = tasks.create_task(_serve(server))
             await _wait_started(server, serving)
             try:
-                yield int(listener.getsockname()[1])
+                async with server.accept(listener, tasks):
+                    yield int(listener.getsockname()[1])
             except Exception:  # the group would cancel the server, which tells it as a crash
                 server.should_exit = True
                 await asyncio.wait([serving])
@@ -200,6 +250,7 @@ def _configure(app: Any, drain_s: float, concurrency: int, timing: WebTiming) ->
         ws="none",
         lifespan="on",
         log_config=None,
+        log_level="error",  # its warnings are what any client can cause, without a limit
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -210,9 +261,9 @@ def _configure(app: Any, drain_s: float, concurrency: int, timing: WebTiming) ->
     )
 
 
-async def _serve(server: _Server, listener: socket.socket) -> None:
+async def _serve(server: _Server) -> None:
     try:
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=[])  # it has its clients from `accept`
     except SystemExit as error:  # uvicorn's way to report that the application did not start
         raise RuntimeError("the application did not start; the log above says why") from error
     finally:
@@ -224,8 +275,6 @@ async def _end(server: _Server) -> None:
 
     A request that goes on would use what its application has closed by then.
     """
-    for listener in getattr(server, "servers", ()):  # there are none before it has started
-        listener.close()
     for connection in list(server.server_state.connections):
         connection.transport.close()
     if requests := set(server.server_state.tasks):

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol, assert_never, override
 
+from towonel.tunnel.core.bounds.message_budget import MessageBudget
 from towonel.tunnel.core.close_reason import CloseReason
 from towonel.tunnel.core.events import (
     Close,
@@ -27,6 +28,8 @@ from towonel.tunnel.stream import Stream
 from towonel.tunnel.streams import CONTROL_STREAM, Streams
 from towonel.wire.errors import Code, ProtocolError, TowonelError
 from towonel.wire.messages import Abandoned, Decoder, Message, Window, encode
+
+MAX_CONTROL_BYTES = 1024 * 1024  # of ours, without an acknowledgement
 
 
 class ChannelHandler(Protocol):
@@ -80,8 +83,19 @@ class Channel(ConnectionHandler):
         self._driver = Driver(machine, self._execute)
         self._decoder = Decoder()
         loop = asyncio.get_running_loop()
-        self._credit = SessionCredit(self._send, loop.time, lambda: connection.rtt_s)
-        self.streams = Streams(connection, self._credit, None if opens else handler.on_stream)
+        self._clock = loop.time
+        self._messages = MessageBudget(loop.time())
+        self._credit = SessionCredit(
+            self._send, loop.time, lambda: connection.rtt_s, connection.receive_share
+        )
+        self.streams = Streams(
+            connection, self._credit, self._messages, None if opens else handler.on_stream
+        )
+
+    @property
+    @override
+    def has_streams(self) -> bool:
+        return self.streams.count > 0
 
     def request(self, event: Event) -> None:
         """Let the machine handle a request of this end."""
@@ -129,6 +143,7 @@ class Channel(ConnectionHandler):
 
     def _handle_control_data(self, data: bytes, *, is_end: bool) -> None:
         for message in self._decoder.feed(data):
+            self._messages.spend(self._clock(), self._credit.sent_bytes)
             match message:
                 case Window():
                     self._require_session()
@@ -154,6 +169,7 @@ class Channel(ConnectionHandler):
             case Close(reason):
                 self.connection.close(reason)
             case ReportOpened():
+                self.connection.widen()
                 self._handler.on_opened()
             case ReportRefused(reason):
                 self._handler.on_refused(reason)
@@ -166,3 +182,5 @@ class Channel(ConnectionHandler):
 
     def _send(self, message: Message) -> None:
         self.connection.send(CONTROL_STREAM, encode(message))
+        if self.connection.budget_of(CONTROL_STREAM).held > MAX_CONTROL_BYTES:
+            self.close(CloseReason(Code.OVERLOADED, "control messages are not acknowledged"))

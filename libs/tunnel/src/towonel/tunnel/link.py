@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Collection, Generator
+from collections.abc import Callable, Generator
 from typing import override
 
-from towonel.identity.keys import NodeKey
 from towonel.tunnel.channel import Channel, ChannelHandler
 from towonel.tunnel.core.close_reason import CloseReason, to_error
 from towonel.tunnel.core.events import GoAwayRequested, RenewRequested
@@ -15,11 +14,10 @@ from towonel.tunnel.core.machine import State
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.quic.configuration import agent_connection
 from towonel.tunnel.quic.connection import Connection
-from towonel.tunnel.quic.udp import Address, Endpoint, dialing_socket, resolve
+from towonel.tunnel.quic.udp import Address, Endpoint, dialing_socket
 from towonel.tunnel.stream import Stream
-from towonel.tunnel.stream_requests import Handle, StreamTasks
+from towonel.wire.addresses import format_address
 from towonel.wire.errors import Code
-from towonel.wire.names import ServiceKey
 
 
 class Link(ChannelHandler):
@@ -48,14 +46,27 @@ class Link(ChannelHandler):
         self._machine = LinkMachine(edge, handshake, now=loop.time(), timing=timing)
         self._opened: asyncio.Future[None] = loop.create_future()
         self._closed: asyncio.Future[Code] = loop.create_future()
+        self.answered: asyncio.Future[None] = loop.create_future()  # by the first datagram
+        self.peer = ""
         self._going_away = asyncio.Event()
 
     @contextlib.contextmanager
     def connect(self, peer: Address) -> Generator[None]:
-        """Hold a connection, its handshake begun, and close it at the end."""
+        """Hold a connection, its handshake begun, and close it at the end.
+
+        Raises:
+            OSError: there is no route to the address.
+        """
+        self.peer = format_address(*peer[:2])
         endpoint = Endpoint(dialing_socket(peer), self._receive)
         quic = agent_connection(self._edge.certificate_pem, self._timing)
-        connection = Connection(quic, endpoint.send, self._make_channel, timing=self._timing)
+        connection = Connection(
+            quic,
+            endpoint.send,
+            self._make_channel,
+            keepalive_s=self._timing.agent_keepalive_s,
+            timing=self._timing,
+        )
         try:
             connection.connect(peer)
             yield
@@ -129,64 +140,10 @@ class Link(ChannelHandler):
         self._closed.set_result(reason.code)
 
     def _receive(self, data: bytes, address: Address) -> None:
+        if not self.answered.done():
+            self.answered.set_result(None)
         self.channel.connection.receive(data, address)
 
     def _make_channel(self, connection: Connection) -> Channel:
         self.channel = Channel(connection, self._machine, self, opens=False)
         return self.channel
-
-
-@contextlib.asynccontextmanager
-async def dial(
-    address: tuple[str, int],
-    *,
-    edge: EdgeIdentity,
-    key: NodeKey,
-    grant: bytes,
-    services: Collection[ServiceKey],
-    handle: Handle,
-    software: str,
-    timing: Timing = DEFAULT_TIMING,
-) -> AsyncGenerator[Link]:
-    """Link to an edge while the context lasts; its end closes the link and every stream.
-
-    Args:
-        address: host and UDP port.
-        edge: as the hub names it: nothing else is trusted.
-        key: the agent's.
-        grant: the hub's word for that key.
-        services: of this agent.
-        handle: serves each client; it runs in a task of its own.
-        software: of this agent, for the edge's log; at most 64 characters.
-        timing: all but `hello_s` and `silence_s`.
-
-    Raises:
-        Denied: with the edge's code, or CERTIFICATE_MISMATCH, EDGE_UNKNOWN.
-        ProtocolError: UNSUPPORTED_VERSION and the like.
-        Unavailable: SESSION_LOST where there is no answer within `welcome_s`.
-        OSError: where the name does not resolve.
-    """
-    edge.check()
-    async with asyncio.timeout(timing.welcome_s):
-        peer = await resolve(*address)
-    handshake = AgentHandshake(key, grant, services, software)
-    async with _hold_link(peer, edge, handshake, handle, timing) as link:
-        yield link
-
-
-@contextlib.asynccontextmanager
-async def _hold_link(
-    peer: Address, edge: EdgeIdentity, handshake: AgentHandshake, handle: Handle, timing: Timing
-) -> AsyncGenerator[Link]:
-    """Hold an open link and the tasks of its streams."""
-    try:
-        async with (
-            asyncio.TaskGroup() as tasks,
-            StreamTasks(tasks, handle, timing.preamble_s) as streams,
-        ):
-            link = Link(edge, handshake, streams.start, timing)
-            with link.connect(peer):
-                await link.wait_opened()
-                yield link
-    except BaseExceptionGroup as group:  # of one: streams fail on their own
-        raise group.exceptions[0] from None

@@ -1,5 +1,6 @@
 """Listener of an edge: one UDP port, with connections by their ids."""
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncGenerator, Collection
@@ -8,25 +9,28 @@ from typing import Protocol, override
 
 from aioquic.buffer import Buffer  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateImportUsage] its documented home
 from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE, QuicConfiguration
-from aioquic.quic.connection import QuicConnection
-from aioquic.quic.packet import QuicHeader, pull_quic_header
+from aioquic.quic.packet import QuicHeader, QuicPacketType, pull_quic_header
 
 from towonel.identity.certs import certificate_sha256
 from towonel.identity.grants import Grant
 from towonel.identity.keys import NodeKey
 from towonel.tunnel.channel import Channel
+from towonel.tunnel.core.bounds.handshake_places import MAX_HANDSHAKES, Full, HandshakePlaces
+from towonel.tunnel.core.bounds.receive_budget import ReceiveBudget
+from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.core.close_reason import CloseReason
 from towonel.tunnel.core.handshake import EdgeHandshake, EdgeIdentity
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.quic.address_validation import AddressValidator
-from towonel.tunnel.quic.configuration import edge_configuration
+from towonel.tunnel.quic.configuration import edge_configuration, edge_connection
 from towonel.tunnel.quic.connection import Connection
+from towonel.tunnel.quic.stateless_reset import StatelessResetter
 from towonel.tunnel.quic.udp import Address, Endpoint, bound_socket, resolve
 from towonel.tunnel.session import Session, SessionListener
 from towonel.wire.errors import Code
-from towonel.wire.ids import AgentId, EdgeId
+from towonel.wire.ids import AgentId, EdgeId, TenantId
 
-MAX_HANDSHAKES = 256  # connections that have not proved anything yet; each lives 5 s at most
+RESET_KEY = "towonel 2026-11 stateless reset"  # what the edge's key is asked for
 
 
 class AdmissionPolicy(SessionListener, Protocol):
@@ -42,6 +46,18 @@ class AdmissionPolicy(SessionListener, Protocol):
 
     def refuse(self, grant: Grant) -> Code | None:
         """Return why a grant that is in order is refused all the same, or None."""
+        ...
+
+    def refuse_more(self, grant: Grant) -> Code | None:
+        """Return why no other session is admitted for a grant, or None."""
+        ...
+
+    def source_of(self, host: str) -> str:
+        """Return what counts as one source of handshakes."""
+        ...
+
+    def budgets_of(self, tenant_id: TenantId) -> tuple[SendBudget, ReceiveBudget]:
+        """Return the budgets of what is sent and of what arrived on all sessions of a tenant."""
         ...
 
     def on_refused(self, code: Code, detail: str, peer: str) -> None:
@@ -63,6 +79,7 @@ class Listener(SessionListener):
         sock: bound, and closed with the listener.
         configuration: of the edge's side of QUIC.
         edge: this edge, as the hub names it to agents.
+        reset_key: of stateless resets; the same after a restart.
         policy: decides which agents to admit.
         timing: of sessions and connections.
         max_handshakes: connections without a Hello yet.
@@ -73,18 +90,22 @@ class Listener(SessionListener):
         sock: socket.socket,
         configuration: QuicConfiguration,
         edge: EdgeIdentity,
+        reset_key: bytes,
         policy: AdmissionPolicy,
         *,
         timing: Timing = DEFAULT_TIMING,
         max_handshakes: int = MAX_HANDSHAKES,
     ) -> None:
         self._configuration = configuration
-        self._handshake = EdgeHandshake(edge, policy.hub_ids, policy.refuse, self._is_draining)
+        self._handshake = EdgeHandshake(
+            edge, policy.hub_ids, policy.refuse, self._refuse_more, self._is_draining
+        )
         self._policy = policy
         self._timing = timing
-        self._max_handshakes = max_handshakes
+        self._loop = asyncio.get_running_loop()
+        self._resetter = StatelessResetter(reset_key, self._loop.time())
         self._by_id: dict[bytes, Connection] = {}
-        self._handshaking: set[Connection] = set()
+        self._handshaking = HandshakePlaces[Connection](max_handshakes)
         self._sessions: dict[AgentId, Session] = {}
         self._state = ListenerState.OPEN
         self._endpoint = Endpoint(sock, self._receive)
@@ -118,7 +139,10 @@ class Listener(SessionListener):
     @override
     def on_admitted(self, session: Session) -> None:
         """Let a newer session of an agent take the place of the older."""
-        self._handshaking.discard(session.connection)
+        self._handshaking.leave(session.connection)
+        send, receive = self._policy.budgets_of(session.tenant_id)
+        session.connection.send_budget.join(send)
+        session.connection.receive_share.join(receive)
         older = self._sessions.get(session.agent_id)
         self._sessions[session.agent_id] = session
         self._policy.on_admitted(session)
@@ -134,8 +158,17 @@ class Listener(SessionListener):
     def _is_draining(self) -> bool:
         return self._state is ListenerState.DRAINING
 
+    def _refuse_more(self, grant: Grant) -> Code | None:
+        """Ask the policy, unless the agent's newer session takes the place of its older one.
+
+        One of another tenant does too, but is one more of that tenant.
+        """
+        older = self._sessions.get(grant.agent_id)
+        is_replacement = older is not None and older.tenant_id == grant.tenant_id
+        return None if is_replacement else self._policy.refuse_more(grant)
+
     def _receive(self, data: bytes, address: Address) -> None:
-        """Hand a datagram to its connection; another opens one, or is dropped."""
+        """Hand a datagram to its connection; another opens one, is refused, or is dropped."""
         try:
             header = pull_quic_header(
                 Buffer(data=data), host_cid_length=self._configuration.connection_id_length
@@ -143,32 +176,46 @@ class Listener(SessionListener):
         except ValueError:
             return
         connection = self._by_id.get(header.destination_cid)
-        if connection is None and len(data) >= SMALLEST_MAX_DATAGRAM_SIZE:
+        if connection is None and header.packet_type is QuicPacketType.ONE_RTT:
+            self._refuse(data, header, address)
+        elif connection is None and len(data) >= SMALLEST_MAX_DATAGRAM_SIZE:
             connection = self._accept(header, address)
         if connection is not None:
             connection.receive(data, address)
+
+    def _refuse(self, data: bytes, header: QuicHeader, address: Address) -> None:
+        """Tell an agent that its connection is not known here: this edge was started again."""
+        answer = self._resetter.answer(data, header.destination_cid, self._loop.time())
+        if answer is not None:
+            self._endpoint.send(answer, address)
 
     def _accept(self, header: QuicHeader, address: Address) -> Connection | None:
         """Return a new connection of a client that has proved its address."""
         original_id = self._validator.validate(header, address)
         if original_id is None:
             return None
-        if len(self._handshaking) >= self._max_handshakes:
-            detail = f"{self._max_handshakes} handshakes"
-            self._policy.on_refused(Code.OVERLOADED, detail, address[0])
+        source = self._policy.source_of(address[0])
+        place = self._handshaking.find(source, self._loop.time())
+        if isinstance(place, Full):
+            detail = f"{len(self._handshaking)} handshakes"
+            self._policy.on_refused(Code.OVERLOADED, detail, f"{address[0]}:{address[1]}")
             return None
-        return self._open(header.destination_cid, original_id)
+        if place.evicted is not None:
+            place.evicted.close(CloseReason(Code.OVERLOADED, "it made room for another handshake"))
+        self._validator.spend(header.destination_cid)
+        connection = self._open(header.destination_cid, original_id)
+        self._handshaking.take(source, connection, self._loop.time())
+        return connection
 
     def _open(self, retry_id: bytes, original_id: bytes) -> Connection:
-        quic = QuicConnection(
-            configuration=self._configuration,
-            original_destination_connection_id=original_id,
-            retry_source_connection_id=retry_id,
+        quic = edge_connection(
+            self._configuration, original_id, retry_id, self._resetter.make_token
         )
         ids = {retry_id, quic.host_cid}
 
         def on_connection_id(connection_id: bytes, is_valid: bool) -> None:
             if is_valid:
+                self._by_id.pop(retry_id, None)  # given out after the handshake, which used it
                 ids.add(connection_id)
                 self._by_id[connection_id] = connection
             else:
@@ -176,7 +223,7 @@ class Listener(SessionListener):
                 self._by_id.pop(connection_id, None)
 
         def on_closed() -> None:
-            self._handshaking.discard(connection)
+            self._handshaking.leave(connection)
             for connection_id in ids:
                 self._by_id.pop(connection_id, None)
 
@@ -186,9 +233,9 @@ class Listener(SessionListener):
             self._make_channel,
             on_connection_id=on_connection_id,
             on_closed=on_closed,
+            keepalive_s=self._timing.edge_keepalive_s,
             timing=self._timing,
         )
-        self._handshaking.add(connection)
         self._by_id |= dict.fromkeys(ids, connection)
         return connection
 
@@ -232,10 +279,14 @@ async def listen(
     """
     edge = EdgeIdentity(EdgeId(key.public), certificate_pem, certificate_sha256(certificate_pem))
     edge.check()
-    sock = bound_socket(await resolve(host, port))
-    configuration = edge_configuration(key, certificate_pem, timing)
     listener = Listener(
-        sock, configuration, edge, policy, timing=timing, max_handshakes=max_handshakes
+        bound_socket(await resolve(host, port)),
+        edge_configuration(key, certificate_pem, timing),
+        edge,
+        key.derive(RESET_KEY),
+        policy,
+        timing=timing,
+        max_handshakes=max_handshakes,
     )
     try:
         yield listener

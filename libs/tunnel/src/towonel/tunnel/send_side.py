@@ -5,15 +5,15 @@ import asyncio
 from towonel.tunnel.pipe import CHUNK_BYTES
 from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.session_credit import SessionCredit
-from towonel.wire.credit import STREAM_WINDOW_BYTES, SendCredit
+from towonel.wire.credit import MAX_STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES, SendCredit
 from towonel.wire.errors import Code, Unavailable
 
 
 class SendSide:
     """Send side of a stream.
 
-    aioquic buffers whatever it is given, so nothing is given without credit: what lies in its
-    buffer never exceeds what the receiver has granted and not read.
+    aioquic buffers whatever it is given, so nothing is given without credit, nor without room in
+    our own budget: the receiver decides on what it has not read, and we on what lies here.
     """
 
     def __init__(
@@ -22,7 +22,7 @@ class SendSide:
         self._stream_id = stream_id
         self._connection = connection
         self._session_credit = session_credit
-        self._credit = SendCredit(STREAM_WINDOW_BYTES)
+        self._credit = SendCredit(STREAM_WINDOW_BYTES, MAX_STREAM_WINDOW_BYTES)
         self._failure: Code | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._is_reset = False
@@ -37,9 +37,7 @@ class SendSide:
         rest = memoryview(data)
         while rest:
             self._check()
-            count = min(
-                len(rest), CHUNK_BYTES, self._credit.available, self._session_credit.available
-            )
+            count = min(len(rest), CHUNK_BYTES, self._available)
             if count:
                 self._send(bytes(rest[:count]))
                 rest = rest[count:]
@@ -54,7 +52,11 @@ class SendSide:
         self._connection.send(self._stream_id, b"", is_end=True)
 
     def grant(self, limit: int) -> None:
-        """Raise the limit: the receiver has read."""
+        """Raise the limit: the receiver has read.
+
+        Raises:
+            ProtocolError: FLOW_CONTROL, more than a receiver may grant.
+        """
         self._credit.grant(limit)
         self._wake()
 
@@ -73,6 +75,11 @@ class SendSide:
             self._failure = code
         self._wake()
 
+    @property
+    def _available(self) -> int:
+        budget = self._connection.budget_of(self._stream_id)
+        return min(self._credit.available, self._session_credit.available, budget.available)
+
     def _check(self) -> None:
         if self._failure is not None:
             raise Unavailable(self._failure, "stream")
@@ -85,12 +92,15 @@ class SendSide:
 
     async def _wait_for_credit(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
+        budget = self._connection.budget_of(self._stream_id)
         if self._credit.available:
             self._session_credit.wake_on_grant(self._stream_id, self._wake)
+            budget.wait(self, self._wake)
         try:
             await self._waiter
         finally:
             self._session_credit.cancel_wake(self._stream_id)
+            budget.cancel(self)
             self._waiter = None
 
     def _wake(self) -> None:

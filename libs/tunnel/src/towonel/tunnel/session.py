@@ -8,7 +8,6 @@ from typing import Protocol, override
 from towonel.tunnel.channel import Channel, ChannelHandler
 from towonel.tunnel.core.close_reason import CloseReason
 from towonel.tunnel.core.events import GoAwayRequested
-from towonel.tunnel.core.failure_detector import FailureDetector
 from towonel.tunnel.core.handshake import EdgeHandshake
 from towonel.tunnel.core.machine import State
 from towonel.tunnel.core.session_machine import SessionMachine
@@ -47,7 +46,7 @@ class Session(ChannelHandler):
         listener: is called once the agent is admitted, and at the end.
         on_refused: called instead, with code, detail and peer, where the agent is not admitted.
         now_ms: Unix time.
-        timing: `hello_s` and `silence_s`.
+        timing: `hello_s`, `renew_s`, `silence_s` and `open_silence_s`.
     """
 
     agent_id: AgentId
@@ -80,7 +79,7 @@ class Session(ChannelHandler):
             timing=timing,
         )
         self._silence_s = timing.silence_s
-        self._detector = FailureDetector(timing.silence_s)
+        self._open_silence_s = timing.open_silence_s
         self.channel = Channel(connection, self._machine, self, opens=True, now_ms=now_ms)
 
     @property
@@ -101,7 +100,7 @@ class Session(ChannelHandler):
     @property
     def is_silent(self) -> bool:
         """Whether the agent owes a sign of life for too long."""
-        return self._detector.is_silent(self.connection.last_received_at, self._loop.time())
+        return self.connection.unanswered_s >= self._silence_s
 
     async def open(self, preamble: Preamble, first: bytes, *, allow_silent: bool = True) -> Pipe:
         """Open a stream to the agent's service, and wait until the agent has reached its origin.
@@ -109,7 +108,8 @@ class Session(ChannelHandler):
         Args:
             preamble: of the client, with the service that it asked for.
             first: the client's first bytes; they may be on their way when this raises.
-            allow_silent: wait for an agent that is silent, too, because there is no other.
+            allow_silent: wait for an agent that is silent, too, because there is no other; not
+                for longer than `open_silence_s`.
 
         Raises:
             Unavailable: SESSION_SILENT, SESSION_LOST, GOING_AWAY, OVERLOADED, or the agent's code.
@@ -161,20 +161,18 @@ class Session(ChannelHandler):
 
     async def _wait_for_answer(self, stream: Stream, *, allow_silent: bool) -> None:
         """Wait for the byte that accepts; ping while it does not come."""
+        patience_s = self._open_silence_s if allow_silent else self._silence_s
+        give_up_at = self._loop.time() + (patience_s if allow_silent else 0)
         while True:
-            self._ping()
+            self.connection.ping()
             try:
                 async with asyncio.timeout(self._silence_s):
                     answer = await stream.read(1)
             except TimeoutError:
-                if self.is_silent and not allow_silent:
+                is_patient = self._loop.time() < give_up_at
+                if not is_patient and self.connection.unanswered_s >= patience_s:
                     raise Unavailable(Code.SESSION_SILENT, self.peer) from None
                 continue
             if answer != ACCEPTED:
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, f"{answer!r} instead of an answer")
             return
-
-    def _ping(self) -> None:
-        """Ping, unless an earlier ping is still to be answered."""
-        if self._detector.needs_ping(self.connection.last_received_at):
-            self._detector.record_ping(self.connection.ping())

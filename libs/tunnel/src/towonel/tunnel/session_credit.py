@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from towonel.tunnel.core.bounds.receive_budget import ReceiveShare
 from towonel.wire.credit import SESSION_WINDOW_BYTES, ReceiveCredit, SendCredit
 from towonel.wire.messages import Abandoned, Message, Window
 
@@ -13,6 +14,7 @@ class SessionCredit:
         send: sends a message on the control stream.
         clock: seconds, monotonic.
         rtt: the round trip now, in seconds.
+        share: in the receive budget of the tenant.
     """
 
     def __init__(
@@ -20,12 +22,14 @@ class SessionCredit:
         send: Callable[[Message], None],
         clock: Callable[[], float],
         rtt: Callable[[], float],
+        share: ReceiveShare,
     ) -> None:
         self._send_message = send
         self._clock = clock
         self._rtt = rtt
+        self._share = share
         self._receive = ReceiveCredit(SESSION_WINDOW_BYTES, SESSION_WINDOW_BYTES)
-        self._send = SendCredit(SESSION_WINDOW_BYTES)
+        self._send = SendCredit(SESSION_WINDOW_BYTES, SESSION_WINDOW_BYTES)
         self._blocked: dict[int, Callable[[], None]] = {}  # stream id -> wake, oldest first
 
     @property
@@ -33,11 +37,20 @@ class SessionCredit:
         """Number of bytes that may be sent now, over all streams."""
         return self._send.available
 
+    @property
+    def sent_bytes(self) -> int:
+        """Number of bytes that were sent, over all streams."""
+        return self._send.sent
+
     def spend(self, count: int) -> None:
         self._send.spend(count)
 
     def grant(self, limit: int) -> None:
-        """Raise the limit that the peer gave, and wake blocked streams, the oldest first."""
+        """Raise the limit that the peer gave, and wake blocked streams, the oldest first.
+
+        Raises:
+            ProtocolError: FLOW_CONTROL, more than a peer may grant.
+        """
         self._send.grant(limit)
         blocked, self._blocked = self._blocked, {}
         for wake in blocked.values():
@@ -58,6 +71,7 @@ class SessionCredit:
         """
         stream.receive(count)
         self._receive.receive(count)
+        self._share.take(count)
 
     def consume(self, stream_id: int, stream: ReceiveCredit | None, count: int) -> None:
         """Announce room for bytes that were read; `stream` is None if no more may come on it."""
@@ -66,6 +80,7 @@ class SessionCredit:
             self._send_message(Window(stream_id, limit))
         if (limit := self._receive.consume(count, now, rtt_s)) is not None:
             self._send_message(Window(None, limit))
+        self._share.release(count)
 
     def report_abandoned(self, stream_id: int, sent_bytes: int) -> None:
         """Tell the peer where our bytes of a stream that we reset ended."""

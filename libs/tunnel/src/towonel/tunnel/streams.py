@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable
 
+from towonel.tunnel.core.bounds.message_budget import MessageBudget
 from towonel.tunnel.core.stream_ids import SeenStreams
 from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.session_credit import SessionCredit
@@ -22,6 +23,7 @@ class Streams:
     Args:
         connection: that carries them.
         session_credit: that they share.
+        messages: budget of the peer's, which grows with each stream.
         on_stream: takes a stream that the peer opened; None at the edge, which opens them all.
     """
 
@@ -29,10 +31,12 @@ class Streams:
         self,
         connection: Connection,
         session_credit: SessionCredit,
+        messages: MessageBudget,
         on_stream: Callable[[Stream], None] | None = None,
     ) -> None:
         self._connection = connection
         self._session_credit = session_credit
+        self._messages = messages
         self._on_stream = on_stream
         self._seen = SeenStreams()
         self._open: dict[int, Stream] = {}
@@ -51,7 +55,7 @@ class Streams:
         """
         if self._failure is not None:
             raise Unavailable(self._failure, "session")
-        if self.count >= MAX_STREAMS:
+        if self.count >= MAX_STREAMS or not self._connection.has_room_for_stream:
             raise Unavailable(Code.OVERLOADED, f"{MAX_STREAMS} streams")
         stream_id = self._connection.new_stream_id()
         self._connection.send(stream_id, b"")  # takes the id; nothing is sent for it
@@ -127,6 +131,8 @@ class Streams:
     def _add(self, stream_id: int) -> Stream:
         stream = Stream(stream_id, self._connection, self._session_credit, self._forget_if_over)
         self._open[stream_id] = stream
+        self._messages.record_stream()
+        self._connection.hasten_check()
         return stream
 
     def _find(self, stream_id: int) -> Stream | None:

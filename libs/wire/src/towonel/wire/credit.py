@@ -62,10 +62,16 @@ class ReceiveCredit:
 
 
 class SendCredit:
-    """Credit that a sender has: how much may still be sent."""
+    """Credit that a sender has: how much may still be sent.
 
-    def __init__(self, limit: int) -> None:
+    Args:
+        limit: at first.
+        maximum: the window of a receiver that announces it; none is larger.
+    """
+
+    def __init__(self, limit: int, maximum: int) -> None:
         self._limit = limit
+        self._maximum = maximum
         self.sent = 0
 
     @property
@@ -79,5 +85,13 @@ class SendCredit:
         self.sent += count
 
     def grant(self, limit: int) -> None:
-        """Take an announced limit; a lower one than before is ignored."""
+        """Take an announced limit; a lower one than before is ignored.
+
+        Raises:
+            ProtocolError: FLOW_CONTROL for more than a receiver may grant: it has read no more than
+                was sent, and its window has a maximum.
+        """
+        if limit > self.sent + self._maximum:
+            detail = f"limit {limit} after {self.sent} bytes, with a window of {self._maximum}"
+            raise ProtocolError(Code.FLOW_CONTROL, detail)
         self._limit = max(self._limit, limit)

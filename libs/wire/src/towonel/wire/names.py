@@ -16,7 +16,8 @@ Hostname = NewType("Hostname", str)
 
 MAX_HOSTNAME_CHARS = 253  # RFC 1035 §2.3.4, without the root's dot
 MAX_SERVICE_NAME_BYTES = 64  # the original's limit
-_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+# With `_`, which RFC 1123 has not: DNS and TLS carry it, and people have such names.
+LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _GROUP = re.compile(r"[a-z0-9-]{1,63}", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -123,6 +124,6 @@ def _find_problem(name: str) -> str | None:
     if labels[0] == "*":
         labels = labels[1:]
     for label in labels:
-        if not _LABEL.fullmatch(label):
-            return f"has the label {label[:64]!r}: 1 to 63 of a-z, 0-9 and inner - are allowed"
+        if not LABEL.fullmatch(label):
+            return f"has the label {label[:64]!r}: 1 to 63 of a-z, 0-9, _ and inner - are allowed"
     return None

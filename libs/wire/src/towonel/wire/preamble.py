@@ -68,7 +68,9 @@ def read(data: bytes) -> tuple[Preamble, int] | None:
     return None
 
 
-def _parse(header: ProxyHeader) -> Preamble:
+def _parse(header: ProxyHeader | None) -> Preamble:
+    if header is None:
+        raise _error("no addresses of TCP")
     ours = [
         (kind, value)
         for kind, value in header.tlvs

@@ -2,8 +2,9 @@
 
      0                       12    13    14        16
     +-----------------------+-----+-----+---------+-----------------------------+
-    | signature             | 0x21| fam | length  | addresses, then TLVs        |
+    | signature             | cmd | fam | length  | addresses, then TLVs        |
     +-----------------------+-----+-----+---------+-----------------------------+
+    cmd 0x21 PROXY, 0x20 LOCAL: the sender speaks for itself, as its health checks do
     fam 0x11: 4 + 4 + 2 + 2 bytes, 0x21: 16 + 16 + 2 + 2; TLV: type, length (u16), value
 
 Source: HAProxy's proxy-protocol.txt §2.2.
@@ -14,12 +15,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import override
 
+from towonel.wire.addresses import format_address
 from towonel.wire.errors import Code, ProtocolError
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 MAX_HEADER_BYTES = 4096  # addresses and TLVs of any honest sender are far below
 TLV_AUTHORITY = 0x02
-_VERSION_PROXY = 0x21
+_LOCAL, _PROXY = 0x20, 0x21  # the version, 2, and the command
+_VERSION_1 = b"PROXY "
 _TCP4, _TCP6 = 0x11, 0x21
 _FIXED = struct.Struct(">12sBBH")
 _TLV = struct.Struct(">BH")
@@ -34,7 +37,7 @@ class Address:
 
     @override
     def __str__(self) -> str:
-        return f"[{self.ip}]:{self.port}" if self.ip.version == 6 else f"{self.ip}:{self.port}"  # noqa: PLR2004 IP's version
+        return format_address(str(self.ip), self.port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +59,34 @@ def encode(header: ProxyHeader) -> bytes:
     ports = struct.pack(">HH", header.source.port, header.destination.port)
     tlvs = b"".join(_TLV.pack(kind, len(value)) + value for kind, value in header.tlvs)
     body = source.packed + destination.packed + ports + tlvs
-    return _FIXED.pack(SIGNATURE, _VERSION_PROXY, family, len(body)) + body
+    return _FIXED.pack(SIGNATURE, _PROXY, family, len(body)) + body
 
 
-def read(data: bytes) -> tuple[ProxyHeader, int] | None:
+def read(data: bytes) -> tuple[ProxyHeader | None, int] | None:
     """Return the header that `data` begins with and its length in bytes, or None to wait for more.
 
+    The header is None where it names no addresses of TCP: command LOCAL, or a family that is
+    unspecified or unknown. Then those of the connection itself hold.
+
     Raises:
-        ProtocolError: BAD_PROXY_HEADER for anything but command PROXY over TCP on IPv4 or IPv6,
-            a header above 4 KiB, or TLVs that do not fill it exactly.
+        ProtocolError: BAD_PROXY_HEADER for another version or command, a header above 4 KiB, or
+            addresses and TLVs that do not fill it exactly.
     """
     if not SIGNATURE.startswith(data[: len(SIGNATURE)]):
-        raise _error("no PROXY v2 signature")
+        is_version_1 = data.startswith(_VERSION_1)
+        raise _error("PROXY v1, only v2 is read" if is_version_1 else "no PROXY v2 signature")
     if len(data) < _FIXED.size:
         return None
     _, command, family, length = _FIXED.unpack_from(data)
-    if command != _VERSION_PROXY or family not in {_TCP4, _TCP6}:
-        raise _error(f"command {command:#x} family {family:#x}: only PROXY over TCP is taken")
+    if command not in {_LOCAL, _PROXY}:
+        raise _error(f"version and command {command:#x}, only 0x21 (PROXY) and 0x20 (LOCAL) exist")
     end = _FIXED.size + length
     if end > MAX_HEADER_BYTES:
         raise _error(f"{end} bytes, at most {MAX_HEADER_BYTES} are taken")
     if len(data) < end:
         return None
+    if command == _LOCAL or family not in {_TCP4, _TCP6}:
+        return None, end
     return _parse(family, data[_FIXED.size : end]), end
 
 

@@ -7,6 +7,7 @@ from itertools import batched
 from typing import cast
 
 from towonel.wire import cbor
+from towonel.wire.addresses import LAST_PORT
 from towonel.wire.cbor import Fields, field_error
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import ID_BYTES, TenantId
@@ -16,7 +17,7 @@ FORMAT_VERSION = 1
 CHANGES_CHANNEL = "towonel:routes"  # of Redis, on which hubs publish each new revision, in decimal
 MAX_DELTA_BYTES = 64 * 1024 * 1024  # a snapshot of 100 000 routes takes about 15 MiB
 MAX_ITEMS = 1_000_000
-LAST_PORT = 65_535
+TAG_BYTES = 8
 ROUTES_PER_CHUNK = 500  # some 60 KiB; encoding them takes about a millisecond
 
 
@@ -51,7 +52,11 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class RouteDelta:
-    """Delta that leads to `revision`; a snapshot replaces everything, blocked tenants included."""
+    """Delta that leads to `revision`; a snapshot replaces everything, blocked tenants included.
+
+    `tag` is random for each revision. A database that was put back to an older copy uses its numbers
+    again, for other changes: then the tag differs. It is None from a hub of an older version.
+    """
 
     revision: int
     snapshot: bool
@@ -59,6 +64,7 @@ class RouteDelta:
     removed: tuple[str, ...] = ()
     blocked: tuple[TenantId, ...] = ()
     unblocked: tuple[TenantId, ...] = ()
+    tag: bytes | None = None
 
 
 def encode_delta(delta: RouteDelta) -> bytes:
@@ -68,7 +74,7 @@ def encode_delta(delta: RouteDelta) -> bytes:
 
 def delta_chunks(delta: RouteDelta, routes_per_chunk: int = ROUTES_PER_CHUNK) -> Iterator[bytes]:
     """Yield the delta as CBOR, in pieces, so that a large one delays no other request."""
-    fields = {
+    fields: dict[str, object] = {
         "v": FORMAT_VERSION,
         "revision": delta.revision,
         "snapshot": delta.snapshot,
@@ -76,6 +82,8 @@ def delta_chunks(delta: RouteDelta, routes_per_chunk: int = ROUTES_PER_CHUNK) ->
         "blocked": list(delta.blocked),
         "unblocked": list(delta.unblocked),
     }
+    if delta.tag is not None:
+        fields["tag"] = delta.tag
     head = b"".join(cbor.encode(name) + cbor.encode(value) for name, value in fields.items())
     routes = cbor.encode("routes") + cbor.array_head(len(delta.routes))
     yield cbor.map_head(len(fields) + 1) + head + routes
@@ -84,10 +92,13 @@ def delta_chunks(delta: RouteDelta, routes_per_chunk: int = ROUTES_PER_CHUNK) ->
 
 
 def decode_delta(data: bytes) -> RouteDelta:
-    """Return the delta that `data` holds; routes of an unknown kind or mode are left out.
+    """Return the delta that `data` holds.
+
+    Routes of a kind, a mode or a form of name that is unknown here are left out: a newer hub may
+    have them, and all other routes matter more.
 
     Raises:
-        ProtocolError: TOO_LARGE above 64 MiB, UNSUPPORTED_VERSION, MALFORMED, or BAD_NAME.
+        ProtocolError: TOO_LARGE above 64 MiB, UNSUPPORTED_VERSION, or MALFORMED.
     """
     if len(data) > MAX_DELTA_BYTES:
         raise ProtocolError(Code.TOO_LARGE, f"routes of {len(data)} bytes")
@@ -102,6 +113,7 @@ def decode_delta(data: bytes) -> RouteDelta:
         _read_texts(fields, "removed"),
         _read_tenants(fields, "blocked"),
         _read_tenants(fields, "unblocked"),
+        fields.octets("tag", TAG_BYTES) if "tag" in fields.values else None,
     )
 
 
@@ -122,7 +134,10 @@ def _decode_route(fields: Fields) -> Route | None:
     name = fields.text("name", MAX_HOSTNAME_CHARS)
     if kind not in ServiceKind or mode not in TlsMode:
         return None
-    service = parse_service_key(ServiceKind(kind), name)
+    try:
+        service = parse_service_key(ServiceKind(kind), name)
+    except ProtocolError:
+        return None
     if (port is None) is not (service.kind is ServiceKind.HTTPS):
         raise field_error("port", "belongs to tcp and udp, and to them always")
     return Route(service.kind, service.name, tenant, port, TlsMode(mode))

@@ -25,6 +25,8 @@ class _Token:
     """Token of an invite: where the hub is, and the secrets to use it with."""
 
     prefix: ClassVar[str]
+    owner: ClassVar[str]
+    command: ClassVar[str]  # that makes one
 
     hub_url: str
     invite_id: bytes
@@ -38,14 +40,14 @@ class _Token:
 
     @classmethod
     def decode(cls, text: str) -> Self:
-        """Return the token that `text` spells; white space around it is ignored.
+        """Return the token that `text` spells; white space in it is ignored, as of wrapped lines.
 
         Raises:
             ProtocolError: BAD_TOKEN, naming the rule and never a part of the token.
         """
-        text = text.strip()
+        text = "".join(text.split())
         if not text.startswith(cls.prefix) or len(text) > MAX_TOKEN_CHARS:
-            raise _error(f"expected a token that starts with {cls.prefix}")
+            raise _error(f"expected a token that starts with {cls.prefix}{_find_mixup(cls, text)}")
         segments = text.removeprefix(cls.prefix).split(".")
         if len(segments) != len(_PARTS) + 1:
             raise _error(f"expected 4 parts separated by dots, found {len(segments)}")
@@ -63,6 +65,7 @@ class InviteToken(_Token):
 
     __slots__ = ()
     prefix = "tt_inv_2_"
+    owner, command = "an agent's", "towonel invite create"
 
 
 class EdgeToken(_Token):
@@ -70,10 +73,18 @@ class EdgeToken(_Token):
 
     __slots__ = ()
     prefix = "tt_edge_2_"
+    owner, command = "an edge's", "towonel edge-invite create"
 
 
 # Prefixes of all secrets, by which logs and traces find and remove them.
 SECRET_MARKS = (InviteToken.prefix, EdgeToken.prefix, API_KEY_PREFIX)
+
+
+def _find_mixup(expected: type[_Token], text: str) -> str:
+    """Return words about a token of the other kind; none where it is no such token."""
+    kinds = (InviteToken, EdgeToken)
+    found = next((kind for kind in kinds if text.startswith(kind.prefix)), expected)
+    return "" if found is expected else f"; that is {found.owner} token: use `{expected.command}`"
 
 
 def _decode_part(name: str, segment: str, size: int | None) -> bytes:

@@ -9,6 +9,7 @@ import structlog
 from towonel.agent.core.services import OriginTable
 from towonel.agent.links import Links
 from towonel.agent.metrics import VERSION, Metrics
+from towonel.agent.origin_dialer import OriginDialer
 from towonel.agent.origins import Origins
 from towonel.agent.reconcile import AgentIdentity, Reconciler
 from towonel.agent.settings import AgentSettings
@@ -17,6 +18,8 @@ from towonel.client.hub import HubClient
 from towonel.identity.keys import SEED_BYTES, NodeKey, TenantKey
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
+from towonel.runtime.dns.resolver import Resolver
+from towonel.runtime.lifecycle import DrainTimedOut
 from towonel.runtime.settings import SettingsError
 from towonel.wire.errors import Denied
 
@@ -33,54 +36,113 @@ def create_identity(settings: AgentSettings) -> AgentIdentity:
     )
 
 
+class Agent:
+    """Parts of an agent that hold no resource, wired together."""
+
+    def __init__(self, settings: AgentSettings, identity: AgentIdentity, timing: Timing) -> None:
+        self.settings = settings
+        self.identity = identity
+        self.health = Health()
+        self.health.set("edges", ok=False, reason="not linked yet")
+        self.metrics = Metrics()
+        self.resolver = Resolver()
+        self.origins = Origins(
+            OriginTable(settings.services),
+            OriginDialer(self.resolver, settings.origin_timeout_secs),
+            self.metrics,
+            max_streams=settings.max_streams,
+            timing=timing.origins,
+        )
+
+
 async def serve(
     settings: AgentSettings,
     stopping: asyncio.Event,
     identity: AgentIdentity | None = None,
     timing: Timing = DEFAULT_TIMING,
 ) -> None:
-    """Serve until `stopping`; then take no new streams, and let the open ones end."""
-    identity = identity or create_identity(settings)
-    health, metrics = Health(), Metrics()
-    health.set("edges", ok=False, reason="not linked yet")
-    origins = Origins(
-        OriginTable(settings.services),
-        metrics,
-        timeout_s=settings.origin_timeout_secs,
-        max_streams=settings.max_streams,
-    )
+    """Serve until `stopping`; then take no new streams, and let the open ones end.
+
+    Raises:
+        DrainTimedOut: some had not ended in time.
+    """
+    agent = Agent(settings, identity or create_identity(settings), timing)
     async with (
         _open_client(settings) as hub,
-        admin.serve(
-            *settings.health_listen_addr,
-            health,
-            metrics.registry,
-            name="agent",
-            version=VERSION,
-            aliases=("/healthz",),
-        ),
-        asyncio.TaskGroup() as tasks,
+        _serve_health(agent),
     ):
-        log.info("agent.started", agent_id=identity.agent.public.hex(), hub=hub.base_url)
-        keys = [service.key for service in settings.services]
-        links = Links(tasks, identity.agent, keys, origins, metrics, health, timing.links)
+        log.info("agent.started", agent_id=agent.identity.agent.public.hex(), hub=hub.base_url)
+        cut = await _serve_clients(agent, hub, stopping, timing)
+    agent.origins.flush_logs()
+    log.info("agent.stopped")
+    if cut:
+        raise DrainTimedOut
+
+
+async def _serve_clients(
+    agent: Agent, hub: HubClient, stopping: asyncio.Event, timing: Timing
+) -> int:
+    """Link to the hub's edges until the process is to stop; then drain.
+
+    Returns:
+        how many streams were cut.
+    """
+    settings, health = agent.settings, agent.health
+    async with asyncio.TaskGroup() as tasks:
+        links = Links(
+            tasks,
+            agent.identity.agent,
+            [service.key for service in settings.services],
+            agent.origins,
+            agent.resolver,
+            agent.metrics,
+            health,
+            timing.links,
+        )
         reconciler = Reconciler(
-            hub, identity, settings.services, links, settings.trusted_edges, timing.hub
+            hub,
+            agent.identity,
+            settings.services,
+            links,
+            settings.trusted_edges,
+            health,
+            timing.hub,
         )
         reconciling = tasks.create_task(reconciler.run())
+        watching = tasks.create_task(agent.origins.watch.run())
         await stopping.wait()
         health.start_draining()
         reconciling.cancel()
-        await _drain(links, settings.drain_timeout_secs)
-    log.info("agent.stopped")
+        cut = await _drain(links, agent.origins, settings.drain_timeout_secs)
+        watching.cancel()
+    await reconciler.leave()
+    return cut
 
 
-async def _drain(links: Links, timeout_s: float) -> None:
-    """Let open streams end, for so many seconds at most, and close the links."""
-    with contextlib.suppress(TimeoutError):
+def _serve_health(agent: Agent) -> contextlib.AbstractAsyncContextManager[int]:
+    settings = agent.settings
+    return admin.serve(
+        *settings.health_listen_addr,
+        agent.health,
+        agent.metrics.registry,
+        name="agent",
+        version=VERSION,
+        variable=settings.variable_of("health_listen_addr"),
+        aliases=("/healthz",),
+    )
+
+
+async def _drain(links: Links, origins: Origins, timeout_s: float) -> int:
+    """Let open streams end, for so many seconds at most; close the links, and return how many it cut."""
+    cut = 0
+    try:
         async with asyncio.timeout(timeout_s):
             await links.drain()
+    except TimeoutError:
+        cut = origins.in_flight.count
+        log.warning("agent.drain_timed_out", streams=cut, drain_s=timeout_s)
     links.close()
+    return cut
 
 
 def _open_client(settings: AgentSettings) -> HubClient:

@@ -8,13 +8,16 @@ from random import SystemRandom
 import structlog
 
 from towonel.agent.core.edges import Edge, plan_links
+from towonel.agent.edge_addresses import resolve_edge
 from towonel.agent.metrics import VERSION, Metrics
 from towonel.agent.origins import Origins
 from towonel.agent.timing import LinkTiming
 from towonel.identity.keys import NodeKey
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
-from towonel.tunnel.link import Link, dial
+from towonel.runtime.dns.resolver import Resolver
+from towonel.tunnel.dial import dial
+from towonel.tunnel.link import Link
 from towonel.wire.errors import Code, TowonelError
 from towonel.wire.ids import EdgeId
 from towonel.wire.names import ServiceKey
@@ -32,6 +35,7 @@ class Links:
         key: NodeKey,
         services: Collection[ServiceKey],
         origins: Origins,
+        resolver: Resolver,
         metrics: Metrics,
         health: Health,
         timing: LinkTiming,
@@ -40,6 +44,7 @@ class Links:
         self._key = key
         self._services = services
         self._origins = origins
+        self._resolver = resolver
         self._metrics = metrics
         self._health = health
         self._timing = timing
@@ -48,6 +53,7 @@ class Links:
         self._tasks_by_edge: dict[EdgeId, asyncio.Task[None]] = {}
         self._links: set[Link] = set()
         self._draining = False
+        self.is_outdated = asyncio.Event()  # an edge has another certificate than the hub named
         self._rng = SystemRandom()
         self._update_health()
 
@@ -94,41 +100,40 @@ class Links:
         async with asyncio.TaskGroup() as finishing:
             while not self._draining:
                 started = loop.time()
-                for address in edge.addresses:
-                    if await self._hold_link(edge, address, finishing):
-                        break
+                await self._hold_link(edge, finishing)
                 backoff.record_success(loop.time() - started)
                 if not self._draining:
                     await asyncio.sleep(backoff.next_delay(self._rng))
 
-    async def _hold_link(
-        self, edge: Edge, address: tuple[str, int], finishing: asyncio.TaskGroup
-    ) -> bool:
-        """Hold a link until it ends or its edge sends GoAway; return whether the edge was reached."""
-        facts = {"edge_id": edge.edge_id.hex(), "address": f"{address[0]}:{address[1]}"}
+    async def _hold_link(self, edge: Edge, finishing: asyncio.TaskGroup) -> None:
+        """Hold a link until it ends or its edge sends GoAway."""
+        facts = {"edge_id": edge.edge_id.hex(), "address": edge.advertised}
         async with contextlib.AsyncExitStack() as exits:
             try:
-                link = await exits.enter_async_context(self._dial(edge, address))
+                link = await exits.enter_async_context(self._dial(edge))
             except (TowonelError, OSError) as error:
                 code = error.code if isinstance(error, TowonelError) else Code.SESSION_LOST
                 self._metrics.links_refused.labels(code.word).inc()
+                if code is Code.CERTIFICATE_MISMATCH:
+                    self.is_outdated.set()
                 log.warning("link.failed", **facts, code=code.word, detail=str(error))
-                return False
+                return
+            facts["peer"] = link.peer
             log.info("link.opened", **facts)
             self._metrics.links_opened.inc()
             if await _wait_going_away(link):
                 log.info("link.go_away_received", **facts)
                 finishing.create_task(_wait_closed(exits.pop_all(), link))
-                return True
+                return
             code = await link.wait_closed()
             self._metrics.links_refused.labels(code.word).inc()
             log.info("link.closed", **facts, code=code.word)
-        return True
 
     @contextlib.asynccontextmanager
-    async def _dial(self, edge: Edge, address: tuple[str, int]) -> AsyncGenerator[Link]:
+    async def _dial(self, edge: Edge) -> AsyncGenerator[Link]:
+        addresses = await resolve_edge(self._resolver, edge.addresses)
         async with dial(
-            address,
+            addresses,
             edge=edge.identity,
             key=self._key,
             grant=self._grant,

@@ -44,6 +44,9 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self.headers_unread = Counter(
+            "towonel_agent_origin_headers_unread", "PROXY headers not read.", registry=registry
+        )
         self.carried = Counter(
             "towonel_agent_bytes", "Bytes carried.", ["direction"], registry=registry
         )

@@ -1,25 +1,26 @@
 """Relay of streams to origins: each client's stream gets a connection to the origin it asks for."""
 
-import asyncio
-import errno
-import socket
-
 import structlog
 
-from towonel.agent.core.services import Origin, OriginTable, ProxyProtocol
+from towonel.agent.core.proxy_header import is_unread
+from towonel.agent.core.services import MAX_SERVICES, Origin, OriginTable, ProxyProtocol
 from towonel.agent.metrics import Metrics
+from towonel.agent.origin_dialer import OriginDialer
+from towonel.agent.origin_pipe import OriginPipe
+from towonel.agent.origin_watch import OriginWatch
+from towonel.agent.timing import DEFAULT_TIMING, OriginTiming
 from towonel.runtime.in_flight import InFlight
-from towonel.tunnel.pipe import Pipe
+from towonel.runtime.log_limit import LogLimit
 from towonel.tunnel.relay import relay
-from towonel.tunnel.sockets import SocketPipe
 from towonel.tunnel.stream_requests import StreamRequest
-from towonel.wire import proxy
 from towonel.wire.errors import Code, TowonelError, Unavailable
 from towonel.wire.preamble import Preamble
-from towonel.wire.proxy import ProxyHeader
 
-KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES = 60, 15, 4
-_UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL}
+HINT_INTERVAL_S = 60.0
+HINT = (
+    "the origin closed right after a PROXY header; does it read PROXY v2? else set "
+    '"proxy_protocol": "none" for this service'
+)
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
@@ -27,15 +28,24 @@ class Origins:
     """Relay of the streams that edges hand over; it dials only the origins of the environment."""
 
     def __init__(
-        self, table: OriginTable, metrics: Metrics, *, timeout_s: float, max_streams: int
+        self,
+        table: OriginTable,
+        dialer: OriginDialer,
+        metrics: Metrics,
+        *,
+        max_streams: int,
+        timing: OriginTiming = DEFAULT_TIMING.origins,
     ) -> None:
         self._table = table
+        self._dialer = dialer
         self._metrics = metrics
         self._to_origin = metrics.carried.labels("edge_to_origin")
         self._to_edge = metrics.carried.labels("origin_to_edge")
-        self._timeout_s = timeout_s
         self._max_streams = max_streams
+        self._refusals = LogLimit()
+        self._hints = LogLimit(interval_s=HINT_INTERVAL_S, max_keys=MAX_SERVICES)
         self.in_flight = InFlight()
+        self.watch = OriginWatch(timing)
 
     async def handle(self, request: StreamRequest) -> None:
         """Connect to the origin that is asked for, and carry bytes until both sides are done."""
@@ -45,24 +55,32 @@ class Origins:
         with self.in_flight, self._metrics.streams.track_inprogress():
             await self._serve(request)
 
+    def flush_logs(self) -> None:
+        """Write what was counted instead of logged: at the end of the process."""
+        self._refusals.flush()
+        self._hints.flush()
+
     async def _serve(self, request: StreamRequest) -> None:
         origin = self._table.find(request.preamble)
         if origin is None:
             self._refuse(request, Code.NO_SERVICE, "")
             return
         try:
-            connection = await self._connect(origin, request.preamble)
+            pipe = await self._dialer.dial(origin, request.preamble)
         except Unavailable as error:
             self._refuse(request, error.code, error.detail)
             return
         try:
             stream = await request.accept()
             self._metrics.streams_accepted.inc()
-            self._count_end(await relay(stream, connection, self._to_origin.inc, self._to_edge.inc))
+            with self.watch.track(pipe):
+                end = await relay(stream, pipe, self._to_origin.inc, self._to_edge.inc)
+            self._count_end(end)
         except TowonelError as error:  # the client left while its origin was dialled
             self._metrics.stream_errors.labels(error.code.word).inc()
         finally:
-            await connection.close()
+            await pipe.close()
+        self._check_proxy_header(origin, request.preamble, pipe)
 
     def _count_end(self, code: Code) -> None:
         if code is Code.NORMAL:
@@ -70,77 +88,22 @@ class Origins:
         else:
             self._metrics.stream_errors.labels(code.word).inc()
 
+    def _check_proxy_header(self, origin: Origin, preamble: Preamble, pipe: OriginPipe) -> None:
+        """Say so where an origin did not read its PROXY header: the commonest mistake."""
+        after_s = pipe.ended_after_s
+        if origin.proxy_protocol is ProxyProtocol.NONE or after_s is None:
+            return
+        if is_unread(pipe.first_bytes, after_s):
+            key = str(preamble.service)
+            self._metrics.headers_unread.inc()
+            self._hints.warning(
+                "origin.header_unread", key=key, service_key=key, origin=str(origin), hint=HINT
+            )
+
     def _refuse(self, request: StreamRequest, code: Code, detail: str) -> None:
         request.reject(code)
         self._metrics.stream_errors.labels(code.word).inc()
-        service = str(request.preamble.service)
-        log.warning("stream.refused", service=service, code=code.word, detail=detail)
-
-    async def _connect(self, origin: Origin, preamble: Preamble) -> Pipe:
-        """Connect within the timeout, and send a PROXY header to an origin that wants one.
-
-        Raises:
-            Unavailable: ORIGIN_TIMEOUT, ORIGIN_REFUSED or ORIGIN_UNREACHABLE.
-        """
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                connection = SocketPipe(await _dial(origin))
-                if origin.proxy_protocol is ProxyProtocol.V2:
-                    await _send_proxy_header(connection, preamble)
-                return connection
-        except TimeoutError as error:
-            detail = f"{origin}: no answer in {self._timeout_s:g} s"
-            raise Unavailable(Code.ORIGIN_TIMEOUT, detail) from error
-        except OSError as error:
-            raise Unavailable(_to_code(error), f"{origin}: {error.strerror or error}") from error
-
-
-async def _send_proxy_header(connection: Pipe, preamble: Preamble) -> None:
-    try:
-        await connection.write(_proxy_header(preamble))
-    except BaseException:
-        await connection.close()
-        raise
-
-
-async def _dial(origin: Origin) -> socket.socket:
-    """Try every address of the origin, in the resolver's order; the last failure counts."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-    failure = OSError(errno.EHOSTUNREACH, "the name has no address")
-    for family, kind, number, _, address in found:
-        connection = socket.socket(family, kind, number)
-        connection.setblocking(False)
-        try:
-            await loop.sock_connect(connection, address)
-        except OSError as error:
-            connection.close()
-            failure = error
-        except BaseException:
-            connection.close()
-            raise
-        else:
-            _set_options(connection)
-            return connection
-    raise failure
-
-
-def _set_options(connection: socket.socket) -> None:
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
-
-
-def _proxy_header(preamble: Preamble) -> bytes:
-    tlvs = ((proxy.TLV_AUTHORITY, preamble.authority.encode()),) if preamble.authority else ()
-    return proxy.encode(ProxyHeader(preamble.source, preamble.destination, tlvs))
-
-
-def _to_code(error: OSError) -> Code:
-    if isinstance(error, ConnectionRefusedError):
-        return Code.ORIGIN_REFUSED
-    if error.errno in _UNREACHABLE or isinstance(error, socket.gaierror):
-        return Code.ORIGIN_UNREACHABLE
-    return Code.ORIGIN_RESET
+        key = str(request.preamble.service)
+        self._refusals.warning(
+            "stream.refused", key=key, service_key=key, code=code.word, detail=detail
+        )

@@ -4,6 +4,7 @@ Links live on while the hub is unreachable.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import SystemRandom
@@ -18,15 +19,17 @@ from towonel.api.edges import EdgeOut
 from towonel.api.services import DesiredState, ServiceIn
 from towonel.client.hub import HubClient
 from towonel.identity.keys import NodeKey, TenantKey
+from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
 from towonel.runtime.lifecycle import GiveUp
 from towonel.runtime.settings import parse_address
 from towonel.tunnel.core.handshake import EdgeIdentity
 from towonel.wire import base64url
-from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
+from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
 from towonel.wire.ids import EdgeId
 from towonel.wire.tokens import InviteToken
 
+HUB = "hub"
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
@@ -50,6 +53,7 @@ class Reconciler:
         services: Sequence[Service],
         links: Links,
         allowed_edges: frozenset[bytes] | None,
+        health: Health,
         timing: HubTiming,
     ) -> None:
         self._hub = hub
@@ -57,9 +61,12 @@ class Reconciler:
         self._services = services
         self._links = links
         self._allowed_edges = allowed_edges
+        self._health = health
         self._timing = timing
         self._grant: bytes | None = None
         self._was_admitted = False
+        self._is_away_logged = False
+        self._started_at = asyncio.get_running_loop().time()
         self._rng = SystemRandom()
 
     async def run(self) -> None:
@@ -75,13 +82,43 @@ class Reconciler:
                 await self._reconcile()
             except Unavailable as error:
                 delay_s = max(backoff.next_delay(self._rng), error.retry_after_s or 0)
-                log.warning("hub.unreachable", detail=error.detail, retry_s=round(delay_s, 1))
+                self._log_unreachable(error, delay_s)
+                self._health.set_degraded(HUB, reason=f"the hub does not answer: {error.detail}")
             except TowonelError as error:
-                delay_s = self._on_refused(error)
+                delay_s = self._on_refused(error, backoff)
+                self._health.set_degraded(HUB, reason=f"the hub refuses this agent: {error}")
             else:
                 backoff.record_success(0)
-                delay_s = timing.refresh_s * self._rng.uniform(0.8, 1)
+                self._is_away_logged = False
+                self._health.set_degraded(HUB, reason=None)
+                delay_s = timing.first_pause_s
+                await self._wait_outdated(timing.refresh_s * self._rng.uniform(0.8, 1) - delay_s)
             await asyncio.sleep(delay_s)
+
+    async def leave(self) -> None:
+        """Give this agent's place back: the last request, once no stream is left."""
+        if self._grant is None:
+            return
+        try:
+            async with asyncio.timeout(self._timing.leave_s):
+                await self._hub.leave(self._grant, self._identity.agent)
+        except (TimeoutError, TowonelError) as error:  # the hub learns it from edges, or is older
+            log.debug("agent.leave_failed", detail=str(error))
+
+    def _log_unreachable(self, error: Unavailable, retry_s: float) -> None:
+        """Warn once that the hub is away; one that was never there may just be starting, too."""
+        waited_s = asyncio.get_running_loop().time() - self._started_at
+        is_starting = not self._was_admitted and waited_s < self._timing.start_s
+        if not self._is_away_logged and not is_starting:
+            self._is_away_logged = True
+            log.warning("hub.unreachable", detail=error.detail, retry_s=round(retry_s, 1))
+
+    async def _wait_outdated(self, timeout_s: float) -> None:
+        """Wait until an edge has a certificate of which only the hub can have heard, or for so long."""
+        self._links.is_outdated.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._links.is_outdated.wait()
 
     async def _reconcile(self) -> None:
         """Get a grant and publish the services; with a grant, only refresh it and the edges."""
@@ -123,7 +160,7 @@ class Reconciler:
             unchanged=applied.unchanged,
         )
 
-    def _on_refused(self, error: TowonelError) -> float:
+    def _on_refused(self, error: TowonelError, backoff: Backoff) -> float:
         """Act on a refusal, and return the seconds after which to ask again."""
         log.error("hub.refused", code=error.code.word, detail=error.detail)
         of_the_invite = {
@@ -140,9 +177,15 @@ class Reconciler:
         if error.code in {Code.GRANT_EXPIRED, Code.GRANT_INVALID}:
             self._grant = None
             return self._timing.first_pause_s
+        if error.code in {Code.CLOCK_SKEW, Code.REPLAYED}:  # a clock gets right by itself
+            return backoff.next_delay(self._rng)
         return self._timing.refused_pause_s
 
 
 def _to_edge(edge: EdgeOut) -> Edge:
     identity = EdgeIdentity(EdgeId(edge.edge_id), edge.certificate_pem, edge.certificate_sha256)
-    return Edge(identity, tuple(parse_address(address) for address in edge.addresses))
+    try:
+        return Edge(identity, tuple(parse_address(address) for address in edge.addresses))
+    except ValueError as error:
+        detail = f"the hub names an edge at {edge.addresses!r}: {error}"
+        raise ProtocolError(Code.MALFORMED, detail) from None

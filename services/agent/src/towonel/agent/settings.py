@@ -1,16 +1,19 @@
 """Settings of the agent, read from its environment: it has no other configuration."""
 
-import json
-from typing import Annotated, ClassVar, cast
+from collections.abc import Iterator, Mapping
+from typing import Annotated, ClassVar, override
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from towonel.agent.core.services import Service, parse_services
+from towonel.runtime.environment.lists import split_list
 from towonel.runtime.settings import HostPort, Settings
 from towonel.wire.errors import ProtocolError
 from towonel.wire.ids import ID_HEX
+from towonel.wire.legacy.variables import REPLACED_VARIABLES
 from towonel.wire.names import parse_group
 from towonel.wire.tokens import InviteToken
+from towonel.wire.variables import VARIABLES
 
 
 def _parse_token(value: object) -> object:
@@ -38,21 +41,21 @@ def _check_group(value: str) -> str:
 def _parse_edge_ids(value: object) -> object:
     if not isinstance(value, str):
         return value
-    try:
-        found: object = json.loads(value)
-    except json.JSONDecodeError:
-        found = None
-    ids = cast("list[object]", found) if isinstance(found, list) else [None]
-    texts = [item for item in ids if isinstance(item, str) and ID_HEX.fullmatch(item)]
-    if len(texts) != len(ids):
-        raise ValueError('must be a JSON array of edge ids, 64 hexadecimal digits each: ["ab12…"]')
-    return frozenset(bytes.fromhex(text) for text in texts)
+    ids = split_list(value)
+    wrong = [number for number, text in enumerate(ids) if not ID_HEX.fullmatch(text)]
+    if wrong:
+        rule = "must be the id of an edge, 64 hexadecimal digits; the list a,b or a JSON array of edge ids"
+        raise ValueError("\n".join(f"[{number}] {rule}" for number in wrong))
+    return frozenset(bytes.fromhex(text) for text in ids)
 
 
 class AgentSettings(Settings):
     """Settings of the agent; names and defaults are the original's where it has them."""
 
-    prefixes: ClassVar[tuple[str, ...]] = ("TOWONEL_AGENT_", "TOWONEL_INVITE_TOKEN")
+    prefixes: ClassVar[tuple[str, ...]] = ("TOWONEL_",)
+    foreign: ClassVar[frozenset[str]] = VARIABLES
+    replaced: ClassVar[Mapping[str, str]] = REPLACED_VARIABLES
+    verifies_hub: ClassVar[bool] = True
 
     invite_token: Annotated[InviteToken, BeforeValidator(_parse_token)] = Field(
         validation_alias="TOWONEL_INVITE_TOKEN",
@@ -67,7 +70,7 @@ class AgentSettings(Settings):
             "(v2 unless none), `tls_mode` (passthrough)."
         ),
     )
-    group: Annotated[str, BeforeValidator(_check_group)] = Field(
+    group: Annotated[str, AfterValidator(_check_group)] = Field(
         default="default",
         validation_alias="TOWONEL_AGENT_GROUP",
         description="Agents of one group are replicas: they share one environment.",
@@ -75,7 +78,7 @@ class AgentSettings(Settings):
     trusted_edges: Annotated[frozenset[bytes], BeforeValidator(_parse_edge_ids)] | None = Field(
         default=None,
         validation_alias="TOWONEL_AGENT_TRUSTED_EDGES",
-        description="JSON array of edge ids: of the hub's edges only these are dialled.",
+        description="List of edge ids: of the hub's edges only these are dialled.",
     )
     health_listen_addr: HostPort = Field(
         default=("127.0.0.1", 9090),
@@ -92,12 +95,14 @@ class AgentSettings(Settings):
     max_streams: int = Field(
         default=4096,
         gt=0,
+        le=1_000_000,
         validation_alias="TOWONEL_AGENT_MAX_STREAMS",
         description="Client connections that this agent carries at once; more are sent elsewhere.",
     )
     drain_timeout_secs: float = Field(
         default=25,
         gt=0,
+        le=3600,
         validation_alias="TOWONEL_AGENT_DRAIN_TIMEOUT_SECS",
         description="Seconds that connections in flight get when the agent is told to stop.",
     )
@@ -106,3 +111,11 @@ class AgentSettings(Settings):
         validation_alias="TOWONEL_ALLOW_INSECURE_HUB",
         description="Accept an http:// hub that is not on this machine: secrets travel in the clear.",
     )
+
+    @override
+    def find_warnings(self) -> Iterator[str]:
+        if not self.services:
+            yield (
+                "TOWONEL_AGENT_SERVICES: has no service, so this agent publishes none; set it as in"
+                ' [{"hostname": "app.example.eu", "origin": "127.0.0.1:8443"}]'
+            )

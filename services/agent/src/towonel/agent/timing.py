@@ -11,13 +11,17 @@ class HubTiming:
         refresh_s: between requests for a newer grant and the list of edges.
         first_pause_s: before the first retry.
         max_pause_s: between retries, at most: a hub that is back finds its agents within 5 s.
+        start_s: for which a hub that has never answered is thought to be starting, too.
         refused_pause_s: after a refusal: an operator has to act, and asking faster does not help.
+        leave_s: for the last request, after which the agent ends without an answer.
     """
 
     refresh_s: float = 60.0
     first_pause_s: float = 0.5
     max_pause_s: float = 3.0
+    start_s: float = 15.0
     refused_pause_s: float = 30.0
+    leave_s: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +40,25 @@ class LinkTiming:
 
 
 @dataclass(frozen=True, slots=True)
+class OriginTiming:
+    """Timers of a connection to an origin.
+
+    Args:
+        unacknowledged_s: for which an origin may acknowledge nothing of what was sent to it.
+        check_s: between looks at what origins acknowledge.
+    """
+
+    unacknowledged_s: float = 15.0
+    check_s: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
 class Timing:
     """Timers of the whole process."""
 
     hub: HubTiming = field(default_factory=HubTiming)
     links: LinkTiming = field(default_factory=LinkTiming)
+    origins: OriginTiming = field(default_factory=OriginTiming)
 
 
 DEFAULT_TIMING = Timing()

@@ -22,6 +22,8 @@ from towonel.edge.listeners.accept import Acceptor, accept_clients
 from towonel.edge.listeners.sockets import bind_sockets
 from towonel.edge.listeners.tls import TlsListener
 from towonel.edge.metrics import Metrics
+from towonel.edge.own_addresses import find_addresses
+from towonel.edge.relays import Relays
 from towonel.edge.report_builder import ReportBuilder
 from towonel.edge.report_sender import ReportSender, send_reports
 from towonel.edge.route_follower import Registration, RouteFollower, RouteStore
@@ -33,7 +35,8 @@ from towonel.edge.snapshot import SNAPSHOT_FILE, SnapshotFile
 from towonel.edge.timing import DEFAULT_TIMING, Timing
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
-from towonel.runtime.settings import SettingsError
+from towonel.runtime.environment.ports import listen_error
+from towonel.runtime.lifecycle import DrainTimedOut
 from towonel.tunnel.listener import Listener, listen
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -54,13 +57,16 @@ class Edge:
         self.health = Health()
         self.health.set(CHECK, ok=False, reason="not listening yet")
         self.metrics = Metrics(self.registry)
-        self.notifications = RedisNotifications()
+        self.notifications = RedisNotifications(self.health)
         table, balancer = RouteTable(), Balancer()
-        self.sessions = Sessions(table, balancer, self.metrics)
+        self.sessions = Sessions(table, balancer, self.metrics, settings.session_limits)
         traffic = Traffic()
         self.reports = ReportBuilder(self.sessions, traffic, self.metrics, clock=time.monotonic)
+        self.relays = Relays(
+            table, idle_s=settings.idle_timeout_s, timing=timing.clients, clock=time.monotonic
+        )
         file = SnapshotFile(settings.state_folder / SNAPSHOT_FILE)
-        self.routes = RouteStore(table, self.sessions, file, self.metrics, self.health)
+        self.routes = RouteStore(table, self.sessions, self.relays, file, self.metrics, self.health)
         upstream = SessionDialer(
             self.sessions,
             balancer,
@@ -74,6 +80,7 @@ class Edge:
             upstream,
             Admission(settings.limits),
             self.metrics,
+            relays=self.relays,
             traffic=traffic,
             handshake_timeout_s=settings.handshake_timeout_s,
             linger_s=timing.clients.linger_s,
@@ -89,6 +96,7 @@ async def serve(
     Raises:
         SettingsError: an address cannot be listened on.
         SecretFileError: a key cannot be used.
+        DrainTimedOut: some connections had not ended in time.
     """
     edge = Edge(settings, timing)
     credentials = await asyncio.to_thread(_load_credentials, settings)
@@ -104,19 +112,23 @@ async def serve(
                 edge.registry,
                 name=NAME,
                 version=version(NAME),
+                variable=settings.variable_of("health_listen"),
                 aliases=ALIASES,
             ),
             _listen_for_agents(edge, credentials) as agents,
             _follow_hub(edge, credentials, agents.port),
         ):
-            await _serve_clients(edge, sockets, agents, stopping)
+            cut = await _serve_clients(edge, sockets, agents, stopping)
     log.info("edge.stopped")
+    if cut:
+        raise DrainTimedOut
 
 
 @contextlib.asynccontextmanager
 async def _listen_for_agents(edge: Edge, credentials: EdgeCredentials) -> AsyncGenerator[Listener]:
     """Take sessions of agents for the time of the block."""
-    host, port = edge.settings.session_listen or edge.settings.listen
+    settings = edge.settings
+    host, port = settings.session_address
     listener = listen(
         host,
         port,
@@ -128,7 +140,9 @@ async def _listen_for_agents(edge: Edge, credentials: EdgeCredentials) -> AsyncG
         try:
             agents = await stack.enter_async_context(listener)
         except OSError as error:
-            raise _listen_error(host, port, error) from error
+            field = "session_listen" if settings.session_listen else "listen"
+            variable = settings.variable_of(field)
+            raise listen_error(variable, host, port, error) from error
         yield agents
 
 
@@ -142,13 +156,19 @@ async def _follow_hub(
     """
     settings, timing = edge.settings, edge.timing
     body = EdgeRegisterIn(
-        addresses=settings.agent_addresses(session_port),
+        addresses=find_addresses(settings, session_port),
         certificate_pem=credentials.certificate_pem,
         version=version(NAME),
     )
     async with HubClient(settings.hub_url, allow_insecure=settings.allow_insecure_hub) as hub:
         sender = ReportSender(
-            hub, credentials.key, edge.reports, edge.metrics, rng=edge.rng, timing=timing.reports
+            hub,
+            credentials.key,
+            edge.reports,
+            edge.sessions.has_ended,
+            edge.metrics,
+            rng=edge.rng,
+            timing=timing.reports,
         )
         follower = RouteFollower(
             hub,
@@ -156,6 +176,7 @@ async def _follow_hub(
             edge.routes,
             edge.notifications,
             edge.metrics,
+            edge.health,
             clock=time.monotonic,
             rng=edge.rng,
             timing=timing.routes,
@@ -186,23 +207,34 @@ async def _follow_routes(edge: Edge, follower: RouteFollower) -> AsyncGenerator[
 
 async def _serve_clients(
     edge: Edge, sockets: list[socket.socket], agents: Listener, stopping: asyncio.Event
-) -> None:
-    """Take clients once there are routes, until the process is to stop; then drain."""
+) -> int:
+    """Take clients once there are routes, until the process is to stop; then drain.
+
+    Returns:
+        how many connections were cut.
+    """
     async with asyncio.TaskGroup() as tasks:
         first = [tasks.create_task(event.wait()) for event in (edge.routes.loaded, stopping)]
         await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         for waiting in first:
             waiting.cancel()
     if stopping.is_set():
-        return
-    async with accept_clients(sockets, edge.tls.serve, edge.metrics) as clients:
+        return 0
+    async with (
+        edge.relays.watch(),
+        accept_clients(sockets, edge.tls.serve, edge.metrics) as clients,
+    ):
         edge.health.set(CHECK, ok=True)
         log.info("edge.started", port=clients.port, session_port=agents.port)
-        await stopping.wait()
-        await _drain(edge, clients, agents)
+        try:
+            await stopping.wait()
+            return await _drain(edge, clients, agents)
+        finally:
+            edge.tls.refusals.flush()
+            edge.sessions.flush()
 
 
-async def _drain(edge: Edge, clients: Acceptor, agents: Listener) -> None:
+async def _drain(edge: Edge, clients: Acceptor, agents: Listener) -> int:
     """Take no more clients, send agents elsewhere, and let connections in flight end."""
     edge.health.start_draining()
     await clients.stop_accepting()
@@ -216,11 +248,13 @@ async def _drain(edge: Edge, clients: Acceptor, agents: Listener) -> None:
             await clients.in_flight.wait_idle()
     except TimeoutError:
         log.warning("edge.drain_timed_out", connections=clients.in_flight.count)
+        return clients.in_flight.count
+    return 0
 
 
 def _load_credentials(settings: EdgeSettings) -> EdgeCredentials:
     now = to_datetime(time.time_ns() // 1_000_000)
-    return load_credentials(settings.token, settings.identity_key_path, settings.state_folder, now)
+    return load_credentials(settings.token, settings.key_path, settings.state_folder, now)
 
 
 def _bind(settings: EdgeSettings) -> list[socket.socket]:
@@ -228,8 +262,4 @@ def _bind(settings: EdgeSettings) -> list[socket.socket]:
     try:
         return bind_sockets(host, port, settings.listen_workers)
     except OSError as error:
-        raise _listen_error(host, port, error) from error
-
-
-def _listen_error(host: str, port: int, error: OSError) -> SettingsError:
-    return SettingsError([f"cannot listen on {host}:{port}: {error.strerror or error}"])
+        raise listen_error(settings.variable_of("listen"), host, port, error) from error

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import structlog
 
+from towonel.edge.settings import EdgeSettings
 from towonel.identity import certs
-from towonel.identity.keys import SEED_BYTES, NodeKey
+from towonel.identity.keys import BLANK, SEED_BYTES, NodeKey, is_blank
 from towonel.runtime import secretfile
 from towonel.runtime.secretfile import SecretFileError
 from towonel.wire.errors import Denied
@@ -16,6 +17,8 @@ from towonel.wire.tokens import EdgeToken
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
+_KEY_VARIABLE = EdgeSettings.model_fields["identity_key_path"].validation_alias
+_STATE_VARIABLE = EdgeSettings.model_fields["state_dir"].validation_alias
 CERTIFICATE_FILE = "edge-cert.pem"
 RENEW_BEFORE = timedelta(days=30)  # an edge that is never restarted has this long to be
 
@@ -53,9 +56,15 @@ def _load_key(token: EdgeToken | None, path: Path | None) -> NodeKey:
         return NodeKey.from_seed(token.seed)
     if path is None:
         raise AssertionError("settings ask for a token or a key path")
-    seed = secretfile.load_or_create(path, lambda: os.urandom(SEED_BYTES))
+    try:
+        seed = secretfile.load_or_create(path, lambda: os.urandom(SEED_BYTES))
+    except SecretFileError as error:
+        raise SecretFileError(f"{_KEY_VARIABLE}: {error}") from error
     if len(seed) != SEED_BYTES:
-        raise SecretFileError(f"{path}: must be exactly {SEED_BYTES} bytes, has {len(seed)}")
+        rule = f"must be exactly {SEED_BYTES} bytes, has {len(seed)}"
+        raise SecretFileError(f"{_KEY_VARIABLE}: {path}: {rule}")
+    if is_blank(seed):
+        raise SecretFileError(f"{_KEY_VARIABLE}: {path}: {BLANK}")
     return NodeKey.from_seed(seed)
 
 
@@ -63,7 +72,7 @@ def _read_certificate(path: Path, key: NodeKey, now: datetime) -> str | None:
     try:
         pem = path.read_text("ascii")
         is_ours = certs.certificate_public_key(pem) == key.public
-        is_valid = now + RENEW_BEFORE < certs.not_after(pem)
+        is_valid = certs.not_before(pem) <= now < certs.not_after(pem) - RENEW_BEFORE
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, Denied) as error:
@@ -77,7 +86,7 @@ def _save_certificate(path: Path, pem: str) -> None:
         secretfile.replace(path, pem.encode())
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise SecretFileError(f"{path}: cannot be written: {reason}") from error
+        raise SecretFileError(f"{_STATE_VARIABLE}: {path}: cannot be written: {reason}") from error
 
 
 def to_datetime(now_ms: int) -> datetime:

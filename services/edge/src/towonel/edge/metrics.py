@@ -36,6 +36,10 @@ class Metrics:
         self.sessions_refused = counter(
             "sessions_rejected", "Agent sessions refused, by code.", "code"
         )
+        self.send_buffer = gauge(
+            "send_buffer_bytes", "Bytes sent on sessions that no agent has acknowledged yet."
+        )
+        self.receive_buffer = gauge("receive_buffer_bytes", "Bytes that no client has taken yet.")
         self.sessions_ended = counter("sessions_ended", "Agent sessions ended, by code.", "code")
         self.routes = gauge("routes", "Routes in the table.")
         self.revision = gauge("route_revision", "Revision of the route table.")

@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from itertools import islice
 
-from towonel.api.reports import MAX_SESSIONS, MAX_TENANTS, EdgeReport, SessionReport, TenantTraffic
+from towonel.api.reports import (
+    MAX_SESSIONS,
+    MAX_TENANTS,
+    MAX_TEXTS,
+    EdgeReport,
+    SessionReport,
+    TenantTraffic,
+)
 from towonel.edge.core.traffic import Tally, Traffic
 from towonel.edge.metrics import Metrics, sum_samples
 from towonel.edge.sessions import Sessions
@@ -18,8 +25,11 @@ from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey
 
 MAX_REPORT_BYTES = 8 * 1024 * 1024 - 4096  # the hub takes 8 MiB
+EDGE_TEXTS = 20  # names of fields and values beside the lists
 SESSION_BYTES = 544  # a session without services, at its largest, as JSON
+SESSION_TEXTS = 16  # names of fields and values
 TENANT_BYTES = 208
+TENANT_TEXTS = 6
 MAX_SOFTWARE_CHARS = 64
 YIELD_EVERY = 250  # items built before clients get their turn: well below a millisecond
 
@@ -61,7 +71,8 @@ class ReportBuilder:
     async def _build(self, sessions: list[Session]) -> EdgeReport:
         tenants = await _report_tenants(self._traffic.tenants(MAX_TENANTS))
         left_bytes = MAX_REPORT_BYTES - TENANT_BYTES * len(tenants)
-        reports = await _report_sessions(sessions[:MAX_SESSIONS], left_bytes)
+        left_texts = MAX_TEXTS - EDGE_TEXTS - TENANT_TEXTS * len(tenants)
+        reports = await _report_sessions(sessions[:MAX_SESSIONS], left_bytes, left_texts)
         total = self._traffic.total()
         return EdgeReport(
             version=self._version,
@@ -86,16 +97,21 @@ async def _report_tenants(tallies: dict[TenantId, Tally]) -> list[TenantTraffic]
     return reports
 
 
-async def _report_sessions(sessions: list[Session], left_bytes: int) -> list[SessionReport]:
-    """Share the bytes left evenly; what small sessions do not need goes to the others."""
+async def _report_sessions(
+    sessions: list[Session], left_bytes: int, left_texts: int
+) -> list[SessionReport]:
+    """Share what is left evenly; what small sessions do not need goes to the others."""
     reports: list[SessionReport] = []
     left_bytes -= SESSION_BYTES * len(sessions)
+    left_texts -= SESSION_TEXTS * len(sessions)
     steps = 0
     for session in sorted(sessions, key=lambda session: len(session.services)):
+        others = len(sessions) - len(reports)
         services, taken_bytes = fit_keys(
-            session.services, left_bytes // (len(sessions) - len(reports))
+            session.services, left_bytes // others, left_texts // others
         )
         left_bytes -= taken_bytes
+        left_texts -= len(services)
         reports.append(_report_session(session, services))
         steps += 1 + len(services)
         if steps >= YIELD_EVERY:
@@ -104,11 +120,13 @@ async def _report_sessions(sessions: list[Session], left_bytes: int) -> list[Ses
     return reports
 
 
-def fit_keys(services: Iterable[ServiceKey], most_bytes: int) -> tuple[list[str], int]:
-    """Return as many keys, in order, as fit into `most_bytes` of JSON, and the bytes they take."""
+def fit_keys(
+    services: Iterable[ServiceKey], most_bytes: int, most_keys: int
+) -> tuple[list[str], int]:
+    """Return the first `most_keys` keys that fit into `most_bytes` of JSON, and the bytes they take."""
     keys: list[str] = []
     taken_bytes = 0
-    for key in sorted(map(str, services)):
+    for key in islice(sorted(map(str, services)), most_keys):
         size = len(key.encode()) + key.count('"') + key.count("\\") + len('"",')
         if taken_bytes + size > most_bytes:
             break

@@ -6,7 +6,7 @@ here ends nothing, and a hub that stays unreachable causes one line in the log.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from random import Random
 from typing import Protocol
 
@@ -22,9 +22,10 @@ from towonel.wire.errors import Code, TowonelError, Unavailable
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
+PATIENCE = 5  # failures, some 20 s, before a hub that has never answered is more than starting
 JITTER = 0.1  # of the interval: edges that started together do not report together for ever
 
-type Sleep = Callable[[float], Awaitable[None]]
+type Sleep = Callable[[float], Coroutine[None, None, None]]
 
 
 class ReportReceiver(Protocol):
@@ -42,6 +43,7 @@ class ReportSender:
         hub: where the reports go.
         key: the edge's.
         builder: makes the reports.
+        has_ended: is set when a session has ended, and brings the next report forward.
         metrics: counts them.
         rng: spreads the reports of many edges.
         timing: the timers.
@@ -53,6 +55,7 @@ class ReportSender:
         hub: ReportReceiver,
         key: NodeKey,
         builder: ReportBuilder,
+        has_ended: asyncio.Event,
         metrics: Metrics,
         *,
         rng: Random,
@@ -62,30 +65,48 @@ class ReportSender:
         self._hub = hub
         self._key = key
         self._builder = builder
+        self._has_ended = has_ended
         self._metrics = metrics
         self._rng = rng
         self._timing = timing
         self._sleep = sleep
         self._failure: Code | None = None
+        self._was_accepted = False
+        self._failures = 0  # in a row
 
     async def report_forever(self) -> None:
         """Report as often as the hub wants it; while it does not answer, keep trying."""
         timing = self._timing
         backoff = Backoff(timing.first_pause_s, timing.max_pause_s)
-        pause_s = backoff.next_delay(self._rng)  # the edge registers meanwhile
+        await self._sleep(backoff.next_delay(self._rng))  # the edge registers meanwhile
         while True:
-            await self._sleep(pause_s)
+            self._has_ended.clear()
             try:
                 interval_s = await self._send(await self._builder.build())
             except Exception as error:  # noqa: BLE001 even our bug: clients are served on without
                 self._on_failed(error)
                 retry_after_s = error.retry_after_s if isinstance(error, Unavailable) else None
                 retry_after_s = min(retry_after_s or 0.0, timing.max_requested_pause_s)
-                pause_s = max(backoff.next_delay(self._rng), retry_after_s)
+                await self._sleep(max(backoff.next_delay(self._rng), retry_after_s))
             else:
                 backoff.record_success(0)
                 self._on_recovered()
-                pause_s = interval_s * self._rng.uniform(1 - JITTER, 1 + JITTER)
+                await self._pause(interval_s * self._rng.uniform(1 - JITTER, 1 + JITTER))
+
+    async def _pause(self, interval_s: float) -> None:
+        """Wait for the next report's time, which the end of a session brings forward."""
+        async with asyncio.TaskGroup() as tasks:
+            waits = [
+                tasks.create_task(self._sleep(interval_s)),
+                tasks.create_task(self._wait_ended()),
+            ]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+
+    async def _wait_ended(self) -> None:
+        await asyncio.sleep(self._timing.after_end_s)
+        await self._has_ended.wait()
 
     async def report_final(self) -> None:
         """Report that no session is live here now; a hub that does not answer misses it."""
@@ -106,6 +127,10 @@ class ReportSender:
         else:
             code, detail, bug = Code.INTERNAL, type(error).__name__, error
         self._metrics.reports.labels(code.word).inc()
+        self._failures += 1
+        may_be_starting = not self._was_accepted and self._failures < PATIENCE
+        if code is Code.HUB_UNAVAILABLE and may_be_starting:
+            return
         if code is not self._failure:
             log.warning("report.failed", code=code.word, detail=detail, exc_info=bug)
         self._failure = code
@@ -113,7 +138,7 @@ class ReportSender:
     def _on_recovered(self) -> None:
         if self._failure is not None:
             log.info("report.accepted")
-        self._failure = None
+        self._failure, self._failures, self._was_accepted = None, 0, True
 
 
 @contextlib.asynccontextmanager

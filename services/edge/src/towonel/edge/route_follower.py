@@ -2,20 +2,23 @@
 
 Without Redis the hub holds each poll until there is a change (long polling). With Redis the edge
 polls when it is notified, and every 15 s all the same. While the hub is unreachable the table stays
-as it is; the edge goes on serving.
+as it is; the edge goes on serving. A hub that cannot write takes no registration, but has routes.
 """
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from random import Random
 from typing import Protocol
 
 import structlog
 
 from towonel.api.edges import EdgeRegisterIn, EdgeRegisterOut
+from towonel.api.health import HealthOut
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.metrics import Metrics
+from towonel.edge.relays import Relays
 from towonel.edge.route_notifications import RedisNotifications
 from towonel.edge.sessions import Sessions
 from towonel.edge.snapshot import Snapshot, SnapshotFile
@@ -30,17 +33,24 @@ from towonel.wire.routes import RouteDelta
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 CHECK = "routes"
+HUB, REGISTRATION, SNAPSHOT = "hub", "registration", "snapshot"  # what is degraded
 
 
 class RouteSource(Protocol):
     """Source of routes; `towonel.client.hub.HubClient` is one."""
 
+    async def health(self) -> HealthOut:
+        """Return the hub's id."""
+        ...
+
     async def register_edge(self, edge: NodeKey, registration: EdgeRegisterIn) -> EdgeRegisterOut:
         """Register an edge and its addresses."""
         ...
 
-    async def follow_routes(self, edge: NodeKey, since: int | None, wait_s: int = 0) -> RouteDelta:
-        """Return what changed since a revision, after at most `wait_s` seconds."""
+    async def follow_routes(
+        self, edge: NodeKey, since: int | None, wait_s: int = 0, tag: bytes | None = None
+    ) -> RouteDelta:
+        """Return what changed since a revision with a tag, after at most `wait_s` seconds."""
         ...
 
 
@@ -62,12 +72,14 @@ class RouteStore:
         self,
         table: RouteTable,
         sessions: Sessions,
+        relays: Relays,
         file: SnapshotFile,
         metrics: Metrics,
         health: Health,
     ) -> None:
         self._table = table
         self._sessions = sessions
+        self._relays = relays
         self._file = file
         self._metrics = metrics
         self._health = health
@@ -96,15 +108,16 @@ class RouteStore:
         self._is_unsaved.set()
 
     def apply(self, delta: RouteDelta) -> None:
-        """Change the table, and end the sessions of tenants that are blocked now."""
+        """Change the table; end sessions of tenants blocked now, and clients without a route now."""
         before = self._table.revision
         change = self._table.apply(delta)
         self._sessions.revoke(change.blocked)
+        self._relays.recheck(change.changed)
         self._metrics.revision.set(delta.revision)
         self._metrics.routes.set(len(self._table))
         self._health.set(CHECK, ok=True)
         self.loaded.set()
-        if before != delta.revision:
+        if change or before != delta.revision:
             self._is_unsaved.set()
         if change:
             log.info(
@@ -115,17 +128,26 @@ class RouteStore:
             )
 
     async def save_changes(self, pause_s: float) -> None:
-        """Write the file whenever something has changed, at most once in `pause_s` seconds."""
+        """Write the file whenever something has changed, at most once in `pause_s` seconds.
+
+        A disk that takes nothing is tried ten times less often: encoding all routes is work.
+        """
         while True:
             await self._is_unsaved.wait()
-            await self.save()
-            await asyncio.sleep(pause_s)
+            is_saved = await self.save()
+            await asyncio.sleep(pause_s if is_saved else 10 * pause_s)
 
-    async def save(self) -> None:
-        """Write the file, if something has changed since."""
-        if self.hub_id is not None and self._is_unsaved.is_set():
-            self._is_unsaved.clear()
-            await self._file.save(Snapshot(self.hub_id, self._table.snapshot()))
+    async def save(self) -> bool:
+        """Write the file, if something has changed since; return whether the disk takes it."""
+        if self.hub_id is None or not self._is_unsaved.is_set():
+            return True
+        self._is_unsaved.clear()
+        problem = await self._file.save(Snapshot(self.hub_id, self._table.snapshot()))
+        if problem is not None:
+            self._is_unsaved.set()
+            problem = f"routes cannot be stored, a restart needs the hub: {problem}"
+        self._health.set_degraded(SNAPSHOT, reason=problem)
+        return problem is None
 
 
 class RouteFollower:
@@ -137,6 +159,7 @@ class RouteFollower:
         routes: takes the answers.
         notifications: may say that there is a change to poll for.
         metrics: shows whether the hub answers.
+        health: the same.
         clock: seconds, monotonic.
         rng: spreads the retries of many edges.
         timing: the timers.
@@ -149,6 +172,7 @@ class RouteFollower:
         routes: RouteStore,
         notifications: RedisNotifications,
         metrics: Metrics,
+        health: Health,
         *,
         clock: Callable[[], float],
         rng: Random,
@@ -159,11 +183,15 @@ class RouteFollower:
         self._routes = routes
         self._notifications = notifications
         self._metrics = metrics
+        self._health = health
         self._clock = clock
         self._rng = rng
         self._timing = timing
         self._since: int | None = None  # the first answer is whole: the hub may be another one now
-        self._registered_at = float("-inf")
+        self._tag: bytes | None = None  # of the revision `_since`
+        self._register_at = float("-inf")
+        self._started_at = clock()
+        self._was_reached = False
         self._failure: Code | None = None
 
     async def follow(self) -> None:
@@ -171,6 +199,7 @@ class RouteFollower:
         timing = self._timing
         backoff = Backoff(timing.first_pause_s, timing.max_pause_s)
         while True:
+            polled_at = self._clock()
             try:
                 await self._poll()
             except TowonelError as error:
@@ -183,36 +212,72 @@ class RouteFollower:
                 self._on_recovered()
                 if self._notifications.is_listening:
                     await self._notifications.wait(timing.poll_every_s)
+                await asyncio.sleep(polled_at + timing.min_interval_s - self._clock())
 
     async def _poll(self) -> None:
-        if self._clock() - self._registered_at >= self._timing.register_every_s:
+        if self._clock() >= self._register_at:
             await self._register()
-        # The first answer must not wait for a second change; with notifications no poll need wait.
-        is_held = self._since is not None and not self._notifications.is_listening
-        key, wait_s = self._registration.key, self._timing.long_poll_s if is_held else 0
-        delta = await self._hub.follow_routes(key, self._since, wait_s)
+        key = self._registration.key
+        delta = await self._hub.follow_routes(key, self._since, self._long_poll_s(), self._tag)
         self._routes.apply(delta)
-        self._since = delta.revision
+        self._since, self._tag = delta.revision, delta.tag
+
+    def _long_poll_s(self) -> int:
+        """Return how long the hub may hold the next poll: not beyond the next registration.
+
+        The first answer must not wait for a second change; with notifications no poll need wait.
+        """
+        if self._since is None or self._notifications.is_listening:
+            return 0
+        until_register_s = ceil(self._register_at - self._clock())
+        return max(min(self._timing.long_poll_s, until_register_s), 1)
 
     async def _register(self) -> None:
-        answer = await self._hub.register_edge(self._registration.key, self._registration.body)
-        hub_id = HubId(answer.hub_node_id)
+        """Register, and learn whose grants to accept; a hub that cannot write tells that all the same."""
+        try:
+            answer = await self._hub.register_edge(self._registration.key, self._registration.body)
+        except Unavailable as error:
+            if self._routes.hub_id is None:
+                self._trust(HubId((await self._hub.health()).node_id))
+            self._register_at = self._clock() + self._timing.register_retry_s
+            reason = f"the hub takes no registration ({error}): agents may not find this edge"
+            self._health.set_degraded(REGISTRATION, reason=reason)
+            return
+        self._trust(HubId(answer.hub_node_id))
+        self._register_at = self._clock() + self._timing.register_every_s
+        self._health.set_degraded(REGISTRATION, reason=None)
+        log.debug("edge.registered", hub_id=answer.hub_node_id.hex(), revision=answer.revision)
+
+    def _trust(self, hub_id: HubId) -> None:
         if hub_id != self._routes.hub_id:
-            self._since = None
+            self._since = self._tag = None
         self._routes.trust(hub_id)
-        self._registered_at = self._clock()
-        log.debug("edge.registered", hub_id=hub_id.hex(), revision=answer.revision)
 
     def _on_failed(self, error: TowonelError) -> None:
         """Register again once the hub is back: it may have forgotten, or be another."""
-        self._registered_at = float("-inf")
+        self._register_at = float("-inf")
+        self._health.set_degraded(REGISTRATION, reason=None)  # what follows says more
         self._metrics.hub_reachable.set(0)
-        if error.code is not self._failure:
-            log.warning("hub.unreachable", code=error.code.word, detail=error.detail)
+        is_away = isinstance(error, Unavailable)
+        what = "does not answer" if is_away else f"refuses this edge ({error})"
+        self._health.set_degraded(HUB, reason=f"the hub {what}: routes are those it told last")
+        if error.code is self._failure or (is_away and self._is_starting()):
+            return
         self._failure = error.code
+        if is_away:
+            log.warning("hub.unreachable", code=error.code.word, detail=error.detail)
+        else:
+            log.error("hub.refused", code=error.code.word, detail=error.detail)
+
+    def _is_starting(self) -> bool:
+        """Whether the hub may just not be up yet: both often start together."""
+        waited_s = self._clock() - self._started_at
+        return not self._was_reached and waited_s < self._timing.start_s
 
     def _on_recovered(self) -> None:
+        self._was_reached = True
         self._metrics.hub_reachable.set(1)
+        self._health.set_degraded(HUB, reason=None)
         if self._failure is not None:
             log.info("hub.reachable")
         self._failure = None

@@ -10,6 +10,7 @@ from random import Random
 
 from redis.asyncio import Redis
 
+from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
 from towonel.runtime.pubsub import Subscription
 from towonel.wire.routes import CHANGES_CHANNEL
@@ -19,9 +20,14 @@ PING_S = 5.0  # a Redis that is gone without a word is noticed within twice this
 
 
 class RedisNotifications:
-    """Event that Redis sets; `is_listening` tells whether it can be relied on."""
+    """Event that Redis sets; `is_listening` tells whether it can be relied on.
 
-    def __init__(self) -> None:
+    Args:
+        health: says `degraded` while a Redis that there should be is away.
+    """
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
         self._notified = asyncio.Event()
         self._subscription: Subscription | None = None
 
@@ -47,4 +53,10 @@ class RedisNotifications:
             url, socket_connect_timeout=CONNECT_TIMEOUT_S
         ) as redis:
             self._subscription = Subscription(redis, CHANGES_CHANNEL, ping_s, Backoff(0.5, 15.0))
-            await self._subscription.run(lambda _: self._notified.set(), self._notified.set, rng)
+            self._on_connection()
+            await self._subscription.run(lambda _: self._notified.set(), self._on_connection, rng)
+
+    def _on_connection(self) -> None:
+        self._notified.set()
+        reason = None if self.is_listening else "away: the hub is polled"
+        self._health.set_degraded("redis", reason=reason)

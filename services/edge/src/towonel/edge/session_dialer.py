@@ -10,7 +10,9 @@ from towonel.edge.sessions import Sessions
 from towonel.edge.upstream import ClientConnection, Upstream
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.session import Session
+from towonel.tunnel.streams import MAX_STREAMS
 from towonel.wire.errors import Code, TowonelError, Unavailable
+from towonel.wire.names import ServiceKey
 from towonel.wire.preamble import Preamble
 from towonel.wire.routes import Route
 
@@ -39,6 +41,13 @@ class SessionDialer(Upstream):
         self._clock = clock
         self._draw = draw
         self._open_timeout_s = open_timeout_s
+
+    @override
+    def places(self, route: Route) -> dict[ServiceKey | None, int]:
+        return {
+            service: MAX_STREAMS * len(self._sessions.find(route.tenant_id, service))
+            for service in (None, route.service)
+        }
 
     @override
     async def open(self, client: ClientConnection) -> Pipe:

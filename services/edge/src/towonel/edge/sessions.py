@@ -1,32 +1,55 @@
 """Registry of the agents' sessions, indexed by tenant and service."""
 
+import asyncio
 import time
 from collections.abc import Collection, Iterable
+from ipaddress import ip_address
 from typing import override
-
-import structlog
+from weakref import WeakValueDictionary
 
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
+from towonel.edge.core.session_limits import DEFAULT_LIMITS, SessionLimits
 from towonel.edge.metrics import Metrics
 from towonel.identity.grants import Grant
+from towonel.runtime.addresses import source_of
+from towonel.runtime.log_limit import LogLimit
+from towonel.tunnel.core.bounds.receive_budget import ReceiveBudget
+from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.listener import AdmissionPolicy
 from towonel.tunnel.session import Session
 from towonel.wire.errors import Code
 from towonel.wire.ids import HubId, TenantId
 from towonel.wire.names import ServiceKey
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+MAX_SOURCES = 10  # addresses with a line about a refusal in one second
+MAX_AGENTS = 100  # agents with a line in one second; an edge that is started again admits them all
 
 
 class Sessions(AdmissionPolicy):
     """Registry of sessions that also decides which agents are admitted."""
 
-    def __init__(self, table: RouteTable, balance: Balancer, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        table: RouteTable,
+        balance: Balancer,
+        metrics: Metrics,
+        limits: SessionLimits = DEFAULT_LIMITS,
+    ) -> None:
         self._table = table
         self._balance = balance
         self._metrics = metrics
+        self._limits = limits
+        self._count = 0
+        self._send_budgets: dict[TenantId, SendBudget] = {}  # of tenants that have a session
+        self._refusals = LogLimit(max_keys=MAX_SOURCES)
+        self._agents = LogLimit(max_keys=MAX_AGENTS)
+        metrics.send_buffer.set_function(self._count_held_bytes)
+        # An ended session has its tenant's for as long as a client reads what had come on it.
+        self._receive_budgets = WeakValueDictionary[TenantId, ReceiveBudget]()
+        metrics.receive_buffer.set_function(self._count_unread_bytes)
         self._hub_id: HubId | None = None
+        self.has_ended = asyncio.Event()  # one of them; cleared by who reports it
         self._serving: dict[tuple[TenantId, ServiceKey], dict[bytes, Session]] = {}
         self._by_tenant: dict[TenantId, dict[bytes, Session]] = {}
 
@@ -34,8 +57,10 @@ class Sessions(AdmissionPolicy):
         """Accept grants of this hub, and of no other from now on."""
         self._hub_id = hub_id
 
-    def find(self, tenant_id: TenantId, service: ServiceKey) -> Collection[Session]:
-        """Return the sessions on which a tenant's service can be reached."""
+    def find(self, tenant_id: TenantId, service: ServiceKey | None) -> Collection[Session]:
+        """Return the sessions on which a tenant's service can be reached, or all of the tenant."""
+        if service is None:
+            return self._by_tenant.get(tenant_id, {}).values()
         return self._serving.get((tenant_id, service), {}).values()
 
     def all(self) -> list[Session]:
@@ -61,6 +86,23 @@ class Sessions(AdmissionPolicy):
         return Code.TENANT_REVOKED if self._table.is_blocked(grant.tenant_id) else None
 
     @override
+    def refuse_more(self, grant: Grant) -> Code | None:
+        return self._limits.refuse(self._count, len(self.find(grant.tenant_id, None)))
+
+    @override
+    def source_of(self, host: str) -> str:
+        return source_of(ip_address(host.partition("%")[0]))
+
+    @override
+    def budgets_of(self, tenant_id: TenantId) -> tuple[SendBudget, ReceiveBudget]:
+        send = SendBudget(self._limits.send_bytes_per_tenant)
+        receive = ReceiveBudget(self._limits.receive_bytes_per_tenant)
+        return (
+            self._send_budgets.setdefault(tenant_id, send),
+            self._receive_budgets.setdefault(tenant_id, receive),
+        )
+
+    @override
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
 
@@ -69,24 +111,44 @@ class Sessions(AdmissionPolicy):
         for service in session.services:
             self._serving.setdefault((session.tenant_id, service), {})[session.session_id] = session
         self._by_tenant.setdefault(session.tenant_id, {})[session.session_id] = session
+        self._count += 1
         self._metrics.sessions.inc()
         self._metrics.sessions_active.inc()
-        log.info("session.admitted", **_log_fields(session), services=len(session.services))
+        fields = _log_fields(session)
+        services = len(session.services)
+        self._agents.info("session.admitted", key=session.agent_id, **fields, services=services)
 
     @override
     def on_ended(self, session: Session, code: Code) -> None:
         for service in session.services:
             _remove(self._serving, (session.tenant_id, service), session)
         _remove(self._by_tenant, session.tenant_id, session)
+        if session.tenant_id not in self._by_tenant:
+            self._send_budgets.pop(session.tenant_id, None)
+        self._count -= 1
         self._balance.forget(session.session_id)
         self._metrics.sessions_active.dec()
         self._metrics.sessions_ended.labels(code.word).inc()
-        log.info("session.ended", **_log_fields(session), code=code.word)
+        self.has_ended.set()
+        key = (session.agent_id, code)
+        self._agents.info("session.ended", key=key, **_log_fields(session), code=code.word)
 
     @override
     def on_refused(self, code: Code, detail: str, peer: str) -> None:
         self._metrics.sessions_refused.labels(code.word).inc()
-        log.info("session.refused", code=code.word, detail=detail, peer=peer)
+        key = (code, peer.rpartition(":")[0])
+        self._refusals.info("session.refused", key=key, code=code.word, detail=detail, peer=peer)
+
+    def flush(self) -> None:
+        """Write the lines that are counted: at the end of the process."""
+        self._refusals.flush()
+        self._agents.flush()
+
+    def _count_held_bytes(self) -> int:
+        return sum(budget.held for budget in self._send_budgets.values())
+
+    def _count_unread_bytes(self) -> int:
+        return sum(budget.held for budget in self._receive_budgets.values())
 
 
 def _remove[K](index: dict[K, dict[bytes, Session]], key: K, session: Session) -> None:

@@ -1,8 +1,8 @@
 """Settings of an edge, read from its environment."""
 
-from ipaddress import ip_address
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, override
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -14,40 +14,60 @@ from pydantic import (
     field_validator,
 )
 
-from towonel.client.transport import parse_hub_url
+from towonel.client.transport import to_httpx_url
 from towonel.edge.core.admission import AdmissionLimits
+from towonel.edge.core.session_limits import (
+    MAX_RECEIVE_MIB_PER_TENANT,
+    MAX_SEND_MIB_PER_TENANT,
+    MAX_SESSIONS,
+    MAX_SESSIONS_PER_TENANT,
+    MIB,
+    SessionLimits,
+)
 from towonel.edge.core.trusted_proxies import DEFAULT_NETWORKS
-from towonel.runtime.addresses import WILDCARDS, Network, parse_networks
+from towonel.runtime.addresses import WILDCARDS, Network, is_ip, parse_networks
 from towonel.runtime.redis_url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort, Settings, parse_address
+from towonel.runtime.sockets import limit_by_descriptors
+from towonel.wire.addresses import format_address
 from towonel.wire.errors import TowonelError
+from towonel.wire.legacy.variables import REPLACED_VARIABLES
 from towonel.wire.tokens import EdgeToken
+from towonel.wire.variables import VARIABLES
 
 KEY_FILE = "node.key"
 STATE_FOLDER = "edge"
 
 
 def _check_ip(address: tuple[str, int]) -> tuple[str, int]:
-    try:
-        ip_address(address[0])
-    except ValueError:
-        raise ValueError("must be an IP address and a port, as in 0.0.0.0:443") from None
+    if not is_ip(address[0]):
+        raise ValueError("must be an IP address and a port, as in 0.0.0.0:443")
     return address
 
 
 type IpPort = Annotated[HostPort, AfterValidator(_check_ip)]
 
 
+def _check_url(value: str) -> str:
+    try:
+        to_httpx_url(value, allow_insecure=True)
+    except TowonelError as error:
+        raise ValueError(error.detail) from None
+    return value
+
+
+def _decode_hub(token: SecretStr) -> str:
+    return EdgeToken.decode(token.get_secret_value()).hub_url
+
+
 class EdgeSettings(Settings):
     """Settings of an edge; a field stands before those that depend on it."""
 
-    prefixes: ClassVar[tuple[str, ...]] = ("TOWONEL_EDGE_",)
+    prefixes: ClassVar[tuple[str, ...]] = ("TOWONEL_",)
+    foreign: ClassVar[frozenset[str]] = VARIABLES
+    replaced: ClassVar[Mapping[str, str]] = REPLACED_VARIABLES
+    verifies_hub: ClassVar[bool] = True
 
-    data_dir: Path | None = Field(
-        default=None,
-        validation_alias="TOWONEL_DATA_DIR",
-        description="Folder for keys and state; gives the other paths their defaults.",
-    )
     invite_token: SecretStr | None = Field(
         default=None,
         validation_alias="TOWONEL_EDGE_INVITE_TOKEN",
@@ -55,17 +75,22 @@ class EdgeSettings(Settings):
     )
     identity_key_path: Path | None = Field(
         default=None,
-        validate_default=True,
         validation_alias="TOWONEL_IDENTITY_KEY_PATH",
         description="Key of an edge without a token; beside a hub, the hub's own. "
         "Default: node.key in TOWONEL_DATA_DIR.",
+    )
+    data_dir: Path | None = Field(
+        default=None,
+        validate_default=True,
+        validation_alias="TOWONEL_DATA_DIR",
+        description="Folder for keys and state; gives the other paths their defaults.",
     )
     state_dir: Path | None = Field(
         default=None,
         validate_default=True,
         validation_alias="TOWONEL_EDGE_STATE_DIR",
         description="Folder for the last routes and the edge's certificate. "
-        "Default: edge in TOWONEL_DATA_DIR.",
+        "Default: edge in TOWONEL_DATA_DIR, or in the current folder.",
     )
     enabled: bool = Field(
         default=True,
@@ -87,7 +112,7 @@ class EdgeSettings(Settings):
         validation_alias="TOWONEL_EDGE_HEALTH_LISTEN_ADDR",
         description="Where /livez, /readyz, /metrics and /version are served.",
     )
-    hub_public_url: str | None = Field(
+    hub_public_url: Annotated[str, AfterValidator(_check_url)] | None = Field(
         default=None,
         validation_alias="TOWONEL_HUB_PUBLIC_URL",
         description="Beside a hub: its host is what agents dial by default.",
@@ -102,10 +127,15 @@ class EdgeSettings(Settings):
         validation_alias="TOWONEL_ALLOW_INSECURE_HUB",
         description="Accept http:// for a hub that is not on this machine.",
     )
+    hub_urls: CsvList = Field(
+        default=(),
+        validation_alias="TOWONEL_EDGE_HUB_URLS",
+        description="Deprecated: the first of them is used as TOWONEL_EDGE_HUB_URL.",
+    )
     hub_url: str = Field(
         default="",
         validate_default=True,
-        validation_alias=AliasChoices("TOWONEL_EDGE_HUB_URL", "TOWONEL_EDGE_HUB_URLS"),
+        validation_alias="TOWONEL_EDGE_HUB_URL",
         description="The hub. Default: the one in the token, or the one on this machine.",
     )
     advertised_addresses: CsvList = Field(
@@ -115,7 +145,7 @@ class EdgeSettings(Settings):
             "TOWONEL_EDGE_ADVERTISED_ADDRESSES", "TOWONEL_EDGE_PUBLIC_ADDRESSES"
         ),
         description="host:port list that agents dial. Default: the host of "
-        "TOWONEL_HUB_PUBLIC_URL, or the listen address, with the session port.",
+        "TOWONEL_HUB_PUBLIC_URL, or the listen address, or this machine's own, with the session port.",
     )
     redis_url: RedisUrl = Field(
         default=None,
@@ -146,6 +176,13 @@ class EdgeSettings(Settings):
         validation_alias="TOWONEL_EDGE_HANDSHAKE_TIMEOUT_SECS",
         description="From accept until the whole ClientHello is here, in seconds.",
     )
+    idle_timeout_s: float = Field(
+        default=0,
+        ge=0,
+        le=7 * 86400,
+        validation_alias="TOWONEL_EDGE_IDLE_TIMEOUT_SECS",
+        description="For how long a client may send and get nothing, in seconds; 0 is for ever.",
+    )
     drain_timeout_s: float = Field(
         default=25,
         gt=0,
@@ -156,20 +193,63 @@ class EdgeSettings(Settings):
     max_clients: int = Field(
         default=50_000,
         ge=1,
+        le=10_000_000,
         validation_alias="TOWONEL_EDGE_MAX_INFLIGHT_CONNECTIONS",
-        description="Client connections at once.",
+        description="Client connections at once; fewer where the limit of open files is lower.",
     )
     max_per_source: int = Field(
         default=2_000,
         ge=1,
+        le=10_000_000,
         validation_alias="TOWONEL_EDGE_MAX_CONNECTIONS_PER_SOURCE",
         description="Client connections at once from one IPv4 address or IPv6 /64.",
     )
     max_per_tenant: int = Field(
         default=10_000,
         ge=1,
+        le=10_000_000,
         validation_alias="TOWONEL_EDGE_MAX_CONNECTIONS_PER_TENANT",
         description="Client connections at once to one tenant.",
+    )
+    max_source_share: float = Field(
+        default=0.25,
+        gt=0,
+        le=1,
+        validation_alias="TOWONEL_EDGE_MAX_SOURCE_SHARE",
+        description="Share of all places, and of those to one tenant and to one service (1024 for each "
+        "session of an agent), that one source may take; 1 behind a load balancer that hides its clients.",
+    )
+
+    max_sessions: int = Field(
+        default=MAX_SESSIONS,
+        ge=1,
+        le=10_000_000,
+        validation_alias="TOWONEL_EDGE_MAX_SESSIONS",
+        description="Agent sessions at once.",
+    )
+    max_sessions_per_tenant: int = Field(
+        default=MAX_SESSIONS_PER_TENANT,
+        ge=1,
+        le=10_000_000,
+        validation_alias="TOWONEL_EDGE_MAX_SESSIONS_PER_TENANT",
+        description="Agent sessions at once of one tenant; above the hub's "
+        "TOWONEL_HUB_QUOTA_AGENTS, so that agents can be replaced.",
+    )
+    max_send_buffer_per_tenant_mib: int = Field(
+        default=MAX_SEND_MIB_PER_TENANT,
+        ge=1,
+        le=1_000_000,
+        validation_alias="TOWONEL_EDGE_MAX_SEND_BUFFER_PER_TENANT_MIB",
+        description="Bytes, in MiB, sent to the agents of one tenant that none has acknowledged; "
+        "above it clients wait.",
+    )
+    max_receive_buffer_per_tenant_mib: int = Field(
+        default=MAX_RECEIVE_MIB_PER_TENANT,
+        ge=1,
+        le=1_000_000,
+        validation_alias="TOWONEL_EDGE_MAX_RECEIVE_BUFFER_PER_TENANT_MIB",
+        description="Bytes, in MiB, received from the agents of one tenant that its clients have not "
+        "taken; above it an agent waits, with 1 MiB at least.",
     )
 
     @field_validator("invite_token")
@@ -183,46 +263,55 @@ class EdgeSettings(Settings):
             raise ValueError(error.detail) from None  # the cause could show the token
         return value
 
-    @field_validator("identity_key_path")
+    @field_validator("data_dir")
     @classmethod
-    def _find_key(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if value is None and info.data.get("data_dir"):
-            return info.data["data_dir"] / KEY_FILE  # type: ignore[no-any-return]  # a Path
-        if value is None and info.data.get("invite_token", "invalid, and reported already") is None:
-            raise ValueError("set it, or TOWONEL_EDGE_INVITE_TOKEN, or TOWONEL_DATA_DIR")
+    def _check_key_source(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        others = ("invite_token", "identity_key_path")  # one that is wrong is reported already
+        if value is None and all(info.data.get(one, 0) is None for one in others):
+            raise ValueError(
+                "must be set to a folder for keys and state, as in /var/lib/towonel; an edge of a hub"
+                " elsewhere takes TOWONEL_EDGE_INVITE_TOKEN instead, or TOWONEL_IDENTITY_KEY_PATH"
+            )
         return value
 
     @field_validator("state_dir")
     @classmethod
     def _find_state(cls, value: Path | None, info: ValidationInfo) -> Path:
-        if value is not None:
-            return value
-        if info.data.get("data_dir") is None:
-            raise ValueError("set it or TOWONEL_DATA_DIR, to serve through a restart of the hub")
-        return info.data["data_dir"] / STATE_FOLDER  # type: ignore[no-any-return]  # a Path
+        return value or (info.data.get("data_dir") or Path()) / STATE_FOLDER
 
     @field_validator("hub_url")
     @classmethod
     def _find_hub(cls, value: str, info: ValidationInfo) -> str:
         token: SecretStr | None = info.data.get("invite_token")
-        if not value and token is not None:
-            value = EdgeToken.decode(token.get_secret_value()).hub_url
-        if not value:
+        source = ""
+        if not value and info.data.get("hub_urls"):
+            value, source = info.data["hub_urls"][0], "TOWONEL_EDGE_HUB_URLS: "
+        elif not value and token is not None:
+            value, source = _decode_hub(token), "the one in TOWONEL_EDGE_INVITE_TOKEN: "
+        elif not value:
             value = f"http://127.0.0.1:{info.data.get('hub_listen', ('', 8443))[1]}"
         try:
             allow_insecure = info.data.get("allow_insecure_hub", False)
-            return str(parse_hub_url(value, allow_insecure=allow_insecure))
+            return str(to_httpx_url(value, allow_insecure=allow_insecure))
         except TowonelError as error:
-            raise ValueError(error.detail) from None
+            raise ValueError(source + error.detail) from None
 
     @field_validator("advertised_addresses")
     @classmethod
-    def _check_addresses(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    def _check_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        problems: list[str] = []
         for text in value:
-            parse_address(text)
-        listen: tuple[str, int] = info.data.get("listen", ("127.0.0.1", 443))
-        if not value and _reachable_host(info.data.get("hub_public_url"), listen[0]) is None:
-            raise ValueError("set it: where agents reach this machine, as in edge.example.eu:443")
+            try:
+                host, port = parse_address(text)
+            except ValueError as error:
+                problems.append(f"{text!r}: {error}")
+                continue
+            if host in WILDCARDS or port == 0:
+                problems.append(
+                    f"{text!r}: must be what agents can dial, as in edge.example.eu:443"
+                )
+        if problems:
+            raise ValueError("\n".join(problems))
         return value
 
     @field_validator("proxy_protocol_trusted")
@@ -230,6 +319,28 @@ class EdgeSettings(Settings):
     def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         parse_networks(value)
         return value
+
+    @override
+    def find_warnings(self) -> Iterator[str]:
+        if not self.hub_urls:
+            return
+        others = len(self.hub_urls) - 1
+        yield (
+            "TOWONEL_EDGE_HUB_URLS: deprecated; use TOWONEL_EDGE_HUB_URL, which is one hub"
+            + f": {others} more are not used" * (others > 0)
+        )
+
+    @property
+    @override
+    def key_paths(self) -> dict[str, Path]:
+        path = None if self.invite_token else self.key_path
+        return {} if path is None else {"identity_key_path": path}
+
+    @property
+    def key_path(self) -> Path | None:
+        """The key's file, which an edge with a token need not have."""
+        in_folder = None if self.data_dir is None else self.data_dir / KEY_FILE
+        return self.identity_key_path or in_folder
 
     @property
     def state_folder(self) -> Path:
@@ -246,26 +357,40 @@ class EdgeSettings(Settings):
 
     @property
     def limits(self) -> AdmissionLimits:
-        """The limits on clients at once."""
-        return AdmissionLimits(self.max_clients, self.max_per_source, self.max_per_tenant)
+        """The limits on clients at once: no more than the limit of open files leaves."""
+        clients = limit_by_descriptors(self.max_clients)
+        return AdmissionLimits(
+            clients, self.max_per_source, self.max_per_tenant, self.max_source_share
+        )
+
+    @property
+    def session_limits(self) -> SessionLimits:
+        """The limits on sessions of agents."""
+        return SessionLimits(
+            self.max_sessions,
+            self.max_sessions_per_tenant,
+            self.max_send_buffer_per_tenant_mib * MIB,
+            self.max_receive_buffer_per_tenant_mib * MIB,
+        )
 
     @property
     def proxies(self) -> tuple[Network, ...]:
         """The networks whose peers must speak PROXY v2."""
         return parse_networks(self.proxy_protocol_trusted) if self.proxy_protocol else ()
 
+    @property
+    def session_address(self) -> IpPort:
+        """Where agents connect (UDP)."""
+        return self.session_listen or self.listen
+
     def agent_addresses(self, session_port: int) -> list[str]:
-        """Return what agents dial, when sessions are taken on this port."""
+        """Return what agents dial, when sessions are taken on this port; none where it is unknown."""
         if self.advertised_addresses:
             return list(self.advertised_addresses)
-        host = _reachable_host(self.hub_public_url, self.listen[0]) or self.listen[0]
-        return [f"[{host}]:{session_port}" if ":" in host else f"{host}:{session_port}"]
-
-
-def _reachable_host(hub_public_url: str | None, listen_host: str) -> str | None:
-    """Return the host by which others reach this machine, or None if it is unknown."""
-    host = urlsplit(hub_public_url).hostname if hub_public_url else None
-    for candidate in (host, listen_host):
-        if candidate and candidate not in WILDCARDS:
-            return candidate
-    return None
+        public = urlsplit(self.hub_public_url).hostname if self.hub_public_url else None
+        hosts = (
+            host
+            for host in (public, self.session_address[0], self.listen[0])
+            if host and host not in WILDCARDS
+        )
+        return [format_address(host, session_port) for host in hosts][:1]

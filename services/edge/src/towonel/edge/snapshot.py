@@ -62,6 +62,7 @@ class SnapshotFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._is_failing = False
         self._writing = threading.Lock()  # a save outlives its cancellation, in its thread
 
     async def load(self) -> Snapshot | None:
@@ -74,12 +75,17 @@ class SnapshotFile:
             log.warning("snapshot.read_failed", path=str(self._path), error=str(error))
             return None
 
-    async def save(self, snapshot: Snapshot) -> None:
-        """Replace the file; a failure is logged, and the edge goes on."""
+    async def save(self, snapshot: Snapshot) -> str | None:
+        """Replace the file, or return why that failed; it is logged once, and the edge goes on."""
         try:
             await asyncio.to_thread(self._save, snapshot)
         except OSError as error:
-            log.warning("snapshot.write_failed", path=str(self._path), error=str(error))
+            if not self._is_failing:
+                log.warning("snapshot.write_failed", path=str(self._path), error=str(error))
+            self._is_failing = True
+            return f"{self._path}: {error.strerror or error}"
+        self._is_failing = False
+        return None
 
     def _load(self) -> Snapshot:
         with self._path.open("rb") as file:

@@ -10,11 +10,12 @@ from sqlalchemy.exc import DatabaseError, InterfaceError
 
 from towonel.hub import background
 from towonel.hub.api.application import create_app, prepare
+from towonel.hub.bounds import MIB, Bounds
 from towonel.hub.context import Hub, Policy
 from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.core.rate_limits import Rate
-from towonel.hub.key_files import HubKeys, load_keys
+from towonel.hub.key_files import HubKeys, has_operator_key, load_keys
 from towonel.hub.live.audit_signal import AuditSignal
 from towonel.hub.live.edge_reports import EdgeReports
 from towonel.hub.live.rate_limits import make_limiter
@@ -23,8 +24,9 @@ from towonel.hub.live.route_changes import make_route_changes, on_commit, redis_
 from towonel.hub.metrics import VERSION, Metrics
 from towonel.hub.operations.declared_tenants import declare
 from towonel.hub.settings import HubSettings
+from towonel.hub.store.db.errors import describe, is_corrupt, is_passing
 from towonel.hub.store.db.migrate import upgrade
-from towonel.hub.store.db.postgres import is_away
+from towonel.hub.store.db.offline import check_file
 from towonel.hub.store.db.tracing import trace_queries
 from towonel.hub.store.db.transactions import Store
 from towonel.hub.store.retention import Retention
@@ -32,9 +34,11 @@ from towonel.hub.timing import Timing
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
+from towonel.runtime.lifecycle import GiveUp
 from towonel.runtime.settings import SettingsError
-from towonel.runtime.telemetry import tracing
-from towonel.runtime.web import serve_app
+from towonel.runtime.sockets import limit_by_descriptors
+from towonel.runtime.tracing.telemetry import tracing
+from towonel.runtime.web import CONNECTIONS, serve_app
 from towonel.wire.errors import Denied, TowonelError
 from towonel.wire.tokens import SECRET_MARKS
 
@@ -55,11 +59,18 @@ async def serve(
     """
     health, metrics = Health(), Metrics()
     health.set("api", ok=False)
+    await asyncio.to_thread(_check_file, settings)  # before keys are made beside it
     async with admin.serve(
-        *settings.health_listen_addr, health, metrics.registry, name="hub", version=VERSION
+        *settings.health_listen_addr,
+        health,
+        metrics.registry,
+        name="hub",
+        version=VERSION,
+        variable=settings.variable_of("health_listen_addr"),
     ):
+        has_keys = has_operator_key(settings)
         keys = await asyncio.to_thread(load_keys, settings)
-        if await _migrate_when_ready(settings, health, stopping):
+        if await _migrate_when_ready(settings, health, stopping, has_keys=has_keys):
             async with _open_hub(settings, keys, metrics, timing or Timing()) as hub:
                 await _serve(settings, hub, health, stopping)
     log.info("hub.stopped")
@@ -68,7 +79,10 @@ async def serve(
 async def _serve(settings: HubSettings, hub: Hub, health: Health, stopping: asyncio.Event) -> None:
     async with (
         serve_app(
-            prepare(create_app(hub)), *settings.listen_addr, drain_s=settings.drain_timeout_secs
+            prepare(create_app(hub)),
+            *settings.listen_addr,
+            variable=settings.variable_of("listen_addr"),
+            drain_s=settings.drain_timeout_secs,
         ) as port,
         asyncio.TaskGroup() as tasks,
     ):
@@ -98,7 +112,7 @@ async def _open_hub(
         Store.open(
             settings.database,
             on_commit(changes, audited := AuditSignal()),
-            lambda: changes.revision,
+            lambda: changes.highest,
             max_connections=settings.max_connections,
             max_idle=settings.max_idle_connections,
             begin_s=timing.database_begin_s,
@@ -122,9 +136,16 @@ async def _open_hub(
             settings.url,
             policy,
             timing,
+            bounds_of(settings),
             metrics=metrics,
             tracer_provider=provider,
         )
+
+
+def bounds_of(settings: HubSettings) -> Bounds:
+    """Return the bounds that the settings and the limit of open files leave."""
+    awaited_bodies = limit_by_descriptors(CONNECTIONS) // 8
+    return Bounds(awaited_bodies=awaited_bodies, body_bytes=settings.body_memory_mib * MIB)
 
 
 def policy_of(settings: HubSettings) -> Policy:
@@ -141,8 +162,11 @@ def policy_of(settings: HubSettings) -> Policy:
             agents=settings.quota_agents,
             ports=settings.quota_ports,
             hostnames=settings.quota_hostnames,
+            groups=settings.quota_groups,
+            group_services=settings.quota_group_services,
         ),
         per_address=Rate(settings.rate_limit_per_sec, settings.rate_limit_burst),
+        route_changes=Rate(settings.route_changes_per_sec, settings.route_changes_burst),
         per_key=Rate(per_key, max(1, round(BURST_S * per_key))),
         proxies=settings.proxies,
         open_tenant_logs=settings.open_tenant_logs,
@@ -157,33 +181,48 @@ async def _declare(store: Store, settings: HubSettings, policy: Policy) -> None:
         raise SettingsError([f"TOWONEL_TENANTS: {error.detail}"]) from error
 
 
+def _check_file(settings: HubSettings) -> None:
+    try:
+        check_file(settings.database)
+    except Denied as error:
+        raise SettingsError([f"TOWONEL_HUB_DB_DSN: {error.detail}"]) from error
+
+
 async def _migrate_when_ready(
-    settings: HubSettings, health: Health, stopping: asyncio.Event
+    settings: HubSettings, health: Health, stopping: asyncio.Event, *, has_keys: bool
 ) -> bool:
     """Migrate the database once it is available; return False when the hub stops before."""
     backoff, rng = Backoff(0.5, 5), SystemRandom()
     while not stopping.is_set():
         try:
-            await asyncio.to_thread(upgrade, settings.database)
+            is_new = await asyncio.to_thread(upgrade, settings.database)
         except Denied as error:
             problem = f"TOWONEL_HUB_DB_DSN: {settings.database}: {error.detail}"
             raise SettingsError([problem]) from error
-        except (DatabaseError, InterfaceError, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) else _first_line(error)
-            if isinstance(error, OSError) or not is_away(error.orig):
-                raise SettingsError(
-                    [f"TOWONEL_HUB_DB_DSN: cannot use {settings.database}: {reason}"]
-                ) from error
+        except OSError as error:
+            raise _unusable(settings, str(error.strerror)) from error
+        except (DatabaseError, InterfaceError) as error:
+            reason = describe(error.orig)
+            if not is_passing(error.orig):
+                raise _unusable(settings, reason, error) from error
             health.set("database", ok=False, reason=f"waiting for it: {reason}")
             log.warning("database.unavailable", reason=reason)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(backoff.next_delay(rng)):
                     await stopping.wait()
         else:
+            if is_new and has_keys:
+                log.warning("database.new_beside_keys", database=str(settings.database))
             health.set("database", ok=True)
             return True
     return False
 
 
-def _first_line(error: DatabaseError | InterfaceError) -> str:
-    return (str(error.orig).splitlines() or [""])[0]
+def _unusable(
+    settings: HubSettings, reason: str, error: DatabaseError | InterfaceError | None = None
+) -> Exception:
+    """Return the error that ends the hub; a database that broke is no mistake in the settings."""
+    problem = f"cannot use {settings.database}: {reason}"
+    if error is not None and is_corrupt(error.orig):
+        return GiveUp(f"{problem}: restore a backup, or repair it")
+    return SettingsError([f"TOWONEL_HUB_DB_DSN: {problem}"])

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import NoReturn, override
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -19,13 +18,13 @@ from towonel.hub.metrics import VERSION
 from towonel.hub.settings import HubSettings
 from towonel.hub.store.db.database import Database
 from towonel.runtime import lifecycle, logs, secretinput
+from towonel.runtime.environment.command_line import check_settings, make_parser
 from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_SETTINGS
+from towonel.runtime.interrupts import raise_at_interrupt
 from towonel.runtime.secretfile import SecretFileError
-from towonel.runtime.settings import SettingsError, load
+from towonel.runtime.settings import SettingsError, load, log_warnings
 from towonel.wire.errors import TowonelError
 from towonel.wire.tokens import SECRET_MARKS
-
-EXIT_USAGE = 2
 
 type Command = Callable[[argparse.Namespace], int]
 
@@ -33,6 +32,8 @@ type Command = Callable[[argparse.Namespace], int]
 def main() -> int:
     """Run the hub, or one command, and return the exit code."""
     arguments = _parser().parse_args()
+    if arguments.check:
+        return check_settings(HubSettings)
     if arguments.command is None:
         return lifecycle.main(HubSettings, _prepare)
     return _run(arguments.command, arguments)
@@ -90,19 +91,9 @@ def check(arguments: argparse.Namespace) -> int:
     return EXIT_FAILED if violations else EXIT_OK
 
 
-class _Parser(argparse.ArgumentParser):
-    """Parser whose mistakes read as those of `towonel`."""
-
-    @override
-    def error(self, message: str) -> NoReturn:
-        usage = self.format_usage().removeprefix("usage: ")
-        hint = f"Try '{self.prog} -h' for help."
-        self.exit(EXIT_USAGE, f"Usage: {usage}{hint}\n\nError: {message}\n")
-
-
 def _parser() -> argparse.ArgumentParser:
     about = "Run the hub, or look after its database. Without a command: run it."
-    parser = _Parser(prog="towonel-hub", description=about, allow_abbrev=False)
+    parser = make_parser("towonel-hub", about, VERSION)
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
@@ -138,12 +129,14 @@ def _add_archive(parser: argparse.ArgumentParser, *, keys_help: str) -> None:
 
 def _prepare(settings: HubSettings) -> tuple[lifecycle.Serve, float]:
     logs.configure(settings.log_level, settings.log_format, "hub", redact=SECRET_MARKS)
-    return partial(serve, settings), settings.drain_timeout_secs + 10
+    log_warnings(settings)
+    return partial(serve, settings), settings.drain_timeout_secs
 
 
 def _run(command: Command, arguments: argparse.Namespace) -> int:
     """Turn what goes wrong into a line and an exit code."""
     try:
+        raise_at_interrupt()
         return command(arguments)
     except KeyboardInterrupt:  # Ctrl-C, also at the prompt
         return EXIT_INTERRUPTED

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
 
 from fastapi import Depends, Request
 from opentelemetry.trace import TracerProvider
 
+from towonel.hub.bounds import Bounds
 from towonel.hub.core.access import Principal
 from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
@@ -17,11 +19,13 @@ from towonel.hub.key_files import HubKeys
 from towonel.hub.live.audit_signal import AuditSignal
 from towonel.hub.live.edge_reports import EdgeReports
 from towonel.hub.live.rate_limits import Limiter
+from towonel.hub.live.report_intake import ReportIntake
 from towonel.hub.live.route_cache import RouteCache
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.metrics import Metrics
 from towonel.hub.store.db.transactions import Store
 from towonel.hub.timing import Timing
+from towonel.runtime.log_limit import LogLimit
 from towonel.wire.ids import AgentId, TenantId
 
 
@@ -33,6 +37,8 @@ class Policy:
     quotas: Quotas = field(default_factory=Quotas)
     per_address: Rate = Rate(5, 30)  # noqa: RUF009 it is frozen
     per_key: Rate = Rate(50, 500)  # noqa: RUF009 as above
+    route_changes: Rate = Rate(10, 10_000)  # noqa: RUF009 as above
+    reports: Rate = Rate(1 / 5, 3)  # noqa: RUF009 as above; edges report every ten seconds
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     open_tenant_logs: bool = False
     agents: Mapping[AgentId, TenantId] = field(default_factory=dict[AgentId, TenantId])  # declared
@@ -53,11 +59,13 @@ class Hub:
         url: its public URL, for tokens.
         policy: what its operator decided.
         timing: its intervals and timeouts.
+        bounds: what callers can make it hold or do at once.
         metrics: its metrics.
         stopping: is set when streams and long polls have to end.
         key_uses: when API keys were last used, until it is written to the database.
         edges_seen: when edges were last seen, until it is written to the database.
         tracer_provider: of the spans of requests, or None without tracing.
+        log_limit: of lines that callers cause.
         subscribers: open streams of routes in the original's form.
         followers: open streams of events, with their callers.
     """
@@ -72,11 +80,13 @@ class Hub:
     url: str
     policy: Policy = field(default_factory=Policy)
     timing: Timing = field(default_factory=Timing)
+    bounds: Bounds = field(default_factory=Bounds)
     metrics: Metrics = field(default_factory=Metrics)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     key_uses: dict[bytes, int] = field(default_factory=dict[bytes, int])
     edges_seen: dict[bytes, int] = field(default_factory=dict[bytes, int])
     tracer_provider: TracerProvider | None = None
+    log_limit: LogLimit = field(default_factory=LogLimit)
     subscribers: set[object] = field(default_factory=set[object])
     followers: dict[object, Principal] = field(default_factory=dict[object, Principal])
 
@@ -88,6 +98,11 @@ class Hub:
         self.metrics.followers.set_function(lambda: len(self.followers))
         self.metrics.cache_revision.set_function(lambda: self.route_cache.revision)
         self.metrics.limiter.set_function(lambda: self.limiter.degraded)
+
+    @cached_property
+    def report_intake(self) -> ReportIntake:
+        """Admission of the reports of edges."""
+        return ReportIntake(self.limiter, self.policy.reports, self.bounds)
 
     def now_ms(self) -> int:
         """Return Unix time in ms, by the clock that stamps writes."""
@@ -102,6 +117,7 @@ class Hub:
         self.stopping.set()
         self.route_changes.release()
         self.audit_signal.notify()
+        self.log_limit.flush()
 
 
 async def _hub(request: Request) -> Hub:

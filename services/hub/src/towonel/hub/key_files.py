@@ -1,17 +1,18 @@
 """Key files of the hub, which are made at its first start."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from towonel.hub.settings import HubSettings
-from towonel.identity.keys import SEED_BYTES, NodeKey
+from towonel.hub.settings import KEY_FILES, HubSettings
+from towonel.identity.keys import BLANK, SEED_BYTES, NodeKey, is_blank
 from towonel.runtime.secretfile import SecretFileError, load_or_create, read
 from towonel.wire import base64url
 
 HASH_KEY_BYTES = 32  # BLAKE3's
+MIN_OPERATOR_KEY_CHARS = 32  # one that the hub makes has 43
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +28,20 @@ def load_keys(settings: HubSettings) -> HubKeys:
     """Read the keys, making those that are missing; blocking.
 
     Raises:
-        SecretFileError: naming the file and the rule that it breaks.
+        SecretFileError: with a line for each, naming the variable, the file and the rule.
     """
-    paths = _paths(settings)
-    return HubKeys(
-        NodeKey.from_seed(_node_seed(paths["node.key"])),
-        _operator_key(paths["operator.key"]),
-        _invite_hash_key(settings, paths["invite_hash.key"]),
-    )
+    paths = settings.key_paths
+    loaded: list[bytes] = []
+    problems: list[str] = []
+    for setting, load in _LOADERS.items():
+        try:
+            loaded.append(load(settings, paths[setting]))
+        except SecretFileError as error:
+            problems.append(f"{settings.variable_of(setting)}: {error}")
+    if problems:
+        raise SecretFileError("\n".join(problems))
+    seed, operator, invite_hash = loaded
+    return HubKeys(NodeKey.from_seed(seed), operator, invite_hash)
 
 
 def key_files(settings: HubSettings) -> dict[str, bytes]:
@@ -73,32 +80,41 @@ def write_key_files(settings: HubSettings, keys: Mapping[str, bytes]) -> None:
     check_key_files(settings, keys)
 
 
+def has_operator_key(settings: HubSettings) -> bool:
+    """Whether the hub has made its operator key before; `node.key` can be the edge's that starts beside it."""
+    return settings.key_paths["operator_api_key_path"].exists()
+
+
 def _paths(settings: HubSettings) -> dict[str, Path]:
-    folder = settings.data_dir
-    return {
-        "node.key": settings.identity_key_path or folder / "node.key",
-        "operator.key": settings.operator_api_key_path or folder / "operator.key",
-        "invite_hash.key": settings.invite_hash_key_path or folder / "invite_hash.key",
-    }
+    """Return the key files by their usual names, which a backup has."""
+    paths = settings.key_paths
+    return {name: paths[setting] for setting, name in KEY_FILES.items()}
 
 
-def _node_seed(path: Path) -> bytes:
+def _node_seed(_settings: HubSettings, path: Path) -> bytes:
     seed = load_or_create(path, lambda: secrets.token_bytes(SEED_BYTES))
     if len(seed) != SEED_BYTES:
         raise SecretFileError(f"{path}: must be exactly {SEED_BYTES} bytes, has {len(seed)}")
+    if is_blank(seed):
+        raise SecretFileError(f"{path}: {BLANK}")
     return seed
 
 
-def _operator_key(path: Path) -> bytes:
+def _operator_key(_settings: HubSettings, path: Path) -> bytes:
     key = load_or_create(path, lambda: base64url.encode(secrets.token_bytes(32)).encode()).strip()
     if not key:
         raise SecretFileError(f"{path}: is empty; delete it, and a new key is made")
+    if len(key) < MIN_OPERATOR_KEY_CHARS:
+        raise SecretFileError(
+            f"{path}: has {len(key)} characters, and needs at least {MIN_OPERATOR_KEY_CHARS}: was it cut"
+            " off? Restore it, or delete it, and a new key is made"
+        )
     return key
 
 
 def _invite_hash_key(settings: HubSettings, path: Path) -> bytes:
     if settings.invite_hash_key is not None:
-        return bytes.fromhex(settings.invite_hash_key.get_secret_value().strip())
+        return bytes.fromhex(settings.invite_hash_key.get_secret_value())
     text = load_or_create(path, lambda: secrets.token_hex(HASH_KEY_BYTES).encode()).strip()
     try:
         key = bytes.fromhex(text.decode("ascii"))
@@ -106,4 +122,13 @@ def _invite_hash_key(settings: HubSettings, path: Path) -> bytes:
         key = b""
     if len(key) != HASH_KEY_BYTES:
         raise SecretFileError(f"{path}: must be 64 hexadecimal digits")
+    if is_blank(key):
+        raise SecretFileError(f"{path}: {BLANK}")
     return key
+
+
+_LOADERS: dict[str, Callable[[HubSettings, Path], bytes]] = {
+    "identity_key_path": _node_seed,
+    "operator_api_key_path": _operator_key,
+    "invite_hash_key_path": _invite_hash_key,
+}

@@ -25,13 +25,13 @@ class Metrics:
             ["endpoint", "status"],
         )
         self.refused = counter("towonel_hub_refused", "Refused requests, by code.", ["code"])
+        self.body_bytes = gauge("towonel_hub_body_bytes", "Bytes of bodies of unknown senders.")
+        self.awaited_bodies = gauge("towonel_hub_awaited_bodies", "Bodies that are awaited.")
         self.invites = gauge("towonel_hub_invites", "Invites, by status.", ["status"])
         self.tenants = gauge("towonel_hub_tenants_total", "Invites that are not revoked.")
         self.revision = gauge("towonel_hub_routes_revision", "Number of the last change.")
         self.waiting = gauge("towonel_hub_route_waiters", "Edges that wait for a change.")
-        self.entries_accepted = counter(
-            "towonel_hub_entries_accepted", "Signed entries that were applied."
-        )
+        self.entries_accepted = counter("towonel_hub_entries_accepted", "Applied signed entries.")
         self.entries_rejected = counter(
             "towonel_hub_entries_rejected",
             "Signed entries that were refused, by reason.",
@@ -41,9 +41,7 @@ class Metrics:
             "towonel_hub_sse_subscribers_connected", "Streams of routes in the original's form."
         )
         self.followers = gauge("towonel_hub_event_followers", "Streams of events.")
-        self.agents_live = gauge(
-            "towonel_hub_agents_live", "Agents that an edge has a session with."
-        )
+        self.agents_live = gauge("towonel_hub_agents_live", "Agents that have a session.")
         self.edges_live = gauge("towonel_hub_edges_live", "Edges that reported just now.")
         self.database = gauge("towonel_hub_database_up", "1 while the database takes writes.")
         self.cache_revision = gauge(

@@ -1,40 +1,54 @@
 """Settings of the hub, from its environment."""
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, ClassVar, Literal, override
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
     SecretStr,
+    ValidationInfo,
     field_validator,
-    model_validator,
 )
 
 from towonel.hub.store.db.database import Database
 from towonel.hub.tenant_settings import DeclaredTenant, parse_tenants
-from towonel.runtime.addresses import WILDCARDS, loopback_url
+from towonel.runtime.addresses import WILDCARDS, Network, loopback_url, parse_networks
 from towonel.runtime.redis_url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort
-from towonel.runtime.telemetry import TelemetrySettings
+from towonel.runtime.tracing.telemetry import TelemetrySettings
+from towonel.wire.addresses import LAST_PORT, is_port
+from towonel.wire.errors import Denied
+from towonel.wire.hub_urls import parse_hub_url
+from towonel.wire.legacy.variables import REPLACED_VARIABLES
+from towonel.wire.variables import VARIABLES
 
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+# The fields of the key files, and the name of each in the data folder.
+KEY_FILES = {
+    "identity_key_path": "node.key",
+    "operator_api_key_path": "operator.key",
+    "invite_hash_key_path": "invite_hash.key",
+}
+_MAX_QUOTA = 1_000_000  # what no database of a hub has room for
 
 
 def _hash_key(value: SecretStr) -> SecretStr:
-    if not _HEX_KEY.fullmatch(value.get_secret_value().strip()):
+    text = "".join(value.get_secret_value().split())
+    if not _HEX_KEY.fullmatch(text):
         raise ValueError("must be 64 hexadecimal digits, as `openssl rand -hex 32` prints")
-    return value
+    return SecretStr(text)
 
 
 def _public_url(value: str) -> str:
-    if not value.startswith(("https://", "http://")):
-        raise ValueError("must start with https://")
-    if urlsplit(value).hostname in WILDCARDS:
+    try:
+        url = parse_hub_url(value, allow_insecure=True)
+    except Denied as error:
+        raise ValueError(error.detail) from None
+    if url.host in WILDCARDS:
         raise ValueError("must name a host that agents and edges can reach, not every address")
     return value.rstrip("/")
 
@@ -43,11 +57,21 @@ def _tenants(value: object) -> object:
     return parse_tenants(value) if isinstance(value, str) else value
 
 
+def _parse_database(driver: str, dsn: str) -> Database:
+    if driver != "postgres":
+        return Database.parse_file(dsn)
+    database = Database.parse(dsn)
+    if database.url.port is not None and not 0 < database.url.port <= LAST_PORT:
+        raise ValueError(f"has a port that is none: it must be from 1 to {LAST_PORT}")
+    return database
+
+
 class HubSettings(TelemetrySettings):
     """Settings of the hub; names and defaults are the original's where it has them."""
 
-    prefixes: ClassVar[tuple[str, ...]] = ("TOWONEL_HUB_", "TOWONEL_INVITE_HASH_")
-    foreign: ClassVar[tuple[str, ...]] = ("TOWONEL_HUB_URL", "TOWONEL_HUB_ENABLED")  # of `towonel`
+    prefixes: ClassVar[tuple[str, ...]] = ("TOWONEL_",)
+    foreign: ClassVar[frozenset[str]] = VARIABLES
+    replaced: ClassVar[Mapping[str, str]] = REPLACED_VARIABLES
 
     data_dir: Path = Field(
         default=Path(),
@@ -127,6 +151,7 @@ class HubSettings(TelemetrySettings):
     drain_timeout_secs: float = Field(
         default=10,
         gt=0,
+        le=3600,
         validation_alias="TOWONEL_HUB_DRAIN_TIMEOUT_SECS",
         description="Seconds that requests in flight get when the hub stops.",
     )
@@ -145,44 +170,87 @@ class HubSettings(TelemetrySettings):
     rate_limit_per_sec: float = Field(
         default=5,
         gt=0,
+        le=1_000_000,
         validation_alias="TOWONEL_HUB_RATE_LIMIT_PER_SEC",
         description="Requests a second that one address may make without an operator's or an API key.",
     )
     rate_limit_burst: int = Field(
         default=30,
         ge=1,
+        le=1_000_000,
         validation_alias="TOWONEL_HUB_RATE_LIMIT_BURST",
         description="How many of them may come at once.",
     )
     key_rate_limit_per_sec: float = Field(
         default=50,
         gt=0,
+        le=1_000_000,
         validation_alias="TOWONEL_HUB_KEY_RATE_LIMIT_PER_SEC",
         description="Requests a second that one operator's or API key may make; the burst is ten times that.",
+    )
+    body_memory_mib: int = Field(
+        default=16,
+        ge=2,
+        le=1_000_000,
+        validation_alias="TOWONEL_HUB_BODY_MEMORY_MIB",
+        description="MiB of request bodies that are held before their sender is known. Above it, the"
+        " address that sends most is told to come back.",
     )
     quota_services: int = Field(
         default=1_000,
         ge=0,
+        le=_MAX_QUOTA,
         validation_alias="TOWONEL_HUB_QUOTA_SERVICES",
         description="Services that a tenant may publish, unless its own limit says otherwise.",
     )
     quota_agents: int = Field(
         default=100,
         ge=0,
+        le=_MAX_QUOTA,
         validation_alias="TOWONEL_HUB_QUOTA_AGENTS",
         description="Agents that a tenant may run at once, unless its own limit says otherwise.",
     )
     quota_ports: int = Field(
         default=100,
         ge=0,
+        le=_MAX_QUOTA,
         validation_alias="TOWONEL_HUB_QUOTA_PORTS",
         description="Ports that a tenant may publish or keep, unless its own limit says otherwise.",
     )
     quota_hostnames: int = Field(
         default=1_000,
         ge=0,
+        le=_MAX_QUOTA,
         validation_alias="TOWONEL_HUB_QUOTA_HOSTNAMES",
         description="Hostnames that an invite may have, unless its own limit says otherwise.",
+    )
+    quota_groups: int = Field(
+        default=32,
+        ge=0,
+        le=_MAX_QUOTA,
+        validation_alias="TOWONEL_HUB_QUOTA_GROUPS",
+        description="Groups of a tenant that may publish something.",
+    )
+    quota_group_services: int = Field(
+        default=10_000,
+        ge=0,
+        le=_MAX_QUOTA,
+        validation_alias="TOWONEL_HUB_QUOTA_GROUP_SERVICES",
+        description="Services that all groups of a tenant may publish, where one that two groups publish counts twice.",
+    )
+    route_changes_per_sec: float = Field(
+        default=10,
+        gt=0,
+        le=1_000_000,
+        validation_alias="TOWONEL_HUB_ROUTE_CHANGES_PER_SEC",
+        description="Services a second that a tenant may add, change or remove.",
+    )
+    route_changes_burst: int = Field(
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        validation_alias="TOWONEL_HUB_ROUTE_CHANGES_BURST",
+        description="How many of them may come at once.",
     )
     reserved_ports: CsvList = Field(
         default=("443", "8443", "9090", "9091"),
@@ -203,6 +271,7 @@ class HubSettings(TelemetrySettings):
     audit_retention_days: int = Field(
         default=90,
         ge=1,
+        le=36_500,
         validation_alias="TOWONEL_HUB_AUDIT_RETENTION_DAYS",
         description="For how many days the audit log remembers.",
     )
@@ -210,41 +279,52 @@ class HubSettings(TelemetrySettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for item in value:
-            try:
-                ip_network(item)
-            except ValueError:
-                raise ValueError(f"{item!r} is not a network such as 10.0.0.0/8") from None
+        parse_networks(value)
         return value
 
     @field_validator("reserved_ports")
     @classmethod
     def _ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        wrong = [item for item in value if not (item.isascii() and item.isdigit())]
+        wrong = [item for item in value if not is_port(item)]
         if wrong:
-            raise ValueError(f"{wrong[0]!r} is not a port")
+            raise ValueError("\n".join(f"{item!r} is not a port, 1 to 65535" for item in wrong))
         return value
 
-    @model_validator(mode="after")
-    def _usable_database(self) -> "HubSettings":
-        if self.db_driver == "postgres" and not self._dsn:
-            raise ValueError("TOWONEL_HUB_DB_DSN: must be set for postgres")
-        try:
-            _ = self.database
-        except ValueError as error:
-            raise ValueError(f"TOWONEL_HUB_DB_DSN: {error}") from None
-        return self
+    @field_validator("db_dsn")
+    @classmethod
+    def _usable_database(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        driver = info.data.get("db_driver")  # missing where it is wrong itself
+        if driver == "postgres" and value is None:
+            raise ValueError(
+                "must be set for postgres, as in postgres://user:password@host:5432/database"
+            )
+        if driver is not None and value is not None:
+            _ = _parse_database(driver, value.get_secret_value())
+        return value
+
+    @override
+    def find_warnings(self) -> Iterator[str]:
+        if (
+            self.public_url is not None
+            and parse_hub_url(self.public_url, allow_insecure=True).is_cleartext
+        ):
+            yield (
+                "TOWONEL_HUB_PUBLIC_URL: is http://, which agents and edges refuse unless each has"
+                " TOWONEL_ALLOW_INSECURE_HUB=true"
+            )
 
     @property
     def database(self) -> Database:
         """The database."""
-        if self.db_driver == "postgres":
-            return Database.parse(self._dsn)
-        return Database.parse_file(self._dsn or str(self.data_dir / "hub.db"))
+        dsn = self.db_dsn.get_secret_value() if self.db_dsn else str(self.data_dir / "hub.db")
+        return _parse_database(self.db_driver, dsn)
 
     @property
-    def _dsn(self) -> str:
-        return self.db_dsn.get_secret_value().strip() if self.db_dsn else ""
+    @override
+    def key_paths(self) -> dict[str, Path]:
+        return {
+            field: getattr(self, field) or self.data_dir / name for field, name in KEY_FILES.items()
+        }
 
     @property
     def max_connections(self) -> int:
@@ -258,9 +338,9 @@ class HubSettings(TelemetrySettings):
         return min(idle, self.max_connections)
 
     @property
-    def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
+    def proxies(self) -> tuple[Network, ...]:
         """The networks whose X-Forwarded-For is believed."""
-        return tuple(ip_network(item) for item in self.trusted_proxies)
+        return parse_networks(self.trusted_proxies)
 
     @property
     def ports_in_use(self) -> frozenset[int]:

@@ -1,15 +1,15 @@
 """Parser of TOWONEL_TENANTS: tenants declared by the settings, with keys made elsewhere."""
 
-import json
 from collections import Counter
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from towonel.api.fields import HEX_32_ANY_CASE
 from towonel.identity.keys import TENANT_PUBLIC_KEY_BYTES, tenant_id_of
+from towonel.runtime.environment.lists import parse_json
 from towonel.wire import base64url
 from towonel.wire.errors import ProtocolError
 from towonel.wire.ids import AgentId, TenantId
@@ -38,12 +38,12 @@ def _hostname(text: str) -> Hostname:
 
 def _public_key(text: str) -> str:
     try:
-        size = len(base64url.decode(text.strip()))
+        size = len(base64url.decode(text := "".join(text.split())))
     except ProtocolError:
         raise ValueError("must be base64url without padding") from None
     if size != TENANT_PUBLIC_KEY_BYTES:
         raise ValueError(f"must be {TENANT_PUBLIC_KEY_BYTES} bytes, and is {size}")
-    return text.strip()
+    return text
 
 
 type _Id = Annotated[str, Field(pattern=HEX_32_ANY_CASE)]
@@ -62,9 +62,6 @@ class _Item(BaseModel):
     direct_addresses: list[str] = []
 
 
-_ITEMS = TypeAdapter(list[_Item])
-
-
 def parse_tenants(text: str) -> tuple[DeclaredTenant, ...]:
     """Parse the JSON array of tenants.
 
@@ -72,24 +69,31 @@ def parse_tenants(text: str) -> tuple[DeclaredTenant, ...]:
         ValueError: with one line per mistake, each with the index of the tenant and the field.
     Source: inventory §2, TENANTS.
     """
-    try:
-        items = _ITEMS.validate_python(json.loads(text)) if text.strip() else []
-    except json.JSONDecodeError as error:
-        raise ValueError(f"is not JSON: {error.msg} at character {error.pos + 1}") from None
-    except ValidationError as error:
-        raise ValueError("\n".join(map(_problem, error.errors(include_url=False)))) from None
-    if len(items) > MAX_TENANTS:
-        raise ValueError(f"has {len(items)} tenants, at most {MAX_TENANTS} are taken")
-    tenants = tuple(map(_tenant, items))
-    problems = [
-        f"[{number}].id: is not of its pq_public_key: that is {tenant_id.hex()}"
-        for number, one in enumerate(tenants)
-        if (tenant_id := tenant_id_of(one.public_key)) != one.tenant_id
-    ]
+    found: object = parse_json(text) if text.strip() else []
+    if not isinstance(found, list):
+        raise ValueError('must be a JSON array, as in [{"name": "home", …}]')  # noqa: TRY004 one kind of mistake
+    entries = cast("list[object]", found)
+    if len(entries) > MAX_TENANTS:
+        raise ValueError(f"has {len(entries)} tenants, at most {MAX_TENANTS} are taken")
+    problems: list[str] = []
+    parsed = [_parse_item(number, entry, problems) for number, entry in enumerate(entries)]
+    tenants = tuple(one for one in parsed if one is not None)
     problems += _duplicates(tenants)
     if problems:
         raise ValueError("\n".join(problems))
     return tenants
+
+
+def _parse_item(number: int, entry: object, problems: list[str]) -> DeclaredTenant | None:
+    try:
+        tenant = _tenant(_Item.model_validate(entry))
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        problems.extend(f"[{number}]{_problem(item)}" for item in found)
+        return None
+    if (tenant_id := tenant_id_of(tenant.public_key)) != tenant.tenant_id:
+        problems.append(f"[{number}].id: is not of its pq_public_key: that is {tenant_id.hex()}")
+    return tenant
 
 
 def _tenant(item: _Item) -> DeclaredTenant:
@@ -111,5 +115,14 @@ def _duplicates(tenants: tuple[DeclaredTenant, ...]) -> list[str]:
 
 def _problem(item: ErrorDetails) -> str:
     place = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"]]
-    message = str(item["msg"]).removeprefix("Value error, ")
-    return f"{''.join(place)}: {message}" if place else message
+    match item["type"]:
+        case "missing":
+            rule = "is missing"
+        case "extra_forbidden":
+            rule = f"unknown field; there are {', '.join(_Item.model_fields)}"
+        case "string_pattern_mismatch":
+            rule = "must be 64 hexadecimal digits"
+        case _:
+            rule = str(item["msg"]).removeprefix("Value error, ").removeprefix("Input should ")
+            rule = f"must {rule}" if rule.startswith("be ") else rule
+    return f"{''.join(place)}: {rule}"

@@ -9,6 +9,7 @@ class Timing:
 
     Args:
         maintenance_s: between two rounds of pruning and of writing down what is noted.
+        serving_check_s: how late serving of a tenant ends whose time is over.
         health_check_s: how late /readyz tells that the database or Redis is away, or is back.
         database_begin_s: for earlier writes, a free connection and the start of a transaction; then
             a request is answered with 503.
@@ -23,6 +24,7 @@ class Timing:
     """
 
     maintenance_s: float = 15.0
+    serving_check_s: float = 2.0
     health_check_s: float = 2.0
     database_begin_s: float = 8.0
     database_answer_s: float = 8.0

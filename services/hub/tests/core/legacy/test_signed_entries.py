@@ -230,7 +230,7 @@ def test_other_ops_are_taken_as_they_are() -> None:
 @pytest.mark.parametrize(
     "op",
     [
-        UpsertHostname("a_b.eu"),
+        UpsertHostname("a b.eu"),
         DeleteHostname("single"),
         SetHostnameTls("a.*.eu", TlsMode.TERMINATE),
         UpsertTcpService("", 2222),
@@ -244,6 +244,13 @@ def test_other_ops_are_taken_as_they_are() -> None:
 def test_names_and_ports_that_break_a_rule_are_refused(op: Op) -> None:
     with pytest.raises(ProtocolError) as caught:
         normalize(op)
+
+    assert caught.value.code is Code.BAD_NAME
+
+
+def test_an_agent_whose_id_is_no_public_key_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="not an Ed25519 public key") as caught:
+        normalize(UpsertAgent(AgentId(b"\x02" + bytes(31))))
 
     assert caught.value.code is Code.BAD_NAME
 

@@ -9,14 +9,14 @@ from towonel.cli.command import hub_command
 from towonel.cli.options.ids import parse_hex_id
 from towonel.cli.output import Fields, Output, format_time
 from towonel.cli.tables import Group, Limit, TenantId, agent_rows, fetch_all, format_live
-from towonel.client.hub import HubClient
+from towonel.client.operator import OperatorClient
 
 app = typer.Typer()
 
 
 @hub_command(app, "list", "towonel agent list", "towonel agent list --live --json")
 async def list_all(
-    hub: HubClient,
+    hub: OperatorClient,
     tenant_id: TenantId = None,
     group_name: Group = None,
     live: Annotated[
@@ -34,7 +34,7 @@ async def list_all(
 
 @hub_command(app, "show", f"towonel agent show {'a1' * 32}")
 async def show(
-    hub: HubClient,
+    hub: OperatorClient,
     agent: Annotated[
         str, typer.Argument(metavar="AGENT", help="The agent's id.", show_default=False)
     ],

@@ -8,25 +8,40 @@ from towonel.api.invites import InviteDetail
 from towonel.cli.command import hub_command
 from towonel.cli.commands.invite.flags import InviteChanges, Limit, format_limits, parse_edit
 from towonel.cli.conditional_edit import Force, send_edit
-from towonel.cli.options.expiry import Expires, ExpiresAt
+from towonel.cli.options.expiry import ExpiresAt
 from towonel.cli.options.flags import ItemId
 from towonel.cli.options.port_ranges import format_range
 from towonel.cli.output import Fields, Output, format_time, now
-from towonel.client.hub import HubClient
+from towonel.client.operator import OperatorClient
 
 app = typer.Typer()
 
 Several = list[str] | None
+UntilJoined = Annotated[
+    str | None,
+    typer.Option("--expires", metavar="TIME", help="How long agents can join: 48h, 7d, never."),
+]
+ServeFor = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="How long from now it is served: 48h, 30d, forever."),
+]
+ServeUntil = Annotated[
+    str | None,
+    typer.Option(metavar="DATE", help="Or until when: 2027-01-31, 2027-01-31T12:00:00Z."),
+]
 NewName = Annotated[str | None, typer.Option(metavar="NAME", help="Its new name.")]
 Hostnames = Annotated[
-    str | None, typer.Option(metavar="A,B", help="All that it may publish; quote a *.")
+    Several, typer.Option(metavar="A,B", help="All that it may publish; quote a *; repeat it.")
 ]
-AddHostname = Annotated[Several, typer.Option(metavar="NAME", help="One more; repeat it.")]
-RemoveHostname = Annotated[Several, typer.Option(metavar="NAME", help="One less; repeat it.")]
+AddHostname = Annotated[Several, typer.Option(metavar="A,B", help="More; repeat it.")]
+RemoveHostname = Annotated[Several, typer.Option(metavar="A,B", help="No more these; repeat it.")]
 AddPort = Annotated[
     Several,
     typer.Option(
-        "--add-port", "--port", metavar="PORTS", help="Keep tcp:2222 or udp:27015-27030 for it."
+        "--add-port",
+        "--port",
+        metavar="PORTS",
+        help="Keep tcp:2222,udp:27015-27030 for it; repeat it.",
     ),
 ]
 RemovePort = Annotated[
@@ -35,7 +50,7 @@ RemovePort = Annotated[
 
 
 @hub_command(app, "show", "towonel invite show --id pJ4yYx1sT0mQ8aWv7c2d3g")
-async def show(hub: HubClient, invite_id: ItemId) -> Output:
+async def show(hub: OperatorClient, invite_id: ItemId) -> Output:
     """Show one invite; its token is not kept."""
     return _render((await hub.invites.get(invite_id)).value)
 
@@ -44,10 +59,11 @@ async def show(hub: HubClient, invite_id: ItemId) -> Output:
     app,
     "edit",
     "towonel invite edit --id pJ4yYx1sT0mQ8aWv7c2d3g --add-hostname b.example.eu --expires never",
+    "towonel invite edit --id pJ4yYx1sT0mQ8aWv7c2d3g --serve-for 30d",
     "towonel invite edit --id pJ4yYx1sT0mQ8aWv7c2d3g --port udp:27015-27030 --max-services 20",
 )
 async def edit(
-    hub: HubClient,
+    hub: OperatorClient,
     invite_id: ItemId,
     name: NewName = None,
     hostnames: Hostnames = None,
@@ -55,8 +71,10 @@ async def edit(
     remove_hostname: RemoveHostname = None,
     add_port: AddPort = None,
     remove_port: RemovePort = None,
-    expires: Expires = None,
+    expires: UntilJoined = None,
     expires_at: ExpiresAt = None,
+    serve_for: ServeFor = None,
+    serve_until: ServeUntil = None,
     max_services: Limit = None,
     max_agents: Limit = None,
     max_ports: Limit = None,
@@ -73,7 +91,7 @@ async def edit(
     changes = InviteChanges(
         *(name, hostnames, add_hostname, remove_hostname),
         *(add_port, remove_port, expires, expires_at),
-        limits,
+        *(serve_for, serve_until, limits),
     )
     current = await hub.invites.get(invite_id)
     edit_request = parse_edit(current.value, changes, now())
@@ -91,12 +109,13 @@ def _render(invite: InviteDetail) -> Output:
         ("invite", invite.invite_id),
         ("tenant", invite.tenant_id.hex()),
         ("name", invite.name),
-        ("status", invite.status),
+        ("status", invite.state or invite.status),
         ("hostnames", ", ".join(invite.hostnames)),
         ("ports", ", ".join(map(format_range, invite.ports)) or "none"),
         ("limits", format_limits(invite.limits)),
         ("created", format_time(invite.created_at)),
         ("expires", format_time(invite.expires_at)),
+        ("ends", format_time(invite.serves_until)),
         ("suspended", format_time(invite.suspended_at)),
     ]
     return Output(invite, Fields(fields))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from towonel.api.fields import MAX_HOSTNAMES
-from towonel.api.invites import InviteDetail, InviteEdit
+from towonel.api.invites import MAX_SERVING_S, InviteDetail, InviteEdit
 from towonel.api.limits import MAX_LIMIT, Limits
 from towonel.api.ports import PortRange
 from towonel.cli.errors import UsageError
@@ -33,13 +33,15 @@ class InviteChanges:
     """Flags of `invite edit`; None or empty if not given."""
 
     name: str | None = None
-    hostnames: str | None = None
+    hostnames: Sequence[str] | None = None
     add_hostname: Sequence[str] | None = None
     remove_hostname: Sequence[str] | None = None
     add_port: Sequence[str] | None = None
     remove_port: Sequence[str] | None = None
     expires: str | None = None
     expires_at: str | None = None
+    serve_for: str | None = None
+    serve_until: str | None = None
     limits: Mapping[str, str | None] | None = None
 
 
@@ -52,12 +54,17 @@ def parse_edit(invite: InviteDetail, changes: InviteChanges, now: datetime) -> I
     fields: dict[str, object] = {}
     if changes.name is not None:
         fields["name"] = changes.name
-    if changes.hostnames is not None or changes.add_hostname or changes.remove_hostname:
+    if changes.hostnames or changes.add_hostname or changes.remove_hostname:
         fields["hostnames"] = _hostnames(invite, changes)
     if changes.add_port or changes.remove_port:
         fields["ports"] = _ports(invite, changes)
     if changes.expires is not None or changes.expires_at is not None:
         fields["expires_at"] = parse_expiry(changes.expires, changes.expires_at, now, MAX_EXPIRY_S)
+    if changes.serve_for is not None or changes.serve_until is not None:
+        fields["serves_until"] = parse_expiry(
+            *(changes.serve_for, changes.serve_until, now, MAX_SERVING_S),
+            ("--serve-for", "--serve-until"),
+        )
     limits = parse_limits(**(changes.limits or {}))
     if limits is not None:
         fields["limits"] = limits
@@ -82,13 +89,13 @@ def format_limits(limits: Limits) -> str:
     return ", ".join(f"{value} {name}" for name, value in own.items()) or "the hub's"
 
 
-def parse_hostnames(flag: str, text: str) -> list[str]:
-    """Return the hostnames that commas separate.
+def parse_hostnames(flag: str, texts: Sequence[str]) -> list[str]:
+    """Return the hostnames of a flag that may be repeated, each time with several between commas.
 
     Raises:
         UsageError: naming the flag and the rule.
     """
-    names = [item.strip() for item in text.split(",") if item.strip()]
+    names = [item.strip() for text in texts for item in text.split(",") if item.strip()]
     if not 1 <= len(names) <= MAX_HOSTNAMES:
         raise UsageError(f"{flag}: give 1 to {MAX_HOSTNAMES}, separated by commas")
     return [parse_name(flag, item) for item in names]
@@ -111,20 +118,26 @@ def parse_invite_name(name: str | None) -> str | None:
 
 def _hostnames(invite: InviteDetail, changes: InviteChanges) -> list[str]:
     replacement = changes.hostnames
-    current = (
-        invite.hostnames if replacement is None else parse_hostnames("--hostnames", replacement)
-    )
-    added = [parse_name("--add-hostname", text) for text in changes.add_hostname or ()]
-    removed = [parse_name("--remove-hostname", text) for text in changes.remove_hostname or ()]
+    current = parse_hostnames("--hostnames", replacement) if replacement else invite.hostnames
+    added = _parse_names("--add-hostname", changes.add_hostname)
+    removed = _parse_names("--remove-hostname", changes.remove_hostname)
     result = _add_and_remove("hostname", current, added, removed)
     if not result:
         raise UsageError("--remove-hostname: an invite keeps one hostname; revoke it instead")
     return result
 
 
+def _parse_names(flag: str, texts: Sequence[str] | None) -> list[str]:
+    return parse_hostnames(flag, texts) if texts else []
+
+
+def _parse_several_ports(flag: str, texts: Sequence[str] | None) -> list[PortRange]:
+    return [parse_ports(flag, item) for text in texts or () for item in text.split(",")]
+
+
 def _ports(invite: InviteDetail, changes: InviteChanges) -> list[PortRange]:
-    added = [parse_ports("--add-port", text) for text in changes.add_port or ()]
-    removed = [parse_ports("--remove-port", text) for text in changes.remove_port or ()]
+    added = _parse_several_ports("--add-port", changes.add_port)
+    removed = _parse_several_ports("--remove-port", changes.remove_port)
     by_text = {format_range(ports): ports for ports in (*invite.ports, *added)}
     current = map(format_range, invite.ports)
     result = _add_and_remove("port", current, map(format_range, added), map(format_range, removed))

@@ -14,15 +14,15 @@ from towonel.cli.errors import UsageError
 from towonel.cli.options.ids import build_request
 from towonel.cli.options.port_ranges import format_range
 from towonel.cli.output import Fields, Output, format_time
-from towonel.cli.tables import agent_rows, format_traffic
-from towonel.client.hub import HubClient
+from towonel.cli.tables import agent_rows, format_status, format_traffic
+from towonel.client.operator import OperatorClient
 
 app = typer.Typer()
 
 
 @hub_command(app, "show", f"towonel tenant show {'b7' * 32}")
 async def show(
-    hub: HubClient, tenant: TenantArgument = None, tenant_id: TenantFlag = None
+    hub: OperatorClient, tenant: TenantArgument = None, tenant_id: TenantFlag = None
 ) -> Output:
     """Show one tenant: what it may have and has, and where."""
     return _render((await hub.tenants.get(parse_tenant_id(tenant, tenant_id))).value)
@@ -34,7 +34,7 @@ async def show(
     f"towonel tenant edit {'b7' * 32} --max-services 20 --max-agents default",
 )
 async def edit(
-    hub: HubClient,
+    hub: OperatorClient,
     tenant: TenantArgument = None,
     tenant_id: TenantFlag = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Its new name.")] = None,
@@ -68,13 +68,14 @@ def _render(tenant: TenantDetail) -> Output:
         ("tenant", tenant.tenant_id.hex()),
         ("invite", tenant.invite_id),
         ("name", tenant.name),
-        ("status", tenant.status),
+        ("status", format_status(tenant)),
         ("hostnames", ", ".join(tenant.hostnames)),
         ("services", str(tenant.services)),
         ("ports", ", ".join(map(format_range, tenant.ports)) or "none"),
         ("limits", format_limits(tenant.limits)),
         ("created", format_time(tenant.created_at)),
         ("expires", format_time(tenant.expires_at)),
+        ("ends", format_time(tenant.serves_until)),
         ("traffic", format_traffic(tenant.traffic)),
     ]
     return Output(tenant, Fields(fields), "", agent_rows(tenant.agents))

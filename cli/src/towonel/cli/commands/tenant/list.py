@@ -8,15 +8,15 @@ import typer
 from towonel.api.tenants import TenantItem, TenantStatus
 from towonel.cli.command import hub_command
 from towonel.cli.output import Output
-from towonel.cli.tables import Limit, fetch_all, list_output
-from towonel.client.hub import HubClient
+from towonel.cli.tables import Limit, fetch_all, format_status, list_output
+from towonel.client.operator import OperatorClient
 
 app = typer.Typer()
 
 
 @hub_command(app, "list", "towonel tenant list", "towonel tenant list --status suspended --json")
 async def list_all(
-    hub: HubClient,
+    hub: OperatorClient,
     status: Annotated[TenantStatus | None, typer.Option(help="Only those.")] = None,
     name: Annotated[
         str | None, typer.Option(metavar="PART", help="Only those with this in their name.")
@@ -35,5 +35,5 @@ async def list_all(
 
 def _to_row(item: TenantItem) -> tuple[str, ...]:
     active = str(item.traffic.connections_active)
-    names = ", ".join(item.hostnames)
-    return item.tenant_id.hex(), item.name, item.status, str(item.agents_live), active, names
+    names, status = ", ".join(item.hostnames), format_status(item)
+    return item.tenant_id.hex(), item.name, status, str(item.agents_live), active, names

@@ -1,16 +1,15 @@
-"""Failure detector: whether a peer that was pinged has been silent since."""
+"""Failure detector: for how long a peer has owed the answer to a ping."""
 
 
 class FailureDetector:
-    """Suspects a peer from which nothing came for `silence_s` after a ping.
+    """Detector that remembers the first ping without an answer; whatever the peer sends is one.
 
     Times are in seconds on a monotonic clock. While a ping is unanswered no other is needed: the
     age of the first is what counts.
     """
 
-    def __init__(self, silence_s: float) -> None:
-        self._silence_s = silence_s
-        self._pinged_at: float | None = None
+    def __init__(self) -> None:
+        self._pinged_at = float("-inf")
 
     def record_ping(self, at: float) -> None:
         """Note a ping that `needs_ping` asked for."""
@@ -18,10 +17,8 @@ class FailureDetector:
 
     def needs_ping(self, last_received_at: float) -> bool:
         """Whether every ping so far is answered, or there was none."""
-        return self._pinged_at is None or last_received_at >= self._pinged_at
+        return last_received_at >= self._pinged_at
 
-    def is_silent(self, last_received_at: float, now: float) -> bool:
-        """Whether the peer owes a sign of life for too long."""
-        if self._pinged_at is None or last_received_at >= self._pinged_at:
-            return False
-        return now - self._pinged_at >= self._silence_s
+    def unanswered_s(self, last_received_at: float, now: float) -> float:
+        """Return the age of the first unanswered ping; 0 where there is none."""
+        return 0.0 if self.needs_ping(last_received_at) else now - self._pinged_at

@@ -47,7 +47,7 @@ class SessionMachine(Machine):
         nonce: random, for this session only.
         session_id: random.
         now: when the first datagram came.
-        timing: `hello_s`.
+        timing: `hello_s` and `renew_s`.
     """
 
     def __init__(
@@ -63,6 +63,8 @@ class SessionMachine(Machine):
         self._handshake = handshake
         self._nonce = nonce
         self._hello_s = timing.hello_s
+        self._renew_s = timing.renew_s
+        self._renewed_at: float | None = None
         self._agent: AdmittedAgent | None = None
         self._session_id = session_id
 
@@ -86,12 +88,19 @@ class SessionMachine(Machine):
         return [Send(Welcome(self._session_id)), ReportOpened()]
 
     def _renew(self, event: MessageReceived[Renew], now: float) -> list[Command]:
-        """Check the new grant; its end is the new deadline."""
+        """Check the new grant, at most one in 10 s; its end is the new deadline."""
+        self._limit_renewals(now)
         unix_ms = _time_of(event)
         grant = self._handshake.renew(self.agent.grant, event.message.grant, unix_ms)
         self._agent = replace(self.agent, grant=grant)
         self.deadline = _deadline(grant, now, unix_ms)
         return []
+
+    def _limit_renewals(self, now: float) -> None:
+        """Hubs give out a grant a minute at most, and each costs us the check of a signature."""
+        if self._renewed_at is not None and now - self._renewed_at < self._renew_s:
+            raise Denied(Code.RATE_LIMITED, f"two renewals within {self._renew_s:g} s")
+        self._renewed_at = now
 
     def _send_go_away(self, _event: GoAwayRequested, _now: float) -> list[Command]:
         """Send `GoAway`; open no more streams."""

@@ -14,11 +14,13 @@ from aioquic.quic.packet import (
     encode_quic_retry,
     encode_quic_version_negotiation,
 )
-from aioquic.quic.retry import QuicRetryTokenHandler
+from aioquic.quic.retry import TOKEN_LIFETIME, QuicRetryTokenHandler
 
+from towonel.tunnel.core.bounds.recent_ids import RecentIds
 from towonel.tunnel.quic.udp import Address
 
 RETRY_ID_BYTES = 8
+MAX_SPENT_TOKENS = 32_768  # twice as many are remembered; more handshakes than a core can do
 
 
 class AddressValidator:
@@ -36,6 +38,7 @@ class AddressValidator:
         self._send = send
         self._tokens = QuicRetryTokenHandler()
         self._loop = asyncio.get_running_loop()
+        self._spent = RecentIds(TOKEN_LIFETIME, MAX_SPENT_TOKENS, self._loop.time())
 
     def validate(self, header: QuicHeader, address: Address) -> bytes | None:
         """Return the connection id that a client chose at first, if its address is proved.
@@ -50,7 +53,13 @@ class AddressValidator:
             return self._check_token(header, address)
         return None
 
+    def spend(self, retry_id: bytes) -> None:
+        """Let the token for a connection id open no other connection."""
+        self._spent.add(retry_id, self._loop.time())
+
     def _check_token(self, header: QuicHeader, address: Address) -> bytes | None:
+        if header.destination_cid in self._spent:
+            return None
         try:
             return self._tokens.validate_token(
                 address=address,

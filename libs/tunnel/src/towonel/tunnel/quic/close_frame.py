@@ -25,6 +25,11 @@ VERSION_ALERTS = frozenset(
         AlertDescription.protocol_version,
     }
 )
+TRANSPORT_CODES: dict[int, Code] = {
+    QuicErrorCode.FLOW_CONTROL_ERROR: Code.FLOW_CONTROL,
+    QuicErrorCode.STREAM_LIMIT_ERROR: Code.UNEXPECTED_MESSAGE,
+    QuicErrorCode.STREAM_STATE_ERROR: Code.UNEXPECTED_MESSAGE,
+}
 NO_COMMON_VERSION = "Could not find a common protocol version"  # aioquic gives it no number
 
 
@@ -51,7 +56,7 @@ def from_event(event: ConnectionTerminated) -> CloseReason:
         or event.reason_phrase == NO_COMMON_VERSION
     ):
         return CloseReason(Code.UNSUPPORTED_VERSION, detail)
-    return CloseReason(Code.SESSION_LOST, detail)
+    return CloseReason(TRANSPORT_CODES.get(event.error_code, Code.SESSION_LOST), detail)
 
 
 def _code_of_alert(alert: int) -> Code:

@@ -9,24 +9,32 @@ from collections.abc import Callable
 from typing import Protocol
 
 from aioquic.quic import events
-from aioquic.quic.connection import QuicConnection
 
+from towonel.tunnel.core.bounds.receive_windows import ADMITTED_SIZES
+from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.core.close_reason import CloseReason
+from towonel.tunnel.core.failure_detector import FailureDetector
+from towonel.tunnel.core.keepalive import Action, Keepalive
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
+from towonel.tunnel.quic.bounded_connection import BoundedConnection
 from towonel.tunnel.quic.close_frame import code_of, from_event
+from towonel.tunnel.quic.pings import Pings
 from towonel.tunnel.quic.udp import Address
 from towonel.wire.errors import Code
 
-INITIAL_RTT_S = 0.1  # until the first ping is answered
-RTT_WEIGHT = 0.25  # of the newest sample
 CLOCK_SLACK_S = 0.000_1  # a timer fires when the loop's clock is this close
-PING_SPACING_S = 0.1  # pings of many callers at once share one answer
+MAX_QUIC_STREAMS = 4096  # that aioquic keeps: open ones, and ended ones without an acknowledgement
 
 type SendDatagram = Callable[[bytes, Address], None]
 
 
 class ConnectionHandler(Protocol):
     """Handler of what arrives on a connection; called from the loop, never blocks."""
+
+    @property
+    def has_streams(self) -> bool:
+        """Whether somebody waits for the peer."""
+        ...
 
     def on_handshake_completed(self) -> None:
         """The QUIC handshake is complete."""
@@ -59,34 +67,37 @@ class Connection:
         on_connection_id: called with each connection id the peer may use from now on (True) or no
             more (False).
         on_closed: called once, after the handler.
-        timing: `keepalive_s`.
+        keepalive_s: without streams and without a packet of the peer, until it is pinged.
+        timing: `probe_s` and `dead_s`.
     """
 
     def __init__(
         self,
-        quic: QuicConnection,
+        quic: BoundedConnection,
         send: SendDatagram,
         make_handler: Callable[["Connection"], ConnectionHandler],
         *,
         on_connection_id: Callable[[bytes, bool], None] = lambda _id, _valid: None,
         on_closed: Callable[[], None] = lambda: None,
+        keepalive_s: float = DEFAULT_TIMING.edge_keepalive_s,
         timing: Timing = DEFAULT_TIMING,
     ) -> None:
         self._quic = quic
         self._send = send
         self._on_connection_id = on_connection_id
         self._on_closed = on_closed
-        self._keepalive_s = timing.keepalive_s
         self._loop = asyncio.get_running_loop()
         self._transmission: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._keepalive: asyncio.TimerHandle | None = None
-        self._pings: dict[int, float] = {}  # uid -> when it was sent
-        self._ping_uid = 0
-        self._is_measured = False
+        self._check: asyncio.TimerHandle | None = None
+        self._began_at = self._loop.time()
+        self._detector = FailureDetector()
+        self._pings = Pings(quic.send_ping, self._detector)
+        self._keepalive = Keepalive(self._detector, keepalive_s, timing, self._began_at)
+        self.send_budget = quic.send_budget  # of what is sent and not acknowledged
+        self.receive_share = quic.receive_share  # of what arrived and is not read
+        self.receive_share.wake = self._transmit_soon
         self.close_reason: CloseReason | None = None
-        self.last_received_at = self._loop.time()
-        self.rtt_s = INITIAL_RTT_S
         self._handler = make_handler(self)  # last: it sees a whole connection
 
     @property
@@ -94,6 +105,30 @@ class Connection:
         """Where the peer is now, `host:port`; it can move."""
         address = self._quic.get_peer_address()
         return f"{address[0]}:{address[1]}" if address else "unknown"
+
+    @property
+    def rtt_s(self) -> float:
+        """The round trip now."""
+        return self._pings.rtt_s
+
+    @property
+    def unanswered_s(self) -> float:
+        """For how long the peer has owed the answer to a ping; 0 where it owes none."""
+        return self._detector.unanswered_s(self._last_received_at, self._loop.time())
+
+    @property
+    def has_room_for_stream(self) -> bool:
+        """Whether aioquic does not keep too many streams that have ended for us."""
+        return self._quic.stream_count < MAX_QUIC_STREAMS
+
+    def budget_of(self, stream_id: int) -> SendBudget:
+        """Return the budget of what is sent on a stream."""
+        return self._quic.budget_of(stream_id)
+
+    def widen(self) -> None:
+        """Let the peer send as much as our own credit allows: it was admitted."""
+        self._quic.widen(ADMITTED_SIZES)
+        self._transmit_soon()
 
     def connect(self, address: Address) -> None:
         """Begin the handshake, as the client."""
@@ -104,9 +139,8 @@ class Connection:
         """Take one datagram of this connection."""
         if self.close_reason is not None:
             return
-        self.last_received_at = self._loop.time()
         try:
-            self._quic.receive_datagram(data, address, now=self.last_received_at)
+            self._quic.receive_datagram(data, address, now=self._loop.time())
         except Exception as error:  # noqa: BLE001  # a bug met by one peer ends one connection
             self._crash(error)
         else:
@@ -139,17 +173,17 @@ class Connection:
             return
         self._transmit_soon()
 
-    def ping(self) -> float:
-        """Ask for a sign of life, which also measures the round trip; return when it was asked."""
-        now = self._loop.time()
-        latest = self._pings.get(self._ping_uid)
-        if latest is not None and now - latest < PING_SPACING_S:
-            return latest
-        self._ping_uid += 1
-        self._pings[self._ping_uid] = now
-        self._quic.send_ping(self._ping_uid)
-        self._transmit_soon()
-        return now
+    def ping(self) -> None:
+        """Ask for a sign of life, which also measures the round trip, unless it was asked for."""
+        if self.close_reason is None:
+            self._pings.ask(self._loop.time(), self._last_received_at)
+            self._transmit_soon()
+
+    def hasten_check(self) -> None:
+        """Look soon whether the peer is there: a stream was opened, and somebody waits."""
+        if self._check is not None and self._keepalive.hasten(self._loop.time()):
+            self._check.cancel()
+            self._arm_check()
 
     def close(self, reason: CloseReason) -> None:
         """Tell the peer and forget it at once: nothing it sends could matter any more."""
@@ -190,9 +224,23 @@ class Connection:
         else:
             self._arm()
 
+    @property
+    def _last_received_at(self) -> float:
+        return self._quic.last_received_at or self._began_at
+
     def _keep_alive(self) -> None:
-        self.ping()
-        self._keepalive = self._loop.call_later(self._keepalive_s, self._keep_alive)
+        action = self._keepalive.check(
+            self._loop.time(), self._last_received_at, has_streams=self._handler.has_streams
+        )
+        if action is Action.GIVE_UP:
+            self.close(CloseReason(Code.SESSION_LOST, "the peer does not answer"))
+            return
+        if action is Action.PING:
+            self.ping()
+        self._arm_check()
+
+    def _arm_check(self) -> None:
+        self._check = self._loop.call_at(self._keepalive.next_at, self._keep_alive)
 
     def _handle_events(self) -> None:
         while self.close_reason is None and (event := self._quic.next_event()) is not None:
@@ -213,9 +261,10 @@ class Connection:
         """Handle what concerns no stream; ALPN, 0-RTT and datagrams are not ours."""
         match event:
             case events.PingAcknowledged():
-                self._measure(event.uid)
+                self._pings.measure(event.uid, self._loop.time())
             case events.HandshakeCompleted():
-                self._keep_alive()
+                self.ping()
+                self._arm_check()
                 self._handler.on_handshake_completed()
             case events.ConnectionTerminated():
                 self._end(from_event(event))
@@ -226,14 +275,6 @@ class Connection:
             case _:
                 return
 
-    def _measure(self, uid: int) -> None:
-        sent_at = self._pings.pop(uid, None)
-        if sent_at is not None:
-            sample_s = self._loop.time() - sent_at
-            weight = RTT_WEIGHT if self._is_measured else 1.0
-            self.rtt_s += weight * (sample_s - self.rtt_s)
-            self._is_measured = True
-
     def _crash(self, error: Exception) -> None:
         self._loop.call_exception_handler(
             {"message": "a QUIC connection failed on a datagram", "exception": error}
@@ -242,9 +283,11 @@ class Connection:
 
     def _end(self, reason: CloseReason) -> None:
         self.close_reason = reason
-        for handle in (self._transmission, self._timer, self._keepalive):
+        for handle in (self._transmission, self._timer, self._check):
             if handle is not None:
                 handle.cancel()
-        self._pings.clear()
+        self.send_budget.leave()
+        self.receive_share.leave()
+        self._quic.release()
         self._handler.on_closed(reason)
         self._on_closed()

@@ -85,7 +85,13 @@ def bound_socket(address: Address) -> socket.socket:
 
 
 def dialing_socket(address: Address) -> socket.socket:
-    """Return a non-blocking socket on a port of the kernel's choice, to talk to `address`."""
+    """Return a non-blocking socket on a port of the kernel's choice, to talk to `address`.
+
+    Raises:
+        OSError: there is no route to it, as to IPv6 on a machine without.
+    """
+    with _new_socket(address) as probe:
+        probe.connect(address)
     return _new_socket(address)
 
 

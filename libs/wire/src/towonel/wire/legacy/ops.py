@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self, final
 
+from towonel.wire.addresses import LAST_PORT
 from towonel.wire.cbor import Fields, field_error
 from towonel.wire.ids import ID_BYTES, AgentId
-from towonel.wire.routes import LAST_PORT, TlsMode
+from towonel.wire.routes import TlsMode
 
 _MAX_NAME_CHARS = 16 * 1024  # as much as a payload can hold: the hub checks names
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from towonel.tunnel.core.handshake import EdgeIdentity
+from towonel.wire.addresses import format_address
 from towonel.wire.ids import EdgeId
 
 
@@ -17,6 +18,11 @@ class Edge:
     @property
     def edge_id(self) -> EdgeId:
         return self.identity.edge_id
+
+    @property
+    def advertised(self) -> str:
+        """Where it listens, for people to read."""
+        return ", ".join(format_address(host, port) for host, port in self.addresses)
 
 
 @dataclass(frozen=True, slots=True)

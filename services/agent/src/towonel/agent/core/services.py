@@ -1,12 +1,15 @@
 """Services of the environment: what an agent publishes, and the origin of each."""
 
 import difflib
-import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import cast, override
 
+from towonel.runtime.environment.lists import parse_json
+from towonel.wire.addresses import format_address, is_port
 from towonel.wire.errors import ProtocolError
 from towonel.wire.names import (
     Hostname,
@@ -16,9 +19,11 @@ from towonel.wire.names import (
     wildcard_of,
 )
 from towonel.wire.preamble import Preamble
-from towonel.wire.routes import LAST_PORT, TlsMode
+from towonel.wire.routes import TlsMode
 
 MAX_SERVICES = 1_000  # what a session's Hello takes
+_MAX_VALUE_CHARS = 100
+_HOST = re.compile(r"[^\s/?#@:%\[\]\\\x00-\x20\x7f]+")
 _FIELDS = ("hostname", "origin", "tls_mode", "proxy_protocol")
 
 
@@ -39,7 +44,7 @@ class Origin:
 
     @override
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return format_address(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +62,7 @@ def parse_services(text: str) -> tuple[Service, ...]:
     Raises:
         ValueError: its text has a line for each mistake, with the service, the field and the fix.
     """
-    try:
-        items: object = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"is not JSON: {error.msg} at character {error.pos + 1}") from None
+    items = parse_json(text, _make_object)
     if not isinstance(items, list):
         raise ValueError('must be a JSON array, as in [{"hostname": "app.example.eu", …}]')  # noqa: TRY004 one kind of mistake
     entries = cast("list[object]", items)
@@ -73,6 +75,15 @@ def parse_services(text: str) -> tuple[Service, ...]:
     if problems:
         raise ValueError("\n".join(problems))
     return tuple(found)
+
+
+class _RepeatedFields(dict[str, object]):
+    """Object in which a field occurs twice: which of them counts, readers of JSON do not agree on."""
+
+
+def _make_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    return fields if len(fields) == len(pairs) else _RepeatedFields(fields)
 
 
 class OriginTable:
@@ -97,12 +108,16 @@ def _parse_service(number: int, item: object, problems: list[str]) -> Service | 
         return None
     entry = cast("dict[str, object]", item)
     name = entry.get("hostname")
-    where = f"[{number}]" + (f" ({name})" if isinstance(name, str) else "")
+    where = f"[{number}]" + (f" ({_shorten(name)})" if isinstance(name, str) else "")
     found = _find_unknown(entry)
+    if isinstance(entry, _RepeatedFields):
+        found.append("hostname: or another field occurs twice in it; leave one")
     key, origin = _parse_key(entry, found), _parse_origin(entry, found)
     mode = entry.get("tls_mode", "passthrough")
     if mode not in ("passthrough", {"mode": "passthrough"}):  # the original's form too
-        found.append(f"tls_mode: must be passthrough, the only mode there is so far, not {mode!r}")
+        found.append(
+            f"tls_mode: must be passthrough, the only mode there is so far, not {_show(mode)}"
+        )
     problems += [f"{where}.{problem}" for problem in found]
     return None if found or key is None or origin is None else Service(key, origin)
 
@@ -113,7 +128,7 @@ def _find_unknown(entry: Mapping[str, object]) -> list[str]:
         if field not in _FIELDS:
             near = difflib.get_close_matches(field, _FIELDS, n=1)
             fix = f"did you mean {near[0]}?" if near else f"there are {', '.join(_FIELDS)}"
-            problems.append(f"{field}: unknown field; {fix}")
+            problems.append(f"{_shorten(field)}: unknown field; {fix}")
     return problems
 
 
@@ -130,21 +145,48 @@ def _parse_key(entry: Mapping[str, object], problems: list[str]) -> ServiceKey |
 
 
 def _parse_origin(entry: Mapping[str, object], problems: list[str]) -> Origin | None:
-    proxy = entry.get("proxy_protocol", ProxyProtocol.V2)
-    if proxy not in {*ProxyProtocol}:
-        problems.append(f"proxy_protocol: must be v2 or none, not {proxy!r}")
+    proxy, text = entry.get("proxy_protocol", "v2"), entry.get("origin")
+    if not isinstance(proxy, str) or proxy not in {*ProxyProtocol}:
+        problems.append(f'proxy_protocol: must be "v2" or "none", not {_show(proxy)}')
         return None
-    text = entry.get("origin")
     if not isinstance(text, str):
-        problems.append("origin: is missing; give host:port, as in 127.0.0.1:8443")
+        missing = "is missing" if text is None else f"must be a text, not {_show(text)}"
+        problems.append(f"origin: {missing}; give host:port, as in 127.0.0.1:8443")
         return None
     host, _, port = text.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    is_port = port.isascii() and port.isdigit() and 0 < int(port) <= LAST_PORT
-    if not bare or not is_port or (":" in bare and bare == host) or "/" in text:
-        problems.append(f"origin: must be host:port, as in 127.0.0.1:8443, not {text!r}")
+    if not is_port(port) or not _is_host(bare, in_brackets=bare != host):
+        rule = "must be host:port, as in 127.0.0.1:8443"
+        if is_port(port) and _is_host(host, in_brackets=True):
+            rule = f"an IPv6 address needs brackets, as in [{host}]:{port}"
+        problems.append(f"origin: {rule}, not {_show(text)}")
         return None
-    return Origin(bare, int(port), ProxyProtocol(str(proxy)))
+    return Origin(bare, int(port), ProxyProtocol(proxy))
+
+
+def _is_host(text: str, *, in_brackets: bool) -> bool:
+    """Tell whether a text is an IP address, which IPv6 puts into brackets, or can be a name in DNS."""
+    try:
+        return in_brackets is (ip_address(text).version == 6)  # noqa: PLR2004 IPv6
+    except ValueError:
+        pass
+    if in_brackets or not _HOST.fullmatch(text):
+        return False
+    try:
+        text.encode("idna")  # as the resolver will: labels of 1 to 63 characters
+    except UnicodeError:
+        return False
+    return True
+
+
+def _show(value: object) -> str:
+    return _shorten(repr(value))
+
+
+def _shorten(text: str) -> str:
+    """Return a text as it fits into one line of a terminal, whatever is in it."""
+    printable = text if text.isprintable() else repr(text)
+    return printable if len(printable) <= _MAX_VALUE_CHARS else f"{printable[:_MAX_VALUE_CHARS]}…"
 
 
 def _find_duplicates(services: Iterable[Service]) -> list[str]:

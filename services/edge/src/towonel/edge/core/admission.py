@@ -1,25 +1,37 @@
 """Admission control: limits on clients at once, in total, for each source and for each tenant.
 
 A client is counted step by step, as it becomes known where it comes from and which tenant it wants
-to reach, and is no longer counted anywhere once it leaves.
+to reach, and is no longer counted anywhere once it leaves. One source gets only a share of whatever
+places there are, so that it alone cannot keep everybody else out.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from towonel.runtime.addresses import IpAddress, source_of
 from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.ids import TenantId
+from towonel.wire.names import ServiceKey
+
+type ShareKey = tuple[str, TenantId, ServiceKey | None]  # None: all services of the tenant
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionLimits:
-    """Limits on clients at once; 0 admits no client."""
+    """Limits on clients at once; 0 admits no client.
+
+    `source_share` is what one source may take of all places, and of those to one tenant or service.
+    """
 
     clients: int
     per_source: int
     per_tenant: int
+    source_share: float = 1.0
+
+    def source_limit(self, places: int) -> int:
+        """Return how many of `places` one source may take: one at least."""
+        return max(int(places * self.source_share), 1)
 
 
 class KeyedLimit[K]:
@@ -32,10 +44,10 @@ class KeyedLimit[K]:
     def count(self, key: K) -> int:
         return self._counts.get(key, 0)
 
-    def acquire(self, key: K) -> bool:
-        """Count one more, or return False at the limit."""
+    def acquire(self, key: K, limit: int | None = None) -> bool:
+        """Count one more, or return False at the limit, or at a lower one for this key now."""
         count = self.count(key)
-        if count >= self.limit:
+        if count >= self.limit or (limit is not None and count >= limit):
             return False
         self._counts[key] = count + 1
         return True
@@ -54,6 +66,7 @@ class Ticket:
 
     source: str | None = None
     tenant_id: TenantId | None = None
+    shares: list[ShareKey] = field(default_factory=list[ShareKey])
 
 
 class Admission:
@@ -61,9 +74,11 @@ class Admission:
 
     def __init__(self, limits: AdmissionLimits) -> None:
         self.clients = 0
-        self._limit = limits.clients
-        self._sources = KeyedLimit[str](limits.per_source)
+        self._limits = limits
+        per_source = min(limits.per_source, limits.source_limit(limits.clients))
+        self._sources = KeyedLimit[str](per_source)
         self._tenants = KeyedLimit[TenantId](limits.per_tenant)
+        self._shares = KeyedLimit[ShareKey](limits.source_limit(limits.per_tenant))
 
     @contextmanager
     def admit(self) -> Generator[Ticket]:
@@ -72,7 +87,7 @@ class Admission:
         Raises:
             Unavailable: OVERLOADED, the limit on all clients is reached.
         """
-        if self.clients >= self._limit:
+        if self.clients >= self._limits.clients:
             raise Unavailable(Code.OVERLOADED, f"{self.clients} clients in flight")
         self.clients += 1
         ticket = Ticket()
@@ -92,8 +107,16 @@ class Admission:
             raise Denied(Code.LIMIT_EXCEEDED, f"source {source} has {self._sources.limit} clients")
         ticket.source = source
 
-    def claim_tenant(self, ticket: Ticket, tenant_id: TenantId) -> None:
-        """Count the client for the tenant it wants to reach.
+    def claim_tenant(
+        self, ticket: Ticket, tenant_id: TenantId, places: Mapping[ServiceKey | None, int]
+    ) -> None:
+        """Count the client for the tenant it wants to reach, and its source for its share of that.
+
+        Args:
+            ticket: of the client; its source is claimed already.
+            tenant_id: that it wants to reach.
+            places: for all clients together, on the sessions of the tenant (None), and on those
+                that serve what it wants; 0 if there is none, which is for the upstream to refuse.
 
         Raises:
             Denied: LIMIT_EXCEEDED.
@@ -102,6 +125,17 @@ class Admission:
             detail = f"tenant {tenant_id.hex()} has {self._tenants.limit} clients"
             raise Denied(Code.LIMIT_EXCEEDED, detail)
         ticket.tenant_id = tenant_id
+        assert ticket.source is not None, "the source is claimed before the tenant"
+        for service, count in places.items():
+            self._claim_share(ticket, (ticket.source, tenant_id, service), count)
+
+    def _claim_share(self, ticket: Ticket, key: ShareKey, places: int) -> None:
+        limit = self._limits.source_limit(places) if places else None
+        if not self._shares.acquire(key, limit):
+            source, tenant_id, service = key
+            detail = f"source {source} has its share of {service or 'all'} of {tenant_id.hex()}"
+            raise Denied(Code.LIMIT_EXCEEDED, f"{detail}: {self._shares.count(key)} clients")
+        ticket.shares.append(key)
 
     def _release(self, ticket: Ticket) -> None:
         self.clients -= 1
@@ -109,3 +143,5 @@ class Admission:
             self._sources.release(ticket.source)
         if ticket.tenant_id is not None:
             self._tenants.release(ticket.tenant_id)
+        for key in ticket.shares:
+            self._shares.release(key)

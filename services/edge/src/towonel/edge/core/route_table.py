@@ -4,6 +4,7 @@ The hub sends deltas; the table is their sum. A blocked tenant has no routes her
 table has rows of it, so a revocation holds even when it arrives before the rows are gone.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from towonel.wire.ids import TenantId
@@ -25,6 +26,13 @@ class TableChange:
 
     def __bool__(self) -> bool:
         return bool(self.changed or self.blocked or self.unblocked)
+
+
+def route_keys(name: Hostname) -> Iterator[str]:
+    """Yield the keys of the routes that decide about a server name, the exact one first."""
+    wildcard = wildcard_of(name)
+    for pattern in (name,) if wildcard is None else (name, wildcard):
+        yield str(ServiceKey(ServiceKind.HTTPS, pattern))
 
 
 class RouteTable:
@@ -64,9 +72,8 @@ class RouteTable:
 
         The wildcard stands for one label: `*.example.eu` serves `a.example.eu` only.
         """
-        wildcard = wildcard_of(name)
-        for pattern in (name,) if wildcard is None else (name, wildcard):
-            route = self._routes.get(str(ServiceKey(ServiceKind.HTTPS, pattern)))
+        for key in route_keys(name):
+            route = self._routes.get(key)
             if route is not None:  # while a tenant is blocked, no other gets its name
                 return None if self.is_blocked(route.tenant_id) else route
         return None

@@ -2,23 +2,16 @@
 
 import asyncio
 import contextlib
-import errno
 import socket
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from functools import partial
 
-import structlog
-
-from towonel.edge.listeners.sockets import wait_readable
 from towonel.edge.metrics import Metrics
 from towonel.runtime.in_flight import InFlight
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+from towonel.runtime.log_limit import LogLimit
+from towonel.runtime.sockets import PAUSE_S, accept_forever, accept_waiting
 
 BACKLOG = 1024  # connections the kernel keeps while the loop is busy; somaxconn caps it
-BATCH = 64  # connections accepted in one turn of the loop; the others get theirs in between
-# Out of descriptors or memory, most often: accepting again at once would fail again, and spin.
-PAUSE_S = 0.1  # clients wait in the backlog meanwhile; connections that end free descriptors
 
 type Handle = Callable[[socket.socket], Coroutine[None, None, None]]
 
@@ -46,9 +39,13 @@ class Acceptor:
         self._tasks = tasks
         self._connections: set[asyncio.Task[None]] = set()
         self.in_flight = InFlight()  # of connections
+        self._log_limit = LogLimit()
         for sock in self._sockets:
             sock.listen(BACKLOG)
-        self._loops = [tasks.create_task(self._accept_forever(sock)) for sock in self._sockets]
+        self._loops = [
+            tasks.create_task(accept_forever(sock, self._start, self._on_error))
+            for sock in self._sockets
+        ]
 
     async def stop_accepting(self) -> None:
         """Take what waits in the kernel's queue, which closing would reset; then close."""
@@ -56,9 +53,7 @@ class Acceptor:
             loop.cancel()
         await asyncio.wait(self._loops)
         for sock in self._sockets:
-            with contextlib.suppress(OSError):
-                while True:
-                    self._start(sock.accept()[0])
+            accept_waiting(sock, self._start)
             sock.close()
         self._sockets.clear()
 
@@ -67,24 +62,11 @@ class Acceptor:
         for task in self._connections:
             task.cancel()
 
-    async def _accept_forever(self, sock: socket.socket) -> None:
-        while True:
-            try:
-                for _ in range(BATCH):
-                    self._start(sock.accept()[0])
-                await asyncio.sleep(0)
-            except BlockingIOError:
-                await wait_readable(sock)
-            except ConnectionAbortedError:
-                continue  # the client left before its turn
-            except OSError as error:
-                self._metrics.accept_errors.inc()
-                word = errno.errorcode.get(error.errno or 0, "unknown")
-                log.warning("edge.accept_failed", error=word, pause_s=PAUSE_S)
-                await asyncio.sleep(PAUSE_S)
+    def _on_error(self, word: str) -> None:
+        self._metrics.accept_errors.inc()
+        self._log_limit.warning("edge.accept_failed", key=word, error=word, pause_s=PAUSE_S)
 
     def _start(self, sock: socket.socket) -> None:
-        sock.setblocking(False)
         task = self._tasks.create_task(self._handle(sock))
         self._connections.add(task)
         self.in_flight.acquire()

@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import socket
 
-from towonel.edge.listeners.sockets import has_hung_up, wait_readable
+from towonel.edge.listeners.sockets import has_hung_up
+from towonel.runtime.sockets import wait_readable
 from towonel.wire import clienthello, proxy
 from towonel.wire.clienthello import ClientHello, Incomplete
 from towonel.wire.errors import Code, Unavailable
@@ -28,8 +29,8 @@ class FirstFlight:
         self._sock = sock
         self._peeks = 0
 
-    async def read_proxy_header(self) -> ProxyHeader:
-        """Take the PROXY v2 header that a trusted peer must begin with.
+    async def read_proxy_header(self) -> ProxyHeader | None:
+        """Take the PROXY v2 header that a trusted peer must begin with; None if it has no addresses.
 
         Raises:
             ProtocolError: BAD_PROXY_HEADER.

@@ -1,8 +1,9 @@
-"""Sockets: binding them, and waiting on one without reading from it."""
+"""Sockets: binding them, and whether the peer of one is still there."""
 
-import asyncio
 import select
 import socket
+
+from towonel.tunnel.tcp_keepalive import keep_alive
 
 HANG_UP = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 
@@ -36,6 +37,7 @@ def _bind_socket(host: str, port: int) -> socket.socket:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        keep_alive(sock)
         if host == "::":
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         sock.bind((host, port))
@@ -45,25 +47,8 @@ def _bind_socket(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def wait_readable(sock: socket.socket) -> None:
-    """Wait until SO_RCVLOWAT bytes can be read, or the peer has sent its end or a reset."""
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-    descriptor = sock.fileno()
-    loop.add_reader(descriptor, _wake, waiter)
-    try:
-        await waiter
-    finally:
-        loop.remove_reader(descriptor)
-
-
 def has_hung_up(sock: socket.socket) -> bool:
     """Whether the peer sends no more, even if some of what it sent is still unread."""
     poll = select.poll()
     poll.register(sock, HANG_UP)
     return bool(poll.poll(0))
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

@@ -22,23 +22,22 @@ from towonel.edge.core.admission import Admission, Ticket
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Tally, Traffic
 from towonel.edge.core.trusted_proxies import is_trusted
-from towonel.edge.listeners.first_flight import FirstFlight, close_gracefully
+from towonel.edge.listeners.first_flight import FirstFlight
+from towonel.edge.listeners.refusals import ClientRecord, Refusals
 from towonel.edge.metrics import Metrics
+from towonel.edge.relays import Relays
 from towonel.edge.upstream import ClientConnection, Upstream
 from towonel.runtime.addresses import Network, unmap
 from towonel.runtime.in_flight import InFlight
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.relay import relay
 from towonel.tunnel.sockets import SocketPipe
-from towonel.wire import clienthello
 from towonel.wire.errors import Code, TowonelError, Unavailable
 from towonel.wire.names import Hostname
 from towonel.wire.proxy import Address
 from towonel.wire.routes import Route, TlsMode
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
-
-MAX_LINGERING = 1024  # refused clients that get time to read their alert; others are cut off
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +59,7 @@ class TlsListener:
         upstream: opens a pipe to a service.
         admission: the limits.
         metrics: what is counted.
+        relays: where a client is registered while it is relayed.
         traffic: what is counted for each tenant.
         handshake_timeout_s: from accept until the whole ClientHello is here.
         linger_s: for a refused client to read its alert.
@@ -73,6 +73,7 @@ class TlsListener:
         admission: Admission,
         metrics: Metrics,
         *,
+        relays: Relays,
         traffic: Traffic,
         handshake_timeout_s: float,
         linger_s: float,
@@ -82,21 +83,22 @@ class TlsListener:
         self._upstream = upstream
         self._admission = admission
         self._metrics = metrics
+        self._relays = relays
         self._traffic = traffic
         self._handshake_timeout_s = handshake_timeout_s
-        self._linger_s = linger_s
         self._proxies = proxies
-        self._lingering = 0
+        self.refusals = Refusals(metrics, linger_s)
         self.arriving = InFlight()  # clients that are neither relayed nor refused yet
 
     async def serve(self, sock: socket.socket) -> None:
         """Serve one client, on a non-blocking socket, to its end; never raises an `Exception`."""
         self._metrics.connections.inc()
+        client = ClientRecord()
         with self._metrics.connections_active.track_inprogress(), self._contain_crash():
             try:
-                await self._serve(sock)
+                await self._serve(sock, client)
             except TowonelError as error:
-                await self._refuse(sock, error)
+                await self.refusals.refuse(sock, client, error)
 
     @contextmanager
     def _contain_crash(self) -> Generator[None]:
@@ -107,24 +109,31 @@ class TlsListener:
             self._metrics.connections_refused.labels(Code.INTERNAL.word).inc()
             log.exception("client.crashed")
 
-    async def _serve(self, sock: socket.socket) -> None:
+    async def _serve(self, sock: socket.socket, client: ClientRecord) -> None:
         with self._admission.admit() as ticket:
-            request, route, pipe = await self._open(sock, ticket)
+            request, route, pipe = await self._open(sock, ticket, client)
             with self._traffic.connection(route.tenant_id) as tally:
-                await self._relay(sock, request, pipe, tally)
+                await self._relay(sock, request, pipe, route, tally)
 
-    async def _open(self, sock: socket.socket, ticket: Ticket) -> tuple[ClientRequest, Route, Pipe]:
+    async def _open(
+        self, sock: socket.socket, ticket: Ticket, client: ClientRecord
+    ) -> tuple[ClientRequest, Route, Pipe]:
         with self.arriving:
-            request = await self._read(sock, ticket)
-            route = self._find_route(request.server_name)
-            self._admission.claim_tenant(ticket, route.tenant_id)
+            request = await self._read(sock, ticket, client)
+            client.hostname = request.server_name
+            client.route = route = self._find_route(request.server_name)
+            self._admission.claim_tenant(ticket, route.tenant_id, self._upstream.places(route))
             return request, route, await self._upstream.open(_to_connection(request, route))
 
-    async def _read(self, sock: socket.socket, ticket: Ticket) -> ClientRequest:
+    async def _read(
+        self, sock: socket.socket, ticket: Ticket, client: ClientRecord
+    ) -> ClientRequest:
         try:
             async with asyncio.timeout(self._handshake_timeout_s):
                 flight = FirstFlight(sock)
-                source, destination = await self._read_addresses(sock, flight)
+                client.peer, local = _configure(sock)
+                source, destination = await self._read_addresses(flight, client.peer, local)
+                client.peer = source
                 self._admission.claim_source(ticket, source.ip)
                 hello, first = await flight.read_client_hello()
         except TimeoutError as error:
@@ -132,14 +141,16 @@ class TlsListener:
         return ClientRequest(flight, source, destination, hello.server_name, first)
 
     async def _read_addresses(
-        self, sock: socket.socket, flight: FirstFlight
+        self, flight: FirstFlight, peer: Address, local: Address
     ) -> tuple[Address, Address]:
-        """Return the client's address and the one it dialled; a trusted proxy's header names both."""
-        peer, local = _configure(sock)
+        """Return the client's address and the one it dialled; a trusted proxy's header names both.
+
+        A proxy that speaks for itself, as its health checks do, names none and is the client.
+        """
         if not is_trusted(self._proxies, peer.ip):
             return peer, local
         header = await flight.read_proxy_header()
-        return header.source, header.destination
+        return (peer, local) if header is None else (header.source, header.destination)
 
     def _find_route(self, name: Hostname) -> Route:
         route = self._table.lookup(name)
@@ -154,41 +165,33 @@ class TlsListener:
                 assert_never(route.tls_mode)
 
     async def _relay(
-        self, sock: socket.socket, request: ClientRequest, pipe: Pipe, tally: Tally
+        self, sock: socket.socket, request: ClientRequest, pipe: Pipe, route: Route, tally: Tally
     ) -> None:
         """Carry bytes to the end; what the upstream took already comes off the socket first."""
 
         def count_in(count: int) -> None:
             tally.bytes_in += count
+            tracked.carried_bytes += count
             self._metrics.bytes_in.inc(count)
 
         def count_out(count: int) -> None:
             tally.bytes_out += count
+            tracked.carried_bytes += count
             self._metrics.bytes_out.inc(count)
 
         client = SocketPipe(sock, broken=Code.CLIENT_CLOSED)
         try:
-            request.flight.take(len(request.first))
-            count_in(len(request.first))
-            code = await relay(client, pipe, count_in, count_out)
+            with self._relays.track(
+                sock, client, pipe, request.server_name, route.tenant_id
+            ) as tracked:
+                request.flight.take(len(request.first))
+                count_in(len(request.first))
+                code = await relay(client, pipe, count_in, count_out)
         finally:
             await pipe.close()
         await client.close()
         self._metrics.connections_ended.labels(code.word).inc()
         log.debug("client.ended", peer=str(request.source), code=code.word)
-
-    async def _refuse(self, sock: socket.socket, error: TowonelError) -> None:
-        self._metrics.connections_refused.labels(error.code.word).inc()
-        # What any client can cause at will must not fill the log.
-        write = log.info if error.code > Code.NO_ROUTE else log.debug
-        write("client.refused", code=error.code.word, detail=error.detail)
-        if self._lingering >= MAX_LINGERING:
-            return
-        self._lingering += 1
-        try:
-            await close_gracefully(sock, _alert(error.code), self._linger_s)
-        finally:
-            self._lingering -= 1
 
 
 def _configure(sock: socket.socket) -> tuple[Address, Address]:
@@ -208,8 +211,3 @@ def _to_connection(request: ClientRequest, route: Route) -> ClientConnection:
     return ClientConnection(
         request.source, request.destination, route, request.server_name, request.first
     )
-
-
-def _alert(code: Code) -> bytes:
-    """Return the alert for a code; a proxy without its header gets none, for it speaks no TLS."""
-    return b"" if code is Code.BAD_PROXY_HEADER else clienthello.alert(code)

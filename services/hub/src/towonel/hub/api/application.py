@@ -59,7 +59,7 @@ def create_app(hub: Hub) -> FastAPI:
     app = create_app_without_hub(telemetry=telemetry_config(hub.tracer_provider))
     app.state.hub = hub
     errors.install(app)
-    app.add_middleware(RequestMiddleware, metrics=hub.metrics)
+    app.add_middleware(RequestMiddleware, hub=hub)
     return app
 
 

@@ -4,26 +4,28 @@ Rows travel as plain values under the names of their columns, so what comes from
 an older hub, goes into another. Tables are read as the database has them: the models describe today's only.
 """
 
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, Table, func, insert, inspect, select, text, update
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, col
 
 from towonel.hub.store import tables
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import check_known, newest_revision, schema_of, upgrade_to
 from towonel.hub.store.db.offline import open_for_writing
-from towonel.hub.store.db.transactions import REVISIONS_LOST
+from towonel.hub.store.db.revisions import REVISIONS_LOST
 from towonel.wire.errors import Code, Denied, ProtocolError
+from towonel.wire.routes import TAG_BYTES
 
 assert tables.RouteRow.metadata is SQLModel.metadata, (
     "importing the rows is what fills the metadata"
 )
 ROWS_AT_ONCE = 500
-_SEEDED = "revision"  # a new database has its one row already
+_SEEDED = {"revision", "revision_tags"}  # a new database has a row in them already
 _INTEGERS = range(-(1 << 63), 1 << 63)
 
 type Row = Sequence[Any]
@@ -110,7 +112,7 @@ def _fill(connection: Connection, target: Table, content: Content) -> int:
     if sorted(names) != sorted(target.columns.keys()):
         raise ProtocolError(Code.MALFORMED, f"not the columns of {target.name}: {names}")
     kinds = [(target.c[name].type.python_type, bool(target.c[name].nullable)) for name in names]
-    if target.name == _SEEDED:
+    if target.name in _SEEDED:
         connection.execute(target.delete())
     count = 0
     for part in batched(content.rows(target.name), ROWS_AT_ONCE, strict=False):
@@ -133,7 +135,7 @@ def _fits(row: Row, kinds: Sequence[tuple[type, bool]]) -> bool:
 def _check_empty(connection: Connection) -> None:
     """Check that there is nothing yet that a copy would mix with."""
     for target in reflect_tables(connection):
-        if target.name == _SEEDED:
+        if target.name in _SEEDED:
             continue
         if connection.execute(select(1).select_from(target).limit(1)).first() is not None:
             raise Denied(
@@ -157,3 +159,6 @@ def _go_on_counting(connection: Connection, *, undoes: bool) -> None:
     if undoes:
         value = tables.RevisionRow.value + REVISIONS_LOST
         connection.execute(update(tables.RevisionRow).values(value=value, pruned=value))
+        now = connection.scalar(select(col(tables.RevisionRow.value)))
+        tag = {"revision": now, "tag": secrets.token_bytes(TAG_BYTES)}
+        connection.execute(insert(tables.RevisionTagRow).values(tag))

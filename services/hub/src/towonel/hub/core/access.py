@@ -1,5 +1,6 @@
 """Authorization rules: roles, API keys of one tenant, and when an API key is valid."""
 
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
@@ -12,6 +13,7 @@ from towonel.wire.tokens import API_KEY_PREFIX
 
 KEY_ID_BYTES = 8
 KEY_SECRET_BYTES = 32
+_OLD_KEY_NAME = re.compile(r"key:(?P<id>[0-9a-f]{16})", re.ASCII)
 
 
 class Role(IntEnum):
@@ -100,6 +102,27 @@ class ApiKey:
     def encode(self) -> str:
         """Return the key as text."""
         return f"{API_KEY_PREFIX}{base64url.encode(self.key_id)}.{base64url.encode(self.secret)}"
+
+
+def key_name(key_id: bytes) -> str:
+    """Return the name of an API key as an actor or a subject of the audit log, with its id as the API has it."""
+    return f"key:{base64url.encode(key_id)}"
+
+
+def old_key_name(name: str) -> str:
+    """Return how earlier hubs wrote an actor: an API key with its id in hexadecimal."""
+    try:
+        key_id = base64url.decode(name.removeprefix("key:"))
+    except ProtocolError:
+        return name
+    is_key = name.startswith("key:") and len(key_id) == KEY_ID_BYTES
+    return f"key:{key_id.hex()}" if is_key else name
+
+
+def current_name(name: str) -> str:
+    """Return the actor that an earlier hub wrote as it is written now."""
+    found = _OLD_KEY_NAME.fullmatch(name)
+    return key_name(bytes.fromhex(found["id"])) if found else name
 
 
 type KeyStatus = Literal["active", "expired", "revoked"]

@@ -22,6 +22,7 @@ class CurrentState:
     Args:
         own: the routes this group publishes now.
         siblings: keys of routes that other groups of the tenant publish.
+        groups: the number of services of each other group of the tenant.
         tenants: the tenant of each desired key that is published; it decides about ports.
         owners: the tenant of each pattern that could own a desired hostname.
         reserved: the tenant that each desired port is reserved for, by key.
@@ -32,6 +33,7 @@ class CurrentState:
     tenants: Mapping[str, TenantId]
     owners: Mapping[Hostname, TenantId]
     reserved: Mapping[str, TenantId] = field(default_factory=dict[str, TenantId])
+    groups: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,14 @@ class Plan:
     unchanged: int
 
     @property
+    def size(self) -> int:
+        """The number of changes."""
+        return len(self.created) + len(self.changed) + len(self.deleted)
+
+    @property
     def is_empty(self) -> bool:
         """Whether it changes nothing."""
-        return not (self.created or self.changed or self.deleted)
+        return not self.size
 
 
 def parse(services: Iterable[ServiceIn], tenant_id: TenantId, rules: PortRules) -> list[Route]:
@@ -106,7 +113,7 @@ def plan(
 
 
 def check_quotas(routes: Sequence[Route], current: CurrentState, most: Quotas) -> None:
-    """Check the number of services and ports of all groups of a tenant.
+    """Check the number of services, ports and groups of a tenant.
 
     A tenant above a limit that was lowered may keep what it has, or give up some of it.
 
@@ -119,6 +126,9 @@ def check_quotas(routes: Sequence[Route], current: CurrentState, most: Quotas) -
         quotas.check_quota("services", len(after), most.services)
     if _count_ports(after) > _count_ports(before):
         quotas.check_quota("ports", _count_ports(after), most.ports)
+    if len(routes) > len(current.own):
+        services = len(routes) + sum(current.groups.values())
+        quotas.check_groups(1 + len(current.groups), services, most)
 
 
 def _count_ports(keys: Iterable[str]) -> int:

@@ -17,8 +17,12 @@ type Reports = Mapping[bytes, tuple[int, EdgeReport]]  # edge id -> time of arri
 
 @dataclass(frozen=True, slots=True)
 class LiveAgent:
-    """Agent with at least one session; `software` is that of the newest session."""
+    """Agent with at least one session; `software` is that of the newest session.
 
+    `reported_at_ms` is when the newest report that names it arrived.
+    """
+
+    reported_at_ms: int
     software: str
     since_ms: int
     edges: tuple[bytes, ...]
@@ -43,9 +47,10 @@ class LiveEdge:
 
 @dataclass(frozen=True, slots=True)
 class _EdgeSession:
-    """Session and its edge."""
+    """Session, its edge and when that one reported it."""
 
     edge_id: bytes
+    reported_at_ms: int
     session: SessionReport
 
 
@@ -58,9 +63,11 @@ class LiveView:
     """
 
     def __init__(self, reports: Reports, now_ms: int) -> None:
-        fresh = {edge: it for edge, it in sorted(reports.items()) if now_ms - it[0] <= STALE_MS}
+        fresh = {edge: it for edge, it in sorted(reports.items()) if is_fresh(it[0], now_ms)}
         sessions = [
-            _EdgeSession(edge, session) for edge, it in fresh.items() for session in it[1].sessions
+            _EdgeSession(edge, at_ms, session)
+            for edge, (at_ms, report) in fresh.items()
+            for session in report.sessions
         ]
         self.edges = {edge: _edge(report) for edge, (_, report) in fresh.items()}
         self.agents = {agent: _agent(of) for agent, of in _by_agent(sessions).items()}
@@ -80,6 +87,11 @@ class LiveView:
         return self.tenants.get(tenant_id, LiveTenant())
 
 
+def is_fresh(reported_at_ms: int, now_ms: int) -> bool:
+    """Tell whether a report is live; one from beyond what clocks differ is of a clock put back since."""
+    return abs(now_ms - reported_at_ms) <= STALE_MS
+
+
 def _edge(report: EdgeReport) -> LiveEdge:
     return LiveEdge(report.sessions_active, _sum([report]))
 
@@ -94,6 +106,7 @@ def _by_agent(sessions: Iterable[_EdgeSession]) -> dict[bytes, list[_EdgeSession
 def _agent(sessions: list[_EdgeSession]) -> LiveAgent:
     newest = max((one.session for one in sessions), key=lambda it: (it.since_ms, it.session_id))
     return LiveAgent(
+        reported_at_ms=max(one.reported_at_ms for one in sessions),
         software=newest.software,
         since_ms=min(one.session.since_ms for one in sessions),
         edges=_sorted_ids(one.edge_id for one in sessions),

@@ -1,6 +1,6 @@
 """Ownership of hostnames: the most specific pattern that covers a name decides."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import Enum
 
 from towonel.wire.ids import TenantId
@@ -13,9 +13,21 @@ def candidates(name: Hostname) -> tuple[Hostname, ...]:
     `a.b.example.eu` can be owned by itself, `*.b.example.eu`, `*.example.eu` and `*.eu`;
     `*.b.example.eu` by itself, `*.example.eu` and `*.eu`.
     """
-    dots = [at for at, char in enumerate(name) if char == "."]
-    above = dots[1:] if is_wildcard(name) else dots
-    return (name, *(Hostname(f"*{name[at:]}") for at in above))
+    above = tuple(_wildcards_of(name))
+    return above if is_wildcard(name) else (name, *above)
+
+
+def is_covered(name: Hostname, wildcards: Collection[Hostname]) -> bool:
+    """Whether one of the wildcards covers a name or a pattern."""
+    return any(pattern in wildcards for pattern in _wildcards_of(name))
+
+
+def _wildcards_of(name: Hostname) -> Iterator[Hostname]:
+    """Yield the wildcards that cover a name, the longest first; one covers itself."""
+    dot = name.find(".")
+    while dot >= 0:
+        yield Hostname(f"*{name[dot:]}")
+        dot = name.find(".", dot + 1)
 
 
 def find_owner(name: Hostname, owners: Mapping[Hostname, TenantId]) -> TenantId | None:

@@ -39,13 +39,16 @@ class TakeResult:
     wait_ms: float = 0
 
 
-def take(full_at_ms: float, rate: Rate, now_ms: float) -> TakeResult:
-    """Take one token from a bucket that is full at `full_at_ms`; a refused request takes none."""
-    full_at_ms = max(full_at_ms, now_ms)
-    wait_ms = full_at_ms - now_ms - (rate.burst - 1) * rate.interval_ms
+def take(full_at_ms: float, rate: Rate, now_ms: float, count: int = 1) -> TakeResult:
+    """Take tokens from a bucket that is full at `full_at_ms`; a refused request takes none.
+
+    More than the bucket holds are taken as all that it holds.
+    """
+    full_at_ms, count = max(full_at_ms, now_ms), min(count, rate.burst)
+    wait_ms = full_at_ms - now_ms - (rate.burst - count) * rate.interval_ms
     if wait_ms > 0:
         return TakeResult(full_at_ms, wait_ms)
-    return TakeResult(full_at_ms + rate.interval_ms)
+    return TakeResult(full_at_ms + count * rate.interval_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,16 @@
 """History of routes: all routes at one revision, and the deltas since earlier revisions."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 
+from towonel.hub.core import counts
 from towonel.wire.ids import TenantId
+from towonel.wire.names import ServiceKind
 from towonel.wire.routes import Route, RouteDelta
+
+TAGS = 10_000  # of the newest revisions are known; an edge that knows none of them gets a snapshot
 
 # The route's key, the route (None if it was removed), and the revision.
 type RouteChange = tuple[str, Route | None, int]
@@ -28,47 +33,82 @@ class RouteHistory:
         pruned: the revision up to which tombstones were deleted; no delta can start before it.
         routes: the live routes, by key.
         blocks: of all tenants that are blocked, or were recently.
+        tenants: how many live routes each has, to look one up without a walk over all routes.
+        port_services: how many live routes of ports each service has: `tenant id, tcp:ssh`.
+        tags: random ones of the newest revisions: the same revision with another is of another history.
     """
 
     revision: int = 0
     pruned: int = 0
     routes: dict[str, Route] = field(default_factory=dict[str, Route])
     blocks: Mapping[TenantId, Block] = field(default_factory=dict[TenantId, Block])
+    tags: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    tenants: Counter[bytes] = field(default_factory=Counter[bytes])
+    port_services: Counter[tuple[bytes, str]] = field(default_factory=Counter[tuple[bytes, str]])
     _changed: dict[str, int] = field(default_factory=dict[str, int])  # in the order of revisions
 
     def copy(self) -> "RouteHistory":
         """Return an independent copy."""
         return RouteHistory(
-            self.revision, self.pruned, self.routes.copy(), self.blocks, self._changed.copy()
+            self.revision,
+            self.pruned,
+            self.routes.copy(),
+            self.blocks,
+            self.tags.copy(),
+            self.tenants.copy(),
+            self.port_services.copy(),
+            self._changed.copy(),
         )
+
+    @property
+    def tag(self) -> bytes | None:
+        """The tag of the current revision."""
+        return self.tags.get(self.revision)
 
     def apply(self, changes: Iterable[RouteChange]) -> None:
         """Apply changes, in the order of their revisions."""
         for key, route, revision in changes:
             self._changed.pop(key, None)  # so that it moves to the end
             self._changed[key] = revision
-            if route is None:
-                self.routes.pop(key, None)
-            else:
+            replaced = self.routes.pop(key, None) if route is None else self.routes.get(key)
+            if replaced is not None:
+                self._count(replaced, -1)
+            if route is not None:
+                self._count(route, 1)
                 self.routes[key] = route
+
+    def _count(self, route: Route, by: int) -> None:
+        counts.add(self.tenants, route.tenant_id, by)
+        if route.kind is not ServiceKind.HTTPS:
+            counts.add(self.port_services, (route.tenant_id, str(route.service)), by)
 
     def finish(self, revision: int, pruned: int, blocks: Mapping[TenantId, Block]) -> None:
         """Set the revision and blocks that the applied changes lead to."""
         self.revision, self.blocks = revision, blocks
+        for old in list(self.tags)[:-TAGS]:  # they are in the order of revisions
+            del self.tags[old]
         if pruned != self.pruned:
             self.pruned = pruned
             self._changed = {key: at for key, at in self._changed.items() if at > pruned}
 
-    def covers(self, since: int | None) -> bool:
-        """Whether a delta since a revision can be made."""
-        return since is not None and self.pruned <= since <= self.revision
+    def is_at(self, revision: int, tag: bytes | None) -> bool:
+        """Whether a revision is the current one; without a tag, by its number alone."""
+        return revision == self.revision and tag in {None, self.tag}
+
+    def covers(self, since: int | None, tag: bytes | None = None) -> bool:
+        """Whether a delta since a revision can be made; without a tag, by its number alone."""
+        if since is None or not self.pruned <= since <= self.revision:
+            return False
+        return tag is None or tag == self.tags.get(since)
 
     def delta(self, since: int | None) -> RouteDelta:
         """Return the changes since a revision, or a snapshot if it is None or not covered."""
         if since is None or not self.covers(since):
             blocked = tuple(tenant for tenant, block in self.blocks.items() if not block.lifted)
             routes = tuple(self.routes.values())
-            return RouteDelta(self.revision, snapshot=True, routes=routes, blocked=blocked)
+            return RouteDelta(
+                self.revision, snapshot=True, routes=routes, blocked=blocked, tag=self.tag
+            )
         newest_first = takewhile(lambda it: it[1] > since, reversed(self._changed.items()))
         keys = [key for key, _ in newest_first][::-1]
         found = [self.routes.get(key) for key in keys]
@@ -80,4 +120,5 @@ class RouteHistory:
             removed=tuple(key for key, route in zip(keys, found, strict=True) if route is None),
             blocked=tuple(tenant for tenant, lifted in blocks if not lifted),
             unblocked=tuple(tenant for tenant, lifted in blocks if lifted),
+            tag=self.tag,
         )

@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from towonel.api.reports import EdgeReport
-from towonel.hub.core.live_view import STALE_MS, LiveView
+from towonel.hub.core.live_view import STALE_MS, LiveView, is_fresh
 from towonel.hub.store import reports
 from towonel.hub.store.db.transactions import Store
 from towonel.wire.errors import Unavailable
@@ -40,7 +40,7 @@ class EdgeReports:
                 log.warning("edge_reports.update_failed", reason=str(error))
                 newer = ()
             received = self._reports | {edge: (at_ms, report) for edge, at_ms, report in newer}
-            fresh = {edge: it for edge, it in received.items() if now_ms - it[0] <= STALE_MS}
+            fresh = {edge: it for edge, it in received.items() if is_fresh(it[0], now_ms)}
             self._reports, self._read_ms = fresh, now_ms
             self.view = await asyncio.to_thread(LiveView, fresh, now_ms)
             self._reads += 1

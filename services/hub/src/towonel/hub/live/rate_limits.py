@@ -19,6 +19,8 @@ from redis.exceptions import RedisError
 
 from towonel.hub.core import rate_limits
 from towonel.hub.core.rate_limits import Rate, Strikes, source_of
+from towonel.hub.live.recent_values import RecentValues
+from towonel.hub.live.redis_scripts import GIVE_BACK, STRIKE, TAKE
 from towonel.hub.timing import Timing
 from towonel.identity.signatures import MAX_SKEW_MS
 from towonel.wire.errors import Code, Unavailable
@@ -27,38 +29,6 @@ MAX_SOURCES = 100_000  # remembered at once; the one that asked least recently i
 MAX_NONCES = 65_536  # of one signer: it would have to sign one every 2 ms
 NONCE_MS = 2 * MAX_SKEW_MS  # a request's time may be as far ahead as it may lie behind
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
-
-# Both use Redis's own clock, so that replicas need not agree about the time. They are
-# `rate_limits.take` and `rate_limits.Strikes.struck`; a contract test holds them to each other. Others
-# who write there are hostile: a malformed value counts as missing, a value that is too large as the
-# largest that there can be.
-TAKE = """
-local t = redis.call('TIME')
-local now = t[1] * 1000 + t[2] / 1000
-local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
-local stored = redis.pcall('GET', KEYS[1])
-local full = type(stored) == 'string' and tonumber(stored) or 0
-if not (full > now) then full = now end
-full = math.min(full, now + burst * interval)
-local wait = full - now - (burst - 1) * interval
-if wait > 0 then return tostring(wait) end
-full = full + interval
-redis.call('SET', KEYS[1], string.format('%.3f', full), 'PX', math.ceil(full - now) + 1)
-return '0'
-"""
-STRIKE = """
-local count = redis.pcall('INCR', KEYS[1])
-if type(count) ~= 'number' or count < 1 then
-  count = 1
-  redis.call('SET', KEYS[1], count)
-end
-local over, max = count - tonumber(ARGV[1]), tonumber(ARGV[2])
-local lock = 0
-if over > 0 then lock = math.min(max, 1000 * 2 ^ math.min(over - 1, 32)) end
-redis.call('PEXPIRE', KEYS[1], lock + tonumber(ARGV[3]))
-if lock > 0 then redis.call('SET', KEYS[2], '1', 'PX', lock) end
-return lock
-"""
 
 
 class Limiter(Protocol):
@@ -73,12 +43,16 @@ class Limiter(Protocol):
         """Find out whether they are shared, without a request that needs it."""
         ...
 
-    async def take(self, key: str, rate: Rate) -> None:
-        """Count one request.
+    async def take(self, key: str, rate: Rate, count: int = 1) -> None:
+        """Count one request, or what it asks for.
 
         Raises:
             Unavailable: RATE_LIMITED, and when to come back.
         """
+        ...
+
+    async def give_back(self, key: str, rate: Rate, count: int) -> None:
+        """Uncount what was taken and not used."""
         ...
 
     async def strike(self, address: str) -> None:
@@ -112,18 +86,22 @@ class MemoryLimiter:
     ) -> None:
         self._now_ms = now_ms
         self._max_nonces = max_nonces
-        self._full_at_ms = _Recent[float](max_sources)
-        self._strikes = _Recent[Strikes](max_sources)
+        self._full_at_ms = RecentValues[float](max_sources)
+        self._strikes = RecentValues[Strikes](max_sources)
         self._nonces: dict[tuple[str, bytes], dict[int, int]] = {}
 
     async def check(self) -> None:
         """See `Limiter`."""
 
-    async def take(self, key: str, rate: Rate) -> None:
+    async def take(self, key: str, rate: Rate, count: int = 1) -> None:
         """See `Limiter`."""
-        taken = rate_limits.take(self._full_at_ms.get(key, 0), rate, self._now_ms())
+        taken = rate_limits.take(self._full_at_ms.get(key, 0), rate, self._now_ms(), count)
         self._full_at_ms.put(key, taken.full_at_ms)
         _check_wait(taken.wait_ms)
+
+    async def give_back(self, key: str, rate: Rate, count: int) -> None:
+        """See `Limiter`."""
+        self._full_at_ms.put(key, self._full_at_ms.get(key, 0) - count * rate.interval_ms)
 
     async def strike(self, address: str) -> None:
         """See `Limiter`."""
@@ -171,6 +149,7 @@ class RedisLimiter:
         self._retry_s = retry_s
         self._away_until_s: float | None = None
         self._take = redis.register_script(TAKE)
+        self._give_back = redis.register_script(GIVE_BACK)
         self._strike = redis.register_script(STRIKE)
 
     @property
@@ -182,15 +161,23 @@ class RedisLimiter:
         """See `Limiter`."""
         await self._ask(self._redis.ping)
 
-    async def take(self, key: str, rate: Rate) -> None:
+    async def take(self, key: str, rate: Rate, count: int = 1) -> None:
         """See `Limiter`."""
-        wait_ms = await self._ask(
-            lambda: self._take(keys=[f"towonel:rate:{key}"], args=[rate.interval_ms, rate.burst])
-        )
+        arguments = [rate.interval_ms, rate.burst, count]
+        wait_ms = await self._ask(lambda: self._take(keys=[f"towonel:rate:{key}"], args=arguments))
         if wait_ms is None:
-            await self._fallback.take(key, rate)
+            await self._fallback.take(key, rate, count)
         else:
             _check_wait(float(wait_ms))
+
+    async def give_back(self, key: str, rate: Rate, count: int) -> None:
+        """See `Limiter`."""
+        arguments = [count * rate.interval_ms]
+        done = await self._ask(
+            lambda: self._give_back(keys=[f"towonel:rate:{key}"], args=arguments)
+        )
+        if done is None:
+            await self._fallback.give_back(key, rate, count)
 
     async def strike(self, address: str) -> None:
         """See `Limiter`."""
@@ -237,23 +224,6 @@ class RedisLimiter:
             log.info("rate_limits.restored")
         self._away_until_s = None
         return answer
-
-
-class _Recent[V]:
-    """Bounded cache: of too many values, the one that was put longest ago is dropped."""
-
-    def __init__(self, max_values: int) -> None:
-        self._max_values = max_values
-        self._values: dict[str, V] = {}
-
-    def get(self, key: str, default: V) -> V:
-        return self._values.get(key, default)
-
-    def put(self, key: str, value: V) -> None:
-        self._values.pop(key, None)
-        while len(self._values) >= self._max_values:
-            del self._values[next(iter(self._values))]
-        self._values[key] = value
 
 
 def make_limiter(

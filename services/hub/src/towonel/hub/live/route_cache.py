@@ -5,6 +5,7 @@ database is unavailable it stays as it is, and edges are still answered.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 
 import structlog
@@ -61,17 +62,36 @@ class RouteCache:
         """The revision that edges get."""
         return self._known.revision
 
+    @property
+    def history(self) -> RouteHistory:
+        """Routes and changes that are cached; each refresh replaces them."""
+        return self._known
+
+    @property
+    def tag(self) -> bytes | None:
+        """The tag of that revision."""
+        return self._known.tag
+
     def request_refresh(self) -> None:
         """Have the database asked whether something changed."""
         self._refresh_requested.set()
 
-    async def refresh_requested(self) -> None:
-        """Return when the database should be asked since the last time this returned."""
-        await self._refresh_requested.wait()
+    async def refresh_requested(self, at_most_s: float) -> None:
+        """Return when the database should be asked since the last time this returned.
+
+        Without a request it returns after `at_most_s` seconds: a replica can change what has no revision.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(at_most_s):
+                await self._refresh_requested.wait()
         self._refresh_requested.clear()
 
-    async def wait_for_change(self, since: int, wait_s: float, stopping: asyncio.Event) -> bool:
+    async def wait_for_change(
+        self, since: int, wait_s: float, stopping: asyncio.Event, *, tag: bytes | None = None
+    ) -> bool:
         """Return when the routes changed after a revision, the time is over, or the hub stops.
+
+        A revision with another tag than the cache has for it is one of a history that was undone.
 
         Returns:
             Whether the cache is up to date; a database that is unavailable leaves that open.
@@ -81,7 +101,9 @@ class RouteCache:
         while True:
             # An edge can know more than this replica: it was answered by another one.
             is_current = await self.follow(max(since, self._changes.revision))
-            has_changed = self.revision > since or (is_current and self.revision < since)
+            has_changed = self.revision > since or (
+                is_current and not self._known.is_at(since, tag)
+            )
             left_s = end_s - clock()
             if has_changed or stopping.is_set() or left_s <= 0:
                 return is_current
@@ -131,27 +153,34 @@ class RouteCache:
 
     async def _read(self) -> None:
         async with self._store.read() as session:
-            head = await source.read_head(session)
-            is_whole = not self.is_loaded or not head.pruned <= self.revision <= head.revision
+            head = await source.read_head(session, self.revision)
+            is_undone = self.is_loaded and (
+                head.revision < self.revision or head.known_tag != self.tag
+            )
+            is_whole = not self.is_loaded or is_undone or self.revision < head.pruned
             known = RouteHistory() if is_whole else self._known.copy()
             since = None if is_whole else self.revision
             if is_whole or head.revision != self.revision:
                 async for part in source.stream_routes(session, since, self._rows_at_once):
                     known.apply(part)
+                known.tags |= await source.read_tags(session, since)
         known.finish(head.revision, head.pruned, head.blocks)
         if is_whole or head.revision != self.revision or head.blocks != self._known.blocks:
             self._version += 1
             self._encoded.clear()
         self._known, self.edges, self.is_loaded = known, head.edges, True
+        if is_undone:
+            log.warning("route_cache.history_replaced", revision=head.revision)
+            self._changes.restart_at(head.revision)
 
-    async def encode_since(self, since: int | None) -> Sequence[bytes]:
+    async def encode_since(self, since: int | None, tag: bytes | None = None) -> Sequence[bytes]:
         """Return what changed since a revision, or everything, encoded, in chunks.
 
         It is as new as the cache was when this was called. Of many edges that ask the same, one
         pays; an edge that asks for a little does not wait for one that asks for everything.
         """
         wanted = self._version
-        key = since if self._known.covers(since) else None
+        key = since if self._known.covers(since, tag) else None
         async with self._encoding_all if key is None else self._encoding_some:
             version, chunks = self._encoded.get(key, (-1, ()))
             return chunks if version >= wanted else await self._encode(key)

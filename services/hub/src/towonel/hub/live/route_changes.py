@@ -43,6 +43,7 @@ class RouteChanges:
 
     def __init__(self) -> None:
         self.revision = 0
+        self.highest = 0  # that edges may have, also of a history that was undone
         self.waiting = 0
         self.on_change: Callable[[], None] = _ignore
         self._changed = asyncio.Event()
@@ -56,8 +57,15 @@ class RouteChanges:
         """Set a revision that the database has, and wake every caller that waits for it."""
         if revision > self.revision:
             self.revision = revision
+            self.highest = max(revision, self.highest)
             self.on_change()
             self._wake()
+
+    def restart_at(self, revision: int) -> None:
+        """Set a revision of another history, which may be lower, and wake every caller."""
+        self.revision = revision
+        self.highest = max(revision, self.highest)
+        self.release()
 
     async def wait_for(self, since: int, timeout_s: float) -> None:
         """Return when there is a revision after `since`, the time is over, or at `release`."""

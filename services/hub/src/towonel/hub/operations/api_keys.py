@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from towonel.api.keys import KeyEdit, KeyIn
 from towonel.hub.context import Hub
-from towonel.hub.core.access import KEY_ID_BYTES, KEY_SECRET_BYTES, ApiKey
+from towonel.hub.core.access import KEY_ID_BYTES, KEY_SECRET_BYTES, ApiKey, key_name
 from towonel.hub.core.timestamps import to_optional_ms
 from towonel.hub.store import api_keys as store
 from towonel.hub.store import tenants
@@ -13,7 +13,6 @@ from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import REVOKED, KeyRow
 from towonel.identity.keys import hash_invite_secret
-from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied
 
 
@@ -81,4 +80,4 @@ def _editable_fields(row: KeyRow) -> Mapping[str, object]:
 
 
 def _subject(row: KeyRow) -> str:
-    return f"key:{base64url.encode(row.key_id)}"
+    return key_name(row.key_id)

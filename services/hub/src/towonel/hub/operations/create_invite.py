@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from towonel.api.invites import InviteIn
 from towonel.hub.context import Hub
 from towonel.hub.core.invites import expiry_ms
-from towonel.hub.core.ownership import find_taken
 from towonel.hub.core.quotas import check_quota
 from towonel.hub.core.random_names import random_name
-from towonel.hub.operations.hostname_ownership import reconcile_ownership
+from towonel.hub.operations.hostname_ownership import check_free, reconcile_ownership
 from towonel.hub.operations.tokens import new_token
 from towonel.hub.store import invites
 from towonel.hub.store.audit import Actor
@@ -17,7 +16,6 @@ from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import InviteRow
 from towonel.identity.keys import TenantKey, hash_invite_secret
 from towonel.wire import base64url
-from towonel.wire.errors import Code, Denied
 from towonel.wire.names import Hostname
 from towonel.wire.tokens import InviteToken
 
@@ -32,6 +30,7 @@ def new_invite(hub: Hub, body: InviteIn) -> tuple[InviteRow, InviteToken]:
         name=(body.name or "").strip() or random_name(secrets.randbelow),
         secret_hash=hash_invite_secret(hub.keys.invite_hash, token.secret),
         expires_at_ms=expiry_ms(body.expires_in_secs, now_ms),
+        serves_until_ms=expiry_ms(body.serves_for_secs, now_ms),
         tenant_id=tenant.tenant_id,
         tenant_public_key=tenant.public,
         created_at_ms=now_ms,
@@ -48,11 +47,14 @@ async def create_tenant(
         Denied: QUOTA_EXCEEDED or HOSTNAME_CONFLICT.
     """
     check_quota("hostnames", len(patterns), hub.policy.quotas.hostnames)
-    conflicts = find_taken(patterns, await invites.find_owners(write.session, patterns))
-    if conflicts:
-        raise Denied(Code.HOSTNAME_CONFLICT, f"another invite has already: {', '.join(conflicts)}")
+    await check_free(write, patterns)
     await invites.add_invite(write, row, patterns)
     await reconcile_ownership(write, patterns)
-    after = {"name": row.name, "hostnames": patterns, "expires_at_ms": row.expires_at_ms}
+    after = {
+        "name": row.name,
+        "hostnames": patterns,
+        "expires_at_ms": row.expires_at_ms,
+        "serves_until_ms": row.serves_until_ms,
+    }
     subject = f"invite:{base64url.encode(row.invite_id)}"
     write.audit(actor, "invite.created", subject, row.tenant_id, after=after)

@@ -65,7 +65,8 @@ async def _add_or_restore(write: Write, tenant: DeclaredTenant) -> InviteRow:
         raise Denied(Code.INVALID_REQUEST, "has an invite already; leave it out of the settings")
     if previous is not None:  # it was declared earlier, and ended in between
         await invites.restore(write, previous)
-        await routes.unblock_tenant(write, tenant.tenant_id)
+        if not tenants.is_suspended(previous):
+            await routes.unblock_tenant(write, tenant.tenant_id)
         return previous
     row = InviteRow(
         invite_id=sha256(b"towonel declared tenant" + tenant.tenant_id).digest()[:INVITE_ID_BYTES],

@@ -1,4 +1,4 @@
-"""Edits of invites and tenants: name, expiry, limits, hostnames and reserved ports."""
+"""Edits of invites and tenants: name, expiry, end of serving, limits, hostnames and reserved ports."""
 
 from collections.abc import Iterable
 
@@ -33,6 +33,9 @@ async def edit_invite(
     _set_fields(row, edit)
     if "expires_at" in edit.model_fields_set:
         row.expires_at_ms = to_optional_ms(edit.expires_at)
+    if "serves_until" in edit.model_fields_set:
+        until_ms = to_optional_ms(edit.serves_until)
+        await tenant_lifecycle.set_serving_end(write, actor, row, until_ms)
     if edit.hostnames is not None:
         patterns = parse_patterns(edit.hostnames)
         quotas = tenants.quotas_of(row, hub.policy.quotas)
@@ -143,6 +146,7 @@ async def _snapshot(write: Write, row: InviteRow) -> dict[str, object]:
     return {
         "name": row.name,
         "expires_at_ms": row.expires_at_ms,
+        "serves_until_ms": row.serves_until_ms,
         "limits": tenants.limits_of(row).model_dump(),
         "hostnames": await invites.get_hostnames(write.session, row.invite_id),
         "ports": [

@@ -5,20 +5,44 @@ and another tenant publishes `*.example.eu`, the exact name needs a route of its
 published: a *placeholder* route, which has no service, and keeps the wildcard from serving the name.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import batched
+from typing import Any
 
 from sqlmodel import col, delete, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel.sql.expression import SelectOfScalar
 
-from towonel.hub.core.ownership import candidates, find_owner, is_wildcard
+from towonel.hub.core.ownership import (
+    candidates,
+    find_owner,
+    find_taken,
+    is_covered,
+    is_wildcard,
+)
 from towonel.hub.store.db.transactions import Write
-from towonel.hub.store.invites import find_owners
+from towonel.hub.store.invites import find_owners, name_holders
+from towonel.hub.store.route_history import ROWS_AT_ONCE
 from towonel.hub.store.routes import CHUNK, find_rows, put, remove
 from towonel.hub.store.tables import InviteHostnameRow, RouteRow, ServiceRow
+from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind, wildcard_of
 from towonel.wire.routes import Route
+
+MAX_SCANS = 2  # of a table, each for one wildcard: SQL compares faster than we do
+
+
+async def check_free(write: Write, patterns: Sequence[Hostname]) -> None:
+    """Check that no active invite has one of these patterns.
+
+    Raises:
+        Denied: HOSTNAME_CONFLICT, naming those that one has, and which.
+    """
+    conflicts = find_taken(patterns, await find_owners(write.session, patterns))
+    if conflicts:
+        holders = await name_holders(write.session, conflicts, write.now_ms)
+        raise Denied(Code.HOSTNAME_CONFLICT, f"another invite has already: {holders}")
 
 
 async def reconcile_ownership(write: Write, patterns: Collection[Hostname]) -> None:
@@ -67,41 +91,66 @@ async def _drop_foreign_services(write: Write, names: Sequence[Hostname]) -> lis
     session = write.session
     lost: list[Hostname] = []
     for some in batched(names, CHUNK, strict=False):
-        rows = await find_rows(session, [f"https:{name}" for name in some])
+        keys = [f"https:{name}" for name in some]
+        query = select(RouteRow.name, RouteRow.tenant_id).where(
+            col(RouteRow.key).in_(keys), col(RouteRow.removed_at_ms).is_(None)
+        )
         owners = await find_owners(session, {p for name in some for p in candidates(name)})
-        for key, row in rows.items():
-            owner = find_owner(Hostname(row.name), owners)
-            if row.removed_at_ms is None and owner != row.tenant_id:
-                lost.append(Hostname(row.name))
-                await session.exec(delete(ServiceRow).where(col(ServiceRow.key) == key))
+        foreign = [
+            Hostname(name)
+            for name, tenant_id in (await session.exec(query)).all()
+            if find_owner(Hostname(name), owners) != tenant_id
+        ]
+        of_others = col(ServiceRow.key).in_([f"https:{name}" for name in foreign])
+        await session.exec(delete(ServiceRow).where(of_others))
+        lost += foreign
     return lost
 
 
 async def _live_names_below(session: AsyncSession, wildcards: Sequence[Hostname]) -> list[Hostname]:
     """Return the names of live routes that one of the wildcards covers."""
-    names: list[Hostname] = []
-    for wildcard in wildcards:
-        query = select(RouteRow.name).where(
-            RouteRow.kind == str(ServiceKind.HTTPS),
-            col(RouteRow.removed_at_ms).is_(None),
-            col(RouteRow.name).endswith(wildcard[1:], autoescape=True),
-        )
-        names += map(Hostname, (await session.exec(query)).all())
-    return names
+    name = col(RouteRow.name)
+    live = select(name).where(
+        RouteRow.kind == str(ServiceKind.HTTPS), col(RouteRow.removed_at_ms).is_(None)
+    )
+    return await _find_covered(
+        session, wildcards, live, lambda it: name.endswith(it[1:], autoescape=True)
+    )
 
 
 async def _exact_patterns_below(
     session: AsyncSession, wildcards: Sequence[Hostname]
 ) -> list[Hostname]:
     """Return the exact patterns of active invites that one of the wildcards covers."""
-    patterns: list[Hostname] = []
-    for wildcard in wildcards:
-        query = select(InviteHostnameRow.pattern).where(
-            InviteHostnameRow.active,
-            or_(
-                col(InviteHostnameRow.parent) == wildcard,
-                col(InviteHostnameRow.parent).endswith(wildcard[1:], autoescape=True),
-            ),
-        )
-        patterns += map(Hostname, (await session.exec(query)).all())
-    return patterns
+    parent = col(InviteHostnameRow.parent)
+    exact = select(InviteHostnameRow.pattern).where(InviteHostnameRow.active, parent.is_not(None))
+    return await _find_covered(
+        session,
+        wildcards,
+        exact,
+        lambda it: or_(parent == it, parent.endswith(it[1:], autoescape=True)),
+    )
+
+
+async def _find_covered(
+    session: AsyncSession,
+    wildcards: Sequence[Hostname],
+    query: SelectOfScalar[str],
+    condition: Callable[[Hostname], Any],
+) -> list[Hostname]:
+    """Return the names of a query that one of the wildcards covers.
+
+    Args:
+        session: of the database.
+        wildcards: many of them are looked up in one scan: a scan for each held the write lock for seconds.
+        query: of the names.
+        condition: of the names that one wildcard covers.
+    """
+    if len(wildcards) <= MAX_SCANS:
+        found = [(await session.exec(query.where(condition(it)))).all() for it in wildcards]
+        return [Hostname(name) for names in found for name in names]
+    patterns, covered = frozenset(wildcards), list[Hostname]()
+    async with (await session.connection()).stream(query) as names:
+        async for some in names.scalars().partitions(ROWS_AT_ONCE):
+            covered += [Hostname(name) for name in some if is_covered(Hostname(name), patterns)]
+    return covered

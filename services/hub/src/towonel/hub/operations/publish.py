@@ -8,12 +8,14 @@ from towonel.hub.context import Hub
 from towonel.hub.core import desired_state
 from towonel.hub.core.desired_state import CurrentState, Plan
 from towonel.hub.core.ownership import candidates
+from towonel.hub.operations.change_tokens import ChangeTokens
 from towonel.hub.operations.hostname_ownership import reconcile_placeholders
 from towonel.hub.store import invites, nonces, ports, routes, tenants
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import InviteRow
 from towonel.identity.signatures import Domain, Signature
+from towonel.wire.errors import Denied
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind
 from towonel.wire.routes import Route
@@ -26,6 +28,7 @@ async def publish_desired_state(
     signed: Signature,
     group: str,
     desired_routes: Sequence[Route],
+    tokens: ChangeTokens,
 ) -> Plan:
     """Replace what a group of an active tenant publishes, as its signed request says.
 
@@ -35,7 +38,7 @@ async def publish_desired_state(
     invite = await tenants.get(write.session, TenantId(signed.id))
     tenants.check_active(invite)
     await nonces.use(write.session, Domain.DESIRED_STATE, signed)
-    plan = await publish(hub, write, invite, group, desired_routes)
+    plan = await publish(hub, write, invite, group, desired_routes, tokens)
     if not plan.is_empty:
         before, after = before_and_after(plan)
         subject = f"group:{group}"
@@ -45,24 +48,46 @@ async def publish_desired_state(
     return plan
 
 
+async def count_changes(
+    hub: Hub,
+    session: AsyncSession,
+    tenant_id: TenantId,
+    group: str,
+    desired_routes: Sequence[Route],
+) -> int:
+    """Return how many routes `publish` would change now; 0 where it would refuse."""
+    current = await _current(session, tenant_id, group, desired_routes)
+    try:
+        return _plan(hub, tenant_id, desired_routes, current).size
+    except Denied:
+        return 0
+
+
 async def publish(
-    hub: Hub, write: Write, invite: InviteRow, group: str, desired_routes: Sequence[Route]
+    hub: Hub,
+    write: Write,
+    invite: InviteRow,
+    group: str,
+    desired_routes: Sequence[Route],
+    tokens: ChangeTokens,
 ) -> Plan:
     """Replace what a group publishes, without an audit event.
 
     Raises:
         Denied: HOSTNAME_NOT_OWNED, HOSTNAME_CONFLICT, PORT_CONFLICT or QUOTA_EXCEEDED; nothing is
             changed then.
+        Unavailable: RATE_LIMITED for a tenant that changes its routes too often.
     """
     tenant_id = TenantId(invite.tenant_id)
     current = await _current(write.session, tenant_id, group, desired_routes)
-    plan = desired_state.plan(
-        tenant_id, desired_routes, current, reserved_only=hub.policy.ports.reserved_only
-    )
+    plan = _plan(hub, tenant_id, desired_routes, current)
     desired_state.check_quotas(
         desired_routes, current, tenants.quotas_of(invite, hub.policy.quotas)
     )
+    invites.mark_used(write, invite)  # the original's agents are not bootstrapped by a write
     if not plan.is_empty:
+        # Every edge hears of each change, and a deleted name is remembered for a day.
+        tokens.use(plan.size)
         await routes.apply(write, tenant_id, group, plan)
     # A route that a sibling group publishes too stays; only this group's service ends.
     await routes.drop_services(write, tenant_id, group, [route.key for route in desired_routes])
@@ -78,6 +103,13 @@ def before_and_after(plan: Plan) -> tuple[Mapping[str, object], Mapping[str, obj
     return {"services": before}, {"services": after}
 
 
+def _plan(
+    hub: Hub, tenant_id: TenantId, desired_routes: Sequence[Route], current: CurrentState
+) -> Plan:
+    reserved_only = hub.policy.ports.reserved_only
+    return desired_state.plan(tenant_id, desired_routes, current, reserved_only=reserved_only)
+
+
 async def _current(
     session: AsyncSession, tenant_id: TenantId, group: str, desired_routes: Sequence[Route]
 ) -> CurrentState:
@@ -87,9 +119,11 @@ async def _current(
         if route.kind is ServiceKind.HTTPS
         for pattern in candidates(Hostname(route.name))
     }
+    siblings, groups = await routes.find_siblings(session, tenant_id, group)
     return CurrentState(
         own=await routes.find_published(session, tenant_id, group),
-        siblings=await routes.find_sibling_keys(session, tenant_id, group),
+        siblings=siblings,
+        groups=groups,
         tenants=await routes.find_tenants(session, [route.key for route in desired_routes]),
         owners=await invites.find_owners(session, patterns),
         reserved=await _find_reservations(session, desired_routes),

@@ -8,7 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from towonel.api.edges import EdgeRegisterIn
 from towonel.api.reports import EdgeReport
 from towonel.hub.context import Hub
-from towonel.hub.store import edge_invites, edges, nonces, reports
+from towonel.hub.store import agents, edge_invites, edges, nonces, reports
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import EdgeRow
@@ -56,6 +56,7 @@ async def register_edge(
     """
     await _check_invited(hub, write.session, row.edge_id)
     await nonces.use(write.session, Domain.EDGE_REGISTER, signed)
+    await edge_invites.mark_used(write, row.edge_id)
     if await edges.register(write, row):
         after = {"addresses": edges.addresses_of(row), "version": row.version}
         write.audit(actor, "edge.registered", actor.name, after=after)
@@ -72,6 +73,8 @@ async def store_report(
     await _check_invited(hub, session, signed.id)
     await nonces.use(session, Domain.EDGE_REPORT, signed)
     await reports.put(session, signed.id, report, hub.now_ms())
+    agent_ids = {one.agent_id for one in report.sessions}
+    await agents.mark_sessions(session, agent_ids, hub.now_ms())
 
 
 async def active_edges(hub: Hub, session: AsyncSession) -> Sequence[EdgeRow]:

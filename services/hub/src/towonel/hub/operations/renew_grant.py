@@ -16,15 +16,36 @@ async def refresh_agent(
     """Record that an agent is running; returns its grant, or a new one if half of it is over.
 
     Raises:
-        Denied: TENANT_NOT_ALLOWED, TENANT_REVOKED, TENANT_SUSPENDED, REPLAYED, or GRANT_INVALID for a
-            revoked agent.
+        Denied: TENANT_NOT_ALLOWED, TENANT_REVOKED, TENANT_SUSPENDED, REPLAYED, or GRANT_INVALID for an
+            agent that was revoked, has joined another tenant since, or said that it ended.
     """
     tenants.check_active(await tenants.get(session, grant.tenant_id))
     await nonces.use(session, Domain.AGENT_REFRESH, signed)
     row = await agents.find(session, grant.agent_id)
-    if row is not None and row.revoked_at_ms is not None:
+    if is_revoked(row, grant.tenant_id, now_ms):
         raise Denied(Code.GRANT_INVALID, "this agent was revoked")
-    await agents.upsert_seen(session, to_agent_row(grant, now_ms))
+    if row is not None and row.tenant_id != grant.tenant_id:
+        raise Denied(Code.GRANT_INVALID, "this agent has joined another tenant; bootstrap it again")
+    if row is not None and row.left_at_ms is not None:
+        raise Denied(Code.GRANT_INVALID, "this agent said that it ended; bootstrap it again")
+    renewed = renew(grant, now_ms)
+    await agents.upsert_seen(session, to_agent_row(renewed, now_ms))
+    return renewed
+
+
+def is_revoked(row: AgentRow | None, tenant_id: TenantId, now_ms: int) -> bool:
+    """Whether an agent may not be admitted by a tenant because it was revoked.
+
+    Another tenant's revocation counts while a grant is valid that the agent itself asked that tenant
+    for: the agent has one row, and a new one in its place would undo the revocation.
+    """
+    if row is None or row.revoked_at_ms is None:
+        return False
+    return row.tenant_id == tenant_id or (row.grant_until_ms or 0) > now_ms
+
+
+def renew(grant: Grant, now_ms: int) -> Grant:
+    """Return the same grant, or a new one if half of it is over."""
     if now_ms - grant.not_before_ms <= GRANT_LIFETIME_MS // 2:
         return grant
     return new_grant(grant.agent_id, grant.tenant_id, grant.group, now_ms)
@@ -43,4 +64,5 @@ def to_agent_row(grant: Grant, now_ms: int) -> AgentRow:
         group=grant.group,
         first_seen_ms=now_ms,
         last_seen_ms=now_ms,
+        grant_until_ms=grant.not_after_ms,
     )

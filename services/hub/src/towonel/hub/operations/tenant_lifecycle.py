@@ -1,12 +1,12 @@
-"""Life cycle of a tenant: suspend, resume, revoke and remove, and a change of its hostnames."""
+"""Life cycle of a tenant: suspend, resume, end, revoke and remove, and a change of its hostnames."""
 
 from collections.abc import Sequence
 
 from sqlmodel import col, delete, update
 
-from towonel.hub.core.ownership import find_taken
+from towonel.hub.core.invites import is_serving_over
 from towonel.hub.core.quotas import Quotas, check_quota
-from towonel.hub.operations.hostname_ownership import reconcile_ownership
+from towonel.hub.operations.hostname_ownership import check_free, reconcile_ownership
 from towonel.hub.store import invites, ports, routes, tenants
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
@@ -16,10 +16,13 @@ from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname
 
+_HUB = Actor("hub", "background", "")
+ENDED_AT_ONCE = 100  # in one write: others wait no longer than that takes
 _DECLARED = (
     "TOWONEL_TENANTS names this tenant, so that the next start of the hub would bring it back;"
     " take it out there, or remove the tenant"
 )
+_OVER = "the time for which this tenant is served is over; extend `serves_until` of its invite"
 
 
 async def end(write: Write, row: InviteRow) -> None:
@@ -66,20 +69,49 @@ async def suspend(write: Write, actor: Actor, row: InviteRow) -> None:
     """Suspend an active tenant: it keeps all it has, and is not served."""
     if row.suspended_at_ms is not None:
         return
+    before = _status(row)
     row.suspended_at_ms = write.now_ms
-    write.touch(row)
-    await routes.block_tenant(write, TenantId(row.tenant_id))
-    _audit_status(write, actor, row, "suspended", before="active")
+    await _save_status(write, actor, row, "tenant.suspended", before)
 
 
 async def resume(write: Write, actor: Actor, row: InviteRow) -> None:
-    """Resume a suspended tenant."""
+    """Resume a suspended tenant.
+
+    Raises:
+        Denied: INVALID_REQUEST for one whose time is over.
+    """
+    if row.ended_at_ms is not None:
+        raise Denied(Code.INVALID_REQUEST, _OVER)
     if row.suspended_at_ms is None:
         return
     row.suspended_at_ms = None
-    write.touch(row)
-    await routes.unblock_tenant(write, TenantId(row.tenant_id))
-    _audit_status(write, actor, row, "active", before="suspended")
+    await _save_status(write, actor, row, "tenant.resumed", "suspended")
+
+
+async def set_serving_end(
+    write: Write, actor: Actor, row: InviteRow, serves_until_ms: int | None
+) -> None:
+    """Change until when an active tenant is served: it ends or resumes at once if that is due."""
+    if serves_until_ms == row.serves_until_ms:  # a clock that was put back resumes nothing
+        return
+    row.serves_until_ms = serves_until_ms
+    if is_serving_over(serves_until_ms, write.now_ms) != (row.ended_at_ms is not None):
+        await _end_or_resume(write, actor, row)
+
+
+async def end_overdue(write: Write, most: int = ENDED_AT_ONCE) -> bool:
+    """End serving of tenants whose time is over, some of them; returns whether there may be more."""
+    rows = await tenants.find_overdue(write.session, write.now_ms, most)
+    for row in rows:
+        await _end_or_resume(write, _HUB, row)
+    return len(rows) == most
+
+
+async def _end_or_resume(write: Write, actor: Actor, row: InviteRow) -> None:
+    before, is_end = _status(row), row.ended_at_ms is None
+    row.ended_at_ms = write.now_ms if is_end else None
+    action = "tenant.serving_ended" if is_end else "tenant.serving_resumed"
+    await _save_status(write, actor, row, action, before)
 
 
 async def set_hostnames(
@@ -95,22 +127,30 @@ async def set_hostnames(
     if added:  # an invite above a limit that was lowered may still lose hostnames
         check_quota("hostnames", len(patterns), most.hostnames)
     dropped = [Hostname(pattern) for pattern in held if pattern not in set(patterns)]
-    owners = await invites.find_owners(write.session, added)
-    conflicts = find_taken(added, owners)
-    if conflicts:
-        raise Denied(Code.HOSTNAME_CONFLICT, f"another invite has already: {', '.join(conflicts)}")
+    await check_free(write, added)
     await invites.drop_patterns(write, row, dropped)
     await invites.add_patterns(write, row, added)
     await reconcile_ownership(write, [*added, *dropped])
 
 
-def _audit_status(write: Write, actor: Actor, row: InviteRow, status: str, *, before: str) -> None:
-    action = "tenant.suspended" if status == "suspended" else "tenant.resumed"
+async def _save_status(
+    write: Write, actor: Actor, row: InviteRow, action: str, before: str
+) -> None:
+    """Save whether a tenant is served, and tell edges."""
+    write.touch(row)
+    change = routes.block_tenant if tenants.is_suspended(row) else routes.unblock_tenant
+    await change(write, TenantId(row.tenant_id))
     write.audit(
         actor,
         action,
         f"tenant:{row.tenant_id.hex()}",
         row.tenant_id,
         before={"status": before},
-        after={"status": status},
+        after={"status": _status(row)},
     )
+
+
+def _status(row: InviteRow) -> str:
+    if row.ended_at_ms is not None:
+        return "ended"
+    return "active" if row.suspended_at_ms is None else "suspended"

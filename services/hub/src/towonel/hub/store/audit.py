@@ -1,7 +1,7 @@
 """Repository of the audit log: every write, in the order of commits."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,7 @@ def to_row(
 class AuditFilter:
     """Filter of events; a field that is None is ignored. Times in ms, `until_ms` excluded."""
 
-    actor: str | None = None
+    actors: Collection[str] | None = None
     action: str | None = None
     subject: str | None = None
     tenant_id: bytes | None = None
@@ -60,7 +60,9 @@ class AuditFilter:
     def where(self) -> list[Any]:
         """Return the conditions of the query."""
         found: list[Any] = []
-        for name in ("actor", "action", "subject", "tenant_id"):
+        if self.actors is not None:
+            found.append(col(AuditRow.actor).in_(self.actors))
+        for name in ("action", "subject", "tenant_id"):
             value = getattr(self, name)
             if value is not None:
                 found.append(getattr(AuditRow, name) == value)

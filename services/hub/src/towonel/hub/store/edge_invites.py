@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sqlmodel import select
+from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store.db.pagination import Paged, Paging, page
@@ -38,6 +38,12 @@ async def find_names(session: AsyncSession) -> Mapping[bytes, str]:
     """Return the names of the edges with an active invite, by id."""
     query = select(EdgeInviteRow.edge_id, EdgeInviteRow.name).where(EdgeInviteRow.status == PENDING)
     return {bytes(edge_id): name for edge_id, name in (await session.exec(query)).all()}
+
+
+async def mark_used(write: Write, edge_id: bytes) -> None:
+    """Record the first registration of an edge."""
+    is_new = (col(EdgeInviteRow.edge_id) == edge_id) & col(EdgeInviteRow.used_at_ms).is_(None)
+    await write.session.exec(update(EdgeInviteRow).where(is_new).values(used_at_ms=write.now_ms))
 
 
 async def revoke(write: Write, row: EdgeInviteRow) -> None:

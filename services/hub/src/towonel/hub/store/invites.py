@@ -10,15 +10,19 @@ from sqlalchemy.orm import defer
 from sqlmodel import col, delete, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from towonel.api.invites import InviteState
+from towonel.hub.core.invites import invite_state
 from towonel.hub.core.ownership import is_wildcard
 from towonel.hub.store.db.pagination import Paged, Paging, page
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.routes import CHUNK
 from towonel.hub.store.tables import PENDING, REVOKED, InviteHostnameRow, InviteRow
+from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, wildcard_of
 
+MAX_NAMED = 20  # conflicts in one message
 NO_SECRET = b""  # the hash of a declared tenant: no secret has it
 _PUBLIC_KEY: Any = InviteRow.tenant_public_key  # typed as the value, but a column here
 
@@ -29,13 +33,17 @@ class InviteFilter:
 
     Args:
         status: pending or revoked.
-        suspended: whether they are suspended.
+        state: what can still be done with them at `now_ms`.
+        now_ms: the time.
+        suspended: whether they are not served, by an operator or because their time is over.
         name: part of the name.
         hostname: one of their patterns, exactly.
         tenant_id: of the tenant.
     """
 
     status: str | None = None
+    state: InviteState | None = None
+    now_ms: int = 0
     suspended: bool | None = None
     name: str | None = None
     hostname: str | None = None
@@ -46,9 +54,11 @@ class InviteFilter:
         found: list[Any] = []
         if self.status is not None:
             found.append(InviteRow.status == self.status)
+        if self.state is not None:
+            found += self._in_state(self.state)
         if self.suspended is not None:
-            at = col(InviteRow.suspended_at_ms)
-            found.append(at.is_not(None) if self.suspended else at.is_(None))
+            at_ms = func.coalesce(InviteRow.suspended_at_ms, InviteRow.ended_at_ms)
+            found.append(at_ms.is_not(None) if self.suspended else at_ms.is_(None))
         if self.name is not None:
             found.append(col(InviteRow.name).icontains(self.name, autoescape=True))
         if self.hostname is not None:
@@ -59,6 +69,48 @@ class InviteFilter:
         if self.tenant_id is not None:
             found.append(InviteRow.tenant_id == self.tenant_id)
         return found
+
+    def _in_state(self, state: InviteState) -> list[Any]:
+        if state == "revoked":
+            return [InviteRow.status == REVOKED]
+        expires_at_ms = col(InviteRow.expires_at_ms)
+        ended_at_ms = col(InviteRow.ended_at_ms)
+        if state == "ended":
+            return [InviteRow.status == PENDING, ended_at_ms.is_not(None)]
+        live: list[Any] = [InviteRow.status == PENDING, ended_at_ms.is_(None)]
+        if state == "expired":
+            return [*live, expires_at_ms <= self.now_ms]
+        live.append(expires_at_ms.is_(None) | (expires_at_ms > self.now_ms))
+        used_at_ms = col(InviteRow.used_at_ms)
+        return [*live, used_at_ms.is_(None) if state == "pending" else used_at_ms.is_not(None)]
+
+
+async def name_holders(session: AsyncSession, patterns: Sequence[Hostname], now_ms: int) -> str:
+    """Return which active invite has each of these patterns, and how it stands, for a message."""
+    query = (
+        select(InviteHostnameRow.pattern, InviteRow)
+        .join(InviteRow, col(InviteRow.invite_id) == InviteHostnameRow.invite_id)
+        .where(InviteHostnameRow.active, col(InviteHostnameRow.pattern).in_(patterns[:MAX_NAMED]))
+        .options(defer(_PUBLIC_KEY, raiseload=True))
+        .order_by(InviteHostnameRow.pattern)
+    )
+    named = [
+        f"{pattern} (invite {base64url.encode(row.invite_id)}, {row.name!r}, {state_of(row, now_ms)})"
+        for pattern, row in (await session.exec(query)).all()
+    ]
+    more = [f"and {len(patterns) - MAX_NAMED} more"] if len(patterns) > MAX_NAMED else []
+    return ", ".join([*named, *more])
+
+
+def state_of(row: InviteRow, now_ms: int) -> InviteState:
+    """Return what can still be done with an invite."""
+    return invite_state(
+        is_revoked=row.status == REVOKED,
+        has_ended=row.ended_at_ms is not None,
+        expires_at_ms=row.expires_at_ms,
+        used_at_ms=row.used_at_ms,
+        now_ms=now_ms,
+    )
 
 
 async def find_owners(
@@ -181,6 +233,13 @@ async def revoke(write: Write, row: InviteRow) -> None:
         .where(col(InviteHostnameRow.invite_id) == row.invite_id)
         .values(active=False)
     )
+
+
+def mark_used(write: Write, row: InviteRow) -> None:
+    """Record the first use of an invite."""
+    if row.used_at_ms is None:
+        row.used_at_ms = write.now_ms
+        write.session.add(row)
 
 
 async def restore(write: Write, row: InviteRow) -> None:

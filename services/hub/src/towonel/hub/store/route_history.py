@@ -8,9 +8,10 @@ from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.hub.core.route_history import Block, RouteChange
+from towonel.hub.core.route_history import TAGS, Block, RouteChange
 from towonel.hub.store import edge_invites
-from towonel.hub.store.tables import BlockRow, RevisionRow, RouteRow
+from towonel.hub.store.routes import get_revision
+from towonel.hub.store.tables import BlockRow, RevisionRow, RevisionTagRow, RouteRow
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
 from towonel.wire.routes import Route, TlsMode
@@ -27,21 +28,46 @@ class Head:
 
     Args:
         revision: of the last change.
+        known_tag: of the revision that the cache has.
         pruned: the revision up to which tombstones were deleted.
         blocks: of all tenants that are blocked, or were recently.
         edges: names of the edges with an active invite, by id.
     """
 
     revision: int
+    known_tag: bytes | None
     pruned: int
     blocks: Mapping[TenantId, Block]
     edges: Mapping[bytes, str]
 
 
-async def read_head(session: AsyncSession) -> Head:
-    """Return the current head."""
+async def read_head(session: AsyncSession, known: int) -> Head:
+    """Return the current head, and the tag of a known revision."""
     revision, pruned = (await session.exec(select(RevisionRow.value, RevisionRow.pruned))).one()
-    return Head(revision, pruned, await _blocks(session), await edge_invites.find_names(session))
+    known_tag = await _find_tag(session, known)
+    blocks, edges = await _blocks(session), await edge_invites.find_names(session)
+    return Head(revision, known_tag, pruned, blocks, edges)
+
+
+async def find_newest(session: AsyncSession) -> tuple[int, bytes | None]:
+    """Return the current revision, and its tag if it has one."""
+    revision = await get_revision(session)
+    return revision, await _find_tag(session, revision)
+
+
+async def _find_tag(session: AsyncSession, revision: int) -> bytes | None:
+    row = await session.get(RevisionTagRow, revision)
+    return None if row is None else bytes(row.tag)
+
+
+async def read_tags(session: AsyncSession, since: int | None) -> dict[int, bytes]:
+    """Return the tags of the newest revisions, or of those after one, in their order."""
+    query = select(RevisionTagRow.revision, RevisionTagRow.tag)
+    if since is not None:
+        query = query.where(RevisionTagRow.revision > since)
+    newest = query.order_by(col(RevisionTagRow.revision).desc()).limit(TAGS)
+    found = (await session.exec(newest)).all()
+    return {revision: bytes(tag) for revision, tag in reversed(found)}
 
 
 async def stream_routes(

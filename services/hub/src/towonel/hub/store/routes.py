@@ -2,12 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlmodel import col, delete, select
+from sqlmodel import col, delete, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.core.desired_state import Plan
 from towonel.hub.store.db.transactions import Write
-from towonel.hub.store.tables import BlockRow, RevisionRow, RouteRow, ServiceRow
+from towonel.hub.store.tables import (
+    BlockRow,
+    RevisionRow,
+    RouteRow,
+    ServiceRow,
+)
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
 from towonel.wire.routes import Route, TlsMode
@@ -37,12 +42,14 @@ async def find_published(
     return {row.key: route_of(row) for row in (await session.exec(query)).all()}
 
 
-async def find_sibling_keys(session: AsyncSession, tenant_id: TenantId, group: str) -> set[str]:
-    """Return the keys that other groups of the tenant publish."""
-    query = select(ServiceRow.key).where(
-        ServiceRow.tenant_id == tenant_id, ServiceRow.group != group
-    )
-    return set((await session.exec(query)).all())
+async def find_siblings(
+    session: AsyncSession, tenant_id: TenantId, group: str
+) -> tuple[set[str], dict[str, int]]:
+    """Return the keys that other groups of the tenant publish, and the number of each group."""
+    of_others = (col(ServiceRow.tenant_id) == tenant_id) & (col(ServiceRow.group) != group)
+    keys = await session.exec(select(ServiceRow.key).where(of_others).distinct())
+    counts = select(ServiceRow.group, func.count()).where(of_others).group_by(ServiceRow.group)
+    return set(keys.all()), dict((await session.exec(counts)).all())
 
 
 async def find_tenants(session: AsyncSession, keys: Sequence[str]) -> Mapping[str, TenantId]:

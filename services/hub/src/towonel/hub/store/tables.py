@@ -9,6 +9,9 @@ from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, text
 from sqlmodel import BigInteger, Field, SQLModel
 
 PENDING, REVOKED = "pending", "revoked"
+SERVED = text(
+    "status = 'pending' AND ended_at_ms IS NULL"
+)  # as in queries: SQLite compares the text
 
 
 def _bytes(*, primary_key: bool = False, unique: bool = False) -> Column[bytes]:
@@ -28,11 +31,22 @@ class RevisionRow(SQLModel, table=True):
     pruned: int = Field(default=0, sa_column=_big())  # tombstones up to here were deleted
 
 
+class RevisionTagRow(SQLModel, table=True):
+    """Random tag of a revision: the same number with another tag is of another history."""
+
+    __tablename__: ClassVar[str] = "revision_tags"
+    revision: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    tag: bytes = Field(sa_column=_bytes())
+
+
 class InviteRow(SQLModel, table=True):
     """Invite, which is one tenant."""
 
     __tablename__: ClassVar[str] = "invites"
-    __table_args__ = (Index("ix_invites_newest", "created_at_ms", "invite_id"),)
+    __table_args__ = (
+        Index("ix_invites_newest", "created_at_ms", "invite_id"),
+        Index("ix_invites_ending", "serves_until_ms", sqlite_where=SERVED, postgresql_where=SERVED),
+    )
     invite_id: bytes = Field(sa_column=_bytes(primary_key=True))
     name: str
     secret_hash: bytes = Field(sa_column=_bytes())
@@ -44,6 +58,9 @@ class InviteRow(SQLModel, table=True):
     version: int = 1  # the ETag, for If-Match of edits
     suspended_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
     last_sequence: int | None = Field(default=None, sa_column=_big(nullable=True))
+    used_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
+    serves_until_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
+    ended_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))  # not by the clock
     max_services: int | None = None
     max_agents: int | None = None
     max_ports: int | None = None
@@ -88,6 +105,7 @@ class EdgeInviteRow(SQLModel, table=True):
     status: str = PENDING
     edge_id: bytes = Field(sa_column=_bytes(unique=True))
     created_at_ms: int = Field(sa_column=_big(index=True))
+    used_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
 
 
 class EdgeRow(SQLModel, table=True):
@@ -198,6 +216,11 @@ class AgentRow(SQLModel, table=True):
     first_seen_ms: int = Field(sa_column=_big())
     last_seen_ms: int = Field(sa_column=_big())
     revoked_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
+    grant_until_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
+    left_at_ms: int | None = Field(default=None, sa_column=_big(nullable=True))
+    session_seen_ms: int | None = Field(
+        default=None, sa_column=_big(nullable=True)
+    )  # when an edge first reported a session of it
 
 
 class ReportRow(SQLModel, table=True):

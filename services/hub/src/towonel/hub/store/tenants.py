@@ -1,14 +1,15 @@
 """Repository of tenants: the invite of a tenant, its status, its quotas and its removal."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlmodel import select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.api.limits import Limits
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.store.db.transactions import Write
-from towonel.hub.store.tables import REVOKED, InviteRow, RemovalRow
+from towonel.hub.store.tables import REVOKED, SERVED, InviteRow, RemovalRow
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 
@@ -30,8 +31,14 @@ async def get(session: AsyncSession, tenant_id: TenantId) -> InviteRow:
     return row
 
 
+async def find_overdue(session: AsyncSession, now_ms: int, most: int) -> Sequence[InviteRow]:
+    """Return active invites that are served, and whose time of being served is over."""
+    query = select(InviteRow).where(SERVED, col(InviteRow.serves_until_ms) <= now_ms)
+    return (await session.exec(query.limit(most))).all()
+
+
 def check_active(row: InviteRow) -> None:
-    """Check that a tenant is neither revoked nor suspended.
+    """Check that a tenant is neither revoked nor suspended, and that its time is not over.
 
     Raises:
         Denied: TENANT_REVOKED or TENANT_SUSPENDED.
@@ -40,6 +47,16 @@ def check_active(row: InviteRow) -> None:
         raise Denied(Code.TENANT_REVOKED, "the invite is revoked")
     if row.suspended_at_ms is not None:
         raise Denied(Code.TENANT_SUSPENDED, "the hub's operator has suspended this tenant")
+    if row.ended_at_ms is not None:
+        raise Denied(
+            Code.TENANT_SUSPENDED,
+            "the time for which the hub serves this tenant is over; its operator can extend it",
+        )
+
+
+def is_suspended(row: InviteRow) -> bool:
+    """Whether a tenant is not served, by an operator or because its time is over."""
+    return row.suspended_at_ms is not None or row.ended_at_ms is not None
 
 
 async def is_removed(session: AsyncSession, tenant_id: bytes) -> bool:

@@ -4,18 +4,19 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from fastapi import Depends, Header, Request, Security
+from fastapi import Header, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import BaseModel, ValidationError
 from structlog.contextvars import get_contextvars
 
-from towonel.hub.api.http.errors import format_problems
+from towonel.hub.api.http.address_limit import client_address, limit_address
+from towonel.hub.api.http.problems import format_problems
 from towonel.hub.context import Hub, HubDep
-from towonel.hub.core import rate_limits
 from towonel.hub.core.access import (
     ApiKey,
     Principal,
     Role,
+    key_name,
     key_status,
     secret_matches,
 )
@@ -70,15 +71,6 @@ class Caller:
         return self.principal.tenant_id
 
 
-async def limit_address(hub: HubDep, request: Request) -> None:
-    """Apply the rate limit of one address to a request without a key."""
-    source = rate_limits.source_of(client_address(hub, request))
-    await hub.limiter.take(f"address:{source}", hub.policy.per_address)
-
-
-Public = Depends(limit_address)
-
-
 async def authenticate(hub: Hub, request: Request) -> Caller:
     """Return the caller of a request with a key.
 
@@ -86,8 +78,12 @@ async def authenticate(hub: Hub, request: Request) -> Caller:
         Denied: UNAUTHORIZED for a missing or invalid key.
         Unavailable: RATE_LIMITED for an address that is locked out, or a key above its rate.
     """
-    key = _bearer_key(request)
     address = client_address(hub, request)
+    try:
+        key = _bearer_key(request)
+    except Denied:
+        await limit_address(hub, request)
+        raise
     await hub.limiter.check_lockout(address)
     try:
         principal = await _principal(hub, key)
@@ -121,7 +117,7 @@ async def _principal(hub: Hub, key: str) -> Principal:
         raise Denied(Code.UNAUTHORIZED, "the API key is wrong, expired or revoked")
     hub.key_uses[row.key_id] = hub.now_ms()
     tenant_id = None if row.tenant_id is None else TenantId(row.tenant_id)
-    return Principal(f"key:{row.key_id.hex()}", Role[row.role.upper()], tenant_id)
+    return Principal(key_name(row.key_id), Role[row.role.upper()], tenant_id)
 
 
 def _opens(row: KeyRow, presented_hash: bytes, now_ms: int) -> bool:
@@ -166,14 +162,6 @@ def actor_of(hub: Hub, request: Request, name: str) -> Actor:
     """Return the actor of a request for the audit log."""
     request_id = str(get_contextvars().get("request_id", ""))
     return Actor(name, request_id, client_address(hub, request))
-
-
-def client_address(hub: Hub, request: Request) -> str:
-    """Return the address of the client, behind trusted proxies."""
-    peer = request.client.host if request.client else ""
-    # Some proxies add a line of their own after the client's; together they are one list (RFC 9110 §5.3).
-    forwarded_for = ",".join(request.headers.getlist("x-forwarded-for"))
-    return rate_limits.client_address(peer, forwarded_for, hub.policy.proxies)
 
 
 IfMatch = Annotated[
@@ -233,8 +221,17 @@ async def signed_body[M: BaseModel](request: Request, model: type[M]) -> tuple[b
         Denied: INVALID_REQUEST naming each invalid field.
     """
     body = await request.body()
+    return body, parse_body(body, model)
+
+
+def parse_body[M: BaseModel](body: bytes, model: type[M]) -> M:
+    """Parse a body whose bytes a signature covers.
+
+    Raises:
+        Denied: INVALID_REQUEST naming each invalid field.
+    """
     try:
-        return body, model.model_validate_json(body)
+        return model.model_validate_json(body)
     except ValidationError as error:
         details = error.errors(include_input=False, include_url=False)
-        raise Denied(Code.INVALID_REQUEST, format_problems(details)) from None
+        raise Denied(Code.INVALID_REQUEST, format_problems(details, model)) from None

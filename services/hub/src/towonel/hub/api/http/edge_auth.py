@@ -1,10 +1,15 @@
 """Authentication of edges: signature, invite, rate limit of unknown ones, and replay protection."""
 
+import contextlib
+from collections.abc import AsyncGenerator
+
 from fastapi import Request
 
-from towonel.hub.api.http.auth import limit_address, parse_signature
+from towonel.api.reports import MAX_TEXTS, EdgeReport
+from towonel.hub.api.http.address_limit import limit_address
+from towonel.hub.api.http.auth import parse_body, parse_signature
 from towonel.hub.context import Hub
-from towonel.identity.signatures import Domain, Signature
+from towonel.identity.signatures import BODY_HASH_HEADER, Domain, Signature, hash_body
 from towonel.wire.errors import Code, Denied
 
 
@@ -17,14 +22,66 @@ async def authenticate_edge(
         Denied: UNAUTHORIZED, CLOCK_SKEW, INVALID_SIGNATURE or EDGE_UNKNOWN.
         Unavailable: RATE_LIMITED for an unknown edge, which costs more than a known one.
     """
+    signed = await identify_edge(hub, request, header)
+    await _prove(hub, request, signed, domain, hash_body(await request.body()))
+    return signed
+
+
+async def identify_edge(hub: Hub, request: Request, header: str | None) -> Signature:
+    """Return the unchecked signature of a request by an active edge, before its body is read.
+
+    Raises:
+        Denied: UNAUTHORIZED, CLOCK_SKEW or EDGE_UNKNOWN.
+        Unavailable: RATE_LIMITED for an unknown edge, which costs more than a known one.
+    """
     signed = parse_signature(header)
-    signed.check_node(domain, await request.body(), hub.now_ms())
+    signed.check_time(hub.now_ms())
     await hub.route_cache.follow(hub.route_changes.revision)
     if not hub.is_active_edge(signed.id):  # another replica may just have invited it
         await limit_address(hub, request)
         await hub.route_cache.follow(hub.route_cache.revision + 1)
     check_active_edge(hub, signed.id)
     return signed
+
+
+@contextlib.asynccontextmanager
+async def receive_report(
+    hub: Hub, request: Request, header: str | None
+) -> AsyncGenerator[tuple[Signature, EdgeReport]]:
+    """Yield a report of an active edge, and its signature, while it holds a place for it.
+
+    With the hash of the body in a header, the edge proves itself before the body is read.
+
+    Raises:
+        Denied: UNAUTHORIZED, CLOCK_SKEW, INVALID_SIGNATURE, EDGE_UNKNOWN, INVALID_REQUEST or TOO_LARGE.
+        Unavailable: RATE_LIMITED or OVERLOADED.
+    """
+    signed, intake = await identify_edge(hub, request, header), hub.report_intake
+    declared = request.headers.get(BODY_HASH_HEADER)
+    if declared is None:
+        with intake.admit_unproved(signed.id):
+            declared = hash_body(await request.body())
+    await _prove(hub, request, signed, Domain.EDGE_REPORT, declared)
+    await intake.count(signed.id)
+    async with intake.admit(signed.id):
+        request.state.body.trust()
+        body = await request.body()
+        if hash_body(body) != declared:
+            raise Denied(Code.INVALID_SIGNATURE, f"the body is not what {BODY_HASH_HEADER} says")
+        if body.count(b'"') > 2 * MAX_TEXTS:
+            raise Denied(Code.TOO_LARGE, f"a report of more than {MAX_TEXTS} names and values")
+        yield signed, parse_body(body, EdgeReport)
+
+
+async def _prove(
+    hub: Hub, request: Request, signed: Signature, domain: Domain, body_hash: str
+) -> None:
+    """Check a signature; a wrong one counts against the address that sent it."""
+    try:
+        signed.check_node_hash(domain, body_hash, hub.now_ms())
+    except Denied:
+        await limit_address(hub, request)
+        raise
 
 
 def check_active_edge(hub: Hub, edge_id: bytes) -> None:

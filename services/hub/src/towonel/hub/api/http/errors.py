@@ -1,21 +1,22 @@
 """Error responses: one envelope, `{"error": {"code", "message"}}`, and the status of each code."""
 
 import math
-from collections.abc import Iterable, Mapping
-from itertools import islice
+from collections.abc import Mapping
 from typing import Any
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from towonel.api.errors import ErrorBody, ErrorOut
-from towonel.runtime.telemetry import current_trace_id
-from towonel.wire.errors import Code, ProtocolError, TowonelError, Unavailable
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+from towonel.hub.api.http.address_limit import client_address, limit_address
+from towonel.hub.api.http.methods import find_methods
+from towonel.hub.api.http.problems import format_problems
+from towonel.hub.context import Hub
+from towonel.hub.core.rate_limits import source_of
+from towonel.runtime.tracing.telemetry import current_trace_id
+from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError, Unavailable
 
 STATUS: Mapping[Code, int] = {
     Code.INVALID_REQUEST: 400,
@@ -51,8 +52,8 @@ STATUS: Mapping[Code, int] = {
     Code.HUB_UNAVAILABLE: 503,
     Code.OVERLOADED: 503,
 }
-MAX_PROBLEMS = 20  # of a body, in one response
 MAX_LOGGED_CHARS = 500
+MAX_LOGGED_PATH_CHARS = 200
 # `curl -d` sends a form by default.
 _NO_OBJECT = "must be a JSON object, sent with content-type: application/json"
 _NO_PATH = "there is no such path; /docs and /v1/openapi.json tell which there are"
@@ -63,6 +64,7 @@ _FRAMEWORK = {
     408: Code.CLIENT_TIMEOUT,
     413: Code.TOO_LARGE,
     500: Code.INTERNAL,
+    503: Code.OVERLOADED,
 }
 
 
@@ -114,23 +116,25 @@ def status_of(error: TowonelError) -> int:
     return STATUS.get(error.code, 400 if isinstance(error, ProtocolError) else 403)
 
 
-def format_problems(details: Iterable[Any]) -> str:
-    """Return the problems of a body, field by field, without its values."""
-    return "; ".join(
-        f"{'.'.join(str(part)[:100] for part in item['loc']) or 'body'}: {item['msg']}"
-        for item in islice(details, MAX_PROBLEMS)
-    )
-
-
-async def _handle_towonel_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, TowonelError), "the handler is installed for these"
+def respond(hub: Hub, request: Request, error: TowonelError) -> JSONResponse:
+    """Return the response for a failure, and log and count it."""
     status = status_of(error)
     headers: dict[str, str] = {}
     if isinstance(error, Unavailable):
         headers["retry-after"] = str(math.ceil(error.retry_after_s or 1))
     if status == 401:  # noqa: PLR2004 RFC 9110 §15.5.2 wants the header
         headers["www-authenticate"] = "Bearer, Signature"
-    return _refuse(request, status, error.code, error.detail or error.code.word, headers)
+    return _refuse(hub, request, status, error.code, error.detail or error.code.word, headers)
+
+
+def shorten(path: str) -> str:
+    """Return the path of a request as the log has it."""
+    return path[:MAX_LOGGED_PATH_CHARS]
+
+
+async def _handle_towonel_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, TowonelError), "the handler is installed for these"
+    return respond(request.app.state.hub, request, error)
 
 
 async def _handle_validation_error(request: Request, error: Exception) -> JSONResponse:
@@ -142,27 +146,46 @@ async def _handle_validation_error(request: Request, error: Exception) -> JSONRe
     ]
     if (details[0]["loc"], details[0]["type"]) == ((), "model_attributes_type"):
         details[0]["msg"] = _NO_OBJECT
-    return _refuse(request, 400, Code.INVALID_REQUEST, format_problems(details))
+    body = getattr(request.scope.get("route"), "body_field", None)
+    problems = format_problems(details, body and body.field_info.annotation)
+    return respond(request.app.state.hub, request, Denied(Code.INVALID_REQUEST, problems))
 
 
 async def _handle_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException), "the handler is installed for these"
+    hub: Hub = request.app.state.hub
+    try:
+        await limit_address(hub, request)  # whatever it says: no key was looked at
+    except Unavailable as limited:
+        return respond(hub, request, limited)
     code = _FRAMEWORK.get(error.status_code, Code.INVALID_REQUEST)
     message = _NO_PATH if code is Code.NOT_FOUND else str(error.detail)
-    return _refuse(request, error.status_code, code, message, error.headers)
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if code is Code.METHOD_NOT_ALLOWED:
+        headers["allow"] = ", ".join(find_methods(request.app, request.scope["path"]))
+        message = f"{request.method} is not allowed here; allowed are {headers['allow']}"
+    return _refuse(hub, request, error.status_code, code, message, headers)
 
 
 def _refuse(
+    hub: Hub,
     request: Request,
     status: int,
     code: Code,
     message: str,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    request.app.state.hub.metrics.refused.labels(code.word).inc()
+    hub.metrics.refused.labels(code.word).inc()
     event = "request.refused" if status < 500 else "request.failed"  # noqa: PLR2004 an error of the hub
-    detail = message[:MAX_LOGGED_CHARS]
-    log.info(event, path=request.url.path, code=code.word, detail=detail)
+    address = client_address(hub, request)
+    hub.log_limit.info(
+        event,
+        key=(code, source_of(address)),
+        address=address,
+        path=shorten(request.scope["path"]),
+        code=code.word,
+        detail=message[:MAX_LOGGED_CHARS],
+    )
     # A driver's message names hosts and users of the database; callers without a key must not see it.
     public_message = (
         "the database is away or busy; ask again" if code is Code.HUB_UNAVAILABLE else message

@@ -1,27 +1,22 @@
 """Middleware of every request: request id, limits on bodies and concurrency, log and metrics."""
 
-import asyncio
 import re
 import uuid
 
 import structlog
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from towonel.hub.api.http.errors import envelope
-from towonel.hub.metrics import Metrics
-from towonel.runtime.web import CONNECTIONS
-from towonel.wire.errors import Code
+from towonel.hub.api.http.address_limit import client_source, limit_address
+from towonel.hub.api.http.errors import envelope, respond, shorten
+from towonel.hub.api.http.methods import as_get
+from towonel.hub.api.http.request_body import MAX_BODY_BYTES, MAX_BYTES, RequestBody
+from towonel.hub.context import Hub
+from towonel.hub.core.body_budget import BodyBudget
+from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
-MAX_BODY_BYTES = 64 * 1024
-MAX_BYTES = {
-    "/v1/desired-state": 1024 * 1024,  # 1 000 services
-    "/v1/edges/report": 8 * 1024 * 1024,  # 10 000 sessions
-}
-BODY_TIMEOUT_S = 20.0  # from the head to the last byte; a normal body takes a round trip or two
-MAX_REQUESTS = CONNECTIONS - 100  # concurrent; the connections left are for refusals
+OPEN_PATHS = ("/docs", "/v1/openapi.json", "/v1/health")  # no key is looked at
 CLIENT_CLOSED = 499  # the client left before the response; nginx uses the same status
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
@@ -44,16 +39,21 @@ class _Response:
 class RequestMiddleware:
     """ASGI middleware, the outermost, so that it sees every response."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, hub: Hub) -> None:
         self._app = app
-        self._metrics = metrics
+        self._hub = hub
+        self._bodies = BodyBudget(hub.bounds.body_bytes, hub.bounds.awaited_bodies)
         self._running = 0
+        hub.metrics.body_bytes.set_function(lambda: self._bodies.held_bytes)
+        hub.metrics.awaited_bodies.set_function(lambda: self._bodies.awaited)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Response(send, _request_id(scope))
+        if scope["method"] == "HEAD":
+            scope, receive, send = as_get(scope, receive, send)
+        answer, path = _Response(send, _request_id(scope)), shorten(scope["path"])
         self._running += 1
         with structlog.contextvars.bound_contextvars(request_id=answer.request_id.decode()):
             try:
@@ -61,7 +61,7 @@ class RequestMiddleware:
             except ClientDisconnect:
                 answer.status = answer.status or CLIENT_CLOSED
             except Exception as error:
-                log.exception("request.crashed", path=scope["path"], error=type(error).__name__)
+                log.exception("request.crashed", path=path, error=type(error).__name__)
                 if answer.status:
                     raise  # the response has started: only closing the connection can signal the failure
                 crash = "internal error; the hub's log has the details"
@@ -69,39 +69,41 @@ class RequestMiddleware:
             finally:
                 self._running -= 1
                 endpoint = getattr(scope.get("route"), "path", "unmatched")
-                self._metrics.requests.labels(endpoint, str(answer.status)).inc()
-                log.debug("request.answered", path=scope["path"], status=answer.status)
+                self._hub.metrics.requests.labels(endpoint, str(answer.status)).inc()
+                log.debug("request.answered", path=path, status=answer.status)
 
     async def _call_within_limits(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limit = MAX_BYTES.get(scope["path"], MAX_BODY_BYTES)
-        deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT_S
-        received_bytes, is_complete = 0, False
-
-        async def receive_within_limits() -> Message:
-            nonlocal received_bytes, is_complete
-            try:
-                async with asyncio.timeout_at(None if is_complete else deadline):
-                    message = await receive()
-            except TimeoutError as error:
-                raise HTTPException(408, "the body did not come in time") from error
-            is_complete = not message.get("more_body", False)
-            received_bytes += len(message.get("body", b""))
-            if received_bytes > limit:
-                raise HTTPException(413, f"a body of more than {limit} bytes")
-            return message
-
-        if self._running > MAX_REQUESTS:
-            message = f"more than {MAX_REQUESTS} requests at once; ask again"
-            await envelope(503, Code.OVERLOADED, message, {"retry-after": "1"})(
-                scope, receive, send
-            )
+        request = Request(scope)
+        try:
+            limit = await self._admit(request)
+        except TowonelError as error:
+            await respond(self._hub, request, error)(scope, receive, send)
             return
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        source = client_source(self._hub, request)
+        body = RequestBody(receive, limit, self._hub.bounds.body_s, source, self._bodies)
+        request.state.body = body
+        with self._bodies.hold(body.held):
+            await self._app(scope, body.receive, send)
+
+    async def _admit(self, request: Request) -> int:
+        """Return the bytes that the body of a request may have.
+
+        Raises:
+            Unavailable: OVERLOADED, or RATE_LIMITED for an address that has no key.
+            Denied: TOO_LARGE.
+        """
+        if self._running - self._bodies.awaited > self._hub.bounds.requests:
+            message = f"more than {self._hub.bounds.requests} requests at once; ask again"
+            raise Unavailable(Code.OVERLOADED, message, retry_after_s=1)
+        is_open = request.scope["path"].startswith(OPEN_PATHS)
+        if is_open or "authorization" not in request.headers:
+            await limit_address(self._hub, request)
+        limit = MAX_BYTES.get(request.scope["path"], MAX_BODY_BYTES)
+        declared = request.headers.get("content-length", "0").encode()
         if not declared.isdigit() or int(declared) > limit:
-            answer = envelope(413, Code.TOO_LARGE, f"a body of more than {limit} bytes")
-            await answer(scope, receive, send)
-            return
-        await self._app(scope, receive_within_limits, send)
+            await limit_address(self._hub, request)
+            raise Denied(Code.TOO_LARGE, f"a body of more than {limit} bytes")
+        return limit
 
 
 def _request_id(scope: Scope) -> bytes:

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response, Security
 
 from towonel.api.legacy import HeartbeatOut
+from towonel.hub.api.http.address_limit import Public
 from towonel.hub.api.http.auth import (
     BEARER,
     AgentSignature,
-    Public,
     TenantSignature,
     actor_of,
     authenticate,
@@ -23,7 +23,8 @@ from towonel.hub.core.access import Role
 from towonel.hub.core.legacy import rejection_metrics
 from towonel.hub.core.legacy.signed_entries import normalize
 from towonel.hub.metrics import Metrics
-from towonel.hub.operations.legacy.apply_entry import apply_entry
+from towonel.hub.operations.change_tokens import take_changes
+from towonel.hub.operations.legacy.apply_entry import apply_entry, count_entry_changes
 from towonel.hub.operations.legacy.heartbeat import record_heartbeat
 from towonel.hub.store import tenants
 from towonel.hub.store.legacy import entries as store
@@ -137,12 +138,13 @@ async def _submit(hub: Hub, request: Request, body: bytes) -> int:
     entry = decode_entry(body)
     async with hub.store.read() as session:  # an invalid entry must not wait for the write lock
         invite = await tenants.get(session, entry.tenant_id)
-    tenants.check_active(invite)
-    payload = verify_entry(invite.tenant_public_key, entry)
-    op = normalize(payload.op)
+        tenants.check_active(invite)
+        payload = verify_entry(invite.tenant_public_key, entry)
+        op = normalize(payload.op)
+        count = await count_entry_changes(hub, session, entry.tenant_id, op)
     actor = actor_of(hub, request, f"tenant:{entry.tenant_id.hex()}")
-    async with hub.store.write() as write:
-        await apply_entry(hub, write, actor, entry, payload, op)
+    async with take_changes(hub, entry.tenant_id, count) as tokens, hub.store.write() as write:
+        await apply_entry(hub, write, actor, entry, payload, op, tokens)
     return payload.sequence
 
 

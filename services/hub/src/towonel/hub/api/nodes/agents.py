@@ -3,14 +3,20 @@
 from fastapi import APIRouter, Request
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towonel.api.agents import BootstrapIn, BootstrapOut, RefreshIn, RefreshOut
+from towonel.api.agents import (
+    BootstrapIn,
+    BootstrapOut,
+    LeaveIn,
+    LeaveOut,
+    RefreshIn,
+    RefreshOut,
+)
 from towonel.api.services import AppliedState, DesiredState
+from towonel.hub.api.http.address_limit import Public, client_address
 from towonel.hub.api.http.auth import (
     AgentSignature,
-    Public,
     TenantSignature,
     actor_of,
-    client_address,
     parse_signature,
     signed_body,
 )
@@ -19,9 +25,15 @@ from towonel.hub.api.http.parameters import parse_id
 from towonel.hub.api.presenters.routing import to_applied_state, to_edge_out
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.core import desired_state
-from towonel.hub.operations.bootstrap_agent import bootstrap_agent, prove_invite
-from towonel.hub.operations.publish import publish_desired_state
+from towonel.hub.operations.bootstrap_agent import (
+    bootstrap_agent,
+    prove_invite,
+    refresh_reports,
+)
+from towonel.hub.operations.change_tokens import take_changes
+from towonel.hub.operations.publish import count_changes, publish_desired_state
 from towonel.hub.operations.register_edge import active_edges
+from towonel.hub.operations.release_agent import release_agent
 from towonel.hub.operations.renew_grant import refresh_agent
 from towonel.hub.store import edge_invites, edges, invites, routes, tenants
 from towonel.hub.store.tables import InviteRow
@@ -49,6 +61,7 @@ async def bootstrap(hub: HubDep, request: Request, authorization: AgentSignature
             return await _to_bootstrap_out(hub, session, invite, None)
     signed = _check_agent_signature(hub, authorization, raw, body.agent_id)
     actor = actor_of(hub, request, f"agent:{signed.id.hex()}")
+    await refresh_reports(hub, invite, signed.id)
     async with hub.store.write() as write:
         invite = await prove_invite(hub, write.session, invite_id, body, address)
         grant = await bootstrap_agent(hub, write, actor, invite, signed, group)
@@ -61,7 +74,7 @@ async def refresh(hub: HubDep, request: Request, authorization: AgentSignature) 
     signed = parse_signature(authorization)
     raw, body = await signed_body(request, RefreshIn)
     signed.check_node(Domain.AGENT_REFRESH, raw, hub.now_ms())
-    token, grant = _parse_grant(hub, body, signed)
+    token, grant = _parse_grant(hub, body.grant, signed)
     async with hub.store.write_fact() as session:
         renewed = await refresh_agent(session, signed, grant, hub.now_ms())
         found = [to_edge_out(edge) for edge in await active_edges(hub, session)]
@@ -70,6 +83,18 @@ async def refresh(hub: HubDep, request: Request, authorization: AgentSignature) 
     return RefreshOut(
         grant=base64url.encode(token), grant_expires_at_ms=renewed.not_after_ms, edges=found
     )
+
+
+@router.post("/agent/leave", responses=error_responses(400))
+async def leave(hub: HubDep, request: Request, authorization: AgentSignature) -> LeaveOut:
+    """Free the place of an agent that ends; signed by the agent."""
+    signed = parse_signature(authorization)
+    raw, body = await signed_body(request, LeaveIn)
+    signed.check_node(Domain.AGENT_LEAVE, raw, hub.now_ms())
+    _, grant = _parse_grant(hub, body.grant, signed)
+    async with hub.store.write_fact() as session:
+        await release_agent(session, signed, grant, hub.now_ms())
+    return LeaveOut()
 
 
 @router.put("/desired-state", responses=error_responses(400, 409))
@@ -83,12 +108,13 @@ async def apply_desired_state(
     desired_routes = desired_state.parse(body.services, tenant_id, hub.policy.ports)
     async with hub.store.read() as session:  # a wrong signature must not wait for the write lock
         invite = await tenants.get(session, tenant_id)
-    signed.check_tenant(invite.tenant_public_key, Domain.DESIRED_STATE, raw, hub.now_ms())
+        signed.check_tenant(invite.tenant_public_key, Domain.DESIRED_STATE, raw, hub.now_ms())
+        count = await count_changes(hub, session, tenant_id, group, desired_routes)
     actor = actor_of(hub, request, f"tenant:{tenant_id.hex()}")
-    async with hub.store.write() as write:
-        plan = await publish_desired_state(hub, write, actor, signed, group, desired_routes)
+    async with take_changes(hub, tenant_id, count) as tokens, hub.store.write() as write:
+        plan = await publish_desired_state(hub, write, actor, signed, group, desired_routes, tokens)
         revision = await routes.get_revision(write.session)
-    return to_applied_state(plan, revision)
+    return to_applied_state(plan, desired_routes, revision)
 
 
 def _check_agent_signature(hub: Hub, header: str | None, raw: bytes, agent_id: bytes) -> Signature:
@@ -99,9 +125,9 @@ def _check_agent_signature(hub: Hub, header: str | None, raw: bytes, agent_id: b
     return signed
 
 
-def _parse_grant(hub: Hub, body: RefreshIn, signed: Signature) -> tuple[bytes, Grant]:
+def _parse_grant(hub: Hub, text: str, signed: Signature) -> tuple[bytes, Grant]:
     try:
-        token = base64url.decode(body.grant)
+        token = base64url.decode(text)
     except ProtocolError as error:
         raise Denied(Code.GRANT_INVALID, "is not base64url") from error
     grant = verify(token, (hub.keys.node.public,), hub.now_ms())

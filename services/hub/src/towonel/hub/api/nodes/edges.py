@@ -3,11 +3,12 @@
 from fastapi import APIRouter, Request
 
 from towonel.api.edges import EdgeRegisterIn, EdgeRegisterOut
-from towonel.api.reports import EdgeReport, EdgeReportOut
+from towonel.api.reports import EdgeReportOut
 from towonel.hub.api.http.auth import EdgeSignature, actor_of, signed_body
-from towonel.hub.api.http.edge_auth import authenticate_edge
+from towonel.hub.api.http.edge_auth import authenticate_edge, receive_report
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.context import HubDep
+from towonel.hub.core.report_filter import filter_report
 from towonel.hub.operations import register_edge as operations
 from towonel.hub.store import routes
 from towonel.identity.signatures import Domain
@@ -33,8 +34,8 @@ async def register_edge(
 @router.post("/report", responses=error_responses(400))
 async def report_edge(hub: HubDep, request: Request, authorization: EdgeSignature) -> EdgeReportOut:
     """Tell which sessions an edge has and what it carried; signed by the edge."""
-    signed = await authenticate_edge(hub, request, authorization, Domain.EDGE_REPORT)
-    _, report = await signed_body(request, EdgeReport)
-    async with hub.store.write_fact() as session:
-        await operations.store_report(hub, session, signed, report)
+    async with receive_report(hub, request, authorization) as (signed, report):
+        known = filter_report(report, hub.route_cache.history)
+        async with hub.store.write_fact() as session:
+            await operations.store_report(hub, session, signed, known)
     return EdgeReportOut()

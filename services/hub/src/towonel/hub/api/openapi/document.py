@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.staticfiles import StaticFiles
 
-from towonel.api.agents import BootstrapIn, RefreshIn
+from towonel.api.agents import BootstrapIn, LeaveIn, RefreshIn
 from towonel.api.edges import EdgeRegisterIn
 from towonel.api.errors import ErrorOut
 from towonel.api.reports import EdgeReport
@@ -48,6 +48,7 @@ TAGS = [
 SIGNED: dict[str, type[BaseModel]] = {
     "bootstrap": BootstrapIn,
     "refresh": RefreshIn,
+    "leave": LeaveIn,
     "apply_desired_state": DesiredState,
     "register_edge": EdgeRegisterIn,
     "report_edge": EdgeReport,
@@ -164,15 +165,13 @@ def _complete(operation: dict[str, Any], cbor_bodies: Mapping[str, str]) -> None
 
 def _common_errors(operation: dict[str, Any]) -> set[str]:
     """Return the statuses of errors that follow from the parameters of an operation."""
-    statuses = {"413", "500"}
+    statuses = {"413", "429", "500", "503"}
     if operation.get("security"):
         statuses |= {"401", "403"}
     if operation.get("parameters") or "requestBody" in operation:
         statuses |= {"400"}
     if "requestBody" in operation:
         statuses |= {"408"}
-    if operation["operationId"] != "health":  # it has no rate limit and reads no database
-        statuses |= {"429", "503"}
     return statuses
 
 

@@ -16,7 +16,12 @@ BBd1YtoPaboQyuyGhe7bwsPSLGm2yIy5xacRcvug3rYzR1vl2UFBBA==
 -----END CERTIFICATE-----
 """
 EXAMPLES: dict[str, Any] = {
-    "InviteIn": {"name": "home", "hostnames": ["app.example.eu", "*.home.example.eu"]},
+    "InviteIn": {
+        "name": "home",
+        "hostnames": ["app.example.eu", "*.home.example.eu"],
+        "expires_in_secs": 604_800,
+        "serves_for_secs": 2_592_000,
+    },
     "InviteEdit": {"hostnames": ["app.example.eu"], "limits": {"services": 20}},
     "HostnamesIn": {"hostnames": ["blog.example.eu"]},
     "TenantEdit": {"limits": {"agents": 4, "ports": 10}},
@@ -81,10 +86,12 @@ EXAMPLES: dict[str, Any] = {
         ],
     },
     "RefreshIn": {"grant": "omdwYXlsb2Fk"},
+    "LeaveIn": {"grant": "omdwYXlsb2Fk"},
     "ErrorOut": {
         "error": {
             "code": "hostname_conflict",
-            "message": "another invite has already: app.example.eu",
+            "message": "another invite has already: app.example.eu (invite"
+            " pJ4yYx1sT0mQ8aWv7c2d3g, 'home', expired)",
         }
     },
 }

@@ -17,16 +17,13 @@ from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import OfTenant, Page, Text
 from towonel.hub.api.http.sse import stream_events
 from towonel.hub.context import Hub, HubDep
-from towonel.hub.core.access import Principal
+from towonel.hub.core.access import Principal, current_name, old_key_name
 from towonel.hub.core.timestamps import to_datetime, to_optional_ms
 from towonel.hub.store import audit as store
 from towonel.hub.store.tables import AuditRow
 from towonel.wire.errors import Code, Unavailable
 
 router = APIRouter(prefix="/v1")
-MAX_EVENTS = 100  # per query: the most that a follower that stalls keeps in memory
-MAX_FOLLOWERS = 256  # each reads the database every two seconds
-MAX_OF_ONE_KEY = 64  # of them, so that no tenant's key takes all places
 At = Annotated[Moment | None, Query(description="RFC 3339, as in 2026-11-24T12:00:00Z.")]
 
 
@@ -43,8 +40,9 @@ async def list_audit(
     until: At = None,
 ) -> AuditPage:
     """List writes, the newest first: who did what to what, from where."""
+    actors = None if actor is None else {actor, old_key_name(actor), current_name(actor)}
     matching = store.AuditFilter(
-        actor, action, subject, tenant_id, to_optional_ms(since), to_optional_ms(until)
+        actors, action, subject, tenant_id, to_optional_ms(since), to_optional_ms(until)
     )
     async with hub.store.read() as session:
         page = await store.list_page(session, paging, matching)
@@ -78,7 +76,7 @@ async def follow_events(
     async with hub.store.read() as session:
         newest = await store.get_newest_id(session)
     own = sum(principal.name == caller.principal.name for principal in hub.followers.values())
-    if len(hub.followers) >= MAX_FOLLOWERS or own >= MAX_OF_ONE_KEY:
+    if len(hub.followers) >= hub.bounds.followers or own >= hub.bounds.followers_of_key:
         raise Unavailable(Code.OVERLOADED, "too many follow the events", retry_after_s=30)
     start = newest if last_event_id is None else min(last_event_id, newest)
     return await stream_events(_stream(hub, start, caller))
@@ -102,7 +100,7 @@ async def _stream(hub: Hub, last_id: int, caller: Caller) -> AsyncGenerator[byte
                 if (item := _visible(row, caller.principal)) is not None:
                     sent_at = clock()
                     yield _encode(item)
-            if len(rows) == MAX_EVENTS:
+            if len(rows) == hub.bounds.events:
                 continue
             if clock() - sent_at >= hub.timing.events_keepalive_s:
                 sent_at = clock()
@@ -119,7 +117,7 @@ async def _read_after(hub: Hub, caller: Caller, last_id: int) -> list[AuditRow] 
             return None
         with contextlib.suppress(Unavailable):
             async with hub.store.read() as session:
-                return list(await store.list_after(session, last_id, MAX_EVENTS))
+                return list(await store.list_after(session, last_id, hub.bounds.events))
     return []  # until the database is back, or the follower leaves
 
 
@@ -145,7 +143,7 @@ def _to_item(row: AuditRow) -> AuditItem:
     return AuditItem(
         id=row.id or 0,
         at=to_datetime(row.at_ms),
-        actor=row.actor,
+        actor=current_name(row.actor),
         action=row.action,
         subject=row.subject,
         tenant_id=row.tenant_id,

@@ -13,6 +13,7 @@ from towonel.api.invites import (
     InviteIn,
     InviteList,
     InviteOut,
+    InviteState,
     InviteStatus,
     RevokedOut,
 )
@@ -21,7 +22,7 @@ from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.idempotency import Idempotent, idempotent
 from towonel.hub.api.http.parameters import InviteId, LongPage, Pattern, Text, parse_id
 from towonel.hub.api.presenters.tenants import to_invite_detail, to_invite_items
-from towonel.hub.context import HubDep
+from towonel.hub.context import Hub, HubDep
 from towonel.hub.core.invites import parse_patterns
 from towonel.hub.operations import tenant_lifecycle
 from towonel.hub.operations.create_invite import create_tenant, new_invite
@@ -55,16 +56,21 @@ async def list_invites(
     hub: HubDep,
     caller: Viewer,
     paging: LongPage,
-    status: Annotated[InviteStatus | None, Query(description="How they stand.")] = None,
+    status: Annotated[InviteStatus | None, Query(description="In the original's words.")] = None,
+    state: Annotated[InviteState | None, Query(description="How they stand.")] = None,
     name: Text = None,
     hostname: Text = None,
 ) -> InviteList:
     """List invites, the newest first; one page has a thousand unless asked for fewer."""
-    matching = store.InviteFilter(status=status, name=name, hostname=hostname)
+    matching = store.InviteFilter(
+        status=status, state=state, now_ms=hub.now_ms(), name=name, hostname=hostname
+    )
     async with hub.store.read() as session:
         page = await store.list_page(session, paging, matching)
         hostnames = await store.find_hostnames(session, [row.invite_id for row in page.rows])
-    return InviteList(invites=to_invite_items(page.rows, hostnames), next_cursor=page.next_cursor)
+    return InviteList(
+        invites=to_invite_items(page.rows, hostnames, hub.now_ms()), next_cursor=page.next_cursor
+    )
 
 
 @router.get("/{invite_id}", responses=error_responses(400, 404))
@@ -75,7 +81,7 @@ async def get_invite(
     async with hub.store.read() as session:
         row = await _get_or_404(session, invite_id)
         response.headers["etag"] = etag(row.version)
-        return await _detail(session, row)
+        return await _detail(hub, session, row)
 
 
 @router.patch("/{invite_id}", responses=error_responses(400, 404, 409, 412))
@@ -87,13 +93,13 @@ async def update_invite(
     response: Response,
     if_match: IfMatch = None,
 ) -> InviteDetail:
-    """Change the name, hostnames, ports, limits or expiry of a live invite; its token stays good."""
+    """Change the name, hostnames, ports, limits, expiry or end of serving of a live invite; its token stays good."""
     async with hub.store.write() as write:
         row = await _get_active(write.session, invite_id)
         check_version(if_match, row.version)
         await edit_invite(hub, write, caller.actor, row, body)
         response.headers["etag"] = etag(row.version)
-        return await _detail(write.session, row)
+        return await _detail(hub, write.session, row)
 
 
 @router.post("/{invite_id}/hostnames", responses=error_responses(400, 404, 409))
@@ -143,9 +149,10 @@ async def _get_active(session: AsyncSession, invite_id: str) -> InviteRow:
     return row
 
 
-async def _detail(session: AsyncSession, row: InviteRow) -> InviteDetail:
+async def _detail(hub: Hub, session: AsyncSession, row: InviteRow) -> InviteDetail:
     hostnames = await store.get_hostnames(session, row.invite_id)
-    return to_invite_detail(row, hostnames, await ports.list_of_tenant(session, row.tenant_id))
+    reservations = await ports.list_of_tenant(session, row.tenant_id)
+    return to_invite_detail(row, hostnames, reservations, hub.now_ms())
 
 
 def _to_invite_out(row: InviteRow, token: InviteToken) -> InviteOut:

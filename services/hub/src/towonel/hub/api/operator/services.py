@@ -5,7 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from towonel.api.agents import AgentItem, AgentPage
-from towonel.api.services import RouteItem, RoutePage, ServiceDetail, ServicePage
+from towonel.api.services import (
+    SERVED_KINDS,
+    RouteItem,
+    RoutePage,
+    ServiceDetail,
+    ServicePage,
+)
 from towonel.hub.api.http.auth import TenantViewer
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import HexId, OfTenant, Page, RouteKey, Text, parse_hex
@@ -25,7 +31,6 @@ from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
 
 router = APIRouter(prefix="/v1")
-MAX_IDS = 1_000  # in one query; with more live agents, pages are filtered after the query
 FIRST_AGENTS = Paging(limit=100)
 Kind = Annotated[ServiceKind | None, Query(description="Only of this kind.")]
 
@@ -60,7 +65,9 @@ async def get_service(hub: HubDep, caller: TenantViewer, key: RouteKey) -> Servi
         if route is None or not rows or not caller.principal.may_see(route.tenant_id):
             raise Denied(Code.NOT_FOUND, "no such service")
         serving = hub.edge_reports.view.agents_serving(route.tenant_id, service_key(route))
-        matching = agents.AgentFilter(TenantId(route.tenant_id), agent_ids=serving[:MAX_IDS])
+        matching = agents.AgentFilter(
+            TenantId(route.tenant_id), agent_ids=serving[: hub.bounds.agent_ids]
+        )
         page = await agents.list_page(session, FIRST_AGENTS, matching)
     return ServiceDetail(
         key=key,
@@ -71,6 +78,7 @@ async def get_service(hub: HubDep, caller: TenantViewer, key: RouteKey) -> Servi
         tenant_id=route.tenant_id,
         groups=[row.group for row in rows],
         agents=to_agent_items(hub, page.rows),
+        is_served=route.kind in SERVED_KINDS,
     )
 
 
@@ -116,7 +124,7 @@ async def list_agents(
     """
     await hub.edge_reports.refresh(hub.now_ms())
     ids = list(hub.edge_reports.view.agents) if live else None
-    only = None if ids is None or len(ids) > MAX_IDS else ids
+    only = None if ids is None or len(ids) > hub.bounds.agent_ids else ids
     matching = agents.AgentFilter(caller.principal.scope(tenant_id), group, only)
     async with hub.store.read() as session:
         page = await agents.list_page(session, paging, matching)

@@ -96,7 +96,7 @@ async def suspend_tenant(hub: HubDep, caller: Operator, tenant_id: HexId) -> Ten
 
 @router.post("/{tenant_id}/resume", responses=error_responses(400, 404))
 async def resume_tenant(hub: HubDep, caller: Operator, tenant_id: HexId) -> TenantItem:
-    """Serve a suspended tenant again."""
+    """Serve a suspended tenant again; not one whose time is over: edit `serves_until` of its invite."""
     async with hub.store.write() as write:
         row = await _get_active(write.session, caller, tenant_id)
         await tenant_lifecycle.resume(write, caller.actor, row)

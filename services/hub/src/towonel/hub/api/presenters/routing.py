@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from towonel.api.agents import AgentItem
 from towonel.api.edges import EdgeItem, EdgeOut
-from towonel.api.services import AppliedState, RouteItem, ServiceItem
+from towonel.api.services import SERVED_KINDS, AppliedState, RouteItem, ServiceItem
 from towonel.api.traffic import Traffic
 from towonel.hub.context import Hub
 from towonel.hub.core.desired_state import Plan
@@ -17,6 +17,7 @@ from towonel.hub.store.tables import (
     ServiceRow,
 )
 from towonel.wire.names import ServiceKey, ServiceKind
+from towonel.wire.routes import Route
 
 
 def to_agent_items(hub: Hub, rows: Iterable[AgentRow]) -> list[AgentItem]:
@@ -81,6 +82,7 @@ def to_service_item(hub: Hub, row: ServiceRow, route: RouteRow) -> ServiceItem:
         group=row.group,
         created_at=to_datetime(row.created_at_ms),
         agents_live=len(hub.edge_reports.view.agents_serving(row.tenant_id, service_key(route))),
+        is_served=route.kind in SERVED_KINDS,
     )
 
 
@@ -99,15 +101,17 @@ def to_route_item(row: RouteRow) -> RouteItem:
         tls_mode=row.tls_mode,
         tenant_id=row.tenant_id,
         revision=row.revision,
+        is_served=row.kind in SERVED_KINDS,
     )
 
 
-def to_applied_state(plan: Plan, revision: int) -> AppliedState:
-    """Return what a desired state changed."""
+def to_applied_state(plan: Plan, desired: Iterable[Route], revision: int) -> AppliedState:
+    """Return what a desired state changed, and which of it no edge serves."""
     return AppliedState(
         revision=revision,
         created=[route.key for route in plan.created],
         changed=[route.key for route in plan.changed],
         deleted=[route.key for route in plan.deleted],
         unchanged=plan.unchanged,
+        not_served=[route.key for route in desired if route.kind not in SERVED_KINDS],
     )

@@ -8,14 +8,16 @@ from towonel.api.invites import InviteDetail, InviteItem, InviteStatus
 from towonel.api.ports import PortRange, Protocol, Reservation
 from towonel.api.tenants import TenantItem, TenantStatus
 from towonel.hub.context import Hub
+from towonel.hub.core.invites import invite_state
 from towonel.hub.core.timestamps import to_datetime, to_optional_datetime
+from towonel.hub.store.invites import state_of
 from towonel.hub.store.tables import (
     REVOKED,
     EdgeInviteRow,
     InviteRow,
     ReservationRow,
 )
-from towonel.hub.store.tenants import limits_of
+from towonel.hub.store.tenants import is_suspended, limits_of
 from towonel.wire import base64url
 
 
@@ -23,7 +25,7 @@ def tenant_status(row: InviteRow) -> TenantStatus:
     """Return the status of a tenant."""
     if row.status == REVOKED:
         return "revoked"
-    return "active" if row.suspended_at_ms is None else "suspended"
+    return "suspended" if is_suspended(row) else "active"
 
 
 def invite_status(row: InviteRow | EdgeInviteRow) -> InviteStatus:
@@ -32,7 +34,7 @@ def invite_status(row: InviteRow | EdgeInviteRow) -> InviteStatus:
 
 
 def to_invite_items(
-    rows: Iterable[InviteRow], hostnames: Mapping[bytes, list[str]]
+    rows: Iterable[InviteRow], hostnames: Mapping[bytes, list[str]], now_ms: int
 ) -> list[InviteItem]:
     """Return the items of a list of invites."""
     return [
@@ -44,13 +46,18 @@ def to_invite_items(
             expires_at_ms=row.expires_at_ms,
             tenant_id=row.tenant_id,
             created_at_ms=row.created_at_ms,
+            state=state_of(row, now_ms),
+            created_at=to_datetime(row.created_at_ms),
+            expires_at=to_optional_datetime(row.expires_at_ms),
+            used_at=to_optional_datetime(row.used_at_ms),
+            serves_until=to_optional_datetime(row.serves_until_ms),
         )
         for row in rows
     ]
 
 
 def to_invite_detail(
-    row: InviteRow, hostnames: list[str], reservations: Iterable[ReservationRow]
+    row: InviteRow, hostnames: list[str], reservations: Iterable[ReservationRow], now_ms: int
 ) -> InviteDetail:
     """Return the details of an invite."""
     return InviteDetail(
@@ -64,6 +71,9 @@ def to_invite_detail(
         created_at=to_datetime(row.created_at_ms),
         expires_at=to_optional_datetime(row.expires_at_ms),
         suspended_at=to_optional_datetime(row.suspended_at_ms),
+        state=state_of(row, now_ms),
+        used_at=to_optional_datetime(row.used_at_ms),
+        serves_until=to_optional_datetime(row.serves_until_ms),
         limits=limits_of(row),
         ports=[to_port_range(reserved) for reserved in reservations],
     )
@@ -77,6 +87,15 @@ def to_edge_invite_item(row: EdgeInviteRow) -> EdgeInviteItem:
         status=invite_status(row),
         edge_node_id=row.edge_id,
         created_at_ms=row.created_at_ms,
+        state=invite_state(
+            is_revoked=row.status == REVOKED,
+            has_ended=False,
+            expires_at_ms=None,
+            used_at_ms=row.used_at_ms,
+            now_ms=0,
+        ),
+        created_at=to_datetime(row.created_at_ms),
+        used_at=to_optional_datetime(row.used_at_ms),
     )
 
 
@@ -95,6 +114,8 @@ def to_tenant_item(hub: Hub, row: InviteRow, hostnames: list[str]) -> TenantItem
         suspended_at=to_optional_datetime(row.suspended_at_ms),
         agents_live=len(live.agents),
         traffic=live.traffic,
+        serves_until=to_optional_datetime(row.serves_until_ms),
+        ended_at=to_optional_datetime(row.ended_at_ms),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from towonel.api.services import ServiceIn
+from towonel.identity.keys import is_node_id
 from towonel.wire.errors import Code, Denied, ProtocolError
 from towonel.wire.ids import AgentId
 from towonel.wire.legacy.ops import (
@@ -96,6 +97,8 @@ def normalize(op: Op) -> Op:
             raise ProtocolError(Code.BAD_NAME, f"service {op.service[:100]!r} has the port 0")
         case UpsertTcpService() | UpsertUdpService() | DeleteTcpService() | DeleteUdpService():
             return replace(op, service=parse_service_name(op.service))
+        case UpsertAgent(agent_id) if not is_node_id(agent_id):
+            raise ProtocolError(Code.BAD_NAME, "agent_id: is not an Ed25519 public key")
         case UpsertAgent() | RevokeAgent():
             return op
         case _:

@@ -3,6 +3,7 @@
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.context import Hub
+from towonel.hub.operations.renew_grant import is_revoked
 from towonel.hub.store import agents, nonces, tenants
 from towonel.hub.store.legacy import entries, heartbeats
 from towonel.hub.store.tables import AgentRow
@@ -44,10 +45,14 @@ def new_agent_row(tenant_id: TenantId, agent_id: AgentId, now_ms: int) -> AgentR
 async def _get_agent(hub: Hub, session: AsyncSession, heartbeat: Heartbeat) -> AgentRow:
     tenant_id, agent_id = heartbeat.tenant_id, heartbeat.agent_id
     row = await agents.find(session, agent_id)
-    if row is None:  # its row expired after a day of silence: the entry that names it counts
+    if row is None or row.tenant_id != tenant_id:
+        # Its row expired after a day of silence, or another tenant named it: it says itself whose it is,
+        # and the entry that names it counts.
         op = await entries.find_newest_op(session, tenant_id, f"agent:{agent_id.hex()}")
-        is_named = hub.policy.agents.get(agent_id) == tenant_id or isinstance(op, UpsertAgent)
+        declared_by = hub.policy.agents.get(agent_id)
+        is_named = declared_by == tenant_id if declared_by else isinstance(op, UpsertAgent)
+        is_named = is_named and not is_revoked(row, tenant_id, hub.now_ms())
         row = new_agent_row(tenant_id, agent_id, hub.now_ms()) if is_named else None
-    if row is None or row.tenant_id != tenant_id or row.revoked_at_ms is not None:
+    if row is None or row.revoked_at_ms is not None:
         raise Denied(Code.TENANT_NOT_ALLOWED, "this agent does not belong to the tenant")
     return row

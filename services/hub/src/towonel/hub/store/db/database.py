@@ -110,13 +110,15 @@ class Database:
             pool_timeout=begin_s,
             **options,
         )
-        self.prepare(engine.sync_engine)
+        self.prepare(engine.sync_engine, busy_ms=sqlite.SHORT_BUSY_MS)
         return engine
 
-    def prepare(self, engine: Engine, *, read_only: bool = False) -> None:
+    def prepare(
+        self, engine: Engine, *, read_only: bool = False, busy_ms: int = sqlite.BUSY_MS
+    ) -> None:
         """Set up the connections of an engine."""
         if self.is_sqlite:
-            sqlite.prepare(engine, read_only=read_only)
+            sqlite.prepare(engine, read_only=read_only, busy_ms=busy_ms)
         else:
             event.listen(engine, "handle_error", leave_read_only)
 

@@ -10,24 +10,29 @@ from sqlalchemy import Connection
 
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.offline import open_for_writing
-from towonel.hub.store.db.transactions import SAME
+from towonel.hub.store.db.revisions import SAME
 from towonel.wire.errors import Code, Denied
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def upgrade(database: Database) -> None:
+def upgrade(database: Database) -> bool:
     """Run the missing migrations, all or none; blocking, so call it in a thread.
 
     If several hubs boot at once, one migrates and the others wait for it.
 
+    Returns:
+        Whether the database was empty.
+
     Raises:
-        Denied: INVALID_REQUEST if the database was migrated by a newer hub.
+        Denied: INVALID_REQUEST if the database was migrated by a newer hub, or is another program's.
     """
     with open_for_writing(database) as connection:
+        is_new = schema_of(connection) is None
         upgrade_to(connection, newest_revision())
         # Even with nothing to migrate: this fails on a read-only Postgres, and the hub waits for it.
         connection.execute(SAME)
+    return is_new
 
 
 def upgrade_to(connection: Connection, revision: str) -> None:

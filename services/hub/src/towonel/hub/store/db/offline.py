@@ -6,11 +6,13 @@ Each is one transaction: it reads one consistent state, or writes all or nothing
 import contextlib
 from collections.abc import Generator
 
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.pool import NullPool
+from sqlmodel import SQLModel
 
 from towonel.hub.store.db import sqlite
 from towonel.hub.store.db.database import Database
+from towonel.runtime.legacy.foreign_database import describe_foreign, describe_foreign_file
 from towonel.wire.errors import Code, Denied
 
 _LOCK = 0x746F776F  # advisory lock of Postgres, for migrations and restores: "towo"
@@ -22,16 +24,36 @@ _NO_TIMEOUTS = """
 """
 
 
+def check_file(database: Database) -> None:
+    """Check that a SQLite file, if there is one, is not another program's; it is only read.
+
+    Raises:
+        Denied: INVALID_REQUEST, with whose it is.
+    """
+    path = database.path
+    if path is not None and (whose := describe_foreign_file(path)) is not None:
+        raise Denied(Code.INVALID_REQUEST, f"{path} {whose}")
+
+
+def _check_tables(connection: Connection) -> None:
+    """Check the same of a server's database."""
+    present = inspect(connection).get_table_names()
+    whose = describe_foreign(present, SQLModel.metadata.tables)
+    if whose is not None:
+        raise Denied(Code.INVALID_REQUEST, f"{connection.engine.url.database} {whose}")
+
+
 @contextlib.contextmanager
 def open_read_only(database: Database) -> Generator[Connection]:
     """Open a database read-only, at one consistent state; writers go on meanwhile.
 
     Raises:
-        Denied: INVALID_REQUEST where SQLite has no such file.
+        Denied: INVALID_REQUEST where SQLite has no such file, or it is another program's.
     """
     path = database.path
     if path is not None and not path.is_file():
         raise Denied(Code.INVALID_REQUEST, f"{path}: there is no such database")
+    check_file(database)
     options = database.engine_options
     if path is None:
         options["isolation_level"] = "REPEATABLE READ"
@@ -43,6 +65,7 @@ def open_read_only(database: Database) -> Generator[Connection]:
         with engine.connect() as connection, connection.begin():
             if path is None:
                 connection.execute(text(_NO_TIMEOUTS))
+                _check_tables(connection)
             yield connection
     finally:
         engine.dispose()
@@ -53,8 +76,12 @@ def open_for_writing(database: Database) -> Generator[Connection]:
     """Open a database for one transaction, committed at the end; no two of them overlap.
 
     A missing file of SQLite is created, for its owner only.
+
+    Raises:
+        Denied: INVALID_REQUEST where the database is another program's; it stays as it is.
     """
     path = database.path
+    check_file(database)
     if path is not None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
@@ -66,6 +93,7 @@ def open_for_writing(database: Database) -> Generator[Connection]:
             if path is None:
                 connection.execute(text(_NO_TIMEOUTS))
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+                _check_tables(connection)
             yield connection
     finally:
         engine.dispose()

@@ -15,6 +15,7 @@ from sqlalchemy.engine import ExceptionContext
 from towonel.hub.timing import Timing
 
 READ_ONLY = "25006"
+DISK_FULL = "53100"
 # Classes of SQLSTATE: connections, resources, shutdown and start; and a read-only server.
 _AWAY = ("08", "53", "57", READ_ONLY)
 _STARTS = ("the database system is", "too many")  # refusals that end by themselves

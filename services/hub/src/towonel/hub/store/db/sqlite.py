@@ -1,26 +1,27 @@
 """Set-up of SQLite connections: a write-ahead log, and transactions that begin explicitly."""
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, event
 
 BUSY_MS = 5_000  # how long a write waits for another process's
+SHORT_BUSY_MS = 250  # where the waiting blocks a thread, and the caller tries again
 _PRAGMAS = (
-    f"busy_timeout = {BUSY_MS}",  # first: turning the log on can wait for others, too
     "synchronous = FULL",  # what was acknowledged outlives a power cut
     "foreign_keys = ON",
     "cache_size = -16000",  # KiB; the default of 2 MiB reads a table of 100 000 routes in pieces
 )
 
 
-def prepare(engine: Engine, *, read_only: bool = False) -> None:
+def prepare(engine: Engine, *, read_only: bool = False, busy_ms: int = BUSY_MS) -> None:
     """Set up every connection of an engine.
 
     A connection with the execution option `writes` takes the write lock at its beginning.
     """
-    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "connect", partial(_set_up, busy_ms))
     if not read_only:
         event.listen(engine, "connect", _keep_log)
     event.listen(engine, "begin", _begin)
@@ -31,10 +32,11 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
 
 
-def _set_up(connection: Any, _record: object) -> None:
+def _set_up(busy_ms: int, connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions begin where SQLAlchemy says, not by guess
     cursor = connection.cursor()
-    for pragma in _PRAGMAS:
+    # First how long to wait: turning the log on can wait for others, too.
+    for pragma in (f"busy_timeout = {busy_ms}", *_PRAGMAS):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

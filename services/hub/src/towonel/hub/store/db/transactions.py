@@ -5,26 +5,24 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, Self
 
-from sqlalchemy import Engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.hub.store import audit
 from towonel.hub.store.audit import Actor
+from towonel.hub.store.db import probe, revisions
 from towonel.hub.store.db.database import Database
-from towonel.hub.store.db.errors import translate_errors
+from towonel.hub.store.db.errors import is_locked, limit_begin, translate_errors
 from towonel.hub.timing import Timing
 from towonel.runtime.cancellation import finish_despite_cancellation
 from towonel.wire.errors import Code, Unavailable
 
-_LOCK = text("SELECT 1 FROM revision WHERE id = 1 FOR UPDATE")
-SAME = text("UPDATE revision SET value = value WHERE id = 1")  # a write that changes no value
-_NEXT = text("UPDATE revision SET value = value + 1 WHERE id = 1 RETURNING value")
-_SKIP = text("UPDATE revision SET value = :past, pruned = :past WHERE id = 1")
-REVISIONS_LOST = 1_000_000_000  # more than a failover, or a restore of a backup, can ever lose
+LOCKED_PAUSE_S = 0.05  # between tries to begin, while another process writes
 
 
 def wall_clock_ms() -> int:
@@ -86,19 +84,10 @@ class Write:
         self.has_audit_event = True
 
     async def next_revision(self) -> int:
-        """Take the next revision of the routes; all routes of one write share it.
-
-        The row is locked until the commit, so revisions become visible in their order. If edges already
-        received this revision, a failover lost it: numbers are skipped, so that it does not come back with
-        other contents, and edges get a snapshot.
-        """
+        """Take the next revision of the routes; all routes of one write share it."""
         if self.revision is None:
             connection = await self.session.connection()
-            number = int((await connection.execute(_NEXT)).scalar_one())
-            if number <= self.served_revision:
-                await connection.execute(_SKIP, {"past": self.served_revision + REVISIONS_LOST})
-                number = int((await connection.execute(_NEXT)).scalar_one())
-            self.revision = number
+            self.revision = await revisions.take_next(connection, self.served_revision)
         return self.revision
 
 
@@ -112,14 +101,15 @@ class Store:
         served: Callable[[], int],
         now_ms: Callable[[], int],
         *,
-        is_sqlite: bool,
+        file: Path | None,
         begin_s: float = Timing.database_begin_s,
     ) -> None:
         self._engine = engine
         self._committed = committed
         self._served = served
         self.now_ms = now_ms
-        self._is_sqlite = is_sqlite
+        self._file = file
+        self._is_sqlite = file is not None
         self._begin_s = begin_s
         self._writing = asyncio.Lock()
         self._unfinished = set[asyncio.Task[Any]]()
@@ -154,9 +144,7 @@ class Store:
         engine = database.create_engine(
             max_connections=max_connections, max_idle=max_idle, begin_s=begin_s, answer_s=answer_s
         )
-        store = cls(
-            engine, committed, served, now_ms, is_sqlite=database.is_sqlite, begin_s=begin_s
-        )
+        store = cls(engine, committed, served, now_ms, file=database.path, begin_s=begin_s)
         try:
             yield store
         finally:
@@ -177,7 +165,7 @@ class Store:
         options = {} if self._is_sqlite else {"isolation_level": "REPEATABLE READ"}
         with translate_errors():
             async with contextlib.AsyncExitStack() as stack:
-                async with _begin(self._begin_s):
+                async with limit_begin(self._begin_s):
                     session = await self._session(stack, options)
                 yield session
 
@@ -208,32 +196,51 @@ class Store:
             yield session
 
     async def try_to_write(self) -> None:
-        """Write an unchanged value, to check whether the database accepts writes.
+        """Write what leaves nothing behind, to check whether the database accepts writes.
 
         Raises:
             Unavailable: HUB_UNAVAILABLE if it does not.
         """
         async with self._writer(is_alone=True) as session:
-            await (await session.connection()).execute(SAME)
+            await probe.write(await session.connection())
+        if self._file is not None:
+            await asyncio.to_thread(probe.check_space, self._file.parent)
         self.trouble = None  # not after any write: on a full disk some still succeed
 
     @contextlib.asynccontextmanager
     async def _writer(self, *, is_alone: bool) -> AsyncGenerator[AsyncSession]:
         with self._record_failure(), translate_errors():
             async with contextlib.AsyncExitStack() as stack:
-                async with _begin(self._begin_s):
+                async with limit_begin(self._begin_s):
                     if is_alone:
                         await stack.enter_async_context(self._writing)
                     session = await self._session(stack, {"writes": True})
                     if is_alone and not self._is_sqlite:  # which has it since BEGIN IMMEDIATE
-                        await (await session.connection()).execute(_LOCK)
+                        await (await session.connection()).execute(revisions.LOCK)
                 yield session
                 await session.commit()
 
     async def _session(
         self, stack: contextlib.AsyncExitStack, options: Mapping[str, object]
     ) -> AsyncSession:
-        """Begin a transaction that ends with the stack."""
+        """Begin a transaction that ends with the stack; one that another process locks out is tried again.
+
+        Each try is short: SQLite waits in a thread, where nothing can end it before its time.
+        """
+        while True:
+            try:
+                async with contextlib.AsyncExitStack() as attempt:
+                    session = await self._try_session(attempt, options)
+                    stack.push_async_exit(attempt.pop_all())
+                    return session
+            except OperationalError as error:
+                if not is_locked(error.orig):
+                    raise
+            await asyncio.sleep(LOCKED_PAUSE_S)
+
+    async def _try_session(
+        self, stack: contextlib.AsyncExitStack, options: Mapping[str, object]
+    ) -> AsyncSession:
         connecting = self._start(self._engine.connect().start())
         try:
             connection = await asyncio.shield(connecting)
@@ -287,14 +294,3 @@ class Store:
 async def _close_when_connected(connecting: asyncio.Task[AsyncConnection]) -> None:
     with contextlib.suppress(SQLAlchemyError):
         await (await connecting).close()
-
-
-@contextlib.asynccontextmanager
-async def _begin(timeout_s: float) -> AsyncGenerator[None]:
-    try:
-        async with asyncio.timeout(timeout_s):
-            yield
-    except TimeoutError as error:
-        raise Unavailable(
-            Code.HUB_UNAVAILABLE, "database: busy, or it does not answer", retry_after_s=2
-        ) from error

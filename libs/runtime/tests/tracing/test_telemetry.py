@@ -16,7 +16,7 @@ from support.otlp import Collector, collecting, values
 
 from towonel.runtime import logs
 from towonel.runtime.settings import SettingsError, load, variables
-from towonel.runtime.telemetry import TelemetrySettings, current_trace_id, tracing
+from towonel.runtime.tracing.telemetry import TelemetrySettings, current_trace_id, tracing
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
@@ -219,7 +219,7 @@ async def test_without_a_collector_there_is_no_provider_and_no_thread(
 def test_without_a_collector_the_sender_is_not_even_imported() -> None:
     program = """
 import asyncio, sys
-from towonel.runtime.telemetry import *
+from towonel.runtime.tracing.telemetry import *
 async def main():
     async with tracing("example", "1", TelemetrySettings()):
         print([name for name in sys.modules if "otlp" in name or "opentelemetry.sdk" in name])

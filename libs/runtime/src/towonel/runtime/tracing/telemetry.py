@@ -121,7 +121,7 @@ def _start_provider(
     url: str, service: str, version: str, redact: tuple[str, ...]
 ) -> tuple[trace.TracerProvider, Callable[[float], None]]:
     # Importing takes 0.2 s and 12 MB, which only processes with traces pay.
-    from towonel.runtime import otlp  # noqa: PLC0415
+    from towonel.runtime.tracing import otlp  # noqa: PLC0415
 
     traces = otlp.start(url, service, version, redact)
     return traces.provider, traces.close

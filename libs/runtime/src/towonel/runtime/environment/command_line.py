@@ -1,0 +1,60 @@
+"""Command line of a program that is configured by its environment: help, version, and a check."""
+
+import argparse
+import sys
+from typing import NoReturn, override
+
+from towonel.runtime import secretfile
+from towonel.runtime.exit_codes import EXIT_OK, EXIT_SETTINGS, EXIT_USAGE
+from towonel.runtime.settings import Settings, SettingsError, load
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser whose mistakes read as those of all our commands."""
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        usage = self.format_usage().removeprefix("usage: ")
+        hint = f"Try '{self.prog} -h' for help."
+        self.exit(EXIT_USAGE, f"Usage: {usage}{hint}\n\nError: {message}\n")
+
+
+def make_parser(program: str, about: str, version: str) -> Parser:
+    """Return a parser with the options of every program: `--help`, `--version`, `--check`."""
+    parser = Parser(prog=program, description=about, allow_abbrev=False)
+    parser.add_argument("-V", "--version", action="version", version=f"{program} {version}")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="Read the settings, say what is wrong with them, and exit: 0, or 78.",
+    )
+    return parser
+
+
+def check_settings(cls: type[Settings]) -> int:
+    """Say what is wrong with the settings, or worth a word, and return the exit code.
+
+    Key files that exist are looked at, and nothing is made.
+    """
+    try:
+        settings = load(cls)
+        _check_keys(settings)
+    except SettingsError as error:
+        print(error, file=sys.stderr)  # noqa: T201 a command line prints
+        return EXIT_SETTINGS
+    for line in settings.warnings:
+        print(f"warning: {line}", file=sys.stderr)  # noqa: T201
+    print("the settings are complete and valid")  # noqa: T201
+    return EXIT_OK
+
+
+def _check_keys(settings: Settings) -> None:
+    problems: list[str] = []
+    for field, path in settings.key_paths.items():
+        try:
+            if path.exists():
+                secretfile.read(path)
+        except (OSError, secretfile.SecretFileError) as error:
+            problems.append(f"{settings.variable_of(field)}: {error}")
+    if problems:
+        raise SettingsError(problems)

@@ -1,0 +1,82 @@
+"""Send budget: bounds the bytes that were handed to QUIC and that the peer has not acknowledged.
+
+The credit of a receiver bounds what it has not read; that is the receiver's word. What lies in our
+memory meanwhile is bounded here, whatever the peer announces. Budgets are nested: of a stream, of
+its session, of all sessions of a tenant.
+"""
+
+from collections.abc import Callable, Hashable
+from itertools import islice
+
+from towonel.wire.credit import MAX_STREAM_WINDOW_BYTES, SESSION_WINDOW_BYTES
+
+MAX_STREAM_BYTES = MAX_STREAM_WINDOW_BYTES  # no credit is above it, so an honest peer never waits
+MAX_SESSION_BYTES = SESSION_WINDOW_BYTES
+WAKE_BYTES = 64 * 1024  # room for one write: an acknowledgement of a packet alone wakes nobody
+
+type Wake = Callable[[], None]
+
+
+class SendBudget:
+    """Budget of bytes that may be held at once, and the writers that wait for room in it.
+
+    Args:
+        limit: bytes.
+        parent: that also counts what is held here.
+    """
+
+    def __init__(self, limit: int, parent: "SendBudget | None" = None) -> None:
+        self._limit = limit
+        self._parent = parent
+        self._waiting: dict[Hashable, Wake] = {}  # the longest first
+        self.held = 0
+
+    @property
+    def available(self) -> int:
+        """Number of bytes that may be taken now; 0 where more is held than allowed."""
+        own = max(0, self._limit - self.held)
+        return own if self._parent is None else min(own, self._parent.available)
+
+    def take(self, count: int) -> None:
+        """Count bytes that are held from now on; control messages are, even without room."""
+        self.held += count
+        if self._parent is not None:
+            self._parent.take(count)
+
+    def release(self, count: int) -> None:
+        """Count bytes that are no longer held, and wake as many writers as there is room for."""
+        self.held -= count
+        self._wake()
+        if self._parent is not None:
+            self._parent.release(count)
+
+    def join(self, parent: "SendBudget") -> None:
+        """Count what is held here in a parent too, from now on."""
+        parent.take(self.held)
+        self._parent = parent
+
+    def leave(self) -> None:
+        """Count nothing in the parent any more: whoever held it has ended."""
+        if self._parent is not None:
+            self._parent.release(self.held)
+            self._parent = None
+
+    def wait(self, key: Hashable, wake: Wake) -> None:
+        """Call `wake` once when there is room, here and above."""
+        self._waiting[key] = wake
+        if self._parent is not None:
+            self._parent.wait(key, wake)
+
+    def cancel(self, key: Hashable) -> None:
+        """Wait no longer."""
+        self._waiting.pop(key, None)
+        if self._parent is not None:
+            self._parent.cancel(key)
+
+    def _wake(self) -> None:
+        """Wake all if nothing is held, for no release would follow; else those that find room."""
+        if not self._waiting:
+            return
+        count = self.available // min(WAKE_BYTES, self._limit) if self.held else len(self._waiting)
+        for key in list(islice(self._waiting, count)):
+            self._waiting.pop(key)()

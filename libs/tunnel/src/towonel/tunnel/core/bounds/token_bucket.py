@@ -1,0 +1,30 @@
+"""Token bucket: so many at once, and so many a second."""
+
+
+class TokenBucket:
+    """Token bucket, full at first.
+
+    Args:
+        per_s: tokens that come back in a second.
+        burst: tokens that it holds at most.
+        now: seconds, monotonic.
+    """
+
+    def __init__(self, per_s: float, burst: float, now: float) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._tokens = burst
+        self._filled_at = now
+
+    def add(self, count: float) -> None:
+        """Put tokens in; what does not fit is lost."""
+        self._tokens = min(self._burst, self._tokens + count)
+
+    def take(self, now: float) -> bool:
+        """Take a token, or return False where there is none."""
+        self.add((now - self._filled_at) * self._per_s)
+        self._filled_at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True

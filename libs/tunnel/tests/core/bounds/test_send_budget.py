@@ -1,0 +1,81 @@
+"""Send budget: what is held, at each level, and who is woken when there is room."""
+
+from towonel.tunnel.core.bounds.send_budget import WAKE_BYTES, SendBudget
+
+
+class Writers:
+    """Writers that wait, and those that were woken."""
+
+    def __init__(self) -> None:
+        self.woken: list[int] = []
+
+    def wait(self, budget: SendBudget, number: int) -> None:
+        budget.wait(number, lambda: self.woken.append(number))
+
+
+def test_what_is_held_counts_at_every_level_and_the_smallest_room_counts() -> None:
+    tenant = SendBudget(150)
+    one, other = SendBudget(100, tenant), SendBudget(100, tenant)
+    one.take(90)
+    other.take(40)
+
+    assert (one.held, other.held, tenant.held) == (90, 40, 130)
+    assert (one.available, other.available) == (10, 20)
+    other.release(40)
+    assert (one.available, other.available, tenant.available) == (10, 60, 60)
+
+
+def test_more_may_be_held_than_allowed_but_nothing_is_available_then() -> None:
+    budget = SendBudget(10)
+    budget.take(20)
+
+    assert budget.available == 0
+
+
+def test_a_session_joins_its_tenant_with_what_it_holds_and_leaves_it_without() -> None:
+    tenant, session = SendBudget(100), SendBudget(50)
+    session.take(30)
+    session.join(tenant)
+    assert tenant.held == 30
+    session.leave()
+    session.leave()
+
+    assert tenant.held == 0
+    session.release(30)
+    assert tenant.held == 0
+
+
+def test_as_many_writers_are_woken_as_there_is_room_for_the_longest_waiting_first() -> None:
+    budget, writers = SendBudget(4 * WAKE_BYTES), Writers()
+    budget.take(4 * WAKE_BYTES)
+    for number in (1, 2, 3):
+        writers.wait(budget, number)
+    budget.release(WAKE_BYTES - 1)
+    assert writers.woken == []
+    budget.release(1)
+    assert writers.woken == [1]
+    budget.release(WAKE_BYTES)
+
+    assert writers.woken == [1, 2, 3]
+
+
+def test_all_are_woken_once_nothing_is_held_for_no_release_would_follow() -> None:
+    budget, writers = SendBudget(WAKE_BYTES), Writers()
+    budget.take(5)
+    for number in (1, 2, 3):
+        writers.wait(budget, number)
+    budget.release(5)
+
+    assert writers.woken == [1, 2, 3]
+
+
+def test_a_writer_waits_at_every_level_until_it_waits_no_longer() -> None:
+    tenant = SendBudget(100)
+    one, other, writers = SendBudget(100, tenant), SendBudget(100, tenant), Writers()
+    other.take(100)
+    writers.wait(one, 1)
+    writers.wait(one, 2)
+    one.cancel(2)
+    other.release(100)
+
+    assert writers.woken == [1]

@@ -1,0 +1,22 @@
+"""PROXY header that an origin did not read: told by how it ends a connection."""
+
+TLS_ALERT, TLS_HANDSHAKE = 0x15, 0x16  # RFC 8446 §5.1
+ALERT_BYTES = 7  # a record header, the level and the description
+# What TLS servers say to bytes that are no ClientHello: unexpected_message, record_overflow, decode_error
+# and protocol_version (RFC 8446 §6). Other alerts are about a ClientHello that was read.
+_NOT_TLS = frozenset({10, 22, 50, 70})
+SOON_S = 5.0  # an origin that ends later had something else in mind
+
+
+def is_unread(answer: bytes, after_s: float) -> bool:
+    """Tell whether an origin that ended its connection probably took the PROXY header for TLS.
+
+    Args:
+        answer: its first bytes, seven at least if there were as many.
+        after_s: between the header and the end.
+    """
+    if after_s > SOON_S:
+        return False
+    if answer.startswith(bytes([TLS_ALERT])):
+        return len(answer) < ALERT_BYTES or answer[ALERT_BYTES - 1] in _NOT_TLS
+    return not answer.startswith(bytes([TLS_HANDSHAKE]))  # nothing at all, or an error in HTTP

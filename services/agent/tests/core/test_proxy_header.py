@@ -1,0 +1,31 @@
+"""Whether an origin read a PROXY header, by what it said to it."""
+
+import pytest
+
+from towonel.agent.core.proxy_header import SOON_S, is_unread
+
+
+def alert(description: int) -> bytes:
+    return bytes([0x15, 3, 3, 0, 2, 2, description])
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"", True),
+        (b"HTTP/1.1 400 Bad Request"[:7], True),
+        (alert(10), True),  # unexpected_message
+        (alert(70), True),  # protocol_version
+        (alert(70)[:5], True),
+        (alert(40), False),  # handshake_failure: it read a ClientHello
+        (alert(112), False),  # unrecognized_name
+        (bytes([0x16, 3, 3, 0, 122, 2, 0]), False),
+    ],
+)
+def test_only_what_follows_a_client_hello_was_read(answer: bytes, expected: bool) -> None:
+    assert is_unread(answer, 0.1) is expected
+
+
+def test_an_origin_that_ends_later_has_another_reason() -> None:
+    assert is_unread(b"", SOON_S)
+    assert not is_unread(b"", SOON_S + 0.1)

@@ -1,0 +1,84 @@
+"""Origins that go without a word: their clients end, and those of origins that pause do not."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import AsyncGenerator, Generator
+
+import pytest
+from support.network import FarMachine, far_machine
+from support.tunnel import PREAMBLE, SERVICE, listening_edge
+
+from towonel.agent.core.services import Origin, OriginTable, ProxyProtocol, Service
+from towonel.agent.metrics import Metrics
+from towonel.agent.origin_dialer import OriginDialer
+from towonel.agent.origins import Origins
+from towonel.agent.timing import OriginTiming
+from towonel.runtime.dns.resolver import Resolver
+from towonel.tunnel.pipe import Pipe
+from towonel.wire.errors import Code, TowonelError
+
+TIMING = OriginTiming(unacknowledged_s=0.5, check_s=0.05)
+
+
+@contextlib.contextmanager
+def listener_of(machine: FarMachine) -> Generator[socket.socket]:
+    """A listening socket of that machine, made in a thread that is moved there."""
+    made: list[socket.socket] = []
+
+    def make() -> None:
+        with open(f"/run/netns/{machine.name}") as namespace:  # noqa: PTH123 a descriptor is needed
+            os.setns(namespace.fileno(), os.CLONE_NEWNET)
+        made.append(socket.create_server((machine.far, 0)))
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    with made[0] as listener:
+        yield listener
+
+
+@contextlib.asynccontextmanager
+async def client_of(address: tuple[str, int]) -> AsyncGenerator[tuple[Pipe, Origins]]:
+    """A client's stream to an origin, over an edge and an agent that watches."""
+    table = OriginTable([Service(SERVICE, Origin(*address, ProxyProtocol.NONE))])
+    dialer = OriginDialer(Resolver(), timeout_s=5)
+    origins = Origins(table, dialer, Metrics(), max_streams=9, timing=TIMING)
+    async with (
+        asyncio.timeout(20),
+        asyncio.TaskGroup() as tasks,
+        listening_edge() as edge,
+        edge.session(origins.handle) as (session, _),
+    ):
+        watching = tasks.create_task(origins.watch.run())
+        yield await session.open(PREAMBLE, b"hello"), origins
+        watching.cancel()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a network namespace")
+async def test_a_client_of_an_origin_whose_network_vanished_ends() -> None:
+    with far_machine() as machine, listener_of(machine) as listener:
+        async with client_of(listener.getsockname()) as (client, origins):
+            machine.vanish()
+            await client.write(b"are you there?")
+            with pytest.raises(TowonelError) as caught:
+                await client.read()
+            await origins.in_flight.wait_idle()
+
+    assert caught.value.code is Code.ORIGIN_TIMEOUT
+    assert origins._metrics.stream_errors.labels("origin_timeout")._value.get() == 1
+
+
+async def test_an_origin_that_pauses_for_longer_than_the_limit_is_not_ended() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with client_of(listener.getsockname()) as (client, origins):
+            origin, _ = await asyncio.to_thread(listener.accept)
+            with origin:
+                sending = asyncio.Task(client.write(bytes(32 * 1024 * 1024)))
+                await asyncio.wait([sending], timeout=4 * TIMING.unacknowledged_s)
+                assert origins.in_flight.count == 1
+                assert not sending.done()
+                sending.cancel()
+            await client.close()

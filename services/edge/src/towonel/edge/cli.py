@@ -1,0 +1,35 @@
+"""Command line of the edge: run it, or check its settings."""
+
+import sys
+from functools import partial
+from importlib.metadata import version
+
+from towonel.edge.settings import EdgeSettings
+from towonel.runtime import logs
+from towonel.runtime.environment.command_line import check_settings, make_parser
+from towonel.runtime.lifecycle import Serve
+from towonel.runtime.lifecycle import main as run_main
+from towonel.runtime.settings import log_warnings
+from towonel.wire.tokens import SECRET_MARKS
+
+NAME = "towonel-edge"
+ABOUT = (
+    "Run an edge: clients connect to it, and agents. All else is in its environment:"
+    " TOWONEL_EDGE_INVITE_TOKEN makes this machine an edge of a hub elsewhere; see the README for"
+    " every variable."
+)
+
+
+def prepare(settings: EdgeSettings) -> tuple[Serve, float]:
+    """Return what to run with these settings, and how long its drain may take, in seconds."""
+    from towonel.edge.app import serve  # noqa: PLC0415 a check needs none of it
+
+    logs.configure(settings.log_level, settings.log_format, "edge", redact=SECRET_MARKS)
+    log_warnings(settings)
+    return partial(serve, settings), settings.drain_timeout_s
+
+
+def main() -> None:
+    """Run an edge until a signal ends it, and exit with its code."""
+    arguments = make_parser(NAME, ABOUT, version(NAME)).parse_args()
+    sys.exit(check_settings(EdgeSettings) if arguments.check else run_main(EdgeSettings, prepare))

@@ -1,0 +1,219 @@
+"""Follower of the hub's routes, by the real client, with a hub whose answers are scripted."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import override
+
+import pytest
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+from support.ports import free_port
+from support.scripted_server import Request, Server, serving
+from support.tunnel import EDGE, PEM, until
+
+from towonel.api.edges import EdgeRegisterIn
+from towonel.client.hub import HubClient
+from towonel.edge.core.balance import Balancer
+from towonel.edge.core.route_table import RouteTable
+from towonel.edge.metrics import Metrics
+from towonel.edge.relays import Relays
+from towonel.edge.route_follower import Registration, RouteFollower, RouteStore
+from towonel.edge.route_notifications import RedisNotifications
+from towonel.edge.sessions import Sessions
+from towonel.edge.snapshot import SnapshotFile
+from towonel.edge.timing import RouteTiming
+from towonel.runtime.admin import Health
+from towonel.wire.routes import RouteDelta, encode_delta
+
+HUB_ID = b"\xab" * 32
+QUICK = RouteTiming(first_pause_s=0.01, max_pause_s=0.02, register_retry_s=0.05, min_interval_s=0)
+REGISTER, HEALTH, FEED = "/v1/edges/register", "/v1/health", "/v1/routes/feed"
+
+
+class ScriptedHub(Server):
+    """Hub that answers each path on its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: dict[str, bytes] = {}
+        self.script(HEALTH, 200, {"node_id": HUB_ID.hex(), "version": "1"})
+        self.script(REGISTER, 200, {"hub_node_id": HUB_ID.hex(), "revision": 3})
+        self.script(FEED, 200, encode_delta(RouteDelta(3, snapshot=True)))
+
+    def script(self, path: str, status: int, body: object) -> None:
+        content = body if isinstance(body, bytes) else json.dumps(body)
+        kind = "application/cbor" if isinstance(body, bytes) else "application/json"
+        self.reply(status, content, content_type=kind)
+        self.answers[path] = self.answer or b""
+
+    def refuse(self, path: str, status: int, code: str) -> None:
+        self.script(path, status, {"error": {"code": code, "message": "as scripted"}})
+
+    def count(self, path: str) -> int:
+        return sum(request.target.startswith(path) for request in self.requests)
+
+    @override
+    async def _request(self, reader: asyncio.StreamReader) -> Request:
+        request = await super()._request(reader)
+        self.answer = self.answers[request.target.partition("?")[0]]
+        return request
+
+
+@dataclass
+class Following:
+    """An edge that follows, without anything else of an edge."""
+
+    folder: Path
+    timing: RouteTiming = QUICK
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    health: Health = field(default_factory=Health)
+    table: RouteTable = field(default_factory=RouteTable)
+
+    def __post_init__(self) -> None:
+        self.metrics = Metrics(self.registry)
+        self.notifications = RedisNotifications(self.health)
+        sessions = Sessions(self.table, Balancer(), self.metrics)
+        file = SnapshotFile(self.folder / "routes.snapshot")
+        relays = Relays(self.table, clock=time.monotonic)
+        self.routes = RouteStore(self.table, sessions, relays, file, self.metrics, self.health)
+
+    @contextlib.asynccontextmanager
+    async def run(self, hub_url: str) -> AsyncGenerator[None]:
+        body = EdgeRegisterIn(addresses=["192.0.2.1:443"], certificate_pem=PEM, version="1")
+        async with HubClient(hub_url) as hub, asyncio.TaskGroup() as tasks:
+            follower = RouteFollower(
+                hub,
+                Registration(EDGE, body),
+                self.routes,
+                self.notifications,
+                self.metrics,
+                self.health,
+                clock=time.monotonic,
+                rng=Random(1),
+                timing=self.timing,
+            )
+            following = tasks.create_task(follower.follow())
+            yield
+            following.cancel()
+
+
+@pytest.fixture
+async def hub() -> AsyncGenerator[ScriptedHub]:
+    scripted = ScriptedHub()
+    async with serving(scripted.serve) as scripted.port:
+        yield scripted
+
+
+@pytest.fixture
+def lines() -> Iterator[list[EventDict]]:
+    with capture_logs() as lines:
+        yield lines
+
+
+def events(lines: list[EventDict], level: str) -> set[str]:
+    return {str(line["event"]) for line in lines if line["log_level"] == level}
+
+
+async def test_an_edge_that_cannot_register_has_routes_trusts_the_hub_and_registers_later(
+    hub: ScriptedHub, tmp_path: Path
+) -> None:
+    hub.refuse(REGISTER, 503, "hub_unavailable")
+    edge = Following(tmp_path)
+    async with edge.run(hub.url):
+        await until(edge.routes.loaded.is_set)
+        trusted, reasons = edge.routes.hub_id, dict(edge.health.reasons)
+        hub.script(REGISTER, 200, {"hub_node_id": HUB_ID.hex(), "revision": 3})
+        await until(lambda: not edge.health.reasons)
+
+    assert trusted == HUB_ID
+    assert "takes no registration" in reasons["registration"]
+    assert edge.health.ready
+
+
+@pytest.mark.parametrize("code", ["clock_skew", "edge_unknown"])
+async def test_a_hub_that_refuses_the_edge_makes_it_degraded_until_it_takes_it(
+    hub: ScriptedHub, tmp_path: Path, lines: list[EventDict], code: str
+) -> None:
+    hub.refuse(FEED, 403, code)
+    edge = Following(tmp_path)
+    async with edge.run(hub.url):
+        await until(lambda: "hub" in edge.health.reasons)
+        reason = edge.health.reasons["hub"]
+        hub.script(FEED, 200, encode_delta(RouteDelta(3, snapshot=True)))
+        await until(lambda: "hub" not in edge.health.reasons)
+
+    assert f"refuses this edge ({code}" in reason
+    assert events(lines, "error") == {"hub.refused"}
+
+
+async def test_a_hub_that_starts_together_with_the_edge_is_no_warning(
+    hub: ScriptedHub, tmp_path: Path, lines: list[EventDict]
+) -> None:
+    hub.refuse(REGISTER, 503, "hub_unavailable")
+    hub.refuse(HEALTH, 503, "hub_unavailable")
+    edge = Following(tmp_path)
+    async with edge.run(hub.url):
+        await until(lambda: hub.count(REGISTER) > 3)
+        degraded = "hub" in edge.health.reasons
+        hub.script(REGISTER, 200, {"hub_node_id": HUB_ID.hex(), "revision": 3})
+        await until(edge.routes.loaded.is_set)
+
+    assert degraded
+    assert events(lines, "warning") == set()
+
+
+async def test_a_hub_that_never_comes_and_one_that_was_there_are_warned_of_once(
+    hub: ScriptedHub, tmp_path: Path, lines: list[EventDict]
+) -> None:
+    patience = RouteTiming(first_pause_s=0.01, max_pause_s=0.02, start_s=0.1)
+    async with Following(tmp_path, patience).run(f"http://127.0.0.1:{free_port()}"):
+        await until(lambda: events(lines, "warning") == {"hub.unreachable"})
+    lines.clear()
+    edge = Following(tmp_path)
+    async with edge.run(hub.url):
+        await until(edge.routes.loaded.is_set)
+        hub.refuse(FEED, 503, "hub_unavailable")
+        polls = hub.count(FEED)
+        await until(lambda: hub.count(FEED) > polls + 3)
+
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == [
+        "hub.unreachable"
+    ]
+
+
+async def test_a_hub_that_always_has_changes_is_asked_ten_times_a_second(
+    hub: ScriptedHub, tmp_path: Path
+) -> None:
+    edge = Following(tmp_path, RouteTiming())
+    started = time.monotonic()
+    async with edge.run(hub.url):
+        await until(lambda: hub.count(FEED) >= 5)
+    lasted_s = time.monotonic() - started
+
+    assert hub.count(FEED) <= 10 * lasted_s + 2
+
+
+async def test_a_disk_that_takes_no_routes_makes_the_edge_degraded_until_it_does(
+    hub: ScriptedHub, tmp_path: Path, lines: list[EventDict]
+) -> None:
+    blocker = tmp_path / "folder"
+    blocker.write_text("no folder")
+    edge = Following(blocker)
+    async with edge.run(hub.url), asyncio.TaskGroup() as tasks:
+        saving = tasks.create_task(edge.routes.save_changes(0.01))
+        await until(lambda: "snapshot" in edge.health.reasons)
+        reason = edge.health.reasons["snapshot"]
+        blocker.unlink()
+        await until(lambda: "snapshot" not in edge.health.reasons)
+        saving.cancel()
+
+    assert "a restart needs the hub" in reason
+    assert (blocker / "routes.snapshot").exists()
+    assert [line["event"] for line in lines].count("snapshot.write_failed") == 1

@@ -1,0 +1,104 @@
+"""Reports of edges: what has no route is not kept, whatever an edge names."""
+
+from typing import Any
+from unittest.mock import Mock
+
+from towonel.api.reports import EdgeReport
+from towonel.hub.core.report_filter import filter_report
+from towonel.hub.core.route_history import RouteHistory
+from towonel.wire.ids import TenantId
+from towonel.wire.names import ServiceKind
+from towonel.wire.routes import Route
+
+MINE, OTHER, UNKNOWN = (TenantId(bytes([number]) * 32) for number in (1, 2, 3))
+ROUTES = (
+    Route(ServiceKind.HTTPS, "a.eu", MINE),
+    Route(ServiceKind.HTTPS, "*.b.eu", OTHER),
+    Route(ServiceKind.TCP, "ssh", MINE, 2222),
+)
+COUNTS = {"connections_active": 0, "connections_total": 1, "bytes_in": 2, "bytes_out": 3}
+
+
+def filtered(
+    tenant: bytes,
+    *services: str,
+    tenants: tuple[bytes, ...] = (),
+    known: RouteHistory | None = None,
+) -> EdgeReport:
+    session: dict[str, Any] = {
+        "session_id": "ab" * 16, "agent_id": "cd" * 32, "tenant_id": tenant.hex(), "group": "g",
+        "peer": "192.0.2.1:1", "since_ms": 1, "services": list(services), "active_streams": 1,
+        "software": "agent/1",
+    }  # fmt: skip
+    report = {
+        "version": "1", "started_at_ms": 1, "sessions_active": 1, "sessions": [session], **COUNTS,
+        "tenants": [{"tenant_id": of.hex(), **COUNTS} for of in tenants],
+    }  # fmt: skip
+    return filter_report(EdgeReport.model_validate_json(as_json(report)), known or published())
+
+
+def published() -> RouteHistory:
+    known = RouteHistory()
+    known.apply((route.key, route, 1) for route in ROUTES)
+    return known
+
+
+def as_json(report: dict[str, Any]) -> bytes:
+    return EdgeReport.model_validate(report).model_dump_json().encode()
+
+
+def test_services_of_the_tenant_that_have_a_route_are_kept() -> None:
+    (session,) = filtered(MINE, "https:a.eu", "tcp:ssh").sessions
+
+    assert session.services == ["https:a.eu", "tcp:ssh"]
+
+
+def test_names_without_a_route_of_that_tenant_are_left_out() -> None:
+    foreign = ["https:*.b.eu", "https:c.eu", "tcp:2222", "tcp:web", "udp:ssh", "nonsense"]
+    (session,) = filtered(MINE, *foreign, "https:a.eu").sessions
+    (others,) = filtered(OTHER, "tcp:ssh", "https:*.b.eu").sessions
+
+    assert session.services == ["https:a.eu"]
+    assert others.services == ["https:*.b.eu"]
+
+
+def test_tenants_with_neither_route_nor_session_are_left_out() -> None:
+    report = filtered(OTHER, tenants=(MINE, OTHER, UNKNOWN))
+    connected = filtered(UNKNOWN, tenants=(UNKNOWN,))
+
+    assert [one.tenant_id for one in report.tenants] == [MINE, OTHER]
+    assert [one.tenant_id for one in connected.tenants] == [UNKNOWN]
+
+
+def test_what_was_withdrawn_or_moved_is_left_out() -> None:
+    before = published()
+    after = before.copy()
+    moved = Route(ServiceKind.TCP, "ssh", OTHER, 2222)
+    after.apply([("https:a.eu", None, 2), (moved.key, moved, 2), (moved.key, moved, 3)])
+    services = ("https:a.eu", "tcp:ssh")
+
+    assert filtered(OTHER, *services, known=after).sessions[0].services == ["tcp:ssh"]
+    assert filtered(MINE, *services, known=after).sessions[0].services == []
+    assert filtered(MINE, *services, known=before).sessions[0].services == list(services)
+    assert [it.tenant_id for it in filtered(OTHER, tenants=(MINE,), known=after).tenants] == []
+
+
+def test_a_service_on_two_ports_is_kept_until_both_are_withdrawn() -> None:
+    known = published()
+    second = Route(ServiceKind.TCP, "ssh", MINE, 2223)
+    known.apply([(second.key, second, 2), ("tcp:2222", None, 3)])
+    (one,) = filtered(MINE, "tcp:ssh", known=known).sessions
+    known.apply([(second.key, None, 4)])
+    (none,) = filtered(MINE, "tcp:ssh", known=known).sessions
+
+    assert (one.services, none.services) == (["tcp:ssh"], [])
+
+
+def test_no_report_walks_all_routes() -> None:
+    """Of a table that cannot be walked, only what the report names is looked up."""
+    known = published()
+    routes = Mock(spec_set=("get",))
+    routes.get = known.routes.get
+    known.routes = routes
+
+    assert filtered(MINE, "https:a.eu", known=known).sessions[0].services == ["https:a.eu"]

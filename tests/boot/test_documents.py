@@ -1,0 +1,128 @@
+"""Files and examples that people start with: they start."""
+
+import contextlib
+import re
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import pytest
+from support.boot import problems_of, variable_of
+from support.ports import free_port
+from support.programs import Name, ProcessRunner, own_processes
+from support.stack import Node, ready
+
+from towonel.agent.settings import AgentSettings
+from towonel.api.invites import InviteIn
+from towonel.cli.settings import CommandSettings, ServeSettings
+from towonel.client.hub import HubClient
+from towonel.edge.settings import EdgeSettings
+from towonel.hub.settings import HubSettings
+from towonel.runtime.settings import Settings, load
+
+ROOT = Path(__file__).parents[2]
+LISTENERS: dict[type[Settings], str] = {
+    HubSettings: "TOWONEL_HUB_",
+    EdgeSettings: "TOWONEL_EDGE_",
+    AgentSettings: "TOWONEL_AGENT_",
+}
+
+
+def example() -> dict[str, str]:
+    """Return the variables of `.env.example` as `docker run --env-file` reads them, each set."""
+    text = re.sub(r"^#", "", (ROOT / ".env.example").read_text(), flags=re.MULTILINE)
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def exports(text: str) -> dict[str, str]:
+    """Return the variables that a block of shell exports."""
+    found = re.findall(r"^export (\w+)=('[^']*'|\S+)", text, re.MULTILINE)
+    return {name: value.strip("'") for name, value in found}
+
+
+def readme() -> tuple[dict[str, str], dict[str, str]]:
+    """Return the variables of hub and edge, and of the agent, where all are on one machine."""
+    section = (ROOT / "README.md").read_text().partition("## Use it")[2].partition("\n## ")[0]
+    blocks = [exports(block) for block in re.findall(r"```\n(.*?)```", section, re.DOTALL)]
+    public, agent, here = [block for block in blocks if block]
+    return public, agent | here
+
+
+class Ports:
+    """Free ports in the place of those that documents have, for each the same everywhere."""
+
+    def __init__(self) -> None:
+        self._free: dict[str, int] = {}
+
+    def move(self, address: str) -> str:
+        host, _, port = address.rpartition(":")
+        return f"{host}:{self._free.setdefault(port, free_port())}"
+
+    def listeners(self, cls: type[Settings], environ: Mapping[str, str]) -> dict[str, str]:
+        """Return the addresses that a program listens on, moved."""
+        settings = load(cls, environ)
+        values = {
+            settings.variable_of(field): getattr(settings, field) for field in cls.model_fields
+        }
+        return {
+            name: self.move(f"{value[0]}:{value[1]}")
+            for name, value in values.items()
+            if name.startswith(LISTENERS[cls]) and name.endswith("LISTEN_ADDR") and value
+        }
+
+
+def test_the_example_sets_every_variable_to_what_it_is_without_it() -> None:
+    assert len(example()) > 50
+    for cls in (HubSettings, EdgeSettings, CommandSettings, ServeSettings):
+        assert problems_of(cls, example()) == [], cls
+    assert [variable_of(line) for line in problems_of(AgentSettings, example())] == [
+        "TOWONEL_INVITE_TOKEN"
+    ]
+    assert load(HubSettings, example()) == load(HubSettings, {})
+
+
+async def start(runner: ProcessRunner, name: Name, environ: dict[str, str]) -> None:
+    """Start a program, and return once it is ready."""
+    address = environ[f"TOWONEL_{name.upper()}_HEALTH_LISTEN_ADDR"]
+    program = await runner.start(name, environ)
+    await ready(Node(program, 0, int(address.rpartition(":")[2]), environ))
+
+
+@contextlib.asynccontextmanager
+async def hub_and_edge(
+    folder: Path, environ: Mapping[str, str], ports: Ports
+) -> AsyncIterator[tuple[ProcessRunner, str]]:
+    """Run both with these variables, only their ports and their folder others."""
+    moved = dict(environ) | {"TOWONEL_DATA_DIR": str(folder)}
+    moved |= ports.listeners(HubSettings, moved) | ports.listeners(EdgeSettings, moved)
+    url = f"http://127.0.0.1:{moved['TOWONEL_HUB_LISTEN_ADDR'].rpartition(':')[2]}"
+    if moved.get("TOWONEL_HUB_PUBLIC_URL"):
+        moved["TOWONEL_HUB_PUBLIC_URL"] = url
+    async with own_processes(folder) as runner:
+        await start(runner, "hub", moved)
+        await start(runner, "edge", moved)
+        yield runner, url
+
+
+@pytest.mark.processes
+async def test_the_example_starts_a_hub_and_an_edge(tmp_path: Path) -> None:
+    async with hub_and_edge(tmp_path, example(), Ports()) as (runner, _):
+        logs = [program.log() for program in runner.programs]
+
+    assert "public_url.defaulted" in logs[0]
+    assert "addresses.guessed" in logs[1]
+    assert "Traceback" not in "".join(logs)
+
+
+@pytest.mark.processes
+async def test_hub_edge_and_agent_run_on_one_machine_as_the_readme_says(tmp_path: Path) -> None:
+    public, agent = readme()
+    ports = Ports()
+    async with hub_and_edge(tmp_path, public, ports) as (runner, url):
+        key = (tmp_path / "operator.key").read_text()
+        async with HubClient(url, operator_key=key) as hub:
+            invite = await hub.invites.create(InviteIn(hostnames=["app.example.eu"]))
+        agent["TOWONEL_INVITE_TOKEN"] = invite.token
+        agent |= ports.listeners(AgentSettings, agent)
+
+        await start(runner, "agent", agent)

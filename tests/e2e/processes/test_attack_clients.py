@@ -1,0 +1,90 @@
+"""Attacks of clients on an edge: what they cost it, and whether others are served meanwhile."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from support.attack import withstanding
+from support.clients import Client, client_hello
+from support.origins import Certificates, CommandOrigin
+from support.redis_server import flood, redis_server
+from support.stack import Stack, running_stack, service, until
+
+from towonel.tunnel.streams import MAX_STREAMS
+from towonel.wire.routes import CHANGES_CHANNEL as CHANNEL
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.attack]
+REFUSED = "towonel_edge_connections_refused_total"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def attacked(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """A stack of forked processes, which the tests of this module attack one after another."""
+    async with running_stack("processes", tmp_path_factory.mktemp("s")) as stack:
+        yield stack
+
+
+async def serve(stack: Stack, **origins: int) -> None:
+    """Start an agent for these hostnames and the ports of their origins."""
+    services = [service(name, port) for name, port in origins.items()]
+    await stack.start_agent(await stack.invite(*origins), *services)
+
+
+@contextlib.asynccontextmanager
+async def silent_clients(port: int, hello: bytes, count: int, source: str) -> AsyncIterator[None]:
+    """Clients of one address that say `hello`, and then nothing."""
+    loop = asyncio.get_running_loop()
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            sock = stack.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.bind((source, 0))
+            await loop.sock_connect(sock, ("127.0.0.1", port))
+            await loop.sock_sendall(sock, hello)
+            await asyncio.sleep(0.001)  # it is places that they take, and not the processor
+        yield
+
+
+async def test_one_address_that_holds_connections_does_not_hold_all_places(
+    attacked: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str, domain: str
+) -> None:
+    silent = socket.create_server(("127.0.0.1", 0), backlog=MAX_STREAMS)  # nothing accepts
+    victim = f"silent.{domain}"
+    await serve(attacked, **{hostname: origin.port, victim: silent.getsockname()[1]})
+    honest = Client(attacked.edge_port, certificates.client(), hostname)
+    edge = attacked.edges[0]
+
+    async def ask() -> None:
+        assert await honest.ask("name") == b"home\n"
+
+    async def refused_all_but_a_share() -> bool:
+        refused = await edge.metric(REFUSED, code="limit_exceeded")
+        return refused == 2_000 - MAX_STREAMS // 4
+
+    async with withstanding(edge.program, ask):
+        hello = client_hello(victim)
+        async with silent_clients(attacked.edge_port, hello, 2_000, "127.0.0.2"):
+            await until(refused_all_but_a_share, within_s=25)
+    silent.close()
+
+
+@pytest.mark.soak
+async def test_a_flood_of_messages_in_redis_delays_no_client(
+    tmp_path: Path, origin: CommandOrigin, certificates: Certificates, hostname: str
+) -> None:
+    async with (
+        redis_server(tmp_path) as redis,
+        running_stack("processes", tmp_path, redis.url) as stack,
+    ):
+        await serve(stack, **{hostname: origin.port})
+        honest = Client(stack.edge_port, certificates.client(), hostname)
+
+        async def ask() -> None:
+            assert await honest.ask("name") == b"home\n"
+
+        async with withstanding(stack.edges[0].program, ask) as seen, flood(redis.port, CHANNEL):
+            await until(lambda: len(seen.waits_s) >= 15)
