@@ -276,14 +276,8 @@ class Relay:
         self._thread = ThreadPoolExecutor(1)
         self._running = self._thread.submit(self.loop.run)
         if lanes:
-            self.calls.call(lambda: self._dial(lanes))
+            self.calls.call(lambda: self.agent.lanes.add_session(self.target, lanes))
             self.wait(lambda: len(self.edge.session.idle) == lanes)
-
-    def _dial(self, lanes: int) -> None:
-        self.agent.lanes.add_session(self.target)
-        self.agent.lanes.set_wanted(SESSION, lanes)
-        for dial in list(self.agent.session.dials)[lanes:]:
-            dial.fail(Code.NORMAL)
 
     def open_use(
         self, first: bytes = b"hello", *, refused: bool = False, more: bool = False
