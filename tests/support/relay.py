@@ -322,6 +322,9 @@ class Relay:
         self.edge.lanes.close_idle()
         self.edge.lanes.end_session(SESSION, cut=Code.NORMAL)
         self.edge.acceptor.close()
+        for origin in self.agent.origins:
+            if isinstance(origin, socket.socket):
+                origin.close()
         self.loop.stop()
 
 
