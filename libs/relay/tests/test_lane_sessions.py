@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from support.lane_peers import LanePeer, accept_lane, receive
@@ -149,8 +150,8 @@ def test_a_cut_use_gets_not_even_what_was_whole(relay: Relay, use: Use) -> None:
 
 def test_ending_an_unknown_session_is_nothing(relay: Relay) -> None:
     for ending in (relay.edge.lanes, relay.agent.lanes):
-        relay.calls.call(lambda ending=ending: ending.end_session(b"x" * 16))
-        relay.calls.call(lambda ending=ending: ending.go_away(b"x" * 16))
+        relay.calls.call(partial(ending.end_session, b"x" * 16))
+        relay.calls.call(partial(ending.go_away, b"x" * 16))
     relay.calls.call(lambda: relay.agent.lanes.set_wanted(b"x" * 16, 3))
 
     assert len(relay.edge.session.idle) == 2
