@@ -31,8 +31,15 @@ class Lane(LaneEvents):
     # How uses begin and end.
 
     def attach(self, connection: Connection) -> None:
-        """Relay a connection, which has this lane, from now on: the agent has accepted."""
+        """Relay a connection, which has this lane, from now on: the agent has accepted.
+
+        One that has ended already ends the use.
+        """
+        if connection.lane is None:
+            self.end_use(connection.code)
+            return
         self.connection = connection
+        connection.group = self.group
         self.loop.wheel.arm(self, STALL_CHECK_S)
         if connection.readable:
             connection.on_readable()
