@@ -24,7 +24,7 @@ class BenchError(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the driver counted in its time."""
+    """Counts and latencies of one load."""
 
     operations: int
     bytes: int
@@ -115,16 +115,23 @@ class Load:
 
     async def outcome(self) -> Outcome:
         """Let it close its connections, and return what it counted."""
-        assert self.process.stdout
-        async with asyncio.timeout(END_S):
-            return Outcome(**json.loads(await self.process.stdout.readline()))
+        return Outcome(**json.loads(await self._line(END_S)))
 
     async def expect(self, word: bytes, within_s: float) -> None:
+        line = await self._line(within_s)
+        if line != word:
+            raise BenchError(f"the load driver wrote {line!r} where {word!r} belongs")
+
+    async def _line(self, within_s: float) -> bytes:
         assert self.process.stdout
-        async with asyncio.timeout(within_s):
-            line = await self.process.stdout.readline()
-        if line.strip() != word:
+        try:
+            async with asyncio.timeout(within_s):
+                line = await self.process.stdout.readline()
+        except TimeoutError:
+            raise BenchError(f"the load driver writes nothing for {within_s:.0f} s") from None
+        if not line:
             raise BenchError(f"the load driver ended with status {await self.process.wait()}")
+        return line.strip()
 
 
 @contextlib.asynccontextmanager

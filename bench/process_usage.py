@@ -14,7 +14,7 @@ type Roots = Mapping[str, int]  # side of a tunnel → process that was started 
 
 @dataclass(frozen=True)
 class Stat:
-    """What is of interest of /proc/PID/stat."""
+    """Parent and processor time of a process, from /proc/PID/stat."""
 
     parent: int
     cpu_ticks: int  # its own, and of children that ended

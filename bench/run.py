@@ -15,7 +15,7 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -117,7 +117,7 @@ def describe_run(schedule: Schedule) -> dict[str, object]:
     }
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -146,7 +146,7 @@ def parse_arguments() -> argparse.Namespace:
         metavar="FILE",
         help="where all figures are written; - is standard output (bench.json)",
     )
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def _list_of[T](parse: Callable[[str], list[T]]) -> Callable[[str], list[T]]:

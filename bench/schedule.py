@@ -15,12 +15,12 @@ from subject import Entry, Subject, SubjectError
 
 WARM_UP_CONNECTIONS = 8
 CALM_S, CALM_WITHIN_S = 0.05, 3.0
-SHOWN = (*RATES, "p50_ms", "p99_ms", *COSTS)
+PRINTED = (*RATES, "p50_ms", "p99_ms", *COSTS)
 
 
 @dataclass
 class Report:
-    """What was measured so far, and which subjects could not be, and why."""
+    """Measurements so far, and subjects that were left out or broke, with the reason."""
 
     rows: list[Row] = field(default_factory=list[Row])
     left_out: dict[str, str] = field(default_factory=dict[str, str])
@@ -29,7 +29,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What to measure: how long and how often, and who is told of each figure."""
+    """Subjects, cells, rounds and seconds of a run; `tell` prints each measurement."""
 
     subjects: list[Subject]
     cells: list[Cell]
@@ -131,6 +131,6 @@ async def _calm_down(entry: Entry) -> None:
 
 
 def _summary(cell: Cell, name: str, figures: Figures, failure: str) -> str:
-    shown = [f"{figure} {figures[figure]:,.3f}" for figure in SHOWN if figure in figures]
+    parts = [f"{figure} {figures[figure]:,.3f}" for figure in PRINTED if figure in figures]
     failed = f"; {figures['failed']:.0f} failed: {failure}" if failure else ""
-    return f"{cell.name} {name}: {', '.join(shown)}{failed}"
+    return f"{cell.name} {name}: {', '.join(parts)}{failed}"

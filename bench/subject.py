@@ -23,7 +23,7 @@ class SubjectError(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """Where clients of a running subject connect to, and the processes of its sides."""
+    """Port of a running subject that clients connect to, and the processes of its sides."""
 
     port: int
     roots: Roots = field(default_factory=dict[str, int])
@@ -31,7 +31,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Subject:
-    """Something to measure: its name, how it starts, and what it needs."""
+    """Program, or chain of programs, to measure: its name, how it starts, and what it needs."""
 
     name: str
     start: Start  # with a folder of its own and the port of the origin

@@ -12,7 +12,7 @@ from support.programs import OwnProcess, Program, own_processes
 from support.stack import Node, Stack, service, until
 
 from towonel.agent.settings import AgentSettings
-from towonel.runtime.settings import SettingsError, load, variables
+from towonel.runtime.settings import Settings, SettingsError, load, variables
 from towonel.wire.tokens import InviteToken
 
 SETTING = "TOWONEL_AGENT_LANES"
@@ -30,19 +30,19 @@ def ways() -> list[Subject]:
     ]
 
 
-def find_obstacle(value: str) -> str | None:
+def find_obstacle(value: str, settings: type[Settings] = AgentSettings) -> str | None:
     """Return why agents of this tree do not have a way, if so."""
-    if not has_setting():
+    if not has_setting(settings):
         return None if value == STREAMS else f"agents of this tree have no setting {SETTING}"
     try:
-        load(AgentSettings, {"TOWONEL_INVITE_TOKEN": ANY_TOKEN, SETTING: value})
+        load(settings, {"TOWONEL_INVITE_TOKEN": ANY_TOKEN, SETTING: value})
     except SettingsError as error:
         return error.problems[0]
     return None
 
 
-def has_setting() -> bool:
-    return SETTING in {variable.name for variable in variables(AgentSettings)}
+def has_setting(settings: type[Settings] = AgentSettings) -> bool:
+    return SETTING in {variable.name for variable in variables(settings)}
 
 
 @contextlib.asynccontextmanager

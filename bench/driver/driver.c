@@ -249,6 +249,7 @@ enum state { CONNECTING, GREETED, OPEN };   // GREETED: the hello is sent, and n
 struct client {
     int fd;                 // -1 when closed
     enum state state;
+    int error;              // of the hello that could not be sent
     double began;           // of the message or the connection
     size_t left;            // bytes of an echo that are not back
 };
@@ -291,6 +292,13 @@ static void client_close(struct client *self, const char *failure) {
     if (!load.failure) load.failure = failure;
 }
 
+// Sends the hello. An error ends the client at its next event, so that no loop of failures gets deep.
+static void client_greet(struct client *self) {
+    ssize_t sent = send(self->fd, load.hello, load.hello_size, MSG_NOSIGNAL);
+    if (sent == (ssize_t)load.hello_size) self->state = GREETED;
+    else if (sent < 0 && errno != EAGAIN) self->error = errno;
+}
+
 static void client_start(struct client *self) {
     static unsigned number;
     struct sockaddr_in source = loopback(0);
@@ -302,13 +310,12 @@ static void client_start(struct client *self) {
     if (bind(self->fd, (void *)&source, sizeof source) < 0) die("bind");
     self->began = now();
     self->state = CONNECTING;
+    self->error = 0;
     if (connect(self->fd, (void *)&load.address, sizeof load.address) < 0 && errno != EINPROGRESS)
         die("connect");
     load.opening++;
     load.open++;
-    // On loopback it is connected already, which connect() does not say.
-    if (send(self->fd, load.hello, load.hello_size, MSG_NOSIGNAL) == (ssize_t)load.hello_size)
-        self->state = GREETED;
+    client_greet(self);     // on loopback it is connected already, which connect() does not say
     arm(load.epoll, EPOLL_CTL_ADD, self->fd, self);
 }
 
@@ -353,7 +360,8 @@ static ssize_t client_hear(struct client *self, size_t most) {
     ssize_t count = recv(self->fd, buffer, most, 0);
     if (count < 0 && errno == EAGAIN) return 0;
     if (count > 0) return count;
-    client_close(self, count ? strerror(errno) : "closed by the other side");
+    int error = self->error ? self->error : count ? errno : 0;
+    client_close(self, error ? strerror(error) : "closed by the other side");
     return 0;
 }
 
@@ -394,9 +402,7 @@ static void client_opened(struct client *self) {
 }
 
 static void client_ready(struct client *self, uint32_t events) {
-    if (self->state == CONNECTING && events & EPOLLOUT &&
-        send(self->fd, load.hello, load.hello_size, MSG_NOSIGNAL) == (ssize_t)load.hello_size)
-        self->state = GREETED;
+    if (self->state == CONNECTING && !self->error && events & EPOLLOUT) client_greet(self);
     if (self->state != OPEN) {
         if (events & ~EPOLLOUT) client_opened(self);
         return;
