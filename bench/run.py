@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -36,6 +37,8 @@ def main() -> int:
     schedule = Schedule(chosen.subjects, chosen.cells, chosen.rounds, chosen.seconds, _tell)
     report, status = Report(), 0
     raise_file_limit()
+    # What was started ends with the benchmark, however that ends.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     before = describe_run(schedule)
     try:
         asyncio.run(schedule.run(build_driver(cache_folder()), report))
@@ -46,7 +49,11 @@ def main() -> int:
         _tell("interrupted; this is what there is so far")
         status = INTERRUPTED
     if report.rows:
-        write_report(before, report, chosen.json)
+        try:
+            write_report(before, report, chosen.json)
+        except BenchError as error:
+            _tell(str(error))
+            status = 1
     elif not status:
         _tell("there is nothing to measure")
     return status or int(bool(report.broken) or not report.rows)
@@ -83,8 +90,11 @@ def write_report(about: dict[str, object], report: Report, path: Path) -> None:
     text = json.dumps(content, indent=1) + "\n"
     if str(path) == "-":
         sys.stdout.write(text)
-    else:
+        return
+    try:
         path.write_text(text)
+    except OSError as error:
+        raise BenchError(f"cannot write {path}: {error.strerror}") from None
 
 
 def describe_run(schedule: Schedule) -> dict[str, object]:

@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 import sys
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -124,14 +124,18 @@ def test_a_way_that_the_agent_refuses_is_left_out_in_its_words(
     assert found == obstacle or (obstacle and found and found.startswith(obstacle))
 
 
-async def run_command(*arguments: str) -> tuple[int | None, str, str]:
+async def start_command(*arguments: str) -> Process:
     environ = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
-    process = await asyncio.create_subprocess_exec(
+    return await asyncio.create_subprocess_exec(
         *(sys.executable, str(ROOT / "bench/run.py"), *arguments),
         env=environ,
         stdout=PIPE,
         stderr=PIPE,
     )
+
+
+async def run_command(*arguments: str) -> tuple[int | None, str, str]:
+    process = await start_command(*arguments)
     output, errors = await process.communicate()
     return process.returncode, output.decode(), errors.decode()
 
@@ -171,6 +175,27 @@ async def test_every_cell_works_of_every_subject_that_is_here(tmp_path: Path) ->
                 continue
             assert_measured(content["medians"][cell][name], name)
     assert content["left_out"].keys().isdisjoint({"direct", "streams", "haproxy-twice"})
+
+
+@pytest.mark.processes
+@pytest.mark.soak
+async def test_an_interrupted_run_prints_what_it_has_and_leaves_no_process(tmp_path: Path) -> None:
+    written = tmp_path / "bench.json"
+    arguments = ("--subjects", "direct,haproxy-twice", "--cells", "echo-1", "--seconds", "0.5")
+    process = await start_command(*arguments, "--rounds", "1000", "--json", str(written))
+    assert process.stderr
+    async with asyncio.timeout(60):
+        while b"round 2/1000 echo-1 direct" not in await process.stderr.readline():
+            pass
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.terminate()
+        printed, errors = await process.communicate()
+
+    assert (process.returncode, b"interrupted" in errors) == (130, True)
+    assert {line.split()[1] for line in printed.decode().splitlines()[2:]} == {"echo-1"}
+    assert len(json.loads(written.read_text())["measurements"]) >= 3
+    assert len(children) >= 3
+    assert not any(Path(f"/proc/{pid}").exists() for pid in children)
 
 
 def assert_measured(figures: dict[str, float], name: str) -> None:
