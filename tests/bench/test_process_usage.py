@@ -79,3 +79,14 @@ def test_connections_of_another_process_are_not_its_own() -> None:
         running("-c", "input()") as other,
     ):
         assert connections_to(other.pid, server.getsockname()[1]) == 0
+
+
+def test_a_connection_that_the_other_side_closed_is_none() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+    ):
+        server.accept()[0].close()
+
+        assert client.recv(1) == b""
+        assert connections_to(os.getpid(), server.getsockname()[1]) == 0
