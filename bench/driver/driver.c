@@ -42,6 +42,7 @@ enum {
     DOUBLINGS = 64,
     PARTS = 64,             // buckets of latencies to each doubling of a microsecond
 };
+enum { ALERT = 21, GREETING = '!' };            // first bytes of an edge that refuses, and of the origin
 enum mode { ECHO = 'e', CONN = 'c', DOWN = 'd', UP = 'u', IDLE = 'i', COUNT = 'n' };
 static const double OPEN_S = 20, LAST_S = 5;    // until all are open; for the last answers
 
@@ -168,7 +169,7 @@ static int served_begin(struct served *self) {
         self->got += count;
     }
     if (self->mode == COUNT) return served_send(self, (char *)&served_all.uploaded, 8) ? 1 : -1;
-    return served_send(self, "!", 1) < 0 ? -1 : 1;
+    return served_send(self, (char[]){GREETING}, 1) < 0 ? -1 : 1;
 }
 
 // Sends without end; -1 at the end all the same.
@@ -383,9 +384,14 @@ static void client_echo(struct client *self) {
     client_say(self);
 }
 
-// The byte that answers the hello.
+// The byte that answers the hello. An edge that refuses a client answers, too: with an alert of TLS.
 static void client_opened(struct client *self) {
-    if (!client_hear(self, 1)) {
+    ssize_t count = client_hear(self, 1);
+    if (count && buffer[0] != GREETING) {
+        client_close(self, buffer[0] == ALERT ? "refused by a TLS alert" : "not answered by the origin");
+        count = 0;
+    }
+    if (!count) {
         if (self->fd < 0) start_next(self);
         return;
     }
@@ -485,7 +491,9 @@ static void close_all(void) {
         struct client *client = &load.clients[i];
         if (client->fd < 0 || load.mode == ECHO || load.mode == CONN) continue;
         if (load.mode != IDLE) setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-        client_close(client, NULL);
+        ssize_t there = load.mode == IDLE ? recv(client->fd, buffer, 1, MSG_PEEK) : 1;
+        if (!there) client_close(client, "closed by the other side");
+        else client_close(client, there > 0 || errno == EAGAIN ? NULL : strerror(errno));
     }
     load.stopping = 1;
     while (load.open && now() < give_up) turn();

@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from load_driver import BenchError, Driver, Outcome, build_driver, cache_folder, run_driver
+from process_usage import connections_to
 from support.ports import free_port
+from support.stack import until
 
 HELLO, MESSAGE = 5, 1024
 
@@ -28,14 +32,14 @@ async def measure(
 
 
 @contextlib.asynccontextmanager
-async def answering(answer: bytes | None) -> AsyncIterator[int]:
+async def answering(answer: bytes | None, first: bytes = b"!") -> AsyncIterator[int]:
     """A server that answers a hello as an origin does, and what follows with other bytes, or its end."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             head = await reader.readexactly(HELLO)
             await reader.readexactly(int.from_bytes(head[3:]))
-            writer.write(b"!")
+            writer.write(first)
             while await reader.read(MESSAGE) and answer is not None:
                 writer.write(answer)
                 await writer.drain()
@@ -100,6 +104,33 @@ async def test_where_nobody_listens_every_connection_fails_with_the_reason(
 
     assert (outcome.operations, outcome.bytes, outcome.failed) == (0, 0, 3)
     assert outcome.failure == "Connection refused"
+
+
+async def test_an_idle_connection_that_does_not_last_is_a_failure() -> None:
+    async with run_driver(build_driver(cache_folder())) as driver:
+        load = driver.load("idle", driver.origin_port, 3, 0)
+        async with load as idle:
+            os.kill(driver.origin_pid, signal.SIGKILL)
+            await until(lambda: not connections_to(idle.process.pid, driver.origin_port))
+            await idle.run()
+            outcome = await idle.outcome()
+
+    assert (outcome.failed, outcome.failure) == (3, "closed by the other side")
+
+
+@pytest.mark.parametrize("mode", ["echo", "conn", "down", "up", "idle"])
+@pytest.mark.parametrize(
+    ("first", "failure"),
+    [(b"\x15\3\3\0\2\2\x50", "refused by a TLS alert"), (b"?", "not answered by the origin")],
+)
+async def test_a_client_that_is_refused_with_an_answer_is_a_failure(
+    driver: Driver, mode: str, first: bytes, failure: str
+) -> None:
+    async with answering(None, first) as refuses:
+        outcome = await measure(driver, mode, refuses, connections=3)
+
+    assert (outcome.operations, outcome.bytes, outcome.failed) == (0, 0, 3)
+    assert outcome.failure == failure
 
 
 @pytest.mark.parametrize("mode", ["echo", "down", "up"])
