@@ -36,7 +36,7 @@ install: python ## Install the programs into .venv, without developer tools
 setup: python ## Install the programs and developer tools into .venv
 	@$(UV) sync --frozen --quiet
 
-tools: ## Install the programs that the tests drive (nginx, redis, postgresql, curl, openssl, haproxy, libfaketime)
+tools: ## Install the programs that the tests drive (nginx, redis, postgresql, curl, openssl, haproxy, libfaketime, gcc)
 	@.ci/tools
 
 demo: install ## Run hub, edge, agent and an origin here; ONCE=1 exits after one request, PORT_BASE=N chooses ports
@@ -77,7 +77,7 @@ arch: setup ## Who may import whom
 docs: setup ## Write the tables of the documents that come from the code
 	@PYTHONPATH=tests $(RUN) python -m conventions.generated
 
-bench: setup ## Throughput, latency and connection rate next to a direct connection
+bench: setup ## Speed, processor time and memory beside a direct connection and installed peers: bench/README.md
 	@PYTHONPATH=tests $(RUN) python bench/run.py $(BENCH_ARGS)
 
 bench-hub: setup tools ## A hub with 10 000 tenants and 100 000 services, SQLite and Postgres

@@ -1,20 +1,23 @@
-// Load driver and origin of the benchmark: one thread, one epoll loop, so that what is measured is
+// Load driver and origin of the benchmark: one thread, one epoll loop each, so that what is measured is
 // the tunnel between them and not the program that measures.
 //
 //     driver origin
 //         Serves on a free port of loopback, which it prints, until it is killed.
-//     driver load MODE PORT HOSTNAME CONNECTIONS SECONDS [SIZE]
-//         MODE is echo (messages of SIZE bytes there and back), conn (connect, one byte back, close),
-//         down or up (bulk). Prints one line of JSON.
+//     driver load MODE PORT ORIGIN_PORT HOSTNAME CONNECTIONS SECONDS
+//         MODE is echo (messages of 1 KiB there and back), conn (connect, one byte back, close), down, up
+//         (bulk) or idle. Opens the connections through PORT and prints `open`; starts at a line on its
+//         standard input, prints `end` when the time is over, and then a line of JSON.
 //
 // A connection begins with a TLS ClientHello for HOSTNAME, which is what an edge routes by. Its random
 // tells the origin what to do; after it, bytes are not TLS any more, which nobody on the way looks at.
+// The origin answers each hello with a byte. Of what goes up, the origin counts what arrived: the driver
+// asks it at ORIGIN_PORT, past the tunnel.
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/tcp.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,13 +27,29 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BUFFER = 256 * 1024, MAX_EVENTS = 512, HELLO_MAX = 512, RANDOM_AT = 11, BUCKETS = 64 * 16 };
-enum mode { ECHO = 'e', CONN = 'c', DOWN = 'd', UP = 'u' };
+enum {
+    BUFFER = 256 * 1024,
+    TURNS = 16,             // buffers of one socket in a row, before it is another's turn
+    MAX_EVENTS = 512,
+    HELLO_MAX = 512,
+    RANDOM_AT = 11,
+    MODE_AT = RANDOM_AT + 6,
+    MESSAGE = 1024,
+    AT_ONCE = 32,           // connections that are being opened, below any backlog
+    MAX_CONNECTIONS = 1000000,
+    MAX_FAILED = 1000,      // then no more are opened
+    SOURCES = 200,          // addresses of clients: ports of one would run out
+    DOUBLINGS = 64,
+    PARTS = 64,             // buckets of latencies to each doubling of a microsecond
+};
+enum { ALERT = 21, GREETING = '!' };            // first bytes of an edge that refuses, and of the origin
+enum mode { ECHO = 'e', CONN = 'c', DOWN = 'd', UP = 'u', IDLE = 'i', COUNT = 'n' };
+static const double OPEN_S = 20, LAST_S = 5;    // until all are open; for the last answers
 
-static char buffer[BUFFER];
+static char buffer[BUFFER], payload[BUFFER];
 
 static void die(const char *what) {
-    perror(what);
+    fprintf(stderr, "driver: %s: %s\n", what, strerror(errno));
     exit(1);
 }
 
@@ -40,14 +59,28 @@ static double now(void) {
     return at.tv_sec + at.tv_nsec / 1e9;
 }
 
-static void watch(int epoll, int fd, void *who) {
+static void arm(int epoll, int operation, int fd, void *who) {
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = who};
-    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0) die("epoll_ctl");
+    if (epoll_ctl(epoll, operation, fd, &event) < 0) die("epoll_ctl");
 }
 
-static void no_delay(int fd) {
+static void set_option(int fd, int level, int option) {
     int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, level, option, &on, sizeof on);
+}
+
+static struct sockaddr_in loopback(int port) {
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
+// Bytes that do not compress, so that a tunnel that does gains nothing.
+static void fill_payload(void) {
+    uint64_t state = 88172645463325252ull;
+    for (size_t at = 0; at < BUFFER; at += sizeof state) {
+        state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+        memcpy(payload + at, &state, sizeof state);
+    }
 }
 
 // ---- the ClientHello -----------------------------------------------------------------------------
@@ -63,7 +96,7 @@ static size_t write_hello(uint8_t *hello, const char *host, char mode) {
     uint8_t *at = hello + RANDOM_AT;
     memset(hello, 0, HELLO_MAX);
     memcpy(at, "driver", 6);
-    at[6] = mode;
+    hello[MODE_AT] = mode;
     at += 32;
     *at++ = 0;                                              // session id
     at = put16(put16(at, 2), 0x1301);                       // one cipher suite
@@ -90,11 +123,17 @@ static size_t write_hello(uint8_t *hello, const char *host, char mode) {
 struct served {
     int fd;
     char mode;              // 0 until the hello is here
+    int flooding;           // DOWN: the client said when
     size_t got;             // of the hello
     size_t pending;         // bytes of `held` that are not sent
     uint8_t hello[HELLO_MAX];
     char *held;             // what an echo could not send at once
 };
+
+static struct {
+    int epoll, listener;
+    uint64_t uploaded;      // by all UP connections
+} served_all;
 
 static void served_close(struct served *self) {
     close(self->fd);
@@ -102,84 +141,103 @@ static void served_close(struct served *self) {
     free(self);
 }
 
+// Sends, and holds what the socket does not take; 1 if it took all, -1 at the end.
 static int served_send(struct served *self, const char *data, size_t length) {
     ssize_t sent = send(self->fd, data, length, MSG_NOSIGNAL);
     if (sent < 0) {
         if (errno != EAGAIN) return -1;
         sent = 0;
     }
-    if ((size_t)sent < length) {
-        if (!self->held) self->held = malloc(BUFFER);
-        self->pending = length - sent;
-        memmove(self->held, data + sent, self->pending);
-        return 0;
-    }
-    self->pending = 0;
-    return 1;
+    if ((size_t)sent < length && !self->held && !(self->held = malloc(BUFFER))) die("malloc");
+    self->pending = length - sent;
+    if (self->pending) memmove(self->held, data + sent, self->pending);
+    return !self->pending;
 }
 
-// Reads the hello; returns 1 once its mode is known, 0 to wait, -1 at the end.
+// Reads the hello and answers it; 1 once its mode is known, 0 to wait, -1 at the end.
 static int served_begin(struct served *self) {
     while (!self->mode) {
         size_t need = self->got < 5 ? 5 : 5 + (self->hello[3] << 8 | self->hello[4]);
         if (need > HELLO_MAX) return -1;
         if (self->got >= 5 && self->got == need) {
-            self->mode = self->hello[RANDOM_AT + 6];
+            if (need <= MODE_AT || !self->hello[MODE_AT]) return -1;
+            self->mode = self->hello[MODE_AT];
             break;
         }
         ssize_t count = recv(self->fd, self->hello + self->got, need - self->got, 0);
         if (count <= 0) return count < 0 && errno == EAGAIN ? 0 : -1;
         self->got += count;
     }
-    return self->mode == CONN ? served_send(self, "!", 1) : 1;
+    if (self->mode == COUNT) return served_send(self, (char *)&served_all.uploaded, 8) ? 1 : -1;
+    return served_send(self, (char[]){GREETING}, 1) < 0 ? -1 : 1;
+}
+
+// Sends without end; -1 at the end all the same.
+static int served_flood(struct served *self) {
+    for (int turn = 0; turn < TURNS; turn++)
+        if (send(self->fd, payload, BUFFER, MSG_NOSIGNAL) < 0) return errno == EAGAIN ? 0 : -1;
+    arm(served_all.epoll, EPOLL_CTL_MOD, self->fd, self);
+    return 0;
 }
 
 // Does what its mode says until the socket has no more to read or takes no more; -1 at the end.
-static int served_go_on(struct served *self) {
+static int served_go_on(struct served *self, uint32_t events) {
     if (self->pending && served_send(self, self->held, self->pending) < 1) return 0;
-    for (;;) {
-        if (self->mode == DOWN) {
-            ssize_t sent = send(self->fd, buffer, BUFFER, MSG_NOSIGNAL);
-            if (sent < 0) return errno == EAGAIN ? 0 : -1;
-            continue;
-        }
+    if (self->flooding) return served_flood(self);
+    for (int turn = 0; turn < TURNS; turn++) {
         ssize_t count = recv(self->fd, buffer, BUFFER, 0);
         if (count < 0) return errno == EAGAIN ? 0 : -1;
-        if (count == 0) {
-            if (self->mode == UP) send(self->fd, "!", 1, MSG_NOSIGNAL);
-            return -1;
+        if (count == 0) return -1;
+        if (self->mode == UP) served_all.uploaded += count;
+        if (self->mode == DOWN) {
+            self->flooding = 1;
+            return served_flood(self);
         }
         if (self->mode == ECHO) {
             int done = served_send(self, buffer, count);
             if (done < 1) return done;
         }
+        // Less than was asked for is all there is: what comes later is another event.
+        if (count < BUFFER && !(events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))) return 0;
     }
+    arm(served_all.epoll, EPOLL_CTL_MOD, self->fd, self);
+    return 0;
+}
+
+static void served_accept(void) {
+    int fd;
+    while ((fd = accept4(served_all.listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+        struct served *added = calloc(1, sizeof *added);
+        if (!added) die("calloc");
+        added->fd = fd;
+        set_option(fd, IPPROTO_TCP, TCP_NODELAY);
+        arm(served_all.epoll, EPOLL_CTL_ADD, fd, added);
+    }
+    if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) die("accept");
 }
 
 static void origin(void) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = loopback(0);
     socklen_t size = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), epoll = epoll_create1(0);
-    if (bind(listener, (void *)&address, size) < 0 || listen(listener, 4096) < 0) die("listen");
-    getsockname(listener, (void *)&address, &size);
+    served_all.listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    served_all.epoll = epoll_create1(0);
+    if (bind(served_all.listener, (void *)&address, size) < 0) die("bind");
+    if (listen(served_all.listener, 4096) < 0) die("listen");
+    getsockname(served_all.listener, (void *)&address, &size);
     printf("%d\n", ntohs(address.sin_port));
     fflush(stdout);
-    watch(epoll, listener, NULL);
+    arm(served_all.epoll, EPOLL_CTL_ADD, served_all.listener, NULL);
     for (;;) {
         struct epoll_event events[MAX_EVENTS];
-        int count = epoll_wait(epoll, events, MAX_EVENTS, -1);
+        int count = epoll_wait(served_all.epoll, events, MAX_EVENTS, -1);
         for (int i = 0; i < count; i++) {
             struct served *self = events[i].data.ptr;
-            int fd;
-            while (!self && (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
-                struct served *added = calloc(1, sizeof *added);
-                added->fd = fd;
-                no_delay(fd);
-                watch(epoll, fd, added);
+            if (!self) {
+                served_accept();
+                continue;
             }
-            if (!self) continue;
             int state = self->mode ? 1 : served_begin(self);
-            if (state > 0) state = served_go_on(self);
+            if (state > 0) state = served_go_on(self, events[i].events);
             if (state < 0) served_close(self);
         }
     }
@@ -187,172 +245,308 @@ static void origin(void) {
 
 // ---- the load ------------------------------------------------------------------------------------
 
+enum state { CONNECTING, GREETED, OPEN };   // GREETED: the hello is sent, and not answered
+
 struct client {
-    int fd;
+    int fd;                 // -1 when closed
+    enum state state;
+    int error;              // of the hello that could not be sent
     double began;           // of the message or the connection
     size_t left;            // bytes of an echo that are not back
-    int begun;              // the hello is sent
 };
 
-static struct load {
+static struct {
     enum mode mode;
-    struct sockaddr_in address;
+    struct sockaddr_in address, origin;
     uint8_t hello[HELLO_MAX];
-    size_t hello_size, size;
-    int epoll, open, stopping;
-    uint64_t operations, bytes, failed, buckets[BUCKETS];
+    size_t hello_size;
+    struct client *clients;
+    int epoll, count, started, opening, open, measuring, stopping;
+    uint64_t operations, bytes, failed, buckets[DOUBLINGS * PARTS];
+    const char *failure;    // the first one
 } load;
 
-// Buckets of latencies: 16 to each doubling of a microsecond.
 static void note_latency(double seconds) {
     uint64_t us = seconds * 1e6 + 1;
     int doubling = 63 - __builtin_clzll(us);
-    uint64_t part = doubling < 4 ? (us << (4 - doubling)) & 15 : us >> (doubling - 4) & 15;
-    load.buckets[doubling * 16 + part]++;
+    uint64_t part = (doubling < 6 ? us << (6 - doubling) : us >> (doubling - 6)) & (PARTS - 1);
+    load.buckets[doubling * PARTS + part]++;
 }
 
 static double latency_us(double share) {
-    uint64_t all = 0, seen = 0;
-    for (int i = 0; i < BUCKETS; i++) all += load.buckets[i];
-    for (int i = 0; i < BUCKETS; i++) {
+    uint64_t seen = 0;
+    for (int i = 0; i < DOUBLINGS * PARTS; i++) {
         seen += load.buckets[i];
-        if (seen && seen >= all * share) return (double)(1ull << i / 16) * (1 + (i % 16) / 16.0);
+        if (seen && seen >= load.operations * share)
+            return (double)(1ull << i / PARTS) * (1 + (double)(i % PARTS) / PARTS);
     }
     return 0;
 }
 
-static void client_start(struct client *self, unsigned number) {
-    // Sources from all of 127/8: ports of one address would run out.
-    struct sockaddr_in source = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001 + number % 200)};
-    int on = 1;
-    self->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    if (self->fd < 0) die("socket");
-    setsockopt(self->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-    if (bind(self->fd, (void *)&source, sizeof source) < 0) die("bind");
-    no_delay(self->fd);
-    self->began = now();
-    self->begun = 0;
-    if (connect(self->fd, (void *)&load.address, sizeof load.address) < 0 && errno != EINPROGRESS)
-        die("connect");
-    load.open++;
-    watch(load.epoll, self->fd, self);
-}
-
-static void client_close(struct client *self, int failed) {
-    static unsigned number;
+static void client_close(struct client *self, const char *failure) {
+    if (self->state != OPEN) load.opening--;
     close(self->fd);
     self->fd = -1;
     load.open--;
-    load.failed += failed;
-    if (load.mode == CONN && !load.stopping) client_start(self, number++);
+    if (!failure) return;
+    load.failed++;
+    if (!load.failure) load.failure = failure;
+}
+
+// Sends the hello. An error ends the client at its next event, so that no loop of failures gets deep.
+static void client_greet(struct client *self) {
+    ssize_t sent = send(self->fd, load.hello, load.hello_size, MSG_NOSIGNAL);
+    if (sent == (ssize_t)load.hello_size) self->state = GREETED;
+    else if (sent < 0 && errno != EAGAIN) self->error = errno;
+}
+
+static void client_start(struct client *self) {
+    static unsigned number;
+    struct sockaddr_in source = loopback(0);
+    source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + number++ % SOURCES);
+    self->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (self->fd < 0) die("socket");
+    set_option(self->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT);
+    set_option(self->fd, IPPROTO_TCP, TCP_NODELAY);
+    if (bind(self->fd, (void *)&source, sizeof source) < 0) die("bind");
+    self->began = now();
+    self->state = CONNECTING;
+    self->error = 0;
+    if (connect(self->fd, (void *)&load.address, sizeof load.address) < 0 && errno != EINPROGRESS)
+        die("connect");
+    load.opening++;
+    load.open++;
+    client_greet(self);     // on loopback it is connected already, which connect() does not say
+    arm(load.epoll, EPOLL_CTL_ADD, self->fd, self);
+}
+
+// One more of those that are to be opened, and for CONN again and again.
+static void start_next(struct client *self) {
+    if (load.failed >= MAX_FAILED || load.stopping) return;
+    if (load.measuring && load.mode == CONN) client_start(self);
+    else if (!load.measuring && load.started < load.count) client_start(&load.clients[load.started++]);
 }
 
 static void client_say(struct client *self) {
     self->began = now();
-    self->left = load.size;
-    if (send(self->fd, buffer, load.size, MSG_NOSIGNAL) != (ssize_t)load.size) client_close(self, 1);
+    self->left = MESSAGE;
+    if (send(self->fd, payload, MESSAGE, MSG_NOSIGNAL) != MESSAGE)
+        client_close(self, "a message could not be sent");
 }
 
-static void client_hear(struct client *self) {
-    for (;;) {
-        ssize_t count = recv(self->fd, buffer, load.mode == ECHO ? self->left : BUFFER, 0);
+static void client_upload(struct client *self) {
+    for (int turn = 0; turn < TURNS; turn++) {
+        if (send(self->fd, payload, BUFFER, MSG_NOSIGNAL) >= 0) continue;
+        if (errno != EAGAIN) client_close(self, strerror(errno));
+        return;
+    }
+    arm(load.epoll, EPOLL_CTL_MOD, self->fd, self);
+}
+
+static void client_download(struct client *self) {
+    for (int turn = 0; turn < TURNS; turn++) {
+        ssize_t count = recv(self->fd, buffer, BUFFER, 0);
         if (count < 0 && errno == EAGAIN) return;
         if (count <= 0) {
-            client_close(self, !load.stopping);
+            client_close(self, count ? strerror(errno) : "closed by the other side");
             return;
         }
         load.bytes += count;
-        if (load.mode == CONN) {
-            note_latency(now() - self->began);
-            load.operations++;
-            client_close(self, 0);
-            return;
-        }
-        if (load.mode == ECHO && !(self->left -= count)) {
-            note_latency(now() - self->began);
-            load.operations++;
-            if (load.stopping) client_close(self, 0);
-            else client_say(self);
-            return;
-        }
-        if (load.mode == DOWN && load.stopping) {
-            client_close(self, 0);
-            return;
-        }
     }
+    arm(load.epoll, EPOLL_CTL_MOD, self->fd, self);
+}
+
+// Reads what is there of an echo or of an answer to the hello; 0 where nothing is.
+static ssize_t client_hear(struct client *self, size_t most) {
+    ssize_t count = recv(self->fd, buffer, most, 0);
+    if (count < 0 && errno == EAGAIN) return 0;
+    if (count > 0) return count;
+    int error = self->error ? self->error : count ? errno : 0;
+    client_close(self, error ? strerror(error) : "closed by the other side");
+    return 0;
+}
+
+static void client_echo(struct client *self) {
+    ssize_t count = self->left ? client_hear(self, self->left) : 0;
+    if (!count) return;
+    if (memcmp(buffer, payload + MESSAGE - self->left, count)) {
+        client_close(self, "an echo is not what was sent");
+        return;
+    }
+    self->left -= count;
+    if (self->left) return;
+    if (load.stopping) {
+        client_close(self, NULL);
+        return;
+    }
+    note_latency(now() - self->began);
+    load.operations++;
+    client_say(self);
+}
+
+// The byte that answers the hello. An edge that refuses a client answers, too: with an alert of TLS.
+static void client_opened(struct client *self) {
+    ssize_t count = client_hear(self, 1);
+    if (count && buffer[0] != GREETING) {
+        client_close(self, buffer[0] == ALERT ? "refused by a TLS alert" : "not answered by the origin");
+        count = 0;
+    }
+    if (!count) {
+        if (self->fd < 0) start_next(self);
+        return;
+    }
+    load.opening--;
+    self->state = OPEN;
+    if (load.measuring) {       // a CONN
+        if (!load.stopping) {
+            note_latency(now() - self->began);
+            load.operations++;
+        }
+        client_close(self, NULL);
+    }
+    start_next(self);
 }
 
 static void client_ready(struct client *self, uint32_t events) {
-    if (!self->begun) {
-        if (!(events & EPOLLOUT)) return;
-        self->begun = 1;
-        if (send(self->fd, load.hello, load.hello_size, MSG_NOSIGNAL) != (ssize_t)load.hello_size) {
-            client_close(self, 1);
-            return;
-        }
-        if (load.mode == ECHO) {
-            client_say(self);
-            return;
-        }
-    }
-    if (load.mode == UP && !load.stopping) {
-        ssize_t sent;
-        while ((sent = send(self->fd, buffer, BUFFER, MSG_NOSIGNAL)) > 0) load.bytes += sent;
-        if (errno != EAGAIN) client_close(self, 1);
+    if (self->state == CONNECTING && !self->error && events & EPOLLOUT) client_greet(self);
+    if (self->state != OPEN) {
+        if (events & ~EPOLLOUT) client_opened(self);
         return;
     }
-    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) client_hear(self);
+    if (load.mode == UP && load.measuring) client_upload(self);
+    else if (load.mode == DOWN && load.measuring) client_download(self);
+    else if (load.mode == ECHO && load.measuring) client_echo(self);
+    else if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) client_close(self, "closed by the other side");
 }
 
-static void run(struct client *clients, int count, double seconds) {
-    double until = now() + seconds, give_up = until + 10;
-    for (int i = 0; i < count; i++) client_start(&clients[i], i);
-    while (load.open && now() < give_up) {
-        struct epoll_event events[MAX_EVENTS];
-        int ready = epoll_wait(load.epoll, events, MAX_EVENTS, 50);
-        for (int i = 0; i < ready; i++) {
-            struct client *client = events[i].data.ptr;
-            if (client->fd >= 0) client_ready(client, events[i].events);
-        }
-        if (!load.stopping && now() >= until) {
-            load.stopping = 1;
-            for (int i = 0; i < count; i++) {
-                if (clients[i].fd < 0) continue;
-                if (load.mode == UP) shutdown(clients[i].fd, SHUT_WR);  // the origin's byte ends it
-                if (load.mode == DOWN) client_close(&clients[i], 0);
-            }
-        }
+static void turn(void) {
+    struct epoll_event events[MAX_EVENTS];
+    int ready = epoll_wait(load.epoll, events, MAX_EVENTS, 20);
+    for (int i = 0; i < ready; i++) {
+        struct client *client = events[i].data.ptr;
+        if (client->fd >= 0) client_ready(client, events[i].events);
     }
 }
 
-static void load_main(char **arguments, int count) {
-    if (count < 5) die("driver load MODE PORT HOSTNAME CONNECTIONS SECONDS [SIZE]");
-    int connections = atoi(arguments[3]);
+static void open_all(void) {
+    double give_up = now() + OPEN_S;
+    while (load.started < load.count && load.opening < AT_ONCE)
+        client_start(&load.clients[load.started++]);
+    while (load.opening && now() < give_up) turn();
+    for (int i = 0; i < load.count; i++) {
+        struct client *client = &load.clients[i];
+        if (client->fd >= 0 && client->state != OPEN) client_close(client, "not answered in time");
+    }
+}
+
+// What the origin has had of all uploads.
+static uint64_t uploaded(void) {
+    uint8_t hello[HELLO_MAX];
+    uint64_t count;
+    size_t size = write_hello(hello, "origin", COUNT);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(fd, (void *)&load.origin, sizeof load.origin) < 0) die("connect to the origin");
+    if (send(fd, hello, size, MSG_NOSIGNAL) < 0) die("ask the origin");
+    if (recv(fd, &count, sizeof count, MSG_WAITALL) != sizeof count) die("ask the origin");
+    close(fd);
+    return count;
+}
+
+static void client_begin(struct client *self) {
+    switch (load.mode) {
+    case ECHO:
+        client_say(self);
+        break;
+    case DOWN:
+        if (send(self->fd, "!", 1, MSG_NOSIGNAL) != 1) client_close(self, "a byte could not be sent");
+        break;
+    case UP:
+        client_upload(self);
+        break;
+    case CONN:
+        client_close(self, NULL);
+        client_start(self);
+        break;
+    default:
+        break;
+    }
+}
+
+static double measure(double seconds) {
+    uint64_t before = load.mode == UP ? uploaded() : 0;
+    double began = now(), until = began + seconds;
+    load.measuring = 1;
+    for (int i = 0; i < load.count; i++)
+        if (load.clients[i].fd >= 0) client_begin(&load.clients[i]);
+    while (load.open && now() < until) turn();
+    if (load.mode == UP) load.bytes = uploaded() - before;
+    return now() - began;
+}
+
+// Ends bulk by a reset, so that what lies in buffers is no work for anybody, and awaits the last answers.
+static void close_all(void) {
+    struct linger reset = {1, 0};
+    double give_up = now() + LAST_S;
+    for (int i = 0; i < load.count; i++) {
+        struct client *client = &load.clients[i];
+        if (client->fd < 0 || load.mode == ECHO || load.mode == CONN) continue;
+        if (load.mode != IDLE) setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        ssize_t there = load.mode == IDLE ? recv(client->fd, buffer, 1, MSG_PEEK) : 1;
+        if (!there) client_close(client, "closed by the other side");
+        else client_close(client, there > 0 || errno == EAGAIN ? NULL : strerror(errno));
+    }
+    load.stopping = 1;
+    while (load.open && now() < give_up) turn();
+    if (load.open && !load.failure) load.failure = "no answer at the end";
+    load.failed += load.open;
+}
+
+static void load_main(char **arguments) {
+    double seconds = atof(arguments[5]);
     load.mode = arguments[0][0];
-    load.size = count > 5 ? strtoul(arguments[5], NULL, 10) : 1024;
-    load.address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(atoi(arguments[1])),
-                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    load.hello_size = write_hello(load.hello, arguments[2], load.mode);
+    load.address = loopback(atoi(arguments[1]));
+    load.origin = loopback(atoi(arguments[2]));
+    load.hello_size = write_hello(load.hello, arguments[3], load.mode);
     load.epoll = epoll_create1(0);
-    struct client *clients = calloc(connections, sizeof *clients);
-    double began = now();
-    run(clients, connections, atof(arguments[4]));
-    double took = now() - began;
+    load.count = atoi(arguments[4]);
+    load.clients = calloc(load.count, sizeof *load.clients);
+    if (!load.clients) die("calloc");
+    for (int i = 0; i < load.count; i++) load.clients[i].fd = -1;
+    open_all();
+    puts("open");
+    fflush(stdout);
+    char line[16];
+    if (!fgets(line, sizeof line, stdin)) exit(0);      // whoever started it is gone
+    double took = load.mode == IDLE ? 0 : measure(seconds);
+    puts("end");
+    fflush(stdout);
+    close_all();
     struct rusage used;
     getrusage(RUSAGE_SELF, &used);
-    printf("{\"operations\": %lu, \"bytes\": %lu, \"failed\": %lu, \"seconds\": %.4f, \"p50_us\": %.0f, "
-           "\"p99_us\": %.0f, \"driver_cpu_s\": %.3f}\n",
-           load.operations, load.bytes, load.failed + load.open, took, latency_us(.5), latency_us(.99),
-           used.ru_utime.tv_sec + used.ru_stime.tv_sec +
-               (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6);
+    printf("{\"operations\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"failed\": %" PRIu64
+           ", \"failure\": \"%s\", \"seconds\": %.4f, \"p50_us\": %.0f, \"p99_us\": %.0f}\n",
+           load.operations, load.bytes, load.failed, load.failure ? load.failure : "", took,
+           latency_us(.5), latency_us(.99));
+}
+
+static int is_load(int count, char **arguments) {
+    return count == 8 && !strcmp(arguments[1], "load") && strchr("ecdui", arguments[2][0]) &&
+           strlen(arguments[5]) < 200 && atoi(arguments[6]) > 0 && atoi(arguments[6]) <= MAX_CONNECTIONS;
 }
 
 int main(int count, char **arguments) {
-    if (count > 1 && !strcmp(arguments[1], "origin")) origin();
-    if (count > 1 && !strcmp(arguments[1], "load")) {
-        load_main(arguments + 2, count - 2);
+    struct rlimit files;
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    fill_payload();
+    if (count == 2 && !strcmp(arguments[1], "origin")) origin();
+    if (is_load(count, arguments)) {
+        load_main(arguments + 2);
         return 0;
     }
-    fprintf(stderr, "driver origin | driver load MODE PORT HOSTNAME CONNECTIONS SECONDS [SIZE]\n");
+    fprintf(stderr,
+            "usage: driver origin\n"
+            "       driver load echo|conn|down|up|idle PORT ORIGIN_PORT HOSTNAME CONNECTIONS SECONDS\n");
     return 2;
 }

@@ -7,18 +7,16 @@ import sys
 from asyncio.subprocess import PIPE
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import measures
 import pytest
+import seed_database
+from hubprocess import Figures, Running
 from support.edge_fleet import UNLIMITED
 from support.hub_process import running, settings
 
 from towonel.hub.backup import check
 from towonel.hub.store.db.database import Database
-
-if TYPE_CHECKING:
-    from hubprocess import Figures
-    from seed_database import Size
 
 ROOT = Path(__file__).parents[3]
 SMALL = "--tenants 20 --services 200 --rounds 1 --times 2 --edges 3"
@@ -46,12 +44,7 @@ async def test_the_benchmark_measures_both_databases_alike() -> None:
     assert "fsync=on" in table.decode()
 
 
-async def test_what_it_fills_is_sound_and_can_be_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(ROOT / "bench")
-    import seed_database  # noqa: PLC0415 the folder is on the path only here
-
+async def test_what_it_fills_is_sound_and_can_be_measured(tmp_path: Path) -> None:
     database, size = Database.in_file(tmp_path / "hub.db"), seed_database.Size(8, 40)
     seed_database.fill(database, size)
     found = check.problems(database)
@@ -65,12 +58,9 @@ async def test_what_it_fills_is_sound_and_can_be_measured(
 
 
 async def measure(
-    folder: Path, size: "Size"
-) -> tuple["Figures", "Figures", "Figures", dict[str, "Figures"]]:
+    folder: Path, size: seed_database.Size
+) -> tuple[Figures, Figures, Figures, dict[str, Figures]]:
     """Measure a hub of this process once."""
-    import measures  # noqa: PLC0415
-    from hubprocess import Running  # noqa: PLC0415
-
     chosen = settings(folder, **UNLIMITED)
     async with running(chosen):
         key = (folder / "operator.key").read_text().strip()

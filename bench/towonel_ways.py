@@ -1,0 +1,75 @@
+"""Ways of Towonel from edge to agent: lanes, lanes inside TLS, and streams of QUIC."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+from load_driver import HOSTNAME
+from process_usage import connections_to
+from subject import Entry, Subject, SubjectError
+from support.programs import OwnProcess, Program, own_processes
+from support.stack import Node, Stack, service, until
+
+from towonel.agent.settings import AgentSettings
+from towonel.runtime.settings import Settings, SettingsError, load, variables
+from towonel.wire.tokens import InviteToken
+
+SETTING = "TOWONEL_AGENT_LANES"
+STREAMS = "off"
+LANES_S = 15.0
+ANY_TOKEN = InviteToken("https://hub.example.eu", bytes(16), bytes(32), bytes(32)).encode()
+
+
+def ways() -> list[Subject]:
+    """Every way, those too that this tree does not have."""
+    named = {"lanes": "auto", "lanes-tls": "tls", "streams": STREAMS}
+    return [
+        Subject(name, partial(run, value), find_obstacle=partial(find_obstacle, value))
+        for name, value in named.items()
+    ]
+
+
+def find_obstacle(value: str, settings: type[Settings] = AgentSettings) -> str | None:
+    """Return why agents of this tree do not have a way, if so."""
+    if not has_setting(settings):
+        return None if value == STREAMS else f"agents of this tree have no setting {SETTING}"
+    try:
+        load(settings, {"TOWONEL_INVITE_TOKEN": ANY_TOKEN, SETTING: value})
+    except SettingsError as error:
+        return error.problems[0]
+    return None
+
+
+def has_setting(settings: type[Settings] = AgentSettings) -> bool:
+    return SETTING in {variable.name for variable in variables(settings)}
+
+
+@contextlib.asynccontextmanager
+async def run(value: str, folder: Path, origin: int) -> AsyncIterator[Entry]:
+    """Hub, edge and agent as their users start them."""
+    async with own_processes(folder, forked=False) as runner:
+        stack = Stack(runner, folder / "state")
+        hub = await stack.start_hub()
+        edge = await stack.start_edge()
+        token = await stack.invite(HOSTNAME)
+        way = {SETTING: value} if has_setting() else {}
+        agent = await stack.start_agent(token, service(HOSTNAME, origin), wait=True, **way)
+        if value != STREAMS:
+            await _has_lanes(_pid(agent), stack.edge_port)
+        yield Entry(
+            stack.edge_port, {"server": _pid(edge), "client": _pid(agent), "hub": _pid(hub)}
+        )
+
+
+async def _has_lanes(agent: int, edge_port: int) -> None:
+    """Without lanes an agent goes on with streams, and those are another subject."""
+    try:
+        await until(lambda: connections_to(agent, edge_port), LANES_S)
+    except TimeoutError:
+        raise SubjectError(f"its agent has no lane after {LANES_S:.0f} s") from None
+
+
+def _pid(node: Node[Program]) -> int:
+    assert isinstance(node.program, OwnProcess)
+    return node.program.process.pid
