@@ -63,6 +63,7 @@ def grant_of(
 class RecordingPolicy(AdmissionPolicy):
     """Policy that admits the hub's agents, and records its calls."""
 
+    has_lanes: bool = False
     sessions: list[Session] = field(default_factory=list)
     ended_with: list[Code] = field(default_factory=list)
     refused_with: list[Code] = field(default_factory=list)
@@ -179,8 +180,10 @@ async def listening_edge(
     max_handshakes: int = MAX_HANDSHAKES,
     host: str = "127.0.0.1",
     certificate_pem: str = PEM,
+    *,
+    has_lanes: bool = False,
 ) -> AsyncGenerator[ListeningEdge]:
-    policy = RecordingPolicy()
+    policy = RecordingPolicy(has_lanes=has_lanes)
     async with listen(
         host,
         0,

@@ -36,6 +36,8 @@ RESET_KEY = "towonel 2026-11 stateless reset"  # what the edge's key is asked fo
 class AdmissionPolicy(SessionListener, Protocol):
     """Policy of an edge: which agents it admits; also observes what becomes of them."""
 
+    has_lanes: bool = False  # whether they may dial lanes
+
     def now_ms(self) -> int:
         """Return the Unix time."""
         ...
@@ -246,6 +248,7 @@ class Listener(SessionListener):
             self,
             on_refused=self._policy.on_refused,
             now_ms=self._policy.now_ms,
+            has_lanes=self._policy.has_lanes,
             timing=self._timing,
         )
         return session.channel
