@@ -23,8 +23,7 @@ def obey(channel: Channel, message: ChannelMessage) -> None:
             while not select.select([], [], [], 0.01)[0]:
                 channel.send("alive", {})
         case "rave":
-            channel.send("x" * 10, {})
-            socket.socket(fileno=channel.fileno()).send(b"no message")
+            os.write(channel.fileno(), b"no message")
         case _:
             sys.exit(f"{message.kind}: unknown")
 
