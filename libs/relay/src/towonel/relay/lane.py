@@ -107,11 +107,11 @@ class Lane(FrameWriter):
         return connection is not None and not connection.clear and not connection.broken
 
     def _receive(self) -> None:
-        inbox, kept = self.memory.inbox_view, len(self._partial)
+        inbox, begun = self.memory.inbox_view, len(self._partial)
         room = inbox
-        if kept:
-            inbox[:kept] = self._partial
-            room = inbox[kept:]
+        if begun:
+            inbox[:begun] = self._partial
+            room = inbox[begun:]
         try:
             count = self.sock.recv_into(room)
         except BlockingIOError:
@@ -124,10 +124,10 @@ class Lane(FrameWriter):
             self.lose(Code.SESSION_LOST)
             return
         self._partial = b""
-        if kept + count < BUFFER_BYTES and not self.hung_up:
+        if begun + count < BUFFER_BYTES and not self.hung_up:
             self.readable = False
         try:
-            self._parse(inbox, kept + count)
+            self._parse(inbox, begun + count)
         except ProtocolError as error:
             self.lose(error.code)
 

@@ -25,7 +25,7 @@ _RESET: Final = 2
 
 
 class Received(Enum):
-    """What a frame of the peer means to the receiving end."""
+    """Meaning of a peer's frame to the end that receives it."""
 
     OPENED = "opened"
     ACCEPTED = "accepted"
