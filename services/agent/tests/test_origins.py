@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 from support.tunnel import PREAMBLE, SERVICE, listening_edge
 
-from towonel.agent.core.services import Origin, OriginTable, ProxyProtocol, Service
+from towonel.agent.core.services import Origin, ProxyProtocol, Service, tabulate_origins
 from towonel.agent.metrics import Metrics
 from towonel.agent.origin_dialer import OriginDialer
 from towonel.agent.origins import Origins
@@ -48,7 +48,7 @@ def origins(
         Service(BESIDE, Origin("127.0.0.1", port, proxied)),
     ]
     dialer = OriginDialer(resolver or Resolver(), timeout_s)
-    return Origins(OriginTable(services), dialer, Metrics(), max_streams=max_streams)
+    return Origins(tabulate_origins(services), dialer, Metrics(), max_streams=max_streams)
 
 
 def resolver_of(*answers: str) -> Resolver:

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from support.callers import code_of
 from support.hub import TestHub, migrated, new_key, registration, running_hub
 
-from towonel.agent.core.services import OriginTable, parse_services
+from towonel.agent.core.services import parse_services, tabulate_origins
 from towonel.agent.links import Links
 from towonel.agent.metrics import Metrics
 from towonel.agent.origin_dialer import OriginDialer
@@ -74,7 +74,7 @@ async def agent(
     identity = AgentIdentity(token, TenantKey.from_seed(token.seed), key, "default")
     resolver = Resolver()
     dialer = OriginDialer(resolver, timeout_s=1)
-    origins = Origins(OriginTable(SERVICES), dialer, metrics, max_streams=1)
+    origins = Origins(tabulate_origins(SERVICES), dialer, metrics, max_streams=1)
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         keys = [service.key for service in SERVICES]
         links = Links(tasks, key, keys, origins, resolver, metrics, health, LinkTiming())

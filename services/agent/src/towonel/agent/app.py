@@ -6,7 +6,7 @@ import secrets
 
 import structlog
 
-from towonel.agent.core.services import OriginTable
+from towonel.agent.core.services import tabulate_origins
 from towonel.agent.links import Links
 from towonel.agent.metrics import VERSION, Metrics
 from towonel.agent.origin_dialer import OriginDialer
@@ -47,7 +47,7 @@ class Agent:
         self.metrics = Metrics()
         self.resolver = Resolver()
         self.origins = Origins(
-            OriginTable(settings.services),
+            tabulate_origins(settings.services),
             OriginDialer(self.resolver, settings.origin_timeout_secs),
             self.metrics,
             max_streams=settings.max_streams,

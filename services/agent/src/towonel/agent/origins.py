@@ -2,8 +2,9 @@
 
 import structlog
 
+from towonel.agent.core.origin_table import OriginTable
 from towonel.agent.core.proxy_header import is_unread
-from towonel.agent.core.services import MAX_SERVICES, Origin, OriginTable, ProxyProtocol
+from towonel.agent.core.services import MAX_SERVICES, Origin, ProxyProtocol
 from towonel.agent.metrics import Metrics
 from towonel.agent.origin_dialer import OriginDialer
 from towonel.agent.origin_pipe import OriginPipe
@@ -29,7 +30,7 @@ class Origins:
 
     def __init__(
         self,
-        table: OriginTable,
+        table: OriginTable[Origin],
         dialer: OriginDialer,
         metrics: Metrics,
         *,
