@@ -58,6 +58,16 @@ class Ended:
     sent: int
 
 
+class Clock:
+    """Clock that tests can put forward; what waits in a poll has to be woken."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead_s
+
+
 class Acceptor(Handler):
     """Listener of the edge, which takes every connection for a lane."""
 
@@ -72,9 +82,10 @@ class Acceptor(Handler):
     @override
     def on_ready(self, events: int) -> None:
         with contextlib.suppress(BlockingIOError):
-            sock = self.sock.accept()[0]
-            sock.setblocking(False)
-            self._lanes.admit(sock, b"", None)
+            for _ in range(16):
+                sock = self.sock.accept()[0]
+                sock.setblocking(False)
+                self._lanes.admit(sock, b"", None)
 
     def close(self) -> None:
         """Close the listener."""
@@ -253,7 +264,8 @@ class Relay:
     """An edge's and an agent's lanes of one session, in a loop of their own thread."""
 
     def __init__(self, *, pipes: int = MAX_PIPES, lanes: int = 1, **limits: float) -> None:
-        self.loop = Loop()
+        self.clock = Clock()
+        self.loop = Loop(self.clock)
         self.memory = Memory(PipePool(pipes))
         self.calls = Calls(self.loop)
         self.edge = EdgeEnd(self.loop, self.memory, **limits)
@@ -287,6 +299,12 @@ class Relay:
         opened = self.calls.call(lambda: self.edge.session.open(content, use, repeatable=False))
         assert opened, "no lane is idle"
         return Use(client, origin, self, use)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass in the loop, and wait until it has acted on that."""
+        self.clock.ahead_s += seconds
+        for _ in range(3):
+            self.calls.call(lambda: None)
 
     def wait(self, condition: Callable[[], bool]) -> None:
         """Wait for a condition, which is looked at in the loop's thread."""
