@@ -101,6 +101,10 @@ class RecordingPolicy(AdmissionPolicy):
         self.sessions.append(session)
 
     @override
+    def on_going_away(self, session: Session) -> None:
+        pass
+
+    @override
     def on_ended(self, session: Session, code: Code) -> None:
         self.sessions.remove(session)
         self.ended_with.append(code)

@@ -152,6 +152,10 @@ class Listener(SessionListener):
             older.close(Code.SUPERSEDED)
 
     @override
+    def on_going_away(self, session: Session) -> None:
+        self._policy.on_going_away(session)
+
+    @override
     def on_ended(self, session: Session, code: Code) -> None:
         if self._sessions.get(session.agent_id) is session:
             del self._sessions[session.agent_id]

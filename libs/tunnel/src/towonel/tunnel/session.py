@@ -32,6 +32,10 @@ class SessionListener(Protocol):
         """An agent was admitted."""
         ...
 
+    def on_going_away(self, session: "Session") -> None:
+        """The agent of a session takes no more clients on it."""
+        ...
+
     def on_ended(self, session: "Session", code: Code) -> None:
         """A session whose agent was admitted is over."""
         ...
@@ -161,7 +165,7 @@ class Session(ChannelHandler):
 
     @override
     def on_going_away(self) -> None:
-        return  # `going_away` is looked at before each stream
+        self._listener.on_going_away(self)
 
     @override
     def on_lanes_wanted(self, count: int) -> None:

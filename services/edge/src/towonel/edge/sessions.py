@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Collection, Iterable
 from ipaddress import ip_address
-from typing import override
+from typing import Protocol, override
 from weakref import WeakValueDictionary
 
 from towonel.edge.core.balance import Balancer
@@ -24,6 +24,22 @@ from towonel.wire.names import ServiceKey
 
 MAX_SOURCES = 10  # addresses with a line about a refusal in one second
 MAX_AGENTS = 100  # agents with a line in one second; an edge that is started again admits them all
+
+
+class SessionObserver(Protocol):
+    """Observer of the sessions of admitted agents."""
+
+    def on_admitted(self, session: Session) -> None:
+        """A session began."""
+        ...
+
+    def on_going_away(self, session: Session) -> None:
+        """A session takes no more clients."""
+        ...
+
+    def on_ended(self, session: Session, code: Code) -> None:
+        """A session is over."""
+        ...
 
 
 class Sessions(AdmissionPolicy):
@@ -52,6 +68,16 @@ class Sessions(AdmissionPolicy):
         self.has_ended = asyncio.Event()  # one of them; cleared by who reports it
         self._serving: dict[tuple[TenantId, ServiceKey], dict[bytes, Session]] = {}
         self._by_tenant: dict[TenantId, dict[bytes, Session]] = {}
+        self._by_id: dict[bytes, Session] = {}
+        self._observer: SessionObserver | None = None
+
+    def observe(self, observer: SessionObserver) -> None:
+        """Tell an observer of each session from now on."""
+        self._observer = observer
+
+    def get(self, session_id: bytes) -> Session | None:
+        """Return a session that is live."""
+        return self._by_id.get(session_id)
 
     def trust(self, hub_id: HubId) -> None:
         """Accept grants of this hub, and of no other from now on."""
@@ -111,12 +137,22 @@ class Sessions(AdmissionPolicy):
         for service in session.services:
             self._serving.setdefault((session.tenant_id, service), {})[session.session_id] = session
         self._by_tenant.setdefault(session.tenant_id, {})[session.session_id] = session
+        self._by_id[session.session_id] = session
         self._count += 1
+        if self._observer is not None:
+            self._observer.on_admitted(session)
         self._metrics.sessions.inc()
         self._metrics.sessions_active.inc()
         fields = _log_fields(session)
         services = len(session.services)
-        self._agents.info("session.admitted", key=session.agent_id, **fields, services=services)
+        self._agents.info(
+            "session.admitted", key=session.agent_id, times=1, **fields, services=services
+        )
+
+    @override
+    def on_going_away(self, session: Session) -> None:
+        if self._observer is not None and session.session_id in self._by_id:
+            self._observer.on_going_away(session)
 
     @override
     def on_ended(self, session: Session, code: Code) -> None:
@@ -125,13 +161,16 @@ class Sessions(AdmissionPolicy):
         _remove(self._by_tenant, session.tenant_id, session)
         if session.tenant_id not in self._by_tenant:
             self._send_budgets.pop(session.tenant_id, None)
+        del self._by_id[session.session_id]
         self._count -= 1
+        if self._observer is not None:
+            self._observer.on_ended(session, code)
         self._balance.forget(session.session_id)
         self._metrics.sessions_active.dec()
         self._metrics.sessions_ended.labels(code.word).inc()
         self.has_ended.set()
         key = (session.agent_id, code)
-        self._agents.info("session.ended", key=key, **_log_fields(session), code=code.word)
+        self._agents.info("session.ended", key=key, times=1, **_log_fields(session), code=code.word)
 
     @override
     def on_refused(self, code: Code, detail: str, peer: str) -> None:

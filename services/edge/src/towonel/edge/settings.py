@@ -157,7 +157,7 @@ class EdgeSettings(Settings):
         ge=1,
         le=64,
         validation_alias="TOWONEL_EDGE_LISTEN_WORKERS",
-        description="Listening sockets on the TLS address.",
+        description="Worker processes that carry the bytes of clients.",
     )
     proxy_protocol: bool = Field(
         default=False,

@@ -77,12 +77,14 @@ class Timing:
         clients: of each client.
         settle_s: at the end, for clients that are choosing a session, before agents are told to
             use other edges.
+        report_s: between reports of a worker to control; rounded to a quarter of a second.
     """
 
     routes: RouteTiming = field(default_factory=RouteTiming)
     reports: ReportTiming = field(default_factory=ReportTiming)
     clients: ClientTiming = field(default_factory=ClientTiming)
     settle_s: float = 2.0
+    report_s: float = 0.5
 
 
 DEFAULT_TIMING = Timing()

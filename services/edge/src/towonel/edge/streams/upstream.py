@@ -1,15 +1,13 @@
-"""Upstream: the interface between listeners and whatever carries a client to its service.
+"""Upstream: the interface between clients that control serves and what carries them to their service.
 
-Today that is a QUIC stream on a session (`session_dialer.py`). Other transports (a lane, a native
-data path) implement the same interface and return the same `Pipe`.
+That is a QUIC stream on a session (`session_dialer.py`).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from towonel.tunnel.pipe import Pipe
-from towonel.wire.names import Hostname, ServiceKey
+from towonel.wire.names import Hostname
 from towonel.wire.proxy import Address
 from towonel.wire.routes import Route
 
@@ -27,13 +25,6 @@ class ClientConnection:
 
 class Upstream(Protocol):
     """Opener of pipes to services."""
-
-    def places(self, route: Route) -> Mapping[ServiceKey | None, int]:
-        """Return how many pipes there can be at once, open ones included; 0 without an agent.
-
-        That is to the service of the route, and to all services of its tenant (None).
-        """
-        ...
 
     async def open(self, client: ClientConnection) -> Pipe:
         """Return a pipe to the service; it has taken `client.first` already.

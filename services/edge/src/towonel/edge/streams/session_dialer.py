@@ -4,22 +4,15 @@ import asyncio
 from collections.abc import Callable
 from typing import override
 
-from towonel.edge.core.balance import MAX_TRIES, Balancer, Draw
+from towonel.edge.core.balance import MAX_TRIES, SESSION_CODES, Balancer, Draw
 from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import Sessions
-from towonel.edge.upstream import ClientConnection, Upstream
+from towonel.edge.streams.upstream import ClientConnection, Upstream
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.session import Session
-from towonel.tunnel.streams import MAX_STREAMS
 from towonel.wire.errors import Code, TowonelError, Unavailable
-from towonel.wire.names import ServiceKey
 from towonel.wire.preamble import Preamble
 from towonel.wire.routes import Route
-
-# These say nothing about the origin: the session is gone, or its state is known already.
-SESSION_CODES = frozenset(
-    {Code.SESSION_LOST, Code.SESSION_SILENT, Code.GOING_AWAY, Code.SUPERSEDED}
-)
 
 
 class SessionDialer(Upstream):
@@ -41,13 +34,6 @@ class SessionDialer(Upstream):
         self._clock = clock
         self._draw = draw
         self._open_timeout_s = open_timeout_s
-
-    @override
-    def places(self, route: Route) -> dict[ServiceKey | None, int]:
-        return {
-            service: MAX_STREAMS * len(self._sessions.find(route.tenant_id, service))
-            for service in (None, route.service)
-        }
 
     @override
     async def open(self, client: ClientConnection) -> Pipe:
