@@ -33,6 +33,7 @@ class Start:
     kind: ClassVar[str] = "start"
     origin_timeout_s: float
     max_streams: int
+    orphan_s: float  # for clients to end after control is gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +199,9 @@ type Up = (
     | HeadersUnread
     | Drained
 )
+type Message = Down | Up
 
-_CLASSES: Final[Mapping[str, type[Down | Up]]] = {
+_CLASSES: Final[Mapping[str, type[Message]]] = {
     cls.kind: cls
     for cls in (
         *(Start, Origins, Session, LanesWanted, SessionGoingAway, SessionEnded, Resolved, Drain),
@@ -209,12 +211,12 @@ _CLASSES: Final[Mapping[str, type[Down | Up]]] = {
 }
 
 
-def encode(message: Down | Up) -> Mapping[str, Any]:
+def encode(message: Message) -> Mapping[str, Any]:
     """Return the fields of a message, which travel with its `kind`."""
     return {field.name: getattr(message, field.name) for field in fields(message)}
 
 
-def decode(message: ChannelMessage) -> Down | Up:
+def decode(message: ChannelMessage) -> Message:
     """Return a message of the channel as what it is.
 
     Raises:

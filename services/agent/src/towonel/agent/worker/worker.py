@@ -6,12 +6,12 @@ from typing import Final, assert_never, override
 from towonel.agent.worker import messages
 from towonel.agent.worker.clients import Clients
 from towonel.agent.worker.messages import (
-    Down,
     Drain,
     Drained,
     LanesFailed,
     LanesRecovered,
     LanesWanted,
+    Message,
     Origins,
     Ready,
     Resolve,
@@ -59,6 +59,7 @@ class Worker(Handler, AgentLanesOwner):
         self._draining = False
         self._orphaned = False
         self._ending: list[AgentLaneSession] = []
+        self._orphan_s = 0.0
         self._report = _Report(self)
         self._finish = _Finish(self)
         self._reported: dict[bytes, SessionLanes] = {}
@@ -73,7 +74,10 @@ class Worker(Handler, AgentLanesOwner):
         self._loop.run()
 
     def report(self) -> None:
-        """Tell control what there is, each second, and that this worker is alive."""
+        """Tell control what there is, each second, and that this worker is alive; an orphan ends."""
+        if self._orphaned:
+            self._loop.stop()
+            return
         self._loop.wheel.arm(self._report, REPORT_S)
         clients = self.clients
         self._send(clients.counters.total(clients.active, clients.connections, self.lanes))
@@ -84,9 +88,8 @@ class Worker(Handler, AgentLanesOwner):
 
     def finish(self) -> None:
         """End the lanes after the last client, and be done once they have sent what they had."""
-        for session_id, session in list(self.lanes.sessions.items()):
-            self._ending.append(session)
-            self.lanes.end_session(session_id)
+        for session_id in list(self.lanes.sessions):
+            self._end_session(session_id, None)
         if any(session.busy for session in self._ending):
             self._loop.delays.arm(self._finish, FINISH_CHECK_S)
         elif self._orphaned:
@@ -122,10 +125,12 @@ class Worker(Handler, AgentLanesOwner):
     def on_lanes_recovered(self, session: AgentLaneSession) -> None:
         self._send(LanesRecovered(session.session_id))
 
-    def _act(self, message: Down | Up) -> None:
+    def _act(self, message: Message) -> None:
         match message:
-            case Start(origin_timeout_s, max_streams):
-                self.clients.timeout_s, self.clients.most = origin_timeout_s, max_streams
+            case Start():
+                self.clients.timeout_s = message.origin_timeout_s
+                self.clients.most = message.max_streams
+                self._orphan_s = message.orphan_s
             case Origins(origins):
                 self.clients.add_origins(origins)
             case Resolved(service, addresses):
@@ -157,9 +162,16 @@ class Worker(Handler, AgentLanesOwner):
                 self.lanes.go_away(session_id)
             case SessionEnded(session_id, cut):
                 self._reported.pop(session_id, None)
-                self.lanes.end_session(session_id, cut=None if cut is None else Code(cut))
+                self._end_session(session_id, None if cut is None else Code(cut))
             case _:
                 assert_never(message)
+
+    def _end_session(self, session_id: bytes, cut: Code | None) -> None:
+        self._ending = [session for session in self._ending if session.busy]
+        session = self.lanes.find(session_id)
+        if session is not None:
+            self._ending.append(session)
+            self.lanes.end_session(session_id, cut=cut)
 
     def _resolve(self, service: ServiceKey) -> None:
         self._send(Resolve(messages.name_service(service)))
@@ -180,7 +192,7 @@ class Worker(Handler, AgentLanesOwner):
         if self._orphaned:
             return
         self._orphaned = True
-        self._loop.wheel.disarm(self._report)
+        self._loop.wheel.arm(self._report, self._orphan_s)
         self._loop.forget(self._channel.fileno())
         self._channel.close()
         self._drain()
