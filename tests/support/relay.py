@@ -6,22 +6,33 @@ import select
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import override
 
+from towonel.relay.agent_lanes import (
+    AgentLane,
+    AgentLanes,
+    AgentLaneSession,
+    AgentLanesOwner,
+    AgentUse,
+    LaneTarget,
+)
 from towonel.relay.connection import Connection, Owner
-from towonel.relay.core.lane_state import LaneState
-from towonel.relay.lane import Lane, LaneOwner
+from towonel.relay.edge_lanes import EdgeLane, EdgeLanes, EdgeLanesOwner, LaneSession, LaneUse
 from towonel.relay.loop import Handler, Loop
 from towonel.relay.memory import Memory
-from towonel.relay.pipes import PipePool
-from towonel.wire import lanes
+from towonel.relay.pipes import MAX_PIPES, PipePool
+from towonel.relay.sockets import tune
 from towonel.wire.errors import Code
+from towonel.wire.lane_open import MORE
 from towonel.wire.lanes import FrameType
 
+SESSION, SECRET = b"s" * 16, b"k" * 32
+EDGE_ID, CERTIFICATE_HASH = b"e" * 32, b"c" * 32
 WAIT_S = 20.0
 ABORT = struct.pack("ii", 1, 0)
 
@@ -47,90 +58,169 @@ class Ended:
     sent: int
 
 
-@dataclass
-class End(LaneOwner, Owner):
-    """Owner of one end of a lane, and of its connections."""
+class Acceptor(Handler):
+    """Listener of the edge, which takes every connection for a lane."""
 
-    relay: "Relay"
-    lane: Lane = field(init=False)
-    ended: list[Ended] = field(default_factory=list[Ended])
-    lost: list[Code] = field(default_factory=list[Code])
-    idle: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-    gone: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    def __init__(self, loop: Loop, lanes: EdgeLanes) -> None:
+        self.sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        tune(self.sock)
+        self.sock.setblocking(False)
+        self.address = self.sock.getsockname()
+        self._loop, self._lanes = loop, lanes
+        loop.add(self.sock.fileno(), self, select.EPOLLIN)
+
+    @override
+    def on_ready(self, events: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            sock = self.sock.accept()[0]
+            sock.setblocking(False)
+            self._lanes.admit(sock, b"", None)
+
+    def close(self) -> None:
+        """Close the listener."""
+        self._loop.forget(self.sock.fileno())
+        self.sock.close()
+
+
+class ConnectionLog(Owner):
+    """Owner of connections, which notes how they ended."""
+
+    def __init__(self) -> None:
+        self.ended: list[Ended] = []
+        self.gone = threading.Semaphore(0)
 
     @override
     def on_connection_ended(self, connection: Connection) -> None:
-        self.ended.append(Ended(connection.code, connection.received, connection.sent))
+        self.note(connection.code, connection.received, connection.sent)
+
+    def note(self, code: Code, received: int = 0, sent: int = 0) -> None:
+        """Note the end of a connection."""
+        self.ended.append(Ended(code, received, sent))
         self.gone.release()
 
-    @override
-    def on_idle(self, lane: Lane) -> None:
-        self.idle.release()
+
+class EdgeEnd(ConnectionLog, EdgeLanesOwner):
+    """The edge's end: the lanes of one session, and the listener they come to."""
+
+    def __init__(self, loop: Loop, memory: Memory, **limits: float) -> None:
+        super().__init__()
+        self.loop, self.memory = loop, memory
+        self.wanted: list[int] = []
+        self.settled: list[object] = []
+        self.lanes = EdgeLanes(
+            loop,
+            memory,
+            self,
+            edge_id=EDGE_ID,
+            certificate_hash=CERTIFICATE_HASH,
+            admission_s=limits.get("admission_s", 5.0),
+            max_half_open=int(limits.get("max_half_open", 256)),
+        )
+        self.session = self.lanes.add_session(SESSION, SECRET, 0.001)
+        self.acceptor = Acceptor(loop, self.lanes)
+
+    @property
+    def lane(self) -> EdgeLane:
+        """The lane that was used most."""
+        return max((*self.session.idle, *self.session.busy), key=lambda lane: lane.state.use)
 
     @override
-    def on_lost(self, lane: Lane, code: Code) -> None:
-        self.lost.append(code)
-        self.idle.release()
+    def on_wanted(self, session: LaneSession) -> None:
+        self.wanted.append(session.wanted)
 
     @override
-    def on_reset(self, lane: Lane, code: Code) -> None:
-        pass
+    def on_settled(self, source: object) -> None:
+        self.settled.append(source)
 
-    def take(self, sock: socket.socket, *, is_edge: bool) -> None:
-        """Make a socket this end of the lane."""
-        sock.setblocking(False)
-        loop, memory = self.relay.loop, self.relay.memory
-        self.lane = Lane(sock, loop, memory, LaneState(is_edge=is_edge), self)
-        loop.add(sock.fileno(), self.lane)
+
+@dataclass
+class ClientUse(LaneUse):
+    """Client of the edge, whose socket is relayed once it is accepted."""
+
+    edge: EdgeEnd
+    sock: socket.socket
+    failures: list[tuple[Code, bool]] = field(default_factory=list[tuple[Code, bool]])
 
     @override
-    def on_reject(self, lane: Lane, code: Code) -> None:
-        assert lane.connection is not None, "the client waits"
-        lane.connection.abort(code)
-
-    def connect(self, sock: socket.socket, first: FrameType = FrameType.DATA) -> Connection:
-        """Relay a socket over the lane from now on."""
-        sock.setblocking(False)
+    def on_accepted(self, lane: EdgeLane) -> None:
+        self.sock.setblocking(False)
+        edge = self.edge
         connection = Connection(
-            sock,
-            self.relay.loop,
-            self.relay.memory,
-            self.lane,
+            self.sock, edge.loop, edge.memory, lane, edge, reset=Code.CLIENT_CLOSED, linger_s=0.3
+        )
+        edge.loop.add(self.sock.fileno(), connection)
+        lane.attach(connection)
+
+    @override
+    def on_failed(self, code: Code, *, may_retry: bool) -> None:
+        self.failures.append((code, may_retry))
+        self.sock.close()
+        self.edge.note(code)
+
+
+class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
+    """The agent's end: each OPEN gets the next origin, with the first bytes of the client.
+
+    An origin that is missing is a refused one, and a code one that is not answered yet.
+    """
+
+    def __init__(self, loop: Loop, memory: Memory) -> None:
+        super().__init__()
+        self.loop, self.memory = loop, memory
+        self.origins: list[socket.socket | Code | None] = []
+        self.opened: list[tuple[AgentLane, bytes]] = []
+        self.cancelled: list[Code] = []
+        self.reports: list[Code | None] = []  # failures, and None for a recovery
+        self.lanes = AgentLanes(loop, memory, self)
+
+    @property
+    def session(self) -> AgentLaneSession:
+        """The agent's one session."""
+        return self.lanes.sessions[SESSION]
+
+    @property
+    def lane(self) -> AgentLane:
+        """The lane that was used most."""
+        return max((*self.session.idle, *self.session.busy), key=lambda lane: lane.state.use)
+
+    @override
+    def on_open(self, lane: AgentLane, content: bytes) -> AgentUse | None:
+        self.opened.append((lane, content))
+        origin = self.origins.pop(0)
+        if origin is None:
+            lane.reject(Code.ORIGIN_REFUSED)
+        elif isinstance(origin, socket.socket):
+            self.accept(lane, origin, content[1:])
+        return self
+
+    def accept(self, lane: AgentLane, origin: socket.socket, first: bytes) -> None:
+        """Relay an origin over the lane."""
+        origin.setblocking(False)
+        connection = Connection(
+            origin,
+            self.loop,
+            self.memory,
+            lane,
             self,
             reset=Code.CLIENT_CLOSED,
-            first=first,
+            linger_s=0.3,
+            first=FrameType.ACCEPT,
         )
-        self.lane.connection = connection
-        self.relay.loop.add(sock.fileno(), connection)
-        return connection
-
-
-class EdgeEnd(End):
-    """The edge's end: a use has its client before it is accepted."""
+        self.loop.add(origin.fileno(), connection)
+        connection.deliver(memoryview(first))
+        lane.accept(connection)
 
     @override
-    def on_accept(self, lane: Lane) -> None:
-        assert lane.connection is not None
-        lane.connection.on_readable()
-
-
-class AgentEnd(End):
-    """The agent's end: each OPEN gets the next origin, with the first bytes of the client."""
+    def on_cancelled(self, code: Code) -> None:
+        self.cancelled.append(code)
 
     @override
-    def on_open(self, lane: Lane, payload: bytes) -> None:
-        origin = self.relay.origins.pop(0)
-        if origin is None:
-            lane.state.reject()
-            lane.send_frame(
-                lanes.encode_code(FrameType.REJECT, lane.state.use, Code.ORIGIN_REFUSED)
-            )
-            return
-        lane.state.accept()
-        lane.begin_relay()
-        connection = self.connect(origin)
-        lane.send_frame(lanes.encode_head(FrameType.ACCEPT, lane.state.use, 0))
-        connection.deliver(memoryview(payload))
+    def on_lanes_failed(self, session: AgentLaneSession, code: Code) -> None:
+        self.reports.append(code)
+
+    @override
+    def on_lanes_recovered(self, session: AgentLaneSession) -> None:
+        self.reports.append(None)
 
 
 class Calls(Handler):
@@ -160,47 +250,67 @@ class Calls(Handler):
 
 
 class Relay:
-    """A lane between an edge's end and an agent's, in a loop of its own thread."""
+    """An edge's and an agent's lanes of one session, in a loop of their own thread."""
 
-    def __init__(self, *, pipes: int) -> None:
+    def __init__(self, *, pipes: int = MAX_PIPES, lanes: int = 1, **limits: float) -> None:
         self.loop = Loop()
         self.memory = Memory(PipePool(pipes))
-        self.origins: list[socket.socket | None] = []
-        self.edge, self.agent = EdgeEnd(self), AgentEnd(self)
         self.calls = Calls(self.loop)
-        edge, agent = tcp_pair()
-        self.edge.take(edge, is_edge=True)
-        self.agent.take(agent, is_edge=False)
+        self.edge = EdgeEnd(self.loop, self.memory, **limits)
+        self.agent = AgentEnd(self.loop, self.memory)
+        self.target = LaneTarget(
+            SESSION, SECRET, EDGE_ID, CERTIFICATE_HASH, self.edge.acceptor.address
+        )
         self._thread = ThreadPoolExecutor(1)
         self._running = self._thread.submit(self.loop.run)
+        if lanes:
+            self.calls.call(lambda: self._dial(lanes))
+            self.wait(lambda: len(self.edge.session.idle) == lanes)
 
-    def open_use(self, first: bytes = b"hello", *, refused: bool = False) -> "Use":
+    def _dial(self, lanes: int) -> None:
+        self.agent.lanes.add_session(self.target)
+        self.agent.lanes.set_wanted(SESSION, lanes)
+        for dial in list(self.agent.session.dials)[lanes:]:
+            dial.fail(Code.NORMAL)
+
+    def open_use(
+        self, first: bytes = b"hello", *, refused: bool = False, more: bool = False
+    ) -> "Use":
         """Let a client use the lane, and return its socket and that of its origin."""
         client, at_edge = tcp_pair()
         origin, at_agent = tcp_pair()
-        self.origins.append(None if refused else at_agent)
+        self.agent.origins.append(None if refused else at_agent)
         if refused:
             at_agent.close()
+        content = bytes([MORE if more else 0]) + first
+        use = ClientUse(self.edge, at_edge)
+        opened = self.calls.call(lambda: self.edge.session.open(content, use, repeatable=False))
+        assert opened, "no lane is idle"
+        return Use(client, origin, self, use)
 
-        def begin() -> None:
-            lane = self.edge.lane
-            use = lane.state.open()
-            self.edge.connect(at_edge)
-            lane.send_frame(lanes.encode_head(FrameType.OPEN, use, len(first)) + first)
-
-        self.calls.call(begin)
-        return Use(client, origin, self)
+    def wait(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition, which is looked at in the loop's thread."""
+        until = time.monotonic() + WAIT_S
+        while not self.calls.call(condition):
+            assert time.monotonic() < until, "the condition did not come true"
+            threading.Event().wait(0.002)
 
     def close(self) -> None:
         """End the loop, and raise what it raised."""
-        self.calls.call(self.loop.stop)
+        self.calls.call(self._end)
         self._running.result(WAIT_S)
-        for end in (self.edge, self.agent):
-            end.lane.lose(Code.NORMAL)
         self._thread.shutdown()
         self.calls.close()
         self.memory.pipes.close()
         self.loop.close()
+
+    def _end(self) -> None:
+        for session_id in list(self.agent.lanes.sessions):
+            self.agent.lanes.end_session(session_id, cut=Code.NORMAL)
+        self.edge.lanes.close_idle()
+        self.edge.lanes.end_session(SESSION, cut=Code.NORMAL)
+        self.edge.acceptor.close()
+        self.loop.stop()
 
 
 @dataclass
@@ -210,6 +320,7 @@ class Use:
     client: socket.socket
     origin: socket.socket
     relay: Relay
+    at_edge: ClientUse
 
     def wait_ended(self) -> tuple[Ended, Ended]:
         """Return how the connection ended at the edge and at the agent."""
@@ -218,9 +329,9 @@ class Use:
         return ends[0].ended[-1], ends[1].ended[-1]
 
     def wait_idle(self) -> None:
-        """Wait until the lane is idle at both ends."""
-        ends = self.relay.edge, self.relay.agent
-        assert all(end.idle.acquire(timeout=WAIT_S) for end in ends), "it is not idle"
+        """Wait until no lane is in use at either end."""
+        relay = self.relay
+        relay.wait(lambda: not relay.edge.session.busy and not relay.agent.session.busy)
 
     def close(self) -> None:
         self.client.close()

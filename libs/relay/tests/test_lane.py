@@ -134,7 +134,7 @@ def test_a_lane_is_used_by_one_client_after_another(relay: Relay) -> None:
         use.wait_idle()
 
     assert relay.edge.lane.state.use == relay.agent.lane.state.use == 40
-    assert relay.edge.lost == relay.agent.lost == []
+    assert relay.edge.lanes.lost == relay.agent.lanes.lost == {}
 
 
 def test_a_refused_client_is_reset_and_the_lane_serves_the_next(relay: Relay) -> None:
@@ -158,4 +158,4 @@ def test_a_lost_lane_is_a_reset_for_both_and_never_an_end(relay: Relay, use: Use
         with pytest.raises(ConnectionResetError):
             sock.recv(1)
     assert [end.code for end in use.wait_ended()] == [Code.SESSION_LOST] * 2
-    assert relay.edge.lost == [Code.SESSION_LOST]
+    assert relay.edge.lanes.lost == {Code.SESSION_LOST: 1}

@@ -108,8 +108,7 @@ def test_connections_that_end_in_any_way_leave_the_lane_as_it_was(
                     assert (how_up, how_down) == ("end", "end")
                     assert (edge.received, edge.sent) == (client.size, origin.size)
                     assert (agent.received, agent.sent) == (origin.size, client.size + 5)
-        assert relay.edge.lost == relay.agent.lost == []
+        assert relay.edge.lanes.lost == relay.agent.lanes.lost == {}
         assert relay.edge.lane.state.use == relay.agent.lane.state.use == count
-        assert relay.loop.wheel.count == 0
     finally:
         relay.close()

@@ -7,47 +7,25 @@ Everything runs in the thread of the loop, and callbacks are made from within it
 of this module.
 """
 
-from towonel.relay.connection import Connection
-from towonel.relay.lane import Lane
+from typing import Final, override
+
+from towonel.relay.admission.dial import LaneTarget
+from towonel.relay.core.lane_pool import is_reported
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
+from towonel.relay.sessions.agent import AgentLane, AgentLaneSession, AgentSessionOwner, AgentUse
 from towonel.wire.errors import Code
 
+__all__ = [
+    "AgentLane",
+    "AgentLaneSession",
+    "AgentLanes",
+    "AgentLanesOwner",
+    "AgentUse",
+    "LaneTarget",
+]
 
-class AgentUse:
-    """Use of a lane by a client of the edge, while its origin is dialed."""
-
-    def on_cancelled(self, code: Code) -> None:
-        """Give up: the client or the lane is gone, and the lane is not to be answered on."""
-        raise NotImplementedError
-
-
-class AgentLane(Lane):
-    """Agent's end of a lane.
-
-    Attributes:
-        session: the session it belongs to.
-        use: set by `on_open`'s result while the OPEN is unanswered.
-    """
-
-    session: "AgentLaneSession"
-    use: AgentUse | None
-
-    def accept(self, connection: Connection) -> None:
-        """Answer OPEN: relay an origin that is connected, whose `Connection` has this lane.
-
-        The client's first bytes are delivered to the connection before. ACCEPT goes with the origin's
-        first bytes, after 20 ms without any, or at once if the edge holds more of the client's bytes.
-        """
-        raise NotImplementedError
-
-    def reject(self, code: Code) -> None:
-        """Answer OPEN: no byte of the client has reached the origin, and none will."""
-        raise NotImplementedError
-
-    def fail(self, code: Code) -> None:
-        """Answer OPEN: the origin failed after bytes of the client may have reached it."""
-        raise NotImplementedError
+ADMISSION_S: Final = 5.0
 
 
 class AgentLanesOwner:
@@ -56,40 +34,21 @@ class AgentLanesOwner:
     def on_open(self, lane: AgentLane, content: bytes) -> AgentUse | None:
         """Dial the origin for a client; return whom to tell if that is given up meanwhile.
 
-        `lane.accept`, `lane.reject` or `lane.fail` answers, also before this returns (then None is
-        returned). `content` is for `wire.lane_open.decode`, which may raise; reject MALFORMED then.
+        `lane.accept`, `lane.reject` or `lane.fail` answers, also before this returns. `content` is for
+        `wire.lane_open.decode`; reject with the code of what that raises.
         """
         raise NotImplementedError
 
-    def on_lanes_failed(self, session: "AgentLaneSession", code: Code) -> None:
+    def on_lanes_failed(self, session: AgentLaneSession, code: Code) -> None:
         """Act on three failed admissions in a row, once; dialing goes on, ever more slowly."""
         raise NotImplementedError
 
-    def on_lanes_recovered(self, session: "AgentLaneSession") -> None:
-        """Act on a lane that was admitted after `on_lanes_failed`."""
+    def on_lanes_recovered(self, session: AgentLaneSession) -> None:
+        """Act on a lane that works after failures, reported or not."""
         raise NotImplementedError
 
 
-class AgentLaneSession:
-    """Lanes of one session; made by `AgentLanes.add_session`.
-
-    Attributes:
-        idle: lanes that wait for a client.
-        in_use: lanes whose use is not over.
-        dialing: lanes that are not admitted yet.
-        wanted: lanes that the edge wants in all.
-        failures: admissions that failed in a row.
-    """
-
-    session_id: bytes
-    idle: int
-    in_use: int
-    dialing: int
-    wanted: int
-    failures: int
-
-
-class AgentLanes:
+class AgentLanes(AgentSessionOwner):
     """Lanes of all of an agent's sessions in one worker.
 
     Args:
@@ -99,44 +58,78 @@ class AgentLanes:
         admission_s: how long a lane may take to be connected and admitted.
 
     Attributes:
+        sessions: by id.
         admitted: lanes admitted since the start.
-        lost: lanes that were lost since the start, by code.
+        lost: lanes that were lost since the start, by code; NORMAL if they were closed in order.
         failed: admissions that failed since the start, by code.
     """
 
-    admitted: int
-    lost: dict[Code, int]
-    failed: dict[Code, int]
-
     def __init__(
-        self, loop: Loop, memory: Memory, owner: AgentLanesOwner, *, admission_s: float = 5.0
-    ) -> None:
-        raise NotImplementedError
-
-    def add_session(  # noqa: PLR0913 what a session is admitted by
         self,
-        session_id: bytes,
-        secret: bytes,
+        loop: Loop,
+        memory: Memory,
+        owner: AgentLanesOwner,
         *,
-        edge_id: bytes,
-        certificate_hash: bytes,
-        address: tuple[str, int],
-    ) -> AgentLaneSession:
-        """Keep lanes of a session: two, until the edge says how many; `address` is IP and port."""
-        raise NotImplementedError
+        admission_s: float = ADMISSION_S,
+    ) -> None:
+        self.sessions: dict[bytes, AgentLaneSession] = {}
+        self.admitted = 0
+        self.lost: dict[Code, int] = {}
+        self.failed: dict[Code, int] = {}
+        self._loop = loop
+        self._memory = memory
+        self._owner = owner
+        self._admission_s = admission_s
+
+    def add_session(self, target: LaneTarget) -> AgentLaneSession:
+        """Keep lanes of a session: two, until the edge says how many."""
+        session = AgentLaneSession(target, self._loop, self._memory, self, self._admission_s)
+        self.sessions[target.session_id] = session
+        session.dial_missing()
+        return session
 
     def find(self, session_id: bytes) -> AgentLaneSession | None:
         """Return the lanes of a session."""
-        raise NotImplementedError
+        return self.sessions.get(session_id)
 
     def set_wanted(self, session_id: bytes, count: int) -> None:
         """Keep so many lanes of a session, at most 512; 0 dials none."""
-        raise NotImplementedError
+        session = self.sessions.get(session_id)
+        if session is not None:
+            session.set_wanted(count)
 
     def go_away(self, session_id: bytes) -> None:
         """Dial no more lanes of a session, and reject clients; uses finish."""
-        raise NotImplementedError
+        session = self.sessions.get(session_id)
+        if session is not None:
+            session.go_away()
 
-    def end_session(self, session_id: bytes, *, cut: bool) -> None:
-        """Forget a session: close its idle lanes, and let uses finish or cut them at once."""
-        raise NotImplementedError
+    def end_session(self, session_id: bytes, *, cut: Code | None = None) -> None:
+        """Forget a session: uses finish, or are cut at once for a code."""
+        session = self.sessions.pop(session_id, None)
+        if session is not None:
+            session.end(cut)
+
+    # Of sessions.
+
+    @override
+    def open(self, lane: AgentLane, content: bytes) -> AgentUse | None:
+        return self._owner.on_open(lane, content)
+
+    @override
+    def on_lane_admitted(self) -> None:
+        self.admitted += 1
+
+    @override
+    def on_lane_lost(self, code: Code) -> None:
+        self.lost[code] = self.lost.get(code, 0) + 1
+
+    @override
+    def on_dial_failed(self, session: AgentLaneSession, code: Code) -> None:
+        self.failed[code] = self.failed.get(code, 0) + 1
+        if is_reported(session.failures):
+            self._owner.on_lanes_failed(session, code)
+
+    @override
+    def on_recovered(self, session: AgentLaneSession) -> None:
+        self._owner.on_lanes_recovered(session)

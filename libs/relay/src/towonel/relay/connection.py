@@ -5,23 +5,23 @@
 
 An end of bytes is passed on as one, and a failure as a failure: sockets linger for zero seconds, so that
 only an orderly end, for which that is cleared, looks like one. A socket that takes no more may still
-have an answer under way, which is carried to its end first.
+have an answer under way, which is carried to its end first. And what the lane has ended before it failed
+is delivered before the socket is reset, whose peer could lose it otherwise.
 """
 
 import os
 import socket
-import struct
-from typing import Final, override
+from typing import override
 
 from towonel.relay.frame_writer import FrameWriter
+from towonel.relay.lingering import LINGER_S, LingeringEnd
 from towonel.relay.loop import BROKEN, Loop
 from towonel.relay.memory import BUFFER_BYTES, Memory
 from towonel.relay.pipes import Pipe
-from towonel.relay.socket_end import SPLICE_FLAGS, SocketEnd
+from towonel.relay.socket_end import SPLICE_FLAGS
+from towonel.wire import lanes
 from towonel.wire.errors import Code
 from towonel.wire.lanes import FrameType
-
-_LINGER_OFF: Final = struct.pack("ii", 0, 0)
 
 
 class Owner:
@@ -32,21 +32,23 @@ class Owner:
         raise NotImplementedError
 
 
-class Connection(SocketEnd):
+class Connection(LingeringEnd):
     """Connection of a client or origin.
 
     Args:
         sock: as of `SocketEnd`; it lingers for zero seconds.
         loop: where it is registered already.
         memory: what bytes pass through.
-        lane: its lane; this end has sent its first frame there, or `first` is its type.
+        lane: its lane, to which it is to be attached.
         owner: told when it has ended.
         reset: code of a failure of this socket.
         idle_s: how long nothing may move; 0 for as long as it likes.
+        linger_s: how long the peer of a failed connection may take for each part of what is left.
+        first: type of the first frame that is sent: DATA, or the agent's ACCEPT.
+        readable: whether bytes may have come already.
 
     Attributes:
         received, sent: bytes that came from the socket, and that it took.
-        code: why it ended; NORMAL until then, and after an orderly end.
     """
 
     def __init__(
@@ -59,12 +61,14 @@ class Connection(SocketEnd):
         *,
         reset: Code,
         idle_s: float = 0,
+        linger_s: float = LINGER_S,
         first: FrameType = FrameType.DATA,
+        readable: bool = True,
     ) -> None:
-        super().__init__(sock, loop, memory)
+        super().__init__(sock, loop, memory, linger_s)
+        self.readable = readable
         self.lane: FrameWriter | None = lane
         self.received = self.sent = 0
-        self.code = Code.NORMAL
         self._owner = owner
         self._reset = reset
         self._idle_s = idle_s
@@ -82,6 +86,7 @@ class Connection(SocketEnd):
     def on_readable(self) -> None:
         lane = self.lane
         if lane is None:
+            self._drop_input()
             return
         body = self.memory.body_view
         while self.readable and lane.clear and lane.state.may_send:
@@ -105,10 +110,17 @@ class Connection(SocketEnd):
             if not self.hung_up:
                 self.readable = False
 
+    def _drop_input(self) -> None:
+        if self.lingering:
+            self.discard()
+
     @override
     def take_turn(self) -> bool:
         """Splice what has come into the lane; copy it, where there is no pipe."""
         lane = self.lane
+        if self.lingering:
+            self.discard()
+            return False
         if lane is None or not self.readable or not lane.clear or not lane.state.may_send:
             return False
         pipe = self.memory.pipes.borrow()
@@ -116,6 +128,13 @@ class Connection(SocketEnd):
             self.on_readable()
             return False  # `on_readable` asks for a turn if there is more
         return self._splice(lane, pipe)
+
+    def accept(self) -> None:
+        """Send ACCEPT without bytes, if no bytes went with it before."""
+        lane = self.lane
+        if lane is not None and self._kind is FrameType.ACCEPT and lane.state.may_send:
+            self._kind = FrameType.DATA
+            lane.send_frame(lanes.encode_head(FrameType.ACCEPT, lane.state.use, 0))
 
     def _splice(self, lane: FrameWriter, pipe: Pipe) -> bool:
         try:
@@ -147,6 +166,7 @@ class Connection(SocketEnd):
             self.fail(self._reset)
             return
         self._input_over = True
+        self.accept()
         lane.send_end()
         if self.broken:
             self.fail(self._reset)
@@ -189,7 +209,7 @@ class Connection(SocketEnd):
 
     @override
     def on_broken(self) -> None:
-        if self._input_over:
+        if self._input_over or self.lingering:
             self.fail(self._reset)
 
     def _shut_down_if_flushed(self) -> None:
@@ -197,10 +217,7 @@ class Connection(SocketEnd):
             return
         if self._input_over:
             self._close_if_over()
-            return
-        try:
-            self.sock.shutdown(socket.SHUT_WR)
-        except OSError:
+        elif not self.shut_down():
             self.fail(self._reset)
 
     # Its end.
@@ -210,16 +227,33 @@ class Connection(SocketEnd):
         lane = self.lane
         if lane is not None:
             lane.send_reset(code)
-        self._finish(code)
+        self.finish(self.code if self.lingering else code)
 
     def abort(self, code: Code) -> None:
-        """End by a reset: the lane or its other end has failed the connection."""
-        self._finish(code)
+        """End by a reset, since the lane or its other end has failed the connection.
+
+        If all bytes from there had come before, they are delivered first.
+        """
+        if not self._output_over or self.broken or self._closed:
+            self.finish(code)
+        else:
+            self.lane = None
+            self.linger(code)
+
+    def cut(self, code: Code) -> None:
+        """End by a reset at once."""
+        self.finish(code)
+
+    def leave_lane(self) -> None:
+        """Go on without the lane, whose use is over: send what is pending, and close."""
+        self.lane = None
 
     @override
     def expire(self) -> None:
         moved = self.received + self.sent
-        if moved != self._moved:
+        if self.lingering:
+            self.check_progress()
+        elif moved != self._moved:
             self._moved = moved
             self.loop.wheel.arm(self, self._idle_s)
         else:
@@ -227,13 +261,14 @@ class Connection(SocketEnd):
 
     def _close_if_over(self) -> None:
         if self._input_over and self._output_over and self.clear and not self._closed:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_OFF)
-            self._finish(Code.NORMAL)
+            self.close_in_order()
 
-    def _finish(self, code: Code) -> None:
+    @override
+    def finish(self, code: Code) -> None:
         if self._closed:
             return
         self._closed = True
+        self.lingering = False
         self.code = code
         lane, self.lane = self.lane, None
         self.close()

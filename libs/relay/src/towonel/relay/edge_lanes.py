@@ -1,4 +1,4 @@
-"""Lanes of an edge's worker: their admission, the pool of each session, and what clients use them for.
+"""Lanes of an edge's worker: their admission, the pool of each session, and the clients that wait.
 
     accept ── first byte 0xF7 ──▶ EdgeLanes.admit ──▶ LaneSession.idle
     client ── LaneSession.open ──▶ LaneUse.on_accepted: relay  |  LaneUse.on_failed: retry, or refuse
@@ -9,54 +9,29 @@ of this module.
 
 import socket
 from collections.abc import Sequence
-from typing import override
+from typing import Final, override
 
+from towonel.identity.lanes import LaneSeal
+from towonel.relay.admission.half_open import Admitter, HalfOpenLane, send_refusal
 from towonel.relay.core.deadlines import Timed
-from towonel.relay.lane import Lane
+from towonel.relay.core.lane_pool import LanePool
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
+from towonel.relay.sessions.edge import EdgeLane, LaneSession, LaneUse, SessionOwner
+from towonel.relay.sessions.waiting_room import Wait, Waiter
 from towonel.wire.errors import Code
 
+__all__ = ["EdgeLane", "EdgeLanes", "EdgeLanesOwner", "LaneSession", "LaneUse", "Waiter"]
 
-class LaneUse:
-    """Use of a lane by a client, until it is accepted; the client's handler inherits from this.
-
-    Attributes:
-        lane: set while the OPEN is unanswered.
-    """
-
-    lane: Lane | None = None
-
-    def on_accepted(self, lane: Lane) -> None:
-        """Attach the client: `lane.attach(Connection(...))`, at once, since bytes may follow."""
-        raise NotImplementedError
-
-    def on_failed(self, code: Code, *, may_retry: bool) -> None:
-        """Act on a use that was not accepted.
-
-        Args:
-            code: of the agent's REJECT or RESET, or SESSION_LOST.
-            may_retry: whether the client's bytes may be sent to another lane without happening twice.
-        """
-        raise NotImplementedError
-
-
-class Waiter(Timed):
-    """Client that waits for a lane of one of several sessions."""
-
-    def on_lane(self, session: "LaneSession") -> None:
-        """Open a use of the session, which has an idle lane now; the wait is over."""
-        raise NotImplementedError
-
-    def on_no_lane(self) -> None:
-        """Act on the end of the wait: no lane got idle in time, or no session is left."""
-        raise NotImplementedError
+MAX_HALF_OPEN: Final = 256
+ADMISSION_S: Final = 5.0
+_UPDATE_S: Final = 1.0
 
 
 class EdgeLanesOwner:
     """Owner of an edge's lanes: told what control or the accepting side has to know."""
 
-    def on_wanted(self, session: "LaneSession") -> None:
+    def on_wanted(self, session: LaneSession) -> None:
         """Tell the agent, by control, how many lanes `session.wanted` is now."""
         raise NotImplementedError
 
@@ -65,44 +40,7 @@ class EdgeLanesOwner:
         raise NotImplementedError
 
 
-class LaneSession:
-    """Lanes of one session; made by `EdgeLanes.add_session`.
-
-    Attributes:
-        session_id: of the session.
-        rtt_s: may be set whenever a better measure is known.
-        going_away: whether no use may be opened any more.
-        idle: idle lanes, the last used one last; to be read only.
-        in_use: lanes whose use is not over.
-        wanted: lanes that this worker wants in all.
-    """
-
-    session_id: bytes
-    rtt_s: float
-    going_away: bool
-    idle: list[Lane]
-    in_use: int
-    wanted: int
-
-    def open(self, content: bytes, use: LaneUse, *, repeatable: bool) -> bool:
-        """Send OPEN on the lane that was used last, and return whether there was an idle one.
-
-        The answer is a call of `use`, after this has returned.
-
-        Args:
-            content: of `wire.lane_open.encode`.
-            use: told what the agent answers.
-            repeatable: whether the client's bytes are a ClientHello without early data, which may
-                reach two origins without harm.
-        """
-        raise NotImplementedError
-
-    def cancel(self, use: LaneUse, code: Code) -> None:
-        """Give up a use that is not accepted; its handler is told nothing more."""
-        raise NotImplementedError
-
-
-class EdgeLanes:
+class EdgeLanes(Admitter, SessionOwner):
     """Lanes of all sessions in one worker.
 
     Args:
@@ -113,18 +51,15 @@ class EdgeLanes:
         certificate_hash: SHA-256 of the certificate that sessions are opened under.
         workers: how many there are.
         admission_s: how long an admission may take in all.
+        max_half_open: lanes that are not admitted yet, at most.
 
     Attributes:
+        sessions: by id.
         half_open: lanes that are not admitted yet.
         admitted: lanes admitted since the start.
-        lost: lanes that were lost since the start, by code.
+        lost: lanes that were lost since the start, by code; NORMAL if they were closed in order.
         refused: admissions refused since the start, by code.
     """
-
-    half_open: int
-    admitted: int
-    lost: dict[Code, int]
-    refused: dict[Code, int]
 
     def __init__(
         self,
@@ -135,25 +70,52 @@ class EdgeLanes:
         edge_id: bytes,
         certificate_hash: bytes,
         workers: int = 1,
-        admission_s: float = 5.0,
+        admission_s: float = ADMISSION_S,
+        max_half_open: int = MAX_HALF_OPEN,
     ) -> None:
-        raise NotImplementedError
+        self.edge_id = edge_id
+        self.certificate_hash = certificate_hash
+        self.sessions: dict[bytes, LaneSession] = {}
+        self.half_open: set[HalfOpenLane] = set()
+        self.admitted = 0
+        self.lost: dict[Code, int] = {}
+        self.refused: dict[Code, int] = {}
+        self._loop = loop
+        self._memory = memory
+        self._owner = owner
+        self._workers = workers
+        self._admission_s = admission_s
+        self._max_half_open = max_half_open
+        self._update = _Update(self)
 
     def add_session(self, session_id: bytes, secret: bytes, rtt_s: float) -> LaneSession:
         """Admit lanes of a session from now on, and return its pool."""
-        raise NotImplementedError
+        pool = LanePool(self._workers, self._loop.wheel.now)
+        session = LaneSession(session_id, secret, rtt_s, pool, self)
+        self.sessions[session_id] = session
+        if not self._update.due:
+            self._loop.wheel.arm(self._update, _UPDATE_S)
+        self._owner.on_wanted(session)
+        return session
 
+    @override
     def find(self, session_id: bytes) -> LaneSession | None:
-        """Return the pool of a session."""
-        raise NotImplementedError
+        return self.sessions.get(session_id)
 
     def go_away(self, session_id: bytes) -> None:
         """Close the idle lanes of a session, open no use on it, and let its uses finish."""
-        raise NotImplementedError
+        session = self.sessions.get(session_id)
+        if session is not None:
+            session.go_away()
 
-    def end_session(self, session_id: bytes, *, cut: bool) -> None:
-        """Forget a session: uses finish, or are cut at once (revoked, suspended, expired)."""
-        raise NotImplementedError
+    def end_session(self, session_id: bytes, *, cut: Code | None = None) -> None:
+        """Forget a session: uses finish, or are cut at once for a code (revoked, suspended, expired)."""
+        session = self.sessions.pop(session_id, None)
+        if session is None:
+            return
+        session.go_away()
+        if cut is not None:
+            session.cut(cut)
 
     def admit(self, sock: socket.socket, data: bytes, source: object) -> None:
         """Admit the lane that a connection begins, or refuse it.
@@ -163,19 +125,93 @@ class EdgeLanes:
             data: bytes that were read of it, up to `HELLO_BYTES`; the first one is 0xF7.
             source: given to `on_settled`.
         """
-        raise NotImplementedError
+        if len(self.half_open) >= self._max_half_open:
+            send_refusal(sock, Code.OVERLOADED)
+            sock.close()
+            self._count(self.refused, Code.OVERLOADED)
+            self._owner.on_settled(source)
+            return
+        half = HalfOpenLane(sock, self._loop, self, data, source)
+        self.half_open.add(half)
+        half.start(self._admission_s)
 
     def wait(self, sessions: Sequence[LaneSession], waiter: Waiter) -> bool:
         """Wait for a lane of any of the sessions for 3 RTT + 50 ms, 100 ms to 1 s.
 
-        Returns: False if the waiting rooms of all of them are full; the waiter is told nothing then.
+        Returns: False if no session has room for it; the waiter is told nothing then.
         """
-        raise NotImplementedError
+        rooms = [s for s in sessions if not s.is_full and not s.going_away]
+        if not rooms:
+            return False
+        wait = Wait(waiter, rooms, self._loop.delays)
+        self._loop.delays.arm(wait, max(room.wait_s for room in rooms))
+        for room in rooms:
+            self.on_demand(room)
+        return True
 
     def stop_waiting(self, waiter: Waiter) -> None:
         """Forget a waiter, whose client is gone."""
-        raise NotImplementedError
+        if waiter.wait is not None:
+            waiter.wait.end()
 
     def close_idle(self) -> None:
         """Close idle and half-open lanes for good, and each other one after its use."""
-        raise NotImplementedError
+        for half in list(self.half_open):
+            half.refuse(Code.DRAINING)
+        for session in self.sessions.values():
+            session.go_away()
+
+    # Of half-open lanes and sessions.
+
+    @override
+    def on_admitted(self, half: HalfOpenLane, session: LaneSession, seal: LaneSeal) -> None:
+        self.half_open.discard(half)
+        self.admitted += 1
+        self._owner.on_settled(half.source)
+        lane = EdgeLane(half.sock, self._loop, self._memory, session, seal)
+        self._loop.replace(lane.descriptor, lane)
+        session.add(lane)
+        lane.on_readable()
+
+    @override
+    def on_refused(self, half: HalfOpenLane, code: Code) -> None:
+        self.half_open.discard(half)
+        self._count(self.refused, code)
+        self._owner.on_settled(half.source)
+
+    @override
+    def on_demand(self, session: LaneSession) -> None:
+        now = self._loop.wheel.now
+        if session.pool.update(
+            in_use=session.in_use, waiting=len(session.waits), rtt_s=session.rtt_s, now=now
+        ):
+            self._owner.on_wanted(session)
+
+    @override
+    def on_lane_lost(self, session: LaneSession, code: Code) -> None:
+        self._count(self.lost, code)
+
+    def update_pools(self) -> None:
+        """Look at the demand of all sessions, and close what they do not want any more."""
+        now = self._loop.wheel.now
+        for session in list(self.sessions.values()):
+            if not session.going_away:
+                self.on_demand(session)
+                count = len(session.idle) + session.in_use
+                session.close_idle(session.pool.count_surplus(count, now))
+        if self.sessions:
+            self._loop.wheel.arm(self._update, _UPDATE_S)
+
+    def _count(self, counts: dict[Code, int], code: Code) -> None:
+        counts[code] = counts.get(code, 0) + 1
+
+
+class _Update(Timed):
+    """Timer of the pools."""
+
+    def __init__(self, lanes: EdgeLanes) -> None:
+        self._lanes = lanes
+
+    @override
+    def expire(self) -> None:
+        self._lanes.update_pools()

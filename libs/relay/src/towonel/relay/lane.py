@@ -1,206 +1,125 @@
 """Lane: a TCP connection from agent to edge that carries one client connection after another."""
 
-import os
 import socket
 from typing import Final, override
 
 from towonel.relay.connection import Connection
 from towonel.relay.core.lane_state import LaneState, Received
-from towonel.relay.frame_writer import FrameWriter
+from towonel.relay.core.stall import INFO_BYTES, StallDetector
+from towonel.relay.frame_reader import FrameReader
+from towonel.relay.lingering import LINGER_OFF
 from towonel.relay.loop import Loop
-from towonel.relay.memory import BUFFER_BYTES, Memory
-from towonel.relay.socket_end import SPLICE_FLAGS
+from towonel.relay.memory import Memory
 from towonel.wire import lanes
-from towonel.wire.errors import Code, ProtocolError
-from towonel.wire.lanes import HEAD, HEAD_BYTES, MAX_DATA_BYTES, PROBE_BYTES, USE_BITS, FrameType
+from towonel.wire.errors import Code
+from towonel.wire.lanes import PROBE_BYTES, FrameType
 
 RESET_ANSWER_S: Final = 2.0
-SPLICE_BYTES: Final = 64 * 1024  # left of a frame, from which on a pipe is worth its calls
-_DATA_TAG: Final = FrameType.DATA << 4
-_NO_TAG: Final = -1
-_LENGTH: Final = 0xFFFFFF
+STALL_CHECK_S: Final = 5.0
 
 
-class LaneOwner:
-    """Owner of lanes: it is told what the peer asks for, and how each use ends."""
+class Lane(FrameReader):
+    """One end of a lane, which `EdgeLane` and `AgentLane` inherit from.
 
-    def on_open(self, lane: "Lane", payload: bytes) -> None:
+    Attributes:
+        resting: whether its last use is over, and `on_idle` knows.
+    """
+
+    def __init__(self, sock: socket.socket, loop: Loop, memory: Memory, state: LaneState) -> None:
+        super().__init__(sock, loop, memory, state)
+        self.resting = True
+        self._stall = StallDetector()
+
+    # Hooks of the two sides.
+
+    def on_open(self, payload: bytes) -> None:
         """Act on OPEN, at the agent."""
         raise NotImplementedError
 
-    def on_accept(self, lane: "Lane") -> None:
-        """Act on ACCEPT, at the edge: give the lane its connection, if it has none."""
+    def on_accept(self) -> None:
+        """Act on ACCEPT, at the edge: attach the connection, whose bytes may follow at once."""
         raise NotImplementedError
 
-    def on_reject(self, lane: "Lane", code: Code) -> None:
-        """Act on REJECT, at the edge: no byte of the client reached the origin."""
+    def on_reject(self, code: Code) -> None:
+        """Act on REJECT, at the edge: no byte of the client reached the origin; end the use."""
         raise NotImplementedError
 
-    def on_reset(self, lane: "Lane", code: Code) -> None:
-        """Act on a RESET that came before there was a connection."""
+    def on_reset(self, code: Code) -> None:
+        """Act on a RESET where there is no connection, or none any more; end the use."""
         raise NotImplementedError
 
-    def on_idle(self, lane: "Lane") -> None:
+    def on_idle(self) -> None:
         """Act on the end of a use, for both sides."""
         raise NotImplementedError
 
-    def on_pong(self, lane: "Lane", payload: bytes) -> None:
+    def on_pong(self) -> None:
         """Act on the answer to a PING."""
         raise NotImplementedError
 
-    def on_deadline(self, lane: "Lane") -> None:
-        """Act on a deadline that the owner has armed."""
+    def on_deadline(self) -> None:
+        """Act on a deadline that was armed while there was no connection."""
         raise NotImplementedError
 
-    def on_lost(self, lane: "Lane", code: Code) -> None:
+    def on_lost(self, code: Code) -> None:
         """Act on the loss of the lane, which is closed; its connection has been reset."""
         raise NotImplementedError
 
+    # How uses begin and end.
 
-class Lane(FrameWriter):
-    """One end of a lane; arguments as of `FrameWriter`, and who owns it."""
+    def attach(self, connection: Connection) -> None:
+        """Relay a connection, which has this lane, from now on: the agent has accepted."""
+        self.connection = connection
+        self.loop.wheel.arm(self, STALL_CHECK_S)
+        if connection.readable:
+            connection.on_readable()
 
-    def __init__(
-        self, sock: socket.socket, loop: Loop, memory: Memory, state: LaneState, owner: LaneOwner
-    ) -> None:
-        super().__init__(sock, loop, memory, state)
-        self.connection: Connection | None = None
-        self._owner = owner
-        self._left = 0  # payload of the connection's bytes that is still to come
-        self._partial = b""  # a head, or a frame that is taken whole
-        self._data_tag = _NO_TAG  # first byte of the head of DATA, while that may come
-        self._closed = False
+    def end_use(self, code: Code) -> None:
+        """Send the last frame of this side, if that is not done, without a connection."""
+        self.refuse_data()
+        self.loop.wheel.arm(self, RESET_ANSWER_S)
+        self.send_reset(code)
+        self.rest_if_idle()
 
+    @override
     def lose(self, code: Code) -> None:
-        """Close the lane at once, and reset its connection."""
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
         connection, self.connection = self.connection, None
         self.close()
         if connection is not None:
             connection.abort(code)
-        self._owner.on_lost(self, code)
+        self.on_lost(code)
 
-    # What comes.
+    def cut(self, code: Code) -> None:
+        """Close the lane and its connection at once, whatever was still to be delivered."""
+        if self.connection is not None:
+            self.connection.cut(code)
+        self.lose(code)
+
+    def retire(self) -> None:
+        """Close the lane, which is idle, so that the peer gets what was sent before."""
+        if not self.closed:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
+            self.lose(Code.NORMAL)
+
+    # Frames of the peer.
 
     @override
-    def on_readable(self) -> None:
-        while self.readable and not self._closed and not self._must_wait():
-            if self._left >= SPLICE_BYTES and self.connection is not None:
-                self.loop.queue(self)
-                return
-            self._receive()
-
-    @override
-    def take_turn(self) -> bool:
-        connection = self.connection
-        if self._closed or not self.readable or self._must_wait():
-            return False
-        if connection is None or connection.broken or self._left < SPLICE_BYTES:
-            self.on_readable()
-            return False
-        return self._splice(connection)
-
-    def _must_wait(self) -> bool:
-        connection = self.connection
-        return connection is not None and not connection.clear and not connection.broken
-
-    def _receive(self) -> None:
-        inbox, begun = self.memory.inbox_view, len(self._partial)
-        room = inbox
-        if begun:
-            inbox[:begun] = self._partial
-            room = inbox[begun:]
-        try:
-            count = self.sock.recv_into(room)
-        except BlockingIOError:
-            self.readable = False
-            return
-        except OSError:
-            self.lose(Code.SESSION_LOST)
-            return
-        if not count:
-            self.lose(Code.SESSION_LOST)
-            return
-        self._partial = b""
-        if begun + count < BUFFER_BYTES and not self.hung_up:
-            self.readable = False
-        try:
-            self._parse(inbox, begun + count)
-        except ProtocolError as error:
-            self.lose(error.code)
-
-    def _splice(self, connection: Connection) -> bool:
-        pipes = self.memory.pipes
-        pipe = pipes.borrow()
-        if pipe is None:
-            self._receive()
-            return self.readable
-        try:
-            most = min(self._left, pipe.size)
-            count = os.splice(self.descriptor, pipe.writer, most, flags=SPLICE_FLAGS)
-        except BlockingIOError:
-            pipes.give_back(pipe, empty=True)
-            self.readable = False
-            return False
-        except OSError:
-            count = 0
-        if not count:
-            pipes.give_back(pipe, empty=True)
-            self.lose(Code.SESSION_LOST)
-            return False
-        self._left -= count
-        connection.deliver_pipe(pipe, count)
-        return True
-
-    def _parse(self, data: memoryview, end: int) -> None:
-        at = 0
-        while at < end and not self._closed:
-            if self._left:
-                after = min(at + self._left, end)
-                self._left -= after - at
-                if self.connection is not None:
-                    self.connection.deliver(data[at:after])
-            else:
-                after = self._parse_frame(data, at, end)
-            if after == at:
-                self._partial = bytes(data[at:end])
-                return
-            at = after
-
-    def _parse_frame(self, data: memoryview, at: int, end: int) -> int:
-        """Take a frame, or the head of one whose payload is delivered, and return where it ends."""
-        body = at + HEAD_BYTES
-        if body > end:
-            return at
-        (word,) = HEAD.unpack_from(data, at)
-        if word >> 24 == self._data_tag and 0 < word & _LENGTH <= MAX_DATA_BYTES:
-            self._left = word & _LENGTH
-            return body
-        kind, use, length = lanes.decode_head(word)
-        if kind in {FrameType.ACCEPT, FrameType.DATA}:
-            self._act(self.state.receive(kind, use), b"")
-            self._left = length
-            return body
-        if body + length > end:
-            return at
-        self._act(self.state.receive(kind, use), bytes(data[body : body + length]))
-        return body + length
-
-    def _act(self, what: Received, payload: bytes) -> None:
+    def act(self, what: Received, payload: bytes) -> None:
         match what:
             case Received.ACCEPTED:
-                self.begin_relay()
-                self._owner.on_accept(self)
+                self.take_data()
+                self.on_accept()
             case Received.ENDED:
                 self._end_output()
             case Received.OPENED:
-                self._owner.on_open(self, payload)
+                self.resting = False
+                self.on_open(payload)
             case Received.RESET:
                 self._fail_use(lanes.decode_code(payload))
             case Received.REJECTED:
-                self._reject_use(lanes.decode_code(payload))
+                self.on_reject(lanes.decode_code(payload))
             case Received.PING | Received.PONG:
                 self._act_on_probe(what, payload)
             case _:  # DATA, which is delivered as it comes, and a RESET that came too late
@@ -208,35 +127,23 @@ class Lane(FrameWriter):
 
     def _act_on_probe(self, what: Received, payload: bytes) -> None:
         if what is Received.PONG:
-            self._owner.on_pong(self, payload)
+            self.on_pong()
         elif self.clear:  # a peer that does not read its answers gets none
             self.send_frame(lanes.encode_head(FrameType.PONG, 0, PROBE_BYTES) + payload)
 
     def _end_output(self) -> None:
-        self._data_tag = _NO_TAG
+        self.refuse_data()
         if self.connection is not None:
             self.connection.end_output()
-        self._rest_if_idle()
-
-    def _reject_use(self, code: Code) -> None:
-        self._owner.on_reject(self, code)
-        self.send_reset(code)
+        self.rest_if_idle()
 
     def _fail_use(self, code: Code) -> None:
-        self._data_tag = _NO_TAG
         connection, self.connection = self.connection, None
-        if connection is not None:
-            connection.abort(code)
-        else:
-            self._owner.on_reset(self, code)
-        self.send_reset(code)  # the last frame that the peer waits for
-        self._rest_if_idle()
-
-    # How uses begin and end.
-
-    def begin_relay(self) -> None:
-        """Take the connection's bytes from now on: the agent has accepted."""
-        self._data_tag = _DATA_TAG | (self.state.use & USE_BITS)
+        if connection is None:
+            self.on_reset(code)
+            return
+        connection.abort(code)
+        self.end_use(code)
 
     @override
     def on_clear(self) -> None:
@@ -249,28 +156,40 @@ class Lane(FrameWriter):
 
     @override
     def on_last_frame(self) -> None:
-        self._rest_if_idle()
+        self.rest_if_idle()
 
     @override
     def on_connection_gone(self) -> None:
         self.connection = None
-        if self._closed or self.state.idle:
-            return
-        self.loop.wheel.arm(self, RESET_ANSWER_S)
-        self.loop.queue(self)  # it may have waited for the connection
+        if not self.closed and not self.resting:
+            self.loop.wheel.arm(self, RESET_ANSWER_S)
+            self.loop.queue(self)  # it may have waited for the connection
 
     @override
     def expire(self) -> None:
-        if self.connection is None and not self.state.idle and self.state.sent_last:
+        if self.closed:
+            return
+        if self.connection is not None:
+            self._check_stall()
+        elif self.state.sent_last and not self.resting:
+            self.lose(Code.SESSION_LOST)  # RESET is not answered
+        else:
+            self.on_deadline()
+
+    def _check_stall(self) -> None:
+        info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_BYTES)
+        if self._stall.check(info, self.loop.wheel.now):
             self.lose(Code.SESSION_LOST)
         else:
-            self._owner.on_deadline(self)
+            self.loop.wheel.arm(self, STALL_CHECK_S)
 
-    def _rest_if_idle(self) -> None:
-        if self._closed or not self.state.idle:
+    def rest_if_idle(self) -> None:
+        """Begin to rest, once the use is over for both sides."""
+        if self.closed or self.resting or not self.state.idle:
             return
+        self.resting = True
         connection, self.connection = self.connection, None
         if connection is not None:
-            connection.lane = None  # it sends what it still has, and closes
-        self.loop.wheel.disarm(self)
-        self._owner.on_idle(self)
+            connection.leave_lane()
+        self.loop.wheel.relax(self)
+        self.on_idle()

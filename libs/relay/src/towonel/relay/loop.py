@@ -1,4 +1,4 @@
-"""Event loop over epoll: readiness flags, fair turns for bulk, and a wheel of deadlines.
+"""Event loop over epoll: readiness flags, fair turns for bulk, and wheels of deadlines.
 
     poll ──▶ on_ready of each ready descriptor ──▶ deadlines ──▶ turns, for a millisecond ──▶ poll
 
@@ -11,7 +11,7 @@ import time
 from collections import deque
 from typing import Final
 
-from towonel.relay.core.deadlines import DeadlineWheel, Timed
+from towonel.relay.core.deadlines import FINE_TICK_S, DeadlineWheel, Timed
 
 READABLE: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 WRITABLE: Final = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
@@ -37,18 +37,26 @@ class Handler(Timed):
 
 
 class Loop:
-    """Event loop of one thread."""
+    """Event loop of one thread.
+
+    Attributes:
+        wheel: deadlines of connections, in ticks of 250 ms.
+        delays: short waits, up to a second, in ticks of 5 ms.
+    """
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
+        self._added: set[int] = set()  # in this round
         self._turns: deque[Handler] = deque()
         self._stopping = False
         self.wheel = DeadlineWheel(time.monotonic())
+        self.delays = DeadlineWheel(time.monotonic(), FINE_TICK_S)
 
     def add(self, descriptor: int, handler: Handler, events: int = _EDGES) -> None:
         """Register a descriptor; its handler is told what it is ready for already."""
         self._handlers[descriptor] = handler
+        self._added.add(descriptor)
         self._epoll.register(descriptor, events)
 
     def replace(self, descriptor: int, handler: Handler) -> None:
@@ -81,20 +89,35 @@ class Loop:
 
     def run_once(self) -> None:
         """Wait for what comes next, and act on it."""
-        wheel = self.wheel
-        wait_s = 0.0 if self._turns else wheel.wait_s(time.monotonic())
-        handlers = self._handlers
-        for descriptor, events in self._epoll.poll(wait_s, _MAX_EVENTS):
+        wheel, delays, handlers, added = self.wheel, self.delays, self._handlers, self._added
+        added.clear()
+        ready = self._epoll.poll(self._wait_s(), _MAX_EVENTS)
+        wheel.now = delays.now = time.monotonic()  # what they are armed from
+        for descriptor, events in ready:
             handler = handlers.get(descriptor)
-            if handler is not None:
+            # What is told of a descriptor that was closed meanwhile is not about the one that has its number.
+            if handler is not None and descriptor not in added:
                 handler.on_ready(events)
-        wheel.advance(time.monotonic())
+        now = time.monotonic()
+        if delays.count:
+            delays.advance(now)
+        wheel.advance(now)
         if self._turns:
             self._take_turns()
 
     def close(self) -> None:
         """Close the epoll descriptor."""
         self._epoll.close()
+
+    def _wait_s(self) -> float | None:
+        if self._turns:
+            return 0.0
+        now = time.monotonic()
+        wait_s = self.wheel.wait_s(now)
+        if not self.delays.count:
+            return wait_s
+        short_s = self.delays.wait_s(now)
+        return short_s if wait_s is None else min(short_s or 0.0, wait_s)
 
     def _take_turns(self) -> None:
         turns = self._turns

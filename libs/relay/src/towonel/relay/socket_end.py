@@ -107,6 +107,11 @@ class SocketEnd(Handler):
     def on_sent(self, count: int) -> None:
         """Count bytes of pending output that the socket took."""
 
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of pending output."""
+        return len(self._held) + (self._pipe_bytes if self._pipe is not None else 0)
+
     def break_off(self) -> None:
         """Drop pending output: the socket takes no more."""
         self.broken = True

@@ -81,6 +81,7 @@ class Code(IntEnum):
     GOING_AWAY = 0x69
     OVERLOADED = 0x6A
     HUB_UNAVAILABLE = 0x6B
+    WRONG_EDGE = 0x6C
 
     @property
     def word(self) -> str:

@@ -1,4 +1,4 @@
-"""Wheel of coarse deadlines: thousands of connections share a few hundred slots, and no heap.
+"""Wheel of deadlines: thousands of connections share a few hundred slots, and no heap.
 
     slots    0    1    2  ...  N-1        one per tick, round and round
              |    |
@@ -9,14 +9,16 @@ A later deadline only changes a number of its item: the item is moved when its s
 in use pays for its idle limit with one assignment, and nothing per byte.
 """
 
+from math import ceil
 from typing import Final
 
 TICK_S: Final = 0.25
+FINE_TICK_S: Final = 0.005
 _SLOTS: Final = 256  # a lap of 64 s; an item with a later deadline is looked at once a lap
 
 
 class Timed:
-    """Item with a deadline, and where the wheel will look for it; 0 is none."""
+    """Item with a deadline, and where its wheel will look for it; 0 is none."""
 
     due: int = 0
     slot: int = 0
@@ -31,22 +33,34 @@ class DeadlineWheel:
 
     Args:
         now: in seconds on the clock that `advance` gets.
+        tick_s: how late a deadline may be.
+
+    Attributes:
+        now: the time that deadlines are counted from; whoever arms items keeps it up to date.
+        count: items that are looked at some time, whether they have a deadline or not.
     """
 
-    def __init__(self, now: float) -> None:
-        self._start = now
+    def __init__(self, now: float, tick_s: float = TICK_S) -> None:
+        self.now = self._start = now
+        self._tick_s = tick_s
         self._slots: list[set[Timed]] = [set() for _ in range(_SLOTS)]
         self.tick = 1
-        self.count = 0  # of items
+        self.count = 0
 
     def arm(self, item: Timed, after_s: float) -> None:
         """Let an item expire `after_s` seconds from now, rounded up to whole ticks, not before."""
-        item.due = due = self.tick + 1 + int(after_s / TICK_S)
-        if item.slot and item.slot <= due:
-            return
+        item.due = due = 1 + ceil((self.now - self._start + after_s) / self._tick_s)
         if item.slot:
+            if item.slot <= due:
+                return
             self._take(item)
-        self._put(item, due)
+        if not self.count:
+            self.tick = max(self.tick, self._tick_at(self.now))
+        self._put(item, max(due, self.tick + 1))
+
+    def relax(self, item: Timed) -> None:
+        """Take an item's deadline away, and leave it where it is: it is armed again soon."""
+        item.due = 0
 
     def disarm(self, item: Timed) -> None:
         """Forget an item, which may be of no wheel."""
@@ -55,19 +69,23 @@ class DeadlineWheel:
             self._take(item)
 
     def wait_s(self, now: float) -> float | None:
-        """Return the seconds until `advance` is due; None while there are no deadlines."""
+        """Return the seconds until `advance` is due; None while there are no items."""
         if not self.count:
             return None
-        return max(0.0, self._start + self.tick * TICK_S - now)
+        return max(0.0, self._start + self.tick * self._tick_s - now)
 
     def advance(self, now: float) -> None:
         """Expire the items whose deadline has passed."""
-        last = 1 + int((now - self._start) / TICK_S)
+        self.now = now
+        last = self._tick_at(now)
         if not self.count:
             self.tick = max(self.tick, last)
         while self.tick < last:
             self.tick += 1
             self._turn()
+
+    def _tick_at(self, now: float) -> int:
+        return 1 + int((now - self._start) / self._tick_s)
 
     def _turn(self) -> None:
         items = self._slots[self.tick % _SLOTS]
@@ -79,7 +97,7 @@ class DeadlineWheel:
             self._take(item)
             if item.due > self.tick:
                 self._put(item, item.due)
-            else:
+            elif item.due:
                 item.due = 0
                 item.expire()
 

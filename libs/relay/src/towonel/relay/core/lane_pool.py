@@ -1,0 +1,104 @@
+"""Size of a session's pool of lanes, and how long clients and dials wait.
+
+    wanted = in use + waiting + idle target,  at most 512
+    idle target = max(2, workers, a quarter of those in use, arrivals in 3 round trips)
+
+It grows at once and in steps, so that not every client costs a message to the agent, and shrinks when
+no more was needed for 60 s at least.
+"""
+
+from math import ceil
+from typing import Final
+
+MAX_LANES: Final = 512  # a link; carrier NATs have quotas
+LEAST_IDLE: Final = 2
+SHRINK_S: Final = 60.0
+SURPLUS_S: Final = 5.0  # between the agent's hearing that fewer are wanted and the end of those
+_STEP: Final = 8
+_ROUND_TRIPS: Final = 3
+_MIN_RATE_S: Final = 0.05  # over less time than this a rate is chance
+_MAX_REPORTED_FAILURES: Final = 3
+
+
+class LanePool:
+    """Size of the pool of one session.
+
+    Args:
+        workers: that clients come to.
+        now: in seconds.
+
+    Attributes:
+        arrivals: clients since the last update; counted by whoever opens uses.
+        wanted: lanes in all.
+    """
+
+    def __init__(self, workers: int, now: float) -> None:
+        self._least = max(LEAST_IDLE, workers)
+        self.arrivals = 0
+        self.wanted = self._least
+        self._updated = self._window_began = self._changed = now
+        self._peak = self._peak_before = (
+            self._least
+        )  # of what was needed in this window and the last
+
+    def update(self, *, in_use: int, waiting: int, rtt_s: float, now: float) -> bool:
+        """Look at the demand, and return whether `wanted` has changed."""
+        idle = max(self._least, ceil(in_use / 4), self._count_expected(rtt_s, now))
+        self._turn_window(now)
+        self._peak = max(self._peak, _round_up(in_use + waiting + idle))
+        wanted = max(self._peak, self._peak_before)
+        if wanted == self.wanted:
+            return False
+        self.wanted, self._changed = wanted, now
+        return True
+
+    def count_surplus(self, lanes: int, now: float) -> int:
+        """Return how many of so many lanes are to be closed, once the agent knows what is wanted."""
+        return max(0, lanes - self.wanted) if now - self._changed >= SURPLUS_S else 0
+
+    def _count_expected(self, rtt_s: float, now: float) -> int:
+        """Return the arrivals in the time that a new lane takes."""
+        passed_s = now - self._updated
+        if passed_s < _MIN_RATE_S:
+            return 0
+        rate, self.arrivals, self._updated = self.arrivals / passed_s, 0, now
+        return ceil(rate * _ROUND_TRIPS * rtt_s)
+
+    def _turn_window(self, now: float) -> None:
+        passed_s = now - self._window_began
+        if passed_s >= SHRINK_S:
+            self._peak_before = self._peak if passed_s < 2 * SHRINK_S else self._least
+            self._peak = self._least
+            self._window_began = now
+
+
+def lane_wait_s(rtt_s: float) -> float:
+    """Return how long a client waits for a lane: what a new one takes, 100 ms to 1 s."""
+    return min(1.0, max(0.1, _ROUND_TRIPS * rtt_s + 0.05))
+
+
+def redial_after_s(failures: int, draw: float) -> float:
+    """Return how long to wait after so many failed admissions in a row.
+
+    The first ones may be chance: half a second, one. From the third on, when streams have taken over, 1 to
+    10 minutes.
+
+    Args:
+        failures: at least 1.
+        draw: from 0 to 1, so that lanes do not come back all at once.
+    """
+    if failures < _MAX_REPORTED_FAILURES:
+        base_s = 0.25 * 2.0**failures
+    else:
+        base_s = min(480.0, 60.0 * 2.0 ** min(failures - _MAX_REPORTED_FAILURES, 8))
+    return base_s * (1 + draw / 4)
+
+
+def is_reported(failures: int) -> bool:
+    """Return whether so many failures in a row are the moment to fall back."""
+    return failures == _MAX_REPORTED_FAILURES
+
+
+def _round_up(lanes: int) -> int:
+    rounded = lanes if lanes <= _STEP else -(-lanes // _STEP) * _STEP
+    return min(MAX_LANES, rounded)

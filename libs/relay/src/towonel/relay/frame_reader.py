@@ -1,0 +1,168 @@
+"""Reader of frames from a lane's socket: bytes of the connection are passed on as they come."""
+
+import os
+import socket
+from typing import Final, override
+
+from towonel.relay.connection import Connection
+from towonel.relay.core.lane_state import LaneState, Received
+from towonel.relay.frame_writer import FrameWriter
+from towonel.relay.loop import BROKEN, Loop
+from towonel.relay.memory import BUFFER_BYTES, Memory
+from towonel.relay.socket_end import SPLICE_FLAGS
+from towonel.wire import lanes
+from towonel.wire.errors import Code, TowonelError
+from towonel.wire.lanes import HEAD, HEAD_BYTES, MAX_DATA_BYTES, USE_BITS, FrameType
+
+SPLICE_BYTES: Final = 64 * 1024  # left of a frame, from which on a pipe is worth its calls
+_DATA_TAG: Final = FrameType.DATA << 4
+_NO_TAG: Final = -1
+_LENGTH: Final = 0xFFFFFF
+
+
+class FrameReader(FrameWriter):
+    """Receiving half of a lane, beside the sending one; arguments as of `FrameWriter`.
+
+    Attributes:
+        connection: relayed over the lane now.
+        closed: whether the lane is lost, or closed.
+    """
+
+    def __init__(self, sock: socket.socket, loop: Loop, memory: Memory, state: LaneState) -> None:
+        super().__init__(sock, loop, memory, state)
+        self.connection: Connection | None = None
+        self.closed = False
+        self._left = 0  # payload of the connection's bytes that is still to come
+        self._partial = b""  # a head, or a frame that is taken whole
+        self._data_tag = _NO_TAG  # first byte of the head of DATA, while that may come
+
+    def act(self, what: Received, payload: bytes) -> None:
+        """Act on a frame, of which DATA and what follows ACCEPT is delivered afterwards.
+
+        Raises:
+            TowonelError: the lane is closed for it.
+        """
+        raise NotImplementedError
+
+    def lose(self, code: Code) -> None:
+        """Close the lane at once, and reset its connection."""
+        raise NotImplementedError
+
+    def take_data(self) -> None:
+        """Deliver DATA of this use from now on."""
+        self._data_tag = _DATA_TAG | (self.state.use & USE_BITS)
+
+    def refuse_data(self) -> None:
+        """Take no DATA of this use unless the state allows it."""
+        self._data_tag = _NO_TAG
+
+    @override
+    def on_ready(self, events: int) -> None:
+        if events & BROKEN:
+            self.lose(Code.SESSION_LOST)  # at once, although the connection may not take more now
+        else:
+            super().on_ready(events)
+
+    @override
+    def on_readable(self) -> None:
+        while self.readable and not self.closed and not self._must_wait():
+            if self._left >= SPLICE_BYTES and self.connection is not None:
+                self.loop.queue(self)
+                return
+            self._receive()
+
+    @override
+    def take_turn(self) -> bool:
+        connection = self.connection
+        if self.closed or not self.readable or self._must_wait():
+            return False
+        if connection is None or connection.broken or self._left < SPLICE_BYTES:
+            self.on_readable()
+            return False
+        return self._splice(connection)
+
+    def _must_wait(self) -> bool:
+        connection = self.connection
+        return connection is not None and not connection.clear and not connection.broken
+
+    def _receive(self) -> None:
+        inbox, begun = self.memory.inbox_view, len(self._partial)
+        room = inbox
+        if begun:
+            inbox[:begun] = self._partial
+            room = inbox[begun:]
+        try:
+            count = self.sock.recv_into(room)
+        except BlockingIOError:
+            self.readable = False
+            return
+        except OSError:
+            self.lose(Code.SESSION_LOST)
+            return
+        if not count:
+            self.lose(Code.SESSION_LOST)
+            return
+        self._partial = b""
+        if begun + count < BUFFER_BYTES and not self.hung_up:
+            self.readable = False
+        try:
+            self._parse(inbox, begun + count)
+        except TowonelError as error:
+            self.lose(error.code)
+
+    def _splice(self, connection: Connection) -> bool:
+        pipes = self.memory.pipes
+        pipe = pipes.borrow()
+        if pipe is None:
+            self._receive()
+            return self.readable
+        try:
+            most = min(self._left, pipe.size)
+            count = os.splice(self.descriptor, pipe.writer, most, flags=SPLICE_FLAGS)
+        except BlockingIOError:
+            pipes.give_back(pipe, empty=True)
+            self.readable = False
+            return False
+        except OSError:
+            count = 0
+        if not count:
+            pipes.give_back(pipe, empty=True)
+            self.lose(Code.SESSION_LOST)
+            return False
+        self._left -= count
+        connection.deliver_pipe(pipe, count)
+        return True
+
+    def _parse(self, data: memoryview, end: int) -> None:
+        at = 0
+        while at < end and not self.closed:
+            if self._left:
+                after = min(at + self._left, end)
+                self._left -= after - at
+                if self.connection is not None:
+                    self.connection.deliver(data[at:after])
+            else:
+                after = self._parse_frame(data, at, end)
+            if after == at:
+                self._partial = bytes(data[at:end])
+                return
+            at = after
+
+    def _parse_frame(self, data: memoryview, at: int, end: int) -> int:
+        """Take a frame, or the head of one whose payload is delivered, and return where it ends."""
+        body = at + HEAD_BYTES
+        if body > end:
+            return at
+        (word,) = HEAD.unpack_from(data, at)
+        if word >> 24 == self._data_tag and 0 < word & _LENGTH <= MAX_DATA_BYTES:
+            self._left = word & _LENGTH
+            return body
+        kind, use, length = lanes.decode_head(word)
+        if kind in {FrameType.ACCEPT, FrameType.DATA}:
+            self.act(self.state.receive(kind, use), b"")
+            self._left = length
+            return body
+        if body + length > end:
+            return at
+        self.act(self.state.receive(kind, use), bytes(data[body : body + length]))
+        return body + length

@@ -1,0 +1,100 @@
+"""Lingering close: what a failed connection has taken is delivered before its socket is reset.
+
+A reset makes the kernel drop what it has still to send, and many a receiver drop what its program has
+not read. So the socket's bytes are ended first, and it is reset once its peer has ended as well, or takes
+nothing more for a while; what comes from it meanwhile is dropped.
+"""
+
+import fcntl
+import socket
+import struct
+import sys
+import termios
+from typing import Final
+
+from towonel.relay.loop import Loop
+from towonel.relay.memory import Memory
+from towonel.relay.socket_end import SocketEnd
+from towonel.wire.errors import Code
+
+LINGER_S: Final = 2.0
+LINGER_OFF: Final = struct.pack("ii", 0, 0)
+_DISCARDS: Final = 8  # reads at a time
+
+
+class LingeringEnd(SocketEnd):
+    """Socket that can be closed so; arguments as of `SocketEnd`, and how long the peer may do nothing.
+
+    Attributes:
+        lingering: whether it is closed so.
+        code: why it ended; NORMAL until then, and after an orderly end.
+    """
+
+    def __init__(
+        self, sock: socket.socket, loop: Loop, memory: Memory, linger_s: float = LINGER_S
+    ) -> None:
+        super().__init__(sock, loop, memory)
+        self.lingering = False
+        self.code = Code.NORMAL
+        self._linger_s = linger_s
+        self._drained = False  # nothing will come any more
+        self._left = 0  # bytes that the kernel had to send, when that was last looked at
+
+    def finish(self, code: Code) -> None:
+        """Close the socket now."""
+        raise NotImplementedError
+
+    def linger(self, code: Code) -> None:
+        """Begin the lingering close."""
+        self.code = code
+        self.lingering = True
+        self.loop.wheel.arm(self, self._linger_s)
+        if self.clear and not self.shut_down():
+            self.finish(code)
+        elif self.readable:
+            self.loop.queue(self)
+
+    def shut_down(self) -> bool:
+        """End the bytes to the peer, and return whether that was possible."""
+        if self._drained:
+            self.close_in_order()
+            return True
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            return False
+        return True
+
+    def close_in_order(self) -> None:
+        """Close the socket by an end of its bytes, which the kernel delivers."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
+        self.finish(self.code)
+
+    def discard(self) -> None:
+        """Drop what has come, and close once the peer has ended and has all."""
+        for _ in range(_DISCARDS):
+            try:
+                count = self.sock.recv_into(self.memory.body_view)
+            except BlockingIOError:
+                self.readable = False
+                return
+            except OSError:
+                self.finish(self.code)
+                return
+            if not count:
+                self.readable = False
+                self._drained = True
+                if self.clear:
+                    self.close_in_order()
+                return
+        self.loop.queue(self)
+
+    def check_progress(self) -> None:
+        """Reset the socket, unless its peer has taken some of what is left since the last time."""
+        waiting = fcntl.ioctl(self.descriptor, termios.TIOCOUTQ, bytes(4))
+        left = int.from_bytes(waiting, sys.byteorder) + self.pending_bytes
+        if left and left != self._left:
+            self._left = left
+            self.loop.wheel.arm(self, self._linger_s)
+        else:
+            self.finish(self.code)

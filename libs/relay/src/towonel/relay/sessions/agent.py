@@ -1,0 +1,332 @@
+"""Agent's lanes of one session: dialed ahead, pinged while idle, and used for the edge's clients."""
+
+import random
+import socket
+from typing import Final, override
+
+from towonel.identity.lanes import LaneSeal
+from towonel.relay.admission.dial import DialOwner, LaneDial, LaneTarget
+from towonel.relay.connection import Connection
+from towonel.relay.core.deadlines import Timed
+from towonel.relay.core.lane_pool import LEAST_IDLE, MAX_LANES, redial_after_s
+from towonel.relay.core.lane_state import LaneState
+from towonel.relay.lane import Lane
+from towonel.relay.loop import Loop
+from towonel.relay.memory import Memory
+from towonel.wire import lanes
+from towonel.wire.errors import Code, ProtocolError
+from towonel.wire.lane_open import MORE
+from towonel.wire.lanes import PROBE_BYTES, FrameType
+
+ACCEPT_AFTER_S: Final = 0.02  # of silence of the origin
+_PING_LEAST_S: Final = 20.0
+_PING_SPREAD_S: Final = 10.0
+PONG_S: Final = 10.0
+MAX_DIALING: Final = 16  # at a time, of one session
+
+
+class AgentUse:
+    """Use of a lane by a client of the edge, while its origin is dialed."""
+
+    def on_cancelled(self, code: Code) -> None:
+        """Give up: the client or the lane is gone, and nothing is to be answered."""
+        raise NotImplementedError
+
+
+class AgentSessionOwner:
+    """Owner of sessions' lanes: told of clients, and of what there is to count and report."""
+
+    def open(self, lane: "AgentLane", content: bytes) -> AgentUse | None:
+        """Dial the origin for a client; return whom to tell if that is given up meanwhile."""
+        raise NotImplementedError
+
+    def on_lane_admitted(self) -> None:
+        """Count a lane."""
+        raise NotImplementedError
+
+    def on_lane_lost(self, code: Code) -> None:
+        """Count a lane that is closed."""
+        raise NotImplementedError
+
+    def on_dial_failed(self, session: "AgentLaneSession", code: Code) -> None:
+        """Count an admission that failed, and report it if it is time to fall back."""
+        raise NotImplementedError
+
+    def on_recovered(self, session: "AgentLaneSession") -> None:
+        """Act on a lane that works after failures."""
+        raise NotImplementedError
+
+
+class AgentLaneSession(DialOwner):
+    """Lanes of one session; made by `AgentLanes.add_session`.
+
+    Attributes:
+        target: whose lanes they are.
+        idle: lanes that wait for a client.
+        busy: lanes whose use is not over.
+        dials: lanes that are not admitted yet.
+        wanted: lanes that the edge wants in all.
+        failures: admissions that failed in a row.
+        going_away: whether clients are rejected.
+    """
+
+    def __init__(
+        self,
+        target: LaneTarget,
+        loop: Loop,
+        memory: Memory,
+        owner: AgentSessionOwner,
+        admission_s: float,
+    ) -> None:
+        self.target = target
+        self.loop = loop
+        self.owner = owner
+        self.idle: set[AgentLane] = set()
+        self.busy: set[AgentLane] = set()
+        self.dials: set[LaneDial] = set()
+        self.wanted = LEAST_IDLE
+        self.failures = 0
+        self.going_away = False
+        self._memory = memory
+        self._admission_s = admission_s
+        self._ended = False
+        self._redial = _Redial(self)
+
+    @property
+    def session_id(self) -> bytes:
+        """The session's."""
+        return self.target.session_id
+
+    def set_wanted(self, count: int) -> None:
+        """Keep so many lanes."""
+        self.wanted = max(0, min(MAX_LANES, count))
+        self.dial_missing()
+
+    def dial_missing(self) -> None:
+        """Dial as many lanes as are missing; after a failure one, when it is time."""
+        if self.going_away or self._redial.due:
+            return
+        missing = self.wanted - len(self.idle) - len(self.busy) - len(self.dials)
+        most = 1 if self.failures else MAX_DIALING
+        for _ in range(min(missing, most - len(self.dials))):
+            if not self._dial():
+                return
+
+    def _dial(self) -> bool:
+        try:
+            dial = LaneDial(self.target, self.loop, self)
+        except OSError:  # no descriptor left
+            self._note_failure(Code.LIMIT_EXCEEDED)
+            return False
+        self.dials.add(dial)
+        dial.start(self._admission_s)
+        return dial in self.dials
+
+    @override
+    def on_admitted(self, dial: LaneDial, seal: LaneSeal) -> None:
+        self.dials.discard(dial)
+        lane = AgentLane(dial.sock, self.loop, self._memory, self, seal)
+        self.loop.replace(lane.descriptor, lane)
+        self.idle.add(lane)
+        self.owner.on_lane_admitted()
+        lane.ping()  # the edge answers once it has admitted the lane, too
+        lane.on_readable()
+
+    @override
+    def on_failed(self, dial: LaneDial, code: Code) -> None:
+        self.dials.discard(dial)
+        if not self.going_away:
+            self._note_failure(code)
+
+    def _note_failure(self, code: Code) -> None:
+        self.failures += 1
+        self.loop.wheel.arm(self._redial, redial_after_s(self.failures, _draw()))
+        self.owner.on_dial_failed(self, code)
+
+    def note_working(self) -> None:
+        """Note that a lane was admitted by both ends: failures before were chance, or are over."""
+        if self.failures:
+            self.failures = 0
+            self.loop.wheel.disarm(self._redial)
+            self.owner.on_recovered(self)
+        self.dial_missing()
+
+    def forget(self, lane: "AgentLane", code: Code, *, worked: bool) -> None:
+        """Drop a lane that is closed; one that never worked was not admitted by the edge."""
+        self.idle.discard(lane)
+        self.busy.discard(lane)
+        self.owner.on_lane_lost(code)
+        if worked or self.going_away:
+            self.dial_missing()
+        else:
+            self._note_failure(code)
+
+    def release(self, lane: "AgentLane") -> None:
+        """Take a lane back after its use."""
+        if self._ended:
+            if lane.clear:
+                lane.retire()
+            return
+        self.busy.discard(lane)
+        self.idle.add(lane)
+
+    def go_away(self) -> None:
+        """Dial no more, and reject clients; the edge closes the lanes."""
+        self.going_away = True
+        self.loop.wheel.disarm(self._redial)
+        for dial in list(self.dials):
+            dial.fail(Code.GOING_AWAY)
+
+    def end(self, cut: Code | None) -> None:
+        """Close idle lanes, and the others after their uses or at once."""
+        self._ended = True
+        self.go_away()
+        for lane in list(self.idle):
+            lane.retire()
+        if cut is not None:
+            for lane in list(self.busy):
+                lane.cut(cut)
+
+
+class _Redial(Timed):
+    """Timer of the next dial after a failure."""
+
+    def __init__(self, session: AgentLaneSession) -> None:
+        self._session = session
+
+    @override
+    def expire(self) -> None:
+        self._session.dial_missing()
+
+
+class _AcceptDelay(Timed):
+    """Timer of an ACCEPT that waits for the origin's first bytes."""
+
+    def __init__(self, lane: "AgentLane") -> None:
+        self._lane = lane
+
+    @override
+    def expire(self) -> None:
+        if self._lane.connection is not None:
+            self._lane.connection.accept()
+
+
+class AgentLane(Lane):
+    """Agent's end of a lane; arguments as of `Lane`, and its session and seal."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        loop: Loop,
+        memory: Memory,
+        session: AgentLaneSession,
+        seal: LaneSeal,
+    ) -> None:
+        super().__init__(sock, loop, memory, LaneState(is_edge=False))
+        self.session = session
+        self._seal = seal
+        self._use: AgentUse | None = None
+        self._more = False  # bytes of the client wait for ACCEPT
+        self._worked = False
+        self._pinged = False
+        self._ping_s = _PING_LEAST_S + _PING_SPREAD_S * _draw()
+        self._accept_delay = _AcceptDelay(self)
+
+    def accept(self, connection: Connection) -> None:
+        """Answer OPEN: relay an origin that is connected, whose `Connection` has this lane.
+
+        It has `first=FrameType.ACCEPT`, and the client's first bytes were delivered to it. ACCEPT goes with
+        the origin's first bytes, after 20 ms without any, or at once if the edge holds more of the client's.
+        """
+        self._use = None
+        self.state.accept()
+        self.take_data()
+        self.attach(connection)
+        if self._more:
+            connection.accept()
+        else:
+            self.loop.delays.arm(self._accept_delay, ACCEPT_AFTER_S)
+
+    def reject(self, code: Code) -> None:
+        """Answer OPEN: no byte of the client has reached the origin, and none will."""
+        self._use = None
+        self.state.reject()
+        self.send_frame(lanes.encode_code(FrameType.REJECT, self.state.use, code))
+        self.end_use(code)
+
+    def fail(self, code: Code) -> None:
+        """Answer OPEN: the origin failed after bytes of the client may have reached it."""
+        self._use = None
+        self.end_use(code)
+
+    def ping(self) -> None:
+        """Ask whether the edge is there."""
+        self._pinged = True
+        self.loop.wheel.arm(self, PONG_S)
+        self.send_frame(lanes.encode_head(FrameType.PING, 0, PROBE_BYTES) + bytes(PROBE_BYTES))
+
+    @override
+    def on_open(self, payload: bytes) -> None:
+        number, session = self.state.use, self.session
+        head = lanes.encode_head(FrameType.OPEN, number, len(payload))
+        content = self._seal.open(number, head, payload)
+        if not content:
+            raise ProtocolError(Code.MALFORMED, "OPEN without content")
+        session.idle.discard(self)
+        session.busy.add(self)
+        self._more = bool(content[0] & MORE)
+        self.loop.wheel.relax(self)
+        if session.going_away:
+            self.reject(Code.GOING_AWAY)
+            return
+        use = session.owner.open(self, content)
+        if not self.closed and not self.state.accepted and not self.state.sent_last:
+            self._use = use
+
+    @override
+    def on_reset(self, code: Code) -> None:
+        use, self._use = self._use, None
+        self.end_use(code)
+        if use is not None:
+            use.on_cancelled(code)
+
+    @override
+    def on_idle(self) -> None:
+        self.loop.wheel.arm(self, self._ping_s)
+        self.session.release(self)
+
+    @override
+    def on_clear(self) -> None:
+        if self.resting:
+            self.session.release(self)
+        else:
+            super().on_clear()
+
+    @override
+    def on_deadline(self) -> None:
+        if not self.resting:
+            return  # the edge asks
+        if self._pinged:
+            self.lose(Code.SESSION_LOST)
+        else:
+            self.ping()
+
+    @override
+    def on_pong(self) -> None:
+        self._pinged = False
+        if self.resting:
+            self.loop.wheel.arm(self, self._ping_s)
+        if not self._worked:
+            self._worked = True
+            self.session.note_working()
+
+    @override
+    def on_lost(self, code: Code) -> None:
+        use, self._use = self._use, None
+        self.session.forget(self, code, worked=self._worked)
+        if use is not None:
+            use.on_cancelled(code)
+
+
+def _draw() -> float:
+    return random.random()  # noqa: S311 spreads timers, and is no secret
