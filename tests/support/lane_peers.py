@@ -26,6 +26,9 @@ class LanePeer:
     sock: socket.socket
     seal: LaneSeal
 
+    def __post_init__(self) -> None:
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
     def open(self, use: int, content: bytes) -> bytes:
         """Return a whole OPEN."""
         head = lanes.encode_head(FrameType.OPEN, use, len(content) + SEAL_BYTES)

@@ -75,7 +75,7 @@ class Acceptor(Handler):
         self.sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
         tune(self.sock)
         self.sock.setblocking(False)
-        self.address = self.sock.getsockname()
+        self.address: tuple[str, int] = self.sock.getsockname()
         self._loop, self._lanes = loop, lanes
         loop.add(self.sock.fileno(), self, select.EPOLLIN)
 
@@ -117,6 +117,7 @@ class EdgeEnd(ConnectionLog, EdgeLanesOwner):
         super().__init__()
         self.loop, self.memory = loop, memory
         self.wanted: list[int] = []
+        self.tell_agent: Callable[[int], object] = self.wanted.append
         self.settled: list[object] = []
         self.lanes = EdgeLanes(
             loop,
@@ -137,7 +138,7 @@ class EdgeEnd(ConnectionLog, EdgeLanesOwner):
 
     @override
     def on_wanted(self, session: LaneSession) -> None:
-        self.wanted.append(session.wanted)
+        self.tell_agent(session.wanted)
 
     @override
     def on_settled(self, source: object) -> None:
@@ -179,6 +180,7 @@ class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
         super().__init__()
         self.loop, self.memory = loop, memory
         self.origins: list[socket.socket | Code | None] = []
+        self.origins_by_name: dict[bytes, socket.socket] = {}  # each is dialed once
         self.opened: list[tuple[AgentLane, bytes]] = []
         self.cancelled: list[Code] = []
         self.reports: list[Code | None] = []  # failures, and None for a recovery
@@ -197,6 +199,9 @@ class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
     @override
     def on_open(self, lane: AgentLane, content: bytes) -> AgentUse | None:
         self.opened.append((lane, content))
+        if self.origins_by_name:
+            self.accept(lane, self.origins_by_name.pop(content[1:]), content[1:])
+            return self
         origin = self.origins.pop(0)
         if origin is None:
             lane.reject(Code.ORIGIN_REFUSED)
@@ -276,14 +281,8 @@ class Relay:
         self._thread = ThreadPoolExecutor(1)
         self._running = self._thread.submit(self.loop.run)
         if lanes:
-            self.calls.call(lambda: self._dial(lanes))
+            self.calls.call(lambda: self.agent.lanes.add_session(self.target, lanes))
             self.wait(lambda: len(self.edge.session.idle) == lanes)
-
-    def _dial(self, lanes: int) -> None:
-        self.agent.lanes.add_session(self.target)
-        self.agent.lanes.set_wanted(SESSION, lanes)
-        for dial in list(self.agent.session.dials)[lanes:]:
-            dial.fail(Code.NORMAL)
 
     def open_use(
         self, first: bytes = b"hello", *, refused: bool = False, more: bool = False
@@ -328,6 +327,9 @@ class Relay:
         self.edge.lanes.close_idle()
         self.edge.lanes.end_session(SESSION, cut=Code.NORMAL)
         self.edge.acceptor.close()
+        for origin in self.agent.origins:
+            if isinstance(origin, socket.socket):
+                origin.close()
         self.loop.stop()
 
 
