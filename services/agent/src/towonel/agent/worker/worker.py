@@ -195,7 +195,10 @@ class Worker(Handler, AgentLanesOwner):
         self._loop.wheel.arm(self._report, self._orphan_s)
         self._loop.forget(self._channel.fileno())
         self._channel.close()
-        self._drain()
+        self._draining = True
+        for session_id in list(self.lanes.sessions):
+            self._end_session(session_id, None)
+        self._finish_if_draining()
 
     def _report_lanes(self, session: AgentLaneSession) -> None:
         """Tell the lanes of a session, if they have changed."""
