@@ -97,6 +97,7 @@ class ConnectionLog(Owner):
     """Owner of connections, which notes how they ended."""
 
     def __init__(self) -> None:
+        self.idle_s = 0.0  # of the connections to come
         self.ended: list[Ended] = []
         self.gone = threading.Semaphore(0)
 
@@ -158,7 +159,14 @@ class ClientUse(LaneUse):
         self.sock.setblocking(False)
         edge = self.edge
         connection = Connection(
-            self.sock, edge.loop, edge.memory, lane, edge, reset=Code.CLIENT_CLOSED, linger_s=0.3
+            self.sock,
+            edge.loop,
+            edge.memory,
+            lane,
+            edge,
+            reset=Code.CLIENT_CLOSED,
+            linger_s=0.3,
+            idle_s=edge.idle_s,
         )
         edge.loop.add(self.sock.fileno(), connection)
         lane.attach(connection)
@@ -220,7 +228,9 @@ class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
             self,
             reset=Code.CLIENT_CLOSED,
             linger_s=0.3,
+            idle_s=self.idle_s,
             first=FrameType.ACCEPT,
+            tuned=False,
         )
         self.loop.add(origin.fileno(), connection)
         connection.deliver(memoryview(first))

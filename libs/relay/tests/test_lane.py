@@ -122,6 +122,42 @@ def test_a_side_that_ended_its_bytes_and_then_vanishes_is_noticed_while_nothing_
     use.wait_idle()
 
 
+@pytest.mark.parametrize("side", ["edge", "agent"])
+def test_a_connection_in_which_nothing_moves_for_its_limit_ends_and_a_busy_one_does_not(
+    relay: Relay, side: str
+) -> None:
+    (relay.edge if side == "edge" else relay.agent).idle_s = 10.0
+    use = relay.open_use()
+    assert receive(use.origin, 5) == b"hello"
+    for sock, other in [(use.client, use.origin), (use.origin, use.client)] * 2:
+        relay.pass_time(9)
+        sock.sendall(b"x")
+        assert receive(other, 1) == b"x"
+    relay.pass_time(11)
+    relay.pass_time(11)
+
+    for sock in (use.client, use.origin):
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
+    assert [end.code for end in use.wait_ended()] == [Code.CLIENT_TIMEOUT] * 2
+    use.wait_idle()
+    use.close()
+
+
+def test_an_origin_that_lasts_is_kept_alive_and_its_lane_is_looked_after(use: Use) -> None:
+    relay = use.relay
+    (lane,) = relay.agent.session.busy
+    assert lane.connection is not None
+    sock = lane.connection.sock
+    assert not sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    relay.pass_time(6)
+    relay.pass_time(6)
+
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    use.client.sendall(b"still there")
+    assert receive(use.origin, 11) == b"still there"
+
+
 def fail_after_end(use: Use, sent: bytes) -> None:
     """Let an origin end its answer, and fail while the client still sends."""
     use.client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)

@@ -166,8 +166,10 @@ def lose_some(relay: Relay, rng: random.Random, over: threading.Event) -> None:
 
 
 def lose_one(relay: Relay, rng: random.Random) -> None:
-    session = rng.choice([relay.edge.session, relay.agent.session])
-    lanes: list[Lane] = list(session.busy or session.idle)
+    edge, agent = relay.edge.session, relay.agent.session
+    lanes: list[Lane] = [*(edge.busy or edge.idle)]
+    if rng.random() < 0.5:
+        lanes = [*(agent.busy or agent.idle)]
     if lanes:
         rng.choice(lanes).lose(Code.SESSION_LOST)
 
