@@ -28,12 +28,22 @@ ORIGINS_PER_MESSAGE: Final = 100  # of about 400 bytes each, below the 64 KiB of
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Settings, first of all."""
+    """Settings, first of all.
+
+    Args:
+        origin_timeout_s: for which an origin is dialled.
+        max_streams: clients at once.
+        orphan_s: for clients to end after control is gone.
+        unacknowledged_s: for which an origin may acknowledge nothing of what was sent to it.
+        check_s: between looks at what it acknowledges.
+    """
 
     kind: ClassVar[str] = "start"
     origin_timeout_s: float
     max_streams: int
-    orphan_s: float  # for clients to end after control is gone
+    orphan_s: float
+    unacknowledged_s: float
+    check_s: float
 
 
 @dataclass(frozen=True, slots=True)

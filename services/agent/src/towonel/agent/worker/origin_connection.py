@@ -1,20 +1,19 @@
 """Connection to an origin, relayed over a lane, which remembers how the origin began and ended it."""
 
 import socket
-from typing import TYPE_CHECKING, Final, override
+from typing import TYPE_CHECKING, override
 
 from towonel.agent.core.proxy_header import ALERT_BYTES, is_unread
 from towonel.relay.connection import Connection, Owner
-from towonel.relay.core.stall import INFO_BYTES, StallDetector
 from towonel.relay.frame_writer import FrameWriter
+from towonel.tunnel.tcp_output import OutputWatch, read_output_state
 from towonel.wire.errors import Code
 from towonel.wire.lanes import FrameType
 
 if TYPE_CHECKING:
+    from towonel.agent.worker.messages import Start
     from towonel.relay.agent_lanes import AgentLane
     from towonel.wire.names import ServiceKey
-
-STALL_CHECK_S: Final = 5.0
 
 
 class OriginConnection(Connection):
@@ -26,6 +25,7 @@ class OriginConnection(Connection):
         owner: told when it has ended.
         service: of the origin.
         header: of PROXY, in front of the client's bytes; empty for an origin that wants none.
+        timing: `unacknowledged_s` and `check_s`.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class OriginConnection(Connection):
         owner: Owner,
         service: "ServiceKey",
         header: bytes,
+        timing: "Start",
     ) -> None:
         super().__init__(
             sock,
@@ -45,14 +46,16 @@ class OriginConnection(Connection):
             reset=Code.ORIGIN_RESET,
             first=FrameType.ACCEPT,
             readable=False,
+            tuned=False,
         )
         self.service = service
         self.ended_after_s: float | None = None  # where the origin ended it, and not the client
         self._header = header
         self._first_bytes = b""
         self._opened_at = lane.loop.wheel.now
-        self._stall = StallDetector()
-        lane.loop.wheel.arm(self, STALL_CHECK_S)
+        self._timing = timing
+        self._output = OutputWatch()
+        lane.loop.wheel.arm(self, timing.check_s)
 
     @property
     def to_origin(self) -> int:
@@ -88,11 +91,11 @@ class OriginConnection(Connection):
         if self.lingering:
             super().expire()
             return
-        info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_BYTES)
-        if self._stall.check(info, self.loop.wheel.now):
+        state = read_output_state(self.sock)
+        if self._output.is_dead(state, self.loop.wheel.now, self._timing.unacknowledged_s):
             self.fail(Code.ORIGIN_TIMEOUT)
         else:
-            self.loop.wheel.arm(self, STALL_CHECK_S)
+            self.loop.wheel.arm(self, self._timing.check_s)
 
     @override
     def _end_input(self, lane: FrameWriter) -> None:

@@ -9,7 +9,7 @@ from towonel.agent.core.origin_attempts import OriginAttempts, SocketAddress, to
 from towonel.relay.agent_lanes import AgentUse
 from towonel.relay.core.deadlines import Timed
 from towonel.relay.loop import BROKEN, WRITABLE, Handler, Loop
-from towonel.relay.sockets import tune
+from towonel.relay.sockets import tune_short
 from towonel.wire.errors import Code
 
 _IPV6_PARTS: Final = 4  # of a socket address
@@ -123,7 +123,7 @@ class OriginDial(Timed, AgentUse):
         except OSError:  # no descriptor left
             self._attempts.fail(Code.ORIGIN_UNREACHABLE)
             return
-        tune(sock)
+        tune_short(sock)
         number = sock.connect_ex(address)
         if number not in {0, EINPROGRESS}:
             sock.close()
