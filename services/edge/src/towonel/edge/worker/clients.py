@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Final, override
 from towonel.edge.core.admission import Ticket
 from towonel.edge.core.trusted_proxies import is_trusted
 from towonel.edge.worker.sessions import WorkerSession
-from towonel.relay.edge_lanes import LaneSession, LaneUse, Waiter
-from towonel.relay.lane import Lane
+from towonel.relay.edge_lanes import EdgeLane, LaneSession, LaneUse, Waiter
 from towonel.relay.loop import BROKEN, ENDED, READABLE, Handler
 from towonel.runtime.addresses import unmap
 from towonel.wire import clienthello, lane_admission, proxy
@@ -152,6 +151,8 @@ class Client(Handler):
             self._wait_for(1)
             return
         if self.data[0] == _LANE:
+            if len(self.data) > lane_admission.HELLO_BYTES:
+                raise ProtocolError(Code.MALFORMED, "a lane's agent waits for an answer")
             self.service.admit_lane(self)
             return
         self.service.count(self)
@@ -210,7 +211,7 @@ class ClientUse(LaneUse):
         self.session = session
 
     @override
-    def on_accepted(self, lane: Lane) -> None:
+    def on_accepted(self, lane: EdgeLane) -> None:
         self.client.service.relay(self.client, self.session, lane)
 
     @override
@@ -227,7 +228,7 @@ class ClientWaiter(Waiter):
     @override
     def on_lane(self, session: LaneSession) -> None:
         self.client.waiter = None
-        self.client.service.open(self.client)
+        self.client.service.open_on(self.client, session.session_id)
 
     @override
     def on_no_lane(self) -> None:

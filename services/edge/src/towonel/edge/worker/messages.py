@@ -101,10 +101,10 @@ class SessionGoingAway:
 
 @dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """Session that is over; `cut` ends its clients, too."""
+    """Session that is over; with a code, its clients are cut, too."""
 
     session_id: bytes
-    cut: bool
+    cut: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ That is a route that went or now belongs to somebody else, and a client that ack
 
 import socket
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, override
 
 from towonel.edge.core.admission import Admission, Ticket
@@ -13,10 +13,10 @@ from towonel.edge.core.route_table import RouteTable, route_keys
 from towonel.edge.worker.counters import WorkerCounters, count
 from towonel.relay.connection import Connection, Owner
 from towonel.relay.core.deadlines import TICK_S
+from towonel.relay.core.stall import INFO_BYTES, StallDetector
 from towonel.relay.frame_writer import FrameWriter
 from towonel.relay.loop import Handler, Loop
 from towonel.relay.memory import Memory
-from towonel.tunnel.tcp_output import OutputWatch, read_output_state
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname
@@ -34,6 +34,7 @@ class ClientConnection(Connection):
         server_name: that it asked for.
         tenant_id: that the name belonged to then.
         first_bytes: of it that the lane has taken already.
+        unacknowledged_s: for which it may acknowledge nothing of what was sent to it.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class ClientConnection(Connection):
         server_name: Hostname,
         tenant_id: TenantId,
         first_bytes: int,
+        unacknowledged_s: float,
     ) -> None:
         super().__init__(sock, loop, memory, lane, relays, reset=Code.CLIENT_CLOSED, idle_s=idle_s)
         self.received = first_bytes
@@ -57,8 +59,7 @@ class ClientConnection(Connection):
         self.tenant_id = tenant_id
         self.counted_in = self.counted_out = 0  # bytes that the counters have
         self.slice = 0  # of the relays that are looked at in one tick
-        self.is_outstanding = False  # whether the client had yet to acknowledge something
-        self.output = OutputWatch()
+        self.stall = StallDetector(unacknowledged_s)
 
 
 class Relays(Owner, Handler):
@@ -70,7 +71,6 @@ class Relays(Owner, Handler):
         admission: where clients are counted.
         counters: the worker's.
         check_s: between two looks at a client.
-        unacknowledged_s: for which it may acknowledge nothing of what was sent to it.
     """
 
     def __init__(
@@ -81,13 +81,11 @@ class Relays(Owner, Handler):
         counters: WorkerCounters,
         *,
         check_s: float,
-        unacknowledged_s: float,
     ) -> None:
         self._loop = loop
         self._table = table
         self._admission = admission
         self._counters = counters
-        self._unacknowledged_s = unacknowledged_s
         self._slices: list[set[ClientConnection]] = [
             set() for _ in range(max(1, round(check_s / TICK_S)))
         ]
@@ -103,6 +101,18 @@ class Relays(Owner, Handler):
         for key in route_keys(client.server_name):
             self._by_route.setdefault(key, set()).add(client)
         self._counters.tenant(client.tenant_id).began += 1
+
+    def cut(self, tenants: Collection[TenantId]) -> None:
+        """End the clients of tenants that may not be served any more, at once."""
+        if tenants:
+            for client in [each for some in self._slices for each in some]:
+                if client.tenant_id in tenants:
+                    client.fail(Code.TENANT_REVOKED)
+
+    def close(self) -> None:
+        """Cut all clients."""
+        for client in [each for some in self._slices for each in some]:
+            client.cut(Code.CANCELLED)
 
     def recheck(self, routes: Iterable[str]) -> None:
         """End clients whose route went, or has another owner, soon; `routes` are what changed."""
@@ -124,10 +134,13 @@ class Relays(Owner, Handler):
         route = self._table.lookup(name)
         return route is not None and route.tenant_id == tenant_id
 
-    def look(self, tick: int, now: float) -> None:
+    def look(self, tick: int) -> None:
         """Look at the clients whose turn it is in a tick: count their bytes, and end who is gone."""
+        now = self._loop.wheel.now
         for client in tuple(self._slices[tick % len(self._slices)]):
-            if self._is_gone(client, now):
+            self._count_bytes(client)
+            info = client.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_BYTES)
+            if client.stall.check(info, now):
                 client.fail(Code.CLIENT_TIMEOUT)
 
     @override
@@ -146,19 +159,8 @@ class Relays(Owner, Handler):
         counters.active -= 1
         count(counters.ended, connection.code)
 
-    def _is_gone(self, client: ClientConnection, now: float) -> bool:
-        """Whether a client acknowledges nothing, as of this look and those before."""
-        if not self._count_bytes(client) and not client.is_outstanding:
-            return False  # as of the last look, and nothing was sent since
-        try:
-            state = read_output_state(client.sock)
-        except OSError:
-            return False  # it has ended by itself
-        client.is_outstanding = state.is_outstanding
-        return client.output.is_dead(state, now, self._unacknowledged_s)
-
-    def _count_bytes(self, client: ClientConnection) -> int:
-        """Count the bytes that passed since the last look, and return how many these are."""
+    def _count_bytes(self, client: ClientConnection) -> None:
+        """Count the bytes that passed since the last look."""
         bytes_in = client.received - client.counted_in
         bytes_out = client.sent - client.counted_out
         if bytes_in or bytes_out:
@@ -169,4 +171,3 @@ class Relays(Owner, Handler):
             tenant = counters.tenant(client.tenant_id)
             tenant.bytes_in += bytes_in
             tenant.bytes_out += bytes_out
-        return bytes_in + bytes_out
