@@ -58,6 +58,16 @@ class Ended:
     sent: int
 
 
+class Clock:
+    """Clock that tests can put forward; what waits in a poll has to be woken."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead_s
+
+
 class Acceptor(Handler):
     """Listener of the edge, which takes every connection for a lane."""
 
@@ -65,16 +75,17 @@ class Acceptor(Handler):
         self.sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
         tune(self.sock)
         self.sock.setblocking(False)
-        self.address = self.sock.getsockname()
+        self.address: tuple[str, int] = self.sock.getsockname()
         self._loop, self._lanes = loop, lanes
         loop.add(self.sock.fileno(), self, select.EPOLLIN)
 
     @override
     def on_ready(self, events: int) -> None:
         with contextlib.suppress(BlockingIOError):
-            sock = self.sock.accept()[0]
-            sock.setblocking(False)
-            self._lanes.admit(sock, b"", None)
+            for _ in range(16):
+                sock = self.sock.accept()[0]
+                sock.setblocking(False)
+                self._lanes.admit(sock, b"", None)
 
     def close(self) -> None:
         """Close the listener."""
@@ -86,6 +97,7 @@ class ConnectionLog(Owner):
     """Owner of connections, which notes how they ended."""
 
     def __init__(self) -> None:
+        self.idle_s = 0.0  # of the connections to come
         self.ended: list[Ended] = []
         self.gone = threading.Semaphore(0)
 
@@ -106,6 +118,7 @@ class EdgeEnd(ConnectionLog, EdgeLanesOwner):
         super().__init__()
         self.loop, self.memory = loop, memory
         self.wanted: list[int] = []
+        self.tell_agent: Callable[[int], object] = self.wanted.append
         self.settled: list[object] = []
         self.lanes = EdgeLanes(
             loop,
@@ -126,7 +139,7 @@ class EdgeEnd(ConnectionLog, EdgeLanesOwner):
 
     @override
     def on_wanted(self, session: LaneSession) -> None:
-        self.wanted.append(session.wanted)
+        self.tell_agent(session.wanted)
 
     @override
     def on_settled(self, source: object) -> None:
@@ -146,7 +159,14 @@ class ClientUse(LaneUse):
         self.sock.setblocking(False)
         edge = self.edge
         connection = Connection(
-            self.sock, edge.loop, edge.memory, lane, edge, reset=Code.CLIENT_CLOSED, linger_s=0.3
+            self.sock,
+            edge.loop,
+            edge.memory,
+            lane,
+            edge,
+            reset=Code.CLIENT_CLOSED,
+            linger_s=0.3,
+            idle_s=edge.idle_s,
         )
         edge.loop.add(self.sock.fileno(), connection)
         lane.attach(connection)
@@ -168,6 +188,7 @@ class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
         super().__init__()
         self.loop, self.memory = loop, memory
         self.origins: list[socket.socket | Code | None] = []
+        self.origins_by_name: dict[bytes, socket.socket] = {}  # each is dialed once
         self.opened: list[tuple[AgentLane, bytes]] = []
         self.cancelled: list[Code] = []
         self.reports: list[Code | None] = []  # failures, and None for a recovery
@@ -186,6 +207,9 @@ class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
     @override
     def on_open(self, lane: AgentLane, content: bytes) -> AgentUse | None:
         self.opened.append((lane, content))
+        if self.origins_by_name:
+            self.accept(lane, self.origins_by_name.pop(content[1:]), content[1:])
+            return self
         origin = self.origins.pop(0)
         if origin is None:
             lane.reject(Code.ORIGIN_REFUSED)
@@ -204,7 +228,9 @@ class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
             self,
             reset=Code.CLIENT_CLOSED,
             linger_s=0.3,
+            idle_s=self.idle_s,
             first=FrameType.ACCEPT,
+            tuned=False,
         )
         self.loop.add(origin.fileno(), connection)
         connection.deliver(memoryview(first))
@@ -253,7 +279,8 @@ class Relay:
     """An edge's and an agent's lanes of one session, in a loop of their own thread."""
 
     def __init__(self, *, pipes: int = MAX_PIPES, lanes: int = 1, **limits: float) -> None:
-        self.loop = Loop()
+        self.clock = Clock()
+        self.loop = Loop(self.clock)
         self.memory = Memory(PipePool(pipes))
         self.calls = Calls(self.loop)
         self.edge = EdgeEnd(self.loop, self.memory, **limits)
@@ -264,14 +291,8 @@ class Relay:
         self._thread = ThreadPoolExecutor(1)
         self._running = self._thread.submit(self.loop.run)
         if lanes:
-            self.calls.call(lambda: self._dial(lanes))
+            self.calls.call(lambda: self.agent.lanes.add_session(self.target, lanes))
             self.wait(lambda: len(self.edge.session.idle) == lanes)
-
-    def _dial(self, lanes: int) -> None:
-        self.agent.lanes.add_session(self.target)
-        self.agent.lanes.set_wanted(SESSION, lanes)
-        for dial in list(self.agent.session.dials)[lanes:]:
-            dial.fail(Code.NORMAL)
 
     def open_use(
         self, first: bytes = b"hello", *, refused: bool = False, more: bool = False
@@ -287,6 +308,12 @@ class Relay:
         opened = self.calls.call(lambda: self.edge.session.open(content, use, repeatable=False))
         assert opened, "no lane is idle"
         return Use(client, origin, self, use)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass in the loop, and wait until it has acted on that."""
+        self.clock.ahead_s += seconds
+        for _ in range(3):
+            self.calls.call(lambda: None)
 
     def wait(self, condition: Callable[[], bool]) -> None:
         """Wait for a condition, which is looked at in the loop's thread."""
@@ -310,6 +337,9 @@ class Relay:
         self.edge.lanes.close_idle()
         self.edge.lanes.end_session(SESSION, cut=Code.NORMAL)
         self.edge.acceptor.close()
+        for origin in self.agent.origins:
+            if isinstance(origin, socket.socket):
+                origin.close()
         self.loop.stop()
 
 

@@ -122,6 +122,89 @@ def test_a_side_that_ended_its_bytes_and_then_vanishes_is_noticed_while_nothing_
     use.wait_idle()
 
 
+@pytest.mark.parametrize("side", ["edge", "agent"])
+def test_a_connection_in_which_nothing_moves_for_its_limit_ends_and_a_busy_one_does_not(
+    relay: Relay, side: str
+) -> None:
+    (relay.edge if side == "edge" else relay.agent).idle_s = 10.0
+    use = relay.open_use()
+    assert receive(use.origin, 5) == b"hello"
+    for sock, other in [(use.client, use.origin), (use.origin, use.client)] * 2:
+        relay.pass_time(9)
+        sock.sendall(b"x")
+        assert receive(other, 1) == b"x"
+    relay.pass_time(11)
+    relay.pass_time(11)
+
+    for sock in (use.client, use.origin):
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
+    assert [end.code for end in use.wait_ended()] == [Code.CLIENT_TIMEOUT] * 2
+    use.wait_idle()
+    use.close()
+
+
+def test_an_origin_that_lasts_is_kept_alive_and_its_lane_is_looked_after(use: Use) -> None:
+    relay = use.relay
+    (lane,) = relay.agent.session.busy
+    assert lane.connection is not None
+    sock = lane.connection.sock
+    assert not sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    relay.pass_time(6)
+    relay.pass_time(6)
+
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    use.client.sendall(b"still there")
+    assert receive(use.origin, 11) == b"still there"
+
+
+def fail_after_end(use: Use, sent: bytes) -> None:
+    """Let an origin end its answer, and fail while the client still sends."""
+    use.client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    use.origin.sendall(sent)
+    use.origin.shutdown(socket.SHUT_WR)
+    use.relay.wait(lambda: any(lane.state._received for lane in use.relay.edge.session.busy))
+    use.origin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    use.origin.close()
+
+
+def test_an_answer_that_has_ended_arrives_although_its_origin_fails_then(use: Use) -> None:
+    """A server that answers before it has read all, and closes: its kernel resets."""
+    answer = bytes(range(256)) * 1000
+    fail_after_end(use, answer)
+    use.wait_idle()  # the lane is free although the client has not read yet
+
+    assert receive(use.client, len(answer)) == answer
+    assert use.client.recv(1) == b""
+    use.client.close()
+    assert [end.code for end in use.wait_ended()] == [Code.CLIENT_CLOSED] * 2
+
+
+def test_a_client_that_goes_on_sending_to_a_failed_origin_is_reset_in_the_end(use: Use) -> None:
+    fail_after_end(use, b"answer")
+    assert receive(use.client, 6) == b"answer"
+    use.wait_idle()
+
+    with pytest.raises((ConnectionResetError, BrokenPipeError)):
+        send_for_ever(use.client)
+    edge, _ = use.wait_ended()
+    assert (edge.code, edge.received) == (Code.CLIENT_CLOSED, 0)
+
+
+def send_for_ever(sock: socket.socket) -> None:
+    while True:
+        sock.sendall(bytes(1000))
+
+
+def test_a_client_that_does_not_read_a_failed_answer_is_reset_in_the_end(use: Use) -> None:
+    fail_after_end(use, bytes(3 * MIB))
+
+    edge, _ = use.wait_ended()
+    assert edge.code is Code.CLIENT_CLOSED
+    with pytest.raises(ConnectionResetError):
+        receive(use.client, 3 * MIB)
+
+
 def test_a_lane_is_used_by_one_client_after_another(relay: Relay) -> None:
     for number in range(40):
         use = relay.open_use(f"client {number}".encode())

@@ -11,7 +11,7 @@ import pytest
 from support.network import FarMachine, far_machine
 from support.tunnel import PREAMBLE, SERVICE, listening_edge
 
-from towonel.agent.core.services import Origin, OriginTable, ProxyProtocol, Service
+from towonel.agent.core.services import Origin, ProxyProtocol, Service, tabulate_origins
 from towonel.agent.metrics import Metrics
 from towonel.agent.origin_dialer import OriginDialer
 from towonel.agent.origins import Origins
@@ -43,7 +43,7 @@ def listener_of(machine: FarMachine) -> Generator[socket.socket]:
 @contextlib.asynccontextmanager
 async def client_of(address: tuple[str, int]) -> AsyncGenerator[tuple[Pipe, Origins]]:
     """A client's stream to an origin, over an edge and an agent that watches."""
-    table = OriginTable([Service(SERVICE, Origin(*address, ProxyProtocol.NONE))])
+    table = tabulate_origins([Service(SERVICE, Origin(*address, ProxyProtocol.NONE))])
     dialer = OriginDialer(Resolver(), timeout_s=5)
     origins = Origins(table, dialer, Metrics(), max_streams=9, timing=TIMING)
     async with (

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from towonel.agent.core.services import (
     MAX_SERVICES,
     Origin,
-    OriginTable,
     ProxyProtocol,
     Service,
     parse_services,
+    tabulate_origins,
 )
 from towonel.wire.names import Hostname, ServiceKey, ServiceKind
 from towonel.wire.preamble import Preamble
@@ -176,7 +176,7 @@ def preamble(service: str, authority: str | None) -> Preamble:
 def test_only_services_of_the_environment_are_found_and_for_the_names_they_cover(
     service: str, authority: str | None, is_served: bool
 ) -> None:
-    directory = OriginTable([parse_one(), parse_one(hostname="*.wild.eu")])
+    directory = tabulate_origins([parse_one(), parse_one(hostname="*.wild.eu")])
 
     assert (directory.find(preamble(service, authority)) is not None) is is_served
 
@@ -184,4 +184,4 @@ def test_only_services_of_the_environment_are_found_and_for_the_names_they_cover
 def test_a_service_of_another_kind_is_not_found_by_its_name() -> None:
     tcp = Preamble(ADDRESS, ADDRESS, ServiceKey(ServiceKind.TCP, "app.example.eu"))
 
-    assert OriginTable([parse_one()]).find(tcp) is None
+    assert tabulate_origins([parse_one()]).find(tcp) is None

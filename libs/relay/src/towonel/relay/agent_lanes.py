@@ -10,7 +10,7 @@ of this module.
 from typing import Final, override
 
 from towonel.relay.admission.dial import LaneTarget
-from towonel.relay.core.lane_pool import is_reported
+from towonel.relay.core.lane_pool import LEAST_IDLE, is_reported
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
 from towonel.relay.sessions.agent import AgentLane, AgentLaneSession, AgentSessionOwner, AgentUse
@@ -81,11 +81,11 @@ class AgentLanes(AgentSessionOwner):
         self._owner = owner
         self._admission_s = admission_s
 
-    def add_session(self, target: LaneTarget) -> AgentLaneSession:
-        """Keep lanes of a session: two, until the edge says how many."""
+    def add_session(self, target: LaneTarget, wanted: int = LEAST_IDLE) -> AgentLaneSession:
+        """Keep lanes of a session: so many, until the edge says how many."""
         session = AgentLaneSession(target, self._loop, self._memory, self, self._admission_s)
         self.sessions[target.session_id] = session
-        session.dial_missing()
+        session.set_wanted(wanted)
         return session
 
     def find(self, session_id: bytes) -> AgentLaneSession | None:

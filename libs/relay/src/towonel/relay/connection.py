@@ -19,6 +19,7 @@ from towonel.relay.loop import BROKEN, Loop
 from towonel.relay.memory import BUFFER_BYTES, Memory
 from towonel.relay.pipes import Pipe
 from towonel.relay.socket_end import SPLICE_FLAGS
+from towonel.relay.sockets import tune_lasting
 from towonel.wire import lanes
 from towonel.wire.errors import Code
 from towonel.wire.lanes import FrameType
@@ -46,6 +47,7 @@ class Connection(LingeringEnd):
         linger_s: how long the peer of a failed connection may take for each part of what is left.
         first: type of the first frame that is sent: DATA, or the agent's ACCEPT.
         readable: whether bytes may have come already.
+        tuned: whether the socket has the options of one that lasts; else it gets them if it does.
 
     Attributes:
         received, sent: bytes that came from the socket, and that it took.
@@ -64,9 +66,11 @@ class Connection(LingeringEnd):
         linger_s: float = LINGER_S,
         first: FrameType = FrameType.DATA,
         readable: bool = True,
+        tuned: bool = True,
     ) -> None:
         super().__init__(sock, loop, memory, linger_s)
         self.readable = readable
+        self._tuned = tuned
         self.lane: FrameWriter | None = lane
         self.received = self.sent = 0
         self._owner = owner
@@ -219,6 +223,12 @@ class Connection(LingeringEnd):
             self._close_if_over()
         elif not self.shut_down():
             self.fail(self._reset)
+
+    def note_lasting(self) -> None:
+        """Set options that are not worth their system calls for a short connection."""
+        if not self._tuned:
+            self._tuned = True
+            tune_lasting(self.sock)
 
     # Its end.
 

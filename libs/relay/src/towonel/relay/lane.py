@@ -170,6 +170,7 @@ class Lane(FrameReader):
         if self.closed:
             return
         if self.connection is not None:
+            self.connection.note_lasting()
             self._check_stall()
         elif self.state.sent_last and not self.resting:
             self.lose(Code.SESSION_LOST)  # RESET is not answered

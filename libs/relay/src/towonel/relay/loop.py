@@ -9,6 +9,7 @@ were told in flags and use it up, so that no message costs a call to change what
 import select
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from towonel.relay.core.deadlines import FINE_TICK_S, DeadlineWheel, Timed
@@ -39,19 +40,23 @@ class Handler(Timed):
 class Loop:
     """Event loop of one thread.
 
+    Args:
+        clock: in seconds, never back.
+
     Attributes:
         wheel: deadlines of connections, in ticks of 250 ms.
         delays: short waits, up to a second, in ticks of 5 ms.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
         self._added: set[int] = set()  # in this round
         self._turns: deque[Handler] = deque()
         self._stopping = False
-        self.wheel = DeadlineWheel(time.monotonic())
-        self.delays = DeadlineWheel(time.monotonic(), FINE_TICK_S)
+        self.wheel = DeadlineWheel(clock())
+        self.delays = DeadlineWheel(clock(), FINE_TICK_S)
 
     def add(self, descriptor: int, handler: Handler, events: int = _EDGES) -> None:
         """Register a descriptor; its handler is told what it is ready for already."""
@@ -92,13 +97,13 @@ class Loop:
         wheel, delays, handlers, added = self.wheel, self.delays, self._handlers, self._added
         added.clear()
         ready = self._epoll.poll(self._wait_s(), _MAX_EVENTS)
-        wheel.now = delays.now = time.monotonic()  # what they are armed from
+        wheel.now = delays.now = self._clock()  # what they are armed from
         for descriptor, events in ready:
             handler = handlers.get(descriptor)
             # What is told of a descriptor that was closed meanwhile is not about the one that has its number.
             if handler is not None and descriptor not in added:
                 handler.on_ready(events)
-        now = time.monotonic()
+        now = self._clock()
         if delays.count:
             delays.advance(now)
         wheel.advance(now)
@@ -112,7 +117,7 @@ class Loop:
     def _wait_s(self) -> float | None:
         if self._turns:
             return 0.0
-        now = time.monotonic()
+        now = self._clock()
         wait_s = self.wheel.wait_s(now)
         if not self.delays.count:
             return wait_s
@@ -121,11 +126,11 @@ class Loop:
 
     def _take_turns(self) -> None:
         turns = self._turns
-        until = time.monotonic() + _TURNS_S
+        until = self._clock() + _TURNS_S
         while turns:
             handler = turns.popleft()
             handler.queued = False
             if handler.take_turn():
                 self.queue(handler)
-            if time.monotonic() >= until:
+            if self._clock() >= until:
                 return

@@ -34,8 +34,9 @@ class Link(ChannelHandler):
         address: where it was.
         session_id: the edge's name for this session; empty before its Welcome.
         lane_secret: proves lanes to be of this session; None where the edge has none.
-        lanes_wanted: how many the edge wants; 0 until it has said so.
+        lanes_wanted: how many the edge wants; None until it has said so.
         observe_lanes: called with that number whenever it changes.
+        end_code: the code with which it ended; None until then.
     """
 
     channel: Channel
@@ -60,7 +61,8 @@ class Link(ChannelHandler):
         self._going_away = asyncio.Event()
         self.session_id = b""
         self.lane_secret: bytes | None = None
-        self.lanes_wanted = 0
+        self.lanes_wanted: int | None = None
+        self.end_code: Code | None = None
         self.observe_lanes: Callable[[int], None] = _ignore_lanes
 
     @contextlib.contextmanager
@@ -152,6 +154,7 @@ class Link(ChannelHandler):
 
     @override
     def on_ended(self, reason: CloseReason) -> None:
+        self.end_code = reason.code
         self._closed.set_result(reason.code)
 
     def _receive(self, data: bytes, address: Address) -> None:

@@ -45,6 +45,8 @@ class SessionObserver(Protocol):
 class Sessions(AdmissionPolicy):
     """Registry of sessions that also decides which agents are admitted."""
 
+    has_lanes = True
+
     def __init__(
         self,
         table: RouteTable,

@@ -1,0 +1,112 @@
+"""Pool of lanes: it grows with what clients need at once, and shrinks long after."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from towonel.relay.core.lane_pool import (
+    MAX_LANES,
+    SHRINK_S,
+    SURPLUS_S,
+    LanePool,
+    is_reported,
+    lane_wait_s,
+    redial_after_s,
+)
+
+
+def update(
+    pool: LanePool, now: float, *, in_use: int = 0, waiting: int = 0, rtt_s: float = 0.01
+) -> int:
+    pool.update(in_use=in_use, waiting=waiting, rtt_s=rtt_s, now=now)
+    return pool.wanted
+
+
+@pytest.mark.parametrize(("workers", "expected"), [(1, 2), (2, 2), (4, 4)])
+def test_two_lanes_wait_at_least_and_one_for_each_worker(workers: int, expected: int) -> None:
+    assert LanePool(workers, 0).wanted == expected
+
+
+@pytest.mark.parametrize(
+    ("in_use", "waiting", "expected"),
+    [(1, 0, 3), (6, 0, 8), (8, 0, 16), (6, 3, 16), (100, 0, 128), (500, 0, 512), (9999, 0, 512)],
+)
+def test_a_quarter_of_those_in_use_is_idle_as_well_in_steps(
+    in_use: int, waiting: int, expected: int
+) -> None:
+    assert update(LanePool(1, 0), 1, in_use=in_use, waiting=waiting) == expected
+
+
+def test_clients_that_come_while_a_lane_is_dialed_are_expected_again() -> None:
+    pool = LanePool(1, 0)
+    pool.arrivals = 1000
+
+    assert update(pool, 1.0, rtt_s=0.02) == 64  # 60 arrive in 3 round trips of 20 ms
+    assert pool.arrivals == 0
+
+
+def test_a_rate_over_a_moment_says_nothing() -> None:
+    pool = LanePool(1, 0)
+    pool.arrivals = 50
+
+    assert update(pool, 0.001, rtt_s=0.02) == 2
+    assert pool.arrivals == 50
+
+
+def test_a_pool_says_when_it_has_changed() -> None:
+    pool = LanePool(1, 0)
+
+    assert not pool.update(in_use=0, waiting=0, rtt_s=0.01, now=1)
+    assert pool.update(in_use=20, waiting=0, rtt_s=0.01, now=2)
+    assert not pool.update(in_use=20, waiting=0, rtt_s=0.01, now=3)
+
+
+def test_a_pool_shrinks_when_no_more_was_needed_for_its_time() -> None:
+    pool = LanePool(1, 0)
+    assert update(pool, 10, in_use=100) == 128
+
+    assert {update(pool, now) for now in range(11, 10 + int(SHRINK_S))} == {128}
+    assert update(pool, 10 + 2 * SHRINK_S) == 2
+
+
+def test_a_pool_that_nobody_looked_at_for_long_shrinks_at_once() -> None:
+    pool = LanePool(1, 0)
+    update(pool, 10, in_use=100)
+
+    assert update(pool, 10 + 3 * SHRINK_S) == 2
+
+
+def test_lanes_that_are_not_wanted_are_surplus_once_the_agent_knows() -> None:
+    pool = LanePool(1, 0)
+    update(pool, 10, in_use=20)
+
+    assert pool.count_surplus(40, 10 + SURPLUS_S - 0.1) == 0
+    assert pool.count_surplus(40, 10 + SURPLUS_S) == 8
+    assert pool.count_surplus(30, 10 + SURPLUS_S) == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 300), st.floats(0, 100))))
+def test_a_pool_is_within_its_bounds_and_has_room_for_what_is_needed_now(
+    steps: list[tuple[int, int, float]],
+) -> None:
+    pool, now = LanePool(1, 0), 0.0
+    for in_use, waiting, passed_s in steps:
+        now += passed_s
+        pool.arrivals += in_use
+        wanted = update(pool, now, in_use=in_use, waiting=waiting, rtt_s=0.2)
+
+        assert 2 <= wanted <= MAX_LANES
+        assert wanted >= min(MAX_LANES, in_use + waiting + 2)
+
+
+@pytest.mark.parametrize(("rtt_s", "expected"), [(0, 0.1), (0.01, 0.1), (0.1, 0.35), (5, 1.0)])
+def test_a_client_waits_as_long_as_a_lane_takes(rtt_s: float, expected: float) -> None:
+    assert lane_wait_s(rtt_s) == pytest.approx(expected)
+
+
+def test_lanes_are_dialed_soon_after_a_chance_failure_and_rarely_once_streams_took_over() -> None:
+    waits = [redial_after_s(failures, 0) for failures in range(1, 9)]
+
+    assert waits == [0.5, 1.0, 60, 120, 240, 480, 480, 480]
+    assert redial_after_s(99, 1) == 600
+    assert [n for n in range(1, 9) if is_reported(n)] == [3]

@@ -1,0 +1,282 @@
+"""Uses of a lane until they are accepted: ACCEPT, retry without doubling, waits, and lost lanes."""
+
+import socket
+from collections.abc import Iterator
+from typing import override
+
+import pytest
+from support.lane_peers import LanePeer, dial_lane, receive
+from support.relay import SESSION, ClientUse, Relay, tcp_pair
+
+from towonel.relay.edge_lanes import LaneSession, Waiter
+from towonel.wire import lanes
+from towonel.wire.errors import Code
+from towonel.wire.lanes import FrameType
+
+
+@pytest.fixture
+def relay() -> Iterator[Relay]:
+    relay = Relay()
+    yield relay
+    relay.close()
+
+
+@pytest.fixture
+def edge() -> Iterator[Relay]:
+    relay = Relay(lanes=0)
+    yield relay
+    relay.close()
+
+
+@pytest.fixture
+def peer(edge: Relay) -> Iterator[LanePeer]:
+    """An agent, spoken by the test."""
+    peer = dial_lane(edge.edge.acceptor.address)
+    edge.wait(lambda: len(edge.edge.session.idle) == 1)
+    with peer.sock:
+        yield peer
+
+
+def open_use(relay: Relay, *, repeatable: bool = False) -> tuple[ClientUse, socket.socket]:
+    client, at_edge = tcp_pair()
+    use = ClientUse(relay.edge, at_edge)
+    session = relay.edge.session
+    assert relay.calls.call(lambda: session.open(b"\x00hello", use, repeatable=repeatable))
+    return use, client
+
+
+# ACCEPT.
+
+
+def test_accept_comes_alone_after_a_silence_and_the_origins_bytes_after_it(relay: Relay) -> None:
+    use = relay.open_use()
+    with use.client, use.origin:
+        assert receive(use.origin, 5) == b"hello"
+        use.client.sendall(b"more of the client")  # held until ACCEPT
+        assert receive(use.origin, 18) == b"more of the client"
+        use.origin.sendall(b"answer")
+        assert receive(use.client, 6) == b"answer"
+
+
+def test_an_origin_that_ends_without_a_byte_ends_the_client_so(relay: Relay) -> None:
+    use = relay.open_use()
+    with use.client:
+        assert receive(use.origin, 5) == b"hello"
+        use.origin.close()
+
+        assert use.client.recv(1) == b""
+    assert [end.code for end in use.wait_ended()] == [Code.NORMAL] * 2
+    use.wait_idle()
+
+
+def test_an_agent_accepts_at_once_where_the_edge_holds_more(relay: Relay) -> None:
+    relay.loop.delays.arm = lambda item, after_s: pytest.fail("it waits")  # type: ignore[method-assign]
+    use = relay.open_use(more=True)
+    with use.client, use.origin:
+        use.client.sendall(b"more")
+        assert receive(use.origin, 9) == b"hellomore"
+
+
+# Retry, which must not let anything happen twice.
+
+
+@pytest.mark.parametrize("repeatable", [False, True])
+def test_a_rejected_use_may_be_tried_again_and_the_lane_is_used_again(
+    relay: Relay, repeatable: bool
+) -> None:
+    relay.agent.origins.append(None)
+    use, client = open_use(relay, repeatable=repeatable)
+    with client:
+        relay.wait(lambda: use.failures == [(Code.ORIGIN_REFUSED, True)])
+
+        assert use.lane is None
+        relay.wait(lambda: len(relay.edge.session.idle) == 1)
+        assert relay.edge.lanes.lost == {}
+
+
+@pytest.mark.parametrize("repeatable", [False, True])
+def test_a_use_whose_lane_is_lost_is_tried_again_only_if_it_may_happen_twice(
+    edge: Relay, peer: LanePeer, repeatable: bool
+) -> None:
+    use, client = open_use(edge, repeatable=repeatable)
+    with client:
+        assert peer.read_frame()[0] is FrameType.OPEN
+        peer.sock.close()
+
+        edge.wait(lambda: use.failures == [(Code.SESSION_LOST, repeatable)])
+        assert edge.edge.session.in_use == 0
+
+
+@pytest.mark.parametrize("repeatable", [False, True])
+def test_a_use_that_the_agent_resets_before_accept_is_tried_again_only_if_it_may_happen_twice(
+    edge: Relay, peer: LanePeer, repeatable: bool
+) -> None:
+    use, client = open_use(edge, repeatable=repeatable)
+    with client:
+        peer.sock.sendall(lanes.encode_code(FrameType.RESET, 1, Code.ORIGIN_RESET))
+
+        edge.wait(lambda: use.failures == [(Code.ORIGIN_RESET, repeatable)])
+        assert peer.read_frame()[0] is FrameType.OPEN
+        assert peer.read_frame()[0] is FrameType.RESET
+        edge.wait(lambda: len(edge.edge.session.idle) == 1)
+
+
+def test_a_lane_that_is_dead_when_it_is_to_be_used_is_passed_over(edge: Relay) -> None:
+    """It is closed by its peer, and the loop has not heard of it: no byte can reach an origin."""
+    first, second = (dial_lane(edge.edge.acceptor.address) for _ in range(2))
+    edge.wait(lambda: len(edge.edge.session.idle) == 2)
+    edge.calls.call(lambda: edge.edge.session.idle[-1].sock.shutdown(socket.SHUT_WR))
+    use, client = open_use(edge)
+    with client, first.sock, second.sock:
+        assert use.lane is not None
+        assert edge.edge.session.in_use == 1
+        assert edge.edge.lanes.lost == {Code.SESSION_LOST: 1}
+
+
+def test_a_client_that_is_gone_before_accept_frees_the_lane_and_the_dial(relay: Relay) -> None:
+    relay.agent.origins.append(Code.ORIGIN_TIMEOUT)
+    use, client = open_use(relay)
+    relay.wait(lambda: len(relay.agent.opened) == 1)
+    relay.calls.call(lambda: relay.edge.session.cancel(use, Code.CLIENT_CLOSED))
+    with client:
+        relay.wait(lambda: relay.agent.cancelled == [Code.CLIENT_CLOSED])
+
+        relay.wait(lambda: len(relay.edge.session.idle) == 1)
+        assert (use.failures, use.lane) == ([], None)
+        use.sock.close()
+
+
+@pytest.mark.parametrize("kind", [FrameType.REJECT, FrameType.RESET, FrameType.ACCEPT])
+def test_an_answer_that_crosses_the_clients_end_frees_the_lane(
+    edge: Relay, peer: LanePeer, kind: FrameType
+) -> None:
+    use, client = open_use(edge)
+    edge.calls.call(lambda: edge.edge.session.cancel(use, Code.CLIENT_CLOSED))
+    answer = lanes.encode_code(kind, 1, Code.ORIGIN_REFUSED)
+    if kind is FrameType.ACCEPT:
+        answer = lanes.encode_head(kind, 1, 3) + b"abc" + lanes.encode_head(FrameType.END, 1, 0)
+    peer.sock.sendall(answer)
+
+    edge.wait(lambda: len(edge.edge.session.idle) == 1)
+    assert use.failures == []
+    use.sock.close()
+    client.close()
+
+
+def test_a_reset_without_an_answer_closes_the_lane_after_two_seconds(
+    edge: Relay, peer: LanePeer
+) -> None:
+    use, client = open_use(edge)
+    edge.calls.call(lambda: edge.edge.session.cancel(use, Code.CLIENT_CLOSED))
+    edge.pass_time(1.7)
+    assert edge.edge.lanes.lost == {}
+    edge.pass_time(1)
+
+    edge.wait(lambda: edge.edge.lanes.lost == {Code.SESSION_LOST: 1})
+    use.sock.close()
+    client.close()
+
+
+# Agents that have vanished.
+
+
+def test_an_agent_that_answers_no_ping_is_dead_and_the_client_goes_elsewhere(
+    edge: Relay, peer: LanePeer
+) -> None:
+    use, client = open_use(edge, repeatable=True)
+    edge.pass_time(0.6)
+    assert use.failures == []
+    edge.pass_time(1.3)
+
+    with client:
+        edge.wait(lambda: use.failures == [(Code.SESSION_LOST, True)])
+
+
+def test_a_slow_origin_is_not_a_dead_agent(relay: Relay) -> None:
+    relay.agent.origins.append(Code.ORIGIN_TIMEOUT)
+    use, client = open_use(relay)
+    relay.wait(lambda: len(relay.agent.opened) == 1)
+    for _ in range(20):
+        relay.pass_time(0.6)
+        relay.wait(lambda: not relay.edge.lane._pinged)
+
+    assert use.failures == []
+    relay.calls.call(lambda: relay.agent.opened[0][0].reject(Code.ORIGIN_TIMEOUT))
+    with client:
+        relay.wait(lambda: use.failures == [(Code.ORIGIN_TIMEOUT, True)])
+
+
+# The waiting room.
+
+
+class Client(Waiter):
+    """Waiter that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.result: list[object] = []
+
+    @override
+    def on_lane(self, session: LaneSession) -> None:
+        self.result.append(session)
+
+    @override
+    def on_no_lane(self) -> None:
+        self.result.append(None)
+
+
+def wait_in(relay: Relay, *clients: Client) -> list[bool]:
+    sessions = [relay.edge.session]
+    return relay.calls.call(lambda: [relay.edge.lanes.wait(sessions, one) for one in clients])
+
+
+def test_a_client_waits_until_a_lane_is_idle(relay: Relay) -> None:
+    use = relay.open_use()
+    first, second = Client(), Client()
+    assert wait_in(relay, first, second) == [True, True]
+    use.close()
+
+    relay.wait(lambda: first.result == [relay.edge.session])
+    assert second.result == []
+    assert relay.edge.wanted[-1] > 2
+
+
+def test_a_client_waits_no_longer_than_a_lane_takes(edge: Relay) -> None:
+    client = Client()
+    wait_in(edge, client)
+    edge.pass_time(0.09)
+    assert client.result == []
+    edge.pass_time(0.03)
+
+    edge.wait(lambda: client.result == [None])
+    assert edge.edge.session.waits == {}
+    assert edge.loop.delays.count == 0
+
+
+def test_256_clients_wait_for_a_session_and_the_next_is_told_at_once(edge: Relay) -> None:
+    clients = [Client() for _ in range(257)]
+
+    assert wait_in(edge, *clients) == [True] * 256 + [False]
+    assert clients[-1].result == []
+
+
+def test_a_client_that_is_gone_waits_no_more(edge: Relay) -> None:
+    client = Client()
+    wait_in(edge, client)
+    edge.calls.call(lambda: edge.edge.lanes.stop_waiting(client))
+    edge.calls.call(lambda: edge.edge.lanes.stop_waiting(client))
+    edge.pass_time(2)
+
+    assert client.result == []
+    assert edge.edge.session.waits == {}
+
+
+def test_a_client_waits_for_two_sessions_until_both_are_gone(edge: Relay) -> None:
+    other = edge.calls.call(lambda: edge.edge.lanes.add_session(b"2" * 16, b"k" * 32, 0.001))
+    client = Client()
+    edge.calls.call(lambda: edge.edge.lanes.wait([edge.edge.session, other], client))
+    edge.calls.call(lambda: edge.edge.lanes.go_away(SESSION))
+    assert client.result == []
+    edge.calls.call(lambda: edge.edge.lanes.end_session(b"2" * 16))
+
+    assert client.result == [None]
+    assert wait_in(edge, Client()) == [False]

@@ -1,0 +1,98 @@
+"""Peers of lanes, spoken byte by byte: an agent or an edge that does what honest ones do not."""
+
+import os
+import socket
+from dataclasses import dataclass
+
+from support.relay import CERTIFICATE_HASH, EDGE_ID, SECRET, SESSION, WAIT_S
+
+from towonel.identity.lanes import SEAL_BYTES, LaneIdentity, LaneSeal, Role, prove
+from towonel.wire import lane_admission, lanes
+from towonel.wire.lane_admission import (
+    ANSWER_BYTES,
+    HELLO_BYTES,
+    MAC_BYTES,
+    NONCE_BYTES,
+    LaneAnswer,
+    LaneHello,
+)
+from towonel.wire.lanes import HEAD, HEAD_BYTES, FrameType
+
+
+@dataclass
+class LanePeer:
+    """One end of a lane that is admitted."""
+
+    sock: socket.socket
+    seal: LaneSeal
+
+    def __post_init__(self) -> None:
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def open(self, use: int, content: bytes) -> bytes:
+        """Return a whole OPEN."""
+        head = lanes.encode_head(FrameType.OPEN, use, len(content) + SEAL_BYTES)
+        return head + self.seal.seal(use, head, content)
+
+    def read_frame(self) -> tuple[FrameType, int, bytes]:
+        """Return the next frame, apart from pings, which are answered."""
+        while True:
+            (word,) = HEAD.unpack(receive(self.sock, HEAD_BYTES))
+            kind, use, length = lanes.decode_head(word)
+            payload = receive(self.sock, length)
+            if kind is FrameType.PING:
+                self.sock.sendall(lanes.encode_head(FrameType.PONG, 0, length) + payload)
+            elif kind is not FrameType.PONG:
+                return kind, use, payload
+
+    def is_closed(self) -> bool:
+        """Wait for the end of the lane."""
+        try:
+            while self.sock.recv(4096):
+                pass
+        except ConnectionResetError:
+            pass
+        return True
+
+
+def receive(sock: socket.socket, size: int) -> bytes:
+    """Return so many bytes."""
+    data = b""
+    while len(data) < size:
+        more = sock.recv(size - len(data))
+        if not more:
+            raise EOFError(f"{len(data)} of {size} bytes")
+        data += more
+    return data
+
+
+def greet(address: tuple[str, int], session_id: bytes = SESSION) -> tuple[socket.socket, bytes]:
+    """Connect as an agent, and return the socket and the nonce of the hello that is sent."""
+    sock = socket.create_connection(address, timeout=WAIT_S)
+    nonce = os.urandom(NONCE_BYTES)
+    sock.sendall(lane_admission.encode_hello(LaneHello(session_id, nonce)))
+    return sock, nonce
+
+
+def dial_lane(address: tuple[str, int]) -> LanePeer:
+    """Be admitted by an edge as an agent."""
+    sock, nonce = greet(address)
+    answer = lane_admission.decode_answer(receive(sock, ANSWER_BYTES))
+    assert isinstance(answer, LaneAnswer), answer
+    identity = LaneIdentity(SESSION, nonce, answer.nonce, EDGE_ID, CERTIFICATE_HASH)
+    sock.sendall(prove(SECRET, Role.AGENT, identity))
+    return LanePeer(sock, LaneSeal(SECRET, identity))
+
+
+def accept_lane(server: socket.socket) -> LanePeer:
+    """Admit the next lane of an agent as an edge."""
+    server.settimeout(WAIT_S)
+    sock = server.accept()[0]
+    sock.settimeout(WAIT_S)
+    hello = lane_admission.decode_hello(receive(sock, HELLO_BYTES))
+    nonce = os.urandom(NONCE_BYTES)
+    identity = LaneIdentity(hello.session_id, hello.nonce, nonce, EDGE_ID, CERTIFICATE_HASH)
+    answer = LaneAnswer(nonce, prove(SECRET, Role.EDGE, identity))
+    sock.sendall(lane_admission.encode_answer(answer))
+    receive(sock, MAC_BYTES)
+    return LanePeer(sock, LaneSeal(SECRET, identity))
