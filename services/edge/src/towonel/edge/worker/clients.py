@@ -163,6 +163,7 @@ class Client(Handler):
             self._wait_for(hello.needed)
             return
         self.server_name = hello.server_name
+        self.is_repeatable = not hello.has_early_data
         self.opening = True
         if self._reads > 1:
             self._set_low_water(1)
