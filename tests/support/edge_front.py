@@ -41,7 +41,6 @@ START = Start(
     open_s=15.0,
     linger_s=1.0,
     idle_s=0.0,
-    unacknowledged_s=15.0,
     check_s=3.0,
     report_s=0.25,
     orphan_s=0.0,

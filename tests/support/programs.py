@@ -140,7 +140,9 @@ class OwnProcess:
     def workers(self) -> list[int]:
         """Return the processes that it has started."""
         tasks = Path(f"/proc/{self.process.pid}/task")
-        return [int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+        return [
+            int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()
+        ]
 
 
 def _resident_bytes(pid: int) -> int:

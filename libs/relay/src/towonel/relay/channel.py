@@ -139,7 +139,7 @@ class Channel:
 def _decode(data: bytes, descriptors: tuple[int, ...]) -> ChannelMessage:
     with contextlib.suppress(ProtocolError):
         match cbor.decode(data):
-            case [str(kind), dict(fields)]:
+            case [str(kind), dict() as fields]:
                 return ChannelMessage(kind, cast("dict[str, Any]", fields), descriptors)
             case _:
                 pass

@@ -47,8 +47,6 @@ class Sessions(AdmissionPolicy):
 
     has_lanes = True
 
-    has_lanes = True
-
     def __init__(
         self,
         table: RouteTable,

@@ -17,18 +17,13 @@ _PROBES: Final = 2  # of the window: one is on its way, and the one before it ha
 
 
 class StallDetector:
-    """Detector for one connection, which is asked now and then.
+    """Detector for one connection, which is asked now and then."""
 
-    Args:
-        stall_s: for which nothing may be acknowledged.
-    """
-
-    def __init__(self, stall_s: float = STALL_S) -> None:
-        self._stall_s = stall_s
+    def __init__(self) -> None:
         self._since = 0.0  # when bytes were first seen to be on the way; 0 for never
 
     def check(self, info: bytes, now: float) -> bool:
-        """Return whether nothing was acknowledged for so long, and bytes waited for it all the time.
+        """Return whether nothing was acknowledged for 15 s, during all of which bytes waited for it.
 
         Args:
             info: the first `INFO_BYTES` of the kernel's TCP_INFO.
@@ -44,4 +39,4 @@ class StallDetector:
         if not self._since:
             self._since = now
         waited_s = min(now - self._since, quiet_ms / 1000)
-        return waited_s >= self._stall_s
+        return waited_s >= STALL_S

@@ -96,6 +96,11 @@ class Client(Handler):
         self._give_up_at = time.monotonic() + service.start.handshake_s
         service.loop.wheel.arm(self, service.start.handshake_s)
 
+    @override
+    def crash(self, error: Exception) -> None:
+        self.service.report_crash(error)
+        self.service.abandon(self, Code.INTERNAL)
+
     # Its first flight.
 
     @override
@@ -108,7 +113,7 @@ class Client(Handler):
             if events & READABLE and self._reads <= FREE_READS:
                 self._read()
         elif self.broken:
-            self.service.abandon(self)
+            self.service.abandon(self, Code.CLIENT_CLOSED)
 
     @override
     def expire(self) -> None:

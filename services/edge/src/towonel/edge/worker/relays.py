@@ -1,11 +1,11 @@
 """Relays of clients over lanes, and what ends them from outside.
 
-That is a route that went or now belongs to somebody else, and a client that acknowledges nothing any more.
+That is a route that went or now belongs to somebody else, and a tenant that is revoked.
 """
 
 import socket
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final, override
 
 from towonel.edge.core.admission import Admission, Ticket
@@ -13,7 +13,6 @@ from towonel.edge.core.route_table import RouteTable, route_keys
 from towonel.edge.worker.counters import WorkerCounters, count
 from towonel.relay.connection import Connection, Owner
 from towonel.relay.core.deadlines import TICK_S
-from towonel.relay.core.stall import INFO_BYTES, StallDetector
 from towonel.relay.frame_writer import FrameWriter
 from towonel.relay.loop import Handler, Loop
 from towonel.relay.memory import Memory
@@ -34,7 +33,6 @@ class ClientConnection(Connection):
         server_name: that it asked for.
         tenant_id: that the name belonged to then.
         first_bytes: of it that the lane has taken already.
-        unacknowledged_s: for which it may acknowledge nothing of what was sent to it.
     """
 
     def __init__(
@@ -50,16 +48,20 @@ class ClientConnection(Connection):
         server_name: Hostname,
         tenant_id: TenantId,
         first_bytes: int,
-        unacknowledged_s: float,
     ) -> None:
         super().__init__(sock, loop, memory, lane, relays, reset=Code.CLIENT_CLOSED, idle_s=idle_s)
         self.received = first_bytes
+        self.relays = relays
         self.ticket = ticket
         self.server_name = server_name
         self.tenant_id = tenant_id
         self.counted_in = self.counted_out = 0  # bytes that the counters have
         self.slice = 0  # of the relays that are looked at in one tick
-        self.stall = StallDetector(unacknowledged_s)
+
+    @override
+    def crash(self, error: Exception) -> None:
+        self.relays.report_crash(error)
+        self.fail(Code.INTERNAL)
 
 
 class Relays(Owner, Handler):
@@ -70,7 +72,8 @@ class Relays(Owner, Handler):
         table: the routes.
         admission: where clients are counted.
         counters: the worker's.
-        check_s: between two looks at a client.
+        check_s: in which the bytes of every client are counted once.
+        report_crash: is told of an exception that is a bug.
     """
 
     def __init__(
@@ -81,7 +84,9 @@ class Relays(Owner, Handler):
         counters: WorkerCounters,
         *,
         check_s: float,
+        report_crash: Callable[[Exception], None],
     ) -> None:
+        self.report_crash = report_crash
         self._loop = loop
         self._table = table
         self._admission = admission
@@ -112,7 +117,7 @@ class Relays(Owner, Handler):
     def close(self) -> None:
         """Cut all clients."""
         for client in [each for some in self._slices for each in some]:
-            client.cut(Code.CANCELLED)
+            client.finish(Code.CANCELLED)
 
     def recheck(self, routes: Iterable[str]) -> None:
         """End clients whose route went, or has another owner, soon; `routes` are what changed."""
@@ -135,13 +140,9 @@ class Relays(Owner, Handler):
         return route is not None and route.tenant_id == tenant_id
 
     def look(self, tick: int) -> None:
-        """Look at the clients whose turn it is in a tick: count their bytes, and end who is gone."""
-        now = self._loop.wheel.now
-        for client in tuple(self._slices[tick % len(self._slices)]):
+        """Count the bytes of the clients whose turn it is in a tick."""
+        for client in self._slices[tick % len(self._slices)]:
             self._count_bytes(client)
-            info = client.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_BYTES)
-            if client.stall.check(info, now):
-                client.fail(Code.CLIENT_TIMEOUT)
 
     @override
     def on_connection_ended(self, connection: Connection) -> None:

@@ -4,14 +4,22 @@ import contextlib
 import random
 import socket
 import time
-from typing import Protocol, assert_never, override
+import traceback
+from typing import Final, Protocol, assert_never, override
 
 from towonel.edge.core.admission import Admission, AdmissionLimits, Ticket
 from towonel.edge.core.balance import MAX_TRIES, SESSION_CODES, Balancer
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.worker.clients import Client, ClientUse, ClientWaiter, SocketName
 from towonel.edge.worker.counters import WorkerCounters, count
-from towonel.edge.worker.messages import ClientHandedOver, LanesWanted, Message, Refused, Start
+from towonel.edge.worker.messages import (
+    ClientHandedOver,
+    Crashed,
+    LanesWanted,
+    Message,
+    Refused,
+    Start,
+)
 from towonel.edge.worker.refusals import LINGER_OFF, Refuser
 from towonel.edge.worker.relays import ClientConnection, Relays
 from towonel.edge.worker.sessions import WorkerSession, WorkerSessions
@@ -26,6 +34,8 @@ from towonel.wire.lanes import MAX_FIRST_BYTES
 from towonel.wire.names import Hostname
 from towonel.wire.preamble import Preamble
 from towonel.wire.routes import Route, TlsMode
+
+MAX_TRACEBACK_CHARS: Final = 8 * 1024
 
 
 class Sender(Protocol):
@@ -75,6 +85,7 @@ class ClientService(EdgeLanesOwner):
             self.admission,
             self.counters,
             check_s=start.check_s,
+            report_crash=self.report_crash,
         )
         self.refuser = Refuser(loop, start.linger_s)
         self.arriving: set[Client] = set()
@@ -277,7 +288,6 @@ class ClientService(EdgeLanesOwner):
             server_name=name,
             tenant_id=route.tenant_id,
             first_bytes=len(client.data),
-            unacknowledged_s=self.start.unacknowledged_s,
         )
         connection.hung_up, connection.ended_well = client.hung_up, client.ended_well
         self.relays.add(connection)
@@ -298,10 +308,16 @@ class ClientService(EdgeLanesOwner):
         count(self.counters.retries, code)
         self.open(client)
 
-    def abandon(self, client: Client) -> None:
-        """Give up a client that has reset its connection."""
-        self._cancel(client, Code.CLIENT_CLOSED)
-        self.refuse(client, Unavailable(Code.CLIENT_CLOSED, "while its lane was opened"))
+    def abandon(self, client: Client, code: Code) -> None:
+        """Give up a client that has reset its connection, or met a bug."""
+        if client in self.arriving:
+            self._cancel(client, code)
+            self.refuse(client, Unavailable(code, "before it was relayed"))
+
+    def report_crash(self, error: Exception) -> None:
+        """Let control log an exception that is a bug of ours, and go on."""
+        text = "".join(traceback.format_exception(error))
+        self.send(Crashed(text[-MAX_TRACEBACK_CHARS:]))
 
     def give_up(self, client: Client) -> None:
         """Refuse a client for which nobody has opened a connection in time."""
