@@ -188,7 +188,8 @@ class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
         super().__init__()
         self.loop, self.memory = loop, memory
         self.origins: list[socket.socket | Code | None] = []
-        self.origins_by_name: dict[bytes, socket.socket] = {}  # each is dialed once
+        self.origins_by_name: dict[bytes, socket.socket] = {}
+        self.dialed: set[bytes] = set()
         self.opened: list[tuple[AgentLane, bytes]] = []
         self.cancelled: list[Code] = []
         self.reports: list[Code | None] = []  # failures, and None for a recovery
@@ -208,13 +209,22 @@ class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
     def on_open(self, lane: AgentLane, content: bytes) -> AgentUse | None:
         self.opened.append((lane, content))
         if self.origins_by_name:
-            self.accept(lane, self.origins_by_name.pop(content[1:]), content[1:])
-            return self
+            return self._dial_by_name(lane, content[1:])
         origin = self.origins.pop(0)
         if origin is None:
             lane.reject(Code.ORIGIN_REFUSED)
         elif isinstance(origin, socket.socket):
             self.accept(lane, origin, content[1:])
+        return self
+
+    def _dial_by_name(self, lane: AgentLane, name: bytes) -> AgentUse:
+        assert name not in self.dialed, "a client reached two origins"
+        origin = self.origins_by_name.get(name)
+        if origin is None or origin.fileno() < 0:
+            lane.reject(Code.NO_SERVICE)
+        else:
+            self.dialed.add(name)
+            self.accept(lane, origin, name)
         return self
 
     def accept(self, lane: AgentLane, origin: socket.socket, first: bytes) -> None:

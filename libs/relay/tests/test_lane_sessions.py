@@ -197,6 +197,17 @@ def dial(agent: Relay, address: tuple[str, int], secret: bytes = SECRET) -> None
     agent.calls.call(lambda: agent.agent.lanes.add_session(target, 1))
 
 
+def test_an_edge_that_wants_lanes_without_end_gets_512(relay: Relay) -> None:
+    def want() -> int:
+        relay.agent.lanes.set_wanted(SESSION, 1_000_000)
+        return len(relay.agent.session.dials)
+
+    assert relay.calls.call(want) == 16
+    relay.wait(lambda: len(relay.edge.session.idle) == 512)
+    assert relay.agent.session.wanted == 512
+    assert not relay.agent.session.dials
+
+
 def wait_failures(agent: Relay, count: int) -> None:
     agent.wait(lambda: agent.agent.session.failures == count)
 

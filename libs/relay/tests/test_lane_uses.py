@@ -206,6 +206,18 @@ def test_a_slow_origin_is_not_a_dead_agent(relay: Relay) -> None:
         relay.wait(lambda: use.failures == [(Code.ORIGIN_TIMEOUT, True)])
 
 
+def test_a_peer_that_reads_no_answers_gets_no_more(edge: Relay, peer: LanePeer) -> None:
+    ping = lanes.encode_head(FrameType.PING, 0, 8) + b"12345678"
+    peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    (lane,) = edge.edge.session.idle
+    while lane.clear:
+        peer.sock.sendall(ping * 20_000)
+    peer.sock.sendall(ping * 20_000)
+    edge.calls.call(lambda: None)
+
+    assert 0 < lane.pending_bytes <= len(ping)
+
+
 # The waiting room.
 
 

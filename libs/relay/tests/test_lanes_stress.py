@@ -10,7 +10,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import override
@@ -80,12 +80,13 @@ class Side:
         assert self.how != "end" or self.got == len(other.data)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Client(ClientUse, Waiter):
     """Client that waits for a lane, and tries again where it may."""
 
-    content: bytes = b""
-    settled: threading.Event = field(default_factory=threading.Event)
+    relay: Relay
+    at_agent: socket.socket
+    content: bytes
 
     def begin(self) -> None:
         session = self.edge.session
@@ -106,6 +107,8 @@ class Client(ClientUse, Waiter):
             self.begin()
         else:
             super().on_failed(code, may_retry=may_retry)
+            if self.content[1:] not in self.relay.agent.dialed:
+                self.at_agent.close()  # its origin waits for a client that does not come
 
 
 @dataclass
@@ -122,7 +125,9 @@ class Load:
         (client, at_edge), (origin, at_agent) = tcp_pair(), tcp_pair()
         name = number.to_bytes(NAME_BYTES)
         one, other = self._side(client), self._side(origin)
-        use = Client(self.relay.edge, at_edge, content=b"\x00" + name)
+        use = Client(
+            self.relay.edge, at_edge, relay=self.relay, at_agent=at_agent, content=b"\x00" + name
+        )
         self.relay.agent.origins_by_name[name] = at_agent
         self.relay.calls.call(use.begin)
         with ThreadPoolExecutor(2) as threads:
@@ -177,7 +182,7 @@ def lose_one(relay: Relay, rng: random.Random) -> None:
 @pytest.mark.parametrize("lossy", [False, True], ids=["sound", "lossy"])
 @pytest.mark.parametrize(
     ("seed", "count"),
-    [(0, 40), *(pytest.param(seed, 1_250, marks=pytest.mark.soak) for seed in range(1, 9))],
+    [(0, 40), *(pytest.param(seed, 1_250, marks=pytest.mark.soak) for seed in range(1, 5))],
 )
 def test_clients_that_end_in_any_way_leave_nothing_behind(
     relay: Relay, seed: int, count: int, lossy: bool

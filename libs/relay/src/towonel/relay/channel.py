@@ -138,8 +138,8 @@ class Channel:
 
 def _decode(data: bytes, descriptors: tuple[int, ...]) -> ChannelMessage:
     with contextlib.suppress(ProtocolError):
-        match cbor.decode(data):
-            case [str(kind), dict(fields)]:
+        match cast("list[Any] | None", cbor.decode(data)):
+            case [str(kind), {**fields}]:
                 return ChannelMessage(kind, cast("dict[str, Any]", fields), descriptors)
             case _:
                 pass

@@ -18,7 +18,7 @@ from towonel.relay.lingering import LINGER_S, LingeringEnd
 from towonel.relay.loop import BROKEN, Loop
 from towonel.relay.memory import BUFFER_BYTES, Memory
 from towonel.relay.pipes import Pipe
-from towonel.relay.socket_end import SPLICE_FLAGS
+from towonel.relay.socket_end import SPLICE_FLAGS, STALL_CHECK_S
 from towonel.relay.sockets import tune_lasting
 from towonel.wire import lanes
 from towonel.wire.errors import Code
@@ -43,6 +43,7 @@ class Connection(LingeringEnd):
         lane: its lane, to which it is to be attached.
         owner: told when it has ended.
         reset: code of a failure of this socket.
+        timeout: code of a peer that is gone, and of the idle limit.
         idle_s: how long nothing may move; 0 for as long as it likes.
         linger_s: how long the peer of a failed connection may take for each part of what is left.
         first: type of the first frame that is sent: DATA, or the agent's ACCEPT.
@@ -62,6 +63,7 @@ class Connection(LingeringEnd):
         owner: Owner,
         *,
         reset: Code,
+        timeout: Code = Code.CLIENT_TIMEOUT,
         idle_s: float = 0,
         linger_s: float = LINGER_S,
         first: FrameType = FrameType.DATA,
@@ -75,7 +77,9 @@ class Connection(LingeringEnd):
         self.received = self.sent = 0
         self._owner = owner
         self._reset = reset
+        self._timeout = timeout
         self._idle_s = idle_s
+        self._quiet_s = 0.0  # without the lane
         self._moved = 0  # bytes in all, when the idle limit was last looked at
         self._kind = first
         self._input_over = False  # END is sent
@@ -90,7 +94,7 @@ class Connection(LingeringEnd):
     def on_readable(self) -> None:
         lane = self.lane
         if lane is None:
-            self._drop_input()
+            self.discard()
             return
         body = self.memory.body_view
         while self.readable and lane.clear and lane.state.may_send:
@@ -113,10 +117,6 @@ class Connection(LingeringEnd):
                 return
             if not self.hung_up:
                 self.readable = False
-
-    def _drop_input(self) -> None:
-        if self.lingering:
-            self.discard()
 
     @override
     def take_turn(self) -> bool:
@@ -224,11 +224,13 @@ class Connection(LingeringEnd):
         elif not self.shut_down():
             self.fail(self._reset)
 
-    def note_lasting(self) -> None:
-        """Set options that are not worth their system calls for a short connection."""
+    def check(self) -> None:
+        """Look after a connection that lasts; the lane calls this every few seconds."""
         if not self._tuned:
             self._tuned = True
             tune_lasting(self.sock)
+        if self.is_stalled():
+            self.fail(self._timeout)
 
     # Its end.
 
@@ -250,24 +252,32 @@ class Connection(LingeringEnd):
             self.lane = None
             self.linger(code)
 
-    def cut(self, code: Code) -> None:
-        """End by a reset at once."""
-        self.finish(code)
-
     def leave_lane(self) -> None:
         """Go on without the lane, whose use is over: send what is pending, and close."""
         self.lane = None
+        self.loop.wheel.arm(self, STALL_CHECK_S)
 
     @override
     def expire(self) -> None:
         moved = self.received + self.sent
         if self.lingering:
             self.check_progress()
+        elif self.lane is None:
+            self._check_without_lane(moved)
         elif moved != self._moved:
             self._moved = moved
             self.loop.wheel.arm(self, self._idle_s)
         else:
-            self.fail(Code.CLIENT_TIMEOUT)
+            self.fail(self._timeout)
+
+    def _check_without_lane(self, moved: int) -> None:
+        self._quiet_s = self._quiet_s + STALL_CHECK_S if moved == self._moved else 0.0
+        self._moved = moved
+        self.loop.wheel.arm(self, STALL_CHECK_S)
+        if 0 < self._idle_s <= self._quiet_s:
+            self.fail(self._timeout)
+        else:
+            self.check()
 
     def _close_if_over(self) -> None:
         if self._input_over and self._output_over and self.clear and not self._closed:

@@ -5,17 +5,16 @@ from typing import Final, override
 
 from towonel.relay.connection import Connection
 from towonel.relay.core.lane_state import LaneState, Received
-from towonel.relay.core.stall import INFO_BYTES, StallDetector
 from towonel.relay.frame_reader import FrameReader
 from towonel.relay.lingering import LINGER_OFF
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
+from towonel.relay.socket_end import STALL_CHECK_S
 from towonel.wire import lanes
 from towonel.wire.errors import Code
 from towonel.wire.lanes import PROBE_BYTES, FrameType
 
 RESET_ANSWER_S: Final = 2.0
-STALL_CHECK_S: Final = 5.0
 
 
 class Lane(FrameReader):
@@ -28,7 +27,6 @@ class Lane(FrameReader):
     def __init__(self, sock: socket.socket, loop: Loop, memory: Memory, state: LaneState) -> None:
         super().__init__(sock, loop, memory, state)
         self.resting = True
-        self._stall = StallDetector()
 
     # Hooks of the two sides.
 
@@ -94,7 +92,7 @@ class Lane(FrameReader):
     def cut(self, code: Code) -> None:
         """Close the lane and its connection at once, whatever was still to be delivered."""
         if self.connection is not None:
-            self.connection.cut(code)
+            self.connection.finish(code)
         self.lose(code)
 
     def retire(self) -> None:
@@ -170,19 +168,18 @@ class Lane(FrameReader):
         if self.closed:
             return
         if self.connection is not None:
-            self.connection.note_lasting()
-            self._check_stall()
+            self._check_use(self.connection)
         elif self.state.sent_last and not self.resting:
             self.lose(Code.SESSION_LOST)  # RESET is not answered
         else:
             self.on_deadline()
 
-    def _check_stall(self) -> None:
-        info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_BYTES)
-        if self._stall.check(info, self.loop.wheel.now):
+    def _check_use(self, connection: Connection) -> None:
+        if self.is_stalled():
             self.lose(Code.SESSION_LOST)
-        else:
-            self.loop.wheel.arm(self, STALL_CHECK_S)
+            return
+        self.loop.wheel.arm(self, STALL_CHECK_S)
+        connection.check()
 
     def rest_if_idle(self) -> None:
         """Begin to rest, once the use is over for both sides."""

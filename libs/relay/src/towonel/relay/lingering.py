@@ -71,7 +71,9 @@ class LingeringEnd(SocketEnd):
         self.finish(self.code)
 
     def discard(self) -> None:
-        """Drop what has come, and close once the peer has ended and has all."""
+        """Drop what has come, once it lingers, and close once the peer has ended and has all."""
+        if not self.lingering:
+            return
         for _ in range(_DISCARDS):
             try:
                 count = self.sock.recv_into(self.memory.body_view)

@@ -8,10 +8,12 @@ import os
 import socket
 from typing import Final, override
 
+from towonel.relay.core.stall import INFO_BYTES, StallDetector
 from towonel.relay.loop import BROKEN, ENDED, READABLE, WRITABLE, Handler, Loop
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import Pipe
 
+STALL_CHECK_S: Final = 5.0
 SPLICE_FLAGS: Final = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK if hasattr(os, "splice") else 0
 
 
@@ -43,6 +45,7 @@ class SocketEnd(Handler):
         self._held = b""
         self._pipe: Pipe | None = None
         self._pipe_bytes = 0
+        self._stall: StallDetector | None = None
 
     @override
     def on_ready(self, events: int) -> None:
@@ -103,6 +106,13 @@ class SocketEnd(Handler):
         if self._pipe is not None and self.clear:
             self.on_sent(self._empty_pipe())
         return self.clear
+
+    def is_stalled(self) -> bool:
+        """Return whether the peer is gone with bytes on the way to it; asked every few seconds."""
+        if self._stall is None:
+            self._stall = StallDetector()
+        info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_BYTES)
+        return self._stall.check(info, self.loop.wheel.now)
 
     def on_sent(self, count: int) -> None:
         """Count bytes of pending output that the socket took."""

@@ -239,6 +239,7 @@ async def _run_one(control: Control, start: Start, timing: SupervisorTiming) -> 
                 async with asyncio.timeout(_EXIT_S):
                     await process.wait()
         finally:
+            channel.close()
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             code = await asyncio.shield(process.wait())

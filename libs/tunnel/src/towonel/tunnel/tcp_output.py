@@ -5,12 +5,15 @@ TCP_USER_TIMEOUT also ends a peer that is there and pauses reading. So the kerne
 unacknowledged: a peer that pauses acknowledges what it has got, and every probe of its window.
 """
 
+import asyncio
 import socket
 import struct
+from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
 
 # struct tcp_info of linux/tcp.h: tcpi_probes, tcpi_unacked, tcpi_last_ack_recv, tcpi_notsent_bytes.
 _TCP_INFO = struct.Struct("=3xB20xI28xI84xI")
+YIELD_EVERY = 100  # sockets looked at before others get their turn: below a millisecond
 _UNANSWERED_PROBES = 3  # of a window: one may be lost, and one under way
 
 
@@ -69,3 +72,11 @@ class OutputWatch:
         owing_since = now if self._owing_since is None else self._owing_since
         self._owing_since = max(owing_since, now - state.acknowledged_s)
         return now - self._owing_since >= limit_s
+
+
+async def with_pauses[T](watched: Collection[T]) -> AsyncGenerator[T]:
+    """Yield each of what is there now, and let others have their turn in between."""
+    for number, each in enumerate(tuple(watched)):
+        if number % YIELD_EVERY == 0:
+            await asyncio.sleep(0)
+        yield each

@@ -18,7 +18,7 @@ MAX_HELLO_BYTES = 16 * 1024  # on the wire, record headers included; post-quantu
 _RECORD_HEADER, _HANDSHAKE_HEADER = 5, 4
 _MAX_FRAGMENT_BYTES = 1 << 14
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
-_SERVER_NAME, _ALPN = 0, 16  # extensions
+_SERVER_NAME, _ALPN, _EARLY_DATA = 0, 16, 42  # extensions
 _HOST_NAME = 0
 
 _ALERT_DECODE_ERROR, _ALERT_INTERNAL_ERROR, _ALERT_UNRECOGNIZED_NAME = 50, 80, 112
@@ -33,9 +33,15 @@ _ALERTS = {
 
 @dataclass(frozen=True, slots=True)
 class ClientHello:
-    """ClientHello, as far as routing needs it."""
+    """ClientHello, as far as routing needs it.
+
+    Args:
+        server_name: that the client asks for.
+        has_early_data: whether requests may follow at once, which must not reach two origins.
+    """
 
     server_name: Hostname
+    has_early_data: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +152,7 @@ def _parse(handshake: bytes) -> ClientHello:
     _check_alpn(extensions.get(_ALPN))
     if _SERVER_NAME not in extensions:
         raise ProtocolError(Code.NO_SNI, "the client names no host")
-    return ClientHello(_parse_server_name(extensions[_SERVER_NAME]))
+    return ClientHello(_parse_server_name(extensions[_SERVER_NAME]), _EARLY_DATA in extensions)
 
 
 def _parse_extensions(cursor: _Cursor) -> dict[int, _Cursor]:

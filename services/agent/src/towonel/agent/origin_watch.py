@@ -9,7 +9,7 @@ from collections.abc import Generator
 
 from towonel.agent.origin_pipe import OriginPipe
 from towonel.agent.timing import OriginTiming
-from towonel.tunnel.pauses import with_pauses
+from towonel.tunnel.tcp_output import with_pauses
 from towonel.wire.errors import Code
 
 

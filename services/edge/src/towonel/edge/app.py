@@ -223,8 +223,9 @@ async def _serve_clients(
         await _wait_first(event, stopping)
     if stopping.is_set():
         return 0
+    lanes = _bind_for_lanes(edge.settings, sock, agents.port)
     async with edge.relays.watch():
-        edge.plane.listen([sock])
+        edge.plane.listen([sock], lanes)
         edge.health.set(CHECK, ok=True)
         log.info("edge.started", port=sock.getsockname()[1], session_port=agents.port)
         try:
@@ -266,6 +267,20 @@ async def _drain(edge: Edge, agents: Listener) -> int:
 def _load_credentials(settings: EdgeSettings) -> EdgeCredentials:
     now = to_datetime(time.time_ns() // 1_000_000)
     return load_credentials(settings.token, settings.key_path, settings.state_folder, now)
+
+
+def _bind_for_lanes(
+    settings: EdgeSettings, clients: socket.socket, session_port: int
+) -> list[socket.socket]:
+    """Listen for lanes where sessions are: that is elsewhere than clients connect, if at all."""
+    host, port = settings.session_address
+    if (host, port or session_port) == (settings.listen[0], clients.getsockname()[1]):
+        return []
+    try:
+        return [bind_socket(host, session_port)]
+    except OSError as error:
+        variable = settings.variable_of("session_listen" if settings.session_listen else "listen")
+        raise listen_error(variable, host, session_port, error) from error
 
 
 def _bind(settings: EdgeSettings) -> socket.socket:

@@ -84,7 +84,7 @@ class Timing:
     reports: ReportTiming = field(default_factory=ReportTiming)
     clients: ClientTiming = field(default_factory=ClientTiming)
     settle_s: float = 2.0
-    report_s: float = 0.5
+    report_s: float = 0.25
 
 
 DEFAULT_TIMING = Timing()

@@ -5,14 +5,14 @@ import socket
 from typing import Final, override
 
 from towonel.identity.lanes import LaneSeal
-from towonel.relay.admission.dial import DialOwner, LaneDial, LaneTarget
+from towonel.relay.admission.dial import LaneDial, LaneTarget
 from towonel.relay.connection import Connection
 from towonel.relay.core.deadlines import Timed
-from towonel.relay.core.lane_pool import LEAST_IDLE, MAX_LANES, redial_after_s
 from towonel.relay.core.lane_state import LaneState
 from towonel.relay.lane import Lane
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
+from towonel.relay.sessions.dialer import LaneDialer
 from towonel.wire import lanes
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.lane_open import MORE
@@ -22,7 +22,6 @@ ACCEPT_AFTER_S: Final = 0.02  # of silence of the origin
 _PING_LEAST_S: Final = 20.0
 _PING_SPREAD_S: Final = 10.0
 PONG_S: Final = 10.0
-MAX_DIALING: Final = 16  # at a time, of one session
 
 
 class AgentUse:
@@ -57,16 +56,12 @@ class AgentSessionOwner:
         raise NotImplementedError
 
 
-class AgentLaneSession(DialOwner):
+class AgentLaneSession(LaneDialer):
     """Lanes of one session; made by `AgentLanes.add_session`.
 
     Attributes:
-        target: whose lanes they are.
         idle: lanes that wait for a client.
         busy: lanes whose use is not over.
-        dials: lanes that are not admitted yet.
-        wanted: lanes that the edge wants in all.
-        failures: admissions that failed in a row.
         going_away: whether clients are rejected.
     """
 
@@ -78,49 +73,22 @@ class AgentLaneSession(DialOwner):
         owner: AgentSessionOwner,
         admission_s: float,
     ) -> None:
-        self.target = target
-        self.loop = loop
+        super().__init__(target, loop, admission_s)
         self.owner = owner
         self.idle: set[AgentLane] = set()
         self.busy: set[AgentLane] = set()
-        self.dials: set[LaneDial] = set()
-        self.wanted = LEAST_IDLE
-        self.failures = 0
         self.going_away = False
         self._memory = memory
-        self._admission_s = admission_s
         self._ended = False
-        self._redial = _Redial(self)
 
     @property
     def session_id(self) -> bytes:
         """The session's."""
         return self.target.session_id
 
-    def set_wanted(self, count: int) -> None:
-        """Keep so many lanes."""
-        self.wanted = max(0, min(MAX_LANES, count))
-        self.dial_missing()
-
-    def dial_missing(self) -> None:
-        """Dial as many lanes as are missing; after a failure one, when it is time."""
-        if self.going_away or self._redial.due:
-            return
-        missing = self.wanted - len(self.idle) - len(self.busy) - len(self.dials)
-        most = 1 if self.failures else MAX_DIALING
-        for _ in range(min(missing, most - len(self.dials))):
-            if not self._dial():
-                return
-
-    def _dial(self) -> bool:
-        try:
-            dial = LaneDial(self.target, self.loop, self)
-        except OSError:  # no descriptor left
-            self._note_failure(Code.LIMIT_EXCEEDED)
-            return False
-        self.dials.add(dial)
-        dial.start(self._admission_s)
-        return dial in self.dials
+    @override
+    def count_lanes(self) -> int:
+        return len(self.idle) + len(self.busy)
 
     @override
     def on_admitted(self, dial: LaneDial, seal: LaneSeal) -> None:
@@ -133,23 +101,12 @@ class AgentLaneSession(DialOwner):
         lane.on_readable()
 
     @override
-    def on_failed(self, dial: LaneDial, code: Code) -> None:
-        self.dials.discard(dial)
-        if not self.going_away:
-            self._note_failure(code)
-
-    def _note_failure(self, code: Code) -> None:
-        self.failures += 1
-        self.loop.wheel.arm(self._redial, redial_after_s(self.failures, _draw()))
+    def on_failure(self, code: Code) -> None:
         self.owner.on_dial_failed(self, code)
 
-    def note_working(self) -> None:
-        """Note that a lane was admitted by both ends: failures before were chance, or are over."""
-        if self.failures:
-            self.failures = 0
-            self.loop.wheel.disarm(self._redial)
-            self.owner.on_recovered(self)
-        self.dial_missing()
+    @override
+    def on_recovery(self) -> None:
+        self.owner.on_recovered(self)
 
     def forget(self, lane: "AgentLane", code: Code, *, worked: bool) -> None:
         """Drop a lane that is closed; one that never worked was not admitted by the edge."""
@@ -159,7 +116,7 @@ class AgentLaneSession(DialOwner):
         if worked or self.going_away:
             self.dial_missing()
         else:
-            self._note_failure(code)
+            self.note_failure(code)
 
     def release(self, lane: "AgentLane") -> None:
         """Take a lane back after its use."""
@@ -173,9 +130,7 @@ class AgentLaneSession(DialOwner):
     def go_away(self) -> None:
         """Dial no more, and reject clients; the edge closes the lanes."""
         self.going_away = True
-        self.loop.wheel.disarm(self._redial)
-        for dial in list(self.dials):
-            dial.fail(Code.GOING_AWAY)
+        self.stop_dialing()
 
     def end(self, cut: Code | None) -> None:
         """Close idle lanes, and the others after their uses or at once."""
@@ -186,17 +141,6 @@ class AgentLaneSession(DialOwner):
         if cut is not None:
             for lane in list(self.busy):
                 lane.cut(cut)
-
-
-class _Redial(Timed):
-    """Timer of the next dial after a failure."""
-
-    def __init__(self, session: AgentLaneSession) -> None:
-        self._session = session
-
-    @override
-    def expire(self) -> None:
-        self._session.dial_missing()
 
 
 class _AcceptDelay(Timed):

@@ -13,7 +13,7 @@ import structlog
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.data_plane.route_feed import RouteFeed
-from towonel.edge.data_plane.sockets import take_waiting
+from towonel.edge.data_plane.sockets import BACKLOG, take_waiting
 from towonel.edge.data_plane.worker_link import WorkerLink
 from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import Sessions
@@ -108,9 +108,11 @@ class DataPlane:
                     task.cancel()
 
     def listen(self, clients: Iterable[socket.socket], lanes: Iterable[socket.socket] = ()) -> None:
-        """Accept from bound sockets, which are owned by this from now on."""
+        """Listen on bound sockets, which are owned by this from now on, and let workers accept."""
         self._clients.extend(clients)
         self._lanes.extend(lanes)
+        for sock in (*self._clients, *self._lanes):
+            sock.listen(BACKLOG)
         for link in self._links:
             self._let_listen(link)
 
@@ -144,19 +146,20 @@ class DataPlane:
     def on_admitted(self, session: Session) -> None:
         """Tell the workers of a session."""
         for message in _describe(session):
-            self._tell(message)
+            self.tell(message)
 
     def on_going_away(self, session: Session) -> None:
         """Tell the workers of a session that takes no more clients."""
-        self._tell(SessionGoingAway(session.session_id))
+        self.tell(SessionGoingAway(session.session_id))
 
     def on_ended(self, session: Session, code: Code) -> None:
         """Tell the workers of the end of a session."""
-        self._tell(SessionEnded(session.session_id, code in CUTTING))
+        self.tell(SessionEnded(session.session_id, code if code in CUTTING else None))
         for link in self._links:
             link.wanted.pop(session.session_id, None)
 
-    def _tell(self, message: Message) -> None:
+    def tell(self, message: Message) -> None:
+        """Send a message to every worker there is; one that starts later is sent the state."""
         for link in self._links:
             link.send(message)
 

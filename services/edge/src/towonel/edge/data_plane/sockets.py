@@ -9,6 +9,7 @@ from towonel.tunnel.tcp_keepalive import keep_alive
 
 # A worker that dies must not look like the end of an answer: what it leaves behind is reset.
 _LINGER_RESET: Final = struct.pack("ii", 1, 0)
+BACKLOG: Final = 1024  # connections the kernel keeps while workers are busy; somaxconn caps it
 _UNSENT_BYTES: Final = 256 * 1024  # of one client that wait in the kernel before more is taken
 
 

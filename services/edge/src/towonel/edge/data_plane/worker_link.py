@@ -17,6 +17,7 @@ from towonel.edge.worker.messages import (
     ClientEnded,
     ClientHandedOver,
     Counters,
+    Crashed,
     Drain,
     Draining,
     LanesWanted,
@@ -144,6 +145,8 @@ class WorkerLink(Control, RouteReader):
                 self._plane.refusals.log(
                     _to_record(message), Code(message.code), message.detail, message.count
                 )
+            case Crashed():
+                log.error("client.crashed", traceback=message.traceback)
             case Draining():
                 self.draining = message
                 self._plane.check_drain()

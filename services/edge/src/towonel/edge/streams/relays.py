@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 
 from towonel.edge.core.route_table import RouteTable, route_keys
 from towonel.edge.timing import DEFAULT_TIMING, ClientTiming
-from towonel.tunnel.pauses import with_pauses
 from towonel.tunnel.pipe import Pipe
-from towonel.tunnel.tcp_output import OutputWatch, read_output_state
+from towonel.tunnel.tcp_output import OutputWatch, read_output_state, with_pauses
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname

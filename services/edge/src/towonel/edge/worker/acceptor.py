@@ -9,7 +9,6 @@ from typing import Final, override
 from towonel.relay.loop import Handler, Loop
 
 BATCH: Final = 16  # connections of one wake-up, before other events get their turn
-BACKLOG: Final = 1024  # connections the kernel keeps while workers are busy; somaxconn caps it
 # Out of descriptors or memory, most often: accepting again at once would fail again, and spin.
 PAUSE_S: Final = 0.1  # connections wait in the backlog meanwhile; those that end free descriptors
 _EXCLUSIVE: Final = select.EPOLLIN | select.EPOLLEXCLUSIVE  # one worker wakes up for a connection
@@ -19,7 +18,7 @@ class Acceptor(Handler):
     """Acceptor of one listening socket.
 
     Args:
-        sock: bound and non-blocking; it listens from now on, and is owned by this.
+        sock: listens, and is non-blocking; it is owned by this.
         loop: of the worker.
         on_accepted: owns the new socket, which is non-blocking.
         on_error: is told the name of an error, such as EMFILE; then there is a pause.
@@ -37,7 +36,6 @@ class Acceptor(Handler):
         self._on_accepted = on_accepted
         self._on_error = on_error
         self._paused = False
-        sock.listen(BACKLOG)
         loop.add(sock.fileno(), self, _EXCLUSIVE)
 
     def close(self) -> None:

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Final, override
 from towonel.edge.core.admission import Ticket
 from towonel.edge.core.trusted_proxies import is_trusted
 from towonel.edge.worker.sessions import WorkerSession
-from towonel.relay.edge_lanes import LaneSession, LaneUse, Waiter
-from towonel.relay.lane import Lane
+from towonel.relay.edge_lanes import EdgeLane, LaneSession, LaneUse, Waiter
 from towonel.relay.loop import BROKEN, ENDED, READABLE, Handler
 from towonel.runtime.addresses import unmap
 from towonel.wire import clienthello, lane_admission, proxy
@@ -97,6 +96,11 @@ class Client(Handler):
         self._give_up_at = time.monotonic() + service.start.handshake_s
         service.loop.wheel.arm(self, service.start.handshake_s)
 
+    @override
+    def crash(self, error: Exception) -> None:
+        self.service.report_crash(error)
+        self.service.abandon(self, Code.INTERNAL)
+
     # Its first flight.
 
     @override
@@ -109,7 +113,7 @@ class Client(Handler):
             if events & READABLE and self._reads <= FREE_READS:
                 self._read()
         elif self.broken:
-            self.service.abandon(self)
+            self.service.abandon(self, Code.CLIENT_CLOSED)
 
     @override
     def expire(self) -> None:
@@ -152,6 +156,8 @@ class Client(Handler):
             self._wait_for(1)
             return
         if self.data[0] == _LANE:
+            if len(self.data) > lane_admission.HELLO_BYTES:
+                raise ProtocolError(Code.MALFORMED, "a lane's agent waits for an answer")
             self.service.admit_lane(self)
             return
         self.service.count(self)
@@ -162,6 +168,7 @@ class Client(Handler):
             self._wait_for(hello.needed)
             return
         self.server_name = hello.server_name
+        self.is_repeatable = not hello.has_early_data
         self.opening = True
         if self._reads > 1:
             self._set_low_water(1)
@@ -210,7 +217,7 @@ class ClientUse(LaneUse):
         self.session = session
 
     @override
-    def on_accepted(self, lane: Lane) -> None:
+    def on_accepted(self, lane: EdgeLane) -> None:
         self.client.service.relay(self.client, self.session, lane)
 
     @override
@@ -227,7 +234,7 @@ class ClientWaiter(Waiter):
     @override
     def on_lane(self, session: LaneSession) -> None:
         self.client.waiter = None
-        self.client.service.open(self.client)
+        self.client.service.open_on(self.client, session.session_id)
 
     @override
     def on_no_lane(self) -> None:

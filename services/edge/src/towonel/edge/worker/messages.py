@@ -2,7 +2,7 @@
 
     control ──▶ worker    start · listen · routes · session · session_services · session_going_away
                           session_ended · accepted · client_ended · drain
-    worker ──▶ control    ready · counters · lanes_wanted · client · refused · draining
+    worker ──▶ control    ready · counters · lanes_wanted · client · refused · crashed · draining
 
 After `start` comes the whole table as `routes`, then a `session` and its `session_services` for each that
 is live; from then on what changes. A worker that does not know a session or client that is named has lost it a moment ago.
@@ -34,8 +34,7 @@ class Start:
         open_s: for all tries to reach an origin together.
         linger_s: for a refused client to read its alert.
         idle_s: for which a client may send and get nothing; 0 is for ever.
-        unacknowledged_s: for which a client may acknowledge nothing of what was sent to it.
-        check_s: between looks at what a client acknowledges.
+        check_s: in which the bytes of every client are counted once.
         report_s: between messages with counters.
         orphan_s: for clients to end after control is gone.
     """
@@ -54,7 +53,6 @@ class Start:
     open_s: float
     linger_s: float
     idle_s: float
-    unacknowledged_s: float
     check_s: float
     report_s: float
     orphan_s: float
@@ -101,10 +99,10 @@ class SessionGoingAway:
 
 @dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """Session that is over; `cut` ends its clients, too."""
+    """Session that is over; with a code, its clients are cut, too."""
 
     session_id: bytes
-    cut: bool
+    cut: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +195,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Crashed:
+    """Exception that is a bug, and has ended one client; for the log."""
+
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
 class Draining:
     """State of a drain: no socket is accepted from; clients that are not relayed yet, and in all."""
 
@@ -220,6 +225,7 @@ type Message = (
     | LanesWanted
     | ClientHandedOver
     | Refused
+    | Crashed
     | Draining
 )
 
@@ -239,6 +245,7 @@ _TYPES: dict[str, type[Message]] = {
     "lanes_wanted": LanesWanted,
     "client": ClientHandedOver,
     "refused": Refused,
+    "crashed": Crashed,
     "draining": Draining,
 }
 _KINDS = {made: kind for kind, made in _TYPES.items()}

@@ -15,6 +15,7 @@ from towonel.edge.worker.acceptor import Acceptor
 from towonel.edge.worker.messages import (
     Accepted,
     ClientEnded,
+    Counters,
     Drain,
     Draining,
     Listen,
@@ -38,7 +39,7 @@ from towonel.relay.pipes import PipePool
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.routes import decode_delta
 
-UNSENT_REPORTS: Final = 64  # messages that wait for control, while no further report is made
+ALIVE_TICKS: Final = 4  # after which control hears something in any case
 
 
 class EdgeWorker(Handler):
@@ -56,6 +57,7 @@ class EdgeWorker(Handler):
         self._ticks = _Ticks(self)
         self._tick = 0
         self._report_ticks = 1
+        self._reported = Counters()
         self._draining = False
         self._reported_drain: tuple[bool, bool] | None = None
         self._orphan_until = 0.0
@@ -64,6 +66,9 @@ class EdgeWorker(Handler):
         """Serve until control is gone, and then until the clients are."""
         self._loop.add(self._channel.fileno(), self)
         self._loop.run()
+        if self._service is not None:
+            self._service.close()
+        self._channel.close()
         self._loop.close()
 
     # Control.
@@ -133,6 +138,7 @@ class EdgeWorker(Handler):
     ) -> None:
         data = _read_all(descriptors[0]) if descriptors else message.delta
         change = service.table.apply(decode_delta(data))
+        service.relays.cut(change.blocked)
         service.relays.recheck(change.changed)
 
     # Reports.
@@ -142,14 +148,21 @@ class EdgeWorker(Handler):
         service = self._service
         assert service is not None, "it was started"
         self._tick += 1
-        service.relays.look(self._tick, time.monotonic())
-        if not self._orphan_until and not self._channel.holds:
-            for refused in service.refuser.take():
-                self.send(refused)
-            if self._tick % self._report_ticks == 0:
-                self.send(service.counters.take(service.lanes, service.sessions.count_lanes()))
+        service.relays.look(self._tick)
+        can_report = not self._orphan_until and not self._channel.holds
+        if can_report and self._tick % self._report_ticks == 0:
+            self._report(service)
         self.check_drain()
         self._loop.wheel.arm(self._ticks, 0)
+
+    def _report(self, service: ClientService) -> None:
+        """Send counters, if there is anything new, or nothing was said for a second."""
+        for refused in service.refuser.take():
+            self.send(refused)
+        report = service.counters.take(service.lanes, service.sessions.count_lanes())
+        if report != self._reported or self._tick % ALIVE_TICKS == 0:
+            self._reported = report
+            self.send(report)
 
     # Its end.
 
@@ -178,7 +191,7 @@ class EdgeWorker(Handler):
             service.lanes.close_idle()
         if state != self._reported_drain:
             self._reported_drain = state
-            self.send(service.counters.take(service.lanes, service.sessions.count_lanes()))
+            self._report(service)
             self.send(Draining(arriving, clients))
 
     def _become_orphan(self) -> None:
@@ -194,6 +207,7 @@ class EdgeWorker(Handler):
         self._stop_accepting()
         service.lanes.close_idle()
         service.forget_handed_over()
+        self.check_drain()
 
 
 class _Ticks(Handler):
@@ -220,7 +234,8 @@ def _change_sessions(
         case SessionGoingAway():
             sessions.go_away(message.session_id)
         case SessionEnded():
-            sessions.end(message.session_id, cut=message.cut)
+            cut = None if message.cut is None else Code(message.cut)
+            sessions.end(message.session_id, cut=cut)
         case _:
             assert_never(message)
 

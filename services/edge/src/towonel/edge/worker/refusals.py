@@ -44,7 +44,7 @@ class Lingering(Handler):
 
     @override
     def expire(self) -> None:
-        self._close()
+        self.close()
 
     def discard(self) -> None:
         """Drop what has come, and close at its end."""
@@ -55,9 +55,10 @@ class Lingering(Handler):
             return
         except OSError:
             pass
-        self._close()
+        self.close()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close at once."""
         self._loop.wheel.disarm(self)
         self._loop.forget(self._sock.fileno())
         self._sock.close()

@@ -1,11 +1,11 @@
 """Relays of clients over lanes, and what ends them from outside.
 
-That is a route that went or now belongs to somebody else, and a client that acknowledges nothing any more.
+That is a route that went or now belongs to somebody else, and a tenant that is revoked.
 """
 
 import socket
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final, override
 
 from towonel.edge.core.admission import Admission, Ticket
@@ -16,7 +16,6 @@ from towonel.relay.core.deadlines import TICK_S
 from towonel.relay.frame_writer import FrameWriter
 from towonel.relay.loop import Handler, Loop
 from towonel.relay.memory import Memory
-from towonel.tunnel.tcp_output import OutputWatch, read_output_state
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname
@@ -52,13 +51,17 @@ class ClientConnection(Connection):
     ) -> None:
         super().__init__(sock, loop, memory, lane, relays, reset=Code.CLIENT_CLOSED, idle_s=idle_s)
         self.received = first_bytes
+        self.relays = relays
         self.ticket = ticket
         self.server_name = server_name
         self.tenant_id = tenant_id
         self.counted_in = self.counted_out = 0  # bytes that the counters have
         self.slice = 0  # of the relays that are looked at in one tick
-        self.is_outstanding = False  # whether the client had yet to acknowledge something
-        self.output = OutputWatch()
+
+    @override
+    def crash(self, error: Exception) -> None:
+        self.relays.report_crash(error)
+        self.fail(Code.INTERNAL)
 
 
 class Relays(Owner, Handler):
@@ -69,8 +72,8 @@ class Relays(Owner, Handler):
         table: the routes.
         admission: where clients are counted.
         counters: the worker's.
-        check_s: between two looks at a client.
-        unacknowledged_s: for which it may acknowledge nothing of what was sent to it.
+        check_s: in which the bytes of every client are counted once.
+        report_crash: is told of an exception that is a bug.
     """
 
     def __init__(
@@ -81,13 +84,13 @@ class Relays(Owner, Handler):
         counters: WorkerCounters,
         *,
         check_s: float,
-        unacknowledged_s: float,
+        report_crash: Callable[[Exception], None],
     ) -> None:
+        self.report_crash = report_crash
         self._loop = loop
         self._table = table
         self._admission = admission
         self._counters = counters
-        self._unacknowledged_s = unacknowledged_s
         self._slices: list[set[ClientConnection]] = [
             set() for _ in range(max(1, round(check_s / TICK_S)))
         ]
@@ -103,6 +106,18 @@ class Relays(Owner, Handler):
         for key in route_keys(client.server_name):
             self._by_route.setdefault(key, set()).add(client)
         self._counters.tenant(client.tenant_id).began += 1
+
+    def cut(self, tenants: Collection[TenantId]) -> None:
+        """End the clients of tenants that may not be served any more, at once."""
+        if tenants:
+            for client in [each for some in self._slices for each in some]:
+                if client.tenant_id in tenants:
+                    client.fail(Code.TENANT_REVOKED)
+
+    def close(self) -> None:
+        """Cut all clients."""
+        for client in [each for some in self._slices for each in some]:
+            client.finish(Code.CANCELLED)
 
     def recheck(self, routes: Iterable[str]) -> None:
         """End clients whose route went, or has another owner, soon; `routes` are what changed."""
@@ -124,11 +139,10 @@ class Relays(Owner, Handler):
         route = self._table.lookup(name)
         return route is not None and route.tenant_id == tenant_id
 
-    def look(self, tick: int, now: float) -> None:
-        """Look at the clients whose turn it is in a tick: count their bytes, and end who is gone."""
-        for client in tuple(self._slices[tick % len(self._slices)]):
-            if self._is_gone(client, now):
-                client.fail(Code.CLIENT_TIMEOUT)
+    def look(self, tick: int) -> None:
+        """Count the bytes of the clients whose turn it is in a tick."""
+        for client in self._slices[tick % len(self._slices)]:
+            self._count_bytes(client)
 
     @override
     def on_connection_ended(self, connection: Connection) -> None:
@@ -146,19 +160,8 @@ class Relays(Owner, Handler):
         counters.active -= 1
         count(counters.ended, connection.code)
 
-    def _is_gone(self, client: ClientConnection, now: float) -> bool:
-        """Whether a client acknowledges nothing, as of this look and those before."""
-        if not self._count_bytes(client) and not client.is_outstanding:
-            return False  # as of the last look, and nothing was sent since
-        try:
-            state = read_output_state(client.sock)
-        except OSError:
-            return False  # it has ended by itself
-        client.is_outstanding = state.is_outstanding
-        return client.output.is_dead(state, now, self._unacknowledged_s)
-
-    def _count_bytes(self, client: ClientConnection) -> int:
-        """Count the bytes that passed since the last look, and return how many these are."""
+    def _count_bytes(self, client: ClientConnection) -> None:
+        """Count the bytes that passed since the last look."""
         bytes_in = client.received - client.counted_in
         bytes_out = client.sent - client.counted_out
         if bytes_in or bytes_out:
@@ -169,4 +172,3 @@ class Relays(Owner, Handler):
             tenant = counters.tenant(client.tenant_id)
             tenant.bytes_in += bytes_in
             tenant.bytes_out += bytes_out
-        return bytes_in + bytes_out

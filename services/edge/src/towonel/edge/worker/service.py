@@ -4,19 +4,26 @@ import contextlib
 import random
 import socket
 import time
-from typing import Protocol, assert_never, override
+import traceback
+from typing import Final, Protocol, assert_never, override
 
 from towonel.edge.core.admission import Admission, AdmissionLimits, Ticket
 from towonel.edge.core.balance import MAX_TRIES, SESSION_CODES, Balancer
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.worker.clients import Client, ClientUse, ClientWaiter, SocketName
 from towonel.edge.worker.counters import WorkerCounters, count
-from towonel.edge.worker.messages import ClientHandedOver, LanesWanted, Message, Refused, Start
+from towonel.edge.worker.messages import (
+    ClientHandedOver,
+    Crashed,
+    LanesWanted,
+    Message,
+    Refused,
+    Start,
+)
 from towonel.edge.worker.refusals import LINGER_OFF, Refuser
 from towonel.edge.worker.relays import ClientConnection, Relays
 from towonel.edge.worker.sessions import WorkerSession, WorkerSessions
-from towonel.relay.edge_lanes import EdgeLanes, EdgeLanesOwner, LaneSession
-from towonel.relay.lane import Lane
+from towonel.relay.edge_lanes import EdgeLane, EdgeLanes, EdgeLanesOwner, LaneSession
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
 from towonel.runtime.addresses import parse_networks
@@ -27,6 +34,8 @@ from towonel.wire.lanes import MAX_FIRST_BYTES
 from towonel.wire.names import Hostname
 from towonel.wire.preamble import Preamble
 from towonel.wire.routes import Route, TlsMode
+
+MAX_TRACEBACK_CHARS: Final = 8 * 1024
 
 
 class Sender(Protocol):
@@ -76,7 +85,7 @@ class ClientService(EdgeLanesOwner):
             self.admission,
             self.counters,
             check_s=start.check_s,
-            unacknowledged_s=start.unacknowledged_s,
+            report_crash=self.report_crash,
         )
         self.refuser = Refuser(loop, start.linger_s)
         self.arriving: set[Client] = set()
@@ -171,6 +180,12 @@ class ClientService(EdgeLanesOwner):
                 return
         self._wait(client, [each.lanes for each in ordered if each.lanes is not None])
 
+    def open_on(self, client: Client, session_id: bytes) -> None:
+        """Open a lane of a session that has an idle one now, or do as for any client."""
+        session = self.sessions.get(session_id)
+        if session is None or not self._open_lane(client, session):
+            self.open(client)
+
     def _open_lane(self, client: Client, session: WorkerSession) -> bool:
         lanes = session.lanes
         if lanes is None or not lanes.idle:
@@ -234,6 +249,15 @@ class ClientService(EdgeLanesOwner):
             self._streams -= has_lanes
             self.counters.active -= 1
 
+    def close(self) -> None:
+        """Cut the clients that are left."""
+        for client in self.arriving:
+            client.sock.close()
+        for refused in tuple(self.refuser.lingering):
+            refused.close()
+        self.relays.close()
+        self.lanes.close_idle()
+
     def forget_handed_over(self) -> None:
         """Count none of the clients any more that control served: it is gone."""
         for token in tuple(self.handed_over):
@@ -241,15 +265,14 @@ class ClientService(EdgeLanesOwner):
 
     # How a use of a lane goes on.
 
-    def relay(self, client: Client, session: WorkerSession, lane: Lane) -> None:
+    def relay(self, client: Client, session: WorkerSession, lane: EdgeLane) -> None:
         """Relay a client whose origin is connected."""
         client.use = None
         route, name = client.route, client.server_name
         assert name is not None, "it said what it wants"
         self.balancer.record_success(route.service, session.session_id)
         if not self.relays.is_routed(name, route.tenant_id):
-            lane.send_reset(Code.NO_ROUTE)
-            lane.on_connection_gone()
+            lane.end_use(Code.NO_ROUTE)
             self.refuse(client, Unavailable(Code.NO_ROUTE, f"{name}: its route went"))
             return
         self._take_out(client)
@@ -269,8 +292,7 @@ class ClientService(EdgeLanesOwner):
         connection.hung_up, connection.ended_well = client.hung_up, client.ended_well
         self.relays.add(connection)
         self.loop.replace(client.descriptor, connection)
-        lane.connection = connection
-        connection.on_readable()
+        lane.attach(connection)
 
     def retry(self, client: Client, session: WorkerSession, code: Code, *, may_retry: bool) -> None:
         """Try another lane for a client whose use failed, where its bytes cannot happen twice."""
@@ -286,10 +308,16 @@ class ClientService(EdgeLanesOwner):
         count(self.counters.retries, code)
         self.open(client)
 
-    def abandon(self, client: Client) -> None:
-        """Give up a client that has reset its connection."""
-        self._cancel(client, Code.CLIENT_CLOSED)
-        self.refuse(client, Unavailable(Code.CLIENT_CLOSED, "while its lane was opened"))
+    def abandon(self, client: Client, code: Code) -> None:
+        """Give up a client that has reset its connection, or met a bug."""
+        if client in self.arriving:
+            self._cancel(client, code)
+            self.refuse(client, Unavailable(code, "before it was relayed"))
+
+    def report_crash(self, error: Exception) -> None:
+        """Let control log an exception that is a bug of ours, and go on."""
+        text = "".join(traceback.format_exception(error))
+        self.send(Crashed(text[-MAX_TRACEBACK_CHARS:]))
 
     def give_up(self, client: Client) -> None:
         """Refuse a client for which nobody has opened a connection in time."""

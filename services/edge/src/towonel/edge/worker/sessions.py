@@ -5,6 +5,7 @@ from collections.abc import Collection
 from towonel.edge.core.balance import Balancer
 from towonel.edge.worker.messages import SessionAdmitted
 from towonel.relay.edge_lanes import EdgeLanes, LaneSession
+from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.routes import Route
@@ -86,8 +87,12 @@ class WorkerSessions:
             if session.lanes is not None:
                 self._lanes.go_away(session_id)
 
-    def end(self, session_id: bytes, *, cut: bool) -> None:
-        """Forget a session, and end what uses its lanes if it is to be cut."""
+    def get(self, session_id: bytes) -> WorkerSession | None:
+        """Return a session that is live."""
+        return self._sessions.get(session_id)
+
+    def end(self, session_id: bytes, *, cut: Code | None) -> None:
+        """Forget a session, and end what uses its lanes if it is to be cut for a code."""
         session = self._sessions.pop(session_id, None)
         if session is None:
             return

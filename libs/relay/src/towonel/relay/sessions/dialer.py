@@ -1,0 +1,109 @@
+"""Dialer of a session's lanes: as many as are wanted, and after failures few and late."""
+
+import random
+from typing import Final, override
+
+from towonel.relay.admission.dial import DialOwner, LaneDial, LaneTarget
+from towonel.relay.core.deadlines import Timed
+from towonel.relay.core.lane_pool import LEAST_IDLE, MAX_LANES, redial_after_s
+from towonel.relay.loop import Loop
+from towonel.wire.errors import Code
+
+MAX_DIALING: Final = 16  # at a time, of one session
+
+
+class LaneDialer(DialOwner):
+    """Dialer of one session's lanes.
+
+    Attributes:
+        target: whose lanes they are.
+        dials: lanes that are not admitted yet.
+        wanted: lanes that the edge wants in all.
+        failures: admissions that failed in a row.
+    """
+
+    def __init__(self, target: LaneTarget, loop: Loop, admission_s: float) -> None:
+        self.target = target
+        self.loop = loop
+        self.dials: set[LaneDial] = set()
+        self.wanted = LEAST_IDLE
+        self.failures = 0
+        self._admission_s = admission_s
+        self._stopped = False
+        self._redial = _Redial(self)
+
+    def count_lanes(self) -> int:
+        """Return how many lanes are admitted."""
+        raise NotImplementedError
+
+    def on_failure(self, code: Code) -> None:
+        """Act on an admission that failed."""
+        raise NotImplementedError
+
+    def on_recovery(self) -> None:
+        """Act on a lane that works after failures."""
+        raise NotImplementedError
+
+    def set_wanted(self, count: int) -> None:
+        """Keep so many lanes."""
+        self.wanted = max(0, min(MAX_LANES, count))
+        self.dial_missing()
+
+    def dial_missing(self) -> None:
+        """Dial as many lanes as are missing; after a failure one, when it is time."""
+        if self._stopped or self._redial.due:
+            return
+        missing = self.wanted - self.count_lanes() - len(self.dials)
+        most = 1 if self.failures else MAX_DIALING
+        for _ in range(min(missing, most - len(self.dials))):
+            if not self._dial():
+                return
+
+    def stop_dialing(self) -> None:
+        """Dial no more, and give up what is not admitted yet."""
+        self._stopped = True
+        self.loop.wheel.disarm(self._redial)
+        for dial in list(self.dials):
+            dial.fail(Code.GOING_AWAY)
+
+    def note_failure(self, code: Code) -> None:
+        """Note that a lane was not admitted; the next one is dialed later."""
+        self.failures += 1
+        draw = random.random()  # noqa: S311 spreads dials, and is no secret
+        self.loop.wheel.arm(self._redial, redial_after_s(self.failures, draw))
+        self.on_failure(code)
+
+    def note_working(self) -> None:
+        """Note that a lane was admitted by both ends: failures before were chance, or are over."""
+        if self.failures:
+            self.failures = 0
+            self.loop.wheel.disarm(self._redial)
+            self.on_recovery()
+        self.dial_missing()
+
+    @override
+    def on_failed(self, dial: LaneDial, code: Code) -> None:
+        self.dials.discard(dial)
+        if not self._stopped:
+            self.note_failure(code)
+
+    def _dial(self) -> bool:
+        try:
+            dial = LaneDial(self.target, self.loop, self)
+        except OSError:  # no descriptor left
+            self.note_failure(Code.LIMIT_EXCEEDED)
+            return False
+        self.dials.add(dial)
+        dial.start(self._admission_s)
+        return dial in self.dials
+
+
+class _Redial(Timed):
+    """Timer of the next dial after a failure."""
+
+    def __init__(self, dialer: LaneDialer) -> None:
+        self._dialer = dialer
+
+    @override
+    def expire(self) -> None:
+        self._dialer.dial_missing()

@@ -1,0 +1,90 @@
+"""Peers whose network vanishes: who owes an acknowledgement is gone, who only pauses is not.
+
+What the detector decides is tested without waiting in `core/test_stall.py`; the kernel's own times take long.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from support.lane_peers import receive
+from support.network import FarMachine, far_machine
+from support.relay import ClientUse, Relay, tcp_pair
+
+from towonel.relay.core.stall import STALL_S
+from towonel.relay.sockets import tune
+from towonel.wire.errors import Code
+
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a network namespace"),
+]
+
+
+@pytest.fixture
+def relay() -> Iterator[Relay]:
+    relay = Relay()
+    yield relay
+    relay.close()
+
+
+@pytest.fixture
+def machine() -> Iterator[FarMachine]:
+    with far_machine() as machine:
+        yield machine
+
+
+def connect(machine: FarMachine) -> tuple[socket.socket, socket.socket]:
+    """Return the ends of a connection of a far client."""
+    with socket.create_server((machine.near, 0)) as server:
+        client = machine.connect(server.getsockname()[1])
+        at_edge = server.accept()[0]
+        tune(at_edge)
+        return client, at_edge
+
+
+def open_use(relay: Relay, at_edge: socket.socket) -> socket.socket:
+    """Relay a client, and return its origin's socket."""
+    origin, at_agent = tcp_pair()
+    relay.agent.origins.append(at_agent)
+    use = ClientUse(relay.edge, at_edge)
+    session = relay.edge.session
+    assert relay.calls.call(lambda: session.open(b"\x00hello", use, repeatable=False))
+    assert receive(origin, 5) == b"hello"
+    return origin
+
+
+def wait_for_end(relay: Relay, seconds: float) -> bool:
+    """Let the loop go on in real time, and return whether the connection has ended."""
+    return relay.edge.gone.acquire(timeout=seconds)
+
+
+@pytest.mark.parametrize("left", [False, True], ids=["in use", "after the use"])
+def test_a_client_whose_network_vanishes_ends_once_it_owes_an_acknowledgement(
+    relay: Relay, machine: FarMachine, left: bool
+) -> None:
+    client, at_edge = connect(machine)
+    origin = open_use(relay, at_edge)
+    machine.vanish()
+    origin.sendall(bytes(10_000_000 if left else 100))
+    if left:
+        client.close()
+    with client, origin:
+        assert not wait_for_end(relay, STALL_S - 2)
+        assert wait_for_end(relay, 15)
+    assert relay.edge.ended[0].code is Code.CLIENT_TIMEOUT
+
+
+def test_a_client_that_pauses_reading_is_waited_for(relay: Relay, machine: FarMachine) -> None:
+    client, at_edge = connect(machine)
+    origin = open_use(relay, at_edge)
+    with client, origin:
+        origin.settimeout(1)
+        with pytest.raises(TimeoutError):
+            origin.sendall(bytes(50_000_000))
+        time.sleep(STALL_S * 3)
+
+        assert relay.edge.ended == []
+        assert relay.edge.lanes.lost == {}

@@ -1,0 +1,121 @@
+"""Front of an edge: its data plane on a free port, with a worker in a thread, and any upstream."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from typing import Any
+
+from support.thread_worker import start_thread
+
+from towonel.edge.core.admission import AdmissionLimits
+from towonel.edge.core.balance import Balancer
+from towonel.edge.core.route_table import RouteTable
+from towonel.edge.core.traffic import Traffic
+from towonel.edge.data_plane.control import DataPlane
+from towonel.edge.data_plane.sockets import bind_socket
+from towonel.edge.metrics import Metrics
+from towonel.edge.sessions import Sessions
+from towonel.edge.streams.clients import StreamClients
+from towonel.edge.streams.refusals import Refusals
+from towonel.edge.streams.relays import Relays
+from towonel.edge.streams.upstream import Upstream
+from towonel.edge.worker.messages import SessionAdmitted, SessionServices, Start
+from towonel.wire.routes import Route
+
+AMPLE = AdmissionLimits(99, 99, 99)
+START = Start(
+    edge_id=b"e" * 32,
+    certificate_hash=b"c" * 32,
+    workers=1,
+    proxies=[],
+    clients=AMPLE.clients,
+    per_source=AMPLE.per_source,
+    per_tenant=AMPLE.per_tenant,
+    source_share=AMPLE.source_share,
+    streams=256,
+    streams_per_session=1024,
+    handshake_s=5.0,
+    open_s=15.0,
+    linger_s=1.0,
+    idle_s=0.0,
+    check_s=3.0,
+    report_s=0.25,
+    orphan_s=0.0,
+)
+
+
+class Front:
+    """Data plane on a free port, whose clients all go by streams."""
+
+    def __init__(self, plane: DataPlane, port: int) -> None:
+        self.plane = plane
+        self.port = port
+
+    def admit(self, routes: tuple[Route, ...]) -> None:
+        """Let an agent of each tenant serve all that its routes name."""
+        for number, tenant in enumerate({route.tenant_id for route in routes}):
+            session_id = number.to_bytes(16)
+            services = [str(route.service) for route in routes if route.tenant_id == tenant]
+            self.plane.tell(SessionAdmitted(session_id, tenant, b"", 0.01))
+            self.plane.tell(SessionServices(session_id, services))
+
+    async def drain(self) -> None:
+        """Take no more clients, and wait until those there are have ended."""
+        await self.plane.stop_accepting()
+        await self.plane.wait_idle()
+
+
+@contextlib.asynccontextmanager
+async def start_front(
+    metrics: Metrics,
+    table: RouteTable,
+    upstream: Upstream,
+    limits: AdmissionLimits = AMPLE,
+    host: str = "127.0.0.1",
+    relays: Relays | None = None,
+    traffic: Traffic | None = None,
+    *,
+    has_agent: bool = True,
+    **options: Any,
+) -> AsyncGenerator[Front]:
+    """Serve clients of the table's routes by an upstream, for the time of the block.
+
+    Args:
+        metrics: what is counted.
+        table: the routes.
+        upstream: carries clients.
+        limits: on clients.
+        host: where to listen.
+        relays: where clients are registered.
+        traffic: where what they do is counted for their tenants.
+        has_agent: whether there is a session for each route.
+        options: fields of the worker's first message.
+    """
+    relays = relays or Relays(table, clock=time.monotonic)
+    refusals = Refusals(metrics, START.linger_s)
+    sessions, traffic = Sessions(table, Balancer(), metrics), traffic or Traffic()
+    streams = StreamClients(table, upstream, metrics, refusals, relays=relays, traffic=traffic)
+    plane = DataPlane(table, sessions, streams, relays, metrics, traffic, refusals)
+    sock = bind_socket(host, 0)
+    made = Front(plane, sock.getsockname()[1])
+    start = replace(
+        START,
+        clients=limits.clients,
+        per_source=limits.per_source,
+        per_tenant=limits.per_tenant,
+        source_share=limits.source_share,
+        **options,
+    )
+    with contextlib.closing(plane), contextlib.closing(sock):
+        async with plane.run(start, start_thread, random.Random(1)):
+            async with asyncio.timeout(20):
+                await plane.ready.wait()
+            plane.listen([sock])
+            if has_agent:
+                made.admit(table.snapshot().routes)
+            yield made
+            await plane.stop_accepting()  # after the worker's last report
+    refusals.flush()
