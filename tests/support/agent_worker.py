@@ -80,7 +80,6 @@ class AgentWorker:
         *origins: OriginFacts,
         timeout_s: float = 5,
         most: int = 10,
-        unacknowledged_s: float = 15,
     ) -> None:
         self.channel, other = Channel.pair()
         self._heard: list[Message] = []
@@ -88,7 +87,7 @@ class AgentWorker:
         self._thread = ThreadPoolExecutor(1)
         worker = Worker(Channel(other), Loop(), Memory(PipePool()), report_s=0.05)
         self.running = self._thread.submit(worker.run)
-        self.tell(Start(timeout_s, most, WAIT_S, unacknowledged_s, check_s=0.05))
+        self.tell(Start(timeout_s, most, WAIT_S))
         self.tell(messages.Origins(origins))
         self.server = socket.create_server(("127.0.0.1", 0))
         port = self.server.getsockname()[1]

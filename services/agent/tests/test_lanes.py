@@ -35,7 +35,7 @@ class Agent:
     def __post_init__(self) -> None:
         self.lanes = Lanes(
             [Service(SERVICE, Origin("127.0.0.1", 1, ProxyProtocol.NONE))],
-            Start(5, 9, 5, 15, 3),
+            Start(5, 9, 5),
             Resolver(),
             LaneMetrics(self.metrics),
             self.health,

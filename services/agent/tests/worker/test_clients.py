@@ -1,13 +1,11 @@
 """Clients of lanes at an agent's worker: they reach their origins, or are refused by code."""
 
 import contextlib
-import os
 import socket
 from collections.abc import Generator, Iterator
 
 import pytest
 from support.agent_worker import AgentWorker, facts
-from support.network import far_machine, listener_of
 from support.origins import silent_port
 from support.relay import ABORT, SESSION, WAIT_S
 from support.tunnel import PREAMBLE
@@ -247,19 +245,3 @@ def test_the_clients_of_a_session_that_ended_finish_unless_they_are_cut(
             else:
                 taken.sendall(b"more")
                 assert client.answer() == (FrameType.ACCEPT, b"more")
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a network namespace")
-def test_a_client_of_an_origin_whose_network_vanished_ends() -> None:
-    with far_machine() as machine, listener_of(machine) as origin:
-        origin.settimeout(WAIT_S)
-        named = facts("a.eu", origin.getsockname())
-        with worker(named, unacknowledged_s=0.5) as agent:
-            client = agent.open("a.eu")
-            with accept(origin):
-                assert client.answer() == (FrameType.ACCEPT, b"")
-                machine.vanish()
-                client.send(b"are you there?")
-
-                kind, payload = client.answer()
-    assert (kind, decode_code(payload)) == (FrameType.RESET, Code.ORIGIN_TIMEOUT)

@@ -16,7 +16,7 @@ from towonel.agent.origin_log import OriginLog
 from towonel.agent.origins import Origins
 from towonel.agent.reconcile import AgentIdentity, Reconciler
 from towonel.agent.settings import AgentSettings, LaneMode
-from towonel.agent.timing import DEFAULT_TIMING, OriginTiming, Timing
+from towonel.agent.timing import DEFAULT_TIMING, Timing
 from towonel.agent.worker.messages import Start
 from towonel.client.hub import HubClient
 from towonel.identity.keys import SEED_BYTES, NodeKey, TenantKey
@@ -53,7 +53,7 @@ class Agent:
         origin_log = OriginLog()
         self.lanes = Lanes(
             settings.services,
-            _to_start(settings, timing.origins),
+            _to_start(settings),
             self.resolver,
             LaneMetrics(self.metrics),
             self.health,
@@ -71,13 +71,11 @@ class Agent:
         )
 
 
-def _to_start(settings: AgentSettings, timing: OriginTiming) -> Start:
+def _to_start(settings: AgentSettings) -> Start:
     return Start(
         origin_timeout_s=settings.origin_timeout_secs,
         max_streams=settings.max_streams,
         orphan_s=settings.drain_timeout_secs,
-        unacknowledged_s=timing.unacknowledged_s,
-        check_s=timing.check_s,
     )
 
 

@@ -22,6 +22,7 @@ from towonel.agent.worker import messages
 from towonel.agent.worker.messages import (
     ORIGINS_PER_MESSAGE,
     Counters,
+    Crashed,
     Down,
     Drain,
     Drained,
@@ -189,6 +190,8 @@ class Lanes(Control):
                 self._resolve(service)
             case Refused() | HeadersUnread():
                 self._log_events(message)
+            case Crashed(traceback):
+                log.error("client.crashed", traceback=traceback)
             case Ready():
                 pass
             case _:

@@ -20,9 +20,7 @@ from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.lane_open import LaneOpen
 from towonel.wire.names import ServiceKey
 
-NO_SETTINGS: Final = Start(
-    origin_timeout_s=0, max_streams=0, orphan_s=0, unacknowledged_s=0, check_s=0
-)
+NO_SETTINGS: Final = Start(origin_timeout_s=0, max_streams=0, orphan_s=0)
 
 
 @dataclass(slots=True)
@@ -42,6 +40,7 @@ class Clients(Owner):
         loop: of the worker.
         resolve: asks control for the addresses of an origin; `learn` takes them.
         on_none: called when there is no client any more.
+        report_crash: is told of an exception that is a bug.
 
     Attributes:
         start: the settings; as long as they are not there, every client is one too many.
@@ -54,6 +53,7 @@ class Clients(Owner):
         loop: Loop,
         resolve: Callable[[ServiceKey], None],
         on_none: Callable[[], None],
+        report_crash: Callable[[Exception], None],
     ) -> None:
         self.loop = loop
         self.start = NO_SETTINGS
@@ -62,6 +62,7 @@ class Clients(Owner):
         self.connections: set[OriginConnection] = set()
         self._resolve = resolve
         self._on_none = on_none
+        self.report_crash = report_crash
         self._origins: dict[ServiceKey, WorkerOrigin] = {}
         self._table = OriginTable(self._origins)
 
@@ -166,9 +167,7 @@ class ClientDial(OriginDial):
     def on_connected(self, sock: socket.socket, events: int) -> None:
         origin, opened, lane = self.origin, self._opened, self.lane
         header = encode_proxy_header(opened.preamble) if origin.proxied else b""
-        connection = OriginConnection(
-            sock, lane, self._clients, origin.service, header, self._clients.start
-        )
+        connection = OriginConnection(sock, lane, self._clients, origin.service, header)
         self.loop.replace(connection.descriptor, connection)
         self._clients.relay(self, connection)
         connection.begin(opened.first)
@@ -182,6 +181,12 @@ class ClientDial(OriginDial):
     @override
     def on_given_up(self, code: Code) -> None:
         self._clients.forget(self, code)
+
+    @override
+    def crash(self, error: Exception) -> None:
+        self._clients.report_crash(error)
+        if not self.over:
+            self.end_by(Code.INTERNAL)
 
     @override
     def look_up(self) -> None:

@@ -4,14 +4,13 @@ import socket
 from typing import TYPE_CHECKING, override
 
 from towonel.agent.core.proxy_header import ALERT_BYTES, is_unread
-from towonel.relay.connection import Connection, Owner
+from towonel.relay.connection import Connection
 from towonel.relay.frame_writer import FrameWriter
-from towonel.tunnel.tcp_output import OutputWatch, read_output_state
 from towonel.wire.errors import Code
 from towonel.wire.lanes import FrameType
 
 if TYPE_CHECKING:
-    from towonel.agent.worker.messages import Start
+    from towonel.agent.worker.clients import Clients
     from towonel.relay.agent_lanes import AgentLane
     from towonel.wire.names import ServiceKey
 
@@ -22,40 +21,37 @@ class OriginConnection(Connection):
     Args:
         sock: as of `Connection`.
         lane: of the client.
-        owner: told when it has ended.
+        clients: told when it has ended.
         service: of the origin.
         header: of PROXY, in front of the client's bytes; empty for an origin that wants none.
-        timing: `unacknowledged_s` and `check_s`.
     """
 
     def __init__(
         self,
         sock: socket.socket,
         lane: "AgentLane",
-        owner: Owner,
+        clients: "Clients",
         service: "ServiceKey",
         header: bytes,
-        timing: "Start",
     ) -> None:
         super().__init__(
             sock,
             lane.loop,
             lane.memory,
             lane,
-            owner,
+            clients,
             reset=Code.ORIGIN_RESET,
+            timeout=Code.ORIGIN_TIMEOUT,
             first=FrameType.ACCEPT,
             readable=False,
             tuned=False,
         )
         self.service = service
         self.ended_after_s: float | None = None  # where the origin ended it, and not the client
+        self._clients = clients
         self._header = header
         self._first_bytes = b""
         self._opened_at = lane.loop.wheel.now
-        self._timing = timing
-        self._output = OutputWatch()
-        lane.loop.wheel.arm(self, timing.check_s)
 
     @property
     def to_origin(self) -> int:
@@ -87,15 +83,9 @@ class OriginConnection(Connection):
         super().fail(code)
 
     @override
-    def expire(self) -> None:
-        if self.lingering:
-            super().expire()
-            return
-        state = read_output_state(self.sock)
-        if self._output.is_dead(state, self.loop.wheel.now, self._timing.unacknowledged_s):
-            self.fail(Code.ORIGIN_TIMEOUT)
-        else:
-            self.loop.wheel.arm(self, self._timing.check_s)
+    def crash(self, error: Exception) -> None:
+        self._clients.report_crash(error)
+        self.fail(Code.INTERNAL)
 
     @override
     def _end_input(self, lane: FrameWriter) -> None:

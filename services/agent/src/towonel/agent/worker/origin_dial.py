@@ -71,7 +71,7 @@ class OriginDial(Timed, AgentUse):
         if self.over:
             return
         if self._tried and set(known) == set(self._tried):
-            self._end_by(self._attempts.code)
+            self.end_by(self._attempts.code)
         else:
             self._try(known)
 
@@ -108,7 +108,7 @@ class OriginDial(Timed, AgentUse):
 
     @override
     def expire(self) -> None:
-        self._end_by(Code.ORIGIN_TIMEOUT)
+        self.end_by(Code.ORIGIN_TIMEOUT)
 
     def _try(self, known: tuple[SocketAddress, ...]) -> None:
         self._tried = known
@@ -138,9 +138,10 @@ class OriginDial(Timed, AgentUse):
         if self._addresses.are_doubtful(self.loop.wheel.now):
             self.look_up()
         else:
-            self._end_by(self._attempts.code)
+            self.end_by(self._attempts.code)
 
-    def _end_by(self, code: Code) -> None:
+    def end_by(self, code: Code) -> None:
+        """Fail."""
         self._end()
         self.on_failed(code)
 
@@ -163,6 +164,10 @@ class _AttemptDelay(Timed):
     def expire(self) -> None:
         self._dial.begin_attempts()
 
+    @override
+    def crash(self, error: Exception) -> None:
+        self._dial.crash(error)
+
 
 class _Attempt(Handler):
     """Attempt at one address, which is under way."""
@@ -180,6 +185,10 @@ class _Attempt(Handler):
             self._dial.end_attempt(self, to_code(number))
         else:
             self._dial.win(self, events)
+
+    @override
+    def crash(self, error: Exception) -> None:
+        self._dial.crash(error)
 
     def close(self) -> None:
         """Give the socket up."""

@@ -2,11 +2,13 @@
 
 import contextlib
 import select
+import traceback
 from typing import Final, assert_never, override
 
 from towonel.agent.worker import messages
 from towonel.agent.worker.clients import Clients
 from towonel.agent.worker.messages import (
+    Crashed,
     Drain,
     Drained,
     LanesFailed,
@@ -41,6 +43,7 @@ from towonel.wire.names import ServiceKey
 
 REPORT_S: Final = 1.0
 FINISH_CHECK_S: Final = 0.02
+MAX_TRACEBACK_CHARS: Final = 8 * 1024
 
 
 class Worker(Handler, AgentLanesOwner):
@@ -57,7 +60,7 @@ class Worker(Handler, AgentLanesOwner):
         self, channel: Channel, loop: Loop, memory: Memory, report_s: float = REPORT_S
     ) -> None:
         self.lanes = AgentLanes(loop, memory, self)
-        self.clients = Clients(loop, self._resolve, self._finish_if_draining)
+        self.clients = Clients(loop, self._resolve, self._finish_if_draining, self._report_crash)
         self._channel = channel
         self._loop = loop
         self._draining = False
@@ -119,7 +122,12 @@ class Worker(Handler, AgentLanesOwner):
 
     @override
     def on_open(self, lane: AgentLane, content: bytes) -> AgentUse | None:
-        return self.clients.open(lane, content)
+        try:
+            return self.clients.open(lane, content)
+        except Exception as error:  # noqa: BLE001 all other clients go on
+            self._report_crash(error)
+            lane.fail(Code.INTERNAL)
+            return None
 
     @override
     def on_lanes_failed(self, session: AgentLaneSession, code: Code) -> None:
@@ -214,6 +222,11 @@ class Worker(Handler, AgentLanesOwner):
         if self._reported.get(session.session_id) != now:
             self._reported[session.session_id] = now
             self._send(now)
+
+    def _report_crash(self, error: Exception) -> None:
+        """Let control log an exception that is a bug of ours, and go on."""
+        text = "".join(traceback.format_exception(error))
+        self._send(Crashed(text[-MAX_TRACEBACK_CHARS:]))
 
     def _send(self, message: Up) -> None:
         """Tell control; that it is gone, epoll says of the channel."""
