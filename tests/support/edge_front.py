@@ -23,6 +23,7 @@ from towonel.edge.streams.refusals import Refusals
 from towonel.edge.streams.relays import Relays
 from towonel.edge.streams.upstream import Upstream
 from towonel.edge.worker.messages import SessionAdmitted, SessionServices, Start
+from towonel.relay.supervisor import Start as StartWorker
 from towonel.wire.routes import Route
 
 AMPLE = AdmissionLimits(99, 99, 99)
@@ -79,6 +80,7 @@ async def start_front(
     traffic: Traffic | None = None,
     *,
     has_agent: bool = True,
+    start_worker: StartWorker = start_thread,
     **options: Any,
 ) -> AsyncGenerator[Front]:
     """Serve clients of the table's routes by an upstream, for the time of the block.
@@ -91,14 +93,12 @@ async def start_front(
         host: where to listen.
         relays: where clients are registered.
         traffic: where what they do is counted for their tenants.
+        start_worker: starts its worker.
         has_agent: whether there is a session for each route.
         options: fields of the worker's first message.
     """
     relays = relays or Relays(table, clock=time.monotonic)
-    refusals = Refusals(metrics, START.linger_s)
-    sessions, traffic = Sessions(table, Balancer(), metrics), traffic or Traffic()
-    streams = StreamClients(table, upstream, metrics, refusals, relays=relays, traffic=traffic)
-    plane = DataPlane(table, sessions, streams, relays, metrics, traffic, refusals)
+    plane = _make_plane(metrics, table, upstream, relays, traffic or Traffic())
     sock = bind_socket(host, 0)
     made = Front(plane, sock.getsockname()[1])
     start = replace(
@@ -110,7 +110,7 @@ async def start_front(
         **options,
     )
     with contextlib.closing(plane), contextlib.closing(sock):
-        async with plane.run(start, start_thread, random.Random(1)):
+        async with plane.run(start, start_worker, random.Random(1)):
             async with asyncio.timeout(20):
                 await plane.ready.wait()
             plane.listen([sock])
@@ -118,4 +118,13 @@ async def start_front(
                 made.admit(table.snapshot().routes)
             yield made
             await plane.stop_accepting()  # after the worker's last report
-    refusals.flush()
+    plane.refusals.flush()
+
+
+def _make_plane(
+    metrics: Metrics, table: RouteTable, upstream: Upstream, relays: Relays, traffic: Traffic
+) -> DataPlane:
+    refusals = Refusals(metrics, START.linger_s)
+    sessions = Sessions(table, Balancer(), metrics)
+    streams = StreamClients(table, upstream, metrics, refusals, relays=relays, traffic=traffic)
+    return DataPlane(table, sessions, streams, relays, metrics, traffic, refusals)

@@ -101,6 +101,12 @@ class Client(Handler):
         self.service.report_crash(error)
         self.service.abandon(self, Code.INTERNAL)
 
+    def count(self) -> None:
+        """Count a connection that is none of a lane, once."""
+        if not self.is_counted:
+            self.is_counted = True
+            self.service.counters.accepted += 1
+
     # Its first flight.
 
     @override
@@ -160,7 +166,7 @@ class Client(Handler):
                 raise ProtocolError(Code.MALFORMED, "a lane's agent waits for an answer")
             self.service.admit_lane(self)
             return
-        self.service.count(self)
+        self.count()
         if self._lanes_only:
             raise ProtocolError(Code.NOT_TLS, "this port takes lanes of agents only")
         hello = clienthello.read(self.data)
