@@ -75,14 +75,19 @@ class LaneClient:
 class AgentWorker:
     """Running worker, to which one session has two lanes."""
 
-    def __init__(self, *origins: OriginFacts, timeout_s: float = 5, most: int = 10) -> None:
+    def __init__(
+        self,
+        *origins: OriginFacts,
+        timeout_s: float = 5,
+        most: int = 10,
+    ) -> None:
         self.channel, other = Channel.pair()
         self._heard: list[Message] = []
         self._uses = 0
         self._thread = ThreadPoolExecutor(1)
-        worker = Worker(Channel(other), Loop(), Memory(PipePool()))
+        worker = Worker(Channel(other), Loop(), Memory(PipePool()), report_s=0.05)
         self.running = self._thread.submit(worker.run)
-        self.tell(Start(origin_timeout_s=timeout_s, max_streams=most, orphan_s=WAIT_S))
+        self.tell(Start(timeout_s, most, WAIT_S))
         self.tell(messages.Origins(origins))
         self.server = socket.create_server(("127.0.0.1", 0))
         port = self.server.getsockname()[1]

@@ -156,6 +156,10 @@ class ClientUse(LaneUse):
 
     @override
     def on_accepted(self, lane: EdgeLane) -> None:
+        lane.attach(self.connect(lane))
+
+    def connect(self, lane: EdgeLane) -> Connection:
+        """Return the connection of the client."""
         self.sock.setblocking(False)
         edge = self.edge
         connection = Connection(
@@ -169,7 +173,7 @@ class ClientUse(LaneUse):
             idle_s=edge.idle_s,
         )
         edge.loop.add(self.sock.fileno(), connection)
-        lane.attach(connection)
+        return connection
 
     @override
     def on_failed(self, code: Code, *, may_retry: bool) -> None:
@@ -229,6 +233,18 @@ class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
 
     def accept(self, lane: AgentLane, origin: socket.socket, first: bytes) -> None:
         """Relay an origin over the lane."""
+        connection = self.connect(lane, origin)
+        connection.deliver(memoryview(first))
+        lane.accept(connection)
+
+    def accept_failed(self, lane: AgentLane, origin: socket.socket) -> None:
+        """Relay an origin that has failed over the lane."""
+        connection = self.connect(lane, origin)
+        connection.fail(Code.CLIENT_CLOSED)
+        lane.accept(connection)
+
+    def connect(self, lane: AgentLane, origin: socket.socket) -> Connection:
+        """Return the connection of an origin."""
         origin.setblocking(False)
         connection = Connection(
             origin,
@@ -243,8 +259,7 @@ class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
             tuned=False,
         )
         self.loop.add(origin.fileno(), connection)
-        connection.deliver(memoryview(first))
-        lane.accept(connection)
+        return connection
 
     @override
     def on_cancelled(self, code: Code) -> None:

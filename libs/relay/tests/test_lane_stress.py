@@ -78,6 +78,27 @@ def live(sock: socket.socket, todo: Plan, peer: Plan) -> tuple[int, str]:
         return got, "reset" if isinstance(writing.exception(), OSError) else how
 
 
+def let_connect(relay: Relay, rng: random.Random, threads: ThreadPoolExecutor) -> None:
+    """Let a client come and go, and check what either side got."""
+    client, origin = plan(rng), plan(rng)
+    use = relay.open_use()
+    assert use.origin.recv(5, socket.MSG_WAITALL) == b"hello"
+    ends = [
+        threads.submit(live, use.client, client, origin),
+        threads.submit(live, use.origin, origin, client),
+    ]
+    (down, how_down), (up, how_up) = (end.result(60) for end in ends)
+    edge, agent = use.wait_ended()
+    use.wait_idle()
+    # An end, and not a reset, comes only after all bytes.
+    assert how_up != "end" or up == client.size
+    assert how_down != "end" or down == origin.size
+    if client.ending == origin.ending == "end":
+        assert (how_up, how_down) == ("end", "end")
+        assert (edge.received, edge.sent) == (client.size, origin.size)
+        assert (agent.received, agent.sent) == (origin.size, client.size + 5)
+
+
 @pytest.mark.parametrize("pipes", [MAX_PIPES, 0], ids=["spliced", "copied"])
 @pytest.mark.parametrize(
     ("seed", "count"),
@@ -91,23 +112,7 @@ def test_connections_that_end_in_any_way_leave_the_lane_as_it_was(
     try:
         with ThreadPoolExecutor(2) as threads:
             for _ in range(count):
-                client, origin = plan(rng), plan(rng)
-                use = relay.open_use()
-                assert use.origin.recv(5, socket.MSG_WAITALL) == b"hello"
-                ends = [
-                    threads.submit(live, use.client, client, origin),
-                    threads.submit(live, use.origin, origin, client),
-                ]
-                (down, how_down), (up, how_up) = (end.result(60) for end in ends)
-                edge, agent = use.wait_ended()
-                use.wait_idle()
-                # An end, and not a reset, comes only after all bytes.
-                assert how_up != "end" or up == client.size
-                assert how_down != "end" or down == origin.size
-                if client.ending == origin.ending == "end":
-                    assert (how_up, how_down) == ("end", "end")
-                    assert (edge.received, edge.sent) == (client.size, origin.size)
-                    assert (agent.received, agent.sent) == (origin.size, client.size + 5)
+                let_connect(relay, rng, threads)
         assert relay.edge.lanes.lost == relay.agent.lanes.lost == {}
         assert relay.edge.lane.state.use == relay.agent.lane.state.use == count
     finally:

@@ -8,7 +8,7 @@ import pytest
 from support.lane_peers import LanePeer, dial_lane, receive
 from support.relay import SESSION, ClientUse, Relay, tcp_pair
 
-from towonel.relay.edge_lanes import LaneSession, Waiter
+from towonel.relay.edge_lanes import EdgeLane, LaneSession, Waiter
 from towonel.wire import lanes
 from towonel.wire.errors import Code
 from towonel.wire.lanes import FrameType
@@ -216,6 +216,39 @@ def test_a_peer_that_reads_no_answers_gets_no_more(edge: Relay, peer: LanePeer) 
     edge.calls.call(lambda: None)
 
     assert 0 < lane.pending_bytes <= len(ping)
+
+
+def test_a_client_that_fails_as_it_is_accepted_frees_the_lane(relay: Relay) -> None:
+    class Failing(ClientUse):
+        @override
+        def on_accepted(self, lane: EdgeLane) -> None:
+            connection = self.connect(lane)
+            connection.fail(Code.CLIENT_CLOSED)
+            lane.attach(connection)
+
+    client, at_edge = tcp_pair()
+    origin, at_agent = tcp_pair()
+    relay.agent.origins.append(at_agent)
+    use = Failing(relay.edge, at_edge)
+    relay.calls.call(lambda: relay.edge.session.open(b"\x00hello", use, repeatable=False))
+
+    with client, origin:
+        assert receive(origin, 5) == b"hello"
+        with pytest.raises(ConnectionResetError):
+            origin.recv(1)
+    relay.wait(lambda: len(relay.edge.session.idle) == len(relay.agent.session.idle) == 1)
+
+
+def test_an_origin_that_fails_as_it_is_accepted_frees_the_lane(relay: Relay) -> None:
+    relay.agent.origins.append(Code.ORIGIN_TIMEOUT)
+    use, client = open_use(relay)
+    relay.wait(lambda: len(relay.agent.opened) == 1)
+    origin, at_agent = tcp_pair()
+    relay.calls.call(lambda: relay.agent.accept_failed(relay.agent.opened[0][0], at_agent))
+
+    with client, origin:
+        relay.wait(lambda: use.failures == [(Code.CLIENT_CLOSED, False)])
+    relay.wait(lambda: len(relay.edge.session.idle) == len(relay.agent.session.idle) == 1)
 
 
 # The waiting room.

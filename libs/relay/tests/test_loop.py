@@ -1,83 +1,125 @@
-"""Loop: a handler with a bug ends itself, and nobody else."""
+"""Event loop: turns are fair, and what is told of one descriptor is not about the next of its number."""
 
+import os
+import select
 import socket
+from collections.abc import Iterator
 from typing import override
 
 import pytest
 
-from towonel.relay.loop import Handler, Loop
-
-
-class Faulty(Handler):
-    """Handler that raises whatever it is asked to do, and notes what it was ended with."""
-
-    def __init__(self) -> None:
-        self.crashes: list[Exception] = []
-
-    @override
-    def on_ready(self, events: int) -> None:
-        raise ZeroDivisionError
-
-    @override
-    def take_turn(self) -> bool:
-        raise ZeroDivisionError
-
-    @override
-    def expire(self) -> None:
-        raise ZeroDivisionError
-
-    @override
-    def crash(self, error: Exception) -> None:
-        self.crashes.append(error)
-
-
-class Sound(Handler):
-    """Handler that counts what it was asked to do."""
-
-    calls = 0
-
-    @override
-    def on_ready(self, events: int) -> None:
-        self.calls += 1
-
-    @override
-    def take_turn(self) -> bool:
-        self.calls += 1
-        return False
-
-    @override
-    def expire(self) -> None:
-        self.calls += 1
+from towonel.relay.loop import Handler, Loop, TurnGroup
 
 
 @pytest.fixture
-def loop() -> Loop:
-    return Loop()
-
-
-def test_a_bug_in_one_handler_costs_the_others_nothing(loop: Loop) -> None:
-    one, other = socket.socketpair()
-    faulty, sound = Faulty(), Sound()
-    with one, other:
-        loop.add(one.fileno(), faulty)
-        loop.add(other.fileno(), sound)
-        loop.queue(faulty)
-        loop.queue(sound)
-        for handler in (faulty, sound):
-            loop.delays.arm(handler, 0)
-        while len(faulty.crashes) < 3 or sound.calls < 3:
-            loop.run_once()
+def loop() -> Iterator[Loop]:
+    loop = Loop()
+    yield loop
     loop.close()
 
-    assert {type(error) for error in faulty.crashes} == {ZeroDivisionError}
+
+class Bulk(Handler):
+    """Handler that has so much to carry, and notes each turn."""
+
+    def __init__(self, name: str, turns: int, log: list[str], group: TurnGroup | None) -> None:
+        self.group = group
+        self._name, self._left, self._log = name, turns, log
+
+    @override
+    def take_turn(self) -> bool:
+        self._log.append(self._name)
+        self._left -= 1
+        return self._left > 0
 
 
-def test_a_bug_in_what_contains_nothing_is_raised(loop: Loop) -> None:
-    class Careless(Faulty):
-        crash = Handler.crash
-
-    loop.queue(Careless())
-
-    with pytest.raises(ZeroDivisionError):
+def run_all(loop: Loop) -> None:
+    while loop._turns:
         loop.run_once()
-    loop.close()
+
+
+def test_each_group_gets_as_many_turns_as_another_however_many_they_are(loop: Loop) -> None:
+    log: list[str] = []
+    many, one = TurnGroup(), TurnGroup()
+    for number in range(3):
+        loop.queue(Bulk(f"m{number}", 2, log, many))
+    loop.queue(Bulk("one", 3, log, one))
+    loop.queue(Bulk("alone", 2, log, None))
+    run_all(loop)
+
+    assert log[:8] == ["m0", "one", "alone", "m1", "one", "alone", "m2", "one"]
+    assert log[8:] == ["m0", "m1", "m2"]
+
+
+def test_a_handler_waits_for_one_turn_however_often_it_asks(loop: Loop) -> None:
+    log: list[str] = []
+    bulk = Bulk("x", 1, log, None)
+    for _ in range(3):
+        loop.queue(bulk)
+    run_all(loop)
+
+    assert log == ["x"]
+
+
+class Socket(Handler):
+    """Handler that notes events, and may do something first."""
+
+    def __init__(self, loop: Loop, sock: socket.socket) -> None:
+        self.sock = sock
+        self.loop = loop
+        self.events: list[int] = []
+        self.peer: Socket | None = None
+        self.fresh: Socket | None = None
+        loop.add(sock.fileno(), self)
+
+    @override
+    def on_ready(self, events: int) -> None:
+        self.events.append(events)
+        if self.peer is not None and self.fresh is None:
+            self.fresh = self.peer.replace_descriptor()
+
+    def replace_descriptor(self) -> "Socket":
+        """Close this socket, and let another one get its number in the same round."""
+        number = self.sock.fileno()
+        self.loop.forget(number)
+        self.sock.close()
+        fresh, other = socket.socketpair()
+        assert number in {fresh.fileno(), other.fileno()}
+        if fresh.fileno() != number:
+            fresh, other = other, fresh
+        self.other = other
+        return Socket(self.loop, fresh)
+
+
+def test_what_is_told_of_a_closed_descriptor_is_not_about_the_next_of_its_number(
+    loop: Loop,
+) -> None:
+    (one, far), (two, away) = socket.socketpair(), socket.socketpair()
+    handlers = Socket(loop, one), Socket(loop, two)
+    loop.run_once()
+    handlers[0].peer, handlers[1].peer = handlers[1], handlers[0]
+    far.close()
+    away.close()
+    loop.run_once()  # both hung up; whichever comes first closes the other, whose number is taken
+
+    acting = next(handler for handler in handlers if handler.fresh is not None)
+    assert acting.fresh is not None
+    assert acting.fresh.events == []
+    loop.run_once()
+    assert [event & select.EPOLLHUP for event in acting.fresh.events] == [0]
+    for sock in (acting.sock, acting.fresh.sock, acting.peer.other if acting.peer else acting.sock):
+        sock.close()
+
+
+def test_a_released_descriptor_stays_open_and_is_watched_no_more(loop: Loop) -> None:
+    one, other = socket.socketpair()
+    handler = Socket(loop, one)
+    loop.run_once()
+    loop.release(one.fileno())
+    other.sendall(b"x")
+    loop.queue(Bulk("", 1, [], None))
+    loop.run_once()
+
+    assert len(handler.events) == 1
+    assert os.read(one.fileno(), 1) == b"x"
+    one.close()
+    other.close()

@@ -61,19 +61,35 @@ def wait_for_end(relay: Relay, seconds: float) -> bool:
     return relay.edge.gone.acquire(timeout=seconds)
 
 
-@pytest.mark.parametrize("left", [False, True], ids=["in use", "after the use"])
 def test_a_client_whose_network_vanishes_ends_once_it_owes_an_acknowledgement(
-    relay: Relay, machine: FarMachine, left: bool
+    relay: Relay, machine: FarMachine
 ) -> None:
     client, at_edge = connect(machine)
-    origin = open_use(relay, at_edge)
-    machine.vanish()
-    origin.sendall(bytes(10_000_000 if left else 100))
-    if left:
-        client.close()
-    with client, origin:
+    with client, open_use(relay, at_edge) as origin:
+        machine.vanish()
+        origin.sendall(bytes(100))
+
         assert not wait_for_end(relay, STALL_S - 2)
         assert wait_for_end(relay, 15)
+    assert relay.edge.ended[0].code is Code.CLIENT_TIMEOUT
+
+
+def test_a_client_that_vanishes_with_the_end_of_its_answer_pending_ends_without_a_lane(
+    relay: Relay, machine: FarMachine
+) -> None:
+    client, at_edge = connect(machine)
+    at_edge.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    with client, open_use(relay, at_edge) as origin:
+        client.setblocking(True)
+        client.shutdown(socket.SHUT_WR)
+        assert origin.recv(1) == b""
+        machine.vanish()
+        origin.sendall(bytes(100_000))
+        origin.close()
+        relay.wait(lambda: not relay.edge.session.busy)
+
+        assert not wait_for_end(relay, STALL_S - 2)
+        assert wait_for_end(relay, 20)
     assert relay.edge.ended[0].code is Code.CLIENT_TIMEOUT
 
 

@@ -79,7 +79,7 @@ async def agent(
     resolver = Resolver()
     dialer = OriginDialer(resolver, timeout_s=1)
     origins = Origins(tabulate_origins(SERVICES), dialer, metrics, max_streams=1)
-    start = Start(origin_timeout_s=1, max_streams=1, orphan_s=1)
+    start = Start(1, 1, 1)
     lanes = Lanes(SERVICES, start, resolver, LaneMetrics(metrics), health, OriginLog())
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         keys = [service.key for service in SERVICES]

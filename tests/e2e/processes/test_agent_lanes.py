@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import struct
+from collections.abc import AsyncGenerator
 from functools import partial
 from pathlib import Path
 
@@ -26,10 +27,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 MIB = 1024 * 1024
 RESET = struct.pack("ii", 1, 0)
 
+type RawClient = tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]
 
-async def start_agent(stack: Stack, hostname: str, port: int, **extra: str) -> Node[Program]:
+
+async def start_agent(stack: Stack, hostname: str, port: int) -> Node[Program]:
     """An agent whose lanes are there."""
-    agent = await stack.start_agent(await stack.invite(hostname), service(hostname, port), **extra)
+    agent = await stack.start_agent(await stack.invite(hostname), service(hostname, port))
 
     async def has_lanes() -> bool:
         return await agent.metric("towonel_agent_lanes", state="idle") >= 2
@@ -89,7 +92,7 @@ async def test_large_files_travel_whole_both_ways(
 
 
 @contextlib.asynccontextmanager
-async def raw_client(stack: Stack, hostname: str):
+async def raw_client(stack: Stack, hostname: str) -> AsyncGenerator[RawClient]:
     """A client that has sent its ClientHello, and the same in bytes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", stack.edge_port)
     hello = client_hello(hostname)

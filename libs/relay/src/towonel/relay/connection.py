@@ -252,11 +252,6 @@ class Connection(LingeringEnd):
             self.lane = None
             self.linger(code)
 
-    def leave_lane(self) -> None:
-        """Go on without the lane, whose use is over: send what is pending, and close."""
-        self.lane = None
-        self.loop.wheel.arm(self, STALL_CHECK_S)
-
     @override
     def expire(self) -> None:
         moved = self.received + self.sent

@@ -15,7 +15,7 @@ from towonel.identity.lanes import LaneSeal
 from towonel.relay.admission.half_open import Admitter, HalfOpenLane, send_refusal
 from towonel.relay.core.deadlines import Timed
 from towonel.relay.core.lane_pool import LanePool
-from towonel.relay.loop import Loop
+from towonel.relay.loop import Loop, TurnGroup
 from towonel.relay.memory import Memory
 from towonel.relay.sessions.edge import EdgeLane, LaneSession, LaneUse, SessionOwner
 from towonel.relay.sessions.waiting_room import Wait, Waiter
@@ -88,10 +88,20 @@ class EdgeLanes(Admitter, SessionOwner):
         self._max_half_open = max_half_open
         self._update = _Update(self)
 
-    def add_session(self, session_id: bytes, secret: bytes, rtt_s: float) -> LaneSession:
-        """Admit lanes of a session from now on, and return its pool."""
+    def add_session(
+        self, session_id: bytes, secret: bytes, rtt_s: float, group: TurnGroup | None = None
+    ) -> LaneSession:
+        """Admit lanes of a session from now on, and return its pool.
+
+        Args:
+            session_id: of the session.
+            secret: the session's lane secret.
+            rtt_s: round-trip time, as far as it is known.
+            group: of sessions that share turns of bulk, which are a tenant's.
+        """
         pool = LanePool(self._workers, self._loop.wheel.now)
         session = LaneSession(session_id, secret, rtt_s, pool, self)
+        session.group = group or session.group
         self.sessions[session_id] = session
         if not self._update.due:
             self._loop.wheel.arm(self._update, _UPDATE_S)

@@ -5,7 +5,7 @@ from typing import Final, override
 
 from towonel.relay.connection import Connection
 from towonel.relay.core.lane_state import LaneState, Received
-from towonel.relay.frame_reader import FrameReader
+from towonel.relay.lane_events import LaneEvents
 from towonel.relay.lingering import LINGER_OFF
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
@@ -17,7 +17,7 @@ from towonel.wire.lanes import PROBE_BYTES, FrameType
 RESET_ANSWER_S: Final = 2.0
 
 
-class Lane(FrameReader):
+class Lane(LaneEvents):
     """One end of a lane, which `EdgeLane` and `AgentLane` inherit from.
 
     Attributes:
@@ -28,45 +28,18 @@ class Lane(FrameReader):
         super().__init__(sock, loop, memory, state)
         self.resting = True
 
-    # Hooks of the two sides.
-
-    def on_open(self, payload: bytes) -> None:
-        """Act on OPEN, at the agent."""
-        raise NotImplementedError
-
-    def on_accept(self) -> None:
-        """Act on ACCEPT, at the edge: attach the connection, whose bytes may follow at once."""
-        raise NotImplementedError
-
-    def on_reject(self, code: Code) -> None:
-        """Act on REJECT, at the edge: no byte of the client reached the origin; end the use."""
-        raise NotImplementedError
-
-    def on_reset(self, code: Code) -> None:
-        """Act on a RESET where there is no connection, or none any more; end the use."""
-        raise NotImplementedError
-
-    def on_idle(self) -> None:
-        """Act on the end of a use, for both sides."""
-        raise NotImplementedError
-
-    def on_pong(self) -> None:
-        """Act on the answer to a PING."""
-        raise NotImplementedError
-
-    def on_deadline(self) -> None:
-        """Act on a deadline that was armed while there was no connection."""
-        raise NotImplementedError
-
-    def on_lost(self, code: Code) -> None:
-        """Act on the loss of the lane, which is closed; its connection has been reset."""
-        raise NotImplementedError
-
     # How uses begin and end.
 
     def attach(self, connection: Connection) -> None:
-        """Relay a connection, which has this lane, from now on: the agent has accepted."""
+        """Relay a connection, which has this lane, from now on: the agent has accepted.
+
+        One that has ended already ends the use.
+        """
+        if connection.lane is None:
+            self.end_use(connection.code)
+            return
         self.connection = connection
+        connection.group = self.group
         self.loop.wheel.arm(self, STALL_CHECK_S)
         if connection.readable:
             connection.on_readable()
@@ -188,6 +161,7 @@ class Lane(FrameReader):
         self.resting = True
         connection, self.connection = self.connection, None
         if connection is not None:
-            connection.leave_lane()
+            connection.lane = None  # it sends what it still has, and closes
+            self.loop.wheel.arm(connection, STALL_CHECK_S)
         self.loop.wheel.relax(self)
         self.on_idle()

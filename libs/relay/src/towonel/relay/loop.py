@@ -23,10 +23,23 @@ _MAX_EVENTS: Final = 256
 _TURNS_S: Final = 0.001  # of bulk, before epoll is asked what else there is
 
 
-class Handler(Timed):
-    """Owner of a registered descriptor."""
+class TurnGroup:
+    """Group of handlers that share turns of bulk: as many as another group's, however many they are."""
 
-    queued: bool = False  # for a turn
+    def __init__(self) -> None:
+        self.waiting: deque[Handler] = deque()
+
+
+class Handler(Timed):
+    """Owner of a registered descriptor.
+
+    Attributes:
+        group: whose turns it takes; None for those of all that have no group.
+        queued: whether it waits for a turn.
+    """
+
+    group: TurnGroup | None = None
+    queued: bool = False
 
     def on_ready(self, events: int) -> None:
         """Act on what epoll says of the descriptor."""
@@ -53,7 +66,8 @@ class Loop:
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
         self._added: set[int] = set()  # in this round
-        self._turns: deque[Handler] = deque()
+        self._turns: deque[TurnGroup] = deque()  # of which handlers wait
+        self._no_group = TurnGroup()
         self._stopping = False
         self.wheel = DeadlineWheel(clock())
         self.delays = DeadlineWheel(clock(), FINE_TICK_S)
@@ -78,10 +92,14 @@ class Loop:
         self._epoll.unregister(descriptor)
 
     def queue(self, handler: Handler) -> None:
-        """Give a handler's bulk a turn, after those that wait already."""
-        if not handler.queued:
-            handler.queued = True
-            self._turns.append(handler)
+        """Give a handler's bulk a turn, after those of its group, and after the other groups."""
+        if handler.queued:
+            return
+        handler.queued = True
+        group = handler.group or self._no_group
+        if not group.waiting:
+            self._turns.append(group)
+        group.waiting.append(handler)
 
     def stop(self) -> None:
         """Let `run` return after this round."""
@@ -131,7 +149,10 @@ class Loop:
         turns = self._turns
         until = self._clock() + _TURNS_S
         while turns:
-            handler = turns.popleft()
+            group = turns.popleft()
+            handler = group.waiting.popleft()
+            if group.waiting:
+                turns.append(group)
             handler.queued = False
             try:
                 if handler.take_turn():

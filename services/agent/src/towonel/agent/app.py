@@ -53,7 +53,7 @@ class Agent:
         origin_log = OriginLog()
         self.lanes = Lanes(
             settings.services,
-            Start(settings.origin_timeout_secs, settings.max_streams, settings.drain_timeout_secs),
+            _to_start(settings),
             self.resolver,
             LaneMetrics(self.metrics),
             self.health,
@@ -69,6 +69,14 @@ class Agent:
             count_others=lambda: self.lanes.active,
             timing=timing.origins,
         )
+
+
+def _to_start(settings: AgentSettings) -> Start:
+    return Start(
+        origin_timeout_s=settings.origin_timeout_secs,
+        max_streams=settings.max_streams,
+        orphan_s=settings.drain_timeout_secs,
+    )
 
 
 async def serve(

@@ -14,6 +14,7 @@ from typing import Final, override
 
 import structlog
 
+from towonel.agent.core.link_end import find_cut
 from towonel.agent.core.services import Origin, ProxyProtocol, Service
 from towonel.agent.lane_metrics import LaneMetrics
 from towonel.agent.origin_log import OriginLog
@@ -21,6 +22,7 @@ from towonel.agent.worker import messages
 from towonel.agent.worker.messages import (
     ORIGINS_PER_MESSAGE,
     Counters,
+    Crashed,
     Down,
     Drain,
     Drained,
@@ -52,10 +54,6 @@ from towonel.tunnel.link import Link
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.names import ServiceKey
 
-# Of a link: its clients may not go on over lanes either. Otherwise the agent may be back in a moment.
-_CUTS: Final = frozenset(
-    {Code.TENANT_REVOKED, Code.TENANT_SUSPENDED, Code.GRANT_EXPIRED, Code.GRANT_INVALID}
-)
 _CHECK: Final = "lanes"
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -124,7 +122,7 @@ class Lanes(Control):
             del self._links[session_id]
             self._metrics.forget_session(session_id)
             self._note_failure(session_id, None)
-            self._tell(SessionEnded(session_id, _cut_of(link)))
+            self._tell(SessionEnded(session_id, find_cut(link.end_code)))
 
     def go_away(self, link: Link) -> None:
         """Dial no more lanes beside a link whose edge takes no new clients."""
@@ -192,6 +190,8 @@ class Lanes(Control):
                 self._resolve(service)
             case Refused() | HeadersUnread():
                 self._log_events(message)
+            case Crashed(traceback):
+                log.error("client.crashed", traceback=traceback)
             case Ready():
                 pass
             case _:
@@ -267,14 +267,6 @@ def _facts_of(item: tuple[ServiceKey, Origin]) -> OriginFacts:
     key, origin = item
     proxied = origin.proxy_protocol is ProxyProtocol.V2
     return name_service(key), proxied, parse_address(origin.host, origin.port) or None
-
-
-def _cut_of(link: Link) -> int | None:
-    """Return the code to cut the clients of a link's lanes with: none if the link was only lost."""
-    code = link.end_code
-    if code is None:  # this agent ends it
-        return int(Code.CANCELLED)
-    return int(code) if code in _CUTS else None
 
 
 def _host_and_port(link: Link) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from towonel.relay.connection import Connection
 from towonel.relay.core.deadlines import Timed
 from towonel.relay.core.lane_state import LaneState
 from towonel.relay.lane import Lane
-from towonel.relay.loop import Loop
+from towonel.relay.loop import Loop, TurnGroup
 from towonel.relay.memory import Memory
 from towonel.relay.sessions.dialer import LaneDialer
 from towonel.wire import lanes
@@ -63,6 +63,7 @@ class AgentLaneSession(LaneDialer):
         idle: lanes that wait for a client.
         busy: lanes whose use is not over.
         going_away: whether clients are rejected.
+        group: whose turns of bulk its lanes and origins take.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class AgentLaneSession(LaneDialer):
         self.idle: set[AgentLane] = set()
         self.busy: set[AgentLane] = set()
         self.going_away = False
+        self.group = TurnGroup()
         self._memory = memory
         self._ended = False
 
@@ -168,6 +170,7 @@ class AgentLane(Lane):
     ) -> None:
         super().__init__(sock, loop, memory, LaneState(is_edge=False))
         self.session = session
+        self.group = session.group
         self._seal = seal
         self._use: AgentUse | None = None
         self._more = False  # bytes of the client wait for ACCEPT
@@ -181,8 +184,12 @@ class AgentLane(Lane):
 
         It has `first=FrameType.ACCEPT`, and the client's first bytes were delivered to it. ACCEPT goes with
         the origin's first bytes, after 20 ms without any, or at once if the edge holds more of the client's.
+        A connection that has ended already, because the origin failed, ends the use.
         """
         self._use = None
+        if connection.lane is None:
+            self.end_use(connection.code)
+            return
         self.state.accept()
         self.take_data()
         self.attach(connection)

@@ -7,7 +7,7 @@ from towonel.identity.lanes import SEAL_BYTES, LaneSeal
 from towonel.relay.core.lane_pool import LanePool, lane_wait_s
 from towonel.relay.core.lane_state import LaneState
 from towonel.relay.lane import Lane
-from towonel.relay.loop import Loop
+from towonel.relay.loop import Loop, TurnGroup
 from towonel.relay.memory import Memory
 from towonel.relay.sessions.waiting_room import WaitingRoom
 from towonel.wire import lanes
@@ -65,12 +65,14 @@ class LaneSession(WaitingRoom):
         going_away: whether no use may be opened any more.
         idle: idle lanes, the last used one last; to be read only.
         busy: lanes whose use is not over; to be read only.
+        group: whose turns of bulk its lanes and clients take.
     """
 
     def __init__(
         self, session_id: bytes, secret: bytes, rtt_s: float, pool: LanePool, owner: SessionOwner
     ) -> None:
         super().__init__()
+        self.group = TurnGroup()
         self.session_id = session_id
         self.secret = secret
         self.rtt_s = rtt_s
@@ -177,6 +179,7 @@ class EdgeLane(Lane):
     ) -> None:
         super().__init__(sock, loop, memory, LaneState(is_edge=True))
         self.session = session
+        self.group = session.group
         self._seal = seal
         self._use: LaneUse | None = None
         self._repeatable = False

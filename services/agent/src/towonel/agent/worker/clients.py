@@ -3,13 +3,13 @@
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import override
+from typing import Final, override
 
 from towonel.agent.core.origin_addresses import OriginAddresses
 from towonel.agent.core.origin_table import OriginTable
 from towonel.agent.core.proxy_header import encode_proxy_header
 from towonel.agent.worker.counters import ClientCounters
-from towonel.agent.worker.messages import Addresses, OriginFacts, to_key
+from towonel.agent.worker.messages import Addresses, OriginFacts, Start, to_key
 from towonel.agent.worker.origin_connection import OriginConnection
 from towonel.agent.worker.origin_dial import OriginDial
 from towonel.relay.agent_lanes import AgentLane
@@ -19,6 +19,8 @@ from towonel.wire import lane_open
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.lane_open import LaneOpen
 from towonel.wire.names import ServiceKey
+
+NO_SETTINGS: Final = Start(origin_timeout_s=0, max_streams=0, orphan_s=0)
 
 
 @dataclass(slots=True)
@@ -38,10 +40,10 @@ class Clients(Owner):
         loop: of the worker.
         resolve: asks control for the addresses of an origin; `learn` takes them.
         on_none: called when there is no client any more.
+        report_crash: is told of an exception that is a bug.
 
     Attributes:
-        timeout_s: for which an origin is dialed.
-        most: clients at once.
+        start: the settings; as long as they are not there, every client is one too many.
         dials: clients whose origin is not connected.
         connections: those whose origin is.
     """
@@ -51,14 +53,16 @@ class Clients(Owner):
         loop: Loop,
         resolve: Callable[[ServiceKey], None],
         on_none: Callable[[], None],
+        report_crash: Callable[[Exception], None],
     ) -> None:
         self.loop = loop
-        self.timeout_s, self.most = 0.0, 0
+        self.start = NO_SETTINGS
         self.counters = ClientCounters()
         self.dials: set[ClientDial] = set()
         self.connections: set[OriginConnection] = set()
         self._resolve = resolve
         self._on_none = on_none
+        self.report_crash = report_crash
         self._origins: dict[ServiceKey, WorkerOrigin] = {}
         self._table = OriginTable(self._origins)
 
@@ -89,7 +93,7 @@ class Clients(Owner):
             self._refuse(lane, None, error.code)
             return None
         service = opened.preamble.service
-        if self.active >= self.most:
+        if self.active >= self.start.max_streams:
             self._refuse(lane, service, Code.OVERLOADED)
             return None
         origin = self._table.find(opened.preamble)
@@ -153,7 +157,7 @@ class ClientDial(OriginDial):
     def __init__(
         self, clients: Clients, lane: AgentLane, origin: WorkerOrigin, opened: LaneOpen
     ) -> None:
-        super().__init__(origin.addresses, clients.loop, clients.timeout_s)
+        super().__init__(origin.addresses, clients.loop, clients.start.origin_timeout_s)
         self.lane = lane
         self.origin = origin
         self._clients = clients
@@ -177,6 +181,12 @@ class ClientDial(OriginDial):
     @override
     def on_given_up(self, code: Code) -> None:
         self._clients.forget(self, code)
+
+    @override
+    def crash(self, error: Exception) -> None:
+        self._clients.report_crash(error)
+        if not self.over:
+            self.end_by(Code.INTERNAL)
 
     @override
     def look_up(self) -> None:

@@ -3,7 +3,8 @@
     control ──▶ worker    Start, Origins (as many as are needed), then what happens: Session, LanesWanted,
                           SessionGoingAway, SessionEnded, Resolved, Drain
     worker ──▶ control    Ready; each second Counters, SessionLanes of each session, and Refused and
-                          HeadersUnread of services that have some; Resolve, LanesFailed, LanesRecovered, Drained
+                          HeadersUnread of services that have some; Resolve, LanesFailed, LanesRecovered, Crashed,
+                          Drained
 
 Both ends are of one version, since control starts the worker from its own installation: a field that is
 missing or of the wrong name ends the worker, and fields unknown here are dropped. Codes travel as numbers.
@@ -28,12 +29,18 @@ ORIGINS_PER_MESSAGE: Final = 100  # of about 400 bytes each, below the 64 KiB of
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Settings, first of all."""
+    """Settings, first of all.
+
+    Args:
+        origin_timeout_s: for which an origin is dialled.
+        max_streams: clients at once.
+        orphan_s: for clients to end after control is gone.
+    """
 
     kind: ClassVar[str] = "start"
     origin_timeout_s: float
     max_streams: int
-    orphan_s: float  # for clients to end after control is gone
+    orphan_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +186,14 @@ class HeadersUnread:
 
 
 @dataclass(frozen=True, slots=True)
+class Crashed:
+    """Exception that is a bug, and has ended one client; for the log."""
+
+    kind: ClassVar[str] = "crashed"
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
 class Drained:
     """Answer to `Drain`: no client is left."""
 
@@ -197,6 +212,7 @@ type Up = (
     | Resolve
     | Refused
     | HeadersUnread
+    | Crashed
     | Drained
 )
 type Message = Down | Up
@@ -206,7 +222,7 @@ _CLASSES: Final[Mapping[str, type[Message]]] = {
     for cls in (
         *(Start, Origins, Session, LanesWanted, SessionGoingAway, SessionEnded, Resolved, Drain),
         *(Ready, Counters, SessionLanes, LanesFailed, LanesRecovered, Resolve, Refused),
-        *(HeadersUnread, Drained),
+        *(HeadersUnread, Crashed, Drained),
     )
 }
 

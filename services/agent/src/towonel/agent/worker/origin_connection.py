@@ -1,20 +1,18 @@
 """Connection to an origin, relayed over a lane, which remembers how the origin began and ended it."""
 
 import socket
-from typing import TYPE_CHECKING, Final, override
+from typing import TYPE_CHECKING, override
 
 from towonel.agent.core.proxy_header import ALERT_BYTES, is_unread
-from towonel.relay.connection import Connection, Owner
-from towonel.relay.core.stall import INFO_BYTES, StallDetector
+from towonel.relay.connection import Connection
 from towonel.relay.frame_writer import FrameWriter
 from towonel.wire.errors import Code
 from towonel.wire.lanes import FrameType
 
 if TYPE_CHECKING:
+    from towonel.agent.worker.clients import Clients
     from towonel.relay.agent_lanes import AgentLane
     from towonel.wire.names import ServiceKey
-
-STALL_CHECK_S: Final = 5.0
 
 
 class OriginConnection(Connection):
@@ -23,7 +21,7 @@ class OriginConnection(Connection):
     Args:
         sock: as of `Connection`.
         lane: of the client.
-        owner: told when it has ended.
+        clients: told when it has ended.
         service: of the origin.
         header: of PROXY, in front of the client's bytes; empty for an origin that wants none.
     """
@@ -32,7 +30,7 @@ class OriginConnection(Connection):
         self,
         sock: socket.socket,
         lane: "AgentLane",
-        owner: Owner,
+        clients: "Clients",
         service: "ServiceKey",
         header: bytes,
     ) -> None:
@@ -41,18 +39,19 @@ class OriginConnection(Connection):
             lane.loop,
             lane.memory,
             lane,
-            owner,
+            clients,
             reset=Code.ORIGIN_RESET,
+            timeout=Code.ORIGIN_TIMEOUT,
             first=FrameType.ACCEPT,
             readable=False,
+            tuned=False,
         )
         self.service = service
         self.ended_after_s: float | None = None  # where the origin ended it, and not the client
+        self._clients = clients
         self._header = header
         self._first_bytes = b""
         self._opened_at = lane.loop.wheel.now
-        self._stall = StallDetector()
-        lane.loop.wheel.arm(self, STALL_CHECK_S)
 
     @property
     def to_origin(self) -> int:
@@ -84,15 +83,9 @@ class OriginConnection(Connection):
         super().fail(code)
 
     @override
-    def expire(self) -> None:
-        if self.lingering:
-            super().expire()
-            return
-        info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_BYTES)
-        if self._stall.check(info, self.loop.wheel.now):
-            self.fail(Code.ORIGIN_TIMEOUT)
-        else:
-            self.loop.wheel.arm(self, STALL_CHECK_S)
+    def crash(self, error: Exception) -> None:
+        self._clients.report_crash(error)
+        self.fail(Code.INTERNAL)
 
     @override
     def _end_input(self, lane: FrameWriter) -> None:

@@ -9,7 +9,7 @@ from towonel.agent.core.origin_attempts import OriginAttempts, SocketAddress, to
 from towonel.relay.agent_lanes import AgentUse
 from towonel.relay.core.deadlines import Timed
 from towonel.relay.loop import BROKEN, WRITABLE, Handler, Loop
-from towonel.relay.sockets import tune
+from towonel.relay.sockets import tune_short
 from towonel.wire.errors import Code
 
 _IPV6_PARTS: Final = 4  # of a socket address
@@ -71,7 +71,7 @@ class OriginDial(Timed, AgentUse):
         if self.over:
             return
         if self._tried and set(known) == set(self._tried):
-            self._end_by(self._attempts.code)
+            self.end_by(self._attempts.code)
         else:
             self._try(known)
 
@@ -108,7 +108,7 @@ class OriginDial(Timed, AgentUse):
 
     @override
     def expire(self) -> None:
-        self._end_by(Code.ORIGIN_TIMEOUT)
+        self.end_by(Code.ORIGIN_TIMEOUT)
 
     def _try(self, known: tuple[SocketAddress, ...]) -> None:
         self._tried = known
@@ -123,7 +123,7 @@ class OriginDial(Timed, AgentUse):
         except OSError:  # no descriptor left
             self._attempts.fail(Code.ORIGIN_UNREACHABLE)
             return
-        tune(sock)
+        tune_short(sock)
         number = sock.connect_ex(address)
         if number not in {0, EINPROGRESS}:
             sock.close()
@@ -138,9 +138,10 @@ class OriginDial(Timed, AgentUse):
         if self._addresses.are_doubtful(self.loop.wheel.now):
             self.look_up()
         else:
-            self._end_by(self._attempts.code)
+            self.end_by(self._attempts.code)
 
-    def _end_by(self, code: Code) -> None:
+    def end_by(self, code: Code) -> None:
+        """Fail."""
         self._end()
         self.on_failed(code)
 
@@ -163,6 +164,10 @@ class _AttemptDelay(Timed):
     def expire(self) -> None:
         self._dial.begin_attempts()
 
+    @override
+    def crash(self, error: Exception) -> None:
+        self._dial.crash(error)
+
 
 class _Attempt(Handler):
     """Attempt at one address, which is under way."""
@@ -180,6 +185,10 @@ class _Attempt(Handler):
             self._dial.end_attempt(self, to_code(number))
         else:
             self._dial.win(self, events)
+
+    @override
+    def crash(self, error: Exception) -> None:
+        self._dial.crash(error)
 
     def close(self) -> None:
         """Give the socket up."""

@@ -1,11 +1,14 @@
 """Worker of an agent: lanes to its edges and connections to its origins, in one loop, told by control."""
 
+import contextlib
 import select
+import traceback
 from typing import Final, assert_never, override
 
 from towonel.agent.worker import messages
 from towonel.agent.worker.clients import Clients
 from towonel.agent.worker.messages import (
+    Crashed,
     Drain,
     Drained,
     LanesFailed,
@@ -40,6 +43,7 @@ from towonel.wire.names import ServiceKey
 
 REPORT_S: Final = 1.0
 FINISH_CHECK_S: Final = 0.02
+MAX_TRACEBACK_CHARS: Final = 8 * 1024
 
 
 class Worker(Handler, AgentLanesOwner):
@@ -49,17 +53,20 @@ class Worker(Handler, AgentLanesOwner):
         channel: to control.
         loop: of the worker.
         memory: of the worker.
+        report_s: between messages with counters.
     """
 
-    def __init__(self, channel: Channel, loop: Loop, memory: Memory) -> None:
+    def __init__(
+        self, channel: Channel, loop: Loop, memory: Memory, report_s: float = REPORT_S
+    ) -> None:
         self.lanes = AgentLanes(loop, memory, self)
-        self.clients = Clients(loop, self._resolve, self._finish_if_draining)
+        self.clients = Clients(loop, self._resolve, self._finish_if_draining, self._report_crash)
         self._channel = channel
         self._loop = loop
         self._draining = False
         self._orphaned = False
         self._ending: list[AgentLaneSession] = []
-        self._orphan_s = 0.0
+        self._report_s = report_s
         self._report = _Report(self)
         self._finish = _Finish(self)
         self._reported: dict[bytes, SessionLanes] = {}
@@ -70,7 +77,7 @@ class Worker(Handler, AgentLanesOwner):
             self._channel.fileno(), self, select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
         )
         self._send(Ready())
-        self._loop.wheel.arm(self._report, REPORT_S)
+        self._loop.wheel.arm(self._report, self._report_s)
         self._loop.run()
 
     def report(self) -> None:
@@ -78,7 +85,7 @@ class Worker(Handler, AgentLanesOwner):
         if self._orphaned:
             self._loop.stop()
             return
-        self._loop.wheel.arm(self._report, REPORT_S)
+        self._loop.wheel.arm(self._report, self._report_s)
         clients = self.clients
         self._send(clients.counters.total(clients.active, clients.connections, self.lanes))
         for session in self.lanes.sessions.values():
@@ -115,7 +122,12 @@ class Worker(Handler, AgentLanesOwner):
 
     @override
     def on_open(self, lane: AgentLane, content: bytes) -> AgentUse | None:
-        return self.clients.open(lane, content)
+        try:
+            return self.clients.open(lane, content)
+        except Exception as error:  # noqa: BLE001 all other clients go on
+            self._report_crash(error)
+            lane.fail(Code.INTERNAL)
+            return None
 
     @override
     def on_lanes_failed(self, session: AgentLaneSession, code: Code) -> None:
@@ -128,9 +140,7 @@ class Worker(Handler, AgentLanesOwner):
     def _act(self, message: Message) -> None:
         match message:
             case Start():
-                self.clients.timeout_s = message.origin_timeout_s
-                self.clients.most = message.max_streams
-                self._orphan_s = message.orphan_s
+                self.clients.start = message
             case Origins(origins):
                 self.clients.add_origins(origins)
             case Resolved(service, addresses):
@@ -192,7 +202,7 @@ class Worker(Handler, AgentLanesOwner):
         if self._orphaned:
             return
         self._orphaned = True
-        self._loop.wheel.arm(self._report, self._orphan_s)
+        self._loop.wheel.arm(self._report, self.clients.start.orphan_s)
         self._loop.forget(self._channel.fileno())
         self._channel.close()
         self._draining = True
@@ -213,13 +223,16 @@ class Worker(Handler, AgentLanesOwner):
             self._reported[session.session_id] = now
             self._send(now)
 
+    def _report_crash(self, error: Exception) -> None:
+        """Let control log an exception that is a bug of ours, and go on."""
+        text = "".join(traceback.format_exception(error))
+        self._send(Crashed(text[-MAX_TRACEBACK_CHARS:]))
+
     def _send(self, message: Up) -> None:
-        if self._orphaned:
-            return
-        try:
-            self._channel.send(message.kind, messages.encode(message))
-        except ChannelClosed:
-            self._leave()
+        """Tell control; that it is gone, epoll says of the channel."""
+        if not self._orphaned:
+            with contextlib.suppress(ChannelClosed):
+                self._channel.send(message.kind, messages.encode(message))
 
 
 class _Report(Timed):
