@@ -70,7 +70,7 @@ class DataPlane:
         self._serving: set[asyncio.Task[None]] = set()
         self._is_draining = False
         self._drain_changed = asyncio.Event()
-        sessions.observe(SessionFeed(self.tell, self._forget))
+        self._live = sessions.observer = SessionFeed(self.tell, self._forget)
 
     @contextlib.asynccontextmanager
     async def run(
@@ -158,7 +158,7 @@ class DataPlane:
 
     def want_lanes(self, session_id: bytes) -> None:
         """Tell an agent how many lanes all workers together want."""
-        session = self._sessions.get(session_id)
+        session = self._live.sessions.get(session_id)
         if session is not None:
             session.want_lanes(sum(link.wanted.get(session_id, 0) for link in self._links))
 

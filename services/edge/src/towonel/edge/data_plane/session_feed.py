@@ -28,14 +28,19 @@ class SessionFeed(SessionObserver):
     Args:
         tell: sends a message to all workers.
         forget: is called with the id of a session that has ended.
+
+    Attributes:
+        sessions: those that are live, by id.
     """
 
     def __init__(self, tell: Callable[[Message], None], forget: Callable[[bytes], None]) -> None:
+        self.sessions: dict[bytes, Session] = {}
         self._tell = tell
         self._forget = forget
 
     @override
     def on_admitted(self, session: Session) -> None:
+        self.sessions[session.session_id] = session
         for message in describe(session):
             self._tell(message)
 
@@ -46,6 +51,7 @@ class SessionFeed(SessionObserver):
     @override
     def on_ended(self, session: Session, code: Code) -> None:
         self._tell(SessionEnded(session.session_id, code if code in CUTTING else None))
+        self.sessions.pop(session.session_id, None)
         self._forget(session.session_id)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, override
 
 from towonel.edge.core.admission import Ticket
 from towonel.edge.core.trusted_proxies import is_trusted
+from towonel.edge.worker.messages import Refused
 from towonel.edge.worker.sessions import WorkerSession
 from towonel.relay.edge_lanes import EdgeLane, LaneSession, LaneUse, Waiter
 from towonel.relay.loop import BROKEN, ENDED, READABLE, Handler
@@ -100,6 +101,19 @@ class Client(Handler):
     def crash(self, error: Exception) -> None:
         self.service.report_crash(error)
         self.service.abandon(self, Code.INTERNAL)
+
+    def describe(self, error: TowonelError) -> Refused:
+        """Return what control is to log of its refusal."""
+        route: Route | None = getattr(self, "route", None)
+        return Refused(
+            error.code,
+            error.detail,
+            1,
+            (str(self.source.ip), self.source.port),
+            self.server_name,
+            None if route is None else route.tenant_id,
+            None if route is None else str(route.service),
+        )
 
     def count(self) -> None:
         """Count a connection that is none of a lane, once."""

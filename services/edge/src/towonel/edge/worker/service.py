@@ -12,11 +12,7 @@ from towonel.edge.core.route_table import RouteTable
 from towonel.edge.worker.clients import Client, ClientUse, ClientWaiter, SocketName
 from towonel.edge.worker.counters import WorkerCounters, count
 from towonel.edge.worker.handed_over import HandedOver
-from towonel.edge.worker.messages import (
-    Crashed,
-    Refused,
-    Start,
-)
+from towonel.edge.worker.messages import Crashed, Start
 from towonel.edge.worker.refusals import Refuser
 from towonel.edge.worker.relays import ClientConnection, Relays
 from towonel.edge.worker.reports import LaneReports, Sender
@@ -287,17 +283,7 @@ class ClientService:
         if client.ticket is not None:
             self.admission.release(client.ticket)
         client.ticket = None
-        route: Route | None = getattr(client, "route", None)
-        refused = Refused(
-            error.code,
-            error.detail,
-            1,
-            (str(client.source.ip), client.source.port),
-            client.server_name,
-            None if route is None else route.tenant_id,
-            None if route is None else str(route.service),
-        )
-        self.refuser.refuse(client.sock, refused)
+        self.refuser.refuse(client.sock, client.describe(error))
 
     def _cancel(self, client: Client, code: Code) -> None:
         use, client.use = client.use, None
