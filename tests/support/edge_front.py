@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import socket
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import replace
@@ -23,6 +24,7 @@ from towonel.edge.streams.refusals import Refusals
 from towonel.edge.streams.relays import Relays
 from towonel.edge.streams.upstream import Upstream
 from towonel.edge.worker.messages import SessionAdmitted, SessionServices, Start
+from towonel.relay.supervisor import Start as StartWorker
 from towonel.wire.routes import Route
 
 AMPLE = AdmissionLimits(99, 99, 99)
@@ -54,6 +56,13 @@ class Front:
         self.plane = plane
         self.port = port
 
+    async def begin(self, sock: socket.socket, served: RouteTable) -> None:
+        """Accept clients, and let an agent serve the routes of a table."""
+        async with asyncio.timeout(20):
+            await self.plane.ready.wait()
+        self.plane.listen([sock])
+        self.admit(served.snapshot().routes)
+
     def admit(self, routes: tuple[Route, ...]) -> None:
         """Let an agent of each tenant serve all that its routes name."""
         for number, tenant in enumerate({route.tenant_id for route in routes}):
@@ -68,6 +77,16 @@ class Front:
         await self.plane.wait_idle()
 
 
+def limited(limits: AdmissionLimits) -> Start:
+    return replace(
+        START,
+        clients=limits.clients,
+        per_source=limits.per_source,
+        per_tenant=limits.per_tenant,
+        source_share=limits.source_share,
+    )
+
+
 @contextlib.asynccontextmanager
 async def start_front(
     metrics: Metrics,
@@ -79,43 +98,27 @@ async def start_front(
     traffic: Traffic | None = None,
     *,
     has_agent: bool = True,
+    start_worker: StartWorker = start_thread,
     **options: Any,
 ) -> AsyncGenerator[Front]:
-    """Serve clients of the table's routes by an upstream, for the time of the block.
-
-    Args:
-        metrics: what is counted.
-        table: the routes.
-        upstream: carries clients.
-        limits: on clients.
-        host: where to listen.
-        relays: where clients are registered.
-        traffic: where what they do is counted for their tenants.
-        has_agent: whether there is a session for each route.
-        options: fields of the worker's first message.
-    """
+    """Serve clients of the table's routes by an upstream; `options` are fields of `Start`."""
     relays = relays or Relays(table, clock=time.monotonic)
-    refusals = Refusals(metrics, START.linger_s)
-    sessions, traffic = Sessions(table, Balancer(), metrics), traffic or Traffic()
-    streams = StreamClients(table, upstream, metrics, refusals, relays=relays, traffic=traffic)
-    plane = DataPlane(table, sessions, streams, relays, metrics, traffic, refusals)
+    plane = _make_plane(metrics, table, upstream, relays, traffic or Traffic())
     sock = bind_socket(host, 0)
     made = Front(plane, sock.getsockname()[1])
-    start = replace(
-        START,
-        clients=limits.clients,
-        per_source=limits.per_source,
-        per_tenant=limits.per_tenant,
-        source_share=limits.source_share,
-        **options,
-    )
+    start = replace(limited(limits), **options)
     with contextlib.closing(plane), contextlib.closing(sock):
-        async with plane.run(start, start_thread, random.Random(1)):
-            async with asyncio.timeout(20):
-                await plane.ready.wait()
-            plane.listen([sock])
-            if has_agent:
-                made.admit(table.snapshot().routes)
+        async with plane.run(start, start_worker, random.Random(1)):
+            await made.begin(sock, table if has_agent else RouteTable())
             yield made
             await plane.stop_accepting()  # after the worker's last report
-    refusals.flush()
+    plane.refusals.flush()
+
+
+def _make_plane(
+    metrics: Metrics, table: RouteTable, upstream: Upstream, relays: Relays, traffic: Traffic
+) -> DataPlane:
+    refusals = Refusals(metrics, START.linger_s)
+    sessions = Sessions(table, Balancer(), metrics)
+    streams = StreamClients(table, upstream, metrics, refusals, relays=relays, traffic=traffic)
+    return DataPlane(table, sessions, streams, relays, metrics, traffic, refusals)

@@ -72,14 +72,10 @@ async def edge(metrics: Metrics) -> AsyncGenerator[Edge]:
     route = Route(ServiceKind.HTTPS, SERVICE.name, TENANT)
     table.apply(RouteDelta(1, snapshot=True, routes=(route,)))
     sessions = Sessions(table, balancer, metrics)
-    sessions.trust(HubId(HUB.public))
+    sessions.hub_id = HubId(HUB.public)
+    draw = Random(1).randrange
     upstream = SessionDialer(
-        sessions,
-        balancer,
-        metrics,
-        clock=lambda: 0.0,
-        draw=Random(1).randrange,
-        open_timeout_s=15.0,
+        sessions, balancer, metrics, clock=lambda: 0.0, draw=draw, open_timeout_s=15.0
     )
     observer = ReportBuilder(sessions, traffic, metrics, clock=lambda: found.now_s)
     async with listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=sessions) as listener:

@@ -1,13 +1,10 @@
 """Acceptor: without descriptors, with the last ones in the queue, and beside others on one port."""
 
-import contextlib
-import os
-import resource
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from support.descriptors import use_up_descriptors
 
 from towonel.edge.data_plane.sockets import BACKLOG, bind_socket, take_waiting
 from towonel.edge.worker.acceptor import BATCH, Acceptor
@@ -49,25 +46,6 @@ def server() -> Iterator[Server]:
 
 def connect(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port))
-
-
-@contextlib.contextmanager
-def use_up_descriptors() -> Iterator[None]:
-    """Leave this process one free descriptor, for a client, and none to accept it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
-    held: list[int] = []
-    with contextlib.suppress(OSError):
-        while True:
-            held.append(os.dup(0))
-    os.close(held.pop())
-    try:
-        yield
-    finally:
-        for descriptor in held:
-            os.close(descriptor)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_without_descriptors_it_pauses_and_then_goes_on(server: Server) -> None:

@@ -165,10 +165,7 @@ class Listener(SessionListener):
         return self._state is ListenerState.DRAINING
 
     def _refuse_more(self, grant: Grant) -> Code | None:
-        """Ask the policy, unless the agent's newer session takes the place of its older one.
-
-        One of another tenant does too, but is one more of that tenant.
-        """
+        """Ask the policy, unless the session takes the place of an older one of agent and tenant."""
         older = self._sessions.get(grant.agent_id)
         is_replacement = older is not None and older.tenant_id == grant.tenant_id
         return None if is_replacement else self._policy.refuse_more(grant)

@@ -94,11 +94,7 @@ async def serve(
 ) -> None:
     """Run an edge until `stopping` is set and its connections are done, or their time is over.
 
-    Args:
-        settings: of the edge.
-        stopping: set to drain it.
-        timing: its timers.
-        start_worker: starts a process that carries the bytes of clients.
+    `start_worker` starts a process that carries the bytes of clients.
 
     Raises:
         SettingsError: an address cannot be listened on.

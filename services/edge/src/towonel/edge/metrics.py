@@ -27,9 +27,6 @@ class Metrics:
         self.connections_ended = counter(
             "connections_ended", "Client connections that were served, by how they ended.", "code"
         )
-        self.connections_served = counter(
-            "connections_served", "Client connections that reached an agent, by way.", "way"
-        )
         self.accept_errors = counter("accept_errors", "Failures to accept a connection.")
         self.bytes_in = counter("bytes_in", "Bytes from clients to agents.")
         self.bytes_out = counter("bytes_out", "Bytes from agents to clients.")
@@ -55,6 +52,9 @@ class Metrics:
         self._add_workers(counter, gauge)
 
     def _add_workers(self, counter: Callable[..., Counter], gauge: Callable[..., Gauge]) -> None:
+        self.connections_served = counter(
+            "connections_served", "Client connections that reached an agent, by way.", "way"
+        )
         self.lanes = gauge("lanes", "Lanes of agents now: idle, in_use, or wanted in all.", "state")
         self.lanes_admitted = counter("lanes_admitted", "Lanes of agents admitted.")
         self.lanes_refused = counter("lanes_refused", "Lanes of agents refused, by code.", "code")

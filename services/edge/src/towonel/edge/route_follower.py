@@ -111,7 +111,7 @@ class RouteStore:
         if self.hub_id is not None:
             log.warning("hub.changed", hub_id=hub_id.hex(), before=self.hub_id.hex())
         self.hub_id = hub_id
-        self._sessions.trust(hub_id)
+        self._sessions.hub_id = hub_id
         self._is_unsaved.set()
 
     def apply(self, delta: RouteDelta) -> None:

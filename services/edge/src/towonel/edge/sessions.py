@@ -66,24 +66,11 @@ class Sessions(AdmissionPolicy):
         # An ended session has its tenant's for as long as a client reads what had come on it.
         self._receive_budgets = WeakValueDictionary[TenantId, ReceiveBudget]()
         metrics.receive_buffer.set_function(self._count_unread_bytes)
-        self._hub_id: HubId | None = None
+        self.hub_id: HubId | None = None  # whose grants are accepted, and nobody else's
         self.has_ended = asyncio.Event()  # one of them; cleared by who reports it
         self._serving: dict[tuple[TenantId, ServiceKey], dict[bytes, Session]] = {}
         self._by_tenant: dict[TenantId, dict[bytes, Session]] = {}
-        self._by_id: dict[bytes, Session] = {}
-        self._observer: SessionObserver | None = None
-
-    def observe(self, observer: SessionObserver) -> None:
-        """Tell an observer of each session from now on."""
-        self._observer = observer
-
-    def get(self, session_id: bytes) -> Session | None:
-        """Return a session that is live."""
-        return self._by_id.get(session_id)
-
-    def trust(self, hub_id: HubId) -> None:
-        """Accept grants of this hub, and of no other from now on."""
-        self._hub_id = hub_id
+        self.observer: SessionObserver | None = None
 
     def find(self, tenant_id: TenantId, service: ServiceKey | None) -> Collection[Session]:
         """Return the sessions on which a tenant's service can be reached, or all of the tenant."""
@@ -107,7 +94,7 @@ class Sessions(AdmissionPolicy):
 
     @override
     def hub_ids(self) -> Collection[bytes]:
-        return () if self._hub_id is None else (self._hub_id,)
+        return () if self.hub_id is None else (self.hub_id,)
 
     @override
     def refuse(self, grant: Grant) -> Code | None:
@@ -139,10 +126,9 @@ class Sessions(AdmissionPolicy):
         for service in session.services:
             self._serving.setdefault((session.tenant_id, service), {})[session.session_id] = session
         self._by_tenant.setdefault(session.tenant_id, {})[session.session_id] = session
-        self._by_id[session.session_id] = session
         self._count += 1
-        if self._observer is not None:
-            self._observer.on_admitted(session)
+        if self.observer is not None:
+            self.observer.on_admitted(session)
         self._metrics.sessions.inc()
         self._metrics.sessions_active.inc()
         fields = _log_fields(session)
@@ -153,8 +139,8 @@ class Sessions(AdmissionPolicy):
 
     @override
     def on_going_away(self, session: Session) -> None:
-        if self._observer is not None and session.session_id in self._by_id:
-            self._observer.on_going_away(session)
+        if self.observer is not None:
+            self.observer.on_going_away(session)
 
     @override
     def on_ended(self, session: Session, code: Code) -> None:
@@ -163,10 +149,9 @@ class Sessions(AdmissionPolicy):
         _remove(self._by_tenant, session.tenant_id, session)
         if session.tenant_id not in self._by_tenant:
             self._send_budgets.pop(session.tenant_id, None)
-        del self._by_id[session.session_id]
         self._count -= 1
-        if self._observer is not None:
-            self._observer.on_ended(session, code)
+        if self.observer is not None:
+            self.observer.on_ended(session, code)
         self._balance.forget(session.session_id)
         self._metrics.sessions_active.dec()
         self._metrics.sessions_ended.labels(code.word).inc()

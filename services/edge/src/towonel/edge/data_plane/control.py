@@ -4,15 +4,14 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
-from itertools import batched
 from random import Random
-from typing import Final
 
 import structlog
 
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.data_plane.route_feed import RouteFeed
+from towonel.edge.data_plane.session_feed import SessionFeed, describe
 from towonel.edge.data_plane.sockets import BACKLOG, take_waiting
 from towonel.edge.data_plane.worker_link import WorkerLink
 from towonel.edge.metrics import Metrics
@@ -20,27 +19,12 @@ from towonel.edge.sessions import Sessions
 from towonel.edge.streams.clients import HandedOverClient, StreamClients
 from towonel.edge.streams.refusals import Refusals
 from towonel.edge.streams.relays import Relays
-from towonel.edge.worker.messages import (
-    Message,
-    SessionAdmitted,
-    SessionEnded,
-    SessionGoingAway,
-    SessionServices,
-    Start,
-)
+from towonel.edge.worker.messages import Message, Start
 from towonel.relay.supervisor import Start as StartWorker
 from towonel.relay.supervisor import supervise
-from towonel.tunnel.session import Session
-from towonel.wire.errors import Code
 from towonel.wire.routes import RouteDelta
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
-
-SERVICES_AT_ONCE: Final = 200  # in one message, some 50 KiB at their longest
-# After these, clients on the session's lanes must not go on either.
-CUTTING: Final = frozenset(
-    {Code.TENANT_REVOKED, Code.TENANT_SUSPENDED, Code.GRANT_EXPIRED, Code.GRANT_FOREIGN}
-)
 
 
 class DataPlane:
@@ -86,7 +70,7 @@ class DataPlane:
         self._serving: set[asyncio.Task[None]] = set()
         self._is_draining = False
         self._drain_changed = asyncio.Event()
-        sessions.observe(self)
+        self._live = sessions.observer = SessionFeed(self.tell, self._forget)
 
     @contextlib.asynccontextmanager
     async def run(
@@ -123,7 +107,7 @@ class DataPlane:
         assert self._start is not None, "workers run"
         link.send(self._start)
         for session in self._sessions.all():
-            for message in _describe(session):
+            for message in describe(session):
                 link.send(message)
         self._feed.send(self._table.snapshot(), [link], is_table=True)
 
@@ -143,25 +127,14 @@ class DataPlane:
         self._relays.recheck(changed)
         self._feed.send(delta, self._links)
 
-    def on_admitted(self, session: Session) -> None:
-        """Tell the workers of a session."""
-        for message in _describe(session):
-            self.tell(message)
-
-    def on_going_away(self, session: Session) -> None:
-        """Tell the workers of a session that takes no more clients."""
-        self.tell(SessionGoingAway(session.session_id))
-
-    def on_ended(self, session: Session, code: Code) -> None:
-        """Tell the workers of the end of a session."""
-        self.tell(SessionEnded(session.session_id, code if code in CUTTING else None))
-        for link in self._links:
-            link.wanted.pop(session.session_id, None)
-
     def tell(self, message: Message) -> None:
         """Send a message to every worker there is; one that starts later is sent the state."""
         for link in self._links:
             link.send(message)
+
+    def _forget(self, session_id: bytes) -> None:
+        for link in self._links:
+            link.wanted.pop(session_id, None)
 
     def _let_listen(self, link: WorkerLink) -> None:
         if link.is_ready:
@@ -185,7 +158,7 @@ class DataPlane:
 
     def want_lanes(self, session_id: bytes) -> None:
         """Tell an agent how many lanes all workers together want."""
-        session = self._sessions.get(session_id)
+        session = self._live.sessions.get(session_id)
         if session is not None:
             session.want_lanes(sum(link.wanted.get(session_id, 0) for link in self._links))
 
@@ -241,17 +214,3 @@ class DataPlane:
         while not all(map(is_done, self._links)):
             self._drain_changed.clear()
             await self._drain_changed.wait()
-
-
-def _describe(session: Session) -> Iterable[Message]:
-    """Yield what a worker is to know of a session."""
-    yield SessionAdmitted(
-        session.session_id,
-        session.tenant_id,
-        session.lane_secret or b"",
-        session.connection.rtt_s,
-    )
-    for some in batched(sorted(map(str, session.services)), SERVICES_AT_ONCE, strict=False):
-        yield SessionServices(session.session_id, list(some))
-    if session.going_away:
-        yield SessionGoingAway(session.session_id)

@@ -12,6 +12,7 @@ from towonel.edge.data_plane.route_feed import RouteReader
 from towonel.edge.metrics import Metrics
 from towonel.edge.streams.clients import HandedOverClient
 from towonel.edge.streams.refusals import ClientRecord
+from towonel.edge.worker.acceptor import PAUSE_S
 from towonel.edge.worker.messages import (
     Accepted,
     ClientEnded,
@@ -30,6 +31,7 @@ from towonel.edge.worker.messages import (
 )
 from towonel.relay.channel import ChannelMessage
 from towonel.relay.supervisor import Control, Worker
+from towonel.runtime.log_limit import LogLimit
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname
@@ -56,6 +58,7 @@ class WorkerLink(Control, RouteReader):
     def __init__(self, plane: "DataPlane") -> None:
         self._plane = plane
         self._worker: Worker | None = None
+        self._accept_failures = LogLimit()
         self._has_table = self._has_answered = False
         self._tenants: dict[TenantId, int] = {}  # clients now, of those that have some
         self.draining: Draining | None = None
@@ -164,6 +167,10 @@ class WorkerLink(Control, RouteReader):
 
     def _count(self, counters: Counters) -> None:
         _count_metrics(self._plane.metrics, counters)
+        for word, times in counters.accept_errors.items():
+            self._accept_failures.warning(
+                "edge.accept_failed", key=word, times=times, error=word, pause_s=PAUSE_S
+            )
         self.active = counters.active
         self.lanes = counters.lanes_idle, counters.lanes_in_use, counters.lanes_wanted
         for key, began, ended, bytes_in, bytes_out in counters.tenants:

@@ -40,7 +40,7 @@ class Acceptor(Handler):
 
     def close(self) -> None:
         """Take what waits in the kernel's queue, which closing may reset; then close."""
-        self._loop.wheel.disarm(self)
+        self._loop.delays.disarm(self)
         while self._accept():
             pass
         if not self._paused:
@@ -70,7 +70,7 @@ class Acceptor(Handler):
             if not self._paused:
                 self._paused = True
                 self._loop.release(self._sock.fileno())
-                self._loop.wheel.arm(self, PAUSE_S)
+                self._loop.delays.arm(self, PAUSE_S)
             return False
         sock.setblocking(False)
         self._on_accepted(sock)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, override
 
 from towonel.edge.core.admission import Ticket
 from towonel.edge.core.trusted_proxies import is_trusted
+from towonel.edge.worker.messages import Refused
 from towonel.edge.worker.sessions import WorkerSession
 from towonel.relay.edge_lanes import EdgeLane, LaneSession, LaneUse, Waiter
 from towonel.relay.loop import BROKEN, ENDED, READABLE, Handler
@@ -101,6 +102,25 @@ class Client(Handler):
         self.service.report_crash(error)
         self.service.abandon(self, Code.INTERNAL)
 
+    def describe(self, error: TowonelError) -> Refused:
+        """Return what control is to log of its refusal."""
+        route: Route | None = getattr(self, "route", None)
+        return Refused(
+            error.code,
+            error.detail,
+            1,
+            (str(self.source.ip), self.source.port),
+            self.server_name,
+            None if route is None else route.tenant_id,
+            None if route is None else str(route.service),
+        )
+
+    def count(self) -> None:
+        """Count a connection that is none of a lane, once."""
+        if not self.is_counted:
+            self.is_counted = True
+            self.service.counters.accepted += 1
+
     # Its first flight.
 
     @override
@@ -160,7 +180,7 @@ class Client(Handler):
                 raise ProtocolError(Code.MALFORMED, "a lane's agent waits for an answer")
             self.service.admit_lane(self)
             return
-        self.service.count(self)
+        self.count()
         if self._lanes_only:
             raise ProtocolError(Code.NOT_TLS, "this port takes lanes of agents only")
         hello = clienthello.read(self.data)

@@ -103,7 +103,7 @@ class EdgeWorker(Handler):
             case Routes():
                 self._change_routes(service, message, descriptors)
             case ClientEnded():
-                service.end_handed_over(message.token)
+                service.handed_over.end(message.token)
             case Drain():
                 self._drain()
             case SessionAdmitted() | SessionServices() | SessionGoingAway() | SessionEnded():
@@ -206,7 +206,7 @@ class EdgeWorker(Handler):
         self._draining = True
         self._stop_accepting()
         service.lanes.close_idle()
-        service.forget_handed_over()
+        service.handed_over.end_all()
         self.check_drain()
 
 

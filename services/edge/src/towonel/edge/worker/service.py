@@ -1,29 +1,23 @@
 """Service of a worker's clients: which session serves each, over what, and how it ends."""
 
-import contextlib
 import random
 import socket
 import time
 import traceback
-from typing import Final, Protocol, assert_never, override
+from typing import Final, assert_never
 
-from towonel.edge.core.admission import Admission, AdmissionLimits, Ticket
+from towonel.edge.core.admission import Admission, AdmissionLimits
 from towonel.edge.core.balance import MAX_TRIES, SESSION_CODES, Balancer
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.worker.clients import Client, ClientUse, ClientWaiter, SocketName
 from towonel.edge.worker.counters import WorkerCounters, count
-from towonel.edge.worker.messages import (
-    ClientHandedOver,
-    Crashed,
-    LanesWanted,
-    Message,
-    Refused,
-    Start,
-)
-from towonel.edge.worker.refusals import LINGER_OFF, Refuser
+from towonel.edge.worker.handed_over import HandedOver
+from towonel.edge.worker.messages import Crashed, Start
+from towonel.edge.worker.refusals import Refuser
 from towonel.edge.worker.relays import ClientConnection, Relays
+from towonel.edge.worker.reports import LaneReports, Sender
 from towonel.edge.worker.sessions import WorkerSession, WorkerSessions
-from towonel.relay.edge_lanes import EdgeLane, EdgeLanes, EdgeLanesOwner, LaneSession
+from towonel.relay.edge_lanes import EdgeLane, EdgeLanes, LaneSession
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
 from towonel.runtime.addresses import parse_networks
@@ -38,13 +32,7 @@ from towonel.wire.routes import Route, TlsMode
 MAX_TRACEBACK_CHARS: Final = 8 * 1024
 
 
-class Sender(Protocol):
-    """Sender of messages to control; the descriptors are closed here."""
-
-    def __call__(self, message: Message, descriptors: tuple[int, ...] = ()) -> None: ...
-
-
-class ClientService(EdgeLanesOwner):
+class ClientService:
     """Service of the clients of one worker.
 
     Args:
@@ -55,7 +43,7 @@ class ClientService(EdgeLanesOwner):
 
     Attributes:
         arriving: clients that are neither relayed, handed over nor refused yet.
-        handed_over: clients that control serves, by token.
+        handed_over: clients that control serves.
     """
 
     def __init__(self, start: Start, loop: Loop, memory: Memory, send: Sender) -> None:
@@ -72,7 +60,7 @@ class ClientService(EdgeLanesOwner):
         self.lanes = EdgeLanes(
             loop,
             memory,
-            self,
+            LaneReports(self.admission, self.counters, send),
             edge_id=start.edge_id,
             certificate_hash=start.certificate_hash,
             workers=start.workers,
@@ -89,9 +77,7 @@ class ClientService(EdgeLanesOwner):
         )
         self.refuser = Refuser(loop, start.linger_s)
         self.arriving: set[Client] = set()
-        self.handed_over: dict[int, tuple[Ticket, bool]] = {}
-        self._streams = 0  # of the clients handed over, those whose sessions have lanes
-        self._tokens = 0
+        self.handed_over = HandedOver(loop, self.admission, self.counters, send, start.streams)
 
     @property
     def clients(self) -> int:
@@ -121,12 +107,6 @@ class ClientService(EdgeLanesOwner):
             self.refuse(client, Unavailable(Code.CLIENT_CLOSED, str(error)))
 
     # What its first bytes say.
-
-    def count(self, client: Client) -> None:
-        """Count a connection that is none of a lane, once."""
-        if not client.is_counted:
-            client.is_counted = True
-            self.counters.accepted += 1
 
     def admit_lane(self, client: Client) -> None:
         """Admit the lane that begins as a client does, and count it as one until that is settled."""
@@ -215,39 +195,14 @@ class ClientService(EdgeLanesOwner):
 
     def overflow(self, client: Client) -> None:
         """Let control open a stream for a client that got no lane, as long as these are few."""
-        if self._streams < self.start.streams:
+        if self.handed_over.has_room:
             self._hand_over(client, has_lanes=True)
         else:
-            self.refuse(client, Unavailable(Code.OVERLOADED, f"{self._streams} clients by streams"))
+            self.refuse(client, Unavailable(Code.OVERLOADED, "clients without a lane"))
 
     def _hand_over(self, client: Client, *, has_lanes: bool) -> None:
-        """Hand a client to control, with its socket and what was read of it."""
-        assert client.ticket is not None, "it is admitted"
-        assert client.server_name is not None, "it said what it wants"
         self._take_out(client)
-        self.loop.release(client.descriptor)
-        self._tokens += 1
-        self.handed_over[self._tokens] = client.ticket, has_lanes
-        self._streams += has_lanes
-        with contextlib.suppress(OSError):  # its peer has reset it, which control will find
-            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
-        message = ClientHandedOver(
-            self._tokens,
-            (str(client.source.ip), client.source.port),
-            (str(client.destination.ip), client.destination.port),
-            client.server_name,
-            client.data,
-        )
-        self.send(message, (client.sock.detach(),))
-
-    def end_handed_over(self, token: int) -> None:
-        """Count a client no more that control has served to its end."""
-        found = self.handed_over.pop(token, None)
-        if found is not None:
-            ticket, has_lanes = found
-            self.admission.release(ticket)
-            self._streams -= has_lanes
-            self.counters.active -= 1
+        self.handed_over.give(client, has_lanes=has_lanes)
 
     def close(self) -> None:
         """Cut the clients that are left."""
@@ -257,11 +212,6 @@ class ClientService(EdgeLanesOwner):
             refused.close()
         self.relays.close()
         self.lanes.close_idle()
-
-    def forget_handed_over(self) -> None:
-        """Count none of the clients any more that control served: it is gone."""
-        for token in tuple(self.handed_over):
-            self.end_handed_over(token)
 
     # How a use of a lane goes on.
 
@@ -327,23 +277,13 @@ class ClientService(EdgeLanesOwner):
     def refuse(self, client: Client, error: TowonelError) -> None:
         """Tell a client that it gets no service, if it has time to read that, and close."""
         self._take_out(client)
-        self.count(client)
+        client.count()
         self.counters.active -= 1
         count(self.counters.refused, error.code)
         if client.ticket is not None:
             self.admission.release(client.ticket)
         client.ticket = None
-        route: Route | None = getattr(client, "route", None)
-        refused = Refused(
-            error.code,
-            error.detail,
-            1,
-            (str(client.source.ip), client.source.port),
-            client.server_name,
-            None if route is None else route.tenant_id,
-            None if route is None else str(route.service),
-        )
-        self.refuser.refuse(client.sock, refused)
+        self.refuser.refuse(client.sock, client.describe(error))
 
     def _cancel(self, client: Client, code: Code) -> None:
         use, client.use = client.use, None
@@ -356,15 +296,3 @@ class ClientService(EdgeLanesOwner):
     def _take_out(self, client: Client) -> None:
         self.loop.wheel.disarm(client)
         self.arriving.discard(client)
-
-    # Of lanes.
-
-    @override
-    def on_wanted(self, session: LaneSession) -> None:
-        self.send(LanesWanted(session.session_id, session.wanted))
-
-    @override
-    def on_settled(self, source: object) -> None:
-        assert isinstance(source, Ticket), "as given to `admit`"
-        self.admission.release(source)
-        self.counters.active -= 1
