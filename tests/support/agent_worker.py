@@ -85,8 +85,8 @@ class AgentWorker:
         self._heard: list[Message] = []
         self._uses = 0
         self._thread = ThreadPoolExecutor(1)
-        worker = Worker(Channel(other), Loop(), Memory(PipePool()), report_s=0.05)
-        self.running = self._thread.submit(worker.run)
+        self.worker = Worker(Channel(other), Loop(), Memory(PipePool()), report_s=0.05)
+        self.running = self._thread.submit(self.worker.run)
         self.tell(Start(timeout_s, most, WAIT_S))
         self.tell(messages.Origins(origins))
         self.server = socket.create_server(("127.0.0.1", 0))

@@ -60,6 +60,7 @@ def test_a_name_that_nobody_answers_for_is_given_up_in_time(agent: AgentWorker) 
     client = agent.open("a.eu")
 
     assert client.refusal() is Code.ORIGIN_TIMEOUT
+    assert {len(origin.waiting) for origin in agent.worker.clients._origins.values()} == {0}
     agent.tell(Resolved(NAME, (("127.0.0.1", 1),)))  # for nobody any more
 
 
