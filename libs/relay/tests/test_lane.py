@@ -147,6 +147,7 @@ def test_a_connection_in_which_nothing_moves_for_its_limit_ends_and_a_busy_one_d
 def test_an_origin_that_lasts_is_kept_alive_and_its_lane_is_looked_after(use: Use) -> None:
     relay = use.relay
     (lane,) = relay.agent.session.busy
+    relay.wait(lambda: lane.connection is not None)
     assert lane.connection is not None
     sock = lane.connection.sock
     assert not sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from support.lane_peers import receive
@@ -14,6 +15,7 @@ from support.network import FarMachine, far_machine
 from support.relay import ClientUse, Relay, tcp_pair
 
 from towonel.relay.core.stall import STALL_S
+from towonel.relay.lane import Lane
 from towonel.relay.sockets import tune
 from towonel.wire.errors import Code
 
@@ -74,6 +76,15 @@ def test_a_client_whose_network_vanishes_ends_once_it_owes_an_acknowledgement(
     assert relay.edge.ended[0].code is Code.CLIENT_TIMEOUT
 
 
+def count_sent(lane: Lane) -> int:
+    return 0 if lane.connection is None else lane.connection.sent
+
+
+def send_and_close(sock: socket.socket, data: bytes) -> None:
+    sock.sendall(data)
+    sock.close()
+
+
 def test_a_client_that_vanishes_with_the_end_of_its_answer_pending_ends_without_a_lane(
     relay: Relay, machine: FarMachine
 ) -> None:
@@ -84,8 +95,9 @@ def test_a_client_that_vanishes_with_the_end_of_its_answer_pending_ends_without_
         client.shutdown(socket.SHUT_WR)
         assert origin.recv(1) == b""
         machine.vanish()
-        origin.sendall(bytes(100_000))
-        origin.close()
+        origin.sendall(bytes(30_000))  # which the kernel takes, and is full
+        relay.wait(lambda: any(count_sent(lane) == 30_000 for lane in relay.edge.session.busy))
+        relay.calls.call(partial(send_and_close, origin, bytes(20_000)))  # in one piece
         relay.wait(lambda: not relay.edge.session.busy)
 
         assert not wait_for_end(relay, STALL_S - 2)

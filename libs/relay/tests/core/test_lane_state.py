@@ -236,3 +236,15 @@ def test_pings_stand_anywhere() -> None:
     assert state.receive(FrameType.PING, 0) is Received.PING
     assert state.receive(FrameType.PONG, 0) is Received.PONG
     assert state.idle
+
+
+def test_a_side_has_sent_its_last_frame_from_end_on_until_the_next_use() -> None:
+    state = opened(is_edge=True)
+    assert not state.sent_last
+    state.receive(FrameType.ACCEPT, 1)
+    state.end()
+    assert state.sent_last
+    state.receive(FrameType.END, 1)
+    state.open()
+
+    assert not state.sent_last

@@ -54,6 +54,8 @@ class Connection(LingeringEnd):
         received, sent: bytes that came from the socket, and that it took.
     """
 
+    _quiet_s: float = 0.0  # without the lane
+
     def __init__(
         self,
         sock: socket.socket,
@@ -79,7 +81,6 @@ class Connection(LingeringEnd):
         self._reset = reset
         self._timeout = timeout
         self._idle_s = idle_s
-        self._quiet_s = 0.0  # without the lane
         self._moved = 0  # bytes in all, when the idle limit was last looked at
         self._kind = first
         self._input_over = False  # END is sent

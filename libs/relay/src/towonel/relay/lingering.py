@@ -30,15 +30,16 @@ class LingeringEnd(SocketEnd):
         code: why it ended; NORMAL until then, and after an orderly end.
     """
 
+    lingering: bool = False
+    _drained: bool = False  # nothing will come any more
+    _left: int = 0  # bytes that were to be sent, when that was last looked at
+
     def __init__(
         self, sock: socket.socket, loop: Loop, memory: Memory, linger_s: float = LINGER_S
     ) -> None:
         super().__init__(sock, loop, memory)
-        self.lingering = False
         self.code = Code.NORMAL
         self._linger_s = linger_s
-        self._drained = False  # nothing will come any more
-        self._left = 0  # bytes that the kernel had to send, when that was last looked at
 
     def finish(self, code: Code) -> None:
         """Close the socket now."""

@@ -33,6 +33,11 @@ class SocketEnd(Handler):
         broken: whether the socket takes nothing any more.
     """
 
+    # Most sockets never need these: as defaults of the class they take no memory of an instance.
+    _pipe: Pipe | None = None
+    _pipe_bytes: int = 0
+    _stall: StallDetector | None = None
+
     def __init__(self, sock: socket.socket, loop: Loop, memory: Memory) -> None:
         self.sock = sock
         self.descriptor = sock.fileno()
@@ -43,9 +48,6 @@ class SocketEnd(Handler):
         self.clear = True
         self.broken = False
         self._held = b""
-        self._pipe: Pipe | None = None
-        self._pipe_bytes = 0
-        self._stall: StallDetector | None = None
 
     @override
     def on_ready(self, events: int) -> None:
