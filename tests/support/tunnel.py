@@ -185,12 +185,13 @@ async def listening_edge(
     host: str = "127.0.0.1",
     certificate_pem: str = PEM,
     *,
+    port: int = 0,
     has_lanes: bool = False,
 ) -> AsyncGenerator[ListeningEdge]:
     policy = RecordingPolicy(has_lanes=has_lanes)
     async with listen(
         host,
-        0,
+        port,
         key=EDGE,
         certificate_pem=certificate_pem,
         policy=policy,

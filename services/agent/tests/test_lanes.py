@@ -9,6 +9,7 @@ from functools import partial
 
 from structlog.testing import capture_logs
 from support.lane_peers import LanePeer, accept_lane
+from support.ports import free_port
 from support.tunnel import IDENTITY, SERVICE, ListeningEdge, listening_edge, until
 
 from towonel.agent.core.services import Origin, ProxyProtocol, Service
@@ -91,7 +92,7 @@ async def ended(lane: LanePeer) -> bool:
 async def test_lanes_are_dialled_where_the_link_goes_as_many_as_the_edge_wants() -> None:
     agent = Agent()
     async with (
-        listening_edge(has_lanes=True) as edge,
+        listening_edge(port=free_port(), has_lanes=True) as edge,
         linked(agent, edge) as (session, _, server),
     ):
         lanes = [await admit(server, session) for _ in range(2)]
@@ -105,9 +106,9 @@ async def test_lanes_are_dialled_where_the_link_goes_as_many_as_the_edge_wants()
 
 async def test_without_lanes_there_is_no_worker() -> None:
     off, without = Agent(enabled=False), Agent()
-    async with listening_edge(has_lanes=True) as edge, linked(off, edge):
+    async with listening_edge(port=free_port(), has_lanes=True) as edge, linked(off, edge):
         assert not off.lanes._wanted.is_set()
-    async with listening_edge() as edge, linked(without, edge):
+    async with listening_edge(port=free_port()) as edge, linked(without, edge):
         assert not without.lanes._wanted.is_set()
 
     assert (off.lanes._worker, without.lanes._worker) == (None, None)
@@ -115,7 +116,7 @@ async def test_without_lanes_there_is_no_worker() -> None:
 
 async def test_the_lanes_of_a_link_end_with_it() -> None:
     agent = Agent()
-    async with listening_edge(has_lanes=True) as edge:
+    async with listening_edge(port=free_port(), has_lanes=True) as edge:
         with socket.create_server(edge.address) as server:
             async with agent.running():
                 async with edge.session() as (session, link):
@@ -126,7 +127,7 @@ async def test_the_lanes_of_a_link_end_with_it() -> None:
 
 async def test_an_edge_that_takes_no_lanes_degrades_the_agent_and_is_named() -> None:
     agent = Agent()
-    async with listening_edge(has_lanes=True) as edge:
+    async with listening_edge(port=free_port(), has_lanes=True) as edge:
         with capture_logs() as lines:
             async with agent.running(), edge.session() as (_, link):
                 with agent.lanes.hold(link):
@@ -146,7 +147,7 @@ async def test_an_edge_that_takes_no_lanes_degrades_the_agent_and_is_named() -> 
 async def test_a_worker_that_dies_is_replaced_and_told_of_all_sessions() -> None:
     agent = Agent()
     async with (
-        listening_edge(has_lanes=True) as edge,
+        listening_edge(port=free_port(), has_lanes=True) as edge,
         linked(agent, edge) as (session, _, server),
     ):
         before = [await admit(server, session) for _ in range(2)]

@@ -50,7 +50,7 @@ def exec_python(*arguments: str) -> Start:
     async def start(channel: socket.socket) -> WorkerProcess:
         number = channel.fileno()
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, *arguments, str(number)),
+            *(sys.executable, "-P", *arguments, str(number)),  # no modules of the working directory
             pass_fds=(number,),
             stdin=asyncio.subprocess.DEVNULL,
         )

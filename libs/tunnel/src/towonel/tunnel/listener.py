@@ -243,7 +243,7 @@ class Listener(SessionListener):
         return connection
 
     def _make_channel(self, connection: Connection) -> Channel:
-        session = Session(
+        return Session(
             connection,
             self._handshake,
             self,
@@ -251,8 +251,7 @@ class Listener(SessionListener):
             now_ms=self._policy.now_ms,
             has_lanes=self._policy.has_lanes,
             timing=self._timing,
-        )
-        return session.channel
+        ).channel
 
 
 @contextlib.asynccontextmanager

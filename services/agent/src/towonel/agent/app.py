@@ -134,16 +134,20 @@ async def _serve_clients(
             timing.hub,
         )
         reconciling = tasks.create_task(reconciler.run())
-        watching = tasks.create_task(agent.origins.watch.run())
-        relaying = tasks.create_task(agent.lanes.run())
+        relaying = tasks.create_task(_relay(agent))
         await stopping.wait()
         health.start_draining()
         reconciling.cancel()
         cut = await _drain(links, agent, settings.drain_timeout_secs)
-        watching.cancel()
         relaying.cancel()
     await reconciler.leave()
     return cut
+
+
+async def _relay(agent: Agent) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(agent.origins.watch.run())
+        tasks.create_task(agent.lanes.run())
 
 
 def _serve_health(agent: Agent) -> contextlib.AbstractAsyncContextManager[int]:

@@ -15,18 +15,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         register_process_metrics(registry)
-        self.links = Gauge(
-            "towonel_agent_links_active", "Edges this agent is linked to.", registry=registry
-        )
-        self.links_opened = Counter(
-            "towonel_agent_edge_connections_accepted", "Links that were opened.", registry=registry
-        )
-        self.links_refused = Counter(
-            "towonel_agent_edge_connections_rejected",
-            "Links that failed or ended, by code.",
-            ["reason"],
-            registry=registry,
-        )
+        self._add_links(registry)
         self.streams = Gauge(
             "towonel_agent_streams_active", "Client connections carried now.", registry=registry
         )
@@ -53,6 +42,20 @@ class Metrics:
         self._add_lanes(registry)
         self.info = Gauge("towonel_agent_info", "Always 1.", ["version"], registry=registry)
         self.info.labels(VERSION).set(1)
+
+    def _add_links(self, registry: CollectorRegistry) -> None:
+        self.links = Gauge(
+            "towonel_agent_links_active", "Edges this agent is linked to.", registry=registry
+        )
+        self.links_opened = Counter(
+            "towonel_agent_edge_connections_accepted", "Links that were opened.", registry=registry
+        )
+        self.links_refused = Counter(
+            "towonel_agent_edge_connections_rejected",
+            "Links that failed or ended, by code.",
+            ["reason"],
+            registry=registry,
+        )
 
     def _add_lanes(self, registry: CollectorRegistry) -> None:
         self.accepted_by_way = Counter(

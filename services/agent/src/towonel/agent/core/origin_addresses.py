@@ -27,7 +27,7 @@ class OriginAddresses:
         self.known = addresses or ()
         self._is_name = addresses is None
         self._at: float | None = None
-        self._asked = False
+        self._requested = False
 
     def are_fresh(self, now: float) -> bool:
         """Tell whether they may be used."""
@@ -35,7 +35,7 @@ class OriginAddresses:
 
     def is_to_ask(self, now: float) -> bool:
         """Tell whether to ask for them now; once it says so, that counts as done."""
-        return self._ask_if(self._age(now) >= AGEING_S)
+        return self._request_if(self._age(now) >= AGEING_S)
 
     def are_doubtful(self, now: float) -> bool:
         """Tell whether others may be known by now, since nothing answers at these."""
@@ -43,16 +43,16 @@ class OriginAddresses:
 
     def is_to_ask_again(self, now: float) -> bool:
         """Tell whether to ask, since nothing answers; otherwise as `is_to_ask`."""
-        return self._ask_if(self.are_doubtful(now))
+        return self._request_if(self.are_doubtful(now))
 
     def learn(self, addresses: tuple[SocketAddress, ...], now: float) -> None:
         """Take the answer of now."""
-        self.known, self._at, self._asked = addresses, now, False
+        self.known, self._at, self._requested = addresses, now, False
 
     def _age(self, now: float) -> float:
         return FRESH_S if self._at is None else now - self._at
 
-    def _ask_if(self, wanted: bool) -> bool:
-        asks = self._is_name and wanted and not self._asked
-        self._asked = self._asked or asks
-        return asks
+    def _request_if(self, wanted: bool) -> bool:
+        requests = self._is_name and wanted and not self._requested
+        self._requested = self._requested or requests
+        return requests

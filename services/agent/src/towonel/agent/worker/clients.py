@@ -39,7 +39,7 @@ class Clients(Owner):
     Args:
         loop: of the worker.
         resolve: asks control for the addresses of an origin; `learn` takes them.
-        on_none: called when there is no client any more.
+        on_change: called when there is a client, and when there is none any more.
         report_crash: is told of an exception that is a bug.
 
     Attributes:
@@ -52,7 +52,7 @@ class Clients(Owner):
         self,
         loop: Loop,
         resolve: Callable[[ServiceKey], None],
-        on_none: Callable[[], None],
+        on_change: Callable[[], None],
         report_crash: Callable[[Exception], None],
     ) -> None:
         self.loop = loop
@@ -61,7 +61,7 @@ class Clients(Owner):
         self.dials: set[ClientDial] = set()
         self.connections: set[OriginConnection] = set()
         self._resolve = resolve
-        self._on_none = on_none
+        self._on_change = on_change
         self.report_crash = report_crash
         self._origins: dict[ServiceKey, WorkerOrigin] = {}
         self._table = OriginTable(self._origins)
@@ -102,6 +102,8 @@ class Clients(Owner):
             return None
         dial = ClientDial(self, lane, origin, opened)
         self.dials.add(dial)
+        if self.active == 1:
+            self._on_change()
         if origin.addresses.is_to_ask(self.loop.wheel.now):
             self._resolve(service)
         dial.start()
@@ -140,7 +142,7 @@ class Clients(Owner):
 
     def _check_none(self) -> None:
         if not self.active:
-            self._on_none()
+            self._on_change()
 
     def _drop(self, dial: "ClientDial") -> None:
         self.dials.discard(dial)

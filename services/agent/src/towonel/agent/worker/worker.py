@@ -60,7 +60,7 @@ class Worker(Handler, AgentLanesOwner):
         self, channel: Channel, loop: Loop, memory: Memory, report_s: float = REPORT_S
     ) -> None:
         self.lanes = AgentLanes(loop, memory, self)
-        self.clients = Clients(loop, self._resolve, self._finish_if_draining, self._report_crash)
+        self.clients = Clients(loop, self._resolve, self._on_change, self._report_crash)
         self._channel = channel
         self._loop = loop
         self._draining = False
@@ -191,6 +191,12 @@ class Worker(Handler, AgentLanesOwner):
         self._draining = True
         for session_id in self.lanes.sessions:
             self.lanes.go_away(session_id)
+        self._finish_if_draining()
+
+    def _on_change(self) -> None:
+        """Report soon that this worker is busy, or idle."""
+        if not self._orphaned:
+            self._loop.wheel.arm(self._report, 0)
         self._finish_if_draining()
 
     def _finish_if_draining(self) -> None:
