@@ -34,10 +34,7 @@ async def start_agent(stack: Stack, hostname: str, port: int) -> Node[Program]:
     """An agent whose lanes are there."""
     agent = await stack.start_agent(await stack.invite(hostname), service(hostname, port))
 
-    async def has_lanes() -> bool:
-        return await agent.metric("towonel_agent_lanes", state="idle") >= 2
-
-    await until(has_lanes)
+    await agent.reaches(2, "towonel_agent_lanes", state="idle")
     return agent
 
 
@@ -50,10 +47,7 @@ async def ways(agent: Node[Program]) -> dict[str, float]:
 async def counted(agent: Node[Program], by_lane: int) -> None:
     """Wait until so many clients are counted that came over a lane, and check that no other did."""
 
-    async def all_are() -> bool:
-        return (await ways(agent))["lane"] >= by_lane
-
-    await until(all_are)
+    await agent.reaches(by_lane, "towonel_agent_clients_total", way="lane")
     assert await ways(agent) == {"lane": by_lane, "stream": 0}
 
 
@@ -87,8 +81,8 @@ async def test_large_files_travel_whole_both_ways(
     assert down == expected_digest(size)
     assert up.decode().strip() == expected_digest(size)
     await counted(agent, by_lane=2)
-    assert await agent.metric("towonel_agent_bytes_total", direction="edge_to_origin") > size
-    assert await agent.metric("towonel_agent_bytes_total", direction="origin_to_edge") > size
+    for direction in ("edge_to_origin", "origin_to_edge"):
+        await agent.reaches(size, "towonel_agent_bytes_total", direction=direction)
 
 
 @contextlib.asynccontextmanager
@@ -140,9 +134,8 @@ async def test_resets_travel_both_ways_and_are_counted(processes: Stack, hostnam
             with pytest.raises(ConnectionResetError):
                 await taken.read(1)
         await counted(agent, by_lane=2)
-        errors = partial(agent.metric, "towonel_agent_stream_errors_total")
-        assert await errors(reason="origin_reset") == 1
-        await until(lambda: errors(reason="client_closed"))
+        for reason in ("origin_reset", "client_closed"):
+            await agent.reaches(1, "towonel_agent_stream_errors_total", reason=reason)
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
