@@ -60,6 +60,26 @@ async def test_a_worker_that_is_killed_resets_its_clients_and_the_next_one_serve
     assert await fresh_processes.edges[0].metric("towonel_edge_worker_restarts_total") == 1
 
 
+async def test_several_workers_share_the_clients_of_an_edge(
+    fresh_processes: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
+) -> None:
+    stack = fresh_processes
+    operator = stack.edges[0]
+    await operator.program.stop()
+    operator.environ["TOWONEL_EDGE_LISTEN_WORKERS"] = "2"
+    await stack.restart(operator)
+    await stack.start_agent(await stack.invite(hostname), service(hostname, origin.port))
+    client = Client(stack.edge_port, certificates.client(), hostname)
+
+    async with asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(client.ask("name")) for _ in range(40)]
+
+    assert {task.result() for task in asked} == {b"home\n"}
+    assert len(edge_of(stack).workers()) == 2
+    await stack.edges[0].reaches(40, "towonel_edge_connections_ended_total", code="normal")
+    assert await stack.edges[0].metric("towonel_edge_worker_restarts_total") == 0
+
+
 async def test_a_download_outlives_the_control_of_its_worker(
     fresh_processes: Stack, client: Client
 ) -> None:

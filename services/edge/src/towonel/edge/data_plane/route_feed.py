@@ -1,6 +1,7 @@
 """Feed of route changes to workers, in order, and without a pause of control for a large one."""
 
 import asyncio
+import fcntl
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from towonel.edge.worker.messages import Message, Routes
 from towonel.wire.routes import RouteDelta, encode_delta
 
 MAX_INLINE_BYTES: Final = 32 * 1024  # more travels in a file in memory
+_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 FEW_ROUTES: Final = 1000  # which take a millisecond or two to encode
 
 
@@ -78,7 +80,8 @@ def _send(change: _Change, data: bytes) -> None:
 
 
 def _to_file(data: bytes) -> int:
-    descriptor = os.memfd_create("routes")
+    descriptor = os.memfd_create("routes", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     with os.fdopen(os.dup(descriptor), "wb") as file:
         file.write(data)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
     return descriptor

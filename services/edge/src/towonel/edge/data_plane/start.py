@@ -33,7 +33,7 @@ def make_start(settings: EdgeSettings, credentials: EdgeCredentials, timing: Tim
         open_s=clients.open_s,
         linger_s=clients.linger_s,
         idle_s=settings.idle_timeout_s,
-        check_s=clients.check_s,
+        check_s=timing.count_s,
         report_s=timing.report_s,
         orphan_s=settings.drain_timeout_s,
     )
