@@ -121,6 +121,7 @@ def message_table() -> str:
         messages.Abandoned,
         messages.GoAway,
         messages.Renew,
+        messages.LanesWanted,
     )
     rows = [
         (

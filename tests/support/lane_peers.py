@@ -84,15 +84,20 @@ def dial_lane(address: tuple[str, int]) -> LanePeer:
     return LanePeer(sock, LaneSeal(SECRET, identity))
 
 
-def accept_lane(server: socket.socket) -> LanePeer:
+def accept_lane(
+    server: socket.socket,
+    secret: bytes = SECRET,
+    edge_id: bytes = EDGE_ID,
+    certificate_hash: bytes = CERTIFICATE_HASH,
+) -> LanePeer:
     """Admit the next lane of an agent as an edge."""
     server.settimeout(WAIT_S)
     sock = server.accept()[0]
     sock.settimeout(WAIT_S)
     hello = lane_admission.decode_hello(receive(sock, HELLO_BYTES))
     nonce = os.urandom(NONCE_BYTES)
-    identity = LaneIdentity(hello.session_id, hello.nonce, nonce, EDGE_ID, CERTIFICATE_HASH)
-    answer = LaneAnswer(nonce, prove(SECRET, Role.EDGE, identity))
+    identity = LaneIdentity(hello.session_id, hello.nonce, nonce, edge_id, certificate_hash)
+    answer = LaneAnswer(nonce, prove(secret, Role.EDGE, identity))
     sock.sendall(lane_admission.encode_answer(answer))
     receive(sock, MAC_BYTES)
-    return LanePeer(sock, LaneSeal(SECRET, identity))
+    return LanePeer(sock, LaneSeal(secret, identity))

@@ -65,3 +65,20 @@ def far_machine() -> Generator[FarMachine]:
 
 def _ip(*arguments: str) -> None:
     subprocess.run(["/usr/sbin/ip", *arguments], check=True, capture_output=True)
+
+
+@contextlib.contextmanager
+def listener_of(machine: FarMachine) -> Generator[socket.socket]:
+    """A listening socket of that machine, made in a thread that is moved there."""
+    made: list[socket.socket] = []
+
+    def make() -> None:
+        with open(f"/run/netns/{machine.name}") as namespace:  # noqa: PTH123 a descriptor is needed
+            os.setns(namespace.fileno(), os.CLONE_NEWNET)
+        made.append(socket.create_server((machine.far, 0)))
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    with made[0] as listener:
+        yield listener

@@ -5,8 +5,9 @@ import contextlib
 import hashlib
 import os
 import shutil
+import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -218,3 +219,15 @@ async def listening(port: int, within_s: float = 10.0) -> None:
             else:
                 writer.close()
                 return
+
+
+@contextlib.contextmanager
+def silent_port(host: str, port: int = 0) -> Generator[int]:
+    """A port whose listener answers nobody: its queue is full."""
+    with contextlib.ExitStack() as held:
+        full = held.enter_context(socket.create_server((host, port), backlog=0))
+        for _ in range(4):
+            filler = held.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        yield full.getsockname()[1]

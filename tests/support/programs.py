@@ -130,15 +130,26 @@ class OwnProcess:
         return self.log_file.read_text()
 
     def resident_bytes(self) -> int:
-        """Return the resident memory of the process.
+        """Return the resident memory of the process and its workers.
 
         What it shares with the process that it was forked from counts before and after it is
         written to: only memory that it takes makes this grow.
         """
-        for line in Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Rss:"):
-                return int(line.split()[1]) * 1024
-        raise AssertionError("smaps_rollup always has Rss")
+        return sum(map(_resident_bytes, [self.process.pid, *self.workers()]))
+
+    def workers(self) -> list[int]:
+        """Return the processes that it has started."""
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        return [
+            int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()
+        ]
+
+
+def _resident_bytes(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Rss:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("smaps_rollup always has Rss")
 
 
 async def execute(program: str, environ: Mapping[str, str], output: Path) -> Process:

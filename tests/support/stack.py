@@ -38,6 +38,14 @@ class Node[P: Program]:
             if line.startswith((f"{name} ", f"{name}{{")) and all(w in line for w in wanted)
         )
 
+    async def reaches(self, value: float, name: str, **labels: str) -> None:
+        """Wait until a metric is at least so high: what workers count comes in reports."""
+        async with asyncio.timeout(READY_S):
+            for pause_s in pauses():
+                if await self.metric(name, **labels) >= value:
+                    return
+                await asyncio.sleep(pause_s)
+
 
 def service(hostname: str, origin: int, proxy_protocol: str = "none") -> dict[str, str]:
     return {

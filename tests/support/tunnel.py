@@ -63,6 +63,7 @@ def grant_of(
 class RecordingPolicy(AdmissionPolicy):
     """Policy that admits the hub's agents, and records its calls."""
 
+    has_lanes: bool = False
     sessions: list[Session] = field(default_factory=list)
     ended_with: list[Code] = field(default_factory=list)
     refused_with: list[Code] = field(default_factory=list)
@@ -98,6 +99,10 @@ class RecordingPolicy(AdmissionPolicy):
     @override
     def on_admitted(self, session: Session) -> None:
         self.sessions.append(session)
+
+    @override
+    def on_going_away(self, session: Session) -> None:
+        pass
 
     @override
     def on_ended(self, session: Session, code: Code) -> None:
@@ -179,11 +184,14 @@ async def listening_edge(
     max_handshakes: int = MAX_HANDSHAKES,
     host: str = "127.0.0.1",
     certificate_pem: str = PEM,
+    *,
+    port: int = 0,
+    has_lanes: bool = False,
 ) -> AsyncGenerator[ListeningEdge]:
-    policy = RecordingPolicy()
+    policy = RecordingPolicy(has_lanes=has_lanes)
     async with listen(
         host,
-        0,
+        port,
         key=EDGE,
         certificate_pem=certificate_pem,
         policy=policy,

@@ -77,12 +77,14 @@ def test_what_the_other_end_does_not_read_is_held_and_bounded(
 
 def test_a_message_that_is_too_large_is_refused(ends: tuple[Channel, Channel]) -> None:
     one, _ = ends
+    before = open_descriptors()
     with pytest.raises(ProtocolError) as large:
-        one.send("big", {"bytes": bytes(channel.MAX_MESSAGE_BYTES)})
+        one.send("big", {"bytes": bytes(channel.MAX_MESSAGE_BYTES)}, [os.dup(1)])
     with pytest.raises(ProtocolError):
-        one.send("many", {}, [0] * (channel.MAX_DESCRIPTORS + 1))
+        one.send("many", {}, [os.dup(1) for _ in range(channel.MAX_DESCRIPTORS + 1)])
 
     assert large.value.code is Code.TOO_LARGE
+    assert open_descriptors() == before
 
 
 def test_the_end_of_one_is_known_to_the_other() -> None:

@@ -15,6 +15,7 @@ from towonel.wire.messages import (
     Decoder,
     GoAway,
     Hello,
+    LanesWanted,
     Message,
     Renew,
     Welcome,
@@ -43,11 +44,16 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
         st.binary(min_size=64, max_size=64),
         st.text(st.characters(exclude_categories=["Cs"]), max_size=64),
     ),
-    st.builds(Welcome, st.binary(min_size=16, max_size=16)),
+    st.builds(
+        Welcome,
+        st.binary(min_size=16, max_size=16),
+        st.none() | st.binary(min_size=32, max_size=32),
+    ),
     st.builds(Window, st.none() | UINTS, UINTS),
     st.builds(Abandoned, UINTS, UINTS),
     st.just(GoAway()),
     st.builds(Renew, st.binary(max_size=200)),
+    st.builds(LanesWanted, UINTS),
 )
 
 
@@ -68,10 +74,18 @@ def test_messages_come_out_as_they_went_in_wherever_they_are_cut(
 
 
 def test_the_numbers_of_messages_are_frozen() -> None:
-    kinds = (Challenge, Hello, Welcome, Window, Abandoned, GoAway, Renew)
+    kinds = (Challenge, Hello, Welcome, Window, Abandoned, GoAway, Renew, LanesWanted)
 
-    assert [kind.type for kind in kinds] == [1, 2, 3, 4, 5, 6, 7]
+    assert [kind.type for kind in kinds] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert encode(GoAway()) == bytes.fromhex("00000003 82 06 a0")
+    assert encode(LanesWanted(2)) == bytes.fromhex("0000000a 82 08 a1 65 636f756e74 02")
+
+
+def test_a_welcome_without_lanes_is_what_it_was_before_there_were_any() -> None:
+    before = frame([3, {"session_id": bytes(16)}])
+
+    assert encode(Welcome(bytes(16))) == before
+    assert list(Decoder().feed(before)) == [Welcome(bytes(16), None)]
 
 
 def test_unknown_types_and_keys_are_skipped() -> None:
@@ -119,10 +133,14 @@ HELLO = {
         [2, {**HELLO, "software": "x" * 65}],
         [2, {**HELLO, "grant": bytes(1025)}],
         [3, {"session_id": bytes(15)}],
+        [3, {"session_id": bytes(16), "lane_secret": bytes(31)}],
+        [3, {"session_id": bytes(16), "lane_secret": "x" * 32}],
         [4, {"stream_id": -1, "limit": 1}],
         [4, {"stream_id": 1}],
         [5, {"stream_id": 1}],
         [7, {}],
+        [8, {}],
+        [8, {"count": -1}],
     ],
 )  # fmt: skip
 def test_known_messages_of_the_wrong_form_are_refused(value: object) -> None:

@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import os
 import socket
-import threading
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 
 import pytest
-from support.network import FarMachine, far_machine
+from support.network import far_machine, listener_of
 from support.tunnel import PREAMBLE, SERVICE, listening_edge
 
-from towonel.agent.core.services import Origin, OriginTable, ProxyProtocol, Service
+from towonel.agent.core.services import Origin, ProxyProtocol, Service, tabulate_origins
 from towonel.agent.metrics import Metrics
 from towonel.agent.origin_dialer import OriginDialer
 from towonel.agent.origins import Origins
@@ -23,27 +22,10 @@ from towonel.wire.errors import Code, TowonelError
 TIMING = OriginTiming(unacknowledged_s=0.5, check_s=0.05)
 
 
-@contextlib.contextmanager
-def listener_of(machine: FarMachine) -> Generator[socket.socket]:
-    """A listening socket of that machine, made in a thread that is moved there."""
-    made: list[socket.socket] = []
-
-    def make() -> None:
-        with open(f"/run/netns/{machine.name}") as namespace:  # noqa: PTH123 a descriptor is needed
-            os.setns(namespace.fileno(), os.CLONE_NEWNET)
-        made.append(socket.create_server((machine.far, 0)))
-
-    thread = threading.Thread(target=make)
-    thread.start()
-    thread.join()
-    with made[0] as listener:
-        yield listener
-
-
 @contextlib.asynccontextmanager
 async def client_of(address: tuple[str, int]) -> AsyncGenerator[tuple[Pipe, Origins]]:
     """A client's stream to an origin, over an edge and an agent that watches."""
-    table = OriginTable([Service(SERVICE, Origin(*address, ProxyProtocol.NONE))])
+    table = tabulate_origins([Service(SERVICE, Origin(*address, ProxyProtocol.NONE))])
     dialer = OriginDialer(Resolver(), timeout_s=5)
     origins = Origins(table, dialer, Metrics(), max_streams=9, timing=TIMING)
     async with (

@@ -5,13 +5,14 @@ import contextlib
 import dataclasses
 import socket
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 from structlog.testing import capture_logs
+from support.origins import silent_port
 from support.tunnel import PREAMBLE, SERVICE, listening_edge
 
-from towonel.agent.core.services import Origin, OriginTable, ProxyProtocol, Service
+from towonel.agent.core.services import Origin, ProxyProtocol, Service, tabulate_origins
 from towonel.agent.metrics import Metrics
 from towonel.agent.origin_dialer import OriginDialer
 from towonel.agent.origins import Origins
@@ -48,7 +49,7 @@ def origins(
         Service(BESIDE, Origin("127.0.0.1", port, proxied)),
     ]
     dialer = OriginDialer(resolver or Resolver(), timeout_s)
-    return Origins(OriginTable(services), dialer, Metrics(), max_streams=max_streams)
+    return Origins(tabulate_origins(services), dialer, Metrics(), max_streams=max_streams)
 
 
 def resolver_of(*answers: str) -> Resolver:
@@ -153,20 +154,8 @@ async def test_an_origin_that_is_down_is_reported_by_its_code() -> None:
     assert chosen._metrics.stream_errors.labels("origin_refused")._value.get() == 1
 
 
-@contextlib.contextmanager
-def silent(host: str, port: int = 0) -> Generator[int]:
-    """A port whose listener answers nobody: its queue is full."""
-    with contextlib.ExitStack() as held:
-        full = held.enter_context(socket.create_server((host, port), backlog=0))
-        for _ in range(4):
-            filler = held.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(full.getsockname())
-        yield full.getsockname()[1]
-
-
 async def test_an_origin_that_does_not_answer_is_given_up_in_time() -> None:
-    with silent("127.0.0.1") as port:
+    with silent_port("127.0.0.1") as port:
         async with agent(origins(port, timeout_s=0.3)) as session:
             assert await refusal(session) is Code.ORIGIN_TIMEOUT
 
@@ -196,7 +185,7 @@ async def test_a_name_that_no_server_answers_for_delays_no_other_origin(echo_por
 
 async def test_of_several_addresses_one_that_is_silent_holds_no_client_up(echo_port: int) -> None:
     chosen = origins(echo_port, host="two.eu", resolver=resolver_of("127.0.0.9 127.0.0.1"))
-    with silent("127.0.0.9", echo_port):
+    with silent_port("127.0.0.9", echo_port):
         async with agent(chosen) as session, asyncio.timeout(4):
             pipe = await open_stream(session)
             await pipe.close()

@@ -13,13 +13,17 @@ from structlog.testing import capture_logs
 from support.callers import code_of
 from support.hub import TestHub, migrated, new_key, registration, running_hub
 
-from towonel.agent.core.services import OriginTable, parse_services
+from towonel.agent.core.services import parse_services, tabulate_origins
+from towonel.agent.lane_metrics import LaneMetrics
+from towonel.agent.lanes import Lanes
 from towonel.agent.links import Links
 from towonel.agent.metrics import Metrics
 from towonel.agent.origin_dialer import OriginDialer
+from towonel.agent.origin_log import OriginLog
 from towonel.agent.origins import Origins
 from towonel.agent.reconcile import AgentIdentity, Reconciler
 from towonel.agent.timing import HubTiming, LinkTiming
+from towonel.agent.worker.messages import Start
 from towonel.api.invites import InviteIn
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.live.route_changes import RouteChanges
@@ -74,10 +78,12 @@ async def agent(
     identity = AgentIdentity(token, TenantKey.from_seed(token.seed), key, "default")
     resolver = Resolver()
     dialer = OriginDialer(resolver, timeout_s=1)
-    origins = Origins(OriginTable(SERVICES), dialer, metrics, max_streams=1)
+    origins = Origins(tabulate_origins(SERVICES), dialer, metrics, max_streams=1)
+    start = Start(1, 1, 1)
+    lanes = Lanes(SERVICES, start, resolver, LaneMetrics(metrics), health, OriginLog())
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         keys = [service.key for service in SERVICES]
-        links = Links(tasks, key, keys, origins, resolver, metrics, health, LinkTiming())
+        links = Links(tasks, key, keys, origins, lanes, resolver, metrics, health, LinkTiming())
         client = hub.client(None, way)
         reconciler = Reconciler(client, identity, SERVICES, links, None, health, timing)
         running = tasks.create_task(reconciler.run())

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.fork_server import CommandResult, run_command
 
-from towonel.agent.settings import AgentSettings
+from towonel.agent.settings import AgentSettings, LaneMode
 from towonel.runtime.settings import SettingsError, load, variables
 from towonel.wire.tokens import InviteToken
 
@@ -48,6 +48,20 @@ def test_what_is_empty_is_not_set_and_service_links_are_passed_over() -> None:
     assert (settings.services, settings.group, settings.log_level) == ((), "default", "info")
     assert settings.trusted_edges is None
     assert settings.allow_insecure_hub
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"), [("tls", "tls is not there yet"), ("on", "auto or off")]
+)
+def test_a_mode_of_lanes_that_there_is_not_is_refused(value: str, rule: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(AgentSettings, GOOD | {"TOWONEL_AGENT_LANES": value})
+
+    (problem,) = caught.value.problems
+    assert problem.startswith("TOWONEL_AGENT_LANES: ")
+    assert rule in problem
+    assert load(AgentSettings, GOOD | {"TOWONEL_AGENT_LANES": "off"}).lanes is LaneMode.OFF
+    assert load(AgentSettings, GOOD).lanes is LaneMode.AUTO
 
 
 @pytest.mark.parametrize("value", ["", "[]"])

@@ -1,28 +1,18 @@
-"""Fixtures of the edge's tests: an origin with its certificate, and a listener in front of it."""
+"""Fixtures of the edge's tests: an origin with its certificate, and a data plane in front of it."""
 
 import asyncio
 import contextlib
-import socket
 import ssl
-import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from functools import partial
 
 import pytest
 import trustme
 from prometheus_client import CollectorRegistry
+from support.edge_front import Front, start_front
 
-from towonel.edge.core.admission import Admission, AdmissionLimits
-from towonel.edge.core.route_table import RouteTable
-from towonel.edge.core.traffic import Traffic
-from towonel.edge.listeners.accept import Acceptor, accept_clients
-from towonel.edge.listeners.sockets import bind_sockets
-from towonel.edge.listeners.tls import TlsListener
 from towonel.edge.metrics import Metrics
-from towonel.edge.relays import Relays
-from towonel.edge.upstream import Upstream
 
-AMPLE = AdmissionLimits(99, 99, 99)
 NAMES = ("app.example.eu", "*.example.eu")
 
 
@@ -72,26 +62,6 @@ def counted(registry: CollectorRegistry, metrics: Metrics) -> Callable[..., floa
 
 
 @pytest.fixture
-def front(metrics: Metrics) -> Callable[..., contextlib.AbstractAsyncContextManager[Acceptor]]:
-    """Starts a listener on a free port: `async with front(table, upstream, ...) as acceptor`."""
-
-    def start(
-        table: RouteTable,
-        upstream: Upstream,
-        limits: AdmissionLimits = AMPLE,
-        host: str = "127.0.0.1",
-        **options: Any,
-    ) -> contextlib.AbstractAsyncContextManager[Acceptor]:
-        options = {
-            "relays": Relays(table, clock=time.monotonic),
-            "traffic": Traffic(),
-            "handshake_timeout_s": 5.0,
-            "linger_s": 1.0,
-            "proxies": (),
-            **options,
-        }
-        listener = TlsListener(table, upstream, Admission(limits), metrics, **options)
-        sockets: list[socket.socket] = bind_sockets(host, 0, 1)
-        return accept_clients(sockets, listener.serve, metrics)
-
-    return start
+def front(metrics: Metrics) -> Callable[..., contextlib.AbstractAsyncContextManager[Front]]:
+    """Starts a data plane on a free port: `async with front(table, upstream, ...) as front`."""
+    return partial(start_front, metrics)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import to_json
+from support.edge_front import Front
 from support.tunnel import (
     EDGE,
     HUB,
@@ -31,12 +32,11 @@ from towonel.api.reports import MAX_SESSIONS, MAX_TENANTS, EdgeReport
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import RETENTION_S, Traffic
-from towonel.edge.listeners.accept import Acceptor
-from towonel.edge.metrics import Metrics
+from towonel.edge.metrics import Metrics, sum_samples
 from towonel.edge.report_builder import MAX_REPORT_BYTES, ReportBuilder, fit_keys
-from towonel.edge.session_dialer import SessionDialer
 from towonel.edge.sessions import Sessions
-from towonel.edge.upstream import Upstream
+from towonel.edge.streams.session_dialer import SessionDialer
+from towonel.edge.streams.upstream import Upstream
 from towonel.tunnel.listener import listen
 from towonel.tunnel.session import Session
 from towonel.tunnel.stream_requests import StreamRequest
@@ -44,7 +44,7 @@ from towonel.wire.ids import HubId, TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.routes import Route, RouteDelta
 
-type Front = Callable[..., AbstractAsyncContextManager[Acceptor]]
+type StartFront = Callable[..., AbstractAsyncContextManager[Front]]
 
 KIB = 1024
 
@@ -58,6 +58,7 @@ class Edge:
     sessions: Sessions
     traffic: Traffic
     upstream: Upstream
+    metrics: Metrics
     observer: ReportBuilder
     now_s: float = 0.0
 
@@ -71,19 +72,21 @@ async def edge(metrics: Metrics) -> AsyncGenerator[Edge]:
     route = Route(ServiceKind.HTTPS, SERVICE.name, TENANT)
     table.apply(RouteDelta(1, snapshot=True, routes=(route,)))
     sessions = Sessions(table, balancer, metrics)
-    sessions.trust(HubId(HUB.public))
+    sessions.hub_id = HubId(HUB.public)
+    draw = Random(1).randrange
     upstream = SessionDialer(
-        sessions,
-        balancer,
-        metrics,
-        clock=lambda: 0.0,
-        draw=Random(1).randrange,
-        open_timeout_s=15.0,
+        sessions, balancer, metrics, clock=lambda: 0.0, draw=draw, open_timeout_s=15.0
     )
     observer = ReportBuilder(sessions, traffic, metrics, clock=lambda: found.now_s)
     async with listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=sessions) as listener:
         found = Edge(
-            ListeningEdge(listener, RecordingPolicy()), table, sessions, traffic, upstream, observer
+            ListeningEdge(listener, RecordingPolicy()),
+            table,
+            sessions,
+            traffic,
+            upstream,
+            metrics,
+            observer,
         )
         yield found
 
@@ -138,26 +141,26 @@ async def test_an_agent_that_left_is_not_reported_and_the_last_report_has_no_ses
     assert edge.sessions.tenants() == set()
 
 
-async def reports_of_a_download(edge: Edge, front: Front, *words: bytes) -> list[EdgeReport]:
+async def reports_of_a_download(edge: Edge, front: StartFront, *words: bytes) -> list[EdgeReport]:
     """Return the reports after each answer to a client, and after the client has left."""
     reports: list[EdgeReport] = []
     async with (
         edge.hub.link(handle=generous),
-        front(edge.table, edge.upstream, traffic=edge.traffic) as acceptor,
+        front(edge.table, edge.upstream, traffic=edge.traffic) as running,
     ):
-        reader, writer = await asyncio.open_connection("127.0.0.1", acceptor.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
         for some in words:
             writer.write(some)
             assert len(await reader.readexactly(100 * KIB)) == 100 * KIB
+            await until(lambda: sum_samples(edge.metrics.connections_active) == 1)
             reports.append(await edge.report())
         writer.close()
-        await acceptor.stop_accepting()
-        await acceptor.in_flight.wait_idle()
+        await running.drain()
         return [*reports, await edge.report()]
 
 
 async def test_a_download_that_is_still_going_on_grows_between_two_reports(
-    edge: Edge, front: Front
+    edge: Edge, front: StartFront
 ) -> None:
     hello = client_hello()
     reports = await reports_of_a_download(edge, front, hello, b"more", b"and more")
@@ -175,15 +178,14 @@ async def test_a_download_that_is_still_going_on_grows_between_two_reports(
 
 
 async def test_a_client_that_is_refused_counts_for_the_edge_and_for_no_tenant(
-    edge: Edge, front: Front
+    edge: Edge, front: StartFront
 ) -> None:
-    async with front(edge.table, edge.upstream, traffic=edge.traffic) as acceptor:
-        reader, writer = await asyncio.open_connection("127.0.0.1", acceptor.port)
+    async with front(edge.table, edge.upstream, traffic=edge.traffic) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
         writer.write(client_hello())
         assert await reader.read() != b""
         writer.close()
-        await acceptor.stop_accepting()
-        await acceptor.in_flight.wait_idle()
+        await running.drain()
     report = await edge.report()
 
     assert (report.connections_total, report.refused_total, report.bytes_in) == (1, 1, 0)

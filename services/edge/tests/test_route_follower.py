@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -23,7 +23,6 @@ from towonel.client.hub import HubClient
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.metrics import Metrics
-from towonel.edge.relays import Relays
 from towonel.edge.route_follower import Registration, RouteFollower, RouteStore
 from towonel.edge.route_notifications import RedisNotifications
 from towonel.edge.sessions import Sessions
@@ -66,6 +65,13 @@ class ScriptedHub(Server):
         return request
 
 
+class NobodyConnected:
+    """Data plane without a client to end."""
+
+    def change_routes(self, delta: RouteDelta, changed: Collection[str]) -> None:
+        pass
+
+
 @dataclass
 class Following:
     """An edge that follows, without anything else of an edge."""
@@ -81,8 +87,9 @@ class Following:
         self.notifications = RedisNotifications(self.health)
         sessions = Sessions(self.table, Balancer(), self.metrics)
         file = SnapshotFile(self.folder / "routes.snapshot")
-        relays = Relays(self.table, clock=time.monotonic)
-        self.routes = RouteStore(self.table, sessions, relays, file, self.metrics, self.health)
+        self.routes = RouteStore(
+            self.table, sessions, NobodyConnected(), file, self.metrics, self.health
+        )
 
     @contextlib.asynccontextmanager
     async def run(self, hub_url: str) -> AsyncGenerator[None]:

@@ -60,7 +60,7 @@ def test_there_are_no_more_places_for_clients_than_the_limit_of_open_files_leave
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     assert settings.max_clients == 50_000
-    assert limits.clients == 2_000 - SPARE_DESCRIPTORS
+    assert limits.clients == (2_000 - SPARE_DESCRIPTORS) / 2
 
 
 def test_addresses_that_are_given_are_advertised_under_either_name() -> None:

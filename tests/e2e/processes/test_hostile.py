@@ -8,10 +8,11 @@ import pytest
 import pytest_asyncio
 from support.clients import Client, alert_of, client_hello
 from support.origins import Certificates, CommandOrigin
-from support.stack import Stack, service, until
+from support.stack import Stack, service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DEADLINE_S = 2
+REFUSED = "towonel_edge_connections_refused_total"
 UNRECOGNIZED_NAME = bytes([21, 3, 3, 0, 2, 2, 112])
 DECODE_ERROR = bytes([21, 3, 3, 0, 2, 2, 50])
 
@@ -84,12 +85,9 @@ async def test_each_attack_gets_its_alert_and_is_counted_while_others_are_served
     other = Client(attacked.edge_port, certificates.client(), hostname)
     for name, attack in ATTACKS.items():
         answer = await alert_of(attacked.edge_port, attack.sent)
-        counted = await attacked.edges[0].metric(
-            "towonel_edge_connections_refused_total", code=attack.code
-        )
 
         assert (name, answer) == (name, attack.answer)
-        assert counted >= 1, name
+        await attacked.edges[0].reaches(1, REFUSED, code=attack.code)
         assert await other.ask("name") == b"home\n"
 
 
@@ -105,10 +103,7 @@ async def test_a_hello_cut_anywhere_is_closed_at_the_deadline_or_at_its_end(
 
     assert len(closed) > 30
     assert all(len(task.result()) in {0, 7} for task in closed)
-    timeouts = await attacked.edges[0].metric(
-        "towonel_edge_connections_refused_total", code="client_timeout"
-    )
-    assert timeouts == len(closed)
+    await attacked.edges[0].reaches(len(closed), REFUSED, code="client_timeout")
 
 
 async def test_one_byte_a_moment_ends_at_one_deadline_however_long_it_trickles(
@@ -143,9 +138,5 @@ async def test_a_client_that_leaves_before_its_hello_is_counted_and_forgotten(
     writer.write(HELLO[:40])
     writer.close()
 
-    async def counted() -> bool:
-        refused = "towonel_edge_connections_refused_total"
-        return await attacked.edges[0].metric(refused, code="client_closed") == 1
-
-    await until(counted)
+    await attacked.edges[0].reaches(1, REFUSED, code="client_closed")
     assert await attacked.edges[0].metric("towonel_edge_active_connections") == 0

@@ -106,6 +106,7 @@ async def test_an_agent_killed_among_kept_connections_costs_only_those_it_held(
 
     async with load(processes, certificates, hostname, 64, each, "keep") as running:
         await running.reached(64 * each * 2 // 5)
+        await victim.reaches(1, "towonel_agent_streams_active")
         held = await victim.metric("towonel_agent_streams_active")
         await victim.program.kill()
         totals = await running.totals()

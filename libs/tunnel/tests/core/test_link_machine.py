@@ -15,6 +15,7 @@ from towonel.tunnel.core.events import (
     RenewRequested,
     ReportEnded,
     ReportGoingAway,
+    ReportLanesWanted,
     ReportOpened,
     ReportRefused,
     Send,
@@ -23,7 +24,7 @@ from towonel.tunnel.core.handshake import AgentHandshake
 from towonel.tunnel.core.link_machine import LinkMachine
 from towonel.tunnel.core.machine import State
 from towonel.wire.errors import Code
-from towonel.wire.messages import Challenge, GoAway, Message, Renew, Welcome
+from towonel.wire.messages import Challenge, GoAway, LanesWanted, Message, Renew, Welcome
 
 CHALLENGE = Challenge((1,), b"n" * 32, EDGE.public)
 WELCOME = Welcome(b"s" * 16)
@@ -113,6 +114,16 @@ def test_the_edges_go_away_is_reported() -> None:
     assert dialogue.hear(GoAway(), 104) == [ReportGoingAway()]
 
 
+def test_lanes_are_those_of_the_welcome_and_as_many_as_the_edge_wants() -> None:
+    without, dialogue = Dialogue().open(), Dialogue().answer()
+    dialogue.hear(Welcome(b"s" * 16, b"l" * 32), 102)
+
+    assert without.machine.lane_secret is None
+    assert dialogue.machine.lane_secret == b"l" * 32
+    assert dialogue.hear(LanesWanted(7), 103) == [ReportLanesWanted(7)]
+    assert dialogue.hear(LanesWanted(100_000), 104) == [ReportLanesWanted(512)]
+
+
 @pytest.mark.parametrize("is_going_away", [False, True])
 def test_an_open_link_asks_for_no_more_streams_and_shows_newer_grants(is_going_away: bool) -> None:
     dialogue = Dialogue().open()
@@ -139,6 +150,9 @@ def test_a_message_that_has_no_place_in_the_state_closes() -> None:
     assert open_.hear(WELCOME, 103) == ended(Code.UNEXPECTED_MESSAGE, "Welcome")
     answered = Dialogue().answer()
     assert answered.hear(GoAway(), 102) == refused(Code.UNEXPECTED_MESSAGE, "GoAway")
+    going = Dialogue().open()
+    going.hear(GoAway(), 103)
+    assert going.hear(LanesWanted(1), 104) == ended(Code.UNEXPECTED_MESSAGE, "LanesWanted")
 
 
 def test_a_close_is_reported_as_a_refusal_before_the_welcome_and_as_an_end_after() -> None:

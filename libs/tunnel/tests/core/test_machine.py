@@ -16,6 +16,7 @@ from towonel.tunnel.core.events import (
     Event,
     GoAwayRequested,
     HandshakeCompleted,
+    LanesRequested,
     MessageReceived,
     RenewRequested,
     ReportEnded,
@@ -29,7 +30,16 @@ from towonel.tunnel.core.link_machine import LinkMachine
 from towonel.tunnel.core.machine import Machine, State
 from towonel.tunnel.core.session_machine import SessionMachine
 from towonel.wire.errors import Code
-from towonel.wire.messages import Abandoned, Challenge, GoAway, Message, Renew, Welcome, Window
+from towonel.wire.messages import (
+    Abandoned,
+    Challenge,
+    GoAway,
+    LanesWanted,
+    Message,
+    Renew,
+    Welcome,
+    Window,
+)
 
 NONCE = b"n" * 32
 AGENT, UNIX_MS = new_key(), now_ms()
@@ -48,6 +58,7 @@ MESSAGES: tuple[Message, ...] = (
     Renew(b"junk"),
     Window(5, 1),
     Abandoned(5, 1),
+    LanesWanted(9),
 )
 EVENTS: tuple[Event, ...] = (
     *(MessageReceived(message, UNIX_MS) for message in MESSAGES),
@@ -55,6 +66,7 @@ EVENTS: tuple[Event, ...] = (
     TimedOut(),
     GoAwayRequested(),
     RenewRequested(b"grant"),
+    LanesRequested(9),
     CloseRequested(CloseReason(Code.DRAINING)),
     ConnectionClosed(CloseReason(Code.SESSION_LOST)),
 )

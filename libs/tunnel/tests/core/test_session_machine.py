@@ -15,6 +15,7 @@ from towonel.tunnel.core.events import (
     ConnectionClosed,
     GoAwayRequested,
     HandshakeCompleted,
+    LanesRequested,
     MessageReceived,
     RenewRequested,
     ReportEnded,
@@ -28,11 +29,12 @@ from towonel.tunnel.core.machine import State
 from towonel.tunnel.core.session_machine import SessionMachine
 from towonel.wire.errors import Code
 from towonel.wire.ids import AgentId, TenantId
-from towonel.wire.messages import Challenge, GoAway, Hello, Message, Renew, Welcome
+from towonel.wire.messages import Challenge, GoAway, Hello, LanesWanted, Message, Renew, Welcome
 
-NONCE, SESSION_ID = b"n" * 32, b"s" * 16
+NONCE, SESSION_ID, LANE_SECRET = b"n" * 32, b"s" * 16, b"l" * 32
 GRANT_S, UNIX_MS = 60, 1_800_000_000_000
 CHALLENGE = Challenge((1,), NONCE, EDGE.public)
+WELCOME = Welcome(SESSION_ID, LANE_SECRET)
 
 
 class Dialogue:
@@ -48,7 +50,9 @@ class Dialogue:
             self.policy.refuse_more,
             lambda: False,
         )
-        self.machine = SessionMachine(handshake, nonce=NONCE, session_id=SESSION_ID, now=100)
+        self.machine = SessionMachine(
+            handshake, nonce=NONCE, session_id=SESSION_ID, lane_secret=LANE_SECRET, now=100
+        )
 
     def grant(
         self,
@@ -74,7 +78,7 @@ class Dialogue:
 
     def open(self) -> "Dialogue":
         self.challenge()
-        assert self.hear(self.hello(), 101) == [Send(Welcome(SESSION_ID)), ReportOpened()]
+        assert self.hear(self.hello(), 101) == [Send(WELCOME), ReportOpened()]
         return self
 
 
@@ -110,6 +114,15 @@ def test_an_agent_that_never_says_hello_is_closed_at_the_deadline(is_challenged:
     assert dialogue.machine.tick(104.9) == []
     assert dialogue.machine.tick(105) == refused(Code.HELLO_TIMEOUT, "no Hello within 5 s")
     assert (dialogue.machine.state, dialogue.machine.deadline) == (State.CLOSED, None)
+
+
+def test_an_agent_is_told_how_many_lanes_there_should_be_while_clients_come() -> None:
+    challenged, dialogue = Dialogue().challenge(), Dialogue().open()
+
+    assert challenged.machine.handle(LanesRequested(4), 102) == []
+    assert dialogue.machine.handle(LanesRequested(4), 102) == [Send(LanesWanted(4))]
+    dialogue.hear(GoAway(), 103)
+    assert dialogue.machine.handle(LanesRequested(5), 104) == []
 
 
 def test_a_hello_that_does_not_hold_is_refused_with_its_code() -> None:
@@ -178,7 +191,7 @@ def test_an_agent_that_is_not_admitted_is_not_asked_to_go_away() -> None:
     dialogue = Dialogue().challenge()
 
     assert dialogue.machine.handle(GoAwayRequested(), 102) == []
-    assert dialogue.hear(dialogue.hello(), 103) == [Send(Welcome(SESSION_ID)), ReportOpened()]
+    assert dialogue.hear(dialogue.hello(), 103) == [Send(WELCOME), ReportOpened()]
 
 
 def test_a_message_that_has_no_place_in_the_state_closes() -> None:

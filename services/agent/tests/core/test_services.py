@@ -10,16 +10,17 @@ from hypothesis import strategies as st
 from towonel.agent.core.services import (
     MAX_SERVICES,
     Origin,
-    OriginTable,
     ProxyProtocol,
     Service,
     parse_services,
+    tabulate_origins,
 )
-from towonel.wire.names import Hostname, ServiceKey, ServiceKind
+from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.preamble import Preamble
 from towonel.wire.proxy import Address
 
 ADDRESS = Address(ip_address("192.0.2.1"), 1)
+PREAMBLE = Preamble(ADDRESS, ADDRESS, ServiceKey(ServiceKind.HTTPS, "app.example.eu"))
 
 
 def parse_one(**fields: object) -> Service:
@@ -156,32 +157,8 @@ def test_any_text_is_services_or_mistakes_with_their_places(text: str) -> None:
         assert all(0 < service.origin.port <= 65_535 for service in found)
 
 
-def preamble(service: str, authority: str | None) -> Preamble:
-    name = Hostname(authority) if authority else None
-    return Preamble(ADDRESS, ADDRESS, ServiceKey(ServiceKind.HTTPS, service), name)
+def test_the_table_of_services_has_the_origin_of_each() -> None:
+    (service, other) = parse_one(), parse_one(hostname="*.wild.eu", origin="127.0.0.1:9")
+    table = tabulate_origins([service, other])
 
-
-@pytest.mark.parametrize(
-    ("service", "authority", "is_served"),
-    [
-        ("app.example.eu", "app.example.eu", True),
-        ("app.example.eu", None, True),
-        ("app.example.eu", "other.example.eu", False),
-        ("*.wild.eu", "a.wild.eu", True),
-        ("*.wild.eu", "a.b.wild.eu", False),
-        ("*.wild.eu", "wild.eu", False),
-        ("unknown.eu", "unknown.eu", False),
-    ],
-)
-def test_only_services_of_the_environment_are_found_and_for_the_names_they_cover(
-    service: str, authority: str | None, is_served: bool
-) -> None:
-    directory = OriginTable([parse_one(), parse_one(hostname="*.wild.eu")])
-
-    assert (directory.find(preamble(service, authority)) is not None) is is_served
-
-
-def test_a_service_of_another_kind_is_not_found_by_its_name() -> None:
-    tcp = Preamble(ADDRESS, ADDRESS, ServiceKey(ServiceKind.TCP, "app.example.eu"))
-
-    assert OriginTable([parse_one()]).find(tcp) is None
+    assert table.find(PREAMBLE) == service.origin

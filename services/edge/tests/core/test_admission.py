@@ -1,14 +1,14 @@
 """Admission control: limits in total, for each source and each tenant, and their release."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.edge.core.admission import Admission, AdmissionLimits, KeyedLimit
+from towonel.edge.core.admission import Admission, AdmissionLimits, KeyedLimit, Ticket
 from towonel.runtime.addresses import IpAddress
 from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.ids import TenantId
@@ -16,6 +16,16 @@ from towonel.wire.names import ServiceKey, ServiceKind
 
 ALICE, BOB = TenantId(b"a" * 32), TenantId(b"b" * 32)
 HOME, OFFICE = ip_address("192.0.2.1"), ip_address("192.0.2.2")
+
+
+@contextmanager
+def counted_in(admission: Admission) -> Generator[Ticket]:
+    """Count a client for the time of the block."""
+    ticket = admission.admit()
+    try:
+        yield ticket
+    finally:
+        admission.release(ticket)
 
 
 @pytest.fixture
@@ -27,36 +37,36 @@ def stack() -> Iterator[ExitStack]:
 
 def test_one_client_too_many_is_overload_until_another_leaves(stack: ExitStack) -> None:
     admission = Admission(AdmissionLimits(clients=2, per_source=9, per_tenant=9))
-    stack.enter_context(admission.admit())
-    with admission.admit():
+    stack.enter_context(counted_in(admission))
+    with counted_in(admission):
         with pytest.raises(Unavailable) as caught:
-            stack.enter_context(admission.admit())
+            stack.enter_context(counted_in(admission))
 
         assert caught.value.code is Code.OVERLOADED
 
     assert admission.clients == 1
-    stack.enter_context(admission.admit())
+    stack.enter_context(counted_in(admission))
     assert admission.clients == 2
 
 
 def test_a_source_has_its_own_limit(stack: ExitStack) -> None:
     admission = Admission(AdmissionLimits(clients=9, per_source=1, per_tenant=9))
-    other = stack.enter_context(admission.admit())
-    with admission.admit() as ticket:
+    other = stack.enter_context(counted_in(admission))
+    with counted_in(admission) as ticket:
         admission.claim_source(ticket, HOME)
         admission.claim_source(other, OFFICE)
-        with pytest.raises(Denied) as caught, admission.admit() as second:
+        with pytest.raises(Denied) as caught, counted_in(admission) as second:
             admission.claim_source(second, HOME)
 
     assert caught.value.code is Code.LIMIT_EXCEEDED
     assert "192.0.2.1" in caught.value.detail
-    admission.claim_source(stack.enter_context(admission.admit()), HOME)
+    admission.claim_source(stack.enter_context(counted_in(admission)), HOME)
 
 
 def test_a_tenant_has_its_own_limit(stack: ExitStack) -> None:
     admission = Admission(AdmissionLimits(clients=9, per_source=9, per_tenant=1))
-    second, third = (stack.enter_context(admission.admit()) for _ in range(2))
-    with admission.admit() as first:
+    second, third = (stack.enter_context(counted_in(admission)) for _ in range(2))
+    with counted_in(admission) as first:
         for ticket in (first, second, third):
             admission.claim_source(ticket, HOME)
         admission.claim_tenant(first, ALICE, {None: 9})
@@ -71,10 +81,10 @@ def test_a_tenant_has_its_own_limit(stack: ExitStack) -> None:
 
 def test_a_client_that_was_denied_gives_back_only_what_it_took(stack: ExitStack) -> None:
     admission = Admission(AdmissionLimits(clients=9, per_source=1, per_tenant=1))
-    first, later = (stack.enter_context(admission.admit()) for _ in range(2))
+    first, later = (stack.enter_context(counted_in(admission)) for _ in range(2))
     admission.claim_source(first, HOME)
     admission.claim_tenant(first, ALICE, {None: 9})
-    with pytest.raises(Denied), admission.admit() as second:
+    with pytest.raises(Denied), counted_in(admission) as second:
         admission.claim_source(second, HOME)
 
     with pytest.raises(Denied):
@@ -98,7 +108,7 @@ def fill(
     if isinstance(places, int):
         places = {None: places}
     for admitted in range(99):
-        ticket = stack.enter_context(admission.admit())
+        ticket = stack.enter_context(counted_in(admission))
         admission.claim_source(ticket, source)
         try:
             admission.claim_tenant(ticket, tenant, places)
@@ -149,11 +159,11 @@ def test_places_that_are_given_back_can_be_taken_again(stack: ExitStack) -> None
 def test_a_source_gets_a_share_of_all_places(stack: ExitStack) -> None:
     admission = sharing(clients=8)
     for _ in range(2):
-        admission.claim_source(stack.enter_context(admission.admit()), HOME)
+        admission.claim_source(stack.enter_context(counted_in(admission)), HOME)
 
     with pytest.raises(Denied):
-        admission.claim_source(stack.enter_context(admission.admit()), HOME)
-    admission.claim_source(stack.enter_context(admission.admit()), OFFICE)
+        admission.claim_source(stack.enter_context(counted_in(admission)), HOME)
+    admission.claim_source(stack.enter_context(counted_in(admission)), OFFICE)
 
 
 @given(st.lists(st.sampled_from("abc")), st.integers(0, 5))

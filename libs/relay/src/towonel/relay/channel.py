@@ -67,7 +67,7 @@ class Channel:
         return bool(self._held)
 
     def send(self, kind: str, fields: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
-        """Send a message; its descriptors are closed here once they are sent.
+        """Send a message; its descriptors are closed here in the end, sent or not.
 
         Raises:
             ProtocolError: TOO_LARGE for more than 64 KiB or 16 descriptors.
@@ -75,9 +75,11 @@ class Channel:
         """
         data = cbor.encode([kind, fields])
         if len(data) > MAX_MESSAGE_BYTES or len(descriptors) > MAX_DESCRIPTORS:
+            _close_all(descriptors)
             raise ProtocolError(Code.TOO_LARGE, f"{kind} of {len(data)} bytes")
-        if len(self._held) >= MAX_HELD:
-            raise ChannelClosed(f"{MAX_HELD} messages wait")
+        if self._sock.fileno() < 0 or len(self._held) >= MAX_HELD:
+            _close_all(descriptors)
+            raise ChannelClosed(f"closed, or {MAX_HELD} messages wait")
         self._held.append((data, tuple(descriptors)))
         if len(self._held) == 1:
             self.flush()
@@ -136,8 +138,8 @@ class Channel:
 
 def _decode(data: bytes, descriptors: tuple[int, ...]) -> ChannelMessage:
     with contextlib.suppress(ProtocolError):
-        match cbor.decode(data):
-            case [str(kind), dict(fields)]:
+        match cast("list[Any] | None", cbor.decode(data)):
+            case [str(kind), {**fields}]:
                 return ChannelMessage(kind, cast("dict[str, Any]", fields), descriptors)
             case _:
                 pass

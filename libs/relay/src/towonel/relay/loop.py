@@ -120,7 +120,10 @@ class Loop:
             handler = handlers.get(descriptor)
             # What is told of a descriptor that was closed meanwhile is not about the one that has its number.
             if handler is not None and descriptor not in added:
-                handler.on_ready(events)
+                try:
+                    handler.on_ready(events)
+                except Exception as error:  # noqa: BLE001 all other connections go on
+                    handler.crash(error)
         now = self._clock()
         if delays.count:
             delays.advance(now)
@@ -151,7 +154,10 @@ class Loop:
             if group.waiting:
                 turns.append(group)
             handler.queued = False
-            if handler.take_turn():
-                self.queue(handler)
+            try:
+                if handler.take_turn():
+                    self.queue(handler)
+            except Exception as error:  # noqa: BLE001 all other connections go on
+                handler.crash(error)
             if self._clock() >= until:
                 return

@@ -47,19 +47,20 @@ class LogLimit:
         # A counted line belongs to many requests: it must not carry the context of one of them.
         self._context = contextvars.copy_context()
 
-    def info(self, event: str, *, key: Hashable, **fields: object) -> None:
+    def info(self, event: str, *, key: Hashable, times: int = 1, **fields: object) -> None:
         """Log at level info: write the line, or count it.
 
         Args:
             event: from a fixed set, since each one may take a line of its own.
             key: of what is counted together; others may choose it.
+            times: how many lines this one stands for.
             fields: of the line.
         """
-        self._log(logging.INFO, event, key, fields)
+        self._log(logging.INFO, event, key, times, fields)
 
-    def warning(self, event: str, *, key: Hashable, **fields: object) -> None:
+    def warning(self, event: str, *, key: Hashable, times: int = 1, **fields: object) -> None:
         """Log at level warning; otherwise as `info`."""
-        self._log(logging.WARNING, event, key, fields)
+        self._log(logging.WARNING, event, key, times, fields)
 
     def flush(self) -> None:
         """Write what is counted, and forget all keys: at the end of the process."""
@@ -69,16 +70,18 @@ class LogLimit:
         self._write_pending()
         self._pending.clear()
 
-    def _log(self, level: int, event: str, key: Hashable, fields: dict[str, object]) -> None:
+    def _log(
+        self, level: int, event: str, key: Hashable, times: int, fields: dict[str, object]
+    ) -> None:
         pending = self._pending.get((event, key))
         if pending is None and len(self._pending) >= self._max_keys:
             pending = self._pending.setdefault((event, None), _Pending())
         if pending is None:
             self._pending[event, key] = _Pending()
-            log.log(level, event, **fields)
+            log.log(level, event, **fields, **({"count": times} if times > 1 else {}))
         else:
             pending.level, pending.fields = level, fields
-            pending.count += 1
+            pending.count += times
         if self._timer is None:
             self._start_timer()
 

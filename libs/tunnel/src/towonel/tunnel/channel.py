@@ -16,6 +16,7 @@ from towonel.tunnel.core.events import (
     MessageReceived,
     ReportEnded,
     ReportGoingAway,
+    ReportLanesWanted,
     ReportOpened,
     ReportRefused,
     Send,
@@ -49,6 +50,10 @@ class ChannelHandler(Protocol):
 
     def on_going_away(self) -> None:
         """The peer wants no new streams."""
+        ...
+
+    def on_lanes_wanted(self, count: int) -> None:
+        """The peer, an edge, wants so many lanes."""
         ...
 
     def on_ended(self, reason: CloseReason) -> None:
@@ -175,6 +180,8 @@ class Channel(ConnectionHandler):
                 self._handler.on_refused(reason)
             case ReportGoingAway():
                 self._handler.on_going_away()
+            case ReportLanesWanted(count):
+                self._handler.on_lanes_wanted(count)
             case ReportEnded(reason):
                 self._handler.on_ended(reason)
             case _:

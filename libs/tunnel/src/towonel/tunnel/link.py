@@ -28,9 +28,19 @@ class Link(ChannelHandler):
         handshake: answers its challenge.
         on_stream: takes each stream that the edge opens.
         timing: `welcome_s`, and those of the connection.
+
+    Attributes:
+        edge: that was dialled.
+        address: where it was.
+        session_id: the edge's name for this session; empty before its Welcome.
+        lane_secret: proves lanes to be of this session; None where the edge has none.
+        lanes_wanted: how many the edge wants; None until it has said so.
+        observe_lanes: called with that number whenever it changes.
+        end_code: the code with which it ended; None until then.
     """
 
     channel: Channel
+    address: Address
 
     def __init__(
         self,
@@ -39,7 +49,7 @@ class Link(ChannelHandler):
         on_stream: Callable[[Stream], None],
         timing: Timing = DEFAULT_TIMING,
     ) -> None:
-        self._edge = edge
+        self.edge = edge
         self._on_stream = on_stream
         self._timing = timing
         loop = asyncio.get_running_loop()
@@ -49,6 +59,11 @@ class Link(ChannelHandler):
         self.answered: asyncio.Future[None] = loop.create_future()  # by the first datagram
         self.peer = ""
         self._going_away = asyncio.Event()
+        self.session_id = b""
+        self.lane_secret: bytes | None = None
+        self.lanes_wanted: int | None = None
+        self.end_code: Code | None = None
+        self.observe_lanes: Callable[[int], None] = _ignore_lanes
 
     @contextlib.contextmanager
     def connect(self, peer: Address) -> Generator[None]:
@@ -57,9 +72,10 @@ class Link(ChannelHandler):
         Raises:
             OSError: there is no route to the address.
         """
+        self.address = peer
         self.peer = format_address(*peer[:2])
         endpoint = Endpoint(dialing_socket(peer), self._receive)
-        quic = agent_connection(self._edge.certificate_pem, self._timing)
+        quic = agent_connection(self.edge.certificate_pem, self._timing)
         connection = Connection(
             quic,
             endpoint.send,
@@ -73,11 +89,6 @@ class Link(ChannelHandler):
         finally:
             connection.close(CloseReason(Code.NORMAL))
             endpoint.close()
-
-    @property
-    def session_id(self) -> bytes:
-        """The edge's name for this session; empty before its Welcome."""
-        return self._machine.session_id
 
     @property
     def active(self) -> int:
@@ -123,6 +134,7 @@ class Link(ChannelHandler):
 
     @override
     def on_opened(self) -> None:
+        self.session_id, self.lane_secret = self._machine.session_id, self._machine.lane_secret
         self._opened.set_result(None)
 
     @override
@@ -136,7 +148,13 @@ class Link(ChannelHandler):
         self._going_away.set()
 
     @override
+    def on_lanes_wanted(self, count: int) -> None:
+        self.lanes_wanted = count
+        self.observe_lanes(count)
+
+    @override
     def on_ended(self, reason: CloseReason) -> None:
+        self.end_code = reason.code
         self._closed.set_result(reason.code)
 
     def _receive(self, data: bytes, address: Address) -> None:
@@ -147,3 +165,7 @@ class Link(ChannelHandler):
     def _make_channel(self, connection: Connection) -> Channel:
         self.channel = Channel(connection, self._machine, self, opens=False)
         return self.channel
+
+
+def _ignore_lanes(_count: int) -> None:
+    """Dial none."""

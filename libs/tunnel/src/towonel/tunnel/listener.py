@@ -36,6 +36,8 @@ RESET_KEY = "towonel 2026-11 stateless reset"  # what the edge's key is asked fo
 class AdmissionPolicy(SessionListener, Protocol):
     """Policy of an edge: which agents it admits; also observes what becomes of them."""
 
+    has_lanes: bool = False  # whether they may dial lanes
+
     def now_ms(self) -> int:
         """Return the Unix time."""
         ...
@@ -150,6 +152,10 @@ class Listener(SessionListener):
             older.close(Code.SUPERSEDED)
 
     @override
+    def on_going_away(self, session: Session) -> None:
+        self._policy.on_going_away(session)
+
+    @override
     def on_ended(self, session: Session, code: Code) -> None:
         if self._sessions.get(session.agent_id) is session:
             del self._sessions[session.agent_id]
@@ -159,10 +165,7 @@ class Listener(SessionListener):
         return self._state is ListenerState.DRAINING
 
     def _refuse_more(self, grant: Grant) -> Code | None:
-        """Ask the policy, unless the agent's newer session takes the place of its older one.
-
-        One of another tenant does too, but is one more of that tenant.
-        """
+        """Ask the policy, unless the session takes the place of an older one of agent and tenant."""
         older = self._sessions.get(grant.agent_id)
         is_replacement = older is not None and older.tenant_id == grant.tenant_id
         return None if is_replacement else self._policy.refuse_more(grant)
@@ -240,15 +243,15 @@ class Listener(SessionListener):
         return connection
 
     def _make_channel(self, connection: Connection) -> Channel:
-        session = Session(
+        return Session(
             connection,
             self._handshake,
             self,
             on_refused=self._policy.on_refused,
             now_ms=self._policy.now_ms,
+            has_lanes=self._policy.has_lanes,
             timing=self._timing,
-        )
-        return session.channel
+        ).channel
 
 
 @contextlib.asynccontextmanager

@@ -7,7 +7,7 @@ from typing import Protocol, override
 
 from towonel.tunnel.channel import Channel, ChannelHandler
 from towonel.tunnel.core.close_reason import CloseReason
-from towonel.tunnel.core.events import GoAwayRequested
+from towonel.tunnel.core.events import GoAwayRequested, LanesRequested
 from towonel.tunnel.core.handshake import EdgeHandshake
 from towonel.tunnel.core.machine import State
 from towonel.tunnel.core.session_machine import SessionMachine
@@ -18,7 +18,7 @@ from towonel.tunnel.stream import Stream
 from towonel.wire import preamble as preambles
 from towonel.wire.errors import Code, ProtocolError, Unavailable
 from towonel.wire.ids import AgentId, TenantId
-from towonel.wire.messages import NONCE_BYTES, SESSION_ID_BYTES
+from towonel.wire.messages import LANE_SECRET_BYTES, NONCE_BYTES, SESSION_ID_BYTES
 from towonel.wire.names import ServiceKey
 from towonel.wire.preamble import Preamble
 
@@ -30,6 +30,10 @@ class SessionListener(Protocol):
 
     def on_admitted(self, session: "Session") -> None:
         """An agent was admitted."""
+        ...
+
+    def on_going_away(self, session: "Session") -> None:
+        """The agent of a session takes no more clients on it."""
         ...
 
     def on_ended(self, session: "Session", code: Code) -> None:
@@ -46,6 +50,7 @@ class Session(ChannelHandler):
         listener: is called once the agent is admitted, and at the end.
         on_refused: called instead, with code, detail and peer, where the agent is not admitted.
         now_ms: Unix time.
+        has_lanes: whether the agent may dial lanes for it.
         timing: `hello_s`, `renew_s`, `silence_s` and `open_silence_s`.
     """
 
@@ -64,6 +69,7 @@ class Session(ChannelHandler):
         *,
         on_refused: Callable[[Code, str, str], None],
         now_ms: Callable[[], int],
+        has_lanes: bool = False,
         timing: Timing = DEFAULT_TIMING,
     ) -> None:
         self.connection = connection
@@ -71,10 +77,12 @@ class Session(ChannelHandler):
         self._report_refused = on_refused
         self._loop = asyncio.get_running_loop()
         self.session_id = secrets.token_bytes(SESSION_ID_BYTES)
+        self.lane_secret = secrets.token_bytes(LANE_SECRET_BYTES) if has_lanes else None
         self._machine = SessionMachine(
             handshake,
             nonce=secrets.token_bytes(NONCE_BYTES),
             session_id=self.session_id,
+            lane_secret=self.lane_secret,
             now=self._loop.time(),
             timing=timing,
         )
@@ -136,6 +144,10 @@ class Session(ChannelHandler):
         """Ask the agent to use another session for what comes."""
         self.channel.request(GoAwayRequested())
 
+    def want_lanes(self, count: int) -> None:
+        """Tell the agent how many lanes there should be, unless the session is going away."""
+        self.channel.request(LanesRequested(count))
+
     @override
     def on_stream(self, stream: Stream) -> None:
         raise AssertionError("an agent's own streams are refused before")
@@ -153,7 +165,11 @@ class Session(ChannelHandler):
 
     @override
     def on_going_away(self) -> None:
-        return  # `going_away` is looked at before each stream
+        self._listener.on_going_away(self)
+
+    @override
+    def on_lanes_wanted(self, count: int) -> None:
+        raise AssertionError("an agent that says so is refused before")
 
     @override
     def on_ended(self, reason: CloseReason) -> None:

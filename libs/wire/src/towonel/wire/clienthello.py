@@ -18,7 +18,7 @@ MAX_HELLO_BYTES = 16 * 1024  # on the wire, record headers included; post-quantu
 _RECORD_HEADER, _HANDSHAKE_HEADER = 5, 4
 _MAX_FRAGMENT_BYTES = 1 << 14
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
-_SERVER_NAME, _ALPN = 0, 16  # extensions
+_SERVER_NAME, _ALPN, _EARLY_DATA = 0, 16, 42  # extensions
 _HOST_NAME = 0
 
 _ALERT_DECODE_ERROR, _ALERT_INTERNAL_ERROR, _ALERT_UNRECOGNIZED_NAME = 50, 80, 112
@@ -33,9 +33,15 @@ _ALERTS = {
 
 @dataclass(frozen=True, slots=True)
 class ClientHello:
-    """ClientHello, as far as routing needs it."""
+    """ClientHello, as far as routing needs it.
+
+    Args:
+        server_name: that the client asks for.
+        has_early_data: whether requests may follow at once, which must not reach two origins.
+    """
 
     server_name: Hostname
+    has_early_data: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,69 +116,58 @@ def _check_header(header: bytes, *, first: bool) -> int:
     return length
 
 
-class _Cursor:
-    """Cursor over bytes that takes vectors off; each length must fit into what is left."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    @property
-    def left(self) -> int:
-        return len(self._data) - self._at
-
-    def take(self, count: int) -> bytes:
-        if count > self.left:
-            raise ProtocolError(Code.BAD_HELLO, f"a length of {count} where {self.left} are left")
-        self._at += count
-        return self._data[self._at - count : self._at]
-
-    def number(self, size: int) -> int:
-        return int.from_bytes(self.take(size))
-
-    def vector(self, size: int) -> "_Cursor":
-        return _Cursor(self.take(self.number(size)))
+def _vector(data: bytes, at: int, size: int, end: int) -> tuple[int, int]:
+    """Return where the content of a vector begins and ends; its length takes `size` bytes at `at`."""
+    begin = at + size
+    after = begin + int.from_bytes(data[at:begin])
+    if begin > end or after > end:
+        raise ProtocolError(Code.BAD_HELLO, f"a length at {at} goes beyond {end}")
+    return begin, after
 
 
 def _parse(handshake: bytes) -> ClientHello:
-    body = _Cursor(handshake[_HANDSHAKE_HEADER:][: int.from_bytes(handshake[1:4])])
-    body.take(2 + 32)
-    body.vector(1)  # session id
-    body.vector(2)  # cipher suites
-    body.vector(1)  # compression methods
-    extensions = _parse_extensions(body.vector(2)) if body.left else {}
-    if body.left:
-        raise ProtocolError(Code.BAD_HELLO, f"{body.left} bytes after the extensions")
-    _check_alpn(extensions.get(_ALPN))
+    end = _HANDSHAKE_HEADER + int.from_bytes(handshake[1:4])
+    at = _HANDSHAKE_HEADER + 2 + 32
+    _, at = _vector(handshake, at, 1, end)  # session id
+    _, at = _vector(handshake, at, 2, end)  # cipher suites
+    _, at = _vector(handshake, at, 1, end)  # compression methods
+    extensions = _parse_extensions(handshake, at, end) if at < end else {}
+    _check_alpn(handshake, extensions.get(_ALPN))
     if _SERVER_NAME not in extensions:
         raise ProtocolError(Code.NO_SNI, "the client names no host")
-    return ClientHello(_parse_server_name(extensions[_SERVER_NAME]))
+    name = _parse_server_name(handshake, *extensions[_SERVER_NAME])
+    return ClientHello(name, _EARLY_DATA in extensions)
 
 
-def _parse_extensions(cursor: _Cursor) -> dict[int, _Cursor]:
-    found: dict[int, _Cursor] = {}
-    while cursor.left:
-        kind = cursor.number(2)
+def _parse_extensions(data: bytes, at: int, end: int) -> dict[int, tuple[int, int]]:
+    """Return where the content of each extension begins and ends."""
+    found: dict[int, tuple[int, int]] = {}
+    at, last = _vector(data, at, 2, end)
+    if last != end:
+        raise ProtocolError(Code.BAD_HELLO, f"{end - last} bytes after the extensions")
+    while at < last:
+        kind = int.from_bytes(data[at : at + 2])
         if kind in found:
             raise ProtocolError(Code.BAD_HELLO, f"extension {kind} occurs twice")
-        found[kind] = cursor.vector(2)
+        begin, at = _vector(data, at + 2, 2, last)
+        found[kind] = begin, at
     return found
 
 
-def _check_alpn(extension: _Cursor | None) -> None:
+def _check_alpn(data: bytes, extension: tuple[int, int] | None) -> None:
     """Check the list of protocols (RFC 7301 §3.1); which they are is the origin's affair."""
     if extension is not None:
-        names = extension.vector(2)
-        while names.left:
-            names.vector(1)
+        at, end = _vector(data, extension[0], 2, extension[1])
+        while at < end:
+            _, at = _vector(data, at, 1, end)
 
 
-def _parse_server_name(extension: _Cursor) -> Hostname:
-    names = extension.vector(2)
-    kind, name = names.number(1), names.vector(2)
-    if kind != _HOST_NAME or names.left or extension.left:
+def _parse_server_name(data: bytes, at: int, end: int) -> Hostname:
+    at, last = _vector(data, at, 2, end)
+    begin, after = _vector(data, at + 1, 2, last)
+    if data[at] != _HOST_NAME or after != last or last != end:
         raise ProtocolError(Code.BAD_SNI, "expected exactly one host name")
     try:
-        return parse_server_name(name.take(name.left).decode("ascii"))
+        return parse_server_name(data[begin:after].decode("ascii"))
     except UnicodeDecodeError as error:
         raise ProtocolError(Code.BAD_SNI, "a host name is ASCII") from error

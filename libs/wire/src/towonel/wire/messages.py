@@ -27,6 +27,8 @@ MAX_SOFTWARE_CHARS = 64
 NONCE_BYTES = 32
 SIGNATURE_BYTES = 64
 SESSION_ID_BYTES = 16
+LANE_SECRET_BYTES = 32
+MAX_LANES = 512  # of a session: NATs of carriers have quotas
 _LENGTH = struct.Struct(">I")
 
 
@@ -54,10 +56,11 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """Edge to agent: the session is open."""
+    """Edge to agent: the session is open; lanes to it may be dialled if there is a secret for them."""
 
     type: ClassVar[int] = 3
     session_id: bytes
+    lane_secret: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,15 @@ class Renew:
     grant: bytes
 
 
-type Message = Challenge | Hello | Welcome | Window | Abandoned | GoAway | Renew
+@dataclass(frozen=True, slots=True)
+class LanesWanted:
+    """Edge to agent: how many idle lanes and lanes in use there should be, together."""
+
+    type: ClassVar[int] = 8
+    count: int
+
+
+type Message = Challenge | Hello | Welcome | Window | Abandoned | GoAway | Renew | LanesWanted
 
 
 def encode(message: Message) -> bytes:
@@ -185,6 +196,12 @@ def _read_service(item: object) -> ServiceKey:
     return parse_service_key(ServiceKind(kind), name)
 
 
+def _read_welcome(fields: Fields) -> Welcome:
+    has_lanes = fields.values.get("lane_secret") is not None
+    secret = fields.octets("lane_secret", LANE_SECRET_BYTES) if has_lanes else None
+    return Welcome(fields.octets("session_id", SESSION_ID_BYTES), secret)
+
+
 def _read_window(fields: Fields) -> Window:
     whole_session = fields.values.get("stream_id") is None
     return Window(None if whole_session else fields.uint("stream_id"), fields.uint("limit"))
@@ -194,6 +211,12 @@ def _write_window(message: Window) -> Mapping[str, Any]:
     if message.stream_id is None:
         return {"limit": message.limit}
     return {"stream_id": message.stream_id, "limit": message.limit}
+
+
+def _write_welcome(message: Welcome) -> Mapping[str, Any]:
+    if message.lane_secret is None:
+        return {"session_id": message.session_id}
+    return {"session_id": message.session_id, "lane_secret": message.lane_secret}
 
 
 def _write_hello(message: Hello) -> Mapping[str, Any]:
@@ -209,18 +232,20 @@ def _write_hello(message: Hello) -> Mapping[str, Any]:
 _READERS: Mapping[int, Callable[[Fields], Message]] = {
     Challenge.type: _read_challenge,
     Hello.type: _read_hello,
-    Welcome.type: lambda fields: Welcome(fields.octets("session_id", SESSION_ID_BYTES)),
+    Welcome.type: _read_welcome,
     Window.type: _read_window,
     Abandoned.type: lambda fields: Abandoned(fields.uint("stream_id"), fields.uint("sent_bytes")),
     GoAway.type: lambda _: GoAway(),
     Renew.type: lambda fields: Renew(fields.octets("grant", at_most=MAX_GRANT_BYTES)),
+    LanesWanted.type: lambda fields: LanesWanted(fields.uint("count")),
 }
 _WRITERS: Mapping[type, Callable[[Any], Mapping[str, Any]]] = {
     Challenge: lambda m: {"versions": list(m.versions), "nonce": m.nonce, "edge_id": m.edge_id},
     Hello: _write_hello,
-    Welcome: lambda m: {"session_id": m.session_id},
+    Welcome: _write_welcome,
     Window: _write_window,
     Abandoned: lambda m: {"stream_id": m.stream_id, "sent_bytes": m.sent_bytes},
     GoAway: lambda _: {},
     Renew: lambda m: {"grant": m.grant},
+    LanesWanted: lambda m: {"count": m.count},
 }

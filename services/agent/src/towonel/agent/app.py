@@ -6,14 +6,18 @@ import secrets
 
 import structlog
 
-from towonel.agent.core.services import OriginTable
+from towonel.agent.core.services import tabulate_origins
+from towonel.agent.lane_metrics import LaneMetrics
+from towonel.agent.lanes import Lanes
 from towonel.agent.links import Links
 from towonel.agent.metrics import VERSION, Metrics
 from towonel.agent.origin_dialer import OriginDialer
+from towonel.agent.origin_log import OriginLog
 from towonel.agent.origins import Origins
 from towonel.agent.reconcile import AgentIdentity, Reconciler
-from towonel.agent.settings import AgentSettings
+from towonel.agent.settings import AgentSettings, LaneMode
 from towonel.agent.timing import DEFAULT_TIMING, Timing
+from towonel.agent.worker.messages import Start
 from towonel.client.hub import HubClient
 from towonel.identity.keys import SEED_BYTES, NodeKey, TenantKey
 from towonel.runtime import admin
@@ -46,13 +50,33 @@ class Agent:
         self.health.set("edges", ok=False, reason="not linked yet")
         self.metrics = Metrics()
         self.resolver = Resolver()
+        origin_log = OriginLog()
+        self.lanes = Lanes(
+            settings.services,
+            _to_start(settings),
+            self.resolver,
+            LaneMetrics(self.metrics),
+            self.health,
+            origin_log,
+            enabled=settings.lanes is LaneMode.AUTO,
+        )
         self.origins = Origins(
-            OriginTable(settings.services),
+            tabulate_origins(settings.services),
             OriginDialer(self.resolver, settings.origin_timeout_secs),
             self.metrics,
+            origin_log,
             max_streams=settings.max_streams,
+            count_others=lambda: self.lanes.active,
             timing=timing.origins,
         )
+
+
+def _to_start(settings: AgentSettings) -> Start:
+    return Start(
+        origin_timeout_s=settings.origin_timeout_secs,
+        max_streams=settings.max_streams,
+        orphan_s=settings.drain_timeout_secs,
+    )
 
 
 async def serve(
@@ -94,6 +118,7 @@ async def _serve_clients(
             agent.identity.agent,
             [service.key for service in settings.services],
             agent.origins,
+            agent.lanes,
             agent.resolver,
             agent.metrics,
             health,
@@ -109,14 +134,20 @@ async def _serve_clients(
             timing.hub,
         )
         reconciling = tasks.create_task(reconciler.run())
-        watching = tasks.create_task(agent.origins.watch.run())
+        relaying = tasks.create_task(_relay(agent))
         await stopping.wait()
         health.start_draining()
         reconciling.cancel()
-        cut = await _drain(links, agent.origins, settings.drain_timeout_secs)
-        watching.cancel()
+        cut = await _drain(links, agent, settings.drain_timeout_secs)
+        relaying.cancel()
     await reconciler.leave()
     return cut
+
+
+async def _relay(agent: Agent) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(agent.origins.watch.run())
+        tasks.create_task(agent.lanes.run())
 
 
 def _serve_health(agent: Agent) -> contextlib.AbstractAsyncContextManager[int]:
@@ -132,14 +163,14 @@ def _serve_health(agent: Agent) -> contextlib.AbstractAsyncContextManager[int]:
     )
 
 
-async def _drain(links: Links, origins: Origins, timeout_s: float) -> int:
-    """Let open streams end, for so many seconds at most; close the links, and return how many it cut."""
+async def _drain(links: Links, agent: Agent, timeout_s: float) -> int:
+    """Let clients end, for so many seconds at most; close the links, and return how many it cut."""
     cut = 0
     try:
         async with asyncio.timeout(timeout_s):
             await links.drain()
     except TimeoutError:
-        cut = origins.in_flight.count
+        cut = agent.origins.in_flight.count + agent.lanes.active
         log.warning("agent.drain_timed_out", streams=cut, drain_s=timeout_s)
     links.close()
     return cut

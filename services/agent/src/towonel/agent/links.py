@@ -9,6 +9,7 @@ import structlog
 
 from towonel.agent.core.edges import Edge, plan_links
 from towonel.agent.edge_addresses import resolve_edge
+from towonel.agent.lanes import Lanes
 from towonel.agent.metrics import VERSION, Metrics
 from towonel.agent.origins import Origins
 from towonel.agent.timing import LinkTiming
@@ -35,6 +36,7 @@ class Links:
         key: NodeKey,
         services: Collection[ServiceKey],
         origins: Origins,
+        lanes: Lanes,
         resolver: Resolver,
         metrics: Metrics,
         health: Health,
@@ -44,6 +46,7 @@ class Links:
         self._key = key
         self._services = services
         self._origins = origins
+        self._lanes = lanes
         self._resolver = resolver
         self._metrics = metrics
         self._health = health
@@ -78,10 +81,11 @@ class Links:
             self._tasks_by_edge[edge.edge_id] = self._tasks.create_task(self._maintain_link(edge))
 
     async def drain(self) -> None:
-        """Take no more streams, and return when the open ones have ended."""
+        """Take no more clients, and return when those that there are have ended."""
         self._draining = True
         for link in self._links:
             link.go_away()
+        await self._lanes.drain()
         await self._origins.in_flight.wait_idle()
 
     def close(self) -> None:
@@ -123,6 +127,7 @@ class Links:
             self._metrics.links_opened.inc()
             if await _wait_going_away(link):
                 log.info("link.go_away_received", **facts)
+                self._lanes.go_away(link)
                 finishing.create_task(_wait_closed(exits.pop_all(), link))
                 return
             code = await link.wait_closed()
@@ -144,7 +149,8 @@ class Links:
             self._links.add(link)
             self._update_health()
             try:
-                yield link
+                with self._lanes.hold(link):
+                    yield link
             finally:
                 self._links.discard(link)
                 self._update_health()

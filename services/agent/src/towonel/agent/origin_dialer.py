@@ -1,22 +1,18 @@
 """Dialer of origins: every address of the name, and a PROXY header where one is wanted."""
 
 import asyncio
-import errno
 import socket
 
 from aiohappyeyeballs import start_connection  # pyright: ignore[reportUnknownVariableType]
 
+from towonel.agent.core.origin_attempts import ATTEMPT_DELAY_S, to_code
+from towonel.agent.core.proxy_header import encode_proxy_header
 from towonel.agent.core.services import Origin, ProxyProtocol
 from towonel.agent.origin_pipe import OriginPipe
 from towonel.runtime.dns.resolver import Resolver, SocketAddress
 from towonel.tunnel.tcp_keepalive import keep_alive
-from towonel.wire import proxy
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.preamble import Preamble
-from towonel.wire.proxy import ProxyHeader
-
-ATTEMPT_DELAY_S = 0.25  # between two addresses (RFC 8305 §5)
-_UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL}
 
 
 class OriginDialer:
@@ -47,7 +43,7 @@ class OriginDialer:
             detail = f"{origin}: no answer in {self._timeout_s:g} s"
             raise Unavailable(Code.ORIGIN_TIMEOUT, detail) from error
         except OSError as error:
-            raise Unavailable(to_code(error), f"{origin}: {error.strerror or error}") from error
+            raise Unavailable(_code_of(error), f"{origin}: {error.strerror or error}") from error
 
     async def _connect(self, origin: Origin) -> socket.socket:
         """Connect to any address of an origin; where none answers, it may have others by now."""
@@ -80,19 +76,13 @@ async def _connect_any(addresses: tuple[SocketAddress, ...]) -> socket.socket:
 
 
 async def _send_proxy_header(pipe: OriginPipe, preamble: Preamble) -> None:
-    tlvs = ((proxy.TLV_AUTHORITY, preamble.authority.encode()),) if preamble.authority else ()
-    header = proxy.encode(ProxyHeader(preamble.source, preamble.destination, tlvs))
     try:
-        await pipe.write(header)
+        await pipe.write(encode_proxy_header(preamble))
     except BaseException:
         await pipe.close()
         raise
 
 
-def to_code(error: OSError) -> Code:
-    """Return the code of a connection that did not come about."""
-    if isinstance(error, ConnectionRefusedError):
-        return Code.ORIGIN_REFUSED
-    if error.errno in _UNREACHABLE or isinstance(error, socket.gaierror):
-        return Code.ORIGIN_UNREACHABLE
-    return Code.ORIGIN_RESET
+def _code_of(error: OSError) -> Code:
+    is_of_name = isinstance(error, socket.gaierror)
+    return Code.ORIGIN_UNREACHABLE if is_of_name else to_code(error.errno)

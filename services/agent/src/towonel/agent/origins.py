@@ -1,39 +1,45 @@
 """Relay of streams to origins: each client's stream gets a connection to the origin it asks for."""
 
-import structlog
+from collections.abc import Callable
 
+from towonel.agent.core.origin_table import OriginTable
 from towonel.agent.core.proxy_header import is_unread
-from towonel.agent.core.services import MAX_SERVICES, Origin, OriginTable, ProxyProtocol
+from towonel.agent.core.services import Origin, ProxyProtocol
 from towonel.agent.metrics import Metrics
 from towonel.agent.origin_dialer import OriginDialer
+from towonel.agent.origin_log import OriginLog
 from towonel.agent.origin_pipe import OriginPipe
 from towonel.agent.origin_watch import OriginWatch
 from towonel.agent.timing import DEFAULT_TIMING, OriginTiming
 from towonel.runtime.in_flight import InFlight
-from towonel.runtime.log_limit import LogLimit
 from towonel.tunnel.relay import relay
 from towonel.tunnel.stream_requests import StreamRequest
 from towonel.wire.errors import Code, TowonelError, Unavailable
 from towonel.wire.preamble import Preamble
 
-HINT_INTERVAL_S = 60.0
-HINT = (
-    "the origin closed right after a PROXY header; does it read PROXY v2? else set "
-    '"proxy_protocol": "none" for this service'
-)
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
-
 
 class Origins:
-    """Relay of the streams that edges hand over; it dials only the origins of the environment."""
+    """Relay of the streams that edges hand over; it dials only the origins of the environment.
+
+    Args:
+        table: of the origins.
+        dialer: of the origins.
+        metrics: count clients.
+        origin_log: says what origins do wrong.
+        max_streams: clients at once, with those that came another way.
+        count_others: returns how many those are.
+        timing: of the connections.
+    """
 
     def __init__(
         self,
-        table: OriginTable,
+        table: OriginTable[Origin],
         dialer: OriginDialer,
         metrics: Metrics,
+        origin_log: OriginLog | None = None,
         *,
         max_streams: int,
+        count_others: Callable[[], int] = lambda: 0,
         timing: OriginTiming = DEFAULT_TIMING.origins,
     ) -> None:
         self._table = table
@@ -42,14 +48,14 @@ class Origins:
         self._to_origin = metrics.carried.labels("edge_to_origin")
         self._to_edge = metrics.carried.labels("origin_to_edge")
         self._max_streams = max_streams
-        self._refusals = LogLimit()
-        self._hints = LogLimit(interval_s=HINT_INTERVAL_S, max_keys=MAX_SERVICES)
+        self._count_others = count_others
+        self._log = origin_log or OriginLog()
         self.in_flight = InFlight()
         self.watch = OriginWatch(timing)
 
     async def handle(self, request: StreamRequest) -> None:
         """Connect to the origin that is asked for, and carry bytes until both sides are done."""
-        if self.in_flight.count >= self._max_streams:
+        if self.in_flight.count + self._count_others() >= self._max_streams:
             self._refuse(request, Code.OVERLOADED, "")
             return
         with self.in_flight, self._metrics.streams.track_inprogress():
@@ -57,8 +63,7 @@ class Origins:
 
     def flush_logs(self) -> None:
         """Write what was counted instead of logged: at the end of the process."""
-        self._refusals.flush()
-        self._hints.flush()
+        self._log.flush()
 
     async def _serve(self, request: StreamRequest) -> None:
         origin = self._table.find(request.preamble)
@@ -73,6 +78,7 @@ class Origins:
         try:
             stream = await request.accept()
             self._metrics.streams_accepted.inc()
+            self._metrics.accepted_by_way.labels("stream").inc()
             with self.watch.track(pipe):
                 end = await relay(stream, pipe, self._to_origin.inc, self._to_edge.inc)
             self._count_end(end)
@@ -94,16 +100,10 @@ class Origins:
         if origin.proxy_protocol is ProxyProtocol.NONE or after_s is None:
             return
         if is_unread(pipe.first_bytes, after_s):
-            key = str(preamble.service)
             self._metrics.headers_unread.inc()
-            self._hints.warning(
-                "origin.header_unread", key=key, service_key=key, origin=str(origin), hint=HINT
-            )
+            self._log.hint(preamble.service, origin)
 
     def _refuse(self, request: StreamRequest, code: Code, detail: str) -> None:
         request.reject(code)
         self._metrics.stream_errors.labels(code.word).inc()
-        key = str(request.preamble.service)
-        self._refusals.warning(
-            "stream.refused", key=key, service_key=key, code=code.word, detail=detail
-        )
+        self._log.refuse(request.preamble.service, code, detail)

@@ -1,6 +1,7 @@
 """Settings of the agent, read from its environment: it has no other configuration."""
 
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from typing import Annotated, ClassVar, override
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -47,6 +48,21 @@ def _parse_edge_ids(value: object) -> object:
         rule = "must be the id of an edge, 64 hexadecimal digits; the list a,b or a JSON array of edge ids"
         raise ValueError("\n".join(f"[{number}] {rule}" for number in wrong))
     return frozenset(bytes.fromhex(text) for text in ids)
+
+
+class LaneMode(StrEnum):
+    """Mode of the lanes of an agent."""
+
+    AUTO = "auto"
+    OFF = "off"
+
+
+def _parse_lane_mode(value: object) -> object:
+    if value == "tls":
+        raise ValueError("tls is not there yet; use auto, whose lanes carry the client's own TLS")
+    if isinstance(value, str) and value not in {*LaneMode}:
+        raise ValueError("must be auto or off")
+    return value
 
 
 class AgentSettings(Settings):
@@ -98,6 +114,14 @@ class AgentSettings(Settings):
         le=1_000_000,
         validation_alias="TOWONEL_AGENT_MAX_STREAMS",
         description="Client connections that this agent carries at once; more are sent elsewhere.",
+    )
+    lanes: Annotated[LaneMode, BeforeValidator(_parse_lane_mode)] = Field(
+        default=LaneMode.AUTO,
+        validation_alias="TOWONEL_AGENT_LANES",
+        description=(
+            "auto: carry clients over TCP connections to the edges, dialled ahead, where that works; off: "
+            "over QUIC only."
+        ),
     )
     drain_timeout_secs: float = Field(
         default=25,

@@ -13,26 +13,28 @@ from prometheus_client import CollectorRegistry
 
 from towonel.api.edges import EdgeRegisterIn
 from towonel.client.hub import HubClient
-from towonel.edge.core.admission import Admission
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.credentials import EdgeCredentials, load_credentials, to_datetime
-from towonel.edge.listeners.accept import Acceptor, accept_clients
-from towonel.edge.listeners.sockets import bind_sockets
-from towonel.edge.listeners.tls import TlsListener
+from towonel.edge.data_plane.control import DataPlane
+from towonel.edge.data_plane.sockets import bind_socket
+from towonel.edge.data_plane.start import START_WORKER, make_start
 from towonel.edge.metrics import Metrics
 from towonel.edge.own_addresses import find_addresses
-from towonel.edge.relays import Relays
 from towonel.edge.report_builder import ReportBuilder
 from towonel.edge.report_sender import ReportSender, send_reports
 from towonel.edge.route_follower import Registration, RouteFollower, RouteStore
 from towonel.edge.route_notifications import RedisNotifications
-from towonel.edge.session_dialer import SessionDialer
 from towonel.edge.sessions import Sessions
 from towonel.edge.settings import EdgeSettings
 from towonel.edge.snapshot import SNAPSHOT_FILE, SnapshotFile
+from towonel.edge.streams.clients import StreamClients
+from towonel.edge.streams.refusals import Refusals
+from towonel.edge.streams.relays import Relays
+from towonel.edge.streams.session_dialer import SessionDialer
 from towonel.edge.timing import DEFAULT_TIMING, Timing
+from towonel.relay.supervisor import Start as StartWorker
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
 from towonel.runtime.environment.ports import listen_error
@@ -65,8 +67,7 @@ class Edge:
         self.relays = Relays(
             table, idle_s=settings.idle_timeout_s, timing=timing.clients, clock=time.monotonic
         )
-        file = SnapshotFile(settings.state_folder / SNAPSHOT_FILE)
-        self.routes = RouteStore(table, self.sessions, self.relays, file, self.metrics, self.health)
+        self.refusals = Refusals(self.metrics, timing.clients.linger_s)
         upstream = SessionDialer(
             self.sessions,
             balancer,
@@ -75,23 +76,25 @@ class Edge:
             draw=self.rng.randrange,
             open_timeout_s=timing.clients.open_s,
         )
-        self.tls = TlsListener(
-            table,
-            upstream,
-            Admission(settings.limits),
-            self.metrics,
-            relays=self.relays,
-            traffic=traffic,
-            handshake_timeout_s=settings.handshake_timeout_s,
-            linger_s=timing.clients.linger_s,
-            proxies=settings.proxies,
+        streams = StreamClients(
+            table, upstream, self.metrics, self.refusals, relays=self.relays, traffic=traffic
         )
+        self.plane = DataPlane(
+            table, self.sessions, streams, self.relays, self.metrics, traffic, self.refusals
+        )
+        file = SnapshotFile(settings.state_folder / SNAPSHOT_FILE)
+        self.routes = RouteStore(table, self.sessions, self.plane, file, self.metrics, self.health)
 
 
 async def serve(
-    settings: EdgeSettings, stopping: asyncio.Event, timing: Timing = DEFAULT_TIMING
+    settings: EdgeSettings,
+    stopping: asyncio.Event,
+    timing: Timing = DEFAULT_TIMING,
+    start_worker: StartWorker = START_WORKER,
 ) -> None:
     """Run an edge until `stopping` is set and its connections are done, or their time is over.
+
+    `start_worker` starts a process that carries the bytes of clients.
 
     Raises:
         SettingsError: an address cannot be listened on.
@@ -100,10 +103,8 @@ async def serve(
     """
     edge = Edge(settings, timing)
     credentials = await asyncio.to_thread(_load_credentials, settings)
-    sockets = _bind(settings)
-    with contextlib.ExitStack() as bound:
-        for sock in sockets:
-            bound.enter_context(sock)
+    start = make_start(settings, credentials, timing)
+    with _bind(settings) as sock:
         await edge.routes.load()
         async with (
             admin.serve(
@@ -117,8 +118,9 @@ async def serve(
             ),
             _listen_for_agents(edge, credentials) as agents,
             _follow_hub(edge, credentials, agents.port),
+            edge.plane.run(start, start_worker, edge.rng),
         ):
-            cut = await _serve_clients(edge, sockets, agents, stopping)
+            cut = await _serve_clients(edge, sock, agents, stopping)
     log.info("edge.stopped")
     if cut:
         raise DrainTimedOut
@@ -206,49 +208,55 @@ async def _follow_routes(edge: Edge, follower: RouteFollower) -> AsyncGenerator[
 
 
 async def _serve_clients(
-    edge: Edge, sockets: list[socket.socket], agents: Listener, stopping: asyncio.Event
+    edge: Edge, sock: socket.socket, agents: Listener, stopping: asyncio.Event
 ) -> int:
-    """Take clients once there are routes, until the process is to stop; then drain.
+    """Take clients once there are routes and workers, until the process is to stop; then drain.
 
     Returns:
         how many connections were cut.
     """
-    async with asyncio.TaskGroup() as tasks:
-        first = [tasks.create_task(event.wait()) for event in (edge.routes.loaded, stopping)]
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-        for waiting in first:
-            waiting.cancel()
+    for event in (edge.routes.loaded, edge.plane.ready):
+        await _wait_first(event, stopping)
     if stopping.is_set():
         return 0
-    async with (
-        edge.relays.watch(),
-        accept_clients(sockets, edge.tls.serve, edge.metrics) as clients,
-    ):
+    lanes = _bind_for_lanes(edge.settings, sock, agents.port)
+    async with edge.relays.watch():
+        edge.plane.listen([sock], lanes)
         edge.health.set(CHECK, ok=True)
-        log.info("edge.started", port=clients.port, session_port=agents.port)
+        log.info("edge.started", port=sock.getsockname()[1], session_port=agents.port)
         try:
             await stopping.wait()
-            return await _drain(edge, clients, agents)
+            return await _drain(edge, agents)
         finally:
-            edge.tls.refusals.flush()
+            edge.refusals.flush()
             edge.sessions.flush()
 
 
-async def _drain(edge: Edge, clients: Acceptor, agents: Listener) -> int:
+async def _wait_first(*events: asyncio.Event) -> None:
+    """Wait until one of these is set."""
+    async with asyncio.TaskGroup() as tasks:
+        waiting = [tasks.create_task(event.wait()) for event in events]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+
+
+async def _drain(edge: Edge, agents: Listener) -> int:
     """Take no more clients, send agents elsewhere, and let connections in flight end."""
     edge.health.start_draining()
-    await clients.stop_accepting()
-    log.info("edge.listener_closed", connections=clients.in_flight.count)
+    plane = edge.plane
+    await plane.stop_accepting()
+    log.info("edge.listener_closed", connections=plane.active)
     try:
         async with asyncio.timeout(edge.settings.drain_timeout_s):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(edge.timing.settle_s):
-                    await edge.tls.arriving.wait_idle()
+                    await plane.wait_settled()
             agents.go_away()
-            await clients.in_flight.wait_idle()
+            await plane.wait_idle()
     except TimeoutError:
-        log.warning("edge.drain_timed_out", connections=clients.in_flight.count)
-        return clients.in_flight.count
+        log.warning("edge.drain_timed_out", connections=plane.active)
+        return plane.active
     return 0
 
 
@@ -257,9 +265,23 @@ def _load_credentials(settings: EdgeSettings) -> EdgeCredentials:
     return load_credentials(settings.token, settings.key_path, settings.state_folder, now)
 
 
-def _bind(settings: EdgeSettings) -> list[socket.socket]:
+def _bind_for_lanes(
+    settings: EdgeSettings, clients: socket.socket, session_port: int
+) -> list[socket.socket]:
+    """Listen for lanes where sessions are: that is elsewhere than clients connect, if at all."""
+    host, port = settings.session_address
+    if (host, port or session_port) == (settings.listen[0], clients.getsockname()[1]):
+        return []
+    try:
+        return [bind_socket(host, session_port)]
+    except OSError as error:
+        variable = settings.variable_of("session_listen" if settings.session_listen else "listen")
+        raise listen_error(variable, host, session_port, error) from error
+
+
+def _bind(settings: EdgeSettings) -> socket.socket:
     host, port = settings.listen
     try:
-        return bind_sockets(host, port, settings.listen_workers)
+        return bind_socket(host, port)
     except OSError as error:
         raise listen_error(settings.variable_of("listen"), host, port, error) from error

@@ -1,5 +1,7 @@
 """Metrics of an edge; labels are codes and states, never names or ids."""
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from towonel.runtime.admin import register_process_metrics
@@ -14,8 +16,8 @@ class Metrics:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"towonel_edge_{name}", text, labels, registry=registry)
 
-        def gauge(name: str, text: str) -> Gauge:
-            return Gauge(f"towonel_edge_{name}", text, registry=registry)
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"towonel_edge_{name}", text, labels, registry=registry)
 
         self.connections = counter("connections", "Client connections accepted.")
         self.connections_active = gauge("active_connections", "Client connections now.")
@@ -47,6 +49,17 @@ class Metrics:
         self.reports = counter(
             "reports", "Reports to the hub, by code; `normal` got there.", "code"
         )
+        self._add_workers(counter, gauge)
+
+    def _add_workers(self, counter: Callable[..., Counter], gauge: Callable[..., Gauge]) -> None:
+        self.connections_served = counter(
+            "connections_served", "Client connections that reached an agent, by way.", "way"
+        )
+        self.lanes = gauge("lanes", "Lanes of agents now: idle, in_use, or wanted in all.", "state")
+        self.lanes_admitted = counter("lanes_admitted", "Lanes of agents admitted.")
+        self.lanes_refused = counter("lanes_refused", "Lanes of agents refused, by code.", "code")
+        self.lanes_lost = counter("lanes_lost", "Lanes of agents lost, by code.", "code")
+        self.worker_restarts = counter("worker_restarts", "Workers that ended, and were replaced.")
 
 
 def sum_samples(metric: Counter | Gauge) -> int:

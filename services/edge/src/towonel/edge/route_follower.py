@@ -6,7 +6,7 @@ as it is; the edge goes on serving. A hub that cannot write takes no registratio
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from math import ceil
 from random import Random
@@ -18,7 +18,6 @@ from towonel.api.edges import EdgeRegisterIn, EdgeRegisterOut
 from towonel.api.health import HealthOut
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.metrics import Metrics
-from towonel.edge.relays import Relays
 from towonel.edge.route_notifications import RedisNotifications
 from towonel.edge.sessions import Sessions
 from towonel.edge.snapshot import Snapshot, SnapshotFile
@@ -54,6 +53,14 @@ class RouteSource(Protocol):
         ...
 
 
+class RouteObserver(Protocol):
+    """Observer of the table, which ends the clients of routes that went."""
+
+    def change_routes(self, delta: RouteDelta, changed: Collection[str]) -> None:
+        """The table has taken a delta, which changed these routes."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Registration:
     """Registration of this edge with the hub: the key that signs it, and its body."""
@@ -72,14 +79,14 @@ class RouteStore:
         self,
         table: RouteTable,
         sessions: Sessions,
-        relays: Relays,
+        plane: RouteObserver,
         file: SnapshotFile,
         metrics: Metrics,
         health: Health,
     ) -> None:
         self._table = table
         self._sessions = sessions
-        self._relays = relays
+        self._plane = plane
         self._file = file
         self._metrics = metrics
         self._health = health
@@ -104,7 +111,7 @@ class RouteStore:
         if self.hub_id is not None:
             log.warning("hub.changed", hub_id=hub_id.hex(), before=self.hub_id.hex())
         self.hub_id = hub_id
-        self._sessions.trust(hub_id)
+        self._sessions.hub_id = hub_id
         self._is_unsaved.set()
 
     def apply(self, delta: RouteDelta) -> None:
@@ -112,7 +119,7 @@ class RouteStore:
         before = self._table.revision
         change = self._table.apply(delta)
         self._sessions.revoke(change.blocked)
-        self._relays.recheck(change.changed)
+        self._plane.change_routes(delta, change.changed)
         self._metrics.revision.set(delta.revision)
         self._metrics.routes.set(len(self._table))
         self._health.set(CHECK, ok=True)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Collection, Iterable
 from ipaddress import ip_address
-from typing import override
+from typing import Protocol, override
 from weakref import WeakValueDictionary
 
 from towonel.edge.core.balance import Balancer
@@ -26,8 +26,26 @@ MAX_SOURCES = 10  # addresses with a line about a refusal in one second
 MAX_AGENTS = 100  # agents with a line in one second; an edge that is started again admits them all
 
 
+class SessionObserver(Protocol):
+    """Observer of the sessions of admitted agents."""
+
+    def on_admitted(self, session: Session) -> None:
+        """A session began."""
+        ...
+
+    def on_going_away(self, session: Session) -> None:
+        """A session takes no more clients."""
+        ...
+
+    def on_ended(self, session: Session, code: Code) -> None:
+        """A session is over."""
+        ...
+
+
 class Sessions(AdmissionPolicy):
     """Registry of sessions that also decides which agents are admitted."""
+
+    has_lanes = True
 
     def __init__(
         self,
@@ -48,14 +66,11 @@ class Sessions(AdmissionPolicy):
         # An ended session has its tenant's for as long as a client reads what had come on it.
         self._receive_budgets = WeakValueDictionary[TenantId, ReceiveBudget]()
         metrics.receive_buffer.set_function(self._count_unread_bytes)
-        self._hub_id: HubId | None = None
+        self.hub_id: HubId | None = None  # whose grants are accepted, and nobody else's
         self.has_ended = asyncio.Event()  # one of them; cleared by who reports it
         self._serving: dict[tuple[TenantId, ServiceKey], dict[bytes, Session]] = {}
         self._by_tenant: dict[TenantId, dict[bytes, Session]] = {}
-
-    def trust(self, hub_id: HubId) -> None:
-        """Accept grants of this hub, and of no other from now on."""
-        self._hub_id = hub_id
+        self.observer: SessionObserver | None = None
 
     def find(self, tenant_id: TenantId, service: ServiceKey | None) -> Collection[Session]:
         """Return the sessions on which a tenant's service can be reached, or all of the tenant."""
@@ -79,7 +94,7 @@ class Sessions(AdmissionPolicy):
 
     @override
     def hub_ids(self) -> Collection[bytes]:
-        return () if self._hub_id is None else (self._hub_id,)
+        return () if self.hub_id is None else (self.hub_id,)
 
     @override
     def refuse(self, grant: Grant) -> Code | None:
@@ -112,11 +127,20 @@ class Sessions(AdmissionPolicy):
             self._serving.setdefault((session.tenant_id, service), {})[session.session_id] = session
         self._by_tenant.setdefault(session.tenant_id, {})[session.session_id] = session
         self._count += 1
+        if self.observer is not None:
+            self.observer.on_admitted(session)
         self._metrics.sessions.inc()
         self._metrics.sessions_active.inc()
         fields = _log_fields(session)
         services = len(session.services)
-        self._agents.info("session.admitted", key=session.agent_id, **fields, services=services)
+        self._agents.info(
+            "session.admitted", key=session.agent_id, times=1, **fields, services=services
+        )
+
+    @override
+    def on_going_away(self, session: Session) -> None:
+        if self.observer is not None:
+            self.observer.on_going_away(session)
 
     @override
     def on_ended(self, session: Session, code: Code) -> None:
@@ -126,12 +150,14 @@ class Sessions(AdmissionPolicy):
         if session.tenant_id not in self._by_tenant:
             self._send_budgets.pop(session.tenant_id, None)
         self._count -= 1
+        if self.observer is not None:
+            self.observer.on_ended(session, code)
         self._balance.forget(session.session_id)
         self._metrics.sessions_active.dec()
         self._metrics.sessions_ended.labels(code.word).inc()
         self.has_ended.set()
         key = (session.agent_id, code)
-        self._agents.info("session.ended", key=key, **_log_fields(session), code=code.word)
+        self._agents.info("session.ended", key=key, times=1, **_log_fields(session), code=code.word)
 
     @override
     def on_refused(self, code: Code, detail: str, peer: str) -> None:

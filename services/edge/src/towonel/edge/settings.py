@@ -157,7 +157,7 @@ class EdgeSettings(Settings):
         ge=1,
         le=64,
         validation_alias="TOWONEL_EDGE_LISTEN_WORKERS",
-        description="Listening sockets on the TLS address.",
+        description="Worker processes that carry the bytes of clients.",
     )
     proxy_protocol: bool = Field(
         default=False,
@@ -357,8 +357,8 @@ class EdgeSettings(Settings):
 
     @property
     def limits(self) -> AdmissionLimits:
-        """The limits on clients at once: no more than the limit of open files leaves."""
-        clients = limit_by_descriptors(self.max_clients)
+        """The limits on clients at once: no more than the limit of open files leaves, with a lane each."""
+        clients = limit_by_descriptors(2 * self.max_clients) // 2
         return AdmissionLimits(
             clients, self.max_per_source, self.max_per_tenant, self.max_source_share
         )

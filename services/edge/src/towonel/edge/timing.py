@@ -77,12 +77,16 @@ class Timing:
         clients: of each client.
         settle_s: at the end, for clients that are choosing a session, before agents are told to
             use other edges.
+        count_s: in which a worker counts the bytes of every client once.
+        report_s: between reports of a worker to control; rounded to a quarter of a second.
     """
 
     routes: RouteTiming = field(default_factory=RouteTiming)
     reports: ReportTiming = field(default_factory=ReportTiming)
     clients: ClientTiming = field(default_factory=ClientTiming)
     settle_s: float = 2.0
+    report_s: float = 0.25
+    count_s: float = 1.0
 
 
 DEFAULT_TIMING = Timing()

@@ -54,8 +54,8 @@ class Resolver:
         Raises:
             OSError: the name does not resolve.
         """
-        found = _parse_address(host) or await self._find(host)
-        return tuple(_with_port(address, port) for address in found)
+        known = parse_address(host, port)
+        return known or tuple(_with_port(address, port) for address in await self._find(host))
 
     def expire(self, host: str) -> None:
         """Have a name looked up anew: nothing answers at its addresses. Not if it just was."""
@@ -93,11 +93,11 @@ def _with_port(address: SocketAddress, port: int) -> SocketAddress:
     return (address[0], port) if len(address) == 2 else (address[0], port, *address[2:])  # noqa: PLR2004 IPv4
 
 
-def _parse_address(host: str) -> tuple[SocketAddress, ...]:
+def parse_address(host: str, port: int) -> tuple[SocketAddress, ...]:
     """Return what an IP address stands for, with its zone; nothing for a name."""
     try:
         answer: Answer = socket.getaddrinfo(
-            host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
         )
     except (OSError, UnicodeError):
         return ()

@@ -46,6 +46,13 @@ class RenewRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class LanesRequested:
+    """This end, an edge, wants so many lanes."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class CloseRequested:
     """This end wants to close, or must: the peer broke the protocol."""
 
@@ -65,6 +72,7 @@ type Event = (
     | TimedOut
     | GoAwayRequested
     | RenewRequested
+    | LanesRequested
     | CloseRequested
     | ConnectionClosed
 )
@@ -102,10 +110,19 @@ class ReportGoingAway:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportLanesWanted:
+    """The peer, an edge, wants so many lanes."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReportEnded:
     """The session was open, and is over."""
 
     reason: CloseReason
 
 
-type Command = Send | Close | ReportOpened | ReportRefused | ReportGoingAway | ReportEnded
+type Command = (
+    Send | Close | ReportOpened | ReportRefused | ReportGoingAway | ReportLanesWanted | ReportEnded
+)

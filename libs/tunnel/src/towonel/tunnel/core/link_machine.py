@@ -10,6 +10,7 @@ from towonel.tunnel.core.events import (
     MessageReceived,
     RenewRequested,
     ReportGoingAway,
+    ReportLanesWanted,
     ReportOpened,
     Send,
     TimedOut,
@@ -18,7 +19,7 @@ from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
 from towonel.tunnel.core.machine import Machine, State, Table, Transition
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.wire.errors import Code
-from towonel.wire.messages import Challenge, GoAway, Renew, Welcome
+from towonel.wire.messages import MAX_LANES, Challenge, GoAway, LanesWanted, Renew, Welcome
 
 
 class LinkMachine(Machine):
@@ -44,6 +45,7 @@ class LinkMachine(Machine):
         self._handshake = handshake
         self._welcome_s = timing.welcome_s
         self.session_id = b""
+        self.lane_secret: bytes | None = None
 
     def _answer(self, event: MessageReceived[Challenge], _now: float) -> list[Command]:
         """Check edge and versions; send `Hello`."""
@@ -52,6 +54,7 @@ class LinkMachine(Machine):
     def _open(self, event: MessageReceived[Welcome], _now: float) -> list[Command]:
         """Serve clients."""
         self.session_id = event.message.session_id
+        self.lane_secret = event.message.lane_secret
         return [ReportOpened()]
 
     def _renew(self, event: RenewRequested, _now: float) -> list[Command]:
@@ -65,6 +68,10 @@ class LinkMachine(Machine):
     def _take_go_away(self, _event: MessageReceived[GoAway], _now: float) -> list[Command]:
         """Dial other edges; the streams there are go on."""
         return [ReportGoingAway()]
+
+    def _want_lanes(self, event: MessageReceived[LanesWanted], _now: float) -> list[Command]:
+        """Keep as many lanes, at most 512."""
+        return [ReportLanesWanted(min(event.message.count, MAX_LANES))]
 
     def _give_up(self, _event: TimedOut, _now: float) -> list[Command]:
         """Close with `normal`: for the agent this is `session_lost`."""
@@ -80,6 +87,7 @@ class LinkMachine(Machine):
         (State.AUTHENTICATING, Welcome): Transition(_open, State.OPEN),
         (State.AUTHENTICATING, TimedOut): Transition(_give_up, State.CLOSED),
         (State.OPEN, GoAway): Transition(_take_go_away, State.GOING_AWAY),
+        (State.OPEN, LanesWanted): Transition(_want_lanes, State.OPEN),
         (State.OPEN, GoAwayRequested): Transition(_send_go_away, State.OPEN),
         (State.OPEN, RenewRequested): Transition(_renew, State.OPEN),
         (State.GOING_AWAY, GoAway): Transition(_take_go_away, State.GOING_AWAY),

@@ -8,6 +8,7 @@ from towonel.tunnel.core.events import (
     Command,
     GoAwayRequested,
     HandshakeCompleted,
+    LanesRequested,
     MessageReceived,
     ReportGoingAway,
     ReportOpened,
@@ -18,7 +19,7 @@ from towonel.tunnel.core.handshake import EdgeHandshake
 from towonel.tunnel.core.machine import Machine, State, Table, Transition
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.wire.errors import Code, Denied, ProtocolError
-from towonel.wire.messages import GoAway, Hello, Renew, Welcome
+from towonel.wire.messages import GoAway, Hello, LanesWanted, Renew, Welcome
 from towonel.wire.names import ServiceKey
 
 
@@ -46,6 +47,7 @@ class SessionMachine(Machine):
         handshake: checks the agent.
         nonce: random, for this session only.
         session_id: random.
+        lane_secret: random, where the edge has lanes.
         now: when the first datagram came.
         timing: `hello_s` and `renew_s`.
     """
@@ -56,6 +58,7 @@ class SessionMachine(Machine):
         *,
         nonce: bytes,
         session_id: bytes,
+        lane_secret: bytes | None = None,
         now: float,
         timing: Timing = DEFAULT_TIMING,
     ) -> None:
@@ -66,7 +69,7 @@ class SessionMachine(Machine):
         self._renew_s = timing.renew_s
         self._renewed_at: float | None = None
         self._agent: AdmittedAgent | None = None
-        self._session_id = session_id
+        self._welcome = Welcome(session_id, lane_secret)
 
     @property
     def agent(self) -> AdmittedAgent:
@@ -85,7 +88,7 @@ class SessionMachine(Machine):
         services = frozenset(hello.services)
         self._agent = AdmittedAgent(grant, services, hello.software, since_ms=unix_ms)
         self.deadline = _deadline(grant, now, unix_ms)
-        return [Send(Welcome(self._session_id)), ReportOpened()]
+        return [Send(self._welcome), ReportOpened()]
 
     def _renew(self, event: MessageReceived[Renew], now: float) -> list[Command]:
         """Check the new grant, at most one in 10 s; its end is the new deadline."""
@@ -105,6 +108,10 @@ class SessionMachine(Machine):
     def _send_go_away(self, _event: GoAwayRequested, _now: float) -> list[Command]:
         """Send `GoAway`; open no more streams."""
         return [Send(GoAway())]
+
+    def _want_lanes(self, event: LanesRequested, _now: float) -> list[Command]:
+        """Send `LanesWanted`."""
+        return [Send(LanesWanted(event.count))]
 
     def _take_go_away(self, _event: MessageReceived[GoAway], _now: float) -> list[Command]:
         """Open no more streams."""
@@ -127,6 +134,7 @@ class SessionMachine(Machine):
         (State.OPEN, Renew): Transition(_renew, State.OPEN),
         (State.OPEN, GoAway): Transition(_take_go_away, State.GOING_AWAY),
         (State.OPEN, GoAwayRequested): Transition(_send_go_away, State.GOING_AWAY),
+        (State.OPEN, LanesRequested): Transition(_want_lanes, State.OPEN),
         (State.OPEN, TimedOut): Transition(_expire_grant, State.CLOSED),
         (State.GOING_AWAY, Renew): Transition(_renew, State.GOING_AWAY),
         (State.GOING_AWAY, GoAway): Transition(_take_go_away, State.GOING_AWAY),

@@ -1,4 +1,8 @@
-"""PROXY header that an origin did not read: told by how it ends a connection."""
+"""PROXY header of an origin: its bytes, and whether it was not read, told by how a connection ends."""
+
+from towonel.wire import proxy
+from towonel.wire.preamble import Preamble
+from towonel.wire.proxy import ProxyHeader
 
 TLS_ALERT, TLS_HANDSHAKE = 0x15, 0x16  # RFC 8446 §5.1
 ALERT_BYTES = 7  # a record header, the level and the description
@@ -6,6 +10,12 @@ ALERT_BYTES = 7  # a record header, the level and the description
 # and protocol_version (RFC 8446 §6). Other alerts are about a ClientHello that was read.
 _NOT_TLS = frozenset({10, 22, 50, 70})
 SOON_S = 5.0  # an origin that ends later had something else in mind
+
+
+def encode_proxy_header(preamble: Preamble) -> bytes:
+    """Return the header that tells an origin of a client."""
+    tlvs = ((proxy.TLV_AUTHORITY, preamble.authority.encode()),) if preamble.authority else ()
+    return proxy.encode(ProxyHeader(preamble.source, preamble.destination, tlvs))
 
 
 def is_unread(answer: bytes, after_s: float) -> bool:

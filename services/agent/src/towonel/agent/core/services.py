@@ -8,17 +8,11 @@ from enum import StrEnum
 from ipaddress import ip_address
 from typing import cast, override
 
+from towonel.agent.core.origin_table import OriginTable
 from towonel.runtime.environment.lists import parse_json
 from towonel.wire.addresses import format_address, is_port
 from towonel.wire.errors import ProtocolError
-from towonel.wire.names import (
-    Hostname,
-    ServiceKey,
-    ServiceKind,
-    parse_hostname,
-    wildcard_of,
-)
-from towonel.wire.preamble import Preamble
+from towonel.wire.names import ServiceKey, ServiceKind, parse_hostname
 from towonel.wire.routes import TlsMode
 
 MAX_SERVICES = 1_000  # what a session's Hello takes
@@ -86,20 +80,9 @@ def _make_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return fields if len(fields) == len(pairs) else _RepeatedFields(fields)
 
 
-class OriginTable:
-    """Table of the environment's origins, by service."""
-
-    def __init__(self, services: Iterable[Service]) -> None:
-        self._origins: Mapping[ServiceKey, Origin] = {s.key: s.origin for s in services}
-
-    def find(self, preamble: Preamble) -> Origin | None:
-        """Return the origin of a preamble's service, or None if there is none for the name it asks for."""
-        origin = self._origins.get(preamble.service)
-        name = preamble.authority
-        if origin is None or name is None:
-            return origin
-        pattern = Hostname(preamble.service.name)
-        return origin if pattern in {name, wildcard_of(name)} else None
+def tabulate_origins(services: Iterable[Service]) -> OriginTable[Origin]:
+    """Return the table of the origins of services."""
+    return OriginTable({service.key: service.origin for service in services})
 
 
 def _parse_service(number: int, item: object, problems: list[str]) -> Service | None:

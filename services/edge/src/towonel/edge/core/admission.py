@@ -5,8 +5,7 @@ to reach, and is no longer counted anywhere once it leaves. One source gets only
 places there are, so that it alone cannot keep everybody else out.
 """
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from towonel.runtime.addresses import IpAddress, source_of
@@ -80,9 +79,8 @@ class Admission:
         self._tenants = KeyedLimit[TenantId](limits.per_tenant)
         self._shares = KeyedLimit[ShareKey](limits.source_limit(limits.per_tenant))
 
-    @contextmanager
-    def admit(self) -> Generator[Ticket]:
-        """Count one more client for the time of the block.
+    def admit(self) -> Ticket:
+        """Count one more client, until its ticket is released.
 
         Raises:
             Unavailable: OVERLOADED, the limit on all clients is reached.
@@ -90,11 +88,7 @@ class Admission:
         if self.clients >= self._limits.clients:
             raise Unavailable(Code.OVERLOADED, f"{self.clients} clients in flight")
         self.clients += 1
-        ticket = Ticket()
-        try:
-            yield ticket
-        finally:
-            self._release(ticket)
+        return Ticket()
 
     def claim_source(self, ticket: Ticket, address: IpAddress) -> None:
         """Count the client for the address it comes from.
@@ -129,15 +123,8 @@ class Admission:
         for service, count in places.items():
             self._claim_share(ticket, (ticket.source, tenant_id, service), count)
 
-    def _claim_share(self, ticket: Ticket, key: ShareKey, places: int) -> None:
-        limit = self._limits.source_limit(places) if places else None
-        if not self._shares.acquire(key, limit):
-            source, tenant_id, service = key
-            detail = f"source {source} has its share of {service or 'all'} of {tenant_id.hex()}"
-            raise Denied(Code.LIMIT_EXCEEDED, f"{detail}: {self._shares.count(key)} clients")
-        ticket.shares.append(key)
-
-    def _release(self, ticket: Ticket) -> None:
+    def release(self, ticket: Ticket) -> None:
+        """Count a client no more, anywhere."""
         self.clients -= 1
         if ticket.source is not None:
             self._sources.release(ticket.source)
@@ -145,3 +132,11 @@ class Admission:
             self._tenants.release(ticket.tenant_id)
         for key in ticket.shares:
             self._shares.release(key)
+
+    def _claim_share(self, ticket: Ticket, key: ShareKey, places: int) -> None:
+        limit = self._limits.source_limit(places) if places else None
+        if not self._shares.acquire(key, limit):
+            source, tenant_id, service = key
+            detail = f"source {source} has its share of {service or 'all'} of {tenant_id.hex()}"
+            raise Denied(Code.LIMIT_EXCEEDED, f"{detail}: {self._shares.count(key)} clients")
+        ticket.shares.append(key)

@@ -10,11 +10,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from towonel.wire.errors import Code
 from towonel.wire.names import ServiceKey
 
 MAX_TRIES = 3  # for one client, before any byte has come back
 FIRST_PAUSE_S = 0.5
 MAX_PAUSE_S = 30.0  # an agent whose origin is back is found within this time
+# These say nothing about the origin: the session is gone, or its state is known already.
+SESSION_CODES = frozenset(
+    {Code.SESSION_LOST, Code.SESSION_SILENT, Code.GOING_AWAY, Code.SUPERSEDED}
+)
 
 type Draw = Callable[[int], int]  # draw(n): a random number, 0 <= number < n
 

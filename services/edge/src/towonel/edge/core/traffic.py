@@ -46,16 +46,31 @@ class Traffic:
     @contextmanager
     def connection(self, tenant_id: TenantId) -> Generator[Tally]:
         """Count a connection to a tenant for the time of the block; its bytes are for the caller."""
-        tally = self._busy.get(tenant_id) or self._quiet.pop(tenant_id, None) or Tally()
-        self._busy[tenant_id] = tally
-        tally.connections_total += 1
-        tally.connections_active += 1
+        self.add(tenant_id, began=1)
         try:
-            yield tally
+            yield self._busy[tenant_id]
         finally:
-            tally.connections_active -= 1
-            if not tally.connections_active:
-                self._mark_idle(tenant_id)
+            self.add(tenant_id, ended=1)
+
+    def add(
+        self,
+        tenant_id: TenantId,
+        *,
+        began: int = 0,
+        ended: int = 0,
+        bytes_in: int = 0,
+        bytes_out: int = 0,
+    ) -> None:
+        """Count connections that began or ended, and bytes."""
+        tally = self._busy.pop(tenant_id, None) or self._quiet.pop(tenant_id, None) or Tally()
+        tally.connections_total += began
+        tally.connections_active += began - ended
+        tally.bytes_in += bytes_in
+        tally.bytes_out += bytes_out
+        if tally.connections_active:
+            self._busy[tenant_id] = tally
+        else:
+            self._mark_idle(tenant_id, tally)
 
     def tenants(self, most: int) -> dict[TenantId, Tally]:
         """Return up to `most` tenants: those with connections first, then the latest that had."""
@@ -82,8 +97,7 @@ class Traffic:
             elif now - tally.last_used_at >= RETENTION_S:
                 self._forget(tenant_id)
 
-    def _mark_idle(self, tenant_id: TenantId) -> None:
-        tally = self._busy.pop(tenant_id)
+    def _mark_idle(self, tenant_id: TenantId, tally: Tally) -> None:
         tally.last_used_at = None
         self._quiet[tenant_id] = tally
         if len(self._quiet) > self._max_quiet:

@@ -1,0 +1,82 @@
+"""Metrics of an agent's lanes, counted in its worker."""
+
+from collections.abc import Iterable
+
+from prometheus_client import Counter
+
+from towonel.agent.metrics import Metrics
+from towonel.agent.worker.messages import Counters, SessionLanes
+from towonel.wire.errors import Code
+
+_NOTHING = Counters()
+
+
+class LaneMetrics:
+    """Metrics of lanes; clients that come over them count as all others do.
+
+    Attributes:
+        active: clients of the worker, as of its last message.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._last = _NOTHING
+        self._sessions: dict[bytes, SessionLanes] = {}
+
+    @property
+    def active(self) -> int:
+        """Clients of the worker, as of its last message."""
+        return self._last.active
+
+    def count(self, now: Counters) -> None:
+        """Count what was done since the last message of the same worker."""
+        metrics, last, self._last = self._metrics, self._last, now
+        metrics.streams.inc(now.active - last.active)
+        metrics.streams_accepted.inc(now.accepted - last.accepted)
+        metrics.accepted_by_way.labels("lane").inc(now.accepted - last.accepted)
+        metrics.streams_completed.inc(now.completed - last.completed)
+        metrics.carried.labels("edge_to_origin").inc(now.to_origin - last.to_origin)
+        metrics.carried.labels("origin_to_edge").inc(now.to_edge - last.to_edge)
+        metrics.lanes_admitted.inc(now.lanes_admitted - last.lanes_admitted)
+        _add(metrics.stream_errors, now.errors, last.errors)
+        _add(metrics.lanes_lost, now.lanes_lost, last.lanes_lost)
+        _add(metrics.lanes_failed, now.lanes_failed, last.lanes_failed)
+
+    def count_unread(self, times: int) -> None:
+        """Count PROXY headers that were not read."""
+        self._metrics.headers_unread.inc(times)
+
+    def set_session(self, lanes: SessionLanes) -> None:
+        """Take the lanes of a session."""
+        self._sessions[lanes.id] = lanes
+        self._sum_up()
+
+    def forget_session(self, session_id: bytes) -> None:
+        """Forget the lanes of a session that is over."""
+        self._sessions.pop(session_id, None)
+        self._sum_up()
+
+    def lose_worker(self) -> None:
+        """Count the end of the worker, and of its clients."""
+        metrics, last, self._last = self._metrics, self._last, _NOTHING
+        metrics.worker_restarts.inc()
+        metrics.streams.dec(last.active)
+        metrics.stream_errors.labels(Code.INTERNAL.word).inc(last.active)
+        self._sessions.clear()
+        self._sum_up()
+
+    def _sum_up(self) -> None:
+        lanes, sessions = self._metrics.lanes, self._sessions.values()
+        lanes.labels("idle").set(sum(session.idle for session in sessions))
+        lanes.labels("in_use").set(sum(session.in_use for session in sessions))
+        lanes.labels("dialing").set(sum(session.dialing for session in sessions))
+        lanes.labels("wanted").set(sum(session.wanted for session in sessions))
+
+
+def _add(counter: Counter, now: Iterable[tuple[int, int]], last: Iterable[tuple[int, int]]) -> None:
+    """Add to a counter by code what its totals are more than before."""
+    before = dict(last)
+    for number, total in now:
+        more = total - before.get(number, 0)
+        if more:
+            counter.labels(Code(number).word).inc(more)

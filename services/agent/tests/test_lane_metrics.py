@@ -1,0 +1,45 @@
+"""Metrics of lanes: totals of a worker become counters of the agent, across workers that die."""
+
+from towonel.agent.lane_metrics import LaneMetrics
+from towonel.agent.metrics import Metrics
+from towonel.agent.worker.messages import Counters, SessionLanes
+from towonel.wire.errors import Code
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float:
+    return metrics.registry.get_sample_value(f"towonel_agent_{name}", labels) or 0
+
+
+def test_totals_of_one_worker_after_another_add_up() -> None:
+    metrics = Metrics()
+    lanes = LaneMetrics(metrics)
+    refused = ((int(Code.ORIGIN_REFUSED), 2),)
+    lanes.count(Counters(active=3, accepted=5, errors=refused, to_origin=100))
+    lanes.count(Counters(active=1, accepted=6, completed=3, errors=refused, to_origin=130))
+    lanes.lose_worker()
+    lanes.count(Counters(active=2, accepted=2, errors=refused, to_edge=7))
+
+    assert value(metrics, "streams_active") == lanes.active == 2
+    assert value(metrics, "streams_accepted_total") == 8
+    assert value(metrics, "clients_total", way="lane") == 8
+    assert value(metrics, "streams_completed_total") == 3
+    assert value(metrics, "stream_errors_total", reason="origin_refused") == 4
+    assert value(metrics, "stream_errors_total", reason="internal") == 1
+    assert value(metrics, "bytes_total", direction="edge_to_origin") == 130
+    assert value(metrics, "bytes_total", direction="origin_to_edge") == 7
+    assert value(metrics, "worker_restarts_total") == 1
+
+
+def test_lanes_are_the_sum_of_those_of_all_sessions_that_there_are() -> None:
+    metrics = Metrics()
+    lanes = LaneMetrics(metrics)
+    lanes.set_session(SessionLanes(b"a", idle=2, in_use=3, dialing=1, wanted=6))
+    lanes.set_session(SessionLanes(b"b", idle=4, in_use=0, dialing=0, wanted=4))
+    lanes.set_session(SessionLanes(b"a", idle=1, in_use=4, dialing=1, wanted=6))
+
+    states = {"idle": 5, "in_use": 4, "dialing": 1, "wanted": 10}
+    assert {state: value(metrics, "lanes", state=state) for state in states} == states
+    lanes.forget_session(b"b")
+    assert value(metrics, "lanes", state="wanted") == 6
+    lanes.lose_worker()
+    assert value(metrics, "lanes", state="idle") == 0

@@ -1,0 +1,161 @@
+"""Control of an agent's lanes: a real worker process dials what links say, and is told of their ends."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from functools import partial
+
+from structlog.testing import capture_logs
+from support.lane_peers import LanePeer, accept_lane
+from support.ports import free_port
+from support.tunnel import IDENTITY, SERVICE, ListeningEdge, listening_edge, until
+
+from towonel.agent.core.services import Origin, ProxyProtocol, Service
+from towonel.agent.lane_metrics import LaneMetrics
+from towonel.agent.lanes import Lanes
+from towonel.agent.metrics import Metrics
+from towonel.agent.origin_log import OriginLog
+from towonel.agent.worker.messages import Start
+from towonel.relay.supervisor import Worker
+from towonel.runtime.admin import Health
+from towonel.runtime.dns.resolver import Resolver
+from towonel.tunnel.link import Link
+from towonel.tunnel.session import Session
+
+
+@dataclass
+class Agent:
+    """An agent's lanes, and what they say."""
+
+    enabled: bool = True
+    health: Health = field(default_factory=Health)
+    metrics: Metrics = field(default_factory=Metrics)
+
+    def __post_init__(self) -> None:
+        self.lanes = Lanes(
+            [Service(SERVICE, Origin("127.0.0.1", 1, ProxyProtocol.NONE))],
+            Start(5, 9, 5),
+            Resolver(),
+            LaneMetrics(self.metrics),
+            self.health,
+            OriginLog(),
+            enabled=self.enabled,
+        )
+
+    @property
+    def worker(self) -> Worker:
+        assert self.lanes._worker, "it runs"
+        return self.lanes._worker
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(f"towonel_agent_{name}", labels) or 0
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(self.lanes.run())
+            yield
+            running.cancel()
+
+
+@contextlib.asynccontextmanager
+async def linked(
+    agent: Agent, edge: ListeningEdge
+) -> AsyncGenerator[tuple[Session, Link, socket.socket]]:
+    """A link of the agent to an edge, and the TCP port where that takes lanes."""
+    with socket.create_server(edge.address) as server:
+        async with agent.running(), edge.session() as (session, link):
+            with agent.lanes.hold(link):
+                yield session, link, server
+
+
+async def admit(server: socket.socket, session: Session) -> LanePeer:
+    """Admit a lane of a session."""
+    assert session.lane_secret
+    return await asyncio.to_thread(
+        accept_lane,
+        server,
+        session.lane_secret,
+        IDENTITY.edge_id,
+        IDENTITY.certificate_sha256,
+    )
+
+
+async def ended(lane: LanePeer) -> bool:
+    """Wait for the end of a lane."""
+    with lane.sock:
+        return await asyncio.to_thread(lane.is_closed)
+
+
+async def test_lanes_are_dialled_where_the_link_goes_as_many_as_the_edge_wants() -> None:
+    agent = Agent()
+    async with (
+        listening_edge(port=free_port(), has_lanes=True) as edge,
+        linked(agent, edge) as (session, _, server),
+    ):
+        lanes = [await admit(server, session) for _ in range(2)]
+        session.want_lanes(3)
+        lanes.append(await admit(server, session))
+        await until(lambda: agent.value("lanes_admitted_total") == 3)
+        await until(lambda: agent.value("lanes", state="wanted") == 3)
+        for lane in lanes:
+            lane.sock.close()
+
+
+async def test_without_lanes_there_is_no_worker() -> None:
+    off, without = Agent(enabled=False), Agent()
+    async with listening_edge(port=free_port(), has_lanes=True) as edge, linked(off, edge):
+        assert not off.lanes._wanted.is_set()
+    async with listening_edge(port=free_port()) as edge, linked(without, edge):
+        assert not without.lanes._wanted.is_set()
+
+    assert (off.lanes._worker, without.lanes._worker) == (None, None)
+
+
+async def test_the_lanes_of_a_link_end_with_it() -> None:
+    agent = Agent()
+    async with listening_edge(port=free_port(), has_lanes=True) as edge:
+        with socket.create_server(edge.address) as server:
+            async with agent.running():
+                async with edge.session() as (session, link):
+                    with agent.lanes.hold(link):
+                        lanes = [await admit(server, session) for _ in range(2)]
+                assert [await ended(lane) for lane in lanes] == [True, True]
+
+
+async def test_an_edge_that_takes_no_lanes_degrades_the_agent_and_is_named() -> None:
+    agent = Agent()
+    async with listening_edge(port=free_port(), has_lanes=True) as edge:
+        with capture_logs() as lines:
+            async with agent.running(), edge.session() as (_, link):
+                with agent.lanes.hold(link):
+                    await until(lambda: agent.health.reasons)
+                    reason = agent.health.reasons["lanes"]
+                    failed = partial(agent.value, "lanes_failed_total", reason="session_lost")
+                    await until(lambda: failed() >= 3)
+        left = dict(agent.health.reasons)
+
+    assert reason == "1 of 1 edges take no lanes (session_lost): streams serve"
+    (line,) = [line for line in lines if line["event"] == "lanes.failed"]
+    assert (line["peer"], line["code"]) == (link.peer, "session_lost")
+    assert agent.health.ready
+    assert left == {}
+
+
+async def test_a_worker_that_dies_is_replaced_and_told_of_all_sessions() -> None:
+    agent = Agent()
+    async with (
+        listening_edge(port=free_port(), has_lanes=True) as edge,
+        linked(agent, edge) as (session, _, server),
+    ):
+        before = [await admit(server, session) for _ in range(2)]
+        agent.worker._process.kill()
+        assert [await ended(lane) for lane in before] == [True, True]
+        after = [await admit(server, session) for _ in range(2)]
+        await until(lambda: agent.value("lanes", state="idle") == 2)
+        for lane in after:
+            lane.sock.close()
+
+    assert agent.value("worker_restarts_total") == 1

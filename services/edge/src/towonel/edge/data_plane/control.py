@@ -1,0 +1,216 @@
+"""Data plane of an edge, as control sees it: workers, what they are to know, and how they drain."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
+from random import Random
+
+import structlog
+
+from towonel.edge.core.route_table import RouteTable
+from towonel.edge.core.traffic import Traffic
+from towonel.edge.data_plane.route_feed import RouteFeed
+from towonel.edge.data_plane.session_feed import SessionFeed, describe
+from towonel.edge.data_plane.sockets import BACKLOG, take_waiting
+from towonel.edge.data_plane.worker_link import WorkerLink
+from towonel.edge.metrics import Metrics
+from towonel.edge.sessions import Sessions
+from towonel.edge.streams.clients import HandedOverClient, StreamClients
+from towonel.edge.streams.refusals import Refusals
+from towonel.edge.streams.relays import Relays
+from towonel.edge.worker.messages import Message, Start
+from towonel.relay.supervisor import Start as StartWorker
+from towonel.relay.supervisor import supervise
+from towonel.wire.routes import RouteDelta
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class DataPlane:
+    """Data plane: the workers of an edge.
+
+    Args:
+        table: the routes.
+        sessions: of agents.
+        streams: serves clients that workers hand over.
+        relays: of these clients.
+        metrics: what is counted.
+        traffic: what is counted for each tenant.
+        refusals: writes lines about refused clients.
+
+    Attributes:
+        ready: set while every worker has what it needs to serve clients.
+    """
+
+    def __init__(
+        self,
+        table: RouteTable,
+        sessions: Sessions,
+        streams: StreamClients,
+        relays: Relays,
+        metrics: Metrics,
+        traffic: Traffic,
+        refusals: Refusals,
+    ) -> None:
+        self.metrics = metrics
+        self.traffic = traffic
+        self.refusals = refusals
+        self.ready = asyncio.Event()
+        self._table = table
+        self._sessions = sessions
+        self._streams = streams
+        self._relays = relays
+        self._feed = RouteFeed()
+        self._links: list[WorkerLink] = []
+        self._start: Start | None = None
+        self._clients: list[socket.socket] = []
+        self._lanes: list[socket.socket] = []
+        self._tasks: asyncio.TaskGroup | None = None
+        self._serving: set[asyncio.Task[None]] = set()
+        self._is_draining = False
+        self._drain_changed = asyncio.Event()
+        self._live = sessions.observer = SessionFeed(self.tell, self._forget)
+
+    @contextlib.asynccontextmanager
+    async def run(
+        self, start: Start, start_worker: StartWorker, rng: Random
+    ) -> AsyncGenerator[None]:
+        """Run the workers for the time of the block; clients that are left at its end are cut."""
+        self._start = start
+        self._links = [WorkerLink(self) for _ in range(start.workers)]
+        async with asyncio.TaskGroup() as tasks, contextlib.AsyncExitStack() as workers:
+            self._tasks = tasks
+            feeding = tasks.create_task(self._feed.run())
+            for link in self._links:
+                await workers.enter_async_context(supervise(link, start_worker, rng))
+            try:
+                yield
+            finally:
+                feeding.cancel()
+                for task in self._serving:
+                    task.cancel()
+
+    def listen(self, clients: Iterable[socket.socket], lanes: Iterable[socket.socket] = ()) -> None:
+        """Listen on bound sockets, which are owned by this from now on, and let workers accept."""
+        self._clients.extend(clients)
+        self._lanes.extend(lanes)
+        for sock in (*self._clients, *self._lanes):
+            sock.listen(BACKLOG)
+        for link in self._links:
+            self._let_listen(link)
+
+    # What workers are to know.
+
+    def feed_state(self, link: WorkerLink) -> None:
+        """Send a worker that has started all that it needs."""
+        assert self._start is not None, "workers run"
+        link.send(self._start)
+        for session in self._sessions.all():
+            for message in describe(session):
+                link.send(message)
+        self._feed.send(self._table.snapshot(), [link], is_table=True)
+
+    def check_ready(self, link: WorkerLink) -> None:
+        """Let a worker accept once it has what it needs."""
+        if not link.is_ready:
+            return
+        if self._is_draining:
+            link.drain()
+        else:
+            self._let_listen(link)
+        if all(each.is_ready for each in self._links):
+            self.ready.set()
+
+    def change_routes(self, delta: RouteDelta, changed: Collection[str]) -> None:
+        """Tell the workers of a change, and end clients on streams whose route went."""
+        self._relays.recheck(changed)
+        self._feed.send(delta, self._links)
+
+    def tell(self, message: Message) -> None:
+        """Send a message to every worker there is; one that starts later is sent the state."""
+        for link in self._links:
+            link.send(message)
+
+    def _forget(self, session_id: bytes) -> None:
+        for link in self._links:
+            link.wanted.pop(session_id, None)
+
+    def _let_listen(self, link: WorkerLink) -> None:
+        if link.is_ready:
+            link.listen(self._clients, lanes_only=False)
+            link.listen(self._lanes, lanes_only=True)
+
+    # What workers say.
+
+    def serve(self, client: HandedOverClient, report_end: Callable[[], None]) -> None:
+        """Serve a client by a stream; its worker is told when it has ended."""
+        assert self._tasks is not None, "workers run"
+        task = self._tasks.create_task(self._streams.serve(client))
+        self._serving.add(task)
+
+        def end(task: asyncio.Task[None]) -> None:
+            client.sock.close()  # here, because a task that is cancelled early never gets to run
+            self._serving.discard(task)
+            report_end()
+
+        task.add_done_callback(end)
+
+    def want_lanes(self, session_id: bytes) -> None:
+        """Tell an agent how many lanes all workers together want."""
+        session = self._live.sessions.get(session_id)
+        if session is not None:
+            session.want_lanes(sum(link.wanted.get(session_id, 0) for link in self._links))
+
+    def sum_up(self) -> None:
+        """Set the metrics that are sums over the workers."""
+        self.metrics.connections_active.set(sum(link.active for link in self._links))
+        for number, state in enumerate(("idle", "in_use", "wanted")):
+            total = sum(link.lanes[number] for link in self._links)
+            self.metrics.lanes.labels(state).set(total)
+
+    # How they drain.
+
+    async def stop_accepting(self) -> None:
+        """Let workers take what waits for them, and accept no more."""
+        self._is_draining = True
+        for link in self._links:
+            if link.is_ready:
+                link.drain()
+        await self._wait_drain(lambda link: link.draining is not None)
+        waiting = [sock for bound in self._clients for sock in take_waiting(bound)]
+        for bound in self._lanes:
+            bound.close()
+        self._clients.clear()
+        self._lanes.clear()
+        self._links[0].accept(waiting)
+
+    async def wait_settled(self) -> None:
+        """Wait until no client is choosing a session any more."""
+        await self._streams.arriving.wait_idle()
+        await self._wait_drain(
+            lambda link: link.draining is not None and not link.draining.arriving
+        )
+
+    async def wait_idle(self) -> None:
+        """Wait until the last client has ended."""
+        await self._wait_drain(lambda link: link.draining is not None and not link.draining.clients)
+
+    def check_drain(self) -> None:
+        """Look again at how far a drain is."""
+        self._drain_changed.set()
+
+    def close(self) -> None:
+        """Close the listening sockets."""
+        for sock in (*self._clients, *self._lanes):
+            sock.close()
+
+    @property
+    def active(self) -> int:
+        """Clients now."""
+        return sum(link.active for link in self._links)
+
+    async def _wait_drain(self, is_done: Callable[[WorkerLink], bool]) -> None:
+        while not all(map(is_done, self._links)):
+            self._drain_changed.clear()
+            await self._drain_changed.wait()

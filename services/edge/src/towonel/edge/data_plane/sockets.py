@@ -1,0 +1,49 @@
+"""Sockets that clients connect to: bound by control, and shared by its workers."""
+
+import socket
+import struct
+from typing import Final
+
+from towonel.runtime.sockets import accept_waiting
+from towonel.tunnel.tcp_keepalive import keep_alive
+
+# A worker that dies must not look like the end of an answer: what it leaves behind is reset.
+_LINGER_RESET: Final = struct.pack("ii", 1, 0)
+BACKLOG: Final = 1024  # connections the kernel keeps while workers are busy; somaxconn caps it
+_UNSENT_BYTES: Final = 256 * 1024  # of one client that wait in the kernel before more is taken
+
+
+def bind_socket(host: str, port: int) -> socket.socket:
+    """Return a socket bound to an address, which another process may share.
+
+    It takes no share of the clients before it listens. What it accepts has its options. Port 0 takes a
+    free port. `::` takes IPv4 too.
+
+    Raises:
+        OSError: the address is not this machine's, or another program has it exclusively.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+        keep_alive(sock)
+        if host == "::":
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def take_waiting(sock: socket.socket) -> list[socket.socket]:
+    """Close a listener, and return the connections that closing it would have reset."""
+    waiting: list[socket.socket] = []
+    accept_waiting(sock, waiting.append)
+    sock.close()
+    return waiting

@@ -1,0 +1,39 @@
+"""Start of workers: how they are started, and what they are told first."""
+
+from typing import Final
+
+from towonel.edge.credentials import EdgeCredentials
+from towonel.edge.settings import EdgeSettings
+from towonel.edge.timing import Timing
+from towonel.edge.worker.messages import Start
+from towonel.identity.certs import certificate_sha256
+from towonel.relay.supervisor import exec_python
+from towonel.tunnel.streams import MAX_STREAMS
+
+START_WORKER: Final = exec_python("-m", "towonel.edge.worker")
+# Clients at once that control serves although their agents take lanes: its loop also has sessions to keep.
+MAX_OVERFLOW: Final = 256
+
+
+def make_start(settings: EdgeSettings, credentials: EdgeCredentials, timing: Timing) -> Start:
+    """Return the first message to each worker."""
+    clients, limits = timing.clients, settings.limits
+    return Start(
+        edge_id=credentials.key.public,
+        certificate_hash=certificate_sha256(credentials.certificate_pem),
+        workers=settings.listen_workers,
+        proxies=[str(network) for network in settings.proxies],
+        clients=limits.clients,
+        per_source=limits.per_source,
+        per_tenant=limits.per_tenant,
+        source_share=limits.source_share,
+        streams=MAX_OVERFLOW,
+        streams_per_session=MAX_STREAMS,
+        handshake_s=settings.handshake_timeout_s,
+        open_s=clients.open_s,
+        linger_s=clients.linger_s,
+        idle_s=settings.idle_timeout_s,
+        check_s=timing.count_s,
+        report_s=timing.report_s,
+        orphan_s=settings.drain_timeout_s,
+    )

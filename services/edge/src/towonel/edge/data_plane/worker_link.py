@@ -1,0 +1,230 @@
+"""Link of control to one worker: what it is sent at its start, and what its messages mean here."""
+
+import os
+import socket
+from collections.abc import Callable, Collection, Sequence
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, override
+
+import structlog
+
+from towonel.edge.data_plane.route_feed import RouteReader
+from towonel.edge.metrics import Metrics
+from towonel.edge.streams.clients import HandedOverClient
+from towonel.edge.streams.refusals import ClientRecord
+from towonel.edge.worker.acceptor import PAUSE_S
+from towonel.edge.worker.messages import (
+    Accepted,
+    ClientEnded,
+    ClientHandedOver,
+    Counters,
+    Crashed,
+    Drain,
+    Draining,
+    LanesWanted,
+    Listen,
+    Message,
+    Ready,
+    Refused,
+    decode,
+    encode,
+)
+from towonel.relay.channel import ChannelMessage
+from towonel.relay.supervisor import Control, Worker
+from towonel.runtime.log_limit import LogLimit
+from towonel.wire.errors import Code, ProtocolError
+from towonel.wire.ids import TenantId
+from towonel.wire.names import Hostname
+from towonel.wire.proxy import Address
+
+if TYPE_CHECKING:
+    from towonel.edge.data_plane.control import DataPlane
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class WorkerLink(Control, RouteReader):
+    """Link to one worker, which may be replaced by another.
+
+    Args:
+        plane: of all workers.
+
+    Attributes:
+        is_ready: whether the worker has all that it needs to serve clients.
+        draining: its last word on a drain; None before the first.
+        active: clients that it has.
+    """
+
+    def __init__(self, plane: "DataPlane") -> None:
+        self._plane = plane
+        self._worker: Worker | None = None
+        self._accept_failures = LogLimit()
+        self._has_table = self._has_answered = False
+        self._tenants: dict[TenantId, int] = {}  # clients now, of those that have some
+        self.draining: Draining | None = None
+        self.active = 0
+        self.lanes = (0, 0, 0)  # idle, in use, wanted
+        self.wanted: dict[bytes, int] = {}
+
+    @property
+    def is_ready(self) -> bool:
+        return self._has_table and self._has_answered
+
+    @override
+    def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
+        """Send a message; where there is no worker, the next one is told what it has to know."""
+        if self._worker is None:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        else:
+            self._worker.send(*encode(message), descriptors)
+
+    def listen(self, sockets: Collection[socket.socket], *, lanes_only: bool) -> None:
+        """Let the worker accept from listening sockets, which stay open here."""
+        for sock in sockets:
+            self.send(Listen(lanes_only), [os.dup(sock.fileno())])
+
+    def accept(self, sockets: Sequence[socket.socket]) -> None:
+        """Let the worker serve connections that were accepted here."""
+        for sock in sockets:
+            self.send(Accepted(), [sock.detach()])
+
+    def drain(self) -> None:
+        """Let the worker accept no more, and say when its clients have ended."""
+        self.send(Drain())
+
+    # Of its supervisor.
+
+    @override
+    def on_started(self, worker: Worker) -> None:
+        self._worker = worker
+        self._plane.feed_state(self)
+
+    @override
+    def on_routes(self) -> None:
+        self._has_table = True
+        self._plane.check_ready(self)
+
+    @override
+    def on_message(self, worker: Worker, message: ChannelMessage) -> None:
+        try:
+            self._act(decode(message), message.descriptors)
+        except ProtocolError:
+            for descriptor in message.descriptors:
+                os.close(descriptor)
+            raise
+
+    @override
+    def on_lost(self, reason: str) -> None:
+        metrics, traffic = self._plane.metrics, self._plane.traffic
+        metrics.worker_restarts.inc()
+        log.error("worker.lost", reason=reason, clients=self.active)
+        self._worker = None
+        self._has_table = self._has_answered = False
+        for tenant_id, active in self._tenants.items():
+            traffic.add(tenant_id, ended=active)
+        self._tenants.clear()
+        self.active, self.lanes = 0, (0, 0, 0)
+        self.wanted.clear()
+        self._plane.sum_up()
+        if self.draining is not None:
+            self.draining = Draining(0, 0)
+            self._plane.check_drain()
+
+    def _act(self, message: Message, descriptors: tuple[int, ...]) -> None:
+        match message:
+            case Ready():
+                self._has_answered = True
+                self._plane.check_ready(self)
+            case Counters():
+                self._count(message)
+            case LanesWanted():
+                self.wanted[message.session_id] = message.count
+                self._plane.want_lanes(message.session_id)
+            case ClientHandedOver():
+                client = _to_client(message, descriptors[0])
+                self._plane.serve(client, self._end_of(message.token))
+            case Refused():
+                self._plane.refusals.log(
+                    _to_record(message), Code(message.code), message.detail, message.count
+                )
+            case Crashed():
+                log.error("client.crashed", traceback=message.traceback)
+            case Draining():
+                self.draining = message
+                self._plane.check_drain()
+            case _:
+                raise ProtocolError(Code.UNEXPECTED_MESSAGE, "a worker does not send this")
+
+    def _end_of(self, token: int) -> Callable[[], None]:
+        worker = self._worker
+
+        def report() -> None:
+            if self._worker is worker:
+                self.send(ClientEnded(token))
+
+        return report
+
+    def _count(self, counters: Counters) -> None:
+        _count_metrics(self._plane.metrics, counters)
+        for word, times in counters.accept_errors.items():
+            self._accept_failures.warning(
+                "edge.accept_failed", key=word, times=times, error=word, pause_s=PAUSE_S
+            )
+        self.active = counters.active
+        self.lanes = counters.lanes_idle, counters.lanes_in_use, counters.lanes_wanted
+        for key, began, ended, bytes_in, bytes_out in counters.tenants:
+            tenant_id = TenantId(key)
+            left = self._tenants.get(tenant_id, 0) + began - ended
+            if left:
+                self._tenants[tenant_id] = left
+            else:
+                self._tenants.pop(tenant_id, None)
+            self._plane.traffic.add(
+                tenant_id, began=began, ended=ended, bytes_in=bytes_in, bytes_out=bytes_out
+            )
+        self._plane.sum_up()
+
+
+def _count_metrics(metrics: Metrics, counters: Counters) -> None:
+    metrics.connections.inc(counters.accepted)
+    metrics.bytes_in.inc(counters.bytes_in)
+    metrics.bytes_out.inc(counters.bytes_out)
+    metrics.lanes_admitted.inc(counters.lanes_admitted)
+    metrics.connections_served.labels("lane").inc(sum(each[1] for each in counters.tenants))
+    metrics.accept_errors.inc(sum(counters.accept_errors.values()))
+    for metric, counts in (
+        (metrics.connections_refused, counters.refused),
+        (metrics.connections_ended, counters.ended),
+        (metrics.retries, counters.retries),
+        (metrics.lanes_refused, counters.lanes_refused),
+        (metrics.lanes_lost, counters.lanes_lost),
+    ):
+        for code, count in counts:
+            metric.labels(Code(code).word).inc(count)
+
+
+def _to_client(message: ClientHandedOver, descriptor: int) -> HandedOverClient:
+    sock = socket.socket(fileno=descriptor)
+    sock.setblocking(False)
+    return HandedOverClient(
+        sock,
+        _to_address(message.source),
+        _to_address(message.destination),
+        Hostname(message.server_name),
+        message.first,
+    )
+
+
+def _to_record(refused: Refused) -> ClientRecord:
+    return ClientRecord(
+        None if refused.peer is None else _to_address(refused.peer),
+        refused.hostname,
+        None if refused.tenant_id is None else refused.tenant_id.hex(),
+        refused.service,
+    )
+
+
+def _to_address(name: tuple[str, int]) -> Address:
+    host, port = name
+    return Address(ip_address(host), port)

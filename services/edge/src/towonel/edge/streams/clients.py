@@ -1,0 +1,138 @@
+"""Clients that workers hand over: each is carried to an agent by a stream of a QUIC session.
+
+    handed over ─▶ find route ─▶ open upstream ─▶ relay ─▶ closed
+                        │              │
+                        └──────────────┴─▶ refused: alert, clean close
+
+A worker has read the client's first bytes, and counts it until it has ended here.
+"""
+
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from towonel.edge.core.route_table import RouteTable
+from towonel.edge.core.traffic import Tally, Traffic
+from towonel.edge.metrics import Metrics
+from towonel.edge.streams.refusals import ClientRecord, Refusals
+from towonel.edge.streams.relays import Relays
+from towonel.edge.streams.upstream import ClientConnection, Upstream
+from towonel.runtime.in_flight import InFlight
+from towonel.tunnel.pipe import Pipe
+from towonel.tunnel.relay import relay
+from towonel.tunnel.sockets import SocketPipe
+from towonel.wire.errors import Code, TowonelError, Unavailable
+from towonel.wire.ids import TenantId
+from towonel.wire.names import Hostname
+from towonel.wire.proxy import Address
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOverClient:
+    """Client that a worker has handed over, on a non-blocking socket."""
+
+    sock: socket.socket
+    source: Address
+    destination: Address
+    server_name: Hostname
+    first: bytes  # bytes of it that the worker has read
+
+
+class StreamClients:
+    """Server of clients by streams, one per call of `serve`.
+
+    Args:
+        table: the routes.
+        upstream: opens a pipe to a service.
+        metrics: what is counted.
+        refusals: refuses clients.
+        relays: where a client is registered while it is relayed.
+        traffic: what is counted for each tenant.
+    """
+
+    def __init__(
+        self,
+        table: RouteTable,
+        upstream: Upstream,
+        metrics: Metrics,
+        refusals: Refusals,
+        *,
+        relays: Relays,
+        traffic: Traffic,
+    ) -> None:
+        self._table = table
+        self._upstream = upstream
+        self._metrics = metrics
+        self._refusals = refusals
+        self._relays = relays
+        self._traffic = traffic
+        self.arriving = InFlight()  # clients that are neither relayed nor refused yet
+
+    async def serve(self, client: HandedOverClient) -> None:
+        """Serve one client to its end, and close it; never raises an `Exception`."""
+        with client.sock, self._contain_crash():
+            try:
+                await self._serve(client)
+            except TowonelError as error:
+                await self._refusals.refuse(client.sock, self._describe(client), error)
+
+    @contextmanager
+    def _contain_crash(self) -> Generator[None]:
+        """Log and count an exception that is a bug of ours, or the kernel's, and go on."""
+        try:
+            yield
+        except Exception:  # this client ends, the others go on
+            self._metrics.connections_refused.labels(Code.INTERNAL.word).inc()
+            log.exception("client.crashed")
+
+    async def _serve(self, client: HandedOverClient) -> None:
+        with self.arriving:
+            route = self._table.lookup(client.server_name)
+            if route is None:
+                raise Unavailable(Code.NO_ROUTE, client.server_name)
+            pipe = await self._upstream.open(
+                ClientConnection(
+                    client.source, client.destination, route, client.server_name, client.first
+                )
+            )
+        self._metrics.connections_served.labels("stream").inc()
+        try:
+            with self._traffic.connection(route.tenant_id) as tally:
+                await self._relay(client, pipe, route.tenant_id, tally)
+        finally:
+            await pipe.close()
+
+    async def _relay(
+        self, client: HandedOverClient, pipe: Pipe, tenant_id: TenantId, tally: Tally
+    ) -> None:
+        """Carry bytes to the end."""
+
+        def count_in(count: int) -> None:
+            tally.bytes_in += count
+            tracked.carried_bytes += count
+            self._metrics.bytes_in.inc(count)
+
+        def count_out(count: int) -> None:
+            tally.bytes_out += count
+            tracked.carried_bytes += count
+            self._metrics.bytes_out.inc(count)
+
+        end = SocketPipe(client.sock, broken=Code.CLIENT_CLOSED)
+        with self._relays.track(client.sock, end, pipe, client.server_name, tenant_id) as tracked:
+            count_in(len(client.first))
+            code = await relay(end, pipe, count_in, count_out)
+        await end.close()
+        self._metrics.connections_ended.labels(code.word).inc()
+        log.debug("client.ended", peer=str(client.source), code=code.word)
+
+    def _describe(self, client: HandedOverClient) -> ClientRecord:
+        route = self._table.lookup(client.server_name)
+        if route is None:
+            return ClientRecord(client.source, client.server_name)
+        tenant, service = route.tenant_id.hex(), str(route.service)
+        return ClientRecord(client.source, client.server_name, tenant, service)

@@ -1,0 +1,35 @@
+"""Upstream: the interface between clients that control serves and what carries them to their service.
+
+That is a QUIC stream on a session (`session_dialer.py`).
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from towonel.tunnel.pipe import Pipe
+from towonel.wire.names import Hostname
+from towonel.wire.proxy import Address
+from towonel.wire.routes import Route
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConnection:
+    """Client connection: its addresses, its route, and the first bytes it sent."""
+
+    source: Address
+    destination: Address
+    route: Route
+    server_name: Hostname
+    first: bytes
+
+
+class Upstream(Protocol):
+    """Opener of pipes to services."""
+
+    async def open(self, client: ClientConnection) -> Pipe:
+        """Return a pipe to the service; it has taken `client.first` already.
+
+        Raises:
+            TowonelError: NO_AGENT, or why the last try failed.
+        """
+        ...

@@ -1,0 +1,26 @@
+"""Entry point of an edge's worker: its argument is the descriptor of its channel to control."""
+
+import gc
+import resource
+import signal
+import socket
+import sys
+
+from towonel.edge.worker.process import EdgeWorker
+from towonel.relay.channel import Channel
+
+
+def main() -> None:
+    """Run until control is gone, and the clients after it; control decides about signals."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    worker = EdgeWorker(Channel(socket.socket(fileno=int(sys.argv[1]))))
+    gc.collect()
+    gc.freeze()
+    worker.run()
+
+
+if __name__ == "__main__":
+    main()

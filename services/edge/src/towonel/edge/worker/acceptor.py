@@ -1,0 +1,77 @@
+"""Acceptor of connections from a listening socket that several workers share."""
+
+import errno
+import select
+import socket
+from collections.abc import Callable
+from typing import Final, override
+
+from towonel.relay.loop import Handler, Loop
+
+BATCH: Final = 16  # connections of one wake-up, before other events get their turn
+# Out of descriptors or memory, most often: accepting again at once would fail again, and spin.
+PAUSE_S: Final = 0.1  # connections wait in the backlog meanwhile; those that end free descriptors
+_EXCLUSIVE: Final = select.EPOLLIN | select.EPOLLEXCLUSIVE  # one worker wakes up for a connection
+
+
+class Acceptor(Handler):
+    """Acceptor of one listening socket.
+
+    Args:
+        sock: listens, and is non-blocking; it is owned by this.
+        loop: of the worker.
+        on_accepted: owns the new socket, which is non-blocking.
+        on_error: is told the name of an error, such as EMFILE; then there is a pause.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        loop: Loop,
+        on_accepted: Callable[[socket.socket], object],
+        on_error: Callable[[str], None],
+    ) -> None:
+        self._sock = sock
+        self._loop = loop
+        self._on_accepted = on_accepted
+        self._on_error = on_error
+        self._paused = False
+        loop.add(sock.fileno(), self, _EXCLUSIVE)
+
+    def close(self) -> None:
+        """Take what waits in the kernel's queue, which closing may reset; then close."""
+        self._loop.delays.disarm(self)
+        while self._accept():
+            pass
+        if not self._paused:
+            self._loop.release(self._sock.fileno())
+        self._sock.close()
+
+    @override
+    def on_ready(self, events: int) -> None:
+        for _ in range(BATCH):
+            if not self._accept():
+                return
+
+    @override
+    def expire(self) -> None:
+        self._paused = False
+        self._loop.add(self._sock.fileno(), self, _EXCLUSIVE)
+
+    def _accept(self) -> bool:
+        try:
+            sock, _ = self._sock.accept()
+        except BlockingIOError:
+            return False
+        except ConnectionAbortedError:
+            return True  # the client left before its turn
+        except OSError as error:
+            self._on_error(errno.errorcode.get(error.errno or 0, "unknown"))
+            if not self._paused:
+                self._paused = True
+                self._loop.release(self._sock.fileno())
+                self._loop.delays.arm(self, PAUSE_S)
+            return False
+        sock.setblocking(False)
+        self._on_accepted(sock)
+        return True

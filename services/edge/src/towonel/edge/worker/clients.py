@@ -1,0 +1,272 @@
+"""Clients of a worker, from accept until they are relayed, handed over, or refused.
+
+    accept ─▶ read name ─▶ find route ─▶ open lane ──▶ relay
+       │          │            │             ├───────▶ handed over to control: a QUIC stream
+       └──────────┴────────────┴─────────────┴───────▶ refused: alert, clean close
+
+TLS modes part at the stage *find route*. A first byte of 0xF7 begins a lane of an agent.
+"""
+
+import socket
+import time
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final, override
+
+from towonel.edge.core.admission import Ticket
+from towonel.edge.core.trusted_proxies import is_trusted
+from towonel.edge.worker.messages import Refused
+from towonel.edge.worker.sessions import WorkerSession
+from towonel.relay.edge_lanes import EdgeLane, LaneSession, LaneUse, Waiter
+from towonel.relay.loop import BROKEN, ENDED, READABLE, Handler
+from towonel.runtime.addresses import unmap
+from towonel.wire import clienthello, lane_admission, proxy
+from towonel.wire.clienthello import Incomplete
+from towonel.wire.errors import Code, ProtocolError, TowonelError, Unavailable
+from towonel.wire.names import Hostname
+from towonel.wire.proxy import Address
+from towonel.wire.routes import Route
+
+if TYPE_CHECKING:
+    from towonel.edge.worker.service import ClientService
+
+FIRST_BYTES: Final = 16 * 1024  # a ClientHello at its largest, and all that is held for a retry
+FREE_READS: Final = 16  # more than an ordinary client needs; then a tick before each further one
+_LANE: Final = lane_admission.MAGIC[0]
+
+type SocketName = tuple[str, int] | tuple[str, int, int, int]
+
+
+class Client(Handler):
+    """Client whose first flight is read, and for which a lane is opened.
+
+    Args:
+        sock: non-blocking.
+        peer: its address.
+        service: serves it.
+        lanes_only: whether nothing but a lane is admitted where it came from.
+
+    Attributes:
+        data: bytes that were read, without a PROXY header.
+        hung_up, ended_well, broken: as of `SocketEnd`.
+        tried: sessions that failed it.
+        is_repeatable: whether what was read may reach two origins without harm.
+        tries: uses of lanes that were opened for it.
+        failure: why the last one failed.
+    """
+
+    route: Route
+    server_name: Hostname | None = None
+    is_counted: bool = False  # among the connections accepted
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        peer: SocketName,
+        service: "ClientService",
+        *,
+        lanes_only: bool = False,
+    ) -> None:
+        self.sock = sock
+        self.descriptor = sock.fileno()
+        self.service = service
+        self.ticket: Ticket | None = None
+        self.data = b""
+        self.hung_up = self.ended_well = self.broken = False
+        self.opening = self.is_repeatable = False
+        self.tried: set[bytes] = set()
+        self.tries = 0
+        self.failure: Code | None = None
+        self.use: ClientUse | None = None
+        self.waiter: ClientWaiter | None = None
+        self.source = _to_address(peer)
+        self.destination = self.source
+        self._lanes_only = lanes_only
+        self._expects_proxy = False
+        self._needed = 1
+        self._reads = 0
+        self._give_up_at = 0.0
+
+    def begin(self, ticket: Ticket) -> None:
+        """Read from now on, for a client that is admitted."""
+        self.ticket = ticket
+        service = self.service
+        self.destination = _to_address(self.sock.getsockname())
+        self._expects_proxy = is_trusted(service.proxies, self.source.ip)
+        if not self._expects_proxy:
+            service.admission.claim_source(ticket, self.source.ip)
+        self._give_up_at = time.monotonic() + service.start.handshake_s
+        service.loop.wheel.arm(self, service.start.handshake_s)
+
+    @override
+    def crash(self, error: Exception) -> None:
+        self.service.report_crash(error)
+        self.service.abandon(self, Code.INTERNAL)
+
+    def describe(self, error: TowonelError) -> Refused:
+        """Return what control is to log of its refusal."""
+        route: Route | None = getattr(self, "route", None)
+        return Refused(
+            error.code,
+            error.detail,
+            1,
+            (str(self.source.ip), self.source.port),
+            self.server_name,
+            None if route is None else route.tenant_id,
+            None if route is None else str(route.service),
+        )
+
+    def count(self) -> None:
+        """Count a connection that is none of a lane, once."""
+        if not self.is_counted:
+            self.is_counted = True
+            self.service.counters.accepted += 1
+
+    # Its first flight.
+
+    @override
+    def on_ready(self, events: int) -> None:
+        if events & ENDED:
+            self.hung_up = True
+            self.broken = self.broken or bool(events & BROKEN)
+            self.ended_well = self.ended_well or not self.broken
+        if not self.opening:
+            if events & READABLE and self._reads <= FREE_READS:
+                self._read()
+        elif self.broken:
+            self.service.abandon(self, Code.CLIENT_CLOSED)
+
+    @override
+    def expire(self) -> None:
+        if self.opening:
+            self.service.give_up(self)
+        elif time.monotonic() >= self._give_up_at:
+            self._refuse(Unavailable(Code.CLIENT_TIMEOUT, "no ClientHello in time"))
+        else:
+            self._read()
+            self._pace()
+
+    def _read(self) -> None:
+        try:
+            data = self.sock.recv(FIRST_BYTES - len(self.data))
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._refuse(Unavailable(Code.CLIENT_CLOSED, str(error)))
+            return
+        if not data:
+            detail = f"after {len(self.data)} bytes"
+            self._refuse(Unavailable(Code.CLIENT_CLOSED, detail))
+            return
+        self.data += data
+        if len(self.data) < self._needed:
+            return
+        self._reads += 1
+        try:
+            self._parse()
+        except TowonelError as error:
+            self._refuse(error)
+        else:
+            self._pace()
+
+    def _parse(self) -> None:
+        """Act on what has come, if it is whole."""
+        if self._expects_proxy and not self._take_proxy_header():
+            return
+        if not self.data:
+            self._wait_for(1)
+            return
+        if self.data[0] == _LANE:
+            if len(self.data) > lane_admission.HELLO_BYTES:
+                raise ProtocolError(Code.MALFORMED, "a lane's agent waits for an answer")
+            self.service.admit_lane(self)
+            return
+        self.count()
+        if self._lanes_only:
+            raise ProtocolError(Code.NOT_TLS, "this port takes lanes of agents only")
+        hello = clienthello.read(self.data)
+        if isinstance(hello, Incomplete):
+            self._wait_for(hello.needed)
+            return
+        self.server_name = hello.server_name
+        self.is_repeatable = not hello.has_early_data
+        self.opening = True
+        if self._reads > 1:
+            self._set_low_water(1)
+        self.service.serve(self, hello.server_name)
+
+    def _take_proxy_header(self) -> bool:
+        """Take the header of a trusted proxy; one that speaks for itself names no client, and is it."""
+        found = proxy.read(self.data)
+        if found is None:
+            self._wait_for(_header_bytes(self.data))
+            return False
+        header, length = found
+        if header is not None:
+            self.source, self.destination = header.source, header.destination
+        self._expects_proxy = False
+        self.data = self.data[length:]
+        assert self.ticket is not None, "it is admitted"
+        self.service.admission.claim_source(self.ticket, self.source.ip)
+        return True
+
+    def _wait_for(self, needed: int) -> None:
+        """Let the kernel wake us up only when there is enough to go on."""
+        self._needed = needed
+        self._set_low_water(max(needed - len(self.data), 1))
+
+    def _set_low_water(self, count: int) -> None:
+        try:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+        except OSError as error:
+            raise Unavailable(Code.CLIENT_CLOSED, str(error)) from error
+
+    def _pace(self) -> None:
+        """Bound the work that a client can cause before its deadline: read at ticks only."""
+        if self._reads > FREE_READS and not self.opening and self.ticket is not None:
+            self.service.loop.wheel.arm(self, 0)
+
+    def _refuse(self, error: TowonelError) -> None:
+        self.service.refuse(self, error)
+
+
+class ClientUse(LaneUse):
+    """Use of a lane that is opened for a client."""
+
+    def __init__(self, client: Client, session: WorkerSession) -> None:
+        self.client = client
+        self.session = session
+
+    @override
+    def on_accepted(self, lane: EdgeLane) -> None:
+        self.client.service.relay(self.client, self.session, lane)
+
+    @override
+    def on_failed(self, code: Code, *, may_retry: bool) -> None:
+        self.client.service.retry(self.client, self.session, code, may_retry=may_retry)
+
+
+class ClientWaiter(Waiter):
+    """Client that waits for a lane."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    @override
+    def on_lane(self, session: LaneSession) -> None:
+        self.client.waiter = None
+        self.client.service.open_on(self.client, session.session_id)
+
+    @override
+    def on_no_lane(self) -> None:
+        self.client.waiter = None
+        self.client.service.overflow(self.client)
+
+
+def _header_bytes(data: bytes) -> int:
+    """Return the bytes of a PROXY header in all, or as many as it takes to know that."""
+    fixed = len(proxy.SIGNATURE) + 4
+    return fixed if len(data) < fixed else fixed + int.from_bytes(data[fixed - 2 : fixed])
+
+
+def _to_address(name: SocketName) -> Address:
+    return Address(unmap(ip_address(name[0])), name[1])

@@ -1,0 +1,92 @@
+"""Counters of a worker between two messages to control."""
+
+from typing import Final
+
+from towonel.edge.worker.messages import Count, Counters
+from towonel.relay.edge_lanes import EdgeLanes
+from towonel.wire.errors import Code
+from towonel.wire.ids import TenantId
+
+MAX_TENANTS: Final = 500  # in one message, some 25 KiB; the others follow in the next
+
+
+class TenantCounters:
+    """Counters of one tenant since they were last taken."""
+
+    def __init__(self) -> None:
+        self.began = self.ended = 0
+        self.bytes_in = self.bytes_out = 0
+
+
+class WorkerCounters:
+    """Counters of all clients, added to as things happen, and taken for control."""
+
+    def __init__(self) -> None:
+        self.active = 0  # clients now
+        self.accepted = 0
+        self.bytes_in = self.bytes_out = 0
+        self.accept_errors: dict[str, int] = {}
+        self.retries: dict[int, int] = {}
+        self.refused: dict[int, int] = {}
+        self.ended: dict[int, int] = {}
+        self._tenants: dict[TenantId, TenantCounters] = {}
+        self._lanes_admitted = 0
+        self._lanes_refused: dict[Code, int] = {}
+        self._lanes_lost: dict[Code, int] = {}
+
+    def tenant(self, tenant_id: TenantId) -> TenantCounters:
+        """Return a tenant's counters, to add to at once."""
+        found = self._tenants.get(tenant_id)
+        if found is None:
+            found = self._tenants[tenant_id] = TenantCounters()
+        return found
+
+    def take(self, lanes: EdgeLanes, lanes_now: tuple[int, int, int]) -> Counters:
+        """Return what was counted since the last call.
+
+        Args:
+            lanes: whose own counters are since the start.
+            lanes_now: that are idle, in use, and wanted.
+        """
+        admitted, self._lanes_admitted = self._lanes_admitted, lanes.admitted
+        lanes_refused, self._lanes_refused = self._lanes_refused, dict(lanes.refused)
+        lanes_lost, self._lanes_lost = self._lanes_lost, dict(lanes.lost)
+        message = Counters(
+            self.accepted,
+            self.accept_errors,
+            list(self.retries.items()),
+            list(self.refused.items()),
+            list(self.ended.items()),
+            self.bytes_in,
+            self.bytes_out,
+            self.active,
+            lanes.admitted - admitted,
+            _difference(lanes.refused, lanes_refused),
+            _difference(lanes.lost, lanes_lost),
+            *lanes_now,
+            self._take_tenants(),
+        )
+        self.accepted = self.bytes_in = self.bytes_out = 0
+        self.accept_errors = {}
+        self.retries, self.refused, self.ended = {}, {}, {}
+        return message
+
+    def _take_tenants(self) -> list[tuple[bytes, int, int, int, int]]:
+        taken: list[tuple[bytes, int, int, int, int]] = []
+        while self._tenants and len(taken) < MAX_TENANTS:
+            tenant_id, each = self._tenants.popitem()
+            taken.append((tenant_id, each.began, each.ended, each.bytes_in, each.bytes_out))
+        return taken
+
+
+def count(counts: dict[int, int], code: Code) -> None:
+    """Count one more of a code."""
+    counts[code] = counts.get(code, 0) + 1
+
+
+def _difference(now: dict[Code, int], before: dict[Code, int]) -> list[Count]:
+    return [
+        (int(code), number - before.get(code, 0))
+        for code, number in now.items()
+        if number != before.get(code, 0)
+    ]

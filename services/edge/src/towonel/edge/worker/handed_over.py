@@ -1,0 +1,78 @@
+"""Clients that a worker has handed over to control, and counts until they have ended there."""
+
+import contextlib
+import socket
+
+from towonel.edge.core.admission import Admission, Ticket
+from towonel.edge.worker.clients import Client
+from towonel.edge.worker.counters import WorkerCounters
+from towonel.edge.worker.messages import ClientHandedOver
+from towonel.edge.worker.refusals import LINGER_OFF
+from towonel.edge.worker.reports import Sender
+from towonel.relay.loop import Loop
+
+
+class HandedOver:
+    """Clients that control serves.
+
+    Args:
+        loop: of the worker.
+        admission: counts them.
+        counters: count them, too.
+        send: to control.
+        overflow: how many there may be at once whose sessions have lanes.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        admission: Admission,
+        counters: WorkerCounters,
+        send: Sender,
+        overflow: int,
+    ) -> None:
+        self._loop = loop
+        self._admission = admission
+        self._counters = counters
+        self._send = send
+        self._left = overflow
+        self._clients: dict[int, tuple[Ticket, bool]] = {}  # by token
+        self._tokens = 0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether control may be given another client whose session has lanes."""
+        return self._left > 0
+
+    def give(self, client: Client, *, has_lanes: bool) -> None:
+        """Hand a client to control, with its socket and what was read of it."""
+        assert client.ticket is not None, "it is admitted"
+        assert client.server_name is not None, "it said what it wants"
+        self._loop.release(client.descriptor)
+        self._tokens += 1
+        self._clients[self._tokens] = client.ticket, has_lanes
+        self._left -= has_lanes
+        with contextlib.suppress(OSError):  # its peer has reset it, which control will find
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
+        message = ClientHandedOver(
+            self._tokens,
+            (str(client.source.ip), client.source.port),
+            (str(client.destination.ip), client.destination.port),
+            client.server_name,
+            client.data,
+        )
+        self._send(message, (client.sock.detach(),))
+
+    def end(self, token: int) -> None:
+        """Count a client no more that control has served to its end."""
+        found = self._clients.pop(token, None)
+        if found is not None:
+            ticket, has_lanes = found
+            self._admission.release(ticket)
+            self._left += has_lanes
+            self._counters.active -= 1
+
+    def end_all(self) -> None:
+        """Count none of them any more: control is gone."""
+        for token in tuple(self._clients):
+            self.end(token)

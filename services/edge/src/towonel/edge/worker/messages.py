@@ -1,0 +1,273 @@
+"""Messages of control and worker: what the channel carries, each a type and a map of plain values.
+
+    control ──▶ worker    start · listen · routes · session · session_services · session_going_away
+                          session_ended · accepted · client_ended · drain
+    worker ──▶ control    ready · counters · lanes_wanted · client · refused · crashed · draining
+
+After `start` comes the whole table as `routes`, then a `session` and its `session_services` for each that
+is live; from then on what changes. A worker that does not know a session or client that is named has lost it a moment ago.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from towonel.relay.channel import ChannelMessage
+from towonel.wire.errors import Code, ProtocolError
+
+type Count = tuple[int, int]  # a code, and how often
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """First message: who the edge is, its limits, and its timers in seconds.
+
+    Args:
+        edge_id: the edge's key.
+        certificate_hash: SHA-256 of the certificate that sessions are opened under.
+        workers: how many there are, each with an even part of the limits on clients.
+        proxies: networks whose peers must begin with a PROXY v2 header.
+        clients, per_source, per_tenant, source_share: as of `AdmissionLimits`.
+        streams: clients at once that control serves although their sessions have lanes.
+        streams_per_session: clients at once that a session carries, for the shares of sources.
+        handshake_s: from accept until the whole ClientHello is here.
+        open_s: for all tries to reach an origin together.
+        linger_s: for a refused client to read its alert.
+        idle_s: for which a client may send and get nothing; 0 is for ever.
+        check_s: in which the bytes of every client are counted once.
+        report_s: between messages with counters.
+        orphan_s: for clients to end after control is gone.
+    """
+
+    edge_id: bytes
+    certificate_hash: bytes
+    workers: int
+    proxies: list[str]
+    clients: int
+    per_source: int
+    per_tenant: int
+    source_share: float
+    streams: int
+    streams_per_session: int
+    handshake_s: float
+    open_s: float
+    linger_s: float
+    idle_s: float
+    check_s: float
+    report_s: float
+    orphan_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Descriptor of a socket to accept from: of clients and lanes, or of lanes only."""
+
+    lanes_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Change of the table, as of `wire.routes`; a large one is in the file whose descriptor comes along."""
+
+    delta: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAdmitted:
+    """Session of an agent; its lane secret is empty where it takes no lanes."""
+
+    session_id: bytes
+    tenant_id: bytes
+    secret: bytes
+    rtt_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SessionServices:
+    """Services that are reached on a session, as far as they fit into a message."""
+
+    session_id: bytes
+    services: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionGoingAway:
+    """Session whose agent, or this edge, takes no more clients."""
+
+    session_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """Session that is over; with a code, its clients are cut, too."""
+
+    session_id: bytes
+    cut: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Descriptors of clients that waited in the queue of a listener when it was closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientEnded:
+    """Client that control served to its end."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Order to accept no more, and to say how many clients there are left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Answer to `Start`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Counters since the message before, and what there is now.
+
+    Args:
+        accepted, accept_errors, retries, refused, ended: as the metrics of these names, by code.
+        bytes_in, bytes_out: from clients to agents, and back.
+        active: clients now, those that control serves included.
+        lanes_admitted, lanes_refused, lanes_lost: by code.
+        lanes_idle, lanes_in_use, lanes_wanted: now.
+        tenants: id, clients that began, clients that ended, bytes in, bytes out.
+    """
+
+    accepted: int = 0
+    accept_errors: dict[str, int] = field(default_factory=dict[str, int])
+    retries: list[Count] = field(default_factory=list[Count])
+    refused: list[Count] = field(default_factory=list[Count])
+    ended: list[Count] = field(default_factory=list[Count])
+    bytes_in: int = 0
+    bytes_out: int = 0
+    active: int = 0
+    lanes_admitted: int = 0
+    lanes_refused: list[Count] = field(default_factory=list[Count])
+    lanes_lost: list[Count] = field(default_factory=list[Count])
+    lanes_idle: int = 0
+    lanes_in_use: int = 0
+    lanes_wanted: int = 0
+    tenants: list[tuple[bytes, int, int, int, int]] = field(
+        default_factory=list[tuple[bytes, int, int, int, int]]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LanesWanted:
+    """Number of lanes that a worker wants of a session."""
+
+    session_id: bytes
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClientHandedOver:
+    """Client that control is to serve, with its socket and what was read of it.
+
+    Addresses are those that the client and its proxy named, the ports behind.
+    """
+
+    token: int
+    source: tuple[str, int]
+    destination: tuple[str, int]
+    server_name: str
+    first: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Refusal of clients, for the log: the last of `count` with this code."""
+
+    code: int
+    detail: str
+    count: int = 1
+    peer: tuple[str, int] | None = None
+    hostname: str | None = None
+    tenant_id: bytes | None = None
+    service: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """Exception that is a bug, and has ended one client; for the log."""
+
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """State of a drain: no socket is accepted from; clients that are not relayed yet, and in all."""
+
+    arriving: int
+    clients: int
+
+
+type Message = (
+    Start
+    | Listen
+    | Routes
+    | SessionAdmitted
+    | SessionServices
+    | SessionGoingAway
+    | SessionEnded
+    | Accepted
+    | ClientEnded
+    | Drain
+    | Ready
+    | Counters
+    | LanesWanted
+    | ClientHandedOver
+    | Refused
+    | Crashed
+    | Draining
+)
+
+_TYPES: dict[str, type[Message]] = {
+    "start": Start,
+    "listen": Listen,
+    "routes": Routes,
+    "session": SessionAdmitted,
+    "session_services": SessionServices,
+    "session_going_away": SessionGoingAway,
+    "session_ended": SessionEnded,
+    "accepted": Accepted,
+    "client_ended": ClientEnded,
+    "drain": Drain,
+    "ready": Ready,
+    "counters": Counters,
+    "lanes_wanted": LanesWanted,
+    "client": ClientHandedOver,
+    "refused": Refused,
+    "crashed": Crashed,
+    "draining": Draining,
+}
+_KINDS = {made: kind for kind, made in _TYPES.items()}
+_FIELDS = {made: tuple(each.name for each in fields(made)) for made in _KINDS}
+
+
+def encode(message: Message) -> tuple[str, Mapping[str, Any]]:
+    """Return a message's type and map, as a channel sends them."""
+    made = type(message)
+    return _KINDS[made], {name: getattr(message, name) for name in _FIELDS[made]}
+
+
+def decode(message: ChannelMessage) -> Message:
+    """Return what came on the channel.
+
+    Raises:
+        ProtocolError: UNEXPECTED_MESSAGE for a type, MALFORMED for fields that are not known.
+    """
+    made = _TYPES.get(message.kind)
+    if made is None:
+        raise ProtocolError(Code.UNEXPECTED_MESSAGE, message.kind)
+    try:
+        return made(**message.fields)
+    except TypeError as error:
+        raise ProtocolError(Code.MALFORMED, f"{message.kind}: {error}") from error

@@ -1,0 +1,254 @@
+"""Worker process of an edge: a loop, what control says, and reports to it.
+
+Signals are control's business. When control is gone, the worker accepts no more, lets its clients end, and
+exits.
+"""
+
+import mmap
+import os
+import socket
+import time
+from collections.abc import Sequence
+from typing import Final, assert_never, override
+
+from towonel.edge.worker.acceptor import Acceptor
+from towonel.edge.worker.messages import (
+    Accepted,
+    ClientEnded,
+    Counters,
+    Drain,
+    Draining,
+    Listen,
+    Message,
+    Ready,
+    Routes,
+    SessionAdmitted,
+    SessionEnded,
+    SessionGoingAway,
+    SessionServices,
+    Start,
+    decode,
+    encode,
+)
+from towonel.edge.worker.service import ClientService
+from towonel.relay.channel import Channel, ChannelClosed
+from towonel.relay.core.deadlines import TICK_S
+from towonel.relay.loop import READABLE, WRITABLE, Handler, Loop
+from towonel.relay.memory import Memory
+from towonel.relay.pipes import PipePool
+from towonel.wire.errors import Code, ProtocolError
+from towonel.wire.routes import decode_delta
+
+ALIVE_TICKS: Final = 4  # after which control hears something in any case
+
+
+class EdgeWorker(Handler):
+    """Worker of an edge; the handler of its channel to control.
+
+    Args:
+        channel: to control.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._loop = Loop()
+        self._service: ClientService | None = None
+        self._acceptors: list[Acceptor] = []
+        self._ticks = _Ticks(self)
+        self._tick = 0
+        self._report_ticks = 1
+        self._reported = Counters()
+        self._draining = False
+        self._reported_drain: tuple[bool, bool] | None = None
+        self._orphan_until = 0.0
+
+    def run(self) -> None:
+        """Serve until control is gone, and then until the clients are."""
+        self._loop.add(self._channel.fileno(), self)
+        self._loop.run()
+        if self._service is not None:
+            self._service.close()
+        self._channel.close()
+        self._loop.close()
+
+    # Control.
+
+    @override
+    def on_ready(self, events: int) -> None:
+        try:
+            if events & WRITABLE:
+                self._channel.flush()
+            if events & READABLE:
+                for message in self._channel.receive():
+                    self._act(decode(message), message.descriptors)
+        except ChannelClosed:
+            self._become_orphan()
+
+    def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
+        """Send a message to control; its descriptors are closed here."""
+        try:
+            self._channel.send(*encode(message), descriptors)
+        except ChannelClosed:
+            self._become_orphan()
+
+    def _act(self, message: Message, descriptors: tuple[int, ...]) -> None:
+        if isinstance(message, Start):
+            self._start(message)
+            return
+        service = self._service
+        assert service is not None, "Start comes first"
+        match message:
+            case Listen() | Accepted():
+                self._take_sockets(service, message, descriptors)
+            case Routes():
+                self._change_routes(service, message, descriptors)
+            case ClientEnded():
+                service.handed_over.end(message.token)
+            case Drain():
+                self._drain()
+            case SessionAdmitted() | SessionServices() | SessionGoingAway() | SessionEnded():
+                _change_sessions(service, message)
+            case _:
+                raise ProtocolError(Code.UNEXPECTED_MESSAGE, "control does not send this")
+
+    def _start(self, start: Start) -> None:
+        memory = Memory(PipePool())
+        self._service = ClientService(start, self._loop, memory, self.send)
+        self._report_ticks = max(1, round(start.report_s / TICK_S))
+        self._loop.wheel.arm(self._ticks, 0)
+        self.send(Ready())
+
+    def _take_sockets(
+        self, service: ClientService, message: Listen | Accepted, descriptors: tuple[int, ...]
+    ) -> None:
+        for sock in map(_to_socket, descriptors):
+            if isinstance(message, Accepted):
+                service.accept(sock)
+                continue
+            accept = service.accept_lane if message.lanes_only else service.accept
+            self._acceptors.append(Acceptor(sock, self._loop, accept, self._on_accept_error))
+
+    def _on_accept_error(self, word: str) -> None:
+        if self._service is not None:
+            errors = self._service.counters.accept_errors
+            errors[word] = errors.get(word, 0) + 1
+
+    def _change_routes(
+        self, service: ClientService, message: Routes, descriptors: tuple[int, ...]
+    ) -> None:
+        data = _read_all(descriptors[0]) if descriptors else message.delta
+        change = service.table.apply(decode_delta(data))
+        service.relays.cut(change.blocked)
+        service.relays.recheck(change.changed)
+
+    # Reports.
+
+    def on_tick(self) -> None:
+        """Look at some of the clients, and report what there is to report."""
+        service = self._service
+        assert service is not None, "it was started"
+        self._tick += 1
+        service.relays.look(self._tick)
+        can_report = not self._orphan_until and not self._channel.holds
+        if can_report and self._tick % self._report_ticks == 0:
+            self._report(service)
+        self.check_drain()
+        self._loop.wheel.arm(self._ticks, 0)
+
+    def _report(self, service: ClientService) -> None:
+        """Send counters, if there is anything new, or nothing was said for a second."""
+        for refused in service.refuser.take():
+            self.send(refused)
+        report = service.counters.take(service.lanes, service.sessions.count_lanes())
+        if report != self._reported or self._tick % ALIVE_TICKS == 0:
+            self._reported = report
+            self.send(report)
+
+    # Its end.
+
+    def _drain(self) -> None:
+        self._stop_accepting()
+        self._draining = True
+        self.check_drain()
+
+    def _stop_accepting(self) -> None:
+        for acceptor in self._acceptors:
+            acceptor.close()
+        self._acceptors.clear()
+
+    def check_drain(self) -> None:
+        """Say how far a drain is, whenever a stage is reached; an orphan exits at its end."""
+        service = self._service
+        if service is None or not self._draining:
+            return
+        arriving, clients = len(service.arriving), service.clients
+        if self._orphan_until:
+            if not clients or time.monotonic() >= self._orphan_until:
+                self._loop.stop()
+            return
+        state = bool(arriving), bool(clients)
+        if not arriving:
+            service.lanes.close_idle()
+        if state != self._reported_drain:
+            self._reported_drain = state
+            self._report(service)
+            self.send(Draining(arriving, clients))
+
+    def _become_orphan(self) -> None:
+        """Act on the end of control, which is told nothing any more."""
+        if self._orphan_until:
+            return
+        service = self._service
+        if service is None:
+            self._loop.stop()
+            return
+        self._orphan_until = time.monotonic() + service.start.orphan_s
+        self._draining = True
+        self._stop_accepting()
+        service.lanes.close_idle()
+        service.handed_over.end_all()
+        self.check_drain()
+
+
+class _Ticks(Handler):
+    """Tick of a worker's clock, every 250 ms."""
+
+    def __init__(self, worker: EdgeWorker) -> None:
+        self._worker = worker
+
+    @override
+    def expire(self) -> None:
+        self._worker.on_tick()
+
+
+def _change_sessions(
+    service: ClientService,
+    message: SessionAdmitted | SessionServices | SessionGoingAway | SessionEnded,
+) -> None:
+    sessions = service.sessions
+    match message:
+        case SessionAdmitted():
+            sessions.add(message)
+        case SessionServices():
+            sessions.add_services(message.session_id, message.services)
+        case SessionGoingAway():
+            sessions.go_away(message.session_id)
+        case SessionEnded():
+            cut = None if message.cut is None else Code(message.cut)
+            sessions.end(message.session_id, cut=cut)
+        case _:
+            assert_never(message)
+
+
+def _to_socket(descriptor: int) -> socket.socket:
+    sock = socket.socket(fileno=descriptor)
+    sock.setblocking(False)
+    return sock
+
+
+def _read_all(descriptor: int) -> bytes:
+    try:
+        with mmap.mmap(descriptor, 0, prot=mmap.PROT_READ) as content:
+            return bytes(content)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,174 @@
+"""Relays of clients over lanes, and what ends them from outside.
+
+That is a route that went or now belongs to somebody else, and a tenant that is revoked.
+"""
+
+import socket
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from typing import Final, override
+
+from towonel.edge.core.admission import Admission, Ticket
+from towonel.edge.core.route_table import RouteTable, route_keys
+from towonel.edge.worker.counters import WorkerCounters, count
+from towonel.relay.connection import Connection, Owner
+from towonel.relay.core.deadlines import TICK_S
+from towonel.relay.frame_writer import FrameWriter
+from towonel.relay.loop import Handler, Loop
+from towonel.relay.memory import Memory
+from towonel.wire.errors import Code
+from towonel.wire.ids import TenantId
+from towonel.wire.names import Hostname
+
+_CHECKED_AT_ONCE: Final = 64  # clients whose route is looked up in a turn
+
+
+class ClientConnection(Connection):
+    """Connection of a client, and what it counts for.
+
+    Args:
+        sock, loop, memory, lane, idle_s: as of `Connection`.
+        relays: where it is registered.
+        ticket: what it counts for.
+        server_name: that it asked for.
+        tenant_id: that the name belonged to then.
+        first_bytes: of it that the lane has taken already.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        loop: Loop,
+        memory: Memory,
+        lane: FrameWriter,
+        relays: "Relays",
+        *,
+        idle_s: float,
+        ticket: Ticket,
+        server_name: Hostname,
+        tenant_id: TenantId,
+        first_bytes: int,
+    ) -> None:
+        super().__init__(sock, loop, memory, lane, relays, reset=Code.CLIENT_CLOSED, idle_s=idle_s)
+        self.received = first_bytes
+        self.relays = relays
+        self.ticket = ticket
+        self.server_name = server_name
+        self.tenant_id = tenant_id
+        self.counted_in = self.counted_out = 0  # bytes that the counters have
+        self.slice = 0  # of the relays that are looked at in one tick
+
+    @override
+    def crash(self, error: Exception) -> None:
+        self.relays.report_crash(error)
+        self.fail(Code.INTERNAL)
+
+
+class Relays(Owner, Handler):
+    """Registry of relayed clients.
+
+    Args:
+        loop: of the worker.
+        table: the routes.
+        admission: where clients are counted.
+        counters: the worker's.
+        check_s: in which the bytes of every client are counted once.
+        report_crash: is told of an exception that is a bug.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        table: RouteTable,
+        admission: Admission,
+        counters: WorkerCounters,
+        *,
+        check_s: float,
+        report_crash: Callable[[Exception], None],
+    ) -> None:
+        self.report_crash = report_crash
+        self._loop = loop
+        self._table = table
+        self._admission = admission
+        self._counters = counters
+        self._slices: list[set[ClientConnection]] = [
+            set() for _ in range(max(1, round(check_s / TICK_S)))
+        ]
+        self._next = 0
+        self._by_route: dict[str, set[ClientConnection]] = {}
+        self._to_check: deque[ClientConnection] = deque()
+
+    def add(self, client: ClientConnection) -> None:
+        """Register a client whose relay begins."""
+        self._next = (self._next + 1) % len(self._slices)
+        client.slice = self._next
+        self._slices[client.slice].add(client)
+        for key in route_keys(client.server_name):
+            self._by_route.setdefault(key, set()).add(client)
+        self._counters.tenant(client.tenant_id).began += 1
+
+    def cut(self, tenants: Collection[TenantId]) -> None:
+        """End the clients of tenants that may not be served any more, at once."""
+        if tenants:
+            for client in [each for some in self._slices for each in some]:
+                if client.tenant_id in tenants:
+                    client.fail(Code.TENANT_REVOKED)
+
+    def close(self) -> None:
+        """Cut all clients."""
+        for client in [each for some in self._slices for each in some]:
+            client.finish(Code.CANCELLED)
+
+    def recheck(self, routes: Iterable[str]) -> None:
+        """End clients whose route went, or has another owner, soon; `routes` are what changed."""
+        for key in self._by_route.keys() & set(routes):
+            self._to_check.extend(self._by_route[key])
+        if self._to_check:
+            self._loop.queue(self)
+
+    @override
+    def take_turn(self) -> bool:
+        for _ in range(min(_CHECKED_AT_ONCE, len(self._to_check))):
+            client = self._to_check.popleft()
+            if not self.is_routed(client.server_name, client.tenant_id):
+                client.fail(Code.NO_ROUTE)
+        return bool(self._to_check)
+
+    def is_routed(self, name: Hostname, tenant_id: TenantId) -> bool:
+        """Whether a name belongs to a tenant now."""
+        route = self._table.lookup(name)
+        return route is not None and route.tenant_id == tenant_id
+
+    def look(self, tick: int) -> None:
+        """Count the bytes of the clients whose turn it is in a tick."""
+        for client in self._slices[tick % len(self._slices)]:
+            self._count_bytes(client)
+
+    @override
+    def on_connection_ended(self, connection: Connection) -> None:
+        assert isinstance(connection, ClientConnection), "nothing else is owned by this"
+        self._slices[connection.slice].discard(connection)
+        for key in route_keys(connection.server_name):
+            of_route = self._by_route[key]
+            of_route.discard(connection)
+            if not of_route:
+                del self._by_route[key]
+        self._count_bytes(connection)
+        self._admission.release(connection.ticket)
+        counters = self._counters
+        counters.tenant(connection.tenant_id).ended += 1
+        counters.active -= 1
+        count(counters.ended, connection.code)
+
+    def _count_bytes(self, client: ClientConnection) -> None:
+        """Count the bytes that passed since the last look."""
+        bytes_in = client.received - client.counted_in
+        bytes_out = client.sent - client.counted_out
+        if bytes_in or bytes_out:
+            client.counted_in, client.counted_out = client.received, client.sent
+            counters = self._counters
+            counters.bytes_in += bytes_in
+            counters.bytes_out += bytes_out
+            tenant = counters.tenant(client.tenant_id)
+            tenant.bytes_in += bytes_in
+            tenant.bytes_out += bytes_out

@@ -1,0 +1,123 @@
+"""Worker link: what workers say reaches the log, and their death costs only what they had."""
+
+import asyncio
+import os
+import signal
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import override
+
+from structlog.testing import capture_logs
+from support.clients import alert_of, client_hello
+from support.descriptors import use_up_descriptors
+from support.edge_front import Front
+from support.tunnel import until
+
+from towonel.edge.core.route_table import RouteTable
+from towonel.edge.data_plane.start import START_WORKER
+from towonel.edge.streams.upstream import ClientConnection, Upstream
+from towonel.edge.worker.acceptor import PAUSE_S
+from towonel.relay.supervisor import WorkerProcess
+from towonel.tunnel.pipe import Pipe
+from towonel.tunnel.sockets import SocketPipe
+from towonel.wire.ids import TenantId
+from towonel.wire.names import ServiceKind
+from towonel.wire.routes import Route, RouteDelta
+
+type StartFront = Callable[..., AbstractAsyncContextManager[Front]]
+type Counted = Callable[..., float]
+
+NAME = "app.example.eu"
+UNRECOGNIZED_NAME = bytes([21, 3, 3, 0, 2, 2, 112])
+
+
+class Direct(Upstream):
+    """Upstream without a tunnel: a TCP connection to the origin."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.port = port
+
+    @override
+    async def open(self, client: ClientConnection) -> Pipe:
+        pipe = SocketPipe(socket.create_connection(("127.0.0.1", self.port)))
+        await pipe.write(client.first)
+        return pipe
+
+
+def table(count: int = 1) -> RouteTable:
+    made = RouteTable()
+    names = [NAME, *(f"{number}.example.org" for number in range(count - 1))]
+    routes = tuple(Route(ServiceKind.HTTPS, name, TenantId(b"t" * 32)) for name in names)
+    made.apply(RouteDelta(1, snapshot=True, routes=routes))
+    return made
+
+
+async def echo(port: int, tls: ssl.SSLContext) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=NAME)
+    writer.write(b"hello")
+    answer = await reader.readexactly(5)
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+async def test_a_lack_of_descriptors_is_a_line_a_second(
+    front: StartFront, counted: Counted
+) -> None:
+    started = asyncio.get_running_loop().time()
+    with capture_logs() as lines:
+        async with front(table(), Direct()) as edge:
+            with socket.create_connection(("127.0.0.1", edge.port)):
+                await until(lambda: counted("active_connections") == 1)
+                with use_up_descriptors():
+                    late = socket.create_connection(("127.0.0.1", edge.port))
+                    await until(lambda: counted("accept_errors_total") >= 6)
+                late.close()
+    lasted_s = asyncio.get_running_loop().time() - started
+
+    failed = [line for line in lines if line["event"] == "edge.accept_failed"]
+    assert failed[0]["error"] == "EMFILE"
+    assert failed[0]["pause_s"] == PAUSE_S
+    assert 0 < len(failed) <= lasted_s + 2
+
+
+class Killable:
+    """Starter of workers by exec, which remembers them."""
+
+    def __init__(self) -> None:
+        self.pids: list[int] = []
+
+    async def start(self, channel: socket.socket) -> WorkerProcess:
+        process = await START_WORKER(channel)
+        self.pids.append(process.pid)
+        return process
+
+
+async def test_a_worker_that_is_killed_is_replaced_and_clients_on_streams_stay(
+    front: StartFront, origin: int, client_tls: ssl.SSLContext, counted: Counted
+) -> None:
+    workers = Killable()
+    async with front(table(), Direct(origin), start_worker=workers.start) as edge:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", edge.port, ssl=client_tls, server_hostname=NAME
+        )
+        os.kill(workers.pids[0], signal.SIGKILL)
+        await until(lambda: len(workers.pids) == 2)
+        writer.write(b"still here")
+        assert await reader.readexactly(10) == b"still here"
+        assert await alert_of(edge.port, client_hello("nobody.example.eu")) == UNRECOGNIZED_NAME
+        writer.close()
+
+    assert counted("worker_restarts_total") == 1
+
+
+async def test_a_table_that_fills_many_messages_reaches_a_worker_whole(
+    front: StartFront, origin: int, client_tls: ssl.SSLContext
+) -> None:
+    async with front(table(20_000), Direct(origin), has_agent=False) as edge:
+        assert await alert_of(edge.port, client_hello("19998.example.org")) != UNRECOGNIZED_NAME
+        edge.admit(table().snapshot().routes)
+        assert await echo(edge.port, client_tls) == b"hello"
+        assert await alert_of(edge.port, client_hello("x.example.org")) == UNRECOGNIZED_NAME

@@ -1,0 +1,98 @@
+"""First flight of a client: how often it is read, and what it may not be."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from time import monotonic
+
+import pytest
+from support.edge_front import START
+from support.relay import tcp_pair
+
+from towonel.edge.worker.clients import FREE_READS
+from towonel.edge.worker.messages import Message, Refused
+from towonel.edge.worker.service import ClientService
+from towonel.relay.core.deadlines import TICK_S
+from towonel.relay.loop import Loop
+from towonel.relay.memory import Memory
+from towonel.relay.pipes import PipePool
+from towonel.wire.errors import Code
+from towonel.wire.lane_admission import HELLO_BYTES, MAGIC
+
+
+@dataclass
+class Served:
+    """A client's end of a connection, and the service at its other end."""
+
+    client: socket.socket
+    loop: Loop
+    service: ClientService
+    sent: list[Message] = field(default_factory=list[Message])
+
+    def refused(self) -> list[Refused]:
+        self.loop.run_once()
+        return self.service.refuser.take()
+
+
+@pytest.fixture
+def served(request: pytest.FixtureRequest) -> Iterator[Served]:
+    loop = Loop()
+    sent: list[Message] = []
+    service = ClientService(
+        START, loop, Memory(PipePool()), lambda message, descriptors=(): sent.append(message)
+    )
+    client, edge = tcp_pair()
+    edge.setblocking(False)
+    service.accept(edge, lanes_only=getattr(request, "param", False))
+    yield Served(client, loop, service, sent)
+    client.close()
+    service.close()
+    loop.close()
+
+
+def hello_in_records_of_one_byte() -> list[bytes]:
+    """2000 bytes of a hello that has nothing in it."""
+    handshake = b"\1" + (1_996).to_bytes(3) + bytes(1_996)
+    return [b"\x16\3\1\0\1" + handshake[at : at + 1] for at in range(len(handshake))]
+
+
+def test_a_client_can_cause_only_so_many_reads_a_second(served: Served) -> None:
+    """Each record of one byte is worth a look; 2000 of them must not be 2000 looks."""
+    (client,) = served.service.arriving
+    started = monotonic()
+    sending = threading.Thread(
+        target=lambda: [served.client.send(each) for each in hello_in_records_of_one_byte()]
+    )
+    sending.start()
+    while not (refused := served.refused()):
+        assert not served.service.refuser.lingering
+    sending.join()
+
+    assert refused[0].code == Code.BAD_HELLO
+    assert client._reads <= FREE_READS + 2 + (monotonic() - started) / TICK_S
+
+
+@pytest.mark.parametrize("served", [True], indirect=True)
+def test_a_port_for_lanes_takes_no_client(served: Served) -> None:
+    served.client.sendall(b"\x16\3\1\0\5")
+
+    (refused,) = served.refused()
+    assert refused.code == Code.NOT_TLS
+
+
+def test_a_lane_that_does_not_wait_for_an_answer_is_refused(served: Served) -> None:
+    served.client.sendall(MAGIC + bytes(HELLO_BYTES))
+
+    (refused,) = served.refused()
+    assert refused.code == Code.MALFORMED
+
+
+def test_a_refused_client_is_closed_although_it_never_reads(served: Served) -> None:
+    served.client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    served.refused()
+    assert len(served.service.refuser.lingering) == 1
+    while served.service.refuser.lingering:
+        served.loop.run_once()
+
+    assert served.client.recv(99) == b""

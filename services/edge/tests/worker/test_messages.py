@@ -1,0 +1,80 @@
+"""Messages of control and worker: each comes out as it went in, and nothing else does."""
+
+import pytest
+from support.edge_front import START
+
+from towonel.edge.worker.messages import (
+    Accepted,
+    ClientEnded,
+    ClientHandedOver,
+    Counters,
+    Crashed,
+    Drain,
+    Draining,
+    LanesWanted,
+    Listen,
+    Message,
+    Ready,
+    Refused,
+    Routes,
+    SessionAdmitted,
+    SessionEnded,
+    SessionGoingAway,
+    SessionServices,
+    decode,
+    encode,
+)
+from towonel.relay.channel import Channel, ChannelMessage
+from towonel.wire import cbor
+from towonel.wire.errors import Code, ProtocolError
+
+MESSAGES: list[Message] = [
+    START,
+    Listen(lanes_only=True),
+    Routes(b"delta"),
+    SessionAdmitted(b"s" * 16, b"t" * 32, b"", 0.25),
+    SessionServices(b"s" * 16, ["https:app.example.eu"]),
+    SessionGoingAway(b"s" * 16),
+    SessionEnded(b"s" * 16, Code.TENANT_REVOKED),
+    Accepted(),
+    ClientEnded(7),
+    Drain(),
+    Ready(),
+    Counters(
+        accepted=3, accept_errors={"EMFILE": 2}, refused=[(32, 1)], tenants=[(b"t", 1, 2, 3, 4)]
+    ),
+    LanesWanted(b"s" * 16, 2),
+    ClientHandedOver(1, ("192.0.2.1", 1), ("192.0.2.2", 443), "app.example.eu", b"hello"),
+    Refused(32, "not TLS", 5),
+    Crashed("Traceback"),
+    Draining(1, 2),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda each: type(each).__name__)
+def test_a_message_comes_out_as_it_went_in(message: Message) -> None:
+    one, other = Channel.pair()
+    end = Channel(other)
+    one.send(*encode(message))
+
+    (received,) = end.receive()
+    found = decode(received)
+    one.close()
+    end.close()
+    assert type(found) is type(message)
+    assert cbor.encode(encode(found)) == cbor.encode(encode(message))
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (ChannelMessage("surprise", {}), Code.UNEXPECTED_MESSAGE),
+        (ChannelMessage("client_ended", {}), Code.MALFORMED),
+        (ChannelMessage("ready", {"more": 1}), Code.MALFORMED),
+    ],
+)
+def test_what_is_no_message_is_refused(message: ChannelMessage, code: Code) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        decode(message)
+
+    assert caught.value.code is code

@@ -1,0 +1,133 @@
+"""Worker of an agent in a thread of the test, with the channel and one session's lanes in the test's hands."""
+
+import select
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from support.lane_peers import LanePeer, accept_lane
+from support.relay import CERTIFICATE_HASH, EDGE_ID, SECRET, SESSION, WAIT_S
+from support.tunnel import PREAMBLE
+
+from towonel.agent.worker import messages
+from towonel.agent.worker.messages import Message, OriginFacts, Session, Start
+from towonel.agent.worker.worker import Worker
+from towonel.relay.channel import Channel
+from towonel.relay.loop import Loop
+from towonel.relay.memory import Memory
+from towonel.relay.pipes import PipePool
+from towonel.wire import lane_open
+from towonel.wire.errors import Code
+from towonel.wire.lane_open import LaneOpen
+from towonel.wire.lanes import FrameType, decode_code, encode_head
+from towonel.wire.names import Hostname, ServiceKey, ServiceKind
+
+
+def facts(
+    hostname: str, *addresses: tuple[str, int], proxied: bool = False, named: bool = False
+) -> OriginFacts:
+    """An origin of a service, by its addresses or by a name that control resolves."""
+    found = tuple((*a, 0, 0) if ":" in a[0] else a for a in addresses)
+    return (("https", hostname), proxied, None if named else found)
+
+
+@dataclass
+class LaneClient:
+    """Client whose connection is a use of a lane; what is said here is the edge's part."""
+
+    lane: LanePeer
+    use: int
+
+    def answer(self) -> tuple[FrameType, bytes]:
+        """The next frame."""
+        kind, _, payload = self.lane.read_frame()
+        return kind, payload
+
+    def refusal(self) -> Code:
+        """The code of the REJECT that must come; the edge's last frame answers it."""
+        kind, payload = self.answer()
+        assert kind is FrameType.REJECT, kind
+        self.reset(Code.NORMAL)
+        return decode_code(payload)
+
+    def read_all(self) -> bytes:
+        """All bytes to the END."""
+        data = b""
+        while True:
+            kind, payload = self.answer()
+            if kind is FrameType.END:
+                return data
+            assert kind in {FrameType.ACCEPT, FrameType.DATA}, kind
+            data += payload
+
+    def send(self, data: bytes) -> None:
+        self.lane.sock.sendall(encode_head(FrameType.DATA, self.use, len(data)) + data)
+
+    def end(self) -> None:
+        self.lane.sock.sendall(encode_head(FrameType.END, self.use, 0))
+
+    def reset(self, code: Code) -> None:
+        head = encode_head(FrameType.RESET, self.use, 2)
+        self.lane.sock.sendall(head + code.to_bytes(2))
+
+
+class AgentWorker:
+    """Running worker, to which one session has two lanes."""
+
+    def __init__(
+        self,
+        *origins: OriginFacts,
+        timeout_s: float = 5,
+        most: int = 10,
+    ) -> None:
+        self.channel, other = Channel.pair()
+        self._heard: list[Message] = []
+        self._uses = 0
+        self._thread = ThreadPoolExecutor(1)
+        self.worker = Worker(Channel(other), Loop(), Memory(PipePool()), report_s=0.05)
+        self.running = self._thread.submit(self.worker.run)
+        self.tell(Start(timeout_s, most, WAIT_S))
+        self.tell(messages.Origins(origins))
+        self.server = socket.create_server(("127.0.0.1", 0))
+        port = self.server.getsockname()[1]
+        self.tell(Session(SESSION, SECRET, EDGE_ID, CERTIFICATE_HASH, "127.0.0.1", port))
+        self.lanes = [accept_lane(self.server) for _ in range(2)]
+
+    def tell(self, message: Message) -> None:
+        self.channel.send(message.kind, messages.encode(message))
+
+    def hear[M: Message](self, kind: type[M], when: Callable[[M], object] = lambda _: True) -> M:
+        """Wait for a message of a kind, and return it."""
+        while True:
+            for message in self._heard:
+                if isinstance(message, kind) and when(message):
+                    self._heard.remove(message)
+                    return message
+            ready, _, _ = select.select([self.channel], [], [], WAIT_S)
+            assert ready, f"there is no {kind.kind}"
+            self._heard += map(messages.decode, self.channel.receive())
+
+    def open(self, hostname: str, first: bytes = b"hello", lane: int = 0) -> LaneClient:
+        """Open the first use of a lane for a client."""
+        preamble = replace(
+            PREAMBLE,
+            service=ServiceKey(ServiceKind.HTTPS, hostname),
+            authority=Hostname(hostname),
+        )
+        return self.open_with(lane_open.encode(LaneOpen(preamble, first)), lane)
+
+    def open_with(self, content: bytes, lane: int = 0, use: int = 1) -> LaneClient:
+        """Open a use with any content."""
+        peer = self.lanes[lane]
+        peer.sock.sendall(peer.open(use, content))
+        return LaneClient(peer, use)
+
+    def close(self) -> None:
+        """End control, and wait for the worker, which raises what it raised."""
+        self.channel.close()
+        for lane in self.lanes:
+            lane.sock.close()
+        self.server.close()
+        self.running.result(WAIT_S)
+        self._thread.shutdown()

@@ -1,0 +1,124 @@
+"""Front of an edge: its data plane on a free port, with a worker in a thread, and any upstream."""
+
+import asyncio
+import contextlib
+import random
+import socket
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from typing import Any
+
+from support.thread_worker import start_thread
+
+from towonel.edge.core.admission import AdmissionLimits
+from towonel.edge.core.balance import Balancer
+from towonel.edge.core.route_table import RouteTable
+from towonel.edge.core.traffic import Traffic
+from towonel.edge.data_plane.control import DataPlane
+from towonel.edge.data_plane.sockets import bind_socket
+from towonel.edge.metrics import Metrics
+from towonel.edge.sessions import Sessions
+from towonel.edge.streams.clients import StreamClients
+from towonel.edge.streams.refusals import Refusals
+from towonel.edge.streams.relays import Relays
+from towonel.edge.streams.upstream import Upstream
+from towonel.edge.worker.messages import SessionAdmitted, SessionServices, Start
+from towonel.relay.supervisor import Start as StartWorker
+from towonel.wire.routes import Route
+
+AMPLE = AdmissionLimits(99, 99, 99)
+START = Start(
+    edge_id=b"e" * 32,
+    certificate_hash=b"c" * 32,
+    workers=1,
+    proxies=[],
+    clients=AMPLE.clients,
+    per_source=AMPLE.per_source,
+    per_tenant=AMPLE.per_tenant,
+    source_share=AMPLE.source_share,
+    streams=256,
+    streams_per_session=1024,
+    handshake_s=5.0,
+    open_s=15.0,
+    linger_s=1.0,
+    idle_s=0.0,
+    check_s=3.0,
+    report_s=0.25,
+    orphan_s=0.0,
+)
+
+
+class Front:
+    """Data plane on a free port, whose clients all go by streams."""
+
+    def __init__(self, plane: DataPlane, port: int) -> None:
+        self.plane = plane
+        self.port = port
+
+    async def begin(self, sock: socket.socket, served: RouteTable) -> None:
+        """Accept clients, and let an agent serve the routes of a table."""
+        async with asyncio.timeout(20):
+            await self.plane.ready.wait()
+        self.plane.listen([sock])
+        self.admit(served.snapshot().routes)
+
+    def admit(self, routes: tuple[Route, ...]) -> None:
+        """Let an agent of each tenant serve all that its routes name."""
+        for number, tenant in enumerate({route.tenant_id for route in routes}):
+            session_id = number.to_bytes(16)
+            services = [str(route.service) for route in routes if route.tenant_id == tenant]
+            self.plane.tell(SessionAdmitted(session_id, tenant, b"", 0.01))
+            self.plane.tell(SessionServices(session_id, services))
+
+    async def drain(self) -> None:
+        """Take no more clients, and wait until those there are have ended."""
+        await self.plane.stop_accepting()
+        await self.plane.wait_idle()
+
+
+def limited(limits: AdmissionLimits) -> Start:
+    return replace(
+        START,
+        clients=limits.clients,
+        per_source=limits.per_source,
+        per_tenant=limits.per_tenant,
+        source_share=limits.source_share,
+    )
+
+
+@contextlib.asynccontextmanager
+async def start_front(
+    metrics: Metrics,
+    table: RouteTable,
+    upstream: Upstream,
+    limits: AdmissionLimits = AMPLE,
+    host: str = "127.0.0.1",
+    relays: Relays | None = None,
+    traffic: Traffic | None = None,
+    *,
+    has_agent: bool = True,
+    start_worker: StartWorker = start_thread,
+    **options: Any,
+) -> AsyncGenerator[Front]:
+    """Serve clients of the table's routes by an upstream; `options` are fields of `Start`."""
+    relays = relays or Relays(table, clock=time.monotonic)
+    plane = _make_plane(metrics, table, upstream, relays, traffic or Traffic())
+    sock = bind_socket(host, 0)
+    made = Front(plane, sock.getsockname()[1])
+    start = replace(limited(limits), **options)
+    with contextlib.closing(plane), contextlib.closing(sock):
+        async with plane.run(start, start_worker, random.Random(1)):
+            await made.begin(sock, table if has_agent else RouteTable())
+            yield made
+            await plane.stop_accepting()  # after the worker's last report
+    plane.refusals.flush()
+
+
+def _make_plane(
+    metrics: Metrics, table: RouteTable, upstream: Upstream, relays: Relays, traffic: Traffic
+) -> DataPlane:
+    refusals = Refusals(metrics, START.linger_s)
+    sessions = Sessions(table, Balancer(), metrics)
+    streams = StreamClients(table, upstream, metrics, refusals, relays=relays, traffic=traffic)
+    return DataPlane(table, sessions, streams, relays, metrics, traffic, refusals)
