@@ -113,6 +113,7 @@ def test_status_without_the_operator_key_tells_only_that_the_hub_is_up(
     assert "With a key" in result.stdout
 
 
+NO_AUTHORITIES = {"SSL_CERT_FILE": "/nowhere/ca.pem"}
 REFUSED: list[tuple[list[str], dict[str, str], int, str]] = [
     (["invite", "create", "--hostnames", HOST], {}, 1, "hostname_conflict"),
     (["invite", "revoke", "--id", "A" * 22], {}, 1, "not_found"),
@@ -130,7 +131,8 @@ REFUSED: list[tuple[list[str], dict[str, str], int, str]] = [
     (["invite", "list"], {"TOWONEL_DATA_DIR": "/nowhere"}, 78, "bad_configuration"),
     (["invite", "list"], {"TOWONEL_HUB_URL": "nonsense"}, 78, "bad_configuration"),
     (["status"], {"TOWONEL_HUB_LISTEN_ADDR": "nonsense"}, 78, "bad_configuration"),
-    (["status"], {"SSL_CERT_FILE": "/nowhere/ca.pem"}, 78, "bad_configuration"),
+    (["status", "--hub-url", "https://127.0.0.1:1"], NO_AUTHORITIES, 78, "bad_configuration"),
+    (["login", "https://127.0.0.1:1", "--key-file", "-"], NO_AUTHORITIES, 78, "bad_configuration"),
     (
         ["serve"],
         {"TOWONEL_HUB_ENABLED": "false", "TOWONEL_EDGE_ENABLED": "false"},

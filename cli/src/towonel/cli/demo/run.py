@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import signal
 import tempfile
 import textwrap
@@ -29,7 +30,7 @@ from towonel.cli.demo.processes import (
 )
 from towonel.cli.options.choices import Format
 from towonel.cli.options.flags import Json, examples
-from towonel.cli.output import Block, Fields, Output, console, print_output
+from towonel.cli.output import Block, Fields, Output, print_output
 from towonel.cli.settings import foreign_environment
 from towonel.cli.subprocesses import Program, handle_signals
 from towonel.client.operator import OperatorClient
@@ -248,4 +249,4 @@ class Demo:
 
 def wrap(text: str) -> str:
     """Fold prose for the width of the terminal."""
-    return textwrap.fill(text, min(console().width, _MAX_WIDTH) - 1)
+    return textwrap.fill(text, min(shutil.get_terminal_size().columns, _MAX_WIDTH) - 1)

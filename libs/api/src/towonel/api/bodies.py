@@ -9,7 +9,7 @@ from pydantic import (
 class Request(BaseModel):
     """A body that a client sends; a number is a number, and no text that looks like one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 class Answer(BaseModel):
