@@ -160,6 +160,10 @@ def test_a_mistake_gets_its_exit_code_and_one_line(
     assert json.loads(for_programs.stderr)["error"]["code"] == code
 
 
+def test_authorities_are_not_read_for_a_hub_without_tls(hub: CommandedHub) -> None:
+    assert hub.run("status", **NO_AUTHORITIES).exit_code == 0
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["nonsense"], ["invite", "create"], ["invite", "revoke"], ["demo", "--port-base", "80"]],
