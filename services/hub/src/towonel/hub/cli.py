@@ -23,6 +23,7 @@ from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, E
 from towonel.runtime.interrupts import raise_at_interrupt
 from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import SettingsError, load, log_warnings
+from towonel.runtime.tracing.telemetry import add_trace
 from towonel.wire.errors import TowonelError
 from towonel.wire.tokens import SECRET_MARKS
 
@@ -128,7 +129,11 @@ def _add_archive(parser: argparse.ArgumentParser, *, keys_help: str) -> None:
 
 
 def _prepare(settings: HubSettings) -> tuple[lifecycle.Serve, float]:
-    logs.configure(settings.log_level, settings.log_format, "hub", redact=SECRET_MARKS)
+    logs.configure(
+        *(settings.log_level, settings.log_format, "hub"),
+        redact=SECRET_MARKS,
+        processors=(add_trace,),
+    )
     log_warnings(settings)
     return partial(serve, settings), settings.drain_timeout_secs
 
