@@ -28,7 +28,9 @@ BUILT = SCRIPT.format(
         for one in model.__subclasses__():
             yield one
             yield from find(one)
+    from towonel.api.bodies import Request
     ours = {one for one in find(BaseModel) if one.__module__.startswith("towonel.")}
+    ours -= {Request, *find(Request)}
     built = sorted(one.__name__ for one in ours if one.__pydantic_complete__)
     print(len(ours), *built, file=sys.stderr)"""
 )
@@ -62,7 +64,7 @@ def test_what_asks_a_hub_imports_its_client_and_little_else() -> None:
 def test_what_asks_a_hub_builds_only_the_models_that_it_reads() -> None:
     count, *built = run(BUILT, *ASKING)
 
-    assert int(count) > 40
+    assert int(count) > 30
     assert built == ["CommandSettings", "Profiles"]
 
 
