@@ -65,12 +65,10 @@ def login(
         else read_text("--key-file", key_file)
     )
     key = parse_key(text, "--key-file" if key_file else "the key")
-    profiles = Profiles.read(
-        config_folder()
-    )  # a broken file is reported before a key is sent anywhere
-    identity = asyncio.run(
-        _ask(OperatorClient(hub_url, operator_key=key.get_secret_value(), allow_insecure=insecure))
-    )
+    # A broken file is reported before a key is sent anywhere.
+    profiles = Profiles.read(config_folder())
+    hub = OperatorClient(hub_url, operator_key=key.get_secret_value(), allow_insecure=insecure)
+    identity = asyncio.run(_ask(hub))
     profiles.add(profile, Profile(hub_url=hub_url, key=key))
     profiles.write(config_folder())
     document: dict[str, object] = {"profile": profile, "hub_url": hub_url, **identity.model_dump()}

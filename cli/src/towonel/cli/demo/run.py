@@ -158,9 +158,9 @@ class Demo:
                 self.show_step(INVITE)
                 token = await _create_invite(f"http://{hub}", processes.folder, node)
                 self.show_facts(("token", f"tt_inv_2_... ({len(token)} characters)"))
-                await self._serve_visitors(processes, token, certificate, digest)
+                await self._run_agent(processes, token, certificate, digest)
 
-    async def _serve_visitors(
+    async def _run_agent(
         self, processes: Processes, token: str, certificate: Path, digest: str
     ) -> None:
         self.show_step(AGENT)

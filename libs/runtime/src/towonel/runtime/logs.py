@@ -50,7 +50,7 @@ def configure(
         fmt: `json` for programs, `console` for people.
         service: the name that each line carries.
         redact: marks that only secrets contain; a value with one is hidden whole.
-        processors: of structlog, which add to each line: `telemetry.add_trace` where there are traces.
+        processors: of structlog, which add to each line.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
     is_console = fmt == "console" or (fmt == "auto" and sys.stderr.isatty())
@@ -62,20 +62,21 @@ def configure(
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             Redactor(redact),
-            # As Python writes texts: what a client sent must not reach a terminal as it is.
-            structlog.dev.ConsoleRenderer(
-                repr_native_str=True, exception_formatter=structlog.dev.plain_traceback
-            )
-            if is_console
-            else structlog.processors.JSONRenderer(),
+            _console() if is_console else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(service=service)
-    handlers = [_LibraryHandler()]
-    logging.basicConfig(level=max(number, logging.WARNING), handlers=handlers, force=True)
+    at_least = max(number, logging.WARNING)
+    logging.basicConfig(level=at_least, handlers=[_LibraryHandler()], force=True)
+
+
+def _console() -> structlog.dev.ConsoleRenderer:
+    """Return a renderer that writes texts as Python does: what a client sent may hold codes."""
+    plain = structlog.dev.plain_traceback
+    return structlog.dev.ConsoleRenderer(repr_native_str=True, exception_formatter=plain)
 
 
 def capture_uncaught() -> None:
