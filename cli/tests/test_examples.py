@@ -8,8 +8,10 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -97,11 +99,23 @@ def write_files(folder: Path, hub: Served) -> None:
         "key.txt": OPERATOR_KEY.encode(),
         "token.txt": token.encode(),
         "passphrase.txt": PASSPHRASE.encode(),
+        "home.backup": exported(),
     }.items():
         (folder / name).write_bytes(content)
         (folder / name).chmod(0o600)
-    exported = towonel("tenant", "export-key", "--passphrase-file", str(folder / "passphrase.txt"))
-    (folder / "home.backup").write_text(exported.stdout)
+
+
+@cache
+def exported() -> bytes:
+    """The backup of the key, made once: to seal it is slow by design."""
+    with tempfile.TemporaryDirectory() as name:
+        key, passphrase = Path(name) / "home.key", Path(name) / "passphrase.txt"
+        key.write_bytes(SEED)
+        key.chmod(0o600)
+        passphrase.write_text(PASSPHRASE)
+        passphrase.chmod(0o600)
+        files = ("--key-path", str(key), "--passphrase-file", str(passphrase))
+        return towonel("tenant", "export-key", *files).stdout_bytes
 
 
 def real(line: str, number: int, hub: Served) -> str:

@@ -6,7 +6,9 @@ import pty
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,8 +46,9 @@ class Place:
         return str(self.folder / "passphrase")
 
     def populate(self) -> None:
-        make_first(self.database)
-        upgrade(self.database)
+        (self.folder / "data").mkdir()
+        (self.folder / "data" / "hub.db").write_bytes(upgraded())
+        (self.folder / "data" / "hub.db").chmod(0o600)
         for name, content in KEYS.items():
             (self.folder / "data" / name).write_bytes(content)
             (self.folder / "data" / name).chmod(0o600)
@@ -55,6 +58,16 @@ class Place:
     ) -> CommandResult:
         environ = self.environ | dict(also or {})
         return fork_server.run_command(environ, *arguments, folder=self.folder, user=user)
+
+
+@cache
+def upgraded() -> bytes:
+    """The file of a database that began with the first hub."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "hub.db"
+        make_first(Database.in_file(path))
+        upgrade(Database.in_file(path))
+        return path.read_bytes()
 
 
 @pytest.fixture
