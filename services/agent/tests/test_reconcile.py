@@ -1,102 +1,30 @@
 """Reconciler with a real hub: what it publishes, when it gives up, and what it survives."""
 
 import asyncio
-import contextlib
 import dataclasses
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import override
 
-import httpx
 import pytest
 from structlog.testing import capture_logs
 from support.callers import code_of
 from support.hub import TestHub, migrated, new_key, registration, running_hub
+from support.reconciler import TIMING, Way, agent, grant_of, published_keys
 
-from towonel.agent.core.services import OriginTable, parse_services
-from towonel.agent.links import Links
-from towonel.agent.metrics import Metrics
-from towonel.agent.origin_dialer import OriginDialer
-from towonel.agent.origins import Origins
-from towonel.agent.reconcile import AgentIdentity, Reconciler
-from towonel.agent.timing import HubTiming, LinkTiming
 from towonel.api.invites import InviteIn
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.identity.grants import GRANT_LIFETIME_MS
-from towonel.identity.keys import NodeKey, TenantKey
-from towonel.runtime.admin import Health
-from towonel.runtime.dns.resolver import Resolver
 from towonel.runtime.lifecycle import GiveUp
 from towonel.wire import base64url
 from towonel.wire.errors import Code
 from towonel.wire.tokens import InviteToken
-
-TIMING = HubTiming(refresh_s=0.02, first_pause_s=0.02, max_pause_s=0.02, refused_pause_s=0.02)
-SERVICES = parse_services('[{"hostname": "a.eu", "origin": "127.0.0.1:1"}]')
 
 
 @pytest.fixture
 async def hub(tmp_path: Path) -> AsyncIterator[TestHub]:
     async with running_hub(await migrated(tmp_path / "hub.db"), RouteChanges()) as hub:
         yield hub
-
-
-@dataclasses.dataclass
-class Way(httpx.AsyncBaseTransport):
-    """The network between an agent and its hub; while it is cut, connections are refused."""
-
-    hub: TestHub
-    is_cut: bool
-    refused: int = 0
-
-    @override
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if self.is_cut:
-            self.refused += 1
-            raise httpx.ConnectError("Connection refused", request=request)
-        return await self.hub.transport().handle_async_request(request)
-
-
-@dataclasses.dataclass
-class Agent:
-    reconciler: Reconciler
-    links: Links
-    running: asyncio.Task[None]
-
-
-@contextlib.asynccontextmanager
-async def agent(
-    hub: TestHub, token: InviteToken, timing: HubTiming = TIMING, way: Way | None = None
-) -> AsyncGenerator[Agent]:
-    """A running agent that has one service."""
-    key, metrics, health = NodeKey.from_seed(token.secret), Metrics(), Health()
-    identity = AgentIdentity(token, TenantKey.from_seed(token.seed), key, "default")
-    resolver = Resolver()
-    dialer = OriginDialer(resolver, timeout_s=1)
-    origins = Origins(OriginTable(SERVICES), dialer, metrics, max_streams=1)
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        keys = [service.key for service in SERVICES]
-        links = Links(tasks, key, keys, origins, resolver, metrics, health, LinkTiming())
-        client = hub.client(None, way)
-        reconciler = Reconciler(client, identity, SERVICES, links, None, health, timing)
-        running = tasks.create_task(reconciler.run())
-        yield Agent(reconciler, links, running)
-        running.cancel()
-        links.close()
-
-
-async def grant_of(agent: Agent) -> bytes:
-    """Wait for the agent's grant."""
-    while not agent.reconciler._grant:
-        await asyncio.sleep(0.01)
-    return agent.reconciler._grant
-
-
-async def published_keys(hub: TestHub) -> list[str]:
-    hub.clock.now_ms += 1  # a request of its own, and not the last one's replay
-    table = await hub.client().follow_routes(hub.context.keys.node, None)
-    return [route.key for route in table.routes]
 
 
 async def test_what_the_environment_says_is_published_and_the_edges_are_dialled(

@@ -5,18 +5,16 @@ Links live on while the hub is unreachable.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from random import SystemRandom
 
 import structlog
 
 from towonel.agent.core.edges import Edge, filter_trusted
-from towonel.agent.core.services import Service
 from towonel.agent.links import Links
+from towonel.agent.publisher import Publisher
 from towonel.agent.timing import HubTiming
 from towonel.api.edges import EdgeOut
-from towonel.api.services import DesiredState, ServiceIn
 from towonel.client.hub import HubClient
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.runtime.admin import Health
@@ -50,7 +48,7 @@ class Reconciler:
         self,
         hub: HubClient,
         identity: AgentIdentity,
-        services: Sequence[Service],
+        publisher: Publisher,
         links: Links,
         allowed_edges: frozenset[bytes] | None,
         health: Health,
@@ -58,7 +56,7 @@ class Reconciler:
     ) -> None:
         self._hub = hub
         self._identity = identity
-        self._services = services
+        self._publisher = publisher
         self._links = links
         self._allowed_edges = allowed_edges
         self._health = health
@@ -121,16 +119,23 @@ class Reconciler:
                 await self._links.is_outdated.wait()
 
     async def _reconcile(self) -> None:
-        """Get a grant and publish the services; with a grant, only refresh it and the edges."""
+        """Get a grant and publish the services; with a grant, only refresh it and the edges.
+
+        An agent that needs another grant later does not publish: the next refresh tells whether it should.
+        """
+        publisher, publication = self._publisher, None
         if self._grant is None:
             grant, edges = await self._bootstrap()
-            await self._publish()
+            if not publisher.has_published:
+                await publisher.publish()
         else:
-            answer = await self._hub.refresh(self._grant, self._identity.agent)
+            answer = await self._hub.refresh(self._grant, self._identity.agent, publisher.digest)
             grant, edges = base64url.decode(answer.grant), answer.edges
+            publication = answer.publication
         self._grant, self._was_admitted = grant, True
         self._links.renew(grant)
         self._links.update_edges(filter_trusted(map(_to_edge, edges), self._allowed_edges))
+        await publisher.follow(publication)
 
     async def _bootstrap(self) -> tuple[bytes, list[EdgeOut]]:
         identity = self._identity
@@ -144,21 +149,6 @@ class Reconciler:
             raise Denied(Code.GRANT_INVALID, "the hub gave no grant: is it an older version?")
         log.info("agent.admitted", tenant_id=answer.tenant_id.hex(), hostnames=answer.hostnames)
         return base64url.decode(answer.grant), answer.edges
-
-    async def _publish(self) -> None:
-        services = [
-            ServiceIn(kind=s.key.kind.value, name=s.key.name, tls_mode=s.tls_mode.value)
-            for s in self._services
-        ]
-        state = DesiredState(group=self._identity.group, services=services)
-        applied = await self._hub.apply_desired_state(self._identity.tenant, state)
-        log.info(
-            "services.published",
-            created=applied.created,
-            changed=applied.changed,
-            deleted=applied.deleted,
-            unchanged=applied.unchanged,
-        )
 
     def _on_refused(self, error: TowonelError, backoff: Backoff) -> float:
         """Act on a refusal, and return the seconds after which to ask again."""

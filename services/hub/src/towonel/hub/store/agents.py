@@ -119,7 +119,7 @@ async def find_left(
 async def upsert_bootstrapped(session: AsyncSession, row: AgentRow) -> None:
     """Add an agent that has its first grant, or update it as one that starts anew."""
     columns = ("grant_until_ms", "left_at_ms", "session_seen_ms", "revoked_at_ms")
-    await upsert(session, row, "tenant_id", "group", "last_seen_ms", *columns)
+    await upsert(session, row, "tenant_id", "group", "last_seen_ms", "published_digest", *columns)
 
 
 async def upsert_seen(session: AsyncSession, row: AgentRow) -> None:
@@ -127,7 +127,8 @@ async def upsert_seen(session: AsyncSession, row: AgentRow) -> None:
 
     `tenant_id` and `revoked_at_ms` stay: another write may have changed them since they were read.
     """
-    await upsert(session, row, "group", "last_seen_ms", "grant_until_ms")
+    digest = () if row.published_digest is None else ("published_digest",)
+    await upsert(session, row, "group", "last_seen_ms", "grant_until_ms", *digest)
 
 
 async def mark_left(session: AsyncSession, agent_id: bytes, tenant_id: bytes, now_ms: int) -> None:
