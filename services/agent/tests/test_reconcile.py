@@ -2,23 +2,28 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlmodel import update
 from structlog.testing import capture_logs
-from support.callers import code_of
+from support.callers import code_of, tenant_id
 from support.hub import TestHub, migrated, new_key, registration, running_hub
 from support.reconciler import TIMING, Way, agent, grant_of, published_keys
 
 from towonel.api.invites import InviteIn
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.live.route_changes import RouteChanges
+from towonel.hub.store.tables import AgentRow
 from towonel.identity.grants import GRANT_LIFETIME_MS
 from towonel.runtime.lifecycle import GiveUp
 from towonel.wire import base64url
 from towonel.wire.errors import Code
 from towonel.wire.tokens import InviteToken
+
+type Revoke = Callable[[], Awaitable[object]]
 
 
 @pytest.fixture
@@ -67,14 +72,55 @@ async def test_an_expired_invite_does_not_end_an_agent_that_was_admitted(hub: Te
         assert not running.running.done()
 
 
-async def test_a_revoked_agent_leaves_its_edges_and_goes_on_asking(hub: TestHub) -> None:
+async def run_until_revoked(hub: TestHub, token: InviteToken, revoke: Revoke) -> None:
+    async with agent(hub, token) as running:
+        await grant_of(running)
+        await revoke()
+        await running.running
+
+
+async def test_an_agent_whose_invite_is_revoked_ends_as_one_that_starts_then(hub: TestHub) -> None:
+    token, invites = await hub.invite("a.eu"), hub.client().invites
+
+    with pytest.raises(ExceptionGroup) as running:
+        await run_until_revoked(
+            hub, token, partial(invites.revoke, base64url.encode(token.invite_id))
+        )
+    with pytest.raises(ExceptionGroup) as starting:
+        await run_until_revoked(hub, token, partial(asyncio.sleep, 0))
+
+    for caught in (running, starting):
+        assert caught.group_contains(GiveUp, match="^the hub refuses the invite: .*revoked")
+
+
+@pytest.mark.parametrize("later_ms", [0, GRANT_LIFETIME_MS + 1])
+async def test_an_agent_that_is_revoked_ends_with_its_grant_and_without(
+    hub: TestHub, later_ms: int
+) -> None:
+    async def revoke() -> None:
+        hub.clock.now_ms += later_ms
+        async with hub.context.store.write_fact() as session:
+            await session.exec(update(AgentRow).values(revoked_at_ms=hub.clock()))
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await run_until_revoked(hub, await hub.invite("a.eu"), revoke)
+
+    assert caught.group_contains(GiveUp, match="this agent was revoked; start it anew")
+
+
+async def test_an_agent_of_a_suspended_tenant_leaves_its_edges_and_goes_on_asking(
+    hub: TestHub,
+) -> None:
     node, token = hub.context.keys.node, await hub.invite("a.eu")
     await hub.client().register_edge(node, registration(node))
     async with agent(hub, token) as running:
         while not running.links._edges:
             await asyncio.sleep(0.01)
-        await hub.client().invites.revoke(base64url.encode(token.invite_id))
+        await hub.client().tenants.suspend(tenant_id(token))
         while running.links._edges:
+            await asyncio.sleep(0.01)
+        await hub.client().tenants.resume(tenant_id(token))
+        while not running.links._edges:
             await asyncio.sleep(0.01)
 
         assert not running.running.done()

@@ -28,6 +28,10 @@ from towonel.wire.ids import EdgeId
 from towonel.wire.tokens import InviteToken
 
 HUB = "hub"
+# Refusals of a bootstrap: of a wrong secret or a revoked invite alike, and of a revoked agent.
+_REVOKED = frozenset({Code.UNAUTHORIZED, Code.TENANT_NOT_ALLOWED})
+# And those that pass for an agent that was admitted: the hub may have been put back to an older copy.
+_NEVER_GOOD = frozenset({Code.NOT_FOUND, Code.INVITE_EXPIRED, Code.GRANT_INVALID})
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
@@ -71,7 +75,7 @@ class Reconciler:
         """Work until cancelled.
 
         Raises:
-            GiveUp: if the hub refuses the invite before it has ever accepted it.
+            GiveUp: if the hub refuses the invite before it has ever accepted it, or it was revoked.
         """
         timing = self._timing
         backoff = Backoff(timing.first_pause_s, timing.max_pause_s)
@@ -153,16 +157,9 @@ class Reconciler:
     def _on_refused(self, error: TowonelError, backoff: Backoff) -> float:
         """Act on a refusal, and return the seconds after which to ask again."""
         log.error("hub.refused", code=error.code.word, detail=error.detail)
-        of_the_invite = {
-            Code.UNAUTHORIZED,
-            Code.NOT_FOUND,
-            Code.INVITE_EXPIRED,
-            Code.TENANT_NOT_ALLOWED,
-            Code.GRANT_INVALID,
-        }
-        if not self._was_admitted and error.code in of_the_invite:
+        if self._is_final(error.code):
             raise GiveUp(f"the hub refuses the invite: {error}")
-        if error.code in {Code.TENANT_REVOKED, Code.TENANT_SUSPENDED}:
+        if error.code is Code.TENANT_SUSPENDED:
             self._links.update_edges(())
         if error.code in {Code.GRANT_EXPIRED, Code.GRANT_INVALID}:
             self._grant = None
@@ -170,6 +167,14 @@ class Reconciler:
         if error.code in {Code.CLOCK_SKEW, Code.REPLAYED}:  # a clock gets right by itself
             return backoff.next_delay(self._rng)
         return self._timing.refused_pause_s
+
+    def _is_final(self, code: Code) -> bool:
+        """Whether a refusal ends the agent: what was revoked stays so, whether it was running or starts."""
+        if code is Code.TENANT_REVOKED:
+            return True
+        if self._grant is not None:
+            return False
+        return code in _REVOKED or (not self._was_admitted and code in _NEVER_GOOD)
 
 
 def _to_edge(edge: EdgeOut) -> Edge:
