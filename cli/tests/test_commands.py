@@ -164,6 +164,31 @@ def test_authorities_are_not_read_for_a_hub_without_tls(hub: CommandedHub) -> No
     assert hub.run("status", **NO_AUTHORITIES).exit_code == 0
 
 
+MISSING = "/nowhere/file"
+UNREADABLE = [
+    ("--passphrase-file", ["tenant", "export-key", "--key-path", "{key}"]),
+    ("--passphrase-file", ["tenant", "import-key", "--backup", "x", "--key-path", "{new}"]),
+    ("--backup-file", ["tenant", "import-key", "--key-path", "{new}"]),
+    ("--key-path", ["tenant", "export-key", "--passphrase-file", "{key}"]),
+    ("--key-path", ["tenant", "leave"]),
+    ("--key-file", ["login", "http://127.0.0.1:1"]),
+]
+
+
+@pytest.mark.parametrize(("flag", "arguments"), UNREADABLE)
+def test_a_file_that_a_flag_names_and_nobody_can_read_is_a_usage_error(
+    hub: CommandedHub, tmp_path: Path, flag: str, arguments: list[str]
+) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(bytes(32))
+    key.chmod(0o600)
+    words = {"key": str(key), "new": str(tmp_path / "new")}
+    reported = hub.run(*(text.format(**words) for text in arguments), flag, MISSING)
+
+    assert reported.exit_code == 2
+    assert reported.stderr.startswith(f"towonel: usage: {flag}: {MISSING}: ")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["nonsense"], ["invite", "create"], ["invite", "revoke"], ["demo", "--port-base", "80"]],

@@ -11,6 +11,7 @@ from towonel.agent.links import Links
 from towonel.agent.metrics import VERSION, Metrics
 from towonel.agent.origin_dialer import OriginDialer
 from towonel.agent.origins import Origins
+from towonel.agent.publisher import Publisher
 from towonel.agent.reconcile import AgentIdentity, Reconciler
 from towonel.agent.settings import AgentSettings
 from towonel.agent.timing import DEFAULT_TIMING, Timing
@@ -102,7 +103,7 @@ async def _serve_clients(
         reconciler = Reconciler(
             hub,
             agent.identity,
-            settings.services,
+            _make_publisher(agent, hub),
             links,
             settings.trusted_edges,
             health,
@@ -117,6 +118,19 @@ async def _serve_clients(
         watching.cancel()
     await reconciler.leave()
     return cut
+
+
+def _make_publisher(agent: Agent, hub: HubClient) -> Publisher:
+    identity = agent.identity
+    return Publisher(
+        hub,
+        identity.tenant,
+        identity.agent.public,
+        identity.group,
+        agent.settings.services,
+        agent.health,
+        agent.metrics,
+    )
 
 
 def _serve_health(agent: Agent) -> contextlib.AbstractAsyncContextManager[int]:
