@@ -82,6 +82,8 @@ class _Protocol(H11Protocol):
     @override
     def on_response_complete(self) -> None:
         self.idle_since = self.loop.time()
+        # A client that stays, as one that does not end its body, should not keep what was its request.
+        self.cycle = self.scope = self.headers = None  # type: ignore[assignment]
         super().on_response_complete()
 
     @override
