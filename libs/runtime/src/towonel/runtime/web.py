@@ -285,9 +285,8 @@ async def _end(server: _Server) -> None:
                 request.cancel()
         await asyncio.wait(requests)
     if not server.lifespan.shutdown_event.is_set():
-        with contextlib.suppress(
-            TimeoutError
-        ):  # an application whose start hangs has no end, either
+        # An application whose start hangs has no end, either.
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(START_S):
                 await server.lifespan.shutdown()
 
