@@ -82,8 +82,7 @@ class _Protocol(H11Protocol):
     @override
     def on_response_complete(self) -> None:
         self.idle_since = self.loop.time()
-        # A client that stays, as one that does not end its body, should not keep what was its request.
-        self.cycle = self.scope = self.headers = None  # type: ignore[assignment]
+        self.cycle = self.scope = self.headers = None  # type: ignore[assignment]  # its connection may stay
         super().on_response_complete()
 
     @override

@@ -18,6 +18,7 @@ from towonel.hub.api.http.auth import (
     AgentSignature,
     TenantSignature,
     actor_of,
+    parse_body,
     parse_signature,
     signed_body,
 )
@@ -114,12 +115,15 @@ async def apply_desired_state(
 ) -> AppliedState:
     """Publish all that a group serves, whole or not at all; signed by the tenant."""
     signed = parse_signature(authorization)
-    raw, body = await signed_body(request, DesiredState)
-    group, tenant_id = _parse_group(body.group), TenantId(signed.id)
-    desired_routes = desired_state.parse(body.services, tenant_id, hub.policy.ports)
-    async with hub.store.read() as session:  # a wrong signature must not wait for the write lock
+    tenant_id, raw = TenantId(signed.id), await request.body()
+    async with hub.store.read() as session:
         invite = await tenants.get(session, tenant_id)
-        signed.check_tenant(invite.tenant_public_key, Domain.DESIRED_STATE, raw, hub.now_ms())
+    # First: a stranger's document is not read, nor does it wait for the write lock.
+    signed.check_tenant(invite.tenant_public_key, Domain.DESIRED_STATE, raw, hub.now_ms())
+    body = parse_body(raw, DesiredState)
+    group = _parse_group(body.group)
+    desired_routes = desired_state.parse(body.services, tenant_id, hub.policy.ports)
+    async with hub.store.read() as session:
         count = await count_changes(hub, session, tenant_id, group, desired_routes)
     actor = actor_of(hub, request, f"tenant:{tenant_id.hex()}")
     async with take_changes(hub, tenant_id, count) as tokens, hub.store.write() as write:
