@@ -164,9 +164,12 @@ def _routes(size: Size) -> Iterator[RouteRow]:
 
 def _agents(size: Size) -> Iterator[AgentRow]:
     for number in range(size.tenants):
-        seen = {"first_seen_ms": START_MS + number, "last_seen_ms": 1 << 45}
         yield AgentRow(
-            agent_id=number.to_bytes(32), tenant_id=tenant_id(number), group="default", **seen
+            agent_id=number.to_bytes(32),
+            tenant_id=tenant_id(number),
+            group="default",
+            first_seen_ms=START_MS + number,
+            last_seen_ms=1 << 45,
         )
 
 

@@ -113,6 +113,7 @@ def test_status_without_the_operator_key_tells_only_that_the_hub_is_up(
     assert "With a key" in result.stdout
 
 
+NO_AUTHORITIES = {"SSL_CERT_FILE": "/nowhere/ca.pem"}
 REFUSED: list[tuple[list[str], dict[str, str], int, str]] = [
     (["invite", "create", "--hostnames", HOST], {}, 1, "hostname_conflict"),
     (["invite", "revoke", "--id", "A" * 22], {}, 1, "not_found"),
@@ -130,7 +131,8 @@ REFUSED: list[tuple[list[str], dict[str, str], int, str]] = [
     (["invite", "list"], {"TOWONEL_DATA_DIR": "/nowhere"}, 78, "bad_configuration"),
     (["invite", "list"], {"TOWONEL_HUB_URL": "nonsense"}, 78, "bad_configuration"),
     (["status"], {"TOWONEL_HUB_LISTEN_ADDR": "nonsense"}, 78, "bad_configuration"),
-    (["status"], {"SSL_CERT_FILE": "/nowhere/ca.pem"}, 78, "bad_configuration"),
+    (["status", "--hub-url", "https://127.0.0.1:1"], NO_AUTHORITIES, 78, "bad_configuration"),
+    (["login", "https://127.0.0.1:1", "--key-file", "-"], NO_AUTHORITIES, 78, "bad_configuration"),
     (
         ["serve"],
         {"TOWONEL_HUB_ENABLED": "false", "TOWONEL_EDGE_ENABLED": "false"},
@@ -156,6 +158,35 @@ def test_a_mistake_gets_its_exit_code_and_one_line(
     assert reported.stderr.startswith(f"towonel: {code}: ")
     assert reported.stdout == for_programs.stdout == ""
     assert json.loads(for_programs.stderr)["error"]["code"] == code
+
+
+def test_authorities_are_not_read_for_a_hub_without_tls(hub: CommandedHub) -> None:
+    assert hub.run("status", **NO_AUTHORITIES).exit_code == 0
+
+
+MISSING = "/nowhere/file"
+UNREADABLE = [
+    ("--passphrase-file", ["tenant", "export-key", "--key-path", "{key}"]),
+    ("--passphrase-file", ["tenant", "import-key", "--backup", "x", "--key-path", "{new}"]),
+    ("--backup-file", ["tenant", "import-key", "--key-path", "{new}"]),
+    ("--key-path", ["tenant", "export-key", "--passphrase-file", "{key}"]),
+    ("--key-path", ["tenant", "leave"]),
+    ("--key-file", ["login", "http://127.0.0.1:1"]),
+]
+
+
+@pytest.mark.parametrize(("flag", "arguments"), UNREADABLE)
+def test_a_file_that_a_flag_names_and_nobody_can_read_is_a_usage_error(
+    hub: CommandedHub, tmp_path: Path, flag: str, arguments: list[str]
+) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(bytes(32))
+    key.chmod(0o600)
+    words = {"key": str(key), "new": str(tmp_path / "new")}
+    reported = hub.run(*(text.format(**words) for text in arguments), flag, MISSING)
+
+    assert reported.exit_code == 2
+    assert reported.stderr.startswith(f"towonel: usage: {flag}: {MISSING}: ")
 
 
 @pytest.mark.parametrize(

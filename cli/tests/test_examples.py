@@ -8,8 +8,10 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,7 @@ SERVE = (
     "TOWONEL_DATA_DIR=/var/lib/towonel TOWONEL_HUB_PUBLIC_URL=https://hub.example.eu:8443"
     " towonel serve"
 )
+CHECK = "TOWONEL_DATA_DIR=/var/lib/towonel towonel serve --check"
 # Ports are free to be reserved once they are released; the tenant, its invite and logins go last.
 LAST = (
     "release",
@@ -97,11 +100,23 @@ def write_files(folder: Path, hub: Served) -> None:
         "key.txt": OPERATOR_KEY.encode(),
         "token.txt": token.encode(),
         "passphrase.txt": PASSPHRASE.encode(),
+        "home.backup": exported(),
     }.items():
         (folder / name).write_bytes(content)
         (folder / name).chmod(0o600)
-    exported = towonel("tenant", "export-key", "--passphrase-file", str(folder / "passphrase.txt"))
-    (folder / "home.backup").write_text(exported.stdout)
+
+
+@cache
+def exported() -> bytes:
+    """The backup of the key, made once: to seal it is slow by design."""
+    with tempfile.TemporaryDirectory() as name:
+        key, passphrase = Path(name) / "home.key", Path(name) / "passphrase.txt"
+        key.write_bytes(SEED)
+        key.chmod(0o600)
+        passphrase.write_text(PASSPHRASE)
+        passphrase.chmod(0o600)
+        files = ("--key-path", str(key), "--passphrase-file", str(passphrase))
+        return towonel("tenant", "export-key", *files).stdout_bytes
 
 
 def real(line: str, number: int, hub: Served) -> str:
@@ -164,6 +179,7 @@ def test_every_example_does_what_it_says(hub: Served, somebody: Path) -> None:
 def test_every_example_is_run_here_or_by_the_tests_of_what_goes_on_for_ever() -> None:
     assert {line for line in EVERY - TYPED if "towonel hub" not in line} == {
         SERVE,
+        CHECK,
         "TOWONEL_HUB_ENABLED=false TOWONEL_EDGE_INVITE_TOKEN_FILE=token.txt towonel serve",
         "towonel audit tail",
         "towonel audit tail -n 0 --action invite.created --json",
@@ -173,6 +189,15 @@ def test_every_example_is_run_here_or_by_the_tests_of_what_goes_on_for_ever() ->
         "towonel serve",
         "towonel status --watch",
     }
+
+
+def test_the_example_of_a_check_reads_the_settings_of_both_and_makes_nothing(
+    tmp_path: Path,
+) -> None:
+    ended = towonel("serve", "--check", TOWONEL_DATA_DIR=str(tmp_path))
+
+    assert (ended.exit_code, ended.stdout) == (0, "the settings are complete and valid\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_example_of_serve_starts_a_hub_and_an_edge(tmp_path: Path) -> None:

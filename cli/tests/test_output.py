@@ -115,14 +115,22 @@ def test_a_time_that_no_calendar_has_is_shown_as_the_number_it_is(at_ms: int) ->
     assert str(at_ms) in output.format_time(at_ms)
 
 
+MUTERS = ("NO_COLOR", "FORCE_COLOR")
+
+
+SCREEN = """
+from towonel.cli.output import Fields, Output, print_output
+print_output(Output({}, Fields([("x", "y")])).as_screen(), "table")
+"""
+
+
 def on_a_terminal(**environ: str) -> bytes:
     """What a program of ours writes to a terminal."""
     ours, theirs = pty.openpty()
-    script = "from towonel.cli.output import console; console().print('x', style='red')"
-    clean = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    clean = {name: value for name, value in os.environ.items() if name not in MUTERS}
     with os.fdopen(theirs, "wb") as terminal, os.fdopen(ours, "rb", buffering=0) as seen:
         subprocess.run(
-            (sys.executable, "-c", script),
+            (sys.executable, "-c", SCREEN),
             env=clean | {"TERM": "xterm-256color"} | environ,
             stdout=terminal,
             check=True,
@@ -130,9 +138,29 @@ def on_a_terminal(**environ: str) -> bytes:
         return seen.read(4096)
 
 
-def test_a_terminal_gets_colour_unless_told_otherwise() -> None:
-    assert b"\x1b[31m" in on_a_terminal()
-    assert b"\x1b[31m" not in on_a_terminal(NO_COLOR="1")
+@pytest.mark.parametrize(
+    ("environ", "written"),
+    [
+        ({}, b"\x1b[H\x1b[2J\x1b[1mx          \x1b[0my\r\n"),
+        ({"NO_COLOR": ""}, b"\x1b[H\x1b[2J\x1b[1mx          \x1b[0my\r\n"),
+        ({"NO_COLOR": "1"}, b"\x1b[H\x1b[2Jx          y\r\n"),
+        ({"TERM": "dumb"}, b"x          y\r\n"),
+    ],
+)
+def test_a_terminal_gets_bold_names_unless_told_otherwise(
+    environ: dict[str, str], written: bytes
+) -> None:
+    assert on_a_terminal(**environ) == written
+
+
+def test_only_a_terminal_gets_bold_headings_unless_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output.print_table(["A"], [["b"]], empty="none")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    output.print_table(["A"], [["b"]], empty="none")
+
+    assert capsys.readouterr().out == "A\nb\n\x1b[1mA\x1b[0m\nb\n"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from support.hub import OPERATOR_KEY, TestHub, hub_with_keys
 from towonel.api.agents import BootstrapIn
 from towonel.api.edges import EdgeRegisterIn
 from towonel.api.services import DesiredState
-from towonel.hub.api.application import create_app
 from towonel.hub.api.openapi.examples import EXAMPLES
 from towonel.hub.key_files import HubKeys
 from towonel.hub.live.rate_limits import MemoryLimiter
@@ -75,7 +74,7 @@ async def _served(database: Database) -> AsyncGenerator[Served]:
     async with hub_with_keys(database, RouteChanges(), HUB, limits) as hub:
         await _fill(hub)
         hub.context.stop()  # no long poll waits, and every stream ends
-        async with serve_app(create_app(hub.context), "127.0.0.1", 0, drain_s=1) as port:
+        async with serve_app(hub.app, "127.0.0.1", 0, drain_s=1) as port:
             yield Served(f"http://127.0.0.1:{port}", hub)
 
 

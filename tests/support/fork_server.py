@@ -6,6 +6,7 @@ signals and exit code. Only the seconds that its imports take are paid once a te
 
 import asyncio
 import contextlib
+import gc
 import multiprocessing
 import os
 import runpy
@@ -131,6 +132,7 @@ def _run(
     outputs: Sequence[str] = (),
     user: int | None = None,
 ) -> None:
+    gc.freeze()  # else the first search for garbage copies all that the fork server has imported
     how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
     for descriptor, path in enumerate(outputs, 1):
         os.dup2(os.open(path, how), descriptor)

@@ -18,6 +18,7 @@ global
 defaults
   mode tcp
   timeout connect 5s
+  timeout check 10s
   timeout client 30s
   timeout server 30s
 listen front

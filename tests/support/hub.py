@@ -16,16 +16,14 @@ import httpx
 from fastapi import FastAPI
 from starlette.datastructures import State
 from starlette.middleware import Middleware
+from support.openapi import app_with_routes
 from support.openapi_guard import OpenApiGuard
 
 from towonel.api.edges import EdgeRegisterIn
 from towonel.api.invites import InviteIn
 from towonel.api.services import DesiredState, ServiceIn
 from towonel.client.hub import HubClient
-from towonel.hub.api.application import create_app_without_hub, prepare
-from towonel.hub.api.http import errors
 from towonel.hub.api.http.middleware import RequestMiddleware
-from towonel.hub.api.http.tracing import telemetry_config
 from towonel.hub.bounds import Bounds
 from towonel.hub.context import Hub, Policy
 from towonel.hub.core.rate_limits import Rate
@@ -74,7 +72,7 @@ class TestHub:
     @cached_property
     def app(self) -> FastAPI:
         """The API, with the routes that all hubs of this process share."""
-        app = copy.copy(_app_with_routes())
+        app = copy.copy(app_with_routes())
         app.state = State({"hub": self.context})
         app.user_middleware = [Middleware(RequestMiddleware, hub=self.context)]
         return app
@@ -102,14 +100,6 @@ class TestHub:
 
     def raw(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=self.transport(), base_url="http://hub")
-
-
-@cache
-def _app_with_routes() -> FastAPI:
-    """An API without a hub; making its routes takes as long as a hundred requests."""
-    app = prepare(create_app_without_hub(telemetry=telemetry_config(None)))
-    errors.install(app)
-    return app
 
 
 def new_key() -> NodeKey:

@@ -57,6 +57,13 @@ ROWS: Mapping[str, Callable[[int], dict[str, Any]]] = {
         "key": f"https:n{n}.large.eu",
         "created_at_ms": _at(n),
     },
+    "publications": lambda n: {
+        "tenant_id": _key(n),
+        "group": "g",
+        "number": 1,
+        "digest": _key(n),
+        "services": 1,
+    },
     "routes": lambda n: {
         "key": f"https:n{n}.large.eu",
         "kind": "https",
@@ -73,6 +80,7 @@ ROWS: Mapping[str, Callable[[int], dict[str, Any]]] = {
         "group": "g",
         "first_seen_ms": _at(n),
         "last_seen_ms": _at(n),
+        "published_digest": _key(n),
     },
     "nonces": lambda n: {"domain": "d", "signer": _key(n), "timestamp_ms": NOW_MS - n},
     "audit": lambda n: {

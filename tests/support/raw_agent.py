@@ -35,7 +35,7 @@ class RawAgent(RawQuic):
 
         def came() -> bool:
             control = self.data.get(CONTROL, bytearray())
-            self.messages += self._decoder.feed(bytes(control[self._read :]))
+            self.messages += filter(None, self._decoder.feed(bytes(control[self._read :])))
             self._read = len(control)
             found[:] = [message for message in self.messages if isinstance(message, kind)]
             return bool(found)

@@ -9,6 +9,7 @@ from support.commands import CommandedHub
 
 from towonel.api.invites import InviteDetail, InviteEdit
 from towonel.cli.commands.invite import edit
+from towonel.cli.output import now
 from towonel.client.hub import HubClient
 from towonel.client.invites import Invites
 from towonel.client.transport import Tagged
@@ -72,7 +73,8 @@ def test_ports_are_kept_and_let_go(hub: CommandedHub, invite: str) -> None:
 
 def test_an_end_is_moved(hub: CommandedHub, invite: str) -> None:
     assert edited(hub, invite, "--expires 7d")["expires_at_ms"] > 0
-    assert edited(hub, invite, "--expires-at 2037-01-31")["expires_at"].startswith("2037-01-31T00")
+    soon = f"{now() + timedelta(days=2):%Y-%m-%d}"
+    assert edited(hub, invite, f"--expires-at {soon}")["expires_at"].startswith(f"{soon}T00")
     assert edited(hub, invite, "--expires never")["expires_at"] is None
 
 
@@ -112,6 +114,9 @@ def test_serving_ends_and_goes_on_by_a_flag_of_its_own(hub: CommandedHub) -> Non
         ("--remove-port tcp:1", 2, "it has no tcp:1; it has none"),
         ("--port udp:30-20", 2, "the first port is above the last"),
         ("--port tcp:80", 1, "port 80 is below 1024"),
+        ("--expires 31d", 2, "--expires: at most 30d"),
+        ("--expires-at 2037-01-31", 1, "expires_at: is 2037-01-31; at most 30 days from now"),
+        ("--expires-at 2020-01-31", 1, "expires_at: 2020-01-31 00:00:00 UTC is over"),
         ("--expires 1d --expires-at 2037-01-01", 2, "not both"),
         ("--serve-for 1d --serve-until 2037-01-01", 2, "--serve-until: give --serve-for or"),
         ("--serve-for soon", 2, "--serve-for: write a number"),

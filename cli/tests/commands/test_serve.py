@@ -139,5 +139,19 @@ def test_mistakes_of_both_programs_are_named_at_once(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.processes
+def test_a_check_says_what_is_wrong_and_makes_nothing(tmp_path: Path) -> None:
+    environ = {"TOWONEL_DATA_DIR": str(tmp_path), "TOWONEL_HUB_ENABLED": "false"}
+    environ["TOWONEL_EDGE_HUB_URL"] = "http://127.0.0.1:1"
+    good = towonel("serve", "--check", "--json", **environ)
+    wrong = towonel("serve", "--check", **environ, TOWONEL_EDGE_MAX_SESSIONS="many")
+
+    assert (good.exit_code, wrong.exit_code) == (0, 78)
+    assert json.loads(good.stdout)["ok"] is True
+    assert "TOWONEL_EDGE_MAX_SESSIONS: " in wrong.stderr
+    assert wrong.stdout == ""
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_program_never_shows_its_environment() -> None:
     assert "secret" not in repr(Program("hub", "towonel.hub", {"TOWONEL_X": "secret"}))

@@ -3,16 +3,20 @@
 import asyncio
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 from support.commands import CommandedHub, towonel
 from support.hub import new_key, registration, state, tenant_of
 
+from towonel.api.agents import AgentItem
 from towonel.api.invites import InviteIn, InviteOut
+from towonel.cli.tables import agent_rows
 from towonel.identity.keys import NodeKey
 from towonel.wire.tokens import EdgeToken, InviteToken
 
 HOST = "views.example.eu"
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
 REFUSED = [
     ("tenant", "show"),
     ("tenant", "show", "b7"),
@@ -115,6 +119,27 @@ def test_agents_are_listed_and_shown(published: Published) -> None:
     assert [(item["agent_id"], item["group"]) for item in known] == [(agent_id, "home")]
     assert live == "No agent is known.\n"
     assert "live       no\n" in displayed
+    assert "displaced  no\n" in displayed
+
+
+@pytest.mark.parametrize(("is_displaced", "cell"), [(True, "yes"), (False, "")])
+def test_a_list_of_agents_shows_who_is_displaced(cell: str, *, is_displaced: bool) -> None:
+    item = AgentItem(
+        agent_id=b"a" * 32,
+        tenant_id=b"t" * 32,
+        group="home",
+        is_live=True,
+        first_seen_at=NOW,
+        last_seen_at=NOW,
+        live_since=NOW,
+        edges=[],
+        software="agent/1",
+        connections_active=0,
+        is_displaced=is_displaced,
+    )
+    rows = agent_rows([item])
+
+    assert dict(zip(rows.columns, rows.rows[0], strict=True))["DISPLACED"] == cell
 
 
 def test_edges_are_listed_and_shown(published: Published) -> None:

@@ -19,8 +19,8 @@ from towonel.cli.demo.page import (
     FetchFailed,
     fetch,
     fingerprint,
-    self_signed,
     serve_page,
+    write_certificate,
 )
 
 NOW = datetime.now(UTC)
@@ -28,10 +28,7 @@ NOW = datetime.now(UTC)
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    certificate, key = self_signed(NOW)
-    (tmp_path / "origin.pem").write_bytes(certificate)
-    (tmp_path / "origin.key").write_bytes(key)
-    return tmp_path / "origin.pem"
+    return write_certificate(tmp_path, NOW)[0]
 
 
 def der_of(certificate: Path) -> bytes:
@@ -47,20 +44,21 @@ async def impostor(certificate: Path, server: Server) -> AsyncGenerator[int]:
         yield port
 
 
-def test_the_fingerprint_is_the_one_openssl_prints(certificate: Path) -> None:
+def test_the_fingerprint_is_the_one_openssl_prints(tmp_path: Path) -> None:
+    certificate, told = write_certificate(tmp_path, NOW)
     command = ("openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", str(certificate))
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
-    assert printed.strip().endswith(f"={fingerprint(der_of(certificate))}")
+    assert printed.strip().endswith(f"={told}")
 
 
 async def test_a_client_sees_the_page_and_the_services_own_certificate(certificate: Path) -> None:
     port = free_port()
-    async with serve_page(port, certificate, certificate.with_name("origin.key")):
+    async with serve_page(port, certificate):
         seen = await fetch(port, certificate)
 
     assert (seen.status, seen.heading) == ("HTTP/1.1 200 OK", TITLE)
-    assert seen.certificate == der_of(certificate)
+    assert seen.fingerprint == fingerprint(der_of(certificate))
     assert seen.protocol == "TLSv1.3"
 
 
@@ -70,7 +68,7 @@ async def test_the_page_ends_with_its_context_and_has_no_body_for_head(certifica
     trusted.load_verify_locations(certificate)
     url = f"https://127.0.0.1:{port}/"
     async with httpx.AsyncClient(verify=trusted, trust_env=False) as http:
-        async with serve_page(port, certificate, certificate.with_name("origin.key")):
+        async with serve_page(port, certificate):
             answer = await http.head(url)
         with pytest.raises(httpx.ConnectError):
             await http.get(url)
@@ -84,7 +82,7 @@ async def test_the_page_survives_a_client_that_asks_for_nothing(
     certificate: Path, request_: bytes
 ) -> None:
     port, trusted = free_port(), ssl.create_default_context(cafile=str(certificate))
-    async with serve_page(port, certificate, certificate.with_name("origin.key")):
+    async with serve_page(port, certificate):
         _, writer = await asyncio.open_connection(
             "127.0.0.1", port, ssl=trusted, server_hostname=HOSTNAME
         )
@@ -102,8 +100,7 @@ async def test_the_page_survives_a_client_that_asks_for_nothing(
 async def test_a_client_refuses_another_certificate(
     certificate: Path, tmp_path: Path, server: Server
 ) -> None:
-    other = tmp_path / "other.pem"
-    other.write_bytes(self_signed(NOW)[0])
+    other, _ = write_certificate(tmp_path / "other", NOW)
 
     async with impostor(certificate, server) as port:
         with pytest.raises(FetchFailed, match="CERTIFICATE_VERIFY_FAILED"):

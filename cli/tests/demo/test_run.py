@@ -37,14 +37,10 @@ def six_ports() -> Ports:
 
 @contextlib.asynccontextmanager
 async def run_processes(folder: Path) -> AsyncGenerator[Processes]:
-    """An empty set of processes, whose failure is raised alone; all are stopped at the end."""
+    """An empty set of processes, whose failure is raised alone."""
     try:
         async with asyncio.TaskGroup() as tasks:
-            processes = Processes(folder, tasks)
-            try:
-                yield processes
-            finally:
-                await processes.stop()
+            yield Processes(folder, tasks)
     except* StepFailed as failures:
         failure = failures.exceptions[0]
     else:
@@ -54,9 +50,11 @@ async def run_processes(folder: Path) -> AsyncGenerator[Processes]:
 
 async def test_one_that_ends_while_another_is_waited_for_is_the_one_named(tmp_path: Path) -> None:
     async def wait_for_another() -> None:
-        async with run_processes(tmp_path) as processes:
-            stays = await processes.start(STAYS)
-            await processes.start(ENDS)
+        async with (
+            run_processes(tmp_path) as processes,
+            processes.run(STAYS) as stays,
+            processes.run(ENDS),
+        ):
             await wait_ready(stays, free_port())
 
     with pytest.raises(StepFailed, match="broken ended with exit code 1") as caught:
@@ -68,8 +66,8 @@ async def test_one_that_ends_while_another_is_waited_for_is_the_one_named(tmp_pa
 
 async def test_one_that_ends_while_all_should_stay_is_named_by_its_signal(tmp_path: Path) -> None:
     async def kill_and_stay() -> None:
-        async with run_processes(tmp_path) as processes:
-            (await processes.start(STAYS)).signal(signal.SIGKILL)
+        async with run_processes(tmp_path) as processes, processes.run(STAYS) as stays:
+            stays.signal(signal.SIGKILL)
             await asyncio.Event().wait()
 
     with pytest.raises(StepFailed, match="stays was ended by SIGKILL"):
@@ -78,21 +76,25 @@ async def test_one_that_ends_while_all_should_stay_is_named_by_its_signal(tmp_pa
 
 async def test_one_that_is_never_ready_is_named(tmp_path: Path) -> None:
     with pytest.raises(StepFailed, match="stays is not ready after 0 s"):
-        async with run_processes(tmp_path) as processes:
-            await wait_ready(await processes.start(STAYS), free_port(), patience_s=0.1)
+        async with run_processes(tmp_path) as processes, processes.run(STAYS) as stays:
+            await wait_ready(stays, free_port(), patience_s=0.1)
 
 
 async def test_processes_are_stopped_at_the_end(tmp_path: Path) -> None:
-    async with run_processes(tmp_path) as processes:
-        stays = await processes.start(STAYS)
+    async with run_processes(tmp_path) as processes, processes.run(STAYS) as stays:
+        pass
 
     assert stays.process.returncode == -signal.SIGTERM
 
 
 async def test_one_that_answers_is_ready(tmp_path: Path, server: Server) -> None:
     server.reply(200)
-    async with serving(server.serve) as port, run_processes(tmp_path) as processes:
-        await wait_ready(await processes.start(STAYS), port)
+    async with (
+        serving(server.serve) as port,
+        run_processes(tmp_path) as processes,
+        processes.run(STAYS) as stays,
+    ):
+        await wait_ready(stays, port)
 
     assert server.requests[0].target == "/readyz"
 
@@ -129,7 +131,7 @@ async def test_a_signal_in_the_middle_leaves_nothing(
     assert running.result() == 1
     assert list(tmp_path.iterdir()) == []
     assert demo.processes
-    assert all(each.process.returncode is not None for each in demo.processes.running)
+    assert all(each.process.returncode is not None for each in demo.processes.started)
 
 
 @pytest.mark.soak
@@ -145,7 +147,7 @@ async def test_a_program_that_dies_while_the_demo_stays_is_told_with_its_log(
             await asyncio.sleep(0.05)
             told += capsys.readouterr().out
         assert demo.processes
-        demo.processes.running[-1].signal(signal.SIGKILL)
+        demo.processes.started[-1].signal(signal.SIGKILL)
 
     failure = json.loads(capsys.readouterr().out)
     assert running.result() == 1

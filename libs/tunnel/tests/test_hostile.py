@@ -51,6 +51,14 @@ async def test_control_bytes_that_break_the_protocol_close_the_session(
         await closes_with(edge, link, code)
 
 
+async def test_messages_of_types_that_nobody_knows_are_counted_as_others_are() -> None:
+    unknown = b"\x00\x00\x00\x04\x82\x18\x63\xa0"  # [99, {}]
+    async with listening_edge() as edge, edge.session() as (_, link):
+        link.channel.connection.send(1, unknown * 5000)
+
+        await closes_with(edge, link, Code.RATE_LIMITED)
+
+
 @pytest.mark.parametrize(
     ("stream_id", "data"),
     [(1, encode(Window(None, 1))), (1, encode(Abandoned(5, 1))), (0, b"x"), (1, encode(GoAway()))],

@@ -77,6 +77,24 @@ async def test_an_agent_hears_at_once_that_its_session_has_room_again() -> None:
         connection = session.connection
         await until(lambda: connection._transmission is None)
         connection.receive_share.wait()
-        edge.policy.receive_budget.release(0)
+        edge.policy.receive_budget.wake()
 
         assert connection._transmission is not None
+
+
+async def test_control_messages_arrive_while_no_client_reads() -> None:
+    async with AsyncExitStack() as exits:
+        edge = await exits.enter_async_context(listening_edge())
+        edge.policy.receive_budget = ReceiveBudget(0)
+        session, link = await exits.enter_async_context(edge.session(answer))
+        opening = [asyncio.create_task(ask(session)) for _ in range(STREAMS)]
+        await stand_still(edge, [session])
+        unknown = b"\0\0\x40\x06\x82\x18\x63\x59\x40\x00" + bytes(0x4000)  # [99, bytes]
+        for _ in range(10):
+            link.channel.connection.send(1, unknown)
+        link.go_away()
+
+        await until(lambda: session.going_away)
+        answers = await asyncio.gather(*map(read_when_open, opening))
+
+    assert answers == [ANSWER] * STREAMS

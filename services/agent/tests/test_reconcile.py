@@ -1,108 +1,35 @@
 """Reconciler with a real hub: what it publishes, when it gives up, and what it survives."""
 
 import asyncio
-import contextlib
 import dataclasses
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import override
 
-import httpx
 import pytest
+from sqlmodel import update
 from structlog.testing import capture_logs
-from support.callers import code_of
+from support.callers import code_of, tenant_id
 from support.hub import TestHub, migrated, new_key, registration, running_hub
+from support.reconciler import TIMING, Way, agent, grant_of, published_keys
 
-from towonel.agent.core.services import parse_services, tabulate_origins
-from towonel.agent.lane_metrics import LaneMetrics
-from towonel.agent.lanes import Lanes
-from towonel.agent.links import Links
-from towonel.agent.metrics import Metrics
-from towonel.agent.origin_dialer import OriginDialer
-from towonel.agent.origin_log import OriginLog
-from towonel.agent.origins import Origins
-from towonel.agent.reconcile import AgentIdentity, Reconciler
-from towonel.agent.timing import HubTiming, LinkTiming
-from towonel.agent.worker.messages import Start
 from towonel.api.invites import InviteIn
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.live.route_changes import RouteChanges
+from towonel.hub.store.tables import AgentRow
 from towonel.identity.grants import GRANT_LIFETIME_MS
-from towonel.identity.keys import NodeKey, TenantKey
-from towonel.runtime.admin import Health
-from towonel.runtime.dns.resolver import Resolver
 from towonel.runtime.lifecycle import GiveUp
 from towonel.wire import base64url
 from towonel.wire.errors import Code
 from towonel.wire.tokens import InviteToken
 
-TIMING = HubTiming(refresh_s=0.02, first_pause_s=0.02, max_pause_s=0.02, refused_pause_s=0.02)
-SERVICES = parse_services('[{"hostname": "a.eu", "origin": "127.0.0.1:1"}]')
+type Revoke = Callable[[], Awaitable[object]]
 
 
 @pytest.fixture
 async def hub(tmp_path: Path) -> AsyncIterator[TestHub]:
     async with running_hub(await migrated(tmp_path / "hub.db"), RouteChanges()) as hub:
         yield hub
-
-
-@dataclasses.dataclass
-class Way(httpx.AsyncBaseTransport):
-    """The network between an agent and its hub; while it is cut, connections are refused."""
-
-    hub: TestHub
-    is_cut: bool
-    refused: int = 0
-
-    @override
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if self.is_cut:
-            self.refused += 1
-            raise httpx.ConnectError("Connection refused", request=request)
-        return await self.hub.transport().handle_async_request(request)
-
-
-@dataclasses.dataclass
-class Agent:
-    reconciler: Reconciler
-    links: Links
-    running: asyncio.Task[None]
-
-
-@contextlib.asynccontextmanager
-async def agent(
-    hub: TestHub, token: InviteToken, timing: HubTiming = TIMING, way: Way | None = None
-) -> AsyncGenerator[Agent]:
-    """A running agent that has one service."""
-    key, metrics, health = NodeKey.from_seed(token.secret), Metrics(), Health()
-    identity = AgentIdentity(token, TenantKey.from_seed(token.seed), key, "default")
-    resolver = Resolver()
-    dialer = OriginDialer(resolver, timeout_s=1)
-    origins = Origins(tabulate_origins(SERVICES), dialer, metrics, max_streams=1)
-    start = Start(1, 1, 1)
-    lanes = Lanes(SERVICES, start, resolver, LaneMetrics(metrics), health, OriginLog())
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        keys = [service.key for service in SERVICES]
-        links = Links(tasks, key, keys, origins, lanes, resolver, metrics, health, LinkTiming())
-        client = hub.client(None, way)
-        reconciler = Reconciler(client, identity, SERVICES, links, None, health, timing)
-        running = tasks.create_task(reconciler.run())
-        yield Agent(reconciler, links, running)
-        running.cancel()
-        links.close()
-
-
-async def grant_of(agent: Agent) -> bytes:
-    """Wait for the agent's grant."""
-    while not agent.reconciler._grant:
-        await asyncio.sleep(0.01)
-    return agent.reconciler._grant
-
-
-async def published_keys(hub: TestHub) -> list[str]:
-    hub.clock.now_ms += 1  # a request of its own, and not the last one's replay
-    table = await hub.client().follow_routes(hub.context.keys.node, None)
-    return [route.key for route in table.routes]
 
 
 async def test_what_the_environment_says_is_published_and_the_edges_are_dialled(
@@ -145,14 +72,55 @@ async def test_an_expired_invite_does_not_end_an_agent_that_was_admitted(hub: Te
         assert not running.running.done()
 
 
-async def test_a_revoked_agent_leaves_its_edges_and_goes_on_asking(hub: TestHub) -> None:
+async def run_until_revoked(hub: TestHub, token: InviteToken, revoke: Revoke) -> None:
+    async with agent(hub, token) as running:
+        await grant_of(running)
+        await revoke()
+        await running.running
+
+
+async def test_an_agent_whose_invite_is_revoked_ends_as_one_that_starts_then(hub: TestHub) -> None:
+    token, invites = await hub.invite("a.eu"), hub.client().invites
+
+    with pytest.raises(ExceptionGroup) as running:
+        await run_until_revoked(
+            hub, token, partial(invites.revoke, base64url.encode(token.invite_id))
+        )
+    with pytest.raises(ExceptionGroup) as starting:
+        await run_until_revoked(hub, token, partial(asyncio.sleep, 0))
+
+    for caught in (running, starting):
+        assert caught.group_contains(GiveUp, match="^the hub refuses the invite: .*revoked")
+
+
+@pytest.mark.parametrize("later_ms", [0, GRANT_LIFETIME_MS + 1])
+async def test_an_agent_that_is_revoked_ends_with_its_grant_and_without(
+    hub: TestHub, later_ms: int
+) -> None:
+    async def revoke() -> None:
+        hub.clock.now_ms += later_ms
+        async with hub.context.store.write_fact() as session:
+            await session.exec(update(AgentRow).values(revoked_at_ms=hub.clock()))
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await run_until_revoked(hub, await hub.invite("a.eu"), revoke)
+
+    assert caught.group_contains(GiveUp, match="this agent was revoked; start it anew")
+
+
+async def test_an_agent_of_a_suspended_tenant_leaves_its_edges_and_goes_on_asking(
+    hub: TestHub,
+) -> None:
     node, token = hub.context.keys.node, await hub.invite("a.eu")
     await hub.client().register_edge(node, registration(node))
     async with agent(hub, token) as running:
         while not running.links._edges:
             await asyncio.sleep(0.01)
-        await hub.client().invites.revoke(base64url.encode(token.invite_id))
+        await hub.client().tenants.suspend(tenant_id(token))
         while running.links._edges:
+            await asyncio.sleep(0.01)
+        await hub.client().tenants.resume(tenant_id(token))
+        while not running.links._edges:
             await asyncio.sleep(0.01)
 
         assert not running.running.done()

@@ -182,3 +182,12 @@ def test_the_token_is_hidden_and_known_as_a_secret() -> None:
 def test_help_and_version_need_no_environment(tmp_path: Path) -> None:
     assert "TOWONEL_AGENT_SERVICES" in run_agent(tmp_path, {}, "--help").stdout
     assert run_agent(tmp_path, {}, "--version").stdout.startswith("towonel-agent 0.")
+
+
+def test_a_file_for_the_id_that_cannot_be_written_is_a_mistake_in_the_command_line(
+    tmp_path: Path,
+) -> None:
+    ended = run_agent(tmp_path, GOOD, "--node-id-out", "/dev/null/id")
+
+    assert (ended.code, ended.stdout) == (2, "")
+    assert "--node-id-out: cannot write /dev/null/id: " in ended.stderr

@@ -169,12 +169,12 @@ async def test_agents_that_send_one_byte_far_away_take_little_memory_and_are_clo
             agents += [await exits.enter_async_context(agent) for agent in opening]
         async with withstanding(processes.edges[0].program, serve):
             for agent in agents:
-                for end in (MIB, 2 * MIB, 4 * MIB, 8 * MIB):
+                for end in (MIB // 4, MIB // 2, 3 * MIB // 4, MIB):
                     agent.send(stream_frame(1, end - 1, b"x"))
                 await asyncio.sleep(0.02)
         assert not any(agent.is_closed for agent in agents)
         for agent in agents:
-            agent.send(stream_frame(1, ENDS[0] - 1, b"x"))
+            agent.send(stream_frame(1, 2 * MIB - 1, b"x"))
             await agent.until(lambda: agent.is_closed)  # noqa: B023 called before the next agent
 
 

@@ -2,9 +2,9 @@
 
 0    done
 1    refused, or failed
-2    the command line is wrong
+2    the command line is wrong, or a file that it names cannot be read
 75   the hub does not answer now, or wants it slower
-78   the configuration is wrong
+78   the configuration is wrong: a variable, or a file that it names
 130  ended by Ctrl-C
 """
 
@@ -18,6 +18,9 @@ from pathlib import Path
 import typer
 
 from towonel.client.envelope import printable
+from towonel.runtime.environment.command_line import (
+    UsageError as UsageError,  # noqa: PLC0414 commands know it by this module
+)
 from towonel.runtime.exit_codes import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -28,10 +31,6 @@ from towonel.runtime.exit_codes import (
 from towonel.runtime.interrupts import raise_at_interrupt
 from towonel.runtime.settings import SettingsError
 from towonel.wire.errors import TowonelError, Unavailable
-
-
-class UsageError(Exception):
-    """Flag or argument that cannot be meant; the text is for the user."""
 
 
 @contextlib.contextmanager

@@ -11,13 +11,13 @@ from typing import assert_never
 import typer
 from pydantic import BaseModel
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console
-from rich.text import Text
 
 from towonel.cli.options.choices import Format
+from towonel.cli.settings import is_bold_wanted, is_dumb_terminal
 from towonel.client.envelope import printable, visible
 
 _CONTROLS = re.compile("[\x7f-\x9f]")  # JSON leaves these as they are; terminals obey them
+_CLEAR = "\x1b[H\x1b[2J"
 _FIELD_WIDTH = 11  # of names, so that what belongs together stands under each other
 
 
@@ -81,7 +81,8 @@ def print_output(output: Output, form: Format) -> None:
             print(text, end="", flush=True)  # noqa: T201 this is the output
         case Format.TABLE:
             if output.is_screen:
-                console().clear()  # which does nothing where there is no terminal
+                # Which is left out where there is no terminal.
+                typer.echo(_CLEAR, nl=False, color=False if is_dumb_terminal() else None)
             for block in output.blocks:
                 _print_block(block)
         case _:
@@ -105,11 +106,6 @@ def now() -> datetime:
     return datetime.fromtimestamp(time.time_ns() / 1e9, UTC)
 
 
-def console() -> Console:
-    """Return standard output as rich writes it: no colour for NO_COLOR or without a terminal."""
-    return Console(highlight=False, markup=False, soft_wrap=True)
-
-
 def print_json(value: object) -> None:
     """Print one JSON document on a line of its own."""
     text = _CONTROLS.sub(_escape, json.dumps(value, ensure_ascii=False))
@@ -122,10 +118,10 @@ def _escape(control: re.Match[str]) -> str:
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:
     """Print names and values in two columns."""
-    out, fields = console(), list(fields)
+    fields = list(fields)
     width = max((len(name) for name, _ in fields), default=0) + 1
     for name, value in fields:
-        out.print(Text.assemble((name.ljust(max(_FIELD_WIDTH, width)), "bold"), printable(value)))
+        _print_line(name.ljust(max(_FIELD_WIDTH, width)), printable(value))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
@@ -133,14 +129,25 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty:
 
     Nothing is cut or folded: an id must be found in one piece, to be copied and to be searched for.
     """
-    out, lines = console(), [tuple(map(printable, row)) for row in rows]
+    lines = [tuple(map(printable, row)) for row in rows]
     if not lines:
-        out.print(empty)
+        _print_line("", empty)
         return
     widths = [max(map(cell_len, column)) for column in zip(columns, *lines, strict=True)]
-    for style, line in [("bold", columns), *(("", line) for line in lines)]:
-        cells = (set_cell_size(cell, width) for cell, width in zip(line, widths, strict=True))
-        out.print(Text("  ".join(cells).rstrip(), style))
+    _print_line(_align(columns, widths), "")
+    for line in lines:
+        _print_line("", _align(line, widths))
+
+
+def _align(line: Sequence[str], widths: Sequence[int]) -> str:
+    cells = (set_cell_size(cell, width) for cell, width in zip(line, widths, strict=True))
+    return "  ".join(cells).rstrip()
+
+
+def _print_line(bold: str, plain: str) -> None:
+    """Print a line whose first part is bold, where that is wanted."""
+    heading = typer.style(bold, bold=True) if bold else ""
+    typer.echo(heading + plain, color=is_bold_wanted())
 
 
 def format_time(at: datetime | int | None) -> str:

@@ -97,7 +97,7 @@ def _three_digits(size: float, unit: str) -> str:
 
 def agent_rows(agents: list[AgentItem]) -> Rows:
     """Return agents as a table."""
-    columns = ("AGENT", "GROUP", "LIVE", "EDGES", "OPEN", "SOFTWARE")
+    columns = ("AGENT", "GROUP", "LIVE", "EDGES", "OPEN", "DISPLACED", "SOFTWARE")
     return Rows(columns, [*map(agent_row, agents)], "No agent is known.")
 
 
@@ -106,4 +106,5 @@ def agent_row(item: AgentItem) -> tuple[str, ...]:
     edges = ", ".join(edge.hex()[:SHORT] for edge in item.edges)
     live = format_live(item.live_since)
     active = str(item.connections_active)
-    return item.agent_id.hex(), item.group, live, edges, active, item.software or ""
+    displaced = "yes" if item.is_displaced else ""
+    return item.agent_id.hex(), item.group, live, edges, active, displaced, item.software or ""

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from towonel.cli.errors import UsageError
 from towonel.cli.logins import FILE, Profile, Profiles
-from towonel.cli.settings import CommandSettings, config_folder
+from towonel.cli.settings import CommandSettings, check_authorities, config_folder
 from towonel.client.envelope import ForeignAnswer, printable
 from towonel.client.operator import OperatorClient
 from towonel.client.transport import to_httpx_url
@@ -104,7 +104,8 @@ def resolve_target(
 
     Raises:
         UsageError: a flag is not a valid URL, or names an unknown profile.
-        SettingsError: a variable is not a valid URL, or there is no key and one is needed.
+        SettingsError: a variable is not a valid URL, or names no file of authorities where one is
+            asked for; or there is no key and one is needed.
     Source: inventory §1.8.
     """
     key, login = _explicit_key(settings, api_key), _login(settings, hub_url, profile)
@@ -114,11 +115,12 @@ def resolve_target(
         key = _key_in_file(_key_path(settings), required=needs_key)
     url, where = _url(settings, hub_url, login)
     try:
-        to_httpx_url(url, allow_insecure=settings.allow_insecure_hub)
+        parsed = to_httpx_url(url, allow_insecure=settings.allow_insecure_hub)
     except Denied as error:
         if hub_url:
             raise UsageError(f"{where}: {error.detail}") from error
         raise SettingsError([f"{where}: {error.detail}"]) from error
+    check_authorities(parsed.scheme)
     return Target(url, where, key, settings.allow_insecure_hub)
 
 

@@ -16,7 +16,12 @@ from support.otlp import Collector, collecting, values
 
 from towonel.runtime import logs
 from towonel.runtime.settings import SettingsError, load, variables
-from towonel.runtime.tracing.telemetry import TelemetrySettings, current_trace_id, tracing
+from towonel.runtime.tracing.telemetry import (
+    TelemetrySettings,
+    add_trace,
+    current_trace_id,
+    tracing,
+)
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
@@ -70,7 +75,7 @@ async def test_spans_arrive_with_their_service_and_in_their_order(collector: Col
 async def test_a_log_line_names_its_trace(
     collector: Collector, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    logs.configure("info", "json", "example")
+    logs.configure("info", "json", "example", processors=(add_trace,))
     async with tracing("example", "1", collector.settings) as provider:
         assert provider is not None
         with provider.get_tracer("test").start_as_current_span("work"):

@@ -1,94 +1,41 @@
 """QUIC connection with bounds, in memory: what a client of no scruples can make an edge hold."""
 
-from collections.abc import Iterable
-
 import pytest
-from aioquic.buffer import Buffer, encode_uint_var  # type: ignore[attr-defined]
+from aioquic.buffer import encode_uint_var
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import StreamDataReceived
-from aioquic.quic.packet import QuicErrorCode, pull_quic_header
+from aioquic.quic.packet import QuicErrorCode
 from aioquic.quic.stream import QuicStreamReceiver, QuicStreamSender
 from aioquic.tls import Epoch
-from support.raw_quic import PING, crypto_frame, frame, packet, stream_frame
-from support.tunnel import EDGE, PEM
+from support.quic_pair import HERE, RESETTER, THERE, Pair
+from support.raw_quic import CONTROL, PING, crypto_frame, frame, packet, stream_frame
 
-from towonel.tunnel.core.bounds.receive_windows import AGENT_SIZES, EDGE_SIZES, WindowSizes
+from towonel.tunnel.core.bounds.receive_windows import (
+    AGENT_SIZES,
+    CONTROL_BYTES,
+    CONTROL_RESERVE_BYTES,
+    EDGE_SIZES,
+    WindowSizes,
+)
 from towonel.tunnel.core.bounds.send_budget import MAX_STREAM_BYTES
-from towonel.tunnel.quic.bounded_connection import (
+from towonel.tunnel.quic.bounded_connection import MAX_RETAINED_ACKS, BoundedConnection
+from towonel.tunnel.quic.bounded_stream import BoundedReceiver, BoundedSender
+from towonel.tunnel.quic.checked_connection import (
     MAX_CRYPTO_BYTES,
     MAX_PEER_IDS,
-    MAX_RETAINED_ACKS,
-    BoundedConnection,
+    CheckedConnection,
 )
-from towonel.tunnel.quic.bounded_stream import BoundedReceiver, BoundedSender
-from towonel.tunnel.quic.configuration import STREAMS_ALLOWED, agent_connection, edge_configuration
+from towonel.tunnel.quic.configuration import STREAMS_ALLOWED
 from towonel.tunnel.quic.stateless_reset import StatelessResetter
 
-HERE, THERE = ("192.0.2.1", 1), ("192.0.2.2", 2)
 KIB = 1024
 SMALL = WindowSizes(64 * KIB, 128 * KIB, gaps=4, slides=True)
-RESETTER = StatelessResetter(b"k" * 32, now=0)
-CONTROL = 1
-
-
-class Pair:
-    """An agent's client and an edge's server, and a clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.client = agent_connection(PEM)
-        self.client.connect(HERE, now=0)
-        first = self.client.datagrams_to_send(now=0)
-        header = pull_quic_header(Buffer(data=first[0][0]), host_cid_length=8)
-        self.edge = BoundedConnection(
-            edge_configuration(EDGE, PEM),
-            EDGE_SIZES,
-            streams=0,
-            make_reset_token=RESETTER.make_token,
-            original_id=header.destination_cid,
-        )
-        self.to_edge(data for data, _ in first)
-
-    def to_edge(self, datagrams: Iterable[bytes]) -> None:
-        for data in datagrams:
-            self.edge.receive_datagram(data, THERE, now=self.now)
-
-    def exchange(self, rounds: int = 8) -> "Pair":
-        """Let both ends speak until they are silent."""
-        for _ in range(rounds):
-            self.now += 0.05
-            for end in (self.edge, self.client):
-                if (due := end.get_timer()) is not None and due <= self.now:
-                    end.handle_timer(now=self.now)
-            for data, _ in self.edge.datagrams_to_send(now=self.now):
-                self.client.receive_datagram(data, HERE, now=self.now)
-            self.to_edge(data for data, _ in self.client.datagrams_to_send(now=self.now))
-        return self
-
-    def open(self) -> "Pair":
-        """Complete the handshake; the edge has opened the control stream."""
-        self.exchange()
-        self.edge.send_stream_data(CONTROL, b"hello")
-        return self.exchange()
-
-    def attack(self, *frames: bytes) -> None:
-        self.to_edge([packet(self.client, *frames)])
-
-    @property
-    def close_code(self) -> int | None:
-        event = self.edge._close_event
-        return None if event is None else event.error_code
-
-    @property
-    def receiver(self) -> BoundedReceiver:
-        receiver = self.edge._streams[CONTROL].receiver
-        assert isinstance(receiver, BoundedReceiver)
-        return receiver
 
 
 def test_everything_that_is_replaced_is_still_there_to_be_replaced() -> None:
     for ours, theirs in (
         (BoundedConnection, QuicConnection),
+        (CheckedConnection, QuicConnection),
         (BoundedReceiver, QuicStreamReceiver),
         (BoundedSender, QuicStreamSender),
     ):
@@ -96,6 +43,7 @@ def test_everything_that_is_replaced_is_still_there_to_be_replaced() -> None:
 
         assert overridden
         assert {name for name in overridden if not hasattr(theirs, name)} == set()
+    assert len(Pair().edge._frames) > 30
 
 
 def test_the_peer_is_told_its_limits_and_may_open_what_it_may() -> None:
@@ -152,7 +100,8 @@ def test_after_admission_limits_follow_what_is_delivered_and_never_double() -> N
             got += len(event.data) if isinstance(event, StreamDataReceived) else 0
         limit = pair.client._streams[CONTROL].max_stream_data_remote
         assert limit <= max(EDGE_SIZES.stream_bytes, got + SMALL.stream_bytes)
-        assert pair.client._remote_max_data <= max(EDGE_SIZES.connection_bytes, got + 128 * KIB)
+        beyond = max(EDGE_SIZES.connection_bytes, got + 128 * KIB)
+        assert pair.client._remote_max_data <= beyond + sent + CONTROL_BYTES  # all on one stream
     pair.exchange(20)
 
     assert pair.close_code is None
@@ -216,6 +165,23 @@ def test_an_acknowledgement_of_what_was_not_sent_closes() -> None:
     pair.attack(frame(0x02, newest + 1, 0, 0, 0))
 
     assert pair.close_code == QuicErrorCode.PROTOCOL_VIOLATION
+
+
+def test_clients_streams_leave_credit_to_control_messages() -> None:
+    pair = Pair().open()
+    for stream_id in (5, 9, 13):
+        pair.edge.send_stream_data(stream_id, b"x")
+    pair.exchange()
+    for stream_id in (5, 9, 13):
+        pair.client.send_stream_data(stream_id, bytes(EDGE_SIZES.stream_bytes))
+    pair.exchange(40)
+    sent = EDGE_SIZES.connection_bytes - CONTROL_RESERVE_BYTES
+    assert pair.client._remote_max_data_used == sent
+    pair.client.send_stream_data(CONTROL, bytes(CONTROL_RESERVE_BYTES))
+    pair.exchange(20)
+
+    assert pair.receiver.starting_offset() == CONTROL_RESERVE_BYTES
+    assert pair.edge._windows.control_delivered == CONTROL_RESERVE_BYTES
 
 
 def test_connection_ids_that_are_issued_and_used_up_without_end_close() -> None:

@@ -280,3 +280,15 @@ async def test_every_key_is_of_one_tenant_or_of_all(hub: TestHub) -> None:
         ("viewer", tenant_id(token)),
         ("admin", None),
     }
+
+
+@pytest.mark.parametrize(("after_ms", "rule"), [(0, "is over"), (3661 * 86_400_000, "at most")])
+async def test_an_edit_has_the_bounds_of_a_new_key(hub: TestHub, after_ms: int, rule: str) -> None:
+    client = hub.client()
+    created = await client.keys.create(KeyIn(name="ci", role="viewer"))
+    edit = KeyEdit(expires_at=at(hub.clock.now_ms + after_ms))
+    refused = await refusal(client.keys.update(created.key_id, edit))
+
+    assert refused.code is Code.INVALID_REQUEST
+    assert refused.detail.startswith("expires_at: ")
+    assert rule in refused.detail

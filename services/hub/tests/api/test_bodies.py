@@ -9,7 +9,6 @@ import pytest
 from starlette.types import ASGIApp, Message, Scope
 from support.hub import OPERATOR_KEY, TestHub, running_hub
 
-from towonel.hub.api.application import create_app
 from towonel.hub.bounds import Bounds
 from towonel.hub.core.rate_limits import Rate
 from towonel.hub.live.route_changes import RouteChanges
@@ -24,7 +23,7 @@ async def test_a_client_that_leaves_within_its_body_is_counted_and_no_crash(
     async def leave() -> dict[str, object]:
         return {"type": "http.disconnect"}
 
-    await create_app(hub.context)(post("/v1/bootstrap"), leave, nobody)
+    await hub.app(post("/v1/bootstrap"), leave, nobody)
 
     requests = hub.context.metrics.requests
     assert requests.labels("/v1/bootstrap", "499")._value.get() == 1
@@ -42,7 +41,7 @@ async def test_a_body_that_never_comes_is_given_up(hub: TestHub) -> None:
         sent.append(message)
 
     async with asyncio.timeout(20):
-        await create_app(hub.context)(post("/v1/bootstrap"), say_nothing, note)
+        await hub.app(post("/v1/bootstrap"), say_nothing, note)
 
     assert sent[0]["status"] == 408
     assert b"client_timeout" in sent[1]["body"]
@@ -53,7 +52,7 @@ async def test_above_the_budget_of_bodies_the_source_that_holds_most_is_told_to_
     hub: TestHub,
 ) -> None:
     first, second = SendingClient("192.0.2.1", 900, ends=False), SendingClient("192.0.2.2", 200)
-    app = create_app(hub.context)
+    app = hub.app
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         tasks.create_task(first.call(app))
         await first.has_sent.wait()
@@ -65,7 +64,7 @@ async def test_above_the_budget_of_bodies_the_source_that_holds_most_is_told_to_
 
 @pytest.mark.parametrize("bounds", [Bounds(requests=2, awaited_bodies=9)])
 async def test_bodies_that_are_awaited_take_no_place_of_other_requests(hub: TestHub) -> None:
-    app = create_app(hub.context)
+    app = hub.app
     async with unfinished(app, ["192.0.2.1"] * 8) as strangers:
         async with honest(app) as http:
             listed = await http.get("/v1/invites")
@@ -80,7 +79,7 @@ async def test_bodies_that_are_awaited_take_no_place_of_other_requests(hub: Test
 async def test_without_a_place_the_oldest_body_of_the_source_that_has_most_is_ended(
     hub: TestHub,
 ) -> None:
-    app = create_app(hub.context)
+    app = hub.app
     addresses = ["192.0.2.9", "2001:db8::1", "2001:db8::2", "2001:db8::3", "192.0.2.8"]
     async with unfinished(app, addresses) as clients:
         async with asyncio.timeout(20):
@@ -94,7 +93,7 @@ async def test_unfinished_bodies_with_an_invented_key_count_against_their_addres
 ) -> None:
     changes, bounds = RouteChanges(), Bounds(awaited_bodies=1)
     async with running_hub(database, changes, bounds=bounds, per_address=Rate(0.001, 2)) as hub:
-        app = create_app(hub.context)
+        app = hub.app
         async with unfinished(app, ["192.0.2.1"] * 5) as strangers, asyncio.timeout(20):
             for one in strangers[:4]:
                 await one.is_answered.wait()

@@ -8,20 +8,21 @@ import httpx
 import pytest
 from support.callers import OPERATOR, body_of, invite_id, keyed, publish, tenant_id
 from support.every_write import every_write, scene
-from support.hub import TestHub, new_key, registration
+from support.hub import TestHub, new_key, registration, tenant_of
 
 from towonel.api.keys import KeyIn
 from towonel.hub.api.http.request_body import MAX_BODY_BYTES
+from towonel.identity.signatures import Domain, authorize_tenant
 from towonel.wire import base64url
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 JSON = {**OPERATOR, "content-type": "application/json"}
 SIGNED = (
     ("POST", "/v1/bootstrap"),
-    ("PUT", "/v1/desired-state"),
     ("POST", "/v1/agent/refresh"),
     ("POST", "/v1/agent/leave"),
 )
+UNREADABLE = (b"[" * 60_000, b'{"group": "\\ud800"}', b"\xff", b"{}", b"5")
 # Bodies that are no invite, and their content types: first of a wrong kind, then of broken JSON.
 BROKEN_BODIES: tuple[tuple[bytes, str | None], ...] = (
     (b'{"hostnames": ["a.eu"]}', "text/plain"),
@@ -136,10 +137,21 @@ async def test_a_signed_request_whose_body_is_not_one_is_400(hub: TestHub) -> No
     headers = {"authorization": f"Signature {'0' * 64}.1.AA"}
     async with hub.raw() as http:
         for method, path in SIGNED:
-            for body in (b"[" * 60_000, b'{"group": "\\ud800"}', b"\xff", b"{}", b"5"):
+            for body in UNREADABLE:
                 answer = await http.request(method, path, content=body, headers=headers)
 
                 assert body_of(answer) == (400, "invalid_request"), (path, body[:60])
+
+
+async def test_a_desired_state_of_a_tenant_that_is_not_one_is_400(hub: TestHub) -> None:
+    tenant = tenant_of(await hub.invite("a.eu"))
+    async with hub.raw() as http:
+        for body in UNREADABLE:
+            signed = authorize_tenant(tenant, Domain.DESIRED_STATE, body, hub.clock.now_ms)
+            headers = {"authorization": signed}
+            answer = await http.put("/v1/desired-state", content=body, headers=headers)
+
+            assert body_of(answer) == (400, "invalid_request"), body[:60]
 
 
 async def test_a_parameter_or_a_field_of_a_wrong_form_is_400(hub: TestHub) -> None:

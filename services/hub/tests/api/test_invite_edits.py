@@ -1,7 +1,8 @@
 """A live invite is edited: its token stays good, and routes follow at once."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import pytest
 from support.callers import (
     OPERATOR,
     body_of,
@@ -28,7 +29,7 @@ def ports(protocol: Protocol, first: int, last: int) -> PortRange:
 async def test_every_field_is_changed_and_those_that_are_not_sent_stay(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu", "b.eu"), hub.client()
     await client.invites.update(invite_id(token), InviteEdit(name=" home ", hostnames=["c.eu"]))
-    at = datetime(2027, 1, 1, tzinfo=UTC)
+    at = datetime.fromtimestamp(hub.clock.now_ms / 1000 + 86_400, UTC)
     retained = [ports("tcp", 2222, 2222), ports("udp", 5000, 5009)]
     edit = InviteEdit(expires_at=at, ports=retained, limits=Limits(services=3, ports=20))
     changed = (await client.invites.update(invite_id(token), edit)).value
@@ -128,14 +129,49 @@ async def test_ranges_that_stay_keep_their_ids(hub: TestHub) -> None:
 
 async def test_an_expired_invite_is_opened_again_by_a_later_end(hub: TestHub) -> None:
     token, client = await hub.invite("a.eu"), hub.client()
-    ended = datetime.fromtimestamp(hub.clock.now_ms / 1000, UTC)
-    await client.invites.update(invite_id(token), InviteEdit(expires_at=ended))
+    soon = datetime.fromtimestamp(hub.clock.now_ms / 1000 + 1, UTC)
+    await client.invites.update(invite_id(token), InviteEdit(expires_at=soon))
+    hub.clock.now_ms += 1_000
     refused = await code_of(client.bootstrap(token, new_key(), "default"))
     later = datetime.fromtimestamp(hub.clock.now_ms / 1000 + 1, UTC)
     await client.invites.update(invite_id(token), InviteEdit(expires_at=later))
 
     assert refused is Code.INVITE_EXPIRED
     assert (await client.bootstrap(token, new_key(), "default")).grant
+
+
+@pytest.mark.parametrize(
+    ("field", "days", "rule"),
+    [
+        ("expires_at", 31, "at most 30 days from now"),
+        ("expires_at", 0, "is over; give a later time, or null for never"),
+        ("expires_at", -1_000, "is over"),
+        ("serves_until", 10 * 366 + 1, "at most 3660 days from now"),
+    ],
+)
+async def test_an_edit_has_the_bounds_of_a_new_invite(
+    hub: TestHub, field: str, days: int, rule: str
+) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
+    at = datetime.fromtimestamp(hub.clock.now_ms / 1000, UTC) + timedelta(days=days)
+    edit = InviteEdit.model_validate({field: at})
+    refused = await refusal(client.invites.update(invite_id(token), edit))
+    unchanged = (await client.invites.get(invite_id(token))).value
+
+    assert refused.code is Code.INVALID_REQUEST
+    assert refused.detail.startswith(f"{field}: ")
+    assert rule in refused.detail
+    assert (unchanged.expires_at, unchanged.serves_until) == (None, None)
+
+
+async def test_an_edit_may_send_back_an_end_that_is_over(hub: TestHub) -> None:
+    token, client = await hub.invite("a.eu"), hub.client()
+    end = datetime.fromtimestamp(hub.clock.now_ms / 1000, UTC) + timedelta(days=30, minutes=4)
+    await client.invites.update(invite_id(token), InviteEdit(expires_at=end))
+    hub.clock.now_ms += 31 * 86_400_000
+    edited = await client.invites.update(invite_id(token), InviteEdit(expires_at=end, name="x"))
+
+    assert (edited.value.name, edited.value.state) == ("x", "expired")
 
 
 async def test_an_end_that_is_no_moment_is_refused_by_its_name(hub: TestHub) -> None:

@@ -11,7 +11,13 @@ from towonel.hub.core.rate_limits import FREE_STRIKES, Rate
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
 from towonel.identity.keys import NodeKey
-from towonel.identity.signatures import BODY_HASH_HEADER, Domain, authorize_node, hash_body
+from towonel.identity.signatures import (
+    BODY_HASH_HEADER,
+    Domain,
+    authorize_node,
+    authorize_tenant,
+    hash_body,
+)
 from towonel.wire.errors import Unavailable
 
 OF_EDGES = {
@@ -36,6 +42,24 @@ async def guess(http: httpx.AsyncClient) -> int:
 async def test_nobody_reads_what_a_stranger_says_as_an_edge(hub: TestHub, path: str) -> None:
     assert await sent(hub, path, new_key()) == (403, "edge_unknown")
     assert await sent(hub, path, hub.context.keys.node) == (400, "invalid_request")
+
+
+async def test_nobody_reads_a_desired_state_whose_signature_is_forged(hub: TestHub) -> None:
+    tenant, other = tenant_of(await hub.invite("a.eu")), tenant_of(await hub.invite("b.eu"))
+    own, forged = (
+        authorize_tenant(key, Domain.DESIRED_STATE, b"{", hub.clock.now_ms)
+        for key in (tenant, other)
+    )
+    of_tenant = forged.replace(other.tenant_id.hex(), tenant.tenant_id.hex())
+    codes = list[str]()
+    async with hub.raw() as http:
+        for header in (of_tenant, own):
+            answer = await http.put(
+                "/v1/desired-state", content=b"{", headers={"authorization": header}
+            )
+            codes.append(answer.json()["error"]["code"])
+
+    assert codes == ["invalid_signature", "invalid_request"]
 
 
 @pytest.mark.parametrize("path", OF_EDGES)

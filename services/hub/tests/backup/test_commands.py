@@ -6,7 +6,9 @@ import pty
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,8 +46,9 @@ class Place:
         return str(self.folder / "passphrase")
 
     def populate(self) -> None:
-        make_first(self.database)
-        upgrade(self.database)
+        (self.folder / "data").mkdir()
+        (self.folder / "data" / "hub.db").write_bytes(upgraded())
+        (self.folder / "data" / "hub.db").chmod(0o600)
         for name, content in KEYS.items():
             (self.folder / "data" / name).write_bytes(content)
             (self.folder / "data" / name).chmod(0o600)
@@ -55,6 +58,16 @@ class Place:
     ) -> CommandResult:
         environ = self.environ | dict(also or {})
         return fork_server.run_command(environ, *arguments, folder=self.folder, user=user)
+
+
+@cache
+def upgraded() -> bytes:
+    """The file of a database that began with the first hub."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "hub.db"
+        make_first(Database.in_file(path))
+        upgrade(Database.in_file(path))
+        return path.read_bytes()
 
 
 @pytest.fixture
@@ -202,10 +215,16 @@ MISTAKES: dict[str, tuple[Callable[[Place], None], list[str], dict[str, str], in
     "a newer hub's database to run on": (newer, [], {}, 78, "is of a newer hub"),
     "a file in the way": (as_it_is, ["backup", "{folder}/passphrase"], {}, 1, "exists already"),
     "a folder that is not there": (as_it_is, ["backup", "{folder}/x/b"], {}, 1, "No such file"),
-    "a folder to restore": (nothing, ["restore", "{folder}"], {}, 1, "Is a directory"),
-    "no file to restore": (nothing, ["restore", FILE], {}, 1, "No such file or directory"),
+    "a folder to restore": (
+        nothing,
+        ["restore", "{folder}"],
+        {},
+        2,
+        "FILE: {folder}: cannot be read",
+    ),
+    "no file to restore": (nothing, ["restore", FILE], {}, 2, "No such file or directory"),
     "another file to restore": (nothing, ["restore", "{folder}/passphrase"], {}, 1, "is no backup"),
-    "no file to move": (as_it_is, ["migrate", "--from", FILE], {}, 78, "is no file"),
+    "no file to move": (as_it_is, ["migrate", "--from", FILE], {}, 2, "is no file"),
     "a move to itself": (
         as_it_is,
         ["migrate", "--from", "{folder}/data/hub.db"],
@@ -217,22 +236,29 @@ MISTAKES: dict[str, tuple[Callable[[Place], None], list[str], dict[str, str], in
         as_it_is,
         ["backup", FILE, "--with-keys", "--passphrase-file", "/dev/null"],
         {},
-        78,
+        2,
         "--passphrase-file: is empty",
     ),
     "nobody to ask": (
         as_it_is,
         ["backup", FILE, "--with-keys"],
         {},
-        78,
+        2,
         "--passphrase-file: needed where there is no terminal",
     ),
     "no file for the passphrase": (
         as_it_is,
         ["backup", FILE, "--with-keys", "--passphrase-file", "{folder}/none"],
         {},
-        1,
-        "{folder}/none: No such file or directory",
+        2,
+        "--passphrase-file: {folder}/none: cannot be read: No such file or directory",
+    ),
+    "no file for the passphrase of a backup": (
+        nothing,
+        ["restore", "{folder}/passphrase", "--with-keys", "--passphrase-file", "{folder}/none"],
+        {},
+        2,
+        "--passphrase-file: {folder}/none: cannot be read: No such file or directory",
     ),
     "no keys": (
         lambda place: (place.folder / "data" / "node.key").unlink(),

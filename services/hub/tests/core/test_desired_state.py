@@ -3,7 +3,7 @@
 import pytest
 
 from towonel.api.services import ServiceIn
-from towonel.hub.core.desired_state import CurrentState, Plan, parse, plan
+from towonel.hub.core.desired_state import CurrentState, Plan, hash_routes, parse, plan
 from towonel.hub.core.ports import PortRules
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
@@ -168,3 +168,18 @@ def test_every_broken_service_is_told_at_once() -> None:
     assert caught.value.code is Code.INVALID_REQUEST
     for part in ("a b.eu", "no port", "tcp:ssh", "tcp:2000: occurs twice", "https:b.eu: occurs"):
         assert part in caught.value.detail
+
+
+def test_a_digest_is_of_what_is_published_and_stays_the_same_in_later_versions() -> None:
+    routes = [https("b.example.eu"), tcp("ssh", 2222)]
+    digest = hash_routes(routes)
+
+    assert digest.hex() == "49d5f29bfe9b329e152bd29764cb229fe56bdbacf8c55a4d8509928bbd362126"
+    assert hash_routes(reversed(routes)) == digest
+    others = [
+        [https("b.example.eu")],
+        [https("b.example.eu", TlsMode.TERMINATE), tcp("ssh", 2222)],
+        [https("b.example.eu"), tcp("sftp", 2222)],
+        [https("b.example.eu"), tcp("ssh", 2223)],
+    ]
+    assert digest not in {hash_routes(other) for other in others}

@@ -11,7 +11,6 @@ from support.hub import TestHub, new_key, registration, running_hub, state, tena
 from support.legacy_client import Token, authorization, legacy_client
 
 from towonel.client.hub import HubClient
-from towonel.hub.api.application import create_app
 from towonel.hub.context import Policy
 from towonel.hub.core.rate_limits import Rate
 from towonel.hub.live.rate_limits import MemoryLimiter
@@ -149,7 +148,7 @@ async def test_nothing_is_read_without_a_key(hub: TestHub) -> None:
     tenant = tenant_of(await hub.invite("a.eu"))
     ids = {"tenant_id": tenant.tenant_id.hex(), "key": "https:a.eu", "agent_id": "00" * 32}
     reported_to_nobody = dict[str, int]()
-    app = create_app(hub.context)
+    app = hub.app
     async with hub.raw() as http:
         for path, methods in app.openapi()["paths"].items():
             if "get" in methods and path not in OPEN:

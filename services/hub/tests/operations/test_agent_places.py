@@ -13,7 +13,7 @@ from towonel.api.agents import BootstrapOut
 from towonel.api.reports import EdgeReport
 from towonel.hub.core.quotas import GRANTS_PER_AGENT, Quotas
 from towonel.hub.live.route_changes import RouteChanges
-from towonel.hub.store.agents import CONNECT_MS, FRESH_MS
+from towonel.hub.store.agents import FRESH_MS
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.tables import AgentRow
 from towonel.identity.grants import GRANT_LIFETIME_MS
@@ -215,18 +215,19 @@ async def test_a_tenant_has_so_many_valid_grants_however_its_agents_end(fleet: F
     assert await fleet.wants_one_more() is None
 
 
-async def test_an_agent_that_no_edge_ever_had_counts_for_a_quarter_of_an_hour(
+async def test_an_agent_that_no_edge_ever_had_counts_for_three_minutes_after_its_last_request(
     fleet: Fleet,
 ) -> None:
-    await fleet.start()
-    await fleet.start()
+    asking, _killed = await fleet.start(), await fleet.start()
     await fleet.report()
-    fleet.hub.clock.now_ms += CONNECT_MS - 30_000
+    fleet.hub.clock.now_ms += FRESH_MS - 30_000
     await fleet.report()
+    await fleet.refresh(asking)
     before = await fleet.wants_one_more()
     await fleet.report(after_ms=20_000)
 
     assert (before, await fleet.wants_one_more()) == (Code.RATE_LIMITED, None)
+    assert await fleet.wants_one_more() is Code.RATE_LIMITED  # the one that asks counts still
 
 
 async def test_an_agent_of_a_hub_before_grants_were_noted_counts_while_it_is_seen(

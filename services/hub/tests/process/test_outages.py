@@ -33,13 +33,8 @@ pytestmark = pytest.mark.both_databases
 AWAY = ["killed", "hanging"]
 
 
-QUICK = Timing(
-    health_check_s=0.2,
-    database_begin_s=2.5,
-    database_answer_s=1.5,
-    redis_retry_s=0.5,
-    redis_ping_s=0.5,
-)
+WITHOUT_REDIS = Timing(health_check_s=0.2, redis_retry_s=0.5, redis_ping_s=0.5)
+QUICK = replace(WITHOUT_REDIS, database_begin_s=2.5, database_answer_s=1.5)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +106,7 @@ async def test_without_redis_all_works_says_so_and_finds_it_again(
 ) -> None:
     async with redis_server(tmp_path) as redis:
         where = {**on_postgres(dsn_of(own)), "TOWONEL_REDIS_URL": redis.url}
-        async with replicas(tmp_path, QUICK, **where) as (one, two):
+        async with replicas(tmp_path, WITHOUT_REDIS, **where) as (one, two):
             before = await published(one, "a.eu")
             await two.until("towonel_hub_routes_revision", before)
             async with without_redis(redis, how):

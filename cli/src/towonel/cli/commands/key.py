@@ -4,7 +4,16 @@ from typing import Annotated
 
 import typer
 
-from towonel.api.keys import KeyEdit, KeyIn, KeyItem, KeyOut, KeyRotation, Role
+from towonel.api.keys import (
+    MAX_EXPIRY_S,
+    MIN_EXPIRY_S,
+    KeyEdit,
+    KeyIn,
+    KeyItem,
+    KeyOut,
+    KeyRotation,
+    Role,
+)
 from towonel.cli.command import hub_command
 from towonel.cli.conditional_edit import Force, send_edit
 from towonel.cli.errors import UsageError
@@ -16,7 +25,6 @@ from towonel.cli.output import Fields, Output, format_time, now
 from towonel.cli.tables import fetch_all, list_output
 from towonel.client.operator import OperatorClient
 
-MIN_EXPIRY_S, MAX_EXPIRY_S = 60, 10 * 366 * 86_400  # the hub's
 MAX_GRACE_S = 30 * 86_400  # the hub's
 
 app = typer.Typer()

@@ -13,7 +13,7 @@ from towonel.cli.errors import UsageError
 from towonel.cli.key_files import ask_secret, read_text
 from towonel.cli.logins import DEFAULT, NAME, Profile, Profiles
 from towonel.cli.output import Fields, Output
-from towonel.cli.settings import CommandSettings, config_folder
+from towonel.cli.settings import CommandSettings, check_authorities, config_folder
 from towonel.cli.target import parse_key
 from towonel.client.operator import OperatorClient
 from towonel.client.transport import to_httpx_url
@@ -54,21 +54,21 @@ def login(
         raise UsageError("--profile: is 1 to 64 letters, digits, dots, hyphens and underscores")
     insecure = load(CommandSettings).allow_insecure_hub
     try:
-        hub_url = str(to_httpx_url(url, allow_insecure=insecure)).rstrip("/")
+        parsed = to_httpx_url(url, allow_insecure=insecure)
     except Denied as error:
         raise UsageError(f"URL: {error.detail}") from error
+    check_authorities(parsed.scheme)
+    hub_url = str(parsed).rstrip("/")
     text = (
         ask_secret("Key", "--key-file: give a key in a file, or on standard input")
         if key_file is None
         else read_text("--key-file", key_file)
     )
     key = parse_key(text, "--key-file" if key_file else "the key")
-    profiles = Profiles.read(
-        config_folder()
-    )  # a broken file is reported before a key is sent anywhere
-    identity = asyncio.run(
-        _ask(OperatorClient(hub_url, operator_key=key.get_secret_value(), allow_insecure=insecure))
-    )
+    # A broken file is reported before a key is sent anywhere.
+    profiles = Profiles.read(config_folder())
+    hub = OperatorClient(hub_url, operator_key=key.get_secret_value(), allow_insecure=insecure)
+    identity = asyncio.run(_ask(hub))
     profiles.add(profile, Profile(hub_url=hub_url, key=key))
     profiles.write(config_folder())
     document: dict[str, object] = {"profile": profile, "hub_url": hub_url, **identity.model_dump()}

@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Annotated
 
 import typer
 
-from towonel.cli.errors import report_errors
+from towonel.cli.errors import report_errors, warn
+from towonel.cli.options.choices import Format
 from towonel.cli.options.flags import Json, examples
+from towonel.cli.output import Output, print_output
 from towonel.cli.settings import ServeSettings, child_environment, is_hub_wanted
 from towonel.cli.subprocesses import Program, collect_errors
 from towonel.cli.supervisor import Timing, supervise
@@ -23,6 +26,12 @@ _HUB_URL = "TOWONEL_EDGE_HUB_URL"
 _HUB_VARIABLES = (_HUB_URL, "TOWONEL_EDGE_HUB_URLS", "TOWONEL_EDGE_INVITE_TOKEN")
 
 
+Check = Annotated[
+    bool,
+    typer.Option(
+        "--check", help="Read the settings, say what is wrong with them, and exit: 0, or 78."
+    ),
+]
 app = typer.Typer()
 
 
@@ -30,11 +39,12 @@ app = typer.Typer()
     epilog=examples(
         "TOWONEL_DATA_DIR=/var/lib/towonel TOWONEL_HUB_PUBLIC_URL=https://hub.example.eu:8443"
         " towonel serve",
+        "TOWONEL_DATA_DIR=/var/lib/towonel towonel serve --check     # only read the settings",
         "TOWONEL_HUB_ENABLED=false TOWONEL_EDGE_INVITE_TOKEN_FILE=token.txt towonel serve"
         "     # only an edge",
     )
 )
-def serve(as_json: Json = False) -> None:
+def serve(check: Check = False, as_json: Json = False) -> None:
     """Run a hub and an edge until a signal ends them; one that ends by itself is started again.
 
     TOWONEL_HUB_ENABLED=false or TOWONEL_EDGE_ENABLED=false leaves one out. The log of both is on
@@ -49,6 +59,9 @@ def serve(as_json: Json = False) -> None:
         if as_json:
             environ["TOWONEL_LOG_FORMAT"] = "json"
         programs = programs_for(settings, environ)
+        if check:
+            asyncio.run(report_check(programs, as_json=as_json))
+            return
         asyncio.run(check_programs(programs))
         logs.configure(settings.log_level, "json" if as_json else settings.log_format, "serve")
     raise typer.Exit(asyncio.run(supervise(programs, Timing(settings.edge_drain_s))))
@@ -83,21 +96,48 @@ def programs_for(settings: ServeSettings, environ: Mapping[str, str]) -> list[Pr
     return programs
 
 
+async def report_check(programs: Sequence[Program], *, as_json: bool) -> None:
+    """Let programs check their settings, and print that they are valid, with what is worth a word.
+
+    Raises:
+        SettingsError: with the mistakes of all.
+    """
+    checked = await _run_checks(programs)
+    _raise_mistakes([errors for code, errors in checked if code])
+    lines = [line.removeprefix("warning: ") for _, errors in checked for line in errors]
+    warnings = list(dict.fromkeys(lines))
+    if as_json:
+        print_output(Output({"ok": True, "warnings": warnings}), Format.JSON)
+        return
+    for line in warnings:
+        warn(f"warning: {line}")
+    print_output(Output({}, "the settings are complete and valid"), Format.TABLE)
+
+
 async def check_programs(programs: Sequence[Program]) -> None:
     """Let programs check their settings, before one of them makes files and another cannot start.
 
     Raises:
         SettingsError: with the mistakes of all.
     """
-    if len(programs) == 1:  # it checks them itself before it makes anything
-        return
+    if len(programs) > 1:  # one checks them itself before it makes anything
+        checked = await _run_checks(programs)
+        _raise_mistakes([errors for code, errors in checked if code == EXIT_SETTINGS])
+
+
+async def _run_checks(programs: Sequence[Program]) -> list[tuple[int, list[str]]]:
+    """Run the check of each program; returns its exit code, and what it says on standard error."""
     checks = [replace(one, arguments=("--check",)) for one in programs]
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(collect_errors(check)) for check in checks]
     ended = [task.result() for task in running]
-    wrong = [errors.splitlines() for code, errors in ended if code == EXIT_SETTINGS]
-    if wrong:
-        raise SettingsError(list(dict.fromkeys(line for lines in wrong for line in lines)))
+    return [(code, errors.splitlines()) for code, errors in ended]
+
+
+def _raise_mistakes(of_programs: Sequence[Sequence[str]]) -> None:
+    if of_programs:
+        lines = [line for errors in of_programs for line in errors]
+        raise SettingsError(list(dict.fromkeys(lines)))
 
 
 def _edge_environment(

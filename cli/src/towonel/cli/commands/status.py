@@ -91,7 +91,7 @@ async def _status(hub: OperatorClient, counted: Counts) -> Output:
         return Output(document, Fields(fields), "\nWith a key, this also shows what is live.")
     if not counted:
         counted |= await _count_all(hub)
-    edges, known = await _edges(hub), counted | {"agents_live": await _agents_live(hub)}
+    edges, known = await _edges(hub), counted | await _count_agents(hub)
     document |= known
     document["edges"] = None if edges is None else [e.model_dump(mode="json") for e in edges]
     fields += [(name.replace("_", " "), _format_count(count)) for name, count in known.items()]
@@ -132,9 +132,14 @@ async def _count_all(hub: OperatorClient) -> Counts:
     return counts
 
 
-async def _agents_live(hub: OperatorClient) -> int | None:
-    agents = partial(hub.agents.list, live=True, limit=MAX_COUNTED)
-    return await _count(fetch_all(agents, lambda page: page.agents, MAX_COUNTED))
+async def _count_agents(hub: OperatorClient) -> Counts:
+    """Return how many agents are live, and how many of them another one of their group displaced."""
+    fetch = partial(hub.agents.list, live=True, limit=MAX_COUNTED)
+    agents = await _unless_forbidden(fetch_all(fetch, lambda page: page.agents, MAX_COUNTED))
+    if agents is None:
+        return {"agents_live": None, "agents_displaced": None}
+    displaced = sum(agent.is_displaced for agent in agents)
+    return {"agents_live": len(agents), "agents_displaced": displaced}
 
 
 async def _count(items: Awaitable[Sized]) -> int | None:

@@ -15,6 +15,7 @@ import httpx
 
 from towonel.identity.certs import create_certificate, encode_private_key
 from towonel.identity.keys import SEED_BYTES, NodeKey
+from towonel.runtime import secretfile
 from towonel.runtime.sockets import abort_server
 
 HOSTNAME, HOST = "app.demo.example", "127.0.0.1"
@@ -42,12 +43,12 @@ class FetchFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Answer as a client saw it: status line, heading, TLS version, certificate in DER."""
+    """Answer as a client saw it: status line, heading, TLS version, fingerprint of the certificate."""
 
     status: str
     heading: str
     protocol: str
-    certificate: bytes
+    fingerprint: str
 
 
 async def fetch(port: int, certificate: Path, patience_s: float = FETCH_S) -> Page:
@@ -87,14 +88,16 @@ async def _fetch_once(http: httpx.AsyncClient, port: int) -> Page:
     if not response.is_success or heading is None:
         raise FetchFailed(f"the answer was {status!r}, not the page")
     certificate = tls.getpeercert(binary_form=True) or b""
-    return Page(status, heading[1], tls.version() or "", certificate)
+    return Page(status, heading[1], tls.version() or "", fingerprint(certificate))
 
 
-def self_signed(now: datetime) -> tuple[bytes, bytes]:
-    """Return certificate and private key for the demo's hostname, both PEM."""
+def write_certificate(folder: Path, now: datetime) -> tuple[Path, str]:
+    """Write a certificate for the demo's hostname, and its key; return its path and fingerprint."""
     key = NodeKey.from_seed(secrets.token_bytes(SEED_BYTES))
-    certificate = create_certificate(key, now, HOSTNAME)
-    return certificate.encode(), encode_private_key(key)
+    pem, path = create_certificate(key, now, HOSTNAME), folder / "origin.pem"
+    secretfile.replace(path, pem.encode())
+    secretfile.replace(path.with_suffix(".key"), encode_private_key(key))
+    return path, fingerprint(ssl.PEM_cert_to_DER_cert(pem))
 
 
 def fingerprint(der: bytes) -> str:
@@ -103,10 +106,10 @@ def fingerprint(der: bytes) -> str:
 
 
 @contextlib.asynccontextmanager
-async def serve_page(port: int, certificate: Path, key: Path) -> AsyncGenerator[None]:
-    """Serve the page on loopback while the context lasts."""
+async def serve_page(port: int, certificate: Path) -> AsyncGenerator[None]:
+    """Serve the page on loopback while the context lasts; its key is beside its certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
     server = await asyncio.start_server(_answer, HOST, port, ssl=context)
     try:
         yield

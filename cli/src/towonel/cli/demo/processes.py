@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -13,11 +13,9 @@ import httpx
 
 from towonel.cli.demo.page import HOST, HOSTNAME, FetchFailed, retry
 from towonel.cli.subprocesses import Program, start
-from towonel.runtime.environment.ports import is_free
 
 READY_S = 60.0  # slow machines compile the programs first
-DRAIN_S = 5.0  # then a second signal
-STOP_S = 15.0  # then SIGKILL, which `towonel serve` never needs: it ends its own by then
+STOP_S = 20.0  # then SIGKILL, which none needs: it has drained in three seconds
 TAIL_LINES = 15
 
 
@@ -48,15 +46,11 @@ class DemoProcess:
             self.process.send_signal(number)
 
     async def stop(self) -> None:
-        """End it and wait until it has: drain, then a second signal, then SIGKILL."""
-        for timeout_s in (DRAIN_S, STOP_S):
-            self.signal(signal.SIGTERM)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    await self.process.wait()
-                    return
-        self.signal(signal.SIGKILL)
+        """End it and wait until it has."""
+        self.signal(signal.SIGTERM)
+        killing = asyncio.get_running_loop().call_later(STOP_S, self.signal, signal.SIGKILL)
         await self.process.wait()
+        killing.cancel()
 
 
 class StepFailed(Exception):
@@ -75,23 +69,21 @@ class Processes:
 
     folder: Path
     tasks: asyncio.TaskGroup
-    running: list[DemoProcess] = field(default_factory=list[DemoProcess])
-    _watches: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
+    started: list[DemoProcess] = field(default_factory=list[DemoProcess])
 
-    async def start(self, program: Program) -> DemoProcess:
+    @contextlib.asynccontextmanager
+    async def run(self, program: Program) -> AsyncGenerator[DemoProcess]:
+        """Run a program while the context lasts."""
         log = self.folder / f"{program.name}.log"
         with log.open("wb") as output:
-            started = DemoProcess(program.name, await start(program, output), log)
-        self.running.append(started)
-        self._watches.append(self.tasks.create_task(_fail_at_its_end(started)))
-        return started
-
-    async def stop(self) -> None:
-        """End all, the last started first."""
-        for watch in self._watches:
+            process = DemoProcess(program.name, await start(program, output), log)
+        self.started.append(process)
+        watch = self.tasks.create_task(_fail_at_its_end(process))
+        try:
+            yield process
+        finally:
             watch.cancel()
-        for each in reversed(self.running):
-            await each.stop()
+            await process.stop()
 
 
 async def wait_ready(waited: DemoProcess, port: int, patience_s: float = READY_S) -> None:
@@ -114,26 +106,25 @@ async def wait_ready(waited: DemoProcess, port: int, patience_s: float = READY_S
 
 def serve_environment(ports: Ports, folder: Path) -> dict[str, str]:
     """Return the variables of `towonel serve`: all on loopback, state in `folder`."""
+    at = {port: f"{HOST}:{number}" for port, number in ports.items()}
     return {
         "TOWONEL_DATA_DIR": str(folder),
         "TOWONEL_LOG_FORMAT": "json",
-        "TOWONEL_HUB_LISTEN_ADDR": f"{HOST}:{ports[Port.HUB]}",
-        "TOWONEL_HUB_HEALTH_LISTEN_ADDR": f"{HOST}:{ports[Port.HUB_HEALTH]}",
-        "TOWONEL_HUB_PUBLIC_URL": f"http://{HOST}:{ports[Port.HUB]}",
-        "TOWONEL_EDGE_LISTEN_ADDR": f"{HOST}:{ports[Port.EDGE]}",
-        "TOWONEL_EDGE_HEALTH_LISTEN_ADDR": f"{HOST}:{ports[Port.EDGE_HEALTH]}",
-        "TOWONEL_EDGE_ADVERTISED_ADDRESSES": f"{HOST}:{ports[Port.EDGE]}",
-        "TOWONEL_EDGE_DRAIN_TIMEOUT_SECS": "3",  # the user waits for it
+        "TOWONEL_HUB_LISTEN_ADDR": at[Port.HUB],
+        "TOWONEL_HUB_HEALTH_LISTEN_ADDR": at[Port.HUB_HEALTH],
+        "TOWONEL_HUB_PUBLIC_URL": f"http://{at[Port.HUB]}",
+        "TOWONEL_EDGE_LISTEN_ADDR": at[Port.EDGE],
+        "TOWONEL_EDGE_HEALTH_LISTEN_ADDR": at[Port.EDGE_HEALTH],
+        "TOWONEL_EDGE_ADVERTISED_ADDRESSES": at[Port.EDGE],
+        "TOWONEL_HUB_DRAIN_TIMEOUT_SECS": "3",  # the user waits for it
+        "TOWONEL_EDGE_DRAIN_TIMEOUT_SECS": "3",
     }
 
 
 def agent_environment(ports: Ports, token: str) -> dict[str, str]:
     """Return the variables of the agent; the token and the services are all it needs."""
-    service = {
-        "hostname": HOSTNAME,
-        "origin": f"{HOST}:{ports[Port.ORIGIN]}",
-        "proxy_protocol": "none",  # this origin does not read PROXY headers
-    }
+    origin = f"{HOST}:{ports[Port.ORIGIN]}"  # which does not read PROXY headers
+    service = {"hostname": HOSTNAME, "origin": origin, "proxy_protocol": "none"}
     return {
         "TOWONEL_INVITE_TOKEN": token,
         "TOWONEL_AGENT_SERVICES": json.dumps([service]),
@@ -141,15 +132,6 @@ def agent_environment(ports: Ports, token: str) -> dict[str, str]:
         "TOWONEL_AGENT_DRAIN_TIMEOUT_SECS": "3",
         "TOWONEL_LOG_FORMAT": "json",
     }
-
-
-def ports_in_use(ports: Ports) -> list[str]:
-    """Return a sentence for each port that another program uses."""
-    return [
-        f"port {number} ({port}) is in use"
-        for port, number in ports.items()
-        if not is_free(HOST, number)
-    ]
 
 
 async def _fail_at_its_end(started: DemoProcess) -> None:

@@ -2,13 +2,13 @@
 
 import asyncio
 import json
+import shutil
 import signal
 import tempfile
 import textwrap
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from ssl import PEM_cert_to_DER_cert
 from typing import Annotated
 
 import typer
@@ -23,17 +23,18 @@ from towonel.cli.demo.processes import (
     Processes,
     StepFailed,
     agent_environment,
-    ports_in_use,
     serve_environment,
     wait_ready,
 )
 from towonel.cli.options.choices import Format
 from towonel.cli.options.flags import Json, examples
-from towonel.cli.output import Block, Fields, Output, console, print_output
+from towonel.cli.output import Block, Fields, Output, print_output
 from towonel.cli.settings import foreign_environment
 from towonel.cli.subprocesses import Program, handle_signals
+from towonel.cli.target import KEY_FILE
 from towonel.client.operator import OperatorClient
 from towonel.runtime import secretfile
+from towonel.runtime.environment.ports import is_free
 from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_OK
 from towonel.wire.errors import TowonelError
 
@@ -85,11 +86,11 @@ def demo(
 async def run(demo: "Demo") -> int:
     """Run the demo, and return its exit code. Whatever happens, nothing is left running."""
     demo.say({}, "Towonel: a service at home, on the public internet.", wrap(ABOUT))
-    problems = ports_in_use(demo.ports)
-    if problems:
-        reason = f"{'; '.join(problems)}. {OTHER_PORTS}"
-        demo.title = "ports"
-        demo.report(StepFailed(reason))
+    used = [
+        f"port {n} ({port}) is in use" for port, n in demo.ports.items() if not is_free(HOST, n)
+    ]
+    if used:
+        demo.report(StepFailed(f"{'; '.join(used)}. {OTHER_PORTS}"))
         return EXIT_FAILED
     with handle_signals(demo.on_signal):
         exit_code = await demo.run()
@@ -107,7 +108,7 @@ class Demo:
     ports: Ports
     form: Format
     stays: bool
-    title: str = SERVICE
+    title: str = "ports"
     processes: Processes | None = None
     _is_up: bool = False
     _steps: asyncio.Task[None] | None = None
@@ -131,85 +132,67 @@ class Demo:
         if self._steps is not None and not self._steps.cancelling():
             self._steps.cancel()
         elif self.processes is not None:
-            for each in self.processes.running:
+            for each in self.processes.started:
                 each.signal(signal.SIGTERM)
 
     async def _run_steps(self, processes: Processes) -> None:
-        certificate, key = (processes.folder / f"origin.{suffix}" for suffix in ("pem", "key"))
-        pem, private = page.self_signed(datetime.now(UTC))  # noqa: TID251 it begins now
-        secretfile.replace(certificate, pem)
-        secretfile.replace(key, private)
-        digest = page.fingerprint(PEM_cert_to_DER_cert(pem.decode()))
-        self.show_step(SERVICE)
-        try:
-            async with page.serve_page(self.ports[Port.ORIGIN], certificate, key):
-                self.show_facts(
-                    ("service", f"https on {HOST}:{self.ports[Port.ORIGIN]}"),
-                    ("its certificate", f"SHA-256 {digest}"),
-                )
-                node = await self._start_hub_and_edge(processes)
-                agent = await self._start_agent(processes, await self._invite(node))
-                await self._fetch_page(certificate, digest, agent)
-                self._is_up = True
-                self.show_curl(certificate)
-                if self.stays:
-                    await asyncio.Event().wait()
-        finally:
-            await processes.stop()
-
-    async def _start_hub_and_edge(self, processes: Processes) -> DemoProcess:
-        self.show_step(PUBLIC)
-        environ = foreign_environment() | serve_environment(self.ports, processes.folder)
-        node = await processes.start(Program("serve", "towonel.cli", environ, ("serve",)))
-        await wait_ready(node, self.ports[Port.HUB_HEALTH])
-        await wait_ready(node, self.ports[Port.EDGE_HEALTH])
-        self.show_facts(
-            ("hub", f"API on {HOST}:{self.ports[Port.HUB]}"),
-            ("edge", f"visitors and agents on {HOST}:{self.ports[Port.EDGE]}, TCP and UDP"),
+        origin, hub, edge = (
+            f"{HOST}:{self.ports[port]}" for port in (Port.ORIGIN, Port.HUB, Port.EDGE)
         )
-        return node
+        now = datetime.now(UTC)  # noqa: TID251 it begins now
+        certificate, digest = page.write_certificate(processes.folder, now)
+        self.show_step(SERVICE)
+        async with page.serve_page(self.ports[Port.ORIGIN], certificate):
+            self.show_facts(
+                ("service", f"https on {origin}"), ("its certificate", f"SHA-256 {digest}")
+            )
+            self.show_step(PUBLIC)
+            environ = foreign_environment() | serve_environment(self.ports, processes.folder)
+            async with processes.run(Program("serve", "towonel.cli", environ, ("serve",))) as node:
+                await wait_ready(node, self.ports[Port.HUB_HEALTH])
+                await wait_ready(node, self.ports[Port.EDGE_HEALTH])
+                self.show_facts(
+                    ("hub", f"API on {hub}"),
+                    ("edge", f"visitors and agents on {edge}, TCP and UDP"),
+                )
+                self.show_step(INVITE)
+                token = await _create_invite(f"http://{hub}", processes.folder, node)
+                self.show_facts(("token", f"tt_inv_2_... ({len(token)} characters)"))
+                await self._run_agent(processes, token, certificate, digest)
 
-    async def _invite(self, node: DemoProcess) -> str:
-        self.show_step(INVITE)
-        try:
-            key = secretfile.read(node.log.parent / "operator.key").decode().strip()
-            async with OperatorClient(
-                f"http://{HOST}:{self.ports[Port.HUB]}", operator_key=key
-            ) as hub:
-                invite = await hub.invites.create(InviteIn(name="demo", hostnames=[HOSTNAME]))
-        except (TowonelError, secretfile.SecretFileError) as error:
-            raise StepFailed(str(error), node) from error
-        self.show_facts(("token", f"tt_inv_2_... ({len(invite.token)} characters)"))
-        return invite.token
-
-    async def _start_agent(self, processes: Processes, token: str) -> DemoProcess:
+    async def _run_agent(
+        self, processes: Processes, token: str, certificate: Path, digest: str
+    ) -> None:
         self.show_step(AGENT)
         environ = foreign_environment() | agent_environment(self.ports, token)
-        agent = await processes.start(Program("agent", "towonel.agent", environ))
-        await wait_ready(agent, self.ports[Port.AGENT_HEALTH])
-        services = f"TOWONEL_AGENT_SERVICES={environ['TOWONEL_AGENT_SERVICES']}"
-        self.show_facts(
-            ("first variable", "TOWONEL_INVITE_TOKEN (the token)"),
-            ("second variable", services),
-            ("tunnel", "the agent is connected to the edge"),
-        )
-        return agent
+        async with processes.run(Program("agent", "towonel.agent", environ)) as agent:
+            await wait_ready(agent, self.ports[Port.AGENT_HEALTH])
+            services = f"TOWONEL_AGENT_SERVICES={environ['TOWONEL_AGENT_SERVICES']}"
+            self.show_facts(
+                ("first variable", "TOWONEL_INVITE_TOKEN (the token)"),
+                ("second variable", services),
+                ("tunnel", "the agent is connected to the edge"),
+            )
+            self.show_step(CLIENT)
+            await self._fetch_page(certificate, digest, agent)
+            self._is_up = True
+            self.show_curl(certificate)
+            if self.stays:
+                await asyncio.Event().wait()
 
     async def _fetch_page(self, certificate: Path, digest: str, agent: DemoProcess) -> None:
-        self.show_step(CLIENT)
         try:
-            fetched = await page.fetch(self.ports[Port.EDGE], certificate)
+            seen = await page.fetch(self.ports[Port.EDGE], certificate)
         except page.FetchFailed as error:
             raise StepFailed(f"no page through the tunnel: {error}", agent) from error
-        seen_digest = page.fingerprint(fetched.certificate)
         self.show_facts(
-            ("answer", f"{fetched.status}, over {fetched.protocol}"),
-            ("page", json.dumps(fetched.heading)),
-            ("certificate seen", f"SHA-256 {seen_digest}"),
+            ("answer", f"{seen.status}, over {seen.protocol}"),
+            ("page", json.dumps(seen.heading)),
+            ("certificate seen", f"SHA-256 {seen.fingerprint}"),
             ("the service's own", f"SHA-256 {digest}"),
-            ("so they are", EQUAL if seen_digest == digest else "different"),
+            ("so they are", EQUAL if seen.fingerprint == digest else "different"),
         )
-        if seen_digest != digest:
+        if seen.fingerprint != digest:
             raise StepFailed("the visitor saw a certificate that is not the service's", agent)
 
     def show_step(self, title: str) -> None:
@@ -246,6 +229,15 @@ class Demo:
             print_output(Output(document, *blocks), self.form)
 
 
+async def _create_invite(hub_url: str, folder: Path, node: DemoProcess) -> str:
+    try:
+        key = secretfile.read(folder / KEY_FILE).decode().strip()
+        async with OperatorClient(hub_url, operator_key=key) as hub:
+            return (await hub.invites.create(InviteIn(name="demo", hostnames=[HOSTNAME]))).token
+    except (TowonelError, secretfile.SecretFileError) as error:
+        raise StepFailed(str(error), node) from error
+
+
 def wrap(text: str) -> str:
     """Fold prose for the width of the terminal."""
-    return textwrap.fill(text, min(console().width, _MAX_WIDTH) - 1)
+    return textwrap.fill(text, min(shutil.get_terminal_size().columns, _MAX_WIDTH) - 1)

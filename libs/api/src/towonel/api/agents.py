@@ -36,6 +36,20 @@ class BootstrapOut(Answer):
     edges: list[EdgeOut] = Field(default_factory=list[EdgeOut])
 
 
+class Publication(Answer):
+    """Newest desired state of a group: who published it, and what stands of it.
+
+    `number` grows with each that differs from the one before, and is 0 for a group that has published
+    nothing yet. `services` are the route keys that the group publishes now; null where they are all that an
+    agent with the `digest` of its request publishes.
+    """
+
+    number: int
+    digest: Hex32 | None = None
+    agent_id: Hex32 | None = None
+    services: list[str] | None = None
+
+
 class RefreshIn(Request):
     """The grant an agent has."""
 
@@ -43,11 +57,12 @@ class RefreshIn(Request):
 
 
 class RefreshOut(Answer):
-    """The grant to use from now on, and the edges there are now."""
+    """The grant to use from now on, the edges there are now, and what the agent's group publishes."""
 
     grant: str = Field(repr=False)
     grant_expires_at_ms: int
     edges: list[EdgeOut]
+    publication: Publication | None = None
 
 
 class LeaveIn(Request):
@@ -63,7 +78,10 @@ class LeaveOut(Answer):
 
 
 class AgentItem(Answer):
-    """An agent: known since its bootstrap, live while an edge has its session."""
+    """An agent: known since its bootstrap, live while an edge has its session.
+
+    It `is_displaced` while another agent of its group published other services after it did.
+    """
 
     agent_id: Hex32
     tenant_id: Hex32
@@ -75,6 +93,7 @@ class AgentItem(Answer):
     edges: list[Hex32]
     software: str | None
     connections_active: int
+    is_displaced: bool = False
 
 
 class AgentPage(Page):

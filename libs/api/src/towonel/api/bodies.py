@@ -7,7 +7,10 @@ from pydantic import (
 
 
 class Request(BaseModel):
-    """A body that a client sends; a number is a number, and no text that looks like one."""
+    """A body that a client sends; a number is a number, and no text that looks like one.
+
+    It is built at once: FastAPI silences pydantic's warnings about its own aliases only then.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

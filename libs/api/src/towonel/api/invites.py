@@ -79,7 +79,8 @@ class RevokedOut(Answer):
 class InviteEdit(Request):
     """Changes of a live invite; fields that are not sent stay as they are.
 
-    `expires_at` is until when agents can join, `serves_until` until when those that joined are served.
+    `expires_at` is until when agents can join, to come and at most 30 days ahead; `serves_until` until when those
+    that joined are served, which ends at once where it is over.
     """
 
     name: Name | None = Field(default=None, min_length=1)

@@ -7,6 +7,8 @@ from pydantic import AwareDatetime, Field
 from towonel.api.bodies import Answer, Page, Request
 from towonel.api.fields import Hex32, Moment, Name
 
+MIN_EXPIRY_S, MAX_EXPIRY_S = 60, 10 * 366 * 86_400
+
 type Role = Literal["admin", "operator", "viewer"]
 
 
@@ -16,7 +18,7 @@ class KeyIn(Request):
     name: Name = Field(min_length=1)
     role: Role
     tenant_id: Hex32 | None = None
-    expires_in_secs: int | None = Field(default=None, ge=60, le=10 * 366 * 86_400)
+    expires_in_secs: int | None = Field(default=None, ge=MIN_EXPIRY_S, le=MAX_EXPIRY_S)
 
 
 class KeyEdit(Request):

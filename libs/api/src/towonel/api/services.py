@@ -7,7 +7,7 @@ from pydantic import (
     Field,
 )
 
-from towonel.api.agents import AgentItem
+from towonel.api.agents import AgentItem, Publication
 from towonel.api.bodies import Answer, Page, Request
 from towonel.api.fields import Group, Hex32
 from towonel.api.ports import LAST_PORT
@@ -40,7 +40,8 @@ type IsServed = Annotated[bool, Field(description="Whether edges listen for this
 class AppliedState(Answer):
     """Changes made by a desired state, by route key: `https:app.example.eu`, `tcp:2222`.
 
-    `not_served` are those that keep their name and port, and that no edge listens for yet.
+    `not_served` are those that keep their name and port, and that no edge listens for yet. `publication` has
+    the digest by which the agent asks whether all of it stands.
     """
 
     revision: int
@@ -49,6 +50,7 @@ class AppliedState(Answer):
     deleted: list[str]
     unchanged: int
     not_served: list[str] = Field(default_factory=list[str])
+    publication: Publication | None = None
 
 
 class ServiceItem(Answer):

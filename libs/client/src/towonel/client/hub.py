@@ -64,10 +64,19 @@ class HubClient(OperatorClient):
         request = self._sign_post("/v1/bootstrap", agent, Domain.AGENT_BOOTSTRAP, sent)
         return await self._transport.fetch(BootstrapOut, request)
 
-    async def refresh(self, grant: bytes, agent: NodeKey) -> RefreshOut:
-        """Trade a grant for a fresh one. Denied TENANT_REVOKED once the invite is revoked."""
+    async def refresh(
+        self, grant: bytes, agent: NodeKey, digest: bytes | None = None
+    ) -> RefreshOut:
+        """Trade a grant for a fresh one. Denied TENANT_REVOKED once the invite is revoked.
+
+        Args:
+            grant: the agent's.
+            agent: its key.
+            digest: of what the agent published last, as the hub told it.
+        """
         sent = RefreshIn(grant=base64url.encode(grant))
         request = self._sign_post("/v1/agent/refresh", agent, Domain.AGENT_REFRESH, sent)
+        request = replace(request, query={"digest": digest})
         return await self._transport.fetch(RefreshOut, request)
 
     async def leave(self, grant: bytes, agent: NodeKey) -> LeaveOut:
@@ -92,8 +101,15 @@ class HubClient(OperatorClient):
         )
         return await self._transport.fetch(HeartbeatOut, request)
 
-    async def apply_desired_state(self, tenant: TenantKey, state: DesiredState) -> AppliedState:
+    async def apply_desired_state(
+        self, tenant: TenantKey, state: DesiredState, agent_id: bytes | None = None
+    ) -> AppliedState:
         """Publish all that a group serves, in place of what it published before.
+
+        Args:
+            tenant: the key that signs.
+            state: the group, and what it serves.
+            agent_id: the agent that publishes, so that one whose services it displaces can name it.
 
         Raises:
             Denied: HOSTNAME_CONFLICT and HOSTNAME_NOT_OWNED with every offending name.
@@ -102,7 +118,9 @@ class HubClient(OperatorClient):
         authorization = authorize_tenant(
             tenant, Domain.DESIRED_STATE, body, self._transport.timestamp_ms()
         )
-        request = HubRequest(HTTPMethod.PUT, "/v1/desired-state", body, authorization)
+        request = HubRequest(
+            HTTPMethod.PUT, "/v1/desired-state", body, authorization, query={"agent_id": agent_id}
+        )
         return await self._transport.fetch(AppliedState, request)
 
     async def register_edge(self, edge: NodeKey, registration: EdgeRegisterIn) -> EdgeRegisterOut:

@@ -3,13 +3,12 @@
 import logging
 import sys
 import threading
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from types import TracebackType
 from typing import Literal, override
 
 import structlog
-
-from towonel.runtime.tracing.telemetry import add_trace
+from structlog.typing import Processor
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -36,7 +35,14 @@ class Redactor:
         return event
 
 
-def configure(level: str, fmt: Format, service: str, *, redact: tuple[str, ...] = ()) -> None:
+def configure(
+    level: str,
+    fmt: Format,
+    service: str,
+    *,
+    redact: tuple[str, ...] = (),
+    processors: Sequence[Processor] = (),
+) -> None:
     """Send logs to standard error, as JSON, or for people if that is a terminal and fmt is `auto`.
 
     Args:
@@ -44,31 +50,33 @@ def configure(level: str, fmt: Format, service: str, *, redact: tuple[str, ...] 
         fmt: `json` for programs, `console` for people.
         service: the name that each line carries.
         redact: marks that only secrets contain; a value with one is hidden whole.
+        processors: of structlog, which add to each line.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
     is_console = fmt == "console" or (fmt == "auto" and sys.stderr.isatty())
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
-            add_trace,
+            *processors,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             Redactor(redact),
-            # As Python writes texts: what a client sent must not reach a terminal as it is.
-            structlog.dev.ConsoleRenderer(
-                repr_native_str=True, exception_formatter=structlog.dev.plain_traceback
-            )
-            if is_console
-            else structlog.processors.JSONRenderer(),
+            _console() if is_console else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(service=service)
-    handlers = [_LibraryHandler()]
-    logging.basicConfig(level=max(number, logging.WARNING), handlers=handlers, force=True)
+    at_least = max(number, logging.WARNING)
+    logging.basicConfig(level=at_least, handlers=[_LibraryHandler()], force=True)
+
+
+def _console() -> structlog.dev.ConsoleRenderer:
+    """Return a renderer that writes texts as Python does: what a client sent may hold codes."""
+    plain = structlog.dev.plain_traceback
+    return structlog.dev.ConsoleRenderer(repr_native_str=True, exception_formatter=plain)
 
 
 def capture_uncaught() -> None:

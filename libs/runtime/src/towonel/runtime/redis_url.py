@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
-from redis.connection import parse_url  # pyright: ignore[reportUnknownVariableType] # untyped
 
 
 def _blank_to_none(value: object) -> object:
@@ -11,9 +10,15 @@ def _blank_to_none(value: object) -> object:
 
 
 def _check(value: SecretStr | None) -> SecretStr | None:
+    if value is None:
+        return None
+    # Importing takes 8 MB, which only processes with a Redis pay.
+    from redis.connection import (  # noqa: PLC0415
+        parse_url,  # pyright: ignore[reportUnknownVariableType] # untyped
+    )
+
     try:
-        if value is not None:
-            parse_url(value.get_secret_value())  # type: ignore[no-untyped-call] # redis has no types here
+        parse_url(value.get_secret_value())  # type: ignore[no-untyped-call] # redis has no types here
     except ValueError:  # its text could show a password
         raise ValueError(
             "must be redis://, rediss:// or unix://, as in redis://host:6379/0"

@@ -55,7 +55,11 @@ class Settings(BaseModel):
     """Settings of one process. Each field names its variable, and describes it."""
 
     model_config = ConfigDict(
-        frozen=True, populate_by_name=True, validate_default=True, allow_inf_nan=False
+        frozen=True,
+        populate_by_name=True,
+        validate_default=True,
+        allow_inf_nan=False,
+        defer_build=True,  # a program reads one kind of settings, and imports several
     )
 
     prefixes: ClassVar[tuple[str, ...]] = ()  # a variable with one of these must be known

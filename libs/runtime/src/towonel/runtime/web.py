@@ -82,6 +82,7 @@ class _Protocol(H11Protocol):
     @override
     def on_response_complete(self) -> None:
         self.idle_since = self.loop.time()
+        self.cycle = self.scope = self.headers = None  # type: ignore[assignment]  # its connection may stay
         super().on_response_complete()
 
     @override
@@ -283,9 +284,8 @@ async def _end(server: _Server) -> None:
                 request.cancel()
         await asyncio.wait(requests)
     if not server.lifespan.shutdown_event.is_set():
-        with contextlib.suppress(
-            TimeoutError
-        ):  # an application whose start hangs has no end, either
+        # An application whose start hangs has no end, either.
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(START_S):
                 await server.lifespan.shutdown()
 

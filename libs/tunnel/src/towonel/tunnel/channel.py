@@ -22,11 +22,12 @@ from towonel.tunnel.core.events import (
     Send,
 )
 from towonel.tunnel.core.machine import Machine
+from towonel.tunnel.core.stream_ids import CONTROL_STREAM
 from towonel.tunnel.driver import Driver
 from towonel.tunnel.quic.connection import Connection, ConnectionHandler
 from towonel.tunnel.session_credit import SessionCredit
 from towonel.tunnel.stream import Stream
-from towonel.tunnel.streams import CONTROL_STREAM, Streams
+from towonel.tunnel.streams import Streams
 from towonel.wire.errors import Code, ProtocolError, TowonelError
 from towonel.wire.messages import Abandoned, Decoder, Message, Window, encode
 
@@ -150,6 +151,8 @@ class Channel(ConnectionHandler):
         for message in self._decoder.feed(data):
             self._messages.spend(self._clock(), self._credit.sent_bytes)
             match message:
+                case None:
+                    continue
                 case Window():
                     self._require_session()
                     self.streams.receive_window(message)

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from towonel.tunnel.core.bounds.message_budget import MessageBudget
-from towonel.tunnel.core.stream_ids import SeenStreams
+from towonel.tunnel.core.stream_ids import CONTROL_STREAM, SeenStreams
 from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.session_credit import SessionCredit
 from towonel.tunnel.stream import Stream
@@ -14,7 +14,6 @@ from towonel.wire.messages import Abandoned, Window
 MAX_STREAMS = 1024  # at once on a session; each costs aioquic time on every packet it builds
 MAX_RECENTLY_CLOSED = 2048  # ended streams whose byte counts a late STOP_SENDING may still ask for
 EDGE_BIDIRECTIONAL = 1  # the low two bits of a stream id; RFC 9000 §2.1
-CONTROL_STREAM = 1
 
 
 class Streams:

@@ -5,6 +5,7 @@ import pytest
 from towonel.tunnel.core.bounds.receive_windows import (
     ADMITTED_SIZES,
     AGENT_SIZES,
+    CONTROL_BYTES,
     EDGE_SIZES,
     ReceiveWindows,
     WindowSizes,
@@ -31,7 +32,7 @@ def test_the_limit_of_a_connection_slides_once_a_quarter_was_delivered(
     windows = ReceiveWindows(SLIDING)
     windows.record(delivered, 0)
 
-    assert windows.connection_limit(400) == limit
+    assert windows.connection_limit(400) == limit + CONTROL_BYTES
 
 
 @pytest.mark.parametrize(("delivered", "limit"), [(0, 100), (24, 100), (25, 125), (100, 200)])
@@ -45,7 +46,7 @@ def test_a_wider_window_counts_at_once() -> None:
     windows = ReceiveWindows(FIXED)
     windows.sizes = WindowSizes(800, 3200, gaps=2, slides=True)
 
-    assert windows.connection_limit(400) == 3200
+    assert windows.connection_limit(400) == 3200 + CONTROL_BYTES
     assert windows.widest_limit(100, 0) == 800
 
 

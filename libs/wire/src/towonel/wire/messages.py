@@ -125,17 +125,15 @@ class Decoder:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[Message]:
-        """Yield every message that `data` completes; keep the rest.
+    def feed(self, data: bytes) -> Iterator[Message | None]:
+        """Yield every message that `data` completes, None for a type that is not known; keep the rest.
 
         Raises:
             ProtocolError: TOO_LARGE for a frame above 64 KiB, before it is buffered; MALFORMED.
         """
         self._buffer += data
         while (body := self._take()) is not None:
-            message = _decode(body)
-            if message is not None:
-                yield message
+            yield _decode(body)
 
     def _take(self) -> bytes | None:
         if len(self._buffer) < _LENGTH.size:

@@ -14,6 +14,7 @@ from towonel.agent.metrics import VERSION, Metrics
 from towonel.agent.origin_dialer import OriginDialer
 from towonel.agent.origin_log import OriginLog
 from towonel.agent.origins import Origins
+from towonel.agent.publisher import Publisher
 from towonel.agent.reconcile import AgentIdentity, Reconciler
 from towonel.agent.settings import AgentSettings, LaneMode
 from towonel.agent.timing import DEFAULT_TIMING, Timing
@@ -127,7 +128,7 @@ async def _serve_clients(
         reconciler = Reconciler(
             hub,
             agent.identity,
-            settings.services,
+            _make_publisher(agent, hub),
             links,
             settings.trusted_edges,
             health,
@@ -148,6 +149,19 @@ async def _relay(agent: Agent) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(agent.origins.watch.run())
         tasks.create_task(agent.lanes.run())
+
+
+def _make_publisher(agent: Agent, hub: HubClient) -> Publisher:
+    identity = agent.identity
+    return Publisher(
+        hub,
+        identity.tenant,
+        identity.agent.public,
+        identity.group,
+        agent.settings.services,
+        agent.health,
+        agent.metrics,
+    )
 
 
 def _serve_health(agent: Agent) -> contextlib.AbstractAsyncContextManager[int]:

@@ -10,6 +10,7 @@ from towonel.agent.metrics import VERSION
 from towonel.agent.settings import AgentSettings
 from towonel.runtime import lifecycle, logs
 from towonel.runtime.environment.command_line import check_settings, make_parser
+from towonel.runtime.exit_codes import EXIT_USAGE
 from towonel.runtime.secretfile import replace
 from towonel.runtime.settings import log_warnings
 from towonel.wire.addresses import LAST_PORT
@@ -64,4 +65,6 @@ def main() -> None:
     try:
         sys.exit(lifecycle.main(AgentSettings, partial(_prepare, arguments)))
     except OSError as error:  # before the process runs, only of the one file that it is to write
-        sys.exit(f"--node-id-out: cannot write {arguments.node_id_out}: {error.strerror}")
+        line = f"--node-id-out: cannot write {arguments.node_id_out}: {error.strerror}"
+        print(line, file=sys.stderr)  # noqa: T201 a command line prints
+        sys.exit(EXIT_USAGE)

@@ -5,18 +5,16 @@ Links live on while the hub is unreachable.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from random import SystemRandom
 
 import structlog
 
 from towonel.agent.core.edges import Edge, filter_trusted
-from towonel.agent.core.services import Service
 from towonel.agent.links import Links
+from towonel.agent.publisher import Publisher
 from towonel.agent.timing import HubTiming
 from towonel.api.edges import EdgeOut
-from towonel.api.services import DesiredState, ServiceIn
 from towonel.client.hub import HubClient
 from towonel.identity.keys import NodeKey, TenantKey
 from towonel.runtime.admin import Health
@@ -30,6 +28,10 @@ from towonel.wire.ids import EdgeId
 from towonel.wire.tokens import InviteToken
 
 HUB = "hub"
+# Refusals of a bootstrap: of a wrong secret or a revoked invite alike, and of a revoked agent.
+_REVOKED = frozenset({Code.UNAUTHORIZED, Code.TENANT_NOT_ALLOWED})
+# And those that pass for an agent that was admitted: the hub may have been put back to an older copy.
+_NEVER_GOOD = frozenset({Code.NOT_FOUND, Code.INVITE_EXPIRED, Code.GRANT_INVALID})
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
@@ -50,7 +52,7 @@ class Reconciler:
         self,
         hub: HubClient,
         identity: AgentIdentity,
-        services: Sequence[Service],
+        publisher: Publisher,
         links: Links,
         allowed_edges: frozenset[bytes] | None,
         health: Health,
@@ -58,7 +60,7 @@ class Reconciler:
     ) -> None:
         self._hub = hub
         self._identity = identity
-        self._services = services
+        self._publisher = publisher
         self._links = links
         self._allowed_edges = allowed_edges
         self._health = health
@@ -73,7 +75,7 @@ class Reconciler:
         """Work until cancelled.
 
         Raises:
-            GiveUp: if the hub refuses the invite before it has ever accepted it.
+            GiveUp: if the hub refuses the invite before it has ever accepted it, or it was revoked.
         """
         timing = self._timing
         backoff = Backoff(timing.first_pause_s, timing.max_pause_s)
@@ -121,16 +123,23 @@ class Reconciler:
                 await self._links.is_outdated.wait()
 
     async def _reconcile(self) -> None:
-        """Get a grant and publish the services; with a grant, only refresh it and the edges."""
+        """Get a grant and publish the services; with a grant, only refresh it and the edges.
+
+        An agent that needs another grant later does not publish: the next refresh tells whether it should.
+        """
+        publisher, publication = self._publisher, None
         if self._grant is None:
             grant, edges = await self._bootstrap()
-            await self._publish()
+            if not publisher.has_published:
+                await publisher.publish()
         else:
-            answer = await self._hub.refresh(self._grant, self._identity.agent)
+            answer = await self._hub.refresh(self._grant, self._identity.agent, publisher.digest)
             grant, edges = base64url.decode(answer.grant), answer.edges
+            publication = answer.publication
         self._grant, self._was_admitted = grant, True
         self._links.renew(grant)
         self._links.update_edges(filter_trusted(map(_to_edge, edges), self._allowed_edges))
+        await publisher.follow(publication)
 
     async def _bootstrap(self) -> tuple[bytes, list[EdgeOut]]:
         identity = self._identity
@@ -145,34 +154,12 @@ class Reconciler:
         log.info("agent.admitted", tenant_id=answer.tenant_id.hex(), hostnames=answer.hostnames)
         return base64url.decode(answer.grant), answer.edges
 
-    async def _publish(self) -> None:
-        services = [
-            ServiceIn(kind=s.key.kind.value, name=s.key.name, tls_mode=s.tls_mode.value)
-            for s in self._services
-        ]
-        state = DesiredState(group=self._identity.group, services=services)
-        applied = await self._hub.apply_desired_state(self._identity.tenant, state)
-        log.info(
-            "services.published",
-            created=applied.created,
-            changed=applied.changed,
-            deleted=applied.deleted,
-            unchanged=applied.unchanged,
-        )
-
     def _on_refused(self, error: TowonelError, backoff: Backoff) -> float:
         """Act on a refusal, and return the seconds after which to ask again."""
         log.error("hub.refused", code=error.code.word, detail=error.detail)
-        of_the_invite = {
-            Code.UNAUTHORIZED,
-            Code.NOT_FOUND,
-            Code.INVITE_EXPIRED,
-            Code.TENANT_NOT_ALLOWED,
-            Code.GRANT_INVALID,
-        }
-        if not self._was_admitted and error.code in of_the_invite:
+        if self._is_final(error.code):
             raise GiveUp(f"the hub refuses the invite: {error}")
-        if error.code in {Code.TENANT_REVOKED, Code.TENANT_SUSPENDED}:
+        if error.code is Code.TENANT_SUSPENDED:
             self._links.update_edges(())
         if error.code in {Code.GRANT_EXPIRED, Code.GRANT_INVALID}:
             self._grant = None
@@ -180,6 +167,14 @@ class Reconciler:
         if error.code in {Code.CLOCK_SKEW, Code.REPLAYED}:  # a clock gets right by itself
             return backoff.next_delay(self._rng)
         return self._timing.refused_pause_s
+
+    def _is_final(self, code: Code) -> bool:
+        """Whether a refusal ends the agent: what was revoked stays so, whether it was running or starts."""
+        if code is Code.TENANT_REVOKED:
+            return True
+        if self._grant is not None:
+            return False
+        return code in _REVOKED or (not self._was_admitted and code in _NEVER_GOOD)
 
 
 def _to_edge(edge: EdgeOut) -> Edge:

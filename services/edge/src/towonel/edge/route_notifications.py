@@ -6,13 +6,11 @@ more: what a message says is not read.
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from random import Random
-
-from redis.asyncio import Redis
 
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
-from towonel.runtime.pubsub import Subscription
 from towonel.wire.routes import CHANGES_CHANNEL
 
 CONNECT_TIMEOUT_S = 5.0
@@ -29,12 +27,12 @@ class RedisNotifications:
     def __init__(self, health: Health) -> None:
         self._health = health
         self._notified = asyncio.Event()
-        self._subscription: Subscription | None = None
+        self._is_connected: Callable[[], bool] = lambda: False
 
     @property
     def is_listening(self) -> bool:
         """Whether Redis is connected."""
-        return self._subscription is not None and self._subscription.is_connected
+        return self._is_connected()
 
     async def wait(self, timeout_s: float) -> None:
         """Wait until there was a notification since the last wait, or the time is over."""
@@ -49,12 +47,18 @@ class RedisNotifications:
         A connection that is made or lost is a notification, too: what was published while this edge
         was deaf is asked for at once.
         """
+        # Importing takes 8 MB, which only edges with a Redis pay.
+        from redis.asyncio import Redis  # noqa: PLC0415
+
+        from towonel.runtime.pubsub import Subscription  # noqa: PLC0415
+
         async with Redis.from_url(  # pyright: ignore[reportUnknownMemberType] its options have no type
             url, socket_connect_timeout=CONNECT_TIMEOUT_S
         ) as redis:
-            self._subscription = Subscription(redis, CHANGES_CHANNEL, ping_s, Backoff(0.5, 15.0))
+            subscription = Subscription(redis, CHANGES_CHANNEL, ping_s, Backoff(0.5, 15.0))
+            self._is_connected = lambda: subscription.is_connected
             self._on_connection()
-            await self._subscription.run(lambda _: self._notified.set(), self._on_connection, rng)
+            await subscription.run(lambda _: self._notified.set(), self._on_connection, rng)
 
     def _on_connection(self) -> None:
         self._notified.set()

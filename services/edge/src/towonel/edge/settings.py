@@ -248,8 +248,8 @@ class EdgeSettings(Settings):
         ge=1,
         le=1_000_000,
         validation_alias="TOWONEL_EDGE_MAX_RECEIVE_BUFFER_PER_TENANT_MIB",
-        description="Bytes, in MiB, received from the agents of one tenant that its clients have not "
-        "taken; above it an agent waits, with 1 MiB at least.",
+        description="Bytes, in MiB, that the agents of one tenant may send beyond what its clients "
+        "have taken; above it an agent waits, with 1 MiB at least.",
     )
 
     @field_validator("invite_token")

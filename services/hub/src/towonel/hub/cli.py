@@ -18,11 +18,18 @@ from towonel.hub.metrics import VERSION
 from towonel.hub.settings import HubSettings
 from towonel.hub.store.db.database import Database
 from towonel.runtime import lifecycle, logs, secretinput
-from towonel.runtime.environment.command_line import check_settings, make_parser
-from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_SETTINGS
+from towonel.runtime.environment.command_line import UsageError, check_settings, make_parser
+from towonel.runtime.exit_codes import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_SETTINGS,
+    EXIT_USAGE,
+)
 from towonel.runtime.interrupts import raise_at_interrupt
 from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import SettingsError, load, log_warnings
+from towonel.runtime.tracing.telemetry import add_trace
 from towonel.wire.errors import TowonelError
 from towonel.wire.tokens import SECRET_MARKS
 
@@ -57,6 +64,7 @@ def write_backup(arguments: argparse.Namespace) -> int:
 
 def restore(arguments: argparse.Namespace) -> int:
     """Fill a new database from a backup, of SQLite or Postgres, wherever it comes from."""
+    _check_readable("FILE", arguments.file)
     settings, keys = load(HubSettings), dict[str, bytes]()
     if arguments.with_keys:
         passphrase = _passphrase(arguments.passphrase_file, confirm=False)
@@ -71,7 +79,7 @@ def migrate(arguments: argparse.Namespace) -> int:
     """Copy a SQLite database into the one that the settings name, such as a Postgres."""
     settings, source = load(HubSettings), arguments.source
     if not source.is_file():
-        raise SettingsError([f"--from: {source} is no file"])
+        raise UsageError(f"--from: {source} is no file")
     old, new = Database.in_file(source), settings.database
     if old == new:
         where = "TOWONEL_HUB_DB_DSN: names the database that --from does"
@@ -128,7 +136,11 @@ def _add_archive(parser: argparse.ArgumentParser, *, keys_help: str) -> None:
 
 
 def _prepare(settings: HubSettings) -> tuple[lifecycle.Serve, float]:
-    logs.configure(settings.log_level, settings.log_format, "hub", redact=SECRET_MARKS)
+    logs.configure(
+        *(settings.log_level, settings.log_format, "hub"),
+        redact=SECRET_MARKS,
+        processors=(add_trace,),
+    )
     log_warnings(settings)
     return partial(serve, settings), settings.drain_timeout_secs
 
@@ -140,6 +152,8 @@ def _run(command: Command, arguments: argparse.Namespace) -> int:
         return command(arguments)
     except KeyboardInterrupt:  # Ctrl-C, also at the prompt
         return EXIT_INTERRUPTED
+    except UsageError as error:
+        lines, code = [str(error)], EXIT_USAGE
     except SettingsError as error:
         lines, code = error.problems, EXIT_SETTINGS
     except (TowonelError, SecretFileError, SQLAlchemyError, OSError) as error:
@@ -159,17 +173,27 @@ def _explain(error: Exception) -> str:
     return str(error)
 
 
+def _check_readable(flag: str, file: Path) -> None:
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        raise UsageError(f"{flag}: {file}: cannot be read: {error.strerror}") from error
+
+
 def _passphrase(file: Path | None, *, confirm: bool) -> str:
     if file is None:
         if sys.stdin is None or not sys.stdin.isatty():
-            raise SettingsError(["--passphrase-file: needed where there is no terminal to ask at"])
+            raise UsageError("--passphrase-file: needed where there is no terminal to ask at")
         return secretinput.ask("Passphrase", confirm=confirm)
     try:
         secret = secretinput.read(file).strip()
+    except OSError as error:
+        detail = f"{file}: cannot be read: {error.strerror}"
+        raise UsageError(f"--passphrase-file: {detail}") from error
     except ValueError as error:
-        raise SettingsError([f"--passphrase-file: {error}"]) from error
+        raise UsageError(f"--passphrase-file: {error}") from error
     if not secret:
-        raise SettingsError(["--passphrase-file: is empty"])
+        raise UsageError("--passphrase-file: is empty")
     return secret.decode(errors="surrogateescape")
 
 

@@ -12,6 +12,7 @@ from towonel.cli.tables import Group, Limit, TenantId, agent_rows, fetch_all, fo
 from towonel.client.operator import OperatorClient
 
 app = typer.Typer()
+_DISPLACED = "yes: another agent of its group published other services"
 
 
 @hub_command(app, "list", "towonel agent list", "towonel agent list --live --json")
@@ -48,6 +49,7 @@ async def show(
         ("live", format_live(item.live_since)),
         ("edges", ", ".join(edge.hex() for edge in item.edges) or "none"),
         ("open", f"{item.connections_active} connections"),
+        ("displaced", _DISPLACED if item.is_displaced else "no"),
         ("software", item.software or "unknown"),
         ("first seen", format_time(item.first_seen_at)),
         ("last seen", format_time(item.last_seen_at)),

@@ -19,7 +19,9 @@ app = typer.Typer()
 Several = list[str] | None
 UntilJoined = Annotated[
     str | None,
-    typer.Option("--expires", metavar="TIME", help="How long agents can join: 48h, 7d, never."),
+    typer.Option(
+        "--expires", metavar="TIME", help="How long agents can join: 48h, 7d, at most 30d; never."
+    ),
 ]
 ServeFor = Annotated[
     str | None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from towonel.api.fields import MAX_HOSTNAMES
-from towonel.api.invites import MAX_SERVING_S, InviteDetail, InviteEdit
+from towonel.api.invites import MAX_EXPIRY_S, MAX_SERVING_S, InviteDetail, InviteEdit
 from towonel.api.limits import MAX_LIMIT, Limits
 from towonel.api.ports import PortRange
 from towonel.cli.errors import UsageError
@@ -18,7 +18,6 @@ from towonel.cli.options.port_ranges import format_range, parse_ports
 from towonel.wire.errors import ProtocolError
 from towonel.wire.names import parse_hostname
 
-MAX_EXPIRY_S = 10 * 366 * 86_400
 MAX_NAME_CHARS = 100
 _DEFAULT = "default"
 

@@ -9,6 +9,10 @@ from towonel.runtime.exit_codes import EXIT_OK, EXIT_SETTINGS, EXIT_USAGE
 from towonel.runtime.settings import Settings, SettingsError, load
 
 
+class UsageError(Exception):
+    """Flag or argument that cannot be meant, or a file that it names and nobody can read; the text is for the user."""
+
+
 class Parser(argparse.ArgumentParser):
     """Parser whose mistakes read as those of all our commands."""
 

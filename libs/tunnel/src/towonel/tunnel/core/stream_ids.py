@@ -1,5 +1,6 @@
-"""Set of the stream numbers that a peer has used, when packets arrive in any order."""
+"""Stream ids: those with a meaning, and the set of those that a peer has used, in any order."""
 
+CONTROL_STREAM = 1  # the first that the server of a connection opens; RFC 9000 §2.1
 MAX_GAP = 4096  # streams that may be outstanding before an older one shows; above what QUIC allows
 
 

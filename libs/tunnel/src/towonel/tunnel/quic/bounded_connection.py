@@ -16,23 +16,25 @@ from aioquic.quic.connection import (
     MAX_STREAM_DATA_FRAME_CAPACITY,
     Limit,
     NetworkAddress,
-    QuicConnection,
-    QuicConnectionError,
-    QuicReceiveContext,
 )
-from aioquic.quic.packet import QuicErrorCode, QuicFrameType
+from aioquic.quic.packet import QuicFrameType
 from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream
 
-from towonel.tunnel.core.bounds.receive_windows import HANDSHAKE_SIZES, ReceiveWindows, WindowSizes
+from towonel.tunnel.core.bounds.receive_windows import (
+    CONTROL_RESERVE_BYTES,
+    HANDSHAKE_SIZES,
+    ReceiveWindows,
+    WindowSizes,
+)
 from towonel.tunnel.core.bounds.send_budget import MAX_SESSION_BYTES, SendBudget
+from towonel.tunnel.core.stream_ids import CONTROL_STREAM
 from towonel.tunnel.quic.bounded_stream import BoundedReceiver, BoundedSender, PacketRefused
+from towonel.tunnel.quic.checked_connection import MAX_CRYPTO_BYTES, CheckedConnection
 from towonel.tunnel.quic.stateless_reset import STATELESS_RESET, is_reset
 
-MAX_CRYPTO_BYTES = HANDSHAKE_SIZES.stream_bytes  # at each level of encryption, in all
 TLS_OUTPUT_BYTES = 4096  # ours at each level: a certificate and a proof take a quarter of it
-MAX_PEER_IDS = 1024  # connection ids that a peer may have issued and retired
 MAX_RETAINED_ACKS = 256  # packets with nothing but an acknowledgement, which a peer need not answer
 
 RETAINED_AFTER_END = frozenset(  # what a late call about a stream is answered from
@@ -51,7 +53,7 @@ RETAINED_AFTER_END = frozenset(  # what a late call about a stream is answered f
 type MakeResetToken = Callable[[bytes], bytes]
 
 
-class BoundedConnection(QuicConnection):
+class BoundedConnection(CheckedConnection):
     """QUIC connection with bounds.
 
     Args:
@@ -73,16 +75,11 @@ class BoundedConnection(QuicConnection):
         original_id: bytes | None = None,
         retry_id: bytes | None = None,
     ) -> None:
-        super().__init__(
-            configuration=configuration,
-            original_destination_connection_id=original_id,
-            retry_source_connection_id=retry_id,
-        )
+        super().__init__(configuration, original_id, retry_id)
         self._make_reset_token = make_reset_token
         self._windows = ReceiveWindows(windows)
         self.send_budget = SendBudget(MAX_SESSION_BYTES)
         self.receive_share = self._windows.share
-        self.last_received_at: float | None = None  # a packet that only the peer can have sent
         self._set_limits(windows, streams)
         self._set_reset_tokens()
 
@@ -180,17 +177,10 @@ class BoundedConnection(QuicConnection):
         self._set_reset_tokens()
 
     @override
-    def _payload_received(
-        self, context: QuicReceiveContext, plain: bytes, crypto_frame_required: bool = False
-    ) -> tuple[bool, bool]:
-        kinds = super()._payload_received(context, plain, crypto_frame_required)
-        self.last_received_at = context.time
-        return kinds
-
-    @override
     def _get_or_create_stream(self, frame_type: int, stream_id: int) -> QuicStream:
         found = self._streams.get(stream_id)
         if found is not None:
+            self._record_frame(frame_type, stream_id)
             return found
         count = len(self._streams)
         stream = super()._get_or_create_stream(frame_type, stream_id)
@@ -209,40 +199,11 @@ class BoundedConnection(QuicConnection):
 
     def _bound(self, stream: QuicStream) -> BoundedReceiver:
         """Replace both halves of a new stream."""
+        self._frame_budget.record_stream()
         limit = stream.max_stream_data_local
         stream.receiver = receiver = BoundedReceiver(stream.stream_id, self._windows, limit)
         stream.sender = BoundedSender(stream.stream_id, self.send_budget)
         return receiver
-
-    @override
-    def _handle_ack_frame(self, context: QuicReceiveContext, frame_type: int, buf: Buffer) -> None:
-        (largest,) = _peek_numbers(buf, 1)
-        if largest >= self._packet_number:
-            raise QuicConnectionError(
-                QuicErrorCode.PROTOCOL_VIOLATION, frame_type, "acknowledges what was not sent"
-            )
-        super()._handle_ack_frame(context, frame_type, buf)
-
-    @override
-    def _handle_crypto_frame(
-        self, context: QuicReceiveContext, frame_type: int, buf: Buffer
-    ) -> None:
-        offset, length = _peek_numbers(buf, 2)
-        if offset + length > MAX_CRYPTO_BYTES:
-            raise QuicConnectionError(
-                QuicErrorCode.CRYPTO_BUFFER_EXCEEDED, frame_type, "TLS messages without end"
-            )
-        super()._handle_crypto_frame(context, frame_type, buf)
-
-    @override
-    def _handle_new_connection_id_frame(
-        self, context: QuicReceiveContext, frame_type: int, buf: Buffer
-    ) -> None:
-        super()._handle_new_connection_id_frame(context, frame_type, buf)
-        if len(self._peer_cid_sequence_numbers) > MAX_PEER_IDS:
-            raise QuicConnectionError(
-                QuicErrorCode.CONNECTION_ID_LIMIT_ERROR, frame_type, "connection ids without end"
-            )
 
     @override
     def _write_connection_limits(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
@@ -266,6 +227,20 @@ class BoundedConnection(QuicConnection):
         limit.sent = limit.value
 
     @override
+    def _write_stream_frame(
+        self,
+        builder: QuicPacketBuilder,
+        space: QuicPacketSpace,
+        stream: QuicStream,
+        max_offset: int,
+    ) -> int:
+        """Send on a stream, and leave a part of the credit for all of them to control messages."""
+        if stream.stream_id != CONTROL_STREAM:
+            left = self._remote_max_data - self._remote_max_data_used - CONTROL_RESERVE_BYTES
+            max_offset = min(max_offset, stream.sender.highest_offset + max(left, 0))
+        return super()._write_stream_frame(builder, space, stream, max_offset)
+
+    @override
     def _write_stream_limits(
         self, builder: QuicPacketBuilder, space: QuicPacketSpace, stream: QuicStream
     ) -> None:
@@ -283,14 +258,6 @@ class BoundedConnection(QuicConnection):
         frame.push_uint_var(stream.stream_id)
         frame.push_uint_var(receiver.limit)
         stream.max_stream_data_local = stream.max_stream_data_local_sent = receiver.limit
-
-
-def _peek_numbers(buf: Buffer, count: int) -> list[int]:
-    """Return the first numbers of a frame, and leave them there for aioquic."""
-    start = buf.tell()
-    numbers = [buf.pull_uint_var() for _ in range(count)]
-    buf.seek(start)
-    return numbers
 
 
 def _forget_acks(space: QuicPacketSpace) -> None:

@@ -15,6 +15,7 @@ from aioquic.quic.stream import FinalSizeError, QuicStreamReceiver, QuicStreamSe
 
 from towonel.tunnel.core.bounds.receive_windows import ReceiveWindows
 from towonel.tunnel.core.bounds.send_budget import MAX_STREAM_BYTES, SendBudget
+from towonel.tunnel.core.stream_ids import CONTROL_STREAM
 from towonel.tunnel.quic.sparse_buffer import SparseBuffer
 
 
@@ -52,6 +53,8 @@ class BoundedReceiver(QuicStreamReceiver):
             return self._handle_gap(frame)
         event = super().handle_frame(frame)
         self._windows.delivered += self._buffer_start - delivered
+        if self._stream_id == CONTROL_STREAM:
+            self._windows.control_delivered += self._buffer_start - delivered
         self.slide()
         return event
 
@@ -65,12 +68,18 @@ class BoundedReceiver(QuicStreamReceiver):
             return None
         self._keep(max(frame.offset, delivered), frame.data[max(delivered - frame.offset, 0) :])
         data = self._take()
-        self._windows.record(len(data), len(self._ranges) - gaps)
+        self._record(len(data), len(self._ranges) - gaps)
         self.slide()
         self.is_finished = self._buffer_start == self._final_size
         if not data and not self.is_finished:
             return None
         return StreamDataReceived(data, self.is_finished, self._stream_id)  # type: ignore[arg-type]  # None for TLS, as in aioquic
+
+    def _record(self, delivered: int, gaps: int) -> None:
+        """Count bytes that were delivered, and gaps more or fewer."""
+        self._windows.record(delivered, gaps)
+        if self._stream_id == CONTROL_STREAM:
+            self._windows.control_delivered += delivered
 
     def _check_size(self, frame: QuicStreamFrame) -> None:
         """Record how far the stream goes; nothing is beyond its end (RFC 9000 §4.5)."""
@@ -105,7 +114,7 @@ class BoundedReceiver(QuicStreamReceiver):
         was_finished = self.is_finished
         event = super().handle_reset(final_size=final_size, error_code=error_code)
         if not was_finished:
-            self._windows.record(self.highest_offset - self._buffer_start, -len(self._ranges))
+            self._record(self.highest_offset - self._buffer_start, -len(self._ranges))
             self._ranges = RangeSet()
             self._fragments.clear()
             self._buffer_start = self.highest_offset

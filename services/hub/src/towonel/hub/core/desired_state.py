@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from towonel.api.services import ServiceIn
 from towonel.hub.core import quotas
@@ -110,6 +111,15 @@ def plan(
         ),
         unchanged=sum(current.own.get(route.key) == route for route in routes),
     )
+
+
+def hash_routes(routes: Iterable[Route]) -> bytes:
+    """Return the digest of a desired state, whatever its order.
+
+    It is stored, and agents have it: with another one all of them would look displaced.
+    """
+    lines = sorted(f"{route.key} {route.name} {route.tls_mode}\n" for route in routes)
+    return sha256("".join(lines).encode()).digest()
 
 
 def check_quotas(routes: Sequence[Route], current: CurrentState, most: Quotas) -> None:

@@ -3,10 +3,10 @@
 import secrets
 from collections.abc import Mapping
 
-from towonel.api.keys import KeyEdit, KeyIn
+from towonel.api.keys import MAX_EXPIRY_S, KeyEdit, KeyIn
 from towonel.hub.context import Hub
 from towonel.hub.core.access import KEY_ID_BYTES, KEY_SECRET_BYTES, ApiKey, key_name
-from towonel.hub.core.timestamps import to_optional_ms
+from towonel.hub.core.timestamps import check_end, to_optional_ms
 from towonel.hub.store import api_keys as store
 from towonel.hub.store import tenants
 from towonel.hub.store.audit import Actor
@@ -44,11 +44,18 @@ async def create_key(hub: Hub, write: Write, actor: Actor, body: KeyIn) -> tuple
 
 
 def edit_key(write: Write, actor: Actor, row: KeyRow, edit: KeyEdit) -> None:
-    """Change the name or the expiry of a key."""
+    """Change the name or the expiry of a key.
+
+    Raises:
+        Denied: INVALID_REQUEST for an end that is over, or too far ahead.
+    """
     before = _editable_fields(row)
     row.name = edit.name or row.name
     if "expires_at" in edit.model_fields_set:
-        row.expires_at_ms = to_optional_ms(edit.expires_at)
+        expires_at_ms = to_optional_ms(edit.expires_at)
+        if expires_at_ms != row.expires_at_ms:
+            check_end("expires_at", expires_at_ms, write.now_ms, MAX_EXPIRY_S, past=False)
+        row.expires_at_ms = expires_at_ms
     after = _editable_fields(row)
     if after != before:
         write.touch(row)

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 
-from towonel.api.invites import InviteEdit
+from towonel.api.invites import MAX_EXPIRY_S, MAX_SERVING_S, InviteEdit
 from towonel.api.ports import PortRange
 from towonel.api.tenants import TenantEdit
 from towonel.hub.context import Hub
 from towonel.hub.core.invites import parse_patterns
 from towonel.hub.core.ports import Range
-from towonel.hub.core.timestamps import to_optional_ms
+from towonel.hub.core.timestamps import check_end, to_optional_ms
 from towonel.hub.operations import tenant_lifecycle
 from towonel.hub.operations.reserve_ports import reserve
 from towonel.hub.store import invites, ports, tenants
@@ -27,14 +27,16 @@ async def edit_invite(
     """Apply an edit; fields that were not sent stay.
 
     Raises:
-        Denied: by the rules of hostnames, ports and quotas; nothing is changed then.
+        Denied: by the rules of ends, hostnames, ports and quotas; nothing is changed then.
     """
     before = await _snapshot(write, row)
     _set_fields(row, edit)
     if "expires_at" in edit.model_fields_set:
-        row.expires_at_ms = to_optional_ms(edit.expires_at)
+        _set_expiry(row, to_optional_ms(edit.expires_at), write.now_ms)
     if "serves_until" in edit.model_fields_set:
         until_ms = to_optional_ms(edit.serves_until)
+        if until_ms != row.serves_until_ms:
+            check_end("serves_until", until_ms, write.now_ms, MAX_SERVING_S, past=True)
         await tenant_lifecycle.set_serving_end(write, actor, row, until_ms)
     if edit.hostnames is not None:
         patterns = parse_patterns(edit.hostnames)
@@ -114,6 +116,13 @@ async def _set_ports(hub: Hub, write: Write, row: InviteRow, ranges: list[PortRa
     await write.session.flush()
     for item in sorted(missing):
         await reserve(hub, write, row, item)
+
+
+def _set_expiry(row: InviteRow, expires_at_ms: int | None, now_ms: int) -> None:
+    """Set until when agents can join; an edit that sends back what is so changes nothing."""
+    if expires_at_ms != row.expires_at_ms:
+        check_end("expires_at", expires_at_ms, now_ms, MAX_EXPIRY_S, past=False)
+    row.expires_at_ms = expires_at_ms
 
 
 def _set_fields(row: InviteRow, edit: InviteEdit | TenantEdit) -> None:

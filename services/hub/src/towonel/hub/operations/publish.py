@@ -10,10 +10,10 @@ from towonel.hub.core.desired_state import CurrentState, Plan
 from towonel.hub.core.ownership import candidates
 from towonel.hub.operations.change_tokens import ChangeTokens
 from towonel.hub.operations.hostname_ownership import reconcile_placeholders
-from towonel.hub.store import invites, nonces, ports, routes, tenants
+from towonel.hub.store import invites, nonces, ports, publications, routes, tenants
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
-from towonel.hub.store.tables import InviteRow
+from towonel.hub.store.tables import InviteRow, PublicationRow
 from towonel.identity.signatures import Domain, Signature
 from towonel.wire.errors import Denied
 from towonel.wire.ids import TenantId
@@ -28,9 +28,20 @@ async def publish_desired_state(
     signed: Signature,
     group: str,
     desired_routes: Sequence[Route],
+    agent_id: bytes | None,
     tokens: ChangeTokens,
-) -> Plan:
+) -> tuple[Plan, PublicationRow | None]:
     """Replace what a group of an active tenant publishes, as its signed request says.
+
+    Args:
+        hub: the hub.
+        write: the transaction.
+        actor: who asks.
+        signed: its signature.
+        group: of agents.
+        desired_routes: all that the group is to publish.
+        agent_id: the agent that asks, where it says so.
+        tokens: for as many changes.
 
     Raises:
         Denied: TENANT_NOT_ALLOWED, TENANT_REVOKED, TENANT_SUSPENDED, REPLAYED, or those of `publish`.
@@ -45,7 +56,10 @@ async def publish_desired_state(
         write.audit(
             actor, "services.published", subject, invite.tenant_id, before=before, after=after
         )
-    return plan
+    digest, count = desired_state.hash_routes(desired_routes), len(desired_routes)
+    tenant_id = TenantId(invite.tenant_id)
+    row = await publications.record(write, tenant_id, group, digest, count, agent_id)
+    return plan, row
 
 
 async def count_changes(

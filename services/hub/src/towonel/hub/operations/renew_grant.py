@@ -11,9 +11,9 @@ from towonel.wire.ids import AgentId, TenantId
 
 
 async def refresh_agent(
-    session: AsyncSession, signed: Signature, grant: Grant, now_ms: int
+    session: AsyncSession, signed: Signature, grant: Grant, now_ms: int, digest: bytes | None
 ) -> Grant:
-    """Record that an agent is running; returns its grant, or a new one if half of it is over.
+    """Record that an agent is running, and what it serves; returns its grant, or a new one if half of it is over.
 
     Raises:
         Denied: TENANT_NOT_ALLOWED, TENANT_REVOKED, TENANT_SUSPENDED, REPLAYED, or GRANT_INVALID for an
@@ -29,7 +29,9 @@ async def refresh_agent(
     if row is not None and row.left_at_ms is not None:
         raise Denied(Code.GRANT_INVALID, "this agent said that it ended; bootstrap it again")
     renewed = renew(grant, now_ms)
-    await agents.upsert_seen(session, to_agent_row(renewed, now_ms))
+    row = to_agent_row(renewed, now_ms)
+    row.published_digest = digest
+    await agents.upsert_seen(session, row)
     return renewed
 
 

@@ -7,7 +7,7 @@ from sqlmodel import col, delete, update
 from towonel.hub.core.invites import is_serving_over
 from towonel.hub.core.quotas import Quotas, check_quota
 from towonel.hub.operations.hostname_ownership import check_free, reconcile_ownership
-from towonel.hub.store import invites, ports, routes, tenants
+from towonel.hub.store import invites, ports, publications, routes, tenants
 from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import REVOKED, AgentRow, EntryRow, InviteRow
@@ -31,6 +31,7 @@ async def end(write: Write, row: InviteRow) -> None:
     patterns = await invites.get_hostnames(write.session, row.invite_id)
     await invites.revoke(write, row)
     await routes.withdraw(write, tenant_id)
+    await publications.delete_of_tenant(write.session, tenant_id)
     await ports.release_all(write, tenant_id)
     await reconcile_ownership(write, [Hostname(pattern) for pattern in patterns])
     await routes.block_tenant(write, tenant_id)

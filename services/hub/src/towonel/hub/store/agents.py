@@ -13,8 +13,8 @@ from towonel.hub.store.db.upsert import upsert
 from towonel.hub.store.routes import CHUNK
 from towonel.hub.store.tables import AgentRow
 
-FRESH_MS = 180_000  # an agent of which no grant is known is taken for stopped after that
-CONNECT_MS = 900_000  # after its last request an agent has so long to reach an edge
+# An agent that no edge has, and that asked for nothing for so long, is taken for stopped: it asks every minute.
+FRESH_MS = 180_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,10 @@ async def find_waiting(
             now, has ended then; without reports its grant counts for as long as it is valid.
     """
     seen_ms = col(AgentRow.last_seen_ms)  # one to come is of a clock that was put back since
+    was_just_seen = seen_ms.between(now_ms - FRESH_MS, now_ms + FRESH_MS)
     holds_grant = col(AgentRow.grant_until_ms) > now_ms
     if has_reports:
-        holds_grant &= col(AgentRow.session_seen_ms).is_(None)
-        holds_grant &= seen_ms.between(now_ms - CONNECT_MS, now_ms + CONNECT_MS)
-    was_just_seen = seen_ms.between(now_ms - FRESH_MS, now_ms + FRESH_MS)
+        holds_grant &= col(AgentRow.session_seen_ms).is_(None) & was_just_seen
     query = select(AgentRow.agent_id).where(
         AgentRow.tenant_id == tenant_id,
         AgentRow.agent_id != excluded_id,
@@ -119,7 +118,7 @@ async def find_left(
 async def upsert_bootstrapped(session: AsyncSession, row: AgentRow) -> None:
     """Add an agent that has its first grant, or update it as one that starts anew."""
     columns = ("grant_until_ms", "left_at_ms", "session_seen_ms", "revoked_at_ms")
-    await upsert(session, row, "tenant_id", "group", "last_seen_ms", *columns)
+    await upsert(session, row, "tenant_id", "group", "last_seen_ms", "published_digest", *columns)
 
 
 async def upsert_seen(session: AsyncSession, row: AgentRow) -> None:
@@ -127,7 +126,8 @@ async def upsert_seen(session: AsyncSession, row: AgentRow) -> None:
 
     `tenant_id` and `revoked_at_ms` stay: another write may have changed them since they were read.
     """
-    await upsert(session, row, "group", "last_seen_ms", "grant_until_ms")
+    digest = () if row.published_digest is None else ("published_digest",)
+    await upsert(session, row, "group", "last_seen_ms", "grant_until_ms", *digest)
 
 
 async def mark_left(session: AsyncSession, agent_id: bytes, tenant_id: bytes, now_ms: int) -> None:

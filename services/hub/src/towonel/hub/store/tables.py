@@ -131,6 +131,18 @@ class ServiceRow(SQLModel, table=True):
     created_at_ms: int = Field(default=0, sa_column=_big())
 
 
+class PublicationRow(SQLModel, table=True):
+    """Newest desired state that agents of a group published; what stands of it are the services."""
+
+    __tablename__: ClassVar[str] = "publications"
+    tenant_id: bytes = Field(sa_column=_bytes(primary_key=True))
+    group: str = Field(primary_key=True)
+    number: int = Field(sa_column=_big())  # grows with each other one
+    digest: bytes = Field(sa_column=_bytes())
+    services: int  # that it had when it was published
+    agent_id: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+
+
 class RouteRow(SQLModel, table=True):
     """Route: a public name or port and its tenant; a tombstone if `removed_at_ms` is set."""
 
@@ -221,6 +233,9 @@ class AgentRow(SQLModel, table=True):
     session_seen_ms: int | None = Field(
         default=None, sa_column=_big(nullable=True)
     )  # when an edge first reported a session of it
+    published_digest: bytes | None = Field(
+        default=None, sa_column=Column(LargeBinary, nullable=True)
+    )  # of the desired state that it serves
 
 
 class ReportRow(SQLModel, table=True):

@@ -8,13 +8,21 @@ order, and never with what merely arrived:
     |-- gone --|--- gaps, and bytes behind them ---|
                |<------------ window ------------->|
 
+A limit on all streams together must not keep control messages waiting for what clients have not read.
+So that one is higher by what arrived on the control stream, and by `CONTROL_BYTES`, of which a sender
+leaves a part to it.
+
 Source: RFC 9000 §4.1 (flow control), §21.5 (stream fragmentation).
 """
 
 from dataclasses import dataclass
 
-from towonel.tunnel.core.bounds.receive_budget import STEP_BYTES, ReceiveShare
+from towonel.tunnel.core.bounds.receive_budget import MIN_SESSION_BYTES, STEP_BYTES, ReceiveShare
 
+CONTROL_BYTES = STEP_BYTES
+CONTROL_RESERVE_BYTES = (
+    CONTROL_BYTES // 2
+)  # left to it; half a step, so that waiting for data shows
 _STEP = 4  # a limit is raised once a quarter of its window was used: a frame, and no waiting
 
 
@@ -56,6 +64,8 @@ class ReceiveWindows:
         self.sizes = sizes
         self.share = ReceiveShare()
         self.delivered = 0  # in order, or known never to come
+        self.control_delivered = 0  # of those, on the control stream
+        self._control_limit = 0  # what of the limit is for the control stream
         self._gaps = 0
 
     @property
@@ -70,14 +80,28 @@ class ReceiveWindows:
 
     def connection_limit(self, limit: int) -> int:
         """Return what the limit on all streams together is now, from what it was."""
-        size = self.sizes.connection_bytes
-        if not self.sizes.slides or self.delivered + size - limit < size // _STEP:
+        if not self.sizes.slides:
             return limit
-        window = min(size, self.share.room)
+        former = limit - self._control_limit
+        data = self._data_limit(former, self.delivered - self.control_delivered)
+        control = self.control_delivered + CONTROL_BYTES
+        if data == former and control - self._control_limit < CONTROL_BYTES // _STEP:
+            return limit
+        self._control_limit = control
+        return data + control
+
+    def _data_limit(self, limit: int, delivered: int) -> int:
+        """Return the limit on what clients read: of an agent that has sent little, a lower one."""
+        size = min(self.sizes.connection_bytes, max(MIN_SESSION_BYTES, 2 * delivered))
+        if delivered + size - limit < size // _STEP:
+            return limit
+        self.share.give(limit - delivered)
+        window = min(size, limit - delivered + self.share.room)
         step = min(size // _STEP, max(window // _STEP, STEP_BYTES))
-        if self.delivered + window - limit >= step:
-            return self.delivered + window
-        if limit - self.delivered < STEP_BYTES:
+        if delivered + window - limit >= step:
+            self.share.give(window)
+            return delivered + window
+        if limit - delivered < STEP_BYTES:
             self.share.wait()
         return limit
 

@@ -115,4 +115,30 @@ async def _tenant_filter(
     return None if tenant_id is None else TenantId(parse_hex(tenant_id, "tenant_id"))
 
 
+async def _publisher(
+    agent_id: Annotated[
+        str | None,
+        Query(
+            max_length=64, description="The agent that publishes.", json_schema_extra=_HEX_PATTERN
+        ),
+    ] = None,
+) -> bytes | None:
+    return None if agent_id is None else parse_hex(agent_id, "agent_id")
+
+
+async def _published_digest(
+    digest: Annotated[
+        str | None,
+        Query(
+            max_length=64,
+            description="Of what the agent published last, as the answer to that had it.",
+            json_schema_extra=_HEX_PATTERN,
+        ),
+    ] = None,
+) -> bytes | None:
+    return None if digest is None else parse_hex(digest, "digest")
+
+
+Publisher = Annotated[bytes | None, Depends(_publisher)]
+PublishedDigest = Annotated[bytes | None, Depends(_published_digest)]
 OfTenant = Annotated[TenantId | None, Depends(_tenant_filter)]

@@ -8,6 +8,7 @@ from towonel.api.agents import (
     BootstrapOut,
     LeaveIn,
     LeaveOut,
+    Publication,
     RefreshIn,
     RefreshOut,
 )
@@ -17,12 +18,13 @@ from towonel.hub.api.http.auth import (
     AgentSignature,
     TenantSignature,
     actor_of,
+    parse_body,
     parse_signature,
     signed_body,
 )
 from towonel.hub.api.http.errors import error_responses
-from towonel.hub.api.http.parameters import parse_id
-from towonel.hub.api.presenters.routing import to_applied_state, to_edge_out
+from towonel.hub.api.http.parameters import PublishedDigest, Publisher, parse_id
+from towonel.hub.api.presenters.routing import to_applied_state, to_edge_out, to_publication
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.core import desired_state
 from towonel.hub.operations.bootstrap_agent import (
@@ -35,7 +37,7 @@ from towonel.hub.operations.publish import count_changes, publish_desired_state
 from towonel.hub.operations.register_edge import active_edges
 from towonel.hub.operations.release_agent import release_agent
 from towonel.hub.operations.renew_grant import refresh_agent
-from towonel.hub.store import edge_invites, edges, invites, routes, tenants
+from towonel.hub.store import edge_invites, edges, invites, publications, routes, tenants
 from towonel.hub.store.tables import InviteRow
 from towonel.identity.grants import Grant, issue, verify
 from towonel.identity.signatures import Domain, Signature
@@ -69,19 +71,29 @@ async def bootstrap(hub: HubDep, request: Request, authorization: AgentSignature
 
 
 @router.post("/agent/refresh", responses=error_responses(400))
-async def refresh(hub: HubDep, request: Request, authorization: AgentSignature) -> RefreshOut:
-    """Renew a grant that is half over, and tell which edges there are; signed by the agent."""
+async def refresh(
+    hub: HubDep, request: Request, authorization: AgentSignature, digest: PublishedDigest
+) -> RefreshOut:
+    """Renew a grant that is half over, and tell which edges there are; signed by the agent.
+
+    The answer tells, too, what the agent's group published last, so that the agent notices what an edit of its
+    invite, or another agent of its group, took from it.
+    """
     signed = parse_signature(authorization)
     raw, body = await signed_body(request, RefreshIn)
     signed.check_node(Domain.AGENT_REFRESH, raw, hub.now_ms())
     token, grant = _parse_grant(hub, body.grant, signed)
     async with hub.store.write_fact() as session:
-        renewed = await refresh_agent(session, signed, grant, hub.now_ms())
+        renewed = await refresh_agent(session, signed, grant, hub.now_ms(), digest)
         found = [to_edge_out(edge) for edge in await active_edges(hub, session)]
+        publication = await _find_publication(session, grant, digest)
     if renewed is not grant:
         token = issue(hub.keys.node, renewed)
     return RefreshOut(
-        grant=base64url.encode(token), grant_expires_at_ms=renewed.not_after_ms, edges=found
+        grant=base64url.encode(token),
+        grant_expires_at_ms=renewed.not_after_ms,
+        edges=found,
+        publication=publication,
     )
 
 
@@ -99,22 +111,38 @@ async def leave(hub: HubDep, request: Request, authorization: AgentSignature) ->
 
 @router.put("/desired-state", responses=error_responses(400, 409))
 async def apply_desired_state(
-    hub: HubDep, request: Request, authorization: TenantSignature
+    hub: HubDep, request: Request, authorization: TenantSignature, agent_id: Publisher
 ) -> AppliedState:
     """Publish all that a group serves, whole or not at all; signed by the tenant."""
     signed = parse_signature(authorization)
-    raw, body = await signed_body(request, DesiredState)
-    group, tenant_id = _parse_group(body.group), TenantId(signed.id)
-    desired_routes = desired_state.parse(body.services, tenant_id, hub.policy.ports)
-    async with hub.store.read() as session:  # a wrong signature must not wait for the write lock
+    tenant_id, raw = TenantId(signed.id), await request.body()
+    async with hub.store.read() as session:
         invite = await tenants.get(session, tenant_id)
-        signed.check_tenant(invite.tenant_public_key, Domain.DESIRED_STATE, raw, hub.now_ms())
+    # First: a stranger's document is not read, nor does it wait for the write lock.
+    signed.check_tenant(invite.tenant_public_key, Domain.DESIRED_STATE, raw, hub.now_ms())
+    body = parse_body(raw, DesiredState)
+    group = _parse_group(body.group)
+    desired_routes = desired_state.parse(body.services, tenant_id, hub.policy.ports)
+    async with hub.store.read() as session:
         count = await count_changes(hub, session, tenant_id, group, desired_routes)
     actor = actor_of(hub, request, f"tenant:{tenant_id.hex()}")
     async with take_changes(hub, tenant_id, count) as tokens, hub.store.write() as write:
-        plan = await publish_desired_state(hub, write, actor, signed, group, desired_routes, tokens)
+        plan, row = await publish_desired_state(
+            *(hub, write, actor, signed, group, desired_routes, agent_id, tokens)
+        )
         revision = await routes.get_revision(write.session)
-    return to_applied_state(plan, desired_routes, revision)
+    return to_applied_state(plan, desired_routes, revision, row)
+
+
+async def _find_publication(
+    session: AsyncSession, grant: Grant, digest: bytes | None
+) -> Publication:
+    """Return what an agent's group published last, and what stands where that is not all of the agent's."""
+    row = await publications.find(session, grant.tenant_id, grant.group)
+    if row is not None and row.digest == digest and await publications.is_whole(session, row):
+        return to_publication(row, None)
+    standing = await routes.find_published(session, grant.tenant_id, grant.group)
+    return to_publication(row, sorted(standing))
 
 
 def _check_agent_signature(hub: Hub, header: str | None, raw: bytes, agent_id: bytes) -> Signature:

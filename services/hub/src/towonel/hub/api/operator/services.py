@@ -22,7 +22,7 @@ from towonel.hub.api.presenters.routing import (
     to_service_item,
 )
 from towonel.hub.context import HubDep
-from towonel.hub.store import agents, services
+from towonel.hub.store import agents, publications, services
 from towonel.hub.store import routes as store
 from towonel.hub.store.db.pagination import Paging
 from towonel.hub.store.services import ServiceFilter
@@ -69,6 +69,7 @@ async def get_service(hub: HubDep, caller: TenantViewer, key: RouteKey) -> Servi
             TenantId(route.tenant_id), agent_ids=serving[: hub.bounds.agent_ids]
         )
         page = await agents.list_page(session, FIRST_AGENTS, matching)
+        displaced = await publications.find_displaced(session, page.rows)
     return ServiceDetail(
         key=key,
         kind=ServiceKind(route.kind).value,
@@ -77,7 +78,7 @@ async def get_service(hub: HubDep, caller: TenantViewer, key: RouteKey) -> Servi
         tls_mode=route.tls_mode,
         tenant_id=route.tenant_id,
         groups=[row.group for row in rows],
-        agents=to_agent_items(hub, page.rows),
+        agents=to_agent_items(hub, page.rows, displaced),
         is_served=route.kind in SERVED_KINDS,
     )
 
@@ -128,7 +129,8 @@ async def list_agents(
     matching = agents.AgentFilter(caller.principal.scope(tenant_id), group, only)
     async with hub.store.read() as session:
         page = await agents.list_page(session, paging, matching)
-    items = to_agent_items(hub, page.rows)
+        displaced = await publications.find_displaced(session, page.rows)
+    items = to_agent_items(hub, page.rows, displaced)
     if live is not None:
         items = [item for item in items if item.is_live is live]
     return AgentPage(agents=items, next_cursor=page.next_cursor)
@@ -140,6 +142,7 @@ async def get_agent(hub: HubDep, caller: TenantViewer, agent_id: HexId) -> Agent
     await hub.edge_reports.refresh(hub.now_ms())
     async with hub.store.read() as session:
         row = await agents.find(session, parse_hex(agent_id, "agent_id"))
-    if row is None or not caller.principal.may_see(row.tenant_id):
-        raise Denied(Code.NOT_FOUND, "no such agent, or it was forgotten")
-    return to_agent_items(hub, [row])[0]
+        if row is None or not caller.principal.may_see(row.tenant_id):
+            raise Denied(Code.NOT_FOUND, "no such agent, or it was forgotten")
+        displaced = await publications.find_displaced(session, [row])
+    return to_agent_items(hub, [row], displaced)[0]

@@ -21,7 +21,7 @@ from towonel.hub.api.presenters.tenants import to_port_range, to_tenant_item
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.operations import tenant_lifecycle
 from towonel.hub.operations.edit_invite import edit_tenant
-from towonel.hub.store import agents, invites, ports, services, tenants
+from towonel.hub.store import agents, invites, ports, publications, services, tenants
 from towonel.hub.store.tables import PENDING, REVOKED, InviteRow
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
@@ -134,9 +134,10 @@ async def _item(hub: Hub, session: AsyncSession, row: InviteRow) -> TenantItem:
 async def _detail(hub: Hub, session: AsyncSession, row: InviteRow) -> TenantDetail:
     item = await _item(hub, session, row)
     rows = await agents.list_of_tenant(session, row.tenant_id, MAX_LISTED_AGENTS)
+    displaced = await publications.find_displaced(session, rows)
     return TenantDetail(
         **item.model_dump(),
         services=await services.count_services(session, row.tenant_id),
         ports=[to_port_range(held) for held in await ports.list_of_tenant(session, row.tenant_id)],
-        agents=to_agent_items(hub, rows),
+        agents=to_agent_items(hub, rows, displaced),
     )

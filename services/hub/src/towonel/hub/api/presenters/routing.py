@@ -1,18 +1,19 @@
 """Presenters of agents, edges, services and routes: database rows as the bodies of the API."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
-from towonel.api.agents import AgentItem
+from towonel.api.agents import AgentItem, Publication
 from towonel.api.edges import EdgeItem, EdgeOut
 from towonel.api.services import SERVED_KINDS, AppliedState, RouteItem, ServiceItem
 from towonel.api.traffic import Traffic
 from towonel.hub.context import Hub
-from towonel.hub.core.desired_state import Plan
+from towonel.hub.core.desired_state import Plan, hash_routes
 from towonel.hub.core.timestamps import to_datetime, to_optional_datetime
 from towonel.hub.store.edges import addresses_of
 from towonel.hub.store.tables import (
     AgentRow,
     EdgeRow,
+    PublicationRow,
     RouteRow,
     ServiceRow,
 )
@@ -20,8 +21,16 @@ from towonel.wire.names import ServiceKey, ServiceKind
 from towonel.wire.routes import Route
 
 
-def to_agent_items(hub: Hub, rows: Iterable[AgentRow]) -> list[AgentItem]:
-    """Return the items of agents, with what the newest edge reports say of them."""
+def to_agent_items(
+    hub: Hub, rows: Iterable[AgentRow], displaced: Collection[bytes]
+) -> list[AgentItem]:
+    """Return the items of agents, with what the newest edge reports say of them.
+
+    Args:
+        hub: the hub.
+        rows: of the agents.
+        displaced: ids of those that serve something else than their group published last.
+    """
     items: list[AgentItem] = []
     for row in rows:
         live = hub.edge_reports.view.agents.get(row.agent_id)
@@ -37,6 +46,7 @@ def to_agent_items(hub: Hub, rows: Iterable[AgentRow]) -> list[AgentItem]:
                 edges=list(live.edges) if live else [],
                 software=live.software if live else None,
                 connections_active=live.active_streams if live else 0,
+                is_displaced=live is not None and row.agent_id in displaced,
             )
         )
     return items
@@ -105,8 +115,20 @@ def to_route_item(row: RouteRow) -> RouteItem:
     )
 
 
-def to_applied_state(plan: Plan, desired: Iterable[Route], revision: int) -> AppliedState:
+def to_publication(row: PublicationRow | None, services: list[str] | None) -> Publication:
+    """Return what a group published last, with what stands of it, if that is not all."""
+    if row is None:
+        return Publication(number=0, services=services)
+    return Publication(
+        number=row.number, digest=row.digest, agent_id=row.agent_id, services=services
+    )
+
+
+def to_applied_state(
+    plan: Plan, desired: Sequence[Route], revision: int, row: PublicationRow | None
+) -> AppliedState:
     """Return what a desired state changed, and which of it no edge serves."""
+    number = 0 if row is None else row.number
     return AppliedState(
         revision=revision,
         created=[route.key for route in plan.created],
@@ -114,4 +136,5 @@ def to_applied_state(plan: Plan, desired: Iterable[Route], revision: int) -> App
         deleted=[route.key for route in plan.deleted],
         unchanged=plan.unchanged,
         not_served=[route.key for route in desired if route.kind not in SERVED_KINDS],
+        publication=Publication(number=number, digest=hash_routes(desired)),
     )

@@ -1,0 +1,59 @@
+"""When an agent publishes again, and when another one of its group has displaced it."""
+
+import pytest
+
+from towonel.agent.core.publication import (
+    Displaced,
+    Lost,
+    Outcome,
+    Standing,
+    Withdrawn,
+    compare,
+    format_names,
+)
+from towonel.api.agents import Publication
+
+A, B, OTHER = b"a" * 32, b"b" * 32, b"o" * 32
+KEYS = ("https:a.eu", "https:b.eu")
+OWN = Publication(number=3, digest=A)
+EMPTY = Publication(number=0, digest=A)
+
+
+@pytest.mark.parametrize(
+    ("own", "newest", "outcome"),
+    [
+        (OWN, Publication(number=3, digest=A), Standing()),
+        (OWN, Publication(number=5, digest=A), Standing()),  # displaced for a while, and back
+        (OWN, Publication(number=3, digest=A, services=["https:b.eu"]), Withdrawn(KEYS[:1])),
+        (OWN, Publication(number=3, digest=A, services=list(KEYS)), Standing()),  # of another group
+        (
+            OWN,
+            Publication(number=4, digest=B, agent_id=OTHER, services=["https:b.eu"]),
+            Displaced(KEYS[:1], OTHER),
+        ),
+        (OWN, Publication(number=4, digest=B, services=[*KEYS, "https:c.eu"]), Displaced((), None)),
+        # Another history, in which the group published as often.
+        (OWN, Publication(number=3, digest=B, services=[]), Displaced(KEYS, None)),
+        (OWN, Publication(number=2, digest=B, services=[]), Lost(KEYS)),
+        (OWN, Publication(number=0, services=[]), Lost(KEYS)),
+        (None, Publication(number=4, digest=B, services=["https:b.eu"]), Lost(KEYS[:1])),
+    ],
+)
+def test_only_what_the_hub_dropped_or_lost_is_published_again(
+    own: Publication | None, newest: Publication, outcome: Outcome
+) -> None:
+    assert compare(own, newest, KEYS) == outcome
+
+
+def test_an_agent_without_services_has_nothing_to_lose() -> None:
+    assert compare(EMPTY, Publication(number=0, services=[]), ()) == Standing()
+    assert compare(EMPTY, Publication(number=1, digest=B, services=["https:b.eu"]), ()) == (
+        Displaced((), None)
+    )
+
+
+def test_many_names_are_counted() -> None:
+    names = [f"{number}.eu" for number in range(12)]
+
+    assert format_names(names).endswith("9.eu and 2 more")
+    assert format_names(names[:10]).endswith("8.eu, 9.eu")

@@ -1,0 +1,99 @@
+"""Reconciler of an agent in this process, with a test hub and a network that can be cut."""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncGenerator, Sequence
+from typing import override
+
+import httpx
+from support.hub import TestHub, new_key
+
+from towonel.agent.core.services import Service, parse_services, tabulate_origins
+from towonel.agent.lane_metrics import LaneMetrics
+from towonel.agent.lanes import Lanes
+from towonel.agent.links import Links
+from towonel.agent.metrics import Metrics
+from towonel.agent.origin_dialer import OriginDialer
+from towonel.agent.origin_log import OriginLog
+from towonel.agent.origins import Origins
+from towonel.agent.publisher import Publisher
+from towonel.agent.reconcile import AgentIdentity, Reconciler
+from towonel.agent.timing import HubTiming, LinkTiming
+from towonel.agent.worker.messages import Start
+from towonel.identity.keys import NodeKey, TenantKey
+from towonel.runtime.admin import Health
+from towonel.runtime.dns.resolver import Resolver
+from towonel.wire.tokens import InviteToken
+
+TIMING = HubTiming(refresh_s=0.02, first_pause_s=0.02, max_pause_s=0.02, refused_pause_s=0.02)
+SERVICES = parse_services('[{"hostname": "a.eu", "origin": "127.0.0.1:1"}]')
+
+
+@dataclasses.dataclass
+class Way(httpx.AsyncBaseTransport):
+    """The network between an agent and its hub; while it is cut, connections are refused."""
+
+    hub: TestHub
+    is_cut: bool
+    refused: int = 0
+
+    @override
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.is_cut:
+            self.refused += 1
+            raise httpx.ConnectError("Connection refused", request=request)
+        return await self.hub.transport().handle_async_request(request)
+
+
+@dataclasses.dataclass
+class Agent:
+    key: NodeKey
+    reconciler: Reconciler
+    publisher: Publisher
+    links: Links
+    health: Health
+    metrics: Metrics
+    running: asyncio.Task[None]
+
+
+@contextlib.asynccontextmanager
+async def agent(
+    hub: TestHub,
+    token: InviteToken,
+    timing: HubTiming = TIMING,
+    way: Way | None = None,
+    services: Sequence[Service] = SERVICES,
+) -> AsyncGenerator[Agent]:
+    """A running agent, of one service unless given others."""
+    key, metrics, health = new_key(), Metrics(), Health()
+    tenant = TenantKey.from_seed(token.seed)
+    resolver = Resolver()
+    dialer = OriginDialer(resolver, timeout_s=1)
+    origins = Origins(tabulate_origins(services), dialer, metrics, max_streams=1)
+    lane_metrics, start = LaneMetrics(metrics), Start(1, 1, 1)
+    lanes = Lanes(services, start, resolver, lane_metrics, health, OriginLog())
+    hub.clock.now_ms += 1  # another agent's request at the same time would be a replay
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        keys = [service.key for service in services]
+        links = Links(tasks, key, keys, origins, lanes, resolver, metrics, health, LinkTiming())
+        client, identity = hub.client(None, way), AgentIdentity(token, tenant, key, "default")
+        publisher = Publisher(client, tenant, key.public, "default", services, health, metrics)
+        reconciler = Reconciler(client, identity, publisher, links, None, health, timing)
+        running = tasks.create_task(reconciler.run())
+        yield Agent(key, reconciler, publisher, links, health, metrics, running)
+        running.cancel()
+        links.close()
+
+
+async def grant_of(agent: Agent) -> bytes:
+    """Wait for the agent's grant."""
+    while not agent.reconciler._grant:
+        await asyncio.sleep(0.01)
+    return agent.reconciler._grant
+
+
+async def published_keys(hub: TestHub) -> list[str]:
+    hub.clock.now_ms += 1  # a request of its own, and not the last one's replay
+    table = await hub.client().follow_routes(hub.context.keys.node, None)
+    return sorted(route.key for route in table.routes)
