@@ -61,17 +61,19 @@ class SendBudget:
             self._parent.release(self.held)
             self._parent = None
 
-    def wait(self, key: Hashable, wake: Wake) -> None:
-        """Call `wake` once when there is room, here and above."""
+    def wait(self, key: Hashable, wake: Wake) -> "SendBudget":
+        """Call `wake` once when the innermost budget that is full has room; returns that one.
+
+        Room in another would wake the writer in vain.
+        """
+        if self._parent is not None and self.held < self._limit:
+            return self._parent.wait(key, wake)
         self._waiting[key] = wake
-        if self._parent is not None:
-            self._parent.wait(key, wake)
+        return self
 
     def cancel(self, key: Hashable) -> None:
-        """Wait no longer."""
+        """Wait no longer in this budget."""
         self._waiting.pop(key, None)
-        if self._parent is not None:
-            self._parent.cancel(key)
 
     def _wake(self) -> None:
         """Wake all if nothing is held, for no release would follow; else those that find room."""
