@@ -12,7 +12,7 @@ from support.programs import OwnProcess, Program, own_processes
 from support.stack import Node, Stack, service, until
 
 from towonel.agent.settings import AgentSettings
-from towonel.runtime.settings import Settings, SettingsError, load, variables
+from towonel.runtime.settings import SettingsError, load
 from towonel.wire.tokens import InviteToken
 
 SETTING = "TOWONEL_AGENT_LANES"
@@ -30,19 +30,13 @@ def ways() -> list[Subject]:
     ]
 
 
-def find_obstacle(value: str, settings: type[Settings] = AgentSettings) -> str | None:
+def find_obstacle(value: str) -> str | None:
     """Return why agents of this tree do not have a way, if so."""
-    if not has_setting(settings):
-        return None if value == STREAMS else f"agents of this tree have no setting {SETTING}"
     try:
-        load(settings, {"TOWONEL_INVITE_TOKEN": ANY_TOKEN, SETTING: value})
+        load(AgentSettings, {"TOWONEL_INVITE_TOKEN": ANY_TOKEN, SETTING: value})
     except SettingsError as error:
         return error.problems[0]
     return None
-
-
-def has_setting(settings: type[Settings] = AgentSettings) -> bool:
-    return SETTING in {variable.name for variable in variables(settings)}
 
 
 @contextlib.asynccontextmanager
@@ -53,7 +47,7 @@ async def run(value: str, folder: Path, origin: int) -> AsyncIterator[Entry]:
         hub = await stack.start_hub()
         edge = await stack.start_edge()
         token = await stack.invite(HOSTNAME)
-        way = {SETTING: value} if has_setting() else {}
+        way = {SETTING: value}
         agent = await stack.start_agent(token, service(HOSTNAME, origin), wait=True, **way)
         if value != STREAMS:
             await _has_lanes(_pid(agent), stack.edge_port)

@@ -105,6 +105,22 @@ async def test_any_number_of_keys_costs_few_lines_and_little_memory() -> None:
     assert len(lines) == 5 + 2
 
 
+async def test_an_owner_of_many_keys_leaves_lines_to_others() -> None:
+    limit = LogLimit(interval_s=1_000, max_keys=10, max_keys_per_owner=3)
+    with capture_logs() as lines:
+        for interval in range(3):
+            for number in range(200):
+                key = (interval if number > 100 else 0, number % 100)
+                limit.info("session.admitted", key=key, owner="a", name="a")
+            limit.info("session.admitted", key=interval, owner="b", name="b")
+            limit._end_interval()
+    limit.flush()
+
+    assert [line["name"] for line in lines].count("b") == 3
+    assert len(lines) == 3 + 3 * (3 + 1 + 1)  # at once; counted, beyond, and the other's
+    assert sum(line.get("count", 1) for line in lines) == 3 * 201
+
+
 async def test_what_is_counted_is_written_at_the_end_of_the_process() -> None:
     limit = LogLimit()
     with capture_logs() as lines:

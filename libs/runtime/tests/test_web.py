@@ -8,7 +8,8 @@ from typing import Any, override
 
 import pytest
 
-from towonel.runtime.web import WebTiming, bind, serve_app
+from towonel.runtime.sockets import bind
+from towonel.runtime.web import WebTiming, serve_app
 
 
 async def test_no_answer_waits_for_the_client_to_have_read_what_came_before() -> None:
@@ -127,8 +128,12 @@ async def answer_lifespan(receive: Any, send: Any) -> None:
         b"\x16\3\1\2\0\1\0\r\n\r\n",
         b"GET\r\n\r\n",
         b"GET / HTTP/1.1\r\nhost: h\r\na: " + b"a" * 20_000,
+        (
+            b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 30\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+            b"GET / HTTP/1.1\r\nhost: h\r\n\r\n"
+        ),
     ],
-    ids=["tls", "half a line", "a head without an end"],
+    ids=["tls", "half a line", "a head without an end", "two lengths"],
 )
 async def test_a_malformed_request_is_answered_with_the_rule_that_it_breaks(junk: bytes) -> None:
     async with serve_app(App(), "127.0.0.1", 0) as port, asyncio.timeout(20):
@@ -142,7 +147,9 @@ async def test_a_malformed_request_is_answered_with_the_rule_that_it_breaks(junk
 
     assert head.startswith(b"HTTP/1.1 400")
     assert json.loads(body)["error"]["code"] == "invalid_request"
-    assert "16384 bytes" in json.loads(body)["error"]["message"]
+    assert (
+        "16384 bytes" in json.loads(body)["error"]["message"]
+    )  # nothing follows: it is read to its end
     assert answer.startswith(b"HTTP/1.1 200")
 
 

@@ -1,13 +1,19 @@
-"""Registry of sessions: the budgets of tenants."""
+"""Registry of sessions: the budgets of tenants, and lines of log."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import cast
+
+from structlog.testing import capture_logs
 
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.session_limits import SessionLimits
 from towonel.edge.metrics import Metrics
-from towonel.edge.sessions import Sessions
+from towonel.edge.sessions import MAX_AGENTS_PER_TENANT, Sessions
 from towonel.tunnel.core.bounds.receive_budget import ReceiveShare
+from towonel.tunnel.session import Session
+from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
 
 ALICE, BOB = TenantId(b"a" * 32), TenantId(b"b" * 32)
@@ -32,3 +38,28 @@ async def test_what_clients_of_a_tenant_have_not_taken_counts_until_nobody_holds
     assert sessions.budgets_of(ALICE)[1].held == 2**21
     del first, second
     assert counted("receive_buffer_bytes") == 5
+
+
+def session_of(tenant: TenantId, number: int) -> Session:
+    """A session of an agent with a key of its own."""
+    number_bytes = number.to_bytes(16)
+    ids = {"session_id": number_bytes, "agent_id": number_bytes, "tenant_id": tenant}
+    rest = {"services": frozenset[object](), "group": "home", "peer": "192.0.2.1:9"}
+    return cast(Session, SimpleNamespace(**ids, **rest))
+
+
+async def test_a_tenant_whose_agents_come_and_go_leaves_lines_to_others(metrics: Metrics) -> None:
+    sessions = Sessions(RouteTable(), Balancer(), metrics, LIMITS)
+    with capture_logs() as lines:
+        for number in range(500):
+            session = session_of(ALICE, number)
+            sessions.on_admitted(session)
+            sessions.on_ended(session, Code.NORMAL)
+        sessions.on_admitted(session_of(BOB, 500))
+        sessions.flush()
+
+    tenants = [line["tenant_id"] for line in lines]
+    assert tenants.count(BOB.hex()) == 1
+    assert tenants.count(ALICE.hex()) <= MAX_AGENTS_PER_TENANT + 2
+    counted = sum(line.get("count", 1) for line in lines)
+    assert counted == 500 * 2 + 1

@@ -240,11 +240,12 @@ def test_pings_stand_anywhere() -> None:
 
 def test_a_side_has_sent_its_last_frame_from_end_on_until_the_next_use() -> None:
     state = opened(is_edge=True)
-    assert not state.sent_last
+    seen = [state.sent_last]
     state.receive(FrameType.ACCEPT, 1)
     state.end()
-    assert state.sent_last
+    seen.append(state.sent_last)
     state.receive(FrameType.END, 1)
     state.open()
+    seen.append(state.sent_last)
 
-    assert not state.sent_last
+    assert seen == [False, True, False]

@@ -25,6 +25,7 @@ class _Pending:
     level: int = logging.INFO
     count: int = 0
     fields: dict[str, object] = field(default_factory=dict[str, object])
+    owner: Hashable = None
 
 
 class LogLimit:
@@ -37,30 +38,41 @@ class LogLimit:
     Args:
         interval_s: between two lines of one key.
         max_keys: lines in an interval at most, beside one for each event.
+        max_keys_per_owner: of those, lines about one owner.
     """
 
-    def __init__(self, *, interval_s: float = INTERVAL_S, max_keys: int = MAX_KEYS) -> None:
+    def __init__(
+        self,
+        *,
+        interval_s: float = INTERVAL_S,
+        max_keys: int = MAX_KEYS,
+        max_keys_per_owner: int = MAX_KEYS,
+    ) -> None:
         self._interval_s = interval_s
         self._max_keys = max_keys
+        self._max_keys_per_owner = max_keys_per_owner
         self._pending: dict[tuple[str, Hashable], _Pending] = {}
         self._timer: asyncio.TimerHandle | None = None
         # A counted line belongs to many requests: it must not carry the context of one of them.
         self._context = contextvars.copy_context()
 
-    def info(self, event: str, *, key: Hashable, times: int = 1, **fields: object) -> None:
+    def info(
+        self, event: str, *, key: Hashable, owner: Hashable = None, times: int = 1, **fields: object
+    ) -> None:
         """Log at level info: write the line, or count it.
 
         Args:
             event: from a fixed set, since each one may take a line of its own.
             key: of what is counted together; others may choose it.
+            owner: who can cause lines of many keys, if there is one.
             times: how many lines this one stands for.
             fields: of the line.
         """
-        self._log(logging.INFO, event, key, times, fields)
+        self._log(event, key, _Pending(logging.INFO, times, fields, owner))
 
     def warning(self, event: str, *, key: Hashable, times: int = 1, **fields: object) -> None:
         """Log at level warning; otherwise as `info`."""
-        self._log(logging.WARNING, event, key, times, fields)
+        self._log(event, key, _Pending(logging.WARNING, times, fields))
 
     def flush(self) -> None:
         """Write what is counted, and forget all keys: at the end of the process."""
@@ -70,20 +82,26 @@ class LogLimit:
         self._write_pending()
         self._pending.clear()
 
-    def _log(
-        self, level: int, event: str, key: Hashable, times: int, fields: dict[str, object]
-    ) -> None:
+    def _log(self, event: str, key: Hashable, line: _Pending) -> None:
         pending = self._pending.get((event, key))
-        if pending is None and len(self._pending) >= self._max_keys:
+        if pending is None and self._is_full(line.owner):
             pending = self._pending.setdefault((event, None), _Pending())
         if pending is None:
-            self._pending[event, key] = _Pending()
-            log.log(level, event, **fields, **({"count": times} if times > 1 else {}))
+            self._pending[event, key] = _Pending(owner=line.owner)
+            counted = {"count": line.count} if line.count > 1 else {}
+            log.log(line.level, event, **line.fields, **counted)
         else:
-            pending.level, pending.fields = level, fields
-            pending.count += times
+            pending.level, pending.fields = line.level, line.fields
+            pending.count += line.count
         if self._timer is None:
             self._start_timer()
+
+    def _is_full(self, owner: Hashable) -> bool:
+        if owner is not None:
+            own = sum(pending.owner == owner for pending in self._pending.values())
+            if own >= self._max_keys_per_owner:
+                return True
+        return len(self._pending) >= self._max_keys
 
     def _start_timer(self) -> None:
         loop = asyncio.get_running_loop()
@@ -91,13 +109,13 @@ class LogLimit:
 
     def _end_interval(self) -> None:
         self._timer = None
-        self._pending = {name: _Pending() for name in self._write_pending()}
+        self._pending = self._write_pending()
         if self._pending:
             self._start_timer()
 
-    def _write_pending(self) -> list[tuple[str, Hashable]]:
-        """Write a line for each key that has some, and return these keys."""
+    def _write_pending(self) -> dict[tuple[str, Hashable], _Pending]:
+        """Write a line for each key that has some, and return these keys with nothing counted."""
         written = [(name, pending) for name, pending in self._pending.items() if pending.count]
         for (event, _), pending in written:
             log.log(pending.level, event, **pending.fields, count=pending.count)
-        return [name for name, _ in written]
+        return {name: _Pending(owner=pending.owner) for name, pending in written}

@@ -1,4 +1,4 @@
-"""Sockets: the accept loop, its end, and waiting on a socket without reading from it."""
+"""Sockets: a listening one, the accept loop, its end, and waiting on a socket without reading from it."""
 
 import asyncio
 import errno
@@ -6,10 +6,36 @@ import resource
 import socket
 from collections.abc import Callable
 
+from towonel.runtime.environment.ports import listen_error
+
+BACKLOG = 1024
+UNREAD_MS = 30_000  # for how long a client may leave unread all that was sent to it
 BATCH = 64  # connections accepted in one turn of the loop; the others get theirs in between
 # Out of descriptors or memory, most often: accepting again at once would fail again, and spin.
 PAUSE_S = 0.1  # clients wait in the backlog meanwhile; connections that end free descriptors
 SPARE_DESCRIPTORS = 256  # for the database, logs, and requests to others
+
+
+def bind(host: str, port: int, unread_ms: int = UNREAD_MS, *, variable: str = "") -> socket.socket:
+    """Return a listening TCP socket, whose clients may leave an answer unread for `unread_ms`.
+
+    Raises:
+        SettingsError: if the address is in use or not of this machine; it names the variable.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # TCP is named, since asyncio turns Nagle off only then: an answer in two pieces took 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # on Linux; connections have it from their listener
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread_ms)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise listen_error(variable, host, port, error) from error
+    listener.setblocking(False)
+    return listener
 
 
 async def accept_forever(

@@ -14,17 +14,23 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from towonel.runtime.environment.ports import listen_error
 from towonel.runtime.log_limit import LogLimit
-from towonel.runtime.sockets import PAUSE_S, accept_forever, accept_waiting, limit_by_descriptors
+from towonel.runtime.sockets import (
+    PAUSE_S,
+    UNREAD_MS,
+    accept_forever,
+    accept_waiting,
+    bind,
+    limit_by_descriptors,
+)
 
-BACKLOG = 1024
 CONNECTIONS = 2_000
 MAX_HEADER_BYTES = 16 * 1024
 RECEIVE_BYTES = 16 * 1024
 # Of a body whose request is answered: a client that reads the answer only then should get it.
 MAX_UNWANTED_BYTES = 1024 * 1024
 START_S = 30.0
+_LENGTHS = {b"content-length", b"transfer-encoding"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +44,22 @@ class WebTiming:
     """
 
     head_s: float = 15.0
-    unread_ms: int = 30_000
+    unread_ms: int = UNREAD_MS
     keep_alive_s: int = 30
 
 
 DEFAULT_TIMING = WebTiming()
+
+
+class _Connection(h11.Connection):
+    """Reader of requests that refuses two lengths: what a proxy takes for a body would be a request here."""
+
+    @override
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        event = super().next_event()
+        if isinstance(event, h11.Request) and {name for name, _ in event.headers} >= _LENGTHS:
+            raise h11.RemoteProtocolError("both Content-Length and Transfer-Encoding")
+        return event
 
 
 class _Protocol(H11Protocol):
@@ -55,6 +72,7 @@ class _Protocol(H11Protocol):
     def __init__(self, *args: Any, head_s: float, **options: Any) -> None:
         super().__init__(*args, **options)
         self._head_s = head_s
+        self.conn = _Connection(h11.SERVER, MAX_HEADER_BYTES)
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -87,7 +105,10 @@ class _Protocol(H11Protocol):
 
     @override
     def send_400_response(self, msg: str) -> None:
-        rule = f"this is no HTTP/1.1, or its head has more than {MAX_HEADER_BYTES} bytes"
+        rule = (
+            f"this is no HTTP/1.1, its head has more than {MAX_HEADER_BYTES} bytes, or it has both"
+            " Content-Length and Transfer-Encoding"
+        )
         body = json.dumps({"error": {"code": "invalid_request", "message": rule}}).encode()
         headers = [
             ("content-type", "application/json"),
@@ -181,30 +202,6 @@ class _Server(uvicorn.Server):
             sock.close()
 
 
-def bind(
-    host: str, port: int, unread_ms: int = DEFAULT_TIMING.unread_ms, *, variable: str = ""
-) -> socket.socket:
-    """Return a listening TCP socket.
-
-    Raises:
-        SettingsError: if the address is in use or not of this machine; it names the variable.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # TCP is named, since asyncio turns Nagle off only then: an answer in two pieces took 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # on Linux; connections have it from their listener
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread_ms)
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise listen_error(variable, host, port, error) from error
-    listener.setblocking(False)
-    return listener
-
-
 @contextlib.asynccontextmanager
 async def serve_app(
     app: Any,
@@ -258,7 +255,6 @@ def _configure(app: Any, drain_s: float, concurrency: int, timing: WebTiming) ->
         limit_concurrency=concurrency,
         timeout_keep_alive=timing.keep_alive_s,
         timeout_graceful_shutdown=max(1, round(drain_s)),
-        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )
 
 

@@ -1,6 +1,8 @@
 """Send side of a stream: our bytes, held back until the receiver has room for them."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 
 from towonel.tunnel.pipe import CHUNK_BYTES
 from towonel.tunnel.quic.connection import Connection
@@ -35,14 +37,17 @@ class SendSide:
 
     async def write(self, data: bytes) -> None:
         rest = memoryview(data)
-        while rest:
-            self._check()
-            count = min(len(rest), CHUNK_BYTES, self._available)
-            if count:
-                self._send(bytes(rest[:count]))
-                rest = rest[count:]
-            else:
-                await self._wait_for_credit()
+        try:
+            while rest:
+                self._check()
+                count = min(len(rest), CHUNK_BYTES, self._available)
+                if count:
+                    self._send(bytes(rest[:count]))
+                    rest = rest[count:]
+                else:
+                    await self._wait_for_credit()
+        finally:
+            self._session_credit.wake_next()
 
     def write_eof(self) -> None:
         if self.is_eof:
@@ -92,16 +97,26 @@ class SendSide:
 
     async def _wait_for_credit(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
-        budget = self._connection.budget_of(self._stream_id)
-        if self._credit.available:
-            self._session_credit.wake_on_grant(self._stream_id, self._wake)
-            budget.wait(self, self._wake)
+        cancel = self._wait_for_what_lacks()
         try:
             await self._waiter
         finally:
-            self._session_credit.cancel_wake(self._stream_id)
-            budget.cancel(self)
+            cancel()
             self._waiter = None
+
+    def _wait_for_what_lacks(self) -> Callable[[], None]:
+        """Wait for one thing that holds us back; returns what ends that.
+
+        Whoever waited for all of them would be woken by each, a thousand writers by each packet.
+        """
+        self._session_credit.wake_next()
+        if not self._credit.available:  # `grant` wakes
+            return lambda: None
+        if not self._session_credit.available:
+            self._session_credit.wake_on_grant(self._stream_id, self._wake)
+            return partial(self._session_credit.cancel_wake, self._stream_id)
+        level = self._connection.budget_of(self._stream_id).wait(self, self._wake)
+        return partial(level.cancel, self)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

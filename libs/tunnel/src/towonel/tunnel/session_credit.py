@@ -46,18 +46,25 @@ class SessionCredit:
         self._send.spend(count)
 
     def grant(self, limit: int) -> None:
-        """Raise the limit that the peer gave, and wake blocked streams, the oldest first.
+        """Raise the limit that the peer gave, and wake the stream that is blocked the longest.
 
         Raises:
             ProtocolError: FLOW_CONTROL, more than a peer may grant.
         """
         self._send.grant(limit)
-        blocked, self._blocked = self._blocked, {}
-        for wake in blocked.values():
-            wake()
+        self.wake_next()
+
+    def wake_next(self) -> None:
+        """Wake the stream that is blocked the longest, where there is credit for it.
+
+        Each calls this once it has taken what it wants: whatever the peer grants, and be it a byte,
+        no more streams wake than can send.
+        """
+        if self._blocked and self._send.available:
+            self._blocked.pop(next(iter(self._blocked)))()
 
     def wake_on_grant(self, stream_id: int, wake: Callable[[], None]) -> None:
-        """Call `wake` once when the peer has raised its limit."""
+        """Call `wake` once when there is credit again; who is woken calls `wake_next`."""
         self._blocked[stream_id] = wake
 
     def cancel_wake(self, stream_id: int) -> None:

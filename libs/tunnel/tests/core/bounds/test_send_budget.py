@@ -69,13 +69,39 @@ def test_all_are_woken_once_nothing_is_held_for_no_release_would_follow() -> Non
     assert writers.woken == [1, 2, 3]
 
 
-def test_a_writer_waits_at_every_level_until_it_waits_no_longer() -> None:
+def test_a_writer_waits_for_the_budget_that_is_full_until_it_waits_no_longer() -> None:
     tenant = SendBudget(100)
     one, other, writers = SendBudget(100, tenant), SendBudget(100, tenant), Writers()
     other.take(100)
     writers.wait(one, 1)
-    writers.wait(one, 2)
-    one.cancel(2)
+    assert one.wait(2, lambda: writers.woken.append(2)) is tenant
+    tenant.cancel(2)
     other.release(100)
+
+    assert writers.woken == [1]
+
+
+def test_sessions_go_on_in_the_little_room_that_one_without_acknowledgements_leaves() -> None:
+    tenant = SendBudget(10 * WAKE_BYTES)
+    mute, other, writers = SendBudget(10 * WAKE_BYTES, tenant), SendBudget(100, tenant), Writers()
+    mute.take(10 * WAKE_BYTES - 50)
+    other.take(50)
+    for number in (1, 2):
+        writers.wait(other, number)
+    other.release(20)
+    assert writers.woken == []
+    other.release(30)
+    assert writers.woken == [1]
+
+
+def test_room_of_a_tenant_wakes_no_writer_whose_session_is_full() -> None:
+    tenant = SendBudget(4 * WAKE_BYTES)
+    full, other, writers = SendBudget(10, tenant), SendBudget(100, tenant), Writers()
+    full.take(10)
+    other.take(100)
+    writers.wait(full, 1)
+    other.release(50)
+    assert writers.woken == []
+    full.release(10)
 
     assert writers.woken == [1]

@@ -24,6 +24,7 @@ from towonel.wire.names import ServiceKey
 
 MAX_SOURCES = 10  # addresses with a line about a refusal in one second
 MAX_AGENTS = 100  # agents with a line in one second; an edge that is started again admits them all
+MAX_AGENTS_PER_TENANT = 20
 
 
 class SessionObserver(Protocol):
@@ -61,7 +62,7 @@ class Sessions(AdmissionPolicy):
         self._count = 0
         self._send_budgets: dict[TenantId, SendBudget] = {}  # of tenants that have a session
         self._refusals = LogLimit(max_keys=MAX_SOURCES)
-        self._agents = LogLimit(max_keys=MAX_AGENTS)
+        self._agents = LogLimit(max_keys=MAX_AGENTS, max_keys_per_owner=MAX_AGENTS_PER_TENANT)
         metrics.send_buffer.set_function(self._count_held_bytes)
         # An ended session has its tenant's for as long as a client reads what had come on it.
         self._receive_budgets = WeakValueDictionary[TenantId, ReceiveBudget]()
@@ -131,10 +132,15 @@ class Sessions(AdmissionPolicy):
             self.observer.on_admitted(session)
         self._metrics.sessions.inc()
         self._metrics.sessions_active.inc()
-        fields = _log_fields(session)
         services = len(session.services)
+        fields, owner = _log_fields(session), session.tenant_id
         self._agents.info(
-            "session.admitted", key=session.agent_id, times=1, **fields, services=services
+            "session.admitted",
+            key=session.agent_id,
+            owner=owner,
+            times=1,
+            **fields,
+            services=services,
         )
 
     @override
@@ -156,8 +162,9 @@ class Sessions(AdmissionPolicy):
         self._metrics.sessions_active.dec()
         self._metrics.sessions_ended.labels(code.word).inc()
         self.has_ended.set()
-        key = (session.agent_id, code)
-        self._agents.info("session.ended", key=key, times=1, **_log_fields(session), code=code.word)
+        key, owner = (session.agent_id, code), session.tenant_id
+        fields = _log_fields(session)
+        self._agents.info("session.ended", key=key, owner=owner, times=1, **fields, code=code.word)
 
     @override
     def on_refused(self, code: Code, detail: str, peer: str) -> None:

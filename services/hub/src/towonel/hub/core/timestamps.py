@@ -23,7 +23,15 @@ def to_optional_ms(at: datetime | None) -> int | None:
     return None if at is None else round(at.timestamp() * 1000)
 
 
-def check_end(field: str, end_ms: int | None, now_ms: int, at_most_s: int, *, past: bool) -> None:
+def check_end(
+    field: str,
+    end_ms: int | None,
+    now_ms: int,
+    at_most_s: int,
+    *,
+    past: bool,
+    former_ms: int | None = None,
+) -> None:
     """Check when something is to end; None is never.
 
     Args:
@@ -32,11 +40,12 @@ def check_end(field: str, end_ms: int | None, now_ms: int, at_most_s: int, *, pa
         now_ms: the time.
         at_most_s: how long from now that may be.
         past: whether it may be over already.
+        former_ms: when it ends so far, which may be sent back whatever it is.
 
     Raises:
         Denied: INVALID_REQUEST, with the rule and what to do.
     """
-    if end_ms is None:
+    if end_ms is None or end_ms == former_ms:
         return
     if end_ms - now_ms > at_most_s * 1000 + AHEAD_MS:
         most = f"at most {at_most_s // _DAY_S} days from now, or null for never"

@@ -52,10 +52,9 @@ def edit_key(write: Write, actor: Actor, row: KeyRow, edit: KeyEdit) -> None:
     before = _editable_fields(row)
     row.name = edit.name or row.name
     if "expires_at" in edit.model_fields_set:
-        expires_at_ms = to_optional_ms(edit.expires_at)
-        if expires_at_ms != row.expires_at_ms:
-            check_end("expires_at", expires_at_ms, write.now_ms, MAX_EXPIRY_S, past=False)
-        row.expires_at_ms = expires_at_ms
+        end_ms, former_ms = to_optional_ms(edit.expires_at), row.expires_at_ms
+        check_end("expires_at", end_ms, write.now_ms, MAX_EXPIRY_S, past=False, former_ms=former_ms)
+        row.expires_at_ms = end_ms
     after = _editable_fields(row)
     if after != before:
         write.touch(row)

@@ -32,12 +32,15 @@ async def edit_invite(
     before = await _snapshot(write, row)
     _set_fields(row, edit)
     if "expires_at" in edit.model_fields_set:
-        _set_expiry(row, to_optional_ms(edit.expires_at), write.now_ms)
+        end_ms, former_ms = to_optional_ms(edit.expires_at), row.expires_at_ms
+        check_end("expires_at", end_ms, write.now_ms, MAX_EXPIRY_S, past=False, former_ms=former_ms)
+        row.expires_at_ms = end_ms
     if "serves_until" in edit.model_fields_set:
-        until_ms = to_optional_ms(edit.serves_until)
-        if until_ms != row.serves_until_ms:
-            check_end("serves_until", until_ms, write.now_ms, MAX_SERVING_S, past=True)
-        await tenant_lifecycle.set_serving_end(write, actor, row, until_ms)
+        end_ms, former_ms = to_optional_ms(edit.serves_until), row.serves_until_ms
+        check_end(
+            "serves_until", end_ms, write.now_ms, MAX_SERVING_S, past=True, former_ms=former_ms
+        )
+        await tenant_lifecycle.set_serving_end(write, actor, row, end_ms)
     if edit.hostnames is not None:
         patterns = parse_patterns(edit.hostnames)
         quotas = tenants.quotas_of(row, hub.policy.quotas)
@@ -116,13 +119,6 @@ async def _set_ports(hub: Hub, write: Write, row: InviteRow, ranges: list[PortRa
     await write.session.flush()
     for item in sorted(missing):
         await reserve(hub, write, row, item)
-
-
-def _set_expiry(row: InviteRow, expires_at_ms: int | None, now_ms: int) -> None:
-    """Set until when agents can join; an edit that sends back what is so changes nothing."""
-    if expires_at_ms != row.expires_at_ms:
-        check_end("expires_at", expires_at_ms, now_ms, MAX_EXPIRY_S, past=False)
-    row.expires_at_ms = expires_at_ms
 
 
 def _set_fields(row: InviteRow, edit: InviteEdit | TenantEdit) -> None:

@@ -20,9 +20,7 @@ from dataclasses import dataclass
 from towonel.tunnel.core.bounds.receive_budget import MIN_SESSION_BYTES, STEP_BYTES, ReceiveShare
 
 CONTROL_BYTES = STEP_BYTES
-CONTROL_RESERVE_BYTES = (
-    CONTROL_BYTES // 2
-)  # left to it; half a step, so that waiting for data shows
+CONTROL_RESERVE_BYTES = CONTROL_BYTES // 2  # half a step, so that waiting for data shows
 _STEP = 4  # a limit is raised once a quarter of its window was used: a frame, and no waiting
 
 

@@ -43,12 +43,18 @@ class SendBudget:
         if self._parent is not None:
             self._parent.take(count)
 
-    def release(self, count: int) -> None:
-        """Count bytes that are no longer held, and wake as many writers as there is room for."""
+    def release(self, count: int, *, is_last: bool = False) -> None:
+        """Count bytes that are no longer held, and wake as many writers as there is room for.
+
+        Args:
+            count: of bytes.
+            is_last: whether whoever held them, a stream or a session, holds nothing more. One writer
+                is woken then, however little room there is: what others hold may stay for long.
+        """
         self.held -= count
-        self._wake()
+        self._wake(at_least=int(is_last))
         if self._parent is not None:
-            self._parent.release(count)
+            self._parent.release(count, is_last=not self.held)
 
     def join(self, parent: "SendBudget") -> None:
         """Count what is held here in a parent too, from now on."""
@@ -58,25 +64,29 @@ class SendBudget:
     def leave(self) -> None:
         """Count nothing in the parent any more: whoever held it has ended."""
         if self._parent is not None:
-            self._parent.release(self.held)
+            self._parent.release(self.held, is_last=True)
             self._parent = None
 
-    def wait(self, key: Hashable, wake: Wake) -> None:
-        """Call `wake` once when there is room, here and above."""
+    def wait(self, key: Hashable, wake: Wake) -> "SendBudget":
+        """Call `wake` once when the innermost budget that is full has room; returns that one.
+
+        Room in another would wake the writer in vain.
+        """
+        if self._parent is not None and self.held < self._limit:
+            return self._parent.wait(key, wake)
         self._waiting[key] = wake
-        if self._parent is not None:
-            self._parent.wait(key, wake)
+        return self
 
     def cancel(self, key: Hashable) -> None:
-        """Wait no longer."""
+        """Wait no longer in this budget."""
         self._waiting.pop(key, None)
-        if self._parent is not None:
-            self._parent.cancel(key)
 
-    def _wake(self) -> None:
+    def _wake(self, at_least: int) -> None:
         """Wake all if nothing is held, for no release would follow; else those that find room."""
         if not self._waiting:
             return
-        count = self.available // min(WAKE_BYTES, self._limit) if self.held else len(self._waiting)
+        room = self.available
+        count = max(room // min(WAKE_BYTES, self._limit), min(room, at_least))
+        count = count if self.held else len(self._waiting)
         for key in list(islice(self._waiting, count)):
             self._waiting.pop(key)()

@@ -118,12 +118,11 @@ async def apply_desired_state(
     tenant_id, raw = TenantId(signed.id), await request.body()
     async with hub.store.read() as session:
         invite = await tenants.get(session, tenant_id)
-    # First: a stranger's document is not read, nor does it wait for the write lock.
-    signed.check_tenant(invite.tenant_public_key, Domain.DESIRED_STATE, raw, hub.now_ms())
-    body = parse_body(raw, DesiredState)
-    group = _parse_group(body.group)
-    desired_routes = desired_state.parse(body.services, tenant_id, hub.policy.ports)
-    async with hub.store.read() as session:
+        # First: a stranger's document is not read, nor does it wait for the write lock.
+        signed.check_tenant(invite.tenant_public_key, Domain.DESIRED_STATE, raw, hub.now_ms())
+        body = parse_body(raw, DesiredState)
+        group = _parse_group(body.group)
+        desired_routes = desired_state.parse(body.services, tenant_id, hub.policy.ports)
         count = await count_changes(hub, session, tenant_id, group, desired_routes)
     actor = actor_of(hub, request, f"tenant:{tenant_id.hex()}")
     async with take_changes(hub, tenant_id, count) as tokens, hub.store.write() as write:

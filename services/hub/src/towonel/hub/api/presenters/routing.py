@@ -1,6 +1,6 @@
 """Presenters of agents, edges, services and routes: database rows as the bodies of the API."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 from towonel.api.agents import AgentItem, Publication
 from towonel.api.edges import EdgeItem, EdgeOut
@@ -125,10 +125,10 @@ def to_publication(row: PublicationRow | None, services: list[str] | None) -> Pu
 
 
 def to_applied_state(
-    plan: Plan, desired: Sequence[Route], revision: int, row: PublicationRow | None
+    plan: Plan, desired: Iterable[Route], revision: int, row: PublicationRow | None
 ) -> AppliedState:
     """Return what a desired state changed, and which of it no edge serves."""
-    number = 0 if row is None else row.number
+    number, digest = (0, hash_routes(())) if row is None else (row.number, row.digest)
     return AppliedState(
         revision=revision,
         created=[route.key for route in plan.created],
@@ -136,5 +136,5 @@ def to_applied_state(
         deleted=[route.key for route in plan.deleted],
         unchanged=plan.unchanged,
         not_served=[route.key for route in desired if route.kind not in SERVED_KINDS],
-        publication=Publication(number=number, digest=hash_routes(desired)),
+        publication=Publication(number=number, digest=digest),
     )
