@@ -151,9 +151,9 @@ def test_a_session_that_goes_away_admits_no_lane(relay: Relay) -> None:
     wait_refused(relay, Code.GOING_AWAY)
 
 
-def test_a_session_has_512_lanes_at_most(relay: Relay) -> None:
-    peers = [dial_lane(address(relay)) for _ in range(512)]
-    relay.wait(lambda: len(relay.edge.session.idle) == 512)
+def test_a_session_has_512_idle_lanes_and_64_that_cross_others_at_most(relay: Relay) -> None:
+    peers = [dial_lane(address(relay)) for _ in range(576)]
+    relay.wait(lambda: len(relay.edge.session.idle) == 576)
     with greet(address(relay))[0] as sock:
         assert read_refusal(sock) is Code.LIMIT_EXCEEDED
     for peer in peers:

@@ -10,6 +10,7 @@ from support.relay import CERTIFICATE_HASH, EDGE_ID, SECRET, SESSION, Relay, Use
 
 from towonel.relay.agent_lanes import LaneTarget
 from towonel.relay.core.lane_pool import SHRINK_S, SURPLUS_S
+from towonel.relay.sessions.dialer import MAX_DIALING
 from towonel.wire import lane_admission, lanes
 from towonel.wire.errors import Code
 from towonel.wire.lanes import FrameType
@@ -197,15 +198,26 @@ def dial(agent: Relay, address: tuple[str, int], secret: bytes = SECRET) -> None
     agent.calls.call(lambda: agent.agent.lanes.add_session(target, 1))
 
 
-def test_an_edge_that_wants_lanes_without_end_gets_512(relay: Relay) -> None:
+def test_an_edge_that_wants_lanes_without_end_gets_512_idle_ones(relay: Relay) -> None:
     def want() -> int:
         relay.agent.lanes.set_wanted(SESSION, 1_000_000)
         return len(relay.agent.session.dials)
 
-    assert relay.calls.call(want) == 16
+    assert relay.calls.call(want) == MAX_DIALING
     relay.wait(lambda: len(relay.edge.session.idle) == 512)
-    assert relay.agent.session.wanted == 512
     assert not relay.agent.session.dials
+
+
+def test_lanes_in_use_are_no_part_of_the_limit_and_are_replaced(relay: Relay) -> None:
+    relay.calls.call(lambda: relay.agent.lanes.set_wanted(SESSION, 600))
+    relay.wait(lambda: len(relay.edge.session.idle) == 512)
+    uses = [relay.open_use() for _ in range(20)]
+
+    relay.wait(lambda: len(relay.edge.session.idle) == len(relay.agent.session.idle) == 512)
+    assert relay.agent.lanes.failed == {}
+    for use in uses:
+        use.close()
+    relay.wait(lambda: relay.edge.lanes.lost == {Code.NORMAL: 20})
 
 
 def wait_failures(agent: Relay, count: int) -> None:
@@ -260,6 +272,43 @@ def test_a_lane_that_is_closed_before_it_worked_is_a_failed_admission(agent: Rel
         dial(agent, server.getsockname())
         accept_lane(server).sock.close()
         wait_failures(agent, 1)
+
+
+def refuse_next(server: socket.socket, code: Code) -> None:
+    server.settimeout(20)
+    with server.accept()[0] as sock:
+        receive(sock, lane_admission.HELLO_BYTES)
+        sock.sendall(lane_admission.encode_refusal(code))
+
+
+@pytest.mark.parametrize("code", [Code.OVERLOADED, Code.LIMIT_EXCEEDED])
+def test_an_edge_that_is_full_is_no_failure_and_is_dialed_again(agent: Relay, code: Code) -> None:
+    """Its half-open lanes are those of all agents: that there are many says nothing about lanes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        dial(agent, server.getsockname())
+        for count in (1, 2, 3):
+            refuse_next(server, code)
+            expected = {code: count}
+            agent.wait(partial(expected.__eq__, agent.agent.lanes.failed))
+            agent.pass_time(0.5)
+
+        with accept_lane(server).sock:
+            agent.wait(lambda: len(agent.agent.session.idle) == 1)
+        assert (agent.agent.session.failures, agent.agent.reports) == (0, [])
+
+
+def test_fewer_lanes_are_dialed_at_a_time_at_an_edge_that_is_full(agent: Relay) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as server:
+        dial(agent, server.getsockname())
+        agent.calls.call(lambda: agent.agent.lanes.set_wanted(SESSION, 200))
+        session = agent.agent.session
+        assert len(session.dials) == MAX_DIALING
+        for _ in range(MAX_DIALING):
+            refuse_next(server, Code.OVERLOADED)
+        agent.wait(lambda: not session.dials)
+        agent.pass_time(0.5)
+
+        agent.wait(lambda: len(session.dials) == MAX_DIALING // 2)
 
 
 def test_lanes_come_back_when_the_edge_admits_them_again(agent: Relay) -> None:

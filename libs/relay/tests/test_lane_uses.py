@@ -6,9 +6,9 @@ from typing import override
 
 import pytest
 from support.lane_peers import LanePeer, dial_lane, receive
-from support.relay import SESSION, ClientUse, Relay, tcp_pair
+from support.relay import ClientUse, Relay, tcp_pair
 
-from towonel.relay.edge_lanes import EdgeLane, LaneSession, Waiter
+from towonel.relay.edge_lanes import EdgeLane
 from towonel.wire import lanes
 from towonel.wire.errors import Code
 from towonel.wire.lanes import FrameType
@@ -252,76 +252,3 @@ def test_an_origin_that_fails_as_it_is_accepted_frees_the_lane(relay: Relay) -> 
 
 
 # The waiting room.
-
-
-class Client(Waiter):
-    """Waiter that notes what it is told."""
-
-    def __init__(self) -> None:
-        self.result: list[object] = []
-
-    @override
-    def on_lane(self, session: LaneSession) -> None:
-        self.result.append(session)
-
-    @override
-    def on_no_lane(self) -> None:
-        self.result.append(None)
-
-
-def wait_in(relay: Relay, *clients: Client) -> list[bool]:
-    sessions = [relay.edge.session]
-    return relay.calls.call(lambda: [relay.edge.lanes.wait(sessions, one) for one in clients])
-
-
-def test_a_client_waits_until_a_lane_is_idle(relay: Relay) -> None:
-    use = relay.open_use()
-    first, second = Client(), Client()
-    assert wait_in(relay, first, second) == [True, True]
-    use.close()
-
-    relay.wait(lambda: first.result == [relay.edge.session])
-    assert second.result == []
-    assert relay.edge.wanted[-1] > 2
-
-
-def test_a_client_waits_no_longer_than_a_lane_takes(edge: Relay) -> None:
-    client = Client()
-    wait_in(edge, client)
-    edge.pass_time(0.09)
-    assert client.result == []
-    edge.pass_time(0.03)
-
-    edge.wait(lambda: client.result == [None])
-    assert edge.edge.session.waits == {}
-    assert edge.loop.delays.count == 0
-
-
-def test_256_clients_wait_for_a_session_and_the_next_is_told_at_once(edge: Relay) -> None:
-    clients = [Client() for _ in range(257)]
-
-    assert wait_in(edge, *clients) == [True] * 256 + [False]
-    assert clients[-1].result == []
-
-
-def test_a_client_that_is_gone_waits_no_more(edge: Relay) -> None:
-    client = Client()
-    wait_in(edge, client)
-    edge.calls.call(lambda: edge.edge.lanes.stop_waiting(client))
-    edge.calls.call(lambda: edge.edge.lanes.stop_waiting(client))
-    edge.pass_time(2)
-
-    assert client.result == []
-    assert edge.edge.session.waits == {}
-
-
-def test_a_client_waits_for_two_sessions_until_both_are_gone(edge: Relay) -> None:
-    other = edge.calls.call(lambda: edge.edge.lanes.add_session(b"2" * 16, b"k" * 32, 0.001))
-    client = Client()
-    edge.calls.call(lambda: edge.edge.lanes.wait([edge.edge.session, other], client))
-    edge.calls.call(lambda: edge.edge.lanes.go_away(SESSION))
-    assert client.result == []
-    edge.calls.call(lambda: edge.edge.lanes.end_session(b"2" * 16))
-
-    assert client.result == [None]
-    assert wait_in(edge, Client()) == [False]

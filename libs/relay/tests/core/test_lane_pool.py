@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from towonel.relay.core.lane_pool import (
-    MAX_LANES,
+    MAX_IDLE,
     SHRINK_S,
     SURPLUS_S,
     LanePool,
@@ -29,7 +29,7 @@ def test_two_lanes_wait_at_least_and_one_for_each_worker(workers: int, expected:
 
 @pytest.mark.parametrize(
     ("in_use", "waiting", "expected"),
-    [(1, 0, 3), (6, 0, 8), (8, 0, 16), (6, 3, 16), (100, 0, 128), (500, 0, 512), (9999, 0, 512)],
+    [(1, 0, 3), (6, 0, 8), (8, 0, 16), (6, 3, 16), (100, 0, 128), (500, 0, 640), (8000, 0, 9216)],
 )
 def test_a_quarter_of_those_in_use_is_idle_as_well_in_steps(
     in_use: int, waiting: int, expected: int
@@ -69,6 +69,21 @@ def test_a_pool_shrinks_when_no_more_was_needed_for_its_time() -> None:
     assert update(pool, 10 + 2 * SHRINK_S) == 2
 
 
+def test_lanes_that_are_idle_are_limited_and_those_in_use_are_not() -> None:
+    pool = LanePool(1, 0)
+    assert update(pool, 1, in_use=8000) == 9216
+
+    assert update(pool, 2, in_use=0) == MAX_IDLE
+    assert update(pool, 3, in_use=4000) == 4608
+
+
+def test_a_crowd_costs_a_few_messages() -> None:
+    pool = LanePool(1, 0)
+
+    changes = [pool.update(in_use=0, waiting=count, rtt_s=0.01, now=1) for count in range(1, 1025)]
+    assert sum(changes) < 50
+
+
 def test_a_pool_that_nobody_looked_at_for_long_shrinks_at_once() -> None:
     pool = LanePool(1, 0)
     update(pool, 10, in_use=100)
@@ -95,8 +110,8 @@ def test_a_pool_is_within_its_bounds_and_has_room_for_what_is_needed_now(
         pool.arrivals += in_use
         wanted = update(pool, now, in_use=in_use, waiting=waiting, rtt_s=0.2)
 
-        assert 2 <= wanted <= MAX_LANES
-        assert wanted >= min(MAX_LANES, in_use + waiting + 2)
+        needed = in_use + waiting
+        assert needed + 2 <= wanted <= (needed + MAX_IDLE) * 9 / 8
 
 
 @pytest.mark.parametrize(("rtt_s", "expected"), [(0, 0.1), (0.01, 0.1), (0.1, 0.35), (5, 1.0)])

@@ -121,7 +121,7 @@ def test_lanes_are_those_of_the_welcome_and_as_many_as_the_edge_wants() -> None:
     assert without.machine.lane_secret is None
     assert dialogue.machine.lane_secret == b"l" * 32
     assert dialogue.hear(LanesWanted(7), 103) == [ReportLanesWanted(7)]
-    assert dialogue.hear(LanesWanted(100_000), 104) == [ReportLanesWanted(512)]
+    assert dialogue.hear(LanesWanted(100_000), 104) == [ReportLanesWanted(65_536)]
 
 
 @pytest.mark.parametrize("is_going_away", [False, True])

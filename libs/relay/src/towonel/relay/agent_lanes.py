@@ -93,7 +93,7 @@ class AgentLanes(AgentSessionOwner):
         return self.sessions.get(session_id)
 
     def set_wanted(self, session_id: bytes, count: int) -> None:
-        """Keep so many lanes of a session, at most 512; 0 dials none."""
+        """Keep so many lanes of a session; 0 dials none."""
         session = self.sessions.get(session_id)
         if session is not None:
             session.set_wanted(count)
@@ -129,6 +129,10 @@ class AgentLanes(AgentSessionOwner):
         self.failed[code] = self.failed.get(code, 0) + 1
         if is_reported(session.failures):
             self._owner.on_lanes_failed(session, code)
+
+    @override
+    def on_dial_refused(self, code: Code) -> None:
+        self.failed[code] = self.failed.get(code, 0) + 1
 
     @override
     def on_recovered(self, session: AgentLaneSession) -> None:

@@ -148,13 +148,14 @@ class EdgeLanes(Admitter, SessionOwner):
     def wait(self, sessions: Sequence[LaneSession], waiter: Waiter) -> bool:
         """Wait for a lane of any of the sessions for 3 RTT + 50 ms, 100 ms to 1 s.
 
+        It is waited for so long again while others get lanes who came before, up to 5 s in all.
+
         Returns: False if no session has room for it; the waiter is told nothing then.
         """
         rooms = [s for s in sessions if not s.is_full and not s.going_away]
         if not rooms:
             return False
-        wait = Wait(waiter, rooms, self._loop.delays)
-        self._loop.delays.arm(wait, max(room.wait_s for room in rooms))
+        Wait(waiter, rooms, self._loop.delays, max(room.wait_s for room in rooms))
         for room in rooms:
             self.on_demand(room)
         return True

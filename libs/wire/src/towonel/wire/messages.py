@@ -28,7 +28,7 @@ NONCE_BYTES = 32
 SIGNATURE_BYTES = 64
 SESSION_ID_BYTES = 16
 LANE_SECRET_BYTES = 32
-MAX_LANES = 512  # of a session: NATs of carriers have quotas
+MAX_LANES = 65_536  # of a session: one address has no more ports to another
 _LENGTH = struct.Struct(">I")
 
 

@@ -5,7 +5,7 @@ import socket
 from typing import Final, override
 
 from towonel.identity.lanes import LaneIdentity, LaneSeal, Role, check_proof, prove
-from towonel.relay.core.lane_pool import MAX_LANES
+from towonel.relay.core.lane_pool import MAX_IDLE
 from towonel.relay.lingering import LINGER_OFF
 from towonel.relay.loop import BROKEN, Handler, Loop
 from towonel.relay.sessions.edge import LaneSession
@@ -14,6 +14,7 @@ from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError
 from towonel.wire.lane_admission import HELLO_BYTES, MAC_BYTES, NONCE_BYTES, LaneAnswer, LaneHello
 
 _MAX_READS: Final = 8  # at a time
+_CROSSING: Final = 64  # lanes that are idle here already, and not yet at an agent that dials others
 
 
 class Admitter:
@@ -127,7 +128,9 @@ class HalfOpenLane(Handler):
         session = self._owner.find(hello.session_id)
         if session is None:
             raise Denied(Code.WRONG_EDGE, "the session is not known here")
-        _check_room(session)
+        if session.spare >= MAX_IDLE + _CROSSING:
+            raise Denied(Code.LIMIT_EXCEEDED, f"{session.spare} lanes of the session are idle")
+        _check_staying(session)
         owner, nonce = self._owner, os.urandom(NONCE_BYTES)
         identity = LaneIdentity(
             hello.session_id, hello.nonce, nonce, owner.edge_id, owner.certificate_hash
@@ -142,7 +145,7 @@ class HalfOpenLane(Handler):
         session = self._session
         assert session is not None, "the hello named it"
         check_proof(mac, session.secret, Role.AGENT, identity)
-        _check_room(session)
+        _check_staying(session)
         self._end()
         self._owner.on_admitted(self, session, LaneSeal(session.secret, identity))
 
@@ -156,8 +159,6 @@ def send_refusal(sock: socket.socket, code: Code) -> None:
         pass
 
 
-def _check_room(session: LaneSession) -> None:
+def _check_staying(session: LaneSession) -> None:
     if session.going_away:
         raise Denied(Code.GOING_AWAY, "the session takes no clients any more")
-    if len(session.idle) + session.in_use >= MAX_LANES:
-        raise Denied(Code.LIMIT_EXCEEDED, f"{MAX_LANES} lanes of one session")

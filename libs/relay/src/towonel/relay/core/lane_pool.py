@@ -1,20 +1,21 @@
 """Size of a session's pool of lanes, and how long clients and dials wait.
 
-    wanted = in use + waiting + idle target,  at most 512
-    idle target = max(2, workers, a quarter of those in use, arrivals in 3 round trips)
+    wanted = in use + waiting + idle target
+    idle target = max(2, workers, a quarter of those in use, arrivals in 3 round trips),  at most 512
 
-It grows at once and in steps, so that not every client costs a message to the agent, and shrinks when
-no more was needed for 60 s at least.
+Lanes in use are as many as clients are admitted: those that are idle, or being opened, are what a pool
+could have too many of. It grows at once and in steps, so that not every client costs a message to the
+agent, and shrinks when no more was needed for 60 s at least, but for idle lanes above their limit.
 """
 
 from math import ceil
 from typing import Final
 
-MAX_LANES: Final = 512  # a link; carrier NATs have quotas
+MAX_IDLE: Final = 512  # a link, with those being opened; carrier NATs have quotas
 LEAST_IDLE: Final = 2
 SHRINK_S: Final = 60.0
 SURPLUS_S: Final = 5.0  # between the agent's hearing that fewer are wanted and the end of those
-_STEP: Final = 8
+_STEP: Final = 8  # or an eighth of the lanes, where that is more
 _ROUND_TRIPS: Final = 3
 _MIN_RATE_S: Final = 0.05  # over less time than this a rate is chance
 _MAX_REPORTED_FAILURES: Final = 3
@@ -44,9 +45,10 @@ class LanePool:
     def update(self, *, in_use: int, waiting: int, rtt_s: float, now: float) -> bool:
         """Look at the demand, and return whether `wanted` has changed."""
         idle = max(self._least, ceil(in_use / 4), self._count_expected(rtt_s, now))
+        needed = in_use + waiting
         self._turn_window(now)
-        self._peak = max(self._peak, _round_up(in_use + waiting + idle))
-        wanted = max(self._peak, self._peak_before)
+        self._peak = max(self._peak, _round_up(needed + min(idle, MAX_IDLE)))
+        wanted = min(max(self._peak, self._peak_before), _round_up(needed + MAX_IDLE))
         if wanted == self.wanted:
             return False
         self.wanted, self._changed = wanted, now
@@ -100,5 +102,5 @@ def is_reported(failures: int) -> bool:
 
 
 def _round_up(lanes: int) -> int:
-    rounded = lanes if lanes <= _STEP else -(-lanes // _STEP) * _STEP
-    return min(MAX_LANES, rounded)
+    step = max(_STEP, 1 << max(0, lanes.bit_length() - 4))
+    return lanes if lanes <= _STEP else -(-lanes // step) * step

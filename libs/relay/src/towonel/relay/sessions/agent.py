@@ -51,6 +51,10 @@ class AgentSessionOwner:
         """Count an admission that failed, and report it if it is time to fall back."""
         raise NotImplementedError
 
+    def on_dial_refused(self, code: Code) -> None:
+        """Count an admission that the edge had no room for."""
+        raise NotImplementedError
+
     def on_recovered(self, session: "AgentLaneSession") -> None:
         """Act on a lane that works after failures."""
         raise NotImplementedError
@@ -89,8 +93,9 @@ class AgentLaneSession(LaneDialer):
         return self.target.session_id
 
     @override
-    def count_lanes(self) -> int:
-        return len(self.idle) + len(self.busy)
+    def count_lanes(self) -> tuple[int, int]:
+        idle = len(self.idle)
+        return idle + len(self.busy), idle
 
     @override
     def on_admitted(self, dial: LaneDial, seal: LaneSeal) -> None:
@@ -107,6 +112,10 @@ class AgentLaneSession(LaneDialer):
         self.owner.on_dial_failed(self, code)
 
     @override
+    def on_refusal(self, code: Code) -> None:
+        self.owner.on_dial_refused(code)
+
+    @override
     def on_recovery(self) -> None:
         self.owner.on_recovered(self)
 
@@ -119,6 +128,13 @@ class AgentLaneSession(LaneDialer):
             self.dial_missing()
         else:
             self.note_failure(code)
+
+    def take(self, lane: "AgentLane") -> None:
+        """Let a lane be used; another may be dialed in its place."""
+        self.idle.discard(lane)
+        self.busy.add(lane)
+        if self.held_back:
+            self.dial_missing()
 
     def release(self, lane: "AgentLane") -> None:
         """Take a lane back after its use."""
@@ -223,8 +239,7 @@ class AgentLane(Lane):
         content = self._seal.open(number, head, payload)
         if not content:
             raise ProtocolError(Code.MALFORMED, "OPEN without content")
-        session.idle.discard(self)
-        session.busy.add(self)
+        session.take(self)
         self._more = bool(content[0] & MORE)
         self.loop.wheel.relax(self)
         if session.going_away:

@@ -5,11 +5,13 @@ from typing import Final, override
 
 from towonel.relay.admission.dial import DialOwner, LaneDial, LaneTarget
 from towonel.relay.core.deadlines import Timed
-from towonel.relay.core.lane_pool import LEAST_IDLE, MAX_LANES, redial_after_s
+from towonel.relay.core.lane_pool import LEAST_IDLE, MAX_IDLE, redial_after_s
 from towonel.relay.loop import Loop
 from towonel.wire.errors import Code
 
-MAX_DIALING: Final = 16  # at a time, of one session
+MAX_DIALING: Final = 64  # at a time, of one session
+_FULL: Final = frozenset({Code.OVERLOADED, Code.LIMIT_EXCEEDED})
+_FULL_S: Final = 0.25  # before an edge that was full is dialed again
 
 
 class LaneDialer(DialOwner):
@@ -19,7 +21,8 @@ class LaneDialer(DialOwner):
         target: whose lanes they are.
         dials: lanes that are not admitted yet.
         wanted: lanes that the edge wants in all.
-        failures: admissions that failed in a row.
+        failures: admissions that failed in a row, but for those that an edge had no room for.
+        held_back: whether more would be dialed if fewer were idle.
     """
 
     def __init__(self, target: LaneTarget, loop: Loop, admission_s: float) -> None:
@@ -28,16 +31,22 @@ class LaneDialer(DialOwner):
         self.dials: set[LaneDial] = set()
         self.wanted = LEAST_IDLE
         self.failures = 0
+        self.held_back = False
+        self._refusals = 0  # of an edge that is full, in a row
         self._admission_s = admission_s
         self._stopped = False
         self._redial = _Redial(self)
 
-    def count_lanes(self) -> int:
-        """Return how many lanes are admitted."""
+    def count_lanes(self) -> tuple[int, int]:
+        """Return how many lanes are admitted, and how many of them are idle."""
         raise NotImplementedError
 
     def on_failure(self, code: Code) -> None:
         """Act on an admission that failed."""
+        raise NotImplementedError
+
+    def on_refusal(self, code: Code) -> None:
+        """Act on an admission that the edge had no room for."""
         raise NotImplementedError
 
     def on_recovery(self) -> None:
@@ -45,17 +54,21 @@ class LaneDialer(DialOwner):
         raise NotImplementedError
 
     def set_wanted(self, count: int) -> None:
-        """Keep so many lanes."""
-        self.wanted = max(0, min(MAX_LANES, count))
+        """Keep so many lanes, of which so many are idle or being opened as there may be."""
+        self.wanted = max(0, count)
         self.dial_missing()
 
     def dial_missing(self) -> None:
         """Dial as many lanes as are missing; after a failure one, when it is time."""
         if self._stopped or self._redial.due:
             return
-        missing = self.wanted - self.count_lanes() - len(self.dials)
-        most = 1 if self.failures else MAX_DIALING
-        for _ in range(min(missing, most - len(self.dials))):
+        dialing = len(self.dials)
+        lanes, idle = self.count_lanes()
+        missing = self.wanted - lanes - dialing
+        room = MAX_IDLE - idle - dialing
+        self.held_back = missing > room
+        most = 1 if self.failures else max(1, MAX_DIALING >> self._refusals)
+        for _ in range(min(missing, room, most - dialing)):
             if not self._dial():
                 return
 
@@ -73,8 +86,16 @@ class LaneDialer(DialOwner):
         self.loop.wheel.arm(self._redial, redial_after_s(self.failures, draw))
         self.on_failure(code)
 
+    def note_refusal(self, code: Code) -> None:
+        """Note that the edge has no room: fewer are dialed at a time, and nothing is wrong with lanes."""
+        if not self._redial.due:  # those that were dialed together are refused together
+            self._refusals += 1
+            self.loop.wheel.arm(self._redial, _FULL_S)
+        self.on_refusal(code)
+
     def note_working(self) -> None:
         """Note that a lane was admitted by both ends: failures before were chance, or are over."""
+        self._refusals = max(0, self._refusals - 1)
         if self.failures:
             self.failures = 0
             self.loop.wheel.disarm(self._redial)
@@ -84,7 +105,11 @@ class LaneDialer(DialOwner):
     @override
     def on_failed(self, dial: LaneDial, code: Code) -> None:
         self.dials.discard(dial)
-        if not self._stopped:
+        if self._stopped:
+            return
+        if code in _FULL:
+            self.note_refusal(code)
+        else:
             self.note_failure(code)
 
     def _dial(self) -> bool:

@@ -4,7 +4,7 @@ import socket
 from typing import Final, override
 
 from towonel.identity.lanes import SEAL_BYTES, LaneSeal
-from towonel.relay.core.lane_pool import LanePool, lane_wait_s
+from towonel.relay.core.lane_pool import MAX_IDLE, LanePool, lane_wait_s
 from towonel.relay.core.lane_state import LaneState
 from towonel.relay.lane import Lane
 from towonel.relay.loop import Loop, TurnGroup
@@ -65,6 +65,7 @@ class LaneSession(WaitingRoom):
         going_away: whether no use may be opened any more.
         idle: idle lanes, the last used one last; to be read only.
         busy: lanes whose use is not over; to be read only.
+        unsent: lanes whose use is over, and whose agent has not taken all of it; to be read only.
         group: whose turns of bulk its lanes and clients take.
     """
 
@@ -79,13 +80,19 @@ class LaneSession(WaitingRoom):
         self.going_away = False
         self.idle: list[EdgeLane] = []
         self.busy: set[EdgeLane] = set()
+        self.unsent: set[EdgeLane] = set()
         self.pool = pool
         self._owner = owner
 
     @property
     def in_use(self) -> int:
-        """Lanes whose use is not over."""
-        return len(self.busy)
+        """Lanes that no client can get now."""
+        return len(self.busy) + len(self.unsent)
+
+    @property
+    def spare(self) -> int:
+        """Lanes that have no client."""
+        return len(self.idle) + len(self.unsent)
 
     @property
     def wanted(self) -> int:
@@ -128,18 +135,21 @@ class LaneSession(WaitingRoom):
     # Of its lanes.
 
     def add(self, lane: "EdgeLane") -> None:
-        """Take a lane that was admitted."""
-        self.busy.add(lane)
-        self.release(lane)
+        """Take a lane that was admitted; admission bounds how many are idle."""
+        self._offer(lane)
 
     def release(self, lane: "EdgeLane") -> None:
         """Take a lane back after its use; one that has still to send waits until it has."""
-        if not lane.clear:
-            return
         self.busy.discard(lane)
-        if self.going_away:
-            lane.retire()
+        if not lane.clear:
+            self.unsent.add(lane)
             return
+        if self.going_away or len(self.idle) >= MAX_IDLE:
+            lane.retire()
+        else:
+            self._offer(lane)
+
+    def _offer(self, lane: "EdgeLane") -> None:
         self.idle.append(lane)
         waiter = self.take_next() if self.waits else None
         if waiter is not None:
@@ -149,6 +159,8 @@ class LaneSession(WaitingRoom):
         """Drop a lane that is closed."""
         if lane in self.busy:
             self.busy.remove(lane)
+        elif lane in self.unsent:
+            self.unsent.remove(lane)
         elif lane in self.idle:
             self.idle.remove(lane)
         self._owner.on_lane_lost(self, code)
@@ -167,7 +179,7 @@ class LaneSession(WaitingRoom):
     def cut(self, code: Code) -> None:
         """Close all lanes at once, and reset their clients."""
         self.go_away()
-        for lane in list(self.busy):
+        for lane in [*self.busy, *self.unsent]:
             lane.cut(code)
 
 
@@ -239,7 +251,8 @@ class EdgeLane(Lane):
     def on_clear(self) -> None:
         if not self.resting:
             super().on_clear()
-        elif self in self.session.busy:
+        elif self in self.session.unsent:
+            self.session.unsent.remove(self)
             self.session.release(self)
 
     @override

@@ -1,4 +1,8 @@
-"""Waiting rooms: clients that wait until a lane of one of several sessions is idle."""
+"""Waiting rooms: clients that wait until a lane of one of several sessions is idle.
+
+A client waits as long as a new lane takes. While lanes come, and go to those who came before it, its turn
+comes too: so it waits as long again.
+"""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, override
@@ -8,7 +12,8 @@ from towonel.relay.core.deadlines import DeadlineWheel, Timed
 if TYPE_CHECKING:
     from towonel.relay.sessions.edge import LaneSession
 
-MAX_WAITING: Final = 256  # a session
+MAX_WAITING: Final = 1024  # a session
+MAX_WAIT_S: Final = 5.0  # in all
 
 
 class Waiter:
@@ -30,10 +35,16 @@ class Waiter:
 
 
 class WaitingRoom:
-    """Waiting room of one session, in the order of arrival."""
+    """Waiting room of one session, in the order of arrival.
+
+    Attributes:
+        waits: of its clients.
+        served: clients that got a lane here, since the start.
+    """
 
     def __init__(self) -> None:
         self.waits: dict[Wait, None] = {}
+        self.served = 0
 
     @property
     def is_full(self) -> bool:
@@ -43,9 +54,14 @@ class WaitingRoom:
     def take_next(self) -> Waiter | None:
         """End the longest wait, and return whose it was."""
         for wait in self.waits:
+            self.note_served()
             wait.end()
             return wait.waiter
         return None
+
+    def note_served(self) -> None:
+        """Note that a client gets a lane, for which those behind it wait on."""
+        self.served += 1
 
     def clear(self) -> None:
         """Send the clients on: there will be no lane here."""
@@ -55,15 +71,28 @@ class WaitingRoom:
 
 
 class Wait(Timed):
-    """Wait of one client in one or more rooms."""
+    """Wait of one client in one or more rooms.
 
-    def __init__(self, waiter: Waiter, rooms: Iterable[WaitingRoom], delays: DeadlineWheel) -> None:
+    Args:
+        waiter: told how it ends.
+        rooms: where it waits.
+        delays: of the loop.
+        wait_s: how long it waits while nobody in the rooms gets a lane.
+    """
+
+    def __init__(
+        self, waiter: Waiter, rooms: Iterable[WaitingRoom], delays: DeadlineWheel, wait_s: float
+    ) -> None:
         self.waiter = waiter
         self._rooms = list(rooms)
         self._delays = delays
+        self._wait_s = wait_s
+        self._until = delays.now + MAX_WAIT_S
+        self._served = self._count_served()
         waiter.wait = self
         for room in self._rooms:
             room.waits[self] = None
+        delays.arm(self, wait_s)
 
     def end(self) -> None:
         """Leave all rooms."""
@@ -78,10 +107,22 @@ class Wait(Timed):
         if room not in self._rooms:
             return
         self._rooms.remove(room)
+        self._served = self._count_served()
         if not self._rooms:
-            self.expire()
+            self._give_up()
 
     @override
     def expire(self) -> None:
+        served, now = self._count_served(), self._delays.now
+        if served != self._served and now < self._until:
+            self._served = served
+            self._delays.arm(self, min(self._wait_s, self._until - now))
+            return
+        self._give_up()
+
+    def _give_up(self) -> None:
         self.end()
         self.waiter.on_no_lane()
+
+    def _count_served(self) -> int:
+        return sum(room.served for room in self._rooms)

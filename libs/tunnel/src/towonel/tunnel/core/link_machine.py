@@ -70,7 +70,7 @@ class LinkMachine(Machine):
         return [ReportGoingAway()]
 
     def _want_lanes(self, event: MessageReceived[LanesWanted], _now: float) -> list[Command]:
-        """Keep as many lanes, at most 512."""
+        """Keep as many lanes, of which the agent bounds those that are idle."""
         return [ReportLanesWanted(min(event.message.count, MAX_LANES))]
 
     def _give_up(self, _event: TimedOut, _now: float) -> list[Command]:
