@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import dataclasses
+import copy
 import socket
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -66,7 +66,7 @@ def resolver_of(*answers: str) -> Resolver:
 
 
 async def open_stream(session: Session, service: ServiceKey = SERVICE) -> Pipe:
-    asked = dataclasses.replace(PREAMBLE, service=service, authority=Hostname(service.name))
+    asked = copy.replace(PREAMBLE, service=service, authority=Hostname(service.name))
     return await session.open(asked, b"hello ")
 
 

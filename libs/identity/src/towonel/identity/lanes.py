@@ -14,6 +14,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -85,8 +86,7 @@ class LaneSeal:
 
     def __init__(self, secret: bytes, lane: LaneIdentity) -> None:
         nonces = lane.agent_nonce + lane.edge_nonce
-        key = HKDF(algorithm=SHA256(), length=32, salt=nonces, info=_KEY).derive(secret)
-        self._cipher = ChaCha20Poly1305(key)
+        self._key = HKDF(algorithm=SHA256(), length=32, salt=nonces, info=_KEY).derive(secret)
 
     def seal(self, use: int, head: bytes, content: bytes) -> bytes:
         """Return the payload of OPEN, 16 bytes longer than its content.
@@ -96,7 +96,7 @@ class LaneSeal:
             head: of the frame, which announces the sealed length.
             content: what is sealed.
         """
-        return self._cipher.encrypt(_nonce(use), content, head)
+        return _cipher(self._key).encrypt(_nonce(use), content, head)
 
     def open(self, use: int, head: bytes, payload: bytes) -> bytes:
         """Return the content of an OPEN.
@@ -105,9 +105,13 @@ class LaneSeal:
             Denied: INVALID_SIGNATURE for one that was changed, or of another lane or use.
         """
         try:
-            return self._cipher.decrypt(_nonce(use), payload, head)
+            return _cipher(self._key).decrypt(_nonce(use), payload, head)
         except InvalidTag:
             raise Denied(Code.INVALID_SIGNATURE, f"OPEN of use {use}") from None
+
+
+# A cipher takes 3 KiB, and a lane needs it once a use: those used last are enough.
+_cipher = lru_cache(maxsize=256)(ChaCha20Poly1305)
 
 
 def _nonce(use: int) -> bytes:

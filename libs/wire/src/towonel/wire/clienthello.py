@@ -9,7 +9,8 @@ Encrypted ClientHello the outer name is what is seen, and all that can be routed
 Source: RFC 8446 §4.1.2, §5.1; RFC 6066 §3.
 """
 
-from dataclasses import dataclass
+import struct
+from typing import NamedTuple
 
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.names import Hostname, parse_server_name
@@ -18,8 +19,10 @@ MAX_HELLO_BYTES = 16 * 1024  # on the wire, record headers included; post-quantu
 _RECORD_HEADER, _HANDSHAKE_HEADER = 5, 4
 _MAX_FRAGMENT_BYTES = 1 << 14
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
+_MAJOR = 3  # of the version of every SSL 3 and TLS
 _SERVER_NAME, _ALPN, _EARLY_DATA = 0, 16, 42  # extensions
 _HOST_NAME = 0
+_EXTENSION = struct.Struct(">HH")
 
 _ALERT_DECODE_ERROR, _ALERT_INTERNAL_ERROR, _ALERT_UNRECOGNIZED_NAME = 50, 80, 112
 _ALERTS = {
@@ -31,8 +34,7 @@ _ALERTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ClientHello:
+class ClientHello(NamedTuple):
     """ClientHello, as far as routing needs it.
 
     Args:
@@ -44,8 +46,7 @@ class ClientHello:
     has_early_data: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Incomplete:
+class Incomplete(NamedTuple):
     """Result for valid bytes that are too few: `needed` in all, at least, before the next try."""
 
     needed: int
@@ -61,6 +62,23 @@ def read(data: bytes) -> ClientHello | Incomplete:
     Raises:
         ProtocolError: NOT_TLS, BAD_HELLO, HELLO_TOO_LARGE above 16 KiB, NO_SNI or BAD_SNI.
     """
+    whole = _read_one_record(data)
+    return _read_records(data) if whole is None else _parse(whole)
+
+
+def _read_one_record(data: bytes) -> bytes | None:
+    """Return the hello, if it has come whole and in one record, as most do."""
+    fixed = _RECORD_HEADER + _HANDSHAKE_HEADER
+    if len(data) < fixed or data[0] != _HANDSHAKE or data[1] != _MAJOR or data[5] != _CLIENT_HELLO:
+        return None
+    record = int.from_bytes(data[3:5])
+    end = fixed + int.from_bytes(data[6:9])
+    if end > len(data) or end > _RECORD_HEADER + record or record > _MAX_FRAGMENT_BYTES:
+        return None
+    return data[_RECORD_HEADER:end] if end <= MAX_HELLO_BYTES else None
+
+
+def _read_records(data: bytes) -> ClientHello | Incomplete:
     handshake = bytearray()
     at = 0
     while True:
@@ -106,7 +124,7 @@ def _check_header(header: bytes, *, first: bool) -> int:
     code = Code.NOT_TLS if first else Code.BAD_HELLO
     if header[:1] and header[0] != _HANDSHAKE:
         raise ProtocolError(code, f"record of type {header[0]}")
-    if header[1:2] and header[1] != 3:  # noqa: PLR2004 the major version of every SSL 3 and TLS
+    if header[1:2] and header[1] != _MAJOR:
         raise ProtocolError(code, f"record of version {header[1]}")
     if len(header) < _RECORD_HEADER:
         return 0
@@ -146,10 +164,15 @@ def _parse_extensions(data: bytes, at: int, end: int) -> dict[int, tuple[int, in
     if last != end:
         raise ProtocolError(Code.BAD_HELLO, f"{end - last} bytes after the extensions")
     while at < last:
-        kind = int.from_bytes(data[at : at + 2])
+        begin = at + _EXTENSION.size
+        if begin > last:
+            raise ProtocolError(Code.BAD_HELLO, f"a length at {at + 2} goes beyond {last}")
+        kind, length = _EXTENSION.unpack_from(data, at)
         if kind in found:
             raise ProtocolError(Code.BAD_HELLO, f"extension {kind} occurs twice")
-        begin, at = _vector(data, at + 2, 2, last)
+        at = begin + length
+        if at > last:
+            raise ProtocolError(Code.BAD_HELLO, f"a length at {begin - 2} goes beyond {last}")
         found[kind] = begin, at
     return found
 

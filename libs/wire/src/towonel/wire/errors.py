@@ -10,6 +10,8 @@ from enum import IntEnum
 class Code(IntEnum):
     """Code of the reason why something ended or was refused."""
 
+    __hash__ = int.__hash__  # an enum's own is a function of Python, called for each key of a dict
+
     # Endings without an error of a peer.
     NORMAL = 0x00
     INTERNAL = 0x01

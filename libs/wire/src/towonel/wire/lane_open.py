@@ -5,8 +5,7 @@ flags 1 | preamble | first bytes of the client
 flags   0x01  more: the edge holds bytes that follow these, and sends them after ACCEPT
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from towonel.wire import preamble
 from towonel.wire.errors import Code, ProtocolError
@@ -14,10 +13,11 @@ from towonel.wire.lanes import MAX_FIRST_BYTES
 from towonel.wire.preamble import Preamble
 
 MORE: Final = 0x01
+_NO_FLAGS: Final = b"\x00"
+_MORE: Final = bytes([MORE])
 
 
-@dataclass(frozen=True, slots=True)
-class LaneOpen:
+class LaneOpen(NamedTuple):
     """Content of OPEN.
 
     Args:
@@ -33,10 +33,10 @@ class LaneOpen:
 
 def encode(content: LaneOpen) -> bytes:
     """Return the content's bytes."""
-    if len(content.first) > MAX_FIRST_BYTES:
-        raise ProtocolError(Code.TOO_LARGE, f"{len(content.first)} first bytes")
-    flags = MORE if content.more else 0
-    return bytes([flags]) + preamble.encode(content.preamble) + content.first
+    opened, first, more = content
+    if len(first) > MAX_FIRST_BYTES:
+        raise ProtocolError(Code.TOO_LARGE, f"{len(first)} first bytes")
+    return (_MORE if more else _NO_FLAGS) + preamble.encode(opened) + first
 
 
 def decode(data: bytes) -> LaneOpen:

@@ -38,6 +38,8 @@ CODE: Final = struct.Struct(">H")
 class FrameType(IntEnum):
     """Type of a lane frame."""
 
+    __hash__ = int.__hash__  # an enum's own is a function of Python
+
     OPEN = 1
     DATA = 2
     ACCEPT = 3
@@ -59,6 +61,10 @@ _LENGTHS: Final = {  # the least and the greatest length of each type's payload
     FrameType.PONG: (PROBE_BYTES, PROBE_BYTES),
 }
 
+_TYPES: Final = tuple(
+    FrameType(number) if number in FrameType else None for number in range(1 << 4)
+)
+
 
 def encode_head(kind: FrameType, use: int, length: int) -> bytes:
     """Return the head of a frame; of `use`, the number of the use, the low bits travel."""
@@ -73,16 +79,15 @@ def decode_head(word: int) -> tuple[FrameType, int, int]:
             that frames of this type cannot have.
     """
     kind, use, length = word >> 28, word >> 24 & USE_BITS, word & 0xFFFFFF
-    try:
-        frame = FrameType(kind)
-    except ValueError:
-        raise ProtocolError(Code.UNEXPECTED_MESSAGE, f"frame type {kind}") from None
+    frame = _TYPES[kind]
+    if frame is None:
+        raise ProtocolError(Code.UNEXPECTED_MESSAGE, f"frame type {kind}")
     least, most = _LENGTHS[frame]
     if length > most:
         raise ProtocolError(Code.TOO_LARGE, f"{frame.name} of {length} bytes, at most {most}")
     if length < least:
         raise ProtocolError(Code.MALFORMED, f"{frame.name} of {length} bytes, at least {least}")
-    if use and frame in {FrameType.PING, FrameType.PONG}:
+    if use and (frame is FrameType.PING or frame is FrameType.PONG):
         raise ProtocolError(Code.MALFORMED, f"{frame.name} belongs to no use")
     return frame, use, length
 

@@ -6,9 +6,9 @@ exactly one label below it.
 """
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import NewType, override
+from functools import lru_cache
+from typing import NamedTuple, NewType, override
 
 from towonel.wire.errors import Code, ProtocolError
 
@@ -25,13 +25,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 class ServiceKind(StrEnum):
     """Kind of a service: what its clients speak, as far as the tunnel is concerned."""
 
+    __hash__ = str.__hash__  # an enum's own is a function of Python, called for each key of a dict
+
     HTTPS = "https"
     TCP = "tcp"
     UDP = "udp"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ServiceKey:
+class ServiceKey(NamedTuple):
     """Key of one service of a tenant; for https the name is the published pattern."""
 
     kind: ServiceKind
@@ -56,6 +57,7 @@ def parse_hostname(text: str) -> Hostname:
     return Hostname(name)
 
 
+@lru_cache(maxsize=4096)  # a client asks for what others have asked for before
 def parse_server_name(text: str) -> Hostname:
     """Return the lower-case name a TLS client asked for, which is never a pattern.
 

@@ -8,7 +8,8 @@ It is a PROXY v2 header (`proxy.py`) with these TLVs:
 """
 
 import re
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from towonel.wire import proxy
 from towonel.wire.errors import Code, ProtocolError
@@ -24,13 +25,13 @@ from towonel.wire.proxy import Address, ProxyHeader
 MAX_PREAMBLE_BYTES = 1024  # two names of 253, and room for TLVs yet unknown
 TLV_SERVICE = 0xE0
 TLV_TRACEPARENT = 0xE1
+_OURS = frozenset({proxy.TLV_AUTHORITY, TLV_SERVICE, TLV_TRACEPARENT})
 _KINDS = {1: ServiceKind.HTTPS, 2: ServiceKind.TCP, 3: ServiceKind.UDP}
 _NUMBERS = {kind: number for number, kind in _KINDS.items()}
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Preamble:
+class Preamble(NamedTuple):
     """Preamble of one client connection."""
 
     source: Address
@@ -42,13 +43,11 @@ class Preamble:
 
 def encode(preamble: Preamble) -> bytes:
     """Return the preamble's bytes."""
-    service = bytes([_NUMBERS[preamble.service.kind]]) + preamble.service.name.encode()
-    tlvs = [(TLV_SERVICE, service)]
-    if preamble.authority is not None:
-        tlvs.insert(0, (proxy.TLV_AUTHORITY, preamble.authority.encode()))
-    if preamble.traceparent is not None:
-        tlvs.append((TLV_TRACEPARENT, preamble.traceparent.encode()))
-    return proxy.encode(ProxyHeader(preamble.source, preamble.destination, tuple(tlvs)))
+    source, destination, service, authority, traceparent = preamble
+    tlvs = _encode_names(service, authority)
+    if traceparent is not None:
+        tlvs += proxy.encode_tlvs(((TLV_TRACEPARENT, traceparent.encode()),))
+    return proxy.encode_addresses(source, destination, tlvs)
 
 
 def read(data: bytes) -> tuple[Preamble, int] | None:
@@ -68,14 +67,18 @@ def read(data: bytes) -> tuple[Preamble, int] | None:
     return None
 
 
+@lru_cache(maxsize=4096)  # the clients of a service ask for the same
+def _encode_names(service: ServiceKey, authority: Hostname | None) -> bytes:
+    tlvs = [(TLV_SERVICE, bytes([_NUMBERS[service.kind]]) + service.name.encode())]
+    if authority is not None:
+        tlvs.insert(0, (proxy.TLV_AUTHORITY, authority.encode()))
+    return proxy.encode_tlvs(tuple(tlvs))
+
+
 def _parse(header: ProxyHeader | None) -> Preamble:
     if header is None:
         raise _error("no addresses of TCP")
-    ours = [
-        (kind, value)
-        for kind, value in header.tlvs
-        if kind in {proxy.TLV_AUTHORITY, TLV_SERVICE, TLV_TRACEPARENT}
-    ]
+    ours = [(kind, value) for kind, value in header.tlvs if kind in _OURS]
     fields = dict(ours)
     if len(fields) != len(ours):
         raise _error("a TLV occurs twice")
@@ -90,6 +93,7 @@ def _parse(header: ProxyHeader | None) -> Preamble:
     )
 
 
+@lru_cache(maxsize=4096)  # as above; at most 1 KiB each
 def _parse_service(value: bytes) -> ServiceKey:
     kind = _KINDS.get(value[0]) if value else None
     if kind is None:

@@ -11,9 +11,8 @@ Source: HAProxy's proxy-protocol.txt §2.2.
 """
 
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import override
+from typing import NamedTuple, override
 
 from towonel.wire.addresses import format_address
 from towonel.wire.errors import Code, ProtocolError
@@ -26,10 +25,10 @@ _VERSION_1 = b"PROXY "
 _TCP4, _TCP6 = 0x11, 0x21
 _FIXED = struct.Struct(">12sBBH")
 _TLV = struct.Struct(">BH")
+_PORTS = struct.Struct(">HH")
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """IP address and port."""
 
     ip: IPv4Address | IPv6Address
@@ -40,8 +39,7 @@ class Address:
         return format_address(str(self.ip), self.port)
 
 
-@dataclass(frozen=True, slots=True)
-class ProxyHeader:
+class ProxyHeader(NamedTuple):
     """PROXY header: the source and destination of a connection, and more in TLVs."""
 
     source: Address
@@ -54,12 +52,22 @@ def encode(header: ProxyHeader) -> bytes:
 
     A client on IPv4 that reached an unspecified IPv6 address reached 0.0.0.0: both stay IPv4.
     """
-    source, destination = _to_one_family(header.source.ip, header.destination.ip)
+    return encode_addresses(header.source, header.destination, encode_tlvs(header.tlvs))
+
+
+def encode_addresses(client: Address, local: Address, tlvs: bytes) -> bytes:
+    """Return the bytes of a header whose TLVs are bytes already."""
+    source, destination = client.ip, local.ip
+    if type(source) is not IPv4Address or type(destination) is not IPv4Address:
+        source, destination = _to_one_family(source, destination)
     family = _TCP4 if isinstance(source, IPv4Address) else _TCP6
-    ports = struct.pack(">HH", header.source.port, header.destination.port)
-    tlvs = b"".join(_TLV.pack(kind, len(value)) + value for kind, value in header.tlvs)
-    body = source.packed + destination.packed + ports + tlvs
-    return _FIXED.pack(SIGNATURE, _PROXY, family, len(body)) + body
+    addresses = source.packed + destination.packed + _PORTS.pack(client.port, local.port)
+    return _FIXED.pack(SIGNATURE, _PROXY, family, len(addresses) + len(tlvs)) + addresses + tlvs
+
+
+def encode_tlvs(tlvs: tuple[tuple[int, bytes], ...]) -> bytes:
+    """Return the bytes of TLVs."""
+    return b"".join(_TLV.pack(kind, len(value)) + value for kind, value in tlvs)
 
 
 def read(data: bytes) -> tuple[ProxyHeader | None, int] | None:
@@ -95,7 +103,7 @@ def _parse(family: int, body: bytes) -> ProxyHeader:
     addresses = 2 * size + 4
     if len(body) < addresses:
         raise _error("too short for its addresses")
-    ports = struct.unpack_from(">HH", body, 2 * size)
+    ports = _PORTS.unpack_from(body, 2 * size)
     source = Address(make(body[:size]), ports[0])
     destination = Address(make(body[size : 2 * size]), ports[1])
     return ProxyHeader(source, destination, _parse_tlvs(body[addresses:]))

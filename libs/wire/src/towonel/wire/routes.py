@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import batched
 from typing import cast
 
@@ -42,12 +43,15 @@ class Route:
     @property
     def service(self) -> ServiceKey:
         """The service that agents announce for this route."""
-        return ServiceKey(self.kind, self.name)
+        return _service(self.kind, self.name)
 
     @property
     def key(self) -> str:
         """The public part of this route: `https:app.example.eu`, `tcp:2222`."""
         return f"{self.kind}:{self.name if self.port is None else self.port}"
+
+
+_service = lru_cache(maxsize=4096)(ServiceKey)  # one object for all clients of a route
 
 
 @dataclass(frozen=True, slots=True)
