@@ -4,7 +4,8 @@ import select
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from copy import replace
+from dataclasses import dataclass
 
 from support.lane_peers import LanePeer, accept_lane
 from support.relay import CERTIFICATE_HASH, EDGE_ID, SECRET, SESSION, WAIT_S

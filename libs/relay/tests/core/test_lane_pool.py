@@ -39,18 +39,24 @@ def test_a_quarter_of_those_in_use_is_idle_as_well_in_steps(
 
 def test_clients_that_come_while_a_lane_is_dialed_are_expected_again() -> None:
     pool = LanePool(1, 0)
-    pool.arrivals = 1000
 
-    assert update(pool, 1.0, rtt_s=0.02) == 64  # 60 arrive in 3 round trips of 20 ms
-    assert pool.arrivals == 0
+    assert (
+        update(pool, 1.0, in_use=100, rtt_s=0.2) == 160
+    )  # 60 more come in 3 round trips of 200 ms
+    assert update(pool, 2.0, in_use=200, rtt_s=0.2) == 288
 
 
 def test_a_rate_over_a_moment_says_nothing() -> None:
     pool = LanePool(1, 0)
-    pool.arrivals = 50
 
-    assert update(pool, 0.001, rtt_s=0.02) == 2
-    assert pool.arrivals == 50
+    assert update(pool, 0.001, in_use=8, rtt_s=1) == 16
+    assert update(pool, 0.1, in_use=8, rtt_s=0.1) == 32  # in 100 ms
+
+
+def test_clients_that_come_and_go_need_no_more_lanes_than_there_are_of_them_at_once() -> None:
+    pool = LanePool(1, 0)
+
+    assert {update(pool, now, in_use=16, rtt_s=1) for now in range(60, 90)} == {24}
 
 
 def test_a_pool_says_when_it_has_changed() -> None:
@@ -107,7 +113,6 @@ def test_a_pool_is_within_its_bounds_and_has_room_for_what_is_needed_now(
     pool, now = LanePool(1, 0), 0.0
     for in_use, waiting, passed_s in steps:
         now += passed_s
-        pool.arrivals += in_use
         wanted = update(pool, now, in_use=in_use, waiting=waiting, rtt_s=0.2)
 
         needed = in_use + waiting

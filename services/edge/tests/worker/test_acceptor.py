@@ -22,7 +22,7 @@ class Server:
         listener.listen(BACKLOG)
         self.acceptor = Acceptor(listener, self.loop, self.greet, self.errors.append)
 
-    def greet(self, sock: socket.socket) -> None:
+    def greet(self, sock: socket.socket, *_: object) -> None:
         sock.send(b"!")
         self.accepted.append(sock)
 

@@ -44,7 +44,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
     )
     client, edge = tcp_pair()
     edge.setblocking(False)
-    service.accept(edge, lanes_only=getattr(request, "param", False))
+    service.accept(edge, edge.getpeername(), lanes_only=getattr(request, "param", False))
     yield Served(client, loop, service, sent)
     client.close()
     service.close()

@@ -132,8 +132,10 @@ class Lane(LaneEvents):
     @override
     def on_connection_gone(self) -> None:
         self.connection = None
-        if not self.closed and not self.resting:
-            self.loop.wheel.arm(self, RESET_ANSWER_S)
+        if self.closed or self.state.idle:
+            return
+        self.loop.wheel.arm(self, RESET_ANSWER_S)
+        if self.readable:
             self.loop.queue(self)  # it may have waited for the connection
 
     @override

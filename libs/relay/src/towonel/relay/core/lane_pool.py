@@ -1,7 +1,7 @@
 """Size of a session's pool of lanes, and how long clients and dials wait.
 
     wanted = in use + waiting + idle target
-    idle target = max(2, workers, a quarter of those in use, arrivals in 3 round trips),  at most 512
+    idle target = max(2, workers, a quarter of those in use, growth in 3 round trips),  at most 512
 
 Lanes in use are as many as clients are admitted: those that are idle, or being opened, are what a pool
 could have too many of. It grows at once and in steps, so that not every client costs a message to the
@@ -29,13 +29,12 @@ class LanePool:
         now: in seconds.
 
     Attributes:
-        arrivals: clients since the last update; counted by whoever opens uses.
         wanted: lanes in all.
     """
 
     def __init__(self, workers: int, now: float) -> None:
         self._least = max(LEAST_IDLE, workers)
-        self.arrivals = 0
+        self._needed = 0  # when growth was looked at
         self.wanted = self._least
         self._updated = self._window_began = self._changed = now
         self._peak = self._peak_before = (
@@ -44,8 +43,8 @@ class LanePool:
 
     def update(self, *, in_use: int, waiting: int, rtt_s: float, now: float) -> bool:
         """Look at the demand, and return whether `wanted` has changed."""
-        idle = max(self._least, ceil(in_use / 4), self._count_expected(rtt_s, now))
         needed = in_use + waiting
+        idle = max(self._least, ceil(in_use / 4), self._count_expected(needed, rtt_s, now))
         self._turn_window(now)
         self._peak = max(self._peak, _round_up(needed + min(idle, MAX_IDLE)))
         wanted = min(max(self._peak, self._peak_before), _round_up(needed + MAX_IDLE))
@@ -58,12 +57,16 @@ class LanePool:
         """Return how many of so many lanes are to be closed, once the agent knows what is wanted."""
         return max(0, lanes - self.wanted) if now - self._changed >= SURPLUS_S else 0
 
-    def _count_expected(self, rtt_s: float, now: float) -> int:
-        """Return the arrivals in the time that a new lane takes."""
+    def _count_expected(self, needed: int, rtt_s: float, now: float) -> int:
+        """Return how many more lanes are needed by the time that a new one is there.
+
+        Clients that come and go leave as many lanes as they take: their rate says nothing.
+        """
         passed_s = now - self._updated
         if passed_s < _MIN_RATE_S:
             return 0
-        rate, self.arrivals, self._updated = self.arrivals / passed_s, 0, now
+        rate = max(0, needed - self._needed) / passed_s
+        self._needed, self._updated = needed, now
         return ceil(rate * _ROUND_TRIPS * rtt_s)
 
     def _turn_window(self, now: float) -> None:

@@ -115,7 +115,6 @@ class LaneSession(WaitingRoom):
             repeatable: whether the client's bytes are a ClientHello without early data, which may
                 reach two origins without harm.
         """
-        self.pool.arrivals += 1
         idle = self.idle
         while idle:
             lane = idle.pop()

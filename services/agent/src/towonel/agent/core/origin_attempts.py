@@ -6,7 +6,6 @@ next_at                                 when `begin` has more, unless an attempt
 """
 
 import errno
-from collections import deque
 from collections.abc import Collection
 from typing import Final
 
@@ -32,11 +31,12 @@ class OriginAttempts:
     def __init__(
         self, addresses: Collection[SocketAddress], delay_s: float = ATTEMPT_DELAY_S
     ) -> None:
-        self._left = deque(interleave(addresses) if len(addresses) > 1 else addresses)
+        self._left = list(interleave(addresses) if len(addresses) > 1 else addresses)
+        self._left.reverse()
         self._delay_s = delay_s
         self._under_way = 0
         self._next_at = 0.0
-        self._codes: set[Code] = set()
+        self._codes: list[Code] = []
 
     @property
     def next_at(self) -> float | None:
@@ -59,13 +59,13 @@ class OriginAttempts:
             return None
         self._under_way += 1
         self._next_at = now + self._delay_s
-        return self._left.popleft()
+        return self._left.pop()
 
     def fail(self, code: Code) -> None:
         """Note that an attempt failed: the next begins at once."""
         self._under_way -= 1
         self._next_at = 0.0
-        self._codes.add(code)
+        self._codes.append(code)
 
 
 def to_code(number: int | None) -> Code:

@@ -13,6 +13,7 @@ from towonel.relay.sockets import tune_short
 from towonel.wire.errors import Code
 
 _IPV6_PARTS: Final = 4  # of a socket address
+_NO_ATTEMPTS: Final = OriginAttempts(())  # at addresses that are to be looked up
 
 
 class OriginDial(Timed, AgentUse):
@@ -27,14 +28,15 @@ class OriginDial(Timed, AgentUse):
         over: whether it has ended.
     """
 
+    _delay: "_AttemptDelay | None" = None  # where there are several addresses
+
     def __init__(self, addresses: OriginAddresses, loop: Loop, timeout_s: float) -> None:
         self.loop = loop
         self.over = False
         self._addresses = addresses
-        self._attempts = OriginAttempts(())
+        self._attempts = _NO_ATTEMPTS
         self._sockets: set[_Attempt] = set()
         self._tried: tuple[SocketAddress, ...] = ()
-        self._delay = _AttemptDelay(self)
         self._timeout_s = timeout_s
 
     # Hooks.
@@ -85,6 +87,7 @@ class OriginDial(Timed, AgentUse):
         if attempts.over:
             self._give_up()
         elif attempts.next_at is not None:
+            self._delay = self._delay or _AttemptDelay(self)
             self.loop.delays.arm(self._delay, attempts.next_at - now)
 
     def end_attempt(self, attempt: "_Attempt", code: Code) -> None:
@@ -148,7 +151,8 @@ class OriginDial(Timed, AgentUse):
     def _end(self) -> None:
         self.over = True
         self.loop.wheel.disarm(self)
-        self.loop.delays.disarm(self._delay)
+        if self._delay is not None:
+            self.loop.delays.disarm(self._delay)
         for attempt in self._sockets:
             attempt.close()
         self._sockets.clear()
@@ -180,8 +184,7 @@ class _Attempt(Handler):
     def on_ready(self, events: int) -> None:
         if not events & (WRITABLE | BROKEN):
             return
-        number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if number:
+        if events & BROKEN and (number := self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
             self._dial.end_attempt(self, to_code(number))
         else:
             self._dial.win(self, events)

@@ -8,7 +8,6 @@ places there are, so that it alone cannot keep everybody else out.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from towonel.runtime.addresses import IpAddress, source_of
 from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey
@@ -45,7 +44,7 @@ class KeyedLimit[K]:
 
     def acquire(self, key: K, limit: int | None = None) -> bool:
         """Count one more, or return False at the limit, or at a lower one for this key now."""
-        count = self.count(key)
+        count = self._counts.get(key, 0)
         if count >= self.limit or (limit is not None and count >= limit):
             return False
         self._counts[key] = count + 1
@@ -90,13 +89,12 @@ class Admission:
         self.clients += 1
         return Ticket()
 
-    def claim_source(self, ticket: Ticket, address: IpAddress) -> None:
-        """Count the client for the address it comes from.
+    def claim_source(self, ticket: Ticket, source: str) -> None:
+        """Count the client for where it comes from, as `source_of` its address has it.
 
         Raises:
             Denied: LIMIT_EXCEEDED.
         """
-        source = source_of(address)
         if not self._sources.acquire(source):
             raise Denied(Code.LIMIT_EXCEEDED, f"source {source} has {self._sources.limit} clients")
         ticket.source = source

@@ -65,6 +65,9 @@ class Balancer:
             now: seconds, monotonic.
             draw: randomness.
         """
+        candidates = list(candidates)
+        if len(candidates) == 1:
+            return [] if candidates[0].going_away else candidates
         ranks: tuple[list[C], list[C], list[C]] = ([], [], [])
         for candidate in candidates:
             if not candidate.going_away:

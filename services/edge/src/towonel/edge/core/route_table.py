@@ -4,11 +4,10 @@ The hub sends deltas; the table is their sum. A blocked tenant has no routes her
 table has rows of it, so a revocation holds even when it arrives before the rows are gone.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from towonel.wire.ids import TenantId
-from towonel.wire.names import Hostname, ServiceKey, ServiceKind, wildcard_of
+from towonel.wire.names import Hostname, ServiceKind, wildcard_of
 from towonel.wire.routes import Route, RouteDelta
 
 
@@ -28,20 +27,28 @@ class TableChange:
         return bool(self.changed or self.blocked or self.unblocked)
 
 
-def route_keys(name: Hostname) -> Iterator[str]:
-    """Yield the keys of the routes that decide about a server name, the exact one first."""
+_HTTPS = f"{ServiceKind.HTTPS}:"
+
+
+def route_keys(name: Hostname) -> tuple[str] | tuple[str, str]:
+    """Return the keys of the routes that decide about a server name, the exact one first."""
     wildcard = wildcard_of(name)
-    for pattern in (name,) if wildcard is None else (name, wildcard):
-        yield str(ServiceKey(ServiceKind.HTTPS, pattern))
+    return (_HTTPS + name,) if wildcard is None else (_HTTPS + name, _HTTPS + wildcard)
 
 
 class RouteTable:
-    """Table of the routes as of one revision; `revision` is None before the first delta."""
+    """Table of the routes as of one revision.
+
+    Attributes:
+        revision: None before the first delta.
+        changes: deltas that were applied: while it is the same, so is every look-up.
+    """
 
     def __init__(self) -> None:
         self._routes: dict[str, Route] = {}
         self._blocked: set[TenantId] = set()
         self.revision: int | None = None
+        self.changes = 0
 
     def __len__(self) -> int:
         return len(self._routes)
@@ -49,6 +56,7 @@ class RouteTable:
     def apply(self, delta: RouteDelta) -> TableChange:
         """Apply a delta, or replace everything by a snapshot, and return what that changed."""
         self.revision = delta.revision
+        self.changes += 1
         removed, unblocked = set(delta.removed), set(delta.unblocked)
         if delta.snapshot:
             removed, unblocked = set(self._routes), set(self._blocked)

@@ -4,6 +4,7 @@ import errno
 import select
 import socket
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Final, override
 
 from towonel.relay.loop import Handler, Loop
@@ -11,6 +12,7 @@ from towonel.relay.loop import Handler, Loop
 BATCH: Final = 16  # connections of one wake-up, before other events get their turn
 # Out of descriptors or memory, most often: accepting again at once would fail again, and spin.
 PAUSE_S: Final = 0.1  # connections wait in the backlog meanwhile; those that end free descriptors
+type SocketName = tuple[str, int] | tuple[str, int, int, int]
 _EXCLUSIVE: Final = select.EPOLLIN | select.EPOLLEXCLUSIVE  # one worker wakes up for a connection
 
 
@@ -20,7 +22,8 @@ class Acceptor(Handler):
     Args:
         sock: listens, and is non-blocking; it is owned by this.
         loop: of the worker.
-        on_accepted: owns the new socket, which is non-blocking.
+        on_accepted: owns the new socket, which is non-blocking; is told the name of its peer, and its own
+            where that is the listener's.
         on_error: is told the name of an error, such as EMFILE; then there is a pause.
     """
 
@@ -28,10 +31,12 @@ class Acceptor(Handler):
         self,
         sock: socket.socket,
         loop: Loop,
-        on_accepted: Callable[[socket.socket], object],
+        on_accepted: Callable[[socket.socket, SocketName, SocketName | None], object],
         on_error: Callable[[str], None],
     ) -> None:
         self._sock = sock
+        name: SocketName = sock.getsockname()
+        self._name = None if ip_address(name[0]).is_unspecified else name
         self._loop = loop
         self._on_accepted = on_accepted
         self._on_error = on_error
@@ -60,7 +65,7 @@ class Acceptor(Handler):
 
     def _accept(self) -> bool:
         try:
-            sock, _ = self._sock.accept()
+            sock, peer = self._sock.accept()
         except BlockingIOError:
             return False
         except ConnectionAbortedError:
@@ -73,5 +78,5 @@ class Acceptor(Handler):
                 self._loop.delays.arm(self, PAUSE_S)
             return False
         sock.setblocking(False)
-        self._on_accepted(sock)
+        self._on_accepted(sock, peer, self._name)
         return True

@@ -8,17 +8,15 @@ TLS modes part at the stage *find route*. A first byte of 0xF7 begins a lane of 
 """
 
 import socket
-import time
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, override
 
 from towonel.edge.core.admission import Ticket
-from towonel.edge.core.trusted_proxies import is_trusted
+from towonel.edge.worker.acceptor import SocketName
 from towonel.edge.worker.messages import Refused
 from towonel.edge.worker.sessions import WorkerSession
 from towonel.relay.edge_lanes import EdgeLane, LaneSession, LaneUse, Waiter
 from towonel.relay.loop import BROKEN, ENDED, READABLE, Handler
-from towonel.runtime.addresses import unmap
+from towonel.runtime.addresses import source_of
 from towonel.wire import clienthello, lane_admission, proxy
 from towonel.wire.clienthello import Incomplete
 from towonel.wire.errors import Code, ProtocolError, TowonelError, Unavailable
@@ -33,7 +31,7 @@ FIRST_BYTES: Final = 16 * 1024  # a ClientHello at its largest, and all that is 
 FREE_READS: Final = 16  # more than an ordinary client needs; then a tick before each further one
 _LANE: Final = lane_admission.MAGIC[0]
 
-type SocketName = tuple[str, int] | tuple[str, int, int, int]
+_NONE_TRIED: Final[frozenset[bytes]] = frozenset()
 
 
 class Client(Handler):
@@ -41,13 +39,16 @@ class Client(Handler):
 
     Args:
         sock: non-blocking.
-        peer: its address.
+        peer: its name.
+        local: the name of this end, where that is known.
         service: serves it.
         lanes_only: whether nothing but a lane is admitted where it came from.
 
     Attributes:
         data: bytes that were read, without a PROXY header.
         hung_up, ended_well, broken: as of `SocketEnd`.
+        readable: whether more may have come since.
+        routes_at: the changes of the route table when its route was looked up.
         tried: sessions that failed it.
         is_repeatable: whether what was read may reach two origins without harm.
         tries: uses of lanes that were opened for it.
@@ -55,6 +56,7 @@ class Client(Handler):
     """
 
     route: Route
+    routes_at: int
     server_name: Hostname | None = None
     is_counted: bool = False  # among the connections accepted
 
@@ -63,6 +65,7 @@ class Client(Handler):
         sock: socket.socket,
         peer: SocketName,
         service: "ClientService",
+        local: SocketName | None = None,
         *,
         lanes_only: bool = False,
     ) -> None:
@@ -72,14 +75,16 @@ class Client(Handler):
         self.ticket: Ticket | None = None
         self.data = b""
         self.hung_up = self.ended_well = self.broken = False
-        self.opening = self.is_repeatable = False
-        self.tried: set[bytes] = set()
+        self.opening = self.is_repeatable = self.readable = False
+        self.tried = _NONE_TRIED
         self.tries = 0
         self.failure: Code | None = None
         self.use: ClientUse | None = None
         self.waiter: ClientWaiter | None = None
-        self.source = _to_address(peer)
+        self._peer = service.find_peer(peer[0])
+        self.source = Address(self._peer.ip, peer[1])
         self.destination = self.source
+        self._local = local
         self._lanes_only = lanes_only
         self._expects_proxy = False
         self._needed = 1
@@ -90,11 +95,12 @@ class Client(Handler):
         """Read from now on, for a client that is admitted."""
         self.ticket = ticket
         service = self.service
-        self.destination = _to_address(self.sock.getsockname())
-        self._expects_proxy = is_trusted(service.proxies, self.source.ip)
+        local = self._local or self.sock.getsockname()
+        self.destination = Address(service.find_peer(local[0]).ip, local[1])
+        self._expects_proxy = self._peer.is_trusted
         if not self._expects_proxy:
-            service.admission.claim_source(ticket, self.source.ip)
-        self._give_up_at = time.monotonic() + service.start.handshake_s
+            service.admission.claim_source(ticket, self._peer.source)
+        self._give_up_at = service.loop.wheel.now + service.start.handshake_s
         service.loop.wheel.arm(self, service.start.handshake_s)
 
     @override
@@ -132,22 +138,25 @@ class Client(Handler):
         if not self.opening:
             if events & READABLE and self._reads <= FREE_READS:
                 self._read()
-        elif self.broken:
+            return
+        self.readable = True
+        if self.broken:
             self.service.abandon(self, Code.CLIENT_CLOSED)
 
     @override
     def expire(self) -> None:
         if self.opening:
             self.service.give_up(self)
-        elif time.monotonic() >= self._give_up_at:
+        elif self.service.loop.wheel.now >= self._give_up_at:
             self._refuse(Unavailable(Code.CLIENT_TIMEOUT, "no ClientHello in time"))
         else:
             self._read()
             self._pace()
 
     def _read(self) -> None:
+        room = FIRST_BYTES - len(self.data)
         try:
-            data = self.sock.recv(FIRST_BYTES - len(self.data))
+            data = self.sock.recv(room)
         except BlockingIOError:
             return
         except OSError as error:
@@ -158,6 +167,8 @@ class Client(Handler):
             self._refuse(Unavailable(Code.CLIENT_CLOSED, detail))
             return
         self.data += data
+        # What comes while more than a byte is waited for may be told by no event.
+        self.readable = len(data) == room or self._needed > 1
         if len(self.data) < self._needed:
             return
         self._reads += 1
@@ -206,7 +217,7 @@ class Client(Handler):
         self._expects_proxy = False
         self.data = self.data[length:]
         assert self.ticket is not None, "it is admitted"
-        self.service.admission.claim_source(self.ticket, self.source.ip)
+        self.service.admission.claim_source(self.ticket, source_of(self.source.ip))
         return True
 
     def _wait_for(self, needed: int) -> None:
@@ -266,7 +277,3 @@ def _header_bytes(data: bytes) -> int:
     """Return the bytes of a PROXY header in all, or as many as it takes to know that."""
     fixed = len(proxy.SIGNATURE) + 4
     return fixed if len(data) < fixed else fixed + int.from_bytes(data[fixed - 2 : fixed])
-
-
-def _to_address(name: SocketName) -> Address:
-    return Address(unmap(ip_address(name[0])), name[1])

@@ -123,7 +123,7 @@ class EdgeWorker(Handler):
     ) -> None:
         for sock in map(_to_socket, descriptors):
             if isinstance(message, Accepted):
-                service.accept(sock)
+                service.take(sock)
                 continue
             accept = service.accept_lane if message.lanes_only else service.accept
             self._acceptors.append(Acceptor(sock, self._loop, accept, self._on_accept_error))

@@ -33,6 +33,7 @@ class ClientConnection(Connection):
         server_name: that it asked for.
         tenant_id: that the name belonged to then.
         first_bytes: of it that the lane has taken already.
+        readable: whether more may have come.
     """
 
     def __init__(
@@ -48,8 +49,18 @@ class ClientConnection(Connection):
         server_name: Hostname,
         tenant_id: TenantId,
         first_bytes: int,
+        readable: bool,
     ) -> None:
-        super().__init__(sock, loop, memory, lane, relays, reset=Code.CLIENT_CLOSED, idle_s=idle_s)
+        super().__init__(
+            sock,
+            loop,
+            memory,
+            lane,
+            relays,
+            reset=Code.CLIENT_CLOSED,
+            idle_s=idle_s,
+            readable=readable,
+        )
         self.received = first_bytes
         self.relays = relays
         self.ticket = ticket
@@ -95,7 +106,8 @@ class Relays(Owner, Handler):
             set() for _ in range(max(1, round(check_s / TICK_S)))
         ]
         self._next = 0
-        self._by_route: dict[str, set[ClientConnection]] = {}
+        self._by_route: dict[str, set[ClientConnection]] = {}  # by the key of its exact name
+        self._by_wildcard: dict[str, set[str]] = {}  # of those keys, by that of their wildcard
         self._to_check: deque[ClientConnection] = deque()
 
     def add(self, client: ClientConnection) -> None:
@@ -103,8 +115,13 @@ class Relays(Owner, Handler):
         self._next = (self._next + 1) % len(self._slices)
         client.slice = self._next
         self._slices[client.slice].add(client)
-        for key in route_keys(client.server_name):
-            self._by_route.setdefault(key, set()).add(client)
+        key = route_keys(client.server_name)
+        of_route = self._by_route.get(key[0])
+        if of_route is None:
+            self._by_route[key[0]] = {client}
+            self._by_wildcard.setdefault(key[-1], set()).add(key[0])
+        else:
+            of_route.add(client)
         self._counters.tenant(client.tenant_id).began += 1
 
     def cut(self, tenants: Collection[TenantId]) -> None:
@@ -121,7 +138,11 @@ class Relays(Owner, Handler):
 
     def recheck(self, routes: Iterable[str]) -> None:
         """End clients whose route went, or has another owner, soon; `routes` are what changed."""
-        for key in self._by_route.keys() & set(routes):
+        changed = set(routes)
+        keys = self._by_route.keys() & changed
+        for wildcard in self._by_wildcard.keys() & changed:
+            keys |= self._by_wildcard[wildcard]
+        for key in keys:
             self._to_check.extend(self._by_route[key])
         if self._to_check:
             self._loop.queue(self)
@@ -148,17 +169,25 @@ class Relays(Owner, Handler):
     def on_connection_ended(self, connection: Connection) -> None:
         assert isinstance(connection, ClientConnection), "nothing else is owned by this"
         self._slices[connection.slice].discard(connection)
-        for key in route_keys(connection.server_name):
-            of_route = self._by_route[key]
-            of_route.discard(connection)
-            if not of_route:
-                del self._by_route[key]
+        self._take_out(connection)
         self._count_bytes(connection)
         self._admission.release(connection.ticket)
         counters = self._counters
         counters.tenant(connection.tenant_id).ended += 1
         counters.active -= 1
         count(counters.ended, connection.code)
+
+    def _take_out(self, client: ClientConnection) -> None:
+        key = route_keys(client.server_name)
+        of_route = self._by_route[key[0]]
+        of_route.discard(client)
+        if of_route:
+            return
+        del self._by_route[key[0]]
+        of_wildcard = self._by_wildcard[key[-1]]
+        of_wildcard.discard(key[0])
+        if not of_wildcard:
+            del self._by_wildcard[key[-1]]
 
     def _count_bytes(self, client: ClientConnection) -> None:
         """Count the bytes that passed since the last look."""

@@ -2,14 +2,16 @@
 
 import random
 import socket
-import time
 import traceback
+from functools import lru_cache
 from typing import Final, assert_never
 
 from towonel.edge.core.admission import Admission, AdmissionLimits
 from towonel.edge.core.balance import MAX_TRIES, SESSION_CODES, Balancer
 from towonel.edge.core.route_table import RouteTable
-from towonel.edge.worker.clients import Client, ClientUse, ClientWaiter, SocketName
+from towonel.edge.core.trusted_proxies import Peer, describe_peer
+from towonel.edge.worker.acceptor import SocketName
+from towonel.edge.worker.clients import Client, ClientUse, ClientWaiter
 from towonel.edge.worker.counters import WorkerCounters, count
 from towonel.edge.worker.handed_over import HandedOver
 from towonel.edge.worker.messages import Crashed, Start
@@ -29,6 +31,7 @@ from towonel.wire.names import Hostname
 from towonel.wire.preamble import Preamble
 from towonel.wire.routes import Route, TlsMode
 
+_PEERS: Final = 4096  # addresses that are remembered
 MAX_TRACEBACK_CHARS: Final = 8 * 1024
 
 
@@ -51,7 +54,8 @@ class ClientService:
         self.loop = loop
         self.memory = memory
         self.send = send
-        self.proxies = parse_networks(start.proxies)
+        self._proxies = parse_networks(start.proxies)
+        self.find_peer = lru_cache(_PEERS)(self._describe_peer)
         self.table = RouteTable()
         self.counters = WorkerCounters()
         self.admission = Admission(
@@ -84,18 +88,31 @@ class ClientService:
         """Clients in all, refused ones that may still read their alert included."""
         return self.counters.active + len(self.refuser.lingering)
 
-    def accept_lane(self, sock: socket.socket) -> None:
+    def accept_lane(
+        self, sock: socket.socket, peer: SocketName, local: SocketName | None = None
+    ) -> None:
         """Admit a lane on an accepted socket, where no client is served."""
-        self.accept(sock, lanes_only=True)
+        self.accept(sock, peer, local, lanes_only=True)
 
-    def accept(self, sock: socket.socket, *, lanes_only: bool = False) -> None:
-        """Serve a client, or admit a lane, on an accepted socket."""
+    def take(self, sock: socket.socket) -> None:
+        """Serve a client, or admit a lane, on a socket that was accepted elsewhere."""
         try:
             peer: SocketName = sock.getpeername()
-            client = Client(sock, peer, self, lanes_only=lanes_only)
         except OSError:  # it has left already
             sock.close()
             return
+        self.accept(sock, peer)
+
+    def accept(
+        self,
+        sock: socket.socket,
+        peer: SocketName,
+        local: SocketName | None = None,
+        *,
+        lanes_only: bool = False,
+    ) -> None:
+        """Serve a client, or admit a lane, on an accepted socket, whose own name may be known."""
+        client = Client(sock, peer, self, local, lanes_only=lanes_only)
         self.loop.add(client.descriptor, client)
         self.arriving.add(client)
         self.counters.active += 1
@@ -105,6 +122,9 @@ class ClientService:
             self.refuse(client, error)
         except OSError as error:
             self.refuse(client, Unavailable(Code.CLIENT_CLOSED, str(error)))
+
+    def _describe_peer(self, ip: str) -> Peer:
+        return describe_peer(self._proxies, ip)
 
     # What its first bytes say.
 
@@ -121,6 +141,7 @@ class ClientService:
             TowonelError: it gets no service.
         """
         client.route = route = self._find_route(name)
+        client.routes_at = self.table.changes
         assert client.ticket is not None, "it is admitted"
         self.admission.claim_tenant(client.ticket, route.tenant_id, self.sessions.places(route))
         self.loop.wheel.arm(client, self.start.open_s)
@@ -143,10 +164,11 @@ class ClientService:
     def open(self, client: Client) -> None:
         """Open a lane of the best session that has one, wait for one, or let control open a stream."""
         route = client.route
-        serving = self.sessions.find(route.tenant_id, route.service)
-        untried = [each for each in serving if each.session_id not in client.tried]
+        candidates = self.sessions.find(route.tenant_id, route.service)
+        if client.tried:
+            candidates = [each for each in candidates if each.session_id not in client.tried]
         ordered = self.balancer.order(
-            route.service, untried, now=time.monotonic(), draw=random.randrange
+            route.service, candidates, now=self.loop.wheel.now, draw=random.randrange
         )
         if not ordered:
             code = client.failure or Code.NO_AGENT
@@ -221,7 +243,9 @@ class ClientService:
         route, name = client.route, client.server_name
         assert name is not None, "it said what it wants"
         self.balancer.record_success(route.service, session.session_id)
-        if not self.relays.is_routed(name, route.tenant_id):
+        if client.routes_at != self.table.changes and not self.relays.is_routed(
+            name, route.tenant_id
+        ):
             lane.end_use(Code.NO_ROUTE)
             self.refuse(client, Unavailable(Code.NO_ROUTE, f"{name}: its route went"))
             return
@@ -238,6 +262,7 @@ class ClientService:
             server_name=name,
             tenant_id=route.tenant_id,
             first_bytes=len(client.data),
+            readable=client.readable,
         )
         connection.hung_up, connection.ended_well = client.hung_up, client.ended_well
         self.relays.add(connection)
@@ -249,9 +274,11 @@ class ClientService:
         client.use = None
         client.failure = code
         if code not in SESSION_CODES:
-            self.balancer.record_failure(client.route.service, session.session_id, time.monotonic())
+            self.balancer.record_failure(
+                client.route.service, session.session_id, self.loop.wheel.now
+            )
         if code is not Code.SESSION_LOST:  # it may have other lanes
-            client.tried.add(session.session_id)
+            client.tried |= {session.session_id}
         if not may_retry or client.tries >= MAX_TRIES:
             self.refuse(client, Unavailable(code, str(client.route.service)))
             return
