@@ -15,7 +15,7 @@ from typing import override
 
 from towonel.relay.frame_writer import FrameWriter
 from towonel.relay.lingering import LINGER_S, LingeringEnd
-from towonel.relay.loop import BROKEN, Loop
+from towonel.relay.loop import BROKEN, ENDED, READABLE, WRITABLE, Loop
 from towonel.relay.memory import BUFFER_BYTES, Memory
 from towonel.relay.pipes import Pipe
 from towonel.relay.socket_end import SPLICE_FLAGS, STALL_CHECK_S
@@ -180,10 +180,17 @@ class Connection(LingeringEnd):
 
     @override
     def on_ready(self, events: int) -> None:
-        if events & BROKEN and self._input_over and not self._closed:
-            self.fail(self._reset)  # nothing is read any more that could show it
-        else:
-            super().on_ready(events)
+        if events & ENDED:
+            if events & BROKEN and self._input_over and not self._closed:
+                self.fail(self._reset)  # nothing is read any more that could show it
+                return
+            self.hung_up = True
+            self.ended_well = self.ended_well or not events & BROKEN
+        if events & WRITABLE and not self.clear and not self.broken and self.flush():
+            self.on_clear()
+        if events & READABLE:
+            self.readable = True
+            self.on_readable()
 
     # From the lane to the socket.
 

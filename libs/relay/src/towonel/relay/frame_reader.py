@@ -7,7 +7,7 @@ from typing import Final, override
 from towonel.relay.connection import Connection
 from towonel.relay.core.lane_state import LaneState, Received
 from towonel.relay.frame_writer import FrameWriter
-from towonel.relay.loop import BROKEN, Loop
+from towonel.relay.loop import BROKEN, ENDED, READABLE, WRITABLE, Loop
 from towonel.relay.memory import BUFFER_BYTES, Memory
 from towonel.relay.socket_end import SPLICE_FLAGS
 from towonel.wire import lanes
@@ -60,13 +60,22 @@ class FrameReader(FrameWriter):
     def on_ready(self, events: int) -> None:
         if events & BROKEN:
             self.lose(Code.SESSION_LOST)  # at once, although the connection may not take more now
-        else:
-            super().on_ready(events)
+            return
+        if events & ENDED:
+            self.hung_up = self.ended_well = True
+        if events & WRITABLE and not self.clear and not self.broken and self.flush():
+            self.on_clear()
+        if events & READABLE:
+            self.readable = True
+            self.on_readable()
 
     @override
     def on_readable(self) -> None:
-        while self.readable and not self.closed and not self._must_wait():
-            if self._left >= SPLICE_BYTES and self.connection is not None:
+        while self.readable and not self.closed:
+            connection = self.connection
+            if connection is not None and not connection.clear and not connection.broken:
+                return
+            if self._left >= SPLICE_BYTES and connection is not None:
                 self.loop.queue(self)
                 return
             self._receive()

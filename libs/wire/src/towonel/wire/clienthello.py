@@ -145,16 +145,28 @@ def _vector(data: bytes, at: int, size: int, end: int) -> tuple[int, int]:
 
 def _parse(handshake: bytes) -> ClientHello:
     end = _HANDSHAKE_HEADER + int.from_bytes(handshake[1:4])
-    at = _HANDSHAKE_HEADER + 2 + 32
-    _, at = _vector(handshake, at, 1, end)  # session id
-    _, at = _vector(handshake, at, 2, end)  # cipher suites
-    _, at = _vector(handshake, at, 1, end)  # compression methods
+    at = _after_compression(handshake, end)
     extensions = _parse_extensions(handshake, at, end) if at < end else {}
-    _check_alpn(handshake, extensions.get(_ALPN))
+    if _ALPN in extensions:
+        _check_alpn(handshake, extensions[_ALPN])
     if _SERVER_NAME not in extensions:
         raise ProtocolError(Code.NO_SNI, "the client names no host")
     name = _parse_server_name(handshake, *extensions[_SERVER_NAME])
     return ClientHello(name, _EARLY_DATA in extensions)
+
+
+def _after_compression(handshake: bytes, end: int) -> int:
+    """Return where the session id, the cipher suites and the compression methods are over."""
+    at = _HANDSHAKE_HEADER + 2 + 32
+    try:
+        at += 1 + handshake[at]
+        at += 2 + (handshake[at] << 8) + handshake[at + 1]
+        at += 1 + handshake[at]
+    except IndexError:
+        at = end + 1
+    if at > end:
+        raise ProtocolError(Code.BAD_HELLO, f"a length goes beyond {end}")
+    return at
 
 
 def _parse_extensions(data: bytes, at: int, end: int) -> dict[int, tuple[int, int]]:
@@ -177,12 +189,11 @@ def _parse_extensions(data: bytes, at: int, end: int) -> dict[int, tuple[int, in
     return found
 
 
-def _check_alpn(data: bytes, extension: tuple[int, int] | None) -> None:
+def _check_alpn(data: bytes, extension: tuple[int, int]) -> None:
     """Check the list of protocols (RFC 7301 §3.1); which they are is the origin's affair."""
-    if extension is not None:
-        at, end = _vector(data, extension[0], 2, extension[1])
-        while at < end:
-            _, at = _vector(data, at, 1, end)
+    at, end = _vector(data, extension[0], 2, extension[1])
+    while at < end:
+        _, at = _vector(data, at, 1, end)
 
 
 def _parse_server_name(data: bytes, at: int, end: int) -> Hostname:

@@ -11,6 +11,7 @@ Source: HAProxy's proxy-protocol.txt §2.2.
 """
 
 import struct
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple, override
 
@@ -26,6 +27,7 @@ _TCP4, _TCP6 = 0x11, 0x21
 _FIXED = struct.Struct(">12sBBH")
 _TLV = struct.Struct(">BH")
 _PORTS = struct.Struct(">HH")
+_ADDRESSES_4 = struct.Struct(">IIHH")
 
 
 class Address(NamedTuple):
@@ -60,8 +62,14 @@ def encode_addresses(client: Address, local: Address, tlvs: bytes) -> bytes:
     source, destination = client.ip, local.ip
     if type(source) is not IPv4Address or type(destination) is not IPv4Address:
         source, destination = _to_one_family(source, destination)
-    family = _TCP4 if isinstance(source, IPv4Address) else _TCP6
-    addresses = source.packed + destination.packed + _PORTS.pack(client.port, local.port)
+    if isinstance(source, IPv4Address):
+        family, addresses = (
+            _TCP4,
+            _ADDRESSES_4.pack(int(source), int(destination), client.port, local.port),
+        )
+    else:
+        ports = _PORTS.pack(client.port, local.port)
+        family, addresses = _TCP6, source.packed + destination.packed + ports
     return _FIXED.pack(SIGNATURE, _PROXY, family, len(addresses) + len(tlvs)) + addresses + tlvs
 
 
@@ -99,7 +107,7 @@ def read(data: bytes) -> tuple[ProxyHeader | None, int] | None:
 
 
 def _parse(family: int, body: bytes) -> ProxyHeader:
-    size, make = (4, IPv4Address) if family == _TCP4 else (16, IPv6Address)
+    size, make = (4, _ipv4) if family == _TCP4 else (16, _ipv6)
     addresses = 2 * size + 4
     if len(body) < addresses:
         raise _error("too short for its addresses")
@@ -109,6 +117,10 @@ def _parse(family: int, body: bytes) -> ProxyHeader:
     return ProxyHeader(source, destination, _parse_tlvs(body[addresses:]))
 
 
+_ipv4, _ipv6 = lru_cache(maxsize=4096)(IPv4Address), lru_cache(maxsize=4096)(IPv6Address)
+
+
+@lru_cache(maxsize=256)  # the clients of a service have the same; at most 4 KiB each
 def _parse_tlvs(data: bytes) -> tuple[tuple[int, bytes], ...]:
     found: list[tuple[int, bytes]] = []
     at = 0

@@ -58,7 +58,7 @@ class LaneState:
     @property
     def idle(self) -> bool:
         """Whether the last use is over for both sides."""
-        return _NONE not in {self._sent, self._received}
+        return bool(self._sent and self._received)  # neither is none
 
     @property
     def may_send(self) -> bool:

@@ -82,6 +82,8 @@ class OriginDial(Timed, AgentUse):
         attempts, now = self._attempts, self.loop.wheel.now
         while not self.over and (address := attempts.begin(now)) is not None:
             self._connect(address)
+            if self._sockets and attempts.next_at is None:
+                return  # the only one, most often
         if self.over:
             return
         if attempts.over:

@@ -117,9 +117,15 @@ class Admission:
             detail = f"tenant {tenant_id.hex()} has {self._tenants.limit} clients"
             raise Denied(Code.LIMIT_EXCEEDED, detail)
         ticket.tenant_id = tenant_id
-        assert ticket.source is not None, "the source is claimed before the tenant"
+        source = ticket.source
+        assert source is not None, "the source is claimed before the tenant"
+        share = self._limits.source_share
         for service, count in places.items():
-            self._claim_share(ticket, (ticket.source, tenant_id, service), count)
+            key = source, tenant_id, service
+            # As `source_limit` has it.
+            if not self._shares.acquire(key, max(int(count * share), 1) if count else None):
+                raise self._deny_share(key)
+            ticket.shares.append(key)
 
     def release(self, ticket: Ticket) -> None:
         """Count a client no more, anywhere."""
@@ -131,10 +137,7 @@ class Admission:
         for key in ticket.shares:
             self._shares.release(key)
 
-    def _claim_share(self, ticket: Ticket, key: ShareKey, places: int) -> None:
-        limit = self._limits.source_limit(places) if places else None
-        if not self._shares.acquire(key, limit):
-            source, tenant_id, service = key
-            detail = f"source {source} has its share of {service or 'all'} of {tenant_id.hex()}"
-            raise Denied(Code.LIMIT_EXCEEDED, f"{detail}: {self._shares.count(key)} clients")
-        ticket.shares.append(key)
+    def _deny_share(self, key: ShareKey) -> Denied:
+        source, tenant_id, service = key
+        detail = f"source {source} has its share of {service or 'all'} of {tenant_id.hex()}"
+        return Denied(Code.LIMIT_EXCEEDED, f"{detail}: {self._shares.count(key)} clients")

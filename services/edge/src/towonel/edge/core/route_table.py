@@ -80,11 +80,12 @@ class RouteTable:
 
         The wildcard stands for one label: `*.example.eu` serves `a.example.eu` only.
         """
-        for key in route_keys(name):
-            route = self._routes.get(key)
-            if route is not None:  # while a tenant is blocked, no other gets its name
-                return None if self.is_blocked(route.tenant_id) else route
-        return None
+        route = self._routes.get(_HTTPS + name)
+        if route is None:
+            wildcard = wildcard_of(name)
+            route = None if wildcard is None else self._routes.get(_HTTPS + wildcard)
+        # While a tenant is blocked, no other gets its name.
+        return None if route is None or route.tenant_id in self._blocked else route
 
     def is_blocked(self, tenant_id: TenantId) -> bool:
         return tenant_id in self._blocked

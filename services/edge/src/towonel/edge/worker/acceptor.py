@@ -16,6 +16,25 @@ type SocketName = tuple[str, int] | tuple[str, int, int, int]
 _EXCLUSIVE: Final = select.EPOLLIN | select.EPOLLEXCLUSIVE  # one worker wakes up for a connection
 
 
+class Listener(socket.socket):
+    """Listening socket: `accept` asks for its family and type each time, which are looked up in enums."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(fileno=descriptor)
+        self.setblocking(False)
+        self._family, self._type = super().family, super().type
+
+    @property
+    @override
+    def family(self) -> socket.AddressFamily:
+        return self._family
+
+    @property
+    @override
+    def type(self) -> socket.SocketKind:
+        return self._type
+
+
 class Acceptor(Handler):
     """Acceptor of one listening socket.
 
@@ -35,13 +54,13 @@ class Acceptor(Handler):
         on_error: Callable[[str], None],
     ) -> None:
         self._sock = sock
-        name: SocketName = sock.getsockname()
+        name: SocketName = self._sock.getsockname()
         self._name = None if ip_address(name[0]).is_unspecified else name
         self._loop = loop
         self._on_accepted = on_accepted
         self._on_error = on_error
         self._paused = False
-        loop.add(sock.fileno(), self, _EXCLUSIVE)
+        loop.add(self._sock.fileno(), self, _EXCLUSIVE)
 
     def close(self) -> None:
         """Take what waits in the kernel's queue, which closing may reset; then close."""

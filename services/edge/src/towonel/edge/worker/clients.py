@@ -20,7 +20,7 @@ from towonel.runtime.addresses import source_of
 from towonel.wire import clienthello, lane_admission, proxy
 from towonel.wire.clienthello import Incomplete
 from towonel.wire.errors import Code, ProtocolError, TowonelError, Unavailable
-from towonel.wire.names import Hostname
+from towonel.wire.names import Hostname, ServiceKey
 from towonel.wire.proxy import Address
 from towonel.wire.routes import Route
 
@@ -48,6 +48,7 @@ class Client(Handler):
         data: bytes that were read, without a PROXY header.
         hung_up, ended_well, broken: as of `SocketEnd`.
         readable: whether more may have come since.
+        wanted: the service of its route.
         routes_at: the changes of the route table when its route was looked up.
         tried: sessions that failed it.
         is_repeatable: whether what was read may reach two origins without harm.
@@ -56,6 +57,7 @@ class Client(Handler):
     """
 
     route: Route
+    wanted: ServiceKey
     routes_at: int
     server_name: Hostname | None = None
     is_counted: bool = False  # among the connections accepted
@@ -151,7 +153,8 @@ class Client(Handler):
             self._refuse(Unavailable(Code.CLIENT_TIMEOUT, "no ClientHello in time"))
         else:
             self._read()
-            self._pace()
+            if self._reads > FREE_READS:
+                self._pace()
 
     def _read(self) -> None:
         room = FIRST_BYTES - len(self.data)
@@ -177,7 +180,8 @@ class Client(Handler):
         except TowonelError as error:
             self._refuse(error)
         else:
-            self._pace()
+            if self._reads > FREE_READS:
+                self._pace()
 
     def _parse(self) -> None:
         """Act on what has come, if it is whole."""
@@ -233,7 +237,7 @@ class Client(Handler):
 
     def _pace(self) -> None:
         """Bound the work that a client can cause before its deadline: read at ticks only."""
-        if self._reads > FREE_READS and not self.opening and self.ticket is not None:
+        if not self.opening and self.ticket is not None:
             self.service.loop.wheel.arm(self, 0)
 
     def _refuse(self, error: TowonelError) -> None:

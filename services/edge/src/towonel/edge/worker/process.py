@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, assert_never, override
 
-from towonel.edge.worker.acceptor import Acceptor
+from towonel.edge.worker.acceptor import Acceptor, Listener
 from towonel.edge.worker.messages import (
     Accepted,
     ClientEnded,
@@ -121,12 +121,13 @@ class EdgeWorker(Handler):
     def _take_sockets(
         self, service: ClientService, message: Listen | Accepted, descriptors: tuple[int, ...]
     ) -> None:
-        for sock in map(_to_socket, descriptors):
+        for descriptor in descriptors:
             if isinstance(message, Accepted):
-                service.take(sock)
+                service.take(_to_socket(descriptor))
                 continue
             accept = service.accept_lane if message.lanes_only else service.accept
-            self._acceptors.append(Acceptor(sock, self._loop, accept, self._on_accept_error))
+            listener = Listener(descriptor)
+            self._acceptors.append(Acceptor(listener, self._loop, accept, self._on_accept_error))
 
     def _on_accept_error(self, word: str) -> None:
         if self._service is not None:

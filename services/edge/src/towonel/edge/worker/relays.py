@@ -75,6 +75,15 @@ class ClientConnection(Connection):
         self.fail(Code.INTERNAL)
 
 
+class _Named:
+    """Clients of one server name, and the keys of the routes that decide about it."""
+
+    def __init__(self, name: Hostname) -> None:
+        keys = route_keys(name)
+        self.exact, self.wildcard = keys[0], keys[-1]
+        self.clients: set[ClientConnection] = set()
+
+
 class Relays(Owner, Handler):
     """Registry of relayed clients.
 
@@ -106,8 +115,8 @@ class Relays(Owner, Handler):
             set() for _ in range(max(1, round(check_s / TICK_S)))
         ]
         self._next = 0
-        self._by_route: dict[str, set[ClientConnection]] = {}  # by the key of its exact name
-        self._by_wildcard: dict[str, set[str]] = {}  # of those keys, by that of their wildcard
+        self._by_name: dict[Hostname, _Named] = {}
+        self._by_route: dict[str, dict[_Named, None]] = {}
         self._to_check: deque[ClientConnection] = deque()
 
     def add(self, client: ClientConnection) -> None:
@@ -115,13 +124,12 @@ class Relays(Owner, Handler):
         self._next = (self._next + 1) % len(self._slices)
         client.slice = self._next
         self._slices[client.slice].add(client)
-        key = route_keys(client.server_name)
-        of_route = self._by_route.get(key[0])
-        if of_route is None:
-            self._by_route[key[0]] = {client}
-            self._by_wildcard.setdefault(key[-1], set()).add(key[0])
-        else:
-            of_route.add(client)
+        named = self._by_name.get(client.server_name)
+        if named is None:
+            named = self._by_name[client.server_name] = _Named(client.server_name)
+            for key in {named.exact, named.wildcard}:
+                self._by_route.setdefault(key, {})[named] = None
+        named.clients.add(client)
         self._counters.tenant(client.tenant_id).began += 1
 
     def cut(self, tenants: Collection[TenantId]) -> None:
@@ -138,12 +146,9 @@ class Relays(Owner, Handler):
 
     def recheck(self, routes: Iterable[str]) -> None:
         """End clients whose route went, or has another owner, soon; `routes` are what changed."""
-        changed = set(routes)
-        keys = self._by_route.keys() & changed
-        for wildcard in self._by_wildcard.keys() & changed:
-            keys |= self._by_wildcard[wildcard]
-        for key in keys:
-            self._to_check.extend(self._by_route[key])
+        for key in self._by_route.keys() & set(routes):
+            for named in self._by_route[key]:
+                self._to_check.extend(named.clients)
         if self._to_check:
             self._loop.queue(self)
 
@@ -178,16 +183,16 @@ class Relays(Owner, Handler):
         count(counters.ended, connection.code)
 
     def _take_out(self, client: ClientConnection) -> None:
-        key = route_keys(client.server_name)
-        of_route = self._by_route[key[0]]
-        of_route.discard(client)
-        if of_route:
+        named = self._by_name[client.server_name]
+        named.clients.discard(client)
+        if named.clients:
             return
-        del self._by_route[key[0]]
-        of_wildcard = self._by_wildcard[key[-1]]
-        of_wildcard.discard(key[0])
-        if not of_wildcard:
-            del self._by_wildcard[key[-1]]
+        del self._by_name[client.server_name]
+        for key in {named.exact, named.wildcard}:
+            of_route = self._by_route[key]
+            del of_route[named]
+            if not of_route:
+                del self._by_route[key]
 
     def _count_bytes(self, client: ClientConnection) -> None:
         """Count the bytes that passed since the last look."""

@@ -141,9 +141,11 @@ class ClientService:
             TowonelError: it gets no service.
         """
         client.route = route = self._find_route(name)
-        client.routes_at = self.table.changes
+        client.routes_at, client.wanted = self.table.changes, route.service
         assert client.ticket is not None, "it is admitted"
-        self.admission.claim_tenant(client.ticket, route.tenant_id, self.sessions.places(route))
+        self.admission.claim_tenant(
+            client.ticket, route.tenant_id, self.sessions.places(route.tenant_id, client.wanted)
+        )
         self.loop.wheel.arm(client, self.start.open_s)
         self.open(client)
 
@@ -163,16 +165,16 @@ class ClientService:
 
     def open(self, client: Client) -> None:
         """Open a lane of the best session that has one, wait for one, or let control open a stream."""
-        route = client.route
-        candidates = self.sessions.find(route.tenant_id, route.service)
+        route, wanted = client.route, client.wanted
+        candidates = self.sessions.find(route.tenant_id, wanted)
         if client.tried:
             candidates = [each for each in candidates if each.session_id not in client.tried]
         ordered = self.balancer.order(
-            route.service, candidates, now=self.loop.wheel.now, draw=random.randrange
+            wanted, candidates, now=self.loop.wheel.now, draw=random.randrange
         )
         if not ordered:
             code = client.failure or Code.NO_AGENT
-            self.refuse(client, Unavailable(code, str(route.service)))
+            self.refuse(client, Unavailable(code, str(wanted)))
             return
         for session in ordered:
             if not session.has_lanes:
@@ -195,9 +197,7 @@ class ClientService:
         use = ClientUse(client, session)
         content = lane_open.encode(
             LaneOpen(
-                Preamble(
-                    client.source, client.destination, client.route.service, client.server_name
-                ),
+                Preamble(client.source, client.destination, client.wanted, client.server_name),
                 client.data,
                 more=len(client.data) >= MAX_FIRST_BYTES,
             )
@@ -242,7 +242,7 @@ class ClientService:
         client.use = None
         route, name = client.route, client.server_name
         assert name is not None, "it said what it wants"
-        self.balancer.record_success(route.service, session.session_id)
+        self.balancer.record_success(client.wanted, session.session_id)
         if client.routes_at != self.table.changes and not self.relays.is_routed(
             name, route.tenant_id
         ):
@@ -274,13 +274,11 @@ class ClientService:
         client.use = None
         client.failure = code
         if code not in SESSION_CODES:
-            self.balancer.record_failure(
-                client.route.service, session.session_id, self.loop.wheel.now
-            )
+            self.balancer.record_failure(client.wanted, session.session_id, self.loop.wheel.now)
         if code is not Code.SESSION_LOST:  # it may have other lanes
             client.tried |= {session.session_id}
         if not may_retry or client.tries >= MAX_TRIES:
-            self.refuse(client, Unavailable(code, str(client.route.service)))
+            self.refuse(client, Unavailable(code, str(client.wanted)))
             return
         count(self.counters.retries, code)
         self.open(client)

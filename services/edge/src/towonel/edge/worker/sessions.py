@@ -8,7 +8,6 @@ from towonel.relay.edge_lanes import EdgeLanes, LaneSession
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
-from towonel.wire.routes import Route
 
 
 class WorkerSession:
@@ -107,11 +106,11 @@ class WorkerSessions:
         """Return the sessions on which a tenant's service can be reached."""
         return self._serving.get((tenant_id, service), {}).values()
 
-    def places(self, route: Route) -> dict[ServiceKey | None, int]:
+    def places(self, tenant_id: TenantId, service: ServiceKey) -> dict[ServiceKey | None, int]:
         """Return how many clients there can be at once: of all of the tenant (None), and of the service."""
-        of_tenant = len(self._by_tenant.get(route.tenant_id, ()))
-        of_service = len(self._serving.get((route.tenant_id, route.service), ()))
-        return {None: self._streams * of_tenant, route.service: self._streams * of_service}
+        of_tenant = len(self._by_tenant.get(tenant_id, ()))
+        of_service = len(self._serving.get((tenant_id, service), ()))
+        return {None: self._streams * of_tenant, service: self._streams * of_service}
 
     def count_lanes(self) -> tuple[int, int, int]:
         """Return how many lanes are idle, in use, and wanted."""
