@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
+from cells import MAX_CONNECTIONS
 from load_driver import HOSTNAME
 from process_usage import connections_to
 from subject import Entry, Subject, SubjectError
@@ -47,7 +48,7 @@ async def run(value: str, folder: Path, origin: int) -> AsyncIterator[Entry]:
         hub = await stack.start_hub()
         edge = await stack.start_edge()
         token = await stack.invite(HOSTNAME)
-        way = {SETTING: value}
+        way = {SETTING: value, "TOWONEL_AGENT_MAX_STREAMS": str(2 * MAX_CONNECTIONS)}
         agent = await stack.start_agent(token, service(HOSTNAME, origin), wait=True, **way)
         if value != STREAMS:
             await _has_lanes(_pid(agent), stack.edge_port)
