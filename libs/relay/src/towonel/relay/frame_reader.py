@@ -17,6 +17,7 @@ from towonel.wire.lanes import HEAD, HEAD_BYTES, MAX_DATA_BYTES, USE_BITS, Frame
 SPLICE_BYTES: Final = 64 * 1024  # left of a frame, from which on a pipe is worth its calls
 _DATA_TAG: Final = FrameType.DATA << 4
 _NO_TAG: Final = -1
+_TAG_SHIFT: Final = 24
 _LENGTH: Final = 0xFFFFFF
 
 
@@ -114,10 +115,23 @@ class FrameReader(FrameWriter):
         self._partial = b""
         if begun + count < BUFFER_BYTES and not self.hung_up:
             self.readable = False
+        if not begun and self._deliver_frame(inbox, count):
+            return
         try:
             self._parse(inbox, begun + count)
         except TowonelError as error:
             self.lose(error.code)
+
+    def _deliver_frame(self, data: memoryview, end: int) -> bool:
+        """Deliver one whole DATA frame, if that is all there is: a short message."""
+        if self._left or end <= HEAD_BYTES:
+            return False
+        (word,) = HEAD.unpack_from(data)
+        if word != self._data_tag << _TAG_SHIFT | end - HEAD_BYTES:
+            return False
+        if self.connection is not None:
+            self.connection.deliver(data[HEAD_BYTES:end])
+        return True
 
     def _splice(self, connection: Connection) -> bool:
         pipes = self.memory.pipes

@@ -115,7 +115,8 @@ class Loop:
         wheel, delays, handlers, added = self.wheel, self.delays, self._handlers, self._added
         added.clear()
         ready = self._epoll.poll(self._wait_s(), _MAX_EVENTS)
-        wheel.now = delays.now = self._clock()  # what they are armed from
+        # What is armed now is counted from this, and what is due by then expires: handlers take no time.
+        wheel.now = delays.now = now = self._clock()
         for descriptor, events in ready:
             handler = handlers.get(descriptor)
             # What is told of a descriptor that was closed meanwhile is not about the one that has its number.
@@ -124,10 +125,10 @@ class Loop:
                     handler.on_ready(events)
                 except Exception as error:  # noqa: BLE001 all other connections go on
                     handler.crash(error)
-        now = self._clock()
-        if delays.count:
+        if delays.count and now >= delays.next_at:
             delays.advance(now)
-        wheel.advance(now)
+        if now >= wheel.next_at:
+            wheel.advance(now)
         if self._turns:
             self._take_turns()
 
@@ -138,12 +139,14 @@ class Loop:
     def _wait_s(self) -> float | None:
         if self._turns:
             return 0.0
-        now = self._clock()
-        wait_s = self.wheel.wait_s(now)
-        if not self.delays.count:
-            return wait_s
-        short_s = self.delays.wait_s(now)
-        return short_s if wait_s is None else min(short_s or 0.0, wait_s)
+        wheel, delays = self.wheel, self.delays
+        if delays.count:
+            next_at = min(delays.next_at, wheel.next_at) if wheel.count else delays.next_at
+        elif wheel.count:
+            next_at = wheel.next_at
+        else:
+            return None
+        return max(0.0, next_at - self._clock())
 
     def _take_turns(self) -> None:
         turns = self._turns

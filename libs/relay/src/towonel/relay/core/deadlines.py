@@ -42,6 +42,7 @@ class DeadlineWheel:
     Attributes:
         now: the time that deadlines are counted from; whoever arms items keeps it up to date.
         count: items that are looked at some time, whether they have a deadline or not.
+        next_at: when `advance` is due, if there are items.
     """
 
     def __init__(self, now: float, tick_s: float = TICK_S) -> None:
@@ -50,6 +51,7 @@ class DeadlineWheel:
         self._slots: list[set[Timed]] = [set() for _ in range(_SLOTS)]
         self.tick = 1
         self.count = 0
+        self.next_at = now + tick_s
 
     def arm(self, item: Timed, after_s: float) -> None:
         """Let an item expire `after_s` seconds from now, rounded up to whole ticks, not before."""
@@ -60,6 +62,7 @@ class DeadlineWheel:
             self._take(item)
         if not self.count:
             self.tick = max(self.tick, self._tick_at(self.now))
+            self.next_at = self._start + self.tick * self._tick_s
         self._put(item, max(due, self.tick + 1))
 
     def relax(self, item: Timed) -> None:
@@ -76,7 +79,7 @@ class DeadlineWheel:
         """Return the seconds until `advance` is due; None while there are no items."""
         if not self.count:
             return None
-        return max(0.0, self._start + self.tick * self._tick_s - now)
+        return max(0.0, self.next_at - now)
 
     def advance(self, now: float) -> None:
         """Expire the items whose deadline has passed."""
@@ -87,6 +90,7 @@ class DeadlineWheel:
         while self.tick < last:
             self.tick += 1
             self._turn()
+        self.next_at = self._start + self.tick * self._tick_s
 
     def _tick_at(self, now: float) -> int:
         return 1 + int((now - self._start) / self._tick_s)

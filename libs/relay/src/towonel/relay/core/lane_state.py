@@ -41,17 +41,23 @@ class Received(Enum):
 class LaneState:
     """State of one end of a lane.
 
-    Methods named for a frame record that it is sent, and `receive` that one came. Data may be sent
-    while `may_send`; a last frame must be sent while `owes_last`.
+    Methods named for a frame record that it is sent, and `receive` that one came. A last frame must be
+    sent while `owes_last`.
+
+    Attributes:
+        use: number of the use.
+        accepted: whether the agent has accepted it.
+        may_send: whether bytes of the connection, or END, may be sent.
     """
 
     use: int
     accepted: bool
+    may_send: bool  # no property, since every message asks for it
 
     def __init__(self, *, is_edge: bool) -> None:
         self._is_edge = is_edge
         self.use = 0
-        self.accepted = False
+        self.accepted = self.may_send = False
         self._sent = self._received = _RESET
         self._late_reset = False  # whether one of the use before this may still come
 
@@ -59,11 +65,6 @@ class LaneState:
     def idle(self) -> bool:
         """Whether the last use is over for both sides."""
         return bool(self._sent and self._received)  # neither is none
-
-    @property
-    def may_send(self) -> bool:
-        """Whether bytes of the connection, or END, may be sent."""
-        return self.accepted and self._sent == _NONE
 
     @property
     def may_reset(self) -> bool:
@@ -91,7 +92,7 @@ class LaneState:
     def accept(self) -> None:
         """Answer OPEN: the origin is connected."""
         assert self._may_answer(), "an agent answers OPEN once"
-        self.accepted = True
+        self.accepted = self.may_send = True
 
     def reject(self) -> None:
         """Answer OPEN: no byte of the client reached the origin."""
@@ -102,11 +103,13 @@ class LaneState:
         """End this side's bytes."""
         assert self.may_send, "END follows ACCEPT, and is sent once"
         self._sent = _END
+        self.may_send = False
 
     def reset(self) -> None:
         """Fail the connection."""
         assert self.may_reset, "RESET is sent once, and not when the use is over"
         self._sent = _RESET
+        self.may_send = False
 
     def receive(self, kind: FrameType, use: int) -> Received:
         """Return what a frame means, `use` being the bits in its head.
@@ -128,7 +131,7 @@ class LaneState:
 
     def _begin(self) -> None:
         self.use += 1
-        self.accepted = False
+        self.accepted = self.may_send = False
         self._sent = self._received = _NONE
 
     def _may_answer(self) -> bool:
@@ -152,6 +155,7 @@ class LaneState:
                 return Received.ENDED
             case FrameType.ACCEPT if self._is_edge and not self.accepted:
                 self.accepted = True
+                self.may_send = self._sent == _NONE
                 return Received.ACCEPTED
             case FrameType.REJECT if self._is_edge and not self.accepted:
                 self._received = _RESET
