@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from structlog.testing import capture_logs
+from support.fork_server import start_worker
 from support.lane_peers import LanePeer, accept_lane
 from support.ports import free_port
 from support.tunnel import IDENTITY, SERVICE, ListeningEdge, listening_edge, until
@@ -42,6 +43,7 @@ class Agent:
             self.health,
             OriginLog(),
             enabled=self.enabled,
+            start_process=start_worker("agent"),
         )
 
     @property
