@@ -52,6 +52,13 @@ def context() -> ForkServerContext:
     return found
 
 
+def preload() -> None:
+    """Wait until the fork server has imported all, which takes longer than many a test may."""
+    child = context().Process(target=gc.collect)
+    child.start()
+    child.join()
+
+
 class ForkedProcess:
     """Handle of a forked program, with the methods of an `asyncio.subprocess.Process`."""
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from support.clients import alert_of, client_hello
 from support.descriptors import use_up_descriptors
 from support.edge_front import Front
-from support.fork_server import start_worker
+from support.fork_server import preload, start_worker
 from support.tunnel import until
 
 from towonel.edge.core.route_table import RouteTable
@@ -87,6 +87,7 @@ class Killable:
     """Starter of workers, which remembers them."""
 
     def __init__(self) -> None:
+        preload()
         self.pids: list[int] = []
         self.start_worker = start_worker("edge")
 
