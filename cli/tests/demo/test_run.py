@@ -6,13 +6,14 @@ import json
 import os
 import signal
 import socket
+import ssl
 from pathlib import Path
 
 import pytest
 from support.ports import free_port, free_ports
 from support.scripted_server import Server, serving
 
-from towonel.cli.demo.page import HOST, TITLE, serve_page, write_certificate
+from towonel.cli.demo.page import HOST, TITLE, write_certificate
 from towonel.cli.demo.processes import Port, StepFailed, run_program
 from towonel.cli.demo.run import AGENT, PUBLIC, STEPS, Demo, run
 from towonel.cli.options.choices import Format
@@ -93,25 +94,24 @@ async def test_one_that_answers_is_ready(tmp_path: Path, server: Server) -> None
     assert server.requests[0].target == "/readyz"
 
 
-@pytest.mark.parametrize("is_own", [True, False])
-async def test_a_visitor_must_see_the_services_own_page(
-    tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str], *, is_own: bool
+@pytest.mark.parametrize(("body", "is_own"), [("no heading", True), (TITLE, False)])
+async def test_a_visitor_who_sees_another_page_or_certificate_says_so(
+    tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str], body: str, *, is_own: bool
 ) -> None:
-    ports = six_ports()
-    demo = Demo(ports, Format.TABLE, stays=False)
     certificate, digest = write_certificate(tmp_path)
-    own = digest if is_own else "AA:BB"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    server.reply(200, body)
     log = tmp_path / "agent.log"
-    log.touch()
+    log.write_text("last words")
 
-    async with serve_page(ports[Port.EDGE], certificate):
-        if is_own:
-            await demo.visit(certificate, own, log)
-        else:
-            with pytest.raises(StepFailed, match="another page or certificate"):
-                await demo.visit(certificate, own, log)
+    async with serving(server.serve, context) as port:
+        demo = Demo({Port.EDGE: port}, Format.TABLE, stays=False)
+        with pytest.raises(StepFailed, match="another page or certificate") as caught:
+            await demo.visit(certificate, digest if is_own else "AA:BB", log)
 
-    assert (f'"{TITLE}"' in capsys.readouterr().out) == is_own
+    assert (caught.value.program, caught.value.last_lines) == ("agent", ["last words"])
+    assert "equal" not in capsys.readouterr().out
 
 
 async def test_ports_in_use_are_named_with_their_role_and_a_way_out(

@@ -189,10 +189,10 @@ class Demo:
     def report(self, error: StepFailed) -> None:
         """Tell which step failed, why, and what the program concerned logged last."""
         reason, lines = str(error), error.last_lines
-        document = {"ok": False, "step": self.title, "reason": reason, "program": error.program}
+        document: dict[str, object] = {"ok": False, "step": self.title, "reason": reason}
         heading = [f"The last lines of {error.program}'s log:"] if lines else []
         self.say(
-            document | {"log": lines},
+            document | {"program": error.program, "log": lines},
             f"\nFAILED: {self.title}: {reason}",
             *heading,
             *(f"| {line}" for line in lines),
