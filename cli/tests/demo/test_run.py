@@ -108,7 +108,7 @@ async def test_a_visitor_who_sees_another_page_or_certificate_says_so(
     async with serving(server.serve, context) as port:
         demo = Demo({Port.EDGE: port}, Format.TABLE, stays=False)
         with pytest.raises(StepFailed, match="another page or certificate") as caught:
-            await demo.visit(certificate, digest if is_own else "AA:BB", log)
+            await demo.fetch_page(certificate, digest if is_own else "AA:BB", log)
 
     assert (caught.value.program, caught.value.last_lines) == ("agent", ["last words"])
     assert "equal" not in capsys.readouterr().out

@@ -144,13 +144,13 @@ class Demo:
                 ("tunnel", "the agent is connected to the edge"),
             )
             self.show_step(CLIENT)
-            await self.visit(certificate, digest, agent)
+            await self.fetch_page(certificate, digest, agent)
             self.exit_code = EXIT_OK
             self.show_curl(certificate)
             if self.stays:
                 await asyncio.Event().wait()
 
-    async def visit(self, certificate: Path, digest: str, agent: Path) -> None:
+    async def fetch_page(self, certificate: Path, digest: str, agent: Path) -> None:
         """Fetch the page through the tunnel, and show that its TLS ends at the service."""
         try:
             url = f"https://{HOST}:{self.ports[Port.EDGE]}/"
