@@ -66,6 +66,15 @@ def code_of(data: bytes) -> Code:
     return caught.value.code
 
 
+def outcome(data: bytes) -> object:
+    """What is read; of a hello that is not whole only that it is not."""
+    try:
+        found = clienthello.read(data)
+    except ProtocolError as error:
+        return error.code
+    return Incomplete if isinstance(found, Incomplete) else found
+
+
 def test_a_real_hello_is_read_with_its_name() -> None:
     assert clienthello.read(REAL) == ClientHello(NAME)
 
@@ -101,6 +110,13 @@ def test_a_hello_may_be_split_over_records_of_any_size(message: bytes, size: int
 
 def test_another_message_in_the_same_record_is_left_alone() -> None:
     assert isinstance(clienthello.read(records(GOOD + b"\x0b\0\0\0")), ClientHello)
+
+
+@given(st.integers(0, len(GOOD)), st.integers(0, 255))
+def test_a_hello_in_one_record_means_what_it_means_in_two(at: int, value: int) -> None:
+    changed = GOOD[:at] + bytes([value]) + GOOD[at + 1 :]
+
+    assert outcome(records(changed)) == outcome(records(changed, 4))
 
 
 @given(st.data(), st.lists(st.integers(1, 700), max_size=6))
@@ -148,6 +164,8 @@ def test_one_byte_records_cost_few_wakes_and_not_one_each() -> None:
         (records(handshake(GREASE, GREASE)), Code.BAD_HELLO),
         (records(b"\x01" + vector(3, bytes(10))), Code.BAD_HELLO),
         (records(b"\x01" + vector(3, GOOD[4:] + b"\0")), Code.BAD_HELLO),
+        (records(b"\x01" + vector(3, handshake()[4:-2] + vector(2, b"\0\5\0"))), Code.BAD_HELLO),
+        (records(b"\x01" + vector(3, handshake()[4:-2] + vector(2, b"\0\5\0\1"))), Code.BAD_HELLO),
         (records(handshake((0, b""))), Code.BAD_HELLO),
         (records(handshake(server_name(NAME.encode()), (16, b"\0\x09\x02h2"))), Code.BAD_HELLO),
         (records(handshake(server_name(NAME.encode()), (16, b"\0\x03\x09h2"))), Code.BAD_HELLO),

@@ -1,6 +1,6 @@
 """PROXY header of an origin: whom it names, and whether it was read, by what the origin said to it."""
 
-from dataclasses import replace
+from copy import replace
 
 import pytest
 from support.tunnel import PREAMBLE

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.edge.core.route_table import RouteTable, TableChange
+from towonel.edge.core.route_table import RouteTable, TableChange, route_keys
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind
 from towonel.wire.routes import Route, RouteDelta, TlsMode, decode_delta, encode_delta
@@ -173,3 +173,16 @@ def test_the_snapshot_of_a_table_builds_its_equal(history: list[RouteDelta]) -> 
 
     assert other.snapshot() == one.snapshot()
     assert not other.apply(one.snapshot())
+
+
+def test_a_name_is_decided_about_by_its_own_route_and_that_of_its_wildcard() -> None:
+    assert route_keys(Hostname("a.example.eu")) == ("https:a.example.eu", "https:*.example.eu")
+    assert route_keys(Hostname("example.eu")) == ("https:example.eu",)
+
+
+def test_a_table_counts_its_changes() -> None:
+    new = table(https("app.example.eu"))
+    before = new.changes
+    new.apply(RouteDelta(2, snapshot=False, blocked=(ALICE,)))
+
+    assert new.changes == before + 1

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from towonel.edge.core.trusted_proxies import DEFAULT_NETWORKS, is_trusted
+from towonel.edge.core.trusted_proxies import DEFAULT_NETWORKS, Peer, describe_peer, is_trusted
 from towonel.runtime.addresses import parse_networks
 
 DEFAULT = parse_networks(DEFAULT_NETWORKS)
@@ -39,3 +39,17 @@ def test_public_addresses_are_not_trusted_by_default(address: str) -> None:
 
 def test_without_networks_no_peer_is_trusted() -> None:
     assert not is_trusted((), ip_address("127.0.0.1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "ip", "source", "trusted"),
+    [
+        ("192.0.2.1", "192.0.2.1", "192.0.2.1", False),
+        ("::ffff:10.0.0.1", "10.0.0.1", "10.0.0.1", True),
+        ("2001:db8::5", "2001:db8::5", "2001:db8::/64", False),
+    ],
+)
+def test_an_address_says_what_it_counts_for_and_whether_it_is_trusted(
+    text: str, ip: str, source: str, trusted: bool
+) -> None:
+    assert describe_peer(DEFAULT, text) == Peer(ip_address(ip), source, trusted)

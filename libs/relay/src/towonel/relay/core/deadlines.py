@@ -75,12 +75,6 @@ class DeadlineWheel:
         if item.slot:
             self._take(item)
 
-    def wait_s(self, now: float) -> float | None:
-        """Return the seconds until `advance` is due; None while there are no items."""
-        if not self.count:
-            return None
-        return max(0.0, self.next_at - now)
-
     def advance(self, now: float) -> None:
         """Expire the items whose deadline has passed."""
         self.now = now

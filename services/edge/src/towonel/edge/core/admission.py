@@ -119,11 +119,10 @@ class Admission:
         ticket.tenant_id = tenant_id
         source = ticket.source
         assert source is not None, "the source is claimed before the tenant"
-        share = self._limits.source_share
+        source_limit = self._limits.source_limit
         for service, count in places.items():
             key = source, tenant_id, service
-            # As `source_limit` has it.
-            if not self._shares.acquire(key, max(int(count * share), 1) if count else None):
+            if not self._shares.acquire(key, source_limit(count) if count else None):
                 raise self._deny_share(key)
             ticket.shares.append(key)
 
