@@ -294,7 +294,7 @@ def test_an_edge_that_is_full_is_no_failure_and_is_dialed_again(agent: Relay, co
 
         with accept_lane(server).sock:
             agent.wait(lambda: len(agent.agent.session.idle) == 1)
-        assert (agent.agent.session.failures, agent.agent.reports) == (0, [])
+            assert (agent.agent.session.failures, agent.agent.reports) == (0, [])
 
 
 def test_fewer_lanes_are_dialed_at_a_time_at_an_edge_that_is_full(agent: Relay) -> None:

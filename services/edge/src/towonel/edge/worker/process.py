@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, assert_never, override
 
-from towonel.edge.worker.acceptor import Acceptor, Listener
+from towonel.edge.worker.acceptor import Acceptor, Listener, SocketName
 from towonel.edge.worker.messages import (
     Accepted,
     ClientEnded,
@@ -123,7 +123,7 @@ class EdgeWorker(Handler):
     ) -> None:
         for descriptor in descriptors:
             if isinstance(message, Accepted):
-                service.take(_to_socket(descriptor))
+                _take_accepted(service, _to_socket(descriptor))
                 continue
             accept = service.accept_lane if message.lanes_only else service.accept
             listener = Listener(descriptor)
@@ -239,6 +239,16 @@ def _change_sessions(
             sessions.end(message.session_id, cut=cut)
         case _:
             assert_never(message)
+
+
+def _take_accepted(service: ClientService, sock: socket.socket) -> None:
+    """Serve a client, or admit a lane, on a socket that was accepted elsewhere."""
+    try:
+        peer: SocketName = sock.getpeername()
+    except OSError:  # it has left already
+        sock.close()
+        return
+    service.accept(sock, peer)
 
 
 def _to_socket(descriptor: int) -> socket.socket:

@@ -3,13 +3,13 @@
 import random
 import socket
 import traceback
-from functools import lru_cache
-from typing import Final, assert_never
+from functools import lru_cache, partial
+from typing import Final
 
 from towonel.edge.core.admission import Admission, AdmissionLimits
 from towonel.edge.core.balance import MAX_TRIES, SESSION_CODES, Balancer
 from towonel.edge.core.route_table import RouteTable
-from towonel.edge.core.trusted_proxies import Peer, describe_peer
+from towonel.edge.core.trusted_proxies import describe_peer
 from towonel.edge.worker.acceptor import SocketName
 from towonel.edge.worker.clients import Client, ClientUse, ClientWaiter
 from towonel.edge.worker.counters import WorkerCounters, count
@@ -18,6 +18,7 @@ from towonel.edge.worker.messages import Crashed, Start
 from towonel.edge.worker.refusals import Refuser
 from towonel.edge.worker.relays import ClientConnection, Relays
 from towonel.edge.worker.reports import LaneReports, Sender
+from towonel.edge.worker.routing import find_route
 from towonel.edge.worker.sessions import WorkerSession, WorkerSessions
 from towonel.relay.edge_lanes import EdgeLane, EdgeLanes, LaneSession
 from towonel.relay.loop import Loop
@@ -29,7 +30,6 @@ from towonel.wire.lane_open import LaneOpen
 from towonel.wire.lanes import MAX_FIRST_BYTES
 from towonel.wire.names import Hostname
 from towonel.wire.preamble import Preamble
-from towonel.wire.routes import Route, TlsMode
 
 _PEERS: Final = 4096  # addresses that are remembered
 MAX_TRACEBACK_CHARS: Final = 8 * 1024
@@ -54,8 +54,7 @@ class ClientService:
         self.loop = loop
         self.memory = memory
         self.send = send
-        self._proxies = parse_networks(start.proxies)
-        self.find_peer = lru_cache(_PEERS)(self._describe_peer)
+        self.find_peer = lru_cache(_PEERS)(partial(describe_peer, parse_networks(start.proxies)))
         self.table = RouteTable()
         self.counters = WorkerCounters()
         self.admission = Admission(
@@ -94,15 +93,6 @@ class ClientService:
         """Admit a lane on an accepted socket, where no client is served."""
         self.accept(sock, peer, local, lanes_only=True)
 
-    def take(self, sock: socket.socket) -> None:
-        """Serve a client, or admit a lane, on a socket that was accepted elsewhere."""
-        try:
-            peer: SocketName = sock.getpeername()
-        except OSError:  # it has left already
-            sock.close()
-            return
-        self.accept(sock, peer)
-
     def accept(
         self,
         sock: socket.socket,
@@ -123,9 +113,6 @@ class ClientService:
         except OSError as error:
             self.refuse(client, Unavailable(Code.CLIENT_CLOSED, str(error)))
 
-    def _describe_peer(self, ip: str) -> Peer:
-        return describe_peer(self._proxies, ip)
-
     # What its first bytes say.
 
     def admit_lane(self, client: Client) -> None:
@@ -140,7 +127,7 @@ class ClientService:
         Raises:
             TowonelError: it gets no service.
         """
-        client.route = route = self._find_route(name)
+        client.route = route = find_route(self.table, name)
         client.routes_at, client.wanted = self.table.changes, route.service
         assert client.ticket is not None, "it is admitted"
         self.admission.claim_tenant(
@@ -148,18 +135,6 @@ class ClientService:
         )
         self.loop.wheel.arm(client, self.start.open_s)
         self.open(client)
-
-    def _find_route(self, name: Hostname) -> Route:
-        route = self.table.lookup(name)
-        if route is None:
-            raise Unavailable(Code.NO_ROUTE, name)
-        match route.tls_mode:
-            case TlsMode.PASSTHROUGH | TlsMode.AGENT:  # ciphertext here in both: the agent differs
-                return route
-            case TlsMode.TERMINATE:
-                raise Unavailable(Code.NO_SERVICE, f"{name}: this edge does not terminate TLS")
-            case _:
-                assert_never(route.tls_mode)
 
     # Lanes and streams.
 
