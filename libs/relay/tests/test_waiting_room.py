@@ -89,7 +89,7 @@ def test_a_client_waits_five_seconds_in_all(edge: Relay) -> None:
         edge.calls.call(edge.edge.session.note_served)
         edge.pass_time(0.08)
 
-    edge.wait(lambda: client.result == [None])
+    assert client.result == [None]
 
 
 class HeldUse(LaneUse):

@@ -137,6 +137,22 @@ async def test_bytes_are_counted_on_both_ways_and_the_lane_is_used_again(
     await until(lambda: not counted("active_connections"))
 
 
+async def test_bytes_behind_a_full_first_flight_follow_once_it_is_accepted(agent: Agent) -> None:
+    (lane,) = agent.lanes
+    sent = HELLO + bytes(20_000)
+    _, writer = await asyncio.open_connection("127.0.0.1", agent.edge.port)
+    writer.write(sent)
+    content = await read_open(lane)
+    assert (len(content.first), content.more) == (lanes.MAX_FIRST_BYTES, True)
+    accept(lane, b"")
+
+    received = content.first
+    while len(received) < len(sent):
+        received += (await asyncio.to_thread(lane.read_frame))[2]
+    assert received == sent
+    writer.close()
+
+
 async def test_an_origin_that_refuses_is_an_alert(agent: Agent, counted: Counted) -> None:
     reader, writer = await agent.connect()
     await read_open(agent.lanes[0])
