@@ -280,9 +280,9 @@ async def test_an_agent_that_sends_messages_without_end_is_closed(
 
 
 async def test_a_tenant_that_opens_sessions_without_end_is_told_to_wait_and_others_are_not(
-    processes: Stack, serve: Callable[[], Awaitable[object]]
+    processes: Stack, serve: Callable[[], Awaitable[object]], hostname: str
 ) -> None:
-    names = ("often.example.eu", "seldom.example.eu")
+    names = (f"often.{hostname}", f"seldom.{hostname}")
     tokens = [await processes.invite(name) for name in names]
     identity, other = [await identity_of(processes, token) for token in tokens]
     codes: list[int | None] = []
@@ -296,11 +296,11 @@ async def test_a_tenant_that_opens_sessions_without_end_is_told_to_wait_and_othe
 
 
 async def test_a_tenant_has_so_many_different_services_and_its_replicas_have_the_same(
-    processes: Stack, serve: Callable[[], Awaitable[object]]
+    processes: Stack, serve: Callable[[], Awaitable[object]], hostname: str
 ) -> None:
-    token = await processes.invite("lots.example.eu")
+    token = await processes.invite(f"lots.{hostname}")
     first, second = [await identity_of(processes, token) for _ in range(2)]
-    names = [f"name{number}.lots.example.eu" for number in range(2000)]
+    names = [f"name{number}.lots.{hostname}" for number in range(2000)]
     async with withstanding(processes.edges[0].program, serve):
         with RawAgent(processes.edge_port) as agent:
             await agent.connected()
