@@ -135,6 +135,7 @@ async def _listen_for_agents(edge: Edge, credentials: EdgeCredentials) -> AsyncG
         key=credentials.key,
         certificate_pem=credentials.certificate_pem,
         policy=edge.sessions,
+        limits=settings.handshake_limits,
     )
     async with contextlib.AsyncExitStack() as stack:
         try:
