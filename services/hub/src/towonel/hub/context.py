@@ -93,6 +93,7 @@ class Hub:
     def __post_init__(self) -> None:
         self.metrics.revision.set_function(lambda: self.route_changes.revision)
         self.metrics.waiting.set_function(lambda: self.route_changes.waiting)
+        self.route_changes.on_message_refused = self.metrics.redis_refused.inc
         self.metrics.redis.set_function(lambda: self.route_changes.is_connected)
         self.metrics.subscribers.set_function(lambda: len(self.subscribers))
         self.metrics.followers.set_function(lambda: len(self.followers))
