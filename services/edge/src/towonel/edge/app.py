@@ -57,7 +57,7 @@ class Edge:
         self.health = Health()
         self.health.set(CHECK, ok=False, reason="not listening yet")
         self.metrics = Metrics(self.registry)
-        self.notifications = RedisNotifications(self.health)
+        self.notifications = RedisNotifications(self.health, self.metrics)
         table, balancer = RouteTable(), Balancer()
         self.sessions = Sessions(table, balancer, self.metrics, settings.session_limits)
         traffic = Traffic()

@@ -28,7 +28,7 @@ from towonel.edge.core.session_limits import (
 )
 from towonel.edge.core.trusted_proxies import DEFAULT_NETWORKS
 from towonel.runtime.addresses import WILDCARDS, Network, is_ip, parse_networks
-from towonel.runtime.redis_url import RedisUrl
+from towonel.runtime.redis.url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort, Settings, parse_address
 from towonel.runtime.sockets import limit_by_descriptors
 from towonel.tunnel.core.bounds.handshake_places import DEFAULT_LIMITS, HandshakeLimits

@@ -14,7 +14,7 @@ from towonel.identity.certs import certificate_public_key, certificate_sha256
 from towonel.identity.grants import Grant, verify
 from towonel.identity.keys import NodeKey, verify_node
 from towonel.identity.signatures import session_proof
-from towonel.wire.errors import Code, Denied, ProtocolError
+from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
 from towonel.wire.ids import EdgeId
 from towonel.wire.messages import PROTOCOL_VERSION, Challenge, Hello
 from towonel.wire.names import ServiceKey
@@ -102,10 +102,14 @@ class EdgeHandshake:
             ProtocolError: UNSUPPORTED_VERSION.
             Denied: GRANT_INVALID, GRANT_EXPIRED, GOING_AWAY, INVALID_SIGNATURE, or the edge's own
                 refusal.
+            Unavailable: HUB_UNAVAILABLE while this edge does not know any hub.
         """
         if hello.version not in VERSIONS:
             raise ProtocolError(Code.UNSUPPORTED_VERSION, f"the agent speaks {hello.version}")
-        grant = verify(hello.grant, self.hub_ids(), now_ms)
+        hub_ids = self.hub_ids()
+        if not hub_ids:
+            raise Unavailable(Code.HUB_UNAVAILABLE, "this edge has not heard of its hub yet")
+        grant = verify(hello.grant, hub_ids, now_ms)
         if self.is_draining():
             raise Denied(Code.GOING_AWAY, f"tenant {grant.tenant_id.hex()}")
         self._check_tenant(grant)
