@@ -23,7 +23,11 @@ gc.set_threshold(50_000, 20, 20)
 
 
 def pytest_collection_finish() -> None:
-    """Take what is here before the first test out of each search for garbage."""
+    """Share SQLAlchemy's dialects, and take what is here out of each search for garbage."""
+    if "sqlalchemy" in sys.modules:  # tests of pure code need none of it
+        from support import shared_dialects  # noqa: PLC0415
+
+        shared_dialects.register()
     gc.collect()
     gc.freeze()
 

@@ -45,7 +45,7 @@ def saved_names(stack: Stack) -> set[str]:
 
 
 async def test_an_edge_that_was_away_meanwhile_gets_what_there_is_now(tmp_path: Path) -> None:
-    with postgres.running() as server:
+    with postgres.running(durable=True) as server:
         name = str(server.database().url.database)
         async with own_processes(tmp_path) as runner:
             stack = Stack(runner, tmp_path / "state")

@@ -165,6 +165,7 @@ class Stream:
 
     def __init__(self) -> None:
         self.messages = asyncio.Queue[Mapping[str, Any]]()
+        self.parts = list[bytes]()  # as they came
         self._text = b""
 
     async def status(self) -> int:
@@ -203,7 +204,8 @@ class Stream:
         while b"\n\n" not in self._text:
             async with asyncio.timeout(EVENT_S):
                 message = await self.messages.get()
-            self._text += message.get("body", b"")
+            self.parts.append(message.get("body", b""))
+            self._text += self.parts[-1]
             assert message["type"] == "http.response.start" or message["more_body"], "it ended"
         block, _, self._text = self._text.partition(b"\n\n")
         return block

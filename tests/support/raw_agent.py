@@ -58,10 +58,10 @@ class RawAgent(RawQuic):
         offset, sender._buffer_stop = sender._buffer_stop, sender._buffer_stop + len(data)
         return stream_frame(CONTROL, offset, data)
 
-    async def hello(self, identity: "AgentIdentity", hostname: str) -> None:
+    async def hello(self, identity: "AgentIdentity", *hostnames: str) -> None:
         challenge = await self.message(Challenge)
         assert isinstance(challenge, Challenge)
-        self.say(identity.answer(challenge, hostname))
+        self.say(identity.answer(challenge, *hostnames))
         await self.message(Welcome)
 
 
@@ -98,9 +98,9 @@ class AgentIdentity:
         )
         return self
 
-    def answer(self, challenge: Challenge, hostname: str) -> Hello:
+    def answer(self, challenge: Challenge, *hostnames: str) -> Hello:
         assert self.edge
-        services = [ServiceKey(ServiceKind.HTTPS, hostname)]
+        services = [ServiceKey(ServiceKind.HTTPS, name) for name in hostnames]
         return AgentHandshake(self.key, self.grant, services, "raw").answer(challenge, self.edge)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -14,7 +14,7 @@ from towonel.identity.certs import certificate_sha256, create_certificate
 from towonel.identity.grants import Grant, issue
 from towonel.identity.keys import NodeKey
 from towonel.tunnel.channel import Channel
-from towonel.tunnel.core.bounds.handshake_places import MAX_HANDSHAKES
+from towonel.tunnel.core.bounds.handshake_places import DEFAULT_LIMITS, HandshakeLimits
 from towonel.tunnel.core.bounds.receive_budget import ReceiveBudget
 from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
@@ -25,7 +25,7 @@ from towonel.tunnel.listener import AdmissionPolicy, Listener, listen
 from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.session import Session
 from towonel.tunnel.stream_requests import Handle, StreamRequest
-from towonel.wire.errors import Code
+from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import AgentId, EdgeId, TenantId
 from towonel.wire.names import Hostname, ServiceKey, ServiceKind
 from towonel.wire.preamble import Preamble
@@ -81,8 +81,10 @@ class RecordingPolicy(AdmissionPolicy):
         return self.refuses
 
     @override
-    def refuse_more(self, grant: Grant) -> Code | None:
-        return self.refuses_more
+    def refuse_more(
+        self, grant: Grant, services: Collection[ServiceKey], *, is_replacement: bool = False
+    ) -> Denied | None:
+        return None if is_replacement or not self.refuses_more else Denied(self.refuses_more)
 
     @override
     def source_of(self, host: str) -> str:
@@ -181,7 +183,7 @@ class ListeningEdge:
 @contextlib.asynccontextmanager
 async def listening_edge(
     timing: Timing = DEFAULT_TIMING,
-    max_handshakes: int = MAX_HANDSHAKES,
+    limits: HandshakeLimits = DEFAULT_LIMITS,
     host: str = "127.0.0.1",
     certificate_pem: str = PEM,
     *,
@@ -196,7 +198,7 @@ async def listening_edge(
         certificate_pem=certificate_pem,
         policy=policy,
         timing=timing,
-        max_handshakes=max_handshakes,
+        limits=limits,
     ) as listener:
         yield ListeningEdge(listener, policy, timing)
 

@@ -96,3 +96,11 @@ def test_control_characters_reach_no_terminal(capsys: pytest.CaptureFixture[str]
     written = capsys.readouterr().err
     assert r"/\x1b]0;mine\x07\u202e\x9b2J" in written
     assert "\x1b]" not in written
+
+
+def test_an_error_without_a_text_is_described_by_its_kind() -> None:
+    described = [
+        logs.describe_error(error) for error in (TimeoutError(), OSError(2, "gone"), OSError(" "))
+    ]
+
+    assert described == ["TimeoutError", "[Errno 2] gone", "OSError"]

@@ -5,6 +5,7 @@ import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from aioquic.quic.events import HandshakeCompleted
 from support.raw_quic import RawQuic
 from support.tunnel import (
     EDGE,
@@ -17,7 +18,7 @@ from support.tunnel import (
 )
 
 from towonel.identity.certs import certificate_sha256, create_certificate
-from towonel.tunnel.core.bounds.handshake_places import MAX_HANDSHAKES_PER_SOURCE
+from towonel.tunnel.core.bounds.handshake_places import DEFAULT_LIMITS, HandshakeLimits
 from towonel.tunnel.core.handshake import EdgeIdentity
 from towonel.tunnel.core.timing import Timing
 from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
@@ -134,7 +135,7 @@ async def test_an_address_without_an_edge_is_given_up_at_the_deadline() -> None:
 
 
 async def test_handshakes_are_bounded() -> None:
-    async with listening_edge(Timing(welcome_s=0.5), max_handshakes=0) as edge:
+    async with listening_edge(Timing(welcome_s=0.5), limits=HandshakeLimits(total=0)) as edge:
         with pytest.raises(Unavailable):
             async with edge.link():
                 pass
@@ -145,9 +146,9 @@ async def test_handshakes_are_bounded() -> None:
 
 async def test_the_handshakes_of_a_source_are_bounded_and_a_place_is_given_back() -> None:
     async with listening_edge(Timing(hello_s=0.5)) as edge, contextlib.AsyncExitStack() as exits:
-        for _ in range(MAX_HANDSHAKES_PER_SOURCE + 4):
+        for _ in range(DEFAULT_LIMITS.per_source + 4):
             exits.enter_context(RawQuic(edge.listener.port))
-        await until(lambda: len(edge.listener._handshaking) == MAX_HANDSHAKES_PER_SOURCE)
+        await until(lambda: len(edge.listener._handshaking) == DEFAULT_LIMITS.per_source)
         await until(lambda: Code.OVERLOADED in edge.policy.refused_with)
         await until(lambda: Code.HELLO_TIMEOUT in edge.policy.refused_with)
 
@@ -156,7 +157,10 @@ async def test_the_handshakes_of_a_source_are_bounded_and_a_place_is_given_back(
 
 
 async def test_the_fullest_source_makes_room_for_another() -> None:
-    async with listening_edge(max_handshakes=2) as edge, contextlib.AsyncExitStack() as exits:
+    async with (
+        listening_edge(limits=HandshakeLimits(total=2)) as edge,
+        contextlib.AsyncExitStack() as exits,
+    ):
         for _ in range(2):
             stranger = exits.enter_context(RawQuic(edge.listener.port, "127.0.0.66"))
             await stranger.connected()
@@ -200,6 +204,19 @@ async def test_an_agent_above_a_limit_on_sessions_is_told_so_but_may_replace_its
             assert await older.wait_closed() is Code.SUPERSEDED
 
     assert caught.value.code is Code.LIMIT_EXCEEDED
+
+
+async def test_an_address_begins_so_many_handshakes_in_a_time_and_others_begin_theirs() -> None:
+    async with listening_edge(limits=HandshakeLimits(per_s=0.001, burst=3)) as edge:
+        for _ in range(3):
+            with RawQuic(edge.listener.port, "127.0.0.66") as stranger:
+                await stranger.connected()
+                stranger.leave()
+        with RawQuic(edge.listener.port, "127.0.0.66") as stranger:
+            await until(lambda: Code.RATE_LIMITED in edge.policy.refused_with)
+            await still_linking(edge)
+
+            assert not stranger.has_seen(HandshakeCompleted)
 
 
 async def test_an_agent_notices_at_once_that_its_edge_was_started_again() -> None:

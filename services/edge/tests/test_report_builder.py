@@ -31,6 +31,7 @@ from support.tunnel import (
 from towonel.api.reports import MAX_SESSIONS, MAX_TENANTS, EdgeReport
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
+from towonel.edge.core.service_index import ServiceIndex
 from towonel.edge.core.traffic import RETENTION_S, Traffic
 from towonel.edge.metrics import Metrics, sum_samples
 from towonel.edge.report_builder import MAX_REPORT_BYTES, ReportBuilder, fit_keys
@@ -206,27 +207,25 @@ async def test_a_report_leaves_out_a_tenant_without_agent_or_client_for_an_hour(
     assert [tenant.tenant_id for tenant in report.tenants] == [TENANT]
 
 
-def many_sessions(count: int) -> dict[bytes, Session]:
+def many_sessions(count: int) -> ServiceIndex[Session]:
     """Return sessions of the largest size, of which some announce as much as they can."""
     many = frozenset(ServiceKey(ServiceKind.TCP, f'"{n:040}') for n in range(1000))
     one = frozenset([SERVICE])
-    return {
-        n.to_bytes(16): cast(
-            "Session",
-            SimpleNamespace(
-                session_id=n.to_bytes(16),
-                agent_id=n.to_bytes(32),
-                tenant_id=TENANT,
-                group="g" * 63,
-                peer="[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535",
-                since_ms=1_800_000_000_000,
-                services=many if n % 50 == 0 else one,
-                active=1024,
-                software='"\n\x7fé' * 99,
-            ),
+    index = ServiceIndex[Session]()
+    for n in range(count):
+        session = SimpleNamespace(
+            session_id=n.to_bytes(16),
+            agent_id=n.to_bytes(32),
+            tenant_id=TENANT,
+            group="g" * 63,
+            peer="[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535",
+            since_ms=1_800_000_000_000,
+            services=many if n % 50 == 0 else one,
+            active=1024,
+            software='"\n\x7fé' * 99,
         )
-        for n in range(count)
-    }
+        index.add(session.session_id, session.services, cast(Session, session))
+    return index
 
 
 async def test_a_report_is_bounded_and_large_sessions_displace_no_other(edge: Edge) -> None:

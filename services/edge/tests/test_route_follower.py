@@ -84,7 +84,7 @@ class Following:
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.registry)
-        self.notifications = RedisNotifications(self.health)
+        self.notifications = RedisNotifications(self.health, self.metrics)
         sessions = Sessions(self.table, Balancer(), self.metrics)
         file = SnapshotFile(self.folder / "routes.snapshot")
         self.routes = RouteStore(
@@ -198,13 +198,68 @@ async def test_a_hub_that_never_comes_and_one_that_was_there_are_warned_of_once(
 async def test_a_hub_that_always_has_changes_is_asked_ten_times_a_second(
     hub: ScriptedHub, tmp_path: Path
 ) -> None:
-    edge = Following(tmp_path, RouteTiming())
+    edge = Following(tmp_path, RouteTiming(max_interval_s=0.1))
     started = time.monotonic()
     async with edge.run(hub.url):
         await until(lambda: hub.count(FEED) >= 5)
     lasted_s = time.monotonic() - started
 
     assert hub.count(FEED) <= 10 * lasted_s + 2
+
+
+async def test_a_hub_without_changes_is_asked_less_and_less_whoever_notifies(
+    hub: ScriptedHub, tmp_path: Path
+) -> None:
+    edge = Following(tmp_path, RouteTiming(min_interval_s=0.001, max_interval_s=0.2))
+    async with edge.run(hub.url), notifying(edge):
+        await until(lambda: hub.count(FEED) >= 12)
+        started, before = time.monotonic(), hub.count(FEED)
+        await until(lambda: hub.count(FEED) >= before + 5)
+        lasted_s, asked = time.monotonic() - started, hub.count(FEED) - before
+        hub.script(FEED, 200, encode_delta(RouteDelta(4, snapshot=True)))
+        await until(lambda: edge.table.revision == 4)
+
+    assert asked <= lasted_s / 0.2 + 2
+
+
+class LateHub(ScriptedHub):
+    """Hub that has a change at the third poll, of which the edge was notified before the second."""
+
+    @override
+    async def _request(self, reader: asyncio.StreamReader) -> Request:
+        request = await super()._request(reader)
+        if request.target.startswith(FEED) and self.count(FEED) == 1:
+            answer = self.answer
+            self.script(FEED, 200, encode_delta(RouteDelta(4, snapshot=True)))
+            self.answer = answer
+        return request
+
+
+async def test_a_hub_that_hears_of_a_change_after_its_edge_is_asked_again(tmp_path: Path) -> None:
+    edge, late = Following(tmp_path, RouteTiming(poll_every_s=3_600, recheck_s=0.01)), LateHub()
+    edge.notifications._is_connected = lambda: True
+    async with serving(late.serve) as late.port, edge.run(late.url):
+        await until(lambda: late.count(FEED) == 1)
+        edge.notifications._notified.set()
+        await until(lambda: edge.table.revision == 4)
+
+    assert late.count(FEED) == 3
+
+
+@contextlib.asynccontextmanager
+async def notifying(edge: Following) -> AsyncGenerator[None]:
+    """A Redis that is there, and in which somebody publishes all the time."""
+    edge.notifications._is_connected = lambda: True
+
+    async def notify() -> None:
+        while True:
+            edge.notifications._notified.set()
+            await asyncio.sleep(0.001)
+
+    async with asyncio.TaskGroup() as tasks:
+        notifier = tasks.create_task(notify())
+        yield
+        notifier.cancel()
 
 
 async def test_a_disk_that_takes_no_routes_makes_the_edge_degraded_until_it_does(

@@ -6,10 +6,12 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from random import Random
 
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from support.ports import free_port
 from support.redis_server import running_redis
 
+from towonel.edge.metrics import Metrics
 from towonel.edge.route_notifications import RedisNotifications
 from towonel.runtime.admin import Health
 from towonel.wire.routes import CHANGES_CHANNEL
@@ -17,7 +19,7 @@ from towonel.wire.routes import CHANGES_CHANNEL
 
 @contextlib.asynccontextmanager
 async def listening(url: str, health: Health | None = None) -> AsyncGenerator[RedisNotifications]:
-    notifications = RedisNotifications(health or Health())
+    notifications = RedisNotifications(health or Health(), Metrics(CollectorRegistry()))
     async with asyncio.timeout(25), asyncio.TaskGroup() as tasks:
         listener = tasks.create_task(notifications.listen(url, Random(1)))
         yield notifications

@@ -1,6 +1,7 @@
 """Registry of sessions: the budgets of tenants, and lines of log."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
@@ -11,10 +12,12 @@ from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.session_limits import SessionLimits
 from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import MAX_AGENTS_PER_TENANT, Sessions
+from towonel.identity.grants import Grant
 from towonel.tunnel.core.bounds.receive_budget import ReceiveShare
 from towonel.tunnel.session import Session
 from towonel.wire.errors import Code
-from towonel.wire.ids import TenantId
+from towonel.wire.ids import AgentId, TenantId
+from towonel.wire.names import ServiceKey, ServiceKind
 
 ALICE, BOB = TenantId(b"a" * 32), TenantId(b"b" * 32)
 LIMITS = SessionLimits(9, 9, send_bytes_per_tenant=1, receive_bytes_per_tenant=2**22)
@@ -45,7 +48,17 @@ def session_of(tenant: TenantId, number: int) -> Session:
     number_bytes = number.to_bytes(16)
     ids = {"session_id": number_bytes, "agent_id": number_bytes, "tenant_id": tenant}
     rest = {"services": frozenset[object](), "group": "home", "peer": "192.0.2.1:9"}
-    return cast(Session, SimpleNamespace(**ids, **rest))
+    session = SimpleNamespace(**ids, **rest)
+    session.share_services = lambda services: setattr(session, "services", services)
+    return cast(Session, session)
+
+
+def grant_of(tenant: TenantId) -> Grant:
+    return Grant(AgentId(b"g" * 32), tenant, "home", 0, 1)
+
+
+def names(first: int, last: int) -> frozenset[ServiceKey]:
+    return frozenset(ServiceKey(ServiceKind.TCP, f"name {n}") for n in range(first, last))
 
 
 async def test_a_tenant_whose_agents_come_and_go_leaves_lines_to_others(metrics: Metrics) -> None:
@@ -63,3 +76,58 @@ async def test_a_tenant_whose_agents_come_and_go_leaves_lines_to_others(metrics:
     assert tenants.count(ALICE.hex()) <= MAX_AGENTS_PER_TENANT + 2
     counted = sum(line.get("count", 1) for line in lines)
     assert counted == 500 * 2 + 1
+
+
+async def test_a_tenant_has_so_many_different_services_over_all_its_sessions(
+    metrics: Metrics,
+) -> None:
+    sessions = Sessions(RouteTable(), Balancer(), metrics, replace(LIMITS, services_per_tenant=10))
+    first = session_of(ALICE, 1)
+    first.share_services(names(0, 8))
+    sessions.on_admitted(first)
+
+    assert refusal_of(sessions, ALICE, names(0, 8)) is None
+    assert refusal_of(sessions, ALICE, names(4, 10)) is None
+    assert refusal_of(sessions, ALICE, names(4, 11)) is Code.QUOTA_EXCEEDED
+    assert refusal_of(sessions, ALICE, names(4, 11), is_replacement=True) is Code.QUOTA_EXCEEDED
+    assert refusal_of(sessions, BOB, names(4, 11)) is None
+    assert refusal_of(sessions, BOB, names(0, 11)) is Code.QUOTA_EXCEEDED
+    sessions.on_ended(first, Code.NORMAL)
+    assert refusal_of(sessions, ALICE, names(4, 11)) is None
+
+
+def refusal_of(
+    sessions: Sessions,
+    tenant: TenantId,
+    services: frozenset[ServiceKey] = frozenset(),
+    *,
+    is_replacement: bool = False,
+) -> Code | None:
+    refused = sessions.refuse_more(grant_of(tenant), services, is_replacement=is_replacement)
+    return None if refused is None else refused.code
+
+
+async def test_replicas_share_the_memory_of_their_services(metrics: Metrics) -> None:
+    sessions = Sessions(RouteTable(), Balancer(), metrics, LIMITS)
+    replicas = [session_of(ALICE, number) for number in range(3)]
+    for replica in replicas:
+        replica.share_services(names(0, 5))
+        sessions.on_admitted(replica)
+
+    assert len({id(replica.services) for replica in replicas}) == 1
+    assert len(sessions.find(ALICE, ServiceKey(ServiceKind.TCP, "name 4"))) == 3
+
+
+async def test_a_tenant_opens_so_many_sessions_in_a_time_and_others_open_theirs(
+    metrics: Metrics,
+) -> None:
+    now = [100.0]
+    sessions = Sessions(RouteTable(), Balancer(), metrics, LIMITS, clock=lambda: now[0])
+    for _ in range(LIMITS.admission_burst):
+        assert refusal_of(sessions, ALICE, is_replacement=True) is None
+
+    assert refusal_of(sessions, ALICE) is Code.RATE_LIMITED
+    assert refusal_of(sessions, ALICE, is_replacement=True) is Code.RATE_LIMITED
+    assert refusal_of(sessions, BOB) is None
+    now[0] += 1
+    assert [refusal_of(sessions, ALICE) for _ in range(11)] == [None] * 10 + [Code.RATE_LIMITED]

@@ -1,60 +1,19 @@
-"""Fixtures of the hub's tests: a hub of the test's own, on SQLite or on a real Postgres."""
+"""Hooks of the hub's tests: what they collect, and what they load for it."""
 
-from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
-from support import postgres
-from support.hub import TestHub, migrated, running_hub
-from support.postgres import Postgres
 
-from towonel.hub.bounds import Bounds
-from towonel.hub.live.route_changes import RouteChanges
-from towonel.hub.store.db.database import Database
-from towonel.hub.timing import Timing
+CORE = Path(__file__).parent / "core"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Load schemathesis here: its import takes a second, which other tests need not wait."""
-    config.pluginmanager.import_plugin("schemathesis.pytest.plugin")
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> None:
+    """Load the fixtures of a hub, unless the tests are of pure code: these need not wait for its imports."""
+    if not module_path.is_relative_to(CORE):
+        parent.config.pluginmanager.import_plugin("support.hub_fixtures")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out what takes seconds to collect and is deselected then."""
     is_long = collection_path.name == "test_schema_for_long.py"
     return True if is_long and not config.getoption("soak") else None
-
-
-@pytest.fixture(scope="session")
-def server() -> Generator[Postgres]:
-    with postgres.running() as running:
-        yield running
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Database]:
-    if request.param == "sqlite":
-        yield await migrated(tmp_path / "hub.db")
-    else:
-        server: Postgres = request.getfixturevalue("server")
-        made = server.database()
-        yield made
-        server.drop(made)
-
-
-@pytest.fixture
-def timing() -> Timing:
-    """Timing of `hub`; a test that needs another is parametrized with it."""
-    return Timing()
-
-
-@pytest.fixture
-def bounds() -> Bounds:
-    """Bounds of `hub`; a test that needs others is parametrized with them."""
-    return Bounds()
-
-
-@pytest.fixture
-async def hub(database: Database, timing: Timing, bounds: Bounds) -> AsyncGenerator[TestHub]:
-    async with running_hub(database, RouteChanges(), timing=timing, bounds=bounds) as made:
-        yield made

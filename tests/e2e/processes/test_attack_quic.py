@@ -15,6 +15,7 @@ from support.raw_quic import PING, RawQuic, crypto_frame, frame, stream_frame
 from support.stack import Stack, service
 
 from towonel.client.hub import HubClient
+from towonel.edge.core.session_limits import MIN_ADMISSION_BURST
 from towonel.tunnel.session import ACCEPTED
 from towonel.wire.errors import Code
 from towonel.wire.messages import Renew, Window
@@ -28,8 +29,12 @@ ENDS = [16 * MIB << shift for shift in range(4)]
 
 @pytest.fixture(scope="module")
 def edge_environ() -> dict[str, str]:
-    """The edge admits few agents of one tenant."""
-    return {"TOWONEL_EDGE_MAX_SESSIONS_PER_TENANT": str(SESSIONS)}
+    """The edge admits few agents of one tenant, and few services; now and then, few times."""
+    return {
+        "TOWONEL_EDGE_MAX_SESSIONS_PER_TENANT": str(SESSIONS),
+        "TOWONEL_EDGE_MAX_SERVICES_PER_TENANT": "1500",
+        "TOWONEL_EDGE_ADMISSIONS_PER_SEC": "0.5",
+    }
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -272,3 +277,53 @@ async def test_an_agent_that_sends_messages_without_end_is_closed(
                     agent.say(*[message] * 100)
                     await asyncio.sleep(0.005)
                 assert agent.close_code == Code.RATE_LIMITED
+
+
+async def test_a_tenant_that_opens_sessions_without_end_is_told_to_wait_and_others_are_not(
+    processes: Stack, serve: Callable[[], Awaitable[object]], hostname: str
+) -> None:
+    names = (f"often.{hostname}", f"seldom.{hostname}")
+    tokens = [await processes.invite(name) for name in names]
+    identity, other = [await identity_of(processes, token) for token in tokens]
+    codes: list[int | None] = []
+    async with withstanding(processes.edges[0].program, serve):
+        while Code.RATE_LIMITED not in codes:
+            codes.append(await open_and_leave(processes, identity, names[0]))
+        assert await open_and_leave(processes, other, names[1]) is None
+
+    assert len(codes) > MIN_ADMISSION_BURST
+    assert codes[:-1] == [None] * (len(codes) - 1)
+
+
+async def test_a_tenant_has_so_many_different_services_and_its_replicas_have_the_same(
+    processes: Stack, serve: Callable[[], Awaitable[object]], hostname: str
+) -> None:
+    token = await processes.invite(f"lots.{hostname}")
+    first, second = [await identity_of(processes, token) for _ in range(2)]
+    names = [f"name{number}.lots.{hostname}" for number in range(2000)]
+    async with withstanding(processes.edges[0].program, serve):
+        with RawAgent(processes.edge_port) as agent:
+            await agent.connected()
+            await agent.hello(first, *names[:1000])
+
+            code = await open_and_leave(processes, second, *names[1000:])
+            assert code == Code.QUOTA_EXCEEDED
+            assert await open_and_leave(processes, second, *names[:1000]) is None
+            assert await open_and_leave(processes, second, *names[500:1500]) is None
+
+
+async def identity_of(stack: Stack, token: str) -> AgentIdentity:
+    async with HubClient(stack.hub_url) as hub:
+        return await AgentIdentity(token).bootstrap(hub)
+
+
+async def open_and_leave(stack: Stack, identity: AgentIdentity, *hostnames: str) -> int | None:
+    """Open a session and leave; returns the code with which the edge refused it."""
+    with RawAgent(stack.edge_port) as agent:
+        await agent.connected()
+        try:
+            await agent.hello(identity, *hostnames)
+        except ConnectionError:
+            return agent.close_code
+        agent.leave()
+        return None

@@ -24,6 +24,7 @@ import structlog
 from towonel.cli.subprocesses import Program, handle_signals, start
 from towonel.runtime.backoff import Backoff
 from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_SETTINGS
+from towonel.runtime.logs import describe_error
 
 _KILLED_BY = 128  # a shell's exit code for death by signal n is 128 + n
 
@@ -150,7 +151,8 @@ class _ProgramGroup:
             try:
                 return await self.start(program)
             except OSError as error:
-                log.warning("program.start_failed", program=program.name, reason=str(error))
+                reason = describe_error(error)
+                log.warning("program.start_failed", program=program.name, reason=reason)
         return None
 
     def _give_up(self, program: Program, exit_code: int, *, is_first: bool) -> None:

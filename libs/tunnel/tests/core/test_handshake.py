@@ -83,6 +83,13 @@ def test_a_grant_of_another_agent_hub_or_time_is_refused() -> None:
         assert code_of(edge().admit, message, NONCE, now_ms()) is code
 
 
+def test_an_edge_that_knows_no_hub_yet_says_nothing_about_a_grant() -> None:
+    policy = RecordingPolicy()
+    without = EdgeHandshake(IDENTITY, lambda: (), policy.refuse, policy.refuse_more, lambda: False)
+
+    assert code_of(without.admit, hello(), NONCE, now_ms()) is Code.HUB_UNAVAILABLE
+
+
 def test_an_agent_of_a_refused_tenant_is_refused_whatever_its_signature() -> None:
     policy = RecordingPolicy()
     policy.refuses = Code.TENANT_REVOKED

@@ -2,15 +2,22 @@
 
 import itertools
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
+from aioquic.buffer import Buffer  # type: ignore[attr-defined]
+from aioquic.quic.packet import QuicErrorCode, pull_ack_frame
+from aioquic.quic.rangeset import RangeSet
+from aioquic.quic.recovery import MAX_ACK_RANGES
 from aioquic.tls import Epoch
+from hypothesis import given
+from hypothesis import strategies as st
 from support.quic_pair import HERE, Pair
 from support.raw_quic import CONTROL, PING, crypto_frame, frame, packet, stream_frame
 
 from towonel.tunnel.core.bounds.frame_budget import BURST
 from towonel.tunnel.core.bounds.receive_windows import EDGE_SIZES
-from towonel.tunnel.quic.checked_connection import MAX_PACKETS
+from towonel.tunnel.quic.checked_connection import MAX_PACKETS, shorten_ack
 from towonel.wire.errors import Code
 
 FRAMES_BYTES = 1150  # of the frames of a packet
@@ -67,6 +74,113 @@ def test_packets_with_a_frame_for_each_of_many_streams_may_come_without_end() ->
         pair.attack(*fill_packet(stream_frame(number, offset, b"x") for number in streams))
 
     assert pair.close_code is None
+
+
+def test_packets_full_of_retired_connection_ids_close() -> None:
+    pair = Pair().open()
+    numbers = itertools.count(1)
+    for _ in range(40):
+        newest = pair.edge._packet_number - 1
+        retired = [frame(0x19, number) for number in itertools.islice(numbers, 6)]
+        pair.attack(frame(0x02, newest, 0, 0, newest), *retired)
+        pair.edge.datagrams_to_send(now=pair.now)
+
+    assert pair.close_code == Code.RATE_LIMITED
+
+
+def test_connection_ids_that_change_now_and_then_may_do_so_without_end() -> None:
+    pair = Pair().open()
+    for _ in range(300):
+        pair.client.change_connection_id()
+        pair.exchange(2)
+
+    assert pair.close_code is None
+
+
+@pytest.mark.parametrize(("pings", "code"), [(1, Code.RATE_LIMITED), (2, None)])
+def test_keys_that_change_with_each_packet_close_and_those_that_change_seldom_do_not(
+    pings: int, code: Code | None
+) -> None:
+    pair = Pair().open()
+    for _ in range(600):
+        pair.client._cryptos[Epoch.ONE_RTT].update_key()
+        for _ in range(pings):
+            pair.attack(frame(PING))
+
+    assert pair.close_code == code
+
+
+def acknowledge_every_other(largest: int, ranges: int, kind: int = 0x02) -> bytes:
+    """An ACK frame, or one with ECN; RFC 9000 §19.3."""
+    return frame(kind, largest, 0, ranges, 0, *[0, 0] * ranges, *[0] * 3 * (kind & 1))
+
+
+def send_packets(pair: Pair, count: int) -> int:
+    """Let the edge send packets; returns the number of the newest."""
+    for number in range(count):
+        pair.edge.send_ping(number)
+        pair.now += 0.01
+        pair.edge.datagrams_to_send(now=pair.now)
+    return pair.edge._packet_number - 1
+
+
+def record_acks(pair: Pair) -> list[int]:
+    """The numbers of ranges that the edge's recovery is asked to look at."""
+    counts: list[int] = []
+    look = pair.edge._loss.on_ack_received
+
+    def record(*, ack_rangeset: RangeSet, **rest: Any) -> None:
+        counts.append(len(ack_rangeset))
+        look(ack_rangeset=ack_rangeset, **rest)
+
+    pair.edge._loss.on_ack_received = record  # type: ignore[method-assign]
+    return counts
+
+
+@pytest.mark.parametrize("kind", [0x02, 0x03])
+def test_of_acknowledgements_so_many_ranges_are_read_in_a_packet_and_what_follows_them(
+    kind: int,
+) -> None:
+    pair = Pair().open()
+    newest, counts = send_packets(pair, 300), record_acks(pair)
+    ack = acknowledge_every_other(newest, 140, kind)
+    pair.attack(ack, ack, frame(0x10, 2**40))
+    pair.attack(acknowledge_every_other(newest, MAX_ACK_RANGES, kind))
+
+    assert counts == [MAX_ACK_RANGES + 1, 1, MAX_ACK_RANGES + 1]
+    assert pair.edge._remote_max_data == 2**40
+    assert pair.close_code is None
+
+
+@given(
+    st.integers(0, 2**20),
+    st.lists(st.tuples(st.integers(0, 100), st.integers(0, 100)), min_size=1, max_size=99),
+    st.integers(0, 98),
+    st.sampled_from([0x02, 0x03]),
+)
+def test_a_shortened_acknowledgement_has_the_newest_ranges(
+    first: int, ranges: list[tuple[int, int]], kept: int, kind: int
+) -> None:
+    kept = min(kept, len(ranges) - 1)
+    rest = [number for each in ranges for number in each]
+    whole = [2**30, 7, len(ranges), first, *rest] + [1, 2, 3] * (kind & 1)
+    buffer = Buffer(data=frame(kind, *whole)[1:] + b"next")
+    short = shorten_ack(kind, buffer, kept)
+    expected, _ = pull_ack_frame(Buffer(data=frame(kind, *whole)[1:]))
+    found, delay = pull_ack_frame(short)
+
+    assert list(found) == list(expected)[-len(found) :]
+    assert (len(found), delay) == (kept + 1, 7)
+    assert buffer.pull_bytes(4) == b"next"
+    assert [short.pull_uint_var() for _ in range(3 * (kind & 1))] == [1, 2, 3] * (kind & 1)
+
+
+def test_an_acknowledgement_that_is_cut_closes() -> None:
+    pair = Pair().open()
+    send_packets(pair, 300)
+    pair.attack(frame(0x02, pair.edge._packet_number - 1, 0, 2**61, 0, *[0] * 200))
+
+    assert pair.close_code == QuicErrorCode.FRAME_ENCODING_ERROR
 
 
 def test_of_a_datagram_the_first_packets_are_read() -> None:

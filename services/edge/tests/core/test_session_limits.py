@@ -24,6 +24,16 @@ def test_one_more_session_is_refused_at_the_limit_of_the_tenant_and_at_that_of_a
     assert LIMITS.refuse(sessions, of_tenant) is code
 
 
+def test_a_tenant_has_so_many_services() -> None:
+    assert LIMITS.refuse_services(LIMITS.services_per_tenant) is None
+    assert LIMITS.refuse_services(LIMITS.services_per_tenant + 1) is Code.QUOTA_EXCEEDED
+
+
+def test_all_agents_of_a_tenant_can_dial_at_once_and_be_replaced() -> None:
+    assert DEFAULT_LIMITS.admission_burst == 2 * DEFAULT_LIMITS.per_tenant
+    assert LIMITS.admission_burst > 2 * LIMITS.per_tenant
+
+
 def test_by_default_a_tenant_has_room_for_the_agents_that_a_hub_allows() -> None:
     assert DEFAULT_LIMITS.per_tenant > 100
     assert DEFAULT_LIMITS.sessions > DEFAULT_LIMITS.per_tenant

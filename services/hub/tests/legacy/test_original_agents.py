@@ -1,5 +1,6 @@
 """Agents that entries of the original name: whose an id is, and which ids there are."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -63,3 +64,11 @@ async def test_an_agent_id_that_is_no_public_key_is_refused(agent: LegacyClient)
 
     assert body_of(refused) == (400, "invalid_request")
     assert "agent_id: is not an Ed25519 public key" in refused.json()["error"]["message"]
+
+
+async def test_a_stranger_who_beats_for_a_tenant_waits_for_no_writer(agent: LegacyClient) -> None:
+    key = await agent.tenant("a.eu")
+    async with agent.hub.context.store.write(), asyncio.timeout(5):
+        answer = await agent.heartbeat(new_key(), key.tenant_id)
+
+    assert body_of(answer) == (403, "tenant_not_allowed")

@@ -1,19 +1,25 @@
 """Routes in memory: many edges ask at once, and the routes change meanwhile."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from typing import Any, cast
 
 import pytest
 from sqlmodel import col, delete, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
 from support.hub import TestHub, state, tenant_of
 
 from towonel.hub.background import DatabaseWatch
 from towonel.hub.live.route_cache import RouteCache
 from towonel.hub.live.route_changes import RouteChanges
+from towonel.hub.store import route_history
+from towonel.hub.store.db.transactions import Store
 from towonel.hub.store.tables import RevisionRow, RevisionTagRow, RouteRow, ServiceRow
+from towonel.identity.keys import NodeKey
 from towonel.runtime.admin import Health
 from towonel.wire.routes import RouteDelta, decode_delta
+from towonel.wire.tokens import EdgeToken
 
 type Publish = Callable[..., Awaitable[None]]
 
@@ -279,3 +285,40 @@ async def test_after_another_history_no_revision_is_given_that_an_edge_may_have(
     after = await client.apply_desired_state(tenant, state("d.eu"))
 
     assert context.route_changes.highest == after.revision > newest + 1
+
+
+class HeldReads:
+    """A store whose second read sees the database as it is, and waits until it may go on."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.count = 0
+        self.has_begun, self.may_go_on = asyncio.Event(), asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncGenerator[AsyncSession]:
+        self.count += 1
+        async with self._store.read() as session:
+            if self.count == 2:
+                await route_history.read_head(session, 0)
+                self.has_begun.set()
+                await self.may_go_on.wait()
+            yield session
+
+
+async def test_who_asks_what_the_database_has_now_shares_a_read_that_began_after(
+    hub: TestHub,
+) -> None:
+    reads = HeldReads(hub.context.store)
+    cache = RouteCache(cast(Store, reads), RouteChanges())
+    await cache.catch_up()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        tasks.create_task(cache.catch_up())
+        await reads.has_begun.wait()
+        created = await hub.client().edge_invites.create("edge")
+        reads.may_go_on.set()
+        asked = [tasks.create_task(cache.follow(None)) for _ in range(50)]
+
+    assert all(task.result() for task in asked)
+    assert NodeKey.from_seed(EdgeToken.decode(created.token).seed).public in cache.edges
+    assert reads.count == 3

@@ -9,28 +9,40 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from support import postgres as postgres_server
 from support.hub import TestHub, running_hub, state, tenant_of
 from support.hub_process import settings
+from support.legacy_client import body_of
 from support.postgres import Postgres
 from support.redis_server import RedisServer, redis_server
 from support.replicas import Replica, health, hubs, on_postgres, ready_until, replicas, retried
 
 from towonel.api.invites import InviteIn
+from towonel.api.reports import EdgeReport
 from towonel.hub import background
 from towonel.hub.app import serve
+from towonel.hub.core.live_view import STALE_MS
+from towonel.hub.live.edge_reports import KNOWN_MS
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store import route_history
 from towonel.hub.timing import Timing
+from towonel.identity.keys import NodeKey
 from towonel.identity.signatures import Domain, authorize_node
 from towonel.runtime.settings import SettingsError
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.routes import RouteDelta
-from towonel.wire.tokens import InviteToken
+from towonel.wire.tokens import EdgeToken, InviteToken
 
 pytestmark = pytest.mark.both_databases
 
 AWAY = ["killed", "hanging"]
+FAILED = "route_cache.update_failed"
+COUNTERS = ("started_at_ms", "connections_active", "connections_total", "bytes_in", "bytes_out")
+NOTHING = EdgeReport.model_validate(
+    {"version": "1", "sessions_active": 0, "sessions": [], "tenants": []}
+    | dict.fromkeys(COUNTERS, 0)
+)
 
 
 WITHOUT_REDIS = Timing(health_check_s=0.2, redis_retry_s=0.5, redis_ping_s=0.5)
@@ -263,6 +275,48 @@ async def test_an_edge_that_knows_more_is_not_set_back_while_postgres_is_away(
 
     assert two.context.route_cache.revision < applied.revision
     assert answer == RouteDelta(applied.revision, snapshot=False)
+
+
+@pytest.mark.parametrize("how", AWAY)
+@pytest.mark.parametrize("path", ["/v1/routes/feed", "/v1/routes/subscribe"])
+async def test_an_edge_that_a_hub_has_not_seen_is_told_to_come_back_while_postgres_is_away(
+    own: Postgres, tmp_path: Path, how: str, path: str
+) -> None:
+    async with (
+        redis_server(tmp_path) as redis,
+        hubs(own.database(), redis.url, timing=QUICK) as (one, two),
+    ):
+        edge = EdgeToken.decode((await one.client().edge_invites.create("edge")).token).seed
+        header = authorize_node(
+            NodeKey.from_seed(edge), Domain.EDGE_SUBSCRIBE, b"", two.clock.now_ms
+        )
+        with capture_logs() as logs:
+            async with away(own, how), two.raw() as http:
+                answer = await http.get(path, headers={"authorization": header})
+        table = await retried(lambda: two.client().follow_routes(NodeKey.from_seed(edge), None))
+
+    assert body_of(answer) == (503, "hub_unavailable")
+    assert answer.headers["retry-after"] == "2"
+    assert [bool(one["reason"]) for one in logs if one["event"] == FAILED] == [True]
+    assert table.snapshot
+
+
+async def test_who_is_live_is_told_while_postgres_is_away_until_nobody_knows(
+    own: Postgres,
+) -> None:
+    async with running_hub(own.database(), RouteChanges(), timing=QUICK) as hub:
+        reports, node = hub.context.edge_reports, hub.context.keys.node
+        await hub.client().report_edge(node, NOTHING)
+        await reports.refresh(hub.clock())
+        async with away(own, "killed"):
+            await reports.refresh(hub.clock() + KNOWN_MS)
+            known = set(reports.view.edges)
+            refused = await unavailable(reports.refresh(hub.clock() + KNOWN_MS + 1))
+        hub.clock.now_ms += STALE_MS
+        await retried(lambda: reports.refresh(hub.clock()))
+
+    assert known == {node.public}
+    assert refused.code is Code.HUB_UNAVAILABLE
 
 
 async def test_what_was_noted_and_refused_before_an_outage_is_after_it(own: Postgres) -> None:

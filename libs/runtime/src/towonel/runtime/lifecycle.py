@@ -20,6 +20,7 @@ import structlog
 from towonel.runtime import logs
 from towonel.runtime.dns.lookups import EventLoop
 from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_SETTINGS, EXIT_UNAVAILABLE
+from towonel.runtime.logs import describe_error
 from towonel.runtime.secretfile import SecretFileError
 from towonel.runtime.settings import Settings, SettingsError, load
 from towonel.runtime.signals import handle_signals, ignore_signals
@@ -171,9 +172,9 @@ def _report_failure(error: BaseException) -> int:
     if isinstance(single, (SettingsError, SecretFileError)):
         raise single from None
     if isinstance(single, GiveUp):
-        log.error("process.gave_up", reason=str(single))
+        log.error("process.gave_up", reason=describe_error(single))
     elif isinstance(single, OSError) and not isinstance(error, BaseExceptionGroup):
-        log.error("process.failed", reason=str(single))
+        log.error("process.failed", reason=describe_error(single))
     else:
         log.error("process.crashed", exc_info=error)
     return EXIT_FAILED

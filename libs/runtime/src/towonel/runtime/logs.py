@@ -20,6 +20,11 @@ _SECRET_KEYS = frozenset(
 )
 
 
+def describe_error(error: BaseException) -> str:
+    """Return what an error says, or its kind: the text of many is empty, as that of a timeout."""
+    return str(error).strip() or type(error).__name__
+
+
 class Redactor:
     """Log processor that hides values under a secret's key, and values that contain a known mark."""
 

@@ -15,7 +15,12 @@ from towonel.identity.certs import certificate_sha256
 from towonel.identity.grants import Grant
 from towonel.identity.keys import NodeKey
 from towonel.tunnel.channel import Channel
-from towonel.tunnel.core.bounds.handshake_places import MAX_HANDSHAKES, Full, HandshakePlaces
+from towonel.tunnel.core.bounds.handshake_places import (
+    DEFAULT_LIMITS,
+    Full,
+    HandshakeLimits,
+    HandshakePlaces,
+)
 from towonel.tunnel.core.bounds.receive_budget import ReceiveBudget
 from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.core.close_reason import CloseReason
@@ -27,8 +32,9 @@ from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.quic.stateless_reset import StatelessResetter
 from towonel.tunnel.quic.udp import Address, Endpoint, bound_socket, resolve
 from towonel.tunnel.session import Session, SessionListener
-from towonel.wire.errors import Code
+from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import AgentId, EdgeId, TenantId
+from towonel.wire.names import ServiceKey
 
 RESET_KEY = "towonel 2026-11 stateless reset"  # what the edge's key is asked for
 
@@ -50,8 +56,10 @@ class AdmissionPolicy(SessionListener, Protocol):
         """Return why a grant that is in order is refused all the same, or None."""
         ...
 
-    def refuse_more(self, grant: Grant) -> Code | None:
-        """Return why no other session is admitted for a grant, or None."""
+    def refuse_more(
+        self, grant: Grant, services: Collection[ServiceKey], *, is_replacement: bool
+    ) -> Denied | None:
+        """Return why no session with these services is admitted beside others, or in one's place."""
         ...
 
     def source_of(self, host: str) -> str:
@@ -84,7 +92,7 @@ class Listener(SessionListener):
         reset_key: of stateless resets; the same after a restart.
         policy: decides which agents to admit.
         timing: of sessions and connections.
-        max_handshakes: connections without a Hello yet.
+        limits: on connections without a Hello yet.
     """
 
     def __init__(
@@ -96,7 +104,7 @@ class Listener(SessionListener):
         policy: AdmissionPolicy,
         *,
         timing: Timing = DEFAULT_TIMING,
-        max_handshakes: int = MAX_HANDSHAKES,
+        limits: HandshakeLimits = DEFAULT_LIMITS,
     ) -> None:
         self._configuration = configuration
         self._handshake = EdgeHandshake(
@@ -107,7 +115,7 @@ class Listener(SessionListener):
         self._loop = asyncio.get_running_loop()
         self._resetter = StatelessResetter(reset_key, self._loop.time())
         self._by_id: dict[bytes, Connection] = {}
-        self._handshaking = HandshakePlaces[Connection](max_handshakes)
+        self._handshaking = HandshakePlaces[Connection](limits)
         self._sessions: dict[AgentId, Session] = {}
         self._state = ListenerState.OPEN
         self._endpoint = Endpoint(sock, self._receive)
@@ -164,11 +172,11 @@ class Listener(SessionListener):
     def _is_draining(self) -> bool:
         return self._state is ListenerState.DRAINING
 
-    def _refuse_more(self, grant: Grant) -> Code | None:
-        """Ask the policy, unless the session takes the place of an older one of agent and tenant."""
+    def _refuse_more(self, grant: Grant, services: Collection[ServiceKey]) -> Denied | None:
+        """Ask the policy; a session of another tenant that ends for this one is not of its places."""
         older = self._sessions.get(grant.agent_id)
         is_replacement = older is not None and older.tenant_id == grant.tenant_id
-        return None if is_replacement else self._policy.refuse_more(grant)
+        return self._policy.refuse_more(grant, services, is_replacement=is_replacement)
 
     def _receive(self, data: bytes, address: Address) -> None:
         """Hand a datagram to its connection; another opens one, is refused, or is dropped."""
@@ -201,7 +209,7 @@ class Listener(SessionListener):
         place = self._handshaking.find(source, self._loop.time())
         if isinstance(place, Full):
             detail = f"{len(self._handshaking)} handshakes"
-            self._policy.on_refused(Code.OVERLOADED, detail, f"{address[0]}:{address[1]}")
+            self._policy.on_refused(place.code, detail, f"{address[0]}:{address[1]}")
             return None
         if place.evicted is not None:
             place.evicted.close(CloseReason(Code.OVERLOADED, "it made room for another handshake"))
@@ -263,7 +271,7 @@ async def listen(
     certificate_pem: str,
     policy: AdmissionPolicy,
     timing: Timing = DEFAULT_TIMING,
-    max_handshakes: int = MAX_HANDSHAKES,
+    limits: HandshakeLimits = DEFAULT_LIMITS,
 ) -> AsyncGenerator[Listener]:
     """Listen for agents while the context lasts; at its end their sessions are closed, DRAINING.
 
@@ -274,7 +282,7 @@ async def listen(
         certificate_pem: the certificate that the hub names to agents.
         policy: decides which agents to admit.
         timing: of sessions and connections.
-        max_handshakes: connections without a Hello yet.
+        limits: on connections without a Hello yet.
 
     Raises:
         OSError: where the address is taken, or is not ours.
@@ -289,7 +297,7 @@ async def listen(
         key.derive(RESET_KEY),
         policy,
         timing=timing,
-        max_handshakes=max_handshakes,
+        limits=limits,
     )
     try:
         yield listener

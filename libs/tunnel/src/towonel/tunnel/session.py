@@ -57,7 +57,6 @@ class Session(ChannelHandler):
     agent_id: AgentId
     tenant_id: TenantId
     group: str
-    services: frozenset[ServiceKey]
     software: str
     since_ms: int  # Unix time of the admission
 
@@ -94,6 +93,11 @@ class Session(ChannelHandler):
     def peer(self) -> str:
         """Address of the agent now, `host:port`."""
         return self.connection.peer
+
+    @property
+    def services(self) -> frozenset[ServiceKey]:
+        """What the agent serves."""
+        return self._machine.agent.services
 
     @property
     def active(self) -> int:
@@ -136,6 +140,10 @@ class Session(ChannelHandler):
             raise
         return stream
 
+    def share_services(self, services: frozenset[ServiceKey]) -> None:
+        """Hold a set that equals the agent's own in its place: one that other sessions hold."""
+        self._machine.share_services(services)
+
     def close(self, code: Code) -> None:
         """End the session and every stream on it."""
         self.channel.close(CloseReason(code))
@@ -156,7 +164,7 @@ class Session(ChannelHandler):
     def on_opened(self) -> None:
         agent, grant = self._machine.agent, self._machine.agent.grant
         self.agent_id, self.tenant_id, self.group = grant.agent_id, grant.tenant_id, grant.group
-        self.services, self.software, self.since_ms = agent.services, agent.software, agent.since_ms
+        self.software, self.since_ms = agent.software, agent.since_ms
         self._listener.on_admitted(self)
 
     @override

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 from towonel.runtime.dns.resolver import Resolver, SocketAddress
+from towonel.runtime.logs import describe_error
 
 RESOLVE_S = 5.0
 SETTLE_S = 0.05  # for slower names, once one has resolved (RFC 8305 §3)
@@ -29,7 +30,7 @@ async def resolve_edge(
             task.cancel()
     found = [address for answer in answers if isinstance(answer, tuple) for address in answer]
     if not found:
-        failures = [str(answer) for answer in answers if isinstance(answer, OSError)]
+        failures = [describe_error(answer) for answer in answers if isinstance(answer, OSError)]
         raise OSError("; ".join(failures) or f"no name server answers within {within_s:g} s")
     return found
 
@@ -48,4 +49,4 @@ async def _resolve(resolver: Resolver, host: str, port: int) -> _Answer:
     try:
         return await resolver.resolve(host, port)
     except OSError as error:
-        return OSError(f"{host}: {error.strerror or error}")
+        return OSError(f"{host}: {error.strerror or describe_error(error)}")

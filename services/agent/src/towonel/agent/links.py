@@ -17,6 +17,7 @@ from towonel.identity.keys import NodeKey
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
 from towonel.runtime.dns.resolver import Resolver
+from towonel.runtime.logs import describe_error
 from towonel.tunnel.dial import dial
 from towonel.tunnel.link import Link
 from towonel.wire.errors import Code, TowonelError
@@ -120,7 +121,7 @@ class Links:
                 self._metrics.links_refused.labels(code.word).inc()
                 if code is Code.CERTIFICATE_MISMATCH:
                     self.is_outdated.set()
-                log.warning("link.failed", **facts, code=code.word, detail=str(error))
+                log.warning("link.failed", **facts, code=code.word, detail=describe_error(error))
                 return
             facts["peer"] = link.peer
             log.info("link.opened", **facts)

@@ -20,6 +20,7 @@ from towonel.identity.keys import NodeKey, TenantKey
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
 from towonel.runtime.lifecycle import GiveUp
+from towonel.runtime.logs import describe_error
 from towonel.runtime.settings import parse_address
 from towonel.tunnel.core.handshake import EdgeIdentity
 from towonel.wire import base64url
@@ -105,7 +106,7 @@ class Reconciler:
             async with asyncio.timeout(self._timing.leave_s):
                 await self._hub.leave(self._grant, self._identity.agent)
         except (TimeoutError, TowonelError) as error:  # the hub learns it from edges, or is older
-            log.debug("agent.leave_failed", detail=str(error))
+            log.debug("agent.leave_failed", detail=describe_error(error))
 
     def _log_unreachable(self, error: Unavailable, retry_s: float) -> None:
         """Warn once that the hub is away; one that was never there may just be starting, too."""

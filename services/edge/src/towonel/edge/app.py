@@ -59,7 +59,7 @@ class Edge:
         self.health = Health()
         self.health.set(CHECK, ok=False, reason="not listening yet")
         self.metrics = Metrics(self.registry)
-        self.notifications = RedisNotifications(self.health)
+        self.notifications = RedisNotifications(self.health, self.metrics)
         table, balancer = RouteTable(), Balancer()
         self.sessions = Sessions(table, balancer, self.metrics, settings.session_limits)
         traffic = Traffic()
@@ -137,6 +137,7 @@ async def _listen_for_agents(edge: Edge, credentials: EdgeCredentials) -> AsyncG
         key=credentials.key,
         certificate_pem=credentials.certificate_pem,
         policy=edge.sessions,
+        limits=settings.handshake_limits,
     )
     async with contextlib.AsyncExitStack() as stack:
         try:

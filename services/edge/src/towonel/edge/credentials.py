@@ -11,6 +11,7 @@ from towonel.edge.settings import EdgeSettings
 from towonel.identity import certs
 from towonel.identity.keys import BLANK, SEED_BYTES, NodeKey, is_blank
 from towonel.runtime import secretfile
+from towonel.runtime.logs import describe_error
 from towonel.runtime.secretfile import SecretFileError
 from towonel.wire.errors import Denied
 from towonel.wire.tokens import EdgeToken
@@ -76,7 +77,7 @@ def _read_certificate(path: Path, key: NodeKey, now: datetime) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, Denied) as error:
-        log.warning("certificate.read_failed", path=str(path), error=str(error))
+        log.warning("certificate.read_failed", path=str(path), error=describe_error(error))
         return None
     return pem if is_ours and is_valid else None
 

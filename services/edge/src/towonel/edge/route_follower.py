@@ -198,6 +198,8 @@ class RouteFollower:
         self._tag: bytes | None = None  # of the revision `_since`
         self._register_at = float("-inf")
         self._started_at = clock()
+        self._interval_s = timing.min_interval_s
+        self._was_notified = False
         self._was_reached = False
         self._failure: Code | None = None
 
@@ -206,7 +208,7 @@ class RouteFollower:
         timing = self._timing
         backoff = Backoff(timing.first_pause_s, timing.max_pause_s)
         while True:
-            polled_at = self._clock()
+            polled_at, known = self._clock(), (self._since, self._tag)
             try:
                 await self._poll()
             except TowonelError as error:
@@ -217,9 +219,19 @@ class RouteFollower:
             else:
                 backoff.record_success(0)
                 self._on_recovered()
-                if self._notifications.is_listening:
-                    await self._notifications.wait(timing.poll_every_s)
-                await asyncio.sleep(polled_at + timing.min_interval_s - self._clock())
+                await self._wait_after(polled_at, has_changed=known != (self._since, self._tag))
+
+    async def _wait_after(self, polled_at: float, *, has_changed: bool) -> None:
+        """Wait until the next poll: notifications that nothing explains are followed less and less."""
+        timing = self._timing
+        self._interval_s = min(2 * self._interval_s, timing.max_interval_s)
+        if has_changed:
+            self._interval_s = timing.min_interval_s
+        if self._notifications.is_listening:
+            is_explained = has_changed or not self._was_notified
+            wait_s = timing.poll_every_s if is_explained else timing.recheck_s
+            self._was_notified = await self._notifications.wait(wait_s)
+        await asyncio.sleep(polled_at + self._interval_s - self._clock())
 
     async def _poll(self) -> None:
         if self._clock() >= self._register_at:

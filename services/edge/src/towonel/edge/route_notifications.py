@@ -9,11 +9,13 @@ import contextlib
 from collections.abc import Callable
 from random import Random
 
+from towonel.edge.metrics import Metrics
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
 from towonel.wire.routes import CHANGES_CHANNEL
 
 CONNECT_TIMEOUT_S = 5.0
+HEALTHY_S = 10.0  # a connection that ends sooner is made again less and less often
 PING_S = 5.0  # a Redis that is gone without a word is noticed within twice this time
 
 
@@ -22,9 +24,11 @@ class RedisNotifications:
 
     Args:
         health: says `degraded` while a Redis that there should be is away.
+        metrics: count messages that are too large.
     """
 
-    def __init__(self, health: Health) -> None:
+    def __init__(self, health: Health, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._health = health
         self._notified = asyncio.Event()
         self._is_connected: Callable[[], bool] = lambda: False
@@ -34,12 +38,18 @@ class RedisNotifications:
         """Whether Redis is connected."""
         return self._is_connected()
 
-    async def wait(self, timeout_s: float) -> None:
-        """Wait until there was a notification since the last wait, or the time is over."""
+    async def wait(self, timeout_s: float) -> bool:
+        """Wait until there was a notification since the last wait, or the time is over.
+
+        Returns:
+            Whether there was one.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._notified.wait()
+        was_notified = self._notified.is_set()
         self._notified.clear()
+        return was_notified
 
     async def listen(self, url: str, rng: Random, *, ping_s: float = PING_S) -> None:
         """Listen to Redis for ever; while it is unavailable, keep trying.
@@ -50,12 +60,13 @@ class RedisNotifications:
         # Importing takes 8 MB, which only edges with a Redis pay.
         from redis.asyncio import Redis  # noqa: PLC0415
 
-        from towonel.runtime.pubsub import Subscription  # noqa: PLC0415
+        from towonel.runtime.redis.pubsub import Subscription  # noqa: PLC0415
 
         async with Redis.from_url(  # pyright: ignore[reportUnknownMemberType] its options have no type
             url, socket_connect_timeout=CONNECT_TIMEOUT_S
         ) as redis:
-            subscription = Subscription(redis, CHANGES_CHANNEL, ping_s, Backoff(0.5, 15.0))
+            backoff, refused = Backoff(0.5, 15.0, HEALTHY_S), self._metrics.redis_refused
+            subscription = Subscription(redis, CHANGES_CHANNEL, ping_s, backoff, refused.inc)
             self._is_connected = lambda: subscription.is_connected
             self._on_connection()
             await subscription.run(lambda _: self._notified.set(), self._on_connection, rng)

@@ -2,29 +2,32 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from ipaddress import ip_address
 from typing import Protocol, override
 from weakref import WeakValueDictionary
 
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
+from towonel.edge.core.service_index import ServiceIndex
 from towonel.edge.core.session_limits import DEFAULT_LIMITS, SessionLimits
 from towonel.edge.metrics import Metrics
 from towonel.identity.grants import Grant
 from towonel.runtime.addresses import source_of
 from towonel.runtime.log_limit import LogLimit
+from towonel.tunnel.core.bounds.keyed_buckets import KeyedBuckets
 from towonel.tunnel.core.bounds.receive_budget import ReceiveBudget
 from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.listener import AdmissionPolicy
 from towonel.tunnel.session import Session
-from towonel.wire.errors import Code
+from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import HubId, TenantId
 from towonel.wire.names import ServiceKey
 
 MAX_SOURCES = 10  # addresses with a line about a refusal in one second
 MAX_AGENTS = 100  # agents with a line in one second; an edge that is started again admits them all
 MAX_AGENTS_PER_TENANT = 20
+MAX_TENANTS = 16_384  # whose rate of admissions is remembered
 
 
 class SessionObserver(Protocol):
@@ -54,12 +57,17 @@ class Sessions(AdmissionPolicy):
         balance: Balancer,
         metrics: Metrics,
         limits: SessionLimits = DEFAULT_LIMITS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._table = table
         self._balance = balance
         self._metrics = metrics
         self._limits = limits
+        self._clock = clock
         self._count = 0
+        self._admissions = KeyedBuckets[TenantId](
+            limits.admissions_per_s, limits.admission_burst, MAX_TENANTS
+        )
         self._send_budgets: dict[TenantId, SendBudget] = {}  # of tenants that have a session
         self._refusals = LogLimit(max_keys=MAX_SOURCES)
         self._agents = LogLimit(max_keys=MAX_AGENTS, max_keys_per_owner=MAX_AGENTS_PER_TENANT)
@@ -69,19 +77,19 @@ class Sessions(AdmissionPolicy):
         metrics.receive_buffer.set_function(self._count_unread_bytes)
         self.hub_id: HubId | None = None  # whose grants are accepted, and nobody else's
         self.has_ended = asyncio.Event()  # one of them; cleared by who reports it
-        self._serving: dict[tuple[TenantId, ServiceKey], dict[bytes, Session]] = {}
-        self._by_tenant: dict[TenantId, dict[bytes, Session]] = {}
+        self._by_tenant: dict[TenantId, ServiceIndex[Session]] = {}
         self.observer: SessionObserver | None = None
 
     def find(self, tenant_id: TenantId, service: ServiceKey | None) -> Collection[Session]:
         """Return the sessions on which a tenant's service can be reached, or all of the tenant."""
-        if service is None:
-            return self._by_tenant.get(tenant_id, {}).values()
-        return self._serving.get((tenant_id, service), {}).values()
+        own = self._by_tenant.get(tenant_id)
+        if own is None:
+            return ()
+        return own.sessions if service is None else own.find(service)
 
     def all(self) -> list[Session]:
         """Return every session there is."""
-        return [session for own in self._by_tenant.values() for session in own.values()]
+        return [session for own in self._by_tenant.values() for session in own.sessions]
 
     def tenants(self) -> Collection[TenantId]:
         """Return the tenants that have a session."""
@@ -90,7 +98,7 @@ class Sessions(AdmissionPolicy):
     def revoke(self, tenants: Iterable[TenantId]) -> None:
         """End the sessions of tenants at once, and with them every client on them."""
         for tenant_id in tenants:
-            for session in list(self._by_tenant.get(tenant_id, {}).values()):
+            for session in list(self.find(tenant_id, None)):
                 session.close(Code.TENANT_REVOKED)
 
     @override
@@ -102,8 +110,19 @@ class Sessions(AdmissionPolicy):
         return Code.TENANT_REVOKED if self._table.is_blocked(grant.tenant_id) else None
 
     @override
-    def refuse_more(self, grant: Grant) -> Code | None:
-        return self._limits.refuse(self._count, len(self.find(grant.tenant_id, None)))
+    def refuse_more(
+        self, grant: Grant, services: Collection[ServiceKey], *, is_replacement: bool
+    ) -> Denied | None:
+        name = f"tenant {grant.tenant_id.hex()}"
+        if not self._admissions.take(grant.tenant_id, self._clock()):
+            return Denied(Code.RATE_LIMITED, f"{name} opens sessions too often")
+        own = self._by_tenant.get(grant.tenant_id) or ServiceIndex[Session]()
+        code = None if is_replacement else self._limits.refuse(self._count, len(own.sessions))
+        if code is not None:
+            return Denied(code, f"{name} has too many sessions")
+        count = own.count_with(services)
+        code = self._limits.refuse_services(count)
+        return None if code is None else Denied(code, f"{name} announces {count} services in all")
 
     @override
     def source_of(self, host: str) -> str:
@@ -124,9 +143,9 @@ class Sessions(AdmissionPolicy):
 
     @override
     def on_admitted(self, session: Session) -> None:
-        for service in session.services:
-            self._serving.setdefault((session.tenant_id, service), {})[session.session_id] = session
-        self._by_tenant.setdefault(session.tenant_id, {})[session.session_id] = session
+        own = self._by_tenant.setdefault(session.tenant_id, ServiceIndex[Session]())
+        own.add(session.session_id, session.services, session)
+        session.share_services(own.get_held(session.services))
         self._count += 1
         if self.observer is not None:
             self.observer.on_admitted(session)
@@ -150,10 +169,10 @@ class Sessions(AdmissionPolicy):
 
     @override
     def on_ended(self, session: Session, code: Code) -> None:
-        for service in session.services:
-            _remove(self._serving, (session.tenant_id, service), session)
-        _remove(self._by_tenant, session.tenant_id, session)
-        if session.tenant_id not in self._by_tenant:
+        own = self._by_tenant[session.tenant_id]
+        own.remove(session.session_id, session.services)
+        if not own.sessions:
+            del self._by_tenant[session.tenant_id]
             self._send_budgets.pop(session.tenant_id, None)
         self._count -= 1
         if self.observer is not None:
@@ -182,13 +201,6 @@ class Sessions(AdmissionPolicy):
 
     def _count_unread_bytes(self) -> int:
         return sum(budget.held for budget in self._receive_budgets.values())
-
-
-def _remove[K](index: dict[K, dict[bytes, Session]], key: K, session: Session) -> None:
-    sessions = index.get(key, {})
-    sessions.pop(session.session_id, None)
-    if not sessions:
-        index.pop(key, None)
 
 
 def _log_fields(session: Session) -> dict[str, str]:

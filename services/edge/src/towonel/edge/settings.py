@@ -17,8 +17,10 @@ from pydantic import (
 from towonel.client.transport import to_httpx_url
 from towonel.edge.core.admission import AdmissionLimits
 from towonel.edge.core.session_limits import (
+    ADMISSIONS_PER_S,
     MAX_RECEIVE_MIB_PER_TENANT,
     MAX_SEND_MIB_PER_TENANT,
+    MAX_SERVICES_PER_TENANT,
     MAX_SESSIONS,
     MAX_SESSIONS_PER_TENANT,
     MIB,
@@ -26,9 +28,10 @@ from towonel.edge.core.session_limits import (
 )
 from towonel.edge.core.trusted_proxies import DEFAULT_NETWORKS
 from towonel.runtime.addresses import WILDCARDS, Network, is_ip, parse_networks
-from towonel.runtime.redis_url import RedisUrl
+from towonel.runtime.redis.url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort, Settings, parse_address
 from towonel.runtime.sockets import limit_by_descriptors
+from towonel.tunnel.core.bounds.handshake_places import DEFAULT_LIMITS, HandshakeLimits
 from towonel.wire.addresses import format_address
 from towonel.wire.errors import TowonelError
 from towonel.wire.legacy.variables import REPLACED_VARIABLES
@@ -235,6 +238,36 @@ class EdgeSettings(Settings):
         description="Agent sessions at once of one tenant; above the hub's "
         "TOWONEL_HUB_QUOTA_AGENTS, so that agents can be replaced.",
     )
+    max_services_per_tenant: int = Field(
+        default=MAX_SERVICES_PER_TENANT,
+        ge=1,
+        le=10_000_000,
+        validation_alias="TOWONEL_EDGE_MAX_SERVICES_PER_TENANT",
+        description="Different services of one tenant that its agents announce; above the hub's "
+        "TOWONEL_HUB_QUOTA_GROUP_SERVICES, so that services can be replaced.",
+    )
+    admissions_per_sec: float = Field(
+        default=ADMISSIONS_PER_S,
+        gt=0,
+        le=1_000_000,
+        validation_alias="TOWONEL_EDGE_ADMISSIONS_PER_SEC",
+        description="Agent sessions that one tenant may open in a second; at once twice "
+        "TOWONEL_EDGE_MAX_SESSIONS_PER_TENANT.",
+    )
+    handshakes_per_sec: float = Field(
+        default=DEFAULT_LIMITS.per_s,
+        gt=0,
+        le=1_000_000,
+        validation_alias="TOWONEL_EDGE_HANDSHAKES_PER_SEC",
+        description="QUIC handshakes that one address (a /64 of IPv6) may begin in a second.",
+    )
+    handshakes_burst: int = Field(
+        default=DEFAULT_LIMITS.burst,
+        ge=1,
+        le=1_000_000,
+        validation_alias="TOWONEL_EDGE_HANDSHAKES_BURST",
+        description="QUIC handshakes that one address may begin at once: agents behind it.",
+    )
     max_send_buffer_per_tenant_mib: int = Field(
         default=MAX_SEND_MIB_PER_TENANT,
         ge=1,
@@ -371,7 +404,14 @@ class EdgeSettings(Settings):
             self.max_sessions_per_tenant,
             self.max_send_buffer_per_tenant_mib * MIB,
             self.max_receive_buffer_per_tenant_mib * MIB,
+            self.max_services_per_tenant,
+            self.admissions_per_sec,
         )
+
+    @property
+    def handshake_limits(self) -> HandshakeLimits:
+        """The limits on handshakes of agents."""
+        return HandshakeLimits(per_s=self.handshakes_per_sec, burst=self.handshakes_burst)
 
     @property
     def proxies(self) -> tuple[Network, ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from towonel.runtime import secretfile
+from towonel.runtime.logs import describe_error
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import ID_BYTES, HubId
 from towonel.wire.routes import MAX_DELTA_BYTES, RouteDelta, decode_delta, encode_delta
@@ -72,7 +73,7 @@ class SnapshotFile:
         except FileNotFoundError:
             return None
         except (OSError, ProtocolError) as error:
-            log.warning("snapshot.read_failed", path=str(self._path), error=str(error))
+            log.warning("snapshot.read_failed", path=str(self._path), error=describe_error(error))
             return None
 
     async def save(self, snapshot: Snapshot) -> str | None:
@@ -81,9 +82,10 @@ class SnapshotFile:
             await asyncio.to_thread(self._save, snapshot)
         except OSError as error:
             if not self._is_failing:
-                log.warning("snapshot.write_failed", path=str(self._path), error=str(error))
+                reason = describe_error(error)
+                log.warning("snapshot.write_failed", path=str(self._path), error=reason)
             self._is_failing = True
-            return f"{self._path}: {error.strerror or error}"
+            return f"{self._path}: {error.strerror or describe_error(error)}"
         self._is_failing = False
         return None
 

@@ -12,6 +12,9 @@ class RouteTiming:
         poll_every_s: between requests while Redis notifies of changes, since it may lose a message;
             also the longest pause that a hub in need may ask for.
         min_interval_s: between the beginnings of two polls, whatever says that there is a change.
+        max_interval_s: the same, after some that found none: each of them doubles the interval.
+        recheck_s: from a notification to the second poll, where the first one found no change: the
+            hub that answered may hear of it later than its edge.
         register_every_s: between registrations.
         register_retry_s: until the next try, where the hub could not write the last one.
         start_s: for which a hub that has never answered is thought to be starting, too.
@@ -23,6 +26,8 @@ class RouteTiming:
     long_poll_s: int = 25
     poll_every_s: float = 15.0
     min_interval_s: float = 0.1
+    max_interval_s: float = 1.0
+    recheck_s: float = 1.0
     register_every_s: float = 60.0
     register_retry_s: float = 2.0
     start_s: float = 15.0

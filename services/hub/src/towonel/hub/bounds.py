@@ -21,6 +21,11 @@ class Bounds:
         reports: of edges, that are read at once.
         report_wait_s: for which an edge waits until it may send its report.
         unproved_reports: of edges whose signature can be checked only once the body is here.
+        edge_requests: for routes, of one edge, that wait for a change or are being answered; an edge
+            has one, and those whose network vanished.
+        tenant_writes: of one tenant at once, to the database.
+        waiting_tenant_writes: of one tenant, that wait for those.
+        tenant_write_wait_s: for which one waits.
         events: of the audit log per query: the most that a follower that stalls keeps in memory.
         followers: of events; each reads the database every two seconds.
         followers_of_key: of them, so that no tenant's key takes all places.
@@ -34,6 +39,10 @@ class Bounds:
     reports: int = 4
     report_wait_s: float = 10.0
     unproved_reports: int = 2
+    edge_requests: int = 8
+    tenant_writes: int = 4
+    waiting_tenant_writes: int = 256
+    tenant_write_wait_s: float = 5.0
     events: int = 100
     followers: int = 256
     followers_of_key: int = 64

@@ -12,6 +12,7 @@ from opentelemetry.trace import TracerProvider
 
 from towonel.hub.bounds import Bounds
 from towonel.hub.core.access import Principal
+from towonel.hub.core.places import KeyedPlaces
 from towonel.hub.core.ports import PortRules
 from towonel.hub.core.quotas import Quotas
 from towonel.hub.core.rate_limits import Rate
@@ -22,6 +23,7 @@ from towonel.hub.live.rate_limits import Limiter
 from towonel.hub.live.report_intake import ReportIntake
 from towonel.hub.live.route_cache import RouteCache
 from towonel.hub.live.route_changes import RouteChanges
+from towonel.hub.live.tenant_writes import TenantWrites
 from towonel.hub.metrics import Metrics
 from towonel.hub.store.db.transactions import Store
 from towonel.hub.timing import Timing
@@ -93,6 +95,7 @@ class Hub:
     def __post_init__(self) -> None:
         self.metrics.revision.set_function(lambda: self.route_changes.revision)
         self.metrics.waiting.set_function(lambda: self.route_changes.waiting)
+        self.route_changes.on_message_refused = self.metrics.redis_refused.inc
         self.metrics.redis.set_function(lambda: self.route_changes.is_connected)
         self.metrics.subscribers.set_function(lambda: len(self.subscribers))
         self.metrics.followers.set_function(lambda: len(self.followers))
@@ -103,6 +106,16 @@ class Hub:
     def report_intake(self) -> ReportIntake:
         """Admission of the reports of edges."""
         return ReportIntake(self.limiter, self.policy.reports, self.bounds)
+
+    @cached_property
+    def edge_requests(self) -> KeyedPlaces:
+        """Places of the requests for routes of each edge."""
+        return KeyedPlaces(self.bounds.edge_requests, "requests of this edge", retry_after_s=5)
+
+    @cached_property
+    def tenant_writes(self) -> TenantWrites:
+        """Admission of the writes of tenants."""
+        return TenantWrites(self.bounds)
 
     def now_ms(self) -> int:
         """Return Unix time in ms, by the clock that stamps writes."""

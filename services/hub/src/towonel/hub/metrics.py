@@ -51,3 +51,4 @@ class Metrics:
             "towonel_hub_limiter_degraded", "1 while limits are kept by this process alone."
         )
         self.redis = gauge("towonel_hub_redis_connected", "1 while Redis is listened to.")
+        self.redis_refused = counter("towonel_hub_redis_messages_refused", "Messages too large.")

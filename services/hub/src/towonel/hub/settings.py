@@ -17,7 +17,7 @@ from pydantic import (
 from towonel.hub.store.db.database import Database
 from towonel.hub.tenant_settings import DeclaredTenant, parse_tenants
 from towonel.runtime.addresses import WILDCARDS, Network, loopback_url, parse_networks
-from towonel.runtime.redis_url import RedisUrl
+from towonel.runtime.redis.url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort
 from towonel.runtime.tracing.telemetry import TelemetrySettings
 from towonel.wire.addresses import LAST_PORT, is_port

@@ -14,7 +14,7 @@ from towonel.identity.certs import certificate_public_key, certificate_sha256
 from towonel.identity.grants import Grant, verify
 from towonel.identity.keys import NodeKey, verify_node
 from towonel.identity.signatures import session_proof
-from towonel.wire.errors import Code, Denied, ProtocolError
+from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
 from towonel.wire.ids import EdgeId
 from towonel.wire.messages import PROTOCOL_VERSION, Challenge, Hello
 from towonel.wire.names import ServiceKey
@@ -80,14 +80,15 @@ class EdgeHandshake:
         edge: the edge itself.
         hub_ids: returns the hubs whose grants count now.
         refuse: returns why a grant that is in order is refused all the same, if it is.
-        refuse_more: returns why no other session is admitted for a grant, if there are too many.
+        refuse_more: returns why no other session is admitted for a grant and these services, if
+            there are too many.
         is_draining: returns whether agents are only kept, and none is admitted.
     """
 
     edge: EdgeIdentity
     hub_ids: Callable[[], Collection[bytes]]
     refuse: Callable[[Grant], Code | None]
-    refuse_more: Callable[[Grant], Code | None]
+    refuse_more: Callable[[Grant, Collection[ServiceKey]], Denied | None]
     is_draining: Callable[[], bool]
 
     def challenge(self, nonce: bytes) -> Challenge:
@@ -99,20 +100,24 @@ class EdgeHandshake:
 
         Raises:
             ProtocolError: UNSUPPORTED_VERSION.
-            Denied: GRANT_INVALID, GRANT_EXPIRED, GOING_AWAY, INVALID_SIGNATURE, LIMIT_EXCEEDED, or
-                the edge's own refusal.
+            Denied: GRANT_INVALID, GRANT_EXPIRED, GOING_AWAY, INVALID_SIGNATURE, or the edge's own
+                refusal.
+            Unavailable: HUB_UNAVAILABLE while this edge does not know any hub.
         """
         if hello.version not in VERSIONS:
             raise ProtocolError(Code.UNSUPPORTED_VERSION, f"the agent speaks {hello.version}")
-        grant = verify(hello.grant, self.hub_ids(), now_ms)
+        hub_ids = self.hub_ids()
+        if not hub_ids:
+            raise Unavailable(Code.HUB_UNAVAILABLE, "this edge has not heard of its hub yet")
+        grant = verify(hello.grant, hub_ids, now_ms)
         if self.is_draining():
             raise Denied(Code.GOING_AWAY, f"tenant {grant.tenant_id.hex()}")
         self._check_tenant(grant)
         proof = session_proof(nonce, self.edge.edge_id, self.edge.certificate_sha256)
         verify_node(grant.agent_id, hello.signature, proof)
-        refusal = self.refuse_more(grant)
+        refusal = self.refuse_more(grant, hello.services)
         if refusal is not None:
-            raise Denied(refusal, f"tenant {grant.tenant_id.hex()} has too many sessions")
+            raise refusal
         return grant
 
     def renew(self, held: Grant, token: bytes, now_ms: int) -> Grant:

@@ -77,6 +77,10 @@ class SessionMachine(Machine):
         assert self._agent is not None, "there is none before ReportOpened"
         return self._agent
 
+    def share_services(self, services: frozenset[ServiceKey]) -> None:
+        """Hold a set that equals the agent's own in its place: one that other sessions hold."""
+        self._agent = replace(self.agent, services=services)
+
     def _challenge(self, _event: HandshakeCompleted, _now: float) -> list[Command]:
         """Send `Challenge`."""
         return [Send(self._handshake.challenge(self._nonce))]

@@ -1,13 +1,14 @@
 """QUIC connection that checks what a peer puts into datagrams, packets and frames.
 
-aioquic reads whatever is there: dozens of packets in a datagram, a thousand frames in a packet, each
-of which costs the time of a whole one, or a part of it; and it believes a few frames that cannot be true.
+aioquic reads whatever is there: dozens of packets in a datagram, a thousand frames in a packet, hundreds
+of ranges in an acknowledgement, each of which costs the time of a whole one, or a part of it; and it
+believes a few frames that cannot be true.
 """
 
 from collections.abc import Mapping
 from typing import Any, override
 
-from aioquic.buffer import Buffer  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateImportUsage] its documented home
+from aioquic.buffer import Buffer, encode_uint_var  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateImportUsage] its documented home
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import (
     NetworkAddress,
@@ -15,7 +16,8 @@ from aioquic.quic.connection import (
     QuicConnectionError,
     QuicReceiveContext,
 )
-from aioquic.quic.packet import QuicErrorCode, pull_quic_header
+from aioquic.quic.packet import QuicErrorCode, QuicFrameType, pull_quic_header
+from aioquic.quic.recovery import MAX_ACK_RANGES
 
 from towonel.tunnel.core.bounds.frame_budget import PER_PACKET, FrameBudget
 from towonel.tunnel.core.bounds.receive_windows import HANDSHAKE_SIZES
@@ -24,6 +26,7 @@ from towonel.wire.errors import Code
 MAX_CRYPTO_BYTES = HANDSHAKE_SIZES.stream_bytes  # at each level of encryption, in all
 MAX_PEER_IDS = 1024  # connection ids that a peer may have issued and retired
 MAX_PACKETS = 4  # of one datagram: one of each kind of keys, and one more; RFC 9000 §12.2
+HEAVY_FRAMES = 4  # that a retired id counts for beside itself, and one key of an update: hashes
 LONG_HEADER = 0x80  # of packets before and in the handshake, which others may follow
 _STREAM, _STREAM_MASK = 0x08, 0x18  # STREAM frames have eight types; RFC 9000 §19.8
 _KINDS = 64  # above each type of frame that concerns a stream
@@ -80,6 +83,7 @@ class CheckedConnection(QuicConnection):
         self._frames = FrameCounter(self._QuicConnection__frame_handlers)
         self._QuicConnection__frame_handlers: Any = self._frames
         self._frame_budget = FrameBudget()
+        self._ack_ranges_left = MAX_ACK_RANGES  # in this packet
         self.last_received_at: float | None = None  # a packet that only the peer can have sent
 
     @override
@@ -95,6 +99,7 @@ class CheckedConnection(QuicConnection):
         try:
             kinds = super()._payload_received(context, plain, crypto_frame_required)
         finally:  # a packet that is refused took as long
+            self._ack_ranges_left = MAX_ACK_RANGES
             is_within = self._frame_budget.spend(self._frames.end_packet())
         if not is_within:
             raise QuicConnectionError(Code.RATE_LIMITED, NO_FRAME_TYPE, "frames without end")
@@ -108,12 +113,30 @@ class CheckedConnection(QuicConnection):
 
     @override
     def _handle_ack_frame(self, context: QuicReceiveContext, frame_type: int, buf: Buffer) -> None:
-        (largest,) = _peek_numbers(buf, 1)
+        largest, _, ranges = _peek_numbers(buf, 3)
         if largest >= self._packet_number:
             raise QuicConnectionError(
                 QuicErrorCode.PROTOCOL_VIOLATION, frame_type, "acknowledges what was not sent"
             )
+        if ranges > self._ack_ranges_left:
+            buf = shorten_ack(frame_type, buf, self._ack_ranges_left)
+            ranges = self._ack_ranges_left
+        self._ack_ranges_left -= ranges
         super()._handle_ack_frame(context, frame_type, buf)
+
+    @override
+    def _handle_retire_connection_id_frame(
+        self, context: QuicReceiveContext, frame_type: int, buf: Buffer
+    ) -> None:
+        self._frames.count += HEAVY_FRAMES
+        super()._handle_retire_connection_id_frame(context, frame_type, buf)
+
+    @override
+    def _log_key_updated(self, key_type: str, trigger: str) -> None:
+        """Count the update of a key that the peer began."""
+        if trigger == "remote_update":
+            self._frames.count += HEAVY_FRAMES
+        super()._log_key_updated(key_type, trigger)
 
     @override
     def _handle_crypto_frame(
@@ -150,6 +173,26 @@ def first_packets(data: bytes) -> bytes:
     except ValueError:
         return data  # which aioquic does not read any further than this, either
     return data[: buffer.tell()]
+
+
+def shorten_ack(frame_type: int, buffer: Buffer, ranges: int) -> Buffer:
+    """Read an ACK frame, and return one with its newest ranges; what the others say is not needed.
+
+    An honest peer says it again, and in time what it says no more is sent again.
+    """
+    largest, delay, count, first = (buffer.pull_uint_var() for _ in range(4))
+    start = buffer.tell()
+    for _ in range(2 * ranges):
+        buffer.pull_uint_var()
+    newest = buffer.data_slice(start, buffer.tell())
+    for _ in range(2 * (count - ranges)):
+        buffer.pull_uint_var()
+    start = buffer.tell()
+    for _ in range(3 * (frame_type == QuicFrameType.ACK_ECN)):
+        buffer.pull_uint_var()
+    counts = buffer.data_slice(start, buffer.tell())
+    head = b"".join(map(encode_uint_var, (largest, delay, ranges, first)))
+    return Buffer(data=head + newest + counts)
 
 
 def _peek_numbers(buf: Buffer, count: int) -> list[int]:

@@ -14,6 +14,7 @@ from towonel.hub.core.route_history import RouteHistory
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store import route_history as source
 from towonel.hub.store.db.transactions import Store
+from towonel.runtime.logs import describe_error
 from towonel.wire.errors import Unavailable
 from towonel.wire.routes import ROUTES_PER_CHUNK, RouteDelta, delta_chunks
 
@@ -48,6 +49,8 @@ class RouteCache:
         changes.on_change = self.request_refresh
         self._refresh_requested = asyncio.Event()
         self._catching_up = asyncio.Lock()
+        self._reads_begun = 0
+        self._last_read = 0  # the number of the last read that was not in vain
         self._encoding_all = asyncio.Lock()
         self._encoding_some = asyncio.Lock()
         self.is_loaded = False
@@ -121,37 +124,46 @@ class RouteCache:
             if revision is None or not self.is_loaded or revision > self.revision:
                 await self._read()
 
-    async def follow(self, revision: int) -> bool:
+    async def follow(self, revision: int | None) -> bool:
         """Catch up with a revision, or stay where it is while the database does not answer.
 
+        Without a revision the database is read after this was called: of many callers, one reads.
+
         Returns:
-            Whether the cache is up to date.
+            Whether the cache is up to date. Where it is not, what it lacks may exist all the same.
 
         Raises:
             Unavailable: where nothing was ever loaded.
         """
         if not self.is_loaded:
             await self.catch_up(revision)
-        if revision <= self.revision:
+        begun = self._reads_begun
+        if self._has(revision, begun):
             return True
         if self._is_stale():
             return False
         try:
             async with asyncio.timeout(FOLLOW_S), self._catching_up:
-                if revision > self.revision:
+                if not self._has(revision, begun):
                     if self._is_stale():  # the caller before this one has tried
                         return False
                     await self._read()
         except (TimeoutError, Unavailable) as error:
-            log.warning("route_cache.update_failed", revision=self.revision, reason=str(error))
+            reason = describe_error(error)
+            log.warning("route_cache.update_failed", revision=self.revision, reason=reason)
             self._stale_until_s = asyncio.get_running_loop().time() + STALE_S
             return False
         return True
+
+    def _has(self, revision: int | None, begun: int) -> bool:
+        """Whether a revision is cached; without one, whether a later read than `begun` has ended."""
+        return self._last_read > begun if revision is None else revision <= self.revision
 
     def _is_stale(self) -> bool:
         return asyncio.get_running_loop().time() < self._stale_until_s
 
     async def _read(self) -> None:
+        self._reads_begun = number = self._reads_begun + 1
         async with self._store.read() as session:
             head = await source.read_head(session, self.revision)
             is_undone = self.is_loaded and (
@@ -169,6 +181,7 @@ class RouteCache:
             self._version += 1
             self._encoded.clear()
         self._known, self.edges, self.is_loaded = known, head.edges, True
+        self._last_read = number
         if is_undone:
             log.warning("route_cache.history_replaced", revision=head.revision)
             self._changes.restart_at(head.revision)

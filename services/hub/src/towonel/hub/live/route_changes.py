@@ -21,9 +21,11 @@ from towonel.hub.live.audit_signal import AuditSignal
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.timing import Timing
 from towonel.runtime.backoff import Backoff
-from towonel.runtime.pubsub import Subscription
+from towonel.runtime.redis.pubsub import Subscription
+from towonel.runtime.redis.replies import limit_replies
 from towonel.wire.routes import CHANGES_CHANNEL
 
+HEALTHY_S = 10.0  # a connection that ends sooner is made again less and less often
 PUBLISH_TIMEOUT_S = 0.5  # a write waits no longer; replicas look for themselves every 2 s
 MAX_CONNECTIONS = 32  # to Redis; a request holds one for less than a millisecond
 MAX_DIGITS = 19  # of a 64-bit revision
@@ -38,7 +40,7 @@ class RouteChanges:
     """Watch on the revision of the routes: callers wait for a newer one.
 
     `on_change` is called when there may be a newer revision than the one that is known: the database
-    should be asked.
+    should be asked. `on_message_refused` is called with each message that is too large.
     """
 
     def __init__(self) -> None:
@@ -46,6 +48,7 @@ class RouteChanges:
         self.highest = 0  # that edges may have, also of a history that was undone
         self.waiting = 0
         self.on_change: Callable[[], None] = _ignore
+        self.on_message_refused: Callable[[], None] = _ignore
         self._changed = asyncio.Event()
         self._releases = 0
 
@@ -105,7 +108,8 @@ class RedisRouteChanges(RouteChanges):
     def __init__(self, redis: Redis, ping_s: float = Timing.redis_ping_s) -> None:
         super().__init__()
         self._redis = redis
-        self._subscription = Subscription(redis, CHANGES_CHANNEL, ping_s, Backoff(0.2, 5))
+        backoff = Backoff(0.2, 5, HEALTHY_S)
+        self._subscription = Subscription(redis, CHANGES_CHANNEL, ping_s, backoff, self._on_refused)
 
     @property
     @override
@@ -134,6 +138,9 @@ class RedisRouteChanges(RouteChanges):
     def _on_message(self, data: bytes) -> None:
         if self._is_newer(data):
             self.on_change()
+
+    def _on_refused(self) -> None:
+        self.on_message_refused()
 
     def _on_connection(self) -> None:
         if self.is_connected:  # something may have been published while this replica was deaf
@@ -169,6 +176,7 @@ async def redis_client(redis_url: str | None) -> AsyncGenerator[Redis | None]:
         socket_connect_timeout=5,
         socket_timeout=5,
     )
+    limit_replies(pool)
     async with Redis.from_pool(pool) as redis:
         yield redis
 

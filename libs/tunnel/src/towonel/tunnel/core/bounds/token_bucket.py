@@ -20,11 +20,19 @@ class TokenBucket:
         """Put tokens in; what does not fit is lost."""
         self._tokens = min(self._burst, self._tokens + count)
 
+    def is_full(self, now: float) -> bool:
+        """Return whether nothing is missing."""
+        self._refill(now)
+        return self._tokens >= self._burst
+
     def take(self, now: float) -> bool:
         """Take a token, or return False where there is none."""
-        self.add((now - self._filled_at) * self._per_s)
-        self._filled_at = now
+        self._refill(now)
         if self._tokens < 1:
             return False
         self._tokens -= 1
         return True
+
+    def _refill(self, now: float) -> None:
+        self.add((now - self._filled_at) * self._per_s)
+        self._filled_at = now

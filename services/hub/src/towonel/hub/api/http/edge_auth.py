@@ -9,8 +9,9 @@ from towonel.api.reports import MAX_TEXTS, EdgeReport
 from towonel.hub.api.http.address_limit import limit_address
 from towonel.hub.api.http.auth import parse_body, parse_signature
 from towonel.hub.context import Hub
+from towonel.hub.live.route_cache import STALE_S
 from towonel.identity.signatures import BODY_HASH_HEADER, Domain, Signature, hash_body
-from towonel.wire.errors import Code, Denied
+from towonel.wire.errors import Code, Denied, Unavailable
 
 
 async def authenticate_edge(
@@ -20,7 +21,7 @@ async def authenticate_edge(
 
     Raises:
         Denied: UNAUTHORIZED, CLOCK_SKEW, INVALID_SIGNATURE or EDGE_UNKNOWN.
-        Unavailable: RATE_LIMITED for an unknown edge, which costs more than a known one.
+        Unavailable: as `identify_edge`.
     """
     signed = await identify_edge(hub, request, header)
     await _prove(hub, request, signed, domain, hash_body(await request.body()))
@@ -32,14 +33,20 @@ async def identify_edge(hub: Hub, request: Request, header: str | None) -> Signa
 
     Raises:
         Denied: UNAUTHORIZED, CLOCK_SKEW or EDGE_UNKNOWN.
-        Unavailable: RATE_LIMITED for an unknown edge, which costs more than a known one.
+        Unavailable: RATE_LIMITED for an unknown edge, which costs more than a known one;
+            HUB_UNAVAILABLE for one that is not cached while the database does not answer.
     """
     signed = parse_signature(header)
     signed.check_time(hub.now_ms())
     await hub.route_cache.follow(hub.route_changes.revision)
     if not hub.is_active_edge(signed.id):  # another replica may just have invited it
         await limit_address(hub, request)
-        await hub.route_cache.follow(hub.route_cache.revision + 1)
+        if not await hub.route_cache.follow(None) and not hub.is_active_edge(signed.id):
+            raise Unavailable(
+                Code.HUB_UNAVAILABLE,
+                "database: busy, or it does not answer: whether this edge is invited is not known",
+                retry_after_s=STALE_S,
+            )
     check_active_edge(hub, signed.id)
     return signed
 
@@ -54,7 +61,7 @@ async def receive_report(
 
     Raises:
         Denied: UNAUTHORIZED, CLOCK_SKEW, INVALID_SIGNATURE, EDGE_UNKNOWN, INVALID_REQUEST or TOO_LARGE.
-        Unavailable: RATE_LIMITED or OVERLOADED.
+        Unavailable: RATE_LIMITED, OVERLOADED or HUB_UNAVAILABLE.
     """
     signed, intake = await identify_edge(hub, request, header), hub.report_intake
     declared = request.headers.get(BODY_HASH_HEADER)

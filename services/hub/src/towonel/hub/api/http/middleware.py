@@ -1,5 +1,6 @@
 """Middleware of every request: request id, limits on bodies and concurrency, log and metrics."""
 
+import contextlib
 import re
 import uuid
 
@@ -82,7 +83,8 @@ class RequestMiddleware:
         source = client_source(self._hub, request)
         body = RequestBody(receive, limit, self._hub.bounds.body_s, source, self._bodies)
         request.state.body = body
-        with self._bodies.hold(body.held):
+        with self._bodies.hold(body.held), contextlib.ExitStack() as at_end:
+            request.state.at_end = at_end  # of what is held until the answer is sent
             await self._app(scope, body.receive, send)
 
     async def _admit(self, request: Request) -> int:

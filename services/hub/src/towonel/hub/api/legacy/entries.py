@@ -25,7 +25,7 @@ from towonel.hub.core.legacy.signed_entries import normalize
 from towonel.hub.metrics import Metrics
 from towonel.hub.operations.change_tokens import take_changes
 from towonel.hub.operations.legacy.apply_entry import apply_entry, count_entry_changes
-from towonel.hub.operations.legacy.heartbeat import record_heartbeat
+from towonel.hub.operations.legacy.heartbeat import check_heartbeat, record_heartbeat
 from towonel.hub.store import tenants
 from towonel.hub.store.legacy import entries as store
 from towonel.identity.legacy.entries import verify_entry
@@ -105,7 +105,9 @@ async def heartbeat(hub: HubDep, request: Request, authorization: AgentSignature
         raise Denied(Code.INVALID_REQUEST, error.detail) from error
     if beat.agent_id != signed.id:
         raise Denied(Code.UNAUTHORIZED, "agent_id: not signed by the agent it names")
-    async with hub.store.write_fact() as session:
+    async with hub.store.read() as session:  # a stranger must not wait for the write lock
+        await check_heartbeat(hub, session, beat)
+    async with hub.tenant_writes.admit(beat.tenant_id), hub.store.write_fact() as session:
         await record_heartbeat(hub, session, signed, beat)
     return HeartbeatOut(next_interval_secs=HEARTBEAT_S)
 
@@ -140,11 +142,13 @@ async def _submit(hub: Hub, request: Request, body: bytes) -> int:
         invite = await tenants.get(session, entry.tenant_id)
         tenants.check_active(invite)
         payload = verify_entry(invite.tenant_public_key, entry)
-        op = normalize(payload.op)
-        count = await count_entry_changes(hub, session, entry.tenant_id, op)
-    actor = actor_of(hub, request, f"tenant:{entry.tenant_id.hex()}")
-    async with take_changes(hub, entry.tenant_id, count) as tokens, hub.store.write() as write:
-        await apply_entry(hub, write, actor, entry, payload, op, tokens)
+    op, tenant_id = normalize(payload.op), entry.tenant_id
+    actor = actor_of(hub, request, f"tenant:{tenant_id.hex()}")
+    async with hub.tenant_writes.admit(tenant_id):
+        async with hub.store.read() as session:
+            count = await count_entry_changes(hub, session, tenant_id, op)
+        async with take_changes(hub, tenant_id, count) as tokens, hub.store.write() as write:
+            await apply_entry(hub, write, actor, entry, payload, op, tokens)
     return payload.sequence
 
 

@@ -1,8 +1,7 @@
 """Endpoint that the original's edges follow: the whole route table, as server-sent events."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 
 from anyio import CancelScope
 from fastapi import APIRouter, Request
@@ -14,7 +13,7 @@ from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.sse import stream_events
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.store.legacy import heartbeats
-from towonel.identity.signatures import Domain
+from towonel.identity.signatures import Domain, hash_body
 from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.ids import AgentId, TenantId
@@ -24,6 +23,7 @@ from towonel.wire.routes import RouteDelta, TlsMode
 
 router = APIRouter(prefix="/v1")
 MAX_SUBSCRIBERS = 256
+PART_BYTES = 3 * 8 * 1024  # of a table; base64 has no padding between parts of three bytes each
 _ONCE = "towonel/edge-sub/v1/sse"  # the same signed request may be used once for each form
 
 
@@ -49,6 +49,7 @@ async def subscribe_routes(
         if error.code is not Code.EDGE_UNKNOWN:
             raise
         raise Denied(Code.UNAUTHORIZED, error.detail) from error  # the original's code
+    request.state.at_end.enter_context(hub.edge_requests.hold(signed.id))
     await use_once(hub, signed, _ONCE)
     if len(hub.subscribers) >= MAX_SUBSCRIBERS:
         raise Unavailable(Code.OVERLOADED, "too many subscribers", retry_after_s=30)
@@ -56,27 +57,45 @@ async def subscribe_routes(
 
 
 async def _events(hub: Hub, edge_id: bytes) -> AsyncGenerator[bytes]:
-    me = object()
+    me, sent = object(), ""
     hub.subscribers.add(me)
     try:
         yield b""  # for `stream_events`
-        sent = table = b""
-        live: Mapping[TenantId, tuple[AgentId, ...]] = {}
         while not hub.stopping.is_set() and hub.is_active_edge(edge_id):
             revision = hub.route_cache.revision
-            with contextlib.suppress(Unavailable):  # without the database, the last table stays
-                with CancelScope(shield=True):  # a cancelled read would close its connection
-                    live = await _running_agents(hub)
-                table = await asyncio.to_thread(_encode, hub.route_cache.delta(None), live)
-            if table != sent:
-                sent = table
-                yield b"event: routes\ndata: " + base64url.encode(table).encode() + b"\n\n"
-            else:
-                yield b": quiet\n\n"
+            table = await _try_to_encode(hub)
+            digest = sent if table is None else hash_body(table)
+            parts = [b": quiet\n\n"] if table is None or digest == sent else _to_event(table)
+            sent, table = digest, None  # it is large, and an edge may wait, or read, for long
+            for part in parts:
+                yield part
             wait_s = hub.timing.route_stream_poll_s
             await hub.route_cache.wait_for_change(revision, wait_s, hub.stopping)
     finally:
         hub.subscribers.discard(me)
+
+
+def _to_event(table: bytes) -> Generator[bytes]:
+    """Yield an event in parts: of an edge that reads slowly, little more than one is held."""
+    yield b"event: routes\ndata: "
+    for start in range(0, len(table), PART_BYTES):
+        yield base64url.encode(table[start : start + PART_BYTES]).encode()
+    yield b"\n\n"
+
+
+async def _try_to_encode(hub: Hub) -> bytes | None:
+    """Return the table; None while the database does not answer: then the last one stays."""
+    try:
+        return await _encode_table(hub)
+    except Unavailable:
+        return None
+
+
+async def _encode_table(hub: Hub) -> bytes:
+    live: Mapping[TenantId, tuple[AgentId, ...]] = {}
+    with CancelScope(shield=True):  # a cancelled read would close its connection
+        live = await _running_agents(hub)
+    return await asyncio.to_thread(_encode, hub.route_cache.delta(None), live)
 
 
 async def _running_agents(hub: Hub) -> Mapping[TenantId, tuple[AgentId, ...]]:

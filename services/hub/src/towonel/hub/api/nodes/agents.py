@@ -38,6 +38,7 @@ from towonel.hub.operations.register_edge import active_edges
 from towonel.hub.operations.release_agent import release_agent
 from towonel.hub.operations.renew_grant import refresh_agent
 from towonel.hub.store import edge_invites, edges, invites, publications, routes, tenants
+from towonel.hub.store.audit import Actor
 from towonel.hub.store.tables import InviteRow
 from towonel.identity.grants import Grant, issue, verify
 from towonel.identity.signatures import Domain, Signature
@@ -64,7 +65,7 @@ async def bootstrap(hub: HubDep, request: Request, authorization: AgentSignature
     signed = _check_agent_signature(hub, authorization, raw, body.agent_id)
     actor = actor_of(hub, request, f"agent:{signed.id.hex()}")
     await refresh_reports(hub, invite, signed.id)
-    async with hub.store.write() as write:
+    async with hub.tenant_writes.admit(invite.tenant_id), hub.store.write() as write:
         invite = await prove_invite(hub, write.session, invite_id, body, address)
         grant = await bootstrap_agent(hub, write, actor, invite, signed, group)
         return await _to_bootstrap_out(hub, write.session, invite, grant)
@@ -83,7 +84,7 @@ async def refresh(
     raw, body = await signed_body(request, RefreshIn)
     signed.check_node(Domain.AGENT_REFRESH, raw, hub.now_ms())
     token, grant = _parse_grant(hub, body.grant, signed)
-    async with hub.store.write_fact() as session:
+    async with hub.tenant_writes.admit(grant.tenant_id), hub.store.write_fact() as session:
         renewed = await refresh_agent(session, signed, grant, hub.now_ms(), digest)
         found = [to_edge_out(edge) for edge in await active_edges(hub, session)]
         publication = await _find_publication(session, grant, digest)
@@ -104,7 +105,7 @@ async def leave(hub: HubDep, request: Request, authorization: AgentSignature) ->
     raw, body = await signed_body(request, LeaveIn)
     signed.check_node(Domain.AGENT_LEAVE, raw, hub.now_ms())
     _, grant = _parse_grant(hub, body.grant, signed)
-    async with hub.store.write_fact() as session:
+    async with hub.tenant_writes.admit(grant.tenant_id), hub.store.write_fact() as session:
         await release_agent(session, signed, grant, hub.now_ms())
     return LeaveOut()
 
@@ -118,13 +119,21 @@ async def apply_desired_state(
     tenant_id, raw = TenantId(signed.id), await request.body()
     async with hub.store.read() as session:
         invite = await tenants.get(session, tenant_id)
-        # First: a stranger's document is not read, nor does it wait for the write lock.
-        signed.check_tenant(invite.tenant_public_key, Domain.DESIRED_STATE, raw, hub.now_ms())
-        body = parse_body(raw, DesiredState)
-        group = _parse_group(body.group)
-        desired_routes = desired_state.parse(body.services, tenant_id, hub.policy.ports)
-        count = await count_changes(hub, session, tenant_id, group, desired_routes)
+    # First: a stranger's document is not read, nor does it wait for the write lock.
+    signed.check_tenant(invite.tenant_public_key, Domain.DESIRED_STATE, raw, hub.now_ms())
     actor = actor_of(hub, request, f"tenant:{tenant_id.hex()}")
+    async with hub.tenant_writes.admit(tenant_id):
+        return await _publish(hub, actor, signed, raw, agent_id)
+
+
+async def _publish(
+    hub: Hub, actor: Actor, signed: Signature, raw: bytes, agent_id: bytes | None
+) -> AppliedState:
+    tenant_id, body = TenantId(signed.id), parse_body(raw, DesiredState)
+    group = _parse_group(body.group)
+    desired_routes = desired_state.parse(body.services, tenant_id, hub.policy.ports)
+    async with hub.store.read() as session:
+        count = await count_changes(hub, session, tenant_id, group, desired_routes)
     async with take_changes(hub, tenant_id, count) as tokens, hub.store.write() as write:
         plan, row = await publish_desired_state(
             *(hub, write, actor, signed, group, desired_routes, agent_id, tokens)

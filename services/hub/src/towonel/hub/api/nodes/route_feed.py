@@ -48,6 +48,7 @@ async def follow_routes(
 ) -> StreamingResponse:
     """Return what changed since a revision, waiting for it if asked to; signed by an edge."""
     signed = await authenticate_edge(hub, request, authorization, Domain.EDGE_SUBSCRIBE)
+    request.state.at_end.enter_context(hub.edge_requests.hold(signed.id))
     await use_once(hub, signed, Domain.EDGE_SUBSCRIBE)
     known_tag = None if tag is None else bytes.fromhex(tag)
     is_current = since is None or await hub.route_cache.wait_for_change(

@@ -25,10 +25,20 @@ async def record_heartbeat(
         Denied: TENANT_REVOKED, TENANT_SUSPENDED, REPLAYED, or TENANT_NOT_ALLOWED for an agent that is
             not the tenant's.
     """
-    tenants.check_active(await tenants.get(session, heartbeat.tenant_id))
-    row = await _get_agent(hub, session, heartbeat)
+    row = await check_heartbeat(hub, session, heartbeat)
     await nonces.use(session, Domain.AGENT_HEARTBEAT, signed)
     await heartbeats.put(session, row, hub.now_ms())
+
+
+async def check_heartbeat(hub: Hub, session: AsyncSession, heartbeat: Heartbeat) -> AgentRow:
+    """Return the row of an agent that belongs to an active tenant.
+
+    Raises:
+        Denied: TENANT_REVOKED, TENANT_SUSPENDED, or TENANT_NOT_ALLOWED for an agent that is not the
+            tenant's.
+    """
+    tenants.check_active(await tenants.get(session, heartbeat.tenant_id))
+    return await _get_agent(hub, session, heartbeat)
 
 
 def new_agent_row(tenant_id: TenantId, agent_id: AgentId, now_ms: int) -> AgentRow:

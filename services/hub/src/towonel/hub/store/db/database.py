@@ -93,7 +93,9 @@ class Database:
             "application_name": "towonel-hub",
             "options": _POSTGRES_OPTIONS,
         }
-        return {**shared, "pool_pre_ping": True, "connect_args": connect}
+        # No column is an hstore, for which SQLAlchemy would ask the server with the first connection.
+        native = {"use_native_hstore": False}
+        return {**shared, **native, "pool_pre_ping": True, "connect_args": connect}
 
     def create_engine(
         self, *, max_connections: int, max_idle: int, begin_s: float, answer_s: float

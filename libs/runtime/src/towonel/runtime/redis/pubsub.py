@@ -13,6 +13,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from towonel.runtime.backoff import Backoff
+from towonel.runtime.redis.replies import ReplyTooLargeError, limit_replies
 
 # Whoever publishes must not be able to take the processor: the backlog is left to Redis, which ends
 # a subscriber whose backlog becomes too long, and that one connects again.
@@ -26,18 +27,30 @@ class Subscription:
     """Subscriber of one channel, which connects again whenever the connection is lost.
 
     Messages of the time between two connections are lost: a receiver asks again at each connection.
-    At most `BATCH` messages are received in `PAUSE_S` seconds.
+    At most `BATCH` messages are received in `PAUSE_S` seconds. One that is too large ends the
+    connection: its sender cannot be told from others.
 
     Args:
-        redis: the client; it is not closed.
+        redis: the client, which has not been used yet; it is not closed.
         channel: the name of the channel.
         ping_s: seconds of silence after which Redis is pinged. One that hangs, or is gone without a
             word, is noticed within twice this time.
         backoff: between attempts to connect.
+        on_refused: is called with each message that is too large.
     """
 
-    def __init__(self, redis: Redis, channel: str, ping_s: float, backoff: Backoff) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        channel: str,
+        ping_s: float,
+        backoff: Backoff,
+        on_refused: Callable[[], None],
+    ) -> None:
+        limit_replies(redis.connection_pool)
         self._redis = redis
+        self._on_refused = on_refused
+        self._connected_s = 0.0
         self._channel = channel
         self._ping_s = ping_s
         self._backoff = backoff
@@ -58,11 +71,16 @@ class Subscription:
                 async with self._redis.pubsub() as messages:
                     await messages.subscribe(self._channel)
                     await self._receive(messages, on_message, on_connection)
-            except (RedisError, OSError, ValueError) as error:  # of bytes that are no text, too
+            except ReplyTooLargeError as error:
+                log.warning("redis.message_refused", channel=self._channel, reason=str(error))
+                self._on_refused()
+            except (RedisError, OSError) as error:
                 # The error's text may show the URL, and the URL may hold a password.
                 log.warning("redis.disconnected", reason=type(error).__name__)
             finally:
                 if self.is_connected:
+                    loop = asyncio.get_running_loop()
+                    self._backoff.record_success(loop.time() - self._connected_s)
                     self.is_connected = False
                     on_connection()
             await asyncio.sleep(self._backoff.next_delay(rng))
@@ -81,7 +99,7 @@ class Subscription:
                     raise TimeoutError("no answer to a ping")
                 case {"type": "subscribe"}:
                     log.info("redis.connected")
-                    self._backoff.record_success(0)
+                    self._connected_s = asyncio.get_running_loop().time()
                     self.is_connected = True
                     on_connection()  # also where the client has connected again by itself
                 case {"type": "message", "data": bytes() | str() as data}:

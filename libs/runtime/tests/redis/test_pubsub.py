@@ -4,23 +4,42 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from pathlib import Path
 from random import Random
+from typing import override
 
+import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 from support.ports import free_port
 from support.redis_server import flood, redis_server, running_redis
 
 from towonel.runtime.backoff import Backoff
-from towonel.runtime.pubsub import BATCH, PAUSE_S, Subscription
+from towonel.runtime.redis.pubsub import BATCH, PAUSE_S, Subscription
+from towonel.runtime.redis.replies import MAX_REPLY_BYTES
+
+
+class RecordedBackoff(Backoff):
+    """A backoff that keeps what it gave."""
+
+    def __init__(self, first_s: float, max_s: float, reset_after_s: float) -> None:
+        super().__init__(first_s, max_s, reset_after_s)
+        self.given: list[float] = []
+
+    @override
+    def next_delay(self, rng: Random) -> float:
+        self.given.append(super().next_delay(rng))
+        return self.given[-1]
 
 
 class Receiver:
     """A subscription that runs, and what it was told."""
 
-    def __init__(self, redis: Redis) -> None:
-        self.subscription = Subscription(redis, "news", 0.1, Backoff(0.01, 0.05))
+    def __init__(self, redis: Redis, backoff: Backoff) -> None:
+        self.refused: list[bool] = []
+        refuse = partial(self.refused.append, True)
+        self.subscription = Subscription(redis, "news", 0.1, backoff, refuse)
         self.messages: list[bytes] = []
         self.connections: list[bool] = []
 
@@ -37,9 +56,9 @@ class Receiver:
 
 
 @contextlib.asynccontextmanager
-async def receiving(url: str) -> AsyncGenerator[Receiver]:
+async def receiving(url: str, backoff: Backoff | None = None) -> AsyncGenerator[Receiver]:
     async with Redis.from_url(url) as redis, asyncio.TaskGroup() as tasks:
-        receiver = Receiver(redis)
+        receiver = Receiver(redis, backoff or Backoff(0.01, 0.05))
         running = tasks.create_task(receiver.run())
         yield receiver
         running.cancel()
@@ -99,6 +118,36 @@ async def test_a_flood_of_messages_is_received_slowly_and_delays_nothing_else(
         lasted_s = loop.time() - started
 
     assert len(receiver.messages) <= BATCH * (lasted_s / PAUSE_S + 2)
+
+
+@pytest.mark.parametrize("query", ["", "?protocol=2", "?decode_responses=true"])
+async def test_a_message_that_is_too_large_is_refused_and_later_ones_arrive(
+    tmp_path: Path, query: str
+) -> None:
+    with capture_logs() as logs:
+        async with running_redis(tmp_path) as url, receiving(url + query) as receiver:
+            await receiver.until(lambda: receiver.subscription.is_connected)
+            await publish(url, b"x" * MAX_REPLY_BYTES)
+            await receiver.until(lambda: receiver.connections == [True, False, True])
+            await publish(url, b"x" * 1000)
+            await receiver.until(lambda: receiver.messages != [])
+
+    assert receiver.messages == [b"x" * 1000]
+    assert receiver.refused == [True]
+    assert [log["channel"] for log in logs if log["event"] == "redis.message_refused"] == ["news"]
+
+
+async def test_who_sends_what_is_too_large_again_and_again_is_listened_to_less_often(
+    tmp_path: Path,
+) -> None:
+    delays = RecordedBackoff(0.001, 0.02, 60)
+    async with running_redis(tmp_path) as url, receiving(url, delays) as receiver:
+        while len(receiver.refused) < 8:
+            await receiver.until(lambda: receiver.subscription.is_connected)
+            await publish(url, b"x" * MAX_REPLY_BYTES)
+            await receiver.until(lambda: not receiver.subscription.is_connected)
+
+    assert min(delays.given[5:]) >= 0.01
 
 
 async def test_a_quiet_redis_is_pinged_and_stays_connected(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Client of Redis: its URL, the limit on its replies, and subscriptions."""
