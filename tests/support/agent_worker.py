@@ -91,7 +91,12 @@ class AgentWorker:
         self.tell(messages.Origins(origins))
         self.server = socket.create_server(("127.0.0.1", 0))
         port = self.server.getsockname()[1]
-        self.tell(Session(SESSION, SECRET, EDGE_ID, CERTIFICATE_HASH, "127.0.0.1", port))
+        self.tell(
+            Session(
+                *(SESSION, SECRET, EDGE_ID, CERTIFICATE_HASH),
+                *("127.0.0.1", port, "edge.example.eu", ("lane",)),
+            )
+        )
         self.lanes = [accept_lane(self.server) for _ in range(2)]
 
     def tell(self, message: Message) -> None:

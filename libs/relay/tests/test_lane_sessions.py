@@ -209,7 +209,7 @@ def test_an_edge_that_wants_lanes_without_end_gets_512(relay: Relay) -> None:
 
 
 def wait_failures(agent: Relay, count: int) -> None:
-    agent.wait(lambda: agent.agent.session.failures == count)
+    agent.wait(lambda: agent.agent.session.choice.failures == count)
 
 
 def fail_thrice(agent: Relay) -> None:
@@ -271,7 +271,7 @@ def test_lanes_come_back_when_the_edge_admits_them_again(agent: Relay) -> None:
 
     agent.wait(lambda: len(agent.edge.session.idle) == 1)
     agent.wait(lambda: agent.agent.reports == [Code.WRONG_EDGE, None])
-    assert agent.agent.session.failures == 0
+    assert agent.agent.session.choice.failures == 0
 
 
 def test_a_lost_lane_is_dialed_again(agent: Relay) -> None:
@@ -280,7 +280,9 @@ def test_a_lost_lane_is_dialed_again(agent: Relay) -> None:
     agent.wait(lambda: agent.agent.lane._worked)
     agent.calls.call(agent.edge.session.idle[0].retire)
 
-    agent.wait(lambda: agent.agent.lanes.admitted == 2 and len(agent.edge.session.idle) == 1)
+    agent.wait(
+        lambda: sum(agent.agent.lanes.admitted.values()) == 2 and len(agent.edge.session.idle) == 1
+    )
 
 
 def read_ping(peer: LanePeer) -> bytes:

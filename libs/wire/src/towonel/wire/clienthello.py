@@ -38,10 +38,12 @@ class ClientHello:
     Args:
         server_name: that the client asks for.
         has_early_data: whether requests may follow at once, which must not reach two origins.
+        protocols: that the client offers (ALPN), by which lanes of agents are told from clients.
     """
 
     server_name: Hostname
     has_early_data: bool = False
+    protocols: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +134,11 @@ def _parse(handshake: bytes) -> ClientHello:
     _, at = _vector(handshake, at, 2, end)  # cipher suites
     _, at = _vector(handshake, at, 1, end)  # compression methods
     extensions = _parse_extensions(handshake, at, end) if at < end else {}
-    _check_alpn(handshake, extensions.get(_ALPN))
+    protocols = _parse_alpn(handshake, extensions.get(_ALPN))
     if _SERVER_NAME not in extensions:
         raise ProtocolError(Code.NO_SNI, "the client names no host")
     name = _parse_server_name(handshake, *extensions[_SERVER_NAME])
-    return ClientHello(name, _EARLY_DATA in extensions)
+    return ClientHello(name, _EARLY_DATA in extensions, protocols)
 
 
 def _parse_extensions(data: bytes, at: int, end: int) -> dict[int, tuple[int, int]]:
@@ -154,12 +156,15 @@ def _parse_extensions(data: bytes, at: int, end: int) -> dict[int, tuple[int, in
     return found
 
 
-def _check_alpn(data: bytes, extension: tuple[int, int] | None) -> None:
-    """Check the list of protocols (RFC 7301 §3.1); which they are is the origin's affair."""
+def _parse_alpn(data: bytes, extension: tuple[int, int] | None) -> tuple[bytes, ...]:
+    """Return the protocols that a client offers (RFC 7301 §3.1)."""
+    found: list[bytes] = []
     if extension is not None:
         at, end = _vector(data, extension[0], 2, extension[1])
         while at < end:
-            _, at = _vector(data, at, 1, end)
+            begin, at = _vector(data, at, 1, end)
+            found.append(data[begin:at])
+    return tuple(found)
 
 
 def _parse_server_name(data: bytes, at: int, end: int) -> Hostname:

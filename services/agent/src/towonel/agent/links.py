@@ -149,7 +149,7 @@ class Links:
             self._links.add(link)
             self._update_health()
             try:
-                with self._lanes.hold(link):
+                with self._lanes.hold(link, edge.server_name):
                     yield link
             finally:
                 self._links.discard(link)

@@ -51,7 +51,7 @@ class Metrics:
         gauge, counter = partial(Gauge, registry=registry), partial(Counter, registry=registry)
         self.accepted_by_way = counter(
             "towonel_agent_clients",
-            "Client connections taken, by the way they came: lane or stream.",
+            "Client connections taken, by the way they came: lane, tls_lane or stream.",
             ["way"],
         )
         self.lanes = gauge(
@@ -59,7 +59,11 @@ class Metrics:
             "Lanes now: idle, in_use, dialing, or wanted in all.",
             ["state"],
         )
-        self.lanes_admitted = counter("towonel_agent_lanes_admitted", "Lanes that edges admitted.")
+        self.lanes_admitted = counter(
+            "towonel_agent_lanes_admitted",
+            "Lanes that edges admitted: plain (lane) or inside TLS (tls_lane).",
+            ["way"],
+        )
         self.lanes_lost = counter(
             "towonel_agent_lanes_lost",
             "Lanes that were closed, by code; `normal` in order.",

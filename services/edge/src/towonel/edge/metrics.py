@@ -53,10 +53,16 @@ class Metrics:
 
     def _add_workers(self, counter: Callable[..., Counter], gauge: Callable[..., Gauge]) -> None:
         self.connections_served = counter(
-            "connections_served", "Client connections that reached an agent, by way.", "way"
+            "connections_served",
+            "Client connections that reached an agent, by way: lane, tls_lane or stream.",
+            "way",
         )
         self.lanes = gauge("lanes", "Lanes of agents now: idle, in_use, or wanted in all.", "state")
-        self.lanes_admitted = counter("lanes_admitted", "Lanes of agents admitted.")
+        self.lanes_admitted = counter(
+            "lanes_admitted",
+            "Lanes of agents admitted: plain (lane) or inside TLS (tls_lane).",
+            "way",
+        )
         self.lanes_refused = counter("lanes_refused", "Lanes of agents refused, by code.", "code")
         self.lanes_lost = counter("lanes_lost", "Lanes of agents lost, by code.", "code")
         self.worker_restarts = counter("worker_restarts", "Workers that ended, and were replaced.")

@@ -190,8 +190,10 @@ def _count_metrics(metrics: Metrics, counters: Counters) -> None:
     metrics.connections.inc(counters.accepted)
     metrics.bytes_in.inc(counters.bytes_in)
     metrics.bytes_out.inc(counters.bytes_out)
-    metrics.lanes_admitted.inc(counters.lanes_admitted)
-    metrics.connections_served.labels("lane").inc(sum(each[1] for each in counters.tenants))
+    for way, count in counters.lanes_admitted.items():
+        metrics.lanes_admitted.labels(way).inc(count)
+    for way, count in counters.served.items():
+        metrics.connections_served.labels(way).inc(count)
     metrics.accept_errors.inc(sum(counters.accept_errors.values()))
     for metric, counts in (
         (metrics.connections_refused, counters.refused),

@@ -4,7 +4,8 @@
        │          │            │             ├───────▶ handed over to control: a QUIC stream
        └──────────┴────────────┴─────────────┴───────▶ refused: alert, clean close
 
-TLS modes part at the stage *find route*. A first byte of 0xF7 begins a lane of an agent.
+TLS modes part at the stage *find route*. A first byte of 0xF7 begins a lane of an agent, and so does a
+ClientHello that offers the protocol of lanes and no other.
 """
 
 import socket
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 FIRST_BYTES: Final = 16 * 1024  # a ClientHello at its largest, and all that is held for a retry
 FREE_READS: Final = 16  # more than an ordinary client needs; then a tick before each further one
 _LANE: Final = lane_admission.MAGIC[0]
+_LANE_PROTOCOLS: Final = (lane_admission.ALPN,)
 
 type SocketName = tuple[str, int] | tuple[str, int, int, int]
 
@@ -178,15 +180,22 @@ class Client(Handler):
         if self.data[0] == _LANE:
             if len(self.data) > lane_admission.HELLO_BYTES:
                 raise ProtocolError(Code.MALFORMED, "a lane's agent waits for an answer")
-            self.service.admit_lane(self)
+            self.service.admit_lane(self, is_tls=False)
             return
-        self.count()
-        if self._lanes_only:
-            raise ProtocolError(Code.NOT_TLS, "this port takes lanes of agents only")
+        self._parse_hello()
+
+    def _parse_hello(self) -> None:
         hello = clienthello.read(self.data)
         if isinstance(hello, Incomplete):
             self._wait_for(hello.needed)
             return
+        if hello.protocols == _LANE_PROTOCOLS:
+            self._set_low_water(1)
+            self.service.admit_lane(self, is_tls=True)
+            return
+        self.count()
+        if self._lanes_only:
+            raise ProtocolError(Code.NO_ROUTE, "this port takes lanes of agents only")
         self.server_name = hello.server_name
         self.is_repeatable = not hello.has_early_data
         self.opening = True

@@ -25,6 +25,7 @@ class Start:
     Args:
         edge_id: the edge's key.
         certificate_hash: SHA-256 of the certificate that sessions are opened under.
+        certificate_pem, key_pem: that certificate, and its key, of lanes inside TLS.
         workers: how many there are, each with an even part of the limits on clients.
         proxies: networks whose peers must begin with a PROXY v2 header.
         clients, per_source, per_tenant, source_share: as of `AdmissionLimits`.
@@ -41,6 +42,8 @@ class Start:
 
     edge_id: bytes
     certificate_hash: bytes
+    certificate_pem: str
+    key_pem: bytes = field(repr=False)
     workers: int
     proxies: list[str]
     clients: int
@@ -135,7 +138,9 @@ class Counters:
         accepted, accept_errors, retries, refused, ended: as the metrics of these names, by code.
         bytes_in, bytes_out: from clients to agents, and back.
         active: clients now, those that control serves included.
-        lanes_admitted, lanes_refused, lanes_lost: by code.
+        served: clients that were relayed, by the kind of their lane.
+        lanes_admitted: by kind.
+        lanes_refused, lanes_lost: by code.
         lanes_idle, lanes_in_use, lanes_wanted: now.
         tenants: id, clients that began, clients that ended, bytes in, bytes out.
     """
@@ -148,7 +153,8 @@ class Counters:
     bytes_in: int = 0
     bytes_out: int = 0
     active: int = 0
-    lanes_admitted: int = 0
+    served: dict[str, int] = field(default_factory=dict[str, int])
+    lanes_admitted: dict[str, int] = field(default_factory=dict[str, int])
     lanes_refused: list[Count] = field(default_factory=list[Count])
     lanes_lost: list[Count] = field(default_factory=list[Count])
     lanes_idle: int = 0

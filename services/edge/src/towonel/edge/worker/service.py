@@ -20,6 +20,7 @@ from towonel.edge.worker.sessions import WorkerSession, WorkerSessions
 from towonel.relay.edge_lanes import EdgeLane, EdgeLanes, LaneSession
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
+from towonel.relay.tls.lane_tls import EdgeTls
 from towonel.runtime.addresses import parse_networks
 from towonel.wire import lane_open
 from towonel.wire.errors import Code, TowonelError, Unavailable
@@ -49,7 +50,6 @@ class ClientService:
     def __init__(self, start: Start, loop: Loop, memory: Memory, send: Sender) -> None:
         self.start = start
         self.loop = loop
-        self.memory = memory
         self.send = send
         self.proxies = parse_networks(start.proxies)
         self.table = RouteTable()
@@ -63,6 +63,7 @@ class ClientService:
             LaneReports(self.admission, self.counters, send),
             edge_id=start.edge_id,
             certificate_hash=start.certificate_hash,
+            tls=EdgeTls(start.certificate_pem, start.key_pem),
             workers=start.workers,
         )
         self.balancer = Balancer()
@@ -108,11 +109,12 @@ class ClientService:
 
     # What its first bytes say.
 
-    def admit_lane(self, client: Client) -> None:
+    def admit_lane(self, client: Client, *, is_tls: bool) -> None:
         """Admit the lane that begins as a client does, and count it as one until that is settled."""
         self._take_out(client)
         self.loop.release(client.descriptor)
-        self.lanes.admit(client.sock, client.data, client.ticket)
+        admit = self.lanes.admit_tls if is_tls else self.lanes.admit
+        admit(client.sock, client.data, client.ticket)
 
     def serve(self, client: Client, name: Hostname) -> None:
         """Open a lane for a client that named what it wants.
@@ -230,7 +232,6 @@ class ClientService:
         connection = ClientConnection(
             client.sock,
             self.loop,
-            self.memory,
             lane,
             self.relays,
             idle_s=self.start.idle_s,
@@ -239,6 +240,7 @@ class ClientService:
             tenant_id=route.tenant_id,
             first_bytes=len(client.data),
         )
+        self.counters.served[lane.kind] += 1
         connection.hung_up, connection.ended_well = client.hung_up, client.ended_well
         self.relays.add(connection)
         self.loop.replace(client.descriptor, connection)
