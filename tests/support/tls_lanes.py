@@ -37,6 +37,15 @@ def server_context(
     return context
 
 
+def hello_of_a_lane() -> bytes:
+    """The first flight of an agent."""
+    outgoing = ssl.MemoryBIO()
+    tls = client_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=NAME)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
 def connect_tls(address: tuple[str, int], context: ssl.SSLContext | None = None) -> ssl.SSLSocket:
     """Connect as an agent, up to the end of the handshake."""
     sock = socket.create_connection(address, timeout=WAIT_S)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from support.lane_peers import LanePeer, greet_on, receive
 from support.relay import SESSION, ClientUse, Relay, tcp_pair
-from support.tls_lanes import Tamperer, client_context, connect_tls, dial_tls_lane
+from support.tls_lanes import Tamperer, client_context, connect_tls, dial_tls_lane, hello_of_a_lane
 
 from towonel.relay.agent_lanes import LaneKind
 from towonel.wire import lane_admission, lanes
@@ -103,7 +103,7 @@ def test_what_is_no_tls_is_refused_at_once(edge: Relay, first: bytes) -> None:
 
 
 def test_a_handshake_has_the_time_of_an_admission(edge: Relay) -> None:
-    hello = client_hello_bytes()
+    hello = hello_of_a_lane()
     with socket.create_connection(address(edge), timeout=20) as sock:
         sock.sendall(hello)
         edge.wait(lambda: len(edge.edge.lanes.half_open) == 1)
@@ -112,14 +112,6 @@ def test_a_handshake_has_the_time_of_an_admission(edge: Relay) -> None:
         edge.pass_time(1.0)
         edge.wait(lambda: edge.edge.lanes.refused == {Code.HELLO_TIMEOUT: 1})
     assert not edge.edge.lanes.half_open
-
-
-def client_hello_bytes() -> bytes:
-    outgoing = ssl.MemoryBIO()
-    tls = client_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="edge.example.eu")
-    with contextlib.suppress(ssl.SSLWantReadError):
-        tls.do_handshake()
-    return outgoing.read()
 
 
 def test_half_open_tls_lanes_share_the_places_of_the_others() -> None:

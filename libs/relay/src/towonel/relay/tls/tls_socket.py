@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 WRITE_BYTES: Final = 32 * 1024  # two records
 # Of records without a byte in them, such as updates of keys: nothing else may be as long.
 MAX_IDLE_BYTES: Final = 4 * RECORDS_BYTES
-MAX_UNSENT_BYTES: Final = 4 * WRITE_BYTES  # answers to such records included
+MAX_UNSENT_BYTES: Final = 2 * WRITE_BYTES  # answers to such records included
 
 
 class TlsSocket(socket.socket):

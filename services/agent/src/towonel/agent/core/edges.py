@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from towonel.identity.certs import EDGE_SERVER_NAME
 from towonel.tunnel.core.handshake import EdgeIdentity
@@ -59,6 +60,12 @@ def plan_links(linked: Mapping[EdgeId, Edge], wanted: Iterable[Edge]) -> LinkCha
 
 
 def _is_server_name(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        pass
+    else:
+        return False
     try:
         parse_server_name(host)
     except ProtocolError:
