@@ -25,6 +25,7 @@ from towonel.tunnel.listener import AdmissionPolicy, Listener, listen
 from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.session import Session
 from towonel.tunnel.stream_requests import Handle, StreamRequest
+from towonel.tunnel.transport import Transport
 from towonel.wire.errors import Code
 from towonel.wire.ids import AgentId, EdgeId, TenantId
 from towonel.wire.names import Hostname, ServiceKey, ServiceKind
@@ -124,10 +125,16 @@ class ScriptedLink(Link):
         self._script = script
 
     @override
-    def _make_channel(self, connection: Connection) -> Channel:
+    def _make_channel(self, connection: Transport) -> Channel:
         self.channel = ScriptedChannel(connection, self._machine, self, opens=False)
         self.channel.script = self._script
         return self.channel
+
+
+def quic_of(channel: Channel) -> Connection:
+    """The QUIC connection of a channel."""
+    assert isinstance(channel.connection, Connection)
+    return channel.connection
 
 
 class ScriptedChannel(Channel):
@@ -135,7 +142,7 @@ class ScriptedChannel(Channel):
 
     @override
     def on_stream_data(self, stream_id: int, data: bytes, *, is_end: bool) -> None:
-        self.script(self.connection)
+        self.script(quic_of(self))
 
 
 @dataclass

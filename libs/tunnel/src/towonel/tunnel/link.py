@@ -16,6 +16,8 @@ from towonel.tunnel.quic.configuration import agent_connection
 from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.quic.udp import Address, Endpoint, dialing_socket
 from towonel.tunnel.stream import Stream
+from towonel.tunnel.tcp.connection import SecureSocket, TcpConnection
+from towonel.tunnel.transport import Transport
 from towonel.wire.addresses import format_address
 from towonel.wire.errors import Code
 
@@ -32,6 +34,7 @@ class Link(ChannelHandler):
     Attributes:
         edge: that was dialled.
         address: where it was.
+        is_by_tcp: whether it goes over TCP, and carries no streams.
         session_id: the edge's name for this session; empty before its Welcome.
         lane_secret: proves lanes to be of this session; None where the edge has none.
         lanes_wanted: how many the edge wants; None until it has said so.
@@ -41,6 +44,7 @@ class Link(ChannelHandler):
 
     channel: Channel
     address: Address
+    _quic: Connection
 
     def __init__(
         self,
@@ -58,6 +62,7 @@ class Link(ChannelHandler):
         self._closed: asyncio.Future[Code] = loop.create_future()
         self.answered: asyncio.Future[None] = loop.create_future()  # by the first datagram
         self.peer = ""
+        self.is_by_tcp = False
         self._going_away = asyncio.Event()
         self.session_id = b""
         self.lane_secret: bytes | None = None
@@ -76,7 +81,7 @@ class Link(ChannelHandler):
         self.peer = format_address(*peer[:2])
         endpoint = Endpoint(dialing_socket(peer), self._receive)
         quic = agent_connection(self.edge.certificate_pem, self._timing)
-        connection = Connection(
+        self._quic = connection = Connection(
             quic,
             endpoint.send,
             self._make_channel,
@@ -89,6 +94,33 @@ class Link(ChannelHandler):
         finally:
             connection.close(CloseReason(Code.NORMAL))
             endpoint.close()
+
+    @contextlib.contextmanager
+    def connect_by_tcp(
+        self, peer: Address, sock: SecureSocket, check_peer: Callable[[], None]
+    ) -> Generator[None]:
+        """Hold a connection inside TLS over TCP, which carries no streams, and close it at the end.
+
+        Args:
+            peer: that `sock` is connected to.
+            sock: belongs to the connection from now on; its handshake is still to come.
+            check_peer: raises `TowonelError` unless the handshake was with the edge.
+        """
+        self.address = peer
+        self.peer = format_address(*peer[:2])
+        self.is_by_tcp = True
+        connection = TcpConnection(
+            sock,
+            self.peer,
+            self._make_channel,
+            check_peer=check_peer,
+            keepalive_s=self._timing.agent_keepalive_s,
+            timing=self._timing,
+        )
+        try:
+            yield
+        finally:
+            connection.close(CloseReason(Code.NORMAL))
 
     @property
     def active(self) -> int:
@@ -160,9 +192,9 @@ class Link(ChannelHandler):
     def _receive(self, data: bytes, address: Address) -> None:
         if not self.answered.done():
             self.answered.set_result(None)
-        self.channel.connection.receive(data, address)
+        self._quic.receive(data, address)
 
-    def _make_channel(self, connection: Connection) -> Channel:
+    def _make_channel(self, connection: Transport) -> Channel:
         self.channel = Channel(connection, self._machine, self, opens=False)
         return self.channel
 

@@ -27,6 +27,8 @@ from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.quic.stateless_reset import StatelessResetter
 from towonel.tunnel.quic.udp import Address, Endpoint, bound_socket, resolve
 from towonel.tunnel.session import Session, SessionListener
+from towonel.tunnel.tcp.connection import SecureSocket, TcpConnection
+from towonel.tunnel.transport import Transport
 from towonel.wire.errors import Code
 from towonel.wire.ids import AgentId, EdgeId, TenantId
 
@@ -107,7 +109,8 @@ class Listener(SessionListener):
         self._loop = asyncio.get_running_loop()
         self._resetter = StatelessResetter(reset_key, self._loop.time())
         self._by_id: dict[bytes, Connection] = {}
-        self._handshaking = HandshakePlaces[Connection](max_handshakes)
+        self._by_tcp: set[TcpConnection] = set()
+        self._handshaking = HandshakePlaces[Transport](max_handshakes)
         self._sessions: dict[AgentId, Session] = {}
         self._state = ListenerState.OPEN
         self._endpoint = Endpoint(sock, self._receive)
@@ -132,9 +135,31 @@ class Listener(SessionListener):
         for session in self._sessions.values():
             session.go_away()
 
+    def take(self, sock: SecureSocket, address: Address) -> None:
+        """Take a connection of TLS over TCP, whose handshake is still to come, for a session."""
+        source = self._policy.source_of(address[0])
+        if not self._has_place(source, address):
+            sock.close()
+            return
+
+        def on_closed() -> None:
+            self._handshaking.leave(connection)
+            self._by_tcp.discard(connection)
+
+        connection = TcpConnection(
+            sock,
+            f"{address[0]}:{address[1]}",
+            self._make_channel,
+            on_closed=on_closed,
+            keepalive_s=self._timing.edge_keepalive_s,
+            timing=self._timing,
+        )
+        self._by_tcp.add(connection)
+        self._handshaking.take(source, connection, self._loop.time())
+
     def close(self, code: Code = Code.DRAINING) -> None:
         """End every connection and free the port."""
-        for connection in set(self._by_id.values()):
+        for connection in (*set(self._by_id.values()), *self._by_tcp):
             connection.close(CloseReason(code))
         self._endpoint.close()
 
@@ -198,17 +223,23 @@ class Listener(SessionListener):
         if original_id is None:
             return None
         source = self._policy.source_of(address[0])
-        place = self._handshaking.find(source, self._loop.time())
-        if isinstance(place, Full):
-            detail = f"{len(self._handshaking)} handshakes"
-            self._policy.on_refused(Code.OVERLOADED, detail, f"{address[0]}:{address[1]}")
+        if not self._has_place(source, address):
             return None
-        if place.evicted is not None:
-            place.evicted.close(CloseReason(Code.OVERLOADED, "it made room for another handshake"))
         self._validator.spend(header.destination_cid)
         connection = self._open(header.destination_cid, original_id)
         self._handshaking.take(source, connection, self._loop.time())
         return connection
+
+    def _has_place(self, source: str, address: Address) -> bool:
+        """Return whether there is a place for a handshake of a source; the last one loses its own."""
+        place = self._handshaking.find(source, self._loop.time())
+        if isinstance(place, Full):
+            detail = f"{len(self._handshaking)} handshakes"
+            self._policy.on_refused(Code.OVERLOADED, detail, f"{address[0]}:{address[1]}")
+            return False
+        if place.evicted is not None:
+            place.evicted.close(CloseReason(Code.OVERLOADED, "it made room for another handshake"))
+        return True
 
     def _open(self, retry_id: bytes, original_id: bytes) -> Connection:
         quic = edge_connection(
@@ -242,7 +273,7 @@ class Listener(SessionListener):
         self._by_id |= dict.fromkeys(ids, connection)
         return connection
 
-    def _make_channel(self, connection: Connection) -> Channel:
+    def _make_channel(self, connection: Transport) -> Channel:
         return Session(
             connection,
             self._handshake,

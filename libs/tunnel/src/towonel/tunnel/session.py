@@ -13,8 +13,8 @@ from towonel.tunnel.core.machine import State
 from towonel.tunnel.core.session_machine import SessionMachine
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.pipe import Pipe
-from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.stream import Stream
+from towonel.tunnel.transport import Transport
 from towonel.wire import preamble as preambles
 from towonel.wire.errors import Code, ProtocolError, Unavailable
 from towonel.wire.ids import AgentId, TenantId
@@ -63,7 +63,7 @@ class Session(ChannelHandler):
 
     def __init__(
         self,
-        connection: Connection,
+        connection: Transport,
         handshake: EdgeHandshake,
         listener: SessionListener,
         *,
@@ -99,6 +99,11 @@ class Session(ChannelHandler):
     def active(self) -> int:
         """Number of open streams."""
         return self.channel.streams.count
+
+    @property
+    def has_streams(self) -> bool:
+        """Whether clients may come by streams, and not over lanes alone."""
+        return self.connection.has_streams
 
     @property
     def going_away(self) -> bool:

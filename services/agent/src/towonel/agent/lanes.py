@@ -103,6 +103,11 @@ class Lanes(Control):
         self._draining = False
 
     @property
+    def enabled(self) -> bool:
+        """Whether clients may come over lanes at all."""
+        return bool(self._kinds)
+
+    @property
     def active(self) -> int:
         """Clients of the worker, a second ago at most."""
         return self._metrics.active

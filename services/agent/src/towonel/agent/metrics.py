@@ -18,6 +18,9 @@ class Metrics:
         register_process_metrics(registry)
         gauge, counter = partial(Gauge, registry=registry), partial(Counter, registry=registry)
         self.links = gauge("towonel_agent_links_active", "Edges this agent is linked to.")
+        self.links_by_tcp = gauge(
+            "towonel_agent_links_by_tcp", "Edges linked to over TCP, because UDP gets no answer."
+        )
         self.links_opened = counter(
             "towonel_agent_edge_connections_accepted", "Links that were opened."
         )

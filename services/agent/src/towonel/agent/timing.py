@@ -32,11 +32,15 @@ class LinkTiming:
         first_pause_s: before the first retry.
         max_pause_s: between retries, at most.
         healthy_s: a link that lasted this long was a success: the next retry is a first one.
+        first_udp_s: until UDP is tried again for the first time, while a link goes over TCP.
+        max_udp_s: between these tries, at most.
     """
 
     first_pause_s: float = 0.5
     max_pause_s: float = 30.0
     healthy_s: float = 60.0
+    first_udp_s: float = 60.0
+    max_udp_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,9 @@ class Metrics:
         )
         self.sessions = counter("sessions", "Agent sessions admitted.")
         self.sessions_active = gauge("active_sessions", "Agent sessions now.")
+        self.sessions_by_tcp = gauge(
+            "sessions_by_tcp", "Agent sessions now that go over TCP, because UDP gets no answer."
+        )
         self.sessions_refused = counter(
             "sessions_rejected", "Agent sessions refused, by code.", "code"
         )

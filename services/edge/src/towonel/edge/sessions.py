@@ -132,6 +132,7 @@ class Sessions(AdmissionPolicy):
             self.observer.on_admitted(session)
         self._metrics.sessions.inc()
         self._metrics.sessions_active.inc()
+        self._metrics.sessions_by_tcp.inc(not session.has_streams)
         services = len(session.services)
         fields, owner = _log_fields(session), session.tenant_id
         self._agents.info(
@@ -160,6 +161,7 @@ class Sessions(AdmissionPolicy):
             self.observer.on_ended(session, code)
         self._balance.forget(session.session_id)
         self._metrics.sessions_active.dec()
+        self._metrics.sessions_by_tcp.dec(not session.has_streams)
         self._metrics.sessions_ended.labels(code.word).inc()
         self.has_ended.set()
         key, owner = (session.agent_id, code), session.tenant_id

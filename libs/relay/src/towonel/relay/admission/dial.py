@@ -12,7 +12,7 @@ from towonel.identity.lanes import LaneIdentity, LaneSeal, Role, check_proof, pr
 from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.loop import BROKEN, WRITABLE, Handler, Loop
 from towonel.relay.sockets import tune
-from towonel.relay.tls.lane_tls import AgentTls, check
+from towonel.relay.tls.lane_tls import AgentTls
 from towonel.relay.tls.tls_socket import TlsSocket
 from towonel.wire import lane_admission
 from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
@@ -73,6 +73,7 @@ class LaneDial(Handler):
         self, target: LaneTarget, loop: Loop, owner: DialOwner, tls: AgentTls | None = None
     ) -> None:
         self._target = target
+        self._tls = tls
         self._loop = loop
         self._owner = owner
         family = (
@@ -142,9 +143,9 @@ class LaneDial(Handler):
         self._loop.wheel.disarm(self)
 
     def _greet(self) -> None:
-        if isinstance(self.sock, TlsSocket):
+        if self._tls is not None and isinstance(self.sock, TlsSocket):
             self.sock.shake_hands()
-            check(self.sock, self._target.certificate_hash)
+            self._tls.check(self.sock, self._target.certificate_hash)
         self._greeted = True
         hello = lane_admission.encode_hello(LaneHello(self._target.session_id, self._nonce))
         self.sock.send(hello)  # the first bytes of a connection; they find room

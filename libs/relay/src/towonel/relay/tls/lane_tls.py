@@ -1,6 +1,6 @@
-"""TLS of lanes, at either end: version 1.3 only, the edge's own certificate, and no resumption.
+"""TLS of lanes and of sessions over TCP: version 1.3 only, the edge's own certificate, no resumption.
 
-A lane is told from a client's TLS by its protocol (ALPN) alone. The agent trusts the very certificate
+Either is told from a client's TLS by its protocol (ALPN) alone. The agent trusts the very certificate
 that the session was opened under, by its hash, before it sends a byte of its own.
 """
 
@@ -9,28 +9,26 @@ import hmac
 import os
 import socket
 import ssl
-from typing import Final
 
 from towonel.relay.tls.tls_memory import TlsMemory
 from towonel.relay.tls.tls_socket import TlsSocket
 from towonel.wire.errors import Code, Denied
 from towonel.wire.lane_admission import ALPN
 
-_PROTOCOL: Final = ALPN.decode()
-
 
 class EdgeTls:
-    """TLS of an edge's lanes.
+    """TLS of an edge.
 
     Args:
         certificate_pem: that sessions are opened under.
         key_pem: its private key.
+        protocol: that is spoken inside.
     """
 
-    def __init__(self, certificate_pem: str, key_pem: bytes) -> None:
+    def __init__(self, certificate_pem: str, key_pem: bytes, protocol: bytes = ALPN) -> None:
         self._memory = TlsMemory()
         self._context = context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        _configure(context)
+        _configure(context, protocol)
         context.num_tickets = 0
         _load_certificate(context, certificate_pem.encode() + key_pem)
 
@@ -40,12 +38,17 @@ class EdgeTls:
 
 
 class AgentTls:
-    """TLS of an agent's lanes."""
+    """TLS of an agent.
 
-    def __init__(self) -> None:
+    Args:
+        protocol: that is spoken inside.
+    """
+
+    def __init__(self, protocol: bytes = ALPN) -> None:
+        self._protocol = protocol.decode()
         self._memory = TlsMemory()
         self._context = context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        _configure(context)
+        _configure(context, protocol)
         context.check_hostname = False  # who may be trusted is not a matter of names: see `check`
         context.verify_mode = ssl.CERT_NONE
 
@@ -53,24 +56,23 @@ class AgentTls:
         """Return a connection as one inside TLS; `check` follows its handshake."""
         return TlsSocket(sock, self._context, self._memory, server_name=server_name)
 
+    def check(self, sock: TlsSocket, certificate_hash: bytes) -> None:
+        """Check whom a handshake was with, which that end has proved.
 
-def check(sock: TlsSocket, certificate_hash: bytes) -> None:
-    """Check whom a handshake of the agent's was with, which that end has proved.
-
-    Raises:
-        Denied: CERTIFICATE_MISMATCH, or UNSUPPORTED_VERSION for a server that has no lanes.
-    """
-    found = hashlib.sha256(sock.certificate or b"").digest()
-    if not hmac.compare_digest(found, certificate_hash):
-        raise Denied(Code.CERTIFICATE_MISMATCH, "a lane's certificate is not its session's")
-    if sock.protocol != _PROTOCOL:
-        raise Denied(Code.UNSUPPORTED_VERSION, f"the edge does not speak {_PROTOCOL}")
+        Raises:
+            Denied: CERTIFICATE_MISMATCH, or UNSUPPORTED_VERSION for a server of other protocols.
+        """
+        found = hashlib.sha256(sock.certificate or b"").digest()
+        if not hmac.compare_digest(found, certificate_hash):
+            raise Denied(Code.CERTIFICATE_MISMATCH, "the certificate is not the edge's")
+        if sock.protocol != self._protocol:
+            raise Denied(Code.UNSUPPORTED_VERSION, f"the edge does not speak {self._protocol}")
 
 
-def _configure(context: ssl.SSLContext) -> None:
+def _configure(context: ssl.SSLContext, protocol: bytes) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.options |= ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols([_PROTOCOL])
+    context.set_alpn_protocols([protocol.decode()])
 
 
 def _load_certificate(context: ssl.SSLContext, pem: bytes) -> None:

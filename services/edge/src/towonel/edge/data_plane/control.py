@@ -19,12 +19,15 @@ from towonel.edge.sessions import Sessions
 from towonel.edge.streams.clients import HandedOverClient, StreamClients
 from towonel.edge.streams.refusals import Refusals
 from towonel.edge.streams.relays import Relays
-from towonel.edge.worker.messages import Message, Start
+from towonel.edge.worker.messages import Message, SessionOffered, Start
 from towonel.relay.supervisor import Start as StartWorker
 from towonel.relay.supervisor import supervise
 from towonel.wire.routes import RouteDelta
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+type TakeSession = Callable[[socket.socket, tuple[str, int], bytes], None]
 
 
 class DataPlane:
@@ -40,6 +43,7 @@ class DataPlane:
         refusals: writes lines about refused clients.
 
     Attributes:
+        take_session: takes connections that begin a session over TCP, with address and first bytes.
         ready: set while every worker has what it needs to serve clients.
     """
 
@@ -57,6 +61,7 @@ class DataPlane:
         self.traffic = traffic
         self.refusals = refusals
         self.ready = asyncio.Event()
+        self.take_session: TakeSession | None = None
         self._table = table
         self._sessions = sessions
         self._streams = streams
@@ -155,6 +160,13 @@ class DataPlane:
             report_end()
 
         task.add_done_callback(end)
+
+    def offer_session(self, sock: socket.socket, offered: SessionOffered) -> None:
+        """Let the listener of sessions take a connection, if there is one."""
+        if self.take_session is None:
+            sock.close()
+        else:
+            self.take_session(sock, offered.source, offered.first)
 
     def want_lanes(self, session_id: bytes) -> None:
         """Tell an agent how many lanes all workers together want."""

@@ -26,6 +26,7 @@ from towonel.edge.worker.messages import (
     Message,
     Ready,
     Refused,
+    SessionOffered,
     decode,
     encode,
 )
@@ -141,9 +142,8 @@ class WorkerLink(Control, RouteReader):
             case LanesWanted():
                 self.wanted[message.session_id] = message.count
                 self._plane.want_lanes(message.session_id)
-            case ClientHandedOver():
-                client = _to_client(message, descriptors[0])
-                self._plane.serve(client, self._end_of(message.token))
+            case ClientHandedOver() | SessionOffered():
+                self._take(message, descriptors[0])
             case Refused():
                 self._plane.refusals.log(
                     _to_record(message), Code(message.code), message.detail, message.count
@@ -155,6 +155,12 @@ class WorkerLink(Control, RouteReader):
                 self._plane.check_drain()
             case _:
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, "a worker does not send this")
+
+    def _take(self, message: ClientHandedOver | SessionOffered, descriptor: int) -> None:
+        if isinstance(message, SessionOffered):
+            self._plane.offer_session(socket.socket(fileno=descriptor), message)
+        else:
+            self._plane.serve(_to_client(message, descriptor), self._end_of(message.token))
 
     def _end_of(self, token: int) -> Callable[[], None]:
         worker = self._worker

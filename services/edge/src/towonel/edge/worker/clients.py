@@ -5,7 +5,7 @@
        └──────────┴────────────┴─────────────┴───────▶ refused: alert, clean close
 
 TLS modes part at the stage *find route*. A first byte of 0xF7 begins a lane of an agent, and so does a
-ClientHello that offers the protocol of lanes and no other.
+ClientHello that offers the protocol of lanes and no other; one that offers that of sessions is for control.
 """
 
 import socket
@@ -20,7 +20,7 @@ from towonel.edge.worker.sessions import WorkerSession
 from towonel.relay.edge_lanes import EdgeLane, LaneSession, LaneUse, Waiter
 from towonel.relay.loop import BROKEN, ENDED, READABLE, Handler
 from towonel.runtime.addresses import unmap
-from towonel.wire import clienthello, lane_admission, proxy
+from towonel.wire import clienthello, lane_admission, proxy, session_frames
 from towonel.wire.clienthello import Incomplete
 from towonel.wire.errors import Code, ProtocolError, TowonelError, Unavailable
 from towonel.wire.names import Hostname
@@ -34,6 +34,7 @@ FIRST_BYTES: Final = 16 * 1024  # a ClientHello at its largest, and all that is 
 FREE_READS: Final = 16  # more than an ordinary client needs; then a tick before each further one
 _LANE: Final = lane_admission.MAGIC[0]
 _LANE_PROTOCOLS: Final = (lane_admission.ALPN,)
+_SESSION_PROTOCOLS: Final = (session_frames.ALPN,)
 
 type SocketName = tuple[str, int] | tuple[str, int, int, int]
 
@@ -192,6 +193,10 @@ class Client(Handler):
         if hello.protocols == _LANE_PROTOCOLS:
             self._set_low_water(1)
             self.service.admit_lane(self, is_tls=True)
+            return
+        if hello.protocols == _SESSION_PROTOCOLS:
+            self._set_low_water(1)
+            self.service.offer_session(self)
             return
         self.count()
         if self._lanes_only:

@@ -2,7 +2,7 @@
 
     control ──▶ worker    start · listen · routes · session · session_services · session_going_away
                           session_ended · accepted · client_ended · drain
-    worker ──▶ control    ready · counters · lanes_wanted · client · refused · crashed · draining
+    worker ──▶ control    ready · counters · lanes_wanted · client · session_offered · refused · crashed · draining
 
 After `start` comes the whole table as `routes`, then a `session` and its `session_services` for each that
 is live; from then on what changes. A worker that does not know a session or client that is named has lost it a moment ago.
@@ -77,12 +77,13 @@ class Routes:
 
 @dataclass(frozen=True, slots=True)
 class SessionAdmitted:
-    """Session of an agent; its lane secret is empty where it takes no lanes."""
+    """Session of an agent; its lane secret is empty where it takes no lanes, and it may have no streams."""
 
     session_id: bytes
     tenant_id: bytes
     secret: bytes
     rtt_s: float
+    has_streams: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,14 @@ class ClientHandedOver:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionOffered:
+    """Connection that begins a session inside TLS over TCP, with its socket and what was read of it."""
+
+    source: tuple[str, int]
+    first: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """Refusal of clients, for the log: the last of `count` with this code."""
 
@@ -230,6 +239,7 @@ type Message = (
     | Counters
     | LanesWanted
     | ClientHandedOver
+    | SessionOffered
     | Refused
     | Crashed
     | Draining
@@ -250,6 +260,7 @@ _TYPES: dict[str, type[Message]] = {
     "counters": Counters,
     "lanes_wanted": LanesWanted,
     "client": ClientHandedOver,
+    "session_offered": SessionOffered,
     "refused": Refused,
     "crashed": Crashed,
     "draining": Draining,

@@ -1,5 +1,6 @@
 """Service of a worker's clients: which session serves each, over what, and how it ends."""
 
+import contextlib
 import random
 import socket
 import time
@@ -12,8 +13,8 @@ from towonel.edge.core.route_table import RouteTable
 from towonel.edge.worker.clients import Client, ClientUse, ClientWaiter, SocketName
 from towonel.edge.worker.counters import WorkerCounters, count
 from towonel.edge.worker.handed_over import HandedOver
-from towonel.edge.worker.messages import Crashed, Start
-from towonel.edge.worker.refusals import Refuser
+from towonel.edge.worker.messages import Crashed, SessionOffered, Start
+from towonel.edge.worker.refusals import LINGER_OFF, Refuser
 from towonel.edge.worker.relays import ClientConnection, Relays
 from towonel.edge.worker.reports import LaneReports, Sender
 from towonel.edge.worker.sessions import WorkerSession, WorkerSessions
@@ -115,6 +116,18 @@ class ClientService:
         self.loop.release(client.descriptor)
         admit = self.lanes.admit_tls if is_tls else self.lanes.admit
         admit(client.sock, client.data, client.ticket)
+
+    def offer_session(self, client: Client) -> None:
+        """Let control take a connection that begins a session, which is no client any more."""
+        assert client.ticket is not None, "it is admitted"
+        self._take_out(client)
+        self.loop.release(client.descriptor)
+        self.admission.release(client.ticket)
+        self.counters.active -= 1
+        with contextlib.suppress(OSError):
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
+        source = str(client.source.ip), client.source.port
+        self.send(SessionOffered(source, client.data), (client.sock.detach(),))
 
     def serve(self, client: Client, name: Hostname) -> None:
         """Open a lane for a client that named what it wants.
