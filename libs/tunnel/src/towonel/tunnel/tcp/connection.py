@@ -26,7 +26,7 @@ from towonel.wire.session_frames import PING_BYTES, SessionFrame, SessionFrameDe
 
 READ_BYTES = 64 * 1024
 MAX_READS = 4  # at a time, before others get their turn
-MAX_UNSENT_BYTES = 1024 * 1024
+MAX_UNSENT_BYTES = 256 * 1024
 PINGS_PER_S, PINGS_AT_ONCE = 20, 100  # that are answered
 
 
@@ -90,7 +90,8 @@ class TcpConnection(Transport):
         self._loop = asyncio.get_running_loop()
         self._last_received_at = self._loop.time()
         self._decoder = SessionFrameDecoder()
-        self._unsent = b""
+        self._unsent = bytearray()
+        self._waits = False  # for room in the kernel
         self._is_secure = False
         self._next_read: asyncio.Handle | None = None
         self._next_check: asyncio.TimerHandle | None = None
@@ -241,21 +242,27 @@ class TcpConnection(Transport):
         self._unsent += frames
         if len(self._unsent) > MAX_UNSENT_BYTES:
             self._end(CloseReason(Code.OVERLOADED, "the peer does not read"))
-        elif self.close_reason is None:
+        elif self.close_reason is None and not self._waits:
             self._flush()
 
     def _flush(self) -> None:
         sent = 0
         try:
-            sent = self._sock.send(memoryview(self._unsent))
+            with memoryview(self._unsent) as unsent:
+                sent = self._sock.send(unsent)
         except BlockingIOError:
             pass
         except OSError as error:
             self._end(CloseReason(Code.SESSION_LOST, str(error)))
             return
-        self._unsent = self._unsent[sent:]
+        del self._unsent[:sent]
         self.send_budget.release(sent)
-        if self._unsent:
+        if self._waits != bool(self._unsent):
+            self._waits = bool(self._unsent)
+            self._wait_for_room()
+
+    def _wait_for_room(self) -> None:
+        if self._waits:
             self._loop.add_writer(self._sock.fileno(), self._flush)
         else:
             self._loop.remove_writer(self._sock.fileno())

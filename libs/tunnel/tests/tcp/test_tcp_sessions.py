@@ -1,0 +1,255 @@
+"""Sessions over TCP: admitted and ended as over QUIC, without streams, and bounded."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+from support.tls_lanes import NAME, client_context
+from support.tunnel import (
+    EDGE,
+    IDENTITY,
+    PEM,
+    PREAMBLE,
+    SERVICE,
+    ListeningEdge,
+    grant_of,
+    listening_edge,
+    new_key,
+    until,
+)
+
+from towonel.identity.certs import encode_private_key
+from towonel.identity.keys import NodeKey
+from towonel.relay.tls.lane_tls import AgentTls, EdgeTls
+from towonel.relay.tls.tls_socket import TlsSocket
+from towonel.tunnel.core.timing import Timing
+from towonel.tunnel.dial import dial_by_tcp
+from towonel.tunnel.link import Link
+from towonel.tunnel.quic.udp import Address
+from towonel.tunnel.tcp.connection import (
+    MAX_UNSENT_BYTES,
+    PINGS_AT_ONCE,
+    SecureSocket,
+    TcpConnection,
+)
+from towonel.wire import session_frames
+from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
+from towonel.wire.session_frames import SessionFrame
+
+SHORT = Timing(hello_s=0.5, welcome_s=1.0, agent_keepalive_s=0.1, edge_keepalive_s=0.1, idle_s=0.5)
+
+
+@dataclass
+class TcpEdge:
+    """Listening edge, and the TCP port where it takes sessions."""
+
+    edge: ListeningEdge
+    server: socket.socket
+    taken: list[TlsSocket] = field(default_factory=list[TlsSocket])
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, port = self.server.getsockname()
+        return host, port
+
+    async def take_all(self) -> None:
+        """Take connections for sessions, as a worker hands them over."""
+        tls = EdgeTls(PEM, encode_private_key(EDGE), session_frames.ALPN)
+        while True:
+            sock, address = await asyncio.get_running_loop().sock_accept(self.server)
+            self.taken.append(tls.wrap(sock, b""))
+            self.edge.listener.take(self.taken[-1], address)
+
+    def dial(
+        self, key: NodeKey | None = None, timing: Timing = SHORT, pin: bytes = b""
+    ) -> contextlib.AbstractAsyncContextManager[Link]:
+        """Dial it as an agent, which trusts the certificate with the hash `pin`."""
+        tls, key = AgentTls(session_frames.ALPN), key or new_key()
+
+        async def connect(address: Address) -> SecureSocket:
+            sock = socket.socket()
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, address)
+            return tls.wrap(sock, NAME)
+
+        def check_peer(sock: SecureSocket) -> None:
+            assert isinstance(sock, TlsSocket)
+            tls.check(sock, pin or IDENTITY.certificate_sha256)
+
+        return dial_by_tcp(
+            [self.address],
+            edge=IDENTITY,
+            key=key,
+            grant=grant_of(key),
+            services=[SERVICE],
+            software="test",
+            connect=connect,
+            check_peer=check_peer,
+            timing=timing,
+        )
+
+    def connect(self) -> ssl.SSLSocket:
+        """Connect as a stranger."""
+        sock = socket.create_connection(self.address, timeout=20)
+        context = client_context(session_frames.ALPN.decode())
+        return context.wrap_socket(sock, server_hostname=NAME)
+
+
+@pytest.fixture
+async def edge() -> AsyncIterator[TcpEdge]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        async with listening_edge(SHORT, has_lanes=True) as listening, asyncio.TaskGroup() as tasks:
+            made = TcpEdge(listening, server)
+            taking = tasks.create_task(made.take_all())
+            yield made
+            taking.cancel()
+
+
+async def test_an_agent_is_admitted_and_told_of_lanes(edge: TcpEdge) -> None:
+    async with edge.dial() as link:
+        (session,) = edge.edge.policy.sessions
+        session.want_lanes(7)
+        await until(lambda: link.lanes_wanted == 7)
+
+        assert link.is_by_tcp
+        assert link.lane_secret == session.lane_secret
+        assert link.session_id == session.session_id
+        assert not session.has_streams
+        assert session.peer.startswith("127.0.0.1:")
+    await until(lambda: edge.edge.policy.ended_with == [Code.NORMAL])
+
+
+async def test_no_stream_is_opened_on_it(edge: TcpEdge) -> None:
+    async with edge.dial():
+        (session,) = edge.edge.policy.sessions
+        with pytest.raises(Unavailable) as caught:
+            await session.open(PREAMBLE, b"x")
+
+    assert caught.value.code is Code.OVERLOADED
+
+
+async def test_go_away_and_the_code_of_the_end_arrive(edge: TcpEdge) -> None:
+    async with edge.dial() as link:
+        (session,) = edge.edge.policy.sessions
+        session.go_away()
+        async with asyncio.timeout(20):
+            await link.wait_going_away()
+        session.close(Code.TENANT_REVOKED)
+        assert await link.wait_closed() is Code.TENANT_REVOKED
+
+
+async def test_a_refused_agent_hears_why(edge: TcpEdge) -> None:
+    edge.edge.policy.refuses = Code.TENANT_REVOKED
+    with pytest.raises(TowonelError) as caught:
+        async with edge.dial():
+            pass
+
+    assert caught.value.code is Code.TENANT_REVOKED
+    assert edge.edge.policy.refused_with == [Code.TENANT_REVOKED]
+
+
+async def test_a_session_over_quic_takes_the_place_of_it(edge: TcpEdge) -> None:
+    agent = new_key()
+    async with edge.dial(agent) as link, edge.edge.link(agent):
+        assert await link.wait_closed() is Code.SUPERSEDED
+        (session,) = edge.edge.policy.sessions
+        assert session.has_streams
+
+
+async def test_an_edge_with_another_certificate_is_told_nothing(edge: TcpEdge) -> None:
+    with pytest.raises(Denied) as caught:
+        async with edge.dial(pin=b"x" * 32):
+            pass
+
+    assert caught.value.code is Code.CERTIFICATE_MISMATCH
+    assert edge.edge.policy.sessions == []
+
+
+async def test_it_lives_while_both_ends_answer_pings(edge: TcpEdge) -> None:
+    async with edge.dial() as link:
+        await asyncio.sleep(2 * SHORT.idle_s)  # nothing is said but pings
+
+        assert link.is_serving
+        assert 0 < edge.edge.policy.sessions[0].connection.rtt_s < SHORT.idle_s
+
+
+async def test_a_peer_that_says_nothing_more_is_given_up(edge: TcpEdge) -> None:
+    async with edge.dial() as link:
+        connection = link.channel.connection
+        assert isinstance(connection, TcpConnection)
+        asyncio.get_running_loop().remove_reader(connection._sock.fileno())
+
+        await until(lambda: edge.edge.policy.ended_with == [Code.SESSION_LOST])
+
+
+async def test_a_cut_is_the_loss_of_the_session(edge: TcpEdge) -> None:
+    async with edge.dial() as link:
+        (sock,) = edge.taken
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+        assert await link.wait_closed() is Code.SESSION_LOST
+        await until(lambda: edge.edge.policy.ended_with == [Code.SESSION_LOST])
+
+
+async def test_a_stranger_who_says_nothing_holds_a_place_for_so_long(edge: TcpEdge) -> None:
+    with await asyncio.to_thread(edge.connect) as sock:
+        answer = await asyncio.to_thread(sock.recv, 1)
+        assert answer == bytes([SessionFrame.PING])
+        await until(lambda: edge.edge.policy.refused_with)
+
+    assert edge.edge.policy.sessions == []
+    assert not edge.edge.listener._by_tcp
+    assert not edge.edge.listener._handshaking
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"\x09\0\0\1x", Code.UNEXPECTED_MESSAGE),
+        (b"\1\xff\xff\xff", Code.MALFORMED),
+        (
+            session_frames.encode(SessionFrame.PING, bytes(8)) * (2 * PINGS_AT_ONCE),
+            Code.RATE_LIMITED,
+        ),
+    ],
+    ids=["a type", "a length", "pings"],
+)
+async def test_what_breaks_the_protocol_ends_it_with_its_code(
+    edge: TcpEdge, sent: bytes, code: Code
+) -> None:
+    with await asyncio.to_thread(edge.connect) as sock:
+        sock.sendall(sent)
+        await until(lambda: edge.edge.policy.refused_with == [code])
+
+
+async def test_a_source_has_so_many_handshakes_and_no_more() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        async with listening_edge(max_handshakes=1) as listening, asyncio.TaskGroup() as tasks:
+            edge = TcpEdge(listening, server)
+            taking = tasks.create_task(edge.take_all())
+            with socket.create_connection(edge.address), socket.create_connection(edge.address):
+                await until(lambda: listening.policy.refused_with == [Code.OVERLOADED])
+                assert len(listening.listener._by_tcp) == 1
+            taking.cancel()
+
+
+async def test_a_peer_that_reads_nothing_is_closed_before_much_is_held(edge: TcpEdge) -> None:
+    async with edge.dial() as link:
+        (session,) = edge.edge.policy.sessions
+        connection = link.channel.connection
+        assert isinstance(connection, TcpConnection)
+        asyncio.get_running_loop().remove_reader(connection._sock.fileno())
+        held = session.connection.send_budget
+        for _ in range(400_000):
+            session.want_lanes(3)
+            if session.connection.close_reason is not None:
+                break
+
+        assert edge.edge.policy.ended_with == [Code.OVERLOADED]
+        assert held.held < MAX_UNSENT_BYTES + 100
