@@ -38,9 +38,14 @@ def server_context(
 
 
 def hello_of_a_lane() -> bytes:
-    """The first flight of an agent."""
+    """The first flight of an agent's lane."""
+    return hello_of(LANE_PROTOCOL)
+
+
+def hello_of(protocol: str) -> bytes:
+    """The first flight of an agent that speaks a protocol."""
     outgoing = ssl.MemoryBIO()
-    tls = client_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=NAME)
+    tls = client_context(protocol).wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=NAME)
     with contextlib.suppress(ssl.SSLWantReadError):
         tls.do_handshake()
     return outgoing.read()

@@ -1,102 +1,26 @@
 """Sessions over TCP: admitted and ended as over QUIC, without streams, and bounded."""
 
 import asyncio
-import contextlib
 import socket
-import ssl
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 
 import pytest
-from support.tls_lanes import NAME, client_context
+from support.tcp_edge import SHORT, TcpEdge
 from support.tunnel import (
-    EDGE,
-    IDENTITY,
-    PEM,
     PREAMBLE,
-    SERVICE,
-    ListeningEdge,
-    grant_of,
     listening_edge,
     new_key,
     until,
 )
 
-from towonel.identity.certs import encode_private_key
-from towonel.identity.keys import NodeKey
-from towonel.relay.tls.lane_tls import AgentTls, EdgeTls
-from towonel.relay.tls.tls_socket import TlsSocket
-from towonel.tunnel.core.timing import Timing
-from towonel.tunnel.dial import dial_by_tcp
-from towonel.tunnel.link import Link
-from towonel.tunnel.quic.udp import Address
 from towonel.tunnel.tcp.connection import (
     MAX_UNSENT_BYTES,
     PINGS_AT_ONCE,
-    SecureSocket,
     TcpConnection,
 )
 from towonel.wire import session_frames
 from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
 from towonel.wire.session_frames import SessionFrame
-
-SHORT = Timing(hello_s=0.5, welcome_s=1.0, agent_keepalive_s=0.1, edge_keepalive_s=0.1, idle_s=0.5)
-
-
-@dataclass
-class TcpEdge:
-    """Listening edge, and the TCP port where it takes sessions."""
-
-    edge: ListeningEdge
-    server: socket.socket
-    taken: list[TlsSocket] = field(default_factory=list[TlsSocket])
-
-    @property
-    def address(self) -> tuple[str, int]:
-        host, port = self.server.getsockname()
-        return host, port
-
-    async def take_all(self) -> None:
-        """Take connections for sessions, as a worker hands them over."""
-        tls = EdgeTls(PEM, encode_private_key(EDGE), session_frames.ALPN)
-        while True:
-            sock, address = await asyncio.get_running_loop().sock_accept(self.server)
-            self.taken.append(tls.wrap(sock, b""))
-            self.edge.listener.take(self.taken[-1], address)
-
-    def dial(
-        self, key: NodeKey | None = None, timing: Timing = SHORT, pin: bytes = b""
-    ) -> contextlib.AbstractAsyncContextManager[Link]:
-        """Dial it as an agent, which trusts the certificate with the hash `pin`."""
-        tls, key = AgentTls(session_frames.ALPN), key or new_key()
-
-        async def connect(address: Address) -> SecureSocket:
-            sock = socket.socket()
-            sock.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(sock, address)
-            return tls.wrap(sock, NAME)
-
-        def check_peer(sock: SecureSocket) -> None:
-            assert isinstance(sock, TlsSocket)
-            tls.check(sock, pin or IDENTITY.certificate_sha256)
-
-        return dial_by_tcp(
-            [self.address],
-            edge=IDENTITY,
-            key=key,
-            grant=grant_of(key),
-            services=[SERVICE],
-            software="test",
-            connect=connect,
-            check_peer=check_peer,
-            timing=timing,
-        )
-
-    def connect(self) -> ssl.SSLSocket:
-        """Connect as a stranger."""
-        sock = socket.create_connection(self.address, timeout=20)
-        context = client_context(session_frames.ALPN.decode())
-        return context.wrap_socket(sock, server_hostname=NAME)
 
 
 @pytest.fixture
@@ -245,6 +169,7 @@ async def test_a_peer_that_reads_nothing_is_closed_before_much_is_held(edge: Tcp
         connection = link.channel.connection
         assert isinstance(connection, TcpConnection)
         asyncio.get_running_loop().remove_reader(connection._sock.fileno())
+        edge.taken[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         held = session.connection.send_budget
         for _ in range(400_000):
             session.want_lanes(3)

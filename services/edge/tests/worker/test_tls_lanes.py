@@ -11,7 +11,7 @@ from support.clients import client_hello
 from support.edge_front import Front
 from support.lane_peers import LanePeer, greet_on
 from support.relay import SECRET, SESSION
-from support.tls_lanes import client_context, connect_tls, dial_tls_lane
+from support.tls_lanes import client_context, connect_tls, dial_tls_lane, hello_of
 from support.tunnel import until
 
 from towonel.edge.core.route_table import RouteTable
@@ -116,3 +116,53 @@ async def test_a_stranger_who_speaks_the_protocol_gets_no_lane_and_holds_no_plac
 
     assert counted("lanes_admitted_total", way="tls_lane") == 0
     await until(lambda: counted("active_connections") == 0)
+
+
+async def test_a_connection_for_a_session_goes_to_control_and_is_no_client(
+    edge: Front, counted: Counted
+) -> None:
+    offered = asyncio.Queue[tuple[socket.socket, tuple[str, int], bytes]]()
+    edge.plane.take_session = lambda *taken: offered.put_nowait(taken)
+    hello = hello_of("towonel-session/1")
+    _, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+    writer.write(hello)
+    async with asyncio.timeout(20):
+        sock, address, first = await offered.get()
+
+    with sock:
+        assert first == hello
+        assert address == writer.get_extra_info("sockname")
+        await until(lambda: counted("active_connections") == 0)
+        assert counted("connections_total") == 0
+    writer.close()
+
+
+async def test_a_client_of_a_session_without_streams_waits_for_its_first_lane(
+    front: StartFront, counted: Counted
+) -> None:
+    async with front(table(), NoStreams(), has_agent=False) as edge:
+        edge.plane.tell(SessionAdmitted(SESSION, TENANT, SECRET, 0.3, has_streams=False))
+        edge.plane.tell(SessionServices(SESSION, [str(ROUTE.service)]))
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+        writer.write(HELLO)
+        await until(lambda: counted("lanes", state="wanted") == 3)  # two, and one for who waits
+        lane = await asyncio.to_thread(dial_tls_lane, ("127.0.0.1", edge.port))
+        with lane.sock:
+            await asyncio.to_thread(lane.read_frame)
+            lane.sock.sendall(lanes.encode_head(FrameType.ACCEPT, 1, 6) + b"answer")
+            assert await reader.readexactly(6) == b"answer"
+        writer.close()
+
+
+async def test_a_client_of_a_session_without_streams_or_lanes_is_refused(
+    front: StartFront, counted: Counted
+) -> None:
+    async with front(table(), NoStreams(), has_agent=False) as edge:
+        edge.plane.tell(SessionAdmitted(SESSION, TENANT, SECRET, 0.01, has_streams=False))
+        edge.plane.tell(SessionServices(SESSION, [str(ROUTE.service)]))
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+        writer.write(HELLO)
+        assert (await reader.read())[:1] == b"\x15"  # an alert
+        writer.close()
+
+    assert counted("connections_refused_total", code="no_agent") == 1

@@ -217,6 +217,7 @@ class Links:
             services=self._services,
             handle=self._origins.handle,
             software=SOFTWARE,
+            timing=self._timing.session,
         )
 
     def _dial_by_tcp(
@@ -229,6 +230,7 @@ class Links:
             grant=self._grant,
             services=self._services,
             software=SOFTWARE,
+            timing=self._timing.session,
         )
 
     def _update_health(self) -> None:

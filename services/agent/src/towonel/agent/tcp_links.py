@@ -10,6 +10,7 @@ from towonel.agent.core.edges import Edge
 from towonel.identity.keys import NodeKey
 from towonel.relay.tls.lane_tls import AgentTls
 from towonel.relay.tls.tls_socket import TlsSocket
+from towonel.tunnel.core.timing import Timing
 from towonel.tunnel.dial import dial_by_tcp
 from towonel.tunnel.link import Link
 from towonel.tunnel.quic.udp import Address
@@ -29,6 +30,7 @@ async def dial_edge_by_tcp(
     grant: bytes,
     services: Collection[ServiceKey],
     software: str,
+    timing: Timing,
 ) -> AsyncGenerator[Link]:
     """Link to an edge, as `towonel.tunnel.dial.dial_by_tcp` does, whose certificate the hub named.
 
@@ -52,6 +54,7 @@ async def dial_edge_by_tcp(
         software=software,
         connect=connect,
         check_peer=check_peer,
+        timing=timing,
     ) as link:
         yield link
 

@@ -166,7 +166,8 @@ class DataPlane:
         if self.take_session is None:
             sock.close()
         else:
-            self.take_session(sock, offered.source, offered.first)
+            host, port = offered.source  # a list, as it has travelled
+            self.take_session(sock, (host, port), offered.first)
 
     def want_lanes(self, session_id: bytes) -> None:
         """Tell an agent how many lanes all workers together want."""
