@@ -6,8 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from support.edge_identity import CERTIFICATE_HASH, EDGE_ID
 from support.lane_peers import LanePeer, accept_lane
-from support.relay import CERTIFICATE_HASH, EDGE_ID, SECRET, SESSION, WAIT_S
+from support.relay import SECRET, SESSION, WAIT_S
 from support.tunnel import PREAMBLE
 
 from towonel.agent.worker import messages

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
-from support.relay import CERTIFICATE, CERTIFICATE_HASH, EDGE_ID, KEY
+from support.edge_identity import CERTIFICATE, CERTIFICATE_HASH, EDGE_ID, KEY
 from support.thread_worker import start_thread
 
 from towonel.edge.core.admission import AdmissionLimits

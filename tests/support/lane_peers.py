@@ -4,7 +4,8 @@ import os
 import socket
 from dataclasses import dataclass
 
-from support.relay import CERTIFICATE_HASH, EDGE_ID, SECRET, SESSION, WAIT_S
+from support.edge_identity import CERTIFICATE_HASH, EDGE_ID
+from support.relay import SECRET, SESSION, WAIT_S
 
 from towonel.identity.lanes import SEAL_BYTES, LaneIdentity, LaneSeal, Role, prove
 from towonel.wire import lane_admission, lanes

@@ -66,11 +66,10 @@ async def agent(
     services: Sequence[Service] = SERVICES,
 ) -> AsyncGenerator[Agent]:
     """A running agent, of one service unless given others."""
-    key, metrics, health = new_key(), Metrics(), Health()
+    key, metrics, health, resolver = new_key(), Metrics(), Health(), Resolver()
     tenant = TenantKey.from_seed(token.seed)
-    resolver = Resolver()
-    dialer = OriginDialer(resolver, timeout_s=1)
-    origins = Origins(tabulate_origins(services), dialer, metrics, max_streams=1)
+    table, dialer = tabulate_origins(services), OriginDialer(resolver, timeout_s=1)
+    origins = Origins(table, dialer, metrics, max_streams=1)
     lane_metrics, start = LaneMetrics(metrics), Start(1, 1, 1)
     lanes = Lanes(services, start, resolver, lane_metrics, health, OriginLog())
     hub.clock.now_ms += 1  # another agent's request at the same time would be a replay

@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from typing import override
 
-from towonel.identity.certs import certificate_sha256, create_certificate, encode_private_key
-from towonel.identity.keys import NodeKey
+from support.edge_identity import CERTIFICATE, CERTIFICATE_HASH, EDGE_ID, KEY
+
 from towonel.relay.agent_lanes import (
     AgentLane,
     AgentLanes,
@@ -36,12 +35,7 @@ from towonel.wire.errors import Code
 from towonel.wire.lane_open import MORE
 from towonel.wire.lanes import FrameType
 
-SESSION, SECRET = b"s" * 16, b"k" * 32
-_NODE_KEY = NodeKey.from_seed(bytes(range(32)))
-CERTIFICATE = create_certificate(_NODE_KEY, datetime(2026, 1, 1, tzinfo=UTC))
-KEY = encode_private_key(_NODE_KEY)
-EDGE_ID, CERTIFICATE_HASH = _NODE_KEY.public, certificate_sha256(CERTIFICATE)
-WAIT_S = 20.0
+SESSION, SECRET, WAIT_S = b"s" * 16, b"k" * 32, 20.0
 ABORT = struct.pack("ii", 1, 0)
 
 
@@ -321,9 +315,8 @@ class Relay:
         self.calls = Calls(self.loop)
         self.edge = EdgeEnd(self.loop, self.memory, **limits)
         self.agent = AgentEnd(self.loop, self.memory)
-        self.target = LaneTarget(
-            SESSION, SECRET, EDGE_ID, CERTIFICATE_HASH, self.edge.acceptor.address
-        )
+        address = self.edge.acceptor.address
+        self.target = LaneTarget(SESSION, SECRET, EDGE_ID, CERTIFICATE_HASH, address)
         if tls:
             self.edge.acceptor.is_tls = True
             self.target = replace(self.target, kinds=(LaneKind.TLS,))

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import ssl
 from dataclasses import dataclass, field
+from functools import partial
 
 from support.tls_lanes import NAME, client_context
 from support.tunnel import EDGE, IDENTITY, PEM, SERVICE, ListeningEdge, grant_of, new_key
@@ -13,12 +14,13 @@ from towonel.identity.certs import encode_private_key
 from towonel.identity.keys import NodeKey
 from towonel.relay.tls.lane_tls import AgentTls, EdgeTls
 from towonel.relay.tls.tls_socket import TlsSocket
+from towonel.tunnel.core.handshake import AgentHandshake
 from towonel.tunnel.core.timing import Timing
-from towonel.tunnel.dial import dial_by_tcp
 from towonel.tunnel.link import Link
 from towonel.tunnel.quic.udp import Address
-from towonel.tunnel.tcp.connection import SecureSocket
-from towonel.wire import session_frames
+from towonel.tunnel.tcp.dial import dial_by_tcp
+from towonel.tunnel.tcp.secure_socket import SecurePeer
+from towonel.wire.tcp import session_frames
 
 SHORT = Timing(hello_s=0.5, welcome_s=1.0, agent_keepalive_s=0.1, edge_keepalive_s=0.1, idle_s=0.5)
 
@@ -50,27 +52,17 @@ class TcpEdge:
         """Dial it as an agent, which trusts the certificate with the hash `pin`."""
         tls, key = AgentTls(session_frames.ALPN), key or new_key()
 
-        async def connect(address: Address) -> SecureSocket:
+        async def connect(address: Address) -> SecurePeer:
             sock = socket.socket()
             sock.setblocking(False)
             await asyncio.get_running_loop().sock_connect(sock, address)
-            return tls.wrap(sock, NAME)
+            secure = tls.wrap(sock, NAME)
+            return SecurePeer(
+                secure, partial(tls.check, secure, pin or IDENTITY.certificate_sha256)
+            )
 
-        def check_peer(sock: SecureSocket) -> None:
-            assert isinstance(sock, TlsSocket)
-            tls.check(sock, pin or IDENTITY.certificate_sha256)
-
-        return dial_by_tcp(
-            [self.address],
-            edge=IDENTITY,
-            key=key,
-            grant=grant_of(key),
-            services=[SERVICE],
-            software="test",
-            connect=connect,
-            check_peer=check_peer,
-            timing=timing,
-        )
+        handshake = AgentHandshake(key, grant_of(key), [SERVICE], "test")
+        return dial_by_tcp([self.address], IDENTITY, handshake, connect, timing)
 
     def connect(self) -> ssl.SSLSocket:
         """Connect as a stranger."""

@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
+from support.edge_identity import CERTIFICATE, KEY
 from support.lane_peers import LanePeer, accept_lane_on, dial_lane_on
-from support.relay import CERTIFICATE, KEY, WAIT_S
+from support.relay import WAIT_S
 
 LANE_PROTOCOL = "towonel-lane/1"
 NAME = "edge.example.eu"

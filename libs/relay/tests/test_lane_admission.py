@@ -5,8 +5,9 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from support.edge_identity import CERTIFICATE_HASH, EDGE_ID
 from support.lane_peers import dial_lane, greet, receive
-from support.relay import CERTIFICATE_HASH, EDGE_ID, SECRET, SESSION, Relay
+from support.relay import SECRET, SESSION, Relay
 
 from towonel.identity.lanes import LaneIdentity, Role, prove
 from towonel.wire import lane_admission

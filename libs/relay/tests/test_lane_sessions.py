@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
+from support.edge_identity import CERTIFICATE_HASH, EDGE_ID
 from support.lane_peers import LanePeer, accept_lane, receive
-from support.relay import CERTIFICATE_HASH, EDGE_ID, SECRET, SESSION, Relay, Use
+from support.relay import SECRET, SESSION, Relay, Use
 
 from towonel.relay.agent_lanes import LaneTarget
 from towonel.relay.core.lane_pool import SHRINK_S, SURPLUS_S

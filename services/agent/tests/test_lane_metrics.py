@@ -14,18 +14,9 @@ def test_totals_of_one_worker_after_another_add_up() -> None:
     metrics = Metrics()
     lanes = LaneMetrics(metrics)
     refused = ((int(Code.ORIGIN_REFUSED), 2),)
-    lanes.count(
-        Counters(active=3, accepted=(("lane", 4), ("tls_lane", 1)), errors=refused, to_origin=100)
-    )
-    lanes.count(
-        Counters(
-            active=1,
-            accepted=(("lane", 4), ("tls_lane", 2)),
-            completed=3,
-            errors=refused,
-            to_origin=130,
-        )
-    )
+    before, after = (("lane", 4), ("tls_lane", 1)), (("lane", 4), ("tls_lane", 2))
+    lanes.count(Counters(active=3, accepted=before, errors=refused, to_origin=100))
+    lanes.count(Counters(1, after, completed=3, errors=refused, to_origin=130))
     lanes.lose_worker()
     lanes.count(Counters(active=2, accepted=(("lane", 2),), errors=refused, to_edge=7))
 

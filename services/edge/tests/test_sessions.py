@@ -45,7 +45,7 @@ def session_of(tenant: TenantId, number: int) -> Session:
     number_bytes = number.to_bytes(16)
     ids = {"session_id": number_bytes, "agent_id": number_bytes, "tenant_id": tenant}
     rest = {"services": frozenset[object](), "group": "home", "peer": "192.0.2.1:9"}
-    return cast(Session, SimpleNamespace(**ids, **rest))
+    return cast(Session, SimpleNamespace(**ids, **rest, has_streams=True))
 
 
 async def test_a_tenant_whose_agents_come_and_go_leaves_lines_to_others(metrics: Metrics) -> None:

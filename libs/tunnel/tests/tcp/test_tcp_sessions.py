@@ -18,9 +18,9 @@ from towonel.tunnel.tcp.connection import (
     PINGS_AT_ONCE,
     TcpConnection,
 )
-from towonel.wire import session_frames
 from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
-from towonel.wire.session_frames import SessionFrame
+from towonel.wire.tcp import session_frames
+from towonel.wire.tcp.session_frames import SessionFrame
 
 
 @pytest.fixture
@@ -95,8 +95,11 @@ async def test_an_edge_with_another_certificate_is_told_nothing(edge: TcpEdge) -
 
 
 async def test_it_lives_while_both_ends_answer_pings(edge: TcpEdge) -> None:
+    pings = 2 * SHORT.idle_s / SHORT.agent_keepalive_s  # and nothing else is said
     async with edge.dial() as link:
-        await asyncio.sleep(2 * SHORT.idle_s)  # nothing is said but pings
+        connection = link.channel.connection
+        assert isinstance(connection, TcpConnection)
+        await until(lambda: connection._pings._number >= pings)
 
         assert link.is_serving
         assert 0 < edge.edge.policy.sessions[0].connection.rtt_s < SHORT.idle_s
@@ -127,7 +130,7 @@ async def test_a_stranger_who_says_nothing_holds_a_place_for_so_long(edge: TcpEd
         await until(lambda: edge.edge.policy.refused_with)
 
     assert edge.edge.policy.sessions == []
-    assert not edge.edge.listener._by_tcp
+    assert not edge.edge.listener._by_tcp.open_ones
     assert not edge.edge.listener._handshaking
 
 
@@ -159,7 +162,7 @@ async def test_a_source_has_so_many_handshakes_and_no_more() -> None:
             taking = tasks.create_task(edge.take_all())
             with socket.create_connection(edge.address), socket.create_connection(edge.address):
                 await until(lambda: listening.policy.refused_with == [Code.OVERLOADED])
-                assert len(listening.listener._by_tcp) == 1
+                assert len(listening.listener._by_tcp.open_ones) == 1
             taking.cancel()
 
 

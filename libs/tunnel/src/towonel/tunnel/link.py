@@ -12,12 +12,13 @@ from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
 from towonel.tunnel.core.link_machine import LinkMachine
 from towonel.tunnel.core.machine import State
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
+from towonel.tunnel.core.transport import Transport
 from towonel.tunnel.quic.configuration import agent_connection
 from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.quic.udp import Address, Endpoint, dialing_socket
 from towonel.tunnel.stream import Stream
-from towonel.tunnel.tcp.connection import SecureSocket, TcpConnection
-from towonel.tunnel.transport import Transport
+from towonel.tunnel.tcp.connection import TcpConnection
+from towonel.tunnel.tcp.secure_socket import SecurePeer
 from towonel.wire.addresses import format_address
 from towonel.wire.errors import Code
 
@@ -71,56 +72,21 @@ class Link(ChannelHandler):
         self.observe_lanes: Callable[[int], None] = _ignore_lanes
 
     @contextlib.contextmanager
-    def connect(self, peer: Address) -> Generator[None]:
+    def connect(self, peer: Address, by_tcp: SecurePeer | None = None) -> Generator[None]:
         """Hold a connection, its handshake begun, and close it at the end.
+
+        Args:
+            peer: address of the edge.
+            by_tcp: connected to it, for a link without streams; None for QUIC.
 
         Raises:
             OSError: there is no route to the address.
         """
         self.address = peer
         self.peer = format_address(*peer[:2])
-        endpoint = Endpoint(dialing_socket(peer), self._receive)
-        quic = agent_connection(self.edge.certificate_pem, self._timing)
-        self._quic = connection = Connection(
-            quic,
-            endpoint.send,
-            self._make_channel,
-            keepalive_s=self._timing.agent_keepalive_s,
-            timing=self._timing,
-        )
-        try:
-            connection.connect(peer)
+        self.is_by_tcp = by_tcp is not None
+        with self._connect_by_quic(peer) if by_tcp is None else self._connect_by_tcp(by_tcp):
             yield
-        finally:
-            connection.close(CloseReason(Code.NORMAL))
-            endpoint.close()
-
-    @contextlib.contextmanager
-    def connect_by_tcp(
-        self, peer: Address, sock: SecureSocket, check_peer: Callable[[], None]
-    ) -> Generator[None]:
-        """Hold a connection inside TLS over TCP, which carries no streams, and close it at the end.
-
-        Args:
-            peer: that `sock` is connected to.
-            sock: belongs to the connection from now on; its handshake is still to come.
-            check_peer: raises `TowonelError` unless the handshake was with the edge.
-        """
-        self.address = peer
-        self.peer = format_address(*peer[:2])
-        self.is_by_tcp = True
-        connection = TcpConnection(
-            sock,
-            self.peer,
-            self._make_channel,
-            check_peer=check_peer,
-            keepalive_s=self._timing.agent_keepalive_s,
-            timing=self._timing,
-        )
-        try:
-            yield
-        finally:
-            connection.close(CloseReason(Code.NORMAL))
 
     @property
     def active(self) -> int:
@@ -188,6 +154,39 @@ class Link(ChannelHandler):
     def on_ended(self, reason: CloseReason) -> None:
         self.end_code = reason.code
         self._closed.set_result(reason.code)
+
+    @contextlib.contextmanager
+    def _connect_by_quic(self, peer: Address) -> Generator[None]:
+        endpoint = Endpoint(dialing_socket(peer), self._receive)
+        quic = agent_connection(self.edge.certificate_pem, self._timing)
+        self._quic = connection = Connection(
+            quic,
+            endpoint.send,
+            self._make_channel,
+            keepalive_s=self._timing.agent_keepalive_s,
+            timing=self._timing,
+        )
+        try:
+            connection.connect(peer)
+            yield
+        finally:
+            connection.close(CloseReason(Code.NORMAL))
+            endpoint.close()
+
+    @contextlib.contextmanager
+    def _connect_by_tcp(self, peer: SecurePeer) -> Generator[None]:
+        connection = TcpConnection(
+            peer.sock,
+            self.peer,
+            self._make_channel,
+            check_peer=peer.check,
+            keepalive_s=self._timing.agent_keepalive_s,
+            timing=self._timing,
+        )
+        try:
+            yield
+        finally:
+            connection.close(CloseReason(Code.NORMAL))
 
     def _receive(self, data: bytes, address: Address) -> None:
         if not self.answered.done():

@@ -5,7 +5,7 @@ import contextlib
 import socket
 from collections.abc import AsyncGenerator, Collection
 from enum import Enum, auto
-from typing import Protocol, override
+from typing import override
 
 from aioquic.buffer import Buffer  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateImportUsage] its documented home
 from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE, QuicConfiguration
@@ -16,57 +16,22 @@ from towonel.identity.grants import Grant
 from towonel.identity.keys import NodeKey
 from towonel.tunnel.channel import Channel
 from towonel.tunnel.core.bounds.handshake_places import MAX_HANDSHAKES, Full, HandshakePlaces
-from towonel.tunnel.core.bounds.receive_budget import ReceiveBudget
-from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.core.close_reason import CloseReason
 from towonel.tunnel.core.handshake import EdgeHandshake, EdgeIdentity
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
+from towonel.tunnel.core.transport import Transport
 from towonel.tunnel.quic.address_validation import AddressValidator
 from towonel.tunnel.quic.configuration import edge_configuration, edge_connection
 from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.quic.stateless_reset import StatelessResetter
 from towonel.tunnel.quic.udp import Address, Endpoint, bound_socket, resolve
-from towonel.tunnel.session import Session, SessionListener
-from towonel.tunnel.tcp.connection import SecureSocket, TcpConnection
-from towonel.tunnel.transport import Transport
+from towonel.tunnel.session import AdmissionPolicy, Session, SessionListener
+from towonel.tunnel.tcp.connections import TcpConnections
+from towonel.tunnel.tcp.secure_socket import SecureSocket
 from towonel.wire.errors import Code
-from towonel.wire.ids import AgentId, EdgeId, TenantId
+from towonel.wire.ids import AgentId, EdgeId
 
 RESET_KEY = "towonel 2026-11 stateless reset"  # what the edge's key is asked for
-
-
-class AdmissionPolicy(SessionListener, Protocol):
-    """Policy of an edge: which agents it admits; also observes what becomes of them."""
-
-    has_lanes: bool = False  # whether they may dial lanes
-
-    def now_ms(self) -> int:
-        """Return the Unix time."""
-        ...
-
-    def hub_ids(self) -> Collection[bytes]:
-        """Return the hubs whose grants count."""
-        ...
-
-    def refuse(self, grant: Grant) -> Code | None:
-        """Return why a grant that is in order is refused all the same, or None."""
-        ...
-
-    def refuse_more(self, grant: Grant) -> Code | None:
-        """Return why no other session is admitted for a grant, or None."""
-        ...
-
-    def source_of(self, host: str) -> str:
-        """Return what counts as one source of handshakes."""
-        ...
-
-    def budgets_of(self, tenant_id: TenantId) -> tuple[SendBudget, ReceiveBudget]:
-        """Return the budgets of what is sent and of what arrived on all sessions of a tenant."""
-        ...
-
-    def on_refused(self, code: Code, detail: str, peer: str) -> None:
-        """A client was not admitted."""
-        ...
 
 
 class ListenerState(Enum):
@@ -109,7 +74,7 @@ class Listener(SessionListener):
         self._loop = asyncio.get_running_loop()
         self._resetter = StatelessResetter(reset_key, self._loop.time())
         self._by_id: dict[bytes, Connection] = {}
-        self._by_tcp: set[TcpConnection] = set()
+        self._by_tcp = TcpConnections(timing)
         self._handshaking = HandshakePlaces[Transport](max_handshakes)
         self._sessions: dict[AgentId, Session] = {}
         self._state = ListenerState.OPEN
@@ -138,28 +103,17 @@ class Listener(SessionListener):
     def take(self, sock: SecureSocket, address: Address) -> None:
         """Take a connection of TLS over TCP, whose handshake is still to come, for a session."""
         source = self._policy.source_of(address[0])
-        if not self._has_place(source, address):
+        if self._has_place(source, address):
+            connection = self._by_tcp.open(
+                sock, address, self._make_channel, self._handshaking.leave
+            )
+            self._handshaking.take(source, connection, self._loop.time())
+        else:
             sock.close()
-            return
-
-        def on_closed() -> None:
-            self._handshaking.leave(connection)
-            self._by_tcp.discard(connection)
-
-        connection = TcpConnection(
-            sock,
-            f"{address[0]}:{address[1]}",
-            self._make_channel,
-            on_closed=on_closed,
-            keepalive_s=self._timing.edge_keepalive_s,
-            timing=self._timing,
-        )
-        self._by_tcp.add(connection)
-        self._handshaking.take(source, connection, self._loop.time())
 
     def close(self, code: Code = Code.DRAINING) -> None:
         """End every connection and free the port."""
-        for connection in (*set(self._by_id.values()), *self._by_tcp):
+        for connection in (*set(self._by_id.values()), *self._by_tcp.open_ones):
             connection.close(CloseReason(code))
         self._endpoint.close()
 

@@ -2,19 +2,22 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol, override
 
+from towonel.identity.grants import Grant
 from towonel.tunnel.channel import Channel, ChannelHandler
+from towonel.tunnel.core.bounds.receive_budget import ReceiveBudget
+from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.core.close_reason import CloseReason
 from towonel.tunnel.core.events import GoAwayRequested, LanesRequested
 from towonel.tunnel.core.handshake import EdgeHandshake
 from towonel.tunnel.core.machine import State
 from towonel.tunnel.core.session_machine import SessionMachine
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
+from towonel.tunnel.core.transport import Transport
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.stream import Stream
-from towonel.tunnel.transport import Transport
 from towonel.wire import preamble as preambles
 from towonel.wire.errors import Code, ProtocolError, Unavailable
 from towonel.wire.ids import AgentId, TenantId
@@ -38,6 +41,40 @@ class SessionListener(Protocol):
 
     def on_ended(self, session: "Session", code: Code) -> None:
         """A session whose agent was admitted is over."""
+        ...
+
+
+class AdmissionPolicy(SessionListener, Protocol):
+    """Policy of an edge: which agents it admits; also observes what becomes of them."""
+
+    has_lanes: bool = False  # whether they may dial lanes
+
+    def now_ms(self) -> int:
+        """Return the Unix time."""
+        ...
+
+    def hub_ids(self) -> Collection[bytes]:
+        """Return the hubs whose grants count."""
+        ...
+
+    def refuse(self, grant: Grant) -> Code | None:
+        """Return why a grant that is in order is refused all the same, or None."""
+        ...
+
+    def refuse_more(self, grant: Grant) -> Code | None:
+        """Return why no other session is admitted for a grant, or None."""
+        ...
+
+    def source_of(self, host: str) -> str:
+        """Return what counts as one source of handshakes."""
+        ...
+
+    def budgets_of(self, tenant_id: TenantId) -> tuple[SendBudget, ReceiveBudget]:
+        """Return the budgets of what is sent and of what arrived on all sessions of a tenant."""
+        ...
+
+    def on_refused(self, code: Code, detail: str, peer: str) -> None:
+        """A client was not admitted."""
         ...
 
 

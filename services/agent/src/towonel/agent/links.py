@@ -18,6 +18,7 @@ from towonel.identity.keys import NodeKey
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
 from towonel.runtime.dns.resolver import Resolver, SocketAddress
+from towonel.tunnel.core.handshake import AgentHandshake
 from towonel.tunnel.dial import dial
 from towonel.tunnel.link import Link
 from towonel.wire.errors import Code, TowonelError
@@ -223,15 +224,8 @@ class Links:
     def _dial_by_tcp(
         self, addresses: Iterable[SocketAddress], edge: Edge
     ) -> contextlib.AbstractAsyncContextManager[Link]:
-        return dial_edge_by_tcp(
-            addresses,
-            edge,
-            key=self._key,
-            grant=self._grant,
-            services=self._services,
-            software=SOFTWARE,
-            timing=self._timing.session,
-        )
+        handshake = AgentHandshake(self._key, self._grant, self._services, SOFTWARE)
+        return dial_edge_by_tcp(addresses, edge, handshake, self._timing.session)
 
     def _update_health(self) -> None:
         serving = sum(link.is_serving for link in self._links)

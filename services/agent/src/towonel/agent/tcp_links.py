@@ -3,60 +3,37 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator, Collection, Iterable
+from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 from towonel.agent.core.edges import Edge
-from towonel.identity.keys import NodeKey
 from towonel.relay.tls.lane_tls import AgentTls
-from towonel.relay.tls.tls_socket import TlsSocket
+from towonel.tunnel.core.handshake import AgentHandshake
 from towonel.tunnel.core.timing import Timing
-from towonel.tunnel.dial import dial_by_tcp
 from towonel.tunnel.link import Link
 from towonel.tunnel.quic.udp import Address
-from towonel.tunnel.tcp.connection import SecureSocket
-from towonel.wire import session_frames
-from towonel.wire.names import ServiceKey
+from towonel.tunnel.tcp.dial import dial_by_tcp
+from towonel.tunnel.tcp.secure_socket import SecurePeer
+from towonel.wire.tcp import session_frames
 
 _TLS: Final = AgentTls(session_frames.ALPN)
 
 
-@contextlib.asynccontextmanager
-async def dial_edge_by_tcp(
-    addresses: Iterable[Address],
-    edge: Edge,
-    *,
-    key: NodeKey,
-    grant: bytes,
-    services: Collection[ServiceKey],
-    software: str,
-    timing: Timing,
-) -> AsyncGenerator[Link]:
-    """Link to an edge, as `towonel.tunnel.dial.dial_by_tcp` does, whose certificate the hub named.
+def dial_edge_by_tcp(
+    addresses: Iterable[Address], edge: Edge, handshake: AgentHandshake, timing: Timing
+) -> contextlib.AbstractAsyncContextManager[Link]:
+    """Link to an edge, as `dial_by_tcp` does, whose certificate the hub named.
 
     Raises:
         TowonelError: as of `dial`.
     """
 
-    async def connect(address: Address) -> SecureSocket:
-        return _TLS.wrap(await _connect(address), edge.server_name)
+    async def connect(address: Address) -> SecurePeer:
+        sock = _TLS.wrap(await _connect(address), edge.server_name)
+        return SecurePeer(sock, partial(_TLS.check, sock, edge.identity.certificate_sha256))
 
-    def check_peer(sock: SecureSocket) -> None:
-        assert isinstance(sock, TlsSocket), "as it was made"
-        _TLS.check(sock, edge.identity.certificate_sha256)
-
-    async with dial_by_tcp(
-        addresses,
-        edge=edge.identity,
-        key=key,
-        grant=grant,
-        services=services,
-        software=software,
-        connect=connect,
-        check_peer=check_peer,
-        timing=timing,
-    ) as link:
-        yield link
+    return dial_by_tcp(addresses, edge.identity, handshake, connect, timing)
 
 
 async def _connect(address: Address) -> socket.socket:

@@ -17,9 +17,10 @@ from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.credentials import EdgeCredentials, load_credentials, to_datetime
-from towonel.edge.data_plane.control import DataPlane, TakeSession
+from towonel.edge.data_plane.control import DataPlane
 from towonel.edge.data_plane.sockets import bind_socket
 from towonel.edge.data_plane.start import START_WORKER, make_start
+from towonel.edge.data_plane.tcp_sessions import make_session_taker
 from towonel.edge.metrics import Metrics
 from towonel.edge.own_addresses import find_addresses
 from towonel.edge.report_builder import ReportBuilder
@@ -34,15 +35,12 @@ from towonel.edge.streams.refusals import Refusals
 from towonel.edge.streams.relays import Relays
 from towonel.edge.streams.session_dialer import SessionDialer
 from towonel.edge.timing import DEFAULT_TIMING, Timing
-from towonel.identity.certs import encode_private_key
 from towonel.relay.supervisor import Start as StartWorker
-from towonel.relay.tls.lane_tls import EdgeTls
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
 from towonel.runtime.environment.ports import listen_error
 from towonel.runtime.lifecycle import DrainTimedOut
 from towonel.tunnel.listener import Listener, listen
-from towonel.wire import session_frames
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -123,7 +121,7 @@ async def serve(
             _follow_hub(edge, credentials, agents.port),
             edge.plane.run(start, start_worker, edge.rng),
         ):
-            cut = await _serve_clients(edge, credentials, sock, agents, stopping)
+            cut = await _serve_clients(edge, sock, agents, stopping)
     log.info("edge.stopped")
     if cut:
         raise DrainTimedOut
@@ -148,6 +146,7 @@ async def _listen_for_agents(edge: Edge, credentials: EdgeCredentials) -> AsyncG
             field = "session_listen" if settings.session_listen else "listen"
             variable = settings.variable_of(field)
             raise listen_error(variable, host, port, error) from error
+        edge.plane.take_session = make_session_taker(credentials, agents)
         yield agents
 
 
@@ -211,11 +210,7 @@ async def _follow_routes(edge: Edge, follower: RouteFollower) -> AsyncGenerator[
 
 
 async def _serve_clients(
-    edge: Edge,
-    credentials: EdgeCredentials,
-    sock: socket.socket,
-    agents: Listener,
-    stopping: asyncio.Event,
+    edge: Edge, sock: socket.socket, agents: Listener, stopping: asyncio.Event
 ) -> int:
     """Take clients once there are routes and workers, until the process is to stop; then drain.
 
@@ -226,7 +221,6 @@ async def _serve_clients(
         await _wait_first(event, stopping)
     if stopping.is_set():
         return 0
-    edge.plane.take_session = _session_taker(credentials, agents)
     lanes = _bind_for_lanes(edge.settings, sock, agents.port)
     async with edge.relays.watch():
         edge.plane.listen([sock], lanes)
@@ -238,17 +232,6 @@ async def _serve_clients(
         finally:
             edge.refusals.flush()
             edge.sessions.flush()
-
-
-def _session_taker(credentials: EdgeCredentials, agents: Listener) -> TakeSession:
-    """Return what makes a session of a connection over TCP."""
-    key_pem = encode_private_key(credentials.key)
-    tls = EdgeTls(credentials.certificate_pem, key_pem, session_frames.ALPN)
-
-    def take(sock: socket.socket, address: tuple[str, int], first: bytes) -> None:
-        agents.take(tls.wrap(sock, first), address)
-
-    return take
 
 
 async def _wait_first(*events: asyncio.Event) -> None:

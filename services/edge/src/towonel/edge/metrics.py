@@ -33,6 +33,16 @@ class Metrics:
         self.retries = counter(
             "retries", "Clients tried on another session, by the code of the failed try.", "code"
         )
+        self.routes = gauge("routes", "Routes in the table.")
+        self.revision = gauge("route_revision", "Revision of the route table.")
+        self.hub_reachable = gauge("hub_reachable", "1 while the hub answers, else 0.")
+        self.reports = counter(
+            "reports", "Reports to the hub, by code; `normal` got there.", "code"
+        )
+        self._add_sessions(counter, gauge)
+        self._add_workers(counter, gauge)
+
+    def _add_sessions(self, counter: Callable[..., Counter], gauge: Callable[..., Gauge]) -> None:
         self.sessions = counter("sessions", "Agent sessions admitted.")
         self.sessions_active = gauge("active_sessions", "Agent sessions now.")
         self.sessions_by_tcp = gauge(
@@ -46,13 +56,6 @@ class Metrics:
         )
         self.receive_buffer = gauge("receive_buffer_bytes", "Bytes that no client has taken yet.")
         self.sessions_ended = counter("sessions_ended", "Agent sessions ended, by code.", "code")
-        self.routes = gauge("routes", "Routes in the table.")
-        self.revision = gauge("route_revision", "Revision of the route table.")
-        self.hub_reachable = gauge("hub_reachable", "1 while the hub answers, else 0.")
-        self.reports = counter(
-            "reports", "Reports to the hub, by code; `normal` got there.", "code"
-        )
-        self._add_workers(counter, gauge)
 
     def _add_workers(self, counter: Callable[..., Counter], gauge: Callable[..., Gauge]) -> None:
         self.connections_served = counter(

@@ -16,8 +16,7 @@ from towonel.runtime.addresses import source_of
 from towonel.runtime.log_limit import LogLimit
 from towonel.tunnel.core.bounds.receive_budget import ReceiveBudget
 from towonel.tunnel.core.bounds.send_budget import SendBudget
-from towonel.tunnel.listener import AdmissionPolicy
-from towonel.tunnel.session import Session
+from towonel.tunnel.session import AdmissionPolicy, Session
 from towonel.wire.errors import Code
 from towonel.wire.ids import HubId, TenantId
 from towonel.wire.names import ServiceKey

@@ -6,7 +6,7 @@ with another; here one transmission serves whatever happened in one turn of the 
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol, override
+from typing import Protocol
 
 from aioquic.quic import events
 
@@ -20,7 +20,6 @@ from towonel.tunnel.quic.bounded_connection import BoundedConnection
 from towonel.tunnel.quic.close_frame import code_of, from_event
 from towonel.tunnel.quic.pings import Pings
 from towonel.tunnel.quic.udp import Address
-from towonel.tunnel.transport import Transport
 from towonel.wire.errors import Code
 
 CLOCK_SLACK_S = 0.000_1  # a timer fires when the loop's clock is this close
@@ -58,7 +57,7 @@ class ConnectionHandler(Protocol):
         ...
 
 
-class Connection(Transport):
+class Connection:
     """QUIC connection: datagrams in, datagrams out, time, and calls to a `ConnectionHandler`.
 
     Args:
@@ -99,45 +98,34 @@ class Connection(Transport):
         self.receive_share = quic.receive_share  # of what arrived and is not read
         self.receive_share.wake = self._transmit_soon
         self.close_reason: CloseReason | None = None
+        self.has_streams = True
         self._handler = make_handler(self)  # last: it sees a whole connection
 
     @property
-    @override
     def peer(self) -> str:
         """Where the peer is now, `host:port`; it can move."""
         address = self._quic.get_peer_address()
         return f"{address[0]}:{address[1]}" if address else "unknown"
 
     @property
-    @override
     def rtt_s(self) -> float:
         """The round trip now."""
         return self._pings.rtt_s
 
     @property
-    @override
     def unanswered_s(self) -> float:
         """For how long the peer has owed the answer to a ping; 0 where it owes none."""
         return self._detector.unanswered_s(self._last_received_at, self._loop.time())
 
     @property
-    @override
-    def has_streams(self) -> bool:
-        """Always: QUIC is made of them."""
-        return True
-
-    @property
-    @override
     def has_room_for_stream(self) -> bool:
         """Whether aioquic does not keep too many streams that have ended for us."""
         return self._quic.stream_count < MAX_QUIC_STREAMS
 
-    @override
     def budget_of(self, stream_id: int) -> SendBudget:
         """Return the budget of what is sent on a stream."""
         return self._quic.budget_of(stream_id)
 
-    @override
     def widen(self) -> None:
         """Let the peer send as much as our own credit allows: it was admitted."""
         self._quic.widen(ADMITTED_SIZES)
@@ -160,12 +148,10 @@ class Connection(Transport):
             self._handle_events()
             self._transmit_soon()
 
-    @override
     def new_stream_id(self) -> int:
         """Return the id that the next stream of ours has; it exists once something is sent."""
         return self._quic.get_next_available_stream_id()
 
-    @override
     def send(self, stream_id: int, data: bytes, *, is_end: bool = False) -> bool:
         """Queue bytes of a stream; False when that direction is over."""
         try:
@@ -175,13 +161,11 @@ class Connection(Transport):
         self._transmit_soon()
         return True
 
-    @override
     def reset(self, stream_id: int, code: Code) -> None:
         """End our sending side of a stream and drop what is queued."""
         self._quic.reset_stream(stream_id, int(code))
         self._transmit_soon()
 
-    @override
     def stop(self, stream_id: int, code: Code) -> None:
         """Ask the peer to end its sending side of a stream."""
         try:
@@ -190,21 +174,18 @@ class Connection(Transport):
             return
         self._transmit_soon()
 
-    @override
     def ping(self) -> None:
         """Ask for a sign of life, which also measures the round trip, unless it was asked for."""
         if self.close_reason is None:
             self._pings.ask(self._loop.time(), self._last_received_at)
             self._transmit_soon()
 
-    @override
     def hasten_check(self) -> None:
         """Look soon whether the peer is there: a stream was opened, and somebody waits."""
         if self._check is not None and self._keepalive.hasten(self._loop.time()):
             self._check.cancel()
             self._arm_check()
 
-    @override
     def close(self, reason: CloseReason) -> None:
         """Tell the peer and forget it at once: nothing it sends could matter any more."""
         if self.close_reason is None:

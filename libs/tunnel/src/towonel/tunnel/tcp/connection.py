@@ -7,7 +7,7 @@ more than TCP gives; pings and the close, which QUIC has, are frames of their ow
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Protocol, override
+from typing import override
 
 from towonel.tunnel.core.bounds.receive_budget import ReceiveShare
 from towonel.tunnel.core.bounds.send_budget import MAX_SESSION_BYTES, SendBudget
@@ -17,45 +17,18 @@ from towonel.tunnel.core.failure_detector import FailureDetector
 from towonel.tunnel.core.keepalive import Action, Keepalive
 from towonel.tunnel.core.stream_ids import CONTROL_STREAM
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
+from towonel.tunnel.core.transport import Transport
 from towonel.tunnel.quic.connection import ConnectionHandler
 from towonel.tunnel.quic.pings import Pings
-from towonel.tunnel.transport import Transport
-from towonel.wire import session_frames
+from towonel.tunnel.tcp.secure_socket import SecureSocket
 from towonel.wire.errors import Code, ProtocolError, TowonelError
-from towonel.wire.session_frames import PING_BYTES, SessionFrame, SessionFrameDecoder
+from towonel.wire.tcp import session_frames
+from towonel.wire.tcp.session_frames import PING_BYTES, SessionFrame, SessionFrameDecoder
 
 READ_BYTES = 64 * 1024
 MAX_READS = 4  # at a time, before others get their turn
 MAX_UNSENT_BYTES = 256 * 1024
 PINGS_PER_S, PINGS_AT_ONCE = 20, 100  # that are answered
-
-
-class SecureSocket(Protocol):
-    """Non-blocking socket of a TLS connection, whose calls are those of `socket.socket`.
-
-    After `send` took less than all, or raised BlockingIOError, the next call begins with the same bytes.
-    """
-
-    def shake_hands(self) -> None:
-        """Go on with the handshake, and return once it is done; BlockingIOError until then."""
-
-    def recv(self, bufsize: int, /) -> bytes:
-        """Read what there is; BlockingIOError if there is nothing."""
-        ...
-
-    def send(self, data: memoryview, /) -> int:
-        """Send bytes, and return how many were taken."""
-        ...
-
-    def fileno(self) -> int:
-        """Return the descriptor."""
-        ...
-
-    def end(self) -> None:
-        """Say that no bytes follow."""
-
-    def close(self) -> None:
-        """Close the socket."""
 
 
 class TcpConnection(Transport):
@@ -102,6 +75,7 @@ class TcpConnection(Transport):
         self.send_budget = SendBudget(MAX_SESSION_BYTES)
         self.receive_share = ReceiveShare()
         self.close_reason: CloseReason | None = None
+        self.has_streams = False
         self._handler = make_handler(self)  # last: it sees a whole connection
         self._loop.add_reader(sock.fileno(), self._advance)
         self._next_read = self._loop.call_soon(self._advance)  # bytes were read of it before
@@ -120,11 +94,6 @@ class TcpConnection(Transport):
     @override
     def unanswered_s(self) -> float:
         return self._detector.unanswered_s(self._last_received_at, self._loop.time())
-
-    @property
-    @override
-    def has_streams(self) -> bool:
-        return False
 
     @property
     @override

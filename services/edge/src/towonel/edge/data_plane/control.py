@@ -19,7 +19,7 @@ from towonel.edge.sessions import Sessions
 from towonel.edge.streams.clients import HandedOverClient, StreamClients
 from towonel.edge.streams.refusals import Refusals
 from towonel.edge.streams.relays import Relays
-from towonel.edge.worker.messages import Message, SessionOffered, Start
+from towonel.edge.worker.messages import Message, Start
 from towonel.relay.supervisor import Start as StartWorker
 from towonel.relay.supervisor import supervise
 from towonel.wire.routes import RouteDelta
@@ -160,14 +160,6 @@ class DataPlane:
             report_end()
 
         task.add_done_callback(end)
-
-    def offer_session(self, sock: socket.socket, offered: SessionOffered) -> None:
-        """Let the listener of sessions take a connection, if there is one."""
-        if self.take_session is None:
-            sock.close()
-        else:
-            host, port = offered.source  # a list, as it has travelled
-            self.take_session(sock, (host, port), offered.first)
 
     def want_lanes(self, session_id: bytes) -> None:
         """Tell an agent how many lanes all workers together want."""

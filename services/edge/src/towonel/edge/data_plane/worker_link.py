@@ -157,10 +157,14 @@ class WorkerLink(Control, RouteReader):
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, "a worker does not send this")
 
     def _take(self, message: ClientHandedOver | SessionOffered, descriptor: int) -> None:
-        if isinstance(message, SessionOffered):
-            self._plane.offer_session(socket.socket(fileno=descriptor), message)
-        else:
+        if isinstance(message, ClientHandedOver):
             self._plane.serve(_to_client(message, descriptor), self._end_of(message.token))
+        elif self._plane.take_session is None:
+            os.close(descriptor)
+        else:
+            host, port = message.source  # a list, as it has travelled
+            sock = socket.socket(fileno=descriptor)
+            self._plane.take_session(sock, (host, port), message.first)
 
     def _end_of(self, token: int) -> Callable[[], None]:
         worker = self._worker

@@ -10,6 +10,8 @@ ClientHello that offers the protocol of lanes and no other; one that offers that
 
 import socket
 import time
+from collections.abc import Mapping
+from enum import Enum
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, override
 
@@ -20,12 +22,13 @@ from towonel.edge.worker.sessions import WorkerSession
 from towonel.relay.edge_lanes import EdgeLane, LaneSession, LaneUse, Waiter
 from towonel.relay.loop import BROKEN, ENDED, READABLE, Handler
 from towonel.runtime.addresses import unmap
-from towonel.wire import clienthello, lane_admission, proxy, session_frames
+from towonel.wire import clienthello, lane_admission, proxy
 from towonel.wire.clienthello import Incomplete
 from towonel.wire.errors import Code, ProtocolError, TowonelError, Unavailable
 from towonel.wire.names import Hostname
 from towonel.wire.proxy import Address
 from towonel.wire.routes import Route
+from towonel.wire.tcp import session_frames
 
 if TYPE_CHECKING:
     from towonel.edge.worker.service import ClientService
@@ -33,8 +36,21 @@ if TYPE_CHECKING:
 FIRST_BYTES: Final = 16 * 1024  # a ClientHello at its largest, and all that is held for a retry
 FREE_READS: Final = 16  # more than an ordinary client needs; then a tick before each further one
 _LANE: Final = lane_admission.MAGIC[0]
-_LANE_PROTOCOLS: Final = (lane_admission.ALPN,)
-_SESSION_PROTOCOLS: Final = (session_frames.ALPN,)
+
+
+class AgentConnection(Enum):
+    """Connection that is an agent's, and no client's."""
+
+    LANE = "lane"
+    TLS_LANE = "tls_lane"
+    SESSION = "session"
+
+
+# By all the protocols that a ClientHello offers.
+_AGENTS: Final[Mapping[tuple[bytes, ...], AgentConnection]] = {
+    (lane_admission.ALPN,): AgentConnection.TLS_LANE,
+    (session_frames.ALPN,): AgentConnection.SESSION,
+}
 
 type SocketName = tuple[str, int] | tuple[str, int, int, int]
 
@@ -181,7 +197,7 @@ class Client(Handler):
         if self.data[0] == _LANE:
             if len(self.data) > lane_admission.HELLO_BYTES:
                 raise ProtocolError(Code.MALFORMED, "a lane's agent waits for an answer")
-            self.service.admit_lane(self, is_tls=False)
+            self.service.admit(self, AgentConnection.LANE)
             return
         self._parse_hello()
 
@@ -190,13 +206,9 @@ class Client(Handler):
         if isinstance(hello, Incomplete):
             self._wait_for(hello.needed)
             return
-        if hello.protocols == _LANE_PROTOCOLS:
+        if (agents := _AGENTS.get(hello.protocols)) is not None:
             self._set_low_water(1)
-            self.service.admit_lane(self, is_tls=True)
-            return
-        if hello.protocols == _SESSION_PROTOCOLS:
-            self._set_low_water(1)
-            self.service.offer_session(self)
+            self.service.admit(self, agents)
             return
         self.count()
         if self._lanes_only:

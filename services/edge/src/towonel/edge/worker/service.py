@@ -1,6 +1,5 @@
 """Service of a worker's clients: which session serves each, over what, and how it ends."""
 
-import contextlib
 import random
 import socket
 import time
@@ -10,13 +9,14 @@ from typing import Final, assert_never
 from towonel.edge.core.admission import Admission, AdmissionLimits
 from towonel.edge.core.balance import MAX_TRIES, SESSION_CODES, Balancer
 from towonel.edge.core.route_table import RouteTable
-from towonel.edge.worker.clients import Client, ClientUse, ClientWaiter, SocketName
+from towonel.edge.worker.clients import AgentConnection, Client, ClientUse, ClientWaiter, SocketName
 from towonel.edge.worker.counters import WorkerCounters, count
 from towonel.edge.worker.handed_over import HandedOver
-from towonel.edge.worker.messages import Crashed, SessionOffered, Start
-from towonel.edge.worker.refusals import LINGER_OFF, Refuser
+from towonel.edge.worker.messages import Crashed, Start
+from towonel.edge.worker.refusals import Refuser
 from towonel.edge.worker.relays import ClientConnection, Relays
 from towonel.edge.worker.reports import LaneReports, Sender
+from towonel.edge.worker.routes import find_route
 from towonel.edge.worker.sessions import WorkerSession, WorkerSessions
 from towonel.relay.edge_lanes import EdgeLane, EdgeLanes, LaneSession
 from towonel.relay.loop import Loop
@@ -29,7 +29,6 @@ from towonel.wire.lane_open import LaneOpen
 from towonel.wire.lanes import MAX_FIRST_BYTES
 from towonel.wire.names import Hostname
 from towonel.wire.preamble import Preamble
-from towonel.wire.routes import Route, TlsMode
 
 MAX_TRACEBACK_CHARS: Final = 8 * 1024
 
@@ -110,24 +109,19 @@ class ClientService:
 
     # What its first bytes say.
 
-    def admit_lane(self, client: Client, *, is_tls: bool) -> None:
-        """Admit the lane that begins as a client does, and count it as one until that is settled."""
+    def admit(self, client: Client, agents: AgentConnection) -> None:
+        """Let a connection of an agent go on as what it is: a lane counts as a client until admitted."""
         self._take_out(client)
         self.loop.release(client.descriptor)
-        admit = self.lanes.admit_tls if is_tls else self.lanes.admit
-        admit(client.sock, client.data, client.ticket)
-
-    def offer_session(self, client: Client) -> None:
-        """Let control take a connection that begins a session, which is no client any more."""
-        assert client.ticket is not None, "it is admitted"
-        self._take_out(client)
-        self.loop.release(client.descriptor)
-        self.admission.release(client.ticket)
-        self.counters.active -= 1
-        with contextlib.suppress(OSError):
-            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
-        source = str(client.source.ip), client.source.port
-        self.send(SessionOffered(source, client.data), (client.sock.detach(),))
+        match agents:
+            case AgentConnection.LANE:
+                self.lanes.admit(client.sock, client.data, client.ticket)
+            case AgentConnection.TLS_LANE:
+                self.lanes.admit_tls(client.sock, client.data, client.ticket)
+            case AgentConnection.SESSION:
+                self.handed_over.offer_session(client)
+            case _:
+                assert_never(agents)
 
     def serve(self, client: Client, name: Hostname) -> None:
         """Open a lane for a client that named what it wants.
@@ -135,23 +129,11 @@ class ClientService:
         Raises:
             TowonelError: it gets no service.
         """
-        client.route = route = self._find_route(name)
+        client.route = route = find_route(self.table, name)
         assert client.ticket is not None, "it is admitted"
         self.admission.claim_tenant(client.ticket, route.tenant_id, self.sessions.places(route))
         self.loop.wheel.arm(client, self.start.open_s)
         self.open(client)
-
-    def _find_route(self, name: Hostname) -> Route:
-        route = self.table.lookup(name)
-        if route is None:
-            raise Unavailable(Code.NO_ROUTE, name)
-        match route.tls_mode:
-            case TlsMode.PASSTHROUGH | TlsMode.AGENT:  # ciphertext here in both: the agent differs
-                return route
-            case TlsMode.TERMINATE:
-                raise Unavailable(Code.NO_SERVICE, f"{name}: this edge does not terminate TLS")
-            case _:
-                assert_never(route.tls_mode)
 
     # Lanes and streams.
 

@@ -15,11 +15,13 @@ class Transport(Protocol):
         send_budget: of what is sent and not taken by the peer, or the kernel.
         receive_share: of what arrived and is not read.
         close_reason: why it ended; None until then.
+        has_streams: whether it carries other streams than that of control.
     """
 
     send_budget: SendBudget
     receive_share: ReceiveShare
     close_reason: CloseReason | None
+    has_streams: bool
 
     @property
     def peer(self) -> str:
@@ -34,11 +36,6 @@ class Transport(Protocol):
     @property
     def unanswered_s(self) -> float:
         """For how long the peer has owed the answer to a ping; 0 where it owes none."""
-        ...
-
-    @property
-    def has_streams(self) -> bool:
-        """Whether it carries other streams than that of control."""
         ...
 
     @property

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towonel.wire import session_frames
 from towonel.wire.errors import Code, ProtocolError
-from towonel.wire.session_frames import MAX_CONTROL_BYTES, SessionFrame, SessionFrameDecoder
+from towonel.wire.tcp import session_frames
+from towonel.wire.tcp.session_frames import MAX_CONTROL_BYTES, SessionFrame, SessionFrameDecoder
 
 PING = session_frames.encode(SessionFrame.PING, b"12345678")
 
