@@ -214,6 +214,7 @@ def many_sessions(count: int) -> dict[bytes, Session]:
         n.to_bytes(16): cast(
             "Session",
             SimpleNamespace(
+                has_streams=True,
                 session_id=n.to_bytes(16),
                 agent_id=n.to_bytes(32),
                 tenant_id=TENANT,
