@@ -35,7 +35,7 @@ from towonel.wire.errors import Code
 from towonel.wire.lane_open import MORE
 from towonel.wire.lanes import FrameType
 
-SESSION, SECRET, WAIT_S = b"s" * 16, b"k" * 32, 20.0
+SESSION, SECRET, WAIT_S = b"s" * 16, b"k" * 32, 10.0
 ABORT = struct.pack("ii", 1, 0)
 
 

@@ -7,7 +7,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from functools import partial
 
+import pytest
 from structlog.testing import capture_logs
+from support.fork_server import preload, start_worker
 from support.lane_peers import LanePeer, accept_lane
 from support.ports import free_port
 from support.tunnel import IDENTITY, SERVICE, ListeningEdge, listening_edge, until
@@ -17,13 +19,18 @@ from towonel.agent.lane_metrics import LaneMetrics
 from towonel.agent.lanes import Lanes
 from towonel.agent.metrics import Metrics
 from towonel.agent.origin_log import OriginLog
-from towonel.agent.worker.messages import Start
+from towonel.agent.worker.messages import Start as StartMessage
 from towonel.relay.core.lane_kinds import LaneKind
-from towonel.relay.supervisor import Worker
+from towonel.relay.supervisor import Start, Worker
 from towonel.runtime.admin import Health
 from towonel.runtime.dns.resolver import Resolver
 from towonel.tunnel.link import Link
 from towonel.tunnel.session import Session
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fork_server() -> None:
+    preload()
 
 
 @dataclass
@@ -31,18 +38,20 @@ class Agent:
     """An agent's lanes, and what they say."""
 
     kinds: tuple[LaneKind, ...] = (LaneKind.PLAIN,)
+    start_process: Start | None = field(default_factory=partial(start_worker, "agent"))
     health: Health = field(default_factory=Health)
     metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
         self.lanes = Lanes(
             [Service(SERVICE, Origin("127.0.0.1", 1, ProxyProtocol.NONE))],
-            Start(5, 9, 5),
+            StartMessage(5, 9, 5),
             Resolver(),
             LaneMetrics(self.metrics),
             self.health,
             OriginLog(),
             kinds=self.kinds,
+            start_process=self.start_process,
         )
 
     @property
@@ -146,7 +155,7 @@ async def test_an_edge_that_takes_no_lanes_degrades_the_agent_and_is_named() -> 
 
 
 async def test_a_worker_that_dies_is_replaced_and_told_of_all_sessions() -> None:
-    agent = Agent()
+    agent = Agent(start_process=None)
     async with (
         listening_edge(port=free_port(), has_lanes=True) as edge,
         linked(agent, edge) as (session, _, server),

@@ -8,7 +8,6 @@ import socket
 import struct
 from collections.abc import AsyncGenerator
 from functools import partial
-from pathlib import Path
 
 import pytest
 from support.clients import Client, client_hello, curl
@@ -108,21 +107,6 @@ async def raw_client(stack: Stack, hostname: str) -> AsyncGenerator[RawClient]:
         writer.transport.abort()
 
 
-async def test_half_closes_travel_both_ways(processes: Stack, hostname: str, mode: str) -> None:
-    async def answer_at_the_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(await reader.read(-1))
-        writer.close()
-
-    server = await asyncio.start_server(answer_at_the_end, "127.0.0.1", 0)
-    async with server:
-        agent = await start_agent(processes, hostname, server.sockets[0].getsockname()[1], mode)
-        async with raw_client(processes, hostname) as (reader, writer, hello):
-            writer.write(b"more")
-            writer.write_eof()
-            assert await reader.read(-1) == hello + b"more"
-        await counted(agent, 1, mode)
-
-
 async def test_resets_travel_both_ways_and_are_counted(
     processes: Stack, hostname: str, mode: str
 ) -> None:
@@ -172,14 +156,13 @@ async def test_without_lanes_clients_come_by_stream(
 
     assert await client.has_page()
     assert await ways(agent) == {"lane": 0, "tls_lane": 0, "stream": 1}
-    assert children_of(agent) == []
+    assert workers_of(agent) == []
 
 
-def children_of(node: Node[Program]) -> list[int]:
-    """The processes that a node has started."""
+def workers_of(node: Node[Program]) -> list[int]:
+    """The workers of a node."""
     assert isinstance(node.program, OwnProcess)
-    pid = node.program.process.pid
-    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return node.program.workers()
 
 
 async def test_a_killed_worker_is_a_reset_for_its_clients_and_is_replaced(
@@ -190,7 +173,7 @@ async def test_a_killed_worker_is_a_reset_for_its_clients_and_is_replaced(
     async with client.connect() as (reader, writer):
         writer.write(b"source 100000000\n")
         await reader.readexactly(100)
-        (worker,) = children_of(agent)
+        (worker,) = workers_of(agent)
         os.kill(worker, signal.SIGKILL)
         with pytest.raises(ConnectionResetError):
             await reader.readexactly(100_000_000)
