@@ -18,13 +18,13 @@ def use_up_descriptors() -> Iterator[None]:
     """Leave this process one free descriptor, for a client, and none to accept it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(open_descriptors())
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
     held: list[int] = []
-    with contextlib.suppress(OSError):
-        while True:
-            held.append(os.dup(0))
-    os.close(held.pop())
     try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 2, hard))  # the next, and all gaps
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(os.dup(0))
+        os.close(held.pop())
         yield
     finally:
         for descriptor in held:
