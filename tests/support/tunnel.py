@@ -19,13 +19,13 @@ from towonel.tunnel.core.bounds.receive_budget import ReceiveBudget
 from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
-from towonel.tunnel.core.transport import Transport
 from towonel.tunnel.dial import dial
 from towonel.tunnel.link import Link
 from towonel.tunnel.listener import Listener, listen
 from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.session import AdmissionPolicy, Session
 from towonel.tunnel.stream_requests import Handle, StreamRequest
+from towonel.tunnel.transport import Transport
 from towonel.wire.errors import Code
 from towonel.wire.ids import AgentId, EdgeId, TenantId
 from towonel.wire.names import Hostname, ServiceKey, ServiceKind

@@ -23,12 +23,12 @@ from towonel.tunnel.core.events import (
 )
 from towonel.tunnel.core.machine import Machine
 from towonel.tunnel.core.stream_ids import CONTROL_STREAM
-from towonel.tunnel.core.transport import Transport
 from towonel.tunnel.driver import Driver
 from towonel.tunnel.quic.connection import ConnectionHandler
 from towonel.tunnel.session_credit import SessionCredit
 from towonel.tunnel.stream import Stream
 from towonel.tunnel.streams import Streams
+from towonel.tunnel.transport import Transport
 from towonel.wire.errors import Code, ProtocolError, TowonelError
 from towonel.wire.messages import Abandoned, Decoder, Message, Window, encode
 

@@ -12,13 +12,13 @@ from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
 from towonel.tunnel.core.link_machine import LinkMachine
 from towonel.tunnel.core.machine import State
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
-from towonel.tunnel.core.transport import Transport
 from towonel.tunnel.quic.configuration import agent_connection
 from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.quic.udp import Address, Endpoint, dialing_socket
 from towonel.tunnel.stream import Stream
 from towonel.tunnel.tcp.connection import TcpConnection
 from towonel.tunnel.tcp.secure_socket import SecurePeer
+from towonel.tunnel.transport import Transport
 from towonel.wire.addresses import format_address
 from towonel.wire.errors import Code
 

@@ -19,7 +19,6 @@ from towonel.tunnel.core.bounds.handshake_places import MAX_HANDSHAKES, Full, Ha
 from towonel.tunnel.core.close_reason import CloseReason
 from towonel.tunnel.core.handshake import EdgeHandshake, EdgeIdentity
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
-from towonel.tunnel.core.transport import Transport
 from towonel.tunnel.quic.address_validation import AddressValidator
 from towonel.tunnel.quic.configuration import edge_configuration, edge_connection
 from towonel.tunnel.quic.connection import Connection
@@ -28,6 +27,7 @@ from towonel.tunnel.quic.udp import Address, Endpoint, bound_socket, resolve
 from towonel.tunnel.session import AdmissionPolicy, Session, SessionListener
 from towonel.tunnel.tcp.connections import TcpConnections
 from towonel.tunnel.tcp.secure_socket import SecureSocket
+from towonel.tunnel.transport import Transport
 from towonel.wire.errors import Code
 from towonel.wire.ids import AgentId, EdgeId
 

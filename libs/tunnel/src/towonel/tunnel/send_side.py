@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from towonel.tunnel.core.transport import Transport
 from towonel.tunnel.pipe import CHUNK_BYTES
 from towonel.tunnel.session_credit import SessionCredit
+from towonel.tunnel.transport import Transport
 from towonel.wire.credit import MAX_STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES, SendCredit
 from towonel.wire.errors import Code, Unavailable
 

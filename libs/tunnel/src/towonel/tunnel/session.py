@@ -15,9 +15,9 @@ from towonel.tunnel.core.handshake import EdgeHandshake
 from towonel.tunnel.core.machine import State
 from towonel.tunnel.core.session_machine import SessionMachine
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
-from towonel.tunnel.core.transport import Transport
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.stream import Stream
+from towonel.tunnel.transport import Transport
 from towonel.wire import preamble as preambles
 from towonel.wire.errors import Code, ProtocolError, Unavailable
 from towonel.wire.ids import AgentId, TenantId

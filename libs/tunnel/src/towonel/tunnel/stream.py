@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import override
 
-from towonel.tunnel.core.transport import Transport
 from towonel.tunnel.pipe import CHUNK_BYTES, Pipe
 from towonel.tunnel.receive_side import ReceiveSide
 from towonel.tunnel.send_side import SendSide
 from towonel.tunnel.session_credit import SessionCredit
+from towonel.tunnel.transport import Transport
 from towonel.wire.errors import Code
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from towonel.tunnel.core.bounds.message_budget import MessageBudget
 from towonel.tunnel.core.stream_ids import CONTROL_STREAM, SeenStreams
-from towonel.tunnel.core.transport import Transport
 from towonel.tunnel.session_credit import SessionCredit
 from towonel.tunnel.stream import Stream
+from towonel.tunnel.transport import Transport
 from towonel.wire.errors import Code, ProtocolError, Unavailable
 from towonel.wire.messages import Abandoned, Window
 

@@ -17,10 +17,10 @@ from towonel.tunnel.core.failure_detector import FailureDetector
 from towonel.tunnel.core.keepalive import Action, Keepalive
 from towonel.tunnel.core.stream_ids import CONTROL_STREAM
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
-from towonel.tunnel.core.transport import Transport
 from towonel.tunnel.quic.connection import ConnectionHandler
 from towonel.tunnel.quic.pings import Pings
 from towonel.tunnel.tcp.secure_socket import SecureSocket
+from towonel.tunnel.transport import Transport
 from towonel.wire.errors import Code, ProtocolError, TowonelError
 from towonel.wire.tcp import session_frames
 from towonel.wire.tcp.session_frames import PING_BYTES, SessionFrame, SessionFrameDecoder

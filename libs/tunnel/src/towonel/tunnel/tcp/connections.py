@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from towonel.tunnel.core.timing import Timing
-from towonel.tunnel.core.transport import Transport
 from towonel.tunnel.quic.connection import ConnectionHandler
 from towonel.tunnel.quic.udp import Address
 from towonel.tunnel.tcp.connection import TcpConnection
 from towonel.tunnel.tcp.secure_socket import SecureSocket
+from towonel.tunnel.transport import Transport
 
 
 class TcpConnections:
