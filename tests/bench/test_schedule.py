@@ -97,7 +97,7 @@ def test_versions_are_what_programs_say() -> None:
 
 @pytest.mark.parametrize(
     ("value", "obstacle"),
-    [("auto", None), ("off", None), ("tls", "TOWONEL_AGENT_LANES: ")],
+    [("auto", None), ("off", None), ("tls", None), ("on", "TOWONEL_AGENT_LANES: ")],
 )
 def test_a_way_that_the_agent_refuses_is_left_out_in_its_words(
     value: str, obstacle: str | None

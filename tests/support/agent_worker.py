@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import replace
 from dataclasses import dataclass
 
+from support.edge_identity import CERTIFICATE_HASH, EDGE_ID
 from support.lane_peers import LanePeer, accept_lane
-from support.relay import CERTIFICATE_HASH, EDGE_ID, SECRET, SESSION, WAIT_S
+from support.relay import SECRET, SESSION, WAIT_S
 from support.tunnel import PREAMBLE
 
 from towonel.agent.worker import messages
@@ -92,7 +93,12 @@ class AgentWorker:
         self.tell(messages.Origins(origins))
         self.server = socket.create_server(("127.0.0.1", 0))
         port = self.server.getsockname()[1]
-        self.tell(Session(SESSION, SECRET, EDGE_ID, CERTIFICATE_HASH, "127.0.0.1", port))
+        self.tell(
+            Session(
+                *(SESSION, SECRET, EDGE_ID, CERTIFICATE_HASH),
+                *("127.0.0.1", port, "edge.example.eu", ("lane",)),
+            )
+        )
         self.lanes = [accept_lane(self.server) for _ in range(2)]
 
     def tell(self, message: Message) -> None:

@@ -18,14 +18,14 @@ def use_up_descriptors() -> Iterator[None]:
     """Leave this process one free descriptor, for a client, and none to accept it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(open_descriptors())
-    # Of two more numbers than there are, at least one is free, even where there are no gaps.
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 2, hard))
     held: list[int] = []
-    with contextlib.suppress(OSError):
-        while True:
-            held.append(os.dup(0))
-    os.close(held.pop())
     try:
+        # Of two more numbers than there are, at least one is free, even where there are no gaps.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 2, hard))
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(os.dup(0))
+        os.close(held.pop())
         yield
     finally:
         for descriptor in held:

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
+from support.edge_identity import CERTIFICATE, CERTIFICATE_HASH, EDGE_ID, KEY
 from support.thread_worker import start_thread
 
 from towonel.edge.core.admission import AdmissionLimits
@@ -29,8 +30,10 @@ from towonel.wire.routes import Route
 
 AMPLE = AdmissionLimits(99, 99, 99)
 START = Start(
-    edge_id=b"e" * 32,
-    certificate_hash=b"c" * 32,
+    edge_id=EDGE_ID,
+    certificate_hash=CERTIFICATE_HASH,
+    certificate_pem=CERTIFICATE,
+    key_pem=KEY,
     workers=1,
     proxies=[],
     clients=AMPLE.clients,

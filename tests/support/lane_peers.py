@@ -4,7 +4,8 @@ import os
 import socket
 from dataclasses import dataclass
 
-from support.relay import CERTIFICATE_HASH, EDGE_ID, SECRET, SESSION, WAIT_S
+from support.edge_identity import CERTIFICATE_HASH, EDGE_ID
+from support.relay import SECRET, SESSION, WAIT_S
 
 from towonel.identity.lanes import SEAL_BYTES, LaneIdentity, LaneSeal, Role, prove
 from towonel.wire import lane_admission, lanes
@@ -69,14 +70,24 @@ def receive(sock: socket.socket, size: int) -> bytes:
 def greet(address: tuple[str, int], session_id: bytes = SESSION) -> tuple[socket.socket, bytes]:
     """Connect as an agent, and return the socket and the nonce of the hello that is sent."""
     sock = socket.create_connection(address, timeout=WAIT_S)
+    return sock, greet_on(sock, session_id)
+
+
+def greet_on(sock: socket.socket, session_id: bytes = SESSION) -> bytes:
+    """Send a hello, and return its nonce."""
     nonce = os.urandom(NONCE_BYTES)
     sock.sendall(lane_admission.encode_hello(LaneHello(session_id, nonce)))
-    return sock, nonce
+    return nonce
 
 
 def dial_lane(address: tuple[str, int]) -> LanePeer:
     """Be admitted by an edge as an agent."""
-    sock, nonce = greet(address)
+    return dial_lane_on(socket.create_connection(address, timeout=WAIT_S))
+
+
+def dial_lane_on(sock: socket.socket) -> LanePeer:
+    """Be admitted by an edge, on a connection of any kind."""
+    nonce = greet_on(sock)
     answer = lane_admission.decode_answer(receive(sock, ANSWER_BYTES))
     assert isinstance(answer, LaneAnswer), answer
     identity = LaneIdentity(SESSION, nonce, answer.nonce, EDGE_ID, CERTIFICATE_HASH)
@@ -94,6 +105,16 @@ def accept_lane(
     server.settimeout(WAIT_S)
     sock = server.accept()[0]
     sock.settimeout(WAIT_S)
+    return accept_lane_on(sock, secret, edge_id, certificate_hash)
+
+
+def accept_lane_on(
+    sock: socket.socket,
+    secret: bytes = SECRET,
+    edge_id: bytes = EDGE_ID,
+    certificate_hash: bytes = CERTIFICATE_HASH,
+) -> LanePeer:
+    """Admit a lane of an agent, on a connection of any kind."""
     hello = lane_admission.decode_hello(receive(sock, HELLO_BYTES))
     nonce = os.urandom(NONCE_BYTES)
     identity = LaneIdentity(hello.session_id, hello.nonce, nonce, edge_id, certificate_hash)

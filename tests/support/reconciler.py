@@ -66,9 +66,8 @@ async def agent(
     services: Sequence[Service] = SERVICES,
 ) -> AsyncGenerator[Agent]:
     """A running agent, of one service unless given others."""
-    key, metrics, health = new_key(), Metrics(), Health()
+    key, metrics, health, resolver = new_key(), Metrics(), Health(), Resolver()
     tenant = TenantKey.from_seed(token.seed)
-    resolver = Resolver()
     dialer = OriginDialer(resolver, timeout_s=1)
     origins = Origins(tabulate_origins(services), dialer, metrics, max_streams=1)
     lanes = make_lanes(services, resolver, metrics, health)

@@ -9,9 +9,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import override
+
+from support.edge_identity import CERTIFICATE, CERTIFICATE_HASH, EDGE_ID, KEY
 
 from towonel.relay.agent_lanes import (
     AgentLane,
@@ -19,6 +21,7 @@ from towonel.relay.agent_lanes import (
     AgentLaneSession,
     AgentLanesOwner,
     AgentUse,
+    LaneKind,
     LaneTarget,
 )
 from towonel.relay.connection import Connection, Owner
@@ -27,13 +30,12 @@ from towonel.relay.loop import Handler, Loop
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import MAX_PIPES, PipePool
 from towonel.relay.sockets import tune
+from towonel.relay.tls.lane_tls import EdgeTls
 from towonel.wire.errors import Code
 from towonel.wire.lane_open import MORE
 from towonel.wire.lanes import FrameType
 
-SESSION, SECRET = b"s" * 16, b"k" * 32
-EDGE_ID, CERTIFICATE_HASH = b"e" * 32, b"c" * 32
-WAIT_S = 10.0
+SESSION, SECRET, WAIT_S = b"s" * 16, b"k" * 32, 10.0
 ABORT = struct.pack("ii", 1, 0)
 
 
@@ -69,9 +71,10 @@ class Clock:
 
 
 class Acceptor(Handler):
-    """Listener of the edge, which takes every connection for a lane."""
+    """Listener of the edge, which takes every connection for a lane, plain or inside TLS."""
 
     def __init__(self, loop: Loop, lanes: EdgeLanes) -> None:
+        self.is_tls = False
         self.sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
         tune(self.sock)
         self.sock.setblocking(False)
@@ -85,7 +88,8 @@ class Acceptor(Handler):
             for _ in range(16):
                 sock = self.sock.accept()[0]
                 sock.setblocking(False)
-                self._lanes.admit(sock, b"", None)
+                admit = self._lanes.admit_tls if self.is_tls else self._lanes.admit
+                admit(sock, b"", None)
 
     def close(self) -> None:
         """Close the listener."""
@@ -126,6 +130,7 @@ class EdgeEnd(ConnectionLog, EdgeLanesOwner):
             self,
             edge_id=EDGE_ID,
             certificate_hash=CERTIFICATE_HASH,
+            tls=EdgeTls(CERTIFICATE, KEY),
             admission_s=limits.get("admission_s", 5.0),
             max_half_open=int(limits.get("max_half_open", 256)),
         )
@@ -165,7 +170,6 @@ class ClientUse(LaneUse):
         connection = Connection(
             self.sock,
             edge.loop,
-            edge.memory,
             lane,
             edge,
             reset=Code.CLIENT_CLOSED,
@@ -249,7 +253,6 @@ class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
         connection = Connection(
             origin,
             self.loop,
-            self.memory,
             lane,
             self,
             reset=Code.CLIENT_CLOSED,
@@ -303,16 +306,20 @@ class Calls(Handler):
 class Relay:
     """An edge's and an agent's lanes of one session, in a loop of their own thread."""
 
-    def __init__(self, *, pipes: int = MAX_PIPES, lanes: int = 1, **limits: float) -> None:
+    def __init__(
+        self, *, pipes: int = MAX_PIPES, lanes: int = 1, tls: bool = False, **limits: float
+    ) -> None:
         self.clock = Clock()
         self.loop = Loop(self.clock)
         self.memory = Memory(PipePool(pipes))
         self.calls = Calls(self.loop)
         self.edge = EdgeEnd(self.loop, self.memory, **limits)
         self.agent = AgentEnd(self.loop, self.memory)
-        self.target = LaneTarget(
-            SESSION, SECRET, EDGE_ID, CERTIFICATE_HASH, self.edge.acceptor.address
-        )
+        address = self.edge.acceptor.address
+        self.target = LaneTarget(SESSION, SECRET, EDGE_ID, CERTIFICATE_HASH, address)
+        if tls:
+            self.edge.acceptor.is_tls = True
+            self.target = replace(self.target, kinds=(LaneKind.TLS,))
         self._thread = ThreadPoolExecutor(1)
         self._running = self._thread.submit(self.loop.run)
         if lanes:

@@ -16,6 +16,8 @@ from support.programs import Name, Program, Runner, in_process, own_processes
 from towonel.api.invites import InviteIn, InviteOut
 from towonel.client.hub import HubClient
 
+type Way = Literal["lanes", "TLS lanes", "streams", "any"]
+_MODES: dict[Way, str] = {"lanes": "auto", "TLS lanes": "tls", "streams": "off", "any": "auto"}
 READY_S = 40.0  # on a machine with much else to do
 
 
@@ -67,7 +69,7 @@ class Stack:
     hub: Node[Program] | None = None
     edges: list[Node[Program]] = field(default_factory=list)
     agents: list[Node[Program]] = field(default_factory=list)
-    way: Literal["lanes", "streams", "any"] = "any"  # of clients between edge and agent
+    way: Way = "any"  # of clients between edge and agent
 
     @property
     def hub_url(self) -> str:
@@ -108,13 +110,13 @@ class Stack:
         environ = {
             "TOWONEL_INVITE_TOKEN": token,
             "TOWONEL_AGENT_SERVICES": json.dumps(services),
-            **({"TOWONEL_AGENT_LANES": "off"} if self.way == "streams" else {}),
+            "TOWONEL_AGENT_LANES": _MODES[self.way],
             **extra,
         }
         self.agents.append(await self._start("agent", 0, environ, "TOWONEL_AGENT", wait=wait))
         if wait:
             await until(self.edges_are_up_to_date)
-        if wait and self.way == "lanes":
+        if wait and self.way in {"lanes", "TLS lanes"}:
             await self.agents[-1].reaches(2, "towonel_agent_lanes", state="idle")
         return self.agents[-1]
 

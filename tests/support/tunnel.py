@@ -21,10 +21,11 @@ from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.dial import dial
 from towonel.tunnel.link import Link
-from towonel.tunnel.listener import AdmissionPolicy, Listener, listen
+from towonel.tunnel.listener import Listener, listen
 from towonel.tunnel.quic.connection import Connection
-from towonel.tunnel.session import Session
+from towonel.tunnel.session import AdmissionPolicy, Session
 from towonel.tunnel.stream_requests import Handle, StreamRequest
+from towonel.tunnel.transport import Transport
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import AgentId, EdgeId, TenantId
 from towonel.wire.names import Hostname, ServiceKey, ServiceKind
@@ -126,10 +127,16 @@ class ScriptedLink(Link):
         self._script = script
 
     @override
-    def _make_channel(self, connection: Connection) -> Channel:
+    def _make_channel(self, connection: Transport) -> Channel:
         self.channel = ScriptedChannel(connection, self._machine, self, opens=False)
         self.channel.script = self._script
         return self.channel
+
+
+def quic_of(channel: Channel) -> Connection:
+    """The QUIC connection of a channel."""
+    assert isinstance(channel.connection, Connection)
+    return channel.connection
 
 
 class ScriptedChannel(Channel):
@@ -137,7 +144,7 @@ class ScriptedChannel(Channel):
 
     @override
     def on_stream_data(self, stream_id: int, data: bytes, *, is_end: bool) -> None:
-        self.script(self.connection)
+        self.script(quic_of(self))
 
 
 @dataclass

@@ -35,6 +35,8 @@ def test_with_a_key_it_counts_what_there_is(hub: CommandedHub) -> None:
     reported = hub.stdout_of("status")
     assert "agents live" in reported
     assert "agents displaced  0\n" in reported
+    assert "agents by tcp     0\n" in reported
+    assert "UDP" not in reported
     assert re.search(r"^edges live +\d+ of \d+$", reported, re.MULTILINE)
 
 

@@ -16,9 +16,10 @@ MIB = 1024 * 1024
 RESET = struct.pack("ii", 1, 0)
 
 
-@pytest.fixture(params=[MAX_PIPES, 0], ids=["spliced", "copied"])
+@pytest.fixture(params=["spliced", "copied", "tls"])
 def relay(request: pytest.FixtureRequest) -> Iterator[Relay]:
-    relay = Relay(pipes=request.param)
+    kind: str = request.param
+    relay = Relay(pipes=0 if kind == "copied" else MAX_PIPES, tls=kind == "tls")
     yield relay
     relay.close()
 

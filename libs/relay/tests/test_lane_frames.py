@@ -4,8 +4,9 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from support.edge_identity import CERTIFICATE_HASH, EDGE_ID
 from support.lane_peers import LanePeer, accept_lane, dial_lane, receive
-from support.relay import CERTIFICATE_HASH, EDGE_ID, SECRET, SESSION, ClientUse, Relay, tcp_pair
+from support.relay import SECRET, SESSION, ClientUse, Relay, tcp_pair
 
 from towonel.relay.agent_lanes import LaneTarget
 from towonel.wire import lanes

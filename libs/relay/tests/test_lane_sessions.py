@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
+from support.edge_identity import CERTIFICATE_HASH, EDGE_ID
 from support.lane_peers import LanePeer, accept_lane, receive
-from support.relay import CERTIFICATE_HASH, EDGE_ID, SECRET, SESSION, Relay, Use
+from support.relay import SECRET, SESSION, Relay, Use
 
 from towonel.relay.agent_lanes import LaneTarget
 from towonel.relay.core.lane_pool import SHRINK_S, SURPLUS_S
@@ -221,7 +222,7 @@ def test_lanes_in_use_are_no_part_of_the_limit_and_are_replaced(relay: Relay) ->
 
 
 def wait_failures(agent: Relay, count: int) -> None:
-    agent.wait(lambda: agent.agent.session.failures == count)
+    agent.wait(lambda: agent.agent.session.choice.failures == count)
 
 
 def fail_thrice(agent: Relay) -> None:
@@ -294,7 +295,7 @@ def test_an_edge_that_is_full_is_no_failure_and_is_dialed_again(agent: Relay, co
 
         with accept_lane(server).sock:
             agent.wait(lambda: len(agent.agent.session.idle) == 1)
-            assert (agent.agent.session.failures, agent.agent.reports) == (0, [])
+            assert (agent.agent.session.choice.failures, agent.agent.reports) == (0, [])
 
 
 def test_fewer_lanes_are_dialed_at_a_time_at_an_edge_that_is_full(agent: Relay) -> None:
@@ -320,7 +321,7 @@ def test_lanes_come_back_when_the_edge_admits_them_again(agent: Relay) -> None:
 
     agent.wait(lambda: len(agent.edge.session.idle) == 1)
     agent.wait(lambda: agent.agent.reports == [Code.WRONG_EDGE, None])
-    assert agent.agent.session.failures == 0
+    assert agent.agent.session.choice.failures == 0
 
 
 def test_a_lost_lane_is_dialed_again(agent: Relay) -> None:
@@ -329,7 +330,9 @@ def test_a_lost_lane_is_dialed_again(agent: Relay) -> None:
     agent.wait(lambda: agent.agent.lane._worked)
     agent.calls.call(agent.edge.session.idle[0].retire)
 
-    agent.wait(lambda: agent.agent.lanes.admitted == 2 and len(agent.edge.session.idle) == 1)
+    agent.wait(
+        lambda: sum(agent.agent.lanes.admitted.values()) == 2 and len(agent.edge.session.idle) == 1
+    )
 
 
 def read_ping(peer: LanePeer) -> bytes:

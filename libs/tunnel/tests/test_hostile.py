@@ -4,7 +4,15 @@ import random
 import socket
 
 import pytest
-from support.tunnel import PREAMBLE, ListeningEdge, ScriptedLink, echo, listening_edge, until
+from support.tunnel import (
+    PREAMBLE,
+    ListeningEdge,
+    ScriptedLink,
+    echo,
+    listening_edge,
+    quic_of,
+    until,
+)
 
 from towonel.tunnel.channel import Channel
 from towonel.tunnel.core.timing import Timing
@@ -97,7 +105,7 @@ async def test_an_agent_that_ends_its_control_stream_is_closed() -> None:
 
 async def test_an_agent_that_opens_a_stream_is_closed() -> None:
     async with listening_edge() as edge, edge.session() as (_, link):
-        send(link.channel.connection, 0, b"hello")
+        send(quic_of(link.channel), 0, b"hello")
 
         await closes_with(edge, link, Code.UNEXPECTED_MESSAGE)
 

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from support.tunnel import PREAMBLE, ListeningEdge, listening_edge, until
+from support.tunnel import PREAMBLE, ListeningEdge, listening_edge, quic_of, until
 
 from towonel.tunnel.core.bounds.receive_budget import MIN_SESSION_BYTES, ReceiveBudget
 from towonel.tunnel.pipe import Pipe
@@ -74,7 +74,7 @@ async def test_agents_of_a_tenant_wait_while_its_clients_do_not_read_and_nothing
 
 async def test_an_agent_hears_at_once_that_its_session_has_room_again() -> None:
     async with listening_edge() as edge, edge.session(answer) as (session, _):
-        connection = session.connection
+        connection = quic_of(session.channel)
         await until(lambda: connection._transmission is None)
         connection.receive_share.wait()
         edge.policy.receive_budget.wake()

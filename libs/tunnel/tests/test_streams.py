@@ -5,7 +5,7 @@ import hashlib
 import random
 
 import pytest
-from support.tunnel import PREAMBLE, echo, listening_edge, until
+from support.tunnel import PREAMBLE, echo, listening_edge, quic_of, until
 
 from towonel.tunnel.core.bounds.send_budget import WAKE_BYTES, SendBudget
 from towonel.tunnel.core.timing import Timing
@@ -168,7 +168,7 @@ async def test_a_silent_agent_is_refused_unless_the_caller_allows_silence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with listening_edge(SHORT) as edge, edge.session() as (session, link):
-        connection = link.channel.connection
+        connection = quic_of(link.channel)
         receive = connection.receive
         monkeypatch.setattr(connection, "receive", lambda *_: None)
 
@@ -222,7 +222,7 @@ async def test_a_session_without_streams_is_kept_through_a_silence() -> None:
         assert await pipe.read() == b"x"
         await pipe.close()
         await until(lambda: session.active == link.active == 0)
-        connection = link.channel.connection
+        connection = quic_of(link.channel)
         receive, count = connection.receive, []
         connection.receive = lambda *_: count.append(1)  # type: ignore[method-assign]
         await until(lambda: len(count) > 5)
@@ -245,8 +245,9 @@ async def test_writers_wait_while_too_much_of_a_tenant_is_not_acknowledged(
         edge.policy.send_budget = SendBudget(100_000)
         async with edge.session(sink) as (session, link):
             pipes = [await session.open(PREAMBLE, b"") for _ in range(2)]
-            receive = link.channel.connection.receive
-            monkeypatch.setattr(link.channel.connection, "receive", lambda *_: None)
+            connection = quic_of(link.channel)
+            receive = connection.receive
+            monkeypatch.setattr(connection, "receive", lambda *_: None)
             async with asyncio.TaskGroup() as tasks:
                 for pipe in pipes:
                     tasks.create_task(pour(pipe, 200_000))

@@ -76,7 +76,7 @@ def outcome(data: bytes) -> object:
 
 
 def test_a_real_hello_is_read_with_its_name() -> None:
-    assert clienthello.read(REAL) == ClientHello(NAME)
+    assert clienthello.read(REAL) == ClientHello(NAME, protocols=(b"h2", b"http/1.1"))
 
 
 def test_a_name_is_read_in_lower_case_and_bytes_after_the_hello_do_not_matter() -> None:

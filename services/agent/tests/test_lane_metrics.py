@@ -14,14 +14,16 @@ def test_totals_of_one_worker_after_another_add_up() -> None:
     metrics = Metrics()
     lanes = LaneMetrics(metrics)
     refused = ((int(Code.ORIGIN_REFUSED), 2),)
-    lanes.count(Counters(active=3, accepted=5, errors=refused, to_origin=100))
-    lanes.count(Counters(active=1, accepted=6, completed=3, errors=refused, to_origin=130))
+    before, after = (("lane", 4), ("tls_lane", 1)), (("lane", 4), ("tls_lane", 2))
+    lanes.count(Counters(active=3, accepted=before, errors=refused, to_origin=100))
+    lanes.count(Counters(1, after, completed=3, errors=refused, to_origin=130))
     lanes.lose_worker()
-    lanes.count(Counters(active=2, accepted=2, errors=refused, to_edge=7))
+    lanes.count(Counters(active=2, accepted=(("lane", 2),), errors=refused, to_edge=7))
 
     assert value(metrics, "streams_active") == lanes.active == 2
     assert value(metrics, "streams_accepted_total") == 8
-    assert value(metrics, "clients_total", way="lane") == 8
+    assert value(metrics, "clients_total", way="lane") == 6
+    assert value(metrics, "clients_total", way="tls_lane") == 2
     assert value(metrics, "streams_completed_total") == 3
     assert value(metrics, "stream_errors_total", reason="origin_refused") == 4
     assert value(metrics, "stream_errors_total", reason="internal") == 1

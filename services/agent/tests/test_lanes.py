@@ -20,6 +20,7 @@ from towonel.agent.lanes import Lanes
 from towonel.agent.metrics import Metrics
 from towonel.agent.origin_log import OriginLog
 from towonel.agent.worker.messages import Start as StartMessage
+from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.supervisor import Start, Worker
 from towonel.runtime.admin import Health
 from towonel.runtime.dns.resolver import Resolver
@@ -36,7 +37,7 @@ def fork_server() -> None:
 class Agent:
     """An agent's lanes, and what they say."""
 
-    enabled: bool = True
+    kinds: tuple[LaneKind, ...] = (LaneKind.PLAIN,)
     start_process: Start | None = field(default_factory=partial(start_worker, "agent"))
     health: Health = field(default_factory=Health)
     metrics: Metrics = field(default_factory=Metrics)
@@ -49,7 +50,7 @@ class Agent:
             LaneMetrics(self.metrics),
             self.health,
             OriginLog(),
-            enabled=self.enabled,
+            kinds=self.kinds,
             start_process=self.start_process,
         )
 
@@ -76,7 +77,7 @@ async def linked(
     """A link of the agent to an edge, and the TCP port where that takes lanes."""
     with socket.create_server(edge.address) as server:
         async with agent.running(), edge.session() as (session, link):
-            with agent.lanes.hold(link):
+            with agent.lanes.hold(link, "edge.example.eu"):
                 yield session, link, server
 
 
@@ -107,14 +108,14 @@ async def test_lanes_are_dialled_where_the_link_goes_as_many_as_the_edge_wants()
         lanes = [await admit(server, session) for _ in range(2)]
         session.want_lanes(3)
         lanes.append(await admit(server, session))
-        await until(lambda: agent.value("lanes_admitted_total") == 3)
+        await until(lambda: agent.value("lanes_admitted_total", way="lane") == 3)
         await until(lambda: agent.value("lanes", state="wanted") == 3)
         for lane in lanes:
             lane.sock.close()
 
 
 async def test_without_lanes_there_is_no_worker() -> None:
-    off, without = Agent(enabled=False), Agent()
+    off, without = Agent(kinds=()), Agent()
     async with listening_edge(port=free_port(), has_lanes=True) as edge, linked(off, edge):
         assert not off.lanes._wanted.is_set()
     async with listening_edge(port=free_port()) as edge, linked(without, edge):
@@ -129,7 +130,7 @@ async def test_the_lanes_of_a_link_end_with_it() -> None:
         with socket.create_server(edge.address) as server:
             async with agent.running():
                 async with edge.session() as (session, link):
-                    with agent.lanes.hold(link):
+                    with agent.lanes.hold(link, "edge.example.eu"):
                         lanes = [await admit(server, session) for _ in range(2)]
                 assert [await ended(lane) for lane in lanes] == [True, True]
 
@@ -139,7 +140,7 @@ async def test_an_edge_that_takes_no_lanes_degrades_the_agent_and_is_named() -> 
     async with listening_edge(port=free_port(), has_lanes=True) as edge:
         with capture_logs() as lines:
             async with agent.running(), edge.session() as (_, link):
-                with agent.lanes.hold(link):
+                with agent.lanes.hold(link, "edge.example.eu"):
                     await until(lambda: agent.health.reasons)
                     reason = agent.health.reasons["lanes"]
                     failed = partial(agent.value, "lanes_failed_total", reason="session_lost")

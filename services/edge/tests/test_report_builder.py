@@ -123,7 +123,7 @@ async def test_an_agent_is_reported_with_who_and_where_it_is_and_what_it_serves(
     assert session.tenant_id == TENANT
     assert (session.group, session.software) == ("g", "test")
     assert session.services == ["https:a.eu"]
-    assert session.peer == known.peer
+    assert (session.peer, session.is_by_tcp) == (known.peer, False)
     assert before_ms <= session.since_ms <= edge.sessions.now_ms()
     assert (session.active_streams, report.sessions_active) == (0, 1)
     assert before_ms - 60_000 < report.started_at_ms <= before_ms
@@ -214,6 +214,7 @@ def many_sessions(count: int) -> ServiceIndex[Session]:
     index = ServiceIndex[Session]()
     for n in range(count):
         session = SimpleNamespace(
+            has_streams=True,
             session_id=n.to_bytes(16),
             agent_id=n.to_bytes(32),
             tenant_id=TENANT,

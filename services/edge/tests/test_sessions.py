@@ -48,7 +48,7 @@ def session_of(tenant: TenantId, number: int) -> Session:
     number_bytes = number.to_bytes(16)
     ids = {"session_id": number_bytes, "agent_id": number_bytes, "tenant_id": tenant}
     rest = {"services": frozenset[object](), "group": "home", "peer": "192.0.2.1:9"}
-    session = SimpleNamespace(**ids, **rest)
+    session = SimpleNamespace(**ids, **rest, has_streams=True)
     session.share_services = lambda services: setattr(session, "services", services)
     return cast(Session, session)
 

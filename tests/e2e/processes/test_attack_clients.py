@@ -13,6 +13,7 @@ from support.clients import Client, client_hello
 from support.origins import Certificates, CommandOrigin
 from support.redis_server import flood, redis_server
 from support.stack import Stack, running_stack, service, until
+from support.tls_lanes import hello_of_a_lane
 
 from towonel.tunnel.streams import MAX_STREAMS
 from towonel.wire.routes import CHANGES_CHANNEL as CHANNEL
@@ -88,3 +89,24 @@ async def test_a_flood_of_messages_in_redis_delays_no_client(
 
         async with withstanding(stack.edges[0].program, ask) as seen, flood(redis.port, CHANNEL):
             await until(lambda: len(seen.waits_s) >= 15)
+
+
+async def test_handshakes_of_tls_lanes_without_an_end_hold_256_places_and_delay_no_client(
+    attacked: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
+) -> None:
+    await serve(attacked, **{hostname: origin.port})
+    honest = Client(attacked.edge_port, certificates.client(), hostname)
+    edge = attacked.edges[0]
+
+    async def ask() -> None:
+        assert await honest.ask("name") == b"home\n"
+
+    async def refused_all_that_found_no_place() -> bool:
+        refused = "towonel_edge_lanes_refused_total"
+        return await edge.metric(refused, code="overloaded") > 500
+
+    async with (
+        withstanding(edge.program, ask),
+        silent_clients(attacked.edge_port, hello_of_a_lane(), 1_000, "127.0.0.2"),
+    ):
+        await until(refused_all_that_found_no_place, within_s=25)

@@ -3,16 +3,26 @@
 import asyncio
 import hashlib
 import ssl
+from collections.abc import AsyncIterator
 
 import h2.config
 import h2.connection
 import h2.events
 import pytest
+import pytest_asyncio
 from support.clients import Client, curl, run
 from support.origins import Certificates, CommandOrigin, Nginx
 from support.stack import Stack, service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module", params=["lanes", "TLS lanes", "streams"])
+async def stack(processes: Stack, request: pytest.FixtureRequest) -> AsyncIterator[Stack]:
+    """A stack for each way that clients travel between edge and agent."""
+    processes.way = request.param
+    yield processes
+    processes.way = "any"
 
 
 def client_of(stack: Stack, certificates: Certificates, hostname: str) -> Client:

@@ -2,10 +2,12 @@
 
 import dataclasses
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from towonel.agent.core.edges import Edge, LinkChanges, filter_trusted, plan_links
+from towonel.identity.certs import EDGE_SERVER_NAME
 from towonel.tunnel.core.handshake import EdgeIdentity
 from towonel.wire.ids import EdgeId
 
@@ -29,6 +31,20 @@ def test_where_an_edge_listens_is_written_as_people_do() -> None:
     both = dataclasses.replace(A, addresses=(("edge.eu", 443), ("2001:db8::1", 8443)))
 
     assert both.advertised == "edge.eu:443, [2001:db8::1]:8443"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "name"),
+    [
+        (("edge.eu", "other.eu"), "edge.eu"),
+        (("192.0.2.7", "Edge.eu"), "Edge.eu"),
+        (("2001:db8::1", "*.eu"), EDGE_SERVER_NAME),
+    ],
+)
+def test_tls_asks_for_the_first_name_and_for_no_address(hosts: tuple[str, ...], name: str) -> None:
+    named = dataclasses.replace(A, addresses=tuple((host, 443) for host in hosts))
+
+    assert named.server_name == name
 
 
 def test_new_edges_are_dialled_and_those_gone_are_left() -> None:

@@ -22,7 +22,9 @@ def travel(message: Message, **more: object) -> Message:
 @pytest.mark.parametrize(
     "message",
     [
-        Session(b"s" * 16, b"k" * 32, b"e" * 32, b"c" * 32, "fe80::1%2", 443),
+        Session(
+            *(b"s" * 16, b"k" * 32, b"e" * 32, b"c" * 32), *("fe80::1%2", 443, "e.eu", ("lane",))
+        ),
         SessionEnded(b"s" * 16, None),
         Origins(((("https", "a.eu"), True, None), (("https", "b.eu"), False, (ADDRESS,)))),
         Counters(errors=((0x63, 2), (0x64, 1))),

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from support.clients import client_hello
 from support.edge_front import START
 from support.relay import tcp_pair
+from support.tls_lanes import hello_of_a_lane
 
 from towonel.edge.worker.clients import FREE_READS
 from towonel.edge.worker.messages import Message, Refused
@@ -93,11 +95,23 @@ def test_a_client_can_cause_only_so_many_reads_a_second(served: Served) -> None:
 
 
 @pytest.mark.parametrize("served", [True], indirect=True)
-def test_a_port_for_lanes_takes_no_client(served: Served) -> None:
-    served.client.sendall(b"\x16\3\1\0\5")
+@pytest.mark.parametrize(
+    ("sent", "code"), [(b"GET / HTTP", Code.NOT_TLS), (client_hello("a.eu"), Code.NO_ROUTE)]
+)
+def test_a_port_for_lanes_takes_no_client(served: Served, sent: bytes, code: Code) -> None:
+    served.client.sendall(sent)
 
     (refused,) = served.refused()
-    assert refused.code == Code.NOT_TLS
+    assert refused.code == code
+
+
+@pytest.mark.parametrize("served", [True, False], indirect=True, ids=["lanes only", "shared"])
+def test_a_lane_inside_tls_may_begin_on_either_port(served: Served) -> None:
+    served.client.sendall(hello_of_a_lane())
+    served.loop.run_once()
+
+    assert len(served.service.lanes.half_open) == 1
+    assert served.client.recv(5)[:3] == b"\x16\3\3"  # ServerHello
 
 
 def test_a_lane_that_does_not_wait_for_an_answer_is_refused(served: Served) -> None:

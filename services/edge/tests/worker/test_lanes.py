@@ -94,7 +94,7 @@ async def agent(front: StartFront, counted: Counted) -> AsyncIterator[Agent]:
         edge.plane.tell(SessionServices(SESSION, [str(ROUTE.service)]))
         made = Agent(edge, upstream, table)
         await made.dial()
-        await until(lambda: counted("lanes_admitted_total") == 1)
+        await until(lambda: counted("lanes_admitted_total", way="lane") == 1)
         yield made
         upstream.released.set()
         for lane in made.lanes:

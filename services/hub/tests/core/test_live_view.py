@@ -1,5 +1,6 @@
 """What is live, from the newest reports of all edges."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,6 +68,13 @@ def test_without_reports_nothing_is_live() -> None:
     assert (live.agents, live.tenants, live.edges) == ({}, {}, {})
     assert live.agents_serving(TENANT, APP) == ()
     assert live.tenant(TENANT) == LiveTenant((), Traffic())
+
+
+@pytest.mark.parametrize("by_tcp", [True, False])
+def test_an_agent_goes_by_tcp_if_any_of_its_sessions_does(*, by_tcp: bool) -> None:
+    agent = view(paris=report(session()), berlin=report(session(is_by_tcp=by_tcp))).agents[ALICE]
+
+    assert agent.is_by_tcp == by_tcp
 
 
 def test_an_agent_on_two_edges_is_one_since_its_first_session_and_as_its_newest_says() -> None:

@@ -23,6 +23,7 @@ MAX_COUNTED = 1_000  # one page of each
 MAX_EDGES = 50
 MAX_RETRY_AFTER_S = 30.0  # longer than people wait in front of a terminal
 RECOUNT_EVERY = 15  # refreshes between counts of what seldom changes: watching must not cost much
+_BY_TCP = "an edge does not answer these agents over UDP, so their sessions go over TCP"
 STATUSES: tuple[TenantStatus, ...] = get_args(TenantStatus.__value__)
 
 type Counts = dict[str, int | None]
@@ -97,6 +98,8 @@ async def _status(hub: OperatorClient, counted: Counts) -> Output:
     fields += [(name.replace("_", " "), _format_count(count)) for name, count in known.items()]
     if edges is None:
         return Output(document, Fields(fields), "\nThis key does not show edges.")
+    if known.get("agents_by_tcp"):
+        fields.append(("why tcp", _BY_TCP))
     live = sum(edge.is_live for edge in edges)
     fields.append(("edges live", f"{live} of {_format_count(len(edges), MAX_EDGES)}"))
     return Output(document, Fields(fields), "", _edge_table(edges))
@@ -133,13 +136,14 @@ async def _count_all(hub: OperatorClient) -> Counts:
 
 
 async def _count_agents(hub: OperatorClient) -> Counts:
-    """Return how many agents are live, and how many of them another one of their group displaced."""
+    """Return how many agents are live, were displaced by one of their group, or get no answer over UDP."""
     fetch = partial(hub.agents.list, live=True, limit=MAX_COUNTED)
     agents = await _unless_forbidden(fetch_all(fetch, lambda page: page.agents, MAX_COUNTED))
     if agents is None:
-        return {"agents_live": None, "agents_displaced": None}
+        return dict.fromkeys(("agents_live", "agents_displaced", "agents_by_tcp"))
     displaced = sum(agent.is_displaced for agent in agents)
-    return {"agents_live": len(agents), "agents_displaced": displaced}
+    by_tcp = sum(agent.is_by_tcp for agent in agents)
+    return {"agents_live": len(agents), "agents_displaced": displaced, "agents_by_tcp": by_tcp}
 
 
 async def _count(items: Awaitable[Sized]) -> int | None:

@@ -80,7 +80,8 @@ class LeaveOut(Answer):
 class AgentItem(Answer):
     """An agent: known since its bootstrap, live while an edge has its session.
 
-    It `is_displaced` while another agent of its group published other services after it did.
+    It `is_displaced` while another agent of its group published other services after it did, and
+    `is_by_tcp` while a session of it goes over TCP, because UDP between it and the edge gets no answer.
     """
 
     agent_id: Hex32
@@ -94,6 +95,7 @@ class AgentItem(Answer):
     software: str | None
     connections_active: int
     is_displaced: bool = False
+    is_by_tcp: bool = False
 
 
 class AgentPage(Page):

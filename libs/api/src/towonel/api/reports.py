@@ -28,7 +28,8 @@ type Key = Annotated[str, Field(max_length=260)]
 class SessionReport(Request):
     """One agent on one edge; `services` are what it announced: `https:app.example.eu`, `tcp:ssh`.
 
-    Any agent may announce any name: a service means something together with its tenant only.
+    Any agent may announce any name: a service means something together with its tenant only. A session
+    `is_by_tcp` where the agent gets no answer over UDP; its clients come over lanes alone.
     """
 
     session_id: Annotated[bytes, HexCodec(16)]
@@ -40,6 +41,7 @@ class SessionReport(Request):
     services: list[Key] = Field(max_length=MAX_SERVICES)
     active_streams: Count
     software: str = Field(max_length=64)
+    is_by_tcp: bool = False
 
 
 class TenantTraffic(Request):

@@ -10,10 +10,12 @@ of this module.
 from typing import Final, override
 
 from towonel.relay.admission.dial import LaneTarget
-from towonel.relay.core.lane_pool import LEAST_IDLE, is_reported
+from towonel.relay.core.lane_kinds import LaneKind
+from towonel.relay.core.lane_pool import LEAST_IDLE
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
 from towonel.relay.sessions.agent import AgentLane, AgentLaneSession, AgentSessionOwner, AgentUse
+from towonel.relay.tls.lane_tls import AgentTls
 from towonel.wire.errors import Code
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "AgentLanes",
     "AgentLanesOwner",
     "AgentUse",
+    "LaneKind",
     "LaneTarget",
 ]
 
@@ -40,7 +43,7 @@ class AgentLanesOwner:
         raise NotImplementedError
 
     def on_lanes_failed(self, session: AgentLaneSession, code: Code) -> None:
-        """Act on three failed admissions in a row, once; dialing goes on, ever more slowly."""
+        """Act on three failed admissions in a row of each kind, once; dialing goes on, ever more slowly."""
         raise NotImplementedError
 
     def on_lanes_recovered(self, session: AgentLaneSession) -> None:
@@ -59,7 +62,7 @@ class AgentLanes(AgentSessionOwner):
 
     Attributes:
         sessions: by id.
-        admitted: lanes admitted since the start.
+        admitted: lanes admitted since the start, by kind.
         lost: lanes that were lost since the start, by code; NORMAL if they were closed in order.
         failed: admissions that failed since the start, by code.
     """
@@ -73,17 +76,20 @@ class AgentLanes(AgentSessionOwner):
         admission_s: float = ADMISSION_S,
     ) -> None:
         self.sessions: dict[bytes, AgentLaneSession] = {}
-        self.admitted = 0
+        self.admitted = dict.fromkeys(LaneKind, 0)
         self.lost: dict[Code, int] = {}
         self.failed: dict[Code, int] = {}
         self._loop = loop
         self._memory = memory
         self._owner = owner
         self._admission_s = admission_s
+        self._tls: AgentTls | None = None
 
     def add_session(self, target: LaneTarget, wanted: int = LEAST_IDLE) -> AgentLaneSession:
         """Keep lanes of a session: so many, until the edge says how many."""
-        session = AgentLaneSession(target, self._loop, self._memory, self, self._admission_s)
+        session = AgentLaneSession(
+            target, self._loop, self._memory, self, self._admission_s, self._get_tls
+        )
         self.sessions[target.session_id] = session
         session.set_wanted(wanted)
         return session
@@ -110,6 +116,11 @@ class AgentLanes(AgentSessionOwner):
         if session is not None:
             session.end(cut)
 
+    def _get_tls(self) -> AgentTls:
+        if self._tls is None:
+            self._tls = AgentTls()
+        return self._tls
+
     # Of sessions.
 
     @override
@@ -117,17 +128,17 @@ class AgentLanes(AgentSessionOwner):
         return self._owner.on_open(lane, content)
 
     @override
-    def on_lane_admitted(self) -> None:
-        self.admitted += 1
+    def on_lane_admitted(self, kind: LaneKind) -> None:
+        self.admitted[kind] += 1
 
     @override
     def on_lane_lost(self, code: Code) -> None:
         self.lost[code] = self.lost.get(code, 0) + 1
 
     @override
-    def on_dial_failed(self, session: AgentLaneSession, code: Code) -> None:
+    def on_dial_failed(self, session: AgentLaneSession, code: Code, *, is_last: bool) -> None:
         self.failed[code] = self.failed.get(code, 0) + 1
-        if is_reported(session.failures):
+        if is_last:
             self._owner.on_lanes_failed(session, code)
 
     @override

@@ -16,7 +16,7 @@ from typing import override
 from towonel.relay.frame_writer import FrameWriter
 from towonel.relay.lingering import LINGER_S, LingeringEnd
 from towonel.relay.loop import BROKEN, ENDED, READABLE, WRITABLE, Loop
-from towonel.relay.memory import BUFFER_BYTES, Memory
+from towonel.relay.memory import BUFFER_BYTES
 from towonel.relay.pipes import Pipe
 from towonel.relay.socket_end import SPLICE_FLAGS, STALL_CHECK_S
 from towonel.relay.sockets import tune_lasting
@@ -39,8 +39,7 @@ class Connection(LingeringEnd):
     Args:
         sock: as of `SocketEnd`; it lingers for zero seconds.
         loop: where it is registered already.
-        memory: what bytes pass through.
-        lane: its lane, to which it is to be attached.
+        lane: its lane, to which it is to be attached, and whose memory its bytes pass through.
         owner: told when it has ended.
         reset: code of a failure of this socket.
         timeout: code of a peer that is gone, and of the idle limit.
@@ -60,7 +59,6 @@ class Connection(LingeringEnd):
         self,
         sock: socket.socket,
         loop: Loop,
-        memory: Memory,
         lane: FrameWriter,
         owner: Owner,
         *,
@@ -72,7 +70,7 @@ class Connection(LingeringEnd):
         readable: bool = True,
         tuned: bool = True,
     ) -> None:
-        super().__init__(sock, loop, memory, linger_s)
+        super().__init__(sock, loop, lane.memory, linger_s)
         self.readable = readable
         self._tuned = tuned
         self.lane: FrameWriter | None = lane

@@ -1,6 +1,7 @@
 """Lanes of an edge's worker: their admission, the pool of each session, and the clients that wait.
 
     accept ── first byte 0xF7 ──▶ EdgeLanes.admit ──▶ LaneSession.idle
+           ── TLS, by ALPN ─────▶ EdgeLanes.admit_tls ──┘
     client ── LaneSession.open ──▶ LaneUse.on_accepted: relay  |  LaneUse.on_failed: retry, or refuse
 
 Everything runs in the thread of the loop, and callbacks are made from within it: they may call any method
@@ -14,11 +15,13 @@ from typing import Final, override
 from towonel.identity.lanes import LaneSeal
 from towonel.relay.admission.half_open import Admitter, HalfOpenLane, send_refusal
 from towonel.relay.core.deadlines import Timed
+from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.core.lane_pool import LanePool
 from towonel.relay.loop import Loop, TurnGroup
 from towonel.relay.memory import Memory
 from towonel.relay.sessions.edge import EdgeLane, LaneSession, LaneUse, SessionOwner
 from towonel.relay.sessions.waiting_room import Wait, Waiter
+from towonel.relay.tls.lane_tls import EdgeTls
 from towonel.wire.errors import Code
 
 __all__ = ["EdgeLane", "EdgeLanes", "EdgeLanesOwner", "LaneSession", "LaneUse", "Waiter"]
@@ -49,6 +52,7 @@ class EdgeLanes(Admitter, SessionOwner):
         owner: told what control has to know.
         edge_id: 32 bytes, the edge's key.
         certificate_hash: SHA-256 of the certificate that sessions are opened under.
+        tls: of lanes inside TLS; None where none are admitted.
         workers: how many there are.
         admission_s: how long an admission may take in all.
         max_half_open: lanes that are not admitted yet, at most.
@@ -56,7 +60,7 @@ class EdgeLanes(Admitter, SessionOwner):
     Attributes:
         sessions: by id.
         half_open: lanes that are not admitted yet.
-        admitted: lanes admitted since the start.
+        admitted: lanes admitted since the start, by kind.
         lost: lanes that were lost since the start, by code; NORMAL if they were closed in order.
         refused: admissions refused since the start, by code.
     """
@@ -69,6 +73,7 @@ class EdgeLanes(Admitter, SessionOwner):
         *,
         edge_id: bytes,
         certificate_hash: bytes,
+        tls: EdgeTls | None = None,
         workers: int = 1,
         admission_s: float = ADMISSION_S,
         max_half_open: int = MAX_HALF_OPEN,
@@ -77,12 +82,13 @@ class EdgeLanes(Admitter, SessionOwner):
         self.certificate_hash = certificate_hash
         self.sessions: dict[bytes, LaneSession] = {}
         self.half_open: set[HalfOpenLane] = set()
-        self.admitted = 0
+        self.admitted = dict.fromkeys(LaneKind, 0)
         self.lost: dict[Code, int] = {}
         self.refused: dict[Code, int] = {}
         self._loop = loop
         self._memory = memory
         self._owner = owner
+        self._tls = tls
         self._workers = workers
         self._admission_s = admission_s
         self._max_half_open = max_half_open
@@ -137,13 +143,31 @@ class EdgeLanes(Admitter, SessionOwner):
         """
         if len(self.half_open) >= self._max_half_open:
             send_refusal(sock, Code.OVERLOADED)
-            sock.close()
-            self._count(self.refused, Code.OVERLOADED)
-            self._owner.on_settled(source)
+            self._refuse(sock, Code.OVERLOADED, source)
             return
         half = HalfOpenLane(sock, self._loop, self, data, source)
         self.half_open.add(half)
         half.start(self._admission_s)
+
+    def admit_tls(self, sock: socket.socket, data: bytes, source: object) -> None:
+        """Admit the lane that a TLS connection begins, or refuse it.
+
+        Args:
+            sock: as of `admit`.
+            data: bytes that were read of it: the ClientHello, which offers the lanes' protocol.
+            source: as of `admit`.
+        """
+        if self._tls is None:
+            self._refuse(sock, Code.UNSUPPORTED_VERSION, source)
+        elif len(self.half_open) >= self._max_half_open:
+            self._refuse(sock, Code.OVERLOADED, source)
+        else:
+            self.admit(self._tls.wrap(sock, data), b"", source)
+
+    def _refuse(self, sock: socket.socket, code: Code, source: object) -> None:
+        sock.close()
+        self._count(self.refused, code)
+        self._owner.on_settled(source)
 
     def wait(self, sessions: Sequence[LaneSession], waiter: Waiter) -> bool:
         """Wait for a lane of any of the sessions for 3 RTT + 50 ms, 100 ms to 1 s.
@@ -177,9 +201,9 @@ class EdgeLanes(Admitter, SessionOwner):
     @override
     def on_admitted(self, half: HalfOpenLane, session: LaneSession, seal: LaneSeal) -> None:
         self.half_open.discard(half)
-        self.admitted += 1
         self._owner.on_settled(half.source)
         lane = EdgeLane(half.sock, self._loop, self._memory, session, seal)
+        self.admitted[lane.kind] += 1
         self._loop.replace(lane.descriptor, lane)
         session.add(lane)
         lane.on_readable()

@@ -4,12 +4,14 @@ import socket
 from typing import Final, override
 
 from towonel.relay.connection import Connection
+from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.core.lane_state import LaneState, Received
 from towonel.relay.lane_events import LaneEvents
 from towonel.relay.lingering import LINGER_OFF
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
 from towonel.relay.socket_end import STALL_CHECK_S
+from towonel.relay.tls.tls_socket import TlsSocket
 from towonel.wire import lanes
 from towonel.wire.errors import Code
 from towonel.wire.lanes import PROBE_BYTES, FrameType
@@ -20,13 +22,22 @@ RESET_ANSWER_S: Final = 2.0
 class Lane(LaneEvents):
     """One end of a lane, which `EdgeLane` and `AgentLane` inherit from.
 
+    Nothing that TLS protects may be spliced past it: such a lane has the memory of its TLS, without pipes.
+
     Attributes:
         resting: whether its last use is over, and `on_idle` knows.
     """
 
     def __init__(self, sock: socket.socket, loop: Loop, memory: Memory, state: LaneState) -> None:
-        super().__init__(sock, loop, memory, state)
+        tls = sock if isinstance(sock, TlsSocket) else None
+        super().__init__(sock, loop, memory if tls is None else tls.memory, state)
+        self._tls = tls
         self.resting = True
+
+    @property
+    def kind(self) -> LaneKind:
+        """Whether TLS protects it."""
+        return LaneKind.PLAIN if self._tls is None else LaneKind.TLS
 
     # How uses begin and end.
 
@@ -71,6 +82,8 @@ class Lane(LaneEvents):
     def retire(self) -> None:
         """Close the lane, which is idle, so that the peer gets what was sent before."""
         if not self.closed:
+            if self._tls is not None:
+                self._tls.end()
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
             self.lose(Code.NORMAL)
 

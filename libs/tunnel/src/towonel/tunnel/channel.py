@@ -24,10 +24,11 @@ from towonel.tunnel.core.events import (
 from towonel.tunnel.core.machine import Machine
 from towonel.tunnel.core.stream_ids import CONTROL_STREAM
 from towonel.tunnel.driver import Driver
-from towonel.tunnel.quic.connection import Connection, ConnectionHandler
+from towonel.tunnel.quic.connection import ConnectionHandler
 from towonel.tunnel.session_credit import SessionCredit
 from towonel.tunnel.stream import Stream
 from towonel.tunnel.streams import Streams
+from towonel.tunnel.transport import Transport
 from towonel.wire.errors import Code, ProtocolError, TowonelError
 from towonel.wire.messages import Abandoned, Decoder, Message, Window, encode
 
@@ -75,7 +76,7 @@ class Channel(ConnectionHandler):
 
     def __init__(
         self,
-        connection: Connection,
+        connection: Transport,
         machine: Machine,
         handler: ChannelHandler,
         *,

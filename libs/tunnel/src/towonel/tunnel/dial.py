@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, Collection, Iterable
 from functools import partial
 
 from towonel.identity.keys import NodeKey
-from towonel.tunnel.address_race import open_any
 from towonel.tunnel.core.handshake import AgentHandshake, EdgeIdentity
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.link import Link
+from towonel.tunnel.quic.address_race import open_any
 from towonel.tunnel.quic.udp import Address
 from towonel.tunnel.stream_requests import Handle, StreamTasks
 from towonel.wire.names import ServiceKey

@@ -16,6 +16,9 @@ from towonel.tunnel.quic.configuration import agent_connection
 from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.quic.udp import Address, Endpoint, dialing_socket
 from towonel.tunnel.stream import Stream
+from towonel.tunnel.tcp.connection import TcpConnection
+from towonel.tunnel.tcp.secure_socket import SecurePeer
+from towonel.tunnel.transport import Transport
 from towonel.wire.addresses import format_address
 from towonel.wire.errors import Code
 
@@ -32,6 +35,7 @@ class Link(ChannelHandler):
     Attributes:
         edge: that was dialled.
         address: where it was.
+        is_by_tcp: whether it goes over TCP, and carries no streams.
         session_id: the edge's name for this session; empty before its Welcome.
         lane_secret: proves lanes to be of this session; None where the edge has none.
         lanes_wanted: how many the edge wants; None until it has said so.
@@ -41,6 +45,7 @@ class Link(ChannelHandler):
 
     channel: Channel
     address: Address
+    _quic: Connection
 
     def __init__(
         self,
@@ -58,6 +63,7 @@ class Link(ChannelHandler):
         self._closed: asyncio.Future[Code] = loop.create_future()
         self.answered: asyncio.Future[None] = loop.create_future()  # by the first datagram
         self.peer = ""
+        self.is_by_tcp = False
         self._going_away = asyncio.Event()
         self.session_id = b""
         self.lane_secret: bytes | None = None
@@ -66,29 +72,21 @@ class Link(ChannelHandler):
         self.observe_lanes: Callable[[int], None] = _ignore_lanes
 
     @contextlib.contextmanager
-    def connect(self, peer: Address) -> Generator[None]:
+    def connect(self, peer: Address, by_tcp: SecurePeer | None = None) -> Generator[None]:
         """Hold a connection, its handshake begun, and close it at the end.
+
+        Args:
+            peer: address of the edge.
+            by_tcp: connected to it, for a link without streams; None for QUIC.
 
         Raises:
             OSError: there is no route to the address.
         """
         self.address = peer
         self.peer = format_address(*peer[:2])
-        endpoint = Endpoint(dialing_socket(peer), self._receive)
-        quic = agent_connection(self.edge.certificate_pem, self._timing)
-        connection = Connection(
-            quic,
-            endpoint.send,
-            self._make_channel,
-            keepalive_s=self._timing.agent_keepalive_s,
-            timing=self._timing,
-        )
-        try:
-            connection.connect(peer)
+        self.is_by_tcp = by_tcp is not None
+        with self._connect_by_quic(peer) if by_tcp is None else self._connect_by_tcp(by_tcp):
             yield
-        finally:
-            connection.close(CloseReason(Code.NORMAL))
-            endpoint.close()
 
     @property
     def active(self) -> int:
@@ -157,12 +155,45 @@ class Link(ChannelHandler):
         self.end_code = reason.code
         self._closed.set_result(reason.code)
 
+    @contextlib.contextmanager
+    def _connect_by_quic(self, peer: Address) -> Generator[None]:
+        endpoint = Endpoint(dialing_socket(peer), self._receive)
+        quic = agent_connection(self.edge.certificate_pem, self._timing)
+        self._quic = connection = Connection(
+            quic,
+            endpoint.send,
+            self._make_channel,
+            keepalive_s=self._timing.agent_keepalive_s,
+            timing=self._timing,
+        )
+        try:
+            connection.connect(peer)
+            yield
+        finally:
+            connection.close(CloseReason(Code.NORMAL))
+            endpoint.close()
+
+    @contextlib.contextmanager
+    def _connect_by_tcp(self, peer: SecurePeer) -> Generator[None]:
+        connection = TcpConnection(
+            peer.sock,
+            self.peer,
+            self._make_channel,
+            check_peer=peer.check,
+            keepalive_s=self._timing.agent_keepalive_s,
+            timing=self._timing,
+        )
+        try:
+            yield
+        finally:
+            connection.close(CloseReason(Code.NORMAL))
+
     def _receive(self, data: bytes, address: Address) -> None:
         if not self.answered.done():
             self.answered.set_result(None)
-        self.channel.connection.receive(data, address)
+        self._quic.receive(data, address)
 
-    def _make_channel(self, connection: Connection) -> Channel:
+    def _make_channel(self, connection: Transport) -> Channel:
         self.channel = Channel(connection, self._machine, self, opens=False)
         return self.channel
 

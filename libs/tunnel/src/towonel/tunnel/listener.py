@@ -5,7 +5,7 @@ import contextlib
 import socket
 from collections.abc import AsyncGenerator, Collection
 from enum import Enum, auto
-from typing import Protocol, override
+from typing import override
 
 from aioquic.buffer import Buffer  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateImportUsage] its documented home
 from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE, QuicConfiguration
@@ -21,8 +21,6 @@ from towonel.tunnel.core.bounds.handshake_places import (
     HandshakeLimits,
     HandshakePlaces,
 )
-from towonel.tunnel.core.bounds.receive_budget import ReceiveBudget
-from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.core.close_reason import CloseReason
 from towonel.tunnel.core.handshake import EdgeHandshake, EdgeIdentity
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
@@ -31,48 +29,15 @@ from towonel.tunnel.quic.configuration import edge_configuration, edge_connectio
 from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.quic.stateless_reset import StatelessResetter
 from towonel.tunnel.quic.udp import Address, Endpoint, bound_socket, resolve
-from towonel.tunnel.session import Session, SessionListener
+from towonel.tunnel.session import AdmissionPolicy, Session, SessionListener
+from towonel.tunnel.tcp.connections import TcpConnections
+from towonel.tunnel.tcp.secure_socket import SecureSocket
+from towonel.tunnel.transport import Transport
 from towonel.wire.errors import Code, Denied
-from towonel.wire.ids import AgentId, EdgeId, TenantId
+from towonel.wire.ids import AgentId, EdgeId
 from towonel.wire.names import ServiceKey
 
 RESET_KEY = "towonel 2026-11 stateless reset"  # what the edge's key is asked for
-
-
-class AdmissionPolicy(SessionListener, Protocol):
-    """Policy of an edge: which agents it admits; also observes what becomes of them."""
-
-    has_lanes: bool = False  # whether they may dial lanes
-
-    def now_ms(self) -> int:
-        """Return the Unix time."""
-        ...
-
-    def hub_ids(self) -> Collection[bytes]:
-        """Return the hubs whose grants count."""
-        ...
-
-    def refuse(self, grant: Grant) -> Code | None:
-        """Return why a grant that is in order is refused all the same, or None."""
-        ...
-
-    def refuse_more(
-        self, grant: Grant, services: Collection[ServiceKey], *, is_replacement: bool
-    ) -> Denied | None:
-        """Return why no session with these services is admitted beside others, or in one's place."""
-        ...
-
-    def source_of(self, host: str) -> str:
-        """Return what counts as one source of handshakes."""
-        ...
-
-    def budgets_of(self, tenant_id: TenantId) -> tuple[SendBudget, ReceiveBudget]:
-        """Return the budgets of what is sent and of what arrived on all sessions of a tenant."""
-        ...
-
-    def on_refused(self, code: Code, detail: str, peer: str) -> None:
-        """A client was not admitted."""
-        ...
 
 
 class ListenerState(Enum):
@@ -115,7 +80,8 @@ class Listener(SessionListener):
         self._loop = asyncio.get_running_loop()
         self._resetter = StatelessResetter(reset_key, self._loop.time())
         self._by_id: dict[bytes, Connection] = {}
-        self._handshaking = HandshakePlaces[Connection](limits)
+        self._by_tcp = TcpConnections(timing)
+        self._handshaking = HandshakePlaces[Transport](limits)
         self._sessions: dict[AgentId, Session] = {}
         self._state = ListenerState.OPEN
         self._endpoint = Endpoint(sock, self._receive)
@@ -140,9 +106,20 @@ class Listener(SessionListener):
         for session in self._sessions.values():
             session.go_away()
 
+    def take(self, sock: SecureSocket, address: Address) -> None:
+        """Take a connection of TLS over TCP, whose handshake is still to come, for a session."""
+        source = self._policy.source_of(address[0])
+        if self._has_place(source, address):
+            connection = self._by_tcp.open(
+                sock, address, self._make_channel, self._handshaking.leave
+            )
+            self._handshaking.take(source, connection, self._loop.time())
+        else:
+            sock.close()
+
     def close(self, code: Code = Code.DRAINING) -> None:
         """End every connection and free the port."""
-        for connection in set(self._by_id.values()):
+        for connection in (*set(self._by_id.values()), *self._by_tcp.open_ones):
             connection.close(CloseReason(code))
         self._endpoint.close()
 
@@ -206,17 +183,23 @@ class Listener(SessionListener):
         if original_id is None:
             return None
         source = self._policy.source_of(address[0])
-        place = self._handshaking.find(source, self._loop.time())
-        if isinstance(place, Full):
-            detail = f"{len(self._handshaking)} handshakes"
-            self._policy.on_refused(place.code, detail, f"{address[0]}:{address[1]}")
+        if not self._has_place(source, address):
             return None
-        if place.evicted is not None:
-            place.evicted.close(CloseReason(Code.OVERLOADED, "it made room for another handshake"))
         self._validator.spend(header.destination_cid)
         connection = self._open(header.destination_cid, original_id)
         self._handshaking.take(source, connection, self._loop.time())
         return connection
+
+    def _has_place(self, source: str, address: Address) -> bool:
+        """Return whether there is a place for a handshake of a source; the last one loses its own."""
+        place = self._handshaking.find(source, self._loop.time())
+        if isinstance(place, Full):
+            detail = f"{len(self._handshaking)} handshakes"
+            self._policy.on_refused(place.code, detail, f"{address[0]}:{address[1]}")
+            return False
+        if place.evicted is not None:
+            place.evicted.close(CloseReason(Code.OVERLOADED, "it made room for another handshake"))
+        return True
 
     def _open(self, retry_id: bytes, original_id: bytes) -> Connection:
         quic = edge_connection(
@@ -250,7 +233,7 @@ class Listener(SessionListener):
         self._by_id |= dict.fromkeys(ids, connection)
         return connection
 
-    def _make_channel(self, connection: Connection) -> Channel:
+    def _make_channel(self, connection: Transport) -> Channel:
         return Session(
             connection,
             self._handshake,

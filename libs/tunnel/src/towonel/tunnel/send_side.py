@@ -5,8 +5,8 @@ from collections.abc import Callable
 from functools import partial
 
 from towonel.tunnel.pipe import CHUNK_BYTES
-from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.session_credit import SessionCredit
+from towonel.tunnel.transport import Transport
 from towonel.wire.credit import MAX_STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES, SendCredit
 from towonel.wire.errors import Code, Unavailable
 
@@ -19,7 +19,7 @@ class SendSide:
     """
 
     def __init__(
-        self, stream_id: int, connection: Connection, session_credit: SessionCredit
+        self, stream_id: int, connection: Transport, session_credit: SessionCredit
     ) -> None:
         self._stream_id = stream_id
         self._connection = connection

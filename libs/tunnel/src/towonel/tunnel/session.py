@@ -2,10 +2,13 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol, override
 
+from towonel.identity.grants import Grant
 from towonel.tunnel.channel import Channel, ChannelHandler
+from towonel.tunnel.core.bounds.receive_budget import ReceiveBudget
+from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.core.close_reason import CloseReason
 from towonel.tunnel.core.events import GoAwayRequested, LanesRequested
 from towonel.tunnel.core.handshake import EdgeHandshake
@@ -13,10 +16,10 @@ from towonel.tunnel.core.machine import State
 from towonel.tunnel.core.session_machine import SessionMachine
 from towonel.tunnel.core.timing import DEFAULT_TIMING, Timing
 from towonel.tunnel.pipe import Pipe
-from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.stream import Stream
+from towonel.tunnel.transport import Transport
 from towonel.wire import preamble as preambles
-from towonel.wire.errors import Code, ProtocolError, Unavailable
+from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
 from towonel.wire.ids import AgentId, TenantId
 from towonel.wire.messages import LANE_SECRET_BYTES, NONCE_BYTES, SESSION_ID_BYTES
 from towonel.wire.names import ServiceKey
@@ -41,6 +44,42 @@ class SessionListener(Protocol):
         ...
 
 
+class AdmissionPolicy(SessionListener, Protocol):
+    """Policy of an edge: which agents it admits; also observes what becomes of them."""
+
+    has_lanes: bool = False  # whether they may dial lanes
+
+    def now_ms(self) -> int:
+        """Return the Unix time."""
+        ...
+
+    def hub_ids(self) -> Collection[bytes]:
+        """Return the hubs whose grants count."""
+        ...
+
+    def refuse(self, grant: Grant) -> Code | None:
+        """Return why a grant that is in order is refused all the same, or None."""
+        ...
+
+    def refuse_more(
+        self, grant: Grant, services: Collection[ServiceKey], *, is_replacement: bool
+    ) -> Denied | None:
+        """Return why no session with these services is admitted beside others, or in one's place."""
+        ...
+
+    def source_of(self, host: str) -> str:
+        """Return what counts as one source of handshakes."""
+        ...
+
+    def budgets_of(self, tenant_id: TenantId) -> tuple[SendBudget, ReceiveBudget]:
+        """Return the budgets of what is sent and of what arrived on all sessions of a tenant."""
+        ...
+
+    def on_refused(self, code: Code, detail: str, peer: str) -> None:
+        """A client was not admitted."""
+        ...
+
+
 class Session(ChannelHandler):
     """Session with one agent, from its first datagram; the agent's attributes are set on admission.
 
@@ -62,7 +101,7 @@ class Session(ChannelHandler):
 
     def __init__(
         self,
-        connection: Connection,
+        connection: Transport,
         handshake: EdgeHandshake,
         listener: SessionListener,
         *,
@@ -103,6 +142,11 @@ class Session(ChannelHandler):
     def active(self) -> int:
         """Number of open streams."""
         return self.channel.streams.count
+
+    @property
+    def has_streams(self) -> bool:
+        """Whether clients may come by streams, and not over lanes alone."""
+        return self.connection.has_streams
 
     @property
     def going_away(self) -> bool:

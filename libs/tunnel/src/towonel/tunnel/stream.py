@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import override
 
 from towonel.tunnel.pipe import CHUNK_BYTES, Pipe
-from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.receive_side import ReceiveSide
 from towonel.tunnel.send_side import SendSide
 from towonel.tunnel.session_credit import SessionCredit
+from towonel.tunnel.transport import Transport
 from towonel.wire.errors import Code
 
 
@@ -24,7 +24,7 @@ class Stream(Pipe):
     def __init__(
         self,
         stream_id: int,
-        connection: Connection,
+        connection: Transport,
         session_credit: SessionCredit,
         on_change: Callable[["Stream"], None],
     ) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from towonel.tunnel.core.bounds.message_budget import MessageBudget
 from towonel.tunnel.core.stream_ids import CONTROL_STREAM, SeenStreams
-from towonel.tunnel.quic.connection import Connection
 from towonel.tunnel.session_credit import SessionCredit
 from towonel.tunnel.stream import Stream
+from towonel.tunnel.transport import Transport
 from towonel.wire.errors import Code, ProtocolError, Unavailable
 from towonel.wire.messages import Abandoned, Window
 
@@ -28,7 +28,7 @@ class Streams:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: Transport,
         session_credit: SessionCredit,
         messages: MessageBudget,
         on_stream: Callable[[Stream], None] | None = None,

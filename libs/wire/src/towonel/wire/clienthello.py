@@ -40,10 +40,12 @@ class ClientHello(NamedTuple):
     Args:
         server_name: that the client asks for.
         has_early_data: whether requests may follow at once, which must not reach two origins.
+        protocols: that the client offers (ALPN), by which lanes of agents are told from clients.
     """
 
     server_name: Hostname
     has_early_data: bool = False
+    protocols: tuple[bytes, ...] = ()
 
 
 class Incomplete(NamedTuple):
@@ -147,12 +149,11 @@ def _parse(handshake: bytes) -> ClientHello:
     end = _HANDSHAKE_HEADER + int.from_bytes(handshake[1:4])
     at = _after_compression(handshake, end)
     extensions = _parse_extensions(handshake, at, end) if at < end else {}
-    if _ALPN in extensions:
-        _check_alpn(handshake, extensions[_ALPN])
+    protocols = _parse_alpn(handshake, *extensions[_ALPN]) if _ALPN in extensions else ()
     if _SERVER_NAME not in extensions:
         raise ProtocolError(Code.NO_SNI, "the client names no host")
     name = _parse_server_name(handshake, *extensions[_SERVER_NAME])
-    return ClientHello(name, _EARLY_DATA in extensions)
+    return ClientHello(name, _EARLY_DATA in extensions, protocols)
 
 
 def _after_compression(handshake: bytes, end: int) -> int:
@@ -189,11 +190,14 @@ def _parse_extensions(data: bytes, at: int, end: int) -> dict[int, tuple[int, in
     return found
 
 
-def _check_alpn(data: bytes, extension: tuple[int, int]) -> None:
-    """Check the list of protocols (RFC 7301 §3.1); which they are is the origin's affair."""
-    at, end = _vector(data, extension[0], 2, extension[1])
-    while at < end:
-        _, at = _vector(data, at, 1, end)
+def _parse_alpn(data: bytes, begin: int, end: int) -> tuple[bytes, ...]:
+    """Return the protocols that a client offers (RFC 7301 §3.1)."""
+    found: list[bytes] = []
+    at, last = _vector(data, begin, 2, end)
+    while at < last:
+        begin, at = _vector(data, at, 1, last)
+        found.append(data[begin:at])
+    return tuple(found)
 
 
 def _parse_server_name(data: bytes, at: int, end: int) -> Hostname:

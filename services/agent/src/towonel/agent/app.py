@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import secrets
+from typing import Final
 
 import structlog
 
@@ -21,6 +22,7 @@ from towonel.agent.timing import DEFAULT_TIMING, Timing
 from towonel.agent.worker.messages import Start
 from towonel.client.hub import HubClient
 from towonel.identity.keys import SEED_BYTES, NodeKey, TenantKey
+from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.supervisor import Start as StartWorker
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
@@ -29,6 +31,11 @@ from towonel.runtime.lifecycle import DrainTimedOut
 from towonel.runtime.settings import SettingsError
 from towonel.wire.errors import Denied
 
+_KINDS: Final = {
+    LaneMode.AUTO: (LaneKind.PLAIN, LaneKind.TLS),
+    LaneMode.TLS: (LaneKind.TLS,),  # and never a plain one
+    LaneMode.OFF: (),
+}
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
@@ -66,7 +73,7 @@ class Agent:
             LaneMetrics(self.metrics),
             self.health,
             origin_log,
-            enabled=settings.lanes is LaneMode.AUTO,
+            kinds=_KINDS[settings.lanes],
             start_process=start_worker,
         )
         self.origins = Origins(

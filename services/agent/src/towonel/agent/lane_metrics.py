@@ -32,12 +32,12 @@ class LaneMetrics:
         """Count what was done since the last message of the same worker."""
         metrics, last, self._last = self._metrics, self._last, now
         metrics.streams.inc(now.active - last.active)
-        metrics.streams_accepted.inc(now.accepted - last.accepted)
-        metrics.accepted_by_way.labels("lane").inc(now.accepted - last.accepted)
+        metrics.streams_accepted.inc(_sum(now.accepted) - _sum(last.accepted))
+        _add_words(metrics.accepted_by_way, now.accepted, last.accepted)
         metrics.streams_completed.inc(now.completed - last.completed)
         metrics.carried.labels("edge_to_origin").inc(now.to_origin - last.to_origin)
         metrics.carried.labels("origin_to_edge").inc(now.to_edge - last.to_edge)
-        metrics.lanes_admitted.inc(now.lanes_admitted - last.lanes_admitted)
+        _add_words(metrics.lanes_admitted, now.lanes_admitted, last.lanes_admitted)
         _add(metrics.stream_errors, now.errors, last.errors)
         _add(metrics.lanes_lost, now.lanes_lost, last.lanes_lost)
         _add(metrics.lanes_failed, now.lanes_failed, last.lanes_failed)
@@ -71,6 +71,19 @@ class LaneMetrics:
         lanes.labels("in_use").set(sum(session.in_use for session in sessions))
         lanes.labels("dialing").set(sum(session.dialing for session in sessions))
         lanes.labels("wanted").set(sum(session.wanted for session in sessions))
+
+
+def _sum(counts: Iterable[tuple[str, int]]) -> int:
+    return sum(count for _, count in counts)
+
+
+def _add_words(
+    counter: Counter, now: Iterable[tuple[str, int]], last: Iterable[tuple[str, int]]
+) -> None:
+    """Add to a counter by word what its totals are more than before."""
+    before = dict(last)
+    for word, total in now:
+        counter.labels(word).inc(total - before.get(word, 0))
 
 
 def _add(counter: Counter, now: Iterable[tuple[int, int]], last: Iterable[tuple[int, int]]) -> None:

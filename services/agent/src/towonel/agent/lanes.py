@@ -6,7 +6,7 @@ on streams is none of its business: the edge decides which way a client goes.
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Sequence
 from functools import partial
 from itertools import batched
 from random import SystemRandom
@@ -46,6 +46,7 @@ from towonel.agent.worker.messages import (
     to_key,
 )
 from towonel.relay.channel import ChannelMessage
+from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.supervisor import Control, Worker, exec_python, supervise
 from towonel.relay.supervisor import Start as StartProcess
 from towonel.runtime.admin import Health
@@ -68,7 +69,7 @@ class Lanes(Control):
         metrics: count what the worker did.
         health: says which edges take no lanes.
         origin_log: says what origins do wrong.
-        enabled: whether lanes are wanted at all.
+        kinds: of lanes, in order of preference; none for no lanes.
         start_process: starts a worker.
     """
 
@@ -81,7 +82,7 @@ class Lanes(Control):
         health: Health,
         origin_log: OriginLog,
         *,
-        enabled: bool = True,
+        kinds: Sequence[LaneKind] = (LaneKind.PLAIN,),
         start_process: StartProcess | None = None,
     ) -> None:
         self._origins = {service.key: service.origin for service in services}
@@ -90,9 +91,10 @@ class Lanes(Control):
         self._metrics = metrics
         self._health = health
         self._log = origin_log
-        self._enabled = enabled
+        self._kinds = tuple(kinds)
         self._start_process = start_process or exec_python("-m", "towonel.agent.worker")
         self._links: dict[bytes, Link] = {}
+        self._server_names: dict[bytes, str] = {}
         self._failed: dict[bytes, Code] = {}
         self._worker: Worker | None = None
         self._tasks: asyncio.TaskGroup | None = None
@@ -101,25 +103,34 @@ class Lanes(Control):
         self._draining = False
 
     @property
+    def enabled(self) -> bool:
+        """Whether clients may come over lanes at all."""
+        return bool(self._kinds)
+
+    @property
     def active(self) -> int:
         """Clients of the worker, a second ago at most."""
         return self._metrics.active
 
     @contextlib.contextmanager
-    def hold(self, link: Link) -> Generator[None]:
-        """Have lanes beside an open link, if its edge has some, for the time of the block."""
-        if not self._enabled or link.lane_secret is None:
+    def hold(self, link: Link, server_name: str) -> Generator[None]:
+        """Have lanes beside an open link, if its edge has some, for the time of the block.
+
+        Lanes inside TLS ask for `server_name`.
+        """
+        if not self._kinds or link.lane_secret is None:
             yield
             return
         session_id = link.session_id
         self._links[session_id] = link
+        self._server_names[session_id] = server_name
         link.observe_lanes = partial(self._want, session_id)
         self._tell_session(link)
         self._wanted.set()
         try:
             yield
         finally:
-            del self._links[session_id]
+            del self._links[session_id], self._server_names[session_id]
             self._metrics.forget_session(session_id)
             self._note_failure(session_id, None)
             self._tell(SessionEnded(session_id, find_cut(link.end_code)))
@@ -213,6 +224,8 @@ class Lanes(Control):
             edge.certificate_sha256,
             host,
             port,
+            self._server_names[link.session_id],
+            tuple(map(str, self._kinds)),
         )
         self._tell(session)
         if link.lanes_wanted is not None:

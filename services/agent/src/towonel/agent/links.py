@@ -12,12 +12,14 @@ from towonel.agent.edge_addresses import resolve_edge
 from towonel.agent.lanes import Lanes
 from towonel.agent.metrics import VERSION, Metrics
 from towonel.agent.origins import Origins
+from towonel.agent.tcp_links import dial_edge_by_tcp
 from towonel.agent.timing import LinkTiming
 from towonel.identity.keys import NodeKey
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
-from towonel.runtime.dns.resolver import Resolver
+from towonel.runtime.dns.resolver import Resolver, SocketAddress
 from towonel.runtime.logs import describe_error
+from towonel.tunnel.core.handshake import AgentHandshake
 from towonel.tunnel.dial import dial
 from towonel.tunnel.link import Link
 from towonel.wire.errors import Code, TowonelError
@@ -54,6 +56,7 @@ class Links:
         self._timing = timing
         self._grant = b""
         self._edges: dict[EdgeId, Edge] = {}
+        self._silent: dict[EdgeId, str] = {}  # that answer by TCP alone, and what UDP said
         self._tasks_by_edge: dict[EdgeId, asyncio.Task[None]] = {}
         self._links: set[Link] = set()
         self._draining = False
@@ -111,34 +114,104 @@ class Links:
                     await asyncio.sleep(backoff.next_delay(self._rng))
 
     async def _hold_link(self, edge: Edge, finishing: asyncio.TaskGroup) -> None:
-        """Hold a link until it ends or its edge sends GoAway."""
-        facts = {"edge_id": edge.edge_id.hex(), "address": edge.advertised}
+        """Hold a link until it ends or its edge sends GoAway; where UDP is blocked, one over TCP."""
         async with contextlib.AsyncExitStack() as exits:
             try:
                 link = await exits.enter_async_context(self._dial(edge))
             except (TowonelError, OSError) as error:
-                code = error.code if isinstance(error, TowonelError) else Code.SESSION_LOST
-                self._metrics.links_refused.labels(code.word).inc()
-                if code is Code.CERTIFICATE_MISMATCH:
-                    self.is_outdated.set()
-                log.warning("link.failed", **facts, code=code.word, detail=describe_error(error))
+                if not await self._hold_by_tcp(edge, error, finishing):
+                    self._note_failure(edge, error)
                 return
-            facts["peer"] = link.peer
-            log.info("link.opened", **facts)
-            self._metrics.links_opened.inc()
-            if await _wait_going_away(link):
-                log.info("link.go_away_received", **facts)
-                self._lanes.go_away(link)
-                finishing.create_task(_wait_closed(exits.pop_all(), link))
-                return
-            code = await link.wait_closed()
-            self._metrics.links_refused.labels(code.word).inc()
-            log.info("link.closed", **facts, code=code.word)
+            await self._hold_open(edge, link, exits, finishing)
+
+    async def _hold_by_tcp(
+        self, edge: Edge, error: TowonelError | OSError, finishing: asyncio.TaskGroup
+    ) -> bool:
+        """Hold a link over TCP until it ends, or UDP works; return whether there was one."""
+        if not self._lanes.enabled or not _is_silence(error):
+            return False
+        async with contextlib.AsyncExitStack() as exits:
+            try:
+                link = await exits.enter_async_context(self._dial(edge, by_tcp=True))
+            except (TowonelError, OSError):
+                return False
+            detail = describe_error(error)
+            log.warning("link.by_tcp", **_facts(edge), peer=link.peer, detail=detail)
+            self._silent[edge.edge_id] = detail
+            self._update_health()
+            try:
+                await self._wait_udp(edge, link, exits, finishing)
+            finally:
+                self._silent.pop(edge.edge_id, None)
+                self._update_health()
+        return True
+
+    async def _wait_udp(
+        self, edge: Edge, link: Link, exits: contextlib.AsyncExitStack, finishing: asyncio.TaskGroup
+    ) -> None:
+        """Hold a link over TCP, and try UDP now and then; a session over it supersedes this one."""
+        timing = self._timing
+        pauses = Backoff(timing.first_udp_s, timing.max_udp_s, timing.healthy_s)
+        async with asyncio.TaskGroup() as tasks:
+            holding = tasks.create_task(self._hold_to_end(edge, link, exits, finishing))
+            while not await _ends_within(holding, pauses.next_delay(self._rng)):
+                async with contextlib.AsyncExitStack() as better:
+                    try:
+                        found = await better.enter_async_context(self._dial(edge))
+                    except (TowonelError, OSError):
+                        continue
+                    self._silent.pop(edge.edge_id, None)
+                    await self._hold_open(edge, found, better, finishing)
+                    holding.cancel()
+                    return
+
+    async def _hold_to_end(
+        self, edge: Edge, link: Link, exits: contextlib.AsyncExitStack, finishing: asyncio.TaskGroup
+    ) -> None:
+        """Hold a link, and forget it and its lanes at its end."""
+        await self._hold_open(edge, link, exits, finishing)
+        await exits.aclose()
+
+    async def _hold_open(
+        self, edge: Edge, link: Link, exits: contextlib.AsyncExitStack, finishing: asyncio.TaskGroup
+    ) -> None:
+        facts = {**_facts(edge), "peer": link.peer}
+        log.info("link.opened", **facts)
+        self._metrics.links_opened.inc()
+        if await _wait_going_away(link):
+            log.info("link.go_away_received", **facts)
+            self._lanes.go_away(link)
+            finishing.create_task(_wait_closed(exits.pop_all(), link))
+            return
+        code = await link.wait_closed()
+        self._metrics.links_refused.labels(code.word).inc()
+        log.info("link.closed", **facts, code=code.word)
+
+    def _note_failure(self, edge: Edge, error: TowonelError | OSError) -> None:
+        code = error.code if isinstance(error, TowonelError) else Code.SESSION_LOST
+        self._metrics.links_refused.labels(code.word).inc()
+        if code is Code.CERTIFICATE_MISMATCH:
+            self.is_outdated.set()
+        log.warning("link.failed", **_facts(edge), code=code.word, detail=describe_error(error))
 
     @contextlib.asynccontextmanager
-    async def _dial(self, edge: Edge) -> AsyncGenerator[Link]:
+    async def _dial(self, edge: Edge, *, by_tcp: bool = False) -> AsyncGenerator[Link]:
         addresses = await resolve_edge(self._resolver, edge.addresses)
-        async with dial(
+        dialing = self._dial_by_tcp(addresses, edge) if by_tcp else self._dial_quic(addresses, edge)
+        async with dialing as link:
+            self._links.add(link)
+            self._update_health()
+            try:
+                with self._lanes.hold(link, edge.server_name):
+                    yield link
+            finally:
+                self._links.discard(link)
+                self._update_health()
+
+    def _dial_quic(
+        self, addresses: Iterable[SocketAddress], edge: Edge
+    ) -> contextlib.AbstractAsyncContextManager[Link]:
+        return dial(
             addresses,
             edge=edge.identity,
             key=self._key,
@@ -146,20 +219,37 @@ class Links:
             services=self._services,
             handle=self._origins.handle,
             software=SOFTWARE,
-        ) as link:
-            self._links.add(link)
-            self._update_health()
-            try:
-                with self._lanes.hold(link):
-                    yield link
-            finally:
-                self._links.discard(link)
-                self._update_health()
+            timing=self._timing.session,
+        )
+
+    def _dial_by_tcp(
+        self, addresses: Iterable[SocketAddress], edge: Edge
+    ) -> contextlib.AbstractAsyncContextManager[Link]:
+        handshake = AgentHandshake(self._key, self._grant, self._services, SOFTWARE)
+        return dial_edge_by_tcp(addresses, edge, handshake, self._timing.session)
 
     def _update_health(self) -> None:
         serving = sum(link.is_serving for link in self._links)
         self._metrics.links.set(serving)
+        self._metrics.links_by_tcp.set(sum(link.is_by_tcp for link in self._links))
         self._health.set("edges", ok=serving > 0, reason="no link to any edge")
+        details = "; ".join(sorted(set(self._silent.values())))
+        reason = f"{len(self._silent)} of {len(self._edges)} links go over TCP ({details})"
+        self._health.set_degraded("udp", reason=reason if self._silent else None)
+
+
+def _facts(edge: Edge) -> dict[str, str]:
+    return {"edge_id": edge.edge_id.hex(), "address": edge.advertised}
+
+
+def _is_silence(error: TowonelError | OSError) -> bool:
+    """Whether nothing answered, as where UDP is blocked."""
+    return isinstance(error, OSError) or error.code is Code.SESSION_LOST
+
+
+async def _ends_within(task: asyncio.Task[None], seconds: float) -> bool:
+    done, _ = await asyncio.wait([task], timeout=seconds)
+    return bool(done)
 
 
 async def _wait_going_away(link: Link) -> bool:

@@ -18,6 +18,9 @@ class Metrics:
         register_process_metrics(registry)
         gauge, counter = partial(Gauge, registry=registry), partial(Counter, registry=registry)
         self.links = gauge("towonel_agent_links_active", "Edges this agent is linked to.")
+        self.links_by_tcp = gauge(
+            "towonel_agent_links_by_tcp", "Edges linked to over TCP, because UDP gets no answer."
+        )
         self.links_opened = counter(
             "towonel_agent_edge_connections_accepted", "Links that were opened."
         )
@@ -51,7 +54,7 @@ class Metrics:
         gauge, counter = partial(Gauge, registry=registry), partial(Counter, registry=registry)
         self.accepted_by_way = counter(
             "towonel_agent_clients",
-            "Client connections taken, by the way they came: lane or stream.",
+            "Client connections taken, by the way they came: lane, tls_lane or stream.",
             ["way"],
         )
         self.lanes = gauge(
@@ -59,7 +62,11 @@ class Metrics:
             "Lanes now: idle, in_use, dialing, or wanted in all.",
             ["state"],
         )
-        self.lanes_admitted = counter("towonel_agent_lanes_admitted", "Lanes that edges admitted.")
+        self.lanes_admitted = counter(
+            "towonel_agent_lanes_admitted",
+            "Lanes that edges admitted: plain (lane) or inside TLS (tls_lane).",
+            ["way"],
+        )
         self.lanes_lost = counter(
             "towonel_agent_lanes_lost",
             "Lanes that were closed, by code; `normal` in order.",

@@ -54,14 +54,13 @@ class LaneMode(StrEnum):
     """Mode of the lanes of an agent."""
 
     AUTO = "auto"
+    TLS = "tls"
     OFF = "off"
 
 
 def _parse_lane_mode(value: object) -> object:
-    if value == "tls":
-        raise ValueError("tls is not there yet; use auto, whose lanes carry the client's own TLS")
     if isinstance(value, str) and value not in {*LaneMode}:
-        raise ValueError("must be auto or off")
+        raise ValueError("must be auto, tls or off")
     return value
 
 
@@ -119,8 +118,8 @@ class AgentSettings(Settings):
         default=LaneMode.AUTO,
         validation_alias="TOWONEL_AGENT_LANES",
         description=(
-            "auto: carry clients over TCP connections to the edges, dialled ahead, where that works; off: "
-            "over QUIC only."
+            "auto: carry clients over TCP connections to the edges, dialled ahead, where that works; tls: the "
+            "same inside TLS, so that nobody on the way learns who the clients are; off: over QUIC only."
         ),
     )
     drain_timeout_secs: float = Field(

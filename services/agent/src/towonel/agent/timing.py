@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from towonel.tunnel.core.timing import DEFAULT_TIMING as DEFAULT_SESSION_TIMING
+from towonel.tunnel.core.timing import Timing as SessionTiming
+
 
 @dataclass(frozen=True, slots=True)
 class HubTiming:
@@ -32,11 +35,17 @@ class LinkTiming:
         first_pause_s: before the first retry.
         max_pause_s: between retries, at most.
         healthy_s: a link that lasted this long was a success: the next retry is a first one.
+        first_udp_s: until UDP is tried again for the first time, while a link goes over TCP.
+        max_udp_s: between these tries, at most.
+        session: of the links themselves.
     """
 
     first_pause_s: float = 0.5
     max_pause_s: float = 30.0
     healthy_s: float = 60.0
+    first_udp_s: float = 60.0
+    max_udp_s: float = 600.0
+    session: SessionTiming = DEFAULT_SESSION_TIMING
 
 
 @dataclass(frozen=True, slots=True)

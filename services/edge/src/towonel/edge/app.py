@@ -20,6 +20,7 @@ from towonel.edge.credentials import EdgeCredentials, load_credentials, to_datet
 from towonel.edge.data_plane.control import DataPlane
 from towonel.edge.data_plane.sockets import bind_socket
 from towonel.edge.data_plane.start import START_WORKER, make_start
+from towonel.edge.data_plane.tcp_sessions import make_session_taker
 from towonel.edge.metrics import Metrics
 from towonel.edge.own_addresses import find_addresses
 from towonel.edge.report_builder import ReportBuilder
@@ -146,6 +147,7 @@ async def _listen_for_agents(edge: Edge, credentials: EdgeCredentials) -> AsyncG
             field = "session_listen" if settings.session_listen else "listen"
             variable = settings.variable_of(field)
             raise listen_error(variable, host, port, error) from error
+        edge.plane.take_session = make_session_taker(credentials, agents)
         yield agents
 
 

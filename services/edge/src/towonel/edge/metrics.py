@@ -33,8 +33,22 @@ class Metrics:
         self.retries = counter(
             "retries", "Clients tried on another session, by the code of the failed try.", "code"
         )
+        self.routes = gauge("routes", "Routes in the table.")
+        self.revision = gauge("route_revision", "Revision of the route table.")
+        self.hub_reachable = gauge("hub_reachable", "1 while the hub answers, else 0.")
+        self.redis_refused = counter("redis_messages_refused", "Messages of Redis too large.")
+        self.reports = counter(
+            "reports", "Reports to the hub, by code; `normal` got there.", "code"
+        )
+        self._add_sessions(counter, gauge)
+        self._add_workers(counter, gauge)
+
+    def _add_sessions(self, counter: Callable[..., Counter], gauge: Callable[..., Gauge]) -> None:
         self.sessions = counter("sessions", "Agent sessions admitted.")
         self.sessions_active = gauge("active_sessions", "Agent sessions now.")
+        self.sessions_by_tcp = gauge(
+            "sessions_by_tcp", "Agent sessions now that go over TCP, because UDP gets no answer."
+        )
         self.sessions_refused = counter(
             "sessions_rejected", "Agent sessions refused, by code.", "code"
         )
@@ -43,21 +57,19 @@ class Metrics:
         )
         self.receive_buffer = gauge("receive_buffer_bytes", "Bytes that no client has taken yet.")
         self.sessions_ended = counter("sessions_ended", "Agent sessions ended, by code.", "code")
-        self.routes = gauge("routes", "Routes in the table.")
-        self.revision = gauge("route_revision", "Revision of the route table.")
-        self.hub_reachable = gauge("hub_reachable", "1 while the hub answers, else 0.")
-        self.redis_refused = counter("redis_messages_refused", "Messages of Redis too large.")
-        self.reports = counter(
-            "reports", "Reports to the hub, by code; `normal` got there.", "code"
-        )
-        self._add_workers(counter, gauge)
 
     def _add_workers(self, counter: Callable[..., Counter], gauge: Callable[..., Gauge]) -> None:
         self.connections_served = counter(
-            "connections_served", "Client connections that reached an agent, by way.", "way"
+            "connections_served",
+            "Client connections that reached an agent, by way: lane, tls_lane or stream.",
+            "way",
         )
         self.lanes = gauge("lanes", "Lanes of agents now: idle, in_use, or wanted in all.", "state")
-        self.lanes_admitted = counter("lanes_admitted", "Lanes of agents admitted.")
+        self.lanes_admitted = counter(
+            "lanes_admitted",
+            "Lanes of agents admitted: plain (lane) or inside TLS (tls_lane).",
+            "way",
+        )
         self.lanes_refused = counter("lanes_refused", "Lanes of agents refused, by code.", "code")
         self.lanes_lost = counter("lanes_lost", "Lanes of agents lost, by code.", "code")
         self.worker_restarts = counter("worker_restarts", "Workers that ended, and were replaced.")

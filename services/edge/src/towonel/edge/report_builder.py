@@ -26,8 +26,8 @@ from towonel.wire.names import ServiceKey
 
 MAX_REPORT_BYTES = 8 * 1024 * 1024 - 4096  # the hub takes 8 MiB
 EDGE_TEXTS = 20  # names of fields and values beside the lists
-SESSION_BYTES = 544  # a session without services, at its largest, as JSON
-SESSION_TEXTS = 16  # names of fields and values
+SESSION_BYTES = 563  # a session without services, at its largest, as JSON
+SESSION_TEXTS = 17  # names of fields and values
 TENANT_BYTES = 208
 TENANT_TEXTS = 6
 MAX_SOFTWARE_CHARS = 64
@@ -146,6 +146,7 @@ def _report_session(session: Session, services: list[str]) -> SessionReport:
         services=services,
         active_streams=session.active,
         software="".join(islice(filter(_is_plain, session.software), MAX_SOFTWARE_CHARS)),
+        is_by_tcp=not session.has_streams,
     )
 
 

@@ -18,8 +18,7 @@ from towonel.runtime.log_limit import LogLimit
 from towonel.tunnel.core.bounds.keyed_buckets import KeyedBuckets
 from towonel.tunnel.core.bounds.receive_budget import ReceiveBudget
 from towonel.tunnel.core.bounds.send_budget import SendBudget
-from towonel.tunnel.listener import AdmissionPolicy
-from towonel.tunnel.session import Session
+from towonel.tunnel.session import AdmissionPolicy, Session
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import HubId, TenantId
 from towonel.wire.names import ServiceKey
@@ -151,6 +150,7 @@ class Sessions(AdmissionPolicy):
             self.observer.on_admitted(session)
         self._metrics.sessions.inc()
         self._metrics.sessions_active.inc()
+        self._metrics.sessions_by_tcp.inc(not session.has_streams)
         services = len(session.services)
         fields, owner = _log_fields(session), session.tenant_id
         self._agents.info(
@@ -179,6 +179,7 @@ class Sessions(AdmissionPolicy):
             self.observer.on_ended(session, code)
         self._balance.forget(session.session_id)
         self._metrics.sessions_active.dec()
+        self._metrics.sessions_by_tcp.dec(not session.has_streams)
         self._metrics.sessions_ended.labels(code.word).inc()
         self.has_ended.set()
         key, owner = (session.agent_id, code), session.tenant_id

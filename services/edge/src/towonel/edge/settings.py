@@ -259,14 +259,14 @@ class EdgeSettings(Settings):
         gt=0,
         le=1_000_000,
         validation_alias="TOWONEL_EDGE_HANDSHAKES_PER_SEC",
-        description="QUIC handshakes that one address (a /64 of IPv6) may begin in a second.",
+        description="Handshakes of sessions that one address (a /64 of IPv6) may begin in a second.",
     )
     handshakes_burst: int = Field(
         default=DEFAULT_LIMITS.burst,
         ge=1,
         le=1_000_000,
         validation_alias="TOWONEL_EDGE_HANDSHAKES_BURST",
-        description="QUIC handshakes that one address may begin at once: agents behind it.",
+        description="Handshakes of sessions that one address may begin at once: agents behind it.",
     )
     max_send_buffer_per_tenant_mib: int = Field(
         default=MAX_SEND_MIB_PER_TENANT,

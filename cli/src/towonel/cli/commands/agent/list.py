@@ -13,6 +13,7 @@ from towonel.client.operator import OperatorClient
 
 app = typer.Typer()
 _DISPLACED = "yes: another agent of its group published other services"
+_BY_TCP = "TCP, since UDP between it and an edge gets no answer"
 
 
 @hub_command(app, "list", "towonel agent list", "towonel agent list --live --json")
@@ -49,6 +50,7 @@ async def show(
         ("live", format_live(item.live_since)),
         ("edges", ", ".join(edge.hex() for edge in item.edges) or "none"),
         ("open", f"{item.connections_active} connections"),
+        ("way", _BY_TCP if item.is_by_tcp else "QUIC" if item.is_live else "none"),
         ("displaced", _DISPLACED if item.is_displaced else "no"),
         ("software", item.software or "unknown"),
         ("first seen", format_time(item.first_seen_at)),

@@ -7,9 +7,13 @@ from errno import EINPROGRESS
 from ipaddress import ip_address
 from typing import Final, override
 
+from towonel.identity.certs import EDGE_SERVER_NAME
 from towonel.identity.lanes import LaneIdentity, LaneSeal, Role, check_proof, prove
+from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.loop import BROKEN, WRITABLE, Handler, Loop
 from towonel.relay.sockets import tune
+from towonel.relay.tls.lane_tls import AgentTls
+from towonel.relay.tls.tls_socket import TlsSocket
 from towonel.wire import lane_admission
 from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
 from towonel.wire.lane_admission import ANSWER_BYTES, NONCE_BYTES, LaneHello
@@ -27,6 +31,8 @@ class LaneTarget:
         edge_id: the edge's key.
         certificate_hash: SHA-256 of the certificate that the session was opened under.
         address: IP and port that the session was dialed at.
+        server_name: that a TLS lane asks for.
+        kinds: of its lanes, in order of preference.
     """
 
     session_id: bytes
@@ -34,6 +40,8 @@ class LaneTarget:
     edge_id: bytes
     certificate_hash: bytes
     address: tuple[str, int]
+    server_name: str = EDGE_SERVER_NAME
+    kinds: tuple[LaneKind, ...] = (LaneKind.PLAIN,)
 
 
 class DialOwner:
@@ -49,19 +57,34 @@ class DialOwner:
 
 
 class LaneDial(Handler):
-    """Dial of one lane."""
+    """Dial of one lane.
 
-    def __init__(self, target: LaneTarget, loop: Loop, owner: DialOwner) -> None:
+    Args:
+        target: whose lane it is.
+        loop: of the worker.
+        owner: told how it ended.
+        tls: protects the lane; None for a plain one.
+
+    Attributes:
+        sock: connected or not.
+    """
+
+    def __init__(
+        self, target: LaneTarget, loop: Loop, owner: DialOwner, tls: AgentTls | None = None
+    ) -> None:
         self._target = target
+        self._tls = tls
         self._loop = loop
         self._owner = owner
         family = (
             socket.AF_INET6 if ip_address(target.address[0]).version == _IPV6 else socket.AF_INET
         )
         self.sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        if tls is not None:
+            self.sock = tls.wrap(self.sock, target.server_name)
         self._descriptor = self.sock.fileno()
         self._nonce = os.urandom(NONCE_BYTES)
-        self._connected = False
+        self._connected = self._greeted = False
         self._answer = b""
         self._over = False
 
@@ -77,6 +100,11 @@ class LaneDial(Handler):
         if error not in {0, EINPROGRESS}:
             self.fail(Code.SESSION_LOST)
 
+    @property
+    def kind(self) -> LaneKind:
+        """Whether TLS protects it."""
+        return LaneKind.TLS if isinstance(self.sock, TlsSocket) else LaneKind.PLAIN
+
     @override
     def on_ready(self, events: int) -> None:
         if self._over:
@@ -85,9 +113,10 @@ class LaneDial(Handler):
             self.fail(Code.SESSION_LOST)
             return
         try:
-            if not self._connected and events & WRITABLE:
+            self._connected = self._connected or bool(events & WRITABLE)
+            if self._connected and not self._greeted:
                 self._greet()
-            if self._connected:
+            if self._greeted:
                 self._read_answer()
         except BlockingIOError:
             pass
@@ -114,7 +143,10 @@ class LaneDial(Handler):
         self._loop.wheel.disarm(self)
 
     def _greet(self) -> None:
-        self._connected = True
+        if self._tls is not None and isinstance(self.sock, TlsSocket):
+            self.sock.shake_hands()
+            self._tls.check(self.sock, self._target.certificate_hash)
+        self._greeted = True
         hello = lane_admission.encode_hello(LaneHello(self._target.session_id, self._nonce))
         self.sock.send(hello)  # the first bytes of a connection; they find room
 

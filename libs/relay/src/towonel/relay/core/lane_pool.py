@@ -99,11 +99,6 @@ def redial_after_s(failures: int, draw: float) -> float:
     return base_s * (1 + draw / 4)
 
 
-def is_reported(failures: int) -> bool:
-    """Return whether so many failures in a row are the moment to fall back."""
-    return failures == _MAX_REPORTED_FAILURES
-
-
 def _round_up(lanes: int) -> int:
     step = max(_STEP, 1 << max(0, lanes.bit_length() - 4))
     return lanes if lanes <= _STEP else -(-lanes // step) * step

@@ -2,17 +2,20 @@
 
 import random
 import socket
+from collections.abc import Callable
 from typing import Final, override
 
 from towonel.identity.lanes import LaneSeal
 from towonel.relay.admission.dial import LaneDial, LaneTarget
 from towonel.relay.connection import Connection
 from towonel.relay.core.deadlines import Timed
+from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.core.lane_state import LaneState
 from towonel.relay.lane import Lane
 from towonel.relay.loop import Loop, TurnGroup
 from towonel.relay.memory import Memory
 from towonel.relay.sessions.dialer import LaneDialer
+from towonel.relay.tls.lane_tls import AgentTls
 from towonel.wire import lanes
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.lane_open import MORE
@@ -39,7 +42,7 @@ class AgentSessionOwner:
         """Dial the origin for a client; return whom to tell if that is given up meanwhile."""
         raise NotImplementedError
 
-    def on_lane_admitted(self) -> None:
+    def on_lane_admitted(self, kind: LaneKind) -> None:
         """Count a lane."""
         raise NotImplementedError
 
@@ -47,8 +50,8 @@ class AgentSessionOwner:
         """Count a lane that is closed."""
         raise NotImplementedError
 
-    def on_dial_failed(self, session: "AgentLaneSession", code: Code) -> None:
-        """Count an admission that failed, and report it if it is time to fall back."""
+    def on_dial_failed(self, session: "AgentLaneSession", code: Code, *, is_last: bool) -> None:
+        """Count an admission that failed, and report it if it is the last before streams take over."""
         raise NotImplementedError
 
     def on_dial_refused(self, code: Code) -> None:
@@ -77,8 +80,9 @@ class AgentLaneSession(LaneDialer):
         memory: Memory,
         owner: AgentSessionOwner,
         admission_s: float,
+        tls: Callable[[], AgentTls],
     ) -> None:
-        super().__init__(target, loop, admission_s)
+        super().__init__(target, loop, admission_s, tls)
         self.owner = owner
         self.idle: set[AgentLane] = set()
         self.busy: set[AgentLane] = set()
@@ -103,13 +107,13 @@ class AgentLaneSession(LaneDialer):
         lane = AgentLane(dial.sock, self.loop, self._memory, self, seal)
         self.loop.replace(lane.descriptor, lane)
         self.idle.add(lane)
-        self.owner.on_lane_admitted()
+        self.owner.on_lane_admitted(lane.kind)
         lane.ping()  # the edge answers once it has admitted the lane, too
         lane.on_readable()
 
     @override
-    def on_failure(self, code: Code) -> None:
-        self.owner.on_dial_failed(self, code)
+    def on_failure(self, code: Code, *, is_last: bool) -> None:
+        self.owner.on_dial_failed(self, code, is_last=is_last)
 
     @override
     def on_refusal(self, code: Code) -> None:
@@ -127,7 +131,7 @@ class AgentLaneSession(LaneDialer):
         if worked or self.going_away:
             self.dial_missing()
         else:
-            self.note_failure(code)
+            self.note_failure(code, lane.kind)
 
     def take(self, lane: "AgentLane") -> None:
         """Let a lane be used; another may be dialed in its place."""
@@ -284,7 +288,7 @@ class AgentLane(Lane):
             self.loop.wheel.arm(self, self._ping_s)
         if not self._worked:
             self._worked = True
-            self.session.note_working()
+            self.session.note_working(self.kind)
 
     @override
     def on_lost(self, code: Code) -> None:

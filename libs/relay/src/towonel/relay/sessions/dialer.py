@@ -1,12 +1,15 @@
 """Dialer of a session's lanes: as many as are wanted, and after failures few and late."""
 
 import random
+from collections.abc import Callable
 from typing import Final, override
 
 from towonel.relay.admission.dial import DialOwner, LaneDial, LaneTarget
 from towonel.relay.core.deadlines import Timed
-from towonel.relay.core.lane_pool import LEAST_IDLE, MAX_IDLE, redial_after_s
+from towonel.relay.core.lane_kinds import KindChoice, LaneKind
+from towonel.relay.core.lane_pool import LEAST_IDLE, MAX_IDLE
 from towonel.relay.loop import Loop
+from towonel.relay.tls.lane_tls import AgentTls
 from towonel.wire.errors import Code
 
 MAX_DIALING: Final = 64  # at a time, of one session
@@ -21,28 +24,32 @@ class LaneDialer(DialOwner):
         target: whose lanes they are.
         dials: lanes that are not admitted yet.
         wanted: lanes that the edge wants in all.
-        failures: admissions that failed in a row, but for those that an edge had no room for.
+        choice: of the kind of lanes; an edge that has no room fails none.
         held_back: whether more would be dialed if fewer were idle.
     """
 
-    def __init__(self, target: LaneTarget, loop: Loop, admission_s: float) -> None:
+    def __init__(
+        self, target: LaneTarget, loop: Loop, admission_s: float, tls: Callable[[], AgentTls]
+    ) -> None:
         self.target = target
         self.loop = loop
         self.dials: set[LaneDial] = set()
         self.wanted = LEAST_IDLE
-        self.failures = 0
+        self.choice = KindChoice(target.kinds)
         self.held_back = False
+        self._tls = tls
         self._refusals = 0  # of an edge that is full, in a row
         self._admission_s = admission_s
         self._stopped = False
         self._redial = _Redial(self)
+        self._trial = _Trial(self)
 
     def count_lanes(self) -> tuple[int, int]:
         """Return how many lanes are admitted, and how many of them are idle."""
         raise NotImplementedError
 
-    def on_failure(self, code: Code) -> None:
-        """Act on an admission that failed."""
+    def on_failure(self, code: Code, *, is_last: bool) -> None:
+        """Act on an admission that failed; the last one that does before no kind of lanes works."""
         raise NotImplementedError
 
     def on_refusal(self, code: Code) -> None:
@@ -67,24 +74,32 @@ class LaneDialer(DialOwner):
         missing = self.wanted - lanes - dialing
         room = MAX_IDLE - idle - dialing
         self.held_back = missing > room
-        most = 1 if self.failures else max(1, MAX_DIALING >> self._refusals)
+        most = 1 if self.choice.failures else max(1, MAX_DIALING >> self._refusals)
         for _ in range(min(missing, room, most - dialing)):
-            if not self._dial():
+            if not self._dial(self.choice.kind):
                 return
+
+    def try_preferred(self) -> None:
+        """Dial one lane of the kind that is preferred, while another one works."""
+        preferred = self.choice.preferred
+        if preferred is not None and not self._stopped:
+            self._arm_trial()
+            self._dial(preferred)
 
     def stop_dialing(self) -> None:
         """Dial no more, and give up what is not admitted yet."""
         self._stopped = True
         self.loop.wheel.disarm(self._redial)
+        self.loop.wheel.disarm(self._trial)
         for dial in list(self.dials):
             dial.fail(Code.GOING_AWAY)
 
-    def note_failure(self, code: Code) -> None:
+    def note_failure(self, code: Code, kind: LaneKind) -> None:
         """Note that a lane was not admitted; the next one is dialed later."""
-        self.failures += 1
-        draw = random.random()  # noqa: S311 spreads dials, and is no secret
-        self.loop.wheel.arm(self._redial, redial_after_s(self.failures, draw))
-        self.on_failure(code)
+        is_last = self.choice.note_failure(kind)
+        if self.choice.failures:
+            self.loop.wheel.arm(self._redial, self.choice.redial_after_s(_draw()))
+        self.on_failure(code, is_last=is_last)
 
     def note_refusal(self, code: Code) -> None:
         """Note that the edge has no room: fewer are dialed at a time, and nothing is wrong with lanes."""
@@ -93,14 +108,20 @@ class LaneDialer(DialOwner):
             self.loop.wheel.arm(self._redial, _FULL_S)
         self.on_refusal(code)
 
-    def note_working(self) -> None:
+    def note_working(self, kind: LaneKind) -> None:
         """Note that a lane was admitted by both ends: failures before were chance, or are over."""
         self._refusals = max(0, self._refusals - 1)
-        if self.failures:
-            self.failures = 0
+        had_failures = self.choice.failures
+        self.choice.note_working(kind)
+        if had_failures:
             self.loop.wheel.disarm(self._redial)
             self.on_recovery()
+        if self.choice.preferred is not None and not self._trial.due:
+            self._arm_trial()
         self.dial_missing()
+
+    def _arm_trial(self) -> None:
+        self.loop.wheel.arm(self._trial, self.choice.retry_after_s(_draw()))
 
     @override
     def on_failed(self, dial: LaneDial, code: Code) -> None:
@@ -110,13 +131,14 @@ class LaneDialer(DialOwner):
         if code in _FULL:
             self.note_refusal(code)
         else:
-            self.note_failure(code)
+            self.note_failure(code, dial.kind)
 
-    def _dial(self) -> bool:
+    def _dial(self, kind: LaneKind) -> bool:
+        tls = self._tls() if kind is LaneKind.TLS else None
         try:
-            dial = LaneDial(self.target, self.loop, self)
+            dial = LaneDial(self.target, self.loop, self, tls)
         except OSError:  # no descriptor left
-            self.note_failure(Code.LIMIT_EXCEEDED)
+            self.note_failure(Code.LIMIT_EXCEEDED, kind)
             return False
         self.dials.add(dial)
         dial.start(self._admission_s)
@@ -132,3 +154,18 @@ class _Redial(Timed):
     @override
     def expire(self) -> None:
         self._dialer.dial_missing()
+
+
+class _Trial(Timed):
+    """Timer of the next dial of the kind that is preferred, while another one works."""
+
+    def __init__(self, dialer: LaneDialer) -> None:
+        self._dialer = dialer
+
+    @override
+    def expire(self) -> None:
+        self._dialer.try_preferred()
+
+
+def _draw() -> float:
+    return random.random()  # noqa: S311 spreads dials, and is no secret

@@ -98,6 +98,7 @@ class Connection:
         self.receive_share = quic.receive_share  # of what arrived and is not read
         self.receive_share.wake = self._transmit_soon
         self.close_reason: CloseReason | None = None
+        self.has_streams = True
         self._handler = make_handler(self)  # last: it sees a whole connection
 
     @property

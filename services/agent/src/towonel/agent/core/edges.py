@@ -2,10 +2,14 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 
+from towonel.identity.certs import EDGE_SERVER_NAME
 from towonel.tunnel.core.handshake import EdgeIdentity
 from towonel.wire.addresses import format_address
+from towonel.wire.errors import ProtocolError
 from towonel.wire.ids import EdgeId
+from towonel.wire.names import parse_server_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,14 @@ class Edge:
     @property
     def edge_id(self) -> EdgeId:
         return self.identity.edge_id
+
+    @property
+    def server_name(self) -> str:
+        """Name that TLS on TCP asks for: the first one that it advertises, as a client's would be.
+
+        Nothing depends on it but who looks on: an edge is known by its certificate.
+        """
+        return next(filter(_is_server_name, (host for host, _ in self.addresses)), EDGE_SERVER_NAME)
 
     @property
     def advertised(self) -> str:
@@ -45,3 +57,17 @@ def plan_links(linked: Mapping[EdgeId, Edge], wanted: Iterable[Edge]) -> LinkCha
         dial=tuple(edge for edge_id, edge in by_id.items() if linked.get(edge_id) != edge),
         leave=tuple(edge_id for edge_id, edge in linked.items() if by_id.get(edge_id) != edge),
     )
+
+
+def _is_server_name(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        pass
+    else:
+        return False
+    try:
+        parse_server_name(host)
+    except ProtocolError:
+        return False
+    return True

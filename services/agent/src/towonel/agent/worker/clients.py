@@ -119,7 +119,7 @@ class Clients(Owner):
         """Count a client whose origin is connected."""
         self.dials.discard(dial)
         self.connections.add(connection)
-        self.counters.accepted += 1
+        self.counters.accepted[dial.lane.kind] += 1
 
     def refuse(self, dial: "ClientDial", code: Code) -> None:
         """Refuse a client whose origin was not reached."""

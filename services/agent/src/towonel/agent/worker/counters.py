@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from towonel.agent.worker.messages import Counters, HeadersUnread, Refused, name_service
 from towonel.agent.worker.origin_connection import OriginConnection
-from towonel.relay.agent_lanes import AgentLanes
+from towonel.relay.agent_lanes import AgentLanes, LaneKind
 from towonel.wire.errors import Code
 from towonel.wire.names import ServiceKey
 
@@ -16,7 +16,7 @@ class ClientCounters:
     """Counters of the clients that came over lanes."""
 
     def __init__(self) -> None:
-        self.accepted = 0
+        self.accepted = Counter[LaneKind]()
         self._completed = 0
         self._errors = Counter[Code]()
         self._to_origin = self._to_edge = 0
@@ -57,12 +57,12 @@ class ClientCounters:
             to_edge += connection.received
         return Counters(
             active=active,
-            accepted=self.accepted,
+            accepted=_by_word(self.accepted),
             completed=self._completed,
             errors=_plain(self._errors),
             to_origin=to_origin,
             to_edge=to_edge,
-            lanes_admitted=lanes.admitted,
+            lanes_admitted=_by_word(lanes.admitted),
             lanes_lost=_plain(lanes.lost),
             lanes_failed=_plain(lanes.failed),
         )
@@ -75,6 +75,10 @@ class ClientCounters:
             yield Refused(name_service(service), int(code), count)
         for service, count in unread.items():
             yield HeadersUnread(name_service(service), count)
+
+
+def _by_word(counts: Mapping[LaneKind, int]) -> tuple[tuple[str, int], ...]:
+    return tuple((str(kind), count) for kind, count in counts.items())
 
 
 def _plain(counts: Mapping[Code, int]) -> tuple[tuple[int, int], ...]:

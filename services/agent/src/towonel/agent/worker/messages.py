@@ -53,7 +53,7 @@ class Origins:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Session to dial lanes for."""
+    """Session to dial lanes for: of these kinds, in order of preference."""
 
     kind: ClassVar[str] = "session"
     id: bytes
@@ -62,6 +62,8 @@ class Session:
     certificate_hash: bytes
     host: str
     port: int
+    server_name: str
+    kinds: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +117,19 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Counters since the worker's start, but for `active`, clients that it has now."""
+    """Counters since the worker's start, but for `active`, clients that it has now.
+
+    `accepted` and `lanes_admitted` are by kind of lane, the others by code.
+    """
 
     kind: ClassVar[str] = "counters"
     active: int = 0
-    accepted: int = 0
+    accepted: tuple[tuple[str, int], ...] = ()
     completed: int = 0
     errors: tuple[tuple[int, int], ...] = ()
     to_origin: int = 0
     to_edge: int = 0
-    lanes_admitted: int = 0
+    lanes_admitted: tuple[tuple[str, int], ...] = ()
     lanes_lost: tuple[tuple[int, int], ...] = ()
     lanes_failed: tuple[tuple[int, int], ...] = ()
 

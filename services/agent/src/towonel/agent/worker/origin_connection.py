@@ -37,7 +37,6 @@ class OriginConnection(Connection):
         super().__init__(
             sock,
             lane.loop,
-            lane.memory,
             lane,
             clients,
             reset=Code.ORIGIN_RESET,

@@ -32,6 +32,7 @@ from towonel.relay.agent_lanes import (
     AgentLaneSession,
     AgentLanesOwner,
     AgentUse,
+    LaneKind,
     LaneTarget,
 )
 from towonel.relay.channel import Channel, ChannelClosed
@@ -164,6 +165,8 @@ class Worker(Handler, AgentLanesOwner):
                         message.edge_id,
                         message.certificate_hash,
                         (message.host, message.port),
+                        message.server_name,
+                        tuple(map(LaneKind, message.kinds)),
                     )
                 )
             case LanesWanted(session_id, count):

@@ -27,6 +27,9 @@ from towonel.wire.routes import RouteDelta
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
+type TakeSession = Callable[[socket.socket, tuple[str, int], bytes], None]
+
+
 class DataPlane:
     """Data plane: the workers of an edge.
 
@@ -40,6 +43,7 @@ class DataPlane:
         refusals: writes lines about refused clients.
 
     Attributes:
+        take_session: takes connections that begin a session over TCP, with address and first bytes.
         ready: set while every worker has what it needs to serve clients.
     """
 
@@ -57,6 +61,7 @@ class DataPlane:
         self.traffic = traffic
         self.refusals = refusals
         self.ready = asyncio.Event()
+        self.take_session: TakeSession | None = None
         self._table = table
         self._sessions = sessions
         self._streams = streams

@@ -6,7 +6,7 @@ from towonel.edge.credentials import EdgeCredentials
 from towonel.edge.settings import EdgeSettings
 from towonel.edge.timing import Timing
 from towonel.edge.worker.messages import Start
-from towonel.identity.certs import certificate_sha256
+from towonel.identity.certs import certificate_sha256, encode_private_key
 from towonel.relay.supervisor import exec_python
 from towonel.tunnel.streams import MAX_STREAMS
 
@@ -21,6 +21,8 @@ def make_start(settings: EdgeSettings, credentials: EdgeCredentials, timing: Tim
     return Start(
         edge_id=credentials.key.public,
         certificate_hash=certificate_sha256(credentials.certificate_pem),
+        certificate_pem=credentials.certificate_pem,
+        key_pem=encode_private_key(credentials.key),
         workers=settings.listen_workers,
         proxies=[str(network) for network in settings.proxies],
         clients=limits.clients,

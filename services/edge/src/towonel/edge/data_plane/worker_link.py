@@ -26,6 +26,7 @@ from towonel.edge.worker.messages import (
     Message,
     Ready,
     Refused,
+    SessionOffered,
     decode,
     encode,
 )
@@ -141,9 +142,8 @@ class WorkerLink(Control, RouteReader):
             case LanesWanted():
                 self.wanted[message.session_id] = message.count
                 self._plane.want_lanes(message.session_id)
-            case ClientHandedOver():
-                client = _to_client(message, descriptors[0])
-                self._plane.serve(client, self._end_of(message.token))
+            case ClientHandedOver() | SessionOffered():
+                self._take(message, descriptors[0])
             case Refused():
                 self._plane.refusals.log(
                     _to_record(message), Code(message.code), message.detail, message.count
@@ -155,6 +155,16 @@ class WorkerLink(Control, RouteReader):
                 self._plane.check_drain()
             case _:
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, "a worker does not send this")
+
+    def _take(self, message: ClientHandedOver | SessionOffered, descriptor: int) -> None:
+        if isinstance(message, ClientHandedOver):
+            self._plane.serve(_to_client(message, descriptor), self._end_of(message.token))
+        elif self._plane.take_session is None:
+            os.close(descriptor)
+        else:
+            host, port = message.source  # a list, as it has travelled
+            sock = socket.socket(fileno=descriptor)
+            self._plane.take_session(sock, (host, port), message.first)
 
     def _end_of(self, token: int) -> Callable[[], None]:
         worker = self._worker
@@ -190,8 +200,10 @@ def _count_metrics(metrics: Metrics, counters: Counters) -> None:
     metrics.connections.inc(counters.accepted)
     metrics.bytes_in.inc(counters.bytes_in)
     metrics.bytes_out.inc(counters.bytes_out)
-    metrics.lanes_admitted.inc(counters.lanes_admitted)
-    metrics.connections_served.labels("lane").inc(sum(each[1] for each in counters.tenants))
+    for way, count in counters.lanes_admitted.items():
+        metrics.lanes_admitted.labels(way).inc(count)
+    for way, count in counters.served.items():
+        metrics.connections_served.labels(way).inc(count)
     metrics.accept_errors.inc(sum(counters.accept_errors.values()))
     for metric, counts in (
         (metrics.connections_refused, counters.refused),

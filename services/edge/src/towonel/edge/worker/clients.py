@@ -4,10 +4,13 @@
        │          │            │             ├───────▶ handed over to control: a QUIC stream
        └──────────┴────────────┴─────────────┴───────▶ refused: alert, clean close
 
-TLS modes part at the stage *find route*. A first byte of 0xF7 begins a lane of an agent.
+TLS modes part at the stage *find route*. A first byte of 0xF7 begins a lane of an agent, and so does a
+ClientHello that offers the protocol of lanes and no other; one that offers that of sessions is for control.
 """
 
 import socket
+from collections.abc import Mapping
+from enum import Enum
 from typing import TYPE_CHECKING, Final, override
 
 from towonel.edge.core.admission import Ticket
@@ -23,6 +26,7 @@ from towonel.wire.errors import Code, ProtocolError, TowonelError, Unavailable
 from towonel.wire.names import Hostname, ServiceKey
 from towonel.wire.proxy import Address
 from towonel.wire.routes import Route
+from towonel.wire.tcp import session_frames
 
 if TYPE_CHECKING:
     from towonel.edge.worker.service import ClientService
@@ -32,6 +36,21 @@ FREE_READS: Final = 16  # more than an ordinary client needs; then a tick before
 _LANE: Final = lane_admission.MAGIC[0]
 
 _NONE_TRIED: Final[frozenset[bytes]] = frozenset()
+
+
+class AgentConnection(Enum):
+    """Connection that is an agent's, and no client's."""
+
+    LANE = "lane"
+    TLS_LANE = "tls_lane"
+    SESSION = "session"
+
+
+# By all the protocols that a ClientHello offers.
+_AGENTS: Final[Mapping[tuple[bytes, ...], AgentConnection]] = {
+    (lane_admission.ALPN,): AgentConnection.TLS_LANE,
+    (session_frames.ALPN,): AgentConnection.SESSION,
+}
 
 
 class Client(Handler):
@@ -193,15 +212,22 @@ class Client(Handler):
         if self.data[0] == _LANE:
             if len(self.data) > lane_admission.HELLO_BYTES:
                 raise ProtocolError(Code.MALFORMED, "a lane's agent waits for an answer")
-            self.service.admit_lane(self)
+            self.service.admit(self, AgentConnection.LANE)
             return
-        self.count()
-        if self._lanes_only:
-            raise ProtocolError(Code.NOT_TLS, "this port takes lanes of agents only")
+        self._parse_hello()
+
+    def _parse_hello(self) -> None:
         hello = clienthello.read(self.data)
         if isinstance(hello, Incomplete):
             self._wait_for(hello.needed)
             return
+        if (agents := _AGENTS.get(hello.protocols)) is not None:
+            self._set_low_water(1)
+            self.service.admit(self, agents)
+            return
+        self.count()
+        if self._lanes_only:
+            raise ProtocolError(Code.NO_ROUTE, "this port takes lanes of agents only")
         self.server_name = hello.server_name
         self.is_repeatable = not hello.has_early_data
         self.opening = True

@@ -3,6 +3,7 @@
 from typing import Final
 
 from towonel.edge.worker.messages import Count, Counters
+from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.edge_lanes import EdgeLanes
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
@@ -30,7 +31,8 @@ class WorkerCounters:
         self.refused: dict[int, int] = {}
         self.ended: dict[int, int] = {}
         self._tenants: dict[TenantId, TenantCounters] = {}
-        self._lanes_admitted = 0
+        self.served = dict.fromkeys(LaneKind, 0)
+        self._lanes_admitted = dict.fromkeys(LaneKind, 0)
         self._lanes_refused: dict[Code, int] = {}
         self._lanes_lost: dict[Code, int] = {}
 
@@ -48,7 +50,7 @@ class WorkerCounters:
             lanes: whose own counters are since the start.
             lanes_now: that are idle, in use, and wanted.
         """
-        admitted, self._lanes_admitted = self._lanes_admitted, lanes.admitted
+        admitted, self._lanes_admitted = self._lanes_admitted, dict(lanes.admitted)
         lanes_refused, self._lanes_refused = self._lanes_refused, dict(lanes.refused)
         lanes_lost, self._lanes_lost = self._lanes_lost, dict(lanes.lost)
         message = Counters(
@@ -60,12 +62,14 @@ class WorkerCounters:
             self.bytes_in,
             self.bytes_out,
             self.active,
-            lanes.admitted - admitted,
+            {str(kind): number for kind, number in self.served.items()},
+            {str(kind): number - admitted[kind] for kind, number in lanes.admitted.items()},
             _difference(lanes.refused, lanes_refused),
             _difference(lanes.lost, lanes_lost),
             *lanes_now,
             self._take_tenants(),
         )
+        self.served = dict.fromkeys(LaneKind, 0)
         self.accepted = self.bytes_in = self.bytes_out = 0
         self.accept_errors = {}
         self.retries, self.refused, self.ended = {}, {}, {}

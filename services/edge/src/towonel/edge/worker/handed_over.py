@@ -6,7 +6,7 @@ import socket
 from towonel.edge.core.admission import Admission, Ticket
 from towonel.edge.worker.clients import Client
 from towonel.edge.worker.counters import WorkerCounters
-from towonel.edge.worker.messages import ClientHandedOver
+from towonel.edge.worker.messages import ClientHandedOver, SessionOffered
 from towonel.edge.worker.refusals import LINGER_OFF
 from towonel.edge.worker.reports import Sender
 from towonel.relay.loop import Loop
@@ -62,6 +62,16 @@ class HandedOver:
             client.data,
         )
         self._send(message, (client.sock.detach(),))
+
+    def offer_session(self, client: Client) -> None:
+        """Let control take a connection that begins a session, which is no client any more."""
+        assert client.ticket is not None, "it is admitted"
+        self._admission.release(client.ticket)
+        self._counters.active -= 1
+        with contextlib.suppress(OSError):
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
+        source = str(client.source.ip), client.source.port
+        self._send(SessionOffered(source, client.data), (client.sock.detach(),))
 
     def end(self, token: int) -> None:
         """Count a client no more that control has served to its end."""

@@ -2,7 +2,7 @@
 
     control ──▶ worker    start · listen · routes · session · session_services · session_going_away
                           session_ended · accepted · client_ended · drain
-    worker ──▶ control    ready · counters · lanes_wanted · client · refused · crashed · draining
+    worker ──▶ control    ready · counters · lanes_wanted · client · session_offered · refused · crashed · draining
 
 After `start` comes the whole table as `routes`, then a `session` and its `session_services` for each that
 is live; from then on what changes. A worker that does not know a session or client that is named has lost it a moment ago.
@@ -25,6 +25,7 @@ class Start:
     Args:
         edge_id: the edge's key.
         certificate_hash: SHA-256 of the certificate that sessions are opened under.
+        certificate_pem, key_pem: that certificate, and its key, of lanes inside TLS.
         workers: how many there are, each with an even part of the limits on clients.
         proxies: networks whose peers must begin with a PROXY v2 header.
         clients, per_source, per_tenant, source_share: as of `AdmissionLimits`.
@@ -41,6 +42,8 @@ class Start:
 
     edge_id: bytes
     certificate_hash: bytes
+    certificate_pem: str
+    key_pem: bytes = field(repr=False)
     workers: int
     proxies: list[str]
     clients: int
@@ -74,12 +77,13 @@ class Routes:
 
 @dataclass(frozen=True, slots=True)
 class SessionAdmitted:
-    """Session of an agent; its lane secret is empty where it takes no lanes."""
+    """Session of an agent; its lane secret is empty where it takes no lanes, and it may have no streams."""
 
     session_id: bytes
     tenant_id: bytes
     secret: bytes
     rtt_s: float
+    has_streams: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,9 @@ class Counters:
         accepted, accept_errors, retries, refused, ended: as the metrics of these names, by code.
         bytes_in, bytes_out: from clients to agents, and back.
         active: clients now, those that control serves included.
-        lanes_admitted, lanes_refused, lanes_lost: by code.
+        served: clients that were relayed, by the kind of their lane.
+        lanes_admitted: by kind.
+        lanes_refused, lanes_lost: by code.
         lanes_idle, lanes_in_use, lanes_wanted: now.
         tenants: id, clients that began, clients that ended, bytes in, bytes out.
     """
@@ -148,7 +154,8 @@ class Counters:
     bytes_in: int = 0
     bytes_out: int = 0
     active: int = 0
-    lanes_admitted: int = 0
+    served: dict[str, int] = field(default_factory=dict[str, int])
+    lanes_admitted: dict[str, int] = field(default_factory=dict[str, int])
     lanes_refused: list[Count] = field(default_factory=list[Count])
     lanes_lost: list[Count] = field(default_factory=list[Count])
     lanes_idle: int = 0
@@ -178,6 +185,14 @@ class ClientHandedOver:
     source: tuple[str, int]
     destination: tuple[str, int]
     server_name: str
+    first: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOffered:
+    """Connection that begins a session inside TLS over TCP, with its socket and what was read of it."""
+
+    source: tuple[str, int]
     first: bytes
 
 
@@ -224,6 +239,7 @@ type Message = (
     | Counters
     | LanesWanted
     | ClientHandedOver
+    | SessionOffered
     | Refused
     | Crashed
     | Draining
@@ -244,6 +260,7 @@ _TYPES: dict[str, type[Message]] = {
     "counters": Counters,
     "lanes_wanted": LanesWanted,
     "client": ClientHandedOver,
+    "session_offered": SessionOffered,
     "refused": Refused,
     "crashed": Crashed,
     "draining": Draining,

@@ -15,7 +15,6 @@ from towonel.relay.connection import Connection, Owner
 from towonel.relay.core.deadlines import TICK_S
 from towonel.relay.frame_writer import FrameWriter
 from towonel.relay.loop import Handler, Loop
-from towonel.relay.memory import Memory
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname
@@ -27,7 +26,7 @@ class ClientConnection(Connection):
     """Connection of a client, and what it counts for.
 
     Args:
-        sock, loop, memory, lane, idle_s: as of `Connection`.
+        sock, loop, lane, idle_s: as of `Connection`.
         relays: where it is registered.
         ticket: what it counts for.
         server_name: that it asked for.
@@ -40,7 +39,6 @@ class ClientConnection(Connection):
         self,
         sock: socket.socket,
         loop: Loop,
-        memory: Memory,
         lane: FrameWriter,
         relays: "Relays",
         *,
@@ -52,14 +50,7 @@ class ClientConnection(Connection):
         readable: bool,
     ) -> None:
         super().__init__(
-            sock,
-            loop,
-            memory,
-            lane,
-            relays,
-            reset=Code.CLIENT_CLOSED,
-            idle_s=idle_s,
-            readable=readable,
+            sock, loop, lane, relays, reset=Code.CLIENT_CLOSED, idle_s=idle_s, readable=readable
         )
         self.received = first_bytes
         self.relays = relays

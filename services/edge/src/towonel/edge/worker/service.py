@@ -4,14 +4,14 @@ import random
 import socket
 import traceback
 from functools import lru_cache, partial
-from typing import Final
+from typing import Final, assert_never
 
 from towonel.edge.core.admission import Admission, AdmissionLimits
 from towonel.edge.core.balance import MAX_TRIES, SESSION_CODES, Balancer
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.trusted_proxies import describe_peer
 from towonel.edge.worker.acceptor import SocketName
-from towonel.edge.worker.clients import Client, ClientUse, ClientWaiter
+from towonel.edge.worker.clients import AgentConnection, Client, ClientUse, ClientWaiter
 from towonel.edge.worker.counters import WorkerCounters, count
 from towonel.edge.worker.handed_over import HandedOver
 from towonel.edge.worker.messages import Crashed, Start
@@ -23,6 +23,7 @@ from towonel.edge.worker.sessions import WorkerSession, WorkerSessions
 from towonel.relay.edge_lanes import EdgeLane, EdgeLanes, LaneSession
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
+from towonel.relay.tls.lane_tls import EdgeTls
 from towonel.runtime.addresses import parse_networks
 from towonel.wire import lane_open
 from towonel.wire.errors import Code, TowonelError, Unavailable
@@ -52,7 +53,6 @@ class ClientService:
     def __init__(self, start: Start, loop: Loop, memory: Memory, send: Sender) -> None:
         self.start = start
         self.loop = loop
-        self.memory = memory
         self.send = send
         self.find_peer = lru_cache(_PEERS)(partial(describe_peer, parse_networks(start.proxies)))
         self.table = RouteTable()
@@ -66,6 +66,7 @@ class ClientService:
             LaneReports(self.admission, self.counters, send),
             edge_id=start.edge_id,
             certificate_hash=start.certificate_hash,
+            tls=EdgeTls(start.certificate_pem, start.key_pem),
             workers=start.workers,
         )
         self.balancer = Balancer()
@@ -115,11 +116,19 @@ class ClientService:
 
     # What its first bytes say.
 
-    def admit_lane(self, client: Client) -> None:
-        """Admit the lane that begins as a client does, and count it as one until that is settled."""
+    def admit(self, client: Client, agents: AgentConnection) -> None:
+        """Let a connection of an agent go on as what it is: a lane counts as a client until admitted."""
         self._take_out(client)
         self.loop.release(client.descriptor)
-        self.lanes.admit(client.sock, client.data, client.ticket)
+        match agents:
+            case AgentConnection.LANE:
+                self.lanes.admit(client.sock, client.data, client.ticket)
+            case AgentConnection.TLS_LANE:
+                self.lanes.admit_tls(client.sock, client.data, client.ticket)
+            case AgentConnection.SESSION:
+                self.handed_over.offer_session(client)
+            case _:
+                assert_never(agents)
 
     def serve(self, client: Client, name: Hostname) -> None:
         """Open a lane for a client that named what it wants.
@@ -229,7 +238,6 @@ class ClientService:
         connection = ClientConnection(
             client.sock,
             self.loop,
-            self.memory,
             lane,
             self.relays,
             idle_s=self.start.idle_s,
@@ -239,6 +247,7 @@ class ClientService:
             first_bytes=len(client.data),
             readable=client.readable,
         )
+        self.counters.served[lane.kind] += 1
         connection.hung_up, connection.ended_well = client.hung_up, client.ended_well
         self.relays.add(connection)
         self.loop.replace(client.descriptor, connection)

@@ -22,6 +22,7 @@ class WorkerSession:
         self.tenant_id = TenantId(admitted.tenant_id)
         self.services: list[ServiceKey] = []
         self.lanes = lanes
+        self._has_streams = admitted.has_streams
         self.going_away = False
 
     @property
@@ -36,8 +37,10 @@ class WorkerSession:
 
     @property
     def has_lanes(self) -> bool:
-        """Whether there is any lane, so that one may get idle soon."""
-        return self.lanes is not None and bool(self.lanes.idle or self.lanes.in_use)
+        """Whether there is any lane, so that one may get idle soon; without streams, one is waited for."""
+        if self.lanes is None:
+            return False
+        return not self._has_streams or bool(self.lanes.idle or self.lanes.in_use)
 
 
 class WorkerSessions:

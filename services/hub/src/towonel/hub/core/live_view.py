@@ -17,7 +17,7 @@ type Reports = Mapping[bytes, tuple[int, EdgeReport]]  # edge id -> time of arri
 
 @dataclass(frozen=True, slots=True)
 class LiveAgent:
-    """Agent with at least one session; `software` is that of the newest session.
+    """Agent with at least one session, of which one may go over TCP; `software` is that of the newest.
 
     `reported_at_ms` is when the newest report that names it arrived.
     """
@@ -27,6 +27,7 @@ class LiveAgent:
     since_ms: int
     edges: tuple[bytes, ...]
     active_streams: int
+    is_by_tcp: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ def _agent(sessions: list[_EdgeSession]) -> LiveAgent:
         since_ms=min(one.session.since_ms for one in sessions),
         edges=_sorted_ids(one.edge_id for one in sessions),
         active_streams=sum(one.session.active_streams for one in sessions),
+        is_by_tcp=any(one.session.is_by_tcp for one in sessions),
     )
 
 

@@ -47,6 +47,7 @@ def to_agent_items(
                 software=live.software if live else None,
                 connections_active=live.active_streams if live else 0,
                 is_displaced=live is not None and row.agent_id in displaced,
+                is_by_tcp=live is not None and live.is_by_tcp,
             )
         )
     return items

@@ -1,0 +1,144 @@
+"""Links over TCP: made where UDP gets no answer, left when it does, and never where they are of no use."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+
+from structlog.testing import capture_logs
+from support.firewall import Firewall
+from support.ports import free_port
+from support.tcp_edge import SHORT, TcpEdge
+from support.tunnel import IDENTITY, SERVICE, grant_of, listening_edge, new_key, until
+
+from towonel.agent.core.edges import Edge
+from towonel.agent.core.services import Origin, ProxyProtocol, Service, tabulate_origins
+from towonel.agent.lane_metrics import LaneMetrics
+from towonel.agent.lanes import Lanes
+from towonel.agent.links import Links
+from towonel.agent.metrics import Metrics
+from towonel.agent.origin_dialer import OriginDialer
+from towonel.agent.origin_log import OriginLog
+from towonel.agent.origins import Origins
+from towonel.agent.timing import LinkTiming
+from towonel.agent.worker.messages import Start
+from towonel.relay.core.lane_kinds import LaneKind
+from towonel.runtime.admin import Health
+from towonel.runtime.dns.resolver import Resolver
+from towonel.wire.errors import Code
+
+TIMING = LinkTiming(
+    first_pause_s=0.05, max_pause_s=0.1, first_udp_s=0.1, max_udp_s=0.2, session=SHORT
+)
+KINDS = (LaneKind.PLAIN,)
+
+
+@dataclass
+class Network:
+    """An agent, and an edge behind a firewall."""
+
+    tcp: TcpEdge
+    firewall: Firewall
+    port: int
+    health: Health = field(default_factory=Health)
+    metrics: Metrics = field(default_factory=Metrics)
+
+    @contextlib.asynccontextmanager
+    async def agent(self, kinds: tuple[LaneKind, ...] = KINDS) -> AsyncGenerator[Links]:
+        """An agent that keeps a link to the edge."""
+        key, resolver = new_key(), Resolver()
+        services = [Service(SERVICE, Origin("127.0.0.1", 1, ProxyProtocol.NONE))]
+        lanes = Lanes(
+            services,
+            Start(1, 1, 1),
+            resolver,
+            LaneMetrics(self.metrics),
+            self.health,
+            OriginLog(),
+            kinds=kinds,
+        )
+        origins = Origins(
+            tabulate_origins(services), OriginDialer(resolver, 1), self.metrics, max_streams=1
+        )
+        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+            links = Links(
+                *(tasks, key, [SERVICE], origins, lanes, resolver),
+                *(self.metrics, self.health, TIMING),
+            )
+            links.renew(grant_of(key))
+            links.update_edges([Edge(IDENTITY, (("127.0.0.1", self.port),))])
+            yield links
+            links.close()
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(f"towonel_agent_{name}", labels) or 0
+
+
+@contextlib.asynccontextmanager
+async def network() -> AsyncGenerator[Network]:
+    port = free_port()
+    async with listening_edge(SHORT, port=free_port(), has_lanes=True) as edge:
+        with socket.create_server(edge.address) as server:
+            server.setblocking(False)
+            tcp, firewall = TcpEdge(edge, server), Firewall(edge.listener.port)
+            async with firewall.run(port), asyncio.TaskGroup() as tasks:
+                taking = tasks.create_task(tcp.take_all())
+                yield Network(tcp, firewall, port)
+                taking.cancel()
+
+
+async def test_udp_that_is_blocked_costs_the_agent_streams_and_not_its_clients() -> None:
+    async with network() as net:
+        with capture_logs() as lines:
+            async with net.agent():
+                await until(lambda: net.value("links_by_tcp") == 1)
+                reason = net.health.reasons["udp"]
+                (session,) = net.tcp.edge.policy.sessions
+                has_streams = session.has_streams
+            gone = net.value("links_by_tcp")
+
+    assert not has_streams
+    assert "1 of 1 links go over TCP" in reason
+    assert "is UDP blocked?" in reason
+    assert [line["log_level"] for line in lines if line["event"] == "link.by_tcp"] == ["warning"]
+    assert gone == 0
+
+
+async def test_udp_is_tried_again_and_taken_when_it_is_back() -> None:
+    async with network() as net, net.agent() as links:
+        await until(lambda: net.value("links_by_tcp") == 1)
+        net.firewall.passes_udp = True
+        await until(lambda: net.value("links_by_tcp") == 0 and net.value("links_active") == 1)
+        await until(lambda: Code.SUPERSEDED in net.tcp.edge.policy.ended_with)
+
+        assert [session.has_streams for session in net.tcp.edge.policy.sessions] == [True]
+        assert [link.is_by_tcp for link in links._links] == [False]
+        assert "udp" not in net.health.reasons
+
+
+async def test_udp_that_goes_leads_to_tcp_and_the_session_is_replaced() -> None:
+    async with network() as net:
+        net.firewall.passes_udp = True
+        async with net.agent():
+            await until(lambda: net.value("links_active") == 1)
+            assert net.value("links_by_tcp") == 0
+            net.firewall.passes_udp = False
+            await until(lambda: net.value("links_by_tcp") == 1)
+            await until(lambda: len(net.tcp.edge.policy.sessions) == 1)
+
+
+async def test_a_link_over_tcp_that_is_lost_is_made_again() -> None:
+    async with network() as net, net.agent():
+        await until(lambda: net.value("links_by_tcp") == 1)
+        first = net.tcp.edge.policy.sessions[0].session_id
+        net.tcp.edge.policy.sessions[0].close(Code.INTERNAL)
+        await until(lambda: [s for s in net.tcp.edge.policy.sessions if s.session_id != first])
+
+
+async def test_an_agent_without_lanes_has_no_use_for_tcp() -> None:
+    async with network() as net, net.agent(kinds=()):
+        await until(lambda: net.value("edge_connections_rejected_total", reason="session_lost") > 1)
+
+        assert net.value("links_by_tcp") == 0
+        assert net.tcp.taken == []

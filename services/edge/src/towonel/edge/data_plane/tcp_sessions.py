@@ -1,0 +1,21 @@
+"""Sessions over TCP: what becomes of connections that workers found to begin one."""
+
+import socket
+
+from towonel.edge.credentials import EdgeCredentials
+from towonel.edge.data_plane.control import TakeSession
+from towonel.identity.certs import encode_private_key
+from towonel.relay.tls.lane_tls import EdgeTls
+from towonel.tunnel.listener import Listener
+from towonel.wire.tcp import session_frames
+
+
+def make_session_taker(credentials: EdgeCredentials, listener: Listener) -> TakeSession:
+    """Return what takes a connection for a session, under the certificate that QUIC has."""
+    key_pem = encode_private_key(credentials.key)
+    tls = EdgeTls(credentials.certificate_pem, key_pem, session_frames.ALPN)
+
+    def take(sock: socket.socket, address: tuple[str, int], first: bytes) -> None:
+        listener.take(tls.wrap(sock, first), address)
+
+    return take

@@ -1,0 +1,90 @@
+"""Firewall in front of an edge: it lets TCP pass, and UDP only once it is told to."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import override
+
+type Address = tuple[str, int]
+
+
+class Firewall(asyncio.DatagramProtocol):
+    """Firewall on one port of loopback.
+
+    Args:
+        edge_port: behind it.
+
+    Attributes:
+        passes_udp: whether datagrams pass.
+        dropped: datagrams that did not.
+    """
+
+    def __init__(self, edge_port: int) -> None:
+        self._edge = ("127.0.0.1", edge_port)
+        self.passes_udp = False
+        self.dropped = 0
+        self._agents: asyncio.DatagramTransport | None = None
+        self._opening: set[asyncio.Task[None]] = set()
+        self._ways: dict[Address, asyncio.DatagramTransport] = {}
+
+    @contextlib.asynccontextmanager
+    async def run(self, port: int) -> AsyncGenerator[None]:
+        """Listen on a port of TCP and UDP for the time of the block."""
+        loop = asyncio.get_running_loop()
+        self._agents, _ = await loop.create_datagram_endpoint(
+            lambda: self, local_addr=("127.0.0.1", port)
+        )
+        server = await asyncio.start_server(self._relay, "127.0.0.1", port)
+        try:
+            yield
+        finally:
+            server.close()
+            for transport in (self._agents, *self._ways.values()):
+                transport.close()
+
+    @override
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        if not self.passes_udp:
+            self.dropped += 1
+        elif way := self._ways.get(addr):
+            way.sendto(data)
+        else:
+            self._opening.add(asyncio.get_running_loop().create_task(self._open(data, addr)))
+
+    async def _open(self, data: bytes, agent: Address) -> None:
+        assert self._agents is not None
+        loop, answers = asyncio.get_running_loop(), _Answers(self, self._agents, agent)
+        way, _ = await loop.create_datagram_endpoint(lambda: answers, remote_addr=self._edge)
+        self._ways[agent] = way
+        way.sendto(data)
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            to_edge = await asyncio.open_connection(*self._edge)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(_pump(reader, to_edge[1]))
+                tasks.create_task(_pump(to_edge[0], writer))
+
+
+class _Answers(asyncio.DatagramProtocol):
+    """Answers of the edge to one agent."""
+
+    def __init__(
+        self, firewall: Firewall, agents: asyncio.DatagramTransport, agent: Address
+    ) -> None:
+        self._firewall, self._agents, self._agent = firewall, agents, agent
+
+    @override
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        if self._firewall.passes_udp:
+            self._agents.sendto(data, self._agent)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+    finally:
+        writer.close()
