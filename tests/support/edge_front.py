@@ -19,6 +19,7 @@ from towonel.edge.data_plane.control import DataPlane
 from towonel.edge.data_plane.sockets import bind_socket
 from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import Sessions
+from towonel.edge.streams.access_log import AccessLogWriter
 from towonel.edge.streams.clients import StreamClients
 from towonel.edge.streams.refusals import Refusals
 from towonel.edge.streams.relays import Relays
@@ -27,6 +28,7 @@ from towonel.edge.worker.messages import SessionAdmitted, SessionServices, Start
 from towonel.relay.supervisor import Start as StartWorker
 from towonel.wire.routes import Route
 
+LINES_PER_SECOND = 5
 AMPLE = AdmissionLimits(99, 99, 99)
 START = Start(
     edge_id=b"e" * 32,
@@ -46,6 +48,7 @@ START = Start(
     check_s=3.0,
     report_s=0.25,
     orphan_s=0.0,
+    access_lines=LINES_PER_SECOND,
 )
 
 
@@ -119,6 +122,9 @@ def _make_plane(
     metrics: Metrics, table: RouteTable, upstream: Upstream, relays: Relays, traffic: Traffic
 ) -> DataPlane:
     refusals = Refusals(metrics, START.linger_s)
+    access_log = AccessLogWriter(metrics, LINES_PER_SECOND)
     sessions = Sessions(table, Balancer(), metrics)
-    streams = StreamClients(table, upstream, metrics, refusals, relays=relays, traffic=traffic)
-    return DataPlane(table, sessions, streams, relays, metrics, traffic, refusals)
+    streams = StreamClients(
+        table, upstream, metrics, refusals, access_log, relays=relays, traffic=traffic
+    )
+    return DataPlane(table, sessions, streams, relays, metrics, traffic, refusals, access_log)

@@ -17,8 +17,8 @@ from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.credentials import EdgeCredentials, load_credentials, to_datetime
+from towonel.edge.data_plane.binding import bind_for_clients, bind_for_lanes
 from towonel.edge.data_plane.control import DataPlane
-from towonel.edge.data_plane.sockets import bind_socket
 from towonel.edge.data_plane.start import START_WORKER, make_start
 from towonel.edge.metrics import Metrics
 from towonel.edge.own_addresses import find_addresses
@@ -29,6 +29,7 @@ from towonel.edge.route_notifications import RedisNotifications
 from towonel.edge.sessions import Sessions
 from towonel.edge.settings import EdgeSettings
 from towonel.edge.snapshot import SNAPSHOT_FILE, SnapshotFile
+from towonel.edge.streams.access_log import AccessLogWriter
 from towonel.edge.streams.clients import StreamClients
 from towonel.edge.streams.refusals import Refusals
 from towonel.edge.streams.relays import Relays
@@ -68,22 +69,39 @@ class Edge:
             table, idle_s=settings.idle_timeout_s, timing=timing.clients, clock=time.monotonic
         )
         self.refusals = Refusals(self.metrics, timing.clients.linger_s)
+        self.plane = self._make_plane(table, balancer, traffic)
+        file = SnapshotFile(settings.state_folder / SNAPSHOT_FILE)
+        self.routes = RouteStore(table, self.sessions, self.plane, file, self.metrics, self.health)
+
+    def _make_plane(self, table: RouteTable, balancer: Balancer, traffic: Traffic) -> DataPlane:
+        access_log = AccessLogWriter(self.metrics, self.settings.access_log_lines)
         upstream = SessionDialer(
             self.sessions,
             balancer,
             self.metrics,
             clock=time.monotonic,
             draw=self.rng.randrange,
-            open_timeout_s=timing.clients.open_s,
+            open_timeout_s=self.timing.clients.open_s,
         )
         streams = StreamClients(
-            table, upstream, self.metrics, self.refusals, relays=self.relays, traffic=traffic
+            table,
+            upstream,
+            self.metrics,
+            self.refusals,
+            access_log,
+            relays=self.relays,
+            traffic=traffic,
         )
-        self.plane = DataPlane(
-            table, self.sessions, streams, self.relays, self.metrics, traffic, self.refusals
+        return DataPlane(
+            table,
+            self.sessions,
+            streams,
+            self.relays,
+            self.metrics,
+            traffic,
+            self.refusals,
+            access_log,
         )
-        file = SnapshotFile(settings.state_folder / SNAPSHOT_FILE)
-        self.routes = RouteStore(table, self.sessions, self.plane, file, self.metrics, self.health)
 
 
 async def serve(
@@ -104,7 +122,7 @@ async def serve(
     edge = Edge(settings, timing)
     credentials = await asyncio.to_thread(_load_credentials, settings)
     start = make_start(settings, credentials, timing)
-    with _bind(settings) as sock:
+    with bind_for_clients(settings) as sock:
         await edge.routes.load()
         async with (
             admin.serve(
@@ -219,7 +237,7 @@ async def _serve_clients(
         await _wait_first(event, stopping)
     if stopping.is_set():
         return 0
-    lanes = _bind_for_lanes(edge.settings, sock, agents.port)
+    lanes = bind_for_lanes(edge.settings, sock, agents.port)
     async with edge.relays.watch():
         edge.plane.listen([sock], lanes)
         edge.health.set(CHECK, ok=True)
@@ -263,25 +281,3 @@ async def _drain(edge: Edge, agents: Listener) -> int:
 def _load_credentials(settings: EdgeSettings) -> EdgeCredentials:
     now = to_datetime(time.time_ns() // 1_000_000)
     return load_credentials(settings.token, settings.key_path, settings.state_folder, now)
-
-
-def _bind_for_lanes(
-    settings: EdgeSettings, clients: socket.socket, session_port: int
-) -> list[socket.socket]:
-    """Listen for lanes where sessions are: that is elsewhere than clients connect, if at all."""
-    host, port = settings.session_address
-    if (host, port or session_port) == (settings.listen[0], clients.getsockname()[1]):
-        return []
-    try:
-        return [bind_socket(host, session_port)]
-    except OSError as error:
-        variable = settings.variable_of("session_listen" if settings.session_listen else "listen")
-        raise listen_error(variable, host, session_port, error) from error
-
-
-def _bind(settings: EdgeSettings) -> socket.socket:
-    host, port = settings.listen
-    try:
-        return bind_socket(host, port)
-    except OSError as error:
-        raise listen_error(settings.variable_of("listen"), host, port, error) from error

@@ -59,6 +59,9 @@ class Metrics:
         self.lanes_admitted = counter("lanes_admitted", "Lanes of agents admitted.")
         self.lanes_refused = counter("lanes_refused", "Lanes of agents refused, by code.", "code")
         self.lanes_lost = counter("lanes_lost", "Lanes of agents lost, by code.", "code")
+        self.access_lines_dropped = counter(
+            "access_lines_dropped", "Lines of the access log left out: there were too many."
+        )
         self.worker_restarts = counter("worker_restarts", "Workers that ended, and were replaced.")
 
 

@@ -16,6 +16,7 @@ from towonel.edge.data_plane.sockets import BACKLOG, take_waiting
 from towonel.edge.data_plane.worker_link import WorkerLink
 from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import Sessions
+from towonel.edge.streams.access_log import AccessLogWriter
 from towonel.edge.streams.clients import HandedOverClient, StreamClients
 from towonel.edge.streams.refusals import Refusals
 from towonel.edge.streams.relays import Relays
@@ -38,6 +39,7 @@ class DataPlane:
         metrics: what is counted.
         traffic: what is counted for each tenant.
         refusals: writes lines about refused clients.
+        access_log: writes lines about clients that have ended, where that is on.
 
     Attributes:
         ready: set while every worker has what it needs to serve clients.
@@ -52,10 +54,12 @@ class DataPlane:
         metrics: Metrics,
         traffic: Traffic,
         refusals: Refusals,
+        access_log: AccessLogWriter,
     ) -> None:
         self.metrics = metrics
         self.traffic = traffic
         self.refusals = refusals
+        self.access_log = access_log
         self.ready = asyncio.Event()
         self._table = table
         self._sessions = sessions

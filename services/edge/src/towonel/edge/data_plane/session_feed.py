@@ -58,7 +58,7 @@ class SessionFeed(SessionObserver):
 def describe(session: Session) -> Iterable[Message]:
     """Yield what a worker is to know of a session."""
     secret, rtt_s = session.lane_secret or b"", session.connection.rtt_s
-    yield SessionAdmitted(session.session_id, session.tenant_id, secret, rtt_s)
+    yield SessionAdmitted(session.session_id, session.tenant_id, secret, rtt_s, session.agent_id)
     for some in batched(sorted(map(str, session.services)), SERVICES_AT_ONCE, strict=False):
         yield SessionServices(session.session_id, list(some))
     if session.going_away:

@@ -36,4 +36,6 @@ def make_start(settings: EdgeSettings, credentials: EdgeCredentials, timing: Tim
         check_s=timing.count_s,
         report_s=timing.report_s,
         orphan_s=settings.drain_timeout_s,
+        access_log=settings.access_log,
+        access_lines=settings.access_log_lines,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, override
 
 import structlog
 
+from towonel.edge.core.access_log import AccessRecord, Way
 from towonel.edge.data_plane.route_feed import RouteReader
 from towonel.edge.metrics import Metrics
 from towonel.edge.streams.clients import HandedOverClient
@@ -17,6 +18,7 @@ from towonel.edge.worker.messages import (
     Accepted,
     ClientEnded,
     ClientHandedOver,
+    ClientsEnded,
     Counters,
     Crashed,
     Drain,
@@ -144,15 +146,22 @@ class WorkerLink(Control, RouteReader):
             case ClientHandedOver():
                 client = _to_client(message, descriptors[0])
                 self._plane.serve(client, self._end_of(message.token))
+            case Draining():
+                self.draining = message
+                self._plane.check_drain()
+            case _:
+                self._log(message)
+
+    def _log(self, message: Message) -> None:
+        match message:
+            case ClientsEnded():
+                self._plane.access_log.write_all(message.lines, message.dropped)
             case Refused():
                 self._plane.refusals.log(
                     _to_record(message), Code(message.code), message.detail, message.count
                 )
             case Crashed():
                 log.error("client.crashed", traceback=message.traceback)
-            case Draining():
-                self.draining = message
-                self._plane.check_drain()
             case _:
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, "a worker does not send this")
 
@@ -191,7 +200,7 @@ def _count_metrics(metrics: Metrics, counters: Counters) -> None:
     metrics.bytes_in.inc(counters.bytes_in)
     metrics.bytes_out.inc(counters.bytes_out)
     metrics.lanes_admitted.inc(counters.lanes_admitted)
-    metrics.connections_served.labels("lane").inc(sum(each[1] for each in counters.tenants))
+    metrics.connections_served.labels(Way.LANE).inc(sum(each[1] for each in counters.tenants))
     metrics.accept_errors.inc(sum(counters.accept_errors.values()))
     for metric, counts in (
         (metrics.connections_refused, counters.refused),
@@ -213,7 +222,18 @@ def _to_client(message: ClientHandedOver, descriptor: int) -> HandedOverClient:
         _to_address(message.destination),
         Hostname(message.server_name),
         message.first,
+        None if message.trace is None else _to_access_record(message, *message.trace),
     )
+
+
+def _to_access_record(
+    client: ClientHandedOver, trace_id: bytes, began_at: float, hello_at: float
+) -> AccessRecord:
+    record = AccessRecord(trace_id, began_at)
+    record.hello_at = hello_at
+    host, port = client.source
+    record.peer, record.hostname = (host, port), client.server_name
+    return record
 
 
 def _to_record(refused: Refused) -> ClientRecord:

@@ -12,6 +12,7 @@ import time
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, override
 
+from towonel.edge.core.access_log import AccessRecord
 from towonel.edge.core.admission import Ticket
 from towonel.edge.core.trusted_proxies import is_trusted
 from towonel.edge.worker.messages import Refused
@@ -57,6 +58,7 @@ class Client(Handler):
     route: Route
     server_name: Hostname | None = None
     is_counted: bool = False  # among the connections accepted
+    record: AccessRecord | None = None  # for the access log, if it gets a line there
 
     def __init__(
         self,
@@ -114,6 +116,14 @@ class Client(Handler):
             None if route is None else route.tenant_id,
             None if route is None else str(route.service),
         )
+
+    def note(self, record: AccessRecord) -> None:
+        """Note for the access log who it is, and what it wants."""
+        route: Route | None = getattr(self, "route", None)
+        record.peer = str(self.source.ip), self.source.port
+        record.hostname = self.server_name
+        if route is not None:
+            record.tenant_id, record.service = route.tenant_id, str(route.service)
 
     def count(self) -> None:
         """Count a connection that is none of a lane, once."""
@@ -242,7 +252,7 @@ class ClientUse(LaneUse):
 
     @override
     def on_failed(self, code: Code, *, may_retry: bool) -> None:
-        self.client.service.retry(self.client, self.session, code, may_retry=may_retry)
+        self.client.service.opener.retry(self.client, self.session, code, may_retry=may_retry)
 
 
 class ClientWaiter(Waiter):
@@ -254,12 +264,12 @@ class ClientWaiter(Waiter):
     @override
     def on_lane(self, session: LaneSession) -> None:
         self.client.waiter = None
-        self.client.service.open_on(self.client, session.session_id)
+        self.client.service.opener.open_on(self.client, session.session_id)
 
     @override
     def on_no_lane(self) -> None:
         self.client.waiter = None
-        self.client.service.overflow(self.client)
+        self.client.service.opener.overflow(self.client)
 
 
 def _header_bytes(data: bytes) -> int:

@@ -54,12 +54,14 @@ class HandedOver:
         self._left -= has_lanes
         with contextlib.suppress(OSError):  # its peer has reset it, which control will find
             client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
+        record = client.record
         message = ClientHandedOver(
             self._tokens,
             (str(client.source.ip), client.source.port),
             (str(client.destination.ip), client.destination.port),
             client.server_name,
             client.data,
+            None if record is None else (record.trace_id, record.began_at, record.hello_at or 0.0),
         )
         self._send(message, (client.sock.detach(),))
 

@@ -2,7 +2,8 @@
 
     control ──▶ worker    start · listen · routes · session · session_services · session_going_away
                           session_ended · accepted · client_ended · drain
-    worker ──▶ control    ready · counters · lanes_wanted · client · refused · crashed · draining
+    worker ──▶ control    ready · counters · lanes_wanted · client · clients_ended · refused · crashed
+                          draining
 
 After `start` comes the whole table as `routes`, then a `session` and its `session_services` for each that
 is live; from then on what changes. A worker that does not know a session or client that is named has lost it a moment ago.
@@ -37,6 +38,8 @@ class Start:
         check_s: in which the bytes of every client are counted once.
         report_s: between messages with counters.
         orphan_s: for clients to end after control is gone.
+        access_log: share of clients that get a line in the log; 0 for no such lines.
+        access_lines: about clients, in a second.
     """
 
     edge_id: bytes
@@ -56,6 +59,8 @@ class Start:
     check_s: float
     report_s: float
     orphan_s: float
+    access_log: float = 0.0
+    access_lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ class SessionAdmitted:
     tenant_id: bytes
     secret: bytes
     rtt_s: float
+    agent_id: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +177,8 @@ class LanesWanted:
 class ClientHandedOver:
     """Client that control is to serve, with its socket and what was read of it.
 
-    Addresses are those that the client and its proxy named, the ports behind.
+    Addresses are those that the client and its proxy named, the ports behind. One that gets a line in the
+    log has a trace's id, and when it was accepted and had said what it wants, in seconds.
     """
 
     token: int
@@ -179,6 +186,15 @@ class ClientHandedOver:
     destination: tuple[str, int]
     server_name: str
     first: bytes
+    trace: tuple[bytes, float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientsEnded:
+    """Lines for the log, each the values of an `AccessLine`, and how many were left out."""
+
+    lines: list[tuple[Any, ...]]
+    dropped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +240,7 @@ type Message = (
     | Counters
     | LanesWanted
     | ClientHandedOver
+    | ClientsEnded
     | Refused
     | Crashed
     | Draining
@@ -244,6 +261,7 @@ _TYPES: dict[str, type[Message]] = {
     "counters": Counters,
     "lanes_wanted": LanesWanted,
     "client": ClientHandedOver,
+    "clients_ended": ClientsEnded,
     "refused": Refused,
     "crashed": Crashed,
     "draining": Draining,

@@ -159,6 +159,9 @@ class EdgeWorker(Handler):
         """Send counters, if there is anything new, or nothing was said for a second."""
         for refused in service.refuser.take():
             self.send(refused)
+        if service.access_log is not None:
+            for lines in service.access_log.take():
+                self.send(lines)
         report = service.counters.take(service.lanes, service.sessions.count_lanes())
         if report != self._reported or self._tick % ALIVE_TICKS == 0:
             self._reported = report

@@ -1,32 +1,30 @@
 """Service of a worker's clients: which session serves each, over what, and how it ends."""
 
-import random
 import socket
 import time
 import traceback
 from typing import Final, assert_never
 
+from towonel.edge.core.access_log import AccessRecord, Way
 from towonel.edge.core.admission import Admission, AdmissionLimits
-from towonel.edge.core.balance import MAX_TRIES, SESSION_CODES, Balancer
+from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
-from towonel.edge.worker.clients import Client, ClientUse, ClientWaiter, SocketName
+from towonel.edge.worker.access_log import AccessLog
+from towonel.edge.worker.clients import Client, SocketName
 from towonel.edge.worker.counters import WorkerCounters, count
 from towonel.edge.worker.handed_over import HandedOver
 from towonel.edge.worker.messages import Crashed, Start
+from towonel.edge.worker.opener import Opener
 from towonel.edge.worker.refusals import Refuser
 from towonel.edge.worker.relays import ClientConnection, Relays
 from towonel.edge.worker.reports import LaneReports, Sender
 from towonel.edge.worker.sessions import WorkerSession, WorkerSessions
-from towonel.relay.edge_lanes import EdgeLane, EdgeLanes, LaneSession
+from towonel.relay.edge_lanes import EdgeLane, EdgeLanes
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
 from towonel.runtime.addresses import parse_networks
-from towonel.wire import lane_open
 from towonel.wire.errors import Code, TowonelError, Unavailable
-from towonel.wire.lane_open import LaneOpen
-from towonel.wire.lanes import MAX_FIRST_BYTES
 from towonel.wire.names import Hostname
-from towonel.wire.preamble import Preamble
 from towonel.wire.routes import Route, TlsMode
 
 MAX_TRACEBACK_CHARS: Final = 8 * 1024
@@ -44,6 +42,7 @@ class ClientService:
     Attributes:
         arriving: clients that are neither relayed, handed over nor refused yet.
         handed_over: clients that control serves.
+        opener: opens lanes for clients.
     """
 
     def __init__(self, start: Start, loop: Loop, memory: Memory, send: Sender) -> None:
@@ -65,6 +64,9 @@ class ClientService:
             certificate_hash=start.certificate_hash,
             workers=start.workers,
         )
+        self.access_log: AccessLog | None = None
+        if start.access_log:
+            self.access_log = AccessLog(start.access_log, start.access_lines)
         self.balancer = Balancer()
         self.sessions = WorkerSessions(self.lanes, self.balancer, start.streams_per_session)
         self.relays = Relays(
@@ -72,12 +74,14 @@ class ClientService:
             self.table,
             self.admission,
             self.counters,
+            self.access_log,
             check_s=start.check_s,
             report_crash=self.report_crash,
         )
         self.refuser = Refuser(loop, start.linger_s)
         self.arriving: set[Client] = set()
         self.handed_over = HandedOver(loop, self.admission, self.counters, send, start.streams)
+        self.opener = Opener(self)
 
     @property
     def clients(self) -> int:
@@ -99,6 +103,8 @@ class ClientService:
         self.loop.add(client.descriptor, client)
         self.arriving.add(client)
         self.counters.active += 1
+        if self.access_log is not None:
+            client.record = self.access_log.begin()
         try:
             client.begin(self.admission.admit())
         except TowonelError as error:
@@ -110,7 +116,7 @@ class ClientService:
 
     def admit_lane(self, client: Client) -> None:
         """Admit the lane that begins as a client does, and count it as one until that is settled."""
-        self._take_out(client)
+        self.take_out(client)
         self.loop.release(client.descriptor)
         self.lanes.admit(client.sock, client.data, client.ticket)
 
@@ -120,11 +126,13 @@ class ClientService:
         Raises:
             TowonelError: it gets no service.
         """
+        if client.record is not None:
+            client.record.hello_at = time.monotonic()
         client.route = route = self._find_route(name)
         assert client.ticket is not None, "it is admitted"
         self.admission.claim_tenant(client.ticket, route.tenant_id, self.sessions.places(route))
         self.loop.wheel.arm(client, self.start.open_s)
-        self.open(client)
+        self.opener.open(client)
 
     def _find_route(self, name: Hostname) -> Route:
         route = self.table.lookup(name)
@@ -137,72 +145,6 @@ class ClientService:
                 raise Unavailable(Code.NO_SERVICE, f"{name}: this edge does not terminate TLS")
             case _:
                 assert_never(route.tls_mode)
-
-    # Lanes and streams.
-
-    def open(self, client: Client) -> None:
-        """Open a lane of the best session that has one, wait for one, or let control open a stream."""
-        route = client.route
-        serving = self.sessions.find(route.tenant_id, route.service)
-        untried = [each for each in serving if each.session_id not in client.tried]
-        ordered = self.balancer.order(
-            route.service, untried, now=time.monotonic(), draw=random.randrange
-        )
-        if not ordered:
-            code = client.failure or Code.NO_AGENT
-            self.refuse(client, Unavailable(code, str(route.service)))
-            return
-        for session in ordered:
-            if not session.has_lanes:
-                self._hand_over(client, has_lanes=False)
-                return
-            if self._open_lane(client, session):
-                return
-        self._wait(client, [each.lanes for each in ordered if each.lanes is not None])
-
-    def open_on(self, client: Client, session_id: bytes) -> None:
-        """Open a lane of a session that has an idle one now, or do as for any client."""
-        session = self.sessions.get(session_id)
-        if session is None or not self._open_lane(client, session):
-            self.open(client)
-
-    def _open_lane(self, client: Client, session: WorkerSession) -> bool:
-        lanes = session.lanes
-        if lanes is None or not lanes.idle:
-            return False
-        use = ClientUse(client, session)
-        content = lane_open.encode(
-            LaneOpen(
-                Preamble(
-                    client.source, client.destination, client.route.service, client.server_name
-                ),
-                client.data,
-                more=len(client.data) >= MAX_FIRST_BYTES,
-            )
-        )
-        if not lanes.open(content, use, repeatable=client.is_repeatable):
-            return False
-        client.use = use
-        client.tries += 1
-        return True
-
-    def _wait(self, client: Client, lanes: list[LaneSession]) -> None:
-        waiter = ClientWaiter(client)
-        if self.lanes.wait(lanes, waiter):
-            client.waiter = waiter
-        else:
-            self.overflow(client)
-
-    def overflow(self, client: Client) -> None:
-        """Let control open a stream for a client that got no lane, as long as these are few."""
-        if self.handed_over.has_room:
-            self._hand_over(client, has_lanes=True)
-        else:
-            self.refuse(client, Unavailable(Code.OVERLOADED, "clients without a lane"))
-
-    def _hand_over(self, client: Client, *, has_lanes: bool) -> None:
-        self._take_out(client)
-        self.handed_over.give(client, has_lanes=has_lanes)
 
     def close(self) -> None:
         """Cut the clients that are left."""
@@ -225,8 +167,10 @@ class ClientService:
             lane.end_use(Code.NO_ROUTE)
             self.refuse(client, Unavailable(Code.NO_ROUTE, f"{name}: its route went"))
             return
-        self._take_out(client)
+        self.take_out(client)
         assert client.ticket is not None, "it is admitted"
+        if client.record is not None:
+            _note_accepted(client, client.record, session)
         connection = ClientConnection(
             client.sock,
             self.loop,
@@ -237,6 +181,7 @@ class ClientService:
             ticket=client.ticket,
             server_name=name,
             tenant_id=route.tenant_id,
+            record=client.record,
             first_bytes=len(client.data),
         )
         connection.hung_up, connection.ended_well = client.hung_up, client.ended_well
@@ -244,24 +189,10 @@ class ClientService:
         self.loop.replace(client.descriptor, connection)
         lane.attach(connection)
 
-    def retry(self, client: Client, session: WorkerSession, code: Code, *, may_retry: bool) -> None:
-        """Try another lane for a client whose use failed, where its bytes cannot happen twice."""
-        client.use = None
-        client.failure = code
-        if code not in SESSION_CODES:
-            self.balancer.record_failure(client.route.service, session.session_id, time.monotonic())
-        if code is not Code.SESSION_LOST:  # it may have other lanes
-            client.tried.add(session.session_id)
-        if not may_retry or client.tries >= MAX_TRIES:
-            self.refuse(client, Unavailable(code, str(client.route.service)))
-            return
-        count(self.counters.retries, code)
-        self.open(client)
-
     def abandon(self, client: Client, code: Code) -> None:
         """Give up a client that has reset its connection, or met a bug."""
         if client in self.arriving:
-            self._cancel(client, code)
+            self.opener.cancel(client, code)
             self.refuse(client, Unavailable(code, "before it was relayed"))
 
     def report_crash(self, error: Exception) -> None:
@@ -271,28 +202,30 @@ class ClientService:
 
     def give_up(self, client: Client) -> None:
         """Refuse a client for which nobody has opened a connection in time."""
-        self._cancel(client, Code.ORIGIN_TIMEOUT)
+        self.opener.cancel(client, Code.ORIGIN_TIMEOUT)
         self.refuse(client, Unavailable(Code.ORIGIN_TIMEOUT, "no agent answered in time"))
 
     def refuse(self, client: Client, error: TowonelError) -> None:
         """Tell a client that it gets no service, if it has time to read that, and close."""
-        self._take_out(client)
+        self.take_out(client)
         client.count()
         self.counters.active -= 1
         count(self.counters.refused, error.code)
         if client.ticket is not None:
             self.admission.release(client.ticket)
         client.ticket = None
+        if client.record is not None and self.access_log is not None:
+            client.note(client.record)
+            self.access_log.end(client.record, error.code, len(client.data), 0)
         self.refuser.refuse(client.sock, client.describe(error))
 
-    def _cancel(self, client: Client, code: Code) -> None:
-        use, client.use = client.use, None
-        waiter, client.waiter = client.waiter, None
-        if waiter is not None:
-            self.lanes.stop_waiting(waiter)
-        if use is not None and use.session.lanes is not None:
-            use.session.lanes.cancel(use, code)
-
-    def _take_out(self, client: Client) -> None:
+    def take_out(self, client: Client) -> None:
+        """Let a client arrive no longer: it is relayed, handed over or refused."""
         self.loop.wheel.disarm(client)
         self.arriving.discard(client)
+
+
+def _note_accepted(client: Client, record: AccessRecord, session: WorkerSession) -> None:
+    record.accepted_at = time.monotonic()
+    record.agent_id, record.way = session.agent_id, Way.LANE
+    client.note(record)

@@ -21,6 +21,7 @@ class WorkerSession:
     def __init__(self, admitted: SessionAdmitted, lanes: LaneSession | None) -> None:
         self.session_id = admitted.session_id
         self.tenant_id = TenantId(admitted.tenant_id)
+        self.agent_id = admitted.agent_id
         self.services: list[ServiceKey] = []
         self.lanes = lanes
         self.going_away = False
