@@ -7,14 +7,18 @@ signals and exit code. Only the seconds that its imports take are paid once a te
 import asyncio
 import contextlib
 import gc
+import importlib
 import multiprocessing
 import os
 import runpy
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,15 +28,19 @@ from sqlalchemy import text
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import upgrade
 from towonel.hub.store.db.offline import open_read_only
+from towonel.runtime.interrupts import end_at_interrupt
 
 COMMAND_TIMEOUT_S = 40
+HAVE_WORKERS = ("edge", "agent")
 # Not this module: Python 3.13.0 looks for what it preloads without pytest's own paths.
 PRELOADED = [
     "pytest",
     "towonel.hub.cli",
     "towonel.hub.app",
     "towonel.edge.app",
+    "towonel.edge.worker.process",
     "towonel.agent.app",
+    "towonel.agent.worker.worker",
     "towonel.cli.app",
 ]
 
@@ -42,6 +50,13 @@ def context() -> ForkServerContext:
     found = multiprocessing.get_context("forkserver")
     found.set_forkserver_preload(PRELOADED)
     return found
+
+
+def preload() -> None:
+    """Wait until the fork server has imported all, which takes longer than many a test may."""
+    child = context().Process(target=gc.collect)
+    child.start()
+    child.join()
 
 
 class ForkedProcess:
@@ -144,8 +159,64 @@ def _run(
         os.setuid(user)
     if program.endswith(".py"):
         runpy.run_path(program, run_name="__main__")
+    elif program in HAVE_WORKERS:
+        _share_fork_server()
+        end_at_interrupt()
+        importlib.import_module(f"towonel.{program}.cli").main(start_worker(program))
     else:
         runpy.run_module(f"towonel.{program}", run_name="__main__")
+
+
+def start_worker(program: str) -> Callable[[socket.socket], Awaitable[ForkedProcess]]:
+    """Return what starts workers of a program, such as `edge`, from their channels."""
+
+    async def start(channel: socket.socket) -> ForkedProcess:
+        with Connection(os.dup(2), readable=False) as errors:
+            work = (program, os.getpid(), channel, errors)
+            child = context().Process(target=_run_worker, args=work)
+            await asyncio.to_thread(child.start)
+        return ForkedProcess(child)
+
+    return start
+
+
+def workers_of(pid: int) -> list[int]:
+    """Return the workers of a program: its children, and those that were forked for it."""
+    server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    forked = _children_of(server) if server else []
+    return [*_children_of(pid), *(each for each in forked if each != pid and _group(each) == pid)]
+
+
+def _children_of(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(number) for task in tasks for number in (task / "children").read_text().split()]
+
+
+def _group(pid: int) -> int | None:
+    with contextlib.suppress(ProcessLookupError):
+        return os.getpgid(pid)
+    return None
+
+
+def _share_fork_server() -> None:
+    """Let this process, which the fork server has made, ask it for workers of its process group."""
+    os.setpgid(0, 0)
+    server = forkserver._forkserver
+    server.ensure_running = lambda: None  # type: ignore[method-assign]  # it would start another
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+
+
+def _run_worker(
+    program: str, control: int, channel: socket.socket, errors: "Connection[object, object]"
+) -> None:
+    gc.freeze()
+    if _group(control) == control:
+        os.setpgid(0, control)
+    os.dup2(errors.fileno(), 2)
+    errors.close()
+    os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
+    sys.argv = [program, str(channel.detach())]
+    runpy.run_module(f"towonel.{program}.worker", run_name="__main__")
 
 
 def boot(url: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from support import fork_server
+from support.fork_server import start_worker
 
 import towonel.agent.app
 import towonel.agent.settings
@@ -72,11 +73,15 @@ async def serve(name: Name, environ: Mapping[str, str], stopping: asyncio.Event)
             await towonel.hub.app.serve(load(towonel.hub.settings.HubSettings, environ), stopping)
         case "edge":
             await towonel.edge.app.serve(
-                load(towonel.edge.settings.EdgeSettings, environ), stopping
+                load(towonel.edge.settings.EdgeSettings, environ),
+                stopping,
+                start_worker=start_worker("edge"),
             )
         case "agent":
             await towonel.agent.app.serve(
-                load(towonel.agent.settings.AgentSettings, environ), stopping
+                load(towonel.agent.settings.AgentSettings, environ),
+                stopping,
+                start_worker=start_worker("agent"),
             )
 
 
@@ -139,10 +144,7 @@ class OwnProcess:
 
     def workers(self) -> list[int]:
         """Return the processes that it has started."""
-        tasks = Path(f"/proc/{self.process.pid}/task")
-        return [
-            int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()
-        ]
+        return fork_server.workers_of(self.process.pid)
 
 
 def _resident_bytes(pid: int) -> int:

@@ -7,7 +7,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from functools import partial
 
+import pytest
 from structlog.testing import capture_logs
+from support.fork_server import preload, start_worker
 from support.lane_peers import LanePeer, accept_lane
 from support.ports import free_port
 from support.tunnel import IDENTITY, SERVICE, ListeningEdge, listening_edge, until
@@ -23,6 +25,11 @@ from towonel.runtime.admin import Health
 from towonel.runtime.dns.resolver import Resolver
 from towonel.tunnel.link import Link
 from towonel.tunnel.session import Session
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fork_server() -> None:
+    preload()
 
 
 @dataclass
@@ -42,6 +49,7 @@ class Agent:
             self.health,
             OriginLog(),
             enabled=self.enabled,
+            start_process=start_worker("agent"),
         )
 
     @property

@@ -8,7 +8,6 @@ import socket
 import struct
 from collections.abc import AsyncGenerator
 from functools import partial
-from pathlib import Path
 
 import pytest
 from support.clients import Client, client_hello, curl
@@ -155,14 +154,13 @@ async def test_without_lanes_clients_come_by_stream(
 
     assert await client.has_page()
     assert await ways(agent) == {"lane": 0, "stream": 1}
-    assert children_of(agent) == []
+    assert workers_of(agent) == []
 
 
-def children_of(node: Node[Program]) -> list[int]:
-    """The processes that a node has started."""
+def workers_of(node: Node[Program]) -> list[int]:
+    """The workers of a node."""
     assert isinstance(node.program, OwnProcess)
-    pid = node.program.process.pid
-    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return node.program.workers()
 
 
 async def test_a_killed_worker_is_a_reset_for_its_clients_and_is_replaced(
@@ -173,7 +171,7 @@ async def test_a_killed_worker_is_a_reset_for_its_clients_and_is_replaced(
     async with client.connect() as (reader, writer):
         writer.write(b"source 100000000\n")
         await reader.readexactly(100)
-        (worker,) = children_of(agent)
+        (worker,) = workers_of(agent)
         os.kill(worker, signal.SIGKILL)
         with pytest.raises(ConnectionResetError):
             await reader.readexactly(100_000_000)

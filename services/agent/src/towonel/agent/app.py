@@ -21,6 +21,7 @@ from towonel.agent.timing import DEFAULT_TIMING, Timing
 from towonel.agent.worker.messages import Start
 from towonel.client.hub import HubClient
 from towonel.identity.keys import SEED_BYTES, NodeKey, TenantKey
+from towonel.relay.supervisor import Start as StartWorker
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
 from towonel.runtime.dns.resolver import Resolver
@@ -44,7 +45,13 @@ def create_identity(settings: AgentSettings) -> AgentIdentity:
 class Agent:
     """Parts of an agent that hold no resource, wired together."""
 
-    def __init__(self, settings: AgentSettings, identity: AgentIdentity, timing: Timing) -> None:
+    def __init__(
+        self,
+        settings: AgentSettings,
+        identity: AgentIdentity,
+        timing: Timing,
+        start_worker: StartWorker | None,
+    ) -> None:
         self.settings = settings
         self.identity = identity
         self.health = Health()
@@ -60,6 +67,7 @@ class Agent:
             self.health,
             origin_log,
             enabled=settings.lanes is LaneMode.AUTO,
+            start_process=start_worker,
         )
         self.origins = Origins(
             tabulate_origins(settings.services),
@@ -85,13 +93,16 @@ async def serve(
     stopping: asyncio.Event,
     identity: AgentIdentity | None = None,
     timing: Timing = DEFAULT_TIMING,
+    start_worker: StartWorker | None = None,
 ) -> None:
     """Serve until `stopping`; then take no new streams, and let the open ones end.
+
+    `start_worker` starts the process that carries the bytes of clients, if not by exec.
 
     Raises:
         DrainTimedOut: some had not ended in time.
     """
-    agent = Agent(settings, identity or create_identity(settings), timing)
+    agent = Agent(settings, identity or create_identity(settings), timing, start_worker)
     async with (
         _open_client(settings) as hub,
         _serve_health(agent),

@@ -4,6 +4,7 @@ import argparse
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from towonel.agent.app import create_identity, serve
 from towonel.agent.metrics import VERSION
@@ -15,6 +16,9 @@ from towonel.runtime.secretfile import replace
 from towonel.runtime.settings import log_warnings
 from towonel.wire.addresses import LAST_PORT
 from towonel.wire.tokens import SECRET_MARKS
+
+if TYPE_CHECKING:
+    from towonel.relay.supervisor import Start as StartWorker
 
 ABOUT = (
     "Publish the services beside this agent. All else is in its environment: TOWONEL_INVITE_TOKEN,"
@@ -43,7 +47,7 @@ def _parse_arguments() -> argparse.Namespace:
 
 
 def _prepare(
-    arguments: argparse.Namespace, settings: AgentSettings
+    arguments: argparse.Namespace, start_worker: "StartWorker | None", settings: AgentSettings
 ) -> tuple[lifecycle.Serve, float]:
     logs.configure(settings.log_level, settings.log_format, "agent", redact=SECRET_MARKS)
     log_warnings(settings)
@@ -53,17 +57,20 @@ def _prepare(
     identity = create_identity(settings)
     if arguments.node_id_out is not None:
         replace(arguments.node_id_out, f"{identity.agent.public.hex()}\n".encode())
-    run = partial(serve, settings, identity=identity)
+    run = partial(serve, settings, identity=identity, start_worker=start_worker)
     return run, settings.drain_timeout_secs
 
 
-def main() -> None:
-    """Run until a signal, and exit with the lifecycle's code."""
+def main(start_worker: "StartWorker | None" = None) -> None:
+    """Run until a signal, and exit with the lifecycle's code.
+
+    `start_worker` starts the worker, if not by exec.
+    """
     arguments = _parse_arguments()
     if arguments.check:
         sys.exit(check_settings(AgentSettings))
     try:
-        sys.exit(lifecycle.main(AgentSettings, partial(_prepare, arguments)))
+        sys.exit(lifecycle.main(AgentSettings, partial(_prepare, arguments, start_worker)))
     except OSError as error:  # before the process runs, only of the one file that it is to write
         line = f"--node-id-out: cannot write {arguments.node_id_out}: {error.strerror}"
         print(line, file=sys.stderr)  # noqa: T201 a command line prints

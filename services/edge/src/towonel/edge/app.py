@@ -108,11 +108,11 @@ async def serve(
     settings: EdgeSettings,
     stopping: asyncio.Event,
     timing: Timing = DEFAULT_TIMING,
-    start_worker: StartWorker = START_WORKER,
+    start_worker: StartWorker | None = None,
 ) -> None:
     """Run an edge until `stopping` is set and its connections are done, or their time is over.
 
-    `start_worker` starts a process that carries the bytes of clients.
+    `start_worker` starts a process that carries the bytes of clients, if not by exec.
 
     Raises:
         SettingsError: an address cannot be listened on.
@@ -136,7 +136,7 @@ async def serve(
             ),
             _listen_for_agents(edge, credentials) as agents,
             _follow_hub(edge, credentials, agents.port),
-            edge.plane.run(start, start_worker, edge.rng),
+            edge.plane.run(start, start_worker or START_WORKER, edge.rng),
         ):
             cut = await _serve_clients(edge, sock, agents, stopping)
     log.info("edge.stopped")

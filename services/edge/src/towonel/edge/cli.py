@@ -3,6 +3,7 @@
 import sys
 from functools import partial
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from towonel.edge.settings import EdgeSettings
 from towonel.runtime import logs
@@ -12,6 +13,9 @@ from towonel.runtime.lifecycle import main as run_main
 from towonel.runtime.settings import log_warnings
 from towonel.wire.tokens import SECRET_MARKS
 
+if TYPE_CHECKING:
+    from towonel.relay.supervisor import Start as StartWorker
+
 NAME = "towonel-edge"
 ABOUT = (
     "Run an edge: clients connect to it, and agents. All else is in its environment:"
@@ -20,16 +24,24 @@ ABOUT = (
 )
 
 
-def prepare(settings: EdgeSettings) -> tuple[Serve, float]:
+def prepare(
+    settings: EdgeSettings, start_worker: "StartWorker | None" = None
+) -> tuple[Serve, float]:
     """Return what to run with these settings, and how long its drain may take, in seconds."""
     from towonel.edge.app import serve  # noqa: PLC0415 a check needs none of it
 
     logs.configure(settings.log_level, settings.log_format, "edge", redact=SECRET_MARKS)
     log_warnings(settings)
-    return partial(serve, settings), settings.drain_timeout_s
+    run = partial(serve, settings, start_worker=start_worker)
+    return run, settings.drain_timeout_s
 
 
-def main() -> None:
-    """Run an edge until a signal ends it, and exit with its code."""
+def main(start_worker: "StartWorker | None" = None) -> None:
+    """Run an edge until a signal ends it, and exit with its code.
+
+    `start_worker` starts its workers, if not by exec.
+    """
     arguments = make_parser(NAME, ABOUT, version(NAME)).parse_args()
-    sys.exit(check_settings(EdgeSettings) if arguments.check else run_main(EdgeSettings, prepare))
+    if arguments.check:
+        sys.exit(check_settings(EdgeSettings))
+    sys.exit(run_main(EdgeSettings, partial(prepare, start_worker=start_worker)))
