@@ -7,6 +7,7 @@ from towonel.edge.worker.messages import (
     Accepted,
     ClientEnded,
     ClientHandedOver,
+    ClientMoved,
     ClientsEnded,
     Counters,
     Crashed,
@@ -22,6 +23,7 @@ from towonel.edge.worker.messages import (
     SessionEnded,
     SessionGoingAway,
     SessionServices,
+    Settled,
     decode,
     encode,
 )
@@ -40,16 +42,18 @@ MESSAGES: list[Message] = [
     Accepted(),
     ClientEnded(7),
     Drain(),
+    Settled(),
     Ready(),
     Counters(
         accepted=3, accept_errors={"EMFILE": 2}, refused=[(32, 1)], tenants=[(b"t", 1, 2, 3, 4)]
     ),
     LanesWanted(b"s" * 16, 2),
     ClientHandedOver(1, ("192.0.2.1", 1), ("192.0.2.2", 443), "app.example.eu", b"hello"),
+    ClientMoved(1, ("192.0.2.1", 1), ("192.0.2.2", 443), b"hello"),
     ClientsEnded([(b"t" * 16, ("192.0.2.1", 1), None, None, None, None, None, 0, 1, 2, 3.0)], 4),
     Refused(32, "not TLS", 5),
     Crashed("Traceback"),
-    Draining(1, 2),
+    Draining(1, 2, 3),
 ]
 
 

@@ -3,6 +3,8 @@
     wanted = in use + waiting + idle target,  at most 512
     idle target = max(2, workers, a quarter of those in use, arrivals in 3 round trips)
 
+Each worker wants its part of that, at least one idle lane.
+
 It grows at once and in steps, so that not every client costs a message to the agent, and shrinks when
 no more was needed for 60 s at least.
 """
@@ -24,7 +26,7 @@ class LanePool:
     """Size of the pool of one session.
 
     Args:
-        workers: that clients come to.
+        workers: that have a pool of the session.
         now: in seconds.
 
     Attributes:
@@ -33,9 +35,10 @@ class LanePool:
     """
 
     def __init__(self, workers: int, now: float) -> None:
-        self._least = max(LEAST_IDLE, workers)
+        self._least = ceil(max(LEAST_IDLE, workers) / workers)
         self.arrivals = 0
         self.wanted = self._least
+        self._wanted_elsewhere = 0
         self._updated = self._window_began = self._changed = now
         self._peak = self._peak_before = (
             self._least
@@ -52,9 +55,11 @@ class LanePool:
         self.wanted, self._changed = wanted, now
         return True
 
-    def count_surplus(self, lanes: int, now: float) -> int:
-        """Return how many of so many lanes are to be closed, once the agent knows what is wanted."""
-        return max(0, lanes - self.wanted) if now - self._changed >= SURPLUS_S else 0
+    def is_settled(self, wanted_elsewhere: int, now: float) -> bool:
+        """Return whether the agent knows what is wanted in all, so that lanes beyond that are too many."""
+        if wanted_elsewhere != self._wanted_elsewhere:
+            self._wanted_elsewhere, self._changed = wanted_elsewhere, now
+        return now - self._changed >= SURPLUS_S
 
     def _count_expected(self, rtt_s: float, now: float) -> int:
         """Return the arrivals in the time that a new lane takes."""

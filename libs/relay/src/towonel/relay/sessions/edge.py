@@ -4,6 +4,7 @@ import socket
 from typing import Final, override
 
 from towonel.identity.lanes import SEAL_BYTES, LaneSeal
+from towonel.relay.core.lane_counts import NO_SLOT, LaneCounts
 from towonel.relay.core.lane_pool import LanePool, lane_wait_s
 from towonel.relay.core.lane_state import LaneState
 from towonel.relay.lane import Lane
@@ -65,11 +66,19 @@ class LaneSession(WaitingRoom):
         going_away: whether no use may be opened any more.
         idle: idle lanes, the last used one last; to be read only.
         busy: lanes whose use is not over; to be read only.
+        slot: its place in the counts of lanes of all workers.
         group: whose turns of bulk its lanes and clients take.
     """
 
     def __init__(
-        self, session_id: bytes, secret: bytes, rtt_s: float, pool: LanePool, owner: SessionOwner
+        self,
+        session_id: bytes,
+        secret: bytes,
+        rtt_s: float,
+        pool: LanePool,
+        owner: SessionOwner,
+        counts: LaneCounts,
+        slot: int,
     ) -> None:
         super().__init__()
         self.group = TurnGroup()
@@ -80,7 +89,10 @@ class LaneSession(WaitingRoom):
         self.idle: list[EdgeLane] = []
         self.busy: set[EdgeLane] = set()
         self.pool = pool
+        self.slot = slot
         self._owner = owner
+        self._counts = counts
+        self._is_shared = not counts.is_alone and slot != NO_SLOT
 
     @property
     def in_use(self) -> int:
@@ -114,6 +126,8 @@ class LaneSession(WaitingRoom):
             lane = idle.pop()
             self.busy.add(lane)
             if lane.open(content, use, repeatable=repeatable):
+                if self._is_shared:
+                    self._counts.put_used(self.slot, len(idle), len(self.busy))
                 return True
         if not self.going_away:
             self._owner.on_demand(self)
@@ -144,6 +158,8 @@ class LaneSession(WaitingRoom):
         waiter = self.take_next() if self.waits else None
         if waiter is not None:
             waiter.on_lane(self)
+        if self._is_shared:
+            self._counts.put_used(self.slot, len(self.idle), len(self.busy))
 
     def forget(self, lane: "EdgeLane", code: Code) -> None:
         """Drop a lane that is closed."""
@@ -151,7 +167,18 @@ class LaneSession(WaitingRoom):
             self.busy.remove(lane)
         elif lane in self.idle:
             self.idle.remove(lane)
+        if self._is_shared:
+            self._counts.put_used(self.slot, len(self.idle), len(self.busy))
         self._owner.on_lane_lost(self, code)
+
+    def put_counts(self) -> None:
+        """Tell how many lanes there are."""
+        self._counts.put(self.slot, len(self.idle), len(self.busy), self.wanted)
+
+    def leave_counts(self) -> None:
+        """Give its place in the counts back: the session is over, though uses may go on."""
+        self._counts.put(self.slot, 0, 0, 0)
+        self.slot, self._is_shared = NO_SLOT, False
 
     def go_away(self) -> None:
         """Close idle lanes, and each other one after its use; clients that wait are sent on."""

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
+from dataclasses import replace
 from random import Random
 
 import structlog
@@ -11,7 +13,8 @@ import structlog
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.data_plane.route_feed import RouteFeed
-from towonel.edge.data_plane.session_feed import SessionFeed, describe
+from towonel.edge.data_plane.session_feed import SessionFeed
+from towonel.edge.data_plane.shared_memory import SharedMemory
 from towonel.edge.data_plane.sockets import BACKLOG, take_waiting
 from towonel.edge.data_plane.worker_link import WorkerLink
 from towonel.edge.metrics import Metrics
@@ -20,7 +23,9 @@ from towonel.edge.streams.access_log import AccessLogWriter
 from towonel.edge.streams.clients import HandedOverClient, StreamClients
 from towonel.edge.streams.refusals import Refusals
 from towonel.edge.streams.relays import Relays
-from towonel.edge.worker.messages import Message, Start
+from towonel.edge.worker.messages import ClientMoved, Message, Settled, Start
+from towonel.relay.core.lane_counts import LaneSums
+from towonel.relay.core.lane_pool import MAX_LANES
 from towonel.relay.supervisor import Start as StartWorker
 from towonel.relay.supervisor import supervise
 from towonel.wire.routes import RouteDelta
@@ -68,6 +73,7 @@ class DataPlane:
         self._feed = RouteFeed()
         self._links: list[WorkerLink] = []
         self._start: Start | None = None
+        self._shared: SharedMemory | None = None
         self._clients: list[socket.socket] = []
         self._lanes: list[socket.socket] = []
         self._tasks: asyncio.TaskGroup | None = None
@@ -82,8 +88,15 @@ class DataPlane:
     ) -> AsyncGenerator[None]:
         """Run the workers for the time of the block; clients that are left at its end are cut."""
         self._start = start
-        self._links = [WorkerLink(self) for _ in range(start.workers)]
-        async with asyncio.TaskGroup() as tasks, contextlib.AsyncExitStack() as workers:
+        self._links = [WorkerLink(self, number) for number in range(start.workers)]
+        self._shared = SharedMemory(start)
+        self._live.add_slots(start.sessions)
+        async with (
+            contextlib.AsyncExitStack() as shared,
+            asyncio.TaskGroup() as tasks,
+            contextlib.AsyncExitStack() as workers,
+        ):
+            shared.callback(self._shared.close)
             self._tasks = tasks
             feeding = tasks.create_task(self._feed.run())
             for link in self._links:
@@ -109,9 +122,11 @@ class DataPlane:
     def feed_state(self, link: WorkerLink) -> None:
         """Send a worker that has started all that it needs."""
         assert self._start is not None, "workers run"
-        link.send(self._start)
+        assert self._shared is not None, "workers run"
+        self._shared.clear(link.number)
+        link.send(replace(self._start, number=link.number), [self._shared.duplicate()])
         for session in self._sessions.all():
-            for message in describe(session):
+            for message in self._live.describe(session):
                 link.send(message)
         self._feed.send(self._table.snapshot(), [link], is_table=True)
 
@@ -164,7 +179,23 @@ class DataPlane:
         """Tell an agent how many lanes all workers together want."""
         session = self._live.sessions.get(session_id)
         if session is not None:
-            session.want_lanes(sum(link.wanted.get(session_id, 0) for link in self._links))
+            wanted = sum(link.wanted.get(session_id, 0) for link in self._links)
+            session.want_lanes(min(MAX_LANES, wanted))
+
+    def move(self, client: ClientMoved, descriptor: int) -> None:
+        """Let the worker serve a client that has a lane for it, or else any worker there is."""
+        ready = [link for link in self._links if link.is_ready]
+        for link in (self._links[client.worker], *ready):
+            if link.is_ready:
+                link.take(client, descriptor)
+                return
+        os.close(descriptor)
+
+    def count_lanes(self, session_id: bytes) -> LaneSums:
+        """Return a session's lanes in all workers, a second ago at most."""
+        if self._shared is None:
+            return LaneSums(0, 0, 0)
+        return self._shared.count_lanes(self._live.slot_of(session_id))
 
     def sum_up(self) -> None:
         """Set the metrics that are sums over the workers."""
@@ -187,18 +218,20 @@ class DataPlane:
             bound.close()
         self._clients.clear()
         self._lanes.clear()
-        self._links[0].accept(waiting)
+        ready = [link for link in self._links if link.is_ready]
+        (ready or self._links)[0].accept(waiting)
 
     async def wait_settled(self) -> None:
-        """Wait until no client is choosing a session any more."""
-        await self._streams.arriving.wait_idle()
-        await self._wait_drain(
-            lambda link: link.draining is not None and not link.draining.arriving
-        )
+        """Wait until no client is choosing a session any more, or stop waiting: idle lanes are closed."""
+        try:
+            await self._streams.arriving.wait_idle()
+            await self._wait_drain(lambda link: link.is_settled)
+        finally:
+            self.tell(Settled())
 
     async def wait_idle(self) -> None:
         """Wait until the last client has ended."""
-        await self._wait_drain(lambda link: link.draining is not None and not link.draining.clients)
+        await self._wait_drain(lambda link: link.is_idle)
 
     def check_drain(self) -> None:
         """Look again at how far a drain is."""

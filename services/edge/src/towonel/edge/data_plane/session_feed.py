@@ -12,6 +12,7 @@ from towonel.edge.worker.messages import (
     SessionGoingAway,
     SessionServices,
 )
+from towonel.relay.core.lane_counts import NO_SLOT
 from towonel.tunnel.session import Session
 from towonel.wire.errors import Code
 
@@ -35,13 +36,17 @@ class SessionFeed(SessionObserver):
 
     def __init__(self, tell: Callable[[Message], None], forget: Callable[[bytes], None]) -> None:
         self.sessions: dict[bytes, Session] = {}
+        self._slots: dict[bytes, int] = {}
+        self._free_slots: list[int] = []
         self._tell = tell
         self._forget = forget
 
     @override
     def on_admitted(self, session: Session) -> None:
         self.sessions[session.session_id] = session
-        for message in describe(session):
+        if self._free_slots:
+            self._slots[session.session_id] = self._free_slots.pop()
+        for message in self.describe(session):
             self._tell(message)
 
     @override
@@ -52,14 +57,30 @@ class SessionFeed(SessionObserver):
     def on_ended(self, session: Session, code: Code) -> None:
         self._tell(SessionEnded(session.session_id, code if code in CUTTING else None))
         self.sessions.pop(session.session_id, None)
+        slot = self._slots.pop(session.session_id, NO_SLOT)
+        if slot != NO_SLOT:
+            self._free_slots.append(slot)
         self._forget(session.session_id)
 
+    def add_slots(self, count: int) -> None:
+        """Give so many sessions that are admitted from now on a place in what workers share."""
+        self._free_slots = list(range(count))[::-1]
 
-def describe(session: Session) -> Iterable[Message]:
-    """Yield what a worker is to know of a session."""
-    secret, rtt_s = session.lane_secret or b"", session.connection.rtt_s
-    yield SessionAdmitted(session.session_id, session.tenant_id, secret, rtt_s, session.agent_id)
-    for some in batched(sorted(map(str, session.services)), SERVICES_AT_ONCE, strict=False):
-        yield SessionServices(session.session_id, list(some))
-    if session.going_away:
-        yield SessionGoingAway(session.session_id)
+    def slot_of(self, session_id: bytes) -> int:
+        """Return a session's place in what workers share."""
+        return self._slots.get(session_id, NO_SLOT)
+
+    def describe(self, session: Session) -> Iterable[Message]:
+        """Yield what a worker is to know of a session."""
+        yield SessionAdmitted(
+            session.session_id,
+            session.tenant_id,
+            session.lane_secret or b"",
+            session.connection.rtt_s,
+            session.agent_id,
+            self.slot_of(session.session_id),
+        )
+        for some in batched(sorted(map(str, session.services)), SERVICES_AT_ONCE, strict=False):
+            yield SessionServices(session.session_id, list(some))
+        if session.going_away:
+            yield SessionGoingAway(session.session_id)

@@ -1,5 +1,6 @@
 """Start of workers: how they are started, and what they are told first."""
 
+import secrets
 from typing import Final
 
 from towonel.edge.credentials import EdgeCredentials
@@ -14,6 +15,8 @@ START_WORKER: Final = exec_python("-m", "towonel.edge.worker")
 # Clients at once that control serves although their agents take lanes: its loop also has sessions to keep.
 MAX_OVERFLOW: Final = 256
 
+MAX_COUNTED_SESSIONS: Final = 65_536  # whose lanes all workers know of
+
 
 def make_start(settings: EdgeSettings, credentials: EdgeCredentials, timing: Timing) -> Start:
     """Return the first message to each worker."""
@@ -22,6 +25,9 @@ def make_start(settings: EdgeSettings, credentials: EdgeCredentials, timing: Tim
         edge_id=credentials.key.public,
         certificate_hash=certificate_sha256(credentials.certificate_pem),
         workers=settings.listen_workers,
+        number=0,
+        sessions=min(settings.max_sessions, MAX_COUNTED_SESSIONS),
+        secret=secrets.token_bytes(16),
         proxies=[str(network) for network in settings.proxies],
         clients=limits.clients,
         per_source=limits.per_source,

@@ -18,6 +18,7 @@ from towonel.edge.worker.messages import (
     Accepted,
     ClientEnded,
     ClientHandedOver,
+    ClientMoved,
     ClientsEnded,
     Counters,
     Crashed,
@@ -50,6 +51,7 @@ class WorkerLink(Control, RouteReader):
 
     Args:
         plane: of all workers.
+        number: of this one, from 0.
 
     Attributes:
         is_ready: whether the worker has all that it needs to serve clients.
@@ -57,8 +59,10 @@ class WorkerLink(Control, RouteReader):
         active: clients that it has.
     """
 
-    def __init__(self, plane: "DataPlane") -> None:
+    def __init__(self, plane: "DataPlane", number: int) -> None:
         self._plane = plane
+        self.number = number
+        self._given = 0  # clients that the worker was sent
         self._worker: Worker | None = None
         self._accept_failures = LogLimit()
         self._has_table = self._has_answered = False
@@ -71,6 +75,18 @@ class WorkerLink(Control, RouteReader):
     @property
     def is_ready(self) -> bool:
         return self._has_table and self._has_answered
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the worker drains, and every client that it has is relayed."""
+        draining = self.draining
+        return draining is not None and draining.taken == self._given and not draining.arriving
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the worker drains, and has no client any more."""
+        draining = self.draining
+        return draining is not None and draining.taken == self._given and not draining.clients
 
     @override
     def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
@@ -89,7 +105,13 @@ class WorkerLink(Control, RouteReader):
     def accept(self, sockets: Sequence[socket.socket]) -> None:
         """Let the worker serve connections that were accepted here."""
         for sock in sockets:
+            self._given += 1
             self.send(Accepted(), [sock.detach()])
+
+    def take(self, client: ClientMoved, descriptor: int) -> None:
+        """Let the worker serve a client that was accepted by another one."""
+        self._given += 1
+        self.send(client, [descriptor])
 
     def drain(self) -> None:
         """Let the worker accept no more, and say when its clients have ended."""
@@ -123,6 +145,7 @@ class WorkerLink(Control, RouteReader):
         log.error("worker.lost", reason=reason, clients=self.active)
         self._worker = None
         self._has_table = self._has_answered = False
+        self._given = 0
         for tenant_id, active in self._tenants.items():
             traffic.add(tenant_id, ended=active)
         self._tenants.clear()
@@ -143,6 +166,8 @@ class WorkerLink(Control, RouteReader):
             case LanesWanted():
                 self.wanted[message.session_id] = message.count
                 self._plane.want_lanes(message.session_id)
+            case ClientMoved():
+                self._plane.move(message, descriptors[0])
             case ClientHandedOver():
                 client = _to_client(message, descriptors[0])
                 self._plane.serve(client, self._end_of(message.token))

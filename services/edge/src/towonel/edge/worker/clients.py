@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, override
 from towonel.edge.core.access_log import AccessRecord
 from towonel.edge.core.admission import Ticket
 from towonel.edge.core.trusted_proxies import is_trusted
-from towonel.edge.worker.messages import Refused
+from towonel.edge.worker.messages import ClientMoved, Refused
 from towonel.edge.worker.sessions import WorkerSession
 from towonel.relay.edge_lanes import EdgeLane, LaneSession, LaneUse, Waiter
 from towonel.relay.loop import BROKEN, ENDED, READABLE, Handler
@@ -58,6 +58,8 @@ class Client(Handler):
     route: Route
     server_name: Hostname | None = None
     is_counted: bool = False  # among the connections accepted
+    is_moved: bool = False  # from another worker, and not once more
+    waits_until: float = 0.0  # for a lane
     record: AccessRecord | None = None  # for the access log, if it gets a line there
 
     def __init__(
@@ -98,6 +100,15 @@ class Client(Handler):
             service.admission.claim_source(ticket, self.source.ip)
         self._give_up_at = time.monotonic() + service.start.handshake_s
         service.loop.wheel.arm(self, service.start.handshake_s)
+
+    def resume(self, ticket: Ticket, moved: ClientMoved) -> None:
+        """Go on where another worker has left off, which had read what it wants."""
+        self.ticket = ticket
+        self.is_moved = self.is_counted = True
+        self.source, self.destination = _to_address(moved.source), _to_address(moved.destination)
+        self.data = moved.first
+        self.service.admission.claim_source(ticket, self.source.ip)
+        self._parse()
 
     @override
     def crash(self, error: Exception) -> None:
@@ -269,7 +280,7 @@ class ClientWaiter(Waiter):
     @override
     def on_no_lane(self) -> None:
         self.client.waiter = None
-        self.client.service.opener.overflow(self.client)
+        self.client.service.opener.give_up_lane(self.client)
 
 
 def _header_bytes(data: bytes) -> int:

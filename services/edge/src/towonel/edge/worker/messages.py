@@ -1,9 +1,10 @@
 """Messages of control and worker: what the channel carries, each a type and a map of plain values.
 
     control ──▶ worker    start · listen · routes · session · session_services · session_going_away
-                          session_ended · accepted · client_ended · drain
-    worker ──▶ control    ready · counters · lanes_wanted · client · clients_ended · refused · crashed
-                          draining
+                          session_ended · accepted · client_moved · client_ended · drain
+                          settled
+    worker ──▶ control    ready · counters · lanes_wanted · client · client_moved · clients_ended · refused
+                          crashed · draining
 
 After `start` comes the whole table as `routes`, then a `session` and its `session_services` for each that
 is live; from then on what changes. A worker that does not know a session or client that is named has lost it a moment ago.
@@ -23,10 +24,15 @@ type Count = tuple[int, int]  # a code, and how often
 class Start:
     """First message: who the edge is, its limits, and its timers in seconds.
 
+    Its descriptor is of the rows of numbers that workers share.
+
     Args:
         edge_id: the edge's key.
         certificate_hash: SHA-256 of the certificate that sessions are opened under.
-        workers: how many there are, each with an even part of the limits on clients.
+        workers: how many there are; limits are for all of them together.
+        number: of this one, from 0.
+        sessions: places for sessions in what workers share.
+        secret: for what they share, 16 random bytes.
         proxies: networks whose peers must begin with a PROXY v2 header.
         clients, per_source, per_tenant, source_share: as of `AdmissionLimits`.
         streams: clients at once that control serves although their sessions have lanes.
@@ -45,6 +51,9 @@ class Start:
     edge_id: bytes
     certificate_hash: bytes
     workers: int
+    number: int
+    sessions: int
+    secret: bytes
     proxies: list[str]
     clients: int
     per_source: int
@@ -79,13 +88,17 @@ class Routes:
 
 @dataclass(frozen=True, slots=True)
 class SessionAdmitted:
-    """Session of an agent; its lane secret is empty where it takes no lanes."""
+    """Session of an agent; its lane secret is empty where it takes no lanes.
+
+    `slot` is its place in what workers share, -1 for none.
+    """
 
     session_id: bytes
     tenant_id: bytes
     secret: bytes
     rtt_s: float
     agent_id: bytes = b""
+    slot: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +139,11 @@ class ClientEnded:
 @dataclass(frozen=True, slots=True)
 class Drain:
     """Order to accept no more, and to say how many clients there are left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """End of the need for idle lanes in a drain: no worker has a client any more that looks for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +208,20 @@ class ClientHandedOver:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientMoved:
+    """Client that another worker has an idle lane for, with its socket and what was read of it.
+
+    Fields are those of `ClientHandedOver`; `worker` is the number of the one that has the lane.
+    """
+
+    worker: int
+    source: tuple[str, int]
+    destination: tuple[str, int]
+    first: bytes
+    trace: tuple[bytes, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ClientsEnded:
     """Lines for the log, each the values of an `AccessLine`, and how many were left out."""
 
@@ -219,10 +251,14 @@ class Crashed:
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """State of a drain: no socket is accepted from; clients that are not relayed yet, and in all."""
+    """State of a drain: no socket is accepted from; clients that are not relayed yet, and in all.
+
+    `taken` counts those that control has sent since the start: it sees which of them are not in this yet.
+    """
 
     arriving: int
     clients: int
+    taken: int = 0
 
 
 type Message = (
@@ -236,10 +272,12 @@ type Message = (
     | Accepted
     | ClientEnded
     | Drain
+    | Settled
     | Ready
     | Counters
     | LanesWanted
     | ClientHandedOver
+    | ClientMoved
     | ClientsEnded
     | Refused
     | Crashed
@@ -257,10 +295,12 @@ _TYPES: dict[str, type[Message]] = {
     "accepted": Accepted,
     "client_ended": ClientEnded,
     "drain": Drain,
+    "settled": Settled,
     "ready": Ready,
     "counters": Counters,
     "lanes_wanted": LanesWanted,
     "client": ClientHandedOver,
+    "client_moved": ClientMoved,
     "clients_ended": ClientsEnded,
     "refused": Refused,
     "crashed": Crashed,

@@ -1,8 +1,9 @@
 """Opener of lanes for clients: chooses a session, waits for a lane of one, or lets control open a stream."""
 
+import math
 import random
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from towonel.edge.core.balance import MAX_TRIES, SESSION_CODES
 from towonel.edge.worker.clients import Client, ClientUse, ClientWaiter
@@ -17,6 +18,8 @@ from towonel.wire.preamble import Preamble
 
 if TYPE_CHECKING:
     from towonel.edge.worker.service import ClientService
+
+MOVE_CHECK_S: Final = 0.03  # after which a client that waits looks for a lane of other workers
 
 
 class Opener:
@@ -47,6 +50,8 @@ class Opener:
                 return
             if self._open_lane(client, session):
                 return
+        if self._move(client, ordered):
+            return
         self._wait(client, [each.lanes for each in ordered if each.lanes is not None])
 
     def open_on(self, client: Client, session_id: bytes) -> None:
@@ -79,10 +84,35 @@ class Opener:
         client.tries += 1
         return True
 
+    def _may_move(self, client: Client) -> bool:
+        counts = self._service.lanes.counts
+        return not (counts.is_alone or client.is_moved or client.tries or self._service.is_orphan)
+
+    def _move(self, client: Client, sessions: list[WorkerSession]) -> bool:
+        """Let another worker serve a client that has an idle lane for it, if there is one."""
+        if not self._may_move(client):
+            return False
+        count, worker = max((each.find_idle_elsewhere() for each in sessions), default=(0, 0))
+        if count:
+            self._service.move(client, worker)
+        return bool(count)
+
     def _wait(self, client: Client, lanes: list[LaneSession]) -> None:
+        now, may_move = time.monotonic(), self._may_move(client)
+        client.waits_until = client.waits_until or now + max(
+            (each.wait_s for each in lanes), default=0.0
+        )
+        most_s = MOVE_CHECK_S if may_move else math.inf
         waiter = ClientWaiter(client)
-        if self._service.lanes.wait(lanes, waiter):
+        if self._service.lanes.wait(lanes, waiter, min(most_s, client.waits_until - now)):
             client.waiter = waiter
+        else:
+            self.overflow(client)
+
+    def give_up_lane(self, client: Client) -> None:
+        """Look whether another worker has a lane by now, for a client that has waited here."""
+        if self._may_move(client) and time.monotonic() < client.waits_until:
+            self.open(client)
         else:
             self.overflow(client)
 

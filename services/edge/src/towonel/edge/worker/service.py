@@ -9,16 +9,18 @@ from towonel.edge.core.access_log import AccessRecord, Way
 from towonel.edge.core.admission import Admission, AdmissionLimits
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
+from towonel.edge.core.shared_clients import SharedClients
 from towonel.edge.worker.access_log import AccessLog
 from towonel.edge.worker.clients import Client, SocketName
 from towonel.edge.worker.counters import WorkerCounters, count
 from towonel.edge.worker.handed_over import HandedOver
-from towonel.edge.worker.messages import Crashed, Start
+from towonel.edge.worker.messages import ClientMoved, Crashed, Start
 from towonel.edge.worker.opener import Opener
 from towonel.edge.worker.refusals import Refuser
 from towonel.edge.worker.relays import ClientConnection, Relays
 from towonel.edge.worker.reports import LaneReports, Sender
 from towonel.edge.worker.sessions import WorkerSession, WorkerSessions
+from towonel.relay.core.lane_counts import LaneCounts
 from towonel.relay.edge_lanes import EdgeLane, EdgeLanes
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
@@ -38,14 +40,25 @@ class ClientService:
         loop: of the worker.
         memory: of the worker.
         send: to control.
+        counts: of lanes in all workers.
+        shared: counts of clients in other workers, if there are any.
 
     Attributes:
         arriving: clients that are neither relayed, handed over nor refused yet.
         handed_over: clients that control serves.
         opener: opens lanes for clients.
+        is_orphan: whether control is gone.
     """
 
-    def __init__(self, start: Start, loop: Loop, memory: Memory, send: Sender) -> None:
+    def __init__(
+        self,
+        start: Start,
+        loop: Loop,
+        memory: Memory,
+        send: Sender,
+        counts: LaneCounts | None = None,
+        shared: SharedClients | None = None,
+    ) -> None:
         self.start = start
         self.loop = loop
         self.memory = memory
@@ -54,7 +67,8 @@ class ClientService:
         self.table = RouteTable()
         self.counters = WorkerCounters()
         self.admission = Admission(
-            AdmissionLimits(start.clients, start.per_source, start.per_tenant, start.source_share)
+            AdmissionLimits(start.clients, start.per_source, start.per_tenant, start.source_share),
+            shared,
         )
         self.lanes = EdgeLanes(
             loop,
@@ -62,6 +76,7 @@ class ClientService:
             LaneReports(self.admission, self.counters, send),
             edge_id=start.edge_id,
             certificate_hash=start.certificate_hash,
+            counts=counts,
             workers=start.workers,
         )
         self.access_log: AccessLog | None = None
@@ -80,7 +95,10 @@ class ClientService:
         )
         self.refuser = Refuser(loop, start.linger_s)
         self.arriving: set[Client] = set()
-        self.handed_over = HandedOver(loop, self.admission, self.counters, send, start.streams)
+        self.handed_over = HandedOver(
+            loop, self.admission, self.counters, send, start.streams, shared
+        )
+        self.is_orphan = False
         self.opener = Opener(self)
 
     @property
@@ -111,6 +129,36 @@ class ClientService:
             self.refuse(client, error)
         except OSError as error:
             self.refuse(client, Unavailable(Code.CLIENT_CLOSED, str(error)))
+
+    def take(self, sock: socket.socket, moved: ClientMoved) -> None:
+        """Serve a client that another worker has moved here."""
+        client = Client(sock, moved.source, self)
+        self.loop.add(client.descriptor, client)
+        self.arriving.add(client)
+        self.counters.active += 1
+        if moved.trace is not None:
+            client.record = AccessRecord(*moved.trace)
+        try:
+            client.resume(self.admission.admit(), moved)
+        except TowonelError as error:
+            self.refuse(client, error)
+
+    def move(self, client: Client, worker: int) -> None:
+        """Let another worker serve a client that is not counted here any more."""
+        assert client.ticket is not None, "it is admitted"
+        self.take_out(client)
+        self.loop.release(client.descriptor)
+        self.admission.release(client.ticket)
+        self.counters.active -= 1
+        record = client.record
+        message = ClientMoved(
+            worker,
+            (str(client.source.ip), client.source.port),
+            (str(client.destination.ip), client.destination.port),
+            client.data,
+            None if record is None else (record.trace_id, record.began_at),
+        )
+        self.send(message, (client.sock.detach(),))
 
     # What its first bytes say.
 
