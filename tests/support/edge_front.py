@@ -61,6 +61,7 @@ class Front:
     def __init__(self, plane: DataPlane, port: int) -> None:
         self.plane = plane
         self.port = port
+        self._doors = contextlib.ExitStack()
 
     async def begin(self, sock: socket.socket, served: RouteTable) -> None:
         """Accept clients, and let an agent serve the routes of a table."""
@@ -76,6 +77,18 @@ class Front:
             services = [str(route.service) for route in routes if route.tenant_id == tenant]
             self.plane.tell(SessionAdmitted(session_id, tenant, b"", 0.01))
             self.plane.tell(SessionServices(session_id, services))
+
+    def open_door(self, worker: int) -> int:
+        """Return a port whose connections all reach one worker."""
+        door = self._doors.enter_context(bind_socket("127.0.0.1", 0))
+        door.listen()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(door, lambda: self.plane._links[worker].accept([door.accept()[0]]))
+        self._doors.callback(loop.remove_reader, door)
+        return int(door.getsockname()[1])
+
+    def close_doors(self) -> None:
+        self._doors.close()
 
     async def drain(self) -> None:
         """Take no more clients, and wait until those there are have ended."""
@@ -117,6 +130,7 @@ async def start_front(
         async with plane.run(start, start_worker, random.Random(1)):
             await made.begin(sock, table if has_agent else RouteTable())
             yield made
+            made.close_doors()
             await plane.stop_accepting()  # after the worker's last report
     plane.refusals.flush()
 

@@ -62,21 +62,24 @@ class Edge:
 
     front: Front
     upstream: Counting
+    doors: list[int]
     lanes: list[LanePeer] = field(default_factory=list[LanePeer])
     clients: list[Streams] = field(default_factory=list[Streams])
 
-    async def dial(self) -> None:
-        address = ("127.0.0.1", self.front.port)
+    async def dial(self, worker: int) -> None:
+        address = ("127.0.0.1", self.doors[worker])
         self.lanes.append(await asyncio.to_thread(dial_lane, address))
 
-    async def connect(self, source: str = "127.0.0.1") -> Streams:
-        client = await asyncio.open_connection("127.0.0.1", self.front.port, local_addr=(source, 0))
+    async def connect(self, worker: int, source: str = "127.0.0.1") -> Streams:
+        client = await asyncio.open_connection(
+            "127.0.0.1", self.doors[worker], local_addr=(source, 0)
+        )
         client[1].write(HELLO)
         self.clients.append(client)
         return client
 
-    async def connect_silently(self) -> None:
-        self.clients.append(await asyncio.open_connection("127.0.0.1", self.front.port))
+    async def connect_silently(self, worker: int) -> None:
+        self.clients.append(await asyncio.open_connection("127.0.0.1", self.doors[worker]))
 
     def close(self) -> None:
         for lane in self.lanes:
@@ -90,15 +93,17 @@ class Edge:
 @pytest.fixture
 def start(front: StartFront, counted: Counted) -> StartEdge:
     @contextlib.asynccontextmanager
-    async def start(lane_count: int = LANES, **options: object) -> AsyncIterator[Edge]:
+    async def start(
+        workers: int, lane_count: int = LANES, **options: object
+    ) -> AsyncIterator[Edge]:
         table, upstream = RouteTable(), Counting()
         table.apply(RouteDelta(1, snapshot=True, routes=(ROUTE,)))
-        async with front(table, upstream, has_agent=False, **options) as edge:
-            made = Edge(edge, upstream)
+        async with front(table, upstream, has_agent=False, workers=workers, **options) as edge:
+            made = Edge(edge, upstream, [edge.open_door(number) for number in range(workers)])
             edge.plane.tell(SessionAdmitted(SESSION, TENANT, SECRET, 0.3, slot=0))
             edge.plane.tell(SessionServices(SESSION, [str(ROUTE.service)]))
             for _ in range(lane_count):
-                await made.dial()
+                await made.dial(0)
             await until(lambda: counted("lanes", state="idle") == lane_count)
             yield made
             made.close()
@@ -114,15 +119,15 @@ def serve_lane(lane: LanePeer, answer: bytes) -> bytes:
 
 
 @COUNTS
-async def test_each_lane_serves_whichever_worker_its_client_came_to(
+async def test_lanes_of_one_worker_serve_clients_of_another(
     start: StartEdge, counted: Counted, workers: int
 ) -> None:
-    async with start(workers=workers) as edge:
+    async with start(workers) as edge:
         serving = [
             asyncio.create_task(asyncio.to_thread(serve_lane, lane, b"%02d" % number))
             for number, lane in enumerate(edge.lanes)
         ]
-        clients = [await edge.connect() for _ in edge.lanes]
+        clients = [await edge.connect(workers - 1) for _ in edge.lanes]
         answers = [await reader.readexactly(2) for reader, _ in clients]
         taken = await asyncio.gather(*serving)
         await until(lambda: counted("lanes", state="in_use") == LANES)
@@ -139,12 +144,12 @@ async def test_as_many_clients_as_the_limit_says_are_served_by_all_workers_toget
     start: StartEdge, counted: Counted, workers: int
 ) -> None:
     limits = AdmissionLimits(clients=99, per_source=3, per_tenant=4)
-    async with start(workers=workers, limits=limits) as edge:
+    async with start(workers, limits=limits) as edge:
         serving = [
             asyncio.create_task(asyncio.to_thread(serve_or_end, each)) for each in edge.lanes
         ]
-        for source in ["127.0.0.1"] * 5 + ["127.0.0.2"] * 3:
-            reader, _ = await edge.connect(source)
+        for number, source in enumerate(["127.0.0.1"] * 5 + ["127.0.0.2"] * 3):
+            reader, _ = await edge.connect(number % workers, source)
             assert await reader.read(1)  # an answer, or an alert
 
         await until(lambda: counted("connections_served_total", way="lane") == 4)
@@ -162,10 +167,10 @@ def serve_or_end(lane: LanePeer) -> None:
 async def test_a_drain_waits_for_clients_of_all_workers(
     start: StartEdge, counted: Counted, workers: int
 ) -> None:
-    async with start(workers=workers) as edge:
+    async with start(workers) as edge:
         serving = [asyncio.to_thread(serve_lane, lane, b"ok") for lane in edge.lanes]
         for _ in edge.lanes:
-            await edge.connect()
+            await edge.connect(workers - 1)
         draining = asyncio.create_task(edge.front.drain())
         await asyncio.gather(*serving)
         answers = [await reader.readexactly(2) for reader, _ in edge.clients]
@@ -197,16 +202,33 @@ async def test_clients_of_a_worker_that_is_killed_count_no_more(
 ) -> None:
     killable = Killable()
     limits = AdmissionLimits(clients=4, per_source=4, per_tenant=4)
-    async with start(0, workers=2, limits=limits, start_worker=killable.start) as edge:
-        for _ in range(4):
-            await edge.connect_silently()
+    async with start(2, 0, limits=limits, start_worker=killable.start) as edge:
+        for number in range(4):
+            await edge.connect_silently(number % 2)
         await until(lambda: counted("active_connections") == 4)
         for pid in killable.pids[:2]:
             os.kill(pid, signal.SIGKILL)
         await until(lambda: len(killable.pids) == 4)
         await until(lambda: counted("active_connections") == 0)
-        for _ in range(4):
-            await edge.connect_silently()
+        for number in range(4):
+            await edge.connect_silently(number % 2)
         await until(lambda: counted("active_connections") == 4)
 
     assert counted("connections_refused_total", code="overloaded") == 0
+
+
+async def test_a_client_that_waits_gets_a_lane_that_another_worker_is_given_meanwhile(
+    start: StartEdge, counted: Counted
+) -> None:
+    async with start(2, 1) as edge:
+        serving = asyncio.create_task(asyncio.to_thread(serve_lane, edge.lanes[0], b"1"))
+        await edge.connect(0)
+        await serving
+        reader, _ = await edge.connect(1)  # which has no lane, and waits for 0.95 s
+        await edge.dial(0)
+        await asyncio.to_thread(serve_lane, edge.lanes[1], b"2")
+
+        assert await reader.readexactly(1) == b"2"
+        await until(lambda: counted("connections_served_total", way="lane") == 2)
+
+    assert edge.upstream.clients == []
