@@ -94,7 +94,7 @@ class Edge:
 def start(front: StartFront, counted: Counted) -> StartEdge:
     @contextlib.asynccontextmanager
     async def start(
-        workers: int, lane_count: int = LANES, **options: object
+        workers: int, lane_count: int = LANES, *, spread: bool = False, **options: object
     ) -> AsyncIterator[Edge]:
         table, upstream = RouteTable(), Counting()
         table.apply(RouteDelta(1, snapshot=True, routes=(ROUTE,)))
@@ -102,8 +102,8 @@ def start(front: StartFront, counted: Counted) -> StartEdge:
             made = Edge(edge, upstream, [edge.open_door(number) for number in range(workers)])
             edge.plane.tell(SessionAdmitted(SESSION, TENANT, SECRET, 0.3, slot=0))
             edge.plane.tell(SessionServices(SESSION, [str(ROUTE.service)]))
-            for _ in range(lane_count):
-                await made.dial(0)
+            for number in range(lane_count):
+                await made.dial(number % workers if spread else 0)
             await until(lambda: counted("lanes", state="idle") == lane_count)
             yield made
             made.close()
@@ -144,7 +144,7 @@ async def test_as_many_clients_as_the_limit_says_are_served_by_all_workers_toget
     start: StartEdge, counted: Counted, workers: int
 ) -> None:
     limits = AdmissionLimits(clients=99, per_source=3, per_tenant=4)
-    async with start(workers, limits=limits) as edge:
+    async with start(workers, spread=True, limits=limits) as edge:
         serving = [
             asyncio.create_task(asyncio.to_thread(serve_or_end, each)) for each in edge.lanes
         ]

@@ -64,12 +64,14 @@ class Edge:
         table, balancer = RouteTable(), Balancer()
         self.sessions = Sessions(table, balancer, self.metrics, settings.session_limits)
         traffic = Traffic()
-        self.reports = ReportBuilder(self.sessions, traffic, self.metrics, clock=time.monotonic)
         self.relays = Relays(
             table, idle_s=settings.idle_timeout_s, timing=timing.clients, clock=time.monotonic
         )
         self.refusals = Refusals(self.metrics, timing.clients.linger_s)
         self.plane = self._make_plane(table, balancer, traffic)
+        self.reports = ReportBuilder(
+            self.sessions, traffic, self.metrics, self.plane.count_lanes, clock=time.monotonic
+        )
         file = SnapshotFile(settings.state_folder / SNAPSHOT_FILE)
         self.routes = RouteStore(table, self.sessions, self.plane, file, self.metrics, self.health)
 

@@ -62,6 +62,11 @@ class Metrics:
         self.access_lines_dropped = counter(
             "access_lines_dropped", "Lines of the access log left out: there were too many."
         )
+        self.sessions_by_way = gauge(
+            "sessions_by_way",
+            "Agent sessions by the way of their clients, at the last report.",
+            "way",
+        )
         self.worker_restarts = counter("worker_restarts", "Workers that ended, and were replaced.")
 
 

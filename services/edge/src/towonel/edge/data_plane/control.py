@@ -11,6 +11,7 @@ from random import Random
 import structlog
 
 from towonel.edge.core.route_table import RouteTable
+from towonel.edge.core.session_ways import Lanes
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.data_plane.route_feed import RouteFeed
 from towonel.edge.data_plane.session_feed import SessionFeed
@@ -24,7 +25,6 @@ from towonel.edge.streams.clients import HandedOverClient, StreamClients
 from towonel.edge.streams.refusals import Refusals
 from towonel.edge.streams.relays import Relays
 from towonel.edge.worker.messages import ClientMoved, Message, Settled, Start
-from towonel.relay.core.lane_counts import LaneSums
 from towonel.relay.core.lane_pool import MAX_LANES
 from towonel.relay.supervisor import Start as StartWorker
 from towonel.relay.supervisor import supervise
@@ -191,11 +191,11 @@ class DataPlane:
                 return
         os.close(descriptor)
 
-    def count_lanes(self, session_id: bytes) -> LaneSums:
+    def count_lanes(self, session_id: bytes) -> Lanes:
         """Return a session's lanes in all workers, a second ago at most."""
         if self._shared is None:
-            return LaneSums(0, 0, 0)
-        return self._shared.count_lanes(self._live.slot_of(session_id))
+            return Lanes(0, 0, 0)
+        return Lanes(*self._shared.count_lanes(self._live.slot_of(session_id)))
 
     def sum_up(self) -> None:
         """Set the metrics that are sums over the workers."""

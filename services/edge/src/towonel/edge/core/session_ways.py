@@ -1,0 +1,51 @@
+"""Ways of sessions: how clients of each reach its agent now, and why not by lanes."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from towonel.edge.core.access_log import Way
+
+type Reason = Literal["none_came", "lost", "not_wanted"]
+
+NONE_CAME: Final = "none_came"  # no lane since the session began
+LOST: Final = "lost"  # all lanes there were
+NOT_WANTED: Final = "not_wanted"  # the session takes no more clients, or no worker runs
+
+
+class Lanes(NamedTuple):
+    """Lanes of a session in all workers."""
+
+    idle: int
+    in_use: int
+    wanted: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionWay:
+    """Way of a session's clients; there is no reason for lanes."""
+
+    way: Way
+    reason: Reason | None
+    lanes: Lanes
+
+
+class SessionWays:
+    """Ways of sessions, which remember who had lanes before."""
+
+    def __init__(self) -> None:
+        self._had_lanes: set[bytes] = set()
+
+    def find(self, session_id: bytes, lanes: Lanes) -> SessionWay:
+        """Return the way of a session with so many lanes now."""
+        if lanes.idle or lanes.in_use:
+            self._had_lanes.add(session_id)
+            return SessionWay(Way.LANE, None, lanes)
+        reason: Reason = NOT_WANTED
+        if lanes.wanted:
+            reason = LOST if session_id in self._had_lanes else NONE_CAME
+        return SessionWay(Way.STREAM, reason, lanes)
+
+    def keep(self, sessions: Collection[bytes]) -> None:
+        """Forget sessions that are none of these."""
+        self._had_lanes.intersection_update(sessions)
