@@ -83,7 +83,7 @@ class Front:
         door = self._doors.enter_context(bind_socket("127.0.0.1", 0))
         door.listen()
         loop = asyncio.get_running_loop()
-        loop.add_reader(door, lambda: self.plane._links[worker].accept([door.accept()[0]]))
+        loop.add_reader(door, lambda: self.plane.links[worker].accept([door.accept()[0]]))
         self._doors.callback(loop.remove_reader, door)
         return int(door.getsockname()[1])
 
@@ -121,13 +121,12 @@ async def start_front(
     **options: Any,
 ) -> AsyncGenerator[Front]:
     """Serve clients of the table's routes by an upstream; `options` are fields of `Start`."""
-    relays = relays or Relays(table, clock=time.monotonic)
     plane = _make_plane(metrics, table, upstream, relays, traffic or Traffic())
     sock = bind_socket(host, 0)
     made = Front(plane, sock.getsockname()[1])
-    start = replace(limited(limits), **options)
+    running = plane.run(replace(limited(limits), **options), start_worker, random.Random(1))
     with contextlib.closing(plane), contextlib.closing(sock):
-        async with plane.run(start, start_worker, random.Random(1)):
+        async with running:
             await made.begin(sock, table if has_agent else RouteTable())
             yield made
             made.close_doors()
@@ -136,8 +135,9 @@ async def start_front(
 
 
 def _make_plane(
-    metrics: Metrics, table: RouteTable, upstream: Upstream, relays: Relays, traffic: Traffic
+    metrics: Metrics, table: RouteTable, upstream: Upstream, relays: Relays | None, traffic: Traffic
 ) -> DataPlane:
+    relays = relays or Relays(table, clock=time.monotonic)
     refusals = Refusals(metrics, START.linger_s)
     access_log = AccessLogWriter(metrics, LINES_PER_SECOND)
     sessions = Sessions(table, Balancer(), metrics)

@@ -3,6 +3,7 @@
 import pytest
 from support.edge_front import START
 
+from towonel.edge.worker.codec import decode, encode
 from towonel.edge.worker.messages import (
     Accepted,
     ClientEnded,
@@ -24,8 +25,6 @@ from towonel.edge.worker.messages import (
     SessionGoingAway,
     SessionServices,
     Settled,
-    decode,
-    encode,
 )
 from towonel.relay.channel import Channel, ChannelMessage
 from towonel.wire import cbor

@@ -70,7 +70,7 @@ class Edge:
         self.refusals = Refusals(self.metrics, timing.clients.linger_s)
         self.plane = self._make_plane(table, balancer, traffic)
         self.reports = ReportBuilder(
-            self.sessions, traffic, self.metrics, self.plane.count_lanes, clock=time.monotonic
+            self.sessions, traffic, self.metrics, self.plane.live.count_lanes, clock=time.monotonic
         )
         file = SnapshotFile(settings.state_folder / SNAPSHOT_FILE)
         self.routes = RouteStore(table, self.sessions, self.plane, file, self.metrics, self.health)

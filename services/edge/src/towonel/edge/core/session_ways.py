@@ -21,6 +21,9 @@ class Lanes(NamedTuple):
     wanted: int
 
 
+NO_LANES: Final = Lanes(0, 0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class SessionWay:
     """Way of a session's clients; there is no reason for lanes."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import socket
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from dataclasses import replace
@@ -11,7 +10,6 @@ from random import Random
 import structlog
 
 from towonel.edge.core.route_table import RouteTable
-from towonel.edge.core.session_ways import Lanes
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.data_plane.route_feed import RouteFeed
 from towonel.edge.data_plane.session_feed import SessionFeed
@@ -24,7 +22,7 @@ from towonel.edge.streams.access_log import AccessLogWriter
 from towonel.edge.streams.clients import HandedOverClient, StreamClients
 from towonel.edge.streams.refusals import Refusals
 from towonel.edge.streams.relays import Relays
-from towonel.edge.worker.messages import ClientMoved, Message, Settled, Start
+from towonel.edge.worker.messages import Message, Settled, Start
 from towonel.relay.core.lane_pool import MAX_LANES
 from towonel.relay.supervisor import Start as StartWorker
 from towonel.relay.supervisor import supervise
@@ -47,6 +45,8 @@ class DataPlane:
         access_log: writes lines about clients that have ended, where that is on.
 
     Attributes:
+        links: to its workers.
+        live: what workers are told of sessions.
         ready: set while every worker has what it needs to serve clients.
     """
 
@@ -71,7 +71,7 @@ class DataPlane:
         self._streams = streams
         self._relays = relays
         self._feed = RouteFeed()
-        self._links: list[WorkerLink] = []
+        self.links: list[WorkerLink] = []
         self._start: Start | None = None
         self._shared: SharedMemory | None = None
         self._clients: list[socket.socket] = []
@@ -80,7 +80,7 @@ class DataPlane:
         self._serving: set[asyncio.Task[None]] = set()
         self._is_draining = False
         self._drain_changed = asyncio.Event()
-        self._live = sessions.observer = SessionFeed(self.tell, self._forget)
+        self.live = sessions.observer = SessionFeed(self.tell, self._forget)
 
     @contextlib.asynccontextmanager
     async def run(
@@ -88,9 +88,9 @@ class DataPlane:
     ) -> AsyncGenerator[None]:
         """Run the workers for the time of the block; clients that are left at its end are cut."""
         self._start = start
-        self._links = [WorkerLink(self, number) for number in range(start.workers)]
+        self.links = [WorkerLink(self, number) for number in range(start.workers)]
         self._shared = SharedMemory(start)
-        self._live.add_slots(start.sessions)
+        self.live.share(self._shared)
         async with (
             contextlib.AsyncExitStack() as shared,
             asyncio.TaskGroup() as tasks,
@@ -99,7 +99,7 @@ class DataPlane:
             shared.callback(self._shared.close)
             self._tasks = tasks
             feeding = tasks.create_task(self._feed.run())
-            for link in self._links:
+            for link in self.links:
                 await workers.enter_async_context(supervise(link, start_worker, rng))
             try:
                 yield
@@ -114,7 +114,7 @@ class DataPlane:
         self._lanes.extend(lanes)
         for sock in (*self._clients, *self._lanes):
             sock.listen(BACKLOG)
-        for link in self._links:
+        for link in self.links:
             self._let_listen(link)
 
     # What workers are to know.
@@ -126,7 +126,7 @@ class DataPlane:
         self._shared.clear(link.number)
         link.send(replace(self._start, number=link.number), [self._shared.duplicate()])
         for session in self._sessions.all():
-            for message in self._live.describe(session):
+            for message in self.live.describe(session):
                 link.send(message)
         self._feed.send(self._table.snapshot(), [link], is_table=True)
 
@@ -138,21 +138,21 @@ class DataPlane:
             link.drain()
         else:
             self._let_listen(link)
-        if all(each.is_ready for each in self._links):
+        if all(each.is_ready for each in self.links):
             self.ready.set()
 
     def change_routes(self, delta: RouteDelta, changed: Collection[str]) -> None:
         """Tell the workers of a change, and end clients on streams whose route went."""
         self._relays.recheck(changed)
-        self._feed.send(delta, self._links)
+        self._feed.send(delta, self.links)
 
     def tell(self, message: Message) -> None:
         """Send a message to every worker there is; one that starts later is sent the state."""
-        for link in self._links:
+        for link in self.links:
             link.send(message)
 
     def _forget(self, session_id: bytes) -> None:
-        for link in self._links:
+        for link in self.links:
             link.wanted.pop(session_id, None)
 
     def _let_listen(self, link: WorkerLink) -> None:
@@ -177,31 +177,16 @@ class DataPlane:
 
     def want_lanes(self, session_id: bytes) -> None:
         """Tell an agent how many lanes all workers together want."""
-        session = self._live.sessions.get(session_id)
+        session = self.live.sessions.get(session_id)
         if session is not None:
-            wanted = sum(link.wanted.get(session_id, 0) for link in self._links)
+            wanted = sum(link.wanted.get(session_id, 0) for link in self.links)
             session.want_lanes(min(MAX_LANES, wanted))
-
-    def move(self, client: ClientMoved, descriptor: int) -> None:
-        """Let the worker serve a client that has a lane for it, or else any worker there is."""
-        ready = [link for link in self._links if link.is_ready]
-        for link in (self._links[client.worker], *ready):
-            if link.is_ready:
-                link.take(client, descriptor)
-                return
-        os.close(descriptor)
-
-    def count_lanes(self, session_id: bytes) -> Lanes:
-        """Return a session's lanes in all workers, a second ago at most."""
-        if self._shared is None:
-            return Lanes(0, 0, 0)
-        return Lanes(*self._shared.count_lanes(self._live.slot_of(session_id)))
 
     def sum_up(self) -> None:
         """Set the metrics that are sums over the workers."""
-        self.metrics.connections_active.set(sum(link.active for link in self._links))
+        self.metrics.connections_active.set(sum(link.active for link in self.links))
         for number, state in enumerate(("idle", "in_use", "wanted")):
-            total = sum(link.lanes[number] for link in self._links)
+            total = sum(link.lanes[number] for link in self.links)
             self.metrics.lanes.labels(state).set(total)
 
     # How they drain.
@@ -209,7 +194,7 @@ class DataPlane:
     async def stop_accepting(self) -> None:
         """Let workers take what waits for them, and accept no more."""
         self._is_draining = True
-        for link in self._links:
+        for link in self.links:
             if link.is_ready:
                 link.drain()
         await self._wait_drain(lambda link: link.draining is not None)
@@ -218,8 +203,8 @@ class DataPlane:
             bound.close()
         self._clients.clear()
         self._lanes.clear()
-        ready = [link for link in self._links if link.is_ready]
-        (ready or self._links)[0].accept(waiting)
+        ready = [link for link in self.links if link.is_ready]
+        (ready or self.links)[0].accept(waiting)
 
     async def wait_settled(self) -> None:
         """Wait until no client is choosing a session any more, or stop waiting: idle lanes are closed."""
@@ -245,9 +230,9 @@ class DataPlane:
     @property
     def active(self) -> int:
         """Clients now."""
-        return sum(link.active for link in self._links)
+        return sum(link.active for link in self.links)
 
     async def _wait_drain(self, is_done: Callable[[WorkerLink], bool]) -> None:
-        while not all(map(is_done, self._links)):
+        while not all(map(is_done, self.links)):
             self._drain_changed.clear()
             await self._drain_changed.wait()

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from itertools import batched
 from typing import Final, override
 
+from towonel.edge.core.session_ways import NO_LANES, Lanes
+from towonel.edge.data_plane.shared_memory import SharedMemory
 from towonel.edge.sessions import SessionObserver
 from towonel.edge.worker.messages import (
     Message,
@@ -36,6 +38,7 @@ class SessionFeed(SessionObserver):
 
     def __init__(self, tell: Callable[[Message], None], forget: Callable[[bytes], None]) -> None:
         self.sessions: dict[bytes, Session] = {}
+        self._memory: SharedMemory | None = None
         self._slots: dict[bytes, int] = {}
         self._free_slots: list[int] = []
         self._tell = tell
@@ -62,13 +65,15 @@ class SessionFeed(SessionObserver):
             self._free_slots.append(slot)
         self._forget(session.session_id)
 
-    def add_slots(self, count: int) -> None:
-        """Give so many sessions that are admitted from now on a place in what workers share."""
-        self._free_slots = list(range(count))[::-1]
+    def share(self, memory: SharedMemory) -> None:
+        """Give sessions that are admitted from now on a place in what workers share."""
+        self._memory = memory
+        self._free_slots = list(range(memory.sessions))[::-1]
 
-    def slot_of(self, session_id: bytes) -> int:
-        """Return a session's place in what workers share."""
-        return self._slots.get(session_id, NO_SLOT)
+    def count_lanes(self, session_id: bytes) -> Lanes:
+        """Return a session's lanes in all workers, a second ago at most."""
+        slot = self._slots.get(session_id, NO_SLOT)
+        return NO_LANES if self._memory is None else Lanes(*self._memory.count_lanes(slot))
 
     def describe(self, session: Session) -> Iterable[Message]:
         """Yield what a worker is to know of a session."""
@@ -78,7 +83,7 @@ class SessionFeed(SessionObserver):
             session.lane_secret or b"",
             session.connection.rtt_s,
             session.agent_id,
-            self.slot_of(session.session_id),
+            self._slots.get(session.session_id, NO_SLOT),
         )
         for some in batched(sorted(map(str, session.services)), SERVICES_AT_ONCE, strict=False):
             yield SessionServices(session.session_id, list(some))

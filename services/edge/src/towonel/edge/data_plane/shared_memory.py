@@ -9,9 +9,14 @@ from towonel.relay.shared_rows import clear_row, create_rows, map_rows
 
 
 class SharedMemory:
-    """Shared memory of so many workers as a start says."""
+    """Shared memory of so many workers as a start says.
+
+    Attributes:
+        sessions: places for them.
+    """
 
     def __init__(self, start: Start) -> None:
+        self.sessions = start.sessions
         of_lanes, of_clients = count_all_columns(start)
         columns = of_lanes + of_clients.total
         self._descriptor = create_rows(start.workers, columns)

@@ -14,6 +14,7 @@ from towonel.edge.metrics import Metrics
 from towonel.edge.streams.clients import HandedOverClient
 from towonel.edge.streams.refusals import ClientRecord
 from towonel.edge.worker.acceptor import PAUSE_S
+from towonel.edge.worker.codec import decode, encode
 from towonel.edge.worker.messages import (
     Accepted,
     ClientEnded,
@@ -29,8 +30,6 @@ from towonel.edge.worker.messages import (
     Message,
     Ready,
     Refused,
-    decode,
-    encode,
 )
 from towonel.relay.channel import ChannelMessage
 from towonel.relay.supervisor import Control, Worker
@@ -167,7 +166,7 @@ class WorkerLink(Control, RouteReader):
                 self.wanted[message.session_id] = message.count
                 self._plane.want_lanes(message.session_id)
             case ClientMoved():
-                self._plane.move(message, descriptors[0])
+                self._move(message, descriptors[0])
             case ClientHandedOver():
                 client = _to_client(message, descriptors[0])
                 self._plane.serve(client, self._end_of(message.token))
@@ -176,6 +175,15 @@ class WorkerLink(Control, RouteReader):
                 self._plane.check_drain()
             case _:
                 self._log(message)
+
+    def _move(self, client: ClientMoved, descriptor: int) -> None:
+        """Let the worker serve a client that has a lane for it, or else any worker there is."""
+        links = self._plane.links
+        for link in (links[client.worker], *links):
+            if link.is_ready:
+                link.take(client, descriptor)
+                return
+        os.close(descriptor)
 
     def _log(self, message: Message) -> None:
         match message:

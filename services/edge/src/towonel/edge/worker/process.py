@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final, assert_never, override
 
 from towonel.edge.worker.acceptor import Acceptor
+from towonel.edge.worker.codec import decode, encode
 from towonel.edge.worker.messages import (
     Accepted,
     ClientEnded,
@@ -29,8 +30,6 @@ from towonel.edge.worker.messages import (
     SessionServices,
     Settled,
     Start,
-    decode,
-    encode,
 )
 from towonel.edge.worker.service import ClientService
 from towonel.edge.worker.shared import map_shared

@@ -66,10 +66,7 @@ class ClientService:
         self.proxies = parse_networks(start.proxies)
         self.table = RouteTable()
         self.counters = WorkerCounters()
-        self.admission = Admission(
-            AdmissionLimits(start.clients, start.per_source, start.per_tenant, start.source_share),
-            shared,
-        )
+        self.admission = Admission(_limits_of(start), shared)
         self.lanes = EdgeLanes(
             loop,
             memory,
@@ -79,20 +76,10 @@ class ClientService:
             counts=counts,
             workers=start.workers,
         )
-        self.access_log: AccessLog | None = None
-        if start.access_log:
-            self.access_log = AccessLog(start.access_log, start.access_lines)
+        self.access_log = _open_access_log(start)
         self.balancer = Balancer()
         self.sessions = WorkerSessions(self.lanes, self.balancer, start.streams_per_session)
-        self.relays = Relays(
-            loop,
-            self.table,
-            self.admission,
-            self.counters,
-            self.access_log,
-            check_s=start.check_s,
-            report_crash=self.report_crash,
-        )
+        self.relays = self._make_relays()
         self.refuser = Refuser(loop, start.linger_s)
         self.arriving: set[Client] = set()
         self.handed_over = HandedOver(
@@ -100,6 +87,17 @@ class ClientService:
         )
         self.is_orphan = False
         self.opener = Opener(self)
+
+    def _make_relays(self) -> Relays:
+        return Relays(
+            self.loop,
+            self.table,
+            self.admission,
+            self.counters,
+            self.access_log,
+            check_s=self.start.check_s,
+            report_crash=self.report_crash,
+        )
 
     @property
     def clients(self) -> int:
@@ -277,3 +275,11 @@ def _note_accepted(client: Client, record: AccessRecord, session: WorkerSession)
     record.accepted_at = time.monotonic()
     record.agent_id, record.way = session.agent_id, Way.LANE
     client.note(record)
+
+
+def _limits_of(start: Start) -> AdmissionLimits:
+    return AdmissionLimits(start.clients, start.per_source, start.per_tenant, start.source_share)
+
+
+def _open_access_log(start: Start) -> AccessLog | None:
+    return AccessLog(start.access_log, start.access_lines) if start.access_log else None

@@ -1,4 +1,4 @@
-"""What the workers of an edge share: counts of their clients and lanes, in rows of one memory."""
+"""Shared counts of the clients and lanes of an edge's workers, in rows of one memory."""
 
 from towonel.edge.core.shared_clients import Columns, SharedClients, plan_columns
 from towonel.edge.worker.messages import Start
