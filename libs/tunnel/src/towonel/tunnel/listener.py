@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
 from enum import Enum, auto
 from typing import Protocol, override
 
@@ -85,6 +85,10 @@ class Listener(SessionListener):
         policy: decides which agents to admit.
         timing: of sessions and connections.
         max_handshakes: connections without a Hello yet.
+
+    Attributes:
+        elsewhere: is given datagrams of sessions that are not known here, and returns whether a
+            process that knows them is there.
     """
 
     def __init__(
@@ -104,13 +108,14 @@ class Listener(SessionListener):
         )
         self._policy = policy
         self._timing = timing
+        self.elsewhere: Callable[[bytes, Address], bool] | None = None
         self._loop = asyncio.get_running_loop()
         self._resetter = StatelessResetter(reset_key, self._loop.time())
         self._by_id: dict[bytes, Connection] = {}
         self._handshaking = HandshakePlaces[Connection](max_handshakes)
         self._sessions: dict[AgentId, Session] = {}
         self._state = ListenerState.OPEN
-        self._endpoint = Endpoint(sock, self._receive)
+        self._endpoint = Endpoint(sock, self.receive)
         self._validator = AddressValidator(configuration, self._endpoint.send)
 
     @property
@@ -122,6 +127,18 @@ class Listener(SessionListener):
     def sessions(self) -> Collection[Session]:
         """Sessions whose agents are admitted."""
         return self._sessions.values()
+
+    def pause(self) -> None:
+        """Read no datagrams until `resume`; `receive` is given those of the sessions there are."""
+        self._endpoint.pause()
+
+    def resume(self) -> None:
+        """Read datagrams."""
+        self._endpoint.resume()
+
+    def duplicate(self) -> int:
+        """Return another descriptor of the socket."""
+        return self._endpoint.duplicate()
 
     def go_away(self) -> None:
         """Ask every agent to use another edge for what comes, and admit none any more.
@@ -170,7 +187,7 @@ class Listener(SessionListener):
         is_replacement = older is not None and older.tenant_id == grant.tenant_id
         return None if is_replacement else self._policy.refuse_more(grant)
 
-    def _receive(self, data: bytes, address: Address) -> None:
+    def receive(self, data: bytes, address: Address) -> None:
         """Hand a datagram to its connection; another opens one, is refused, or is dropped."""
         try:
             header = pull_quic_header(
@@ -180,7 +197,8 @@ class Listener(SessionListener):
             return
         connection = self._by_id.get(header.destination_cid)
         if connection is None and header.packet_type is QuicPacketType.ONE_RTT:
-            self._refuse(data, header, address)
+            if self.elsewhere is None or not self.elsewhere(data, address):
+                self._refuse(data, header, address)
         elif connection is None and len(data) >= SMALLEST_MAX_DATAGRAM_SIZE:
             connection = self._accept(header, address)
         if connection is not None:
@@ -264,6 +282,7 @@ async def listen(
     policy: AdmissionPolicy,
     timing: Timing = DEFAULT_TIMING,
     max_handshakes: int = MAX_HANDSHAKES,
+    inherited: socket.socket | None = None,
 ) -> AsyncGenerator[Listener]:
     """Listen for agents while the context lasts; at its end their sessions are closed, DRAINING.
 
@@ -275,6 +294,7 @@ async def listen(
         policy: decides which agents to admit.
         timing: of sessions and connections.
         max_handshakes: connections without a Hello yet.
+        inherited: a socket to be used instead; it is read once the listener is resumed.
 
     Raises:
         OSError: where the address is taken, or is not ours.
@@ -283,7 +303,7 @@ async def listen(
     edge = EdgeIdentity(EdgeId(key.public), certificate_pem, certificate_sha256(certificate_pem))
     edge.check()
     listener = Listener(
-        bound_socket(await resolve(host, port)),
+        inherited or bound_socket(await resolve(host, port)),
         edge_configuration(key, certificate_pem, timing),
         edge,
         key.derive(RESET_KEY),
@@ -291,6 +311,8 @@ async def listen(
         timing=timing,
         max_handshakes=max_handshakes,
     )
+    if inherited is not None:
+        listener.pause()
     try:
         yield listener
     finally:

@@ -45,6 +45,9 @@ class ReportBuilder:
         metrics: the edge's totals.
         lanes_of: returns the lanes of a session.
         clock: seconds, monotonic.
+
+    Attributes:
+        is_silent: whether another process of the same edge reports instead.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class ReportBuilder:
         self._metrics = metrics
         self._lanes_of = lanes_of
         self._ways = SessionWays()
+        self.is_silent = False
         self._clock = clock
         self._version = version("towonel-edge")
         self._started_at_ms = sessions.now_ms()

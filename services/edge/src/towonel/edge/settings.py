@@ -196,6 +196,12 @@ class EdgeSettings(Settings):
         validation_alias="TOWONEL_EDGE_IDLE_TIMEOUT_SECS",
         description="For how long a client may send and get nothing, in seconds; 0 is for ever.",
     )
+    upgrade: bool = Field(
+        default=False,
+        validation_alias="TOWONEL_EDGE_UPGRADE",
+        description="Take the listening sockets over from the edge that runs with the same state folder, which "
+        "then ends as at SIGTERM.",
+    )
     access_log: Annotated[float, BeforeValidator(_parse_share)] = Field(
         default=0,
         validation_alias="TOWONEL_EDGE_ACCESS_LOG",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from dataclasses import replace
@@ -221,6 +222,10 @@ class DataPlane:
     def check_drain(self) -> None:
         """Look again at how far a drain is."""
         self._drain_changed.set()
+
+    def duplicate(self) -> list[int]:
+        """Return further descriptors of the listening sockets, for another process."""
+        return [os.dup(sock.fileno()) for sock in (*self._clients, *self._lanes)]
 
     def close(self) -> None:
         """Close the listening sockets."""
