@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from support.clients import Client
 from support.origins import Certificates, CommandOrigin, expected_digest
-from support.programs import OwnProcess, Program
+from support.programs import OwnProcess, ProcessRunner, Program
 from support.stack import Node, Stack, ready, service, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.processes]
@@ -43,6 +43,11 @@ class Arrivals:
 
     async def _ask(self) -> None:
         self.answers.append(await self.client.ask("name"))
+
+
+def newest_log(stack: Stack) -> str:
+    assert isinstance(stack.runner, ProcessRunner), "programs are processes"
+    return stack.runner.programs[-1].log()
 
 
 async def upgrade(stack: Stack) -> Node[Program]:
@@ -80,19 +85,45 @@ async def test_no_client_fails_while_an_edge_is_upgraded(
     assert await new.metric("towonel_edge_connections_refused_total") == 0
 
 
-async def test_a_download_over_a_lane_outlives_the_upgrade(
-    fresh_processes: Stack, client: Client
-) -> None:
+async def downloaded_during_upgrade(stack: Stack, client: Client) -> str:
+    """Return the hash of a download that an upgrade finds under way."""
     async with client.connect() as (reader, writer):
         writer.write(f"source {SIZE}\n".encode())
         first = await reader.readexactly(1)
-        upgrading = asyncio.create_task(upgrade(fresh_processes))
-        await until(lambda: "edge.listener_closed" in fresh_processes.edges[0].program.log())
+        upgrading = asyncio.create_task(upgrade(stack))
+        old = stack.edges[0].program
+        await until(lambda: "edge.listener_closed" in old.log())
+        await until(lambda: "edge.started" in newest_log(stack))
         rest = await reader.readexactly(SIZE - 1)
         writer.close()
         await upgrading
+    return hashlib.sha256(first + rest).hexdigest()
 
-    assert hashlib.sha256(first + rest).hexdigest() == expected_digest(SIZE)
+
+async def test_a_download_over_a_lane_outlives_the_upgrade(
+    fresh_processes: Stack, client: Client
+) -> None:
+    assert await downloaded_during_upgrade(fresh_processes, client) == expected_digest(SIZE)
+
+
+async def test_a_download_over_a_stream_outlives_the_upgrade(
+    fresh_processes: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
+) -> None:
+    stack = fresh_processes
+    served = service(hostname, origin.port)
+    await stack.start_agent(await stack.invite(hostname), served, TOWONEL_AGENT_LANES="off")
+    client = Client(stack.edge_port, certificates.client(), hostname)
+
+    assert await downloaded_during_upgrade(stack, client) == expected_digest(SIZE)
+
+
+async def test_an_upgrade_without_an_edge_to_replace_is_a_start(fresh_processes: Stack) -> None:
+    old = fresh_processes.edges[0]
+    assert await old.program.stop() == 0
+    old.environ["TOWONEL_EDGE_UPGRADE"] = "true"
+    await fresh_processes.restart(old)
+
+    assert await old.metric("towonel_edge_ready") == 1
 
 
 @pytest.mark.soak

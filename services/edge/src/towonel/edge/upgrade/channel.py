@@ -20,6 +20,7 @@ from towonel.wire.errors import ProtocolError
 SOCKET_FILE: Final = "upgrade.sock"
 _CREDENTIALS: Final = struct.Struct("iII")  # pid, uid, gid
 _PRIVATE: Final = 0o600
+_SEND_BYTES: Final = 1024 * 1024  # of datagrams under way, as far as the system allows
 
 
 class UpgradeChannel:
@@ -29,6 +30,9 @@ class UpgradeChannel:
         sock: connected, of SOCK_SEQPACKET.
         on_message: owns the message's descriptors.
         on_closed: is told once that the other process is gone.
+
+    Attributes:
+        is_open: whether the other process is there.
     """
 
     def __init__(
@@ -37,31 +41,31 @@ class UpgradeChannel:
         on_message: Callable[[ChannelMessage], None],
         on_closed: Callable[[], None],
     ) -> None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
         self._channel = Channel(sock)
         self._on_message = on_message
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
-        self._is_open = True
+        self.is_open = True
         self._loop.add_reader(self._channel.fileno(), self._read)
 
-    def send(self, kind: str, fields: Mapping[str, Any], descriptors: Sequence[int] = ()) -> bool:
+    def send(self, kind: str, fields: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
         """Send a message, or drop it where the other process does not read; its descriptors are closed."""
-        if not self._is_open or self._channel.holds:
+        if not self.is_open or self._channel.holds:
             for descriptor in descriptors:
                 os.close(descriptor)
-            return False
+            return
         try:
             self._channel.send(kind, fields, descriptors)
         except ChannelClosed:
             self.close()
-            return False
-        self._watch_output()
-        return True
+        else:
+            self._watch_output()
 
     def close(self) -> None:
         """Close this end. Idempotent."""
-        if self._is_open:
-            self._is_open = False
+        if self.is_open:
+            self.is_open = False
             self._loop.remove_reader(self._channel.fileno())
             self._loop.remove_writer(self._channel.fileno())
             self._channel.close()

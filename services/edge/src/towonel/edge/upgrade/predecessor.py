@@ -80,8 +80,9 @@ class Predecessor:
             self._is_ours.set()
 
     def _forward(self, data: bytes, address: Address) -> bool:
-        """Pass on a datagram of a session that is not known here, as far as the predecessor reads."""
-        return self._channel.send("datagram", {"data": data, "address": list(address)})
+        """Pass on a datagram of a session that is not known here; one that finds no room is lost."""
+        self._channel.send("datagram", {"data": data, "address": list(address)})
+        return self._channel.is_open
 
     def _give_up(self) -> None:
         self._has_sockets.set()
