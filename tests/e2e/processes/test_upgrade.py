@@ -32,14 +32,14 @@ class Arrivals:
     """Clients that come at a steady rate, each with a connection of its own."""
 
     client: Client
-    rate: int
+    pause_s: float
     answers: list[bytes] = field(default_factory=list[bytes])
 
     async def run(self, tasks: asyncio.TaskGroup, done: asyncio.Event) -> None:
         """Let clients come until `done`; one that fails fails the test."""
         while not done.is_set():
             tasks.create_task(self._ask())
-            await asyncio.sleep(1 / self.rate)
+            await asyncio.sleep(self.pause_s)
 
     async def _ask(self) -> None:
         self.answers.append(await self.client.ask("name"))
@@ -65,7 +65,7 @@ async def upgrade(stack: Stack) -> Node[Program]:
 
 async def upgrade_among(stack: Stack, client: Client, rate: int, settled: int) -> Arrivals:
     """Upgrade while clients come, until so many have been served by the new process."""
-    arrivals, done = Arrivals(client, rate), asyncio.Event()
+    arrivals, done = Arrivals(client, 1 / rate), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(arrivals.run(tasks, done))
         await until(lambda: len(arrivals.answers) > settled)

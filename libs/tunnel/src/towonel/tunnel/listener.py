@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncGenerator, Callable, Collection
-from enum import Enum, auto
 from typing import Protocol, override
 
 from aioquic.buffer import Buffer  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateImportUsage] its documented home
@@ -67,13 +66,6 @@ class AdmissionPolicy(SessionListener, Protocol):
         ...
 
 
-class ListenerState(Enum):
-    """State of a listener."""
-
-    OPEN = auto()
-    DRAINING = auto()  # the sessions there are go on
-
-
 class Listener(SessionListener):
     """Listener for agents; between sessions and the policy it keeps one session per agent.
 
@@ -87,8 +79,8 @@ class Listener(SessionListener):
         max_handshakes: connections without a Hello yet.
 
     Attributes:
-        elsewhere: is given datagrams of sessions that are not known here, and returns whether a
-            process that knows them is there.
+        endpoint: reads its socket.
+        elsewhere: takes datagrams of unknown sessions, and returns whether there is who knows them.
     """
 
     def __init__(
@@ -114,38 +106,26 @@ class Listener(SessionListener):
         self._by_id: dict[bytes, Connection] = {}
         self._handshaking = HandshakePlaces[Connection](max_handshakes)
         self._sessions: dict[AgentId, Session] = {}
-        self._state = ListenerState.OPEN
-        self._endpoint = Endpoint(sock, self.receive)
-        self._validator = AddressValidator(configuration, self._endpoint.send)
+        self._draining = False
+        self.endpoint = Endpoint(sock, self.receive)
+        self._validator = AddressValidator(configuration, self.endpoint.send)
 
     @property
     def port(self) -> int:
         """UDP port."""
-        return self._endpoint.port
+        return self.endpoint.port
 
     @property
     def sessions(self) -> Collection[Session]:
         """Sessions whose agents are admitted."""
         return self._sessions.values()
 
-    def pause(self) -> None:
-        """Read no datagrams until `resume`; `receive` is given those of the sessions there are."""
-        self._endpoint.pause()
-
-    def resume(self) -> None:
-        """Read datagrams."""
-        self._endpoint.resume()
-
-    def duplicate(self) -> int:
-        """Return another descriptor of the socket."""
-        return self._endpoint.duplicate()
-
     def go_away(self) -> None:
         """Ask every agent to use another edge for what comes, and admit none any more.
 
         An agent that dialled this edge again would supersede its own session, which has streams.
         """
-        self._state = ListenerState.DRAINING
+        self._draining = True
         for session in self._sessions.values():
             session.go_away()
 
@@ -153,7 +133,7 @@ class Listener(SessionListener):
         """End every connection and free the port."""
         for connection in set(self._by_id.values()):
             connection.close(CloseReason(code))
-        self._endpoint.close()
+        self.endpoint.close()
 
     @override
     def on_admitted(self, session: Session) -> None:
@@ -179,7 +159,7 @@ class Listener(SessionListener):
         self._policy.on_ended(session, code)
 
     def _is_draining(self) -> bool:
-        return self._state is ListenerState.DRAINING
+        return self._draining
 
     def _refuse_more(self, grant: Grant) -> Code | None:
         """Ask the policy, unless the session takes the place of an older one of agent and tenant."""
@@ -208,7 +188,7 @@ class Listener(SessionListener):
         """Tell an agent that its connection is not known here: this edge was started again."""
         answer = self._resetter.answer(data, header.destination_cid, self._loop.time())
         if answer is not None:
-            self._endpoint.send(answer, address)
+            self.endpoint.send(answer, address)
 
     def _accept(self, header: QuicHeader, address: Address) -> Connection | None:
         """Return a new connection of a client that has proved its address."""
@@ -250,7 +230,7 @@ class Listener(SessionListener):
 
         connection = Connection(
             quic,
-            self._endpoint.send,
+            self.endpoint.send,
             self._make_channel,
             on_connection_id=on_connection_id,
             on_closed=on_closed,
@@ -294,26 +274,28 @@ async def listen(
         policy: decides which agents to admit.
         timing: of sessions and connections.
         max_handshakes: connections without a Hello yet.
-        inherited: a socket to be used instead; it is read once the listener is resumed.
+        inherited: a socket to be used instead; it is read once the endpoint is resumed.
 
     Raises:
         OSError: where the address is taken, or is not ours.
         Denied: CERTIFICATE_MISMATCH where the certificate is not for this key.
     """
-    edge = EdgeIdentity(EdgeId(key.public), certificate_pem, certificate_sha256(certificate_pem))
-    edge.check()
     listener = Listener(
         inherited or bound_socket(await resolve(host, port)),
         edge_configuration(key, certificate_pem, timing),
-        edge,
+        _check_identity(key, certificate_pem),
         key.derive(RESET_KEY),
         policy,
         timing=timing,
         max_handshakes=max_handshakes,
     )
     if inherited is not None:
-        listener.pause()
-    try:
+        listener.endpoint.pause()
+    with contextlib.closing(listener):
         yield listener
-    finally:
-        listener.close()
+
+
+def _check_identity(key: NodeKey, certificate_pem: str) -> EdgeIdentity:
+    edge = EdgeIdentity(EdgeId(key.public), certificate_pem, certificate_sha256(certificate_pem))
+    edge.check()
+    return edge

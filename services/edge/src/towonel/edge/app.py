@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import time
 from collections.abc import AsyncGenerator
@@ -200,14 +201,15 @@ async def _serve_clients(
     lanes = await _take_over(edge, agents, predecessor)
     if lanes is None:
         lanes = bind_for_lanes(edge.settings, sock, agents.port)
+    plane = edge.plane
     async with edge.relays.watch():
-        edge.plane.listen([sock], lanes)
+        plane.listen([sock], lanes)
         edge.health.set(CHECK, ok=True)
         log.info("edge.started", port=sock.getsockname()[1], session_port=agents.port)
         successors = Successors(
             edge.settings.state_folder,
             agents,
-            lambda: [agents.duplicate(), *edge.plane.duplicate()],
+            lambda: [agents.endpoint.duplicate(), *map(_duplicate, (*plane.clients, *plane.lanes))],
         )
         with contextlib.closing(successors):
             try:
@@ -266,3 +268,7 @@ async def _drain(edge: Edge, agents: Listener, successors: Successors) -> int:
 def _load_credentials(settings: EdgeSettings) -> EdgeCredentials:
     now = to_datetime(time.time_ns() // 1_000_000)
     return load_credentials(settings.token, settings.key_path, settings.state_folder, now)
+
+
+def _duplicate(sock: socket.socket) -> int:
+    return os.dup(sock.fileno())

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import socket
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from dataclasses import replace
@@ -46,6 +45,7 @@ class DataPlane:
         access_log: writes lines about clients that have ended, where that is on.
 
     Attributes:
+        clients, lanes: sockets that listen.
         links: to its workers.
         live: what workers are told of sessions.
         ready: set while every worker has what it needs to serve clients.
@@ -75,8 +75,8 @@ class DataPlane:
         self.links: list[WorkerLink] = []
         self._start: Start | None = None
         self._shared: SharedMemory | None = None
-        self._clients: list[socket.socket] = []
-        self._lanes: list[socket.socket] = []
+        self.clients: list[socket.socket] = []
+        self.lanes: list[socket.socket] = []
         self._tasks: asyncio.TaskGroup | None = None
         self._serving: set[asyncio.Task[None]] = set()
         self._is_draining = False
@@ -111,9 +111,9 @@ class DataPlane:
 
     def listen(self, clients: Iterable[socket.socket], lanes: Iterable[socket.socket] = ()) -> None:
         """Listen on bound sockets, which are owned by this from now on, and let workers accept."""
-        self._clients.extend(clients)
-        self._lanes.extend(lanes)
-        for sock in (*self._clients, *self._lanes):
+        self.clients.extend(clients)
+        self.lanes.extend(lanes)
+        for sock in (*self.clients, *self.lanes):
             sock.listen(BACKLOG)
         for link in self.links:
             self._let_listen(link)
@@ -158,8 +158,8 @@ class DataPlane:
 
     def _let_listen(self, link: WorkerLink) -> None:
         if link.is_ready:
-            link.listen(self._clients, lanes_only=False)
-            link.listen(self._lanes, lanes_only=True)
+            link.listen(self.clients, lanes_only=False)
+            link.listen(self.lanes, lanes_only=True)
 
     # What workers say.
 
@@ -199,11 +199,11 @@ class DataPlane:
             if link.is_ready:
                 link.drain()
         await self._wait_drain(lambda link: link.draining is not None)
-        waiting = [sock for bound in self._clients for sock in take_waiting(bound)]
-        for bound in self._lanes:
+        waiting = [sock for bound in self.clients for sock in take_waiting(bound)]
+        for bound in self.lanes:
             bound.close()
-        self._clients.clear()
-        self._lanes.clear()
+        self.clients.clear()
+        self.lanes.clear()
         ready = [link for link in self.links if link.is_ready]
         (ready or self.links)[0].accept(waiting)
 
@@ -223,13 +223,9 @@ class DataPlane:
         """Look again at how far a drain is."""
         self._drain_changed.set()
 
-    def duplicate(self) -> list[int]:
-        """Return further descriptors of the listening sockets, for another process."""
-        return [os.dup(sock.fileno()) for sock in (*self._clients, *self._lanes)]
-
     def close(self) -> None:
         """Close the listening sockets."""
-        for sock in (*self._clients, *self._lanes):
+        for sock in (*self.clients, *self.lanes):
             sock.close()
 
     @property

@@ -57,8 +57,8 @@ class Predecessor:
         with suppress(TimeoutError):
             async with asyncio.timeout(ANSWER_S):
                 await self._is_ours.wait()
-        listener.elsewhere = self._forward
-        listener.resume()
+        listener.elsewhere = self._forward if self._channel.is_open else None
+        listener.endpoint.resume()
         for _ in range(round(AGENTS_S / CHECK_S)):
             if len(present()) >= self._agents:
                 return

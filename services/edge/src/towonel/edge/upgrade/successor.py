@@ -48,7 +48,7 @@ class Successors:
     def hand_over(self) -> None:
         """Let the successor have what comes from now on; sessions here are served on."""
         assert self._channel is not None, "a successor is ready"
-        self._agents.pause()
+        self._agents.endpoint.pause()
         self._stop_listening()
         self._channel.send("yours", {"sessions": len(self._agents.sessions)})
 
