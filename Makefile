@@ -9,7 +9,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(ROOT)/.tools/bin
 RUN := $(UV) run --frozen
 PYTHON := $(shell cat .python-version)
 PYTEST_ARGS ?= -n 2 --dist loadgroup --no-loadscope-reorder --compare-statements
-PURE_TESTS := libs/wire libs/identity libs/tunnel/tests/core libs/runtime/tests/test_addresses.py \
+PURE_TESTS := libs/wire libs/identity libs/tunnel/tests/core libs/relay/tests/core libs/runtime/tests/test_addresses.py \
   services/hub/tests/core services/edge/tests/core services/agent/tests/core
 PURE_CODE := '*/towonel/wire/*,*/towonel/identity/*,*/core/*,*/runtime/addresses.py'
 # Tests start hundreds of processes: none of them compiles what another has compiled.

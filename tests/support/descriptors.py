@@ -7,11 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
+def open_descriptors() -> set[int]:
+    """Return the open descriptors, without the one that lists them."""
+    listed = list(Path("/proc/self/fd").iterdir())
+    return {int(path.name) for path in listed if path.is_symlink()}
+
+
 @contextlib.contextmanager
 def use_up_descriptors() -> Iterator[None]:
     """Leave this process one free descriptor, for a client, and none to accept it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    highest = max(open_descriptors())
     resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
     held: list[int] = []
     with contextlib.suppress(OSError):

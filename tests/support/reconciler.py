@@ -71,8 +71,7 @@ async def agent(
     resolver = Resolver()
     dialer = OriginDialer(resolver, timeout_s=1)
     origins = Origins(tabulate_origins(services), dialer, metrics, max_streams=1)
-    lane_metrics, start = LaneMetrics(metrics), Start(1, 1, 1)
-    lanes = Lanes(services, start, resolver, lane_metrics, health, OriginLog())
+    lanes = make_lanes(services, resolver, metrics, health)
     hub.clock.now_ms += 1  # another agent's request at the same time would be a replay
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         keys = [service.key for service in services]
@@ -84,6 +83,13 @@ async def agent(
         yield Agent(key, reconciler, publisher, links, health, metrics, running)
         running.cancel()
         links.close()
+
+
+def make_lanes(
+    services: Sequence[Service], resolver: Resolver, metrics: Metrics, health: Health
+) -> Lanes:
+    """Lanes of an agent that no edge offers any."""
+    return Lanes(services, Start(1, 1, 1), resolver, LaneMetrics(metrics), health, OriginLog())
 
 
 async def grant_of(agent: Agent) -> bytes:

@@ -33,7 +33,7 @@ from towonel.wire.lanes import FrameType
 
 SESSION, SECRET = b"s" * 16, b"k" * 32
 EDGE_ID, CERTIFICATE_HASH = b"e" * 32, b"c" * 32
-WAIT_S = 20.0
+WAIT_S = 10.0
 ABORT = struct.pack("ii", 1, 0)
 
 

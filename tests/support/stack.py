@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from support import plain_http
 from support.polling import pauses
@@ -66,6 +67,7 @@ class Stack:
     hub: Node[Program] | None = None
     edges: list[Node[Program]] = field(default_factory=list)
     agents: list[Node[Program]] = field(default_factory=list)
+    way: Literal["lanes", "streams", "any"] = "any"  # of clients between edge and agent
 
     @property
     def hub_url(self) -> str:
@@ -106,11 +108,14 @@ class Stack:
         environ = {
             "TOWONEL_INVITE_TOKEN": token,
             "TOWONEL_AGENT_SERVICES": json.dumps(services),
+            **({"TOWONEL_AGENT_LANES": "off"} if self.way == "streams" else {}),
             **extra,
         }
         self.agents.append(await self._start("agent", 0, environ, "TOWONEL_AGENT", wait=wait))
         if wait:
             await until(self.edges_are_up_to_date)
+        if wait and self.way == "lanes":
+            await self.agents[-1].reaches(2, "towonel_agent_lanes", state="idle")
         return self.agents[-1]
 
     async def edges_are_up_to_date(self) -> bool:

@@ -6,97 +6,112 @@ import json
 import os
 import signal
 import socket
-from collections.abc import AsyncGenerator
+import ssl
 from pathlib import Path
 
 import pytest
 from support.ports import free_port, free_ports
 from support.scripted_server import Server, serving
 
-from towonel.cli.demo.page import HOST
-from towonel.cli.demo.processes import (
-    Port,
-    Ports,
-    Processes,
-    StepFailed,
-    wait_ready,
-)
+from towonel.cli.demo.page import HOST, TITLE, write_certificate
+from towonel.cli.demo.processes import Port, StepFailed, run_program
 from towonel.cli.demo.run import AGENT, PUBLIC, STEPS, Demo, run
 from towonel.cli.options.choices import Format
 from towonel.cli.subprocesses import Program
 
-# They wait for a line of standard input, of which there is none: they end at once, or never.
+# It ends at a signal: its own, or that of the test.
+PUPPET = """
+import os, signal, sys
+print(os.getpid(), "here", flush=True)
+if sys.argv[1:]:
+    os.kill(os.getpid(), signal.SIGKILL)
+signal.pause()
+"""
 ENDS = Program("broken", "towonel.cli.demo", os.environ)
-STAYS = Program("stays", "http.server", os.environ, ("--bind", HOST, str(free_port())))
 
 
-def six_ports() -> Ports:
+def six_ports() -> dict[Port, int]:
     base = free_ports(6)
     return dict(zip(Port, range(base, base + 6), strict=True))
 
 
-@contextlib.asynccontextmanager
-async def run_processes(folder: Path) -> AsyncGenerator[Processes]:
-    """An empty set of processes, whose failure is raised alone."""
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            yield Processes(folder, tasks)
-    except* StepFailed as failures:
-        failure = failures.exceptions[0]
-    else:
-        return
-    raise failure
+def puppet(folder: Path, *arguments: str, **environ: str) -> Program:
+    """A program that stays; with arguments, one that kills itself."""
+    (folder / "puppet.py").write_text(PUPPET)
+    return Program("puppet", "puppet", {"PYTHONPATH": str(folder)} | environ, arguments)
+
+
+def processes_of(text: object) -> list[int]:
+    """Processes with a text in their environment."""
+    found = list[int]()
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if str(text).encode() in entry.read_bytes():
+                found.append(int(entry.parent.name))
+    return found
 
 
 async def test_one_that_ends_while_another_is_waited_for_is_the_one_named(tmp_path: Path) -> None:
-    async def wait_for_another() -> None:
-        async with (
-            run_processes(tmp_path) as processes,
-            processes.run(STAYS) as stays,
-            processes.run(ENDS),
-        ):
-            await wait_ready(stays, free_port())
+    never_ready = puppet(tmp_path, SOME_HEALTH_LISTEN_ADDR=f"{HOST}:{free_port()}")
 
     with pytest.raises(StepFailed, match="broken ended with exit code 1") as caught:
-        await wait_for_another()
+        async with run_program(ENDS, tmp_path), run_program(never_ready, tmp_path):
+            pass
 
     assert caught.value.program == "broken"
     assert "towonel.cli.demo" in caught.value.last_lines[-1]
 
 
 async def test_one_that_ends_while_all_should_stay_is_named_by_its_signal(tmp_path: Path) -> None:
-    async def kill_and_stay() -> None:
-        async with run_processes(tmp_path) as processes, processes.run(STAYS) as stays:
-            stays.signal(signal.SIGKILL)
+    with pytest.raises(StepFailed, match="puppet was ended by SIGKILL"):
+        async with run_program(puppet(tmp_path, "kill"), tmp_path):
             await asyncio.Event().wait()
-
-    with pytest.raises(StepFailed, match="stays was ended by SIGKILL"):
-        await kill_and_stay()
 
 
 async def test_one_that_is_never_ready_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StepFailed, match="stays is not ready after 0 s"):
-        async with run_processes(tmp_path) as processes, processes.run(STAYS) as stays:
-            await wait_ready(stays, free_port(), patience_s=0.1)
+    never_ready = puppet(tmp_path, SOME_HEALTH_LISTEN_ADDR=f"{HOST}:{free_port()}")
+
+    with pytest.raises(StepFailed, match="puppet is not ready after 0 s"):
+        async with run_program(never_ready, tmp_path, patience_s=0.1):
+            pass
 
 
-async def test_processes_are_stopped_at_the_end(tmp_path: Path) -> None:
-    async with run_processes(tmp_path) as processes, processes.run(STAYS) as stays:
-        pass
+async def test_programs_are_stopped_at_the_end(tmp_path: Path) -> None:
+    async with asyncio.timeout(10), run_program(puppet(tmp_path), tmp_path) as log:
+        while "here" not in log.read_text():
+            await asyncio.sleep(0.01)
 
-    assert stays.process.returncode == -signal.SIGTERM
+    assert not Path("/proc", log.read_text().split()[0]).exists()
 
 
 async def test_one_that_answers_is_ready(tmp_path: Path, server: Server) -> None:
     server.reply(200)
-    async with (
-        serving(server.serve) as port,
-        run_processes(tmp_path) as processes,
-        processes.run(STAYS) as stays,
-    ):
-        await wait_ready(stays, port)
+    async with serving(server.serve) as port:
+        ready = puppet(tmp_path, SOME_HEALTH_LISTEN_ADDR=f"{HOST}:{port}")
+        async with run_program(ready, tmp_path):
+            pass
 
     assert server.requests[0].target == "/readyz"
+
+
+@pytest.mark.parametrize(("body", "is_own"), [("no heading", True), (TITLE, False)])
+async def test_a_visitor_who_sees_another_page_or_certificate_says_so(
+    tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str], body: str, *, is_own: bool
+) -> None:
+    certificate, digest = write_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    server.reply(200, body)
+    log = tmp_path / "agent.log"
+    log.write_text("last words")
+
+    async with serving(server.serve, context) as port:
+        demo = Demo({Port.EDGE: port}, Format.TABLE, stays=False)
+        with pytest.raises(StepFailed, match="another page or certificate") as caught:
+            await demo.fetch_page(certificate, digest if is_own else "AA:BB", log)
+
+    assert (caught.value.program, caught.value.last_lines) == ("agent", ["last words"])
+    assert "equal" not in capsys.readouterr().out
 
 
 async def test_ports_in_use_are_named_with_their_role_and_a_way_out(
@@ -124,14 +139,13 @@ async def test_a_signal_in_the_middle_leaves_nothing(
     demo = Demo(six_ports(), Format.JSON, stays=False)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(demo.run())
-        while demo.title != step:
+        while demo.title != step or not list(tmp_path.glob("*/*.log")):
             await asyncio.sleep(0.01)
-        demo.on_signal(signal.SIGTERM)
+        running.cancel()
 
-    assert running.result() == 1
+    assert demo.exit_code == 1
     assert list(tmp_path.iterdir()) == []
-    assert demo.processes
-    assert all(each.process.returncode is not None for each in demo.processes.started)
+    assert processes_of(tmp_path) == []
 
 
 @pytest.mark.soak
@@ -142,15 +156,17 @@ async def test_a_program_that_dies_while_the_demo_stays_is_told_with_its_log(
     demo = Demo(six_ports(), Format.JSON, stays=True)
     told = ""
     async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(demo.run())
+        tasks.create_task(demo.run())
         while '"curl"' not in told:
             await asyncio.sleep(0.05)
             told += capsys.readouterr().out
-        assert demo.processes
-        demo.processes.started[-1].signal(signal.SIGKILL)
+        [agent] = processes_of(
+            f"TOWONEL_AGENT_HEALTH_LISTEN_ADDR={HOST}:{demo.ports[Port.AGENT_HEALTH]}"
+        )
+        os.kill(agent, signal.SIGKILL)
 
     failure = json.loads(capsys.readouterr().out)
-    assert running.result() == 1
+    assert demo.exit_code == 1
     assert (failure["ok"], failure["program"]) == (False, "agent")
     assert failure["reason"] == "agent was ended by SIGKILL"
     assert failure["log"]

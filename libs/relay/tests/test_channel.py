@@ -1,12 +1,12 @@
 """Channel of control and worker: messages and descriptors arrive whole, in order, and are bounded."""
 
 import os
-import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.descriptors import open_descriptors, use_up_descriptors
 
 from towonel.relay import channel
 from towonel.relay.channel import Channel, ChannelClosed
@@ -24,11 +24,6 @@ def ends() -> Iterator[tuple[Channel, Channel]]:
 
 
 NULL = Path("/dev/null")
-
-
-def open_descriptors() -> list[int]:
-    """Return the open descriptors, without the one that lists them."""
-    return sorted(int(path.name) for path in Path("/proc/self/fd").iterdir())[:-1]
 
 
 def send_until_refused(end: Channel) -> None:
@@ -125,17 +120,13 @@ def test_descriptors_that_find_no_room_are_counted_and_their_message_is_dropped(
     one, other = ends
     given = [os.open(NULL, os.O_RDONLY) for _ in range(4)]
     one.send("clients", {}, given)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     before = open_descriptors()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (before[-1] + 2, hard))
-    try:
+    with use_up_descriptors():
         found = list(other.receive())
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     assert found == []
     assert other.dropped == 1
-    assert len(open_descriptors()) == len(before)
+    assert open_descriptors() == before
 
 
 def test_closing_closes_what_was_not_sent() -> None:

@@ -19,8 +19,8 @@ from towonel.agent.lane_metrics import LaneMetrics
 from towonel.agent.lanes import Lanes
 from towonel.agent.metrics import Metrics
 from towonel.agent.origin_log import OriginLog
-from towonel.agent.worker.messages import Start
-from towonel.relay.supervisor import Worker
+from towonel.agent.worker.messages import Start as StartMessage
+from towonel.relay.supervisor import Start, Worker
 from towonel.runtime.admin import Health
 from towonel.runtime.dns.resolver import Resolver
 from towonel.tunnel.link import Link
@@ -37,19 +37,20 @@ class Agent:
     """An agent's lanes, and what they say."""
 
     enabled: bool = True
+    start_process: Start | None = field(default_factory=partial(start_worker, "agent"))
     health: Health = field(default_factory=Health)
     metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
         self.lanes = Lanes(
             [Service(SERVICE, Origin("127.0.0.1", 1, ProxyProtocol.NONE))],
-            Start(5, 9, 5),
+            StartMessage(5, 9, 5),
             Resolver(),
             LaneMetrics(self.metrics),
             self.health,
             OriginLog(),
             enabled=self.enabled,
-            start_process=start_worker("agent"),
+            start_process=self.start_process,
         )
 
     @property
@@ -153,7 +154,7 @@ async def test_an_edge_that_takes_no_lanes_degrades_the_agent_and_is_named() -> 
 
 
 async def test_a_worker_that_dies_is_replaced_and_told_of_all_sessions() -> None:
-    agent = Agent()
+    agent = Agent(start_process=None)
     async with (
         listening_edge(port=free_port(), has_lanes=True) as edge,
         linked(agent, edge) as (session, _, server),

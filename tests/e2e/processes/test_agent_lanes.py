@@ -96,21 +96,6 @@ async def raw_client(stack: Stack, hostname: str) -> AsyncGenerator[RawClient]:
         writer.transport.abort()
 
 
-async def test_half_closes_travel_both_ways(processes: Stack, hostname: str) -> None:
-    async def answer_at_the_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(await reader.read(-1))
-        writer.close()
-
-    server = await asyncio.start_server(answer_at_the_end, "127.0.0.1", 0)
-    async with server:
-        agent = await start_agent(processes, hostname, server.sockets[0].getsockname()[1])
-        async with raw_client(processes, hostname) as (reader, writer, hello):
-            writer.write(b"more")
-            writer.write_eof()
-            assert await reader.read(-1) == hello + b"more"
-        await counted(agent, by_lane=1)
-
-
 async def test_resets_travel_both_ways_and_are_counted(processes: Stack, hostname: str) -> None:
     arrived = asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]]()
     server = await asyncio.start_server(

@@ -74,8 +74,10 @@ async def draining(stack: Stack) -> bool:
     return "edge.listener_closed" in stack.edges[0].program.log()
 
 
-async def test_an_edge_with_nothing_to_finish_stops_with_exit_code_0(fresh_stack: Stack) -> None:
-    assert await fresh_stack.edges[0].program.stop() == 0
+async def test_an_edge_with_nothing_to_finish_stops_with_exit_code_0(
+    fresh_processes: Stack,
+) -> None:
+    assert await fresh_processes.edges[0].program.stop() == 0
 
 
 async def test_an_agent_told_to_stop_finishes_its_streams(

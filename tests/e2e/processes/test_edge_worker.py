@@ -20,10 +20,10 @@ SIZE = 64 * 1024 * 1024
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def client(
-    fresh_processes: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
+    processes: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
 ) -> AsyncIterator[Client]:
     """A client of a service whose agent has lanes."""
-    stack = fresh_processes
+    stack = processes
     agent = await stack.start_agent(await stack.invite(hostname), service(hostname, origin.port))
 
     async def has_lanes() -> bool:
@@ -40,9 +40,9 @@ def edge_of(stack: Stack) -> OwnProcess:
 
 
 async def test_a_worker_that_is_killed_resets_its_clients_and_the_next_one_serves(
-    fresh_processes: Stack, client: Client
+    processes: Stack, client: Client
 ) -> None:
-    (pid,) = edge_of(fresh_processes).workers()
+    (pid,) = edge_of(processes).workers()
     async with client.connect() as (reader, writer):
         writer.write(f"source {SIZE}\n".encode())
         await reader.readexactly(100_000)
@@ -57,33 +57,13 @@ async def test_a_worker_that_is_killed_resets_its_clients_and_the_next_one_serve
             return False
 
     await until(is_served)
-    assert await fresh_processes.edges[0].metric("towonel_edge_worker_restarts_total") == 1
-
-
-async def test_several_workers_share_the_clients_of_an_edge(
-    fresh_processes: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
-) -> None:
-    stack = fresh_processes
-    operator = stack.edges[0]
-    await operator.program.stop()
-    operator.environ["TOWONEL_EDGE_LISTEN_WORKERS"] = "2"
-    await stack.restart(operator)
-    await stack.start_agent(await stack.invite(hostname), service(hostname, origin.port))
-    client = Client(stack.edge_port, certificates.client(), hostname)
-
-    async with asyncio.TaskGroup() as tasks:
-        asked = [tasks.create_task(client.ask("name")) for _ in range(40)]
-
-    assert {task.result() for task in asked} == {b"home\n"}
-    assert len(edge_of(stack).workers()) == 2
-    await stack.edges[0].reaches(40, "towonel_edge_connections_ended_total", code="normal")
-    assert await stack.edges[0].metric("towonel_edge_worker_restarts_total") == 0
+    assert await processes.edges[0].metric("towonel_edge_worker_restarts_total") == 1
 
 
 async def test_a_download_outlives_the_control_of_its_worker(
-    fresh_processes: Stack, client: Client
+    processes: Stack, client: Client
 ) -> None:
-    edge = edge_of(fresh_processes)
+    edge = edge_of(processes)
     (pid,) = edge.workers()
     async with client.connect() as (reader, writer):
         writer.write(f"source {SIZE}\n".encode())
@@ -94,3 +74,24 @@ async def test_a_download_outlives_the_control_of_its_worker(
 
     assert hashlib.sha256(first + rest).hexdigest() == expected_digest(SIZE)
     await until(lambda: not Path(f"/proc/{pid}").exists())
+    await processes.restart(processes.edges[0])
+
+
+async def test_several_workers_share_the_clients_of_an_edge(
+    processes: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
+) -> None:
+    stack = processes
+    edge = stack.edges[0]
+    await edge.program.stop()
+    edge.environ["TOWONEL_EDGE_LISTEN_WORKERS"] = "2"
+    await stack.restart(edge)
+    await stack.start_agent(await stack.invite(hostname), service(hostname, origin.port))
+    client = Client(stack.edge_port, certificates.client(), hostname)
+
+    async with asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(client.ask("name")) for _ in range(40)]
+
+    assert {task.result() for task in asked} == {b"home\n"}
+    assert len(edge_of(stack).workers()) == 2
+    await edge.reaches(40, "towonel_edge_connections_ended_total", code="normal")
+    assert await edge.metric("towonel_edge_worker_restarts_total") == 0

@@ -19,10 +19,10 @@ def edge_environ() -> dict[str, str]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def serving(stack: Stack, web: Nginx, hostname: str) -> Stack:
-    token = await stack.invite(hostname)
-    await stack.start_agent(token, service(hostname, web.proxied, proxy_protocol="v2"))
-    return stack
+async def serving(processes: Stack, web: Nginx, hostname: str) -> Stack:
+    token = await processes.invite(hostname)
+    await processes.start_agent(token, service(hostname, web.proxied, proxy_protocol="v2"))
+    return processes
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,10 @@ def edge_environ() -> dict[str, str]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def attacked(stack: Stack, origin: CommandOrigin, hostname: str) -> Stack:
+async def attacked(processes: Stack, origin: CommandOrigin, hostname: str) -> Stack:
     """A stack with a service, and an edge that others use meanwhile."""
-    await stack.start_agent(await stack.invite(hostname), service(hostname, origin.port))
-    return stack
+    await processes.start_agent(await processes.invite(hostname), service(hostname, origin.port))
+    return processes
 
 
 @dataclass(frozen=True)

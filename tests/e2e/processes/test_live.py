@@ -15,26 +15,28 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 REPORTED_S = 30.0  # edges report every ten seconds
 
 
-async def get_tenant(stack: Stack, tenant_id: bytes) -> TenantDetail:
-    async with stack.operator() as operator:
+async def get_tenant(processes: Stack, tenant_id: bytes) -> TenantDetail:
+    async with processes.operator() as operator:
         return (await operator.tenants.get(tenant_id)).value
 
 
-async def has_traffic(stack: Stack, tenant_id: bytes) -> bool:
-    return (await get_tenant(stack, tenant_id)).traffic.connections_total >= 1
+async def has_traffic(processes: Stack, tenant_id: bytes) -> bool:
+    return (await get_tenant(processes, tenant_id)).traffic.connections_total >= 1
 
 
 async def test_the_hub_shows_where_a_tenant_is_live_since_when_and_what_it_carried(
-    stack: Stack, web: Nginx, certificates: Certificates, hostname: str
+    processes: Stack, web: Nginx, certificates: Certificates, hostname: str
 ) -> None:
-    invite = await stack.new_invite(hostname)
-    await stack.start_agent(invite.token, service(hostname, web.plain), TOWONEL_AGENT_GROUP="home")
-    client = Client(stack.edge_port, certificates.client(), hostname)
+    invite = await processes.new_invite(hostname)
+    await processes.start_agent(
+        invite.token, service(hostname, web.plain), TOWONEL_AGENT_GROUP="home"
+    )
+    client = Client(processes.edge_port, certificates.client(), hostname)
     assert await client.get() == b"hello from home\n"
-    await until(partial(has_traffic, stack, invite.tenant_id), REPORTED_S)
+    await until(partial(has_traffic, processes, invite.tenant_id), REPORTED_S)
 
-    tenant = await get_tenant(stack, invite.tenant_id)
-    async with stack.operator() as operator:
+    tenant = await get_tenant(processes, invite.tenant_id)
+    async with processes.operator() as operator:
         (agent,) = (await operator.agents.list(live=True)).agents
         (edge,) = (await operator.edges.list()).edges
         detail = await operator.edges.get(edge.node_id)
@@ -49,12 +51,12 @@ async def test_the_hub_shows_where_a_tenant_is_live_since_when_and_what_it_carri
 
 
 async def serve_page(
-    stack: Stack, web: Nginx, certificates: Certificates, hostname: str
+    processes: Stack, web: Nginx, certificates: Certificates, hostname: str
 ) -> tuple[InviteOut, Client]:
     """Return a tenant's invite, and a client that gets its page."""
-    invite = await stack.new_invite(hostname)
-    await stack.start_agent(invite.token, service(hostname, web.plain))
-    client = Client(stack.edge_port, certificates.client(), hostname)
+    invite = await processes.new_invite(hostname)
+    await processes.start_agent(invite.token, service(hostname, web.plain))
+    client = Client(processes.edge_port, certificates.client(), hostname)
     assert await client.has_page()
     return invite, client
 
@@ -64,10 +66,10 @@ async def refuses(client: Client) -> bool:
 
 
 async def test_a_tenant_is_served_until_its_time_and_again_once_that_is_extended(
-    stack: Stack, web: Nginx, certificates: Certificates, hostname: str
+    processes: Stack, web: Nginx, certificates: Certificates, hostname: str
 ) -> None:
-    invite, client = await serve_page(stack, web, certificates, hostname)
-    async with stack.operator() as operator:
+    invite, client = await serve_page(processes, web, certificates, hostname)
+    async with processes.operator() as operator:
         at = datetime.now(UTC) + timedelta(seconds=1)
         await operator.invites.update(invite.invite_id, InviteEdit(serves_until=at))
         await until(partial(refuses, client))
@@ -79,10 +81,10 @@ async def test_a_tenant_is_served_until_its_time_and_again_once_that_is_extended
 
 
 async def test_a_suspended_tenant_is_served_again_once_it_is_resumed_and_nobody_restarts_anything(
-    stack: Stack, web: Nginx, certificates: Certificates, hostname: str
+    processes: Stack, web: Nginx, certificates: Certificates, hostname: str
 ) -> None:
-    invite, client = await serve_page(stack, web, certificates, hostname)
-    async with stack.operator() as operator:
+    invite, client = await serve_page(processes, web, certificates, hostname)
+    async with processes.operator() as operator:
         await operator.tenants.suspend(invite.tenant_id)
         await until(partial(refuses, client))
         await operator.tenants.resume(invite.tenant_id)

@@ -63,48 +63,52 @@ async def set_after(seconds: float, event: asyncio.Event) -> None:
 
 
 async def test_an_edge_restarted_without_the_hub_serves_from_its_snapshot(
-    fresh_stack: Stack, web: Nginx, certificates: Certificates, hostname: str
+    fresh_processes: Stack, web: Nginx, certificates: Certificates, hostname: str
 ) -> None:
-    await fresh_stack.start_agent(await fresh_stack.invite(hostname), service(hostname, web.plain))
-    client = Client(fresh_stack.edge_port, certificates.client(), hostname)
+    await fresh_processes.start_agent(
+        await fresh_processes.invite(hostname), service(hostname, web.plain)
+    )
+    client = Client(fresh_processes.edge_port, certificates.client(), hostname)
     await client.get()
-    await stop_hub(fresh_stack)
+    await stop_hub(fresh_processes)
 
-    assert await fresh_stack.edges[0].program.stop() == 0
-    await fresh_stack.restart(fresh_stack.edges[0])
+    assert await fresh_processes.edges[0].program.stop() == 0
+    await fresh_processes.restart(fresh_processes.edges[0])
 
     await until(client.has_page, LINKED_S)
 
 
 async def test_an_agent_started_without_the_hub_waits_and_serves_soon_after_its_return(
-    fresh_stack: Stack, web: Nginx, certificates: Certificates, hostname: str
+    fresh_processes: Stack, web: Nginx, certificates: Certificates, hostname: str
 ) -> None:
-    agent = await fresh_stack.start_agent(
-        await fresh_stack.invite(hostname), service(hostname, web.plain)
+    agent = await fresh_processes.start_agent(
+        await fresh_processes.invite(hostname), service(hostname, web.plain)
     )
-    client = Client(fresh_stack.edge_port, certificates.client(), hostname)
-    await stop_hub(fresh_stack)
+    client = Client(fresh_processes.edge_port, certificates.client(), hostname)
+    await stop_hub(fresh_processes)
     assert await agent.program.stop() == 0
-    await fresh_stack.restart(agent, wait=False)
-    await until(lambda: refused(fresh_stack, client))
+    await fresh_processes.restart(agent, wait=False)
+    await until(lambda: refused(fresh_processes, client))
 
-    assert fresh_stack.hub
-    await fresh_stack.restart(fresh_stack.hub)
+    assert fresh_processes.hub
+    await fresh_processes.restart(fresh_processes.hub)
 
     await until(client.has_page, BACK_S)
 
 
 async def test_an_edge_that_lost_its_certificate_has_its_agents_back_within_seconds(
-    fresh_stack: Stack, web: Nginx, certificates: Certificates, hostname: str
+    fresh_processes: Stack, web: Nginx, certificates: Certificates, hostname: str
 ) -> None:
-    await fresh_stack.start_agent(await fresh_stack.invite(hostname), service(hostname, web.plain))
-    edge = fresh_stack.edges[0]
+    await fresh_processes.start_agent(
+        await fresh_processes.invite(hostname), service(hostname, web.plain)
+    )
+    edge = fresh_processes.edges[0]
     client = Client(edge.port, certificates.client(), hostname)
     await client.get()
     assert await edge.program.stop() == 0
-    (fresh_stack.folder / "edge" / CERTIFICATE_FILE).unlink()
+    (fresh_processes.folder / "edge" / CERTIFICATE_FILE).unlink()
 
-    await fresh_stack.restart(edge)
+    await fresh_processes.restart(edge)
 
     await until(client.has_page, BACK_S)
 

@@ -1,8 +1,14 @@
-"""Whether an origin read a PROXY header, by what it said to it."""
+"""PROXY header of an origin: whom it names, and whether it was read, by what the origin said to it."""
+
+from dataclasses import replace
 
 import pytest
+from support.tunnel import PREAMBLE
 
-from towonel.agent.core.proxy_header import SOON_S, is_unread
+from towonel.agent.core.proxy_header import SOON_S, encode_proxy_header, is_unread
+from towonel.wire import proxy
+from towonel.wire.names import Hostname
+from towonel.wire.proxy import ProxyHeader
 
 
 def alert(description: int) -> bytes:
@@ -29,3 +35,17 @@ def test_only_what_follows_a_client_hello_was_read(answer: bytes, expected: bool
 def test_an_origin_that_ends_later_has_another_reason() -> None:
     assert is_unread(b"", SOON_S)
     assert not is_unread(b"", SOON_S + 0.1)
+
+
+@pytest.mark.parametrize(
+    ("authority", "tlvs"), [(Hostname("a.eu"), ((proxy.TLV_AUTHORITY, b"a.eu"),)), (None, ())]
+)
+def test_a_header_names_the_client_and_what_it_asked_for(
+    authority: Hostname | None, tlvs: tuple[tuple[int, bytes], ...]
+) -> None:
+    preamble = replace(PREAMBLE, authority=authority)
+
+    data = encode_proxy_header(preamble)
+
+    expected = ProxyHeader(preamble.source, preamble.destination, tlvs)
+    assert proxy.read(data + b"more") == (expected, len(data))

@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from support.clients import alert_of, client_hello
 from support.descriptors import use_up_descriptors
 from support.edge_front import Front
-from support.fork_server import preload, start_worker
 from support.tunnel import until
 
 from towonel.edge.core.route_table import RouteTable
+from towonel.edge.data_plane.start import START_WORKER
 from towonel.edge.streams.upstream import ClientConnection, Upstream
 from towonel.edge.worker.acceptor import PAUSE_S
 from towonel.relay.supervisor import WorkerProcess
@@ -84,15 +84,13 @@ async def test_a_lack_of_descriptors_is_a_line_a_second(
 
 
 class Killable:
-    """Starter of workers, which remembers them."""
+    """Starter of workers by exec, which remembers them."""
 
     def __init__(self) -> None:
-        preload()
         self.pids: list[int] = []
-        self.start_worker = start_worker("edge")
 
     async def start(self, channel: socket.socket) -> WorkerProcess:
-        process = await self.start_worker(channel)
+        process = await START_WORKER(channel)
         self.pids.append(process.pid)
         return process
 

@@ -73,7 +73,7 @@ def hello_in_records_of_one_byte() -> bytes:
     return b"".join(b"\x16\3\1\0\1" + bytes([byte]) for byte in handshake)
 
 
-def test_a_client_that_sends_little_at_a_time_is_read_at_ticks_only(served: Served) -> None:
+def test_a_client_can_cause_only_so_many_reads_a_second(served: Served) -> None:
     """What is worth a look costs one: a client cannot cause many of them at once."""
     (client,) = served.service.arriving
     hello = hello_in_records_of_one_byte()

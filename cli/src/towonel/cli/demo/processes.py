@@ -5,17 +5,15 @@ import contextlib
 import json
 import signal
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-import httpx
-
-from towonel.cli.demo.page import HOST, HOSTNAME, FetchFailed, retry
+from towonel.cli.demo.page import HOST, HOSTNAME, fetch
+from towonel.cli.settings import foreign_environment
 from towonel.cli.subprocesses import Program, start
 
 READY_S = 60.0  # slow machines compile the programs first
-STOP_S = 20.0  # then SIGKILL, which none needs: it has drained in three seconds
+STOP_S = 20.0  # then SIGKILL, which none needs: it has drained in one second
 TAIL_LINES = 15
 
 
@@ -30,112 +28,89 @@ class Port(StrEnum):
     AGENT_HEALTH = "the agent's health"
 
 
-type Ports = Mapping[Port, int]
-
-
-@dataclass(frozen=True, slots=True)
-class DemoProcess:
-    """A running program and its log."""
-
-    name: str
-    process: asyncio.subprocess.Process
-    log: Path
-
-    def signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(number)
-
-    async def stop(self) -> None:
-        """End it and wait until it has."""
-        self.signal(signal.SIGTERM)
-        killing = asyncio.get_running_loop().call_later(STOP_S, self.signal, signal.SIGKILL)
-        await self.process.wait()
-        killing.cancel()
-
-
 class StepFailed(Exception):
-    """A step of the demo failed: the reason, and the program concerned if there is one."""
+    """A step of the demo failed: the reason, and the log of the program concerned if there is one."""
 
-    def __init__(self, reason: str, process: DemoProcess | None = None) -> None:
+    def __init__(self, reason: str, log: Path | None = None) -> None:
         super().__init__(reason)
-        self.program = process.name if process else None
-        lines = process.log.read_text(errors="replace").splitlines() if process else []
+        self.program = log.stem if log else None
+        lines = log.read_text(errors="replace").splitlines() if log else []
         self.last_lines = lines[-TAIL_LINES:]
 
 
-@dataclass(slots=True)
-class Processes:
-    """Programs that run together: when one ends by itself, `tasks` fail with its StepFailed."""
-
-    folder: Path
-    tasks: asyncio.TaskGroup
-    started: list[DemoProcess] = field(default_factory=list[DemoProcess])
-
-    @contextlib.asynccontextmanager
-    async def run(self, program: Program) -> AsyncGenerator[DemoProcess]:
-        """Run a program while the context lasts."""
-        log = self.folder / f"{program.name}.log"
-        with log.open("wb") as output:
-            process = DemoProcess(program.name, await start(program, output), log)
-        self.started.append(process)
-        watch = self.tasks.create_task(_fail_at_its_end(process))
-        try:
-            yield process
-        finally:
-            watch.cancel()
-            await process.stop()
-
-
-async def wait_ready(waited: DemoProcess, port: int, patience_s: float = READY_S) -> None:
-    """Wait until `/readyz` on a port of loopback answers 200.
+@contextlib.asynccontextmanager
+async def run_program(
+    program: Program, folder: Path, patience_s: float = READY_S
+) -> AsyncGenerator[Path]:
+    """Run a program while the context lasts, and yield its log once it is ready.
 
     Raises:
-        StepFailed: it was not ready in time.
+        StepFailed: it is not ready in time, or ends by itself, which cancels what the context does.
     """
-    async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}", trust_env=False) as http:
+    log = folder / f"{program.name}.log"
+    with log.open("wb") as output:
+        process = await start(program, output)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            watch = tasks.create_task(_fail_at_end(process, log))
+            await _wait_ready(program, patience_s, log)
+            yield log
+            watch.cancel()
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    finally:
+        await _stop(process)
 
-        async def ask() -> None:
-            (await http.get("/readyz")).raise_for_status()
 
-        try:
-            await retry(ask, patience_s)
-        except FetchFailed as error:
-            reason = f"{waited.name} is not ready after {patience_s:.0f} s"
-            raise StepFailed(reason, waited) from error
+async def _fail_at_end(process: asyncio.subprocess.Process, log: Path) -> None:
+    code = await process.wait()
+    ended = f"ended with exit code {code}"
+    killed = f"was ended by {signal.Signals(-code).name}" if code < 0 else ended
+    raise StepFailed(f"{log.stem} {killed}", log)
 
 
-def serve_environment(ports: Ports, folder: Path) -> dict[str, str]:
-    """Return the variables of `towonel serve`: all on loopback, state in `folder`."""
+async def _wait_ready(program: Program, patience_s: float, log: Path) -> None:
+    """Wait until each health address in the environment of a program says that it is ready."""
+    for name, address in program.environ.items():
+        if name.endswith("HEALTH_LISTEN_ADDR"):
+            try:
+                await fetch(f"http://{address}/readyz", patience_s)
+            except TimeoutError as error:
+                reason = f"{program.name} is not ready after {patience_s:.0f} s"
+                raise StepFailed(reason, log) from error
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    killing = asyncio.get_running_loop().call_later(STOP_S, process.kill)
+    await process.wait()
+    killing.cancel()
+
+
+def serve_program(ports: Mapping[Port, int], folder: Path) -> Program:
+    """Return `towonel serve` with its variables: all on loopback, state in `folder`."""
     at = {port: f"{HOST}:{number}" for port, number in ports.items()}
-    return {
+    environ = {
         "TOWONEL_DATA_DIR": str(folder),
-        "TOWONEL_LOG_FORMAT": "json",
         "TOWONEL_HUB_LISTEN_ADDR": at[Port.HUB],
         "TOWONEL_HUB_HEALTH_LISTEN_ADDR": at[Port.HUB_HEALTH],
-        "TOWONEL_HUB_PUBLIC_URL": f"http://{at[Port.HUB]}",
         "TOWONEL_EDGE_LISTEN_ADDR": at[Port.EDGE],
         "TOWONEL_EDGE_HEALTH_LISTEN_ADDR": at[Port.EDGE_HEALTH],
-        "TOWONEL_EDGE_ADVERTISED_ADDRESSES": at[Port.EDGE],
-        "TOWONEL_HUB_DRAIN_TIMEOUT_SECS": "3",  # the user waits for it
-        "TOWONEL_EDGE_DRAIN_TIMEOUT_SECS": "3",
+        "TOWONEL_HUB_DRAIN_TIMEOUT_SECS": "1",  # the user waits for it
+        "TOWONEL_EDGE_DRAIN_TIMEOUT_SECS": "1",
     }
+    return Program("serve", "towonel.cli", foreign_environment() | environ, ("serve",))
 
 
-def agent_environment(ports: Ports, token: str) -> dict[str, str]:
-    """Return the variables of the agent; the token and the services are all it needs."""
+def agent_program(ports: Mapping[Port, int], token: str) -> Program:
+    """Return the agent with its variables; the token and the services are all it needs."""
     origin = f"{HOST}:{ports[Port.ORIGIN]}"  # which does not read PROXY headers
     service = {"hostname": HOSTNAME, "origin": origin, "proxy_protocol": "none"}
-    return {
+    environ = {
         "TOWONEL_INVITE_TOKEN": token,
         "TOWONEL_AGENT_SERVICES": json.dumps([service]),
         "TOWONEL_AGENT_HEALTH_LISTEN_ADDR": f"{HOST}:{ports[Port.AGENT_HEALTH]}",
-        "TOWONEL_AGENT_DRAIN_TIMEOUT_SECS": "3",
-        "TOWONEL_LOG_FORMAT": "json",
+        "TOWONEL_AGENT_DRAIN_TIMEOUT_SECS": "1",
     }
-
-
-async def _fail_at_its_end(started: DemoProcess) -> None:
-    code = await started.process.wait()
-    ended = f"ended with exit code {code}"
-    killed = f"was ended by {signal.Signals(-code).name}" if code < 0 else ended
-    raise StepFailed(f"{started.name} {killed}", started)
+    return Program("agent", "towonel.agent", foreign_environment() | environ)

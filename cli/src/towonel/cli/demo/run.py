@@ -1,13 +1,14 @@
 """`towonel demo`: hub, edge, agent and a service on this computer, with nothing left behind."""
 
 import asyncio
+import contextlib
 import json
 import shutil
-import signal
+import ssl
 import tempfile
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -16,29 +17,17 @@ import typer
 from towonel.api.invites import InviteIn
 from towonel.cli.demo import page
 from towonel.cli.demo.page import HOST, HOSTNAME
-from towonel.cli.demo.processes import (
-    DemoProcess,
-    Port,
-    Ports,
-    Processes,
-    StepFailed,
-    agent_environment,
-    serve_environment,
-    wait_ready,
-)
+from towonel.cli.demo.processes import Port, StepFailed, agent_program, run_program, serve_program
 from towonel.cli.options.choices import Format
 from towonel.cli.options.flags import Json, examples
 from towonel.cli.output import Block, Fields, Output, print_output
-from towonel.cli.settings import foreign_environment
-from towonel.cli.subprocesses import Program, handle_signals
+from towonel.cli.subprocesses import handle_signals
 from towonel.cli.target import KEY_FILE
 from towonel.client.operator import OperatorClient
-from towonel.runtime import secretfile
 from towonel.runtime.environment.ports import is_free
 from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_OK
 from towonel.wire.errors import TowonelError
 
-PREFIX = "towonel-demo-"
 STEPS = {
     "A service at home": "A small HTTPS server stands for what runs in your house. It has its own"
     " certificate; the private key never leaves it.",
@@ -55,6 +44,7 @@ SERVICE, PUBLIC, INVITE, AGENT, CLIENT = STEPS
 ABOUT = "All of it on this computer, for show: hub, edge, agent and the service."
 OTHER_PORTS = "Choose others: towonel demo --port-base 20000, or make demo PORT_BASE=20000"
 EQUAL = "equal: the TLS ends at the service, and nobody in between can read it"
+FETCH_S = 15.0  # for the route to reach the edge
 _MAX_WIDTH = 100  # longer lines are hard to read
 
 app = typer.Typer()
@@ -92,10 +82,13 @@ async def run(demo: "Demo") -> int:
     if used:
         demo.report(StepFailed(f"{'; '.join(used)}. {OTHER_PORTS}"))
         return EXIT_FAILED
-    with handle_signals(demo.on_signal):
-        exit_code = await demo.run()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(demo.run())
+        # A second signal changes nothing: all that was started is ending.
+        with handle_signals(lambda _: running.cancelling() or running.cancel()):
+            await asyncio.wait([running])
     demo.say({"stopped": True}, "\nEverything is stopped, and the folder is deleted.")
-    return exit_code
+    return demo.exit_code
 
 
 @dataclass(slots=True)
@@ -105,95 +98,77 @@ class Demo:
     It says all in plain ASCII, so that any terminal and any file takes it.
     """
 
-    ports: Ports
+    ports: Mapping[Port, int]
     form: Format
     stays: bool
     title: str = "ports"
-    processes: Processes | None = None
-    _is_up: bool = False
-    _steps: asyncio.Task[None] | None = None
+    exit_code: int = EXIT_FAILED
 
-    async def run(self) -> int:
-        """Run all steps in a temporary folder, and stay if asked to; return the exit code."""
+    async def run(self) -> None:
+        """Run all steps in a temporary folder; stay, if asked to, until cancelled."""
         try:
-            with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder:
-                async with asyncio.TaskGroup() as tasks:
-                    self.processes = Processes(Path(folder), tasks)
-                    self._steps = tasks.create_task(self._run_steps(self.processes))
-        except* StepFailed as failures:
-            self._is_up = False
-            for failure in failures.exceptions:
-                if isinstance(failure, StepFailed):  # it is no group, as nothing nests groups here
-                    self.report(failure)
-        return EXIT_OK if self._is_up else EXIT_FAILED
+            with tempfile.TemporaryDirectory(
+                prefix="towonel-demo-", ignore_cleanup_errors=True
+            ) as folder:
+                await self._run_steps(Path(folder))
+        except StepFailed as error:
+            self.exit_code = EXIT_FAILED
+            self.report(error)
 
-    def on_signal(self, _number: signal.Signals) -> None:
-        """Stop at the first; at a second, have the programs end without draining."""
-        if self._steps is not None and not self._steps.cancelling():
-            self._steps.cancel()
-        elif self.processes is not None:
-            for each in self.processes.started:
-                each.signal(signal.SIGTERM)
-
-    async def _run_steps(self, processes: Processes) -> None:
-        origin, hub, edge = (
-            f"{HOST}:{self.ports[port]}" for port in (Port.ORIGIN, Port.HUB, Port.EDGE)
-        )
-        now = datetime.now(UTC)  # noqa: TID251 it begins now
-        certificate, digest = page.write_certificate(processes.folder, now)
-        self.show_step(SERVICE)
-        async with page.serve_page(self.ports[Port.ORIGIN], certificate):
+    async def _run_steps(self, folder: Path) -> None:
+        certificate, digest = page.write_certificate(folder)
+        at = {port: f"{HOST}:{number}" for port, number in self.ports.items()}
+        async with contextlib.AsyncExitStack() as stack:
+            self.show_step(SERVICE)
+            await stack.enter_async_context(page.serve_page(self.ports[Port.ORIGIN], certificate))
             self.show_facts(
-                ("service", f"https on {origin}"), ("its certificate", f"SHA-256 {digest}")
+                ("service", f"https on {at[Port.ORIGIN]}"), ("its certificate", f"SHA-256 {digest}")
             )
             self.show_step(PUBLIC)
-            environ = foreign_environment() | serve_environment(self.ports, processes.folder)
-            async with processes.run(Program("serve", "towonel.cli", environ, ("serve",))) as node:
-                await wait_ready(node, self.ports[Port.HUB_HEALTH])
-                await wait_ready(node, self.ports[Port.EDGE_HEALTH])
-                self.show_facts(
-                    ("hub", f"API on {hub}"),
-                    ("edge", f"visitors and agents on {edge}, TCP and UDP"),
-                )
-                self.show_step(INVITE)
-                token = await _create_invite(f"http://{hub}", processes.folder, node)
-                self.show_facts(("token", f"tt_inv_2_... ({len(token)} characters)"))
-                await self._run_agent(processes, token, certificate, digest)
-
-    async def _run_agent(
-        self, processes: Processes, token: str, certificate: Path, digest: str
-    ) -> None:
-        self.show_step(AGENT)
-        environ = foreign_environment() | agent_environment(self.ports, token)
-        async with processes.run(Program("agent", "towonel.agent", environ)) as agent:
-            await wait_ready(agent, self.ports[Port.AGENT_HEALTH])
-            services = f"TOWONEL_AGENT_SERVICES={environ['TOWONEL_AGENT_SERVICES']}"
+            program = serve_program(self.ports, folder)
+            serve = await stack.enter_async_context(run_program(program, folder))
+            self.show_facts(
+                ("hub", f"API on {at[Port.HUB]}"),
+                ("edge", f"visitors and agents on {at[Port.EDGE]}, TCP and UDP"),
+            )
+            self.show_step(INVITE)
+            token = await _create_invite(f"http://{at[Port.HUB]}", folder, serve)
+            self.show_facts(("token", f"tt_inv_2_... ({len(token)} characters)"))
+            self.show_step(AGENT)
+            program = agent_program(self.ports, token)
+            agent = await stack.enter_async_context(run_program(program, folder))
+            services = f"TOWONEL_AGENT_SERVICES={program.environ['TOWONEL_AGENT_SERVICES']}"
             self.show_facts(
                 ("first variable", "TOWONEL_INVITE_TOKEN (the token)"),
                 ("second variable", services),
                 ("tunnel", "the agent is connected to the edge"),
             )
             self.show_step(CLIENT)
-            await self._fetch_page(certificate, digest, agent)
-            self._is_up = True
+            await self.fetch_page(certificate, digest, agent)
+            self.exit_code = EXIT_OK
             self.show_curl(certificate)
             if self.stays:
                 await asyncio.Event().wait()
 
-    async def _fetch_page(self, certificate: Path, digest: str, agent: DemoProcess) -> None:
+    async def fetch_page(self, certificate: Path, digest: str, agent: Path) -> None:
+        """Fetch the page through the tunnel, and show that its TLS ends at the service."""
         try:
-            seen = await page.fetch(self.ports[Port.EDGE], certificate)
-        except page.FetchFailed as error:
+            url = f"https://{HOST}:{self.ports[Port.EDGE]}/"
+            answer = await page.fetch(url, FETCH_S, certificate)
+        except TimeoutError as error:
             raise StepFailed(f"no page through the tunnel: {error}", agent) from error
+        tls: ssl.SSLObject = answer.extensions["network_stream"].get_extra_info("ssl_object")
+        seen = page.fingerprint(tls.getpeercert(binary_form=True) or b"")
+        if seen != digest or page.TITLE not in answer.text:
+            raise StepFailed("the visitor saw another page or certificate", agent)
+        status = f"{answer.http_version} {answer.status_code} {answer.reason_phrase}"
         self.show_facts(
-            ("answer", f"{seen.status}, over {seen.protocol}"),
-            ("page", json.dumps(seen.heading)),
-            ("certificate seen", f"SHA-256 {seen.fingerprint}"),
+            ("answer", f"{status}, over {tls.version()}"),
+            ("page", json.dumps(page.TITLE)),
+            ("certificate seen", f"SHA-256 {seen}"),
             ("the service's own", f"SHA-256 {digest}"),
-            ("so they are", EQUAL if seen.fingerprint == digest else "different"),
+            ("so they are", EQUAL),
         )
-        if seen.fingerprint != digest:
-            raise StepFailed("the visitor saw a certificate that is not the service's", agent)
 
     def show_step(self, title: str) -> None:
         self.title = title
@@ -229,13 +204,13 @@ class Demo:
             print_output(Output(document, *blocks), self.form)
 
 
-async def _create_invite(hub_url: str, folder: Path, node: DemoProcess) -> str:
+async def _create_invite(hub_url: str, folder: Path, serve: Path) -> str:
     try:
-        key = secretfile.read(folder / KEY_FILE).decode().strip()
+        key = (folder / KEY_FILE).read_text().strip()
         async with OperatorClient(hub_url, operator_key=key) as hub:
             return (await hub.invites.create(InviteIn(name="demo", hostnames=[HOSTNAME]))).token
-    except (TowonelError, secretfile.SecretFileError) as error:
-        raise StepFailed(str(error), node) from error
+    except TowonelError as error:
+        raise StepFailed(str(error), serve) from error
 
 
 def wrap(text: str) -> str:
