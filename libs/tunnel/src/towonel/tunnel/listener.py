@@ -96,7 +96,7 @@ class Listener(SessionListener):
     ) -> None:
         self._configuration = configuration
         self._handshake = EdgeHandshake(
-            edge, policy.hub_ids, policy.refuse, self._refuse_more, self._is_draining
+            edge, policy.hub_ids, policy.refuse, self._refuse_more, lambda: self._draining
         )
         self._policy = policy
         self._timing = timing
@@ -158,9 +158,6 @@ class Listener(SessionListener):
             del self._sessions[session.agent_id]
         self._policy.on_ended(session, code)
 
-    def _is_draining(self) -> bool:
-        return self._draining
-
     def _refuse_more(self, grant: Grant) -> Code | None:
         """Ask the policy, unless the session takes the place of an older one of agent and tenant."""
         older = self._sessions.get(grant.agent_id)
@@ -198,8 +195,8 @@ class Listener(SessionListener):
         source = self._policy.source_of(address[0])
         place = self._handshaking.find(source, self._loop.time())
         if isinstance(place, Full):
-            detail = f"{len(self._handshaking)} handshakes"
-            self._policy.on_refused(Code.OVERLOADED, detail, f"{address[0]}:{address[1]}")
+            peer, detail = f"{address[0]}:{address[1]}", f"{len(self._handshaking)} handshakes"
+            self._policy.on_refused(Code.OVERLOADED, detail, peer)
             return None
         if place.evicted is not None:
             place.evicted.close(CloseReason(Code.OVERLOADED, "it made room for another handshake"))
