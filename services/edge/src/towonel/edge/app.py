@@ -173,6 +173,8 @@ async def _listen_for_agents(
         inherited=None if predecessor is None else predecessor.sessions,
     )
     async with contextlib.AsyncExitStack() as stack:
+        if predecessor is not None:
+            stack.callback(predecessor.close)
         try:
             agents = await stack.enter_async_context(listener)
         except OSError as error:

@@ -65,8 +65,10 @@ class Predecessor:
             await asyncio.sleep(CHECK_S)
 
     def close(self) -> None:
-        """Let it end alone."""
+        """Let it end alone, and close what nobody has taken over from here."""
         self._channel.close()
+        for sock in self.lanes:
+            sock.close()
 
     def _act(self, message: ChannelMessage) -> None:
         sockets = [socket.socket(fileno=each) for each in message.descriptors]
