@@ -1,5 +1,7 @@
 """Counts of lanes in all workers: what each of them sees, and how a surplus is shared."""
 
+import os
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +16,9 @@ def workers(count: int) -> list[LaneCounts]:
     """Workers that share counts, each with a mapping of its own."""
     columns = count_columns(SLOTS)
     descriptor = create_rows(count, columns)
-    return [LaneCounts(map_rows(descriptor, count, columns), own) for own in range(count)]
+    found = [LaneCounts(map_rows(descriptor, count, columns), own) for own in range(count)]
+    os.close(descriptor)
+    return found
 
 
 def test_each_worker_sees_the_lanes_of_the_others() -> None:

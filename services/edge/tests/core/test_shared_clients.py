@@ -1,5 +1,6 @@
 """Counts of clients in all workers: limits hold for all of them together."""
 
+import os
 from collections.abc import Mapping
 from ipaddress import ip_address
 
@@ -118,7 +119,9 @@ def test_counts_are_never_too_low_and_nothing_is_left_at_the_end(
     steps: list[tuple[int, bytes, bool]],
 ) -> None:
     columns = plan_columns(4, 3)
-    rows = map_rows(create_rows(3, columns.total), 3, columns.total)
+    descriptor = create_rows(3, columns.total)
+    rows = map_rows(descriptor, 3, columns.total)
+    os.close(descriptor)
     workers = [SharedClients(rows, own, columns.places, b"secret") for own in range(3)]
     counts: dict[tuple[int, bytes], int] = {}
     for number, key, is_added in steps:
