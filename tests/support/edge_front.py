@@ -20,6 +20,7 @@ from towonel.edge.data_plane.control import DataPlane
 from towonel.edge.data_plane.sockets import bind_socket
 from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import Sessions
+from towonel.edge.streams.access_log import AccessLogWriter
 from towonel.edge.streams.clients import StreamClients
 from towonel.edge.streams.refusals import Refusals
 from towonel.edge.streams.relays import Relays
@@ -28,6 +29,7 @@ from towonel.edge.worker.messages import SessionAdmitted, SessionServices, Start
 from towonel.relay.supervisor import Start as StartWorker
 from towonel.wire.routes import Route
 
+LINES_PER_SECOND = 5
 AMPLE = AdmissionLimits(99, 99, 99)
 START = Start(
     edge_id=EDGE_ID,
@@ -35,6 +37,9 @@ START = Start(
     certificate_pem=CERTIFICATE,
     key_pem=KEY,
     workers=1,
+    number=0,
+    sessions=64,
+    secret=b"s" * 16,
     proxies=[],
     clients=AMPLE.clients,
     per_source=AMPLE.per_source,
@@ -49,6 +54,7 @@ START = Start(
     check_s=3.0,
     report_s=0.25,
     orphan_s=0.0,
+    access_lines=LINES_PER_SECOND,
 )
 
 
@@ -58,6 +64,7 @@ class Front:
     def __init__(self, plane: DataPlane, port: int) -> None:
         self.plane = plane
         self.port = port
+        self._doors = contextlib.ExitStack()
 
     async def begin(self, sock: socket.socket, served: RouteTable) -> None:
         """Accept clients, and let an agent serve the routes of a table."""
@@ -73,6 +80,18 @@ class Front:
             services = [str(route.service) for route in routes if route.tenant_id == tenant]
             self.plane.tell(SessionAdmitted(session_id, tenant, b"", 0.01))
             self.plane.tell(SessionServices(session_id, services))
+
+    def open_door(self, worker: int) -> int:
+        """Return a port whose connections all reach one worker."""
+        door = self._doors.enter_context(bind_socket("127.0.0.1", 0))
+        door.listen()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(door, lambda: self.plane.links[worker].accept([door.accept()[0]]))
+        self._doors.callback(loop.remove_reader, door)
+        return int(door.getsockname()[1])
+
+    def close_doors(self) -> None:
+        self._doors.close()
 
     async def drain(self) -> None:
         """Take no more clients, and wait until those there are have ended."""
@@ -105,23 +124,27 @@ async def start_front(
     **options: Any,
 ) -> AsyncGenerator[Front]:
     """Serve clients of the table's routes by an upstream; `options` are fields of `Start`."""
-    relays = relays or Relays(table, clock=time.monotonic)
     plane = _make_plane(metrics, table, upstream, relays, traffic or Traffic())
     sock = bind_socket(host, 0)
     made = Front(plane, sock.getsockname()[1])
-    start = replace(limited(limits), **options)
+    running = plane.run(replace(limited(limits), **options), start_worker, random.Random(1))
     with contextlib.closing(plane), contextlib.closing(sock):
-        async with plane.run(start, start_worker, random.Random(1)):
+        async with running:
             await made.begin(sock, table if has_agent else RouteTable())
             yield made
+            made.close_doors()
             await plane.stop_accepting()  # after the worker's last report
     plane.refusals.flush()
 
 
 def _make_plane(
-    metrics: Metrics, table: RouteTable, upstream: Upstream, relays: Relays, traffic: Traffic
+    metrics: Metrics, table: RouteTable, upstream: Upstream, relays: Relays | None, traffic: Traffic
 ) -> DataPlane:
+    relays = relays or Relays(table, clock=time.monotonic)
     refusals = Refusals(metrics, START.linger_s)
+    access_log = AccessLogWriter(metrics, LINES_PER_SECOND)
     sessions = Sessions(table, Balancer(), metrics)
-    streams = StreamClients(table, upstream, metrics, refusals, relays=relays, traffic=traffic)
-    return DataPlane(table, sessions, streams, relays, metrics, traffic, refusals)
+    streams = StreamClients(
+        table, upstream, metrics, refusals, access_log, relays=relays, traffic=traffic
+    )
+    return DataPlane(table, sessions, streams, relays, metrics, traffic, refusals, access_log)

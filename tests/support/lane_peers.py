@@ -8,7 +8,7 @@ from support.edge_identity import CERTIFICATE_HASH, EDGE_ID
 from support.relay import SECRET, SESSION, WAIT_S
 
 from towonel.identity.lanes import SEAL_BYTES, LaneIdentity, LaneSeal, Role, prove
-from towonel.wire import lane_admission, lanes
+from towonel.wire import lane_admission, lane_open, lanes
 from towonel.wire.lane_admission import (
     ANSWER_BYTES,
     HELLO_BYTES,
@@ -17,6 +17,7 @@ from towonel.wire.lane_admission import (
     LaneAnswer,
     LaneHello,
 )
+from towonel.wire.lane_open import LaneOpen
 from towonel.wire.lanes import HEAD, HEAD_BYTES, FrameType
 
 
@@ -54,6 +55,16 @@ class LanePeer:
         except ConnectionResetError:
             pass
         return True
+
+
+def read_open(lane: LanePeer, use: int = 1) -> LaneOpen:
+    """Return the content of the OPEN that is to come next."""
+    kind, number, payload = lane.read_frame()
+    assert (kind, number) == (FrameType.OPEN, use)
+    assert len(payload) > SEAL_BYTES
+    return lane_open.decode(
+        lane.seal.open(use, lanes.encode_head(kind, use, len(payload)), payload)
+    )
 
 
 def receive(sock: socket.socket, size: int) -> bytes:

@@ -9,9 +9,10 @@ import pytest
 from support.commands import CommandedHub, towonel
 from support.hub import new_key, registration, state, tenant_of
 
-from towonel.api.agents import AgentItem
+from towonel.api.agents import AgentItem, AgentSession
 from towonel.api.invites import InviteIn, InviteOut
-from towonel.cli.tables import agent_rows
+from towonel.api.traffic import Way, WayReason
+from towonel.cli.tables import agent_rows, format_session
 from towonel.identity.keys import NodeKey
 from towonel.wire.tokens import EdgeToken, InviteToken
 
@@ -140,6 +141,38 @@ def test_a_list_of_agents_shows_who_is_displaced(cell: str, *, is_displaced: boo
     rows = agent_rows([item])
 
     assert dict(zip(rows.columns, rows.rows[0], strict=True))["DISPLACED"] == cell
+
+
+@pytest.mark.parametrize(
+    ("way", "reason", "text"),
+    [
+        ("lane", None, "lane: 3 in use, 2 idle, 8 wanted"),
+        ("tls_lane", None, "tls lane: 3 in use, 2 idle, 8 wanted"),
+        (
+            "stream",
+            "none_came",
+            "stream: no lane has come yet; is TCP to the edge's port of sessions",
+        ),
+        ("stream", "lost", "stream: its lanes were lost"),
+        ("stream", "not_wanted", "stream: it takes no more clients"),
+        (None, None, "its edge does not tell"),
+        (None, "none_came", "none: no lane has come yet"),
+    ],
+)
+def test_the_way_of_a_session_is_told_with_its_reason(
+    way: Way | None, reason: WayReason | None, text: str
+) -> None:
+    session = AgentSession(
+        edge_id=b"e" * 32,
+        way=way,
+        way_reason=reason,
+        connections_active=3,
+        lanes_idle=2,
+        lanes_in_use=3,
+        lanes_wanted=8,
+    )
+
+    assert format_session(session).startswith(text)
 
 
 def test_edges_are_listed_and_shown(published: Published) -> None:

@@ -82,6 +82,50 @@ def test_a_client_waits_as_long_again_while_those_before_it_get_lanes(relay: Rel
     relay.wait(lambda: second.result == [None])
 
 
+class Looking(Client):
+    """Client that looks elsewhere, and finds something at last."""
+
+    def __init__(self, relay: Relay, finds_at: int) -> None:
+        super().__init__()
+        self.looks = 0
+        self._relay = relay
+        self._finds_at = finds_at
+
+    @override
+    def look_elsewhere(self) -> bool:
+        self.looks += 1
+        if self.looks < self._finds_at:
+            return False
+        self._relay.edge.lanes.stop_waiting(self)
+        return True
+
+
+def test_a_client_looks_elsewhere_and_keeps_its_place_meanwhile(relay: Relay) -> None:
+    use = relay.open_use()
+    first, second = Looking(relay, 99), Client()
+    sessions = [relay.edge.session]
+    relay.calls.call(lambda: relay.edge.lanes.wait(sessions, first, 0.03))
+    wait_in(relay, second)
+    relay.pass_time(0.07)
+    assert first.looks
+    use.close()
+
+    relay.wait(lambda: first.result == [relay.edge.session])
+    assert second.result == []
+
+
+@pytest.mark.parametrize("look_s", [0.03, 9.0], ids=["meanwhile", "at the end"])
+def test_a_client_that_finds_a_lane_elsewhere_waits_no_more(edge: Relay, look_s: float) -> None:
+    client = Looking(edge, 1)
+    sessions = [edge.edge.session]
+    edge.calls.call(lambda: edge.edge.lanes.wait(sessions, client, look_s))
+    edge.pass_time(0.2)
+
+    edge.wait(lambda: client.looks == 1)
+    assert (client.result, edge.edge.session.waits) == ([], {})
+    assert edge.loop.delays.count == 0
+
+
 def test_a_client_waits_five_seconds_in_all(edge: Relay) -> None:
     client = Client()
     wait_in(edge, client)

@@ -126,7 +126,7 @@ async def test_an_address_without_an_edge_is_given_up_at_the_deadline() -> None:
         edge.listener.close()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
             silent.bind(("127.0.0.1", 0))
-            edge.listener._endpoint._sock = silent
+            edge.listener.endpoint._sock = silent
             with pytest.raises(Unavailable) as caught:
                 async with edge.link():
                     pass

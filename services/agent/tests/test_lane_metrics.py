@@ -41,6 +41,9 @@ def test_lanes_are_the_sum_of_those_of_all_sessions_that_there_are() -> None:
 
     states = {"idle": 5, "in_use": 4, "dialing": 1, "wanted": 10}
     assert {state: value(metrics, "lanes", state=state) for state in states} == states
+    assert value(metrics, "links_with_lanes") == 2
+    lanes.set_session(SessionLanes(b"b", idle=0, in_use=0, dialing=0, wanted=4))
+    assert value(metrics, "links_with_lanes") == 1
     lanes.forget_session(b"b")
     assert value(metrics, "lanes", state="wanted") == 6
     lanes.lose_worker()

@@ -32,6 +32,7 @@ from towonel.api.reports import MAX_SESSIONS, MAX_TENANTS, EdgeReport
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.service_index import ServiceIndex
+from towonel.edge.core.session_ways import Lanes
 from towonel.edge.core.traffic import RETENTION_S, Traffic
 from towonel.edge.metrics import Metrics, sum_samples
 from towonel.edge.report_builder import MAX_REPORT_BYTES, ReportBuilder, fit_keys
@@ -48,6 +49,7 @@ from towonel.wire.routes import Route, RouteDelta
 type StartFront = Callable[..., AbstractAsyncContextManager[Front]]
 
 KIB = 1024
+NO_LANES = Lanes(0, 0, 0)
 
 
 @dataclass
@@ -62,6 +64,7 @@ class Edge:
     metrics: Metrics
     observer: ReportBuilder
     now_s: float = 0.0
+    lanes: Lanes = NO_LANES
 
     async def report(self) -> EdgeReport:
         return await self.observer.build()
@@ -78,7 +81,9 @@ async def edge(metrics: Metrics) -> AsyncGenerator[Edge]:
     upstream = SessionDialer(
         sessions, balancer, metrics, clock=lambda: 0.0, draw=draw, open_timeout_s=15.0
     )
-    observer = ReportBuilder(sessions, traffic, metrics, clock=lambda: found.now_s)
+    observer = ReportBuilder(
+        sessions, traffic, metrics, lambda _: found.lanes, clock=lambda: found.now_s
+    )
     async with listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=sessions) as listener:
         found = Edge(
             ListeningEdge(listener, RecordingPolicy()),
@@ -126,7 +131,35 @@ async def test_an_agent_is_reported_with_who_and_where_it_is_and_what_it_serves(
     assert (session.peer, session.is_by_tcp) == (known.peer, False)
     assert before_ms <= session.since_ms <= edge.sessions.now_ms()
     assert (session.active_streams, report.sessions_active) == (0, 1)
+    assert (session.way, session.way_reason) == ("stream", "not_wanted")
     assert before_ms - 60_000 < report.started_at_ms <= before_ms
+
+
+async def test_lanes_of_an_agent_are_reported_with_the_way_that_its_clients_take(
+    edge: Edge,
+) -> None:
+    ways: list[object] = []
+    async with edge.hub.link():
+        for edge.lanes in (Lanes(0, 0, 2), Lanes(3, 4, 8), Lanes(0, 0, 8)):
+            (session,) = (await edge.report()).sessions
+            ways.append((session.way, session.way_reason, session.active_streams))
+            assert session.lanes == edge.lanes
+            by_way = edge.metrics.sessions_by_way
+            assert by_way.labels(session.way)._value.get() == sum_samples(by_way) == 1
+
+    assert ways == [("stream", "none_came", 0), ("lane", None, 4), ("stream", "lost", 0)]
+
+
+async def test_a_session_over_tcp_without_a_lane_has_no_way(edge: Edge) -> None:
+    edge.lanes = Lanes(0, 0, 2)
+    index = edge.sessions._by_tenant[TENANT] = many_sessions(1)
+    for session in index.sessions:
+        cast(SimpleNamespace, session).has_streams = False
+    (report,) = (await edge.report()).sessions
+    edge.sessions._by_tenant.clear()
+
+    assert (report.is_by_tcp, report.way, report.way_reason) == (True, None, "none_came")
+    assert sum_samples(edge.metrics.sessions_by_way) == 0
 
 
 async def test_an_agent_that_left_is_not_reported_and_the_last_report_has_no_session(
@@ -230,6 +263,7 @@ def many_sessions(count: int) -> ServiceIndex[Session]:
 
 
 async def test_a_report_is_bounded_and_large_sessions_displace_no_other(edge: Edge) -> None:
+    edge.lanes = Lanes(0, 0, 2048)
     edge.sessions._by_tenant[TENANT] = many_sessions(MAX_SESSIONS + 5)
     with contextlib.ExitStack() as connections:
         for n in range(MAX_TENANTS + 5):

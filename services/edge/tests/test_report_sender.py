@@ -17,6 +17,7 @@ from towonel.api.reports import EdgeReport
 from towonel.client.hub import HubClient
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
+from towonel.edge.core.session_ways import Lanes
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.metrics import Metrics
 from towonel.edge.report_builder import ReportBuilder
@@ -86,7 +87,9 @@ def refused(status: int, code: str, retry_after: str = "") -> Answer:
 
 def builder_of(metrics: Metrics, traffic: Traffic | None = None) -> ReportBuilder:
     sessions = Sessions(RouteTable(), Balancer(), metrics)
-    return ReportBuilder(sessions, traffic or Traffic(), metrics, clock=lambda: 0.0)
+    return ReportBuilder(
+        sessions, traffic or Traffic(), metrics, lambda _: Lanes(0, 0, 0), clock=lambda: 0.0
+    )
 
 
 @contextlib.asynccontextmanager

@@ -162,3 +162,20 @@ def test_the_buffers_of_a_tenant_are_set_one_by_one_in_mebibytes() -> None:
 
     assert limits.send_bytes_per_tenant == 3 * 2**20
     assert limits.receive_bytes_per_tenant == 5 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("off", 0), ("on", 1), ("True", 1), ("1", 1), ("0.01", 0.01), (" 0 ", 0)]
+)
+def test_an_access_log_is_on_off_or_a_share(text: str, share: float) -> None:
+    settings = load(EdgeSettings, {**BESIDE_A_HUB, "TOWONEL_EDGE_ACCESS_LOG": text})
+
+    assert settings.access_log == share
+
+
+@pytest.mark.parametrize("text", ["some", "1.5", "-0.1", "nan", "1%"])
+def test_an_access_log_that_is_none_of_these_is_an_error(text: str) -> None:
+    assert problem(TOWONEL_EDGE_ACCESS_LOG=text) == (
+        "TOWONEL_EDGE_ACCESS_LOG: must be on, off, or a share from 0 to 1,"
+        " as in 0.01 for one in a hundred"
+    )

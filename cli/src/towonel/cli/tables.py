@@ -7,15 +7,20 @@ from typing import Annotated
 import typer
 from pydantic import BaseModel
 
-from towonel.api.agents import AgentItem
+from towonel.api.agents import AgentItem, AgentSession
 from towonel.api.tenants import TenantItem
-from towonel.api.traffic import Traffic
+from towonel.api.traffic import Traffic, WayReason
 from towonel.cli.output import Output, Rows, format_time
 from towonel.client.pages import Fetch, Paged, pages
 
 SHORT = (
     16  # characters of an id that tables show; more than enough to tell apart, and to search for
 )
+_WHY_NO_LANES: dict[WayReason, str] = {
+    "none_came": "no lane has come yet; is TCP to the edge's port of sessions open, and are the agent's lanes on?",
+    "lost": "its lanes were lost; look at TCP between agent and edge",
+    "not_wanted": "it takes no more clients",
+}
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _STEP = 1024
 
@@ -97,7 +102,7 @@ def _three_digits(size: float, unit: str) -> str:
 
 def agent_rows(agents: list[AgentItem]) -> Rows:
     """Return agents as a table."""
-    columns = ("AGENT", "GROUP", "LIVE", "EDGES", "OPEN", "DISPLACED", "SOFTWARE")
+    columns = ("AGENT", "GROUP", "LIVE", "EDGES", "WAY", "OPEN", "DISPLACED", "SOFTWARE")
     return Rows(columns, [*map(agent_row, agents)], "No agent is known.")
 
 
@@ -107,4 +112,17 @@ def agent_row(item: AgentItem) -> tuple[str, ...]:
     live = format_live(item.live_since)
     active = str(item.connections_active)
     displaced = "yes" if item.is_displaced else ""
-    return item.agent_id.hex(), item.group, live, edges, active, displaced, item.software or ""
+    ways = ", ".join(sorted({each.way.replace("_", " ") for each in item.sessions if each.way}))
+    software = item.software or ""
+    return item.agent_id.hex(), item.group, live, edges, ways, active, displaced, software
+
+
+def format_session(session: AgentSession) -> str:
+    """Format the way of a session's clients, and why that is no lane."""
+    if session.way is None and session.way_reason is None:
+        return "its edge does not tell"
+    text = (session.way or "none").replace("_", " ")
+    if session.way_reason is not None:
+        return f"{text}: {_WHY_NO_LANES[session.way_reason]}"
+    lanes = f"{session.lanes_in_use} in use, {session.lanes_idle} idle"
+    return f"{text}: {lanes}, {session.lanes_wanted} wanted"

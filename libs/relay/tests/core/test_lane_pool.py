@@ -21,7 +21,7 @@ def update(
     return pool.wanted
 
 
-@pytest.mark.parametrize(("workers", "expected"), [(1, 2), (2, 2), (4, 4)])
+@pytest.mark.parametrize(("workers", "expected"), [(1, 2), (2, 1), (4, 1)])
 def test_two_lanes_wait_at_least_and_one_for_each_worker(workers: int, expected: int) -> None:
     assert LanePool(workers, 0).wanted == expected
 
@@ -96,13 +96,14 @@ def test_a_pool_that_nobody_looked_at_for_long_shrinks_at_once() -> None:
     assert update(pool, 10 + 3 * SHRINK_S) == 2
 
 
-def test_lanes_that_are_not_wanted_are_surplus_once_the_agent_knows() -> None:
-    pool = LanePool(1, 0)
+def test_what_is_wanted_is_settled_once_the_agent_knows_of_all_workers() -> None:
+    pool = LanePool(2, 0)
     update(pool, 10, in_use=20)
 
-    assert pool.count_surplus(40, 10 + SURPLUS_S - 0.1) == 0
-    assert pool.count_surplus(40, 10 + SURPLUS_S) == 8
-    assert pool.count_surplus(30, 10 + SURPLUS_S) == 0
+    assert not pool.is_settled(0, 10 + SURPLUS_S - 0.1)
+    assert pool.is_settled(0, 10 + SURPLUS_S)
+    assert not pool.is_settled(8, 10 + SURPLUS_S)
+    assert pool.is_settled(8, 10 + 2 * SURPLUS_S)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 300), st.floats(0, 100))))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import override
 
 import pytest
+from support import lane_peers
 from support.clients import client_hello
 from support.edge_front import Front
 from support.lane_peers import LanePeer, dial_lane
@@ -18,9 +19,8 @@ from support.tunnel import until
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.streams.upstream import ClientConnection, Upstream
 from towonel.edge.worker.messages import SessionAdmitted, SessionEnded, SessionServices
-from towonel.identity.lanes import SEAL_BYTES
 from towonel.tunnel.pipe import Pipe
-from towonel.wire import lane_open, lanes
+from towonel.wire import lanes
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.ids import TenantId
 from towonel.wire.lane_open import LaneOpen
@@ -74,11 +74,7 @@ class Agent:
 
 
 async def read_open(lane: LanePeer, use: int = 1) -> LaneOpen:
-    kind, number, payload = await asyncio.to_thread(lane.read_frame)
-    assert (kind, number) == (FrameType.OPEN, use)
-    head = lanes.encode_head(FrameType.OPEN, use, len(payload))
-    assert len(payload) > SEAL_BYTES
-    return lane_open.decode(lane.seal.open(use, head, payload))
+    return await asyncio.to_thread(lane_peers.read_open, lane, use)
 
 
 def accept(lane: LanePeer, data: bytes, use: int = 1) -> None:

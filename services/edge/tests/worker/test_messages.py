@@ -3,10 +3,13 @@
 import pytest
 from support.edge_front import START
 
+from towonel.edge.worker.codec import decode, encode
 from towonel.edge.worker.messages import (
     Accepted,
     ClientEnded,
     ClientHandedOver,
+    ClientMoved,
+    ClientsEnded,
     Counters,
     Crashed,
     Drain,
@@ -20,9 +23,9 @@ from towonel.edge.worker.messages import (
     SessionAdmitted,
     SessionEnded,
     SessionGoingAway,
+    SessionOffered,
     SessionServices,
-    decode,
-    encode,
+    Settled,
 )
 from towonel.relay.channel import Channel, ChannelMessage
 from towonel.wire import cbor
@@ -39,15 +42,19 @@ MESSAGES: list[Message] = [
     Accepted(),
     ClientEnded(7),
     Drain(),
+    Settled(),
     Ready(),
     Counters(
         accepted=3, accept_errors={"EMFILE": 2}, refused=[(32, 1)], tenants=[(b"t", 1, 2, 3, 4)]
     ),
     LanesWanted(b"s" * 16, 2),
     ClientHandedOver(1, ("192.0.2.1", 1), ("192.0.2.2", 443), "app.example.eu", b"hello"),
+    ClientMoved(1, ("192.0.2.1", 1), ("192.0.2.2", 443), b"hello"),
+    ClientsEnded([(b"t" * 16, ("192.0.2.1", 1), None, None, None, None, None, 0, 1, 2, 3.0)], 4),
+    SessionOffered(("192.0.2.1", 1), b"hello"),
     Refused(32, "not TLS", 5),
     Crashed("Traceback"),
-    Draining(1, 2),
+    Draining(1, 2, 3),
 ]
 
 

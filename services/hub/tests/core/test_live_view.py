@@ -30,6 +30,21 @@ def session(agent: bytes = ALICE, **changes: object) -> SessionReport:
     return SessionReport.model_validate({**facts, **changes})
 
 
+def test_each_session_of_an_agent_tells_its_way() -> None:
+    by_lane = session(way="lane", lanes=(2, 3, 8))
+    by_stream = session(way="stream", way_reason="none_came")
+    live = view(paris=report(by_lane), berlin=report(by_stream)).agents[ALICE]
+
+    ways = {each.edge_id: (each.report.way, each.report.way_reason) for each in live.sessions}
+    assert ways == {PARIS: ("lane", None), BERLIN: ("stream", "none_came")}
+
+
+def test_an_edge_tells_how_many_workers_it_lost() -> None:
+    lost = report().model_copy(update={"worker_restarts": 3})
+
+    assert view(paris=lost).edges[PARIS].worker_restarts == 3
+
+
 def traffic(tenant: bytes = TENANT, factor: int = 1) -> TenantTraffic:
     return TenantTraffic(
         tenant_id=tenant,

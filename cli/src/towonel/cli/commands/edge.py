@@ -40,6 +40,7 @@ async def show(
         ("last seen", format_time(item.last_seen_at)),
         ("sessions", str(item.sessions)),
         ("traffic", format_traffic(item.traffic)),
+        ("restarts", f"{item.worker_restarts} of workers"),
     ]
     return Output(item, Fields(fields))
 

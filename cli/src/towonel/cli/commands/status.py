@@ -8,25 +8,34 @@ from typing import Annotated, get_args
 
 import typer
 
+from towonel.api.agents import AgentItem
 from towonel.api.edges import EdgeItem
 from towonel.api.health import HealthOut
 from towonel.api.tenants import TenantStatus
+from towonel.api.traffic import Way
 from towonel.cli.command import hub_command
 from towonel.cli.commands.edge import COLUMNS, edge_row
 from towonel.cli.output import Fields, Output, Rows, now
-from towonel.cli.tables import SHORT, fetch_all, format_status
+from towonel.cli.tables import SHORT, fetch_all, format_session, format_status
 from towonel.cli.target import is_unknown_operation
 from towonel.client.operator import OperatorClient
 from towonel.wire.errors import Code, Denied, Unavailable
 
 MAX_COUNTED = 1_000  # one page of each
 MAX_EDGES = 50
+MAX_STREAMS = 20  # sessions without lanes that are shown
 MAX_RETRY_AFTER_S = 30.0  # longer than people wait in front of a terminal
 RECOUNT_EVERY = 15  # refreshes between counts of what seldom changes: watching must not cost much
 _BY_TCP = "an edge does not answer these agents over UDP, so their sessions go over TCP"
 STATUSES: tuple[TenantStatus, ...] = get_args(TenantStatus.__value__)
 
 type Counts = dict[str, int | None]
+
+_WAYS: dict[Way, str] = {
+    "lane": "sessions_by_lane",
+    "tls_lane": "sessions_by_tls_lane",
+    "stream": "sessions_by_stream",
+}
 
 
 app = typer.Typer()
@@ -92,7 +101,8 @@ async def _status(hub: OperatorClient, counted: Counts) -> Output:
         return Output(document, Fields(fields), "\nWith a key, this also shows what is live.")
     if not counted:
         counted |= await _count_all(hub)
-    edges, known = await _edges(hub), counted | await _count_agents(hub)
+    agents = await _list_agents(hub)
+    edges, known = await _edges(hub), counted | _count_agents(agents)
     document |= known
     document["edges"] = None if edges is None else [e.model_dump(mode="json") for e in edges]
     fields += [(name.replace("_", " "), _format_count(count)) for name, count in known.items()]
@@ -102,7 +112,9 @@ async def _status(hub: OperatorClient, counted: Counts) -> Output:
         fields.append(("why tcp", _BY_TCP))
     live = sum(edge.is_live for edge in edges)
     fields.append(("edges live", f"{live} of {_format_count(len(edges), MAX_EDGES)}"))
-    return Output(document, Fields(fields), "", _edge_table(edges))
+    by_stream = _stream_table(agents or [])
+    more = ("", by_stream) if by_stream.rows else ()
+    return Output(document, Fields(fields), "", _edge_table(edges), *more)
 
 
 def _unavailable(hub: OperatorClient, error: Unavailable) -> Output:
@@ -135,15 +147,34 @@ async def _count_all(hub: OperatorClient) -> Counts:
     return counts
 
 
-async def _count_agents(hub: OperatorClient) -> Counts:
-    """Return how many agents are live, were displaced by one of their group, or get no answer over UDP."""
+async def _list_agents(hub: OperatorClient) -> list[AgentItem] | None:
     fetch = partial(hub.agents.list, live=True, limit=MAX_COUNTED)
-    agents = await _unless_forbidden(fetch_all(fetch, lambda page: page.agents, MAX_COUNTED))
+    return await _unless_forbidden(fetch_all(fetch, lambda page: page.agents, MAX_COUNTED))
+
+
+def _count_agents(agents: list[AgentItem] | None) -> Counts:
+    """Return how many agents are live, how many another one of their group displaced, and how they are reached."""
     if agents is None:
-        return dict.fromkeys(("agents_live", "agents_displaced", "agents_by_tcp"))
-    displaced = sum(agent.is_displaced for agent in agents)
-    by_tcp = sum(agent.is_by_tcp for agent in agents)
-    return {"agents_live": len(agents), "agents_displaced": displaced, "agents_by_tcp": by_tcp}
+        names = ("agents_live", "agents_displaced", "agents_by_tcp", *_WAYS.values())
+        return dict.fromkeys(names)
+    ways = [session.way for agent in agents for session in agent.sessions]
+    return {
+        "agents_live": len(agents),
+        "agents_displaced": sum(agent.is_displaced for agent in agents),
+        "agents_by_tcp": sum(agent.is_by_tcp for agent in agents),
+        **{name: ways.count(way) for way, name in _WAYS.items()},
+    }
+
+
+def _stream_table(agents: list[AgentItem]) -> Rows:
+    """Return the sessions without lanes, and why."""
+    rows = [
+        (agent.agent_id.hex()[:SHORT], each.edge_id.hex()[:SHORT], format_session(each))
+        for agent in agents
+        for each in agent.sessions
+        if each.way_reason is not None
+    ]
+    return Rows(("AGENT", "EDGE", "WAY"), rows[:MAX_STREAMS], "")
 
 
 async def _count(items: Awaitable[Sized]) -> int | None:

@@ -10,6 +10,7 @@ from pydantic import (
 from towonel.api.bodies import Answer, Page, Request
 from towonel.api.edges import EdgeOut
 from towonel.api.fields import Base64, Group, Hex32
+from towonel.api.traffic import Way, WayReason
 
 
 class BootstrapIn(Request):
@@ -77,6 +78,18 @@ class LeaveOut(Answer):
     status: Literal["ok"] = "ok"
 
 
+class AgentSession(Answer):
+    """Session of an agent at one edge: the way its clients come, and why that is no lane."""
+
+    edge_id: Hex32
+    way: Way | None
+    way_reason: WayReason | None
+    connections_active: int
+    lanes_idle: int
+    lanes_in_use: int
+    lanes_wanted: int
+
+
 class AgentItem(Answer):
     """An agent: known since its bootstrap, live while an edge has its session.
 
@@ -96,6 +109,7 @@ class AgentItem(Answer):
     connections_active: int
     is_displaced: bool = False
     is_by_tcp: bool = False
+    sessions: list[AgentSession] = Field(default_factory=list[AgentSession])
 
 
 class AgentPage(Page):

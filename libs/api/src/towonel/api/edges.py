@@ -37,7 +37,7 @@ class EdgeRegisterOut(Answer):
 
 
 class EdgeItem(Answer):
-    """An edge that has registered; `sessions` and `traffic` are those of one that is live."""
+    """An edge that has registered; `sessions`, `traffic` and `worker_restarts` are those of one that is live."""
 
     node_id: Hex32
     name: str
@@ -49,6 +49,7 @@ class EdgeItem(Answer):
     is_live: bool
     sessions: int
     traffic: Traffic
+    worker_restarts: int = 0
 
 
 class EdgeList(Page):

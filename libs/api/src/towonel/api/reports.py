@@ -11,6 +11,7 @@ from pydantic import Field
 from towonel.api.bodies import Answer, Request
 from towonel.api.fields import Hex32, HexCodec
 from towonel.api.services import MAX_SERVICES
+from towonel.api.traffic import Way, WayReason
 
 MAX_SESSIONS = 10_000  # in one report
 MAX_TENANTS = 10_000  # in one report
@@ -30,6 +31,8 @@ class SessionReport(Request):
 
     Any agent may announce any name: a service means something together with its tenant only. A session
     `is_by_tcp` where the agent gets no answer over UDP; its clients come over lanes alone.
+    `way` is how its clients reach it now, and `way_reason` why that is no lane; `active_streams` counts
+    clients of both. An edge of an older version says nothing of lanes.
     """
 
     session_id: Annotated[bytes, HexCodec(16)]
@@ -42,6 +45,9 @@ class SessionReport(Request):
     active_streams: Count
     software: str = Field(max_length=64)
     is_by_tcp: bool = False
+    way: Way | None = None
+    way_reason: WayReason | None = None
+    lanes: tuple[Count, Count, Count] = (0, 0, 0)  # idle, in use, wanted
 
 
 class TenantTraffic(Request):
@@ -62,7 +68,7 @@ class EdgeReport(Request):
     """An edge as it is now.
 
     `connections_total` are all that were accepted, `refused_total` those of them that got no
-    service. `sessions_active` counts them all, `sessions` and `tenants` list as many as fit.
+    service. `worker_restarts` are processes that ended, and took their clients along. `sessions_active` counts them all, `sessions` and `tenants` list as many as fit.
     """
 
     version: str = Field(max_length=64)
@@ -70,6 +76,7 @@ class EdgeReport(Request):
     connections_active: Count
     connections_total: Count
     refused_total: Count = 0
+    worker_restarts: Count = 0
     bytes_in: Count
     bytes_out: Count
     sessions_active: Count

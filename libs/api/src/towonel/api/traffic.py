@@ -1,6 +1,13 @@
 """Traffic counters."""
 
+from typing import Literal
+
 from towonel.api.bodies import Answer
+
+# How clients of a session reach its agent, and why that is no lane: none since the session began, all were
+# lost, or none is wanted, since it takes no more clients.
+type Way = Literal["lane", "tls_lane", "stream"]
+type WayReason = Literal["none_came", "lost", "not_wanted"]
 
 
 class Traffic(Answer):

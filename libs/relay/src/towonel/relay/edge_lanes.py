@@ -8,13 +8,16 @@ Everything runs in the thread of the loop, and callbacks are made from within it
 of this module.
 """
 
+import math
 import socket
+from array import array
 from collections.abc import Sequence
 from typing import Final, override
 
 from towonel.identity.lanes import LaneSeal
 from towonel.relay.admission.half_open import Admitter, HalfOpenLane, send_refusal
 from towonel.relay.core.deadlines import Timed
+from towonel.relay.core.lane_counts import NO_SLOT, LaneCounts
 from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.core.lane_pool import LanePool
 from towonel.relay.loop import Loop, TurnGroup
@@ -53,6 +56,7 @@ class EdgeLanes(Admitter, SessionOwner):
         edge_id: 32 bytes, the edge's key.
         certificate_hash: SHA-256 of the certificate that sessions are opened under.
         tls: of lanes inside TLS; None where none are admitted.
+        counts: of lanes in all workers.
         workers: how many there are.
         admission_s: how long an admission may take in all.
         max_half_open: lanes that are not admitted yet, at most.
@@ -74,6 +78,7 @@ class EdgeLanes(Admitter, SessionOwner):
         edge_id: bytes,
         certificate_hash: bytes,
         tls: EdgeTls | None = None,
+        counts: LaneCounts | None = None,
         workers: int = 1,
         admission_s: float = ADMISSION_S,
         max_half_open: int = MAX_HALF_OPEN,
@@ -90,12 +95,18 @@ class EdgeLanes(Admitter, SessionOwner):
         self._owner = owner
         self._tls = tls
         self._workers = workers
+        self.counts = counts or LaneCounts([memoryview(array("I", [0]))], 0)
         self._admission_s = admission_s
         self._max_half_open = max_half_open
         self._update = _Update(self)
 
     def add_session(
-        self, session_id: bytes, secret: bytes, rtt_s: float, group: TurnGroup | None = None
+        self,
+        session_id: bytes,
+        secret: bytes,
+        rtt_s: float,
+        group: TurnGroup | None = None,
+        slot: int = NO_SLOT,
     ) -> LaneSession:
         """Admit lanes of a session from now on, and return its pool.
 
@@ -104,9 +115,10 @@ class EdgeLanes(Admitter, SessionOwner):
             secret: the session's lane secret.
             rtt_s: round-trip time, as far as it is known.
             group: of sessions that share turns of bulk, which are a tenant's.
+            slot: its place in the counts of lanes.
         """
         pool = LanePool(self._workers, self._loop.wheel.now)
-        session = LaneSession(session_id, secret, rtt_s, pool, self)
+        session = LaneSession(session_id, secret, rtt_s, pool, self, self.counts, slot)
         session.group = group or session.group
         self.sessions[session_id] = session
         if not self._update.due:
@@ -129,6 +141,7 @@ class EdgeLanes(Admitter, SessionOwner):
         session = self.sessions.pop(session_id, None)
         if session is None:
             return
+        session.leave_counts()
         session.go_away()
         if cut is not None:
             session.cut(cut)
@@ -141,12 +154,13 @@ class EdgeLanes(Admitter, SessionOwner):
             data: bytes that were read of it, up to `HELLO_BYTES`; the first one is 0xF7.
             source: given to `on_settled`.
         """
-        if len(self.half_open) >= self._max_half_open:
+        if self._is_full():
             send_refusal(sock, Code.OVERLOADED)
             self._refuse(sock, Code.OVERLOADED, source)
             return
         half = HalfOpenLane(sock, self._loop, self, data, source)
         self.half_open.add(half)
+        self.counts.put_half_open(len(self.half_open))
         half.start(self._admission_s)
 
     def admit_tls(self, sock: socket.socket, data: bytes, source: object) -> None:
@@ -159,27 +173,33 @@ class EdgeLanes(Admitter, SessionOwner):
         """
         if self._tls is None:
             self._refuse(sock, Code.UNSUPPORTED_VERSION, source)
-        elif len(self.half_open) >= self._max_half_open:
+        elif self._is_full():
             self._refuse(sock, Code.OVERLOADED, source)
         else:
             self.admit(self._tls.wrap(sock, data), b"", source)
+
+    def _is_full(self) -> bool:
+        return len(self.half_open) + self.counts.half_open_elsewhere >= self._max_half_open
 
     def _refuse(self, sock: socket.socket, code: Code, source: object) -> None:
         sock.close()
         self._count(self.refused, code)
         self._owner.on_settled(source)
 
-    def wait(self, sessions: Sequence[LaneSession], waiter: Waiter) -> bool:
+    def wait(
+        self, sessions: Sequence[LaneSession], waiter: Waiter, look_s: float = math.inf
+    ) -> bool:
         """Wait for a lane of any of the sessions for 3 RTT + 50 ms, 100 ms to 1 s.
 
-        It is waited for so long again while others get lanes who came before, up to 5 s in all.
+        It is waited for so long again while others get lanes who came before, up to 5 s in all. Every
+        `look_s` and at the end the waiter looks for a lane elsewhere.
 
         Returns: False if no session has room for it; the waiter is told nothing then.
         """
         rooms = [s for s in sessions if not s.is_full and not s.going_away]
         if not rooms:
             return False
-        Wait(waiter, rooms, self._loop.delays, max(room.wait_s for room in rooms))
+        Wait(waiter, rooms, self._loop.delays, max(room.wait_s for room in rooms), look_s)
         for room in rooms:
             self.on_demand(room)
         return True
@@ -200,8 +220,7 @@ class EdgeLanes(Admitter, SessionOwner):
 
     @override
     def on_admitted(self, half: HalfOpenLane, session: LaneSession, seal: LaneSeal) -> None:
-        self.half_open.discard(half)
-        self._owner.on_settled(half.source)
+        self._settle(half)
         lane = EdgeLane(half.sock, self._loop, self._memory, session, seal)
         self.admitted[lane.kind] += 1
         self._loop.replace(lane.descriptor, lane)
@@ -210,9 +229,8 @@ class EdgeLanes(Admitter, SessionOwner):
 
     @override
     def on_refused(self, half: HalfOpenLane, code: Code) -> None:
-        self.half_open.discard(half)
+        self._settle(half)
         self._count(self.refused, code)
-        self._owner.on_settled(half.source)
 
     @override
     def on_demand(self, session: LaneSession) -> None:
@@ -232,10 +250,22 @@ class EdgeLanes(Admitter, SessionOwner):
         for session in list(self.sessions.values()):
             if not session.going_away:
                 self.on_demand(session)
-                count = len(session.idle) + session.in_use
-                session.close_idle(session.pool.count_surplus(count, now))
+                session.close_idle(self._count_surplus(session, now))
+                session.put_counts()
         if self.sessions:
             self._loop.wheel.arm(self._update, _UPDATE_S)
+
+    def _count_surplus(self, session: LaneSession, now: float) -> int:
+        elsewhere = self.counts.sum_elsewhere(session.slot).wanted
+        if not session.pool.is_settled(elsewhere, now):
+            return 0
+        count = len(session.idle) + session.in_use
+        return self.counts.share_surplus(session.slot, count, session.wanted)
+
+    def _settle(self, half: HalfOpenLane) -> None:
+        self.half_open.discard(half)
+        self.counts.put_half_open(len(self.half_open))
+        self._owner.on_settled(half.source)
 
     def _count(self, counts: dict[Code, int], code: Code) -> None:
         counts[code] = counts.get(code, 0) + 1

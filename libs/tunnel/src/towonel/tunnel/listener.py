@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator, Collection
-from enum import Enum, auto
+from collections.abc import AsyncGenerator, Callable, Collection
 from typing import override
 
 from aioquic.buffer import Buffer  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateImportUsage] its documented home
@@ -40,13 +39,6 @@ from towonel.wire.names import ServiceKey
 RESET_KEY = "towonel 2026-11 stateless reset"  # what the edge's key is asked for
 
 
-class ListenerState(Enum):
-    """State of a listener."""
-
-    OPEN = auto()
-    DRAINING = auto()  # the sessions there are go on
-
-
 class Listener(SessionListener):
     """Listener for agents; between sessions and the policy it keeps one session per agent.
 
@@ -58,6 +50,10 @@ class Listener(SessionListener):
         policy: decides which agents to admit.
         timing: of sessions and connections.
         limits: on connections without a Hello yet.
+
+    Attributes:
+        endpoint: reads its socket.
+        elsewhere: takes datagrams of unknown sessions, and returns whether there is who knows them.
     """
 
     def __init__(
@@ -73,24 +69,25 @@ class Listener(SessionListener):
     ) -> None:
         self._configuration = configuration
         self._handshake = EdgeHandshake(
-            edge, policy.hub_ids, policy.refuse, self._refuse_more, self._is_draining
+            edge, policy.hub_ids, policy.refuse, self._refuse_more, lambda: self._draining
         )
         self._policy = policy
         self._timing = timing
+        self.elsewhere: Callable[[bytes, Address], bool] | None = None
         self._loop = asyncio.get_running_loop()
         self._resetter = StatelessResetter(reset_key, self._loop.time())
         self._by_id: dict[bytes, Connection] = {}
         self._by_tcp = TcpConnections(timing)
         self._handshaking = HandshakePlaces[Transport](limits)
         self._sessions: dict[AgentId, Session] = {}
-        self._state = ListenerState.OPEN
-        self._endpoint = Endpoint(sock, self._receive)
-        self._validator = AddressValidator(configuration, self._endpoint.send)
+        self._draining = False
+        self.endpoint = Endpoint(sock, self.receive)
+        self._validator = AddressValidator(configuration, self.endpoint.send)
 
     @property
     def port(self) -> int:
         """UDP port."""
-        return self._endpoint.port
+        return self.endpoint.port
 
     @property
     def sessions(self) -> Collection[Session]:
@@ -102,7 +99,7 @@ class Listener(SessionListener):
 
         An agent that dialled this edge again would supersede its own session, which has streams.
         """
-        self._state = ListenerState.DRAINING
+        self._draining = True
         for session in self._sessions.values():
             session.go_away()
 
@@ -121,7 +118,7 @@ class Listener(SessionListener):
         """End every connection and free the port."""
         for connection in (*set(self._by_id.values()), *self._by_tcp.open_ones):
             connection.close(CloseReason(code))
-        self._endpoint.close()
+        self.endpoint.close()
 
     @override
     def on_admitted(self, session: Session) -> None:
@@ -146,16 +143,13 @@ class Listener(SessionListener):
             del self._sessions[session.agent_id]
         self._policy.on_ended(session, code)
 
-    def _is_draining(self) -> bool:
-        return self._state is ListenerState.DRAINING
-
     def _refuse_more(self, grant: Grant, services: Collection[ServiceKey]) -> Denied | None:
         """Ask the policy; a session of another tenant that ends for this one is not of its places."""
         older = self._sessions.get(grant.agent_id)
         is_replacement = older is not None and older.tenant_id == grant.tenant_id
         return self._policy.refuse_more(grant, services, is_replacement=is_replacement)
 
-    def _receive(self, data: bytes, address: Address) -> None:
+    def receive(self, data: bytes, address: Address) -> None:
         """Hand a datagram to its connection; another opens one, is refused, or is dropped."""
         try:
             header = pull_quic_header(
@@ -165,7 +159,8 @@ class Listener(SessionListener):
             return
         connection = self._by_id.get(header.destination_cid)
         if connection is None and header.packet_type is QuicPacketType.ONE_RTT:
-            self._refuse(data, header, address)
+            if self.elsewhere is None or not self.elsewhere(data, address):
+                self._refuse(data, header, address)
         elif connection is None and len(data) >= SMALLEST_MAX_DATAGRAM_SIZE:
             connection = self._accept(header, address)
         if connection is not None:
@@ -175,7 +170,7 @@ class Listener(SessionListener):
         """Tell an agent that its connection is not known here: this edge was started again."""
         answer = self._resetter.answer(data, header.destination_cid, self._loop.time())
         if answer is not None:
-            self._endpoint.send(answer, address)
+            self.endpoint.send(answer, address)
 
     def _accept(self, header: QuicHeader, address: Address) -> Connection | None:
         """Return a new connection of a client that has proved its address."""
@@ -223,7 +218,7 @@ class Listener(SessionListener):
 
         connection = Connection(
             quic,
-            self._endpoint.send,
+            self.endpoint.send,
             self._make_channel,
             on_connection_id=on_connection_id,
             on_closed=on_closed,
@@ -255,6 +250,7 @@ async def listen(
     policy: AdmissionPolicy,
     timing: Timing = DEFAULT_TIMING,
     limits: HandshakeLimits = DEFAULT_LIMITS,
+    inherited: socket.socket | None = None,
 ) -> AsyncGenerator[Listener]:
     """Listen for agents while the context lasts; at its end their sessions are closed, DRAINING.
 
@@ -266,23 +262,28 @@ async def listen(
         policy: decides which agents to admit.
         timing: of sessions and connections.
         limits: on connections without a Hello yet.
+        inherited: a socket to be used instead; it is read once the endpoint is resumed.
 
     Raises:
         OSError: where the address is taken, or is not ours.
         Denied: CERTIFICATE_MISMATCH where the certificate is not for this key.
     """
-    edge = EdgeIdentity(EdgeId(key.public), certificate_pem, certificate_sha256(certificate_pem))
-    edge.check()
     listener = Listener(
-        bound_socket(await resolve(host, port)),
+        inherited or bound_socket(await resolve(host, port)),
         edge_configuration(key, certificate_pem, timing),
-        edge,
+        _check_identity(key, certificate_pem),
         key.derive(RESET_KEY),
         policy,
         timing=timing,
         limits=limits,
     )
-    try:
+    if inherited is not None:
+        listener.endpoint.pause()
+    with contextlib.closing(listener):
         yield listener
-    finally:
-        listener.close()
+
+
+def _check_identity(key: NodeKey, certificate_pem: str) -> EdgeIdentity:
+    edge = EdgeIdentity(EdgeId(key.public), certificate_pem, certificate_sha256(certificate_pem))
+    edge.check()
+    return edge

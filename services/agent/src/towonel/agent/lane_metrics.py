@@ -71,6 +71,8 @@ class LaneMetrics:
         lanes.labels("in_use").set(sum(session.in_use for session in sessions))
         lanes.labels("dialing").set(sum(session.dialing for session in sessions))
         lanes.labels("wanted").set(sum(session.wanted for session in sessions))
+        with_lanes = sum(1 for session in sessions if session.idle or session.in_use)
+        self._metrics.links_with_lanes.set(with_lanes)
 
 
 def _sum(counts: Iterable[tuple[str, int]]) -> int:

@@ -62,6 +62,10 @@ class Metrics:
             "Lanes now: idle, in_use, dialing, or wanted in all.",
             ["state"],
         )
+        self.links_with_lanes = gauge(
+            "towonel_agent_links_with_lanes",
+            "Edges whose lanes there are; clients of others go by stream.",
+        )
         self.lanes_admitted = counter(
             "towonel_agent_lanes_admitted",
             "Lanes that edges admitted: plain (lane) or inside TLS (tls_lane).",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import time
 from collections.abc import AsyncGenerator
@@ -11,30 +12,30 @@ from random import SystemRandom
 import structlog
 from prometheus_client import CollectorRegistry
 
-from towonel.api.edges import EdgeRegisterIn
-from towonel.client.hub import HubClient
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.credentials import EdgeCredentials, load_credentials, to_datetime
+from towonel.edge.data_plane.binding import bind_for_clients, bind_for_lanes
 from towonel.edge.data_plane.control import DataPlane
-from towonel.edge.data_plane.sockets import bind_socket
 from towonel.edge.data_plane.start import START_WORKER, make_start
 from towonel.edge.data_plane.tcp_sessions import make_session_taker
+from towonel.edge.following import follow_hub
 from towonel.edge.metrics import Metrics
-from towonel.edge.own_addresses import find_addresses
 from towonel.edge.report_builder import ReportBuilder
-from towonel.edge.report_sender import ReportSender, send_reports
-from towonel.edge.route_follower import Registration, RouteFollower, RouteStore
+from towonel.edge.route_follower import RouteStore
 from towonel.edge.route_notifications import RedisNotifications
 from towonel.edge.sessions import Sessions
 from towonel.edge.settings import EdgeSettings
 from towonel.edge.snapshot import SNAPSHOT_FILE, SnapshotFile
+from towonel.edge.streams.access_log import AccessLogWriter
 from towonel.edge.streams.clients import StreamClients
 from towonel.edge.streams.refusals import Refusals
 from towonel.edge.streams.relays import Relays
 from towonel.edge.streams.session_dialer import SessionDialer
 from towonel.edge.timing import DEFAULT_TIMING, Timing
+from towonel.edge.upgrade.predecessor import Predecessor, find_predecessor
+from towonel.edge.upgrade.successor import Successors
 from towonel.relay.supervisor import Start as StartWorker
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
@@ -59,32 +60,66 @@ class Edge:
         self.rng = SystemRandom()
         self.health = Health()
         self.health.set(CHECK, ok=False, reason="not listening yet")
+        self.admin = contextlib.AsyncExitStack()
         self.metrics = Metrics(self.registry)
         self.notifications = RedisNotifications(self.health, self.metrics)
         table, balancer = RouteTable(), Balancer()
         self.sessions = Sessions(table, balancer, self.metrics, settings.session_limits)
         traffic = Traffic()
-        self.reports = ReportBuilder(self.sessions, traffic, self.metrics, clock=time.monotonic)
         self.relays = Relays(
             table, idle_s=settings.idle_timeout_s, timing=timing.clients, clock=time.monotonic
         )
         self.refusals = Refusals(self.metrics, timing.clients.linger_s)
+        self.plane = self._make_plane(table, balancer, traffic)
+        self.reports = ReportBuilder(
+            self.sessions, traffic, self.metrics, self.plane.live.count_lanes, clock=time.monotonic
+        )
+        file = SnapshotFile(settings.state_folder / SNAPSHOT_FILE)
+        self.routes = RouteStore(table, self.sessions, self.plane, file, self.metrics, self.health)
+
+    def _make_plane(self, table: RouteTable, balancer: Balancer, traffic: Traffic) -> DataPlane:
+        access_log = AccessLogWriter(self.metrics, self.settings.access_log_lines)
         upstream = SessionDialer(
             self.sessions,
             balancer,
             self.metrics,
             clock=time.monotonic,
             draw=self.rng.randrange,
-            open_timeout_s=timing.clients.open_s,
+            open_timeout_s=self.timing.clients.open_s,
         )
         streams = StreamClients(
-            table, upstream, self.metrics, self.refusals, relays=self.relays, traffic=traffic
+            table,
+            upstream,
+            self.metrics,
+            self.refusals,
+            access_log,
+            relays=self.relays,
+            traffic=traffic,
         )
-        self.plane = DataPlane(
-            table, self.sessions, streams, self.relays, self.metrics, traffic, self.refusals
+        return DataPlane(
+            table,
+            self.sessions,
+            streams,
+            self.relays,
+            self.metrics,
+            traffic,
+            self.refusals,
+            access_log,
         )
-        file = SnapshotFile(settings.state_folder / SNAPSHOT_FILE)
-        self.routes = RouteStore(table, self.sessions, self.plane, file, self.metrics, self.health)
+
+    async def start_admin(self) -> None:
+        """Serve health and metrics until `admin` is closed."""
+        settings = self.settings
+        serving = admin.serve(
+            *settings.health_listen,
+            self.health,
+            self.registry,
+            name=NAME,
+            version=version(NAME),
+            variable=settings.variable_of("health_listen"),
+            aliases=ALIASES,
+        )
+        await self.admin.enter_async_context(serving)
 
 
 async def serve(
@@ -105,30 +140,28 @@ async def serve(
     edge = Edge(settings, timing)
     credentials = await asyncio.to_thread(_load_credentials, settings)
     start = make_start(settings, credentials, timing)
-    with _bind(settings) as sock:
+    predecessor = await find_predecessor(settings.state_folder) if settings.upgrade else None
+    edge.reports.is_silent = predecessor is not None
+    with bind_for_clients(settings) if predecessor is None else predecessor.clients as sock:
         await edge.routes.load()
-        async with (
-            admin.serve(
-                *settings.health_listen,
-                edge.health,
-                edge.registry,
-                name=NAME,
-                version=version(NAME),
-                variable=settings.variable_of("health_listen"),
-                aliases=ALIASES,
-            ),
-            _listen_for_agents(edge, credentials) as agents,
-            _follow_hub(edge, credentials, agents.port),
-            edge.plane.run(start, start_worker or START_WORKER, edge.rng),
-        ):
-            cut = await _serve_clients(edge, sock, agents, stopping)
+        async with edge.admin:
+            if predecessor is None:
+                await edge.start_admin()
+            async with (
+                _listen_for_agents(edge, credentials, predecessor) as agents,
+                follow_hub(edge, credentials, agents.port),
+                edge.plane.run(start, start_worker or START_WORKER, edge.rng),
+            ):
+                cut = await _serve_clients(edge, sock, agents, stopping, predecessor)
     log.info("edge.stopped")
     if cut:
         raise DrainTimedOut
 
 
 @contextlib.asynccontextmanager
-async def _listen_for_agents(edge: Edge, credentials: EdgeCredentials) -> AsyncGenerator[Listener]:
+async def _listen_for_agents(
+    edge: Edge, credentials: EdgeCredentials, predecessor: Predecessor | None
+) -> AsyncGenerator[Listener]:
     """Take sessions of agents for the time of the block."""
     settings = edge.settings
     host, port = settings.session_address
@@ -139,8 +172,11 @@ async def _listen_for_agents(edge: Edge, credentials: EdgeCredentials) -> AsyncG
         certificate_pem=credentials.certificate_pem,
         policy=edge.sessions,
         limits=settings.handshake_limits,
+        inherited=None if predecessor is None else predecessor.sessions,
     )
     async with contextlib.AsyncExitStack() as stack:
+        if predecessor is not None:
+            stack.callback(predecessor.close)
         try:
             agents = await stack.enter_async_context(listener)
         except OSError as error:
@@ -151,67 +187,12 @@ async def _listen_for_agents(edge: Edge, credentials: EdgeCredentials) -> AsyncG
         yield agents
 
 
-@contextlib.asynccontextmanager
-async def _follow_hub(
-    edge: Edge, credentials: EdgeCredentials, session_port: int
-) -> AsyncGenerator[None]:
-    """Follow the hub's routes for the time of the block, and report to it what is live here.
-
-    At the end the routes are on disk, and the hub knows that no session is live here any more.
-    """
-    settings, timing = edge.settings, edge.timing
-    body = EdgeRegisterIn(
-        addresses=find_addresses(settings, session_port),
-        certificate_pem=credentials.certificate_pem,
-        version=version(NAME),
-    )
-    async with HubClient(settings.hub_url, allow_insecure=settings.allow_insecure_hub) as hub:
-        sender = ReportSender(
-            hub,
-            credentials.key,
-            edge.reports,
-            edge.sessions.has_ended,
-            edge.metrics,
-            rng=edge.rng,
-            timing=timing.reports,
-        )
-        follower = RouteFollower(
-            hub,
-            Registration(credentials.key, body),
-            edge.routes,
-            edge.notifications,
-            edge.metrics,
-            edge.health,
-            clock=time.monotonic,
-            rng=edge.rng,
-            timing=timing.routes,
-        )
-        async with send_reports(sender), _follow_routes(edge, follower):
-            yield
-
-
-@contextlib.asynccontextmanager
-async def _follow_routes(edge: Edge, follower: RouteFollower) -> AsyncGenerator[None]:
-    """Keep the routes up to date and saved for the time of the block, and save them at its end."""
-    redis_url = edge.settings.redis_url
-    async with asyncio.TaskGroup() as tasks:
-        running = [
-            tasks.create_task(follower.follow()),
-            tasks.create_task(edge.routes.save_changes(edge.timing.routes.save_pause_s)),
-        ]
-        if redis_url is not None:
-            listening = edge.notifications.listen(redis_url.get_secret_value(), edge.rng)
-            running.append(tasks.create_task(listening))
-        try:
-            yield
-        finally:
-            for task in running:
-                task.cancel()
-            await edge.routes.save()
-
-
 async def _serve_clients(
-    edge: Edge, sock: socket.socket, agents: Listener, stopping: asyncio.Event
+    edge: Edge,
+    sock: socket.socket,
+    agents: Listener,
+    stopping: asyncio.Event,
+    predecessor: Predecessor | None,
 ) -> int:
     """Take clients once there are routes and workers, until the process is to stop; then drain.
 
@@ -222,17 +203,38 @@ async def _serve_clients(
         await _wait_first(event, stopping)
     if stopping.is_set():
         return 0
-    lanes = _bind_for_lanes(edge.settings, sock, agents.port)
+    lanes = await _take_over(edge, agents, predecessor)
+    if lanes is None:
+        lanes = bind_for_lanes(edge.settings, sock, agents.port)
+    plane = edge.plane
     async with edge.relays.watch():
-        edge.plane.listen([sock], lanes)
+        plane.listen([sock], lanes)
         edge.health.set(CHECK, ok=True)
         log.info("edge.started", port=sock.getsockname()[1], session_port=agents.port)
-        try:
-            await stopping.wait()
-            return await _drain(edge, agents)
-        finally:
-            edge.refusals.flush()
-            edge.sessions.flush()
+        successors = Successors(
+            edge.settings.state_folder,
+            agents,
+            lambda: [agents.endpoint.duplicate(), *map(_duplicate, (*plane.clients, *plane.lanes))],
+        )
+        with contextlib.closing(successors):
+            try:
+                await _wait_first(stopping, successors.is_ready)
+                return await _drain(edge, agents, successors)
+            finally:
+                edge.refusals.flush()
+                edge.sessions.flush()
+
+
+async def _take_over(
+    edge: Edge, agents: Listener, predecessor: Predecessor | None
+) -> list[socket.socket] | None:
+    """Take the place of the process that this one replaces, and return the sockets of lanes."""
+    if predecessor is None:
+        return None
+    await predecessor.replace(agents, edge.sessions.all)
+    edge.reports.is_silent = False
+    await edge.start_admin()
+    return predecessor.lanes
 
 
 async def _wait_first(*events: asyncio.Event) -> None:
@@ -244,8 +246,9 @@ async def _wait_first(*events: asyncio.Event) -> None:
             task.cancel()
 
 
-async def _drain(edge: Edge, agents: Listener) -> int:
+async def _drain(edge: Edge, agents: Listener, successors: Successors) -> int:
     """Take no more clients, send agents elsewhere, and let connections in flight end."""
+    is_replaced = successors.is_ready.is_set()
     edge.health.start_draining()
     plane = edge.plane
     await plane.stop_accepting()
@@ -256,6 +259,10 @@ async def _drain(edge: Edge, agents: Listener) -> int:
                 async with asyncio.timeout(edge.timing.settle_s):
                     await plane.wait_settled()
             agents.go_away()
+            if is_replaced:
+                edge.reports.is_silent = True
+                await edge.admin.aclose()  # whose port the successor takes
+                successors.hand_over()
             await plane.wait_idle()
     except TimeoutError:
         log.warning("edge.drain_timed_out", connections=plane.active)
@@ -268,23 +275,5 @@ def _load_credentials(settings: EdgeSettings) -> EdgeCredentials:
     return load_credentials(settings.token, settings.key_path, settings.state_folder, now)
 
 
-def _bind_for_lanes(
-    settings: EdgeSettings, clients: socket.socket, session_port: int
-) -> list[socket.socket]:
-    """Listen for lanes where sessions are: that is elsewhere than clients connect, if at all."""
-    host, port = settings.session_address
-    if (host, port or session_port) == (settings.listen[0], clients.getsockname()[1]):
-        return []
-    try:
-        return [bind_socket(host, session_port)]
-    except OSError as error:
-        variable = settings.variable_of("session_listen" if settings.session_listen else "listen")
-        raise listen_error(variable, host, session_port, error) from error
-
-
-def _bind(settings: EdgeSettings) -> socket.socket:
-    host, port = settings.listen
-    try:
-        return bind_socket(host, port)
-    except OSError as error:
-        raise listen_error(settings.variable_of("listen"), host, port, error) from error
+def _duplicate(sock: socket.socket) -> int:
+    return os.dup(sock.fileno())

@@ -72,6 +72,14 @@ class Metrics:
         )
         self.lanes_refused = counter("lanes_refused", "Lanes of agents refused, by code.", "code")
         self.lanes_lost = counter("lanes_lost", "Lanes of agents lost, by code.", "code")
+        self.access_lines_dropped = counter(
+            "access_lines_dropped", "Lines of the access log left out: there were too many."
+        )
+        self.sessions_by_way = gauge(
+            "sessions_by_way",
+            "Agent sessions by the way of their clients, at the last report.",
+            "way",
+        )
         self.worker_restarts = counter("worker_restarts", "Workers that ended, and were replaced.")
 
 

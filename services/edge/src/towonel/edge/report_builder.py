@@ -17,6 +17,8 @@ from towonel.api.reports import (
     SessionReport,
     TenantTraffic,
 )
+from towonel.edge.core.access_log import Way
+from towonel.edge.core.session_ways import Lanes, SessionWay, SessionWays
 from towonel.edge.core.traffic import Tally, Traffic
 from towonel.edge.metrics import Metrics, sum_samples
 from towonel.edge.sessions import Sessions
@@ -26,8 +28,8 @@ from towonel.wire.names import ServiceKey
 
 MAX_REPORT_BYTES = 8 * 1024 * 1024 - 4096  # the hub takes 8 MiB
 EDGE_TEXTS = 20  # names of fields and values beside the lists
-SESSION_BYTES = 563  # a session without services, at its largest, as JSON
-SESSION_TEXTS = 17  # names of fields and values
+SESSION_BYTES = 635  # a session without services, at its largest, as JSON
+SESSION_TEXTS = 23  # names of fields and values
 TENANT_BYTES = 208
 TENANT_TEXTS = 6
 MAX_SOFTWARE_CHARS = 64
@@ -41,7 +43,11 @@ class ReportBuilder:
         sessions: the agents.
         traffic: the tenants' traffic; swept with each report.
         metrics: the edge's totals.
+        lanes_of: returns the lanes of a session.
         clock: seconds, monotonic.
+
+    Attributes:
+        is_silent: whether another process of the same edge reports instead.
     """
 
     def __init__(
@@ -49,12 +55,16 @@ class ReportBuilder:
         sessions: Sessions,
         traffic: Traffic,
         metrics: Metrics,
+        lanes_of: Callable[[bytes], Lanes],
         *,
         clock: Callable[[], float],
     ) -> None:
         self._sessions = sessions
         self._traffic = traffic
         self._metrics = metrics
+        self._lanes_of = lanes_of
+        self._ways = SessionWays()
+        self.is_silent = False
         self._clock = clock
         self._version = version("towonel-edge")
         self._started_at_ms = sessions.now_ms()
@@ -72,7 +82,7 @@ class ReportBuilder:
         tenants = await _report_tenants(self._traffic.tenants(MAX_TENANTS))
         left_bytes = MAX_REPORT_BYTES - TENANT_BYTES * len(tenants)
         left_texts = MAX_TEXTS - EDGE_TEXTS - TENANT_TEXTS * len(tenants)
-        reports = await _report_sessions(sessions[:MAX_SESSIONS], left_bytes, left_texts)
+        reports = await self._report_sessions(sessions[:MAX_SESSIONS], left_bytes, left_texts)
         total = self._traffic.total()
         return EdgeReport(
             version=self._version,
@@ -80,12 +90,46 @@ class ReportBuilder:
             connections_active=sum_samples(self._metrics.connections_active),
             connections_total=sum_samples(self._metrics.connections),
             refused_total=sum_samples(self._metrics.connections_refused),
+            worker_restarts=sum_samples(self._metrics.worker_restarts),
             bytes_in=total.bytes_in,
             bytes_out=total.bytes_out,
             sessions_active=len(sessions),
             sessions=reports,
             tenants=tenants,
         )
+
+    async def _report_sessions(
+        self, sessions: list[Session], left_bytes: int, left_texts: int
+    ) -> list[SessionReport]:
+        """Share what is left evenly; what small sessions do not need goes to the others."""
+        reports: list[SessionReport] = []
+        left_bytes -= SESSION_BYTES * len(sessions)
+        left_texts -= SESSION_TEXTS * len(sessions)
+        self._ways.keep({session.session_id for session in sessions})
+        ways = dict.fromkeys(Way, 0)
+        steps = 0
+        for session in sorted(sessions, key=lambda session: len(session.services)):
+            others = len(sessions) - len(reports)
+            services, taken_bytes = fit_keys(
+                session.services, left_bytes // others, left_texts // others
+            )
+            left_bytes -= taken_bytes
+            left_texts -= len(services)
+            way = self._find_way(session)
+            if way.way is not None:
+                ways[way.way] += 1
+            reports.append(_report_session(session, services, way))
+            steps += 1 + len(services)
+            if steps >= YIELD_EVERY:
+                steps = 0
+                await asyncio.sleep(0)
+        for name, count in ways.items():
+            self._metrics.sessions_by_way.labels(name).set(count)
+        return reports
+
+    def _find_way(self, session: Session) -> SessionWay:
+        lanes = self._lanes_of(session.session_id)
+        return self._ways.find(session.session_id, lanes, has_streams=session.has_streams)
 
 
 async def _report_tenants(tallies: dict[TenantId, Tally]) -> list[TenantTraffic]:
@@ -94,29 +138,6 @@ async def _report_tenants(tallies: dict[TenantId, Tally]) -> list[TenantTraffic]
         if len(reports) % YIELD_EVERY == 0:
             await asyncio.sleep(0)
         reports.append(_report_tenant(tenant_id, tally))
-    return reports
-
-
-async def _report_sessions(
-    sessions: list[Session], left_bytes: int, left_texts: int
-) -> list[SessionReport]:
-    """Share what is left evenly; what small sessions do not need goes to the others."""
-    reports: list[SessionReport] = []
-    left_bytes -= SESSION_BYTES * len(sessions)
-    left_texts -= SESSION_TEXTS * len(sessions)
-    steps = 0
-    for session in sorted(sessions, key=lambda session: len(session.services)):
-        others = len(sessions) - len(reports)
-        services, taken_bytes = fit_keys(
-            session.services, left_bytes // others, left_texts // others
-        )
-        left_bytes -= taken_bytes
-        left_texts -= len(services)
-        reports.append(_report_session(session, services))
-        steps += 1 + len(services)
-        if steps >= YIELD_EVERY:
-            steps = 0
-            await asyncio.sleep(0)
     return reports
 
 
@@ -135,7 +156,7 @@ def fit_keys(
     return keys, taken_bytes
 
 
-def _report_session(session: Session, services: list[str]) -> SessionReport:
+def _report_session(session: Session, services: list[str], way: SessionWay) -> SessionReport:
     return SessionReport(
         session_id=session.session_id,
         agent_id=session.agent_id,
@@ -144,9 +165,12 @@ def _report_session(session: Session, services: list[str]) -> SessionReport:
         peer=session.peer,
         since_ms=session.since_ms,
         services=services,
-        active_streams=session.active,
+        active_streams=session.active + way.lanes.in_use,
         software="".join(islice(filter(_is_plain, session.software), MAX_SOFTWARE_CHARS)),
         is_by_tcp=not session.has_streams,
+        way=None if way.way is None else way.way.value,
+        way_reason=way.reason,
+        lanes=(way.lanes.idle, way.lanes.in_use, way.lanes.wanted),
     )
 
 

@@ -36,6 +36,9 @@ class ReportReceiver(Protocol):
         ...
 
 
+SILENT_S = 1.0  # between looks at whether it is time to report
+
+
 class ReportSender:
     """Sender of one edge's reports.
 
@@ -82,7 +85,9 @@ class ReportSender:
         while True:
             self._has_ended.clear()
             try:
-                interval_s = await self._send(await self._builder.build())
+                interval_s = SILENT_S
+                if not self._builder.is_silent:
+                    interval_s = await self._send(await self._builder.build())
             except Exception as error:  # noqa: BLE001 even our bug: clients are served on without
                 self._on_failed(error)
                 retry_after_s = error.retry_after_s if isinstance(error, Unavailable) else None
@@ -110,6 +115,8 @@ class ReportSender:
 
     async def report_final(self) -> None:
         """Report that no session is live here now; a hub that does not answer misses it."""
+        if self._builder.is_silent:
+            return
         try:
             async with asyncio.timeout(self._timing.final_report_s):
                 await self._send(await self._builder.build_final())

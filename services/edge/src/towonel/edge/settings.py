@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     AliasChoices,
+    BeforeValidator,
     Field,
     SecretStr,
     ValidationInfo,
@@ -46,6 +47,18 @@ def _check_ip(address: tuple[str, int]) -> tuple[str, int]:
     if not is_ip(address[0]):
         raise ValueError("must be an IP address and a port, as in 0.0.0.0:443")
     return address
+
+
+def _parse_share(value: object) -> object:
+    words = {"off": 0.0, "false": 0.0, "no": 0.0, "on": 1.0, "true": 1.0, "yes": 1.0}
+    text = str(value).strip().lower()
+    try:
+        share = words[text] if text in words else float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:  # not a number is neither
+        raise ValueError("must be on, off, or a share from 0 to 1, as in 0.01 for one in a hundred")
+    return share
 
 
 type IpPort = Annotated[HostPort, AfterValidator(_check_ip)]
@@ -185,6 +198,25 @@ class EdgeSettings(Settings):
         le=7 * 86400,
         validation_alias="TOWONEL_EDGE_IDLE_TIMEOUT_SECS",
         description="For how long a client may send and get nothing, in seconds; 0 is for ever.",
+    )
+    upgrade: bool = Field(
+        default=False,
+        validation_alias="TOWONEL_EDGE_UPGRADE",
+        description="Take the listening sockets over from the edge that runs with the same state folder, which "
+        "then ends as at SIGTERM.",
+    )
+    access_log: Annotated[float, BeforeValidator(_parse_share)] = Field(
+        default=0,
+        validation_alias="TOWONEL_EDGE_ACCESS_LOG",
+        description="Share of client connections that get a line in the log when they end: 1 is all (or `on`), "
+        "0.01 one in a hundred, 0 none (or `off`).",
+    )
+    access_log_lines: int = Field(
+        default=1000,
+        ge=1,
+        le=100_000,
+        validation_alias="TOWONEL_EDGE_ACCESS_LOG_LINES_PER_SECOND",
+        description="Lines about client connections in a second, where that is on; further ones are counted.",
     )
     drain_timeout_s: float = Field(
         default=25,

@@ -8,7 +8,16 @@ import typer
 from towonel.cli.command import hub_command
 from towonel.cli.options.ids import parse_hex_id
 from towonel.cli.output import Fields, Output, format_time
-from towonel.cli.tables import Group, Limit, TenantId, agent_rows, fetch_all, format_live
+from towonel.cli.tables import (
+    SHORT,
+    Group,
+    Limit,
+    TenantId,
+    agent_rows,
+    fetch_all,
+    format_live,
+    format_session,
+)
 from towonel.client.operator import OperatorClient
 
 app = typer.Typer()
@@ -49,6 +58,7 @@ async def show(
         ("group", item.group),
         ("live", format_live(item.live_since)),
         ("edges", ", ".join(edge.hex() for edge in item.edges) or "none"),
+        *((f"way at {each.edge_id.hex()[:SHORT]}", format_session(each)) for each in item.sessions),
         ("open", f"{item.connections_active} connections"),
         ("way", _BY_TCP if item.is_by_tcp else "QUIC" if item.is_live else "none"),
         ("displaced", _DISPLACED if item.is_displaced else "no"),

@@ -4,8 +4,10 @@
     idle target = max(2, workers, a quarter of those in use, growth in 3 round trips),  at most 512
 
 Lanes in use are as many as clients are admitted: those that are idle, or being opened, are what a pool
-could have too many of. It grows at once and in steps, so that not every client costs a message to the
-agent, and shrinks when no more was needed for 60 s at least, but for idle lanes above their limit.
+could have too many of. Each worker wants its part of them, at least one idle lane.
+
+It grows at once and in steps, so that not every client costs a message to the agent, and shrinks when
+no more was needed for 60 s at least, but for idle lanes above their limit.
 """
 
 from math import ceil
@@ -25,7 +27,7 @@ class LanePool:
     """Size of the pool of one session.
 
     Args:
-        workers: that clients come to.
+        workers: that have a pool of the session.
         now: in seconds.
 
     Attributes:
@@ -33,9 +35,11 @@ class LanePool:
     """
 
     def __init__(self, workers: int, now: float) -> None:
-        self._least = max(LEAST_IDLE, workers)
+        self._least = ceil(max(LEAST_IDLE, workers) / workers)
+        self._most = ceil(MAX_IDLE / workers)
         self._needed = 0  # when growth was looked at
         self.wanted = self._least
+        self._wanted_elsewhere = 0
         self._updated = self._window_began = self._changed = now
         self._peak = self._peak_before = (
             self._least
@@ -46,16 +50,18 @@ class LanePool:
         needed = in_use + waiting
         idle = max(self._least, ceil(in_use / 4), self._count_expected(needed, rtt_s, now))
         self._turn_window(now)
-        self._peak = max(self._peak, _round_up(needed + min(idle, MAX_IDLE)))
-        wanted = min(max(self._peak, self._peak_before), _round_up(needed + MAX_IDLE))
+        self._peak = max(self._peak, _round_up(needed + min(idle, self._most)))
+        wanted = min(max(self._peak, self._peak_before), _round_up(needed + self._most))
         if wanted == self.wanted:
             return False
         self.wanted, self._changed = wanted, now
         return True
 
-    def count_surplus(self, lanes: int, now: float) -> int:
-        """Return how many of so many lanes are to be closed, once the agent knows what is wanted."""
-        return max(0, lanes - self.wanted) if now - self._changed >= SURPLUS_S else 0
+    def is_settled(self, wanted_elsewhere: int, now: float) -> bool:
+        """Return whether the agent knows what is wanted in all, so that lanes beyond that are too many."""
+        if wanted_elsewhere != self._wanted_elsewhere:
+            self._wanted_elsewhere, self._changed = wanted_elsewhere, now
+        return now - self._changed >= SURPLUS_S
 
     def _count_expected(self, needed: int, rtt_s: float, now: float) -> int:
         """Return how many more lanes are needed by the time that a new one is there.

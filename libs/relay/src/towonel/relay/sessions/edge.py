@@ -1,9 +1,12 @@
 """Edge's lanes of one session: its pool, and what clients use them for."""
 
 import socket
+from math import ceil
 from typing import Final, override
 
 from towonel.identity.lanes import SEAL_BYTES, LaneSeal
+from towonel.relay.core.lane_counts import NO_LANES, NO_SLOT, LaneCounts, LaneSums
+from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.core.lane_pool import MAX_IDLE, LanePool, lane_wait_s
 from towonel.relay.core.lane_state import LaneState
 from towonel.relay.lane import Lane
@@ -66,11 +69,19 @@ class LaneSession(WaitingRoom):
         idle: idle lanes, the last used one last; to be read only.
         busy: lanes whose use is not over; to be read only.
         unsent: lanes whose use is over, and whose agent has not taken all of it; to be read only.
+        slot: its place in the counts of lanes of all workers.
         group: whose turns of bulk its lanes and clients take.
     """
 
     def __init__(
-        self, session_id: bytes, secret: bytes, rtt_s: float, pool: LanePool, owner: SessionOwner
+        self,
+        session_id: bytes,
+        secret: bytes,
+        rtt_s: float,
+        pool: LanePool,
+        owner: SessionOwner,
+        counts: LaneCounts,
+        slot: int,
     ) -> None:
         super().__init__()
         self.group = TurnGroup()
@@ -82,7 +93,12 @@ class LaneSession(WaitingRoom):
         self.busy: set[EdgeLane] = set()
         self.unsent: set[EdgeLane] = set()
         self.pool = pool
+        self.slot = slot
         self._owner = owner
+        self._counts = counts
+        self._is_shared = not counts.is_alone and slot != NO_SLOT
+        self._part = ceil(MAX_IDLE / counts.workers)  # of the idle lanes there may be
+        self._inside_tls = 0
 
     @property
     def in_use(self) -> int:
@@ -91,8 +107,9 @@ class LaneSession(WaitingRoom):
 
     @property
     def spare(self) -> int:
-        """Lanes that have no client."""
-        return len(self.idle) + len(self.unsent)
+        """Lanes that have no client, in all workers."""
+        own = len(self.idle) + len(self.unsent)
+        return own + self._counts.count_spare_elsewhere(self.slot) if self._is_shared else own
 
     @property
     def wanted(self) -> int:
@@ -120,6 +137,8 @@ class LaneSession(WaitingRoom):
             lane = idle.pop()
             self.busy.add(lane)
             if lane.open(content, use, repeatable=repeatable):
+                if self._is_shared:
+                    self._counts.put_used(self.slot, len(idle), self.in_use)
                 return True
         if not self.going_away:
             self._owner.on_demand(self)
@@ -135,6 +154,7 @@ class LaneSession(WaitingRoom):
 
     def add(self, lane: "EdgeLane") -> None:
         """Take a lane that was admitted; admission bounds how many are idle."""
+        self._inside_tls += lane.kind is LaneKind.TLS
         self._offer(lane)
 
     def release(self, lane: "EdgeLane") -> None:
@@ -142,8 +162,7 @@ class LaneSession(WaitingRoom):
         self.busy.discard(lane)
         if not lane.clear:
             self.unsent.add(lane)
-            return
-        if self.going_away or len(self.idle) >= MAX_IDLE:
+        elif self.going_away or (len(self.idle) >= self._part and self.spare >= MAX_IDLE):
             lane.retire()
         else:
             self._offer(lane)
@@ -153,6 +172,8 @@ class LaneSession(WaitingRoom):
         waiter = self.take_next() if self.waits else None
         if waiter is not None:
             waiter.on_lane(self)
+        if self._is_shared:
+            self._counts.put_used(self.slot, len(self.idle), self.in_use)
 
     def forget(self, lane: "EdgeLane", code: Code) -> None:
         """Drop a lane that is closed."""
@@ -162,7 +183,22 @@ class LaneSession(WaitingRoom):
             self.unsent.remove(lane)
         elif lane in self.idle:
             self.idle.remove(lane)
+        self._inside_tls -= lane.kind is LaneKind.TLS
+        if self._is_shared:
+            self._counts.put_used(self.slot, len(self.idle), self.in_use)
         self._owner.on_lane_lost(self, code)
+
+    def put_counts(self) -> None:
+        """Tell how many lanes there are."""
+        self._counts.put(
+            self.slot,
+            LaneSums(len(self.idle), self.in_use, self.wanted, len(self.unsent), self._inside_tls),
+        )
+
+    def leave_counts(self) -> None:
+        """Give its place in the counts back: the session is over, though uses may go on."""
+        self._counts.put(self.slot, NO_LANES)
+        self.slot, self._is_shared = NO_SLOT, False
 
     def go_away(self) -> None:
         """Close idle lanes, and each other one after its use; clients that wait are sent on."""

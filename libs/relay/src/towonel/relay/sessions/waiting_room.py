@@ -29,6 +29,10 @@ class Waiter:
         """Open a use of the session, which has an idle lane now; the wait is over."""
         raise NotImplementedError
 
+    def look_elsewhere(self) -> bool:
+        """Look for a lane elsewhere; return whether there was one, for which the wait has been ended."""
+        return False
+
     def on_no_lane(self) -> None:
         """Act on the end of the wait: no lane was idle in time, or no session is left."""
         raise NotImplementedError
@@ -78,21 +82,29 @@ class Wait(Timed):
         rooms: where it waits.
         delays: of the loop.
         wait_s: how long it waits while nobody in the rooms gets a lane.
+        look_s: how often it looks for a lane elsewhere meanwhile, as it does at the end.
     """
 
     def __init__(
-        self, waiter: Waiter, rooms: Iterable[WaitingRoom], delays: DeadlineWheel, wait_s: float
+        self,
+        waiter: Waiter,
+        rooms: Iterable[WaitingRoom],
+        delays: DeadlineWheel,
+        wait_s: float,
+        look_s: float,
     ) -> None:
         self.waiter = waiter
         self._rooms = list(rooms)
         self._delays = delays
         self._wait_s = wait_s
+        self._look_s = look_s
+        self._give_up_at = delays.now + wait_s
         self._until = delays.now + MAX_WAIT_S
         self._served = self._count_served()
         waiter.wait = self
         for room in self._rooms:
             room.waits[self] = None
-        delays.arm(self, wait_s)
+        delays.arm(self, min(look_s, wait_s))
 
     def end(self) -> None:
         """Leave all rooms."""
@@ -113,12 +125,19 @@ class Wait(Timed):
 
     @override
     def expire(self) -> None:
-        served, now = self._count_served(), self._delays.now
-        if served != self._served and now < self._until:
-            self._served = served
-            self._delays.arm(self, min(self._wait_s, self._until - now))
+        if self.waiter.look_elsewhere():
             return
-        self._give_up()
+        now = self._delays.now
+        if now >= self._give_up_at and not self._go_on(now):
+            self._give_up()
+        else:
+            self._delays.arm(self, min(self._look_s, self._give_up_at - now))
+
+    def _go_on(self, now: float) -> bool:
+        """Return whether to wait as long again, since others got lanes."""
+        before, self._served = self._served, self._count_served()
+        self._give_up_at = min(now + self._wait_s, self._until)
+        return self._served != before and now < self._until
 
     def _give_up(self) -> None:
         self.end()

@@ -1,6 +1,7 @@
 """UDP endpoint on the event loop: many datagrams a wake-up, none queued if the kernel is full."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 
@@ -24,7 +25,7 @@ class Endpoint:
         self._sock = sock
         self._on_datagram = on_datagram
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(sock.fileno(), self._receive_batch)
+        self.resume()
 
     @property
     def port(self) -> int:
@@ -37,6 +38,18 @@ class Endpoint:
             self._sock.sendto(data, address)
         except OSError:
             return
+
+    def pause(self) -> None:
+        """Receive nothing until `resume`: another process reads the same socket, or nobody does."""
+        self._loop.remove_reader(self._sock.fileno())
+
+    def resume(self) -> None:
+        """Receive again."""
+        self._loop.add_reader(self._sock.fileno(), self._receive_batch)
+
+    def duplicate(self) -> int:
+        """Return another descriptor of the socket."""
+        return os.dup(self._sock.fileno())
 
     def close(self) -> None:
         """Stop receiving and free the port. Idempotent."""

@@ -2,12 +2,13 @@
 
 A client is counted step by step, as it becomes known where it comes from and which tenant it wants
 to reach, and is no longer counted anywhere once it leaves. One source gets only a share of whatever
-places there are, so that it alone cannot keep everybody else out.
+places there are, so that it alone cannot keep everybody else out. Clients of other workers count, too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from towonel.edge.core.shared_clients import Places, SharedClients
 from towonel.wire.errors import Code, Denied, Unavailable
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey
@@ -33,11 +34,25 @@ class AdmissionLimits:
 
 
 class KeyedLimit[K]:
-    """Counters with a limit, one for each key; a key whose count is 0 takes no memory."""
+    """Counters with a limit, one for each key; a key whose count is 0 takes no memory.
 
-    def __init__(self, limit: int) -> None:
+    Args:
+        limit: of each key, in all workers.
+        shared: counts of other workers, if there are any.
+        encode: returns the bytes by which a key is known to them.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        shared: SharedClients | None = None,
+        encode: Callable[[K], bytes] = lambda key: str(key).encode(),
+    ) -> None:
         self.limit = limit
+        self._shared = shared
+        self._encode = encode
         self._counts: dict[K, int] = {}
+        self._places: dict[K, Places] = {}
 
     def count(self, key: K) -> int:
         return self._counts.get(key, 0)
@@ -45,7 +60,11 @@ class KeyedLimit[K]:
     def acquire(self, key: K, limit: int | None = None) -> bool:
         """Count one more, or return False at the limit, or at a lower one for this key now."""
         count = self._counts.get(key, 0)
-        if count >= self.limit or (limit is not None and count >= limit):
+        if limit is None or limit > self.limit:
+            limit = self.limit
+        if self._shared is not None:
+            return self._acquire_shared(self._shared, key, count, limit)
+        if count >= limit:
             return False
         self._counts[key] = count + 1
         return True
@@ -56,6 +75,18 @@ class KeyedLimit[K]:
             self._counts[key] = left
         else:
             del self._counts[key]
+        if self._shared is not None:
+            places = self._places[key] if left else self._places.pop(key)
+            self._shared.add(places, -1)
+
+    def _acquire_shared(self, shared: SharedClients, key: K, count: int, limit: int) -> bool:
+        places = self._places.get(key) or shared.find_places(self._encode(key))
+        if count + shared.count_elsewhere(places) >= limit:
+            return False
+        self._counts[key] = count + 1
+        self._places[key] = places
+        shared.add(places, 1)
+        return True
 
 
 @dataclass(slots=True)
@@ -68,15 +99,22 @@ class Ticket:
 
 
 class Admission:
-    """Counters of the clients that are here, which refuse a client above a limit."""
+    """Counters of the clients that are here, which refuse a client above a limit.
 
-    def __init__(self, limits: AdmissionLimits) -> None:
+    Args:
+        limits: for all workers together.
+        shared: counts of other workers, if there are any.
+    """
+
+    def __init__(self, limits: AdmissionLimits, shared: SharedClients | None = None) -> None:
         self.clients = 0
         self._limits = limits
+        self._shared = shared
         per_source = min(limits.per_source, limits.source_limit(limits.clients))
-        self._sources = KeyedLimit[str](per_source)
-        self._tenants = KeyedLimit[TenantId](limits.per_tenant)
-        self._shares = KeyedLimit[ShareKey](limits.source_limit(limits.per_tenant))
+        self._sources = KeyedLimit[str](per_source, shared)
+        self._tenants = KeyedLimit[TenantId](limits.per_tenant, shared, bytes)
+        of_tenant = limits.source_limit(limits.per_tenant)
+        self._shares = KeyedLimit[ShareKey](of_tenant, shared, _encode_share)
 
     def admit(self) -> Ticket:
         """Count one more client, until its ticket is released.
@@ -84,9 +122,12 @@ class Admission:
         Raises:
             Unavailable: OVERLOADED, the limit on all clients is reached.
         """
-        if self.clients >= self._limits.clients:
-            raise Unavailable(Code.OVERLOADED, f"{self.clients} clients in flight")
-        self.clients += 1
+        clients = self.clients
+        if self._shared is not None:
+            clients += self._shared.elsewhere
+        if clients >= self._limits.clients:
+            raise Unavailable(Code.OVERLOADED, f"{clients} clients in flight")
+        self._count(1)
         return Ticket()
 
     def claim_source(self, ticket: Ticket, source: str) -> None:
@@ -128,7 +169,7 @@ class Admission:
 
     def release(self, ticket: Ticket) -> None:
         """Count a client no more, anywhere."""
-        self.clients -= 1
+        self._count(-1)
         if ticket.source is not None:
             self._sources.release(ticket.source)
         if ticket.tenant_id is not None:
@@ -136,7 +177,21 @@ class Admission:
         for key in ticket.shares:
             self._shares.release(key)
 
+    def _count(self, change: int) -> None:
+        self.clients += change
+        if self._shared is not None:
+            self._shared.put(self.clients)
+
     def _deny_share(self, key: ShareKey) -> Denied:
         source, tenant_id, service = key
         detail = f"source {source} has its share of {service or 'all'} of {tenant_id.hex()}"
         return Denied(Code.LIMIT_EXCEEDED, f"{detail}: {self._shares.count(key)} clients")
+
+
+def _encode_share(key: ShareKey) -> bytes:
+    source, tenant_id, service = key
+    return b"%b %b %b" % (
+        source.encode(),
+        tenant_id,
+        b"" if service is None else str(service).encode(),
+    )

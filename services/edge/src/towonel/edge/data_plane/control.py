@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
+from dataclasses import replace
 from random import Random
 
 import structlog
@@ -11,15 +12,17 @@ import structlog
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
 from towonel.edge.data_plane.route_feed import RouteFeed
-from towonel.edge.data_plane.session_feed import SessionFeed, describe
+from towonel.edge.data_plane.session_feed import SessionFeed
+from towonel.edge.data_plane.shared_memory import SharedMemory
 from towonel.edge.data_plane.sockets import BACKLOG, take_waiting
 from towonel.edge.data_plane.worker_link import WorkerLink
 from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import Sessions
+from towonel.edge.streams.access_log import AccessLogWriter
 from towonel.edge.streams.clients import HandedOverClient, StreamClients
 from towonel.edge.streams.refusals import Refusals
 from towonel.edge.streams.relays import Relays
-from towonel.edge.worker.messages import Message, Start
+from towonel.edge.worker.messages import Message, Settled, Start
 from towonel.relay.supervisor import Start as StartWorker
 from towonel.relay.supervisor import supervise
 from towonel.wire.routes import RouteDelta
@@ -41,9 +44,13 @@ class DataPlane:
         metrics: what is counted.
         traffic: what is counted for each tenant.
         refusals: writes lines about refused clients.
+        access_log: writes lines about clients that have ended, where that is on.
 
     Attributes:
         take_session: takes connections that begin a session over TCP, with address and first bytes.
+        clients, lanes: sockets that listen.
+        links: to its workers.
+        live: what workers are told of sessions.
         ready: set while every worker has what it needs to serve clients.
     """
 
@@ -56,10 +63,12 @@ class DataPlane:
         metrics: Metrics,
         traffic: Traffic,
         refusals: Refusals,
+        access_log: AccessLogWriter,
     ) -> None:
         self.metrics = metrics
         self.traffic = traffic
         self.refusals = refusals
+        self.access_log = access_log
         self.ready = asyncio.Event()
         self.take_session: TakeSession | None = None
         self._table = table
@@ -67,15 +76,16 @@ class DataPlane:
         self._streams = streams
         self._relays = relays
         self._feed = RouteFeed()
-        self._links: list[WorkerLink] = []
+        self.links: list[WorkerLink] = []
         self._start: Start | None = None
-        self._clients: list[socket.socket] = []
-        self._lanes: list[socket.socket] = []
+        self._shared: SharedMemory | None = None
+        self.clients: list[socket.socket] = []
+        self.lanes: list[socket.socket] = []
         self._tasks: asyncio.TaskGroup | None = None
         self._serving: set[asyncio.Task[None]] = set()
         self._is_draining = False
         self._drain_changed = asyncio.Event()
-        self._live = sessions.observer = SessionFeed(self.tell, self._forget)
+        self.live = sessions.observer = SessionFeed(self.tell, self._forget)
 
     @contextlib.asynccontextmanager
     async def run(
@@ -83,11 +93,18 @@ class DataPlane:
     ) -> AsyncGenerator[None]:
         """Run the workers for the time of the block; clients that are left at its end are cut."""
         self._start = start
-        self._links = [WorkerLink(self) for _ in range(start.workers)]
-        async with asyncio.TaskGroup() as tasks, contextlib.AsyncExitStack() as workers:
+        self.links = [WorkerLink(self, number) for number in range(start.workers)]
+        self._shared = SharedMemory(start)
+        self.live.share(self._shared)
+        async with (
+            contextlib.AsyncExitStack() as shared,
+            asyncio.TaskGroup() as tasks,
+            contextlib.AsyncExitStack() as workers,
+        ):
+            shared.callback(self._shared.close)
             self._tasks = tasks
             feeding = tasks.create_task(self._feed.run())
-            for link in self._links:
+            for link in self.links:
                 await workers.enter_async_context(supervise(link, start_worker, rng))
             try:
                 yield
@@ -98,11 +115,11 @@ class DataPlane:
 
     def listen(self, clients: Iterable[socket.socket], lanes: Iterable[socket.socket] = ()) -> None:
         """Listen on bound sockets, which are owned by this from now on, and let workers accept."""
-        self._clients.extend(clients)
-        self._lanes.extend(lanes)
-        for sock in (*self._clients, *self._lanes):
+        self.clients.extend(clients)
+        self.lanes.extend(lanes)
+        for sock in (*self.clients, *self.lanes):
             sock.listen(BACKLOG)
-        for link in self._links:
+        for link in self.links:
             self._let_listen(link)
 
     # What workers are to know.
@@ -110,9 +127,11 @@ class DataPlane:
     def feed_state(self, link: WorkerLink) -> None:
         """Send a worker that has started all that it needs."""
         assert self._start is not None, "workers run"
-        link.send(self._start)
+        assert self._shared is not None, "workers run"
+        self._shared.clear(link.number)
+        link.send(replace(self._start, number=link.number), [self._shared.duplicate()])
         for session in self._sessions.all():
-            for message in describe(session):
+            for message in self.live.describe(session):
                 link.send(message)
         self._feed.send(self._table.snapshot(), [link], is_table=True)
 
@@ -124,27 +143,27 @@ class DataPlane:
             link.drain()
         else:
             self._let_listen(link)
-        if all(each.is_ready for each in self._links):
+        if all(each.is_ready for each in self.links):
             self.ready.set()
 
     def change_routes(self, delta: RouteDelta, changed: Collection[str]) -> None:
         """Tell the workers of a change, and end clients on streams whose route went."""
         self._relays.recheck(changed)
-        self._feed.send(delta, self._links)
+        self._feed.send(delta, self.links)
 
     def tell(self, message: Message) -> None:
         """Send a message to every worker there is; one that starts later is sent the state."""
-        for link in self._links:
+        for link in self.links:
             link.send(message)
 
     def _forget(self, session_id: bytes) -> None:
-        for link in self._links:
+        for link in self.links:
             link.wanted.pop(session_id, None)
 
     def _let_listen(self, link: WorkerLink) -> None:
         if link.is_ready:
-            link.listen(self._clients, lanes_only=False)
-            link.listen(self._lanes, lanes_only=True)
+            link.listen(self.clients, lanes_only=False)
+            link.listen(self.lanes, lanes_only=True)
 
     # What workers say.
 
@@ -163,15 +182,15 @@ class DataPlane:
 
     def want_lanes(self, session_id: bytes) -> None:
         """Tell an agent how many lanes all workers together want."""
-        session = self._live.sessions.get(session_id)
+        session = self.live.sessions.get(session_id)
         if session is not None:
-            session.want_lanes(sum(link.wanted.get(session_id, 0) for link in self._links))
+            session.want_lanes(sum(link.wanted.get(session_id, 0) for link in self.links))
 
     def sum_up(self) -> None:
         """Set the metrics that are sums over the workers."""
-        self.metrics.connections_active.set(sum(link.active for link in self._links))
+        self.metrics.connections_active.set(sum(link.active for link in self.links))
         for number, state in enumerate(("idle", "in_use", "wanted")):
-            total = sum(link.lanes[number] for link in self._links)
+            total = sum(link.lanes[number] for link in self.links)
             self.metrics.lanes.labels(state).set(total)
 
     # How they drain.
@@ -179,27 +198,29 @@ class DataPlane:
     async def stop_accepting(self) -> None:
         """Let workers take what waits for them, and accept no more."""
         self._is_draining = True
-        for link in self._links:
+        for link in self.links:
             if link.is_ready:
                 link.drain()
         await self._wait_drain(lambda link: link.draining is not None)
-        waiting = [sock for bound in self._clients for sock in take_waiting(bound)]
-        for bound in self._lanes:
+        waiting = [sock for bound in self.clients for sock in take_waiting(bound)]
+        for bound in self.lanes:
             bound.close()
-        self._clients.clear()
-        self._lanes.clear()
-        self._links[0].accept(waiting)
+        self.clients.clear()
+        self.lanes.clear()
+        ready = [link for link in self.links if link.is_ready]
+        (ready or self.links)[0].accept(waiting)
 
     async def wait_settled(self) -> None:
-        """Wait until no client is choosing a session any more."""
-        await self._streams.arriving.wait_idle()
-        await self._wait_drain(
-            lambda link: link.draining is not None and not link.draining.arriving
-        )
+        """Wait until no client is choosing a session any more, or stop waiting: idle lanes are closed."""
+        try:
+            await self._streams.arriving.wait_idle()
+            await self._wait_drain(lambda link: link.is_settled)
+        finally:
+            self.tell(Settled())
 
     async def wait_idle(self) -> None:
         """Wait until the last client has ended."""
-        await self._wait_drain(lambda link: link.draining is not None and not link.draining.clients)
+        await self._wait_drain(lambda link: link.is_idle)
 
     def check_drain(self) -> None:
         """Look again at how far a drain is."""
@@ -207,15 +228,15 @@ class DataPlane:
 
     def close(self) -> None:
         """Close the listening sockets."""
-        for sock in (*self._clients, *self._lanes):
+        for sock in (*self.clients, *self.lanes):
             sock.close()
 
     @property
     def active(self) -> int:
         """Clients now."""
-        return sum(link.active for link in self._links)
+        return sum(link.active for link in self.links)
 
     async def _wait_drain(self, is_done: Callable[[WorkerLink], bool]) -> None:
-        while not all(map(is_done, self._links)):
+        while not all(map(is_done, self.links)):
             self._drain_changed.clear()
             await self._drain_changed.wait()

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from itertools import batched
 from typing import Final, override
 
+from towonel.edge.core.session_ways import NO_LANES, Lanes
+from towonel.edge.data_plane.shared_memory import SharedMemory
 from towonel.edge.sessions import SessionObserver
 from towonel.edge.worker.messages import (
     Message,
@@ -12,6 +14,7 @@ from towonel.edge.worker.messages import (
     SessionGoingAway,
     SessionServices,
 )
+from towonel.relay.core.lane_counts import NO_SLOT
 from towonel.tunnel.session import Session
 from towonel.wire.errors import Code
 
@@ -35,13 +38,18 @@ class SessionFeed(SessionObserver):
 
     def __init__(self, tell: Callable[[Message], None], forget: Callable[[bytes], None]) -> None:
         self.sessions: dict[bytes, Session] = {}
+        self._memory: SharedMemory | None = None
+        self._slots: dict[bytes, int] = {}
+        self._free_slots: list[int] = []
         self._tell = tell
         self._forget = forget
 
     @override
     def on_admitted(self, session: Session) -> None:
         self.sessions[session.session_id] = session
-        for message in describe(session):
+        if self._free_slots:
+            self._slots[session.session_id] = self._free_slots.pop()
+        for message in self.describe(session):
             self._tell(message)
 
     @override
@@ -52,14 +60,36 @@ class SessionFeed(SessionObserver):
     def on_ended(self, session: Session, code: Code) -> None:
         self._tell(SessionEnded(session.session_id, code if code in CUTTING else None))
         self.sessions.pop(session.session_id, None)
+        slot = self._slots.pop(session.session_id, NO_SLOT)
+        if slot != NO_SLOT:
+            self._free_slots.append(slot)
         self._forget(session.session_id)
 
+    def share(self, memory: SharedMemory) -> None:
+        """Give sessions that are admitted from now on a place in what workers share."""
+        self._memory = memory
+        self._free_slots = list(range(memory.sessions))[::-1]
 
-def describe(session: Session) -> Iterable[Message]:
-    """Yield what a worker is to know of a session."""
-    secret, rtt_s = session.lane_secret or b"", session.connection.rtt_s
-    yield SessionAdmitted(session.session_id, session.tenant_id, secret, rtt_s, session.has_streams)
-    for some in batched(sorted(map(str, session.services)), SERVICES_AT_ONCE, strict=False):
-        yield SessionServices(session.session_id, list(some))
-    if session.going_away:
-        yield SessionGoingAway(session.session_id)
+    def count_lanes(self, session_id: bytes) -> Lanes:
+        """Return a session's lanes in all workers, a second ago at most."""
+        slot = self._slots.get(session_id, NO_SLOT)
+        if self._memory is None:
+            return NO_LANES
+        found = self._memory.count_lanes(slot)
+        return Lanes(found.idle, found.in_use, found.wanted, found.inside_tls)
+
+    def describe(self, session: Session) -> Iterable[Message]:
+        """Yield what a worker is to know of a session."""
+        yield SessionAdmitted(
+            session.session_id,
+            session.tenant_id,
+            session.lane_secret or b"",
+            session.connection.rtt_s,
+            session.has_streams,
+            session.agent_id,
+            self._slots.get(session.session_id, NO_SLOT),
+        )
+        for some in batched(sorted(map(str, session.services)), SERVICES_AT_ONCE, strict=False):
+            yield SessionServices(session.session_id, list(some))
+        if session.going_away:
+            yield SessionGoingAway(session.session_id)

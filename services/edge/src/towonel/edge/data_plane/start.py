@@ -1,5 +1,6 @@
 """Start of workers: how they are started, and what they are told first."""
 
+import secrets
 from typing import Final
 
 from towonel.edge.credentials import EdgeCredentials
@@ -14,6 +15,8 @@ START_WORKER: Final = exec_python("-m", "towonel.edge.worker")
 # Clients at once that control serves although their agents take lanes: its loop also has sessions to keep.
 MAX_OVERFLOW: Final = 256
 
+MAX_COUNTED_SESSIONS: Final = 65_536  # whose lanes all workers know of
+
 
 def make_start(settings: EdgeSettings, credentials: EdgeCredentials, timing: Timing) -> Start:
     """Return the first message to each worker."""
@@ -24,6 +27,9 @@ def make_start(settings: EdgeSettings, credentials: EdgeCredentials, timing: Tim
         certificate_pem=credentials.certificate_pem,
         key_pem=encode_private_key(credentials.key),
         workers=settings.listen_workers,
+        number=0,
+        sessions=min(settings.max_sessions, MAX_COUNTED_SESSIONS),
+        secret=secrets.token_bytes(16),
         proxies=[str(network) for network in settings.proxies],
         clients=limits.clients,
         per_source=limits.per_source,
@@ -38,4 +44,6 @@ def make_start(settings: EdgeSettings, credentials: EdgeCredentials, timing: Tim
         check_s=timing.count_s,
         report_s=timing.report_s,
         orphan_s=settings.drain_timeout_s,
+        access_log=settings.access_log,
+        access_lines=settings.access_log_lines,
     )

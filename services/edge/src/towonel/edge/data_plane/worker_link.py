@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, override
 
 import structlog
 
+from towonel.edge.core.access_log import AccessRecord
 from towonel.edge.data_plane.route_feed import RouteReader
 from towonel.edge.metrics import Metrics
 from towonel.edge.streams.clients import HandedOverClient
 from towonel.edge.streams.refusals import ClientRecord
 from towonel.edge.worker.acceptor import PAUSE_S
+from towonel.edge.worker.codec import decode, encode
 from towonel.edge.worker.messages import (
     Accepted,
     ClientEnded,
     ClientHandedOver,
+    ClientMoved,
+    ClientsEnded,
     Counters,
     Crashed,
     Drain,
@@ -27,8 +31,6 @@ from towonel.edge.worker.messages import (
     Ready,
     Refused,
     SessionOffered,
-    decode,
-    encode,
 )
 from towonel.relay.channel import ChannelMessage
 from towonel.relay.supervisor import Control, Worker
@@ -49,6 +51,7 @@ class WorkerLink(Control, RouteReader):
 
     Args:
         plane: of all workers.
+        number: of this one, from 0.
 
     Attributes:
         is_ready: whether the worker has all that it needs to serve clients.
@@ -56,8 +59,10 @@ class WorkerLink(Control, RouteReader):
         active: clients that it has.
     """
 
-    def __init__(self, plane: "DataPlane") -> None:
+    def __init__(self, plane: "DataPlane", number: int) -> None:
         self._plane = plane
+        self.number = number
+        self._given = 0  # clients that the worker was sent
         self._worker: Worker | None = None
         self._accept_failures = LogLimit()
         self._has_table = self._has_answered = False
@@ -70,6 +75,18 @@ class WorkerLink(Control, RouteReader):
     @property
     def is_ready(self) -> bool:
         return self._has_table and self._has_answered
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the worker drains, and every client that it has is relayed."""
+        draining = self.draining
+        return draining is not None and draining.taken == self._given and not draining.arriving
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the worker drains, and has no client any more."""
+        draining = self.draining
+        return draining is not None and draining.taken == self._given and not draining.clients
 
     @override
     def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
@@ -88,7 +105,13 @@ class WorkerLink(Control, RouteReader):
     def accept(self, sockets: Sequence[socket.socket]) -> None:
         """Let the worker serve connections that were accepted here."""
         for sock in sockets:
+            self._given += 1
             self.send(Accepted(), [sock.detach()])
+
+    def take(self, client: ClientMoved, descriptor: int) -> None:
+        """Let the worker serve a client that was accepted by another one."""
+        self._given += 1
+        self.send(client, [descriptor])
 
     def drain(self) -> None:
         """Let the worker accept no more, and say when its clients have ended."""
@@ -122,6 +145,7 @@ class WorkerLink(Control, RouteReader):
         log.error("worker.lost", reason=reason, clients=self.active)
         self._worker = None
         self._has_table = self._has_answered = False
+        self._given = 0
         for tenant_id, active in self._tenants.items():
             traffic.add(tenant_id, ended=active)
         self._tenants.clear()
@@ -142,17 +166,35 @@ class WorkerLink(Control, RouteReader):
             case LanesWanted():
                 self.wanted[message.session_id] = message.count
                 self._plane.want_lanes(message.session_id)
+            case ClientMoved():
+                self._move(message, descriptors[0])
             case ClientHandedOver() | SessionOffered():
                 self._take(message, descriptors[0])
+            case Draining():
+                self.draining = message
+                self._plane.check_drain()
+            case _:
+                self._log(message)
+
+    def _move(self, client: ClientMoved, descriptor: int) -> None:
+        """Let the worker serve a client that has a lane for it, or else any worker there is."""
+        links = self._plane.links
+        for link in (links[client.worker], *links):
+            if link.is_ready:
+                link.take(client, descriptor)
+                return
+        os.close(descriptor)
+
+    def _log(self, message: Message) -> None:
+        match message:
+            case ClientsEnded():
+                self._plane.access_log.write_all(message.lines, message.dropped)
             case Refused():
                 self._plane.refusals.log(
                     _to_record(message), Code(message.code), message.detail, message.count
                 )
             case Crashed():
                 log.error("client.crashed", traceback=message.traceback)
-            case Draining():
-                self.draining = message
-                self._plane.check_drain()
             case _:
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, "a worker does not send this")
 
@@ -225,7 +267,18 @@ def _to_client(message: ClientHandedOver, descriptor: int) -> HandedOverClient:
         _to_address(message.destination),
         Hostname(message.server_name),
         message.first,
+        None if message.trace is None else _to_access_record(message, *message.trace),
     )
+
+
+def _to_access_record(
+    client: ClientHandedOver, trace_id: bytes, began_at: float, hello_at: float
+) -> AccessRecord:
+    record = AccessRecord(trace_id, began_at)
+    record.hello_at = hello_at
+    host, port = client.source
+    record.peer, record.hostname = (host, port), client.server_name
+    return record
 
 
 def _to_record(refused: Refused) -> ClientRecord:

@@ -8,15 +8,18 @@ A worker has read the client's first bytes, and counts it until it has ended her
 """
 
 import socket
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
 
+from towonel.edge.core.access_log import AccessRecord, Way
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Tally, Traffic
 from towonel.edge.metrics import Metrics
+from towonel.edge.streams.access_log import AccessLogWriter
 from towonel.edge.streams.refusals import ClientRecord, Refusals
 from towonel.edge.streams.relays import Relays
 from towonel.edge.streams.upstream import ClientConnection, Upstream
@@ -41,6 +44,7 @@ class HandedOverClient:
     destination: Address
     server_name: Hostname
     first: bytes  # bytes of it that the worker has read
+    record: AccessRecord | None = None  # for the access log, if it gets a line there
 
 
 class StreamClients:
@@ -51,6 +55,7 @@ class StreamClients:
         upstream: opens a pipe to a service.
         metrics: what is counted.
         refusals: refuses clients.
+        access_log: writes lines about clients that have a record.
         relays: where a client is registered while it is relayed.
         traffic: what is counted for each tenant.
     """
@@ -61,6 +66,7 @@ class StreamClients:
         upstream: Upstream,
         metrics: Metrics,
         refusals: Refusals,
+        access_log: AccessLogWriter,
         *,
         relays: Relays,
         traffic: Traffic,
@@ -69,6 +75,7 @@ class StreamClients:
         self._upstream = upstream
         self._metrics = metrics
         self._refusals = refusals
+        self._access_log = access_log
         self._relays = relays
         self._traffic = traffic
         self.arriving = InFlight()  # clients that are neither relayed nor refused yet
@@ -79,6 +86,7 @@ class StreamClients:
             try:
                 await self._serve(client)
             except TowonelError as error:
+                self._log_end(client, error.code, len(client.first), 0)
                 await self._refusals.refuse(client.sock, self._describe(client), error)
 
     @contextmanager
@@ -97,10 +105,17 @@ class StreamClients:
                 raise Unavailable(Code.NO_ROUTE, client.server_name)
             pipe = await self._upstream.open(
                 ClientConnection(
-                    client.source, client.destination, route, client.server_name, client.first
+                    client.source,
+                    client.destination,
+                    route,
+                    client.server_name,
+                    client.first,
+                    client.record,
                 )
             )
-        self._metrics.connections_served.labels("stream").inc()
+        self._metrics.connections_served.labels(Way.STREAM).inc()
+        if client.record is not None:
+            client.record.accepted_at, client.record.way = time.monotonic(), Way.STREAM
         try:
             with self._traffic.connection(route.tenant_id) as tally:
                 await self._relay(client, pipe, route.tenant_id, tally)
@@ -114,6 +129,7 @@ class StreamClients:
 
         def count_in(count: int) -> None:
             tally.bytes_in += count
+            tracked.bytes_in += count
             tracked.carried_bytes += count
             self._metrics.bytes_in.inc(count)
 
@@ -128,7 +144,16 @@ class StreamClients:
             code = await relay(end, pipe, count_in, count_out)
         await end.close()
         self._metrics.connections_ended.labels(code.word).inc()
-        log.debug("client.ended", peer=str(client.source), code=code.word)
+        self._log_end(client, code, tracked.bytes_in, tracked.carried_bytes - tracked.bytes_in)
+
+    def _log_end(self, client: HandedOverClient, code: Code, bytes_in: int, bytes_out: int) -> None:
+        record = client.record
+        if record is None:
+            return
+        route = self._table.lookup(client.server_name)
+        if route is not None:
+            record.tenant_id, record.service = route.tenant_id, str(route.service)
+        self._access_log.write(record.finish(code, bytes_in, bytes_out, time.monotonic()))
 
     def _describe(self, client: HandedOverClient) -> ClientRecord:
         route = self._table.lookup(client.server_name)

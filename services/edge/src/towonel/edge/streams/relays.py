@@ -30,6 +30,7 @@ class Relay:
     tenant_id: TenantId
     active_at: float  # when bytes were last found to have passed
     carried_bytes: int = 0
+    bytes_in: int = 0  # of those, from the client
     seen_bytes: int = 0  # of those, at the last look
     is_outstanding: bool = False
     output: OutputWatch = field(default_factory=OutputWatch)

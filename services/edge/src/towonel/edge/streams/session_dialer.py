@@ -67,8 +67,9 @@ class SessionDialer(Upstream):
     async def _open(
         self, session: Session, client: ClientConnection, *, allow_silent: bool
     ) -> Pipe:
-        service = client.route.service
-        preamble = Preamble(client.source, client.destination, service, client.server_name)
+        service, record = client.route.service, client.record
+        trace = None if record is None else record.traceparent
+        preamble = Preamble(client.source, client.destination, service, client.server_name, trace)
         try:
             pipe = await session.open(preamble, client.first, allow_silent=allow_silent)
         except TowonelError as error:
@@ -76,4 +77,6 @@ class SessionDialer(Upstream):
                 self._balance.record_failure(service, session.session_id, self._clock())
             raise
         self._balance.record_success(service, session.session_id)
+        if record is not None:
+            record.agent_id = session.agent_id
         return pipe

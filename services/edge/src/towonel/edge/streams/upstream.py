@@ -6,6 +6,7 @@ That is a QUIC stream on a session (`session_dialer.py`).
 from dataclasses import dataclass
 from typing import Protocol
 
+from towonel.edge.core.access_log import AccessRecord
 from towonel.tunnel.pipe import Pipe
 from towonel.wire.names import Hostname
 from towonel.wire.proxy import Address
@@ -21,6 +22,7 @@ class ClientConnection:
     route: Route
     server_name: Hostname
     first: bytes
+    record: AccessRecord | None = None  # for the access log, if it gets a line there
 
 
 class Upstream(Protocol):

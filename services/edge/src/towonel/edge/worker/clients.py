@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Final, override
 
+from towonel.edge.core.access_log import AccessRecord
 from towonel.edge.core.admission import Ticket
 from towonel.edge.worker.acceptor import SocketName
-from towonel.edge.worker.messages import Refused
+from towonel.edge.worker.messages import ClientMoved, Refused
 from towonel.edge.worker.sessions import WorkerSession
 from towonel.relay.edge_lanes import EdgeLane, LaneSession, LaneUse, Waiter
 from towonel.relay.loop import BROKEN, ENDED, READABLE, Handler
@@ -80,6 +81,8 @@ class Client(Handler):
     routes_at: int
     server_name: Hostname | None = None
     is_counted: bool = False  # among the connections accepted
+    is_moved: bool = False  # from another worker, and not once more
+    record: AccessRecord | None = None  # for the access log, if it gets a line there
 
     def __init__(
         self,
@@ -124,6 +127,16 @@ class Client(Handler):
         self._give_up_at = service.loop.wheel.now + service.start.handshake_s
         service.loop.wheel.arm(self, service.start.handshake_s)
 
+    def resume(self, ticket: Ticket, moved: ClientMoved) -> None:
+        """Go on where another worker has left off, which had read what it wants."""
+        self.ticket = ticket
+        self.is_moved = self.is_counted = True
+        host, port = moved.destination
+        self.destination = Address(self.service.find_peer(host).ip, port)
+        self.data = moved.first
+        self.service.admission.claim_source(ticket, self._peer.source)
+        self._parse()
+
     @override
     def crash(self, error: Exception) -> None:
         self.service.report_crash(error)
@@ -141,6 +154,14 @@ class Client(Handler):
             None if route is None else route.tenant_id,
             None if route is None else str(route.service),
         )
+
+    def note(self, record: AccessRecord) -> None:
+        """Note for the access log who it is, and what it wants."""
+        route: Route | None = getattr(self, "route", None)
+        record.peer = str(self.source.ip), self.source.port
+        record.hostname = self.server_name
+        if route is not None:
+            record.tenant_id, record.service = route.tenant_id, str(route.service)
 
     def count(self) -> None:
         """Count a connection that is none of a lane, once."""
@@ -283,7 +304,7 @@ class ClientUse(LaneUse):
 
     @override
     def on_failed(self, code: Code, *, may_retry: bool) -> None:
-        self.client.service.retry(self.client, self.session, code, may_retry=may_retry)
+        self.client.service.opener.retry(self.client, self.session, code, may_retry=may_retry)
 
 
 class ClientWaiter(Waiter):
@@ -295,12 +316,16 @@ class ClientWaiter(Waiter):
     @override
     def on_lane(self, session: LaneSession) -> None:
         self.client.waiter = None
-        self.client.service.open_on(self.client, session.session_id)
+        self.client.service.opener.open_on(self.client, session.session_id)
+
+    @override
+    def look_elsewhere(self) -> bool:
+        return self.client.service.opener.look_elsewhere(self.client)
 
     @override
     def on_no_lane(self) -> None:
         self.client.waiter = None
-        self.client.service.overflow(self.client)
+        self.client.service.opener.overflow(self.client)
 
 
 def _header_bytes(data: bytes) -> int:

@@ -4,6 +4,7 @@ import contextlib
 import socket
 
 from towonel.edge.core.admission import Admission, Ticket
+from towonel.edge.core.shared_clients import SharedClients
 from towonel.edge.worker.clients import Client
 from towonel.edge.worker.counters import WorkerCounters
 from towonel.edge.worker.messages import ClientHandedOver, SessionOffered
@@ -20,7 +21,8 @@ class HandedOver:
         admission: counts them.
         counters: count them, too.
         send: to control.
-        overflow: how many there may be at once whose sessions have lanes.
+        overflow: how many there may be at once in all workers whose sessions have lanes.
+        shared: counts of other workers, if there are any.
     """
 
     def __init__(
@@ -30,19 +32,23 @@ class HandedOver:
         counters: WorkerCounters,
         send: Sender,
         overflow: int,
+        shared: SharedClients | None = None,
     ) -> None:
         self._loop = loop
         self._admission = admission
         self._counters = counters
         self._send = send
-        self._left = overflow
+        self._most = overflow
+        self._shared = shared
+        self._with_lanes = 0
         self._clients: dict[int, tuple[Ticket, bool]] = {}  # by token
         self._tokens = 0
 
     @property
     def has_room(self) -> bool:
         """Whether control may be given another client whose session has lanes."""
-        return self._left > 0
+        elsewhere = 0 if self._shared is None else self._shared.by_stream_elsewhere
+        return self._with_lanes + elsewhere < self._most
 
     def give(self, client: Client, *, has_lanes: bool) -> None:
         """Hand a client to control, with its socket and what was read of it."""
@@ -51,15 +57,17 @@ class HandedOver:
         self._loop.release(client.descriptor)
         self._tokens += 1
         self._clients[self._tokens] = client.ticket, has_lanes
-        self._left -= has_lanes
+        self._count(has_lanes)
         with contextlib.suppress(OSError):  # its peer has reset it, which control will find
             client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
+        record = client.record
         message = ClientHandedOver(
             self._tokens,
             (str(client.source.ip), client.source.port),
             (str(client.destination.ip), client.destination.port),
             client.server_name,
             client.data,
+            None if record is None else (record.trace_id, record.began_at, record.hello_at or 0.0),
         )
         self._send(message, (client.sock.detach(),))
 
@@ -79,8 +87,13 @@ class HandedOver:
         if found is not None:
             ticket, has_lanes = found
             self._admission.release(ticket)
-            self._left += has_lanes
+            self._count(-has_lanes)
             self._counters.active -= 1
+
+    def _count(self, change: int) -> None:
+        self._with_lanes += change
+        if self._shared is not None:
+            self._shared.put_by_stream(self._with_lanes)
 
     def end_all(self) -> None:
         """Count none of them any more: control is gone."""

@@ -1,19 +1,17 @@
 """Messages of control and worker: what the channel carries, each a type and a map of plain values.
 
     control ──▶ worker    start · listen · routes · session · session_services · session_going_away
-                          session_ended · accepted · client_ended · drain
-    worker ──▶ control    ready · counters · lanes_wanted · client · session_offered · refused · crashed · draining
+                          session_ended · accepted · client_moved · client_ended · drain
+                          settled
+    worker ──▶ control    ready · counters · lanes_wanted · client · client_moved · clients_ended
+                          session_offered · refused · crashed · draining
 
 After `start` comes the whole table as `routes`, then a `session` and its `session_services` for each that
 is live; from then on what changes. A worker that does not know a session or client that is named has lost it a moment ago.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
-
-from towonel.relay.channel import ChannelMessage
-from towonel.wire.errors import Code, ProtocolError
 
 type Count = tuple[int, int]  # a code, and how often
 
@@ -22,11 +20,16 @@ type Count = tuple[int, int]  # a code, and how often
 class Start:
     """First message: who the edge is, its limits, and its timers in seconds.
 
+    Its descriptor is of the rows of numbers that workers share.
+
     Args:
         edge_id: the edge's key.
         certificate_hash: SHA-256 of the certificate that sessions are opened under.
         certificate_pem, key_pem: that certificate, and its key, of lanes inside TLS.
-        workers: how many there are, each with an even part of the limits on clients.
+        workers: how many there are; limits are for all of them together.
+        number: of this one, from 0.
+        sessions: places for sessions in what workers share.
+        secret: for what they share, 16 random bytes.
         proxies: networks whose peers must begin with a PROXY v2 header.
         clients, per_source, per_tenant, source_share: as of `AdmissionLimits`.
         streams: clients at once that control serves although their sessions have lanes.
@@ -38,6 +41,8 @@ class Start:
         check_s: in which the bytes of every client are counted once.
         report_s: between messages with counters.
         orphan_s: for clients to end after control is gone.
+        access_log: share of clients that get a line in the log; 0 for no such lines.
+        access_lines: about clients, in a second.
     """
 
     edge_id: bytes
@@ -45,6 +50,9 @@ class Start:
     certificate_pem: str
     key_pem: bytes = field(repr=False)
     workers: int
+    number: int
+    sessions: int
+    secret: bytes
     proxies: list[str]
     clients: int
     per_source: int
@@ -59,6 +67,8 @@ class Start:
     check_s: float
     report_s: float
     orphan_s: float
+    access_log: float = 0.0
+    access_lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +87,18 @@ class Routes:
 
 @dataclass(frozen=True, slots=True)
 class SessionAdmitted:
-    """Session of an agent; its lane secret is empty where it takes no lanes, and it may have no streams."""
+    """Session of an agent; its lane secret is empty where it takes no lanes, and it may have no streams.
+
+    `slot` is its place in what workers share, -1 for none.
+    """
 
     session_id: bytes
     tenant_id: bytes
     secret: bytes
     rtt_s: float
     has_streams: bool = True
+    agent_id: bytes = b""
+    slot: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +139,11 @@ class ClientEnded:
 @dataclass(frozen=True, slots=True)
 class Drain:
     """Order to accept no more, and to say how many clients there are left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """End of the need for idle lanes in a drain: no worker has a client any more that looks for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +198,8 @@ class LanesWanted:
 class ClientHandedOver:
     """Client that control is to serve, with its socket and what was read of it.
 
-    Addresses are those that the client and its proxy named, the ports behind.
+    Addresses are those that the client and its proxy named, the ports behind. One that gets a line in the
+    log has a trace's id, and when it was accepted and had said what it wants, in seconds.
     """
 
     token: int
@@ -186,6 +207,29 @@ class ClientHandedOver:
     destination: tuple[str, int]
     server_name: str
     first: bytes
+    trace: tuple[bytes, float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMoved:
+    """Client that another worker has an idle lane for, with its socket and what was read of it.
+
+    Fields are those of `ClientHandedOver`; `worker` is the number of the one that has the lane.
+    """
+
+    worker: int
+    source: tuple[str, int]
+    destination: tuple[str, int]
+    first: bytes
+    trace: tuple[bytes, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientsEnded:
+    """Lines for the log, each the values of an `AccessLine`, and how many were left out."""
+
+    lines: list[tuple[Any, ...]]
+    dropped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,10 +262,14 @@ class Crashed:
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """State of a drain: no socket is accepted from; clients that are not relayed yet, and in all."""
+    """State of a drain: no socket is accepted from; clients that are not relayed yet, and in all.
+
+    `taken` counts those that control has sent since the start: it sees which of them are not in this yet.
+    """
 
     arriving: int
     clients: int
+    taken: int = 0
 
 
 type Message = (
@@ -235,56 +283,15 @@ type Message = (
     | Accepted
     | ClientEnded
     | Drain
+    | Settled
     | Ready
     | Counters
     | LanesWanted
     | ClientHandedOver
     | SessionOffered
+    | ClientMoved
+    | ClientsEnded
     | Refused
     | Crashed
     | Draining
 )
-
-_TYPES: dict[str, type[Message]] = {
-    "start": Start,
-    "listen": Listen,
-    "routes": Routes,
-    "session": SessionAdmitted,
-    "session_services": SessionServices,
-    "session_going_away": SessionGoingAway,
-    "session_ended": SessionEnded,
-    "accepted": Accepted,
-    "client_ended": ClientEnded,
-    "drain": Drain,
-    "ready": Ready,
-    "counters": Counters,
-    "lanes_wanted": LanesWanted,
-    "client": ClientHandedOver,
-    "session_offered": SessionOffered,
-    "refused": Refused,
-    "crashed": Crashed,
-    "draining": Draining,
-}
-_KINDS = {made: kind for kind, made in _TYPES.items()}
-_FIELDS = {made: tuple(each.name for each in fields(made)) for made in _KINDS}
-
-
-def encode(message: Message) -> tuple[str, Mapping[str, Any]]:
-    """Return a message's type and map, as a channel sends them."""
-    made = type(message)
-    return _KINDS[made], {name: getattr(message, name) for name in _FIELDS[made]}
-
-
-def decode(message: ChannelMessage) -> Message:
-    """Return what came on the channel.
-
-    Raises:
-        ProtocolError: UNEXPECTED_MESSAGE for a type, MALFORMED for fields that are not known.
-    """
-    made = _TYPES.get(message.kind)
-    if made is None:
-        raise ProtocolError(Code.UNEXPECTED_MESSAGE, message.kind)
-    try:
-        return made(**message.fields)
-    except TypeError as error:
-        raise ProtocolError(Code.MALFORMED, f"{message.kind}: {error}") from error

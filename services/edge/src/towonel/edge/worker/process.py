@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from typing import Final, assert_never, override
 
 from towonel.edge.worker.acceptor import Acceptor, Listener, SocketName
+from towonel.edge.worker.codec import decode, encode
 from towonel.edge.worker.messages import (
     Accepted,
     ClientEnded,
+    ClientMoved,
     Counters,
     Drain,
     Draining,
@@ -26,11 +28,11 @@ from towonel.edge.worker.messages import (
     SessionEnded,
     SessionGoingAway,
     SessionServices,
+    Settled,
     Start,
-    decode,
-    encode,
 )
 from towonel.edge.worker.service import ClientService
+from towonel.edge.worker.shared import map_shared
 from towonel.relay.channel import Channel, ChannelClosed
 from towonel.relay.core.deadlines import TICK_S
 from towonel.relay.loop import READABLE, WRITABLE, Handler, Loop
@@ -59,6 +61,7 @@ class EdgeWorker(Handler):
         self._report_ticks = 1
         self._reported = Counters()
         self._draining = False
+        self._taken = 0  # clients that control has sent
         self._reported_drain: tuple[bool, bool] | None = None
         self._orphan_until = 0.0
 
@@ -93,12 +96,12 @@ class EdgeWorker(Handler):
 
     def _act(self, message: Message, descriptors: tuple[int, ...]) -> None:
         if isinstance(message, Start):
-            self._start(message)
+            self._start(message, descriptors)
             return
         service = self._service
         assert service is not None, "Start comes first"
         match message:
-            case Listen() | Accepted():
+            case Listen() | Accepted() | ClientMoved():
                 self._take_sockets(service, message, descriptors)
             case Routes():
                 self._change_routes(service, message, descriptors)
@@ -106,28 +109,48 @@ class EdgeWorker(Handler):
                 service.handed_over.end(message.token)
             case Drain():
                 self._drain()
+            case Settled():
+                service.lanes.close_idle()
             case SessionAdmitted() | SessionServices() | SessionGoingAway() | SessionEnded():
                 _change_sessions(service, message)
             case _:
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, "control does not send this")
 
-    def _start(self, start: Start) -> None:
+    def _start(self, start: Start, descriptors: tuple[int, ...]) -> None:
         memory = Memory(PipePool())
-        self._service = ClientService(start, self._loop, memory, self.send)
+        (descriptor,) = descriptors
+        counts, shared = map_shared(start, descriptor)
+        os.close(descriptor)
+        self._service = ClientService(start, self._loop, memory, self.send, counts, shared)
         self._report_ticks = max(1, round(start.report_s / TICK_S))
         self._loop.wheel.arm(self._ticks, 0)
         self.send(Ready())
 
     def _take_sockets(
-        self, service: ClientService, message: Listen | Accepted, descriptors: tuple[int, ...]
+        self,
+        service: ClientService,
+        message: Listen | Accepted | ClientMoved,
+        descriptors: tuple[int, ...],
     ) -> None:
         for descriptor in descriptors:
-            if isinstance(message, Accepted):
-                _take_accepted(service, _to_socket(descriptor))
+            if not isinstance(message, Listen):
+                self._take_client(service, message, _to_socket(descriptor))
                 continue
             accept = service.accept_lane if message.lanes_only else service.accept
             listener = Listener(descriptor)
             self._acceptors.append(Acceptor(listener, self._loop, accept, self._on_accept_error))
+
+    def _take_client(
+        self, service: ClientService, message: Accepted | ClientMoved, sock: socket.socket
+    ) -> None:
+        self._taken += 1
+        if isinstance(message, ClientMoved):
+            service.take(sock, message)
+        else:
+            _take_accepted(service, sock)
+        self._reported_drain = (
+            None  # where control waits for the end of a drain, it is to hear of it
+        )
 
     def _on_accept_error(self, word: str) -> None:
         if self._service is not None:
@@ -160,6 +183,9 @@ class EdgeWorker(Handler):
         """Send counters, if there is anything new, or nothing was said for a second."""
         for refused in service.refuser.take():
             self.send(refused)
+        if service.access_log is not None:
+            for lines in service.access_log.take():
+                self.send(lines)
         report = service.counters.take(service.lanes, service.sessions.count_lanes())
         if report != self._reported or self._tick % ALIVE_TICKS == 0:
             self._reported = report
@@ -188,12 +214,10 @@ class EdgeWorker(Handler):
                 self._loop.stop()
             return
         state = bool(arriving), bool(clients)
-        if not arriving:
-            service.lanes.close_idle()
         if state != self._reported_drain:
             self._reported_drain = state
             self._report(service)
-            self.send(Draining(arriving, clients))
+            self.send(Draining(arriving, clients, self._taken))
 
     def _become_orphan(self) -> None:
         """Act on the end of control, which is told nothing any more."""
@@ -204,7 +228,7 @@ class EdgeWorker(Handler):
             self._loop.stop()
             return
         self._orphan_until = time.monotonic() + service.start.orphan_s
-        self._draining = True
+        self._draining = service.is_orphan = True
         self._stop_accepting()
         service.lanes.close_idle()
         service.handed_over.end_all()

@@ -8,8 +8,10 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from typing import Final, override
 
+from towonel.edge.core.access_log import AccessRecord
 from towonel.edge.core.admission import Admission, Ticket
 from towonel.edge.core.route_table import RouteTable, route_keys
+from towonel.edge.worker.access_log import AccessLog
 from towonel.edge.worker.counters import WorkerCounters, count
 from towonel.relay.connection import Connection, Owner
 from towonel.relay.core.deadlines import TICK_S
@@ -31,6 +33,7 @@ class ClientConnection(Connection):
         ticket: what it counts for.
         server_name: that it asked for.
         tenant_id: that the name belonged to then.
+        record: for the access log, if the client gets a line there.
         first_bytes: of it that the lane has taken already.
         readable: whether more may have come.
     """
@@ -46,6 +49,7 @@ class ClientConnection(Connection):
         ticket: Ticket,
         server_name: Hostname,
         tenant_id: TenantId,
+        record: AccessRecord | None,
         first_bytes: int,
         readable: bool,
     ) -> None:
@@ -57,6 +61,7 @@ class ClientConnection(Connection):
         self.ticket = ticket
         self.server_name = server_name
         self.tenant_id = tenant_id
+        self.record = record
         self.counted_in = self.counted_out = 0  # bytes that the counters have
         self.slice = 0  # of the relays that are looked at in one tick
 
@@ -83,6 +88,7 @@ class Relays(Owner, Handler):
         table: the routes.
         admission: where clients are counted.
         counters: the worker's.
+        access_log: gets the lines of clients; None if there is none.
         check_s: in which the bytes of every client are counted once.
         report_crash: is told of an exception that is a bug.
     """
@@ -93,6 +99,7 @@ class Relays(Owner, Handler):
         table: RouteTable,
         admission: Admission,
         counters: WorkerCounters,
+        access_log: AccessLog | None,
         *,
         check_s: float,
         report_crash: Callable[[Exception], None],
@@ -102,6 +109,7 @@ class Relays(Owner, Handler):
         self._table = table
         self._admission = admission
         self._counters = counters
+        self._access_log = access_log
         self._slices: list[set[ClientConnection]] = [
             set() for _ in range(max(1, round(check_s / TICK_S)))
         ]
@@ -172,6 +180,10 @@ class Relays(Owner, Handler):
         counters.tenant(connection.tenant_id).ended += 1
         counters.active -= 1
         count(counters.ended, connection.code)
+        if connection.record is not None and self._access_log is not None:
+            self._access_log.end(
+                connection.record, connection.code, connection.received, connection.sent
+            )
 
     def _take_out(self, client: ClientConnection) -> None:
         named = self._by_name[client.server_name]

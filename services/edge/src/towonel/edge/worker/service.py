@@ -1,36 +1,37 @@
 """Service of a worker's clients: which session serves each, over what, and how it ends."""
 
-import random
 import socket
+import time
 import traceback
 from functools import lru_cache, partial
 from typing import Final, assert_never
 
+from towonel.edge.core.access_log import AccessRecord, Way
 from towonel.edge.core.admission import Admission, AdmissionLimits
-from towonel.edge.core.balance import MAX_TRIES, SESSION_CODES, Balancer
+from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
+from towonel.edge.core.shared_clients import SharedClients
 from towonel.edge.core.trusted_proxies import describe_peer
 from towonel.edge.worker.acceptor import SocketName
-from towonel.edge.worker.clients import AgentConnection, Client, ClientUse, ClientWaiter
+from towonel.edge.worker.access_log import AccessLog
+from towonel.edge.worker.clients import AgentConnection, Client
 from towonel.edge.worker.counters import WorkerCounters, count
 from towonel.edge.worker.handed_over import HandedOver
-from towonel.edge.worker.messages import Crashed, Start
+from towonel.edge.worker.messages import ClientMoved, Crashed, Start
+from towonel.edge.worker.opener import Opener
 from towonel.edge.worker.refusals import Refuser
 from towonel.edge.worker.relays import ClientConnection, Relays
 from towonel.edge.worker.reports import LaneReports, Sender
 from towonel.edge.worker.routing import find_route
 from towonel.edge.worker.sessions import WorkerSession, WorkerSessions
-from towonel.relay.edge_lanes import EdgeLane, EdgeLanes, LaneSession
+from towonel.relay.core.lane_counts import LaneCounts
+from towonel.relay.edge_lanes import EdgeLane, EdgeLanes
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
 from towonel.relay.tls.lane_tls import EdgeTls
 from towonel.runtime.addresses import parse_networks
-from towonel.wire import lane_open
 from towonel.wire.errors import Code, TowonelError, Unavailable
-from towonel.wire.lane_open import LaneOpen
-from towonel.wire.lanes import MAX_FIRST_BYTES
 from towonel.wire.names import Hostname
-from towonel.wire.preamble import Preamble
 
 _PEERS: Final = 4096  # addresses that are remembered
 MAX_TRACEBACK_CHARS: Final = 8 * 1024
@@ -44,22 +45,32 @@ class ClientService:
         loop: of the worker.
         memory: of the worker.
         send: to control.
+        counts: of lanes in all workers.
+        shared: counts of clients in other workers, if there are any.
 
     Attributes:
         arriving: clients that are neither relayed, handed over nor refused yet.
         handed_over: clients that control serves.
+        opener: opens lanes for clients.
+        is_orphan: whether control is gone.
     """
 
-    def __init__(self, start: Start, loop: Loop, memory: Memory, send: Sender) -> None:
+    def __init__(
+        self,
+        start: Start,
+        loop: Loop,
+        memory: Memory,
+        send: Sender,
+        counts: LaneCounts | None = None,
+        shared: SharedClients | None = None,
+    ) -> None:
         self.start = start
         self.loop = loop
         self.send = send
         self.find_peer = lru_cache(_PEERS)(partial(describe_peer, parse_networks(start.proxies)))
         self.table = RouteTable()
         self.counters = WorkerCounters()
-        self.admission = Admission(
-            AdmissionLimits(start.clients, start.per_source, start.per_tenant, start.source_share)
-        )
+        self.admission = Admission(_limits_of(start), shared)
         self.lanes = EdgeLanes(
             loop,
             memory,
@@ -67,21 +78,31 @@ class ClientService:
             edge_id=start.edge_id,
             certificate_hash=start.certificate_hash,
             tls=EdgeTls(start.certificate_pem, start.key_pem),
+            counts=counts,
             workers=start.workers,
         )
+        self.access_log = _open_access_log(start)
         self.balancer = Balancer()
         self.sessions = WorkerSessions(self.lanes, self.balancer, start.streams_per_session)
-        self.relays = Relays(
-            loop,
+        self.relays = self._make_relays()
+        self.refuser = Refuser(loop, start.linger_s)
+        self.arriving: set[Client] = set()
+        self.handed_over = HandedOver(
+            loop, self.admission, self.counters, send, start.streams, shared
+        )
+        self.is_orphan = False
+        self.opener = Opener(self)
+
+    def _make_relays(self) -> Relays:
+        return Relays(
+            self.loop,
             self.table,
             self.admission,
             self.counters,
-            check_s=start.check_s,
+            self.access_log,
+            check_s=self.start.check_s,
             report_crash=self.report_crash,
         )
-        self.refuser = Refuser(loop, start.linger_s)
-        self.arriving: set[Client] = set()
-        self.handed_over = HandedOver(loop, self.admission, self.counters, send, start.streams)
 
     @property
     def clients(self) -> int:
@@ -107,6 +128,8 @@ class ClientService:
         self.loop.add(client.descriptor, client)
         self.arriving.add(client)
         self.counters.active += 1
+        if self.access_log is not None:
+            client.record = self.access_log.begin()
         try:
             client.begin(self.admission.admit())
         except TowonelError as error:
@@ -114,11 +137,41 @@ class ClientService:
         except OSError as error:
             self.refuse(client, Unavailable(Code.CLIENT_CLOSED, str(error)))
 
+    def take(self, sock: socket.socket, moved: ClientMoved) -> None:
+        """Serve a client that another worker has moved here."""
+        client = Client(sock, moved.source, self)
+        self.loop.add(client.descriptor, client)
+        self.arriving.add(client)
+        self.counters.active += 1
+        if moved.trace is not None:
+            client.record = AccessRecord(*moved.trace)
+        try:
+            client.resume(self.admission.admit(), moved)
+        except TowonelError as error:
+            self.refuse(client, error)
+
+    def move(self, client: Client, worker: int) -> None:
+        """Let another worker serve a client that is not counted here any more."""
+        assert client.ticket is not None, "it is admitted"
+        self.take_out(client)
+        self.loop.release(client.descriptor)
+        self.admission.release(client.ticket)
+        self.counters.active -= 1
+        record = client.record
+        message = ClientMoved(
+            worker,
+            (str(client.source.ip), client.source.port),
+            (str(client.destination.ip), client.destination.port),
+            client.data,
+            None if record is None else (record.trace_id, record.began_at),
+        )
+        self.send(message, (client.sock.detach(),))
+
     # What its first bytes say.
 
     def admit(self, client: Client, agents: AgentConnection) -> None:
         """Let a connection of an agent go on as what it is: a lane counts as a client until admitted."""
-        self._take_out(client)
+        self.take_out(client)
         self.loop.release(client.descriptor)
         match agents:
             case AgentConnection.LANE:
@@ -136,6 +189,8 @@ class ClientService:
         Raises:
             TowonelError: it gets no service.
         """
+        if client.record is not None:
+            client.record.hello_at = time.monotonic()
         client.route = route = find_route(self.table, name)
         client.routes_at, client.wanted = self.table.changes, route.service
         assert client.ticket is not None, "it is admitted"
@@ -143,72 +198,7 @@ class ClientService:
             client.ticket, route.tenant_id, self.sessions.places(route.tenant_id, client.wanted)
         )
         self.loop.wheel.arm(client, self.start.open_s)
-        self.open(client)
-
-    # Lanes and streams.
-
-    def open(self, client: Client) -> None:
-        """Open a lane of the best session that has one, wait for one, or let control open a stream."""
-        route, wanted = client.route, client.wanted
-        candidates = self.sessions.find(route.tenant_id, wanted)
-        if client.tried:
-            candidates = [each for each in candidates if each.session_id not in client.tried]
-        ordered = self.balancer.order(
-            wanted, candidates, now=self.loop.wheel.now, draw=random.randrange
-        )
-        if not ordered:
-            code = client.failure or Code.NO_AGENT
-            self.refuse(client, Unavailable(code, str(wanted)))
-            return
-        for session in ordered:
-            if not session.has_lanes:
-                self._hand_over(client, has_lanes=False)
-                return
-            if self._open_lane(client, session):
-                return
-        self._wait(client, [each.lanes for each in ordered if each.lanes is not None])
-
-    def open_on(self, client: Client, session_id: bytes) -> None:
-        """Open a lane of a session that has an idle one now, or do as for any client."""
-        session = self.sessions.get(session_id)
-        if session is None or not self._open_lane(client, session):
-            self.open(client)
-
-    def _open_lane(self, client: Client, session: WorkerSession) -> bool:
-        lanes = session.lanes
-        if lanes is None or not lanes.idle:
-            return False
-        use = ClientUse(client, session)
-        content = lane_open.encode(
-            LaneOpen(
-                Preamble(client.source, client.destination, client.wanted, client.server_name),
-                client.data,
-                more=len(client.data) >= MAX_FIRST_BYTES,
-            )
-        )
-        if not lanes.open(content, use, repeatable=client.is_repeatable):
-            return False
-        client.use = use
-        client.tries += 1
-        return True
-
-    def _wait(self, client: Client, lanes: list[LaneSession]) -> None:
-        waiter = ClientWaiter(client)
-        if self.lanes.wait(lanes, waiter):
-            client.waiter = waiter
-        else:
-            self.overflow(client)
-
-    def overflow(self, client: Client) -> None:
-        """Let control open a stream for a client that got no lane, as long as these are few."""
-        if self.handed_over.has_room:
-            self._hand_over(client, has_lanes=True)
-        else:
-            self.refuse(client, Unavailable(Code.OVERLOADED, "clients without a lane"))
-
-    def _hand_over(self, client: Client, *, has_lanes: bool) -> None:
-        self._take_out(client)
-        self.handed_over.give(client, has_lanes=has_lanes)
+        self.opener.open(client)
 
     def close(self) -> None:
         """Cut the clients that are left."""
@@ -233,8 +223,10 @@ class ClientService:
             lane.end_use(Code.NO_ROUTE)
             self.refuse(client, Unavailable(Code.NO_ROUTE, f"{name}: its route went"))
             return
-        self._take_out(client)
+        self.take_out(client)
         assert client.ticket is not None, "it is admitted"
+        if client.record is not None:
+            _note_accepted(client, client.record, session, lane)
         connection = ClientConnection(
             client.sock,
             self.loop,
@@ -244,6 +236,7 @@ class ClientService:
             ticket=client.ticket,
             server_name=name,
             tenant_id=route.tenant_id,
+            record=client.record,
             first_bytes=len(client.data),
             readable=client.readable,
         )
@@ -253,24 +246,10 @@ class ClientService:
         self.loop.replace(client.descriptor, connection)
         lane.attach(connection)
 
-    def retry(self, client: Client, session: WorkerSession, code: Code, *, may_retry: bool) -> None:
-        """Try another lane for a client whose use failed, where its bytes cannot happen twice."""
-        client.use = None
-        client.failure = code
-        if code not in SESSION_CODES:
-            self.balancer.record_failure(client.wanted, session.session_id, self.loop.wheel.now)
-        if code is not Code.SESSION_LOST:  # it may have other lanes
-            client.tried |= {session.session_id}
-        if not may_retry or client.tries >= MAX_TRIES:
-            self.refuse(client, Unavailable(code, str(client.wanted)))
-            return
-        count(self.counters.retries, code)
-        self.open(client)
-
     def abandon(self, client: Client, code: Code) -> None:
         """Give up a client that has reset its connection, or met a bug."""
         if client in self.arriving:
-            self._cancel(client, code)
+            self.opener.cancel(client, code)
             self.refuse(client, Unavailable(code, "before it was relayed"))
 
     def report_crash(self, error: Exception) -> None:
@@ -280,28 +259,40 @@ class ClientService:
 
     def give_up(self, client: Client) -> None:
         """Refuse a client for which nobody has opened a connection in time."""
-        self._cancel(client, Code.ORIGIN_TIMEOUT)
+        self.opener.cancel(client, Code.ORIGIN_TIMEOUT)
         self.refuse(client, Unavailable(Code.ORIGIN_TIMEOUT, "no agent answered in time"))
 
     def refuse(self, client: Client, error: TowonelError) -> None:
         """Tell a client that it gets no service, if it has time to read that, and close."""
-        self._take_out(client)
+        self.take_out(client)
         client.count()
         self.counters.active -= 1
         count(self.counters.refused, error.code)
         if client.ticket is not None:
             self.admission.release(client.ticket)
         client.ticket = None
+        if client.record is not None and self.access_log is not None:
+            client.note(client.record)
+            self.access_log.end(client.record, error.code, len(client.data), 0)
         self.refuser.refuse(client.sock, client.describe(error))
 
-    def _cancel(self, client: Client, code: Code) -> None:
-        use, client.use = client.use, None
-        waiter, client.waiter = client.waiter, None
-        if waiter is not None:
-            self.lanes.stop_waiting(waiter)
-        if use is not None and use.session.lanes is not None:
-            use.session.lanes.cancel(use, code)
-
-    def _take_out(self, client: Client) -> None:
+    def take_out(self, client: Client) -> None:
+        """Let a client arrive no longer: it is relayed, handed over or refused."""
         self.loop.wheel.disarm(client)
         self.arriving.discard(client)
+
+
+def _note_accepted(
+    client: Client, record: AccessRecord, session: WorkerSession, lane: EdgeLane
+) -> None:
+    record.accepted_at = time.monotonic()
+    record.agent_id, record.way = session.agent_id, Way(lane.kind)
+    client.note(record)
+
+
+def _limits_of(start: Start) -> AdmissionLimits:
+    return AdmissionLimits(start.clients, start.per_source, start.per_tenant, start.source_share)
+
+
+def _open_access_log(start: Start) -> AccessLog | None:
+    return AccessLog(start.access_log, start.access_lines) if start.access_log else None

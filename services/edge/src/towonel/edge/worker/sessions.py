@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from towonel.edge.core.balance import Balancer
 from towonel.edge.worker.messages import SessionAdmitted
+from towonel.relay.core.lane_counts import LaneCounts
 from towonel.relay.edge_lanes import EdgeLanes, LaneSession
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
@@ -14,16 +15,22 @@ class WorkerSession:
     """Session of one agent; a candidate of the load balancer.
 
     Args:
-        lanes: its lanes; None where its agent takes none.
+        admitted: what control said of it.
+        lanes: its lanes here; None where its agent takes none.
+        counts: of lanes in other workers.
     """
 
-    def __init__(self, admitted: SessionAdmitted, lanes: LaneSession | None) -> None:
+    def __init__(
+        self, admitted: SessionAdmitted, lanes: LaneSession | None, counts: LaneCounts
+    ) -> None:
         self.session_id = admitted.session_id
         self.tenant_id = TenantId(admitted.tenant_id)
+        self.agent_id = admitted.agent_id
         self.services: list[ServiceKey] = []
         self.lanes = lanes
         self._has_streams = admitted.has_streams
         self.going_away = False
+        self._counts = counts
 
     @property
     def is_silent(self) -> bool:
@@ -32,15 +39,28 @@ class WorkerSession:
 
     @property
     def active(self) -> int:
-        """Clients that it serves now."""
-        return 0 if self.lanes is None else self.lanes.in_use
+        """Clients that it serves now by lanes, in all workers."""
+        lanes = self.lanes
+        if lanes is None or self._counts.is_alone:
+            return 0 if lanes is None else lanes.in_use
+        return lanes.in_use + self._counts.sum_elsewhere(lanes.slot).in_use
 
     @property
     def has_lanes(self) -> bool:
-        """Whether there is any lane, so that one may get idle soon; without streams, one is waited for."""
-        if self.lanes is None:
+        """Whether any worker has a lane, so that one may get idle soon; without streams, one is waited for."""
+        lanes = self.lanes
+        if lanes is None:
             return False
-        return not self._has_streams or bool(self.lanes.idle or self.lanes.in_use)
+        if not self._has_streams or lanes.idle or lanes.in_use:
+            return True
+        if self._counts.is_alone:
+            return False
+        elsewhere = self._counts.sum_elsewhere(lanes.slot)
+        return bool(elsewhere.idle or elsewhere.in_use)
+
+    def find_idle_elsewhere(self) -> tuple[int, int]:
+        """Return how many idle lanes the other worker has that has most of them, and its number."""
+        return (0, 0) if self.lanes is None else self._counts.find_idle(self.lanes.slot)
 
 
 class WorkerSessions:
@@ -64,8 +84,10 @@ class WorkerSessions:
         """Use a session, and admit lanes of it where it has a secret."""
         own = None
         if admitted.secret:
-            own = self._lanes.add_session(admitted.session_id, admitted.secret, admitted.rtt_s)
-        session = WorkerSession(admitted, own)
+            own = self._lanes.add_session(
+                admitted.session_id, admitted.secret, admitted.rtt_s, slot=admitted.slot
+            )
+        session = WorkerSession(admitted, own, self._lanes.counts)
         self._sessions[session.session_id] = session
         self._by_tenant.setdefault(session.tenant_id, {})[session.session_id] = session
 

@@ -28,6 +28,15 @@ class LiveAgent:
     edges: tuple[bytes, ...]
     active_streams: int
     is_by_tcp: bool
+    sessions: tuple["LiveSession", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSession:
+    """Session of an agent, as its edge reported it."""
+
+    edge_id: bytes
+    report: SessionReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,7 @@ class LiveEdge:
 
     sessions: int
     traffic: Traffic
+    worker_restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +104,7 @@ def is_fresh(reported_at_ms: int, now_ms: int) -> bool:
 
 
 def _edge(report: EdgeReport) -> LiveEdge:
-    return LiveEdge(report.sessions_active, _sum([report]))
+    return LiveEdge(report.sessions_active, _sum([report]), report.worker_restarts)
 
 
 def _by_agent(sessions: Iterable[_EdgeSession]) -> dict[bytes, list[_EdgeSession]]:
@@ -113,6 +123,7 @@ def _agent(sessions: list[_EdgeSession]) -> LiveAgent:
         edges=_sorted_ids(one.edge_id for one in sessions),
         active_streams=sum(one.session.active_streams for one in sessions),
         is_by_tcp=any(one.session.is_by_tcp for one in sessions),
+        sessions=tuple(LiveSession(one.edge_id, one.session) for one in sessions),
     )
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Iterable
 
-from towonel.api.agents import AgentItem, Publication
+from towonel.api.agents import AgentItem, AgentSession, Publication
 from towonel.api.edges import EdgeItem, EdgeOut
 from towonel.api.services import SERVED_KINDS, AppliedState, RouteItem, ServiceItem
 from towonel.api.traffic import Traffic
 from towonel.hub.context import Hub
 from towonel.hub.core.desired_state import Plan, hash_routes
+from towonel.hub.core.live_view import LiveSession
 from towonel.hub.core.timestamps import to_datetime, to_optional_datetime
 from towonel.hub.store.edges import addresses_of
 from towonel.hub.store.tables import (
@@ -48,6 +49,7 @@ def to_agent_items(
                 connections_active=live.active_streams if live else 0,
                 is_displaced=live is not None and row.agent_id in displaced,
                 is_by_tcp=live is not None and live.is_by_tcp,
+                sessions=[_to_session(each) for each in live.sessions] if live else [],
             )
         )
     return items
@@ -78,6 +80,21 @@ def to_edge_item(hub: Hub, row: EdgeRow, name: str) -> EdgeItem:
         is_live=live is not None,
         sessions=live.sessions if live else 0,
         traffic=live.traffic if live else Traffic(),
+        worker_restarts=live.worker_restarts if live else 0,
+    )
+
+
+def _to_session(session: LiveSession) -> AgentSession:
+    report = session.report
+    idle, in_use, wanted = report.lanes
+    return AgentSession(
+        edge_id=session.edge_id,
+        way=report.way,
+        way_reason=report.way_reason,
+        connections_active=report.active_streams,
+        lanes_idle=idle,
+        lanes_in_use=in_use,
+        lanes_wanted=wanted,
     )
 
 

@@ -1,0 +1,79 @@
+"""Codec of the messages of control and worker, as a channel carries them."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from towonel.edge.worker.messages import (
+    Accepted,
+    ClientEnded,
+    ClientHandedOver,
+    ClientMoved,
+    ClientsEnded,
+    Counters,
+    Crashed,
+    Drain,
+    Draining,
+    LanesWanted,
+    Listen,
+    Message,
+    Ready,
+    Refused,
+    Routes,
+    SessionAdmitted,
+    SessionEnded,
+    SessionGoingAway,
+    SessionOffered,
+    SessionServices,
+    Settled,
+    Start,
+)
+from towonel.relay.channel import ChannelMessage
+from towonel.wire.errors import Code, ProtocolError
+
+_TYPES: dict[str, type[Message]] = {
+    "start": Start,
+    "listen": Listen,
+    "routes": Routes,
+    "session": SessionAdmitted,
+    "session_services": SessionServices,
+    "session_going_away": SessionGoingAway,
+    "session_ended": SessionEnded,
+    "accepted": Accepted,
+    "client_ended": ClientEnded,
+    "drain": Drain,
+    "settled": Settled,
+    "ready": Ready,
+    "counters": Counters,
+    "lanes_wanted": LanesWanted,
+    "client": ClientHandedOver,
+    "client_moved": ClientMoved,
+    "clients_ended": ClientsEnded,
+    "session_offered": SessionOffered,
+    "refused": Refused,
+    "crashed": Crashed,
+    "draining": Draining,
+}
+_KINDS = {made: kind for kind, made in _TYPES.items()}
+_FIELDS = {made: tuple(each.name for each in fields(made)) for made in _KINDS}
+
+
+def encode(message: Message) -> tuple[str, Mapping[str, Any]]:
+    """Return a message's type and map, as a channel sends them."""
+    made = type(message)
+    return _KINDS[made], {name: getattr(message, name) for name in _FIELDS[made]}
+
+
+def decode(message: ChannelMessage) -> Message:
+    """Return what came on the channel.
+
+    Raises:
+        ProtocolError: UNEXPECTED_MESSAGE for a type, MALFORMED for fields that are not known.
+    """
+    made = _TYPES.get(message.kind)
+    if made is None:
+        raise ProtocolError(Code.UNEXPECTED_MESSAGE, message.kind)
+    try:
+        return made(**message.fields)
+    except TypeError as error:
+        raise ProtocolError(Code.MALFORMED, f"{message.kind}: {error}") from error

@@ -1,0 +1,157 @@
+"""Opener of lanes for clients: chooses a session, waits for a lane of one, or lets control open a stream."""
+
+import math
+import random
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Final
+
+from towonel.edge.core.balance import MAX_TRIES, SESSION_CODES
+from towonel.edge.worker.clients import Client, ClientUse, ClientWaiter
+from towonel.edge.worker.counters import count
+from towonel.edge.worker.sessions import WorkerSession
+from towonel.relay.edge_lanes import LaneSession
+from towonel.wire import lane_open
+from towonel.wire.errors import Code, Unavailable
+from towonel.wire.lane_open import LaneOpen
+from towonel.wire.lanes import MAX_FIRST_BYTES
+from towonel.wire.preamble import Preamble
+
+if TYPE_CHECKING:
+    from towonel.edge.worker.service import ClientService
+
+LOOK_S: Final = 0.03  # in which a client that waits looks for a lane of other workers
+
+
+class Opener:
+    """Opener of lanes.
+
+    Args:
+        service: of the worker's clients.
+    """
+
+    def __init__(self, service: "ClientService") -> None:
+        self._service = service
+
+    def open(self, client: Client) -> None:
+        """Open a lane of the best session that has one, wait for one, or let control open a stream."""
+        service = self._service
+        ordered = service.balancer.order(
+            client.wanted,
+            self._find_untried(client),
+            now=service.loop.wheel.now,
+            draw=random.randrange,
+        )
+        if not ordered:
+            code = client.failure or Code.NO_AGENT
+            service.refuse(client, Unavailable(code, str(client.wanted)))
+            return
+        for session in ordered:
+            if not session.has_lanes:
+                self._hand_over(client, has_lanes=False)
+                return
+            if self._open_lane(client, session):
+                return
+        if self._move(client, ordered):
+            return
+        self._wait(client, [each.lanes for each in ordered if each.lanes is not None])
+
+    def open_on(self, client: Client, session_id: bytes) -> None:
+        """Open a lane of a session that has an idle one now, or do as for any client."""
+        session = self._service.sessions.get(session_id)
+        if session is None or not self._open_lane(client, session):
+            self.open(client)
+
+    def _find_untried(self, client: Client) -> Collection[WorkerSession]:
+        serving = self._service.sessions.find(client.route.tenant_id, client.wanted)
+        if not client.tried:
+            return serving
+        return [each for each in serving if each.session_id not in client.tried]
+
+    def _open_lane(self, client: Client, session: WorkerSession) -> bool:
+        lanes = session.lanes
+        if lanes is None or not lanes.idle:
+            return False
+        use = ClientUse(client, session)
+        content = lane_open.encode(
+            LaneOpen(
+                Preamble(
+                    client.source,
+                    client.destination,
+                    client.wanted,
+                    client.server_name,
+                    None if client.record is None else client.record.traceparent,
+                ),
+                client.data,
+                more=len(client.data) >= MAX_FIRST_BYTES,
+            )
+        )
+        if not lanes.open(content, use, repeatable=client.is_repeatable):
+            return False
+        client.use = use
+        client.tries += 1
+        return True
+
+    def _may_move(self, client: Client) -> bool:
+        counts = self._service.lanes.counts
+        return not (counts.is_alone or client.is_moved or client.tries or self._service.is_orphan)
+
+    def _move(self, client: Client, sessions: Iterable[WorkerSession]) -> bool:
+        """Let another worker serve a client that has an idle lane for it, if there is one."""
+        if not self._may_move(client):
+            return False
+        count, worker = max((each.find_idle_elsewhere() for each in sessions), default=(0, 0))
+        if count:
+            self._stop_waiting(client)
+            self._service.move(client, worker)
+        return bool(count)
+
+    def _wait(self, client: Client, lanes: list[LaneSession]) -> None:
+        waiter = ClientWaiter(client)
+        look_s = LOOK_S if self._may_move(client) else math.inf
+        if self._service.lanes.wait(lanes, waiter, look_s):
+            client.waiter = waiter
+        else:
+            self.overflow(client)
+
+    def look_elsewhere(self, client: Client) -> bool:
+        """Move a client that waits, if another worker has a lane for it by now."""
+        return self._move(client, self._find_untried(client))
+
+    def overflow(self, client: Client) -> None:
+        """Let control open a stream for a client that got no lane, as long as these are few."""
+        if self._service.handed_over.has_room:
+            self._hand_over(client, has_lanes=True)
+        else:
+            self._service.refuse(client, Unavailable(Code.OVERLOADED, "clients without a lane"))
+
+    def _hand_over(self, client: Client, *, has_lanes: bool) -> None:
+        self._service.take_out(client)
+        self._service.handed_over.give(client, has_lanes=has_lanes)
+
+    def retry(self, client: Client, session: WorkerSession, code: Code, *, may_retry: bool) -> None:
+        """Try another lane for a client whose use failed, where its bytes cannot happen twice."""
+        client.use = None
+        client.failure = code
+        if code not in SESSION_CODES:
+            self._service.balancer.record_failure(
+                client.wanted, session.session_id, self._service.loop.wheel.now
+            )
+        if code is not Code.SESSION_LOST:  # it may have other lanes
+            client.tried |= {session.session_id}
+        if not may_retry or client.tries >= MAX_TRIES:
+            self._service.refuse(client, Unavailable(code, str(client.wanted)))
+            return
+        count(self._service.counters.retries, code)
+        self.open(client)
+
+    def cancel(self, client: Client, code: Code) -> None:
+        """Stop opening a lane for a client."""
+        self._stop_waiting(client)
+        use, client.use = client.use, None
+        if use is not None and use.session.lanes is not None:
+            use.session.lanes.cancel(use, code)
+
+    def _stop_waiting(self, client: Client) -> None:
+        waiter, client.waiter = client.waiter, None
+        if waiter is not None:
+            self._service.lanes.stop_waiting(waiter)

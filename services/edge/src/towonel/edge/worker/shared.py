@@ -1,0 +1,22 @@
+"""Shared counts of the clients and lanes of an edge's workers, in rows of one memory."""
+
+from towonel.edge.core.shared_clients import Columns, SharedClients, plan_columns
+from towonel.edge.worker.messages import Start
+from towonel.relay.core.lane_counts import LaneCounts, count_columns
+from towonel.relay.shared_rows import map_rows
+
+
+def count_all_columns(start: Start) -> tuple[int, Columns]:
+    """Return the numbers of a row: about lanes, and about clients behind them."""
+    return count_columns(start.sessions), plan_columns(start.clients, start.workers)
+
+
+def map_shared(start: Start, descriptor: int) -> tuple[LaneCounts, SharedClients | None]:
+    """Return the counts of lanes and clients in what workers share; None where there is one worker."""
+    of_lanes, of_clients = count_all_columns(start)
+    rows = map_rows(descriptor, start.workers, of_lanes + of_clients.total)
+    lanes = LaneCounts([row[:of_lanes] for row in rows], start.number)
+    if start.workers == 1:
+        return lanes, None
+    clients = [row[of_lanes:] for row in rows]
+    return lanes, SharedClients(clients, start.number, of_clients.places, start.secret)

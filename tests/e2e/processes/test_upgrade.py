@@ -1,0 +1,136 @@
+"""Upgrade of an edge: a second process takes its listening sockets over, and no client notices."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+import pytest_asyncio
+from support.clients import Client
+from support.origins import Certificates, CommandOrigin, expected_digest
+from support.programs import OwnProcess, ProcessRunner, Program
+from support.stack import Node, Stack, ready, service, until
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.processes]
+SIZE = 8 * 1024 * 1024
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def client(
+    fresh_processes: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
+) -> AsyncIterator[Client]:
+    """A client of a service whose agent has lanes."""
+    stack = fresh_processes
+    agent = await stack.start_agent(await stack.invite(hostname), service(hostname, origin.port))
+    await agent.reaches(2, "towonel_agent_lanes", state="idle")
+    yield Client(stack.edge_port, certificates.client(), hostname)
+
+
+@dataclass
+class Arrivals:
+    """Clients that come at a steady rate, each with a connection of its own."""
+
+    client: Client
+    pause_s: float
+    answers: list[bytes] = field(default_factory=list[bytes])
+
+    async def run(self, tasks: asyncio.TaskGroup, done: asyncio.Event) -> None:
+        """Let clients come until `done`; one that fails fails the test."""
+        while not done.is_set():
+            tasks.create_task(self._ask())
+            await asyncio.sleep(self.pause_s)
+
+    async def _ask(self) -> None:
+        self.answers.append(await self.client.ask("name"))
+
+
+def newest_log(stack: Stack) -> str:
+    assert isinstance(stack.runner, ProcessRunner), "programs are processes"
+    return stack.runner.programs[-1].log()
+
+
+async def upgrade(stack: Stack) -> Node[Program]:
+    """Start a process that replaces the edge, and wait until the old one has ended well."""
+    old = stack.edges[0]
+    environ = {**old.environ, "TOWONEL_EDGE_UPGRADE": "true"}
+    program = await stack.runner.start("edge", environ)
+    assert isinstance(old.program, OwnProcess), "it ends by itself"
+    assert await old.program.wait() == 0
+    new = Node(program, old.port, old.health_port, environ)
+    stack.edges[0] = new
+    await ready(new)
+    return new
+
+
+async def upgrade_among(stack: Stack, client: Client, rate: int, settled: int) -> Arrivals:
+    """Upgrade while clients come, until so many have been served by the new process."""
+    arrivals, done = Arrivals(client, 1 / rate), asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(arrivals.run(tasks, done))
+        await until(lambda: len(arrivals.answers) > settled)
+        new = await upgrade(stack)
+        await new.reaches(settled, "towonel_edge_connections_served_total", way="lane")
+        done.set()
+    return arrivals
+
+
+async def test_no_client_fails_while_an_edge_is_upgraded(
+    fresh_processes: Stack, client: Client
+) -> None:
+    arrivals = await upgrade_among(fresh_processes, client, rate=20, settled=5)
+
+    assert set(arrivals.answers) == {b"home\n"}
+    new = fresh_processes.edges[0]
+    assert await new.metric("towonel_edge_connections_refused_total") == 0
+
+
+async def downloaded_during_upgrade(stack: Stack, client: Client) -> str:
+    """Return the hash of a download that an upgrade finds under way."""
+    async with client.connect() as (reader, writer):
+        writer.write(f"source {SIZE}\n".encode())
+        first = await reader.readexactly(1)
+        upgrading = asyncio.create_task(upgrade(stack))
+        old = stack.edges[0].program
+        await until(lambda: "edge.listener_closed" in old.log())
+        await until(lambda: "edge.started" in newest_log(stack))
+        rest = await reader.readexactly(SIZE - 1)
+        writer.close()
+        await upgrading
+    return hashlib.sha256(first + rest).hexdigest()
+
+
+async def test_a_download_over_a_lane_outlives_the_upgrade(
+    fresh_processes: Stack, client: Client
+) -> None:
+    assert await downloaded_during_upgrade(fresh_processes, client) == expected_digest(SIZE)
+
+
+async def test_a_download_over_a_stream_outlives_the_upgrade(
+    fresh_processes: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
+) -> None:
+    stack = fresh_processes
+    served = service(hostname, origin.port)
+    await stack.start_agent(await stack.invite(hostname), served, TOWONEL_AGENT_LANES="off")
+    client = Client(stack.edge_port, certificates.client(), hostname)
+
+    assert await downloaded_during_upgrade(stack, client) == expected_digest(SIZE)
+
+
+async def test_an_upgrade_without_an_edge_to_replace_is_a_start(fresh_processes: Stack) -> None:
+    old = fresh_processes.edges[0]
+    assert await old.program.stop() == 0
+    old.environ["TOWONEL_EDGE_UPGRADE"] = "true"
+    await fresh_processes.restart(old)
+
+    assert await old.metric("towonel_edge_ready") == 1
+
+
+@pytest.mark.soak
+async def test_no_client_of_200_a_second_fails_while_an_edge_is_upgraded(
+    fresh_processes: Stack, client: Client
+) -> None:
+    arrivals = await upgrade_among(fresh_processes, client, rate=200, settled=400)
+
+    assert len(arrivals.answers) > 800
+    assert set(arrivals.answers) == {b"home\n"}
