@@ -22,7 +22,8 @@ from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.core.lane_pool import LanePool
 from towonel.relay.loop import Loop, TurnGroup
 from towonel.relay.memory import Memory
-from towonel.relay.sessions.edge import EdgeLane, LaneSession, LaneUse, SessionOwner
+from towonel.relay.sessions.edge import LaneSession, SessionOwner
+from towonel.relay.sessions.edge_lane import EdgeLane, LaneUse
 from towonel.relay.sessions.waiting_room import Wait, Waiter
 from towonel.relay.tls.lane_tls import EdgeTls
 from towonel.wire.errors import Code

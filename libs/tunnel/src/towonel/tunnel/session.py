@@ -111,6 +111,7 @@ class Session(ChannelHandler):
         timing: Timing = DEFAULT_TIMING,
     ) -> None:
         self.connection = connection
+        self.has_streams = connection.has_streams  # else clients come over lanes alone
         self._listener = listener
         self._report_refused = on_refused
         self._loop = asyncio.get_running_loop()
@@ -142,11 +143,6 @@ class Session(ChannelHandler):
     def active(self) -> int:
         """Number of open streams."""
         return self.channel.streams.count
-
-    @property
-    def has_streams(self) -> bool:
-        """Whether clients may come by streams, and not over lanes alone."""
-        return self.connection.has_streams
 
     @property
     def going_away(self) -> bool:

@@ -127,12 +127,8 @@ class RouteStore:
         if change or before != delta.revision:
             self._is_unsaved.set()
         if change:
-            log.info(
-                "routes.changed",
-                revision=delta.revision,
-                changed=len(change.changed),
-                blocked=[tenant_id.hex() for tenant_id in change.blocked],
-            )
+            blocked, count = [each.hex() for each in change.blocked], len(change.changed)
+            log.info("routes.changed", revision=delta.revision, changed=count, blocked=blocked)
 
     async def save_changes(self, pause_s: float) -> None:
         """Write the file whenever something has changed, at most once in `pause_s` seconds.

@@ -1,6 +1,5 @@
 """Agent's lanes of one session: dialed ahead, pinged while idle, and used for the edge's clients."""
 
-import random
 import socket
 from collections.abc import Callable
 from typing import Final, override
@@ -14,7 +13,7 @@ from towonel.relay.core.lane_state import LaneState
 from towonel.relay.lane import Lane
 from towonel.relay.loop import Loop, TurnGroup
 from towonel.relay.memory import Memory
-from towonel.relay.sessions.dialer import LaneDialer
+from towonel.relay.sessions.dialer import LaneDialer, draw
 from towonel.relay.tls.lane_tls import AgentTls
 from towonel.wire import lanes
 from towonel.wire.errors import Code, ProtocolError
@@ -196,7 +195,7 @@ class AgentLane(Lane):
         self._more = False  # bytes of the client wait for ACCEPT
         self._worked = False
         self._pinged = False
-        self._ping_s = _PING_LEAST_S + _PING_SPREAD_S * _draw()
+        self._ping_s = _PING_LEAST_S + _PING_SPREAD_S * draw()
         self._accept_delay = _AcceptDelay(self)
 
     def accept(self, connection: Connection) -> None:
@@ -296,7 +295,3 @@ class AgentLane(Lane):
         self.session.forget(self, code, worked=self._worked)
         if use is not None:
             use.on_cancelled(code)
-
-
-def _draw() -> float:
-    return random.random()  # noqa: S311 spreads timers, and is no secret

@@ -98,7 +98,7 @@ class LaneDialer(DialOwner):
         """Note that a lane was not admitted; the next one is dialed later."""
         is_last = self.choice.note_failure(kind)
         if self.choice.failures:
-            self.loop.wheel.arm(self._redial, self.choice.redial_after_s(_draw()))
+            self.loop.wheel.arm(self._redial, self.choice.redial_after_s(draw()))
         self.on_failure(code, is_last=is_last)
 
     def note_refusal(self, code: Code) -> None:
@@ -121,7 +121,7 @@ class LaneDialer(DialOwner):
         self.dial_missing()
 
     def _arm_trial(self) -> None:
-        self.loop.wheel.arm(self._trial, self.choice.retry_after_s(_draw()))
+        self.loop.wheel.arm(self._trial, self.choice.retry_after_s(draw()))
 
     @override
     def on_failed(self, dial: LaneDial, code: Code) -> None:
@@ -167,5 +167,6 @@ class _Trial(Timed):
         self._dialer.try_preferred()
 
 
-def _draw() -> float:
-    return random.random()  # noqa: S311 spreads dials, and is no secret
+def draw() -> float:
+    """Return a number from 0 to 1 by which timers are spread."""
+    return random.random()  # noqa: S311 it is no secret

@@ -1,50 +1,14 @@
-"""Edge's lanes of one session: its pool, and what clients use them for."""
+"""Edge's lanes of one session: its pool, and the clients that wait for a lane."""
 
-import socket
 from math import ceil
-from typing import Final, override
 
-from towonel.identity.lanes import SEAL_BYTES, LaneSeal
 from towonel.relay.core.lane_counts import NO_LANES, NO_SLOT, LaneCounts, LaneSums
 from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.core.lane_pool import MAX_IDLE, LanePool, lane_wait_s
-from towonel.relay.core.lane_state import LaneState
-from towonel.relay.lane import Lane
-from towonel.relay.loop import Loop, TurnGroup
-from towonel.relay.memory import Memory
+from towonel.relay.loop import TurnGroup
+from towonel.relay.sessions.edge_lane import EdgeLane, LaneUse
 from towonel.relay.sessions.waiting_room import WaitingRoom
-from towonel.wire import lanes
 from towonel.wire.errors import Code
-from towonel.wire.lanes import PROBE_BYTES, FrameType
-
-PING_AFTER_S: Final = 0.25  # without an answer to OPEN
-PONG_S: Final = 1.0
-
-
-class LaneUse:
-    """Use of a lane by a client, until it is accepted; the client's handler inherits from this.
-
-    Attributes:
-        lane: set while the OPEN is unanswered.
-    """
-
-    lane: "EdgeLane | None" = None
-
-    def on_accepted(self, lane: "EdgeLane") -> None:
-        """Attach the client by `lane.attach(Connection(...))`, at once, since bytes may follow.
-
-        A client that is gone is ended by `lane.end_use(code)` instead.
-        """
-        raise NotImplementedError
-
-    def on_failed(self, code: Code, *, may_retry: bool) -> None:
-        """Act on a use that was not accepted.
-
-        Args:
-            code: of the agent's REJECT or RESET, or why the lane was lost.
-            may_retry: whether the client's bytes may be sent to another lane without happening twice.
-        """
-        raise NotImplementedError
 
 
 class SessionOwner:
@@ -152,12 +116,12 @@ class LaneSession(WaitingRoom):
 
     # Of its lanes.
 
-    def add(self, lane: "EdgeLane") -> None:
+    def add(self, lane: EdgeLane) -> None:
         """Take a lane that was admitted; admission bounds how many are idle."""
         self._inside_tls += lane.kind is LaneKind.TLS
         self._offer(lane)
 
-    def release(self, lane: "EdgeLane") -> None:
+    def release(self, lane: EdgeLane) -> None:
         """Take a lane back after its use; one that has still to send waits until it has."""
         self.busy.discard(lane)
         if not lane.clear:
@@ -167,7 +131,7 @@ class LaneSession(WaitingRoom):
         else:
             self._offer(lane)
 
-    def _offer(self, lane: "EdgeLane") -> None:
+    def _offer(self, lane: EdgeLane) -> None:
         self.idle.append(lane)
         waiter = self.take_next() if self.waits else None
         if waiter is not None:
@@ -175,7 +139,7 @@ class LaneSession(WaitingRoom):
         if self._is_shared:
             self._counts.put_used(self.slot, len(self.idle), self.in_use)
 
-    def forget(self, lane: "EdgeLane", code: Code) -> None:
+    def forget(self, lane: EdgeLane, code: Code) -> None:
         """Drop a lane that is closed."""
         if lane in self.busy:
             self.busy.remove(lane)
@@ -216,105 +180,3 @@ class LaneSession(WaitingRoom):
         self.go_away()
         for lane in [*self.busy, *self.unsent]:
             lane.cut(code)
-
-
-class EdgeLane(Lane):
-    """Edge's end of a lane; arguments as of `Lane`, and its session and seal."""
-
-    def __init__(
-        self, sock: socket.socket, loop: Loop, memory: Memory, session: LaneSession, seal: LaneSeal
-    ) -> None:
-        super().__init__(sock, loop, memory, LaneState(is_edge=True))
-        self.session = session
-        self.group = session.group
-        self._seal = seal
-        self._use: LaneUse | None = None
-        self._repeatable = False
-        self._taken = False  # bytes of the OPEN, by the kernel
-        self._pinged = False
-
-    def open(self, content: bytes, use: LaneUse, *, repeatable: bool) -> bool:
-        """Send OPEN, and return whether the lane is there still."""
-        number = self.state.open()
-        self.resting = False
-        head = lanes.encode_head(FrameType.OPEN, number, len(content) + SEAL_BYTES)
-        self._taken = self.send(head + self._seal.seal(number, head, content)) > 0
-        if self.closed:
-            return False
-        self._use, use.lane = use, self
-        self._repeatable = repeatable
-        self._pinged = False
-        self.loop.wheel.arm(self, PING_AFTER_S)
-        return True
-
-    def cancel(self, code: Code) -> None:
-        """Give up the use that is not accepted."""
-        self._take_use()
-        self.end_use(code)
-
-    def _take_use(self) -> LaneUse | None:
-        use, self._use = self._use, None
-        if use is not None:
-            use.lane = None
-        return use
-
-    @override
-    def on_accept(self) -> None:
-        use = self._take_use()
-        if use is not None:
-            use.on_accepted(self)
-
-    @override
-    def on_reject(self, code: Code) -> None:
-        self._fail(code, may_retry=True)
-
-    @override
-    def on_reset(self, code: Code) -> None:
-        self._fail(code, may_retry=self._repeatable)
-
-    def _fail(self, code: Code, *, may_retry: bool) -> None:
-        use = self._take_use()
-        self.end_use(code)
-        if use is not None:
-            use.on_failed(code, may_retry=may_retry)
-
-    @override
-    def on_idle(self) -> None:
-        self.session.release(self)
-
-    @override
-    def on_clear(self) -> None:
-        if not self.resting:
-            super().on_clear()
-        elif self in self.session.unsent:
-            self.session.unsent.remove(self)
-            self.session.release(self)
-
-    @override
-    def on_sent(self, count: int) -> None:
-        if count:
-            self._taken = True
-
-    @override
-    def on_deadline(self) -> None:
-        """See whether the agent is there: a slow origin lets it answer, a vanished agent does not."""
-        if self._use is None:
-            return
-        if self._pinged:
-            self.lose(Code.SESSION_LOST)
-            return
-        self._pinged = True
-        self.loop.wheel.arm(self, PONG_S)
-        if self.clear:  # else it has not even taken the OPEN
-            self.send_frame(lanes.encode_head(FrameType.PING, 0, PROBE_BYTES) + bytes(PROBE_BYTES))
-
-    @override
-    def on_pong(self) -> None:
-        self._pinged = False
-
-    @override
-    def on_lost(self, code: Code) -> None:
-        self.session.forget(self, code)
-        use = self._take_use()
-        if use is not None:
-            use.on_failed(code, may_retry=self._repeatable or not self._taken)

@@ -9,16 +9,13 @@ ClientHello that offers the protocol of lanes and no other; one that offers that
 """
 
 import socket
-from collections.abc import Mapping
-from enum import Enum
 from typing import TYPE_CHECKING, Final, override
 
 from towonel.edge.core.access_log import AccessRecord
 from towonel.edge.core.admission import Ticket
+from towonel.edge.core.agent_connections import AGENTS, AgentConnection
 from towonel.edge.worker.acceptor import SocketName
 from towonel.edge.worker.messages import ClientMoved, Refused
-from towonel.edge.worker.sessions import WorkerSession
-from towonel.relay.edge_lanes import EdgeLane, LaneSession, LaneUse, Waiter
 from towonel.relay.loop import BROKEN, ENDED, READABLE, Handler
 from towonel.runtime.addresses import source_of
 from towonel.wire import clienthello, lane_admission, proxy
@@ -27,9 +24,9 @@ from towonel.wire.errors import Code, ProtocolError, TowonelError, Unavailable
 from towonel.wire.names import Hostname, ServiceKey
 from towonel.wire.proxy import Address
 from towonel.wire.routes import Route
-from towonel.wire.tcp import session_frames
 
 if TYPE_CHECKING:
+    from towonel.edge.worker.opener import ClientUse, ClientWaiter
     from towonel.edge.worker.service import ClientService
 
 FIRST_BYTES: Final = 16 * 1024  # a ClientHello at its largest, and all that is held for a retry
@@ -37,21 +34,6 @@ FREE_READS: Final = 16  # more than an ordinary client needs; then a tick before
 _LANE: Final = lane_admission.MAGIC[0]
 
 _NONE_TRIED: Final[frozenset[bytes]] = frozenset()
-
-
-class AgentConnection(Enum):
-    """Connection that is an agent's, and no client's."""
-
-    LANE = "lane"
-    TLS_LANE = "tls_lane"
-    SESSION = "session"
-
-
-# By all the protocols that a ClientHello offers.
-_AGENTS: Final[Mapping[tuple[bytes, ...], AgentConnection]] = {
-    (lane_admission.ALPN,): AgentConnection.TLS_LANE,
-    (session_frames.ALPN,): AgentConnection.SESSION,
-}
 
 
 class Client(Handler):
@@ -242,7 +224,7 @@ class Client(Handler):
         if isinstance(hello, Incomplete):
             self._wait_for(hello.needed)
             return
-        if (agents := _AGENTS.get(hello.protocols)) is not None:
+        if (agents := AGENTS.get(hello.protocols)) is not None:
             self._set_low_water(1)
             self.service.admit(self, agents)
             return
@@ -289,43 +271,6 @@ class Client(Handler):
 
     def _refuse(self, error: TowonelError) -> None:
         self.service.refuse(self, error)
-
-
-class ClientUse(LaneUse):
-    """Use of a lane that is opened for a client."""
-
-    def __init__(self, client: Client, session: WorkerSession) -> None:
-        self.client = client
-        self.session = session
-
-    @override
-    def on_accepted(self, lane: EdgeLane) -> None:
-        self.client.service.relay(self.client, self.session, lane)
-
-    @override
-    def on_failed(self, code: Code, *, may_retry: bool) -> None:
-        self.client.service.opener.retry(self.client, self.session, code, may_retry=may_retry)
-
-
-class ClientWaiter(Waiter):
-    """Client that waits for a lane."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-
-    @override
-    def on_lane(self, session: LaneSession) -> None:
-        self.client.waiter = None
-        self.client.service.opener.open_on(self.client, session.session_id)
-
-    @override
-    def look_elsewhere(self) -> bool:
-        return self.client.service.opener.look_elsewhere(self.client)
-
-    @override
-    def on_no_lane(self) -> None:
-        self.client.waiter = None
-        self.client.service.opener.overflow(self.client)
 
 
 def _header_bytes(data: bytes) -> int:

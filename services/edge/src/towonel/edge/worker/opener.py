@@ -3,13 +3,13 @@
 import math
 import random
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, override
 
 from towonel.edge.core.balance import MAX_TRIES, SESSION_CODES
-from towonel.edge.worker.clients import Client, ClientUse, ClientWaiter
+from towonel.edge.worker.clients import Client
 from towonel.edge.worker.counters import count
 from towonel.edge.worker.sessions import WorkerSession
-from towonel.relay.edge_lanes import LaneSession
+from towonel.relay.edge_lanes import EdgeLane, LaneSession, LaneUse, Waiter
 from towonel.wire import lane_open
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.lane_open import LaneOpen
@@ -20,6 +20,43 @@ if TYPE_CHECKING:
     from towonel.edge.worker.service import ClientService
 
 LOOK_S: Final = 0.03  # in which a client that waits looks for a lane of other workers
+
+
+class ClientUse(LaneUse):
+    """Use of a lane that is opened for a client."""
+
+    def __init__(self, client: Client, session: WorkerSession) -> None:
+        self.client = client
+        self.session = session
+
+    @override
+    def on_accepted(self, lane: EdgeLane) -> None:
+        self.client.service.relay(self.client, self.session, lane)
+
+    @override
+    def on_failed(self, code: Code, *, may_retry: bool) -> None:
+        self.client.service.opener.retry(self.client, self.session, code, may_retry=may_retry)
+
+
+class ClientWaiter(Waiter):
+    """Client that waits for a lane."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    @override
+    def on_lane(self, session: LaneSession) -> None:
+        self.client.waiter = None
+        self.client.service.opener.open_on(self.client, session.session_id)
+
+    @override
+    def look_elsewhere(self) -> bool:
+        return self.client.service.opener.look_elsewhere(self.client)
+
+    @override
+    def on_no_lane(self) -> None:
+        self.client.waiter = None
+        self.client.service.opener.overflow(self.client)
 
 
 class Opener:

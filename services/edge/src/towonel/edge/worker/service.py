@@ -8,13 +8,14 @@ from typing import Final, assert_never
 
 from towonel.edge.core.access_log import AccessRecord, Way
 from towonel.edge.core.admission import Admission, AdmissionLimits
+from towonel.edge.core.agent_connections import AgentConnection
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.shared_clients import SharedClients
 from towonel.edge.core.trusted_proxies import describe_peer
 from towonel.edge.worker.acceptor import SocketName
 from towonel.edge.worker.access_log import AccessLog
-from towonel.edge.worker.clients import AgentConnection, Client
+from towonel.edge.worker.clients import Client
 from towonel.edge.worker.counters import WorkerCounters, count
 from towonel.edge.worker.handed_over import HandedOver
 from towonel.edge.worker.messages import ClientMoved, Crashed, Start
