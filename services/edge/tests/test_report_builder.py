@@ -143,7 +143,7 @@ async def test_lanes_of_an_agent_are_reported_with_the_way_that_its_clients_take
         for edge.lanes in (Lanes(0, 0, 2), Lanes(3, 4, 8), Lanes(0, 0, 8)):
             (session,) = (await edge.report()).sessions
             ways.append((session.way, session.way_reason, session.active_streams))
-            assert session.lanes == edge.lanes
+            assert session.lanes == edge.lanes[:3]
             by_way = edge.metrics.sessions_by_way
             assert by_way.labels(session.way)._value.get() == sum_samples(by_way) == 1
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
@@ -16,7 +15,7 @@ from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
 
 ALICE, BOB = TenantId(b"a" * 32), TenantId(b"b" * 32)
-HOME, OFFICE = ip_address("192.0.2.1"), ip_address("192.0.2.2")
+HOME, OFFICE = "192.0.2.1", "192.0.2.2"
 APP = ServiceKey(ServiceKind.HTTPS, "app.example.eu")
 PLACES: Mapping[ServiceKey | None, int] = {None: 40, APP: 8}
 

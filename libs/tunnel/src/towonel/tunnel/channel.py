@@ -55,8 +55,8 @@ class ChannelHandler(Protocol):
         ...
 
     def on_lanes_wanted(self, count: int) -> None:
-        """The peer, an edge, wants so many lanes."""
-        ...
+        """The peer, an edge, wants so many lanes; an agent that says so is refused before."""
+        raise AssertionError("an edge is told nothing of the kind")
 
     def on_ended(self, reason: CloseReason) -> None:
         """The session was open, and is over; the last call."""

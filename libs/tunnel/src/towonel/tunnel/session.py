@@ -216,10 +216,6 @@ class Session(ChannelHandler):
         self._listener.on_going_away(self)
 
     @override
-    def on_lanes_wanted(self, count: int) -> None:
-        raise AssertionError("an agent that says so is refused before")
-
-    @override
     def on_ended(self, reason: CloseReason) -> None:
         self._listener.on_ended(self, reason.code)
 
