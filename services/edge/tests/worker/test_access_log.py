@@ -111,7 +111,7 @@ async def test_a_client_of_a_lane_is_one_line(
 ) -> None:
     async with start(Absent(), share=1.0) as edge:
         lane = await asyncio.to_thread(dial_lane, ("127.0.0.1", edge.port))
-        await until(lambda: counted("lanes_admitted_total") == 1)
+        await until(lambda: counted("lanes_admitted_total", way="lane") == 1)
         address, trace = await use_lane(edge, lane)
         await until(lambda: len(ended(lines)) == 1)
         lane.sock.close()

@@ -28,11 +28,11 @@ from towonel.wire.names import ServiceKey
 
 MAX_REPORT_BYTES = 8 * 1024 * 1024 - 4096  # the hub takes 8 MiB
 EDGE_TEXTS = 20  # names of fields and values beside the lists
-SESSION_BYTES = 635  # a session without services, at its largest, as JSON
+SESSION_BYTES = 603  # a session without services, at its largest, as JSON
 SESSION_TEXTS = 23  # names of fields and values
 TENANT_BYTES = 208
 TENANT_TEXTS = 6
-MAX_SOFTWARE_CHARS = 64
+MAX_SOFTWARE_CHARS = 48
 YIELD_EVERY = 250  # items built before clients get their turn: well below a millisecond
 
 
