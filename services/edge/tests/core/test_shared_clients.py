@@ -137,3 +137,17 @@ def test_counts_are_never_too_low_and_nothing_is_left_at_the_end(
         workers[number].add(workers[number].find_places(key), -count)
 
     assert not any(any(row) for row in rows)
+
+
+def test_a_worker_alone_needs_no_places_of_keys() -> None:
+    assert plan_columns(10_000, 1).places == 0
+    assert plan_columns(10_000, 2).places >= 40_000
+
+
+def test_clients_by_stream_for_want_of_a_lane_are_told_to_the_others() -> None:
+    workers = Workers(3, AdmissionLimits(clients=9, per_source=9, per_tenant=9))
+    shared = [workers.map(own) for own in range(3)]
+    shared[1].put_by_stream(3)
+    shared[2].put_by_stream(4)
+
+    assert [each.by_stream_elsewhere for each in shared] == [7, 4, 3]
