@@ -250,3 +250,14 @@ def test_an_agent_above_a_limit_on_sessions_is_refused_but_its_renewals_are_not(
     assert isinstance(close, Close)
     assert close.reason.code is Code.LIMIT_EXCEEDED
     assert admitted.hear(Renew(admitted.grant(lives_s=600)), 102) == []
+
+
+def test_a_session_holds_the_services_that_it_shares_through_its_renewals() -> None:
+    dialogue = Dialogue().open()
+    shared = frozenset([SERVICE])
+
+    dialogue.machine.share_services(shared)
+    dialogue.hear(Renew(dialogue.grant(lives_s=2 * GRANT_S)), 120)
+
+    assert dialogue.machine.agent.services is shared
+    assert dialogue.machine.agent.grant.not_after_ms == UNIX_MS + 2 * GRANT_S * 1000
