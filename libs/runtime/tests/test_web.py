@@ -147,9 +147,8 @@ async def test_a_malformed_request_is_answered_with_the_rule_that_it_breaks(junk
 
     assert head.startswith(b"HTTP/1.1 400")
     assert json.loads(body)["error"]["code"] == "invalid_request"
-    assert (
-        "16384 bytes" in json.loads(body)["error"]["message"]
-    )  # nothing follows: it is read to its end
+    # Nothing follows the answer: the connection was read to its end.
+    assert "16384 bytes" in json.loads(body)["error"]["message"]
     assert answer.startswith(b"HTTP/1.1 200")
 
 

@@ -19,10 +19,10 @@ PACKET_BYTES = 1_200
 class Sessions:
     """Sessions of one tenant whose agents acknowledge when they are told to; counts who looks for room."""
 
-    def __init__(self, session_bytes: int = MAX_SESSION_BYTES) -> None:
-        self.tenant = SendBudget(4 * MAX_SESSION_BYTES)
-        self.budget = SendBudget(session_bytes, self.tenant)
-        self.other = SendBudget(session_bytes, self.tenant)
+    def __init__(self, tenant: SendBudget | None = None) -> None:
+        self.tenant = tenant or SendBudget(4 * MAX_SESSION_BYTES)
+        self.budget = SendBudget(MAX_SESSION_BYTES, self.tenant)
+        self.other = SendBudget(MAX_SESSION_BYTES, self.tenant)
         self.credit = SessionCredit(lambda _: None, lambda: 0.0, lambda: 0.1, ReceiveShare())
         self.looks = 0
         self.sent_bytes = 0
@@ -124,6 +124,57 @@ async def test_a_writer_that_lacks_credit_of_its_own_wakes_the_next() -> None:
         await waiting
     assert not long[0].done()
     long[0].cancel()
+
+
+class Stalled:
+    """A tenant with little room beside a session that acknowledges nothing, and two that wait for it."""
+
+    def __init__(self) -> None:
+        self.tenant = SendBudget(MAX_SESSION_BYTES)
+        self.tenant.take(MAX_SESSION_BYTES - PACKET_BYTES)
+        self.one, self.two = Sessions(self.tenant), Sessions(self.tenant)
+        self.one.budget.take(PACKET_BYTES)
+
+    async def write(self) -> tuple[asyncio.Task[None], asyncio.Task[None]]:
+        (one,), (two,) = await self.one.write(1, 10), await self.two.write(1, 10)
+        assert len(self.tenant._waiting) == 2
+        return one, two
+
+
+async def test_a_writer_that_is_cancelled_when_there_is_room_leaves_it_to_another_session() -> None:
+    stalled = Stalled()
+    one, two = await stalled.write()
+    stalled.one.budget.release(PACKET_BYTES)
+    one.cancel()
+    async with asyncio.timeout(5):
+        await two
+
+    assert one.cancelled()
+
+
+async def test_a_writer_whose_credit_is_gone_when_there_is_room_leaves_it_to_another_session() -> (
+    None
+):
+    stalled = Stalled()
+    one, two = await stalled.write()
+    stalled.one.credit.spend(SESSION_WINDOW_BYTES)
+    stalled.one.budget.release(PACKET_BYTES)
+    async with asyncio.timeout(5):
+        await two
+
+    assert not one.done()
+    one.cancel()
+
+
+async def test_a_session_that_ends_leaves_its_room_to_writers_of_another() -> None:
+    stalled = Stalled()
+    one, two = await stalled.write()
+    stalled.one.budget.leave()
+    one.cancel()
+    async with asyncio.timeout(5):
+        await two
+
+    assert one.cancelled()
 
 
 async def test_writers_of_a_session_that_ended_wait_for_its_tenant_no_longer() -> None:

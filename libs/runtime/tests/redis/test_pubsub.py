@@ -17,7 +17,7 @@ from support.redis_server import flood, redis_server, running_redis
 
 from towonel.runtime.backoff import Backoff
 from towonel.runtime.redis.pubsub import BATCH, PAUSE_S, Subscription
-from towonel.runtime.redis.replies import MAX_REPLY_BYTES
+from towonel.runtime.redis.replies import MAX_REPLY_BYTES, limit_replies
 
 
 class RecordedBackoff(Backoff):
@@ -58,6 +58,7 @@ class Receiver:
 @contextlib.asynccontextmanager
 async def receiving(url: str, backoff: Backoff | None = None) -> AsyncGenerator[Receiver]:
     async with Redis.from_url(url) as redis, asyncio.TaskGroup() as tasks:
+        limit_replies(redis.connection_pool)
         receiver = Receiver(redis, backoff or Backoff(0.01, 0.05))
         running = tasks.create_task(receiver.run())
         yield receiver

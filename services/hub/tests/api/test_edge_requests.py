@@ -9,6 +9,7 @@ from support.hub import TestHub, new_key, running_hub, state
 from support.legacy_client import EVENT_S, legacy_client
 
 from towonel.client.hub import HubClient
+from towonel.hub.api.legacy.route_stream import _events
 from towonel.hub.bounds import Bounds
 from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
@@ -85,3 +86,23 @@ async def test_a_table_comes_in_parts_that_are_one_text(hub: TestHub) -> None:
     assert set(table["routes"]) == set(names)
     assert max(parts) < 64 * 1024
     assert len(parts) > 3
+
+
+async def test_streams_that_are_read_slowly_hold_an_equal_table_once(hub: TestHub) -> None:
+    async with legacy_client(hub) as agent:
+        key, edge = await agent.tenant("*.a.eu"), await agent.edge()
+        await agent.accept(key, 1, "upsert_agent", agent_id=new_key().public)
+        await hub.client().apply_desired_state(key, state("x.a.eu"))
+        await hub.client().follow_routes(edge, None)  # so that the hub knows it
+        context, sent = hub.context, list[bytes]()
+        async with contextlib.AsyncExitStack() as streams:
+            for _ in range(2):
+                events = _events(context, edge.public)
+                await streams.enter_async_context(contextlib.aclosing(events))
+                sent += [await anext(events) for _ in range(2)]
+            first, second = context.subscribers.values()
+
+    assert sent == [b"", b"event: routes\ndata: "] * 2
+    assert first
+    assert first is second
+    assert not context.subscribers

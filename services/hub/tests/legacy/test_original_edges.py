@@ -177,7 +177,7 @@ async def test_an_edge_that_leaves_interrupts_no_read_of_the_database(node: Lega
             assert await stream.status() == 200  # and it reads who is there
 
     assert broken == []
-    assert node.hub.context.subscribers == set()
+    assert not node.hub.context.subscribers
 
 
 async def test_no_proxy_keeps_a_table_to_itself(node: LegacyClient) -> None:
@@ -258,7 +258,7 @@ async def test_a_stopping_hub_ends_the_stream(node: LegacyClient) -> None:
         node.hub.context.stop()
 
         assert await stream.ended()
-    assert node.hub.context.subscribers == set()
+    assert not node.hub.context.subscribers
 
 
 async def test_who_is_not_heard_for_90_s_is_not_in_the_table(node: LegacyClient) -> None:

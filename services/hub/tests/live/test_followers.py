@@ -17,12 +17,14 @@ from towonel.api.invites import InviteIn
 from towonel.api.keys import KeyIn
 from towonel.client.hub import HubClient
 from towonel.hub.app import serve
+from towonel.hub.bounds import Bounds
 from towonel.hub.store.db.transactions import wall_clock_ms
 from towonel.hub.timing import Timing
 from towonel.identity.keys import NodeKey
 from towonel.wire.errors import Code, Denied
 from towonel.wire.tokens import EdgeToken, InviteToken
 
+MOST = Bounds().edge_requests  # that one edge may have
 WITHOUT_POLLING = Timing(health_check_s=600, maintenance_s=600)  # what arrives in time was pushed
 
 
@@ -53,9 +55,9 @@ async def test_a_change_at_one_hub_wakes_edges_at_the_other_without_a_look(
         tenant = tenant_of(InviteToken.decode(created.token))
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             waiting = [
-                tasks.create_task(two.client.follow_routes(two.node, 0, 30)) for _ in range(10)
+                tasks.create_task(two.client.follow_routes(two.node, 0, 30)) for _ in range(MOST)
             ]
-            await two.until("towonel_hub_route_waiters", 10)
+            await two.until("towonel_hub_route_waiters", MOST)
             await one.client.apply_desired_state(tenant, state("a.eu"))
 
     assert {route.key for task in waiting for route in task.result().routes} == {"https:a.eu"}
@@ -143,11 +145,11 @@ async def test_a_hub_that_stops_lets_all_who_wait_go_at_once(tmp_path: Path) -> 
         operator = await edges.enter_async_context(HubClient(url, operator_key=key))
         waiter = Replica(chosen, operator, node)
         # Each at another time: they share a key, and a request that is repeated is refused.
-        times = [partial(int, wall_clock_ms() + 100 * number) for number in range(50)]
+        times = [partial(int, wall_clock_ms() + 100 * number) for number in range(MOST)]
         clients = [await edges.enter_async_context(HubClient(url, now_ms=now)) for now in times]
         polls = [tasks.create_task(client.follow_routes(node, 0, 30)) for client in clients]
         events = tasks.create_task(drained(operator))
-        await waiter.until("towonel_hub_route_waiters", 50)
+        await waiter.until("towonel_hub_route_waiters", MOST)
         await waiter.until("towonel_hub_event_followers", 1)
         stopping.set()
 

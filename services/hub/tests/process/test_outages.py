@@ -22,6 +22,7 @@ from towonel.api.invites import InviteIn
 from towonel.api.reports import EdgeReport
 from towonel.hub import background
 from towonel.hub.app import serve
+from towonel.hub.bounds import Bounds
 from towonel.hub.core.live_view import STALE_MS
 from towonel.hub.live.edge_reports import KNOWN_MS
 from towonel.hub.live.route_changes import RouteChanges
@@ -240,7 +241,8 @@ async def test_a_stranger_learns_nothing_of_a_database_that_is_away(own: Postgre
 async def test_a_revision_that_cannot_be_read_keeps_no_edge_waiting(
     own: Postgres, how: str
 ) -> None:
-    async with running_hub(own.database(), RouteChanges(), timing=QUICK) as hub:
+    bounds = Bounds(edge_requests=100)
+    async with running_hub(own.database(), RouteChanges(), timing=QUICK, bounds=bounds) as hub:
         client, tenant = hub.client(), tenant_of(await hub.invite("*.eu"))
         first = await client.apply_desired_state(tenant, state("a.eu"))
         await client.follow_routes(hub.context.keys.node, None)
@@ -251,7 +253,7 @@ async def test_a_revision_that_cannot_be_read_keeps_no_edge_waiting(
                     tasks.create_task(
                         client.follow_routes(hub.context.keys.node, first.revision, 1)
                     )
-                    for _ in range(100)
+                    for _ in range(bounds.edge_requests)
                 ]
             answers = {replace(task.result(), tag=None) for task in requested}
         async with asyncio.timeout(20):

@@ -14,6 +14,7 @@ from towonel.cli.output import now
 from towonel.identity.certs import create_certificate, encode_private_key
 from towonel.identity.keys import SEED_BYTES, NodeKey
 from towonel.runtime import secretfile
+from towonel.runtime.logs import describe_error
 from towonel.runtime.sockets import abort_server
 
 HOSTNAME, HOST = "app.demo.example", "127.0.0.1"
@@ -85,7 +86,7 @@ async def fetch(url: str, patience_s: float, certificate: Path | None = None) ->
                     try:
                         return await _fetch_once(http, url)
                     except httpx.HTTPError as error:
-                        last = str(error) or type(error).__name__
+                        last = describe_error(error)
                     await asyncio.sleep(RETRY_S)
     raise TimeoutError(last)
 

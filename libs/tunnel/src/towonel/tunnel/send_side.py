@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
+from towonel.tunnel.core.bounds.send_budget import SendBudget
 from towonel.tunnel.pipe import CHUNK_BYTES
 from towonel.tunnel.session_credit import SessionCredit
 from towonel.tunnel.transport import Transport
@@ -27,6 +28,7 @@ class SendSide:
         self._credit = SendCredit(STREAM_WINDOW_BYTES, MAX_STREAM_WINDOW_BYTES)
         self._failure: Code | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._waited_in: SendBudget | None = None  # whose room woke us
         self._is_reset = False
         self.sent_bytes = 0
         self.is_eof = False
@@ -47,7 +49,7 @@ class SendSide:
                 else:
                     await self._wait_for_credit()
         finally:
-            self._session_credit.wake_next()
+            self._wake_next()
 
     def write_eof(self) -> None:
         if self.is_eof:
@@ -109,14 +111,21 @@ class SendSide:
 
         Whoever waited for all of them would be woken by each, a thousand writers by each packet.
         """
-        self._session_credit.wake_next()
+        self._wake_next()
         if not self._credit.available:  # `grant` wakes
             return lambda: None
         if not self._session_credit.available:
             self._session_credit.wake_on_grant(self._stream_id, self._wake)
             return partial(self._session_credit.cancel_wake, self._stream_id)
-        level = self._connection.budget_of(self._stream_id).wait(self, self._wake)
-        return partial(level.cancel, self)
+        self._waited_in = self._connection.budget_of(self._stream_id).wait(self, self._wake)
+        return partial(self._waited_in.cancel, self)
+
+    def _wake_next(self) -> None:
+        """Leave to others what is not taken: credit of the session, and the room that woke us."""
+        self._session_credit.wake_next()
+        if self._waited_in is not None:
+            self._waited_in.wake_next()
+            self._waited_in = None
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

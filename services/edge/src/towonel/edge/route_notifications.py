@@ -61,10 +61,12 @@ class RedisNotifications:
         from redis.asyncio import Redis  # noqa: PLC0415
 
         from towonel.runtime.redis.pubsub import Subscription  # noqa: PLC0415
+        from towonel.runtime.redis.replies import limit_replies  # noqa: PLC0415
 
         async with Redis.from_url(  # pyright: ignore[reportUnknownMemberType] its options have no type
             url, socket_connect_timeout=CONNECT_TIMEOUT_S
         ) as redis:
+            limit_replies(redis.connection_pool)
             backoff, refused = Backoff(0.5, 15.0, HEALTHY_S), self._metrics.redis_refused
             subscription = Subscription(redis, CHANGES_CHANNEL, ping_s, backoff, refused.inc)
             self._is_connected = lambda: subscription.is_connected

@@ -68,7 +68,7 @@ class Hub:
         edges_seen: when edges were last seen, until it is written to the database.
         tracer_provider: of the spans of requests, or None without tracing.
         log_limit: of lines that callers cause.
-        subscribers: open streams of routes in the original's form.
+        subscribers: open streams of routes in the original's form, with the table that each is sending.
         followers: open streams of events, with their callers.
     """
 
@@ -89,7 +89,7 @@ class Hub:
     edges_seen: dict[bytes, int] = field(default_factory=dict[bytes, int])
     tracer_provider: TracerProvider | None = None
     log_limit: LogLimit = field(default_factory=LogLimit)
-    subscribers: set[object] = field(default_factory=set[object])
+    subscribers: dict[object, bytes] = field(default_factory=dict[object, bytes])
     followers: dict[object, Principal] = field(default_factory=dict[object, Principal])
 
     def __post_init__(self) -> None:

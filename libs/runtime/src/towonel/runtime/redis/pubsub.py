@@ -13,7 +13,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from towonel.runtime.backoff import Backoff
-from towonel.runtime.redis.replies import ReplyTooLargeError, limit_replies
+from towonel.runtime.redis.replies import ReplyTooLargeError
 
 # Whoever publishes must not be able to take the processor: the backlog is left to Redis, which ends
 # a subscriber whose backlog becomes too long, and that one connects again.
@@ -31,7 +31,7 @@ class Subscription:
     connection: its sender cannot be told from others.
 
     Args:
-        redis: the client, which has not been used yet; it is not closed.
+        redis: the client, with `limit_replies` on its pool; it is not closed.
         channel: the name of the channel.
         ping_s: seconds of silence after which Redis is pinged. One that hangs, or is gone without a
             word, is noticed within twice this time.
@@ -47,7 +47,6 @@ class Subscription:
         backoff: Backoff,
         on_refused: Callable[[], None],
     ) -> None:
-        limit_replies(redis.connection_pool)
         self._redis = redis
         self._on_refused = on_refused
         self._connected_s = 0.0

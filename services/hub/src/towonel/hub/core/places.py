@@ -23,6 +23,10 @@ class KeyedPlaces:
         self._retry_after_s = retry_after_s
         self._held = Counter[Hashable]()
 
+    def __len__(self) -> int:
+        """Number of keys that hold a place."""
+        return len(self._held)
+
     @contextlib.contextmanager
     def hold(self, key: Hashable) -> Generator[None]:
         """Hold a place of a key for the time of the block.

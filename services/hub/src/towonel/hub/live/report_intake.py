@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Generator
 
 from towonel.hub.bounds import Bounds
+from towonel.hub.core.places import KeyedPlaces
 from towonel.hub.core.rate_limits import Rate
 from towonel.hub.live.rate_limits import Limiter
 from towonel.wire.errors import Code, Unavailable
@@ -28,8 +29,8 @@ class ReportIntake:
         self._rate = rate
         self._bounds = bounds
         self._places = asyncio.Semaphore(bounds.reports)
-        self._sending: set[bytes] = set()
-        self._unproved: set[bytes] = set()
+        self._sending = KeyedPlaces(1, "report of this edge", retry_after_s=2)
+        self._unproved = KeyedPlaces(1, "report of this edge", retry_after_s=2)
 
     async def count(self, edge_id: bytes) -> None:
         """Count a report whose edge proved itself.
@@ -47,7 +48,7 @@ class ReportIntake:
             Unavailable: RATE_LIMITED for an edge that sends another report, OVERLOADED if no place
                 becomes free.
         """
-        with _hold(self._sending, edge_id):
+        with self._sending.hold(edge_id):
             try:
                 async with asyncio.timeout(self._bounds.report_wait_s):
                     await self._places.acquire()
@@ -71,18 +72,5 @@ class ReportIntake:
             raise Unavailable(
                 Code.OVERLOADED, "too many report without a body hash; ask again", retry_after_s=5
             )
-        with _hold(self._unproved, edge_id):
+        with self._unproved.hold(edge_id):
             yield
-
-
-@contextlib.contextmanager
-def _hold(holders: set[bytes], edge_id: bytes) -> Generator[None]:
-    if edge_id in holders:
-        raise Unavailable(
-            Code.RATE_LIMITED, "another report of this edge is on its way", retry_after_s=2
-        )
-    holders.add(edge_id)
-    try:
-        yield
-    finally:
-        holders.discard(edge_id)

@@ -70,12 +70,21 @@ class SendBudget:
     def wait(self, key: Hashable, wake: Wake) -> "SendBudget":
         """Call `wake` once when the innermost budget that is full has room; returns that one.
 
-        Room in another would wake the writer in vain.
+        Room in another would wake the writer in vain. Who is woken calls `wake_next`.
         """
         if self._parent is not None and self.held < self._limit:
             return self._parent.wait(key, wake)
         self._waiting[key] = wake
         return self
+
+    def wake_next(self) -> None:
+        """Wake the writer that waits the longest, where there is room here and above.
+
+        Each that was woken calls this once it has taken what it wants, which may be nothing: it may
+        have ended, or lack credit by now, and the release that woke it may have been the last.
+        """
+        if self._waiting and self.available:
+            self._waiting.pop(next(iter(self._waiting)))()
 
     def cancel(self, key: Hashable) -> None:
         """Wait no longer in this budget."""

@@ -58,25 +58,34 @@ async def subscribe_routes(
 
 async def _events(hub: Hub, edge_id: bytes) -> AsyncGenerator[bytes]:
     me, sent = object(), ""
-    hub.subscribers.add(me)
+    hub.subscribers[me] = b""
     try:
         yield b""  # for `stream_events`
         while not hub.stopping.is_set() and hub.is_active_edge(edge_id):
             revision = hub.route_cache.revision
             table = await _try_to_encode(hub)
             digest = sent if table is None else hash_body(table)
-            parts = [b": quiet\n\n"] if table is None or digest == sent else _to_event(table)
+            hub.subscribers[me] = b"" if table is None or digest == sent else _share(hub, table)
             sent, table = digest, None  # it is large, and an edge may wait, or read, for long
-            for part in parts:
+            for part in _to_event(hub.subscribers[me]):
                 yield part
+            hub.subscribers[me] = b""
             wait_s = hub.timing.route_stream_poll_s
             await hub.route_cache.wait_for_change(revision, wait_s, hub.stopping)
     finally:
-        hub.subscribers.discard(me)
+        del hub.subscribers[me]
+
+
+def _share(hub: Hub, table: bytes) -> bytes:
+    """Return the equal table that another stream sends, if there is one: slow edges hold it together."""
+    return next((sending for sending in hub.subscribers.values() if sending == table), table)
 
 
 def _to_event(table: bytes) -> Generator[bytes]:
-    """Yield an event in parts: of an edge that reads slowly, little more than one is held."""
+    """Yield an event in parts, of which one is held at a time; for no table, a comment."""
+    if not table:
+        yield b": quiet\n\n"
+        return
     yield b"event: routes\ndata: "
     for start in range(0, len(table), PART_BYTES):
         yield base64url.encode(table[start : start + PART_BYTES]).encode()
