@@ -95,7 +95,7 @@ async def test_one_that_answers_is_ready(tmp_path: Path, server: Server) -> None
 
 
 @pytest.mark.parametrize(("body", "is_own"), [("no heading", True), (TITLE, False)])
-async def test_a_visitor_who_sees_another_page_or_certificate_says_so(
+async def test_a_client_that_gets_another_page_or_certificate_says_so(
     tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str], body: str, *, is_own: bool
 ) -> None:
     certificate, digest = write_certificate(tmp_path)

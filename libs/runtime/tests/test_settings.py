@@ -99,7 +99,9 @@ def test_an_empty_file_of_what_must_be_set_is_the_mistake(tmp_path: Path) -> Non
         ),
         ("NAMES", '["a"', "is not JSON"),
         ("LISTEN", "a" * 64 + ":1", "the host must be a name or an IP address"),
-        ("LISTEN", "a:" + "1" * 5_000, "the port must be at most 65535"),
+        ("LISTEN", "a:" + "1" * 5_000, "the port must be at most 65535, as in 127.0.0.1:1"),
+        ("LISTEN", "a", "must be host:port, as in 127.0.0.1:1"),  # the default
+        ("LISTEN", "::1:1", "an IPv6 address needs brackets, as in [::1]:443"),
     ],
 )
 def test_a_rule_is_in_words_with_what_may_have_gone_wrong(name: str, value: str, line: str) -> None:

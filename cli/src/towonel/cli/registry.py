@@ -61,7 +61,7 @@ COMMANDS = {
         plural="invites",
     ),
     "edge-invite": _group(
-        "Edge invites let another edge in.", "commands.edge_invite", plural="edge-invites"
+        "Edge invites let another edge register.", "commands.edge_invite", plural="edge-invites"
     ),
     "tenant": _group(
         "Tenants publish services; each is one key.",

@@ -23,7 +23,7 @@ from towonel.runtime.addresses import is_ip
 from towonel.runtime.environment.certificates import find_certificate_problem
 from towonel.runtime.environment.lists import split_list
 from towonel.runtime.environment.names import FILE_SUFFIX, find_unknown
-from towonel.runtime.environment.rules import explain
+from towonel.runtime.environment.rules import EXAMPLE_ADDRESS, explain
 from towonel.runtime.environment.values import Reading, normalize, read_values
 
 _MAX_PORT = 65_535
@@ -182,11 +182,11 @@ def parse_address(text: str) -> tuple[str, int]:
     elif ":" in host:
         raise ValueError("an IPv6 address needs brackets, as in [::1]:443")
     if not separator or not host or not (port.isascii() and port.isdigit()):
-        raise ValueError("must be host:port, as in 0.0.0.0:443")
+        raise ValueError(f"must be host:port, as in {EXAMPLE_ADDRESS}")
     if len(port) > _MAX_PORT_DIGITS or int(port) > _MAX_PORT:
-        raise ValueError(f"the port must be at most {_MAX_PORT}, as in 0.0.0.0:443")
+        raise ValueError(f"the port must be at most {_MAX_PORT}, as in {EXAMPLE_ADDRESS}")
     if not _HOST.fullmatch(host) and not is_ip(host):
-        raise ValueError("the host must be a name or an IP address, as in 0.0.0.0:443")
+        raise ValueError(f"the host must be a name or an IP address, as in {EXAMPLE_ADDRESS}")
     return host, int(port)
 
 

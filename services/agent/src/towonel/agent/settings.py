@@ -22,9 +22,7 @@ def _parse_token(value: object) -> object:
     try:
         return InviteToken.decode(value)
     except ProtocolError as error:
-        raise ValueError(
-            f"{error.detail}; copy the whole token that `invite create` printed"
-        ) from None
+        raise ValueError(error.detail) from None
 
 
 def _parse_services(value: object) -> object:
@@ -117,5 +115,5 @@ class AgentSettings(Settings):
         if not self.services:
             yield (
                 "TOWONEL_AGENT_SERVICES: has no service, so this agent publishes none; set it as in"
-                ' [{"hostname": "app.example.eu", "origin": "127.0.0.1:8443"}]'
+                ' [{"hostname": "app.example.eu", "origin": "127.0.0.1:4443"}]'
             )

@@ -35,6 +35,7 @@ from towonel.runtime.addresses import (
     parse_networks,
 )
 from towonel.runtime.environment.folders import Folder
+from towonel.runtime.environment.rules import EXAMPLE_ADDRESS
 from towonel.runtime.redis.url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort, Settings, parse_address
 from towonel.runtime.sockets import limit_by_descriptors
@@ -51,7 +52,7 @@ STATE_FOLDER = "edge"
 
 def _check_ip(address: tuple[str, int]) -> tuple[str, int]:
     if not is_ip(address[0]):
-        raise ValueError("must be an IP address and a port, as in 0.0.0.0:443")
+        raise ValueError(f"must be an IP address and a port, as in {EXAMPLE_ADDRESS}")
     return address
 
 

@@ -104,7 +104,7 @@ async def rotate_key(
 
 @router.delete("/{key_id}", responses=error_responses(400, 404))
 async def revoke_key(hub: HubDep, caller: Admin, key_id: KeyId) -> RevokedOut:
-    """Revoke a key: it opens nothing from now on."""
+    """Revoke a key: it is refused from now on."""
     async with hub.store.write() as write:
         row = await _get_active(write.session, key_id)
         operations.revoke_key(write, caller.actor, row)
