@@ -17,6 +17,7 @@ from towonel.runtime.settings import (
     Settings,
     SettingsError,
     load,
+    load_partly,
     log_warnings,
     parse_address,
     variables,
@@ -179,6 +180,22 @@ def test_the_environment_is_read_where_nothing_is_handed_over(
     monkeypatch.setenv("EXAMPLE_PORT", "81")
 
     assert load(Example).port == 81
+
+
+def test_what_is_right_is_read_beside_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = {"EXAMPLE_PORT": "x", "EXAMPLE_PORTS": "1", "EXAMPLE_NAMES_FILE": "/nowhere"}
+    for name, value in {"EXAMPLE_KEY": "sesame", "EXAMPLE_LISTEN": "b:2", **wrong}.items():
+        monkeypatch.setenv(name, value)
+    settings, found = load_partly(Example)
+
+    assert (settings.port, settings.listen, settings.names) == (80, ("b", 2), ())
+    assert {line.partition(":")[0] for line in found} == set(wrong)
+
+
+def test_what_must_be_set_is_asked_for_even_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAMPLE_PORT", "x")
+    with pytest.raises(SettingsError, match="EXAMPLE_KEY: must be set"):
+        load_partly(Example)
 
 
 def test_variables_lists_every_setting() -> None:

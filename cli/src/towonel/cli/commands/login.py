@@ -14,7 +14,7 @@ from towonel.cli.key_files import ask_secret, read_text
 from towonel.cli.logins import DEFAULT, NAME, Profile, Profiles
 from towonel.cli.output import Fields, Output
 from towonel.cli.settings import CommandSettings, check_authorities, config_folder
-from towonel.cli.target import parse_key
+from towonel.cli.target import explain_denial, parse_key
 from towonel.client.operator import OperatorClient
 from towonel.client.transport import to_httpx_url
 from towonel.runtime.settings import load
@@ -64,11 +64,15 @@ def login(
         if key_file is None
         else read_text("--key-file", key_file)
     )
-    key = parse_key(text, "--key-file" if key_file else "the key")
+    source = "" if key_file is None else "--key-file"
+    key = parse_key(text, source or "the key")
     # A broken file is reported before a key is sent anywhere.
     profiles = Profiles.read(config_folder())
     hub = OperatorClient(hub_url, operator_key=key.get_secret_value(), allow_insecure=insecure)
-    identity = asyncio.run(_ask(hub))
+    try:
+        identity = asyncio.run(_ask(hub))
+    except Denied as error:
+        raise explain_denial(error, source or "what was typed") from None
     profiles.add(profile, Profile(hub_url=hub_url, key=key))
     profiles.write(config_folder())
     document: dict[str, object] = {"profile": profile, "hub_url": hub_url, **identity.model_dump()}

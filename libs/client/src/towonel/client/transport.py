@@ -13,7 +13,7 @@ from http import HTTPMethod
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from towonel.client.envelope import error_from, printable
+from towonel.client.envelope import NotConnected, error_from, printable
 from towonel.client.request import (
     EVENTS,
     MAX_ANSWER_BYTES,
@@ -202,9 +202,10 @@ class HubTransport:
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             reason = printable(str(error)) or type(error).__name__
             detail = f"{request.method} {self.base_url}{request.path}: {reason}"
-            raise Unavailable(
-                Code.HUB_UNAVAILABLE, detail
-            ) from None  # it holds the request's headers
+            # Without the cause, which holds the request's headers.
+            if isinstance(error, httpx.ConnectError):
+                raise NotConnected(detail) from None
+            raise Unavailable(Code.HUB_UNAVAILABLE, detail) from None
 
 
 def parse_answer[M: BaseModel](model: type[M], body: bytes | str, request: HubRequest) -> M:

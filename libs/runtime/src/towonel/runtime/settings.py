@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal, cast, get_args
 
 from pydantic import (
@@ -93,11 +92,6 @@ class Settings(BaseModel):
         """Add what was noticed while the variables were read."""
         self._warnings += tuple(lines)
 
-    @property
-    def key_paths(self) -> dict[str, Path]:
-        """The key files of the process, by the field that names each; one may be missing."""
-        return {}
-
     def find_warnings(self) -> Iterator[str]:
         """Yield what is unusual about these values."""
         yield from ()
@@ -142,6 +136,23 @@ def load[S: Settings](cls: type[S], environ: Mapping[str, str] | None = None) ->
         raise SettingsError(problems)
     settings.add_warnings(reading.warnings)
     return settings
+
+
+def load_partly[S: Settings](cls: type[S]) -> tuple[S, list[str]]:
+    """Read the settings of this process as far as they are right, and a line for each mistake.
+
+    What is wrong counts as not set, so that the mistakes of other programs can be looked for, too.
+
+    Raises:
+        SettingsError: what must be set is not.
+    """
+    try:
+        return load(cls), []
+    except SettingsError as error:
+        wrong = {_variable_of(line) for line in error.problems}
+        given = normalize(os.environ).items()
+        rest = {name: value for name, value in given if name.removesuffix(FILE_SUFFIX) not in wrong}
+        return load(cls, rest), error.problems
 
 
 def log_warnings(settings: Settings) -> None:

@@ -255,7 +255,7 @@ async def _drain(edge: Edge, clients: Acceptor, agents: Listener) -> int:
 
 def _load_credentials(settings: EdgeSettings) -> EdgeCredentials:
     now = to_datetime(time.time_ns() // 1_000_000)
-    return load_credentials(settings.token, settings.key_path, settings.state_folder, now)
+    return load_credentials(settings, now)
 
 
 def _bind(settings: EdgeSettings) -> list[socket.socket]:

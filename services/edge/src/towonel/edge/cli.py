@@ -32,4 +32,8 @@ def prepare(settings: EdgeSettings) -> tuple[Serve, float]:
 def main() -> None:
     """Run an edge until a signal ends it, and exit with its code."""
     arguments = make_parser(NAME, ABOUT, version(NAME)).parse_args()
-    sys.exit(check_settings(EdgeSettings) if arguments.check else run_main(EdgeSettings, prepare))
+    if arguments.check:
+        from towonel.edge.credentials import find_key_problems  # noqa: PLC0415 a run has it elsewhere
+
+        sys.exit(check_settings(EdgeSettings, find_key_problems))
+    sys.exit(run_main(EdgeSettings, prepare))
