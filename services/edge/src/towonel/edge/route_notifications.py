@@ -6,13 +6,16 @@ more: what a message says is not read.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from random import Random
+from typing import TYPE_CHECKING
 
 from towonel.edge.metrics import Metrics
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
 from towonel.wire.routes import CHANGES_CHANNEL
+
+if TYPE_CHECKING:
+    from towonel.runtime.redis.pubsub import Subscription
 
 CONNECT_TIMEOUT_S = 5.0
 HEALTHY_S = 10.0  # a connection that ends sooner is made again less and less often
@@ -31,12 +34,12 @@ class RedisNotifications:
         self._metrics = metrics
         self._health = health
         self._notified = asyncio.Event()
-        self._is_connected: Callable[[], bool] = lambda: False
+        self._subscription: Subscription | None = None
 
     @property
     def is_listening(self) -> bool:
         """Whether Redis is connected."""
-        return self._is_connected()
+        return self._subscription is not None and self._subscription.is_connected
 
     async def wait(self, timeout_s: float) -> bool:
         """Wait until there was a notification since the last wait, or the time is over.
@@ -69,11 +72,13 @@ class RedisNotifications:
             limit_replies(redis.connection_pool)
             backoff, refused = Backoff(0.5, 15.0, HEALTHY_S), self._metrics.redis_refused
             subscription = Subscription(redis, CHANGES_CHANNEL, ping_s, backoff, refused.inc)
-            self._is_connected = lambda: subscription.is_connected
+            self._subscription = subscription
             self._on_connection()
             await subscription.run(lambda _: self._notified.set(), self._on_connection, rng)
 
     def _on_connection(self) -> None:
         self._notified.set()
-        reason = None if self.is_listening else "away: the hub is polled"
+        reason = None
+        if self._subscription is not None and not self.is_listening:
+            reason = f"{self._subscription.failure or 'not connected'}; the hub is polled"
         self._health.set_degraded("redis", reason=reason)
