@@ -89,6 +89,11 @@ class Link(ChannelHandler):
         """Whether the edge hands over new clients: it has not sent GoAway, and is there."""
         return self._machine.state is State.OPEN
 
+    @property
+    def close_code(self) -> Code | None:
+        """The code with which it ended; None while it has not."""
+        return self._closed.result() if self._closed.done() else None
+
     async def wait_opened(self) -> None:
         """Return once the edge has let this agent in.
 
