@@ -6,6 +6,8 @@ more: what a message says is not read.
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -34,12 +36,12 @@ class RedisNotifications:
         self._metrics = metrics
         self._health = health
         self._notified = asyncio.Event()
-        self._subscription: Subscription | None = None
+        self._is_connected: Callable[[], bool] = lambda: False
 
     @property
     def is_listening(self) -> bool:
         """Whether Redis is connected."""
-        return self._subscription is not None and self._subscription.is_connected
+        return self._is_connected()
 
     async def wait(self, timeout_s: float) -> bool:
         """Wait until there was a notification since the last wait, or the time is over.
@@ -72,13 +74,14 @@ class RedisNotifications:
             limit_replies(redis.connection_pool)
             backoff, refused = Backoff(0.5, 15.0, HEALTHY_S), self._metrics.redis_refused
             subscription = Subscription(redis, CHANGES_CHANNEL, ping_s, backoff, refused.inc)
-            self._subscription = subscription
-            self._on_connection()
-            await subscription.run(lambda _: self._notified.set(), self._on_connection, rng)
+            self._is_connected = lambda: subscription.is_connected
+            on_connection = partial(self._on_connection, subscription)
+            on_connection()
+            await subscription.run(lambda _: self._notified.set(), on_connection, rng)
 
-    def _on_connection(self) -> None:
+    def _on_connection(self, subscription: "Subscription") -> None:
         self._notified.set()
         reason = None
-        if self._subscription is not None and not self.is_listening:
-            reason = f"{self._subscription.failure or 'not connected'}; the hub is polled"
+        if not subscription.is_connected:
+            reason = f"{subscription.failure or 'not connected'}; the hub is polled"
         self._health.set_degraded("redis", reason=reason)
