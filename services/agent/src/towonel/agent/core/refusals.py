@@ -11,7 +11,6 @@ _HOSTNAMES = (
     "correct TOWONEL_AGENT_SERVICES, or give the invite the hostname (`towonel invite edit"
     " --add-hostname`)"
 )
-_SET_CLOCK = "set the clock of this machine, as with NTP; hub and agent may be 60 s apart"
 _RESUME = "the hub's operator lets it serve again: `towonel tenant resume`, `towonel invite edit --serve-for`"
 
 MAX_EDGES_NAMED = 3
@@ -26,7 +25,6 @@ _FIXES: Mapping[Code, str] = {
     Code.GRANT_INVALID: "the agent asks for a new grant; it ends where it gets none",
     Code.GRANT_EXPIRED: "the agent asks for a new grant",
     Code.TENANT_SUSPENDED: _RESUME,
-    Code.CLOCK_SKEW: _SET_CLOCK,
     Code.HOSTNAME_NOT_OWNED: _HOSTNAMES,
     Code.HOSTNAME_CONFLICT: _HOSTNAMES,
     Code.QUOTA_EXCEEDED: "publish less, or have the limit raised (`towonel invite edit --max-…`)",
