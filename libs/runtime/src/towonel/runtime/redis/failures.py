@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from typing import override
 
 import redis.exceptions
 from redis.asyncio import Redis
@@ -34,6 +35,7 @@ class RedisFailure:
     reason: str
     is_refusal: bool = False
 
+    @override
     def __str__(self) -> str:
         return f"{self.address}: {self.reason}"
 
