@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -139,8 +140,7 @@ async def test_an_agent_of_a_suspended_tenant_leaves_its_edges_and_goes_on_askin
 
         assert not running.running.done()
 
-    assert "tenant_suspended" in reasons["hub"]
-    assert "towonel tenant resume" in reasons["hub"]
+    assert re.search(r"tenant_suspended.*towonel tenant resume", reasons["hub"])
     assert reasons["edges"] == "no link to any edge: the hub has named none"
     told = [line["event"] for line in lines if line["event"].startswith("hub.")]
     assert told == ["hub.refused", "hub.reachable"]  # once, however often it asks

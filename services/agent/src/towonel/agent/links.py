@@ -144,7 +144,7 @@ class Links:
         self._note_code(code)
 
     def _on_closed(self, link: Link, facts: Mapping[str, str]) -> None:
-        code = link.close_code or Code.NORMAL  # which this agent ends with
+        code = link.closed.result() if link.closed.done() else Code.NORMAL  # of this agent
         self._metrics.links_refused.labels(code.word).inc()
         log.info("link.closed", **facts, code=code.word)
         self._note_code(code)

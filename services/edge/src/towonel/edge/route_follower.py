@@ -197,8 +197,7 @@ class RouteFollower:
         self._started_at = clock()
         self._interval_s = timing.min_interval_s
         self._was_notified = False
-        self._was_reached = False
-        self._is_away = False
+        self._was_reached = self._is_away = False
         self._failure: Code | None = None
 
     async def follow(self) -> None:
