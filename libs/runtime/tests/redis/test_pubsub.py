@@ -65,11 +65,6 @@ async def receiving(url: str, backoff: Backoff | None = None) -> AsyncGenerator[
         running.cancel()
 
 
-async def require_password(url: str, password: str) -> None:
-    async with Redis.from_url(url) as redis:
-        await redis.config_set("requirepass", password)
-
-
 async def publish(url: str, *messages: str | bytes) -> None:
     async with Redis.from_url(url) as redis:
         for message in messages:
@@ -212,8 +207,7 @@ async def test_a_redis_that_comes_back_and_refuses_the_password_is_told_once_as_
     with capture_logs() as logs:
         async with receiving(f"redis://:hunter2@127.0.0.1:{port}/0", delays) as receiver:
             await receiver.until(lambda: receiver.connections == [False])
-            async with redis_server(tmp_path, port) as server:
-                await require_password(server.url, "another")
+            async with redis_server(tmp_path, port, "--requirepass", "another"):
                 await receiver.until(lambda: receiver.connections[1:] == [False])
                 tried = len(delays.given)
                 await receiver.until(lambda: len(delays.given) > tried + 3)
