@@ -22,7 +22,7 @@ from towonel.tunnel.core.link_machine import LinkMachine
 from towonel.tunnel.core.machine import Machine, State
 from towonel.tunnel.core.session_machine import SessionMachine
 from towonel.wire import clienthello, credit, messages, preamble, proxy, routes
-from towonel.wire.errors import Code
+from towonel.wire.code_texts import CODE_TEXTS
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(<!-- generated: (?P<name>\w+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -160,7 +160,11 @@ def route_table() -> str:
 
 
 def codes() -> str:
-    return table(("number", "word"), [(f"0x{code:02X}", f"`{code.word}`") for code in sorted(Code)])
+    rows = [
+        (f"`{code.word}`", f"0x{code:02X}", text.source, text.meaning, text.action)
+        for code, text in sorted(CODE_TEXTS.items())
+    ]
+    return table(("code", "number", "who says it", "means", "do"), rows)
 
 
 def limits() -> str:
@@ -272,7 +276,7 @@ def documents() -> dict[Path, str]:
     """Every document with generated parts, as it should be."""
     wanted = {
         path: BLOCK.sub(lambda m: f"{m[1]}\n{BLOCKS[m['name']]()}\n{m[3]}", path.read_text())
-        for path in (ROOT / "README.md", ROOT / "docs/protocol.md", ROOT / "docs/api.md")
+        for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))
     }
     return wanted | {
         ROOT / ".env.example": env_example(),
