@@ -47,16 +47,13 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def by_process() -> dict[str, list[Variable]]:
-    """The variables of each process, after those that every service has."""
+    """All variables of each process, after those that every service has; defaults may differ."""
     each = {name: variables(cls) for name, cls in PROCESSES.items()}
     services = [{v.name for v in each[name]} for name in ("Hub", "Edge", "Agent")]
     shared = set.intersection(*services)
-    told = set(shared)
     tables = {"Every service": [v for v in each["Hub"] if v.name in shared]}
-    for name, found in each.items():
-        tables[name] = [v for v in found if v.name not in told]
-        told |= {v.name for v in found}
-    return tables
+    own = {name: [v for v in found if v.name not in shared] for name, found in each.items()}
+    return tables | own
 
 
 def settings() -> str:
@@ -79,9 +76,12 @@ def env_example() -> str:
         "## Every variable there is; `make docs` writes this file from the code.\n",
         "## Remove the # before a name to set it: `sed 's/^#//' .env.example` sets every default.\n",
     ]
+    written = set[str]()
     for name, found in by_process().items():
+        new = [v for v in found if v.name not in written]
+        written |= {v.name for v in new}
         lines.append(f"\n## --- {name} ---\n")
-        lines += [f"## {v.description}\n#{v.name}={_example(v.default)}\n" for v in found]
+        lines += [f"## {v.description}\n#{v.name}={_example(v.default)}\n" for v in new]
     return "".join(lines)
 
 
