@@ -66,7 +66,7 @@ def settings() -> str:
 
 def described(variable: Variable) -> str:
     old = ", ".join(f"`{name}`" for name in variable.deprecated)
-    secret = " A secret: better in a file." if variable.is_secret else ""
+    secret = f" A secret: better by `{variable.name}_FILE`." if variable.is_secret else ""
     return variable.description + secret + (f" Also read as {old}." if old else "")
 
 
