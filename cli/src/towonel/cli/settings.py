@@ -109,7 +109,7 @@ class ServeSettings(LocalHubSettings):
     data_dir: Folder = Field(
         default=Path(),
         validation_alias="TOWONEL_DATA_DIR",
-        description="The folder of hub and edge.",
+        description="The folder of hub and edge. Must be set where an edge without a token is started.",
     )
     edge_hub_url: str | None = Field(
         default=None,

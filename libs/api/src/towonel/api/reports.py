@@ -61,6 +61,7 @@ class EdgeReport(Request):
 
     `connections_total` are all that were accepted, `refused_total` those of them that got no
     service. `sessions_active` counts them all, `sessions` and `tenants` list as many as fit.
+    `is_final` is of an edge that ends: until its next report it is not live.
     """
 
     version: str = Field(max_length=64)
@@ -70,6 +71,7 @@ class EdgeReport(Request):
     refused_total: Count = 0
     bytes_in: Count
     bytes_out: Count
+    is_final: bool = False
     sessions_active: Count
     sessions: list[SessionReport] = Field(max_length=MAX_SESSIONS)
     tenants: list[TenantTraffic] = Field(max_length=MAX_TENANTS)

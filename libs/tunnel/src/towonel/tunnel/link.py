@@ -45,7 +45,7 @@ class Link(ChannelHandler):
         loop = asyncio.get_running_loop()
         self._machine = LinkMachine(edge, handshake, now=loop.time(), timing=timing)
         self._opened: asyncio.Future[None] = loop.create_future()
-        self._closed: asyncio.Future[Code] = loop.create_future()
+        self.closed: asyncio.Future[Code] = loop.create_future()  # with what it ended
         self.answered: asyncio.Future[None] = loop.create_future()  # by the first datagram
         self.peer = ""
         self._going_away = asyncio.Event()
@@ -103,7 +103,7 @@ class Link(ChannelHandler):
 
     async def wait_closed(self) -> Code:
         """Return the code with which the link ended, once it has."""
-        return await asyncio.shield(self._closed)
+        return await asyncio.shield(self.closed)
 
     def go_away(self) -> None:
         """Ask the edge for no more streams."""
@@ -129,7 +129,7 @@ class Link(ChannelHandler):
     def on_refused(self, reason: CloseReason) -> None:
         self._opened.set_exception(to_error(reason))
         self._opened.exception()  # read here: the dialler may have stopped waiting
-        self._closed.set_result(reason.code)
+        self.closed.set_result(reason.code)
 
     @override
     def on_going_away(self) -> None:
@@ -137,7 +137,7 @@ class Link(ChannelHandler):
 
     @override
     def on_ended(self, reason: CloseReason) -> None:
-        self._closed.set_result(reason.code)
+        self.closed.set_result(reason.code)
 
     def _receive(self, data: bytes, address: Address) -> None:
         if not self.answered.done():

@@ -105,3 +105,18 @@ def test_room_of_a_tenant_wakes_no_writer_whose_session_is_full() -> None:
     full.release(10)
 
     assert writers.woken == [1]
+
+
+def test_who_takes_no_room_wakes_the_next_writer_while_there_is_some() -> None:
+    budget, writers = SendBudget(2 * WAKE_BYTES), Writers()
+    budget.take(2 * WAKE_BYTES)
+    for number in (1, 2):
+        writers.wait(budget, number)
+    budget.wake_next()
+    assert writers.woken == []
+    budget.release(WAKE_BYTES)
+    assert writers.woken == [1]
+    budget.wake_next()
+    budget.wake_next()
+
+    assert writers.woken == [1, 2]

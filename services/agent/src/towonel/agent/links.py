@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Collection, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from random import SystemRandom
 
 import structlog
 
 from towonel.agent.core.edges import Edge, plan_links
+from towonel.agent.core.refusals import describe_link_error, explain_no_link
 from towonel.agent.edge_addresses import resolve_edge
 from towonel.agent.metrics import VERSION, Metrics
 from towonel.agent.origins import Origins
@@ -16,13 +17,14 @@ from towonel.identity.keys import NodeKey
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
 from towonel.runtime.dns.resolver import Resolver
-from towonel.runtime.logs import describe_error
 from towonel.tunnel.dial import dial
 from towonel.tunnel.link import Link
 from towonel.wire.errors import Code, TowonelError
 from towonel.wire.ids import EdgeId
 from towonel.wire.names import ServiceKey
 
+# An edge may have another certificate than the hub named, or have heard of a suspension first.
+_ASK_HUB = frozenset({Code.CERTIFICATE_MISMATCH, Code.TENANT_REVOKED})
 SOFTWARE = f"towonel-agent/{VERSION}"
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -52,9 +54,10 @@ class Links:
         self._grant = b""
         self._edges: dict[EdgeId, Edge] = {}
         self._tasks_by_edge: dict[EdgeId, asyncio.Task[None]] = {}
+        self._failures: dict[EdgeId, str] = {}  # why there is no link, last
         self._links: set[Link] = set()
         self._draining = False
-        self.is_outdated = asyncio.Event()  # an edge has another certificate than the hub named
+        self.is_outdated = asyncio.Event()  # an edge knows what only the hub can explain
         self._rng = SystemRandom()
         self._update_health()
 
@@ -73,10 +76,12 @@ class Links:
         for edge_id in changes.leave:
             self._tasks_by_edge.pop(edge_id).cancel()
             del self._edges[edge_id]
+            self._failures.pop(edge_id, None)
             log.info("edge.removed", edge_id=edge_id.hex())
         for edge in changes.dial:
             self._edges[edge.edge_id] = edge
             self._tasks_by_edge[edge.edge_id] = self._tasks.create_task(self._maintain_link(edge))
+        self._update_health()
 
     async def drain(self) -> None:
         """Take no more streams, and return when the open ones have ended."""
@@ -108,27 +113,45 @@ class Links:
 
     async def _hold_link(self, edge: Edge, finishing: asyncio.TaskGroup) -> None:
         """Hold a link until it ends or its edge sends GoAway."""
-        facts = {"edge_id": edge.edge_id.hex(), "address": edge.advertised}
         async with contextlib.AsyncExitStack() as exits:
             try:
                 link = await exits.enter_async_context(self._dial(edge))
             except (TowonelError, OSError) as error:
-                code = error.code if isinstance(error, TowonelError) else Code.SESSION_LOST
-                self._metrics.links_refused.labels(code.word).inc()
-                if code is Code.CERTIFICATE_MISMATCH:
-                    self.is_outdated.set()
-                log.warning("link.failed", **facts, code=code.word, detail=describe_error(error))
+                self._on_failed(edge, error)
                 return
-            facts["peer"] = link.peer
+            facts = {
+                "edge_id": edge.edge_id.hex(),
+                "address": edge.advertised,
+                "peer": link.peer,
+            }
             log.info("link.opened", **facts)
+            exits.callback(self._on_closed, link, facts)
             self._metrics.links_opened.inc()
             if await _wait_going_away(link):
                 log.info("link.go_away_received", **facts)
                 finishing.create_task(_wait_closed(exits.pop_all(), link))
                 return
-            code = await link.wait_closed()
-            self._metrics.links_refused.labels(code.word).inc()
-            log.info("link.closed", **facts, code=code.word)
+            await link.wait_closed()
+
+    def _on_failed(self, edge: Edge, error: TowonelError | OSError) -> None:
+        code = error.code if isinstance(error, TowonelError) else Code.SESSION_LOST
+        detail = describe_link_error(error)
+        self._metrics.links_refused.labels(code.word).inc()
+        fields = {"edge_id": edge.edge_id.hex(), "address": edge.advertised}
+        log.warning("link.failed", **fields, code=code.word, detail=detail)
+        self._failures[edge.edge_id] = f"{edge.advertised}: {code.word}: {detail}"
+        self._update_health()
+        self._note_code(code)
+
+    def _on_closed(self, link: Link, facts: Mapping[str, str]) -> None:
+        code = link.closed.result() if link.closed.done() else Code.NORMAL  # of this agent
+        self._metrics.links_refused.labels(code.word).inc()
+        log.info("link.closed", **facts, code=code.word)
+        self._note_code(code)
+
+    def _note_code(self, code: Code) -> None:
+        if code in _ASK_HUB:
+            self.is_outdated.set()
 
     @contextlib.asynccontextmanager
     async def _dial(self, edge: Edge) -> AsyncGenerator[Link]:
@@ -143,6 +166,7 @@ class Links:
             software=SOFTWARE,
         ) as link:
             self._links.add(link)
+            self._failures.pop(edge.edge_id, None)
             self._update_health()
             try:
                 yield link
@@ -153,7 +177,8 @@ class Links:
     def _update_health(self) -> None:
         serving = sum(link.is_serving for link in self._links)
         self._metrics.links.set(serving)
-        self._health.set("edges", ok=serving > 0, reason="no link to any edge")
+        reason = explain_no_link(len(self._edges), list(self._failures.values()))
+        self._health.set("edges", ok=serving > 0, reason=reason)
 
 
 async def _wait_going_away(link: Link) -> bool:

@@ -114,6 +114,7 @@ class AgentSettings(Settings):
     def find_warnings(self) -> Iterator[str]:
         if not self.services:
             yield (
-                "TOWONEL_AGENT_SERVICES: has no service, so this agent publishes none; set it as in"
-                ' [{"hostname": "app.example.eu", "origin": "127.0.0.1:4443"}]'
+                "TOWONEL_AGENT_SERVICES: has no service, so this agent publishes none and withdraws"
+                f" all that agents of TOWONEL_AGENT_GROUP={self.group} with its token publish; set it"
+                ' as in [{"hostname": "app.example.eu", "origin": "127.0.0.1:4443"}]'
             )

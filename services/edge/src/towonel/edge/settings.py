@@ -94,7 +94,8 @@ class EdgeSettings(Settings):
         default=None,
         validate_default=True,
         validation_alias="TOWONEL_DATA_DIR",
-        description="Folder for keys and state; gives the other paths their defaults.",
+        description="Folder for keys and state; gives the other paths their defaults. Must be set,"
+        " unless TOWONEL_EDGE_INVITE_TOKEN or TOWONEL_IDENTITY_KEY_PATH is.",
     )
     state_dir: Path | None = Field(
         default=None,

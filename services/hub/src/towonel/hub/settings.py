@@ -93,7 +93,7 @@ class HubSettings(TelemetrySettings):
     redis_url: RedisUrl = Field(
         default=None,
         validation_alias="TOWONEL_REDIS_URL",
-        description="Redis that wakes edges when routes change; without it they long-poll the hub.",
+        description="Redis that notifies hubs and edges of changed routes; without it edges long-poll the hub.",
     )
     listen_addr: HostPort = Field(
         default=("0.0.0.0", 8443),  # noqa: S104 it is a public API
