@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from towonel.runtime.redis.pubsub import Subscription
 
 CONNECT_TIMEOUT_S = 5.0
-HEALTHY_S = 10.0  # a connection that ends sooner is made again less and less often
 PING_S = 5.0  # a Redis that is gone without a word is noticed within twice this time
 
 
@@ -65,7 +64,7 @@ class RedisNotifications:
         # Importing takes 8 MB, which only edges with a Redis pay.
         from redis.asyncio import Redis  # noqa: PLC0415
 
-        from towonel.runtime.redis.pubsub import Subscription  # noqa: PLC0415
+        from towonel.runtime.redis.pubsub import HEALTHY_S, Subscription  # noqa: PLC0415
         from towonel.runtime.redis.replies import limit_replies  # noqa: PLC0415
 
         async with Redis.from_url(  # pyright: ignore[reportUnknownMemberType] its options have no type

@@ -20,6 +20,7 @@ from towonel.runtime.redis.replies import ReplyTooLargeError
 # a subscriber whose backlog becomes too long, and that one connects again.
 BATCH = 20  # messages received without a pause
 PAUSE_S = 0.05
+HEALTHY_S = 10.0  # a connection that ends sooner is made again less and less often
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 

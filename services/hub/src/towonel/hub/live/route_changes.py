@@ -22,11 +22,10 @@ from towonel.hub.store.db.transactions import Write
 from towonel.hub.timing import Timing
 from towonel.runtime.backoff import Backoff
 from towonel.runtime.redis.failures import describe_failure
-from towonel.runtime.redis.pubsub import Subscription
+from towonel.runtime.redis.pubsub import HEALTHY_S, Subscription
 from towonel.runtime.redis.replies import limit_replies
 from towonel.wire.routes import CHANGES_CHANNEL
 
-HEALTHY_S = 10.0  # a connection that ends sooner is made again less and less often
 PUBLISH_TIMEOUT_S = 0.5  # a write waits no longer; replicas look for themselves every 2 s
 MAX_CONNECTIONS = 32  # to Redis; a request holds one for less than a millisecond
 MAX_DIGITS = 19  # of a 64-bit revision
