@@ -1,6 +1,7 @@
 """Folders of settings: what is in the way is named, with what to do."""
 
 import os
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
@@ -12,19 +13,16 @@ NOBODY = 65_534
 
 
 @pytest.fixture
-def closed(tmp_path: Path) -> Generator[Path]:
-    """A folder that this user may not enter, as long as the test runs."""
-    folder = tmp_path / "closed"
-    folder.mkdir()
+def closed() -> Generator[Path]:
+    """A folder that this user may not enter, as long as the test runs; only those above it are open."""
     user = os.geteuid()
-    for parent in (tmp_path, *tmp_path.parents):  # nor may nobody what pytest makes for root
-        if not user and parent.name.startswith(("pytest-", tmp_path.name)):
-            parent.chmod(0o755)
-    folder.chmod(0o000)
-    os.seteuid(user or NOBODY)  # root may enter all
-    yield folder
-    os.seteuid(user)
-    folder.chmod(0o700)
+    with tempfile.TemporaryDirectory() as above:
+        Path(above).chmod(0o755)
+        folder = Path(above, "closed")
+        folder.mkdir(mode=0o000)
+        os.seteuid(user or NOBODY)  # root may enter all
+        yield folder
+        os.seteuid(user)
 
 
 def test_a_folder_or_one_that_does_not_exist_yet_is_accepted(tmp_path: Path) -> None:
