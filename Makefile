@@ -15,7 +15,7 @@ PURE_CODE := '*/towonel/wire/*,*/towonel/identity/*,*/core/*,*/runtime/addresses
 # Tests start hundreds of processes: none of them compiles what another has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help python install setup tools demo test soak format lint types arch cover e2e docs bench bench-hub bench-edges check clean
+.PHONY: help python install setup tools demo test soak format lint types mypy basedpyright arch cover e2e docs bench bench-hub bench-edges check clean
 
 help: ## Show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
@@ -68,7 +68,12 @@ lint: setup ## Style, layout and spelling
 	@$(RUN) codespell libs services cli tests docs bench *.md
 
 types: setup ## mypy and basedpyright, both strict
+	@$(MAKE) --no-print-directory -j 2 --output-sync mypy basedpyright
+
+mypy:
 	@$(RUN) mypy $(SOURCES)
+
+basedpyright:
 	@$(RUN) basedpyright
 
 arch: setup ## Who may import whom

@@ -146,6 +146,7 @@ def _report(size: Size, number: int, count: int) -> EdgeReport:
     return EdgeReport(
         version="1",
         started_at_ms=1,
+        is_final=False,
         sessions_active=len(sessions),
         sessions=sessions,
         tenants=[TenantTraffic(tenant_id=it.tenant_id, **counted) for it in sessions],

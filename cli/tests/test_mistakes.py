@@ -111,6 +111,28 @@ def test_what_is_no_text_is_a_usage_error(
 
 
 @pytest.mark.parametrize(
+    ("line", "reported"),
+    [
+        ("audit list --limit x", "'--limit' / '-n': must be a whole number."),
+        ("demo --port-base 80", "'--port-base': must be at least 1024."),
+        ("key create --role boss", "'boss' is not one of 'admin', 'operator', 'viewer'."),
+        ("invite list --status used", "is not one of 'pending', 'revoked'; --state takes it."),
+    ],
+)
+def test_a_value_that_a_flag_does_not_take_gets_the_rule(line: str, reported: str) -> None:
+    plain, as_json = towonel(*line.split()), towonel(*line.split(), "--json")
+
+    assert (plain.exit_code, as_json.exit_code) == (2, 2)
+    for said in (plain, as_json):
+        assert reported in said.stderr
+        assert "Value error" not in said.stderr
+
+
+def test_help_has_a_help() -> None:
+    assert towonel("help", "help").stdout == towonel("help").stdout == towonel("--help").stdout
+
+
+@pytest.mark.parametrize(
     ("variable", "value", "named"),
     [
         ("TOWONEL_DATA_DIR", LONG, "operator.key"),

@@ -52,7 +52,10 @@ def test_a_login_that_the_hub_refuses_is_not_kept(person: Person) -> None:
     said = person.login(key="wrong")
 
     assert said.exit_code == 1
-    assert said.stderr.startswith("towonel: unauthorized: ")
+    assert said.stderr.startswith(
+        "towonel: unauthorized: the operator key is wrong (the key is from "
+    )
+    assert "`towonel key create`" in said.stderr
     assert not person.file.exists()
 
 

@@ -4,9 +4,10 @@ import pytest
 
 from towonel.cli.errors import UsageError
 from towonel.cli.settings import CommandSettings
-from towonel.cli.target import Target, resolve_target
+from towonel.cli.target import Target, explain_denial, resolve_target
 from towonel.runtime.addresses import loopback_url
 from towonel.runtime.settings import SettingsError, load
+from towonel.wire.errors import Code, Denied
 
 SECRET = "bad key with spaces"
 
@@ -68,6 +69,26 @@ def test_the_key_is_the_flags_then_the_environments_then_the_files(key_file: Pat
     assert key_of(decide(environ | {"TOWONEL_OPERATOR_KEY": " env\n"})) == "env"
     assert key_of(decide(environ | {"TOWONEL_OPERATOR_KEY_FILE": str(key_file)})) == "from-file"
     assert key_of(decide(environ | {"TOWONEL_OPERATOR_KEY": ""})) == "from-file"
+
+
+def test_where_a_key_is_from_is_told_if_the_hub_refuses_it_and_only_then(key_file: Path) -> None:
+    environ = {"TOWONEL_DATA_DIR": str(key_file.parent)}
+    refused, other = Denied(Code.UNAUTHORIZED, "wrong"), Denied(Code.NOT_FOUND, "no such invite")
+    sources = [
+        decide(environ, api_key="flag").key_source,
+        decide(environ | {"TOWONEL_OPERATOR_KEY": "env"}).key_source,
+        decide(environ).key_source,
+    ]
+
+    nothing = load(CommandSettings, {"TOWONEL_DATA_DIR": "/nowhere"})
+
+    assert sources == ["--api-key", "TOWONEL_OPERATOR_KEY", str(key_file)]
+    assert resolve_target(nothing, None, None, needs_key=False).key_source == ""
+    assert explain_denial(refused, sources[0]).detail.startswith(
+        "wrong (the key is from --api-key)"
+    )
+    assert explain_denial(other, sources[0]) is other
+    assert explain_denial(refused, "") is refused
 
 
 def test_an_explicit_key_path_comes_before_the_data_folder(key_file: Path) -> None:

@@ -114,22 +114,23 @@ def test_every_key_file_that_cannot_be_used_is_named(
     }
     ended = run("hub", tmp_path, ports | {"TOWONEL_DATA_DIR": str(tmp_path)}, *arguments)
 
-    assert variables(ended) == [
-        "TOWONEL_IDENTITY_KEY_PATH",
-        "TOWONEL_HUB_OPERATOR_API_KEY_PATH",
-        "TOWONEL_INVITE_HASH_KEY_PATH",
-    ]
+    assert variables(ended) == ["TOWONEL_DATA_DIR"] * 3
+    names = ("node.key", "operator.key", "invite_hash.key")
+    for line, name in zip(ended.stderr.splitlines(), names, strict=True):
+        assert f"/{name}: " in line
     assert "chmod 600" in ended.stderr
 
 
+@pytest.mark.parametrize("arguments", [(), ("--check",)])
 @pytest.mark.parametrize("content", [b"short", bytes(100_000)])
-def test_the_key_of_an_edge_is_named_by_its_variable(content: bytes, tmp_path: Path) -> None:
+def test_the_key_of_an_edge_is_named_by_its_variable(
+    content: bytes, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
     (tmp_path / "node.key").write_bytes(content)
     (tmp_path / "node.key").chmod(0o600)
 
-    assert variables(run("edge", tmp_path, {"TOWONEL_DATA_DIR": str(tmp_path)})) == [
-        "TOWONEL_IDENTITY_KEY_PATH"
-    ]
+    environ = {"TOWONEL_DATA_DIR": str(tmp_path)}
+    assert variables(run("edge", tmp_path, environ, *arguments)) == ["TOWONEL_DATA_DIR"]
 
 
 @pytest.mark.parametrize(

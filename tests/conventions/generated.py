@@ -22,7 +22,7 @@ from towonel.tunnel.core.link_machine import LinkMachine
 from towonel.tunnel.core.machine import Machine, State
 from towonel.tunnel.core.session_machine import SessionMachine
 from towonel.wire import clienthello, credit, messages, preamble, proxy, routes
-from towonel.wire.errors import Code
+from towonel.wire.code_texts import CODE_TEXTS
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(<!-- generated: (?P<name>\w+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -47,16 +47,13 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def by_process() -> dict[str, list[Variable]]:
-    """The variables of each process, after those that every service has."""
+    """All variables of each process, after those that every service has; defaults may differ."""
     each = {name: variables(cls) for name, cls in PROCESSES.items()}
     services = [{v.name for v in each[name]} for name in ("Hub", "Edge", "Agent")]
     shared = set.intersection(*services)
-    told = set(shared)
     tables = {"Every service": [v for v in each["Hub"] if v.name in shared]}
-    for name, found in each.items():
-        tables[name] = [v for v in found if v.name not in told]
-        told |= {v.name for v in found}
-    return tables
+    own = {name: [v for v in found if v.name not in shared] for name, found in each.items()}
+    return tables | own
 
 
 def settings() -> str:
@@ -69,7 +66,7 @@ def settings() -> str:
 
 def described(variable: Variable) -> str:
     old = ", ".join(f"`{name}`" for name in variable.deprecated)
-    secret = " A secret: better in a file." if variable.is_secret else ""
+    secret = f" A secret: better by `{variable.name}_FILE`." if variable.is_secret else ""
     return variable.description + secret + (f" Also read as {old}." if old else "")
 
 
@@ -79,9 +76,12 @@ def env_example() -> str:
         "## Every variable there is; `make docs` writes this file from the code.\n",
         "## Remove the # before a name to set it: `sed 's/^#//' .env.example` sets every default.\n",
     ]
+    written = set[str]()
     for name, found in by_process().items():
+        new = [v for v in found if v.name not in written]
+        written |= {v.name for v in new}
         lines.append(f"\n## --- {name} ---\n")
-        lines += [f"## {v.description}\n#{v.name}={_example(v.default)}\n" for v in found]
+        lines += [f"## {v.description}\n#{v.name}={_example(v.default)}\n" for v in new]
     return "".join(lines)
 
 
@@ -161,7 +161,11 @@ def route_table() -> str:
 
 
 def codes() -> str:
-    return table(("number", "word"), [(f"0x{code:02X}", f"`{code.word}`") for code in sorted(Code)])
+    rows = [
+        (f"`{code.word}`", f"0x{code:02X}", text.source, text.meaning, text.action)
+        for code, text in sorted(CODE_TEXTS.items())
+    ]
+    return table(("code", "number", "who says it", "means", "do"), rows)
 
 
 def limits() -> str:
@@ -273,7 +277,7 @@ def documents() -> dict[Path, str]:
     """Every document with generated parts, as it should be."""
     wanted = {
         path: BLOCK.sub(lambda m: f"{m[1]}\n{BLOCKS[m['name']]()}\n{m[3]}", path.read_text())
-        for path in (ROOT / "README.md", ROOT / "docs/protocol.md", ROOT / "docs/api.md")
+        for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))
     }
     return wanted | {
         ROOT / ".env.example": env_example(),

@@ -1,4 +1,4 @@
-"""Vocabulary: one standard word for one idea, in names and first lines of docstrings."""
+"""Vocabulary: one standard word for one idea, in names, first lines of docstrings and documents."""
 
 import ast
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conventions.tree import SOURCES, SUPPORT, relative
+from conventions.tree import DOCUMENTS, SOURCES, SUPPORT, relative
 
 # What was once called so, and what to say instead; CONTRIBUTING has the glossary.
 OLD_WORDS = {
@@ -35,6 +35,10 @@ OLD_WORDS = {
     "lately": "recently",
     "leash": "die with parent",
 }
+# Riddles as names, and plain English in a sentence.
+WORDS_OF_SENTENCES = {"asked", "kept", "shown", "told"}
+OLD_PHRASES = {"without a word": "silent, or vanished", "heard of": "received, or learned"}
+CODE = re.compile(r"```.*?```|`[^`]*`|\]\([^)]*\)", re.DOTALL)
 # A function of such a name says neither what it does nor what it returns.
 BARE_PARTICIPLES = {
     *("found", "lost", "given", "told", "shown", "kept", "asked", "held", "known", "seen", "taken"),
@@ -64,6 +68,15 @@ def names(path: Path) -> Iterator[tuple[int, str]]:
                 pass
 
 
+def old_terms(text: str) -> Iterator[tuple[int, str, str]]:
+    """Line, term and replacement of what was given up, in a document without its code and links."""
+    prose = CODE.sub(lambda code: "\n" * code[0].count("\n"), text).lower()
+    for term, instead in (OLD_WORDS | OLD_PHRASES).items():
+        if term not in WORDS_OF_SENTENCES:
+            for found in re.finditer(rf"\b{term}s?\b".replace(" ", r"\s+"), prose):
+                yield prose.count("\n", 0, found.start()) + 1, term, instead
+
+
 def docstrings(path: Path) -> Iterator[tuple[str, str]]:
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
@@ -81,6 +94,18 @@ def test_no_name_has_a_word_that_was_given_up() -> None:
         if word.removesuffix("s") in OLD_WORDS or word in OLD_WORDS
     )
 
+    assert found == []
+
+
+def test_no_document_has_a_term_that_was_given_up() -> None:
+    """Prevents an operator from reading of a bell or a stranger, which no other manual has."""
+    found = [
+        f"{relative(path)}:{line} {term}: say {instead}"
+        for path in DOCUMENTS
+        for line, term, instead in old_terms(path.read_text())
+    ]
+
+    assert len(DOCUMENTS) > 6
     assert found == []
 
 
@@ -113,3 +138,13 @@ def test_docstrings_begin_with_a_standard_term() -> None:
 def test_words_are_found_in_names_of_any_case(name: str, expected: str) -> None:
     """Prevents the checks above from passing because they read no word at all."""
     assert expected in words(name)
+
+
+def test_terms_are_found_in_sentences_and_not_in_code() -> None:
+    """Prevents the check of documents from passing because it reads no line at all."""
+    text = "As told, `a_visit`\n```\nbell\n```\n[it](stranger.md): Strangers left without\na word."
+
+    assert [(line, term) for line, term, _ in old_terms(text)] == [
+        (5, "stranger"),
+        (5, "without a word"),
+    ]

@@ -6,6 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from support.programs import OwnProcess, Program
+from support.stack import Stack
+
+from towonel.client.hub import HubClient
+from towonel.identity.keys import NodeKey
 
 MEMORY_LIMIT = 24 * 1024 * 1024
 SERVED_WITHIN_S = 2.0
@@ -61,6 +65,19 @@ async def withstanding(
             for watch in watches:
                 watch.cancel()
     seen.check(memory)
+
+
+@contextlib.asynccontextmanager
+async def honest_callers(stack: Stack) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """An operator with a key and the hub's own edge; what is yielded asks for both."""
+    edge = NodeKey.from_seed((stack.folder / "node.key").read_bytes())
+    async with stack.operator() as operator, HubClient(stack.hub_url) as client:
+
+        async def serve() -> None:
+            await operator.invites.list()
+            await client.follow_routes(edge, None)
+
+        yield serve
 
 
 async def _keep_serving(serve: Callable[[], Awaitable[object]], seen: Measured) -> None:

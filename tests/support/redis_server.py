@@ -28,11 +28,12 @@ class RedisServer:
         self.process = await started(self.folder, self.port)
 
 
-async def started(folder: Path, port: int) -> asyncio.subprocess.Process:
+async def started(folder: Path, port: int, *options: str) -> asyncio.subprocess.Process:
     program = shutil.which("redis-server")
     assert program, "redis-server is missing: run `make tools`"
     process = await asyncio.create_subprocess_exec(
         *(program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)),
+        *options,
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout
@@ -42,10 +43,12 @@ async def started(folder: Path, port: int) -> asyncio.subprocess.Process:
 
 
 @contextlib.asynccontextmanager
-async def redis_server(folder: Path, port: int | None = None) -> AsyncGenerator[RedisServer]:
+async def redis_server(
+    folder: Path, port: int | None = None, *options: str
+) -> AsyncGenerator[RedisServer]:
     """Run a Redis while the context lasts; a test may kill it."""
     port = port or free_port()
-    server = RedisServer(folder, port, await started(folder, port))
+    server = RedisServer(folder, port, await started(folder, port, *options))
     try:
         yield server
     finally:

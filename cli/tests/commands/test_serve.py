@@ -1,13 +1,17 @@
 import json
+import socket
 from pathlib import Path
 
 import pytest
 from support.commands import towonel
 
 from towonel.cli.commands.serve import programs_for
+from towonel.cli.listeners import ListenerSettings, check_addresses, find_clashes
 from towonel.cli.settings import ServeSettings, child_environment, foreign_environment
 from towonel.cli.subprocesses import Program
-from towonel.runtime.settings import SettingsError, load
+from towonel.edge.settings import EdgeSettings
+from towonel.hub.settings import HubSettings
+from towonel.runtime.settings import Settings, SettingsError, load
 
 
 def programs(**environ: str) -> dict[str, Program]:
@@ -120,6 +124,57 @@ def test_without_variables_the_folder_is_asked_for_and_nothing_is_made(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("cls", [ServeSettings, HubSettings, EdgeSettings])
+def test_a_data_folder_that_is_a_file_is_a_mistake_of_its_variable(
+    cls: type[Settings], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError) as caught:
+        load(cls, {"TOWONEL_DATA_DIR": str(tmp_path / "file")})
+
+    (line,) = caught.value.problems
+    assert line.startswith(f"TOWONEL_DATA_DIR: {tmp_path}/file is a file")
+
+
+def test_listeners_are_known_by_the_defaults_of_their_programs() -> None:
+    ours, hub = load(ListenerSettings, {}), load(HubSettings, {})
+    edge = load(EdgeSettings, {"TOWONEL_DATA_DIR": "/data"})
+
+    assert (ours.hub_listen_addr, ours.hub_health) == (hub.listen_addr, hub.health_listen_addr)
+    assert (ours.edge, ours.edge_health) == (edge.listen, edge.health_listen)
+
+
+def test_a_hub_and_an_edge_with_one_port_are_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOWONEL_EDGE_LISTEN_ADDR", "127.0.0.1:8443")
+    monkeypatch.setenv("TOWONEL_HUB_HEALTH_LISTEN_ADDR", "no address")
+
+    (line,) = find_clashes(programs().values())
+    assert line.startswith(
+        "TOWONEL_EDGE_LISTEN_ADDR: 127.0.0.1:8443 is taken by TOWONEL_HUB_LISTEN_ADDR=0.0.0.0:8443;"
+    )
+    assert find_clashes(programs(TOWONEL_HUB_ENABLED="false").values()) == []
+
+
+def test_all_addresses_in_use_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        busy = f"127.0.0.1:{taken.getsockname()[1]}"
+        for name in ("HUB_LISTEN", "HUB_HEALTH_LISTEN", "EDGE_LISTEN", "EDGE_HEALTH_LISTEN"):
+            monkeypatch.setenv(f"TOWONEL_{name}_ADDR", busy)
+        with pytest.raises(SettingsError) as caught:
+            check_addresses(programs().values())
+
+    assert [
+        line.partition(f": cannot listen on {busy}: ")[0] for line in caught.value.problems
+    ] == [
+        "TOWONEL_HUB_LISTEN_ADDR",
+        "TOWONEL_HUB_HEALTH_LISTEN_ADDR",
+        "TOWONEL_EDGE_LISTEN_ADDR",
+        "TOWONEL_EDGE_HEALTH_LISTEN_ADDR",
+    ]
+
+
 @pytest.mark.processes
 @pytest.mark.soak
 def test_mistakes_of_both_programs_are_named_at_once(tmp_path: Path) -> None:
@@ -128,6 +183,8 @@ def test_mistakes_of_both_programs_are_named_at_once(tmp_path: Path) -> None:
         "TOWONEL_HUB_RATE_LIMIT_BURST": "many",
         "TOWONEL_EDGE_MAX_SESSIONS": "many",
         "TOWONEL_REDIS_URL": "nonsense",  # read by both
+        "TOWONEL_EDGE_DRAIN_TIMEOUT_SECS": "-1",  # read by `serve`, too
+        "TOWONEL_HUB_LISTEN": "0.0.0.0:8443",  # read by none
     }
     ended = towonel("serve", "--json", TOWONEL_DATA_DIR=str(tmp_path), **wrong)
 
@@ -144,10 +201,12 @@ def test_a_check_says_what_is_wrong_and_makes_nothing(tmp_path: Path) -> None:
     environ = {"TOWONEL_DATA_DIR": str(tmp_path), "TOWONEL_HUB_ENABLED": "false"}
     environ["TOWONEL_EDGE_HUB_URL"] = "http://127.0.0.1:1"
     good = towonel("serve", "--check", "--json", **environ)
-    wrong = towonel("serve", "--check", **environ, TOWONEL_EDGE_MAX_SESSIONS="many")
+    mistakes = {"TOWONEL_LOG_LEVEL": "loud", "TOWONEL_EDGE_MAX_SESSIONS": "many"}
+    wrong = towonel("serve", "--check", **environ, **mistakes)
 
     assert (good.exit_code, wrong.exit_code) == (0, 78)
     assert json.loads(good.stdout)["ok"] is True
+    assert wrong.stderr.count("TOWONEL_LOG_LEVEL: ") == 1
     assert "TOWONEL_EDGE_MAX_SESSIONS: " in wrong.stderr
     assert wrong.stdout == ""
     assert not list(tmp_path.iterdir())

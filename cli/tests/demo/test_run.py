@@ -52,7 +52,7 @@ def processes_of(text: object) -> list[int]:
 
 
 async def test_one_that_ends_while_another_is_waited_for_is_the_one_named(tmp_path: Path) -> None:
-    never_ready = puppet(tmp_path, SOME_HEALTH_LISTEN_ADDR=f"{HOST}:{free_port()}")
+    never_ready = puppet(tmp_path, TOWONEL_AGENT_HEALTH_LISTEN_ADDR=f"{HOST}:{free_port()}")
 
     with pytest.raises(StepFailed, match="broken ended with exit code 1") as caught:
         async with run_program(ENDS, tmp_path), run_program(never_ready, tmp_path):
@@ -69,7 +69,7 @@ async def test_one_that_ends_while_all_should_stay_is_named_by_its_signal(tmp_pa
 
 
 async def test_one_that_is_never_ready_is_named(tmp_path: Path) -> None:
-    never_ready = puppet(tmp_path, SOME_HEALTH_LISTEN_ADDR=f"{HOST}:{free_port()}")
+    never_ready = puppet(tmp_path, TOWONEL_AGENT_HEALTH_LISTEN_ADDR=f"{HOST}:{free_port()}")
 
     with pytest.raises(StepFailed, match="puppet is not ready after 0 s"):
         async with run_program(never_ready, tmp_path, patience_s=0.1):
@@ -87,15 +87,16 @@ async def test_programs_are_stopped_at_the_end(tmp_path: Path) -> None:
 async def test_one_that_answers_is_ready(tmp_path: Path, server: Server) -> None:
     server.reply(200)
     async with serving(server.serve) as port:
-        ready = puppet(tmp_path, SOME_HEALTH_LISTEN_ADDR=f"{HOST}:{port}")
-        async with run_program(ready, tmp_path):
+        foreign = {"OTHER_HEALTH_LISTEN_ADDR": f"{HOST}:{free_port()}"}
+        ready = puppet(tmp_path, TOWONEL_AGENT_HEALTH_LISTEN_ADDR=f"{HOST}:{port}", **foreign)
+        async with run_program(ready, tmp_path, patience_s=10):
             pass
 
     assert server.requests[0].target == "/readyz"
 
 
 @pytest.mark.parametrize(("body", "is_own"), [("no heading", True), (TITLE, False)])
-async def test_a_visitor_who_sees_another_page_or_certificate_says_so(
+async def test_a_client_that_gets_another_page_or_certificate_says_so(
     tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str], body: str, *, is_own: bool
 ) -> None:
     certificate, digest = write_certificate(tmp_path)

@@ -5,6 +5,7 @@ import shlex
 import ssl
 import subprocess
 import traceback
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -210,10 +211,34 @@ async def tls_health(server: Server, authority: trustme.CA) -> str:
 
 
 async def test_a_hub_with_an_unknown_certificate_is_not_talked_to(server: Server) -> None:
-    with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
+    with pytest.raises(Unavailable, match=r"CERTIFICATE_VERIFY_FAILED.*; .*set SSL_CERT_FILE"):
         await tls_health(server, trustme.CA())
 
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("name", "days", "fix"),
+    [
+        ("hub.example.eu", 9, "must be for the name in the hub's address"),
+        ("127.0.0.1", -9, "renew the certificate"),
+    ],
+)
+async def test_a_certificate_that_is_wrong_by_itself_is_told_with_what_to_do(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, days: int, fix: str
+) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    ends = datetime.now(UTC) + timedelta(days=days)
+    authority.issue_cert(name, not_after=ends).configure_cert(context)
+
+    with pytest.raises(Unavailable, match=fix):
+        async with (
+            serving(server.serve, context) as port,
+            HubClient(f"https://127.0.0.1:{port}") as hub,
+        ):
+            await hub.health()
 
 
 async def test_a_private_authority_is_named_by_the_usual_variable(

@@ -10,6 +10,7 @@ from towonel.identity.keys import (
     TENANT_SIGNATURE_BYTES,
     NodeKey,
     TenantKey,
+    describe_bad_seed,
     hash_invite_secret,
     is_blank,
     is_node_id,
@@ -28,6 +29,12 @@ NODE, TENANT = NodeKey.from_seed(SEED), TenantKey.from_seed(SEED)
 def test_only_a_seed_of_zeros_is_blank() -> None:
     assert is_blank(bytes(32))
     assert not is_blank(bytes(31) + b"\x01")
+
+
+def test_bytes_that_are_no_seed_are_described() -> None:
+    assert describe_bad_seed(b"k" * 32) is None
+    assert "holds only zeros" in str(describe_bad_seed(bytes(32)))
+    assert str(describe_bad_seed(b"short")).startswith("must be exactly 32 bytes, has 5; ")
 
 
 def test_a_seed_gives_the_ids_of_the_original() -> None:

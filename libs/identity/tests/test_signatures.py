@@ -58,6 +58,21 @@ def test_a_tenants_request_is_checked_with_its_public_key() -> None:
     assert caught.value.code is Code.CLOCK_SKEW
 
 
+@pytest.mark.parametrize(
+    ("later_ms", "told"), [(300_000, "300 s behind"), (-61_000, "61 s ahead of")]
+)
+def test_a_clock_that_is_wrong_is_told_with_whose_it_is_and_the_rule(
+    later_ms: int, told: str
+) -> None:
+    signature = Signature.parse(authorize_tenant(TENANT, Domain.DESIRED_STATE, BODY, NOW))
+
+    with pytest.raises(Denied) as caught:
+        signature.check_time(NOW + later_ms)
+
+    assert f"the clock of the machine that signed is {told} the hub's" in caught.value.detail
+    assert "may be 60 s apart: set it" in caught.value.detail
+
+
 def test_a_tenant_that_only_reads_signs_the_original_form_without_a_hash() -> None:
     signature = Signature.parse(authorize_tenant_request(TENANT, NOW))
     signature.check_tenant_request(TENANT.public, NOW + MAX_SKEW_MS)

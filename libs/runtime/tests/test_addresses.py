@@ -4,7 +4,14 @@ from ipaddress import ip_address
 
 import pytest
 
-from towonel.runtime.addresses import is_ip, loopback_url, parse_networks, source_of, unmap
+from towonel.runtime.addresses import (
+    describe_clash,
+    is_ip,
+    loopback_url,
+    parse_networks,
+    source_of,
+    unmap,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,6 +25,36 @@ from towonel.runtime.addresses import is_ip, loopback_url, parse_networks, sourc
 )
 def test_a_listener_is_reached_from_its_own_machine(listen_addr: tuple[str, int], url: str) -> None:
     assert loopback_url(listen_addr) == url
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("127.0.0.1", 80), ("127.0.0.1", 80)),
+        (("0.0.0.0", 80), ("127.0.0.1", 80)),  # noqa: S104
+        (("a.eu", 80), ("0.0.0.0", 80)),  # noqa: S104
+        (("::", 80), ("::1", 80)),
+    ],
+)
+def test_listeners_of_one_port_clash_where_one_takes_the_address_of_the_other(
+    one: tuple[str, int], other: tuple[str, int]
+) -> None:
+    assert str(describe_clash(one, "A", other)).endswith("; set another port")
+    assert "is taken by A=" in str(describe_clash(other, "A", one))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("127.0.0.1", 80), ("127.0.0.1", 81)),
+        (("127.0.0.1", 80), ("127.0.0.2", 80)),
+        (("127.0.0.1", 0), ("127.0.0.1", 0)),
+        (("::1", 80), ("0.0.0.0", 80)),  # noqa: S104
+        (("127.0.0.1", 80), None),
+    ],
+)
+def test_other_listeners_do_not_clash(one: tuple[str, int], other: tuple[str, int] | None) -> None:
+    assert describe_clash(one, "A", other) is None
 
 
 @pytest.mark.parametrize(

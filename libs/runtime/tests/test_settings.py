@@ -17,6 +17,7 @@ from towonel.runtime.settings import (
     Settings,
     SettingsError,
     load,
+    load_partly,
     log_warnings,
     parse_address,
     variables,
@@ -98,7 +99,9 @@ def test_an_empty_file_of_what_must_be_set_is_the_mistake(tmp_path: Path) -> Non
         ),
         ("NAMES", '["a"', "is not JSON"),
         ("LISTEN", "a" * 64 + ":1", "the host must be a name or an IP address"),
-        ("LISTEN", "a:" + "1" * 5_000, "the port must be at most 65535"),
+        ("LISTEN", "a:" + "1" * 5_000, "the port must be at most 65535, as in 127.0.0.1:1"),
+        ("LISTEN", "a", "must be host:port, as in 127.0.0.1:1"),  # the default
+        ("LISTEN", "::1:1", "an IPv6 address needs brackets, as in [::1]:443"),
     ],
 )
 def test_a_rule_is_in_words_with_what_may_have_gone_wrong(name: str, value: str, line: str) -> None:
@@ -179,6 +182,22 @@ def test_the_environment_is_read_where_nothing_is_handed_over(
     monkeypatch.setenv("EXAMPLE_PORT", "81")
 
     assert load(Example).port == 81
+
+
+def test_what_is_right_is_read_beside_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = {"EXAMPLE_PORT": "x", "EXAMPLE_PORTS": "1", "EXAMPLE_NAMES_FILE": "/nowhere"}
+    for name, value in {"EXAMPLE_KEY": "sesame", "EXAMPLE_LISTEN": "b:2", **wrong}.items():
+        monkeypatch.setenv(name, value)
+    settings, found = load_partly(Example)
+
+    assert (settings.port, settings.listen, settings.names) == (80, ("b", 2), ())
+    assert {line.partition(":")[0] for line in found} == set(wrong)
+
+
+def test_what_must_be_set_is_asked_for_even_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAMPLE_PORT", "x")
+    with pytest.raises(SettingsError, match="EXAMPLE_KEY: must be set"):
+        load_partly(Example)
 
 
 def test_variables_lists_every_setting() -> None:

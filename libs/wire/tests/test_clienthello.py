@@ -226,3 +226,25 @@ def test_the_alert_says_what_is_wrong(code: Code, description: int) -> None:
 
 def test_a_client_that_does_not_speak_tls_gets_no_alert() -> None:
     assert clienthello.alert(Code.NOT_TLS) == b""
+
+
+@pytest.mark.parametrize(
+    ("first", "told"),
+    [
+        (
+            b"GET / HTTP/1.1",
+            "the first byte is 0x47, where TLS has 0x16: HTTP without TLS? Use https",
+        ),
+        (b"SSH-2.0-x", "the first byte is 0x53, where TLS has 0x16"),
+        (b"\x16\x02", "a record of version 2, where TLS has 3"),
+        (
+            records(GOOD, 10)[:15] + b"\x15\x03\x01\0\x02",
+            "the ClientHello goes on in a record of type 21, not 22",
+        ),
+    ],
+)
+def test_what_is_no_tls_is_told_by_what_came_instead(first: bytes, told: str) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        clienthello.read(first)
+
+    assert caught.value.detail == told

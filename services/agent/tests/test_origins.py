@@ -142,8 +142,11 @@ async def refusal(session: Session, service: ServiceKey = SERVICE) -> Code:
 async def test_a_service_that_is_not_in_the_environment_is_refused() -> None:
     async with agent(origins(1)) as session:
         other = ServiceKey(ServiceKind.HTTPS, "other.eu")
+        with capture_logs() as lines:
+            code = await refusal(session, other)
 
-        assert await refusal(session, other) is Code.NO_SERVICE
+    assert code is Code.NO_SERVICE
+    assert lines[-1]["detail"] == "not in TOWONEL_AGENT_SERVICES of this agent"
 
 
 async def test_an_origin_that_is_down_is_reported_by_its_code() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import update
 from structlog.testing import capture_logs
+from structlog.typing import EventDict
 from support.callers import code_of, tenant_id
 from support.hub import TestHub, migrated, new_key, registration, running_hub
 from support.reconciler import TIMING, Way, agent, grant_of, published_keys
@@ -57,7 +59,7 @@ async def test_an_agent_whose_invite_was_never_good_gives_up_and_says_why(
         async with agent(hub, InviteToken(**{**parts, **changed})) as running:
             await running.running
 
-    assert caught.group_contains(GiveUp, match="refuses the invite")
+    assert caught.group_contains(GiveUp, match="refuses this agent: .*TOWONEL_INVITE_TOKEN")
 
 
 async def test_an_expired_invite_does_not_end_an_agent_that_was_admitted(hub: TestHub) -> None:
@@ -90,7 +92,9 @@ async def test_an_agent_whose_invite_is_revoked_ends_as_one_that_starts_then(hub
         await run_until_revoked(hub, token, partial(asyncio.sleep, 0))
 
     for caught in (running, starting):
-        assert caught.group_contains(GiveUp, match="^the hub refuses the invite: .*revoked")
+        assert caught.group_contains(
+            GiveUp, match="^the hub refuses this agent: .*revoked.*TOWONEL_INVITE_TOKEN"
+        )
 
 
 @pytest.mark.parametrize("later_ms", [0, GRANT_LIFETIME_MS + 1])
@@ -105,7 +109,14 @@ async def test_an_agent_that_is_revoked_ends_with_its_grant_and_without(
     with pytest.raises(ExceptionGroup) as caught:
         await run_until_revoked(hub, await hub.invite("a.eu"), revoke)
 
-    assert caught.group_contains(GiveUp, match="this agent was revoked; start it anew")
+    assert caught.group_contains(
+        GiveUp, match="^the hub refuses this agent: .*was revoked; start it"
+    )
+
+
+def refreshes_refused(lines: list[EventDict]) -> int:
+    asked = [line for line in lines if line.get("path") == "/v1/agent/refresh"]
+    return sum(line["status"] != 200 for line in asked if "status" in line)
 
 
 async def test_an_agent_of_a_suspended_tenant_leaves_its_edges_and_goes_on_asking(
@@ -116,14 +127,23 @@ async def test_an_agent_of_a_suspended_tenant_leaves_its_edges_and_goes_on_askin
     async with agent(hub, token) as running:
         while not running.links._edges:
             await asyncio.sleep(0.01)
-        await hub.client().tenants.suspend(tenant_id(token))
-        while running.links._edges:
-            await asyncio.sleep(0.01)
-        await hub.client().tenants.resume(tenant_id(token))
-        while not running.links._edges:
-            await asyncio.sleep(0.01)
+        with capture_logs() as lines:
+            await hub.client().tenants.suspend(tenant_id(token))
+            while running.links._edges or running.health.reasons.get("hub") is None:
+                await asyncio.sleep(0.01)
+            reasons = dict(running.health.reasons)
+            while refreshes_refused(lines) < 3:
+                await asyncio.sleep(0.01)
+            await hub.client().tenants.resume(tenant_id(token))
+            while not running.links._edges or "hub" in running.health.reasons:
+                await asyncio.sleep(0.01)
 
         assert not running.running.done()
+
+    assert re.search(r"tenant_suspended.*towonel tenant resume", reasons["hub"])
+    assert reasons["edges"] == "no link to any edge: the hub has named none"
+    told = [line["event"] for line in lines if line["event"].startswith("hub.")]
+    assert told == ["hub.refused", "hub.reachable"]  # once, however often it asks
 
 
 async def test_an_agent_whose_name_is_not_covered_serves_once_it_is(hub: TestHub) -> None:
@@ -161,8 +181,12 @@ async def test_a_hub_that_is_away_is_warned_of_once(hub: TestHub, *, was_there: 
             seen = way.refused
             while way.refused < seen + 3:
                 await asyncio.sleep(0.01)
+            way.is_cut = False
+            while lines[-1]["event"] != "hub.reachable" or "hub" in started.health.reasons:
+                await asyncio.sleep(0.01)
 
-    assert [line["event"] for line in lines].count("hub.unreachable") == 1
+    told = [line["event"] for line in lines if line["event"].startswith("hub.")]
+    assert told == ["hub.unreachable", "hub.reachable"]
 
 
 async def test_an_agent_that_leaves_gives_its_place_back_at_once(tmp_path: Path) -> None:

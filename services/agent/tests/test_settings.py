@@ -67,6 +67,7 @@ def test_an_agent_without_a_service_is_questioned(value: str) -> None:
     (warning,) = load(AgentSettings, GOOD | {"TOWONEL_AGENT_SERVICES": value}).warnings
 
     assert warning.startswith("TOWONEL_AGENT_SERVICES: has no service")
+    assert "withdraws all that agents of TOWONEL_AGENT_GROUP=default with its token" in warning
     assert load(AgentSettings, GOOD).warnings == ()
 
 

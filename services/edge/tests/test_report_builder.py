@@ -167,7 +167,7 @@ async def test_an_agent_that_left_is_not_reported_and_the_last_report_has_no_ses
 ) -> None:
     async with edge.hub.link():
         last = await edge.observer.build_final()
-        assert (last.sessions, last.sessions_active) == ([], 0)
+        assert (last.sessions, last.sessions_active, last.is_final) == ([], 0, True)
         assert len((await edge.report()).sessions) == 1
     await until(lambda: not edge.sessions.all())
 

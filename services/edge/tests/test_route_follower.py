@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import override
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -29,7 +30,9 @@ from towonel.edge.sessions import Sessions
 from towonel.edge.snapshot import SnapshotFile
 from towonel.edge.timing import RouteTiming
 from towonel.runtime.admin import Health
-from towonel.wire.routes import RouteDelta, encode_delta
+from towonel.wire.ids import HubId, TenantId
+from towonel.wire.names import ServiceKind
+from towonel.wire.routes import Route, RouteDelta, encode_delta
 
 HUB_ID = b"\xab" * 32
 QUICK = RouteTiming(first_pause_s=0.01, max_pause_s=0.02, register_retry_s=0.05, min_interval_s=0)
@@ -193,6 +196,43 @@ async def test_a_hub_that_never_comes_and_one_that_was_there_are_warned_of_once(
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == [
         "hub.unreachable"
     ]
+
+
+async def test_a_hub_that_is_back_is_asked_for_an_answer_at_once_and_not_with_its_next_change(
+    hub: ScriptedHub, tmp_path: Path, lines: list[EventDict]
+) -> None:
+    edge = Following(tmp_path)
+    async with edge.run(hub.url):
+        await until(lambda: hub.count(FEED) > 1)
+        hub.refuse(FEED, 503, "hub_unavailable")
+        await until(lambda: "hub" in edge.health.reasons)
+        hub.requests.clear()
+        hub.script(FEED, 200, encode_delta(RouteDelta(3, snapshot=True)))
+        await until(lambda: "hub" not in edge.health.reasons)
+        await until(lambda: hub.count(FEED) > 2)
+        waits = [wait_of(request) for request in hub.requests if request.target.startswith(FEED)]
+
+    assert (waits[0], waits[-1]) == (0, QUICK.long_poll_s)
+    assert lines[-1]["event"] == "hub.reachable"
+
+
+def wait_of(request: Request) -> int:
+    return int(parse_qs(urlsplit(request.target).query)["wait"][0])
+
+
+async def test_routes_of_the_last_run_are_no_change_of_the_hub(
+    tmp_path: Path, lines: list[EventDict]
+) -> None:
+    route = Route(ServiceKind.HTTPS, "a.eu", TenantId(b"t" * 32))
+    before, edge = Following(tmp_path), Following(tmp_path)
+    before.routes.trust(HubId(HUB_ID))
+    before.routes.apply(RouteDelta(3, snapshot=True, routes=(route,)))
+    await before.routes.save()
+    await edge.routes.load()
+    edge.routes.apply(RouteDelta(4, snapshot=False, removed=(route.key,)))
+
+    told = [line["event"] for line in lines]
+    assert told == ["routes.changed", "routes.loaded", "routes.changed"]
 
 
 async def test_a_hub_that_always_has_changes_is_asked_ten_times_a_second(

@@ -117,7 +117,7 @@ def test_without_a_key_and_a_token_the_folder_is_asked_for() -> None:
     (line,) = caught.value.problems
     assert line.startswith("TOWONEL_DATA_DIR: must be set to a folder")
     assert "TOWONEL_EDGE_INVITE_TOKEN" in line
-    assert "TOWONEL_IDENTITY_KEY_PATH" in line
+    assert "`towonel edge-invite create`" in line
 
 
 def test_a_token_alone_makes_an_edge() -> None:

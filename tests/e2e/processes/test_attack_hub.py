@@ -6,15 +6,14 @@ import itertools
 import re
 import resource
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
-from support.attack import MEMORY_LIMIT, withstanding
+from support.attack import MEMORY_LIMIT, honest_callers, withstanding
 from support.programs import Process, ProcessRunner, execute, own_processes
 from support.stack import Stack
 
-from towonel.client.hub import HubClient
 from towonel.hub.bounds import Bounds
 from towonel.identity.keys import NodeKey
 from towonel.identity.signatures import BODY_HASH_HEADER
@@ -34,19 +33,6 @@ async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
         stack = Stack(runner, tmp_path)
         await stack.start_hub()
         yield stack
-
-
-@contextlib.asynccontextmanager
-async def honest_callers(stack: Stack) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """An operator with a key and the hub's own edge; what is yielded asks for both."""
-    edge = NodeKey.from_seed((stack.folder / "node.key").read_bytes())
-    async with stack.operator() as operator, HubClient(stack.hub_url) as client:
-
-        async def serve() -> None:
-            await operator.invites.list()
-            await client.follow_routes(edge, None)
-
-        yield serve
 
 
 async def send(port: int, head: str, body: bytes, source: str) -> bytes:

@@ -1,19 +1,16 @@
 """Attacks by somebody who may publish in the Redis of hub and edge."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from support.attack import withstanding
+from support.attack import honest_callers, withstanding
 from support.programs import own_processes
 from support.redis_server import running_redis
 from support.stack import Stack, until
 
-from towonel.client.hub import HubClient
-from towonel.identity.keys import NodeKey
 from towonel.wire.routes import CHANGES_CHANNEL
 
 pytestmark = [pytest.mark.attack, pytest.mark.processes]
@@ -29,18 +26,6 @@ async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
         await stack.start_hub()
         await stack.start_edge()
         yield stack
-
-
-@contextlib.asynccontextmanager
-async def honest_callers(stack: Stack) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    edge = NodeKey.from_seed((stack.folder / "node.key").read_bytes())
-    async with stack.operator() as operator, HubClient(stack.hub_url) as client:
-
-        async def serve() -> None:
-            await operator.invites.list()
-            await client.follow_routes(edge, None)
-
-        yield serve
 
 
 async def test_messages_of_16_mib_take_no_memory_of_hub_and_edge_which_hear_of_changes(

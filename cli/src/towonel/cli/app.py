@@ -14,7 +14,7 @@ Exit codes:
   0    done
   1    refused, or failed
   2    the command line is wrong
-  75   the hub does not answer now, or wants it slower
+  75   the hub does not answer now, or has limited your rate
   78   the configuration is wrong
   130  ended by Ctrl-C
 

@@ -3,7 +3,7 @@
 0    done
 1    refused, or failed
 2    the command line is wrong, or a file that it names cannot be read
-75   the hub does not answer now, or wants it slower
+75   the hub does not answer now, or has limited your rate
 78   the configuration is wrong: a variable, or a file that it names
 130  ended by Ctrl-C
 """

@@ -61,7 +61,7 @@ COMMANDS = {
         plural="invites",
     ),
     "edge-invite": _group(
-        "Edge invites let another edge in.", "commands.edge_invite", plural="edge-invites"
+        "Edge invites let another edge register.", "commands.edge_invite", plural="edge-invites"
     ),
     "tenant": _group(
         "Tenants publish services; each is one key.",
@@ -142,7 +142,7 @@ class Root(TyperGroup):
         """Run a line: `help COMMAND` is `COMMAND --help`; mistakes are JSON where that is wanted."""
         words = sys.argv[1:] if args is None else list(args)
         if words[:1] == [HELP]:
-            words = [*words[1:], "--help"]
+            words = [*(word for word in words[1:] if word != HELP), "--help"]
         if not asks_for_document(words):
             return super().main(words, *rest, **options)
         try:
@@ -152,6 +152,16 @@ class Root(TyperGroup):
 
             code = report_usage(error.format_message())
         sys.exit(code)
+
+    @override
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ClickException as error:
+            from towonel.cli.mistakes import reword  # noqa: PLC0415 seldom needed, and slow
+
+            reword(error)
+            raise
 
     @override
     def format_commands(self, ctx: Any, formatter: Any) -> None:

@@ -9,6 +9,7 @@ import typer
 from pydantic import Field, SecretStr
 
 from towonel.runtime.environment.certificates import find_certificate_problem
+from towonel.runtime.environment.folders import Folder
 from towonel.runtime.environment.names import FILE_SUFFIX
 from towonel.runtime.environment.text import clean
 from towonel.runtime.settings import HostPort, Settings, SettingsError
@@ -105,10 +106,10 @@ class ServeSettings(LocalHubSettings):
         validation_alias="TOWONEL_EDGE_ENABLED",
         description="Whether `towonel serve` starts an edge.",
     )
-    data_dir: Path = Field(
+    data_dir: Folder = Field(
         default=Path(),
         validation_alias="TOWONEL_DATA_DIR",
-        description="The folder of hub and edge.",
+        description="The folder of hub and edge. Must be set where an edge without a token is started.",
     )
     edge_hub_url: str | None = Field(
         default=None,

@@ -11,13 +11,14 @@ from pydantic import SecretStr
 from towonel.cli.errors import UsageError
 from towonel.cli.logins import FILE, Profile, Profiles
 from towonel.cli.settings import CommandSettings, check_authorities, config_folder
-from towonel.client.envelope import ForeignAnswer, printable
+from towonel.client.envelope import ForeignAnswer, NotConnected, printable
 from towonel.client.operator import OperatorClient
 from towonel.client.transport import to_httpx_url
 from towonel.runtime import secretfile
 from towonel.runtime.addresses import loopback_url
 from towonel.runtime.settings import SettingsError
 from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
+from towonel.wire.hub_urls import is_loopback, parse_hub_url
 
 DEFAULT = (
     "the default of TOWONEL_HUB_LISTEN_ADDR; set that as the hub of this machine has it, set"
@@ -38,11 +39,12 @@ _NO_KEY = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Address of a hub, where it is from, and the key for it if there is one."""
+    """Address of a hub, the key for it if there is one, and where each is from."""
 
     hub_url: str
     source: str
     operator_key: SecretStr | None
+    key_source: str
     allow_insecure: bool
 
     def client[C: OperatorClient](self, kind: type[C]) -> C:
@@ -55,19 +57,38 @@ async def open_client[C: OperatorClient](target: Target, kind: type[C]) -> Async
     """Yield a client of the hub; where there is no answer, tell why that may be.
 
     Raises:
-        Denied: UNSUPPORTED_OP: the hub is there, but is too old for the operation.
+        Denied: UNSUPPORTED_OP: the hub is there, but is too old for the operation; UNAUTHORIZED,
+            naming what the key is from.
         Unavailable: naming what the hub's address is from.
     """
     async with target.client(kind) as client:
         try:
             yield client
+        except Denied as error:
+            raise explain_denial(error, target.key_source) from None
         except Unavailable as error:
             if error.code is not Code.HUB_UNAVAILABLE:
                 raise
             if is_unknown_operation(error):
                 await _refuse_old_hub(client, error)
             detail = f"{error.detail} (the address is from {target.source})"
+            if isinstance(error, NotConnected):
+                detail += _advise(target.hub_url)
             raise Unavailable(error.code, detail, retry_after_s=error.retry_after_s) from None
+
+
+def explain_denial(error: Denied, key_source: str) -> Denied:
+    """Return the error, with where the key is from if the hub does not take it."""
+    if error.code is not Code.UNAUTHORIZED or not key_source:
+        return error
+    fix = "give the one of this hub: its operator.key, or what `towonel key create` printed there"
+    return Denied(error.code, f"{error.detail} (the key is from {key_source}); {fix}")
+
+
+def _advise(hub_url: str) -> str:
+    if is_loopback(parse_hub_url(hub_url, allow_insecure=True).host):
+        return ". Does the hub of this machine run? `towonel serve` starts it"
+    return ". Check that the hub runs, and that this machine reaches it"
 
 
 def is_unknown_operation(error: Unavailable) -> bool:
@@ -108,11 +129,8 @@ def resolve_target(
             asked for; or there is no key and one is needed.
     Source: inventory §1.8.
     """
-    key, login = _explicit_key(settings, api_key), _login(settings, hub_url, profile)
-    if key is None and login is not None:
-        key = login.key
-    if key is None:
-        key = _key_in_file(_key_path(settings), required=needs_key)
+    login = _login(settings, hub_url, profile)
+    key, key_source = _key(settings, api_key, login, needs_key=needs_key)
     url, where = _url(settings, hub_url, login)
     try:
         parsed = to_httpx_url(url, allow_insecure=settings.allow_insecure_hub)
@@ -121,7 +139,7 @@ def resolve_target(
             raise UsageError(f"{where}: {error.detail}") from error
         raise SettingsError([f"{where}: {error.detail}"]) from error
     check_authorities(parsed.scheme)
-    return Target(url, where, key, settings.allow_insecure_hub)
+    return Target(url, where, key, key_source, settings.allow_insecure_hub)
 
 
 def _url(settings: CommandSettings, flag: str | None, login: Profile | None) -> tuple[str, str]:
@@ -148,12 +166,20 @@ def _login(settings: CommandSettings, hub_url: str | None, name: str | None) -> 
     raise UsageError(f"--profile: {name} is a login of {login.hub_url}, and not of {url}")
 
 
-def _explicit_key(settings: CommandSettings, api_key: str | None) -> SecretStr | None:
-    if api_key is not None:
-        return parse_key(api_key, "--api-key")
-    if settings.operator_key is None or not settings.operator_key.get_secret_value().strip():
-        return None
-    return parse_key(settings.operator_key.get_secret_value(), "TOWONEL_OPERATOR_KEY")
+def _key(
+    settings: CommandSettings, flag: str | None, login: Profile | None, *, needs_key: bool
+) -> tuple[SecretStr | None, str]:
+    """Return the key, and the flag, variable or file that it is from."""
+    if flag is not None:
+        return parse_key(flag, "--api-key"), "--api-key"
+    if settings.operator_key is not None and settings.operator_key.get_secret_value().strip():
+        variable = settings.variable_of("operator_key")
+        return parse_key(settings.operator_key.get_secret_value(), variable), variable
+    if login is not None:
+        return login.key, str(config_folder() / FILE)
+    path = _key_path(settings)
+    key = _key_in_file(path, required=needs_key)
+    return key, "" if key is None else str(path)
 
 
 def parse_key(text: str, where: str) -> SecretStr:

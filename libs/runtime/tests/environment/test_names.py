@@ -59,6 +59,7 @@ def test_names_of_others_and_files_of_ours_are_no_mistake() -> None:
         ("OUR_WEB_LISTEN_ADDRS", "OUR_WEB_LISTEN_ADDR"),
         ("OUR_TOEKN", "OUR_TOKEN"),
         ("OUR_TOKN_FILE", "OUR_TOKEN"),
+        ("OUR_WEB_LISTEN", "OUR_WEB_LISTEN_ADDR"),
     ],
 )
 def test_a_name_that_is_nearly_right_gets_a_hint(name: str, near: str) -> None:

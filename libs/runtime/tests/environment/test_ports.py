@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from towonel.runtime.environment.ports import listen_error
+from towonel.runtime.environment.ports import describe_busy, listen_error
 
 
 def failure(number: int) -> OSError:
@@ -40,6 +40,21 @@ def test_a_port_in_use_is_named_with_its_variable_and_one_that_is_free(
         )
         with socket.socket(family, kind) as other:
             other.bind((host, int(free)))
+
+
+def test_a_busy_address_is_described_unless_both_share_it() -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        busy = describe_busy("A", "127.0.0.1", port, is_shared=False)
+        shared = describe_busy("A", "127.0.0.1", port, is_shared=True)
+
+    assert str(busy).startswith(f"A: cannot listen on 127.0.0.1:{port}: Address already in use")
+    assert shared is None
+    assert describe_busy("A", "127.0.0.1", port, is_shared=False) is None
+    assert describe_busy("A", "192.0.2.1", 0, is_shared=False) is None
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])

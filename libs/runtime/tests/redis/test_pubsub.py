@@ -189,11 +189,32 @@ async def test_a_receiver_is_told_of_each_connection_of_one_that_was_killed(tmp_
 
 
 async def test_the_log_never_shows_the_password(tmp_path: Path) -> None:
-    url = f"redis://:hunter2@127.0.0.1:{free_port()}/0"
+    port, delays = free_port(), RecordedBackoff(0.001, 0.002, 60)
     with capture_logs() as logs:
-        async with receiving(url) as receiver:
-            await receiver.until(lambda: len(logs) > 1)
+        async with receiving(f"redis://:hunter2@127.0.0.1:{port}/0", delays) as receiver:
+            await receiver.until(lambda: len(delays.given) > 3)
 
-    assert {entry["event"] for entry in logs} == {"redis.disconnected"}
+    assert [entry["event"] for entry in logs] == ["redis.disconnected"]  # once, however often
+    assert (logs[0]["address"], logs[0]["reason"]) == (f"127.0.0.1:{port}", "Connection refused")
     assert "hunter2" not in str(logs)
-    assert receiver.connections == []
+    assert receiver.connections == [False]
+
+
+async def test_a_redis_that_comes_back_and_refuses_the_password_is_told_once_as_that(
+    tmp_path: Path,
+) -> None:
+    port, delays = free_port(), RecordedBackoff(0.001, 0.01, 60)
+    with capture_logs() as logs:
+        async with receiving(f"redis://:hunter2@127.0.0.1:{port}/0", delays) as receiver:
+            await receiver.until(lambda: receiver.connections == [False])
+            async with redis_server(tmp_path, port, "--requirepass", "another"):
+                await receiver.until(lambda: receiver.connections[1:] == [False])
+                tried = len(delays.given)
+                await receiver.until(lambda: len(delays.given) > tried + 3)
+                is_refusal = receiver.subscription.failure
+
+    assert is_refusal is not None
+    reasons = [entry["reason"] for entry in logs if entry["event"] == "redis.disconnected"]
+    assert reasons[:2] == ["Connection refused", is_refusal.reason]
+    assert "TOWONEL_REDIS_URL" in is_refusal.reason
+    assert "hunter2" not in str(logs)

@@ -99,7 +99,9 @@ def test_a_mistake_is_reported_with_its_place_and_its_rule(value: object, rule: 
     ],
 )
 def test_an_origin_is_a_host_and_a_port(origin: str) -> None:
-    assert "must be host:port" in problems([{"hostname": "a.eu", "origin": origin}])[0]
+    (found,) = problems([{"hostname": "a.eu", "origin": origin}])
+
+    assert "must be host:port, with a port from 1 to 65535, as in 127.0.0.1:4443, not" in found
 
 
 def test_an_ipv6_origin_without_brackets_is_shown_with_them() -> None:
@@ -109,9 +111,10 @@ def test_an_ipv6_origin_without_brackets_is_shown_with_them() -> None:
 
 
 def test_every_mistake_is_reported_at_once() -> None:
-    found = problems([{"hostname": "x", "origin": "y", "tls_mode": "z"}, 5])
+    found = problems([{"host": "x", "origin": "y", "tls_mode": "z", "proxy_protocol": "v3"}, 5])
 
-    assert len(found) == 4
+    fields = [line.partition("].")[2].partition(":")[0] for line in found]
+    assert fields == ["host", "hostname", "origin", "proxy_protocol", "tls_mode", ""]
 
 
 @pytest.mark.parametrize(

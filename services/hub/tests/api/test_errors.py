@@ -60,6 +60,35 @@ async def test_an_unknown_field_is_told_the_nearest_and_which_there_are(
     assert message in answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/v1/invites?limit=x", "query.limit: must be a whole number"),
+        ("/v1/invites?limit=0", "query.limit: must be at least 1"),
+        ("/v1/invites/zzz", "invite_id: must be 22 characters of base64url, as the list shows it"),
+        ("/v1/keys/zzz", "key_id: must be 11 characters of base64url, as the list shows it"),
+    ],
+)
+async def test_a_value_in_an_address_is_named_with_its_rule(
+    hub: TestHub, path: str, message: str
+) -> None:
+    async with hub.raw() as http:
+        method = "GET" if "?" in path or "invites" in path else "DELETE"
+        answer = await http.request(method, path, headers=OPERATOR)
+
+    assert error_of(answer) == (400, "invalid_request")
+    assert answer.json()["error"]["message"] == message
+
+
+async def test_a_body_that_is_no_json_is_said_to_be_none(hub: TestHub) -> None:
+    headers = {**OPERATOR, "content-type": "application/json"}
+    async with hub.raw() as http:
+        answer = await http.post("/v1/invites", content=b'{"hostnames": [}', headers=headers)
+
+    assert error_of(answer) == (400, "invalid_request")
+    assert answer.json()["error"]["message"] == "body: is not JSON: Expecting value at character 16"
+
+
 async def test_an_unknown_field_within_a_signed_body_is_told_the_nearest(hub: TestHub) -> None:
     token = await hub.invite("a.eu")
     service = {"kind": "https", "name": "a.eu", "hostname": "a.eu"}

@@ -15,6 +15,7 @@ from support.legacy_client import legacy_client
 from towonel.api.reports import MAX_TEXTS, EdgeReport
 from towonel.api.traffic import Traffic
 from towonel.hub.api.http.request_body import MAX_BYTES
+from towonel.hub.live.edge_reports import REFRESH_MS
 from towonel.hub.store import reports
 from towonel.hub.store.reports import MAX_REPORT_BYTES
 from towonel.hub.store.tables import ReportRow
@@ -123,6 +124,18 @@ async def test_an_edge_that_falls_silent_is_gone_with_all_that_was_on_it(hub: Te
     hub.clock.now_ms += 1_000
     assert await live() == (False, False, 0, 0, 0, 0)
     assert (await client.tenants.get(tenant)).value.traffic == Traffic()
+
+
+async def test_an_edge_that_ended_is_not_live_until_it_reports_again(hub: TestHub) -> None:
+    client, node = hub.client(), hub.context.keys.node
+    await client.register_edge(node, registration(node))
+    seen: list[bool] = []
+    for is_final in (False, True, False):
+        hub.clock.now_ms += REFRESH_MS
+        await client.report_edge(node, report().model_copy(update={"is_final": is_final}))
+        seen.append((await client.edges.get(node.public)).is_live)
+
+    assert seen == [True, False, True]
 
 
 async def test_what_an_edge_tells_replaces_what_it_told_and_nothing_of_others(hub: TestHub) -> None:

@@ -144,7 +144,7 @@ HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
         "more than 100 files",
     ),
     "a head that inflates": (inflating, "bytes at once"),
-    "another format": (with_manifest(lambda m: m.update(format="tar")), "format: Input should be"),
+    "another format": (with_manifest(lambda m: m.update(format="tar")), "format: must be"),
     "a manifest that is a list": (with_file("manifest.json", b"[]"), "manifest"),
     "a manifest that nests": (with_file("manifest.json", b"[" * 100_000), "manifest"),
     "endless rows": (with_file("manifest.json", b'{"tables": {"x": {"rows": 1e999}}}'), "manifest"),

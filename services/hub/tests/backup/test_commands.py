@@ -171,11 +171,6 @@ def a_folder(place: Place) -> None:
     (place.folder / "data" / "hub.db").mkdir()
 
 
-def closed(place: Place) -> None:
-    for path in (place.folder / "data").iterdir():
-        path.chmod(0)
-
-
 def as_it_is(_place: Place) -> None:
     pass
 
@@ -318,17 +313,31 @@ def test_ctrl_c_at_the_question_ends_as_everywhere(place: Place) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
 @pytest.mark.parametrize(
+    ("shut", "code", "told"),
+    [
+        ("data/hub.db", 1, "{folder}/data/hub.db may not be read by this user (65534)"),
+        ("data", 78, "TOWONEL_DATA_DIR: {folder}/data may not be entered by this user (65534)"),
+    ],
+)
+@pytest.mark.parametrize(
     "arguments",
     [["check"], ["backup", "/tmp/never"], ["migrate", "--from", "{db}"]],  # noqa: S108
 )
-def test_a_file_that_may_not_be_read_is_told_in_a_line(place: Place, arguments: list[str]) -> None:
-    closed(place)
-    place.folder.chmod(0o700)
-    words = [word.format(db=place.database.path) for word in arguments]
-    ended = place.run(*words, user=NOBODY)
+def test_what_may_not_be_read_is_told_in_a_line(
+    arguments: list[str], shut: str, code: int, told: str
+) -> None:
+    with tempfile.TemporaryDirectory() as above:
+        place = Place(Path(above))
+        place.populate()
+        place.folder.chmod(0o755)
+        (place.folder / "data").chmod(0o755)
+        (place.folder / shut).chmod(0)
+        words = [word.format(db=place.database.path) for word in arguments]
+        to = {"TOWONEL_HUB_DB_DSN": f"{above}/new.db"} if "migrate" in arguments else {}
+        ended = place.run(*words, also=to, user=NOBODY)
 
-    assert (ended.code, ended.stdout) == (1, "")
-    assert "ermission denied" in ended.stderr
+    assert (ended.code, ended.stdout) == (code, "")
+    assert told.format(folder=above) in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -189,3 +189,12 @@ def test_every_session_is_found_from_every_side(
             assert one.agent_id in live.tenant(one.tenant_id).agents
             for key in one.services:
                 assert one.agent_id in live.agents_serving(one.tenant_id, key)
+
+
+def test_an_edge_that_ended_in_order_is_not_live() -> None:
+    ended = report(session(PARIS), tenants=(traffic(),)).model_copy(update={"is_final": True})
+
+    seen = view(paris=ended, berlin=report(session(BERLIN)))
+
+    assert list(seen.edges) == [BERLIN]
+    assert list(seen.agents) == [BERLIN]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 from sqlmodel.ext.asyncio.session import AsyncSession
+from structlog.testing import capture_logs
 from support.hub import route_changes_over
 from support.ports import free_port
 from support.redis_server import running_redis
@@ -71,6 +72,23 @@ async def test_a_hub_works_on_while_redis_is_away_and_hears_it_again(tmp_path: P
             await two.until("towonel_hub_routes_revision", 2)
 
     assert missed.revision == 1
+
+
+async def test_changes_that_redis_does_not_take_are_told_once_and_are_there(tmp_path: Path) -> None:
+    port = free_port()
+    async with Redis.from_url(f"redis://127.0.0.1:{port}/0") as redis:
+        ours = RedisRouteChanges(redis)
+        with capture_logs() as lines:
+            for revision in (1, 2):
+                await ours.publish(revision)
+            async with running_redis(tmp_path, port):
+                await ours.publish(3)
+            await ours.publish(4)
+
+    told = [(line["event"], line["revision"]) for line in lines]
+    assert told == [("redis.publish_failed", 1), ("redis.publish_failed", 4)]
+    assert str(lines[0]["reason"]) == f"127.0.0.1:{port}: Connection refused"
+    assert ours.revision == 4
 
 
 async def test_only_newer_numbers_are_news(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from support.replicas import Replica
 from towonel.api.invites import InviteIn
 from towonel.client.hub import HubClient
 from towonel.hub.app import serve
-from towonel.hub.key_files import load_keys
+from towonel.hub.key_files import find_key_problems, load_keys
 from towonel.hub.live.route_changes import RedisRouteChanges
 from towonel.hub.settings import HubSettings
 from towonel.hub.store.db.database import Database
@@ -170,7 +170,32 @@ def test_a_broken_key_is_named_with_its_rule(
 
     with pytest.raises(SecretFileError, match=rule) as caught:
         load_keys(settings(tmp_path))
-    assert name in str(caught.value)
+    line = next(one for one in str(caught.value).splitlines() if name in one)
+    assert line.startswith("TOWONEL_DATA_DIR: ")  # which the path is from
+    assert find_key_problems(settings(tmp_path)) == [line]
+
+
+def test_a_check_of_the_keys_makes_none_and_names_the_variable_of_each(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    given = settings(tmp_path, TOWONEL_IDENTITY_KEY_PATH=str(tmp_path / "folder"))
+
+    assert find_key_problems(settings(tmp_path)) == []
+    (line,) = find_key_problems(given)
+    assert line.startswith("TOWONEL_IDENTITY_KEY_PATH: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_two_listeners_of_a_hub_with_one_port_are_a_mistake(tmp_path: Path) -> None:
+    one_port = {
+        "TOWONEL_HUB_LISTEN_ADDR": "127.0.0.1:9000",
+        "TOWONEL_HUB_HEALTH_LISTEN_ADDR": "0.0.0.0:9000",
+    }
+    with pytest.raises(SettingsError) as caught:
+        settings(tmp_path, **one_port)
+
+    taken = "0.0.0.0:9000 is taken by TOWONEL_HUB_LISTEN_ADDR=127.0.0.1:9000"
+    (line,) = caught.value.problems
+    assert line == f"TOWONEL_HUB_HEALTH_LISTEN_ADDR: {taken}; set another port"
 
 
 def test_the_hash_key_of_the_environment_wins(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from alembic import op
@@ -20,6 +21,7 @@ from towonel.hub.app import serve
 from towonel.hub.settings import HubSettings
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import upgrade
+from towonel.hub.store.db.offline import open_for_writing
 from towonel.identity.keys import NodeKey
 from towonel.runtime.settings import SettingsError, load
 
@@ -58,6 +60,19 @@ def test_hubs_that_boot_at_once_migrate_once(tmp_path: Path) -> None:
 
     with contextlib.closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT count(*) FROM revision").fetchone() == (1,)
+
+
+def test_connections_that_turn_the_log_on_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    together = Barrier(8)
+
+    def write(path: Path) -> None:
+        together.wait(timeout=20)
+        with open_for_writing(Database.in_file(path)) as connection:
+            connection.exec_driver_sql("PRAGMA user_version = 1")
+
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(20):  # without the wait one in ten is turned away
+            list(threads.map(write, [tmp_path / f"{number}.db"] * 8))
 
 
 def test_a_database_may_have_any_name(tmp_path: Path) -> None:

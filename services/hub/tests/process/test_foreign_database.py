@@ -48,7 +48,7 @@ def content(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 async def test_a_hub_refuses_the_originals_folder_and_changes_nothing_in_it(theirs: Path) -> None:
     before = content(theirs)
-    with pytest.raises(SettingsError, match=f"TOWONEL_HUB_DB_DSN: .*hub.db {WHOSE}"):
+    with pytest.raises(SettingsError, match=f"TOWONEL_DATA_DIR: .*hub.db {WHOSE}"):
         await serve(settings(theirs), asyncio.Event())
 
     assert content(theirs) == before

@@ -201,6 +201,7 @@ def report(agent: NodeKey, tenant_id: bytes) -> EdgeReport:
     return EdgeReport(
         version="1",
         started_at_ms=1,
+        is_final=False,
         sessions_active=1,
         sessions=[session],
         tenants=[TenantTraffic(tenant_id=tenant_id, **counts)],

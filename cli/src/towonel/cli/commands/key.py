@@ -124,7 +124,7 @@ async def rotate(
 
 @hub_command(app, "revoke", "towonel key revoke --id 7GkX0yQmJ4s")
 async def revoke(hub: OperatorClient, key_id: ItemId) -> Output:
-    """End a key: it opens nothing from now on."""
+    """Revoke a key: the hub refuses it from now on."""
     await hub.keys.revoke(key_id)
     return Output({"status": "revoked", "key_id": key_id}, f"revoked {key_id}")
 

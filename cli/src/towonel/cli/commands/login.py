@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import SecretStr
 
 from towonel.api.keys import WhoAmI
 from towonel.cli.command import hub_command, local_command
@@ -14,7 +15,7 @@ from towonel.cli.key_files import ask_secret, read_text
 from towonel.cli.logins import DEFAULT, NAME, Profile, Profiles
 from towonel.cli.output import Fields, Output
 from towonel.cli.settings import CommandSettings, check_authorities, config_folder
-from towonel.cli.target import parse_key
+from towonel.cli.target import explain_denial, parse_key
 from towonel.client.operator import OperatorClient
 from towonel.client.transport import to_httpx_url
 from towonel.runtime.settings import load
@@ -59,16 +60,11 @@ def login(
         raise UsageError(f"URL: {error.detail}") from error
     check_authorities(parsed.scheme)
     hub_url = str(parsed).rstrip("/")
-    text = (
-        ask_secret("Key", "--key-file: give a key in a file, or on standard input")
-        if key_file is None
-        else read_text("--key-file", key_file)
-    )
-    key = parse_key(text, "--key-file" if key_file else "the key")
+    key, source = _read_key(key_file)
     # A broken file is reported before a key is sent anywhere.
     profiles = Profiles.read(config_folder())
     hub = OperatorClient(hub_url, operator_key=key.get_secret_value(), allow_insecure=insecure)
-    identity = asyncio.run(_ask(hub))
+    identity = asyncio.run(_ask(hub, source))
     profiles.add(profile, Profile(hub_url=hub_url, key=key))
     profiles.write(config_folder())
     document: dict[str, object] = {"profile": profile, "hub_url": hub_url, **identity.model_dump()}
@@ -101,6 +97,17 @@ async def whoami(hub: OperatorClient) -> Output:
     return Output({"hub_url": hub.base_url, **identity.model_dump()}, Fields(fields))
 
 
-async def _ask(client: OperatorClient) -> WhoAmI:
+def _read_key(file: Path | None) -> tuple[SecretStr, str]:
+    """Return the key, and what it is from."""
+    if file is None:
+        text = ask_secret("Key", "--key-file: give a key in a file, or on standard input")
+        return parse_key(text, "the key"), "what was typed, or standard input"
+    return parse_key(read_text("--key-file", file), "--key-file"), f"--key-file {file}"
+
+
+async def _ask(client: OperatorClient, key_source: str) -> WhoAmI:
     async with client as hub:
-        return await hub.keys.whoami()
+        try:
+            return await hub.keys.whoami()
+        except Denied as error:
+            raise explain_denial(error, key_source) from None

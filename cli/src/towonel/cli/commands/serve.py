@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from towonel.cli.errors import report_errors, warn
+from towonel.cli.listeners import check_addresses, find_clashes
 from towonel.cli.options.choices import Format
 from towonel.cli.options.flags import Json, examples
 from towonel.cli.output import Output, print_output
@@ -18,7 +19,7 @@ from towonel.runtime import logs
 from towonel.runtime.addresses import WILDCARDS, loopback_url
 from towonel.runtime.exit_codes import EXIT_SETTINGS
 from towonel.runtime.legacy.foreign_database import describe_foreign_file
-from towonel.runtime.settings import SettingsError, load
+from towonel.runtime.settings import SettingsError, load_partly
 from towonel.wire.hub_urls import is_loopback
 
 _HUB_URL = "TOWONEL_EDGE_HUB_URL"
@@ -53,26 +54,35 @@ def serve(check: Check = False, as_json: Json = False) -> None:
     the first that failed to drain, or was down.
     """
     with report_errors(as_json=as_json):
-        settings = load(ServeSettings)
         environ = child_environment()
-        _check_data_folder(settings, environ)
         if as_json:
             environ["TOWONEL_LOG_FORMAT"] = "json"
-        programs = programs_for(settings, environ)
+        settings, programs, problems = _read_settings(environ)
         if check:
-            asyncio.run(report_check(programs, as_json=as_json))
+            asyncio.run(report_check(programs, problems, as_json=as_json))
             return
-        asyncio.run(check_programs(programs))
+        asyncio.run(check_programs(programs, problems))
+        check_addresses(programs)
         logs.configure(settings.log_level, "json" if as_json else settings.log_format, "serve")
     raise typer.Exit(asyncio.run(supervise(programs, Timing(settings.edge_drain_s))))
 
 
-def _check_data_folder(settings: ServeSettings, environ: Mapping[str, str]) -> None:
-    """Check that the hub's database is not another program's, before an edge makes files beside it."""
+def _read_settings(
+    environ: Mapping[str, str],
+) -> tuple[ServeSettings, list[Program], list[str]]:
+    """Return the settings, the programs to run, and what is wrong with the settings of `serve` itself."""
+    settings, problems = load_partly(ServeSettings)
+    try:
+        programs = programs_for(settings, environ)
+    except SettingsError as error:
+        raise SettingsError(problems + error.problems) from None
+    problems += find_clashes(programs)
+    # The hub's database must not be another program's, before an edge makes files beside it.
     if is_hub_wanted(settings, environ) and not environ.get("TOWONEL_HUB_DB_DSN"):
         path = settings.data_dir / "hub.db"
         if (whose := describe_foreign_file(path)) is not None:
-            raise SettingsError([f"TOWONEL_DATA_DIR: {path} {whose}"])
+            problems.append(f"TOWONEL_DATA_DIR: {path} {whose}")
+    return settings, programs, problems
 
 
 def programs_for(settings: ServeSettings, environ: Mapping[str, str]) -> list[Program]:
@@ -96,14 +106,16 @@ def programs_for(settings: ServeSettings, environ: Mapping[str, str]) -> list[Pr
     return programs
 
 
-async def report_check(programs: Sequence[Program], *, as_json: bool) -> None:
+async def report_check(
+    programs: Sequence[Program], problems: Sequence[str], *, as_json: bool
+) -> None:
     """Let programs check their settings, and print that they are valid, with what is worth a word.
 
     Raises:
-        SettingsError: with the mistakes of all.
+        SettingsError: with the mistakes of all, and the problems there were before.
     """
     checked = await _run_checks(programs)
-    _raise_mistakes([errors for code, errors in checked if code])
+    _raise_mistakes(problems, *(errors for code, errors in checked if code))
     lines = [line.removeprefix("warning: ") for _, errors in checked for line in errors]
     warnings = list(dict.fromkeys(lines))
     if as_json:
@@ -114,15 +126,15 @@ async def report_check(programs: Sequence[Program], *, as_json: bool) -> None:
     print_output(Output({}, "the settings are complete and valid"), Format.TABLE)
 
 
-async def check_programs(programs: Sequence[Program]) -> None:
+async def check_programs(programs: Sequence[Program], problems: Sequence[str]) -> None:
     """Let programs check their settings, before one of them makes files and another cannot start.
 
     Raises:
-        SettingsError: with the mistakes of all.
+        SettingsError: with the mistakes of all, and the problems there were before.
     """
-    if len(programs) > 1:  # one checks them itself before it makes anything
+    if len(programs) > 1 or problems:  # one checks them itself before it makes anything
         checked = await _run_checks(programs)
-        _raise_mistakes([errors for code, errors in checked if code == EXIT_SETTINGS])
+        _raise_mistakes(problems, *(errors for code, errors in checked if code == EXIT_SETTINGS))
 
 
 async def _run_checks(programs: Sequence[Program]) -> list[tuple[int, list[str]]]:
@@ -134,9 +146,8 @@ async def _run_checks(programs: Sequence[Program]) -> list[tuple[int, list[str]]
     return [(code, errors.splitlines()) for code, errors in ended]
 
 
-def _raise_mistakes(of_programs: Sequence[Sequence[str]]) -> None:
-    if of_programs:
-        lines = [line for errors in of_programs for line in errors]
+def _raise_mistakes(*found: Sequence[str]) -> None:
+    if lines := [line for each in found for line in each]:
         raise SettingsError(list(dict.fromkeys(lines)))
 
 

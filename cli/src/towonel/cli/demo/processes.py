@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import signal
 from collections.abc import AsyncGenerator, Mapping
 from enum import StrEnum
@@ -70,9 +71,9 @@ async def _fail_at_end(process: asyncio.subprocess.Process, log: Path) -> None:
 
 
 async def _wait_ready(program: Program, patience_s: float, log: Path) -> None:
-    """Wait until each health address in the environment of a program says that it is ready."""
+    """Wait until each health address that a program is given says that it is ready."""
     for name, address in program.environ.items():
-        if name.endswith("HEALTH_LISTEN_ADDR"):
+        if re.fullmatch(r"TOWONEL_\w+_HEALTH_LISTEN_ADDR", name):
             try:
                 await fetch(f"http://{address}/readyz", patience_s)
             except TimeoutError as error:

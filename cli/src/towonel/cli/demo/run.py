@@ -29,15 +29,15 @@ from towonel.runtime.exit_codes import EXIT_FAILED, EXIT_OK
 from towonel.wire.errors import TowonelError
 
 STEPS = {
-    "A service at home": "A small HTTPS server stands for what runs in your house. It has its own"
+    "A service at home": "A small HTTPS server stands for a service that you run at home. It has its own"
     " certificate; the private key never leaves it.",
     "A public machine": "`towonel serve` starts the two programs of the machine that everybody can"
-    " reach: the hub keeps the record of who may publish what, and the edge takes the visitors.",
+    " reach: the hub keeps the record of who may publish what, and clients connect to the edge.",
     "An invite": f"The operator asks the hub for an invite to publish {HOSTNAME}. Its token is shown"
     " once, and is all that the home needs.",
     "The agent at home": "It runs beside the service, told everything by two environment variables."
     " It dials the edge, so no port is opened at home, and any address will do.",
-    "A visitor": f"Someone opens https://{HOSTNAME}, and reaches the edge. It reads the name in the"
+    "A client": f"A client asks for https://{HOSTNAME}, and reaches the edge. It reads the name in the"
     " first packet and hands the rest, still encrypted, down the tunnel.",
 }
 SERVICE, PUBLIC, INVITE, AGENT, CLIENT = STEPS
@@ -55,7 +55,7 @@ app = typer.Typer()
 )
 def demo(
     once: Annotated[
-        bool, typer.Option("--once", help="End after one visit: 0 if it worked, 1 if not.")
+        bool, typer.Option("--once", help="End after one request: 0 if it worked, 1 if not.")
     ] = False,
     port_base: Annotated[
         int,
@@ -65,7 +65,7 @@ def demo(
 ) -> None:
     """Show a service at home on the public internet, all of it on this computer.
 
-    Starts hub, edge, agent and a small HTTPS server, and visits it through the tunnel. Stays until Ctrl-C.
+    Starts hub, edge, agent and a small HTTPS server, and requests its page through the tunnel. Stays until Ctrl-C.
     Everything it makes is in a temporary folder, which it deletes.
     """
     ports = dict(zip(Port, range(port_base, port_base + len(Port)), strict=True))
@@ -129,7 +129,7 @@ class Demo:
             serve = await stack.enter_async_context(run_program(program, folder))
             self.show_facts(
                 ("hub", f"API on {at[Port.HUB]}"),
-                ("edge", f"visitors and agents on {at[Port.EDGE]}, TCP and UDP"),
+                ("edge", f"clients and agents on {at[Port.EDGE]}, TCP and UDP"),
             )
             self.show_step(INVITE)
             token = await _create_invite(f"http://{at[Port.HUB]}", folder, serve)
@@ -160,7 +160,7 @@ class Demo:
         tls: ssl.SSLObject = answer.extensions["network_stream"].get_extra_info("ssl_object")
         seen = page.fingerprint(tls.getpeercert(binary_form=True) or b"")
         if seen != digest or page.TITLE not in answer.text:
-            raise StepFailed("the visitor saw another page or certificate", agent)
+            raise StepFailed("the client got another page or certificate", agent)
         status = f"{answer.http_version} {answer.status_code} {answer.reason_phrase}"
         self.show_facts(
             ("answer", f"{status}, over {tls.version()}"),

@@ -123,7 +123,7 @@ class TenantLog:
         return self._last
 
     async def _retry[T](self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask again where another writer was faster, or the hub wants it slower."""
+        """Ask again where another writer was faster, or the hub limits the rate."""
         backoff, rng = Backoff(*self._delays_s), SystemRandom()
         for _ in range(ATTEMPTS - 1):
             try:

@@ -7,6 +7,7 @@ import typer
 from pydantic import ValidationError
 
 from towonel.api.bodies import Request
+from towonel.api.rules import describe_rule
 from towonel.cli.errors import UsageError
 
 _HEX_32 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
@@ -41,5 +42,5 @@ def build_request[R: Request](model: type[R], **fields: Any) -> R:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = "-".join(str(part) for part in first["loc"][:1]).replace("_", "-")
-        message = first["msg"].removeprefix("Value error, ")
+        message = describe_rule(first)
         raise UsageError(f"--{name}: {message}" if name else message) from None

@@ -68,7 +68,9 @@ class EdgeReport(Request):
     """An edge as it is now.
 
     `connections_total` are all that were accepted, `refused_total` those of them that got no
-    service. `worker_restarts` are processes that ended, and took their clients along. `sessions_active` counts them all, `sessions` and `tenants` list as many as fit.
+    service. `worker_restarts` are processes that ended, and took their clients along.
+    `sessions_active` counts them all, `sessions` and `tenants` list as many as fit.
+    `is_final` is of an edge that ends: until its next report it is not live.
     """
 
     version: str = Field(max_length=64)
@@ -79,6 +81,7 @@ class EdgeReport(Request):
     worker_restarts: Count = 0
     bytes_in: Count
     bytes_out: Count
+    is_final: bool = False
     sessions_active: Count
     sessions: list[SessionReport] = Field(max_length=MAX_SESSIONS)
     tenants: list[TenantTraffic] = Field(max_length=MAX_TENANTS)

@@ -36,6 +36,13 @@ class ForeignAnswer(Unavailable):
         self.status = status
 
 
+class NotConnected(Unavailable):
+    """Error of a hub to which there is no connection: it does not run there, or the way to it is cut."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(Code.HUB_UNAVAILABLE, detail)
+
+
 def error_from(
     status: int, body: bytes, headers: Mapping[str, str], requested: str
 ) -> TowonelError:

@@ -13,7 +13,7 @@ from http import HTTPMethod
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from towonel.client.envelope import error_from, printable
+from towonel.client.envelope import NotConnected, error_from, printable
 from towonel.client.request import (
     EVENTS,
     MAX_ANSWER_BYTES,
@@ -29,6 +29,8 @@ from towonel.wire.errors import Code, Denied, ProtocolError, Unavailable
 
 CONNECT_TIMEOUT_S = 5.0
 KEEP_ALIVE_S = 4.0  # below any server's, so that a request meets no connection being closed
+# What OpenSSL verifies (its X509_V_ERR_…); its own text says which it was.
+_NOT_VALID_NOW, _UNKNOWN_ISSUER = frozenset({9, 10}), frozenset({2, 18, 19, 20, 21})
 SILENCE_S = 45.0  # of a stream, whose hub says something every 15 s
 
 
@@ -200,11 +202,12 @@ class HubTransport:
             async with asyncio.timeout(within_s):
                 yield
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
-            reason = printable(str(error)) or type(error).__name__
+            reason = (printable(str(error)) or type(error).__name__) + _find_certificate_fix(error)
             detail = f"{request.method} {self.base_url}{request.path}: {reason}"
-            raise Unavailable(
-                Code.HUB_UNAVAILABLE, detail
-            ) from None  # it holds the request's headers
+            # Without the cause, which holds the request's headers.
+            if isinstance(error, httpx.ConnectError):
+                raise NotConnected(detail) from None
+            raise Unavailable(Code.HUB_UNAVAILABLE, detail) from None
 
 
 def parse_answer[M: BaseModel](model: type[M], body: bytes | str, request: HubRequest) -> M:
@@ -252,6 +255,19 @@ def _connections(url: httpx.URL, transport: httpx.AsyncBaseTransport | None) -> 
         )
     except (ImportError, ValueError) as error:
         raise Denied(Code.INVALID_REQUEST, f"the proxy settings are not usable: {error}") from None
+
+
+def _find_certificate_fix(error: BaseException | None) -> str:
+    """Return what to do where an error, or one that caused it, is of the hub's certificate."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    if error is None:
+        return ""
+    if error.verify_code in _UNKNOWN_ISSUER:
+        return "; if an authority of your own signed it, set SSL_CERT_FILE to its certificate"
+    if error.verify_code in _NOT_VALID_NOW:
+        return "; renew the certificate, or set the clock of this machine"
+    return "; the certificate must be for the name in the hub's address"
 
 
 def _check_events(response: httpx.Response, request: HubRequest) -> None:

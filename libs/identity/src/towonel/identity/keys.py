@@ -29,6 +29,13 @@ def is_blank(seed: bytes) -> bool:
     return not any(seed)
 
 
+def describe_bad_seed(seed: bytes) -> str | None:
+    """Return why bytes are no seed of a key, and what to do, or None."""
+    if len(seed) != SEED_BYTES:
+        return f"must be exactly {SEED_BYTES} bytes, has {len(seed)}; restore the file, or delete it, and a new key is made"
+    return BLANK if is_blank(seed) else None
+
+
 _PRIME = 2**255 - 19  # RFC 8032 §5.1
 _D = -121665 * pow(121666, -1, _PRIME) % _PRIME
 

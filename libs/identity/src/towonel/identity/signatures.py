@@ -114,7 +114,15 @@ class Signature:
         """
         skew_ms = self.timestamp_ms - now_ms
         if abs(skew_ms) > MAX_SKEW_MS:
-            raise Denied(Code.CLOCK_SKEW, f"signed {skew_ms / 1000:+.0f} s from the hub's time")
+            raise Denied(Code.CLOCK_SKEW, _describe_skew(skew_ms))
+
+
+def _describe_skew(skew_ms: int) -> str:
+    side = "ahead of" if skew_ms > 0 else "behind"
+    return (
+        f"the clock of the machine that signed is {abs(skew_ms) / 1000:.0f} s {side} the hub's, and"
+        f" may be {MAX_SKEW_MS // 1000} s apart: set it, as with NTP, or the hub's if that is wrong"
+    )
 
 
 def hash_body(body: bytes) -> str:

@@ -21,6 +21,26 @@ def format_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def describe_clash(
+    address: tuple[str, int], variable: str, other: tuple[str, int] | None
+) -> str | None:
+    """Return why two TCP listeners cannot both be had, if that is certain: port 0 is any free one.
+
+    Args:
+        address: of the one that is in the way.
+        variable: of the other.
+        other: its address; None where it is not known.
+    """
+    if other is None or not address[1] or address[1] != other[1]:
+        return None
+    hosts = {address[0], other[0]}
+    is_one_family = len({":" in host for host in hosts}) == 1
+    if not is_one_family or (len(hosts) > 1 and hosts.isdisjoint(WILDCARDS)):
+        return None
+    taken = format_address(*address)
+    return f"{taken} is taken by {variable}={format_address(*other)}; set another port"
+
+
 def is_ip(text: str) -> bool:
     """Whether a text is an IP address, without brackets."""
     try:

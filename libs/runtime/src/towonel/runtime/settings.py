@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal, cast, get_args
 
 from pydantic import (
@@ -24,7 +23,7 @@ from towonel.runtime.addresses import is_ip
 from towonel.runtime.environment.certificates import find_certificate_problem
 from towonel.runtime.environment.lists import split_list
 from towonel.runtime.environment.names import FILE_SUFFIX, find_unknown
-from towonel.runtime.environment.rules import explain
+from towonel.runtime.environment.rules import EXAMPLE_ADDRESS, explain
 from towonel.runtime.environment.values import Reading, normalize, read_values
 
 _MAX_PORT = 65_535
@@ -93,11 +92,6 @@ class Settings(BaseModel):
         """Add what was noticed while the variables were read."""
         self._warnings += tuple(lines)
 
-    @property
-    def key_paths(self) -> dict[str, Path]:
-        """The key files of the process, by the field that names each; one may be missing."""
-        return {}
-
     def find_warnings(self) -> Iterator[str]:
         """Yield what is unusual about these values."""
         yield from ()
@@ -144,6 +138,23 @@ def load[S: Settings](cls: type[S], environ: Mapping[str, str] | None = None) ->
     return settings
 
 
+def load_partly[S: Settings](cls: type[S]) -> tuple[S, list[str]]:
+    """Read the settings of this process as far as they are right, and a line for each mistake.
+
+    What is wrong counts as not set, so that the mistakes of other programs can be looked for, too.
+
+    Raises:
+        SettingsError: what must be set is not.
+    """
+    try:
+        return load(cls), []
+    except SettingsError as error:
+        wrong = {_variable_of(line) for line in error.problems}
+        given = normalize(os.environ).items()
+        rest = {name: value for name, value in given if name.removesuffix(FILE_SUFFIX) not in wrong}
+        return load(cls, rest), error.problems
+
+
 def log_warnings(settings: Settings) -> None:
     """Log what is accepted, and yet worth a word; once logs are configured."""
     import structlog  # noqa: PLC0415 with rich and pygments, for which no command should wait
@@ -171,11 +182,11 @@ def parse_address(text: str) -> tuple[str, int]:
     elif ":" in host:
         raise ValueError("an IPv6 address needs brackets, as in [::1]:443")
     if not separator or not host or not (port.isascii() and port.isdigit()):
-        raise ValueError("must be host:port, as in 0.0.0.0:443")
+        raise ValueError(f"must be host:port, as in {EXAMPLE_ADDRESS}")
     if len(port) > _MAX_PORT_DIGITS or int(port) > _MAX_PORT:
-        raise ValueError(f"the port must be at most {_MAX_PORT}, as in 0.0.0.0:443")
+        raise ValueError(f"the port must be at most {_MAX_PORT}, as in {EXAMPLE_ADDRESS}")
     if not _HOST.fullmatch(host) and not is_ip(host):
-        raise ValueError("the host must be a name or an IP address, as in 0.0.0.0:443")
+        raise ValueError(f"the host must be a name or an IP address, as in {EXAMPLE_ADDRESS}")
     return host, int(port)
 
 

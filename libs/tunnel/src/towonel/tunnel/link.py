@@ -40,7 +40,6 @@ class Link(ChannelHandler):
         lane_secret: proves lanes to be of this session; None where the edge has none.
         lanes_wanted: how many the edge wants; None until it has said so.
         observe_lanes: called with that number whenever it changes.
-        end_code: the code with which it ended; None until then.
     """
 
     channel: Channel
@@ -60,7 +59,7 @@ class Link(ChannelHandler):
         loop = asyncio.get_running_loop()
         self._machine = LinkMachine(edge, handshake, now=loop.time(), timing=timing)
         self._opened: asyncio.Future[None] = loop.create_future()
-        self._closed: asyncio.Future[Code] = loop.create_future()
+        self.closed: asyncio.Future[Code] = loop.create_future()  # with what it ended
         self.answered: asyncio.Future[None] = loop.create_future()  # by the first datagram
         self.peer = ""
         self.is_by_tcp = False
@@ -68,7 +67,6 @@ class Link(ChannelHandler):
         self.session_id = b""
         self.lane_secret: bytes | None = None
         self.lanes_wanted: int | None = None
-        self.end_code: Code | None = None
         self.observe_lanes: Callable[[int], None] = _ignore_lanes
 
     @contextlib.contextmanager
@@ -110,9 +108,14 @@ class Link(ChannelHandler):
         """Return once the edge has sent GoAway."""
         await self._going_away.wait()
 
+    @property
+    def end_code(self) -> Code | None:
+        """The code with which it ended; None until then."""
+        return self.closed.result() if self.closed.done() else None
+
     async def wait_closed(self) -> Code:
         """Return the code with which the link ended, once it has."""
-        return await asyncio.shield(self._closed)
+        return await asyncio.shield(self.closed)
 
     def go_away(self) -> None:
         """Ask the edge for no more streams."""
@@ -139,7 +142,7 @@ class Link(ChannelHandler):
     def on_refused(self, reason: CloseReason) -> None:
         self._opened.set_exception(to_error(reason))
         self._opened.exception()  # read here: the dialler may have stopped waiting
-        self._closed.set_result(reason.code)
+        self.closed.set_result(reason.code)
 
     @override
     def on_going_away(self) -> None:
@@ -152,8 +155,7 @@ class Link(ChannelHandler):
 
     @override
     def on_ended(self, reason: CloseReason) -> None:
-        self.end_code = reason.code
-        self._closed.set_result(reason.code)
+        self.closed.set_result(reason.code)
 
     @contextlib.contextmanager
     def _connect_by_quic(self, peer: Address) -> Generator[None]:

@@ -4,9 +4,10 @@ import asyncio
 from enum import Enum, auto
 
 from towonel.tunnel.core.byte_queue import ByteQueue
+from towonel.tunnel.core.close_reason import stream_error
 from towonel.tunnel.session_credit import SessionCredit
 from towonel.wire.credit import MAX_STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES, ReceiveCredit
-from towonel.wire.errors import Code, ProtocolError, Unavailable
+from towonel.wire.errors import Code, ProtocolError
 
 
 class _End(Enum):
@@ -106,7 +107,7 @@ class ReceiveSide:
     async def read(self, max_bytes: int) -> bytes:
         while True:
             if self._failure is not None:
-                raise Unavailable(self._failure, "stream")
+                raise stream_error(self._failure)
             if self._head:
                 data, self._head = self._head[:max_bytes], self._head[max_bytes:]
                 return data

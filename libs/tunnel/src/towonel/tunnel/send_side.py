@@ -5,11 +5,12 @@ from collections.abc import Callable
 from functools import partial
 
 from towonel.tunnel.core.bounds.send_budget import SendBudget
+from towonel.tunnel.core.close_reason import stream_error
 from towonel.tunnel.pipe import CHUNK_BYTES
 from towonel.tunnel.session_credit import SessionCredit
 from towonel.tunnel.transport import Transport
 from towonel.wire.credit import MAX_STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES, SendCredit
-from towonel.wire.errors import Code, Unavailable
+from towonel.wire.errors import Code
 
 
 class SendSide:
@@ -89,7 +90,7 @@ class SendSide:
 
     def _check(self) -> None:
         if self._failure is not None:
-            raise Unavailable(self._failure, "stream")
+            raise stream_error(self._failure)
 
     def _send(self, data: bytes) -> None:
         self._credit.spend(len(data))

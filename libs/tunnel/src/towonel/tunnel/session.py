@@ -168,7 +168,7 @@ class Session(ChannelHandler):
             ProtocolError: UNEXPECTED_MESSAGE for anything but the byte that accepts.
         """
         if self.going_away:
-            raise Unavailable(Code.GOING_AWAY, "session")
+            raise Unavailable(Code.GOING_AWAY, "the session takes no more streams")
         if self.is_silent and not allow_silent:
             raise Unavailable(Code.SESSION_SILENT, self.peer)
         stream = self.channel.streams.open()

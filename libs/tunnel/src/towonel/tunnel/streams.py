@@ -53,7 +53,7 @@ class Streams:
             Unavailable: OVERLOADED at `MAX_STREAMS`, or how the connection ended.
         """
         if self._failure is not None:
-            raise Unavailable(self._failure, "session")
+            raise Unavailable(self._failure, "the session has ended")
         if self.count >= MAX_STREAMS or not self._connection.has_room_for_stream:
             raise Unavailable(Code.OVERLOADED, f"{MAX_STREAMS} streams")
         stream_id = self._connection.new_stream_id()

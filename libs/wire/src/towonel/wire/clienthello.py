@@ -19,7 +19,7 @@ MAX_HELLO_BYTES = 16 * 1024  # on the wire, record headers included; post-quantu
 _RECORD_HEADER, _HANDSHAKE_HEADER = 5, 4
 _MAX_FRAGMENT_BYTES = 1 << 14
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
-_MAJOR = 3  # of the version of every SSL 3 and TLS
+_HTTP_METHODS = b"CDGHOPT"  # their first letters
 _SERVER_NAME, _ALPN, _EARLY_DATA = 0, 16, 42  # extensions
 _HOST_NAME = 0
 _EXTENSION = struct.Struct(">HH")
@@ -121,13 +121,21 @@ def _bytes_needed(handshake: bytearray, at: int) -> int | None:
     return at + missing if missing > 0 else None
 
 
+def _describe_type(found: int, *, first: bool) -> str:
+    """Return what a byte is that is not the type of a handshake record."""
+    if not first:
+        return f"the ClientHello goes on in a record of type {found}, not {_HANDSHAKE}"
+    plain = ": HTTP without TLS? Use https" if found in _HTTP_METHODS else ""
+    return f"the first byte is {found:#04x}, where TLS has {_HANDSHAKE:#04x}{plain}"
+
+
 def _check_header(header: bytes, *, first: bool) -> int:
     """Return the length in a record header, or 0 if it is cut; every byte there must be TLS."""
     code = Code.NOT_TLS if first else Code.BAD_HELLO
     if header[:1] and header[0] != _HANDSHAKE:
-        raise ProtocolError(code, f"record of type {header[0]}")
-    if header[1:2] and header[1] != _MAJOR:
-        raise ProtocolError(code, f"record of version {header[1]}")
+        raise ProtocolError(code, _describe_type(header[0], first=first))
+    if header[1:2] and header[1] != 3:  # noqa: PLR2004 the major version of every SSL 3 and TLS
+        raise ProtocolError(code, f"a record of version {header[1]}, where TLS has 3")
     if len(header) < _RECORD_HEADER:
         return 0
     length = int.from_bytes(header[3:5])

@@ -46,8 +46,19 @@ class _Token:
             ProtocolError: BAD_TOKEN, naming the rule and never a part of the token.
         """
         text = "".join(text.split())
+        if (other := _find_other_kind(cls, text)) is not None:
+            rule = f"expected a token that starts with {cls.prefix}; that is {other.owner} token"
+            raise _error(f"{rule}: use one that `{cls.command}` prints")
+        try:
+            return cls._parse(text)
+        except ProtocolError as error:
+            advice = f"copy the whole token that `{cls.command}` printed"
+            raise _error(f"{error.detail}; {advice}") from None
+
+    @classmethod
+    def _parse(cls, text: str) -> Self:
         if not text.startswith(cls.prefix) or len(text) > MAX_TOKEN_CHARS:
-            raise _error(f"expected a token that starts with {cls.prefix}{_find_mixup(cls, text)}")
+            raise _error(f"expected a token that starts with {cls.prefix}")
         segments = text.removeprefix(cls.prefix).split(".")
         if len(segments) != len(_PARTS) + 1:
             raise _error(f"expected 4 parts separated by dots, found {len(segments)}")
@@ -80,11 +91,12 @@ class EdgeToken(_Token):
 SECRET_MARKS = (InviteToken.prefix, EdgeToken.prefix, API_KEY_PREFIX)
 
 
-def _find_mixup(expected: type[_Token], text: str) -> str:
-    """Return words about a token of the other kind; none where it is no such token."""
+def _find_other_kind(expected: type[_Token], text: str) -> type[_Token] | None:
+    """Return the kind of token that was given in place of another, or None."""
     kinds = (InviteToken, EdgeToken)
-    found = next((kind for kind in kinds if text.startswith(kind.prefix)), expected)
-    return "" if found is expected else f"; that is {found.owner} token: use `{expected.command}`"
+    return next(
+        (kind for kind in kinds if kind is not expected and text.startswith(kind.prefix)), None
+    )
 
 
 def _decode_part(name: str, segment: str, size: int | None) -> bytes:

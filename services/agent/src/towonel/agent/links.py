@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Collection, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from random import SystemRandom
 
 import structlog
 
 from towonel.agent.core.edges import Edge, plan_links
+from towonel.agent.core.refusals import describe_link_error, explain_no_link
 from towonel.agent.edge_addresses import resolve_edge
 from towonel.agent.lanes import Lanes
 from towonel.agent.metrics import VERSION, Metrics
@@ -18,7 +19,6 @@ from towonel.identity.keys import NodeKey
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
 from towonel.runtime.dns.resolver import Resolver, SocketAddress
-from towonel.runtime.logs import describe_error
 from towonel.tunnel.core.handshake import AgentHandshake
 from towonel.tunnel.dial import dial
 from towonel.tunnel.link import Link
@@ -26,6 +26,8 @@ from towonel.wire.errors import Code, TowonelError
 from towonel.wire.ids import EdgeId
 from towonel.wire.names import ServiceKey
 
+# An edge may have another certificate than the hub named, or have heard of a suspension first.
+_ASK_HUB = frozenset({Code.CERTIFICATE_MISMATCH, Code.TENANT_REVOKED})
 SOFTWARE = f"towonel-agent/{VERSION}"
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -58,9 +60,10 @@ class Links:
         self._edges: dict[EdgeId, Edge] = {}
         self._silent: dict[EdgeId, str] = {}  # that answer by TCP alone, and what UDP said
         self._tasks_by_edge: dict[EdgeId, asyncio.Task[None]] = {}
+        self._failures: dict[EdgeId, str] = {}  # why there is no link, last
         self._links: set[Link] = set()
         self._draining = False
-        self.is_outdated = asyncio.Event()  # an edge has another certificate than the hub named
+        self.is_outdated = asyncio.Event()  # an edge knows what only the hub can explain
         self._rng = SystemRandom()
         self._update_health()
 
@@ -79,10 +82,12 @@ class Links:
         for edge_id in changes.leave:
             self._tasks_by_edge.pop(edge_id).cancel()
             del self._edges[edge_id]
+            self._failures.pop(edge_id, None)
             log.info("edge.removed", edge_id=edge_id.hex())
         for edge in changes.dial:
             self._edges[edge.edge_id] = edge
             self._tasks_by_edge[edge.edge_id] = self._tasks.create_task(self._maintain_link(edge))
+        self._update_health()
 
     async def drain(self) -> None:
         """Take no more clients, and return when those that there are have ended."""
@@ -120,7 +125,7 @@ class Links:
                 link = await exits.enter_async_context(self._dial(edge))
             except (TowonelError, OSError) as error:
                 if not await self._hold_by_tcp(edge, error, finishing):
-                    self._note_failure(edge, error)
+                    self._on_failed(edge, error)
                 return
             await self._hold_open(edge, link, exits, finishing)
 
@@ -135,7 +140,7 @@ class Links:
                 link = await exits.enter_async_context(self._dial(edge, by_tcp=True))
             except (TowonelError, OSError):
                 return False
-            detail = describe_error(error)
+            detail = describe_link_error(error)
             log.warning("link.by_tcp", **_facts(edge), peer=link.peer, detail=detail)
             self._silent[edge.edge_id] = detail
             self._update_health()
@@ -177,22 +182,33 @@ class Links:
     ) -> None:
         facts = {**_facts(edge), "peer": link.peer}
         log.info("link.opened", **facts)
+        exits.callback(self._on_closed, link, facts)
         self._metrics.links_opened.inc()
         if await _wait_going_away(link):
             log.info("link.go_away_received", **facts)
             self._lanes.go_away(link)
             finishing.create_task(_wait_closed(exits.pop_all(), link))
             return
-        code = await link.wait_closed()
+        await link.wait_closed()
+
+    def _on_failed(self, edge: Edge, error: TowonelError | OSError) -> None:
+        code = error.code if isinstance(error, TowonelError) else Code.SESSION_LOST
+        detail = describe_link_error(error)
+        self._metrics.links_refused.labels(code.word).inc()
+        log.warning("link.failed", **_facts(edge), code=code.word, detail=detail)
+        self._failures[edge.edge_id] = f"{edge.advertised}: {code.word}: {detail}"
+        self._update_health()
+        self._note_code(code)
+
+    def _on_closed(self, link: Link, facts: Mapping[str, str]) -> None:
+        code = link.end_code or Code.NORMAL  # which is of this agent
         self._metrics.links_refused.labels(code.word).inc()
         log.info("link.closed", **facts, code=code.word)
+        self._note_code(code)
 
-    def _note_failure(self, edge: Edge, error: TowonelError | OSError) -> None:
-        code = error.code if isinstance(error, TowonelError) else Code.SESSION_LOST
-        self._metrics.links_refused.labels(code.word).inc()
-        if code is Code.CERTIFICATE_MISMATCH:
+    def _note_code(self, code: Code) -> None:
+        if code in _ASK_HUB:
             self.is_outdated.set()
-        log.warning("link.failed", **_facts(edge), code=code.word, detail=describe_error(error))
 
     @contextlib.asynccontextmanager
     async def _dial(self, edge: Edge, *, by_tcp: bool = False) -> AsyncGenerator[Link]:
@@ -200,6 +216,7 @@ class Links:
         dialing = self._dial_by_tcp(addresses, edge) if by_tcp else self._dial_quic(addresses, edge)
         async with dialing as link:
             self._links.add(link)
+            self._failures.pop(edge.edge_id, None)
             self._update_health()
             try:
                 with self._lanes.hold(link, edge.server_name):
@@ -232,10 +249,11 @@ class Links:
         serving = sum(link.is_serving for link in self._links)
         self._metrics.links.set(serving)
         self._metrics.links_by_tcp.set(sum(link.is_by_tcp for link in self._links))
-        self._health.set("edges", ok=serving > 0, reason="no link to any edge")
+        reason = explain_no_link(len(self._edges), list(self._failures.values()))
+        self._health.set("edges", ok=serving > 0, reason=reason)
         details = "; ".join(sorted(set(self._silent.values())))
-        reason = f"{len(self._silent)} of {len(self._edges)} links go over TCP ({details})"
-        self._health.set_degraded("udp", reason=reason if self._silent else None)
+        slow = f"{len(self._silent)} of {len(self._edges)} links go over TCP ({details})"
+        self._health.set_degraded("udp", reason=slow if self._silent else None)
 
 
 def _facts(edge: Edge) -> dict[str, str]:

@@ -56,7 +56,8 @@ class Origins:
     async def handle(self, request: StreamRequest) -> None:
         """Connect to the origin that is asked for, and carry bytes until both sides are done."""
         if self.in_flight.count + self._count_others() >= self._max_streams:
-            self._refuse(request, Code.OVERLOADED, "")
+            detail = f"{self._max_streams} streams are open, as TOWONEL_AGENT_MAX_STREAMS allows"
+            self._refuse(request, Code.OVERLOADED, detail)
             return
         with self.in_flight, self._metrics.streams.track_inprogress():
             await self._serve(request)
@@ -68,7 +69,7 @@ class Origins:
     async def _serve(self, request: StreamRequest) -> None:
         origin = self._table.find(request.preamble)
         if origin is None:
-            self._refuse(request, Code.NO_SERVICE, "")
+            self._refuse(request, Code.NO_SERVICE, "not in TOWONEL_AGENT_SERVICES of this agent")
             return
         try:
             pipe = await self._dialer.dial(origin, request.preamble)

@@ -15,6 +15,7 @@ from towonel.agent.core.publication import (
     compare,
     format_names,
 )
+from towonel.agent.core.refusals import describe_refusal, find_fix
 from towonel.agent.core.services import Service
 from towonel.agent.metrics import Metrics
 from towonel.api.agents import Publication
@@ -105,9 +106,10 @@ class Publisher:
             await self.publish()
         except Denied as error:
             refusal = error
-        reason = "" if refusal is None else str(refusal)
+        reason = "" if refusal is None else describe_refusal(refusal)
         if refusal is not None and reason != self._refusal:  # asked at each refresh, told once
-            log.error("hub.refused", code=refusal.code.word, detail=refusal.detail)
+            code, fix = refusal.code, find_fix(refusal.code)
+            log.error("hub.refused", code=code.word, detail=refusal.detail, fix=fix)
         self._refusal = reason
         return reason
 

@@ -11,6 +11,7 @@ from random import SystemRandom
 import structlog
 
 from towonel.agent.core.edges import Edge, filter_trusted
+from towonel.agent.core.refusals import describe_refusal, find_fix
 from towonel.agent.links import Links
 from towonel.agent.publisher import Publisher
 from towonel.agent.timing import HubTiming
@@ -68,7 +69,7 @@ class Reconciler:
         self._timing = timing
         self._grant: bytes | None = None
         self._was_admitted = False
-        self._is_away_logged = False
+        self._failure: Code | None = None  # as the log has it
         self._started_at = asyncio.get_running_loop().time()
         self._rng = SystemRandom()
 
@@ -89,11 +90,11 @@ class Reconciler:
                 self._health.set_degraded(HUB, reason=f"the hub does not answer: {error.detail}")
             except TowonelError as error:
                 delay_s = self._on_refused(error, backoff)
-                self._health.set_degraded(HUB, reason=f"the hub refuses this agent: {error}")
+                reason = f"the hub refuses this agent: {describe_refusal(error)}"
+                self._health.set_degraded(HUB, reason=reason)
             else:
                 backoff.record_success(0)
-                self._is_away_logged = False
-                self._health.set_degraded(HUB, reason=None)
+                self._on_answered()
                 delay_s = timing.first_pause_s
                 await self._wait_outdated(timing.refresh_s * self._rng.uniform(0.8, 1) - delay_s)
             await asyncio.sleep(delay_s)
@@ -112,12 +113,20 @@ class Reconciler:
         """Warn once that the hub is away; one that was never there may just be starting, too."""
         waited_s = asyncio.get_running_loop().time() - self._started_at
         is_starting = not self._was_admitted and waited_s < self._timing.start_s
-        if not self._is_away_logged and not is_starting:
-            self._is_away_logged = True
-            log.warning("hub.unreachable", detail=error.detail, retry_s=round(retry_s, 1))
+        if error.code is self._failure or is_starting:
+            return
+        self._failure = error.code
+        rounded_s = round(retry_s, 1)
+        log.warning("hub.unreachable", code=error.code.word, detail=error.detail, retry_s=rounded_s)
+
+    def _on_answered(self) -> None:
+        self._health.set_degraded(HUB, reason=None)
+        if self._failure is not None:
+            log.info("hub.reachable")
+        self._failure = None
 
     async def _wait_outdated(self, timeout_s: float) -> None:
-        """Wait until an edge has a certificate of which only the hub can have heard, or for so long."""
+        """Wait until an edge knows of what only the hub can explain, or for so long."""
         self._links.is_outdated.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
@@ -157,9 +166,11 @@ class Reconciler:
 
     def _on_refused(self, error: TowonelError, backoff: Backoff) -> float:
         """Act on a refusal, and return the seconds after which to ask again."""
-        log.error("hub.refused", code=error.code.word, detail=error.detail)
+        if error.code is not self._failure:  # asked for ever, told once
+            self._failure, code, fix = error.code, error.code.word, find_fix(error.code)
+            log.error("hub.refused", code=code, detail=error.detail, fix=fix)
         if self._is_final(error.code):
-            raise GiveUp(f"the hub refuses the invite: {error}")
+            raise GiveUp(f"the hub refuses this agent: {describe_refusal(error)}")
         if error.code is Code.TENANT_SUSPENDED:
             self._links.update_edges(())
         if error.code in {Code.GRANT_EXPIRED, Code.GRANT_INVALID}:

@@ -23,9 +23,7 @@ def _parse_token(value: object) -> object:
     try:
         return InviteToken.decode(value)
     except ProtocolError as error:
-        raise ValueError(
-            f"{error.detail}; copy the whole token that `invite create` printed"
-        ) from None
+        raise ValueError(error.detail) from None
 
 
 def _parse_services(value: object) -> object:
@@ -139,6 +137,7 @@ class AgentSettings(Settings):
     def find_warnings(self) -> Iterator[str]:
         if not self.services:
             yield (
-                "TOWONEL_AGENT_SERVICES: has no service, so this agent publishes none; set it as in"
-                ' [{"hostname": "app.example.eu", "origin": "127.0.0.1:8443"}]'
+                "TOWONEL_AGENT_SERVICES: has no service, so this agent publishes none and withdraws"
+                f" all that agents of TOWONEL_AGENT_GROUP={self.group} with its token publish; set it"
+                ' as in [{"hostname": "app.example.eu", "origin": "127.0.0.1:4443"}]'
             )

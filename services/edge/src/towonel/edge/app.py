@@ -272,7 +272,7 @@ async def _drain(edge: Edge, agents: Listener, successors: Successors) -> int:
 
 def _load_credentials(settings: EdgeSettings) -> EdgeCredentials:
     now = to_datetime(time.time_ns() // 1_000_000)
-    return load_credentials(settings.token, settings.key_path, settings.state_folder, now)
+    return load_credentials(settings, now)
 
 
 def _duplicate(sock: socket.socket) -> int:

@@ -43,5 +43,7 @@ def main(start_worker: "StartWorker | None" = None) -> None:
     """
     arguments = make_parser(NAME, ABOUT, version(NAME)).parse_args()
     if arguments.check:
-        sys.exit(check_settings(EdgeSettings))
+        from towonel.edge.credentials import find_key_problems  # noqa: PLC0415 a run has it elsewhere
+
+        sys.exit(check_settings(EdgeSettings, find_key_problems))
     sys.exit(run_main(EdgeSettings, partial(prepare, start_worker=start_worker)))

@@ -1,6 +1,7 @@
 """Credentials of this edge: its key, and the certificate that the hub names to agents."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,17 +10,14 @@ import structlog
 
 from towonel.edge.settings import EdgeSettings
 from towonel.identity import certs
-from towonel.identity.keys import BLANK, SEED_BYTES, NodeKey, is_blank
+from towonel.identity.keys import SEED_BYTES, NodeKey, describe_bad_seed
 from towonel.runtime import secretfile
 from towonel.runtime.logs import describe_error
 from towonel.runtime.secretfile import SecretFileError
 from towonel.wire.errors import Denied
-from towonel.wire.tokens import EdgeToken
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-_KEY_VARIABLE = EdgeSettings.model_fields["identity_key_path"].validation_alias
-_STATE_VARIABLE = EdgeSettings.model_fields["state_dir"].validation_alias
 CERTIFICATE_FILE = "edge-cert.pem"
 RENEW_BEFORE = timedelta(days=30)  # an edge that is never restarted has this long to be
 
@@ -32,9 +30,7 @@ class EdgeCredentials:
     certificate_pem: str
 
 
-def load_credentials(
-    token: EdgeToken | None, key_path: Path | None, state_dir: Path, now: datetime
-) -> EdgeCredentials:
+def load_credentials(settings: EdgeSettings, now: datetime) -> EdgeCredentials:
     """Return the credentials of this edge; a missing key or certificate is created and stored.
 
     The key is the token's, else the file's, which a hub on the same machine shares. The certificate
@@ -43,30 +39,47 @@ def load_credentials(
     Raises:
         SecretFileError: a file cannot be read or written, or is open to others, or holds no key.
     """
-    key = _load_key(token, key_path)
-    path = state_dir / CERTIFICATE_FILE
+    key = _load_key(settings)
+    path = settings.state_folder / CERTIFICATE_FILE
     pem = _read_certificate(path, key, now)
     if pem is None:
         pem = certs.create_certificate(key, now)
-        _save_certificate(path, pem)
+        _save_certificate(path, pem, settings.state_variable)
     return EdgeCredentials(key, pem)
 
 
-def _load_key(token: EdgeToken | None, path: Path | None) -> NodeKey:
-    if token is not None:
-        return NodeKey.from_seed(token.seed)
-    if path is None:
-        raise AssertionError("settings ask for a token or a key path")
+def find_key_problems(settings: EdgeSettings) -> list[str]:
+    """Return what is wrong with the key's file, if there is one and it is used; none is made."""
+    if settings.token is not None:
+        return []
     try:
-        seed = secretfile.load_or_create(path, lambda: os.urandom(SEED_BYTES))
+        _read_seed(settings, lambda path: secretfile.read(path) if path.exists() else None)
     except SecretFileError as error:
-        raise SecretFileError(f"{_KEY_VARIABLE}: {error}") from error
-    if len(seed) != SEED_BYTES:
-        rule = f"must be exactly {SEED_BYTES} bytes, has {len(seed)}"
-        raise SecretFileError(f"{_KEY_VARIABLE}: {path}: {rule}")
-    if is_blank(seed):
-        raise SecretFileError(f"{_KEY_VARIABLE}: {path}: {BLANK}")
+        return [str(error)]
+    return []
+
+
+def _load_key(settings: EdgeSettings) -> NodeKey:
+    if settings.token is not None:
+        return NodeKey.from_seed(settings.token.seed)
+    seed = _read_seed(
+        settings, lambda path: secretfile.load_or_create(path, lambda: os.urandom(SEED_BYTES))
+    )
+    if seed is None:
+        raise AssertionError("settings ask for a token or a key path, and a missing file was made")
     return NodeKey.from_seed(seed)
+
+
+def _read_seed(settings: EdgeSettings, read_file: Callable[[Path], bytes | None]) -> bytes | None:
+    path = settings.key_path
+    try:
+        seed = None if path is None else read_file(path)
+    except (OSError, SecretFileError) as error:
+        raise SecretFileError(f"{settings.key_variable}: {error}") from error
+    problem = None if seed is None else describe_bad_seed(seed)
+    if problem is not None:
+        raise SecretFileError(f"{settings.key_variable}: {path}: {problem}")
+    return seed
 
 
 def _read_certificate(path: Path, key: NodeKey, now: datetime) -> str | None:
@@ -82,12 +95,12 @@ def _read_certificate(path: Path, key: NodeKey, now: datetime) -> str | None:
     return pem if is_ours and is_valid else None
 
 
-def _save_certificate(path: Path, pem: str) -> None:
+def _save_certificate(path: Path, pem: str, variable: str) -> None:
     try:
         secretfile.replace(path, pem.encode())
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise SecretFileError(f"{_STATE_VARIABLE}: {path}: cannot be written: {reason}") from error
+        raise SecretFileError(f"{variable}: {path}: cannot be written: {reason}") from error
 
 
 def to_datetime(now_ms: int) -> datetime:

@@ -76,7 +76,7 @@ class ReportBuilder:
 
     async def build_final(self) -> EdgeReport:
         """Return the last report: without agents, and with all that was counted."""
-        return await self._build([])
+        return (await self._build([])).model_copy(update={"is_final": True})
 
     async def _build(self, sessions: list[Session]) -> EdgeReport:
         tenants = await _report_tenants(self._traffic.tenants(MAX_TENANTS))

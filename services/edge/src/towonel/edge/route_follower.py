@@ -16,7 +16,7 @@ import structlog
 
 from towonel.api.edges import EdgeRegisterIn, EdgeRegisterOut
 from towonel.api.health import HealthOut
-from towonel.edge.core.route_table import RouteTable
+from towonel.edge.core.route_table import RouteTable, TableChange
 from towonel.edge.metrics import Metrics
 from towonel.edge.route_notifications import RedisNotifications
 from towonel.edge.sessions import Sessions
@@ -100,7 +100,7 @@ class RouteStore:
         snapshot = await self._file.load()
         if snapshot is not None:
             self.trust(snapshot.hub_id)
-            self.apply(snapshot.routes)
+            self._replace(snapshot.routes)
             self._is_unsaved.clear()
             log.info("routes.loaded", revision=snapshot.routes.revision, routes=len(self._table))
 
@@ -115,7 +115,17 @@ class RouteStore:
         self._is_unsaved.set()
 
     def apply(self, delta: RouteDelta) -> None:
-        """Change the table; end sessions of tenants blocked now, and clients without a route now."""
+        """Apply what the hub sent: end sessions of tenants blocked now, and clients without a route."""
+        change = self._replace(delta)
+        if change:
+            log.info(
+                "routes.changed",
+                revision=delta.revision,
+                changed=len(change.changed),
+                blocked=[tenant_id.hex() for tenant_id in change.blocked],
+            )
+
+    def _replace(self, delta: RouteDelta) -> TableChange:
         before = self._table.revision
         change = self._table.apply(delta)
         self._sessions.revoke(change.blocked)
@@ -126,9 +136,7 @@ class RouteStore:
         self.loaded.set()
         if change or before != delta.revision:
             self._is_unsaved.set()
-        if change:
-            blocked, count = [each.hex() for each in change.blocked], len(change.changed)
-            log.info("routes.changed", revision=delta.revision, changed=count, blocked=blocked)
+        return change
 
     async def save_changes(self, pause_s: float) -> None:
         """Write the file whenever something has changed, at most once in `pause_s` seconds.
@@ -196,7 +204,7 @@ class RouteFollower:
         self._started_at = clock()
         self._interval_s = timing.min_interval_s
         self._was_notified = False
-        self._was_reached = False
+        self._was_reached = self._is_away = False
         self._failure: Code | None = None
 
     async def follow(self) -> None:
@@ -240,9 +248,10 @@ class RouteFollower:
     def _long_poll_s(self) -> int:
         """Return how long the hub may hold the next poll: not beyond the next registration.
 
-        The first answer must not wait for a second change; with notifications no poll need wait.
+        The first answer must not wait for a second change, nor that of a hub that is back: it shows
+        that the hub answers. With notifications no poll need wait.
         """
-        if self._since is None or self._notifications.is_listening:
+        if self._since is None or self._is_away or self._notifications.is_listening:
             return 0
         until_register_s = ceil(self._register_at - self._clock())
         return max(min(self._timing.long_poll_s, until_register_s), 1)
@@ -270,7 +279,7 @@ class RouteFollower:
 
     def _on_failed(self, error: TowonelError) -> None:
         """Register again once the hub is back: it may have forgotten, or be another."""
-        self._register_at = float("-inf")
+        self._register_at, self._is_away = float("-inf"), True
         self._health.set_degraded(REGISTRATION, reason=None)  # what follows says more
         self._metrics.hub_reachable.set(0)
         is_away = isinstance(error, Unavailable)
@@ -290,7 +299,7 @@ class RouteFollower:
         return not self._was_reached and waited_s < self._timing.start_s
 
     def _on_recovered(self) -> None:
-        self._was_reached = True
+        self._was_reached, self._is_away = True, False
         self._metrics.hub_reachable.set(1)
         self._health.set_degraded(HUB, reason=None)
         if self._failure is not None:

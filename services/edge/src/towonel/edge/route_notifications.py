@@ -7,15 +7,19 @@ more: what a message says is not read.
 import asyncio
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from random import Random
+from typing import TYPE_CHECKING
 
 from towonel.edge.metrics import Metrics
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
 from towonel.wire.routes import CHANGES_CHANNEL
 
+if TYPE_CHECKING:
+    from towonel.runtime.redis.pubsub import Subscription
+
 CONNECT_TIMEOUT_S = 5.0
-HEALTHY_S = 10.0  # a connection that ends sooner is made again less and less often
 PING_S = 5.0  # a Redis that is gone without a word is noticed within twice this time
 
 
@@ -60,7 +64,7 @@ class RedisNotifications:
         # Importing takes 8 MB, which only edges with a Redis pay.
         from redis.asyncio import Redis  # noqa: PLC0415
 
-        from towonel.runtime.redis.pubsub import Subscription  # noqa: PLC0415
+        from towonel.runtime.redis.pubsub import HEALTHY_S, Subscription  # noqa: PLC0415
         from towonel.runtime.redis.replies import limit_replies  # noqa: PLC0415
 
         async with Redis.from_url(  # pyright: ignore[reportUnknownMemberType] its options have no type
@@ -70,10 +74,13 @@ class RedisNotifications:
             backoff, refused = Backoff(0.5, 15.0, HEALTHY_S), self._metrics.redis_refused
             subscription = Subscription(redis, CHANGES_CHANNEL, ping_s, backoff, refused.inc)
             self._is_connected = lambda: subscription.is_connected
-            self._on_connection()
-            await subscription.run(lambda _: self._notified.set(), self._on_connection, rng)
+            on_connection = partial(self._on_connection, subscription)
+            on_connection()
+            await subscription.run(lambda _: self._notified.set(), on_connection, rng)
 
-    def _on_connection(self) -> None:
+    def _on_connection(self, subscription: "Subscription") -> None:
         self._notified.set()
-        reason = None if self.is_listening else "away: the hub is polled"
+        reason = None
+        if not subscription.is_connected:
+            reason = f"{subscription.failure or 'not connected'}; the hub is polled"
         self._health.set_degraded("redis", reason=reason)

@@ -28,7 +28,15 @@ from towonel.edge.core.session_limits import (
     SessionLimits,
 )
 from towonel.edge.core.trusted_proxies import DEFAULT_NETWORKS
-from towonel.runtime.addresses import WILDCARDS, Network, is_ip, parse_networks
+from towonel.runtime.addresses import (
+    WILDCARDS,
+    Network,
+    describe_clash,
+    is_ip,
+    parse_networks,
+)
+from towonel.runtime.environment.folders import Folder
+from towonel.runtime.environment.rules import EXAMPLE_ADDRESS
 from towonel.runtime.redis.url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort, Settings, parse_address
 from towonel.runtime.sockets import limit_by_descriptors
@@ -45,7 +53,7 @@ STATE_FOLDER = "edge"
 
 def _check_ip(address: tuple[str, int]) -> tuple[str, int]:
     if not is_ip(address[0]):
-        raise ValueError("must be an IP address and a port, as in 0.0.0.0:443")
+        raise ValueError(f"must be an IP address and a port, as in {EXAMPLE_ADDRESS}")
     return address
 
 
@@ -95,11 +103,12 @@ class EdgeSettings(Settings):
         description="Key of an edge without a token; beside a hub, the hub's own. "
         "Default: node.key in TOWONEL_DATA_DIR.",
     )
-    data_dir: Path | None = Field(
+    data_dir: Folder | None = Field(
         default=None,
         validate_default=True,
         validation_alias="TOWONEL_DATA_DIR",
-        description="Folder for keys and state; gives the other paths their defaults.",
+        description="Folder for keys and state; gives the other paths their defaults. Must be set,"
+        " unless TOWONEL_EDGE_INVITE_TOKEN or TOWONEL_IDENTITY_KEY_PATH is.",
     )
     state_dir: Path | None = Field(
         default=None,
@@ -334,8 +343,9 @@ class EdgeSettings(Settings):
         others = ("invite_token", "identity_key_path")  # one that is wrong is reported already
         if value is None and all(info.data.get(one, 0) is None for one in others):
             raise ValueError(
-                "must be set to a folder for keys and state, as in /var/lib/towonel; an edge of a hub"
-                " elsewhere takes TOWONEL_EDGE_INVITE_TOKEN instead, or TOWONEL_IDENTITY_KEY_PATH"
+                "must be set to a folder for keys and state, as in /var/lib/towonel. To serve a hub on"
+                " another machine, set TOWONEL_EDGE_INVITE_TOKEN instead, to what"
+                " `towonel edge-invite create` printed"
             )
         return value
 
@@ -343,6 +353,14 @@ class EdgeSettings(Settings):
     @classmethod
     def _find_state(cls, value: Path | None, info: ValidationInfo) -> Path:
         return value or (info.data.get("data_dir") or Path()) / STATE_FOLDER
+
+    @field_validator("health_listen")
+    @classmethod
+    def _check_port(cls, value: tuple[str, int], info: ValidationInfo) -> tuple[str, int]:
+        other = info.data.get("listen")
+        if clash := describe_clash(value, "TOWONEL_EDGE_LISTEN_ADDR", other):
+            raise ValueError(clash)
+        return value
 
     @field_validator("hub_url")
     @classmethod
@@ -396,16 +414,15 @@ class EdgeSettings(Settings):
         )
 
     @property
-    @override
-    def key_paths(self) -> dict[str, Path]:
-        path = None if self.invite_token else self.key_path
-        return {} if path is None else {"identity_key_path": path}
-
-    @property
     def key_path(self) -> Path | None:
         """The key's file, which an edge with a token need not have."""
         in_folder = None if self.data_dir is None else self.data_dir / KEY_FILE
         return self.identity_key_path or in_folder
+
+    @property
+    def key_variable(self) -> str:
+        """The variable that the path of the key's file is from."""
+        return self.variable_of("identity_key_path" if self.identity_key_path else "data_dir")
 
     @property
     def state_folder(self) -> Path:
@@ -413,6 +430,12 @@ class EdgeSettings(Settings):
         if self.state_dir is None:
             raise AssertionError("validated: it has a default, or loading fails")
         return self.state_dir
+
+    @property
+    def state_variable(self) -> str:
+        """The variable that this folder's path is from."""
+        is_given = "state_dir" in self.model_fields_set or self.data_dir is None
+        return self.variable_of("state_dir" if is_given else "data_dir")
 
     @property
     def token(self) -> EdgeToken | None:

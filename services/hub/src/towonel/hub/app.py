@@ -185,7 +185,7 @@ def _check_file(settings: HubSettings) -> None:
     try:
         check_file(settings.database)
     except Denied as error:
-        raise SettingsError([f"TOWONEL_HUB_DB_DSN: {error.detail}"]) from error
+        raise SettingsError([f"{settings.database_variable}: {error.detail}"]) from error
 
 
 async def _migrate_when_ready(
@@ -197,7 +197,7 @@ async def _migrate_when_ready(
         try:
             is_new = await asyncio.to_thread(upgrade, settings.database)
         except Denied as error:
-            problem = f"TOWONEL_HUB_DB_DSN: {settings.database}: {error.detail}"
+            problem = f"{settings.database_variable}: {settings.database}: {error.detail}"
             raise SettingsError([problem]) from error
         except OSError as error:
             raise _unusable(settings, str(error.strerror)) from error
@@ -225,4 +225,4 @@ def _unusable(
     problem = f"cannot use {settings.database}: {reason}"
     if error is not None and is_corrupt(error.orig):
         return GiveUp(f"{problem}: restore a backup, or repair it")
-    return SettingsError([f"TOWONEL_HUB_DB_DSN: {problem}"])
+    return SettingsError([f"{settings.database_variable}: {problem}"])

@@ -171,5 +171,6 @@ async def _check_writes(hub: Hub) -> str | None:
 async def _check_redis(hub: Hub, health: Health) -> None:
     """Report the health of Redis on /readyz; the metrics read it themselves."""
     await hub.limiter.check()
-    is_away = hub.route_changes.is_disconnected or hub.limiter.degraded
-    health.set_degraded("redis", reason="away: changes show later" if is_away else None)
+    problem = hub.route_changes.problem or hub.limiter.problem
+    reason = problem and f"{problem}; changes on other hubs show later, rate limits are not shared"
+    health.set_degraded("redis", reason=reason)

@@ -13,7 +13,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from towonel.hub.app import serve
 from towonel.hub.backup import backup
 from towonel.hub.backup.check import problems
-from towonel.hub.key_files import check_key_files, key_files, write_key_files
+from towonel.hub.key_files import (
+    check_key_files,
+    find_key_problems,
+    key_files,
+    write_key_files,
+)
 from towonel.hub.metrics import VERSION
 from towonel.hub.settings import HubSettings
 from towonel.hub.store.db.database import Database
@@ -40,7 +45,7 @@ def main() -> int:
     """Run the hub, or one command, and return the exit code."""
     arguments = _parser().parse_args()
     if arguments.check:
-        return check_settings(HubSettings)
+        return check_settings(HubSettings, find_key_problems)
     if arguments.command is None:
         return lifecycle.main(HubSettings, _prepare)
     return _run(arguments.command, arguments)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from towonel.hub.settings import KEY_FILES, HubSettings
-from towonel.identity.keys import BLANK, SEED_BYTES, NodeKey, is_blank
+from towonel.identity.keys import BLANK, SEED_BYTES, NodeKey, describe_bad_seed, is_blank
 from towonel.runtime.secretfile import SecretFileError, load_or_create, read
 from towonel.wire import base64url
 
@@ -30,18 +30,21 @@ def load_keys(settings: HubSettings) -> HubKeys:
     Raises:
         SecretFileError: with a line for each, naming the variable, the file and the rule.
     """
-    paths = settings.key_paths
-    loaded: list[bytes] = []
-    problems: list[str] = []
-    for setting, load in _LOADERS.items():
-        try:
-            loaded.append(load(settings, paths[setting]))
-        except SecretFileError as error:
-            problems.append(f"{settings.variable_of(setting)}: {error}")
+    keys, problems = _read_keys(settings, lambda path, kind: load_or_create(path, kind.make))
     if problems:
         raise SecretFileError("\n".join(problems))
-    seed, operator, invite_hash = loaded
-    return HubKeys(NodeKey.from_seed(seed), operator, invite_hash)
+    given = settings.invite_hash_key
+    return HubKeys(
+        NodeKey.from_seed(keys["identity_key_path"]),
+        keys["operator_api_key_path"],
+        bytes.fromhex(given.get_secret_value()) if given else keys["invite_hash_key_path"],
+    )
+
+
+def find_key_problems(settings: HubSettings) -> list[str]:
+    """Return a line for each key file that exists and cannot be used; none is made."""
+    _, problems = _read_keys(settings, lambda path, _: read(path) if path.exists() else None)
+    return problems
 
 
 def key_files(settings: HubSettings) -> dict[str, bytes]:
@@ -85,23 +88,41 @@ def has_operator_key(settings: HubSettings) -> bool:
     return settings.key_paths["operator_api_key_path"].exists()
 
 
+def _read_keys(
+    settings: HubSettings, read_file: Callable[[Path, "_Kind"], bytes | None]
+) -> tuple[dict[str, bytes], list[str]]:
+    """Return the keys by their settings, and a line for each that cannot be used."""
+    keys, problems = dict[str, bytes](), list[str]()
+    for setting, path in settings.key_paths.items():
+        if setting == "invite_hash_key_path" and settings.invite_hash_key is not None:
+            continue
+        variable = settings.variable_of(setting if getattr(settings, setting) else "data_dir")
+        kind = _KINDS[setting]
+        try:
+            content = read_file(path, kind)
+            if content is not None:
+                keys[setting] = kind.parse(path, content)
+        except SecretFileError as error:
+            problems.append(f"{variable}: {error}")
+        except OSError as error:
+            problems.append(f"{variable}: {path}: cannot be read: {error.strerror}")
+    return keys, problems
+
+
 def _paths(settings: HubSettings) -> dict[str, Path]:
     """Return the key files by their usual names, which a backup has."""
     paths = settings.key_paths
     return {name: paths[setting] for setting, name in KEY_FILES.items()}
 
 
-def _node_seed(_settings: HubSettings, path: Path) -> bytes:
-    seed = load_or_create(path, lambda: secrets.token_bytes(SEED_BYTES))
-    if len(seed) != SEED_BYTES:
-        raise SecretFileError(f"{path}: must be exactly {SEED_BYTES} bytes, has {len(seed)}")
-    if is_blank(seed):
-        raise SecretFileError(f"{path}: {BLANK}")
-    return seed
+def _parse_seed(path: Path, content: bytes) -> bytes:
+    if (problem := describe_bad_seed(content)) is not None:
+        raise SecretFileError(f"{path}: {problem}")
+    return content
 
 
-def _operator_key(_settings: HubSettings, path: Path) -> bytes:
-    key = load_or_create(path, lambda: base64url.encode(secrets.token_bytes(32)).encode()).strip()
+def _parse_operator_key(path: Path, content: bytes) -> bytes:
+    key = content.strip()
     if not key:
         raise SecretFileError(f"{path}: is empty; delete it, and a new key is made")
     if len(key) < MIN_OPERATOR_KEY_CHARS:
@@ -112,12 +133,9 @@ def _operator_key(_settings: HubSettings, path: Path) -> bytes:
     return key
 
 
-def _invite_hash_key(settings: HubSettings, path: Path) -> bytes:
-    if settings.invite_hash_key is not None:
-        return bytes.fromhex(settings.invite_hash_key.get_secret_value())
-    text = load_or_create(path, lambda: secrets.token_hex(HASH_KEY_BYTES).encode()).strip()
+def _parse_hash_key(path: Path, content: bytes) -> bytes:
     try:
-        key = bytes.fromhex(text.decode("ascii"))
+        key = bytes.fromhex(content.strip().decode("ascii"))
     except ValueError:
         key = b""
     if len(key) != HASH_KEY_BYTES:
@@ -127,8 +145,20 @@ def _invite_hash_key(settings: HubSettings, path: Path) -> bytes:
     return key
 
 
-_LOADERS: dict[str, Callable[[HubSettings, Path], bytes]] = {
-    "identity_key_path": _node_seed,
-    "operator_api_key_path": _operator_key,
-    "invite_hash_key_path": _invite_hash_key,
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Kind of key file: what a new one holds, and the key in one."""
+
+    make: Callable[[], bytes]
+    parse: Callable[[Path, bytes], bytes]
+
+
+_KINDS = {
+    "identity_key_path": _Kind(lambda: secrets.token_bytes(SEED_BYTES), _parse_seed),
+    "operator_api_key_path": _Kind(
+        lambda: base64url.encode(secrets.token_bytes(32)).encode(), _parse_operator_key
+    ),
+    "invite_hash_key_path": _Kind(
+        lambda: secrets.token_hex(HASH_KEY_BYTES).encode(), _parse_hash_key
+    ),
 }

@@ -16,7 +16,14 @@ from pydantic import (
 
 from towonel.hub.store.db.database import Database
 from towonel.hub.tenant_settings import DeclaredTenant, parse_tenants
-from towonel.runtime.addresses import WILDCARDS, Network, loopback_url, parse_networks
+from towonel.runtime.addresses import (
+    WILDCARDS,
+    Network,
+    describe_clash,
+    loopback_url,
+    parse_networks,
+)
+from towonel.runtime.environment.folders import Folder
 from towonel.runtime.redis.url import RedisUrl
 from towonel.runtime.settings import CsvList, HostPort
 from towonel.runtime.tracing.telemetry import TelemetrySettings
@@ -73,7 +80,7 @@ class HubSettings(TelemetrySettings):
     foreign: ClassVar[frozenset[str]] = VARIABLES
     replaced: ClassVar[Mapping[str, str]] = REPLACED_VARIABLES
 
-    data_dir: Path = Field(
+    data_dir: Folder = Field(
         default=Path(),
         validation_alias="TOWONEL_DATA_DIR",
         description="Folder of keys and database, for every path that is not set on its own.",
@@ -86,7 +93,7 @@ class HubSettings(TelemetrySettings):
     redis_url: RedisUrl = Field(
         default=None,
         validation_alias="TOWONEL_REDIS_URL",
-        description="Redis that wakes edges when routes change; without it they long-poll the hub.",
+        description="Redis that notifies hubs and edges of changed routes; without it edges long-poll the hub.",
     )
     listen_addr: HostPort = Field(
         default=("0.0.0.0", 8443),  # noqa: S104 it is a public API
@@ -276,6 +283,14 @@ class HubSettings(TelemetrySettings):
         description="For how many days the audit log remembers.",
     )
 
+    @field_validator("health_listen_addr")
+    @classmethod
+    def _free_port(cls, value: tuple[str, int], info: ValidationInfo) -> tuple[str, int]:
+        other = info.data.get("listen_addr")
+        if clash := describe_clash(value, "TOWONEL_HUB_LISTEN_ADDR", other):
+            raise ValueError(clash)
+        return value
+
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -320,8 +335,13 @@ class HubSettings(TelemetrySettings):
         return _parse_database(self.db_driver, dsn)
 
     @property
-    @override
+    def database_variable(self) -> str:
+        """The variable that the database's address is from."""
+        return self.variable_of("db_dsn" if self.db_dsn else "data_dir")
+
+    @property
     def key_paths(self) -> dict[str, Path]:
+        """The key files, by the field of each; one may be missing."""
         return {
             field: getattr(self, field) or self.data_dir / name for field, name in KEY_FILES.items()
         }

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from towonel.api.fields import HEX_32_ANY_CASE
+from towonel.api.rules import describe_rule
 from towonel.identity.keys import TENANT_PUBLIC_KEY_BYTES, tenant_id_of
 from towonel.runtime.environment.lists import parse_json
 from towonel.wire import base64url
@@ -116,13 +117,10 @@ def _duplicates(tenants: tuple[DeclaredTenant, ...]) -> list[str]:
 def _problem(item: ErrorDetails) -> str:
     place = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"]]
     match item["type"]:
-        case "missing":
-            rule = "is missing"
         case "extra_forbidden":
             rule = f"unknown field; there are {', '.join(_Item.model_fields)}"
         case "string_pattern_mismatch":
             rule = "must be 64 hexadecimal digits"
         case _:
-            rule = str(item["msg"]).removeprefix("Value error, ").removeprefix("Input should ")
-            rule = f"must {rule}" if rule.startswith("be ") else rule
+            rule = describe_rule(item)
     return f"{''.join(place)}: {rule}"

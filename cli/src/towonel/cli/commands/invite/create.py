@@ -57,7 +57,7 @@ async def create(
         ("name", created.name),
         ("hostnames", ", ".join(invite.hostnames)),
         ("expires", format_time(created.expires_at_ms)),
-        ("served for", serve_for),
+        ("served", "forever" if invite.serves_for_secs is None else f"for {serve_for}"),
     ]
     document: dict[str, object] = created.model_dump()
     document |= {"hostnames": invite.hostnames, "serves_for_secs": invite.serves_for_secs}

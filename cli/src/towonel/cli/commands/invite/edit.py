@@ -6,7 +6,15 @@ import typer
 
 from towonel.api.invites import InviteDetail
 from towonel.cli.command import hub_command
-from towonel.cli.commands.invite.flags import InviteChanges, Limit, format_limits, parse_edit
+from towonel.cli.commands.invite.flags import (
+    InviteChanges,
+    MaxAgents,
+    MaxHostnames,
+    MaxPorts,
+    MaxServices,
+    format_limits,
+    parse_edit,
+)
 from towonel.cli.conditional_edit import Force, send_edit
 from towonel.cli.options.expiry import ExpiresAt
 from towonel.cli.options.flags import ItemId
@@ -77,10 +85,10 @@ async def edit(
     expires_at: ExpiresAt = None,
     serve_for: ServeFor = None,
     serve_until: ServeUntil = None,
-    max_services: Limit = None,
-    max_agents: Limit = None,
-    max_ports: Limit = None,
-    max_hostnames: Limit = None,
+    max_services: MaxServices = None,
+    max_agents: MaxAgents = None,
+    max_ports: MaxPorts = None,
+    max_hostnames: MaxHostnames = None,
     force: Force = False,
 ) -> Output:
     """Change what a live invite may do; its token stays good."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,10 +21,17 @@ from towonel.wire.names import parse_hostname
 MAX_NAME_CHARS = 100
 _DEFAULT = "default"
 
-Limit = Annotated[
-    str | None,
-    typer.Option(metavar="N", help=f"How many it may have at most; {_DEFAULT}: as the hub says."),
-]
+
+def _limit_option(what: str) -> Any:
+    return typer.Option(
+        metavar="N", help=f"{what} that it may have at most; {_DEFAULT}: the hub's limit."
+    )
+
+
+MaxServices = Annotated[str | None, _limit_option("Services")]
+MaxAgents = Annotated[str | None, _limit_option("Agents")]
+MaxPorts = Annotated[str | None, _limit_option("Ports")]
+MaxHostnames = Annotated[str | None, _limit_option("Hostnames")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,14 @@ app = typer.Typer()
 )
 async def list_all(
     hub: OperatorClient,
-    status: Annotated[InviteStatus | None, typer.Option(help="Only those of this status.")] = None,
+    status: Annotated[
+        InviteStatus | None, typer.Option(help="Only those that are revoked, or are not.")
+    ] = None,
     state: Annotated[
         InviteState | None,
         typer.Option(
-            help="Only those nobody used yet, some joined with, expired, are served no more, or were revoked."
+            help="Only those in this state, which the column STATUS shows: nobody used them yet, some joined"
+            " with them, they expired, are served no more, or were revoked."
         ),
     ] = None,
     hostname: Annotated[

@@ -6,8 +6,14 @@ import typer
 
 from towonel.api.tenants import TenantDetail, TenantEdit
 from towonel.cli.command import hub_command
-from towonel.cli.commands.invite.flags import Limit as OwnLimit
-from towonel.cli.commands.invite.flags import format_limits, parse_limits
+from towonel.cli.commands.invite.flags import (
+    MaxAgents,
+    MaxHostnames,
+    MaxPorts,
+    MaxServices,
+    format_limits,
+    parse_limits,
+)
 from towonel.cli.commands.tenant.flags import TenantArgument, TenantFlag, parse_tenant_id
 from towonel.cli.conditional_edit import Force, send_edit
 from towonel.cli.errors import UsageError
@@ -38,10 +44,10 @@ async def edit(
     tenant: TenantArgument = None,
     tenant_id: TenantFlag = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Its new name.")] = None,
-    max_services: OwnLimit = None,
-    max_agents: OwnLimit = None,
-    max_ports: OwnLimit = None,
-    max_hostnames: OwnLimit = None,
+    max_services: MaxServices = None,
+    max_agents: MaxAgents = None,
+    max_ports: MaxPorts = None,
+    max_hostnames: MaxHostnames = None,
     force: Force = False,
 ) -> Output:
     """Change a tenant's name or limits."""

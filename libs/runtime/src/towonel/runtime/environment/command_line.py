@@ -2,9 +2,9 @@
 
 import argparse
 import sys
+from collections.abc import Callable, Iterable
 from typing import NoReturn, override
 
-from towonel.runtime import secretfile
 from towonel.runtime.exit_codes import EXIT_OK, EXIT_SETTINGS, EXIT_USAGE
 from towonel.runtime.settings import Settings, SettingsError, load
 
@@ -35,30 +35,27 @@ def make_parser(program: str, about: str, version: str) -> Parser:
     return parser
 
 
-def check_settings(cls: type[Settings]) -> int:
+def check_settings[S: Settings](
+    cls: type[S], find_problems: Callable[[S], Iterable[str]] | None = None
+) -> int:
     """Say what is wrong with the settings, or worth a word, and return the exit code.
 
-    Key files that exist are looked at, and nothing is made.
+    Args:
+        cls: the settings.
+        find_problems: finds what is wrong with the files that they name; it makes none.
     """
     try:
         settings = load(cls)
-        _check_keys(settings)
     except SettingsError as error:
-        print(error, file=sys.stderr)  # noqa: T201 a command line prints
-        return EXIT_SETTINGS
+        return _report(error.problems)
+    if find_problems is not None and (problems := list(find_problems(settings))):
+        return _report(problems)
     for line in settings.warnings:
         print(f"warning: {line}", file=sys.stderr)  # noqa: T201
     print("the settings are complete and valid")  # noqa: T201
     return EXIT_OK
 
 
-def _check_keys(settings: Settings) -> None:
-    problems: list[str] = []
-    for field, path in settings.key_paths.items():
-        try:
-            if path.exists():
-                secretfile.read(path)
-        except (OSError, secretfile.SecretFileError) as error:
-            problems.append(f"{settings.variable_of(field)}: {error}")
-    if problems:
-        raise SettingsError(problems)
+def _report(problems: list[str]) -> int:
+    print("\n".join(problems), file=sys.stderr)  # noqa: T201 a command line prints
+    return EXIT_SETTINGS

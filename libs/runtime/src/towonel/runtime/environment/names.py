@@ -8,6 +8,7 @@ from towonel.runtime.addresses import is_ip
 from towonel.runtime.environment.text import clean
 
 FILE_SUFFIX = "_FILE"
+_MAX_LONGER = 3  # names that go on where one ends, to choose from
 _NEAR = 2  # letters that two names may differ by: one replaced or swapped, or two too many
 
 # What Kubernetes sets in each container for each service of its namespace, as Docker once did for
@@ -63,6 +64,9 @@ def _advise(name: str, known: frozenset[str], replaced: Mapping[str, str]) -> st
     advice = replaced.get(name) or next(families, None)
     if advice is not None:
         return f"is not read; {advice}"
+    longer = sorted(other for other in known if other.startswith(f"{name}_"))
+    if 0 < len(longer) <= _MAX_LONGER:
+        return f"unknown variable; did you mean {' or '.join(longer)}?"
     near = min(known, key=lambda other: (_difference(name, other), other), default="")
     if near and _difference(name, near) <= _NEAR:
         return f"unknown variable; did you mean {near}?"

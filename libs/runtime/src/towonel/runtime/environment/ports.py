@@ -32,6 +32,29 @@ def listen_error(
     return SettingsError([f"{reason}; {advice}" if advice else reason])
 
 
+def describe_busy(variable: str, host: str, port: int, *, is_shared: bool) -> str | None:
+    """Return why a TCP address cannot be listened on now, with one that can, or None.
+
+    Args:
+        variable: that names the address.
+        host: of the address.
+        port: of the address; 0 is any free one.
+        is_shared: whether the listener shares it with others of this user that do.
+    """
+    if not port:
+        return None
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return str(listen_error(variable, host, port, error))
+    return None
+
+
 def _advise(variable: str, host: str, port: int, error: OSError) -> str | None:
     if error.errno == errno.EADDRNOTAVAIL:
         return f"no network of this machine has it; {variable or 'an address'}=0.0.0.0:{port} takes all"

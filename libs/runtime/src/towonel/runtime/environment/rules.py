@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal, TypeAliasType, Union, cast, get_args
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from towonel.runtime.addresses import format_address
 from towonel.runtime.environment.names import FILE_SUFFIX
 from towonel.runtime.environment.text import find_oddity
 
 MAX_ITEMS_NAMED = 20  # of one setting: a list of thousands may be wrong throughout
+EXAMPLE_ADDRESS = "0.0.0.0:443"  # in a message, where the field has no default
 _MAX_LINE = 400  # of a message, which may quote a value
 _BOUNDS = {"gt": "greater than", "ge": "at least", "le": "at most"}
 
@@ -73,8 +75,20 @@ def _explain_one(kind: str, message: str, field: FieldInfo, variable: str) -> st
     if kind == "missing":
         return f"must be set, or {variable}{FILE_SUFFIX}. {field.description}"
     if kind == "value_error":
-        return message.removeprefix("Value error, ")
+        return message.removeprefix("Value error, ").replace(EXAMPLE_ADDRESS, _find_example(field))
     return describe_rule(field) or message
+
+
+def _find_example(field: FieldInfo) -> str:
+    """Return an address for a message: the field's own default, where it has one."""
+    default = cast("object", field.default)
+    if not isinstance(default, tuple):
+        return EXAMPLE_ADDRESS
+    match cast("tuple[object, ...]", default):
+        case (str(host), int(port)):
+            return format_address(host, port)
+        case _:
+            return EXAMPLE_ADDRESS
 
 
 def _limit(lines: list[str]) -> list[str]:

@@ -35,8 +35,15 @@ def describe_foreign(tables: Collection[str], ours: Collection[str]) -> str | No
     return f"is a database of another program, with the tables {some}; it is left as it is"
 
 
+def _has_content(path: Path) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size > 0
+    except OSError:  # whoever uses the file says what is wrong with it
+        return False
+
+
 def _tables_in(path: Path) -> set[str]:
-    if not path.is_file() or not path.stat().st_size:
+    if not _has_content(path):
         return set()
     uri = f"{path.absolute().as_uri()}?mode=ro"
     if not any(path.with_name(f"{path.name}{end}").exists() for end in ("-wal", "-journal")):
@@ -45,5 +52,5 @@ def _tables_in(path: Path) -> set[str]:
     try:
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
             return {str(name) for (name,) in connection.execute(query)}
-    except sqlite3.Error:  # whoever uses the file says what is wrong with it
+    except sqlite3.Error:  # the same
         return set()

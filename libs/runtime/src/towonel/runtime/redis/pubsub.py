@@ -13,12 +13,14 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from towonel.runtime.backoff import Backoff
+from towonel.runtime.redis.failures import RedisFailure, describe_failure
 from towonel.runtime.redis.replies import ReplyTooLargeError
 
 # Whoever publishes must not be able to take the processor: the backlog is left to Redis, which ends
 # a subscriber whose backlog becomes too long, and that one connects again.
 BATCH = 20  # messages received without a pause
 PAUSE_S = 0.05
+HEALTHY_S = 10.0  # a connection that ends sooner is made again less and less often
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -54,6 +56,7 @@ class Subscription:
         self._ping_s = ping_s
         self._backoff = backoff
         self.is_connected = False
+        self.failure: RedisFailure | None = None  # why it is not connected
 
     async def run(
         self, on_message: Callable[[bytes], None], on_connection: Callable[[], None], rng: Random
@@ -62,7 +65,8 @@ class Subscription:
 
         Args:
             on_message: is called with each message, which anyone in Redis may have sent.
-            on_connection: is called at each connection, and when one is lost.
+            on_connection: is called at each connection, when one is lost, and when it is known why
+                there is none.
             rng: spreads the attempts of many processes.
         """
         while True:
@@ -74,8 +78,8 @@ class Subscription:
                 log.warning("redis.message_refused", channel=self._channel, reason=str(error))
                 self._on_refused()
             except (RedisError, OSError) as error:
-                # The error's text may show the URL, and the URL may hold a password.
-                log.warning("redis.disconnected", reason=type(error).__name__)
+                if self._note_failure(describe_failure(self._redis, error)):
+                    on_connection()
             finally:
                 if self.is_connected:
                     loop = asyncio.get_running_loop()
@@ -83,6 +87,18 @@ class Subscription:
                     self.is_connected = False
                     on_connection()
             await asyncio.sleep(self._backoff.next_delay(rng))
+
+    def _note_failure(self, failure: RedisFailure) -> bool:
+        """Log the first failure since a connection, and whether Redis refuses; later ones say no more.
+
+        Returns:
+            Whether there was no connection before.
+        """
+        before, self.failure = self.failure, failure
+        if before is None or before.is_refusal != failure.is_refusal:
+            log.warning("redis.disconnected", address=failure.address, reason=failure.reason)
+            return not self.is_connected
+        return False
 
     async def _receive(
         self,
@@ -99,7 +115,7 @@ class Subscription:
                 case {"type": "subscribe"}:
                     log.info("redis.connected")
                     self._connected_s = asyncio.get_running_loop().time()
-                    self.is_connected = True
+                    self.is_connected, self.failure = True, None
                     on_connection()  # also where the client has connected again by itself
                 case {"type": "message", "data": bytes() | str() as data}:
                     # Text where the URL asks for it, `decode_responses=true`.

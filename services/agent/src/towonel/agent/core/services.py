@@ -10,13 +10,14 @@ from typing import cast, override
 
 from towonel.agent.core.origin_table import OriginTable
 from towonel.runtime.environment.lists import parse_json
-from towonel.wire.addresses import format_address, is_port
+from towonel.wire.addresses import LAST_PORT, format_address, is_port
 from towonel.wire.errors import ProtocolError
 from towonel.wire.names import ServiceKey, ServiceKind, parse_hostname
 from towonel.wire.routes import TlsMode
 
 MAX_SERVICES = 1_000  # what a session's Hello takes
 _MAX_VALUE_CHARS = 100
+_EXAMPLE = "127.0.0.1:4443"
 _HOST = re.compile(r"[^\s/?#@:%\[\]\\\x00-\x20\x7f]+")
 _FIELDS = ("hostname", "origin", "tls_mode", "proxy_protocol")
 
@@ -128,23 +129,28 @@ def _parse_key(entry: Mapping[str, object], problems: list[str]) -> ServiceKey |
 
 
 def _parse_origin(entry: Mapping[str, object], problems: list[str]) -> Origin | None:
-    proxy, text = entry.get("proxy_protocol", "v2"), entry.get("origin")
+    address, proxy = _parse_address(entry, problems), entry.get("proxy_protocol", "v2")
     if not isinstance(proxy, str) or proxy not in {*ProxyProtocol}:
         problems.append(f'proxy_protocol: must be "v2" or "none", not {_show(proxy)}')
         return None
+    return None if address is None else Origin(*address, ProxyProtocol(proxy))
+
+
+def _parse_address(entry: Mapping[str, object], problems: list[str]) -> tuple[str, int] | None:
+    text = entry.get("origin")
     if not isinstance(text, str):
         missing = "is missing" if text is None else f"must be a text, not {_show(text)}"
-        problems.append(f"origin: {missing}; give host:port, as in 127.0.0.1:8443")
+        problems.append(f"origin: {missing}; give host:port, as in {_EXAMPLE}")
         return None
     host, _, port = text.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not is_port(port) or not _is_host(bare, in_brackets=bare != host):
-        rule = "must be host:port, as in 127.0.0.1:8443"
-        if is_port(port) and _is_host(host, in_brackets=True):
-            rule = f"an IPv6 address needs brackets, as in [{host}]:{port}"
-        problems.append(f"origin: {rule}, not {_show(text)}")
-        return None
-    return Origin(bare, int(port), ProxyProtocol(proxy))
+    if is_port(port) and _is_host(bare, in_brackets=bare != host):
+        return bare, int(port)
+    rule = f"must be host:port, with a port from 1 to {LAST_PORT}, as in {_EXAMPLE}"
+    if is_port(port) and _is_host(host, in_brackets=True):
+        rule = f"an IPv6 address needs brackets, as in [{host}]:{port}"
+    problems.append(f"origin: {rule}, not {_show(text)}")
+    return None
 
 
 def _is_host(text: str, *, in_brackets: bool) -> bool:

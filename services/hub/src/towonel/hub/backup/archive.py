@@ -17,6 +17,7 @@ from typing import IO, Literal, Self, cast, override
 import cbor2
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from towonel.api.rules import describe_rule
 from towonel.wire.errors import Code, ProtocolError
 
 MANIFEST, KEYS = "manifest.json", "keys.sealed"
@@ -86,7 +87,8 @@ class Archive:
             first = error.errors(include_input=False, include_url=False)[0]
             where = ".".join(map(str, first["loc"]))
             raise ProtocolError(
-                Code.MALFORMED, f"the backup's manifest: {where}: {first['msg']}"
+                Code.MALFORMED,
+                f"the backup's manifest: {where or 'all of it'}: {describe_rule(first)}",
             ) from None
 
     def head(self, name: str) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from towonel.api.reports import EdgeReport, SessionReport, TenantTraffic
 from towonel.api.traffic import Traffic
 
-STALE_MS = 35_000  # three reports are missing: the edge stopped, or cannot reach the hub
+STALE_MS = 35_000  # three reports are missing: the edge was killed, or cannot reach the hub
 
 type Reports = Mapping[bytes, tuple[int, EdgeReport]]  # edge id -> time of arrival, and the report
 
@@ -66,7 +66,7 @@ class _EdgeSession:
 
 
 class LiveView:
-    """View of all fresh reports, by id.
+    """View of all fresh reports of edges that have not ended, by id.
 
     Args:
         reports: the newest report of each edge.
@@ -74,7 +74,11 @@ class LiveView:
     """
 
     def __init__(self, reports: Reports, now_ms: int) -> None:
-        fresh = {edge: it for edge, it in sorted(reports.items()) if is_fresh(it[0], now_ms)}
+        fresh = {
+            edge: (at_ms, report)
+            for edge, (at_ms, report) in sorted(reports.items())
+            if is_fresh(at_ms, now_ms) and not report.is_final
+        }
         sessions = [
             _EdgeSession(edge, at_ms, session)
             for edge, (at_ms, report) in fresh.items()

@@ -23,6 +23,7 @@ from towonel.hub.live.recent_values import RecentValues
 from towonel.hub.live.redis_scripts import GIVE_BACK, STRIKE, TAKE
 from towonel.hub.timing import Timing
 from towonel.identity.signatures import MAX_SKEW_MS
+from towonel.runtime.redis.failures import RedisFailure, describe_failure
 from towonel.wire.errors import Code, Unavailable
 
 MAX_SOURCES = 100_000  # remembered at once; the one that asked least recently is forgotten first
@@ -37,6 +38,11 @@ class Limiter(Protocol):
     @property
     def degraded(self) -> bool:
         """Whether this process counts alone, where replicas should share their counts."""
+        ...
+
+    @property
+    def problem(self) -> str | None:
+        """Why it does."""
         ...
 
     async def check(self) -> None:
@@ -76,6 +82,7 @@ class MemoryLimiter:
     """Rate limits in the memory of one process."""
 
     degraded = False
+    problem = None
 
     def __init__(
         self,
@@ -148,6 +155,7 @@ class RedisLimiter:
         self._answer_s = answer_s
         self._retry_s = retry_s
         self._away_until_s: float | None = None
+        self._failure: RedisFailure | None = None
         self._take = redis.register_script(TAKE)
         self._give_back = redis.register_script(GIVE_BACK)
         self._strike = redis.register_script(STRIKE)
@@ -155,7 +163,12 @@ class RedisLimiter:
     @property
     def degraded(self) -> bool:
         """Whether Redis did not answer when it was asked last."""
-        return self._away_until_s is not None
+        return self._failure is not None
+
+    @property
+    def problem(self) -> str | None:
+        """Why it did not."""
+        return None if self._failure is None else str(self._failure)
 
     async def check(self) -> None:
         """See `Limiter`."""
@@ -215,14 +228,15 @@ class RedisLimiter:
             async with asyncio.timeout(self._answer_s):
                 answer = await cast(Awaitable[Any], question())
         except (RedisError, OSError) as error:
-            if self._away_until_s is None:
-                # The error's text may show the URL, and the URL may hold a password.
-                log.warning("rate_limits.degraded", reason=type(error).__name__)
+            failure = describe_failure(self._redis, error)
+            if self._failure is None:
+                log.warning("rate_limits.degraded", address=failure.address, reason=failure.reason)
+            self._failure = failure
             self._away_until_s = time.monotonic() + self._retry_s
             return None
-        if self._away_until_s is not None:
+        if self._failure is not None:
             log.info("rate_limits.restored")
-        self._away_until_s = None
+        self._away_until_s = self._failure = None
         return answer
 
 

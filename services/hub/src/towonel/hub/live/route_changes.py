@@ -21,11 +21,11 @@ from towonel.hub.live.audit_signal import AuditSignal
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.timing import Timing
 from towonel.runtime.backoff import Backoff
-from towonel.runtime.redis.pubsub import Subscription
+from towonel.runtime.redis.failures import describe_failure
+from towonel.runtime.redis.pubsub import HEALTHY_S, Subscription
 from towonel.runtime.redis.replies import limit_replies
 from towonel.wire.routes import CHANGES_CHANNEL
 
-HEALTHY_S = 10.0  # a connection that ends sooner is made again less and less often
 PUBLISH_TIMEOUT_S = 0.5  # a write waits no longer; replicas look for themselves every 2 s
 MAX_CONNECTIONS = 32  # to Redis; a request holds one for less than a millisecond
 MAX_DIGITS = 19  # of a 64-bit revision
@@ -93,9 +93,9 @@ class RouteChanges:
         return False
 
     @property
-    def is_disconnected(self) -> bool:
-        """Whether other replicas should be heard, and are not."""
-        return False
+    def problem(self) -> str | None:
+        """Why other replicas are not heard, where they should be."""
+        return None
 
     def _wake(self) -> None:
         self._changed.set()
@@ -110,6 +110,7 @@ class RedisRouteChanges(RouteChanges):
         self._redis = redis
         backoff = Backoff(0.2, 5, HEALTHY_S)
         self._subscription = Subscription(redis, CHANGES_CHANNEL, ping_s, backoff, self._on_refused)
+        self._is_publish_failing = False
 
     @property
     @override
@@ -118,8 +119,10 @@ class RedisRouteChanges(RouteChanges):
 
     @property
     @override
-    def is_disconnected(self) -> bool:
-        return not self.is_connected
+    def problem(self) -> str | None:
+        if self.is_connected:
+            return None
+        return str(self._subscription.failure or "not connected")
 
     @override
     async def publish(self, revision: int) -> None:
@@ -129,7 +132,12 @@ class RedisRouteChanges(RouteChanges):
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
                 await self._redis.publish(CHANGES_CHANNEL, str(revision))
         except (RedisError, OSError) as error:
-            log.warning("redis.publish_failed", revision=revision, reason=type(error).__name__)
+            if not self._is_publish_failing:
+                reason = str(describe_failure(self._redis, error))
+                log.warning("redis.publish_failed", revision=revision, reason=reason)
+            self._is_publish_failing = True
+        else:
+            self._is_publish_failing = False
 
     async def listen(self) -> None:
         """Listen to what other replicas publish, for ever, whatever happens to Redis."""

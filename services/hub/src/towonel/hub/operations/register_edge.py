@@ -21,6 +21,11 @@ from towonel.identity.signatures import Domain, Signature
 from towonel.runtime.settings import parse_address
 from towonel.wire.errors import Code, Denied
 
+UNKNOWN_EDGE = (
+    "the hub knows no invite for this edge, or it was revoked: make one (`towonel edge-invite create`),"
+    " set TOWONEL_EDGE_INVITE_TOKEN to its token, and restart the edge"
+)
+
 
 def to_edge_row(edge_id: bytes, body: EdgeRegisterIn, now_ms: int) -> EdgeRow:
     """Return the row of a valid registration.
@@ -89,4 +94,4 @@ async def active_edge_names(hub: Hub, session: AsyncSession) -> Mapping[bytes, s
 
 async def _check_invited(hub: Hub, session: AsyncSession, edge_id: bytes) -> None:
     if edge_id != hub.keys.node.public and not await edge_invites.is_active(session, edge_id):
-        raise Denied(Code.EDGE_UNKNOWN, "no invite for this edge, or it is revoked")
+        raise Denied(Code.EDGE_UNKNOWN, UNKNOWN_EDGE)

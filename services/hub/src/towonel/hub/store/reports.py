@@ -25,7 +25,8 @@ async def put(session: AsyncSession, edge_id: bytes, report: EdgeReport, now_ms:
     Raises:
         Denied: TOO_LARGE if the JSON written here is longer than the body that was sent, and too long.
     """
-    text = report.model_dump_json().encode()
+    # Without defaults: a replica of an older version refuses fields that it does not know.
+    text = report.model_dump_json(exclude_defaults=True).encode()
     if len(text) > MAX_REPORT_BYTES:
         raise Denied(Code.TOO_LARGE, f"a report of more than {MAX_REPORT_BYTES} bytes")
     row = ReportRow(edge_id=edge_id, reported_at_ms=now_ms, body=zlib.compress(text, level=1))

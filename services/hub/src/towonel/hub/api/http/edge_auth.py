@@ -10,6 +10,7 @@ from towonel.hub.api.http.address_limit import limit_address
 from towonel.hub.api.http.auth import parse_body, parse_signature
 from towonel.hub.context import Hub
 from towonel.hub.live.route_cache import STALE_S
+from towonel.hub.operations.register_edge import UNKNOWN_EDGE
 from towonel.identity.signatures import BODY_HASH_HEADER, Domain, Signature, hash_body
 from towonel.wire.errors import Code, Denied, Unavailable
 
@@ -98,7 +99,7 @@ def check_active_edge(hub: Hub, edge_id: bytes) -> None:
         Denied: EDGE_UNKNOWN.
     """
     if not hub.is_active_edge(edge_id):
-        raise Denied(Code.EDGE_UNKNOWN, "no invite for this edge, or it is revoked")
+        raise Denied(Code.EDGE_UNKNOWN, UNKNOWN_EDGE)
 
 
 async def use_once(hub: Hub, signed: Signature, domain: str) -> None:

@@ -1,5 +1,6 @@
 """Parameters of paths and queries: ids, pages and filters."""
 
+import math
 import re
 from typing import Annotated, Any
 
@@ -80,19 +81,20 @@ Page = Annotated[Paging, Depends(_paging)]
 LongPage = Annotated[Paging, Depends(_long_paging)]
 
 
-def parse_id(text: str) -> bytes:
-    """Parse the id of an invite or a reservation, 16 bytes.
+def parse_id(text: str, field: str, size: int = INVITE_ID_BYTES) -> bytes:
+    """Parse the id of an invite, a reservation or a key.
 
     Raises:
-        Denied: INVALID_REQUEST.
+        Denied: INVALID_REQUEST, naming the field.
     """
     try:
-        invite_id = base64url.decode(text)
+        found = base64url.decode(text)
     except ProtocolError:
-        invite_id = b""
-    if len(invite_id) != INVITE_ID_BYTES:
-        raise Denied(Code.INVALID_REQUEST, "an id is 16 bytes in base64url, 22 characters")
-    return invite_id
+        found = b""
+    if len(found) != size:
+        rule = f"must be {math.ceil(size * 4 / 3)} characters of base64url, as the list shows it"
+        raise Denied(Code.INVALID_REQUEST, f"{field}: {rule}")
+    return found
 
 
 def parse_hex(text: str, field: str) -> bytes:

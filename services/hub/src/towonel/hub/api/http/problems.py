@@ -7,6 +7,8 @@ from typing import Any, TypeAliasType, get_args
 
 from pydantic import BaseModel
 
+from towonel.api.rules import describe_rule
+
 MAX_PROBLEMS = 20  # of a body, in one response
 MAX_PART_CHARS = 100
 _LIKENESS = 0.5  # of names: `expires` is like `expires_in_secs`
@@ -20,9 +22,13 @@ def format_problems(details: Iterable[Any], model: object = None) -> str:
         model: of the body, for the names of its fields.
     """
     return "; ".join(
-        f"{_join(item['loc']) or 'body'}: {_rule(item, model)}"
-        for item in islice(details, MAX_PROBLEMS)
+        f"{_place(item)}: {_rule(item, model)}" for item in islice(details, MAX_PROBLEMS)
     )
+
+
+def _place(item: Any) -> str:
+    # Of a body that is no JSON, the framework tells where in it: that is no field.
+    return "body" if item["type"] == "json_invalid" else _join(item["loc"]) or "body"
 
 
 def _join(path: Sequence[object]) -> str:
@@ -30,8 +36,11 @@ def _join(path: Sequence[object]) -> str:
 
 
 def _rule(item: Any, model: object) -> str:
+    if item["type"] == "json_invalid":
+        at = [f" at character {part + 1}" for part in item["loc"] if isinstance(part, int)]
+        return describe_rule(item) + "".join(at)
     if item["type"] != "extra_forbidden":
-        return str(item["msg"])
+        return describe_rule(item)
     *parents, name = item["loc"]
     found = _model_at(model, parents)
     known = sorted(found.model_fields) if found else []

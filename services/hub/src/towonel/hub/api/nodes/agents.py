@@ -57,7 +57,7 @@ async def bootstrap(hub: HubDep, request: Request, authorization: AgentSignature
     # Not for signed requests: a client that guesses secrets must not lock out others of its address.
     await hub.limiter.check_lockout(address)
     raw, body = await signed_body(request, BootstrapIn)
-    group, invite_id = _parse_group(body.group), parse_id(body.invite_id)
+    group, invite_id = _parse_group(body.group), parse_id(body.invite_id, "invite_id")
     async with hub.store.read() as session:  # a wrong secret must not wait for the write lock
         invite = await prove_invite(hub, session, invite_id, body, address)
         if body.agent_id is None:

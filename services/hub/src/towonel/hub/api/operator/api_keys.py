@@ -10,7 +10,7 @@ from towonel.api.keys import KeyEdit, KeyIn, KeyItem, KeyOut, KeyPage, KeyRotati
 from towonel.hub.api.http.auth import Admin, IfMatch, TenantViewer, check_version, etag
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.idempotency import Idempotent, idempotent
-from towonel.hub.api.http.parameters import KeyId, Page
+from towonel.hub.api.http.parameters import KeyId, Page, parse_id
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.core.access import KEY_ID_BYTES, ApiKey, key_status
 from towonel.hub.core.timestamps import to_datetime, to_optional_datetime
@@ -18,7 +18,7 @@ from towonel.hub.operations import api_keys as operations
 from towonel.hub.store import api_keys as store
 from towonel.hub.store.tables import KeyRow
 from towonel.wire import base64url
-from towonel.wire.errors import Code, Denied, ProtocolError
+from towonel.wire.errors import Code, Denied
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
 
@@ -104,7 +104,7 @@ async def rotate_key(
 
 @router.delete("/{key_id}", responses=error_responses(400, 404))
 async def revoke_key(hub: HubDep, caller: Admin, key_id: KeyId) -> RevokedOut:
-    """Revoke a key: it opens nothing from now on."""
+    """Revoke a key: it is refused from now on."""
     async with hub.store.write() as write:
         row = await _get_active(write.session, key_id)
         operations.revoke_key(write, caller.actor, row)
@@ -112,13 +112,7 @@ async def revoke_key(hub: HubDep, caller: Admin, key_id: KeyId) -> RevokedOut:
 
 
 async def _get_or_404(session: AsyncSession, key_id: str) -> KeyRow:
-    try:
-        parsed = base64url.decode(key_id)
-    except ProtocolError:
-        parsed = b""
-    if len(parsed) != KEY_ID_BYTES:
-        raise Denied(Code.INVALID_REQUEST, "a key's id is 8 bytes in base64url, 11 characters")
-    row = await store.find(session, parsed)
+    row = await store.find(session, parse_id(key_id, "key_id", KEY_ID_BYTES))
     if row is None:
         raise Denied(Code.NOT_FOUND, "no such key")
     return row

@@ -63,7 +63,7 @@ async def revoke_edge_invite(hub: HubDep, caller: Operator, invite_id: InviteId)
 
 
 async def _get_or_404(session: AsyncSession, invite_id: str) -> EdgeInviteRow:
-    row = await store.find(session, parse_id(invite_id))
+    row = await store.find(session, parse_id(invite_id, "invite_id"))
     if row is None:
         raise Denied(Code.NOT_FOUND, "no such edge invite, or it is revoked already")
     return row

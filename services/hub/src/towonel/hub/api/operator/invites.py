@@ -136,7 +136,7 @@ async def revoke_invite(hub: HubDep, caller: Operator, invite_id: InviteId) -> R
 
 
 async def _get_or_404(session: AsyncSession, invite_id: str) -> InviteRow:
-    row = await store.find(session, parse_id(invite_id))
+    row = await store.find(session, parse_id(invite_id, "invite_id"))
     if row is None:
         raise Denied(Code.NOT_FOUND, "no such invite")
     return row

@@ -95,7 +95,7 @@ async def release_ports(
 
 
 async def _get_or_404(session: AsyncSession, caller: Caller, reservation_id: str) -> ReservationRow:
-    row = await store.find(session, parse_id(reservation_id))
+    row = await store.find(session, parse_id(reservation_id, "reservation_id"))
     if row is None or not caller.principal.may_see(row.tenant_id):
         raise Denied(Code.NOT_FOUND, "no such reservation")
     return row

@@ -115,12 +115,10 @@ class Database:
         self.prepare(engine.sync_engine, busy_ms=sqlite.SHORT_BUSY_MS)
         return engine
 
-    def prepare(
-        self, engine: Engine, *, read_only: bool = False, busy_ms: int = sqlite.BUSY_MS
-    ) -> None:
+    def prepare(self, engine: Engine, *, busy_ms: int = sqlite.BUSY_MS) -> None:
         """Set up the connections of an engine."""
         if self.is_sqlite:
-            sqlite.prepare(engine, read_only=read_only, busy_ms=busy_ms)
+            sqlite.prepare(engine, busy_ms=busy_ms)
         else:
             event.listen(engine, "handle_error", leave_read_only)
 

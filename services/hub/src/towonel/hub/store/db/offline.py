@@ -4,6 +4,7 @@ Each is one transaction: it reads one consistent state, or writes all or nothing
 """
 
 import contextlib
+import os
 from collections.abc import Generator
 
 from sqlalchemy import Connection, create_engine, inspect, text
@@ -25,13 +26,21 @@ _NO_TIMEOUTS = """
 
 
 def check_file(database: Database) -> None:
-    """Check that a SQLite file, if there is one, is not another program's; it is only read.
+    """Check that a SQLite file, if there is one, may be read and is not another program's.
 
     Raises:
-        Denied: INVALID_REQUEST, with whose it is.
+        Denied: INVALID_REQUEST, with what is in the way, or whose it is.
     """
     path = database.path
-    if path is not None and (whose := describe_foreign_file(path)) is not None:
+    if path is None:
+        return
+    try:
+        is_shut = path.exists() and not os.access(path, os.R_OK)
+    except OSError as error:
+        raise Denied(Code.INVALID_REQUEST, f"{path}: {error.strerror}") from error
+    if is_shut:
+        raise Denied(Code.INVALID_REQUEST, f"{path} may not be read by this user ({os.geteuid()})")
+    if (whose := describe_foreign_file(path)) is not None:
         raise Denied(Code.INVALID_REQUEST, f"{path} {whose}")
 
 
@@ -60,7 +69,7 @@ def open_read_only(database: Database) -> Generator[Connection]:
     else:
         options["creator"] = lambda: sqlite.connect_read_only(path)
     engine = create_engine(database.blocking_url, poolclass=NullPool, **options)
-    database.prepare(engine, read_only=True)
+    database.prepare(engine)
     try:
         with engine.connect() as connection, connection.begin():
             if path is None:
@@ -88,6 +97,8 @@ def open_for_writing(database: Database) -> Generator[Connection]:
     options = database.engine_options
     engine = create_engine(database.blocking_url, poolclass=NullPool, **options)
     database.prepare(engine)
+    if path is not None:
+        sqlite.write_ahead(engine)
     try:
         with engine.connect().execution_options(writes=True) as connection, connection.begin():
             if path is None:

@@ -1,6 +1,7 @@
 """Set-up of SQLite connections: a write-ahead log, and transactions that begin explicitly."""
 
 import sqlite3
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from sqlalchemy import Engine, event
 
 BUSY_MS = 5_000  # how long a write waits for another process's
 SHORT_BUSY_MS = 250  # where the waiting blocks a thread, and the caller tries again
+_BUSY_PAUSE_S = 0.01
 _PRAGMAS = (
     "synchronous = FULL",  # what was acknowledged outlives a power cut
     "foreign_keys = ON",
@@ -16,15 +18,18 @@ _PRAGMAS = (
 )
 
 
-def prepare(engine: Engine, *, read_only: bool = False, busy_ms: int = BUSY_MS) -> None:
+def prepare(engine: Engine, *, busy_ms: int = BUSY_MS) -> None:
     """Set up every connection of an engine.
 
     A connection with the execution option `writes` takes the write lock at its beginning.
     """
     event.listen(engine, "connect", partial(_set_up, busy_ms))
-    if not read_only:
-        event.listen(engine, "connect", _keep_log)
     event.listen(engine, "begin", _begin)
+
+
+def write_ahead(engine: Engine) -> None:
+    """Let every connection of an engine turn the file to a write-ahead log, which the file remembers."""
+    event.listen(engine, "connect", _write_ahead)
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
@@ -35,16 +40,23 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 def _set_up(busy_ms: int, connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions begin where SQLAlchemy says, not by guess
     cursor = connection.cursor()
-    # First how long to wait: turning the log on can wait for others, too.
     for pragma in (f"busy_timeout = {busy_ms}", *_PRAGMAS):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
-def _keep_log(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.close()
+def _write_ahead(connection: Any, _record: object) -> None:
+    # Of several at once SQLite turns some away without waiting, so as not to let two wait for each other.
+    give_up_at = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
+                raise
+            time.sleep(_BUSY_PAUSE_S)
+        else:
+            return
 
 
 def _begin(connection: Any) -> None:
