@@ -19,6 +19,7 @@ MAX_HELLO_BYTES = 16 * 1024  # on the wire, record headers included; post-quantu
 _RECORD_HEADER, _HANDSHAKE_HEADER = 5, 4
 _MAX_FRAGMENT_BYTES = 1 << 14
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
+_MAJOR = 3  # of the version of every SSL 3 and TLS
 _HTTP_METHODS = b"CDGHOPT"  # their first letters
 _SERVER_NAME, _ALPN, _EARLY_DATA = 0, 16, 42  # extensions
 _HOST_NAME = 0
@@ -134,8 +135,8 @@ def _check_header(header: bytes, *, first: bool) -> int:
     code = Code.NOT_TLS if first else Code.BAD_HELLO
     if header[:1] and header[0] != _HANDSHAKE:
         raise ProtocolError(code, _describe_type(header[0], first=first))
-    if header[1:2] and header[1] != 3:  # noqa: PLR2004 the major version of every SSL 3 and TLS
-        raise ProtocolError(code, f"a record of version {header[1]}, where TLS has 3")
+    if header[1:2] and header[1] != _MAJOR:
+        raise ProtocolError(code, f"a record of version {header[1]}, where TLS has {_MAJOR}")
     if len(header) < _RECORD_HEADER:
         return 0
     length = int.from_bytes(header[3:5])
