@@ -1,45 +1,23 @@
 """Links to a real edge: what the log tells of their beginning and end."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncGenerator
-
 from structlog.testing import capture_logs
-from support.tunnel import EDGE, IDENTITY, PEM, SERVICE, RecordingPolicy, grant_of, new_key, until
+from support.agent_links import linking
+from support.tunnel import EDGE, IDENTITY, PEM, RecordingPolicy, until
 
 from towonel.agent.core.edges import Edge
-from towonel.agent.core.services import OriginTable
-from towonel.agent.links import Links
-from towonel.agent.metrics import Metrics
-from towonel.agent.origin_dialer import OriginDialer
-from towonel.agent.origins import Origins
 from towonel.agent.timing import LinkTiming
 from towonel.runtime.admin import Health
-from towonel.runtime.dns.resolver import Resolver
 from towonel.tunnel.listener import listen
 from towonel.wire.errors import Code
 
 TIMING = LinkTiming(first_pause_s=0.02, max_pause_s=0.05)
 
 
-@contextlib.asynccontextmanager
-async def linking(health: Health) -> AsyncGenerator[Links]:
-    """The links of an agent, with a grant and no edge yet."""
-    key, metrics, resolver = new_key(), Metrics(), Resolver()
-    dialer = OriginDialer(resolver, timeout_s=1)
-    origins = Origins(OriginTable(()), dialer, metrics, max_streams=1)
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        links = Links(tasks, key, [SERVICE], origins, resolver, metrics, health, TIMING)
-        links.renew(grant_of(key))
-        yield links
-        links.close()
-
-
 async def test_the_end_of_each_link_is_logged_whoever_ends_it() -> None:
     policy, health = RecordingPolicy(), Health()
     edge = listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=policy)
     with capture_logs() as lines:
-        async with edge as listener, linking(health) as links:
+        async with edge as listener, linking(health, TIMING) as links:
             links.update_edges([Edge(IDENTITY, (("127.0.0.1", listener.port),))])
             await until(lambda: health.ready)
             policy.sessions[0].go_away()
@@ -59,7 +37,7 @@ async def test_the_end_of_each_link_is_logged_whoever_ends_it() -> None:
 async def test_an_edge_that_refuses_the_tenant_has_the_hub_asked_why() -> None:
     policy, health = RecordingPolicy(refuses=Code.TENANT_REVOKED), Health()
     edge = listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=policy)
-    async with edge as listener, linking(health) as links:
+    async with edge as listener, linking(health, TIMING) as links:
         links.update_edges([Edge(IDENTITY, (("127.0.0.1", listener.port),))])
         await links.is_outdated.wait()
         reason = health.reasons["edges"]
@@ -71,7 +49,7 @@ async def test_an_edge_that_refuses_the_tenant_has_the_hub_asked_why() -> None:
 async def test_a_session_that_ends_because_of_the_tenant_has_the_hub_asked_why() -> None:
     policy, health = RecordingPolicy(), Health()
     edge = listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=policy)
-    async with edge as listener, linking(health) as links:
+    async with edge as listener, linking(health, TIMING) as links:
         links.update_edges([Edge(IDENTITY, (("127.0.0.1", listener.port),))])
         await until(lambda: health.ready)
         assert not links.is_outdated.is_set()
@@ -81,7 +59,7 @@ async def test_a_session_that_ends_because_of_the_tenant_has_the_hub_asked_why()
 
 async def test_an_edge_that_cannot_be_reached_is_named_until_the_hub_names_it_no_more() -> None:
     health = Health()
-    async with linking(health) as links:
+    async with linking(health, TIMING) as links:
         links.update_edges([Edge(IDENTITY, (("edge.invalid", 1),))])
         await until(lambda: "edge.invalid:1: session_lost: " in health.reasons["edges"])
         links.update_edges(())

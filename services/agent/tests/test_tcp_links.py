@@ -7,25 +7,18 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from structlog.testing import capture_logs
+from support.agent_links import linking
 from support.firewall import Firewall
 from support.ports import free_port
 from support.tcp_edge import SHORT, TcpEdge
-from support.tunnel import IDENTITY, SERVICE, grant_of, listening_edge, new_key, until
+from support.tunnel import IDENTITY, listening_edge, until
 
 from towonel.agent.core.edges import Edge
-from towonel.agent.core.services import Origin, ProxyProtocol, Service, tabulate_origins
-from towonel.agent.lane_metrics import LaneMetrics
-from towonel.agent.lanes import Lanes
 from towonel.agent.links import Links
 from towonel.agent.metrics import Metrics
-from towonel.agent.origin_dialer import OriginDialer
-from towonel.agent.origin_log import OriginLog
-from towonel.agent.origins import Origins
 from towonel.agent.timing import LinkTiming
-from towonel.agent.worker.messages import Start
 from towonel.relay.core.lane_kinds import LaneKind
 from towonel.runtime.admin import Health
-from towonel.runtime.dns.resolver import Resolver
 from towonel.wire.errors import Code
 
 TIMING = LinkTiming(
@@ -47,29 +40,9 @@ class Network:
     @contextlib.asynccontextmanager
     async def agent(self, kinds: tuple[LaneKind, ...] = KINDS) -> AsyncGenerator[Links]:
         """An agent that keeps a link to the edge."""
-        key, resolver = new_key(), Resolver()
-        services = [Service(SERVICE, Origin("127.0.0.1", 1, ProxyProtocol.NONE))]
-        lanes = Lanes(
-            services,
-            Start(1, 1, 1),
-            resolver,
-            LaneMetrics(self.metrics),
-            self.health,
-            OriginLog(),
-            kinds=kinds,
-        )
-        origins = Origins(
-            tabulate_origins(services), OriginDialer(resolver, 1), self.metrics, max_streams=1
-        )
-        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
-            links = Links(
-                *(tasks, key, [SERVICE], origins, lanes, resolver),
-                *(self.metrics, self.health, TIMING),
-            )
-            links.renew(grant_of(key))
+        async with linking(self.health, TIMING, self.metrics, kinds) as links:
             links.update_edges([Edge(IDENTITY, (("127.0.0.1", self.port),))])
             yield links
-            links.close()
 
     def value(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"towonel_agent_{name}", labels) or 0

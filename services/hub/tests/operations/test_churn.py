@@ -72,6 +72,17 @@ async def test_siblings_that_publish_the_same_at_once_are_counted_once(database:
         assert len((await hub.client().routes.list()).routes) == 60
 
 
+async def test_what_siblings_go_on_publishing_is_no_change(database: Database) -> None:
+    async with running_hub(database, RouteChanges(), route_changes=Rate(1, 90)) as hub:
+        tenant = tenant_of(await hub.invite("*.example.eu"))
+        await publish(hub, tenant, state(*names(0, 41), group="one"))
+        await publish(hub, tenant, state(*names(0, 40), group="two"))
+        await publish(hub, tenant, state(group="one"))  # of its 41 names it ends one
+        refused = await code_of(publish(hub, tenant, state(group="two")))
+
+    assert refused is Code.RATE_LIMITED
+
+
 def test_a_write_uses_no_more_tokens_than_it_took() -> None:
     tokens = ChangeTokens(taken=2)
     tokens.use(2)

@@ -100,16 +100,19 @@ def plan(
         Denied: HOSTNAME_NOT_OWNED, HOSTNAME_CONFLICT or PORT_CONFLICT, naming every one.
     """
     _check_conflicts(tenant_id, routes, current, reserved_only=reserved_only)
+    return compare(routes, current.own, current.siblings)
+
+
+def compare(
+    routes: Sequence[Route], own: Mapping[str, Route], siblings: Collection[str] = ()
+) -> Plan:
+    """Return the changes from what a group publishes to its desired routes, unchecked."""
     keys = {route.key for route in routes}
     return Plan(
-        created=tuple(r for r in routes if r.key not in current.own),
-        changed=tuple(r for r in routes if r.key in current.own and current.own[r.key] != r),
-        deleted=tuple(
-            route
-            for key, route in current.own.items()
-            if key not in keys and key not in current.siblings
-        ),
-        unchanged=sum(current.own.get(route.key) == route for route in routes),
+        created=tuple(r for r in routes if r.key not in own),
+        changed=tuple(r for r in routes if r.key in own and own[r.key] != r),
+        deleted=tuple(r for key, r in own.items() if key not in keys and key not in siblings),
+        unchanged=sum(own.get(route.key) == route for route in routes),
     )
 
 

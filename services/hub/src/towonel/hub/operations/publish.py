@@ -15,7 +15,6 @@ from towonel.hub.store.audit import Actor
 from towonel.hub.store.db.transactions import Write
 from towonel.hub.store.tables import InviteRow, PublicationRow
 from towonel.identity.signatures import Domain, Signature
-from towonel.wire.errors import Denied
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind
 from towonel.wire.routes import Route
@@ -63,18 +62,15 @@ async def publish_desired_state(
 
 
 async def count_changes(
-    hub: Hub,
-    session: AsyncSession,
-    tenant_id: TenantId,
-    group: str,
-    desired_routes: Sequence[Route],
+    session: AsyncSession, tenant_id: TenantId, group: str, desired_routes: Sequence[Route]
 ) -> int:
-    """Return how many routes `publish` would change now; 0 where it would refuse."""
-    current = await _current(session, tenant_id, group, desired_routes)
-    try:
-        return _plan(hub, tenant_id, desired_routes, current).size
-    except Denied:
-        return 0
+    """Return how many routes `publish` would change now, unless it refuses."""
+    own = await routes.find_published(session, tenant_id, group)
+    changes = desired_state.compare(desired_routes, own)
+    if changes.deleted:
+        siblings = await routes.find_siblings(session, tenant_id, group)
+        changes = desired_state.compare(desired_routes, own, siblings)
+    return changes.size
 
 
 async def publish(
@@ -94,7 +90,8 @@ async def publish(
     """
     tenant_id = TenantId(invite.tenant_id)
     current = await _current(write.session, tenant_id, group, desired_routes)
-    plan = _plan(hub, tenant_id, desired_routes, current)
+    reserved_only = hub.policy.ports.reserved_only
+    plan = desired_state.plan(tenant_id, desired_routes, current, reserved_only=reserved_only)
     desired_state.check_quotas(
         desired_routes, current, tenants.quotas_of(invite, hub.policy.quotas)
     )
@@ -117,13 +114,6 @@ def before_and_after(plan: Plan) -> tuple[Mapping[str, object], Mapping[str, obj
     return {"services": before}, {"services": after}
 
 
-def _plan(
-    hub: Hub, tenant_id: TenantId, desired_routes: Sequence[Route], current: CurrentState
-) -> Plan:
-    reserved_only = hub.policy.ports.reserved_only
-    return desired_state.plan(tenant_id, desired_routes, current, reserved_only=reserved_only)
-
-
 async def _current(
     session: AsyncSession, tenant_id: TenantId, group: str, desired_routes: Sequence[Route]
 ) -> CurrentState:
@@ -133,10 +123,10 @@ async def _current(
         if route.kind is ServiceKind.HTTPS
         for pattern in candidates(Hostname(route.name))
     }
-    siblings, groups = await routes.find_siblings(session, tenant_id, group)
+    groups = await routes.count_siblings(session, tenant_id, group)
     return CurrentState(
         own=await routes.find_published(session, tenant_id, group),
-        siblings=siblings,
+        siblings=await routes.find_siblings(session, tenant_id, group) if groups else (),
         groups=groups,
         tenants=await routes.find_tenants(session, [route.key for route in desired_routes]),
         owners=await invites.find_owners(session, patterns),

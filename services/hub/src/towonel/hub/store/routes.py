@@ -42,14 +42,17 @@ async def find_published(
     return {row.key: route_of(row) for row in (await session.exec(query)).all()}
 
 
-async def find_siblings(
-    session: AsyncSession, tenant_id: TenantId, group: str
-) -> tuple[set[str], dict[str, int]]:
-    """Return the keys that other groups of the tenant publish, and the number of each group."""
+async def find_siblings(session: AsyncSession, tenant_id: TenantId, group: str) -> set[str]:
+    """Return the keys that other groups of the tenant publish."""
     of_others = (col(ServiceRow.tenant_id) == tenant_id) & (col(ServiceRow.group) != group)
-    keys = await session.exec(select(ServiceRow.key).where(of_others).distinct())
+    return set((await session.exec(select(ServiceRow.key).where(of_others).distinct())).all())
+
+
+async def count_siblings(session: AsyncSession, tenant_id: TenantId, group: str) -> dict[str, int]:
+    """Return the number of services of each other group of the tenant that has any."""
+    of_others = (col(ServiceRow.tenant_id) == tenant_id) & (col(ServiceRow.group) != group)
     counts = select(ServiceRow.group, func.count()).where(of_others).group_by(ServiceRow.group)
-    return set(keys.all()), dict((await session.exec(counts)).all())
+    return dict((await session.exec(counts)).all())
 
 
 async def find_tenants(session: AsyncSession, keys: Sequence[str]) -> Mapping[str, TenantId]:

@@ -133,7 +133,7 @@ async def _publish(
     group = _parse_group(body.group)
     desired_routes = desired_state.parse(body.services, tenant_id, hub.policy.ports)
     async with hub.store.read() as session:
-        count = await count_changes(hub, session, tenant_id, group, desired_routes)
+        count = await count_changes(session, tenant_id, group, desired_routes)
     async with take_changes(hub, tenant_id, count) as tokens, hub.store.write() as write:
         plan, row = await publish_desired_state(
             *(hub, write, actor, signed, group, desired_routes, agent_id, tokens)

@@ -37,7 +37,7 @@ async def count_entry_changes(hub: Hub, session: AsyncSession, tenant_id: Tenant
         routes = await _routes_of(hub, session, tenant_id, op, state)
     except Denied:
         return 0
-    return await count_changes(hub, session, tenant_id, ENTRIES_GROUP, routes)
+    return await count_changes(session, tenant_id, ENTRIES_GROUP, routes)
 
 
 async def apply_entry(
