@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from conventions.code_texts import CODE_TEXTS
+
 from towonel.agent.settings import AgentSettings
 from towonel.cli.settings import CommandSettings, ServeSettings, TokenSettings
 from towonel.edge.settings import EdgeSettings
@@ -22,7 +24,6 @@ from towonel.tunnel.core.link_machine import LinkMachine
 from towonel.tunnel.core.machine import Machine, State
 from towonel.tunnel.core.session_machine import SessionMachine
 from towonel.wire import clienthello, credit, messages, preamble, proxy, routes
-from towonel.wire.code_texts import CODE_TEXTS
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(<!-- generated: (?P<name>\w+) -->\n).*?(<!-- /generated -->)", re.DOTALL)

@@ -24,8 +24,9 @@ from towonel.client.hub import HubClient
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.metrics import Metrics
-from towonel.edge.route_follower import Registration, RouteFollower, RouteStore
+from towonel.edge.route_follower import Registration, RouteFollower
 from towonel.edge.route_notifications import RedisNotifications
+from towonel.edge.route_store import RouteStore
 from towonel.edge.sessions import Sessions
 from towonel.edge.snapshot import SnapshotFile
 from towonel.edge.timing import RouteTiming

@@ -40,6 +40,7 @@ class Link(ChannelHandler):
         lane_secret: proves lanes to be of this session; None where the edge has none.
         lanes_wanted: how many the edge wants; None until it has said so.
         observe_lanes: called with that number whenever it changes.
+        end_code: the code with which it ended; None until then.
     """
 
     channel: Channel
@@ -59,7 +60,8 @@ class Link(ChannelHandler):
         loop = asyncio.get_running_loop()
         self._machine = LinkMachine(edge, handshake, now=loop.time(), timing=timing)
         self._opened: asyncio.Future[None] = loop.create_future()
-        self.closed: asyncio.Future[Code] = loop.create_future()  # with what it ended
+        self._closed: asyncio.Future[Code] = loop.create_future()
+        self.end_code: Code | None = None
         self.answered: asyncio.Future[None] = loop.create_future()  # by the first datagram
         self.peer = ""
         self.is_by_tcp = False
@@ -108,14 +110,9 @@ class Link(ChannelHandler):
         """Return once the edge has sent GoAway."""
         await self._going_away.wait()
 
-    @property
-    def end_code(self) -> Code | None:
-        """The code with which it ended; None until then."""
-        return self.closed.result() if self.closed.done() else None
-
     async def wait_closed(self) -> Code:
         """Return the code with which the link ended, once it has."""
-        return await asyncio.shield(self.closed)
+        return await asyncio.shield(self._closed)
 
     def go_away(self) -> None:
         """Ask the edge for no more streams."""
@@ -142,7 +139,7 @@ class Link(ChannelHandler):
     def on_refused(self, reason: CloseReason) -> None:
         self._opened.set_exception(to_error(reason))
         self._opened.exception()  # read here: the dialler may have stopped waiting
-        self.closed.set_result(reason.code)
+        self._end(reason.code)
 
     @override
     def on_going_away(self) -> None:
@@ -155,7 +152,7 @@ class Link(ChannelHandler):
 
     @override
     def on_ended(self, reason: CloseReason) -> None:
-        self.closed.set_result(reason.code)
+        self._end(reason.code)
 
     @contextlib.contextmanager
     def _connect_by_quic(self, peer: Address) -> Generator[None]:
@@ -189,6 +186,10 @@ class Link(ChannelHandler):
             yield
         finally:
             connection.close(CloseReason(Code.NORMAL))
+
+    def _end(self, code: Code) -> None:
+        self.end_code = code
+        self._closed.set_result(code)
 
     def _receive(self, data: bytes, address: Address) -> None:
         if not self.answered.done():

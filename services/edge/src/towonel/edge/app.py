@@ -23,8 +23,8 @@ from towonel.edge.data_plane.tcp_sessions import make_session_taker
 from towonel.edge.following import follow_hub
 from towonel.edge.metrics import Metrics
 from towonel.edge.report_builder import ReportBuilder
-from towonel.edge.route_follower import RouteStore
 from towonel.edge.route_notifications import RedisNotifications
+from towonel.edge.route_store import RouteStore
 from towonel.edge.sessions import Sessions
 from towonel.edge.settings import EdgeSettings
 from towonel.edge.snapshot import SNAPSHOT_FILE, SnapshotFile

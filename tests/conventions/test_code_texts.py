@@ -1,8 +1,8 @@
 """Explanations of the error codes: each code has one, which says who, what and what to do."""
 
 import pytest
+from conventions.code_texts import CODE_TEXTS, CodeText
 
-from towonel.wire.code_texts import CODE_TEXTS, CodeText
 from towonel.wire.errors import Code
 
 SOURCES = {"all", "hub", "edge", "agent", "command line"}

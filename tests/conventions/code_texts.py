@@ -338,4 +338,10 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
         " edge has not heard from its hub since it started.",
         "Start the hub, or look at its database and at the network.",
     ),
+    Code.WRONG_EDGE: CodeText(
+        "edge",
+        "A lane came to an edge, or to a process of one, that does not have its session: any more, yet,"
+        " or at all, as where several edges share one address.",
+        "nothing, if it passes. Else give each edge an address of its own.",
+    ),
 }

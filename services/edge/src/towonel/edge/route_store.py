@@ -1,0 +1,120 @@
+"""Store of the routes: the table of this edge, and the snapshot file that outlives its process."""
+
+import asyncio
+from collections.abc import Collection
+from typing import Protocol
+
+import structlog
+
+from towonel.edge.core.route_table import RouteTable, TableChange
+from towonel.edge.metrics import Metrics
+from towonel.edge.sessions import Sessions
+from towonel.edge.snapshot import Snapshot, SnapshotFile
+from towonel.runtime.admin import Health
+from towonel.wire.ids import HubId
+from towonel.wire.routes import RouteDelta
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+CHECK = "routes"
+SNAPSHOT = "snapshot"  # is degraded while the disk takes no file
+
+
+class RouteObserver(Protocol):
+    """Observer of the table, which ends the clients of routes that went."""
+
+    def change_routes(self, delta: RouteDelta, changed: Collection[str]) -> None:
+        """The table has taken a delta, which changed these routes."""
+        ...
+
+
+class RouteStore:
+    """Store of the table and its file.
+
+    Each change reaches the sessions, the metrics and the health check, too.
+    """
+
+    def __init__(
+        self,
+        table: RouteTable,
+        sessions: Sessions,
+        plane: RouteObserver,
+        file: SnapshotFile,
+        metrics: Metrics,
+        health: Health,
+    ) -> None:
+        self._table = table
+        self._sessions = sessions
+        self._plane = plane
+        self._file = file
+        self._metrics = metrics
+        self._health = health
+        self._is_unsaved = asyncio.Event()
+        self.loaded = asyncio.Event()  # set once there is a table, from the file or the hub
+        self.hub_id: HubId | None = None
+        health.set(CHECK, ok=False, reason="no routes yet: the hub has not answered")
+
+    async def load(self) -> None:
+        """Use the routes of this edge's last run, until the hub has answered."""
+        snapshot = await self._file.load()
+        if snapshot is not None:
+            self.trust(snapshot.hub_id)
+            self._replace(snapshot.routes)
+            self._is_unsaved.clear()
+            log.info("routes.loaded", revision=snapshot.routes.revision, routes=len(self._table))
+
+    def trust(self, hub_id: HubId) -> None:
+        """Accept grants of this hub from now on."""
+        if hub_id == self.hub_id:
+            return
+        if self.hub_id is not None:
+            log.warning("hub.changed", hub_id=hub_id.hex(), before=self.hub_id.hex())
+        self.hub_id = hub_id
+        self._sessions.hub_id = hub_id
+        self._is_unsaved.set()
+
+    def apply(self, delta: RouteDelta) -> None:
+        """Apply what the hub sent: end sessions of tenants blocked now, and clients without a route."""
+        change = self._replace(delta)
+        if change:
+            log.info(
+                "routes.changed",
+                revision=delta.revision,
+                changed=len(change.changed),
+                blocked=[tenant_id.hex() for tenant_id in change.blocked],
+            )
+
+    def _replace(self, delta: RouteDelta) -> TableChange:
+        before = self._table.revision
+        change = self._table.apply(delta)
+        self._sessions.revoke(change.blocked)
+        self._plane.change_routes(delta, change.changed)
+        self._metrics.revision.set(delta.revision)
+        self._metrics.routes.set(len(self._table))
+        self._health.set(CHECK, ok=True)
+        self.loaded.set()
+        if change or before != delta.revision:
+            self._is_unsaved.set()
+        return change
+
+    async def save_changes(self, pause_s: float) -> None:
+        """Write the file whenever something has changed, at most once in `pause_s` seconds.
+
+        A disk that takes nothing is tried ten times less often: encoding all routes is work.
+        """
+        while True:
+            await self._is_unsaved.wait()
+            is_saved = await self.save()
+            await asyncio.sleep(pause_s if is_saved else 10 * pause_s)
+
+    async def save(self) -> bool:
+        """Write the file, if something has changed since; return whether the disk takes it."""
+        if self.hub_id is None or not self._is_unsaved.is_set():
+            return True
+        self._is_unsaved.clear()
+        problem = await self._file.save(Snapshot(self.hub_id, self._table.snapshot()))
+        if problem is not None:
+            self._is_unsaved.set()
+            problem = f"routes cannot be stored, a restart needs the hub: {problem}"
+        self._health.set_degraded(SNAPSHOT, reason=problem)
+        return problem is None
