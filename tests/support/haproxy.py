@@ -23,7 +23,7 @@ defaults
   timeout server 30s
 listen front
   bind 127.0.0.1:{port}
-  server edge 127.0.0.1:{edge_port} send-proxy-v2 check check-send-proxy inter 100 fall 1 rise 1 {check}
+  server edge 127.0.0.1:{edge_port} send-proxy-v2 check check-send-proxy inter 1000 fall 1 rise 1 {check}
 """
 
 
