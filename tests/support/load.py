@@ -2,7 +2,8 @@
 
     python load.py PORT HOSTNAME CA_FILE WORKERS REQUESTS_EACH keep|new
 
-Each worker does its requests one after another: on one connection (`keep`), or each on a new one.
+Each worker does its requests one after another: on one connection (`keep`), with a pause after each, or
+each on a new one.
 It prints one JSON object a line: a progress line per ended worker, and the totals last. A request
 that fails is counted by the name of its exception, and the worker goes on with a new connection.
 """
@@ -17,6 +18,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from support.clients import Client, request
+
+PAUSE_S = 0.05  # so that connections last until a test has acted on them
 
 
 @dataclass
@@ -38,9 +41,10 @@ class Load:
                         left -= 1
                         self.done += 1
                         self.slowest_s = max(self.slowest_s, time.monotonic() - started)
-                        started = time.monotonic()
                         if not self.keep:
                             break
+                        await asyncio.sleep(PAUSE_S)
+                        started = time.monotonic()
             except (OSError, EOFError, TimeoutError, AssertionError) as error:
                 self.failed[type(error).__name__] += 1
                 left -= 1

@@ -133,6 +133,25 @@ async def test_bytes_are_counted_on_both_ways_and_the_lane_is_used_again(
     await until(lambda: not counted("active_connections"))
 
 
+def ask_and_end(port: int, lane: LanePeer, use: int) -> FrameType:
+    """Ask as a client that ends its bytes at once, and return what comes on the lane after OPEN."""
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(HELLO)
+        client.shutdown(socket.SHUT_WR)
+        lane_peers.read_open(lane, use)
+        accept(lane, b"answer", use)
+        after = lane.read_frame()[0]
+        lane.sock.sendall(lanes.encode_head(FrameType.END, use, 0))
+        assert lane_peers.receive(client, 6) == b"answer"
+    return after
+
+
+async def test_an_end_that_comes_with_the_first_flight_reaches_the_agent(agent: Agent) -> None:
+    for use in range(1, 16):  # it comes before the first read of every other client
+        after = await asyncio.to_thread(ask_and_end, agent.edge.port, agent.lanes[0], use)
+        assert after is FrameType.END
+
+
 async def test_bytes_behind_a_full_first_flight_follow_once_it_is_accepted(agent: Agent) -> None:
     (lane,) = agent.lanes
     sent = HELLO + bytes(20_000)

@@ -192,8 +192,8 @@ class Client(Handler):
             self._refuse(Unavailable(Code.CLIENT_CLOSED, detail))
             return
         self.data += data
-        # What comes while more than a byte is waited for may be told by no event.
-        self.readable = len(data) == room or self._needed > 1
+        # No event may tell of what came while more than a byte was waited for, or of an end that one has told.
+        self.readable = self.hung_up or len(data) == room or self._needed > 1
         if len(self.data) < self._needed:
             return
         self._reads += 1
