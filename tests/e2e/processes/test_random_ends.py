@@ -1,0 +1,170 @@
+"""Connections that end in random ways: every byte that arrives is right, and nothing is left of them."""
+
+import asyncio
+import contextlib
+import random
+import socket
+import struct
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from support.clients import client_hello
+from support.origins import listening
+from support.programs import OwnProcess
+from support.stack import Stack, service, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+AT_ONCE = 40
+MAX_BYTES = 300_000
+WITHIN_S = 60
+ALERT = bytes([21, 3, 3, 0, 2, 2, 80])
+RESET = struct.pack("ii", 1, 0)
+NUMBER = struct.Struct(">Q")
+ENDINGS = ("client first", "origin first", "client resets", "origin resets", "both at once")
+
+
+@dataclass(frozen=True)
+class Script:
+    """What both ends of one connection do, by its number."""
+
+    ending: str
+    up: bytes
+    down: bytes
+    pause_s: float
+
+    @classmethod
+    def of(cls, number: int) -> "Script":
+        rng = random.Random(number)
+        sizes = [rng.randrange(rng.choice((2, 2_000, MAX_BYTES))) for _ in range(2)]
+        up, down = (rng.randbytes(size) for size in sizes)
+        return cls(rng.choice(ENDINGS), up, down, rng.choice((0, 0, 0.002, 0.02)))
+
+
+@dataclass
+class Origin:
+    """Origin that plays its part of each script, and notes what it saw."""
+
+    hello: bytes
+    seen: Counter[str] = field(default_factory=Counter[str])
+    active: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.active += 1
+        try:
+            head = await reader.readexactly(len(self.hello) + NUMBER.size)
+            script = Script.of(NUMBER.unpack(head[len(self.hello) :])[0])
+            self.seen[await play(reader, writer, script, script.up, script.down, "origin")] += 1
+        except (ConnectionError, asyncio.IncompleteReadError) as error:
+            self.seen[type(error).__name__] += 1
+        finally:
+            writer.close()
+            self.active -= 1
+
+
+async def play(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    script: Script,
+    expected: bytes,
+    mine: bytes,
+    who: str,
+) -> str:
+    """Play one end of a script, and return what it came to."""
+    if script.ending == f"{who} resets":
+        writer.write(mine[: len(mine) // 2])
+        await asyncio.sleep(script.pause_s)
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        writer.transport.abort()
+        return "has reset"
+    is_first = script.ending in {f"{who} first", "both at once"}
+    received = b""
+    if not is_first:
+        received = await reader.read(-1) if "first" in script.ending else b""
+    with contextlib.suppress(OSError):  # what came before is read
+        await asyncio.sleep(script.pause_s)
+        writer.write(mine)
+        writer.write_eof()
+    try:
+        received += await reader.read(-1)
+    except OSError:
+        return "was reset" if "resets" in script.ending else "wrong reset"
+    if "resets" in script.ending:
+        # What the kernel drops with a reset may be all: then the edge says that there is no answer.
+        return "refused" if received == ALERT else "an end instead of a reset"
+    return "whole" if received == expected else f"{len(received)} of {len(expected)} bytes"
+
+
+async def converse(port: int, hello: bytes, number: int) -> str:
+    """Play the client's part of a script."""
+    script = Script.of(number)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(hello + NUMBER.pack(number))
+        return await play(reader, writer, script, script.down, script.up, "client")
+    finally:
+        writer.close()
+
+
+async def converse_all(port: int, hello: bytes, count: int) -> Counter[str]:
+    """Play the scripts of so many connections, some at once."""
+    seen, places = Counter[str](), asyncio.Semaphore(AT_ONCE)
+
+    async def one(number: int) -> None:
+        async with places, asyncio.timeout(WITHIN_S):
+            seen[await converse(port, hello, number)] += 1
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(count):
+            tasks.create_task(one(number))
+    return seen
+
+
+@contextlib.asynccontextmanager
+async def playing(hello: bytes) -> AsyncIterator[tuple[Origin, int]]:
+    origin = Origin(hello)
+    server = await asyncio.start_server(origin.serve, "127.0.0.1", 0)
+    try:
+        port = server.sockets[0].getsockname()[1]
+        await listening(port)
+        yield origin, port
+    finally:
+        server.close()
+
+
+def descriptors(stack: Stack) -> list[int]:
+    """How many descriptors each process of edge and agents has, and each of their workers."""
+    pids: list[int] = []
+    for node in (*stack.edges, *stack.agents):
+        assert isinstance(node.program, OwnProcess)
+        pids += [node.program.process.pid, *node.program.workers()]
+    return [sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()) for pid in pids]
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(20_000, marks=pytest.mark.soak)])
+async def test_connections_that_end_in_random_ways_lose_leak_and_mix_up_nothing(
+    stack: Stack, hostname: str, count: int
+) -> None:
+    hello = client_hello(hostname)
+    async with playing(hello) as (origin, port):
+        agent = await stack.start_agent(await stack.invite(hostname), service(hostname, port))
+        await converse_all(stack.edge_port, hello, AT_ONCE)
+        before = descriptors(stack)
+        origin.seen.clear()
+        seen = await converse_all(stack.edge_port, hello, count)
+
+        async def nothing_left() -> bool:
+            clients = await stack.edges[0].metric("towonel_edge_active_connections")
+            streams = await agent.metric("towonel_agent_streams_active")
+            return not (clients or streams or origin.active)
+
+        await until(nothing_left)
+        after = descriptors(stack)
+
+    assert set(seen) <= {"whole", "has reset", "was reset", "refused"}
+    assert set(origin.seen) <= {*seen, "ConnectionResetError"}
+    assert sum(seen.values()) == count
+    assert max(b - a for a, b in zip(before, after, strict=True)) <= AT_ONCE
