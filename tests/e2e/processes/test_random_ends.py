@@ -162,9 +162,9 @@ async def test_connections_that_end_in_random_ways_lose_leak_and_mix_up_nothing(
             return not (clients or streams or origin.active)
 
         await until(nothing_left)
-        after = descriptors(stack)
+        after, lanes = descriptors(stack), await agent.metric("towonel_agent_lanes")
 
     assert set(seen) <= {"whole", "has reset", "was reset", "refused"}
     assert set(origin.seen) <= {*seen, "ConnectionResetError"}
     assert sum(seen.values()) == count
-    assert max(b - a for a, b in zip(before, after, strict=True)) <= AT_ONCE
+    assert max(b - a for a, b in zip(before, after, strict=True)) <= lanes  # which are kept for a minute
