@@ -57,7 +57,7 @@ soak: setup tools ## All tests, the long ones too, and on both databases: before
 	@$(RUN) pytest $(PYTEST_ARGS) --soak
 
 e2e: setup tools ## Only the end-to-end scenarios
-	@$(RUN) pytest -n 2 --dist loadgroup tests/e2e
+	@$(RUN) pytest -n 3 --dist loadgroup tests/e2e
 
 format: setup ## Rewrite the code in house layout
 	@$(RUN) ruff format $(SOURCES)

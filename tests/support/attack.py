@@ -13,7 +13,6 @@ from towonel.identity.keys import NodeKey
 
 MEMORY_LIMIT = 24 * 1024 * 1024
 SERVED_WITHIN_S = 2.0
-SLOWED_DOWN = 20  # times at most, where all of the machine is so slow
 LOG_LINES_PER_S = 50
 _BETWEEN_S = 0.1
 
@@ -23,7 +22,6 @@ class Measured:
     """What was seen while an attack lasted."""
 
     victim: OwnProcess
-    usual_s: float
     bytes_before: int = field(init=False)
     peak_bytes: int = 0
     waits_s: list[float] = field(default_factory=list[float])
@@ -40,11 +38,8 @@ class Measured:
         lasted_s = max(_now() - self._started, 1)
         assert not self.failures, f"honest callers were not served: {self.failures[:3]}"
         assert grown < memory, f"the victim grew by {grown / 2**20:.1f} MiB"
-        longest_s = max(SERVED_WITHIN_S, SLOWED_DOWN * self.usual_s)
         waited_s = max(self.waits_s)
-        assert waited_s < longest_s, (
-            f"an honest caller waited {waited_s:.1f} s, not {self.usual_s:.2f} s"
-        )
+        assert waited_s < SERVED_WITHIN_S, f"an honest caller waited for {waited_s:.1f} s"
         lines = _count_lines(self.victim) - self._lines_before
         assert lines < LOG_LINES_PER_S * lasted_s, f"{lines} lines of log in {lasted_s:.1f} s"
 
@@ -56,14 +51,11 @@ async def withstanding(
     """Attack `victim`, a process, inside this context; at its end, assert what it must withstand.
 
     It grows by less than `memory` bytes, writes less than 50 lines of log a second, and `serve`,
-    what an honest client or agent does over and over, takes less than two seconds each time, or 20
-    times what it took before, where a busy machine makes that longer.
+    what an honest client or agent does over and over, takes less than two seconds each time.
     """
     assert isinstance(victim, OwnProcess), "memory is that of a process of its own"
     await serve()  # what the first call allocates is not the attack's
-    started = _now()
-    await serve()
-    seen = Measured(victim, _now() - started)
+    seen = Measured(victim)
     async with asyncio.TaskGroup() as tasks:
         watches = [tasks.create_task(_keep_serving(serve, seen))]
         watches.append(tasks.create_task(_watch_memory(seen)))

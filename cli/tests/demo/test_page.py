@@ -97,7 +97,7 @@ async def test_a_client_refuses_another_certificate(
 
     async with impostor(certificate, server) as port:
         with pytest.raises(TimeoutError, match="CERTIFICATE_VERIFY_FAILED"):
-            await fetch(url(port), 0.3, other)
+            await fetch(url(port), 1.5, other)
 
     assert server.requests == []
 

@@ -72,7 +72,10 @@ def test_connections_that_turn_the_log_on_at_once_wait_for_each_other(tmp_path: 
 
     with ThreadPoolExecutor(8) as threads:
         for number in range(20):  # without the wait one in ten is turned away
-            list(threads.map(write, [tmp_path / f"{number}.db"] * 8))
+            path = tmp_path / f"{number}.db"
+            list(threads.map(write, [path] * 8))
+            with contextlib.closing(sqlite3.connect(path)) as database:
+                assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_database_may_have_any_name(tmp_path: Path) -> None:

@@ -67,10 +67,10 @@ async def count_changes(
     """Return how many routes `publish` would change now, unless it refuses."""
     own = await routes.find_published(session, tenant_id, group)
     changes = desired_state.compare(desired_routes, own)
-    if changes.deleted:
-        siblings = await routes.find_siblings(session, tenant_id, group)
-        changes = desired_state.compare(desired_routes, own, siblings)
-    return changes.size
+    if not changes.deleted:
+        return changes.size
+    siblings = await routes.find_siblings(session, tenant_id, group)
+    return desired_state.compare(desired_routes, own, siblings).size
 
 
 async def publish(

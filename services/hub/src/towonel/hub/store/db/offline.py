@@ -34,11 +34,7 @@ def check_file(database: Database) -> None:
     path = database.path
     if path is None:
         return
-    try:
-        is_shut = path.exists() and not os.access(path, os.R_OK)
-    except OSError as error:
-        raise Denied(Code.INVALID_REQUEST, f"{path}: {error.strerror}") from error
-    if is_shut:
+    if os.access(path, os.F_OK) and not os.access(path, os.R_OK):
         raise Denied(Code.INVALID_REQUEST, f"{path} may not be read by this user ({os.geteuid()})")
     if (whose := describe_foreign_file(path)) is not None:
         raise Denied(Code.INVALID_REQUEST, f"{path} {whose}")

@@ -8,6 +8,8 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
+from towonel.hub.store.db.errors import is_locked
+
 BUSY_MS = 5_000  # how long a write waits for another process's
 SHORT_BUSY_MS = 250  # where the waiting blocks a thread, and the caller tries again
 _BUSY_PAUSE_S = 0.01
@@ -52,7 +54,7 @@ def _write_ahead(connection: Any, _record: object) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
+            if not is_locked(error) or time.monotonic() > give_up_at:
                 raise
             time.sleep(_BUSY_PAUSE_S)
         else:
