@@ -74,14 +74,11 @@ async def play(
 ) -> str:
     """Play one end of a script, and return what it came to."""
     if script.ending == f"{who} resets":
-        writer.write(mine[: len(mine) // 2])
-        await asyncio.sleep(script.pause_s)
-        reset(writer)
+        await reset(writer, mine[: len(mine) // 2], script.pause_s)
         return "has reset"
-    is_first = script.ending in {f"{who} first", "both at once"}
     received = b""
-    if not is_first:
-        received = await reader.read(-1) if "first" in script.ending else b""
+    if "first" in script.ending and script.ending != f"{who} first":
+        received = await reader.read(-1)
     with contextlib.suppress(OSError):  # what came before is read
         await asyncio.sleep(script.pause_s)
         writer.write(mine)
@@ -93,8 +90,10 @@ async def play(
     return judge_end(script, received, expected)
 
 
-def reset(writer: asyncio.StreamWriter) -> None:
-    """End a connection by a reset."""
+async def reset(writer: asyncio.StreamWriter, data: bytes, after_s: float) -> None:
+    """End a connection by a reset, some time after the last bytes."""
+    writer.write(data)
+    await asyncio.sleep(after_s)
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     writer.transport.abort()
 
