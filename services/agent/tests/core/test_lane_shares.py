@@ -1,5 +1,7 @@
 """Shares of a session's lanes among workers: as many as are wanted, and who has failed."""
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +53,30 @@ def test_each_worker_has_a_lane_where_that_many_are_wanted(in_use: list[int], fi
     shares = divide_lanes(sum(in_use) + len(in_use), in_use, first % len(in_use))
 
     assert min(shares) >= 1
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=6), st.integers(0, 20), st.randoms())
+def test_what_the_edge_closes_is_not_dialed_again_and_again(
+    in_use: list[int], spare: int, rng: random.Random
+) -> None:
+    """The edge wants some spare lanes, and closes those beyond: the ones that are idle for longest."""
+    shares = divide_lanes(sum(in_use) + spare, in_use)
+    idle = [rng.randrange(len(in_use)) for _ in range(40)]  # whose they are, the oldest first
+    rounds = 0
+    while missing := find_missing(shares, in_use, idle):
+        idle = (idle + missing)[len(idle) + len(missing) - spare :]
+        rounds += 1
+
+        assert rounds <= 40, "each was closed once"
+
+
+def find_missing(shares: list[int], in_use: list[int], idle: list[int]) -> list[int]:
+    """The workers that dial, once for each lane that is missing."""
+    return [
+        worker
+        for worker, share in enumerate(shares)
+        for _ in range(share - in_use[worker] - idle.count(worker))
+    ]
 
 
 def change(shares: LaneShares, kind: str, worker: int, count: int) -> list[int]:
@@ -154,6 +180,31 @@ def test_others_have_the_share_of_a_worker_that_failed_and_it_tries_with_one_lan
     shares.note_working(A)
 
     assert shares.shares == [4, 4, 4]
+
+
+def test_others_have_the_share_of_a_worker_that_ends_before_it_works_again_and_again() -> None:
+    shares = LaneShares(2, first=A, wanted=8)
+    shares.note_working(A)
+    shares.note_working(B)
+    shares.forget(B)
+    assert shares.shares == [4, 4]
+    shares.forget(B)
+    assert shares.shares == [7, 1], "its successor ended, too"
+    shares.note_failure(A, FAILED)
+    assert code(shares) is FAILED, "there is nobody else"
+    shares.note_working(A)
+    shares.note_working(B)
+
+    assert shares.shares == [4, 4]
+
+
+def test_that_workers_end_says_nothing_of_the_edge() -> None:
+    shares = LaneShares(2, first=A, wanted=8)
+    for worker in (A, B):
+        shares.forget(worker)
+
+    assert code(shares) is None
+    assert shares.shares == [4, 4]
 
 
 def test_others_have_no_share_of_a_worker_that_is_gone_after_it_worked() -> None:

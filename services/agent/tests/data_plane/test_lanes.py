@@ -187,9 +187,13 @@ async def test_each_worker_has_its_share_and_the_successor_of_one_takes_it_over(
         listening_edge(port=free_port(), has_lanes=True) as edge,
         linked(agent, edge) as (session, _, server),
     ):
+        before = [await admit(server, session) for _ in range(2)]
         session.want_lanes(6)
-        before = [await admit(server, session) for _ in range(6)]
+        before += [await admit(server, session) for _ in range(4)]
         await until(lambda: agent.value("lanes", state="idle") == 6)
+        for row, clients in enumerate((7, 2, 3)):
+            agent.clients._rows[row][0] = clients
+        assert agent.lanes.active == 5
         agent.worker(1)._process.kill()
         after = [await admit(server, session) for _ in range(3)]
         await until(lambda: agent.value("lanes", state="idle") == 6)
@@ -198,6 +202,7 @@ async def test_each_worker_has_its_share_and_the_successor_of_one_takes_it_over(
             lane.sock.close()
 
     assert left == 3
+    assert agent.lanes.active == 2, "those of the other worker"
     assert agent.value("lanes", state="wanted") == 0, "the session is over"
     assert agent.value("worker_restarts_total") == 1
 

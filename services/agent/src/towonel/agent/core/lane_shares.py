@@ -3,9 +3,10 @@
 Shares are equal, but a worker whose lanes serve more clients than that keeps these: the edge closes idle
 lanes alone, so what others dialed beyond the sum would be closed, and dialed, again and again.
 
-A worker fails when three admissions in a row did, of each kind of lanes. While others' lanes work, they get
-its share, and it has one lane to find out when the way is free. Once all have failed that are to dial, the
-edge takes no lanes: that is said once, and holds until a lane works, whichever worker's.
+A worker fails when three admissions in a row did, of each kind of lanes, or when it ends before a lane of it
+works: the successor of one that ends later has its share at once. While others' lanes work, they get the
+share of one that fails, and it has one lane to find out when the way is free. Once all have failed that are
+to dial, the edge takes no lanes: that is said once, and holds until a lane works, whichever worker's.
 """
 
 from collections.abc import Collection, Sequence
@@ -32,6 +33,7 @@ class LaneShares:
         self._first = first
         self._in_use = [0] * workers
         self._failures: dict[int, Code] = {}
+        self._ended: set[int] = set()  # before a lane of theirs worked
         self._working: set[int] = set()
         self.shares: Sequence[int] = divide_lanes(wanted, self._in_use, first)
         self.failure: Code | None = None
@@ -55,11 +57,14 @@ class LaneShares:
     def note_working(self, worker: int) -> list[int]:
         """Note a worker with a lane that works, at all or after failures."""
         self._failures.pop(worker, None)
+        self._ended.discard(worker)
         self._working.add(worker)
         return self._update()
 
     def forget(self, worker: int) -> list[int]:
-        """Note a worker that is gone: the next one has its share, and knows of no failures."""
+        """Note a worker that is gone, with its lanes and failures; another is started."""
+        if worker not in self._working:
+            self._ended.add(worker)
         self._failures.pop(worker, None)
         self._working.discard(worker)
         return self.note_in_use(worker, 0)
@@ -75,12 +80,12 @@ class LaneShares:
     def _find_failure(self) -> Code | None:
         """Return the code of the last failure, if all have failed that are to dial."""
         dialing = {worker for worker, share in enumerate(self.shares) if share}
-        if not dialing or dialing - self._failures.keys():
+        if not dialing or dialing - self._failures.keys() - self._ended:
             return None
-        return next(reversed(self._failures.values()))
+        return next(reversed(self._failures.values()), None)
 
     def _divide(self) -> Sequence[int]:
-        failed = self._failures if self._working else ()
+        failed = self._failures.keys() | self._ended if self._working else ()
         fixed = {worker: self._in_use[worker] or self._count_trials() for worker in failed}
         able = [worker for worker in range(len(self._in_use)) if worker not in fixed]
         left = self._wanted - sum(fixed.values())
