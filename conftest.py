@@ -11,6 +11,7 @@ import structlog
 
 pytest_plugins = [
     "support.compilation",
+    "support.groups",
     "support.selection",
     "support.statements",
     "support.run_report",

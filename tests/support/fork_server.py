@@ -47,7 +47,7 @@ def context() -> ForkServerContext:
         pytest.MonkeyPatch.context() as environ,
     ):  # Python 3.13.0 hands down no paths of pytest
         environ.setenv("PYTHONPATH", str(TESTS), prepend=os.pathsep)
-        forkserver._forkserver.ensure_running()  # type: ignore[attr-defined]
+        forkserver._forkserver.ensure_running()
     return found
 
 

@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in dropped]
 
 
-def _turn(item: pytest.Item) -> tuple[bool, bool]:
+def _turn(item: pytest.Item) -> tuple[bool, ...]:
     """Return the key of the order: first what waits longest, then what one process runs alone."""
     return tuple(item.get_closest_marker(name) is None for name in ("processes", "xdist_group"))
 
