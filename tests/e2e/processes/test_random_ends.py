@@ -154,7 +154,7 @@ def descriptors(stack: Stack) -> list[int]:
     return [sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()) for pid in pids]
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(20_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("count", [150, pytest.param(20_000, marks=pytest.mark.soak)])
 async def test_connections_that_end_in_random_ways_lose_leak_and_mix_up_nothing(
     stack: Stack, hostname: str, count: int
 ) -> None:
