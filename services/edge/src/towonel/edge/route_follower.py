@@ -139,7 +139,7 @@ class RouteFollower:
             await self._register()
         key = self._registration.key
         delta = await self._hub.follow_routes(key, self._since, self._long_poll_s(), self._tag)
-        self._routes.apply(delta)
+        await self._routes.take(delta)
         self._since, self._tag = delta.revision, delta.tag
 
     def _long_poll_s(self) -> int:

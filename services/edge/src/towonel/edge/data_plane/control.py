@@ -71,11 +71,10 @@ class DataPlane:
         self.access_log = access_log
         self.ready = asyncio.Event()
         self.take_session: TakeSession | None = None
-        self._table = table
         self._sessions = sessions
         self._streams = streams
         self._relays = relays
-        self._feed = RouteFeed()
+        self._feed = RouteFeed(table, lambda: self.links)
         self.links: list[WorkerLink] = []
         self._start: Start | None = None
         self._shared: SharedMemory | None = None
@@ -102,6 +101,7 @@ class DataPlane:
             contextlib.AsyncExitStack() as workers,
         ):
             shared.callback(self._shared.close)
+            shared.callback(self._feed.close)
             self._tasks = tasks
             feeding = tasks.create_task(self._feed.run())
             for link in self.links:
@@ -133,7 +133,7 @@ class DataPlane:
         for session in self._sessions.all():
             for message in self.live.describe(session):
                 link.send(message)
-        self._feed.send(self._table.snapshot(), [link], is_table=True)
+        self._feed.feed(link)
 
     def check_ready(self, link: WorkerLink) -> None:
         """Let a worker accept once it has what it needs."""
@@ -149,7 +149,13 @@ class DataPlane:
     def change_routes(self, delta: RouteDelta, changed: Collection[str]) -> None:
         """Tell the workers of a change, and end clients on streams whose route went."""
         self._relays.recheck(changed)
-        self._feed.send(delta, self.links)
+        self._feed.send(delta)
+
+    async def replace_routes(self, delta: RouteDelta) -> None:
+        """Bring a change of many routes into the table, for workers as well; it changes nothing else."""
+        await self._feed.replace(delta)
+        self._relays.recheck(delta.removed)
+        self._relays.recheck(route.key for route in delta.routes)
 
     def tell(self, message: Message) -> None:
         """Send a message to every worker there is; one that starts later is sent the state."""
