@@ -58,6 +58,8 @@ _TYPES: dict[str, type[Message]] = {
     "crashed": Crashed,
     "draining": Draining,
 }
+# A worker that misses one of these would serve clients by routes of the past: it ends, and another has them all.
+VITAL = frozenset({"routes", "route_index"})
 _KINDS = {made: kind for kind, made in _TYPES.items()}
 _FIELDS = {made: tuple(each.name for each in fields(made)) for made in _KINDS}
 
