@@ -102,11 +102,11 @@ def measure_index(size: int) -> Figures:
     figures: Figures = {}
     given = {route.key: route for route in routes(size)}
     started = time.thread_time()
-    file = write_index_file(None, given)
+    file = write_index_file(None, given.items)
     figures["write_cpu_s"] = time.thread_time() - started
     changes = {route.key: route for route in routes(min(size, FEW_ROUTES), owner=1)}
     started = time.thread_time()
-    renewed = write_index_file(file.index, changes)
+    renewed = write_index_file(file.index, changes.items)
     figures["renew_cpu_s"] = time.thread_time() - started
     figures["index_mib"] = len(renewed.index.data) / 2**20
     table = RouteTable()

@@ -33,9 +33,9 @@ ROUTES = [
 def index_of(*routes: Route) -> RouteIndex:
     changes = {route.key: route for route in routes}
     before = make_empty_index(SEED)
-    plan = plan_index(before, changes)
+    plan = plan_index(before, changes.items)
     memory = memoryview(bytearray(plan.size))
-    return RouteIndex(memory[: write_index(memory, plan, before, changes, lambda: None)])
+    return RouteIndex(memory[: write_index(memory, plan, before, changes.items, lambda: None)])
 
 
 def colliding_keys() -> tuple[str, str]:

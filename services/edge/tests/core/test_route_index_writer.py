@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 
 from towonel.edge.core.route_index import SEED_BYTES, RouteIndex
 from towonel.edge.core.route_index_writer import (
-    Changes,
     make_empty_index,
     plan_index,
     write_index,
 )
+from towonel.edge.core.route_layers import Layer
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
 from towonel.wire.routes import Route
@@ -25,10 +25,10 @@ def routes(*numbers: int, tenant: TenantId = ALICE) -> dict[str, Route | None]:
     return {each.key: each for each in (route(number, tenant) for number in numbers)}
 
 
-def written(before: RouteIndex, changes: Changes) -> RouteIndex:
-    plan = plan_index(before, changes)
+def written(before: RouteIndex, changes: Layer) -> RouteIndex:
+    plan = plan_index(before, changes.items)
     memory = memoryview(bytearray(plan.size))
-    return RouteIndex(memory[: write_index(memory, plan, before, changes, lambda: None)])
+    return RouteIndex(memory[: write_index(memory, plan, before, changes.items, lambda: None)])
 
 
 def new(*numbers: int) -> RouteIndex:
@@ -39,7 +39,7 @@ def test_a_few_changes_are_made_to_a_copy() -> None:
     before = new(*range(100))
     changes = {**routes(1, 200, tenant=BOB), route(2).key: None, route(300).key: None}
 
-    assert plan_index(before, changes).is_copy
+    assert plan_index(before, changes.items).is_copy
     after = written(before, changes)
     assert len(after) == 100
     assert after.find(route(1).key) == route(1, BOB)
@@ -62,7 +62,7 @@ def test_many_changes_make_a_new_index_with_more_slots() -> None:
     before = new(*range(20))
     changes = routes(*range(1000))
 
-    assert not plan_index(before, changes).is_copy
+    assert not plan_index(before, changes.items).is_copy
     assert written(before, changes).head.slots >= 2000
     assert len(written(before, changes)) == 1000
 
@@ -82,9 +82,9 @@ def test_an_index_full_of_old_records_is_written_anew() -> None:
 def test_other_threads_get_a_turn_between_parts_of_the_work() -> None:
     pauses: list[None] = []
     before, changes = make_empty_index(bytes(SEED_BYTES)), routes(*range(5000))
-    plan = plan_index(before, changes)
+    plan = plan_index(before, changes.items)
     write_index(
-        memoryview(bytearray(plan.size)), plan, before, changes, lambda: pauses.append(None)
+        memoryview(bytearray(plan.size)), plan, before, changes.items, lambda: pauses.append(None)
     )
 
     assert len(pauses) == 10

@@ -7,12 +7,11 @@ from hypothesis import strategies as st
 
 from towonel.edge.core.route_index import SEED_BYTES, RouteIndex
 from towonel.edge.core.route_index_writer import (
-    Changes,
     make_empty_index,
     plan_index,
     write_index,
 )
-from towonel.edge.core.route_layers import RouteLayers
+from towonel.edge.core.route_layers import Layer, RouteLayers
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
 from towonel.wire.routes import Route
@@ -25,11 +24,11 @@ def route(number: int, tenant: TenantId = ALICE) -> Route:
     return Route(ServiceKind.HTTPS, f"{number}.example.eu", tenant)
 
 
-def write(before: RouteIndex | None, changes: Changes) -> RouteIndex:
+def write(before: RouteIndex | None, changes: Layer) -> RouteIndex:
     before = before or make_empty_index(bytes(SEED_BYTES))
-    plan = plan_index(before, changes)
+    plan = plan_index(before, changes.items)
     memory = memoryview(bytearray(plan.size))
-    return RouteIndex(memory[: write_index(memory, plan, before, changes, lambda: None)])
+    return RouteIndex(memory[: write_index(memory, plan, before, changes.items, lambda: None)])
 
 
 class Model:

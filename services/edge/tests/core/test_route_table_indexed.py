@@ -51,9 +51,9 @@ class PlainTable:
 
 def write(before: RouteIndex | None, changes: Mapping[str, Route | None]) -> RouteIndex:
     before = before or make_empty_index(bytes(SEED_BYTES))
-    plan = plan_index(before, changes)
+    plan = plan_index(before, changes.items)
     memory = memoryview(bytearray(plan.size))
-    return RouteIndex(memory[: write_index(memory, plan, before, changes, lambda: None)])
+    return RouteIndex(memory[: write_index(memory, plan, before, changes.items, lambda: None)])
 
 
 class IndexedTable(RouteTable):

@@ -19,7 +19,7 @@ from towonel.edge.data_plane.route_feed import RouteFeed, RouteReader
 from towonel.edge.worker.counters import WorkerCounters
 from towonel.edge.worker.messages import Message, RouteIndex, Routes, RoutesFrozen
 from towonel.edge.worker.relays import Relays
-from towonel.edge.worker.route_memory import map_index
+from towonel.edge.worker.route_memory import IndexPager, map_index
 from towonel.edge.worker.routing import change_routes
 from towonel.relay.loop import Loop
 from towonel.wire.errors import Code, ProtocolError, Unavailable
@@ -46,6 +46,7 @@ class Reader(RouteReader):
             check_s=1.0,
             report_crash=lambda _: None,
         )
+        self.pager = IndexPager(LOOP)
         self.indexes: list[bool] = []
         self.tables = 0
 
@@ -54,7 +55,9 @@ class Reader(RouteReader):
         assert isinstance(message, Routes | RoutesFrozen | RouteIndex)
         if isinstance(message, RouteIndex):
             self.indexes.append(message.is_new)
-        change_routes(self.table, self.relays, message, descriptors)
+        change_routes(self.table, self.relays, self.pager, message, descriptors)
+        while self.pager.queued:
+            LOOP.run_once()
 
     @override
     def on_routes(self) -> None:

@@ -53,9 +53,9 @@ class Workers:
         return process
 
     def own_bytes(self) -> list[int]:
-        """Return the memory of each that it shares with nobody."""
+        """Return the memory of each for objects of its own, files in memory left out."""
         rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids]
-        return [int(each.partition("\nPrivate_Dirty:")[2].split()[0]) * 1024 for each in rollups]
+        return [int(each.partition("\nAnonymous:")[2].split()[0]) * 1024 for each in rollups]
 
 
 def https(name: str) -> Route:

@@ -4,7 +4,7 @@ Changes to a copy cost as much as there are changes, so that a table of any size
 records that nobody finds any more stay in it, up to a quarter; then, and where slots get few, it is written anew.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -25,7 +25,10 @@ from towonel.edge.core.route_index import (
 )
 from towonel.wire.routes import Route
 
-type Changes = Mapping[str, Route | None]  # by key; None where the route went
+type Change = tuple[str, Route | None]  # of a key; None where its route went
+type Changes = Callable[
+    [], Iterable[Change]
+]  # again and again; of two of a key the later one holds
 type Pause = Callable[[], None]
 
 _MIN_SLOT_BITS: Final = 3
@@ -50,14 +53,14 @@ class IndexPlan:
 
 def plan_index(before: RouteIndex, changes: Changes) -> IndexPlan:
     """Return how an index that differs in some routes is written."""
-    head = before.head
-    added = sum(
-        RECORD_BYTES + len(route.name.encode()) for route in changes.values() if route is not None
-    )
+    head, count, added = before.head, 0, 0
+    for _, route in changes():
+        count += 1
+        added += 0 if route is None else RECORD_BYTES + len(route.name.encode())
     dead = head.length - head.records_at - head.live
-    if (head.taken + len(changes)) * 2 <= head.slots and dead * 4 <= head.live:
+    if (head.taken + count) * 2 <= head.slots and dead * 4 <= head.live:
         return IndexPlan(is_copy=True, size=head.length + added, slot_bits=head.slot_bits)
-    most = head.count + len(changes)
+    most = head.count + count
     slot_bits = max(_MIN_SLOT_BITS, (2 * most + most // 2).bit_length())  # room for a quarter more
     size = HEAD_BYTES + (8 << slot_bits) + head.live + added
     return IndexPlan(is_copy=False, size=size, slot_bits=slot_bits)
@@ -81,11 +84,9 @@ def write_index(
     else:
         writer = IndexWriter(memory, _new_head(plan.slot_bits, before.head.seed))
         for place in _with_pauses(before.places(), pause):
-            key = read_key(before.data, place)
-            if key not in changes:
-                writer.put(key, before.data[place : place + record_length(before.data, place)])
-    for key in _with_pauses(iter(changes), pause):
-        route = changes[key]
+            record = before.data[place : place + record_length(before.data, place)]
+            writer.put(read_key(before.data, place), record)
+    for key, route in _with_pauses(changes(), pause):
         if route is None:
             writer.remove(key)
         else:
@@ -174,7 +175,7 @@ def _copy(data: memoryview, memory: memoryview, pause: Pause) -> None:
         pause()
 
 
-def _with_pauses[T](items: Iterator[T], pause: Pause) -> Iterator[T]:
+def _with_pauses[T](items: Iterable[T], pause: Pause) -> Iterator[T]:
     for number, item in enumerate(items, 1):
         yield item
         if number % _AT_ONCE == 0:

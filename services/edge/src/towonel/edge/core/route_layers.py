@@ -8,8 +8,9 @@ Changes are frozen while an index is written that has them, too; then it takes t
 from collections.abc import Iterator
 
 from towonel.edge.core.route_index import RouteIndex
-from towonel.edge.core.route_index_writer import Changes
 from towonel.wire.routes import Route
+
+type Layer = dict[str, Route | None]  # by key; None where the route went
 
 
 class RouteLayers:
@@ -23,8 +24,8 @@ class RouteLayers:
 
     def __init__(self) -> None:
         self.index: RouteIndex | None = None
-        self.frozen: Changes = {}
-        self.recent: dict[str, Route | None] = {}
+        self.frozen: Layer = {}
+        self.recent: Layer = {}
         self._count = 0
 
     def __len__(self) -> int:
@@ -60,7 +61,7 @@ class RouteLayers:
             if changed is not None:
                 yield changed
 
-    def changes(self) -> dict[str, Route | None]:
+    def changes(self) -> Layer:
         """Return what is to be changed in the index so that it has all routes."""
         return {**self.frozen, **self.recent} if self.frozen else self.recent
 
@@ -73,7 +74,7 @@ class RouteLayers:
 
     # How an index comes.
 
-    def freeze(self) -> Changes:
+    def freeze(self) -> Layer:
         """Begin a new layer of changes, and return those before, which an index is written with.
 
         Where that failed once, they are all that came since the index there is.

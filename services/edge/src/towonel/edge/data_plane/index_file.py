@@ -13,7 +13,7 @@ from towonel.edge.core.route_index_writer import (
     plan_index,
     write_index,
 )
-from towonel.edge.worker.route_memory import SEALS, map_index
+from towonel.edge.worker.route_memory import LEAVE, SEALS, IndexPages, map_index
 
 _PAUSE_S: Final = 0.0002  # in which the event loop gets the interpreter
 
@@ -68,6 +68,7 @@ def write_index_file(before: RouteIndex | None, changes: Changes) -> IndexFile:
             memoryview(mapped) as memory,
         ):
             length = write_index(memory, plan, before, changes, _give_way)
+        _leave_pages(before)
         os.ftruncate(descriptor, length)
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)
         return IndexFile(descriptor)
@@ -78,3 +79,11 @@ def write_index_file(before: RouteIndex | None, changes: Changes) -> IndexFile:
 
 def _give_way() -> None:
     time.sleep(_PAUSE_S)
+
+
+def _leave_pages(index: RouteIndex) -> None:
+    """Leave the pages that were read, so that the event loop need not leave all of them at once."""
+    if isinstance(index.data.obj, mmap.mmap):
+        pages = IndexPages(index.data, LEAVE)
+        while pages.advise():
+            _give_way()

@@ -7,13 +7,14 @@ while further ones go on; workers then use it in their place. A change of many r
 import asyncio
 import fcntl
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 import structlog
 
-from towonel.edge.core.route_index import RouteIndex
-from towonel.edge.core.route_index_writer import Changes
+from towonel.edge.core.route_index_writer import Change
+from towonel.edge.core.route_layers import Layer
 from towonel.edge.core.route_table import FEW_ROUTES, RouteTable
 from towonel.edge.data_plane.index_file import IndexFile, write_index_file
 from towonel.edge.worker import messages
@@ -22,7 +23,7 @@ from towonel.edge.worker.route_memory import SEALS
 from towonel.runtime.logs import describe_error
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.ids import TenantId
-from towonel.wire.routes import Route, RouteDelta, encode_delta
+from towonel.wire.routes import RouteDelta, encode_delta
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -95,8 +96,9 @@ class RouteFeed:
         """
         async with self._writing:
             layers = self._table.layers
+            changes = partial(_merge, layers.changes(), delta)
             try:
-                file = await asyncio.to_thread(_write_with, layers.index, layers.changes(), delta)
+                file = await asyncio.to_thread(write_index_file, layers.index, changes)
                 copies = self._duplicate(file)
             except OSError as error:
                 problem = f"no memory for the index of routes: {describe_error(error)}"
@@ -127,10 +129,10 @@ class RouteFeed:
         layers = self._table.layers
         if len(layers.changes()) <= self._few:
             return  # an index that was written meanwhile has them
-        frozen = layers.freeze()
+        changes = layers.freeze().items
         for reader in self._readers():
             reader.send(RoutesFrozen())
-        file = await asyncio.to_thread(write_index_file, layers.index, frozen)
+        file = await asyncio.to_thread(write_index_file, layers.index, changes)
         copies = self._duplicate(file)
         layers.settle(file.index)
         self._use(file, copies, is_new=False)
@@ -155,14 +157,15 @@ class RouteFeed:
             self._has_grown.set()
 
 
-def _write_with(index: RouteIndex | None, recent: Changes, delta: RouteDelta) -> IndexFile:
-    changes: dict[str, Route | None] = dict(recent)
-    changes.update(dict.fromkeys(delta.removed))
-    changes.update((route.key, route) for route in delta.routes)
-    return write_index_file(index, changes)
+def _merge(recent: Layer, delta: RouteDelta) -> Iterator[Change]:
+    yield from recent.items()
+    for key in delta.removed:
+        yield key, None
+    for route in delta.routes:
+        yield route.key, route
 
 
-def _to_delta(changes: Changes, blocked: Collection[TenantId] = ()) -> RouteDelta:
+def _to_delta(changes: Layer, blocked: Collection[TenantId] = ()) -> RouteDelta:
     return RouteDelta(
         0,
         snapshot=False,

@@ -32,6 +32,7 @@ from towonel.edge.worker.messages import (
     Settled,
     Start,
 )
+from towonel.edge.worker.route_memory import IndexPager
 from towonel.edge.worker.routing import change_routes
 from towonel.edge.worker.service import ClientService
 from towonel.edge.worker.shared import map_shared
@@ -55,6 +56,7 @@ class EdgeWorker(Handler):
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._loop = Loop()
+        self._pager = IndexPager(self._loop)
         self._service: ClientService | None = None
         self._acceptors: list[Acceptor] = []
         self._ticks = _Ticks(self)
@@ -105,7 +107,7 @@ class EdgeWorker(Handler):
             case Listen() | Accepted() | ClientMoved():
                 self._take_sockets(service, message, descriptors)
             case Routes() | RoutesFrozen() | RouteIndex():
-                change_routes(service.table, service.relays, message, descriptors)
+                change_routes(service.table, service.relays, self._pager, message, descriptors)
             case ClientEnded():
                 service.handed_over.end(message.token)
             case Drain():

@@ -12,7 +12,7 @@ from typing import assert_never
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.worker.messages import RouteIndex, Routes, RoutesFrozen
 from towonel.edge.worker.relays import Relays
-from towonel.edge.worker.route_memory import map_index
+from towonel.edge.worker.route_memory import IndexPager, map_index
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.names import Hostname
 from towonel.wire.routes import Route, TlsMode, decode_delta
@@ -21,6 +21,7 @@ from towonel.wire.routes import Route, TlsMode, decode_delta
 def change_routes(
     table: RouteTable,
     relays: Relays,
+    pager: IndexPager,
     message: Routes | RoutesFrozen | RouteIndex,
     descriptors: Sequence[int],
 ) -> None:
@@ -38,11 +39,14 @@ def change_routes(
                 relays.recheck(change.changed)
             case RoutesFrozen():
                 table.layers.freeze()
-            case RouteIndex(is_new=True):
-                table.replace(map_index(descriptors[0]))
-                relays.recheck_all()
             case RouteIndex():
-                table.layers.settle(map_index(descriptors[0]))
+                index = map_index(descriptors[0])
+                pager.change(table.layers.index, index)
+                if message.is_new:
+                    table.replace(index)
+                    relays.recheck_all()
+                else:
+                    table.layers.settle(index)
             case _:
                 assert_never(message)
 
