@@ -12,6 +12,7 @@ from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import Sessions
 from towonel.edge.snapshot import Snapshot, SnapshotFile
 from towonel.runtime.admin import Health
+from towonel.runtime.garbage import put_off_collection
 from towonel.wire.ids import HubId, TenantId
 from towonel.wire.routes import RouteDelta
 
@@ -102,7 +103,8 @@ class RouteStore:
             change = self._apply(delta)
             return len(change.changed), change.blocked
         blocked = self._change(_block(delta, self._table.revision)).blocked
-        difference = await asyncio.to_thread(self._table.copy().compare, delta)
+        with put_off_collection():
+            difference = await asyncio.to_thread(self._table.copy().compare, delta)
         changed = len(difference.routes) + len(difference.removed)
         if not self._table.is_small(difference):
             await self._plane.replace_routes(difference)
@@ -143,8 +145,9 @@ class RouteStore:
         if self.hub_id is None or not self._is_unsaved.is_set():
             return True
         self._is_unsaved.clear()
-        routes = await asyncio.to_thread(self._table.copy().snapshot)
-        problem = await self._file.save(Snapshot(self.hub_id, routes))
+        with put_off_collection():
+            routes = await asyncio.to_thread(self._table.copy().snapshot)
+            problem = await self._file.save(Snapshot(self.hub_id, routes))
         if problem is not None:
             self._is_unsaved.set()
             problem = f"routes cannot be stored, a restart needs the hub: {problem}"

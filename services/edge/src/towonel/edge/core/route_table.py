@@ -95,10 +95,15 @@ class RouteTable:
             named = dict.fromkeys(delta.removed)
             removed = [k for k in named if k not in added and layers.find(k) is not None]
             unblocked = self.blocked.intersection(delta.unblocked) - blocked
+        routes: list[Route] = []
+        while added:  # which is emptied one by one: to free a million texts at once takes a while
+            key, route = added.popitem()
+            if layers.find(key) != route:
+                routes.append(route)
         return RouteDelta(
             delta.revision,
             snapshot=False,
-            routes=tuple(route for key, route in added.items() if layers.find(key) != route),
+            routes=tuple(reversed(routes)),
             removed=tuple(removed),
             blocked=tuple(blocked - self.blocked),
             unblocked=tuple(unblocked),

@@ -154,8 +154,7 @@ class DataPlane:
     async def replace_routes(self, delta: RouteDelta) -> None:
         """Bring a change of many routes into the table, for workers as well; it changes nothing else."""
         await self._feed.replace(delta)
-        self._relays.recheck(delta.removed)
-        self._relays.recheck(route.key for route in delta.routes)
+        self._relays.recheck_all()
 
     def tell(self, message: Message) -> None:
         """Send a message to every worker there is; one that starts later is sent the state."""

@@ -99,6 +99,10 @@ class Relays:
         if self._changed_routes:
             self._has_changed.set()
 
+    def recheck_all(self) -> None:
+        """The same, where any route may have changed."""
+        self.recheck(self._by_route)
+
     @contextlib.asynccontextmanager
     async def watch(self) -> AsyncGenerator[None]:
         """End relays that are to be ended, for the time of the block."""

@@ -13,7 +13,7 @@ from towonel.wire.errors import Code, ProtocolError
 SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 PART_BYTES: Final = 1024 * 1024  # whose pages are brought in, or left, in 0.2 ms
 LEAVE: Final = mmap.MADV_DONTNEED
-_BRING: Final = 22  # MADV_POPULATE_READ, of Linux 5.14
+BRING: Final = 22  # MADV_POPULATE_READ, of Linux 5.14
 
 
 def map_index(descriptor: int) -> RouteIndex:
@@ -65,7 +65,7 @@ class IndexPager(Handler):
 
     def change(self, before: RouteIndex | None, index: RouteIndex) -> None:
         """Act on an index that takes the place of another one."""
-        self._work.append(IndexPages(index.data, _BRING))
+        self._work.append(IndexPages(index.data, BRING))
         if before is not None:
             self._work.append(IndexPages(before.data, LEAVE))
         self._loop.queue(self)
