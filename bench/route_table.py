@@ -15,6 +15,7 @@ processor time.
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import random
@@ -117,9 +118,13 @@ def measure_index(size: int) -> Figures:
     pages = IndexPages(renewed.index.data, BRING)  # as a worker does
     while pages.advise():
         pass
+    given.clear()
+    changes.clear()
+    gc.freeze()  # or look-ups would pay for a look at all the objects of this benchmark
     figures |= measure_lookups(table, size)
     plain = RouteTable()
-    plain.apply(RouteDelta(1, snapshot=True, routes=tuple(given.values())))
+    plain.apply(RouteDelta(1, snapshot=True, routes=routes(size)))
+    gc.freeze()
     return figures | {f"plain_{name}": us for name, us in measure_lookups(plain, size).items()}
 
 
