@@ -53,11 +53,11 @@ from towonel.wire.routes import Route, RouteDelta
 type Figures = dict[str, float]
 
 SIZES, WORKERS = (10, 1000, 100_000, 1_000_000), (1, 2, 4)
-ASKED = 2000  # names of a round, fewer than are remembered
+LOOKED_UP = 2000  # names of a round, fewer than are remembered
 ROUNDS = 5
 UNRECOGNIZED_NAME = bytes([21, 3, 3, 0, 2, 2, 112])
 PAUSE_S = 0.001
-DRAW = random.Random(1)  # noqa: S311 names that are asked for
+DRAW = random.Random(1)  # noqa: S311 names that are names_looked_up for
 
 
 def routes(count: int, owner: int = 0) -> tuple[Route, ...]:
@@ -81,13 +81,19 @@ def measure_lookups(table: RouteTable, size: int) -> Figures:
     found = [number for number in range(size) if number % 10 != 9]
     rounds: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
-        names = [name_of(number) for number in DRAW.choices(found, k=ASKED)]
+        names = [name_of(number) for number in DRAW.choices(found, k=LOOKED_UP)]
         wild = [
-            f"x{DRAW.random()}.tenant-{n // 10}.example.eu" for n in DRAW.choices(found, k=ASKED)
+            f"x{DRAW.random()}.tenant-{n // 10}.example.eu"
+            for n in DRAW.choices(found, k=LOOKED_UP)
         ]
-        none = [f"x{DRAW.random()}.nobody.example.eu" for _ in range(ASKED)]
-        for kind, asked in (("first", names), ("again", names), ("wildcard", wild), ("none", none)):
-            rounds.setdefault(kind, []).append(_time_lookups(table, asked))
+        none = [f"x{DRAW.random()}.nobody.example.eu" for _ in range(LOOKED_UP)]
+        for kind, names_looked_up in (
+            ("first", names),
+            ("again", names),
+            ("wildcard", wild),
+            ("none", none),
+        ):
+            rounds.setdefault(kind, []).append(_time_lookups(table, names_looked_up))
     return {f"{kind}_us": statistics.median(them) for kind, them in rounds.items()}
 
 

@@ -51,6 +51,7 @@ class DataPlane:
         clients, lanes: sockets that listen.
         links: to its workers.
         live: what workers are told of sessions.
+        drain_changed: set where it is to be looked again how far a drain is.
         ready: set while every worker has what it needs to serve clients.
     """
 
@@ -83,7 +84,7 @@ class DataPlane:
         self._tasks: asyncio.TaskGroup | None = None
         self._serving: set[asyncio.Task[None]] = set()
         self._is_draining = False
-        self._drain_changed = asyncio.Event()
+        self.drain_changed = asyncio.Event()
         self.live = sessions.observer = SessionFeed(self.tell, self._forget)
 
     @contextlib.asynccontextmanager
@@ -227,10 +228,6 @@ class DataPlane:
         """Wait until the last client has ended."""
         await self._wait_drain(lambda link: link.is_idle)
 
-    def check_drain(self) -> None:
-        """Look again at how far a drain is."""
-        self._drain_changed.set()
-
     def close(self) -> None:
         """Close the listening sockets."""
         for sock in (*self.clients, *self.lanes):
@@ -243,5 +240,5 @@ class DataPlane:
 
     async def _wait_drain(self, is_done: Callable[[WorkerLink], bool]) -> None:
         while not all(map(is_done, self.links)):
-            self._drain_changed.clear()
-            await self._drain_changed.wait()
+            self.drain_changed.clear()
+            await self.drain_changed.wait()

@@ -288,28 +288,10 @@ class Draining:
     taken: int = 0
 
 
+# fmt: off
 type Message = (
-    Start
-    | Listen
-    | Routes
-    | RoutesFrozen
-    | RouteIndex
-    | SessionAdmitted
-    | SessionServices
-    | SessionGoingAway
-    | SessionEnded
-    | Accepted
-    | ClientEnded
-    | Drain
-    | Settled
-    | Ready
-    | Counters
-    | LanesWanted
-    | ClientHandedOver
-    | SessionOffered
-    | ClientMoved
-    | ClientsEnded
-    | Refused
-    | Crashed
-    | Draining
+    Start | Listen | Routes | RoutesFrozen | RouteIndex | SessionAdmitted | SessionServices | SessionGoingAway
+    | SessionEnded | Accepted | ClientEnded | Drain | Settled | Ready | Counters | LanesWanted | ClientHandedOver
+    | SessionOffered | ClientMoved | ClientsEnded | Refused | Crashed | Draining
 )
+# fmt: on
