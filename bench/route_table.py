@@ -26,7 +26,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 from typing import override
 
@@ -192,7 +192,7 @@ class Plane:
 
 
 @contextlib.asynccontextmanager
-async def running_plane(count: int) -> AsyncIterator[Plane]:
+async def running_plane(count: int) -> AsyncGenerator[Plane]:
     table, workers = RouteTable(), Workers()
     metrics = Metrics(CollectorRegistry())
     front = start_front(
@@ -236,7 +236,7 @@ async def measure_pauses(size: int) -> Figures:
 
 
 @contextlib.asynccontextmanager
-async def watching(plane: Plane, figures: Figures, what: str) -> AsyncIterator[None]:
+async def watching(plane: Plane, figures: Figures, what: str) -> AsyncGenerator[None]:
     """Note the longest pause of control, and the processor time of its worker, during the block."""
     pauses: list[float] = []
     heart = asyncio.create_task(_beat(pauses))

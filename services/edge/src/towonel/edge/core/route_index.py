@@ -153,6 +153,8 @@ def read_key(data: memoryview, place: int) -> str:
 
 def read_route(data: memoryview, place: int) -> Route:
     """Return the route in a record."""
+    kind: int
+    mode: int
     kind, mode, port, length, tenant = _RECORD.unpack_from(data, place)
     begin = place + RECORD_BYTES
     return Route(
