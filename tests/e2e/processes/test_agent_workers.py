@@ -71,10 +71,12 @@ async def test_clients_of_all_workers_get_their_bytes_over_lanes(
     processes: Stack, agent: Node[Program], client: Client
 ) -> None:
     (edge,) = processes.edges
+    served = "towonel_edge_connections_served_total"
+    before = await edge.metric(served, way="lane")
 
     async def are_counted() -> bool:
         """Whether edge and agent, who count once a second, say the same of all clients."""
-        by_lane = await edge.metric("towonel_edge_connections_served_total", way="lane")
+        by_lane = await edge.metric(served, way="lane") - before
         at_agent = await agent.metric("towonel_agent_clients_total", way="lane")
         in_all = await agent.metric("towonel_agent_streams_accepted_total")
         carried = await agent.metric("towonel_agent_bytes_total", direction="origin_to_edge")
