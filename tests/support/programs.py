@@ -140,14 +140,15 @@ class OwnProcess:
         What it shares with the process that it was forked from counts before and after it is
         written to: only memory that it takes makes this grow.
         """
-        return sum(map(_resident_bytes, [self.process.pid, *self.workers()]))
+        return sum(map(resident_bytes_of, [self.process.pid, *self.workers()]))
 
     def workers(self) -> list[int]:
         """Return the processes that it has started."""
         return fork_server.workers_of(self.process.pid)
 
 
-def _resident_bytes(pid: int) -> int:
+def resident_bytes_of(pid: int) -> int:
+    """Return the resident memory of a process."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Rss:"):
             return int(line.split()[1]) * 1024

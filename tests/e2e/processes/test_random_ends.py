@@ -167,4 +167,6 @@ async def test_connections_that_end_in_random_ways_lose_leak_and_mix_up_nothing(
     assert set(seen) <= {"whole", "has reset", "was reset", "refused"}
     assert set(origin.seen) <= {*seen, "ConnectionResetError"}
     assert sum(seen.values()) == count
-    assert max(b - a for a, b in zip(before, after, strict=True)) <= lanes  # which are kept for a minute
+    assert (
+        max(b - a for a, b in zip(before, after, strict=True)) <= lanes
+    )  # which are kept for a minute
