@@ -62,6 +62,30 @@ async def test_an_abort_is_a_reset_and_comes_once() -> None:
         assert caught.value.code is Code.CANCELLED
 
 
+async def test_a_reset_that_a_writer_met_is_no_end_to_the_reader() -> None:
+    async with connected() as (one, other):
+        await other.write(b"half an answer")
+        other.abort(Code.CANCELLED)
+
+        with pytest.raises(TowonelError) as caught:
+            await one.write(b"question")
+        assert caught.value.code is Code.CLIENT_CLOSED
+        with pytest.raises(TowonelError) as caught:
+            await read_all(one)
+        assert caught.value.code is Code.CLIENT_CLOSED
+
+
+async def test_an_end_before_a_reset_is_an_end_although_a_writer_met_the_reset() -> None:
+    async with connected() as (one, other):
+        await other.write(b"the whole answer")
+        await other.write_eof()
+        other.abort(Code.CANCELLED)
+
+        with pytest.raises(TowonelError):
+            await one.write(b"question")
+        assert await read_all(one) == b"the whole answer"
+
+
 async def test_a_writer_waits_for_its_reader() -> None:
     async with connected() as (one, other), asyncio.TaskGroup() as tasks:
         writing = tasks.create_task(one.write(bytes(32 * MIB)))

@@ -74,16 +74,11 @@ async def play(
 ) -> str:
     """Play one end of a script, and return what it came to."""
     if script.ending == f"{who} resets":
-        writer.write(mine[: len(mine) // 2])
-        await asyncio.sleep(script.pause_s)
-        sock = writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        writer.transport.abort()
+        await reset(writer, mine[: len(mine) // 2], script.pause_s)
         return "has reset"
-    is_first = script.ending in {f"{who} first", "both at once"}
     received = b""
-    if not is_first:
-        received = await reader.read(-1) if "first" in script.ending else b""
+    if "first" in script.ending and script.ending != f"{who} first":
+        received = await reader.read(-1)
     with contextlib.suppress(OSError):  # what came before is read
         await asyncio.sleep(script.pause_s)
         writer.write(mine)
@@ -92,9 +87,24 @@ async def play(
         received += await reader.read(-1)
     except OSError:
         return "was reset" if "resets" in script.ending else "wrong reset"
+    return judge_end(script, received, expected)
+
+
+async def reset(writer: asyncio.StreamWriter, data: bytes, after_s: float) -> None:
+    """End a connection by a reset, some time after the last bytes."""
+    writer.write(data)
+    await asyncio.sleep(after_s)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    writer.transport.abort()
+
+
+def judge_end(script: Script, received: bytes, expected: bytes) -> str:
+    """Return what a connection came to that has ended without a reset."""
     if "resets" in script.ending:
         # What the kernel drops with a reset may be all: then the edge says that there is no answer.
-        return "refused" if received == ALERT else "an end instead of a reset"
+        return (
+            "refused" if received == ALERT else f"an end after {len(received)} bytes, not a reset"
+        )
     return "whole" if received == expected else f"{len(received)} of {len(expected)} bytes"
 
 

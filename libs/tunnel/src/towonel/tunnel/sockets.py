@@ -28,6 +28,7 @@ class SocketPipe(Pipe):
         self._broken = broken
         self._loop = asyncio.get_running_loop()
         self._failure: Code | None = None
+        self._write_error: OSError | None = None
         self._is_eof_sent = False
         self._reads = 0
         self._waiters: dict[Callable[[int], object], asyncio.Future[None]] = {}
@@ -40,11 +41,15 @@ class SocketPipe(Pipe):
         while True:
             self._check()
             try:
-                return self._sock.recv(max_bytes)
+                data = self._sock.recv(max_bytes)
             except (BlockingIOError, InterruptedError):
                 await self._wait_ready(self._loop.add_reader, self._loop.remove_reader)
             except OSError as error:
                 raise Unavailable(self._broken, str(error)) from error
+            else:
+                if not data and self._write_error is not None:
+                    raise Unavailable(self._broken, str(self._write_error)) from self._write_error
+                return data
 
     @override
     async def write(self, data: bytes) -> None:
@@ -56,6 +61,7 @@ class SocketPipe(Pipe):
             except (BlockingIOError, InterruptedError):
                 await self._wait_ready(self._loop.add_writer, self._loop.remove_writer)
             except OSError as error:
+                self._note_write_error(error)
                 raise Unavailable(self._broken, str(error)) from error
             self._check()
 
@@ -79,6 +85,14 @@ class SocketPipe(Pipe):
     @override
     async def close(self) -> None:
         self._end(Code.NORMAL)
+
+    def _note_write_error(self, error: OSError) -> None:
+        """Remember a reset: it is told once, and a socket that told it to a writer reads as ended.
+
+        A reset that came behind the far side's own end is EPIPE, and takes nothing from that end.
+        """
+        if not isinstance(error, BrokenPipeError):
+            self._write_error = error
 
     def _check(self) -> None:
         if self._failure is not None:
