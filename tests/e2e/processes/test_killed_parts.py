@@ -170,6 +170,11 @@ def sockets(stack: Stack) -> int:
     return max(sum("socket:" in str(each.readlink()) for each in all_) for all_ in found)
 
 
+async def has_only_lanes_more(stack: Stack, before: int) -> bool:
+    """Whether lanes, which are kept for a minute, are all that there is more than before."""
+    return sockets(stack) - before <= await stack.agents[0].metric("towonel_agent_lanes")
+
+
 async def settle(stack: Stack, load: Load) -> None:
     """Wait until no connection is left anywhere."""
 
@@ -216,7 +221,7 @@ async def test_what_is_killed_resets_its_clients_and_leaves_nothing(
             await trouble(stack, load, list(kills), served)
             done.set()
         await settle(stack, load)
-        assert sockets(stack) - before <= await agent.metric("towonel_agent_lanes")
+        await until(lambda: has_only_lanes_more(stack, before))
 
     assert set(load.seen) <= {"whole", "cut", "reset", "refused"}
     assert set(load.at_origin) <= {"whole", "reset", "ConnectionResetError"}
