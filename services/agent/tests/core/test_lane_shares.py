@@ -26,6 +26,7 @@ IN_USE = st.lists(st.integers(0, 1000), min_size=1, max_size=64)
         (21, [12, 1, 6], 0, [12, 3, 6]),
         (10, [9, 8, 1], 0, [5, 4, 1]),
         (0, [3, 1], 0, [0, 0]),
+        (0, [], 0, []),
     ],
 )
 def test_shares_are_equal_unless_a_workers_clients_have_more(
