@@ -9,7 +9,13 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-pytest_plugins = ["support.selection", "support.statements", "support.run_report"]
+pytest_plugins = [
+    "support.compilation",
+    "support.groups",
+    "support.selection",
+    "support.statements",
+    "support.run_report",
+]
 
 # The background of a shell ignores the one and nohup the other, and so would every child of a test:
 # what is caught has its default again there, and what is ignored has not.
@@ -28,7 +34,6 @@ def pytest_collection_finish() -> None:
         from support import shared_dialects  # noqa: PLC0415
 
         shared_dialects.register()
-    gc.collect()
     gc.freeze()
 
 

@@ -6,6 +6,8 @@ import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+CLIENT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it verifies, and trusts nobody
+
 type Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -88,7 +90,7 @@ async def curl(client: Client, ca_file: str, path: str = "/", *options: str) -> 
 def client_hello(hostname: str) -> bytes:
     """The first flight of a real TLS client."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=hostname)
+    tls = CLIENT.wrap_bio(incoming, outgoing, server_hostname=hostname)
     with contextlib.suppress(ssl.SSLWantReadError):
         tls.do_handshake()
     return outgoing.read()

@@ -23,6 +23,7 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 
 from towonel.hub.store.db.database import Database
@@ -32,23 +33,21 @@ from towonel.runtime.interrupts import end_at_interrupt
 
 COMMAND_TIMEOUT_S = 40
 HAVE_WORKERS = ("edge", "agent")
-# Not this module: Python 3.13.0 looks for what it preloads without pytest's own paths.
-PRELOADED = [
-    "pytest",
-    "towonel.hub.cli",
-    "towonel.hub.app",
-    "towonel.edge.app",
-    "towonel.edge.worker.process",
-    "towonel.agent.app",
-    "towonel.agent.worker.worker",
-    "towonel.cli.app",
-]
+TESTS = Path(__file__).parents[1]
+PRELOADED = "support.preloaded"
+STARTING = threading.Lock()
 
 
 def context() -> ForkServerContext:
     """Return what processes are forked with; none shares a thread or a socket with the tests."""
     found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(PRELOADED)
+    found.set_forkserver_preload([PRELOADED])
+    with (
+        STARTING,
+        pytest.MonkeyPatch.context() as environ,
+    ):  # Python 3.13.0 hands down no paths of pytest
+        environ.setenv("PYTHONPATH", str(TESTS), prepend=os.pathsep)
+        forkserver._forkserver.ensure_running()
     return found
 
 
@@ -147,7 +146,7 @@ def _run(
     outputs: Sequence[str] = (),
     user: int | None = None,
 ) -> None:
-    gc.freeze()  # else the first search for garbage copies all that the fork server has imported
+    assert PRELOADED in sys.modules, "else each program would pay for its imports"
     how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
     for descriptor, path in enumerate(outputs, 1):
         os.dup2(os.open(path, how), descriptor)
@@ -209,7 +208,6 @@ def _share_fork_server() -> None:
 def _run_worker(
     program: str, control: int, channel: socket.socket, errors: "Connection[object, object]"
 ) -> None:
-    gc.freeze()
     if _group(control) == control:
         os.setpgid(0, control)
     os.dup2(errors.fileno(), 2)

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from towonel.hub.api.application import create_app_without_hub, prepare
+from towonel.hub.api.application import create_app_without_hub
 from towonel.hub.api.http import errors
 from towonel.hub.api.http.tracing import telemetry_config
 
@@ -13,7 +13,7 @@ from towonel.hub.api.http.tracing import telemetry_config
 @cache
 def app_with_routes() -> FastAPI:
     """Return an API without a hub, for copies with one."""
-    app = prepare(create_app_without_hub(telemetry=telemetry_config(None)))
+    app = create_app_without_hub(telemetry=telemetry_config(None))
     errors.install(app)
     return app
 

@@ -22,13 +22,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("processes") is None)  # what waits longest
+    items.sort(key=_turn)
     if config.getoption("soak"):
         return
     names = {item.nodeid for item in items}
     dropped = {it for it in items if it.get_closest_marker("soak") or _is_elsewhere(it, names)}
     config.hook.pytest_deselected(items=[*dropped])
     items[:] = [item for item in items if item not in dropped]
+
+
+def _turn(item: pytest.Item) -> tuple[bool, ...]:
+    """Return the key of the order: first what waits longest, then what one process runs alone."""
+    return tuple(item.get_closest_marker(name) is None for name in ("processes", "xdist_group"))
 
 
 def _is_elsewhere(item: pytest.Item, names: set[str]) -> bool:

@@ -107,7 +107,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    if session.config.getoption("compare_statements"):
+    is_controller = session.config.getoption("tx") and not hasattr(session.config, "workerinput")
+    if session.config.getoption("compare_statements") and not is_controller:
         # Imported late: tests of pure code need none of it.
         from sqlalchemy import Engine, event  # noqa: PLC0415
 

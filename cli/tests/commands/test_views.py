@@ -187,6 +187,7 @@ def test_edges_are_listed_and_shown(published: Published) -> None:
 
 
 def test_a_list_is_whole_unless_fewer_are_asked_for(published: Published) -> None:
+    published.hub.json_of("invite", "create", "--hostnames", "second.example.eu")
     whole = published.hub.json_of("tenant", "list")["tenants"]
     first = published.hub.json_of("tenant", "list", "--limit", "1")["tenants"]
 

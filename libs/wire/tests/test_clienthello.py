@@ -47,7 +47,7 @@ def records(data: bytes, *sizes: int) -> bytes:
 def real(hostname: str = NAME) -> bytes:
     """The first flight of Python's own TLS client."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["h2", "http/1.1"])
     tls = context.wrap_bio(incoming, outgoing, server_hostname=hostname)
     with contextlib.suppress(ssl.SSLWantReadError):

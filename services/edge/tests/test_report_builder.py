@@ -50,6 +50,7 @@ type StartFront = Callable[..., AbstractAsyncContextManager[Front]]
 
 KIB = 1024
 NO_LANES = Lanes(0, 0, 0)
+CLIENT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @dataclass
@@ -99,7 +100,7 @@ async def edge(metrics: Metrics) -> AsyncGenerator[Edge]:
 
 def client_hello() -> bytes:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=SERVICE.name)
+    client = CLIENT.wrap_bio(incoming, outgoing, server_hostname=SERVICE.name)
     with contextlib.suppress(ssl.SSLWantReadError):
         client.do_handshake()
     return outgoing.read()

@@ -60,7 +60,7 @@ def untouched(
         yield Untouched(hub, database, dump(database))
 
 
-@SCHEMA.parametrize()
+@SCHEMA.exclude(method="GET").parametrize()
 @BOUNDED
 def test_an_operation_keeps_to_its_document(case: "Case[Any]", hub: Served) -> None:
     case.call_and_validate(hub.url, auth=Authorization(name_of(case)), checks=CHECKS)
@@ -70,6 +70,14 @@ def test_an_operation_keeps_to_its_document(case: "Case[Any]", hub: Served) -> N
 def locked(untouched: Untouched) -> Generator[Served]:
     yield untouched.hub
     assert dump(untouched.database) == untouched.before
+
+
+@SCHEMA.include(method="GET").parametrize()
+@BOUNDED
+def test_what_reads_keeps_to_its_document_and_writes_nothing(
+    case: "Case[Any]", locked: Served
+) -> None:
+    case.call_and_validate(locked.url, auth=Authorization(name_of(case)), checks=CHECKS)
 
 
 @SCHEMA.parametrize()

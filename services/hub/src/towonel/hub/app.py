@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy.exc import DatabaseError, InterfaceError
 
 from towonel.hub import background
-from towonel.hub.api.application import create_app, prepare
+from towonel.hub.api.application import create_app
 from towonel.hub.bounds import MIB, Bounds
 from towonel.hub.context import Hub, Policy
 from towonel.hub.core.ports import PortRules
@@ -79,7 +79,7 @@ async def serve(
 async def _serve(settings: HubSettings, hub: Hub, health: Health, stopping: asyncio.Event) -> None:
     async with (
         serve_app(
-            prepare(create_app(hub)),
+            create_app(hub),
             *settings.listen_addr,
             variable=settings.variable_of("listen_addr"),
             drain_s=settings.drain_timeout_secs,

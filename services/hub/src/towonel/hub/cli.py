@@ -1,16 +1,17 @@
 """Command line of the hub: run it, or look after its database."""
 
 import argparse
+import asyncio
+import gc
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from towonel.hub.app import serve
 from towonel.hub.backup import backup
 from towonel.hub.backup.check import problems
 from towonel.hub.key_files import (
@@ -147,7 +148,17 @@ def _prepare(settings: HubSettings) -> tuple[lifecycle.Serve, float]:
         processors=(add_trace,),
     )
     log_warnings(settings)
-    return partial(serve, settings), settings.drain_timeout_secs
+    return partial(_import_serve(), settings), settings.drain_timeout_secs
+
+
+def _import_serve() -> Callable[[HubSettings, asyncio.Event], Awaitable[None]]:
+    """Import what only a running hub needs, in which nothing looks for garbage."""
+    gc.disable()
+    from towonel.hub.app import serve  # noqa: PLC0415 a command needs none of it
+
+    gc.freeze()
+    gc.enable()
+    return serve
 
 
 def _run(command: Command, arguments: argparse.Namespace) -> int:

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
-from fastapi.routing import iter_route_contexts
+from fastapi import FastAPI
 
 from towonel.api.health import HealthOut
 from towonel.hub.api.http import errors
 from towonel.hub.api.http.middleware import RequestMiddleware
+from towonel.hub.api.http.router import create_router
 from towonel.hub.api.http.tracing import telemetry_config
 from towonel.hub.api.legacy import entries, route_stream
 from towonel.hub.api.legacy.examples import CBOR_BODIES
@@ -27,7 +27,7 @@ from towonel.hub.api.operator import (
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.metrics import VERSION
 
-_health = APIRouter(prefix="/v1", tags=["health"])
+_health = create_router("/v1", tags=["health"])
 
 
 @_health.get("/health")
@@ -63,12 +63,6 @@ def create_app(hub: Hub) -> FastAPI:
     return app
 
 
-def prepare(app: FastAPI) -> FastAPI:
-    """Build the routes now, so that the first request does not wait for it."""
-    _ = [*iter_route_contexts(app.routes)]
-    return app
-
-
 def create_app_without_hub(**options: Any) -> FastAPI:
     """Return an application with the routes and the document, without a hub."""
     app = FastAPI(
@@ -80,10 +74,9 @@ def create_app_without_hub(**options: Any) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # to `http:` behind a proxy with TLS, and the key would follow
-        generate_unique_id_function=lambda route: route.name,
         **options,
     )
     for router in ROUTERS:
-        app.include_router(router)
+        app.router.routes += router.routes  # which are built; to include it would build each anew
     document.install(app, CBOR_BODIES)
     return app

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Generator
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response, Security
+from fastapi import Request, Response, Security
 
 from towonel.api.legacy import HeartbeatOut
 from towonel.hub.api.http.address_limit import Public
@@ -18,6 +18,7 @@ from towonel.hub.api.http.auth import (
 )
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import HexId, parse_hex
+from towonel.hub.api.http.router import create_router
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.core.access import Role
 from towonel.hub.core.legacy import rejection_metrics
@@ -37,7 +38,7 @@ from towonel.wire.legacy.entries import decode_entry, decode_payload, encode_log
 from towonel.wire.legacy.heartbeat import decode_heartbeat
 from towonel.wire.legacy.ops import Op
 
-router = APIRouter(prefix="/v1", tags=["entries"], dependencies=[Public])
+router = create_router("/v1", tags=["entries"], dependencies=[Public])
 HEARTBEAT_S = 20
 _CBOR = {"content": {"application/cbor": {"schema": {"type": "string", "format": "binary"}}}}
 # The original's error codes, where ours are more specific.

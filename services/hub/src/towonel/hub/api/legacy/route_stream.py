@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Generator, Mapping
 
 from anyio import CancelScope
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import StreamingResponse
 
 from towonel.hub.api.http.auth import EdgeSignature
 from towonel.hub.api.http.edge_auth import authenticate_edge, use_once
 from towonel.hub.api.http.errors import error_responses
+from towonel.hub.api.http.router import create_router
 from towonel.hub.api.http.sse import stream_events
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.store.legacy import heartbeats
@@ -21,7 +22,7 @@ from towonel.wire.legacy.route_table import LegacyService, LegacyTable, encode_t
 from towonel.wire.names import ServiceKind
 from towonel.wire.routes import RouteDelta, TlsMode
 
-router = APIRouter(prefix="/v1")
+router = create_router("/v1")
 MAX_SUBSCRIBERS = 256
 PART_BYTES = 3 * 8 * 1024  # of a table; base64 has no padding between parts of three bytes each
 _ONCE = "towonel/edge-sub/v1/sse"  # the same signed request may be used once for each form

@@ -1,6 +1,6 @@
 """Endpoints that agents call: bootstrap, renewal of the grant, and the desired state."""
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.api.agents import (
@@ -24,6 +24,7 @@ from towonel.hub.api.http.auth import (
 )
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import PublishedDigest, Publisher, parse_id
+from towonel.hub.api.http.router import create_router
 from towonel.hub.api.presenters.routing import to_applied_state, to_edge_out, to_publication
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.core import desired_state
@@ -47,7 +48,7 @@ from towonel.wire.errors import Code, Denied, ProtocolError
 from towonel.wire.ids import TenantId
 from towonel.wire.names import parse_group
 
-router = APIRouter(prefix="/v1", tags=["agents"], dependencies=[Public])
+router = create_router("/v1", tags=["agents"], dependencies=[Public])
 
 
 @router.post("/bootstrap", responses=error_responses(400, 404, 410))

@@ -1,19 +1,20 @@
 """Endpoints that edges call: registration and reports."""
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from towonel.api.edges import EdgeRegisterIn, EdgeRegisterOut
 from towonel.api.reports import EdgeReportOut
 from towonel.hub.api.http.auth import EdgeSignature, actor_of, signed_body
 from towonel.hub.api.http.edge_auth import authenticate_edge, receive_report
 from towonel.hub.api.http.errors import error_responses
+from towonel.hub.api.http.router import create_router
 from towonel.hub.context import HubDep
 from towonel.hub.core.report_filter import filter_report
 from towonel.hub.operations import register_edge as operations
 from towonel.hub.store import routes
 from towonel.identity.signatures import Domain
 
-router = APIRouter(prefix="/v1/edges", tags=["edges"])
+router = create_router("/v1/edges", tags=["edges"])
 
 
 @router.post("/register", responses=error_responses(400))

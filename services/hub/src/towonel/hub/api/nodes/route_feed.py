@@ -4,17 +4,18 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import StreamingResponse
 
 from towonel.hub.api.http.auth import EdgeSignature
 from towonel.hub.api.http.edge_auth import authenticate_edge, check_active_edge, use_once
 from towonel.hub.api.http.errors import error_responses
+from towonel.hub.api.http.router import create_router
 from towonel.hub.context import HubDep
 from towonel.identity.signatures import Domain
 from towonel.wire.routes import TAG_BYTES, RouteDelta, delta_chunks
 
-router = APIRouter(prefix="/v1")
+router = create_router("/v1")
 MAX_WAIT_S = 30
 TAG = f"^[0-9a-f]{{{2 * TAG_BYTES}}}$"
 CBOR = {"content": {"application/cbor": {"schema": {"type": "string", "format": "binary"}}}}

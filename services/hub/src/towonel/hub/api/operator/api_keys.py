@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.api.invites import RevokedOut
@@ -11,6 +11,7 @@ from towonel.hub.api.http.auth import Admin, IfMatch, TenantViewer, check_versio
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.idempotency import Idempotent, idempotent
 from towonel.hub.api.http.parameters import KeyId, Page, parse_id
+from towonel.hub.api.http.router import create_router
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.core.access import KEY_ID_BYTES, ApiKey, key_status
 from towonel.hub.core.timestamps import to_datetime, to_optional_datetime
@@ -20,7 +21,7 @@ from towonel.hub.store.tables import KeyRow
 from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied
 
-router = APIRouter(prefix="/v1/keys", tags=["keys"])
+router = create_router("/v1/keys", tags=["keys"])
 
 
 @router.post("", responses=error_responses(400, 404, 409))

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from typing import Annotated
 
 from anyio import CancelScope
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 from fastapi.responses import StreamingResponse
 
 from towonel.api.audit import AuditItem, AuditPage
@@ -15,6 +15,7 @@ from towonel.api.fields import Moment
 from towonel.hub.api.http.auth import Caller, Operator, TenantViewer, is_still_valid
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import OfTenant, Page, Text
+from towonel.hub.api.http.router import create_router
 from towonel.hub.api.http.sse import stream_events
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.core.access import Principal, current_name, old_key_name
@@ -23,7 +24,7 @@ from towonel.hub.store import audit as store
 from towonel.hub.store.tables import AuditRow
 from towonel.wire.errors import Code, Unavailable
 
-router = APIRouter(prefix="/v1")
+router = create_router("/v1")
 At = Annotated[Moment | None, Query(description="RFC 3339, as in 2026-11-24T12:00:00Z.")]
 
 

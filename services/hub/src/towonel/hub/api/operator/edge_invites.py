@@ -1,6 +1,5 @@
 """Endpoints of edge invites: each allows one edge to register."""
 
-from fastapi import APIRouter
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.api.edge_invites import EdgeInviteIn, EdgeInviteItem, EdgeInviteList, EdgeInviteOut
@@ -9,6 +8,7 @@ from towonel.hub.api.http.auth import Operator, Viewer
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.idempotency import Idempotent, idempotent
 from towonel.hub.api.http.parameters import InviteId, LongPage, parse_id
+from towonel.hub.api.http.router import create_router
 from towonel.hub.api.presenters.tenants import to_edge_invite_item
 from towonel.hub.context import HubDep
 from towonel.hub.operations import edge_invites as operations
@@ -18,7 +18,7 @@ from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied
 from towonel.wire.tokens import EdgeToken
 
-router = APIRouter(prefix="/v1/edge-invites", tags=["edge invites"])
+router = create_router("/v1/edge-invites", tags=["edge invites"])
 
 
 @router.post("", responses=error_responses(400, 409))

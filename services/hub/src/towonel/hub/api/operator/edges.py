@@ -1,18 +1,17 @@
 """Endpoints of registered edges, for operators."""
 
-from fastapi import APIRouter
-
 from towonel.api.edges import EdgeItem, EdgeList
 from towonel.hub.api.http.auth import Viewer
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import HexId, LongPage, parse_hex
+from towonel.hub.api.http.router import create_router
 from towonel.hub.api.presenters.routing import to_edge_item
 from towonel.hub.context import HubDep
 from towonel.hub.operations.register_edge import active_edge_names
 from towonel.hub.store import edges as store
 from towonel.wire.errors import Code, Denied
 
-router = APIRouter(prefix="/v1/edges", tags=["edges"])
+router = create_router("/v1/edges", tags=["edges"])
 
 
 @router.get("", responses=error_responses(400))

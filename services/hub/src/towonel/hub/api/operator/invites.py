@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.api.invites import (
@@ -21,6 +21,7 @@ from towonel.hub.api.http.auth import IfMatch, Operator, Viewer, check_version, 
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.idempotency import Idempotent, idempotent
 from towonel.hub.api.http.parameters import InviteId, LongPage, Pattern, Text, parse_id
+from towonel.hub.api.http.router import create_router
 from towonel.hub.api.presenters.tenants import to_invite_detail, to_invite_items
 from towonel.hub.context import Hub, HubDep
 from towonel.hub.core.invites import parse_patterns
@@ -34,7 +35,7 @@ from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied
 from towonel.wire.tokens import InviteToken
 
-router = APIRouter(prefix="/v1/invites", tags=["invites"])
+router = create_router("/v1/invites", tags=["invites"])
 
 
 @router.post("", responses=error_responses(400, 409))

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.api.ports import (
@@ -17,6 +17,7 @@ from towonel.hub.api.http.auth import Caller, TenantOperator, TenantViewer, View
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.idempotency import Idempotent, idempotent
 from towonel.hub.api.http.parameters import InviteId, OfTenant, Page, parse_id
+from towonel.hub.api.http.router import create_router
 from towonel.hub.api.presenters.tenants import to_reservation
 from towonel.hub.context import HubDep
 from towonel.hub.operations import reserve_ports as operations
@@ -25,7 +26,7 @@ from towonel.hub.store import tenants
 from towonel.hub.store.tables import REVOKED, InviteRow, ReservationRow
 from towonel.wire.errors import Code, Denied
 
-router = APIRouter(prefix="/v1/ports", tags=["ports"])
+router = create_router("/v1/ports", tags=["ports"])
 MAX_AVAILABLE = 200
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from towonel.api.agents import AgentItem, AgentPage
 from towonel.api.services import (
@@ -15,6 +15,7 @@ from towonel.api.services import (
 from towonel.hub.api.http.auth import TenantViewer
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import HexId, OfTenant, Page, RouteKey, Text, parse_hex
+from towonel.hub.api.http.router import create_router
 from towonel.hub.api.presenters.routing import (
     service_key,
     to_agent_items,
@@ -30,7 +31,7 @@ from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
 
-router = APIRouter(prefix="/v1")
+router = create_router("/v1")
 FIRST_AGENTS = Paging(limit=100)
 Kind = Annotated[ServiceKind | None, Query(description="Only of this kind.")]
 

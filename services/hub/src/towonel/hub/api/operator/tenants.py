@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towonel.api.tenants import (
@@ -16,6 +16,7 @@ from towonel.api.tenants import (
 from towonel.hub.api.http.auth import Caller, IfMatch, Operator, TenantViewer, check_version, etag
 from towonel.hub.api.http.errors import error_responses
 from towonel.hub.api.http.parameters import HexId, Page, Text, parse_hex
+from towonel.hub.api.http.router import create_router
 from towonel.hub.api.presenters.routing import to_agent_items
 from towonel.hub.api.presenters.tenants import to_port_range, to_tenant_item
 from towonel.hub.context import Hub, HubDep
@@ -26,7 +27,7 @@ from towonel.hub.store.tables import PENDING, REVOKED, InviteRow
 from towonel.wire.errors import Code, Denied
 from towonel.wire.ids import TenantId
 
-router = APIRouter(prefix="/v1/tenants", tags=["tenants"])
+router = create_router("/v1/tenants", tags=["tenants"])
 MAX_LISTED_AGENTS = 100
 
 
