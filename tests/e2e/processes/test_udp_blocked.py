@@ -68,6 +68,16 @@ async def test_clients_are_served_over_lanes_and_the_agent_says_why(
     assert wall.dropped > 0
 
 
+async def read_slowly(reader: asyncio.StreamReader, seconds: float) -> bytes:
+    """Read a little now and then for so long."""
+    loop = asyncio.get_running_loop()
+    data, until = bytearray(), loop.time() + seconds
+    while loop.time() < until:
+        data += await reader.readexactly(MIB // 64)
+        await asyncio.sleep(0.05)
+    return bytes(data)
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("mode", ["auto", "tls"])
 async def test_a_download_over_a_lane_outlives_a_minute_without_udp(
@@ -77,22 +87,16 @@ async def test_a_download_over_a_lane_outlives_a_minute_without_udp(
     hostname: str,
     mode: str,
 ) -> None:
-    stack, wall = firewall
+    (stack, wall), size = firewall, 64 * MIB
     wall.passes_udp = True
     agent = await start_agent(stack, hostname, origin.port, mode)
-    client, size, found = (
-        Client(stack.edge_port, certificates.client(), hostname),
-        64 * MIB,
-        sha256(),
-    )
+    client = Client(stack.edge_port, certificates.client(), hostname)
     async with client.connect() as (reader, writer):
         writer.write(f"source {size}\n".encode())
         wall.passes_udp = False
-        for _ in range(60 * 5):
-            found.update(await reader.readexactly(MIB // 8))
-            await asyncio.sleep(0.2)
+        found = await read_slowly(reader, 60)
         assert await agent.metric("towonel_agent_links_by_tcp") == 1
         wall.passes_udp = True
-        found.update(await reader.readexactly(size - 60 * 5 * MIB // 8))
+        found += await reader.readexactly(size - len(found))
 
-    assert found.hexdigest() == expected_digest(size)
+    assert sha256(found).hexdigest() == expected_digest(size)
