@@ -16,7 +16,7 @@ PURE_CODE := '*/towonel/wire/*,*/towonel/identity/*,*/core/*,*/runtime/addresses
 # Tests start hundreds of processes: none of them compiles what another has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help python install setup tools demo test soak format lint types mypy basedpyright arch cover e2e docs bench bench-hub bench-edges check clean
+.PHONY: help python install setup tools demo test soak format lint types mypy basedpyright arch cover e2e docs bench bench-hub bench-edges bench-routes check clean
 
 help: ## Show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
@@ -91,6 +91,9 @@ bench-hub: setup tools ## A hub with 10 000 tenants and 100 000 services, SQLite
 
 bench-edges: setup tools ## Time from a change to the last of many edges, over two hubs
 	@PYTHONPATH=tests $(RUN) python bench/edges.py $(BENCH_ARGS)
+
+bench-routes: setup ## Route table of an edge, from ten names to a million: look-ups, memory, pauses
+	@PYTHONPATH=tests $(RUN) python bench/route_table.py $(BENCH_ARGS)
 
 check: lint types arch cover ## Everything that must be green before a change lands
 

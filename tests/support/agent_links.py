@@ -7,8 +7,9 @@ from collections.abc import AsyncGenerator, Sequence
 from support.tunnel import SERVICE, grant_of, new_key
 
 from towonel.agent.core.services import Origin, ProxyProtocol, Service, tabulate_origins
-from towonel.agent.lane_metrics import LaneMetrics
-from towonel.agent.lanes import Lanes
+from towonel.agent.data_plane.client_memory import ClientMemory
+from towonel.agent.data_plane.lane_metrics import LaneMetrics
+from towonel.agent.data_plane.lanes import Lanes
 from towonel.agent.links import Links
 from towonel.agent.metrics import Metrics
 from towonel.agent.origin_dialer import OriginDialer
@@ -32,10 +33,12 @@ async def linking(
     key, resolver, metrics = new_key(), Resolver(), metrics or Metrics()
     services = [Service(SERVICE, Origin("127.0.0.1", 1, ProxyProtocol.NONE))]
     start, counts, origin_log = Start(1, 1, 1), LaneMetrics(metrics), OriginLog()
-    lanes = Lanes(services, start, resolver, counts, health, origin_log, kinds=kinds)
     table, dialer = tabulate_origins(services), OriginDialer(resolver, 1)
     origins = Origins(table, dialer, metrics, max_streams=1)
-    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), contextlib.AsyncExitStack() as exits:
+        clients = exits.enter_context(contextlib.closing(ClientMemory(1)))
+        lanes = Lanes(services, start, resolver, counts, health, origin_log, clients, kinds=kinds)
+        tasks = await exits.enter_async_context(asyncio.TaskGroup())
         links = Links(
             *(tasks, key, [SERVICE], origins, lanes, resolver), *(metrics, health, timing)
         )

@@ -2,7 +2,7 @@
 
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import replace
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from support.lane_peers import LanePeer, accept_lane
 from support.relay import SECRET, SESSION, WAIT_S
 from support.tunnel import PREAMBLE
 
+from towonel.agent.data_plane.client_memory import ClientMemory
 from towonel.agent.worker import messages
 from towonel.agent.worker.messages import Message, OriginFacts, Session, Start
 from towonel.agent.worker.worker import Worker
@@ -89,7 +90,8 @@ class AgentWorker:
         self._thread = ThreadPoolExecutor(1)
         self.worker = Worker(Channel(other), Loop(), Memory(PipePool()), report_s=0.05)
         self.running = self._thread.submit(self.worker.run)
-        self.tell(Start(timeout_s, most, WAIT_S))
+        self.clients = ClientMemory(2)
+        self.tell(Start(timeout_s, most, WAIT_S, workers=2), [self.clients.duplicate()])
         self.tell(messages.Origins(origins))
         self.server = socket.create_server(("127.0.0.1", 0))
         port = self.server.getsockname()[1]
@@ -97,12 +99,13 @@ class AgentWorker:
             Session(
                 *(SESSION, SECRET, EDGE_ID, CERTIFICATE_HASH),
                 *("127.0.0.1", port, "edge.example.eu", ("lane",)),
+                wanted=2,
             )
         )
         self.lanes = [accept_lane(self.server) for _ in range(2)]
 
-    def tell(self, message: Message) -> None:
-        self.channel.send(message.kind, messages.encode(message))
+    def tell(self, message: Message, descriptors: Sequence[int] = ()) -> None:
+        self.channel.send(message.kind, messages.encode(message), descriptors)
 
     def hear[M: Message](self, kind: type[M], when: Callable[[M], object] = lambda _: True) -> M:
         """Wait for a message of a kind, and return it."""
@@ -115,14 +118,16 @@ class AgentWorker:
             assert ready, f"there is no {kind.kind}"
             self._heard += map(messages.decode, self.channel.receive())
 
-    def open(self, hostname: str, first: bytes = b"hello", lane: int = 0) -> LaneClient:
-        """Open the first use of a lane for a client."""
+    def open(
+        self, hostname: str, first: bytes = b"hello", lane: int = 0, use: int = 1
+    ) -> LaneClient:
+        """Open a use of a lane for a client."""
         preamble = replace(
             PREAMBLE,
             service=ServiceKey(ServiceKind.HTTPS, hostname),
             authority=Hostname(hostname),
         )
-        return self.open_with(lane_open.encode(LaneOpen(preamble, first)), lane)
+        return self.open_with(lane_open.encode(LaneOpen(preamble, first)), lane, use)
 
     def open_with(self, content: bytes, lane: int = 0, use: int = 1) -> LaneClient:
         """Open a use with any content."""
@@ -138,3 +143,4 @@ class AgentWorker:
         self.server.close()
         self.running.result(WAIT_S)
         self._thread.shutdown()
+        self.clients.close()

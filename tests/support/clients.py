@@ -96,6 +96,18 @@ def client_hello(hostname: str) -> bytes:
     return outgoing.read()
 
 
+def early_hello(hostname: str) -> bytes:
+    """The same of a client that says that requests follow at once (RFC 8446 §4.2.10)."""
+    hello = bytearray(client_hello(hostname) + b"\x00\x2a\x00\x00")
+    at = 43 + 1 + hello[43]  # after the session id
+    at += 2 + int.from_bytes(hello[at : at + 2])
+    at += 1 + hello[at]
+    for start, size in ((3, 2), (6, 3), (at, 2)):
+        length = int.from_bytes(hello[start : start + size]) + 4
+        hello[start : start + size] = length.to_bytes(size)
+    return bytes(hello)
+
+
 async def alert_of(port: int, sent: bytes, within_s: float = 15.0) -> bytes:
     """Send bytes to the edge, and return all it says before it closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -1,11 +1,14 @@
-"""Firewall in front of an edge: it lets TCP pass, and UDP only once it is told to."""
+"""Firewall in front of an edge: it lets TCP pass until it cuts it, and UDP only once it is told to."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+import socket
+import struct
+from collections.abc import AsyncGenerator, Callable
 from typing import override
 
 type Address = tuple[str, int]
+_RESET = struct.pack("ii", 1, 0)
 
 
 class Firewall(asyncio.DatagramProtocol):
@@ -26,6 +29,7 @@ class Firewall(asyncio.DatagramProtocol):
         self._agents: asyncio.DatagramTransport | None = None
         self._opening: set[asyncio.Task[None]] = set()
         self._ways: dict[Address, asyncio.DatagramTransport] = {}
+        self._newest: tuple[asyncio.StreamWriter, ...] = ()
 
     @contextlib.asynccontextmanager
     async def run(self, port: int) -> AsyncGenerator[None]:
@@ -41,6 +45,13 @@ class Firewall(asyncio.DatagramProtocol):
             server.close()
             for transport in (self._agents, *self._ways.values()):
                 transport.close()
+
+    def cut(self) -> None:
+        """Reset, on both sides, the connection of TCP by which the edge has sent something last."""
+        for writer in self._newest:
+            sock: socket.socket = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            writer.transport.abort()
 
     @override
     def datagram_received(self, data: bytes, addr: Address) -> None:
@@ -60,10 +71,14 @@ class Firewall(asyncio.DatagramProtocol):
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            to_edge = await asyncio.open_connection(*self._edge)
+            from_edge, to_edge = await asyncio.open_connection(*self._edge)
+
+            def note() -> None:
+                self._newest = writer, to_edge
+
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_pump(reader, to_edge[1]))
-                tasks.create_task(_pump(to_edge[0], writer))
+                tasks.create_task(_pump(reader, to_edge))
+                tasks.create_task(_pump(from_edge, writer, note))
 
 
 class _Answers(asyncio.DatagramProtocol):
@@ -80,10 +95,15 @@ class _Answers(asyncio.DatagramProtocol):
             self._agents.sendto(data, self._agent)
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    note: Callable[[], object] = lambda: None,
+) -> None:
     try:
         with contextlib.suppress(OSError):
             while data := await reader.read(65_536):
+                note()
                 writer.write(data)
                 await writer.drain()
     finally:

@@ -142,16 +142,16 @@ class OwnProcess:
         What it shares with the process that it was forked from counts before and after it is
         written to: only memory that it takes makes this grow.
         """
-        return sum(map(_resident_bytes, [self.process.pid, *self.workers()]))
+        return sum(map(resident_bytes_of, [self.process.pid, *self.workers()]))
 
     def workers(self) -> list[int]:
         """Return the processes that it has started."""
         return fork_server.workers_of(self.process.pid)
 
 
-def _resident_bytes(pid: int) -> int:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])  # without a walk through them
-    return pages * PAGE_BYTES
+def resident_bytes_of(pid: int) -> int:
+    """Return the resident memory of a process, without a walk through its pages."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
 
 
 async def execute(program: str, environ: Mapping[str, str], output: Path) -> Process:

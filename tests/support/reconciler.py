@@ -3,15 +3,16 @@
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from typing import override
 
 import httpx
 from support.hub import TestHub, new_key
 
 from towonel.agent.core.services import Service, parse_services, tabulate_origins
-from towonel.agent.lane_metrics import LaneMetrics
-from towonel.agent.lanes import Lanes
+from towonel.agent.data_plane.client_memory import ClientMemory
+from towonel.agent.data_plane.lane_metrics import LaneMetrics
+from towonel.agent.data_plane.lanes import Lanes
 from towonel.agent.links import Links
 from towonel.agent.metrics import Metrics
 from towonel.agent.origin_dialer import OriginDialer
@@ -70,25 +71,28 @@ async def agent(
     tenant = TenantKey.from_seed(token.seed)
     dialer = OriginDialer(resolver, timeout_s=1)
     origins = Origins(tabulate_origins(services), dialer, metrics, max_streams=1)
-    lanes = make_lanes(services, resolver, metrics, health)
     hub.clock.now_ms += 1  # another agent's request at the same time would be a replay
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        keys = [service.key for service in services]
-        links = Links(tasks, key, keys, origins, lanes, resolver, metrics, health, LinkTiming())
-        client, identity = hub.client(None, way), AgentIdentity(token, tenant, key, "default")
-        publisher = Publisher(client, tenant, key.public, "default", services, health, metrics)
-        reconciler = Reconciler(client, identity, publisher, links, None, health, timing)
-        running = tasks.create_task(reconciler.run())
-        yield Agent(key, reconciler, publisher, links, health, metrics, running)
-        running.cancel()
-        links.close()
+    with make_lanes(services, resolver, metrics, health) as lanes:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            keys = [service.key for service in services]
+            links = Links(tasks, key, keys, origins, lanes, resolver, metrics, health, LinkTiming())
+            client, identity = hub.client(None, way), AgentIdentity(token, tenant, key, "default")
+            publisher = Publisher(client, tenant, key.public, "default", services, health, metrics)
+            reconciler = Reconciler(client, identity, publisher, links, None, health, timing)
+            running = tasks.create_task(reconciler.run())
+            yield Agent(key, reconciler, publisher, links, health, metrics, running)
+            running.cancel()
+            links.close()
 
 
+@contextlib.contextmanager
 def make_lanes(
     services: Sequence[Service], resolver: Resolver, metrics: Metrics, health: Health
-) -> Lanes:
+) -> Generator[Lanes]:
     """Lanes of an agent that no edge offers any."""
-    return Lanes(services, Start(1, 1, 1), resolver, LaneMetrics(metrics), health, OriginLog())
+    start, counts = Start(1, 1, 1), LaneMetrics(metrics)
+    with contextlib.closing(ClientMemory(1)) as clients:
+        yield Lanes(services, start, resolver, counts, health, OriginLog(), clients)
 
 
 async def grant_of(agent: Agent) -> bytes:

@@ -273,7 +273,7 @@ class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
         self.reports.append(code)
 
     @override
-    def on_lanes_recovered(self, session: AgentLaneSession) -> None:
+    def on_lanes_working(self, session: AgentLaneSession) -> None:
         self.reports.append(None)
 
 

@@ -129,6 +129,22 @@ def test_descriptors_that_find_no_room_are_counted_and_their_message_is_dropped(
     assert open_descriptors() == before
 
 
+def test_a_vital_message_whose_descriptor_finds_no_room_is_an_error() -> None:
+    one, other = Channel.pair()
+    end = Channel(other, vital=frozenset({"table"}))
+    for kind in ("client", "table"):
+        one.send(kind, {}, [os.open(NULL, os.O_RDONLY) for _ in range(4)])
+    before = open_descriptors()
+    with use_up_descriptors(), pytest.raises(ProtocolError) as caught:
+        list(end.receive())
+
+    assert caught.value.code is Code.OVERLOADED
+    assert "for table" in caught.value.detail
+    assert open_descriptors() == before
+    one.close()
+    end.close()
+
+
 def test_closing_closes_what_was_not_sent() -> None:
     one, other = Channel.pair()
     before = len(open_descriptors())

@@ -209,6 +209,19 @@ def test_an_edge_that_wants_lanes_without_end_gets_512_idle_ones(relay: Relay) -
     assert not relay.agent.session.dials
 
 
+def test_of_several_workers_each_has_its_part_of_the_limits(agent: Relay) -> None:
+    agent.agent.lanes.workers = 3
+    dial(agent, agent.edge.acceptor.address)
+
+    def want() -> int:
+        agent.agent.lanes.set_wanted(SESSION, 1_000_000)
+        return len(agent.agent.session.dials)
+
+    assert agent.calls.call(want) == 22
+    agent.wait(lambda: len(agent.edge.session.idle) == 171)
+    assert not agent.agent.session.dials
+
+
 def test_lanes_in_use_are_no_part_of_the_limit_and_are_replaced(relay: Relay) -> None:
     relay.calls.call(lambda: relay.agent.lanes.set_wanted(SESSION, 600))
     relay.wait(lambda: len(relay.edge.session.idle) == 512)
@@ -322,6 +335,15 @@ def test_lanes_come_back_when_the_edge_admits_them_again(agent: Relay) -> None:
     agent.wait(lambda: len(agent.edge.session.idle) == 1)
     agent.wait(lambda: agent.agent.reports == [Code.WRONG_EDGE, None])
     assert agent.agent.session.choice.failures == 0
+
+
+def test_the_first_lane_that_works_is_reported_and_no_other(agent: Relay) -> None:
+    dial(agent, agent.edge.acceptor.address)
+    agent.wait(lambda: agent.agent.reports == [None])
+    agent.calls.call(lambda: agent.agent.lanes.set_wanted(SESSION, 5))
+    agent.wait(lambda: sum(lane._worked for lane in agent.agent.session.idle) == 5)
+
+    assert agent.agent.reports == [None]
 
 
 def test_a_lost_lane_is_dialed_again(agent: Relay) -> None:

@@ -7,6 +7,7 @@ import random
 import signal
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import override
 
@@ -148,6 +149,41 @@ async def test_a_message_to_a_lost_worker_is_dropped_with_its_descriptors() -> N
 
         with os.fdopen(reader, "rb") as file:
             assert file.read() == b""
+
+
+async def test_messages_to_a_worker_that_is_lost_and_has_not_exited_do_not_harm_the_next() -> None:
+    async with supervised(start=lambda channel: start_chatty(channel, control)) as control:
+        worker = await control.started()
+        os.kill(worker.pid, signal.SIGKILL)
+
+        assert (await control.losses.get()).endswith("exit code -9")
+        again = await control.started()
+        again.send("say", {"number": 7})
+        assert (await control.messages.get()).fields == {"number": 7}
+
+
+@dataclass
+class ChattyProcess:
+    """Process whose control goes on sending until it has exited."""
+
+    process: WorkerProcess
+    control: Recorder
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    async def wait(self) -> int:
+        for number in range(3):
+            self.control.workers[-1].send("say", {"number": number})
+        return await self.process.wait()
+
+    def kill(self) -> None:
+        self.process.kill()
+
+
+async def start_chatty(channel: socket.socket, control: Recorder) -> WorkerProcess:
+    return ChattyProcess(await START(channel), control)
 
 
 async def test_a_worker_that_cannot_be_started_is_tried_again() -> None:

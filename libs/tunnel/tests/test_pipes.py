@@ -186,3 +186,19 @@ async def test_a_relay_that_is_cancelled_ends_both_sides() -> None:
 
         assert await outcome(read_all(client)) is not None
         assert await outcome(read_all(origin)) is not None
+
+
+@pytest.mark.parametrize("orderly", [False, True])
+async def test_only_an_orderly_close_is_an_end_to_the_far_side(orderly: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = socket.create_connection(server.getsockname())
+        far, _ = server.accept()
+    pipe = SocketPipe(near)
+    with far:
+        if orderly:
+            await pipe.close()
+            assert far.recv(1) == b""
+        else:
+            near.close()  # as the kernel does where the process is killed
+            with pytest.raises(ConnectionResetError):
+                far.recv(1)

@@ -92,6 +92,24 @@ def test_a_name_may_have_an_underscore() -> None:
     assert found == ClientHello(Hostname("my_app.example.eu"))
 
 
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (records(GOOD), True),
+        (records(GOOD, 7, 1), True),
+        (records(GOOD) + b"\x17\x03\x03\0\x01!", False),
+        (records(GOOD) + b"\x16\x03\x03\0\x05!", False),
+        (records(handshake(server_name(NAME.encode()), (42, b""))), False),
+    ],
+    ids=["one record", "three records", "and data", "and a part of a record", "early data"],
+)
+def test_only_a_hello_that_is_alone_may_happen_twice(data: bytes, expected: bool) -> None:
+    found = clienthello.read(data)
+
+    assert isinstance(found, ClientHello)
+    assert clienthello.may_happen_twice(found, data) is expected
+
+
 def test_with_encrypted_client_hello_the_outer_name_is_read() -> None:
     found = clienthello.read(records(handshake(server_name(NAME.encode()), (0xFE0D, b"sealed"))))
 

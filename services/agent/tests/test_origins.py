@@ -10,8 +10,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 from support.origins import silent_port
-from support.tunnel import PREAMBLE, SERVICE, listening_edge
+from support.tunnel import PREAMBLE, SERVICE, listening_edge, until
 
+from towonel.agent.core.client_counts import ClientCounts
 from towonel.agent.core.services import Origin, ProxyProtocol, Service, tabulate_origins
 from towonel.agent.metrics import Metrics
 from towonel.agent.origin_dialer import OriginDialer
@@ -43,13 +44,15 @@ def origins(
     timeout_s: float = 5.0,
     max_streams: int = 10,
     resolver: Resolver | None = None,
+    counts: ClientCounts | None = None,
 ) -> Origins:
     services = [
         Service(SERVICE, Origin(host, port, proxied)),
         Service(BESIDE, Origin("127.0.0.1", port, proxied)),
     ]
     dialer = OriginDialer(resolver or Resolver(), timeout_s)
-    return Origins(tabulate_origins(services), dialer, Metrics(), max_streams=max_streams)
+    table = tabulate_origins(services)
+    return Origins(table, dialer, Metrics(), max_streams=max_streams, counts=counts)
 
 
 def resolver_of(*answers: str) -> Resolver:
@@ -287,3 +290,20 @@ async def test_a_stream_too_many_is_sent_elsewhere(echo_port: int) -> None:
 
         assert await refusal(session) is Code.OVERLOADED
         await first.close()
+
+
+async def test_clients_of_workers_and_streams_are_counted_together(echo_port: int) -> None:
+    rows = [memoryview(bytearray(4)).cast("I") for _ in range(2)]
+    worker = ClientCounts(rows, 1)
+    worker.put(1)
+    async with agent(origins(echo_port, max_streams=2, counts=ClientCounts(rows, 0))) as session:
+        first = await open_stream(session)
+
+        assert worker.elsewhere == 1
+        assert await refusal(session) is Code.OVERLOADED
+        worker.put(0)
+        second = await open_stream(session)
+        assert worker.elsewhere == 2
+        for stream in (first, second):
+            await stream.close()
+        await until(lambda: worker.elsewhere == 0)

@@ -62,6 +62,16 @@ def test_a_mode_of_lanes_that_there_is_not_is_refused() -> None:
     assert load(AgentSettings, GOOD).lanes is LaneMode.AUTO
 
 
+@pytest.mark.parametrize("value", ["0", "65", "two"])
+def test_a_number_of_workers_that_makes_no_sense_is_refused(value: str) -> None:
+    with pytest.raises(SettingsError, match=r"^TOWONEL_AGENT_WORKERS: ") as caught:
+        load(AgentSettings, GOOD | {"TOWONEL_AGENT_WORKERS": value})
+
+    assert len(caught.value.problems) == 1
+    assert load(AgentSettings, GOOD | {"TOWONEL_AGENT_WORKERS": "64"}).workers == 64
+    assert load(AgentSettings, GOOD).workers == 1
+
+
 @pytest.mark.parametrize("value", ["", "[]"])
 def test_an_agent_without_a_service_is_questioned(value: str) -> None:
     (warning,) = load(AgentSettings, GOOD | {"TOWONEL_AGENT_SERVICES": value}).warnings

@@ -75,6 +75,9 @@ class NobodyConnected:
     def change_routes(self, delta: RouteDelta, changed: Collection[str]) -> None:
         pass
 
+    async def replace_routes(self, delta: RouteDelta) -> None:
+        raise AssertionError("no table here is large")
+
 
 @dataclass
 class Following:

@@ -9,7 +9,7 @@ from support.origins import Certificates, CommandOrigin, digest, expected_digest
 from support.stack import Stack, running_stack, service, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.processes]
-CLIENTS, SIZE = 40, 300_000
+WORKERS, CLIENTS, SIZE = 4, 40, 300_000
 
 
 async def download(client: Client) -> str:
@@ -34,19 +34,14 @@ async def are_counted(stack: Stack) -> bool:
     return by_lane == at_agent and in_all == 2 * CLIENTS
 
 
-@pytest.mark.parametrize("workers", [2, 4])
 async def test_clients_of_all_workers_get_their_bytes_over_lanes(
-    tmp_path: Path,
-    origin: CommandOrigin,
-    certificates: Certificates,
-    hostname: str,
-    workers: int,
+    tmp_path: Path, origin: CommandOrigin, certificates: Certificates, hostname: str
 ) -> None:
-    environ = {"TOWONEL_EDGE_LISTEN_WORKERS": str(workers)}
+    environ = {"TOWONEL_EDGE_LISTEN_WORKERS": str(WORKERS)}
     async with running_stack("processes", tmp_path, **environ) as stack:
         token = await stack.invite(hostname)
         agent = await stack.start_agent(token, service(hostname, origin.port))
-        await agent.reaches(workers, "towonel_agent_lanes", state="idle")
+        await agent.reaches(WORKERS, "towonel_agent_lanes", state="idle")
         client = Client(stack.edge_port, certificates.client(), hostname)
         found = [await asyncio.gather(*(download(client) for _ in range(CLIENTS))) for _ in (1, 2)]
         assert {one for some in found for one in some} == {expected_digest(SIZE)}

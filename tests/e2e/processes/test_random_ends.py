@@ -6,15 +6,16 @@ import random
 import socket
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
 from support.clients import client_hello
 from support.origins import listening
 from support.programs import OwnProcess
-from support.stack import Stack, service, until
+from support.stack import Stack, running_stack, service, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 AT_ONCE = 40
@@ -119,8 +120,8 @@ async def converse(port: int, hello: bytes, number: int) -> str:
         writer.close()
 
 
-async def converse_all(port: int, hello: bytes, count: int) -> Counter[str]:
-    """Play the scripts of so many connections, some at once."""
+async def converse_all(port: int, hello: bytes, numbers: Iterable[int]) -> Counter[str]:
+    """Play the scripts of connections of these numbers, some at once."""
     seen, places = Counter[str](), asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int) -> None:
@@ -128,7 +129,7 @@ async def converse_all(port: int, hello: bytes, count: int) -> Counter[str]:
             seen[await converse(port, hello, number)] += 1
 
     async with asyncio.TaskGroup() as tasks:
-        for number in range(count):
+        for number in numbers:
             tasks.create_task(one(number))
     return seen
 
@@ -154,29 +155,97 @@ def descriptors(stack: Stack) -> list[int]:
     return [sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()) for pid in pids]
 
 
-@pytest.mark.parametrize("count", [150, pytest.param(20_000, marks=pytest.mark.soak)])
-async def test_connections_that_end_in_random_ways_lose_leak_and_mix_up_nothing(
-    stack: Stack, hostname: str, count: int
-) -> None:
+@dataclass(frozen=True)
+class Counts:
+    """What edge and agent have counted of their clients: how many, and bytes in each direction."""
+
+    clients: float
+    to_origins: float
+    to_clients: float
+
+    def __sub__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.clients - other.clients,
+            self.to_origins - other.to_origins,
+            self.to_clients - other.to_clients,
+        )
+
+
+async def count_all(stack: Stack) -> tuple[Counts, Counts]:
+    """Return the counts of the edge, and of the agent."""
+    (edge,), (agent,) = stack.edges, stack.agents
+    carried = partial(agent.metric, "towonel_agent_bytes_total")
+    return Counts(
+        await edge.metric("towonel_edge_connections_served_total"),
+        await edge.metric("towonel_edge_bytes_in_total"),
+        await edge.metric("towonel_edge_bytes_out_total"),
+    ), Counts(
+        await agent.metric("towonel_agent_clients_total"),
+        await carried(direction="edge_to_origin"),
+        await carried(direction="origin_to_edge"),
+    )
+
+
+async def settle(stack: Stack, origin: Origin) -> None:
+    """Wait until no connection is left anywhere."""
+
+    async def nothing_left() -> bool:
+        clients = await stack.edges[0].metric("towonel_edge_active_connections")
+        streams = await stack.agents[0].metric("towonel_agent_streams_active")
+        in_use = await stack.edges[0].metric("towonel_edge_lanes", state="in_use")
+        return not (clients or streams or in_use or origin.active)
+
+    await until(nothing_left)
+
+
+async def check_ends(stack: Stack, hostname: str, count: int) -> None:
+    """Play so many scripts, and check what came of them, and that nothing is left."""
     hello = client_hello(hostname)
     async with playing(hello) as (origin, port):
         agent = await stack.start_agent(await stack.invite(hostname), service(hostname, port))
-        await converse_all(stack.edge_port, hello, AT_ONCE)
+        await converse_all(stack.edge_port, hello, range(AT_ONCE))
         before = descriptors(stack)
         origin.seen.clear()
-        seen = await converse_all(stack.edge_port, hello, count)
-
-        async def nothing_left() -> bool:
-            clients = await stack.edges[0].metric("towonel_edge_active_connections")
-            streams = await agent.metric("towonel_agent_streams_active")
-            return not (clients or streams or origin.active)
-
-        await until(nothing_left)
+        seen = await converse_all(stack.edge_port, hello, range(count))
+        await settle(stack, origin)
         after, lanes = descriptors(stack), await agent.metric("towonel_agent_lanes")
+        await check_counts(stack, hello, origin, count // 8)
 
     assert set(seen) <= {"whole", "has reset", "was reset", "refused"}
     assert set(origin.seen) <= {*seen, "ConnectionResetError"}
     assert sum(seen.values()) == count
-    assert (
-        max(b - a for a, b in zip(before, after, strict=True)) <= lanes
-    )  # which are kept for a minute
+    # Lanes are kept for a minute.
+    assert max(b - a for a, b in zip(before, after, strict=True)) <= lanes
+
+
+async def check_counts(stack: Stack, hello: bytes, origin: Origin, count: int) -> None:
+    """Check that edge and agent count the same of connections that end in order."""
+    numbers = [number for number in range(count) if "resets" not in Script.of(number).ending]
+    before = await count_all(stack)
+    await converse_all(stack.edge_port, hello, numbers)
+    await settle(stack, origin)
+
+    async def are_equal() -> bool:
+        edge, agent = [now - then for now, then in zip(await count_all(stack), before, strict=True)]
+        return edge == agent and edge.clients == len(numbers)
+
+    await until(are_equal)
+
+
+@pytest.mark.parametrize("count", [150, pytest.param(20_000, marks=pytest.mark.soak)])
+async def test_connections_that_end_in_random_ways_lose_leak_and_mix_up_nothing(
+    stack: Stack, hostname: str, count: int
+) -> None:
+    await check_ends(stack, hostname, count)
+
+
+@pytest.mark.parametrize(
+    ("workers", "count"),
+    [(2, 150), *(pytest.param(workers, 20_000, marks=pytest.mark.soak) for workers in (1, 2, 4))],
+)
+async def test_so_do_those_of_several_workers(
+    tmp_path: Path, hostname: str, workers: int, count: int
+) -> None:
+    several = {"TOWONEL_EDGE_LISTEN_WORKERS": str(workers)}
+    async with running_stack("processes", tmp_path, **several) as stack:
+        await check_ends(stack, hostname, count)

@@ -1,6 +1,8 @@
 """UDP blocked between agent and edge: the session goes over TCP, and clients over lanes, until UDP is back."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,33 @@ async def test_clients_are_served_over_lanes_and_the_agent_says_why(
     assert "1 of 1 links go over TCP" in ready
     assert "is UDP blocked?" in ready
     assert wall.dropped > 0
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("mode", ["auto", "tls"])
+async def test_a_download_over_a_lane_outlives_a_minute_without_udp(
+    firewall: tuple[Stack, Firewall],
+    origin: CommandOrigin,
+    certificates: Certificates,
+    hostname: str,
+    mode: str,
+) -> None:
+    stack, wall = firewall
+    wall.passes_udp = True
+    agent = await start_agent(stack, hostname, origin.port, mode)
+    client, size, found = (
+        Client(stack.edge_port, certificates.client(), hostname),
+        64 * MIB,
+        sha256(),
+    )
+    async with client.connect() as (reader, writer):
+        writer.write(f"source {size}\n".encode())
+        wall.passes_udp = False
+        for _ in range(60 * 5):
+            found.update(await reader.readexactly(MIB // 8))
+            await asyncio.sleep(0.2)
+        assert await agent.metric("towonel_agent_links_by_tcp") == 1
+        wall.passes_udp = True
+        found.update(await reader.readexactly(size - 60 * 5 * MIB // 8))
+
+    assert found.hexdigest() == expected_digest(size)

@@ -152,6 +152,26 @@ def test_a_client_too_many_is_sent_elsewhere(origin: socket.socket) -> None:
             assert agent.open("a.eu", lane=1).refusal() is Code.OVERLOADED
 
 
+def test_clients_of_all_processes_count_and_one_that_is_gone_makes_room(
+    origin: socket.socket,
+) -> None:
+    with worker(facts("a.eu", origin.getsockname()), most=4) as agent:
+        counts = agent.clients.counts
+        counts.put(3)  # by stream
+        client = agent.open("a.eu")
+        with accept(origin) as taken:
+            assert taken.recv(100) == b"hello"
+            assert counts.elsewhere == 1
+            assert agent.open("a.eu", lane=1).refusal() is Code.OVERLOADED
+        client.end()
+        assert client.read_all() == b""
+        agent.hear(Counters, lambda counters: counters.completed)
+        assert counts.elsewhere == 0
+        counts.put(4)
+        assert agent.open_with(b"\x00junk", lane=1, use=2).refusal() is Code.BAD_PREAMBLE
+        assert agent.open("a.eu", lane=0, use=2).refusal() is Code.OVERLOADED
+
+
 def test_a_client_that_leaves_while_its_origin_is_dialled_is_forgotten() -> None:
     with (
         silent_port("127.0.0.1") as port,
@@ -165,6 +185,7 @@ def test_a_client_that_leaves_while_its_origin_is_dialled_is_forgotten() -> None
     assert kind is FrameType.RESET, "the lane's last frame of the use"
     assert counted.active == 0
     assert dict(counted.errors) == {Code.CLIENT_CLOSED: 1}
+    assert agent.clients.counts.elsewhere == 0
 
 
 def test_a_reset_of_the_origin_is_a_reset_with_its_code(origin: socket.socket) -> None:

@@ -23,7 +23,9 @@ def travel(message: Message, **more: object) -> Message:
     "message",
     [
         Session(
-            *(b"s" * 16, b"k" * 32, b"e" * 32, b"c" * 32), *("fe80::1%2", 443, "e.eu", ("lane",))
+            *(b"s" * 16, b"k" * 32, b"e" * 32, b"c" * 32),
+            *("fe80::1%2", 443, "e.eu", ("lane",)),
+            wanted=2,
         ),
         SessionEnded(b"s" * 16, None),
         Origins(((("https", "a.eu"), True, None), (("https", "b.eu"), False, (ADDRESS,)))),

@@ -5,12 +5,12 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import override
 
 import pytest
 from support import lane_peers
-from support.clients import client_hello
+from support.clients import alert_of, client_hello
 from support.edge_front import Front
 from support.lane_peers import LanePeer, dial_lane
 from support.relay import ABORT, SECRET, SESSION
@@ -25,7 +25,7 @@ from towonel.wire.errors import Code, Unavailable
 from towonel.wire.ids import TenantId
 from towonel.wire.lane_open import LaneOpen
 from towonel.wire.lanes import FrameType
-from towonel.wire.names import ServiceKind
+from towonel.wire.names import Hostname, ServiceKind
 from towonel.wire.routes import Route, RouteDelta
 
 type StartFront = Callable[..., AbstractAsyncContextManager[Front]]
@@ -36,6 +36,7 @@ NAME = "app.example.eu"
 TENANT = TenantId(b"t" * 32)
 HELLO = client_hello(NAME)
 INTERNAL_ERROR = bytes([21, 3, 3, 0, 2, 2, 80])
+UNRECOGNIZED_NAME = bytes([21, 3, 3, 0, 2, 2, 112])
 ROUTE = Route(ServiceKind.HTTPS, NAME, TENANT)
 
 
@@ -232,6 +233,27 @@ async def test_a_client_whose_route_goes_is_reset_on_both_sides(
     kind, _, payload = await asyncio.to_thread(agent.lanes[0].read_frame)
     assert (kind, lanes.decode_code(payload)) == (FrameType.RESET, Code.NO_ROUTE)
     await until(lambda: counted("connections_ended_total", code="no_route") == 1)
+    writer.close()
+
+
+async def test_a_client_whose_route_is_not_in_a_new_table_is_reset(agent: Agent) -> None:
+    reader, writer = await relayed(agent)
+    await agent.edge.plane.replace_routes(RouteDelta(2, snapshot=False, removed=(ROUTE.key,)))
+
+    with pytest.raises(ConnectionResetError):
+        await reader.read()
+    assert agent.table.lookup(Hostname(NAME)) is None
+    writer.close()
+
+
+async def test_a_client_whose_route_is_in_a_new_table_stays(agent: Agent) -> None:
+    reader, writer = await relayed(agent)
+    more = tuple(replace(ROUTE, name=f"{number}.example.eu") for number in range(1001))
+    await agent.edge.plane.replace_routes(RouteDelta(2, snapshot=False, routes=more))
+    assert await alert_of(agent.edge.port, client_hello(more[5].name)) != UNRECOGNIZED_NAME
+    agent.lanes[0].sock.sendall(lanes.encode_head(FrameType.DATA, 1, 4) + b"last")
+
+    assert await reader.readexactly(4) == b"last"
     writer.close()
 
 

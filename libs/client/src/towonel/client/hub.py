@@ -4,6 +4,7 @@ Operators' operations are grouped by resource: `create_invite` is `hub.invites.c
 agents and edges, which sign with a key of their own, are methods of the client itself.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -41,6 +42,7 @@ from towonel.wire.legacy.route_table import MAX_TABLE_BYTES
 from towonel.wire.routes import RouteDelta, decode_delta
 from towonel.wire.tokens import InviteToken
 
+_QUICK_BYTES = 64 * 1024  # of routes, which are decoded in some milliseconds
 MAX_ROUTES_BYTES = 64 * 1024 * 1024  # the bound of `wire.routes`: a table of some 300 000 names
 _TABLE_EVENT_BYTES = MAX_TABLE_BYTES * 4 // 3 + 64 * 1024  # as base64, in lines with their names
 
@@ -155,7 +157,10 @@ class HubClient(OperatorClient):
             max_bytes=MAX_ROUTES_BYTES,
             timeout_s=wait_s + TOTAL_TIMEOUT_S,
         )
-        return decode_delta(await self._transport.fetch_bytes(request))
+        data = await self._transport.fetch_bytes(request)
+        if len(data) <= _QUICK_BYTES:
+            return decode_delta(data)
+        return await asyncio.to_thread(decode_delta, data)
 
     async def subscribe_routes(self, edge: NodeKey) -> AsyncGenerator[bytes]:
         """Yield the original's route table (CBOR, `wire.legacy_table`), whole at each change.

@@ -46,8 +46,8 @@ class AgentLanesOwner:
         """Act on three failed admissions in a row of each kind, once; dialing goes on, ever more slowly."""
         raise NotImplementedError
 
-    def on_lanes_recovered(self, session: AgentLaneSession) -> None:
-        """Act on a lane that works after failures, reported or not."""
+    def on_lanes_working(self, session: AgentLaneSession) -> None:
+        """Act on the first lane that works, at all or after failures, reported or not."""
         raise NotImplementedError
 
 
@@ -61,6 +61,7 @@ class AgentLanes(AgentSessionOwner):
         admission_s: how long a lane may take to be connected and admitted.
 
     Attributes:
+        workers: of the agent, each of which has lanes; the limits of a session are for all together.
         sessions: by id.
         admitted: lanes admitted since the start, by kind.
         lost: lanes that were lost since the start, by code; NORMAL if they were closed in order.
@@ -75,6 +76,7 @@ class AgentLanes(AgentSessionOwner):
         *,
         admission_s: float = ADMISSION_S,
     ) -> None:
+        self.workers = 1
         self.sessions: dict[bytes, AgentLaneSession] = {}
         self.admitted = dict.fromkeys(LaneKind, 0)
         self.lost: dict[Code, int] = {}
@@ -88,7 +90,13 @@ class AgentLanes(AgentSessionOwner):
     def add_session(self, target: LaneTarget, wanted: int = LEAST_IDLE) -> AgentLaneSession:
         """Keep lanes of a session: so many, until the edge says how many."""
         session = AgentLaneSession(
-            target, self._loop, self._memory, self, self._admission_s, self._get_tls
+            target,
+            self._loop,
+            self._memory,
+            self,
+            self._admission_s,
+            self._get_tls,
+            self.workers,
         )
         self.sessions[target.session_id] = session
         session.set_wanted(wanted)
@@ -146,5 +154,5 @@ class AgentLanes(AgentSessionOwner):
         self.failed[code] = self.failed.get(code, 0) + 1
 
     @override
-    def on_recovered(self, session: AgentLaneSession) -> None:
-        self._owner.on_lanes_recovered(session)
+    def on_working(self, session: AgentLaneSession) -> None:
+        self._owner.on_lanes_working(session)

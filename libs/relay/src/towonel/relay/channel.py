@@ -40,14 +40,16 @@ class Channel:
 
     Args:
         sock: of a pair of SOCK_SEQPACKET; made non-blocking, and closed with the channel.
+        vital: types of messages without which this end knows something wrong.
 
     Attributes:
         dropped: messages whose descriptors did not arrive for want of room in this process.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, vital: frozenset[str] = frozenset()) -> None:
         sock.setblocking(False)
         self._sock = sock
+        self._vital = vital
         self._held: deque[tuple[bytes, tuple[int, ...]]] = deque()
         self.dropped = 0
 
@@ -108,7 +110,7 @@ class Channel:
 
         Raises:
             ChannelClosed: the other end is gone.
-            ProtocolError: MALFORMED.
+            ProtocolError: MALFORMED; OVERLOADED for a vital message whose descriptors found no room.
         """
         while True:
             try:
@@ -125,6 +127,8 @@ class Channel:
             if flags & socket.MSG_CTRUNC:
                 self.dropped += 1
                 _close_all(descriptors)
+                if (kind := _decode(data, ()).kind) in self._vital:
+                    raise ProtocolError(Code.OVERLOADED, f"no descriptor is left for {kind}")
             else:
                 yield _decode(data, descriptors)
 

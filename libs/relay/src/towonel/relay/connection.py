@@ -126,6 +126,7 @@ class Connection(LingeringEnd):
             return False
         if lane is None or not self.readable or not lane.clear or not lane.state.may_send:
             return False
+        self.bound_kernel_memory()
         pipe = self.memory.pipes.borrow()
         if pipe is None:
             self.on_readable()

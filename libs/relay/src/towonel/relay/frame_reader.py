@@ -107,14 +107,14 @@ class FrameReader(FrameWriter):
             self.readable = False
             return
         except OSError:
-            self.lose(Code.SESSION_LOST)
-            return
+            count = 0
         if not count:
             self.lose(Code.SESSION_LOST)
             return
         self._partial = b""
-        if begun + count < BUFFER_BYTES and not self.hung_up:
-            self.readable = False
+        self.readable = self.hung_up or begun + count == BUFFER_BYTES
+        if self.readable:
+            self.bound_kernel_memory()
         if not begun and self._deliver_frame(inbox, count):
             return
         try:

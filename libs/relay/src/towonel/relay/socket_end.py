@@ -12,6 +12,7 @@ from towonel.relay.core.stall import INFO_BYTES, StallDetector
 from towonel.relay.loop import BROKEN, ENDED, READABLE, WRITABLE, Handler, Loop
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import Pipe
+from towonel.relay.sockets import bound_receive_buffer
 
 STALL_CHECK_S: Final = 5.0
 SPLICE_FLAGS: Final = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK if hasattr(os, "splice") else 0
@@ -37,6 +38,7 @@ class SocketEnd(Handler):
     _pipe: Pipe | None = None
     _pipe_bytes: int = 0
     _stall: StallDetector | None = None
+    _bounded: bool = False  # its receive buffer
 
     def __init__(self, sock: socket.socket, loop: Loop, memory: Memory) -> None:
         self.sock = sock
@@ -108,6 +110,11 @@ class SocketEnd(Handler):
         if self._pipe is not None and self.clear:
             self.on_sent(self._empty_pipe())
         return self.clear
+
+    def bound_kernel_memory(self) -> None:
+        """Bound what the kernel holds of a socket that much comes from."""
+        if not self._bounded:
+            self._bounded = bound_receive_buffer(self.sock)
 
     def is_stalled(self) -> bool:
         """Return whether the peer is gone with bytes on the way to it; asked every few seconds."""

@@ -8,6 +8,7 @@ killed, for nobody else would end its connections.
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -128,6 +129,10 @@ class Worker:
         Raises:
             ProtocolError: TOO_LARGE.
         """
+        if self._lost.is_set():  # nobody watches the channel, and its number may soon be another's
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return
         try:
             self._channel.send(kind, fields, descriptors)
         except ChannelClosed as error:

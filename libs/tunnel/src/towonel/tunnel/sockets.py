@@ -1,6 +1,7 @@
 """TCP socket as a pipe, on the event loop's readiness calls and nothing above them."""
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import Callable
@@ -10,11 +11,15 @@ from towonel.tunnel.pipe import CHUNK_BYTES, Pipe
 from towonel.wire.errors import Code, Unavailable
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER {on, 0 s}: close() sends RST
+END_ON_CLOSE = struct.pack("ii", 0, 0)
 READS_BEFORE_YIELD = 4  # a socket that always has data must not keep the loop to itself
 
 
 class SocketPipe(Pipe):
     """Pipe over a connected TCP socket, which it owns from now on.
+
+    Only an orderly close looks like one: whatever else closes the socket, as the end of the process does,
+    is a reset, lest the far side take a part for the whole.
 
     Args:
         sock: connected; made non-blocking here.
@@ -24,6 +29,7 @@ class SocketPipe(Pipe):
 
     def __init__(self, sock: socket.socket, *, broken: Code = Code.CLIENT_CLOSED) -> None:
         sock.setblocking(False)
+        set_linger(sock, RESET_ON_CLOSE)
         self._sock = sock
         self._broken = broken
         self._loop = asyncio.get_running_loop()
@@ -78,12 +84,12 @@ class SocketPipe(Pipe):
 
     @override
     def abort(self, code: Code) -> None:
-        if self._failure is None:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self._end(code)
 
     @override
     async def close(self) -> None:
+        if self._failure is None:
+            set_linger(self._sock, END_ON_CLOSE)
         self._end(Code.NORMAL)
 
     def _note_write_error(self, error: OSError) -> None:
@@ -119,6 +125,12 @@ class SocketPipe(Pipe):
             remove(self._sock.fileno())
             _wake(waiter)
         self._sock.close()
+
+
+def set_linger(sock: socket.socket, how: bytes) -> None:
+    """Set what closing a socket means to its peer; one that has reset it hears nothing any more."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, how)
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

@@ -69,6 +69,19 @@ def read(data: bytes) -> ClientHello | Incomplete:
     return _read_records(data) if whole is None else _parse(whole)
 
 
+def may_happen_twice(hello: ClientHello, data: bytes) -> bool:
+    """Whether a first flight asks for nothing: it is a whole ClientHello, and neither has nor brings data.
+
+    Args:
+        hello: what `data` was read as.
+        data: from the first record header to the last byte that has come.
+    """
+    at = 0
+    while at < len(data) and data[at] == _HANDSHAKE:
+        at += _RECORD_HEADER + int.from_bytes(data[at + 3 : at + _RECORD_HEADER])
+    return at == len(data) and not hello.has_early_data
+
+
 def _read_one_record(data: bytes) -> bytes | None:
     """Return the hello, if it has come whole and in one record, as most do."""
     fixed = _RECORD_HEADER + _HANDSHAKE_HEADER

@@ -8,8 +8,9 @@ from typing import Final
 import structlog
 
 from towonel.agent.core.services import tabulate_origins
-from towonel.agent.lane_metrics import LaneMetrics
-from towonel.agent.lanes import Lanes
+from towonel.agent.data_plane.client_memory import ClientMemory
+from towonel.agent.data_plane.lane_metrics import LaneMetrics
+from towonel.agent.data_plane.lanes import Lanes
 from towonel.agent.links import Links
 from towonel.agent.metrics import VERSION, Metrics
 from towonel.agent.origin_dialer import OriginDialer
@@ -50,13 +51,14 @@ def create_identity(settings: AgentSettings) -> AgentIdentity:
 
 
 class Agent:
-    """Parts of an agent that hold no resource, wired together."""
+    """Parts of an agent that hold no resource but the memory of its clients' counts, wired together."""
 
     def __init__(
         self,
         settings: AgentSettings,
         identity: AgentIdentity,
         timing: Timing,
+        clients: ClientMemory,
         start_worker: StartWorker | None,
     ) -> None:
         self.settings = settings
@@ -73,6 +75,7 @@ class Agent:
             LaneMetrics(self.metrics),
             self.health,
             origin_log,
+            clients,
             kinds=_KINDS[settings.lanes],
             start_process=start_worker,
         )
@@ -82,7 +85,7 @@ class Agent:
             self.metrics,
             origin_log,
             max_streams=settings.max_streams,
-            count_others=lambda: self.lanes.active,
+            counts=clients.counts,
             timing=timing.origins,
         )
 
@@ -92,6 +95,7 @@ def _to_start(settings: AgentSettings) -> Start:
         origin_timeout_s=settings.origin_timeout_secs,
         max_streams=settings.max_streams,
         orphan_s=settings.drain_timeout_secs,
+        workers=settings.workers,
     )
 
 
@@ -109,7 +113,13 @@ async def serve(
     Raises:
         DrainTimedOut: some had not ended in time.
     """
-    agent = Agent(settings, identity or create_identity(settings), timing, start_worker)
+    identity = identity or create_identity(settings)
+    with contextlib.closing(ClientMemory(settings.workers)) as clients:
+        await _serve(Agent(settings, identity, timing, clients, start_worker), stopping, timing)
+
+
+async def _serve(agent: Agent, stopping: asyncio.Event, timing: Timing) -> None:
+    settings = agent.settings
     async with (
         _open_client(settings) as hub,
         _serve_health(agent),

@@ -9,8 +9,8 @@ import structlog
 
 from towonel.agent.core.edges import Edge, plan_links
 from towonel.agent.core.refusals import describe_link_error, explain_no_link
+from towonel.agent.data_plane.lanes import Lanes
 from towonel.agent.edge_addresses import resolve_edge
-from towonel.agent.lanes import Lanes
 from towonel.agent.metrics import VERSION, Metrics
 from towonel.agent.origins import Origins
 from towonel.agent.tcp_links import dial_edge_by_tcp

@@ -1,7 +1,9 @@
 """Relay of streams to origins: each client's stream gets a connection to the origin it asks for."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Generator
 
+from towonel.agent.core.client_counts import ClientCounts, count_alone
 from towonel.agent.core.origin_table import OriginTable
 from towonel.agent.core.proxy_header import is_unread
 from towonel.agent.core.services import Origin, ProxyProtocol
@@ -27,7 +29,7 @@ class Origins:
         metrics: count clients.
         origin_log: says what origins do wrong.
         max_streams: clients at once, with those that came another way.
-        count_others: returns how many those are.
+        counts: of all of them.
         timing: of the connections.
     """
 
@@ -39,7 +41,7 @@ class Origins:
         origin_log: OriginLog | None = None,
         *,
         max_streams: int,
-        count_others: Callable[[], int] = lambda: 0,
+        counts: ClientCounts | None = None,
         timing: OriginTiming = DEFAULT_TIMING.origins,
     ) -> None:
         self._table = table
@@ -48,23 +50,32 @@ class Origins:
         self._to_origin = metrics.carried.labels("edge_to_origin")
         self._to_edge = metrics.carried.labels("origin_to_edge")
         self._max_streams = max_streams
-        self._count_others = count_others
+        self._counts = counts or count_alone()
         self._log = origin_log or OriginLog()
         self.in_flight = InFlight()
         self.watch = OriginWatch(timing)
 
     async def handle(self, request: StreamRequest) -> None:
         """Connect to the origin that is asked for, and carry bytes until both sides are done."""
-        if self.in_flight.count + self._count_others() >= self._max_streams:
+        if self.in_flight.count + self._counts.elsewhere >= self._max_streams:
             detail = f"{self._max_streams} streams are open, as TOWONEL_AGENT_MAX_STREAMS allows"
             self._refuse(request, Code.OVERLOADED, detail)
             return
-        with self.in_flight, self._metrics.streams.track_inprogress():
+        with self._count(), self._metrics.streams.track_inprogress():
             await self._serve(request)
 
     def flush_logs(self) -> None:
         """Write what was counted instead of logged: at the end of the process."""
         self._log.flush()
+
+    @contextlib.contextmanager
+    def _count(self) -> Generator[None]:
+        try:
+            with self.in_flight:
+                self._counts.put(self.in_flight.count)
+                yield
+        finally:
+            self._counts.put(self.in_flight.count)
 
     async def _serve(self, request: StreamRequest) -> None:
         origin = self._table.find(request.preamble)

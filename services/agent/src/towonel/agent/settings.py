@@ -120,6 +120,13 @@ class AgentSettings(Settings):
             "same inside TLS, so that nobody on the way learns who the clients are; off: over QUIC only."
         ),
     )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        validation_alias="TOWONEL_AGENT_WORKERS",
+        description="Worker processes that carry the bytes of clients; each has its share of the lanes.",
+    )
     drain_timeout_secs: float = Field(
         default=25,
         gt=0,

@@ -6,6 +6,7 @@ as it is; the edge goes on serving. A hub that cannot write takes no registratio
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
@@ -23,6 +24,7 @@ from towonel.edge.timing import RouteTiming
 from towonel.identity.keys import NodeKey
 from towonel.runtime.admin import Health
 from towonel.runtime.backoff import Backoff
+from towonel.runtime.garbage import put_off_collection
 from towonel.wire.errors import Code, TowonelError, Unavailable
 from towonel.wire.ids import HubId
 from towonel.wire.routes import RouteDelta
@@ -138,8 +140,10 @@ class RouteFollower:
         if self._clock() >= self._register_at:
             await self._register()
         key = self._registration.key
-        delta = await self._hub.follow_routes(key, self._since, self._long_poll_s(), self._tag)
-        self._routes.apply(delta)
+        # The first answer has all routes, and comes at once.
+        with put_off_collection() if self._since is None else contextlib.nullcontext():
+            delta = await self._hub.follow_routes(key, self._since, self._long_poll_s(), self._tag)
+        await self._routes.take(delta)
         self._since, self._tag = delta.revision, delta.tag
 
     def _long_poll_s(self) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
@@ -11,7 +12,8 @@ from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import Sessions
 from towonel.edge.snapshot import Snapshot, SnapshotFile
 from towonel.runtime.admin import Health
-from towonel.wire.ids import HubId
+from towonel.runtime.garbage import put_off_collection
+from towonel.wire.ids import HubId, TenantId
 from towonel.wire.routes import RouteDelta
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -25,6 +27,10 @@ class RouteObserver(Protocol):
 
     def change_routes(self, delta: RouteDelta, changed: Collection[str]) -> None:
         """The table has taken a delta, which changed these routes."""
+        ...
+
+    async def replace_routes(self, delta: RouteDelta) -> None:
+        """Let the table take the routes of a delta that has many of them, all of which differ."""
         ...
 
 
@@ -59,7 +65,7 @@ class RouteStore:
         snapshot = await self._file.load()
         if snapshot is not None:
             self.trust(snapshot.hub_id)
-            self._replace(snapshot.routes)
+            await self._take(snapshot.routes)
             self._is_unsaved.clear()
             log.info("routes.loaded", revision=snapshot.routes.revision, routes=len(self._table))
 
@@ -73,28 +79,55 @@ class RouteStore:
         self._sessions.hub_id = hub_id
         self._is_unsaved.set()
 
-    def apply(self, delta: RouteDelta) -> None:
-        """Apply what the hub sent: end sessions of tenants blocked now, and clients without a route."""
-        change = self._replace(delta)
-        if change:
-            log.info(
-                "routes.changed",
-                revision=delta.revision,
-                changed=len(change.changed),
-                blocked=[tenant_id.hex() for tenant_id in change.blocked],
-            )
+    async def take(self, delta: RouteDelta) -> None:
+        """Apply what the hub sent: end sessions of tenants blocked now, and clients without a route.
 
-    def _replace(self, delta: RouteDelta) -> TableChange:
+        Where that is much, it does not stop the event loop, and whoever is blocked is so at once.
+
+        Raises:
+            Unavailable: there is no memory for it.
+        """
+        changed, blocked = await self._take(delta)
+        if changed or blocked:
+            _log(delta, changed, blocked)
+
+    def apply(self, delta: RouteDelta) -> None:
+        """Apply a few changes."""
+        change = self._apply(delta)
+        if change:
+            _log(delta, len(change.changed), change.blocked)
+
+    async def _take(self, delta: RouteDelta) -> tuple[int, Collection[TenantId]]:
+        """Apply a delta, and return how many routes it changed, and who is blocked now."""
+        if self._table.is_small(delta):
+            change = self._apply(delta)
+            return len(change.changed), change.blocked
+        blocked = self._change(_block(delta, self._table.revision)).blocked
+        with put_off_collection():
+            difference = await asyncio.to_thread(self._table.copy().compare, delta)
+        changed = len(difference.routes) + len(difference.removed)
+        if not self._table.is_small(difference):
+            await self._plane.replace_routes(difference)
+            difference = replace(difference, routes=(), removed=())
+            self._is_unsaved.set()
+        self._apply(difference)
+        return changed, blocked
+
+    def _apply(self, delta: RouteDelta) -> TableChange:
         before = self._table.revision
-        change = self._table.apply(delta)
-        self._sessions.revoke(change.blocked)
-        self._plane.change_routes(delta, change.changed)
+        change = self._change(delta)
         self._metrics.revision.set(delta.revision)
         self._metrics.routes.set(len(self._table))
         self._health.set(CHECK, ok=True)
         self.loaded.set()
         if change or before != delta.revision:
             self._is_unsaved.set()
+        return change
+
+    def _change(self, delta: RouteDelta) -> TableChange:
+        change = self._table.apply(delta)
+        self._sessions.revoke(change.blocked)
+        self._plane.change_routes(delta, change.changed)
         return change
 
     async def save_changes(self, pause_s: float) -> None:
@@ -112,9 +145,25 @@ class RouteStore:
         if self.hub_id is None or not self._is_unsaved.is_set():
             return True
         self._is_unsaved.clear()
-        problem = await self._file.save(Snapshot(self.hub_id, self._table.snapshot()))
+        with put_off_collection():
+            routes = await asyncio.to_thread(self._table.copy().snapshot)
+            problem = await self._file.save(Snapshot(self.hub_id, routes))
         if problem is not None:
             self._is_unsaved.set()
             problem = f"routes cannot be stored, a restart needs the hub: {problem}"
         self._health.set_degraded(SNAPSHOT, reason=problem)
         return problem is None
+
+
+def _block(delta: RouteDelta, revision: int | None) -> RouteDelta:
+    """Return what of a delta cannot wait."""
+    return RouteDelta(revision or 0, snapshot=False, blocked=delta.blocked)
+
+
+def _log(delta: RouteDelta, changed: int, blocked: Collection[TenantId]) -> None:
+    log.info(
+        "routes.changed",
+        revision=delta.revision,
+        changed=changed,
+        blocked=[tenant_id.hex() for tenant_id in blocked],
+    )

@@ -57,8 +57,8 @@ class AgentSessionOwner:
         """Count an admission that the edge had no room for."""
         raise NotImplementedError
 
-    def on_recovered(self, session: "AgentLaneSession") -> None:
-        """Act on a lane that works after failures."""
+    def on_working(self, session: "AgentLaneSession") -> None:
+        """Act on the first lane that works, at all or after failures."""
         raise NotImplementedError
 
 
@@ -80,8 +80,9 @@ class AgentLaneSession(LaneDialer):
         owner: AgentSessionOwner,
         admission_s: float,
         tls: Callable[[], AgentTls],
+        workers: int,
     ) -> None:
-        super().__init__(target, loop, admission_s, tls)
+        super().__init__(target, loop, admission_s, tls, workers)
         self.owner = owner
         self.idle: set[AgentLane] = set()
         self.busy: set[AgentLane] = set()
@@ -119,8 +120,8 @@ class AgentLaneSession(LaneDialer):
         self.owner.on_dial_refused(code)
 
     @override
-    def on_recovery(self) -> None:
-        self.owner.on_recovered(self)
+    def on_working(self) -> None:
+        self.owner.on_working(self)
 
     def forget(self, lane: "AgentLane", code: Code, *, worked: bool) -> None:
         """Drop a lane that is closed; one that never worked was not admitted by the edge."""

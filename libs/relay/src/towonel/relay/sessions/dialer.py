@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from math import ceil
 from typing import Final, override
 
 from towonel.relay.admission.dial import DialOwner, LaneDial, LaneTarget
@@ -20,6 +21,13 @@ _FULL_S: Final = 0.25  # before an edge that was full is dialed again
 class LaneDialer(DialOwner):
     """Dialer of one session's lanes.
 
+    Args:
+        target: whose lanes they are.
+        loop: of the worker.
+        admission_s: how long a lane may take to be connected and admitted.
+        tls: returns what protects lanes inside TLS.
+        workers: that dial lanes of the session; the limits are for all of them together.
+
     Attributes:
         target: whose lanes they are.
         dials: lanes that are not admitted yet.
@@ -29,7 +37,12 @@ class LaneDialer(DialOwner):
     """
 
     def __init__(
-        self, target: LaneTarget, loop: Loop, admission_s: float, tls: Callable[[], AgentTls]
+        self,
+        target: LaneTarget,
+        loop: Loop,
+        admission_s: float,
+        tls: Callable[[], AgentTls],
+        workers: int,
     ) -> None:
         self.target = target
         self.loop = loop
@@ -40,6 +53,9 @@ class LaneDialer(DialOwner):
         self._tls = tls
         self._refusals = 0  # of an edge that is full, in a row
         self._admission_s = admission_s
+        self._max_idle = ceil(MAX_IDLE / workers)
+        self._max_dialing = ceil(MAX_DIALING / workers)
+        self._has_worked = False
         self._stopped = False
         self._redial = _Redial(self)
         self._trial = _Trial(self)
@@ -56,8 +72,8 @@ class LaneDialer(DialOwner):
         """Act on an admission that the edge had no room for."""
         raise NotImplementedError
 
-    def on_recovery(self) -> None:
-        """Act on a lane that works after failures."""
+    def on_working(self) -> None:
+        """Act on the first lane that works, at all or after failures."""
         raise NotImplementedError
 
     def set_wanted(self, count: int) -> None:
@@ -72,9 +88,9 @@ class LaneDialer(DialOwner):
         dialing = len(self.dials)
         lanes, idle = self.count_lanes()
         missing = self.wanted - lanes - dialing
-        room = MAX_IDLE - idle - dialing
+        room = self._max_idle - idle - dialing
         self.held_back = missing > room
-        most = 1 if self.choice.failures else max(1, MAX_DIALING >> self._refusals)
+        most = 1 if self.choice.failures else max(1, self._max_dialing >> self._refusals)
         for _ in range(min(missing, room, most - dialing)):
             if not self._dial(self.choice.kind):
                 return
@@ -115,7 +131,9 @@ class LaneDialer(DialOwner):
         self.choice.note_working(kind)
         if had_failures:
             self.loop.wheel.disarm(self._redial)
-            self.on_recovery()
+        if had_failures or not self._has_worked:
+            self._has_worked = True
+            self.on_working()
         if self.choice.preferred is not None and not self._trial.due:
             self._arm_trial()
         self.dial_missing()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, override
 
+from towonel.agent.core.client_counts import ClientCounts, count_alone
 from towonel.agent.core.origin_addresses import OriginAddresses
 from towonel.agent.core.origin_table import OriginTable
 from towonel.agent.core.proxy_header import encode_proxy_header
@@ -57,6 +58,7 @@ class Clients(Owner):
     ) -> None:
         self.loop = loop
         self.start = NO_SETTINGS
+        self._counts = count_alone()
         self.counters = ClientCounters()
         self.dials: set[ClientDial] = set()
         self.connections: set[OriginConnection] = set()
@@ -70,6 +72,11 @@ class Clients(Owner):
     def active(self) -> int:
         """Number of clients."""
         return len(self.dials) + len(self.connections)
+
+    def begin(self, start: Start, counts: ClientCounts) -> None:
+        """Take the settings, and where all clients of the agent are counted."""
+        self.start = start
+        self._counts = counts
 
     def add_origins(self, facts: tuple[OriginFacts, ...]) -> None:
         """Take origins of the environment."""
@@ -93,7 +100,7 @@ class Clients(Owner):
             self._refuse(lane, None, error.code)
             return None
         service = opened.preamble.service
-        if self.active >= self.start.max_streams:
+        if self.active + self._counts.elsewhere >= self.start.max_streams:
             self._refuse(lane, service, Code.OVERLOADED)
             return None
         origin = self._table.find(opened.preamble)
@@ -102,6 +109,7 @@ class Clients(Owner):
             return None
         dial = ClientDial(self, lane, origin, opened)
         self.dials.add(dial)
+        self._counts.put(self.active)
         if self.active == 1:
             self._on_change()
         if origin.addresses.is_to_ask(self.loop.wheel.now):
@@ -137,6 +145,7 @@ class Clients(Owner):
     def on_connection_ended(self, connection: Connection) -> None:
         assert isinstance(connection, OriginConnection), "the worker has no others"
         self.connections.discard(connection)
+        self._counts.put(self.active)
         self.counters.count_end(connection)
         self._check_none()
 
@@ -146,6 +155,7 @@ class Clients(Owner):
 
     def _drop(self, dial: "ClientDial") -> None:
         self.dials.discard(dial)
+        self._counts.put(self.active)
         dial.origin.waiting.discard(dial)
 
     def _refuse(self, lane: AgentLane, service: ServiceKey | None, code: Code) -> None:

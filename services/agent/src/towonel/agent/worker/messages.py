@@ -1,12 +1,12 @@
-"""Messages of an agent's control and worker, over `towonel.relay.channel`; no descriptor goes with them.
+"""Messages of an agent's control and workers, over `towonel.relay.channel`.
 
     control ──▶ worker    Start, Origins (as many as are needed), then what happens: Session, LanesWanted,
                           SessionGoingAway, SessionEnded, Resolved, Drain
     worker ──▶ control    Ready; each second Counters, SessionLanes of each session, and Refused and
-                          HeadersUnread of services that have some; Resolve, LanesFailed, LanesRecovered, Crashed,
+                          HeadersUnread of services that have some; Resolve, LanesFailed, LanesWorking, Crashed,
                           Drained
 
-Both ends are of one version, since control starts the worker from its own installation: a field that is
+The descriptor of the counts of clients (`core.client_counts`) goes with Start; no other message has one. Both ends are of one version, since control starts the worker from its own installation: a field that is
 missing or of the wrong name ends the worker, and fields unknown here are dropped. Codes travel as numbers.
 Counters are totals since the worker's start, so that a message may be lost or late.
 """
@@ -35,12 +35,16 @@ class Start:
         origin_timeout_s: for which an origin is dialled.
         max_streams: clients at once.
         orphan_s: for clients to end after control is gone.
+        workers: how many there are.
+        number: of this one, from 0.
     """
 
     kind: ClassVar[str] = "start"
     origin_timeout_s: float
     max_streams: int
     orphan_s: float
+    workers: int = 1
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class Origins:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Session to dial lanes for: of these kinds, in order of preference."""
+    """Session to dial so many lanes for: of these kinds, in order of preference."""
 
     kind: ClassVar[str] = "session"
     id: bytes
@@ -64,11 +68,12 @@ class Session:
     port: int
     server_name: str
     kinds: tuple[str, ...]
+    wanted: int
 
 
 @dataclass(frozen=True, slots=True)
 class LanesWanted:
-    """Number of lanes that a session's edge wants."""
+    """Number of lanes of a session that the worker is to keep."""
 
     kind: ClassVar[str] = "lanes_wanted"
     id: bytes
@@ -148,7 +153,7 @@ class SessionLanes:
 
 @dataclass(frozen=True, slots=True)
 class LanesFailed:
-    """Session whose edge takes no lanes: three admissions failed in a row."""
+    """Session whose edge takes no lanes of the worker: three admissions failed in a row."""
 
     kind: ClassVar[str] = "lanes_failed"
     id: bytes
@@ -156,10 +161,10 @@ class LanesFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class LanesRecovered:
-    """Session whose edge takes lanes again."""
+class LanesWorking:
+    """Session of which a lane works, the first at all or after failures."""
 
-    kind: ClassVar[str] = "lanes_recovered"
+    kind: ClassVar[str] = "lanes_working"
     id: bytes
 
 
@@ -213,7 +218,7 @@ type Up = (
     | Counters
     | SessionLanes
     | LanesFailed
-    | LanesRecovered
+    | LanesWorking
     | Resolve
     | Refused
     | HeadersUnread
@@ -226,7 +231,7 @@ _CLASSES: Final[Mapping[str, type[Message]]] = {
     cls.kind: cls
     for cls in (
         *(Start, Origins, Session, LanesWanted, SessionGoingAway, SessionEnded, Resolved, Drain),
-        *(Ready, Counters, SessionLanes, LanesFailed, LanesRecovered, Resolve, Refused),
+        *(Ready, Counters, SessionLanes, LanesFailed, LanesWorking, Resolve, Refused),
         *(HeadersUnread, Crashed, Drained),
     )
 }

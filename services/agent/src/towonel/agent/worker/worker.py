@@ -1,10 +1,12 @@
 """Worker of an agent: lanes to its edges and connections to its origins, in one loop, told by control."""
 
 import contextlib
+import os
 import select
 import traceback
 from typing import Final, assert_never, override
 
+from towonel.agent.core.client_counts import COLUMNS, ClientCounts
 from towonel.agent.worker import messages
 from towonel.agent.worker.clients import Clients
 from towonel.agent.worker.messages import (
@@ -12,8 +14,8 @@ from towonel.agent.worker.messages import (
     Drain,
     Drained,
     LanesFailed,
-    LanesRecovered,
     LanesWanted,
+    LanesWorking,
     Message,
     Origins,
     Ready,
@@ -39,6 +41,7 @@ from towonel.relay.channel import Channel, ChannelClosed
 from towonel.relay.core.deadlines import Timed
 from towonel.relay.loop import READABLE, WRITABLE, Handler, Loop
 from towonel.relay.memory import Memory
+from towonel.relay.shared_rows import map_rows
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.names import ServiceKey
 
@@ -115,7 +118,7 @@ class Worker(Handler, AgentLanesOwner):
                 self._channel.flush()
             if events & READABLE:
                 for message in self._channel.receive():
-                    self._act(messages.decode(message))
+                    self._act(messages.decode(message), message.descriptors)
         except ChannelClosed:
             self._leave()
 
@@ -135,13 +138,14 @@ class Worker(Handler, AgentLanesOwner):
         self._send(LanesFailed(session.session_id, int(code)))
 
     @override
-    def on_lanes_recovered(self, session: AgentLaneSession) -> None:
-        self._send(LanesRecovered(session.session_id))
+    def on_lanes_working(self, session: AgentLaneSession) -> None:
+        self._send(LanesWorking(session.session_id))
 
-    def _act(self, message: Message) -> None:
+    def _act(self, message: Message, descriptors: tuple[int, ...]) -> None:
         match message:
             case Start():
-                self.clients.start = message
+                (descriptor,) = descriptors
+                self._start(message, descriptor)
             case Origins(origins):
                 self.clients.add_origins(origins)
             case Resolved(service, addresses):
@@ -152,6 +156,12 @@ class Worker(Handler, AgentLanesOwner):
                 self._act_on_session(message)
             case _:
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, message.kind)
+
+    def _start(self, start: Start, descriptor: int) -> None:
+        rows = map_rows(descriptor, 1 + start.workers, COLUMNS)
+        os.close(descriptor)
+        self.clients.begin(start, ClientCounts(rows, 1 + start.number))
+        self.lanes.workers = start.workers
 
     def _act_on_session(
         self, message: Session | LanesWanted | SessionGoingAway | SessionEnded
@@ -167,7 +177,8 @@ class Worker(Handler, AgentLanesOwner):
                         (message.host, message.port),
                         message.server_name,
                         tuple(map(LaneKind, message.kinds)),
-                    )
+                    ),
+                    message.wanted,
                 )
             case LanesWanted(session_id, count):
                 self.lanes.set_wanted(session_id, count)

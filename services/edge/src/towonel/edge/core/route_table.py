@@ -5,7 +5,10 @@ table has rows of it, so a revocation holds even when it arrives before the rows
 """
 
 from dataclasses import dataclass
+from typing import Final
 
+from towonel.edge.core.route_index import RouteIndex
+from towonel.edge.core.route_layers import RouteLayers
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind, wildcard_of
 from towonel.wire.routes import Route, RouteDelta
@@ -28,6 +31,7 @@ class TableChange:
 
 
 _HTTPS = f"{ServiceKind.HTTPS}:"
+FEW_ROUTES: Final = 1000  # which are changed, encoded or decoded in a millisecond or two
 
 
 def route_keys(name: Hostname) -> tuple[str] | tuple[str, str]:
@@ -40,63 +44,100 @@ class RouteTable:
     """Table of the routes as of one revision.
 
     Attributes:
+        layers: the routes.
+        blocked: tenants whose routes are not served.
         revision: None before the first delta.
         changes: deltas that were applied: while it is the same, so is every look-up.
     """
 
     def __init__(self) -> None:
-        self._routes: dict[str, Route] = {}
-        self._blocked: set[TenantId] = set()
+        self.layers = RouteLayers()
+        self.blocked: frozenset[TenantId] = frozenset()
         self.revision: int | None = None
         self.changes = 0
 
     def __len__(self) -> int:
-        return len(self._routes)
+        return len(self.layers)
 
     def apply(self, delta: RouteDelta) -> TableChange:
         """Apply a delta, or replace everything by a snapshot, and return what that changed."""
+        difference = self.compare(delta)
         self.revision = delta.revision
         self.changes += 1
-        removed, unblocked = set(delta.removed), set(delta.unblocked)
-        if delta.snapshot:
-            removed, unblocked = set(self._routes), set(self._blocked)
+        layers = self.layers
+        for key in difference.removed:
+            layers.remove(key)
+        for route in difference.routes:
+            layers.put(route.key, route)
+        blocked, unblocked = frozenset(difference.blocked), frozenset(difference.unblocked)
+        self.blocked = self.blocked - unblocked | blocked
+        keys = (*difference.removed, *(route.key for route in difference.routes))
+        return TableChange(frozenset(keys), blocked, unblocked)
+
+    def replace(self, index: RouteIndex) -> None:
+        """Replace all routes by those of an index; who is blocked stays so."""
+        self.layers.replace(index)
+        self.changes += 1
+
+    def is_small(self, delta: RouteDelta) -> bool:
+        """Whether applying a delta to this table, and passing it on, takes a few milliseconds at most."""
+        replaced = len(self) if delta.snapshot else 0
+        return max(len(delta.routes), len(delta.removed), replaced) <= FEW_ROUTES
+
+    def compare(self, delta: RouteDelta) -> RouteDelta:
+        """Return what a delta would change in this table."""
+        layers, blocked = self.layers, frozenset(delta.blocked)
         added = {route.key: route for route in delta.routes}
-        changed = {key for key, route in added.items() if self._routes.get(key) != route}
-        changed |= self._routes.keys() & (removed - added.keys())
-        blocked = set(delta.blocked)
-        change = TableChange(
-            changed=frozenset(changed),
-            blocked=frozenset(blocked - self._blocked),
-            unblocked=frozenset(self._blocked & (unblocked - blocked)),
+        if delta.snapshot:
+            removed = [key for each in layers.routes() if (key := each.key) not in added]
+            unblocked = self.blocked - blocked
+        else:
+            named = dict.fromkeys(delta.removed)
+            removed = [k for k in named if k not in added and layers.find(k) is not None]
+            unblocked = self.blocked.intersection(delta.unblocked) - blocked
+        routes: list[Route] = []
+        while added:  # which is emptied one by one: to free a million texts at once takes a while
+            key, route = added.popitem()
+            if layers.find(key) != route:
+                routes.append(route)
+        return RouteDelta(
+            delta.revision,
+            snapshot=False,
+            routes=tuple(reversed(routes)),
+            removed=tuple(removed),
+            blocked=tuple(blocked - self.blocked),
+            unblocked=tuple(unblocked),
         )
-        for key in removed:
-            self._routes.pop(key, None)
-        self._routes |= added
-        self._blocked = (self._blocked - unblocked) | blocked
-        return change
 
     def lookup(self, name: Hostname) -> Route | None:
         """Return the route of a server name: the exact one, else that of its wildcard.
 
         The wildcard stands for one label: `*.example.eu` serves `a.example.eu` only.
         """
-        route = self._routes.get(_HTTPS + name)
+        route = self.layers.find(_HTTPS + name)
         if route is None:
             wildcard = wildcard_of(name)
-            route = None if wildcard is None else self._routes.get(_HTTPS + wildcard)
+            route = None if wildcard is None else self.layers.find(_HTTPS + wildcard)
         # While a tenant is blocked, no other gets its name.
-        return None if route is None or route.tenant_id in self._blocked else route
+        return None if route is None or route.tenant_id in self.blocked else route
 
     def is_blocked(self, tenant_id: TenantId) -> bool:
-        return tenant_id in self._blocked
+        return tenant_id in self.blocked
 
     def snapshot(self) -> RouteDelta:
         """Return a delta that builds this table from nothing."""
         return RouteDelta(
             revision=self.revision or 0,
             snapshot=True,
-            routes=tuple(self._routes.values()),
+            routes=tuple(self.layers.routes()),
             removed=(),
-            blocked=tuple(sorted(self._blocked)),
+            blocked=tuple(sorted(self.blocked)),
             unblocked=(),
         )
+
+    def copy(self) -> "RouteTable":
+        """Return a table that does not change with this one, for another thread."""
+        made = RouteTable()
+        made.layers, made.revision = self.layers.copy(), self.revision
+        made.blocked = self.blocked
+        return made

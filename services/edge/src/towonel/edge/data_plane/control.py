@@ -51,6 +51,7 @@ class DataPlane:
         clients, lanes: sockets that listen.
         links: to its workers.
         live: what workers are told of sessions.
+        drain_changed: set where it is to be looked again how far a drain is.
         ready: set while every worker has what it needs to serve clients.
     """
 
@@ -71,11 +72,10 @@ class DataPlane:
         self.access_log = access_log
         self.ready = asyncio.Event()
         self.take_session: TakeSession | None = None
-        self._table = table
         self._sessions = sessions
         self._streams = streams
         self._relays = relays
-        self._feed = RouteFeed()
+        self._feed = RouteFeed(table, lambda: self.links)
         self.links: list[WorkerLink] = []
         self._start: Start | None = None
         self._shared: SharedMemory | None = None
@@ -84,7 +84,7 @@ class DataPlane:
         self._tasks: asyncio.TaskGroup | None = None
         self._serving: set[asyncio.Task[None]] = set()
         self._is_draining = False
-        self._drain_changed = asyncio.Event()
+        self.drain_changed = asyncio.Event()
         self.live = sessions.observer = SessionFeed(self.tell, self._forget)
 
     @contextlib.asynccontextmanager
@@ -102,6 +102,7 @@ class DataPlane:
             contextlib.AsyncExitStack() as workers,
         ):
             shared.callback(self._shared.close)
+            shared.callback(self._feed.close)
             self._tasks = tasks
             feeding = tasks.create_task(self._feed.run())
             for link in self.links:
@@ -133,7 +134,7 @@ class DataPlane:
         for session in self._sessions.all():
             for message in self.live.describe(session):
                 link.send(message)
-        self._feed.send(self._table.snapshot(), [link], is_table=True)
+        self._feed.feed(link)
 
     def check_ready(self, link: WorkerLink) -> None:
         """Let a worker accept once it has what it needs."""
@@ -149,7 +150,12 @@ class DataPlane:
     def change_routes(self, delta: RouteDelta, changed: Collection[str]) -> None:
         """Tell the workers of a change, and end clients on streams whose route went."""
         self._relays.recheck(changed)
-        self._feed.send(delta, self.links)
+        self._feed.send(delta)
+
+    async def replace_routes(self, delta: RouteDelta) -> None:
+        """Bring a change of many routes into the table, for workers as well; it changes nothing else."""
+        await self._feed.replace(delta)
+        self._relays.recheck_all()
 
     def tell(self, message: Message) -> None:
         """Send a message to every worker there is; one that starts later is sent the state."""
@@ -222,10 +228,6 @@ class DataPlane:
         """Wait until the last client has ended."""
         await self._wait_drain(lambda link: link.is_idle)
 
-    def check_drain(self) -> None:
-        """Look again at how far a drain is."""
-        self._drain_changed.set()
-
     def close(self) -> None:
         """Close the listening sockets."""
         for sock in (*self.clients, *self.lanes):
@@ -238,5 +240,5 @@ class DataPlane:
 
     async def _wait_drain(self, is_done: Callable[[WorkerLink], bool]) -> None:
         while not all(map(is_done, self.links)):
-            self._drain_changed.clear()
-            await self._drain_changed.wait()
+            self.drain_changed.clear()
+            await self.drain_changed.wait()

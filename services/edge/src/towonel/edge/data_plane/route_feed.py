@@ -1,22 +1,37 @@
-"""Feed of route changes to workers, in order, and without a pause of control for a large one."""
+"""Feed of routes to workers, in order: changes one by one, and an index of a large table that all of them map.
+
+Changes go to workers as they come. Once there are many, an index is written that has them, too, in a thread,
+while further ones go on; workers then use it in their place. A change of many routes at once is an index only.
+"""
 
 import asyncio
 import fcntl
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import Final, Protocol
 
-from towonel.edge.worker.messages import Message, Routes
+import structlog
+
+from towonel.edge.core.route_index_writer import Change
+from towonel.edge.core.route_layers import Layer
+from towonel.edge.core.route_table import FEW_ROUTES, RouteTable
+from towonel.edge.data_plane.index_file import IndexFile, write_index_file
+from towonel.edge.worker import messages
+from towonel.edge.worker.messages import Message, Routes, RoutesFrozen
+from towonel.edge.worker.route_memory import SEALS
+from towonel.runtime.logs import describe_error
+from towonel.wire.errors import Code, Unavailable
+from towonel.wire.ids import TenantId
 from towonel.wire.routes import RouteDelta, encode_delta
 
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
 MAX_INLINE_BYTES: Final = 32 * 1024  # more travels in a file in memory
-_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-FEW_ROUTES: Final = 1000  # which take a millisecond or two to encode
 
 
 class RouteReader(Protocol):
-    """Reader of route changes: one worker."""
+    """Reader of routes: one worker."""
 
     def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
         """Send a message, whose descriptors are closed then."""
@@ -27,61 +42,149 @@ class RouteReader(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    delta: RouteDelta
-    readers: Sequence[RouteReader]
-    is_table: bool
-
-
 class RouteFeed:
-    """Feed of route changes: a small one goes at once, unless a large one is under way."""
+    """Feed of the routes of a table.
 
-    def __init__(self) -> None:
-        self._queue = asyncio.Queue[_Change]()
-        self._is_busy = False
+    Args:
+        table: of control.
+        readers: returns the workers.
+        few: changes that need no index.
+        retry_s: after which an index is written again for which there was no memory.
+    """
 
-    def send(
-        self, delta: RouteDelta, readers: Sequence[RouteReader], *, is_table: bool = False
+    def __init__(
+        self,
+        table: RouteTable,
+        readers: Callable[[], Collection[RouteReader]],
+        few: int = FEW_ROUTES,
+        retry_s: float = 10.0,
     ) -> None:
-        """Send a change to some workers, after those before it.
+        self._table = table
+        self._readers = readers
+        self._few = few
+        self._retry_s = retry_s
+        self._file: IndexFile | None = None
+        self._writing = asyncio.Lock()
+        self._has_grown = asyncio.Event()
 
-        Args:
-            delta: not changed any more.
-            readers: who gets it.
-            is_table: whether it is all that a worker has to know before it can serve clients.
+    def send(self, delta: RouteDelta) -> None:
+        """Send all workers a change that the table has taken."""
+        data = encode_delta(delta)
+        for reader in self._readers():
+            _send_delta(reader, data)
+        self._check_size()
+
+    def feed(self, reader: RouteReader) -> None:
+        """Send a worker that has started the whole table."""
+        table, layers = self._table, self._table.layers
+        if self._file is not None:
+            reader.send(messages.RouteIndex(is_new=True), self._file.duplicate(1))
+        if layers.frozen:
+            _send_delta(reader, encode_delta(_to_delta(layers.frozen)))
+            reader.send(RoutesFrozen())
+        _send_delta(reader, encode_delta(_to_delta(layers.recent, table.blocked)))
+        reader.on_routes()
+        self._check_size()
+
+    async def replace(self, delta: RouteDelta) -> None:
+        """Bring a change of many routes into the table, as of `RouteTable.compare`, and to all workers.
+
+        Meanwhile nobody else may change the table.
+
+        Raises:
+            Unavailable: there is no memory for it.
         """
-        change = _Change(delta, readers, is_table)
-        few = max(len(delta.routes), len(delta.removed), len(delta.blocked)) <= FEW_ROUTES
-        if few and not self._is_busy and self._queue.empty():
-            _send(change, encode_delta(delta))
-        else:
-            self._queue.put_nowait(change)
+        async with self._writing:
+            layers = self._table.layers
+            changes = partial(_merge, layers.changes(), delta)
+            try:
+                file = await asyncio.to_thread(write_index_file, layers.index, changes)
+                copies = self._duplicate(file)
+            except OSError as error:
+                problem = f"no memory for the index of routes: {describe_error(error)}"
+                raise Unavailable(Code.OVERLOADED, problem) from error
+            self._table.replace(file.index)
+            self._use(file, copies, is_new=True)
 
     async def run(self) -> None:
-        """Send what waits, for ever."""
+        """Write a new index whenever there are many changes, for ever."""
         while True:
-            change = await self._queue.get()
-            self._is_busy = True
+            await self._has_grown.wait()
+            self._has_grown.clear()
             try:
-                _send(change, await asyncio.to_thread(encode_delta, change.delta))
-            finally:
-                self._is_busy = False
+                async with self._writing:
+                    await self._renew()
+            except OSError as error:
+                log.warning("routes.index_failed", error=describe_error(error))
+                await asyncio.sleep(self._retry_s)
+                self._has_grown.set()
+
+    def close(self) -> None:
+        """Close the file; workers keep it."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    async def _renew(self) -> None:
+        layers = self._table.layers
+        if len(layers.changes()) <= self._few:
+            return  # an index that was written meanwhile has them
+        changes = layers.freeze().items
+        for reader in self._readers():
+            reader.send(RoutesFrozen())
+        file = await asyncio.to_thread(write_index_file, layers.index, changes)
+        copies = self._duplicate(file)
+        layers.settle(file.index)
+        self._use(file, copies, is_new=False)
+        self._check_size()
+
+    def _duplicate(self, file: IndexFile) -> list[int]:
+        """Return a descriptor for each worker; where there are no more, it is not used."""
+        try:
+            return file.duplicate(len(self._readers()))
+        except OSError:
+            file.close()
+            raise
+
+    def _use(self, file: IndexFile, copies: Sequence[int], *, is_new: bool) -> None:
+        self.close()
+        self._file = file
+        for reader, copy in zip(self._readers(), copies, strict=True):
+            reader.send(messages.RouteIndex(is_new), [copy])
+
+    def _check_size(self) -> None:
+        if len(self._table.layers.recent) > self._few:
+            self._has_grown.set()
 
 
-def _send(change: _Change, data: bytes) -> None:
-    for reader in change.readers:
-        if len(data) <= MAX_INLINE_BYTES:
-            reader.send(Routes(data))
-        else:
-            reader.send(Routes(b""), [_to_file(data)])
-        if change.is_table:
-            reader.on_routes()
+def _merge(recent: Layer, delta: RouteDelta) -> Iterator[Change]:
+    yield from recent.items()
+    for key in delta.removed:
+        yield key, None
+    for route in delta.routes:
+        yield route.key, route
+
+
+def _to_delta(changes: Layer, blocked: Collection[TenantId] = ()) -> RouteDelta:
+    return RouteDelta(
+        0,
+        snapshot=False,
+        routes=tuple(route for route in changes.values() if route is not None),
+        removed=tuple(key for key, route in changes.items() if route is None),
+        blocked=tuple(blocked),
+    )
+
+
+def _send_delta(reader: RouteReader, data: bytes) -> None:
+    if len(data) <= MAX_INLINE_BYTES:
+        reader.send(Routes(data))
+    else:
+        reader.send(Routes(b""), [_to_file(data)])
 
 
 def _to_file(data: bytes) -> int:
     descriptor = os.memfd_create("routes", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     with os.fdopen(os.dup(descriptor), "wb") as file:
         file.write(data)
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)
     return descriptor

@@ -154,7 +154,7 @@ class WorkerLink(Control, RouteReader):
         self._plane.sum_up()
         if self.draining is not None:
             self.draining = Draining(0, 0)
-            self._plane.check_drain()
+            self._plane.drain_changed.set()
 
     def _act(self, message: Message, descriptors: tuple[int, ...]) -> None:
         match message:
@@ -172,7 +172,7 @@ class WorkerLink(Control, RouteReader):
                 self._take(message, descriptors[0])
             case Draining():
                 self.draining = message
-                self._plane.check_drain()
+                self._plane.drain_changed.set()
             case _:
                 self._log(message)
 

@@ -5,6 +5,7 @@ import contextlib
 import socket
 
 from towonel.runtime.sockets import wait_readable
+from towonel.tunnel.sockets import END_ON_CLOSE, set_linger
 
 LINGER_BYTES = 256 * 1024
 READ_BYTES = 16 * 1024
@@ -16,6 +17,7 @@ async def close_gracefully(sock: socket.socket, alert: bytes, linger_s: float) -
     Closing while bytes are unread would send a reset, and that takes with it what the client has
     not read yet. So what still comes is read and dropped, for `linger_s` seconds.
     """
+    set_linger(sock, END_ON_CLOSE)
     with contextlib.suppress(OSError):
         if alert:
             sock.send(alert)  # the first bytes on this socket: there is room

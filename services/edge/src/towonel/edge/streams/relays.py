@@ -95,9 +95,13 @@ class Relays:
 
     def recheck(self, routes: Iterable[str]) -> None:
         """End relays whose route went, or has another owner, soon; `routes` are what changed."""
-        self._changed_routes.update(self._by_route.keys() & set(routes))
+        self._changed_routes.update(self._by_route.keys() & routes)
         if self._changed_routes:
             self._has_changed.set()
+
+    def recheck_all(self) -> None:
+        """The same, where any route may have changed."""
+        self.recheck(self._by_route)
 
     @contextlib.asynccontextmanager
     async def watch(self) -> AsyncGenerator[None]:

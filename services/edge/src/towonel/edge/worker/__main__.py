@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 
+from towonel.edge.worker.codec import VITAL
 from towonel.edge.worker.process import EdgeWorker
 from towonel.relay.channel import Channel
 
@@ -16,7 +17,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    worker = EdgeWorker(Channel(socket.socket(fileno=int(sys.argv[1]))))
+    worker = EdgeWorker(Channel(socket.socket(fileno=int(sys.argv[1])), VITAL))
     gc.collect()
     gc.freeze()
     worker.run()

@@ -232,7 +232,7 @@ class Client(Handler):
         if self._lanes_only:
             raise ProtocolError(Code.NO_ROUTE, "this port takes lanes of agents only")
         self.server_name = hello.server_name
-        self.is_repeatable = not hello.has_early_data
+        self.is_repeatable = clienthello.may_happen_twice(hello, self.data)
         self.opening = True
         if self._reads > 1:
             self._set_low_water(1)

@@ -19,7 +19,9 @@ from towonel.edge.worker.messages import (
     Message,
     Ready,
     Refused,
+    RouteIndex,
     Routes,
+    RoutesFrozen,
     SessionAdmitted,
     SessionEnded,
     SessionGoingAway,
@@ -35,6 +37,8 @@ _TYPES: dict[str, type[Message]] = {
     "start": Start,
     "listen": Listen,
     "routes": Routes,
+    "routes_frozen": RoutesFrozen,
+    "route_index": RouteIndex,
     "session": SessionAdmitted,
     "session_services": SessionServices,
     "session_going_away": SessionGoingAway,
@@ -54,6 +58,8 @@ _TYPES: dict[str, type[Message]] = {
     "crashed": Crashed,
     "draining": Draining,
 }
+# A worker that misses one of these would serve clients by routes of the past: it ends, and another has them all.
+VITAL = frozenset({"routes", "route_index"})
 _KINDS = {made: kind for kind, made in _TYPES.items()}
 _FIELDS = {made: tuple(each.name for each in fields(made)) for made in _KINDS}
 

@@ -58,8 +58,6 @@ class HandedOver:
         self._tokens += 1
         self._clients[self._tokens] = client.ticket, has_lanes
         self._count(has_lanes)
-        with contextlib.suppress(OSError):  # its peer has reset it, which control will find
-            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
         record = client.record
         message = ClientHandedOver(
             self._tokens,

@@ -1,13 +1,13 @@
 """Messages of control and worker: what the channel carries, each a type and a map of plain values.
 
-    control ──▶ worker    start · listen · routes · session · session_services · session_going_away
-                          session_ended · accepted · client_moved · client_ended · drain
-                          settled
+    control ──▶ worker    start · listen · routes · routes_frozen · route_index · session
+                          session_services · session_going_away · session_ended · accepted
+                          client_moved · client_ended · drain · settled
     worker ──▶ control    ready · counters · lanes_wanted · client · client_moved · clients_ended
                           session_offered · refused · crashed · draining
 
-After `start` comes the whole table as `routes`, then a `session` and its `session_services` for each that
-is live; from then on what changes. A worker that does not know a session or client that is named has lost it a moment ago.
+After `start` comes a `session` and its `session_services` for each that is live, then the whole table as
+`route_index`, if it is large, and `routes`; from then on what changes. A worker that does not know a session or client that is named has lost it a moment ago.
 """
 
 from dataclasses import dataclass, field
@@ -83,6 +83,22 @@ class Routes:
     """Change of the table, as of `wire.routes`; a large one is in the file whose descriptor comes along."""
 
     delta: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RoutesFrozen:
+    """Mark between changes: a `RouteIndex` follows that has all before it, and none behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteIndex:
+    """Descriptor of an index of routes, as of `core.route_index`, in a file that is sealed.
+
+    Args:
+        is_new: whether it has routes that the worker was not told of, and is the whole table.
+    """
+
+    is_new: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,26 +288,10 @@ class Draining:
     taken: int = 0
 
 
+# fmt: off
 type Message = (
-    Start
-    | Listen
-    | Routes
-    | SessionAdmitted
-    | SessionServices
-    | SessionGoingAway
-    | SessionEnded
-    | Accepted
-    | ClientEnded
-    | Drain
-    | Settled
-    | Ready
-    | Counters
-    | LanesWanted
-    | ClientHandedOver
-    | SessionOffered
-    | ClientMoved
-    | ClientsEnded
-    | Refused
-    | Crashed
-    | Draining
+    Start | Listen | Routes | RoutesFrozen | RouteIndex | SessionAdmitted | SessionServices | SessionGoingAway
+    | SessionEnded | Accepted | ClientEnded | Drain | Settled | Ready | Counters | LanesWanted | ClientHandedOver
+    | SessionOffered | ClientMoved | ClientsEnded | Refused | Crashed | Draining
 )
+# fmt: on

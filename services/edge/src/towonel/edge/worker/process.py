@@ -4,7 +4,6 @@ Signals are control's business. When control is gone, the worker accepts no more
 exits.
 """
 
-import mmap
 import os
 import socket
 import time
@@ -23,7 +22,9 @@ from towonel.edge.worker.messages import (
     Listen,
     Message,
     Ready,
+    RouteIndex,
     Routes,
+    RoutesFrozen,
     SessionAdmitted,
     SessionEnded,
     SessionGoingAway,
@@ -31,6 +32,8 @@ from towonel.edge.worker.messages import (
     Settled,
     Start,
 )
+from towonel.edge.worker.route_memory import IndexPager
+from towonel.edge.worker.routing import change_routes
 from towonel.edge.worker.service import ClientService
 from towonel.edge.worker.shared import map_shared
 from towonel.relay.channel import Channel, ChannelClosed
@@ -39,7 +42,6 @@ from towonel.relay.loop import READABLE, WRITABLE, Handler, Loop
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import PipePool
 from towonel.wire.errors import Code, ProtocolError
-from towonel.wire.routes import decode_delta
 
 ALIVE_TICKS: Final = 4  # after which control hears something in any case
 
@@ -54,6 +56,7 @@ class EdgeWorker(Handler):
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._loop = Loop()
+        self._pager = IndexPager(self._loop)
         self._service: ClientService | None = None
         self._acceptors: list[Acceptor] = []
         self._ticks = _Ticks(self)
@@ -103,8 +106,8 @@ class EdgeWorker(Handler):
         match message:
             case Listen() | Accepted() | ClientMoved():
                 self._take_sockets(service, message, descriptors)
-            case Routes():
-                self._change_routes(service, message, descriptors)
+            case Routes() | RoutesFrozen() | RouteIndex():
+                change_routes(service.table, service.relays, self._pager, message, descriptors)
             case ClientEnded():
                 service.handed_over.end(message.token)
             case Drain():
@@ -156,14 +159,6 @@ class EdgeWorker(Handler):
         if self._service is not None:
             errors = self._service.counters.accept_errors
             errors[word] = errors.get(word, 0) + 1
-
-    def _change_routes(
-        self, service: ClientService, message: Routes, descriptors: tuple[int, ...]
-    ) -> None:
-        data = _read_all(descriptors[0]) if descriptors else message.delta
-        change = service.table.apply(decode_delta(data))
-        service.relays.cut(change.blocked)
-        service.relays.recheck(change.changed)
 
     # Reports.
 
@@ -279,11 +274,3 @@ def _to_socket(descriptor: int) -> socket.socket:
     sock = socket.socket(fileno=descriptor)
     sock.setblocking(False)
     return sock
-
-
-def _read_all(descriptor: int) -> bytes:
-    try:
-        with mmap.mmap(descriptor, 0, prot=mmap.PROT_READ) as content:
-            return bytes(content)
-    finally:
-        os.close(descriptor)

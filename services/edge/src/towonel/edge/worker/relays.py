@@ -145,9 +145,16 @@ class Relays(Owner, Handler):
 
     def recheck(self, routes: Iterable[str]) -> None:
         """End clients whose route went, or has another owner, soon; `routes` are what changed."""
-        for key in self._by_route.keys() & set(routes):
+        for key in self._by_route.keys() & routes:
             for named in self._by_route[key]:
                 self._to_check.extend(named.clients)
+        if self._to_check:
+            self._loop.queue(self)
+
+    def recheck_all(self) -> None:
+        """The same, where any route may have changed."""
+        for named in self._by_name.values():
+            self._to_check.extend(named.clients)
         if self._to_check:
             self._loop.queue(self)
 

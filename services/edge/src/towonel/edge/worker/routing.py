@@ -1,11 +1,54 @@
-"""Look-up of the route of a worker's client, where its TLS mode decides how it is served."""
+"""Routes of a worker: what control says of them, and the look-up for a client.
 
+The TLS mode of a route decides how its clients are served.
+"""
+
+import contextlib
+import mmap
+import os
+from collections.abc import Generator, Sequence
 from typing import assert_never
 
 from towonel.edge.core.route_table import RouteTable
+from towonel.edge.worker.messages import RouteIndex, Routes, RoutesFrozen
+from towonel.edge.worker.relays import Relays
+from towonel.edge.worker.route_memory import IndexPager, map_index
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.names import Hostname
-from towonel.wire.routes import Route, TlsMode
+from towonel.wire.routes import Route, TlsMode, decode_delta
+
+
+def change_routes(
+    table: RouteTable,
+    relays: Relays,
+    pager: IndexPager,
+    message: Routes | RoutesFrozen | RouteIndex,
+    descriptors: Sequence[int],
+) -> None:
+    """Act on what control says of routes; clients whose route went are cut.
+
+    Raises:
+        ProtocolError: MALFORMED, UNSUPPORTED_VERSION.
+    """
+    with _closing(descriptors):
+        match message:
+            case Routes():
+                data = _read_all(descriptors[0]) if descriptors else message.delta
+                change = table.apply(decode_delta(data))
+                relays.cut(change.blocked)
+                relays.recheck(change.changed)
+            case RoutesFrozen():
+                table.layers.freeze()
+            case RouteIndex():
+                index = map_index(descriptors[0])
+                pager.change(table.layers.index, index)
+                if message.is_new:
+                    table.replace(index)
+                    relays.recheck_all()
+                else:
+                    table.layers.settle(index)
+            case _:
+                assert_never(message)
 
 
 def find_route(table: RouteTable, name: Hostname) -> Route:
@@ -24,3 +67,17 @@ def find_route(table: RouteTable, name: Hostname) -> Route:
             raise Unavailable(Code.NO_SERVICE, f"{name}: this edge does not terminate TLS")
         case _:
             assert_never(route.tls_mode)
+
+
+def _read_all(descriptor: int) -> bytes:
+    with mmap.mmap(descriptor, 0, prot=mmap.PROT_READ) as content:
+        return bytes(content)
+
+
+@contextlib.contextmanager
+def _closing(descriptors: Sequence[int]) -> Generator[None]:
+    try:
+        yield
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)

@@ -15,10 +15,12 @@ from support.ports import free_port
 from support.tunnel import IDENTITY, SERVICE, ListeningEdge, listening_edge, until
 
 from towonel.agent.core.services import Origin, ProxyProtocol, Service
-from towonel.agent.lane_metrics import LaneMetrics
-from towonel.agent.lanes import Lanes
+from towonel.agent.data_plane.client_memory import ClientMemory
+from towonel.agent.data_plane.lane_metrics import LaneMetrics
+from towonel.agent.data_plane.lanes import Lanes
 from towonel.agent.metrics import Metrics
 from towonel.agent.origin_log import OriginLog
+from towonel.agent.worker.messages import LanesFailed, LanesWorking, SessionLanes
 from towonel.agent.worker.messages import Start as StartMessage
 from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.supervisor import Start, Worker
@@ -26,6 +28,7 @@ from towonel.runtime.admin import Health
 from towonel.runtime.dns.resolver import Resolver
 from towonel.tunnel.link import Link
 from towonel.tunnel.session import Session
+from towonel.wire.errors import Code
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,37 +40,41 @@ def fork_server() -> None:
 class Agent:
     """An agent's lanes, and what they say."""
 
+    workers: int = 1
     kinds: tuple[LaneKind, ...] = (LaneKind.PLAIN,)
     start_process: Start | None = field(default_factory=partial(start_worker, "agent"))
     health: Health = field(default_factory=Health)
     metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
+        self.clients = ClientMemory(self.workers)
         self.lanes = Lanes(
             [Service(SERVICE, Origin("127.0.0.1", 1, ProxyProtocol.NONE))],
-            StartMessage(5, 9, 5),
+            StartMessage(5, 9, 5, self.workers),
             Resolver(),
             LaneMetrics(self.metrics),
             self.health,
             OriginLog(),
+            self.clients,
             kinds=self.kinds,
             start_process=self.start_process,
         )
 
-    @property
-    def worker(self) -> Worker:
-        assert self.lanes._worker, "it runs"
-        return self.lanes._worker
+    def worker(self, number: int = 0) -> Worker:
+        found = self.lanes.links[number].worker
+        assert found, "it runs"
+        return found
 
     def value(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"towonel_agent_{name}", labels) or 0
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(self.lanes.run())
-            yield
-            running.cancel()
+        with contextlib.closing(self.clients):
+            async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+                running = tasks.create_task(self.lanes.run())
+                yield
+                running.cancel()
 
 
 @contextlib.asynccontextmanager
@@ -121,7 +128,7 @@ async def test_without_lanes_there_is_no_worker() -> None:
     async with listening_edge(port=free_port()) as edge, linked(without, edge):
         assert not without.lanes._wanted.is_set()
 
-    assert (off.lanes._worker, without.lanes._worker) == (None, None)
+    assert [link.worker for link in (*off.lanes.links, *without.lanes.links)] == [None, None]
 
 
 async def test_the_lanes_of_a_link_end_with_it() -> None:
@@ -161,7 +168,7 @@ async def test_a_worker_that_dies_is_replaced_and_told_of_all_sessions() -> None
         linked(agent, edge) as (session, _, server),
     ):
         before = [await admit(server, session) for _ in range(2)]
-        agent.worker._process.kill()
+        agent.worker()._process.kill()
         assert [await ended(lane) for lane in before] == [True, True]
         after = [await admit(server, session) for _ in range(2)]
         await until(lambda: agent.value("lanes", state="idle") == 2)
@@ -169,3 +176,104 @@ async def test_a_worker_that_dies_is_replaced_and_told_of_all_sessions() -> None
             lane.sock.close()
 
     assert agent.value("worker_restarts_total") == 1
+
+
+# Several workers.
+
+
+async def test_each_worker_has_its_share_and_the_successor_of_one_takes_it_over() -> None:
+    agent = Agent(workers=2)
+    async with (
+        listening_edge(port=free_port(), has_lanes=True) as edge,
+        linked(agent, edge) as (session, _, server),
+    ):
+        before = [await admit(server, session) for _ in range(2)]
+        session.want_lanes(6)
+        before += [await admit(server, session) for _ in range(4)]
+        await until(lambda: agent.value("lanes", state="idle") == 6)
+        for row, clients in enumerate((7, 2, 3)):
+            agent.clients._rows[row][0] = clients
+        assert agent.lanes.active == 5
+        agent.worker(1)._process.kill()
+        after = [await admit(server, session) for _ in range(3)]
+        await until(lambda: agent.value("lanes", state="idle") == 6)
+        left = sum(not is_over(lane) for lane in before)
+        for lane in (*before, *after):
+            lane.sock.close()
+
+    assert left == 3
+    assert agent.lanes.active == 2, "those of the other worker"
+    assert agent.value("lanes", state="wanted") == 0, "the session is over"
+    assert agent.value("worker_restarts_total") == 1
+
+
+def is_over(lane: LanePeer) -> bool:
+    """Whether the lane's other end is gone; what was sent before is still to be read."""
+    lane.sock.setblocking(False)
+    try:
+        while lane.sock.recv(1_000):
+            pass
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        pass
+    return True
+
+
+async def test_an_edge_that_takes_no_lanes_of_any_worker_is_told_once() -> None:
+    agent = Agent(workers=2)
+    async with listening_edge(port=free_port(), has_lanes=True) as edge:
+        with capture_logs() as lines:
+            async with agent.running(), edge.session() as (_, link):
+                with agent.lanes.hold(link, "edge.example.eu"):
+                    await until(
+                        lambda: agent.value("lanes_failed_total", reason="session_lost") >= 6
+                    )
+                    await until(lambda: agent.health.reasons)
+                    agent.worker(0)._process.kill()
+                    await until(
+                        lambda: agent.value("lanes_failed_total", reason="session_lost") >= 9
+                    )
+                    reason = agent.health.reasons["lanes"]
+
+    assert reason == "1 of 1 edges take no lanes (session_lost): streams serve"
+    assert [line["event"] for line in lines].count("lanes.failed") == 1
+
+
+async def test_a_worker_that_works_is_enough_for_an_edge_to_take_lanes() -> None:
+    agent = Agent(workers=2)
+    async with (
+        listening_edge(port=free_port(), has_lanes=True) as edge,
+        linked(agent, edge) as (session, link, server),
+    ):
+        lanes = [await admit(server, session) for _ in range(2)]
+        agent.lanes.act(0, LanesWorking(link.session_id))
+        agent.lanes.act(1, LanesFailed(link.session_id, int(Code.HELLO_TIMEOUT)))
+        assert agent.health.reasons == {}
+        agent.lanes.act(0, LanesFailed(link.session_id, int(Code.HELLO_TIMEOUT)))
+        assert "hello_timeout" in agent.health.reasons["lanes"]
+        agent.lanes.act(1, LanesWorking(link.session_id))
+        assert agent.health.reasons == {}
+        for lane in lanes:
+            lane.sock.close()
+
+
+async def test_what_a_worker_says_late_of_a_session_that_is_over_is_dropped() -> None:
+    agent = Agent(workers=2)
+    with contextlib.closing(agent.clients):
+        agent.lanes.act(0, SessionLanes(b"over", idle=1, in_use=1, dialing=1, wanted=3))
+        agent.lanes.act(1, LanesFailed(b"over", int(Code.SESSION_LOST)))
+
+    assert agent.value("lanes", state="idle") == 0
+    assert agent.health.reasons == {}
+
+
+async def test_a_drain_ends_once_no_worker_has_a_client() -> None:
+    agent = Agent(workers=2)
+    async with (
+        listening_edge(port=free_port(), has_lanes=True) as edge,
+        linked(agent, edge) as (session, _, server),
+    ):
+        lanes = [await admit(server, session) for _ in range(2)]
+        await agent.lanes.drain()
+        assert [await ended(lane) for lane in lanes] == [True, True]

@@ -1,4 +1,4 @@
-"""Metrics of an agent's lanes, counted in its worker."""
+"""Metrics of an agent's lanes, counted in its workers."""
 
 from collections.abc import Iterable
 
@@ -12,25 +12,17 @@ _NOTHING = Counters()
 
 
 class LaneMetrics:
-    """Metrics of lanes; clients that come over them count as all others do.
-
-    Attributes:
-        active: clients of the worker, as of its last message.
-    """
+    """Metrics of lanes, summed over the workers; clients that come over them count as all others do."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._last = _NOTHING
-        self._sessions: dict[bytes, SessionLanes] = {}
+        self._last: dict[int, Counters] = {}
+        self._sessions: dict[tuple[int, bytes], SessionLanes] = {}
 
-    @property
-    def active(self) -> int:
-        """Clients of the worker, as of its last message."""
-        return self._last.active
-
-    def count(self, now: Counters) -> None:
+    def count(self, worker: int, now: Counters) -> None:
         """Count what was done since the last message of the same worker."""
-        metrics, last, self._last = self._metrics, self._last, now
+        metrics, last = self._metrics, self._last.get(worker, _NOTHING)
+        self._last[worker] = now
         metrics.streams.inc(now.active - last.active)
         metrics.streams_accepted.inc(_sum(now.accepted) - _sum(last.accepted))
         _add_words(metrics.accepted_by_way, now.accepted, last.accepted)
@@ -46,23 +38,25 @@ class LaneMetrics:
         """Count PROXY headers that were not read."""
         self._metrics.headers_unread.inc(times)
 
-    def set_session(self, lanes: SessionLanes) -> None:
-        """Take the lanes of a session."""
-        self._sessions[lanes.id] = lanes
+    def set_session(self, worker: int, lanes: SessionLanes) -> None:
+        """Take a worker's lanes of a session."""
+        self._sessions[worker, lanes.id] = lanes
         self._sum_up()
 
     def forget_session(self, session_id: bytes) -> None:
         """Forget the lanes of a session that is over."""
-        self._sessions.pop(session_id, None)
+        self._sessions = {
+            key: lanes for key, lanes in self._sessions.items() if key[1] != session_id
+        }
         self._sum_up()
 
-    def lose_worker(self) -> None:
-        """Count the end of the worker, and of its clients."""
-        metrics, last, self._last = self._metrics, self._last, _NOTHING
+    def lose_worker(self, worker: int) -> None:
+        """Count the end of a worker, and of its clients."""
+        metrics, last = self._metrics, self._last.pop(worker, _NOTHING)
         metrics.worker_restarts.inc()
         metrics.streams.dec(last.active)
         metrics.stream_errors.labels(Code.INTERNAL.word).inc(last.active)
-        self._sessions.clear()
+        self._sessions = {key: lanes for key, lanes in self._sessions.items() if key[0] != worker}
         self._sum_up()
 
     def _sum_up(self) -> None:
@@ -71,8 +65,8 @@ class LaneMetrics:
         lanes.labels("in_use").set(sum(session.in_use for session in sessions))
         lanes.labels("dialing").set(sum(session.dialing for session in sessions))
         lanes.labels("wanted").set(sum(session.wanted for session in sessions))
-        with_lanes = sum(1 for session in sessions if session.idle or session.in_use)
-        self._metrics.links_with_lanes.set(with_lanes)
+        with_lanes = {session.id for session in sessions if session.idle or session.in_use}
+        self._metrics.links_with_lanes.set(len(with_lanes))
 
 
 def _sum(counts: Iterable[tuple[str, int]]) -> int:

@@ -1,0 +1,82 @@
+"""Feed of origins to an agent's workers: their addresses, and what workers say of them."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator
+from itertools import batched
+
+from towonel.agent.core.services import Origin, ProxyProtocol, Service
+from towonel.agent.origin_log import OriginLog
+from towonel.agent.worker.messages import (
+    ORIGINS_PER_MESSAGE,
+    Down,
+    HeadersUnread,
+    OriginFacts,
+    Origins,
+    Refused,
+    Resolved,
+    ServiceName,
+    name_service,
+    to_key,
+)
+from towonel.runtime.dns.resolver import Resolver, parse_address
+from towonel.wire.errors import Code
+from towonel.wire.names import ServiceKey
+
+
+class OriginFeed:
+    """Feed of the origins of the environment.
+
+    Args:
+        services: of the environment.
+        resolver: of the names of origins.
+        origin_log: says what origins do wrong.
+        tell: sends a message to all workers.
+    """
+
+    def __init__(
+        self,
+        services: Collection[Service],
+        resolver: Resolver,
+        origin_log: OriginLog,
+        tell: Callable[[Down], None],
+    ) -> None:
+        self._origins = {service.key: service.origin for service in services}
+        self._resolver = resolver
+        self._log = origin_log
+        self._tell = tell
+        self._looking_up: set[ServiceName] = set()
+
+    def describe(self) -> Iterator[Origins]:
+        """Yield what a worker is to know of origins."""
+        for some in batched(self._origins.items(), ORIGINS_PER_MESSAGE, strict=False):
+            yield Origins(tuple(map(_facts_of, some)))
+
+    def look_up(self, service: ServiceName, tasks: asyncio.TaskGroup) -> None:
+        """Answer with the addresses of now: all workers, and once, however many of them ask."""
+        if service not in self._looking_up:
+            self._looking_up.add(service)
+            tasks.create_task(self._answer(service, self._origins[to_key(service)]))
+
+    def log(self, event: Refused | HeadersUnread) -> None:
+        """Say what origins do wrong."""
+        key = to_key(event.service)
+        if isinstance(event, Refused):
+            self._log.refuse(key, Code(event.code), times=event.count)
+        else:
+            self._log.hint(key, self._origins[key], times=event.count)
+
+    async def _answer(self, service: ServiceName, origin: Origin) -> None:
+        self._resolver.expire(origin.host)
+        try:
+            addresses = await self._resolver.resolve(origin.host, origin.port)
+        except OSError:
+            addresses = ()
+        finally:
+            self._looking_up.discard(service)
+        self._tell(Resolved(service, addresses))
+
+
+def _facts_of(item: tuple[ServiceKey, Origin]) -> OriginFacts:
+    key, origin = item
+    proxied = origin.proxy_protocol is ProxyProtocol.V2
+    return name_service(key), proxied, parse_address(origin.host, origin.port) or None

@@ -1,0 +1,53 @@
+"""Feed of origins to workers: names are looked up once, however many workers ask."""
+
+import asyncio
+import socket
+
+from support.tunnel import SERVICE, until
+
+from towonel.agent.core.services import Origin, ProxyProtocol, Service
+from towonel.agent.data_plane.origin_feed import OriginFeed
+from towonel.agent.origin_log import OriginLog
+from towonel.agent.worker.messages import Down, Resolved, name_service
+from towonel.runtime.dns.lookups import Answer, LookupThreads
+from towonel.runtime.dns.resolver import Resolver
+
+NAME = name_service(SERVICE)
+
+
+async def test_workers_that_ask_at_once_share_an_answer_and_later_ones_get_a_new_one() -> None:
+    asked, told = list[str](), list[Down]()
+
+    def look_up(host: str, *_: object) -> Answer:
+        asked.append(host)
+        address = (f"127.0.0.{len(asked)}", 0)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address)]
+
+    resolver = Resolver(LookupThreads(look_up), min_age_s=0)
+    services = [Service(SERVICE, Origin("origin.example", 8443, ProxyProtocol.NONE))]
+    feed = OriginFeed(services, resolver, OriginLog(), told.append)
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(3):
+            feed.look_up(NAME, tasks)
+    async with asyncio.TaskGroup() as tasks:
+        feed.look_up(NAME, tasks)
+
+    await until(lambda: len(told) == 2)
+    assert asked == ["origin.example"] * 2
+    assert told == [Resolved(NAME, ((f"127.0.0.{number}", 8443),)) for number in (1, 2)]
+
+
+async def test_a_name_that_does_not_resolve_is_told_and_asked_for_again() -> None:
+    told = list[Down]()
+
+    def look_up(*_: object) -> Answer:
+        raise socket.gaierror
+
+    resolver = Resolver(LookupThreads(look_up))
+    services = [Service(SERVICE, Origin("origin.example", 8443, ProxyProtocol.NONE))]
+    feed = OriginFeed(services, resolver, OriginLog(), told.append)
+    for _ in range(2):
+        async with asyncio.TaskGroup() as tasks:
+            feed.look_up(NAME, tasks)
+
+    assert told == [Resolved(NAME, ())] * 2

@@ -1,0 +1,118 @@
+"""Large route table: worker processes share one, and each that starts has it at once."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import override
+
+import pytest
+from support.clients import alert_of, client_hello
+from support.edge_front import Front
+from support.fork_server import preload, start_worker
+from support.tunnel import until
+
+from towonel.edge.core.route_table import RouteTable
+from towonel.edge.streams.upstream import ClientConnection, Upstream
+from towonel.relay.supervisor import WorkerProcess
+from towonel.tunnel.pipe import Pipe
+from towonel.wire.errors import Code, Unavailable
+from towonel.wire.ids import TenantId
+from towonel.wire.names import ServiceKind
+from towonel.wire.routes import Route, RouteDelta
+
+type StartFront = Callable[..., AbstractAsyncContextManager[Front]]
+
+TENANT = TenantId(b"t" * 32)
+UNRECOGNIZED_NAME = bytes([21, 3, 3, 0, 2, 2, 112])
+SIZES = pytest.mark.parametrize("size", [20_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
+
+
+class Nowhere(Upstream):
+    """Upstream without agents."""
+
+    @override
+    async def open(self, client: ClientConnection) -> Pipe:
+        raise Unavailable(Code.NO_AGENT)
+
+
+class Workers:
+    """Starter of worker processes, which remembers them."""
+
+    def __init__(self) -> None:
+        preload()
+        self.pids: list[int] = []
+        self._start_worker = start_worker("edge")
+
+    async def start(self, channel: socket.socket) -> WorkerProcess:
+        process = await self._start_worker(channel)
+        self.pids.append(process.pid)
+        return process
+
+    def own_bytes(self) -> list[int]:
+        """Return the memory of each for objects of its own, files in memory left out."""
+        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids]
+        return [int(each.partition("\nAnonymous:")[2].split()[0]) * 1024 for each in rollups]
+
+
+def https(name: str) -> Route:
+    return Route(ServiceKind.HTTPS, name, TENANT)
+
+
+async def is_known(port: int, name: str) -> bool:
+    return await alert_of(port, client_hello(name)) != UNRECOGNIZED_NAME
+
+
+async def know_last(ports: list[int], size: int) -> None:
+    """Wait until all workers have the table."""
+    async with asyncio.timeout(60):
+        for port in ports:
+            while not await is_known(port, f"{size - 1}.example.eu"):
+                await asyncio.sleep(0)
+
+
+def many(size: int) -> RouteDelta:
+    routes = (https("*.wild.example.eu"), *(https(f"{n}.example.eu") for n in range(size)))
+    return RouteDelta(1, snapshot=True, routes=routes)
+
+
+@SIZES
+async def test_workers_share_a_large_table(front: StartFront, size: int) -> None:
+    table, workers = RouteTable(), Workers()
+    async with front(
+        table, Nowhere(), has_agent=False, workers=2, start_worker=workers.start
+    ) as edge:
+        ports = [edge.open_door(0), edge.open_door(1)]
+        assert not any([await is_known(port, "0.example.eu") for port in ports])
+        before = workers.own_bytes()
+        await edge.plane.replace_routes(table.compare(many(size)))
+        await know_last(ports, size)
+        grown = [now - then for now, then in zip(workers.own_bytes(), before, strict=True)]
+
+        assert max(grown) < 3 * 2**20
+        assert await is_known(ports[0], "a.wild.example.eu")
+        assert not await is_known(ports[0], "a.b.wild.example.eu")
+
+
+@SIZES
+async def test_a_worker_that_starts_has_a_large_table_and_what_changed_since(
+    front: StartFront, size: int
+) -> None:
+    table, workers = RouteTable(), Workers()
+    async with front(table, Nowhere(), has_agent=False, start_worker=workers.start) as edge:
+        await edge.plane.replace_routes(table.compare(many(size)))
+        delta = RouteDelta(
+            2, snapshot=False, routes=(https("new.example.eu"),), removed=("https:1.example.eu",)
+        )
+        edge.plane.change_routes(delta, table.apply(delta).changed)
+        os.kill(workers.pids[0], signal.SIGKILL)
+        await until(lambda: len(workers.pids) == 2)
+        await until(lambda: edge.plane.links[0].is_ready)
+        port = edge.open_door(0)
+
+        assert await is_known(port, f"{size - 1}.example.eu")
+        assert await is_known(port, "new.example.eu")
+        assert not await is_known(port, "1.example.eu")
