@@ -25,7 +25,7 @@ from towonel.wire.errors import TowonelError
 from towonel.wire.tokens import InviteToken
 
 WRITERS = 4
-ROUNDS = {"sqlite": 3, "postgres": 2}
+ROUNDS = {"sqlite": 3, "postgres": 3}
 SOAK_ROUNDS = {"sqlite": 38, "postgres": 12}
 # What each writer does to each of its tenants, one after the other.
 LIFE = (
