@@ -10,6 +10,7 @@ import pytest
 from support.hub import TestHub, migrated, running_hub
 
 from towonel.hub.live.route_changes import RouteChanges
+from towonel.hub.store.db.database import Database
 from towonel.hub.timing import Timing
 from towonel.wire.errors import Code, Unavailable
 
@@ -70,3 +71,24 @@ async def test_no_connection_is_lost_by_trying_again(on_sqlite: TestHub, tmp_pat
             pass
 
     assert store.engine.pool.checkedout() == 0  # type: ignore[attr-defined] # of a queue
+
+
+@pytest.mark.parametrize(
+    "query", ["INSERT INTO numbers VALUES (1), (2) RETURNING number", "SELECT * FROM numbers"]
+)
+def test_a_connection_that_closes_leaves_no_lock_behind_an_open_cursor(
+    tmp_path: Path, query: str
+) -> None:
+    path = tmp_path / "hub.db"
+    options = Database.in_file(path).engine_options["connect_args"]
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE numbers AS SELECT 8 AS number UNION SELECT 9")
+        ended = sqlite3.connect(path, isolation_level=None, **options)
+        cursor = ended.cursor().execute("BEGIN IMMEDIATE").execute(query)
+        assert cursor.fetchone() is not None
+        ended.close()
+
+        other.execute("PRAGMA busy_timeout = 0")
+        other.execute("BEGIN EXCLUSIVE")
+        assert other.execute("SELECT * FROM numbers").fetchall() == [(8,), (9,)]
+        del cursor

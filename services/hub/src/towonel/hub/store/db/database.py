@@ -87,7 +87,7 @@ class Database:
         # Parameters hold hashes, and errors are logged.
         shared: dict[str, Any] = {"hide_parameters": True}
         if self.is_sqlite:
-            return shared
+            return {**shared, "connect_args": {"factory": sqlite.ClosingConnection}}
         connect = {
             "connect_timeout": CONNECT_TIMEOUT_S,
             "application_name": "towonel-hub",

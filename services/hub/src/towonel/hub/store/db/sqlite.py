@@ -2,9 +2,10 @@
 
 import sqlite3
 import time
+import weakref
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 from sqlalchemy import Engine, event
 
@@ -18,6 +19,30 @@ _PRAGMAS = (
     "foreign_keys = ON",
     "cache_size = -16000",  # KiB; the default of 2 MiB reads a table of 100 000 routes in pieces
 )
+
+
+class ClosingConnection(sqlite3.Connection):
+    """Connection that closes its cursors before it closes itself.
+
+    One of a cancelled query may live on until garbage is collected, and SQLite keeps a closed connection,
+    with its transaction and locks, for as long as that.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._cursors = weakref.WeakSet[sqlite3.Cursor]()
+
+    @override
+    def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
+        cursor = super().cursor(factory)
+        self._cursors.add(cursor)
+        return cursor
+
+    @override
+    def close(self) -> None:
+        for cursor in tuple(self._cursors):
+            cursor.close()
+        super().close()
 
 
 def prepare(engine: Engine, *, busy_ms: int = BUSY_MS) -> None:
