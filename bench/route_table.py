@@ -35,17 +35,14 @@ from process_usage import resident_kib
 from prometheus_client import CollectorRegistry
 from results import format_number
 from support.clients import alert_of, client_hello
-from support.edge_front import Front, start_front
+from support.edge_front import Front, Nowhere, StartedWorkers, start_front
 
 from towonel.edge.core.route_table import FEW_ROUTES, RouteTable
 from towonel.edge.data_plane.index_file import write_index_file
 from towonel.edge.data_plane.start import START_WORKER
 from towonel.edge.metrics import Metrics
-from towonel.edge.streams.upstream import ClientConnection, Upstream
 from towonel.edge.worker.route_memory import BRING, IndexPages
 from towonel.relay.supervisor import WorkerProcess
-from towonel.tunnel.pipe import Pipe
-from towonel.wire.errors import Code, Unavailable
 from towonel.wire.ids import TenantId
 from towonel.wire.names import Hostname, ServiceKind
 from towonel.wire.routes import Route, RouteDelta
@@ -137,26 +134,15 @@ def measure_index(size: int) -> Figures:
 # A data plane.
 
 
-class Nowhere(Upstream):
-    """Upstream without agents."""
+class Workers(StartedWorkers):
+    """Starter of worker processes, which notes when the last was started."""
+
+    started_s = 0.0
 
     @override
-    async def open(self, client: ClientConnection) -> Pipe:
-        raise Unavailable(Code.NO_AGENT)
-
-
-class Workers:
-    """Starter of worker processes, which notes when each was started."""
-
-    def __init__(self) -> None:
-        self.pids: list[int] = []
-        self.started_s = 0.0
-
     async def start(self, channel: socket.socket) -> WorkerProcess:
         self.started_s = time.perf_counter()
-        process = await START_WORKER(channel)
-        self.pids.append(process.pid)
-        return process
+        return await super().start(channel)
 
 
 class Plane:
@@ -193,7 +179,7 @@ class Plane:
 
 @contextlib.asynccontextmanager
 async def running_plane(count: int) -> AsyncGenerator[Plane]:
-    table, workers = RouteTable(), Workers()
+    table, workers = RouteTable(), Workers(START_WORKER)
     metrics = Metrics(CollectorRegistry())
     front = start_front(
         metrics, table, Nowhere(), has_agent=False, start_worker=workers.start, workers=count

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import replace
-from typing import Any
+from typing import Any, override
 
 from support.edge_identity import CERTIFICATE, CERTIFICATE_HASH, EDGE_ID, KEY
 from support.thread_worker import start_thread
@@ -24,9 +24,12 @@ from towonel.edge.streams.access_log import AccessLogWriter
 from towonel.edge.streams.clients import StreamClients
 from towonel.edge.streams.refusals import Refusals
 from towonel.edge.streams.relays import Relays
-from towonel.edge.streams.upstream import Upstream
+from towonel.edge.streams.upstream import ClientConnection, Upstream
 from towonel.edge.worker.messages import SessionAdmitted, SessionServices, Start
 from towonel.relay.supervisor import Start as StartWorker
+from towonel.relay.supervisor import WorkerProcess
+from towonel.tunnel.pipe import Pipe
+from towonel.wire.errors import Code, Unavailable
 from towonel.wire.routes import Route
 
 LINES_PER_SECOND = 5
@@ -56,6 +59,27 @@ START = Start(
     orphan_s=0.0,
     access_lines=LINES_PER_SECOND,
 )
+
+
+class Nowhere(Upstream):
+    """Upstream without agents."""
+
+    @override
+    async def open(self, client: ClientConnection) -> Pipe:
+        raise Unavailable(Code.NO_AGENT)
+
+
+class StartedWorkers:
+    """Starter of worker processes, which remembers them."""
+
+    def __init__(self, start: StartWorker) -> None:
+        self.pids: list[int] = []
+        self._start = start
+
+    async def start(self, channel: socket.socket) -> WorkerProcess:
+        process = await self._start(channel)
+        self.pids.append(process.pid)
+        return process
 
 
 class Front:

@@ -196,6 +196,18 @@ async def ready(node: Node[Program]) -> None:
         raise AssertionError(f"not ready within {READY_S} s\n{node.program.log()}") from None
 
 
+async def settle(stack: Stack, at_origin: Callable[[], int]) -> None:
+    """Wait until an edge, its agent and the origin, which tells its own, have no connection left."""
+
+    async def nothing_left() -> bool:
+        clients = await stack.edges[0].metric("towonel_edge_active_connections")
+        streams = await stack.agents[0].metric("towonel_agent_streams_active")
+        in_use = await stack.edges[0].metric("towonel_edge_lanes", state="in_use")
+        return not (clients or streams or in_use or at_origin())
+
+    await until(nothing_left)
+
+
 async def until(condition: Callable[[], object], within_s: float = 20.0) -> None:
     """Wait for a condition, asked again and again; a coroutine function is awaited."""
     async with asyncio.timeout(within_s):

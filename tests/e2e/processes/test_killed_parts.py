@@ -15,7 +15,7 @@ from support.clients import client_hello
 from support.memory import processes_of
 from support.programs import OwnProcess, Program
 from support.scripted_server import serving
-from support.stack import Node, Stack, running_stack, service, until
+from support.stack import Node, Stack, running_stack, service, settle, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.processes]
 CLIENTS, WITHIN_S = 24, 60
@@ -175,18 +175,6 @@ async def has_only_lanes_more(stack: Stack, before: int) -> bool:
     return sockets(stack) - before <= await stack.agents[0].metric("towonel_agent_lanes")
 
 
-async def settle(stack: Stack, load: Load) -> None:
-    """Wait until no connection is left anywhere."""
-
-    async def nothing_left() -> bool:
-        clients = await stack.edges[0].metric("towonel_edge_active_connections")
-        streams = await stack.agents[0].metric("towonel_agent_streams_active")
-        in_use = await stack.edges[0].metric("towonel_edge_lanes", state="in_use")
-        return not (clients or streams or in_use or load.active)
-
-    await until(nothing_left)
-
-
 async def trouble(stack: Stack, load: Load, parts: list[str], served: int) -> None:
     """Kill one part after another, each once so many more clients were served."""
     rng = random.Random(3)
@@ -220,7 +208,7 @@ async def test_what_is_killed_resets_its_clients_and_leaves_nothing(
                 tasks.create_task(load.come(stack.edge_port, done))
             await trouble(stack, load, list(kills), served)
             done.set()
-        await settle(stack, load)
+        await settle(stack, lambda: load.active)
         await until(lambda: has_only_lanes_more(stack, before))
 
     assert set(load.seen) <= {"whole", "cut", "reset", "refused"}

@@ -15,7 +15,7 @@ import pytest
 from support.clients import client_hello
 from support.origins import listening
 from support.programs import OwnProcess
-from support.stack import Stack, running_stack, service, until
+from support.stack import Stack, running_stack, service, settle, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 AT_ONCE = 40
@@ -186,18 +186,6 @@ async def count_all(stack: Stack) -> tuple[Counts, Counts]:
     )
 
 
-async def settle(stack: Stack, origin: Origin) -> None:
-    """Wait until no connection is left anywhere."""
-
-    async def nothing_left() -> bool:
-        clients = await stack.edges[0].metric("towonel_edge_active_connections")
-        streams = await stack.agents[0].metric("towonel_agent_streams_active")
-        in_use = await stack.edges[0].metric("towonel_edge_lanes", state="in_use")
-        return not (clients or streams or in_use or origin.active)
-
-    await until(nothing_left)
-
-
 async def check_ends(stack: Stack, hostname: str, count: int) -> None:
     """Play so many scripts, and check what came of them, and that nothing is left."""
     hello = client_hello(hostname)
@@ -207,7 +195,7 @@ async def check_ends(stack: Stack, hostname: str, count: int) -> None:
         before = descriptors(stack)
         origin.seen.clear()
         seen = await converse_all(stack.edge_port, hello, range(count))
-        await settle(stack, origin)
+        await settle(stack, lambda: origin.active)
         after, lanes = descriptors(stack), await agent.metric("towonel_agent_lanes")
         await check_counts(stack, hello, origin, count // 8)
 
@@ -223,7 +211,7 @@ async def check_counts(stack: Stack, hello: bytes, origin: Origin, count: int) -
     numbers = [number for number in range(count) if "resets" not in Script.of(number).ending]
     before = await count_all(stack)
     await converse_all(stack.edge_port, hello, numbers)
-    await settle(stack, origin)
+    await settle(stack, lambda: origin.active)
 
     async def are_equal() -> bool:
         edge, agent = [now - then for now, then in zip(await count_all(stack), before, strict=True)]

@@ -3,23 +3,17 @@
 import asyncio
 import os
 import signal
-import socket
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import override
 
 import pytest
 from support.clients import alert_of, client_hello
-from support.edge_front import Front
+from support.edge_front import Front, Nowhere, StartedWorkers
 from support.fork_server import preload, start_worker
 from support.tunnel import until
 
 from towonel.edge.core.route_table import RouteTable
-from towonel.edge.streams.upstream import ClientConnection, Upstream
-from towonel.relay.supervisor import WorkerProcess
-from towonel.tunnel.pipe import Pipe
-from towonel.wire.errors import Code, Unavailable
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
 from towonel.wire.routes import Route, RouteDelta
@@ -31,31 +25,16 @@ UNRECOGNIZED_NAME = bytes([21, 3, 3, 0, 2, 2, 112])
 SIZES = pytest.mark.parametrize("size", [20_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
 
 
-class Nowhere(Upstream):
-    """Upstream without agents."""
-
-    @override
-    async def open(self, client: ClientConnection) -> Pipe:
-        raise Unavailable(Code.NO_AGENT)
+@pytest.fixture
+def workers() -> StartedWorkers:
+    preload()
+    return StartedWorkers(start_worker("edge"))
 
 
-class Workers:
-    """Starter of worker processes, which remembers them."""
-
-    def __init__(self) -> None:
-        preload()
-        self.pids: list[int] = []
-        self._start_worker = start_worker("edge")
-
-    async def start(self, channel: socket.socket) -> WorkerProcess:
-        process = await self._start_worker(channel)
-        self.pids.append(process.pid)
-        return process
-
-    def own_bytes(self) -> list[int]:
-        """Return the memory of each for objects of its own, files in memory left out."""
-        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids]
-        return [int(each.partition("\nAnonymous:")[2].split()[0]) * 1024 for each in rollups]
+def own_bytes(workers: StartedWorkers) -> list[int]:
+    """Return the memory of each for objects of its own, files in memory left out."""
+    rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in workers.pids]
+    return [int(each.partition("\nAnonymous:")[2].split()[0]) * 1024 for each in rollups]
 
 
 def https(name: str) -> Route:
@@ -80,17 +59,19 @@ def many(size: int) -> RouteDelta:
 
 
 @SIZES
-async def test_workers_share_a_large_table(front: StartFront, size: int) -> None:
-    table, workers = RouteTable(), Workers()
+async def test_workers_share_a_large_table(
+    front: StartFront, workers: StartedWorkers, size: int
+) -> None:
+    table = RouteTable()
     async with front(
         table, Nowhere(), has_agent=False, workers=2, start_worker=workers.start
     ) as edge:
         ports = [edge.open_door(0), edge.open_door(1)]
         assert not any([await is_known(port, "0.example.eu") for port in ports])
-        before = workers.own_bytes()
+        before = own_bytes(workers)
         await edge.plane.replace_routes(table.compare(many(size)))
         await know_last(ports, size)
-        grown = [now - then for now, then in zip(workers.own_bytes(), before, strict=True)]
+        grown = [now - then for now, then in zip(own_bytes(workers), before, strict=True)]
 
         assert max(grown) < 3 * 2**20
         assert await is_known(ports[0], "a.wild.example.eu")
@@ -99,9 +80,9 @@ async def test_workers_share_a_large_table(front: StartFront, size: int) -> None
 
 @SIZES
 async def test_a_worker_that_starts_has_a_large_table_and_what_changed_since(
-    front: StartFront, size: int
+    front: StartFront, workers: StartedWorkers, size: int
 ) -> None:
-    table, workers = RouteTable(), Workers()
+    table = RouteTable()
     async with front(table, Nowhere(), has_agent=False, start_worker=workers.start) as edge:
         await edge.plane.replace_routes(table.compare(many(size)))
         delta = RouteDelta(

@@ -12,7 +12,7 @@ from typing import override
 
 import pytest
 from support.clients import client_hello
-from support.edge_front import Front
+from support.edge_front import Front, StartedWorkers
 from support.fork_server import preload, start_worker
 from support.lane_peers import LanePeer, dial_lane, read_open
 from support.relay import SECRET, SESSION
@@ -22,7 +22,6 @@ from towonel.edge.core.admission import AdmissionLimits
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.streams.upstream import ClientConnection, Upstream
 from towonel.edge.worker.messages import SessionAdmitted, SessionServices
-from towonel.relay.supervisor import WorkerProcess
 from towonel.tunnel.pipe import Pipe
 from towonel.wire import lanes
 from towonel.wire.errors import Code, Unavailable
@@ -183,32 +182,19 @@ async def test_a_drain_waits_for_clients_of_all_workers(
     assert counted("connections_served_total", way="lane") == LANES
 
 
-class Killable:
-    """Starter of worker processes, which remembers them."""
-
-    def __init__(self) -> None:
-        preload()
-        self.pids: list[int] = []
-        self._start_worker = start_worker("edge")
-
-    async def start(self, channel: socket.socket) -> WorkerProcess:
-        process = await self._start_worker(channel)
-        self.pids.append(process.pid)
-        return process
-
-
 async def test_clients_of_a_worker_that_is_killed_count_no_more(
     start: StartEdge, counted: Counted
 ) -> None:
-    killable = Killable()
+    preload()
+    workers = StartedWorkers(start_worker("edge"))
     limits = AdmissionLimits(clients=4, per_source=4, per_tenant=4)
-    async with start(2, 0, limits=limits, start_worker=killable.start) as edge:
+    async with start(2, 0, limits=limits, start_worker=workers.start) as edge:
         for number in range(4):
             await edge.connect_silently(number % 2)
         await until(lambda: counted("active_connections") == 4)
-        for pid in killable.pids[:2]:
+        for pid in workers.pids[:2]:
             os.kill(pid, signal.SIGKILL)
-        await until(lambda: len(killable.pids) == 4)
+        await until(lambda: len(workers.pids) == 4)
         await until(lambda: counted("active_connections") == 0)
         for number in range(4):
             await edge.connect_silently(number % 2)

@@ -5,9 +5,8 @@ import struct
 from functools import cache
 from typing import Final
 
-RECEIVE_BYTES: Final = (
-    6 * 1024 * 1024
-)  # as Linux lets one buffer grow by default before 6.17; 32 MiB since
+# As Linux lets one buffer grow by default before 6.17; 32 MiB since.
+RECEIVE_BYTES: Final = 6 * 1024 * 1024
 NOTSENT_BYTES: Final = 256 * 1024  # kernel buffers are memory, too
 _KEEPALIVE_IDLE_S: Final = 60
 _KEEPALIVE_INTERVAL_S: Final = 15

@@ -26,9 +26,7 @@ from towonel.edge.core.route_index import (
 from towonel.wire.routes import Route
 
 type Change = tuple[str, Route | None]  # of a key; None where its route went
-type Changes = Callable[
-    [], Iterable[Change]
-]  # again and again; of two of a key the later one holds
+type Changes = Callable[[], Iterable[Change]]  # again and again; of two of a key the later holds
 type Pause = Callable[[], None]
 
 _MIN_SLOT_BITS: Final = 3
