@@ -1,4 +1,4 @@
-"""Firewall in front of an edge: it lets TCP pass until it cuts it, and UDP only once it is told to."""
+"""Firewall in front of an edge: it lets TCP pass until it is told otherwise, and UDP only once it is told to."""
 
 import asyncio
 import contextlib
@@ -20,12 +20,16 @@ class Firewall(asyncio.DatagramProtocol):
     Attributes:
         passes_udp: whether datagrams pass.
         dropped: datagrams that did not.
+        passes_tcp: whether new connections pass.
+        refused: connections that did not.
     """
 
     def __init__(self, edge_port: int) -> None:
         self._edge = ("127.0.0.1", edge_port)
         self.passes_udp = False
         self.dropped = 0
+        self.passes_tcp = True
+        self.refused = 0
         self._agents: asyncio.DatagramTransport | None = None
         self._opening: set[asyncio.Task[None]] = set()
         self._ways: dict[Address, asyncio.DatagramTransport] = {}
@@ -70,6 +74,10 @@ class Firewall(asyncio.DatagramProtocol):
         way.sendto(data)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.passes_tcp:
+            self.refused += 1
+            writer.close()
+            return
         with contextlib.suppress(OSError):
             from_edge, to_edge = await asyncio.open_connection(*self._edge)
 
