@@ -9,6 +9,9 @@ from typing import override
 
 type Address = tuple[str, int]
 _RESET = struct.pack("ii", 1, 0)
+_OF_ADMISSION = (
+    2  # an edge's answer to a lane, and a PONG; an agent whose lanes are not admitted has none
+)
 
 
 class Firewall(asyncio.DatagramProtocol):
@@ -51,7 +54,7 @@ class Firewall(asyncio.DatagramProtocol):
                 transport.close()
 
     def cut(self) -> None:
-        """Reset, on both sides, the connection of TCP by which the edge has sent something last."""
+        """Reset, on both sides, the lane by which the edge has sent something last for a client."""
         for writer in self._newest:
             sock: socket.socket = writer.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -81,8 +84,13 @@ class Firewall(asyncio.DatagramProtocol):
         with contextlib.suppress(OSError):
             from_edge, to_edge = await asyncio.open_connection(*self._edge)
 
+            sent = 0
+
             def note() -> None:
-                self._newest = writer, to_edge
+                nonlocal sent
+                sent += 1
+                if sent > _OF_ADMISSION:
+                    self._newest = writer, to_edge
 
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_pump(reader, to_edge))
