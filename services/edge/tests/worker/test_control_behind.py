@@ -1,6 +1,6 @@
 """Worker whose control reads late: what it may be given still, and who is refused meanwhile."""
 
-import socket
+import os
 from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -39,11 +39,10 @@ SLOT = 0
 
 @dataclass
 class Late:
-    """Worker for whose control so many messages wait."""
+    """Worker whose control reads late."""
 
     service: ClientService
-    sent: list[Message]
-    waiting: int = 0
+    control: "Control"
     sockets: ExitStack = field(default_factory=ExitStack)
 
     def connect(self, hello: bytes) -> None:
@@ -56,37 +55,42 @@ class Late:
         self.service.loop.run_once()
 
     def given(self, kind: type[Message]) -> int:
-        return sum(isinstance(message, kind) for message in self.sent)
+        return sum(isinstance(message, kind) for message in self.control.sent)
 
     def refused(self) -> list[int]:
         return [refused.code for refused in self.service.refuser.take()]
 
 
+class Control:
+    """Control that reads late: so many messages wait for it, and it has no use for descriptors."""
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+        self.waiting = 0
+
+    def take(self, message: Message, descriptors: tuple[int, ...] = ()) -> None:
+        self.sent.append(message)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
 @pytest.fixture
 def late() -> Iterator[Late]:
-    sent: list[Message] = []
     rows = [memoryview(array("I", bytes(4 * count_columns(1)))) for _ in range(2)]
     LaneCounts(rows, 1).put(SLOT, LaneSums(idle=1, in_use=0, wanted=1))  # of the other worker
+    control = Control()
     service = ClientService(
-        replace(START, workers=2, sessions=1),
-        Loop(),
-        Memory(PipePool()),
-        lambda message, descriptors=(): sent.append(message) or _close(descriptors),
+        *(replace(START, workers=2, sessions=1), Loop(), Memory(PipePool()), control.take),
         LaneCounts(rows, 0),
-        count_waiting=lambda: late.waiting,
+        count_waiting=lambda: control.waiting,
     )
-    late = Late(service, sent)
     route = Route(ServiceKind.HTTPS, NAME, TENANT)
     service.table.apply(RouteDelta(1, snapshot=True, routes=(route,)))
+    late = Late(service, control)
     yield late
     late.sockets.close()
     service.close()
     service.loop.close()
-
-
-def _close(descriptors: tuple[int, ...]) -> None:
-    for descriptor in descriptors:
-        socket.close(descriptor)
 
 
 def admit(late: Late, secret: bytes = b"") -> None:
@@ -98,9 +102,9 @@ def admit(late: Late, secret: bytes = b"") -> None:
 
 def test_clients_are_handed_over_until_too_many_messages_wait(late: Late) -> None:
     admit(late)
-    late.waiting = MAX_WAITING - 1
+    late.control.waiting = MAX_WAITING - 1
     late.connect(client_hello(NAME))
-    late.waiting = MAX_WAITING
+    late.control.waiting = MAX_WAITING
     late.connect(client_hello(NAME))
 
     assert late.given(ClientHandedOver) == 1
@@ -111,9 +115,9 @@ def test_clients_are_handed_over_until_too_many_messages_wait(late: Late) -> Non
 
 def test_sessions_leave_room_for_clients(late: Late) -> None:
     hello = hello_of(session_frames.ALPN.decode())
-    late.waiting = MAX_PROMPT - 1
+    late.control.waiting = MAX_PROMPT - 1
     late.connect(hello)
-    late.waiting = MAX_PROMPT
+    late.control.waiting = MAX_PROMPT
     late.connect(hello)
 
     assert late.given(SessionOffered) == 1
@@ -123,10 +127,10 @@ def test_sessions_leave_room_for_clients(late: Late) -> None:
 
 def test_a_client_is_not_moved_but_waits_here(late: Late) -> None:
     admit(late, SECRET)
-    late.waiting = MAX_PROMPT
+    late.control.waiting = MAX_PROMPT
     late.connect(client_hello(NAME))
     assert late.given(ClientMoved) == 0
-    late.waiting = MAX_PROMPT - 1
+    late.control.waiting = MAX_PROMPT - 1
     late.connect(client_hello(NAME))
 
     assert late.given(ClientMoved) == 1
