@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 WRITE_BYTES: Final = 32 * 1024  # two records
 # Of one call: records without a byte in them, such as updates of keys, may not be as long.
 MAX_READ_BYTES: Final = 4 * RECORDS_BYTES
+MAX_RECORDS: Final = 128  # read at a time, however few bytes are in them
 MAX_UNSENT_BYTES: Final = 2 * WRITE_BYTES  # answers to such records included
 
 
@@ -111,16 +112,17 @@ class TlsSocket(socket.socket):
             OSError: the connection failed, was cut without an end of TLS, or what came is none of TLS.
         """
         view = memoryview(buffer)
-        room, got, read_bytes = len(view), 0, 0
+        room, got, read_bytes, records = len(view), 0, 0, 0
         self._drained = False  # more may have come since the last call, as the loop was told then
         self.has_more = False
-        while got < room:
+        while got < room and records < MAX_RECORDS:
             if self._incoming.pending or self._tls.pending():
                 count = self._decrypt(view[got:])
                 if not count:
                     return got
                 if count > 0:
                     got += count
+                    records += 1
                     continue
             if got and (self._drained or read_bytes >= MAX_READ_BYTES):
                 self.has_more = not self._drained
@@ -131,6 +133,7 @@ class TlsSocket(socket.socket):
                 if not got:
                     raise
                 break
+        self.has_more = self.has_more or records == MAX_RECORDS
         return got
 
     @override
