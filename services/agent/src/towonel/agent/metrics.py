@@ -57,6 +57,10 @@ class Metrics:
             "Client connections taken, by the way they came: lane, tls_lane or stream.",
             ["way"],
         )
+        for way in ("lane", "tls_lane", "stream"):
+            self.accepted_by_way.labels(
+                way
+            )  # there from the start, so that its rate can be asked for
         self.lanes = gauge(
             "towonel_agent_lanes",
             "Lanes now: idle, in_use, dialing, or wanted in all.",
