@@ -96,14 +96,20 @@ def dial_lane(address: tuple[str, int]) -> LanePeer:
     return dial_lane_on(socket.create_connection(address, timeout=WAIT_S))
 
 
-def dial_lane_on(sock: socket.socket) -> LanePeer:
+def dial_lane_on(
+    sock: socket.socket,
+    session_id: bytes = SESSION,
+    secret: bytes = SECRET,
+    edge_id: bytes = EDGE_ID,
+    certificate_hash: bytes = CERTIFICATE_HASH,
+) -> LanePeer:
     """Be admitted by an edge, on a connection of any kind."""
-    nonce = greet_on(sock)
+    nonce = greet_on(sock, session_id)
     answer = lane_admission.decode_answer(receive(sock, ANSWER_BYTES))
     assert isinstance(answer, LaneAnswer), answer
-    identity = LaneIdentity(SESSION, nonce, answer.nonce, EDGE_ID, CERTIFICATE_HASH)
-    sock.sendall(prove(SECRET, Role.AGENT, identity))
-    return LanePeer(sock, LaneSeal(SECRET, identity))
+    identity = LaneIdentity(session_id, nonce, answer.nonce, edge_id, certificate_hash)
+    sock.sendall(prove(secret, Role.AGENT, identity))
+    return LanePeer(sock, LaneSeal(secret, identity))
 
 
 def accept_lane(

@@ -140,6 +140,7 @@ class EdgeEnd(ConnectionLog, EdgeLanesOwner):
             tls=EdgeTls(CERTIFICATE, KEY),
             admission_s=limits.get("admission_s", 5.0),
             max_half_open=int(limits.get("max_half_open", 256)),
+            max_unsent=int(limits.get("max_unsent", 512)),
         )
         self.session = self.lanes.add_session(SESSION, SECRET, 0.001)
         self.acceptor = Acceptor(loop, self.lanes)
@@ -191,7 +192,7 @@ class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
     An origin that is missing is a refused one, and a code one that is not answered yet.
     """
 
-    def __init__(self, loop: Loop, memory: Memory) -> None:
+    def __init__(self, loop: Loop, memory: Memory, max_unsent: int) -> None:
         super().__init__()
         self.loop, self.memory = loop, memory
         self.origins: list[socket.socket | Code | None] = []
@@ -200,7 +201,7 @@ class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
         self.opened: list[tuple[AgentLane, bytes]] = []
         self.cancelled: list[Code] = []
         self.reports: list[Code | None] = []  # failures, and None for a recovery
-        self.lanes = AgentLanes(loop, memory, self)
+        self.lanes = AgentLanes(loop, memory, self, max_unsent=max_unsent)
 
     @property
     def session(self) -> AgentLaneSession:
@@ -242,8 +243,7 @@ class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
 
     def accept_failed(self, lane: AgentLane, origin: socket.socket) -> None:
         """Relay an origin that has failed over the lane."""
-        connection = self.connect(lane, origin)
-        connection.fail(Code.CLIENT_CLOSED)
+        (connection := self.connect(lane, origin)).fail(Code.CLIENT_CLOSED)
         lane.accept(connection)
 
     def connect(self, lane: AgentLane, origin: socket.socket) -> Connection:
@@ -311,9 +311,9 @@ class Relay:
         self.memory = Memory(PipePool(pipes))
         self.calls = Calls(self.loop)
         self.edge = EdgeEnd(self.loop, self.memory, **limits)
-        self.agent = AgentEnd(self.loop, self.memory)
-        address = self.edge.acceptor.address
-        self.target = LaneTarget(SESSION, SECRET, EDGE_ID, CERTIFICATE_HASH, address)
+        self.agent = AgentEnd(self.loop, self.memory, int(limits.get("max_unsent", 512)))
+        identity = SESSION, SECRET, EDGE_ID, CERTIFICATE_HASH
+        self.target = LaneTarget(*identity, self.edge.acceptor.address)
         if tls:
             self.edge.acceptor.is_tls = True
             self.target = replace(self.target, kinds=(LaneKind.TLS,))
@@ -334,8 +334,8 @@ class Relay:
             at_agent.close()
         content = bytes([MORE if more else 0]) + first
         use = ClientUse(self.edge, at_edge)
-        opened = self.calls.call(lambda: self.edge.session.open(content, use, repeatable=False))
-        assert opened, "no lane is idle"
+        session = self.edge.session
+        assert self.calls.call(lambda: session.open(content, use, repeatable=False)), "none is idle"
         return Use(client, origin, self, use)
 
     def pass_time(self, seconds: float) -> None:
@@ -383,14 +383,14 @@ class Use:
 
     def wait_ended(self) -> tuple[Ended, Ended]:
         """Return how the connection ended at the edge and at the agent."""
-        ends = self.relay.edge, self.relay.agent
-        assert all(end.gone.acquire(timeout=WAIT_S) for end in ends), "it has not ended"
-        return ends[0].ended[-1], ends[1].ended[-1]
+        edge, agent = self.relay.edge, self.relay.agent
+        assert all(end.gone.acquire(timeout=WAIT_S) for end in (edge, agent)), "it has not ended"
+        return edge.ended[-1], agent.ended[-1]
 
     def wait_idle(self) -> None:
         """Wait until no lane is in use at either end."""
-        relay = self.relay
-        relay.wait(lambda: not relay.edge.session.busy and not relay.agent.session.busy)
+        edge, agent = self.relay.edge, self.relay.agent
+        self.relay.wait(lambda: not edge.session.busy and not agent.session.busy)
 
     def close(self) -> None:
         self.client.close()

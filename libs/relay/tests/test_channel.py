@@ -13,11 +13,13 @@ from towonel.relay.channel import Channel, ChannelClosed
 from towonel.wire import cbor
 from towonel.wire.errors import Code, ProtocolError
 
+HELD_BYTES = 20 * 60_500
+
 
 @pytest.fixture
 def ends() -> Iterator[tuple[Channel, Channel]]:
-    one, other = Channel.pair()
-    both = one, Channel(other)
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    both = Channel(one, max_held_bytes=HELD_BYTES), Channel(other)
     yield both
     for end in both:
         end.close()
@@ -27,7 +29,7 @@ NULL = Path("/dev/null")
 
 
 def send_until_refused(end: Channel) -> None:
-    for _ in range(channel.MAX_HELD + 1000):
+    for _ in range(100):
         end.send("big", {"bytes": bytes(60_000)})
 
 
@@ -66,8 +68,26 @@ def test_what_the_other_end_does_not_read_is_held_and_bounded(
         count += found
         one.flush()
 
-    assert count > channel.MAX_HELD
+    assert count > 20
     assert not one.holds
+    one.send("big", {"bytes": bytes(60_000)})
+    assert [message.kind for message in other.receive()] == ["big"]
+
+
+def test_messages_are_not_too_many_before_their_bytes_are(ends: tuple[Channel, Channel]) -> None:
+    """At its start a worker is told of ten thousand sessions."""
+    one, other = ends
+    for number in range(20_000):
+        one.send("count", {"number": number})
+    waiting = one.waiting
+    read = 0
+    while found := len(list(other.receive())):
+        read += found
+        one.flush()
+
+    assert waiting > 15_000
+    assert read == 20_000
+    assert one.waiting == 0
 
 
 def test_a_message_that_is_too_large_is_refused(ends: tuple[Channel, Channel]) -> None:

@@ -85,6 +85,21 @@ async def test_more_than_the_channel_holds_is_sent_as_the_worker_reads() -> None
         assert numbers == list(range(200))
 
 
+async def test_a_worker_is_told_of_any_number_of_things_at_its_start() -> None:
+    class Talkative(Recorder):
+        @override
+        def on_started(self, worker: Worker) -> None:
+            for number in range(5_000):
+                worker.send("say", {"number": number})
+
+    control = Talkative()
+    async with asyncio.timeout(20), supervise(control, START, random.Random(1), TIMING):
+        assert (await control.messages.get()).kind == "ready"
+        numbers = [(await control.messages.get()).fields["number"] for _ in range(5_000)]
+    assert numbers == list(range(5_000))
+    assert control.losses.empty()
+
+
 async def test_a_descriptor_reaches_the_worker_and_is_closed_here() -> None:
     async with supervised() as control:
         worker = await control.started()

@@ -7,15 +7,18 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from support.attack import withstanding
 from support.clients import Client, client_hello
 from support.origins import Certificates, CommandOrigin
+from support.programs import OwnProcess
 from support.redis_server import flood, redis_server
 from support.stack import Stack, running_stack, service, until
-from support.tls_lanes import hello_of_a_lane
+from support.tls_lanes import hello_of, hello_of_a_lane
 
 from towonel.tunnel.streams import MAX_STREAMS
 from towonel.wire.routes import CHANGES_CHANNEL as CHANNEL
+from towonel.wire.tcp.session_frames import ALPN as SESSIONS
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.attack]
 REFUSED = "towonel_edge_connections_refused_total"
@@ -81,6 +84,58 @@ async def test_a_flood_of_messages_in_redis_delays_no_client(
 
         async with withstanding(stack.edges[0].program, ask) as seen, flood(redis.port, CHANNEL):
             await until(lambda: len(seen.waits_s) >= 15)
+
+
+async def say_at_once(port: int, hello: bytes, count: int) -> contextlib.ExitStack:
+    """Connect so many clients of many addresses, and then let all of them say `hello`."""
+    loop, sockets = asyncio.get_running_loop(), contextlib.ExitStack()
+    connected: list[socket.socket] = []
+    for number in range(count):
+        sock = sockets.enter_context(socket.socket())
+        sock.setblocking(False)
+        sock.bind((f"127.0.3.{1 + number % 50}", 0))
+        await loop.sock_connect(sock, ("127.0.0.1", port))
+        connected.append(sock)
+    for sock in connected:
+        with contextlib.suppress(OSError):
+            sock.send(hello)
+    return sockets
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def both_ways(
+    processes: Stack, origin: CommandOrigin, hostname: str, domain: str
+) -> tuple[str, str]:
+    """Names of two agents: one that serves by lanes as well, and one by streams alone."""
+    by_stream = f"streams.{domain}"
+    await serve(processes, **{hostname: origin.port})
+    token = await processes.invite(by_stream)
+    await processes.start_agent(token, service(by_stream, origin.port), TOWONEL_AGENT_LANES="off")
+    return hostname, by_stream
+
+
+@pytest.mark.parametrize("kind", ["sessions", "clients without lanes"])
+async def test_more_connections_for_control_than_it_takes_cost_no_worker(
+    processes: Stack, certificates: Certificates, both_ways: tuple[str, str], kind: str
+) -> None:
+    by_lane, by_stream = both_ways
+    honest = Client(processes.edge_port, certificates.client(), by_lane)
+    edge = processes.edges[0]
+    assert isinstance(edge.program, OwnProcess)
+    workers = edge.program.workers()
+    hello = hello_of(SESSIONS.decode()) if kind == "sessions" else client_hello(by_stream)
+
+    async def ask() -> None:
+        assert await honest.ask("name") == b"home\n"
+
+    async def refused_some() -> bool:
+        return await edge.metric(REFUSED, code="overloaded") > before
+
+    before = await edge.metric(REFUSED, code="overloaded")
+    async with withstanding(edge.program, ask):
+        with await say_at_once(processes.edge_port, hello, 2_400):
+            await until(refused_some)
+    assert edge.program.workers() == workers
 
 
 async def test_handshakes_of_tls_lanes_without_an_end_hold_256_places_and_delay_no_client(

@@ -3,13 +3,17 @@
 import _ssl
 import contextlib
 import ctypes
+import fcntl
+import select
 import socket
 import ssl
+import sys
+import termios
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from support.relay import WAIT_S
+from support.relay import WAIT_S, tcp_pair
 from support.tls_lanes import NAME, client_context, server_context
 
 from towonel.relay.tls.tls_memory import TlsMemory
@@ -53,7 +57,12 @@ def shake_hands(ours: TlsSocket, peer: ssl.SSLSocket) -> None:
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     one, other = socket.socketpair()
     one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
-    is_server: bool = request.param == "server"
+    pair = make_pair(one, other, is_server=request.param == "server")
+    with pair.ours, pair.peer:
+        yield pair
+
+
+def make_pair(one: socket.socket, other: socket.socket, *, is_server: bool = True) -> Pair:
     contexts = server_context(), client_context()
     ours = TlsSocket(
         one, contexts[not is_server], TlsMemory(), server_name=None if is_server else NAME
@@ -65,8 +74,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
         do_handshake_on_connect=False,
     )
     shake_hands(ours, peer)
-    with ours, peer:
-        yield Pair(ours, peer)
+    return Pair(ours, peer)
 
 
 def test_what_is_sent_piece_by_piece_arrives_once_and_in_order(pair: Pair) -> None:
@@ -194,3 +202,34 @@ def test_answers_that_a_peer_does_not_read_end_the_connection(pair: Pair) -> Non
         ask_without_reading(pair)
 
     assert len(pair.ours._unsent) < MAX_UNSENT_BYTES + 100
+
+
+def test_what_comes_after_a_call_that_was_full_is_found_by_the_next(pair: Pair) -> None:
+    """The loop may have told of it before that call, and does so once."""
+    pair.peer.sendall(LARGE[:3000])
+    first = pair.ours.recv(1000)
+    pair.peer.sendall(LARGE[3000:6000])
+
+    assert first + pair.ours.recv(40_000) == LARGE[:6000]
+
+
+def wait_received(sock: socket.socket, size: int) -> None:
+    """Wait until the kernel has so many bytes of a socket."""
+    while int.from_bytes(fcntl.ioctl(sock, termios.FIONREAD, bytes(4)), sys.byteorder) < size:
+        select.select([], [], [], 0.001)
+
+
+def test_a_byte_in_each_of_many_records_is_no_failure_and_takes_several_calls() -> None:
+    """Records of a byte are 23 bytes long: these are more than are read in a call."""
+    one, other = tcp_pair()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024 * 1024)
+    pair = make_pair(one, other)
+    with pair.ours, pair.peer:
+        count = sum(pair.peer.send(b"x") for _ in range(8_000))
+        wait_received(pair.ours, 23 * count)
+        calls, got = 1, len(pair.ours.recv(32_768))
+        while pair.ours.has_more:
+            calls, got = calls + 1, got + len(pair.ours.recv(32_768))
+
+    assert calls > 1
+    assert got == count

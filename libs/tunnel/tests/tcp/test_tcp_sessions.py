@@ -15,6 +15,7 @@ from support.tunnel import (
 
 from towonel.tunnel.core.bounds.handshake_places import HandshakeLimits
 from towonel.tunnel.tcp.connection import (
+    FRAMES_AT_ONCE,
     MAX_UNSENT_BYTES,
     PINGS_AT_ONCE,
     TcpConnection,
@@ -144,8 +145,12 @@ async def test_a_stranger_who_says_nothing_holds_a_place_for_so_long(edge: TcpEd
             session_frames.encode(SessionFrame.PING, bytes(8)) * (2 * PINGS_AT_ONCE),
             Code.RATE_LIMITED,
         ),
+        (
+            session_frames.encode(SessionFrame.PONG, bytes(8)) * (2 * FRAMES_AT_ONCE),
+            Code.RATE_LIMITED,
+        ),
     ],
-    ids=["a type", "a length", "pings"],
+    ids=["a type", "a length", "pings", "pongs"],
 )
 async def test_what_breaks_the_protocol_ends_it_with_its_code(
     edge: TcpEdge, sent: bytes, code: Code

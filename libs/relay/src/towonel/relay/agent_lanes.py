@@ -11,10 +11,12 @@ from typing import Final, override
 
 from towonel.relay.admission.dial import LaneTarget
 from towonel.relay.core.lane_kinds import LaneKind
-from towonel.relay.core.lane_pool import LEAST_IDLE
+from towonel.relay.core.lane_pool import LEAST_IDLE, MAX_IDLE
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
-from towonel.relay.sessions.agent import AgentLane, AgentLaneSession, AgentSessionOwner, AgentUse
+from towonel.relay.sessions.agent import AgentLane, AgentLaneSession
+from towonel.relay.sessions.agent_owner import AgentSessionOwner, AgentUse
+from towonel.relay.sessions.ended import EndedSessions
 from towonel.relay.tls.lane_tls import AgentTls
 from towonel.wire.errors import Code
 
@@ -59,6 +61,7 @@ class AgentLanes(AgentSessionOwner):
         memory: of the worker.
         owner: told of clients.
         admission_s: how long a lane may take to be connected and admitted.
+        max_unsent: as of `EndedSessions`.
 
     Attributes:
         workers: of the agent, each of which has lanes; the limits of a session are for all together.
@@ -75,6 +78,7 @@ class AgentLanes(AgentSessionOwner):
         owner: AgentLanesOwner,
         *,
         admission_s: float = ADMISSION_S,
+        max_unsent: int = MAX_IDLE,
     ) -> None:
         self.workers = 1
         self.sessions: dict[bytes, AgentLaneSession] = {}
@@ -85,6 +89,7 @@ class AgentLanes(AgentSessionOwner):
         self._memory = memory
         self._owner = owner
         self._admission_s = admission_s
+        self._ended = EndedSessions[AgentLaneSession](max_unsent)
         self._tls: AgentTls | None = None
 
     def add_session(self, target: LaneTarget, wanted: int = LEAST_IDLE) -> AgentLaneSession:
@@ -123,6 +128,11 @@ class AgentLanes(AgentSessionOwner):
         session = self.sessions.pop(session_id, None)
         if session is not None:
             session.end(cut)
+            self._ended.add(session)
+
+    def drop_unsent(self) -> None:
+        """Close lanes of ended sessions that their edges do not read, beyond so many."""
+        self._ended.drop_unsent()
 
     def _get_tls(self) -> AgentTls:
         if self._tls is None:

@@ -18,7 +18,7 @@ from towonel.wire.errors import Code, ProtocolError
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 MAX_DESCRIPTORS: Final = 16
-MAX_HELD: Final = 1024  # messages; whoever does not read for so long is replaced
+MAX_HELD_BYTES: Final = 256 * 1024 * 1024  # above all that control tells a worker at its start
 _ANCILLARY_BYTES: Final = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
 
 
@@ -41,16 +41,24 @@ class Channel:
     Args:
         sock: of a pair of SOCK_SEQPACKET; made non-blocking, and closed with the channel.
         vital: types of messages without which this end knows something wrong.
+        max_held_bytes: of messages that wait for the other end to read, at most.
 
     Attributes:
         dropped: messages whose descriptors did not arrive for want of room in this process.
     """
 
-    def __init__(self, sock: socket.socket, vital: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        vital: frozenset[str] = frozenset(),
+        max_held_bytes: int = MAX_HELD_BYTES,
+    ) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._vital = vital
         self._held: deque[tuple[bytes, tuple[int, ...]]] = deque()
+        self._held_bytes = 0
+        self._max_held_bytes = max_held_bytes
         self.dropped = 0
 
     @classmethod
@@ -68,21 +76,27 @@ class Channel:
         """Whether messages wait for the other end to read."""
         return bool(self._held)
 
+    @property
+    def waiting(self) -> int:
+        """Number of messages that wait for the other end to read."""
+        return len(self._held)
+
     def send(self, kind: str, fields: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
         """Send a message; its descriptors are closed here in the end, sent or not.
 
         Raises:
             ProtocolError: TOO_LARGE for more than 64 KiB or 16 descriptors.
-            ChannelClosed: the other end is gone, or too many messages wait for it.
+            ChannelClosed: the other end is gone, or too much waits for it.
         """
         data = cbor.encode([kind, fields])
         if len(data) > MAX_MESSAGE_BYTES or len(descriptors) > MAX_DESCRIPTORS:
             _close_all(descriptors)
             raise ProtocolError(Code.TOO_LARGE, f"{kind} of {len(data)} bytes")
-        if self._sock.fileno() < 0 or len(self._held) >= MAX_HELD:
+        if self._sock.fileno() < 0 or self._held_bytes + len(data) > self._max_held_bytes:
             _close_all(descriptors)
-            raise ChannelClosed(f"closed, or {MAX_HELD} messages wait")
+            raise ChannelClosed(f"closed, or {self._held_bytes} bytes wait")
         self._held.append((data, tuple(descriptors)))
+        self._held_bytes += len(data)
         if len(self._held) == 1:
             self.flush()
 
@@ -103,6 +117,7 @@ class Channel:
             except OSError as error:
                 raise ChannelClosed(str(error)) from error
             self._held.popleft()
+            self._held_bytes -= len(data)
             _close_all(descriptors)
 
     def receive(self) -> Iterator[ChannelMessage]:
@@ -137,6 +152,7 @@ class Channel:
         for _, descriptors in self._held:
             _close_all(descriptors)
         self._held.clear()
+        self._held_bytes = 0
         self._sock.close()
 
 

@@ -19,11 +19,12 @@ from towonel.relay.admission.half_open import Admitter, HalfOpenLane, send_refus
 from towonel.relay.core.deadlines import Timed
 from towonel.relay.core.lane_counts import NO_SLOT, LaneCounts
 from towonel.relay.core.lane_kinds import LaneKind
-from towonel.relay.core.lane_pool import LanePool
+from towonel.relay.core.lane_pool import MAX_IDLE, LanePool
 from towonel.relay.loop import Loop, TurnGroup
 from towonel.relay.memory import Memory
 from towonel.relay.sessions.edge import LaneSession, SessionOwner
 from towonel.relay.sessions.edge_lane import EdgeLane, LaneUse
+from towonel.relay.sessions.ended import EndedSessions
 from towonel.relay.sessions.waiting_room import Wait, Waiter
 from towonel.relay.tls.lane_tls import EdgeTls
 from towonel.wire.errors import Code
@@ -61,6 +62,7 @@ class EdgeLanes(Admitter, SessionOwner):
         workers: how many there are.
         admission_s: how long an admission may take in all.
         max_half_open: lanes that are not admitted yet, at most.
+        max_unsent: as of `EndedSessions`.
 
     Attributes:
         sessions: by id.
@@ -83,6 +85,7 @@ class EdgeLanes(Admitter, SessionOwner):
         workers: int = 1,
         admission_s: float = ADMISSION_S,
         max_half_open: int = MAX_HALF_OPEN,
+        max_unsent: int = MAX_IDLE,
     ) -> None:
         self.edge_id = edge_id
         self.certificate_hash = certificate_hash
@@ -99,6 +102,7 @@ class EdgeLanes(Admitter, SessionOwner):
         self.counts = counts or LaneCounts([memoryview(array("I", [0]))], 0)
         self._admission_s = admission_s
         self._max_half_open = max_half_open
+        self._ended = EndedSessions[LaneSession](max_unsent)
         self._update = _Update(self)
 
     def add_session(
@@ -146,6 +150,7 @@ class EdgeLanes(Admitter, SessionOwner):
         session.go_away()
         if cut is not None:
             session.cut(cut)
+        self._ended.add(session)
 
     def admit(self, sock: socket.socket, data: bytes, source: object) -> None:
         """Admit the lane that a connection begins, or refuse it.
@@ -253,7 +258,8 @@ class EdgeLanes(Admitter, SessionOwner):
                 self.on_demand(session)
                 session.close_idle(self._count_surplus(session, now))
                 session.put_counts()
-        if self.sessions:
+        self._ended.drop_unsent()
+        if self.sessions or self._ended:
             self._loop.wheel.arm(self._update, _UPDATE_S)
 
     def _count_surplus(self, session: LaneSession, now: float) -> int:

@@ -1,4 +1,8 @@
-"""Reader of frames from a lane's socket: bytes of the connection are passed on as they come."""
+"""Reader of frames from a lane's socket: bytes of the connection are passed on as they come.
+
+A peer can send frames faster than they are acted on, each of a few bytes. So some of them are at a time, and
+the others of what was read wait for a turn of the lane, as bulk does.
+"""
 
 import os
 import socket
@@ -15,6 +19,7 @@ from towonel.wire.errors import Code, TowonelError
 from towonel.wire.lanes import HEAD, HEAD_BYTES, MAX_DATA_BYTES, USE_BITS, FrameType
 
 SPLICE_BYTES: Final = 64 * 1024  # left of a frame, from which on a pipe is worth its calls
+FRAMES_AT_ONCE: Final = 32  # more than an honest peer sends at once, but for many short messages
 _DATA_TAG: Final = FrameType.DATA << 4
 _NO_TAG: Final = -1
 _TAG_SHIFT: Final = 24
@@ -35,6 +40,7 @@ class FrameReader(FrameWriter):
         self.closed = False
         self._left = 0  # payload of the connection's bytes that is still to come
         self._partial = b""  # a head, or a frame that is taken whole
+        self._unread = b""  # frames that were received, and wait for a turn
         self._data_tag = _NO_TAG  # first byte of the head of DATA, while that may come
 
     def act(self, what: Received, payload: bytes) -> None:
@@ -48,6 +54,10 @@ class FrameReader(FrameWriter):
     def lose(self, code: Code) -> None:
         """Close the lane at once, and reset its connection."""
         raise NotImplementedError
+
+    def has_more(self) -> bool:
+        """Whether more has come, although the last read found less than there was room for."""
+        return False
 
     def take_data(self) -> None:
         """Deliver DATA of this use from now on."""
@@ -72,30 +82,33 @@ class FrameReader(FrameWriter):
 
     @override
     def on_readable(self) -> None:
-        while self.readable and not self.closed:
-            connection = self.connection
-            if connection is not None and not connection.clear and not connection.broken:
-                return
-            if self._left >= SPLICE_BYTES and connection is not None:
+        if not self.queued and self._may_read():
+            if not self._may_splice():
+                self._receive()
+            if self.readable and not self.closed:
                 self.loop.queue(self)
-                return
-            self._receive()
 
     @override
     def take_turn(self) -> bool:
         connection = self.connection
-        if self.closed or not self.readable or self._must_wait():
-            return False
-        if connection is None or connection.broken or self._left < SPLICE_BYTES:
+        if connection is None or not self._may_splice():
             self.on_readable()
             return False
-        return self._splice(connection)
+        return self._may_read() and self._splice(connection)
 
-    def _must_wait(self) -> bool:
+    def _may_splice(self) -> bool:
         connection = self.connection
-        return connection is not None and not connection.clear and not connection.broken
+        return self._left >= SPLICE_BYTES and connection is not None and not connection.broken
+
+    def _may_read(self) -> bool:
+        connection = self.connection
+        must_wait = connection is not None and not connection.clear and not connection.broken
+        return self.readable and not self.closed and not must_wait
 
     def _receive(self) -> None:
+        if self._unread:
+            self._parse_unread()
+            return
         inbox, begun = self.memory.inbox_view, len(self._partial)
         room = inbox
         if begun:
@@ -112,13 +125,19 @@ class FrameReader(FrameWriter):
             self.lose(Code.SESSION_LOST)
             return
         self._partial = b""
-        self.readable = self.hung_up or begun + count == BUFFER_BYTES
+        self.readable = self.hung_up or begun + count == BUFFER_BYTES or self.has_more()
         if self.readable:
             self.bound_kernel_memory()
-        if not begun and self._deliver_frame(inbox, count):
-            return
+        if begun or not self._deliver_frame(inbox, count):
+            self._try_parse(inbox, begun + count)
+
+    def _parse_unread(self) -> None:
+        unread, self._unread = self._unread, b""
+        self._try_parse(memoryview(unread), len(unread))
+
+    def _try_parse(self, data: memoryview, end: int) -> None:
         try:
-            self._parse(inbox, begun + count)
+            self._parse(data, end)
         except TowonelError as error:
             self.lose(error.code)
 
@@ -157,15 +176,20 @@ class FrameReader(FrameWriter):
         return True
 
     def _parse(self, data: memoryview, end: int) -> None:
-        at = 0
+        at, frames = 0, FRAMES_AT_ONCE
         while at < end and not self.closed:
             if self._left:
                 after = min(at + self._left, end)
                 self._left -= after - at
                 if self.connection is not None:
                     self.connection.deliver(data[at:after])
-            else:
+            elif frames:
+                frames -= 1
                 after = self._parse_frame(data, at, end)
+            else:
+                self._unread = bytes(data[at:end])
+                self.readable = True
+                return
             if after == at:
                 self._partial = bytes(data[at:end])
                 return

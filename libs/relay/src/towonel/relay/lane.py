@@ -39,6 +39,10 @@ class Lane(LaneEvents):
         """Whether TLS protects it."""
         return LaneKind.PLAIN if self._tls is None else LaneKind.TLS
 
+    @override
+    def has_more(self) -> bool:
+        return self._tls is not None and self._tls.has_more
+
     # How uses begin and end.
 
     def attach(self, connection: Connection) -> None:

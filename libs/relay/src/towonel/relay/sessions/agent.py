@@ -8,12 +8,13 @@ from towonel.identity.lanes import LaneSeal
 from towonel.relay.admission.dial import LaneDial, LaneTarget
 from towonel.relay.connection import Connection
 from towonel.relay.core.deadlines import Timed
-from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.core.lane_state import LaneState
 from towonel.relay.lane import Lane
 from towonel.relay.loop import Loop, TurnGroup
 from towonel.relay.memory import Memory
+from towonel.relay.sessions.agent_owner import AgentSessionOwner, AgentUse
 from towonel.relay.sessions.dialer import LaneDialer, draw
+from towonel.relay.socket_end import STALL_CHECK_S
 from towonel.relay.tls.lane_tls import AgentTls
 from towonel.wire import lanes
 from towonel.wire.errors import Code, ProtocolError
@@ -24,42 +25,6 @@ ACCEPT_AFTER_S: Final = 0.02  # of silence of the origin
 _PING_LEAST_S: Final = 20.0
 _PING_SPREAD_S: Final = 10.0
 PONG_S: Final = 10.0
-
-
-class AgentUse:
-    """Use of a lane by a client of the edge, while its origin is dialed."""
-
-    def on_cancelled(self, code: Code) -> None:
-        """Give up: the client or the lane is gone, and nothing is to be answered."""
-        raise NotImplementedError
-
-
-class AgentSessionOwner:
-    """Owner of sessions' lanes: told of clients, and of what there is to count and report."""
-
-    def open(self, lane: "AgentLane", content: bytes) -> AgentUse | None:
-        """Dial the origin for a client; return whom to tell if that is given up meanwhile."""
-        raise NotImplementedError
-
-    def on_lane_admitted(self, kind: LaneKind) -> None:
-        """Count a lane."""
-        raise NotImplementedError
-
-    def on_lane_lost(self, code: Code) -> None:
-        """Count a lane that is closed."""
-        raise NotImplementedError
-
-    def on_dial_failed(self, session: "AgentLaneSession", code: Code, *, is_last: bool) -> None:
-        """Count an admission that failed, and report it if it is the last before streams take over."""
-        raise NotImplementedError
-
-    def on_dial_refused(self, code: Code) -> None:
-        """Count an admission that the edge had no room for."""
-        raise NotImplementedError
-
-    def on_working(self, session: "AgentLaneSession") -> None:
-        """Act on the first lane that works, at all or after failures."""
-        raise NotImplementedError
 
 
 class AgentLaneSession(LaneDialer):
@@ -141,13 +106,22 @@ class AgentLaneSession(LaneDialer):
             self.dial_missing()
 
     def release(self, lane: "AgentLane") -> None:
-        """Take a lane back after its use."""
-        if self._ended:
-            if lane.clear:
-                lane.retire()
-            return
-        self.busy.discard(lane)
-        self.idle.add(lane)
+        """Take a lane back after its use; one of a session that is over ends once it has sent all."""
+        if not self._ended:
+            self.busy.discard(lane)
+            self.idle.add(lane)
+        elif lane.clear:
+            lane.retire()
+
+    @property
+    def in_use(self) -> int:
+        """Lanes whose use is not over, and of a session that is over all others that are not closed."""
+        return len(self.busy)
+
+    @property
+    def unsent(self) -> "list[AgentLane]":
+        """Lanes of a session that is over, whose edge has not taken all of their last use."""
+        return [lane for lane in self.busy if lane.resting]
 
     def go_away(self) -> None:
         """Dial no more, and reject clients; the edge closes the lanes."""
@@ -159,7 +133,11 @@ class AgentLaneSession(LaneDialer):
         self._ended = True
         self.go_away()
         for lane in list(self.idle):
-            lane.retire()
+            if lane.clear:
+                lane.retire()
+            else:
+                self.idle.discard(lane)
+                self.busy.add(lane)
         if cut is not None:
             for lane in list(self.busy):
                 lane.cut(cut)
@@ -196,6 +174,7 @@ class AgentLane(Lane):
         self._more = False  # bytes of the client wait for ACCEPT
         self._worked = False
         self._pinged = False
+        self._is_read = True  # whether the edge has read all of the last use
         self._ping_s = _PING_LEAST_S + _PING_SPREAD_S * draw()
         self._accept_delay = _AcceptDelay(self)
 
@@ -238,6 +217,7 @@ class AgentLane(Lane):
 
     @override
     def on_open(self, payload: bytes) -> None:
+        self._is_read = True
         number, session = self.state.use, self.session
         head = lanes.encode_head(FrameType.OPEN, number, len(payload))
         content = self._seal.open(number, head, payload)
@@ -262,6 +242,7 @@ class AgentLane(Lane):
 
     @override
     def on_idle(self) -> None:
+        self._is_read = False
         self.loop.wheel.arm(self, self._ping_s)
         self.session.release(self)
 
@@ -276,14 +257,17 @@ class AgentLane(Lane):
     def on_deadline(self) -> None:
         if not self.resting:
             return  # the edge asks
-        if self._pinged:
-            self.lose(Code.SESSION_LOST)
-        else:
+        if not self._pinged:
             self.ping()
+        elif self._is_read or self.is_stalled():
+            self.lose(Code.SESSION_LOST)
+        else:  # its client may pause in the middle of an answer, behind which the PING waits
+            self.loop.wheel.arm(self, STALL_CHECK_S)
 
     @override
     def on_pong(self) -> None:
         self._pinged = False
+        self._is_read = True
         if self.resting:
             self.loop.wheel.arm(self, self._ping_s)
         if not self._worked:

@@ -4,8 +4,8 @@
     send      ──▶ SSLObject ──▶ outgoing BIO ──▶ unsent ──▶ send of records
 
 Nothing here waits. The loop is edge-triggered, so `recv_into` keeps a promise of the kernel's: what is
-less than there was room for is all that there is. At most a read of records waits on the way in, and one
-of `WRITE_BYTES` on the way out.
+less than there was room for is all that there is, unless it `has_more`. At most a read of records waits on the
+way in, and one of `WRITE_BYTES` on the way out.
 """
 
 import contextlib
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 WRITE_BYTES: Final = 32 * 1024  # two records
-# Of records without a byte in them, such as updates of keys: nothing else may be as long.
-MAX_IDLE_BYTES: Final = 4 * RECORDS_BYTES
+# Of one call: records without a byte in them, such as updates of keys, may not be as long.
+MAX_READ_BYTES: Final = 4 * RECORDS_BYTES
+MAX_RECORDS: Final = 128  # read at a time, however few bytes are in them
 MAX_UNSENT_BYTES: Final = 2 * WRITE_BYTES  # answers to such records included
 
 
@@ -36,6 +37,9 @@ class TlsSocket(socket.socket):
         memory: of all such sockets of a loop.
         server_name: that a client asks for; None at the server.
         received: bytes that were read of the socket before.
+
+    Attributes:
+        has_more: whether the last read ended early, for records of few bytes each take long.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class TlsSocket(socket.socket):
         self._unsent = b""  # records
         self._encrypted = 0  # bytes of the next `send` that are among them
         self._drained = False  # whether the kernel had no more at the last read
+        self.has_more = False
 
     @property
     def certificate(self) -> bytes | None:
@@ -107,23 +112,28 @@ class TlsSocket(socket.socket):
             OSError: the connection failed, was cut without an end of TLS, or what came is none of TLS.
         """
         view = memoryview(buffer)
-        room, got, idle_bytes = len(view), 0, 0
-        while got < room:
+        room, got, read_bytes, records = len(view), 0, 0, 0
+        self._drained = False  # more may have come since the last call, as the loop was told then
+        self.has_more = False
+        while got < room and records < MAX_RECORDS:
             if self._incoming.pending or self._tls.pending():
                 count = self._decrypt(view[got:])
                 if not count:
                     return got
                 if count > 0:
                     got += count
+                    records += 1
                     continue
-            if got and self._drained:
+            if got and (self._drained or read_bytes >= MAX_READ_BYTES):
+                self.has_more = not self._drained
                 break
             try:
-                idle_bytes = self._read_records(idle_bytes)
+                read_bytes = self._read_records(read_bytes)
             except BlockingIOError:
                 if not got:
                     raise
                 break
+        self.has_more = self.has_more or records == MAX_RECORDS
         return got
 
     @override
@@ -171,18 +181,17 @@ class TlsSocket(socket.socket):
                 raise ConnectionAbortedError("the peer does not read its answers")
         return count
 
-    def _read_records(self, idle_bytes: int) -> int:
-        """Read records of the socket, and return how many bytes came without a byte of the peer's."""
+    def _read_records(self, before: int) -> int:
+        """Read records of the socket, and return their bytes, with those that were read before."""
         records = self.memory.records_view
         count = super().recv_into(records)
         if not count:
             raise ConnectionResetError("cut without an end of TLS")
         self._drained = count < RECORDS_BYTES
         self._incoming.write(records[:count])
-        idle_bytes += count
-        if idle_bytes > MAX_IDLE_BYTES:
+        if before >= MAX_READ_BYTES:
             raise ConnectionAbortedError("records without bytes")
-        return idle_bytes
+        return before + count
 
     def _flush(self, flags: int = 0) -> None:
         """Send records.

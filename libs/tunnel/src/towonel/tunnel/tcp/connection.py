@@ -29,6 +29,7 @@ READ_BYTES = 64 * 1024
 MAX_READS = 4  # at a time, before others get their turn
 MAX_UNSENT_BYTES = 256 * 1024
 PINGS_PER_S, PINGS_AT_ONCE = 20, 100  # that are answered
+FRAMES_PER_S, FRAMES_AT_ONCE = 100, 512  # of any type: a message has one, or four at its longest
 
 
 class TcpConnection(Transport):
@@ -72,6 +73,7 @@ class TcpConnection(Transport):
         self._pings = Pings(self._send_ping, self._detector)
         self._keepalive = Keepalive(self._detector, keepalive_s, timing, self._last_received_at)
         self._answers = TokenBucket(PINGS_PER_S, PINGS_AT_ONCE, self._last_received_at)
+        self._frames = TokenBucket(FRAMES_PER_S, FRAMES_AT_ONCE, self._last_received_at)
         self.send_budget = SendBudget(MAX_SESSION_BYTES)
         self.receive_share = ReceiveShare()
         self.close_reason: CloseReason | None = None
@@ -188,6 +190,8 @@ class TcpConnection(Transport):
         self._next_read = self._loop.call_soon(self._advance)
 
     def _act(self, kind: SessionFrame, payload: bytes) -> None:
+        if not self._frames.take(self._last_received_at):
+            raise ProtocolError(Code.RATE_LIMITED, "frames without end")
         match kind:
             case SessionFrame.CONTROL:
                 self._handler.on_stream_data(CONTROL_STREAM, payload, is_end=False)

@@ -225,6 +225,8 @@ class Client(Handler):
             self._wait_for(hello.needed)
             return
         if (agents := AGENTS.get(hello.protocols)) is not None:
+            if agents is AgentConnection.SESSION and not self.service.handed_over.is_prompt:
+                raise Unavailable(Code.OVERLOADED, "sessions that wait for control")
             self._set_low_water(1)
             self.service.admit(self, agents)
             return

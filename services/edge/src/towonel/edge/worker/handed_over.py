@@ -1,20 +1,25 @@
-"""Clients that a worker has handed over to control, and counts until they have ended there."""
+"""Clients that a worker has handed over: to control, which it counts until they have ended, or to others."""
 
 import contextlib
 import socket
+from collections.abc import Callable
+from typing import Final
 
 from towonel.edge.core.admission import Admission, Ticket
 from towonel.edge.core.shared_clients import SharedClients
 from towonel.edge.worker.clients import Client
 from towonel.edge.worker.counters import WorkerCounters
-from towonel.edge.worker.messages import ClientHandedOver, SessionOffered
+from towonel.edge.worker.messages import ClientHandedOver, ClientMoved, SessionOffered
 from towonel.edge.worker.refusals import LINGER_OFF
 from towonel.edge.worker.reports import Sender
 from towonel.relay.loop import Loop
 
+MAX_WAITING: Final = 1024  # messages for control, beyond which it is given no more clients
+MAX_PROMPT: Final = 256  # beyond which it is given only those that nobody else can serve
+
 
 class HandedOver:
-    """Clients that control serves.
+    """Clients that control serves, and the way there for all others.
 
     Args:
         loop: of the worker.
@@ -23,6 +28,7 @@ class HandedOver:
         send: to control.
         overflow: how many there may be at once in all workers whose sessions have lanes.
         shared: counts of other workers, if there are any.
+        count_waiting: returns how many messages wait for control to read.
     """
 
     def __init__(
@@ -33,6 +39,7 @@ class HandedOver:
         send: Sender,
         overflow: int,
         shared: SharedClients | None = None,
+        count_waiting: Callable[[], int] = lambda: 0,
     ) -> None:
         self._loop = loop
         self._admission = admission
@@ -40,6 +47,7 @@ class HandedOver:
         self._send = send
         self._most = overflow
         self._shared = shared
+        self._count_waiting = count_waiting
         self._with_lanes = 0
         self._clients: dict[int, tuple[Ticket, bool]] = {}  # by token
         self._tokens = 0
@@ -49,6 +57,16 @@ class HandedOver:
         """Whether control may be given another client whose session has lanes."""
         elsewhere = 0 if self._shared is None else self._shared.by_stream_elsewhere
         return self._with_lanes + elsewhere < self._most
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether control reads so much later that it may be given no client."""
+        return self._count_waiting() >= MAX_WAITING
+
+    @property
+    def is_prompt(self) -> bool:
+        """Whether control reads soon enough for what anyone can send: sessions, and clients to be moved."""
+        return self._count_waiting() < MAX_PROMPT
 
     def give(self, client: Client, *, has_lanes: bool) -> None:
         """Hand a client to control, with its socket and what was read of it."""
@@ -78,6 +96,22 @@ class HandedOver:
             client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
         source = str(client.source.ip), client.source.port
         self._send(SessionOffered(source, client.data), (client.sock.detach(),))
+
+    def move(self, client: Client, worker: int) -> None:
+        """Let another worker serve a client that is not counted here any more."""
+        assert client.ticket is not None, "it is admitted"
+        self._loop.release(client.descriptor)
+        self._admission.release(client.ticket)
+        self._counters.active -= 1
+        record = client.record
+        message = ClientMoved(
+            worker,
+            (str(client.source.ip), client.source.port),
+            (str(client.destination.ip), client.destination.port),
+            client.data,
+            None if record is None else (record.trace_id, record.began_at),
+        )
+        self._send(message, (client.sock.detach(),))
 
     def end(self, token: int) -> None:
         """Count a client no more that control has served to its end."""

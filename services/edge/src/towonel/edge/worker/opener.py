@@ -130,7 +130,9 @@ class Opener:
 
     def _may_move(self, client: Client) -> bool:
         counts = self._service.lanes.counts
-        return not (counts.is_alone or client.is_moved or client.tries or self._service.is_orphan)
+        if counts.is_alone or client.is_moved or client.tries or self._service.is_orphan:
+            return False
+        return self._service.handed_over.is_prompt
 
     def _move(self, client: Client, sessions: Iterable[WorkerSession]) -> bool:
         """Let another worker serve a client that has an idle lane for it, if there is one."""
@@ -139,7 +141,8 @@ class Opener:
         count, worker = max((each.find_idle_elsewhere() for each in sessions), default=(0, 0))
         if count:
             self._stop_waiting(client)
-            self._service.move(client, worker)
+            self._service.take_out(client)
+            self._service.handed_over.move(client, worker)
         return bool(count)
 
     def _wait(self, client: Client, lanes: list[LaneSession]) -> None:
@@ -162,6 +165,10 @@ class Opener:
             self._service.refuse(client, Unavailable(Code.OVERLOADED, "clients without a lane"))
 
     def _hand_over(self, client: Client, *, has_lanes: bool) -> None:
+        if self._service.handed_over.is_behind:
+            error = Unavailable(Code.OVERLOADED, "clients that wait for a stream")
+            self._service.refuse(client, error)
+            return
         self._service.take_out(client)
         self._service.handed_over.give(client, has_lanes=has_lanes)
 

@@ -124,7 +124,10 @@ class EdgeWorker(Handler):
         (descriptor,) = descriptors
         counts, shared = map_shared(start, descriptor)
         os.close(descriptor)
-        self._service = ClientService(start, self._loop, memory, self.send, counts, shared)
+        self._service = ClientService(
+            *(start, self._loop, memory, self.send, counts, shared),
+            count_waiting=lambda: self._channel.waiting,
+        )
         self._report_ticks = max(1, round(start.report_s / TICK_S))
         self._loop.wheel.arm(self._ticks, 0)
         self.send(Ready())

@@ -3,6 +3,7 @@
 import socket
 import time
 import traceback
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Final, assert_never
 
@@ -48,6 +49,7 @@ class ClientService:
         send: to control.
         counts: of lanes in all workers.
         shared: counts of clients in other workers, if there are any.
+        count_waiting: returns how many messages wait for control to read.
 
     Attributes:
         arriving: clients that are neither relayed, handed over nor refused yet.
@@ -64,6 +66,7 @@ class ClientService:
         send: Sender,
         counts: LaneCounts | None = None,
         shared: SharedClients | None = None,
+        count_waiting: Callable[[], int] = lambda: 0,
     ) -> None:
         self.start = start
         self.loop = loop
@@ -89,7 +92,7 @@ class ClientService:
         self.refuser = Refuser(loop, start.linger_s)
         self.arriving: set[Client] = set()
         self.handed_over = HandedOver(
-            loop, self.admission, self.counters, send, start.streams, shared
+            loop, self.admission, self.counters, send, start.streams, shared, count_waiting
         )
         self.is_orphan = False
         self.opener = Opener(self)
@@ -151,23 +154,6 @@ class ClientService:
         except TowonelError as error:
             self.refuse(client, error)
 
-    def move(self, client: Client, worker: int) -> None:
-        """Let another worker serve a client that is not counted here any more."""
-        assert client.ticket is not None, "it is admitted"
-        self.take_out(client)
-        self.loop.release(client.descriptor)
-        self.admission.release(client.ticket)
-        self.counters.active -= 1
-        record = client.record
-        message = ClientMoved(
-            worker,
-            (str(client.source.ip), client.source.port),
-            (str(client.destination.ip), client.destination.port),
-            client.data,
-            None if record is None else (record.trace_id, record.began_at),
-        )
-        self.send(message, (client.sock.detach(),))
-
     # What its first bytes say.
 
     def admit(self, client: Client, agents: AgentConnection) -> None:
@@ -204,6 +190,7 @@ class ClientService:
     def close(self) -> None:
         """Cut the clients that are left."""
         for client in self.arriving:
+            self.opener.cancel(client, Code.CANCELLED)  # or it would go on once there are no lanes
             client.sock.close()
         for refused in tuple(self.refuser.lingering):
             refused.close()

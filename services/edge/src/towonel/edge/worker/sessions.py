@@ -6,6 +6,7 @@ from towonel.edge.core.balance import Balancer
 from towonel.edge.worker.messages import SessionAdmitted
 from towonel.relay.core.lane_counts import LaneCounts
 from towonel.relay.edge_lanes import EdgeLanes, LaneSession
+from towonel.relay.loop import TurnGroup
 from towonel.wire.errors import Code
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey, ServiceKind
@@ -85,11 +86,18 @@ class WorkerSessions:
         own = None
         if admitted.secret:
             own = self._lanes.add_session(
-                admitted.session_id, admitted.secret, admitted.rtt_s, slot=admitted.slot
+                *(admitted.session_id, admitted.secret, admitted.rtt_s),
+                self._find_group(TenantId(admitted.tenant_id)),
+                admitted.slot,
             )
         session = WorkerSession(admitted, own, self._lanes.counts)
         self._sessions[session.session_id] = session
         self._by_tenant.setdefault(session.tenant_id, {})[session.session_id] = session
+
+    def _find_group(self, tenant_id: TenantId) -> TurnGroup | None:
+        """Return the group that a tenant's sessions share: many of them get no more turns of bulk than one."""
+        of_tenant = self._by_tenant.get(tenant_id, {}).values()
+        return next((each.lanes.group for each in of_tenant if each.lanes is not None), None)
 
     def add_services(self, session_id: bytes, texts: list[str]) -> None:
         """Reach more services on a session."""
