@@ -194,6 +194,8 @@ class Links:
     def _on_failed(self, edge: Edge, error: TowonelError | OSError) -> None:
         code = error.code if isinstance(error, TowonelError) else Code.SESSION_LOST
         detail = describe_link_error(error)
+        if _is_silence(error) and not self._lanes.enabled:
+            detail += " Over TCP it needs lanes, and TOWONEL_AGENT_LANES is off"
         self._metrics.links_refused.labels(code.word).inc()
         log.warning("link.failed", **_facts(edge), code=code.word, detail=detail)
         self._failures[edge.edge_id] = f"{edge.advertised}: {code.word}: {detail}"

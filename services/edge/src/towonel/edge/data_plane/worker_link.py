@@ -197,7 +197,7 @@ class WorkerLink(Control, RouteReader):
             case Crashed():
                 log.error("client.crashed", traceback=message.traceback)
             case IndexUnmapped():
-                self._plane.index_failures.note(message.error)
+                self._plane.index_failures.note(f"a worker cannot map it: {message.error}")
             case _:
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, "a worker does not send this")
 
