@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import override
 
 type Address = tuple[str, int]
+SHORT_BYTES = 64  # as pings have
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -19,12 +20,13 @@ class Firewall(asyncio.DatagramProtocol):
 
     Attributes:
         passes_udp: whether datagrams pass.
+        spoils: whether a byte is changed of all that the edge sends over TCP, but for the shortest frames.
         dropped: datagrams that did not.
     """
 
     def __init__(self, edge_port: int) -> None:
         self._edge = ("127.0.0.1", edge_port)
-        self.passes_udp = False
+        self.passes_udp = self.spoils = False
         self.dropped = 0
         self._agents: asyncio.DatagramTransport | None = None
         self._opening: set[asyncio.Task[None]] = set()
@@ -73,12 +75,14 @@ class Firewall(asyncio.DatagramProtocol):
         with contextlib.suppress(OSError):
             from_edge, to_edge = await asyncio.open_connection(*self._edge)
 
-            def note() -> None:
+            def change(data: bytes) -> bytes:
                 self._newest = writer, to_edge
+                is_changed = self.spoils and len(data) > SHORT_BYTES
+                return data[:-1] + bytes([data[-1] ^ 1]) if is_changed else data
 
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_pump(reader, to_edge))
-                tasks.create_task(_pump(from_edge, writer, note))
+                tasks.create_task(_pump(from_edge, writer, change))
 
 
 class _Answers(asyncio.DatagramProtocol):
@@ -98,13 +102,12 @@ class _Answers(asyncio.DatagramProtocol):
 async def _pump(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
-    note: Callable[[], object] = lambda: None,
+    change: Callable[[bytes], bytes] = lambda data: data,
 ) -> None:
     try:
         with contextlib.suppress(OSError):
             while data := await reader.read(65_536):
-                note()
-                writer.write(data)
+                writer.write(change(data))
                 await writer.drain()
     finally:
         writer.close()

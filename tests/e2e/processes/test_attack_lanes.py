@@ -33,6 +33,7 @@ LANES_LOST = "towonel_edge_lanes_lost_total"
 SOURCES = [f"127.0.0.{number}" for number in range(2, 7)]
 MANY = pytest.mark.parametrize("count", [600, pytest.param(5_000, marks=pytest.mark.soak)])
 ROUNDS = 20
+BATCH = 25  # clients that say their byte in the same moment
 
 type Ask = Callable[[], Awaitable[None]]
 type Address = tuple[str, int]
@@ -115,11 +116,12 @@ async def test_clients_that_say_nothing_or_a_byte_a_second_delay_nobody(
 
 async def trickle(clients: list[socket.socket], byte: bytes) -> None:
     """Let each client say a byte more, spread over a second."""
+    pause_s = BATCH / len(clients)
     for number, client in enumerate(clients):
         with contextlib.suppress(OSError):  # the edge has given up on it
             client.send(byte)
-        if number % 25 == 24:
-            await asyncio.sleep(25 / len(clients))
+        if number % BATCH == 0:
+            await asyncio.sleep(pause_s)
 
 
 async def sum_refused(edge: Node[Program]) -> float:
