@@ -112,7 +112,7 @@ async def test_a_worker_that_is_killed_is_replaced() -> None:
     async with supervised() as control:
         os.kill((await control.started()).pid, signal.SIGKILL)
 
-        assert (await control.losses.get()).endswith("exit code -9")
+        assert (await control.losses.get()).endswith("signal 9 (Killed)")
         await control.started()
 
 
@@ -157,7 +157,7 @@ async def test_messages_to_a_worker_that_is_lost_and_has_not_exited_do_not_harm_
         worker = await control.started()
         os.kill(worker.pid, signal.SIGKILL)
 
-        assert (await control.losses.get()).endswith("exit code -9")
+        assert (await control.losses.get()).endswith("signal 9 (Killed)")
         again = await control.started()
         again.send("say", {"number": 7})
         assert (await control.messages.get()).fields == {"number": 7}

@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
+from signal import strsignal
 from typing import Any, Final, Protocol
 
 from towonel.relay.channel import Channel, ChannelClosed, ChannelMessage
@@ -261,4 +262,8 @@ async def _run_one(control: Control, start: Start, timing: SupervisorTiming) -> 
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             code = await asyncio.shield(process.wait())
-    return f"{reason}; exit code {code}"
+    return f"{reason}; {_describe_exit(code)}"
+
+
+def _describe_exit(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"signal {-code} ({strsignal(-code)})"
