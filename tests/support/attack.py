@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from support.programs import OwnProcess, Program
-from support.stack import Stack
+from support.stack import Stack, until
 
 from towonel.client.hub import HubClient
 from towonel.identity.keys import NodeKey
@@ -14,6 +15,7 @@ from towonel.identity.keys import NodeKey
 MEMORY_LIMIT = 24 * 1024 * 1024
 SERVED_WITHIN_S = 2.0
 LOG_LINES_PER_S = 50
+OF_HONEST = 8  # descriptors of a caller, who may be there or not, and of lanes dialled for others
 _BETWEEN_S = 0.1
 
 
@@ -79,6 +81,31 @@ async def honest_callers(stack: Stack) -> AsyncIterator[Callable[[], Awaitable[N
             await client.follow_routes(edge, None)
 
         yield serve
+
+
+@contextlib.asynccontextmanager
+async def silent_clients(
+    port: int, first: bytes, count: int, source: str
+) -> AsyncIterator[list[socket.socket]]:
+    """Clients of one address that say `first`, and then nothing."""
+    loop = asyncio.get_running_loop()
+    made: list[socket.socket] = []
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            sock = stack.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.bind((source, 0))
+            await loop.sock_connect(sock, ("127.0.0.1", port))
+            await loop.sock_sendall(sock, first)
+            made.append(sock)
+            await asyncio.sleep(0.001)  # it is places that they take, and not the processor
+        yield made
+
+
+async def wait_descriptors(victim: Program, before: int) -> None:
+    """Wait until a process has no more descriptors than before, but those of an honest caller."""
+    assert isinstance(victim, OwnProcess), "descriptors are those of a process of its own"
+    await until(lambda: victim.count_descriptors() <= before + OF_HONEST)
 
 
 async def _keep_serving(serve: Callable[[], Awaitable[object]], seen: Measured) -> None:

@@ -1,4 +1,4 @@
-"""Descriptors of the test process, and a lack of them."""
+"""Descriptors and files of the test process, and a lack of them."""
 
 import contextlib
 import os
@@ -31,3 +31,14 @@ def use_up_descriptors() -> Iterator[None]:
         for descriptor in held:
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@contextlib.contextmanager
+def forbid_files() -> Iterator[None]:
+    """Let this process make no file of any size, in memory neither: EFBIG."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import override
 
 type Address = tuple[str, int]
+SHORT_BYTES = 64  # as pings have
 _RESET = struct.pack("ii", 1, 0)
 _OF_ADMISSION = (
     2  # an edge's answer to a lane, and a PONG; an agent whose lanes are not admitted has none
@@ -22,6 +23,7 @@ class Firewall(asyncio.DatagramProtocol):
 
     Attributes:
         passes_udp: whether datagrams pass.
+        spoils: whether a byte is changed of all that the edge sends over TCP, but for the shortest frames.
         dropped: datagrams that did not.
         passes_tcp: whether new connections pass.
         refused: connections that did not.
@@ -29,7 +31,7 @@ class Firewall(asyncio.DatagramProtocol):
 
     def __init__(self, edge_port: int) -> None:
         self._edge = ("127.0.0.1", edge_port)
-        self.passes_udp = False
+        self.passes_udp = self.spoils = False
         self.dropped = 0
         self.passes_tcp = True
         self.refused = 0
@@ -86,15 +88,17 @@ class Firewall(asyncio.DatagramProtocol):
 
             sent = 0
 
-            def note() -> None:
+            def change(data: bytes) -> bytes:
                 nonlocal sent
                 sent += 1
                 if sent > _OF_ADMISSION:
                     self._newest = writer, to_edge
+                is_changed = self.spoils and len(data) > SHORT_BYTES
+                return data[:-1] + bytes([data[-1] ^ 1]) if is_changed else data
 
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_pump(reader, to_edge))
-                tasks.create_task(_pump(from_edge, writer, note))
+                tasks.create_task(_pump(from_edge, writer, change))
 
 
 class _Answers(asyncio.DatagramProtocol):
@@ -114,13 +118,12 @@ class _Answers(asyncio.DatagramProtocol):
 async def _pump(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
-    note: Callable[[], object] = lambda: None,
+    change: Callable[[bytes], bytes] = lambda data: data,
 ) -> None:
     try:
         with contextlib.suppress(OSError):
             while data := await reader.read(65_536):
-                note()
-                writer.write(data)
+                writer.write(change(data))
                 await writer.drain()
     finally:
         writer.close()

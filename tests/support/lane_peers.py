@@ -21,6 +21,23 @@ from towonel.wire.lane_open import LaneOpen
 from towonel.wire.lanes import HEAD, HEAD_BYTES, FrameType
 
 
+@dataclass(frozen=True)
+class LaneKeys:
+    """What an agent proves and checks on a lane: its session's, and its edge's."""
+
+    session_id: bytes = SESSION
+    secret: bytes = SECRET
+    edge_id: bytes = EDGE_ID
+    certificate_hash: bytes = CERTIFICATE_HASH
+
+    def identify(self, nonce: bytes, edge_nonce: bytes) -> LaneIdentity:
+        """Return the identity of a lane with these nonces."""
+        return LaneIdentity(self.session_id, nonce, edge_nonce, self.edge_id, self.certificate_hash)
+
+
+OF_TESTS = LaneKeys()
+
+
 @dataclass
 class LanePeer:
     """One end of a lane that is admitted."""
@@ -91,25 +108,19 @@ def greet_on(sock: socket.socket, session_id: bytes = SESSION) -> bytes:
     return nonce
 
 
-def dial_lane(address: tuple[str, int]) -> LanePeer:
+def dial_lane(address: tuple[str, int], keys: LaneKeys = OF_TESTS) -> LanePeer:
     """Be admitted by an edge as an agent."""
-    return dial_lane_on(socket.create_connection(address, timeout=WAIT_S))
+    return dial_lane_on(socket.create_connection(address, timeout=WAIT_S), keys)
 
 
-def dial_lane_on(
-    sock: socket.socket,
-    session_id: bytes = SESSION,
-    secret: bytes = SECRET,
-    edge_id: bytes = EDGE_ID,
-    certificate_hash: bytes = CERTIFICATE_HASH,
-) -> LanePeer:
+def dial_lane_on(sock: socket.socket, keys: LaneKeys = OF_TESTS) -> LanePeer:
     """Be admitted by an edge, on a connection of any kind."""
-    nonce = greet_on(sock, session_id)
+    nonce = greet_on(sock, keys.session_id)
     answer = lane_admission.decode_answer(receive(sock, ANSWER_BYTES))
     assert isinstance(answer, LaneAnswer), answer
-    identity = LaneIdentity(session_id, nonce, answer.nonce, edge_id, certificate_hash)
-    sock.sendall(prove(secret, Role.AGENT, identity))
-    return LanePeer(sock, LaneSeal(secret, identity))
+    identity = keys.identify(nonce, answer.nonce)
+    sock.sendall(prove(keys.secret, Role.AGENT, identity))
+    return LanePeer(sock, LaneSeal(keys.secret, identity))
 
 
 def accept_lane(

@@ -144,6 +144,11 @@ class OwnProcess:
         """
         return sum(map(resident_bytes_of, [self.process.pid, *self.workers()]))
 
+    def count_descriptors(self) -> int:
+        """Return how many descriptors the process and its workers have open."""
+        pids = [self.process.pid, *self.workers()]
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)  # noqa: PTH208 names alone
+
     def workers(self) -> list[int]:
         """Return the processes that it has started."""
         return fork_server.workers_of(self.process.pid)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
-from support.lane_peers import LanePeer, dial_lane_on
+from support.lane_peers import LaneKeys, LanePeer, dial_lane_on
 from support.raw_agent import AgentIdentity, RawAgent
 from support.relay import WAIT_S
 from support.stack import Stack, until
@@ -31,12 +31,11 @@ class RawLanes:
         edge = self.identity.edge
         assert edge is not None
         assert welcome.lane_secret is not None
-        sock = socket.create_connection(self.address, WAIT_S, (source, 0))
-        return await asyncio.to_thread(
-            dial_lane_on,
-            *(sock, welcome.session_id, welcome.lane_secret),
-            *(edge.edge_id, edge.certificate_sha256),
+        keys = LaneKeys(
+            welcome.session_id, welcome.lane_secret, edge.edge_id, edge.certificate_sha256
         )
+        sock = socket.create_connection(self.address, WAIT_S, (source, 0))
+        return await asyncio.to_thread(dial_lane_on, sock, keys)
 
 
 @contextlib.asynccontextmanager

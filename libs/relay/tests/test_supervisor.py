@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import random
 import signal
@@ -214,6 +215,38 @@ async def test_a_worker_that_cannot_be_started_is_tried_again() -> None:
 
         assert control.losses.get_nowait() == "cannot be started: no memory"
         assert control.losses.qsize() == 1
+
+
+class Lacking(Recorder):
+    """Control that has no descriptor for the first worker: when it starts, or when it is ready."""
+
+    def __init__(self, when: str) -> None:
+        super().__init__()
+        self._when = when
+
+    @override
+    def on_started(self, worker: Worker) -> None:
+        super().on_started(worker)
+        self._fail("started")
+
+    @override
+    def on_message(self, worker: Worker, message: ChannelMessage) -> None:
+        self._fail(message.kind)
+        super().on_message(worker, message)
+
+    def _fail(self, now: str) -> None:
+        if now == self._when and len(self.workers) == 1:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+
+@pytest.mark.parametrize("when", ["started", "ready"])
+async def test_a_worker_that_cannot_be_given_what_it_needs_is_replaced(when: str) -> None:
+    control = Lacking(when)
+    async with asyncio.timeout(20), supervise(control, START, random.Random(1), TIMING):
+        await control.started()
+
+    assert "Too many open files" in control.losses.get_nowait()
+    assert len(control.workers) == 2
 
 
 async def test_the_worker_is_gone_with_its_supervisor() -> None:

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import errno
 import json
+import os
 import time
 from collections.abc import AsyncGenerator, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import override
@@ -22,7 +24,7 @@ from support.tunnel import EDGE, PEM, until
 from towonel.api.edges import EdgeRegisterIn
 from towonel.client.hub import HubClient
 from towonel.edge.core.balance import Balancer
-from towonel.edge.core.route_table import RouteTable
+from towonel.edge.core.route_table import FEW_ROUTES, RouteTable
 from towonel.edge.metrics import Metrics
 from towonel.edge.route_follower import Registration, RouteFollower
 from towonel.edge.route_notifications import RedisNotifications
@@ -79,6 +81,17 @@ class NobodyConnected:
         raise AssertionError("no table here is large")
 
 
+class WithoutMemory(NobodyConnected):
+    """Data plane that has no memory for many routes, until it has."""
+
+    fails = True
+
+    @override
+    async def replace_routes(self, delta: RouteDelta) -> None:
+        if self.fails:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+
 @dataclass
 class Following:
     """An edge that follows, without anything else of an edge."""
@@ -88,15 +101,14 @@ class Following:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     health: Health = field(default_factory=Health)
     table: RouteTable = field(default_factory=RouteTable)
+    plane: NobodyConnected = field(default_factory=NobodyConnected)
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.registry)
         self.notifications = RedisNotifications(self.health, self.metrics)
         sessions = Sessions(self.table, Balancer(), self.metrics)
         file = SnapshotFile(self.folder / "routes.snapshot")
-        self.routes = RouteStore(
-            self.table, sessions, NobodyConnected(), file, self.metrics, self.health
-        )
+        self.routes = RouteStore(self.table, sessions, self.plane, file, self.metrics, self.health)
 
     @contextlib.asynccontextmanager
     async def run(self, hub_url: str) -> AsyncGenerator[None]:
@@ -323,3 +335,27 @@ async def test_a_disk_that_takes_no_routes_makes_the_edge_degraded_until_it_does
     assert "a restart needs the hub" in reason
     assert (blocker / "routes.snapshot").exists()
     assert [line["event"] for line in lines].count("snapshot.write_failed") == 1
+
+
+async def test_routes_without_memory_are_asked_for_again_and_the_hub_is_not_blamed(
+    hub: ScriptedHub, tmp_path: Path, lines: list[EventDict]
+) -> None:
+    names = (f"{number}.example.eu" for number in range(FEW_ROUTES + 1))
+    many = tuple(Route(ServiceKind.HTTPS, name, TenantId(b"t" * 32)) for name in names)
+    hub.script(FEED, 200, encode_delta(RouteDelta(3, snapshot=True, routes=many)))
+    plane = WithoutMemory()
+    edge = Following(tmp_path, replace(QUICK, poll_every_s=0.01), plane=plane)
+    async with edge.run(hub.url):
+        await until(lambda: hub.count(FEED) > 2)
+        reasons, is_loaded = dict(edge.health.reasons), edge.routes.loaded.is_set()
+        since = {parse_qs(urlsplit(each.target).query).get("since") for each in hub.requests}
+        plane.fails = False
+        await edge.routes.loaded.wait()
+        await until(lambda: not edge.health.reasons)
+
+    assert reasons.keys() == {"route_memory", "routes"}
+    assert not is_loaded
+    assert since == {None}
+    assert "give it more memory" in reasons["routes"]
+    assert events(lines, "warning") == set()
+    assert edge.registry.get_sample_value("towonel_edge_hub_reachable") == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import override
 
@@ -9,15 +10,18 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
+from support.descriptors import forbid_files
 
 from towonel.edge.core.balance import Balancer
 from towonel.edge.core.route_table import FEW_ROUTES, RouteTable
+from towonel.edge.data_plane.index_failures import IndexFailures
 from towonel.edge.data_plane.route_feed import RouteFeed
 from towonel.edge.metrics import Metrics
 from towonel.edge.route_store import RouteObserver, RouteStore
 from towonel.edge.sessions import Sessions
 from towonel.edge.snapshot import SnapshotFile
 from towonel.runtime.admin import Health
+from towonel.runtime.lifecycle import GiveUp
 from towonel.wire.ids import HubId, TenantId
 from towonel.wire.names import Hostname, ServiceKind
 from towonel.wire.routes import Route, RouteDelta
@@ -34,9 +38,9 @@ def routes(begin: int, end: int, tenant: TenantId = ALICE) -> tuple[Route, ...]:
 class Observed(RouteObserver):
     """Data plane without workers, which notes what it is told."""
 
-    def __init__(self, table: RouteTable) -> None:
+    def __init__(self, table: RouteTable, metrics: Metrics) -> None:
         self.table = table
-        self.feed = RouteFeed(table, lambda: ())
+        self.feed = RouteFeed(table, lambda: (), IndexFailures(metrics))
         self.changes: list[RouteDelta] = []
         self.blocked_before: frozenset[TenantId] | None = None
 
@@ -54,16 +58,16 @@ class Edge:
     """Table of an edge, and what it is changed by."""
 
     def __init__(self, folder: Path) -> None:
-        self.registry, self.table = CollectorRegistry(), RouteTable()
-        self.plane = Observed(self.table)
+        self.registry, self.table, self.health = CollectorRegistry(), RouteTable(), Health()
         metrics = Metrics(self.registry)
+        self.plane = Observed(self.table, metrics)
         self.store = RouteStore(
             self.table,
             Sessions(self.table, Balancer(), metrics),
             self.plane,
             SnapshotFile(folder / "routes"),
             metrics,
-            Health(),
+            self.health,
         )
 
     @property
@@ -92,7 +96,7 @@ async def test_a_few_routes_are_a_change_for_workers(edge: Edge) -> None:
     delta = RouteDelta(1, snapshot=True, routes=routes(0, 3))
     await edge.store.take(delta)
 
-    assert edge.plane.changes == [delta]
+    assert edge.plane.changes == [replace(delta, snapshot=False)]
     assert edge.plane.blocked_before is None
     assert edge.table.layers.index is None
 
@@ -172,3 +176,38 @@ async def test_many_routes_are_stored_and_loaded(tmp_path: Path, edge: Edge) -> 
     assert (later.table.revision, len(later.table), later.owner(5)) == (3, MANY, ALICE)
     assert later.table.is_blocked(BOB)
     assert later.store.loaded.is_set()
+
+
+async def test_without_memory_the_routes_stay_and_whoever_is_blocked_is_so(
+    edge: Edge, lines: list[EventDict]
+) -> None:
+    first = RouteDelta(1, snapshot=True, routes=routes(0, 3))
+    second = RouteDelta(2, snapshot=True, routes=routes(1, 3 + MANY), blocked=(BOB,))
+    assert await edge.store.take(first)
+    with forbid_files():
+        for _ in range(3):
+            assert not await edge.store.take(second)
+    degraded = dict(edge.health.reasons)
+    revision, owned = edge.table.revision, edge.owner(0)
+    assert await edge.store.take(second)
+
+    assert (revision, owned, edge.owner(0)) == (1, ALICE, None)
+    assert edge.table.is_blocked(BOB)
+    assert "raise its limit of the size of files (ulimit -f" in degraded["route_memory"]
+    assert not edge.health.reasons
+    assert edge.registry.get_sample_value("towonel_edge_route_index_failures_total") == 3
+    assert [line["event"] for line in lines].count("routes.index_failed") == 1
+
+
+async def test_an_edge_without_memory_for_its_stored_routes_says_what_to_do(
+    tmp_path: Path, edge: Edge
+) -> None:
+    edge.store.trust(HubId(b"h" * 32))
+    await edge.store.take(RouteDelta(3, snapshot=True, routes=routes(0, MANY)))
+    assert await edge.store.save()
+    with forbid_files(), pytest.raises(GiveUp) as caught:
+        await Edge(tmp_path).store.load()
+
+    assert str(caught.value).startswith(
+        "cannot make a file in memory for the routes of its last run: File too large; raise"
+    )

@@ -1,14 +1,11 @@
 """Attacks of clients on an edge: what they cost it, and whether others are served meanwhile."""
 
-import asyncio
-import contextlib
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from support.attack import withstanding
+from support.attack import silent_clients, withstanding
 from support.clients import Client, client_hello
 from support.origins import Certificates, CommandOrigin
 from support.programs import OwnProcess
@@ -28,21 +25,6 @@ async def serve(stack: Stack, **origins: int) -> None:
     """Start an agent for these hostnames and the ports of their origins."""
     services = [service(name, port) for name, port in origins.items()]
     await stack.start_agent(await stack.invite(*origins), *services)
-
-
-@contextlib.asynccontextmanager
-async def silent_clients(port: int, hello: bytes, count: int, source: str) -> AsyncIterator[None]:
-    """Clients of one address that say `hello`, and then nothing."""
-    loop = asyncio.get_running_loop()
-    with contextlib.ExitStack() as stack:
-        for _ in range(count):
-            sock = stack.enter_context(socket.socket())
-            sock.setblocking(False)
-            sock.bind((source, 0))
-            await loop.sock_connect(sock, ("127.0.0.1", port))
-            await loop.sock_sendall(sock, hello)
-            await asyncio.sleep(0.001)  # it is places that they take, and not the processor
-        yield
 
 
 async def test_one_address_that_holds_connections_does_not_hold_all_places(

@@ -6,15 +6,16 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 import pytest_asyncio
 from support.clients import Client, client_hello, early_hello
 from support.firewall import Firewall
-from support.origins import Certificates
+from support.origins import Certificates, CommandOrigin
 from support.ports import free_port
 from support.scripted_server import serving
-from support.stack import Stack, running_stack, service
+from support.stack import Stack, running_stack, service, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.processes]
 AT_ONCE = 4
@@ -139,3 +140,33 @@ async def test_no_request_happens_twice_and_those_that_are_answered_happen_once(
     assert set(origin.happened.values()) == {1}
     assert answered <= origin.happened.keys()
     assert 0 < len(answered) < count  # some were cut
+
+
+async def is_served(client: Client) -> bool:
+    try:
+        return await client.ask("name") == b"home\n"
+    except OSError:
+        return False
+
+
+async def test_a_preamble_that_was_changed_on_the_way_reaches_no_origin(
+    firewall: tuple[Stack, Firewall],
+    origin: CommandOrigin,
+    certificates: Certificates,
+    hostname: str,
+) -> None:
+    stack, wall = firewall
+    agent = await stack.start_agent(await stack.invite(hostname), service(hostname, origin.port))
+    await agent.reaches(2, "towonel_agent_lanes", state="idle")
+    client = Client(stack.edge_port, certificates.client(), hostname)
+    wall.spoils = True
+    served = [await is_served(client) for _ in range(5)]
+    await agent.reaches(2, "towonel_agent_lanes_lost_total", reason="invalid_signature")
+    by_lane = await agent.metric("towonel_agent_clients_total", way="lane")
+    dialled = await agent.metric("towonel_agent_clients_total")
+    wall.spoils = False
+    await until(partial(is_served, client))
+    await stack.stop_agents()
+
+    assert by_lane == 0
+    assert dialled == sum(served)  # those went by streams

@@ -1,16 +1,12 @@
 """TLS passthrough: a page of a service at home, seen by the clients people have."""
 
 import asyncio
-import hashlib
-import ssl
 from collections.abc import AsyncIterator
 
-import h2.config
-import h2.connection
-import h2.events
 import pytest
 import pytest_asyncio
-from support.clients import Client, curl, run
+from support import passthrough
+from support.clients import Client
 from support.origins import Certificates, CommandOrigin, Nginx
 from support.stack import Stack, service
 
@@ -34,12 +30,8 @@ async def test_the_certificate_a_client_sees_is_the_origins_own(
 ) -> None:
     await stack.start_agent(await stack.invite(hostname), service(hostname, web.plain))
 
-    async with client_of(stack, certificates, hostname).connect() as (_, writer):
-        seen = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-
-    pem = (web.folder.parent / f"{hostname}.crt").read_text()
-    served = ssl.PEM_cert_to_DER_cert(pem[: pem.index("-----END") + 25])
-    assert hashlib.sha256(seen).hexdigest() == hashlib.sha256(served).hexdigest()
+    chain = web.folder.parent / f"{hostname}.crt"
+    await passthrough.check_certificate(client_of(stack, certificates, hostname), chain)
 
 
 async def test_curl_gets_the_page(
@@ -47,12 +39,7 @@ async def test_curl_gets_the_page(
 ) -> None:
     await stack.start_agent(await stack.invite(hostname), service(hostname, web.plain))
 
-    for options in (("--http1.1",), ("--http2",)):
-        code, output = await curl(
-            client_of(stack, certificates, hostname), str(certificates.ca_file), "/", *options
-        )
-
-        assert (code, output) == (0, "hello from home\n")
+    await passthrough.check_curl(client_of(stack, certificates, hostname), certificates)
 
 
 async def test_openssl_completes_a_verified_handshake(
@@ -60,42 +47,15 @@ async def test_openssl_completes_a_verified_handshake(
 ) -> None:
     await stack.start_agent(await stack.invite(hostname), service(hostname, web.plain))
 
-    code, output = await run(
-        *("openssl", "s_client", "-connect", f"127.0.0.1:{stack.edge_port}"),
-        *("-servername", hostname, "-CAfile", str(certificates.ca_file)),
-        *("-verify_return_error", "-brief"),
-        stdin=b"",
-    )
-
-    assert code == 0, output
-    assert "Verification: OK" in output
+    await passthrough.check_openssl(client_of(stack, certificates, hostname), certificates)
 
 
 async def test_an_h2_client_runs_many_requests_on_one_connection(
     stack: Stack, web: Nginx, certificates: Certificates, hostname: str
 ) -> None:
     await stack.start_agent(await stack.invite(hostname), service(hostname, web.plain))
-    context = certificates.client()
-    context.set_alpn_protocols(["h2"])
-    http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
 
-    async with Client(stack.edge_port, context, hostname).connect() as (reader, writer):
-        http.initiate_connection()
-        for stream in range(1, 41, 2):
-            names = {":method": "GET", ":path": "/", ":scheme": "https", ":authority": hostname}
-            http.send_headers(stream, list(names.items()), end_stream=True)
-        writer.write(http.data_to_send())
-        bodies: dict[int, bytes] = {}
-        ended = 0
-        while ended < 20:
-            for event in http.receive_data(await reader.read(65_536)):
-                if isinstance(event, h2.events.DataReceived):
-                    bodies[event.stream_id] = bodies.get(event.stream_id, b"") + event.data
-                ended += isinstance(event, h2.events.StreamEnded)
-            writer.write(http.data_to_send())
-
-    assert set(bodies.values()) == {b"hello from home\n"}
-    assert len(bodies) == 20
+    await passthrough.check_many_requests(client_of(stack, certificates, hostname))
 
 
 async def test_an_origin_that_reads_proxy_v2_learns_the_clients_address(
@@ -104,12 +64,7 @@ async def test_an_origin_that_reads_proxy_v2_learns_the_clients_address(
     token = await stack.invite(hostname)
     await stack.start_agent(token, service(hostname, web.proxied, proxy_protocol="v2"))
 
-    async with client_of(stack, certificates, hostname).connect() as streams:
-        streams[1].write(f"GET /who HTTP/1.0\r\nHost: {hostname}\r\n\r\n".encode())
-        answer = (await streams[0].read(-1)).decode()
-        local = streams[1].get_extra_info("sockname")
-
-    assert answer.endswith(f"{local[0]}:{local[1]} {hostname}\n")
+    await passthrough.check_proxied(client_of(stack, certificates, hostname))
 
 
 async def test_a_wildcard_serves_one_level_and_an_exact_name_wins(
@@ -125,7 +80,7 @@ async def test_a_wildcard_serves_one_level_and_an_exact_name_wins(
         token, service(f"*.{domain}", origin.port), service(hostname, web.plain)
     )
 
-    assert await client_of(stack, certificates, hostname).get() == b"hello from home\n"
+    assert await client_of(stack, certificates, hostname).get() == passthrough.PAGE
     assert await client_of(stack, certificates, f"b.{domain}").ask("name") == b"home\n"
 
 
@@ -135,11 +90,9 @@ async def test_names_with_an_underscore_are_served_by_a_wildcard_and_by_themselv
     token = await stack.invite(f"*.{domain}")
     published = (f"*.{domain}", f"c_d.{domain}")
     await stack.start_agent(token, *(service(name, origin.port) for name in published))
-    tls = certificates.client()
-    tls.check_hostname = False  # OpenSSL matches no such name with a wildcard
 
-    for name in (f"a_b.{domain}", f"c_d.{domain}"):
-        assert await Client(stack.edge_port, tls, name).ask("name") == b"home\n"
+    names = (f"a_b.{domain}", f"c_d.{domain}")
+    await passthrough.check_names(stack.edge_port, certificates, origin, *names)
 
 
 async def test_a_name_that_nobody_serves_gets_the_alert_for_it(
@@ -147,13 +100,8 @@ async def test_a_name_that_nobody_serves_gets_the_alert_for_it(
 ) -> None:
     await stack.start_agent(await stack.invite(hostname), service(hostname, origin.port))
 
-    code, output = await curl(
-        Client(stack.edge_port, certificates.client(), "nobody.example.eu"),
-        str(certificates.ca_file),
-    )
-
-    assert code == 35, output
-    assert "unrecognized name" in output
+    stranger = client_of(stack, certificates, "nobody.example.eu")
+    await passthrough.check_alert(stranger, certificates, "unrecognized name")
 
 
 async def test_a_service_whose_agent_left_gets_an_alert_and_not_silence(
@@ -163,12 +111,8 @@ async def test_a_service_whose_agent_left_gets_an_alert_and_not_silence(
     await agent.program.stop()
 
     async with asyncio.timeout(20):
-        code, output = await curl(
-            client_of(stack, certificates, hostname), str(certificates.ca_file)
-        )
-
-    assert code == 35, output
-    assert "internal error" in output
+        client = client_of(stack, certificates, hostname)
+        await passthrough.check_alert(client, certificates, "internal error")
 
 
 async def test_an_origin_that_is_down_costs_an_alert_and_is_counted(
@@ -176,10 +120,8 @@ async def test_an_origin_that_is_down_costs_an_alert_and_is_counted(
 ) -> None:
     agent = await stack.start_agent(await stack.invite(hostname), service(hostname, 1))
 
-    code, output = await curl(client_of(stack, certificates, hostname), str(certificates.ca_file))
-
-    assert code == 35, output
-    assert "internal error" in output
+    client = client_of(stack, certificates, hostname)
+    await passthrough.check_alert(client, certificates, "internal error")
     await agent.reaches(1, "towonel_agent_stream_errors_total", reason="origin_refused")
 
 
@@ -193,5 +135,5 @@ async def test_an_agent_that_cannot_reach_its_origin_costs_a_retry_and_not_the_c
 
     pages = [await client.get() for _ in range(20)]
 
-    assert pages == [b"hello from home\n"] * 20
+    assert pages == [passthrough.PAGE] * 20
     await stack.edges[0].reaches(1, "towonel_edge_retries_total", code="origin_refused")

@@ -47,3 +47,15 @@ def test_an_agent_without_a_link_names_some_edges_with_their_reasons() -> None:
     assert explain_no_link(2, []) == "no link to any edge: dialling 2"
     assert explain_no_link(9, failures[:1]) == f"no link to any edge: {failures[0]}"
     assert explain_no_link(9, failures).endswith(f"{failures[2]}; and {9 - MAX_EDGES_NAMED} more")
+
+
+def test_an_agent_without_lanes_is_told_what_it_would_need_where_nothing_answers() -> None:
+    lost = Unavailable(Code.SESSION_LOST, "is UDP blocked?")
+    denied = Denied(Code.GRANT_INVALID, "its time is over")
+
+    assert describe_link_error(lost) == "is UDP blocked?"
+    assert describe_link_error(lost, has_lanes=False).startswith("is UDP blocked? Over TCP")
+    assert describe_link_error(OSError("away"), has_lanes=False).endswith(
+        "TOWONEL_AGENT_LANES is off"
+    )
+    assert describe_link_error(denied, has_lanes=False) == "its time is over"

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import random
 from collections.abc import AsyncIterator, Sequence
@@ -9,21 +10,25 @@ from pathlib import Path
 from typing import override
 
 import pytest
+from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
-from support.descriptors import use_up_descriptors
+from support.descriptors import forbid_files, use_up_descriptors
 from support.edge_front import AMPLE
 from support.tunnel import until
 
 from towonel.edge.core.admission import Admission
 from towonel.edge.core.route_table import RouteTable
+from towonel.edge.data_plane.index_failures import IndexFailures
+from towonel.edge.data_plane.index_file import write_index_file
 from towonel.edge.data_plane.route_feed import RouteFeed, RouteReader
+from towonel.edge.metrics import Metrics
 from towonel.edge.worker.counters import WorkerCounters
 from towonel.edge.worker.messages import Message, RouteIndex, Routes, RoutesFrozen
 from towonel.edge.worker.relays import Relays
-from towonel.edge.worker.route_memory import IndexPager, map_index
+from towonel.edge.worker.route_memory import SEALS, IndexPager, map_index
 from towonel.edge.worker.routing import change_routes
 from towonel.relay.loop import Loop
-from towonel.wire.errors import Code, ProtocolError, Unavailable
+from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
 from towonel.wire.routes import Route, RouteDelta
@@ -71,7 +76,9 @@ class Plane:
     def __init__(self) -> None:
         self.table = RouteTable()
         self.readers: list[Reader] = []
-        self.feed = RouteFeed(self.table, lambda: self.readers, few=FEW, retry_s=0.01)
+        self.registry = CollectorRegistry()
+        failures = IndexFailures(Metrics(self.registry))
+        self.feed = RouteFeed(self.table, lambda: self.readers, failures, few=FEW, retry_s=0.01)
 
     def start_reader(self) -> Reader:
         self.readers.append(Reader())
@@ -83,8 +90,13 @@ class Plane:
         self.apply(RouteDelta(1, fields.get("snapshot", False), routes, keys))
 
     def apply(self, delta: RouteDelta) -> None:
+        difference = self.table.compare(delta)
         self.table.apply(delta)
-        self.feed.send(delta)
+        self.feed.send(difference)
+
+    @property
+    def failures(self) -> float:
+        return self.registry.get_sample_value("towonel_edge_route_index_failures_total") or 0.0
 
     def check(self) -> None:
         """Look whether all workers have the routes of control."""
@@ -195,18 +207,41 @@ async def test_without_memory_changes_go_on_and_the_index_comes_later(plane: Pla
     reader = plane.start_reader()
     with capture_logs() as lines, use_up_descriptors():
         plane.change(*routes(*range(FEW + 1)))
-        await until(lambda: len(lines) > 1)
+        await until(lambda: plane.failures > 1)
         plane.change(*routes(FEW + 2))
         assert reader.indexes == []
-        with pytest.raises(Unavailable) as caught:
+        with pytest.raises(OSError, match="Too many open files"):
             await plane.feed.replace(RouteDelta(2, snapshot=False, removed=(route(1).key,)))
     plane.change(removed=[2])
     await until(lambda: reader.indexes == [False])
 
     plane.check()
     assert len(plane.table) == FEW + 1
-    assert caught.value.code is Code.OVERLOADED
-    assert {line["event"] for line in lines} == {"routes.index_failed"}
+    assert [line["event"] for line in lines] == ["routes.index_failed"]
+    assert "Too many open files; raise its limit of open files" in lines[0]["error"]
+
+
+async def test_failures_are_logged_again_once_an_index_was_made(plane: Plane) -> None:
+    plane.start_reader()
+    with capture_logs() as lines:
+        for number in range(2):
+            delta = RouteDelta(2, snapshot=False, routes=routes(number))
+            with use_up_descriptors(), pytest.raises(OSError, match="Too many open files"):
+                await plane.feed.replace(delta)
+            await plane.feed.replace(delta)
+
+    assert [line["event"] for line in lines] == ["routes.index_failed"] * 2
+
+
+async def test_a_large_change_needs_no_descriptor(plane: Plane) -> None:
+    reader = plane.start_reader()
+    with forbid_files():
+        plane.change(*routes(*range(FEW * 50)))
+        plane.check()
+        plane.change(removed=range(FEW * 50 - 1))
+        plane.check()
+
+    assert len(reader.table) == 1
 
 
 def count_open_files() -> int:
@@ -223,6 +258,24 @@ async def test_descriptors_are_closed(plane: Plane) -> None:
         await until(lambda n=number: len(plane.readers[0].indexes) == n)  # type: ignore[misc]
 
     assert count_open_files() == before + 1
+
+
+@pytest.mark.parametrize(
+    ("length", "problem"),
+    [(0, "is empty"), (20, "not an index"), (-1, "bytes has")],
+)
+def test_a_file_that_is_not_whole_is_refused(length: int, problem: str) -> None:
+    file = write_index_file(None, {each.key: each for each in routes(*range(9))}.items)
+    whole = bytes(file.index.data)
+    file.close()
+    short = os.memfd_create("short", os.MFD_ALLOW_SEALING)
+    os.write(short, whole[:length])
+    fcntl.fcntl(short, fcntl.F_ADD_SEALS, SEALS)
+    with pytest.raises(ProtocolError, match=problem) as caught:
+        map_index(short)
+    os.close(short)
+
+    assert caught.value.code is Code.MALFORMED
 
 
 def test_a_file_that_is_no_sealed_index_is_refused() -> None:

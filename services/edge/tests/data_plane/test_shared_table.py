@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -13,7 +14,7 @@ from support.edge_front import Front, Nowhere, StartedWorkers
 from support.fork_server import preload, start_worker
 from support.tunnel import until
 
-from towonel.edge.core.route_table import RouteTable
+from towonel.edge.core.route_table import FEW_ROUTES, RouteTable
 from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKind
 from towonel.wire.routes import Route, RouteDelta
@@ -21,6 +22,7 @@ from towonel.wire.routes import Route, RouteDelta
 type StartFront = Callable[..., AbstractAsyncContextManager[Front]]
 
 TENANT = TenantId(b"t" * 32)
+SPARE_BYTES = 2 * 1024 * 1024
 UNRECOGNIZED_NAME = bytes([21, 3, 3, 0, 2, 2, 112])
 SIZES = pytest.mark.parametrize("size", [20_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
 
@@ -97,3 +99,31 @@ async def test_a_worker_that_starts_has_a_large_table_and_what_changed_since(
         assert await is_known(port, f"{size - 1}.example.eu")
         assert await is_known(port, "new.example.eu")
         assert not await is_known(port, "1.example.eu")
+
+
+def stop_growing(pid: int) -> None:
+    """Let a process map no more memory than a little."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+    most = pages * os.sysconf("SC_PAGE_SIZE") + SPARE_BYTES
+    resource.prlimit(pid, resource.RLIMIT_AS, (most, most))
+
+
+async def test_a_worker_without_memory_for_an_index_goes_on_by_changes_or_is_replaced(
+    front: StartFront, workers: StartedWorkers, counted: Callable[..., float]
+) -> None:
+    size, table = 100_000, RouteTable()
+    async with front(table, Nowhere(), has_agent=False, start_worker=workers.start) as edge:
+        await edge.plane.replace_routes(table.compare(many(size)))
+        await know_last([edge.open_door(0)], size)
+        stop_growing(workers.pids[0])
+        for number in range(FEW_ROUTES + 1):
+            delta = RouteDelta(2, snapshot=False, routes=(https(f"new-{number}.example.eu"),))
+            edge.plane.change_routes(delta, table.apply(delta).changed)
+        await until(lambda: counted("route_index_failures_total") == 1)
+        assert await is_known(edge.open_door(0), f"new-{FEW_ROUTES}.example.eu")
+        assert len(workers.pids) == 1
+
+        await edge.plane.replace_routes(table.compare(many(size + FEW_ROUTES)))
+        await until(lambda: len(workers.pids) == 2 and edge.plane.links[0].is_ready)
+        assert counted("route_index_failures_total") == 2
+        assert await is_known(edge.open_door(0), f"{size + FEW_ROUTES - 1}.example.eu")

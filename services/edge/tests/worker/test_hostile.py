@@ -141,6 +141,18 @@ async def test_a_hello_cut_anywhere_by_a_client_that_leaves_is_over_at_once(
     assert counted("connections_refused_total", code="client_timeout") == 0
 
 
+async def test_a_client_that_leaves_after_fewer_bytes_than_are_waited_for_is_over_at_once(
+    port: int, counted: Counted
+) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.sendall(HELLO[:40])
+        await until(lambda: counted("active_connections") == 1)
+        sock.sendall(HELLO[40:42])
+
+    await until(lambda: counted("connections_refused_total", code="client_closed") == 1)
+    assert counted("connections_refused_total", code="client_timeout") == 0
+
+
 async def test_a_client_that_resets_is_over_at_once(port: int, counted: Counted) -> None:
     with socket.create_connection(("127.0.0.1", port)) as sock:
         sock.sendall(HELLO[:40])

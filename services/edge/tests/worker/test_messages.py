@@ -14,6 +14,7 @@ from towonel.edge.worker.messages import (
     Crashed,
     Drain,
     Draining,
+    IndexUnmapped,
     LanesWanted,
     Listen,
     Message,
@@ -58,6 +59,7 @@ MESSAGES: list[Message] = [
     SessionOffered(("192.0.2.1", 1), b"hello"),
     Refused(32, "not TLS", 5),
     Crashed("Traceback"),
+    IndexUnmapped("no memory"),
     Draining(1, 2, 3),
 ]
 

@@ -15,7 +15,11 @@ _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
 def create_rows(rows: int, columns: int) -> int:
-    """Return the descriptor of memory for so many rows, all of them 0."""
+    """Return the descriptor of memory for so many rows, all of them 0.
+
+    Raises:
+        OSError: there is no memory, no descriptor, or no permission.
+    """
     descriptor = os.memfd_create("rows", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(descriptor, rows * columns * _NUMBER_BYTES)
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)

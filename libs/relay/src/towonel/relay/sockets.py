@@ -21,7 +21,11 @@ def tune(sock: socket.socket) -> None:
 
 
 def tune_short(sock: socket.socket) -> None:
-    """Set what a connection needs from its first byte on: closed without more, it resets its peer."""
+    """Set what a connection needs from its first byte on.
+
+    Closed without more, as by the end of its process, it resets its peer: that must not look like the end of
+    an answer.
+    """
     tcp = socket.IPPROTO_TCP
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
     sock.setsockopt(tcp, socket.TCP_NODELAY, 1)

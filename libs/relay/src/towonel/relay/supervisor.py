@@ -84,11 +84,19 @@ class Control:
     """Control of a worker: it is told of each start and end, and of what the worker says."""
 
     def on_started(self, worker: "Worker") -> None:
-        """Send the whole state: the worker knows nothing yet."""
+        """Send the whole state: the worker knows nothing yet.
+
+        Raises:
+            OSError: there is no descriptor for it; another worker is started later.
+        """
         raise NotImplementedError
 
     def on_message(self, worker: "Worker", message: ChannelMessage) -> None:
-        """Act on a message, whose descriptors are owned here."""
+        """Act on a message, whose descriptors are owned here.
+
+        Raises:
+            OSError: there is no descriptor for what the worker needs; it is replaced.
+        """
         raise NotImplementedError
 
     def on_lost(self, reason: str) -> None:
@@ -166,7 +174,7 @@ class Worker:
         try:
             for message in islice(self._channel.receive(), _MESSAGES_AT_ONCE):
                 self._control.on_message(self, message)
-        except (ChannelClosed, ProtocolError) as error:
+        except (ChannelClosed, ProtocolError, OSError) as error:
             self._lose(str(error))
 
     def _watch_output(self) -> None:
@@ -223,20 +231,25 @@ async def _run_forever(
     clock = asyncio.get_running_loop().time
     while True:
         began = clock()
-        control.on_lost(await _run_one(control, start, timing))
+        try:
+            reason = await _run_one(control, start, timing)
+        except OSError as error:
+            reason = f"cannot be started: {error}"
+        control.on_lost(reason)
         backoff.record_success(clock() - began)
         await asyncio.sleep(backoff.next_delay(rng))
 
 
 async def _run_one(control: Control, start: Start, timing: SupervisorTiming) -> str:
-    """Start a worker, wait until it is lost and its process has ended, and return why it was."""
+    """Start a worker, wait until it is lost and its process has ended, and return why it was.
+
+    Raises:
+        OSError: it cannot be started, or cannot be given what it needs.
+    """
     channel, other = Channel.pair()
     with contextlib.closing(channel):
         with other:
-            try:
-                process = await start(other)
-            except OSError as error:
-                return f"cannot be started: {error}"
+            process = await start(other)
         try:
             worker = Worker(channel, process, control, timing)
             control.on_started(worker)

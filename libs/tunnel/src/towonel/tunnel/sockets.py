@@ -12,6 +12,8 @@ from towonel.wire.errors import Code, Unavailable
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER {on, 0 s}: close() sends RST
 END_ON_CLOSE = struct.pack("ii", 0, 0)
+type BoundBuffer = Callable[[socket.socket], bool]
+CHECKED_BYTES = 1024 * 1024  # after which a buffer may have grown; growing takes as many as it has
 READS_BEFORE_YIELD = 4  # a socket that always has data must not keep the loop to itself
 
 
@@ -25,13 +27,22 @@ class SocketPipe(Pipe):
         sock: connected; made non-blocking here.
         broken: the code to raise when the far side resets or vanishes: CLIENT_CLOSED at the edge,
             ORIGIN_RESET at the agent.
+        bound_buffer: bounds the receive buffer of a socket, once it has grown, and returns whether it had.
     """
 
-    def __init__(self, sock: socket.socket, *, broken: Code = Code.CLIENT_CLOSED) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        broken: Code = Code.CLIENT_CLOSED,
+        bound_buffer: BoundBuffer | None = None,
+    ) -> None:
         sock.setblocking(False)
         set_linger(sock, RESET_ON_CLOSE)
         self._sock = sock
         self._broken = broken
+        self._bound_buffer = bound_buffer
+        self._unchecked = 0  # bytes
         self._loop = asyncio.get_running_loop()
         self._failure: Code | None = None
         self._write_error: OSError | None = None
@@ -55,6 +66,8 @@ class SocketPipe(Pipe):
             else:
                 if not data and self._write_error is not None:
                     raise Unavailable(self._broken, str(self._write_error)) from self._write_error
+                if self._bound_buffer is not None:
+                    self._check_buffer(self._bound_buffer, len(data))
                 return data
 
     @override
@@ -91,6 +104,13 @@ class SocketPipe(Pipe):
         if self._failure is None:
             set_linger(self._sock, END_ON_CLOSE)
         self._end(Code.NORMAL)
+
+    def _check_buffer(self, bound_buffer: BoundBuffer, received: int) -> None:
+        self._unchecked += received
+        if self._unchecked >= CHECKED_BYTES:
+            self._unchecked = 0
+            if bound_buffer(self._sock):
+                self._bound_buffer = None
 
     def _note_write_error(self, error: OSError) -> None:
         """Remember a reset: it is told once, and a socket that told it to a writer reads as ended.

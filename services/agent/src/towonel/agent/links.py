@@ -8,7 +8,7 @@ from random import SystemRandom
 import structlog
 
 from towonel.agent.core.edges import Edge, plan_links
-from towonel.agent.core.refusals import describe_link_error, explain_no_link
+from towonel.agent.core.refusals import describe_link_error, explain_no_link, is_silence
 from towonel.agent.data_plane.lanes import Lanes
 from towonel.agent.edge_addresses import resolve_edge
 from towonel.agent.metrics import VERSION, Metrics
@@ -133,7 +133,7 @@ class Links:
             return await exits.enter_async_context(self._dial(edge))
         except (TowonelError, OSError) as error:
             link = None
-            if self._lanes.enabled and _is_silence(error):
+            if self._lanes.enabled and is_silence(error):
                 link = await self._dial_again(edge, exits, describe_link_error(error))
             if link is None:
                 self._on_failed(edge, error)
@@ -204,7 +204,7 @@ class Links:
 
     def _on_failed(self, edge: Edge, error: TowonelError | OSError) -> None:
         code = error.code if isinstance(error, TowonelError) else Code.SESSION_LOST
-        detail = describe_link_error(error)
+        detail = describe_link_error(error, has_lanes=self._lanes.enabled)
         self._metrics.links_refused.labels(code.word).inc()
         log.warning("link.failed", **_facts(edge), code=code.word, detail=detail)
         self._failures[edge.edge_id] = f"{edge.advertised}: {code.word}: {detail}"
@@ -270,11 +270,6 @@ class Links:
 
 def _facts(edge: Edge) -> dict[str, str]:
     return {"edge_id": edge.edge_id.hex(), "address": edge.advertised}
-
-
-def _is_silence(error: TowonelError | OSError) -> bool:
-    """Whether nothing answered, as where UDP is blocked."""
-    return isinstance(error, OSError) or error.code is Code.SESSION_LOST
 
 
 async def _ends_within(task: asyncio.Task[None], seconds: float) -> bool:

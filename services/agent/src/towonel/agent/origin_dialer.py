@@ -9,8 +9,8 @@ from towonel.agent.core.origin_attempts import ATTEMPT_DELAY_S, to_code
 from towonel.agent.core.proxy_header import encode_proxy_header
 from towonel.agent.core.services import Origin, ProxyProtocol
 from towonel.agent.origin_pipe import OriginPipe
+from towonel.relay.sockets import tune
 from towonel.runtime.dns.resolver import Resolver, SocketAddress
-from towonel.tunnel.tcp_keepalive import keep_alive
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.preamble import Preamble
 
@@ -70,8 +70,7 @@ async def _connect_any(addresses: tuple[SocketAddress, ...]) -> socket.socket:
         for address in addresses
     ]
     sock = await start_connection(infos, happy_eyeballs_delay=ATTEMPT_DELAY_S)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    keep_alive(sock)
+    tune(sock)
     return sock
 
 

@@ -5,6 +5,7 @@ import socket
 from typing import override
 
 from towonel.agent.core.proxy_header import ALERT_BYTES
+from towonel.relay.sockets import bound_receive_buffer
 from towonel.tunnel.pipe import CHUNK_BYTES
 from towonel.tunnel.sockets import SocketPipe
 from towonel.tunnel.tcp_output import OutputWatch, read_output_state
@@ -19,7 +20,7 @@ class OriginPipe(SocketPipe):
     """
 
     def __init__(self, sock: socket.socket) -> None:
-        super().__init__(sock, broken=Code.ORIGIN_RESET)
+        super().__init__(sock, broken=Code.ORIGIN_RESET, bound_buffer=bound_receive_buffer)
         self._opened_at_s = asyncio.get_running_loop().time()
         self._is_client_done = False
         self._output = OutputWatch()

@@ -36,6 +36,9 @@ class Metrics:
         )
         self.routes = gauge("routes", "Routes in the table.")
         self.revision = gauge("route_revision", "Revision of the route table.")
+        self.index_failures = counter(
+            "route_index_failures", "Failures to make the index of routes that workers share."
+        )
         self.hub_reachable = gauge("hub_reachable", "1 while the hub answers, else 0.")
         self.redis_refused = counter("redis_messages_refused", "Messages of Redis too large.")
         self.reports = counter(

@@ -113,7 +113,7 @@ class RouteFollower:
         while True:
             polled_at, known = self._clock(), (self._since, self._tag)
             try:
-                await self._poll()
+                is_taken = await self._poll()
             except TowonelError as error:
                 self._on_failed(error)
                 pause_s = backoff.next_delay(self._rng)
@@ -122,7 +122,10 @@ class RouteFollower:
             else:
                 backoff.record_success(0)
                 self._on_recovered()
-                await self._wait_after(polled_at, has_changed=known != (self._since, self._tag))
+                if is_taken:
+                    await self._wait_after(polled_at, has_changed=known != (self._since, self._tag))
+                else:
+                    await asyncio.sleep(timing.poll_every_s)
 
     async def _wait_after(self, polled_at: float, *, has_changed: bool) -> None:
         """Wait until the next poll: notifications that nothing explains are followed less and less."""
@@ -136,15 +139,18 @@ class RouteFollower:
             self._was_notified = await self._notifications.wait(wait_s)
         await asyncio.sleep(polled_at + self._interval_s - self._clock())
 
-    async def _poll(self) -> None:
+    async def _poll(self) -> bool:
+        """Ask for changes, and return whether the routes could take them."""
         if self._clock() >= self._register_at:
             await self._register()
         key = self._registration.key
         # The first answer has all routes, and comes at once.
         with put_off_collection() if self._since is None else contextlib.nullcontext():
             delta = await self._hub.follow_routes(key, self._since, self._long_poll_s(), self._tag)
-        await self._routes.take(delta)
+        if not await self._routes.take(delta):
+            return False
         self._since, self._tag = delta.revision, delta.tag
+        return True
 
     def _long_poll_s(self) -> int:
         """Return how long the hub may hold the next poll: not beyond the next registration.

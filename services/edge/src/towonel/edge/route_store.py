@@ -12,6 +12,7 @@ from towonel.edge.metrics import Metrics
 from towonel.edge.sessions import Sessions
 from towonel.edge.snapshot import Snapshot, SnapshotFile
 from towonel.runtime.admin import Health
+from towonel.runtime.environment.memory_files import describe_lack, need_memory_file
 from towonel.runtime.garbage import put_off_collection
 from towonel.wire.ids import HubId, TenantId
 from towonel.wire.routes import RouteDelta
@@ -20,17 +21,22 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 CHECK = "routes"
 SNAPSHOT = "snapshot"  # is degraded while the disk takes no file
+MEMORY = "route_memory"  # is degraded while there is no memory for what the hub has sent
 
 
 class RouteObserver(Protocol):
     """Observer of the table, which ends the clients of routes that went."""
 
     def change_routes(self, delta: RouteDelta, changed: Collection[str]) -> None:
-        """The table has taken a delta, which changed these routes."""
+        """The table has taken a delta, as of `RouteTable.compare`, which changed these routes."""
         ...
 
     async def replace_routes(self, delta: RouteDelta) -> None:
-        """Let the table take the routes of a delta that has many of them, all of which differ."""
+        """Let the table take the routes of a delta that has many of them, all of which differ.
+
+        Raises:
+            OSError: there is no memory for it; the table stays as it is.
+        """
         ...
 
 
@@ -61,11 +67,16 @@ class RouteStore:
         health.set(CHECK, ok=False, reason="no routes yet: the hub has not answered")
 
     async def load(self) -> None:
-        """Use the routes of this edge's last run, until the hub has answered."""
+        """Use the routes of this edge's last run, until the hub has answered.
+
+        Raises:
+            GiveUp: there is no memory for them.
+        """
         snapshot = await self._file.load()
         if snapshot is not None:
             self.trust(snapshot.hub_id)
-            await self._take(snapshot.routes)
+            with need_memory_file("the routes of its last run"):
+                await self._take(snapshot.routes)
             self._is_unsaved.clear()
             log.info("routes.loaded", revision=snapshot.routes.revision, routes=len(self._table))
 
@@ -79,17 +90,26 @@ class RouteStore:
         self._sessions.hub_id = hub_id
         self._is_unsaved.set()
 
-    async def take(self, delta: RouteDelta) -> None:
+    async def take(self, delta: RouteDelta) -> bool:
         """Apply what the hub sent: end sessions of tenants blocked now, and clients without a route.
 
         Where that is much, it does not stop the event loop, and whoever is blocked is so at once.
 
-        Raises:
-            Unavailable: there is no memory for it.
+        Returns:
+            whether there was memory for it; else the routes stay as they are.
         """
-        changed, blocked = await self._take(delta)
+        try:
+            changed, blocked = await self._take(delta)
+        except OSError as error:
+            lack = describe_lack("the routes that the hub has sent", error)
+            self._health.set_degraded(MEMORY, reason=f"routes are those before: {lack}")
+            if not self.loaded.is_set():
+                self._health.set(CHECK, ok=False, reason=f"no routes yet: {lack}")
+            return False
+        self._health.set_degraded(MEMORY, reason=None)
         if changed or blocked:
             _log(delta, changed, blocked)
+        return True
 
     def apply(self, delta: RouteDelta) -> None:
         """Apply a few changes."""
@@ -125,9 +145,10 @@ class RouteStore:
         return change
 
     def _change(self, delta: RouteDelta) -> TableChange:
-        change = self._table.apply(delta)
+        difference = self._table.compare(delta)
+        change = self._table.apply(difference)
         self._sessions.revoke(change.blocked)
-        self._plane.change_routes(delta, change.changed)
+        self._plane.change_routes(difference, change.changed)
         return change
 
     async def save_changes(self, pause_s: float) -> None:

@@ -14,6 +14,7 @@ _HOSTNAMES = (
 _RESUME = "the hub's operator lets it serve again: `towonel tenant resume`, `towonel invite edit --serve-for`"
 
 MAX_EDGES_NAMED = 3
+_NEEDS_LANES = " Over TCP it needs lanes, and TOWONEL_AGENT_LANES is off"
 
 # Of the hub, which says in its own words what is wrong.
 _FIXES: Mapping[Code, str] = {
@@ -60,11 +61,17 @@ def describe_refusal(error: TowonelError) -> str:
     return f"{error}; {fix}" if fix else str(error)
 
 
-def describe_link_error(error: Exception) -> str:
+def is_silence(error: Exception) -> bool:
+    """Whether nothing answered, as where UDP is blocked."""
+    return not isinstance(error, TowonelError) or error.code is Code.SESSION_LOST
+
+
+def describe_link_error(error: Exception, *, has_lanes: bool = True) -> str:
     """Return why there is no link, or the code's meaning where an edge sent nothing else."""
+    advice = "" if has_lanes or not is_silence(error) else _NEEDS_LANES
     if isinstance(error, TowonelError):
-        return error.detail or _MEANINGS.get(error.code, "the edge refuses this agent")
-    return str(error).strip() or type(error).__name__
+        return (error.detail or _MEANINGS.get(error.code, "the edge refuses this agent")) + advice
+    return (str(error).strip() or type(error).__name__) + advice
 
 
 def explain_no_link(edges: int, failures: Sequence[str]) -> str:

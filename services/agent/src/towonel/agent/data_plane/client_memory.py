@@ -4,6 +4,7 @@ import os
 
 from towonel.agent.core.client_counts import COLUMNS, ClientCounts
 from towonel.relay.shared_rows import clear_row, create_rows, map_rows
+from towonel.runtime.environment.memory_files import need_memory_file
 
 
 class ClientMemory:
@@ -12,13 +13,17 @@ class ClientMemory:
     Args:
         workers: how many there are.
 
+    Raises:
+        GiveUp: there is none.
+
     Attributes:
         counts: as control sees them.
     """
 
     def __init__(self, workers: int) -> None:
-        self._descriptor = create_rows(1 + workers, COLUMNS)
-        self._rows = map_rows(self._descriptor, 1 + workers, COLUMNS)
+        with need_memory_file("the counts that its workers share"):
+            self._descriptor = create_rows(1 + workers, COLUMNS)
+            self._rows = map_rows(self._descriptor, 1 + workers, COLUMNS)
         self.counts = ClientCounts(self._rows, 0)
 
     def duplicate(self) -> int:

@@ -11,6 +11,7 @@ import structlog
 
 from towonel.edge.core.route_table import RouteTable
 from towonel.edge.core.traffic import Traffic
+from towonel.edge.data_plane.index_failures import IndexFailures
 from towonel.edge.data_plane.route_feed import RouteFeed
 from towonel.edge.data_plane.session_feed import SessionFeed
 from towonel.edge.data_plane.shared_memory import SharedMemory
@@ -50,6 +51,7 @@ class DataPlane:
         take_session: takes connections that begin a session over TCP, with address and first bytes.
         clients, lanes: sockets that listen.
         links: to its workers.
+        index_failures: to make or map an index of routes.
         live: what workers are told of sessions.
         drain_changed: set where it is to be looked again how far a drain is.
         ready: set while every worker has what it needs to serve clients.
@@ -75,7 +77,8 @@ class DataPlane:
         self._sessions = sessions
         self._streams = streams
         self._relays = relays
-        self._feed = RouteFeed(table, lambda: self.links)
+        self.index_failures = IndexFailures(metrics)
+        self._feed = RouteFeed(table, lambda: self.links, self.index_failures)
         self.links: list[WorkerLink] = []
         self._start: Start | None = None
         self._shared: SharedMemory | None = None
@@ -153,7 +156,11 @@ class DataPlane:
         self._feed.send(delta)
 
     async def replace_routes(self, delta: RouteDelta) -> None:
-        """Bring a change of many routes into the table, for workers as well; it changes nothing else."""
+        """Bring a change of many routes into the table, for workers as well; it changes nothing else.
+
+        Raises:
+            OSError: as of `RouteFeed.replace`.
+        """
         await self._feed.replace(delta)
         self._relays.recheck_all()
 

@@ -5,29 +5,20 @@ while further ones go on; workers then use it in their place. A change of many r
 """
 
 import asyncio
-import fcntl
-import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
-from typing import Final, Protocol
-
-import structlog
+from typing import Protocol
 
 from towonel.edge.core.route_index_writer import Change
 from towonel.edge.core.route_layers import Layer
+from towonel.edge.core.route_pieces import encode_pieces, to_delta
 from towonel.edge.core.route_table import FEW_ROUTES, RouteTable
+from towonel.edge.data_plane.index_failures import IndexFailures
 from towonel.edge.data_plane.index_file import IndexFile, write_index_file
 from towonel.edge.worker import messages
 from towonel.edge.worker.messages import Message, Routes, RoutesFrozen
-from towonel.edge.worker.route_memory import SEALS
-from towonel.runtime.logs import describe_error
-from towonel.wire.errors import Code, Unavailable
-from towonel.wire.ids import TenantId
-from towonel.wire.routes import RouteDelta, encode_delta
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
-
-MAX_INLINE_BYTES: Final = 32 * 1024  # more travels in a file in memory
+from towonel.runtime.environment.memory_files import describe_lack
+from towonel.wire.routes import RouteDelta
 
 
 class RouteReader(Protocol):
@@ -48,6 +39,7 @@ class RouteFeed:
     Args:
         table: of control.
         readers: returns the workers.
+        failures: to make an index.
         few: changes that need no index.
         retry_s: after which an index is written again for which there was no memory.
     """
@@ -56,11 +48,13 @@ class RouteFeed:
         self,
         table: RouteTable,
         readers: Callable[[], Collection[RouteReader]],
+        failures: IndexFailures,
         few: int = FEW_ROUTES,
         retry_s: float = 10.0,
     ) -> None:
         self._table = table
         self._readers = readers
+        self._failures = failures
         self._few = few
         self._retry_s = retry_s
         self._file: IndexFile | None = None
@@ -68,21 +62,25 @@ class RouteFeed:
         self._has_grown = asyncio.Event()
 
     def send(self, delta: RouteDelta) -> None:
-        """Send all workers a change that the table has taken."""
-        data = encode_delta(delta)
-        for reader in self._readers():
-            _send_delta(reader, data)
+        """Send all workers a change that the table has taken, as of `RouteTable.compare`."""
+        for piece in encode_pieces(delta):
+            for reader in self._readers():
+                reader.send(Routes(piece))
         self._check_size()
 
     def feed(self, reader: RouteReader) -> None:
-        """Send a worker that has started the whole table."""
+        """Send a worker that has started the whole table.
+
+        Raises:
+            OSError: there is no descriptor for the index.
+        """
         table, layers = self._table, self._table.layers
         if self._file is not None:
             reader.send(messages.RouteIndex(is_new=True), self._file.duplicate(1))
         if layers.frozen:
-            _send_delta(reader, encode_delta(_to_delta(layers.frozen)))
+            _send_delta(reader, to_delta(layers.frozen))
             reader.send(RoutesFrozen())
-        _send_delta(reader, encode_delta(_to_delta(layers.recent, table.blocked)))
+        _send_delta(reader, to_delta(layers.recent, table.blocked))
         reader.on_routes()
         self._check_size()
 
@@ -92,7 +90,7 @@ class RouteFeed:
         Meanwhile nobody else may change the table.
 
         Raises:
-            Unavailable: there is no memory for it.
+            OSError: there is no memory, or no descriptor, for it; the table stays as it is.
         """
         async with self._writing:
             layers = self._table.layers
@@ -101,8 +99,8 @@ class RouteFeed:
                 file = await asyncio.to_thread(write_index_file, layers.index, changes)
                 copies = self._duplicate(file)
             except OSError as error:
-                problem = f"no memory for the index of routes: {describe_error(error)}"
-                raise Unavailable(Code.OVERLOADED, problem) from error
+                self._note(error)
+                raise
             self._table.replace(file.index)
             self._use(file, copies, is_new=True)
 
@@ -115,7 +113,7 @@ class RouteFeed:
                 async with self._writing:
                     await self._renew()
             except OSError as error:
-                log.warning("routes.index_failed", error=describe_error(error))
+                self._note(error)
                 await asyncio.sleep(self._retry_s)
                 self._has_grown.set()
 
@@ -146,8 +144,12 @@ class RouteFeed:
             file.close()
             raise
 
+    def _note(self, error: OSError) -> None:
+        self._failures.note(describe_lack("the index of routes", error))
+
     def _use(self, file: IndexFile, copies: Sequence[int], *, is_new: bool) -> None:
         self.close()
+        self._failures.clear()
         self._file = file
         for reader, copy in zip(self._readers(), copies, strict=True):
             reader.send(messages.RouteIndex(is_new), [copy])
@@ -165,26 +167,6 @@ def _merge(recent: Layer, delta: RouteDelta) -> Iterator[Change]:
         yield route.key, route
 
 
-def _to_delta(changes: Layer, blocked: Collection[TenantId] = ()) -> RouteDelta:
-    return RouteDelta(
-        0,
-        snapshot=False,
-        routes=tuple(route for route in changes.values() if route is not None),
-        removed=tuple(key for key, route in changes.items() if route is None),
-        blocked=tuple(blocked),
-    )
-
-
-def _send_delta(reader: RouteReader, data: bytes) -> None:
-    if len(data) <= MAX_INLINE_BYTES:
-        reader.send(Routes(data))
-    else:
-        reader.send(Routes(b""), [_to_file(data)])
-
-
-def _to_file(data: bytes) -> int:
-    descriptor = os.memfd_create("routes", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    with os.fdopen(os.dup(descriptor), "wb") as file:
-        file.write(data)
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)
-    return descriptor
+def _send_delta(reader: RouteReader, delta: RouteDelta) -> None:
+    for piece in encode_pieces(delta):
+        reader.send(Routes(piece))

@@ -6,6 +6,7 @@ from towonel.edge.worker.messages import Start
 from towonel.edge.worker.shared import count_all_columns
 from towonel.relay.core.lane_counts import LaneSums, sum_lanes
 from towonel.relay.shared_rows import clear_row, create_rows, map_rows
+from towonel.runtime.environment.memory_files import need_memory_file
 
 
 class SharedMemory:
@@ -13,14 +14,18 @@ class SharedMemory:
 
     Attributes:
         sessions: places for them.
+
+    Raises:
+        GiveUp: there is none.
     """
 
     def __init__(self, start: Start) -> None:
         self.sessions = start.sessions
         of_lanes, of_clients = count_all_columns(start)
         columns = of_lanes + of_clients.total
-        self._descriptor = create_rows(start.workers, columns)
-        self._rows = map_rows(self._descriptor, start.workers, columns)
+        with need_memory_file("the counts that its workers share"):
+            self._descriptor = create_rows(start.workers, columns)
+            self._rows = map_rows(self._descriptor, start.workers, columns)
 
     def duplicate(self) -> int:
         """Return a descriptor for a worker."""

@@ -25,6 +25,7 @@ from towonel.edge.worker.messages import (
     Crashed,
     Drain,
     Draining,
+    IndexUnmapped,
     LanesWanted,
     Listen,
     Message,
@@ -195,6 +196,8 @@ class WorkerLink(Control, RouteReader):
                 )
             case Crashed():
                 log.error("client.crashed", traceback=message.traceback)
+            case IndexUnmapped():
+                self._plane.index_failures.note(f"a worker cannot map it: {message.error}")
             case _:
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, "a worker does not send this")
 

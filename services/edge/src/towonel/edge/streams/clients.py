@@ -23,6 +23,7 @@ from towonel.edge.streams.access_log import AccessLogWriter
 from towonel.edge.streams.refusals import ClientRecord, Refusals
 from towonel.edge.streams.relays import Relays
 from towonel.edge.streams.upstream import ClientConnection, Upstream
+from towonel.relay.sockets import bound_receive_buffer
 from towonel.runtime.in_flight import InFlight
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.relay import relay
@@ -138,7 +139,7 @@ class StreamClients:
             tracked.carried_bytes += count
             self._metrics.bytes_out.inc(count)
 
-        end = SocketPipe(client.sock, broken=Code.CLIENT_CLOSED)
+        end = SocketPipe(client.sock, broken=Code.CLIENT_CLOSED, bound_buffer=bound_receive_buffer)
         with self._relays.track(client.sock, end, pipe, client.server_name, tenant_id) as tracked:
             count_in(len(client.first))
             code = await relay(end, pipe, count_in, count_out)

@@ -162,6 +162,8 @@ class Client(Handler):
         if not self.opening:
             if events & READABLE and self._reads <= FREE_READS:
                 self._read()
+                if self.hung_up and self._is_waiting():
+                    self._read()  # no other event tells of an end that came with the last bytes
             return
         self.readable = True
         if self.broken:
@@ -177,6 +179,10 @@ class Client(Handler):
             self._read()
             if self._reads > FREE_READS:
                 self._pace()
+
+    def _is_waiting(self) -> bool:
+        """Whether more bytes of the first flight are to come."""
+        return self.ticket is not None and len(self.data) < self._needed
 
     def _read(self) -> None:
         room = FIRST_BYTES - len(self.data)

@@ -14,6 +14,7 @@ from towonel.edge.worker.messages import (
     Crashed,
     Drain,
     Draining,
+    IndexUnmapped,
     LanesWanted,
     Listen,
     Message,
@@ -56,6 +57,7 @@ _TYPES: dict[str, type[Message]] = {
     "session_offered": SessionOffered,
     "refused": Refused,
     "crashed": Crashed,
+    "index_unmapped": IndexUnmapped,
     "draining": Draining,
 }
 # A worker that misses one of these would serve clients by routes of the past: it ends, and another has them all.

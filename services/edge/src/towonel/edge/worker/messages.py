@@ -1,13 +1,12 @@
 """Messages of control and worker: what the channel carries, each a type and a map of plain values.
 
     control ──▶ worker    start · listen · routes · routes_frozen · route_index · session
-                          session_services · session_going_away · session_ended · accepted
-                          client_moved · client_ended · drain · settled
+                          session_services · session_going_away · session_ended · accepted · client_moved · client_ended · drain · settled
     worker ──▶ control    ready · counters · lanes_wanted · client · client_moved · clients_ended
-                          session_offered · refused · crashed · draining
+                          session_offered · refused · crashed · index_unmapped · draining
 
-After `start` comes a `session` and its `session_services` for each that is live, then the whole table as
-`route_index`, if it is large, and `routes`; from then on what changes. A worker that does not know a session or client that is named has lost it a moment ago.
+After `start` comes a `session` and its `session_services` for each that is live, then the whole table as `route_index`, if it is
+large, and `routes`; from then on what changes. A worker that does not know a session or client that is named has lost it a moment ago.
 """
 
 from dataclasses import dataclass, field
@@ -80,7 +79,7 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """Change of the table, as of `wire.routes`; a large one is in the file whose descriptor comes along."""
+    """Change of the table, as of `wire.routes`."""
 
     delta: bytes
 
@@ -270,6 +269,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexUnmapped:
+    """Word of a worker that could not map an index; it keeps what it had, or ends where that is not all."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class Crashed:
     """Exception that is a bug, and has ended one client; for the log."""
 
@@ -278,20 +284,17 @@ class Crashed:
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """State of a drain: no socket is accepted from; clients that are not relayed yet, and in all.
-
-    `taken` counts those that control has sent since the start: it sees which of them are not in this yet.
-    """
+    """State of a drain: no socket is accepted from; clients that are not relayed yet, and in all."""
 
     arriving: int
     clients: int
-    taken: int = 0
+    taken: int = 0  # those that control has sent since the start: it sees which are not in this yet
 
 
 # fmt: off
 type Message = (
     Start | Listen | Routes | RoutesFrozen | RouteIndex | SessionAdmitted | SessionServices | SessionGoingAway
     | SessionEnded | Accepted | ClientEnded | Drain | Settled | Ready | Counters | LanesWanted | ClientHandedOver
-    | SessionOffered | ClientMoved | ClientsEnded | Refused | Crashed | Draining
+    | SessionOffered | ClientMoved | ClientsEnded | Refused | Crashed | Draining | IndexUnmapped
 )
 # fmt: on

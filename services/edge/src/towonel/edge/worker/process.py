@@ -19,6 +19,7 @@ from towonel.edge.worker.messages import (
     Counters,
     Drain,
     Draining,
+    IndexUnmapped,
     Listen,
     Message,
     Ready,
@@ -107,7 +108,7 @@ class EdgeWorker(Handler):
             case Listen() | Accepted() | ClientMoved():
                 self._take_sockets(service, message, descriptors)
             case Routes() | RoutesFrozen() | RouteIndex():
-                change_routes(service.table, service.relays, self._pager, message, descriptors)
+                self._change_routes(service, message, descriptors)
             case ClientEnded():
                 service.handed_over.end(message.token)
             case Drain():
@@ -131,6 +132,19 @@ class EdgeWorker(Handler):
         self._report_ticks = max(1, round(start.report_s / TICK_S))
         self._loop.wheel.arm(self._ticks, 0)
         self.send(Ready())
+
+    def _change_routes(
+        self,
+        service: ClientService,
+        message: Routes | RoutesFrozen | RouteIndex,
+        descriptors: tuple[int, ...],
+    ) -> None:
+        try:
+            change_routes(service.table, service.relays, self._pager, message, descriptors)
+        except OSError as error:
+            self.send(IndexUnmapped(str(error)))
+            if not isinstance(message, RouteIndex) or message.is_new:
+                raise  # without these routes it must not go on
 
     def _take_sockets(
         self,

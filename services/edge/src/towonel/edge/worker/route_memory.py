@@ -2,6 +2,7 @@
 
 import fcntl
 import mmap
+import os
 from collections import deque
 from dataclasses import dataclass
 from typing import Final, cast, override
@@ -21,9 +22,12 @@ def map_index(descriptor: int) -> RouteIndex:
 
     Raises:
         ProtocolError: MALFORMED where it can change yet, or is no index; UNSUPPORTED_VERSION.
+        OSError: there is no memory for it.
     """
     if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & SEALS != SEALS:
         raise ProtocolError(Code.MALFORMED, "the index of routes is not sealed")
+    if not os.fstat(descriptor).st_size:
+        raise ProtocolError(Code.MALFORMED, "the index of routes is empty")
     # Private, since a shared one may not be mapped once it is sealed, before Linux 6.7: no page is copied.
     mapped = mmap.mmap(descriptor, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ, trackfd=False)
     return RouteIndex(memoryview(mapped))

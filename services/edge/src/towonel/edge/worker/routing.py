@@ -4,7 +4,6 @@ The TLS mode of a route decides how its clients are served.
 """
 
 import contextlib
-import mmap
 import os
 from collections.abc import Generator, Sequence
 from typing import assert_never
@@ -29,12 +28,12 @@ def change_routes(
 
     Raises:
         ProtocolError: MALFORMED, UNSUPPORTED_VERSION.
+        OSError: the index cannot be mapped; the table is as it was.
     """
     with _closing(descriptors):
         match message:
             case Routes():
-                data = _read_all(descriptors[0]) if descriptors else message.delta
-                change = table.apply(decode_delta(data))
+                change = table.apply(decode_delta(message.delta))
                 relays.cut(change.blocked)
                 relays.recheck(change.changed)
             case RoutesFrozen():
@@ -67,11 +66,6 @@ def find_route(table: RouteTable, name: Hostname) -> Route:
             raise Unavailable(Code.NO_SERVICE, f"{name}: this edge does not terminate TLS")
         case _:
             assert_never(route.tls_mode)
-
-
-def _read_all(descriptor: int) -> bytes:
-    with mmap.mmap(descriptor, 0, prot=mmap.PROT_READ) as content:
-        return bytes(content)
 
 
 @contextlib.contextmanager
