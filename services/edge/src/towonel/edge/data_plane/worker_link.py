@@ -34,6 +34,7 @@ from towonel.edge.worker.messages import (
 )
 from towonel.relay.channel import ChannelMessage
 from towonel.relay.supervisor import Control, Worker
+from towonel.relay.worker_monitor import WorkerMonitor
 from towonel.runtime.log_limit import LogLimit
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import TenantId
@@ -52,6 +53,7 @@ class WorkerLink(Control, RouteReader):
     Args:
         plane: of all workers.
         number: of this one, from 0.
+        monitor: is told of its starts and ends.
 
     Attributes:
         is_ready: whether the worker has all that it needs to serve clients.
@@ -59,13 +61,15 @@ class WorkerLink(Control, RouteReader):
         active: clients that it has.
     """
 
-    def __init__(self, plane: "DataPlane", number: int) -> None:
+    def __init__(self, plane: "DataPlane", number: int, monitor: WorkerMonitor) -> None:
         self._plane = plane
+        self._monitor = monitor
         self.number = number
         self._given = 0  # clients that the worker was sent
         self._worker: Worker | None = None
         self._accept_failures = LogLimit()
         self._has_table = self._has_answered = False
+        self._is_draining = False
         self._tenants: dict[TenantId, int] = {}  # clients now, of those that have some
         self.draining: Draining | None = None
         self.active = 0
@@ -105,23 +109,34 @@ class WorkerLink(Control, RouteReader):
     def accept(self, sockets: Sequence[socket.socket]) -> None:
         """Let the worker serve connections that were accepted here."""
         for sock in sockets:
-            self._given += 1
-            self.send(Accepted(), [sock.detach()])
+            self._give(Accepted(), sock.detach())
 
     def take(self, client: ClientMoved, descriptor: int) -> None:
         """Let the worker serve a client that was accepted by another one."""
-        self._given += 1
-        self.send(client, [descriptor])
+        self._give(client, descriptor)
+
+    def _give(self, message: Message, descriptor: int) -> None:
+        self._given += self._worker is not None
+        self.send(message, [descriptor])
 
     def drain(self) -> None:
-        """Let the worker accept no more, and say when its clients have ended."""
-        self.send(Drain())
+        """Let the worker accept no more, and say when its clients have ended; without one, none has any."""
+        self._is_draining = True
+        if self._worker is None:
+            self._end_drain()
+        elif self.is_ready:
+            self.send(Drain())
+
+    def _end_drain(self) -> None:
+        self.draining = Draining(0, 0)
+        self._plane.drain_changed.set()
 
     # Of its supervisor.
 
     @override
     def on_started(self, worker: Worker) -> None:
         self._worker = worker
+        self._monitor.note_start(self.number)
         self._plane.feed_state(self)
 
     @override
@@ -143,6 +158,7 @@ class WorkerLink(Control, RouteReader):
         metrics, traffic = self._plane.metrics, self._plane.traffic
         metrics.worker_restarts.inc()
         log.error("worker.lost", reason=reason, clients=self.active)
+        self._monitor.note_end(self.number, reason)
         self._worker = None
         self._has_table = self._has_answered = False
         self._given = 0
@@ -152,9 +168,8 @@ class WorkerLink(Control, RouteReader):
         self.active, self.lanes = 0, (0, 0, 0)
         self.wanted.clear()
         self._plane.sum_up()
-        if self.draining is not None:
-            self.draining = Draining(0, 0)
-            self._plane.drain_changed.set()
+        if self._is_draining:
+            self._end_drain()
 
     def _act(self, message: Message, descriptors: tuple[int, ...]) -> None:
         match message:
