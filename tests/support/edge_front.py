@@ -142,20 +142,19 @@ async def start_front(
     limits: AdmissionLimits = AMPLE,
     host: str = "127.0.0.1",
     relays: Relays | None = None,
+    *,
     traffic: Traffic | None = None,
     health: Health | None = None,
-    *,
     has_agent: bool = True,
     start_worker: StartWorker = start_thread,
     **options: Any,
 ) -> AsyncGenerator[Front]:
     """Serve clients of the table's routes by an upstream; `options` are fields of `Start`."""
     plane = _make_plane(metrics, table, upstream, relays, traffic or Traffic(), health)
-    sock = bind_socket(host, 0)
-    made = Front(plane, sock.getsockname()[1])
-    running = plane.run(replace(limited(limits), **options), start_worker, random.Random(1))
-    with contextlib.closing(plane), contextlib.closing(sock):
-        async with running:
+    start = replace(limited(limits), **options)
+    with contextlib.closing(plane), contextlib.closing(bind_socket(host, 0)) as sock:
+        made = Front(plane, sock.getsockname()[1])
+        async with plane.run(start, start_worker, random.Random(1)):
             await made.begin(sock, table if has_agent else RouteTable())
             yield made
             made.close_doors()

@@ -3,16 +3,13 @@
 import os
 import socket
 from collections.abc import Callable, Collection, Sequence
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, override
 
 import structlog
 
-from towonel.edge.core.access_log import AccessRecord
+from towonel.edge.data_plane.client_messages import to_client, to_record
 from towonel.edge.data_plane.route_feed import RouteReader
 from towonel.edge.metrics import Metrics
-from towonel.edge.streams.clients import HandedOverClient
-from towonel.edge.streams.refusals import ClientRecord
 from towonel.edge.worker.acceptor import PAUSE_S
 from towonel.edge.worker.codec import decode, encode
 from towonel.edge.worker.messages import (
@@ -38,8 +35,6 @@ from towonel.relay.worker_monitor import WorkerMonitor
 from towonel.runtime.log_limit import LogLimit
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import TenantId
-from towonel.wire.names import Hostname
-from towonel.wire.proxy import Address
 
 if TYPE_CHECKING:
     from towonel.edge.data_plane.control import DataPlane
@@ -206,7 +201,7 @@ class WorkerLink(Control, RouteReader):
                 self._plane.access_log.write_all(message.lines, message.dropped)
             case Refused():
                 self._plane.refusals.log(
-                    _to_record(message), Code(message.code), message.detail, message.count
+                    to_record(message), Code(message.code), message.detail, message.count
                 )
             case Crashed():
                 log.error("client.crashed", traceback=message.traceback)
@@ -215,7 +210,7 @@ class WorkerLink(Control, RouteReader):
 
     def _take(self, message: ClientHandedOver | SessionOffered, descriptor: int) -> None:
         if isinstance(message, ClientHandedOver):
-            self._plane.serve(_to_client(message, descriptor), self._end_of(message.token))
+            self._plane.serve(to_client(message, descriptor), self._end_of(message.token))
         elif self._plane.take_session is None:
             os.close(descriptor)
         else:
@@ -271,40 +266,3 @@ def _count_metrics(metrics: Metrics, counters: Counters) -> None:
     ):
         for code, count in counts:
             metric.labels(Code(code).word).inc(count)
-
-
-def _to_client(message: ClientHandedOver, descriptor: int) -> HandedOverClient:
-    sock = socket.socket(fileno=descriptor)
-    sock.setblocking(False)
-    return HandedOverClient(
-        sock,
-        _to_address(message.source),
-        _to_address(message.destination),
-        Hostname(message.server_name),
-        message.first,
-        None if message.trace is None else _to_access_record(message, *message.trace),
-    )
-
-
-def _to_access_record(
-    client: ClientHandedOver, trace_id: bytes, began_at: float, hello_at: float
-) -> AccessRecord:
-    record = AccessRecord(trace_id, began_at)
-    record.hello_at = hello_at
-    host, port = client.source
-    record.peer, record.hostname = (host, port), client.server_name
-    return record
-
-
-def _to_record(refused: Refused) -> ClientRecord:
-    return ClientRecord(
-        None if refused.peer is None else _to_address(refused.peer),
-        refused.hostname,
-        None if refused.tenant_id is None else refused.tenant_id.hex(),
-        refused.service,
-    )
-
-
-def _to_address(name: tuple[str, int]) -> Address:
-    host, port = name
-    return Address(ip_address(host), port)
