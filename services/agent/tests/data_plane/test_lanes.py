@@ -240,6 +240,7 @@ async def test_workers_that_keep_ending_degrade_the_agent_though_no_admission_fa
             await end_worker(agent, 1)
             lanes.append(await admit(server, session))
         reason = agent.health.reasons["workers"]
+        assert agent.value("workers_unstable") == 1
         for lane in lanes:
             lane.sock.close()
 

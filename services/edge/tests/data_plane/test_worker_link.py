@@ -132,7 +132,7 @@ class Doomed(Killable):
 
 @pytest.mark.parametrize(("count", "is_ready"), [(1, False), (2, True)])
 async def test_an_edge_says_which_workers_keep_ending_and_is_not_ready_without_any(
-    front: StartFront, count: int, *, is_ready: bool
+    front: StartFront, counted: Counted, count: int, *, is_ready: bool
 ) -> None:
     workers, health = Doomed(count), Health()
     with capture_logs() as lines:
@@ -142,6 +142,7 @@ async def test_an_edge_says_which_workers_keep_ending_and_is_not_ready_without_a
             assert health.ready
             os.kill(workers.pids[-1], signal.SIGKILL)
             await until(lambda: health.degraded)
+            assert counted("workers_unstable") == 1
 
     reason = "workers keep ending, and their clients are reset: cannot be started: no memory"
     assert health.reasons == {"workers": f"1 of {count} {reason}"}

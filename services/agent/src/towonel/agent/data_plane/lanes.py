@@ -100,6 +100,7 @@ class Lanes:
         self._metrics = metrics
         self._health = health
         self._monitor = WorkerMonitor(health, start.workers, are_needed=False)  # streams serve, too
+        metrics.show_unstable(lambda: self._monitor.unstable)
         self._clients = clients
         self._kinds = tuple(kinds)
         self._start_process = start_process or exec_python("-m", "towonel.agent.worker")

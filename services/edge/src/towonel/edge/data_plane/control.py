@@ -99,6 +99,7 @@ class DataPlane:
         """Run the workers for the time of the block; clients that are left at its end are cut."""
         self._start = start
         monitor = WorkerMonitor(self._health, start.workers, are_needed=True)
+        self.metrics.workers_unstable.set_function(lambda: monitor.unstable)
         self.links = [WorkerLink(self, number, monitor) for number in range(start.workers)]
         self._shared = SharedMemory(start)
         self.live.share(self._shared)
