@@ -35,7 +35,7 @@ OTHERS_BYTES = 6 * MIB
 QUIET_S = 0.7
 BUFFER_BYTES = 64 * 1024
 CLIENTS = pytest.mark.parametrize(
-    ("count", "size"), [(44, 6 * MIB), pytest.param(100, 16 * MIB, marks=pytest.mark.soak)]
+    ("count", "size"), [(40, 10 * MIB), pytest.param(100, 16 * MIB, marks=pytest.mark.soak)]
 )
 HOSTNAME = "app.example.eu"
 
