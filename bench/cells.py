@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from load_driver import Outcome
 
-BULK, OPERATIONS, IDLE = ("down", "up"), ("echo", "conn"), "idle"
-MODES = (IDLE, *BULK, *OPERATIONS)
-# Memory comes first: after other work a program may have some left over from it.
+BULK, ECHO, CONN, IDLE, BESIDE = ("down", "up"), "echo", "conn", "idle", "beside"
+MODES = (IDLE, *BULK, ECHO, CONN, BESIDE)
+# Memory comes first: after other work a program may have some left over from it. For the same reason
+# what leaves thousands of closed connections behind comes last.
 DEFAULT = (
     "idle-1000",
     "down-1",
@@ -18,6 +19,7 @@ DEFAULT = (
     "echo-32",
     "echo-256",
     "conn-16",
+    "beside-8000",
 )
 MAX_CONNECTIONS = 8_000  # each is two descriptors in some programs, whose limit is often 20 000
 type Figures = dict[str, float]
@@ -33,6 +35,11 @@ class Cell:
     @property
     def name(self) -> str:
         return f"{self.mode}-{self.connections}"
+
+    @property
+    def held(self) -> int:
+        """Connections that are open at once: beside idle ones there is a busy one."""
+        return self.connections + (self.mode == BESIDE)
 
 
 def parse_cells(text: str) -> list[Cell]:
@@ -75,6 +82,14 @@ def figures_of_load(cell: Cell, outcome: Outcome, spent_s: Mapping[str, float]) 
         }
         cost, amount = "cpu_us_per_op", outcome.operations / 1e6
     return found | (_per(cost, spent_s, amount) if amount else {}) | {"failed": outcome.failed}
+
+
+def figures_of_beside(alone: Figures, beside: Figures) -> Figures:
+    """What one client had beside idle ones, and the rate and latencies that it had without them."""
+    return beside | {
+        **{f"{name}_alone": alone[name] for name in ("per_s", "p50_ms", "p99_ms")},
+        "failed": alone["failed"] + beside["failed"],
+    }
 
 
 def figures_of_idle(

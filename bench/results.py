@@ -21,9 +21,11 @@ UNITS = {
     "cpu_us_per_op": "us/op",
 }
 COLUMNS = (
-    *("cell", "subject", "rate", "x rathole", "x direct", "p50 ms", "p99 ms", "x rathole"),
+    *("cell", "subject", "rate", "x rathole", "x direct"),
+    *("p50 ms", "p99 ms", "x rathole", "x alone"),
     *("CPU", "x rathole", "failed"),
 )
+ALONE = "_alone"  # ends the name of what a busy client had without the idle ones beside it
 type Medians = dict[str, dict[str, Figures]]  # by cell and subject
 
 
@@ -61,12 +63,19 @@ def ratio(subjects: Mapping[str, Figures], subject: str, figure: str, base: str)
     return value / other if value is not None and other else None
 
 
+def ratio_to_alone(figures: Figures, figure: str) -> float | None:
+    """Return a figure of a busy client divided by what it was without idle ones, if that was measured."""
+    value, alone = figures.get(figure), figures.get(figure + ALONE)
+    return value / alone if value is not None and alone else None
+
+
 def with_ratios(found: Medians) -> dict[str, dict[str, dict[str, float | Figures]]]:
     """Return the medians with those of their ratios that there are, for the file."""
     return {
         cell: {
             subject: {
                 **figures,
+                **_ratios_to_alone(figures),
                 **{
                     f"x_{base}": {
                         figure: one
@@ -80,6 +89,12 @@ def with_ratios(found: Medians) -> dict[str, dict[str, dict[str, float | Figures
         }
         for cell, subjects in found.items()
     }
+
+
+def _ratios_to_alone(figures: Figures) -> dict[str, Figures]:
+    found = {name: ratio_to_alone(figures, name) for name in figures}
+    there = {name: one for name, one in found.items() if one is not None}
+    return {"x_alone": there} if there else {}
 
 
 def driver_margins(found: Medians) -> dict[str, tuple[str, float]]:
@@ -113,12 +128,12 @@ def _cells_of_row(cell: str, subject: str, subjects: Mapping[str, Figures]) -> l
     cost = next((name for name in COSTS if name in figures), "")
 
     def divided(figure: str, base: str) -> str:
-        found = None if subject == base else ratio(subjects, subject, figure, base)
-        return "" if found is None else format_number(found)
+        return _text(None if subject == base else ratio(subjects, subject, figure, base))
 
     return [
         *(cell, subject, _with_unit(figures, rate), divided(rate, RATHOLE), divided(rate, DIRECT)),
-        *(_number(figures, "p50_ms"), _number(figures, "p99_ms"), divided("p99_ms", RATHOLE)),
+        *(_text(figures.get("p50_ms")), _text(figures.get("p99_ms"))),
+        *(divided("p99_ms", RATHOLE), _text(ratio_to_alone(figures, "p99_ms"))),
         *(_with_unit(figures, cost), divided(cost, RATHOLE)),
         f"{figures['failed']:.0f}" if figures.get("failed") else "",
     ]
@@ -131,9 +146,9 @@ def format_number(value: float) -> str:
     return f"{value:,.{decimals}f}"
 
 
-def _number(figures: Figures, name: str) -> str:
-    return format_number(figures[name]) if name in figures else ""
+def _text(value: float | None) -> str:
+    return "" if value is None else format_number(value)
 
 
 def _with_unit(figures: Figures, name: str) -> str:
-    return f"{_number(figures, name)} {UNITS[name]}" if name in figures else ""
+    return f"{format_number(figures[name])} {UNITS[name]}" if name in figures else ""

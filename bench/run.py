@@ -25,7 +25,8 @@ from load_driver import BenchError, build_driver, cache_folder
 from results import driver_margins, medians, table, with_ratios
 from rich.console import Console
 from schedule import Report, Schedule
-from subjects import SUBJECTS, parse_subjects, version_of
+from subjects import SUBJECTS, parse_subjects, version_of, with_workers
+from towonel_ways import MAX_WORKERS
 
 ENOUGH = 2.0  # the driver must be that much faster than what it measures
 INTERRUPTED = 130
@@ -34,12 +35,13 @@ FILES = 65_536
 
 def main() -> int:
     chosen = parse_arguments()
-    schedule = Schedule(chosen.subjects, chosen.cells, chosen.rounds, chosen.seconds, _tell)
+    subjects = with_workers(chosen.subjects, chosen.workers)
+    schedule = Schedule(subjects, chosen.cells, chosen.rounds, chosen.seconds, _tell)
     report, status = Report(), 0
     raise_file_limit()
     # What was started ends with the benchmark, however that ends.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    before = describe_run(schedule)
+    before = describe_run(schedule) | {"workers": chosen.workers}
     try:
         asyncio.run(schedule.run(build_driver(cache_folder()), report))
     except BenchError as error:
@@ -134,7 +136,15 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     names, cells = ",".join(SUBJECTS), ",".join(DEFAULT)
     option = parser.add_argument
     option("--seconds", type=_positive, default=3.0, help="of each measurement (3)")
-    option("--rounds", type=_count, default=3, help="measurements of each cell and subject (3)")
+    option(
+        "--rounds", type=_count(1000), default=3, help="measurements of each cell and subject (3)"
+    )
+    option(
+        "--workers",
+        type=_count(MAX_WORKERS),
+        default=1,
+        help="worker processes of each edge and agent of Towonel (1)",
+    )
     option(
         "--subjects",
         type=_list_of(parse_subjects),
@@ -179,10 +189,13 @@ def _positive(text: str) -> float:
     return value
 
 
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1 to 1000")
-    return int(text)
+def _count(most: int) -> Callable[[str], int]:
+    def parsed(text: str) -> int:
+        if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1 to {most}")
+        return int(text)
+
+    return parsed
 
 
 def _writable(text: str) -> Path:

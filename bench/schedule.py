@@ -7,7 +7,16 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cells import IDLE, Cell, Figures, figures_of_idle, figures_of_load
+from cells import (
+    BESIDE,
+    ECHO,
+    IDLE,
+    Cell,
+    Figures,
+    figures_of_beside,
+    figures_of_idle,
+    figures_of_load,
+)
 from load_driver import Driver, Outcome, run_driver
 from process_usage import cpu_s, resident_kib
 from results import COSTS, RATES, Row
@@ -15,12 +24,12 @@ from subject import Entry, Subject, SubjectError
 
 WARM_UP_CONNECTIONS = 8
 CALM_S, CALM_WITHIN_S = 0.05, 3.0
-PRINTED = (*RATES, "p50_ms", "p99_ms", *COSTS)
+PRINTED = (*RATES, "p50_ms", "p99_ms", *COSTS, "p99_ms_alone")
 
 
 @dataclass
 class Report:
-    """Measurements so far, and subjects that were left out or broke, with the reason."""
+    """Measurements so far, and subjects, and cells of subjects, that were left out or broke, with the reason."""
 
     rows: list[Row] = field(default_factory=list[Row])
     left_out: dict[str, str] = field(default_factory=dict[str, str])
@@ -39,12 +48,23 @@ class Schedule:
 
     async def run(self, program: Path, report: Report) -> None:
         for subject in self.subjects:
-            if (reason := subject.reason_to_leave_out()) is not None:
-                report.left_out[subject.name] = reason
-                self.tell(f"{subject.name} is left out: {reason}")
+            report.left_out |= self._find_left_out(subject)
+        for name, reason in report.left_out.items():
+            self.tell(f"{name} is left out: {reason}")
         async with run_driver(program) as driver:
             for number in range(1, self.rounds + 1):
                 await self._run_round(number, driver, report)
+
+    def _find_left_out(self, subject: Subject) -> dict[str, str]:
+        """Return why a subject, or a cell of it, cannot be measured."""
+        reason, most = subject.reason_to_leave_out(), subject.most_connections
+        if reason is not None:
+            return {subject.name: reason}
+        return {
+            _name_of(cell, subject.name): f"it holds {most:,} connections at once"
+            for cell in self.cells
+            if most is not None and cell.held > most
+        }
 
     async def _run_round(self, number: int, driver: Driver, report: Report) -> None:
         present = [it for it in self.subjects if it.name not in report.left_out]
@@ -64,12 +84,18 @@ class Schedule:
                 for name, entry in entries.items():
                     if not entry.roots and cell.mode == IDLE:
                         continue  # there is nothing whose memory it could be
-                    figures, failure = await measure(driver, cell, entry, self.seconds)
-                    report.rows.append(Row(number, cell.name, name, figures))
-                    if failure:
-                        report.broken.setdefault(name, f"{cell.name}: {failure}")
-                    said = _summary(cell, name, figures, failure)
-                    self.tell(f"round {number}/{self.rounds} {said}")
+                    if _name_of(cell, name) not in report.left_out:
+                        await self._run_cell(number, driver, report, cell, name, entry)
+
+    async def _run_cell(
+        self, number: int, driver: Driver, report: Report, cell: Cell, name: str, entry: Entry
+    ) -> None:
+        figures, failure = await measure(driver, cell, entry, self.seconds)
+        report.rows.append(Row(number, cell.name, name, figures))
+        if failure:
+            report.broken.setdefault(name, f"{cell.name}: {failure}")
+        said = _summary(cell, name, figures, failure)
+        self.tell(f"round {number}/{self.rounds} {said}")
 
 
 @contextlib.asynccontextmanager
@@ -84,6 +110,8 @@ async def measure(driver: Driver, cell: Cell, entry: Entry, seconds: float) -> t
     await _calm_down(entry)
     if cell.mode == IDLE:
         return await _measure_idle(driver, cell, entry)
+    if cell.mode == BESIDE:
+        return await _measure_beside(driver, cell, entry, seconds)
     return await _measure_load(driver, cell, entry, seconds)
 
 
@@ -110,6 +138,23 @@ async def _measure_idle(driver: Driver, cell: Cell, entry: Entry) -> tuple[Figur
     return figures_of_idle(cell, outcome, before, after), outcome.failure
 
 
+async def _measure_beside(
+    driver: Driver, cell: Cell, entry: Entry, seconds: float
+) -> tuple[Figures, str]:
+    """Measure one busy client without idle ones, and then the same beside them."""
+    busy = Cell(ECHO, 1)
+    alone, failure = await _measure_load(driver, busy, entry, seconds)
+    async with driver.load(IDLE, entry.port, cell.connections, 0) as idle:
+        await _calm_down(entry)
+        beside, failure_beside = await _measure_load(driver, busy, entry, seconds)
+        await idle.run()
+        outcome = await idle.outcome()
+    await _calm_down(entry)
+    figures = figures_of_beside(alone, beside)
+    figures["failed"] += outcome.failed
+    return figures, failure or outcome.failure or failure_beside
+
+
 async def _hold(driver: Driver, entry: Entry, connections: int) -> tuple[Outcome, dict[str, float]]:
     async with driver.load(IDLE, entry.port, connections, 0) as load:
         await _calm_down(entry)
@@ -133,4 +178,8 @@ async def _calm_down(entry: Entry) -> None:
 def _summary(cell: Cell, name: str, figures: Figures, failure: str) -> str:
     parts = [f"{figure} {figures[figure]:,.3f}" for figure in PRINTED if figure in figures]
     failed = f"; {figures['failed']:.0f} failed: {failure}" if failure else ""
-    return f"{cell.name} {name}: {', '.join(parts)}{failed}"
+    return f"{_name_of(cell, name)}: {', '.join(parts)}{failed}"
+
+
+def _name_of(cell: Cell, subject: str) -> str:
+    return f"{cell.name} {subject}"

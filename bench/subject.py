@@ -31,13 +31,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Subject:
-    """Program, or chain of programs, to measure: its name, how it starts, and what it needs."""
+    """Program, or chain of programs, to measure: its name, how it starts, what it needs and can hold."""
 
     name: str
     start: Start  # with a folder of its own and the port of the origin
     programs: tuple[str, ...] = ()
     version: tuple[str, ...] = ()  # the command that prints it
     find_obstacle: Callable[[], str | None] = lambda: None
+    most_connections: int | None = None  # where it is known to hold no more at once
 
     def reason_to_leave_out(self) -> str | None:
         missing = [program for program in self.programs if find(program) is None]

@@ -3,7 +3,7 @@
 import contextlib
 import re
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import peers
@@ -47,6 +47,12 @@ def parse_subjects(text: str) -> list[Subject]:
     if unknown:
         raise ValueError(f"{unknown[0]!r} is no subject: there are {', '.join(SUBJECTS)}")
     return [SUBJECTS[name] for name in names]
+
+
+def with_workers(subjects: Iterable[Subject], workers: int) -> list[Subject]:
+    """Return the subjects, where edge and agent of Towonel have so many workers."""
+    ways = {subject.name: subject for subject in towonel_ways.ways(workers)}
+    return [ways.get(subject.name, subject) for subject in subjects]
 
 
 def version_of(subject: Subject) -> str:

@@ -14,19 +14,27 @@ from support.stack import Node, Stack, service, until
 
 from towonel.agent.settings import AgentSettings
 from towonel.runtime.settings import SettingsError, load
+from towonel.tunnel.streams import MAX_STREAMS
 from towonel.wire.tokens import InviteToken
 
 SETTING = "TOWONEL_AGENT_LANES"
+EDGE_WORKERS, AGENT_WORKERS = "TOWONEL_EDGE_LISTEN_WORKERS", "TOWONEL_AGENT_WORKERS"
+MAX_WORKERS = 64  # of these settings
 STREAMS = "off"
 LANES_S = 15.0
 ANY_TOKEN = InviteToken("https://hub.example.eu", bytes(16), bytes(32), bytes(32)).encode()
 
 
-def ways() -> list[Subject]:
-    """Every way, those too that this tree does not have."""
+def ways(workers: int = 1) -> list[Subject]:
+    """Every way, those too that this tree does not have, with so many workers on each side."""
     named = {"lanes": "auto", "lanes-tls": "tls", "streams": STREAMS}
     return [
-        Subject(name, partial(run, value), find_obstacle=partial(find_obstacle, value))
+        Subject(
+            name,
+            partial(run, value, workers),
+            find_obstacle=partial(find_obstacle, value),
+            most_connections=MAX_STREAMS if value == STREAMS else None,
+        )
         for name, value in named.items()
     ]
 
@@ -41,14 +49,18 @@ def find_obstacle(value: str) -> str | None:
 
 
 @contextlib.asynccontextmanager
-async def run(value: str, folder: Path, origin: int) -> AsyncIterator[Entry]:
+async def run(value: str, workers: int, folder: Path, origin: int) -> AsyncIterator[Entry]:
     """Hub, edge and agent as their users start them."""
     async with own_processes(folder, forked=False) as runner:
         stack = Stack(runner, folder / "state")
         hub = await stack.start_hub()
-        edge = await stack.start_edge()
+        edge = await stack.start_edge(**{EDGE_WORKERS: str(workers)})
         token = await stack.invite(HOSTNAME)
-        way = {SETTING: value, "TOWONEL_AGENT_MAX_STREAMS": str(2 * MAX_CONNECTIONS)}
+        way = {
+            SETTING: value,
+            AGENT_WORKERS: str(workers),
+            "TOWONEL_AGENT_MAX_STREAMS": str(2 * MAX_CONNECTIONS),
+        }
         agent = await stack.start_agent(token, service(HOSTNAME, origin), wait=True, **way)
         if value != STREAMS:
             await _has_lanes(_pid(agent), stack.edge_port)

@@ -44,7 +44,8 @@ enum {
 };
 enum { ALERT = 21, GREETING = '!' };            // first bytes of an edge that refuses, and of the origin
 enum mode { ECHO = 'e', CONN = 'c', DOWN = 'd', UP = 'u', IDLE = 'i', COUNT = 'n' };
-static const double OPEN_S = 20, LAST_S = 5;    // until all are open; for the last answers
+static const double OPEN_S = 20, OPENED_PER_S = 100;    // until all are open
+static const double LAST_S = 5;                         // for the last answers
 
 static char buffer[BUFFER], payload[BUFFER];
 
@@ -429,7 +430,7 @@ static void turn(void) {
 }
 
 static void open_all(void) {
-    double give_up = now() + OPEN_S;
+    double give_up = now() + OPEN_S + load.count / OPENED_PER_S;
     while (load.started < load.count && load.opening < AT_ONCE)
         client_start(&load.clients[load.started++]);
     while (load.opening && now() < give_up) turn();
@@ -437,6 +438,7 @@ static void open_all(void) {
         struct client *client = &load.clients[i];
         if (client->fd >= 0 && client->state != OPEN) client_close(client, "not answered in time");
     }
+    load.failed += load.count - load.started;
 }
 
 // What the origin has had of all uploads.

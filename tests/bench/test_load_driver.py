@@ -106,6 +106,14 @@ async def test_where_nobody_listens_every_connection_fails_with_the_reason(
     assert outcome.failure == "Connection refused"
 
 
+async def test_connections_that_are_not_even_tried_after_many_failures_are_failures(
+    driver: Driver,
+) -> None:
+    outcome = await measure(driver, "idle", free_port(), connections=1_500)
+
+    assert (outcome.failed, outcome.failure) == (1_500, "Connection refused")
+
+
 async def test_an_idle_connection_that_does_not_last_is_a_failure() -> None:
     async with run_driver(build_driver(cache_folder())) as driver:
         load = driver.load("idle", driver.origin_port, 3, 0)

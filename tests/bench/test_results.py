@@ -3,11 +3,18 @@
 import io
 
 import pytest
-from cells import DEFAULT, Cell, figures_of_idle, figures_of_load, parse_cells
+from cells import (
+    DEFAULT,
+    Cell,
+    figures_of_beside,
+    figures_of_idle,
+    figures_of_load,
+    parse_cells,
+)
 from load_driver import Outcome
 from results import Row, driver_margins, format_number, medians, table, with_ratios
 from rich.console import Console
-from subjects import parse_subjects
+from subjects import parse_subjects, with_workers
 
 SPENT = {"server": 3.0, "client": 1.0}
 
@@ -65,6 +72,26 @@ def test_an_idle_client_costs_what_each_side_grew_by() -> None:
     }
 
 
+def beside(subject: str, alone_ms: float, beside_ms: float, failed: float = 0) -> Row:
+    alone = {"per_s": 90.0, "p50_ms": 1.0, "p99_ms": alone_ms, "failed": 0.0}
+    measured = {"per_s": 45.0, "p50_ms": 1.5, "p99_ms": beside_ms, "failed": failed}
+    return Row(1, "beside-9", subject, figures_of_beside(alone, measured))
+
+
+def test_a_busy_client_beside_idle_ones_is_compared_with_itself_without_them() -> None:
+    found = medians([beside("lanes", 1, 3), beside("lanes", 2, 2), beside("lanes", 9, 2)])
+
+    figures = with_ratios(found)["beside-9"]["lanes"]
+    assert (figures["p99_ms"], figures["p99_ms_alone"]) == (2, 2)
+    assert figures["x_alone"] == {"per_s": 0.5, "p50_ms": 1.5, "p99_ms": 1}
+
+
+def test_failures_of_a_busy_client_count_with_and_without_idle_ones() -> None:
+    alone = {"per_s": 0.0, "p50_ms": 0.0, "p99_ms": 0.0, "failed": 1.0}
+
+    assert figures_of_beside(alone, {**alone, "failed": 2.0})["failed"] == 3
+
+
 def test_ratios_are_those_of_medians_and_not_medians_of_ratios() -> None:
     found = medians([*rows("c", "lanes", 10, 90, 40), *rows("c", "rathole", 100, 20, 50)])
 
@@ -102,9 +129,21 @@ def test_the_table_has_a_line_for_each_cell_and_subject_with_ratios_and_failures
     lines = [line.split("|") for line in text.getvalue().splitlines() if "echo" in line]
 
     assert [",".join(part.strip() for part in line[1:-1]) for line in lines] == [
-        "echo-1,direct,400 /s,4.00,,,,,,,",
-        "echo-1,lanes,50.0 /s,0.50,0.12,1.00,6.00,3.00,20.0 us/op,2.00,2",
-        "echo-1,rathole,100 /s,,0.25,1.00,2.00,,10.0 us/op,,",
+        "echo-1,direct,400 /s,4.00,,,,,,,,",
+        "echo-1,lanes,50.0 /s,0.50,0.12,1.00,6.00,3.00,,20.0 us/op,2.00,2",
+        "echo-1,rathole,100 /s,,0.25,1.00,2.00,,,10.0 us/op,,",
+    ]
+
+
+def test_the_table_has_the_ratio_of_a_busy_client_to_itself_alone() -> None:
+    text = io.StringIO()
+    measured = [beside("lanes", 2, 3), beside("rathole", 0, 4, failed=1)]
+    Console(file=text, width=200).print(table(medians(measured)))
+    lines = [line.split("|") for line in text.getvalue().splitlines() if "beside" in line]
+
+    assert [",".join(part.strip() for part in line[6:-1]) for line in lines] == [
+        "1.50,3.00,0.75,1.50,,,",
+        "1.50,4.00,,,,,1",
     ]
 
 
@@ -126,10 +165,10 @@ def test_a_mode_alone_is_all_its_default_cells() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "down-", "down-x", "down-²", "sideways-1", "down--1", "down,"]
+    "text", ["", "down-", "down-x", "down-²", "sideways-1", "down--1", "down,", "beside-"]
 )
 def test_what_is_no_cell_is_refused_with_what_there_is(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no cell: it is idle, down, up, echo, conn"):
+    with pytest.raises(ValueError, match=r"is no cell: it is idle, down, up, echo, conn, beside,"):
         parse_cells(text)
 
 
@@ -146,3 +185,12 @@ def test_an_unknown_subject_is_refused_with_those_there_are() -> None:
 
 def test_no_subject_is_measured_twice() -> None:
     assert [subject.name for subject in parse_subjects("bore,direct,bore")] == ["bore", "direct"]
+
+
+def test_only_ways_of_towonel_have_workers() -> None:
+    ours, peer = parse_subjects("lanes,bore")
+
+    changed, same = with_workers([ours, peer], 2)
+
+    assert (changed.name, same) == ("lanes", peer)
+    assert changed.start is not ours.start

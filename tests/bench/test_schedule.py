@@ -8,6 +8,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from load_driver import build_driver, cache_folder
 from run import parse_arguments
 from schedule import Report, Schedule
 from subject import Entry, Subject, SubjectError
-from subjects import SUBJECTS, parse_subjects, version_of
+from subjects import SUBJECTS, parse_subjects, version_of, with_workers
 from support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
-CELLS = "idle-4,down-2,up-2,echo-3,conn-2"
+CELLS = "idle-4,down-2,up-2,echo-3,conn-2,beside-5"
 OURS = ("streams", "lanes", "lanes-tls")
 
 
@@ -56,6 +57,7 @@ async def test_every_cell_is_measured_of_a_direct_connection_and_of_haproxy() ->
     for row in report.rows:
         assert row.figures["failed"] == 0, row
         assert row.cell == "idle-4" or (row.figures.get("per_s") or row.figures["gbit_s"]) > 0
+        assert row.cell != "beside-5" or row.figures["per_s_alone"] > 0
     assert "round 1/1 down-2 haproxy-twice: gbit_s " in said
 
 
@@ -87,6 +89,60 @@ async def test_who_cannot_be_measured_is_named_with_the_reason_and_the_others_go
     assert {row.subject: row.figures["failed"] for row in report.rows} == {"bore": 1, "direct": 0}
     assert "frp is left out: not installed" in said
     assert "ssh does not start: port 1 is taken" in said
+
+
+@contextlib.asynccontextmanager
+async def serves_at_most(most: int, folder: Path, origin: int) -> AsyncIterator[Entry]:
+    """A subject that refuses clients beyond a number at once, by closing them."""
+    serving = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal serving
+        serving += 1
+        try:
+            if serving <= most:
+                await relay(reader, writer, origin)
+        finally:
+            serving -= 1
+            writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield Entry(server.sockets[0].getsockname()[1], {"server": os.getpid()})
+        server.close_clients()
+
+
+async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, origin: int) -> None:
+    to, back = await asyncio.open_connection("127.0.0.1", origin)
+
+    async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await source.read(65_536):
+                sink.write(data)
+        sink.close()
+
+    await asyncio.gather(copy(reader, back), copy(to, writer))
+
+
+async def test_a_busy_client_is_measured_while_idle_ones_are_open() -> None:
+    """All those that the subject has room for are, and one more has none."""
+    enough, short = (
+        Subject(name, partial(serves_at_most, most)) for name, most in (("bore", 9), ("frp", 8))
+    )
+    report, _ = await run([enough, short], "beside-8")
+
+    assert report.broken.keys() == {"frp"}
+    assert {row.subject: row.figures["failed"] for row in report.rows} == {"bore": 0, "frp": 1}
+
+
+async def test_a_cell_of_more_connections_than_a_subject_holds_is_left_out_of_it() -> None:
+    few = Subject("bore", SUBJECTS["direct"].start, most_connections=5)
+    report, said = await run([few, SUBJECTS["direct"]], "beside-5,echo-5")
+
+    assert report.left_out == {"beside-5 bore": "it holds 5 connections at once"}
+    assert "beside-5 bore is left out: it holds 5" in said
+    assert [(row.cell, row.subject) for row in report.rows] == [
+        *(("beside-5", "direct"), ("echo-5", "bore"), ("echo-5", "direct")),
+    ]
 
 
 def test_versions_are_what_programs_say() -> None:
@@ -128,6 +184,7 @@ async def run_command(*arguments: str) -> tuple[int | None, str, str]:
     [
         (("--seconds", "0"), "argument --seconds: '0' must be a number of seconds"),
         (("--json", "/nowhere/x.json"), "must be a file in a folder that exists"),
+        (("--workers", "65"), "argument --workers: '65' must be a whole number from 1 to 64"),
         (("--subjects", "ngrok"), "argument --subjects: 'ngrok' is no subject"),
     ],
 )
@@ -154,10 +211,24 @@ async def test_every_cell_works_of_every_subject_that_is_here(tmp_path: Path) ->
             assert content["left_out"][name] in printed
             continue
         for cell in DEFAULT:
-            if (name, cell) == ("direct", "idle-1000"):
+            if (name, cell) == ("direct", "idle-1000") or f"{cell} {name}" in content["left_out"]:
                 continue
             assert_measured(content["medians"][cell][name], name)
     assert content["left_out"].keys().isdisjoint({"direct", "streams", "haproxy-twice"})
+
+
+@pytest.mark.processes
+@pytest.mark.soak
+async def test_both_sides_of_a_way_have_the_workers_that_are_asked_for(tmp_path: Path) -> None:
+    [lanes] = with_workers(parse_subjects("lanes"), 2)
+    async with lanes.start(tmp_path, free_port()) as entry:
+        counts = {side: len(children_of(pid)) for side, pid in entry.roots.items()}
+
+    assert counts == {"server": 2, "client": 2, "hub": 0}
+
+
+def children_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 @pytest.mark.processes
@@ -170,7 +241,7 @@ async def test_an_interrupted_run_prints_what_it_has_and_leaves_no_process(tmp_p
     async with asyncio.timeout(60):
         while b"round 2/1000 echo-1 direct" not in await process.stderr.readline():
             pass
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        children = children_of(process.pid)
         process.terminate()
         printed, errors = await process.communicate()
 

@@ -28,6 +28,7 @@ from towonel.edge.streams.upstream import ClientConnection, Upstream
 from towonel.edge.worker.messages import SessionAdmitted, SessionServices, Start
 from towonel.relay.supervisor import Start as StartWorker
 from towonel.relay.supervisor import WorkerProcess
+from towonel.runtime.admin import Health
 from towonel.tunnel.pipe import Pipe
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.routes import Route
@@ -141,19 +142,19 @@ async def start_front(
     limits: AdmissionLimits = AMPLE,
     host: str = "127.0.0.1",
     relays: Relays | None = None,
-    traffic: Traffic | None = None,
     *,
+    traffic: Traffic | None = None,
+    health: Health | None = None,
     has_agent: bool = True,
     start_worker: StartWorker = start_thread,
     **options: Any,
 ) -> AsyncGenerator[Front]:
     """Serve clients of the table's routes by an upstream; `options` are fields of `Start`."""
-    plane = _make_plane(metrics, table, upstream, relays, traffic or Traffic())
-    sock = bind_socket(host, 0)
-    made = Front(plane, sock.getsockname()[1])
-    running = plane.run(replace(limited(limits), **options), start_worker, random.Random(1))
-    with contextlib.closing(plane), contextlib.closing(sock):
-        async with running:
+    plane = _make_plane(metrics, table, upstream, relays, traffic or Traffic(), health)
+    start = replace(limited(limits), **options)
+    with contextlib.closing(plane), contextlib.closing(bind_socket(host, 0)) as sock:
+        made = Front(plane, sock.getsockname()[1])
+        async with plane.run(start, start_worker, random.Random(1)):
             await made.begin(sock, table if has_agent else RouteTable())
             yield made
             made.close_doors()
@@ -162,7 +163,12 @@ async def start_front(
 
 
 def _make_plane(
-    metrics: Metrics, table: RouteTable, upstream: Upstream, relays: Relays | None, traffic: Traffic
+    metrics: Metrics,
+    table: RouteTable,
+    upstream: Upstream,
+    relays: Relays | None,
+    traffic: Traffic,
+    health: Health | None,
 ) -> DataPlane:
     relays = relays or Relays(table, clock=time.monotonic)
     refusals = Refusals(metrics, START.linger_s)
@@ -171,4 +177,7 @@ def _make_plane(
     streams = StreamClients(
         table, upstream, metrics, refusals, access_log, relays=relays, traffic=traffic
     )
-    return DataPlane(table, sessions, streams, relays, metrics, traffic, refusals, access_log)
+    return DataPlane(
+        *(table, sessions, streams, relays, metrics, traffic, refusals, access_log),
+        health or Health(),
+    )

@@ -36,6 +36,7 @@ HAVE_WORKERS = ("edge", "agent")
 TESTS = Path(__file__).parents[1]
 PRELOADED = "support.preloaded"
 STARTING = threading.Lock()
+LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 def context() -> ForkServerContext:
@@ -94,10 +95,16 @@ async def start(
     environ: Mapping[str, str],
     output: Path | None = None,
     arguments: Sequence[str] = (),
+    worker_user: int | None = None,
 ) -> ForkedProcess:
-    """Start a program, such as `hub`, as its command does; `output` gets both of its outputs."""
+    """Start a program, such as `hub`, as its command does; `output` gets both of its outputs.
+
+    Its workers are those of another user, where one is given: its control needs the fork server.
+    """
     outputs = () if output is None else (output, output)
-    return ForkedProcess(await asyncio.to_thread(fork, program, environ, arguments, outputs))
+    return ForkedProcess(
+        await asyncio.to_thread(fork, program, environ, arguments, outputs, worker_user)
+    )
 
 
 def fork(
@@ -105,9 +112,10 @@ def fork(
     environ: Mapping[str, str],
     arguments: Sequence[str] = (),
     outputs: Sequence[Path] = (),
+    worker_user: int | None = None,
 ) -> BaseProcess:
     """Start a program, or the script at a path; `outputs` are files for its two outputs."""
-    work = (program, dict(environ), arguments, [str(path) for path in outputs])
+    work = (program, dict(environ), arguments, [str(path) for path in outputs], None, worker_user)
     child = context().Process(target=_run, args=work, daemon=True)
     child.start()
     return child
@@ -145,11 +153,11 @@ def _run(
     arguments: Sequence[str] = (),
     outputs: Sequence[str] = (),
     user: int | None = None,
+    worker_user: int | None = None,
 ) -> None:
     assert PRELOADED in sys.modules, "else each program would pay for its imports"
-    how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
     for descriptor, path in enumerate(outputs, 1):
-        os.dup2(os.open(path, how), descriptor)
+        os.dup2(os.open(path, LOG_FLAGS), descriptor)
         os.chdir(Path(path).parent)  # where a program that is told no folder makes its files
     os.environ.clear()
     os.environ.update(environ)
@@ -161,17 +169,19 @@ def _run(
     elif program in HAVE_WORKERS:
         _share_fork_server()
         end_at_interrupt()
-        importlib.import_module(f"towonel.{program}.cli").main(start_worker(program))
+        importlib.import_module(f"towonel.{program}.cli").main(start_worker(program, worker_user))
     else:
         runpy.run_module(f"towonel.{program}", run_name="__main__")
 
 
-def start_worker(program: str) -> Callable[[socket.socket], Awaitable[ForkedProcess]]:
-    """Return what starts workers of a program, such as `edge`, from their channels."""
+def start_worker(
+    program: str, user: int | None = None
+) -> Callable[[socket.socket], Awaitable[ForkedProcess]]:
+    """Return what starts workers of a program, such as `edge`, from their channels, as a user."""
 
     async def start(channel: socket.socket) -> ForkedProcess:
         with Connection(os.dup(2), readable=False) as errors:
-            work = (program, os.getpid(), channel, errors)
+            work = (program, os.getpid(), channel, errors, user)
             child = context().Process(target=_run_worker, args=work)
             await asyncio.to_thread(child.start)
         return ForkedProcess(child)
@@ -206,7 +216,11 @@ def _share_fork_server() -> None:
 
 
 def _run_worker(
-    program: str, control: int, channel: socket.socket, errors: "Connection[object, object]"
+    program: str,
+    control: int,
+    channel: socket.socket,
+    errors: "Connection[object, object]",
+    user: int | None,
 ) -> None:
     if _group(control) == control:
         os.setpgid(0, control)
@@ -214,6 +228,10 @@ def _run_worker(
     errors.close()
     os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
     sys.argv = [program, str(channel.detach())]
+    if user is not None:
+        os.setgroups([])
+        os.setgid(user)
+        os.setuid(user)
     runpy.run_module(f"towonel.{program}.worker", run_name="__main__")
 
 

@@ -72,6 +72,7 @@ class CommandOrigin:
     """
 
     name: str
+    reads_hello: bool = False  # a ClientHello, after which the bytes are not TLS
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
     active: int = 0
@@ -80,6 +81,9 @@ class CommandOrigin:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.active += 1
         try:
+            if self.reads_hello:
+                head = await reader.readexactly(5)
+                await reader.readexactly(int.from_bytes(head[3:]))
             command, _, size = (await reader.readline()).decode().strip().partition(" ")
             await self._obey(command, int(size or 0), reader, writer)
         except (ConnectionError, ssl.SSLError, asyncio.IncompleteReadError):
@@ -138,11 +142,16 @@ def expected_digest(size: int) -> str:
 
 @contextlib.asynccontextmanager
 async def command_origin(
-    name: str, context: ssl.SSLContext | None, *, limit: int = 65_536
+    name: str,
+    context: ssl.SSLContext | None,
+    *,
+    limit: int = 65_536,
+    sock: socket.socket | None = None,
 ) -> AsyncIterator[CommandOrigin]:
-    """Serve a `CommandOrigin` on a free port."""
-    origin = CommandOrigin(name)
-    server = await asyncio.start_server(origin.serve, "127.0.0.1", 0, ssl=context, limit=limit)
+    """Serve a `CommandOrigin` on a free port, or a socket; without TLS, it is behind the ClientHello that edges need."""
+    origin = CommandOrigin(name, reads_hello=context is None)
+    sock = sock or socket.create_server(("127.0.0.1", 0))
+    server = await asyncio.start_server(origin.serve, sock=sock, ssl=context, limit=limit)
     origin.port = server.sockets[0].getsockname()[1]
     try:
         yield origin

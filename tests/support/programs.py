@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -196,9 +197,15 @@ async def in_process() -> AsyncIterator[InProcessRunner]:
 
 
 @contextlib.asynccontextmanager
-async def own_processes(folder: Path, *, forked: bool = True) -> AsyncIterator[ProcessRunner]:
-    """Run the programs as forked processes, or by their commands, which costs them their imports."""
-    runner = ProcessRunner(folder, fork_server.start if forked else execute)
+async def own_processes(
+    folder: Path, *, forked: bool = True, worker_user: int | None = None
+) -> AsyncIterator[ProcessRunner]:
+    """Run the programs as forked processes, or by their commands, which costs them their imports.
+
+    Forked workers are those of another user, where one is given.
+    """
+    start = partial(fork_server.start, worker_user=worker_user) if forked else execute
+    runner = ProcessRunner(folder, start)
     try:
         yield runner
     finally:

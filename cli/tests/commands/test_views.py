@@ -10,8 +10,10 @@ from support.commands import CommandedHub, towonel
 from support.hub import new_key, registration, state, tenant_of
 
 from towonel.api.agents import AgentItem, AgentSession
+from towonel.api.edges import EdgeItem
 from towonel.api.invites import InviteIn, InviteOut
-from towonel.api.traffic import Way, WayReason
+from towonel.api.traffic import Traffic, Way, WayReason
+from towonel.cli.commands.edge import edge_row
 from towonel.cli.tables import agent_rows, format_session
 from towonel.identity.keys import NodeKey
 from towonel.wire.tokens import EdgeToken, InviteToken
@@ -173,6 +175,34 @@ def test_the_way_of_a_session_is_told_with_its_reason(
     )
 
     assert format_session(session).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("is_live", "unstable", "text"),
+    [
+        (False, 0, "no"),
+        (True, 0, "yes"),
+        (True, 2, "yes, 2 of its workers keep ending"),
+    ],
+)
+def test_an_edge_whose_workers_keep_ending_is_told(
+    unstable: int, text: str, *, is_live: bool
+) -> None:
+    edge = EdgeItem(
+        node_id=b"e" * 32,
+        name="rome",
+        addresses=[],
+        certificate_sha256=b"c" * 32,
+        version="1",
+        last_seen_ms=0,
+        last_seen_at=NOW,
+        is_live=is_live,
+        sessions=0,
+        traffic=Traffic(),
+        workers_unstable=unstable,
+    )
+
+    assert edge_row(edge)[3] == text
 
 
 def test_edges_are_listed_and_shown(published: Published) -> None:

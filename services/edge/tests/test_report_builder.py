@@ -227,6 +227,14 @@ async def test_a_client_that_is_refused_counts_for_the_edge_and_for_no_tenant(
     assert report.tenants == []
 
 
+async def test_a_report_tells_how_many_workers_were_lost_and_keep_ending(edge: Edge) -> None:
+    edge.metrics.worker_restarts.inc(7)
+    edge.metrics.workers_unstable.set(2)
+
+    report = await edge.report()
+    assert (report.worker_restarts, report.workers_unstable) == (7, 2)
+
+
 async def test_a_report_leaves_out_a_tenant_without_agent_or_client_for_an_hour(
     edge: Edge,
 ) -> None:

@@ -1,5 +1,7 @@
 """Attacks of clients on an edge: what they cost it, and whether others are served meanwhile."""
 
+import asyncio
+import contextlib
 import socket
 from pathlib import Path
 

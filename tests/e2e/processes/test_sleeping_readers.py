@@ -1,6 +1,7 @@
 """Readers that sleep while much comes for them: no process grows, buffers of the kernel included."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -16,11 +17,14 @@ from support.origins import (
     expected_digest,
     send,
 )
-from support.stack import Stack, service
+from support.stack import Stack, Way, service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MIB = 1024 * 1024
 GROWTH = 8 * MIB
+CALM_GROWTH = 2 * MIB  # while nothing moves
+PAUSE_S, WATCH_S = 300, 5
+WAYS: tuple[Way, ...] = ("lanes", "TLS lanes", "streams")
 SIZES = pytest.mark.parametrize("size", [20 * MIB, pytest.param(64 * MIB, marks=pytest.mark.soak)])
 
 
@@ -43,7 +47,13 @@ async def stack(processes: Stack, request: pytest.FixtureRequest) -> AsyncIterat
 async def client(
     stack: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
 ) -> Client:
-    """A client of a service, after every part has reached its working size."""
+    return await warm_up(stack, origin, certificates, hostname)
+
+
+async def warm_up(
+    stack: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
+) -> Client:
+    """Return a client of a service of a new agent, after every part has reached its working size."""
     await stack.start_agent(await stack.invite(hostname), service(hostname, origin.port))
     made = Client(stack.edge_port, certificates.client(), hostname)
     await made.ask(f"source {4 * MIB}")
@@ -58,11 +68,24 @@ class Meter:
         self._pids = processes_of(stack)
         self._before = resident(self._pids)
 
-    async def check(self) -> None:
+    async def check(self, most: int = GROWTH) -> None:
         """Assert that no process has grown, with what the kernel holds for its connections."""
+        assert max((await self.measure()).values()) < most
+
+    async def measure(self) -> dict[int, int]:
+        """Return by how much each process has grown, with what the kernel holds for its connections."""
         held = await in_kernel(self._pids)
         now = resident(self._pids)
-        assert max(now[pid] - self._before[pid] + held[pid] for pid in self._pids) < GROWTH
+        return {pid: now[pid] - self._before[pid] + held[pid] for pid in self._pids}
+
+    async def watch(self, for_s: float) -> None:
+        """Assert for so long that no process grows any more."""
+        began, clock = await self.measure(), asyncio.get_running_loop().time
+        until_s = clock() + for_s
+        while clock() < until_s:
+            await asyncio.sleep(WATCH_S)
+            now = await self.measure()
+            assert max(now[pid] - began[pid] for pid in began) < CALM_GROWTH
 
 
 @SIZES
@@ -99,3 +122,31 @@ async def test_an_origin_that_sleeps_costs_no_memory_and_loses_no_byte(
 
     assert answer == expected_digest(size)
     await meter.check()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+async def test_readers_that_pause_for_minutes_cost_no_memory_and_lose_no_byte(
+    processes: Stack, origin: CommandOrigin, certificates: Certificates, domain: str
+) -> None:
+    size, clients, sent = 64 * MIB, list[Client](), Progress()
+    for number, processes.way in enumerate(WAYS):
+        clients.append(await warm_up(processes, origin, certificates, f"{number}.{domain}"))
+    origin.sent.count = 0
+    meter = Meter(processes)
+
+    async with contextlib.AsyncExitStack() as exits, asyncio.TaskGroup() as tasks:
+        commands = [f"{word} {size}\n".encode() for word in ("source", "sleep") for _ in WAYS]
+        streams = [await exits.enter_async_context(each.connect()) for each in (*clients, *clients)]
+        for (_, writer), command in zip(streams, commands, strict=True):
+            writer.write(command)
+        for _, writer in streams[len(WAYS) :]:
+            tasks.create_task(send(writer, size, sent))
+        await asyncio.gather(origin.sent.stalled(), sent.stalled())
+        await meter.check(len(streams) * GROWTH)
+        await meter.watch(PAUSE_S)
+        origin.wake.set()
+        got = [tasks.create_task(digest(reader, size)) for reader, _ in streams[: len(WAYS)]]
+        answers = [(await reader.readline()).decode().strip() for reader, _ in streams[len(WAYS) :]]
+
+    assert {*(each.result() for each in got), *answers} == {expected_digest(size)}

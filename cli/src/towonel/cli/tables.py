@@ -17,8 +17,9 @@ SHORT = (
     16  # characters of an id that tables show; more than enough to tell apart, and to search for
 )
 _WHY_NO_LANES: dict[WayReason, str] = {
-    "none_came": "no lane has come yet; is TCP to the edge's port of sessions open, and are the agent's lanes on?",
-    "lost": "its lanes were lost; look at TCP between agent and edge",
+    "none_came": "no lane has come yet; is TCP to the edge's port of sessions open, are the agent's lanes on, "
+    "and does its /readyz say `degraded`?",
+    "lost": "its lanes were lost; look at the agent's /readyz, and at TCP between agent and edge",
     "not_wanted": "it takes no more clients",
 }
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")

@@ -220,6 +220,35 @@ def is_over(lane: LanePeer) -> bool:
     return True
 
 
+async def end_worker(agent: Agent, number: int) -> None:
+    """End a worker, and wait until that is known."""
+    await until(lambda: agent.lanes.links[number].worker)
+    ends = agent.value("worker_restarts_total")
+    agent.worker(number)._process.kill()
+    await until(lambda: agent.value("worker_restarts_total") > ends)
+
+
+async def test_workers_that_keep_ending_degrade_the_agent_though_no_admission_fails() -> None:
+    agent = Agent(workers=2)
+    async with (
+        listening_edge(port=free_port(), has_lanes=True) as edge,
+        linked(agent, edge) as (session, _, server),
+    ):
+        lanes = [await admit(server, session) for _ in range(2)]
+        for _ in range(3):
+            assert agent.health.reasons == {}
+            await end_worker(agent, 1)
+            lanes.append(await admit(server, session))
+        reason = agent.health.reasons["workers"]
+        assert agent.value("workers_unstable") == 1
+        for lane in lanes:
+            lane.sock.close()
+
+    assert reason.startswith("1 of 2 workers keep ending, and their clients are reset: ")
+    assert reason.endswith("exit code -9")
+    assert agent.health.ready
+
+
 async def test_an_edge_that_takes_no_lanes_of_any_worker_is_told_once() -> None:
     agent = Agent(workers=2)
     async with listening_edge(port=free_port(), has_lanes=True) as edge:

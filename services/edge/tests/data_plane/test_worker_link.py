@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import override
 
+import pytest
 from structlog.testing import capture_logs
 from support.clients import alert_of, client_hello
 from support.descriptors import use_up_descriptors
@@ -20,6 +21,7 @@ from towonel.edge.data_plane.start import START_WORKER
 from towonel.edge.streams.upstream import ClientConnection, Upstream
 from towonel.edge.worker.acceptor import PAUSE_S
 from towonel.relay.supervisor import WorkerProcess
+from towonel.runtime.admin import Health
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.sockets import SocketPipe
 from towonel.wire.ids import TenantId
@@ -111,6 +113,53 @@ async def test_a_worker_that_is_killed_is_replaced_and_clients_on_streams_stay(
         writer.close()
 
     assert counted("worker_restarts_total") == 1
+
+
+class Doomed(Killable):
+    """Starter whose first workers alone start, so many as an edge has."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__()
+        self._left = workers
+
+    @override
+    async def start(self, channel: socket.socket) -> WorkerProcess:
+        if not self._left:
+            raise OSError("no memory")
+        self._left -= 1
+        return await super().start(channel)
+
+
+@pytest.mark.parametrize(("count", "is_ready"), [(1, False), (2, True)])
+async def test_an_edge_says_which_workers_keep_ending_and_is_not_ready_without_any(
+    front: StartFront, counted: Counted, count: int, *, is_ready: bool
+) -> None:
+    workers, health = Doomed(count), Health()
+    with capture_logs() as lines:
+        async with front(
+            table(), Direct(), health=health, start_worker=workers.start, workers=count
+        ):
+            assert health.ready
+            os.kill(workers.pids[-1], signal.SIGKILL)
+            await until(lambda: health.degraded)
+            assert counted("workers_unstable") == 1
+
+    reason = "workers keep ending, and their clients are reset: cannot be started: no memory"
+    assert health.reasons == {"workers": f"1 of {count} {reason}"}
+    assert health.ready is is_ready
+    assert [line["event"] for line in lines].count("workers.degraded") == 1
+
+
+async def test_a_drain_waits_for_no_worker_that_cannot_be_started(front: StartFront) -> None:
+    workers = Doomed(1)
+    async with asyncio.timeout(20), front(table(), Direct(), start_worker=workers.start) as edge:
+        with socket.create_connection(("127.0.0.1", edge.port)):
+            os.kill(workers.pids[0], signal.SIGKILL)
+            await until(lambda: not edge.plane.links[0].is_ready)
+            with socket.create_connection(("127.0.0.1", edge.port)) as waits:
+                await edge.drain()
+                with pytest.raises(ConnectionResetError):
+                    waits.recv(1)
 
 
 async def test_a_table_that_fills_many_messages_reaches_a_worker_whole(

@@ -40,9 +40,10 @@ def test_each_session_of_an_agent_tells_its_way() -> None:
 
 
 def test_an_edge_tells_how_many_workers_it_lost() -> None:
-    lost = report().model_copy(update={"worker_restarts": 3})
+    lost = report().model_copy(update={"worker_restarts": 3, "workers_unstable": 2})
+    edge = view(paris=lost).edges[PARIS]
 
-    assert view(paris=lost).edges[PARIS].worker_restarts == 3
+    assert (edge.worker_restarts, edge.workers_unstable) == (3, 2)
 
 
 def traffic(tenant: bytes = TENANT, factor: int = 1) -> TenantTraffic:

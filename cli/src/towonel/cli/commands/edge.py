@@ -41,8 +41,16 @@ async def show(
         ("sessions", str(item.sessions)),
         ("traffic", format_traffic(item.traffic)),
         ("restarts", f"{item.worker_restarts} of workers"),
+        ("unstable", f"{item.workers_unstable} workers have ended three times within five minutes"),
     ]
     return Output(item, Fields(fields))
+
+
+def _format_live(item: EdgeItem) -> str:
+    """Format whether an edge is live, and how many of its workers keep ending."""
+    if not item.workers_unstable:
+        return "yes" if item.is_live else "no"
+    return f"yes, {item.workers_unstable} of its workers keep ending"
 
 
 def edge_row(item: EdgeItem) -> tuple[str, ...]:
@@ -52,7 +60,7 @@ def edge_row(item: EdgeItem) -> tuple[str, ...]:
         item.node_id.hex(),
         item.name,
         ", ".join(item.addresses),
-        "yes" if item.is_live else "no",
+        _format_live(item),
         str(item.sessions),
         str(traffic.connections_active),
         format_bytes(traffic.bytes_in),

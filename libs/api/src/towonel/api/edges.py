@@ -37,7 +37,11 @@ class EdgeRegisterOut(Answer):
 
 
 class EdgeItem(Answer):
-    """An edge that has registered; `sessions`, `traffic` and `worker_restarts` are those of one that is live."""
+    """An edge that has registered; `sessions`, `traffic` and what is said of workers are those of one that is live.
+
+    `worker_restarts` are processes that ended, and took their clients along; `workers_unstable` is how many workers
+    have ended three times within five minutes.
+    """
 
     node_id: Hex32
     name: str
@@ -50,6 +54,7 @@ class EdgeItem(Answer):
     sessions: int
     traffic: Traffic
     worker_restarts: int = 0
+    workers_unstable: int = 0
 
 
 class EdgeList(Page):

@@ -68,7 +68,8 @@ class EdgeReport(Request):
     """An edge as it is now.
 
     `connections_total` are all that were accepted, `refused_total` those of them that got no
-    service. `worker_restarts` are processes that ended, and took their clients along.
+    service. `worker_restarts` are processes that ended, and took their clients along; `workers_unstable` is how
+    many workers have ended three times within five minutes.
     `sessions_active` counts them all, `sessions` and `tenants` list as many as fit.
     `is_final` is of an edge that ends: until its next report it is not live.
     """
@@ -79,6 +80,7 @@ class EdgeReport(Request):
     connections_total: Count
     refused_total: Count = 0
     worker_restarts: Count = 0
+    workers_unstable: Count = 0
     bytes_in: Count
     bytes_out: Count
     is_final: bool = False

@@ -1,7 +1,8 @@
 """Pool of pipes: what spliced bytes pass through without a copy.
 
 A pipe is lent empty and must come back empty. Users who are not root have 64 MiB of pipes in all, so
-there are few, and the kernel may grant less than what is asked for; without one, bytes are copied.
+there are few, and the kernel may grant less than what is asked for; without one, bytes are copied. What
+was refused is asked for again later: it may have been taken by others of the same user.
 """
 
 import contextlib
@@ -11,7 +12,10 @@ from typing import Final
 
 PIPE_BYTES: Final = 256 * 1024
 MAX_PIPES: Final = 32
-_MIN_BYTES: Final = 64 * 1024  # a smaller pipe costs more system calls than copying
+PAUSE: Final = (
+    256  # times that a pipe is wanted after one was refused, before the next is asked for
+)
+MIN_BYTES: Final = 64 * 1024  # a smaller pipe costs more system calls than copying
 
 
 class Pipe:
@@ -35,6 +39,7 @@ class PipePool:
     def __init__(self, most: int = MAX_PIPES) -> None:
         self._free: list[Pipe] = []
         self._more = most
+        self._pause = 0
 
     def borrow(self) -> Pipe | None:
         """Return an empty pipe; None where there is none to be had, or no `splice`."""
@@ -42,15 +47,14 @@ class PipePool:
             return self._free.pop()
         if not self._more or not hasattr(os, "splice"):
             return None
-        try:
-            pipe = Pipe()
-        except OSError:  # no descriptor left
+        if self._pause:
+            self._pause -= 1
             return None
-        self._more -= 1
-        if pipe.size < _MIN_BYTES:
-            pipe.close()
-            self._more = 0
-            return None
+        pipe = _open_pipe()
+        if pipe is None:
+            self._pause = PAUSE
+        else:
+            self._more -= 1
         return pipe
 
     def give_back(self, pipe: Pipe, *, empty: bool) -> None:
@@ -65,3 +69,15 @@ class PipePool:
         """Close the pipes that nobody has."""
         while self._free:
             self._free.pop().close()
+
+
+def _open_pipe() -> Pipe | None:
+    """Return a new pipe, or None where there is none of a useful size."""
+    try:
+        pipe = Pipe()
+    except OSError:  # no descriptor left
+        return None
+    if pipe.size < MIN_BYTES:
+        pipe.close()
+        return None
+    return pipe

@@ -84,3 +84,7 @@ class Metrics:
         self.worker_restarts = counter(
             "towonel_agent_worker_restarts", "Workers that ended, and were replaced."
         )
+        self.workers_unstable = gauge(
+            "towonel_agent_workers_unstable",
+            "Workers that have ended three times within five minutes.",
+        )

@@ -105,6 +105,7 @@ class Edge:
             traffic,
             self.refusals,
             access_log,
+            self.health,
         )
 
     async def start_admin(self) -> None:

@@ -89,6 +89,9 @@ class Metrics:
             "way",
         )
         self.worker_restarts = counter("worker_restarts", "Workers that ended, and were replaced.")
+        self.workers_unstable = gauge(
+            "workers_unstable", "Workers that have ended three times within five minutes."
+        )
 
 
 def sum_samples(metric: Counter | Gauge) -> int:

@@ -27,7 +27,7 @@ from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey
 
 MAX_REPORT_BYTES = 8 * 1024 * 1024 - 4096  # the hub takes 8 MiB
-EDGE_TEXTS = 20  # names of fields and values beside the lists
+EDGE_TEXTS = 21  # names of fields and values beside the lists
 SESSION_BYTES = 603  # a session without services, at its largest, as JSON
 SESSION_TEXTS = 23  # names of fields and values
 TENANT_BYTES = 208
@@ -91,6 +91,7 @@ class ReportBuilder:
             connections_total=sum_samples(self._metrics.connections),
             refused_total=sum_samples(self._metrics.connections_refused),
             worker_restarts=sum_samples(self._metrics.worker_restarts),
+            workers_unstable=sum_samples(self._metrics.workers_unstable),
             bytes_in=total.bytes_in,
             bytes_out=total.bytes_out,
             sessions_active=len(sessions),

@@ -1,6 +1,6 @@
 """Metrics of an agent's lanes, counted in its workers."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import Counter
 
@@ -33,6 +33,10 @@ class LaneMetrics:
         _add(metrics.stream_errors, now.errors, last.errors)
         _add(metrics.lanes_lost, now.lanes_lost, last.lanes_lost)
         _add(metrics.lanes_failed, now.lanes_failed, last.lanes_failed)
+
+    def show_unstable(self, count: Callable[[], int]) -> None:
+        """Show how many workers keep ending."""
+        self._metrics.workers_unstable.set_function(count)
 
     def count_unread(self, times: int) -> None:
         """Count PROXY headers that were not read."""

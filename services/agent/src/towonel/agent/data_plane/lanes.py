@@ -45,6 +45,7 @@ from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.core.lane_pool import LEAST_IDLE
 from towonel.relay.supervisor import Start as StartProcess
 from towonel.relay.supervisor import exec_python, supervise
+from towonel.relay.worker_monitor import WorkerMonitor
 from towonel.runtime.admin import Health
 from towonel.runtime.dns.resolver import Resolver
 from towonel.tunnel.link import Link
@@ -71,7 +72,7 @@ class Lanes:
         start: first message of each worker, which says how many there are.
         resolver: of the names of origins.
         metrics: count what the workers did.
-        health: says which edges take no lanes.
+        health: says which edges take no lanes, and which workers keep ending.
         origin_log: says what origins do wrong.
         clients: memory of the counts of clients.
         kinds: of lanes, in order of preference; none for no lanes.
@@ -98,6 +99,8 @@ class Lanes:
         self._start = start
         self._metrics = metrics
         self._health = health
+        self._monitor = WorkerMonitor(health, start.workers, are_needed=False)  # streams serve, too
+        metrics.show_unstable(lambda: self._monitor.unstable)
         self._clients = clients
         self._kinds = tuple(kinds)
         self._start_process = start_process or exec_python("-m", "towonel.agent.worker")
@@ -150,6 +153,7 @@ class Lanes:
         """Keep the workers running, once they are wanted."""
         await self._wanted.wait()
         async with asyncio.TaskGroup() as self._tasks, contextlib.AsyncExitStack() as workers:
+            workers.callback(self._monitor.close)
             for link in self.links:
                 supervising = supervise(link, self._start_process, SystemRandom())
                 await workers.enter_async_context(supervising)
@@ -167,6 +171,7 @@ class Lanes:
 
     def feed(self, link: WorkerLink) -> None:
         """Tell a worker that was started all that it needs."""
+        self._monitor.note_start(link.number)
         link.tell(replace(self._start, number=link.number), [self._clients.duplicate()])
         for origins in self._origins.describe():
             link.tell(origins)
@@ -196,6 +201,7 @@ class Lanes:
         self._clients.clear(worker)
         log.error("worker.lost", reason=reason, clients=before - self.active)
         self._metrics.lose_worker(worker)
+        self._monitor.note_end(worker, reason)
         for session_id in self._sessions:
             self._change(session_id, lambda each: each.forget(worker))
 

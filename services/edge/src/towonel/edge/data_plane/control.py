@@ -26,6 +26,8 @@ from towonel.edge.streams.relays import Relays
 from towonel.edge.worker.messages import Message, Settled, Start
 from towonel.relay.supervisor import Start as StartWorker
 from towonel.relay.supervisor import supervise
+from towonel.relay.worker_monitor import WorkerMonitor
+from towonel.runtime.admin import Health
 from towonel.wire.routes import RouteDelta
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -46,6 +48,7 @@ class DataPlane:
         traffic: what is counted for each tenant.
         refusals: writes lines about refused clients.
         access_log: writes lines about clients that have ended, where that is on.
+        health: says whether workers keep ending; while all do, the edge is not ready.
 
     Attributes:
         take_session: takes connections that begin a session over TCP, with address and first bytes.
@@ -67,11 +70,13 @@ class DataPlane:
         traffic: Traffic,
         refusals: Refusals,
         access_log: AccessLogWriter,
+        health: Health,
     ) -> None:
         self.metrics = metrics
         self.traffic = traffic
         self.refusals = refusals
         self.access_log = access_log
+        self._health = health
         self.ready = asyncio.Event()
         self.take_session: TakeSession | None = None
         self._sessions = sessions
@@ -96,7 +101,9 @@ class DataPlane:
     ) -> AsyncGenerator[None]:
         """Run the workers for the time of the block; clients that are left at its end are cut."""
         self._start = start
-        self.links = [WorkerLink(self, number) for number in range(start.workers)]
+        monitor = WorkerMonitor(self._health, start.workers, are_needed=True)
+        self.metrics.workers_unstable.set_function(lambda: monitor.unstable)
+        self.links = [WorkerLink(self, number, monitor) for number in range(start.workers)]
         self._shared = SharedMemory(start)
         self.live.share(self._shared)
         async with (
@@ -104,6 +111,7 @@ class DataPlane:
             asyncio.TaskGroup() as tasks,
             contextlib.AsyncExitStack() as workers,
         ):
+            shared.callback(monitor.close)
             shared.callback(self._shared.close)
             shared.callback(self._feed.close)
             self._tasks = tasks
@@ -212,8 +220,7 @@ class DataPlane:
         """Let workers take what waits for them, and accept no more."""
         self._is_draining = True
         for link in self.links:
-            if link.is_ready:
-                link.drain()
+            link.drain()
         await self._wait_drain(lambda link: link.draining is not None)
         waiting = [sock for bound in self.clients for sock in take_waiting(bound)]
         for bound in self.lanes:

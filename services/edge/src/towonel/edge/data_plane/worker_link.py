@@ -3,16 +3,13 @@
 import os
 import socket
 from collections.abc import Callable, Collection, Sequence
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, override
 
 import structlog
 
-from towonel.edge.core.access_log import AccessRecord
+from towonel.edge.data_plane.client_messages import to_client, to_record
 from towonel.edge.data_plane.route_feed import RouteReader
 from towonel.edge.metrics import Metrics
-from towonel.edge.streams.clients import HandedOverClient
-from towonel.edge.streams.refusals import ClientRecord
 from towonel.edge.worker.acceptor import PAUSE_S
 from towonel.edge.worker.codec import decode, encode
 from towonel.edge.worker.messages import (
@@ -35,11 +32,10 @@ from towonel.edge.worker.messages import (
 )
 from towonel.relay.channel import ChannelMessage
 from towonel.relay.supervisor import Control, Worker
+from towonel.relay.worker_monitor import WorkerMonitor
 from towonel.runtime.log_limit import LogLimit
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.ids import TenantId
-from towonel.wire.names import Hostname
-from towonel.wire.proxy import Address
 
 if TYPE_CHECKING:
     from towonel.edge.data_plane.control import DataPlane
@@ -53,6 +49,7 @@ class WorkerLink(Control, RouteReader):
     Args:
         plane: of all workers.
         number: of this one, from 0.
+        monitor: is told of its starts and ends.
 
     Attributes:
         is_ready: whether the worker has all that it needs to serve clients.
@@ -60,13 +57,15 @@ class WorkerLink(Control, RouteReader):
         active: clients that it has.
     """
 
-    def __init__(self, plane: "DataPlane", number: int) -> None:
+    def __init__(self, plane: "DataPlane", number: int, monitor: WorkerMonitor) -> None:
         self._plane = plane
+        self._monitor = monitor
         self.number = number
         self._given = 0  # clients that the worker was sent
         self._worker: Worker | None = None
         self._accept_failures = LogLimit()
         self._has_table = self._has_answered = False
+        self._is_draining = False
         self._tenants: dict[TenantId, int] = {}  # clients now, of those that have some
         self.draining: Draining | None = None
         self.active = 0
@@ -106,23 +105,34 @@ class WorkerLink(Control, RouteReader):
     def accept(self, sockets: Sequence[socket.socket]) -> None:
         """Let the worker serve connections that were accepted here."""
         for sock in sockets:
-            self._given += 1
-            self.send(Accepted(), [sock.detach()])
+            self._give(Accepted(), sock.detach())
 
     def take(self, client: ClientMoved, descriptor: int) -> None:
         """Let the worker serve a client that was accepted by another one."""
-        self._given += 1
-        self.send(client, [descriptor])
+        self._give(client, descriptor)
+
+    def _give(self, message: Message, descriptor: int) -> None:
+        self._given += self._worker is not None
+        self.send(message, [descriptor])
 
     def drain(self) -> None:
-        """Let the worker accept no more, and say when its clients have ended."""
-        self.send(Drain())
+        """Let the worker accept no more, and say when its clients have ended; without one, none has any."""
+        self._is_draining = True
+        if self._worker is None:
+            self._end_drain()
+        elif self.is_ready:
+            self.send(Drain())
+
+    def _end_drain(self) -> None:
+        self.draining = Draining(0, 0)
+        self._plane.drain_changed.set()
 
     # Of its supervisor.
 
     @override
     def on_started(self, worker: Worker) -> None:
         self._worker = worker
+        self._monitor.note_start(self.number)
         self._plane.feed_state(self)
 
     @override
@@ -144,6 +154,7 @@ class WorkerLink(Control, RouteReader):
         metrics, traffic = self._plane.metrics, self._plane.traffic
         metrics.worker_restarts.inc()
         log.error("worker.lost", reason=reason, clients=self.active)
+        self._monitor.note_end(self.number, reason)
         self._worker = None
         self._has_table = self._has_answered = False
         self._given = 0
@@ -153,9 +164,8 @@ class WorkerLink(Control, RouteReader):
         self.active, self.lanes = 0, (0, 0, 0)
         self.wanted.clear()
         self._plane.sum_up()
-        if self.draining is not None:
-            self.draining = Draining(0, 0)
-            self._plane.drain_changed.set()
+        if self._is_draining:
+            self._end_drain()
 
     def _act(self, message: Message, descriptors: tuple[int, ...]) -> None:
         match message:
@@ -192,7 +202,7 @@ class WorkerLink(Control, RouteReader):
                 self._plane.access_log.write_all(message.lines, message.dropped)
             case Refused():
                 self._plane.refusals.log(
-                    _to_record(message), Code(message.code), message.detail, message.count
+                    to_record(message), Code(message.code), message.detail, message.count
                 )
             case Crashed():
                 log.error("client.crashed", traceback=message.traceback)
@@ -203,7 +213,7 @@ class WorkerLink(Control, RouteReader):
 
     def _take(self, message: ClientHandedOver | SessionOffered, descriptor: int) -> None:
         if isinstance(message, ClientHandedOver):
-            self._plane.serve(_to_client(message, descriptor), self._end_of(message.token))
+            self._plane.serve(to_client(message, descriptor), self._end_of(message.token))
         elif self._plane.take_session is None:
             os.close(descriptor)
         else:
@@ -259,40 +269,3 @@ def _count_metrics(metrics: Metrics, counters: Counters) -> None:
     ):
         for code, count in counts:
             metric.labels(Code(code).word).inc(count)
-
-
-def _to_client(message: ClientHandedOver, descriptor: int) -> HandedOverClient:
-    sock = socket.socket(fileno=descriptor)
-    sock.setblocking(False)
-    return HandedOverClient(
-        sock,
-        _to_address(message.source),
-        _to_address(message.destination),
-        Hostname(message.server_name),
-        message.first,
-        None if message.trace is None else _to_access_record(message, *message.trace),
-    )
-
-
-def _to_access_record(
-    client: ClientHandedOver, trace_id: bytes, began_at: float, hello_at: float
-) -> AccessRecord:
-    record = AccessRecord(trace_id, began_at)
-    record.hello_at = hello_at
-    host, port = client.source
-    record.peer, record.hostname = (host, port), client.server_name
-    return record
-
-
-def _to_record(refused: Refused) -> ClientRecord:
-    return ClientRecord(
-        None if refused.peer is None else _to_address(refused.peer),
-        refused.hostname,
-        None if refused.tenant_id is None else refused.tenant_id.hex(),
-        refused.service,
-    )
-
-
-def _to_address(name: tuple[str, int]) -> Address:
-    host, port = name
-    return Address(ip_address(host), port)

@@ -54,6 +54,7 @@ class LiveEdge:
     sessions: int
     traffic: Traffic
     worker_restarts: int = 0
+    workers_unstable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,9 @@ def is_fresh(reported_at_ms: int, now_ms: int) -> bool:
 
 
 def _edge(report: EdgeReport) -> LiveEdge:
-    return LiveEdge(report.sessions_active, _sum([report]), report.worker_restarts)
+    return LiveEdge(
+        report.sessions_active, _sum([report]), report.worker_restarts, report.workers_unstable
+    )
 
 
 def _by_agent(sessions: Iterable[_EdgeSession]) -> dict[bytes, list[_EdgeSession]]:
