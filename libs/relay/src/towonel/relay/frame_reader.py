@@ -68,34 +68,38 @@ class FrameReader(FrameWriter):
             self.on_clear()
         if events & READABLE:
             self.readable = True
-            self.on_readable()
+            if not self.queued:
+                self.on_readable()
 
     @override
     def on_readable(self) -> None:
-        while self.readable and not self.closed:
-            connection = self.connection
-            if connection is not None and not connection.clear and not connection.broken:
+        """Read once: what there is beyond that gets a turn, as that of all other lanes."""
+        if not self.readable or self.closed:
+            return
+        connection = self.connection
+        if connection is not None and not connection.broken:
+            if not connection.clear:
                 return
-            if self._left >= SPLICE_BYTES and connection is not None:
+            if self._left >= SPLICE_BYTES:
                 self.loop.queue(self)
                 return
-            self._receive()
+        if self._receive():
+            self.loop.queue(self)
 
     @override
     def take_turn(self) -> bool:
-        connection = self.connection
-        if self.closed or not self.readable or self._must_wait():
+        if not self.readable or self.closed:
             return False
-        if connection is None or connection.broken or self._left < SPLICE_BYTES:
-            self.on_readable()
-            return False
-        return self._splice(connection)
-
-    def _must_wait(self) -> bool:
         connection = self.connection
-        return connection is not None and not connection.clear and not connection.broken
+        if connection is not None and not connection.broken:
+            if not connection.clear:
+                return False
+            if self._left >= SPLICE_BYTES:
+                return self._splice(connection)
+        return self._receive()
 
-    def _receive(self) -> None:
+    def _receive(self) -> bool:
+        """Read once, and return whether there may be more."""
         inbox, begun = self.memory.inbox_view, len(self._partial)
         room = inbox
         if begun:
@@ -105,22 +109,22 @@ class FrameReader(FrameWriter):
             count = self.sock.recv_into(room)
         except BlockingIOError:
             self.readable = False
-            return
+            return False
         except OSError:
             count = 0
         if not count:
             self.lose(Code.SESSION_LOST)
-            return
+            return False
         self._partial = b""
         self.readable = self.hung_up or begun + count == BUFFER_BYTES
         if self.readable:
             self.bound_kernel_memory()
-        if not begun and self._deliver_frame(inbox, count):
-            return
-        try:
-            self._parse(inbox, begun + count)
-        except TowonelError as error:
-            self.lose(error.code)
+        if begun or not self._deliver_frame(inbox, count):
+            try:
+                self._parse(inbox, begun + count)
+            except TowonelError as error:
+                self.lose(error.code)
+        return self.readable and not self.closed
 
     def _deliver_frame(self, data: memoryview, end: int) -> bool:
         """Deliver one whole DATA frame, if that is all there is: a short message."""
@@ -137,8 +141,7 @@ class FrameReader(FrameWriter):
         pipes = self.memory.pipes
         pipe = pipes.borrow()
         if pipe is None:
-            self._receive()
-            return self.readable
+            return self._receive()
         try:
             most = min(self._left, pipe.size)
             count = os.splice(self.descriptor, pipe.writer, most, flags=SPLICE_FLAGS)

@@ -6,10 +6,10 @@ the end is not `clear`, and whoever feeds it waits; so it is at most one buffer 
 
 import os
 import socket
-from typing import Final, override
+from typing import Final
 
 from towonel.relay.core.stall import INFO_BYTES, StallDetector
-from towonel.relay.loop import BROKEN, ENDED, READABLE, WRITABLE, Handler, Loop
+from towonel.relay.loop import Handler, Loop
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import Pipe
 from towonel.relay.sockets import bound_receive_buffer
@@ -50,17 +50,6 @@ class SocketEnd(Handler):
         self.clear = True
         self.broken = False
         self._held = b""
-
-    @override
-    def on_ready(self, events: int) -> None:
-        if events & ENDED:
-            self.hung_up = True
-            self.ended_well = self.ended_well or not events & BROKEN
-        if events & WRITABLE and not self.clear and not self.broken and self.flush():
-            self.on_clear()
-        if events & READABLE:
-            self.readable = True
-            self.on_readable()
 
     def on_readable(self) -> None:
         """Read what there is, or leave it while it cannot be passed on."""

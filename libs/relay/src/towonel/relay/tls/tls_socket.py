@@ -60,7 +60,7 @@ class TlsSocket(socket.socket):
         )
         self._unsent = b""  # records
         self._encrypted = 0  # bytes of the next `send` that are among them
-        self._drained = False  # whether the kernel had no more at the last read
+        self._drained = False  # whether the kernel had no more, in the `recv_into` of now
 
     @property
     def certificate(self) -> bytes | None:
@@ -108,6 +108,7 @@ class TlsSocket(socket.socket):
         """
         view = memoryview(buffer)
         room, got, idle_bytes = len(view), 0, 0
+        self._drained = False  # more may have come since, of which nobody is told again
         while got < room:
             if self._incoming.pending or self._tls.pending():
                 count = self._decrypt(view[got:])
