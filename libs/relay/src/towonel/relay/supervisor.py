@@ -229,23 +229,36 @@ async def _run_forever(
 
 async def _run_one(control: Control, start: Start, timing: SupervisorTiming) -> str:
     """Start a worker, wait until it is lost and its process has ended, and return why it was."""
-    channel, other = Channel.pair()
-    with contextlib.closing(channel):
-        with other:
-            try:
-                process = await start(other)
-            except OSError as error:
-                return f"cannot be started: {error}"
-        try:
-            worker = Worker(channel, process, control, timing)
-            control.on_started(worker)
-            reason = await worker.run()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_EXIT_S):
-                    await process.wait()
-        finally:
-            channel.close()
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            code = await asyncio.shield(process.wait())
+    try:
+        channel, process = await _start_process(start)
+    except OSError as error:
+        return f"cannot be started: {error}"
+    try:
+        reason = await _serve(control, Worker(channel, process, control, timing))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_EXIT_S):
+                await process.wait()
+    finally:
+        channel.close()
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        code = await asyncio.shield(process.wait())
     return f"{reason}; exit code {code}"
+
+
+async def _start_process(start: Start) -> tuple[Channel, WorkerProcess]:
+    channel, other = Channel.pair()
+    with other:
+        try:
+            return channel, await start(other)
+        except BaseException:
+            channel.close()
+            raise
+
+
+async def _serve(control: Control, worker: Worker) -> str:
+    try:
+        control.on_started(worker)
+    except OSError as error:  # most often no descriptor is left for what goes with the state
+        return f"cannot be told the state: {error}"
+    return await worker.run()
