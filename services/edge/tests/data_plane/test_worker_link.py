@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import override
 
+import pytest
 from structlog.testing import capture_logs
 from support.clients import alert_of, client_hello
 from support.descriptors import use_up_descriptors
@@ -19,6 +20,9 @@ from towonel.edge.core.route_table import RouteTable
 from towonel.edge.data_plane.start import START_WORKER
 from towonel.edge.streams.upstream import ClientConnection, Upstream
 from towonel.edge.worker.acceptor import PAUSE_S
+from towonel.edge.worker.codec import encode
+from towonel.edge.worker.messages import ClientHandedOver, Draining, Ready
+from towonel.relay.channel import Channel
 from towonel.relay.supervisor import WorkerProcess
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.sockets import SocketPipe
@@ -111,6 +115,76 @@ async def test_a_worker_that_is_killed_is_replaced_and_clients_on_streams_stay(
         writer.close()
 
     assert counted("worker_restarts_total") == 1
+
+
+async def test_a_drain_does_not_wait_for_a_worker_that_cannot_be_replaced(
+    front: StartFront, counted: Counted
+) -> None:
+    async def start(channel: socket.socket) -> WorkerProcess:
+        if workers.pids:
+            raise OSError("no memory")
+        return await workers.start(channel)
+
+    workers = Killable()
+    async with front(table(), Direct(), start_worker=start) as edge:
+        os.kill(workers.pids[0], signal.SIGKILL)
+        await until(lambda: counted("worker_restarts_total") >= 1)
+        with socket.create_connection(("127.0.0.1", edge.port)) as waiting:
+            async with asyncio.timeout(5):
+                await edge.drain()
+            with pytest.raises(ConnectionResetError):
+                waiting.recv(1)
+
+
+class Endless(Upstream):
+    """Upstream that never opens a pipe."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    @override
+    async def open(self, client: ClientConnection) -> Pipe:
+        self.asked.set()
+        return await asyncio.Future[Pipe]()
+
+
+class Scripted:
+    """Two workers: while the second one exits, the first hands a client over."""
+
+    pid = 0
+
+    def __init__(self, upstream: Endless) -> None:
+        self.channels: list[Channel] = []
+        self._upstream = upstream
+
+    async def start(self, channel: socket.socket) -> WorkerProcess:
+        self.channels.append(Channel(channel.dup()))
+        self.channels[-1].send(*encode(Ready()))
+        return self
+
+    def kill(self) -> None:
+        pass
+
+    async def wait(self) -> int:
+        if not self._upstream.asked.is_set():
+            address = ("127.0.0.1", 1)
+            message = ClientHandedOver(1, address, address, NAME, b"")
+            self.channels[0].send(*encode(message), [socket.socket().detach()])
+            await self._upstream.asked.wait()
+        return 0
+
+
+async def test_a_client_that_comes_while_workers_end_is_cut_as_well(front: StartFront) -> None:
+    upstream = Endless()
+    workers = Scripted(upstream)
+    async with asyncio.timeout(10):
+        async with front(table(), upstream, start_worker=workers.start, workers=2) as edge:
+            for link in edge.plane.links:
+                link.draining = Draining(0, 0)
+
+    assert upstream.asked.is_set()
+    for channel in workers.channels:
+        channel.close()
 
 
 async def test_a_table_that_fills_many_messages_reaches_a_worker_whole(

@@ -51,6 +51,7 @@ class DataPlane:
         clients, lanes: sockets that listen.
         links: to its workers.
         live: what workers are told of sessions.
+        is_draining: whether no client is accepted any more.
         drain_changed: set where it is to be looked again how far a drain is.
         ready: set while every worker has what it needs to serve clients.
     """
@@ -83,7 +84,7 @@ class DataPlane:
         self.lanes: list[socket.socket] = []
         self._tasks: asyncio.TaskGroup | None = None
         self._serving: set[asyncio.Task[None]] = set()
-        self._is_draining = False
+        self.is_draining = False
         self.drain_changed = asyncio.Event()
         self.live = sessions.observer = SessionFeed(self.tell, self._forget)
 
@@ -104,15 +105,13 @@ class DataPlane:
             shared.callback(self._shared.close)
             shared.callback(self._feed.close)
             self._tasks = tasks
-            feeding = tasks.create_task(self._feed.run())
+            self._serving.add(tasks.create_task(self._feed.run()))
+            workers.callback(
+                self._cut
+            )  # after the last worker, which hands clients over to its end
             for link in self.links:
                 await workers.enter_async_context(supervise(link, start_worker, rng))
-            try:
-                yield
-            finally:
-                feeding.cancel()
-                for task in self._serving:
-                    task.cancel()
+            yield
 
     def listen(self, clients: Iterable[socket.socket], lanes: Iterable[socket.socket] = ()) -> None:
         """Listen on bound sockets, which are owned by this from now on, and let workers accept."""
@@ -140,7 +139,7 @@ class DataPlane:
         """Let a worker accept once it has what it needs."""
         if not link.is_ready:
             return
-        if self._is_draining:
+        if self.is_draining:
             link.drain()
         else:
             self._let_listen(link)
@@ -203,10 +202,9 @@ class DataPlane:
 
     async def stop_accepting(self) -> None:
         """Let workers take what waits for them, and accept no more."""
-        self._is_draining = True
+        self.is_draining = True
         for link in self.links:
-            if link.is_ready:
-                link.drain()
+            link.drain()
         await self._wait_drain(lambda link: link.draining is not None)
         waiting = [sock for bound in self.clients for sock in take_waiting(bound)]
         for bound in self.lanes:
@@ -227,6 +225,10 @@ class DataPlane:
     async def wait_idle(self) -> None:
         """Wait until the last client has ended."""
         await self._wait_drain(lambda link: link.is_idle)
+
+    def _cut(self) -> None:
+        for task in self._serving:
+            task.cancel()
 
     def close(self) -> None:
         """Close the listening sockets."""

@@ -105,17 +105,22 @@ class WorkerLink(Control, RouteReader):
     def accept(self, sockets: Sequence[socket.socket]) -> None:
         """Let the worker serve connections that were accepted here."""
         for sock in sockets:
-            self._given += 1
-            self.send(Accepted(), [sock.detach()])
+            self._give(Accepted(), sock.detach())
 
     def take(self, client: ClientMoved, descriptor: int) -> None:
         """Let the worker serve a client that was accepted by another one."""
-        self._given += 1
-        self.send(client, [descriptor])
+        self._give(client, descriptor)
 
     def drain(self) -> None:
-        """Let the worker accept no more, and say when its clients have ended."""
-        self.send(Drain())
+        """Let the worker accept no more, and say when its clients have ended; one that starts has none."""
+        if self.is_ready:
+            self.send(Drain())
+        else:
+            self.draining = Draining(0, 0)
+
+    def _give(self, message: Message, descriptor: int) -> None:
+        self._given += self._worker is not None
+        self.send(message, [descriptor])
 
     # Of its supervisor.
 
@@ -152,7 +157,7 @@ class WorkerLink(Control, RouteReader):
         self.active, self.lanes = 0, (0, 0, 0)
         self.wanted.clear()
         self._plane.sum_up()
-        if self.draining is not None:
+        if self._plane.is_draining:
             self.draining = Draining(0, 0)
             self._plane.drain_changed.set()
 
