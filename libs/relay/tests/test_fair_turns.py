@@ -2,13 +2,11 @@
 
 import select
 import socket
-import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, override
 
 import pytest
-from support.lane_peers import LanePeer, dial_lane_on
-from support.relay import ABORT, WAIT_S, ClientUse, ConnectionLog, Relay, tcp_pair
+from support.relay import ConnectionLog, tcp_pair
 
 from towonel.relay.connection import Connection
 from towonel.relay.core.lane_state import LaneState
@@ -18,7 +16,7 @@ from towonel.relay.memory import BUFFER_BYTES, Memory
 from towonel.relay.pipes import PipePool
 from towonel.wire import lanes
 from towonel.wire.errors import Code
-from towonel.wire.lanes import MAX_DATA_BYTES, FrameType
+from towonel.wire.lanes import FrameType
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -99,48 +97,3 @@ def test_a_connection_that_waits_for_its_turn_is_not_read_before(loop: Loop) -> 
         connection.finish(Code.NORMAL)
         lane.close()
     memory.pipes.close()
-
-
-@pytest.fixture
-def relay() -> Iterator[Relay]:
-    relay = Relay(lanes=0)
-    yield relay
-    relay.close()
-
-
-def admit_one_that_reads_nothing(relay: Relay) -> LanePeer:
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.settimeout(WAIT_S)
-    sock.connect(relay.edge.acceptor.address)
-    peer = dial_lane_on(sock)
-    relay.wait(lambda: len(relay.edge.session.idle) == 1)
-    return peer
-
-
-def fill(client: socket.socket, relay: Relay) -> None:
-    """Send until nothing more fits between a client and a lane that is not read."""
-    client.setblocking(False)
-    quiet = 0
-    while quiet < 20:
-        try:
-            client.send(bytes(65536))
-            quiet = 0
-        except BlockingIOError:
-            quiet += relay.calls.call(lambda: not relay.edge.lane.clear)
-            threading.Event().wait(0.005)
-
-
-def test_bytes_for_a_client_that_is_gone_are_dropped_while_its_own_still_wait(relay: Relay) -> None:
-    peer, (client, at_edge) = admit_one_that_reads_nothing(relay), tcp_pair()
-    use = ClientUse(relay.edge, at_edge)
-    relay.calls.call(lambda: relay.edge.session.open(b"\x00hello", use, repeatable=False))
-    peer.sock.sendall(lanes.encode_head(FrameType.ACCEPT, 1, 0))
-    fill(client, relay)
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
-    client.close()
-    peer.sock.sendall(lanes.encode_head(FrameType.DATA, 1, MAX_DATA_BYTES) + bytes(MAX_DATA_BYTES))
-    peer.sock.sendall(lanes.encode_head(FrameType.ACCEPT, 1, 0))  # once all of it is read
-
-    relay.wait(lambda: relay.edge.lanes.lost == {Code.UNEXPECTED_MESSAGE: 1})
-    peer.sock.close()

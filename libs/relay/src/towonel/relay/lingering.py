@@ -5,11 +5,8 @@ not read. So the socket's bytes are ended first, and it is reset once its peer h
 nothing more for a while; what comes from it meanwhile is dropped.
 """
 
-import fcntl
 import socket
 import struct
-import sys
-import termios
 from typing import Final
 
 from towonel.relay.loop import Loop
@@ -94,8 +91,7 @@ class LingeringEnd(SocketEnd):
 
     def check_progress(self) -> None:
         """Reset the socket, unless its peer has taken some of what is left since the last time."""
-        waiting = fcntl.ioctl(self.descriptor, termios.TIOCOUTQ, bytes(4))
-        left = int.from_bytes(waiting, sys.byteorder) + self.pending_bytes
+        left = self.count_unsent()
         if left and left != self._left:
             self._left = left
             self.loop.wheel.arm(self, self._linger_s)

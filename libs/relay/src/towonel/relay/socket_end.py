@@ -4,8 +4,11 @@ Output is what the socket did not take at once: bytes, and then what is in a pip
 the end is not `clear`, and whoever feeds it waits; so it is at most one buffer and one pipe.
 """
 
+import fcntl
 import os
 import socket
+import sys
+import termios
 from typing import Final
 
 from towonel.relay.core.stall import INFO_BYTES, StallDetector
@@ -119,6 +122,11 @@ class SocketEnd(Handler):
     def pending_bytes(self) -> int:
         """Bytes of pending output."""
         return len(self._held) + (self._pipe_bytes if self._pipe is not None else 0)
+
+    def count_unsent(self) -> int:
+        """Return the bytes of pending output, and of the kernel's that the peer has not acknowledged."""
+        waiting = fcntl.ioctl(self.descriptor, termios.TIOCOUTQ, bytes(4))
+        return int.from_bytes(waiting, sys.byteorder) + self.pending_bytes
 
     def break_off(self) -> None:
         """Drop pending output: the socket takes no more."""
