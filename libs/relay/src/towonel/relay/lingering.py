@@ -6,16 +6,15 @@ nothing more for a while; what comes from it meanwhile is dropped.
 """
 
 import socket
-import struct
 from typing import Final
 
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
 from towonel.relay.socket_end import SocketEnd
+from towonel.relay.sockets import end_on_close
 from towonel.wire.errors import Code
 
 LINGER_S: Final = 2.0
-LINGER_OFF: Final = struct.pack("ii", 0, 0)
 _DISCARDS: Final = 8  # reads at a time
 
 
@@ -65,7 +64,7 @@ class LingeringEnd(SocketEnd):
 
     def close_in_order(self) -> None:
         """Close the socket by an end of its bytes, which the kernel delivers."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
+        end_on_close(self.sock)
         self.finish(self.code)
 
     def discard(self) -> None:

@@ -1,16 +1,12 @@
 """Sockets that clients connect to: bound by control, and shared by its workers."""
 
 import socket
-import struct
 from typing import Final
 
+from towonel.relay.sockets import tune
 from towonel.runtime.sockets import accept_waiting
-from towonel.tunnel.tcp_keepalive import keep_alive
 
-# A worker that dies must not look like the end of an answer: what it leaves behind is reset.
-_LINGER_RESET: Final = struct.pack("ii", 1, 0)
 BACKLOG: Final = 1024  # connections the kernel keeps while workers are busy; somaxconn caps it
-_UNSENT_BYTES: Final = 256 * 1024  # of one client that wait in the kernel before more is taken
 
 
 def bind_socket(host: str, port: int) -> socket.socket:
@@ -28,10 +24,9 @@ def bind_socket(host: str, port: int) -> socket.socket:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
-        keep_alive(sock)
+        tune(
+            sock
+        )  # a worker that dies must not look like the end of an answer: its clients are reset
         if host == "::":
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         sock.bind((host, port))

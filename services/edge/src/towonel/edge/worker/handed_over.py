@@ -1,16 +1,15 @@
 """Clients that a worker has handed over to control, and counts until they have ended there."""
 
 import contextlib
-import socket
 
 from towonel.edge.core.admission import Admission, Ticket
 from towonel.edge.core.shared_clients import SharedClients
 from towonel.edge.worker.clients import Client
 from towonel.edge.worker.counters import WorkerCounters
 from towonel.edge.worker.messages import ClientHandedOver, SessionOffered
-from towonel.edge.worker.refusals import LINGER_OFF
 from towonel.edge.worker.reports import Sender
 from towonel.relay.loop import Loop
+from towonel.relay.sockets import end_on_close
 
 
 class HandedOver:
@@ -75,7 +74,7 @@ class HandedOver:
         self._admission.release(client.ticket)
         self._counters.active -= 1
         with contextlib.suppress(OSError):
-            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
+            end_on_close(client.sock)
         source = str(client.source.ip), client.source.port
         self._send(SessionOffered(source, client.data), (client.sock.detach(),))
 
