@@ -12,7 +12,7 @@ from support.relay import tcp_pair
 from support.tls_lanes import hello_of_a_lane
 
 from towonel.edge.worker.clients import FREE_READS
-from towonel.edge.worker.messages import Message, Refused, Start
+from towonel.edge.worker.messages import Message, Refused, SessionAdmitted, Start
 from towonel.edge.worker.service import ClientService
 from towonel.relay.core.deadlines import TICK_S
 from towonel.relay.loop import Loop
@@ -20,7 +20,10 @@ from towonel.relay.memory import Memory
 from towonel.relay.pipes import PipePool
 from towonel.wire import proxy
 from towonel.wire.errors import Code
+from towonel.wire.ids import TenantId
 from towonel.wire.lane_admission import HELLO_BYTES, MAGIC
+from towonel.wire.names import ServiceKind
+from towonel.wire.routes import Route, RouteDelta
 
 
 @dataclass
@@ -153,3 +156,17 @@ def test_a_refused_client_is_closed_although_it_never_reads(served: Served) -> N
         served.pass_ticks(1)
 
     assert served.client.recv(99) == b""
+
+
+def test_an_orphan_hands_no_client_over(served: Served) -> None:
+    service, tenant = served.service, TenantId(b"t" * 32)
+    route = Route(ServiceKind.HTTPS, "a.eu", tenant)
+    service.table.apply(RouteDelta(1, snapshot=True, routes=(route,)))
+    service.sessions.add(SessionAdmitted(b"s" * 16, tenant, b"", 0.01))
+    service.sessions.add_services(b"s" * 16, [str(route.service)])
+    service.is_orphan = True
+    served.client.sendall(client_hello("a.eu"))
+
+    (refused,) = served.refused()
+    assert refused.code == Code.DRAINING
+    assert service.counters.active == 0

@@ -162,6 +162,9 @@ class Opener:
             self._service.refuse(client, Unavailable(Code.OVERLOADED, "clients without a lane"))
 
     def _hand_over(self, client: Client, *, has_lanes: bool) -> None:
+        if self._service.is_orphan:
+            self._service.refuse(client, Unavailable(Code.DRAINING, "control is gone"))
+            return
         self._service.take_out(client)
         self._service.handed_over.give(client, has_lanes=has_lanes)
 
