@@ -117,6 +117,28 @@ async def test_a_worker_that_is_killed_is_replaced_and_clients_on_streams_stay(
     assert counted("worker_restarts_total") == 1
 
 
+async def test_what_a_worker_counted_is_forgotten_as_soon_as_it_is_lost(
+    front: StartFront, counted: Counted
+) -> None:
+    async def start(channel: socket.socket) -> WorkerProcess:
+        if len(workers.pids) == 2:
+            raise OSError("no memory")
+        return await workers.start(channel)
+
+    workers = Killable()
+    async with front(table(), Endless(), start_worker=start, workers=2) as edge:
+        shared = edge.plane._shared
+        assert shared is not None
+        with socket.create_connection(("127.0.0.1", edge.port)) as client:
+            client.sendall(client_hello(NAME))
+            await until(lambda: any(map(any, shared._rows)))
+            for pid in workers.pids:
+                os.kill(pid, signal.SIGKILL)
+            await until(lambda: counted("worker_restarts_total") >= 2)
+
+            assert not any(map(any, shared._rows))
+
+
 async def test_a_drain_does_not_wait_for_a_worker_that_cannot_be_replaced(
     front: StartFront, counted: Counted
 ) -> None:

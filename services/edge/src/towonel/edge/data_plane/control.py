@@ -128,7 +128,6 @@ class DataPlane:
         """Send a worker that has started all that it needs."""
         assert self._start is not None, "workers run"
         assert self._shared is not None, "workers run"
-        self._shared.clear(link.number)
         link.send(replace(self._start, number=link.number), [self._shared.duplicate()])
         for session in self._sessions.all():
             for message in self.live.describe(session):
@@ -190,6 +189,11 @@ class DataPlane:
         session = self.live.sessions.get(session_id)
         if session is not None:
             session.want_lanes(sum(link.wanted.get(session_id, 0) for link in self.links))
+
+    def forget_counts(self, link: WorkerLink) -> None:
+        """Forget what a worker counted that is gone, so that its clients are in nobody's way."""
+        assert self._shared is not None, "workers run"
+        self._shared.clear(link.number)
 
     def sum_up(self) -> None:
         """Set the metrics that are sums over the workers."""

@@ -156,6 +156,7 @@ class WorkerLink(Control, RouteReader):
         self._tenants.clear()
         self.active, self.lanes = 0, (0, 0, 0)
         self.wanted.clear()
+        self._plane.forget_counts(self)
         self._plane.sum_up()
         if self._plane.is_draining:
             self.draining = Draining(0, 0)
