@@ -2,6 +2,7 @@
 
 import select
 import socket
+from array import array
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, override
 
@@ -9,7 +10,9 @@ import pytest
 from support.relay import ConnectionLog, tcp_pair
 
 from towonel.relay.connection import Connection
+from towonel.relay.core.lane_counts import LaneCounts, count_columns, sum_lanes
 from towonel.relay.core.lane_state import LaneState
+from towonel.relay.edge_lanes import EdgeLanes, EdgeLanesOwner, LaneSession
 from towonel.relay.lane import Lane
 from towonel.relay.loop import Handler, Loop
 from towonel.relay.memory import BUFFER_BYTES, Memory
@@ -73,6 +76,50 @@ def test_a_lane_that_never_runs_dry_is_read_in_turns(loop: Loop) -> None:
     assert lane.queued
     with endless, other:
         loop.forget(lane.descriptor)
+
+
+class Clock:
+    """Clock that goes on by so much with each look that there is one turn at a time."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        self.now += 0.001
+        return self.now
+
+
+def test_pools_of_many_sessions_are_looked_at_in_turns() -> None:
+    clock, bulk, sessions = Clock(), Bulk(), 1000
+    loop, row = Loop(clock), memoryview(array("I", bytes(4 * count_columns(sessions))))
+    counts = LaneCounts([row], 0)
+    lanes = EdgeLanes(
+        loop,
+        Memory(PipePool(0)),
+        WantedNothing(),
+        edge_id=b"",
+        certificate_hash=b"",
+        counts=counts,
+    )
+    for number in range(sessions):
+        lanes.add_session(number.to_bytes(16), b"", 0.01, slot=number)
+    loop.queue(bulk)
+    clock.now += 2.0
+    loop.run_once()
+    first = [sum_lanes([row], slot).wanted for slot in range(sessions)]
+    while not all(sum_lanes([row], slot).wanted for slot in range(sessions)):
+        loop.run_once()
+
+    assert sum(map(bool, first)) < 100
+    assert bulk.turns >= 10
+    loop.close()
+
+
+class WantedNothing(EdgeLanesOwner):
+    """Owner of lanes that tells no agent."""
+
+    @override
+    def on_wanted(self, session: LaneSession) -> None:
+        pass
 
 
 def test_a_connection_that_waits_for_its_turn_is_not_read_before(loop: Loop) -> None:

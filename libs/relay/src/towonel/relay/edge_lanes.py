@@ -16,11 +16,10 @@ from typing import Final, override
 
 from towonel.identity.lanes import LaneSeal
 from towonel.relay.admission.half_open import Admitter, HalfOpenLane, send_refusal
-from towonel.relay.core.deadlines import Timed
 from towonel.relay.core.lane_counts import NO_SLOT, LaneCounts
 from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.core.lane_pool import LanePool
-from towonel.relay.loop import Loop, TurnGroup
+from towonel.relay.loop import Handler, Loop, TurnGroup
 from towonel.relay.memory import Memory
 from towonel.relay.sessions.edge import LaneSession, SessionOwner
 from towonel.relay.sessions.edge_lane import EdgeLane, LaneUse
@@ -33,6 +32,7 @@ __all__ = ["EdgeLane", "EdgeLanes", "EdgeLanesOwner", "LaneSession", "LaneUse", 
 MAX_HALF_OPEN: Final = 256
 ADMISSION_S: Final = 5.0
 _UPDATE_S: Final = 1.0
+_UPDATED_AT_ONCE: Final = 32  # sessions: up to a millisecond, where there are several workers
 
 
 class EdgeLanesOwner:
@@ -99,7 +99,7 @@ class EdgeLanes(Admitter, SessionOwner):
         self.counts = counts or LaneCounts([memoryview(array("I", [0]))], 0)
         self._admission_s = admission_s
         self._max_half_open = max_half_open
-        self._update = _Update(self)
+        self._update = _Update(self, loop)
 
     def add_session(
         self,
@@ -245,16 +245,12 @@ class EdgeLanes(Admitter, SessionOwner):
     def on_lane_lost(self, session: LaneSession, code: Code) -> None:
         self._count(self.lost, code)
 
-    def update_pools(self) -> None:
-        """Look at the demand of all sessions, and close what they do not want any more."""
-        now = self._loop.wheel.now
-        for session in list(self.sessions.values()):
-            if not session.going_away:
-                self.on_demand(session)
-                session.close_idle(self._count_surplus(session, now))
-                session.put_counts()
-        if self.sessions:
-            self._loop.wheel.arm(self._update, _UPDATE_S)
+    def update_pool(self, session: LaneSession) -> None:
+        """Look at the demand of a session, and close what it does not want any more."""
+        if not session.going_away:
+            self.on_demand(session)
+            session.close_idle(self._count_surplus(session, self._loop.wheel.now))
+            session.put_counts()
 
     def _count_surplus(self, session: LaneSession, now: float) -> int:
         elsewhere = self.counts.sum_elsewhere(session.slot).wanted
@@ -272,12 +268,24 @@ class EdgeLanes(Admitter, SessionOwner):
         counts[code] = counts.get(code, 0) + 1
 
 
-class _Update(Timed):
-    """Timer of the pools."""
+class _Update(Handler):
+    """Update of all pools each second, of a few in a turn: there may be thousands."""
 
-    def __init__(self, lanes: EdgeLanes) -> None:
+    def __init__(self, lanes: EdgeLanes, loop: Loop) -> None:
         self._lanes = lanes
+        self._loop = loop
+        self._left: list[LaneSession] = []
 
     @override
     def expire(self) -> None:
-        self._lanes.update_pools()
+        self._left = self._left or list(self._lanes.sessions.values())
+        if self._left:
+            self._loop.wheel.arm(self, _UPDATE_S)
+            self._loop.queue(self)
+
+    @override
+    def take_turn(self) -> bool:
+        for session in self._left[-_UPDATED_AT_ONCE:]:
+            self._lanes.update_pool(session)
+        del self._left[-_UPDATED_AT_ONCE:]
+        return bool(self._left)
