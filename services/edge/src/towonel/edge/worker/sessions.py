@@ -82,14 +82,19 @@ class WorkerSessions:
 
     def add(self, admitted: SessionAdmitted) -> None:
         """Use a session, and admit lanes of it where it has a secret."""
+        of_tenant = self._by_tenant.setdefault(TenantId(admitted.tenant_id), {})
         own = None
         if admitted.secret:
+            lanes = (each.lanes for each in of_tenant.values() if each.lanes is not None)
             own = self._lanes.add_session(
-                admitted.session_id, admitted.secret, admitted.rtt_s, slot=admitted.slot
+                admitted.session_id,
+                admitted.secret,
+                admitted.rtt_s,
+                next((each.group for each in lanes), None),
+                admitted.slot,
             )
         session = WorkerSession(admitted, own, self._lanes.counts)
-        self._sessions[session.session_id] = session
-        self._by_tenant.setdefault(session.tenant_id, {})[session.session_id] = session
+        self._sessions[session.session_id] = of_tenant[session.session_id] = session
 
     def add_services(self, session_id: bytes, texts: list[str]) -> None:
         """Reach more services on a session."""
