@@ -4,15 +4,18 @@ import select
 import socket
 from array import array
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, override
 
 import pytest
+from support.lane_peers import receive
 from support.relay import ConnectionLog, tcp_pair
 
 from towonel.relay.connection import Connection
 from towonel.relay.core.lane_counts import LaneCounts, count_columns, sum_lanes
 from towonel.relay.core.lane_state import LaneState
 from towonel.relay.edge_lanes import EdgeLanes, EdgeLanesOwner, LaneSession
+from towonel.relay.frame_reader import MAX_FRAMES
 from towonel.relay.lane import Lane
 from towonel.relay.loop import Handler, Loop
 from towonel.relay.memory import BUFFER_BYTES, Memory
@@ -122,9 +125,19 @@ class WantedNothing(EdgeLanesOwner):
         pass
 
 
-def test_a_connection_that_waits_for_its_turn_is_not_read_before(loop: Loop) -> None:
-    client, at_edge = tcp_pair()
-    near, far = tcp_pair()
+@dataclass
+class Hop:
+    """A lane and the connection of a client on it, with the sockets of both peers."""
+
+    lane: Lane
+    connection: Connection
+    client: socket.socket
+    far: socket.socket
+
+
+@pytest.fixture
+def hop(loop: Loop) -> Iterator[Hop]:
+    (client, at_edge), (near, far) = tcp_pair(), tcp_pair()
     for sock in (at_edge, near):
         sock.setblocking(False)
     memory, state = Memory(PipePool()), LaneState(is_edge=False)
@@ -134,13 +147,34 @@ def test_a_connection_that_waits_for_its_turn_is_not_read_before(loop: Loop) -> 
     connection = Connection(at_edge, loop, lane, ConnectionLog(), reset=Code.CLIENT_CLOSED)
     loop.add(at_edge.fileno(), connection)
     state.accept()
-    client.sendall(bytes(4 * BUFFER_BYTES))
-    lane.attach(connection)
-    connection.on_ready(select.EPOLLIN)
-
-    assert connection.queued
-    assert connection.received == BUFFER_BYTES
+    lane.take_data()
     with client, far:
+        yield Hop(lane, connection, client, far)
         connection.finish(Code.NORMAL)
         lane.close()
     memory.pipes.close()
+
+
+def test_a_connection_that_waits_for_its_turn_is_not_read_before(hop: Hop) -> None:
+    hop.client.sendall(bytes(4 * BUFFER_BYTES))
+    hop.lane.attach(hop.connection)
+    hop.connection.on_ready(select.EPOLLIN)
+
+    assert hop.connection.queued
+    assert hop.connection.received == BUFFER_BYTES
+
+
+def test_tiny_frames_are_taken_in_turns_and_in_order(loop: Loop, hop: Hop) -> None:
+    hop.lane.attach(hop.connection)
+    sent = bytes(number % 251 for number in range(200_000))
+    head = lanes.encode_head(FrameType.DATA, 1, 1)
+    tiny = 5 * MAX_FRAMES
+    hop.far.sendall(b"".join(head + sent[at : at + 1] for at in range(tiny)))
+    hop.far.sendall(lanes.encode_head(FrameType.DATA, 1, len(sent) - tiny) + sent[tiny:])
+    hop.lane.on_ready(select.EPOLLIN)
+    at_once = hop.connection.sent
+    while hop.connection.sent < len(sent):
+        loop.run_once()
+
+    assert at_once == MAX_FRAMES
+    assert receive(hop.client, len(sent)) == sent
