@@ -115,6 +115,13 @@ class ConnectionLog(Owner):
         self.gone.release()
 
 
+class QuickConnection(Connection):
+    """Connection of either end, which waits little for a peer that does nothing."""
+
+    reset_code = Code.CLIENT_CLOSED
+    linger_s = 0.3
+
+
 class EdgeEnd(ConnectionLog, EdgeLanesOwner):
     """The edge's end: the lanes of one session, and the listener they come to."""
 
@@ -167,15 +174,7 @@ class ClientUse(LaneUse):
         """Return the connection of the client."""
         self.sock.setblocking(False)
         edge = self.edge
-        connection = Connection(
-            self.sock,
-            edge.loop,
-            lane,
-            edge,
-            reset=Code.CLIENT_CLOSED,
-            linger_s=0.3,
-            idle_s=edge.idle_s,
-        )
+        connection = QuickConnection(self.sock, edge.loop, lane, edge, idle_s=edge.idle_s)
         edge.loop.add(self.sock.fileno(), connection)
         return connection
 
@@ -250,13 +249,11 @@ class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
     def connect(self, lane: AgentLane, origin: socket.socket) -> Connection:
         """Return the connection of an origin."""
         origin.setblocking(False)
-        connection = Connection(
+        connection = QuickConnection(
             origin,
             self.loop,
             lane,
             self,
-            reset=Code.CLIENT_CLOSED,
-            linger_s=0.3,
             idle_s=self.idle_s,
             first=FrameType.ACCEPT,
             tuned=False,

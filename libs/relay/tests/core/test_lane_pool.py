@@ -82,6 +82,17 @@ def test_lanes_that_are_idle_are_limited_and_those_in_use_are_not() -> None:
     assert update(pool, 3, in_use=4000) == 4608
 
 
+@pytest.mark.parametrize("few", [0, 100, 500])
+def test_clients_that_come_and_go_after_a_crowd_change_nothing(few: int) -> None:
+    pool = LanePool(1, 0)
+    update(pool, 0.5, in_use=few)
+    assert update(pool, 1, in_use=2000) == 2560
+
+    after = [update(pool, 10 + step / 10, in_use=few + step % 16) for step in range(200)]
+
+    assert set(after) == {few + MAX_IDLE}
+
+
 def test_a_crowd_costs_a_few_messages() -> None:
     pool = LanePool(1, 0)
 

@@ -11,10 +11,11 @@ is delivered before the socket is reset, whose peer could lose it otherwise.
 
 import os
 import socket
+from collections.abc import Callable
 from typing import override
 
 from towonel.relay.frame_writer import FrameWriter
-from towonel.relay.lingering import LINGER_S, LingeringEnd
+from towonel.relay.lingering import LingeringEnd
 from towonel.relay.loop import BROKEN, ENDED, READABLE, WRITABLE, Loop
 from towonel.relay.memory import BUFFER_BYTES
 from towonel.relay.pipes import Pipe
@@ -27,6 +28,8 @@ from towonel.wire.lanes import FrameType
 
 class Owner:
     """Owner of connections: it is told how each of them ended."""
+
+    report_crash: Callable[[Exception], None]  # of one that is a bug
 
     def on_connection_ended(self, connection: "Connection") -> None:
         """Act on the end of a connection, whose `code` and counters are final."""
@@ -41,19 +44,25 @@ class Connection(LingeringEnd):
         loop: where it is registered already.
         lane: its lane, to which it is to be attached, and whose memory its bytes pass through.
         owner: told when it has ended.
-        reset: code of a failure of this socket.
-        timeout: code of a peer that is gone, and of the idle limit.
         idle_s: how long nothing may move; 0 for as long as it likes.
-        linger_s: how long the peer of a failed connection may take for each part of what is left.
         first: type of the first frame that is sent: DATA, or the agent's ACCEPT.
         readable: whether bytes may have come already.
         tuned: whether the socket has the options of one that lasts; else it gets them if it does.
 
     Attributes:
+        reset_code: of a failure of this socket.
+        timeout_code: of a peer that is gone, and of the idle limit.
         received, sent: bytes that came from the socket, and that it took.
     """
 
+    reset_code: Code
+    timeout_code: Code = Code.CLIENT_TIMEOUT
+    _tuned: bool = True
     _quiet_s: float = 0.0  # without the lane
+    _moved: int = 0  # bytes in all, when the idle limit was last looked at
+    _input_over: bool = False  # END is sent
+    _output_over: bool = False  # END came
+    _closed: bool = False
 
     def __init__(
         self,
@@ -62,28 +71,20 @@ class Connection(LingeringEnd):
         lane: FrameWriter,
         owner: Owner,
         *,
-        reset: Code,
-        timeout: Code = Code.CLIENT_TIMEOUT,
         idle_s: float = 0,
-        linger_s: float = LINGER_S,
         first: FrameType = FrameType.DATA,
         readable: bool = True,
         tuned: bool = True,
     ) -> None:
-        super().__init__(sock, loop, lane.memory, linger_s)
+        super().__init__(sock, loop, lane.memory)
         self.readable = readable
-        self._tuned = tuned
+        if not tuned:
+            self._tuned = False
         self.lane: FrameWriter | None = lane
         self.received = self.sent = 0
         self._owner = owner
-        self._reset = reset
-        self._timeout = timeout
         self._idle_s = idle_s
-        self._moved = 0  # bytes in all, when the idle limit was last looked at
         self._kind = first
-        self._input_over = False  # END is sent
-        self._output_over = False  # END came
-        self._closed = False
         if idle_s:
             loop.wheel.arm(self, idle_s)
 
@@ -103,7 +104,7 @@ class Connection(LingeringEnd):
                 self.readable = False
                 return
             except OSError:
-                self.fail(self._reset)
+                self.fail(self.reset_code)
                 return
             if not count:
                 self._end_input(lane)
@@ -143,13 +144,12 @@ class Connection(LingeringEnd):
     def _splice(self, lane: FrameWriter, pipe: Pipe) -> bool:
         try:
             count = os.splice(self.descriptor, pipe.writer, pipe.size, flags=SPLICE_FLAGS)
-        except BlockingIOError:
+        except OSError as error:
             self.memory.pipes.give_back(pipe, empty=True)
-            self.readable = False
-            return False
-        except OSError:
-            self.memory.pipes.give_back(pipe, empty=True)
-            self.fail(self._reset)
+            if isinstance(error, BlockingIOError):
+                self.readable = False
+            else:
+                self.fail(self.reset_code)
             return False
         if not count:
             self.memory.pipes.give_back(pipe, empty=True)
@@ -167,13 +167,13 @@ class Connection(LingeringEnd):
         """
         self.readable = False
         if self.broken and not self.ended_well:
-            self.fail(self._reset)
+            self.fail(self.reset_code)
             return
         self._input_over = True
         self.accept()
         lane.send_end()
         if self.broken:
-            self.fail(self._reset)
+            self.fail(self.reset_code)
         else:
             self._close_if_over()
 
@@ -181,7 +181,7 @@ class Connection(LingeringEnd):
     def on_ready(self, events: int) -> None:
         if events & ENDED:
             if events & BROKEN and self._input_over and not self._closed:
-                self.fail(self._reset)  # nothing is read any more that could show it
+                self.fail(self.reset_code)  # nothing is read any more that could show it
                 return
             self.hung_up = True
             self.ended_well = self.ended_well or not events & BROKEN
@@ -222,7 +222,7 @@ class Connection(LingeringEnd):
     @override
     def on_broken(self) -> None:
         if self._input_over or self.lingering:
-            self.fail(self._reset)
+            self.fail(self.reset_code)
 
     def _shut_down_if_flushed(self) -> None:
         if not self.clear or self._closed:
@@ -230,7 +230,7 @@ class Connection(LingeringEnd):
         if self._input_over:
             self._close_if_over()
         elif not self.shut_down():
-            self.fail(self._reset)
+            self.fail(self.reset_code)
 
     def check(self) -> None:
         """Look after a connection that lasts; the lane calls this every few seconds."""
@@ -238,7 +238,7 @@ class Connection(LingeringEnd):
             self._tuned = True
             tune_lasting(self.sock)
         if self.is_stalled():
-            self.fail(self._timeout)
+            self.fail(self.timeout_code)
 
     # Its end.
 
@@ -271,14 +271,14 @@ class Connection(LingeringEnd):
             self._moved = moved
             self.loop.wheel.arm(self, self._idle_s)
         else:
-            self.fail(self._timeout)
+            self.fail(self.timeout_code)
 
     def _check_without_lane(self, moved: int) -> None:
         self._quiet_s = self._quiet_s + STALL_CHECK_S if moved == self._moved else 0.0
         self._moved = moved
         self.loop.wheel.arm(self, STALL_CHECK_S)
         if 0 < self._idle_s <= self._quiet_s:
-            self.fail(self._timeout)
+            self.fail(self.timeout_code)
         else:
             self.check()
 

@@ -8,8 +8,6 @@ nothing more for a while; what comes from it meanwhile is dropped.
 import socket
 from typing import Final
 
-from towonel.relay.loop import Loop
-from towonel.relay.memory import Memory
 from towonel.relay.socket_end import SocketEnd
 from towonel.relay.sockets import end_on_close
 from towonel.wire.errors import Code
@@ -19,23 +17,19 @@ _DISCARDS: Final = 8  # reads at a time
 
 
 class LingeringEnd(SocketEnd):
-    """Socket that can be closed so; arguments as of `SocketEnd`, and how long the peer may do nothing.
+    """Socket that can be closed so; arguments as of `SocketEnd`.
 
     Attributes:
         lingering: whether it is closed so.
+        linger_s: how long the peer may take for each part of what is left.
         code: why it ended; NORMAL until then, and after an orderly end.
     """
 
     lingering: bool = False
+    linger_s: float = LINGER_S
+    code: Code = Code.NORMAL
     _drained: bool = False  # nothing will come any more
     _left: int = 0  # bytes that were to be sent, when that was last looked at
-
-    def __init__(
-        self, sock: socket.socket, loop: Loop, memory: Memory, linger_s: float = LINGER_S
-    ) -> None:
-        super().__init__(sock, loop, memory)
-        self.code = Code.NORMAL
-        self._linger_s = linger_s
 
     def finish(self, code: Code) -> None:
         """Close the socket now."""
@@ -45,7 +39,7 @@ class LingeringEnd(SocketEnd):
         """Begin the lingering close."""
         self.code = code
         self.lingering = True
-        self.loop.wheel.arm(self, self._linger_s)
+        self.loop.wheel.arm(self, self.linger_s)
         if self.clear and not self.shut_down():
             self.finish(code)
         elif self.readable:
@@ -93,6 +87,6 @@ class LingeringEnd(SocketEnd):
         left = self.count_unsent()
         if left and left != self._left:
             self._left = left
-            self.loop.wheel.arm(self, self._linger_s)
+            self.loop.wheel.arm(self, self.linger_s)
         else:
             self.finish(self.code)

@@ -7,9 +7,11 @@ Lanes in use are as many as clients are admitted: those that are idle, or being 
 could have too many of. Each worker wants its part of them, at least one idle lane.
 
 It grows at once and in steps, so that not every client costs a message to the agent, and shrinks when
-no more was needed for 60 s at least, but for idle lanes above their limit.
+no more was needed for 60 s at least, but for idle lanes above their limit. That is kept at each moment
+of the last seconds, or clients that come and go would have lanes closed and dialed all the time.
 """
 
+from collections.abc import Callable
 from math import ceil
 from typing import Final
 
@@ -21,6 +23,35 @@ _STEP: Final = 8  # or an eighth of the lanes, where that is more
 _ROUND_TRIPS: Final = 3
 _MIN_RATE_S: Final = 0.05  # over less time than this a rate is chance
 _MAX_REPORTED_FAILURES: Final = 3
+
+
+class _Extreme:
+    """Highest or lowest of the numbers of this span of time and of the one before.
+
+    Args:
+        pick: `max` or `min`.
+        span_s: how long a span is.
+        value: before the first number.
+        now: in seconds.
+    """
+
+    def __init__(
+        self, pick: Callable[[int, int], int], span_s: float, value: int, now: float
+    ) -> None:
+        self._pick = pick
+        self._span_s = span_s
+        self._began = now
+        self._this = self._before = value
+
+    def note(self, value: int, now: float) -> int:
+        """Take the next number, and return which it is of them all."""
+        passed_s = now - self._began
+        if passed_s >= self._span_s:
+            self._before = self._this if passed_s < 2 * self._span_s else value
+            self._this = value
+            self._began = now
+        self._this = self._pick(self._this, value)
+        return self._pick(self._this, self._before)
 
 
 class LanePool:
@@ -40,18 +71,17 @@ class LanePool:
         self._needed = 0  # when growth was looked at
         self.wanted = self._least
         self._wanted_elsewhere = 0
-        self._updated = self._window_began = self._changed = now
-        self._peak = self._peak_before = (
-            self._least
-        )  # of what was needed in this window and the last
+        self._updated = self._changed = now
+        self._peak = _Extreme(max, SHRINK_S, self._least, now)
+        self._trough = _Extreme(min, SURPLUS_S, 0, now)
 
     def update(self, *, in_use: int, waiting: int, rtt_s: float, now: float) -> bool:
         """Look at the demand, and return whether `wanted` has changed."""
         needed = in_use + waiting
         idle = max(self._least, ceil(in_use / 4), self._count_expected(needed, rtt_s, now))
-        self._turn_window(now)
-        self._peak = max(self._peak, _round_up(needed + min(idle, self._most)))
-        wanted = min(max(self._peak, self._peak_before), _round_up(needed + self._most))
+        least = _round_up(needed + min(idle, self._most))
+        most = max(least, self._trough.note(needed, now) + self._most)
+        wanted = min(self._peak.note(least, now), most)
         if wanted == self.wanted:
             return False
         self.wanted, self._changed = wanted, now
@@ -74,13 +104,6 @@ class LanePool:
         rate = max(0, needed - self._needed) / passed_s
         self._needed, self._updated = needed, now
         return ceil(rate * _ROUND_TRIPS * rtt_s)
-
-    def _turn_window(self, now: float) -> None:
-        passed_s = now - self._window_began
-        if passed_s >= SHRINK_S:
-            self._peak_before = self._peak if passed_s < 2 * SHRINK_S else self._least
-            self._peak = self._least
-            self._window_began = now
 
 
 def lane_wait_s(rtt_s: float) -> float:

@@ -24,7 +24,15 @@ class OriginConnection(Connection):
         clients: told when it has ended.
         service: of the origin.
         header: of PROXY, in front of the client's bytes; empty for an origin that wants none.
+
+    Attributes:
+        ended_after_s: how long it lasted where the origin ended it, and not the client.
     """
+
+    reset_code = Code.ORIGIN_RESET
+    timeout_code = Code.ORIGIN_TIMEOUT
+    ended_after_s: float | None = None
+    _first_bytes: bytes = b""
 
     def __init__(
         self,
@@ -39,17 +47,12 @@ class OriginConnection(Connection):
             lane.loop,
             lane,
             clients,
-            reset=Code.ORIGIN_RESET,
-            timeout=Code.ORIGIN_TIMEOUT,
             first=FrameType.ACCEPT,
             readable=False,
             tuned=False,
         )
         self.service = service
-        self.ended_after_s: float | None = None  # where the origin ended it, and not the client
-        self._clients = clients
         self._header = header
-        self._first_bytes = b""
         self._opened_at = lane.loop.wheel.now
 
     @property
@@ -83,7 +86,7 @@ class OriginConnection(Connection):
 
     @override
     def crash(self, error: Exception) -> None:
-        self._clients.report_crash(error)
+        self._owner.report_crash(error)
         self.fail(Code.INTERNAL)
 
     @override

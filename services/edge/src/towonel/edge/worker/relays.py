@@ -28,8 +28,7 @@ class ClientConnection(Connection):
     """Connection of a client, and what it counts for.
 
     Args:
-        sock, loop, lane, idle_s: as of `Connection`.
-        relays: where it is registered.
+        sock, loop, lane, owner, idle_s: as of `Connection`.
         ticket: what it counts for.
         server_name: that it asked for.
         tenant_id: that the name belonged to then.
@@ -38,12 +37,14 @@ class ClientConnection(Connection):
         readable: whether more may have come.
     """
 
+    reset_code = Code.CLIENT_CLOSED
+
     def __init__(
         self,
         sock: socket.socket,
         loop: Loop,
         lane: FrameWriter,
-        relays: "Relays",
+        owner: "Relays",
         *,
         idle_s: float,
         ticket: Ticket,
@@ -53,11 +54,8 @@ class ClientConnection(Connection):
         first_bytes: int,
         readable: bool,
     ) -> None:
-        super().__init__(
-            sock, loop, lane, relays, reset=Code.CLIENT_CLOSED, idle_s=idle_s, readable=readable
-        )
+        super().__init__(sock, loop, lane, owner, idle_s=idle_s, readable=readable)
         self.received = first_bytes
-        self.relays = relays
         self.ticket = ticket
         self.server_name = server_name
         self.tenant_id = tenant_id
@@ -67,7 +65,7 @@ class ClientConnection(Connection):
 
     @override
     def crash(self, error: Exception) -> None:
-        self.relays.report_crash(error)
+        self._owner.report_crash(error)
         self.fail(Code.INTERNAL)
 
 

@@ -242,7 +242,8 @@ class ClientService:
             readable=client.readable,
         )
         self.counters.served[lane.kind] += 1
-        connection.hung_up, connection.ended_well = client.hung_up, client.ended_well
+        if client.hung_up:
+            connection.hung_up, connection.ended_well = True, client.ended_well
         self.relays.add(connection)
         self.loop.replace(client.descriptor, connection)
         lane.attach(connection)
