@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, override
 
 import pytest
 from support.lane_peers import receive
-from support.relay import ConnectionLog, tcp_pair
+from support.relay import ConnectionLog, QuickConnection, tcp_pair
 
 from towonel.relay.connection import Connection
 from towonel.relay.core.lane_counts import LaneCounts, count_columns, sum_lanes
@@ -144,7 +144,7 @@ def hop(loop: Loop) -> Iterator[Hop]:
     state.receive(FrameType.OPEN, 1)
     lane = Lane(near, loop, memory, state)
     loop.add(near.fileno(), lane)
-    connection = Connection(at_edge, loop, lane, ConnectionLog(), reset=Code.CLIENT_CLOSED)
+    connection = QuickConnection(at_edge, loop, lane, ConnectionLog())
     loop.add(at_edge.fileno(), connection)
     state.accept()
     lane.take_data()

@@ -30,13 +30,14 @@ class FrameReader(FrameWriter):
         closed: whether the lane is lost, or closed.
     """
 
+    _has_whole: bool = False  # whether whole frames are left of what was read, for the next turn
+
     def __init__(self, sock: socket.socket, loop: Loop, memory: Memory, state: LaneState) -> None:
         super().__init__(sock, loop, memory, state)
         self.connection: Connection | None = None
         self.closed = False
         self._left = 0  # payload of the connection's bytes that is still to come
         self._partial = b""  # a head, or a frame that is taken whole
-        self._has_whole = False  # whether whole frames are there, for the next turn
         self._data_tag = _NO_TAG  # first byte of the head of DATA, while that may come
 
     def act(self, what: Received, payload: bytes) -> None:
@@ -107,6 +108,7 @@ class FrameReader(FrameWriter):
         if begun:
             inbox[:begun] = self._partial
             if self._has_whole:
+                self._has_whole = False
                 return self._take(inbox, begun)
             room = inbox[begun:]
         try:
@@ -128,7 +130,7 @@ class FrameReader(FrameWriter):
 
     def _take(self, data: memoryview, end: int) -> bool:
         """Act on what was read, and return whether there may be more."""
-        self._partial, self._has_whole = b"", False
+        self._partial = b""
         try:
             self._parse(data, end)
         except TowonelError as error:
