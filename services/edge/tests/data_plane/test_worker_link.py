@@ -127,8 +127,7 @@ async def test_what_a_worker_counted_is_forgotten_as_soon_as_it_is_lost(
 
     workers = Killable()
     async with front(table(), Endless(), start_worker=start, workers=2) as edge:
-        shared = edge.plane._shared
-        assert shared is not None
+        shared = edge.plane.shared
         with socket.create_connection(("127.0.0.1", edge.port)) as client:
             client.sendall(client_hello(NAME))
             await until(lambda: any(map(any, shared._rows)))

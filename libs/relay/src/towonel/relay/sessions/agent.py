@@ -243,7 +243,7 @@ class AgentLane(Lane):
         content = self._seal.open(number, head, payload)
         if not content:
             raise ProtocolError(Code.MALFORMED, "OPEN without content")
-        self._note_alive()
+        self.on_pong()  # this is as good as one: the edge is there, and has admitted the lane
         session.take(self)
         self._more = bool(content[0] & MORE)
         self.loop.wheel.relax(self)
@@ -284,13 +284,9 @@ class AgentLane(Lane):
 
     @override
     def on_pong(self) -> None:
+        self._pinged = False
         if self.resting:
             self.loop.wheel.arm(self, self._ping_s)
-        self._note_alive()
-
-    def _note_alive(self) -> None:
-        """Note that the edge is there, and has admitted the lane."""
-        self._pinged = False
         if not self._worked:
             self._worked = True
             self.session.note_working(self.kind)

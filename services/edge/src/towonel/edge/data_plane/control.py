@@ -50,11 +50,14 @@ class DataPlane:
         take_session: takes connections that begin a session over TCP, with address and first bytes.
         clients, lanes: sockets that listen.
         links: to its workers.
+        shared: what workers share, once they run.
         live: what workers are told of sessions.
         is_draining: whether no client is accepted any more.
         drain_changed: set where it is to be looked again how far a drain is.
         ready: set while every worker has what it needs to serve clients.
     """
+
+    shared: SharedMemory
 
     def __init__(
         self,
@@ -79,7 +82,6 @@ class DataPlane:
         self._feed = RouteFeed(table, lambda: self.links)
         self.links: list[WorkerLink] = []
         self._start: Start | None = None
-        self._shared: SharedMemory | None = None
         self.clients: list[socket.socket] = []
         self.lanes: list[socket.socket] = []
         self._tasks: asyncio.TaskGroup | None = None
@@ -95,14 +97,14 @@ class DataPlane:
         """Run the workers for the time of the block; clients that are left at its end are cut."""
         self._start = start
         self.links = [WorkerLink(self, number) for number in range(start.workers)]
-        self._shared = SharedMemory(start)
-        self.live.share(self._shared)
+        self.shared = SharedMemory(start)
+        self.live.share(self.shared)
         async with (
             contextlib.AsyncExitStack() as shared,
             asyncio.TaskGroup() as tasks,
             contextlib.AsyncExitStack() as workers,
         ):
-            shared.callback(self._shared.close)
+            shared.callback(self.shared.close)
             shared.callback(self._feed.close)
             self._tasks = tasks
             self._serving.add(tasks.create_task(self._feed.run()))
@@ -127,8 +129,7 @@ class DataPlane:
     def feed_state(self, link: WorkerLink) -> None:
         """Send a worker that has started all that it needs."""
         assert self._start is not None, "workers run"
-        assert self._shared is not None, "workers run"
-        link.send(replace(self._start, number=link.number), [self._shared.duplicate()])
+        link.send(replace(self._start, number=link.number), [self.shared.duplicate()])
         for session in self._sessions.all():
             for message in self.live.describe(session):
                 link.send(message)
@@ -189,11 +190,6 @@ class DataPlane:
         session = self.live.sessions.get(session_id)
         if session is not None:
             session.want_lanes(sum(link.wanted.get(session_id, 0) for link in self.links))
-
-    def forget_counts(self, link: WorkerLink) -> None:
-        """Forget what a worker counted that is gone, so that its clients are in nobody's way."""
-        assert self._shared is not None, "workers run"
-        self._shared.clear(link.number)
 
     def sum_up(self) -> None:
         """Set the metrics that are sums over the workers."""

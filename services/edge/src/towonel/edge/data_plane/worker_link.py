@@ -145,18 +145,17 @@ class WorkerLink(Control, RouteReader):
 
     @override
     def on_lost(self, reason: str) -> None:
-        metrics, traffic = self._plane.metrics, self._plane.traffic
-        metrics.worker_restarts.inc()
+        self._plane.metrics.worker_restarts.inc()
         log.error("worker.lost", reason=reason, clients=self.active)
         self._worker = None
         self._has_table = self._has_answered = False
         self._given = 0
         for tenant_id, active in self._tenants.items():
-            traffic.add(tenant_id, ended=active)
+            self._plane.traffic.add(tenant_id, ended=active)
         self._tenants.clear()
         self.active, self.lanes = 0, (0, 0, 0)
         self.wanted.clear()
-        self._plane.forget_counts(self)
+        self._plane.shared.clear(self.number)
         self._plane.sum_up()
         if self._plane.is_draining:
             self.draining = Draining(0, 0)
