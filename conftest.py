@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 pytest_plugins = [
+    "support.branches",
     "support.compilation",
     "support.groups",
     "support.selection",

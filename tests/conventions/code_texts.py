@@ -340,8 +340,8 @@ CODE_TEXTS: Mapping[Code, CodeText] = {
     ),
     Code.WRONG_EDGE: CodeText(
         "edge",
-        "A lane came to an edge, or to a process of one, that does not have its session: any more, yet,"
-        " or at all, as where several edges share one address.",
+        "A lane came to an edge, or to a process of one, that does not have its session: that has ended, is not"
+        " known there yet, or is another edge's at the same address.",
         "nothing, if it passes. Else give each edge an address of its own.",
     ),
 }

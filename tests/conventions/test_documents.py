@@ -5,7 +5,7 @@ import re
 
 import pytest
 from conventions.generated import PROCESSES, documents
-from conventions.tree import ROOT, SOURCES
+from conventions.tree import ROOT, SOURCES, parse
 
 from towonel.runtime.settings import variables
 
@@ -40,10 +40,7 @@ LOGGING = {
 def log_events() -> set[str]:
     """Return every string that a logger is handed as its event, also by way of a value `event`."""
     values = [
-        value
-        for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text()))
-        for value in event_values(node)
+        value for path in SOURCES for node in ast.walk(parse(path)) for value in event_values(node)
     ]
     return {
         text.value

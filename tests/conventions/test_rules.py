@@ -4,7 +4,7 @@ import ast
 import re
 from pathlib import Path
 
-from conventions.tree import HUB, PURE, RUNTIME, SOURCES, TESTS, relative
+from conventions.tree import HUB, PURE, RUNTIME, SOURCES, TESTS, parse, relative
 
 DOMAIN_WORDS = re.compile(r"\b(tunnel|agent|edge|hub|tenant|hostname|route)s?\b", re.IGNORECASE)
 
@@ -44,7 +44,7 @@ def test_pure_code_has_no_coroutine() -> None:
     waiting = [
         f"{relative(path)}:{node.lineno}"
         for path in PURE
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parse(path))
         if isinstance(node, (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith))
     ]
 
@@ -75,7 +75,7 @@ def test_no_log_line_overwrites_what_every_line_has() -> None:
     overwriting = [
         f"{relative(path)}:{node.lineno}"
         for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parse(path))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
         if node.func.attr in {"debug", "info", "warning", "error", "exception"}
         if {keyword.arg for keyword in node.keywords} & {"service", "event", "level", "timestamp"}

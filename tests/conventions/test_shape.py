@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from conventions.tree import SOURCES, TESTS, relative
+from conventions.tree import SOURCES, TESTS, parse, relative
 
 BANNED_NAMES = {"utils", "helpers", "common", "misc", "base", "manager", "types"}
 TABLES = {"settings.py", "tables.py", "code_texts.py"}
@@ -24,7 +24,7 @@ def too_long(paths: list[Path], limit: int) -> list[str]:
     return [
         f"{relative(path)}:{node.lineno} {node.name}: {length(node)}"
         for path in paths
-        for node in functions(ast.parse(path.read_text()))
+        for node in functions(parse(path))
         if length(node) > limit
     ]
 
@@ -58,7 +58,7 @@ def test_modules_fit_in_the_head() -> None:
     crowded = [
         (relative(p), n)
         for p in SOURCES
-        if (n := sum(isinstance(node, FUNCTION) for node in ast.parse(p.read_text()).body)) > 15
+        if (n := sum(isinstance(node, FUNCTION) for node in parse(p).body)) > 15
     ]
 
     assert long == []
@@ -77,7 +77,7 @@ def test_classes_have_few_public_methods() -> None:
     crowded = [
         f"{relative(path)} {node.name}"
         for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parse(path))
         if isinstance(node, ast.ClassDef)
         and sum(isinstance(m, FUNCTION) and not m.name.startswith("_") for m in node.body) > 15
     ]
@@ -99,10 +99,6 @@ def test_no_folder_is_a_corridor_of_doors() -> None:
 
 def test_every_module_says_what_it_is_for() -> None:
     """Prevents a file whose purpose has to be guessed from its contents."""
-    silent = [
-        p
-        for p in SOURCES
-        if p.read_text().strip() and not ast.get_docstring(ast.parse(p.read_text()))
-    ]
+    silent = [p for p in SOURCES if p.read_text().strip() and not ast.get_docstring(parse(p))]
 
     assert [relative(p) for p in silent] == []

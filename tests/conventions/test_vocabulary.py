@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conventions.tree import DOCUMENTS, SOURCES, SUPPORT, relative
+from conventions.tree import DOCUMENTS, SOURCES, SUPPORT, parse, relative
 
 # What was once called so, and what to say instead; CONTRIBUTING has the glossary.
 OLD_WORDS = {
@@ -56,7 +56,7 @@ def words(name: str) -> list[str]:
 def names(path: Path) -> Iterator[tuple[int, str]]:
     """Every name that a file defines: its own, and those of functions, classes, values, parameters."""
     yield 0, path.stem
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parse(path)):
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 yield node.lineno, name
@@ -78,7 +78,7 @@ def old_terms(text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def docstrings(path: Path) -> Iterator[tuple[str, str]]:
-    tree = ast.parse(path.read_text())
+    tree = parse(path)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef) and (text := ast.get_docstring(node)):
             yield getattr(node, "name", path.stem), text.splitlines()[0]
@@ -114,7 +114,7 @@ def test_a_function_is_a_verb() -> None:
     bare = [
         f"{relative(path)}:{node.lineno} {node.name}"
         for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parse(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.name.strip("_") in BARE_PARTICIPLES
     ]

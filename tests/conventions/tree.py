@@ -1,5 +1,7 @@
 """Source tree as the convention tests see it."""
 
+import ast
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -33,3 +35,9 @@ PURE = [
 ]
 RUNTIME = files("libs/runtime/src/**/*.py")
 HUB = files("services/hub/src/**/*.py")
+
+
+@cache
+def parse(path: Path) -> ast.Module:
+    """Return the syntax tree of a file, read once for all tests, which leave it as it is."""
+    return ast.parse(path.read_text())

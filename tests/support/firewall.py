@@ -1,4 +1,4 @@
-"""Firewall in front of an edge: it lets TCP pass until it cuts it, and UDP only once it is told to."""
+"""Firewall in front of an edge: it lets TCP pass until it is told otherwise, and UDP only once it is told to."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,9 @@ from typing import override
 
 type Address = tuple[str, int]
 _RESET = struct.pack("ii", 1, 0)
+_OF_ADMISSION = (
+    2  # an edge's answer to a lane, and a PONG; an agent whose lanes are not admitted has none
+)
 
 
 class Firewall(asyncio.DatagramProtocol):
@@ -20,12 +23,16 @@ class Firewall(asyncio.DatagramProtocol):
     Attributes:
         passes_udp: whether datagrams pass.
         dropped: datagrams that did not.
+        passes_tcp: whether new connections pass.
+        refused: connections that did not.
     """
 
     def __init__(self, edge_port: int) -> None:
         self._edge = ("127.0.0.1", edge_port)
         self.passes_udp = False
         self.dropped = 0
+        self.passes_tcp = True
+        self.refused = 0
         self._agents: asyncio.DatagramTransport | None = None
         self._opening: set[asyncio.Task[None]] = set()
         self._ways: dict[Address, asyncio.DatagramTransport] = {}
@@ -47,7 +54,7 @@ class Firewall(asyncio.DatagramProtocol):
                 transport.close()
 
     def cut(self) -> None:
-        """Reset, on both sides, the connection of TCP by which the edge has sent something last."""
+        """Reset, on both sides, the lane by which the edge has sent something last for a client."""
         for writer in self._newest:
             sock: socket.socket = writer.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -70,11 +77,20 @@ class Firewall(asyncio.DatagramProtocol):
         way.sendto(data)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.passes_tcp:
+            self.refused += 1
+            writer.close()
+            return
         with contextlib.suppress(OSError):
             from_edge, to_edge = await asyncio.open_connection(*self._edge)
 
+            sent = 0
+
             def note() -> None:
-                self._newest = writer, to_edge
+                nonlocal sent
+                sent += 1
+                if sent > _OF_ADMISSION:
+                    self._newest = writer, to_edge
 
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_pump(reader, to_edge))

@@ -52,7 +52,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> str:
     raise AssertionError(seen)
 
 
-@pytest.mark.soak  # the target `demo` of CI runs it, too
+@pytest.mark.soak  # what stays goes through the same; that this one ends: test_run.py
 def test_once_shows_the_page_and_that_the_certificate_is_the_services_own(tmp_path: Path) -> None:
     with demo(tmp_path, "--once", "--port-base", str(free_ports(6))) as process:
         output, _ = process.communicate(timeout=WAIT_S)

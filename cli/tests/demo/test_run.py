@@ -15,7 +15,7 @@ from support.scripted_server import Server, serving
 
 from towonel.cli.demo.page import HOST, TITLE, write_certificate
 from towonel.cli.demo.processes import Port, StepFailed, run_program
-from towonel.cli.demo.run import AGENT, PUBLIC, STEPS, Demo, run
+from towonel.cli.demo.run import AGENT, PUBLIC, STEPS, Demo, make_demo, run
 from towonel.cli.options.choices import Format
 from towonel.cli.subprocesses import Program
 
@@ -171,6 +171,15 @@ async def test_a_program_that_dies_while_the_demo_stays_is_told_with_its_log(
     assert (failure["ok"], failure["program"]) == (False, "agent")
     assert failure["reason"] == "agent was ended by SIGKILL"
     assert failure["log"]
+
+
+async def test_once_ends_by_itself_and_has_worked(tmp_path: Path) -> None:
+    demo = make_demo(20_000, Format.JSON, once=True)
+    async with asyncio.timeout(10):
+        await demo.finish(tmp_path / "origin.pem")
+
+    assert demo.exit_code == 0
+    assert [*demo.ports.values()] == [*range(20_000, 20_006)]
 
 
 def test_sentences_fit_a_narrow_terminal_but_a_command_is_never_cut(

@@ -115,7 +115,7 @@ async def test_a_worker_that_is_killed_is_replaced() -> None:
     async with supervised() as control:
         os.kill((await control.started()).pid, signal.SIGKILL)
 
-        assert (await control.losses.get()).endswith("exit code -9")
+        assert (await control.losses.get()).endswith("signal 9 (Killed)")
         await control.started()
 
 
@@ -160,7 +160,7 @@ async def test_messages_to_a_worker_that_is_lost_and_has_not_exited_do_not_harm_
         worker = await control.started()
         os.kill(worker.pid, signal.SIGKILL)
 
-        assert (await control.losses.get()).endswith("exit code -9")
+        assert (await control.losses.get()).endswith("signal 9 (Killed)")
         again = await control.started()
         again.send("say", {"number": 7})
         assert (await control.messages.get()).fields == {"number": 7}
@@ -211,7 +211,7 @@ async def test_a_worker_that_cannot_be_told_the_state_is_replaced() -> None:
         reason = await control.losses.get()
         await control.started()
 
-        assert reason.startswith("cannot be told the state: no descriptor; exit code")
+        assert reason.startswith("cannot be told the state: no descriptor; ")
 
 
 async def test_without_descriptors_a_worker_is_tried_again() -> None:

@@ -11,6 +11,7 @@ from towonel.wire.lane_admission import LaneAnswer, LaneHello
 NONCES = st.binary(min_size=16, max_size=16)
 
 
+@pytest.mark.branches
 @given(NONCES, NONCES)
 def test_a_hello_is_read_as_it_was_written(session_id: bytes, nonce: bytes) -> None:
     data = lane_admission.encode_hello(LaneHello(session_id, nonce))
@@ -27,6 +28,7 @@ def test_another_version_is_refused() -> None:
     assert refused.value.code is Code.UNSUPPORTED_VERSION
 
 
+@pytest.mark.branches
 @given(NONCES, st.binary(min_size=32, max_size=32))
 def test_an_answer_is_read_as_it_was_written(nonce: bytes, mac: bytes) -> None:
     data = lane_admission.encode_answer(LaneAnswer(nonce, mac))

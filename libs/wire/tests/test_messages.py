@@ -62,6 +62,7 @@ def frame(value: object) -> bytes:
     return struct.pack(">I", len(body)) + body
 
 
+@pytest.mark.branches
 @given(st.lists(MESSAGES, max_size=5), st.integers(1, 50))
 def test_messages_come_out_as_they_went_in_wherever_they_are_cut(
     messages: list[Message], size: int

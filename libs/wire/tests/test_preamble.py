@@ -34,6 +34,7 @@ PREAMBLES = st.builds(
 )
 
 
+@pytest.mark.branches
 @given(PREAMBLES)
 def test_what_is_written_is_read_from_any_cut(value: Preamble) -> None:
     data = preamble.encode(value)

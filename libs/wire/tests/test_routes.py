@@ -47,6 +47,7 @@ DELTA = {
 }  # fmt: skip
 
 
+@pytest.mark.branches
 @given(DELTAS)
 def test_what_is_encoded_decodes_to_the_same(delta: RouteDelta) -> None:
     assert decode_delta(encode_delta(delta)) == delta

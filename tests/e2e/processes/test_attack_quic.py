@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
 import pytest
 import pytest_asyncio
 from support.attack import withstanding
 from support.clients import Client, client_hello
-from support.origins import Certificates, CommandOrigin
+from support.origins import Certificates, command_origin
 from support.raw_agent import AgentIdentity, RawAgent, raw_agent
 from support.raw_quic import PING, RawQuic, crypto_frame, frame, stream_frame
 from support.stack import Stack, service
@@ -37,18 +37,27 @@ def edge_environ() -> dict[str, str]:
     }
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest.fixture
+def processes(process_stack: Stack) -> Stack:
+    """The hub and edge of the module; the honest agent stays when a test ends."""
+    return process_stack
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def serve(
-    processes: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
-) -> Callable[[], Awaitable[object]]:
+    process_stack: Stack, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Callable[[], Awaitable[object]]]:
     """What an honest client does meanwhile."""
-    await processes.start_agent(await processes.invite(hostname), service(hostname, origin.port))
-    client = Client(processes.edge_port, certificates.client(), hostname)
+    name, certificates = "honest.example.eu", Certificates(tmp_path_factory.mktemp("c"))
+    async with command_origin("home", certificates.server(name)) as origin:
+        token = await process_stack.invite(name)
+        await process_stack.start_agent(token, service(name, origin.port))
+        client = Client(process_stack.edge_port, certificates.client(), name)
 
-    async def ask() -> None:
-        assert await client.ask("name") == b"home\n"
+        async def ask() -> None:
+            assert await client.ask("name") == b"home\n"
 
-    return ask
+        yield ask
 
 
 async def attack_by_strangers(

@@ -83,6 +83,7 @@ def test_lanes_that_are_to_be_inside_tls_are_never_plain(events: list[str]) -> N
             choice.note_working(choice.kind)
 
 
+@pytest.mark.branches
 @given(EVENTS)
 def test_it_is_said_once_that_no_kind_works(events: list[str]) -> None:
     choice, in_a_row = KindChoice((PLAIN, TLS)), 0

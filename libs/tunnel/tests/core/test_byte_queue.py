@@ -1,11 +1,13 @@
 """Queue of bytes."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from towonel.tunnel.core.byte_queue import ByteQueue
 
 
+@pytest.mark.branches
 @given(st.lists(st.one_of(st.binary(max_size=20), st.integers(1, 30)), max_size=40))
 def test_a_queue_gives_back_what_was_put_in_in_any_pieces(steps: list[bytes | int]) -> None:
     queue, put, taken = ByteQueue(), b"", b""

@@ -25,6 +25,7 @@ def test_frames_are_these_bytes() -> None:
     assert PING == b"\3\0\0\x0812345678"
 
 
+@pytest.mark.branches
 @given(st.binary(min_size=1, max_size=3 * MAX_CONTROL_BYTES), st.data())
 def test_control_bytes_arrive_however_they_are_cut(data: bytes, draw: st.DataObject) -> None:
     sent = session_frames.encode_control(data) + PING

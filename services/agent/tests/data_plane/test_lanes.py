@@ -154,7 +154,7 @@ async def test_an_edge_that_takes_no_lanes_degrades_the_agent_and_is_named() -> 
                     await until(lambda: failed() >= 3)
         left = dict(agent.health.reasons)
 
-    assert reason == "1 of 1 edges take no lanes (session_lost): streams serve"
+    assert reason == "1 of 1 edges take no lanes (session_lost): streams carry clients"
     (line,) = [line for line in lines if line["event"] == "lanes.failed"]
     assert (line["peer"], line["code"]) == (link.peer, "session_lost")
     assert agent.health.ready
@@ -236,7 +236,7 @@ async def test_an_edge_that_takes_no_lanes_of_any_worker_is_told_once() -> None:
                     )
                     reason = agent.health.reasons["lanes"]
 
-    assert reason == "1 of 1 edges take no lanes (session_lost): streams serve"
+    assert reason == "1 of 1 edges take no lanes (session_lost): streams carry clients"
     assert [line["event"] for line in lines].count("lanes.failed") == 1
 
 

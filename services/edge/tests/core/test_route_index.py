@@ -11,6 +11,7 @@ from towonel.edge.core.route_index import (
     RouteIndex,
     decode_head,
     hash_key,
+    read_key,
     tag_of,
 )
 from towonel.edge.core.route_index_writer import make_empty_index, plan_index, write_index
@@ -48,6 +49,13 @@ def colliding_keys() -> tuple[str, str]:
         if other != name:
             return other, name
     raise AssertionError
+
+
+def test_a_record_has_the_key_of_its_route() -> None:
+    for route in ROUTES:
+        index = index_of(route)
+        (place,) = index.places()
+        assert read_key(index.data, place) == route.key
 
 
 def test_every_route_is_found_as_it_was() -> None:

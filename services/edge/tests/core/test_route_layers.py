@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,6 +80,7 @@ steps: st.SearchStrategy[Step] = st.sampled_from(
 )
 
 
+@pytest.mark.branches
 @given(st.lists(st.tuples(steps, st.sampled_from(NUMBERS), st.sampled_from([ALICE, BOB]))))
 def test_layers_have_what_a_dictionary_has_after_any_steps(
     history: list[tuple[Step, int, TenantId]],

@@ -149,6 +149,15 @@ def test_a_tenant_both_blocked_and_unblocked_is_blocked() -> None:
     assert routes.is_blocked(ALICE)
 
 
+def test_a_copy_does_not_change_with_the_table() -> None:
+    routes = table(https("app.example.eu", ALICE), https("*.example.eu", BOB), revision=3)
+    copied, before = routes.copy(), routes.snapshot()
+
+    assert copied.snapshot() == before
+    routes.apply(RouteDelta(4, snapshot=False, removed=("https:app.example.eu",), blocked=(BOB,)))
+    assert copied.snapshot() == before
+
+
 names = st.sampled_from([f"{label}.example.eu" for label in ("a", "b", "c", "*")])
 tenants = st.sampled_from([ALICE, BOB])
 some_routes = st.lists(st.builds(https, names, tenants), unique_by=lambda route: route.key)

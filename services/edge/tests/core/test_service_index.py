@@ -1,5 +1,6 @@
 """Index of a tenant's sessions by service."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +49,7 @@ def test_a_service_that_nobody_announces_has_no_session() -> None:
     assert not index.sessions
 
 
+@pytest.mark.branches
 @given(
     st.lists(
         st.tuples(st.integers(0, 5), st.frozensets(st.sampled_from("abcd"))),

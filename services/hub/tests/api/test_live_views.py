@@ -104,6 +104,14 @@ async def test_edges_together_show_a_tenant_its_agents_and_what_they_carried(hub
     assert edge in (await client.edges.list()).edges
 
 
+async def test_an_edge_was_last_seen_when_it_last_reported(hub: TestHub) -> None:
+    edge = await invited_edge(hub)
+    hub.clock.now_ms += 12_000
+    await hub.client().report_edge(edge, report())
+
+    assert (await hub.client().edges.get(edge.public)).last_seen_ms == hub.clock.now_ms
+
+
 async def test_an_edge_that_falls_silent_is_gone_with_all_that_was_on_it(hub: TestHub) -> None:
     token, agent = await one_agent(hub)
     client, tenant, node = hub.client(), tenant_id(token), hub.context.keys.node

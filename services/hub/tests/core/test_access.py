@@ -78,6 +78,7 @@ def test_the_audit_log_is_for_operators_of_all_tenants(role: Role) -> None:
     assert not Principal("key:1", role, A).may_read_audit
 
 
+@pytest.mark.branches
 @given(
     st.binary(min_size=KEY_ID_BYTES, max_size=KEY_ID_BYTES),
     st.binary(min_size=KEY_SECRET_BYTES, max_size=KEY_SECRET_BYTES),
@@ -150,6 +151,7 @@ def test_a_revoked_key_is_revoked_whenever_it_expires() -> None:
     assert key_status(revoked=True, expires_at_ms=NOW - 1, now_ms=NOW) == "revoked"
 
 
+@pytest.mark.branches
 @given(st.binary(min_size=KEY_ID_BYTES, max_size=KEY_ID_BYTES))
 def test_an_actor_of_an_earlier_hub_is_the_same_key(key_id: bytes) -> None:
     old = f"key:{key_id.hex()}"

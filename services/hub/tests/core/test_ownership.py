@@ -35,6 +35,14 @@ def test_a_name_can_be_owned_by_itself_and_by_every_level_above() -> None:
     assert candidates(Hostname("*.b.eu")) == ("*.b.eu", "*.eu")
 
 
+def test_a_name_is_covered_by_a_wildcard_of_any_level_above_and_by_no_other() -> None:
+    above = [Hostname("*.b.example.eu"), Hostname("*.example.eu"), Hostname("*.eu")]
+    beside = [Hostname(name) for name in ("a.b.example.eu", "*.a.b.example.eu", "*.org", "*.c.eu")]
+
+    assert all(is_covered(Hostname("a.b.example.eu"), [wildcard]) for wildcard in above)
+    assert not is_covered(Hostname("a.b.example.eu"), beside)
+
+
 @given(PATTERNS, st.frozensets(PATTERNS.filter(is_wildcard), max_size=4))
 @example(Hostname("a.b.c"), frozenset({Hostname("*.c")}))  # chance alone seldom finds one
 def test_a_name_is_covered_by_the_wildcards_that_could_own_it(
@@ -57,6 +65,7 @@ def test_a_wildcard_owns_nothing_beside_or_above_it(name: str) -> None:
     assert find_owner(Hostname(name), owners(any_example_eu=A)) is None
 
 
+@pytest.mark.branches
 @given(PATTERNS, st.dictionaries(PATTERNS, st.sampled_from([A, B, C]), max_size=6))
 def test_the_owner_is_that_of_the_longest_pattern_that_covers_the_name(
     name: Hostname, found: dict[Hostname, TenantId]

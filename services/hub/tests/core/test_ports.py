@@ -41,6 +41,7 @@ def numbers(held: Range) -> set[tuple[str, int]]:
     return {(held.protocol, port) for port in range(held.first, held.last + 1)}
 
 
+@pytest.mark.branches
 @given(RANGES, RANGES)
 def test_ranges_overlap_when_they_share_a_port_of_one_protocol(one: Range, two: Range) -> None:
     assert one.overlaps(two) == two.overlaps(one) == bool(numbers(one) & numbers(two))
@@ -52,6 +53,7 @@ def test_the_first_unprivileged_port_needs_no_privilege() -> None:
     assert [problem is None for problem in problems] == [False, True]
 
 
+@pytest.mark.branches
 @given(RANGES, NEAR)
 def test_a_range_has_its_ends_and_what_is_between_them(held: Range, port: int) -> None:
     assert (port in held) == ((held.protocol, port) in numbers(held))
@@ -110,6 +112,7 @@ def test_the_nodes_own_ports_are_nobodys() -> None:
     check_reservation(tcp(8444, 9000), rules, (), ())
 
 
+@pytest.mark.branches
 @given(st.lists(RANGES, max_size=6), st.integers(0, 30))
 def test_the_lowest_free_ports_are_those_that_nobody_holds(held: list[Range], count: int) -> None:
     rules = PortRules(own=(1024, 2001))

@@ -68,9 +68,14 @@ def demo(
     Starts hub, edge, agent and a small HTTPS server, and requests its page through the tunnel. Stays until Ctrl-C.
     Everything it makes is in a temporary folder, which it deletes.
     """
-    ports = dict(zip(Port, range(port_base, port_base + len(Port)), strict=True))
     form = Format.JSON if as_json else Format.TABLE
-    raise typer.Exit(asyncio.run(run(Demo(ports, form, stays=not once))))
+    raise typer.Exit(asyncio.run(run(make_demo(port_base, form, once=once))))
+
+
+def make_demo(port_base: int, form: Format, *, once: bool) -> "Demo":
+    """Return a demo on six ports in a row, which ends by itself if it is to run `once`."""
+    ports = dict(zip(Port, range(port_base, port_base + len(Port)), strict=True))
+    return Demo(ports, form, stays=not once)
 
 
 async def run(demo: "Demo") -> int:
@@ -145,10 +150,7 @@ class Demo:
             )
             self.show_step(CLIENT)
             await self.fetch_page(certificate, digest, agent)
-            self.exit_code = EXIT_OK
-            self.show_curl(certificate)
-            if self.stays:
-                await asyncio.Event().wait()
+            await self.finish(certificate)
 
     async def fetch_page(self, certificate: Path, digest: str, agent: Path) -> None:
         """Fetch the page through the tunnel, and show that its TLS ends at the service."""
@@ -169,6 +171,13 @@ class Demo:
             ("the service's own", f"SHA-256 {digest}"),
             ("so they are", EQUAL),
         )
+
+    async def finish(self, certificate: Path) -> None:
+        """Show how to try it; stay, if asked to, until cancelled."""
+        self.exit_code = EXIT_OK
+        self.show_curl(certificate)
+        if self.stays:
+            await asyncio.Event().wait()
 
     def show_step(self, title: str) -> None:
         self.title = title

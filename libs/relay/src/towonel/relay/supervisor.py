@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
+from signal import strsignal
 from typing import Any, Final, Protocol
 
 from towonel.relay.channel import Channel, ChannelClosed, ChannelMessage
@@ -243,7 +244,7 @@ async def _run_one(control: Control, start: Start, timing: SupervisorTiming) -> 
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         code = await asyncio.shield(process.wait())
-    return f"{reason}; exit code {code}"
+    return f"{reason}; {_describe_exit(code)}"
 
 
 async def _start_process(start: Start) -> tuple[Channel, WorkerProcess]:
@@ -262,3 +263,7 @@ async def _serve(control: Control, worker: Worker) -> str:
     except OSError as error:  # most often no descriptor is left for what goes with the state
         return f"cannot be told the state: {error}"
     return await worker.run()
+
+
+def _describe_exit(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"signal {-code} ({strsignal(-code)})"

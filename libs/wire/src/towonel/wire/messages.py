@@ -65,7 +65,7 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Either way: bytes up to this offset may be sent, on a stream or (None) on all together."""
+    """Either way: bytes up to this offset may be sent, on a stream or, without an id, on all together."""
 
     type: ClassVar[int] = 4
     stream_id: int | None

@@ -58,7 +58,7 @@ class Links:
         self._timing = timing
         self._grant = b""
         self._edges: dict[EdgeId, Edge] = {}
-        self._silent: dict[EdgeId, str] = {}  # that answer by TCP alone, and what UDP said
+        self._silent: dict[Link, str] = {}  # over TCP, and what UDP said
         self._tasks_by_edge: dict[EdgeId, asyncio.Task[None]] = {}
         self._failures: dict[EdgeId, str] = {}  # why there is no link, last
         self._links: set[Link] = set()
@@ -119,63 +119,74 @@ class Links:
                     await asyncio.sleep(backoff.next_delay(self._rng))
 
     async def _hold_link(self, edge: Edge, finishing: asyncio.TaskGroup) -> None:
-        """Hold a link until it ends or its edge sends GoAway; where UDP is blocked, one over TCP."""
-        async with contextlib.AsyncExitStack() as exits:
-            try:
-                link = await exits.enter_async_context(self._dial(edge))
-            except (TowonelError, OSError) as error:
-                if not await self._hold_by_tcp(edge, error, finishing):
-                    self._on_failed(edge, error)
-                return
-            await self._hold_open(edge, link, exits, finishing)
+        """Hold a link until it ends or its edge sends GoAway; over TCP while UDP is blocked."""
+        exits = contextlib.AsyncExitStack()
+        try:
+            link = await self._dial_first(edge, exits)
+            while link is not None:
+                link, exits = await self._hold_until_replaced(edge, link, exits, finishing)
+        finally:
+            await exits.aclose()
 
-    async def _hold_by_tcp(
-        self, edge: Edge, error: TowonelError | OSError, finishing: asyncio.TaskGroup
-    ) -> bool:
-        """Hold a link over TCP until it ends, or UDP works; return whether there was one."""
-        if not self._lanes.enabled or not _is_silence(error):
-            return False
-        async with contextlib.AsyncExitStack() as exits:
-            try:
-                link = await exits.enter_async_context(self._dial(edge, by_tcp=True))
-            except (TowonelError, OSError):
-                return False
-            detail = describe_link_error(error)
-            log.warning("link.by_tcp", **_facts(edge), peer=link.peer, detail=detail)
-            self._silent[edge.edge_id] = detail
+    async def _dial_first(self, edge: Edge, exits: contextlib.AsyncExitStack) -> Link | None:
+        try:
+            return await exits.enter_async_context(self._dial(edge))
+        except (TowonelError, OSError) as error:
+            link = None
+            if self._lanes.enabled and _is_silence(error):
+                link = await self._dial_again(edge, exits, describe_link_error(error))
+            if link is None:
+                self._on_failed(edge, error)
+            return link
+
+    async def _hold_until_replaced(
+        self,
+        edge: Edge,
+        link: Link,
+        exits: contextlib.AsyncExitStack,
+        finishing: asyncio.TaskGroup,
+    ) -> tuple[Link | None, contextlib.AsyncExitStack]:
+        """Hold a link to its end, or until there is a better one: that one is returned.
+
+        While a link goes over TCP, UDP is tried now and then. TCP is tried when the edge answers no
+        more on a link over UDP: lanes live until its session is lost, so that no client is refused.
+        """
+        timing, newer = self._timing, None
+        silence = "" if link.is_by_tcp else f"{link.peer}: no answer: is UDP blocked?"
+        pauses = Backoff(timing.silence_check_s, timing.max_pause_s, timing.healthy_s)
+        if link.is_by_tcp:
+            pauses = Backoff(timing.first_udp_s, timing.max_udp_s, timing.healthy_s)
+        async with contextlib.AsyncExitStack() as found:
+            async with exits, asyncio.TaskGroup() as tasks:
+                holding = tasks.create_task(self._hold_open(edge, link, exits, finishing))
+                while not await _ends_within(holding, pauses.next_delay(self._rng)):
+                    if not self._needs_other(link):
+                        pauses.record_success(timing.healthy_s)
+                    elif newer := await self._dial_again(edge, found, silence):
+                        if not holding.done():
+                            link.close(Code.SUPERSEDED)
+                        break
+            return newer, found.pop_all()
+
+    def _needs_other(self, link: Link) -> bool:
+        silent_s = link.channel.connection.unanswered_s
+        is_silent = silent_s >= self._timing.session.dead_s
+        return link.is_by_tcp or (self._lanes.enabled and is_silent)
+
+    async def _dial_again(
+        self, edge: Edge, exits: contextlib.AsyncExitStack, silence: str = ""
+    ) -> Link | None:
+        """Dial an edge over TCP because of that silence, or over QUIC without one."""
+        try:
+            link = await exits.enter_async_context(self._dial(edge, by_tcp=bool(silence)))
+        except (TowonelError, OSError):
+            return None
+        if silence:
+            log.warning("link.by_tcp", **_facts(edge), peer=link.peer, detail=silence)
+            self._silent[link] = silence
+            exits.callback(self._silent.pop, link, None)
             self._update_health()
-            try:
-                await self._wait_udp(edge, link, exits, finishing)
-            finally:
-                self._silent.pop(edge.edge_id, None)
-                self._update_health()
-        return True
-
-    async def _wait_udp(
-        self, edge: Edge, link: Link, exits: contextlib.AsyncExitStack, finishing: asyncio.TaskGroup
-    ) -> None:
-        """Hold a link over TCP, and try UDP now and then; a session over it supersedes this one."""
-        timing = self._timing
-        pauses = Backoff(timing.first_udp_s, timing.max_udp_s, timing.healthy_s)
-        async with asyncio.TaskGroup() as tasks:
-            holding = tasks.create_task(self._hold_to_end(edge, link, exits, finishing))
-            while not await _ends_within(holding, pauses.next_delay(self._rng)):
-                async with contextlib.AsyncExitStack() as better:
-                    try:
-                        found = await better.enter_async_context(self._dial(edge))
-                    except (TowonelError, OSError):
-                        continue
-                    self._silent.pop(edge.edge_id, None)
-                    await self._hold_open(edge, found, better, finishing)
-                    holding.cancel()
-                    return
-
-    async def _hold_to_end(
-        self, edge: Edge, link: Link, exits: contextlib.AsyncExitStack, finishing: asyncio.TaskGroup
-    ) -> None:
-        """Hold a link, and forget it and its lanes at its end."""
-        await self._hold_open(edge, link, exits, finishing)
-        await exits.aclose()
+        return link
 
     async def _hold_open(
         self, edge: Edge, link: Link, exits: contextlib.AsyncExitStack, finishing: asyncio.TaskGroup
@@ -251,9 +262,10 @@ class Links:
         self._metrics.links_by_tcp.set(sum(link.is_by_tcp for link in self._links))
         reason = explain_no_link(len(self._edges), list(self._failures.values()))
         self._health.set("edges", ok=serving > 0, reason=reason)
-        details = "; ".join(sorted(set(self._silent.values())))
-        slow = f"{len(self._silent)} of {len(self._edges)} links go over TCP ({details})"
-        self._health.set_degraded("udp", reason=slow if self._silent else None)
+        silent = [detail for link, detail in self._silent.items() if link.is_serving]
+        details = "; ".join(sorted(set(silent)))
+        slow = f"{len(silent)} of {len(self._edges)} links go over TCP ({details})"
+        self._health.set_degraded("udp", reason=slow if silent else None)
 
 
 def _facts(edge: Edge) -> dict[str, str]:

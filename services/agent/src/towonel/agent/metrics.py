@@ -57,6 +57,8 @@ class Metrics:
             "Client connections taken, by the way they came: lane, tls_lane or stream.",
             ["way"],
         )
+        for way in ("lane", "tls_lane", "stream"):  # so that rates can be asked for from the start
+            self.accepted_by_way.labels(way)
         self.lanes = gauge(
             "towonel_agent_lanes",
             "Lanes now: idle, in_use, dialing, or wanted in all.",

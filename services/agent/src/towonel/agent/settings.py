@@ -116,8 +116,8 @@ class AgentSettings(Settings):
         default=LaneMode.AUTO,
         validation_alias="TOWONEL_AGENT_LANES",
         description=(
-            "auto: carry clients over TCP connections to the edges, dialled ahead, where that works; tls: the "
-            "same inside TLS, so that nobody on the way learns who the clients are; off: over QUIC only."
+            "auto: carry clients over lanes, which are TCP connections to the edges, dialled ahead, where that "
+            "works; tls: over lanes inside TLS, which hide more and cost more; off: over QUIC only."
         ),
     )
     workers: int = Field(

@@ -37,6 +37,8 @@ class LinkTiming:
         healthy_s: a link that lasted this long was a success: the next retry is a first one.
         first_udp_s: until UDP is tried again for the first time, while a link goes over TCP.
         max_udp_s: between these tries, at most.
+        silence_check_s: between looks at whether an edge answers on its link over QUIC; doubled after
+            each failed try to reach it over TCP.
         session: of the links themselves.
     """
 
@@ -45,6 +47,7 @@ class LinkTiming:
     healthy_s: float = 60.0
     first_udp_s: float = 60.0
     max_udp_s: float = 600.0
+    silence_check_s: float = 1.0
     session: SessionTiming = DEFAULT_SESSION_TIMING
 
 

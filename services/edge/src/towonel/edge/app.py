@@ -20,7 +20,7 @@ from towonel.edge.data_plane.binding import bind_for_clients, bind_for_lanes
 from towonel.edge.data_plane.control import DataPlane
 from towonel.edge.data_plane.start import START_WORKER, make_start
 from towonel.edge.data_plane.tcp_sessions import make_session_taker
-from towonel.edge.following import follow_hub
+from towonel.edge.hub_client import follow_hub
 from towonel.edge.metrics import Metrics
 from towonel.edge.report_builder import ReportBuilder
 from towonel.edge.route_notifications import RedisNotifications

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from towonel.edge.core.access_log import Way
 from towonel.runtime.admin import register_process_metrics
 
 
@@ -64,6 +65,10 @@ class Metrics:
             "Client connections that reached an agent, by way: lane, tls_lane or stream.",
             "way",
         )
+        for way in Way:
+            self.connections_served.labels(
+                way
+            )  # there from the start, so that its rate can be asked for
         self.lanes = gauge("lanes", "Lanes of agents now: idle, in_use, or wanted in all.", "state")
         self.lanes_admitted = counter(
             "lanes_admitted",

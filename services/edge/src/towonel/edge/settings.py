@@ -130,7 +130,7 @@ class EdgeSettings(Settings):
     session_listen: IpPort | None = Field(
         default=None,
         validation_alias="TOWONEL_EDGE_SESSION_LISTEN_ADDR",
-        description="Where agents connect (UDP). Default: as TOWONEL_EDGE_LISTEN_ADDR.",
+        description="Where agents connect: UDP, and TCP of the same port for lanes. Default: as TOWONEL_EDGE_LISTEN_ADDR.",
     )
     health_listen: HostPort = Field(
         default=("0.0.0.0", 9090),  # noqa: S104 the original's default

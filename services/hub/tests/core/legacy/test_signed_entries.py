@@ -100,6 +100,7 @@ class Model:
         return found == (self.hostnames, self.tls, self.agents, self.ports)
 
 
+@pytest.mark.branches
 @given(LOGS)
 def test_a_log_leaves_what_the_model_says_however_it_is_replayed(log: list[Op]) -> None:
     model, state = Model(), TenantState()
@@ -128,6 +129,7 @@ def test_a_compacted_log_leaves_the_same_and_ends_the_same(log: list[Op]) -> Non
     assert compact(short) == short
 
 
+@pytest.mark.branches
 @given(LOGS)
 def test_a_compacted_log_is_no_longer_than_what_the_tenant_has(log: list[Op]) -> None:
     short = compact(log)
@@ -191,6 +193,7 @@ def test_a_sequence_used_already_or_left_out_is_refused(last: int, sequence: int
     assert caught.value.code is Code.SEQUENCE_CONFLICT
 
 
+@pytest.mark.branches
 @given(st.lists(st.integers(0, 50), max_size=30))
 def test_the_sequences_taken_are_those_that_top_all_before(sent: list[int]) -> None:
     last, taken = None, []

@@ -66,7 +66,7 @@ class LinkMachine(Machine):
         return [Send(GoAway())]
 
     def _take_go_away(self, _event: MessageReceived[GoAway], _now: float) -> list[Command]:
-        """Dial other edges; the streams there are go on."""
+        """Dial other edges; open streams go on."""
         return [ReportGoingAway()]
 
     def _want_lanes(self, event: MessageReceived[LanesWanted], _now: float) -> list[Command]:

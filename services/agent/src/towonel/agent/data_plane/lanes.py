@@ -274,7 +274,9 @@ class Lanes:
         found = [session.shares.failure for session in self._sessions.values()]
         failed = [code.word for code in found if code is not None]
         codes = ", ".join(sorted(set(failed)))
-        reason = f"{len(failed)} of {len(found)} edges take no lanes ({codes}): streams serve"
+        reason = (
+            f"{len(failed)} of {len(found)} edges take no lanes ({codes}): streams carry clients"
+        )
         self._health.set_degraded(_CHECK, reason=reason if failed else None)
 
 

@@ -39,4 +39,5 @@ async def report_edge(hub: HubDep, request: Request, authorization: EdgeSignatur
         known = filter_report(report, hub.route_cache.history)
         async with hub.store.write_fact() as session:
             await operations.store_report(hub, session, signed, known)
+        hub.edges_seen[signed.id] = hub.now_ms()
     return EdgeReportOut()
