@@ -2,10 +2,11 @@
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import override
 
 import pytest
-from support.lane_peers import LanePeer, dial_lane, receive
+from support.lane_peers import LanePeer, accept_lane, dial_lane, receive
 from support.relay import ClientUse, Relay, tcp_pair
 
 from towonel.relay.edge_lanes import EdgeLane
@@ -204,6 +205,25 @@ def test_a_slow_origin_is_not_a_dead_agent(relay: Relay) -> None:
     relay.calls.call(lambda: relay.agent.opened[0][0].reject(Code.ORIGIN_TIMEOUT))
     with client:
         relay.wait(lambda: use.failures == [(Code.ORIGIN_TIMEOUT, True)])
+
+
+def test_an_edge_that_opens_a_use_is_there_although_it_has_answered_no_ping(edge: Relay) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = replace(edge.target, address=server.getsockname())
+        edge.calls.call(lambda: edge.agent.lanes.add_session(target, 1))
+        peer = accept_lane(server)
+    edge.agent.origins.append(None)
+    peer.sock.sendall(peer.open(1, b"\x00hello"))
+    assert (
+        receive(peer.sock, 12 + 6)[12] >> 4 == FrameType.REJECT
+    )  # after the PING of the beginning
+    peer.sock.sendall(lanes.encode_code(FrameType.RESET, 1, Code.ORIGIN_REFUSED))
+    edge.wait(lambda: len(edge.agent.session.idle) == 1)
+    edge.pass_time(31)
+
+    with peer.sock:
+        assert receive(peer.sock, 12)[0] >> 4 == FrameType.PING
+    assert edge.agent.reports == [None]
 
 
 def test_a_peer_that_reads_no_answers_gets_no_more(edge: Relay, peer: LanePeer) -> None:

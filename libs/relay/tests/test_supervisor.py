@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import override
 
 import pytest
+from support.descriptors import use_up_descriptors
 
 from towonel.relay.channel import ChannelMessage
 from towonel.relay.supervisor import (
@@ -37,9 +38,12 @@ class Recorder(Control):
         self.workers: list[Worker] = []
         self.messages: asyncio.Queue[ChannelMessage] = asyncio.Queue()
         self.losses: asyncio.Queue[str] = asyncio.Queue()
+        self.failures: list[OSError] = []  # to tell the state of the next ones
 
     @override
     def on_started(self, worker: Worker) -> None:
+        if self.failures:
+            raise self.failures.pop()
         self.workers.append(worker)
 
     @override
@@ -247,6 +251,15 @@ async def test_a_worker_that_cannot_be_given_what_it_needs_is_replaced(when: str
 
     assert "Too many open files" in control.losses.get_nowait()
     assert len(control.workers) == 2
+
+
+async def test_without_descriptors_a_worker_is_tried_again() -> None:
+    async with supervised() as control:
+        with use_up_descriptors():
+            reason = await control.losses.get()
+        await control.started()
+
+        assert reason.startswith("cannot be started: ")
 
 
 async def test_the_worker_is_gone_with_its_supervisor() -> None:

@@ -116,6 +116,14 @@ def test_less_than_there_is_room_for_is_all_that_there_is(pair: Pair, room: int)
         got += count
 
     assert got + count == 40_001
+
+
+def test_what_comes_between_two_reads_is_part_of_all_that_there_is(pair: Pair) -> None:
+    pair.peer.sendall(LARGE[:1500])
+    assert len(pair.ours.recv(1000)) == 1000
+    pair.peer.sendall(LARGE[1500:2500])
+
+    assert pair.ours.recv(2000) == LARGE[1000:2500]
     with pytest.raises(BlockingIOError):
         pair.ours.recv(1)
 

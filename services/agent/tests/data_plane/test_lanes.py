@@ -245,7 +245,7 @@ async def test_workers_that_keep_ending_degrade_the_agent_though_no_admission_fa
             lane.sock.close()
 
     assert reason.startswith("1 of 2 workers keep ending, and their clients are reset: ")
-    assert reason.endswith("exit code -9")
+    assert reason.endswith("signal 9 (Killed)")
     assert agent.health.ready
 
 

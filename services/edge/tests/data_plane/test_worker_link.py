@@ -20,6 +20,9 @@ from towonel.edge.core.route_table import RouteTable
 from towonel.edge.data_plane.start import START_WORKER
 from towonel.edge.streams.upstream import ClientConnection, Upstream
 from towonel.edge.worker.acceptor import PAUSE_S
+from towonel.edge.worker.codec import encode
+from towonel.edge.worker.messages import ClientHandedOver, Draining, Ready
+from towonel.relay.channel import Channel
 from towonel.relay.supervisor import WorkerProcess
 from towonel.runtime.admin import Health
 from towonel.tunnel.pipe import Pipe
@@ -160,6 +163,78 @@ async def test_a_drain_waits_for_no_worker_that_cannot_be_started(front: StartFr
                 await edge.drain()
                 with pytest.raises(ConnectionResetError):
                     waits.recv(1)
+
+
+async def test_what_a_worker_counted_is_forgotten_as_soon_as_it_is_lost(
+    front: StartFront, counted: Counted
+) -> None:
+    async def start(channel: socket.socket) -> WorkerProcess:
+        if len(workers.pids) == 2:
+            raise OSError("no memory")
+        return await workers.start(channel)
+
+    workers = Killable()
+    async with front(table(), Endless(), start_worker=start, workers=2) as edge:
+        shared = edge.plane.shared
+        with socket.create_connection(("127.0.0.1", edge.port)) as client:
+            client.sendall(client_hello(NAME))
+            await until(lambda: any(map(any, shared._rows)))
+            for pid in workers.pids:
+                os.kill(pid, signal.SIGKILL)
+            await until(lambda: counted("worker_restarts_total") >= 2)
+
+            assert not any(map(any, shared._rows))
+
+
+class Endless(Upstream):
+    """Upstream that never opens a pipe."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    @override
+    async def open(self, client: ClientConnection) -> Pipe:
+        self.asked.set()
+        return await asyncio.Future[Pipe]()
+
+
+class Scripted:
+    """Two workers: while the second one exits, the first hands a client over."""
+
+    pid = 0
+
+    def __init__(self, upstream: Endless) -> None:
+        self.channels: list[Channel] = []
+        self._upstream = upstream
+
+    async def start(self, channel: socket.socket) -> WorkerProcess:
+        self.channels.append(Channel(channel.dup()))
+        self.channels[-1].send(*encode(Ready()))
+        return self
+
+    def kill(self) -> None:
+        pass
+
+    async def wait(self) -> int:
+        if not self._upstream.asked.is_set():
+            address = ("127.0.0.1", 1)
+            message = ClientHandedOver(1, address, address, NAME, b"")
+            self.channels[0].send(*encode(message), [socket.socket().detach()])
+            await self._upstream.asked.wait()
+        return 0
+
+
+async def test_a_client_that_comes_while_workers_end_is_cut_as_well(front: StartFront) -> None:
+    upstream = Endless()
+    workers = Scripted(upstream)
+    async with asyncio.timeout(10):
+        async with front(table(), upstream, start_worker=workers.start, workers=2) as edge:
+            for link in edge.plane.links:
+                link.draining = Draining(0, 0)
+
+    assert upstream.asked.is_set()
+    for channel in workers.channels:
+        channel.close()
 
 
 async def test_a_table_that_fills_many_messages_reaches_a_worker_whole(

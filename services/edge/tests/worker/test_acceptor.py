@@ -90,6 +90,14 @@ def test_clients_in_the_queue_are_served_although_accepting_stops(server: Server
         client.close()
 
 
+def test_a_stop_without_descriptors_is_final(server: Server) -> None:
+    with use_up_descriptors(), connect(server.port):
+        server.acceptor.close()
+
+    assert server.errors == ["EMFILE"]
+    assert not server.loop.delays.count
+
+
 def test_what_waits_when_a_listener_is_closed_is_not_reset() -> None:
     with bind_socket("127.0.0.1", 0) as listener:
         listener.listen(BACKLOG)

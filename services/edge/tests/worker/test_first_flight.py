@@ -1,8 +1,9 @@
 """First flight of a client: how often it is read, and what it may not be."""
 
+import contextlib
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from support.clients import client_hello
@@ -11,14 +12,18 @@ from support.relay import tcp_pair
 from support.tls_lanes import hello_of_a_lane
 
 from towonel.edge.worker.clients import FREE_READS
-from towonel.edge.worker.messages import Message, Refused
+from towonel.edge.worker.messages import Message, Refused, SessionAdmitted, Start
 from towonel.edge.worker.service import ClientService
 from towonel.relay.core.deadlines import TICK_S
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import PipePool
+from towonel.wire import proxy
 from towonel.wire.errors import Code
+from towonel.wire.ids import TenantId
 from towonel.wire.lane_admission import HELLO_BYTES, MAGIC
+from towonel.wire.names import ServiceKind
+from towonel.wire.routes import Route, RouteDelta
 
 
 @dataclass
@@ -54,15 +59,27 @@ class Clock:
 
 @pytest.fixture
 def served(request: pytest.FixtureRequest) -> Iterator[Served]:
+    with serve(START, lanes_only=getattr(request, "param", False)) as served:
+        yield served
+
+
+@pytest.fixture
+def proxied() -> Iterator[Served]:
+    with serve(replace(START, proxies=["127.0.0.0/8"])) as served:
+        yield served
+
+
+@contextlib.contextmanager
+def serve(start: Start, *, lanes_only: bool = False) -> Iterator[Served]:
     clock = Clock()
     loop = Loop(clock)
     sent: list[Message] = []
     service = ClientService(
-        START, loop, Memory(PipePool()), lambda message, descriptors=(): sent.append(message)
+        start, loop, Memory(PipePool()), lambda message, descriptors=(): sent.append(message)
     )
     client, edge = tcp_pair()
     edge.setblocking(False)
-    service.accept(edge, edge.getpeername(), lanes_only=getattr(request, "param", False))
+    service.accept(edge, edge.getpeername(), lanes_only=lanes_only)
     yield Served(client, clock, loop, service, sent)
     client.close()
     service.close()
@@ -114,6 +131,16 @@ def test_a_lane_inside_tls_may_begin_on_either_port(served: Served) -> None:
     assert served.client.recv(5)[:3] == b"\x16\3\3"  # ServerHello
 
 
+def test_a_lane_behind_a_header_in_pieces_is_read_as_it_comes(proxied: Served) -> None:
+    header = proxy.SIGNATURE + b"\x20\0\0\x20" + bytes(32)
+    for piece in (header[:-20], header[-20:] + MAGIC):
+        proxied.client.sendall(piece)
+        proxied.loop.run_once()
+
+    (half,) = proxied.service.lanes.half_open
+    assert half.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
+
+
 def test_a_lane_that_does_not_wait_for_an_answer_is_refused(served: Served) -> None:
     served.client.sendall(MAGIC + bytes(HELLO_BYTES))
 
@@ -129,3 +156,17 @@ def test_a_refused_client_is_closed_although_it_never_reads(served: Served) -> N
         served.pass_ticks(1)
 
     assert served.client.recv(99) == b""
+
+
+def test_an_orphan_hands_no_client_over(served: Served) -> None:
+    service, tenant = served.service, TenantId(b"t" * 32)
+    route = Route(ServiceKind.HTTPS, "a.eu", tenant)
+    service.table.apply(RouteDelta(1, snapshot=True, routes=(route,)))
+    service.sessions.add(SessionAdmitted(b"s" * 16, tenant, b"", 0.01))
+    service.sessions.add_services(b"s" * 16, [str(route.service)])
+    service.is_orphan = True
+    served.client.sendall(client_hello("a.eu"))
+
+    (refused,) = served.refused()
+    assert refused.code == Code.DRAINING
+    assert service.counters.active == 0

@@ -189,7 +189,8 @@ class Connection(LingeringEnd):
             self.on_clear()
         if events & READABLE:
             self.readable = True
-            self.on_readable()
+            if not self.queued:
+                self.on_readable()
 
     # From the lane to the socket.
 

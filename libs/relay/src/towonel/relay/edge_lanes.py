@@ -16,11 +16,10 @@ from typing import Final, override
 
 from towonel.identity.lanes import LaneSeal
 from towonel.relay.admission.half_open import Admitter, HalfOpenLane, send_refusal
-from towonel.relay.core.deadlines import Timed
 from towonel.relay.core.lane_counts import NO_SLOT, LaneCounts
 from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.core.lane_pool import MAX_IDLE, LanePool
-from towonel.relay.loop import Loop, TurnGroup
+from towonel.relay.loop import Handler, Loop, TurnGroup
 from towonel.relay.memory import Memory
 from towonel.relay.sessions.edge import LaneSession, SessionOwner
 from towonel.relay.sessions.edge_lane import EdgeLane, LaneUse
@@ -34,6 +33,7 @@ __all__ = ["EdgeLane", "EdgeLanes", "EdgeLanesOwner", "LaneSession", "LaneUse", 
 MAX_HALF_OPEN: Final = 256
 ADMISSION_S: Final = 5.0
 _UPDATE_S: Final = 1.0
+_UPDATED_AT_ONCE: Final = 32  # sessions: up to a millisecond, where there are several workers
 
 
 class EdgeLanesOwner:
@@ -66,6 +66,7 @@ class EdgeLanes(Admitter, SessionOwner):
 
     Attributes:
         sessions: by id.
+        ended: those that are over, and have lanes still.
         half_open: lanes that are not admitted yet.
         admitted: lanes admitted since the start, by kind.
         lost: lanes that were lost since the start, by code; NORMAL if they were closed in order.
@@ -102,8 +103,8 @@ class EdgeLanes(Admitter, SessionOwner):
         self.counts = counts or LaneCounts([memoryview(array("I", [0]))], 0)
         self._admission_s = admission_s
         self._max_half_open = max_half_open
-        self._ended = EndedSessions[LaneSession](max_unsent)
-        self._update = _Update(self)
+        self.ended = EndedSessions[LaneSession](max_unsent)
+        self._update = _Update(self, loop)
 
     def add_session(
         self,
@@ -150,7 +151,7 @@ class EdgeLanes(Admitter, SessionOwner):
         session.go_away()
         if cut is not None:
             session.cut(cut)
-        self._ended.add(session)
+        self.ended.add(session)
 
     def admit(self, sock: socket.socket, data: bytes, source: object) -> None:
         """Admit the lane that a connection begins, or refuse it.
@@ -250,17 +251,12 @@ class EdgeLanes(Admitter, SessionOwner):
     def on_lane_lost(self, session: LaneSession, code: Code) -> None:
         self._count(self.lost, code)
 
-    def update_pools(self) -> None:
-        """Look at the demand of all sessions, and close what they do not want any more."""
-        now = self._loop.wheel.now
-        for session in list(self.sessions.values()):
-            if not session.going_away:
-                self.on_demand(session)
-                session.close_idle(self._count_surplus(session, now))
-                session.put_counts()
-        self._ended.drop_unsent()
-        if self.sessions or self._ended:
-            self._loop.wheel.arm(self._update, _UPDATE_S)
+    def update_pool(self, session: LaneSession) -> None:
+        """Look at the demand of a session, and close what it does not want any more."""
+        if not session.going_away:
+            self.on_demand(session)
+            session.close_idle(self._count_surplus(session, self._loop.wheel.now))
+            session.put_counts()
 
     def _count_surplus(self, session: LaneSession, now: float) -> int:
         elsewhere = self.counts.sum_elsewhere(session.slot).wanted
@@ -278,12 +274,25 @@ class EdgeLanes(Admitter, SessionOwner):
         counts[code] = counts.get(code, 0) + 1
 
 
-class _Update(Timed):
-    """Timer of the pools."""
+class _Update(Handler):
+    """Update of all pools each second, of a few in a turn: there may be thousands."""
 
-    def __init__(self, lanes: EdgeLanes) -> None:
+    def __init__(self, lanes: EdgeLanes, loop: Loop) -> None:
         self._lanes = lanes
+        self._loop = loop
+        self._left: list[LaneSession] = []
 
     @override
     def expire(self) -> None:
-        self._lanes.update_pools()
+        self._left = self._left or list(self._lanes.sessions.values())
+        self._lanes.ended.drop_unsent()
+        if self._left or self._lanes.ended:
+            self._loop.wheel.arm(self, _UPDATE_S)
+            self._loop.queue(self)
+
+    @override
+    def take_turn(self) -> bool:
+        for session in self._left[-_UPDATED_AT_ONCE:]:
+            self._lanes.update_pool(session)
+        del self._left[-_UPDATED_AT_ONCE:]
+        return bool(self._left)

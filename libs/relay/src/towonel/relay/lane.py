@@ -7,10 +7,10 @@ from towonel.relay.connection import Connection
 from towonel.relay.core.lane_kinds import LaneKind
 from towonel.relay.core.lane_state import LaneState, Received
 from towonel.relay.lane_events import LaneEvents
-from towonel.relay.lingering import LINGER_OFF
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
 from towonel.relay.socket_end import STALL_CHECK_S
+from towonel.relay.sockets import end_on_close
 from towonel.relay.tls.tls_socket import TlsSocket
 from towonel.wire import lanes
 from towonel.wire.errors import Code
@@ -88,7 +88,7 @@ class Lane(LaneEvents):
         if not self.closed:
             if self._tls is not None:
                 self._tls.end()
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
+            end_on_close(self.sock)
             self.lose(Code.NORMAL)
 
     # Frames of the peer.

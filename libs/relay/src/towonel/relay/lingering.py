@@ -5,18 +5,14 @@ not read. So the socket's bytes are ended first, and it is reset once its peer h
 nothing more for a while; what comes from it meanwhile is dropped.
 """
 
-import fcntl
 import socket
-import struct
-import sys
-import termios
 from typing import Final
 
 from towonel.relay.socket_end import SocketEnd
+from towonel.relay.sockets import end_on_close
 from towonel.wire.errors import Code
 
 LINGER_S: Final = 2.0
-LINGER_OFF: Final = struct.pack("ii", 0, 0)
 _DISCARDS: Final = 8  # reads at a time
 
 
@@ -62,7 +58,7 @@ class LingeringEnd(SocketEnd):
 
     def close_in_order(self) -> None:
         """Close the socket by an end of its bytes, which the kernel delivers."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
+        end_on_close(self.sock)
         self.finish(self.code)
 
     def discard(self) -> None:
@@ -88,8 +84,7 @@ class LingeringEnd(SocketEnd):
 
     def check_progress(self) -> None:
         """Reset the socket, unless its peer has taken some of what is left since the last time."""
-        waiting = fcntl.ioctl(self.descriptor, termios.TIOCOUTQ, bytes(4))
-        left = int.from_bytes(waiting, sys.byteorder) + self.pending_bytes
+        left = self.count_unsent()
         if left and left != self._left:
             self._left = left
             self.loop.wheel.arm(self, self.linger_s)

@@ -4,12 +4,15 @@ Output is what the socket did not take at once: bytes, and then what is in a pip
 the end is not `clear`, and whoever feeds it waits; so it is at most one buffer and one pipe.
 """
 
+import fcntl
 import os
 import socket
-from typing import Final, override
+import sys
+import termios
+from typing import Final
 
 from towonel.relay.core.stall import INFO_BYTES, StallDetector
-from towonel.relay.loop import BROKEN, ENDED, READABLE, WRITABLE, Handler, Loop
+from towonel.relay.loop import Handler, Loop
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import Pipe
 from towonel.relay.sockets import bound_receive_buffer
@@ -52,17 +55,6 @@ class SocketEnd(Handler):
         self.readable = True
         self.clear = True
         self._held = b""
-
-    @override
-    def on_ready(self, events: int) -> None:
-        if events & ENDED:
-            self.hung_up = True
-            self.ended_well = self.ended_well or not events & BROKEN
-        if events & WRITABLE and not self.clear and not self.broken and self.flush():
-            self.on_clear()
-        if events & READABLE:
-            self.readable = True
-            self.on_readable()
 
     def on_readable(self) -> None:
         """Read what there is, or leave it while it cannot be passed on."""
@@ -132,6 +124,11 @@ class SocketEnd(Handler):
     def pending_bytes(self) -> int:
         """Bytes of pending output."""
         return len(self._held) + (self._pipe_bytes if self._pipe is not None else 0)
+
+    def count_unsent(self) -> int:
+        """Return the bytes of pending output, and of the kernel's that the peer has not acknowledged."""
+        waiting = fcntl.ioctl(self.descriptor, termios.TIOCOUTQ, bytes(4))
+        return int.from_bytes(waiting, sys.byteorder) + self.pending_bytes
 
     def break_off(self) -> None:
         """Drop pending output: the socket takes no more."""

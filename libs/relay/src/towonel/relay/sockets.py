@@ -12,6 +12,7 @@ _KEEPALIVE_IDLE_S: Final = 60
 _KEEPALIVE_INTERVAL_S: Final = 15
 _KEEPALIVE_PROBES: Final = 4
 _ABORT: Final = struct.pack("ii", 1, 0)
+_NO_LINGER: Final = struct.pack("ii", 0, 0)
 
 
 def tune(sock: socket.socket) -> None:
@@ -39,6 +40,15 @@ def tune_lasting(sock: socket.socket) -> None:
     sock.setsockopt(tcp, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_S)
     sock.setsockopt(tcp, socket.TCP_KEEPINTVL, _KEEPALIVE_INTERVAL_S)
     sock.setsockopt(tcp, socket.TCP_KEEPCNT, _KEEPALIVE_PROBES)
+
+
+def end_on_close(sock: socket.socket) -> None:
+    """Let a close end the bytes in order, which the kernel delivers, and not reset the peer.
+
+    Raises:
+        OSError: the connection is gone.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
 
 
 def bound_receive_buffer(sock: socket.socket) -> bool:

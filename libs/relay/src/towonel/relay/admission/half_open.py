@@ -6,9 +6,9 @@ from typing import Final, override
 
 from towonel.identity.lanes import LaneIdentity, LaneSeal, Role, check_proof, prove
 from towonel.relay.core.lane_pool import MAX_IDLE
-from towonel.relay.lingering import LINGER_OFF
 from towonel.relay.loop import BROKEN, Handler, Loop
 from towonel.relay.sessions.edge import LaneSession
+from towonel.relay.sockets import end_on_close
 from towonel.wire import lane_admission
 from towonel.wire.errors import Code, Denied, ProtocolError, TowonelError
 from towonel.wire.lane_admission import HELLO_BYTES, MAC_BYTES, NONCE_BYTES, LaneAnswer, LaneHello
@@ -153,7 +153,7 @@ class HalfOpenLane(Handler):
 def send_refusal(sock: socket.socket, code: Code) -> None:
     """Tell the agent why, as far as it goes, in a close that lets it arrive."""
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
+        end_on_close(sock)
         sock.send(lane_admission.encode_refusal(code))
     except OSError:
         pass

@@ -223,6 +223,7 @@ class AgentLane(Lane):
         content = self._seal.open(number, head, payload)
         if not content:
             raise ProtocolError(Code.MALFORMED, "OPEN without content")
+        self.on_pong()  # this is as good as one: the edge is there, and has admitted the lane
         session.take(self)
         self._more = bool(content[0] & MORE)
         self.loop.wheel.relax(self)

@@ -126,6 +126,7 @@ class LaneSession(WaitingRoom):
         self.busy.discard(lane)
         if not lane.clear:
             self.unsent.add(lane)
+            lane.watch_output()
         elif self.going_away or (len(self.idle) >= self._part and self.spare >= MAX_IDLE):
             lane.retire()
         else:

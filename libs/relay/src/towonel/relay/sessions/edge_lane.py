@@ -8,6 +8,7 @@ from towonel.relay.core.lane_state import LaneState
 from towonel.relay.lane import Lane
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
+from towonel.relay.socket_end import STALL_CHECK_S
 from towonel.wire import lanes
 from towonel.wire.errors import Code
 from towonel.wire.lanes import PROBE_BYTES, FrameType
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 PING_AFTER_S: Final = 0.25  # without an answer to OPEN
 PONG_S: Final = 1.0
+UNSENT_S: Final = 60.0  # for which an agent may take nothing of what a use has left behind
 
 
 class LaneUse:
@@ -47,6 +49,9 @@ class LaneUse:
 
 class EdgeLane(Lane):
     """Edge's end of a lane; arguments as of `Lane`, and its session and seal."""
+
+    _unsent_bytes: int = 0  # when the output after a use was last seen to move
+    _moved_at: float = 0.0
 
     def __init__(
         self,
@@ -83,6 +88,20 @@ class EdgeLane(Lane):
         """Give up the use that is not accepted."""
         self._take_use()
         self.end_use(code)
+
+    def watch_output(self) -> None:
+        """Bound the time for what a use has left behind to be taken."""
+        self._unsent_bytes, self._moved_at = self.count_unsent(), self.loop.wheel.now
+        self.loop.wheel.arm(self, STALL_CHECK_S)
+
+    def _check_output(self) -> None:
+        now, left = self.loop.wheel.now, self.count_unsent()
+        if left < self._unsent_bytes:
+            self._unsent_bytes, self._moved_at = left, now
+        if self.is_stalled() or now - self._moved_at >= UNSENT_S:
+            self.lose(Code.SESSION_LOST)
+        else:
+            self.loop.wheel.arm(self, STALL_CHECK_S)
 
     def _take_use(self) -> LaneUse | None:
         use, self._use = self._use, None
@@ -131,6 +150,8 @@ class EdgeLane(Lane):
     def on_deadline(self) -> None:
         """See whether the agent is there: a slow origin lets it answer, a vanished agent does not."""
         if self._use is None:
+            if self in self.session.unsent:
+                self._check_output()
             return
         if self._pinged:
             self.lose(Code.SESSION_LOST)

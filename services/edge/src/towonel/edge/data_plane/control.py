@@ -55,10 +55,14 @@ class DataPlane:
         clients, lanes: sockets that listen.
         links: to its workers.
         index_failures: to make or map an index of routes.
+        shared: what workers share, once they run.
         live: what workers are told of sessions.
+        is_draining: whether no client is accepted any more.
         drain_changed: set where it is to be looked again how far a drain is.
         ready: set while every worker has what it needs to serve clients.
     """
+
+    shared: SharedMemory
 
     def __init__(
         self,
@@ -86,12 +90,11 @@ class DataPlane:
         self._feed = RouteFeed(table, lambda: self.links, self.index_failures)
         self.links: list[WorkerLink] = []
         self._start: Start | None = None
-        self._shared: SharedMemory | None = None
         self.clients: list[socket.socket] = []
         self.lanes: list[socket.socket] = []
         self._tasks: asyncio.TaskGroup | None = None
         self._serving: set[asyncio.Task[None]] = set()
-        self._is_draining = False
+        self.is_draining = False
         self.drain_changed = asyncio.Event()
         self.live = sessions.observer = SessionFeed(self.tell, self._forget)
 
@@ -104,26 +107,24 @@ class DataPlane:
         monitor = WorkerMonitor(self._health, start.workers, are_needed=True)
         self.metrics.workers_unstable.set_function(lambda: monitor.unstable)
         self.links = [WorkerLink(self, number, monitor) for number in range(start.workers)]
-        self._shared = SharedMemory(start)
-        self.live.share(self._shared)
+        self.shared = SharedMemory(start)
+        self.live.share(self.shared)
         async with (
             contextlib.AsyncExitStack() as shared,
             asyncio.TaskGroup() as tasks,
             contextlib.AsyncExitStack() as workers,
         ):
             shared.callback(monitor.close)
-            shared.callback(self._shared.close)
+            shared.callback(self.shared.close)
             shared.callback(self._feed.close)
             self._tasks = tasks
-            feeding = tasks.create_task(self._feed.run())
+            self._serving.add(tasks.create_task(self._feed.run()))
+            workers.callback(
+                self._cut
+            )  # after the last worker, which hands clients over to its end
             for link in self.links:
                 await workers.enter_async_context(supervise(link, start_worker, rng))
-            try:
-                yield
-            finally:
-                feeding.cancel()
-                for task in self._serving:
-                    task.cancel()
+            yield
 
     def listen(self, clients: Iterable[socket.socket], lanes: Iterable[socket.socket] = ()) -> None:
         """Listen on bound sockets, which are owned by this from now on, and let workers accept."""
@@ -139,9 +140,7 @@ class DataPlane:
     def feed_state(self, link: WorkerLink) -> None:
         """Send a worker that has started all that it needs."""
         assert self._start is not None, "workers run"
-        assert self._shared is not None, "workers run"
-        self._shared.clear(link.number)
-        link.send(replace(self._start, number=link.number), [self._shared.duplicate()])
+        link.send(replace(self._start, number=link.number), [self.shared.duplicate()])
         for session in self._sessions.all():
             for message in self.live.describe(session):
                 link.send(message)
@@ -151,7 +150,7 @@ class DataPlane:
         """Let a worker accept once it has what it needs."""
         if not link.is_ready:
             return
-        if self._is_draining:
+        if self.is_draining:
             link.drain()
         else:
             self._let_listen(link)
@@ -218,7 +217,7 @@ class DataPlane:
 
     async def stop_accepting(self) -> None:
         """Let workers take what waits for them, and accept no more."""
-        self._is_draining = True
+        self.is_draining = True
         for link in self.links:
             link.drain()
         await self._wait_drain(lambda link: link.draining is not None)
@@ -241,6 +240,10 @@ class DataPlane:
     async def wait_idle(self) -> None:
         """Wait until the last client has ended."""
         await self._wait_drain(lambda link: link.is_idle)
+
+    def _cut(self) -> None:
+        for task in self._serving:
+            task.cancel()
 
     def close(self) -> None:
         """Close the listening sockets."""

@@ -65,7 +65,6 @@ class WorkerLink(Control, RouteReader):
         self._worker: Worker | None = None
         self._accept_failures = LogLimit()
         self._has_table = self._has_answered = False
-        self._is_draining = False
         self._tenants: dict[TenantId, int] = {}  # clients now, of those that have some
         self.draining: Draining | None = None
         self.active = 0
@@ -111,21 +110,16 @@ class WorkerLink(Control, RouteReader):
         """Let the worker serve a client that was accepted by another one."""
         self._give(client, descriptor)
 
+    def drain(self) -> None:
+        """Let the worker accept no more, and say when its clients have ended; one that starts has none."""
+        if self.is_ready:
+            self.send(Drain())
+        else:
+            self.draining = Draining(0, 0)
+
     def _give(self, message: Message, descriptor: int) -> None:
         self._given += self._worker is not None
         self.send(message, [descriptor])
-
-    def drain(self) -> None:
-        """Let the worker accept no more, and say when its clients have ended; without one, none has any."""
-        self._is_draining = True
-        if self._worker is None:
-            self._end_drain()
-        elif self.is_ready:
-            self.send(Drain())
-
-    def _end_drain(self) -> None:
-        self.draining = Draining(0, 0)
-        self._plane.drain_changed.set()
 
     # Of its supervisor.
 
@@ -151,21 +145,22 @@ class WorkerLink(Control, RouteReader):
 
     @override
     def on_lost(self, reason: str) -> None:
-        metrics, traffic = self._plane.metrics, self._plane.traffic
-        metrics.worker_restarts.inc()
+        self._plane.metrics.worker_restarts.inc()
         log.error("worker.lost", reason=reason, clients=self.active)
         self._monitor.note_end(self.number, reason)
         self._worker = None
         self._has_table = self._has_answered = False
         self._given = 0
         for tenant_id, active in self._tenants.items():
-            traffic.add(tenant_id, ended=active)
+            self._plane.traffic.add(tenant_id, ended=active)
         self._tenants.clear()
         self.active, self.lanes = 0, (0, 0, 0)
         self.wanted.clear()
+        self._plane.shared.clear(self.number)
         self._plane.sum_up()
-        if self._is_draining:
-            self._end_drain()
+        if self._plane.is_draining:
+            self.draining = Draining(0, 0)
+            self._plane.drain_changed.set()
 
     def _act(self, message: Message, descriptors: tuple[int, ...]) -> None:
         match message:

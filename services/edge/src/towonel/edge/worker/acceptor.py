@@ -64,9 +64,9 @@ class Acceptor(Handler):
 
     def close(self) -> None:
         """Take what waits in the kernel's queue, which closing may reset; then close."""
-        self._loop.delays.disarm(self)
         while self._accept():
             pass
+        self._loop.delays.disarm(self)
         if not self._paused:
             self._loop.release(self._sock.fileno())
         self._sock.close()

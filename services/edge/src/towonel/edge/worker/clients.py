@@ -221,6 +221,7 @@ class Client(Handler):
         if self.data[0] == _LANE:
             if len(self.data) > lane_admission.HELLO_BYTES:
                 raise ProtocolError(Code.MALFORMED, "a lane's agent waits for an answer")
+            self._set_low_water(1)
             self.service.admit(self, AgentConnection.LANE)
             return
         self._parse_hello()

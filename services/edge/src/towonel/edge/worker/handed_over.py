@@ -1,7 +1,6 @@
 """Clients that a worker has handed over: to control, which it counts until they have ended, or to others."""
 
 import contextlib
-import socket
 from collections.abc import Callable
 from typing import Final
 
@@ -10,9 +9,9 @@ from towonel.edge.core.shared_clients import SharedClients
 from towonel.edge.worker.clients import Client
 from towonel.edge.worker.counters import WorkerCounters
 from towonel.edge.worker.messages import ClientHandedOver, ClientMoved, SessionOffered
-from towonel.edge.worker.refusals import LINGER_OFF
 from towonel.edge.worker.reports import Sender
 from towonel.relay.loop import Loop
+from towonel.relay.sockets import end_on_close
 
 MAX_WAITING: Final = 1024  # messages for control, beyond which it is given no more clients
 MAX_PROMPT: Final = 256  # beyond which it is given only those that nobody else can serve
@@ -93,7 +92,7 @@ class HandedOver:
         self._admission.release(client.ticket)
         self._counters.active -= 1
         with contextlib.suppress(OSError):
-            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
+            end_on_close(client.sock)
         source = str(client.source.ip), client.source.port
         self._send(SessionOffered(source, client.data), (client.sock.detach(),))
 

@@ -165,6 +165,9 @@ class Opener:
             self._service.refuse(client, Unavailable(Code.OVERLOADED, "clients without a lane"))
 
     def _hand_over(self, client: Client, *, has_lanes: bool) -> None:
+        if self._service.is_orphan:
+            self._service.refuse(client, Unavailable(Code.DRAINING, "control is gone"))
+            return
         if self._service.handed_over.is_behind:
             error = Unavailable(Code.OVERLOADED, "clients that wait for a stream")
             self._service.refuse(client, error)

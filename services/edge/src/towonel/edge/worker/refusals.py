@@ -6,11 +6,11 @@ are counted together, as one for each code.
 
 import contextlib
 import socket
-import struct
 from typing import Final, override
 
 from towonel.edge.worker.messages import Refused
 from towonel.relay.loop import ENDED, READABLE, Handler, Loop
+from towonel.relay.sockets import end_on_close
 from towonel.wire import clienthello
 from towonel.wire.errors import Code
 
@@ -18,7 +18,6 @@ MAX_LINGERING: Final = 1024  # refused clients that get time to read their alert
 MAX_DESCRIBED: Final = 50  # in one report
 LINGER_BYTES: Final = 256 * 1024
 _READ_BYTES: Final = 16 * 1024
-LINGER_OFF: Final = struct.pack("ii", 0, 0)
 
 
 class Lingering(Handler):
@@ -90,7 +89,7 @@ class Refuser:
         # A proxy without its header gets no alert, for it speaks no TLS.
         alert = b"" if code is Code.BAD_PROXY_HEADER else clienthello.alert(code)
         with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
+            end_on_close(sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
             if alert:
                 sock.send(alert)  # the first bytes on this socket: there is room

@@ -1,6 +1,6 @@
 """Sessions of agents as a worker knows them, indexed by tenant and service."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from towonel.edge.core.balance import Balancer
 from towonel.edge.worker.messages import SessionAdmitted
@@ -83,21 +83,16 @@ class WorkerSessions:
 
     def add(self, admitted: SessionAdmitted) -> None:
         """Use a session, and admit lanes of it where it has a secret."""
+        of_tenant = self._by_tenant.setdefault(TenantId(admitted.tenant_id), {})
         own = None
         if admitted.secret:
             own = self._lanes.add_session(
                 *(admitted.session_id, admitted.secret, admitted.rtt_s),
-                self._find_group(TenantId(admitted.tenant_id)),
+                _find_group(of_tenant.values()),
                 admitted.slot,
             )
         session = WorkerSession(admitted, own, self._lanes.counts)
-        self._sessions[session.session_id] = session
-        self._by_tenant.setdefault(session.tenant_id, {})[session.session_id] = session
-
-    def _find_group(self, tenant_id: TenantId) -> TurnGroup | None:
-        """Return the group that a tenant's sessions share: many of them get no more turns of bulk than one."""
-        of_tenant = self._by_tenant.get(tenant_id, {}).values()
-        return next((each.lanes.group for each in of_tenant if each.lanes is not None), None)
+        self._sessions[session.session_id] = of_tenant[session.session_id] = session
 
     def add_services(self, session_id: bytes, texts: list[str]) -> None:
         """Reach more services on a session."""
@@ -161,3 +156,8 @@ def _remove[K](index: dict[K, dict[bytes, WorkerSession]], key: K, session_id: b
     sessions.pop(session_id, None)
     if not sessions:
         index.pop(key, None)
+
+
+def _find_group(of_tenant: Iterable[WorkerSession]) -> TurnGroup | None:
+    """Return the group that a tenant's sessions share: many of them get no more turns of bulk than one."""
+    return next((each.lanes.group for each in of_tenant if each.lanes is not None), None)

@@ -1,0 +1,40 @@
+"""Sessions of a worker: those of one tenant share its turns of bulk."""
+
+from collections.abc import Iterator
+
+import pytest
+from support.relay import EdgeEnd
+
+from towonel.edge.core.balance import Balancer
+from towonel.edge.worker.messages import SessionAdmitted
+from towonel.edge.worker.sessions import WorkerSessions
+from towonel.relay.loop import Loop, TurnGroup
+from towonel.relay.memory import Memory
+from towonel.relay.pipes import PipePool
+
+
+@pytest.fixture
+def sessions() -> Iterator[WorkerSessions]:
+    loop = Loop()
+    edge = EdgeEnd(loop, Memory(PipePool(0)))
+    yield WorkerSessions(edge.lanes, Balancer(), 1)
+    edge.acceptor.close()
+    loop.close()
+
+
+def add(sessions: WorkerSessions, number: int, tenant: bytes, secret: bytes) -> TurnGroup | None:
+    session_id = bytes([number]) * 16
+    sessions.add(SessionAdmitted(session_id, tenant * 32, secret, 0.01))
+    session = sessions.get(session_id)
+    assert session is not None
+    return None if session.lanes is None else session.lanes.group
+
+
+def test_a_tenant_has_no_more_turns_for_more_sessions(sessions: WorkerSessions) -> None:
+    secrets = (b"", b"k" * 32, b"k" * 32)
+    without, first, second = (add(sessions, n, b"a", secret) for n, secret in enumerate(secrets))
+    other = add(sessions, 9, b"b", b"k" * 32)
+
+    assert without is None
+    assert first is second
+    assert other not in {None, first}
