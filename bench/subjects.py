@@ -60,4 +60,4 @@ def version_of(subject: Subject) -> str:
     command = (find(subject.version[0]) or "", *subject.version[1:])
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     words = (done.stdout + done.stderr).split()
-    return next((word for word in words if re.search(r"\d\.\d", word)), "")
+    return next((word for word in words if re.search(r"^\D*\d+\.\d+", word)), "")

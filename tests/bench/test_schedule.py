@@ -145,10 +145,17 @@ async def test_a_cell_of_more_connections_than_a_subject_holds_is_left_out_of_it
     ]
 
 
-def test_versions_are_what_programs_say() -> None:
-    assert (
-        version_of(Subject("x", does_not_start, version=("haproxy", "-v")))[:2].strip("0123") == "."
-    )
+@pytest.mark.parametrize(
+    ("output", "version"),
+    [
+        ("HAProxy version 2.6.12-1+deb12u4 2026/10/01", "2.6.12-1+deb12u4"),
+        ("Build Timestamp: 2026-11-27T00:04:29.58Z Build Version: 0.5.0", "0.5.0"),
+        ("OpenSSH_9.2p1 Debian-2", "OpenSSH_9.2p1"),
+        ("no number", ""),
+    ],
+)
+def test_versions_are_what_programs_say(output: str, version: str) -> None:
+    assert version_of(Subject("x", does_not_start, version=("echo", output))) == version
 
 
 @pytest.mark.parametrize(
