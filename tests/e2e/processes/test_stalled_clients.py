@@ -11,19 +11,18 @@ import os
 import socket
 from collections.abc import AsyncIterator, Generator
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from support import fork_server
 from support.clients import Streams, client_hello
+from support.full_pipes import without_pipes
 from support.memory import processes_of
 from support.origins import CommandOrigin, Progress, command_origin, digest, expected_digest, send
 from support.programs import own_processes
 from support.stack import Stack, service, settle, until
 
-from towonel.relay.pipes import MAX_PIPES, MIN_BYTES, PIPE_BYTES
+from towonel.relay.pipes import MAX_PIPES, PIPE_BYTES
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -40,37 +39,6 @@ CLIENTS = pytest.mark.parametrize(
 HOSTNAME = "app.example.eu"
 
 
-def take_pipes(connection: Connection) -> None:
-    """Take all the pipes that a user may have at their full size, until the connection ends."""
-    os.setuid(USER)
-    size, smallest = PIPE_BYTES, PIPE_BYTES
-    while smallest >= MIN_BYTES:
-        _, writer = os.pipe()
-        try:
-            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, size)
-        except PermissionError:
-            size = MIN_BYTES  # which is what a pipe has at first
-        smallest = fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ)
-    connection.send(smallest)
-    with contextlib.suppress(EOFError):
-        connection.recv()
-
-
-@contextlib.contextmanager
-def without_pipes() -> Generator[None]:
-    """Let the user have no pipe of a useful size, for the time of the block."""
-    context = fork_server.context()
-    ours, theirs = context.Pipe()
-    child = context.Process(target=take_pipes, args=(theirs,), daemon=True)
-    child.start()
-    theirs.close()
-    with ours:
-        assert ours.poll(20)
-        ours.recv()
-        yield
-    child.join()
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def process_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Hub, edge and agent, whose workers are the user's."""
@@ -85,7 +53,7 @@ async def process_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
 @pytest.fixture(scope="module", params=[False, True], ids=["no pipes", "pipes"])
 def has_pipes(request: pytest.FixtureRequest) -> Generator[bool]:
     """Whether the user has pipes: at first others of it have taken all, and then they end."""
-    with contextlib.nullcontext() if request.param else without_pipes():
+    with contextlib.nullcontext() if request.param else without_pipes(USER):
         yield request.param
 
 
