@@ -32,11 +32,23 @@ USER = 54_321  # nobody else's, so that its share of pipes is this test's
 MIB = 1024 * 1024
 OTHERS_BYTES = 6 * MIB
 QUIET_S = 0.7
+FEW, MANY = (40, 10 * MIB), (100, 16 * MIB)  # how many, and how much for each
 BUFFER_BYTES = 64 * 1024
-CLIENTS = pytest.mark.parametrize(
-    ("count", "size"), [(40, 10 * MIB), pytest.param(100, 16 * MIB, marks=pytest.mark.soak)]
-)
 HOSTNAME = "app.example.eu"
+
+
+def stalled(*, with_pipes: bool) -> pytest.MarkDecorator:
+    """Cases: few clients in a user with pipes or without, and before a release many, in both."""
+    cases = [
+        pytest.param(
+            has_pipes,
+            *of_clients,
+            marks=() if has_pipes is with_pipes and of_clients is FEW else pytest.mark.soak,
+        )
+        for has_pipes in (False, True)
+        for of_clients in (FEW, MANY)
+    ]
+    return pytest.mark.parametrize(("has_pipes", "count", "size"), cases, indirect=["has_pipes"])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -50,7 +62,7 @@ async def process_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
         yield made
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["no pipes", "pipes"])
+@pytest.fixture(scope="module")
 def has_pipes(request: pytest.FixtureRequest) -> Generator[bool]:
     """Whether the user has pipes: at first others of it have taken all, and then they end."""
     with contextlib.nullcontext() if request.param else without_pipes(USER):
@@ -140,7 +152,7 @@ async def upload(client: Streams, size: int, sent: Progress | None = None) -> st
     return (await reader.readline()).decode().strip()
 
 
-@CLIENTS
+@stalled(with_pipes=False)
 async def test_clients_that_do_not_read_leave_others_alone_and_get_every_byte_later(
     process_stack: Stack, origin: CommandOrigin, workers: Workers, count: int, size: int
 ) -> None:
@@ -160,7 +172,7 @@ async def test_clients_that_do_not_read_leave_others_alone_and_get_every_byte_la
     await nothing_failed(process_stack, origin)
 
 
-@CLIENTS
+@stalled(with_pipes=True)
 async def test_origins_that_do_not_read_leave_others_alone_and_get_every_byte_later(
     process_stack: Stack, origin: CommandOrigin, workers: Workers, count: int, size: int
 ) -> None:

@@ -14,6 +14,7 @@ from towonel.relay.frame_writer import FrameWriter
 from towonel.relay.loop import BROKEN, ENDED, READABLE, WRITABLE, Loop
 from towonel.relay.memory import BUFFER_BYTES, Memory
 from towonel.relay.socket_end import SPLICE_FLAGS
+from towonel.relay.tls.tls_socket import TlsSocket
 from towonel.wire import lanes
 from towonel.wire.errors import Code, TowonelError
 from towonel.wire.lanes import HEAD, HEAD_BYTES, MAX_DATA_BYTES, USE_BITS, FrameType
@@ -33,6 +34,8 @@ class FrameReader(FrameWriter):
         connection: relayed over the lane now.
         closed: whether the lane is lost, or closed.
     """
+
+    _tls: TlsSocket | None = None
 
     def __init__(self, sock: socket.socket, loop: Loop, memory: Memory, state: LaneState) -> None:
         super().__init__(sock, loop, memory, state)
@@ -54,10 +57,6 @@ class FrameReader(FrameWriter):
     def lose(self, code: Code) -> None:
         """Close the lane at once, and reset its connection."""
         raise NotImplementedError
-
-    def has_more(self) -> bool:
-        """Whether more has come, although the last read found less than there was room for."""
-        return False
 
     def take_data(self) -> None:
         """Deliver DATA of this use from now on."""
@@ -82,28 +81,28 @@ class FrameReader(FrameWriter):
 
     @override
     def on_readable(self) -> None:
-        if not self.queued and self._may_read():
-            if not self._may_splice():
-                self._receive()
-            if self.readable and not self.closed:
+        """Read once; what there is beyond that has a turn, as other lanes have."""
+        if self.queued or not self.readable or self.closed:
+            return
+        connection = self.connection
+        if connection is not None and not connection.broken:
+            if not connection.clear:
+                return
+            if self._left >= SPLICE_BYTES:
                 self.loop.queue(self)
+                return
+        self._receive()
+        if self.readable:
+            self.loop.queue(self)
 
     @override
     def take_turn(self) -> bool:
         connection = self.connection
-        if connection is None or not self._may_splice():
+        if connection is None or connection.broken or self._left < SPLICE_BYTES:
             self.on_readable()
             return False
-        return self._may_read() and self._splice(connection)
-
-    def _may_splice(self) -> bool:
-        connection = self.connection
-        return self._left >= SPLICE_BYTES and connection is not None and not connection.broken
-
-    def _may_read(self) -> bool:
-        connection = self.connection
-        must_wait = connection is not None and not connection.clear and not connection.broken
-        return self.readable and not self.closed and not must_wait
+        may_splice = self.readable and not self.closed and connection.clear
+        return may_splice and self._splice(connection)
 
     def _receive(self) -> None:
         if self._unread:
@@ -125,7 +124,8 @@ class FrameReader(FrameWriter):
             self.lose(Code.SESSION_LOST)
             return
         self._partial = b""
-        self.readable = self.hung_up or begun + count == BUFFER_BYTES or self.has_more()
+        left_inside = self._tls is not None and self._tls.has_more
+        self.readable = self.hung_up or left_inside or begun + count == BUFFER_BYTES
         if self.readable:
             self.bound_kernel_memory()
         if begun or not self._deliver_frame(inbox, count):

@@ -31,17 +31,14 @@ class Lane(LaneEvents):
     def __init__(self, sock: socket.socket, loop: Loop, memory: Memory, state: LaneState) -> None:
         tls = sock if isinstance(sock, TlsSocket) else None
         super().__init__(sock, loop, memory if tls is None else tls.memory, state)
-        self._tls = tls
+        if tls is not None:
+            self._tls = tls
         self.resting = True
 
     @property
     def kind(self) -> LaneKind:
         """Whether TLS protects it."""
         return LaneKind.PLAIN if self._tls is None else LaneKind.TLS
-
-    @override
-    def has_more(self) -> bool:
-        return self._tls is not None and self._tls.has_more
 
     # How uses begin and end.
 

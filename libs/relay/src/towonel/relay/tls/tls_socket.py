@@ -66,6 +66,7 @@ class TlsSocket(socket.socket):
         self._encrypted = 0  # bytes of the next `send` that are among them
         self._drained = False  # whether the kernel had no more at the last read
         self.has_more = False
+        self._is_full = False  # the last reader's room, so that part of a record may be left
 
     @property
     def certificate(self) -> bytes | None:
@@ -116,8 +117,9 @@ class TlsSocket(socket.socket):
         self._drained = False  # more may have come since the last call, as the loop was told then
         self.has_more = False
         while got < room and records < MAX_RECORDS:
-            if self._incoming.pending or self._tls.pending():
+            if self._incoming.pending or (self._is_full and self._tls.pending()):
                 count = self._decrypt(view[got:])
+                self._is_full = got + count == room
                 if not count:
                     return got
                 if count > 0:

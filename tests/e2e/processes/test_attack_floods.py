@@ -1,9 +1,12 @@
-"""Attacks of admitted agents over their lanes: what they cost a worker, and whether others are served."""
+"""Floods of frames, on lanes of an admitted agent and on sessions of strangers: whether others are served."""
 
+import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
+from support import session_flood
 from support.attack import withstanding
 from support.clients import Client
 from support.lane_peers import LanePeer
@@ -47,6 +50,26 @@ async def test_lanes_full_of_short_frames_delay_no_client(
         withstanding(edge, ask) as seen,
     ):
         with flooding(peers, PONG * 20_000):
-            await until(lambda: len(seen.waits_s) >= 15)
+            await until(lambda: len(seen.waits_s) >= 8)
 
     assert edge.workers() == workers
+
+
+async def test_frames_of_strangers_without_end_delay_no_client(
+    processes: Stack, origin: CommandOrigin, certificates: Certificates, hostname: str
+) -> None:
+    """The honest client goes by a stream, which control carries."""
+    token = await processes.invite(hostname)
+    await processes.start_agent(token, service(hostname, origin.port), TOWONEL_AGENT_LANES="off")
+    honest = Client(processes.edge_port, certificates.client(), hostname)
+    edge = processes.edges[0]
+
+    async def ask() -> None:
+        assert await honest.ask("name") == b"home\n"
+
+    async with withstanding(edge.program, ask), asyncio.timeout(20):
+        command = sys.executable, session_flood.__file__, str(processes.edge_port)
+        process = await asyncio.create_subprocess_exec(*command)
+        assert await process.wait() == 0
+    rejected = "towonel_edge_sessions_rejected_total"
+    assert await edge.metric(rejected, code="rate_limited") >= session_flood.CONNECTIONS // 2
