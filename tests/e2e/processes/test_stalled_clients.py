@@ -28,27 +28,27 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can start workers of another user"),
 ]
-USER = 54_321  # nobody else's, so that its share of pipes is this test's
+USER = 50_000 + os.getpid() % 10_000  # whose share of pipes no other run of these tests has
 MIB = 1024 * 1024
 OTHERS_BYTES = 6 * MIB
 QUIET_S = 0.7
-FEW, MANY = (40, 10 * MIB), (100, 16 * MIB)  # how many, and how much for each
 BUFFER_BYTES = 64 * 1024
 HOSTNAME = "app.example.eu"
-
-
-def stalled(*, with_pipes: bool) -> pytest.MarkDecorator:
-    """Cases: few clients in a user with pipes or without, and before a release many, in both."""
-    cases = [
-        pytest.param(
-            has_pipes,
-            *of_clients,
-            marks=() if has_pipes is with_pipes and of_clients is FEW else pytest.mark.soak,
-        )
-        for has_pipes in (False, True)
-        for of_clients in (FEW, MANY)
-    ]
-    return pytest.mark.parametrize(("has_pipes", "count", "size"), cases, indirect=["has_pipes"])
+OF_USER = {  # a run before a release has all, and first those without pipes, as workers keep theirs
+    has: pytest.mark.parametrize(
+        "has_pipes",
+        [
+            pytest.param(each, marks=() if each is has else pytest.mark.soak)
+            for each in (False, True)
+        ],
+        ids=["no pipes", "pipes"],
+        indirect=True,
+    )
+    for has in (False, True)
+}
+CLIENTS = pytest.mark.parametrize(
+    ("count", "size"), [(40, 10 * MIB), pytest.param(100, 16 * MIB, marks=pytest.mark.soak)]
+)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -152,7 +152,8 @@ async def upload(client: Streams, size: int, sent: Progress | None = None) -> st
     return (await reader.readline()).decode().strip()
 
 
-@stalled(with_pipes=False)
+@OF_USER[False]
+@CLIENTS
 async def test_clients_that_do_not_read_leave_others_alone_and_get_every_byte_later(
     process_stack: Stack, origin: CommandOrigin, workers: Workers, count: int, size: int
 ) -> None:
@@ -172,7 +173,8 @@ async def test_clients_that_do_not_read_leave_others_alone_and_get_every_byte_la
     await nothing_failed(process_stack, origin)
 
 
-@stalled(with_pipes=True)
+@OF_USER[True]
+@CLIENTS
 async def test_origins_that_do_not_read_leave_others_alone_and_get_every_byte_later(
     process_stack: Stack, origin: CommandOrigin, workers: Workers, count: int, size: int
 ) -> None:
