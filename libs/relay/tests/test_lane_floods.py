@@ -5,10 +5,9 @@ import socket
 from collections.abc import Callable, Iterator
 
 import pytest
-from support.lane_peers import LanePeer, accept_lane, dial_lane, receive
+from support.lane_peers import LanePeer, receive
 from support.relay import ClientUse, Relay, tcp_pair
 
-from towonel.relay.agent_lanes import LaneTarget
 from towonel.relay.frame_reader import FRAMES_AT_ONCE
 from towonel.relay.lane import Lane
 from towonel.wire import lanes
@@ -25,32 +24,6 @@ def relay() -> Iterator[Relay]:
     relay = Relay(lanes=0)
     yield relay
     relay.close()
-
-
-@pytest.fixture
-def agent_peer(relay: Relay) -> Iterator[LanePeer]:
-    """An agent that is admitted by the relay's edge."""
-    peer = dial_lane(relay.edge.acceptor.address)
-    relay.wait(lambda: len(relay.edge.session.idle) == 1)
-    with peer.sock:
-        yield peer
-
-
-@pytest.fixture
-def edge_peer(relay: Relay) -> Iterator[LanePeer]:
-    """An edge that has admitted the relay's agent."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        target = LaneTarget(*_identity_of(relay), server.getsockname())
-        relay.calls.call(lambda: relay.agent.lanes.add_session(target, 1))
-        peer = accept_lane(server)
-        relay.wait(lambda: len(relay.agent.session.idle) == 1)
-        with peer.sock:
-            yield peer
-
-
-def _identity_of(relay: Relay) -> tuple[bytes, bytes, bytes, bytes]:
-    target = relay.target
-    return target.session_id, target.secret, target.edge_id, target.certificate_hash
 
 
 def count_at_once(

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 from support.edge_identity import CERTIFICATE_HASH, EDGE_ID
-from support.lane_peers import LanePeer, accept_lane, dial_lane, receive
-from support.relay import SECRET, SESSION, ClientUse, Relay, tcp_pair
+from support.lane_peers import LanePeer, accept_lane, receive
+from support.relay import SECRET, ClientUse, Relay, tcp_pair
 
 from towonel.relay.agent_lanes import LaneTarget
 from towonel.wire import lanes
@@ -28,26 +28,6 @@ def relay() -> Iterator[Relay]:
     relay = Relay(lanes=0)
     yield relay
     relay.close()
-
-
-@pytest.fixture
-def agent_peer(relay: Relay) -> Iterator[LanePeer]:
-    """An agent that is admitted by the relay's edge."""
-    peer = dial_lane(relay.edge.acceptor.address)
-    relay.wait(lambda: len(relay.edge.session.idle) == 1)
-    with peer.sock:
-        yield peer
-
-
-@pytest.fixture
-def edge_peer(relay: Relay) -> Iterator[LanePeer]:
-    """An edge that has admitted the relay's agent."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        target = LaneTarget(SESSION, SECRET, EDGE_ID, CERTIFICATE_HASH, server.getsockname())
-        relay.calls.call(lambda: relay.agent.lanes.add_session(target, 1))
-        peer = accept_lane(server)
-        with peer.sock:
-            yield peer
 
 
 def frame(kind: FrameType, use: int, payload: bytes = b"") -> bytes:

@@ -16,13 +16,6 @@ from towonel.wire.lanes import FrameType
 
 
 @pytest.fixture
-def relay() -> Iterator[Relay]:
-    relay = Relay()
-    yield relay
-    relay.close()
-
-
-@pytest.fixture
 def edge() -> Iterator[Relay]:
     relay = Relay(lanes=0)
     yield relay

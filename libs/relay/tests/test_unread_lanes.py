@@ -24,13 +24,6 @@ PONG = lanes.encode_head(FrameType.PONG, 0, 8) + bytes(8)
 
 
 @pytest.fixture
-def relay() -> Iterator[Relay]:
-    relay = Relay()
-    yield relay
-    relay.close()
-
-
-@pytest.fixture
 def bounded() -> Iterator[Relay]:
     """Ends of lanes that are the test's to dial."""
     relay = Relay(lanes=0, max_unsent=MOST)

@@ -26,13 +26,6 @@ pytestmark = [
 
 
 @pytest.fixture
-def relay() -> Iterator[Relay]:
-    relay = Relay()
-    yield relay
-    relay.close()
-
-
-@pytest.fixture
 def machine() -> Iterator[FarMachine]:
     with far_machine() as machine:
         yield machine

@@ -12,13 +12,6 @@ from towonel.wire.errors import Code
 
 
 @pytest.fixture
-def relay() -> Iterator[Relay]:
-    relay = Relay()
-    yield relay
-    relay.close()
-
-
-@pytest.fixture
 def edge() -> Iterator[Relay]:
     relay = Relay(lanes=0)
     yield relay

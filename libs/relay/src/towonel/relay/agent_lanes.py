@@ -66,6 +66,7 @@ class AgentLanes(AgentSessionOwner):
     Attributes:
         workers: of the agent, each of which has lanes; the limits of a session are for all together.
         sessions: by id.
+        ended: those that are over, and have lanes still.
         admitted: lanes admitted since the start, by kind.
         lost: lanes that were lost since the start, by code; NORMAL if they were closed in order.
         failed: admissions that failed since the start, by code.
@@ -89,7 +90,7 @@ class AgentLanes(AgentSessionOwner):
         self._memory = memory
         self._owner = owner
         self._admission_s = admission_s
-        self._ended = EndedSessions[AgentLaneSession](max_unsent)
+        self.ended = EndedSessions[AgentLaneSession](max_unsent)
         self._tls: AgentTls | None = None
 
     def add_session(self, target: LaneTarget, wanted: int = LEAST_IDLE) -> AgentLaneSession:
@@ -128,11 +129,7 @@ class AgentLanes(AgentSessionOwner):
         session = self.sessions.pop(session_id, None)
         if session is not None:
             session.end(cut)
-            self._ended.add(session)
-
-    def drop_unsent(self) -> None:
-        """Close lanes of ended sessions that their edges do not read, beyond so many."""
-        self._ended.drop_unsent()
+            self.ended.add(session)
 
     def _get_tls(self) -> AgentTls:
         if self._tls is None:

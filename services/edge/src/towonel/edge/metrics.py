@@ -68,10 +68,8 @@ class Metrics:
             "Client connections that reached an agent, by way: lane, tls_lane or stream.",
             "way",
         )
-        for way in Way:
-            self.connections_served.labels(
-                way
-            )  # there from the start, so that its rate can be asked for
+        for way in Way:  # so that rates can be asked for from the start
+            self.connections_served.labels(way)
         self.lanes = gauge("lanes", "Lanes of agents now: idle, in_use, or wanted in all.", "state")
         self.lanes_admitted = counter(
             "lanes_admitted",

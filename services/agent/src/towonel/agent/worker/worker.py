@@ -90,7 +90,7 @@ class Worker(Handler, AgentLanesOwner):
             self._loop.stop()
             return
         self._loop.wheel.arm(self._report, self._report_s)
-        self.lanes.drop_unsent()
+        self.lanes.ended.drop_unsent()
         clients = self.clients
         self._send(clients.counters.total(clients.active, clients.connections, self.lanes))
         for session in self.lanes.sessions.values():
