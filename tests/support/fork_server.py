@@ -25,6 +25,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from support.cgroups import enter
 
 from towonel.hub.store.db.database import Database
 from towonel.hub.store.db.migrate import upgrade
@@ -37,6 +38,35 @@ TESTS = Path(__file__).parents[1]
 PRELOADED = "support.preloaded"
 STARTING = threading.Lock()
 LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a program finds itself in: the control group of its memory, its user, and that of its workers."""
+
+    group: Path | None = None
+    user: int | None = None
+    worker_user: int | None = None
+
+    def enter(self) -> None:
+        """Let this process be one of the group, whose memory is counted from here on."""
+        if self.group is not None:
+            enter(self.group)
+
+    def become_user(self) -> None:
+        """Let this process be one of its user."""
+        if self.user is not None:
+            os.setuid(self.user)
+
+    def become_worker_user(self) -> None:
+        """Let this process, a worker, be one of its user."""
+        if self.worker_user is not None:
+            os.setgroups([])
+            os.setgid(self.worker_user)
+            os.setuid(self.worker_user)
+
+
+ORDINARY = Surroundings()
 
 
 def context() -> ForkServerContext:
@@ -95,15 +125,12 @@ async def start(
     environ: Mapping[str, str],
     output: Path | None = None,
     arguments: Sequence[str] = (),
-    worker_user: int | None = None,
+    surroundings: Surroundings = ORDINARY,
 ) -> ForkedProcess:
-    """Start a program, such as `hub`, as its command does; `output` gets both of its outputs.
-
-    Its workers are those of another user, where one is given: its control needs the fork server.
-    """
+    """Start a program, such as `hub`, as its command does; `output` gets both of its outputs."""
     outputs = () if output is None else (output, output)
     return ForkedProcess(
-        await asyncio.to_thread(fork, program, environ, arguments, outputs, worker_user)
+        await asyncio.to_thread(fork, program, environ, arguments, outputs, surroundings)
     )
 
 
@@ -112,10 +139,10 @@ def fork(
     environ: Mapping[str, str],
     arguments: Sequence[str] = (),
     outputs: Sequence[Path] = (),
-    worker_user: int | None = None,
+    surroundings: Surroundings = ORDINARY,
 ) -> BaseProcess:
     """Start a program, or the script at a path; `outputs` are files for its two outputs."""
-    work = (program, dict(environ), arguments, [str(path) for path in outputs], None, worker_user)
+    work = (program, dict(environ), arguments, [str(path) for path in outputs], surroundings)
     child = context().Process(target=_run, args=work, daemon=True)
     child.start()
     return child
@@ -139,7 +166,7 @@ def run_command(
 ) -> CommandResult:
     """Run a program with these arguments to its end, as another user where one is given."""
     stdout, stderr = folder / "stdout", folder / "stderr"
-    work = (program, dict(environ), arguments, (str(stdout), str(stderr)), user)
+    work = (program, dict(environ), arguments, (str(stdout), str(stderr)), Surroundings(user=user))
     child = context().Process(target=_run, args=work, daemon=True)
     child.start()
     child.join(timeout=COMMAND_TIMEOUT_S)
@@ -152,36 +179,35 @@ def _run(
     environ: Mapping[str, str],
     arguments: Sequence[str] = (),
     outputs: Sequence[str] = (),
-    user: int | None = None,
-    worker_user: int | None = None,
+    surroundings: Surroundings = ORDINARY,
 ) -> None:
     assert PRELOADED in sys.modules, "else each program would pay for its imports"
+    surroundings.enter()
     for descriptor, path in enumerate(outputs, 1):
         os.dup2(os.open(path, LOG_FLAGS), descriptor)
         os.chdir(Path(path).parent)  # where a program that is told no folder makes its files
     os.environ.clear()
     os.environ.update(environ)
     sys.argv = [f"towonel-{program}", *arguments]
-    if user is not None:
-        os.setuid(user)
+    surroundings.become_user()
     if program.endswith(".py"):
         runpy.run_path(program, run_name="__main__")
     elif program in HAVE_WORKERS:
         _share_fork_server()
         end_at_interrupt()
-        importlib.import_module(f"towonel.{program}.cli").main(start_worker(program, worker_user))
+        importlib.import_module(f"towonel.{program}.cli").main(start_worker(program, surroundings))
     else:
         runpy.run_module(f"towonel.{program}", run_name="__main__")
 
 
 def start_worker(
-    program: str, user: int | None = None
+    program: str, surroundings: Surroundings = ORDINARY
 ) -> Callable[[socket.socket], Awaitable[ForkedProcess]]:
-    """Return what starts workers of a program, such as `edge`, from their channels, as a user."""
+    """Return what starts workers of a program, such as `edge`, from their channels."""
 
     async def start(channel: socket.socket) -> ForkedProcess:
         with Connection(os.dup(2), readable=False) as errors:
-            work = (program, os.getpid(), channel, errors, user)
+            work = (program, os.getpid(), channel, errors, surroundings)
             child = context().Process(target=_run_worker, args=work)
             await asyncio.to_thread(child.start)
         return ForkedProcess(child)
@@ -220,18 +246,16 @@ def _run_worker(
     control: int,
     channel: socket.socket,
     errors: "Connection[object, object]",
-    user: int | None,
+    surroundings: Surroundings,
 ) -> None:
+    surroundings.enter()
     if _group(control) == control:
         os.setpgid(0, control)
     os.dup2(errors.fileno(), 2)
     errors.close()
     os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
     sys.argv = [program, str(channel.detach())]
-    if user is not None:
-        os.setgroups([])
-        os.setgid(user)
-        os.setuid(user)
+    surroundings.become_worker_user()
     runpy.run_module(f"towonel.{program}.worker", run_name="__main__")
 
 

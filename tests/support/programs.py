@@ -7,12 +7,12 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
 from support import fork_server
-from support.fork_server import start_worker
+from support.cgroups import MemoryGroup
+from support.fork_server import Surroundings, start_worker
 
 import towonel.agent.app
 import towonel.agent.settings
@@ -24,6 +24,7 @@ from towonel.runtime.settings import load
 
 type Name = Literal["hub", "edge", "agent"]
 STOP_S = 40.0
+NO_GROUPS: Mapping[str, MemoryGroup] = {}
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -175,6 +176,7 @@ async def execute(program: str, environ: Mapping[str, str], output: Path) -> Pro
 class ProcessRunner:
     folder: Path
     start_process: Callable[[str, Mapping[str, str], Path], Awaitable[Process]]
+    groups: Mapping[str, MemoryGroup] = field(default_factory=dict)  # by name of program
     programs: list[OwnProcess] = field(default_factory=list)
 
     async def start(self, name: Name, environ: Mapping[str, str]) -> OwnProcess:
@@ -198,14 +200,24 @@ async def in_process() -> AsyncIterator[InProcessRunner]:
 
 @contextlib.asynccontextmanager
 async def own_processes(
-    folder: Path, *, forked: bool = True, worker_user: int | None = None
+    folder: Path,
+    *,
+    forked: bool = True,
+    worker_user: int | None = None,
+    groups: Mapping[str, MemoryGroup] = NO_GROUPS,
 ) -> AsyncIterator[ProcessRunner]:
     """Run the programs as forked processes, or by their commands, which costs them their imports.
 
-    Forked workers are those of another user, where one is given.
+    Forked workers are those of another user, where one is given; a forked program and its workers are in
+    the group of its name, if there is one.
     """
-    start = partial(fork_server.start, worker_user=worker_user) if forked else execute
-    runner = ProcessRunner(folder, start)
+
+    async def fork(program: str, environ: Mapping[str, str], output: Path) -> Process:
+        group = groups[program].folder if program in groups else None
+        surroundings = Surroundings(group, worker_user=worker_user)
+        return await fork_server.start(program, environ, output, surroundings=surroundings)
+
+    runner = ProcessRunner(folder, fork if forked else execute, groups)
     try:
         yield runner
     finally:

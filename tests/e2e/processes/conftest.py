@@ -5,11 +5,13 @@ own, which end with it. A test that ends or restarts the hub or an edge takes `f
 work whichever way clients travel takes a `stack`.
 """
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from support.cgroups import MemoryGroup, NoGroupError, memory_groups
 from support.stack import Stack, running_stack
 
 
@@ -27,6 +29,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def edge_environ() -> dict[str, str]:
     """Settings of the shared stack's edge; a module may have others."""
     return {}
+
+
+@pytest.fixture(scope="module")
+def groups() -> Generator[dict[str, MemoryGroup]]:
+    """Control groups of the module's edges and agents; none where none can be made: see test_memory_groups."""
+    with contextlib.ExitStack() as exits:
+        made: dict[str, MemoryGroup] = {}
+        with contextlib.suppress(NoGroupError):
+            made = exits.enter_context(memory_groups("edge", "agent"))
+        yield made
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from support.cgroups import MemoryGroup
 from support.clients import Client
-from support.memory import in_kernel, processes_of, resident
+from support.memory import GroupMeter, in_kernel, processes_of, resident
 from support.origins import (
     CHUNK,
     Certificates,
@@ -17,6 +18,7 @@ from support.origins import (
     expected_digest,
     send,
 )
+from support.programs import own_processes
 from support.stack import Stack, Way, service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -26,6 +28,18 @@ CALM_GROWTH = 2 * MIB  # while nothing moves
 PAUSE_S, WATCH_S = 300, 5
 WAYS: tuple[Way, ...] = ("lanes", "TLS lanes", "streams")
 SIZES = pytest.mark.parametrize("size", [20 * MIB, pytest.param(64 * MIB, marks=pytest.mark.soak)])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def process_stack(
+    tmp_path_factory: pytest.TempPathFactory, groups: dict[str, MemoryGroup]
+) -> AsyncIterator[Stack]:
+    folder = tmp_path_factory.mktemp("s")
+    async with own_processes(folder, groups=groups) as runner:
+        made = Stack(runner, folder / "state")
+        await made.start_hub()
+        await made.start_edge()
+        yield made
 
 
 @pytest_asyncio.fixture(
@@ -62,15 +76,17 @@ async def warm_up(
 
 
 class Meter:
-    """Meter of what sleeping readers cost the processes of a stack."""
+    """Meter of what sleeping readers cost the processes of a stack, and their groups."""
 
     def __init__(self, stack: Stack) -> None:
         self._pids = processes_of(stack)
         self._before = resident(self._pids)
+        self._groups = GroupMeter(stack)
 
     async def check(self, most: int = GROWTH) -> None:
-        """Assert that no process has grown, with what the kernel holds for its connections."""
+        """Assert that no process has grown, with what the kernel holds for its connections, and no group."""
         assert max((await self.measure()).values()) < most
+        assert max(self._groups.growth().values(), default=0) < most
 
     async def measure(self) -> dict[int, int]:
         """Return by how much each process has grown, with what the kernel holds for its connections."""

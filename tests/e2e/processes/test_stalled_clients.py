@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from support.cgroups import MemoryGroup
 from support.clients import Streams, client_hello
 from support.full_pipes import without_pipes
-from support.memory import processes_of
+from support.memory import GroupMeter, processes_of
 from support.origins import CommandOrigin, Progress, command_origin, digest, expected_digest, send
 from support.programs import own_processes
 from support.stack import Stack, service, settle, until
@@ -31,6 +32,7 @@ pytestmark = [
 USER = 50_000 + os.getpid() % 10_000  # whose share of pipes no other run of these tests has
 MIB = 1024 * 1024
 OTHERS_BYTES = 6 * MIB
+HELD_BYTES = 4 * MIB  # of each client, at either side: less than is sent, and twice what was found
 QUIET_S = 0.7
 BUFFER_BYTES = 64 * 1024
 HOSTNAME = "app.example.eu"
@@ -52,10 +54,12 @@ CLIENTS = pytest.mark.parametrize(
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def process_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+async def process_stack(
+    tmp_path_factory: pytest.TempPathFactory, groups: dict[str, MemoryGroup]
+) -> AsyncIterator[Stack]:
     """Hub, edge and agent, whose workers are the user's."""
     folder = tmp_path_factory.mktemp("s")
-    async with own_processes(folder, worker_user=USER) as runner:
+    async with own_processes(folder, worker_user=USER, groups=groups) as runner:
         made = Stack(runner, folder / "state", way="lanes")
         await made.start_hub()
         await made.start_edge()
@@ -106,13 +110,18 @@ def size_of(pipe: Path) -> int:
 
 @dataclass(frozen=True)
 class Workers:
-    """Workers of a stack, and how many pipes they may have."""
+    """Workers of a stack, how many pipes they may have, and what their programs hold."""
 
     stack: Stack
     has_pipes: bool
+    meter: GroupMeter
 
     def check(self, stalled: int) -> None:
-        """Assert that they are the user's, and that stalled clients hold pipes, if there are any."""
+        """Assert that they are the user's, and that stalled clients hold pipes, if there are any.
+
+        The control groups of edge and agent tell that nothing is held beyond the bound for each client.
+        """
+        assert max(self.meter.growth().values(), default=0) < stalled * HELD_BYTES
         pids = [pid for pid in processes_of(self.stack) if user_of(pid) == USER]
         assert len(pids) == 2, "the worker of the edge, and that of the agent"
         least = min(stalled // 2, MAX_PIPES) if self.has_pipes else 0
@@ -121,8 +130,9 @@ class Workers:
 
 
 @pytest.fixture
-def workers(process_stack: Stack, *, has_pipes: bool) -> Workers:
-    return Workers(process_stack, has_pipes)
+def workers(process_stack: Stack, origin: CommandOrigin, *, has_pipes: bool) -> Workers:
+    assert origin.port, "its agent is measured"
+    return Workers(process_stack, has_pipes, GroupMeter(process_stack))
 
 
 def bound_buffers(sock: socket.socket) -> None:
