@@ -37,6 +37,11 @@ class Cell:
         return f"{self.mode}-{self.connections}"
 
     @property
+    def is_alternating(self) -> bool:
+        """Whether driver, tunnel and origin work one after the other: one client that waits for its answer."""
+        return self.mode in {ECHO, CONN} and self.connections == 1
+
+    @property
     def held(self) -> int:
         """Connections that are open at once: beside idle ones there is a busy one."""
         return self.connections + (self.mode == BESIDE)

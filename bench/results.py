@@ -25,6 +25,7 @@ COLUMNS = (
     *("p50 ms", "p99 ms", "x rathole", "x alone"),
     *("CPU", "x rathole", "failed"),
 )
+LOAD_SHARE = "load_share"  # of the time of one client: what driver and origin work of it
 ALONE = "_alone"  # ends the name of what a busy client had without the idle ones beside it
 type Medians = dict[str, dict[str, Figures]]  # by cell and subject
 
@@ -97,15 +98,25 @@ def _ratios_to_alone(figures: Figures) -> dict[str, Figures]:
     return {"x_alone": there} if there else {}
 
 
-def driver_margins(found: Medians) -> dict[str, tuple[str, float]]:
-    """Return for each cell its fastest subject, and how much faster a direct connection is."""
+def load_margins(found: Medians) -> dict[str, tuple[str, float]]:
+    """Return for each cell its fastest subject, and how much faster driver and origin are.
+
+    They are as fast as a direct connection is. Where driver and origin alternate, a direct connection tells
+    how long a processor takes to wake up, if they happen to be on two: there it is the time that they work.
+    """
     margins: dict[str, tuple[str, float]] = {}
     for cell, subjects in found.items():
-        rate = next((rate for rate in ("gbit_s", "per_s") if rate in subjects.get(DIRECT, {})), "")
-        rates = {name: it[rate] for name, it in subjects.items() if it.get(rate) and name != DIRECT}
-        if rates:
-            fastest = max(rates, key=rates.__getitem__)
-            margins[cell] = (fastest, subjects[DIRECT][rate] / rates[fastest])
+        tunnels = {name: it for name, it in subjects.items() if name != DIRECT}
+        rate = next((it for it in RATES[:2] if any(f.get(it) for f in tunnels.values())), None)
+        if rate is None:
+            continue
+        fastest = max(tunnels, key=lambda name: tunnels[name].get(rate, 0.0))
+        share = tunnels[fastest].get(LOAD_SHARE)
+        direct = subjects.get(DIRECT, {}).get(rate)
+        if share:
+            margins[cell] = (fastest, 1 / share)
+        elif share is None and direct is not None:
+            margins[cell] = (fastest, direct / tunnels[fastest][rate])
     return margins
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from cells import DEFAULT, parse_cells
 from load_driver import BenchError, build_driver, cache_folder
-from results import driver_margins, medians, table, with_ratios
+from results import load_margins, medians, table, with_ratios
 from rich.console import Console
 from schedule import Report, Schedule
 from subjects import SUBJECTS, parse_subjects, version_of, with_workers
@@ -71,7 +71,7 @@ def raise_file_limit() -> None:
 def write_report(about: dict[str, object], report: Report, path: Path) -> None:
     """Print the table, and write the file; with the file `-` the table goes to standard error."""
     found = medians(report.rows)
-    margins = driver_margins(found)
+    margins = load_margins(found)
     console = Console(stderr=str(path) == "-", width=200)
     with console.capture() as drawn:
         console.print(table(found))
@@ -81,11 +81,11 @@ def write_report(about: dict[str, object], report: Report, path: Path) -> None:
         console.print(f"{name}: {reason}", markup=False, highlight=False)
     for cell, (fastest, times) in margins.items():
         if times < ENOUGH:
-            _tell(f"{cell}: direct is only {times:.2f} times as fast as {fastest}")
+            _tell(f"{cell}: driver and origin are only {times:.2f} times as fast as {fastest}")
     content = about | {
         "left_out": report.left_out,
         "broken": report.broken,
-        "direct_to_fastest": {cell: list(margin) for cell, margin in margins.items()},
+        "load_to_fastest": {cell: list(margin) for cell, margin in margins.items()},
         "medians": with_ratios(found),
         "measurements": [asdict(row) for row in report.rows],
     }

@@ -19,7 +19,7 @@ from cells import (
 )
 from load_driver import Driver, Outcome, run_driver
 from process_usage import cpu_s, resident_kib
-from results import COSTS, RATES, Row
+from results import COSTS, LOAD_SHARE, RATES, Row
 from subject import Entry, Subject, SubjectError
 
 WARM_UP_CONNECTIONS = 8
@@ -126,8 +126,11 @@ async def _measure_load(
         outcome = await load.outcome()
     spent = {side: after[side] - before[side] for side in after}
     figures = figures_of_load(cell, outcome, {side: spent[side] for side in entry.roots})
-    share = max(spent[side] for side in ours) / (outcome.seconds or 1.0)
-    return figures | {"driver_share": share}, outcome.failure
+    shares = [spent[side] / (outcome.seconds or 1.0) for side in ours]
+    figures |= {"driver_share": max(shares)}
+    if cell.is_alternating:
+        figures |= {LOAD_SHARE: sum(shares)}
+    return figures, outcome.failure
 
 
 async def _measure_idle(driver: Driver, cell: Cell, entry: Entry) -> tuple[Figures, str]:

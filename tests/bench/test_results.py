@@ -5,6 +5,7 @@ import io
 import pytest
 from cells import (
     DEFAULT,
+    MODES,
     Cell,
     figures_of_beside,
     figures_of_idle,
@@ -12,7 +13,7 @@ from cells import (
     parse_cells,
 )
 from load_driver import Outcome
-from results import Row, driver_margins, format_number, medians, table, with_ratios
+from results import LOAD_SHARE, Row, format_number, load_margins, medians, table, with_ratios
 from rich.console import Console
 from subjects import parse_subjects, with_workers
 
@@ -112,11 +113,31 @@ def test_failures_of_all_rounds_are_added_up() -> None:
 def test_the_driver_is_compared_with_the_fastest_subject() -> None:
     measured = [*rows("c", "direct", 90), *rows("c", "bore", 30), *rows("c", "rathole", 45)]
 
-    assert driver_margins(medians(measured)) == {"c": ("rathole", 2.0)}
+    assert load_margins(medians(measured)) == {"c": ("rathole", 2.0)}
 
 
 def test_without_a_direct_connection_nothing_is_said_of_the_driver() -> None:
-    assert driver_margins(medians(rows("c", "rathole", 45))) == {}
+    assert load_margins(medians(rows("c", "rathole", 45))) == {}
+
+
+@pytest.mark.parametrize(("share", "margins"), [(0.2, {"c": ("rathole", 5.0)}), (0.0, {})])
+def test_where_driver_and_origin_alternate_their_share_of_the_fastest_subjects_time_counts(
+    share: float, margins: dict[str, tuple[str, float]]
+) -> None:
+    """A share of no tick at all tells nothing."""
+    measured = [
+        *rows("c", "direct", 46),
+        Row(1, "c", "bore", {"per_s": 30, LOAD_SHARE: 0.9}),
+        Row(1, "c", "rathole", {"per_s": 45, LOAD_SHARE: share}),
+    ]
+
+    assert load_margins(medians(measured)) == margins
+
+
+def test_driver_and_origin_alternate_with_one_client_that_waits() -> None:
+    cells = [Cell(mode, count) for mode in MODES for count in (1, 2)]
+
+    assert [each.name for each in cells if each.is_alternating] == ["echo-1", "conn-1"]
 
 
 def test_the_table_has_a_line_for_each_cell_and_subject_with_ratios_and_failures() -> None:

@@ -16,6 +16,7 @@ import pytest
 import towonel_ways
 from cells import DEFAULT, parse_cells
 from load_driver import build_driver, cache_folder
+from results import LOAD_SHARE
 from run import parse_arguments
 from schedule import Report, Schedule
 from subject import Entry, Subject, SubjectError
@@ -132,6 +133,17 @@ async def test_a_busy_client_is_measured_while_idle_ones_are_open() -> None:
 
     assert report.broken.keys() == {"frp"}
     assert {row.subject: row.figures["failed"] for row in report.rows} == {"bore": 0, "frp": 1}
+
+
+async def test_of_one_client_that_waits_the_share_of_driver_and_origin_is_measured() -> None:
+    report, _ = await run([SUBJECTS["direct"]], "echo-1,echo-2,beside-2")
+
+    found = {row.cell: row.figures for row in report.rows}
+    assert {cell for cell, figures in found.items() if LOAD_SHARE in figures} == {
+        "echo-1",
+        "beside-2",
+    }
+    assert found["echo-1"][LOAD_SHARE] >= found["echo-1"]["driver_share"] > 0
 
 
 async def test_a_cell_of_more_connections_than_a_subject_holds_is_left_out_of_it() -> None:
