@@ -22,6 +22,9 @@ DEFAULT = (
     "beside-8000",
 )
 MAX_CONNECTIONS = 8_000  # each is two descriptors in some programs, whose limit is often 20 000
+LOAD_SHARE = (
+    "load_share"  # of the time of one client that waits: what driver and origin worked of it
+)
 type Figures = dict[str, float]
 
 
@@ -87,6 +90,13 @@ def figures_of_load(cell: Cell, outcome: Outcome, spent_s: Mapping[str, float]) 
         }
         cost, amount = "cpu_us_per_op", outcome.operations / 1e6
     return found | (_per(cost, spent_s, amount) if amount else {}) | {"failed": outcome.failed}
+
+
+def shares_of_load(cell: Cell, outcome: Outcome, spent_s: Mapping[str, float]) -> Figures:
+    """How much of a core driver and origin were busy: the busier one, and both where they alternate."""
+    shares = [spent / (outcome.seconds or 1.0) for spent in spent_s.values()]
+    both = {LOAD_SHARE: sum(shares)} if cell.is_alternating else {}
+    return {"driver_share": max(shares)} | both
 
 
 def figures_of_beside(alone: Figures, beside: Figures) -> Figures:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from cells import Figures
+from cells import LOAD_SHARE, Figures
 from rich.box import MARKDOWN
 from rich.table import Table
 from subjects import DIRECT, RATHOLE, SUBJECTS
@@ -25,7 +25,6 @@ COLUMNS = (
     *("p50 ms", "p99 ms", "x rathole", "x alone"),
     *("CPU", "x rathole", "failed"),
 )
-LOAD_SHARE = "load_share"  # of the time of one client: what driver and origin work of it
 ALONE = "_alone"  # ends the name of what a busy client had without the idle ones beside it
 type Medians = dict[str, dict[str, Figures]]  # by cell and subject
 

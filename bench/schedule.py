@@ -16,10 +16,11 @@ from cells import (
     figures_of_beside,
     figures_of_idle,
     figures_of_load,
+    shares_of_load,
 )
 from load_driver import Driver, Outcome, run_driver
 from process_usage import cpu_s, resident_kib
-from results import COSTS, LOAD_SHARE, RATES, Row
+from results import COSTS, RATES, Row
 from subject import Entry, Subject, SubjectError
 
 WARM_UP_CONNECTIONS = 8
@@ -126,10 +127,7 @@ async def _measure_load(
         outcome = await load.outcome()
     spent = {side: after[side] - before[side] for side in after}
     figures = figures_of_load(cell, outcome, {side: spent[side] for side in entry.roots})
-    shares = [spent[side] / (outcome.seconds or 1.0) for side in ours]
-    figures |= {"driver_share": max(shares)}
-    if cell.is_alternating:
-        figures |= {LOAD_SHARE: sum(shares)}
+    figures |= shares_of_load(cell, outcome, {side: spent[side] for side in ours})
     return figures, outcome.failure
 
 

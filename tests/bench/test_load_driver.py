@@ -61,6 +61,26 @@ async def test_operations_are_counted_and_timed(driver: Driver, mode: str) -> No
     assert outcome.seconds >= 0.05
 
 
+async def test_a_driver_lasts_until_what_it_worked_has_been_read(driver: Driver) -> None:
+    async with driver.load("echo", driver.origin_port, 1, 0.05) as load:
+        await load.run()
+        await load.outcome()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(load.process.wait(), 0.2)
+
+    assert load.process.returncode == -signal.SIGKILL
+
+
+async def test_a_driver_ends_with_its_input(driver: Driver) -> None:
+    async with driver.load("echo", driver.origin_port, 1, 0.05) as load:
+        await load.run()
+        await load.outcome()
+        assert load.process.stdin
+        load.process.stdin.close()
+        async with asyncio.timeout(5):
+            assert await load.process.wait() == 0
+
+
 @pytest.mark.parametrize("mode", ["down", "up"])
 async def test_bulk_is_counted_where_it_arrives(driver: Driver, mode: str) -> None:
     outcome = await measure(driver, mode, driver.origin_port)

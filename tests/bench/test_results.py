@@ -5,15 +5,17 @@ import io
 import pytest
 from cells import (
     DEFAULT,
+    LOAD_SHARE,
     MODES,
     Cell,
     figures_of_beside,
     figures_of_idle,
     figures_of_load,
     parse_cells,
+    shares_of_load,
 )
 from load_driver import Outcome
-from results import LOAD_SHARE, Row, format_number, load_margins, medians, table, with_ratios
+from results import Row, format_number, load_margins, medians, table, with_ratios
 from rich.console import Console
 from subjects import parse_subjects, with_workers
 
@@ -132,6 +134,16 @@ def test_where_driver_and_origin_alternate_their_share_of_the_fastest_subjects_t
     ]
 
     assert load_margins(medians(measured)) == margins
+
+
+def test_of_a_client_that_waits_the_work_of_driver_and_origin_adds_up() -> None:
+    spent = {"driver": 0.5, "origin": 0.25}
+
+    assert shares_of_load(Cell("echo", 1), outcome(), spent) == {
+        "driver_share": 0.25,
+        LOAD_SHARE: 0.375,
+    }
+    assert shares_of_load(Cell("echo", 2), outcome(), spent) == {"driver_share": 0.25}
 
 
 def test_driver_and_origin_alternate_with_one_client_that_waits() -> None:
