@@ -153,8 +153,13 @@ class RawQuic:
         self.flush()
 
 
-def packet(quic: QuicConnection, *frames: bytes, epoch: Epoch = Epoch.ONE_RTT) -> bytes:
-    """A packet of a client with these frames, of which its own state knows nothing."""
+def packet(
+    quic: QuicConnection,
+    *frames: bytes,
+    epoch: Epoch = Epoch.ONE_RTT,
+    is_client: bool = True,
+) -> bytes:
+    """A packet with these frames, of which the sender's own state knows nothing."""
     kinds = {
         Epoch.INITIAL: QuicPacketType.INITIAL,
         Epoch.HANDSHAKE: QuicPacketType.HANDSHAKE,
@@ -164,7 +169,7 @@ def packet(quic: QuicConnection, *frames: bytes, epoch: Epoch = Epoch.ONE_RTT) -
         host_cid=quic.host_cid,
         peer_cid=quic._peer_cid.cid,
         version=quic._version or 1,
-        is_client=True,
+        is_client=is_client,
         max_datagram_size=1200,
         packet_number=quic._packet_number,
     )

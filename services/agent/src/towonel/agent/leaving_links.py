@@ -1,0 +1,36 @@
+"""Links whose edge takes no new clients any more: each lasts until that edge closes it."""
+
+import asyncio
+import contextlib
+from typing import Final
+
+from towonel.tunnel.link import Link
+from towonel.wire.errors import Code
+
+MAX_LEAVING: Final = (
+    8  # of one edge; an honest one has one, and as many more as it was upgraded lately
+)
+
+
+class LeavingLinks:
+    """Links of one edge on which it has sent GoAway; where there are too many, the first one ends.
+
+    Args:
+        tasks: wait for their ends.
+    """
+
+    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+        self._tasks = tasks
+        self._links: dict[Link, None] = {}
+
+    def add(self, link: Link, exits: contextlib.AsyncExitStack) -> None:
+        """Let a link's clients end, and close `exits` after it."""
+        self._links[link] = None
+        self._tasks.create_task(self._wait_closed(link, exits))
+        if len(self._links) > MAX_LEAVING:
+            next(iter(self._links)).close(Code.LIMIT_EXCEEDED)
+
+    async def _wait_closed(self, link: Link, exits: contextlib.AsyncExitStack) -> None:
+        async with exits:
+            await link.wait_closed()
+            del self._links[link]
