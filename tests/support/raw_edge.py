@@ -2,17 +2,20 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import override
 
 from aioquic.buffer import Buffer  # type: ignore[attr-defined]
 from aioquic.quic import events
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.packet import pull_quic_header
-from support.lane_peers import LanePeer, accept_lane_on
+from aioquic.quic.stream import QuicStream, StreamFinishedError
+from support.lane_peers import LanePeer, accept_lane_on, receive
 from support.ports import free_port
 from support.raw_agent import patiently
 from support.raw_quic import CONTROL, packet
@@ -25,11 +28,24 @@ from towonel.identity.keys import NodeKey
 from towonel.tunnel.core.handshake import EdgeIdentity
 from towonel.tunnel.quic.configuration import edge_configuration
 from towonel.wire.ids import EdgeId
+from towonel.wire.lanes import HEAD_BYTES, PROBE_BYTES, FrameType, encode_head
 from towonel.wire.messages import Challenge, Message, Welcome, encode
 from towonel.wire.tokens import EdgeToken
 
 type Address = tuple[str, int]
+type Act = Callable[[LanePeer], object]
+LANES = 5  # served at a time: of the threads that asyncio has
 LANE_SECRET = b"s" * 32
+
+
+class RawServer(QuicConnection):
+    """QUIC server to whom a client may say anything about streams that it does not know."""
+
+    @override
+    def _get_or_create_stream(self, frame_type: int, stream_id: int) -> QuicStream:
+        if stream_id not in self._streams:
+            raise StreamFinishedError
+        return super()._get_or_create_stream(frame_type, stream_id)
 
 
 class RawSession:
@@ -59,7 +75,7 @@ class RawSession:
 
     def send(self, *frames: bytes) -> None:
         """Send one packet with these frames."""
-        self._edge.send(packet(self.quic, *frames, is_client=False), self._address)
+        self._edge.send(packet(self.quic, *frames), self._address)
 
     def close(self) -> None:
         self.quic.close()
@@ -127,10 +143,36 @@ class RawEdge:
 
     def accept_lane(self) -> LanePeer:
         """Admit the next lane of an agent; it blocks."""
-        sock = self.tcp.accept()[0]
-        sock.settimeout(5)
-        identity = self.identity
-        return accept_lane_on(sock, LANE_SECRET, identity.edge_id, identity.certificate_sha256)
+        sock, identity = self.tcp.accept()[0], self.identity
+        with contextlib.ExitStack() as on_failure:
+            on_failure.enter_context(sock)
+            sock.settimeout(1)
+            edge = identity.edge_id, identity.certificate_sha256
+            lane = accept_lane_on(sock, LANE_SECRET, *edge)
+            probe = receive(sock, HEAD_BYTES + PROBE_BYTES)  # which shows that the lane works
+            sock.sendall(encode_head(FrameType.PONG, 0, PROBE_BYTES) + probe[HEAD_BYTES:])
+            on_failure.pop_all()
+            return lane
+
+    @contextlib.asynccontextmanager
+    async def lanes(self, acts: Sequence[Act]) -> AsyncIterator[None]:
+        """Admit lanes in threads, each of which does the next of these things over and over."""
+        turns = itertools.cycle(acts)
+
+        def serve() -> None:
+            while self.tcp.fileno() >= 0:
+                with contextlib.suppress(OSError, EOFError):
+                    lane = self.accept_lane()
+                    with lane.sock:
+                        next(turns)(lane)
+
+        threads = [asyncio.create_task(asyncio.to_thread(serve)) for _ in range(LANES)]
+        try:
+            yield
+        finally:
+            self.tcp.shutdown(socket.SHUT_RDWR)
+            self.tcp.close()
+            await asyncio.wait(threads)
 
     def _receive(self) -> None:
         for _ in range(200):
@@ -143,7 +185,7 @@ class RawEdge:
 
     def _begin(self, data: bytes, address: Address) -> RawSession:
         header = pull_quic_header(Buffer(data=data), host_cid_length=8)
-        quic = QuicConnection(
+        quic = RawServer(
             configuration=edge_configuration(self.key, self.certificate),
             original_destination_connection_id=header.destination_cid,
         )

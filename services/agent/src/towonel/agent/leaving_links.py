@@ -7,9 +7,7 @@ from typing import Final
 from towonel.tunnel.link import Link
 from towonel.wire.errors import Code
 
-MAX_LEAVING: Final = (
-    8  # of one edge; an honest one has one, and as many more as it was upgraded lately
-)
+MAX_LEAVING: Final = 2  # of one edge: each may hold what a link may. Clients of lanes go on
 
 
 class LeavingLinks:
