@@ -181,6 +181,19 @@ async def test_an_agent_waits_for_so_many_preambles_and_serves_streams_that_have
             await stream.close()
 
 
+@pytest.mark.parametrize("message", [Window(41, 1), Abandoned(41, 1)], ids=str)
+async def test_a_stream_of_which_messages_come_and_nothing_else_fails_no_agent(
+    message: Window | Abandoned,
+) -> None:
+    """The agent says how much it had sent on it, which an edge that never had it does not take."""
+    async with listening_edge(Timing(preamble_s=0.1)) as edge, edge.session() as (session, link):
+        session.channel.connection.send(1, encode(message))
+        await until(lambda: link.active == 1)
+
+        assert await link.wait_closed() is Code.UNEXPECTED_MESSAGE
+        assert link.active == 0
+
+
 async def still_works(session: Session) -> bool:
     pipe = await session.open(PREAMBLE, b"still here")
     try:
