@@ -1,6 +1,8 @@
 """Links to a real edge: what the log tells of their beginning and end."""
 
+import asyncio
 import contextlib
+from typing import override
 
 from structlog.testing import capture_logs
 from support.agent_links import linking
@@ -14,6 +16,20 @@ from towonel.runtime.admin import Health
 from towonel.tunnel.listener import listen
 from towonel.wire.errors import Code
 from towonel.wire.messages import GoAway
+
+
+class FailingHealth(Health):
+    """Health whose first good news meets a bug."""
+
+    failures = 0
+
+    @override
+    def set(self, check: str, *, ok: bool, reason: str = "") -> None:
+        super().set(check, ok=ok, reason=reason)
+        if ok and not self.failures:
+            self.failures += 1
+            raise RuntimeError("a bug")
+
 
 TIMING = LinkTiming(first_pause_s=0.02, max_pause_s=0.05)
 
@@ -82,3 +98,15 @@ async def test_of_links_that_an_edge_leaves_open_after_its_go_away_the_first_one
 
             assert [one.close_code for one in edge.sessions[:3]] == [Code.LIMIT_EXCEEDED] * 3
             assert not any(one.is_closed for one in edge.sessions[-MAX_LEAVING:])
+
+
+async def test_a_bug_that_one_edge_meets_is_logged_and_ends_neither_agent_nor_other_links() -> None:
+    policy, health, told = RecordingPolicy(), FailingHealth(), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, facts: told.append(facts["message"]))
+    edge = listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=policy)
+    async with edge as listener, linking(health, TIMING) as links:
+        links.update_edges([Edge(IDENTITY, (("127.0.0.1", listener.port),))])
+        await until(lambda: told)
+        await until(lambda: policy.sessions and len(policy.ended_with) == 1)
+
+    assert told == ["a link failed"]

@@ -65,9 +65,15 @@ class StreamTasks:
 
     def start(self, stream: Stream) -> None:
         """Serve a stream in a task."""
-        task = self._tasks.create_task(self._serve(stream))
+        task = self._tasks.create_task(self._run(stream))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+    async def _run(self, stream: Stream) -> None:
+        try:
+            await self._serve(stream)
+        except Exception as error:  # noqa: BLE001 nor does one met at its end fail the link
+            _report_failure(error)
 
     async def _serve(self, stream: Stream) -> None:
         """Read the preamble, and let it be handled; the stream is over when this returns."""
@@ -76,9 +82,7 @@ class StreamTasks:
         except TowonelError as error:
             stream.abort(error.code)
         except Exception as error:  # noqa: BLE001 a bug met by one client ends that client
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "a stream failed", "exception": error}
-            )
+            _report_failure(error)
             stream.abort(Code.INTERNAL)
         finally:
             await stream.close()
@@ -91,6 +95,12 @@ class StreamTasks:
             return await _read_request(stream, self._preamble_s)
         finally:
             self._awaiting -= 1
+
+
+def _report_failure(error: Exception) -> None:
+    asyncio.get_running_loop().call_exception_handler(
+        {"message": "a stream failed", "exception": error}
+    )
 
 
 async def _read_request(stream: Stream, preamble_s: float) -> StreamRequest:

@@ -29,6 +29,16 @@ class LeavingLinks:
             next(iter(self._links)).close(Code.LIMIT_EXCEEDED)
 
     async def _wait_closed(self, link: Link, exits: contextlib.AsyncExitStack) -> None:
-        async with exits:
-            await link.wait_closed()
-            del self._links[link]
+        try:
+            async with exits:
+                await link.wait_closed()
+                del self._links[link]
+        except Exception as error:  # noqa: BLE001 as of other links
+            report_failure(error)
+
+
+def report_failure(error: Exception) -> None:
+    """Log a bug that ended a link; those to other edges go on."""
+    asyncio.get_running_loop().call_exception_handler(
+        {"message": "a link failed", "exception": error}
+    )

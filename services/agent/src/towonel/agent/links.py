@@ -11,7 +11,7 @@ from towonel.agent.core.edges import Edge, plan_links
 from towonel.agent.core.refusals import describe_link_error, explain_no_link, is_silence
 from towonel.agent.data_plane.lanes import Lanes
 from towonel.agent.edge_addresses import resolve_edge
-from towonel.agent.leaving_links import LeavingLinks
+from towonel.agent.leaving_links import LeavingLinks, report_failure
 from towonel.agent.metrics import VERSION, Metrics
 from towonel.agent.origins import Origins
 from towonel.agent.tcp_links import dial_edge_by_tcp
@@ -115,7 +115,10 @@ class Links:
             leaving = LeavingLinks(tasks)
             while not self._draining:
                 started = loop.time()
-                await self._hold_link(edge, leaving)
+                try:
+                    await self._hold_link(edge, leaving)
+                except Exception as error:  # noqa: BLE001 a bug met by one edge ends that link
+                    report_failure(error)
                 backoff.record_success(loop.time() - started)
                 if not self._draining:
                     await asyncio.sleep(backoff.next_delay(self._rng))
