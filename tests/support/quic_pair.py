@@ -18,15 +18,15 @@ RESETTER = StatelessResetter(b"k" * 32, now=0)
 
 
 class Pair:
-    """An agent's client and an edge's server, and a clock that a test moves."""
+    """An agent's client and an edge's server of a kind, and a clock that a test moves."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[BoundedConnection] = BoundedConnection) -> None:
         self.now = 0.0
         self.client = agent_connection(PEM)
         self.client.connect(HERE, now=0)
         first = self.client.datagrams_to_send(now=0)
         header = pull_quic_header(Buffer(data=first[0][0]), host_cid_length=8)
-        self.edge = BoundedConnection(
+        self.edge = kind(
             edge_configuration(EDGE, PEM),
             EDGE_SIZES,
             streams=0,

@@ -21,6 +21,12 @@ from towonel.tunnel.quic.configuration import ALPN
 CONTROL = 1
 PING, CRYPTO, STREAM, RESET = 0x01, 0x06, 0x0E, 0x04  # a STREAM frame with offset and length
 
+KINDS = {
+    Epoch.INITIAL: QuicPacketType.INITIAL,
+    Epoch.HANDSHAKE: QuicPacketType.HANDSHAKE,
+    Epoch.ONE_RTT: QuicPacketType.ONE_RTT,
+}
+
 
 class StingyQuic(QuicConnection):
     """Connection whose own windows stay as they are."""
@@ -154,21 +160,16 @@ class RawQuic:
 
 
 def packet(quic: QuicConnection, *frames: bytes, epoch: Epoch = Epoch.ONE_RTT) -> bytes:
-    """A packet of a client with these frames, of which its own state knows nothing."""
-    kinds = {
-        Epoch.INITIAL: QuicPacketType.INITIAL,
-        Epoch.HANDSHAKE: QuicPacketType.HANDSHAKE,
-        Epoch.ONE_RTT: QuicPacketType.ONE_RTT,
-    }
+    """A packet with these frames, of which the sender's own state knows nothing."""
     builder = QuicPacketBuilder(
         host_cid=quic.host_cid,
         peer_cid=quic._peer_cid.cid,
         version=quic._version or 1,
-        is_client=True,
+        is_client=quic._is_client,
         max_datagram_size=1200,
         packet_number=quic._packet_number,
     )
-    builder.start_packet(kinds[epoch], quic._cryptos[epoch])
+    builder.start_packet(KINDS[epoch], quic._cryptos[epoch])
     for each in frames:
         builder.start_frame(each[0], capacity=len(each)).push_bytes(each[1:])
     datagrams, _ = builder.flush()

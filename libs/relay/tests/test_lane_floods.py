@@ -3,13 +3,16 @@
 import select
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
-from support.lane_peers import LanePeer, receive
+from support.lane_peers import LanePeer, accept_lane, receive
 from support.relay import ClientUse, Relay, tcp_pair
 
+from towonel.relay.core.deadlines import TICK_S
 from towonel.relay.frame_reader import FRAMES_AT_ONCE
 from towonel.relay.lane import Lane
+from towonel.relay.sessions.dialer import MAX_REPLACED, REPLACE_PAUSE_S
 from towonel.wire import lanes
 from towonel.wire.errors import Code
 from towonel.wire.lanes import FrameType
@@ -128,3 +131,26 @@ def test_a_frame_out_of_place_behind_a_flood_closes_the_lane(
     agent_peer.sock.sendall(PONG * MANY + lanes.encode_head(FrameType.END, 1, 0))
 
     relay.wait(lambda: relay.edge.lanes.lost == {Code.UNEXPECTED_MESSAGE: 1})
+
+
+def close_when_it_works(relay: Relay, server: socket.socket) -> None:
+    """Admit the next lane of the agent, and close it as soon as it has seen that it works."""
+    peer = accept_lane(server)
+    with peer.sock:
+        peer.sock.sendall(PONG)
+        relay.wait(lambda: any(lane._worked for lane in relay.agent.session.idle))
+
+
+def test_lanes_that_an_edge_closes_once_they_work_are_replaced_so_often_and_then_later(
+    relay: Relay,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = replace(relay.target, address=server.getsockname())
+        relay.calls.call(lambda: relay.agent.lanes.add_session(target, 1))
+        for _ in range(MAX_REPLACED + 1):
+            close_when_it_works(relay, server)
+        relay.wait(lambda: sum(relay.agent.lanes.lost.values()) > MAX_REPLACED)
+        assert not relay.agent.session.dials
+
+        relay.pass_time(REPLACE_PAUSE_S + TICK_S)
+        close_when_it_works(relay, server)

@@ -19,8 +19,8 @@ from towonel.tunnel.core.timing import Timing
 from towonel.tunnel.link import Link
 from towonel.tunnel.quic.bounded_connection import BoundedConnection
 from towonel.tunnel.quic.connection import MAX_QUIC_STREAMS, Connection
-from towonel.tunnel.session import Session
-from towonel.tunnel.stream_requests import StreamRequest
+from towonel.tunnel.session import ACCEPTED, Session
+from towonel.tunnel.stream_requests import MAX_AWAITING, StreamRequest
 from towonel.tunnel.streams import MAX_STREAMS
 from towonel.wire import preamble as preambles
 from towonel.wire.credit import SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES
@@ -161,6 +161,37 @@ async def test_a_stream_whose_preamble_does_not_come_is_refused_at_the_deadline(
         await stream.close()
 
         assert caught.value.code is Code.PREAMBLE_TIMEOUT
+
+
+async def test_an_agent_waits_for_so_many_preambles_and_serves_streams_that_have_one() -> None:
+    async with listening_edge() as edge, edge.session() as (session, _):
+        silent = [session.channel.streams.open() for _ in range(MAX_AWAITING)]
+        for stream in silent:
+            await stream.write(preambles.encode(PREAMBLE)[:3])
+        one_more = session.channel.streams.open()
+        await one_more.write(preambles.encode(PREAMBLE)[:3])
+        with pytest.raises(TowonelError) as caught:
+            await one_more.read()
+        assert caught.value.code is Code.OVERLOADED
+
+        await silent[0].write(preambles.encode(PREAMBLE)[3:])
+        assert await silent[0].read() == ACCEPTED
+        assert await still_works(session)
+        for stream in (*silent, one_more):
+            await stream.close()
+
+
+@pytest.mark.parametrize("message", [Window(41, 1), Abandoned(41, 1)], ids=str)
+async def test_a_stream_of_which_messages_come_and_nothing_else_fails_no_agent(
+    message: Window | Abandoned,
+) -> None:
+    """The agent says how much it had sent on it, which an edge that never had it does not take."""
+    async with listening_edge(Timing(preamble_s=0.1)) as edge, edge.session() as (session, link):
+        session.channel.connection.send(1, encode(message))
+        await until(lambda: link.active == 1)
+
+        assert await link.wait_closed() is Code.UNEXPECTED_MESSAGE
+        assert link.active == 0
 
 
 async def still_works(session: Session) -> bool:

@@ -1,14 +1,35 @@
 """Links to a real edge: what the log tells of their beginning and end."""
 
+import asyncio
+import contextlib
+from typing import override
+
 from structlog.testing import capture_logs
 from support.agent_links import linking
+from support.raw_edge import RawEdge
 from support.tunnel import EDGE, IDENTITY, PEM, RecordingPolicy, until
 
 from towonel.agent.core.edges import Edge
+from towonel.agent.leaving_links import MAX_LEAVING
 from towonel.agent.timing import LinkTiming
 from towonel.runtime.admin import Health
 from towonel.tunnel.listener import listen
 from towonel.wire.errors import Code
+from towonel.wire.messages import GoAway
+
+
+class FailingHealth(Health):
+    """Health whose first good news meets a bug."""
+
+    failures = 0
+
+    @override
+    def set(self, check: str, *, ok: bool, reason: str = "") -> None:
+        super().set(check, ok=ok, reason=reason)
+        if ok and not self.failures:
+            self.failures += 1
+            raise RuntimeError("a bug")
+
 
 TIMING = LinkTiming(first_pause_s=0.02, max_pause_s=0.05)
 
@@ -65,3 +86,27 @@ async def test_an_edge_that_cannot_be_reached_is_named_until_the_hub_names_it_no
         links.update_edges(())
 
         assert health.reasons["edges"] == "no link to any edge: the hub has named none"
+
+
+async def test_of_links_that_an_edge_leaves_open_after_its_go_away_the_first_ones_end() -> None:
+    with contextlib.closing(RawEdge(EDGE)) as edge:
+        edge.on_open = lambda session: session.say(GoAway())
+        async with linking(Health(), TIMING) as links:
+            links.update_edges([Edge(edge.identity, (("127.0.0.1", edge.port),))])
+            await until(lambda: len(edge.sessions) == MAX_LEAVING + 4)
+            await until(lambda: len([one for one in edge.sessions if one.is_closed]) >= 3)
+
+            assert [one.close_code for one in edge.sessions[:3]] == [Code.LIMIT_EXCEEDED] * 3
+            assert not any(one.is_closed for one in edge.sessions[-MAX_LEAVING:])
+
+
+async def test_a_bug_that_one_edge_meets_is_logged_and_ends_neither_agent_nor_other_links() -> None:
+    policy, health, told = RecordingPolicy(), FailingHealth(), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, facts: told.append(facts["message"]))
+    edge = listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=policy)
+    async with edge as listener, linking(health, TIMING) as links:
+        links.update_edges([Edge(IDENTITY, (("127.0.0.1", listener.port),))])
+        await until(lambda: told)
+        await until(lambda: policy.sessions and len(policy.ended_with) == 1)
+
+    assert told == ["a link failed"]

@@ -2,11 +2,16 @@
 
 import itertools
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, override
 
 import pytest
 from aioquic.buffer import Buffer  # type: ignore[attr-defined]
-from aioquic.quic.packet import QuicErrorCode, pull_ack_frame
+from aioquic.quic.packet import (
+    QuicErrorCode,
+    QuicPreferredAddress,
+    pull_ack_frame,
+    push_quic_preferred_address,
+)
 from aioquic.quic.rangeset import RangeSet
 from aioquic.quic.recovery import MAX_ACK_RANGES
 from aioquic.tls import Epoch
@@ -17,10 +22,25 @@ from support.raw_quic import CONTROL, PING, crypto_frame, frame, packet, stream_
 
 from towonel.tunnel.core.bounds.frame_budget import BURST
 from towonel.tunnel.core.bounds.receive_windows import EDGE_SIZES
+from towonel.tunnel.quic.bounded_connection import BoundedConnection
 from towonel.tunnel.quic.checked_connection import MAX_PACKETS, shorten_ack
 from towonel.wire.errors import Code
 
+PREFERRED_ADDRESS = 0x0D  # a transport parameter; RFC 9000 §18.2
 FRAMES_BYTES = 1150  # of the frames of a packet
+ELSEWHERE = QuicPreferredAddress(("192.0.2.53", 53), None, bytes(8), bytes(16))
+
+
+class MovingEdge(BoundedConnection):
+    """Edge that would rather be spoken to elsewhere."""
+
+    @override
+    def _serialize_transport_parameters(self) -> bytes:
+        number, address = Buffer(capacity=8), Buffer(capacity=100)
+        push_quic_preferred_address(address, ELSEWHERE)
+        number.push_uint_var(PREFERRED_ADDRESS)
+        number.push_uint_var(len(address.data))
+        return super()._serialize_transport_parameters() + number.data + address.data
 
 
 def fill_packet(frames: Iterable[bytes]) -> list[bytes]:
@@ -193,3 +213,17 @@ def test_of_a_datagram_the_first_packets_are_read() -> None:
     pair.to_edge([b"".join(packets)])
 
     assert sum(len(run) for run in space.ack_queue) == MAX_PACKETS
+
+
+def test_an_edge_that_prefers_another_address_is_spoken_to_where_it_was_dialled() -> None:
+    pair, addresses = Pair(MovingEdge), set[Any]()
+    for _ in range(8):
+        pair.now += 0.05
+        for data, _ in pair.edge.datagrams_to_send(now=pair.now):
+            pair.client.receive_datagram(data, HERE, now=pair.now)
+        sent = pair.client.datagrams_to_send(now=pair.now)
+        addresses |= {address for _, address in sent}
+        pair.to_edge(data for data, _ in sent)
+
+    assert pair.client._handshake_confirmed
+    assert addresses == {HERE}

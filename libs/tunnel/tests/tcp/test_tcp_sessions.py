@@ -14,6 +14,7 @@ from support.tunnel import (
 )
 
 from towonel.tunnel.core.bounds.handshake_places import HandshakeLimits
+from towonel.tunnel.core.stream_ids import CONTROL_STREAM
 from towonel.tunnel.tcp.connection import (
     FRAMES_AT_ONCE,
     MAX_UNSENT_BYTES,
@@ -21,6 +22,7 @@ from towonel.tunnel.tcp.connection import (
     TcpConnection,
 )
 from towonel.wire.errors import Code, Denied, TowonelError, Unavailable
+from towonel.wire.messages import Abandoned, Window, encode
 from towonel.wire.tcp import session_frames
 from towonel.wire.tcp.session_frames import SessionFrame
 
@@ -57,6 +59,18 @@ async def test_no_stream_is_opened_on_it(edge: TcpEdge) -> None:
             await session.open(PREAMBLE, b"x")
 
     assert caught.value.code is Code.OVERLOADED
+
+
+@pytest.mark.parametrize("message", [Window(5, 1), Abandoned(5, 1)], ids=str)
+async def test_an_edge_that_speaks_of_a_stream_is_closed(
+    edge: TcpEdge, message: Window | Abandoned
+) -> None:
+    async with edge.dial() as link:
+        (session,) = edge.edge.policy.sessions
+        session.connection.send(CONTROL_STREAM, encode(message))
+
+        assert await link.wait_closed() is Code.UNEXPECTED_MESSAGE
+    await until(lambda: edge.edge.policy.ended_with == [Code.UNEXPECTED_MESSAGE])
 
 
 async def test_go_away_and_the_code_of_the_end_arrive(edge: TcpEdge) -> None:

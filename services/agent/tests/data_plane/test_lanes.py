@@ -28,7 +28,7 @@ from towonel.runtime.admin import Health
 from towonel.runtime.dns.resolver import Resolver
 from towonel.tunnel.link import Link
 from towonel.tunnel.session import Session
-from towonel.wire.errors import Code
+from towonel.wire.errors import Code, ProtocolError
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -140,6 +140,22 @@ async def test_the_lanes_of_a_link_end_with_it() -> None:
                     with agent.lanes.hold(link, "edge.example.eu"):
                         lanes = [await admit(server, session) for _ in range(2)]
                 assert [await ended(lane) for lane in lanes] == [True, True]
+
+
+async def test_a_link_whose_edge_gives_it_the_id_of_another_session_is_refused() -> None:
+    """Its lanes would take the place of the other's, which go on."""
+    agent = Agent()
+    async with (
+        listening_edge(port=free_port(), has_lanes=True) as edge,
+        linked(agent, edge) as (session, link, server),
+    ):
+        with (
+            pytest.raises(ProtocolError, match="names two sessions alike"),
+            agent.lanes.hold(link, "other.example.eu"),
+        ):
+            raise AssertionError("it is held twice")
+        lanes = [await admit(server, session) for _ in range(2)]
+    assert [await ended(lane) for lane in lanes] == [True, True]
 
 
 async def test_an_edge_that_takes_no_lanes_degrades_the_agent_and_is_named() -> None:

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Self
+from typing import Final, Self
 
 from towonel.tunnel.pipe import Pipe
 from towonel.tunnel.session import ACCEPTED
 from towonel.tunnel.stream import Stream
 from towonel.wire import preamble as preambles
-from towonel.wire.errors import Code, ProtocolError, TowonelError
+from towonel.wire.errors import Code, ProtocolError, TowonelError, Unavailable
 from towonel.wire.preamble import MAX_PREAMBLE_BYTES, Preamble
+
+MAX_AWAITING: Final = 256  # streams of a link whose preamble is still to come
 
 
 class StreamRequest:
@@ -39,6 +41,8 @@ type Handle = Callable[[StreamRequest], Awaitable[None]]
 class StreamTasks:
     """Tasks of a link's streams; those left at its end are cancelled.
 
+    An honest edge sends the preamble with a stream's first bytes, so that few ever wait for one.
+
     Args:
         tasks: owns them.
         handle: serves a request.
@@ -50,6 +54,7 @@ class StreamTasks:
         self._handle = handle
         self._preamble_s = preamble_s
         self._running: set[asyncio.Task[None]] = set()
+        self._awaiting = 0  # streams whose preamble is still to come
 
     async def __aenter__(self) -> Self:
         return self
@@ -60,23 +65,42 @@ class StreamTasks:
 
     def start(self, stream: Stream) -> None:
         """Serve a stream in a task."""
-        task = self._tasks.create_task(self._serve(stream))
+        task = self._tasks.create_task(self._run(stream))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+    async def _run(self, stream: Stream) -> None:
+        try:
+            await self._serve(stream)
+        except Exception as error:  # noqa: BLE001 nor does one met at its end fail the link
+            _report_failure(error)
 
     async def _serve(self, stream: Stream) -> None:
         """Read the preamble, and let it be handled; the stream is over when this returns."""
         try:
-            await self._handle(await _read_request(stream, self._preamble_s))
+            await self._handle(await self._read(stream))
         except TowonelError as error:
             stream.abort(error.code)
         except Exception as error:  # noqa: BLE001 a bug met by one client ends that client
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "a stream failed", "exception": error}
-            )
+            _report_failure(error)
             stream.abort(Code.INTERNAL)
         finally:
             await stream.close()
+
+    async def _read(self, stream: Stream) -> StreamRequest:
+        if self._awaiting == MAX_AWAITING:
+            raise Unavailable(Code.OVERLOADED, f"{MAX_AWAITING} streams without a preamble")
+        self._awaiting += 1
+        try:
+            return await _read_request(stream, self._preamble_s)
+        finally:
+            self._awaiting -= 1
+
+
+def _report_failure(error: Exception) -> None:
+    asyncio.get_running_loop().call_exception_handler(
+        {"message": "a stream failed", "exception": error}
+    )
 
 
 async def _read_request(stream: Stream, preamble_s: float) -> StreamRequest:

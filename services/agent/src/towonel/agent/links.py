@@ -11,6 +11,7 @@ from towonel.agent.core.edges import Edge, plan_links
 from towonel.agent.core.refusals import describe_link_error, explain_no_link, is_silence
 from towonel.agent.data_plane.lanes import Lanes
 from towonel.agent.edge_addresses import resolve_edge
+from towonel.agent.leaving_links import LeavingLinks, report_failure
 from towonel.agent.metrics import VERSION, Metrics
 from towonel.agent.origins import Origins
 from towonel.agent.tcp_links import dial_edge_by_tcp
@@ -110,21 +111,25 @@ class Links:
         timing = self._timing
         backoff = Backoff(timing.first_pause_s, timing.max_pause_s, timing.healthy_s)
         loop = asyncio.get_running_loop()
-        async with asyncio.TaskGroup() as finishing:
+        async with asyncio.TaskGroup() as tasks:
+            leaving = LeavingLinks(tasks)
             while not self._draining:
                 started = loop.time()
-                await self._hold_link(edge, finishing)
+                try:
+                    await self._hold_link(edge, leaving)
+                except Exception as error:  # noqa: BLE001 a bug met by one edge ends that link
+                    report_failure(error)
                 backoff.record_success(loop.time() - started)
                 if not self._draining:
                     await asyncio.sleep(backoff.next_delay(self._rng))
 
-    async def _hold_link(self, edge: Edge, finishing: asyncio.TaskGroup) -> None:
+    async def _hold_link(self, edge: Edge, leaving: LeavingLinks) -> None:
         """Hold a link until it ends or its edge sends GoAway; over TCP while UDP is blocked."""
         exits = contextlib.AsyncExitStack()
         try:
             link = await self._dial_first(edge, exits)
             while link is not None:
-                link, exits = await self._hold_until_replaced(edge, link, exits, finishing)
+                link, exits = await self._hold_until_replaced(edge, link, exits, leaving)
         finally:
             await exits.aclose()
 
@@ -144,7 +149,7 @@ class Links:
         edge: Edge,
         link: Link,
         exits: contextlib.AsyncExitStack,
-        finishing: asyncio.TaskGroup,
+        leaving: LeavingLinks,
     ) -> tuple[Link | None, contextlib.AsyncExitStack]:
         """Hold a link to its end, or until there is a better one: that one is returned.
 
@@ -158,7 +163,7 @@ class Links:
             pauses = Backoff(timing.first_udp_s, timing.max_udp_s, timing.healthy_s)
         async with contextlib.AsyncExitStack() as found:
             async with exits, asyncio.TaskGroup() as tasks:
-                holding = tasks.create_task(self._hold_open(edge, link, exits, finishing))
+                holding = tasks.create_task(self._hold_open(edge, link, exits, leaving))
                 while not await _ends_within(holding, pauses.next_delay(self._rng)):
                     if not self._needs_other(link):
                         pauses.record_success(timing.healthy_s)
@@ -189,7 +194,7 @@ class Links:
         return link
 
     async def _hold_open(
-        self, edge: Edge, link: Link, exits: contextlib.AsyncExitStack, finishing: asyncio.TaskGroup
+        self, edge: Edge, link: Link, exits: contextlib.AsyncExitStack, leaving: LeavingLinks
     ) -> None:
         facts = {**_facts(edge), "peer": link.peer}
         log.info("link.opened", **facts)
@@ -198,7 +203,7 @@ class Links:
         if await _wait_going_away(link):
             log.info("link.go_away_received", **facts)
             self._lanes.go_away(link)
-            finishing.create_task(_wait_closed(exits.pop_all(), link))
+            leaving.add(link, exits.pop_all())
             return
         await link.wait_closed()
 
@@ -287,9 +292,3 @@ async def _wait_going_away(link: Link) -> bool:
         going.cancel()
         ended.cancel()
     return is_going
-
-
-async def _wait_closed(exits: contextlib.AsyncExitStack, link: Link) -> None:
-    """Let a link's streams end; the edge closes it."""
-    async with exits:
-        await link.wait_closed()

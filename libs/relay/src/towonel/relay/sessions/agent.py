@@ -94,7 +94,7 @@ class AgentLaneSession(LaneDialer):
         self.busy.discard(lane)
         self.owner.on_lane_lost(code)
         if worked or self.going_away:
-            self.dial_missing()
+            self.replace_lost()
         else:
             self.note_failure(code, lane.kind)
 

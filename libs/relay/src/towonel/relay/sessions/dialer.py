@@ -16,6 +16,8 @@ from towonel.wire.errors import Code
 MAX_DIALING: Final = 64  # at a time, of one session
 _FULL: Final = frozenset({Code.OVERLOADED, Code.LIMIT_EXCEEDED})
 _FULL_S: Final = 0.25  # before an edge that was full is dialed again
+MAX_REPLACED: Final = 64  # lanes of one session that worked and were lost, until there is a pause
+REPLACE_PAUSE_S: Final = 1.0
 
 
 class LaneDialer(DialOwner):
@@ -52,6 +54,8 @@ class LaneDialer(DialOwner):
         self.held_back = False
         self._tls = tls
         self._refusals = 0  # of an edge that is full, in a row
+        self._replaced = 0  # since the last pause
+        self._max_replaced = ceil(MAX_REPLACED / workers)
         self._admission_s = admission_s
         self._max_idle = ceil(MAX_IDLE / workers)
         self._max_dialing = ceil(MAX_DIALING / workers)
@@ -86,14 +90,30 @@ class LaneDialer(DialOwner):
         if self._stopped or self._redial.due:
             return
         dialing = len(self.dials)
-        lanes, idle = self.count_lanes()
-        missing = self.wanted - lanes - dialing
-        room = self._max_idle - idle - dialing
+        missing, room = self._count_missing()
         self.held_back = missing > room
         most = 1 if self.choice.failures else max(1, self._max_dialing >> self._refusals)
         for _ in range(min(missing, room, most - dialing)):
             if not self._dial(self.choice.kind):
                 return
+
+    def replace_lost(self) -> None:
+        """Dial another lane for one that worked and is lost; after many such ones, after a pause.
+
+        An edge may close each as soon as it works, and each costs a port of the network's address.
+        """
+        if min(self._count_missing()) > 0:
+            self._replaced += 1
+            if self._replaced > self._max_replaced and not self._redial.due:
+                self._replaced = 0
+                self.loop.wheel.arm(self._redial, REPLACE_PAUSE_S)
+        self.dial_missing()
+
+    def _count_missing(self) -> tuple[int, int]:
+        """Return how many more lanes are wanted, and how many more may be idle or being opened."""
+        dialing = len(self.dials)
+        lanes, idle = self.count_lanes()
+        return self.wanted - lanes - dialing, self._max_idle - idle - dialing
 
     def try_preferred(self) -> None:
         """Dial one lane of the kind that is preferred, while another one works."""

@@ -159,6 +159,11 @@ class CheckedConnection(QuicConnection):
                 QuicErrorCode.CONNECTION_ID_LIMIT_ERROR, frame_type, "connection ids without end"
             )
 
+    @override
+    def _probe_preferred_address(self) -> None:
+        """Stay at the address that was dialled: another one could be any in the agent's network."""
+        self._remote_preferred_address = None
+
 
 def first_packets(data: bytes) -> bytes:
     """Return a datagram with a long header without what follows its first packets."""

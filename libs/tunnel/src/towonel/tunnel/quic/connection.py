@@ -163,7 +163,10 @@ class Connection:
 
     def reset(self, stream_id: int, code: Code) -> None:
         """End our sending side of a stream and drop what is queued."""
-        self._quic.reset_stream(stream_id, int(code))
+        try:
+            self._quic.reset_stream(stream_id, int(code))
+        except ValueError:  # over, and forgotten by aioquic, or one of which only messages came
+            return
         self._transmit_soon()
 
     def stop(self, stream_id: int, code: Code) -> None:

@@ -12,7 +12,7 @@ from towonel.tunnel.quic.udp import Address
 from towonel.tunnel.stream import Stream
 from towonel.tunnel.tcp.secure_socket import SecurePeer
 from towonel.wire.addresses import format_address
-from towonel.wire.errors import Code, Unavailable
+from towonel.wire.errors import Code, ProtocolError, Unavailable
 
 type Connect = Callable[[Address], Awaitable[SecurePeer]]
 
@@ -56,4 +56,5 @@ async def dial_by_tcp(
 
 
 def _refuse_stream(_stream: Stream) -> None:
-    raise AssertionError("a connection over TCP has no streams")
+    """Refuse what the edge says of a stream, such as how much of it may be sent."""
+    raise ProtocolError(Code.UNEXPECTED_MESSAGE, "a session over TCP has no streams")

@@ -125,11 +125,16 @@ class Lanes:
         """Have lanes beside an open link, if its edge has some, for the time of the block.
 
         Lanes inside TLS ask for `server_name`.
+
+        Raises:
+            ProtocolError: UNEXPECTED_MESSAGE where the edge gave the link the id of another session.
         """
         if not self._kinds or link.lane_secret is None:
             yield
             return
         session_id = link.session_id
+        if session_id in self._sessions:
+            raise ProtocolError(Code.UNEXPECTED_MESSAGE, "the edge names two sessions alike")
         session = _HeldSession(link, server_name, self._share_out(link))
         self._sessions[session_id] = session
         link.observe_lanes = lambda count: self._change(session_id, lambda each: each.want(count))

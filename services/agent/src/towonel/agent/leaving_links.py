@@ -1,0 +1,44 @@
+"""Links whose edge takes no new clients any more: each lasts until that edge closes it."""
+
+import asyncio
+import contextlib
+from typing import Final
+
+from towonel.tunnel.link import Link
+from towonel.wire.errors import Code
+
+MAX_LEAVING: Final = 2  # of one edge: each may hold what a link may. Clients of lanes go on
+
+
+class LeavingLinks:
+    """Links of one edge on which it has sent GoAway; where there are too many, the first one ends.
+
+    Args:
+        tasks: wait for their ends.
+    """
+
+    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+        self._tasks = tasks
+        self._links: dict[Link, None] = {}
+
+    def add(self, link: Link, exits: contextlib.AsyncExitStack) -> None:
+        """Let a link's clients end, and close `exits` after it."""
+        self._links[link] = None
+        self._tasks.create_task(self._wait_closed(link, exits))
+        if len(self._links) > MAX_LEAVING:
+            next(iter(self._links)).close(Code.LIMIT_EXCEEDED)
+
+    async def _wait_closed(self, link: Link, exits: contextlib.AsyncExitStack) -> None:
+        try:
+            async with exits:
+                await link.wait_closed()
+                del self._links[link]
+        except Exception as error:  # noqa: BLE001 as of other links
+            report_failure(error)
+
+
+def report_failure(error: Exception) -> None:
+    """Log a bug that ended a link; those to other edges go on."""
+    asyncio.get_running_loop().call_exception_handler(
+        {"message": "a link failed", "exception": error}
+    )
