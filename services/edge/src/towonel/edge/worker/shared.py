@@ -1,4 +1,4 @@
-"""What an edge's workers share: counts of clients and lanes, in rows of one memory, and listening sockets."""
+"""Shared parts of an edge's workers: counts of clients and lanes, in rows of one memory, and listening sockets."""
 
 import socket
 from typing import override
