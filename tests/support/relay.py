@@ -11,22 +11,21 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
-from typing import override
 
+from support.callback_handler import CallbackHandler
 from support.edge_identity import CERTIFICATE, CERTIFICATE_HASH, EDGE_ID, KEY
 
 from towonel.relay.agent_lanes import (
     AgentLane,
     AgentLanes,
     AgentLaneSession,
-    AgentLanesOwner,
     AgentUse,
     LaneKind,
     LaneTarget,
 )
-from towonel.relay.connection import Connection, Owner
-from towonel.relay.edge_lanes import EdgeLane, EdgeLanes, EdgeLanesOwner, LaneSession, LaneUse
-from towonel.relay.loop import Handler, Loop
+from towonel.relay.connection import Connection
+from towonel.relay.edge_lanes import EdgeLane, EdgeLanes, LaneSession
+from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import MAX_PIPES, PipePool
 from towonel.relay.sockets import tune
@@ -36,6 +35,7 @@ from towonel.wire.lane_open import MORE
 from towonel.wire.lanes import FrameType
 
 SESSION, SECRET, WAIT_S = b"s" * 16, b"k" * 32, 10.0
+LINGER_S = 0.3  # for a peer that does nothing
 ABORT = struct.pack("ii", 1, 0)
 
 
@@ -70,7 +70,7 @@ class Clock:
         return time.monotonic() + self.ahead_s
 
 
-class Acceptor(Handler):
+class Acceptor:
     """Listener of the edge, which takes every connection for a lane, plain or inside TLS."""
 
     def __init__(self, loop: Loop, lanes: EdgeLanes) -> None:
@@ -80,9 +80,9 @@ class Acceptor(Handler):
         self.sock.setblocking(False)
         self.address: tuple[str, int] = self.sock.getsockname()
         self._loop, self._lanes = loop, lanes
-        loop.add(self.sock.fileno(), self, select.EPOLLIN)
+        handler = CallbackHandler(on_ready=self.on_ready)
+        loop.add(self.sock.fileno(), handler, select.EPOLLIN)
 
-    @override
     def on_ready(self, events: int) -> None:
         with contextlib.suppress(BlockingIOError):
             for _ in range(16):
@@ -97,15 +97,20 @@ class Acceptor(Handler):
         self.sock.close()
 
 
-class ConnectionLog(Owner):
+def raise_bug(error: Exception) -> None:
+    """Raise the exception that a connection was ended for, which is a bug."""
+    raise error
+
+
+class ConnectionLog:
     """Owner of connections, which notes how they ended."""
 
     def __init__(self) -> None:
         self.idle_s = 0.0  # of the connections to come
         self.ended: list[Ended] = []
         self.gone = threading.Semaphore(0)
+        self.report_crash: Callable[[Exception], None] = raise_bug
 
-    @override
     def on_connection_ended(self, connection: Connection) -> None:
         self.note(connection.code, connection.received, connection.sent)
 
@@ -115,14 +120,7 @@ class ConnectionLog(Owner):
         self.gone.release()
 
 
-class QuickConnection(Connection):
-    """Connection of either end, which waits little for a peer that does nothing."""
-
-    reset_code = Code.CLIENT_CLOSED
-    linger_s = 0.3
-
-
-class EdgeEnd(ConnectionLog, EdgeLanesOwner):
+class EdgeEnd(ConnectionLog):
     """The edge's end: the lanes of one session, and the listener they come to."""
 
     def __init__(self, loop: Loop, memory: Memory, **limits: float) -> None:
@@ -150,24 +148,22 @@ class EdgeEnd(ConnectionLog, EdgeLanesOwner):
         """The lane that was used most."""
         return max((*self.session.idle, *self.session.busy), key=lambda lane: lane.state.use)
 
-    @override
     def on_wanted(self, session: LaneSession) -> None:
         self.tell_agent(session.wanted)
 
-    @override
     def on_settled(self, source: object) -> None:
         self.settled.append(source)
 
 
 @dataclass
-class ClientUse(LaneUse):
+class ClientUse:
     """Client of the edge, whose socket is relayed once it is accepted."""
 
     edge: EdgeEnd
     sock: socket.socket
     failures: list[tuple[Code, bool]] = field(default_factory=list[tuple[Code, bool]])
+    lane: EdgeLane | None = field(default=None, init=False)
 
-    @override
     def on_accepted(self, lane: EdgeLane) -> None:
         lane.attach(self.connect(lane))
 
@@ -175,18 +171,18 @@ class ClientUse(LaneUse):
         """Return the connection of the client."""
         self.sock.setblocking(False)
         edge = self.edge
-        connection = QuickConnection(self.sock, edge.loop, lane, edge, idle_s=edge.idle_s)
+        connection = Connection(self.sock, edge.loop, lane, edge, idle_s=edge.idle_s)
+        connection.linger_s = LINGER_S
         edge.loop.add(self.sock.fileno(), connection)
         return connection
 
-    @override
     def on_failed(self, code: Code, *, may_retry: bool) -> None:
         self.failures.append((code, may_retry))
         self.sock.close()
         self.edge.note(code)
 
 
-class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
+class AgentEnd(ConnectionLog):
     """The agent's end: each OPEN gets the next origin, with the first bytes of the client.
 
     An origin that is missing is a refused one, and a code one that is not answered yet.
@@ -213,7 +209,6 @@ class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
         """The lane that was used most."""
         return max((*self.session.idle, *self.session.busy), key=lambda lane: lane.state.use)
 
-    @override
     def on_open(self, lane: AgentLane, content: bytes) -> AgentUse | None:
         self.opened.append((lane, content))
         if self.origins_by_name:
@@ -249,7 +244,7 @@ class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
     def connect(self, lane: AgentLane, origin: socket.socket) -> Connection:
         """Return the connection of an origin."""
         origin.setblocking(False)
-        connection = QuickConnection(
+        connection = Connection(
             origin,
             self.loop,
             lane,
@@ -258,29 +253,27 @@ class AgentEnd(ConnectionLog, AgentLanesOwner, AgentUse):
             first=FrameType.ACCEPT,
             tuned=False,
         )
+        connection.linger_s = LINGER_S
         self.loop.add(origin.fileno(), connection)
         return connection
 
-    @override
     def on_cancelled(self, code: Code) -> None:
         self.cancelled.append(code)
 
-    @override
     def on_lanes_failed(self, session: AgentLaneSession, code: Code) -> None:
         self.reports.append(code)
 
-    @override
     def on_lanes_working(self, session: AgentLaneSession) -> None:
         self.reports.append(None)
 
 
-class Calls(Handler):
+class Calls:
     """Calls from other threads, made in the loop's."""
 
     def __init__(self, loop: Loop) -> None:
         self._calls: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        loop.add(self._wake, self, select.EPOLLIN)
+        loop.add(self._wake, CallbackHandler(on_ready=self.on_ready), select.EPOLLIN)
 
     def call[T](self, function: Callable[[], T]) -> T:
         """Return what `function` returns, called in the loop."""
@@ -289,7 +282,6 @@ class Calls(Handler):
         os.eventfd_write(self._wake, 1)
         return done.get(timeout=WAIT_S)
 
-    @override
     def on_ready(self, events: int) -> None:
         os.eventfd_read(self._wake)
         with contextlib.suppress(Empty):

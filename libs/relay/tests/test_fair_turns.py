@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, override
 
 import pytest
+from support.callback_handler import CallbackHandler
 from support.lane_peers import receive
-from support.relay import ConnectionLog, QuickConnection, tcp_pair
+from support.relay import LINGER_S, ConnectionLog, tcp_pair
 
 from towonel.relay.connection import Connection
 from towonel.relay.core.lane_counts import LaneCounts, count_columns, sum_lanes
 from towonel.relay.core.lane_state import LaneState
-from towonel.relay.edge_lanes import EdgeLanes, EdgeLanesOwner, LaneSession
+from towonel.relay.edge_lanes import EdgeLanes, LaneSession
 from towonel.relay.frame_reader import FRAMES_AT_ONCE
 from towonel.relay.lane import Lane
-from towonel.relay.loop import Handler, Loop
+from towonel.relay.loop import Loop
 from towonel.relay.memory import BUFFER_BYTES, Memory
 from towonel.relay.pipes import PipePool
 from towonel.wire import lanes
@@ -53,12 +54,13 @@ class Endless(socket.socket):
         return len(room)
 
 
-class Bulk(Handler):
-    """Handler that always has more to carry."""
+class Bulk:
+    """Bulk of which there is always more to carry."""
 
-    turns = 0
+    def __init__(self) -> None:
+        self.turns = 0
+        self.handler = CallbackHandler(take_turn=self.take_turn)
 
-    @override
     def take_turn(self) -> bool:
         self.turns += 1
         return True
@@ -70,7 +72,7 @@ def test_a_lane_that_never_runs_dry_is_read_in_turns(loop: Loop) -> None:
     endless.setblocking(False)
     lane = Lane(endless, loop, Memory(PipePool(0)), LaneState(is_edge=True))
     loop.add(lane.descriptor, lane)
-    loop.queue(bulk)
+    loop.queue(bulk.handler)
     for _ in range(10):
         loop.run_once()
         lane.on_ready(select.EPOLLIN)  # bytes come all the time
@@ -105,7 +107,7 @@ def test_pools_of_many_sessions_are_looked_at_in_turns() -> None:
     )
     for number in range(sessions):
         lanes.add_session(number.to_bytes(16), b"", 0.01, slot=number)
-    loop.queue(bulk)
+    loop.queue(bulk.handler)
     clock.now += 2.0
     loop.run_once()
     first = [sum_lanes([row], slot).wanted for slot in range(sessions)]
@@ -117,11 +119,13 @@ def test_pools_of_many_sessions_are_looked_at_in_turns() -> None:
     loop.close()
 
 
-class WantedNothing(EdgeLanesOwner):
+class WantedNothing:
     """Owner of lanes that tells no agent."""
 
-    @override
     def on_wanted(self, session: LaneSession) -> None:
+        pass
+
+    def on_settled(self, source: object) -> None:
         pass
 
 
@@ -144,7 +148,8 @@ def hop(loop: Loop) -> Iterator[Hop]:
     state.receive(FrameType.OPEN, 1)
     lane = Lane(near, loop, memory, state)
     loop.add(near.fileno(), lane)
-    connection = QuickConnection(at_edge, loop, lane, ConnectionLog())
+    connection = Connection(at_edge, loop, lane, ConnectionLog())
+    connection.linger_s = LINGER_S
     loop.add(at_edge.fileno(), connection)
     state.accept()
     lane.take_data()

@@ -56,6 +56,7 @@ def count_pongs(lane: Lane) -> list[None]:
     return seen
 
 
+@pytest.mark.interpreted
 def test_a_flood_of_frames_has_turns_and_all_of_it_arrives(
     relay: Relay, agent_peer: LanePeer
 ) -> None:
@@ -69,6 +70,7 @@ def test_a_flood_of_frames_has_turns_and_all_of_it_arrives(
     assert relay.edge.session.idle == [lane]
 
 
+@pytest.mark.interpreted
 def test_a_lane_that_waits_for_its_turn_gets_none_for_what_comes_meanwhile(
     relay: Relay, agent_peer: LanePeer
 ) -> None:

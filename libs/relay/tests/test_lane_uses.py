@@ -63,6 +63,7 @@ def test_an_origin_that_ends_without_a_byte_ends_the_client_so(relay: Relay) -> 
     use.wait_idle()
 
 
+@pytest.mark.interpreted
 def test_an_agent_accepts_at_once_where_the_edge_holds_more(relay: Relay) -> None:
     relay.loop.delays.arm = lambda item, after_s: pytest.fail("it waits")  # type: ignore[method-assign]
     use = relay.open_use(more=True)

@@ -18,8 +18,9 @@ from typing import override
 import pytest
 from support.relay import SESSION, WAIT_S, ClientUse, Relay, tcp_pair
 
-from towonel.relay.edge_lanes import LaneSession, Waiter
+from towonel.relay.edge_lanes import LaneSession
 from towonel.relay.lane import Lane
+from towonel.relay.sessions.waiting_room import Wait
 from towonel.wire.errors import Code
 
 RESET = struct.pack("ii", 1, 0)
@@ -81,23 +82,25 @@ class Side:
 
 
 @dataclass(kw_only=True)
-class Client(ClientUse, Waiter):
+class Client(ClientUse):
     """Client that waits for a lane, and tries again where it may."""
 
     relay: Relay
     at_agent: socket.socket
     content: bytes
+    wait: Wait | None = None
 
     def begin(self) -> None:
         session = self.edge.session
         if not session.open(self.content, self, repeatable=False):
             assert self.edge.lanes.wait([session], self), "the waiting room is full"
 
-    @override
     def on_lane(self, session: LaneSession) -> None:
         self.begin()
 
-    @override
+    def look_elsewhere(self) -> bool:
+        return False
+
     def on_no_lane(self) -> None:
         self.begin()
 

@@ -4,11 +4,11 @@ import os
 import select
 import socket
 from collections.abc import Iterator
-from typing import override
 
 import pytest
+from support.callback_handler import CallbackHandler
 
-from towonel.relay.loop import Handler, Loop, TurnGroup
+from towonel.relay.loop import Loop, TurnGroup
 
 
 @pytest.fixture
@@ -18,18 +18,17 @@ def loop() -> Iterator[Loop]:
     loop.close()
 
 
-class Bulk(Handler):
-    """Handler that has so much to carry, and notes each turn."""
+def bulk_of(name: str, turns: int, log: list[str], group: TurnGroup | None) -> CallbackHandler:
+    """Return a handler that has so much to carry, and notes each turn."""
+    left = [True] * (turns - 1) + [False]
 
-    def __init__(self, name: str, turns: int, log: list[str], group: TurnGroup | None) -> None:
-        self.group = group
-        self._name, self._left, self._log = name, turns, log
+    def take_turn() -> bool:
+        log.append(name)
+        return left.pop(0)
 
-    @override
-    def take_turn(self) -> bool:
-        self._log.append(self._name)
-        self._left -= 1
-        return self._left > 0
+    handler = CallbackHandler(take_turn=take_turn)
+    handler.group = group
+    return handler
 
 
 def run_all(loop: Loop) -> None:
@@ -41,9 +40,9 @@ def test_each_group_gets_as_many_turns_as_another_however_many_they_are(loop: Lo
     log: list[str] = []
     many, one = TurnGroup(), TurnGroup()
     for number in range(3):
-        loop.queue(Bulk(f"m{number}", 2, log, many))
-    loop.queue(Bulk("one", 3, log, one))
-    loop.queue(Bulk("alone", 2, log, None))
+        loop.queue(bulk_of(f"m{number}", 2, log, many))
+    loop.queue(bulk_of("one", 3, log, one))
+    loop.queue(bulk_of("alone", 2, log, None))
     run_all(loop)
 
     assert log[:8] == ["m0", "one", "alone", "m1", "one", "alone", "m2", "one"]
@@ -52,7 +51,7 @@ def test_each_group_gets_as_many_turns_as_another_however_many_they_are(loop: Lo
 
 def test_a_handler_waits_for_one_turn_however_often_it_asks(loop: Loop) -> None:
     log: list[str] = []
-    bulk = Bulk("x", 1, log, None)
+    bulk = bulk_of("x", 1, log, None)
     for _ in range(3):
         loop.queue(bulk)
     run_all(loop)
@@ -60,8 +59,8 @@ def test_a_handler_waits_for_one_turn_however_often_it_asks(loop: Loop) -> None:
     assert log == ["x"]
 
 
-class Socket(Handler):
-    """Handler that notes events, and may do something first."""
+class Socket:
+    """Socket in the loop that notes events, and may do something first."""
 
     def __init__(self, loop: Loop, sock: socket.socket) -> None:
         self.sock = sock
@@ -69,9 +68,8 @@ class Socket(Handler):
         self.events: list[int] = []
         self.peer: Socket | None = None
         self.fresh: Socket | None = None
-        loop.add(sock.fileno(), self)
+        loop.add(sock.fileno(), CallbackHandler(on_ready=self.on_ready))
 
-    @override
     def on_ready(self, events: int) -> None:
         self.events.append(events)
         if self.peer is not None and self.fresh is None:
@@ -116,7 +114,7 @@ def test_a_released_descriptor_stays_open_and_is_watched_no_more(loop: Loop) -> 
     loop.run_once()
     loop.release(one.fileno())
     other.sendall(b"x")
-    loop.queue(Bulk("", 1, [], None))
+    loop.queue(bulk_of("", 1, [], None))
     loop.run_once()
 
     assert len(handler.events) == 1

@@ -1,53 +1,24 @@
 """Loop: a handler with a bug ends itself, and nobody else."""
 
 import socket
-from typing import override
+from functools import partial
+from typing import Never
 
 import pytest
+from support.callback_handler import CallbackHandler
 
-from towonel.relay.loop import Handler, Loop
-
-
-class Faulty(Handler):
-    """Handler that raises whatever it is asked to do, and notes what it was ended with."""
-
-    def __init__(self) -> None:
-        self.crashes: list[Exception] = []
-
-    @override
-    def on_ready(self, events: int) -> None:
-        raise ZeroDivisionError
-
-    @override
-    def take_turn(self) -> bool:
-        raise ZeroDivisionError
-
-    @override
-    def expire(self) -> None:
-        raise ZeroDivisionError
-
-    @override
-    def crash(self, error: Exception) -> None:
-        self.crashes.append(error)
+from towonel.relay.loop import Loop
 
 
-class Sound(Handler):
-    """Handler that counts what it was asked to do."""
+def fail(*_: object) -> Never:
+    """Raise what is a bug."""
+    raise ZeroDivisionError
 
-    calls = 0
 
-    @override
-    def on_ready(self, events: int) -> None:
-        self.calls += 1
-
-    @override
-    def take_turn(self) -> bool:
-        self.calls += 1
-        return False
-
-    @override
-    def expire(self) -> None:
-        self.calls += 1
+def note_turn(calls: list[object]) -> bool:
+    """Note a turn, which is all that there is to carry."""
+    calls.append("turn")
+    return False
 
 
 @pytest.fixture
@@ -57,7 +28,15 @@ def loop() -> Loop:
 
 def test_a_bug_in_one_handler_costs_the_others_nothing(loop: Loop) -> None:
     one, other = socket.socketpair()
-    faulty, sound = Faulty(), Sound()
+    crashes: list[Exception] = []
+    calls: list[object] = []
+
+    faulty = CallbackHandler(on_ready=fail, take_turn=fail, expire=fail, crash=crashes.append)
+    sound = CallbackHandler(
+        on_ready=calls.append,
+        take_turn=partial(note_turn, calls),
+        expire=lambda: calls.append("deadline"),
+    )
     with one, other:
         loop.add(one.fileno(), faulty)
         loop.add(other.fileno(), sound)
@@ -65,18 +44,15 @@ def test_a_bug_in_one_handler_costs_the_others_nothing(loop: Loop) -> None:
         loop.queue(sound)
         for handler in (faulty, sound):
             loop.delays.arm(handler, 0)
-        while len(faulty.crashes) < 3 or sound.calls < 3:
+        while len(crashes) < 3 or len(calls) < 3:
             loop.run_once()
     loop.close()
 
-    assert {type(error) for error in faulty.crashes} == {ZeroDivisionError}
+    assert {type(error) for error in crashes} == {ZeroDivisionError}
 
 
 def test_a_bug_in_what_contains_nothing_is_raised(loop: Loop) -> None:
-    class Careless(Faulty):
-        crash = Handler.crash
-
-    loop.queue(Careless())
+    loop.queue(CallbackHandler(take_turn=fail))
 
     with pytest.raises(ZeroDivisionError):
         loop.run_once()

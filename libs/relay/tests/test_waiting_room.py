@@ -7,7 +7,8 @@ from typing import override
 import pytest
 from support.relay import SESSION, Relay
 
-from towonel.relay.edge_lanes import LaneSession, LaneUse, Waiter
+from towonel.relay.edge_lanes import EdgeLane, LaneSession
+from towonel.relay.sessions.waiting_room import Wait
 from towonel.wire.errors import Code
 
 
@@ -18,17 +19,19 @@ def edge() -> Iterator[Relay]:
     relay.close()
 
 
-class Client(Waiter):
+class Client:
     """Waiter that notes what it is told."""
 
     def __init__(self) -> None:
+        self.wait: Wait | None = None
         self.result: list[object] = []
 
-    @override
     def on_lane(self, session: LaneSession) -> None:
         self.result.append(session)
 
-    @override
+    def look_elsewhere(self) -> bool:
+        return False
+
     def on_no_lane(self) -> None:
         self.result.append(None)
 
@@ -129,10 +132,14 @@ def test_a_client_waits_five_seconds_in_all(edge: Relay) -> None:
     assert client.result == [None]
 
 
-class HeldUse(LaneUse):
+class HeldUse:
     """Use that is not answered as long as the test lasts."""
 
-    @override
+    lane: EdgeLane | None = None
+
+    def on_accepted(self, lane: EdgeLane) -> None:
+        raise AssertionError("it is not answered")
+
     def on_failed(self, code: Code, *, may_retry: bool) -> None:
         assert code is Code.NORMAL, "the test is over"
 

@@ -2,7 +2,7 @@
 
 from towonel.agent.worker.counters import MAX_NAMED, ClientCounters
 from towonel.agent.worker.messages import Refused
-from towonel.relay.agent_lanes import AgentLanes, AgentLanesOwner
+from towonel.relay.agent_lanes import AgentLane, AgentLanes, AgentLaneSession, AgentUse
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import PipePool
@@ -10,9 +10,22 @@ from towonel.wire.errors import Code
 from towonel.wire.names import ServiceKey, ServiceKind
 
 
+class NoOwner:
+    """Owner of lanes of which there are none."""
+
+    def on_open(self, lane: AgentLane, content: bytes) -> AgentUse | None:
+        raise NotImplementedError
+
+    def on_lanes_failed(self, session: AgentLaneSession, code: Code) -> None:
+        raise NotImplementedError
+
+    def on_lanes_working(self, session: AgentLaneSession) -> None:
+        raise NotImplementedError
+
+
 def total_errors(counters: ClientCounters) -> dict[int, int]:
     loop = Loop()
-    lanes = AgentLanes(loop, Memory(PipePool()), AgentLanesOwner())
+    lanes = AgentLanes(loop, Memory(PipePool()), NoOwner())
     loop.close()
     return dict(counters.total(0, (), lanes).errors)
 

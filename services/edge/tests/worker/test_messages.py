@@ -34,6 +34,7 @@ from towonel.relay.channel import Channel, ChannelMessage
 from towonel.wire import cbor
 from towonel.wire.errors import Code, ProtocolError
 
+SOURCE, DESTINATION, TRACE = ("192.0.2.1", 1), ("192.0.2.2", 443), b"t" * 16
 MESSAGES: list[Message] = [
     START,
     Listen(lanes_only=True),
@@ -64,18 +65,36 @@ MESSAGES: list[Message] = [
 ]
 
 
-@pytest.mark.parametrize("message", MESSAGES, ids=lambda each: type(each).__name__)
-def test_a_message_comes_out_as_it_went_in(message: Message) -> None:
+def pass_on(message: Message) -> Message:
+    """Return what comes of a message at the other end of a channel."""
     one, other = Channel.pair()
     end = Channel(other)
     one.send(*encode(message))
-
     (received,) = end.receive()
-    found = decode(received)
     one.close()
     end.close()
+    return decode(received)
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda each: type(each).__name__)
+def test_a_message_comes_out_as_it_went_in(message: Message) -> None:
+    found = pass_on(message)
+
     assert type(found) is type(message)
     assert cbor.encode(encode(found)) == cbor.encode(encode(message))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        ClientHandedOver(1, SOURCE, DESTINATION, "app.example.eu", b"hello", (TRACE, 1.0, 2.0)),
+        ClientMoved(1, SOURCE, DESTINATION, b"hello", (TRACE, 1.0)),
+        ClientMoved(1, SOURCE, DESTINATION, b"hello"),
+        SessionOffered(SOURCE, b"hello"),
+    ],
+)
+def test_addresses_and_traces_come_out_as_the_tuples_that_they_are(message: Message) -> None:
+    assert pass_on(message) == message
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ Everything runs in the thread of the loop, and callbacks are made from within it
 of this module.
 """
 
-from typing import Final, override
+from typing import Final, Protocol, override
 
 from towonel.relay.admission.dial import LaneTarget
 from towonel.relay.core.lane_kinds import LaneKind
@@ -33,7 +33,7 @@ __all__ = [
 ADMISSION_S: Final = 5.0
 
 
-class AgentLanesOwner:
+class AgentLanesOwner(Protocol):
     """Owner of an agent's lanes: told of clients, and of edges that take no lanes."""
 
     def on_open(self, lane: AgentLane, content: bytes) -> AgentUse | None:
@@ -42,15 +42,15 @@ class AgentLanesOwner:
         `lane.accept`, `lane.reject` or `lane.fail` answers, also before this returns. `content` is for
         `wire.lane_open.decode`; reject with the code of what that raises.
         """
-        raise NotImplementedError
+        ...
 
     def on_lanes_failed(self, session: AgentLaneSession, code: Code) -> None:
         """Act on three failed admissions in a row of each kind, once; dialing goes on, ever more slowly."""
-        raise NotImplementedError
+        ...
 
     def on_lanes_working(self, session: AgentLaneSession) -> None:
         """Act on the first lane that works, at all or after failures, reported or not."""
-        raise NotImplementedError
+        ...
 
 
 class AgentLanes(AgentSessionOwner):

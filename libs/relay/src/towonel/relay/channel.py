@@ -158,7 +158,7 @@ class Channel:
 
 def _decode(data: bytes, descriptors: tuple[int, ...]) -> ChannelMessage:
     with contextlib.suppress(ProtocolError):
-        match cast("list[Any] | None", cbor.decode(data)):
+        match cast("Any", cbor.decode(data)):
             case [str(kind), {**fields}]:
                 return ChannelMessage(kind, cast("dict[str, Any]", fields), descriptors)
             case _:

@@ -12,7 +12,7 @@ is delivered before the socket is reset, whose peer could lose it otherwise.
 import os
 import socket
 from collections.abc import Callable
-from typing import override
+from typing import ClassVar, Protocol, override
 
 from towonel.relay.frame_writer import FrameWriter
 from towonel.relay.lingering import LingeringEnd
@@ -26,14 +26,14 @@ from towonel.wire.errors import Code
 from towonel.wire.lanes import FrameType
 
 
-class Owner:
+class Owner(Protocol):
     """Owner of connections: it is told how each of them ended."""
 
     report_crash: Callable[[Exception], None]  # of one that is a bug
 
     def on_connection_ended(self, connection: "Connection") -> None:
         """Act on the end of a connection, whose `code` and counters are final."""
-        raise NotImplementedError
+        ...
 
 
 class Connection(LingeringEnd):
@@ -55,8 +55,8 @@ class Connection(LingeringEnd):
         received, sent: bytes that came from the socket, and that it took.
     """
 
-    reset_code: Code
-    timeout_code: Code = Code.CLIENT_TIMEOUT
+    reset_code: ClassVar[Code] = Code.CLIENT_CLOSED
+    timeout_code: ClassVar[Code] = Code.CLIENT_TIMEOUT
     _tuned: bool = True
     _quiet_s: float = 0.0  # without the lane
     _moved: int = 0  # bytes in all, when the idle limit was last looked at

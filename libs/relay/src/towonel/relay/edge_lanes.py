@@ -12,7 +12,7 @@ import math
 import socket
 from array import array
 from collections.abc import Sequence
-from typing import Final, override
+from typing import Final, Protocol, override
 
 from towonel.identity.lanes import LaneSeal
 from towonel.relay.admission.half_open import Admitter, HalfOpenLane, send_refusal
@@ -36,16 +36,16 @@ _UPDATE_S: Final = 1.0
 _UPDATED_AT_ONCE: Final = 32  # sessions: up to a millisecond, where there are several workers
 
 
-class EdgeLanesOwner:
+class EdgeLanesOwner(Protocol):
     """Owner of an edge's lanes: told what control or the accepting side has to know."""
 
     def on_wanted(self, session: LaneSession) -> None:
         """Tell the agent, by control, how many lanes `session.wanted` is now."""
-        raise NotImplementedError
+        ...
 
     def on_settled(self, source: object) -> None:
         """Act on the end of an admission, granted or not: `source` counts as a client no more."""
-        raise NotImplementedError
+        ...
 
 
 class EdgeLanes(Admitter, SessionOwner):

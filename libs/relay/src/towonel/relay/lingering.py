@@ -14,6 +14,7 @@ from towonel.wire.errors import Code
 
 LINGER_S: Final = 2.0
 _DISCARDS: Final = 8  # reads at a time
+_NOT_ENDED: Final = Code.NORMAL
 
 
 class LingeringEnd(SocketEnd):
@@ -27,7 +28,7 @@ class LingeringEnd(SocketEnd):
 
     lingering: bool = False
     linger_s: float = LINGER_S
-    code: Code = Code.NORMAL
+    code: Code = _NOT_ENDED
     _drained: bool = False  # nothing will come any more
     _left: int = 0  # bytes that were to be sent, when that was last looked at
 

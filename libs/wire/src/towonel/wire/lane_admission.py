@@ -14,7 +14,7 @@ from typing import Final
 from towonel.wire.errors import Code, ProtocolError
 from towonel.wire.messages import SESSION_ID_BYTES
 
-MAGIC: Final = b"\xf7TWLANE\x01"  # its first byte begins no TLS record and no PROXY header
+MAGIC: Final[bytes] = b"\xf7TWLANE\x01"  # its first byte begins no TLS record and no PROXY header
 ALPN: Final = b"towonel-lane/1"  # of a lane inside TLS
 NONCE_BYTES: Final = 16
 MAC_BYTES: Final = 32

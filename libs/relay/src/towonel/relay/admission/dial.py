@@ -5,7 +5,7 @@ import socket
 from dataclasses import dataclass
 from errno import EINPROGRESS
 from ipaddress import ip_address
-from typing import Final, override
+from typing import Final, Protocol, override
 
 from towonel.identity.certs import EDGE_SERVER_NAME
 from towonel.identity.lanes import LaneIdentity, LaneSeal, Role, check_proof, prove
@@ -44,16 +44,16 @@ class LaneTarget:
     kinds: tuple[LaneKind, ...] = (LaneKind.PLAIN,)
 
 
-class DialOwner:
+class DialOwner(Protocol):
     """Owner of dials: told how each ended."""
 
     def on_admitted(self, dial: "LaneDial", seal: LaneSeal) -> None:
         """Make a lane of the socket of `dial`, which is in the loop."""
-        raise NotImplementedError
+        ...
 
     def on_failed(self, dial: "LaneDial", code: Code) -> None:
         """Act on a dial that failed; the socket is closed."""
-        raise NotImplementedError
+        ...
 
 
 class LaneDial(Handler):

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from typing import Final, override
+from typing import Final, Protocol, override
 
 from towonel.identity.lanes import LaneIdentity, LaneSeal, Role, check_proof, prove
 from towonel.relay.core.lane_pool import MAX_IDLE
@@ -17,7 +17,7 @@ _MAX_READS: Final = 8  # at a time
 _CROSSING: Final = 64  # lanes that are idle here already, and not yet at an agent that dials others
 
 
-class Admitter:
+class Admitter(Protocol):
     """Owner of half-open lanes: knows the sessions, and is told how each admission ended."""
 
     edge_id: bytes
@@ -25,15 +25,15 @@ class Admitter:
 
     def find(self, session_id: bytes) -> LaneSession | None:
         """Return the session that a lane may belong to."""
-        raise NotImplementedError
+        ...
 
     def on_admitted(self, half: "HalfOpenLane", session: LaneSession, seal: LaneSeal) -> None:
         """Make a lane of the socket of `half`, which is in the loop."""
-        raise NotImplementedError
+        ...
 
     def on_refused(self, half: "HalfOpenLane", code: Code) -> None:
         """Count a refusal; the socket is closed."""
-        raise NotImplementedError
+        ...
 
 
 class HalfOpenLane(Handler):

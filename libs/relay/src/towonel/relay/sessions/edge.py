@@ -1,6 +1,7 @@
 """Edge's lanes of one session: its pool, and the clients that wait for a lane."""
 
 from math import ceil
+from typing import Protocol
 
 from towonel.relay.core.lane_counts import NO_LANES, NO_SLOT, LaneCounts, LaneSums
 from towonel.relay.core.lane_kinds import LaneKind
@@ -11,16 +12,16 @@ from towonel.relay.sessions.waiting_room import WaitingRoom
 from towonel.wire.errors import Code
 
 
-class SessionOwner:
+class SessionOwner(Protocol):
     """Owner of sessions' lanes: told what there is to count, and of growing demand."""
 
     def on_demand(self, session: "LaneSession") -> None:
         """Act on a client that found no idle lane."""
-        raise NotImplementedError
+        ...
 
     def on_lane_lost(self, session: "LaneSession", code: Code) -> None:
         """Count a lane that is closed; NORMAL if it was idle, and closed by this side."""
-        raise NotImplementedError
+        ...
 
 
 class LaneSession(WaitingRoom):

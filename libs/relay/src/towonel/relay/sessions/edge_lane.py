@@ -1,7 +1,7 @@
 """Edge's end of a lane, and what clients use it for."""
 
 import socket
-from typing import TYPE_CHECKING, Final, override
+from typing import TYPE_CHECKING, Final, Protocol, override
 
 from towonel.identity.lanes import SEAL_BYTES, LaneSeal
 from towonel.relay.core.lane_state import LaneState
@@ -21,7 +21,7 @@ PONG_S: Final = 1.0
 UNSENT_S: Final = 60.0  # for which an agent may take nothing of what a use has left behind
 
 
-class LaneUse:
+class LaneUse(Protocol):
     """Use of a lane by a client, until it is accepted; the client's handler inherits from this.
 
     Attributes:
@@ -35,7 +35,7 @@ class LaneUse:
 
         A client that is gone is ended by `lane.end_use(code)` instead.
         """
-        raise NotImplementedError
+        ...
 
     def on_failed(self, code: Code, *, may_retry: bool) -> None:
         """Act on a use that was not accepted.
@@ -44,7 +44,7 @@ class LaneUse:
             code: of the agent's REJECT or RESET, or why the lane was lost.
             may_retry: whether the client's bytes may be sent to another lane without happening twice.
         """
-        raise NotImplementedError
+        ...
 
 
 class EdgeLane(Lane):

@@ -5,7 +5,7 @@ comes too: so it waits as long again.
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, override
+from typing import TYPE_CHECKING, Final, Protocol, override
 
 from towonel.relay.core.deadlines import DeadlineWheel, Timed
 
@@ -16,7 +16,7 @@ MAX_WAITING: Final = 1024  # a session
 MAX_WAIT_S: Final = 5.0  # in all
 
 
-class Waiter:
+class Waiter(Protocol):
     """Client that waits for a lane; its handler inherits from this.
 
     Attributes:
@@ -27,7 +27,7 @@ class Waiter:
 
     def on_lane(self, session: "LaneSession") -> None:
         """Open a use of the session, which has an idle lane now; the wait is over."""
-        raise NotImplementedError
+        ...
 
     def look_elsewhere(self) -> bool:
         """Look for a lane elsewhere; return whether there was one, for which the wait has been ended."""
@@ -35,7 +35,7 @@ class Waiter:
 
     def on_no_lane(self) -> None:
         """Act on the end of the wait: no lane was idle in time, or no session is left."""
-        raise NotImplementedError
+        ...
 
 
 class WaitingRoom:

@@ -1,7 +1,7 @@
 """Connection to an origin, relayed over a lane, which remembers how the origin began and ended it."""
 
 import socket
-from typing import TYPE_CHECKING, override
+from typing import TYPE_CHECKING, ClassVar, override
 
 from towonel.agent.core.proxy_header import ALERT_BYTES, is_unread
 from towonel.relay.connection import Connection
@@ -29,8 +29,8 @@ class OriginConnection(Connection):
         ended_after_s: how long it lasted where the origin ended it, and not the client.
     """
 
-    reset_code = Code.ORIGIN_RESET
-    timeout_code = Code.ORIGIN_TIMEOUT
+    reset_code: ClassVar[Code] = Code.ORIGIN_RESET
+    timeout_code: ClassVar[Code] = Code.ORIGIN_TIMEOUT
     ended_after_s: float | None = None
     _first_bytes: bytes = b""
 

@@ -16,25 +16,6 @@ type SocketName = tuple[str, int] | tuple[str, int, int, int]
 _EXCLUSIVE: Final = select.EPOLLIN | select.EPOLLEXCLUSIVE  # one worker wakes up for a connection
 
 
-class Listener(socket.socket):
-    """Listening socket: `accept` asks for its family and type each time, which are looked up in enums."""
-
-    def __init__(self, descriptor: int) -> None:
-        super().__init__(fileno=descriptor)
-        self.setblocking(False)
-        self._family, self._type = super().family, super().type
-
-    @property
-    @override
-    def family(self) -> socket.AddressFamily:
-        return self._family
-
-    @property
-    @override
-    def type(self) -> socket.SocketKind:
-        return self._type
-
-
 class Acceptor(Handler):
     """Acceptor of one listening socket.
 

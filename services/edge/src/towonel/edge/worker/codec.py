@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 from towonel.edge.worker.messages import (
     Accepted,
@@ -66,6 +67,17 @@ _KINDS = {made: kind for kind, made in _TYPES.items()}
 _FIELDS = {made: tuple(each.name for each in fields(made)) for made in _KINDS}
 
 
+def _is_tuple(annotation: object) -> bool:
+    """Whether a field is a tuple, which travels as an array, or may be one."""
+    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    return any(get_origin(kind) is tuple for kind in kinds)
+
+
+_TUPLES = {
+    made: tuple(each.name for each in fields(made) if _is_tuple(each.type)) for made in _KINDS
+}
+
+
 def encode(message: Message) -> tuple[str, Mapping[str, Any]]:
     """Return a message's type and map, as a channel sends them."""
     made = type(message)
@@ -81,7 +93,11 @@ def decode(message: ChannelMessage) -> Message:
     made = _TYPES.get(message.kind)
     if made is None:
         raise ProtocolError(Code.UNEXPECTED_MESSAGE, message.kind)
+    values = dict(message.fields)
+    for name in _TUPLES[made]:
+        if isinstance(values.get(name), list):
+            values[name] = tuple(values[name])
     try:
-        return made(**message.fields)
+        return made(**values)
     except TypeError as error:
         raise ProtocolError(Code.MALFORMED, f"{message.kind}: {error}") from error

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, assert_never, override
 
-from towonel.edge.worker.acceptor import Acceptor, Listener, SocketName
+from towonel.edge.worker.acceptor import Acceptor, SocketName
 from towonel.edge.worker.codec import decode, encode
 from towonel.edge.worker.messages import (
     Accepted,
@@ -36,7 +36,7 @@ from towonel.edge.worker.messages import (
 from towonel.edge.worker.route_memory import IndexPager
 from towonel.edge.worker.routing import change_routes
 from towonel.edge.worker.service import ClientService
-from towonel.edge.worker.shared import map_shared
+from towonel.edge.worker.shared import Listener, map_shared
 from towonel.relay.channel import Channel, ChannelClosed
 from towonel.relay.core.deadlines import TICK_S
 from towonel.relay.loop import READABLE, WRITABLE, Handler, Loop

@@ -37,8 +37,6 @@ class ClientConnection(Connection):
         readable: whether more may have come.
     """
 
-    reset_code = Code.CLIENT_CLOSED
-
     def __init__(
         self,
         sock: socket.socket,
@@ -78,7 +76,7 @@ class _Named:
         self.clients: set[ClientConnection] = set()
 
 
-class Relays(Owner, Handler):
+class Relays(Handler, Owner):
     """Registry of relayed clients.
 
     Args:

@@ -4,7 +4,6 @@ import fcntl
 import mmap
 import os
 from collections import deque
-from dataclasses import dataclass
 from typing import Final, cast, override
 
 from towonel.edge.core.route_index import RouteIndex
@@ -33,13 +32,13 @@ def map_index(descriptor: int) -> RouteIndex:
     return RouteIndex(memoryview(mapped))
 
 
-@dataclass(slots=True)
 class IndexPages:
     """Pages of an index, and what is done to them from the first to the last."""
 
-    data: memoryview
-    advice: int
-    at: int = 0
+    def __init__(self, data: memoryview, advice: int) -> None:
+        self.data = data
+        self.advice = advice
+        self.at = 0
 
     def advise(self) -> bool:
         """Do it to a part of them, and return whether there are more.

@@ -1,4 +1,7 @@
-"""Shared counts of the clients and lanes of an edge's workers, in rows of one memory."""
+"""Shared parts of an edge's workers: counts of clients and lanes, in rows of one memory, and listening sockets."""
+
+import socket
+from typing import override
 
 from towonel.edge.core.shared_clients import Columns, SharedClients, plan_columns
 from towonel.edge.worker.messages import Start
@@ -20,3 +23,22 @@ def map_shared(start: Start, descriptor: int) -> tuple[LaneCounts, SharedClients
         return lanes, None
     clients = [row[of_lanes:] for row in rows]
     return lanes, SharedClients(clients, start.number, of_clients.places, start.secret)
+
+
+class Listener(socket.socket):
+    """Listening socket: `accept` asks for its family and type each time, which are looked up in enums."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(fileno=descriptor)
+        self.setblocking(False)
+        self._family, self._type = super().family, super().type
+
+    @property
+    @override
+    def family(self) -> socket.AddressFamily:
+        return self._family
+
+    @property
+    @override
+    def type(self) -> socket.SocketKind:
+        return self._type
