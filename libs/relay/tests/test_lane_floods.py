@@ -12,7 +12,7 @@ from support.relay import ClientUse, Relay, tcp_pair
 from towonel.relay.core.deadlines import TICK_S
 from towonel.relay.frame_reader import FRAMES_AT_ONCE
 from towonel.relay.lane import Lane
-from towonel.relay.sessions.dialer import MAX_REPLACED, REPLACE_PAUSE_S
+from towonel.relay.sessions.dialer import MAX_REPLACED, REPLACE_PAUSE_S, REPLACED_WITHIN_S
 from towonel.wire import lanes
 from towonel.wire.errors import Code
 from towonel.wire.lanes import FrameType
@@ -156,3 +156,16 @@ def test_lanes_that_an_edge_closes_once_they_work_are_replaced_so_often_and_then
 
         relay.pass_time(REPLACE_PAUSE_S + TICK_S)
         close_when_it_works(relay, server)
+
+
+def test_lanes_that_are_lost_over_a_long_time_are_replaced_at_once(relay: Relay) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = replace(relay.target, address=server.getsockname())
+        relay.calls.call(lambda: relay.agent.lanes.add_session(target, 1))
+        for _ in range(MAX_REPLACED):
+            close_when_it_works(relay, server)
+        relay.pass_time(REPLACED_WITHIN_S)
+        close_when_it_works(relay, server)
+        relay.wait(lambda: sum(relay.agent.lanes.lost.values()) > MAX_REPLACED)
+
+        assert relay.agent.session.dials

@@ -17,6 +17,7 @@ MAX_DIALING: Final = 64  # at a time, of one session
 _FULL: Final = frozenset({Code.OVERLOADED, Code.LIMIT_EXCEEDED})
 _FULL_S: Final = 0.25  # before an edge that was full is dialed again
 MAX_REPLACED: Final = 64  # lanes of one session that worked and were lost, until there is a pause
+REPLACED_WITHIN_S: Final = 60.0
 REPLACE_PAUSE_S: Final = 1.0
 
 
@@ -54,7 +55,8 @@ class LaneDialer(DialOwner):
         self.held_back = False
         self._tls = tls
         self._refusals = 0  # of an edge that is full, in a row
-        self._replaced = 0  # since the last pause
+        self._replaced = 0  # since the last pause, or since this time
+        self._replaced_since = 0.0
         self._max_replaced = ceil(MAX_REPLACED / workers)
         self._admission_s = admission_s
         self._max_idle = ceil(MAX_IDLE / workers)
@@ -103,10 +105,13 @@ class LaneDialer(DialOwner):
         An edge may close each as soon as it works, and each costs a port of the network's address.
         """
         if min(self._count_missing()) > 0:
+            wheel = self.loop.wheel
+            if wheel.now >= self._replaced_since + REPLACED_WITHIN_S:
+                self._replaced, self._replaced_since = 0, wheel.now
             self._replaced += 1
             if self._replaced > self._max_replaced and not self._redial.due:
                 self._replaced = 0
-                self.loop.wheel.arm(self._redial, REPLACE_PAUSE_S)
+                wheel.arm(self._redial, REPLACE_PAUSE_S)
         self.dial_missing()
 
     def _count_missing(self) -> tuple[int, int]:
