@@ -102,9 +102,8 @@ class Database:
     ) -> AsyncEngine:
         """Return an engine with a pool of connections; `Store.open` says what its limits mean."""
         options = self.engine_options
-        if not self.is_sqlite:
-            creator = {"async_creator_fn": connector(answer_s)}
-            options["connect_args"] = {**options["connect_args"], **creator}
+        creator = sqlite.connect if self.is_sqlite else connector(answer_s)
+        options["connect_args"] = {**options["connect_args"], "async_creator_fn": creator}
         engine = create_async_engine(
             self.async_url,
             pool_size=max_idle,
