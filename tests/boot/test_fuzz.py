@@ -26,7 +26,7 @@ LINE = re.compile(r"(?:TOWONEL|OTEL)_[A-Z0-9_]*(?:\[\d+\])*: \S.*", re.DOTALL)
 pytestmark = pytest.mark.xdist_group("settings")
 CLASSES = pytest.mark.parametrize("cls", [*PROGRAMS], ids=lambda cls: cls.__name__)
 SHORT = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 LONG = settings(SHORT, max_examples=1_000)
 

@@ -21,8 +21,6 @@ from towonel.wire import base64url, cbor
 from towonel.wire.errors import Code
 from towonel.wire.tokens import EdgeToken, InviteToken
 
-pytestmark = pytest.mark.both_databases
-
 type Fetch = Callable[..., Awaitable[Any]]
 ROWS = 7
 
@@ -80,6 +78,7 @@ async def test_every_list_of_the_document_comes_in_pages(hub: TestHub) -> None:
     assert paged == set(lists(hub.client()))
 
 
+@pytest.mark.both_databases
 async def test_pages_of_any_size_hold_the_same_rows_in_the_same_order(hub: TestHub) -> None:
     await filled(hub)
     node = hub.context.keys.node
@@ -93,6 +92,7 @@ async def test_pages_of_any_size_hold_the_same_rows_in_the_same_order(hub: TestH
             assert await walk(fetch, rows, name, limit) == whole, operation
 
 
+@pytest.mark.both_databases
 async def test_rows_that_come_and_go_hide_no_other_and_repeat_none(hub: TestHub) -> None:
     client = hub.client()
     made = [await client.invites.create(InviteIn(hostnames=[f"{n}.eu"])) for n in range(6)]
@@ -192,6 +192,7 @@ async def four_tenants(hub: TestHub) -> tuple[Fetch, Fetch]:
     return invites, tenants
 
 
+@pytest.mark.both_databases
 async def test_invites_and_tenants_are_found_by_name_and_hostname(hub: TestHub) -> None:
     for found in await four_tenants(hub):
         assert len(await found()) == 4
@@ -203,6 +204,7 @@ async def test_invites_and_tenants_are_found_by_name_and_hostname(hub: TestHub) 
         assert await found(name="home", hostname="b.eu") == {"home-2"}
 
 
+@pytest.mark.both_databases
 async def test_invites_and_tenants_are_found_by_how_they_stand(hub: TestHub) -> None:
     invites, tenants = await four_tenants(hub)
 
@@ -213,6 +215,7 @@ async def test_invites_and_tenants_are_found_by_how_they_stand(hub: TestHub) -> 
     assert await tenants(status="revoked") == {"office"}
 
 
+@pytest.mark.both_databases
 async def test_invites_are_found_by_what_can_still_be_done_with_them(hub: TestHub) -> None:
     client = hub.client()
     used, _ = [await hub.invite(name) for name in ("used.eu", "pending.eu")]
@@ -239,6 +242,7 @@ async def test_invites_are_found_by_what_can_still_be_done_with_them(hub: TestHu
     ]  # fmt: skip
 
 
+@pytest.mark.both_databases
 async def test_ports_are_found_by_tenant_and_protocol(hub: TestHub) -> None:
     one, two, client = await hub.invite("a.eu"), await hub.invite("b.eu"), hub.client()
     for token, protocol in ((one, "tcp"), (one, "udp"), (two, "tcp")):

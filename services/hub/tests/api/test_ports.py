@@ -1,6 +1,5 @@
 """Ports are kept for tenants: single, in ranges, for each protocol, and never twice."""
 
-import pytest
 from support.callers import code_of, invite_id, keyed, publish_ports, refusal, tenant_id
 from support.hub import TestHub, running_hub, tenant_of
 
@@ -13,8 +12,6 @@ from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
 from towonel.wire.errors import Code
 from towonel.wire.tokens import InviteToken
-
-pytestmark = pytest.mark.both_databases
 
 
 def wanted(

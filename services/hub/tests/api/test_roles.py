@@ -78,7 +78,6 @@ async def ask(http: httpx.AsyncClient, requested: Operation, key: str | None, **
     return answer.status_code
 
 
-@pytest.mark.both_databases
 async def test_every_operation_admits_just_the_keys_that_its_document_names(hub: TestHub) -> None:
     token = await hub.invite("a.eu")
     tenant, own = tenant_of(token), tenant_id(token).hex()

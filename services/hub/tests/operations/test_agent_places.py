@@ -22,8 +22,6 @@ from towonel.wire import base64url
 from towonel.wire.errors import Code, Unavailable
 from towonel.wire.tokens import InviteToken
 
-pytestmark = pytest.mark.both_databases
-
 
 @dataclass
 class Fleet:

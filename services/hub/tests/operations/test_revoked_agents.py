@@ -17,8 +17,6 @@ from towonel.wire import base64url
 from towonel.wire.errors import Code
 from towonel.wire.tokens import InviteToken
 
-pytestmark = pytest.mark.both_databases
-
 
 @dataclass
 class TwoTenants:

@@ -11,8 +11,6 @@ from towonel.identity.keys import TenantKey
 from towonel.wire import base64url
 from towonel.wire.errors import Code, Denied
 
-pytestmark = pytest.mark.both_databases
-
 APP = "app.example.eu"
 
 
