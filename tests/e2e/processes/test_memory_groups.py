@@ -2,11 +2,8 @@
 
 import contextlib
 import multiprocessing
-import os
-import socket
 import tempfile
 from collections.abc import Callable, Generator
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,6 @@ from support import fork_server
 from support.cgroups import (
     MemoryGroup,
     NoGroupError,
-    enter,
     find_root,
     memory_groups,
     parse_mounts,
@@ -22,14 +18,20 @@ from support.cgroups import (
     parse_usage_v2,
     parse_writable,
 )
+from support.group_holders import (
+    HELD,
+    hold,
+    hold_files,
+    hold_in_pipes,
+    hold_in_sockets,
+    hold_own,
+    hold_shared,
+)
 from support.postgres import ON_DISK
 from support.stack import until
 
-MIB = 1024 * 1024
-HELD = 4 * MIB
-SLACK = (
-    MIB // 2
-)  # the kernel charges in advance, for each processor; sockets may take twice their bytes
+# The kernel charges in advance, for each processor; sockets may take twice their bytes.
+SLACK = 512 * 1024
 
 
 def test_of_version_1_buffers_of_sockets_count_and_cache_does_not() -> None:
@@ -94,57 +96,6 @@ def group() -> Generator[MemoryGroup]:
             yield groups["one"]
     except NoGroupError as error:
         pytest.skip(f"memory is not counted by control group: {error}")
-
-
-def hold_own() -> object:
-    return b"x" * HELD
-
-
-def hold_shared() -> object:
-    descriptor = os.memfd_create("held")
-    os.write(descriptor, b"x" * HELD)
-    return descriptor
-
-
-def hold_in_pipes() -> object:
-    pipes = [os.pipe() for _ in range(HELD // 65_536)]
-    for _, writer in pipes:
-        os.write(writer, bytes(65_536))
-    return pipes
-
-
-def hold_in_sockets() -> object:
-    """Hold bytes in receive buffers of TCP, which nobody reads."""
-    pairs = [_connect() for _ in range(HELD // 65_536)]
-    for sender, _ in pairs:
-        sender.sendall(bytes(65_536))
-    return pairs
-
-
-def _connect() -> tuple[socket.socket, socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        sender = socket.create_connection(listener.getsockname())
-        receiver, _ = listener.accept()
-    return sender, receiver
-
-
-def hold_files(path: str) -> object:
-    """Leave bytes of a file in the page cache, which is no memory of a process."""
-    Path(path).write_bytes(bytes(HELD))
-    return path
-
-
-def hold(
-    folder: Path, make: Callable[..., object], arguments: tuple[str, ...], connection: Connection
-) -> None:
-    """Enter a group, and hold what is made once the other end says so, until it closes."""
-    enter(folder)
-    connection.send("entered")
-    connection.recv()
-    held = make(*arguments)
-    connection.send("held")
-    connection.poll(None)
-    del held
 
 
 @contextlib.contextmanager
