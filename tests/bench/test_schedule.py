@@ -120,7 +120,8 @@ async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, orig
                 sink.write(data)
         sink.close()
 
-    await asyncio.gather(copy(reader, back), copy(to, writer))
+    with contextlib.closing(back):
+        await asyncio.gather(copy(reader, back), copy(to, writer))
 
 
 async def test_a_busy_client_is_measured_while_idle_ones_are_open() -> None:
