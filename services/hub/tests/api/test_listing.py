@@ -119,6 +119,7 @@ async def test_rows_that_come_and_go_hide_no_other_and_repeat_none(hub: TestHub)
     assert set(found) == stay
 
 
+@pytest.mark.both_databases
 async def test_an_edge_that_registers_meanwhile_hides_no_other(hub: TestHub) -> None:
     client = hub.client()
     edges = [hub.context.keys.node, *[await edge(hub) for _ in range(4)]]
@@ -162,6 +163,7 @@ async def test_a_limit_is_1_to_1000(hub: TestHub) -> None:
             assert (await http.get(f"/v1/tenants?limit={limit}", headers=OPERATOR)).is_success
 
 
+@pytest.mark.both_databases
 async def test_a_key_of_a_tenant_finds_no_other_by_a_cursor(hub: TestHub) -> None:
     mine = await hub.invite("mine.eu")
     await hub.invite("z.eu")
