@@ -22,9 +22,7 @@ DEFAULT = (
     "beside-8000",
 )
 MAX_CONNECTIONS = 8_000  # each is two descriptors in some programs, whose limit is often 20 000
-LOAD_SHARE = (
-    "load_share"  # of the time of one client that waits: what driver and origin worked of it
-)
+LOAD_SHARE = "load_share"  # of one client's time that waits: what driver and origin worked of it
 type Figures = dict[str, float]
 
 

@@ -7,12 +7,8 @@ from dataclasses import dataclass
 PROTOCOL = "Protocol"
 # Of the standard library; and what the tree has below them is told by the name of its base.
 OPEN = {PROTOCOL, "Exception", "ValueError", "Enum", "IntEnum", "StrEnum", "NamedTuple", "object"}
-WITHOUT_DEFAULTS = {
-    "Enum",
-    "IntEnum",
-    "StrEnum",
-    "NamedTuple",
-}  # their attributes are something else
+# Attributes of their classes are something else than defaults.
+WITHOUT_DEFAULTS = {"Enum", "IntEnum", "StrEnum", "NamedTuple"}
 DECORATORS = {"dataclass", "final", "unique"}
 
 
