@@ -159,6 +159,7 @@ class Holder(Client):
 
 def test_a_burst_of_1000_clients_gets_1000_lanes(relay: Relay) -> None:
     """The pool has one lane, and grows with what waits."""
+    relay.clock.slow_down(0.02)
     relay.edge.tell_agent = partial(relay.agent.lanes.set_wanted, SESSION)
     relay.agent.origins = [Code.NORMAL] * 1001  # which do not answer
     clients = [Holder(relay) for _ in range(1000)]
