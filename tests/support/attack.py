@@ -2,11 +2,9 @@
 
 import asyncio
 import contextlib
-import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from support.programs import OwnProcess, Program
 from support.stack import Stack, until
@@ -33,18 +31,8 @@ class Measured:
 
     def __post_init__(self) -> None:
         self.bytes_before = self.victim.resident_bytes()
-        self._pids = (os.getpid(), self.victim.process.pid, *self.victim.workers())
         self._lines_before = _count_lines(self.victim)
         self._started = _now()
-
-    def processor_delays_s(self) -> dict[int, float]:
-        """Return how long this process, the victim and its workers have been ready to run, and did not."""
-        found: dict[int, float] = {}
-        for pid in self._pids:
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
-                _, delay_ns, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
-                found[pid] = int(delay_ns) / 1e9
-        return found
 
     def check(self, memory: int) -> None:
         """Assert what the victim must withstand."""
@@ -65,8 +53,7 @@ async def withstanding(
     """Attack `victim`, a process, inside this context; at its end, assert what it must withstand.
 
     It grows by less than `memory` bytes, writes less than 50 lines of log a second, and `serve`,
-    what an honest client or agent does over and over, takes less than two seconds each time: those that
-    one of them waited for a processor of a machine with much else to do do not count.
+    what an honest client or agent does over and over, takes less than two seconds each time.
     """
     assert isinstance(victim, OwnProcess), "memory is that of a process of its own"
     await serve()  # what the first call allocates is not the attack's
@@ -123,13 +110,12 @@ async def wait_descriptors(victim: Program, before: int) -> None:
 
 async def _keep_serving(serve: Callable[[], Awaitable[object]], seen: Measured) -> None:
     while True:
-        started, before_s = _now(), seen.processor_delays_s()
+        started = _now()
         try:
             await serve()
         except Exception as error:  # noqa: BLE001 whatever it is, the honest caller was not served
             seen.failures.append(f"{type(error).__name__}: {error}")
-        delays_s = (after_s - before_s[pid] for pid, after_s in seen.processor_delays_s().items())
-        seen.waits_s.append(_now() - started - max(delays_s))
+        seen.waits_s.append(_now() - started)
         await asyncio.sleep(_BETWEEN_S)
 
 
