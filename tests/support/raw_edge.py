@@ -18,7 +18,7 @@ from aioquic.quic.stream import QuicStream, StreamFinishedError
 from support.lane_peers import LanePeer, accept_lane_on, receive
 from support.ports import free_port
 from support.raw_agent import patiently
-from support.raw_quic import CONTROL, packet
+from support.raw_quic import CONTROL, RawEnd, packet
 from support.stack import Stack
 
 from towonel.api.edges import EdgeRegisterIn
@@ -48,7 +48,7 @@ class RawServer(QuicConnection):
         return super()._get_or_create_stream(frame_type, stream_id)
 
 
-class RawSession:
+class RawSession(RawEnd):
     """Session of an agent, which its edge opens as soon as the agent has said something."""
 
     def __init__(self, edge: "RawEdge", address: Address, quic: QuicConnection) -> None:
@@ -58,15 +58,6 @@ class RawSession:
         self._edge = edge
         self._address = address
         self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def is_closed(self) -> bool:
-        return self.quic._close_event is not None
-
-    @property
-    def close_code(self) -> int | None:
-        event = self.quic._close_event
-        return None if event is None else event.error_code
 
     def say(self, *messages: Message) -> None:
         """Send messages on the control stream."""

@@ -40,7 +40,23 @@ class StingyQuic(QuicConnection):
         return
 
 
-class RawQuic:
+class RawEnd:
+    """One end of a QUIC connection, spoken by a test: whether and how it is over."""
+
+    quic: QuicConnection
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether either end has said that the connection is over."""
+        return self.quic._close_event is not None
+
+    @property
+    def close_code(self) -> int | None:
+        event = self.quic._close_event
+        return None if event is None else event.error_code
+
+
+class RawQuic(RawEnd):
     """A client of an edge on loopback, from an address of the test's choice."""
 
     def __init__(self, port: int, source: str = "127.0.0.1", window: int = 2**20) -> None:
@@ -99,16 +115,6 @@ class RawQuic:
 
     def has_seen(self, kind: type[events.QuicEvent]) -> bool:
         return any(isinstance(event, kind) for event in self.seen)
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the edge has said that the connection is over."""
-        return self.quic._close_event is not None
-
-    @property
-    def close_code(self) -> int | None:
-        event = self.quic._close_event
-        return None if event is None else event.error_code
 
     def flush(self) -> None:
         """Send what aioquic has to send."""
