@@ -11,6 +11,7 @@ from support.stack import Stack, until
 
 from towonel.client.hub import HubClient
 from towonel.identity.keys import NodeKey
+from towonel.wire.tokens import EdgeToken
 
 MEMORY_LIMIT = 24 * 1024 * 1024
 SERVED_WITHIN_S = 2.0
@@ -72,9 +73,10 @@ async def withstanding(
 
 @contextlib.asynccontextmanager
 async def honest_callers(stack: Stack) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """An operator with a key and the hub's own edge; what is yielded asks for both."""
-    edge = NodeKey.from_seed((stack.folder / "node.key").read_bytes())
+    """An operator with a key and an edge with one of its own; what is yielded asks for both."""
     async with stack.operator() as operator, HubClient(stack.hub_url) as client:
+        invite = await operator.edge_invites.create("honest")
+        edge = NodeKey.from_seed(EdgeToken.decode(invite.token).seed)
 
         async def serve() -> None:
             await operator.invites.list()
