@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import ClassVar, Protocol, override
 
 from towonel.relay.frame_writer import FrameWriter
+from towonel.relay.hop.results import COUNT, FAILED, NOTHING
 from towonel.relay.lingering import LingeringEnd
 from towonel.relay.loop import BROKEN, ENDED, READABLE, WRITABLE, Loop
 from towonel.relay.memory import BUFFER_BYTES
@@ -96,27 +97,29 @@ class Connection(LingeringEnd):
         if lane is None:
             self.discard()
             return
-        body = self.memory.body_view
         while self.readable and lane.clear and lane.state.may_send:
-            try:
-                count = self.sock.recv_into(body)
-            except BlockingIOError:
-                self.readable = False
+            result = lane.forward(self, self._kind)
+            if result <= 0:
+                self._act_on_none(lane, result)
                 return
-            except OSError:
-                self.fail(self.reset_code)
-                return
-            if not count:
-                self._end_input(lane)
-                return
+            count = result & COUNT
             self.received += count
-            lane.send_data(count, self._kind)
             self._kind = FrameType.DATA
+            if result != count:
+                lane.hold_frame(result)
             if count == BUFFER_BYTES:
                 self.loop.queue(self)
                 return
             if not self.hung_up:
                 self.readable = False
+
+    def _act_on_none(self, lane: FrameWriter, result: int) -> None:
+        if result == NOTHING:
+            self.readable = False
+        elif result == FAILED:
+            self.fail(self.reset_code)
+        else:
+            self._end_input(lane)
 
     @override
     def take_turn(self) -> bool:
@@ -144,16 +147,13 @@ class Connection(LingeringEnd):
     def _splice(self, lane: FrameWriter, pipe: Pipe) -> bool:
         try:
             count = os.splice(self.descriptor, pipe.writer, pipe.size, flags=SPLICE_FLAGS)
-        except OSError as error:
+        except BlockingIOError:
+            count = NOTHING
+        except OSError:
+            count = FAILED
+        if count <= 0:
             self.memory.pipes.give_back(pipe, empty=True)
-            if isinstance(error, BlockingIOError):
-                self.readable = False
-            else:
-                self.fail(self.reset_code)
-            return False
-        if not count:
-            self.memory.pipes.give_back(pipe, empty=True)
-            self._end_input(lane)
+            self._act_on_none(lane, count)
             return False
         self.received += count
         lane.send_spliced(pipe, count, self._kind)

@@ -11,6 +11,8 @@ from typing import Final, override
 from towonel.relay.connection import Connection
 from towonel.relay.core.lane_state import LaneState, Received
 from towonel.relay.frame_writer import FrameWriter
+from towonel.relay.hop import interpreted
+from towonel.relay.hop.results import COUNT, FAILED, NOTHING, PARSE
 from towonel.relay.loop import BROKEN, ENDED, READABLE, WRITABLE, Loop
 from towonel.relay.memory import BUFFER_BYTES, Memory
 from towonel.relay.socket_end import SPLICE_FLAGS
@@ -21,9 +23,9 @@ from towonel.wire.lanes import HEAD, HEAD_BYTES, MAX_DATA_BYTES, USE_BITS, Frame
 
 SPLICE_BYTES: Final = 64 * 1024  # left of a frame, from which on a pipe is worth its calls
 FRAMES_AT_ONCE: Final = 32  # more than an honest peer sends at once, but for many short messages
-_DATA_TAG: Final = FrameType.DATA << 4
-_NO_TAG: Final = -1
-_TAG_SHIFT: Final = 24
+_DATA_HEAD: Final = FrameType.DATA << 28
+_NO_HEAD: Final = -1
+_USE_SHIFT: Final = 24
 _LENGTH: Final = 0xFFFFFF
 
 
@@ -44,7 +46,7 @@ class FrameReader(FrameWriter):
         self._left = 0  # payload of the connection's bytes that is still to come
         self._partial = b""  # a head, or a frame that is taken whole
         self._unread = b""  # frames that were received, and wait for a turn
-        self._data_tag = _NO_TAG  # first byte of the head of DATA, while that may come
+        self._data_head = _NO_HEAD  # of DATA without its length, while that may come
 
     def act(self, what: Received, payload: bytes) -> None:
         """Act on a frame, of which DATA and what follows ACCEPT is delivered afterwards.
@@ -60,11 +62,11 @@ class FrameReader(FrameWriter):
 
     def take_data(self) -> None:
         """Deliver DATA of this use from now on."""
-        self._data_tag = _DATA_TAG | (self.state.use & USE_BITS)
+        self._data_head = _DATA_HEAD | (self.state.use & USE_BITS) << _USE_SHIFT
 
     def refuse_data(self) -> None:
         """Take no DATA of this use unless the state allows it."""
-        self._data_tag = _NO_TAG
+        self._data_head = _NO_HEAD
 
     @override
     def on_ready(self, events: int) -> None:
@@ -91,7 +93,10 @@ class FrameReader(FrameWriter):
             if self._left >= SPLICE_BYTES:
                 self.loop.queue(self)
                 return
-        self._receive()
+        if self._unread:
+            self._parse_unread()
+        else:
+            self._receive()
         if self.readable:
             self.loop.queue(self)
 
@@ -105,31 +110,48 @@ class FrameReader(FrameWriter):
         return may_splice and self._splice(connection)
 
     def _receive(self) -> None:
-        if self._unread:
-            self._parse_unread()
-            return
-        inbox, begun = self.memory.inbox_view, len(self._partial)
-        room = inbox
-        if begun:
-            inbox[:begun] = self._partial
-            room = inbox[begun:]
-        try:
-            count = self.sock.recv_into(room)
-        except BlockingIOError:
+        inbox, begun, connection = self.memory.inbox_view, len(self._partial), self.connection
+        if begun or self._left or self._data_head < 0 or connection is None or connection.broken:
+            result = self._receive_after(inbox, begun)
+        else:
+            result = self._deliver_to(connection)
+        if result == NOTHING:
             self.readable = False
             return
-        except OSError:
-            count = 0
-        if not count:
+        if result <= 0:
             self.lose(Code.SESSION_LOST)
             return
-        self._partial = b""
+        end = begun + (result & COUNT)
         left_inside = self._tls is not None and self._tls.has_more
-        self.readable = self.hung_up or left_inside or begun + count == BUFFER_BYTES
+        self.readable = self.hung_up or left_inside or end == BUFFER_BYTES
         if self.readable:
             self.bound_kernel_memory()
-        if begun or not self._deliver_frame(inbox, count):
-            self._try_parse(inbox, begun + count)
+        if result & PARSE:
+            self._try_parse(inbox, end)
+        elif connection is not None:
+            connection.sent += connection.hold_rest(inbox[HEAD_BYTES:end], result)
+
+    def _deliver_to(self, connection: Connection) -> int:
+        """Deliver one whole DATA frame, if that is all there is: a short message."""
+        memory = self.memory
+        if memory.hop is not None:
+            return memory.hop.deliver(
+                self.descriptor, connection.descriptor, memory.inbox, self._data_head
+            )
+        return interpreted.deliver(self.sock, connection.sock, memory.inbox_view, self._data_head)
+
+    def _receive_after(self, inbox: memoryview, begun: int) -> int:
+        """Receive what is to be parsed, after what was received before."""
+        if begun:
+            inbox[:begun] = self._partial
+        try:
+            count = self.sock.recv_into(inbox[begun:])
+        except BlockingIOError:
+            return NOTHING
+        except OSError:
+            return FAILED
+        self._partial = b""
+        return count | PARSE if count else 0
 
     def _parse_unread(self) -> None:
         unread, self._unread = self._unread, b""
@@ -140,17 +162,6 @@ class FrameReader(FrameWriter):
             self._parse(data, end)
         except TowonelError as error:
             self.lose(error.code)
-
-    def _deliver_frame(self, data: memoryview, end: int) -> bool:
-        """Deliver one whole DATA frame, if that is all there is: a short message."""
-        if self._left or end <= HEAD_BYTES:
-            return False
-        (word,) = HEAD.unpack_from(data)
-        if word != self._data_tag << _TAG_SHIFT | end - HEAD_BYTES:
-            return False
-        if self.connection is not None:
-            self.connection.deliver(data[HEAD_BYTES:end])
-        return True
 
     def _splice(self, connection: Connection) -> bool:
         pipes = self.memory.pipes
@@ -201,8 +212,9 @@ class FrameReader(FrameWriter):
         if body > end:
             return at
         (word,) = HEAD.unpack_from(data, at)
-        if word >> 24 == self._data_tag and 0 < word & _LENGTH <= MAX_DATA_BYTES:
-            self._left = word & _LENGTH
+        length = word & _LENGTH
+        if word - length == self._data_head and 0 < length <= MAX_DATA_BYTES:
+            self._left = length
             return body
         kind, use, length = lanes.decode_head(word)
         if kind in {FrameType.ACCEPT, FrameType.DATA}:

@@ -4,13 +4,15 @@ import socket
 from typing import override
 
 from towonel.relay.core.lane_state import LaneState
+from towonel.relay.hop import interpreted
+from towonel.relay.hop.results import COUNT
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import Pipe
 from towonel.relay.socket_end import SocketEnd
 from towonel.wire import lanes
 from towonel.wire.errors import Code
-from towonel.wire.lanes import HEAD, HEAD_BYTES, USE_BITS, FrameType
+from towonel.wire.lanes import HEAD_BYTES, USE_BITS, FrameType
 
 
 class FrameWriter(SocketEnd):
@@ -21,11 +23,20 @@ class FrameWriter(SocketEnd):
         self.state = state
         self._after_pipe = b""  # whole frames, of a few bytes each
 
-    def send_data(self, length: int, kind: FrameType = FrameType.DATA) -> None:
-        """Send the first `length` bytes of the frame buffer's body; the lane must be clear."""
-        memory = self.memory
-        HEAD.pack_into(memory.frame, 0, kind << 28 | (self.state.use & USE_BITS) << 24 | length)
-        self.send(memory.frame_view[: HEAD_BYTES + length])
+    def forward(self, source: SocketEnd, kind: FrameType = FrameType.DATA) -> int:
+        """Send what has come to a connection's socket, as one frame; the lane must be clear.
+
+        Returns:
+            As of `hop.results`; what is not sent is to be held.
+        """
+        memory, head = self.memory, kind << 28 | (self.state.use & USE_BITS) << 24
+        if memory.hop is not None:
+            return memory.hop.forward(source.descriptor, self.descriptor, memory.frame, head)
+        return interpreted.forward(source.sock, self.sock, memory.frame_view, head)
+
+    def hold_frame(self, result: int) -> None:
+        """Hold what `forward` did not send."""
+        self.hold_rest(self.memory.frame_view[: HEAD_BYTES + (result & COUNT)], result)
 
     def send_spliced(self, pipe: Pipe, length: int, kind: FrameType = FrameType.DATA) -> None:
         """Send the `length` bytes of a pipe; the lane must be clear."""

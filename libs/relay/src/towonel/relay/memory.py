@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from towonel.relay.hop.choice import Hop
 from towonel.relay.pipes import PipePool
 from towonel.wire.lanes import HEAD_BYTES
 
@@ -13,10 +14,12 @@ class Memory:
 
     Args:
         pipes: what bulk is spliced through.
+        hop: carries short messages, where it is compiled.
     """
 
-    def __init__(self, pipes: PipePool) -> None:
+    def __init__(self, pipes: PipePool, hop: Hop | None = None) -> None:
         self.pipes = pipes
+        self.hop = hop
         # Bytes of a connection are received behind the room for the head of their frame.
         self.frame = bytearray(HEAD_BYTES + BUFFER_BYTES)
         self.frame_view = memoryview(self.frame)

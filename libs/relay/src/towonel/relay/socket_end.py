@@ -12,6 +12,7 @@ import termios
 from typing import Final
 
 from towonel.relay.core.stall import INFO_BYTES, StallDetector
+from towonel.relay.hop.results import BROKEN, COUNT, UNSENT_SHIFT
 from towonel.relay.loop import Handler, Loop
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import Pipe
@@ -86,6 +87,16 @@ class SocketEnd(Handler):
             self._held = bytes(data[sent:])
             self.clear = False
         return sent
+
+    def hold_rest(self, data: memoryview, result: int) -> int:
+        """Hold what a hop did not send of a message, and return how many bytes it sent."""
+        unsent = result >> UNSENT_SHIFT & COUNT
+        if result & BROKEN:
+            self._fail_output()
+        elif unsent:
+            self._held = bytes(data[len(data) - unsent :])
+            self.clear = False
+        return len(data) - unsent
 
     def send_pipe(self, pipe: Pipe, length: int) -> int:
         """Send what is in a pipe, after what is held; the pipe goes back once it is empty."""

@@ -1,0 +1,50 @@
+"""Choice of the engine: the hop compiled, or in Python, which does the same and needs no compiler."""
+
+from enum import StrEnum
+from importlib import import_module
+from typing import Protocol, cast
+
+
+class Hop(Protocol):
+    """Hop of a message, compiled; see `interpreted` for what its functions do with sockets."""
+
+    def forward(self, source: int, target: int, frame: bytearray, head: int, /) -> int:
+        """Send what has come to one descriptor over the other, as one frame."""
+        ...
+
+    def deliver(self, source: int, target: int, inbox: bytearray, head: int, /) -> int:
+        """Send the payload of one frame that has come to the one descriptor over the other."""
+        ...
+
+
+class Engine(StrEnum):
+    """Engine that carries the bytes of clients."""
+
+    AUTO = "auto"  # the compiled one where it is there
+    COMPILED = "compiled"
+    PYTHON = "python"
+
+
+def load_hop(engine: Engine) -> Hop | None:
+    """Return the compiled hop, or None for the one in Python.
+
+    Raises:
+        ImportError: COMPILED is wanted, and is not there, or is one for another Python.
+    """
+    if engine is Engine.PYTHON:
+        return None
+    try:
+        return cast("Hop", import_module("towonel.relay.hop._compiled"))
+    except ImportError:
+        if engine is Engine.COMPILED:
+            raise
+        return None
+
+
+def choose(engine: Engine) -> Engine:
+    """Return which engine runs here, COMPILED or PYTHON.
+
+    Raises:
+        ImportError: as of `load_hop`.
+    """
+    return Engine.COMPILED if load_hop(engine) is not None else Engine.PYTHON
