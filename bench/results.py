@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from cells import LOAD_SHARE, Figures
 from rich.box import MARKDOWN
 from rich.table import Table
-from subjects import DIRECT, RATHOLE, SUBJECTS
+from subjects import DIRECT, HAPROXY, RATHOLE, SUBJECTS
 
-BASES = (RATHOLE, DIRECT)
+BASES = (RATHOLE, HAPROXY, DIRECT)
 RATES = ("gbit_s", "per_s", "kib_per_client")
 COSTS = ("cpu_s_per_gb", "cpu_us_per_op")
 UNITS = {
@@ -21,9 +21,9 @@ UNITS = {
     "cpu_us_per_op": "us/op",
 }
 COLUMNS = (
-    *("cell", "subject", "rate", "x rathole", "x direct"),
-    *("p50 ms", "p99 ms", "x rathole", "x alone"),
-    *("CPU", "x rathole", "failed"),
+    *("cell", "subject", "rate", "x rathole", "x haproxy", "x direct"),
+    *("p50 ms", "p99 ms", "x rathole", "x haproxy", "x alone"),
+    *("CPU", "x rathole", "x haproxy", "failed"),
 )
 ALONE = "_alone"  # ends the name of what a busy client had without the idle ones beside it
 type Medians = dict[str, dict[str, Figures]]  # by cell and subject
@@ -137,14 +137,17 @@ def _cells_of_row(cell: str, subject: str, subjects: Mapping[str, Figures]) -> l
     rate = next((name for name in RATES if name in figures), "")
     cost = next((name for name in COSTS if name in figures), "")
 
-    def divided(figure: str, base: str) -> str:
-        return _text(None if subject == base else ratio(subjects, subject, figure, base))
+    def divided(figure: str, *bases: str) -> list[str]:
+        return [
+            _text(None if subject == base else ratio(subjects, subject, figure, base))
+            for base in bases
+        ]
 
     return [
-        *(cell, subject, _with_unit(figures, rate), divided(rate, RATHOLE), divided(rate, DIRECT)),
+        *(cell, subject, _with_unit(figures, rate), *divided(rate, *BASES)),
         *(_text(figures.get("p50_ms")), _text(figures.get("p99_ms"))),
-        *(divided("p99_ms", RATHOLE), _text(ratio_to_alone(figures, "p99_ms"))),
-        *(_with_unit(figures, cost), divided(cost, RATHOLE)),
+        *(*divided("p99_ms", RATHOLE, HAPROXY), _text(ratio_to_alone(figures, "p99_ms"))),
+        *(_with_unit(figures, cost), *divided(cost, RATHOLE, HAPROXY)),
         f"{figures['failed']:.0f}" if figures.get("failed") else "",
     ]
 

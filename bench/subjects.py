@@ -17,13 +17,13 @@ async def direct(folder: Path, origin: int) -> AsyncIterator[Entry]:
     yield Entry(origin)
 
 
-DIRECT, RATHOLE = "direct", "rathole"
+DIRECT, RATHOLE, HAPROXY = "direct", "rathole", "haproxy-twice"
 SUBJECTS = {
     subject.name: subject
     for subject in (
         Subject(DIRECT, direct),
         *towonel_ways.ways(),
-        Subject("haproxy-twice", peers.haproxy_twice, ("haproxy",), ("haproxy", "-v")),
+        Subject(HAPROXY, peers.haproxy_twice, ("haproxy",), ("haproxy", "-v")),
         Subject(RATHOLE, peers.rathole, ("rathole",), ("rathole", "--version")),
         Subject(
             *("rathole-noise", peers.rathole_noise, ("rathole",), ("rathole", "--version")),

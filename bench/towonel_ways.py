@@ -1,7 +1,7 @@
-"""Ways of Towonel from edge to agent: lanes, lanes inside TLS, and streams of QUIC."""
+"""Ways of Towonel from edge to agent: lanes, of both engines, lanes inside TLS, and streams of QUIC."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from towonel.runtime.settings import SettingsError, load
 from towonel.tunnel.streams import MAX_STREAMS
 from towonel.wire.tokens import InviteToken
 
-SETTING = "TOWONEL_AGENT_LANES"
+LANES, ENGINE = "TOWONEL_AGENT_LANES", "TOWONEL_RELAY_ENGINE"
 EDGE_WORKERS, AGENT_WORKERS = "TOWONEL_EDGE_LISTEN_WORKERS", "TOWONEL_AGENT_WORKERS"
 MAX_WORKERS = 64  # of these settings
 STREAMS = "off"
@@ -27,42 +27,50 @@ ANY_TOKEN = InviteToken("https://hub.example.eu", bytes(16), bytes(32), bytes(32
 
 def ways(workers: int = 1) -> list[Subject]:
     """Every way, those too that this tree does not have, with so many workers on each side."""
-    named = {"lanes": "auto", "lanes-tls": "tls", "streams": STREAMS}
+    named = {
+        "lanes": {LANES: "auto", ENGINE: "compiled"},
+        "lanes-python": {LANES: "auto", ENGINE: "python"},
+        "lanes-tls": {LANES: "tls"},
+        "streams": {LANES: STREAMS},
+    }
     return [
         Subject(
             name,
-            partial(run, value, workers),
-            find_obstacle=partial(find_obstacle, value),
-            most_connections=MAX_STREAMS if value == STREAMS else None,
+            partial(run, way, workers),
+            find_obstacle=partial(find_obstacle, way),
+            most_connections=MAX_STREAMS if way[LANES] == STREAMS else None,
         )
-        for name, value in named.items()
+        for name, way in named.items()
     ]
 
 
-def find_obstacle(value: str) -> str | None:
+def find_obstacle(way: Mapping[str, str]) -> str | None:
     """Return why agents of this tree do not have a way, if so."""
     try:
-        load(AgentSettings, {"TOWONEL_INVITE_TOKEN": ANY_TOKEN, SETTING: value})
+        load(AgentSettings, {"TOWONEL_INVITE_TOKEN": ANY_TOKEN, **way})
     except SettingsError as error:
         return error.problems[0]
     return None
 
 
 @contextlib.asynccontextmanager
-async def run(value: str, workers: int, folder: Path, origin: int) -> AsyncIterator[Entry]:
+async def run(
+    way: Mapping[str, str], workers: int, folder: Path, origin: int
+) -> AsyncIterator[Entry]:
     """Hub, edge and agent as their users start them."""
     async with own_processes(folder, forked=False) as runner:
         stack = Stack(runner, folder / "state")
         hub = await stack.start_hub()
-        edge = await stack.start_edge(**{EDGE_WORKERS: str(workers)})
+        engine = {ENGINE: way[ENGINE]} if ENGINE in way else {}
+        edge = await stack.start_edge(**engine, **{EDGE_WORKERS: str(workers)})
         token = await stack.invite(HOSTNAME)
-        way = {
-            SETTING: value,
+        environ = {
+            **way,
             AGENT_WORKERS: str(workers),
             "TOWONEL_AGENT_MAX_STREAMS": str(2 * MAX_CONNECTIONS),
         }
-        agent = await stack.start_agent(token, service(HOSTNAME, origin), wait=True, **way)
-        if value != STREAMS:
+        agent = await stack.start_agent(token, service(HOSTNAME, origin), wait=True, **environ)
+        if way[LANES] != STREAMS:
             await _has_lanes(_pid(agent), stack.edge_port)
         yield Entry(
             stack.edge_port, {"server": _pid(edge), "client": _pid(agent), "hub": _pid(hub)}

@@ -102,6 +102,7 @@ def test_ratios_are_those_of_medians_and_not_medians_of_ratios() -> None:
     assert with_ratios(found)["c"]["lanes"] == {
         "per_s": 40,
         "x_rathole": {"per_s": 0.8},
+        "x_haproxy-twice": {},
         "x_direct": {},
     }
 
@@ -157,14 +158,16 @@ def test_the_table_has_a_line_for_each_cell_and_subject_with_ratios_and_failures
     base = {"per_s": 100.0, "p50_ms": 1.0, "p99_ms": 2.0, "cpu_us_per_op": 10.0, "failed": 0.0}
     measured = [Row(1, "echo-1", "rathole", base), Row(1, "echo-1", "lanes", lanes)]
     measured += rows("echo-1", "direct", 400)
+    measured += [Row(1, "echo-1", "haproxy-twice", {"per_s": 200, "p99_ms": 4, "cpu_us_per_op": 5})]
     text = io.StringIO()
     Console(file=text, width=200).print(table(medians(measured)))
     lines = [line.split("|") for line in text.getvalue().splitlines() if "echo" in line]
 
     assert [",".join(part.strip() for part in line[1:-1]) for line in lines] == [
-        "echo-1,direct,400 /s,4.00,,,,,,,,",
-        "echo-1,lanes,50.0 /s,0.50,0.12,1.00,6.00,3.00,,20.0 us/op,2.00,2",
-        "echo-1,rathole,100 /s,,0.25,1.00,2.00,,,10.0 us/op,,",
+        "echo-1,direct,400 /s,4.00,2.00,,,,,,,,,,",
+        "echo-1,lanes,50.0 /s,0.50,0.25,0.12,1.00,6.00,3.00,1.50,,20.0 us/op,2.00,4.00,2",
+        "echo-1,haproxy-twice,200 /s,2.00,,0.50,,4.00,2.00,,,5.00 us/op,0.50,,",
+        "echo-1,rathole,100 /s,,0.50,0.25,1.00,2.00,,0.50,,10.0 us/op,,2.00,",
     ]
 
 
@@ -174,9 +177,9 @@ def test_the_table_has_the_ratio_of_a_busy_client_to_itself_alone() -> None:
     Console(file=text, width=200).print(table(medians(measured)))
     lines = [line.split("|") for line in text.getvalue().splitlines() if "beside" in line]
 
-    assert [",".join(part.strip() for part in line[6:-1]) for line in lines] == [
-        "1.50,3.00,0.75,1.50,,,",
-        "1.50,4.00,,,,,1",
+    assert [",".join(part.strip() for part in line[7:-1]) for line in lines] == [
+        "1.50,3.00,0.75,,1.50,,,,",
+        "1.50,4.00,,,,,,,1",
     ]
 
 

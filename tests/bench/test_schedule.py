@@ -24,7 +24,7 @@ from support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 CELLS = "idle-4,down-2,up-2,echo-3,conn-2,beside-5"
-OURS = ("streams", "lanes", "lanes-tls")
+OURS = ("streams", "lanes", "lanes-python", "lanes-tls")
 
 
 async def run(subjects: list[Subject], cells: str = CELLS, rounds: int = 1) -> tuple[Report, str]:
@@ -176,7 +176,7 @@ def test_versions_are_what_programs_say(output: str, version: str) -> None:
 def test_a_way_that_the_agent_refuses_is_left_out_in_its_words(
     value: str, obstacle: str | None
 ) -> None:
-    found = towonel_ways.find_obstacle(value)
+    found = towonel_ways.find_obstacle({towonel_ways.LANES: value})
 
     assert found == obstacle or (obstacle and found and found.startswith(obstacle))
 
