@@ -35,6 +35,15 @@ WRONG = {
 }
 
 
+NOT_COMPILED = """
+import sys
+from importlib import import_module
+
+sys.modules["towonel.relay.hop._compiled"] = None
+import_module("towonel.{name}.cli").main()
+"""
+
+
 @pytest.fixture(params=NAMES)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -99,6 +108,21 @@ def test_a_file_of_authorities_that_does_not_exist_is_named(
     environ = {**GOOD[name], "SSL_CERT_FILE": str(tmp_path / "ca.pem")}
 
     assert variables(run(name, tmp_path, environ, *arguments)) == ["SSL_CERT_FILE"]
+
+
+@pytest.mark.parametrize("name", ["edge", "agent"])
+@pytest.mark.parametrize("arguments", [(), ("--check",)])
+def test_an_engine_that_was_not_compiled_is_named(
+    name: str, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(NOT_COMPILED.format(name=name))
+    environ = {**GOOD[name], "TOWONEL_RELAY_ENGINE": "compiled"}
+    ended = run(str(script), tmp_path, environ, *arguments)
+
+    assert variables(ended) == ["TOWONEL_RELAY_ENGINE"]
+    assert "must be auto or python here" in ended.stderr
+    assert "install a C compiler" in ended.stderr
 
 
 @pytest.mark.parametrize("arguments", [(), ("--check",)])

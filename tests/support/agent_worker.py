@@ -8,6 +8,7 @@ from copy import replace
 from dataclasses import dataclass
 
 from support.edge_identity import CERTIFICATE_HASH, EDGE_ID
+from support.engine import ENGINE
 from support.lane_peers import LanePeer, accept_lane
 from support.relay import SECRET, SESSION, WAIT_S
 from support.tunnel import PREAMBLE
@@ -17,6 +18,7 @@ from towonel.agent.worker import messages
 from towonel.agent.worker.messages import Message, OriginFacts, Session, Start
 from towonel.agent.worker.worker import Worker
 from towonel.relay.channel import Channel
+from towonel.relay.hop.choice import Engine
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import PipePool
@@ -79,19 +81,18 @@ class AgentWorker:
     """Running worker, to which one session has two lanes."""
 
     def __init__(
-        self,
-        *origins: OriginFacts,
-        timeout_s: float = 5,
-        most: int = 10,
+        self, *origins: OriginFacts, timeout_s: float = 5, most: int = 10, engine: Engine = ENGINE
     ) -> None:
         self.channel, other = Channel.pair()
         self._heard: list[Message] = []
         self._uses = 0
         self._thread = ThreadPoolExecutor(1)
-        self.worker = Worker(Channel(other), Loop(), Memory(PipePool()), report_s=0.05)
+        self.memory = Memory(PipePool())
+        self.worker = Worker(Channel(other), Loop(), self.memory, report_s=0.05)
         self.running = self._thread.submit(self.worker.run)
         self.clients = ClientMemory(2)
-        self.tell(Start(timeout_s, most, WAIT_S, workers=2), [self.clients.duplicate()])
+        start = Start(timeout_s, most, WAIT_S, workers=2, engine=engine.value)
+        self.tell(start, [self.clients.duplicate()])
         self.tell(messages.Origins(origins))
         self.server = socket.create_server(("127.0.0.1", 0))
         port = self.server.getsockname()[1]

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, override
 
 from support.edge_identity import CERTIFICATE, CERTIFICATE_HASH, EDGE_ID, KEY
+from support.engine import ENGINE
 from support.thread_worker import start_thread
 
 from towonel.edge.core.admission import AdmissionLimits
@@ -59,6 +60,7 @@ START = Start(
     report_s=0.25,
     orphan_s=0.0,
     access_lines=LINES_PER_SECOND,
+    engine=ENGINE.value,
 )
 
 

@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 
 from support.callback_handler import CallbackHandler
 from support.edge_identity import CERTIFICATE, CERTIFICATE_HASH, EDGE_ID, KEY
+from support.engine import ENGINE
 
 from towonel.relay.agent_lanes import (
     AgentLane,
@@ -25,6 +26,7 @@ from towonel.relay.agent_lanes import (
 )
 from towonel.relay.connection import Connection
 from towonel.relay.edge_lanes import EdgeLane, EdgeLanes, LaneSession
+from towonel.relay.hop.choice import load_hop
 from towonel.relay.loop import Loop
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import MAX_PIPES, PipePool
@@ -307,7 +309,7 @@ class Relay:
     ) -> None:
         self.clock = Clock()
         self.loop = Loop(self.clock)
-        self.memory = Memory(PipePool(pipes))
+        self.memory = Memory(PipePool(pipes), load_hop(ENGINE))
         self.calls = Calls(self.loop)
         self.edge = EdgeEnd(self.loop, self.memory, **limits)
         self.agent = AgentEnd(self.loop, self.memory, int(limits.get("max_unsent", 512)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from support import plain_http
+from support.engine import ENGINE
 from support.polling import pauses
 from support.ports import free_port
 from support.programs import Name, Program, Runner, in_process, own_processes
@@ -111,6 +112,7 @@ class Stack:
             "TOWONEL_INVITE_TOKEN": token,
             "TOWONEL_AGENT_SERVICES": json.dumps(services),
             "TOWONEL_AGENT_LANES": _MODES[self.way],
+            "TOWONEL_RELAY_ENGINE": ENGINE.value,
             **extra,
         }
         self.agents.append(await self._start("agent", 0, environ, "TOWONEL_AGENT", wait=wait))
@@ -162,7 +164,8 @@ class Stack:
 
     def _shared(self) -> dict[str, str]:
         redis = {"TOWONEL_REDIS_URL": self.redis_url} if self.redis_url else {}
-        return {"TOWONEL_DATA_DIR": str(self.folder), "TOWONEL_LOG_LEVEL": "info", **redis}
+        shared = {"TOWONEL_LOG_LEVEL": "info", "TOWONEL_RELAY_ENGINE": ENGINE.value}
+        return {"TOWONEL_DATA_DIR": str(self.folder), **shared, **redis}
 
 
 @contextlib.asynccontextmanager

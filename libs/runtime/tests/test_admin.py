@@ -35,8 +35,7 @@ async def client(health: Health) -> AsyncIterator[httpx.AsyncClient]:
         0,
         health,
         registry,
-        name="example",
-        version="1.2",
+        about={"name": "example", "version": "1.2", "engine": "python"},
         aliases=("/healthz",),
         timing=WebTiming(head_s=HEAD_S),
     )
@@ -49,7 +48,8 @@ async def test_the_process_is_alive_and_shows_its_version_and_metrics(
 ) -> None:
     assert (await client.get("/livez")).text == "ok"
     assert (await client.get("/healthz")).text == "ok"
-    assert (await client.get("/version")).json() == {"name": "example", "version": "1.2"}
+    about = (await client.get("/version")).json()
+    assert about == {"name": "example", "version": "1.2", "engine": "python"}
 
 
 async def test_metrics_say_whether_it_is_ready_and_what_is_degraded(

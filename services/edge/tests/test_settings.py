@@ -1,11 +1,14 @@
 """Settings of an edge: defaults that follow from others, all mistakes reported at once."""
 
 import resource
+import sys
 from pathlib import Path
 
 import pytest
+from support.engine import BOTH, IS_BUILT
 
 from towonel.edge.settings import EdgeSettings
+from towonel.relay.hop.choice import Engine
 from towonel.runtime.settings import SettingsError, load
 from towonel.runtime.sockets import SPARE_DESCRIPTORS
 from towonel.wire.tokens import EdgeToken
@@ -97,6 +100,7 @@ def test_blank_secrets_count_as_missing() -> None:
         ("TOWONEL_REDIS_URL", "http://user:sesame@host", "redis://"),
         ("TOWONEL_EDGE_LISTEN_ADRR", "x", "did you mean TOWONEL_EDGE_LISTEN_ADDR"),
         ("TOWONEL_EDGE_HANDSHAKE_TIMEOUT_SECS", "0", "greater than 0"),
+        ("TOWONEL_RELAY_ENGINE", "rust", "must be auto, compiled or python"),
     ],
 )
 def test_a_mistake_is_named_with_its_rule_and_without_its_secret(
@@ -179,3 +183,18 @@ def test_an_access_log_that_is_none_of_these_is_an_error(text: str) -> None:
         "TOWONEL_EDGE_ACCESS_LOG: must be on, off, or a share from 0 to 1,"
         " as in 0.01 for one in a hundred"
     )
+
+
+@pytest.mark.parametrize("engine", BOTH)
+def test_the_engine_that_is_set_runs(engine: Engine) -> None:
+    environ = BESIDE_A_HUB | {"TOWONEL_RELAY_ENGINE": engine.value}
+
+    assert load(EdgeSettings, environ).relay_engine is engine
+
+
+def test_without_a_setting_the_engine_is_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = Engine.COMPILED if IS_BUILT else Engine.PYTHON
+    assert load(EdgeSettings, BESIDE_A_HUB).relay_engine is there
+
+    monkeypatch.setitem(sys.modules, "towonel.relay.hop._compiled", None)
+    assert load(EdgeSettings, BESIDE_A_HUB).relay_engine is Engine.PYTHON

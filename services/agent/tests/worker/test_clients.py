@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 from support.agent_worker import AgentWorker, facts
+from support.engine import BOTH
 from support.origins import silent_port
 from support.relay import ABORT, SESSION, WAIT_S
 from support.tunnel import PREAMBLE
@@ -18,6 +19,7 @@ from towonel.agent.worker.messages import (
     Refused,
     SessionEnded,
 )
+from towonel.relay.hop.choice import Engine
 from towonel.wire import proxy
 from towonel.wire.errors import Code
 from towonel.wire.lanes import FrameType, decode_code
@@ -268,3 +270,20 @@ def test_the_clients_of_a_session_that_ended_finish_unless_they_are_cut(
             else:
                 taken.sendall(b"more")
                 assert client.answer() == (FrameType.ACCEPT, b"more")
+
+
+@pytest.mark.parametrize("engine", BOTH)
+def test_clients_are_carried_by_the_engine_that_control_names(
+    engine: Engine, origin: socket.socket
+) -> None:
+    address = origin.getsockname()
+    with worker(facts("app.eu", address), engine=engine) as agent:
+        client = agent.open("app.eu")
+        with accept(origin) as served:
+            assert served.recv(99) == b"hello"
+            served.sendall(b"welcome")
+            served.close()
+            assert client.read_all() == b"welcome"
+            client.end()
+
+        assert (agent.memory.hop is None) == (engine is Engine.PYTHON)

@@ -100,8 +100,7 @@ async def serve(
     health: Health,
     registry: CollectorRegistry,
     *,
-    name: str,
-    version: str,
+    about: Mapping[str, str],
     variable: str = "",
     aliases: tuple[str, ...] = (),
     timing: WebTiming = DEFAULT_TIMING,
@@ -113,8 +112,7 @@ async def serve(
         port: 0 lets the system choose.
         health: what /readyz shows.
         registry: what /metrics shows.
-        name: of the process, for /version, and for the names of its health's metrics.
-        version: of the process.
+        about: what /version says; its `name`, of the process, is also for the names of its health's metrics.
         variable: that names the address.
         aliases: further paths that answer as /livez does.
         timing: timers of the web server.
@@ -122,8 +120,9 @@ async def serve(
     Raises:
         SettingsError: if the address cannot be bound; it names `variable`.
     """
-    registry.register(HealthCollector(health, f"towonel_{name.removeprefix('towonel-')}"))
-    app = _make_app(health, registry, {"name": name, "version": version}, aliases)
+    prefix = f"towonel_{about['name'].removeprefix('towonel-')}"
+    registry.register(HealthCollector(health, prefix))
+    app = _make_app(health, registry, about, aliases)
     async with serve_app(
         app, host, port, variable=variable, drain_s=1, concurrency=64, timing=timing
     ) as bound:

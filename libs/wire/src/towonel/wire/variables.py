@@ -87,6 +87,7 @@ VARIABLES = frozenset(
         "TOWONEL_OPERATOR_KEY",
         "TOWONEL_PROFILE",
         "TOWONEL_REDIS_URL",
+        "TOWONEL_RELAY_ENGINE",
         "TOWONEL_TENANTS",
     }
 )

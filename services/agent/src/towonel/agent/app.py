@@ -66,6 +66,7 @@ class Agent:
         self.health = Health()
         self.health.set("edges", ok=False, reason="not linked yet")
         self.metrics = Metrics()
+        self.metrics.info.labels(VERSION, settings.relay_engine.value).set(1)
         self.resolver = Resolver()
         origin_log = OriginLog()
         self.lanes = Lanes(
@@ -96,6 +97,7 @@ def _to_start(settings: AgentSettings) -> Start:
         max_streams=settings.max_streams,
         orphan_s=settings.drain_timeout_secs,
         workers=settings.workers,
+        engine=settings.relay_engine.value,
     )
 
 
@@ -124,7 +126,12 @@ async def _serve(agent: Agent, stopping: asyncio.Event, timing: Timing) -> None:
         _open_client(settings) as hub,
         _serve_health(agent),
     ):
-        log.info("agent.started", agent_id=agent.identity.agent.public.hex(), hub=hub.base_url)
+        log.info(
+            "agent.started",
+            agent_id=agent.identity.agent.public.hex(),
+            hub=hub.base_url,
+            engine=agent.settings.relay_engine.value,
+        )
         cut = await _serve_clients(agent, hub, stopping, timing)
     agent.origins.flush_logs()
     log.info("agent.stopped")
@@ -198,8 +205,7 @@ def _serve_health(agent: Agent) -> contextlib.AbstractAsyncContextManager[int]:
         *settings.health_listen_addr,
         agent.health,
         agent.metrics.registry,
-        name="agent",
-        version=VERSION,
+        about={"name": "agent", "version": VERSION, "engine": settings.relay_engine.value},
         variable=settings.variable_of("health_listen_addr"),
         aliases=("/healthz",),
     )

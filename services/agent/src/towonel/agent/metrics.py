@@ -47,8 +47,7 @@ class Metrics:
         )
         self.carried = counter("towonel_agent_bytes", "Bytes carried.", ["direction"])
         self._add_lanes(registry)
-        self.info = gauge("towonel_agent_info", "Always 1.", ["version"])
-        self.info.labels(VERSION).set(1)
+        self.info = gauge("towonel_agent_info", "Always 1.", ["version", "engine"])
 
     def _add_lanes(self, registry: CollectorRegistry) -> None:
         gauge, counter = partial(Gauge, registry=registry), partial(Counter, registry=registry)

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, override
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from towonel.agent.core.services import Service, parse_services
+from towonel.relay.hop.choice import Engine, parse_engine
 from towonel.runtime.environment.lists import split_list
 from towonel.runtime.settings import HostPort, Settings
 from towonel.wire.errors import ProtocolError
@@ -126,6 +127,12 @@ class AgentSettings(Settings):
         le=64,
         validation_alias="TOWONEL_AGENT_WORKERS",
         description="Worker processes that carry the bytes of clients; each has its share of the lanes.",
+    )
+    relay_engine: Annotated[Engine, BeforeValidator(parse_engine)] = Field(
+        default=Engine.AUTO,
+        validation_alias="TOWONEL_RELAY_ENGINE",
+        description="What carries the bytes of clients in worker processes: compiled, or python, which does the same"
+        " for more processor time; auto is compiled where that is installed.",
     )
     drain_timeout_secs: float = Field(
         default=25,

@@ -46,6 +46,7 @@ from towonel.tunnel.listener import Listener, listen
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 NAME = "towonel-edge"
+VERSION = version(NAME)
 ALIASES = ("/health", "/healthz")  # what the original answered on
 CHECK = "clients"
 
@@ -62,6 +63,8 @@ class Edge:
         self.health.set(CHECK, ok=False, reason="not listening yet")
         self.admin = contextlib.AsyncExitStack()
         self.metrics = Metrics(self.registry)
+        self.engine = settings.relay_engine
+        self.metrics.info.labels(VERSION, self.engine.value).set(1)
         self.notifications = RedisNotifications(self.health, self.metrics)
         table, balancer = RouteTable(), Balancer()
         self.sessions = Sessions(table, balancer, self.metrics, settings.session_limits)
@@ -115,8 +118,7 @@ class Edge:
             *settings.health_listen,
             self.health,
             self.registry,
-            name=NAME,
-            version=version(NAME),
+            about={"name": NAME, "version": VERSION, "engine": self.engine.value},
             variable=settings.variable_of("health_listen"),
             aliases=ALIASES,
         )
@@ -211,7 +213,8 @@ async def _serve_clients(
     async with edge.relays.watch():
         plane.listen([sock], lanes)
         edge.health.set(CHECK, ok=True)
-        log.info("edge.started", port=sock.getsockname()[1], session_port=agents.port)
+        ports = {"port": sock.getsockname()[1], "session_port": agents.port}
+        log.info("edge.started", **ports, engine=edge.engine.value)
         successors = Successors(
             edge.settings.state_folder,
             agents,

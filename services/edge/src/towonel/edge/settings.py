@@ -28,6 +28,7 @@ from towonel.edge.core.session_limits import (
     SessionLimits,
 )
 from towonel.edge.core.trusted_proxies import DEFAULT_NETWORKS
+from towonel.relay.hop.choice import Engine, parse_engine
 from towonel.runtime.addresses import (
     WILDCARDS,
     Network,
@@ -183,6 +184,12 @@ class EdgeSettings(Settings):
         le=64,
         validation_alias="TOWONEL_EDGE_LISTEN_WORKERS",
         description="Worker processes that carry the bytes of clients.",
+    )
+    relay_engine: Annotated[Engine, BeforeValidator(parse_engine)] = Field(
+        default=Engine.AUTO,
+        validation_alias="TOWONEL_RELAY_ENGINE",
+        description="What carries the bytes of clients in worker processes: compiled, or python, which does the same"
+        " for more processor time; auto is compiled where that is installed.",
     )
     proxy_protocol: bool = Field(
         default=False,

@@ -64,8 +64,7 @@ async def serve(
         *settings.health_listen_addr,
         health,
         metrics.registry,
-        name="hub",
-        version=VERSION,
+        about={"name": "hub", "version": VERSION},
         variable=settings.variable_of("health_listen_addr"),
     ):
         has_keys = has_operator_key(settings)

@@ -48,3 +48,22 @@ def choose(engine: Engine) -> Engine:
         ImportError: as of `load_hop`.
     """
     return Engine.COMPILED if load_hop(engine) is not None else Engine.PYTHON
+
+
+def parse_engine(value: object) -> object:
+    """Return which engine runs here, of the value of a setting.
+
+    Raises:
+        ValueError: there is no such engine, or not here; its text is the rule, and the fix.
+    """
+    if not isinstance(value, str):
+        return value
+    if value not in {*Engine}:
+        raise ValueError("must be auto, compiled or python")
+    try:
+        return choose(Engine(value))
+    except ImportError as error:
+        raise ValueError(
+            f"must be auto or python here, where the compiled engine cannot be loaded ({error}); to get it,"
+            " install a C compiler and the headers of Python, and then Towonel once more"
+        ) from None

@@ -37,6 +37,7 @@ class Start:
         orphan_s: for clients to end after control is gone.
         workers: how many there are.
         number: of this one, from 0.
+        engine: as of `hop.choice.Engine`.
     """
 
     kind: ClassVar[str] = "start"
@@ -45,6 +46,7 @@ class Start:
     orphan_s: float
     workers: int = 1
     number: int = 0
+    engine: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ from towonel.relay.agent_lanes import (
 )
 from towonel.relay.channel import Channel, ChannelClosed
 from towonel.relay.core.deadlines import Timed
+from towonel.relay.hop.choice import Engine, load_hop
 from towonel.relay.loop import READABLE, WRITABLE, Handler, Loop
 from towonel.relay.memory import Memory
 from towonel.relay.shared_rows import map_rows
@@ -56,7 +57,7 @@ class Worker(Handler, AgentLanesOwner):
     Args:
         channel: to control.
         loop: of the worker.
-        memory: of the worker.
+        memory: of the worker; control names its engine.
         report_s: between messages with counters.
     """
 
@@ -67,6 +68,7 @@ class Worker(Handler, AgentLanesOwner):
         self.clients = Clients(loop, self._resolve, self._on_change, self._report_crash)
         self._channel = channel
         self._loop = loop
+        self._memory = memory
         self._draining = False
         self._orphaned = False
         self._ending: list[AgentLaneSession] = []
@@ -161,6 +163,7 @@ class Worker(Handler, AgentLanesOwner):
     def _start(self, start: Start, descriptor: int) -> None:
         rows = map_rows(descriptor, 1 + start.workers, COLUMNS)
         os.close(descriptor)
+        self._memory.hop = load_hop(Engine(start.engine))
         self.clients.begin(start, ClientCounts(rows, 1 + start.number))
         self.lanes.workers = start.workers
 

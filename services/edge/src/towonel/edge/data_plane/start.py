@@ -46,4 +46,5 @@ def make_start(settings: EdgeSettings, credentials: EdgeCredentials, timing: Tim
         orphan_s=settings.drain_timeout_s,
         access_log=settings.access_log,
         access_lines=settings.access_log_lines,
+        engine=settings.relay_engine.value,
     )

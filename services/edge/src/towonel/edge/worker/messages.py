@@ -25,8 +25,7 @@ class Start:
         edge_id: the edge's key.
         certificate_hash: SHA-256 of the certificate that sessions are opened under.
         certificate_pem, key_pem: that certificate, and its key, of lanes inside TLS.
-        workers: how many there are; limits are for all of them together.
-        number: of this one, from 0.
+        workers, number: how many there are, for all of which limits are; of this one, from 0.
         sessions: places for sessions in what workers share.
         secret: for what they share, 16 random bytes.
         proxies: networks whose peers must begin with a PROXY v2 header.
@@ -40,8 +39,8 @@ class Start:
         check_s: in which the bytes of every client are counted once.
         report_s: between messages with counters.
         orphan_s: for clients to end after control is gone.
-        access_log: share of clients that get a line in the log; 0 for no such lines.
-        access_lines: about clients, in a second.
+        access_log, access_lines: share of clients that get a line in the log, 0 for none; lines a second.
+        engine: as of `hop.choice.Engine`.
     """
 
     edge_id: bytes
@@ -68,6 +67,7 @@ class Start:
     orphan_s: float
     access_log: float = 0.0
     access_lines: int = 0
+    engine: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)

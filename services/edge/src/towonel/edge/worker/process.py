@@ -39,6 +39,7 @@ from towonel.edge.worker.service import ClientService
 from towonel.edge.worker.shared import Listener, map_shared
 from towonel.relay.channel import Channel, ChannelClosed
 from towonel.relay.core.deadlines import TICK_S
+from towonel.relay.hop.choice import Engine, load_hop
 from towonel.relay.loop import READABLE, WRITABLE, Handler, Loop
 from towonel.relay.memory import Memory
 from towonel.relay.pipes import PipePool
@@ -121,7 +122,7 @@ class EdgeWorker(Handler):
                 raise ProtocolError(Code.UNEXPECTED_MESSAGE, "control does not send this")
 
     def _start(self, start: Start, descriptors: tuple[int, ...]) -> None:
-        memory = Memory(PipePool())
+        memory = Memory(PipePool(), load_hop(Engine(start.engine)))
         (descriptor,) = descriptors
         counts, shared = map_shared(start, descriptor)
         os.close(descriptor)
