@@ -40,7 +40,7 @@ async def linking(
         lanes = Lanes(services, start, resolver, counts, health, origin_log, clients, kinds=kinds)
         tasks = await exits.enter_async_context(asyncio.TaskGroup())
         links = Links(
-            *(tasks, key, [SERVICE], origins, lanes, resolver), *(metrics, health, timing)
+            *(tasks, key, [SERVICE], origins, lanes, resolver), *(metrics, health, timing, "agent")
         )
         links.renew(grant_of(key))
         yield links

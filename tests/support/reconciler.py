@@ -75,7 +75,8 @@ async def agent(
     with make_lanes(services, resolver, metrics, health) as lanes:
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             keys = [service.key for service in services]
-            links = Links(tasks, key, keys, origins, lanes, resolver, metrics, health, LinkTiming())
+            parts = origins, lanes, resolver, metrics, health
+            links = Links(tasks, key, keys, *parts, LinkTiming(), "agent")
             client, identity = hub.client(None, way), AgentIdentity(token, tenant, key, "default")
             publisher = Publisher(client, tenant, key.public, "default", services, health, metrics)
             reconciler = Reconciler(client, identity, publisher, links, None, health, timing)

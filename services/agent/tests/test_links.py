@@ -55,6 +55,16 @@ async def test_the_end_of_each_link_is_logged_whoever_ends_it() -> None:
     ]
 
 
+async def test_an_edge_is_told_the_software_of_the_agent() -> None:
+    policy, health = RecordingPolicy(), Health()
+    edge = listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=policy)
+    async with edge as listener, linking(health, TIMING) as links:
+        links.update_edges([Edge(IDENTITY, (("127.0.0.1", listener.port),))])
+        await until(lambda: health.ready)
+
+        assert [session.software for session in policy.sessions] == ["agent"]
+
+
 async def test_an_edge_that_refuses_the_tenant_has_the_hub_asked_why() -> None:
     policy, health = RecordingPolicy(refuses=Code.TENANT_REVOKED), Health()
     edge = listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=policy)

@@ -2,14 +2,17 @@
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib.metadata import version
 
 import pytest
 from support.clients import Client
+from support.engine import ENGINE
 from support.origins import Certificates, Nginx
 from support.stack import Stack, service, until
 
 from towonel.api.invites import InviteEdit, InviteOut
 from towonel.api.tenants import TenantDetail
+from towonel.relay.hop.choice import choose
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 REPORTED_S = 30.0  # edges report every ten seconds
@@ -50,6 +53,7 @@ async def test_the_hub_shows_where_a_tenant_is_live_since_when_and_what_it_carri
     assert tenant.traffic.bytes_out > len("hello from home")
     assert [one.agent_id for one in tenant.agents] == [agent.agent_id]
     assert (agent.group, agent.edges, agent.is_live) == ("home", [edge.node_id], True)
+    assert agent.software == f"towonel-agent/{version('towonel-agent')} ({choose(ENGINE)})"
     assert agent.live_since is not None
     assert [one.agent_id for one in serving] == [agent.agent_id]
     assert (detail.is_live, detail.sessions) == (True, 1)

@@ -159,6 +159,7 @@ async def _serve_clients(
             agent.metrics,
             health,
             timing.links,
+            f"towonel-agent/{VERSION} ({settings.relay_engine})",
         )
         reconciler = Reconciler(
             hub,

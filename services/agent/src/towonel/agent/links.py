@@ -12,7 +12,7 @@ from towonel.agent.core.refusals import describe_link_error, explain_no_link, is
 from towonel.agent.data_plane.lanes import Lanes
 from towonel.agent.edge_addresses import resolve_edge
 from towonel.agent.leaving_links import LeavingLinks, report_failure
-from towonel.agent.metrics import VERSION, Metrics
+from towonel.agent.metrics import Metrics
 from towonel.agent.origins import Origins
 from towonel.agent.tcp_links import dial_edge_by_tcp
 from towonel.agent.timing import LinkTiming
@@ -29,12 +29,14 @@ from towonel.wire.names import ServiceKey
 
 # An edge may have another certificate than the hub named, or have heard of a suspension first.
 _ASK_HUB = frozenset({Code.CERTIFICATE_MISMATCH, Code.TENANT_REVOKED})
-SOFTWARE = f"towonel-agent/{VERSION}"
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class Links:
-    """Pool of links with one task per edge; the hub's answers come by `update_edges` and `renew`."""
+    """Pool of links with one task per edge; the hub's answers come by `update_edges` and `renew`.
+
+    `software` tells edges, and through them the hub, what this agent is.
+    """
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class Links:
         metrics: Metrics,
         health: Health,
         timing: LinkTiming,
+        software: str,
     ) -> None:
         self._tasks = tasks
         self._key = key
@@ -57,6 +60,7 @@ class Links:
         self._metrics = metrics
         self._health = health
         self._timing = timing
+        self._software = software
         self._grant = b""
         self._edges: dict[EdgeId, Edge] = {}
         self._silent: dict[Link, str] = {}  # over TCP, and what UDP said
@@ -251,14 +255,14 @@ class Links:
             grant=self._grant,
             services=self._services,
             handle=self._origins.handle,
-            software=SOFTWARE,
+            software=self._software,
             timing=self._timing.session,
         )
 
     def _dial_by_tcp(
         self, addresses: Iterable[SocketAddress], edge: Edge
     ) -> contextlib.AbstractAsyncContextManager[Link]:
-        handshake = AgentHandshake(self._key, self._grant, self._services, SOFTWARE)
+        handshake = AgentHandshake(self._key, self._grant, self._services, self._software)
         return dial_edge_by_tcp(addresses, edge, handshake, self._timing.session)
 
     def _update_health(self) -> None:
