@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from hubprocess import Figures, Running, connections
 from seed_database import Size, edge, routes_of, tenant_id
@@ -137,7 +138,7 @@ def _report(size: Size, number: int, count: int) -> EdgeReport:
         )
         for at in range(number, size.tenants, count)
     ]
-    counted = {
+    counted: dict[str, Any] = {
         "connections_active": 1,
         "connections_total": 10,
         "bytes_in": 1000,

@@ -4,6 +4,7 @@ import asyncio
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from support.commands import CommandedHub, towonel
@@ -12,8 +13,8 @@ from support.hub import new_key, registration, state, tenant_of
 from towonel.api.agents import AgentItem, AgentSession
 from towonel.api.edges import EdgeItem
 from towonel.api.invites import InviteIn, InviteOut
-from towonel.api.traffic import Traffic, Way, WayReason
-from towonel.cli.commands.edge import edge_row
+from towonel.api.traffic import EngineName, Traffic, Way, WayReason
+from towonel.cli.commands.edge import COLUMNS, edge_row
 from towonel.cli.tables import agent_rows, format_session
 from towonel.identity.keys import NodeKey
 from towonel.wire.tokens import EdgeToken, InviteToken
@@ -177,6 +178,22 @@ def test_the_way_of_a_session_is_told_with_its_reason(
     assert format_session(session).startswith(text)
 
 
+def edge_of(**changes: Any) -> EdgeItem:
+    facts = {
+        "node_id": b"e" * 32,
+        "name": "rome",
+        "addresses": [],
+        "certificate_sha256": b"c" * 32,
+        "version": "1",
+        "last_seen_ms": 0,
+        "last_seen_at": NOW,
+        "is_live": True,
+        "sessions": 0,
+        "traffic": Traffic(),
+    }
+    return EdgeItem.model_validate(facts | changes)
+
+
 @pytest.mark.parametrize(
     ("is_live", "unstable", "text"),
     [
@@ -188,21 +205,20 @@ def test_the_way_of_a_session_is_told_with_its_reason(
 def test_an_edge_whose_workers_keep_ending_is_told(
     unstable: int, text: str, *, is_live: bool
 ) -> None:
-    edge = EdgeItem(
-        node_id=b"e" * 32,
-        name="rome",
-        addresses=[],
-        certificate_sha256=b"c" * 32,
-        version="1",
-        last_seen_ms=0,
-        last_seen_at=NOW,
-        is_live=is_live,
-        sessions=0,
-        traffic=Traffic(),
-        workers_unstable=unstable,
-    )
+    edge = edge_of(is_live=is_live, workers_unstable=unstable)
 
     assert edge_row(edge)[3] == text
+
+
+@pytest.mark.parametrize(
+    ("engine", "text"), [("compiled", "compiled"), ("python", "python"), (None, "")]
+)
+def test_an_edge_is_listed_with_its_engine_where_that_is_known(
+    engine: EngineName | None, text: str
+) -> None:
+    row = edge_row(edge_of(engine=engine))
+
+    assert dict(zip(COLUMNS, row, strict=True))["ENGINE"] == text
 
 
 def test_edges_are_listed_and_shown(published: Published) -> None:
@@ -214,6 +230,7 @@ def test_edges_are_listed_and_shown(published: Published) -> None:
     assert any(row.startswith(f"{edge_id}  rome  127.0.0.1:443  no    0  ") for row in rows)
     assert "live        no\n" in displayed
     assert "traffic     0 open of 0 connections, 0 B in, 0 B out\n" in displayed
+    assert "engine      unknown\n" in displayed
 
 
 def test_a_list_is_whole_unless_fewer_are_asked_for(published: Published) -> None:

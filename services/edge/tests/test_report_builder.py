@@ -83,18 +83,14 @@ async def edge(metrics: Metrics) -> AsyncGenerator[Edge]:
         sessions, balancer, metrics, clock=lambda: 0.0, draw=draw, open_timeout_s=15.0
     )
     observer = ReportBuilder(
-        sessions, traffic, metrics, lambda _: found.lanes, clock=lambda: found.now_s
+        *(sessions, traffic, metrics),
+        lambda _: found.lanes,
+        clock=lambda: found.now_s,
+        engine="compiled",
     )
     async with listen("127.0.0.1", 0, key=EDGE, certificate_pem=PEM, policy=sessions) as listener:
-        found = Edge(
-            ListeningEdge(listener, RecordingPolicy()),
-            table,
-            sessions,
-            traffic,
-            upstream,
-            metrics,
-            observer,
-        )
+        hub = ListeningEdge(listener, RecordingPolicy())
+        found = Edge(hub, table, sessions, traffic, upstream, metrics, observer)
         yield found
 
 
@@ -227,12 +223,15 @@ async def test_a_client_that_is_refused_counts_for_the_edge_and_for_no_tenant(
     assert report.tenants == []
 
 
-async def test_a_report_tells_how_many_workers_were_lost_and_keep_ending(edge: Edge) -> None:
+async def test_a_report_tells_of_workers_that_were_lost_and_keep_ending_and_of_their_engine(
+    edge: Edge,
+) -> None:
     edge.metrics.worker_restarts.inc(7)
     edge.metrics.workers_unstable.set(2)
 
     report = await edge.report()
     assert (report.worker_restarts, report.workers_unstable) == (7, 2)
+    assert report.engine == "compiled"
 
 
 async def test_a_report_leaves_out_a_tenant_without_agent_or_client_for_an_hour(

@@ -46,6 +46,13 @@ def test_an_edge_tells_how_many_workers_it_lost() -> None:
     assert (edge.worker_restarts, edge.workers_unstable) == (3, 2)
 
 
+def test_an_edge_tells_its_engine_unless_it_is_of_an_older_version() -> None:
+    compiled = report().model_copy(update={"engine": "compiled"})
+    edges = view(paris=compiled, berlin=report()).edges
+
+    assert (edges[PARIS].engine, edges[BERLIN].engine) == ("compiled", None)
+
+
 def traffic(tenant: bytes = TENANT, factor: int = 1) -> TenantTraffic:
     return TenantTraffic(
         tenant_id=tenant,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.callers import code_of
@@ -197,7 +198,8 @@ def report(agent: NodeKey, tenant_id: bytes) -> EdgeReport:
         active_streams=3,
         software="towonel/1",
     )
-    counts = {"connections_active": 3, "connections_total": 9, "bytes_in": 10, "bytes_out": 20}
+    counts: dict[str, Any] = {"connections_active": 3, "connections_total": 9}
+    counts |= {"bytes_in": 10, "bytes_out": 20}
     return EdgeReport(
         version="1",
         started_at_ms=1,

@@ -11,7 +11,10 @@ from towonel.cli.output import Fields, Output, format_age, format_time, now
 from towonel.cli.tables import Limit, fetch_all, format_bytes, format_traffic, list_output
 from towonel.client.operator import OperatorClient
 
-COLUMNS = ("EDGE", "NAME", "ADDRESSES", "LIVE", "SESSIONS", "OPEN", "IN", "OUT", "LAST SEEN")
+COLUMNS = (
+    *("EDGE", "NAME", "ADDRESSES", "LIVE", "SESSIONS", "OPEN", "IN", "OUT"),
+    *("ENGINE", "LAST SEEN"),
+)
 
 app = typer.Typer()
 
@@ -40,6 +43,7 @@ async def show(
         ("last seen", format_time(item.last_seen_at)),
         ("sessions", str(item.sessions)),
         ("traffic", format_traffic(item.traffic)),
+        ("engine", item.engine or "unknown"),
         ("restarts", f"{item.worker_restarts} of workers"),
         ("unstable", f"{item.workers_unstable} workers have ended three times within five minutes"),
     ]
@@ -65,5 +69,6 @@ def edge_row(item: EdgeItem) -> tuple[str, ...]:
         str(traffic.connections_active),
         format_bytes(traffic.bytes_in),
         format_bytes(traffic.bytes_out),
+        item.engine or "",
         format_age(item.last_seen_ms, now_ms),
     )

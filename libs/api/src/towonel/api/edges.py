@@ -9,7 +9,7 @@ from pydantic import (
 
 from towonel.api.bodies import Answer, Page, Request
 from towonel.api.fields import Hex32, Text
-from towonel.api.traffic import Traffic
+from towonel.api.traffic import EngineName, Traffic
 
 
 class EdgeOut(Answer):
@@ -37,10 +37,10 @@ class EdgeRegisterOut(Answer):
 
 
 class EdgeItem(Answer):
-    """An edge that has registered; `sessions`, `traffic` and what is said of workers are those of one that is live.
+    """An edge that has registered; `sessions`, `traffic`, `engine` and what is said of workers are those of one that is live.
 
     `worker_restarts` are processes that ended, and took their clients along; `workers_unstable` is how many workers
-    have ended three times within five minutes.
+    have ended three times within five minutes. `engine` carries the bytes of clients.
     """
 
     node_id: Hex32
@@ -55,6 +55,7 @@ class EdgeItem(Answer):
     traffic: Traffic
     worker_restarts: int = 0
     workers_unstable: int = 0
+    engine: EngineName | None = None
 
 
 class EdgeList(Page):

@@ -11,7 +11,7 @@ from pydantic import Field
 from towonel.api.bodies import Answer, Request
 from towonel.api.fields import Hex32, HexCodec
 from towonel.api.services import MAX_SERVICES
-from towonel.api.traffic import Way, WayReason
+from towonel.api.traffic import EngineName, Way, WayReason
 
 MAX_SESSIONS = 10_000  # in one report
 MAX_TENANTS = 10_000  # in one report
@@ -69,7 +69,8 @@ class EdgeReport(Request):
 
     `connections_total` are all that were accepted, `refused_total` those of them that got no
     service. `worker_restarts` are processes that ended, and took their clients along; `workers_unstable` is how
-    many workers have ended three times within five minutes.
+    many workers have ended three times within five minutes. `engine` carries the bytes of clients; an edge of an
+    older version says nothing of it.
     `sessions_active` counts them all, `sessions` and `tenants` list as many as fit.
     `is_final` is of an edge that ends: until its next report it is not live.
     """
@@ -81,6 +82,7 @@ class EdgeReport(Request):
     refused_total: Count = 0
     worker_restarts: Count = 0
     workers_unstable: Count = 0
+    engine: EngineName | None = None
     bytes_in: Count
     bytes_out: Count
     is_final: bool = False

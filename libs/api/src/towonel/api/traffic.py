@@ -8,6 +8,7 @@ from towonel.api.bodies import Answer
 # lost, or none is wanted, since it takes no more clients.
 type Way = Literal["lane", "tls_lane", "stream"]
 type WayReason = Literal["none_came", "lost", "not_wanted"]
+type EngineName = Literal["compiled", "python"]  # what carries the bytes of clients
 
 
 class Traffic(Answer):

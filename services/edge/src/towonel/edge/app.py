@@ -36,6 +36,7 @@ from towonel.edge.streams.session_dialer import SessionDialer
 from towonel.edge.timing import DEFAULT_TIMING, Timing
 from towonel.edge.upgrade.predecessor import Predecessor, find_predecessor
 from towonel.edge.upgrade.successor import Successors
+from towonel.relay.hop.choice import Engine
 from towonel.relay.supervisor import Start as StartWorker
 from towonel.runtime import admin
 from towonel.runtime.admin import Health
@@ -75,7 +76,12 @@ class Edge:
         self.refusals = Refusals(self.metrics, timing.clients.linger_s)
         self.plane = self._make_plane(table, balancer, traffic)
         self.reports = ReportBuilder(
-            self.sessions, traffic, self.metrics, self.plane.live.count_lanes, clock=time.monotonic
+            self.sessions,
+            traffic,
+            self.metrics,
+            self.plane.live.count_lanes,
+            clock=time.monotonic,
+            engine="compiled" if self.engine is Engine.COMPILED else "python",
         )
         file = SnapshotFile(settings.state_folder / SNAPSHOT_FILE)
         self.routes = RouteStore(table, self.sessions, self.plane, file, self.metrics, self.health)

@@ -17,6 +17,7 @@ from towonel.api.reports import (
     SessionReport,
     TenantTraffic,
 )
+from towonel.api.traffic import EngineName
 from towonel.edge.core.access_log import Way
 from towonel.edge.core.session_ways import Lanes, SessionWay, SessionWays
 from towonel.edge.core.traffic import Tally, Traffic
@@ -27,7 +28,7 @@ from towonel.wire.ids import TenantId
 from towonel.wire.names import ServiceKey
 
 MAX_REPORT_BYTES = 8 * 1024 * 1024 - 4096  # the hub takes 8 MiB
-EDGE_TEXTS = 21  # names of fields and values beside the lists
+EDGE_TEXTS = 23  # names of fields and values beside the lists
 SESSION_BYTES = 603  # a session without services, at its largest, as JSON
 SESSION_TEXTS = 23  # names of fields and values
 TENANT_BYTES = 208
@@ -45,6 +46,7 @@ class ReportBuilder:
         metrics: the edge's totals.
         lanes_of: returns the lanes of a session.
         clock: seconds, monotonic.
+        engine: that carries the bytes of clients.
 
     Attributes:
         is_silent: whether another process of the same edge reports instead.
@@ -58,6 +60,7 @@ class ReportBuilder:
         lanes_of: Callable[[bytes], Lanes],
         *,
         clock: Callable[[], float],
+        engine: EngineName,
     ) -> None:
         self._sessions = sessions
         self._traffic = traffic
@@ -66,6 +69,7 @@ class ReportBuilder:
         self._ways = SessionWays()
         self.is_silent = False
         self._clock = clock
+        self._engine: EngineName = engine
         self._version = version("towonel-edge")
         self._started_at_ms = sessions.now_ms()
 
@@ -92,6 +96,7 @@ class ReportBuilder:
             refused_total=sum_samples(self._metrics.connections_refused),
             worker_restarts=sum_samples(self._metrics.worker_restarts),
             workers_unstable=sum_samples(self._metrics.workers_unstable),
+            engine=self._engine,
             bytes_in=total.bytes_in,
             bytes_out=total.bytes_out,
             sessions_active=len(sessions),

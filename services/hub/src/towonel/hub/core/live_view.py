@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from towonel.api.reports import EdgeReport, SessionReport, TenantTraffic
-from towonel.api.traffic import Traffic
+from towonel.api.traffic import EngineName, Traffic
 
 STALE_MS = 35_000  # three reports are missing: the edge was killed, or cannot reach the hub
 
@@ -49,12 +49,13 @@ class LiveTenant:
 
 @dataclass(frozen=True, slots=True)
 class LiveEdge:
-    """Edge with a fresh report; its traffic counts from its start."""
+    """Edge with a fresh report; its traffic counts from its start, and one of an older version names no engine."""
 
     sessions: int
     traffic: Traffic
     worker_restarts: int = 0
     workers_unstable: int = 0
+    engine: EngineName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,11 @@ def is_fresh(reported_at_ms: int, now_ms: int) -> bool:
 
 def _edge(report: EdgeReport) -> LiveEdge:
     return LiveEdge(
-        report.sessions_active, _sum([report]), report.worker_restarts, report.workers_unstable
+        report.sessions_active,
+        _sum([report]),
+        report.worker_restarts,
+        report.workers_unstable,
+        report.engine,
     )
 
 

@@ -82,6 +82,7 @@ def to_edge_item(hub: Hub, row: EdgeRow, name: str) -> EdgeItem:
         traffic=live.traffic if live else Traffic(),
         worker_restarts=live.worker_restarts if live else 0,
         workers_unstable=live.workers_unstable if live else 0,
+        engine=live.engine if live else None,
     )
 
 
