@@ -16,7 +16,7 @@ PURE_CODE := '*/towonel/wire/*,*/towonel/identity/*,*/core/*,*/runtime/addresses
 # Tests start hundreds of processes: none of them compiles what another has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help python install setup tools demo test soak format lint types mypy basedpyright arch cover e2e docs bench bench-hub bench-edges bench-routes check clean
+.PHONY: help python install setup engine tools demo test soak format lint types mypy basedpyright arch cover e2e docs bench bench-hub bench-edges bench-routes check clean
 
 help: ## Show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
@@ -26,6 +26,11 @@ $(ROOT)/.tools/bin/uv:
 	@python3 -m venv .tools >/dev/null 2>&1 && .tools/bin/python -m pip install --quiet --disable-pip-version-check uv \
 	|| { echo "cannot install uv: python3 with the venv and pip modules is needed (Debian: apt-get install python3-venv)" >&2; exit 1; }
 
+define tell_engine
+@$(UV) run --no-sync python -c 'import towonel.relay.hop._compiled' >/dev/null 2>&1 \
+|| echo "the engine is not compiled, and runs in Python: install a C compiler and Python's headers (Debian: apt-get install gcc python3-dev), then run make engine" >&2
+endef
+
 # uv itself would explain it in five lines.
 python: $(if $(filter uv,$(UV)),,$(ROOT)/.tools/bin/uv)
 	@$(UV) python find >/dev/null 2>&1 || $(UV) python install --quiet >/dev/null 2>&1 \
@@ -33,9 +38,15 @@ python: $(if $(filter uv,$(UV)),,$(ROOT)/.tools/bin/uv)
 
 install: python ## Install the programs into .venv, without developer tools
 	@$(UV) sync --frozen --quiet --no-dev --inexact
+	$(tell_engine)
 
 setup: python ## Install the programs and developer tools into .venv
 	@$(UV) sync --frozen --quiet
+	$(tell_engine)
+
+engine: python ## Compile the engine of edge and agent anew, once there is a C compiler
+	@$(UV) sync --frozen --quiet --no-dev --inexact --reinstall-package towonel-relay
+	$(tell_engine)
 
 tools: ## Install the programs that the tests drive (nginx, redis, postgresql, curl, openssl, haproxy, libfaketime, gcc)
 	@.ci/tools
@@ -43,20 +54,21 @@ tools: ## Install the programs that the tests drive (nginx, redis, postgresql, c
 demo: install ## Run hub, edge, agent and an origin here; ONCE=1 exits after one request, PORT_BASE=N chooses ports
 	@$(UV) run --no-sync towonel demo $(if $(ONCE),--once) $(if $(PORT_BASE),--port-base $(PORT_BASE))
 
-test: setup tools ## Set up what the tests need and run them, without the long ones
+# Tools come first: there is a compiler among them.
+test: tools setup ## Set up what the tests need and run them, without the long ones
 	@$(RUN) pytest $(PYTEST_ARGS)
 
 # Branches are traced where they must all be taken; lines elsewhere, which costs a tenth of the time.
-cover: setup tools ## The same, with coverage: all branches of pure code, nine in ten lines of the rest
+cover: tools setup ## The same, with coverage: all branches of pure code, nine in ten lines of the rest
 	@$(RUN) pytest $(PURE_TESTS) --cov --cov-branch --cov-report=
 	@$(RUN) coverage report --include $(PURE_CODE) --fail-under 100
 	@COVERAGE_CORE=sysmon $(RUN) pytest $(PYTEST_ARGS) $(addprefix --ignore=,$(PURE_TESTS)) --cov --cov-report=
 	@$(RUN) coverage report --fail-under 90
 
-soak: setup tools ## All tests, the long ones too, and on both databases: before a release
+soak: tools setup ## All tests, the long ones too, and on both databases: before a release
 	@$(RUN) pytest $(PYTEST_ARGS) --soak
 
-e2e: setup tools ## Only the end-to-end scenarios
+e2e: tools setup ## Only the end-to-end scenarios
 	@$(RUN) pytest -n 3 --dist loadgroup tests/e2e
 
 format: setup ## Rewrite the code in house layout

@@ -15,6 +15,12 @@ echo "hint: and another" >&2
 exit 2
 """
 
+# A uv that installs everything; the engine can then be imported, or not.
+UV = """#!/bin/sh
+[ "$1" = run ] && exit {code}
+exit 0
+"""
+
 
 def make(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     clean = {name: text for name, text in os.environ.items() if not name.startswith("MAKE")}
@@ -41,6 +47,21 @@ def test_without_python_and_without_a_download_one_line_tells_what_is_missing(
     assert said.returncode != 0
     assert len(ours) == 1
     assert ours[0].startswith("Python 3.13 is needed")
+
+
+@pytest.mark.parametrize("target", ["setup", "install", "engine"])
+@pytest.mark.parametrize(("code", "lines"), [(0, 0), (1, 1)])
+def test_one_line_tells_that_the_engine_is_not_compiled_and_how_to_get_it(
+    tmp_path: Path, target: str, code: int, lines: int
+) -> None:
+    uv = tmp_path / "uv"
+    uv.write_text(UV.format(code=code))
+    uv.chmod(0o755)
+    said = make(target, PATH=f"{tmp_path}:{os.environ['PATH']}")
+
+    assert (said.returncode, said.stdout) == (0, "")
+    assert len(said.stderr.splitlines()) == lines
+    assert ("C compiler" in said.stderr and "make engine" in said.stderr) == bool(lines)
 
 
 def test_any_patch_of_the_python_that_is_needed_will_do() -> None:
