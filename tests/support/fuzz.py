@@ -1,41 +1,33 @@
-"""Input of schemathesis: the hub's document, ids that exist, and signatures that hold."""
+"""Tests by schemathesis of the hub's operations: what it is told, and what it sends.
 
+Its plugin of pytest would make a test of each operation as it collects them, and import it all, in each worker
+of xdist: a fifth of what a worker does before its first test. So a test asks for an operation by name.
+"""
+
+from collections.abc import Callable
 from copy import deepcopy
-from itertools import count
-from typing import Any, override
+from functools import cache
+from typing import Any
 
 import schemathesis
+from hypothesis import settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
-from requests import PreparedRequest
-from requests.auth import AuthBase
 from schemathesis import Case, HookContext, SerializationContext, checks
 from schemathesis.config import SchemathesisConfig
+from schemathesis.generation.feedback import NO_FEEDBACK
+from schemathesis.pytest._test_builder import build_operation_test
 from schemathesis.specs.openapi.schemas import OpenApiSchema
-from support.example_hub import HUB, INVITE_ID, KEY_ID, NODE, TENANT
-from support.hub import OPERATOR_KEY, Clock
+from support.example_hub import HUB, NODE, TENANT
+from support.example_requests import IDS, NOW_MS, Authorization
 from support.legacy_client import payload, signed
 from support.openapi import document
 
 from towonel.api.agents import RefreshIn
 from towonel.identity.grants import GRANT_LIFETIME_MS, Grant, issue
-from towonel.identity.signatures import Domain, authorize_node, authorize_tenant
 from towonel.wire import base64url, cbor
 from towonel.wire.ids import AgentId, TenantId
 
-# Who signs which operation; all others take a key.
-DOMAINS = {
-    "bootstrap": Domain.AGENT_BOOTSTRAP,
-    "refresh": Domain.AGENT_REFRESH,
-    "leave": Domain.AGENT_LEAVE,
-    "heartbeat": Domain.AGENT_HEARTBEAT,
-    "register_edge": Domain.EDGE_REGISTER,
-    "report_edge": Domain.EDGE_REPORT,
-    "follow_routes": Domain.EDGE_SUBSCRIBE,
-    "subscribe_routes": Domain.EDGE_SUBSCRIBE,
-    "apply_desired_state": Domain.DESIRED_STATE,
-}
-NOW_MS = Clock().now_ms
 CONFIG: dict[str, Any] = {
     "request-timeout": 20,
     "generation": {
@@ -55,57 +47,45 @@ CHECKS = [
 ]
 
 
-def schema(**more: Any) -> OpenApiSchema:
-    """The hub's document, to be tested."""
+@cache
+def schema(*, has_coverage: bool) -> OpenApiSchema:
+    """The hub's document, to be tested; its coverage phase makes ten times the requests."""
+    more = {"phases": {"coverage": {"enabled": has_coverage}}}
     config = SchemathesisConfig.from_dict({**CONFIG, **more})
     return schemathesis.openapi.from_dict(deepcopy(document()), config=config)
+
+
+def explore(
+    name: str, chosen: settings, ask: "Callable[[Case[Any]], None]", *, has_coverage: bool = False
+) -> None:
+    """Ask the hub for an operation, again and again, as its document says or just not."""
+
+    def test(case: "Case[Any]") -> None:
+        ask(case)
+
+    tested = schema(has_coverage=has_coverage)
+    build_operation_test(
+        config=tested.config,
+        operation=tested.find_operation_by_id(name),
+        test_func=chosen(test),
+        given_kwargs={},
+        feedback=NO_FEEDBACK,
+    )()
+
+
+def keeps_to_document(url: str) -> "Callable[[Case[Any]], None]":
+    """Return what asks the hub at a URL as may be asked, and compares the answer with the document."""
+
+    def ask(case: "Case[Any]") -> None:
+        name = str(case.operation.definition.raw["operationId"])
+        case.call_and_validate(url, auth=Authorization(name), checks=CHECKS)
+
+    return ask
 
 
 GRANT = Grant(
     AgentId(NODE.public), TenantId(TENANT.tenant_id), "default", NOW_MS, NOW_MS + GRANT_LIFETIME_MS
 )
-IDS = {
-    "invite_id": base64url.encode(INVITE_ID),
-    "reservation_id": base64url.encode(INVITE_ID),
-    "key_id": base64url.encode(KEY_ID),
-    "tenant_id": TENANT.tenant_id.hex(),
-    "agent_id": NODE.public.hex(),
-    "edge_id": NODE.public.hex(),
-    "key": "tcp:2222",
-    "hostname": "app.example.eu",
-}
-
-
-class Authorization(AuthBase):
-    """Signs a request as its operation wants; any other carries the operator key."""
-
-    _stamps = count(NOW_MS + 1_000)
-
-    def __init__(self, operation: str) -> None:
-        self._domain = DOMAINS.get(operation)
-
-    @override
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        request.headers["authorization"] = self._header(_body(request))
-        return request
-
-    def _header(self, body: bytes) -> str:
-        if self._domain is None:
-            return f"Bearer {OPERATOR_KEY}"
-        if self._domain is Domain.DESIRED_STATE:
-            return authorize_tenant(TENANT, self._domain, body, next(self._stamps))
-        return authorize_node(NODE, self._domain, body, next(self._stamps))
-
-
-def name_of(case: "Case[Any]") -> str:
-    """The operation's id."""
-    return str(case.operation.definition.raw["operationId"])
-
-
-def _body(request: PreparedRequest) -> bytes:
-    body = request.body or b""
-    assert isinstance(body, bytes | str), "nothing is streamed here"
-    return body.encode() if isinstance(body, str) else body
 
 
 @schemathesis.hook

@@ -13,8 +13,6 @@ from towonel.hub.live.route_changes import RouteChanges
 from towonel.hub.store.db.database import Database
 from towonel.hub.timing import Timing
 
-pytest_plugins = ["schemathesis.pytest.plugin"]
-
 
 @pytest.fixture(scope="session")
 def server() -> Generator[Postgres]:

@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from towonel.hub.api.application import create_app_without_hub
 from towonel.hub.api.http import errors
@@ -22,3 +23,11 @@ def app_with_routes() -> FastAPI:
 def document() -> dict[str, Any]:
     """Return the document, which its readers leave as it is."""
     return app_with_routes().openapi()
+
+
+def operations(*methods: str) -> list[str]:
+    """Return the ids of the operations with one of these methods, or of all; the document would take longer."""
+    found = [it for it in app_with_routes().routes if isinstance(it, APIRoute)]
+    return [
+        it.name for it in found if it.include_in_schema and (not methods or it.methods & {*methods})
+    ]

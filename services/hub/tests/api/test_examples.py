@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 from support.example_hub import TENANT, Served, served
-from support.fuzz import IDS, Authorization
+from support.example_requests import IDS, Authorization
 from support.legacy_client import signed
 from support.openapi import document
 
