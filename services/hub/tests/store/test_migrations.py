@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -118,3 +119,7 @@ def test_an_old_database_that_somebody_copied_without_its_log_gets_one(tmp_path:
 
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_what_runs_migrations_imports_nothing_that_colours_code() -> None:
+    assert sys.modules["mako.ext.pygmentplugin"] is None
