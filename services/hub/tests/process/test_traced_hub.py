@@ -34,10 +34,12 @@ class Seen:
     lines: list[dict[str, Any]]
 
 
-async def requested(folder: Path, collector: Collector, **more: str) -> Seen:
+async def requested(
+    folder: Path, collector: Collector, *, forked: bool = False, **more: str
+) -> Seen:
     """Ask a hub for what it serves and for what it refuses."""
     log = folder / "log"
-    async with own_process(folder / "state", log, forked=False, **more) as chosen:
+    async with own_process(folder / "state", log, forked=forked, **more) as chosen:
         key = (chosen.data_dir / "operator.key").read_text()
         url = f"http://127.0.0.1:{chosen.listen_addr[1]}"
         headers = {**HEADERS, "authorization": f"Bearer {key}"}
@@ -77,7 +79,7 @@ async def test_a_trace_goes_from_the_caller_to_the_query_the_envelope_and_the_lo
 
 
 async def test_without_a_collector_nothing_is_traced(collector: Collector, tmp_path: Path) -> None:
-    seen = await requested(tmp_path, collector)
+    seen = await requested(tmp_path, collector, forked=True)
 
     assert (seen.served.status_code, seen.refused.status_code) == (200, 400)
     assert "trace_id" not in seen.refused.json()["error"]
