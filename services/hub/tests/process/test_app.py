@@ -1,13 +1,13 @@
 """The hub as a process: keys, settings, Redis, and its end."""
 
 import asyncio
-import gc
 import re
 import stat
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from support import garbage
 from support.hub import route_changes_over
 from support.hub_process import own_process, ready, running, settings
 from support.plain_http import plain_client
@@ -134,7 +134,7 @@ async def test_a_hub_that_is_cancelled_ends_its_requests_and_closes_its_database
 
     assert hub.cancelled()
     assert left == set()
-    gc.collect()  # which would complain of an open connection
+    garbage.collect()  # which would complain of an open connection
 
 
 async def test_an_address_in_use_is_a_mistake_in_the_settings(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from dataclasses import replace
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
+from support import garbage
 from support import postgres as postgres_server
 from support.hub import TestHub, running_hub, state, tenant_of
 from support.hub_process import settings
@@ -216,7 +216,7 @@ async def test_a_read_that_a_lost_server_cuts_off_leaves_nothing_behind(own: Pos
         await hub.client().apply_desired_state(tenant, state(*names))
         with pytest.raises(Unavailable):
             await cut_off(hub, own)
-        gc.collect()  # which would complain
+        garbage.collect()  # which would complain
         listed = await hub.client().tenants.list()
 
     assert len(listed.tenants) == 1

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import itertools
 import stat
 from pathlib import Path
@@ -12,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import QueuePool, create_engine, text
 from sqlmodel import SQLModel, select
+from support import garbage
 from support.cancellation import CancelledAt
 from support.hub import TestHub, migrated, running_hub
 from support.postgres import Postgres
@@ -212,7 +212,7 @@ async def test_who_leaves_at_any_moment_takes_no_connection_along(
             await until_free(store)
         if not work.was_reached:
             break
-    gc.collect()  # which would complain of what is open
+    garbage.collect()  # which would complain of what is open
 
     assert step > 2
 
@@ -248,7 +248,7 @@ async def test_a_store_ends_after_the_close_of_a_session_that_is_cut_off(
     assert isinstance(pool, QueuePool)
     assert (pool.checkedout(), task.cancelled()) == (0, True)
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    gc.collect()  # which would complain of an open connection
+    garbage.collect()  # which would complain of an open connection
 
 
 async def test_a_store_that_is_cancelled_as_it_ends_closes_all_the_same(database: Database) -> None:
@@ -267,7 +267,7 @@ async def test_a_store_that_is_cancelled_as_it_ends_closes_all_the_same(database
             while asyncio.all_tasks() != {asyncio.current_task()}:  # the driver closes in its own
                 await asyncio.sleep(0.001)
 
-    gc.collect()  # which would complain of an open connection
+    garbage.collect()  # which would complain of an open connection
 
 
 async def used(store: Store, do: str) -> None:
