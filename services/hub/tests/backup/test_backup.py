@@ -142,7 +142,7 @@ async def test_after_a_restore_edges_are_told_everything_for_what_they_know_is_u
 async def test_a_backup_is_one_moment_while_others_write(
     hub: TestHub, database: Database, other: Database, tmp_path: Path
 ) -> None:
-    large_database.fill(database, 1_000)
+    large_database.fill(database, 2_000)
     made: list[str] = []
     is_busy, saved = asyncio.Event(), asyncio.Event()
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
@@ -158,9 +158,9 @@ async def test_a_backup_is_one_moment_while_others_write(
     actions = [value for row in found["audit"] for value in row if value in WRITES]
     created, published = map(actions.count, WRITES)
     assert before < after
-    assert 1_000 + before <= created <= 1_000 + after + 1
+    assert 2_000 + before <= created <= 2_000 + after + 1
     assert len(found["invites"]) == len(found["invite_hostnames"]) == created
-    assert len(found["services"]) == len(found["routes"]) == 1_000 + published
+    assert len(found["services"]) == len(found["routes"]) == 2_000 + published
 
 
 async def write_on(
