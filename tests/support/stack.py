@@ -10,6 +10,7 @@ from typing import Literal
 
 from support import plain_http
 from support.engine import ENGINE
+from support.hub import migrated
 from support.polling import pauses
 from support.ports import free_port
 from support.programs import Name, Program, Runner, in_process, own_processes
@@ -81,6 +82,11 @@ class Stack:
         return self.edges[0].port
 
     async def start_hub(self, **extra: str) -> Node[Program]:
+        """Start the hub; a new one on SQLite finds a migrated database, which takes long to make."""
+        database = self.folder / "hub.db"
+        if "TOWONEL_HUB_DB_DSN" not in extra and not database.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            await migrated(database)
         environ = {
             **self._shared(),
             "TOWONEL_HUB_LISTEN_ADDR": f"127.0.0.1:{self.hub_port}",
