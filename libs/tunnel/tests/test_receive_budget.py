@@ -11,7 +11,7 @@ from towonel.tunnel.session import Session
 from towonel.tunnel.stream_requests import StreamRequest
 
 MIB = 1024 * 1024
-BUDGET, SESSIONS, STREAMS = 2 * MIB, 3, 16
+BUDGET, SESSIONS, STREAMS = 2 * MIB, 3, 10
 ANSWER = bytes(range(250)) * 1100  # more than the first window of a stream
 
 

@@ -290,7 +290,7 @@ async def quiet(counter: object, seconds: float = 0.5) -> int:
 async def test_a_reader_that_sleeps_holds_its_sender_at_the_window_and_loses_nothing(
     to_agent: bool,
 ) -> None:
-    awake, size = asyncio.Event(), 12 * MIB
+    awake, size = asyncio.Event(), 5 * MIB
     agents: list[Pipe] = []
 
     async def take(request: StreamRequest) -> None:
@@ -315,7 +315,7 @@ async def test_a_reader_that_sleeps_holds_its_sender_at_the_window_and_loses_not
 
 async def one_of_many(session: Session, seed: int) -> str:
     rng = random.Random(seed)
-    size = rng.randrange(1, 60_000)
+    size = rng.randrange(1, 20_000)
     mine = rng.randbytes(size)
     pipe = await session.open(PREAMBLE, mine[:1000])
     async with asyncio.TaskGroup() as tasks:

@@ -81,7 +81,7 @@ async def test_large_files_travel_whole_both_ways(
 ) -> None:
     agent = await start_agent(processes, hostname, origin.port, mode)
     client = Client(processes.edge_port, certificates.client(), hostname)
-    size = 40 * MIB
+    size = 16 * MIB
 
     async with client.connect() as (reader, writer):
         writer.write(f"source {size}\n".encode())

@@ -27,7 +27,7 @@ async def ask_until(client: Client, stop: asyncio.Event) -> int:
             await request(retained, client.hostname)
             await client.get()
             answers += 2
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
     return answers
 
 

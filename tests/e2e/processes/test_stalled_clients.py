@@ -49,7 +49,7 @@ OF_USER = {  # a run before a release has all, and first those without pipes, as
     for has in (False, True)
 }
 CLIENTS = pytest.mark.parametrize(
-    ("count", "size"), [(40, 10 * MIB), pytest.param(100, 16 * MIB, marks=pytest.mark.soak)]
+    ("count", "size"), [(40, 6 * MIB), pytest.param(100, 16 * MIB, marks=pytest.mark.soak)]
 )
 
 

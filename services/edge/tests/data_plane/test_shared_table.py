@@ -52,7 +52,7 @@ async def know_last(ports: list[int], size: int) -> None:
     async with asyncio.timeout(60):
         for port in ports:
             while not await is_known(port, f"{size - 1}.example.eu"):
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.01)
 
 
 def many(size: int) -> RouteDelta:
@@ -111,7 +111,7 @@ def stop_growing(pid: int) -> None:
 async def test_a_worker_without_memory_for_an_index_goes_on_by_changes_or_is_replaced(
     front: StartFront, workers: StartedWorkers, counted: Callable[..., float]
 ) -> None:
-    size, table = 100_000, RouteTable()
+    size, table = 60_000, RouteTable()
     async with front(table, Nowhere(), has_agent=False, start_worker=workers.start) as edge:
         await edge.plane.replace_routes(table.compare(many(size)))
         await know_last([edge.open_door(0)], size)
