@@ -10,6 +10,7 @@ import gc
 import importlib
 import multiprocessing
 import os
+import resource
 import runpy
 import signal
 import socket
@@ -42,16 +43,22 @@ LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a program finds itself in: the control group of its memory, its user, and that of its workers."""
+    """What a program finds itself in: the control group of its memory, its user, and that of its workers.
+
+    It has so many `descriptors` at most.
+    """
 
     group: Path | None = None
     user: int | None = None
     worker_user: int | None = None
+    descriptors: int | None = None
 
     def enter(self) -> None:
-        """Let this process be one of the group, whose memory is counted from here on."""
+        """Let this process be one of the group, whose memory is counted from here on, and bound it."""
         if self.group is not None:
             enter(self.group)
+        if self.descriptors is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors, self.descriptors))
 
     def become_user(self) -> None:
         """Let this process be one of its user."""

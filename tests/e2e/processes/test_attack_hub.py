@@ -4,14 +4,15 @@ import asyncio
 import contextlib
 import itertools
 import re
-import resource
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
+from support import fork_server
 from support.attack import MEMORY_LIMIT, honest_callers, withstanding
-from support.programs import Process, ProcessRunner, execute, own_processes
+from support.fork_server import Surroundings
+from support.programs import Process, ProcessRunner, own_processes
 from support.stack import Stack
 
 from towonel.hub.bounds import Bounds
@@ -184,7 +185,7 @@ async def ask_for_long_paths(port: int, answered: list[bytes], ending: asyncio.E
 
 
 async def test_more_silent_connections_than_descriptors_keep_nobody_out(tmp_path: Path) -> None:
-    runner = ProcessRunner(tmp_path, execute_with_200_descriptors)
+    runner = ProcessRunner(tmp_path, fork_with_200_descriptors)
     stack = Stack(runner, tmp_path)
     hub = await stack.start_hub()
     async with (
@@ -199,9 +200,8 @@ async def test_more_silent_connections_than_descriptors_keep_nobody_out(tmp_path
     await hub.program.kill()
 
 
-async def execute_with_200_descriptors(
+async def fork_with_200_descriptors(
     program: str, environ: Mapping[str, str], output: Path
 ) -> Process:
-    process = await execute(program, environ, output)
-    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (200, 200))  # it imports as yet
-    return process
+    few = Surroundings(descriptors=200)
+    return await fork_server.start(program, environ, output, surroundings=few)
