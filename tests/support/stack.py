@@ -85,7 +85,7 @@ class Stack:
         """Start the hub; a new one on SQLite finds a migrated database, which takes long to make."""
         database = self.folder / "hub.db"
         if "TOWONEL_HUB_DB_DSN" not in extra and not database.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             await migrated(database)
         environ = {
             **self._shared(),
