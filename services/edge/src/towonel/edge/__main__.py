@@ -1,11 +1,13 @@
 """Entry point of the edge: `towonel-edge`, or `python -m towonel.edge`."""
 
 from towonel.runtime.interrupts import end_at_interrupt
+from towonel.runtime.left_out import leave_out_rich
 
 
 def main() -> None:
     """Run the edge until a signal ends it, and exit with its code."""
     end_at_interrupt()
+    leave_out_rich()
     from towonel.edge import cli  # noqa: PLC0415 Ctrl-C may come while it is imported
 
     cli.main()
