@@ -8,7 +8,7 @@ from copy import replace
 from dataclasses import dataclass
 
 from support.edge_identity import CERTIFICATE_HASH, EDGE_ID
-from support.engine import ENGINE
+from support.engine import engine_of_test
 from support.lane_peers import LanePeer, accept_lane
 from support.relay import SECRET, SESSION, WAIT_S
 from support.tunnel import PREAMBLE
@@ -81,7 +81,11 @@ class AgentWorker:
     """Running worker, to which one session has two lanes."""
 
     def __init__(
-        self, *origins: OriginFacts, timeout_s: float = 5, most: int = 10, engine: Engine = ENGINE
+        self,
+        *origins: OriginFacts,
+        timeout_s: float = 5,
+        most: int = 10,
+        engine: Engine | None = None,
     ) -> None:
         self.channel, other = Channel.pair()
         self._heard: list[Message] = []
@@ -91,19 +95,18 @@ class AgentWorker:
         self.worker = Worker(Channel(other), Loop(), self.memory, report_s=0.05)
         self.running = self._thread.submit(self.worker.run)
         self.clients = ClientMemory(2)
+        engine = engine or engine_of_test()
         start = Start(timeout_s, most, WAIT_S, workers=2, engine=engine.value)
         self.tell(start, [self.clients.duplicate()])
         self.tell(messages.Origins(origins))
         self.server = socket.create_server(("127.0.0.1", 0))
-        port = self.server.getsockname()[1]
-        self.tell(
-            Session(
-                *(SESSION, SECRET, EDGE_ID, CERTIFICATE_HASH),
-                *("127.0.0.1", port, "edge.example.eu", ("lane",)),
-                wanted=2,
-            )
-        )
-        self.lanes = [accept_lane(self.server) for _ in range(2)]
+        self.lanes = self._take_lanes(2)
+
+    def _take_lanes(self, count: int) -> list[LanePeer]:
+        host, port = self.server.getsockname()
+        identity = SESSION, SECRET, EDGE_ID, CERTIFICATE_HASH
+        self.tell(Session(*identity, host, port, "edge.example.eu", ("lane",), wanted=count))
+        return [accept_lane(self.server) for _ in range(count)]
 
     def tell(self, message: Message, descriptors: Sequence[int] = ()) -> None:
         self.channel.send(message.kind, messages.encode(message), descriptors)

@@ -28,5 +28,5 @@ def document() -> dict[str, Any]:
 def operations(*methods: str) -> list[str]:
     """Return the ids of the operations with one of these methods, or of all; the document would take longer."""
     found = [it for it in app_with_routes().routes if isinstance(it, APIRoute)]
-    shown = [it for it in found if it.include_in_schema]
-    return [it.name for it in shown if not methods or {*methods} & {*(it.methods or ())}]
+    documented = [it for it in found if it.include_in_schema]
+    return [it.name for it in documented if not methods or {*methods} & {*(it.methods or ())}]

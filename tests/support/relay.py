@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 
 from support.callback_handler import CallbackHandler
 from support.edge_identity import CERTIFICATE, CERTIFICATE_HASH, EDGE_ID, KEY
-from support.engine import ENGINE
+from support.engine import engine_of_test
 
 from towonel.relay.agent_lanes import (
     AgentLane,
@@ -309,7 +309,7 @@ class Relay:
     ) -> None:
         self.clock = Clock()
         self.loop = Loop(self.clock)
-        self.memory = Memory(PipePool(pipes), load_hop(ENGINE))
+        self.memory = Memory(PipePool(pipes), load_hop(engine_of_test()))
         self.calls = Calls(self.loop)
         self.edge = EdgeEnd(self.loop, self.memory, **limits)
         self.agent = AgentEnd(self.loop, self.memory, int(limits.get("max_unsent", 512)))
